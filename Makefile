@@ -18,6 +18,8 @@ WRITE  ?=
 # Of make simulate.
 SEED   ?=
 COUNT  ?=
+HOURS  ?=
+NODES  ?=
 # Of make backup and make restore.
 FILE   ?=
 FORCE  ?=
@@ -32,7 +34,9 @@ help: ## This list
 	@echo
 	@echo '  ARGS="..." is handed on: make dev ARGS="--port 9000", make test ARGS="tests/unit -k history"'
 
+# Compiled by who may write here: a service of another user would compile all at each start, and for each training.
 install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the service needs
+	@[ ! -w api ] || $(BIN)/python -m compileall -q api
 
 install-dev: $(BIN)/.installed-dev $(BIN)/.charts node_modules/.installed ## The same, and what tests, checks and benchmarks need
 
@@ -119,8 +123,8 @@ test: install-dev ## Install what they need and run all tests
 test-long: install-dev ## The longest tests for as long as their figures say: a minute without a database, more kills
 	TEST_LENGTH=full $(BIN)/python -m pytest -n auto --dist worksteal tests/e2e tests/unit/weights tests/unit/trainers/downloads tests/simulation $(ARGS)
 
-simulate: install-dev ## An hour of a machine with bad luck, from a seed: SEED=7, or COUNT=200 fresh ones
-	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(ARGS)
+simulate: install-dev ## An hour of ten nodes with bad luck, from a seed: SEED=7, HOURS=24 NODES=50, or COUNT=200 fresh ones
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(HOURS),--hours $(HOURS)) $(if $(NODES),--nodes $(NODES)) $(ARGS)
 
 # The version that the trainer pins; torch comes with it: 900 MB, and minutes.
 test-launcher: install-dev ## The tests that start DeepSpeed's own launcher, in an environment of its own

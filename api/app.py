@@ -2,14 +2,14 @@
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import orjson
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Request, Response, current_app, g, request
+from flask import Blueprint, Request, Response, current_app, g, request
 from flask.json.provider import JSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
@@ -28,30 +28,11 @@ from api.errors import (
     UnsupportedMediaType,
 )
 from api.models.audit import note_refusal
-from api.routes.alerts import alerts
-from api.routes.audit import audit
-from api.routes.auth import auth
-from api.routes.dashboard import dashboard
-from api.routes.dataset_items import dataset_items
-from api.routes.dataset_media import dataset_media
-from api.routes.datasets import datasets
-from api.routes.docs import docs
-from api.routes.downloads import downloads
-from api.routes.gpu import gpu
-from api.routes.health import health
 from api.routes.last_known import answer_from_what_is_known
-from api.routes.logs import logs
-from api.routes.models import models
-from api.routes.oidc import oidc
-from api.routes.openapi import finish_document
 from api.routes.optional_body import may_have_no_body
-from api.routes.preprocess import preprocess
-from api.routes.pushes import pushes
-from api.routes.registry import registry
-from api.routes.system import system
-from api.routes.training import training
-from api.routes.uploads import uploads
+from api.routes.rooms import ROOMS, load_all
 from api.services.container import Services
+from api.services.known_answers import KnownAnswers
 from api.utils.envelope import JSON, encode_json
 from api.utils.foreign_files import TROUBLE
 from api.utils.ids import check_task_id, current_request_id, new_request_id
@@ -107,17 +88,27 @@ def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
     return may_have_no_body(view) and not asked.content_length
 
 
-def create_app(services: Services) -> APIFlask:
-    """The Flask application that answers by these services."""
-    options: dict[str, Any] = {
-        "docs_path": None,
-        # The document is served by routes/docs, compressed and with an ETag.
-        "spec_path": None,
-        "json_errors": False,
-        # Flask's own route for files would stream them.
-        "static_folder": None,
-    }
-    app = _App("api", title="Diffusion-Pipe API", version=__version__, **options)
+def create_rooms(services: Services) -> Callable[[str], APIFlask]:
+    """What makes the application of a room by its name. All of them forget together what was known."""
+    known, by_name = KnownAnswers(), {room.name: room for room in ROOMS}
+    return lambda name: create_app(services, by_name[name].load(), known)
+
+
+_OPTIONS: dict[str, Any] = {
+    "docs_path": None,
+    # The document is served by routes/docs, compressed and with an ETag.
+    "spec_path": None,
+    "json_errors": False,
+    # Flask's own route for files would stream them.
+    "static_folder": None,
+}
+
+
+def create_app(
+    services: Services, blueprints: Iterable[Blueprint] | None = None, known: KnownAnswers | None = None
+) -> APIFlask:
+    """The Flask application that answers by these services; without `blueprints` it has all of them."""
+    app = _App("api", title="Diffusion-Pipe API", version=__version__, **_OPTIONS)
     app.json = _StrictJSON(app)
     app.request_class = _Request
     app.extensions["services"] = services
@@ -132,11 +123,10 @@ def create_app(services: Services) -> APIFlask:
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
     app.url_map.converters["path"] = _AnyPath
-    answer_from_what_is_known(app)
+    answer_from_what_is_known(app, known or KnownAnswers())
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    data = (datasets, dataset_items, dataset_media, uploads, preprocess, models, registry, downloads, pushes, alerts)
-    for blueprint in (health, gpu, training, logs, *data, auth, oidc, audit, system, docs, dashboard):
+    for blueprint in load_all() if blueprints is None else blueprints:
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, _answer_service_error),
@@ -146,8 +136,15 @@ def create_app(services: Services) -> APIFlask:
         (Exception, _answer_unforeseen),
     ):
         app.register_error_handler(kind, handler)
-    app.spec_processor(partial(finish_document, needs_keys=services.access.needs_keys))
+    app.spec_processor(partial(_finish_document, needs_keys=services.access.needs_keys))
     return app
+
+
+def _finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any]:
+    # Loaded with the OpenAPI document: 3 MB.
+    from api.routes.openapi import finish_document  # noqa: PLC0415
+
+    return finish_document(document, needs_keys=needs_keys)
 
 
 def _begin_request() -> None:

@@ -4,15 +4,13 @@ import re
 import sys
 from collections.abc import Sequence
 
-from api.config import Config, ConfigError, program
+from api.config import Config, ConfigError, program, read_config
 from api.errors import DatabaseUnavailable
 from api.models.audit import ChainVerdict
 from api.services.access.audit import verify_all
 from api.storage.audit import AuditStore
-from api.storage.database import Database, DatabaseError, sqlite_url
-
-#: The word with which it is called.
-AUDIT_COMMAND = "audit-verify"
+from api.storage.database import Database, sqlite_url
+from api.storage.database_url import DatabaseError
 
 _ANCHOR = re.compile(r"(?P<id>[0-9]{1,18}):(?P<hash>[0-9a-f]{64})")
 
@@ -47,7 +45,7 @@ def _verify(arguments: list[str]) -> ChainVerdict:
         at = arguments.index("--anchor")
         anchor = _read_anchor(arguments[at + 1 : at + 2])
         del arguments[at : at + 2]
-    database = _open(Config.from_env(argv=arguments))
+    database = _open(read_config(argv=arguments))
     try:
         return verify_all(AuditStore(database), anchor)
     except DatabaseUnavailable as error:

@@ -5,14 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from api.config import Config, ConfigError, program
+from api.config import Config, ConfigError, program, read_config
 from api.runtime.backups import make_backup, restore_backup
 from api.storage.backup_file import BackupError
-from api.storage.database import DatabaseError
+from api.storage.database_url import DatabaseError
 from api.storage.privacy import UMASK
-
-#: The words with which they are called.
-BACKUP_COMMANDS = ("backup", "restore")
 
 _USAGE = """\
 usage: {program} backup [FILE] [--force] [settings]
@@ -66,7 +63,7 @@ def _read(arguments: Sequence[str]) -> tuple[Path | None, bool, Config]:
     rest = list(arguments)
     file = Path(rest.pop(0)) if rest and not rest[0].startswith("-") else None
     replaces = "--force" in rest
-    return file, replaces, Config.from_env(argv=[argument for argument in rest if argument != "--force"])
+    return file, replaces, read_config(argv=[argument for argument in rest if argument != "--force"])
 
 
 def _refuse(why: object, code: int) -> int:

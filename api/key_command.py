@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from api.config import Config, ConfigError, program
+from api.config import ConfigError, program, read_config
 from api.errors import Mistake, ServiceError
 from api.models.access import OPERATOR, Role
 from api.models.access_view import KeyState, KeyView
@@ -18,14 +18,11 @@ from api.routes.schemas.auth import WORDS, GenerateKey
 from api.runtime.keys import open_keys
 from api.services.access.key_format import new_key
 from api.services.access.service import AccessService
-from api.storage.database import DatabaseError
+from api.storage.database_url import DatabaseError
 from api.storage.key_file import write_key_file
 from api.storage.privacy import UMASK
 from api.utils.pagination import MAX_LIMIT, PageRequest
 from api.utils.validation import mistakes_in
-
-#: The word with which it is called.
-KEY_COMMAND = "key"
 
 
 def run_key_command(argv: Sequence[str]) -> int:
@@ -35,8 +32,8 @@ def run_key_command(argv: Sequence[str]) -> int:
     try:
         if asked.deed == "file":
             return _write_file(asked.path)
-        config = Config.from_env(argv=settings)
-        note = RequestNote(datetime.now(UTC), OPERATOR.actor, f"{KEY_COMMAND} {asked.deed}", is_change=True)
+        config = read_config(argv=settings)
+        note = RequestNote(datetime.now(UTC), OPERATOR.actor, f"key {asked.deed}", is_change=True)
         with open_keys(config, makes_database=asked.deed == "new") as (access, database), noting(note):
             if asked.deed == "new":
                 return _make(access, database, asked)

@@ -5,18 +5,16 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from api.config import Config, ConfigError, program
+from api.config import ConfigError, program, read_config
 from api.runtime.alerts import build_courier
 from api.runtime.celery_transport import run_worker
 from api.runtime.tracing import Tracing
-from api.storage.database import Database, DatabaseError, sqlite_url
+from api.storage.database import Database, sqlite_url
+from api.storage.database_url import DatabaseError
 from api.storage.privacy import UMASK
 from api.utils.clock import SystemClock
 from api.utils.logs import set_up_logging
 from api.utils.periodic import PeriodicThread
-
-#: The word with which it is called.
-WORKER_COMMAND = "worker"
 
 _USAGE = """\
 usage: {program} worker [settings]
@@ -33,7 +31,7 @@ def run_worker_command(argv: Sequence[str]) -> int:
         print(_USAGE.format(program=program()))
         return 0
     try:
-        config = Config.from_env(argv=argv)
+        config = read_config(argv=argv)
         if not config.celery_broker_url:
             raise ConfigError(
                 "CELERY_BROKER_URL says where deliveries come from: give it, such as redis://127.0.0.1:6379/1"

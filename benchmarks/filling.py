@@ -115,8 +115,9 @@ def fill_queue(database: Database, count: int, gpus: int) -> list[str]:
         {**row, **wish, "task_id": f"train_20260101_{number:08d}", "queued_at": _START + number}
         for number, wish in zip(range(count), _wishes(gpus), strict=False)
     ]
-    with database.write() as connection:
-        connection.execute(insert(tasks), made)
+    for start in range(0, count, AT_ONCE):
+        with database.write() as connection:
+            connection.execute(insert(tasks), made[start : start + AT_ONCE])
     _enroll(database)
     return [str(task["task_id"]) for task in made]
 

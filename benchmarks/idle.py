@@ -35,7 +35,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         ask(empty, "/")
         empty_cpu, empty_memory = _rest(empty, effort.idle_seconds)
     beside = f"{MEGABYTES.show(empty_memory)} empty Flask app"
-    yield below("idle: memory", memory, 90.0, MEGABYTES, beside)
+    yield below("idle: memory", memory, 80.0, MEGABYTES, beside)
     beside = f"{PERCENT.show(empty_cpu)} empty Flask app"
     yield below("idle: share of a core", cpu, 1.0, PERCENT, beside)
 

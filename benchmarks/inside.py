@@ -13,7 +13,7 @@ import pynvml
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.config import Config
+from api.config import read_config
 from api.models.task import TaskType
 from api.runtime.composition import Runtime
 from api.services.gpus.monitor import GPUMonitor
@@ -48,7 +48,7 @@ class _Sweeps:
         self._clock = FakeClock()
         self._storage = tempfile.TemporaryDirectory()
         settings["STORAGE_ROOT"] = self._storage.name
-        self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self._clock)
+        self.runtime = Runtime(read_config(environ=settings, dotenv_path=None), self._clock)
         self.runtime.prepare()
         publish = self.runtime.services.gpus.publish
         self._monitor = GPUMonitor(self.runtime.source, INTERVAL_SECONDS, self._clock, publish)
@@ -135,11 +135,11 @@ def measure_metrics(count: int) -> dict[str, float]:
     """Milliseconds to make the metrics text of 256 GPUs, and prometheus-client's text of as many series."""
     sweeps = _Sweeps(GPU_SOURCE="simulated", SIMULATED_GPUS=MANY_GPUS)
     gpus = sweeps.runtime.services.gpus
-    task = gpus.register_task([0], TaskType.TRAINING)
+    task = gpus.tasks.register([0], TaskType.TRAINING)
     taken, text = 0.0, b""
     for number in range(count):
         # A change between sweeps leaves the documents to the first who asks for them.
-        gpus.update_task_progress(task.task_id, progress=number % 100)
+        gpus.tasks.update_progress(task.task_id, progress=number % 100)
         began = time.process_time()
         document = gpus.documents.get(METRICS)
         taken += time.process_time() - began

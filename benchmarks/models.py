@@ -1,9 +1,11 @@
-"""Models: a header of 10 GB judged, a folder of 200 scanned, a page of 10,000 versions, a download beside curl."""
+"""Models: a header of 10 GB judged, a folder of 200 scanned, a page of 10,000 versions, transfers beside curl."""
 
+import logging
 import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -21,6 +23,9 @@ from api.storage.registry import RegistryStore
 from api.storage.registry_tables import registry_versions
 from api.trainers.downloads.fetch import Around, RemoteFile, fetch
 from api.trainers.downloads.http import open_client
+from api.trainers.pushes.failures import OneTry
+from api.trainers.pushes.publish import Publisher
+from api.trainers.pushes.wish import CardRule, PushedFile, PushWish
 from api.utils.addresses import ReachableHosts
 from api.weights.examination import examine
 from api.weights.scan import LocalModels
@@ -34,7 +39,8 @@ SPEED_LIMIT = 0.8
 PAGE_LIMIT_MS = 20.0
 
 _FILES, _VERSIONS = 200, 10_000
-_DOWNLOAD_BYTES = 400_000_000
+_DOWNLOAD_BYTES, _PUSH_BYTES = 400_000_000, 200_000_000
+_ROOT = Path(__file__).parents[1]
 
 #: As many tensors as a large model has, 10 GB of them.
 _BLOCKS = {f"double_blocks.{n}.{part}.weight": [4096, 1024] for n in range(50) for part in (f"m{k}" for k in range(25))}
@@ -48,6 +54,7 @@ def measure(effort: Effort) -> Iterator[Row]:
         yield from _measure_scan(root / "scan")
         yield from _measure_versions(root / "versions")
         yield _measure_download(root / "download")
+        yield _measure_push(root / "push")
 
 
 def _measure_header(root: Path) -> Iterator[Row]:
@@ -96,17 +103,73 @@ def _measure_download(root: Path) -> Row:
         return cannot_run(what, "curl and sha256sum are not installed")
     (root / "served").mkdir(parents=True)
     source = root / "served" / "w.bin.json"
-    with source.open("wb") as file:
-        part = os.urandom(1024 * 1024)
-        for _ in range(_DOWNLOAD_BYTES // len(part)):
-            file.write(part)
-    size = source.stat().st_size
+    size = _fill(source, _DOWNLOAD_BYTES)
     sha256 = subprocess.run(["sha256sum", source], capture_output=True, text=True, check=True).stdout.split()[0]
     with _serving(root / "served") as port:
         url = f"http://127.0.0.1:{port}/{source.name}"
         theirs = min(_seconds(lambda: _by_curl(url, root)) for _ in range(3))
         ours = min(_seconds(lambda n=n: _by_us(url, root, f"{n}.json", size, sha256)) for n in range(3))
     return at_least(what, theirs / ours, SPEED_LIMIT, TIMES, f"{size / theirs / 1e6:,.0f} MB/s")
+
+
+def _fill(path: Path, size: int) -> int:
+    """Writes about so many bytes; how many they are."""
+    with path.open("wb") as file:
+        part = os.urandom(1024 * 1024)
+        for _ in range(size // len(part)):
+            file.write(part)
+    return path.stat().st_size
+
+
+def _measure_push(root: Path) -> Row:
+    what = "push to a hub, of curl -T's speed with sha256sum before it"
+    if shutil.which("curl") is None or shutil.which("sha256sum") is None:
+        return cannot_run(what, "curl and sha256sum are not installed")
+    root.mkdir()
+    source = root / "weights.safetensors"
+    size = _fill(source, _PUSH_BYTES)
+    theirs, ours = [], []
+    for _ in range(3):
+        # Each a hub of its own: it keeps what it has been sent, and would not be sent it again.
+        with _hub() as address:
+            theirs.append(_seconds(lambda at=address: _sent_by_curl(at, source)))
+        with _hub() as address:
+            ours.append(_seconds(lambda at=address: _pushed(at, root, size)))
+    return at_least(what, min(theirs) / min(ours), SPEED_LIMIT, TIMES, f"{size / min(theirs) / 1e6:,.0f} MB/s")
+
+
+def _sent_by_curl(address: str, source: Path) -> None:
+    sha256 = subprocess.run(["sha256sum", source], capture_output=True, text=True, check=True).stdout.split()[0]
+    subprocess.run(["curl", "-sf", "-T", source, f"{address}/lfs/{sha256}"], check=True)
+
+
+def _pushed(address: str, root: Path, size: int) -> None:
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    hosts = ReachableHosts.of([address.removeprefix("http://")])
+    files = (PushedFile("weights.safetensors", "weights.safetensors", size),)
+    Publisher(
+        wish=PushWish(address, "ann/cats", "main", True, True, "cats", CardRule.NEVER, files, ()),
+        token="hf_none",
+        open_client=lambda: open_client(hosts, OneTry),
+        work=root,
+        tell=lambda *_: None,
+        warn=lambda text: None,
+        is_stopping=lambda: False,
+    ).run()
+
+
+@contextmanager
+def _hub() -> Iterator[str]:
+    """A hub in a process of its own, so that it takes no time from whoever sends."""
+    program = (
+        "from tests.local_hub import running_hub\nwith running_hub() as hub: print(hub.address, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.communicate("\n")
 
 
 def _by_curl(url: str, root: Path) -> None:

@@ -34,6 +34,7 @@ NEEDS: Mapping[str, Sequence[Need]] = {
     "status": (WRK,),
     "sweep": (COMPILER,),
     "scheduling": (POSTGRESQL,),
+    "fleet": (POSTGRESQL,),
     "starting": (POSTGRESQL,),
     "lists": (POSTGRESQL,),
     "items": (POSTGRESQL,),

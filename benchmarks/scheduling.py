@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from api.config import Config
+from api.config import read_config
 from api.executors.fake import FakeExecutor
 from api.hardware.simulated import SimulatedSource
 from api.models.access import Quota
@@ -102,12 +102,12 @@ class _Machine:
             "MIN_FREE_DISK_MB": "0",
         }
         executor = FakeExecutor()
-        self.runtime = Runtime(Config.from_env(environ=settings, dotenv_path=None), self.clock, executor)
+        self.runtime = Runtime(read_config(environ=settings, dotenv_path=None), self.clock, executor)
         self.runtime.prepare()
         self.gpus = self.runtime.services.gpus
         self.tasks = TaskStore(self.runtime.database)
         attempts = AttemptStore(self.runtime.database)
-        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, executor, self.clock, folder)
+        self.dispatcher = Dispatcher(self.tasks, attempts, self.gpus, {}, executor, self.clock, folder, node="here")
         assert isinstance(self.runtime.source, SimulatedSource)
         self._monitor = GPUMonitor(self.runtime.source, 5.0, self.clock, self.gpus.publish)
         self._held: list[str] = []
@@ -115,12 +115,12 @@ class _Machine:
 
     def hold_all(self) -> None:
         indices = [gpu.gpu_id for gpu in self.gpus.get_all_gpus() if gpu.gpu_id is not None]
-        self._held = [self.gpus.register_task([index], TaskType.EXTERNAL).task_id for index in indices]
+        self._held = [self.gpus.tasks.register([index], TaskType.EXTERNAL).task_id for index in indices]
         self._monitor.sweep()
 
     def release_all(self) -> None:
         for task_id in self._held:
-            self.gpus.unregister_task(task_id)
+            self.gpus.tasks.release(task_id)
         # Drained, and read once more.
         self.clock.advance(120.0)
         self._monitor.sweep()

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-import pytest
 from psycopg import sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from api.storage.database import Database
 from api.storage.tables import metadata
+from tests.own_service import lacks
 
 #: A server that tests may make databases on, and drop them.
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -37,11 +37,8 @@ def _why_unreachable() -> str | None:
 def require_postgres() -> None:
     """Skips the test when there is no PostgreSQL; in CI that is a failure."""
     reason = _why_unreachable()
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if reason is not None:
+        lacks(reason)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -11,9 +10,8 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
-import pytest
+from tests.own_service import OwnService, end_process, find_program, free_port
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "nginx"
 
@@ -43,20 +41,10 @@ http {{
 
 def require_nginx() -> str:
     """Where nginx is; skips the test where it is not, which in CI is a failure."""
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("nginx is not installed")
-    return found or ""
+    return find_program("nginx")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class OwnNginx:
+class OwnNginx(OwnService):
     """In front of servers on these ports of loopback; started on entering, ended on leaving."""
 
     def __init__(self, servers: Sequence[int]) -> None:
@@ -82,26 +70,16 @@ class OwnNginx:
         """What a client needs to believe it."""
         return ssl.create_default_context(cafile=str(self.authority))
 
-    def __enter__(self) -> "OwnNginx":
+    def _begin(self) -> None:
         # Not a directory of pytest's, into which another user cannot look.
         self.directory = Path(tempfile.mkdtemp(prefix="nginx-"))
-        try:
-            subprocess.run(["sh", DEPLOY / "certificate.sh", NAME, self.directory / "tls"], check=True)
-            self._start()
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
+        subprocess.run(["sh", DEPLOY / "certificate.sh", NAME, self.directory / "tls"], check=True)
+        self._start()
 
     def _start(self) -> None:
         # A free port may be taken before nginx has it.
         for _ in range(5):
-            self.port, self.plain_port = _free_port(), _free_port()
+            self.port, self.plain_port = free_port(), free_port()
             self._configure()
             command = [self._program, "-p", str(self.directory), "-c", str(self.directory / "nginx.conf")]
             who = {} if self._user is None else {"user": self._user, "group": _group(self._user), "extra_groups": []}
@@ -168,14 +146,9 @@ class OwnNginx:
         return sum(path.stat().st_blocks * 512 for path in (self.directory / "temporary").rglob("*") if path.is_file())
 
     def _end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(10)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        end_process(self._process)
+        if self.directory.name:  # else it has none yet, and this would be where the tests run
+            shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def _group(user: str) -> int:

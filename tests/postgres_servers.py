@@ -6,14 +6,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 import psycopg
-import pytest
+
+from tests.own_service import OwnService, end_process, lacks, wait_for
 
 #: Where Debian puts the programs that are on no PATH.
 _DEBIAN = "/usr/lib/postgresql"
@@ -24,46 +23,45 @@ _USER = "postgres"
 
 def _find(name: str) -> str:
     beside = sorted(Path(_DEBIAN).glob(f"*/bin/{name}"))
-    found = shutil.which(name) or (str(beside[-1]) if beside else None)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{name} is not installed")
-    return found
+    return shutil.which(name) or (str(beside[-1]) if beside else lacks(f"{name} is not installed"))
 
 
-class OwnPostgres:
-    """Started on entering, ended on leaving, with all that it stored. It listens on a socket file only."""
+class OwnPostgres(OwnService):
+    """Started on entering, ended on leaving, with all that it stored. It listens on a socket file only.
 
-    def __init__(self) -> None:
-        self._initdb, self._program = _find("initdb"), _find("postgres")
+    A replica of another one begins as its copy, and follows it.
+    """
+
+    def __init__(self, replica_of: "OwnPostgres | None" = None) -> None:
+        self._initdb, self._copy, self._program = _find("initdb"), _find("pg_basebackup"), _find("postgres")
+        self._primary = replica_of
         self._user = _USER if os.geteuid() == 0 else None
         self._directory = ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"postgresql://{_USER}@/postgres?host={self._directory}"
+        return f"postgresql://{_USER}@/postgres?host={self.host}"
 
-    def __enter__(self) -> "OwnPostgres":
+    @property
+    def host(self) -> str:
+        """Where it listens: the directory of its socket."""
+        return self._directory
+
+    def _begin(self) -> None:
         # Not a directory of pytest's, into which another user cannot look; the name of a socket must be short.
         self._directory = tempfile.mkdtemp(prefix="postgres-")
-        try:
-            self._start()
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
-
-    def _start(self) -> None:
         if self._user is not None:
             shutil.chown(self._directory, self._user, pwd.getpwnam(self._user).pw_gid)
-        make = [self._initdb, "-D", self._data, "-U", _USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale", "C"]
-        subprocess.run(make, check=True, **self._as_user())
+        self._make()
         self.start()
+
+    def _make(self) -> None:
+        make = [self._initdb, "-D", self._data, "-U", _USER, "-A", "trust", "--no-sync", "-E", "UTF8", "--locale", "C"]
+        if self._primary is not None:
+            # -R: it is a replica, and knows whose.
+            make = [self._copy, "-D", self._data, "-d", self._primary.url, "-R", "-X", "stream", "-c", "fast", "-N"]
+        subprocess.run(make, check=True, **self._as_user())
 
     @property
     def _data(self) -> str:
@@ -79,33 +77,52 @@ class OwnPostgres:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._process = subprocess.Popen([self._program, "-D", self._data, *options], **self._as_user())
-        end = time.monotonic() + 30
-        while True:
-            try:
-                psycopg.connect(self.url, connect_timeout=5).close()
-            except psycopg.OperationalError:
-                assert time.monotonic() < end, "its own PostgreSQL does not answer"
-                time.sleep(0.05)
-            else:
-                return
+        wait_for(self._answers, lambda: "its own PostgreSQL does not answer")
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _as_user(self) -> dict[str, object]:
         quiet: dict[str, object] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self._directory}
         return quiet if self._user is None else {**quiet, "user": self._user, "group": self._user, "extra_groups": []}
 
-    def stop(self) -> None:
-        """Its connections are ended, and nobody listens until `start`."""
+    def stop(self, is_immediate: bool = False) -> None:
+        """Its connections are ended, and nobody listens until `start`. Immediately: as `pg_ctl stop -m immediate`."""
         if self._process is None:
             return
         self.thaw()
-        # SIGINT: connections are ended, and waited for.
-        self._process.send_signal(signal.SIGINT)
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
+        # SIGINT: connections are ended, and waited for. SIGQUIT: nothing is waited for, and a start recovers.
+        end_process(self._process, signal.SIGQUIT if is_immediate else signal.SIGINT)
         self._process = None
+
+    def kill(self) -> None:
+        """As a power cut does: every process of it at once."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait(10)
+            self._process = None
+
+    def promote(self) -> None:
+        """Makes a replica the one that takes changes."""
+        self.execute("SELECT pg_promote(true, 30)")
+
+    def follow(self, primary: "OwnPostgres") -> None:
+        """Begins anew at its place, as this one's replica."""
+        self.kill()
+        self._primary = primary
+        shutil.rmtree(self._data)
+        self._make()
+        self.start()
+
+    def execute(self, *statements: str) -> None:
+        """Each by itself, as an administrator types them."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
 
     def freeze(self) -> None:
         """It keeps its connections, the kernel takes new ones, and nothing is answered."""
@@ -117,13 +134,17 @@ class OwnPostgres:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None or self._process.poll() is not None:
             return
+        children = psutil.Process(self._process.pid).children(recursive=True)
         # The first one first: it makes no more of them then.
         self._process.send_signal(number)
-        for child in psutil.Process(self._process.pid).children(recursive=True):
+        if number != signal.SIGKILL:
+            children = psutil.Process(self._process.pid).children(recursive=True)
+        for child in children:
             # One whose client has left ends by itself.
             with suppress(psutil.NoSuchProcess):
                 child.send_signal(number)
 
     def _end(self) -> None:
-        self.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self.stop(is_immediate=True)
+        if self._directory:
+            shutil.rmtree(self._directory, ignore_errors=True)

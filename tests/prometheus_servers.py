@@ -1,18 +1,13 @@
 """A Prometheus of a test's own: it scrapes one server each second, with the rules of deploy/prometheus."""
 
-import os
-import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.e2e.server import until
+from tests.own_service import OwnService, end_process, find_program, free_port, wait_for
 
 RULES = Path(__file__).parents[1] / "deploy" / "prometheus"
 
@@ -25,20 +20,16 @@ scrape_configs:
 """
 
 
-class OwnPrometheus:
+class OwnPrometheus(OwnService):
     """Started on entering, ended on leaving. Skips the test where the program is missing, which in CI is a failure."""
 
     def __init__(self, directory: Path) -> None:
-        found = shutil.which("prometheus")
-        if found is None:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("prometheus is not installed")
+        self._process: subprocess.Popen[bytes] | None = None
         self._directory = directory
         self._configuration = directory / "prometheus.yml"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._command = [
-            found or "",
+            find_program("prometheus"),
             f"--config.file={self._configuration}",
             f"--storage.tsdb.path={directory / 'series'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
@@ -52,24 +43,17 @@ class OwnPrometheus:
         rules = [str(RULES / name) for name in ("recording.yml", "alerts.yml", "alerts_optional.yml")]
         self._configuration.write_text(_CONFIGURATION.format(rules=rules, port=port))
 
-    def __enter__(self) -> "OwnPrometheus":
+    def _begin(self) -> None:
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(self._command, cwd=self._directory, stdout=log, stderr=log)
-        until(self._answers, what="Prometheus")
-        return self
+        wait_for(self._answers, lambda: "its own Prometheus does not answer", 60.0)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _end(self) -> None:
         self.client.close()
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
+        end_process(self._process)
 
     def _answers(self) -> bool:
+        assert self._process is not None
         assert self._process.poll() is None, (self._directory / "log").read_text()
         try:
             return self.client.get("/status/buildinfo").is_success

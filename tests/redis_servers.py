@@ -7,15 +7,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
 
-import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from tests.own_service import OwnService, find_program, lacks, wait_for
 
 #: A server on which tests may publish under names of their own.
 SERVER = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
@@ -34,17 +33,11 @@ def _why_unreachable() -> str | None:
     return None
 
 
-def _skip(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def require_redis() -> str:
     """The URL of a Redis; skips the test when there is none, which in CI is a failure."""
     reason = _why_unreachable()
     if reason is not None:
-        _skip(reason)
+        lacks(reason)
     return SERVER
 
 
@@ -53,16 +46,13 @@ def private_channel() -> str:
     return f"diffusion-pipe:test:{os.getpid()}:{secrets.token_hex(8)}"
 
 
-class OwnRedis:
+class OwnRedis(OwnService):
     """A Redis process of a test's own, on a socket of its own, until its block ends. Skips the test where the program
     is missing.
     """
 
     def __init__(self, directory: Path) -> None:
-        found = shutil.which("redis-server")
-        if found is None:
-            _skip("redis-server is not installed")
-        self._program = found or ""
+        self._program = find_program("redis-server")
         self._directory = directory
         # No port: while it is down another process could take it, or a client connect to itself there. The name of a
         # socket must be short.
@@ -70,12 +60,10 @@ class OwnRedis:
         self.url = f"unix://{self._socket}?db=0"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "OwnRedis":
-        return self
+    def _begin(self) -> None:
+        """A test starts it when it wants to."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _end(self) -> None:
         self.kill()
         shutil.rmtree(self._socket.parent)
 
@@ -85,15 +73,14 @@ class OwnRedis:
         self._process = subprocess.Popen(
             [*command, "--dir", str(self._directory)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        end = time.monotonic() + 30
-        while True:
-            try:
-                _connect(self.url).ping()
-            except RedisError:
-                assert time.monotonic() < end, "its own Redis does not answer"
-                time.sleep(0.02)
-            else:
-                return
+        wait_for(self._answers, lambda: "its own Redis does not answer")
+
+    def _answers(self) -> bool:
+        try:
+            _connect(self.url).ping()
+        except RedisError:
+            return False
+        return True
 
     def kill(self) -> None:
         """As a crash would."""

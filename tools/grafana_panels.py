@@ -139,11 +139,6 @@ class Variable:
         }
 
 
-def _kind_of(query: str) -> int:
-    """The number by which Grafana's editor knows this kind of query."""
-    return 3 if query.startswith("query_result") else 1
-
-
 _DATASOURCE: Json = {
     "name": "datasource",
     "label": "Prometheus",

@@ -139,7 +139,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as name:
             place = Path(name)
             programs = install(wheel, place / "venv")
-            try_out([programs / "diffusion-pipe-api"], place / "command", wanted)
+            try_out([programs / "diffusion-pipe-api", "serve"], place / "command", wanted)
             try_out([programs / "python", "-m", "api"], place / "module", wanted)
     except Unfit as error:
         print(f"Not released: {error}", file=sys.stderr)

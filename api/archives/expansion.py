@@ -7,9 +7,10 @@ from pathlib import Path
 
 import orjson
 
+from api.archives.entries import SNIFFED_BYTES, Entry, form_of, read_entries
 from api.archives.limits import MB, ArchiveLimits, BadArchive, NoRoom
 from api.archives.names import EntryNames, is_litter, shown
-from api.archives.reading import SNIFFED_BYTES, Entry, form_of, read_entries
+from api.utils.frozen import frozen
 
 #: The file that lists what was written: one JSON line each.
 INDEX = "index"
@@ -18,7 +19,7 @@ INDEX = "index"
 _LOOK_BYTES = 16 * MB
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expanded:
     """A file that was in the archive: its name there, and the name of the file that has its content now."""
 

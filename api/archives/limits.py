@@ -1,11 +1,11 @@
 """What an archive may cost at most, and how it is refused."""
 
-from dataclasses import dataclass
+from api.utils.frozen import frozen
 
 MB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArchiveLimits:
     """Bounds that hold while an archive is written out, whatever its own headers say. Sizes are in bytes."""
 

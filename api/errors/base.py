@@ -69,13 +69,13 @@ class OriginNotAllowed(ServiceError):
 
 
 class NotFound(ServiceError):
-    """There is nothing at this address."""
+    """There is nothing at this address: /docs shows every address that there is."""
 
     code, status = "not_found", 404
 
 
 class MethodNotAllowed(ServiceError):
-    """This address does not take this method."""
+    """This address does not take this method: the header Allow names those that it takes."""
 
     code, status = "method_not_allowed", 405
 
@@ -117,7 +117,7 @@ class Invalid(ServiceError):
 
 
 class IdempotencyKeyReused(ServiceError):
-    """This Idempotency-Key was used before with another body."""
+    """This Idempotency-Key was used before with another body: send a new request with a new key."""
 
     code, status = "idempotency_key_reused", 422
 

@@ -27,6 +27,12 @@ class ModelVersionNotFound(NotFound):
     code = "model_version_not_found"
 
 
+class SampleNotFound(NotFound):
+    """The version has no sample of this id."""
+
+    code = "sample_not_found"
+
+
 class PresetNotFound(NotFound):
     """This model type has no preset of this name."""
 
@@ -55,6 +61,18 @@ class VersionInUse(Conflict):
     """This version has aliases, or a task needs it."""
 
     code = "version_in_use"
+
+
+class TooManySamples(Conflict):
+    """This version has as many samples as it may have: delete some of them first."""
+
+    code = "too_many_samples"
+
+
+class SampleRefused(ServiceError):
+    """This file is no picture or clip that every browser shows."""
+
+    code, status = "sample_refused", 422
 
 
 class WeightsRefused(ServiceError):

@@ -97,3 +97,27 @@ class InsufficientGPUs(ServiceError):
     """This machine can never serve the request."""
 
     code, status = "insufficient_gpus", 507
+
+
+class NodeNotFound(NotFound):
+    """No node has this name."""
+
+    code = "node_not_found"
+
+
+class NodeNameTaken(Conflict):
+    """Another node has this name."""
+
+    code = "node_name_taken"
+
+
+class NodeDrained(Conflict):
+    """The node is drained: nothing new is started on it."""
+
+    code = "node_drained"
+
+
+class NodeIsThere(Conflict):
+    """The node is heard: end its service before it is forgotten."""
+
+    code = "node_is_there"

@@ -1,17 +1,20 @@
-"""The seam to what runs attempts (now: this machine). It tells their phase and place; their outcome, a supervisor.
+"""The seam to what runs attempts: a machine, or a cluster. It tells their phase and place; their outcome, a supervisor.
 
 Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from api.models.engine import EngineWishes
 from api.models.log import LogPart, LogSpan, LogTime
+from api.models.reason import Reason, Words
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
+from api.utils.frozen import frozen
 
 #: Gives the directory that the attempt of a uid would have; None without one.
 Locate = Callable[[str], Path | None]
@@ -23,13 +26,14 @@ class Phase(StrEnum):
     ABSENT = (
         "absent"  #: nothing watches over it and no outcome is recorded: it was never started, or is to be taken over
     )
+    QUEUED = "queued"  #: an engine has it and begins it later
     UNKNOWN = "unknown"  #: it cannot be seen from here: another pid namespace or machine, an unreadable directory
     RUNNING = "running"
     STOPPING = "stopping"
     ENDED = "ended"  #: the outcome is recorded
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptRef:
     """An attempt, by its uid: the directory that its supervisor works in, and the log of its task."""
 
@@ -38,7 +42,7 @@ class AttemptRef:
     log_directory: Path  #: the task's: all its attempts share one log
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Submission:
     """What a supervisor is told: what to start, where and how."""
 
@@ -52,11 +56,15 @@ class Submission:
     leftover_seconds: float = 5.0  #: how long what outlives the main process is left alone
     gpu_uuids: tuple[str, ...] = ()  #: recorded, so that whoever finds the attempt knows what it occupies
     has_run: bool = False  #: it was seen running: whatever its directory says, it is never started anew
-    output_dir: Path | None = None  #: the directory that its trainer writes to, one level below its task's
+    #: The directory that its trainer writes to, one level below its task's; None: it is a program of the service's own.
+    output_dir: Path | None = None
     files: tuple[str, ...] = ()  #: the names of those in the attempt's directory that its trainer reads
+    node: str | None = None  #: the machine that it is meant for
+    master_port: int | None = None  #: the port in its command; where that is taken, the node chooses another one
+    wishes: EngineWishes | None = None  #: what its request wishes of the engine of a cluster
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopOrder:
     """How an attempt is to be stopped. `signal_file` None leaves the first rung out."""
 
@@ -65,12 +73,13 @@ class StopOrder:
     terminate_seconds: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """What `exit.json` says.
 
     `reason`: exited, could_not_start, stopped_before_start (the order to stop was there first), supervisor_lost (nobody
-    saw how it ended), machine_restarted.
+    saw how it ended), machine_restarted, and of a cluster node_lost, preempted, time_limit,
+    storage_unseen (its machine does not share the storage), job_lost (the engine forgot that it ran, and ended it).
     """
 
     reason: str
@@ -92,7 +101,7 @@ class Outcome:
     error_file: str | None = None  #: the file or directory that `error` is about, where it names one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Observation:
     """An attempt as the executor sees it now."""
 
@@ -107,9 +116,11 @@ class Observation:
     log_lost_bytes: int | None = None  #: how much of its output is in no log: the disk was full, or it came too fast
     seconds: float | None = None  #: how long the trainer has run, whatever was done to the wall clock
     age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
+    is_called_away: bool = False  #: an engine wants its GPUs back, and gives it a moment to save what it has
+    gpu_indices: tuple[int, ...] | None = None  #: the GPUs that an engine gave it on its node; None: those of its claim
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LivingAttempt:
     """An attempt of which some process lives, as the machine itself shows it."""
 
@@ -120,14 +131,63 @@ class LivingAttempt:
     has_ended: bool = False  #: whether its outcome is recorded already: what lives of it has nothing left to do
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeState:
     """A machine that runs attempts."""
 
     name: str
-    state: str = "up"
+    state: str = "up"  #: up, draining, down or unknown
     reason: str | None = None
+    gpu_count: int | None = None  #: how many GPUs an engine has there; None where no engine counts them
+    gpus_used: int | None = None
+    holders: Mapping[int, Words] = field(default_factory=dict)  #: what the engine has given each index to, in words
     details: Mapping[str, Any] = field(default_factory=dict)
+    bar: Reason | None = None  #: why nothing is to be started there, although an engine would
+
+
+@frozen
+class AheadOfTurn:
+    """An attempt that a task would begin next, for which an engine may choose GPUs of these nodes already."""
+
+    uid: str
+    directory: Path
+    gpu_count: int
+    nodes: frozenset[str]
+    wishes: EngineWishes | None = None
+
+
+@frozen
+class GivenAhead:
+    """What an engine has for such an attempt: its place, and once it has chosen the node and the GPUs there."""
+
+    number: int  #: those of the same priority have their turns in this order
+    node: str = ""  #: none while it waits
+    gpu_indices: tuple[int, ...] = ()
+    nodes: frozenset[str] | None = None  #: those of which it may choose while it waits; None where that is not known
+    reason: Reason | None = None  #: why the engine lets it wait, where it says more than that it does
+
+
+class EngineQueue(Protocol):
+    """The queue of an engine that others use, too. Nothing is an attempt there: that begins once it is claimed.
+
+    Every call may raise OSError.
+    """
+
+    def list(self) -> Mapping[str, GivenAhead]:
+        """What was handed over ahead of its turn and is not begun, by the uid of the attempt."""
+        ...
+
+    def hand_over(self, wanted: AheadOfTurn) -> bool:
+        """Has the engine choose GPUs; False where that cannot be for this attempt."""
+        ...
+
+    def widen(self, uid: str, nodes: frozenset[str]) -> None:
+        """Has it choose of these nodes from now on, as long as it has not chosen; its place stays."""
+        ...
+
+    def take_back(self, uids: Sequence[str]) -> None:
+        """Has it choose none for these any more, and gives back those that it has chosen."""
+        ...
 
 
 class LogCursor(Protocol):
@@ -250,6 +310,10 @@ class Executor(Protocol):
 
     def free_port(self, node: str, held: Collection[int]) -> int:
         """A port for a trainer's master on this machine: nobody listens there now, and `held` are left out."""
+        ...
+
+    def why_queued(self, ref: AttemptRef) -> Reason | None:
+        """Why an engine has not begun the attempt that it has; None for any other."""
         ...
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:

@@ -18,6 +18,7 @@ from api.executors.executor import (
 )
 from api.executors.memory_log import MemoryLog
 from api.executors.ports import FIRST_PORT, LAST_PORT
+from api.models.reason import Reason, ReasonCode
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 
@@ -89,6 +90,14 @@ class FakeExecutor:
         """Ends the attempt: by itself with exit code 0, unless an outcome says otherwise."""
         ended = with_outcome or outcome()
         self._observations[uid] = Observation(Phase.ENDED, self._node, stop_rung=ended.stop_rung, outcome=ended)
+
+    def is_queued(self, uid: str, reason: str | None = None) -> None:
+        """Lets an engine have the attempt, and begin it later."""
+        self._observations[uid] = Observation(Phase.QUEUED, self._node, reason=reason)
+
+    def is_called_away(self, uid: str) -> None:
+        """Lets an engine want the attempt's GPUs back."""
+        self._observations[uid] = replace(self._observe(uid), is_called_away=True)
 
     def is_absent(self, uid: str, reason: str | None = None) -> None:
         """Lets nothing of the attempt run, with no outcome recorded."""
@@ -165,6 +174,10 @@ class FakeExecutor:
 
     def free_port(self, node: str, held: Collection[int]) -> int:
         return next(port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in {*held, *self._taken_ports})
+
+    def why_queued(self, ref: AttemptRef) -> Reason | None:
+        seen = self._observe(ref.uid)
+        return Reason(seen.reason or "it waits", ReasonCode("fake")) if seen.phase is Phase.QUEUED else None
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:
         return self._lost_bytes.get(ref.uid)

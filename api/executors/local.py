@@ -1,6 +1,5 @@
 """Attempts on this machine: a detached supervisor for each, which neither needs nor notices this service."""
 
-import errno
 import logging
 import os
 import signal
@@ -10,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -39,13 +38,14 @@ from api.executors.log_files import LogFiles
 from api.executors.place import Place, is_held_open, is_locked
 from api.executors.ports import pick_port
 from api.executors.process_survey import Survey, supervises, survey
-from api.executors.record_files import read_lost_bytes, read_outcome
+from api.executors.record_files import check_absent, read_lost_bytes, read_outcome
 from api.executors.records import Runner, parse_lock, parse_runner
-from api.executors.spec import describe
+from api.executors.spec import describe, refuse_wishes
 from api.executors.stop_orders import give_order
 from api.executors.trainer_user import TrainerUser
 from api.models.task import ProcessIdentity
-from api.utils.foreign_files import TROUBLE, make_directory, open_own, read, status_of
+from api.utils.foreign_files import make_directory, open_own, read, status_of
+from api.utils.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -57,17 +57,14 @@ _REMEMBERED_OUTCOMES = 4096
 
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
 
-#: Errors that keep a directory from being looked into; any other one says something about its files.
-_BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Started:
     process: subprocess.Popen[bytes]
     at: float  # monotonic
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Read:
     version: tuple[int, int, int]
     runner: Runner | None
@@ -114,6 +111,7 @@ class LocalExecutor:
     # Starting
 
     def submit(self, submission: Submission) -> None:
+        refuse_wishes(submission)
         directory = submission.ref.directory
         with self._submitting:
             if self._has_ended(directory) or self._is_supervised(directory):
@@ -310,7 +308,7 @@ class LocalExecutor:
                 return None
             outcome = read_outcome(str(directory / "exit.json"))
         except OSError as error:
-            _check_absent(error)
+            check_absent(error)
             return None
         # What its supervisor could not remove from a disk in trouble; secrets may be among it.
         left = AttemptDirectory(str(directory))
@@ -341,7 +339,7 @@ class LocalExecutor:
             if known is None or known.version != version:
                 known = self._read[directory] = _Read(version, parse_runner(read(path)))
         except OSError as error:
-            _check_absent(error)
+            check_absent(error)
             return None
         return known.runner
 
@@ -370,6 +368,9 @@ class LocalExecutor:
     def free_port(self, node: str, held: Collection[int]) -> int:
         return pick_port(held)
 
+    def why_queued(self, ref: AttemptRef) -> None:
+        return None
+
     def lost_bytes(self, ref: AttemptRef) -> int | None:
         return read_lost_bytes(str(ref.directory / "runner.json"))
 
@@ -387,12 +388,6 @@ class LocalExecutor:
         with self._lock:
             runner = self._runner(ref.directory)
         return list_leftovers(ref.uid, ref.directory, None if runner is None else runner.cgroup)
-
-
-def _check_absent(error: OSError) -> None:
-    """Raises the error again where it does not say that a file is not there."""
-    if error.errno in _BLINDING:
-        raise error
 
 
 def _runs(supervisor: ProcessIdentity, directory: Path) -> bool:

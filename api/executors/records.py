@@ -2,16 +2,29 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from api.executors.attempt.files import number
 from api.executors.executor import Outcome
 from api.models.task import ProcessIdentity
 from api.models.training import StopRung
+from api.utils.frozen import frozen
 
 #: The values of `Outcome.reason`.
-REASONS = frozenset({"exited", "could_not_start", "stopped_before_start", "supervisor_lost", "machine_restarted"})
+REASONS = frozenset(
+    {
+        "exited",
+        "could_not_start",
+        "stopped_before_start",
+        "supervisor_lost",
+        "machine_restarted",
+        "node_lost",
+        "storage_unseen",
+        "job_lost",
+        "preempted",
+        "time_limit",
+    }
+)
 
 _LONGEST_TEXT = 2000
 _MOST_TEXTS = 64
@@ -21,7 +34,7 @@ _LAST_SECOND = 253_402_300_799.0  #: of the year 9999
 MAX_GPUS, MAX_UUID = 64, 128
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Runner:
     """`runner.json`: the supervisor, and what it supervised, when it was last written."""
 
@@ -62,7 +75,7 @@ def parse_runner(content: bytes) -> Runner | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Described:
     """`spec.json`: which attempt a directory belongs to, and what it occupies."""
 

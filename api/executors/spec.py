@@ -1,5 +1,7 @@
 """Makes `spec.json`: it tells a supervisor what to start, and whoever finds the directory whose it is."""
 
+import errno
+
 from api.executors.executor import Submission
 from api.executors.trainer_user import TrainerUser
 
@@ -28,3 +30,10 @@ def describe(
         "node": node,
         "gpu_uuids": list(submission.gpu_uuids),
     }
+
+
+def refuse_wishes(submission: Submission) -> None:
+    """Raises OSError where a request has wishes that only the engine of a cluster can heed."""
+    if submission.wishes is not None:
+        why = "it asks for a partition, account or limit of a cluster, and trainings run on this machine now"
+        raise OSError(errno.ENOTSUP, why)

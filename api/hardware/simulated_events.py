@@ -1,8 +1,9 @@
 """Faults that simulated GPUs are to have, so that whoever watches them can be tried."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from api.utils.frozen import frozen
 
 
 class SimulatedFault(StrEnum):
@@ -15,7 +16,7 @@ class SimulatedFault(StrEnum):
     XID = "xid"  #: the driver reports this error, once
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SimulatedEvent:
     """A fault of one GPU. Seconds are from the start of the service; `lasts` infinite: until its end."""
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from api.live.delivery import Frames
+from api.utils.frozen import frozen
 from api.utils.ids import check_task_id
 
 
@@ -17,7 +18,7 @@ class Transport(StrEnum):
     WEB_SOCKET = "websocket"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """A request for a stream."""
 
@@ -30,7 +31,7 @@ class Asked:
 Opener = Callable[[Asked], AbstractAsyncContextManager[Frames]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LiveRoute:
     """One address, written as those of Flask are: `/training/<task_id>/events/stream`."""
 
@@ -49,7 +50,7 @@ class LiveRoute:
         return None if found is None else found.groupdict()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MatchedRoute:
     """The route of a path, and the variable parts."""
 

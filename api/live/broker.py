@@ -6,12 +6,12 @@ import threading
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 from api.errors import Unavailable
 from api.live.subscription import QUEUE_MESSAGES, Published, Subscription, TooSlow
 from api.models.live import Message, MessageType, Topic
 from api.models.sight import WHOLE, Sight
+from api.utils.frozen import frozen
 
 #: Messages of a topic that are kept for subscribers who come back. Eight trainings make about 16 a second.
 HISTORY: Mapping[Topic, int] = {Topic.GPU: 1, Topic.TASK: 1024, Topic.LOG: 0, Topic.SYSTEM: 128, Topic.ALERT: 512}
@@ -22,7 +22,7 @@ _DIGITS = 18
 _Address = tuple[Topic, str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Missed:
     """What a subscriber gets first."""
 
@@ -58,10 +58,6 @@ class Broker:
     def subscribers(self) -> int:
         """How many subscribers there are."""
         return len(self._subscriptions)
-
-    def count_subscribers(self, topic: Topic) -> int:
-        """How many subscribers a topic has."""
-        return sum(any(of is topic for of, _ in wanted) for wanted in self._subscriptions.values())
 
     # -- publishing ------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Published:
         self.message = message
         self._boot = boot
         self._frames: dict[Sight, Frame] = {}
-        self._snapshot_frames: dict[Sight, Frame] = {}
+        self._snapshot_frames: dict[tuple[Sight, str | None], Frame] = {}
 
     def frame(self, sight: Sight = WHOLE) -> Frame:
         """The frame for readers with this sight."""
@@ -42,12 +42,14 @@ class Published:
             self._frames[sight] = found
         return found
 
-    def snapshot_frame(self, sight: Sight = WHOLE) -> Frame:
-        """The same with the snapshot's own number as its id, for subscribers who get only snapshots."""
-        found = self._snapshot_frames.get(sight)
+    def snapshot_frame(self, sight: Sight = WHOLE, node: str | None = None) -> Frame:
+        """The same with the snapshot's own number as its id, for subscribers who get only snapshots; with `node` about
+        this machine alone. Raises NodeNotFound.
+        """
+        found = self._snapshot_frames.get((sight, node))
         if found is None:
-            json, id_ = self.message.shown_to(sight), str(self.message.position or 0)
-            found = self._snapshot_frames[sight] = Frame(self.message.type, json, id_, shows_id=False)
+            json, id_ = self.message.shown_to(sight, node), str(self.message.position or 0)
+            found = self._snapshot_frames[sight, node] = Frame(self.message.type, json, id_, shows_id=False)
         return found
 
 

@@ -229,7 +229,7 @@ class _Child:
         return answer, self._read(int(answer["bytes"]), until)
 
     def end(self) -> None:
-        """Ends it and waits for it."""
+        """Kills the child, and waits until it has ended."""
         self._process.kill()
         for pipe in (self._stdin, self._stdout):
             # What was not yet written is lost with it.

@@ -15,13 +15,11 @@ from PIL import Image, UnidentifiedImageError
 from api.media.files import ContentChanged, NotPlain, open_plain
 from api.media.perceptual import hash_of
 from api.models.dataset import MediaFacts, MediaKind
-from api.models.media import VIDEO_OPTIONS, MediaProbe, MediaProblem
+from api.models.media import MAX_PIXELS, VIDEO_OPTIONS, MediaProbe, MediaProblem
 
 #: What an image may be. Pillow knows more, and starts programs of others for some of it.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 
-#: Pillow refuses more, in the trainer as well: a decoded image of that size takes 700 MB.
-MAX_PIXELS = 178_956_970
 
 #: More packets than any clip has: 20 hours at 60 frames a second.
 MAX_PACKETS = 4_500_000

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from enum import StrEnum
 
 from api.models import audit
+from api.utils.frozen import frozen
 
 
 class Permission(StrEnum):
@@ -14,6 +15,7 @@ class Permission(StrEnum):
 
     GPUS_READ = "gpus:read"  #: GPUs, their history and events, the machine at a glance, metrics
     PROCESSES_READ = "processes:read"  #: the command lines of processes on the GPUs
+    NODES_REPORT = "nodes:report"  #: to tell this head of a machine's GPUs: what a node's key is for
     GPUS_REGISTER = "gpus:register"  #: to register programs that were started outside, and change one's own
     TRAINING_READ = "training:read"  #: trainings, their metrics, events and files
     TRAINING_WRITE = "training:write"  #: to start trainings, and change one's own
@@ -27,8 +29,8 @@ class Permission(StrEnum):
     ALERTS_READ = "alerts:read"  #: what fires, rules, silences, channels without their addresses
     ALERTS_WRITE = "alerts:write"  #: to acknowledge alerts and to silence them
     ALERTS_MANAGE = "alerts:manage"  #: rules and channels, and what became of each message
-    SYSTEM_READ = "system:read"  #: the service's own log, and attempts that no task knows
-    SYSTEM_WRITE = "system:write"  #: to end attempts that no task knows, and to hold the queue and GPUs back
+    SYSTEM_READ = "system:read"  #: the service's own log, the servers, and attempts that no task knows
+    SYSTEM_WRITE = "system:write"  #: to end attempts that no task knows, and to hold queue, GPUs and machines back
     KEYS_MANAGE = "keys:manage"  #: keys, people and their quotas
     AUDIT_READ = "audit:read"  #: who did what
 
@@ -107,7 +109,7 @@ class Credential(StrEnum):
     COMMAND = "command"  #: a command at the machine, run by the service's own user
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Principal:
     """Who asks: a user, by the key or session that was shown, with what it permits."""
 
@@ -164,7 +166,7 @@ def is_reserved(user_id: str) -> bool:
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quota:
     """What a user may use at most; None: without a bound."""
 
@@ -175,11 +177,11 @@ class Quota:
 
     def or_else(self, defaults: "Quota") -> "Quota":
         """This quota, with the bounds of another where it has none."""
-        own = {name: getattr(self, name) for name in Quota.__slots__}
+        own = {each.name: getattr(self, each.name) for each in fields(Quota)}
         return replace(defaults, **{name: bound for name, bound in own.items() if bound is not None})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User:
     """A person or program that keys are made for."""
 
@@ -188,7 +190,7 @@ class User:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AccessKey:
     """A key as it is kept: without its secret, of which only a hash is known."""
 
@@ -215,7 +217,7 @@ class AccessKey:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Session:
     """A sign-in at the page. `key_id` None: by OIDC; else it ends with that key."""
 

@@ -1,13 +1,14 @@
 """Alerts: what fires, since when, who has seen it. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 
 from api.models.alert_action import PlannedAction
 from api.models.alert_rule import RuleScope
 from api.models.event import Severity
+from api.utils.frozen import frozen
 
 
 class AlertState(StrEnum):
@@ -45,7 +46,7 @@ class NotificationKind(StrEnum):
         return self not in (NotificationKind.RESOLVED, NotificationKind.TEST)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alert:
     """One incident of one rule at one target."""
 
@@ -96,7 +97,7 @@ class Alert:
         return ShownState(self.state.value)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertNotification:
     """What a channel is to be told of a change of an alert: appended together with that change."""
 
@@ -109,7 +110,7 @@ class AlertNotification:
     not_before: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertChange:
     """A change of an alert with its notifications: all of it is kept in one transaction, or nothing."""
 
@@ -126,7 +127,7 @@ class AlertChange:
         return self.after.state is AlertState.RESOLVED and self.after.fired_at is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertHistoryRow:
     """A change of an alert, as it is kept."""
 
@@ -141,7 +142,7 @@ class AlertHistoryRow:
     value: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Matcher:
     """What a label must be. With `is_glob` the value may hold `*`."""
 
@@ -150,7 +151,7 @@ class Matcher:
     is_glob: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Silence:
     """For how long nobody is told of which alerts, and why."""
 
@@ -167,7 +168,7 @@ class Silence:
         return self.starts_at <= now < self.ends_at
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertFilter:
     """Which alerts a list shows."""
 
@@ -182,7 +183,7 @@ class AlertFilter:
     until: datetime | None = None  #: only what had begun by this time
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertCounts:
     """How many alerts are open."""
 
@@ -193,7 +194,7 @@ class AlertCounts:
     critical: int = 0  #: of those that fire, neither acknowledged nor silenced
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertTarget:
     """Something that rules are held against."""
 

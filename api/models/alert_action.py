@@ -1,9 +1,10 @@
 """What a rule does when it fires, besides telling. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from api.utils.frozen import frozen
 
 
 class ActionKind(StrEnum):
@@ -56,7 +57,7 @@ class ActionState(StrEnum):
         return self not in (ActionState.WAITING, ActionState.UNDERWAY)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedAction:
     """Something to be done because an alert fires: kept together with that change."""
 
@@ -70,7 +71,7 @@ class PlannedAction:
     not_before: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertAction:
     """An action as it is kept."""
 
@@ -96,7 +97,7 @@ class AlertAction:
         return f"rule {self.rule_id}"[:64]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ActionView:
     """An action as it is shown with its alert."""
 

@@ -1,13 +1,14 @@
 """Rules about what people are told of, as data. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from api.models.alert_action import ActionKind
 from api.models.event import Severity
+from api.utils.frozen import frozen
 
 
 class RuleScope(StrEnum):
@@ -41,7 +42,7 @@ class Comparison(StrEnum):
     OTHER = "!="
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clause:
     """A metric compared with a number, or with another metric and a number added to it."""
 
@@ -64,7 +65,7 @@ class Clause:
         return f"{self.metric} {self.compare} {self.of}{offset}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertRule:
     """When people are told of what, and what they can do."""
 
@@ -107,7 +108,7 @@ class AlertRule:
 BUILTIN_CHANGES = frozenset({"enabled", "for_seconds", "clear_seconds", "severity", "labels", "actions"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertMetric:
     """Something that rules may be about."""
 
@@ -118,7 +119,7 @@ class AlertMetric:
     has_history: bool = False  #: whether the last 24 h of it are known, to try a rule against
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrialPeriod:
     """A time in which a rule would have fired. `until` None: it would still fire."""
 
@@ -128,12 +129,12 @@ class TrialPeriod:
     peak: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trial:
     """What a rule would have told within the last 24 h."""
 
     tried: bool  #: False: of these metrics no history is kept, and only the present was looked at
-    why_not: str | None
+    why_not: str | None  #: or what of it was not
     since: datetime | None
     until: datetime
     would_have_fired: int

@@ -1,7 +1,6 @@
 """Alerts, rules, silences and channels as the API shows them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from api.models.alert import Alert, AlertHistoryRow, Matcher, ShownState, Silence
@@ -9,9 +8,10 @@ from api.models.alert_action import ActionKind, ActionView
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.channel import Channel, ChannelKind, ChannelSettings, DeliveryView
 from api.models.event import Severity
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertView:
     """One alert. `value` and `peak` are of the first metric of its rule."""
 
@@ -75,7 +75,7 @@ def show_alert(alert: Alert) -> AlertView:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AlertDetailView:
     """One alert with its history; `deliveries` is null for who may not see channels."""
 
@@ -85,7 +85,7 @@ class AlertDetailView:
     actions: tuple[ActionView, ...]  #: what its rule has done, or is doing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuleView:
     """One rule. Conditions look like `temperature_gpu >= temperature_slowdown - 5`."""
 
@@ -145,7 +145,7 @@ def show_rule(rule: AlertRule) -> RuleView:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SilenceView:
     """One silence."""
 
@@ -173,7 +173,7 @@ def show_silence(silence: Silence, now: datetime) -> SilenceView:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QuietHoursView:
     """A time of day in which only what is critical is told."""
 
@@ -182,7 +182,7 @@ class QuietHoursView:
     ends: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelView:
     """One channel. Its address is shown masked; nobody is ever shown the whole of it again."""
 

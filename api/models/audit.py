@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from api.models.reason import Reason, ReasonCode
+from api.utils.frozen import frozen
 
 
 class AuditOutcome(StrEnum):
@@ -23,7 +24,7 @@ class AuditOutcome(StrEnum):
 SERVICE, OPERATOR = "service", "operator"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditEntry:
     """Something to be kept in the audit."""
 
@@ -41,7 +42,7 @@ class AuditEntry:
     after: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditRecord:
     """A row of the audit; `hash` covers it and the row before."""
 
@@ -50,7 +51,7 @@ class AuditRecord:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditFilter:
     """Which rows are wanted; None does not choose. The operation is any one of `operations`."""
 
@@ -62,7 +63,7 @@ class AuditFilter:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChainCheck:
     """What a walk along the audit's chain has found. `next_id` is where to go on when it stopped at its bound."""
 
@@ -81,7 +82,7 @@ class ChainCheck:
         return self.problem is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditRow:
     """A row of the audit as it is answered."""
 
@@ -106,7 +107,7 @@ class AuditRow:
         return cls(record.id, hash=record.hash, **asdict(record.entry))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChainVerdict:
     """Whether the audit is what was written, as it is answered."""
 

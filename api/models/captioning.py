@@ -1,11 +1,12 @@
 """Captions from a vision model: what is asked of it, and what that would take."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 from api.models.preprocess_view import PreprocessView
+from api.utils.frozen import frozen
 
 
 class PromptTemplate(StrEnum):
@@ -31,7 +32,7 @@ PROMPTS: Mapping[PromptTemplate, str] = {
 FILE_PLACEHOLDER = "{file}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionSettings:
     """How a model is asked. The key is no part of it: it comes by the environment."""
 
@@ -51,7 +52,7 @@ class CaptionSettings:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionEstimate:
     """What captions would take. Unknown is null."""
 
@@ -66,7 +67,7 @@ class CaptionEstimate:
     estimated_cost: float | None  #: in the currency of CAPTION_PRICE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionGeneration:
     """What was asked for, and the task that does it; none after a dry run."""
 

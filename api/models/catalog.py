@@ -1,18 +1,18 @@
 """What the trainer's model types are made of, where that can be had, and what of it is on this machine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
 from api.models.weights import WeightsFacts
+from api.utils.frozen import frozen
 
 
 class Origin(StrEnum):
     """Where a figure or a name is from."""
 
     TRAINER_DOCS = "trainer_documentation"
-    TRAINER_CODE = "trainer_code"
     FILE_PAGE = "file_page"  #: the page of the file on Hugging Face
     OTHER_TRAINER = "other_trainer"  #: the documentation of another trainer of the same model
     REPORT = "report"  #: a user's report in the trainer's issues, whose number stands beside it
@@ -26,7 +26,7 @@ class Medium(StrEnum):
     VIDEO = "video"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileSource:
     """A file of a repository on Hugging Face, or a directory of it where `path` ends in / (the whole one where empty).
 
@@ -50,7 +50,7 @@ class FileSource:
         return (self.path or self.repository).rstrip("/").rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ComponentNeed:
     """A path of [model], what belongs there, and where it can be had; the first of `sources` is what to take."""
 
@@ -65,7 +65,7 @@ class ComponentNeed:
     license: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelVariant:
     """One of the models that a type stands for."""
 
@@ -76,7 +76,7 @@ class ModelVariant:
     settings: Mapping[str, Any] = field(default_factory=dict)  #: further keys of [model] that it needs
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemoryNeed:
     """GB of GPU memory that training a LoRA needs; None: nobody has told."""
 
@@ -86,7 +86,7 @@ class MemoryNeed:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CatalogModel:
     """A model type of the trainer."""
 
@@ -102,7 +102,7 @@ class CatalogModel:
     needs: tuple[str, ...] = ()  #: what the trainer's environment needs besides its requirements
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preset:
     """Settings for a tier of GPU memory that somebody is known to have trained with."""
 
@@ -119,7 +119,7 @@ class Preset:
     known_memory_gb: float | None = None  #: what was measured; None: only that it fits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundFile:
     """A file of weights on this machine."""
 
@@ -127,7 +127,7 @@ class FoundFile:
     facts: WeightsFacts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundDirectory:
     """A directory that is a model: a diffusers or transformers one, or one of Wan's."""
 
@@ -138,7 +138,7 @@ class FoundDirectory:
     lacking: tuple[str, ...] = ()  #: parts and files that it should have; a model in pieces can do without some
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LocalWeights:
     """All that was found below the roots."""
 

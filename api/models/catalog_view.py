@@ -1,14 +1,16 @@
 """What answers show of models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from api.models.catalog import Medium, Origin
+from api.models.measured_memory import PlannedMemory
 from api.models.weights import FileForm, Quantisation
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceView:
     """A file, or a directory, of a repository on Hugging Face. `origin` says where the size is from."""
 
@@ -18,7 +20,7 @@ class SourceView:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ComponentView:
     """A path of [model]. `present`: it is on this machine and whole; `problem` says why something here is not."""
 
@@ -35,7 +37,7 @@ class ComponentView:
     is_pickle: bool  #: it is published as a pickle, for which ALLOW_PICKLED_WEIGHTS is needed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VariantView:
     """One of the models that a type stands for."""
 
@@ -47,7 +49,7 @@ class VariantView:
     model: Mapping[str, Any]  #: the table [model] that loads it, with the paths of what is here or would be downloaded
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PresetSummary:
     """A preset by its name: ask for it to get the whole request."""
 
@@ -59,7 +61,7 @@ class PresetSummary:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelView:
     """A model type. `components` and `ready` are those of its first variant that is ready, else of the first."""
 
@@ -83,7 +85,7 @@ class ModelView:
     requirements: tuple[str, ...]  #: what the trainer's environment needs besides its own requirements
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PresetView:
     """A ready request for `/training/start`, and the two files that it becomes."""
 
@@ -93,6 +95,7 @@ class PresetView:
     title: str
     memory_gb: int
     known_memory_gb: float | None
+    memory: PlannedMemory | None  #: what such trainings used here; null: none that can be compared has run here
     source: str
     request: Mapping[str, Any]
     config_toml: str
@@ -100,9 +103,10 @@ class PresetView:
     missing: tuple[
         str, ...
     ]  #: keys of [model] whose files are not here: what stands there is where a download puts them
+    needs_dataset: bool  #: the request names no data yet: give `dataset`, or fill in its directory
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlaceView:
     """A place of a model where a file belongs."""
 
@@ -110,7 +114,7 @@ class PlaceView:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AdapterView:
     """What an adapter is."""
 
@@ -121,7 +125,7 @@ class AdapterView:
     readers: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeightsView:
     """What a file or a directory of weights is. `problem` completes "It …"."""
 
@@ -142,6 +146,6 @@ class WeightsView:
     parameters: int | None
     tensors: int | None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    missing_files: tuple[str, ...] = ()  #: of a model in several files
+    missing_files: tuple[str, ...] = ()  #: of a model in several files; a hundred of them
     fits: bool | None = None  #: whether it belongs where the request says; None: not asked, or not recognised
     belongs: tuple[str, ...] = ()  #: what belongs there

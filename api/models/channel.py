@@ -1,11 +1,11 @@
 """Channels to people, and what is on its way through them. No I/O."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, time
 from enum import StrEnum
 
-from api.models.alert import AlertHistoryRow, AlertState, Matcher, NotificationKind
+from api.models.alert import AlertState, Matcher, NotificationKind
 from api.models.event import Severity
+from api.utils.frozen import frozen
 
 
 class ChannelKind(StrEnum):
@@ -45,7 +45,7 @@ class DeliveryKind(StrEnum):
     TEST = "test"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QuietHours:
     """A time of day in which only what is critical is told; the rest waits until its end."""
 
@@ -54,7 +54,7 @@ class QuietHours:
     ends: time
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelSettings:
     """What goes through a channel, and how often."""
 
@@ -73,7 +73,7 @@ class ChannelSettings:
     webhook_format: WebhookFormat = WebhookFormat.ALERTMANAGER
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Channel:
     """A way to people, without its secret address."""
 
@@ -94,7 +94,7 @@ class Channel:
     last_success_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelSecret:
     """What is secret of a channel."""
 
@@ -102,7 +102,7 @@ class ChannelSecret:
     key: str | None = None  #: that a webhook's messages are signed with
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToldAlert:
     """An alert in a message, as it was when its notification was made."""
 
@@ -125,7 +125,7 @@ class ToldAlert:
     peak: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivery:
     """One message on its way through one channel."""
 
@@ -145,7 +145,7 @@ class Delivery:
     result: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClaimedDelivery:
     """A delivery that is ours to send until its lease ends, with everything that is needed for it."""
 
@@ -156,7 +156,7 @@ class ClaimedDelivery:
     alerts: tuple[ToldAlert, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryView:
     """A delivery as the API shows it."""
 
@@ -176,18 +176,10 @@ class DeliveryView:
     result: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliveryFilter:
     """Which deliveries a list shows."""
 
     states: tuple[DeliveryState, ...] = ()
     channel_id: str | None = None
     alert_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AlertDetails:
-    """The history of an alert, and what was told of it."""
-
-    history: tuple[AlertHistoryRow, ...] = ()
-    deliveries: tuple[DeliveryView, ...] = field(default_factory=tuple)

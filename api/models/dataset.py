@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
+
+from api.utils.frozen import frozen
 
 #: What a dataset can be called. It stands in addresses, in requests before @, and as a directory's name.
 DATASET_NAME = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}"
@@ -35,7 +35,7 @@ class MediaKind(StrEnum):
     OTHER = "other"  #: nothing that a trainer could take
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaFacts:
     """What the bytes of a media file say; None: unknown. A picture has one frame, and neither duration nor rate."""
 
@@ -51,14 +51,6 @@ class MediaFacts:
     problem_text: str | None = None  #: the same for people
 
 
-class Prober(Protocol):
-    """Finds out what a media file is. Hostile files cost it a problem in the facts, never an exception."""
-
-    def probe(self, path: Path) -> MediaFacts:
-        """What the file's content says."""
-        ...
-
-
 class ItemProblem(StrEnum):
     """What is wrong with an item by itself. A problem of its bytes is named by `MediaFacts.problem` instead."""
 
@@ -68,7 +60,7 @@ class ItemProblem(StrEnum):
     NOT_MEDIA = "not_media"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ManifestItem:
     """One media file of a version: its path below the dataset, its bytes by their hash, and what stands beside it."""
 
@@ -133,7 +125,7 @@ def read_manifest(lines: Iterable[bytes]) -> Iterator[ManifestItem]:
             raise ValueError(f"this line of a manifest lacks {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetItem:
     """An item as people see it: what the manifest says of it, and what its bytes are known to be."""
 
@@ -160,7 +152,7 @@ class DatasetItem:
 ANY_PROBLEM = "any"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemFilter:
     """Which items a page shows; None does not choose."""
 
@@ -173,7 +165,7 @@ class ItemFilter:
         return not self.search and self.problem is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetVersion:
     """One state of a dataset, which never changes. `origin` says where it came from, as what made it put it."""
 
@@ -204,7 +196,7 @@ class EntryProblem(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EntryFinding:
     """What is wrong with one entry of a registered directory."""
 
@@ -213,7 +205,7 @@ class EntryFinding:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DirectoryWatch:
     """What the latest look at a registered directory found. `unread` counts what was wrong when its newest version was
     read: files that could not be read, and captions that were none.
@@ -233,7 +225,7 @@ class DirectoryWatch:
     total_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dataset:
     """A named collection of media; its versions hold the items."""
 
@@ -251,7 +243,7 @@ class Dataset:
     watch: DirectoryWatch | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PinnedDataset:
     """What a task uses of a dataset, whatever becomes of the dataset itself."""
 
@@ -267,7 +259,7 @@ class PinnedDataset:
         return self.manifest.removeprefix("sha256:")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Blob:
     """A stored file, named by its content."""
 

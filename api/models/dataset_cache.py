@@ -1,12 +1,13 @@
 """What the trainer computes of a dataset before its first step, made ahead: a cache, and what it depends on. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from api.models.reason import ReasonCode
+from api.utils.frozen import frozen
 
 
 class CacheState(StrEnum):
@@ -20,7 +21,7 @@ class CacheState(StrEnum):
     FAILED = "failed"  #: the task that should have made it has failed or was stopped
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedCache:
     """What a request has to do with a cache made ahead."""
 
@@ -32,7 +33,7 @@ class PlannedCache:
     counts_items: bool = True  #: whether the trainer's bars count media files; else batches of them
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuiltCache:
     """What is kept of a cache that was made: by its files it is seen whether it is still the same."""
 
@@ -48,10 +49,10 @@ class BuiltCache:
         """What was kept with its task; None where nothing was."""
         if not kept or "digest" not in kept:
             return None
-        return cls(**{name: kept[name] for name in cls.__slots__})
+        return cls(**{each.name: kept[each.name] for each in fields(cls)})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetCacheView:
     """A cache of a dataset in a list."""
 

@@ -1,11 +1,10 @@
 """What a check of a dataset version finds, as its answer has it."""
 
-from dataclasses import dataclass
-
 from api.models.training_view import FindingView
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BucketView:
     """Files that are trained on in one size, with the first ten thousand of their ids: `dropped` of its examples are in
     no step of an epoch, and why.
@@ -23,7 +22,7 @@ class BucketView:
     item_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemsView:
     """Items that have one thing in common, with the first hundred of their ids."""
 
@@ -32,7 +31,7 @@ class ItemsView:
     item_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DuplicatesView:
     """Groups of items by their ids: of the same bytes, and of pictures that look alike (videos: the first)."""
 
@@ -43,7 +42,7 @@ class DuplicatesView:
     near_is_whole: bool = True  #: false: too many look too much alike for all to be compared
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetCheck:
     """Everything that can be said of a version before it is trained on. Unknown is null.
 
@@ -68,7 +67,7 @@ class DatasetCheck:
     steps_per_epoch: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecipeView:
     """How the trainer makes the pixels of an item; `shown` are the positions in `frames` of those in the strip."""
 

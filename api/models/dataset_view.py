@@ -1,14 +1,14 @@
 """Datasets as they are answered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from api.models.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWatch, MediaKind
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VersionView:
     """A version as it is answered."""
 
@@ -36,7 +36,7 @@ class VersionView:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetRow:
     """A dataset in a list."""
 
@@ -70,7 +70,7 @@ class DatasetRow:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetDetails:
     """One dataset."""
 
@@ -80,7 +80,7 @@ class DatasetDetails:
     manifest_bytes: int  #: of `stored_bytes`: the lists of items of all versions, which are kept whole and for good
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemView:
     """An item as it is answered; what nobody has looked into yet is null."""
 
@@ -125,7 +125,7 @@ class ItemView:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionDifference:
     """What an edit makes of one caption."""
 
@@ -135,7 +135,7 @@ class CaptionDifference:
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionEdit:
     """What an edit of captions did, or with `dry_run` would do."""
 
@@ -145,7 +145,7 @@ class CaptionEdit:
     version: VersionView | None  #: the new version; null when nothing was made
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetDeleted:
     """A dataset that is gone; `kept_for` are finished tasks for which its files are kept."""
 

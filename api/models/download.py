@@ -1,12 +1,13 @@
 """Downloads of models as they are answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from api.models.training import Cause
+from api.models.cause import Cause
+from api.models.reason import ReasonCode
+from api.utils.frozen import frozen
 
 
 class DownloadStatus(StrEnum):
@@ -21,7 +22,7 @@ class DownloadStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DownloadedFile:
     """One file of a download: bytes, and where it lies when it is whole."""
 
@@ -34,7 +35,7 @@ class DownloadedFile:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DownloadView:
     """A download as it is answered. `speed` is `bytes_per_second`, and `eta` is `eta_seconds`, for earlier clients."""
 
@@ -53,6 +54,7 @@ class DownloadView:
     eta_seconds: float | None
     owner: str | None
     waiting_reason: str | None
+    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
     failure: Cause | None
     warnings: tuple[str, ...]
     created_at: datetime

@@ -1,10 +1,10 @@
 """Append-only facts about GPUs."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from api.models.reason import ReasonCode
+from api.utils.frozen import frozen
 
 
 class EventType(StrEnum):
@@ -15,6 +15,7 @@ class EventType(StrEnum):
     HEALTH = "health"  #: the verdict on a GPU changed
     SOURCE = "source"  #: the driver came, went, or failed
     TASK = "task"  #: the registry released a task by itself
+    NODE = "node"  #: a machine came, went, fell silent, or was drained
 
 
 class Severity(StrEnum):
@@ -25,7 +26,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUEvent:
     """One event; `id` grows by one with each."""
 
@@ -40,3 +41,10 @@ class GPUEvent:
     current: str | None = None
     xid: int | None = None
     message_code: ReasonCode | None = None  #: what the message says, where it is the reason of a status
+
+
+@frozen
+class NodeGPUEvent(GPUEvent):
+    """One event of several machines."""
+
+    node: str | None = None  #: the machine that it is about

@@ -1,13 +1,14 @@
 """GPUs as the API shows them. Memory in MB (MiB, as nvidia-smi counts), °C, W, %, seconds; null is unknown."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from api.models.node import NodeStatus
 from api.models.reading import Clocks, ECCErrors, MemoryRepair, MIGSlice, NVLink, ProcessKind, SourceName
 from api.models.reason import ReasonCode, Words, code_of, text_of, words_of
 from api.models.task import TaskType
+from api.utils.frozen import frozen
 
 
 class GPUStatus(StrEnum):
@@ -31,7 +32,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"  #: no fresh reading to judge by
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUHealth:
     """The verdict, what it rests on, and what to do about it."""
 
@@ -59,7 +60,7 @@ class GPUHealth:
         return list(map(words_of, self.reasons, self.reason_codes))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUMemory:
     """Memory in MB. `unified`: the GPU shares the host's memory, and these are the host's figures."""
 
@@ -73,7 +74,7 @@ class GPUMemory:
     unified: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUTemperature:
     """Temperatures in °C."""
 
@@ -81,7 +82,7 @@ class GPUTemperature:
     memory: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUTemperatureDetails:
     """Temperatures in °C, with the ones at which the GPU slows down and shuts down."""
 
@@ -91,7 +92,7 @@ class GPUTemperatureDetails:
     shutdown: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUUtilization:
     """Utilisation in %, averaged by the driver over 1/6 to 1 s."""
 
@@ -101,7 +102,7 @@ class GPUUtilization:
     decoder: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUPower:
     """Power in W, energy in J since the driver was loaded."""
 
@@ -114,7 +115,7 @@ class GPUPower:
     energy_joules: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUClocks:
     """Clocks in MHz, now and at most."""
 
@@ -122,7 +123,7 @@ class GPUClocks:
     max: Clocks
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUPCIe:
     """The PCIe link. It may train down while idle."""
 
@@ -133,7 +134,7 @@ class GPUPCIe:
     max_width: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUMIG:
     """Multi-instance GPU: the mode, and the slices with their own memory."""
 
@@ -142,7 +143,7 @@ class GPUMIG:
     slices: tuple[MIGSlice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CurrentTask:
     """The task that holds a GPU. Progress in %, time left in seconds."""
 
@@ -153,7 +154,7 @@ class CurrentTask:
     started_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CurrentTaskDetails:
     """The task that holds a GPU, with what was said about it when it was registered."""
 
@@ -167,7 +168,7 @@ class CurrentTaskDetails:
     start_time: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessOnGPU:
     """Who holds memory of a GPU. `memory` and `host_memory` in MB; `command` is cut at 256 characters."""
 
@@ -184,7 +185,7 @@ class ProcessOnGPU:
     unavailable: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUInfo:
     """One GPU in `/gpu/status`. `read_at` is when its values were read; `stale` when that is too long ago."""
 
@@ -209,7 +210,14 @@ class GPUInfo:
     read_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class NodeGPUInfo(GPUInfo):
+    """One GPU of several machines."""
+
+    node: str
+
+
+@frozen
 class GPUSummary:
     """The machine in figures. Memory in MB over the GPUs whose memory is known; utilisation in %."""
 
@@ -223,11 +231,11 @@ class GPUSummary:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUStatusResponse:
     """Every GPU. `source_problem` says why there are no fresh readings, when the whole source fails."""
 
-    gpus: tuple[GPUInfo, ...]
+    gpus: tuple[NodeGPUInfo | GPUInfo, ...]
     summary: GPUSummary
     timestamp: datetime | None
     source: SourceName
@@ -236,7 +244,25 @@ class GPUStatusResponse:
     stale: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class NodeSummary:
+    """A machine beside its GPUs: whether it is there, and since when it is silent."""
+
+    name: str
+    state: NodeStatus
+    reason: str | None
+    reason_code: ReasonCode | None
+    silent_seconds: int  #: since it was last heard; 0 for this server's own
+
+
+@frozen
+class FleetStatusResponse(GPUStatusResponse):
+    """Every GPU of several machines, and the machines."""
+
+    nodes: tuple[NodeSummary, ...]
+
+
+@frozen
 class AvailableGPU:
     """A GPU that can be had now, with the model types that fit in its free memory."""
 
@@ -254,17 +280,24 @@ class AvailableGPU:
     recommended_for: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class NodeAvailableGPU(AvailableGPU):
+    """An available GPU where there are several machines."""
+
+    node: str
+
+
+@frozen
 class AvailableGPUResponse:
     """The GPUs that satisfy the request, best first. `total_available` counts them before `count` cut the list."""
 
-    available_gpus: tuple[AvailableGPU, ...]
+    available_gpus: tuple[NodeAvailableGPU | AvailableGPU, ...]
     total_available: int
     timestamp: datetime | None
     source: SourceName
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUDetails:
     """Everything that is known about one GPU; `unavailable` says for each null field why it is null."""
 
@@ -305,7 +338,14 @@ class GPUDetails:
     unavailable: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class NodeGPUDetails(GPUDetails):
+    """Everything about one GPU of several machines."""
+
+    node: str
+
+
+@frozen
 class GPUProcesses:
     """The processes on one GPU; null when they cannot be listed, with the reason."""
 
@@ -319,7 +359,14 @@ class GPUProcesses:
     source: SourceName
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class NodeGPUProcesses(GPUProcesses):
+    """The processes on one GPU of several machines."""
+
+    node: str
+
+
+@frozen
 class GPUOffer:
     """A GPU as the scheduler sees it. `held_by`: the task of ours that has it, so that it will come free."""
 
@@ -333,3 +380,8 @@ class GPUOffer:
     status: GPUStatus
     reason: Words | None
     held_by: str | None
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """The texts by which a request may name the GPU: its index, that with its node, and its UUID."""
+        return str(self.index), f"{self.node}:{self.index}", self.uuid

@@ -1,12 +1,12 @@
 """A time series as the API shows it."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from api.models.reading import SourceName
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HistoryPoint:
     """One step of a series: mean, lowest and highest value; null where nothing was read."""
 
@@ -20,7 +20,7 @@ class HistoryPoint:
         return datetime.fromtimestamp(unix_seconds, UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUHistoryResponse:
     """A metric of one GPU over time; `step` is in seconds."""
 
@@ -33,3 +33,10 @@ class GPUHistoryResponse:
     step: float
     data: tuple[HistoryPoint, ...]
     source: SourceName
+
+
+@frozen
+class NodeGPUHistoryResponse(GPUHistoryResponse):
+    """A metric of one GPU of several machines over time."""
+
+    node: str

@@ -1,11 +1,11 @@
 """An answer that is kept, to be given again to a retry of the same request."""
 
-from dataclasses import dataclass
+from api.utils.frozen import frozen
 
 KEPT_SECONDS = 24 * 3600.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptAnswer:
     """Status, body and the headers that belong to it."""
 

@@ -1,11 +1,12 @@
 """What live streams carry, before it is framed for a transport. No I/O."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
+from api.models.cause import Cause
 from api.models.sight import Sight
-from api.models.training import Cause, TaskEvent, TaskStatus
+from api.models.training import TaskEvent, TaskStatus
+from api.utils.frozen import frozen
 
 
 class Topic(StrEnum):
@@ -41,9 +42,10 @@ class StreamEnding(StrEnum):
     TOO_SLOW = "too_slow"
     SERVER_ENDING = "server_ending"
     ACCESS_ENDED = "access_ended"  #: the subscriber may no longer have it
+    NODE_GONE = "node_gone"  #: the machine that alone was asked for is known no more
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Message:
     """One message: its whole JSON `{"type", "timestamp", "data"}`, and what decides who gets it."""
 
@@ -58,9 +60,12 @@ class Message:
     is_personal: bool = False  #: about something of the owner's that is no task
     restricted: bytes | None = None  #: the JSON for those who may not see everything; None: the same
     show: Callable[[Sight], bytes] | None = None  #: makes that JSON, where it is another one for each sight
+    show_node: Callable[[Sight, str], bytes] | None = None  #: makes the JSON about this node alone; raises NodeNotFound
 
-    def shown_to(self, sight: Sight) -> bytes:
-        """The JSON that a reader with this sight gets."""
+    def shown_to(self, sight: Sight, node: str | None = None) -> bytes:
+        """The JSON that a reader with this sight gets; with `node` about this machine alone. Raises NodeNotFound."""
+        if node is not None and self.show_node is not None:
+            return self.show_node(sight, node)
         if sight.is_whole:
             return self.json
         return self.show(sight) if self.show is not None else self.restricted or self.json
@@ -70,7 +75,7 @@ class Message:
         return (self.task_id is None and not self.is_personal) or sight.sees(self.owner)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToldEvent:
     """An event, and the status that its task had by then."""
 
@@ -78,7 +83,7 @@ class ToldEvent:
     status: TaskStatus
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EventPosition:
     """Events of a task up to `last_id`, and the status that it has now, all read in one moment."""
 
@@ -88,7 +93,7 @@ class EventPosition:
     has_more: bool  #: whether later events exist already
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskEnd:
     """How a task ended."""
 

@@ -1,10 +1,11 @@
 """A line of a log, what it means, and the answers to questions about logs. No I/O."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from api.models.training import Cause, TaskStatus
+from api.models.cause import Cause
+from api.models.training import TaskStatus
+from api.utils.frozen import frozen
 
 #: Other programs' words for the levels.
 _LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical": "error", "fatal": "error"}
@@ -25,7 +26,7 @@ class LogLevel(StrEnum):
         return next((level for level in cls if level.value == word), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogTime:
     """At `at` (Unix seconds) the byte at `offset` came, with `newlines` newlines before it since the log began."""
 
@@ -34,7 +35,7 @@ class LogTime:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogSpan:
     """How much a log holds: bytes and lines since it began, and how much of that is gone from the disk."""
 
@@ -44,7 +45,7 @@ class LogSpan:
     newlines: int  #: newlines before `end`
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogPart:
     """An open file of which the first `size` bytes count; the one who takes it closes it."""
 
@@ -64,7 +65,7 @@ class LogType(StrEnum):
 LEVELS = tuple(LogLevel)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Meaning:
     """What a trainer's line says beyond its text; unknown is None."""
 
@@ -82,7 +83,7 @@ class Classifier(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogLine:
     """One line, safe to be shown."""
 
@@ -98,7 +99,7 @@ class LogLine:
     truncated: bool  #: its message, or the line itself, was cut
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LineFilter:
     """Which lines are wanted; a field that is None does not restrict them."""
 
@@ -120,7 +121,7 @@ class LineFilter:
 EVERYTHING = LineFilter()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gap:
     """A part of a log that is gone from the disk."""
 
@@ -129,7 +130,7 @@ class Gap:
     lines: int | None  #: None where nobody has counted them
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogPage:
     """Some lines, and where in the log they are. Offsets are bytes in the whole log."""
 
@@ -143,7 +144,7 @@ class LogPage:
     dropped_lines: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskLogPage(LogPage):
     """A page of a task's log, with the task it belongs to."""
 
@@ -151,7 +152,7 @@ class TaskLogPage(LogPage):
     log_lost_bytes: int | None  #: bytes that were printed and are in no log: the disk was full, or they came too fast
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SearchHit:
     """A line that was found."""
 
@@ -177,7 +178,7 @@ class StopReason(StrEnum):
     TIME = "time"  #: as long as one request may take
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SearchResult:
     """What a search found, how far it came, and where it can go on."""
 
@@ -193,7 +194,7 @@ class SearchResult:
     elapsed_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogEnd:
     """How a followed task ended."""
 

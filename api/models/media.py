@@ -1,12 +1,12 @@
 """What a media file was found to be, how it is cut for a training, and what may be opened to find out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from api.models.dataset import MediaFacts
+from api.utils.frozen import frozen
 
 #: Formats that the video reader may open: none refers to other files, as a playlist would.
 VIDEO_FORMATS = (
@@ -35,7 +35,11 @@ class MediaProblem(StrEnum):
     TURNED = "turned"  #: a note in it turns it for people; the trainer reads its pixels as they are stored
 
 
-@dataclass(frozen=True, slots=True)
+#: Pillow refuses more, in the trainer as well: a decoded image of that size takes 700 MB.
+MAX_PIXELS = 178_956_970
+
+
+@frozen
 class MediaSource:
     """Where a media file lies; `sha256` is what its content must have, where others may write to it."""
 
@@ -43,7 +47,7 @@ class MediaSource:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaProbe:
     """What a look at a whole media file found, besides its facts."""
 
@@ -53,7 +57,7 @@ class MediaProbe:
     perceptual_hash: str | None = None  #: 16 hexadecimal digits; None: unknown, or too plain to be compared
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recipe:
     """How a trainer makes its pixels of a media file: from `box` of the picture, and for a video from these frames."""
 

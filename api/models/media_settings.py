@@ -1,9 +1,11 @@
 """What a preprocessing makes of media files: re-timed, scaled, cropped, cut, converted. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
+
+from api.utils.frozen import frozen
 
 
 class CutBy(StrEnum):
@@ -20,7 +22,7 @@ class FirstFrame(StrEnum):
     ONLY = "only"  #: it takes the video's place
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rectangle:
     """A part of a picture, in its pixels."""
 
@@ -30,7 +32,7 @@ class Rectangle:
     height: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cut:
     """How videos are cut. `seconds` is the length of a piece, or the longest that a scene may be; None: any."""
 
@@ -40,7 +42,7 @@ class Cut:
     threshold: float = 27.0  #: how much a scene differs from the one before, in PySceneDetect's measure
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MediaSettings:
     """What is made of each file; None leaves that as it is."""
 

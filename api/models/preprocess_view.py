@@ -1,16 +1,17 @@
 """Preprocessing tasks, and those that make a dataset of an upload, as they are answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.cause import Cause
 from api.models.dataset_view import CaptionDifference
 from api.models.reason import ReasonCode
-from api.models.training import Cause
 from api.models.training_view import StopView
 from api.models.upload import UploadProblem
+from api.utils.frozen import frozen
 
 
 class PreprocessStatus(StrEnum):
@@ -23,7 +24,7 @@ class PreprocessStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemReport:
     """Something about one item that people should know."""
 
@@ -31,7 +32,7 @@ class ItemReport:
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreprocessMetadata:
     """What a single file became: of a dataset with more of them all is null."""
 
@@ -42,7 +43,7 @@ class PreprocessMetadata:
     original_video: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreprocessResult:
     """What a completed one made: a version of a dataset."""
 
@@ -77,7 +78,7 @@ class PreprocessResult:
         return cls(**known)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PreprocessView:
     """A preprocessing as it is answered. Progress in percent, durations in seconds."""
 

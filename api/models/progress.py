@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from api.utils.frozen import frozen
+
 
 class Stage(StrEnum):
     """What a running trainer is busy with."""
@@ -86,7 +88,7 @@ class Progress:
         return max(0, self.total_steps - self.step) * self.seconds_per_step
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """One value of a series: `train/loss` at a step, at a time in Unix seconds."""
 
@@ -96,7 +98,7 @@ class Point:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgressView:
     """How far a training is. Durations in seconds, progress 0 to 100."""
 
@@ -116,7 +118,7 @@ class ProgressView:
     items_cached: int | None = None  #: of a task that caches ahead: media files, once for each of their sizes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MetricsView:
     """The latest values; a loss that is no number is null, and counted."""
 
@@ -129,7 +131,7 @@ class MetricsView:
     nan_steps: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SpeedView:
     """How fast it is."""
 
@@ -138,7 +140,7 @@ class SpeedView:
     time_per_step: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgressReport:
     """How far a task is, as it is told, kept in the database and shown."""
 

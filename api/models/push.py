@@ -1,12 +1,13 @@
 """Pushes of versions to a hub as they are answered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from api.models.training import Cause
+from api.models.cause import Cause
+from api.models.reason import ReasonCode
+from api.utils.frozen import frozen
 
 
 class PushStatus(StrEnum):
@@ -20,7 +21,7 @@ class PushStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushedFileView:
     """One file of a push: bytes, and how many of them were sent."""
 
@@ -31,7 +32,7 @@ class PushedFileView:
     status: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushView:
     """A push as it is answered."""
 
@@ -51,6 +52,7 @@ class PushView:
     eta_seconds: float | None
     owner: str | None
     waiting_reason: str | None
+    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
     failure: Cause | None
     warnings: tuple[str, ...]
     created_at: datetime

@@ -6,9 +6,11 @@ None means unknown; `unavailable` then says why, by the field's path in `/gpu/{i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
+
+from api.utils.frozen import frozen
 
 #: Bounds that tell garbage from readings: no GPU holds 16 TiB (2^24 MiB), and no machine 512 GPUs.
 MAX_MEMORY_MB = 1 << 24
@@ -20,6 +22,7 @@ class SourceName(StrEnum):
 
     NVML = "nvml"
     SIMULATED = "simulated"
+    NONE = "none"  #: a machine that is to have none
 
 
 class FaultKind(StrEnum):
@@ -30,7 +33,7 @@ class FaultKind(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DriverVersions:
     """The versions that hold for every GPU of the machine."""
 
@@ -40,7 +43,7 @@ class DriverVersions:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clocks:
     """Clock frequencies in MHz."""
 
@@ -50,7 +53,7 @@ class Clocks:
     video: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUIdentity:
     """What does not change while the driver runs: read once after each initialisation."""
 
@@ -73,7 +76,7 @@ class GPUIdentity:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUVitals:
     """What changes all the time. Memory in MiB, utilisation in %, temperatures in °C, clocks in MHz."""
 
@@ -102,7 +105,7 @@ class GPUVitals:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ECCErrors:
     """Memory errors: since the driver was loaded (volatile) and over the life of the board (aggregate)."""
 
@@ -113,7 +116,7 @@ class ECCErrors:
     uncorrected_aggregate: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MemoryRepair:
     """Retired pages (up to Volta) and remapped rows (since Ampere)."""
 
@@ -125,7 +128,7 @@ class MemoryRepair:
     remapped_rows_failure: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MIGSlice:
     """One MIG device: a part of a GPU with memory of its own. NVML has no utilisation for it."""
 
@@ -139,7 +142,7 @@ class MIGSlice:
     utilization_gpu: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NVLink:
     """One NVLink port."""
 
@@ -147,7 +150,7 @@ class NVLink:
     active: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUCondition:
     """What changes seldom: limits, modes, links and memory errors."""
 
@@ -175,7 +178,7 @@ class ProcessKind(StrEnum):
     BOTH = "compute+graphics"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUProcess:
     """Who holds memory of a GPU."""
 
@@ -192,7 +195,7 @@ class GPUProcess:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class XidEvent:
     """An error that the driver reported for a GPU; `uuid` is None when it did not say for which."""
 

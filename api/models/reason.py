@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
-_PLACE = re.compile(r"\{(\w+)\}")
+from api.utils.frozen import frozen
+
+_PLACE = re.compile(r"\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReasonCode:
     """What a sentence says, for programs: a stable word, and by name the values that stand in the sentence.
 
@@ -19,7 +21,7 @@ class ReasonCode:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reason:
     """An English sentence together with its code."""
 
@@ -28,9 +30,32 @@ class Reason:
 
     @classmethod
     def of(cls, sentence: str, code: str, /, **params: Any) -> "Reason":
-        """The reason whose text is this sentence, with each `{name}` in it replaced by the parameter of that name."""
-        text = _PLACE.sub(lambda place: _show(params.get(place[1], place[0])), sentence)
-        return cls(text, ReasonCode(code, {name: _dump(value) for name, value in params.items()}))
+        """The reason whose text is this sentence, with each `{name}` in it replaced by the parameter of that name, and
+        each `{name|one|many}` by the one word or the other as that parameter is 1 or not.
+        """
+        return cls(fill(sentence, params), ReasonCode(code, {name: _dump(value) for name, value in params.items()}))
+
+
+def fill(sentence: str, params: Mapping[str, Any]) -> str:
+    """A sentence with its parameters in the places of their names; places without a parameter stay."""
+
+    def replace(place: re.Match[str]) -> str:
+        if place[1] not in params:
+            return place[0]
+        value = params[place[1]]
+        if place[2] is None:
+            return _show(value)
+        return place[2] if value == 1 else place[3]
+
+    return _PLACE.sub(replace, sentence)
+
+
+@frozen
+class ToldWords:
+    """A sentence as it is sent: its text, and its code where it is one of ours."""
+
+    text: str
+    said: ReasonCode | None = None
 
 
 #: A sentence of ours; or what a driver, a trainer or a person said, which is passed on as it is and has no code.

@@ -1,9 +1,11 @@
 """Results as named models with numbered versions, which never change, and aliases, which move."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
+
+from api.utils.frozen import frozen
 
 #: What models and aliases can be called: the name of a file on every system, and no number, which names a version.
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}"
@@ -13,7 +15,7 @@ ALIAS = r"[a-z][a-z0-9._\-]{0,39}"
 LATEST = "latest"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegisteredModel:
     """A name for results. `latest` is the number of the newest version that there is; None: there is none."""
 
@@ -29,7 +31,7 @@ class RegisteredModel:
     aliases: Mapping[str, int] = field(default_factory=dict)  #: numbers of versions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelVersion:
     """One result: its bytes are the blob of this hash. `origin` and `format` are as JSON has them."""
 
@@ -44,9 +46,10 @@ class ModelVersion:
     origin: Mapping[str, Any]
     format: Mapping[str, Any]
     aliases: tuple[str, ...] = ()
+    samples: int = 0  #: how many there are
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewModelVersion:
     """A version as it is about to be made; it gets its number when it is kept."""
 
@@ -59,24 +62,10 @@ class NewModelVersion:
     origin: Mapping[str, Any]
     format: Mapping[str, Any]
     ending: str = ".safetensors"  #: of the name of its download
+    samples_of: int | None = None  #: the number of the version whose samples it takes over
 
 
-@dataclass(frozen=True, slots=True)
-class FormatView:
-    """What the file of a version is, by its header."""
-
-    kind: str | None  #: lora, lokr, transformer, checkpoint, vae …; None: it was not recognised
-    rank: int | None
-    dtype: str | None
-    parameters: int | None
-    base_model: str | None  #: a model type
-    keys: str | None  #: how its tensors are named
-    readers: tuple[str, ...]
-    quantisation: str | None
-    metadata: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelVersionView:
     """A version as it is answered."""
 
@@ -92,11 +81,12 @@ class ModelVersionView:
     actor: str
     notes: str | None
     tags: tuple[str, ...]
+    samples: int  #: how many previews there are of what it makes
     origin: Mapping[str, Any]
     format: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegisteredModelView:
     """A named model as it is answered, with its newest version."""
 
@@ -111,7 +101,7 @@ class RegisteredModelView:
     latest: ModelVersionView | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelDeleted:
     """What was deleted."""
 

@@ -1,11 +1,12 @@
 """What answers show of the trainer's keys, and of a request in both of its forms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from api.utils.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class SettingView:
     """A key of the trainer, and what it may hold; null: no bound, or not known."""
 
@@ -25,7 +26,7 @@ class SettingView:
     only_for: tuple[str, ...] | None  #: the values of the table's `type` with which it is read; null: with each
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettingTableView:
     """A table of the trainer's files: its name, which is empty for the top level, in one of the two."""
 
@@ -35,7 +36,7 @@ class SettingTableView:
     settings: tuple[SettingView, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelSettingsView:
     """Every key with which a model type can be trained."""
 
@@ -43,7 +44,7 @@ class ModelSettingsView:
     tables: tuple[SettingTableView, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestFormsView:
     """A configuration in both forms; what was not given is null."""
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+from api.utils.frozen import frozen
 
 #: Stands in sentences for a task whose name its reader may not know.
 ANOTHERS_TASK = "another user's task"
@@ -13,7 +14,7 @@ OF_ANOTHER_USER = "of_another_user"
 NEEDS_PROCESSES_READ = "needs_processes_read"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sight:
     """How far a reader sees. Equal ones see the same bytes, so that these are made once for all who have it."""
 

@@ -1,6 +1,5 @@
 """A frozen reading of a machine's GPUs."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from api.models.reading import (
@@ -13,9 +12,10 @@ from api.models.reading import (
     SourceName,
 )
 from api.models.reason import Words
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUReading:
     """What is known of one GPU. The identity stays when the GPU is lost; vitals go.
 
@@ -40,7 +40,7 @@ class GPUReading:
         return None if self.identity is None else self.identity.uuid
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUSnapshot:
     """All GPUs after one sweep.
 

@@ -1,9 +1,9 @@
 """An attempt that lives on this machine although the database does not know it."""
 
-from dataclasses import dataclass
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stray:
     """A stray attempt. `supervisor_pid` None: it has lost its supervisor; a stop gives it a new one first."""
 

@@ -1,14 +1,14 @@
 """The machine and the service as the API shows them. Memory and disk in MB, times in seconds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from api.models.gpu import GPUSummary
 from api.models.reading import SourceName
 from api.models.training import TaskStatus
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostMemory:
     """The host's memory in MB."""
 
@@ -18,7 +18,7 @@ class HostMemory:
     percent: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DiskUsage:
     """The disk that holds `path`, in MB."""
 
@@ -29,7 +29,7 @@ class DiskUsage:
     percent: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SystemInfo:
     """The machine. `cpu_percent` is over the last sweep of the GPUs; load over 1, 5 and 15 minutes.
 
@@ -53,7 +53,7 @@ class SystemInfo:
     disk_free: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUTotals(GPUSummary):
     """The GPUs in figures; the short names say how many there are, can be had, and are busy."""
 
@@ -62,7 +62,7 @@ class GPUTotals(GPUSummary):
     busy: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskTotals:
     """How many trainings there are, and in each status."""
 
@@ -76,16 +76,16 @@ class TaskTotals:
     stopped: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NodeAtAGlance:
     """A machine of this service."""
 
     name: str
-    state: str  #: up: it answers
+    state: str  #: up: it answers; else draining, down or unknown, as in /nodes
     gpus: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HolderCounts:
     """How many tasks hold GPUs, by type."""
 
@@ -98,7 +98,7 @@ class HolderCounts:
     external: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainerProblem:
     """Something that a trainer lacks on this machine: a stable word for it, what it is, and what to do about it."""
 
@@ -107,7 +107,7 @@ class TrainerProblem:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainerAtAGlance:
     """A trainer, what it can train, and whether it can start anything here."""
 
@@ -117,7 +117,17 @@ class TrainerAtAGlance:
     problems: tuple[TrainerProblem, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class ExecutorAtAGlance:
+    """What starts trainings, and where."""
+
+    name: str  #: local: this machine; slurm: a cluster
+    nodes: tuple[str, ...]  #: the machines whose GPUs it can give
+    partitions: tuple[str, ...] = ()  #: of the cluster: what a request may wish for
+    features: tuple[str, ...] = ()
+
+
+@frozen
 class SystemOverview:
     """The machine, its GPUs and tasks at a glance; `uptime` is the service's."""
 
@@ -129,11 +139,12 @@ class SystemOverview:
     holders: HolderCounts
     nodes: tuple[NodeAtAGlance, ...]
     trainers: tuple[TrainerAtAGlance, ...]
+    executor: ExecutorAtAGlance
     uptime: int
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Health:
     """The service is alive. `status`: `ok`; `degraded`: it works, without what `problems` names; `failing`: nothing
     is kept any more.
@@ -145,7 +156,7 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Readiness:
     """Whether answers can be relied on, and what is wrong when not."""
 

@@ -1,16 +1,20 @@
 """A task with attempts, a training above all: words, states, and which state may follow which. No I/O."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.cause import Cause, CauseCode
 from api.models.dataset import PinnedDataset
 from api.models.dataset_cache import PlannedCache
+from api.models.engine import EngineWishes
+from api.models.measured_memory import PlannedMemory
 from api.models.progress import ProgressReport
-from api.models.reason import Reason, ReasonCode, Words, words_of
+from api.models.reason import ReasonCode
 from api.models.task import TaskType
+from api.utils.frozen import frozen
 
 
 class TaskStatus(StrEnum):
@@ -63,85 +67,7 @@ class StopRung(StrEnum):
     KILL = "kill"  #: SIGKILL to the whole tree
 
 
-class CauseCode(StrEnum):
-    """Why an attempt failed."""
-
-    CUDA_OUT_OF_MEMORY = "cuda_out_of_memory"
-    HOST_OUT_OF_MEMORY = "host_out_of_memory"
-    PORT_IN_USE = "port_in_use"
-    NCCL_TIMEOUT = "nccl_timeout"
-    NAN_LOSS = "nan_loss"
-    MISSING_FILE = "missing_file"
-    DISK_FULL = "disk_full"
-    HUB_REFUSED = "hub_refused"  #: the hub does not take what is pushed; the detail says why
-    GPU_LOST = "gpu_lost"
-    HANG = "hang"
-    KILLED = "killed"  #: a signal from outside ended it
-    QUIT_UNASKED = "quit_unasked"  #: it found a signal file that this service did not write
-    DID_NOT_TRAIN = "did_not_train"  #: exit code 0 without the trainer's word that it was done
-    CACHE_INCOMPLETE = "cache_incomplete"  #: exit code 0, but what it cached is not there, or not to be trusted
-    TRAINER_ERROR = "trainer_error"  #: an error of the trainer's own; the detail has its last words
-    COULD_NOT_START = "could_not_start"
-    SUPERVISOR_LOST = "supervisor_lost"
-    MACHINE_RESTARTED = "machine_restarted"
-
-
-#: Causes that lie outside the training: tried again without being asked, this many times in a row.
-RETRIED_BY_ITSELF: Mapping[CauseCode, int] = {
-    CauseCode.PORT_IN_USE: 5,
-    CauseCode.SUPERVISOR_LOST: 3,
-    CauseCode.MACHINE_RESTARTED: 3,
-}
-
-#: What `max_retries` covers unless `retry_on` says otherwise: causes that another try can get past.
-RETRIED_BY_DEFAULT = frozenset(
-    {
-        CauseCode.HOST_OUT_OF_MEMORY,
-        CauseCode.NCCL_TIMEOUT,
-        CauseCode.GPU_LOST,
-        CauseCode.HANG,
-        CauseCode.KILLED,
-        CauseCode.TRAINER_ERROR,
-        CauseCode.COULD_NOT_START,
-        *RETRIED_BY_ITSELF,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why an attempt failed, in words, and what to do about it."""
-
-    code: CauseCode
-    detail: str
-    remedy: str
-    last_lines: tuple[str, ...] = ()
-    said: str | None = None  #: a stable word for this very detail and remedy, finer than `code`
-    detail_code: ReasonCode | None = None  #: what the detail says; None where it is the trainer's own words
-    remedy_code: ReasonCode | None = None
-
-    @classmethod
-    def of(
-        cls,
-        code: CauseCode,
-        said: str,
-        detail: str,
-        remedy: str,
-        last_lines: Sequence[str] = (),
-        /,
-        **params: Any,
-    ) -> "Cause":
-        """A cause in the service's own words: each `{name}` in detail and remedy is replaced by that parameter."""
-        told, advice = Reason.of(detail, f"{said}_detail", **params), Reason.of(remedy, f"{said}_remedy", **params)
-        return cls(code, told.text, advice.text, tuple(last_lines), said, told.said, advice.said)
-
-    @property
-    def words(self) -> Words:
-        """The detail together with its code."""
-        return words_of(self.detail, self.detail_code)
-
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPURequest:
     """Which GPUs a task wants: these, or any `count` with `min_memory` MB free."""
 
@@ -151,7 +77,7 @@ class GPURequest:
     is_single: bool = False  #: asked for as gpu_id, and not in a list
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskNotice:
     """Who wants to be told of what happens to a task."""
 
@@ -163,7 +89,7 @@ class TaskNotice:
 NOTICES = ("finished", "failed", "hung", "nan", "no_checkpoint", "slow", "waiting")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingRequest:
     """What a user asked for. It holds no secrets: they are kept in a file of their own."""
 
@@ -186,6 +112,7 @@ class TrainingRequest:
     trust_cache: bool = False
     cache_only: bool = False  #: it ends when the dataset is cached
     notify: TaskNotice | None = None
+    slurm: EngineWishes | None = None  #: what it wishes of a cluster
 
     @property
     def gpu_count(self) -> int:
@@ -193,7 +120,7 @@ class TrainingRequest:
         return len(self.gpus.references) or self.gpus.count
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingPlan:
     """What a request amounts to. Memory in MB for each GPU; unknown is None."""
 
@@ -208,6 +135,7 @@ class TrainingPlan:
     dataset_items: int | None = None  #: images and videos that are used, once each
     estimated_memory_mb: int | None = None
     memory_basis: str | None = None  #: where the figure of the memory comes from
+    memory: PlannedMemory | None = None  #: what trainings used here that can be compared; None: nothing is compared
     files: Mapping[str, str] = field(default_factory=dict)  #: the files that the trainer will read: text by name
     command: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()  #: cache directories that it writes; one task at a time may
@@ -217,7 +145,7 @@ class TrainingPlan:
     cache: PlannedCache | None = None  #: what is known of a cache made ahead; None: it names no dataset
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     """Resumable state that the trainer wrote at a step."""
 
@@ -229,7 +157,7 @@ class Checkpoint:
     is_latest: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResumeOptions:
     """How an attempt goes on from a checkpoint."""
 
@@ -249,7 +177,7 @@ class EventKind(StrEnum):
     CHANGE = "change"  #: somebody changed the task
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskEvent:
     """An append-only fact about a task; `id` grows with each."""
 
@@ -266,7 +194,7 @@ class TaskEvent:
     message_code: ReasonCode | None = None  #: the message for programs, and in other languages
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopState:
     """A stop that was asked for. `cause` is set when the service itself asked: the task then fails with it."""
 
@@ -278,7 +206,7 @@ class StopState:
     cause: Cause | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskSummary:
     """A task without its request and plan: what lists and the scheduler need."""
 
@@ -320,7 +248,7 @@ class TaskSummary:
         return self.gpu_count > 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingTask(TaskSummary):
     """A task with everything that is kept of it."""
 
@@ -328,7 +256,7 @@ class TrainingTask(TaskSummary):
     plan: TrainingPlan
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewTask:
     """What a task begins with."""
 
@@ -351,7 +279,7 @@ class AttemptStatus(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """One try at a task."""
 
@@ -387,7 +315,7 @@ class TaskOrder(StrEnum):
     QUEUE = "queue"  #: only those that wait, as they are served: by priority, then age
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskFilter:
     """Which tasks a list shows; empty and None do not restrict it."""
 
@@ -398,3 +326,4 @@ class TaskFilter:
     owner: str | None = None
     seen_by: str | None = None  #: the user whose tasks alone may be seen; None: everybody's
     kind: TaskType | None = None
+    pushed_model: str | None = None  #: the registered model that it pushes

@@ -1,25 +1,19 @@
 """Trainings as the API shows them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from api.models.cause import Cause
 from api.models.progress import MetricsView, ProgressView, SpeedView
 from api.models.reason import ReasonCode
 from api.models.task import TaskType
-from api.models.training import (
-    AttemptStatus,
-    Cause,
-    Checkpoint,
-    StopRung,
-    TaskStatus,
-    TrainingPlan,
-)
+from api.models.training import AttemptStatus, Checkpoint, StopRung, TaskStatus, TrainingPlan
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopView:
     """A stop that was asked for."""
 
@@ -30,7 +24,7 @@ class StopView:
     rung: StopRung | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TaskRow:
     """A training in a list."""
 
@@ -68,7 +62,7 @@ class TaskRow:
     speed: SpeedView
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUStats:
     """What a GPU of a training shows now."""
 
@@ -82,7 +76,7 @@ class GPUStats:
     power_usage: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptView:
     """One try at a training."""
 
@@ -106,7 +100,7 @@ class AttemptView:
     failure: Cause | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TaskDetails(TaskRow):
     """Everything about a training."""
 
@@ -124,7 +118,7 @@ class TaskDetails(TaskRow):
     run_dir: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class StoppedTask(TaskDetails):
     """A training that was asked to stop; unknown until it has ended."""
 
@@ -134,7 +128,7 @@ class StoppedTask(TaskDetails):
     training_time: float | None  #: seconds, over all attempts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskProgressView:
     """How far a training is, and how well it goes."""
 
@@ -150,7 +144,7 @@ class TaskProgressView:
     speed: SpeedView
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedGPUs:
     """The GPUs that a request would get now, or why it would wait."""
 
@@ -160,7 +154,7 @@ class PlannedGPUs:
     waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FindingView:
     """Something about a request: where (a JSON pointer), what, and what to do about it."""
 
@@ -169,7 +163,7 @@ class FindingView:
     remedy: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Validation:
     """What starting a request would find and do."""
 
@@ -187,7 +181,7 @@ class XAxis(StrEnum):
     EPOCH = "epoch"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeriesPoint:
     """One value; null is a value that was no number. One of `step` and `epoch` is null."""
 
@@ -197,7 +191,7 @@ class SeriesPoint:
     timestamp: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeriesView:
     """A metric over steps or epochs. `total`: how many values there are; `data` has at most `limit` of them."""
 
@@ -210,7 +204,7 @@ class SeriesView:
     available: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckpointList:
     """The checkpoints of a training, oldest first."""
 
@@ -218,7 +212,7 @@ class CheckpointList:
     checkpoints: tuple[Checkpoint, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Artifact:
     """A file that a training made; `path` is what a download asks for."""
 
@@ -230,7 +224,7 @@ class Artifact:
     is_complete: bool  #: a checkpoint's file counts once the checkpoint does
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deleted:
     """What was deleted, and where the files are that were kept."""
 

@@ -1,12 +1,13 @@
 """Uploads: what comes in over several requests, and what became of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from api.models.dataset import MediaFacts
+from api.utils.frozen import frozen
 
 
 class UploadKind(StrEnum):
@@ -15,6 +16,7 @@ class UploadKind(StrEnum):
     ITEM = "item"  #: one media file, its caption, or its mask
     ARCHIVE = "archive"  #: a zip or tar of them
     MODEL = "model"  #: weights that become a version of a registered model
+    SAMPLE = "sample"  #: a picture or clip that shows what such a version makes
 
 
 class UploadStatus(StrEnum):
@@ -31,7 +33,7 @@ class UploadStatus(StrEnum):
         return self in (UploadStatus.COMPLETED, UploadStatus.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UploadProblem:
     """Why an upload has failed: a stable word, a sentence, and of an archive the entry that it is about."""
 
@@ -40,7 +42,7 @@ class UploadProblem:
     entry: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FormSettings:
     """What a form says of the file that comes with it."""
 
@@ -51,11 +53,11 @@ class FormSettings:
     dataset: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UploadResult:
     """What an upload has become."""
 
-    dataset: str | None  #: None: it became a version of `model`
+    dataset: str | None  #: None: it became a version of `model`, or a sample of one
     version: int
     added: int  #: items
     changed: int  #: items that the dataset had under the same path
@@ -69,7 +71,7 @@ class UploadResult:
     model: str | None = None  #: the registered model that it is a version of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Upload:
     """An upload as it is kept. How many bytes of it are here only its file says."""
 
@@ -91,7 +93,7 @@ class Upload:
     problem: UploadProblem | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewUpload:
     """An upload that is wanted."""
 
@@ -106,7 +108,7 @@ class NewUpload:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UploadView:
     """An upload as it is answered."""
 

@@ -1,9 +1,10 @@
 """What owners of trainings use, and what of it their quotas leave."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from api.models.access import Quota
+from api.utils.frozen import frozen
 
 #: Whom tasks belong to; None: nobody, which counts as one owner.
 Owner = str | None
@@ -14,7 +15,7 @@ GB = 1024**3
 DAY_SECONDS = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """What one user uses now, in the units of a quota."""
 
@@ -24,7 +25,7 @@ class Usage:
     storage_gb: float | None  #: of the files of their tasks; None: not measured yet
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GPUHold:
     """GPUs that an attempt had from one time to another, in Unix seconds; `ended_at` None: it has them still."""
 
@@ -33,7 +34,7 @@ class GPUHold:
     ended_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Account:
     """What an owner may use, and uses, as a pass over the queue sees it."""
 

@@ -1,12 +1,14 @@
 """What a file of weights is, as far as its content tells."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from api.utils.frozen import frozen
 
 
 class FileForm(StrEnum):
-    """What a file begins as."""
+    """The form of a file, by its first bytes."""
 
     SAFETENSORS = "safetensors"
     EMPTY = "empty"
@@ -36,7 +38,7 @@ class AdapterKind(StrEnum):
     LOHA = "loha"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Component:
     """A component of a model that was recognised. `slots` are where it belongs: `flux.transformer_path`."""
 
@@ -47,7 +49,7 @@ class Component:
     source: str  #: where the signs are from by which it was recognised
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AdapterFacts:
     """What the tensors of an adapter tell."""
 
@@ -58,7 +60,7 @@ class AdapterFacts:
     readers: tuple[str, ...]  #: the programs that read this form
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeightsFacts:
     """What one file is. `problem` completes the sentence "It …"; None where nothing is wrong with it."""
 

@@ -6,10 +6,11 @@ the driver's own recovery action decides.
 # A catalogue is read by rows.
 # ruff: noqa: E501
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from api.models.reason import Reason, Words
+from api.utils.frozen import frozen
 
 
 class XidClass(StrEnum):
@@ -35,7 +36,7 @@ class Retry(StrEnum):
         return Reason.of(self.value, f"retry_{self.name.lower()}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Xid:
     """One kind of error. Seen `repeats` times within a day it counts as `repeated` instead."""
 
@@ -143,7 +144,7 @@ def look_up(code: int) -> Xid:
     return CATALOGUE.get(code, _UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecoveryAction:
     """What the driver itself asks for (NVML's field 230, since driver 570); it stays set until it is done."""
 

@@ -13,6 +13,8 @@ from api.models.channel import ChannelSecret, ChannelSettings
 from api.models.event import Severity
 from api.notifiers.addresses import AddressGuard, ConnectionWatch
 from api.notifiers.notifier import (
+    PASSING_STATUSES,
+    REFUSAL_STATUSES,
     AddressRefused,
     Delivered,
     OutboundMessage,
@@ -85,9 +87,6 @@ _MENTIONS = re.compile(r"@(?=everyone\b|here\b|channel\b|all\b)|<(?=[!@#])")
 #: A text this short goes by SMS, where one character outside of its alphabet halves what fits.
 _SMS_CHARACTERS = 160
 _PLAIN = str.maketrans({"°": "", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "\xa0": " "})
-
-_PASSING = frozenset({408, 425, 429})
-_REFUSALS = frozenset({401, 403, 404, 410})
 
 
 class AppriseNotifier:
@@ -258,6 +257,6 @@ def _judge(said: _Overheard) -> SendOutcome:
     if not said.statuses:
         return RetryLater("the service did not take it; it did not say why")
     status = said.statuses[-1]
-    if 400 <= status < 500 and status not in _PASSING:
-        return Rejected(f"the service refused it: HTTP {status}", status, is_refusal=status in _REFUSALS)
+    if 400 <= status < 500 and status not in PASSING_STATUSES:
+        return Rejected(f"the service refused it: HTTP {status}", status, is_refusal=status in REFUSAL_STATUSES)
     return RetryLater(f"the service did not take it: HTTP {status}", None, status)

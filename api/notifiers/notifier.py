@@ -1,15 +1,21 @@
 """The seam between what is to be told and the ways to people."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from api.models.channel import ChannelSecret, ChannelSettings, ToldAlert
 from api.models.event import Severity
+from api.utils.frozen import frozen
+
+#: Statuses of HTTP after which another attempt may succeed; every other 4xx is for good.
+PASSING_STATUSES = frozenset({408, 425, 429})
+
+#: Statuses that say that the address is no longer good.
+REFUSAL_STATUSES = frozenset({401, 403, 404, 410})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutboundMessage:
     """One message, ready to be told. `id` stays the same over all attempts, so that a receiver can drop doubles."""
 
@@ -26,14 +32,14 @@ class OutboundMessage:
     is_test: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Delivered:
     """The receiver has taken it."""
 
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RetryLater:
     """It may succeed later. `after_seconds`: what the receiver asks for."""
 
@@ -42,7 +48,7 @@ class RetryLater:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rejected:
     """It will never succeed. With `is_refusal` the address itself is no longer good."""
 
@@ -58,7 +64,7 @@ class AddressRefused(ValueError):
     """An address cannot be used; the message says why, and repeats nothing secret of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShownAddress:
     """What may be shown of an address."""
 

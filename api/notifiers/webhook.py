@@ -24,6 +24,8 @@ from api.models.channel import ChannelSecret, ChannelSettings, ToldAlert, Webhoo
 from api.notifiers.addresses import AddressGuard
 from api.notifiers.bounded_socket import WebhookConnection
 from api.notifiers.notifier import (
+    PASSING_STATUSES,
+    REFUSAL_STATUSES,
     AddressRefused,
     Delivered,
     OutboundMessage,
@@ -45,10 +47,6 @@ _SECRET_BYTES = range(24, 65)
 
 _PREFIX = "whsec_"
 
-#: Statuses after which another attempt may succeed; every other 4xx is for good.
-_PASSING = frozenset({408, 425, 429})
-#: Statuses that say that the address is no longer good.
-_REFUSALS = frozenset({401, 403, 404, 410})
 
 #: What Alertmanager says for a time that has not come.
 _NEVER = "0001-01-01T00:00:00Z"
@@ -175,11 +173,11 @@ def _judge(status: int, headers: Mapping[str, str], body: bytes) -> SendOutcome:
         return Delivered(status)
     said = body.decode(errors="replace")[:KEPT].strip()
     reason = f"HTTP {status}" + (f": {said}" if said else "")
-    if status in _PASSING or status >= 500:
+    if status in PASSING_STATUSES or status >= 500:
         return RetryLater(reason, _retry_after(headers), status)
     if 300 <= status < 400:
         return Rejected(f"HTTP {status}: redirects are not followed; give the address that it leads to", status)
-    return Rejected(reason, status, is_refusal=status in _REFUSALS)
+    return Rejected(reason, status, is_refusal=status in REFUSAL_STATUSES)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

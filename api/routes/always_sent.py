@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-_PLACE = "#/components/schemas/"
+from api.routes.components import PLACE
 
 
 def require_sent(document: dict[str, Any]) -> None:
@@ -15,7 +15,7 @@ def require_sent(document: dict[str, Any]) -> None:
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     asked = _below([[each.get("requestBody"), each.get("parameters")] for each in operations], schemas)
     sent = _below([each["responses"] for each in operations], schemas)
-    for name in sent - asked - _below([{"$ref": f"{_PLACE}Failure"}], schemas):
+    for name in sent - asked - _below([{"$ref": f"{PLACE}Failure"}], schemas):
         fields = schemas[name].get("properties")
         if fields:
             schemas[name]["required"] = list(fields)
@@ -41,7 +41,7 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(each)
     elif isinstance(node, dict):
         for name, value in node.items():
-            if name == "$ref" and isinstance(value, str) and value.startswith(_PLACE):
-                yield value.removeprefix(_PLACE)
+            if name == "$ref" and isinstance(value, str) and value.startswith(PLACE):
+                yield value.removeprefix(PLACE)
             else:
                 yield from _references(value)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_PLACE = "#/components/schemas/"
+PLACE = "#/components/schemas/"
 
 
 def share_components(document: dict[str, Any]) -> None:
@@ -37,8 +37,8 @@ def _plain(node: Any, is_schema: bool = True) -> Any:
     for name, value in node.items():
         if is_schema and name == "title" and isinstance(value, str):
             continue
-        if name == "$ref" and isinstance(value, str) and value.startswith(_PLACE):
-            value = _PLACE + _own_name(value.removeprefix(_PLACE))  # noqa: PLW2901
+        if name == "$ref" and isinstance(value, str) and value.startswith(PLACE):
+            value = PLACE + _own_name(value.removeprefix(PLACE))  # noqa: PLW2901
         # Below `properties` keys are names of fields; examples and defaults are values.
         plain[name] = value if name in ("example", "default", "const", "enum") else _plain(value, name != "properties")
     return plain

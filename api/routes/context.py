@@ -15,10 +15,12 @@ def services() -> Services:
     return cast(Services, current_app.extensions["services"])
 
 
-def answer_document(path: str) -> Response:
-    """The response with the document at this path, as whoever asks may see it; compressed or 304 as the headers ask."""
+def answer_document(path: str, node: str | None = None) -> Response:
+    """The response with the document at this path, as whoever asks may see it; compressed or 304 as the headers ask.
+    `node`: about this node's GPUs alone. Raises NodeNotFound.
+    """
     parts, environ = services(), request.environ
-    document = parts.gpus.seen.table.get(path, environ.get("HTTP_ACCEPT", ""))
+    document = parts.gpus.seen.of_node(node).table.get(path, environ.get("HTTP_ACCEPT", ""))
     if document is None:
         raise NotFound
     if_none_match, accept_encoding = environ.get("HTTP_IF_NONE_MATCH", ""), environ.get("HTTP_ACCEPT_ENCODING", "")

@@ -17,6 +17,7 @@ from api.routes.schemas.common import (
     GPUStatusAnswer,
     GPUSummaryAnswer,
     HistoryQuery,
+    NodeQuery,
     PageQuery,
     RegisterTask,
     TaskAnswer,
@@ -30,32 +31,34 @@ gpu = APIBlueprint("gpu", __name__, url_prefix=f"{BASE_PATH}/gpu", tag="GPUs")
 
 
 @gpu.get("/status")
+@gpu.input(NodeQuery, location="query")
 @gpu.output(GPUStatusAnswer)
-@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match."})
-def get_status() -> Response:
+@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match.", 404: "", 422: ""})
+def get_status(query_data: NodeQuery) -> Response:
     """Every GPU
 
     With the summary, the source of the readings, and whether any of them is stale. The header `Age` says how many
     seconds old the reading is; `ETag` and `If-None-Match` spare the body while nothing changes.
     """
-    return answer_document(request.path)
+    return answer_document(request.path, query_data.node)
 
 
 @gpu.get("/summary")
+@gpu.input(NodeQuery, location="query")
 @gpu.output(GPUSummaryAnswer)
-@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match."})
-def get_summary() -> Response:
+@gpu.doc(responses={304: "Not changed since the ETag in If-None-Match.", 404: "", 422: ""})
+def get_summary(query_data: NodeQuery) -> Response:
     """The machine's GPUs in figures
 
     How many there are, can be had and are busy, and their memory in MB. `ETag` and `If-None-Match` spare the body.
     """
-    return answer_document(request.path)
+    return answer_document(request.path, query_data.node)
 
 
 @gpu.get("/available")
 @gpu.input(AvailableQuery, location="query")
 @gpu.output(GPUAvailableAnswer)
-@gpu.doc(responses=[422])
+@gpu.doc(responses=[404, 422])
 def get_available(query_data: AvailableQuery) -> Response:
     """The GPUs that can be had now
 
@@ -86,7 +89,7 @@ def get_tasks(query_data: PageQuery) -> Response:
 
     Trainings of this service and programs that registered themselves.
     """
-    page = services().gpus.get_tasks(query_data.page())
+    page = services().gpus.tasks.list(query_data.page())
     return answer({"tasks": page.rows, "pagination": page.pagination})
 
 
@@ -102,7 +105,7 @@ def register_task(json_data: RegisterTask) -> Response:
     ends. `Idempotency-Key` makes a retry safe.
     """
     owner = current_principal.get().owner
-    task = services().gpus.register_task(**dict(json_data), owner=owner)
+    task = services().gpus.tasks.register(**dict(json_data), owner=owner)
     return answer(task, 201, "registered", {"Location": f"{BASE_PATH}/gpu/tasks/{task.task_id}"})
 
 
@@ -114,7 +117,7 @@ def get_task(task_id: str) -> Response:
 
     Which GPUs, since when, and how far it is as far as it told.
     """
-    return answer(services().gpus.get_task(task_id))
+    return answer(services().gpus.tasks.get(task_id))
 
 
 @gpu.patch("/tasks/<task_id>")
@@ -127,7 +130,7 @@ def update_task(task_id: str, json_data: TaskProgress) -> Response:
     What is given replaces what was known; null says that it is no longer known.
     """
     given = json_data.model_dump(exclude_unset=True)
-    return answer(services().gpus.update_task_progress(task_id, **given))
+    return answer(services().gpus.tasks.update_progress(task_id, **given))
 
 
 @gpu.delete("/tasks/<task_id>")
@@ -138,7 +141,7 @@ def release_task(task_id: str) -> Response:
 
     Each is `draining` until its memory is back.
     """
-    return answer(services().gpus.unregister_task(task_id), message="released")
+    return answer(services().gpus.tasks.release(task_id), message="released")
 
 
 @gpu.get("/<gpu_id>")
@@ -147,7 +150,8 @@ def release_task(task_id: str) -> Response:
 def get_gpu(gpu_id: str) -> Response:
     """One GPU, by index or UUID
 
-    The same as its `/details`.
+    The same as its `/details`. Of several machines a GPU is named by its UUID or as `node:index`; an index alone does
+    where only one machine has it.
     """
     return _answer_details(gpu_id)
 

@@ -18,9 +18,8 @@ from api.utils.responses import answer_error
 STALE = "X-Stale"
 
 
-def answer_from_what_is_known(app: APIFlask) -> None:
+def answer_from_what_is_known(app: APIFlask, known: KnownAnswers) -> None:
     """Does this for every GET of the app but downloads and texts. Each principal gets only answers of their own."""
-    known = KnownAnswers()
 
     def begin() -> None:
         g.use, g.changes, g.asked_at = Use(), known.changes, services().clock.monotonic()

@@ -5,15 +5,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from api.routes.always_sent import require_sent
 from api.routes.components import share_components
 from api.routes.idempotency import MARK
 from api.routes.schemas.common import Failure
 from api.routes.schemas.preprocess import UploadForm
+from api.routes.schemas.samples import ModelForm, SampleForm
 from api.routes.streams import STREAMS
 from api.routes.taken_bodies import describe_bodies
 from api.services.access.operations import Operation, OperationTable
+from api.utils.base_path import BASE_PATH
 from api.utils.caller import SESSION_COOKIE
 from api.utils.envelope import JSON
 
@@ -56,11 +59,19 @@ _TAGS = [
     {"name": "Datasets", "description": "Collections of media in versions: uploaded, looked at, captioned, checked."},
     {"name": "Preprocessing", "description": "Tasks that make new versions of datasets: started, followed, cancelled."},
     {"name": "Models", "description": "Base models, ready requests for them, and results as named versions."},
+    {"name": "Nodes", "description": "The machines, what runs on them, and which take no new work."},
     {"name": "Logs", "description": "Read, search, download; follow by the streams."},
     {"name": "Access", "description": "Keys, people and their quotas; signing in at the page; who did what."},
     {"name": "System", "description": "The service and its machine."},
 ]
 
+
+#: The forms with a file, by their addresses.
+_FORMS: dict[str, type[BaseModel]] = {
+    f"{BASE_PATH}/preprocess/upload": UploadForm,
+    f"{BASE_PATH}/models/upload": ModelForm,
+    f"{BASE_PATH}/models/registry/{{name}}/versions/{{version}}/samples": SampleForm,
+}
 
 #: How requests show who they are.
 _SCHEMES = {
@@ -83,7 +94,8 @@ def finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any
     for path in document["paths"].values():
         for operation in path.values():
             _finish_operation(operation, components["schemas"])
-    describe_bodies(document["paths"], components["schemas"], _form_schema(components["schemas"]), _HEADERS["201"])
+    forms = {path: _form_schema(form, components["schemas"]) for path, form in _FORMS.items()}
+    describe_bodies(document["paths"], components["schemas"], forms, _HEADERS["201"])
     require_sent(document)
     _tell_keys(document, needs_keys)
     return document
@@ -112,9 +124,9 @@ def _refusals(operation: Operation) -> Iterator[tuple[str, str]]:
         yield "429", "More requests than the limit permits."
 
 
-def _form_schema(schemas: dict[str, Any]) -> dict[str, Any]:
+def _form_schema(form: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
     """The fields of a form with a file; what they are made of is added to the document's schemas."""
-    schema = UploadForm.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
     for name, nested in schema.pop("$defs", {}).items():
         schemas.setdefault(name, nested)
     for field in schema["properties"].values():

@@ -2,11 +2,8 @@
 
 from apiflask import APIBlueprint
 from flask import Response, request
-from pydantic import ValidationError
 
-from api.errors import Mistake
 from api.models.access import current_principal
-from api.models.upload import FormSettings
 from api.routes.context import services
 from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
 from api.routes.logs import page_of_log, search_log
@@ -21,10 +18,9 @@ from api.routes.schemas.preprocess import (
     UploadForm,
 )
 from api.routes.schemas.training import DeletedAnswer
+from api.routes.taken_form import read_fields, taken_form
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer, answer_file
-from api.utils.taken_body import FORM, TakenForm
-from api.utils.validation import mistakes_in
 
 preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/preprocess", tag="Preprocessing")
 
@@ -39,8 +35,9 @@ def upload_file() -> Response:
     `video` or `file` is one image or video, or a zip or tar of them with their captions. A task looks into it and makes
     a version of the dataset. What may be cut off is better sent to `/uploads`, where it can be resumed.
     """
-    form: TakenForm = request.environ["asgi.scope"]["state"][FORM]
-    made = services().forms.take(form, *_read_settings(form))
+    form = taken_form()
+    fields, mistakes = read_fields(form, UploadForm)
+    made = services().forms.take(form, None if fields is None else fields.settings(), mistakes)
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})
 
 
@@ -158,10 +155,3 @@ def download_preprocess_logs(task_id: str, query_data: DownloadQuery) -> Respons
     All bytes as they were written, as one file. Streamed; `Range` asks for a part.
     """
     return answer_file(request.environ, services().logs.open_download(task_id, query_data.inline))
-
-
-def _read_settings(form: TakenForm) -> tuple[FormSettings | None, list[Mistake]]:
-    try:
-        return UploadForm.model_validate({name: text for name, text in form.texts.items() if text}).settings(), []
-    except ValidationError as error:
-        return None, mistakes_in(error)

@@ -6,8 +6,7 @@ from flask import Response
 from api.models.access import current_principal
 from api.routes.context import services
 from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
-from api.routes.schemas.common import PageQuery
-from api.routes.schemas.pushes import PushAnswer, PushListAnswer, StartPush
+from api.routes.schemas.pushes import PushAnswer, PushesQuery, PushListAnswer, StartPush
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
@@ -22,8 +21,8 @@ pushes = APIBlueprint("pushes", __name__, url_prefix=f"{BASE_PATH}/models", tag=
 def start_push(name: str, version: str, json_data: StartPush) -> Response:
     """Push a version to a Hugging Face repository
 
-    Its file and a model card made of what is known of it, as one commit. What the repository has already is not sent
-    again; when it has all of it, nothing is committed.
+    Its file, its samples and a model card made of what is known of it, as one commit. What the repository has already
+    is not sent again; when it has all of it, nothing is committed.
     """
     asks = current_principal.get()
     order, token = json_data.order(), json_data.secret()
@@ -32,15 +31,15 @@ def start_push(name: str, version: str, json_data: StartPush) -> Response:
 
 
 @pushes.get("/pushes")
-@pushes.input(PageQuery, location="query")
+@pushes.input(PushesQuery, location="query")
 @pushes.output(PushListAnswer)
 @pushes.doc(responses=[422])
-def list_pushes(query_data: PageQuery) -> Response:
+def list_pushes(query_data: PushesQuery) -> Response:
     """Pushes, newest first
 
     Those that one may see.
     """
-    page = services().pushes.get_page(query_data.page())
+    page = services().pushes.get_page_of(query_data.model, query_data.page())
     return answer({"pushes": page.rows, "pagination": page.pagination})
 
 

@@ -6,7 +6,11 @@ from api.utils.base_path import BASE_PATH
 
 _CLOSING = "{reason}; with code where access has ended"
 
-_GPU: dict[str, Any] = {"messages": {"snapshot": "GPUStatusAnswer.data", "closing": _CLOSING}}
+_GPU: dict[str, Any] = {
+    "query": {"node": "only the GPUs of this machine"},
+    "messages": {"snapshot": "GPUStatusAnswer.data", "closing": _CLOSING},
+    "id": "the number of the snapshot",
+}
 
 _EVENTS: dict[str, Any] = {
     "query": {

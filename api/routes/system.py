@@ -11,6 +11,7 @@ from api.routes.idempotency import idempotent
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.common import StopStray, StrayAnswer, StrayListAnswer, SystemOverviewAnswer
 from api.routes.schemas.holds import HoldAnswer, HoldListAnswer, MakeHold
+from api.routes.schemas.nodes import ServerListAnswer
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
@@ -35,6 +36,18 @@ def get_overview() -> Response:
     CPU, memory and disks, GPUs in figures, tasks by status, and how long the service has run.
     """
     return answer(services().system.get_overview())
+
+
+@system.get(f"{BASE_PATH}/system/servers")
+@system.output(ServerListAnswer)
+@system.doc(responses=[503])
+def list_servers() -> Response:
+    """The servers that share this database, oldest first
+
+    Where each runs, its version, whether it is there, and what it does alone for all: who gives GPUs away leads in
+    `queue`. One that was not heard for 35 s is `unknown`: it may live; after a day it is forgotten.
+    """
+    return answer({"servers": services().servers.list()})
 
 
 @system.get(f"{BASE_PATH}/system/strays")
@@ -86,7 +99,7 @@ def make_hold(json_data: MakeHold) -> Response:
     holds, by = services().holds, current_principal.get().actor
     if json_data.gpu_id is None:
         return answer(holds.hold_queue(json_data.reason, by), 201, "held")
-    return answer(holds.hold_gpu(json_data.gpu_id, json_data.reason, by), 201, "held")
+    return answer(holds.hold_gpu(str(json_data.gpu_id), json_data.reason, by), 201, "held")
 
 
 @system.delete(f"{BASE_PATH}/system/holds/<hold_id>")

@@ -3,8 +3,7 @@
 from typing import Any
 
 from api.utils.base_path import BASE_PATH
-
-_PART = "application/offset+octet-stream"
+from api.utils.taken_body import PART
 
 _BYTES: dict[str, Any] = {"type": "string", "format": "binary"}
 
@@ -51,7 +50,7 @@ DESCRIBED: dict[str, dict[str, dict[str, Any]]] = {
     f"{BASE_PATH}/uploads": {
         "post": {
             "parameters": [_VERSION, _LENGTH, _METADATA, _CHECKSUM],
-            "requestBody": _body(_PART, _BYTES, is_required=False),
+            "requestBody": _body(PART, _BYTES, is_required=False),
             "headers": _TOLD,
         }
     },
@@ -59,7 +58,7 @@ DESCRIBED: dict[str, dict[str, dict[str, Any]]] = {
         "get": {"parameters": [], "headers": _TOLD},
         "patch": {
             "parameters": [_VERSION, _OFFSET, _CHECKSUM],
-            "requestBody": _body(_PART, _BYTES, is_required=True),
+            "requestBody": _body(PART, _BYTES, is_required=True),
             "headers": _TOLD,
         },
         "delete": {"parameters": [_VERSION], "headers": {}},
@@ -67,11 +66,21 @@ DESCRIBED: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+#: What the fields with the file of a form are for, by the address of the form.
+FORM_FILES: dict[str, dict[str, str]] = {
+    f"{BASE_PATH}/preprocess/upload": dict.fromkeys(("video", "file"), "one media file, or a zip or tar"),
+    f"{BASE_PATH}/models/upload": {"file": "a safetensors file"},
+    f"{BASE_PATH}/models/registry/{{name}}/versions/{{version}}/samples": {
+        "file": "png, jpeg, webp, gif, mp4 or webm, of 64 MiB at most"
+    },
+}
+
+
 def describe_bodies(
-    paths: dict[str, Any], schemas: dict[str, Any], form: dict[str, Any], retrying: dict[str, Any]
+    paths: dict[str, Any], schemas: dict[str, Any], forms: dict[str, dict[str, Any]], retrying: dict[str, Any]
 ) -> None:
-    """Adds them to the paths and schemas of a document; `form` is the schema of a form's fields beside its file,
-    `retrying` the header that makes a retry safe.
+    """Adds them to the paths and schemas of a document; `forms` has by their address the schemas of the fields beside
+    the file of a form, `retrying` is the header that makes a retry safe.
     """
     for path, methods in DESCRIBED.items():
         for method, told in methods.items():
@@ -81,9 +90,11 @@ def describe_bodies(
             success = next(each for status, each in operation["responses"].items() if status.startswith("2"))
             if told["headers"]:
                 success["headers"] = told["headers"]
-    files = {name: {**_BYTES, "description": "one media file, or a zip or tar"} for name in ("video", "file")}
-    schemas[form["title"]] = {**form, "properties": {**files, **form["properties"]}}
-    upload = paths[f"{BASE_PATH}/preprocess/upload"]["post"]
-    upload.setdefault("parameters", []).append(retrying)
-    reference = {"$ref": f"#/components/schemas/{form['title']}"}
-    upload["requestBody"] = _body("multipart/form-data", reference, is_required=True)
+    for path, form in forms.items():
+        files = {name: {**_BYTES, "description": text} for name, text in FORM_FILES[path].items()}
+        schemas[form["title"]] = {**form, "properties": {**files, **form["properties"]}}
+        upload = paths[path]["post"]
+        if "201" not in upload["responses"]:  # where something is made at once, it has the header already
+            upload.setdefault("parameters", []).append(retrying)
+        reference = {"$ref": f"#/components/schemas/{form['title']}"}
+        upload["requestBody"] = _body("multipart/form-data", reference, is_required=True)

@@ -39,11 +39,13 @@ def read_metadata() -> dict[str, str]:
             found[name] = base64.b64decode(encoded.strip(), validate=True).decode()
         except ValueError:
             raise MalformedRequest(f"Upload-Metadata: the value of {name} is no UTF-8 text in Base64.") from None
+        if "\0" in found[name]:
+            raise MalformedRequest(f"Upload-Metadata: the value of {name} holds a NUL character.")
     return found
 
 
 def write_metadata(values: Mapping[str, str]) -> str:
-    """The header that says this."""
+    """The header Upload-Metadata that says these values."""
     return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}".strip() for name, value in values.items())
 
 

@@ -22,8 +22,8 @@ def begin_upload() -> Response:
 
     `Upload-Length` is its size in bytes, `Upload-Metadata` says `dataset` (a new one is made), `filename` (below the
     dataset; `relativePath` goes before it) and `kind`: `item` or `archive`; left out, the content tells. With the kind
-    `model` it says `name`, and what comes is the next version of that registered model. `Location` is
-    where its bytes go. Its first bytes may come along.
+    `model` it says `name`, and what comes is the next version of that registered model; with `sample` `name`, `version`
+    and perhaps `prompt`, `seed` and `step`. `Location` is where its bytes go. Its first bytes may come along.
     """
     made = services().uploads.begin(read_length(), read_metadata())
     view = services().uploads.show(made)

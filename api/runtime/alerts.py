@@ -13,12 +13,11 @@ from api.models.alert_rule import RuleScope
 from api.models.channel import ChannelKind
 from api.models.live import Message
 from api.notifiers.addresses import AddressGuard
-from api.notifiers.apprise_channel import AppriseNotifier
 from api.notifiers.notifier import Notifier
-from api.notifiers.webhook import WebhookNotifier, ping
 from api.runtime.access import AccessParts
 from api.runtime.alert_actions import build_action_loop
 from api.runtime.celery_transport import CeleryTransport
+from api.runtime.later import Later
 from api.runtime.training import TrainingParts
 from api.services.alerts.builtin_rules import BUILTIN_RULES
 from api.services.alerts.carriers import ThreadCarriers
@@ -42,6 +41,7 @@ from api.services.alerts.service import AlertService
 from api.services.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, machine_scope
 from api.services.alerts.starts import StartLog
 from api.services.alerts.task_facts import TaskFacts
+from api.services.alerts.told_machines import TOLD_SCOPES, ToldMachines
 from api.services.gpus.service import GPUService
 from api.services.server_identity import ServerIdentity
 from api.services.storage_watch import StorageWatch
@@ -88,24 +88,18 @@ class AlertParts:
         self.outbox_store, self.channel_store = OutboxStore(database), ChannelStore(database)
         self.starts = _create_starts(root, node, clock)
         notifiers, sealer = _create_notifiers(config), _create_sealer(config)
-        self.courier = Courier(self.outbox_store, sealer, notifiers, clock)
-        self.carriers = ThreadCarriers(self.courier)
-        self.remote = _create_remote(config, self.carriers, clock)
-        self.outbox = Outbox(
-            self.outbox_store, self.channel_store, self.remote or self.carriers, clock, new_delivery_id
-        )
-        self.carriers.on_done = self.outbox.wake
-        if self.remote is not None:
-            self.remote.on_down = self.outbox.wake
+        self._create_outbox(config, sealer, notifiers)
         self.news = AlertNews(self.store, publish, clock)
         self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
         self.idle = IdleLook(lambda: gpus.state, AlertFactStore(database), node, clock)
         self.action_store = ActionStore(database)
         self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
-        self.board = self._create_board(config, database, gpus, watch, access, quotas, node)
+        facts = GPUFacts(clock)
+        told = ToldMachines(AlertFactStore(database), facts, node, clock)
+        self.board = self._create_board(config, database, gpus, watch, access, quotas, node, facts, told)
         self.dead_man = _create_dead_man(config, clock)
         own = ServerIdentity.own(node, root)
-        self.loop = self._create_loop(_create_sections(database, own, config.gpu_monitor_interval, clock))
+        self.loop = self._create_loop(_create_sections(database, own, told, config.gpu_monitor_interval, clock))
         self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
         database.on_append(self._note_news)
@@ -134,8 +128,8 @@ class AlertParts:
         self.rules = RuleService(
             self.rule_store,
             BUILTIN_RULES,
-            self.board.latest,
-            gpus.history,
+            self.board.of_all_machines,
+            gpus.past_of,
             self._clock,
             self._note_request,
             has_idle_command,
@@ -143,6 +137,17 @@ class AlertParts:
         self.channels = ChannelService(
             self.channel_store, self.outbox_store, sealer, notifiers, self._clock, self._note_request
         )
+
+    def _create_outbox(self, config: Config, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
+        self.courier = Courier(self.outbox_store, sealer, notifiers, self._clock)
+        self.carriers = ThreadCarriers(self.courier)
+        self.remote = _create_remote(config, self.carriers, self._clock)
+        self.outbox = Outbox(
+            self.outbox_store, self.channel_store, self.remote or self.carriers, self._clock, new_delivery_id
+        )
+        self.carriers.on_done = self.outbox.wake
+        if self.remote is not None:
+            self.remote.on_down = self.outbox.wake
 
     def _create_board(
         self,
@@ -153,6 +158,8 @@ class AlertParts:
         access: AccessParts,
         quotas: Quotas | None,
         node: str,
+        gpu_facts: GPUFacts,
+        told: ToldMachines,
     ) -> FactBoard:
         facts, root = AlertFactStore(database), config.storage_root.absolute()
         certificate = CertificateLook(config.tls_certificate_file, self._clock)
@@ -162,17 +169,18 @@ class AlertParts:
             people = People(access.store.list, access.store.users, access.ring.quota_of, usage_of)
         return FactBoard(
             lambda: gpus.state,
-            GPUFacts(self._clock),
+            gpu_facts,
             TaskFacts(facts, self._clock, LogGrowth(lambda task_id: _log_extent(root, task_id), self._clock)),
             DiskFacts([Path("/"), root], node, self._clock),
             ServiceFacts(
                 node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact, certificate.days_left
             ),
-            NodeFacts(facts, node, self._clock),
+            NodeFacts(facts, node, self._clock, lambda: tuple(gpus.state.parts.values())),
             self.outbox_store,
             self.action_store,
             people,
             self._clock,
+            told,
         )
 
     def _tell(self, is_told: bool) -> None:
@@ -261,15 +269,36 @@ def _create_guard(config: Config) -> AddressGuard:
 
 def _create_dead_man(config: Config, clock: Clock) -> DeadMan:
     guard, url = _create_guard(config), config.sign_of_life_url
-    return DeadMan(partial(ping, url, guard) if url else None, clock)
+    return DeadMan(_create_ping(url, guard) if url else None, clock)
+
+
+def _create_ping(url: str, guard: AddressGuard) -> Callable[[], str | None]:
+    # Loaded where it is used: its HTTP client takes 1 MB.
+    from api.notifiers.webhook import ping  # noqa: PLC0415
+
+    return partial(ping, url, guard)
 
 
 def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
-    guard = _create_guard(config)
+    notifiers = Later(partial(_load_notifiers, _create_guard(config)))
+
+    def stand_in(kind: ChannelKind) -> Notifier:
+        return notifiers.part(lambda loaded: loaded[kind])
+
+    return {kind: stand_in(kind) for kind in (ChannelKind.APPRISE, ChannelKind.WEBHOOK)}
+
+
+def _load_notifiers(guard: AddressGuard) -> dict[ChannelKind, Notifier]:
+    # Loaded when the first address is looked at, or the first message sent: 1 MB.
+    from api.notifiers.apprise_channel import AppriseNotifier  # noqa: PLC0415
+    from api.notifiers.webhook import WebhookNotifier  # noqa: PLC0415
+
     return {ChannelKind.APPRISE: AppriseNotifier(guard), ChannelKind.WEBHOOK: WebhookNotifier(guard)}
 
 
-def _create_sections(database: Database, own: ServerIdentity, interval: float, clock: Clock) -> tuple[Section, Section]:
+def _create_sections(
+    database: Database, own: ServerIdentity, told: ToldMachines, interval: float, clock: Clock
+) -> tuple[Section, Section]:
     """What this machine alone knows, and what all servers on the database know."""
 
     def candidacy(scope: str) -> Leadership:
@@ -281,7 +310,7 @@ def _create_sections(database: Database, own: ServerIdentity, interval: float, c
         return alert.scope.is_of_machine and alert.labels.get("node") == own.node
 
     def is_shared(alert: Alert) -> bool:
-        return not alert.scope.is_of_machine
+        return not alert.scope.is_of_machine or told.owns(alert)
 
     settle = 2 * interval
     return (
@@ -291,5 +320,6 @@ def _create_sections(database: Database, own: ServerIdentity, interval: float, c
             is_shared,
             candidacy(SHARED_SCOPE),
             AlertMachine(clock, new_alert_id, settle),
+            TOLD_SCOPES,
         ),
     )

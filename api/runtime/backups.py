@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from api.storage.file_lock import FileLock
 from api.storage.privacy import make_private_directory
 from api.storage.sqlite_backup import copy_sqlite, prepare_sqlite, replace_sqlite
 from api.storage.task_files import write_private
+from api.utils.frozen import frozen
 
 if TYPE_CHECKING:
     from api.storage.postgres_backup import PostgresTables
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _NODE = "node"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Restored:
     """What a restore did: of when the backup was, where the former database is kept, and where the tasks' files lay."""
 

@@ -1,52 +1,36 @@
 """The composition root: builds every part once, starts them, stops them in reverse."""
 
-import errno
 import logging
-import os
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from api.config import LOOPBACK_NAMES, Config, ConfigError
+from api.config import LOOPBACK_NAMES, Config
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Executor
 from api.executors.log_files import LogFiles
 from api.executors.spec import LOG_SEGMENT_BYTES
-from api.executors.trainer_user import TrainerUser
 from api.hardware import host
-from api.hardware.auto import AutoSource
-from api.hardware.boards import parse_boards
-from api.hardware.nvml_library import library_is_absent
-from api.hardware.simulated import SimulatedSource
-from api.hardware.simulated_events import parse_events
-from api.hardware.source import GPUSource
 from api.models.access import Quota
 from api.models.event import GPUEvent
 from api.runtime.access import AccessParts
 from api.runtime.alerts import AlertParts
-from api.runtime.dataset_media import DatasetMediaParts
-from api.runtime.datasets import DatasetParts
+from api.runtime.fleet import build_nodes, build_servers
+from api.runtime.gpu_source import create_source
+from api.runtime.library_watch import LaterUploads, LibraryWatch
 from api.runtime.live import Live
-from api.runtime.measuring import create_registry, register_all, render
-from api.runtime.models import (
-    TRANSFERERS,
-    RegistryParts,
-    build_catalog,
-    build_downloads,
-    build_pushes,
-    build_settings,
-)
-from api.runtime.preprocessing import PreprocessingParts
+from api.runtime.measuring import Measuring
+from api.runtime.roots import datasets_root, registry_root
+from api.runtime.storage_root import name_machine, usable
 from api.runtime.tracing import Tracing
 from api.runtime.trainer_user import check_places, prepare_trainer_user
-from api.runtime.training import build_trainers, build_training
-from api.runtime.uploads import UploadParts
+from api.runtime.training import TrainingNeeds, build_trainers, build_training
+from api.runtime.work import WorkParts
 from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
-from api.services.datasets.follow_up import UploadFollowUp
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.service import GPUService
 from api.services.logs.server_log import ServerLog
@@ -59,26 +43,28 @@ from api.shell.access_log import AccessLog, HTTPMetrics
 from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
-from api.storage.datasets import DatasetStore
 from api.storage.disk import DiskReserve
 from api.storage.kept_answers import DatabaseIdempotencyStore
-from api.storage.nodes import Node, NodeStore, name_node
-from api.storage.privacy import make_passable_storage, make_private_directory, tighten_sqlite
+from api.storage.library_contents import LibraryContents
+from api.storage.nodes import NodeStore
+from api.storage.privacy import tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
-from api.storage.registry import RegistryStore
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
+from api.trainers.trainer import Trainer
 from api.utils.clock import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from api.runtime.datasets import DatasetParts
+    from api.runtime.library import Library
+    from api.runtime.models import RegistryParts
+    from api.runtime.uploads import UploadParts
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that the start waits for the first sweep, so that the first answer is already about GPUs.
 FIRST_SWEEP_SECONDS = 1.0
-
-
-class StorageError(Exception):
-    """STORAGE_ROOT cannot be used: why, and what to do."""
 
 
 class Runtime:
@@ -87,160 +73,209 @@ class Runtime:
     def __init__(self, config: Config, clock: Clock | None = None, executor: Executor | None = None) -> None:
         """Raises ConfigError, DatabaseError or StorageError when a part cannot be built."""
         self.config = config
-        clock = clock or SystemClock()
-        root = config.storage_root.absolute()
-        trainer_user = prepare_trainer_user(config)
-        self._node = _name_node(root, config.node_name, trainer_user)
-        node = self._node.name
-        self.tracing = Tracing(config, node)
+        self._clock = clock or SystemClock()
+        self._root = config.storage_root.absolute()
+        self._trainer_user = prepare_trainer_user(config)
+        self._node = name_machine(self._root, config.node_name, self._trainer_user)
+        self.tracing = Tracing(config, self._node.name)
         http_metrics = HTTPMetrics()
-        self.server_log = _open_server_log(root / "server-log", config)
+        self.server_log = _open_server_log(self._root / "server-log", config)
         self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
-        url = config.database_url or sqlite_url(root / "database.sqlite")
-        self.database = Database(url, root, config.database_pool_size)
-        if trainer_user is not None:
-            check_places(trainer_user, config, self.database)
-        reserve = DiskReserve(root / "reserve")
-        self.storage_watch = StorageWatch(self.database, reserve)
-        tasks, attempts = TaskStore(self.database), AttemptStore(self.database)
-        registry = create_registry(http_metrics, self.database, clock)
+        self._open_database()
+        measuring = Measuring(http_metrics, self.database, self._clock)
+        self._build_gpus(measuring)
+        self.quotas = self._create_quotas() if config.needs_keys else None
+        trainers = build_trainers(config)
+        self._library = LibraryWatch(
+            lambda: self._load_library(trainers),
+            LibraryContents(self.database, (datasets_root(config), registry_root(config))),
+        )
+        names = [trainer.name for trainer in trainers]
+        self.work = WorkParts(config, self._library.library, self._clock, self._wake_training, names)
+        self._build_training(trainers, executor)
+        self._build_access()
+        self._build_streams()
+        self._build_system()
+        self._build_alerts()
+        measuring.add(self.live, self._system, self.alerts.exposition)
+        self.taken_uploads = LaterUploads(self._library.library)
+        self.services = self._offer_services()
+        self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def _open_database(self) -> None:
+        url = self.config.database_url or sqlite_url(self._root / "database.sqlite")
+        self.database = Database(url, self._root, self.config.database_pool_size)
+        if self._trainer_user is not None:
+            check_places(self._trainer_user, self.config, self.database)
+        self._reserve = DiskReserve(self._root / "reserve")
+        self.storage_watch = StorageWatch(self.database, self._reserve)
+        self._tasks, self._attempts = TaskStore(self.database), AttemptStore(self.database)
+
+    def _build_gpus(self, measuring: Measuring) -> None:
+        config, clock = self.config, self._clock
         self.source = create_source(config, clock)
-        events = GPUEvents(self._tell_source)
-        gpus = GPUService(
+        self._events = GPUEvents(self._tell_source)
+        self._gpus = GPUService(
             self.source,
-            DatabaseRegistrations(self.database, node, clock),
+            DatabaseRegistrations(self.database, self._node.name, clock),
             clock,
             interval=config.gpu_monitor_interval,
             max_age=config.gpu_status_check_timeout,
-            process_metrics=lambda is_open: render(registry, is_open),
+            process_metrics=measuring.render,
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
-            events=events,
+            events=self._events,
         )
-        desk = NewsDesk()
-        self.quotas = self._create_quotas(clock) if config.needs_keys else None
-        trainers_group = None if trainer_user is None else trainer_user.gid
-        self.datasets = DatasetParts(config, self.database, clock, self.quotas, trainers_group, build_trainers(config))
-        self.preprocessing = PreprocessingParts(
-            config,
+        self.nodes = build_nodes(config, self.database, self._gpus, clock, self._node)
+        self.servers = build_servers(config, self.database, clock, self._node)
+
+    def _build_training(self, trainers: tuple[Trainer, ...], executor: Executor | None) -> None:
+        part, self._desk = self._library.library.part, NewsDesk()
+        needs = TrainingNeeds(
+            self.config,
             self.database,
-            self.datasets,
-            clock,
-            self._wake_training,
-            self.quotas,
-            [trainer.name for trainer in self.datasets.trainers],
-        )
-        training = build_training(
-            config,
-            tasks,
-            attempts,
-            gpus,
-            clock,
-            node,
-            desk,
-            reserve,
-            executor,
-            trainer_user,
-            database=self.database,
-            events=events,
+            self._tasks,
+            self._attempts,
+            self._gpus,
+            self._clock,
+            self._node.name,
+            self._desk,
+            self._reserve,
+            self._events,
             quotas=self.quotas,
-            datasets=self.datasets.references,
-            kinds=self.preprocessing.kinds.with_trainers(*TRANSFERERS),
-            known=self.datasets.trainers,
-            caches=self.datasets.caches,
+            datasets=part(lambda found: found.datasets.references),
+            caches=part(lambda found: found.datasets.caches),
+            kinds=self.work.kinds,
+            trainers=trainers,
+            trainer_user=self._trainer_user,
         )
-        self.training_loop = training.loop
-        logs = LogService(tasks, attempts, training.trainers, root, clock, self.server_log.source, training.executor)
-        usage_of = None if self.quotas is None else self.quotas.usage_of
-        self.registry = RegistryParts(config, self.database, training.service, clock)
-        self.dataset_media = DatasetMediaParts(self.database, clock, self.datasets, training.trainers.values())
-        decoder = self.dataset_media.decoder
-        self.uploads = UploadParts(config, self.database, self.datasets, decoder, clock, self.quotas, self.registry)
+        self._training = build_training(needs, executor)
+        self.training_loop = self._training.loop
+        self.nodes.show_engine(self._training.cluster)
+
+    def _build_access(self) -> None:
         owners = {
-            Belonging.TASK: training.owners.of,
-            Belonging.REGISTRATION: gpus.owner_of_task,
-            Belonging.DATASET: self.datasets.service.owner_of,
-            Belonging.MODEL: self.registry.service.owner_of,
+            Belonging.TASK: self._training.owners.of,
+            Belonging.REGISTRATION: self._gpus.tasks.owner_of,
+            Belonging.DATASET: self._owner_of_dataset,
+            Belonging.MODEL: self._owner_of_model,
         }
-        self.access = AccessParts(config, self.database, owners, clock, usage_of)
-        authority = self.access.authority
-        self.live = Live(
-            config, self.database, desk, training.progress, logs, lambda: training.loop.is_here, clock, authority
+        usage_of = None if self.quotas is None else self.quotas.usage_of
+        self.access = AccessParts(self.config, self.database, owners, self._clock, usage_of)
+
+    def _build_streams(self) -> None:
+        training, clock, require = self._training, self._clock, self.database.require_places
+        source = self.server_log.source
+        self._logs = LogService(
+            self._tasks, self._attempts, training.trainers, self._root, clock, source, training.executor, require
         )
-        gpus.subscribe(self.live.publish_snapshot)
-        owner = host.own_identity(node)
-        system = SystemService(
-            gpus,
-            training.service,
+        self.live = Live(
+            self.config,
+            self.database,
+            self._desk,
+            training.progress,
+            self._logs,
+            lambda: training.loop.is_here,
             clock,
-            config.storage_root,
-            node,
+            self.access.authority,
+        )
+        self._gpus.subscribe(self.live.publish_snapshot)
+
+    def _build_system(self) -> None:
+        training = self._training
+        self._system = SystemService(
+            self._gpus,
+            training.service,
+            self._clock,
+            self.config.storage_root,
+            self._node.name,
             lambda: self.storage_watch.trouble,
             tuple(training.trainers.values()),
+            training.wishes,
         )
-        gpus.subscribe(system.note_state)
+        self._gpus.subscribe(self._system.note_state)
+
+    def _build_alerts(self) -> None:
         self.alerts = AlertParts(
-            config,
+            self.config,
             self.database,
-            gpus,
+            self._gpus,
             self.storage_watch,
             self.access,
             self.quotas,
-            node,
+            self._node.name,
             self.live.broker.publish,
-            clock,
-            training,
+            self._clock,
+            self._training,
         )
-        register_all(registry, self.live, system, self.alerts.exposition)
-        preprocessing = self.preprocessing.service(training, self.uploads.forms.get)
-        self.uploads.intake.follow_with(UploadFollowUp(preprocessing.start).go_on)
-        self.services = Services(
-            gpus=gpus,
+
+    def _keep_answers(self) -> DatabaseIdempotencyStore:
+        node = self._node.name
+        owner = host.own_identity(node)
+        return DatabaseIdempotencyStore(self.database, self._clock, owner, lambda other: host.is_alive(other, node))
+
+    def _offer_services(self) -> Services:
+        part, training = self._library.library.part, self._training
+        return Services(
+            gpus=self._gpus,
             training=training.service,
             saving=training.saving,
-            datasets=self.datasets.service,
-            registered=self.datasets.registered,
-            items=self.datasets.items,
-            captions=self.datasets.captions,
-            caches=self.datasets.cache_list,
-            uploads=self.uploads.service,
-            forms=self.uploads.forms,
-            export=self.dataset_media.export,
-            checker=self.dataset_media.checker,
-            thumbnails=self.dataset_media.thumbnails,
-            item_files=self.dataset_media.item_files,
-            as_trained=self.dataset_media.as_trained,
-            preprocessing=preprocessing,
-            captioning=self.preprocessing.captioning(training, preprocessing),
-            logs=logs,
-            models=build_catalog(config, self.uploads.service.find_file),
-            settings=build_settings(),
-            registry=self.registry.service,
-            downloads=build_downloads(config, self.database, training, clock),
-            pushes=build_pushes(config, self.database, training, self.registry.service, clock),
-            system=system,
+            datasets=part(lambda found: found.datasets.service),
+            registered=part(lambda found: found.datasets.registered),
+            items=part(lambda found: found.datasets.items),
+            captions=part(lambda found: found.datasets.captions),
+            caches=part(lambda found: found.datasets.cache_list),
+            uploads=part(lambda found: found.uploads.service),
+            forms=part(lambda found: found.uploads.forms),
+            export=part(lambda found: found.media.export),
+            checker=part(lambda found: found.media.checker),
+            thumbnails=part(lambda found: found.media.thumbnails),
+            item_files=part(lambda found: found.media.item_files),
+            as_trained=part(lambda found: found.media.as_trained),
+            preprocessing=part(lambda found: found.works),
+            captioning=part(lambda found: found.captioning),
+            logs=self._logs,
+            models=part(lambda found: found.catalog),
+            settings=part(lambda found: found.settings),
+            registry=part(lambda found: found.registry.service),
+            samples=part(lambda found: found.registry.samples),
+            downloads=part(lambda found: found.downloads),
+            pushes=part(lambda found: found.pushes),
+            system=self._system,
+            nodes=self.nodes,
+            servers=self.servers,
             strays=training.strays,
             holds=training.holds,
             access=self.access.service,
             oidc=self.access.oidc,
-            idempotency=DatabaseIdempotencyStore(self.database, clock, owner, lambda other: host.is_alive(other, node)),
+            idempotency=self._keep_answers(),
             audit=self.access.audit,
             alerts=self.alerts.service,
             rules=self.alerts.rules,
             channels=self.alerts.channels,
-            clock=clock,
+            clock=self._clock,
         )
-        self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
-    def _create_quotas(self, clock: Clock) -> Quotas:
+    def _load_library(self, trainers: tuple[Trainer, ...]) -> "Library":
+        # Loaded when somebody needs datasets, models or uploads: 6 MB.
+        from api.runtime.library import Library  # noqa: PLC0415
+
+        group = None if self._trainer_user is None else self._trainer_user.gid
+        return Library(self.config, self.database, self._training, self._clock, self.quotas, group, trainers)
+
+    def _create_quotas(self) -> Quotas:
         usage = UsageStore(self.database)
+        # Loaded where people have quotas: 0.3 MB.
+        from api.storage.datasets import DatasetStore  # noqa: PLC0415
+        from api.storage.registry import RegistryStore  # noqa: PLC0415
+
         datasets, models = DatasetStore(self.database), RegistryStore(self.database)
         meter = StorageMeter(
             usage.owned_tasks,
-            self.config.storage_root.absolute(),
-            clock,
+            self._root,
+            self._clock,
             lambda: Counter(datasets.stored_by()) + Counter(models.stored_by()),
         )
-        return Quotas(usage, self._quota_of, meter, clock)
+        return Quotas(usage, self._quota_of, meter, self._clock)
 
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)
@@ -251,18 +286,38 @@ class Runtime:
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)
 
+    @property
+    def datasets(self) -> "DatasetParts":
+        """The parts of datasets; this loads them."""
+        return self._library.library().datasets
+
+    @property
+    def uploads(self) -> "UploadParts":
+        """The parts of uploads; this loads them."""
+        return self._library.library().uploads
+
+    @property
+    def registry(self) -> "RegistryParts":
+        """The parts of registered models; this loads them."""
+        return self._library.library().registry
+
+    def _owner_of_dataset(self, name: str) -> str | None:
+        return self.datasets.service.owner_of(name)
+
+    def _owner_of_model(self, name: str) -> str | None:
+        return self.registry.service.owner_of(name)
+
     def prepare(self) -> None:
         """Brings the database to this version. Raises DatabaseError, StorageError."""
         if self.database.is_sqlite and self.database.url.database is not None:
             tighten_sqlite(Path(self.database.url.database))
         self.database.migrate()
-        root = self.config.storage_root.absolute()
-        NodeStore(self.database).register(self._node, root)
+        NodeStore(self.database).register(self._node, self._root)
         # Only now: the name is this machine's, and everything has come along from its former one.
         if not self._node.is_known:
             # A disk that is full today has the name already.
-            with _usable(root):
-                write_private(root / "node", self._node.record, levels=0)
+            with usable(self._root):
+                write_private(self._root / "node", self._node.record, levels=0)
 
     def start(self) -> None:
         """Starts every loop, and gives the first sweep a moment to end."""
@@ -275,24 +330,23 @@ class Runtime:
             self.quotas.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
+        self.nodes.start()
+        self.servers.start()
         self.live.start()
-        self.datasets.start()
-        self.preprocessing.harvester.start()
+        self.work.harvester.start()
         self.training_loop.start()
-        self.uploads.intake.start()
-        self.registry.start()
+        self._library.start()
         self.alerts.start()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order. Trainings go on."""
         self.alerts.stop()
-        self.registry.stop()
-        self.uploads.intake.stop()
         self.training_loop.stop()
-        self.datasets.stop()
-        self.preprocessing.harvester.stop()
+        self.work.harvester.stop()
+        self._library.stop()
         self.live.stop()
-        self.dataset_media.stop()
+        self.servers.stop()
+        self.nodes.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
             self.quotas.stop()
@@ -302,54 +356,6 @@ class Runtime:
         self.server_log.stop()
         self.database.close()
         self.tracing.stop()
-
-
-def _name_node(root: Path, given: str, trainer_user: TrainerUser | None) -> Node:
-    """The name of this machine. Raises StorageError when the storage cannot be written to."""
-    with _usable(root):
-        if trainer_user is None:
-            make_private_directory(root)
-        else:
-            make_passable_storage(root, trainer_user.gid)
-        if not os.access(root, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return name_node(root / "node", given)
-
-
-@contextmanager
-def _usable(root: Path) -> Iterator[None]:
-    """Raises StorageError for what the disk refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or choose another"
-        ) from error
-
-
-def create_source(config: Config, clock: Clock) -> GPUSource:
-    """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS or SIMULATED_EVENTS cannot be read."""
-    if config.gpu_source == "nvml":
-        return _create_nvml()
-    try:
-        boards = parse_boards(config.simulated_gpus)
-    except ValueError as error:
-        raise ConfigError(f'SIMULATED_GPUS="{config.simulated_gpus}": {error}') from error
-    try:
-        events = parse_events(config.simulated_events)
-    except ValueError as error:
-        raise ConfigError(f"SIMULATED_EVENTS {error}") from error
-    simulated = SimulatedSource(boards, config.simulated_seed, clock, events)
-    if config.gpu_source == "simulated":
-        return simulated
-    return AutoSource(_create_nvml, simulated, library_is_absent)
-
-
-def _create_nvml() -> GPUSource:
-    # Loaded where it is used: 2 MB.
-    from api.hardware.nvml import NVMLSource  # noqa: PLC0415
-
-    return NVMLSource()
 
 
 def allowed_names(config: Config) -> Iterable[str]:

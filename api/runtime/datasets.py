@@ -1,10 +1,9 @@
 """The parts that datasets need, put together; a part of the composition root."""
 
-from pathlib import Path
-
 from api.config import Config
 from api.models.reason import Reason
 from api.models.training import EventKind
+from api.runtime.roots import datasets_root
 from api.services.datasets.cache_harvest import CacheHarvest
 from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.caches import DatasetCaches
@@ -54,11 +53,8 @@ class DatasetParts:
         self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock)
         locator = self.registered.locator
         materials = DatasetMaterials(self.service, self.store, self.blobs, locator, trainers_group)
-        root, tasks, by_name = (
-            config.storage_root.absolute(),
-            TaskStore(database),
-            {each.name: each for each in trainers},
-        )
+        root, tasks = config.storage_root.absolute(), TaskStore(database)
+        by_name = {each.name: each for each in trainers}
         cached = DatasetCacheStore(database)
         self.caches = DatasetCaches(cached, by_name, root, are_apart=trainers_group is not None)
 
@@ -79,11 +75,6 @@ class DatasetParts:
         self.collector.start()
 
     def stop(self) -> None:
-        """Stops both."""
+        """Stops both loops."""
         self.collector.stop()
         self.registered.stop()
-
-
-def datasets_root(config: Config) -> Path:
-    """The directory of the files of datasets."""
-    return (config.datasets_root or config.storage_root / "datasets").absolute()

@@ -2,25 +2,21 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-
 from api.config import Config, ConfigError
-from api.live.addresses import LiveRoute, LiveRoutes, Transport
+from api.live.addresses import LiveRoute, LiveRoutes, Opener, Transport
 from api.live.admission import Admission
 from api.live.blocking_reads import BlockingReads
 from api.live.broker import Broker
 from api.live.connections import LiveServing
+from api.live.later import opened_later
 from api.live.permits import Permits
-from api.live.streams.alerts import create_alerts_stream
-from api.live.streams.everything import create_events_stream
 from api.live.streams.gpu import create_gpu_stream, snapshot_message
-from api.live.streams.log import create_log_stream, create_own_log_stream, follow_task_log
-from api.live.streams.task import create_task_stream
 from api.models.event import GPUEvent
 from api.models.live import Topic
+from api.runtime.later import Later
 from api.services.access.authority import Authority
 from api.services.attempts.updates import NewsDesk
 from api.services.events.following import TaskFollowing
@@ -28,7 +24,6 @@ from api.services.events.messages import system_message
 from api.services.events.publisher import Outlet, TaskNews
 from api.services.events.tail import EventTail
 from api.services.gpus.documents import GPUDocuments
-from api.services.logs.follower import LogFeeds
 from api.services.logs.service import LogService
 from api.services.training.task_progress import ProgressAnswers
 from api.storage.attempts import AttemptStore
@@ -37,9 +32,13 @@ from api.storage.events import EventStore
 from api.storage.tasks import TaskStore
 from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
+from api.utils.families import counter, gauge
 
 if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
+
     from api.live.redis_link import RedisLink
+    from api.services.logs.follower import LogFeeds
 
 
 class Live:
@@ -58,7 +57,7 @@ class Live:
     ) -> None:
         """Raises ConfigError when REDIS_URL cannot be used."""
         broker = self.broker = Broker()
-        feeds = self._feeds = LogFeeds()
+        self._feeds = Later(_create_feeds)
         self.admission = Admission(config.max_streams, config.max_streams_per_client)
         self._reads = BlockingReads()
         tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
@@ -77,29 +76,34 @@ class Live:
             count_dropped=broker.dropped.total,
         )
         database.on_append(self._announce)
-        gpu = create_gpu_stream(broker)
-        everything = create_events_stream(broker)
-        task = create_task_stream(broker, following, self._reads, follow_task_log(logs, feeds, self._reads))
-        log, own_log = create_log_stream(logs, feeds, self._reads), create_own_log_stream(logs, feeds)
-        events_, socket = Transport.EVENTS, Transport.WEB_SOCKET
-        self.routes = LiveRoutes(
-            [
-                LiveRoute(f"{BASE_PATH}/gpu/stream", events_, gpu),
-                LiveRoute(f"{BASE_PATH}/ws/gpu", socket, gpu),
-                LiveRoute(f"{BASE_PATH}/events/stream", events_, everything),
-                LiveRoute(f"{BASE_PATH}/ws/events", socket, everything),
-                LiveRoute(f"{BASE_PATH}/training/<task_id>/events/stream", events_, task),
-                LiveRoute(f"{BASE_PATH}/ws/training/<task_id>", socket, task),
-                LiveRoute(f"{BASE_PATH}/training/<task_id>/logs/stream", events_, log),
-                LiveRoute(f"{BASE_PATH}/preprocess/<task_id>/events/stream", events_, task),
-                LiveRoute(f"{BASE_PATH}/preprocess/<task_id>/logs/stream", events_, log),
-                LiveRoute(f"{BASE_PATH}/system/logs/stream", events_, own_log),
-                LiveRoute(f"{BASE_PATH}/alerts/stream", events_, create_alerts_stream(broker)),
-            ]
-        )
+        self.routes = self._create_routes(following, logs)
         permits = Permits(authority.ring.why_ended)
         authority.ring.subscribe(permits.look_again)
         self.serving = LiveServing(self.routes, broker, self.admission, permits)
+
+    def _create_routes(self, following: TaskFollowing, logs: LogService) -> LiveRoutes:
+        broker, feeds, reads = self.broker, self._feeds, self._reads
+        gpu = create_gpu_stream(broker)
+        task = opened_later(partial(_load_task_stream, broker, following, logs, feeds, reads))
+        log = opened_later(partial(_load_log_stream, logs, feeds, reads))
+        own_log = opened_later(partial(_load_own_log_stream, logs, feeds))
+        everything = opened_later(partial(_load_events_stream, broker))
+        alerts = opened_later(partial(_load_alerts_stream, broker))
+        events, socket = Transport.EVENTS, Transport.WEB_SOCKET
+        streams = (
+            ("/gpu/stream", events, gpu),
+            ("/ws/gpu", socket, gpu),
+            ("/events/stream", events, everything),
+            ("/ws/events", socket, everything),
+            ("/training/<task_id>/events/stream", events, task),
+            ("/ws/training/<task_id>", socket, task),
+            ("/training/<task_id>/logs/stream", events, log),
+            ("/preprocess/<task_id>/events/stream", events, task),
+            ("/preprocess/<task_id>/logs/stream", events, log),
+            ("/system/logs/stream", events, own_log),
+            ("/alerts/stream", events, alerts),
+        )
+        return LiveRoutes([LiveRoute(f"{BASE_PATH}{path}", transport, open_) for path, transport, open_ in streams])
 
     @property
     def count(self) -> int:
@@ -113,7 +117,12 @@ class Live:
 
     def publish_snapshot(self, number: int, documents: GPUDocuments) -> None:
         """Publishes a new state of the GPUs to the subscribers of this process alone."""
-        message = snapshot_message(number, documents.message(), lambda sight: documents.seen_by(sight).message())
+        message = snapshot_message(
+            number,
+            documents.message(),
+            lambda sight: documents.seen_by(sight).message(),
+            lambda sight, node: documents.seen_by(sight).of_node(node).message(),
+        )
         self.broker.publish(message)
 
     def tell_source(self, event: GPUEvent) -> None:
@@ -138,32 +147,36 @@ class Live:
     def close_soon(self) -> None:
         """Ends every stream; may be called from a signal handler."""
         self.broker.close_soon()
-        self._feeds.close_soon()
+        if (feeds := self._feeds.built) is not None:
+            feeds.close_soon()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order."""
         if self.link is not None:
             self.link.stop()
         self.news.stop()
-        self._feeds.stop()
+        if (feeds := self._feeds.built) is not None:
+            feeds.stop()
         self._reads.stop()
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """The metrics of the streams, for prometheus-client."""
-        yield GaugeMetricFamily("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
-        yield CounterMetricFamily(
+        yield gauge("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
+        yield counter(
             "diffusion_pipe_stream_refused",
             "Streams refused because there were too many.",
             value=self.admission.refused,
         )
-        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Who follows logs.", value=self._feeds.followers)
+        feeds = self._feeds.built
+        followers = 0 if feeds is None else feeds.followers
+        yield gauge("diffusion_pipe_log_followers", "Who follows logs.", value=followers)
         by_topic = (
             ("diffusion_pipe_stream_messages", "Messages published.", self.broker.published),
             ("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", self.broker.dropped),
             ("diffusion_pipe_stream_lost_messages", "Messages thrown away with them.", self.broker.lost),
         )
         for name, text, counts in by_topic:
-            metric = CounterMetricFamily(name, text, labels=["topic"])
+            metric = counter(name, text, labels=["topic"])
             for topic in Topic:
                 metric.add_metric([topic], counts[topic])
             yield metric
@@ -171,13 +184,58 @@ class Live:
             yield from _redis_metrics(self.link)
 
 
-def _redis_metrics(link: "RedisLink") -> Iterator[Metric]:
-    yield GaugeMetricFamily(
+def _create_feeds() -> "LogFeeds":
+    # Loaded with the first stream of a log: asyncinotify runs ldconfig to find the C library, and takes 1 MB.
+    from api.services.logs.follower import LogFeeds  # noqa: PLC0415
+
+    return LogFeeds()
+
+
+def _load_events_stream(broker: Broker) -> Opener:
+    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
+    from api.live.streams.everything import create_events_stream  # noqa: PLC0415
+
+    return create_events_stream(broker)
+
+
+def _load_alerts_stream(broker: Broker) -> Opener:
+    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
+    from api.live.streams.alerts import create_alerts_stream  # noqa: PLC0415
+
+    return create_alerts_stream(broker)
+
+
+def _load_log_stream(logs: LogService, feeds: "Later[LogFeeds]", reads: BlockingReads) -> Opener:
+    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
+    from api.live.streams.log import create_log_stream  # noqa: PLC0415
+
+    return create_log_stream(logs, feeds(), reads)
+
+
+def _load_own_log_stream(logs: LogService, feeds: "Later[LogFeeds]") -> Opener:
+    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
+    from api.live.streams.log import create_own_log_stream  # noqa: PLC0415
+
+    return create_own_log_stream(logs, feeds())
+
+
+def _load_task_stream(
+    broker: Broker, following: TaskFollowing, logs: LogService, feeds: "Later[LogFeeds]", reads: BlockingReads
+) -> Opener:
+    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
+    from api.live.streams.log import follow_task_log  # noqa: PLC0415
+    from api.live.streams.task import create_task_stream  # noqa: PLC0415
+
+    return create_task_stream(broker, following, reads, follow_task_log(logs, feeds(), reads))
+
+
+def _redis_metrics(link: "RedisLink") -> "Iterator[Metric]":
+    yield gauge(
         "diffusion_pipe_redis_connected", "Whether messages of other servers are heard.", value=link.is_listening
     )
-    yield CounterMetricFamily("diffusion_pipe_redis_received", "Messages of other servers.", value=link.received)
-    yield CounterMetricFamily("diffusion_pipe_redis_lost", "Messages that could not be sent.", value=link.lost)
-    yield CounterMetricFamily("diffusion_pipe_redis_refused", "What came and could not be read.", value=link.refused)
+    yield counter("diffusion_pipe_redis_received", "Messages of other servers.", value=link.received)
+    yield counter("diffusion_pipe_redis_lost", "Messages that could not be sent.", value=link.lost)
+    yield counter("diffusion_pipe_redis_refused", "What came and could not be read.", value=link.refused)
 
 
 def _create_link(url: str, database: Database, broker: Broker, on_events: Callable[[], None]) -> "RedisLink":

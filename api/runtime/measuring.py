@@ -1,8 +1,8 @@
 """The series of this process in /metrics, put together; a part of the composition root."""
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from api import __version__
 from api.models.task import TaskType
@@ -12,30 +12,57 @@ from api.storage.database import Database
 from api.storage.tasks import TaskStore
 from api.utils import measures
 from api.utils.clock import Clock
+from api.utils.families import gauge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 
 
-def create_registry(http_metrics: HTTPMetrics, database: Database, clock: Clock) -> CollectorRegistry:
-    """The registry with what is there from the beginning."""
-    registry = CollectorRegistry()
-    registry.register(http_metrics)
-    ProcessCollector(registry=registry)
-    Gauge("diffusion_pipe_build_info", "The version of the service.", ["version"], registry=registry).labels(
-        __version__
-    ).set(1)
-    registry.register(TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock))
-    register_all(registry, *measures.ALL)
-    return registry
+class Measuring:
+    """What has series of its own, and its text for scrapers."""
+
+    def __init__(self, http_metrics: HTTPMetrics, database: Database, clock: Clock) -> None:
+        counts = TrainingCounts(TaskStore(database, TaskType.TRAINING).count_by_status, clock)
+        self._first: Sequence[Collector] = (http_metrics,)
+        self._then: list[Collector] = [_Build(), counts, *measures.ALL]
+
+    def add(self, *collectors: "Collector") -> None:
+        """Adds what has series of its own, before the first scrape."""
+        self._then += collectors
+
+    def render(self, is_open: bool) -> bytes:
+        """The text of all series: as OpenMetrics with exemplars, or as Prometheus' older one without."""
+        # Loaded with the first scrape: 2 MB.
+        from prometheus_client import generate_latest  # noqa: PLC0415
+        from prometheus_client.openmetrics import exposition as openmetrics  # noqa: PLC0415
+
+        if not is_open:
+            return generate_latest(self._registry)
+        text: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
+        return text
+
+    @functools.cached_property
+    def _registry(self) -> "CollectorRegistry":
+        # Loaded with the first scrape: 2 MB.
+        from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
+
+        registry = CollectorRegistry()
+        for each in self._first:
+            registry.register(each)
+        ProcessCollector(registry=registry)
+        for each in self._then:
+            registry.register(each)
+        return registry
 
 
-def register_all(registry: CollectorRegistry, *collectors: Collector) -> None:
-    """Adds what has series of its own."""
-    for each in collectors:
-        registry.register(each)
+class _Build:
+    """The version of the service."""
 
-
-def render(registry: CollectorRegistry, is_open: bool) -> bytes:
-    """The text of all series: as OpenMetrics with exemplars, or as Prometheus' older one without."""
-    if not is_open:
-        return generate_latest(registry)
-    text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
-    return text
+    def collect(self) -> "Iterator[Metric]":
+        family = gauge("diffusion_pipe_build_info", "The version of the service.", labels=["version"])
+        family.add_metric([__version__], 1)
+        yield family

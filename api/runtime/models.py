@@ -1,32 +1,43 @@
 """The parts that answer about models, put together; a part of the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from api.config import Config
+from api.models.measured_memory import PlannedMemory
+from api.models.media import Decoder
 from api.models.task import TaskType
-from api.runtime.training import TrainingParts
+from api.runtime.roots import registry_root
+from api.runtime.training import TrainingParts, task_means
 from api.services.catalog.comfyui import ComfyLinks
 from api.services.catalog.download_wish import DownloadRules
 from api.services.catalog.downloads import DownloadService
 from api.services.catalog.pushes import PushRules, PushService
 from api.services.catalog.registry import Registry
-from api.services.catalog.service import CatalogService
+from api.services.catalog.samples import RequireStorage, Samples
+from api.services.catalog.service import CatalogService, FindMemory
 from api.services.catalog.settings import SettingsService
-from api.services.catalog.transfers import TransferMeans, Transfers
+from api.services.catalog.transfers import Transfers
+from api.services.training.measured_memory import judge_memory
 from api.services.training.service import TrainingService
-from api.storage.attempts import AttemptStore
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
+from api.storage.disk import require_room
+from api.storage.memory_runs import MemoryRunStore
 from api.storage.registry import RegistryStore
-from api.storage.tasks import TaskStore
+from api.storage.registry_links import LinkedVersions
+from api.storage.registry_samples import RegistrySampleStore
+from api.storage.thumbnails import ThumbnailStore
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.forms import convert_forms
+from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.settings import describe_settings
-from api.trainers.downloads.trainer import DOWNLOADS, Downloader
-from api.trainers.pushes.trainer import PUSHES, Pusher
+from api.trainers.downloads.trainer import DOWNLOADS
+from api.trainers.pushes.trainer import PUSHES
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread
 from api.weights.scan import LocalModels
@@ -40,7 +51,7 @@ def models_root(config: Config) -> Path:
     return (config.models_root or config.storage_root / "models").absolute()
 
 
-def build_catalog(config: Config, find_upload: Callable[[str], Path]) -> CatalogService:
+def build_catalog(config: Config, find_upload: Callable[[str], Path], database: Database) -> CatalogService:
     """Builds it; looks at nothing yet. `find_upload` tells where an upload lies that whoever asks may see."""
     root = models_root(config)
     trainer = config.diffusion_pipe_root
@@ -53,7 +64,19 @@ def build_catalog(config: Config, find_upload: Callable[[str], Path]) -> Catalog
         config.storage_root.absolute(),
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
         find_upload,
+        _memory_finder(MemoryRunStore(database)),
     )
+
+
+def _memory_finder(runs: MemoryRunStore) -> FindMemory:
+    """Tells what trainings used here that can be compared with a request."""
+
+    def find(model_type: str, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> PlannedMemory | None:
+        facts = memory_facts_of(model_type, config, dataset)
+        found = judge_memory(facts, runs.find(facts.model_type, facts.variant))
+        return found if found.runs else None
+
+    return find
 
 
 def build_settings() -> SettingsService:
@@ -61,40 +84,24 @@ def build_settings() -> SettingsService:
     return SettingsService(MODELS, describe_settings, convert_forms)
 
 
-#: What executes downloads and pushes.
-TRANSFERERS = (Downloader(), Pusher())
-
-
 def _build_transfers(
     config: Config, database: Database, training: TrainingParts, clock: Clock, kind: TaskType, trainer: str
 ) -> Transfers:
-    means = TransferMeans(
-        TaskStore(database, kind),
-        AttemptStore(database, kind),
-        training.intake,
-        training.dispatcher,
-        training.progress,
-        training.stops,
-        training.loop.wake,
-        clock,
-        config.storage_root.absolute(),
-        config.min_free_disk_mb,
-        kind,
-        trainer,
-    )
-    return Transfers(means)
+    return Transfers(task_means(config, database, training, clock, kind), kind, trainer)
 
 
 def build_pushes(
-    config: Config, database: Database, training: TrainingParts, registry: Registry, clock: Clock
+    config: Config, database: Database, training: TrainingParts, registry: "RegistryParts", clock: Clock
 ) -> PushService:
     """Builds the use cases of pushes, whose tasks the training loop executes."""
     transfers = _build_transfers(config, database, training, clock, TaskType.PUSH, PUSHES)
     rules = PushRules(config.hf_endpoint.rstrip("/"), config.private_hosts_allowed)
-    return PushService(transfers, registry, CATALOG, rules)
+    return PushService(transfers, registry.service, registry.samples, CATALOG, rules)
 
 
-def build_downloads(config: Config, database: Database, training: TrainingParts, clock: Clock) -> DownloadService:
+def build_downloads(
+    config: Config, database: Database, training: TrainingParts, clock: Clock, trainers_group: int | None
+) -> DownloadService:
     """Builds the use cases of downloads, whose tasks the training loop executes."""
     transfers = _build_transfers(config, database, training, clock, TaskType.DOWNLOAD, DOWNLOADS)
     rules = DownloadRules(
@@ -103,6 +110,7 @@ def build_downloads(config: Config, database: Database, training: TrainingParts,
         config.private_hosts_allowed,
         config.allow_pickled_weights,
         config.min_free_disk_mb,
+        trainers_group,
     )
     return DownloadService(transfers, CATALOG, rules)
 
@@ -110,15 +118,29 @@ def build_downloads(config: Config, database: Database, training: TrainingParts,
 class RegistryParts:
     """The use cases of registered models, and the loop that removes what no version needs any more."""
 
-    def __init__(self, config: Config, database: Database, training: TrainingService, clock: Clock) -> None:
-        self.blobs = blobs = BlobStore(config.storage_root.absolute() / "registry")
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        training: TrainingService,
+        clock: Clock,
+        decoder: Decoder,
+        require_storage: RequireStorage = lambda owner, more_bytes: None,
+    ) -> None:
+        """`require_storage` says what an owner may keep; without it there are no quotas."""
+        self.blobs = blobs = BlobStore(registry_root(config))
         self.store = RegistryStore(database)
-        links = None if config.comfyui_loras is None else ComfyLinks(config.comfyui_loras.absolute(), blobs)
-        self.service = Registry(self.store, blobs, training, clock, links)
+        loras = config.comfyui_loras
+        links = None if loras is None else ComfyLinks(loras.absolute(), blobs, LinkedVersions(database))
+        room = partial(require_room, blobs.root, config.min_free_disk_mb)
+        self.service = Registry(self.store, blobs, training, clock, links, room)
+        samples, pictures = RegistrySampleStore(database), ThumbnailStore(blobs.root / "thumbnails")
+        self.samples = Samples(self.service, samples, blobs, decoder, pictures, require_storage, clock)
         self._loop = PeriodicThread("registry-collector", _COLLECT_SECONDS, self._collect)
 
     def _collect(self) -> None:
         self.service.collect(_KEPT_SECONDS)
+        self.samples.collect(self.store.needed, _KEPT_SECONDS)
 
     def start(self) -> None:
         """Starts the loop."""

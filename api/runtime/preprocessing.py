@@ -1,46 +1,32 @@
 """The parts that tasks on datasets need, put together; a part of the composition root."""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from api.config import Config
 from api.models.preprocess_view import PreprocessView
 from api.models.task import TaskType
 from api.runtime.datasets import DatasetParts
-from api.runtime.training import TaskKinds, TrainingParts
+from api.runtime.training import TrainingParts, task_means
 from api.services.datasets.caption_harvest import CaptionHarvest
-from api.services.datasets.captioning import CAPTIONING, CaptionEndpoint, CaptioningService
-from api.services.datasets.harvesting import TakesUp, WorkHarvester
+from api.services.datasets.captioning import CaptionEndpoint, CaptioningService
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
-from api.services.datasets.preprocessing import PREPROCESSING, PreprocessingService, TaskMeans
+from api.services.datasets.preprocessing import PreprocessingService
 from api.services.datasets.work_files import SourceFiles
 from api.services.training.quotas import Quotas
-from api.storage.attempts import AttemptStore
+from api.services.training.task_means import TaskMeans
 from api.storage.database import Database
 from api.storage.derivations import DerivationStore
-from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.preprocessing.trainer import WorkTrainer
-from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 
 
 class PreprocessingParts:
-    """What executes tasks on datasets and takes up their results. Building it starts nothing."""
+    """What takes up the results of tasks on datasets, and their use cases. Building it starts nothing."""
 
     def __init__(
-        self,
-        config: Config,
-        database: Database,
-        datasets: DatasetParts,
-        clock: Clock,
-        wake: Callable[[], None],
-        quotas: Quotas | None,
-        cached_by: Sequence[str] = (),
+        self, config: Config, database: Database, datasets: DatasetParts, clock: Clock, quotas: Quotas | None
     ) -> None:
-        """`wake` has the training loop look at once; without `quotas` tasks belong to nobody. `cached_by`: the trainers
-        that cache ahead, by name.
-        """
+        """Without `quotas` tasks belong to nobody."""
         self._quotas = quotas
         self._config = config
         self._database = database
@@ -49,36 +35,15 @@ class PreprocessingParts:
         root = config.storage_root.absolute()
         derivations = self._derivations = DerivationStore(database)
         self._files = SourceFiles(datasets.blobs, datasets.registered)
-        self._harvest = PreprocessHarvest(
+        self.harvest = PreprocessHarvest(
             datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
         )
-        captions = CaptionHarvest(datasets.service, derivations, clock, root)
-        by_trainer: dict[str, TakesUp] = {PREPROCESSING: self._harvest, CAPTIONING: captions}
-        caching = dict.fromkeys(cached_by, datasets.cache_harvest)
-        self.harvester = WorkHarvester({**by_trainer, **caching}, clock, wake)
-        threads = max(1, (os.cpu_count() or 1) // places(config))
-        media: Trainer = WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads)
-        captioning: Trainer = WorkTrainer(CAPTIONING, "api.trainers.preprocessing.caption_program")
-        self.kinds = TaskKinds(
-            trainers=(media, captioning),
-            harvesters={TaskType.PREPROCESSING: self.harvester, TaskType.CACHE: self.harvester},
-        )
+        self.caption_harvest = CaptionHarvest(datasets.service, derivations, clock, root)
 
     def means(self, training: TrainingParts) -> TaskMeans:
         """By what such tasks are made, shown and stopped."""
-        return TaskMeans(
-            TaskStore(self._database, TaskType.PREPROCESSING),
-            AttemptStore(self._database, TaskType.PREPROCESSING),
-            training.intake,
-            training.dispatcher,
-            training.progress,
-            training.stops,
-            training.loop.wake,
-            self._clock,
-            self._config.storage_root.absolute(),
-            self._config.min_free_disk_mb,
-            self._quotas,
-        )
+        kind = TaskType.PREPROCESSING
+        return task_means(self._config, self._database, training, self._clock, kind, self._quotas)
 
     def service(self, training: TrainingParts, find_upload: Callable[[str], PreprocessView]) -> PreprocessingService:
         """The use cases of `/preprocess`; `find_upload` knows the tasks of uploads."""
@@ -86,7 +51,7 @@ class PreprocessingParts:
         known = {**rates, "toy": None}
         means = self.means(training)
         return PreprocessingService(
-            means, datasets.service, datasets.store, self._harvest, self._files, known, find_upload
+            means, datasets.service, datasets.store, self.harvest, self._files, known, find_upload
         )
 
     def captioning(self, training: TrainingParts, preprocessing: PreprocessingService) -> CaptioningService:
@@ -107,8 +72,3 @@ def _endpoint(config: Config) -> CaptionEndpoint | None:
         config.caption_command,
         config.caption_command_seconds,
     )
-
-
-def places(config: Config) -> int:
-    """How many tasks without GPUs run at a time."""
-    return config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2)

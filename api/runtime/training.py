@@ -2,15 +2,18 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from api.config import Config, cache_roots, child_environment
-from api.executors.executor import Executor
+from api.executors.executor import Executor, NodeState
 from api.executors.local import LocalExecutor
 from api.executors.trainer_user import TrainerUser
 from api.hardware import host
 from api.models.task import TaskType
+from api.runtime.slurm import PlaceKeeper, SlurmParts
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
 from api.services.attempts.hangs import HangLimits
@@ -21,7 +24,6 @@ from api.services.attempts.stop_wishes import StopWishes
 from api.services.attempts.strays import Strays
 from api.services.attempts.unwatched_attempts import UnwatchedAttempts
 from api.services.attempts.updates import TrainingNews
-from api.services.datasets.references import DatasetReferences
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.offers import list_pids, name_gpus
 from api.services.gpus.service import GPUService
@@ -29,6 +31,7 @@ from api.services.logs.lost_output import LostOutput
 from api.services.server_identity import ServerIdentity
 from api.services.training.cache_use import CacheUse
 from api.services.training.checkpoint_saving import CheckpointSaving
+from api.services.training.cluster import ClusterWishes
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
 from api.services.training.holds import Holds
@@ -38,8 +41,10 @@ from api.services.training.owners import TaskOwners
 from api.services.training.quotas import Quotas
 from api.services.training.request_check import RequestChecker
 from api.services.training.service import TrainingService
+from api.services.training.task_means import TaskMeans
 from api.services.training.task_progress import ProgressAnswers
 from api.services.training.task_stops import TaskStops
+from api.services.training.window import EngineWindow
 from api.storage.attempts import AttemptStore
 from api.storage.channels import ChannelStore
 from api.storage.database import Database
@@ -47,15 +52,20 @@ from api.storage.disk import DiskReserve
 from api.storage.file_lock import FileLock
 from api.storage.holds import HoldStore
 from api.storage.leadership import Leaders, Leadership
+from api.storage.memory_runs import MemoryRunStore
 from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
+
+if TYPE_CHECKING:
+    from api.services.datasets.references import DatasetReferences
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TrainingParts:
     """The use cases, the loop behind them, and the trainers by name."""
 
@@ -71,23 +81,21 @@ class TrainingParts:
     executor: Executor
     owners: TaskOwners
     holds: Holds
+    cluster: Callable[[], Sequence[NodeState]]  #: the machines as a cluster's engine knows them; none without one
     is_watched_here: Callable[[str], bool]  #: whether this server watches the attempt of a task
+    wishes: ClusterWishes | None  #: what requests may wish of a cluster; None: trainings run on this machine
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskKinds:
     """Tasks of other kinds than trainings: who executes them, and who takes up what they have made."""
 
     trainers: tuple[Trainer, ...] = ()
     harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
 
-    def with_trainers(self, *trainers: Trainer) -> "TaskKinds":
-        """These kinds and more, whose results nobody takes up."""
-        return replace(self, trainers=(*self.trainers, *trainers))
-
 
 def build_trainers(config: Config) -> tuple[Trainer, ...]:
-    """Those that train."""
+    """The trainers of this program: diffusion-pipe and the toy."""
     real = DiffusionPipe(
         config.diffusion_pipe_root,
         config.diffusion_pipe_python,
@@ -96,136 +104,279 @@ def build_trainers(config: Config) -> tuple[Trainer, ...]:
     return real, Toy(sys.executable)
 
 
-def build_training(
-    config: Config,
-    tasks: TaskStore,
-    attempts: AttemptStore,
-    gpus: GPUService,
-    clock: Clock,
-    node: str,
-    news: TrainingNews,
-    reserve: DiskReserve,
-    executor: Executor | None = None,
-    trainer_user: TrainerUser | None = None,
-    *,
-    database: Database,
-    events: GPUEvents,
-    quotas: Quotas | None = None,
-    datasets: DatasetReferences | None = None,
-    kinds: TaskKinds | None = None,
-    known: tuple[Trainer, ...] = (),
-    caches: CacheUse | None = None,
-) -> TrainingParts:
-    """Builds every part once; starts nothing. Unless an executor is given, attempts run on this machine. Without
-    `quotas` tasks belong to nobody. `kinds` are those of tasks besides trainings; `known` the trainers.
+@frozen
+class TrainingNeeds:
+    """What trainings are built on. Without `quotas` tasks belong to nobody; without `trainers` those of this program
+    train.
     """
-    kinds = kinds or TaskKinds()
-    root = config.storage_root.absolute()
-    trainers = {trainer.name: trainer for trainer in (*(known or build_trainers(config)), *kinds.trainers)}
-    environment = child_environment()
-    own = {name: environment[name] for name in ("LD_LIBRARY_PATH",) if name in environment}
-    if trainer_user is not None:
-        environment |= trainer_user.environment(root / "caches")
-    executor = executor or LocalExecutor(
+
+    config: Config
+    database: Database
+    tasks: TaskStore  #: of all kinds
+    attempts: AttemptStore  #: of all kinds
+    gpus: GPUService
+    clock: Clock
+    node: str  #: the name of this machine
+    news: TrainingNews
+    reserve: DiskReserve
+    events: GPUEvents
+    quotas: Quotas | None = None
+    datasets: "DatasetReferences | None" = None
+    caches: CacheUse | None = None
+    kinds: TaskKinds = field(default_factory=TaskKinds)
+    trainers: tuple[Trainer, ...] = ()  #: those that train
+    trainer_user: TrainerUser | None = None  #: None: trainers run as the user of this service
+
+    @property
+    def root(self) -> Path:
+        """Where the storage lies."""
+        return self.config.storage_root.absolute()
+
+    def trainers_by_name(self) -> dict[str, Trainer]:
+        """Those that train, and those that do other work."""
+        found = (*(self.trainers or build_trainers(self.config)), *self.kinds.trainers)
+        return {trainer.name: trainer for trainer in found}
+
+
+@frozen
+class _Place:
+    """Where attempts run, and in which environment."""
+
+    executor: Executor
+    slurm: SlurmParts | None  #: None: on this machine
+    window: EngineWindow | None
+    is_shared: bool  #: every server with this storage sees what runs there, as on a cluster
+    environment: Mapping[str, str]  #: of trainers
+    own_environment: Mapping[str, str]  #: of programs of this service
+
+
+@frozen
+class _Parts:
+    """What several parts are built of."""
+
+    trainers: Mapping[str, Trainer]
+    place: _Place
+    reconciler: Reconciler
+    dispatcher: Dispatcher
+    wishes: StopWishes
+
+
+def build_training(needs: TrainingNeeds, executor: Executor | None = None, *, is_shared: bool = False) -> TrainingParts:
+    """Builds every part once; starts nothing. Unless an executor is given, attempts run where EXECUTOR says.
+    `is_shared`: every server with this storage sees what the given executor runs.
+    """
+    tasks, attempts, gpus, clock = needs.tasks, needs.attempts, needs.gpus, needs.clock
+    trainers, place = needs.trainers_by_name(), _find_place(needs, executor, is_shared)
+    wishes, holds = StopWishes(needs.reserve), HoldStore(needs.database)
+    reconciler = _build_reconciler(needs, trainers, place, wishes)
+    dispatcher = _build_dispatcher(needs, trainers, place, holds)
+    parts = _Parts(trainers, place, reconciler, dispatcher, wishes)
+    strays = _build_strays(needs, trainers, place)
+    loop = _build_loop(needs, parts, strays)
+    # What a request may name: the tasks of other kinds have services of their own.
+    trainings = TaskStore(needs.database, TaskType.TRAINING, TaskType.CACHE)
+    own_attempts = AttemptStore(needs.database, TaskType.TRAINING, TaskType.CACHE)
+    service = _build_service(needs, parts, trainings, own_attempts, loop.wake)
+    progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
+    slurm = place.slurm
+    return TrainingParts(
+        service=service,
+        saving=CheckpointSaving(service, trainings, own_attempts, trainers, clock),
+        progress=progress,
+        stops=TaskStops(tasks, attempts, progress, reconciler, clock, wishes, loop.wake),
+        intake=Intake(tasks, dispatcher, gpus, QueueForecast(tasks, gpus, clock, needs.quotas), clock, needs.quotas),
+        dispatcher=dispatcher,
+        loop=loop,
+        strays=strays,
+        trainers=trainers,
+        executor=place.executor,
+        owners=TaskOwners(tasks, reconciler.find_watch),
+        holds=Holds(holds, gpus, clock, loop.wake),
+        cluster=tuple if slurm is None else slurm.executor.known_nodes,
+        is_watched_here=lambda task_id: reconciler.find_watch(task_id) is not None,
+        wishes=None if slurm is None else slurm.wishes,
+    )
+
+
+def _find_place(needs: TrainingNeeds, given: Executor | None, is_shared: bool) -> _Place:
+    config, gpus, user = needs.config, needs.gpus, needs.trainer_user
+    own = child_environment()
+    supervisors = {name: own[name] for name in ("LD_LIBRARY_PATH",) if name in own}
+    environment = own if user is None else own | user.environment(needs.root / "caches")
+    local = given or LocalExecutor(
         sys.executable,
-        node,
-        own,
+        needs.node,
+        supervisors,
         pids_by_gpu=lambda: list_pids(gpus.state, host.has_own_pid_namespace()),
-        trainer_user=trainer_user,
+        trainer_user=user,
     )
+    if config.executor == "local" or given is not None:
+        return _Place(local, None, None, is_shared, environment, own)
+    slurm = SlurmParts(config, local, needs.tasks.queued_wishes, supervisors)
+    gpus.offer_from(slurm.names, slurm.say)
+    window = slurm.window(config, needs.attempts, needs.clock)
+    return _Place(slurm.executor, slurm, window, True, environment, own)
+
+
+def _watched_node(needs: TrainingNeeds, place: _Place) -> str | None:
+    """The machine whose attempts this server watches; None: what runs on a cluster every server sees."""
+    return None if place.is_shared else needs.node
+
+
+def _stop_times(config: Config) -> StopTimes:
+    return StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
+
+
+def _build_reconciler(
+    needs: TrainingNeeds, trainers: Mapping[str, Trainer], place: _Place, wishes: StopWishes
+) -> Reconciler:
+    config, tasks, attempts, gpus, clock = needs.config, needs.tasks, needs.attempts, needs.gpus, needs.clock
+    root, executor, watched = needs.root, place.executor, _watched_node(needs, place)
     starter = AttemptStarter(
-        executor, root, environment, config.log_max_bytes, lambda uuids: name_gpus(gpus.state, uuids), datasets
+        executor,
+        root,
+        place.environment,
+        config.log_max_bytes,
+        lambda uuids: name_gpus(gpus.state, uuids),
+        needs.datasets,
+        place.own_environment,
     )
-    stop_times = StopTimes(config.stop_checkpoint_seconds, config.stop_terminate_seconds)
-    wishes = StopWishes(reserve)
-    reconciler = Reconciler(
+    limits = HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)
+    return Reconciler(
         tasks,
         attempts,
         starter,
         executor,
         trainers,
-        AttemptChecks(tasks, attempts, gpus, clock, HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)),
-        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, node, root, kinds.harvesters),
+        AttemptChecks(tasks, attempts, gpus, clock, limits, host.has_own_pid_namespace()),
+        AttemptEnding(tasks, attempts, gpus, starter, executor, clock, watched, root, needs.kinds.harvesters),
         clock,
-        node,
+        watched,
         root,
-        stop_times,
-        news,
+        _stop_times(config),
+        needs.news,
         wishes,
+        PlaceKeeper(needs.database, gpus, clock).heed,
     )
-    found = Strays(StrayStore(database), executor, trainers, gpus, events, clock, node, root, stop_times)
-    dispatcher = Dispatcher(
-        tasks,
-        attempts,
-        gpus,
+
+
+def _build_dispatcher(
+    needs: TrainingNeeds, trainers: Mapping[str, Trainer], place: _Place, holds: HoldStore
+) -> Dispatcher:
+    config, slurm = needs.config, place.slurm
+    return Dispatcher(
+        needs.tasks,
+        needs.attempts,
+        needs.gpus,
         trainers,
-        executor,
-        clock,
-        root,
-        node=node,
+        place.executor,
+        needs.clock,
+        needs.root,
+        node=needs.node,
         max_concurrent=config.max_concurrent_tasks,
         parallel=config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2),
         min_free_mb=config.min_free_disk_mb,
-        quotas=quotas,
-        holds=HoldStore(database),
+        quotas=needs.quotas,
+        holds=holds,
+        nodes_of=(lambda queue: {}) if slurm is None else slurm.wishes.nodes_of,
+        window=place.window,
     )
-    unwatched = UnwatchedAttempts(tasks, attempts, Leaders(database), clock, node, root)
-    lock = FileLock(root / "trainings.lock")
-    watching, leading = _build_leaderships(database, ServerIdentity.own(node, root), lock, clock)
-    loop = TrainingLoop(reconciler, dispatcher, found, unwatched, attempts.has_work, watching, leading, lock)
+
+
+def _build_strays(needs: TrainingNeeds, trainers: Mapping[str, Trainer], place: _Place) -> Strays:
+    return Strays(
+        StrayStore(needs.database),
+        place.executor,
+        trainers,
+        needs.gpus,
+        needs.events,
+        needs.clock,
+        needs.node,
+        needs.root,
+        _stop_times(needs.config),
+    )
+
+
+def _build_loop(needs: TrainingNeeds, parts: _Parts, strays: Strays) -> TrainingLoop:
+    database, attempts, clock, root, place = needs.database, needs.attempts, needs.clock, needs.root, parts.place
+    window, lock = place.window, FileLock(root / "trainings.lock")
+    watched = _watched_node(needs, place)
+    own_identity = ServerIdentity.own(needs.node, root)
+    scope = own_identity.cluster_scope if place.is_shared else own_identity.scope
+    watching, leading = _build_leaderships(database, own_identity, scope, lock, clock)
+    return TrainingLoop(
+        parts.reconciler,
+        parts.dispatcher,
+        strays,
+        UnwatchedAttempts(needs.tasks, attempts, Leaders(database), clock, watched, root),
+        lambda: attempts.has_work() or (window is not None and window.is_open),
+        watching,
+        leading,
+        lock,
+        None if place.slurm is None else place.slurm.executor.look,
+    )
+
+
+def _build_service(
+    needs: TrainingNeeds, parts: _Parts, tasks: TaskStore, attempts: AttemptStore, wake: Callable[[], None]
+) -> TrainingService:
+    database, gpus, root, place = needs.database, needs.gpus, needs.root, parts.place
     checker = RequestChecker(
-        trainers,
+        parts.trainers,
         gpus,
-        attempts,
         root,
-        config.min_free_disk_mb,
-        cache_roots(config, environment),
-        datasets,
+        needs.config.min_free_disk_mb,
+        cache_roots(needs.config, place.environment),
+        needs.datasets,
         ChannelStore(database).names,
-        caches,
+        needs.caches,
+        MemoryRunStore(database).find,
+        None if place.slurm is None else place.slurm.wishes,
     )
-    trainings = TaskStore(database, TaskType.TRAINING, TaskType.CACHE)
-    own_attempts = AttemptStore(database, TaskType.TRAINING, TaskType.CACHE)
-    service = TrainingService(
-        trainings,
-        own_attempts,
+    return TrainingService(
+        tasks,
+        attempts,
         checker,
-        dispatcher,
-        reconciler,
-        trainers,
+        parts.dispatcher,
+        parts.reconciler,
+        parts.trainers,
         gpus,
-        clock,
+        needs.clock,
         root,
-        loop.wake,
-        wishes,
-        LostOutput(executor, root),
-        quotas,
+        wake,
+        parts.wishes,
+        LostOutput(place.executor, root),
+        needs.quotas,
+        database.require_places,
     )
-    saving = CheckpointSaving(service, trainings, own_attempts, trainers, clock)
-    progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
-    stops = TaskStops(tasks, attempts, progress, reconciler, clock, wishes, loop.wake)
-    owners = TaskOwners(tasks, reconciler.find_watch)
-    intake = Intake(tasks, dispatcher, gpus, QueueForecast(tasks, gpus, clock, quotas), clock, quotas)
-    holds = Holds(HoldStore(database), gpus, clock, loop.wake)
-    return TrainingParts(
-        service,
-        saving,
-        progress,
-        stops,
-        intake,
-        dispatcher,
-        loop,
-        found,
-        trainers,
-        executor,
-        owners,
-        holds,
-        lambda task_id: reconciler.find_watch(task_id) is not None,
+
+
+def task_means(
+    config: Config,
+    database: Database,
+    training: TrainingParts,
+    clock: Clock,
+    kind: TaskType,
+    quotas: Quotas | None = None,
+) -> TaskMeans:
+    """By what tasks of another kind are made, shown and stopped."""
+    return TaskMeans(
+        TaskStore(database, kind),
+        AttemptStore(database, kind),
+        training.intake,
+        training.dispatcher,
+        training.progress,
+        training.stops,
+        training.loop.wake,
+        clock,
+        config.storage_root.absolute(),
+        config.min_free_disk_mb,
+        quotas,
     )
 
 
 def _build_leaderships(
-    database: Database, own: ServerIdentity, lock: FileLock, clock: Clock
+    database: Database, own: ServerIdentity, own_scope: str, lock: FileLock, clock: Clock
 ) -> tuple[Leadership, Leadership]:
     """Who leads over the attempts of this machine and storage, and over the queue of all servers on the database."""
 
@@ -235,7 +386,7 @@ def _build_leaderships(
     def is_gone(holder: str) -> bool:
         return own.knows_gone(holder, lambda: _has(lock))
 
-    watching, leading = (Leadership(database, scope, name, clock, is_gone) for scope in (own.scope, "queue"))
+    watching, leading = (Leadership(database, scope, name, clock, is_gone) for scope in (own_scope, "queue"))
     return watching, leading
 
 

@@ -6,6 +6,7 @@ from api.archives.expander import Expander
 from api.archives.limits import ArchiveLimits
 from api.config import Config
 from api.models.media import Decoder
+from api.models.upload import UploadKind
 from api.runtime.datasets import DatasetParts
 from api.runtime.models import RegistryParts
 from api.services.catalog.model_uploads import ModelUploads
@@ -49,5 +50,6 @@ class UploadParts:
         self.forms = FormUploads(self.service, store, self.intake.progress, clock)
         if registry is not None:
             models = ModelUploads(registry.service, registry.store, registry.blobs, files, CATALOG, clock)
-            self.service.take_models(models.check)
-            self.intake.make_models_with(models.take)
+            for kind, taker in ((UploadKind.MODEL, models), (UploadKind.SAMPLE, registry.samples)):
+                self.service.take_also(kind, taker.check)
+                self.intake.make_with(kind, taker.take)

@@ -3,13 +3,14 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+
+from api.utils.frozen import frozen
 
 #: The most answers, bytes of all answers, and bytes of one.
 ANSWERS, TOTAL_BYTES, ANSWER_BYTES = 200, 8 * 1024 * 1024, 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownAnswer:
     """The body of a success, and when (by the monotonic clock) it was asked for."""
 

@@ -4,17 +4,17 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from api.hardware import host
 from api.models.task import ProcessIdentity
 from api.utils.clock import read_boot_id
+from api.utils.frozen import frozen
 
 _LOCKED = "locked"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServerIdentity:
     """Identifies one process of one server among all, earlier and later ones included."""
 
@@ -39,13 +39,26 @@ class ServerIdentity:
         """The name of what it alone can see: the attempts of its machine below its STORAGE_ROOT."""
         return _scope(self.root, self.node)
 
+    @property
+    def cluster_scope(self) -> str:
+        """The name of what every server of a cluster with this STORAGE_ROOT can see."""
+        return _scope(self.root, "")
+
     def as_leader(self, has_lock: bool) -> str:
         """Its name as a leader in the database; the node's name comes last, as it can hold anything. `has_lock`: it
         leads with the lock of its storage, which the kernel frees when its process ends.
         """
-        lock = _LOCKED if has_lock else ""
-        parts = (self.token, lock, self.pid, self.start, self.pid_namespace, self.boot_id, self.root, self.node)
+        return "@".join((self.token, _LOCKED if has_lock else "", self.process))
+
+    @property
+    def process(self) -> str:
+        """What tells this process from all others, whoever leads in it."""
+        parts = (self.pid, self.start, self.pid_namespace, self.boot_id, self.root, self.node)
         return "@".join(str(part) for part in parts)
+
+    def knows_ended(self, process: str) -> bool:
+        """Whether another process, by what `process` says there, has certainly ended."""
+        return self.knows_gone(f"@@{process}", lambda: False)
 
     def knows_gone(self, other: str, has_lock: Callable[[], bool]) -> bool:
         """Whether the process of this name has certainly ended. `has_lock`: whether this one can have the lock."""
@@ -58,6 +71,11 @@ class ServerIdentity:
             return namespace == str(self.pid_namespace) and not host.is_running(ProcessIdentity(int(pid), float(start)))
         except ValueError:
             return False
+
+
+def process_of(leader: str) -> str:
+    """The process of a leader by its name; empty where that is none."""
+    return leader.split("@", 2)[2] if leader.count("@") >= 2 else ""
 
 
 def name_scope(storage_root: Path, node: str) -> str:

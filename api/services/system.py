@@ -1,17 +1,17 @@
 """The machine and the service at a glance."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
+from typing import TYPE_CHECKING
 
 from api import __version__
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageGone, Unavailable
 from api.hardware import host
 from api.models.gpu import GPUSummary
 from api.models.system import (
+    ExecutorAtAGlance,
     GPUTotals,
     Health,
     HolderCounts,
@@ -25,9 +25,15 @@ from api.models.system import (
 from api.models.task import TaskType
 from api.services.gpus.documents import GPUDocuments
 from api.services.gpus.service import GPUService
+from api.services.gpus.state import GPUState
+from api.services.training.cluster import ClusterWishes
 from api.services.training.service import TrainingService
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
+from api.utils.families import gauge
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 _MIB = 1024 * 1024
 
@@ -47,8 +53,11 @@ class SystemService:
         node: str,
         find_trouble: Callable[[], DatabaseUnavailable | None] = lambda: None,
         trainers: Sequence[Trainer] = (),
+        cluster: ClusterWishes | None = None,
     ) -> None:
-        """`node` is this machine's name. `find_trouble` says from memory why nothing can be kept now."""
+        """`node` is this machine's name. `find_trouble` says from memory why nothing can be kept now. `cluster` knows
+        where trainings run; without one, on this machine.
+        """
         self._gpus = gpus
         self._training = training
         self._clock = clock
@@ -56,6 +65,7 @@ class SystemService:
         self._node = node
         self._find_trouble = find_trouble
         self._trainers = trainers
+        self._cluster = cluster
         self._started = clock.monotonic()
         self._cpu = host.CPUMeter()
         self._measured_sweep = 0
@@ -72,7 +82,7 @@ class SystemService:
         """Whole seconds since the service was built."""
         return int(self._clock.monotonic() - self._started)
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """The machine's series, for prometheus-client."""
         system = host.read_system([self._storage_root], self._cpu.percent)
         known: tuple[tuple[str, str, float | None], ...] = (
@@ -85,7 +95,7 @@ class SystemService:
         )
         for name, text, value in known:
             if value is not None:
-                yield GaugeMetricFamily(f"diffusion_pipe_host_{name}", text, value=value)
+                yield gauge(f"diffusion_pipe_host_{name}", text, value=value)
 
     def get_health(self) -> Health:
         """The answer that the service is alive. Reads memory only: the event loop itself asks.
@@ -118,7 +128,7 @@ class SystemService:
     def get_overview(self) -> SystemOverview:
         """The machine, its GPUs, and the tasks that whoever asks may see."""
         status = self._gpus.get_status()
-        holders, trainings = self._gpus.count_tasks(), self._training.count()
+        holders, trainings = self._gpus.tasks.count(), self._training.count()
         return SystemOverview(
             system=host.read_system([Path("/"), self._storage_root], self._cpu.percent),
             gpus=_totals(status.summary),
@@ -134,11 +144,23 @@ class SystemService:
                 push=holders[TaskType.PUSH],
                 external=holders[TaskType.EXTERNAL],
             ),
-            nodes=(NodeAtAGlance(self._node, "up", status.summary.total_gpus),),
+            nodes=_nodes(self._gpus.state),
             trainers=tuple(_show_trainer(trainer) for trainer in self._trainers),
+            executor=self._show_executor(),
             uptime=self.uptime,
             version=__version__,
         )
+
+    def _show_executor(self) -> ExecutorAtAGlance:
+        nodes = tuple(sorted(self._gpus.state.startable))
+        if self._cluster is None:
+            return ExecutorAtAGlance("local", nodes)
+        return ExecutorAtAGlance("slurm", nodes, self._cluster.partitions, self._cluster.features)
+
+
+def _nodes(state: GPUState) -> tuple[NodeAtAGlance, ...]:
+    counts = Counter(gpu.node for gpu in state.gpus)
+    return tuple(NodeAtAGlance(node.name, node.status, counts[node.name]) for node in state.nodes)
 
 
 def _ratio(percent: float | None) -> float | None:

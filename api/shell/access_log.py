@@ -9,16 +9,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-
+from api.utils.families import counter
 from api.utils.histogram import Histogram
 from api.utils.logs import format_line
 from api.utils.masking import mask_secrets
 from api.utils.measures import REQUEST_ID
 from api.utils.periodic import PeriodicThread
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 #: The most requests that wait to be written; further lines are lost, and their number is logged.
 CAPACITY = 100_000
@@ -26,6 +27,7 @@ CAPACITY = 100_000
 #: Characters of a path that are logged.
 PATH_CHARACTERS = 500
 
+#: Seconds between two batches. Nothing wakes the thread as long as nobody asks for anything.
 _FLUSH_SECONDS = 0.1
 
 # Lines written at a stretch (about 0.3 ms), and the pause after them: more than 100,000 lines a second.
@@ -70,14 +72,17 @@ class AccessLog:
         self._copy = copy
         self._queue: deque[Access] = deque()
         self._lost = 0
-        self._thread = PeriodicThread("access-log", _FLUSH_SECONDS, self.flush)
+        self._thread = PeriodicThread("access-log", None, self._flush_until_empty, rest=_FLUSH_SECONDS)
 
     def record(self, access: Access) -> None:
         """Takes a request to be logged and counted; never blocks."""
-        if len(self._queue) < CAPACITY:
-            self._queue.append(access)
-        else:
+        if len(self._queue) >= CAPACITY:
             self._lost += 1
+            return
+        self._queue.append(access)
+        # Who is not alone has the thread of the first look again, once it has written that one.
+        if len(self._queue) == 1:
+            self._thread.trigger()
 
     def start(self) -> None:
         """Starts the thread that writes."""
@@ -98,6 +103,13 @@ class AccessLog:
             if waiting > 0:
                 # Gives the interpreter back to the event loop, which would otherwise wait up to 5 ms for it.
                 time.sleep(_PAUSE_SECONDS)
+
+    def _flush_until_empty(self) -> None:
+        try:
+            self.flush()
+        finally:
+            if self._queue:
+                self._thread.trigger()
 
     def _write(self, batch: list[Access]) -> None:
         self._metrics.count(batch)
@@ -155,11 +167,9 @@ class HTTPMetrics:
                 labels = (route, known, _CLASSES[status // 100])
                 self._durations.observe(seconds, labels, (REQUEST_ID, request_id), ended)
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """The metrics of all requests, for prometheus-client."""
-        requests = CounterMetricFamily(
-            "diffusion_pipe_http_requests", "Requests answered.", labels=("method", "route", "status")
-        )
+        requests = counter("diffusion_pipe_http_requests", "Requests answered.", labels=("method", "route", "status"))
         with self._lock:
             for (method, route, status), count in self._requests.items():
                 requests.add_metric((method, route, str(status)), count)

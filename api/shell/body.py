@@ -16,7 +16,7 @@ MAX_BODIES_BYTES = 64 * 1024 * 1024
 SMALL_BODY_BYTES = 32 * 1024
 
 _AS_IT_IS_SENT = "The body may come in chunks, and not otherwise encoded: chunked is the only Transfer-Encoding."
-_AS_IT_IS = "The body must not be compressed: send it as it is, without Content-Encoding."
+AS_IT_IS = "The body must not be compressed: send it as it is, without Content-Encoding."
 
 
 class Bodies:
@@ -33,7 +33,7 @@ class Bodies:
         if b"content-length" not in headers and b"transfer-encoding" not in headers:
             return b""
         if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
-            raise UnsupportedMediaType(_AS_IT_IS, headers={"Accept-Encoding": "identity"})
+            raise UnsupportedMediaType(AS_IT_IS, headers={"Accept-Encoding": "identity"})
         if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
             raise UnsupportedMediaType(_AS_IT_IS_SENT)
         if int(headers.get(b"content-length", b"0")) > self._limit:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from email.utils import formatdate
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +12,7 @@ from api.errors import MalformedRequest, RangeNotSatisfiable
 from api.services.logs.download import LogDownload
 from api.shell.ranges import UNREADABLE, read_range
 from api.utils.clock import time_of
+from api.utils.documents import names_etag
 from api.utils.streamed_file import StreamedFile
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ class File(Protocol):
     def name(self) -> str: ...
     @property
     def size(self) -> int: ...
+    @property
+    def modified_at(self) -> float: ...
 
 
 async def send_download(file: File | LogDownload | StreamedFile, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,19 +67,25 @@ async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> N
         await send(message)
 
     try:
-        response = await asyncio.to_thread(_respond_with, file)
+        response = await asyncio.to_thread(_respond_with, file, dict(scope["headers"]).get(b"if-none-match", b""))
         await response(_with_plain_range(scope), receive, refuse_plain_text)
     finally:
         os.close(file.descriptor)
 
 
-def _respond_with(file: File) -> ASGIApp:
+def _respond_with(file: File, if_none_match: bytes) -> ASGIApp:
     # Loaded with the first download: with anyio it takes 1 MB.
-    from starlette.responses import FileResponse  # noqa: PLC0415
+    from starlette.responses import FileResponse, Response  # noqa: PLC0415
 
     # By its descriptor: the name may be another file by now.
     path = f"/proc/self/fd/{file.descriptor}"
-    return FileResponse(path, filename=_shown_name(file.name), stat_result=_status(file.descriptor))
+    response = FileResponse(path, filename=_shown_name(file.name), stat_result=_status(file.descriptor))
+    # What is kept by its content has a mark for its time, by which it is known whether somebody has written to it.
+    response.headers["last-modified"] = formatdate(time_of(file.modified_at).timestamp(), usegmt=True)
+    if if_none_match and names_etag(if_none_match.decode("latin-1"), response.headers["etag"]):
+        kept = {name: response.headers[name] for name in ("etag", "last-modified")}
+        return Response(status_code=304, headers=kept)
+    return response
 
 
 def _with_plain_range(scope: Scope) -> Scope:

@@ -1,8 +1,11 @@
 """A form with a file that becomes an upload at once: its file goes to disk, its fields are left for the route."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
+from api.errors import TooLarge
+from api.models.sample import MOST_SAMPLE_BYTES
 from api.models.upload import Upload, UploadView
 from api.services.datasets.incoming import Checksum, Incoming
 from api.shell.forms import FormReader
@@ -10,17 +13,33 @@ from api.shell.pouring import Pourer, sender_of
 from api.shell.taking import BodyRequest
 from api.shell.wsgi import WSGIAnswer
 from api.utils.base_path import BASE_PATH
+from api.utils.frozen import frozen
 from api.utils.taken_body import FORM, SAID, TakenForm
 
-#: The operation whose form is taken, and the names that the file may have in it.
-FORM_UPLOAD = f"POST {BASE_PATH}/preprocess/upload"
-_FILE_FIELDS = ("video", "file")
+
+@frozen
+class TakenFile:
+    """The file of a form: the names that its field may have, and its most bytes if that is less than of any upload."""
+
+    fields: tuple[str, ...] = ("file",)
+    most: int | None = None
+
+
+#: The operations whose forms are taken.
+FORM_UPLOADS = {
+    f"POST {BASE_PATH}/preprocess/upload": TakenFile(("video", "file")),
+    f"POST {BASE_PATH}/models/upload": TakenFile(),
+    f"POST {BASE_PATH}/models/registry/<name>/versions/<version>/samples": TakenFile(most=MOST_SAMPLE_BYTES),
+}
+
+#: What surrounds a file in its form: boundaries, headers and texts.
+_AROUND = 512 * 1024
 
 
 class WholeUploads(Protocol):
     """What the shell needs of uploads that come in one request. Threads call it."""
 
-    def begin_whole(self) -> Upload: ...
+    def begin_whole(self, at_least: int) -> Upload: ...
     def open(
         self, upload_id: str, offset: int | None, announced: int | None, checksum: Checksum | None
     ) -> Incoming: ...
@@ -31,14 +50,17 @@ class WholeUploads(Protocol):
 class FormUpload:
     """Takes the form of one operation."""
 
-    def __init__(self, uploads: WholeUploads, pourer: Pourer) -> None:
+    def __init__(self, uploads: WholeUploads, pourer: Pourer, file: TakenFile) -> None:
         self._uploads = uploads
         self._pourer = pourer
+        self._file = file
 
     async def before(self, request: BodyRequest) -> None:
         request.require_plain()
+        if self._file.most is not None and (request.announced or 0) > self._file.most + _AROUND:
+            raise _too_large(self._file.most)
         call = self._pourer.threads.call
-        upload = await call(self._uploads.begin_whole)
+        upload = await call(self._uploads.begin_whole, max(0, (request.announced or 0) - _AROUND))
         try:
             form = await self._take(request, upload.upload_id)
         except BaseException:
@@ -51,7 +73,8 @@ class FormUpload:
         incoming = await call(self._uploads.open, upload_id, 0, None, None)
         is_whole = False
         try:
-            reader = FormReader(request.headers.get(b"content-type", b""), incoming.write, _FILE_FIELDS)
+            write = _bounded(incoming, self._file.most)
+            reader = FormReader(request.headers.get(b"content-type", b""), write, self._file.fields)
             await self._pourer.pour(request.receive, reader.take, sender_of(request.scope))
             reader.finish()
             is_whole = True
@@ -65,3 +88,20 @@ class FormUpload:
         # What was refused, or answered as the first time, needs these bytes no more.
         await self._pourer.threads.call(self._uploads.discard, form.upload_id)
         return answer
+
+
+def _bounded(incoming: Incoming, most: int | None) -> Callable[[memoryview], None]:
+    """Writes to an upload that has a bound of its own. What it returns raises TooLarge."""
+    if most is None:
+        return incoming.write
+
+    def write(data: memoryview) -> None:
+        if incoming.offset + len(data) > most:
+            raise _too_large(most)
+        incoming.write(data)
+
+    return write
+
+
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"The file may have {most:,} bytes at most.", data={"max_bytes": most})

@@ -99,7 +99,8 @@ class FormReader:
 
     def _finish_headers(self) -> None:
         part = self._part
-        _, options = parse_options_header(part.headers.get(b"content-disposition", b"").decode("utf-8", "replace"))
+        # The parser counts each byte as one character: whatever they are encoded in comes out as it went in.
+        _, options = parse_options_header(part.headers.get(b"content-disposition", b""))
         part.name = options.get(b"name", b"").decode("utf-8", "replace")
         part.is_file = b"filename" in options
         self._digest.update(f"\0{part.name}\0{part.is_file}\0".encode())

@@ -4,7 +4,6 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +17,7 @@ from api.services.access.key_format import key_id_of
 from api.services.access.operations import Belonging, Operation
 from api.utils.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.utils.deadlines import READ_SECONDS, hurrying
+from api.utils.frozen import frozen
 from api.utils.ids import check_task_id
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _KEY_IN_QUERY = re.compile(rf"{_KEY.pattern}|(?:^|&)(?:api_?key|access_token|aut
 _OWN_SITE = (b"same-origin", b"none")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Visitor:
     """Somebody at the gate: who they are, or why that is not known."""
 
@@ -199,7 +199,7 @@ def asking(principal: Principal) -> Iterator[None]:
 
 
 def _require_no_key_in(scope: Scope) -> None:
-    """Raises KeyInAddress."""
+    """Raises KeyInAddress where path or query holds a key, which logs and histories would keep."""
     query: bytes = scope["query_string"]
     if _KEY.search(scope["path"]) or (query and _KEY_IN_QUERY.search(unquote_to_bytes(query).decode("latin-1"))):
         raise KeyInAddress

@@ -3,8 +3,9 @@
 import asyncio
 import re
 import socket
-from typing import Any
+from typing import Any, Protocol, cast
 
+from starlette.types import Receive, Scope, Send
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -42,6 +43,20 @@ UNSENT_BYTES = 128 * 1024
 UNREAD_SECONDS = 20
 
 
+class Served(Protocol):
+    """The application, and what its connections tell it."""
+
+    unread: UnreadAnswers
+
+    def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
+        """Notes what was refused because it is no request at all."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        ...
+
+
 class HTTPProtocol(HttpToolsProtocol):
     """One HTTP connection. `headers_since` is when the request being received began; None between requests."""
 
@@ -77,9 +92,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     @property
     def _unread(self) -> UnreadAnswers:
-        # The application is the shell.
-        unread: UnreadAnswers = self.config.app.unread  # type: ignore[union-attr]
-        return unread
+        return cast(Served, self.config.app).unread
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
@@ -189,8 +202,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 def _refuse(protocol: HTTPProtocol | WebSocketProtocol, error: ServiceError) -> None:
     """Answers with an error what never became a request, and ends the connection."""
     request_id = new_request_id()
-    # The shell logs and counts it.
-    protocol.config.app.note_refusal(error.status, request_id, protocol.client)  # type: ignore[union-attr]
+    cast(Served, protocol.config.app).note_refusal(error.status, request_id, protocol.client)
     body = encode_error(error, request_id)
     head = STATUS_LINE[error.status] + (
         b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -206,8 +218,20 @@ def limit_send_buffer(transport: Any) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
 
 
+class CannotListen(Exception):
+    """An address cannot be listened on: why, and what to do."""
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises OSError when the address is taken or not this machine's."""
+    """A listening socket; raises CannotListen when the address is taken or not this machine's."""
+    try:
+        return _listen(host, port)
+    except (OSError, UnicodeError) as error:
+        why = f"{host}:{port} cannot be listened on ({getattr(error, 'strerror', None) or error})"
+        raise CannotListen(f"{why}: stop what listens there, or choose another with --port") from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:

@@ -4,18 +4,19 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol
 
 import uvicorn
-from starlette.types import ASGIApp
 
-from api.shell.protocol import HTTPProtocol, WebSocketProtocol
-from api.shell.unread_answers import UnreadAnswers
+from api.shell.protocol import HTTPProtocol, Served, WebSocketProtocol
 
 #: Seconds that a shutdown waits for requests that are being answered. Streams are ended at once.
 GRACE_SECONDS = 3
+
+#: Seconds between two looks at the connections. uvicorn counts tenths of a second, and would be woken by each.
+TICK_SECONDS = 1.0
 
 #: Rounds of 0.05 s that a shutdown waits for the streams to send their farewell: 1 s.
 FAREWELL_ROUNDS = 20
@@ -34,15 +35,13 @@ class Server(uvicorn.Server):
 
     def __init__(
         self,
-        shell: ASGIApp,
-        unread: UnreadAnswers,
+        shell: Served,
         streams: Streams,
         on_started: Callable[[], None],
         trusted_proxies: Sequence[str] = (),
     ) -> None:
-        """`unread` counts what the clients of `shell` have not read; `on_started` is called once it listens, and
-        answers signals. Of `trusted_proxies`, addresses and networks, X-Forwarded-For and X-Forwarded-Proto are
-        believed: the client is the last address that is none of them.
+        """`on_started` is called once it listens, and answers signals. Of `trusted_proxies`, addresses and networks,
+        X-Forwarded-For and X-Forwarded-Proto are believed: the client is the last address that is none of them.
         """
         super().__init__(
             uvicorn.Config(
@@ -66,16 +65,28 @@ class Server(uvicorn.Server):
             )
         )
         self._streams = streams
-        self._unread = unread
+        self._unread = shell.unread
         self._on_started = on_started
+        self._told_to_end = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._on_started()
+
+    async def main_loop(self) -> None:
+        tenths = 0
+        while not await self.on_tick(tenths):
+            tenths += round(10 * TICK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told_to_end.wait(), TICK_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         self._streams.close_soon()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._told_to_end.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # uvicorn would cut WebSockets off before they have said their last word.
@@ -85,10 +96,14 @@ class Server(uvicorn.Server):
             if self._streams.count == 0:
                 break
             await asyncio.sleep(0.05)
-        await super().shutdown(sockets)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+        else:
+            # uvicorn would wait for 0.1 s, for nobody.
+            await self.lifespan.shutdown()
 
     async def on_tick(self, counter: int) -> bool:
-        # A tick is 0.1 s; who has not sent a whole header in 20 s is looked for every 2 s.
+        # Who has not sent a whole header in 20 s is looked for every 2 s.
         if counter % 20 == 0:
             now = asyncio.get_running_loop().time()
             for connection in [

@@ -1,17 +1,18 @@
 """Bodies that go to disk and not into memory: which operations have them, and how they stand beside Flask's answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.types import Receive, Scope
 
 from api.errors import MalformedRequest, UnsupportedMediaType
+from api.shell.body import AS_IT_IS
 from api.shell.reply import Headers
 from api.shell.wsgi import WSGIAnswer
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BodyRequest:
     """A request whose body has not been read."""
 
@@ -40,7 +41,7 @@ class BodyRequest:
     def require_plain(self) -> None:
         """Raises UnsupportedMediaType for a body that is packed on its way."""
         if self.headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
-            raise UnsupportedMediaType("The body must not be compressed: send it as it is, without Content-Encoding.")
+            raise UnsupportedMediaType(AS_IT_IS)
         if self.headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
             raise UnsupportedMediaType("The body may come in chunks, and not otherwise encoded.")
 

@@ -17,13 +17,11 @@ from api.shell.taking import BodyRequest, BodyTaker
 from api.shell.wsgi import WSGIAnswer
 from api.utils.base_path import BASE_PATH
 from api.utils.documents import HeaderList
-from api.utils.taken_body import SAID
+from api.utils.taken_body import PART, SAID
 
 VERSION = "1.0.0"
 EXTENSIONS = ("creation", "creation-with-upload", "checksum", "expiration", "termination")
 
-#: The type of a part of an upload.
-PART = "application/offset+octet-stream"
 
 UPLOADS = f"{BASE_PATH}/uploads"
 

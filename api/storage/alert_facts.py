@@ -1,17 +1,19 @@
 """What rules about tasks and machines need of the database: a few statements for all of them together."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, or_, select, text
 
+from api.models.node import NodeRole
+from api.models.reason import fill
 from api.models.training import AttemptStatus, EventKind, TaskStatus, TaskSummary
 from api.models.upload import UploadStatus
 from api.storage.database import Database
 from api.storage.dataset_tables import uploads
 from api.storage.rows import SUMMARY_COLUMNS, read_summary, to_seconds
 from api.storage.tables import attempts, events, leadership, nodes, tasks
+from api.utils.frozen import frozen
 
 #: An upload whose client has sent nothing for longer waits for it, and keeps no machine awake.
 FRESH_UPLOAD = timedelta(minutes=15)
@@ -20,7 +22,7 @@ FRESH_UPLOAD = timedelta(minutes=15)
 MOST_TASKS = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Headway:
     """What a task has to show. Unix seconds; None: never."""
 
@@ -74,10 +76,14 @@ class AlertFactStore:
         comes = or_(uploads.c.status == UploadStatus.RECEIVED, (uploads.c.status == UploadStatus.RECEIVING) & fresh)
         arrives = select(func.count()).select_from(uploads).where(comes)
         with self._database.read() as connection:
-            for query, what in ((runs, "attempts run"), (waits, "tasks wait"), (arrives, "uploads come in")):
+            for query, what in (
+                (runs, "{n} {n|attempt runs|attempts run}"),
+                (waits, "{n} {n|task waits|tasks wait}"),
+                (arrives, "{n} {n|upload comes|uploads come} in"),
+            ):
                 count = connection.scalar(query)
                 if count:
-                    return f"{count} {what}"
+                    return fill(what, {"n": count})
         return None
 
     def signs_of_life(self) -> dict[str, float]:
@@ -90,6 +96,12 @@ class AlertFactStore:
         """The names of all machines."""
         with self._database.read() as connection:
             return list(connection.scalars(select(nodes.c.name)))
+
+    def roles(self) -> dict[str, NodeRole | None]:
+        """Each machine by name; None: it has a server that has not said its role yet."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(nodes.c.name, nodes.c.role))
+            return {row.name: None if row.role is None else NodeRole(row.role) for row in rows}
 
     def clock_offset(self, now: datetime) -> float | None:
         """Seconds by which the database's clock differs from `now`; None where it has no clock of its own."""

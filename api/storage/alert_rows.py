@@ -4,7 +4,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
 from api.models.alert import Alert, AlertHistoryRow, AlertNotification, AlertState, Matcher, ShownState, Silence
@@ -13,9 +12,10 @@ from api.models.channel import ToldAlert
 from api.models.event import Severity
 from api.storage.alert_tables import alert_state
 from api.storage.rows import clean, maybe_time, to_seconds, to_time
+from api.storage.typed_json import TypedJSON
 
-_TOLD = TypeAdapter(ToldAlert)
-_MATCHERS = TypeAdapter(tuple[Matcher, ...])
+_TOLD = TypedJSON(ToldAlert)
+_MATCHERS = TypedJSON(tuple[Matcher, ...])
 
 #: Scopes whose alerts are about something that belongs to somebody; the queue belongs to those who see everybody's
 #: tasks.
@@ -187,14 +187,14 @@ def dump_told(told: ToldAlert) -> dict[str, Any]:
 
 def read_told(document: Any) -> ToldAlert:
     """What was told, from its JSON."""
-    return _TOLD.validate_python(document)
+    return _TOLD.read(document)
 
 
 def read_silence(row: Row[Any]) -> Silence:
     """A silence from its row."""
     return Silence(
         silence_id=row.silence_id,
-        matchers=_MATCHERS.validate_python(row.matchers),
+        matchers=_MATCHERS.read(row.matchers),
         starts_at=to_time(row.starts_at),
         ends_at=to_time(row.ends_at),
         author=row.author,

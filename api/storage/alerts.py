@@ -39,6 +39,11 @@ _CHANGE = (
     .values({name: bindparam(name) for name in _COLUMNS})
 )
 _FORGET = delete(alerts).where(alerts.c.alert_id == bindparam("wanted"), alerts.c.number == bindparam("seen"))
+_OLD = (
+    select(alerts.c.alert_id)
+    .where(alerts.c.resolved_at < bindparam("before"), alerts.c.open_key.is_(None))
+    .limit(FORGOTTEN_AT_ONCE)
+)
 
 
 class AlertsChanged(Exception):
@@ -155,9 +160,11 @@ class AlertStore:
 
     def forget(self, before: datetime) -> int:
         """Removes alerts that ended before this time, with what was told of them; says how many, of a few at most."""
-        old = select(alerts.c.alert_id).where(alerts.c.resolved_at < to_seconds(before), alerts.c.open_key.is_(None))
+        with self._database.read() as connection:
+            ids = list(connection.scalars(_OLD, {"before": to_seconds(before)}))
+        if not ids:
+            return 0
         with self._database.write() as connection:
-            ids = list(connection.scalars(old.limit(FORGOTTEN_AT_ONCE)))
             told = alert_notifications.c.alert_id.in_(ids)
             messages = list(connection.scalars(select(alert_notifications.c.delivery_id).where(told).distinct()))
             connection.execute(delete(alert_notifications).where(told))

@@ -1,29 +1,36 @@
 """Attempts: claimed with their GPUs in one transaction, renewed while they live, finished once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from api.errors import NodeDrained
 from api.models.audit import forget_change
-from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.cause import Cause
+from api.models.lease import Lease, LeaseKind
+from api.models.measured_memory import MemoryRun
 from api.models.progress import ProgressReport
 from api.models.reason import Reason, Words
 from api.models.task import ProcessIdentity, TaskType
-from api.models.training import Attempt, AttemptStatus, Cause, NewTask, TaskStatus, TaskSummary, TrainingTask
+from api.models.training import Attempt, AttemptStatus, NewTask, TaskStatus, TaskSummary, TrainingTask
 from api.storage import leases
 from api.storage.database import Database
+from api.storage.fleet import is_drained
+from api.storage.memory_runs import keep_memory_run
 from api.storage.moves import attempt_uid, move, start
-from api.storage.rows import dump, read_attempt, read_lease, to_seconds, to_time
+from api.storage.rounds import DrainingGPU, Round, read_drains, read_open, read_open_elsewhere, read_round
+from api.storage.rows import dump, read_attempt, to_seconds, to_time
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
-from api.storage.task_rows import find_summary, find_task
+from api.storage.task_rows import OF_TASK, find_summary, find_task
 from api.storage.tasks import insert_task
 from api.storage.usage import Bound, require_gpus, take_turns
+from api.utils.frozen import frozen
 
 _BEGIN = insert(attempts)
 _OF_TASK = select(attempts).where(attempts.c.task_id == bindparam("task_id")).order_by(attempts.c.number)
@@ -36,9 +43,24 @@ _HAS_WORK = select(
     | exists().where(attempts.c.status != AttemptStatus.ENDED)
     | exists().where(lease_table.c.attempt_uid.is_not(None))
 )
+_ONE = select(attempts).where(attempts.c.uid == bindparam("uid"))
+_MINE = (attempts.c.uid == bindparam("of_attempt")) & (attempts.c.token == bindparam("of_token"))
+_IS_OPEN = attempts.c.status != AttemptStatus.ENDED
+_CHANGE = update(attempts).where(_MINE, _IS_OPEN)
+_IS_NEW = or_(attempts.c.status == AttemptStatus.CLAIMED, attempts.c.status == AttemptStatus.SUBMITTED)
+_SUBMIT = update(attempts).where(_MINE, _IS_NEW).values(status=AttemptStatus.SUBMITTED)
+_RUN = update(attempts).where(attempts.c.uid == bindparam("of_attempt"), attempts.c.status == AttemptStatus.SUBMITTED)
+_STATUS = select(tasks.c.status, tasks.c.started_at).where(OF_TASK).with_for_update()
+_STOP = select(tasks.c.status, tasks.c.stop).where(OF_TASK).with_for_update()
+_KEEP_PROGRESS = (
+    update(tasks)
+    .where(OF_TASK, or_(*[tasks.c.status == status for status in TaskStatus if status.is_active]))
+    .values(progress=bindparam("latest", type_=tasks.c.progress.type), updated_at=bindparam("now"))
+)
+_HELD_PORTS = select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.PORT)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewAttempt:
     """The values of a new attempt's row."""
 
@@ -56,7 +78,7 @@ class NewAttempt:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finish:
     """How an attempt ended, and what becomes of its task: a final status, or QUEUED for another try."""
 
@@ -70,6 +92,7 @@ class Finish:
     last_step: int | None = None
     run_dir: str | None = None
     peak_memory_mb: int | None = None
+    memory: MemoryRun | None = None  #: what is learnt from it about others
     retry_in: timedelta | None = None  #: seconds until the next try, for QUEUED
     retry_counts: bool = False  #: whether it uses up one of max_retries
     retries_in_a_row: int = 0  #: tries since one came further than those before
@@ -89,7 +112,7 @@ class AttemptStore:
         """Takes the GPUs, the port and the caches for a task that waits, and begins an attempt. `bound` is the most
         GPUs that its owner may then have.
 
-        Raises ResourceHeld or Conflict when somebody was first, and OverQuota; then nothing has changed.
+        Raises ResourceHeld or Conflict when somebody was first, and OverQuota; NodeDrained; then nothing has changed.
         """
         with self._database.write() as connection:
             take_turns(connection, bound)
@@ -100,7 +123,7 @@ class AttemptStore:
     ) -> Attempt | None:
         """Makes a task that does not wait: with its GPUs at once, or not at all. `bound` as in `claim`.
 
-        Raises ResourceHeld, OverQuota; None when a task was made with the same idempotency key before.
+        Raises ResourceHeld, OverQuota, NodeDrained; None when a task was made with the same idempotency key before.
         """
         try:
             with self._database.write() as connection:
@@ -131,17 +154,20 @@ class AttemptStore:
         with self._database.read() as connection:
             return find_summary(connection, task_id, self._kinds), _of_task(connection, task_id)
 
-    def open(self, node: str, root: Path) -> list[Attempt]:
-        """The attempts of this machine, below this directory, that have not ended."""
-        query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, _of(node, root))
+    def open(self, node: str | None, root: Path) -> list[Attempt]:
+        """The attempts of this machine, or of all, below this directory, that have not ended."""
         with self._database.read() as connection:
-            return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
+            return read_open(connection, node, root)
 
-    def open_elsewhere(self, node: str, root: Path) -> list[Attempt]:
-        """The attempts of other machines and directories that have not ended."""
-        query = select(attempts).where(attempts.c.status != AttemptStatus.ENDED, ~_of(node, root))
+    def round(self, node: str | None, root: Path) -> Round:
+        """Those attempts with their tasks, and the GPUs that drain, in one state of all."""
         with self._database.read() as connection:
-            return [read_attempt(row) for row in connection.execute(query.order_by(attempts.c.created_at))]
+            return read_round(connection, node, root)
+
+    def open_elsewhere(self, node: str | None, root: Path) -> list[Attempt]:
+        """The attempts of other machines and directories that have not ended."""
+        with self._database.read() as connection:
+            return read_open_elsewhere(connection, node, root)
 
     def has_work(self) -> bool:
         """Whether the training loop has anything to do: a task that waits, an open attempt, a lease that ends."""
@@ -150,9 +176,8 @@ class AttemptStore:
 
     def note_submitted(self, attempt: Attempt) -> bool:
         """Records that its supervisor is about to be started; False when it has ended meanwhile."""
-        return self._change(
-            attempt, {"status": AttemptStatus.SUBMITTED}, AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED
-        )
+        with self._database.write() as connection:
+            return connection.execute(_SUBMIT, _mine(attempt)).rowcount == 1
 
     def note_running(self, attempt: Attempt, process: ProcessIdentity | None, now: datetime) -> None:
         """Records that its process runs; its task is then running, unless it is stopping already."""
@@ -160,49 +185,46 @@ class AttemptStore:
         pid, start = (None, None) if process is None else (process.pid, process.start)
         values = {"status": AttemptStatus.RUNNING, "started_at": seconds, "pid": pid, "pid_start": start}
         with self._database.write() as connection:
-            mine = (attempts.c.uid == attempt.uid) & (attempts.c.status == AttemptStatus.SUBMITTED)
-            if connection.execute(update(attempts).where(mine).values(values)).rowcount == 0:
+            if connection.execute(_RUN, {"of_attempt": attempt.uid, **values}).rowcount == 0:
                 return
-            wanted = select(tasks.c.status).where(tasks.c.task_id == attempt.task_id).with_for_update()
-            if connection.scalar(wanted) == TaskStatus.STARTING:
-                message = Reason.of("its process runs, with pid {pid}", "process_runs", pid=pid)
-                if pid is None:
-                    message = Reason.of("its process runs", "runs")
-                more = {"started_at": func.coalesce(tasks.c.started_at, seconds)}
-                move(
-                    connection,
-                    attempt.task_id,
-                    TaskStatus.RUNNING,
-                    now,
-                    "supervisor",
-                    message,
-                    attempt_uid=attempt.uid,
-                    **more,
-                )
+            task = connection.execute(_STATUS, {"of_task": attempt.task_id}).one_or_none()
+            if task is None or task.status != TaskStatus.STARTING:
+                return
+            message = Reason.of("its process runs, with pid {pid}", "process_runs", pid=pid)
+            if pid is None:
+                message = Reason.of("its process runs", "runs")
+            move(
+                connection,
+                attempt.task_id,
+                TaskStatus.RUNNING,
+                now,
+                "supervisor",
+                message,
+                previous=task.status,
+                attempt_uid=attempt.uid,
+                started_at=seconds if task.started_at is None else task.started_at,
+            )
 
     def note(self, attempt: Attempt, **values: Any) -> None:
         """Records what became known of an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
-        self._change(attempt, values, *(status for status in AttemptStatus if status is not AttemptStatus.ENDED))
+        with self._database.write() as connection:
+            connection.execute(_CHANGE, {**_mine(attempt), **values})
 
     def save_progress(self, progress: Mapping[str, ProgressReport], now: datetime) -> None:
         """Keeps the latest progress of tasks that run, by id."""
-        active = [status for status in TaskStatus if status.is_active]
+        if not progress:
+            return
+        rows = [
+            {"of_task": task_id, "latest": latest.as_json(), "now": to_seconds(now)}
+            for task_id, latest in progress.items()
+        ]
         with self._database.write() as connection:
-            for task_id, latest in progress.items():
-                mine = (tasks.c.task_id == task_id) & tasks.c.status.in_(active)
-                values = {"progress": latest.as_json(), "updated_at": to_seconds(now)}
-                connection.execute(update(tasks).where(mine).values(values))
-
-    def _change(self, attempt: Attempt, values: dict[str, Any], *statuses: AttemptStatus) -> bool:
-        mine = (attempts.c.uid == attempt.uid) & (attempts.c.token == attempt.token) & attempts.c.status.in_(statuses)
-        with self._database.write() as connection:
-            return connection.execute(update(attempts).where(mine).values(values)).rowcount == 1
+            connection.execute(_KEEP_PROGRESS, rows)
 
     def finish(self, attempt: Attempt, finish: Finish, now: datetime) -> bool:
         """Ends an attempt and moves its task; its GPUs drain from here on. False when it had ended before."""
         seconds = to_seconds(now)
         with self._database.write() as connection:
-            mine = (attempts.c.uid == attempt.uid) & (attempts.c.token == attempt.token)
             values: dict[str, Any] = {
                 "status": AttemptStatus.ENDED,
                 "ended_at": seconds,
@@ -213,10 +235,10 @@ class AttemptStore:
                 # What was noted while it ran stays, unless more is known now.
                 if getattr(finish, name) is not None:
                     values[name] = getattr(finish, name)
-            is_open = attempts.c.status != AttemptStatus.ENDED
-            if connection.execute(update(attempts).where(mine & is_open).values(values)).rowcount == 0:
+            if connection.execute(_CHANGE, {**_mine(attempt), **values}).rowcount == 0:
                 return False
-            fate = _heed_stop(connection, attempt.task_id, finish)
+            task = connection.execute(_STOP, {"of_task": attempt.task_id}).one()
+            fate = _heed_stop(task.stop, finish)
             move(
                 connection,
                 attempt.task_id,
@@ -224,10 +246,13 @@ class AttemptStore:
                 now,
                 fate.actor,
                 fate.message,
+                previous=task.status,
                 attempt_uid=attempt.uid,
                 **_fate(fate, now),
             )
             leases.drain(connection, attempt.token, now)
+            if finish.memory is not None:
+                keep_memory_run(connection, attempt.uid, finish.memory, seconds)
         return True
 
     # -- leases ----------------------------------------------------------------------------------------------------
@@ -237,20 +262,19 @@ class AttemptStore:
         with self._database.read() as connection:
             return leases.list_leases(connection, kind)
 
-    def draining(self, node: str, root: Path) -> list[Lease]:
-        """The GPUs of this node whose holders, below this directory, have ended and may not have left them yet."""
-        mine = select(attempts.c.uid).where(_of(node, root))
-        drains = (lease_table.c.kind == LeaseKind.GPU) & (lease_table.c.state == LeaseState.DRAINING)
-        query = select(lease_table).where(drains & lease_table.c.attempt_uid.in_(mine))
+    def draining(self, node: str | None, root: Path) -> list[DrainingGPU]:
+        """The GPUs of this node, or of all, whose holders, below this directory, have ended and may still be there."""
         with self._database.read() as connection:
-            return [read_lease(row) for row in connection.execute(query.order_by(lease_table.c.resource))]
+            return read_drains(connection, node, root)
 
-    def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime) -> int:
-        """Moves the expiry of the leases of these attempts; returns how many there were."""
-        if not open_attempts:
-            return 0
+    def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime, now: datetime) -> list[Lease]:
+        """Moves the expiry of the leases of these attempts; frees and returns those leases that have expired and belong
+        to no open attempt, so that nobody renews them.
+        """
         with self._database.write() as connection:
-            return leases.renew(connection, [attempt.token for attempt in open_attempts], expires_at)
+            if open_attempts:
+                leases.renew(connection, [attempt.token for attempt in open_attempts], expires_at)
+            return leases.release_expired(connection, now)
 
     def release_cache(self, attempt: Attempt) -> bool:
         """Lets others write the caches that this attempt has filled; False when it held none any more."""
@@ -262,29 +286,10 @@ class AttemptStore:
         with self._database.write() as connection:
             return leases.release_drained(connection, lease.token, lease.resource)
 
-    def release_expired(self, now: datetime) -> list[Lease]:
-        """Frees and returns the leases that have expired and belong to no open attempt, so that nobody renews them."""
-        with self._database.write() as connection:
-            still_open = select(attempts.c.token).where(attempts.c.status != AttemptStatus.ENDED)
-            return leases.release_expired(connection, now, still_open)
-
-    def peak_memory(self, model_type: str) -> tuple[int, int] | None:
-        """The most MB of a GPU that completed runs of this model used here, and how many runs that is known of."""
-        used = (attempts.c.peak_memory_mb.is_not(None)) & (tasks.c.status == TaskStatus.COMPLETED)
-        query = (
-            select(func.max(attempts.c.peak_memory_mb), func.count())
-            .join(tasks, tasks.c.task_id == attempts.c.task_id)
-            .where(used, tasks.c.model_type == model_type, tasks.c.kind == TaskType.TRAINING)
-        )
-        with self._database.read() as connection:
-            most, runs = connection.execute(query).one()
-        return None if most is None else (most, runs)
-
     def held_ports(self) -> set[int]:
         """The master ports that are held."""
         with self._database.read() as connection:
-            query = select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.PORT)
-            return {int(resource.rpartition(":")[2]) for resource in connection.scalars(query)}
+            return {int(resource.rpartition(":")[2]) for resource in connection.scalars(_HELD_PORTS)}
 
 
 def port_resource(node: str, port: int) -> str:
@@ -292,20 +297,23 @@ def port_resource(node: str, port: int) -> str:
     return f"port:{node}:{port}"
 
 
-def _of(node: str, root: Path) -> ColumnElement[bool]:
-    return (attempts.c.node == node) & attempts.c.directory.startswith(f"{root}/", autoescape=True)
-
-
 def _of_task(connection: Connection, task_id: str) -> list[Attempt]:
     return [read_attempt(row) for row in connection.execute(_OF_TASK, {"task_id": task_id})]
 
 
 def _get(connection: Connection, uid: str) -> Attempt:
-    return read_attempt(connection.execute(select(attempts).where(attempts.c.uid == uid)).one())
+    return read_attempt(connection.execute(_ONE, {"uid": uid}).one())
+
+
+def _mine(attempt: Attempt) -> dict[str, str]:
+    """The values of _MINE."""
+    return {"of_attempt": attempt.uid, "of_token": attempt.token}
 
 
 def _claim(connection: Connection, new: NewAttempt, now: datetime, bound: Bound | None) -> Attempt:
     require_gpus(connection, bound, len(new.gpu_uuids))
+    if is_drained(connection, new.node):
+        raise NodeDrained(f"Nothing new is started on {new.node}, which is drained.")
     serial, number = start(connection, new.task_id, new.gpu_uuids, now, _got(new))
     uid = attempt_uid(new.task_id, number)
     leases.claim(connection, _resources(new), leases.Holder(new.task_id, new.token, uid, new.expires_at), now)
@@ -352,9 +360,8 @@ def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any
     }
 
 
-def _heed_stop(connection: Connection, task_id: str, finish: Finish) -> Finish:
+def _heed_stop(stop: Mapping[str, Any] | None, finish: Finish) -> Finish:
     """The finish, without another try where a user has asked the task to stop meanwhile."""
-    stop = connection.scalar(select(tasks.c.stop).where(tasks.c.task_id == task_id).with_for_update())
     if finish.status is not TaskStatus.QUEUED or stop is None or stop["cause"] is not None:
         return finish
     ended = Reason.of("it ended by itself after it was asked to stop", "ended_by_itself")

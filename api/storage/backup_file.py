@@ -10,11 +10,13 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO
 
 import orjson
+
+from api.utils.frozen import frozen
 
 #: The form of the file. A later one is refused.
 FORMAT = 1
@@ -34,7 +36,7 @@ class BackupError(Exception):
     """A backup cannot be made or restored: why, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BackupFacts:
     """What a backup is."""
 
@@ -46,7 +48,7 @@ class BackupFacts:
     sha256: str  #: of the database
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Backup:
     """A backup that was read: its facts, where its database lies now, and the content of STORAGE_ROOT/node."""
 
@@ -136,7 +138,7 @@ def _read_facts(source: Path, content: bytes) -> BackupFacts:
         facts = orjson.loads(content)
         if facts["format"] > FORMAT:
             raise BackupError(f"{source} was made by a newer version of this service: restore it with that one")
-        return BackupFacts(**{name: str(facts[name]) for name in BackupFacts.__slots__})
+        return BackupFacts(**{each.name: str(facts[each.name]) for each in fields(BackupFacts)})
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise BackupError(f"{source} is no backup of this service: it does not say what it is") from error
 

@@ -40,7 +40,7 @@ class BlobWriter:
         fcntl.flock(self._handle, fcntl.LOCK_EX)
 
     def write(self, data: bytes) -> None:
-        """Appends. Raises OSError."""
+        """Appends bytes. Raises OSError."""
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._handle, rest) :]

@@ -35,6 +35,9 @@ _DIRECTORY_MODE = 0o700
 #: A file system that has no hard links, or no more of them for this file, or whose file lies on another one.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS)
 
+#: Nanoseconds of a mark for each one of the number that a hash begins with.
+_MARK_UNIT = 10**9 // 16
+
 #: Which of these hashes somebody needs.
 FindNeeded = Callable[[Sequence[str]], set[str]]
 
@@ -51,7 +54,7 @@ class Sweep:
 
 def _mark(sha256: str) -> int:
     """The time of change, in nanoseconds, of a file with this content: whoever has written to it has changed it."""
-    return int(sha256[:8], 16) * 10**9 // 16
+    return int(sha256[:8], 16) * _MARK_UNIT
 
 
 class BlobStore:
@@ -178,6 +181,19 @@ class BlobStore:
         if not target.exists() and self.keep([sha256]):
             raise BlobMissing(f"The file with the SHA-256 {sha256} is missing.", data={"sha256": sha256})
         return target
+
+    def hash_of(self, path: Path) -> str | None:
+        """The hash of the file here that another name or a symbolic link is of; None for what is of none."""
+        try:
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                source = Path(os.readlink(path))
+                return source.name if source.parent.parent == self._blobs else None
+            first = f"{status.st_mtime_ns // _MARK_UNIT:08x}"
+            names = [name for name in os.listdir(self._blobs / first[:2]) if name.startswith(first)]
+            return next((name for name in names if os.path.samestat((self._place(name)).lstat(), status)), None)
+        except OSError:
+            return None
 
     def has(self, sha256: str) -> bool:
         """Whether the file is here."""

@@ -4,7 +4,6 @@ from dataclasses import asdict, replace
 from datetime import datetime, time
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -15,8 +14,9 @@ from api.storage.alert_rows import raise_version
 from api.storage.alert_tables import alert_channels
 from api.storage.database import Database
 from api.storage.rows import maybe_time, to_seconds, to_time
+from api.storage.typed_json import TypedJSON
 
-_SETTINGS = TypeAdapter(ChannelSettings)
+_SETTINGS = TypedJSON(ChannelSettings)
 
 
 class ChannelStore:
@@ -136,7 +136,7 @@ def read_channel(row: Row[Any]) -> Channel:
         kind=ChannelKind(row.kind),
         shown=row.shown,
         mark=row.mark,
-        settings=_SETTINGS.validate_python(row.settings),
+        settings=_SETTINGS.read(row.settings),
         enabled=bool(row.enabled),
         created_at=to_time(row.created_at),
         created_by=row.created_by,

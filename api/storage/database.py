@@ -10,13 +10,24 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import NoSuchModuleError
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull, StorageGone
 from api.storage.audit_chain import keep_note, tell_kept
 from api.storage.breaker import Breaker
-from api.storage.database_errors import driver_errors, is_access, is_damage, say, translate
+from api.storage.database_errors import (
+    ALL_IN_USE,
+    PROMOTE,
+    RETRY_AFTER,
+    driver_errors,
+    is_access,
+    is_damage,
+    is_read_only,
+    say,
+    translate,
+)
+from api.storage.database_url import DatabaseError, parse_database_url
 from api.storage.file_identity import KeptPlaces
 from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
@@ -59,13 +70,8 @@ _condition: ContextVar[Callable[[Connection], None] | None] = ContextVar("condit
 #: on SQLite does by itself.
 _reads: ContextVar[bool] = ContextVar("reads", default=False)
 
-_RETRY_AFTER = {"Retry-After": "2"}
 
 _TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
-
-
-class DatabaseError(Exception):
-    """The database cannot be used: which one, why, and what to do."""
 
 
 @contextmanager
@@ -87,7 +93,7 @@ class Database:
         Raises DatabaseError when the URL is none that is known here.
         """
         pool_size = pool_size or POOL_SIZE
-        self.url = _parse(url)
+        self.url = parse_database_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         kept = [] if root is None else [root]
         self._file = Path(self.url.database or "") if self.is_sqlite else None
@@ -114,7 +120,7 @@ class Database:
         """
         note_read()
         if is_in_a_hurry() and not self._breaker.admits():
-            raise DatabaseUnavailable("The database does not answer at present.", headers=_RETRY_AFTER)
+            raise DatabaseUnavailable("The database does not answer at present.", headers=RETRY_AFTER)
         began = time.monotonic()
         try:
             with one_wait(), self._connect("DEFERRED") as connection:
@@ -158,6 +164,12 @@ class Database:
         if self.is_sqlite and connection is not None:
             check_log(connection)
 
+    def require_places(self) -> None:
+        """Raises StorageGone where STORAGE_ROOT or the database's file is not there any more: what is missing below it
+        is then not known to be missing.
+        """
+        self._places.check()
+
     def find_trouble(self) -> DatabaseUnavailable | None:
         """Why nothing can be kept now: the places are looked at, and the last transaction is remembered; None when
         all is well. Damage is remembered until the database's own check finds none: a disk's fault may have passed.
@@ -200,7 +212,7 @@ class Database:
     @contextmanager
     def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
         try:
-            place = self._free.wait(LOCK_MS, "Every connection to the database is in use.")
+            place = self._free.wait(LOCK_MS, ALL_IN_USE)
             # The pool itself has one bound for all.
             with place as left, _sharing(left), _beginning(mode), self.engine.connect() as connection:
                 connection.info.update(begin=mode, lock_ms=round(at_most((lock_ms or LOCK_MS) / 1000) * 1000))
@@ -213,6 +225,9 @@ class Database:
             if isinstance(translated, DatabaseDamaged) and self._file is not None:
                 rescue = f"{translated.detail.rstrip('.')}: {describe_rescue(self._file)}."
                 translated = DatabaseDamaged(rescue, headers=translated.headers)
+            if is_read_only(error):
+                # It was closed to changes under its connections: new ones may find the server that is open.
+                self.engine.dispose()
             self._note_trouble(translated, mode)
             raise translated from error
         except DatabaseUnavailable as error:
@@ -268,6 +283,8 @@ class Database:
         if self._file is not None:
             why, what = say(error).rstrip("."), _advise(self._file) if is_access(error) else _TAKE_ANOTHER
             return f"the database {self._file.absolute()} cannot be used ({why}): {what}"
+        if is_read_only(error):
+            return f"the database {self.shown} cannot be used: {say(error)} {PROMOTE}"
         return (
             f"the database {self.shown} cannot be used: {say(error)} Look whether PostgreSQL runs there, whether the "
             "database and the user exist, and whether DATABASE_URL names them rightly"
@@ -285,7 +302,7 @@ class Database:
             return
         if current is None and tables.isdisjoint(metadata.tables):
             # Nothing is there to be changed: the tables are made as they are now.
-            metadata.create_all(connection)
+            metadata.create_all(connection, checkfirst=False)
             _revision.create(connection, checkfirst=True)
             connection.execute(_revision.insert().values(version_num=REVISION))
         else:
@@ -325,26 +342,6 @@ class Database:
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
-
-
-def _parse(text_: str) -> URL:
-    try:
-        url = make_url(text_)
-    except (ArgumentError, ValueError):  # ValueError: its port is no number
-        raise DatabaseError("DATABASE_URL is no URL: it looks like postgresql://user:password@host/name") from None
-    if "@" in (url.host or ""):
-        # What was read as the host begins with the end of a password, and would be shown.
-        raise DatabaseError("DATABASE_URL has an @ in its name or password: write it as %40")
-    backend = url.get_backend_name()
-    if backend in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
-    if backend == "sqlite" and url.database not in (None, "", ":memory:"):
-        return url.set(drivername="sqlite+pysqlite")
-    raise DatabaseError(
-        f"DATABASE_URL names {backend!r}: only postgresql://… and sqlite:///file are supported"
-        if backend != "sqlite"
-        else "DATABASE_URL must name a file: a database in memory would forget every task"
-    )
 
 
 def _advise(file: Path) -> str:

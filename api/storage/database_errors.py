@@ -8,7 +8,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull
 
-_RETRY_AFTER = {"Retry-After": "2"}
+RETRY_AFTER = {"Retry-After": "2"}
+
+ALL_IN_USE = "Every connection to the database is in use."
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_ACCESS = {
@@ -20,6 +22,15 @@ _NO_ACCESS = {
 }
 #: SQLSTATEs of PostgreSQL: a full disk, damaged data, a damaged index.
 _PG_FULL, _PG_DAMAGED = "53100", {"XX001", "XX002"}
+
+#: A write on a replica, or on a database that is closed to changes.
+_PG_READ_ONLY = "25006"
+
+#: What libpq says of a server that takes no changes; there is no code for it.
+_SAYS_READ_ONLY = ("read-only", "read only", "hot standby")
+
+#: What to do where the only servers that answer take no changes.
+PROMOTE = "What answers takes no changes: promote the replica, or name in DATABASE_URL the server that takes them."
 
 #: Errors that blame the statement itself: its caller knows what they mean, or is wrong.
 _CALLERS = (IntegrityError, DataError)
@@ -34,7 +45,7 @@ def driver_errors(engine: Engine) -> tuple[type[Exception], ...]:
 def translate(error: Exception) -> DatabaseUnavailable | None:
     """The service's error for one of a driver; None for what a statement's caller has to answer for."""
     if isinstance(error, PoolTimeout):
-        return DatabaseUnavailable("Every connection to the database is in use.", headers=_RETRY_AFTER)
+        return DatabaseUnavailable(ALL_IN_USE, headers=RETRY_AFTER)
     if isinstance(error, _CALLERS) and not error.connection_invalidated:
         return None
     kind, text = DatabaseUnavailable, say(error)
@@ -42,7 +53,9 @@ def translate(error: Exception) -> DatabaseUnavailable | None:
         kind, text = DatabaseDamaged, f"The database is damaged ({text.rstrip('.')}): restore it from a backup."
     elif is_full(error):
         kind, text = StorageFull, f"The disk of the database is full ({text.rstrip('.')}): nothing was changed."
-    return kind(text, headers=_RETRY_AFTER)
+    elif is_read_only(error):
+        text = f"{text} {PROMOTE}"
+    return kind(text, headers=RETRY_AFTER)
 
 
 def is_damage(error: Exception) -> bool:
@@ -55,6 +68,15 @@ def is_full(error: Exception) -> bool:
     """Whether the error says that there is no room to write."""
     cause = _cause(error)
     return _sqlite_code(cause) == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == _PG_FULL
+
+
+def is_read_only(error: Exception) -> bool:
+    """Whether the error says that the PostgreSQL which answers is a replica, or closed to changes."""
+    cause = _cause(error)
+    state = getattr(cause, "sqlstate", None)
+    if state is not None or getattr(cause, "sqlite_errorcode", None) is not None:
+        return state == _PG_READ_ONLY
+    return any(words in str(cause) for words in _SAYS_READ_ONLY)
 
 
 def is_access(error: Exception) -> bool:

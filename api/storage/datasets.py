@@ -1,11 +1,10 @@
 """Datasets and their versions in the database, and which tasks use them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -23,8 +22,10 @@ from api.storage.dataset_tables import (
 )
 from api.storage.rows import clean, dump, to_seconds, to_time
 from api.storage.tables import tasks
+from api.storage.typed_json import TypedJSON
+from api.utils.frozen import frozen
 
-_WATCH = TypeAdapter(DirectoryWatch)
+_WATCH = TypedJSON(DirectoryWatch)
 
 #: What else is done in a transaction.
 Also = Callable[[Connection], Any]
@@ -40,7 +41,7 @@ _FINISHED = [status for status in TaskStatus if status.is_finished]
 _IS_THERE = datasets.c.deleted_at.is_(None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetFilter:
     """Which datasets a list shows; None does not choose."""
 
@@ -49,7 +50,7 @@ class DatasetFilter:
     seen_by: str | None = None  #: the user whose datasets alone may be seen; None: everybody's
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NewVersion:
     """A version as it is about to be made."""
 
@@ -373,7 +374,7 @@ def _read(row: Row[Any]) -> Dataset:
         latest=row.latest,
         stored_bytes=row.stored_bytes,
         items=row.item_count,
-        watch=None if row.watch is None else _WATCH.validate_python(row.watch),
+        watch=None if row.watch is None else _WATCH.read(row.watch),
     )
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from api.errors import InsufficientStorage
 from api.models.reason import Reason
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,25 @@ def describe_shortage(directory: Path, min_free_mb: int) -> Reason | None:
         directory=str(directory),
         wanted=f"{min_free_mb:,}",
     )
+
+
+def require_room(directory: Path, min_free_mb: int, size: int) -> None:
+    """Raises InsufficientStorage when so many bytes more would leave less free. Not known is taken as room."""
+    try:
+        free = shutil.disk_usage(directory).free - min_free_mb * MB
+    except OSError:
+        return
+    if size > free:
+        raise InsufficientStorage(
+            f"The disk has room for {max(0, free):,} bytes more, and this takes {size:,}: make room first.",
+            data={"available_bytes": max(0, free)},
+        )
+
+
+def find_shortage(directory: Path, min_free_mb: int) -> InsufficientStorage | None:
+    """The refusal of whatever needs room on the disk of this directory; None when enough is free."""
+    shortage = describe_shortage(directory, min_free_mb)
+    return None if shortage is None else InsufficientStorage(f"There is too little disk space: {shortage.text}.")
 
 
 class DiskReserve:

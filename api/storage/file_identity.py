@@ -53,7 +53,8 @@ def describe_loss(path: Path | str, now: Identity) -> str:
     """What has become of a place that is not what it was."""
     if now is None:
         return f"{path} is gone (deleted, moved or unmounted): put the same one back, or restart this service"
-    return f"{path} is another one than at the start: put the former back, or restart this service to use this one"
+    what = "move it aside and put the former back, or restart this service to use it"
+    return f"{path} is another one than at the start: {what}"
 
 
 def gone(problem: str) -> StorageGone:

@@ -13,10 +13,13 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Takes the lock unless another process has it; True when it is held by this one. Raises OSError."""
+        """Takes the lock unless another process has it; True when it is held by this one. Raises OSError.
+
+        A link under its name is not followed: the lock would be on a file that somebody else has chosen.
+        """
         if self._descriptor is not None:
             return True
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,6 +14,10 @@ from api.storage.rows import clean, to_seconds, to_time
 #: Holds that there may be at a time.
 MOST_HOLDS = 1_000
 
+# Made once: they are asked for with every pass and every sweep.
+_OF_QUEUE = select(holds).where(holds.c.kind == HoldKind.QUEUE).order_by(holds.c.serial).limit(1)
+_OF_GPUS = select(holds).where(holds.c.kind == HoldKind.GPU).order_by(holds.c.serial)
+
 
 class HoldStore:
     """The holds."""
@@ -28,9 +32,8 @@ class HoldStore:
 
     def of_queue(self) -> Hold | None:
         """The oldest hold of the queue; None: it is not held."""
-        query = select(holds).where(holds.c.kind == HoldKind.QUEUE).order_by(holds.c.serial).limit(1)
         with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_OF_QUEUE).one_or_none()
         return None if row is None else _read(row)
 
     def add(self, hold: Hold) -> bool:
@@ -73,8 +76,7 @@ class HoldStore:
 
 def gpu_holds(connection: Connection) -> list[Hold]:
     """The holds of GPUs, oldest first."""
-    query = select(holds).where(holds.c.kind == HoldKind.GPU).order_by(holds.c.serial)
-    return [_read(row) for row in connection.execute(query)]
+    return [_read(row) for row in connection.execute(_OF_GPUS)]
 
 
 def _may_be_made(connection: Connection, hold: Hold) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from api.models.audit import note_change
 from api.storage.database import Database
 from api.storage.rows import maybe_time, to_seconds, to_time
 from api.storage.tables import access_state, keys, sessions, tickets, users
+from api.utils.frozen import frozen
 
 _STATE = 1
 #: Asked four times a second by every server; to build it takes as long as to execute it.
@@ -25,7 +25,7 @@ _RAISE = update(access_state).where(access_state.c.id == _STATE).values(version=
 QuotaChanges = Mapping[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownCredentials:
     """What holds at one version: keys that are neither revoked nor expired, sessions that go on, quotas by user."""
 

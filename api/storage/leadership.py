@@ -27,6 +27,7 @@ _MINE = (
 #: Locks it until the transaction ends, so that nobody takes over in the middle of it.
 _LOCK = select(leadership.c.fence).where(_MINE).with_for_update(read=True)
 _RENEW = update(leadership).where(_MINE).values(expires_at=bindparam("until"))
+_FOLLOW = update(leadership).where(_MINE, leadership.c.expires_at == bindparam("seen_until"))
 _RELEASE = update(leadership).where(_MINE).values(holder="")
 
 
@@ -79,10 +80,12 @@ class Leadership:
             row = connection.execute(_ROW, {"scope": self._scope}).one_or_none()
         seen = None if row is None else (row.fence, row.holder, row.expires_at)
         self._quiet = self._quiet + min(now - self._looked_at, LOOK_SECONDS) if seen == self._seen else 0.0
+        has_given_sign = self._seen is not None and seen != self._seen
         self._seen, self._looked_at = seen, now
         if seen is None:
             fence = self._begin()
-        elif not seen[1] or self._is_gone(seen[1]) or self._quiet >= LEADERSHIP_SECONDS:
+        elif not seen[1] or self._quiet >= LEADERSHIP_SECONDS or (not has_given_sign and self._is_gone(seen[1])):
+            # Whoever has just given a sign of life need not be looked for.
             fence = self._follow(*seen)
         else:
             return
@@ -101,11 +104,10 @@ class Leadership:
 
     def _follow(self, fence: int, holder: str, expires_at: float) -> int | None:
         self._holder = self._name()
-        as_seen = (leadership.c.fence == fence) & (leadership.c.expires_at == expires_at)
-        unchanged = (leadership.c.scope == self._scope) & as_seen & (leadership.c.holder == holder)
+        as_seen = {"own_scope": self._scope, "own_fence": fence, "own_holder": holder, "seen_until": expires_at}
         values = {"fence": fence + 1, "holder": self._holder, "expires_at": self._expiry()}
         with self._database.write() as connection:
-            changed = connection.execute(update(leadership).where(unchanged).values(values)).rowcount
+            changed = connection.execute(_FOLLOW, {**as_seen, **values}).rowcount
         return fence + 1 if changed == 1 else None
 
     def guarding(self) -> AbstractContextManager[None]:

@@ -1,20 +1,42 @@
 """Exclusive holds: claimed all at once or not at all, by the primary key of the table."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from api.models.lease import Lease, LeaseKind, LeaseState
+from api.models.training import AttemptStatus
 from api.storage.rows import read_lease, to_seconds
-from api.storage.tables import leases
+from api.storage.tables import attempts, leases
+from api.utils.frozen import frozen
 
+_ALL = select(leases).order_by(leases.c.resource)
+_OF_KIND = _ALL.where(leases.c.kind == bindparam("of_kind"))
 _HELD = select(leases.c.resource, leases.c.task_id).where(leases.c.resource.in_(bindparam("names", expanding=True)))
+
+
+_TOKEN = leases.c.token == bindparam("of_token")
+_IS_HELD = leases.c.state == LeaseState.HELD
+_RENEW = (
+    update(leases)
+    .where(leases.c.token.in_(bindparam("tokens", expanding=True)), _IS_HELD)
+    .values(expires_at=bindparam("until"))
+)
+_LEAVE = delete(leases).where(_TOKEN, leases.c.kind != LeaseKind.GPU)
+_DRAIN = update(leases).where(_TOKEN, _IS_HELD).values(state=LeaseState.DRAINING, expires_at=None)
+_RELEASE_DRAINED = delete(leases).where(
+    leases.c.resource == bindparam("of_resource"), _TOKEN, leases.c.state == LeaseState.DRAINING
+)
+_RELEASE = delete(leases).where(_TOKEN, leases.c.kind == bindparam("of_kind"))
+_IN_USE = select(attempts.c.token).where(attempts.c.status != AttemptStatus.ENDED)
+_FREE_EXPIRED = (
+    delete(leases).where(leases.c.expires_at < bindparam("now"), leases.c.token.not_in(_IN_USE)).returning(leases)
+)
 
 
 class ResourceHeld(Exception):
@@ -25,7 +47,7 @@ class ResourceHeld(Exception):
         self.held = dict(held)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holder:
     """On whose behalf a claim is made. `expires_at` None holds until it is released."""
 
@@ -76,41 +98,33 @@ def _take_what_is_free(dialect: str) -> ReturningInsert[Any]:
 
 def list_leases(connection: Connection, kind: LeaseKind | None = None) -> list[Lease]:
     """Every lease, or every one of a kind."""
-    query = select(leases).order_by(leases.c.resource)
-    return [
-        read_lease(row) for row in connection.execute(query if kind is None else query.where(leases.c.kind == kind))
-    ]
+    rows = connection.execute(_ALL) if kind is None else connection.execute(_OF_KIND, {"of_kind": kind})
+    return [read_lease(row) for row in rows]
 
 
 def renew(connection: Connection, tokens: Sequence[str], expires_at: datetime) -> int:
     """Moves the expiry of what is held with these tokens; returns how many leases there were."""
-    held = leases.c.token.in_(tokens) & (leases.c.state == LeaseState.HELD)
-    return connection.execute(update(leases).where(held).values(expires_at=to_seconds(expires_at))).rowcount
+    return connection.execute(_RENEW, {"tokens": list(tokens), "until": to_seconds(expires_at)}).rowcount
 
 
 def drain(connection: Connection, token: str, now: datetime) -> None:
     """Gives up what an ended holder has: its GPUs drain, everything else is free at once."""
-    mine = leases.c.token == token
-    connection.execute(delete(leases).where(mine & (leases.c.kind != LeaseKind.GPU)))
-    draining = {"state": LeaseState.DRAINING, "draining_since": to_seconds(now), "expires_at": None}
-    connection.execute(update(leases).where(mine & (leases.c.state == LeaseState.HELD)).values(draining))
+    connection.execute(_LEAVE, {"of_token": token})
+    connection.execute(_DRAIN, {"of_token": token, "draining_since": to_seconds(now)})
 
 
 def release_drained(connection: Connection, token: str, resource: str) -> bool:
     """Frees a resource whose last holder has ended; False when that was done before."""
-    drained = (leases.c.resource == resource) & (leases.c.token == token) & (leases.c.state == LeaseState.DRAINING)
-    return connection.execute(delete(leases).where(drained)).rowcount > 0
+    return connection.execute(_RELEASE_DRAINED, {"of_resource": resource, "of_token": token}).rowcount > 0
 
 
-def release_expired(connection: Connection, now: datetime, tokens_in_use: Select[tuple[str]]) -> list[Lease]:
-    """Frees and returns the leases that have expired, except those with a token in use."""
-    expired = (leases.c.expires_at < to_seconds(now)) & leases.c.token.not_in(tokens_in_use)
+def release_expired(connection: Connection, now: datetime) -> list[Lease]:
+    """Frees and returns the leases that have expired and belong to no open attempt, so that nobody renews them."""
     # One statement: an attempt that ends in this moment keeps its GPUs draining.
-    gone = connection.execute(delete(leases).where(expired).returning(leases))
+    gone = connection.execute(_FREE_EXPIRED, {"now": to_seconds(now)})
     return sorted((read_lease(row) for row in gone), key=lambda lease: lease.resource)
 
 
 def release(connection: Connection, token: str, kind: LeaseKind) -> int:
     """Gives up the leases of this kind with this token; returns how many there were."""
-    mine = (leases.c.token == token) & (leases.c.kind == kind)
-    return connection.execute(delete(leases).where(mine)).rowcount
+    return connection.execute(_RELEASE, {"of_token": token, "of_kind": kind}).rowcount

@@ -33,14 +33,16 @@ def move(
     actor: str,
     message: Words,
     *,
+    previous: str | None = None,
     attempt_uid: str | None = None,
     **values: Any,
 ) -> TaskStatus:
     """Moves a task to a status that may follow its present one, and records that; returns the status that it had.
+    `previous` is its present one where the caller has read that under the task's lock.
 
     Raises TaskNotFound, and Conflict when the table of transitions does not allow it.
     """
-    previous = connection.scalar(_STATUS, {"wanted": task_id})
+    previous = previous or connection.scalar(_STATUS, {"wanted": task_id})
     if previous is None or target not in TRANSITIONS[TaskStatus(previous)]:
         raise _refusal(task_id, previous, target)
     expressions = {name: value for name, value in values.items() if isinstance(value, ColumnElement)}

@@ -2,19 +2,21 @@
 
 import hashlib
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.storage.database import Database, DatabaseError
+from api.storage.database import Database
+from api.storage.database_url import DatabaseError
 from api.storage.tables import attempts, nodes, registrations
+from api.utils.frozen import frozen
 
 _MACHINE_ID = Path("/etc/machine-id")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """This machine. `former` is what it was called when this storage was last used, if that was something else."""
 

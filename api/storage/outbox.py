@@ -2,11 +2,11 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
 from api.models.alert import NotificationKind
 from api.models.channel import (
@@ -24,6 +24,7 @@ from api.storage.alert_tables import alert_channels, alert_deliveries, alert_not
 from api.storage.channels import note_failure, note_success, read_channel
 from api.storage.database import Database
 from api.storage.rows import clean, maybe_time, to_seconds, to_time
+from api.utils.frozen import frozen
 
 #: Notifications that one look takes up at most; the rest waits for the next.
 LOOK = 20_000
@@ -40,7 +41,7 @@ SUPERSEDED = "superseded"
 _OPEN = (DeliveryState.WAITING, DeliveryState.SENDING)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WaitingNotification:
     """A notification that is in no message yet."""
 
@@ -53,7 +54,7 @@ class WaitingNotification:
     not_before: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bundle:
     """Notifications that become one message."""
 
@@ -65,7 +66,7 @@ class Bundle:
     ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelTraffic:
     """What bears on the next message of a channel."""
 
@@ -74,7 +75,7 @@ class ChannelTraffic:
     in_hour: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptResult:
     """How an attempt ended. `again_at` None: nothing more is tried."""
 
@@ -83,6 +84,67 @@ class AttemptResult:
     result: str
     again_at: datetime | None = None
     is_refusal: bool = False  #: the receiver says that the address is no longer good
+
+
+# Made once: they are asked for as long as the service runs, and to build them takes longer than to execute them.
+_OF_STATE = alert_deliveries.c.state
+_IS_DUE = or_(
+    and_(_OF_STATE == DeliveryState.WAITING, alert_deliveries.c.not_before <= bindparam("now")),
+    and_(_OF_STATE == DeliveryState.SENDING, alert_deliveries.c.lease_until <= bindparam("now")),
+)
+_WAITING = (
+    select(*[alert_notifications.c[each.name] for each in fields(WaitingNotification)])
+    .where(alert_notifications.c.delivery_id.is_(None))
+    .order_by(alert_notifications.c.id)
+    .limit(bindparam("most"))
+)
+_DUE = (
+    select(alert_deliveries.c.delivery_id, alert_deliveries.c.channel_id)
+    .where(_IS_DUE)
+    .order_by(alert_deliveries.c.serial)
+    .limit(bindparam("most"))
+)
+_NEXT_DELIVERY = select(
+    select(func.min(alert_deliveries.c.not_before)).where(_OF_STATE == DeliveryState.WAITING).scalar_subquery(),
+    select(func.min(alert_deliveries.c.lease_until)).where(_OF_STATE == DeliveryState.SENDING).scalar_subquery(),
+)
+_NEXT = _NEXT_DELIVERY.add_columns(
+    select(func.min(alert_notifications.c.not_before))
+    .where(alert_notifications.c.delivery_id.is_(None))
+    .scalar_subquery()
+)
+_OF_CHANNEL = alert_deliveries.c.channel_id == bindparam("of_channel")
+_MADE = (
+    select(func.count())
+    .select_from(alert_deliveries)
+    .where(
+        _OF_CHANNEL,
+        alert_deliveries.c.kind != DeliveryKind.TEST,
+        alert_deliveries.c.created_at > bindparam("since"),
+    )
+)
+_BUSY = (
+    select(alert_notifications.c.alert_id)
+    .join(alert_deliveries, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id)
+    .where(_OF_CHANNEL, _OF_STATE.in_(_OPEN))
+    .distinct()
+)
+_MINE = alert_deliveries.c.delivery_id == bindparam("of_delivery")
+_ONE = select(alert_deliveries).where(_MINE)
+_CHANGE = update(alert_deliveries).where(_MINE)
+_FINISH = _CHANGE.where(alert_deliveries.c.lease_token == bindparam("of_token"))
+_CLAIM = _CHANGE.where(_IS_DUE).values(
+    state=DeliveryState.SENDING,
+    attempts=alert_deliveries.c.attempts + 1,
+    first_attempt_at=func.coalesce(alert_deliveries.c.first_attempt_at, bindparam("now")),
+)
+_CHANNEL = select(alert_channels).where(alert_channels.c.channel_id == bindparam("of_channel"))
+_TOLD = (
+    select(alert_notifications.c.told)
+    .where(alert_notifications.c.delivery_id == bindparam("of_delivery"))
+    .order_by(alert_notifications.c.id)
+    .limit(2 * SHOWN_ALERTS)
+)
 
 
 class _Taken(Exception):
@@ -99,10 +161,8 @@ class OutboxStore:
 
     def waiting(self, limit: int = LOOK) -> list[WaitingNotification]:
         """What is in no message yet, oldest first."""
-        columns = [alert_notifications.c[name] for name in WaitingNotification.__slots__]
-        query = select(*columns).where(alert_notifications.c.delivery_id.is_(None))
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(alert_notifications.c.id).limit(limit)).all()
+            rows = connection.execute(_WAITING, {"most": limit}).all()
         return [
             WaitingNotification(
                 row.id,
@@ -118,21 +178,10 @@ class OutboxStore:
 
     def traffic(self, channel_id: str, now: datetime) -> ChannelTraffic:
         """What bears on the next message of a channel."""
-        mine, seconds = alert_deliveries.c.channel_id == channel_id, to_seconds(now)
-        told = mine & (alert_deliveries.c.kind != DeliveryKind.TEST)
-
-        def made_since(past: float) -> Any:
-            return select(func.count()).select_from(alert_deliveries).where(told, alert_deliveries.c.created_at > past)
-
-        joined = alert_deliveries.join(
-            alert_notifications, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id
-        )
-        busy = (
-            select(alert_notifications.c.alert_id).select_from(joined).where(mine, alert_deliveries.c.state.in_(_OPEN))
-        )
+        mine, seconds = {"of_channel": channel_id}, to_seconds(now)
         with self._database.read() as connection:
-            counts = [connection.scalar(made_since(seconds - window)) or 0 for window in (60, 3600)]
-            return ChannelTraffic(frozenset(connection.scalars(busy.distinct())), *counts)
+            counts = [connection.scalar(_MADE, {**mine, "since": seconds - window}) or 0 for window in (60, 3600)]
+            return ChannelTraffic(frozenset(connection.scalars(_BUSY, mine)), *counts)
 
     def got_word(self, channel_id: str, alert_ids: Iterable[str]) -> set[str]:
         """Those of these alerts of which the channel has delivered that they fire."""
@@ -192,21 +241,14 @@ class OutboxStore:
 
     def due(self, now: datetime, limit: int = 100) -> list[tuple[str, str]]:
         """Deliveries to be tried now, oldest first, each with its channel; also those whose sender has gone."""
-        query = select(alert_deliveries.c.delivery_id, alert_deliveries.c.channel_id).where(_is_due(to_seconds(now)))
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(alert_deliveries.c.serial).limit(limit))
+            rows = connection.execute(_DUE, {"now": to_seconds(now), "most": limit})
             return [(row.delivery_id, row.channel_id) for row in rows]
 
     def next_look(self, *, with_notifications: bool = True) -> datetime | None:
         """When something is to be done next; None when nothing waits. Without notifications: for deliveries alone."""
-        deliveries = alert_deliveries.c
-        until = select(func.min(deliveries.not_before)).where(deliveries.state == DeliveryState.WAITING)
-        leases = select(func.min(deliveries.lease_until)).where(deliveries.state == DeliveryState.SENDING)
-        notes = alert_notifications.c
-        fresh = select(func.min(notes.not_before)).where(notes.delivery_id.is_(None))
         with self._database.read() as connection:
-            queries = (until, leases, fresh) if with_notifications else (until, leases)
-            found = [connection.scalar(query) for query in queries]
+            found = connection.execute(_NEXT if with_notifications else _NEXT_DELIVERY).one()
         return maybe_time(min((each for each in found if each is not None), default=None))
 
     def claim(self, delivery_id: str, now: datetime, lease: timedelta) -> ClaimedDelivery | None:
@@ -214,35 +256,24 @@ class OutboxStore:
         it is made: whoever dies of it does so in the count.
         """
         token, seconds = secrets.token_hex(8), to_seconds(now)
-        mine = alert_deliveries.c.delivery_id == delivery_id
-        values = {
-            "state": DeliveryState.SENDING,
-            "attempts": alert_deliveries.c.attempts + 1,
-            "lease_token": token,
-            "lease_until": to_seconds(now + lease),
-            "first_attempt_at": func.coalesce(alert_deliveries.c.first_attempt_at, seconds),
-        }
+        mine = {"of_delivery": delivery_id}
+        values = {"lease_token": token, "lease_until": to_seconds(now + lease), "now": seconds}
         with self._database.write() as connection:
-            if connection.execute(update(alert_deliveries).where(mine, _is_due(seconds)).values(values)).rowcount == 0:
+            if connection.execute(_CLAIM, {**mine, **values}).rowcount == 0:
                 return None
-            row = connection.execute(select(alert_deliveries).where(mine)).one()
-            of = alert_channels.c.channel_id == row.channel_id
-            channel = connection.execute(select(alert_channels).where(of)).one_or_none()
+            row = connection.execute(_ONE, mine).one()
+            channel = connection.execute(_CHANNEL, {"of_channel": row.channel_id}).one_or_none()
             if channel is None:
                 gone = {"state": DeliveryState.REJECTED, "result": "its channel is gone", "finished_at": seconds}
-                connection.execute(update(alert_deliveries).where(mine).values(gone))
+                connection.execute(_CHANGE, {**mine, **gone})
                 return None
-            told = select(alert_notifications.c.told).where(alert_notifications.c.delivery_id == delivery_id)
-            told = told.order_by(alert_notifications.c.id).limit(2 * SHOWN_ALERTS)
-            alerts = tuple(read_told(each) for each in connection.scalars(told))
+            alerts = tuple(read_told(each) for each in connection.scalars(_TOLD, mine))
             return ClaimedDelivery(read_delivery(row), token, read_channel(channel), bytes(channel.sealed), alerts)
 
     def finish(self, claimed: ClaimedDelivery, ended: AttemptResult, now: datetime, most_refusals: int) -> bool:
         """Keeps how an attempt ended; False when the lease was no longer ours."""
         delivery = claimed.delivery
-        mine = (alert_deliveries.c.delivery_id == delivery.delivery_id) & (
-            alert_deliveries.c.lease_token == claimed.token
-        )
+        mine = {"of_delivery": delivery.delivery_id, "of_token": claimed.token}
         result = clean(ended.result)
         values = {
             "state": ended.state,
@@ -254,7 +285,7 @@ class OutboxStore:
             "finished_at": to_seconds(now) if ended.state.is_finished else None,
         }
         with self._database.write() as connection:
-            if connection.execute(update(alert_deliveries).where(mine).values(values)).rowcount == 0:
+            if connection.execute(_FINISH, {**mine, **values}).rowcount == 0:
                 return False
             if ended.state is DeliveryState.DELIVERED:
                 note_success(connection, delivery.channel_id, now)
@@ -306,13 +337,6 @@ def _mark(connection: Connection, ids: Sequence[int], delivery_id: str) -> int:
         mine = alert_notifications.c.id.in_(ids[at : at + 500]) & alert_notifications.c.delivery_id.is_(None)
         changed += connection.execute(update(alert_notifications).where(mine).values(delivery_id=delivery_id)).rowcount
     return changed
-
-
-def _is_due(seconds: float) -> Any:
-    deliveries = alert_deliveries.c
-    waits = and_(deliveries.state == DeliveryState.WAITING, deliveries.not_before <= seconds)
-    left = and_(deliveries.state == DeliveryState.SENDING, deliveries.lease_until <= seconds)
-    return or_(waits, left)
 
 
 def read_delivery(row: Row[Any]) -> Delivery:

@@ -12,6 +12,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL, create_engine
 from sqlalchemy.exc import InvalidatePoolError
 
+from api.storage.database_url import servers_of
+from api.storage.postgresql_servers import Servers
 from api.utils.deadlines import at_most, time_left
 
 T = TypeVar("T")
@@ -38,6 +40,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     answer_seconds: float | None = None  #: None waits for ever
     _is_beginning = False
+    _is_unconfirmed = False
 
     @classmethod
     def _connect_gen(cls, *args: Any, **kwargs: Any) -> Any:
@@ -63,6 +66,21 @@ class BoundedConnection(psycopg.Connection[Any]):
                 raise
             self.pgconn.finish()
             raise psycopg.OperationalError(_SILENT) from None
+
+    def watch_replication(self) -> None:
+        """Has `commit` raise where the server gave up the wait for its replica: it calls that a success."""
+        self.add_notice_handler(self._note_unconfirmed)
+
+    def _note_unconfirmed(self, notice: psycopg.errors.Diagnostic) -> None:
+        # By the place in PostgreSQL that says so: the words are in the server's language.
+        self._is_unconfirmed |= notice.source_function == "SyncRepWaitForLSN"
+
+    def commit(self) -> None:
+        """Commits. Raises psycopg.OperationalError when only this server has the change: a failover would lose it."""
+        self._is_unconfirmed = False
+        super().commit()
+        if self._is_unconfirmed:
+            raise psycopg.OperationalError("the replica has not confirmed the change")
 
     def begin(self, statement: bytes) -> None:
         """Begins a transaction, which the driver then takes for one of its own. No lock is waited for, so that the
@@ -101,13 +119,19 @@ def create_postgres_engine(url: URL, lock_ms: int, how_to_begin: Callable[[], by
     options = f"-c statement_timeout={lock_ms} -c lock_timeout={lock_ms} -c timezone=UTC"
     # The network's own bound, for what is sent and not even received.
     arguments = {"connect_timeout": CONNECT_SECONDS, "options": options, "tcp_user_timeout": lock_ms}
+    # A replica answers, too, and would be found out only by the first change.
+    arguments |= {} if "target_session_attrs" in url.query else {"target_session_attrs": "read-write"}
     engine = create_engine(url, **shared, connect_args=arguments)
+    servers = Servers(servers_of(engine.dialect.create_connect_args(url)[1]) or ({},))
 
     def connect(dialect: Any, record: Any, args: Any, kwargs: Any) -> BoundedConnection:
         if time_left() == 0:
             raise psycopg.OperationalError(_SILENT)
-        connection = BoundedConnection.connect(*args, **kwargs)
+        connection = servers.connect(
+            lambda server: BoundedConnection.connect(*args, **kwargs | server), CONNECT_SECONDS
+        )
         connection.wait_for_answers(lock_ms)
+        connection.watch_replication()
         return connection
 
     def take(driver: Any, record: Any, fairy: Any) -> None:

@@ -1,12 +1,13 @@
 """The files of registered directories, as they were when their newest version was made of them."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from sqlalchemy import delete, insert, select
 
 from api.storage.database import Database
 from api.storage.dataset_tables import registered_files
+from api.utils.frozen import frozen
 
 #: Rows of one statement.
 _BATCH = 1000
@@ -14,7 +15,7 @@ _BATCH = 1000
 _COLUMNS = [column for column in registered_files.c if column.name != "dataset"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegisteredFile:
     """A file below a registered directory. Who has its size, time and number in mind needs not read it again."""
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.models.audit import note_change
 from api.models.hold import Hold
 from api.models.lease import LeaseKind, LeaseState
-from api.models.progress import ProgressReport
 from api.models.reason import Reason, words_of
 from api.models.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.storage import leases
@@ -28,6 +27,24 @@ from api.utils.clock import Clock
 
 #: Seconds before a database that did not answer is asked again.
 PAUSE_SECONDS = 1.0
+
+# Made once: every sweep asks for them, and to build a statement anew takes as long as to execute it.
+_OF_NODE = select(registrations).where(registrations.c.node == bindparam("of_node")).order_by(registrations.c.serial)
+_ON_GPU = lease_table.c.kind == LeaseKind.GPU
+_HELD_BY_PROGRAMS = select(registrations, lease_table.c.resource).join(
+    lease_table, (lease_table.c.task_id == registrations.c.task_id) & _ON_GPU
+)
+_QUARANTINED = select(lease_table).where(lease_table.c.reason.is_not(None) & _ON_GPU)
+_SHOWN = ("task_id", "kind", "gpu_uuids", "description", "progress", "updated_at", "serial", "owner")
+_HELD_BY_TRAININGS = (
+    select(
+        *[tasks.c[name] for name in _SHOWN],
+        *[lease_table.c[name] for name in ("resource", "state", "claimed_at")],
+        *[attempts.c[name] for name in ("pid", "pid_start")],
+    )
+    .join(lease_table, (lease_table.c.task_id == tasks.c.task_id) & _ON_GPU)
+    .join(attempts, attempts.c.uid == lease_table.c.attempt_uid)
+)
 
 
 class Registrations(Protocol):
@@ -212,9 +229,8 @@ class DatabaseRegistrations:
         return task
 
     def list(self) -> tuple[RegisteredTask, ...]:
-        query = select(registrations).where(registrations.c.node == self.node).order_by(registrations.c.serial)
         with self._database.read() as connection:
-            return tuple(_read(row) for row in connection.execute(query))
+            return tuple(_read(row) for row in connection.execute(_OF_NODE, {"of_node": self.node}))
 
     def holders(self) -> dict[str, RegisteredTask]:
         """Who holds which GPU, by UUID; who held it when the database last answered, while it does not."""
@@ -274,15 +290,11 @@ def _read(row: Row[Any]) -> RegisteredTask:
 
 
 def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:
-    query = select(registrations, lease_table.c.resource).join(
-        lease_table, (lease_table.c.task_id == registrations.c.task_id) & (lease_table.c.kind == LeaseKind.GPU)
-    )
-    return {row.resource: _read(row) for row in connection.execute(query)}
+    return {row.resource: _read(row) for row in connection.execute(_HELD_BY_PROGRAMS)}
 
 
 def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
     """The quarantined GPUs, on which an attempt lives that the database does not know."""
-    kept = lease_table.c.reason.is_not(None) & (lease_table.c.kind == LeaseKind.GPU)
     return {
         row.resource: RegisteredTask(
             task_id=row.task_id,
@@ -291,7 +303,7 @@ def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
             started_at=to_time(row.claimed_at),
             quarantine=words_of(row.reason, read_code(row.reason_code)),
         )
-        for row in connection.execute(select(lease_table).where(kept))
+        for row in connection.execute(_QUARANTINED)
     }
 
 
@@ -312,32 +324,31 @@ def _hold_back(holders: dict[str, RegisteredTask], holds: Iterable[Hold]) -> Non
 
 
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
-    columns = [
-        tasks.c[name]
-        for name in ("task_id", "kind", "gpu_uuids", "description", "progress", "updated_at", "serial", "owner")
-    ]
-    lease_columns = (lease_table.c.resource, lease_table.c.state, lease_table.c.claimed_at)
-    query = (
-        select(*columns, *lease_columns, attempts.c.pid, attempts.c.pid_start)
-        .join(lease_table, (lease_table.c.task_id == tasks.c.task_id) & (lease_table.c.kind == LeaseKind.GPU))
-        .join(attempts, attempts.c.uid == lease_table.c.attempt_uid)
-    )
-    held = {}
-    for row in connection.execute(query):
-        told = None if row.progress is None else ProgressReport.from_json(row.progress).progress
-        held[row.resource] = RegisteredTask(
-            task_id=row.task_id,
-            task_type=TaskType(row.kind),
-            gpu_uuids=tuple(row.gpu_uuids),
-            started_at=to_time(row.claimed_at),
-            description=row.description,
-            owner=row.owner,
-            process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
-            progress=None if told is None else told.overall_progress,
-            estimated_remaining_time=None if told is None else told.eta_seconds,
-            updated_at=to_time(row.updated_at),
-            serial=row.serial,
-            has_ended=row.state == LeaseState.DRAINING,
-            is_started_here=True,
-        )
+    held, known = {}, dict[tuple[int, str, float], RegisteredTask]()
+    for row in connection.execute(_HELD_BY_TRAININGS):
+        # The GPUs of a training are claimed together, and tell the same.
+        key = (row.serial, row.state, row.claimed_at)
+        task = known.get(key)
+        if task is None:
+            task = known[key] = _read_training(row)
+        held[row.resource] = task
     return held
+
+
+def _read_training(row: Row[Any]) -> RegisteredTask:
+    told = (row.progress or {}).get("progress") or {}
+    return RegisteredTask(
+        task_id=row.task_id,
+        task_type=TaskType(row.kind),
+        gpu_uuids=tuple(row.gpu_uuids),
+        started_at=to_time(row.claimed_at),
+        description=row.description,
+        owner=row.owner,
+        process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
+        progress=told.get("overall_progress"),
+        estimated_remaining_time=told.get("eta_seconds"),
+        updated_at=to_time(row.updated_at),
+        serial=row.serial,
+        has_ended=row.state == LeaseState.DRAINING,
+        is_started_here=True,
+    )

@@ -1,5 +1,6 @@
 """Registered models, their versions and aliases in the database, and which blobs they need."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -15,7 +16,8 @@ from api.models.training import TaskStatus
 from api.storage.database import Database
 from api.storage.dataset_tables import blob_store
 from api.storage.insertion import insert_missing
-from api.storage.registry_tables import registry_aliases, registry_models, registry_versions
+from api.storage.registry_samples import bytes_of_samples, copy_samples, needed_by_samples, remove_samples
+from api.storage.registry_tables import registry_aliases, registry_models, registry_samples, registry_versions
 from api.storage.rows import clean, to_seconds, to_time
 from api.storage.tables import tasks
 
@@ -26,6 +28,17 @@ _STORE = 2
 
 #: Characters of the name of a download; a file system takes 255 bytes.
 _MOST_NAME = 200
+
+#: Versions, each with the number of its samples.
+_VERSIONS = select(
+    registry_versions,
+    select(func.count())
+    .where(
+        registry_samples.c.model == registry_versions.c.model, registry_samples.c.ordinal == registry_versions.c.ordinal
+    )
+    .scalar_subquery()
+    .label("samples"),
+)
 
 
 class RegistryStore:
@@ -109,6 +122,7 @@ class RegistryStore:
                 _require_unused(connection, name, sha256)
             note_change(about=name, before={"owner": row.owner, "versions": row.last_ordinal})
             connection.execute(delete(registry_versions).where(mine))
+            remove_samples(connection, row.serial)
             connection.execute(delete(registry_models).where(registry_models.c.serial == row.serial))
 
     # -- versions ------------------------------------------------------------------------------------------------------
@@ -136,6 +150,8 @@ class RegistryStore:
                 "format": dict(new.format),
             }
             connection.execute(insert(registry_versions).values(version))
+            if new.samples_of is not None:
+                copy_samples(connection, row.serial, new.samples_of, ordinal)
             for alias in aliases:
                 _set_alias(connection, row.serial, alias, ordinal)
             note_change(about=name, after={"version": ordinal, "sha256": new.sha256, "aliases": list(aliases)})
@@ -156,7 +172,7 @@ class RegistryStore:
             )
 
     def stored_by(self) -> dict[str, int]:
-        """The bytes of the versions of each user; what several versions share counts for each."""
+        """The bytes of the versions of each user and of their samples; what several share counts for each."""
         total = func.sum(registry_versions.c.size_bytes)
         query = (
             select(registry_models.c.owner, total.label("bytes"))
@@ -165,7 +181,8 @@ class RegistryStore:
             .group_by(registry_models.c.owner)
         )
         with self._database.read() as connection:
-            return {row.owner: int(row.bytes) for row in connection.execute(query)}
+            samples = Counter(bytes_of_samples(connection))
+            return dict(Counter({row.owner: int(row.bytes) for row in connection.execute(query)}) + samples)
 
     def get_version(self, name: str, version: str) -> ModelVersion:
         """A version by its number, an alias, or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""
@@ -184,7 +201,7 @@ class RegistryStore:
         if not pairs:
             return {}
         with self._database.read() as connection:
-            rows = connection.execute(select(registry_versions).where(or_(*pairs)))
+            rows = connection.execute(_VERSIONS.where(or_(*pairs)))
             return {row.model: _read_version(row, wanted[row.model].aliases) for row in rows}
 
     def versions(self, name: str, limit: int, offset: int | None, cursor: int | None) -> tuple[list[ModelVersion], int]:
@@ -192,7 +209,7 @@ class RegistryStore:
         with self._database.read() as connection:
             model = _find(connection, name)
             mine = registry_versions.c.model == model.serial
-            query = select(registry_versions).where(mine).order_by(registry_versions.c.ordinal.desc()).limit(limit)
+            query = _VERSIONS.where(mine).order_by(registry_versions.c.ordinal.desc()).limit(limit)
             if cursor is not None:
                 query = query.where(registry_versions.c.ordinal < cursor)
             elif offset:
@@ -238,6 +255,7 @@ class RegistryStore:
             note_change(about=name, before={"version": row.ordinal, "sha256": row.sha256})
             is_it = (registry_versions.c.model == model.serial) & (registry_versions.c.ordinal == row.ordinal)
             connection.execute(delete(registry_versions).where(is_it))
+            remove_samples(connection, model.serial, row.ordinal)
         return int(row.ordinal)
 
     def belongs_with(self, store: str) -> bool:
@@ -252,12 +270,12 @@ class RegistryStore:
         return known == store
 
     def needed(self, hashes: Sequence[str]) -> set[str]:
-        """Which of these blobs some version is."""
+        """Which of these blobs some version is, or some sample."""
         if not hashes:
             return set()
         with self._database.read() as connection:
             query = select(registry_versions.c.sha256).where(registry_versions.c.sha256.in_(hashes))
-            return set(connection.scalars(query))
+            return set(connection.scalars(query)) | needed_by_samples(connection, hashes)
 
 
 def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]:
@@ -270,7 +288,7 @@ def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]
 
 def _find_version(connection: Connection, serial: int, name: str, version: str) -> Row[Any]:
     mine = registry_versions.c.model == serial
-    query = select(registry_versions).where(mine)
+    query = _VERSIONS.where(mine)
     if version.isascii() and version.isdigit() and len(version) < 10:
         query = query.where(registry_versions.c.ordinal == int(version))
     elif version == LATEST:
@@ -356,6 +374,7 @@ def _read_version(row: Row[Any], aliases: Mapping[str, int]) -> ModelVersion:
         origin=row.origin,
         format=row.format,
         aliases=tuple(sorted(alias for alias, ordinal in aliases.items() if ordinal == row.ordinal)),
+        samples=row.samples,
     )
 
 

@@ -46,3 +46,25 @@ registry_aliases = Table(
     Column("alias", String(40), primary_key=True),
     Column("ordinal", Integer, nullable=False),
 )
+
+#: Preview samples of versions, each with the blob that it is.
+registry_samples = Table(
+    "registry_samples",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("sample_id", String(32), nullable=False, unique=True),
+    Column("model", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("facts", Document, nullable=False),
+    Column("prompt", Text),
+    Column("seed", String(24)),
+    Column("step", BigInteger),
+    Column("created_at", Float(53), nullable=False),
+    Column("actor", String(64), nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_registry_samples_version", registry_samples.c.model, registry_samples.c.ordinal)
+Index("ix_registry_samples_sha256", registry_samples.c.sha256)

@@ -2,11 +2,12 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Row
 
+from api.models.cause import Cause
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.progress import ProgressReport
 from api.models.reason import ReasonCode, Words, code_of, text_of
@@ -14,7 +15,6 @@ from api.models.task import TaskType
 from api.models.training import (
     Attempt,
     AttemptStatus,
-    Cause,
     EventKind,
     GPURequest,
     ResumeOptions,
@@ -27,13 +27,17 @@ from api.models.training import (
     TrainingTask,
 )
 from api.storage.tables import tasks
+from api.storage.typed_json import TypedJSON
 
-_CODE = TypeAdapter(ReasonCode)
-_CAUSE = TypeAdapter(Cause)
-_STOP = TypeAdapter(StopState)
-_RESUME = TypeAdapter(ResumeOptions)
-_REQUEST = TypeAdapter(TrainingRequest)
-_PLAN = TypeAdapter(TrainingPlan)
+_CODE = TypedJSON(ReasonCode)
+_CAUSE = TypedJSON(Cause)
+_STOP = TypedJSON(StopState)
+_RESUME = TypedJSON(ResumeOptions)
+_REQUEST = TypedJSON(TrainingRequest)
+_PLAN = TypedJSON(TrainingPlan)
+
+_STATUSES = {status.value: status for status in TaskStatus}
+_KINDS = {kind.value: kind for kind in TaskType}
 
 #: All columns of a task but those that only its details show.
 SUMMARY_COLUMNS = [column for column in tasks.c if column.name not in ("request", "plan", "idempotency_key")]
@@ -75,7 +79,7 @@ def _clean_all(value: Any) -> Any:
 
 def read_code(document: Any) -> ReasonCode | None:
     """The code of a sentence, from its JSON; None without one."""
-    return None if document is None else _CODE.validate_python(document)
+    return None if document is None else _CODE.read(document)
 
 
 def dump(value: Any) -> Any:
@@ -83,56 +87,47 @@ def dump(value: Any) -> Any:
     return None if value is None else asdict(value)
 
 
+#: The columns of a task in the order of TaskSummary's fields; read in one go, as a head that begins reads 100,000 rows.
+_FIELDS = attrgetter(
+    "serial", "task_id", "status", "model_type", "trainer", "name", "description", "priority",
+    "gpu_references", "gpu_count", "min_memory", "caches", "created_at", "queued_at", "not_before", "started_at",
+    "finished_at", "updated_at", "attempts", "retries", "retries_in_a_row", "restarted_from", "gpu_uuids", "progress",
+    "cause", "stop", "resume", "warning", "warning_code", "owner", "kind", "result",
+)  # fmt: skip
+
+
 def read_summary(row: Row[Any]) -> TaskSummary:
     """A task from a row with SUMMARY_COLUMNS."""
-    return TaskSummary(**_summary(row))
+    return TaskSummary(*_summary(row))
 
 
 def read_task(row: Row[Any]) -> TrainingTask:
     """A task from a whole row."""
-    request = _REQUEST.validate_python(row.request)
-    return TrainingTask(**_summary(row), request=request, plan=_PLAN.validate_python(row.plan))
+    return TrainingTask(*(*_summary(row), _REQUEST.read(row.request), _PLAN.read(row.plan)))
 
 
-def _summary(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "serial": row.serial,
-        "task_id": row.task_id,
-        "status": TaskStatus(row.status),
-        "model_type": row.model_type,
-        "trainer": row.trainer,
-        "name": row.name,
-        "description": row.description,
-        "priority": row.priority,
-        "gpus": GPURequest(tuple(row.gpu_references), row.gpu_count, row.min_memory),
-        "gpu_count": row.gpu_count,
-        "caches": tuple(row.caches),
-        "created_at": to_time(row.created_at),
-        "queued_at": to_time(row.queued_at),
-        "not_before": to_time(row.not_before),
-        "started_at": maybe_time(row.started_at),
-        "finished_at": maybe_time(row.finished_at),
-        "updated_at": to_time(row.updated_at),
-        "attempts": row.attempts,
-        "retries": row.retries,
-        "retries_in_a_row": row.retries_in_a_row,
-        "restarted_from": row.restarted_from,
-        "gpu_uuids": tuple(row.gpu_uuids),
-        "progress": None if row.progress is None else ProgressReport.from_json(row.progress),
-        "cause": read_cause(row.cause),
-        "stop": None if row.stop is None else _STOP.validate_python(row.stop),
-        "resume": None if row.resume is None else _RESUME.validate_python(row.resume),
-        "warning": row.warning,
-        "warning_code": read_code(row.warning_code),
-        "owner": row.owner,
-        "kind": TaskType(row.kind),
-        "result": row.result,
-    }
+def _summary(row: Row[Any]) -> tuple[Any, ...]:
+    """The values of TaskSummary's fields."""
+    (
+        serial, task_id, status, model_type, trainer, name, description, priority,
+        gpu_references, gpu_count, min_memory, caches, created_at, queued_at, not_before, started_at,
+        finished_at, updated_at, attempts, retries, retries_in_a_row, restarted_from, gpu_uuids, progress,
+        cause, stop, resume, warning, warning_code, owner, kind, result,
+    ) = _FIELDS(row)  # fmt: skip
+    return (
+        serial, task_id, _STATUSES[status], model_type, trainer, name, description, priority,
+        GPURequest(tuple(gpu_references), gpu_count, min_memory), gpu_count, tuple(caches),
+        to_time(created_at), to_time(queued_at), to_time(not_before), maybe_time(started_at),
+        maybe_time(finished_at), to_time(updated_at), attempts, retries, retries_in_a_row, restarted_from,
+        tuple(gpu_uuids), None if progress is None else ProgressReport.from_json(progress),
+        read_cause(cause), None if stop is None else _STOP.read(stop), None if resume is None else _RESUME.read(resume),
+        warning, read_code(warning_code), owner, _KINDS[kind], result,
+    )  # fmt: skip
 
 
 def read_cause(document: Any) -> Cause | None:
     """A cause from its JSON."""
-    return None if document is None else _CAUSE.validate_python(document)
+    return None if document is None else _CAUSE.read(document)
 
 
 def read_attempt(row: Row[Any]) -> Attempt:

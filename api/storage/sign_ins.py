@@ -1,6 +1,6 @@
 """Sign-ins by OpenID Connect that are under way: what must match when the browser comes back, on whichever server."""
 
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import datetime
 
 from sqlalchemy import delete, insert
@@ -8,9 +8,10 @@ from sqlalchemy import delete, insert
 from api.storage.database import Database
 from api.storage.rows import to_seconds
 from api.storage.tables import sign_ins
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignIn:
     """What was sent to the provider, and where the browser goes afterwards."""
 
@@ -29,14 +30,14 @@ class SignInStore:
 
     def add(self, hash_: str, begun: SignIn, now: datetime, expires_at: datetime) -> None:
         """Keeps a sign-in until it expires, and forgets those that have."""
-        row = {name: getattr(begun, name) for name in SignIn.__slots__}
+        row = {each.name: getattr(begun, each.name) for each in fields(SignIn)}
         with self._database.write() as connection:
             connection.execute(delete(sign_ins).where(sign_ins.c.expires_at <= to_seconds(now)))
             connection.execute(insert(sign_ins).values(hash=hash_, expires_at=to_seconds(expires_at), **row))
 
     def take(self, hash_: str, now: datetime) -> SignIn | None:
         """Takes a sign-in out, so that it is finished once at most; None when there is none, or it has expired."""
-        columns = [sign_ins.c[name] for name in SignIn.__slots__]
+        columns = [sign_ins.c[each.name] for each in fields(SignIn)]
         holds = (sign_ins.c.hash == hash_) & (sign_ins.c.expires_at > to_seconds(now))
         with self._database.write() as connection:
             row = connection.execute(delete(sign_ins).where(holds).returning(*columns)).one_or_none()

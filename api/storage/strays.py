@@ -1,10 +1,9 @@
 """Living attempts that no row tells of: their task adopts them, or their GPUs are kept from everybody."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import ColumnElement, bindparam, delete, insert, select
 
 from api.models.lease import Lease, LeaseKind, LeaseState
 from api.models.reason import Reason, Words
@@ -15,9 +14,26 @@ from api.storage.moves import move
 from api.storage.rows import dump_words, read_lease, to_seconds
 from api.storage.tables import attempts, task_gpus, tasks
 from api.storage.tables import leases as lease_table
+from api.utils.frozen import frozen
+
+# Made once: to build a statement anew takes as long as to execute it. What is open or holds something is little.
+_KNOWN = (
+    select(attempts.c.uid)
+    .where(attempts.c.status != AttemptStatus.ENDED)
+    .union(
+        select(attempts.c.uid)
+        .join(lease_table, lease_table.c.attempt_uid == attempts.c.uid)
+        .where(lease_table.c.reason.is_(None))
+    )
+)
+_QUARANTINED = (
+    select(lease_table)
+    .where(lease_table.c.reason.is_not(None), lease_table.c.token == bindparam("of_token"))
+    .order_by(lease_table.c.resource)
+)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundAttempt:
     """An attempt that was found alive."""
 
@@ -38,11 +54,10 @@ class StrayStore:
     def unknown(self, uids: Iterable[str]) -> set[str]:
         """The uids that no row tells of, or only one that has ended and holds nothing any more."""
         wanted = set(uids)
-        holds = select(lease_table.c.attempt_uid).where(lease_table.c.reason.is_(None))
-        is_known = (attempts.c.status != AttemptStatus.ENDED) | attempts.c.uid.in_(holds)
+        if not wanted:
+            return wanted
         with self._database.read() as connection:
-            known = connection.scalars(select(attempts.c.uid).where(attempts.c.uid.in_(wanted) & is_known))
-            return wanted.difference(known)
+            return wanted.difference(connection.scalars(_KNOWN))
 
     def status_of(self, task_id: str) -> TaskStatus | None:
         """The status of a task; None when there is none."""
@@ -110,9 +125,8 @@ class StrayStore:
 
     def quarantined(self, token: str) -> list[Lease]:
         """The leases of quarantined GPUs with this token."""
-        query = select(lease_table).where(lease_table.c.reason.is_not(None) & (lease_table.c.token == token))
         with self._database.read() as connection:
-            return [read_lease(row) for row in connection.execute(query.order_by(lease_table.c.resource))]
+            return [read_lease(row) for row in connection.execute(_QUARANTINED, {"of_token": token})]
 
     def release(self, uids: Iterable[str]) -> None:
         """Frees the GPUs that were quarantined for these attempts."""

@@ -17,15 +17,15 @@ from sqlalchemy import (
     text,
 )
 
-from api.storage import alert_tables, dataset_tables, registry_tables
+from api.storage import alert_tables, dataset_tables, measurement_tables, registry_tables
 from api.storage.columns import Document, Serial
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0010"
+REVISION = "0014"
 
 #: All tables, those of datasets, registered models and alerts among them.
 metadata = dataset_tables.datasets.metadata
-_OTHER_ROOMS = (alert_tables, registry_tables)  # imported so that their tables are in it
+_OTHER_ROOMS = (alert_tables, measurement_tables, registry_tables)  # imported so that their tables are in it
 
 #: Trainings, and tasks without GPUs. What lists and the scheduler read stands first, the large columns last.
 tasks = Table(
@@ -220,6 +220,36 @@ nodes = Table(
     metadata,
     Column("name", String(255), primary_key=True),
     Column("machine", String(64), nullable=False),  #: the installation's id, which tells machines of one name apart
+    # Of machines that tell a head of their GPUs, and of heads themselves; null before this was kept.
+    Column("role", String(16)),
+    Column("host", String(255)),
+    Column("port", Integer),
+    Column("started", String(64)),
+    Column("version", String(64)),
+    Column("clock_offset", Float(53)),
+    Column("first_seen", Float(53)),
+    Column("last_seen", Float(53)),
+    Column("left_at", Float(53)),
+    Column("drained_at", Float(53)),  #: nothing new is started on it since then
+    Column("drain_reason", Text),
+    Column("drained_by", String(80)),
+    Column("report", LargeBinary),  #: what it told last, compressed
+    Column("report_serial", BigInteger),  #: raised by each report
+)
+
+#: The processes that answer people, while they live.
+servers = Table(
+    "servers",
+    metadata,
+    Column("server_id", String(64), primary_key=True),
+    Column("process", String(512), nullable=False),  #: what tells it from all others, later ones included
+    Column("node", String(255), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("port", Integer),  #: null: any that was free
+    Column("pid", Integer, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("started_at", Float(53), nullable=False),
+    Column("last_seen", Float(53), nullable=False),  #: moved on every 10 s, by its own clock
 )
 
 #: The first answers to requests with an Idempotency-Key.

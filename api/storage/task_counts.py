@@ -18,6 +18,9 @@ STATEMENTS = 64
 
 _OF_GPU = task_gpus.join(tasks, tasks.c.serial == task_gpus.c.serial)
 
+#: The registered model of a push, as its order has it. Asked for among the pushes alone, which are few.
+_pushed_model = tasks.c.request["config"]["order"]["model"].as_string()
+
 #: What is no training. Said as the index of these says it: by that alone a database knows that it may use it.
 _OTHERS = text("tasks.kind <> 'training'")
 
@@ -42,6 +45,8 @@ def conditions_of(wanted: TaskFilter) -> list[ColumnElement[bool] | TextClause]:
         conditions.append(_OTHERS)
     if wanted.model_type is not None:
         conditions.append(tasks.c.model_type == wanted.model_type)
+    if wanted.pushed_model is not None:
+        conditions.append(_pushed_model == wanted.pushed_model)
     if wanted.gpu_uuid is not None:
         conditions.append(task_gpus.c.gpu_uuid == wanted.gpu_uuid)
     conditions += [tasks.c.owner == owner for owner in (wanted.owner, wanted.seen_by) if owner is not None]

@@ -1,15 +1,24 @@
 """Tasks: made, found, listed, and moved from status to status by guarded statements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Connection, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import TaskActive, TaskNotFinished
 from api.models.audit import forget_change, note_change
+from api.models.engine import EngineWishes
 from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason, Words
 from api.models.task import TaskType
@@ -34,14 +43,18 @@ from api.storage.dataset_caches import require_single, require_unused
 from api.storage.dataset_pins import pin_datasets
 from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
-from api.storage.rows import SUMMARY_COLUMNS, dump, dump_words, read_summary, read_task, to_seconds
+from api.storage.queue_rows import Queue, TaskName, read_names, read_places, read_queue
+from api.storage.rows import dump, dump_words, read_task, to_seconds
 from api.storage.stops import ask_to_stop, note_rung
 from api.storage.tables import attempts, leases, task_gpus, task_roll, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_counts import count_statuses
-from api.storage.task_pages import SERVED_ORDER, find_by_serial, read_page, read_served
+from api.storage.task_pages import find_by_serial, read_page, read_served
 from api.storage.task_rows import ENROLL, OF_TASK, find_summary, find_task, is_of, no_task
+from api.storage.typed_json import TypedJSON
 from api.storage.usage import Bound, keep_use, require_place, take_turns
+
+_ENGINE = TypedJSON(EngineWishes)
 
 #: The most completed trainings from which the pace of the next ones is estimated.
 _PACE_ROWS = 200
@@ -59,6 +72,21 @@ _TOLD = [tasks.c[name] for name in ("status", "model_type", "name", "description
 # Made once: to build a statement anew takes longer than to execute it.
 _CHANGEABLE = select(tasks.c.kind, *[tasks.c[name] for name in _CHANGES]).where(OF_TASK).with_for_update()
 _CHANGE = update(tasks).where(OF_TASK).returning(tasks)
+_SET = update(tasks).where(OF_TASK)
+_LOCK = select(tasks.c.serial).where(OF_TASK).with_for_update()
+_INSERT = insert(tasks)
+_HAS_KEY = tasks.c.idempotency_key == bindparam("key")
+_OF_KEY = select(tasks).where(_HAS_KEY)
+_FORGET_KEY = update(tasks).where(_HAS_KEY, tasks.c.created_at < bindparam("before")).values(idempotency_key=None)
+_QUEUED_STEPS = select(tasks.c.task_id, tasks.c.plan["total_steps"].as_integer().label("steps")).where(
+    tasks.c.status == TaskStatus.QUEUED
+)
+_PACES = (
+    select(tasks.c.model_type, tasks.c.gpu_count, tasks.c.progress["speed"]["time_per_step"].as_float().label("pace"))
+    .where(tasks.c.status == TaskStatus.COMPLETED)
+    .order_by(tasks.c.serial.desc())
+    .limit(_PACE_ROWS)
+)
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
@@ -66,8 +94,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
     request, seconds = new.request, to_seconds(now)
     if new.idempotency_key is not None:
         # A key that is no longer kept may be used for something else.
-        is_old = (tasks.c.idempotency_key == new.idempotency_key) & (tasks.c.created_at < seconds - KEPT_SECONDS)
-        connection.execute(update(tasks).where(is_old).values(idempotency_key=None))
+        connection.execute(_FORGET_KEY, {"key": new.idempotency_key, "before": seconds - KEPT_SECONDS})
     row = {
         "task_id": new.task_id,
         "status": TaskStatus.QUEUED,
@@ -88,7 +115,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "request": dump(request),
         "plan": dump(new.plan),
     }
-    connection.execute(insert(tasks).values(row))
+    connection.execute(_INSERT, row)
     connection.execute(ENROLL, {"of_task": new.task_id})
     pin_datasets(connection, new.task_id, new.plan.datasets)
     require_single(connection, new)
@@ -121,6 +148,7 @@ class TaskStore:
         self._database = database
         self._kind = kind
         self._kinds = None if kind is None else frozenset({kind, *beside})
+        self._queue: Queue = {}  #: what waited when that was asked for last; replaced as a whole
 
     def create(self, new: NewTask, now: datetime, actor: str, bound: Bound | None = None) -> TrainingTask:
         """Puts a new task into the queue; a task that was made with the same idempotency key is given again.
@@ -145,7 +173,7 @@ class TaskStore:
         if key is None:
             return None
         with self._database.read() as connection:
-            row = connection.execute(select(tasks).where(tasks.c.idempotency_key == key)).one_or_none()
+            row = connection.execute(_OF_KEY, {"key": key}).one_or_none()
         return None if row is None else read_task(row)
 
     def get(self, task_id: str) -> TrainingTask:
@@ -157,12 +185,6 @@ class TaskStore:
         """A task without its request and plan. Raises TaskNotFound."""
         with self._database.read() as connection:
             return find_summary(connection, task_id, self._kinds)
-
-    def get_summaries(self, task_ids: Iterable[str]) -> dict[str, TaskSummary]:
-        """The tasks with these ids that exist, by id."""
-        with self._database.read() as connection:
-            rows = connection.execute(select(*SUMMARY_COLUMNS).where(tasks.c.task_id.in_(list(task_ids))))
-            return {row.task_id: read_summary(row) for row in rows}
 
     def page(
         self,
@@ -190,40 +212,37 @@ class TaskStore:
 
     def queued(self) -> list[TaskSummary]:
         """Every task that waits, in the order in which they are served: priority, then age."""
-        query = select(*SUMMARY_COLUMNS).where(tasks.c.status == TaskStatus.QUEUED).order_by(*SERVED_ORDER)
         with self._database.read() as connection:
-            return [read_summary(row) for row in connection.execute(query)]
+            self._queue = read_queue(connection, self._queue)
+        return [task for _, task in self._queue.values()]
+
+    def queued_wishes(self) -> dict[str, EngineWishes]:
+        """What waiting tasks wish of the engine of a cluster, by id, where they wish anything."""
+        wishes = tasks.c.request["slurm"]
+        query = select(tasks.c.task_id, wishes.label("wishes")).where(tasks.c.status == TaskStatus.QUEUED)
+        with self._database.read() as connection:
+            return {row.task_id: _ENGINE.read(row.wishes) for row in connection.execute(query) if row.wishes}
 
     def queued_steps(self) -> dict[str, int]:
         """How many steps each waiting task is planned to make, by id, where that is known."""
-        steps = tasks.c.plan["total_steps"].as_integer()
-        query = select(tasks.c.task_id, steps.label("steps")).where(tasks.c.status == TaskStatus.QUEUED)
         with self._database.read() as connection:
-            return {row.task_id: row.steps for row in connection.execute(query) if row.steps}
+            return {row.task_id: row.steps for row in connection.execute(_QUEUED_STEPS) if row.steps}
 
     def usual_step_seconds(self) -> dict[tuple[str, int], float]:
         """Seconds for a step, by model type and number of GPUs, from the latest completed training of each."""
-        pace = tasks.c.progress["speed"]["time_per_step"].as_float()
-        query = (
-            select(tasks.c.model_type, tasks.c.gpu_count, pace.label("pace"))
-            .where(tasks.c.status == TaskStatus.COMPLETED)
-            .order_by(tasks.c.serial.desc())
-            .limit(_PACE_ROWS)
-        )
         with self._database.read() as connection:
-            rows = [row for row in connection.execute(query) if row.pace]
+            rows = [row for row in connection.execute(_PACES) if row.pace]
         return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
+
+    def names(self, task_ids: Collection[str]) -> list[TaskName]:
+        """The names and owners of those of these tasks that exist."""
+        with self._database.read() as connection:
+            return read_names(connection, task_ids)
 
     def active_places(self) -> tuple[int, dict[str | None, int]]:
         """How many tasks have GPUs now, and how many run without any, by owner."""
-        is_active = tasks.c.status.in_([status for status in TaskStatus if status.is_active])
-        # Written out: PostgreSQL takes two expressions with a parameter each for different ones.
-        on_gpus: ColumnElement[bool] = literal_column("gpu_count > 0", Boolean)
-        query = select(tasks.c.owner, on_gpus.label("on_gpus"), func.count().label("number"))
         with self._database.read() as connection:
-            rows = connection.execute(query.where(is_active).group_by(tasks.c.owner, on_gpus)).all()
-        without = {row.owner: row.number for row in rows if not row.on_gpus}
-        return sum(row.number for row in rows if row.on_gpus), without
+            return read_places(connection)
 
     def count_by_status(self, seen_by: str | None = None) -> dict[TaskStatus, int]:
         """How many tasks each status has; with `seen_by` of those that belong to this user."""
@@ -301,7 +320,7 @@ class TaskStore:
         """Sets or clears what needs attention; a new warning is an event as well."""
         shown = dump_words(warning, "warning")
         with self._database.write() as connection:
-            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(shown))
+            connection.execute(_SET, {"of_task": task_id, **shown})
             if warning is not None:
                 events.append(
                     connection,
@@ -326,8 +345,9 @@ class TaskStore:
     ) -> None:
         """Appends an event; `previous` and `current` may be given."""
         with self._database.write() as connection:
-            # Under the task's lock its events become visible in the order of their ids: a reader misses none.
-            connection.execute(select(tasks.c.serial).where(tasks.c.task_id == task_id).with_for_update())
+            if not self._database.is_sqlite:
+                # Under the task's lock its events become visible in the order of their ids: a reader misses none.
+                connection.execute(_LOCK, {"of_task": task_id})
             events.append(connection, task_id, now, kind, actor, message, attempt_uid=attempt_uid, **more)
 
     def note_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:

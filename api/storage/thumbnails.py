@@ -16,6 +16,14 @@ _BATCH = 500
 #: Which of these hashes somebody needs.
 FindNeeded = Callable[[Sequence[str]], set[str]]
 
+#: The longer sides in pixels that pictures are made with.
+SIDES = (128, 256, 512)
+
+
+def side_for(size: int) -> int:
+    """The side that a picture for this size is made with: the next larger one, or the largest."""
+    return next((side for side in SIDES if side >= size), SIDES[-1])
+
 
 class ThumbnailStore:
     """Files below one directory; an empty one says that no thumbnail can be made."""

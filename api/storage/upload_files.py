@@ -14,8 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from api.errors import UploadConflict, UploadNotFound
-
-_PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+from api.storage.blob_writer import PLAIN
 
 #: Beside an upload's file: how long it was before bytes came whose checksum is not known to be right yet.
 _UNCHECKED = ".unchecked"
@@ -40,7 +39,7 @@ class UploadFiles:
     def create(self, upload_id: str) -> None:
         """Makes the empty file of an upload, durably. Raises OSError."""
         self.prepare()
-        os.close(os.open(self.path(upload_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o600))
+        os.close(os.open(self.path(upload_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | PLAIN, 0o600))
         _sync_directory(self._root)
 
     def path(self, upload_id: str) -> Path:
@@ -72,7 +71,7 @@ class UploadFiles:
         """Bytes of an upload that are on disk, and not in doubt. Raises UploadNotFound, OSError."""
         path = self.path(upload_id)
         try:
-            handle = os.open(path, os.O_RDONLY | _PLAIN)
+            handle = os.open(path, os.O_RDONLY | PLAIN)
         except FileNotFoundError:
             raise UploadNotFound from None
         try:
@@ -165,7 +164,7 @@ class UploadFile:
         """Whatever is appended from now on counts only once it is confirmed. Raises OSError."""
         mark = _mark_of(self._path)
         temporary = mark.with_name(f"{mark.name}.{secrets.token_hex(8)}")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN, 0o600)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | PLAIN, 0o600)
         try:
             os.write(handle, str(self.offset).encode())
             os.fsync(handle)
@@ -215,10 +214,10 @@ class UploadFile:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | _PLAIN)
+        return os.open(path, os.O_RDWR | PLAIN)
     except PermissionError:
         # It was about to become a blob when its server was killed: nobody writes to it any more.
-        return os.open(path, os.O_RDONLY | _PLAIN)
+        return os.open(path, os.O_RDONLY | PLAIN)
 
 
 def _mark_of(path: Path) -> Path:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 
 from api.errors import UploadNotFound
@@ -15,9 +14,10 @@ from api.models.upload import NewUpload, Upload, UploadKind, UploadProblem, Uplo
 from api.storage.database import Database
 from api.storage.dataset_tables import uploads
 from api.storage.rows import clean, to_seconds, to_time
+from api.storage.typed_json import TypedJSON
 
-_RESULT = TypeAdapter(UploadResult)
-_PROBLEM = TypeAdapter(UploadProblem)
+_RESULT = TypedJSON(UploadResult)
+_PROBLEM = TypedJSON(UploadProblem)
 
 #: What the audit says of an upload.
 _TOLD = ("kind", "filename", "dataset", "size_bytes")
@@ -139,11 +139,6 @@ class UploadStore:
         values = {"status": UploadStatus.FAILED, "expires_at": to_seconds(expires_at), "problem": asdict(problem)}
         return self._change(upload_id, UploadStatus.RECEIVED, now, values)
 
-    def note_blob(self, upload_id: str, now: datetime, sha256: str) -> None:
-        """Has a blob kept for an upload that no version names yet. Raises UploadNotFound, DatabaseUnavailable."""
-        if not self._change(upload_id, UploadStatus.RECEIVED, now, {"sha256": sha256}):
-            raise UploadNotFound
-
     def _change(
         self, upload_id: str, status: UploadStatus, now: datetime, values: dict[str, Any], is_audited: bool = True
     ) -> bool:
@@ -187,6 +182,6 @@ def _read(row: Row[Any]) -> Upload:
         expires_at=to_time(row.expires_at),
         sha256=row.sha256,
         task_id=row.task_id,
-        result=None if row.result is None else _RESULT.validate_python(row.result),
-        problem=None if row.problem is None else _PROBLEM.validate_python(row.problem),
+        result=None if row.result is None else _RESULT.read(row.result),
+        problem=None if row.problem is None else _PROBLEM.read(row.problem),
     )

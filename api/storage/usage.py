@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +29,7 @@ from api.models.usage import DAY_SECONDS, GPUHold, Owner
 from api.storage.database import Database
 from api.storage.rows import to_seconds
 from api.storage.tables import attempts, past_use, tasks
+from api.utils.frozen import frozen
 
 #: The first key of PostgreSQL's advisory locks on an owner ("quot" in hexadecimal); the second is made of the owner.
 _OWNERS = 0x7175_6F74
@@ -105,7 +105,7 @@ class OverQuota(Exception):
         self.used = used
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bound:
     """The most that an owner may have of something."""
 

@@ -6,13 +6,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
 from api.models.media import VIDEO_OPTIONS
 from api.utils.caller import has_caller_left
+from api.utils.frozen import frozen
 
 #: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
 _VIDEO_NAMES = """
@@ -36,7 +36,7 @@ _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _END_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """What a header tells. An animated image has more than one frame; None is a video whose length it does not tell."""
 

@@ -1,18 +1,20 @@
 """The seam to a trainer: what would this request do, how is it started and asked to stop, what does its output mean."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from api.errors import Mistake
+from api.models.cause import Cause
 from api.models.log import Classifier
 from api.models.media import MediaProbe, Recipe
 from api.models.progress import Point, Progress
-from api.models.training import Cause, Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
+from api.models.training import Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """Everything that was found in a request; the plan is None when an error leaves none to make.
 
@@ -25,7 +27,7 @@ class Check:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Launch:
     """The circumstances of one attempt."""
 
@@ -38,7 +40,7 @@ class Launch:
     gpu_names: tuple[str | None, ...] = ()  #: the names of the boards in NVML
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """What is executed: an argument vector, never a shell. The environment is added to the allow-listed one."""
 
@@ -46,9 +48,10 @@ class Command:
     cwd: Path
     env: Mapping[str, str]
     files: Mapping[str, str]  #: by name, written into the attempt's directory first
+    is_own: bool = False  #: a program of the service's, which runs as its user though trainers have another
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ending:
     """How an attempt's process ended, as its supervisor recorded it."""
 
@@ -60,7 +63,7 @@ class Ending:
     nan_in_a_row: int = 0  #: how many of the last steps in a row had a loss of NaN
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeenFile:
     """A media file of a dataset as the trainer will find it, with what is known of its bytes; None: not looked at yet.
 
@@ -76,7 +79,7 @@ class SeenFile:
     control: MediaProbe | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetQuestion:
     """What would be trained on, and how: settings of a dataset, and those of a configuration that bear on it."""
 
@@ -86,7 +89,7 @@ class DatasetQuestion:
     gpu_count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SizeBucket:
     """Files that are trained on in one size. `dropped` of its examples are in no step of an epoch, and why."""
 
@@ -101,7 +104,7 @@ class SizeBucket:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetOutlook:
     """What the trainer will make of a dataset. `skipped` has files that it will not train on, by a word for why."""
 
@@ -129,7 +132,7 @@ class DatasetRules(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheFacts:
     """What the cache of a dataset depends on, besides the dataset's own files: the same values make the same cache.
 

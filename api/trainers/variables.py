@@ -1,8 +1,9 @@
 """The environment variables that a request may set for its trainer: each by its exact name, with what it may hold."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+
+from api.utils.frozen import frozen
 
 
 class VariableKind(StrEnum):
@@ -27,7 +28,7 @@ FORMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variable:
     """One variable, with what it does in a few words."""
 

@@ -1,11 +1,12 @@
 """Time as a value that is passed in, so that tests own it."""
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Protocol
+
+from api.utils.frozen import frozen
 
 #: The last second that a `datetime` can hold, in Unix seconds.
 LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -16,7 +17,7 @@ def time_of(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds if 0 <= seconds <= LAST_SECOND else LAST_SECOND * (seconds > 0), UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """A moment by a clock that nobody sets; it can be compared with later ones even after a restart of the service."""
 

@@ -68,10 +68,15 @@ class Document:
 
     def matches(self, if_none_match: str) -> bool:
         """Whether the client holds this document already, by its If-None-Match header (RFC 9110, 13.1.2)."""
-        if if_none_match == self.etag:
-            return True
-        tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-        return "*" in tags or self.etag.removeprefix("W/") in tags
+        return names_etag(if_none_match, self.etag)
+
+
+def names_etag(if_none_match: str, etag: str) -> bool:
+    """Whether an If-None-Match header names this ETag."""
+    if if_none_match == etag:
+        return True
+    tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in tags or etag.removeprefix("W/") in tags
 
 
 @functools.lru_cache(256)
@@ -140,16 +145,34 @@ class ReadyDocument(NamedTuple):
 class DocumentTable:
     """Documents by path, all of one moment. What is not yet made is made when it is first asked for."""
 
-    def __init__(self, addresses: Mapping[str, Address]) -> None:
+    def __init__(self, addresses: Mapping[str, Address], find_more: Callable[[], Mapping[str, Address]] = dict) -> None:
+        """`find_more` gives further addresses; it is asked when one is looked for that `addresses` has not."""
         self._addresses = addresses
+        self._find_more = find_more
+        self._more: Mapping[str, Address] | None = None
         self._ready: dict[str, ReadyDocument] = {}
         self._made: dict[Maker, Document] = {}
         self._lock = threading.Lock()
 
     @property
+    def addresses(self) -> Mapping[str, Address]:
+        """Where there are documents, by path."""
+        return {**self._addresses, **self._further()}
+
+    @property
     def paths(self) -> tuple[str, ...]:
-        """Where there are documents."""
-        return tuple(self._addresses)
+        """The same, without how they are made."""
+        return tuple(self.addresses)
+
+    def _further(self) -> Mapping[str, Address]:
+        if self._more is None:
+            self._more = self._find_more()
+        return self._more
+
+    def is_for_scrapers(self, path: str) -> bool:
+        """Whether there is a document at this path that is made when somebody asks for it."""
+        address = self._addresses.get(path)
+        return address is not None and address.make_open is not None
 
     def ready(self, path: str) -> ReadyDocument | None:
         """The document if it is made already; never does work."""
@@ -159,7 +182,7 @@ class DocumentTable:
         """The document in the form that an Accept header asks for, made now if need be; None when there is none at this
         path.
         """
-        address = self._addresses.get(path)
+        address = self._addresses.get(path) or self._further().get(path)
         if address is None:
             return None
         with self._lock:
@@ -176,6 +199,6 @@ class DocumentTable:
 
     def make_all(self) -> None:
         """Makes every document now, so that requests need not; those of two forms are for scrapers, who can wait."""
-        for path, address in self._addresses.items():
+        for path, address in self.addresses.items():
             if address.make_open is None:
                 self.get(path)

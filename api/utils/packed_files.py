@@ -2,8 +2,9 @@
 
 import gzip
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from api.utils.frozen import frozen
 
 #: The kinds of files that pages are made of. Others are not served.
 CONTENT_TYPES = {
@@ -15,7 +16,7 @@ CONTENT_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PackedFile:
     """A file ready to be sent; `compressed` is its content by gzip."""
 

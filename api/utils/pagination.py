@@ -2,8 +2,9 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from api.utils.frozen import frozen
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500  #: a larger limit is taken as this one
@@ -15,7 +16,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PageRequest:
     """Which page is wanted; where both are given, the cursor holds and not the offset."""
 
@@ -24,7 +25,7 @@ class PageRequest:
     cursor: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pagination:
     """Where in the list a page is; `next_cursor` leads to the page after it."""
 
@@ -35,7 +36,7 @@ class Pagination:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page(Generic[T]):
     """Some rows of a list."""
 

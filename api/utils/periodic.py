@@ -59,11 +59,15 @@ class PeriodicThread:
 
     def _run(self) -> None:
         due = time.monotonic()
+        rested = float("-inf")
         while not self._stopping.is_set():
             if self._interval is None:
                 self._wake.wait()
             else:
                 self._wake.wait(max(0.0, due - time.monotonic()))
+            if self._rest:
+                # Now and not right after the run: a run that nothing follows costs one wake-up and not two.
+                self._stopping.wait(max(0.0, rested - time.monotonic()))
             self._wake.clear()
             if self._stopping.is_set():
                 return
@@ -76,6 +80,6 @@ class PeriodicThread:
             except Exception:
                 logger.exception("loop body failed", extra={"thread_name": self.name})
             finally:
-                loop_rounds.observe(time.monotonic() - now, self._measured_as)
-            if self._rest:
-                self._stopping.wait(self._rest)
+                ended = time.monotonic()
+                rested = ended + self._rest
+                loop_rounds.observe(ended - now, self._measured_as)

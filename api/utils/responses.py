@@ -9,9 +9,7 @@ from werkzeug.datastructures import Headers
 from api.errors import ServiceError
 from api.utils.envelope import JSON, encode_answer, encode_error
 from api.utils.ids import current_request_id
-
-#: The key in the state of the ASGI scope under which a route leaves a file for the shell to send.
-FILE = "file"
+from api.utils.taken_body import FILE
 
 
 def answer(data: Any, code: int = 200, message: str = "success", headers: Mapping[str, str] | None = None) -> Response:

@@ -99,6 +99,11 @@ def endpoint(text: str) -> str:
     return _plain_address(text, "http://127.0.0.1:11434/v1", "put the key into CAPTION_KEY_FILE")
 
 
+def head_url(text: str) -> str:
+    """Reads the address of a head, without a name or password in it."""
+    return _plain_address(text, "http://10.0.0.1:8080", "put the node's key into NODE_KEY_FILE")
+
+
 def otlp_endpoint(text: str) -> str:
     """Reads the address of a receiver of traces, without a name or password in it."""
     return _plain_address(text, "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS is for that")
@@ -186,3 +191,15 @@ def directories(text: str) -> tuple[Path, ...]:
     if not all(path.is_absolute() for path in paths):
         raise ValueError("holds a path that does not begin with /")
     return paths
+
+
+def slurm_url(text: str) -> str:
+    """Reads where slurmrestd hears: by HTTP, or on a socket of the file system."""
+    address = urlsplit(text)
+    if address.username or address.password:
+        raise ValueError("holds a password: the token belongs in SLURM_TOKEN_FILE")
+    if address.scheme == "unix" and address.path.startswith("/") and not address.netloc:
+        return text
+    if address.scheme in ("http", "https") and address.hostname:
+        return text.rstrip("/")
+    raise ValueError("is no address such as http://127.0.0.1:6820 or unix:///run/slurmrestd/socket")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from api.errors import Mistake
@@ -62,6 +62,9 @@ _ONE = re.compile(r"\b1 (character|value)s\b")
 #: Bidi_Control) is no part of it: "gnp.exe" would be shown as something else than it is.
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 
+#: And no quotation mark and no backslash: a list is searched for tags as it is kept.
+ONE_TAG = ONE_LINE.replace(r"]*$", r'"\\]*$')
+
 #: Text that every database takes.
 NO_NUL = r"^[^\x00]*$"
 
@@ -69,15 +72,48 @@ NO_NUL = r"^[^\x00]*$"
 _PATTERNS = {
     ONE_LINE: "must be one line without control characters, those for the direction of text included",
     NO_NUL: "must not hold NUL characters",
+    r"^[0-9a-fA-F]{64}$": "must be a SHA-256: 64 hexadecimal digits",
+    ONE_TAG: "must be one line without control characters, quotation marks and backslashes",
     CURSOR: "must be a `next_cursor` of the page before",
     r"^[0-9]{1,18}\.[0-9]{1,18}$": "must be a `next_cursor` of the page before",
     r"^[1-9][0-9]{0,5}[smhd]$": "must be a time ago, such as 15m, 6h or 1d",
     r"^[A-Za-z0-9_.\-]{1,64}$": "must be 1 to 64 letters, digits and _ . -",
+    r"^[A-Za-z0-9_.,\-]{1,256}$": "must be names by comma, of letters, digits and _ . -",
+    r"^[A-Za-z0-9_.,&|*:\[\]()\-]{1,256}$": "must be features of machines, joined by & or |, such as h100&nvlink",
     r"^[A-Za-z0-9_:.\-]{1,80}$": "must be a GPU's index or UUID",
     r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$": "must be 1 to 64 letters, digits, . _ @ - beginning with a letter or digit",
     r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$": "must be a width and a height in pixels, such as 512x512",
     r"^[A-Za-z0-9_]+$": "may hold letters, digits and _ only",
     r"^[0-9A-Za-z:.\-]{1,80}$": "must be a GPU's UUID, such as GPU-1a2b3c4d-…",
+    r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$": "must be 1 to 100 letters, digits, . _ - beginning with a letter or digit",
+    r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$": "must be 1 to 100 letters, digits, _ - beginning with a letter or digit",
+    r"^[a-z][a-z0-9._\-]{0,39}$": "must be 1 to 40 small letters, digits, . _ - beginning with a letter, such as prod",
+    r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}$": "must be a branch, a tag or a commit of the repository",
+    r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,95}/[A-Za-z0-9][A-Za-z0-9._\-]{0,95}$": (
+        "must be owner/name, as the hub calls the repository: letters, digits, . _ -"
+    ),
+    r"^https?://[^\s\x00-\x1f\x7f/][^\s\x00-\x1f\x7f]*$": "must be an address that begins with https:// or http://",
+    r"^https?://[!-~]{1,500}$": "must be an address that begins with https:// or http://, of at most 500 characters",
+    r"^([A-Za-z0-9_][A-Za-z0-9._\-]{0,99}/){0,5}[A-Za-z0-9_][A-Za-z0-9._\-]{0,99}\.safetensors$": (
+        "must be a path in the repository that ends in .safetensors, of letters, digits, . _ -"
+    ),
+    r"^[a-z0-9][a-z0-9.\-]{0,59}$": "must be a licence as the hub calls it, such as apache-2.0",
+    r"^/[^\x00]*$": "must be a path on the server's machine that begins with /",
+    r"^[^\x00-\x1f\x7f]*$": "must be one line without control characters",
+    r"^[^\x00-\x1f\x7f]+$": "must be one line without control characters, and not empty",
+    r"^[!-~]*$": "must be one word of plain characters",
+    r"^[0-9a-f]{16}$": "must be the id of an item: 16 hexadecimal digits",
+    r"^[0-9a-f]{32}$": "must be an id of 32 hexadecimal digits",
+    r"^[0-9]{1,18}:[0-9a-f]{64}$": "must be an entry's number, a colon and its hash",
+    r"^[a-z_]{1,64}$": "must be small letters and _, at most 64 of them",
+    r"^[a-z0-9_]{1,64}$": "must be small letters, digits and _, at most 64 of them",
+    r"^-?[0-9]{1,20}$": "must be a whole number of at most 20 digits",
+    r"^[A-Za-z0-9_+\-/]+$": "must be a time zone, such as Europe/Vienna",
+    r"^[0-9]{1,2}:[0-9]{2}$": "must be a time of the day, such as 22:30",
+    r"^\d{2,5}(x\d{2,5})?$": "must be a side or a width and a height in pixels, such as 512 or 1280x720",
+    r"^[\d.,]+$": "must be numbers by comma, such as 0.5,1,2",
+    r"^\d+(,\d+)*$": "must be whole numbers by comma, such as 1,33",
+    r"^single_(beginning|middle)$": "must be single_beginning or single_middle",
     r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$": "must be 1 to 128 letters, digits, _ . - beginning with a letter or digit",
 }
 
@@ -95,6 +131,15 @@ class Strict(BaseModel):
         if isinstance(fields, Mapping) and len(fields) > MAX_FIELDS:
             raise ValueError(f"has {len(fields):,} fields, and the most is {MAX_FIELDS}")
         return fields
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_no_nul(cls, value: Any) -> Any:
+        # PostgreSQL takes none in a text; what is nested is kept as JSON, which may have it, or has a check of its own.
+        texts = value if isinstance(value, list) else (value,)
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise ValueError(_PATTERNS[NO_NUL])
+        return value
 
 
 def mistakes_in(error: ValidationError, noun: str = "field") -> list[Mistake]:

@@ -12,18 +12,28 @@ _LORA = (".lora_A.weight", ".lora_B.weight", ".lora_down.weight", ".lora_up.weig
 #: The side of a tensor that is the rank, by the end of its name.
 _RANK_SIDES = {".lora_A.weight": 0, ".lora_down.weight": 0, ".lora_B.weight": 1, ".lora_up.weight": 1}
 
-#: By a part of the names, the model type; the first that occurs holds. Names that several types share are not here.
+#: By a part of the names, and by the width of what it is put on (None: any), the model type; the first that occurs
+#: holds. Names that several types share are told by the width, or are not here.
 _MODELS = (
-    ("lora_te1_", "sdxl"),
-    ("transformer.double_blocks.", "hunyuan-video"),
-    ("single_transformer_blocks.", "flux"),
-    (".img_attn.qkv", "hunyuan_image"),
-    (".self_attn.q.", "wan"),
-    ("noise_refiner.", "z_image"),
-    (".llm_adapter.", "anima"),
-    ("txtfusion.", "krea2"),
-    ("video_patch_proj", "minimax_h3"),
+    ("lora_te2_", None, "sdxl"),
+    ("transformer.double_blocks.", None, "hunyuan-video"),
+    (".img_attn.qkv.", 3584, "hunyuan_image"),
+    (".img_attn.qkv.", 6144, "flux2"),
+    (".img_attn.qkv.", 4096, "flux2"),
+    ("transformer.single_transformer_blocks.", 3072, "flux"),
+    (".self_attn.q.", None, "wan"),
+    ("noise_refiner.", 3840, "z_image"),
+    ("noise_refiner.", 2304, "lumina_2"),
+    (".llm_adapter.", None, "anima"),
+    ("txtfusion.", None, "krea2"),
+    ("video_patch_proj", None, "minimax_h3"),
 )
+
+#: Of them those whose names no other model has, whoever wrote the adapter.
+CERTAIN_MODELS = ("hunyuan_image", "flux2", "wan", "z_image", "lumina_2", "anima", "krea2", "minimax_h3")
+
+#: The side of a tensor that is as wide as what the adapter is put on.
+_WIDTH_SIDES = {".lora_A.weight": 1, ".lora_down.weight": 1}
 
 _BOTH, _COMFY = ("ComfyUI", "diffusers"), ("ComfyUI",)
 
@@ -76,4 +86,15 @@ def _keys(header: Header) -> str:
 
 
 def _model_type(header: Header) -> str | None:
-    return next((model for mark, model in _MODELS if any(mark in name for name in header.shapes)), None)
+    widths = {
+        (name, shape[side])
+        for name, shape in header.shapes.items()
+        for end, side in _WIDTH_SIDES.items()
+        if name.endswith(end) and len(shape) > side
+    }
+    for mark, width, model in _MODELS:
+        if width is None and any(mark in name for name in header.shapes):
+            return model
+        if any(mark in name and width == wide for name, wide in widths):
+            return model
+    return None

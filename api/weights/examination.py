@@ -1,6 +1,7 @@
 """Says what a file of weights is, by its content alone and with bounded memory, whatever it is called."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -24,6 +25,12 @@ _FORMS = (
 )
 _PAGES = (b"<!", b"<html", b"<?xml", b"<head")
 
+#: What pickles of the protocols 0 and 1 begin with, which have no mark of their own. A list of words is none.
+_OLD_PICKLE = re.compile(
+    rb"\(*(?:[ld](?:p[0-9]+\n|\.)|[])}](?:[q(.]|p[0-9]+\n)|c[\w.]+\n[\w.]+\n(?:p[0-9]+\n|q[\x00-\x1f]|[])}(]))",
+    re.ASCII,
+)
+
 #: The mark in a zip's last bytes, behind which only a comment can stand.
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_BYTES = 22 + 2**16
@@ -44,13 +51,23 @@ def tell_form(start: bytes) -> FileForm:
     """What a file that begins so is."""
     if not start:
         return FileForm.EMPTY
+    length = int.from_bytes(start[:8], "little") if start[8:9] == b"{" else 0
+    # A header of 640 bytes begins as a pickle does, one of 8,508 as a page: nothing else has five zeros there.
+    if 0 < length <= MOST_HEADER_BYTES:
+        return FileForm.SAFETENSORS
     if any(start.lstrip().lower().startswith(sign) for sign in _PAGES):
         return FileForm.WEB_PAGE
     for sign, form in _FORMS:
         if start.startswith(sign):
             return form
-    is_safetensors = 0 < int.from_bytes(start[:8], "little") <= LONGEST_HEADER_BYTES and start[8:9] == b"{"
-    return FileForm.SAFETENSORS if is_safetensors else FileForm.OTHER
+    if _OLD_PICKLE.match(start):
+        return FileForm.PICKLE
+    return FileForm.SAFETENSORS if 0 < length <= LONGEST_HEADER_BYTES else FileForm.OTHER
+
+
+def is_of_the_kernel(path: Path) -> bool:
+    """Whether what a path shows is no file: some of it changes by being read."""
+    return any(path.is_relative_to(place) for place in ("/proc", "/sys", "/dev"))
 
 
 def examine(path: Path) -> WeightsFacts:

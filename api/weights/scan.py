@@ -5,7 +5,7 @@ import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class LocalModels:
         self._configs: dict[str, tuple[_Version, dict[str, Any] | None]] = {}
 
     def scan(self) -> LocalWeights:
-        """All that is there now."""
+        """All weights below the roots as they are now."""
         with self._lock:
             walk = _Walk()
             for root in self.roots:
@@ -64,7 +64,8 @@ class LocalModels:
         known = self._known.get(path)
         if known is None or known[0] != version:
             try:
-                known = (version, examine(Path(path)))
+                # Metadata can be megabytes of each file, and nobody asks for it here.
+                known = (version, replace(examine(Path(path)), metadata={}))
             except OSError:
                 known = (version, None)
             self._known[path] = known
@@ -96,6 +97,15 @@ class LocalModels:
         if known is None or known[0] != version:
             known = self._configs[path] = (version, read_json(Path(path)))
         return known[1]
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name is text; Python shows the bytes of one that is not by halves of characters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _below(path: str, walk: _Walk) -> dict[str, list[str]]:
@@ -143,7 +153,8 @@ def _look_at(path: str, entries: Any, walk: _Walk) -> list[str]:
             walk.is_cut = True
             return []
         name = entry.name
-        if name.startswith("."):
+        # A name that is no text cannot be told in an answer, nor named in a request.
+        if name.startswith(".") or not is_text(name):
             continue
         names.append(name)
         is_weights = name.lower().endswith(_ENDINGS)

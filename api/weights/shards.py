@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_SHARD = re.compile(r"(.{1,200})-(\d{5})-of-(\d{5})(\.safetensors)")
+_SHARD = re.compile(r"(.{1,200})-([0-9]{5})-of-([0-9]{5})(\.safetensors)", re.DOTALL)
 _INDEX_END = ".safetensors.index.json"
 
 #: Bytes of an index that are read, and shards that a model can have; the largest known has 64.
@@ -26,6 +26,12 @@ def missing_shards(directory: Path, names: Iterable[str]) -> list[str]:
         if name.endswith(_INDEX_END) and not whole - {each for each in whole if _SHARD.fullmatch(each)}:
             missing |= _indexed(directory / name) - there
     return sorted(missing)
+
+
+def is_shard(name: str) -> bool:
+    """Whether a name is that of one file of several."""
+    found = _SHARD.fullmatch(name)
+    return found is not None and int(found[3]) > 1
 
 
 def _siblings(name: str) -> Iterable[str]:
@@ -52,4 +58,10 @@ def _indexed(path: Path) -> set[str]:
         os.close(handle)
     weights = found.get("weight_map") if isinstance(found, dict) else None
     names = weights.values() if isinstance(weights, dict) else ()
-    return {name for name in names if isinstance(name, str) and "/" not in name and 0 < len(name) < 256}
+    plain = (name for name in names if isinstance(name, str) and "/" not in name and 0 < len(name) < 256)
+    found_names: set[str] = set()
+    for name in plain:
+        found_names.add(name)
+        if len(found_names) == _MOST_SHARDS:
+            break
+    return found_names

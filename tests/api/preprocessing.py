@@ -63,5 +63,5 @@ def work(world: World, task_id: str, module: str = "api.trainers.preprocessing.p
 
 def take_up(world: World) -> None:
     """Has the results be taken up."""
-    world.runtime.preprocessing.harvester.run_once()
+    world.runtime.work.harvester.run_once()
     world.train()

@@ -41,6 +41,23 @@ def test_download_is_a_task_with_its_files(world: World):
     assert (shown["components"][0]["progress"], shown["components"][0]["repository"]) == (25.0, "o/m")
 
 
+def test_a_download_by_address_is_called_after_its_file_and_says_by_a_code_why_it_waits(world: World):
+    download = start(world, url="https://files.example/models/ae.safetensors?x=1", sha256="0" * 64)
+    shown = world.client.data(f"{DOWNLOAD}/{download}")
+    assert shown["name"] == "ae.safetensors"
+    assert (shown["waiting_reason"] is None) is (shown["waiting_reason_code"] is None)
+    assert shown["waiting_reason_code"]["code"] == "just_queued"
+
+
+def test_a_problem_that_comes_again_is_told_once(world: World):
+    download = start(world)
+    run(world, download)
+    (world.output(download) / "run_1").mkdir()
+    world.prints(download, "problem: it is away\n" * 3 + "problem: it is busy\n")
+    world.train()
+    assert world.client.data(f"{DOWNLOAD}/{download}")["warnings"] == ["it is away", "it is busy"]
+
+
 @pytest.mark.parametrize("state", ["[]", "{", '{"files": 3}', '{"files": [3, {"size": -1, "name": 5}], "eta": "x"}'])
 def test_state_that_lies_breaks_nothing(world: World, state: str):
     download = start(world)
@@ -85,6 +102,9 @@ def test_token_is_in_the_file_of_secrets_alone(world: World):
         {"url": "https://h/x"},
         {"url": "file:///etc/passwd", "sha256": "0" * 64},
         {"repository": "../m"},
+        {"repository": "o/m\n"},
+        {"url": "https://ann:secret@h/x", "sha256": "0" * 64},
+        {"url": "https://h/x", "sha256": "0" * 64 + "\n"},
     ],
 )
 def test_order_that_makes_no_sense_is_422(world: World, body: dict[str, Any]):

@@ -68,6 +68,7 @@ def test_head_is_the_get_without_its_body(client: Client, path: str):
         "/docs/assets/absent.js",
         "/%00",
         "/é",
+        "/api/v1/models/registry/cats/versions/%00",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

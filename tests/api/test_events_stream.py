@@ -108,7 +108,7 @@ def test_the_header_of_event_source_is_the_id(world: World):
 
 
 @BOTH
-@pytest.mark.parametrize("last_id", ["abc", "0-0", "-1", "99999999999999999999", "%00", "x" * 4000, "%F0%9F%92%A9"])
+@pytest.mark.parametrize("last_id", ["abc", "0-0", "-1", "99999999999999999999", "x" * 4000, "%F0%9F%92%A9"])
 def test_id_that_is_not_known_gets_a_reset_and_the_present_state(world: World, path: str, last_id: str):
     client = world.client
 

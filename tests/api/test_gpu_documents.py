@@ -13,6 +13,7 @@ HEADERS: dict[str, dict[str, str]] = {
     "no gzip": {"Accept-Encoding": "gzip;q=0, *;q=1"},
     "other etag": {"If-None-Match": 'W/"other"'},
     "any etag": {"If-None-Match": "*"},
+    "scraper": {"Accept": "application/openmetrics-text;version=1.0.0,*/*;q=0.1", "Accept-Encoding": "gzip"},
     "any etag, gzip": {"If-None-Match": "*", "Accept-Encoding": "gzip"},
     "own request id": {"X-Request-ID": "mine"},
     "range": {"Range": "bytes=0-9"},
@@ -85,3 +86,13 @@ def test_metrics_count_the_same_route_with_and_without_the_layer(world: World, w
             client.get(path)
     routes = [access.route for access in world.runtime.access_log._queue]
     assert routes[:5] == routes[5:]
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/openmetrics-text;version=1.0.0"])
+def test_scrapers_need_no_flask(client: Client, monkeypatch: pytest.MonkeyPatch, accept: str):
+    async def fail(*_: object) -> None:
+        raise AssertionError("Flask is asked")
+
+    monkeypatch.setattr(client._shell._flask, "ask", fail)
+    answer = client.get("/metrics", headers={"Accept": accept})
+    assert (answer.status_code, "diffusion_pipe_build_info" in answer.text) == (200, True)

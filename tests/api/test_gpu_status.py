@@ -114,7 +114,7 @@ def test_other_etag_gets_the_body(client: Client, held: str):
 def test_body_and_etag_stay_until_something_changes(world: World):
     first, second = (world.client.get(DOCUMENTS[0]) for _ in range(2))
     assert (first.content, first.headers["etag"]) == (second.content, second.headers["etag"])
-    world.gpus.register_task([0], "training", "t")
+    world.gpus.tasks.register([0], "training", "t")
     assert world.client.get(DOCUMENTS[0]).headers["etag"] != first.headers["etag"]
 
 

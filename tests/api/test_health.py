@@ -71,8 +71,8 @@ def test_lost_gpu_does_not_make_the_service_unready(fake_world: World, source: F
 
 
 def test_overview_counts_tasks_and_gpus(world: World):
-    world.gpus.register_task([0, 1], "training")
-    world.gpus.register_task([2], "external")
+    world.gpus.tasks.register([0, 1], "training")
+    world.gpus.tasks.register([2], "external")
     data = world.client.data("/api/v1/system/overview")
     assert data["holders"] == {
         "total": 2,
@@ -141,7 +141,7 @@ def test_sweeps_go_on_over_a_database_that_fails_in_any_way(world: World, monkey
     def fail(self: object) -> None:
         raise ValueError("a row that cannot be read")
 
-    world.gpus.register_task([0], "external")
+    world.gpus.tasks.register([0], "external")
     for name in ("holders", "list"):
         monkeypatch.setattr(DatabaseRegistrations, name, fail)
     before = world.client.data("/api/v1/gpu/status")["timestamp"]

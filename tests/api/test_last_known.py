@@ -91,6 +91,13 @@ def test_nobody_is_told_of_the_time_before_ones_own_change(world: World, away: A
     assert world.client.get(f"{TRAINING}/list").status_code == 503
 
 
+def test_change_in_one_room_is_a_change_for_what_another_room_answered(world: World, away: Away):
+    world.client.get(f"{TRAINING}/list")
+    assert world.client.post("/api/v1/datasets", json={"name": "anns"}).status_code == 201
+    away.error = DatabaseUnavailable()
+    assert world.client.get(f"{TRAINING}/list").status_code == 503
+
+
 def test_stop_that_was_taken_without_the_database_is_a_change_too(world: World, away: Away):
     task_id = world.run()
     world.get(task_id)

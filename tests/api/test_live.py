@@ -32,7 +32,7 @@ def test_stream_begins_with_the_latest_snapshot_and_goes_on(world: World):
             first, message = await next_event(connection)
             assert message["type"] == "snapshot"
             assert len(message["data"]["gpus"]) == 4
-            world.gpus.register_task([0], "training", "mine")
+            world.gpus.tasks.register([0], "training", "mine")
             second, message = await next_event(connection)
             assert second == first + 1
             assert message["data"]["gpus"][0]["current_task"]["task_id"] == "mine"
@@ -62,7 +62,7 @@ def test_socket_begins_with_the_latest_snapshot_and_goes_on(world: World):
             assert (await connection.hear())["type"] == "websocket.accept"
             first = json.loads((await connection.hear())["text"])
             assert (first["type"], len(first["data"]["gpus"])) == ("snapshot", 4)
-            world.gpus.register_task([0], "training", "mine")
+            world.gpus.tasks.register([0], "training", "mine")
             second = json.loads((await connection.hear())["text"])
             assert second["data"]["gpus"][0]["status"] == "training"
 

@@ -1,6 +1,11 @@
 from pathlib import Path
+from typing import Any
 
+from api.models.measured_memory import MemoryFacts, MemoryRun
+from api.storage.memory_runs import keep_memory_run
+from api.storage.typed_json import TypedJSON
 from tests.api.conftest import MakeWorld
+from tests.unit.trainers.diffusion_pipe.builders import PYTHON, make_images, make_root
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 MODELS = "/api/v1/models"
@@ -78,3 +83,36 @@ def test_configuration_has_two_forms(make_world: MakeWorld):
     assert (refused.status_code, refused.json()["error"]["errors"][0]["pointer"]) == (422, "/config_toml")
     both = {"config": {}, "config_toml": ""}
     assert client.post(f"{MODELS}/flux/convert", json=both).status_code == 422
+
+
+def test_what_trainings_used_here_replaces_the_estimate(make_world: MakeWorld, tmp_path: Path):
+    stand_ins = {"transformer_path": "qwen-image", "text_encoder_path": "qwen-2.5-vl-7b", "vae_path": "vae-qwen-image"}
+    for key, name in stand_ins.items():
+        write_stand_in(tmp_path / "models" / f"{key}.safetensors", STAND_INS[name])
+    make_root(tmp_path)
+    world = make_world(
+        models_directories=(tmp_path / "models",),
+        diffusion_pipe_root=tmp_path / "trainer",
+        diffusion_pipe_python=PYTHON,
+    )
+    images = make_images(tmp_path / "images")
+    request = world.client.data(f"{MODELS}/qwen_image/presets/24gb?dataset={images}")["request"]
+
+    def planned() -> dict[str, Any]:
+        found = world.client.post("/api/v1/training/validate", json=request).json()["data"]
+        assert found["errors"] == []
+        return dict(found["plan"])
+
+    before = planned()
+    assert (before["memory"]["origin"], before["estimated_memory_mb"]) == ("estimated", 23_000)
+    facts = TypedJSON(MemoryFacts).read(before["memory"]["facts"])
+    with world.runtime.database.write() as connection:
+        for number, peak in enumerate((21_000, 21_914, 20_000)):
+            keep_memory_run(connection, f"t{number}/1", MemoryRun(facts, peak), 0.0)
+    after = planned()
+    assert (after["memory"]["origin"], after["memory"]["runs"], after["memory"]["most_mb"]) == ("measured", 3, 21_914)
+    assert after["estimated_memory_mb"] == 21_914
+    assert after["memory_basis"] == "measured in 3 runs here with the same settings: 21.4 GB at most."
+    preset = world.client.data(f"{MODELS}/qwen_image/presets/24gb?dataset={images}")
+    assert (preset["memory"]["runs"], preset["memory"]["most_mb"]) == (3, 21_914)
+    assert world.client.data(f"{MODELS}/wan/presets")["presets"][0]["memory"] is None

@@ -16,6 +16,8 @@ from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.reading import FaultKind, GPUProcess, ProcessKind
 from tests.api.client import Client
 from tests.api.conftest import TOY, TRAINING, World
+from tests.unit.services.builders import reading
+from tests.unit.services.nodes.builders import report
 
 
 @pytest.fixture
@@ -179,6 +181,8 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/datasets/{name}/captions", "patch"): {"prefix": "a "},
         ("/api/v1/auth/login", "post"): {"key": "dp_…"},
         **ALERT_BODIES,
+        ("/api/v1/nodes/{name}/drain", "post"): {"reason": "a walk"},
+        ("/api/v1/nodes/{name}/report", "post"): {"report": report(reading(9))},
         ("/api/v1/system/holds", "post"): {"gpu_id": "3", "reason": "a walk"},
         ("/api/v1/auth/users/{user_id}", "patch"): {"quota": {"gpus": 1}},
     }
@@ -214,6 +218,8 @@ def test_every_answer_of_a_walk_is_of_its_declared_form(client: Client, document
 
 
 def test_answers_about_a_training_are_of_their_declared_form(world: World, document: dict[str, Any]):
+    # The document takes a while to be made, and what was read before it would be too old to be offered.
+    world.sweep()
     running, stopping, failed, done = (world.run() for _ in range(4))
     waiting = world.start(gpu_count=4)
     for task_id in (running, done):

@@ -28,6 +28,7 @@ OPEN = {(operation.method, operation.pattern) for operation in OperationTable().
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One server that asks for keys, and counts nothing."""
     settings_: dict[str, Any] = {"auth": "required", "rate_limits": (), "min_free_disk_mb": 0}
+    settings_ |= {"caption_endpoint": "http://127.0.0.1:9/v1", "caption_model": "nobody-answers"}
     storage = tmp_path_factory.mktemp("access")
     config = Config(gpu_source="simulated", log_level="WARNING", storage_root=storage, **settings_)
     executor = FakeExecutor()

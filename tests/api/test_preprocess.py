@@ -181,7 +181,7 @@ def test_a_killed_server_finds_the_result_that_it_had_not_taken_up(make_world: M
     fill(world, "clips", **{"a.png": picture()})
     task_id = start(world.client, dataset="clips", short_side=16)
     work(world, task_id)
-    world.runtime.preprocessing.harvester.run_once()
+    world.runtime.work.harvester.run_once()
     # It dies here: the version is made, and the task does not know it.
     other = make_world(executor=world.executor)
     world.runtime.training_loop.stop()

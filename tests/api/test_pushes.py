@@ -56,22 +56,39 @@ def test_push_is_a_task_with_file_and_card(pushing: World):
     assert (shown["status"], shown["model"], shown["version"], shown["commit"]) == ("pushing", "cats", 1, None)
 
 
-def test_push_that_is_done_says_where(pushing: World):
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("https://huggingface.co/ann/cats", "https://huggingface.co/ann/cats"),
+        ("https://huggingface.co.evil.org/ann/cats", None),
+        ("javascript:alert(1)", None),
+    ],
+)
+def test_push_that_is_done_says_where_on_the_hub(pushing: World, told: str, shown: str | None):
     push = start(pushing)
     uid = run(pushing, push)
     output = pushing.output(push)
     (output / "run_1").mkdir()
     (output / "run_1" / "done.json").write_text("{}")
     state = {"files": [{"name": "w", "size": 9, "sent": 9, "status": "completed"}], "bytes_total": 9, "bytes_done": 9}
-    told = {"commit": "c0ffee", "url": "https://hub/ann/cats", "is_new": True}
-    (output / "state.json").write_text(json.dumps(state | told))
+    done = {"commit": "c0ffee", "url": told, "is_new": True}
+    (output / "state.json").write_text(json.dumps(state | done))
     pushing.executor.ends(uid, outcome(phrases=[COMPLETED], last_step=0))
     pushing.train()
-    shown = pushing.client.data(f"{PUSHES}/{push}")
-    assert (shown["status"], shown["url"], shown["is_new"]) == ("completed", "https://hub/ann/cats", True)
+    found = pushing.client.data(f"{PUSHES}/{push}")
+    assert (found["status"], found["url"], found["is_new"]) == ("completed", shown, True)
     listed = pushing.client.data("/api/v1/models/pushes")["pushes"]
     assert [(row["push_id"], row["repository"], row["commit"]) for row in listed] == [(push, "ann/cats", "c0ffee")]
     assert pushing.client.data("/api/v1/models/downloads")["downloads"] == []
+
+
+def test_pushes_of_one_model_are_listed_by_its_name(pushing: World):
+    push = start(pushing)
+    listed = "/api/v1/models/pushes"
+    found = pushing.client.data(f"{listed}?model=cats")
+    assert ([row["push_id"] for row in found["pushes"]], found["pagination"]["total"]) == ([push], 1)
+    assert pushing.client.data(f"{listed}?model=dogs")["pushes"] == []
+    assert pushing.client.get(f"{listed}?model=a/b").json()["error"]["code"] == "validation_failed"
 
 
 def test_version_that_is_pushed_is_not_deleted(pushing: World):

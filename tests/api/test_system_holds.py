@@ -59,6 +59,11 @@ def test_nobody_gets_a_held_gpu_and_it_says_why(world: World):
     assert world.get(task_id)["status"] == "starting"
 
 
+def test_a_gpu_is_held_by_the_number_that_answers_call_it_by(world: World):
+    hold(world, gpu_id=gpu(world, 1)["gpu_id"])
+    assert gpu(world, 1)["status"] == "busy"
+
+
 def test_a_training_on_a_held_gpu_goes_on_and_is_its_last(world: World):
     first = world.run(gpu_ids=[0])
     hold(world, gpu_id=gpu(world, 0)["uuid"])

@@ -44,6 +44,8 @@ def test_they_are_free_when_nothing_of_it_lives(world: World):
     look(world)
     world.executor.finds()
     look(world)
+    world.sweep()
+    look(world)
     assert gpu(world, 0)["status"] == "available"
     assert world.client.data(STRAYS) == {"strays": []}
 

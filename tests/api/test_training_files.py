@@ -47,6 +47,21 @@ def raw(world: World, task_id: str, path: str, method: str = "GET") -> httpx.Res
     return world.client.raw(method, path_of(task_id, path), HOST)
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_files_are_not_said_to_be_none_while_the_storage_is_away(world: World, training: str, replaced: bool):
+    away = world.storage.rename(world.storage.with_name("away"))
+    if replaced:
+        world.storage.mkdir()
+    asked = ("", "/checkpoints", "/artifacts", f"/artifacts/{MODEL}", "/metrics?metric=loss", "/logs", "/logs/download")
+    for path in (*asked, "/logs/search?keyword=step"):
+        answer = world.client.get(f"{TRAINING}/{training}{path}")
+        assert (path, answer.status_code, failure_of(answer)["error"]["code"]) == (path, 503, "storage_gone")
+    if replaced:
+        world.storage.rmdir()
+    away.rename(world.storage)
+    assert world.client.data(f"{TRAINING}/{training}/checkpoints")["checkpoints"] != []
+
+
 # -- the list ------------------------------------------------------------------------------------------------------
 
 

@@ -247,7 +247,7 @@ def test_restart_that_does_not_wait_is_refused_while_its_gpus_are_held(world: Wo
 
 
 @pytest.mark.parametrize("route", ["resume", "restart"])
-@pytest.mark.parametrize("task_id", ["train_20260101_00000000", "x", "a%00b", "é"])
+@pytest.mark.parametrize("task_id", ["train_20260101_00000000", "x", "é"])
 def test_unknown_training_is_not_found(world: World, route: str, task_id: str):
     answer = world.client.post(f"{TRAINING}/{route}/{task_id}")
     assert answer.status_code == 404

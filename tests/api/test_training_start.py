@@ -385,3 +385,8 @@ def test_environment_of_the_service_stays_with_it(world: World, monkeypatch: pyt
     (submission,) = world.executor.submissions
     assert "DATABASE_URL" not in submission.env
     assert submission.env["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def test_wishes_of_a_cluster_are_refused_where_there_is_none(client: Client):
+    answer = client.post(VALIDATE, json={**TOY, "slurm": {"partition": "gpu"}}).json()["data"]
+    assert [found["pointer"] for found in answer["errors"]] == ["/slurm"]

@@ -211,7 +211,7 @@ def addresses(world: World) -> set[str]:
     names |= {f"GET {route.pattern}" for route in routes[Transport.EVENTS]}
     names |= {f"WEBSOCKET {route.pattern}" for route in routes[Transport.WEB_SOCKET]}
     documents = world.gpus.documents
-    return names | {f"GET {documents._addresses[path].route}" for path in documents.paths}
+    return names | {f"GET {address.route}" for address in documents.addresses.values()}
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

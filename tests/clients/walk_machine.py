@@ -8,11 +8,19 @@ def ask_about_the_machine(walk: Walk) -> None:
         walk.call(name)
     for name in ("get_gpu_get_summary", "get_gpu_get_events", "get_logs_get_own_logs", "get_system_list_strays"):
         walk.call(name)
+    assert [each.is_this_server for each in walk.call("get_system_list_servers").servers] == [True]
     # None has strayed here.
     walk.call("post_system_stop_stray", "nobody.1", body=walk.body("StopStray", {}), expected=404)
     hold = walk.call("post_system_make_hold", body=walk.body("MakeHold", {"reason": "a look"}), expected=201)
     assert [each.hold_id for each in walk.call("get_system_list_holds").holds] == [hold.hold_id]
     walk.call("delete_system_end_hold", hold.hold_id)
+    (node,) = walk.call("get_nodes_list_nodes").nodes
+    drained = walk.call("post_nodes_drain_node", node.name, body=walk.body("DrainNode", {"reason": "a look"}))
+    assert (drained.state, drained.drain.reason) == ("draining", "a look")
+    assert walk.call("post_nodes_undrain_node", node.name).state == "up"
+    assert walk.call("get_nodes_get_node", node.name).is_this_server
+    walk.call("delete_nodes_forget_node", node.name, expected=409)
+    walk.call("post_nodes_tell_report", "gpu2", body=walk.body("TellReport", {"report": {"format": 9}}), expected=422)
     assert "nvidia_smi" in walk.call("get_system_get_metrics")
     assert "nvidia_smi" in walk.call("get_system_get_metrics_at_root")
     assert len(walk.call("get_gpu_get_status").gpus) == 8

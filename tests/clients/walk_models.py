@@ -1,5 +1,6 @@
 """Base models, downloads, and results as named versions, through the made client."""
 
+from tests.api.uploads import picture
 from tests.clients.walking import Walk
 from tests.e2e.server import until
 
@@ -35,6 +36,7 @@ def keep_a_model(walk: Walk, task_id: str, artifact: str) -> None:
     walk.call("patch_registry_change_registered", "cats", body=walk.body("ChangeModel", {"tags": ["a"]}))
     assert walk.call("get_registry_get_registered", "cats").tags == ["a"]
     _push_a_version(walk)
+    _show_a_version(walk)
     body = walk.body("ChangeModelVersion", {"aliases": ["prod"]})
     walk.call("patch_registry_change_model_version", "cats", "1", body=body)
     assert walk.call("get_registry_get_model_version", "cats", "prod").version == 1
@@ -45,6 +47,18 @@ def keep_a_model(walk: Walk, task_id: str, artifact: str) -> None:
     walk.call("patch_registry_change_model_version", "cats", "1", body=walk.body("ChangeModelVersion", {"aliases": []}))
     assert walk.call("delete_registry_delete_model_version", "cats", "2").version == 2
     walk.call("delete_registry_delete_registered", "cats")
+
+
+def _show_a_version(walk: Walk) -> None:
+    form = walk.models.SampleForm(file=walk.file(picture(64, 48), "x.png"), prompt="a cat", seed="7")
+    made = walk.call("post_samples_add_sample", "cats", "1", body=form, expected=201, idempotency_key="sample")
+    assert [row.prompt for row in walk.call("get_samples_list_samples", "cats", "1").samples] == ["a cat"]
+    assert walk.call("get_samples_get_sample_file", "cats", "1", made.sample_id)
+    assert walk.call("get_samples_get_sample_thumbnail", "cats", "1", made.sample_id)
+    assert walk.call("delete_samples_delete_sample", "cats", "1", made.sample_id).sample_id == made.sample_id
+    form = walk.models.ModelForm(file=walk.file(b"nothing", "x.safetensors"), name="dogs")
+    upload = walk.call("post_samples_upload_model", body=form, expected=202, idempotency_key="dogs").upload_id
+    until(lambda: walk.call("get_uploads_get_upload", upload).status.value == "failed")
 
 
 def _push_a_version(walk: Walk) -> None:

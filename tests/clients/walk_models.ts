@@ -1,6 +1,7 @@
 // Base models, downloads, and results as named versions.
 
-import { api, data, refused, text, until } from "./walk_client.js";
+import { api, bytes, data, refused, same, text, until } from "./walk_client.js";
+import { PICTURE } from "./walk_uploads.js";
 
 export async function lookAtModels(): Promise<void> {
   if (data(await api.GET("/api/v1/models/list")).models.length !== 24) throw new Error("there are 24 model types");
@@ -55,10 +56,39 @@ export async function keepAModel(taskId: string, artifact: string): Promise<void
   data(await api.POST(`${pushes}/resume`, { params: pushed }));
   await until(hasFailed);
   text(await api.GET(`${version}/file`, { params: one, parseAs: "text" }));
+  await showAVersion();
   data(await api.POST(`${version}/metadata`, { params: one, body: { trigger: "ohwx", metadata: {} } }));
   data(await api.GET("/api/v1/models/registry/{name}/versions", { params }));
   data(await api.GET(version, { params: one }));
   data(await api.PATCH(version, { params: one, body: { aliases: [] } }));
   data(await api.DELETE(version, { params: { path: { name: "cats", version: "2" } } }));
   data(await api.DELETE("/api/v1/models/registry/{name}", { params }));
+}
+
+async function showAVersion(): Promise<void> {
+  const samples = "/api/v1/models/registry/{name}/versions/{version}/samples" as const;
+  const one = { path: { name: "cats", version: "1" } };
+  const written = (body: object | undefined) => {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(body ?? {}))
+      form.append(name, name === "file" ? new Blob([PICTURE]) : value, ...(name === "file" ? ["x.png"] : []));
+    return form;
+  };
+  const header = { "Idempotency-Key": "sample" };
+  const body = { file: "x.png", prompt: "a cat" };
+  const made = data(await api.POST(samples, { params: { ...one, header }, body, bodySerializer: written }));
+  same(
+    data(await api.GET(samples, { params: one })).samples.map(({ prompt }) => prompt),
+    ["a cat"],
+  );
+  const sample = { path: { ...one.path, sample_id: made.sample_id } };
+  bytes(await api.GET(`${samples}/{sample_id}/file`, { params: sample, parseAs: "arrayBuffer" }));
+  bytes(await api.GET(`${samples}/{sample_id}/thumbnail`, { params: sample, parseAs: "arrayBuffer" }));
+  data(await api.DELETE(`${samples}/{sample_id}`, { params: sample }));
+  const model = { file: "x.safetensors", name: "dogs" };
+  const key = { header: { "Idempotency-Key": "dogs" } };
+  const sent = await api.POST("/api/v1/models/upload", { params: key, body: model, bodySerializer: written });
+  const path = { upload_id: data(sent).upload_id };
+  // A picture is no model.
+  await until(async () => data(await api.GET("/api/v1/uploads/{upload_id}", { params: { path } })).status === "failed");
 }

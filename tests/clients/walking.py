@@ -17,6 +17,8 @@ AS_THEY_ARE = {
     "get_logs_download",
     "get_preprocess_download_preprocess_logs",
     "get_registry_get_model_file",
+    "get_samples_get_sample_file",
+    "get_samples_get_sample_thumbnail",
     "get_system_get_metrics",
     "get_system_get_metrics_at_root",
     "get_training_get_artifact",

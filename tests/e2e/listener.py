@@ -101,5 +101,14 @@ def event_ids(listener: Listener) -> list[int]:
     return [message["data"]["event"]["id"] for message in listener.of("status")]
 
 
+def expect_none_missing(listener: Listener, known: list[int]) -> None:
+    """Of the events of its task it has each once: from the one of its present status, behind which others may have
+    come before it did, or from where it was.
+    """
+    first, *later = event_ids(listener)
+    assert first in known
+    assert later == (known[-len(later) :] if later else [])
+
+
 def logged(listener: Listener) -> list[int]:
     return [line["line_number"] for message in listener.of("log") for line in message["data"]["logs"]]

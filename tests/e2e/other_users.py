@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.server import ROOT
 from tests.e2e.training_server import TrainingServer
+from tests.own_service import lacks
 
 SERVICE, TRAINER = 64_871, 64_872
 MEANS = "setuid,+setgid,+kill"
@@ -27,7 +28,7 @@ def require_other_users() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can start a server as another user")
     if shutil.which("setpriv") is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("setpriv (util-linux) is not on PATH")
+        lacks("setpriv (util-linux) is not on PATH")
     for uid in (SERVICE, TRAINER):
         if any(user.pw_uid == uid for user in pwd.getpwall()):
             pytest.skip(f"the number {uid} is a user here")

@@ -17,10 +17,10 @@ RULE = {
 
 
 def test_a_training_on_a_gpu_that_overheats_ends_with_a_checkpoint_and_nobody_gets_the_gpu(tmp_path: Path):
-    settings = {"SIMULATED_EVENTS": "3s gpu1 overheats 1h", "SIMULATED_GPUS": "2x NVIDIA GeForce RTX 4090"}
+    settings = {"SIMULATED_EVENTS": "6s gpu1 overheats 1h", "SIMULATED_GPUS": "2x NVIDIA GeForce RTX 4090"}
     with TrainingServer(tmp_path / "server", **settings) as server:
-        server.post("/alerts/rules", 201, json=RULE)
         task_id = server.start_task(toy(30_000, step_seconds=0.05, gpus=[1], every=None))
+        server.post("/alerts/rules", 201, json=RULE)
         task = server.await_status(task_id, "stopped")
         assert task["stop"]["actor"] == "rule too_hot"
         (checkpoint,) = server.get(f"/training/{task_id}/checkpoints")["checkpoints"]

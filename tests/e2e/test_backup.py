@@ -44,12 +44,12 @@ def operate(server: TrainingServer, *arguments: str, expected: int = 0) -> str:
 
 @contextmanager
 def load(server: TrainingServer) -> Iterator[list[str]]:
-    """Clients that start trainings all the time; gives the list of those that were acknowledged."""
+    """Clients that start a training every moment; gives the list of those that were acknowledged."""
     started: list[str] = []
     is_over = threading.Event()
 
     def go_on() -> None:
-        while not is_over.is_set():
+        while not is_over.wait(0.05):
             started.append(server.start_task(toy(5, gpus=[7])))
 
     threads = [threading.Thread(target=go_on) for _ in range(2)]

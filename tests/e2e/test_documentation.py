@@ -27,7 +27,7 @@ curl() {
 sleep() {
   command sleep "$1"
   [ "$1" -lt 10 ] || for i in $(seq 200); do
-    command curl -s "$BASE/training/list?status=queued,starting,running,stopping" | grep -q '"total":0' && break
+    command curl -s "$OWN_BASE/training/list?status=queued,starting,running,stopping" | grep -q '"total":0' && break
     command sleep 0.2
   done
 }
@@ -51,6 +51,9 @@ REFUSED = {
     ("POST", "/api/v1/models/validate"): 404,
     # What is named for example has no version yet.
     ("POST", "/api/v1/training/cache"): 422,
+    # One machine is alone.
+    ("GET", "/api/v1/gpu/status"): 404,
+    ("GET", "/api/v1/gpu/stream"): 404,
     # There is no provider to sign in by, and no endpoint that writes captions.
     ("GET", "/api/v1/auth/oidc/login"): 404,
     ("GET", "/api/v1/auth/oidc/callback"): 404,
@@ -58,12 +61,13 @@ REFUSED = {
 }
 
 #: What the guides name only for example: it is not there, or it is empty.
-EXAMPLES = re.compile(r"/(cats|footage|clips)(/|$)|_2026112[46]_")
+EXAMPLES = re.compile(r"/(cats|footage|clips|gpu2)(/|$)|_2026112[46]_")
 
 
-#: The chapter whose lines are for a server that asks for keys, and the one whose lines start servers of their own.
+#: The chapter whose lines are for a server that asks for keys, and the two whose lines start servers of their own.
 TEAM = re.compile(r"^## For a team$.*?(?=^## )", re.MULTILINE | re.DOTALL)
 NETWORK = re.compile(r"^## For a team, on a network$.*?(?=^## )", re.MULTILINE | re.DOTALL)
+MACHINES = re.compile(r"^## Several machines$.*?(?=^## )", re.MULTILINE | re.DOTALL)
 
 
 def blocks(text: str) -> list[str]:
@@ -84,7 +88,7 @@ def run(text: str, server: TrainingServer, directory: Path, **variables: str) ->
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=directory,
-        env={"PATH": os.environ["PATH"], "BASE": f"{address}/api/v1", "HOME": str(directory), **variables},
+        env={"PATH": os.environ["PATH"], "OWN_BASE": f"{address}/api/v1", "HOME": str(directory), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -111,7 +115,10 @@ def server(tmp_path: Path):
 
 
 def test_every_line_of_the_quickstart_runs(server: TrainingServer, tmp_path: Path):
-    requests = run(NETWORK.sub("", TEAM.sub("", read("QUICKSTART.md"))), server, tmp_path)
+    text = read("QUICKSTART.md")
+    for chapter in (TEAM, NETWORK, MACHINES):
+        text = chapter.sub("", text)
+    requests = run(text, server, tmp_path)
     assert [request for request in requests if not is_as_shown(request)] == []
 
 
@@ -136,8 +143,9 @@ def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: Traini
     document = server.client.get("/openapi.json").json()
     routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
     shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}
-    # The second address of a route is named beside the first.
-    assert routes - shown <= {("POST", "/api/v1/training/stop/{task_id}"), ("GET", "/api/v1/metrics")}
+    # The second address of a route is named beside the first, and reports are what nodes send.
+    elsewhere = {("POST", "/api/v1/training/stop/{task_id}"), ("GET", "/api/v1/metrics")}
+    assert routes - shown <= elsewhere | {("POST", "/api/v1/nodes/{name}/report")}
 
 
 def _braced(route: str) -> str:

@@ -78,6 +78,12 @@ def name_in_file(checkout: Path, text: str) -> None:
     (checkout / "data" / "run" / "server.pid").write_text(text)
 
 
+def test_what_is_installed_is_compiled_for_those_who_may_not_write_there(checkout: Path) -> None:
+    (checkout / "api" / "main.py").write_text("")
+    assert make(checkout, "install") == ""
+    assert [*(checkout / "api" / "__pycache__").glob("main.*.pyc")] != []
+
+
 def test_server_is_started_told_of_and_ended(checkout: Path) -> None:
     assert "It runs with pid" in make(checkout, "background")
     pid = int((checkout / "data" / "run" / "server.pid").read_text().split()[0])

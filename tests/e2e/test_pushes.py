@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.api.uploads import picture
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import LONG, TrainingServer
@@ -171,3 +172,18 @@ def test_token_and_signed_addresses_are_kept_nowhere(server: TrainingServer, hub
     content = [(path, path.read_bytes()) for path in files]
     assert [path for path, found in content if TOKEN.encode() in found] == []
     assert [path for path, found in content if b"planted-signature" in found] == []
+
+
+def test_samples_go_along_and_are_shown_by_the_card(server: TrainingServer, hub: LocalHub):
+    place, content = "/models/registry/cats/versions/1/samples", picture(64, 48)
+    file = {"file": ("x.png", content, "image/png")}
+    made = server.post(place, 201, files=file, data={"prompt": "a cat", "seed": "7"})
+    done = wait(server, start(server, "ann/shown"), "completed")
+    path = next(each["name"] for each in done["files"] if each["name"].startswith("samples/v1-"))
+    assert hub.files["ann/shown"][path] == content
+    card = hub.files["ann/shown"]["README.md"].decode()
+    assert f'widget: [{{"text": "a cat", "output": {{"url": "{path}"}}}}]' in card
+    assert f"![a cat](<{path}>)" in card
+    again = wait(server, start(server, "ann/shown"), "completed")
+    assert (again["is_new"], len(hub.commits)) == (False, 1)
+    assert server.client.delete(f"/api/v1{place}/{made['sample_id']}").status_code == 200

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from api.models.training import CauseCode, ResumeOptions
+from api.models.cause import CauseCode
+from api.models.training import ResumeOptions
 from tests.e2e.toy_runs import Run, creating, until
 
 

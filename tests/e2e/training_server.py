@@ -23,6 +23,8 @@ class TrainingServer(ServerProcess):
         directory.mkdir(parents=True, exist_ok=True)
         defaults = {
             "GPU_MONITOR_INTERVAL": "0.5",
+            # A busy machine does not sweep every second: what is about trainings hears nothing of stale readings.
+            "GPU_STATUS_CHECK_TIMEOUT": "5",
             "SIMULATED_GPUS": "8x NVIDIA GeForce RTX 4090",
             "MIN_FREE_DISK_MB": "0",
             "STOP_CHECKPOINT_SECONDS": "20",

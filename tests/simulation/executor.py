@@ -1,5 +1,7 @@
-"""The seam to the simulated machine, with the faults that the real one may have."""
+"""The seam to the simulated machines, with the faults that real ones may have."""
 
+import errno
+import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,35 +17,43 @@ from api.executors.executor import (
     Submission,
 )
 from api.executors.ports import FIRST_PORT, LAST_PORT
+from api.executors.slurm.ending import AttemptEnds
+from api.models.reason import Reason
 from api.models.training import StopRung
+from api.trainers.toy.settings import STEPS_PER_EPOCH
 from tests.simulation.faults import Faults
+from tests.simulation.nodes import Node
 from tests.simulation.world import Run, World
 
-#: Total steps and the step at which it fails, if it does, by the id of the task.
-Fate = Callable[[str], tuple[int, int | None]]
+#: The step at which a task fails, if it does, by its id and all its steps.
+Fate = Callable[[str, int], int | None]
 
 
 class SimulatedExecutor:
-    """What one server sees of the machine. All servers of the machine see the same processes."""
+    """What one head sees of the machines. All heads see the same processes."""
 
-    def __init__(self, world: World, faults: Faults, node: str, fate: Fate) -> None:
+    def __init__(self, world: World, faults: Faults, fate: Fate) -> None:
         self._world = world
         self._faults = faults
-        self._node = node
         self._fate = fate
+        self._ends = AttemptEnds(world.clock.monotonic)
 
     def nodes(self) -> Sequence[NodeState]:
-        return (NodeState(self._node),)
+        return tuple(NodeState(node.name, "up" if node.is_seen else "down") for node in self._world.nodes)
 
     def submit(self, submission: Submission) -> None:
         self._faults.strike("submit")
         run = self._world.runs.get(submission.ref.uid)
+        _reach(self._world.node_of[submission.gpu_uuids[0]])
         if run is None:
             if not submission.has_run:
-                self._world.begin(submission, *self._fate(submission.ref.log_directory.parent.name))
+                total = _steps_of(submission)
+                fails_at = self._fate(submission.ref.log_directory.parent.name, total)
+                self._world.begin(submission, total, fails_at)
         elif run.outcome is None and not run.is_supervised:
-            run.is_supervised = run.is_alive
-            if not run.is_alive:
+            if run.is_alive:
+                self._world.supervise(run)
+            else:
                 self._world.lose(run)
         self._faults.strike("submitted")
 
@@ -52,39 +62,53 @@ class SimulatedExecutor:
         return {attempt.uid: self._observe(attempt.uid) for attempt in attempts}
 
     def _observe(self, uid: str) -> Observation:
-        run, now = self._world.runs.get(uid), self._world.clock.monotonic()
+        run = self._world.runs.get(uid)
         if run is None:
-            return Observation(Phase.ABSENT, self._node, reason="it was never started")
-        if run.hidden_since is not None and now < run.hidden_until:
-            return Observation(Phase.UNKNOWN, self._node, reason="it is hidden", age=now - run.hidden_since)
-        run.hidden_since = None
+            return Observation(Phase.ABSENT, "", reason="it was never started")
+        unseen = run.unseen_for(self._world.clock.monotonic())
+        if unseen is not None and not self._is_given_up(run, unseen):
+            return Observation(Phase.UNKNOWN, run.node.name, reason="it cannot be seen", age=unseen)
         if run.outcome is not None:
-            return Observation(Phase.ENDED, self._node, stop_rung=run.outcome.stop_rung, outcome=run.outcome)
+            return Observation(Phase.ENDED, run.node.name, stop_rung=run.outcome.stop_rung, outcome=run.outcome)
         if not run.is_supervised:
-            return Observation(Phase.ABSENT, self._node, reason="its supervisor is gone")
+            return Observation(Phase.ABSENT, run.node.name, reason="its supervisor is gone")
         return self._see(run)
+
+    def _is_given_up(self, run: Run, unseen: float) -> bool:
+        """Whether its end is recorded, as the engine has taken its node for lost: it may live there all the same."""
+        if run.node.is_seen or unseen < self._world.lost_seconds:
+            return False
+        if run.outcome is None and self._ends.end(run.submission.ref.directory, "node_lost", "it is silent"):
+            self._world.give_up(run)
+        return run.outcome is not None
 
     def _see(self, run: Run) -> Observation:
         if run.order is None:
-            return Observation(Phase.RUNNING, self._node, process=run.process, log_start=0)
+            return Observation(Phase.RUNNING, run.node.name, process=run.process, log_start=0)
         rung = StopRung.TERMINATE if run.order.signal_file is None else StopRung.CHECKPOINT
-        return Observation(Phase.STOPPING, self._node, process=run.process, stop_rung=rung, log_start=0)
+        return Observation(Phase.STOPPING, run.node.name, process=run.process, stop_rung=rung, log_start=0)
 
     def stop(self, ref: AttemptRef, order: StopOrder) -> None:
         self._faults.strike("stop")
         run = self._world.runs.get(ref.uid)
-        if run is not None and run.is_alive:
-            run.order, run.ordered_at = order, self._world.clock.monotonic()
+        if run is not None:
+            _reach(run.node)
+            if run.is_alive:
+                run.order, run.ordered_at = order, self._world.clock.monotonic()
         self._faults.strike("stop asked")
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         run = self._world.runs.get(ref.uid)
-        return (run.pid,) if run is not None and run.is_alive else ()
+        if run is None:
+            return ()
+        _reach(run.node)
+        return (run.pid,) if run.is_alive else ()
 
     def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
         return tuple(
             LivingAttempt(run.submission.ref, run.submission.gpu_uuids, None, (run.process,))
             for run in self._world.alive()
+            if run.node.is_seen
         )
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
@@ -94,6 +118,9 @@ class SimulatedExecutor:
     def free_port(self, node: str, held: Collection[int]) -> int:
         return next(port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in held)
 
+    def why_queued(self, ref: AttemptRef) -> Reason | None:
+        return None
+
     def lost_bytes(self, ref: AttemptRef) -> int | None:
         return None
 
@@ -102,3 +129,15 @@ class SimulatedExecutor:
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         return self.open_log(ref.log_directory).read(offset, limit)
+
+
+def _reach(node: Node) -> None:
+    """Raises OSError when the heads cannot reach this node now."""
+    if not node.is_seen:
+        raise OSError(errno.ETIMEDOUT, "a simulated partition", node.name)
+
+
+def _steps_of(submission: Submission) -> int:
+    """As many as were planned."""
+    config = Path(submission.argv[submission.argv.index("--config") + 1])
+    return STEPS_PER_EPOCH * int(tomllib.loads(config.read_text())["epochs"])

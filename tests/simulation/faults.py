@@ -1,15 +1,25 @@
 """Faults drawn from a seed: between any two statements, and before and after every call that changes something."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 
 from api.errors import DatabaseUnavailable
 from api.storage.database import Database, sqlite_url
+from api.storage.leadership import Leadership
+from tests.simulation.quick import use_quick_connections
+from tests.simulation.world import Broken
+
+#: Places where nothing is held that others wait for: there a process may also stand still for a while.
+_PAUSES = ("submit", "submitted", "observe", "stop", "committed", "send")
+
+#: How statements begin that change something, and those about the leads themselves.
+_CHANGES = ("INSERT", "UPDATE", "DELETE")
+_OF_LEADS = ("INSERT INTO leadership", "UPDATE leadership")
 
 
 class Crash(BaseException):
@@ -19,24 +29,36 @@ class Crash(BaseException):
 class Faults:
     """Those of one server. `rate` is the share of the places at which something happens; 0 while all is well."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, stand_still: Callable[[], None] = lambda: None) -> None:
+        """`stand_still` lets time pass and everybody else go on."""
         self._chance = chance
+        self._stand_still = stand_still
         self.rate = 0.0
         self.loses_an_answer = False  #: the next commit is done, and whoever asked for it hears of an error
+        self.stands_still = False  #: at the next place where it may
         self.told: list[str] = []
 
-    def strike(self, place: str) -> None:
-        """Perhaps raises Crash, or an error: of the database DatabaseUnavailable, of the machine OSError."""
+    def strike(self, place: str, weight: float = 1.0) -> None:
+        """Perhaps raises Crash, or an error (of the database DatabaseUnavailable, of a machine OSError), or returns
+        late. `weight`: how much more often than elsewhere.
+        """
         if place == "committed" and self.loses_an_answer:
             self.loses_an_answer = False
             self.told.append("an answer is lost")
             raise DatabaseUnavailable
-        if self.rate == 0.0 or self._chance.random() >= self.rate:
+        if self.stands_still and place in _PAUSES:
+            self.stands_still = False
+            self.told.append(f"it stands still at {place}")
+            self._stand_still()
+        if self.rate == 0.0 or self._chance.random() >= self.rate * weight:
             return
-        kind = self._chance.choice(("crash", "error"))
+        kind = self._chance.choice(("crash", "error", "pause") if place in _PAUSES else ("crash", "error"))
         self.told.append(f"{kind} at {place}")
         if kind == "crash":
             raise Crash(place)
+        if kind == "pause":
+            self._stand_still()
+            return
         if place in ("statement", "committed"):
             raise DatabaseUnavailable
         raise OSError(5, "a simulated fault", place)
@@ -45,16 +67,67 @@ class Faults:
 class FaultyDatabase(Database):
     """One server's connection to the database, which may break off anywhere, or lose the answer to a commit."""
 
+    _first: Engine | None = None  #: its dialect keeps every statement as it was compiled
+
     def __init__(self, file: Path, faults: Faults) -> None:
         super().__init__(sqlite_url(file), file.parent)
+        # Servers come and go by the thousand: to compile their statements anew each time takes longer than to run them.
+        first = FaultyDatabase._first = FaultyDatabase._first or self.engine
+        self.engine.dialect = self.engine.pool._dialect = first.dialect
+        self.engine._compiled_cache = first._compiled_cache
         self._faults = faults
-        event.listen(self.engine, "before_cursor_execute", self._before)
+        self._lead: Leadership | None = None  #: what everything is written for that is written now
+        self._is_changed = False
+        self._held: Connection | None = None
+        event.listen(self.engine, "before_cursor_execute", lambda _, __, statement, *___: self._before(statement))
+        use_quick_connections(self.engine, self._before)
 
-    def _before(self, *_: Any) -> None:
+    def _before(self, statement: str) -> None:
         self._faults.strike("statement")
+        self._is_changed |= statement.startswith(_CHANGES) and not statement.startswith(_OF_LEADS)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        return self._connect("DEFERRED")
+
+    @contextmanager
+    def _connect(self, mode: str, lock_ms: int | None = None) -> Iterator[Connection]:
+        # The pool and its turns are for threads, which there are none of here: they cost more than most statements.
+        connection = self._held = self._held or self.engine.connect()
+        if connection.in_transaction():
+            with super()._connect(mode, lock_ms) as another:
+                yield another
+            return
+        connection.info["begin"] = mode
+        with connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+        super().close()
 
     @contextmanager
     def write(self, is_audited: bool = True) -> Iterator[Connection]:
         with super().write(is_audited) as connection:
+            self._is_changed = False
             yield connection
+            if self._is_changed and self._lead is not None:
+                _check_lead(connection, self._lead)
         self._faults.strike("committed")
+
+    @contextmanager
+    def writing_for(self, lead: Leadership) -> Iterator[None]:
+        """Whatever is written in the `with` block is the leader's to write: otherwise Broken is raised."""
+        before, self._lead = self._lead, lead
+        try:
+            yield
+        finally:
+            self._lead = before
+
+
+def _check_lead(connection: Connection, lead: Leadership) -> None:
+    driver: Any = connection.connection.driver_connection
+    mine = lead._scope, lead._fence, lead._holder
+    query = "SELECT count(*) FROM leadership WHERE scope = ? AND fence = ? AND holder = ?"
+    if driver.execute(query, mine).fetchone()[0] == 0:
+        raise Broken(f"{lead._holder} writes for {lead._scope}, which somebody else leads")

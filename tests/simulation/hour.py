@@ -1,56 +1,88 @@
-"""An hour of a machine with bad luck, from a seed: the same seed is the same hour, event by event."""
+"""An hour of machines with bad luck, from a seed: the same seed is the same hour, event by event."""
 
-import hashlib
 import random
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from api.models.training import TaskStatus, TaskSummary
+from api.models.training import TaskStatus
 from api.utils.clock import FakeClock
+from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
     check_everything_ended,
+    check_nobody_waits,
     check_nothing_is_free_that_lives,
     check_nothing_is_lost,
     check_stops_are_kept,
 )
 from tests.simulation.servers import Servers
 from tests.simulation.users import Users
-from tests.simulation.world import Broken, World
+from tests.simulation.weather import Weather
+from tests.simulation.world import World
 
-#: Seconds between two events at most.
-STRIDE_SECONDS = 8.0
+#: Seconds that pass at most before the next round, and seconds between the rounds that follow an event.
+LONGEST_STRIDE = 60.0
+NEXT_SECONDS = 3.0
 
 #: The share of the places at which a fault strikes while the weather is bad, and the share of events with such weather.
 FAULT_RATE = 0.01
 BAD_WEATHER = 0.4
 
-#: Seconds without a fault after which nobody may wait while every GPU is free, and in which everything must have ended.
-CALM_SECONDS = 60.0
-END_SECONDS = 7200.0
+#: Seconds without a fault after which nobody may wait while the GPUs are free, and in which everything must have ended.
+CALM_SECONDS = 120.0
+END_SECONDS = 6 * 3600.0
 
-#: Events after the last end, in which the GPUs become free.
-LAST_EVENTS = 12
+#: Seconds of silence after which a node is taken for lost, and its trainings go on elsewhere: an engine's, or never.
+LOST_SECONDS = (60.0, float("inf"))
+
+#: Rounds after the last end, in which the GPUs become free.
+LAST_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is simulated. By default what happens in a day is spread so that a day is no longer than three hours."""
+
+    seconds: float = 3600.0
+    nodes: int = 10
+    gpus: int = 2  #: of each node
+    servers: int = 2
+    events_apart: float = 40.0  #: seconds between two events, in the mean, unless the play is longer
+
+    @property
+    def slowness(self) -> float:
+        """How much longer everything takes than in an hour."""
+        return max(1.0, self.seconds / (3 * 3600.0))
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two events, in the mean."""
+        return self.events_apart * self.slowness
+
+    @property
+    def step_seconds(self) -> float:
+        return 6.0 * self.slowness
 
 
 class Hour:
     """What happens, in order. `told` has a line for each event, for whoever looks for the cause of a broken promise."""
 
-    def __init__(self, seed: int, root: Path, seconds: float = 3600.0, gpus: int = 4, servers: int = 2) -> None:
+    def __init__(self, seed: int, root: Path, scale: Scale | None = None) -> None:
+        self._scale = scale or Scale()
         self.told: list[str] = []
         self._chance = random.Random(seed)
         self._clock = FakeClock()
         self._began = self._clock.monotonic()
-        self._seconds = seconds
-        self._world = World(self._clock, gpus)
-        self._servers = Servers(servers, root, self._world, self._chance, _fate, self._tell)
+        self._next_event = self._began
+        self._world = World(self._clock, self._scale.nodes, self._scale.gpus, self._scale.step_seconds)
+        self._world.lost_seconds = self._chance.choice(LOST_SECONDS)
+        self._mailbox = Mailbox(self._world)
+        self._servers = Servers(self._scale.servers, root, self._world, self._chance, _fate, self._mailbox, self._tell)
         self._users = Users(self._servers, self._world, self._chance, self._tell)
-
-    def digest(self) -> str:
-        """Of all that happened: two hours with the same one were the same."""
-        return hashlib.sha256("\n".join(self.told).encode()).hexdigest()
+        self._weather = Weather(self._world, self._servers, self._chance, self._tell)
 
     @property
     def started(self) -> int:
@@ -60,16 +92,26 @@ class Hour:
     def run(self) -> None:
         """The hour itself, and then as long as everything needs to end. Raises Broken."""
         with _seeded(self._chance.random()):
-            while self._now() < self._seconds:
-                self._go_on(is_bad=True)
-            self._calm_down()
-            end = self._now() + END_SECONDS
-            while self._now() < end and any(task.status not in _FINISHED for task in self._servers.tasks().values()):
-                self._go_on()
-            for _ in range(LAST_EVENTS):
-                self._go_on()
-            held = self._servers.held_gpus()
-            check_everything_ended(self._world, self._users.orders, self._servers.tasks(), held or {})
+            try:
+                while self._now() < self._scale.seconds:
+                    self._go_on(is_bad=True)
+                self._calm_down()
+                self._end()
+            finally:
+                self._servers.close()
+
+    def _end(self) -> None:
+        servers, known = self._servers, self._servers.known
+        assert known is not None
+        end = self._now() + END_SECONDS * self._scale.slowness
+        while self._now() < end and (
+            known.unsent or any(task.status not in _FINISHED for task in known.tasks.values())
+        ):
+            self._go_on()
+        for _ in range(LAST_ROUNDS):
+            self._stride(self._chance.uniform(2.0, 10.0))
+        check_everything_ended(self._world, self._users.orders, known.tasks, known.held)
+        self._mailbox.check_all_was_told(*servers.alive[0].alerts.known())
 
     def _now(self) -> float:
         return self._clock.monotonic() - self._began
@@ -78,96 +120,82 @@ class Hour:
         self.told.append(f"{self._now():9.1f} {what}")
 
     def _go_on(self, is_bad: bool = False) -> None:
-        self._clock.advance(self._chance.uniform(0.2, STRIDE_SECONDS))
+        """Goes to the next moment at which something may happen, and makes the rounds that follow it."""
+        now, moments = self._clock.monotonic(), [self._world.next_moment(), self._servers.next_moment()]
+        moments += [self._weather.next_moment(), *([self._next_event] if is_bad else []), *self._next_tries()]
+        later = [moment for moment in moments if moment > now]
+        longest = LONGEST_STRIDE if self._servers.has_leader else NEXT_SECONDS
+        wait = min(min(later, default=now + longest) - now, longest)
+        self._clock.advance(wait + self._chance.uniform(0.0, NEXT_SECONDS))
         self._world.go_on()
-        if is_bad:
+        self._weather.clear_up()
+        if is_bad and self._clock.monotonic() >= self._next_event:
+            self._next_event = self._clock.monotonic() + self._chance.expovariate(1 / self._scale.gap)
             self._happen()
         self._servers.go_on()
         self._check()
+        for _ in range(self._chance.choice((0, 0, 1))):
+            self._stride(self._chance.uniform(0.2, NEXT_SECONDS), is_telling=False)
+
+    def _stride(self, seconds: float, is_telling: bool = True) -> None:
+        self._clock.advance(seconds)
+        self._world.go_on()
+        self._servers.go_on(is_telling)
+        self._check()
+
+    def _next_tries(self) -> list[float]:
+        """When tasks that wait for another try may begin (monotonic)."""
+        known, shift = self._servers.known, self._clock.monotonic() - self._clock.now().timestamp()
+        tasks = () if known is None else known.tasks.values()
+        return [task.not_before + shift for task in tasks if task.status is TaskStatus.QUEUED]
 
     def _happen(self) -> None:
-        """One event of the machine or of its users."""
+        """One event of the machines or of their users."""
         self._servers.set_rate(FAULT_RATE if self._chance.random() < BAD_WEATHER else 0.0)
         users = self._users
-        events = (users.start, users.stop, users.resume, users.delete, self._strike_machine, lambda: None)
-        self._chance.choices(events, (9, 4, 4, 2, 8, 50))[0]()
+        events = (users.start, users.stop, users.resume, users.delete, self._weather.strike, lambda: None)
+        self._chance.choices(events, (40, 8, 8, 4, 30, 10))[0]()
 
     def _calm_down(self) -> None:
         self._servers.set_rate(0.0)
+        self._weather.clear_up(is_over=True)
         self._servers.begin_all()
+        self._servers.set_rate(0.0)
+        self._servers.last_fault = self._clock.monotonic()
         self._tell("calm")
 
-    def _strike_machine(self) -> None:
-        kind = self._chance.choice(("trainer", "supervisor", "both", "hidden", "hidden", "restart", "server", "clock"))
-        self._servers.last_fault = self._clock.monotonic()
-        self._tell(f"machine: {kind}")
-        if kind == "restart":
-            self._world.restart_machine()
-            for server in self._servers.alive:
-                self._servers.kill(server)
-        elif kind == "clock":
-            self._clock.jump(self._chance.uniform(-300.0, 300.0))
-        elif kind == "server":
-            server = self._servers.any()
-            if server is not None:
-                self._servers.kill(server)
-        else:
-            self._strike_run(kind)
-
-    def _strike_run(self, kind: str) -> None:
-        runs = sorted(self._world.alive(), key=lambda run: run.uid)
-        if not runs:
-            return
-        run = self._chance.choice(runs)
-        self._tell(f"machine: {run.uid}")
-        if kind in ("supervisor", "both"):
-            run.is_supervised = False
-        if kind in ("trainer", "both"):
-            self._world.end(run, None, 9)
-        if kind == "hidden":
-            run.hidden_since = self._clock.monotonic()
-            run.hidden_until = run.hidden_since + self._chance.uniform(1.0, 40.0)
-
     def _check(self) -> None:
-        held = self._servers.held_gpus()
-        if held is None:
+        known, orders, now = self._servers.known, self._users.orders, self._clock.monotonic()
+        if known is None:
             return
-        known = self._servers.tasks()
-        check_nothing_is_lost(self._users.orders, known)
-        check_nothing_is_free_that_lives(self._world, held)
-        check_stops_are_kept(self._world, self._users.orders)
-        if self._clock.monotonic() - self._servers.last_fault > CALM_SECONDS and not held:
-            self._check_nobody_waits(known)
-
-    def _check_nobody_waits(self, known: dict[str, TaskSummary]) -> None:
-        """Raises Broken when a task has waited for long although every GPU is free."""
-        now = self._clock.now()
-        waiting = [
-            task.task_id
-            for task in known.values()
-            if task.status is TaskStatus.QUEUED
-            and all((now - since).total_seconds() > CALM_SECONDS for since in (task.not_before, task.updated_at))
-        ]
-        if waiting:
-            raise Broken(f"{waiting} wait although every GPU is free")
+        if known.look():
+            check_nothing_is_lost(orders, known.tasks)
+        check_nothing_is_free_that_lives(self._world, known.held)
+        check_stops_are_kept(self._world, orders)
+        if self._servers.alive and now - self._servers.last_fault > CALM_SECONDS:
+            seconds = self._clock.now().timestamp()
+            check_nobody_waits(self._world, orders, known.tasks, known.held, seconds, CALM_SECONDS)
 
 
 _FINISHED = frozenset(status for status in TaskStatus if status.is_finished)
 
 
-def _fate(task_id: str) -> tuple[int, int | None]:
-    """How many steps a task makes, and whether its trainer fails: by a chance of its own, so that it stays so."""
+def _fate(task_id: str, total: int) -> int | None:
+    """At which of its steps a task's trainer fails, if it does: by a chance of its own, so that it stays so."""
     own = random.Random(task_id)
-    total = 40 * own.randint(1, 5)
-    return total, own.randint(1, total - 1) if own.random() < 0.15 else None
+    return own.randint(1, total - 1) if own.random() < 0.15 else None
 
 
 @contextmanager
 def _seeded(seed: float) -> Iterator[None]:
-    """Makes the service's own random ids those of the seed."""
-    drawn = random.Random(seed)
-    with (
-        mock.patch.object(secrets, "token_hex", lambda size=32: drawn.randbytes(size).hex()),
-        mock.patch.object(secrets, "choice", drawn.choice),
-    ):
-        yield
+    """Makes the service's own random ids and waits those of the seed."""
+    drawn, before = random.Random(seed), random.getstate()
+    random.seed(seed)
+    try:
+        with (
+            mock.patch.object(secrets, "token_hex", lambda size=32: drawn.randbytes(size).hex()),
+            mock.patch.object(secrets, "choice", drawn.choice),
+        ):
+            yield
+    finally:
+        random.setstate(before)

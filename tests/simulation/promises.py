@@ -1,9 +1,10 @@
-"""What must hold, however unlucky the hour: asked of the database, and of the simulated machine, which knows."""
+"""What must hold, however unlucky the hour: asked of the database, and of the simulated machines, which know."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from api.models.training import TaskStatus, TaskSummary
+from api.models.training import TaskStatus
+from tests.simulation.known import KnownTask
 from tests.simulation.world import Broken, Run, World
 
 
@@ -33,14 +34,14 @@ class Orders:
         return self.started - self.deleted - self.perhaps_deleted
 
 
-def check_nothing_is_lost(orders: Orders, tasks: Mapping[str, TaskSummary]) -> None:
+def check_nothing_is_lost(orders: Orders, tasks: Mapping[str, KnownTask]) -> None:
     """Every acknowledged task is there, none is there twice, and no deleted one came back."""
     lost = orders.expected() - tasks.keys()
     if lost:
         raise Broken(f"{sorted(lost)} was acknowledged and is not there")
     names = [task.name for task in tasks.values()]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
+    if len(set(names)) < len(names):
+        twice = {name for name in names if names.count(name) > 1}
         raise Broken(f"{sorted(map(str, twice))} was asked for once, and is there twice")
     back = orders.deleted & tasks.keys()
     if back:
@@ -62,14 +63,36 @@ def check_stops_are_kept(world: World, orders: Orders) -> None:
             raise Broken(f"{run.uid} was started after its stop was acknowledged")
 
 
+def check_nobody_waits(
+    world: World, orders: Orders, tasks: Mapping[str, KnownTask], held: Mapping[str, str], now: float, patience: float
+) -> None:
+    """No task has waited for longer than the patience while the GPUs that it needs are free.
+
+    With different wishes in the queue that is certain only where all GPUs of a node are free that the heads see.
+    """
+    idle = any(node.is_seen and not any(uuid in held for uuid in node.gpus) for node in world.nodes)
+    if not idle:
+        return
+    waiting = [
+        task.task_id
+        for task in tasks.values()
+        if task.status is TaskStatus.QUEUED and all(now - at > patience for at in (task.not_before, task.updated_at))
+    ]
+    if waiting:
+        raise Broken(f"{waiting} wait although every GPU of a node is free")
+
+
 def check_everything_ended(
-    world: World, orders: Orders, tasks: Mapping[str, TaskSummary], held: Mapping[str, str]
+    world: World, orders: Orders, tasks: Mapping[str, KnownTask], held: Mapping[str, str]
 ) -> None:
     """Once all is well again every task has come to its end, every end has its reason, and every GPU is free."""
+    runs: dict[str, list[Run]] = {}
+    for run in world.runs.values():
+        runs.setdefault(run.task_id, []).append(run)
     for task in tasks.values():
         if not task.status.is_finished:
             raise Broken(f"{task.task_id} is {task.status} although all has been well for long: {task.warning}")
-        check_the_end(task, orders, [run for run in world.runs.values() if run.task_id == task.task_id])
+        check_the_end(task, orders, runs.get(task.task_id, ()))
     left = [run.uid for run in world.alive()]
     if left:
         raise Broken(f"{left} lives on after everything has ended")
@@ -77,7 +100,7 @@ def check_everything_ended(
         raise Broken(f"{held} although nothing runs")
 
 
-def check_the_end(task: TaskSummary, orders: Orders, runs: Sequence[Run]) -> None:
+def check_the_end(task: KnownTask, orders: Orders, runs: Sequence[Run]) -> None:
     """What the service says of a task's end is what happened."""
     last = runs[-1] if runs else None
     if task.status is TaskStatus.COMPLETED and (last is None or last.step < last.total):
@@ -86,5 +109,5 @@ def check_the_end(task: TaskSummary, orders: Orders, runs: Sequence[Run]) -> Non
         raise Broken(f"{task.task_id} has failed without a cause")
     if task.status is TaskStatus.FAILED and last is not None and last.step >= last.total:
         raise Broken(f"{task.task_id} has failed although its last step was made and saved: {task.cause}")
-    if task.status is TaskStatus.STOPPED and task.stop is None and task.task_id not in orders.stopped:
+    if task.status is TaskStatus.STOPPED and not task.has_stop and task.task_id not in orders.stopped:
         raise Broken(f"{task.task_id} is stopped, and nobody asked for it")

@@ -1,88 +1,196 @@
-"""One server process of the simulated machine: the real control plane, on the simulation's time and machine."""
+"""One head of the simulated machines: the real control plane, on the simulation's time and machines."""
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from api.config import Config
 from api.errors import ServiceError
 from api.hardware.source import FakeSource
-from api.runtime.training import TrainingParts, build_training
+from api.models.sight import Sight
+from api.models.snapshot import GPUReading, GPUSnapshot
+from api.models.task import RegisteredTask
+from api.models.training import TrainingRequest
+from api.runtime.training import TrainingNeeds, TrainingParts, build_training
 from api.services.attempts.updates import NewsDesk
+from api.services.gpus.documents import GPUDocuments
 from api.services.gpus.events import GPUEvents
+from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.service import GPUService
+from api.services.gpus.state import GPUState, GPUStateKeeper
 from api.storage.attempts import AttemptStore
 from api.storage.disk import DiskReserve
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.tasks import TaskStore
-from api.utils.clock import FakeClock
+from tests.simulation.alerts import SimulatedAlerts
 from tests.simulation.executor import Fate, SimulatedExecutor
 from tests.simulation.faults import Faults, FaultyDatabase
-from tests.simulation.world import World
+from tests.simulation.mailbox import Mailbox
+from tests.simulation.world import Run, World
 from tests.unit.services.builders import identity, process, reading, snapshot, vitals
 
-NODE = "here"
+HEAD = "head"
 BUSY_MB = 12_000
+
+#: Seconds after which a node that was not read is unknown, and between two sweeps.
+MAX_AGE = 15.0
+SWEEP_SECONDS = 5.0
 
 
 class SimulatedServer:
     """Lives from its start to its crash."""
 
-    def __init__(self, name: str, root: Path, world: World, faults: Faults, fate: Fate) -> None:
+    def __init__(
+        self, name: str, root: Path, world: World, faults: Faults, fate: Fate, mailbox: Mailbox, is_new: bool
+    ) -> None:
+        """`is_new`: nobody has made the tables yet."""
         self.name = name
         self.faults = faults
         self._world = world
         self._sweeps = 0
-        config = Config(storage_root=root, min_free_disk_mb=0)
+        self._swept_at, self._swept_changes = float("-inf"), -1
+        self._readings: dict[str, tuple[Run | None, GPUReading]] = {}
         self.database = FaultyDatabase(root / "simulated.db", faults)
-        self.database.migrate()
-        clock: FakeClock = world.clock
+        if is_new:
+            self.database.migrate()
+        clock = world.clock
         self.tasks, self.attempts = TaskStore(self.database), AttemptStore(self.database)
-        registrations = DatabaseRegistrations(self.database, NODE, clock)
-        self.gpus = GPUService(FakeSource(0), registrations, clock, max_age=60.0)
+        executor = SimulatedExecutor(world, faults, fate)
+        self.gpus = _FleetGPUs(FakeSource(0), DatabaseRegistrations(self.database, HEAD, clock), clock, max_age=MAX_AGE)
+        self.gpus.know_nodes(world, lambda: [node.name for node in executor.nodes() if node.state == "up"])
         self.parts: TrainingParts = build_training(
-            config,
-            self.tasks,
-            self.attempts,
-            self.gpus,
-            clock,
-            NODE,
-            NewsDesk(),
-            DiskReserve(root),
-            SimulatedExecutor(world, faults, NODE, fate),
-            database=self.database,
-            events=GPUEvents(),
+            TrainingNeeds(
+                Config(storage_root=root, min_free_disk_mb=0),
+                self.database,
+                self.tasks,
+                self.attempts,
+                self.gpus,
+                clock,
+                HEAD,
+                NewsDesk(),
+                DiskReserve(root),
+                GPUEvents(),
+            ),
+            executor,
+            is_shared=True,
         )
-        self.sweep()
+        self.alerts = SimulatedAlerts(name, self.database, root, world, faults, mailbox)
+
+        loop: Any = self.parts.loop
+        for part, name in ((loop._dispatcher, "dispatch"), (loop._unwatched, "look")):
+            setattr(part, name, self._for_the_queue(getattr(part, name)))
+
+    def _for_the_queue(self, do: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*given: Any) -> Any:
+            with self.database.writing_for(self.parts.loop._leading):
+                return do(*given)
+
+        return done
+
+    @property
+    def leads(self) -> bool:
+        """Whether it gives GPUs away."""
+        return self.parts.loop.is_here and self.parts.loop._is_leading
 
     def sweep(self) -> None:
-        """Reads the GPUs: what really lives on them has memory there."""
+        """Reads the GPUs where that may tell something new: what really lives on them has memory there."""
+        at = self._world.clock.monotonic()
+        if self._swept_changes == self._world.changes and at - self._swept_at < SWEEP_SECONDS:
+            return
         busy = {uuid: run for run in self._world.alive() for uuid in run.submission.gpu_uuids}
-        now, at = self._world.clock.now(), self._world.clock.monotonic()
-        readings = []
-        for index, uuid in enumerate(self._world.gpus):
-            run = busy.get(uuid)
-            used = 400 if run is None else BUSY_MB
-            readings.append(
-                reading(
-                    index,
-                    identity=replace(identity(index), uuid=uuid),
-                    vitals=vitals(memory_used_mb=used, memory_free_mb=24_576 - used),
-                    processes=() if run is None else (process(run.pid),),
-                    read_at=now,
-                    read_monotonic=at,
-                )
-            )
+        readings = [self._read(uuid, busy.get(uuid), index) for index, uuid in enumerate(self._world.node_of)]
         self._sweeps += 1
+        self._swept_at, self._swept_changes = at, self._world.changes
+        now = self._world.clock.now()
         with suppress(ServiceError):
             self.gpus.publish(snapshot(*readings, sequence=self._sweeps, taken_at=now, taken_monotonic=at))
 
-    def round(self) -> None:
-        """One round of the loop that everything depends on. Raises Crash."""
+    def _read(self, uuid: str, run: Run | None, index: int) -> GPUReading:
+        before = self._readings.get(uuid)
+        if before is not None and not self._world.node_of[uuid].is_seen:
+            return before[1]
+        now, at = self._world.clock.now(), self._world.clock.monotonic()
+        if before is not None and before[0] is run:
+            made = replace(before[1], read_at=now, read_monotonic=at)
+        else:
+            used = 400 if run is None else BUSY_MB
+            made = reading(
+                index,
+                identity=replace(identity(index), uuid=uuid),
+                vitals=vitals(memory_used_mb=used, memory_free_mb=24_576 - used),
+                processes=() if run is None else (process(run.pid),),
+                read_at=now,
+                read_monotonic=at,
+            )
+        self._readings[uuid] = run, made
+        return made
+
+    def start(self, request: TrainingRequest, key: str) -> str:
+        """Takes a request; the id of its task."""
         self.sweep()
-        self.parts.loop.run_once()
+        return self.parts.service.start(request, "ann", key).task_id
+
+    def round(self) -> None:
+        """One round of the loops that everything depends on. Raises Crash."""
+        if self.parts.loop.is_here:
+            self.sweep()
+        with self.database.writing_for(self.parts.loop._watching):
+            self.parts.loop.run_once()
+
+    def tell(self) -> None:
+        """One round of the loops of alerts. Raises Crash."""
+        self.alerts.round()
 
     def die(self) -> None:
         """What the kernel does when its process has ended."""
         self.parts.loop._lock.release()
         self.database.close()
+
+
+class _FleetKeeper(GPUStateKeeper):
+    """Judges the GPUs of all nodes."""
+
+    world: World
+
+    def _judge(
+        self, gpu: GPUReading, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None, now: float
+    ) -> JudgedGPU:
+        node = self.world.node_of[gpu.uuid or ""]
+        return replace(super()._judge(gpu, snapshot, held, now), node=node.name)
+
+
+class _NoDocuments:
+    """Hardly anybody reads what a head would answer: to encode it takes longer than all else of a round."""
+
+    def __init__(self, state: GPUState, make: Callable[[], GPUDocuments]) -> None:
+        self.state = state
+        self.table = self
+        self._make = make
+
+    def seen_by(self, sight: Sight) -> GPUDocuments:
+        return self._make().seen_by(sight)
+
+    def make_all(self) -> None:
+        """Makes nothing."""
+
+    def follow(self, before: "_NoDocuments") -> None:
+        """Takes nothing over."""
+
+    def record(self, *_: Any) -> None:
+        """Keeps no history."""
+
+
+class _FleetGPUs(GPUService):
+    """The GPUs of all nodes, without the answers."""
+
+    def know_nodes(self, world: World, startable: Any) -> None:
+        keeper = _FleetKeeper(HEAD, self._clock, MAX_AGE, self._events)
+        keeper.world = world
+        self._keeper = keeper
+        self.history = cast(Any, self._documents)
+        self.offer_from(startable)
+
+    def _document(self, state: GPUState) -> GPUDocuments:
+        return cast(GPUDocuments, _NoDocuments(state, lambda: super(_FleetGPUs, self)._document(state)))

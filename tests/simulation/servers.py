@@ -1,47 +1,65 @@
-"""The servers of the simulated machine: they begin, are asked, crash, and come back."""
+"""The heads: they begin, are asked, crash, stand still, and come back."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextvars import Context
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import select
-
-from api.errors import DatabaseUnavailable
-from api.models.lease import LeaseKind
-from api.models.training import TaskSummary
-from api.storage.tables import tasks
+from api.errors import DatabaseUnavailable, InsufficientGPUs
+from tests.simulation.alerts import open_channel
 from tests.simulation.executor import Fate
 from tests.simulation.faults import Crash, Faults
+from tests.simulation.known import Known
+from tests.simulation.mailbox import Mailbox
 from tests.simulation.server import SimulatedServer
 from tests.simulation.world import World
 
 T = TypeVar("T")
 
-#: Seconds until a crashed server is back.
+#: Seconds until a crashed server is back, and for which one stands still.
 BACK_SECONDS = (1.0, 60.0)
+STILL_SECONDS = (1.0, 60.0)
+
+#: Seconds between the rounds of the others meanwhile.
+BEAT_SECONDS = 2.0
 
 
 class Servers:
-    """All servers on one storage. `tell` takes what happens to them."""
+    """All heads on one storage. `tell` takes what happens to them."""
 
     def __init__(
-        self, count: int, root: Path, world: World, chance: random.Random, fate: Fate, tell: Callable[[str], None]
+        self,
+        count: int,
+        root: Path,
+        world: World,
+        chance: random.Random,
+        fate: Fate,
+        mailbox: Mailbox,
+        tell: Callable[[str], None],
     ) -> None:
         self._root = root
         self._world = world
         self._chance = chance
         self._fate = fate
+        self._mailbox = mailbox
         self._tell = tell
         self._servers: list[SimulatedServer | None] = [None] * count
         self._back_at = [0.0] * count
-        self._known: dict[str, TaskSummary] = {}
+        self._is_still = False  #: one of them stands still, and the others go on
+        self.known: Known | None = None
         self.last_fault = 0.0  #: monotonic
 
     @property
     def alive(self) -> list[SimulatedServer]:
         return [server for server in self._servers if server is not None]
+
+    @property
+    def has_leader(self) -> bool:
+        """Whether one of them gives GPUs away, and one makes alerts. Others take over after so many looks, and so they
+        have to look often.
+        """
+        return any(server.leads for server in self.alive) and any(server.alerts.leads for server in self.alive)
 
     def any(self) -> SimulatedServer | None:
         """One that lives, by chance."""
@@ -52,14 +70,21 @@ class Servers:
         for server in self.alive:
             server.faults.rate = rate
 
-    def go_on(self) -> None:
+    def go_on(self, is_telling: bool = True) -> None:
         """A round of each server, in any order; those whose time has come begin anew."""
         for index in self._chance.sample(range(len(self._servers)), len(self._servers)):
             server = self._servers[index]
             if server is not None:
                 self.ask(server, server.round, "round")
+                if is_telling and self._servers[index] is server:
+                    self.ask(server, server.tell, "telling")
             elif self._world.clock.monotonic() >= self._back_at[index]:
                 self._begin(index)
+
+    def next_moment(self) -> float:
+        """When the next one will be back (monotonic); infinity when all live."""
+        away = (at for server, at in zip(self._servers, self._back_at, strict=True) if server is None)
+        return min(away, default=float("inf"))
 
     def begin_all(self) -> None:
         """Starts those that have not come back."""
@@ -68,9 +93,33 @@ class Servers:
                 self._begin(index)
 
     def _begin(self, index: int) -> None:
-        name = f"server{index}"
-        self._servers[index] = SimulatedServer(name, self._root, self._world, Faults(self._chance), self._fate)
+        name, is_new = f"server{index}", self.known is None
+        faults = Faults(self._chance, lambda: self._stand_still(index))
+        server = SimulatedServer(name, self._root, self._world, faults, self._fate, self._mailbox, is_new)
+        if self.known is None:
+            open_channel(server.database, self._root)
+            self.known = Known(self._root / "simulated.db")
+        self._servers[index] = server
+        # It leads once it has seen for a while that nobody else does.
+        self.last_fault = self._world.clock.monotonic()
         self._tell(f"{name} begins")
+
+    def _stand_still(self, index: int) -> None:
+        """Time passes for one server in the middle of what it does, and the others go on."""
+        if self._is_still:
+            return
+        self._is_still = True
+        try:
+            until = self._world.clock.monotonic() + self._chance.uniform(*STILL_SECONDS)
+            while self._world.clock.monotonic() < until:
+                self._world.clock.advance(self._chance.uniform(0.2, BEAT_SECONDS))
+                self._world.go_on()
+                for other in self._servers[:index] + self._servers[index + 1 :]:
+                    if other is not None:
+                        # Another process knows nothing of what this one is in the middle of.
+                        Context().run(self.ask, other, other.round, "round")
+        finally:
+            self._is_still = False
 
     def ask(self, server: SimulatedServer, what: Callable[[], T], name: str) -> T | None:
         """The answer, or None where there was none. A crash ends the server."""
@@ -79,7 +128,8 @@ class Servers:
         except Crash as crash:
             self._tell(f"{server.name} crashes in {name} at {crash}")
             self.kill(server)
-        except (DatabaseUnavailable, OSError) as error:
+        except (DatabaseUnavailable, InsufficientGPUs, OSError) as error:
+            # A head that has just begun may not have read its GPUs yet: it refuses what asks for them.
             self._tell(f"{server.name} fails in {name}: {type(error).__name__}")
         finally:
             if server.faults.told:
@@ -95,32 +145,9 @@ class Servers:
         self._servers[index] = None
         self.last_fault, self._back_at[index] = now, now + self._chance.uniform(*BACK_SECONDS)
 
-    # Looking, without faults
-
-    def tasks(self) -> dict[str, TaskSummary]:
-        """Every task, by its id; as they were last while no server lives."""
-        with self._looking() as server:
-            if server is not None:
-                with server.database.read() as connection:
-                    ids = list(connection.scalars(select(tasks.c.task_id)))
-                self._known = server.tasks.get_summaries(ids)
-        return self._known
-
-    def held_gpus(self) -> dict[str, str] | None:
-        """The task that holds each GPU; None while no server lives."""
-        with self._looking() as server:
-            if server is None:
-                return None
-            return {lease.resource: lease.task_id for lease in server.attempts.leases(LeaseKind.GPU)}
-
-    @contextmanager
-    def _looking(self) -> Iterator[SimulatedServer | None]:
-        server = next(iter(self.alive), None)
-        if server is None:
-            yield None
-            return
-        rate, server.faults.rate = server.faults.rate, 0.0
-        try:
-            yield server
-        finally:
-            server.faults.rate = rate
+    def close(self) -> None:
+        """Ends what has not crashed."""
+        for server in self.alive:
+            server.die()
+        if self.known is not None:
+            self.known.close()

@@ -36,11 +36,11 @@ class Users:
         key = f"key-{next(self._numbers)}"
         request = TrainingRequest(
             "toy",
-            GPURequest((), self._chance.choice((1, 1, 1, 2, len(self._world.gpus)))),
+            GPURequest((), self._chance.choice((1, 1, 1, 2, self._world.gpus_each))),
             name=key,
             priority=self._chance.randint(0, 2),
             max_retries=self._chance.randint(0, 2),
-            config={"epochs": 5},
+            config={"epochs": self._chance.randint(1, 5)},
         )
         for _ in range(2):
             task_id = self._ask_to_start(request, key)
@@ -53,7 +53,7 @@ class Users:
         if server is None:
             return None
         server.faults.loses_an_answer = self._chance.random() < LOST_ANSWERS
-        return self._servers.ask(server, lambda: server.parts.service.start(request, "ann", key).task_id, "start")
+        return self._servers.ask(server, lambda: server.start(request, key), "start")
 
     def _note_start(self, key: str, task_id: str) -> None:
         self.orders.started.add(task_id)
@@ -86,9 +86,12 @@ class Users:
         self, wanted: Collection[TaskStatus], deed: str, do: Callable[[SimulatedServer, str], object]
     ) -> str | None:
         """The task that was changed, where that was acknowledged."""
-        found = sorted(task_id for task_id, task in self._servers.tasks().items() if task.status in wanted)
-        server = self._servers.any()
-        if not found or server is None:
+        server, known = self._servers.any(), self._servers.known
+        if server is None or known is None:
+            return None
+        known.look()
+        found = sorted(task_id for task_id, task in known.tasks.items() if task.status in wanted)
+        if not found:
             return None
         task_id = self._chance.choice(found)
         self.orders.note_wish(deed, task_id)

@@ -1,8 +1,9 @@
-"""What really runs on a simulated machine, whatever the service believes: processes, their steps, their checkpoints."""
+"""What really runs on the simulated machines, whatever the service believes: processes, steps, checkpoints."""
 
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from api.executors.executor import Outcome, StopOrder, Submission
@@ -12,11 +13,15 @@ from api.models.task import ProcessIdentity
 from api.models.training import StopRung
 from api.trainers.protocol.phrases import COMPLETED, STOPPED
 from api.utils.clock import FakeClock
+from tests.simulation.nodes import Node
+from tests.simulation.supervisor import Supervisor
 
-#: Seconds that a step takes, seconds of loading before the first one, and steps between two checkpoints.
-STEP_SECONDS = 2.0
+#: Seconds of loading before the first step, and steps between two checkpoints.
 LOADING_SECONDS = 6.0
 SAVE_STEPS = 20
+
+#: Steps between two lines of the log.
+PRINTED_STEPS = 10
 
 #: Seconds that a trainer takes to save when it is asked to stop.
 SAVING_SECONDS = 4.0
@@ -31,6 +36,7 @@ class Run:
     """The truth about one attempt."""
 
     submission: Submission
+    node: Node
     began: float
     first_step: int
     total: int
@@ -38,7 +44,7 @@ class Run:
     fails_at: int | None = None
     step: int = 0
     is_alive: bool = True
-    is_supervised: bool = True
+    supervisor: Supervisor | None = None
     hidden_since: float | None = None
     hidden_until: float = 0.0
     order: StopOrder | None = None
@@ -46,6 +52,15 @@ class Run:
     outcome: Outcome | None = None
     printed: int = 0
     phrases: set[str] = field(default_factory=set)
+
+    @property
+    def is_supervised(self) -> bool:
+        return self.supervisor is not None
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether it lives although its end is recorded: its node could not be asked."""
+        return self.is_alive and self.outcome is not None
 
     @property
     def uid(self) -> str:
@@ -61,23 +76,45 @@ class Run:
         assert found is not None
         return found
 
+    @cached_property
+    def run_dir(self) -> Path:
+        """Where it saves: where an earlier attempt of its task did, or a new directory."""
+        found = sorted(self.output.glob("????????_*"))
+        return found[-1] if found else self.output / "20260101_00-00-00"
+
     @property
     def process(self) -> ProcessIdentity:
         return ProcessIdentity(self.pid, 1.0)
 
+    def unseen_for(self, now: float) -> float | None:
+        """How many seconds nobody could see it, as its node is dead or cut off, or it is hidden; None while it is."""
+        if self.node.unseen_since is not None:
+            return now - self.node.unseen_since
+        if self.hidden_since is not None and now < self.hidden_until:
+            return now - self.hidden_since
+        self.hidden_since = None
+        return None
+
 
 class World:
-    """One machine: its GPUs, and every process that was ever started on it."""
+    """The machines with their GPUs, and every process that was ever started on them."""
 
-    def __init__(self, clock: FakeClock, gpus: int) -> None:
+    def __init__(self, clock: FakeClock, nodes: int, gpus: int, step_seconds: float) -> None:
+        """`gpus` each node has; a trainer makes a step in `step_seconds`."""
         self.clock = clock
-        self.gpus = tuple(f"GPU-{index:08x}-0000-0000-0000-000000000000" for index in range(gpus))
+        self.nodes = tuple(Node.make(number, gpus) for number in range(nodes))
+        self.node_of = {uuid: node for node in self.nodes for uuid in node.gpus}
+        self.gpus_each = gpus
         self.runs: dict[str, Run] = {}
         self.logs: dict[Path, MemoryLog] = {}
+        self.lost_seconds = float("inf")  #: after so many of silence the engine takes a node for lost
+        self.changes = 0  #: raised when a process begins or ends, or a node comes or goes
+        self._step_seconds = step_seconds
+        self._alive: dict[str, Run] = {}
         self._pids = iter(range(10_000, 10_000_000))
 
     def alive(self) -> Iterator[Run]:
-        return (run for run in self.runs.values() if run.is_alive)
+        return iter(list(self._alive.values()))
 
     def log(self, directory: Path) -> MemoryLog:
         return self.logs.setdefault(directory, MemoryLog(directory))
@@ -88,11 +125,16 @@ class World:
             shared = set(other.submission.gpu_uuids) & set(submission.gpu_uuids)
             if shared:
                 raise Broken(f"{submission.ref.uid} is started on {sorted(shared)}, where {other.uid} lives")
-            if other.output == submission.output_dir:
+            if other.output == submission.output_dir and not other.is_twin:
                 raise Broken(f"{submission.ref.uid} is started while {other.uid} of the same task lives")
-        run = Run(submission, self.clock.monotonic(), 0, total, next(self._pids), fails_at)
+        nodes = {self.node_of[uuid].name: self.node_of[uuid] for uuid in submission.gpu_uuids}
+        if len(nodes) != 1:
+            raise Broken(f"{submission.ref.uid} is started on {sorted(nodes)} at once")
+        run = Run(submission, *nodes.values(), self.clock.monotonic(), 0, total, next(self._pids), fails_at)
         run.first_step = run.step = self._resumed_step(run)
-        self.runs[run.uid] = run
+        self.supervise(run)
+        self.runs[run.uid] = self._alive[run.uid] = run
+        self.changes += 1
         return run
 
     def _resumed_step(self, run: Run) -> int:
@@ -105,23 +147,52 @@ class World:
         latest = (Path(argv[argv.index("--resume_from_checkpoint") + 1]) / "latest").read_text()
         return int(latest.removeprefix("global_step"))
 
+    def supervise(self, run: Run) -> None:
+        """Gives a process a new supervisor."""
+        run.supervisor = Supervisor(run.submission.ref.directory)
+
+    def desert(self, run: Run) -> None:
+        """Ends the supervisor of a process, which goes on, unless an engine took it for lost, and ends the rest."""
+        if run.supervisor is not None:
+            run.supervisor.let_go()
+        run.supervisor = None
+        if run.is_twin:
+            self._bury(run)
+
     def go_on(self) -> None:
-        """Lets every process do what it would have done by now."""
+        """Lets every process do what it would have done by now; one without storage stands still."""
         now = self.clock.monotonic()
-        for run in list(self.alive()):
+        for run in self.alive():
+            if run.node.has_lost_storage(now) and run.supervisor is not None:
+                run.supervisor.let_go()
+            if run.node.is_isolated:
+                continue
+            if run.supervisor is not None and run.supervisor.is_surpassed():
+                # It kills what it watches over, and writes nothing.
+                self._bury(run)
+                continue
+            if run.supervisor is not None:
+                run.supervisor.take_lock()
             self._go_on(run, now)
+
+    def next_moment(self) -> float:
+        """When the next process will have ended (monotonic), if nobody stops it; infinity without any."""
+        return min((self._ends_at(run) for run in self._alive.values()), default=float("inf"))
+
+    def _ends_at(self, run: Run) -> float:
+        asked = self._asked_to_end(run)
+        last = run.total if run.fails_at is None else min(run.total, run.fails_at)
+        by_itself = run.began + LOADING_SECONDS + (last - run.first_step) * self._step_seconds
+        return by_itself if asked is None else min(asked, by_itself)
 
     def _go_on(self, run: Run, now: float) -> None:
         until = now
         ends = self._asked_to_end(run)
         if ends is not None:
             until = min(now, ends)
-        done = run.first_step + int(max(0.0, until - run.began - LOADING_SECONDS) / STEP_SECONDS)
+        done = run.first_step + int(max(0.0, until - run.began - LOADING_SECONDS) / self._step_seconds)
         goal = min(run.total, done, *([] if run.fails_at is None else [run.fails_at]))
-        while run.step < goal:
-            run.step += 1
-            if run.step % SAVE_STEPS == 0 or run.step == run.total:
-                self.save(run)
+        self._save_up_to(run, goal)
         self._print(run)
         if run.step >= run.total:
             self._say(run, COMPLETED)
@@ -130,6 +201,14 @@ class World:
             self.end(run, exit_code=1)
         elif ends is not None and now >= ends:
             self._obey(run)
+
+    def _save_up_to(self, run: Run, goal: int) -> None:
+        """Makes the steps to this one; of the checkpoints on the way the last is still there."""
+        last = goal if goal == run.total else goal // SAVE_STEPS * SAVE_STEPS
+        if last > run.step:
+            run.step = last
+            self.save(run)
+        run.step = max(run.step, goal)
 
     def _asked_to_end(self, run: Run) -> float | None:
         if run.order is None:
@@ -146,18 +225,21 @@ class World:
             self.end(run, exit_code=None, signal=15, rung=StopRung.TERMINATE)
 
     def save(self, run: Run) -> None:
-        found = sorted(run.output.glob("????????_*"))
-        run_dir = found[-1] if found else run.output / "20260101_00-00-00"
-        checkpoint = run_dir / f"global_step{run.step}"
-        shutil.rmtree(checkpoint, ignore_errors=True)
+        """Writes a checkpoint. Raises Broken when the directory may be another process's."""
+        if run.is_twin:
+            raise Broken(f"{run.uid} saves although it was taken for lost, and its task may run elsewhere")
+        checkpoint = run.run_dir / f"global_step{run.step}"
+        if checkpoint.is_dir():
+            shutil.rmtree(checkpoint)
         checkpoint.mkdir(parents=True)
         (checkpoint / "state.json").write_text("{}")
-        (run_dir / "latest").write_text(checkpoint.name)
+        (run.run_dir / "latest").write_text(checkpoint.name)
 
     def _print(self, run: Run) -> None:
-        if run.step > max(run.printed, run.first_step):
-            run.printed = run.step
-            line = f"steps: {run.step} loss: 0.5 iter time (s): {STEP_SECONDS} samples/sec: 64.0\n"
+        step = run.step // PRINTED_STEPS * PRINTED_STEPS
+        if step > max(run.printed, run.first_step):
+            run.printed = step
+            line = f"steps: {step} loss: 0.5 iter time (s): {self._step_seconds} samples/sec: 64.0\n"
             self.log(run.submission.ref.log_directory).add(line.encode(), self.clock.now().timestamp())
 
     def _say(self, run: Run, phrase: str) -> None:
@@ -166,19 +248,37 @@ class World:
 
     def end(self, run: Run, exit_code: int | None, signal: int | None = None, rung: StopRung | None = None) -> None:
         """Ends a process; its supervisor, if it has one, records how."""
-        run.is_alive = False
-        if run.is_supervised:
+        was_supervised = run.is_supervised
+        self._bury(run)
+        if was_supervised:
             run.outcome = self._record(run, "exited", exit_code, signal, rung)
+
+    def give_up(self, run: Run) -> None:
+        """Takes note that its end is recorded, wherever it is: its node is taken for lost."""
+        run.outcome = self._record(run, "node_lost", None, None, None)
 
     def lose(self, run: Run) -> None:
         """What a new supervisor finds of a process whose end nobody saw."""
         run.outcome = self._record(run, "supervisor_lost", None, None, None)
 
-    def restart_machine(self) -> None:
-        """Every process is gone, and the next look finds that the machine was restarted."""
-        for run in list(self.alive()):
-            run.is_alive = run.is_supervised = False
-            run.outcome = self._record(run, "machine_restarted", None, None, None)
+    def restart(self, node: Node) -> None:
+        """Every process of a node is gone, and the next look finds that it was restarted."""
+        for run in self.alive():
+            if run.node is node:
+                self._bury(run)
+                run.outcome = run.outcome or self._record(run, "machine_restarted", None, None, None)
+
+    def end_deserted(self, node: Node) -> None:
+        """Ends what has no supervisor on a node that the engine does not reach: the engine's own daemon does that."""
+        for run in self.alive():
+            if run.node is node and run.supervisor is None:
+                self._bury(run)
+
+    def _bury(self, run: Run) -> None:
+        run.is_alive = False
+        self.desert(run)
+        del self._alive[run.uid]
+        self.changes += 1
 
     def _record(
         self, run: Run, reason: str, exit_code: int | None, signal: int | None, rung: StopRung | None

@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from api.models.cause import CauseCode
 from api.models.gpu import GPUStatus
 from api.models.progress import Stage
 from api.models.reason import Reason
-from api.models.training import AttemptStatus, CauseCode, StopRung, TaskStatus
+from api.models.training import AttemptStatus, StopRung, TaskStatus
 from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.services.alerts.builtin_rules import BUILTIN_RULES
+from api.trainers.diffusion_pipe.catalog.presets import PRESETS
+from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.key_words import PATH_WORDS
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.settings import describe_settings
@@ -39,6 +42,37 @@ def test_both_languages_say_the_same_things():
     english, chinese = words("en"), words("zh")
     assert english.keys() == chinese.keys()
     assert {key for key in english if places(english[key]) != places(chinese[key])} == set()
+
+
+def test_a_plural_is_of_a_number_that_is_told():
+    for key, text in words("en").items():
+        assert set(re.findall(r"\{(\w+)\|[^|}]*\|[^|}]*\}", text)) <= places(text), key
+
+
+def in_chinese(text: str) -> str:
+    """What `titled` makes of what the catalogue says."""
+    source = SOURCES["i18n/zh_titles.js"]
+    parts, within, sentences = re.split(r"export const (?:within|sentences)", source)
+    known = dict(re.findall(r'^  (?:"([^"]+)"|Enormous):\s+"(.*)",$', sentences, re.MULTILINE))
+    if text in known:
+        return known[text]
+    rules = {name: re.findall(r'\[/(.+)/, "(.*)"\]', block) for name, block in (("parts", parts), ("within", within))}
+    for pattern, form in rules["parts"]:
+        if re.search(pattern, text):
+            text = re.sub(pattern, re.sub(r"\$(\d)", r"\\\1", form), text)
+            break
+    for pattern, form in rules["within"]:
+        text = re.sub(pattern, re.sub(r"\$(\d)", r"\\\1", form), text)
+    return text
+
+
+def test_what_the_catalogue_of_models_says_is_said_in_chinese_too():
+    needs = [need for model in CATALOG.values() for variant in model.variants for need in variant.components]
+    told = {need.title for need in needs if re.match(r"(the|a) |.* in diffusers' form", need.title)}
+    told |= {model.memory.note for model in CATALOG.values()} | {preset.title for preset in PRESETS}
+    told |= {variant.note for model in CATALOG.values() for variant in model.variants if variant.note}
+    assert {text for text in told if not re.search("[\u4e00-\u9fff，：]", in_chinese(text))} == set()
+    assert in_chinese("the transformer of Wan 2.2 I2V-A14B, high noise") == "Wan 2.2 I2V-A14B（高噪声） 的 transformer"
 
 
 def test_every_rule_that_is_built_in_is_told_in_chinese_too():
@@ -91,7 +125,7 @@ def calls_of(name: str) -> Iterator[tuple[str, list[Any]]]:
 
 
 #: Where sentences come from tables, each of which is looked at below; and Cause.of itself.
-TABLES = {"trainers/protocol/hints.py", "trainers/protocol/diagnosis.py", "models/xids.py", "models/training.py"}
+TABLES = {"trainers/protocol/hints.py", "trainers/protocol/diagnosis.py", "models/xids.py", "models/cause.py"}
 
 
 def sentences() -> Iterator[tuple[str, str]]:

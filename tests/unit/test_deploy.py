@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.config import Config
+from api.config import read_config
 
 UNIT = Path(__file__).parents[2] / "deploy" / "diffusion-pipe-api.service"
 TRAINER_USER = UNIT.with_name("trainer-user.conf")
@@ -100,4 +100,4 @@ def test_unit_can_be_read_as_it_is_and_as_a_template(name: str, tmp_path: Path):
 
 def test_port_of_an_instance_is_its_name():
     assert "Environment=API_PORT=%i" in SETTINGS
-    assert Config.from_env({"API_PORT": ""}, dotenv_path=None).port == 8080
+    assert read_config({"API_PORT": ""}, dotenv_path=None).port == 8080

@@ -8,24 +8,26 @@ from pathlib import Path
 import pytest
 
 from api import errors
-from api.config import Config
+from api.config import Config, read_config
+from api.models.cause import CauseCode
 from api.models.event import EventType
 from api.models.progress import Stage
-from api.models.training import CauseCode, EventKind, TaskStatus
+from api.models.training import EventKind, TaskStatus
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "TRAINING_API.md").read_text(encoding="utf-8")
 
 
-def _codes(kind: type[errors.ServiceError] = errors.ServiceError) -> Iterator[str]:
-    yield kind.code
+def _codes(kind: type[errors.ServiceError] = errors.ServiceError) -> Iterator[tuple[str, int]]:
+    yield kind.code, kind.status
     for narrower in kind.__subclasses__():
         yield from _codes(narrower)
 
 
-@pytest.mark.parametrize("code", sorted(set(_codes())))
-def test_every_error_code_is_named(code: str):
-    assert f"`{code}`" in GUIDE
+@pytest.mark.parametrize(("code", "status"), sorted(set(_codes())))
+def test_every_error_code_stands_in_the_row_of_its_status(code: str, status: int):
+    table = GUIDE.partition("\n## Error codes\n")[2]
+    assert re.search(rf"^\| (\d+, )*{status}(, \d+)* \|.*`{code}`", table, re.MULTILINE)
 
 
 @pytest.mark.parametrize("word", [*CauseCode, *EventKind, *EventType, *TaskStatus, *Stage])
@@ -33,16 +35,22 @@ def test_every_cause_event_status_and_stage_is_named(word: str):
     assert f"`{word.value}`" in GUIDE
 
 
+def test_the_contents_name_every_chapter():
+    contents, _, chapters = GUIDE.partition("\n## ")
+    links = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", f"## {chapters}", re.MULTILINE)}
+    assert {link for link in links if f"](#{link})" not in contents} == set()
+
+
 @pytest.mark.parametrize("setting", [setting.metadata["env"] for setting in fields(Config)])
-def test_every_setting_is_in_the_example_and_in_a_guide(setting: str):
+def test_every_setting_is_in_the_example_and_in_the_guide(setting: str):
     assert re.search(rf"^#? ?{setting}=", (ROOT / ".env.example").read_text(), re.MULTILINE), "not in .env.example"
-    guides = "".join((ROOT / name).read_text() for name in ("TRAINING_API.md", "QUICKSTART.md", "README.md"))
-    assert f"`{setting}" in guides, "in no guide"
+    rows = re.findall(r"^\| (`.*?`) \| ", (ROOT / "QUICKSTART.md").read_text(), re.MULTILINE)
+    assert f"`{setting}`" in ", ".join(rows), "not in the table of settings"
 
 
 def test_help_names_every_setting_with_its_flag_and_its_default(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
-        Config.from_env({}, ["--help"], dotenv_path=None)
+        read_config({}, ["--help"], dotenv_path=None)
     # Lines are broken anywhere but within a word.
     told = " ".join(capsys.readouterr().out.split())
     settings = [setting.metadata["env"] for setting in fields(Config)]

@@ -81,3 +81,10 @@ def test_services_know_nothing_of_how_answers_are_compressed_or_compared():
     of_http = re.compile(r"\b(etag|gzip|zlib|304|if.none.match|content.encoding)\b", re.IGNORECASE)
     services = (API / "services").rglob("*.py")
     assert [path for path in services if of_http.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_what_does_not_change_is_frozen_without_being_compiled_at_each_start():
+    # `api/errors` lies below `api/utils`, and has one.
+    files = [path for path in API.rglob("*.py") if path.parent.name != "errors"]
+    dear = [path.relative_to(API) for path in files if "@dataclass(frozen=True" in path.read_text(encoding="utf-8")]
+    assert dear == [], "write @frozen (api/utils/frozen.py)"

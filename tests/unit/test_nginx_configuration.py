@@ -20,8 +20,8 @@ def _stream_location() -> re.Pattern[str]:
 
 
 def _live_paths() -> list[str]:
-    found = re.findall(r'LiveRoute\(f"\{BASE_PATH\}([^"]+)"', LIVE.read_text())
-    assert found
+    found = re.findall(r'\("(/[^"]+)", (?:events|socket), ', LIVE.read_text())
+    assert len(found) > 5
     return [BASE_PATH + path.replace("<task_id>", "train_20261124_07000001") for path in found]
 
 

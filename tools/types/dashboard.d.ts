@@ -7,15 +7,20 @@ type Schemas = components["schemas"];
 declare global {
   /** What the service answers and what it is asked for. */
   namespace API {
-    type Snapshot = Schemas["GPUStatusResponse"];
-    type GPU = Schemas["GPUInfo"];
+    /** With several machines they are beside the GPUs. */
+    type Snapshot = Omit<Schemas["GPUStatusResponse"], "gpus"> & { gpus: GPU[]; nodes?: NodeSummary[] };
+    type GPU = Schemas["GPUInfo"] & { node?: string };
+    type NodeSummary = Schemas["NodeSummary"];
+    type NodeStatus = Schemas["NodeStatus"];
+    type Node = Schemas["NodeInfo"];
+    type Server = Schemas["ServerInfo"];
     type GPUDetails = Schemas["GPUDetails"];
     type GPUHealth = Schemas["GPUHealth"];
     type GPUStatus = Schemas["GPUStatus"];
     type GPUHistory = Schemas["GPUHistoryResponse"];
     type GPUProcesses = Schemas["GPUProcesses"];
     type Process = Schemas["ProcessOnGPU"];
-    type GPUEvent = Schemas["GPUEvent"];
+    type GPUEvent = Schemas["GPUEvent"] & { node?: string | null };
     type CurrentTask = Schemas["CurrentTask"];
     type Overview = Schemas["SystemOverview"];
     type Trainer = Schemas["TrainerAtAGlance"];
@@ -36,6 +41,7 @@ declare global {
     type Reason = Schemas["ReasonCode"];
     type Validation = Schemas["Validation"];
     type PlannedCache = Schemas["PlannedCache"];
+    type PlannedMemory = Schemas["PlannedMemory"];
     type Finding = Schemas["FindingView"];
     type Failure = Schemas["Failure"];
     type LogLine = Schemas["LogLine"];
@@ -110,6 +116,11 @@ declare global {
     type RegisteredChange = Partial<Schemas["ChangeModel"]>;
     type ModelVersion = Schemas["ModelVersionView"];
     type ModelVersionList = Schemas["ModelVersionList"];
+    type Sample = Schemas["SampleView"];
+    type SampleList = Schemas["SampleList"];
+    type Push = Schemas["PushView"];
+    type PushList = Schemas["PushList"];
+    type PushWish = Partial<Schemas["StartPush"]>;
     type VersionChange = Partial<Schemas["ChangeModelVersion"]>;
     type Work = Schemas["PreprocessView"];
     type WorkPage = Schemas["PreprocessPage"];

@@ -90,6 +90,11 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(id: GPUName, values: API.Query, signal?: AbortSignal) => Promise<API.GPUHistory>} gpuHistory
  * @property {(id: GPUName) => Promise<API.GPUProcesses>} gpuProcesses
  * @property {(values: API.Query) => Promise<{events: API.GPUEvent[]}>} gpuEvents
+ * @property {() => Promise<{nodes: API.Node[]}>} nodes
+ * @property {() => Promise<{servers: API.Server[]}>} servers
+ * @property {(name: string, reason: string) => Promise<API.Node>} drainNode
+ * @property {(name: string) => Promise<API.Node>} undrainNode
+ * @property {(name: string) => Promise<API.Node>} forgetNode
  * @property {() => Promise<API.Overview>} overview
  * @property {(values: API.Query) => Promise<API.TaskList>} tasks
  * @property {(id: string) => Promise<API.Task>} task
@@ -122,6 +127,9 @@ const task = (id) => `/training/${encodeURIComponent(id)}`;
  * @property {(values: API.Query) => Promise<API.AuditPage>} audit
  * @property {(cursor: string|null) => Promise<API.ChainVerdict>} verifyAudit
  */
+/** @param {string} name */
+const node = (name) => `/nodes/${encodeURIComponent(name)}`;
+
 /** UUID or index. @typedef {string|number|null} GPUName */
 
 /** @type {Client} */
@@ -131,6 +139,11 @@ export const api = {
   gpuHistory: (id, values, signal) => ask(`${gpu(id)}/history${query(values)}`, { signal }),
   gpuProcesses: (id) => ask(`${gpu(id)}/processes`),
   gpuEvents: (values) => ask(`/gpu/events${query(values)}`),
+  nodes: () => ask("/nodes"),
+  servers: () => ask("/system/servers"),
+  drainNode: (name, reason) => ask(`${node(name)}/drain`, { method: "POST", body: { reason } }),
+  undrainNode: (name) => ask(`${node(name)}/undrain`, { method: "POST" }),
+  forgetNode: (name) => ask(node(name), { method: "DELETE" }),
   overview: () => ask("/system/overview"),
   tasks: (values) => ask(`/training/list${query(values)}`),
   task: (id) => ask(task(id)),

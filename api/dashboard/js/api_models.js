@@ -11,6 +11,9 @@ const registered = (name) => `/models/registry/${encodeURIComponent(name)}`;
 /** @param {string} name @param {number|string} version */
 const one = (name, version) => `${registered(name)}/versions/${version}`;
 
+/** @param {string} name @param {number} version @param {string} id */
+const sample = (name, version, id) => `${one(name, version)}/samples/${encodeURIComponent(id)}`;
+
 /**
  * What is asked, by its name here.
  * @typedef {object} ModelsClient
@@ -29,6 +32,11 @@ const one = (name, version) => `${registered(name)}/versions/${version}`;
  * @property {(name: string, version: number, body: API.VersionChange) => Promise<API.ModelVersion>} changeVersion
  * @property {(name: string, version: number) => Promise<unknown>} removeVersion
  * @property {(name: string, version: number, body: {trigger?: string}, key: string) => Promise<API.ModelVersion>} writeMetadata
+ * @property {(name: string, version: number) => Promise<API.SampleList>} samples
+ * @property {(name: string, version: number, id: string) => Promise<unknown>} removeSample
+ * @property {(name: string, version: number, body: API.PushWish, key: string) => Promise<API.Push>} push
+ * @property {(values: API.Query) => Promise<API.PushList>} pushes
+ * @property {(id: string, what: "pause"|"resume"|"cancel") => Promise<API.Push>} changePush
  */
 
 /** @type {ModelsClient} */
@@ -48,7 +56,16 @@ export const models = {
   changeVersion: (name, version, body) => ask(one(name, version), { method: "PATCH", body }),
   removeVersion: (name, version) => ask(one(name, version), { method: "DELETE" }),
   writeMetadata: (name, version, body, key) => ask(`${one(name, version)}/metadata`, { method: "POST", body, key }),
+  samples: (name, version) => ask(`${one(name, version)}/samples?limit=500`),
+  removeSample: (name, version, id) => ask(sample(name, version, id), { method: "DELETE" }),
+  push: (name, version, body, key) => ask(`${one(name, version)}/push`, { method: "POST", body, key }),
+  pushes: (values) => ask(`/models/pushes${query(values)}`),
+  changePush: (id, what) => ask(`/models/push/${encodeURIComponent(id)}/${what}`, { method: "POST" }),
 };
 
 /** The address of the file of a version. @param {string} name @param {number} version */
 export const versionURL = (name, version) => streamURL(`${one(name, version)}/file`);
+
+/** The address of a sample, or of a small picture of it. @param {API.Sample} of @param {"file"|"thumbnail?size=256"|"thumbnail?size=512"} what */
+export const sampleURL = ({ model, version, sample_id: id }, what) =>
+  streamURL(`${sample(model, version, id)}/${what}`);

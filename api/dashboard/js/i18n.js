@@ -43,7 +43,7 @@ function choose() {
 }
 
 /**
- * The text of a key; `{name}` in it is replaced.
+ * The text of a key; `{name}` in it is replaced, and `{n|item|items}` is the one word or the other by that number.
  * @param {WordKey} key
  * @param {Record<string, string|number>} [values]
  */
@@ -62,7 +62,12 @@ export function tell(sentence, what) {
 
 /** @param {string} text @param {Record<string, unknown>} [values] */
 const filled = (text, values) =>
-  values ? text.replace(/\{(\w+)\}/g, (whole, name) => (values[name] == null ? whole : shown(values[name]))) : text;
+  values
+    ? text.replace(/\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}/g, (whole, name, one, many) => {
+        if (values[name] == null) return whole;
+        return one === undefined ? shown(values[name]) : String(values[name]) === "1" ? one : many;
+      })
+    : text;
 
 /** What stands in a sentence may be sentences. @param {unknown} value @returns {string} */
 function shown(value) {

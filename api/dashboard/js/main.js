@@ -32,6 +32,7 @@ const SCREENS = {
   start: () => withModels(import("./views/start/view.js")),
   alerts: () => withAlertWords(import("./views/alerts/view.js")),
   access: () => import("./views/access/view.js"),
+  nodes: () => import("./views/nodes/view.js"),
   "sign-in": () => import("./views/sign_in/view.js"),
 };
 
@@ -167,7 +168,8 @@ export class App {
   /** Whether all readings that are shown are old, because nothing new comes. A single old one is told on its GPU. */
   isStale() {
     const snapshot = machine.value;
-    if (!snapshot) return false;
+    // A screen with a stream of its own shows none, and hears of none.
+    if (!snapshot || this.screen?.path) return false;
     const read = snapshot.gpus.filter(({ status }) => status !== "lost");
     return (read.length > 0 && read.every(({ stale }) => stale)) || (ageOfReadings(snapshot) ?? 0) > OLD_SECONDS;
   }

@@ -1,6 +1,6 @@
 // Which screen: what stands behind the # of the address.
 
-/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"alerts"|"access"|"sign-in", id: string, query: URLSearchParams}} Place */
+/** `id` is empty where a screen has none. @typedef {{name: "machine"|"gpu"|"tasks"|"task"|"data"|"dataset"|"models"|"registry"|"registered"|"start"|"alerts"|"access"|"nodes"|"sign-in", id: string, query: URLSearchParams}} Place */
 
 /** @type {[RegExp, Place["name"]][]} */
 const ROUTES = [
@@ -16,6 +16,7 @@ const ROUTES = [
   [/^\/start$/, "start"],
   [/^\/alerts$/, "alerts"],
   [/^\/access$/, "access"],
+  [/^\/nodes$/, "nodes"],
   [/^\/sign-in$/, "sign-in"],
 ];
 
@@ -51,6 +52,10 @@ export const datasetAddress = (name) => `#/data/${encodeURIComponent(name)}`;
 export const registeredAddress = (name) => `#/registry/${encodeURIComponent(name)}`;
 /** @param {number|string|null} id */
 export const gpuAddress = (id) => `#/gpu/${encodeURIComponent(id ?? "")}`;
+
+export const nodesAddress = "#/nodes";
+/** The machine with the GPUs of one node alone. @param {string} name */
+export const nodeAddress = (name) => `#/?${new URLSearchParams({ node: name })}`;
 
 /** Notes a screen's own settings in the address without leaving it. @param {string} path @param {Record<string, string>} values */
 export function note(path, values) {

@@ -15,15 +15,15 @@ YIELD_SECONDS = 10.0
 
 
 def give_way(directory: AttemptDirectory, tree: Tree, reap: Callable[[], None]) -> None:
-    """Ends its own trainer, unless the later supervisor has taken over this very process; leaves no outcome."""
+    """Ends its own trainer, unless the later supervisor has taken over this very process; leaves no outcome.
+
+    That of an attempt whose end is recorded ends at once: on a machine that was cut off it is beside its successor.
+    """
     complain("a later supervisor has this attempt")
     give_up_at = time.monotonic() + YIELD_SECONDS
-    while time.monotonic() < give_up_at:
-        try:
-            record = read_json(directory.path("runner.json"))
-        except (OSError, ValueError):
-            record = {}
-        if (number(record.get("fence")) or 0) > directory.fence:
+    while time.monotonic() < give_up_at and not _is_later(directory, _read(directory, "exit.json")):
+        record = _read(directory, "runner.json")
+        if _is_later(directory, record):
             if identity_of(record.get("trainer")) == tree.main:
                 return
             break
@@ -33,3 +33,14 @@ def give_way(directory: AttemptDirectory, tree: Tree, reap: Callable[[], None]) 
             member.send(signal.SIGKILL)
         reap()
         time.sleep(KILL_SECONDS)
+
+
+def _read(directory: AttemptDirectory, name: str) -> dict[str, object]:
+    try:
+        return read_json(directory.path(name))
+    except (OSError, ValueError):
+        return {}
+
+
+def _is_later(directory: AttemptDirectory, record: dict[str, object]) -> bool:
+    return (number(record.get("fence")) or 0) > directory.fence

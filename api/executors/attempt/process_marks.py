@@ -51,7 +51,7 @@ class ProcessMark:
 
 
 def limit_of(uid: str) -> int:
-    """The figure of an attempt."""
+    """The soft limit that the processes of this attempt have, and no others."""
     return _BEYOND_USE + hash_of(uid) % _BEYOND_USE
 
 

@@ -140,6 +140,7 @@ class Supervisor:
             self._running_time.begin()
             if spec.may_use_cgroup:
                 self._containment.prepare(self._tree)
+            self._directory.check_fence()  # a machine that was cut off: it may have begun elsewhere
             self._record()
             self._tree.main = self._containment.spawn(
                 self._tree, lambda: spawn(spec, environment, output.path, output.flags)

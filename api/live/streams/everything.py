@@ -50,7 +50,7 @@ def create_events_stream(broker: Broker) -> Opener:
 
 
 async def _frames(subscription: Subscription, missed: Missed, boot: str, sight: Sight) -> Frames:
-    unchanged = Unchanged(sight)
+    unchanged = Unchanged(sight.is_whole)
     yield unchanged.drop(_first(missed, f"{boot}-{missed.number}", sight))
     async for some in subscription.after(missed.number):
         yield unchanged.drop([published.frame(sight) for published in some])

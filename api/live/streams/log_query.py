@@ -1,6 +1,5 @@
 """The query of a stream of a log."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -9,6 +8,7 @@ from api.live.addresses import Asked
 from api.live.query_parameters import StreamQuery, one_of, read_query, up_to
 from api.models.log import LineFilter, LogLevel, LogType
 from api.services.logs.follower import Tail
+from api.utils.frozen import frozen
 
 #: How many earlier lines come first by default, and at most.
 DEFAULT_TAIL = 100
@@ -40,7 +40,7 @@ class LogStreamQuery(StreamQuery):
     type: Annotated[LogType | None, BeforeValidator(_one_type)] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FollowQuery:
     """Where to begin, and which lines are wanted."""
 

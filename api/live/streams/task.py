@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from api.models.training import TaskStatus
 from api.services.events.following import TaskFollowing
 from api.services.logs.follower import Tail
 from api.utils.envelope import encode_message
+from api.utils.frozen import frozen
 
 _ID = re.compile(r"(\d{1,18}):(\d{0,18})", re.ASCII)
 
@@ -49,7 +49,7 @@ class TaskStreamQuery(StreamQuery):
     last_event_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """What one subscriber asks for, and where it goes on."""
 

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Protocol
 
 from api.services.logs.follower import Tail
+from api.utils.frozen import frozen
 
 
 class LogPiece(Protocol):
@@ -24,7 +24,7 @@ class LogPiece(Protocol):
 FollowLog = Callable[[str, int | Tail], AsyncGenerator[LogPiece, None]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FakePiece:
     """A piece of output that a test makes up."""
 

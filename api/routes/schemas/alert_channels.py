@@ -1,5 +1,6 @@
 """What requests about channels and deliveries may hold, and what their answers look like."""
 
+from dataclasses import fields
 from datetime import time
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -108,7 +109,7 @@ class ChannelFields(Strict):
         return kept
 
 
-_SETTINGS = frozenset(ChannelSettings.__slots__)
+_SETTINGS = frozenset(each.name for each in fields(ChannelSettings))
 _MAY_BE_NONE = frozenset({"repeat_critical_seconds", "repeat_warning_seconds", "quiet_hours"})
 
 

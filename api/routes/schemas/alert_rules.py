@@ -130,7 +130,7 @@ def _rule_values(given: dict[str, Any]) -> dict[str, Any]:
 
 
 class RuleQuery(PageQuery):
-    """Which rules."""
+    """Says which rules are wanted."""
 
     scope: RuleScope | None = Field(None, description="only of this scope")
     enabled: bool | None = Field(None, description="only those that are on, or off")

@@ -140,7 +140,7 @@ class MakeSilence(Strict):
 
 
 class SilenceQuery(PageQuery):
-    """Which silences."""
+    """Says which silences are wanted."""
 
     ended: bool = Field(False, description="also those that have ended")
 

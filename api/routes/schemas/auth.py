@@ -97,7 +97,7 @@ class GenerateKey(Strict):
 
 
 class RotateKey(Strict):
-    """How to replace a key."""
+    """Says how a key is to be replaced."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"overlap_seconds": 600}})
 
@@ -105,14 +105,14 @@ class RotateKey(Strict):
 
 
 class KeyListQuery(PageQuery):
-    """Which keys."""
+    """Says which keys are wanted."""
 
     user_id: UserId | None = Field(None, description="only of this user")
     state: KeyState | None = Field(None, description="only in this state")
 
 
 class RevokeQuery(Strict):
-    """How to revoke."""
+    """Says how a key is to be revoked."""
 
     force: bool = Field(False, description="also the only key that may do everything")
 
@@ -126,7 +126,7 @@ class LogIn(Strict):
 
 
 class SignInQuery(Strict):
-    """Where to go after signing in."""
+    """Says where to go after signing in."""
 
     next: str = Field("/", max_length=2000, description="an address of the page; what is none becomes /")
 

@@ -3,19 +3,22 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from api.models.event import EventType, GPUEvent, Severity
+from api.models.event import EventType, GPUEvent, NodeGPUEvent, Severity
 from api.models.gpu import (
     AvailableGPUResponse,
+    FleetStatusResponse,
     GPUDetails,
     GPUProcesses,
     GPUStatusResponse,
     GPUSummary,
+    NodeGPUDetails,
+    NodeGPUProcesses,
 )
-from api.models.history import GPUHistoryResponse
+from api.models.history import GPUHistoryResponse, NodeGPUHistoryResponse
 from api.models.model_memory import ModelType
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.models.stray import Stray
@@ -27,6 +30,28 @@ from api.utils.pagination import CURSOR, DEFAULT_LIMIT, PageRequest, Pagination
 from api.utils.validation import ONE_LINE, Strict
 
 T = TypeVar("T")
+
+
+class Change(Strict):
+    """What is to be changed of something: what is not given stays, and something is given."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            *names, last = type(self).model_fields
+            raise ValueError(f"give {', '.join(names)} or {last}")
+        return self
+
+
+class NamedChange(Change):
+    """What is to be changed of something that has a name and tags."""
+
+    def changes(self) -> dict[str, Any]:
+        """What is given; null takes all tags away, and no name."""
+        given = self.model_dump(exclude_unset=True)
+        if "tags" in given:
+            given["tags"] = given["tags"] or []
+        return {name: value for name, value in given.items() if name != "name" or value is not None}
 
 
 class Shown(BaseModel):
@@ -124,7 +149,7 @@ def _given(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 class PageQuery(Strict):
-    """Which page of a list."""
+    """Says which page of a list is wanted."""
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, description="rows a page; more than 500 is taken as 500")
     offset: int | None = Field(None, ge=0, le=10**9, description="rows to skip; a cursor goes before it")
@@ -135,13 +160,26 @@ class PageQuery(Strict):
         return PageRequest(limit=self.limit, offset=self.offset, cursor=self.cursor)
 
 
+NodeName = Annotated[str, Field(max_length=255, description="only the GPUs of this machine")]
+
+
+class NodeQuery(Strict):
+    """Says of which machine GPUs are wanted."""
+
+    # These addresses have always taken any query.
+    model_config = ConfigDict(extra="ignore")
+
+    node: NodeName | None = None
+
+
 class AvailableQuery(Strict):
-    """Which GPUs are wanted."""
+    """Says which GPUs are wanted."""
 
     min_memory: int = Field(0, ge=0, le=MAX_MEMORY_MB, description="free memory in MB that a GPU must have")
     task_type: TaskType | None = Field(None, description="what they are wanted for")
     model_type: ModelType | None = Field(None, description="only GPUs in whose free memory this model can be trained")
     count: int | None = Field(None, ge=1, le=MAX_GPUS, description="how many at most, best first")
+    node: NodeName | None = None
 
 
 # RFC 3339 and nothing else: pydantic would also take "0.5" for a time in 1970. An unencoded + arrives as a space.
@@ -198,21 +236,27 @@ def utc(time: datetime) -> datetime:
 
 
 class EventQuery(PageQuery):
-    """Which events."""
+    """Says which events are wanted."""
 
     type: EventType | None = Field(None, description="only this kind")
     severity: Severity | None = Field(None, description="only of this weight")
     gpu_id: str | None = Field(None, max_length=80, description="only of this GPU, by index or UUID")
     since: Time | None = Field(None, description="only from this time on")
+    node: Annotated[str, Field(max_length=255)] | None = Field(None, description="only of this machine")
 
     def selects(self, event: GPUEvent) -> bool:
         """Whether this event is asked for."""
         return (
             (self.type is None or event.type is self.type)
             and (self.severity is None or event.severity is self.severity)
-            and (self.gpu_id is None or self.gpu_id in (event.uuid, str(event.gpu_id)))
+            and (self.gpu_id is None or self.gpu_id in (event.uuid, str(event.gpu_id), _placed(event)))
+            and (self.node is None or self.node == getattr(event, "node", self.node))
             and (self.since is None or event.timestamp >= utc(self.since))
         )
+
+
+def _placed(event: GPUEvent) -> str:
+    return f"{getattr(event, 'node', '')}:{event.gpu_id}"
 
 
 def whole(value: object) -> object:
@@ -267,12 +311,12 @@ class TaskList(Shown):
 class EventList(Shown):
     """Events, newest first."""
 
-    events: list[GPUEvent]
+    events: list[NodeGPUEvent | GPUEvent]
     pagination: Pagination
 
 
 # Each use of the envelope has a name of its own, or the document's schemas get invalid names.
-class GPUStatusAnswer(Envelope[GPUStatusResponse]):
+class GPUStatusAnswer(Envelope[FleetStatusResponse | GPUStatusResponse]):
     """Every GPU."""
 
 
@@ -280,7 +324,7 @@ class GPUAvailableAnswer(Envelope[AvailableGPUResponse]):
     """The GPUs that can be had."""
 
 
-class GPUDetailsAnswer(Envelope[GPUDetails]):
+class GPUDetailsAnswer(Envelope[NodeGPUDetails | GPUDetails]):
     """One GPU."""
 
 
@@ -288,11 +332,11 @@ class GPUSummaryAnswer(Envelope[GPUSummary]):
     """The machine's GPUs in figures."""
 
 
-class GPUProcessesAnswer(Envelope[GPUProcesses]):
+class GPUProcessesAnswer(Envelope[NodeGPUProcesses | GPUProcesses]):
     """Who holds a GPU's memory."""
 
 
-class GPUHistoryAnswer(Envelope[GPUHistoryResponse]):
+class GPUHistoryAnswer(Envelope[NodeGPUHistoryResponse | GPUHistoryResponse]):
     """A metric over time."""
 
 
@@ -331,7 +375,7 @@ class StrayListAnswer(Envelope[StrayList]):
 
 
 class StrayAnswer(Envelope[Stray]):
-    """One of them."""
+    """A stray attempt."""
 
 
 class HealthAnswer(Envelope[Health]):

@@ -14,7 +14,7 @@ from api.models.dataset_view import (
     ItemView,
     VersionView,
 )
-from api.routes.schemas.common import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
+from api.routes.schemas.common import Envelope, Name, NamedChange, PageQuery, Shown, at_least_one, at_most_one
 from api.services.datasets.captions import CaptionsWish
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
@@ -57,7 +57,7 @@ class CreateDataset(Strict):
         return self.model_dump(exclude={"name"})
 
 
-class ChangeDataset(Strict):
+class ChangeDataset(NamedChange):
     """What is to be changed; what is not given stays."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"tags": ["animals"]}})
@@ -66,29 +66,16 @@ class ChangeDataset(Strict):
     description: Description | None = Field(None, description="null takes it away")
     tags: Tags | None = Field(None, description="in place of those that it has; null takes them away")
 
-    @model_validator(mode="after")
-    def _something(self) -> "ChangeDataset":
-        if not self.model_fields_set:
-            raise ValueError("give name, description or tags")
-        return self
-
-    def changes(self) -> dict[str, Any]:
-        """What is given."""
-        given = self.model_dump(exclude_unset=True)
-        if "tags" in given:
-            given["tags"] = given["tags"] or []
-        return {name: value for name, value in given.items() if name != "name" or value is not None}
-
 
 class DatasetListQuery(PageQuery):
-    """Which datasets."""
+    """Says which datasets are wanted."""
 
     search: Search | None = Field(None, description="part of the name, the description or a tag, in any case")
     owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only of this user")
 
 
 class ItemListQuery(PageQuery):
-    """Which items."""
+    """Says which items are wanted."""
 
     version: Version | None = None
     search: Search | None = Field(None, description="part of the name or caption, in any case")
@@ -98,7 +85,7 @@ class ItemListQuery(PageQuery):
 
 
 class VersionQuery(Strict):
-    """Which version."""
+    """Says which version is wanted."""
 
     version: Version | None = None
 

@@ -1,8 +1,9 @@
 """What requests for downloads may hold, and what their answers look like."""
 
+import re
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from api.models.download import DownloadView
 from api.models.model_memory import ModelType
@@ -15,9 +16,30 @@ _WAYS = ("model_id", "repository", "url")
 _ONE_WAY: list[JsonValue] = [at_most_one("model_id", "repository"), at_most_one("model_id", "url")]
 _ONE_WAY += [at_most_one("repository", "url"), at_least_one(*_WAYS), needs("url", "sha256")]
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Civitai and PowerShell show it in capitals.
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
+
+#: What a hub gives; a line break within it would be another header.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,500}")
+
+
+def _one_word(token: SecretStr) -> SecretStr:
+    if not _TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("must be the token as the hub shows it: 1 to 500 characters without blanks and line breaks")
+    return token
+
+
+HubToken = Annotated[
+    SecretStr,
+    Field(strict=False, json_schema_extra={"minLength": 1, "maxLength": 500, "pattern": "^[!-~]*$"}),
+    AfterValidator(_one_word),
+]
 Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,95}/[A-Za-z0-9][A-Za-z0-9._\-]{0,95}$")]
 FilePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+def _has_userinfo(url: str) -> bool:
+    return "@" in re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]
 
 
 class RepositoryFile(Strict):
@@ -59,13 +81,7 @@ class StartDownload(Strict):
     url: str | None = Field(None, max_length=4096, pattern=r"^https?://[^\s\x00-\x1f\x7f/][^\s\x00-\x1f\x7f]*$")
     sha256: Sha256 | None = Field(None, description="what the file at `url` must be")
     name: Name | None = Field(None, description="what it is called; of a `url` the file's name")
-    token: SecretStr | None = Field(
-        None,
-        min_length=1,
-        max_length=500,
-        strict=False,
-        description="for the hub; the service's own HF_TOKEN otherwise",
-    )
+    token: HubToken | None = Field(None, description="for the hub; the service's own HF_TOKEN otherwise")
 
     @model_validator(mode="after")
     def _one_way(self) -> "StartDownload":
@@ -73,6 +89,8 @@ class StartDownload(Strict):
             raise ValueError("give one of model_id, repository and url")
         if self.url is not None and self.sha256 is None:
             raise ValueError("a file by its address needs its sha256")
+        if self.url is not None and _has_userinfo(self.url):
+            raise ValueError("the url holds a user name or password, which everybody would see who sees the download")
         return self
 
     def order(self) -> DownloadOrder:

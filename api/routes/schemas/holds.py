@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field
 
 from api.models.hold import Hold
-from api.routes.schemas.common import Envelope, Shown
+from api.routes.schemas.common import Envelope, GPUIndex, Shown
 from api.utils.masking import mask_secrets
 from api.utils.validation import Strict
 
@@ -19,7 +19,7 @@ class MakeHold(Strict):
         strict=True, json_schema_extra={"example": {"gpu_id": "0", "reason": "its fan is replaced"}}
     )
 
-    gpu_id: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+    gpu_id: GPUIndex | Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
         None, description="index or UUID of a GPU; null or left out: the queue"
     )
     reason: Why

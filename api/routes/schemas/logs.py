@@ -35,7 +35,7 @@ class Form(StrEnum):
 
 
 class LineQuery(Strict):
-    """Which lines."""
+    """Says which lines are wanted."""
 
     level: LogLevel | None = Field(
         None, description="this level and what matters more; INFO and WARN are taken as well"
@@ -121,7 +121,7 @@ class SearchAllQuery(_SearchQuery):
 
 
 class DownloadQuery(Strict):
-    """How to download."""
+    """Says how a log is to be downloaded."""
 
     inline: bool = Field(False, description="as text to be shown, instead of a file to be saved")
 

@@ -191,7 +191,7 @@ class UploadForm(Strict):
 
 
 class PreprocessListQuery(PageQuery):
-    """Which tasks."""
+    """Says which tasks are wanted."""
 
     status: PreprocessStatus | None = None
     search: Search | None = Field(None, description="part of id, name or description")

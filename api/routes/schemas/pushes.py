@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, ConfigDict, Field
 
 from api.models.push import PushView
-from api.routes.schemas.common import Envelope, Shown
-from api.routes.schemas.downloads import Repository
+from api.routes.schemas.common import Envelope, PageQuery, Shown
+from api.routes.schemas.downloads import HubToken, Repository
+from api.routes.schemas.registry import RegistryName
 from api.services.catalog.model_card import CardFacts
 from api.services.catalog.pushes import PushOrder
 from api.utils.masking import mask_secrets
@@ -26,6 +27,12 @@ PushTarget = Annotated[Repository, AfterValidator(_no_name_of_a_hub)]
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,99}"
 PushPath = Annotated[str, Field(max_length=200, pattern=rf"^({_PART}/){{0,5}}{_PART}\.safetensors$")]
+
+
+class PushesQuery(PageQuery):
+    """Says which pushes are wanted."""
+
+    model: RegistryName | None = Field(None, description="only those of versions of this registered model")
 
 
 class StartPush(Strict):
@@ -50,6 +57,7 @@ class StartPush(Strict):
     card: Literal["own", "always", "never"] = Field(
         "own", description="own: the card is written where there is none, or one that the service wrote"
     )
+    samples: bool = Field(True, description="whether the version's samples go along, and are shown by the card")
     license: str | None = Field(
         None, pattern=r"^[a-z0-9][a-z0-9.\-]{0,59}$", description="as the hub calls it: apache-2.0, cc-by-4.0, other"
     )
@@ -57,12 +65,8 @@ class StartPush(Strict):
     trigger: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(mask_secrets)] | None = Field(
         None, description="the word that calls what was trained; that of the file's header otherwise"
     )
-    token: SecretStr | None = Field(
-        None,
-        min_length=1,
-        max_length=500,
-        strict=False,
-        description="for the hub, with write access; the service's own HF_TOKEN otherwise",
+    token: HubToken | None = Field(
+        None, description="for the hub, with write access; the service's own HF_TOKEN otherwise"
     )
 
     def order(self) -> PushOrder:
@@ -75,6 +79,7 @@ class StartPush(Strict):
             creates=self.create,
             message=self.message,
             card=self.card,
+            samples=self.samples,
             facts=CardFacts(self.license, self.base_model, self.trigger),
         )
 

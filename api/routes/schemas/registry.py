@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field
 
 from api.models.registry import ALIAS, LATEST, MODEL_NAME, ModelDeleted, ModelVersionView, RegisteredModelView
-from api.routes.schemas.common import Envelope, PageQuery, Shown
+from api.routes.schemas.common import Change, Envelope, NamedChange, PageQuery, Shown
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
-from api.utils.validation import Strict
+from api.utils.validation import ONE_TAG, Strict
 
 
 def _no_word_of_ours(alias: str) -> str:
@@ -24,8 +24,7 @@ Alias = Annotated[
     AfterValidator(_no_word_of_ours),
 ]
 Notes = Annotated[str, Field(max_length=4000), AfterValidator(mask_secrets)]
-# No quotation mark and no backslash: a list is searched for tags as it is kept.
-RegistryTag = Annotated[str, Field(min_length=1, max_length=60, pattern=r'^[^\x00-\x1f\x7f"\\]*$')]
+RegistryTag = Annotated[str, Field(min_length=1, max_length=60, pattern=ONE_TAG)]
 RegistryTags = Annotated[list[RegistryTag], Field(max_length=50)]
 Aliases = Annotated[list[Alias], Field(max_length=50)]
 _METADATA_NAME = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$"
@@ -56,7 +55,7 @@ class RegisterModel(Strict):
     aliases: Aliases = Field(default_factory=list, description="move to this version")
 
 
-class ChangeModel(Strict):
+class ChangeModel(NamedChange):
     """What is to be changed; what is not given stays."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"tags": ["style"]}})
@@ -65,21 +64,8 @@ class ChangeModel(Strict):
     description: Notes | None = Field(None, description="null takes it away")
     tags: RegistryTags | None = Field(None, description="in place of those that it has; null takes them away")
 
-    @model_validator(mode="after")
-    def _something(self) -> "ChangeModel":
-        if not self.model_fields_set:
-            raise ValueError("give name, description or tags")
-        return self
 
-    def changes(self) -> dict[str, Any]:
-        """What is given."""
-        given = self.model_dump(exclude_unset=True)
-        if "tags" in given:
-            given["tags"] = given["tags"] or []
-        return {name: value for name, value in given.items() if name != "name" or value is not None}
-
-
-class ChangeModelVersion(Strict):
+class ChangeModelVersion(Change):
     """What is to be changed; what is not given stays."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"aliases": ["prod"]}})
@@ -89,12 +75,6 @@ class ChangeModelVersion(Strict):
     aliases: Aliases | None = Field(
         None, description="those that it has from now on; they are taken from other versions. null takes them away"
     )
-
-    @model_validator(mode="after")
-    def _something(self) -> "ChangeModelVersion":
-        if not self.model_fields_set:
-            raise ValueError("give notes, tags or aliases")
-        return self
 
     def changes(self) -> dict[str, Any]:
         """What is given besides the aliases."""
@@ -122,7 +102,7 @@ class WriteMetadata(Strict):
 
 
 class RegistryListQuery(PageQuery):
-    """Which models."""
+    """Says which models are wanted."""
 
     search: str | None = Field(None, max_length=200, description="part of the name or description, in any case")
     owner: str | None = Field(None, max_length=64, description="only of this user")

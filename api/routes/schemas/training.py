@@ -3,18 +3,14 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, JsonValue, field_validator
 
 from api.models.access import ME, current_principal
-from api.models.reading import MAX_GPUS, MAX_MEMORY_MB
+from api.models.cause import CauseCode
 from api.models.task import TaskType
 from api.models.training import (
-    NOTICES,
-    CauseCode,
-    GPURequest,
     TaskEvent,
     TaskFilter,
-    TaskNotice,
     TaskOrder,
     TaskStatus,
     TrainingRequest,
@@ -31,7 +27,8 @@ from api.models.training_view import (
     Validation,
     XAxis,
 )
-from api.routes.schemas.common import Envelope, GPUReference, Name, PageQuery, Shown, at_most_one, whole
+from api.routes.schemas.common import Change, Envelope, Name, PageQuery, Shown, at_most_one, whole
+from api.routes.schemas.wishes import ONE_WAY_TO_GPUS, GPUWish, Notify, SlurmWishes
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
@@ -39,48 +36,16 @@ from api.utils.validation import Strict
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
 
 #: What a start may not say twice: which GPUs, and the trainer's files as text and in structured form.
-_ONE_WISH = at_most_one("gpu_id", "gpu_ids", "gpu_count")
-_RULES: list[JsonValue] = [_ONE_WISH, at_most_one("config", "config_toml"), at_most_one("dataset", "dataset_toml")]
+_RULES: list[JsonValue] = [
+    ONE_WAY_TO_GPUS,
+    at_most_one("config", "config_toml"),
+    at_most_one("dataset", "dataset_toml"),
+]
 
 Description = Annotated[str, Field(max_length=4000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
-Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
-Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
 Priority = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(whole)]
 RetriedCause = Annotated[CauseCode, Field(strict=False)]
 Step = Annotated[int, Field(ge=0, le=2**53)]
-
-
-class GPUWish(Strict):
-    """Which GPUs a task wants."""
-
-    model_config = ConfigDict(strict=True)
-
-    gpu_id: GPUReference | None = Field(None, description="one GPU, by index or UUID; instead of gpu_ids and gpu_count")
-    gpu_ids: list[GPUReference] | None = Field(
-        None, min_length=1, max_length=MAX_GPUS, description="exactly these GPUs; instead of gpu_id and gpu_count"
-    )
-    gpu_count: Count | None = Field(
-        None, description="any so many GPUs, instead of gpu_id and gpu_ids; 1 when nothing is said"
-    )
-    min_memory: Memory | None = Field(None, description="free memory in MB that each must have")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "GPUWish":
-        given = [name for name in ("gpu_id", "gpu_ids", "gpu_count") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"give one of gpu_id, gpu_ids and gpu_count, not {' and '.join(given)}")
-        return self
-
-    @property
-    def names_gpus(self) -> bool:
-        """Whether anything about GPUs was said."""
-        return any(value is not None for value in (self.gpu_id, self.gpu_ids, self.gpu_count, self.min_memory))
-
-    def gpus(self) -> GPURequest:
-        """The wish as the scheduler takes it."""
-        named = [self.gpu_id] if self.gpu_id is not None else self.gpu_ids or []
-        count = self.gpu_count or len(named) or 1
-        return GPURequest(tuple(named), count, self.min_memory or 0, is_single=self.gpu_id is not None)
 
 
 class TrainerFiles(GPUWish):
@@ -91,26 +56,6 @@ class TrainerFiles(GPUWish):
     config: dict[str, Any] | None = Field(None, description="the configuration in structured form")
     dataset: dict[str, Any] | None = Field(None, description="the dataset in structured form")
     env: dict[str, str] | None = Field(None, max_length=64, description="environment variables (allow-listed)")
-
-
-class Notify(Strict):
-    """Who is told of what happens to a training, besides what rules tell anyway."""
-
-    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"on": ["finished"], "channels": ["mail"]}})
-
-    on: list[Literal[NOTICES]] = Field(  # type: ignore[valid-type]
-        default_factory=lambda: ["finished", "failed"],
-        min_length=1,
-        max_length=20,
-        description="finished and failed by default",
-    )
-    channels: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]] = Field(
-        min_length=1, max_length=20, description="names of channels: GET /alerts/channels lists them"
-    )
-
-    def notice(self) -> TaskNotice:
-        """The wish as the services take it."""
-        return TaskNotice(tuple(dict.fromkeys(self.on)), tuple(dict.fromkeys(self.channels)))
 
 
 class StartTraining(TrainerFiles):
@@ -134,6 +79,7 @@ class StartTraining(TrainerFiles):
     regenerate_cache: bool = Field(False, description="build the dataset's cache anew")
     trust_cache: bool = Field(False, description="use the dataset's cache without checking it")
     notify: Notify | None = Field(None, description="who is told of what happens to it")
+    slurm: SlurmWishes | None = Field(None, description="what it wishes of the cluster, with EXECUTOR=slurm")
 
     def request(self) -> TrainingRequest:
         """The request as the services take it."""
@@ -144,6 +90,7 @@ class StartTraining(TrainerFiles):
             dataset=self.dataset or {},
             env=self.env or {},
             notify=None if self.notify is None else self.notify.notice(),
+            slurm=None if self.slurm is None else self.slurm.wishes(),
             retry_on=None if self.retry_on is None else tuple(self.retry_on),
             **{name: getattr(self, name) for name in _PLAIN},
         )
@@ -165,7 +112,7 @@ _PLAIN = (
 
 
 class StopTraining(Strict):
-    """How to stop."""
+    """Says how a training is to be stopped."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"force": False}})
 
@@ -189,7 +136,7 @@ class ResumeTraining(TrainerFiles):
     """
 
     model_config = ConfigDict(
-        strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}, "allOf": [_ONE_WISH]}
+        strict=True, json_schema_extra={"example": {"config": {"epochs": 6}}, "allOf": [ONE_WAY_TO_GPUS]}
     )
 
     env: dict[str, str | None] | None = Field(  # type: ignore[assignment]
@@ -235,7 +182,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-class PatchTraining(Strict):
+class PatchTraining(Change):
     """What can be changed of a task at any time; null takes a name or description away."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"priority": 10}})
@@ -245,15 +192,9 @@ class PatchTraining(Strict):
     # It has no default to tell: what is not given stays as it is.
     priority: Priority = Field(0, json_schema_extra=_without_default)
 
-    @model_validator(mode="after")
-    def _something(self) -> "PatchTraining":
-        if not self.model_fields_set:
-            raise ValueError("give name, description or priority")
-        return self
-
 
 class ListQuery(PageQuery):
-    """Which trainings."""
+    """Says which trainings are wanted."""
 
     status: str | None = Field(None, max_length=100, description="one or more, by comma: queued,running")
     model_type: str | None = Field(None, pattern=r"^[A-Za-z0-9_.\-]{1,64}$", description="only this model type")
@@ -294,7 +235,7 @@ def _names(text: str | None) -> list[str]:
 
 
 class MetricsQuery(Strict):
-    """Which values."""
+    """Says which values are wanted."""
 
     metric: str = Field(
         "loss", min_length=1, max_length=200, description="loss, grad_norm, learning_rate, epoch_loss, or a tag"
@@ -312,13 +253,13 @@ class FileOrder(StrEnum):
 
 
 class ArtifactsQuery(PageQuery):
-    """Which files."""
+    """Says which files are wanted."""
 
     order: FileOrder = Field(FileOrder.PATH, description="path: numbers in it by their value; newest: the newest first")
 
 
 class DeleteQuery(Strict):
-    """What to delete."""
+    """Says what is to be deleted."""
 
     files: bool = Field(False, description="its files too: checkpoints, models, logs")
 

@@ -8,7 +8,7 @@ from api.utils.pagination import Pagination
 
 
 class UploadsQuery(PageQuery):
-    """Which uploads."""
+    """Says which uploads are wanted."""
 
     status: UploadStatus | None = Field(None, description="only those with this status")
 

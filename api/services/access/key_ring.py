@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from api.errors import (
@@ -23,6 +23,7 @@ from api.services.access.key_format import hash_of
 from api.storage.keys import CredentialStore, KnownCredentials
 from api.utils.clock import Clock
 from api.utils.deadlines import READ_SECONDS, hurrying
+from api.utils.frozen import frozen
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ USE_SECONDS = 60.0
 EAGER_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Mirror:
     """What is known of one version, with the principals that were asked for: exchanged as a whole, so that none of an
     older version can come into a newer one.

@@ -9,7 +9,6 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from api.services.access.key_format import hash_of, new_token
 from api.services.access.service import SESSION, SIGN_IN
 from api.storage.sign_ins import SignIn, SignInStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.validation import ONE_LINE
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ _BY_RANK = (Role.ADMIN, Role.TRAINER, Role.VIEWER)
 EVERYBODY = "*"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OIDCSettings:
     """The provider, and what its words mean here."""
 
@@ -62,7 +62,7 @@ class OIDCSettings:
     roles: tuple[tuple[str, Role], ...]  #: group and role
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Provider:
     """Where the provider's parts are, as it says itself."""
 

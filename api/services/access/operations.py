@@ -1,11 +1,11 @@
 """The one table of permissions: what each operation needs. What is not in it is denied to everybody."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from api.models.access import Permission
 from api.utils.base_path import BASE_PATH
+from api.utils.frozen import frozen
 
 
 class Belonging(StrEnum):
@@ -31,7 +31,7 @@ class RateGroup(StrEnum):
     PREPROCESSING = "preprocessing"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operation:
     """One method at one address."""
 
@@ -47,6 +47,11 @@ class Operation:
     def name(self) -> str:
         """The operation in words: method and address."""
         return f"{self.method} {self.pattern}"
+
+    @property
+    def is_get(self) -> bool:
+        """Whether it is a GET, which HEAD can ask for too."""
+        return self.method == "GET"
 
     @property
     def changes(self) -> bool:
@@ -103,9 +108,12 @@ _TABLE = (
         "WEBSOCKET ~/ws/gpu",
         "GET ~/gpu/tasks",
         "GET ~/system/overview",
+        "GET ~/nodes",
+        "GET ~/nodes/<name>",
         "GET ~/metrics",
         "GET /metrics",
     ),
+    *_need(Permission.NODES_REPORT, "POST ~/nodes/<name>/report"),
     *_need(Permission.PROCESSES_READ, "GET ~/gpu/<gpu_id>/processes"),
     *_need(Permission.GPUS_REGISTER, "POST ~/gpu/tasks"),
     *_of(Belonging.REGISTRATION, Permission.GPUS_READ, "GET ~/gpu/tasks/<task_id>"),
@@ -218,7 +226,7 @@ _TABLE = (
     ),
     *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
     *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads", "GET ~/models/pushes"),
-    *_need(Permission.MODELS_WRITE, "POST ~/models/download"),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/download", "POST ~/models/upload"),
     *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>", "GET ~/models/push/<task_id>"),
     *_of(
         Belonging.TASK,
@@ -237,6 +245,9 @@ _TABLE = (
         "GET ~/models/registry/<name>/versions",
         "GET ~/models/registry/<name>/versions/<version>",
         "GET ~/models/registry/<name>/versions/<version>/file",
+        "GET ~/models/registry/<name>/versions/<version>/samples",
+        "GET ~/models/registry/<name>/versions/<version>/samples/<sample_id>/file",
+        "GET ~/models/registry/<name>/versions/<version>/samples/<sample_id>/thumbnail",
     ),
     *_of(
         Belonging.MODEL,
@@ -247,6 +258,8 @@ _TABLE = (
         "DELETE ~/models/registry/<name>/versions/<version>",
         "POST ~/models/registry/<name>/versions/<version>/metadata",
         "POST ~/models/registry/<name>/versions/<version>/push",
+        "POST ~/models/registry/<name>/versions/<version>/samples",
+        "DELETE ~/models/registry/<name>/versions/<version>/samples/<sample_id>",
     ),
     *_need(
         Permission.SYSTEM_READ,
@@ -299,7 +312,7 @@ _TABLE = (
         "PATCH ~/auth/users/<user_id>",
         rate=RateGroup.AUTH,
     ),
-    *_need(Permission.SYSTEM_READ, "GET ~/system/strays"),
+    *_need(Permission.SYSTEM_READ, "GET ~/system/servers", "GET ~/system/strays"),
     *_need(Permission.GPUS_READ, "GET ~/system/holds"),
     *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
     *_need(
@@ -307,6 +320,9 @@ _TABLE = (
         "POST ~/system/strays/<attempt_uid>/stop",
         "POST ~/system/holds",
         "DELETE ~/system/holds/<hold_id>",
+        "POST ~/nodes/<name>/drain",
+        "POST ~/nodes/<name>/undrain",
+        "DELETE ~/nodes/<name>",
     ),
 )
 

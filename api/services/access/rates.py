@@ -4,7 +4,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +19,7 @@ from api.models.access import Credential, Principal
 from api.services.access.operations import RateGroup
 from api.utils.caller import network_of
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ WRONG_KEYS = "20/minute"
 _PREFIX = "diffusion-pipe:rates"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RateState:
     """Where somebody stands with a limit."""
 
@@ -44,7 +44,7 @@ class RateState:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that tell it."""
+        """The headers that tell a client of its limit."""
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),

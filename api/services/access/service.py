@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +23,7 @@ from api.services.access.authority import Authority
 from api.services.access.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.storage.keys import CredentialStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.pagination import Page, PageRequest, paginate
 
 #: How long a sign-in at the page lasts at most.
@@ -45,7 +45,7 @@ _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyRequest:
     """A key that is wanted; either a role or permissions."""
 

@@ -1,7 +1,6 @@
 """Does what rules ask for, by the same services as requests; each deed may be repeated without harm but the command."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from api.storage.alert_actions import ActionStore
 from api.storage.alert_facts import AlertFactStore
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 
 #: Seconds between two looks at what was begun, and between two tries of what could not be.
 LOOK_SECONDS, TRY_SECONDS = 5.0, 15.0
@@ -30,7 +30,7 @@ STOPPED_WITHIN, SAVED_WITHIN = timedelta(hours=2), timedelta(hours=1)
 TOLD_WITHIN = timedelta(minutes=5)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeedResult:
     """How far a deed is. `again_after`: seconds until it is looked at again; None: it is over."""
 
@@ -39,7 +39,7 @@ class DeedResult:
     again_after: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommandEnd:
     """How a command ended. `problem` None: well."""
 

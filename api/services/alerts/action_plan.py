@@ -24,8 +24,12 @@ _SCOPES: dict[ActionKind, tuple[RuleScope, ...]] = {
 IDLE_METRIC = "idle"
 
 
-def plan_actions(draft: Draft, rule: AlertRule | None, now: datetime, new_id: Callable[[datetime], str]) -> None:
-    """Adds to a draft what its rule does, where the alert begins to fire; not where people are not told of it."""
+def plan_actions(
+    draft: Draft, rule: AlertRule | None, now: datetime, new_id: Callable[[datetime], str], *, anywhere: bool = False
+) -> None:
+    """Adds to a draft what its rule does, where the alert begins to fire; not where people are not told of it.
+    `anywhere`: its machine has no server of its own, so that any does it.
+    """
     alert, before = draft.after, draft.before
     begins = alert.state is AlertState.FIRING and (before is None or before.state is not AlertState.FIRING)
     if rule is None or not rule.actions or not begins:
@@ -33,6 +37,8 @@ def plan_actions(draft: Draft, rule: AlertRule | None, now: datetime, new_id: Ca
     if alert.muted_by is not None or alert.flapping_since is not None:
         return
     planned = [action for kind in rule.actions if (action := _plan(kind, draft, rule, now, new_id)) is not None]
+    if anywhere:
+        planned = [replace(action, node=None) for action in planned]
     if planned:
         draft.actions.extend(planned)
         kinds = [action.kind for action in planned]

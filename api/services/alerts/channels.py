@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from api.storage.channels import ChannelStore
 from api.storage.outbox import Bundle, OutboxStore
 from api.storage.sealing import Sealer, SecretUnreadable
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.ids import new_task_id
 from api.utils.pagination import Page, PageRequest
 
@@ -39,7 +40,7 @@ MOST_CHANNELS = 200
 TEST_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChannelRequest:
     """A channel that is wanted."""
 

@@ -3,17 +3,18 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from api.models.alert import AlertTarget
 from api.models.alert_rule import AlertRule, Clause, Comparison, RuleScope
+from api.utils.frozen import frozen
 
 UNKNOWN = math.nan
 
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FactTable:
     """What is known of everything of one scope at one moment.
 
@@ -42,6 +43,19 @@ class FactTable:
             known = [value for value in self.columns[metric] if not math.isnan(value)]
             found = self._bounds[metric] = (min(known), max(known)) if known else (math.inf, -math.inf)
         return found
+
+
+def join_tables(first: FactTable, second: FactTable) -> FactTable:
+    """The targets of both. What one of them does not know at all is unknown of its own."""
+    columns = {
+        name: [
+            *first.columns.get(name, [UNKNOWN] * len(first.targets)),
+            *second.columns.get(name, [UNKNOWN] * len(second.targets)),
+        ]
+        for name in {**first.columns, **second.columns}
+    }
+    is_complete = first.is_complete and second.is_complete
+    return FactTable(first.scope, (*first.targets, *second.targets), columns, is_complete)
 
 
 def find_breaching(rule: AlertRule, table: FactTable) -> Sequence[int]:

@@ -4,14 +4,16 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
-
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
+from typing import TYPE_CHECKING, NamedTuple
 
 from api.models.alert import Alert
 from api.models.alert_rule import RuleScope
 from api.services.alerts.evaluation import FactTable
+from api.utils.families import gauge
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+    from prometheus_client.metrics_core import Metric
 
 #: The most series of one name: a label for each task, key or user must not grow without end.
 MOST_SERIES = 500
@@ -114,7 +116,7 @@ class AlertExposition:
         self._latest = latest
         self._open_alerts = open_alerts
 
-    def collect(self) -> Iterator[Metric]:
+    def collect(self) -> "Iterator[Metric]":
         """The series for prometheus-client; what nobody knows is left out."""
         tables = {scope: self._latest(scope) for scope in RuleScope}
         families: dict[str, GaugeMetricFamily] = {}
@@ -133,9 +135,9 @@ class AlertExposition:
         yield from (family for family in families.values() if family.samples)
         yield self._alerts()
 
-    def _alerts(self) -> Metric:
+    def _alerts(self) -> "Metric":
         names = ("rule", "severity", "state")
-        family = GaugeMetricFamily("diffusion_pipe_alerts", "Alerts that this server looks after.", labels=names)
+        family = gauge("diffusion_pipe_alerts", "Alerts that this server looks after.", labels=names)
         counts: dict[tuple[str, ...], int] = {}
         for alert in self._open_alerts():
             key = (alert.rule_id, alert.severity, alert.shown_state)
@@ -145,9 +147,9 @@ class AlertExposition:
         return family
 
 
-def _family(series: ShownFact) -> GaugeMetricFamily:
+def _family(series: ShownFact) -> "GaugeMetricFamily":
     names = [*_LABELS[series.scope].values(), *(name for name, _ in series.more_labels)]
-    return GaugeMetricFamily(f"diffusion_pipe_{series.name}", series.help, labels=names)
+    return gauge(f"diffusion_pipe_{series.name}", series.help, labels=names)
 
 
 def _places(series: ShownFact, table: FactTable) -> list[int]:

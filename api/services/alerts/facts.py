@@ -1,7 +1,6 @@
 """All facts that rules are held against: each kind is made anew when it may have changed, and kept until then."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 from api.errors import DatabaseUnavailable
@@ -9,7 +8,7 @@ from api.models.access import AccessKey, Quota, User
 from api.models.alert_rule import RuleScope
 from api.models.channel import Channel
 from api.models.usage import Usage
-from api.services.alerts.evaluation import UNKNOWN, FactTable
+from api.services.alerts.evaluation import UNKNOWN, FactTable, join_tables
 from api.services.alerts.gpu_facts import GPUFacts
 from api.services.alerts.site_facts import (
     DiskFacts,
@@ -21,10 +20,12 @@ from api.services.alerts.site_facts import (
     user_table,
 )
 from api.services.alerts.task_facts import TaskFacts
+from api.services.alerts.told_machines import TOLD_SCOPES, ToldMachines
 from api.services.gpus.state import GPUState
 from api.storage.alert_actions import ActionStore
 from api.storage.outbox import OutboxStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 
 #: Seconds for which facts are kept, unless something tells that they have changed.
 _KEPT: Mapping[RuleScope, float] = {
@@ -52,7 +53,7 @@ NEWS_SECONDS = 1.0
 _LATE_SECONDS = 15.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class People:
     """Where the keys and users come from; only where keys are asked for."""
 
@@ -77,7 +78,12 @@ class FactBoard:
         actions: ActionStore,
         people: People | None,
         clock: Clock,
+        told: ToldMachines | None = None,
     ) -> None:
+        """`told` None: no other machine tells of its GPUs."""
+        self._told = told
+        self._told_tables: dict[RuleScope, FactTable] = {}
+        self._told_at = float("-inf")
         self._state = state
         self._gpus = gpus
         self._tasks = tasks
@@ -107,6 +113,26 @@ class FactBoard:
         age = self._clock.monotonic() - self._made_at.get(scope, float("-inf"))
         return self._latest.get(scope) if age <= _KEPT[scope] + _LATE_SECONDS else None
 
+    def of_all_machines(self, scope: RuleScope) -> FactTable | None:
+        """The facts for who tries a rule: of this machine, and of those that only tell, whichever server looks after
+        their alerts. Of what another one counts over minutes nothing is known. From any thread.
+        """
+        if scope not in TOLD_SCOPES:
+            return self._latest.get(scope)
+        state = self._state()
+        own, told = self.recent(scope), self._recently_told(scope, state)
+        if own is None:
+            is_gpu = scope is RuleScope.GPU
+            own = GPUFacts(self._clock).table(state, UNKNOWN) if is_gpu else self._latest.get(scope)
+        return told if own is None else own if told is None else join_tables(own, told)
+
+    def _recently_told(self, scope: RuleScope, state: GPUState) -> FactTable | None:
+        if self._told is None or not state.is_fleet:
+            return None
+        if self._clock.monotonic() - self._told_at <= _KEPT[RuleScope.GPU] + _LATE_SECONDS:
+            return self._told_tables.get(scope)
+        return next((table for table in self._told.tables_now(state) if table.scope is scope), None)
+
     def tables(self, scopes: Iterable[RuleScope], channels: Iterable[Channel]) -> dict[RuleScope, FactTable]:
         """The tables of these scopes. One that the database does not give now is missing."""
         state, wanted = self._state(), set(scopes)
@@ -117,6 +143,21 @@ class FactBoard:
             except DatabaseUnavailable:
                 continue
         return {scope: self._tables[scope] for scope in wanted if scope in self._tables}
+
+    def told(self, has_alerts: bool) -> dict[RuleScope, FactTable]:
+        """The tables of the machines that only tell of their GPUs; none where there are no such machines, and no alerts
+        of any. News of them come all the time, and are not waited for.
+        """
+        state, now = self._state(), self._clock.monotonic()
+        if self._told is None or not (state.is_fleet or has_alerts):
+            return {}
+        if now - self._told_at >= _KEPT[RuleScope.GPU]:
+            try:
+                made = self._told.tables(state, self._waiting())
+            except DatabaseUnavailable:
+                return {}
+            self._told_tables, self._told_at = {table.scope: table for table in made}, now
+        return self._told_tables
 
     def _age(self, state: GPUState) -> None:
         now = self._clock.monotonic()

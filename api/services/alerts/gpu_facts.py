@@ -1,12 +1,14 @@
 """Facts about GPUs, from the published state: each new one is a sample of what is counted over minutes."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from api.models.alert import AlertTarget
 from api.models.alert_rule import RuleScope
 from api.models.gpu import Verdict
+from api.models.node import NodeStatus
 from api.models.reading import FaultKind
 from api.models.xids import XidClass, look_up
 from api.services.alerts.evaluation import UNKNOWN, FactTable
@@ -23,8 +25,14 @@ _SHARES: Mapping[str, tuple[str, float]] = {
     "power_cap_percent": ("sw_power_cap", _LONG),
 }
 
+#: The bit that stands for each of these reasons in a sample.
+_BITS = {reason: 1 << place for place, (reason, _) in enumerate(_SHARES.values())}
+
 #: A share is known when its window is filled by so much.
 _FILLED = 0.5
+
+#: Seconds between two samples of another machine's GPU: there may be 8,000 of them.
+OTHERS_SECONDS = 30.0
 
 #: Seconds after which a changed power limit is taken for the one that holds.
 _LIMIT_SETTLES = 600.0
@@ -37,7 +45,7 @@ _HOUR, _HOURS = 3600.0, 3
 class _Memory:
     """What is remembered of one GPU."""
 
-    samples: deque[tuple[float, frozenset[str]]] = field(default_factory=deque)
+    samples: deque[tuple[float, int]] = field(default_factory=deque)  #: the bits of the reasons at each moment
     sequence: int = -1
     first_ecc: float | None = None
     fan_has_turned: bool = False
@@ -49,57 +57,84 @@ class _Memory:
     foreign: deque[tuple[float, float]] = field(default_factory=deque)  #: one an hour
 
 
+class _Moment:
+    """What holds for all rows of a table."""
+
+    def __init__(self, state: GPUState, waiting: float, monotonic: float, now: float) -> None:
+        self.state = state
+        self.waiting = waiting
+        self.monotonic = monotonic
+        self.now = now
+        gone = (NodeStatus.UNKNOWN, NodeStatus.DOWN)
+        self.silent = frozenset(node.name for node in state.nodes if node.status in gone)
+
+
 class GPUFacts:
-    """Makes the table of GPUs. One thread uses it."""
+    """Makes the tables of GPUs. One thread uses it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._memories: dict[str, _Memory] = {}
 
     def table(self, state: GPUState, waiting: float) -> FactTable:
-        """The facts of this state; `waiting` tasks wait for GPUs."""
-        monotonic, now = self._clock.monotonic(), self._clock.now().timestamp()
-        known = [gpu for gpu in state.gpus if gpu.reading.uuid is not None]
-        rows = [self._row(gpu, state, monotonic, now, waiting) for gpu in known]
+        """The facts of this machine's GPUs; `waiting` tasks wait for GPUs."""
+        # The driver forgets no GPU: what is missing in a state was never read, or the source was changed.
+        is_complete = state.snapshot.problem is None and bool(state.own_gpus)
+        return self._table(state.own_gpus, state, waiting, is_complete)
+
+    def table_of_others(self, state: GPUState, waiting: float, nodes: Iterable[str]) -> FactTable:
+        """The facts of the GPUs of the machines that tell of theirs, which the database knows as `nodes`. Of a machine
+        that is silent nothing is known.
+        """
+        # A UUID that is another's has neither its task nor its past.
+        others = [gpu for gpu in state.gpus if gpu.node != state.node and not gpu.is_twin]
+        heard = {name for name, part in state.parts.items() if part.snapshot.gpus or part.snapshot.problem is None}
+        return self._table(others, state, waiting, heard.issuperset(nodes))
+
+    def _table(self, gpus: Iterable[JudgedGPU], state: GPUState, waiting: float, is_complete: bool) -> FactTable:
+        moment = _Moment(state, waiting, self._clock.monotonic(), self._clock.now().timestamp())
+        known = [gpu for gpu in gpus if gpu.reading.uuid is not None]
+        rows = [self._row(gpu, moment) for gpu in known]
         columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
         targets = tuple(_target(gpu, state) for gpu in known)
-        # The driver forgets no GPU: what is missing in a state was never read, or the source was changed.
-        return FactTable(RuleScope.GPU, targets, columns, is_complete=state.snapshot.problem is None and bool(rows))
+        return FactTable(RuleScope.GPU, targets, columns, is_complete)
 
-    def _row(self, gpu: JudgedGPU, state: GPUState, monotonic: float, now: float, waiting: float) -> dict[str, float]:
+    def _row(self, gpu: JudgedGPU, at: "_Moment") -> dict[str, float]:
         memory = self._memories.setdefault(gpu.reading.uuid or "", _Memory())
         is_lost = gpu.reading.fault is FaultKind.LOST
         read = gpu.reading.read_monotonic
         is_known = not gpu.judgement.stale and not is_lost and gpu.reading.vitals is not None
         row = {
             "lost": _flag(is_lost),
-            "reading_age": UNKNOWN if read is None else monotonic - read,
+            "reading_age": UNKNOWN if read is None else at.monotonic - read,
             "available": _flag(gpu.judgement.is_available),
-            "queue_waiting": waiting,
+            "queue_waiting": at.waiting,
             "health": _HEALTH.get(gpu.judgement.health.verdict, UNKNOWN),
             **_plain(gpu),
             "xid_fatal": _fatal_xid(gpu),
-            "xid_application_age": _application_age(gpu, state, now),
-            **self._remembered(gpu, memory, state.snapshot.sequence, monotonic, is_known),
+            "xid_application_age": _application_age(gpu, at.state, at.now),
+            **self._remembered(gpu, memory, at, is_known),
         }
+        if gpu.node in at.silent:
+            # That is told once, of the machine.
+            return dict.fromkeys(row, UNKNOWN)
         if is_known:
             return row
         # What was read long ago says nothing of now.
         beside = ("lost", "reading_age", "available", "queue_waiting", "xid_application_age")
         return {name: value if name in beside else UNKNOWN for name, value in row.items()}
 
-    def _remembered(
-        self, gpu: JudgedGPU, memory: _Memory, sequence: int, monotonic: float, is_known: bool
-    ) -> dict[str, float]:
+    def _remembered(self, gpu: JudgedGPU, memory: _Memory, at: "_Moment", is_known: bool) -> dict[str, float]:
+        sequence, monotonic = at.state.snapshot_of(gpu.node).sequence, at.monotonic
         if is_known and sequence != memory.sequence:
             memory.sequence = sequence
-            _take(gpu, memory, monotonic)
+            _take(gpu, memory, monotonic, OTHERS_SECONDS if gpu.node in at.state.parts else 0.0)
         ecc = gpu.condition.ecc
         errors = None if ecc is None else ecc.uncorrected_volatile
         limit = memory.limit_before if memory.limit_before is not None else memory.limit
         foreign = _foreign(gpu)
         return {
-            **{name: _share(memory.samples, *of, monotonic) for name, of in _SHARES.items()},
+            **{name: _share(memory.samples, _BITS[of], window, monotonic) for name, (of, window) in _SHARES.items()},
             "ecc_uncorrected_new": UNKNOWN if errors is None else errors - (memory.first_ecc or 0.0),
             "fan_has_turned": _flag(memory.fan_has_turned),
             "pcie_width_best": _number(memory.best_width),
@@ -110,11 +145,18 @@ class GPUFacts:
         }
 
 
-def _take(gpu: JudgedGPU, memory: _Memory, monotonic: float) -> None:
-    """Adds a sample."""
+@lru_cache(maxsize=64)
+def _sample(monotonic: float, bits: int) -> tuple[float, int]:
+    """The same object for all GPUs of a moment: of 8,000 each half an hour of samples would else take 0.2 GB."""
+    return monotonic, bits
+
+
+def _take(gpu: JudgedGPU, memory: _Memory, monotonic: float, apart: float) -> None:
+    """Adds a sample, and one of the throttle reasons where the last is `apart` seconds old."""
     vitals, condition = gpu.vitals, gpu.condition
-    if vitals.throttle_reasons is not None:
-        memory.samples.append((monotonic, frozenset(vitals.throttle_reasons)))
+    reasons = vitals.throttle_reasons
+    if reasons is not None and (not memory.samples or monotonic - memory.samples[-1][0] >= apart):
+        memory.samples.append(_sample(monotonic, sum(_BITS.get(reason, 0) for reason in set(reasons))))
     while memory.samples and monotonic - memory.samples[0][0] > _LONG:
         memory.samples.popleft()
     memory.fan_has_turned = memory.fan_has_turned or bool(vitals.fan_percent)
@@ -172,16 +214,16 @@ def _plain(gpu: JudgedGPU) -> dict[str, float]:
 def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
     reading, health = gpu.reading, gpu.judgement.health
     name = gpu.identity.name or "GPU"
-    called = f"GPU {reading.index if reading.index is not None else '?'} ({name}) on {state.node}"
-    labels = {"gpu_uuid": reading.uuid or "", "gpu": str(reading.index), "gpu_name": name, "node": state.node}
+    called = f"GPU {reading.index if reading.index is not None else '?'} ({name}) on {gpu.node}"
+    labels = {"gpu_uuid": reading.uuid or "", "gpu": str(reading.index), "gpu_name": name, "node": gpu.node}
     words = {
-        "name": f"GPU {reading.index} {name} on {state.node}",
+        "name": f"GPU {reading.index} {name} on {gpu.node}",
         "gpu": called,
         "health": "; ".join(health.reasons) or "healthy",
         "health_action": _sentence("; ".join(health.suggested_actions)),
         "xid_application": _describe_application(gpu, state),
     }
-    key, task = f"{state.node}/{reading.uuid}", gpu.task
+    key, task = f"{gpu.node}/{reading.uuid}", gpu.task
     if task is None or not task.is_started_here:
         return AlertTarget(key, labels, words)
     return AlertTarget(key, labels, words, task=task.task_id, task_owner=task.owner)
@@ -226,13 +268,13 @@ def _foreign(gpu: JudgedGPU) -> float:
     return float(sum(process.memory_mb or 0 for process in processes))
 
 
-def _share(samples: Sequence[tuple[float, frozenset[str]]], reason: str, window: float, monotonic: float) -> float:
-    """The percentage of the samples within the window that have this reason."""
+def _share(samples: Sequence[tuple[float, int]], bit: int, window: float, monotonic: float) -> float:
+    """The percentage of the samples within the window that have this bit."""
     first = samples[0][0] if samples else monotonic
     if monotonic - first < _FILLED * window:
         return UNKNOWN
-    within = [reason in reasons for at, reasons in samples if monotonic - at <= window]
-    return 100.0 * sum(within) / len(within) if within else UNKNOWN
+    within = [bits & bit for at, bits in samples if monotonic - at <= window]
+    return 100.0 * sum(map(bool, within)) / len(within) if within else UNKNOWN
 
 
 def _growth(hours: Sequence[tuple[float, float]]) -> float:

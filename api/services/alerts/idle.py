@@ -5,7 +5,8 @@ from collections.abc import Callable
 from api.errors import DatabaseUnavailable
 from api.models.reading import FaultKind
 from api.services.alerts.evaluation import UNKNOWN
-from api.services.gpus.judgement import JudgedGPU, is_in_use
+from api.services.gpus.foreign_use import is_in_use
+from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.state import GPUState
 from api.storage.alert_facts import AlertFactStore
 from api.utils.clock import Clock

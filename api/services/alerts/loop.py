@@ -1,7 +1,8 @@
 """Evaluates the rules, in one loop: facts become drafts, drafts become kept changes with what is to be told of them.
 
 Of what only a machine itself knows (its GPUs, disks, its service) one server of that machine makes alerts; of
-everything else one server of all on the database. Each writes as leader, or not at all.
+everything else, also of machines that only tell of their GPUs, one server of all on the database. Each writes as
+leader, or not at all.
 """
 
 import logging
@@ -16,6 +17,7 @@ from api.models.alert_rule import AlertRule, RuleScope
 from api.models.channel import Channel
 from api.services.alerts.action_plan import plan_actions
 from api.services.alerts.emergency import RULE_ID, EmergencyWord
+from api.services.alerts.evaluation import FactTable
 from api.services.alerts.facts import FactBoard
 from api.services.alerts.machine import REMEMBERED, AlertMachine, rank
 from api.services.alerts.muting import mute
@@ -54,10 +56,18 @@ class Section:
     """The alerts of some scopes, which one server looks after."""
 
     def __init__(
-        self, scopes: frozenset[RuleScope], owns: Callable[[Alert], bool], leadership: Leadership, machine: AlertMachine
+        self,
+        scopes: frozenset[RuleScope],
+        owns: Callable[[Alert], bool],
+        leadership: Leadership,
+        machine: AlertMachine,
+        told_scopes: frozenset[RuleScope] = frozenset(),
     ) -> None:
-        """`owns` tells whether a kept alert belongs to it."""
+        """`owns` tells whether a kept alert belongs to it; of the machines that only tell of their GPUs it looks after
+        `told_scopes`.
+        """
         self.scopes = scopes
+        self.told_scopes = told_scopes
         self.owns = owns
         self.leadership = leadership
         self.machine = machine
@@ -197,7 +207,7 @@ class AlertLoop:
             return False
         if not section.is_loaded or section.is_stale:
             self._load(section)
-        tables = self._board.tables(section.scopes, self._channels.values())
+        tables = self._find_tables(section)
         drafts = section.machine.step(self._of(section), tables)
         now = self._clock.now()
         if drafts.all or reminds or section.has_new_channels:
@@ -209,13 +219,22 @@ class AlertLoop:
         section.has_new_channels = False
         return drafts.is_partial
 
+    def _find_tables(self, section: Section) -> dict[RuleScope, FactTable]:
+        tables = self._board.tables(section.scopes, self._channels.values())
+        if section.told_scopes:
+            has_alerts = any(track.alert.scope in section.told_scopes for track in section.machine.tracks.values())
+            tables |= self._board.told(has_alerts)
+        return tables
+
     def _load(self, section: Section) -> None:
         known = self._store.load(self._clock.now() - REMEMBERED)
         section.machine.load(filter(section.owns, known), is_start=not section.is_loaded)
         section.is_loaded, section.is_stale = True, False
 
     def _of(self, section: Section) -> dict[str, AlertRule]:
-        return {rule_id: rule for rule_id, rule in self._rules.items() if rule.scope in section.scopes}
+        return {
+            rule_id: rule for rule_id, rule in self._rules.items() if rule.scope in section.scopes | section.told_scopes
+        }
 
     def _note_acknowledged(self, section: Section, drafts: Drafts, now: datetime) -> None:
         """An acknowledgement ends by its time, and when the alert has become graver since."""
@@ -238,7 +257,8 @@ class AlertLoop:
             self._tell_new_channels(section, drafts)
         for draft in drafts.all:
             rule = self._rules.get(draft.key[0])
-            plan_actions(draft, rule, now, new_action_id)
+            is_told_of = draft.after.scope in section.told_scopes
+            plan_actions(draft, rule, now, new_action_id, anywhere=is_told_of)
             planner.plan(draft, rule, draft.track.target)
         if not reminds:
             return

@@ -6,22 +6,16 @@ over those that were kept. Times are monotonic, so that a clock that is set fire
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from api.models.alert import Alert, AlertState, AlertTarget, NotificationKind
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.event import Severity
-from api.services.alerts.evaluation import (
-    FactTable,
-    all_hold,
-    fill,
-    find_breaching,
-    is_breaching,
-    is_clear,
-)
+from api.services.alerts.evaluation import FactTable, all_hold, fill, find_breaching, is_breaching, is_clear
 from api.services.alerts.tracks import Draft, Drafts, Track, TrackKey, fingerprint
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 
 #: One that fires again so soon after it ended continues the same incident.
 SAME_INCIDENT = timedelta(minutes=5)
@@ -47,7 +41,7 @@ def rank(severity: Severity) -> int:
     return _RANK[severity]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moment:
     """When a round is made."""
 

@@ -41,7 +41,7 @@ class Carriers(Protocol):
         ...
 
     def look(self) -> None:
-        """Called with every round."""
+        """Is called in every round of the outbox, for what has to be looked at now and then."""
         ...
 
 
@@ -103,10 +103,13 @@ class Outbox:
             return
         self._look_at = monotonic + LOOK_SECONDS
         try:
-            has_room = self._bundle()
-            is_all_carried = self._carry()
-            # What no channel has room for is not looked at anew twice a second: it may be ten thousand rows.
-            following = self._store.next_look(with_notifications=has_room)
+            # Mostly nothing is due, and one statement says so.
+            is_all_carried, following = True, self._store.next_look()
+            if following is not None and following <= self._clock.now():
+                has_room = self._bundle()
+                is_all_carried = self._carry()
+                # What no channel has room for is not looked at anew twice a second: it may be ten thousand rows.
+                following = self._store.next_look(with_notifications=has_room)
         except DatabaseUnavailable:
             self._look_at = monotonic + 1.0
             return

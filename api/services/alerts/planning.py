@@ -1,7 +1,6 @@
 """Which channel is told what of an alert, and when. Pure functions."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,9 +11,10 @@ from api.models.event import Severity
 from api.services.alerts.machine import rank
 from api.services.alerts.muting import SILENCE, all_labels, matches
 from api.services.alerts.tracks import Draft
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Planner:
     """The channels as they are, at one moment."""
 
@@ -169,9 +169,3 @@ def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
         return None
     day = local.date() if time < ends else local.date() + timedelta(days=1)
     return datetime.combine(day, ends, local.tzinfo).astimezone(now.tzinfo)
-
-
-def unknown_names(channels: Sequence[Channel], names: Sequence[str]) -> list[str]:
-    """Those of these names that no channel has."""
-    known = {channel.name for channel in channels}
-    return [name for name in names if name not in known]

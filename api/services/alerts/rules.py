@@ -30,12 +30,13 @@ class RuleService:
         store: RuleStore,
         builtin: Mapping[str, AlertRule],
         facts: Callable[[RuleScope], FactTable | None],
-        history: GPUHistory,
+        history: Callable[[str], GPUHistory],
         clock: Clock,
         on_change: Callable[[], None],
         has_idle_command: bool = False,
     ) -> None:
-        """`facts` gives the latest table of a scope, from memory. `has_idle_command`: the operator has set one."""
+        """`facts` gives the latest table of a scope, from memory, `history` the past of a machine's GPUs by its name.
+        `has_idle_command`: the operator has set one."""
         self._has_idle_command = has_idle_command
         self._store = store
         self._builtin = builtin

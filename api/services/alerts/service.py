@@ -1,7 +1,6 @@
 """Alerts and silences, as people see and handle them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.errors import AlertNotFound, Invalid, Mistake
@@ -19,6 +18,7 @@ from api.storage.alert_rules import RuleStore
 from api.storage.alerts import AlertStore
 from api.storage.outbox import OutboxStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.ids import new_task_id
 from api.utils.pagination import Page, PageRequest
 
@@ -29,7 +29,7 @@ LONGEST_SILENCE = timedelta(days=30)
 _DELIVERIES = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SilenceRequest:
     """A silence that is wanted."""
 

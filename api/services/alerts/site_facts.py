@@ -5,7 +5,7 @@ import math
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
@@ -15,13 +15,16 @@ from api.models.alert import AlertTarget
 from api.models.alert_action import AlertAction
 from api.models.alert_rule import RuleScope
 from api.models.channel import Channel
+from api.models.node import NodeStatus
 from api.models.reason import text_of
 from api.models.usage import Usage
 from api.services.alerts.evaluation import UNKNOWN, FactTable
 from api.services.alerts.starts import StartLog
+from api.services.gpus.other_machines import NodePart
 from api.services.gpus.state import GPUState
 from api.storage.alert_facts import AlertFactStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 
 _GB = 1024.0**3
 _HOUR = 3600.0
@@ -162,17 +165,39 @@ class ServiceFacts:
         return self._offset
 
 
-class NodeFacts:
-    """Makes the table of the other machines on this database. Their clocks are never compared with ours."""
+def told_service_table(state: GPUState, is_complete: bool) -> FactTable:
+    """What the machines that tell of their GPUs say of their drivers; of one that is silent nothing is known."""
+    silent = {node.name for node in state.nodes if node.status in (NodeStatus.UNKNOWN, NodeStatus.DOWN)}
+    problems = {name: part.snapshot.problem for name, part in state.parts.items()}
+    targets = tuple(
+        AlertTarget(
+            name,
+            {"node": name},
+            {"name": name, "node": name, "source_problem": "nothing is wrong" if said is None else text_of(said)},
+        )
+        for name, said in problems.items()
+    )
+    failing = [UNKNOWN if name in silent else float(said is not None) for name, said in problems.items()]
+    return FactTable(RuleScope.SERVICE, targets, {"source_failing": failing}, is_complete)
 
-    def __init__(self, store: AlertFactStore, own: str, clock: Clock) -> None:
+
+class NodeFacts:
+    """Makes the table of the other machines: those with servers on this database, and those that tell of their GPUs.
+    Their clocks are never compared with ours.
+    """
+
+    def __init__(self, store: AlertFactStore, own: str, clock: Clock, parts: Callable[[], Iterable[NodePart]]) -> None:
+        """`parts` are the machines that tell of their GPUs."""
         self._store = store
+        self._parts = parts
         self._own = own
         self._clock = clock
         self._seen: dict[str, tuple[float, float]] = {}
 
     def table(self) -> FactTable:
-        """How long each machine that has ever evaluated its alerts has given no sign. Raises DatabaseUnavailable."""
+        """How long each machine that has ever evaluated its alerts, or told of its GPUs, has given no sign. Raises
+        DatabaseUnavailable.
+        """
         signs, monotonic = self._store.signs_of_life(), self._clock.monotonic()
         others = [node for node in self._store.nodes() if node != self._own]
         # One that has stood down as it should is no longer there.
@@ -180,8 +205,10 @@ class NodeFacts:
         for node, at in heard.items():
             if self._seen.get(node, (None, 0.0))[0] != at:
                 self._seen[node] = (at, monotonic)
-        targets = tuple(AlertTarget(node, {"node": node}, {"name": node, "node": node}) for node in heard)
-        columns = {"silent_seconds": [monotonic - self._seen[node][1] for node in heard]}
+        silent = {node: monotonic - self._seen[node][1] for node in heard}
+        silent |= {part.node: max(0.0, monotonic - part.heard) for part in self._parts() if not part.has_left}
+        targets = tuple(AlertTarget(node, {"node": node}, {"name": node, "node": node}) for node in silent)
+        columns = {"silent_seconds": list(silent.values())}
         return FactTable(RuleScope.NODE, targets, columns)
 
 
@@ -247,7 +274,7 @@ def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:
     return FactTable(RuleScope.KEY, targets, columns)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Share:
     """How a bound of a quota is held against what is used."""
 

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from api.models.alert import AlertTarget
 from api.models.alert_rule import RuleScope
+from api.models.cause import CauseCode
 from api.models.progress import Stage
 from api.models.task import TaskType
-from api.models.training import CauseCode, TaskStatus, TaskSummary
+from api.models.training import TaskStatus, TaskSummary
 from api.services.alerts.evaluation import UNKNOWN, FactTable, show_number
 from api.services.alerts.log_growth import NO_LOG, LogGrowth
 from api.services.alerts.loss_plateau import LossPlateau
@@ -233,7 +234,8 @@ def _excess(loss: float, losses: Collection[float]) -> float:
 
 
 def _available(state: GPUState) -> float:
-    return float(sum(gpu.judgement.is_available for gpu in state.gpus))
+    usable = [gpu for gpu in state.gpus if not state.is_fleet or gpu.node in state.startable]
+    return float(sum(gpu.judgement.is_available for gpu in usable))
 
 
 def _known(value: float | None) -> float:

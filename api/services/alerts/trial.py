@@ -1,6 +1,6 @@
 """What a rule would have told within the last 24 h: the same evaluation, over the history of the GPUs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,6 +14,9 @@ from api.utils.clock import Mark
 
 #: Periods that an answer shows.
 _SHOWN = 100
+
+#: The most pasts, of one metric of one GPU each, that a trial reads: each takes some milliseconds.
+MOST_PASTS = 256
 
 #: Points over the day: one a minute, so that a trial takes a fraction of a second.
 _STEP = 60.0
@@ -36,19 +39,24 @@ class _PastClock:
         return Mark("", self.at.timestamp())
 
 
-def try_rule(rule: AlertRule, present: FactTable | None, history: GPUHistory, now: datetime) -> Trial:
-    """What the rule would have told, and what it is true of now. `present` None: the present facts are not known."""
+def try_rule(rule: AlertRule, present: FactTable | None, history: Callable[[str], GPUHistory], now: datetime) -> Trial:
+    """What the rule would have told, and what it is true of now. `present` None: the present facts are not known.
+    `history` gives the past of a machine's GPUs by its name.
+    """
     breaching, unknown = _look_at_present(rule, present)
     missing = without_history(rule.scope, rule.metrics)
     if rule.scope is not RuleScope.GPU or missing or present is None:
         why = f"no history is kept of {', '.join(missing or rule.metrics)}: only the present was looked at"
         words = f"It is true of {len(breaching)} now. {why[:1].upper()}{why[1:]}."
         return Trial(False, why, None, now, 0, (), breaching, unknown, words)
-    tables = _past_tables(rule, present, history, now)
+    past = _with_past(rule, present)
+    tables = _past_tables(rule, past, history, now)
     periods = _replay(rule, tables)
     since = tables[0][0] if tables else None
     shown = tuple(sorted(periods, key=lambda period: period.since))[-_SHOWN:]
-    return Trial(True, None, since, now, len(periods), shown, breaching, unknown, _say(periods, since, now))
+    left_out = _say_left_out(len(past.targets), len(present.targets))
+    words = _say(periods, since, now) + ("" if left_out is None else f" {left_out}")
+    return Trial(True, left_out, since, now, len(periods), shown, breaching, unknown, words)
 
 
 def _look_at_present(rule: AlertRule, table: FactTable | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -64,8 +72,23 @@ def _look_at_present(rule: AlertRule, table: FactTable | None) -> tuple[tuple[st
     return breaching[:_SHOWN], tuple(name(place) for place in unknown)[:_SHOWN]
 
 
+def _with_past(rule: AlertRule, present: FactTable) -> FactTable:
+    """The first of the GPUs, this machine's before others, as many as are looked back at."""
+    most = MOST_PASTS // max(1, len([name for name in rule.metrics if name not in CONSTANT]))
+    if len(present.targets) <= most:
+        return present
+    columns = {name: column[:most] for name, column in present.columns.items()}
+    return FactTable(present.scope, present.targets[:most], columns, present.is_complete)
+
+
+def _say_left_out(looked: int, count: int) -> str | None:
+    if looked == count:
+        return None
+    return f"Only the past of the first {looked:,} of {count:,} GPUs was looked at, and the present of all."
+
+
 def _past_tables(
-    rule: AlertRule, present: FactTable, history: GPUHistory, now: datetime
+    rule: AlertRule, present: FactTable, history: Callable[[str], GPUHistory], now: datetime
 ) -> list[tuple[datetime, FactTable]]:
     """The facts of each minute that the history knows."""
     since = (now - _DAY).timestamp()
@@ -74,13 +97,14 @@ def _past_tables(
         if name in CONSTANT:
             continue
         for place, target in enumerate(present.targets):
-            uuid = target.labels.get("gpu_uuid", "")
-            series = history.read(uuid, Metric(IN_HISTORY[name]), since, now.timestamp(), _STEP)
-            for point in series.points:
-                minute = int(point.timestamp.timestamp() // _STEP)
+            uuid, past = target.labels.get("gpu_uuid", ""), history(target.labels.get("node", ""))
+            means = past.means(uuid, Metric(IN_HISTORY[name]), since, now.timestamp(), _STEP)
+            for minute, value in means.items():
                 row = columns.setdefault(name, {}).setdefault(minute, [UNKNOWN] * len(present.targets))
-                row[place] = UNKNOWN if point.value is None else point.value
-    minutes = sorted({minute for rows in columns.values() for minute in rows})
+                row[place] = value
+    known = {minute for rows in columns.values() for minute in rows}
+    # A pause of the sweeps is a time of which nothing is known, and not none at all.
+    minutes = range(min(known), max(known) + 1) if known else ()
     nothing = [UNKNOWN] * len(present.targets)
     found = []
     for minute in minutes:

@@ -1,13 +1,14 @@
 """What is looked at while an attempt runs: its checkpoints, caches, GPUs, and whether it hangs."""
 
+from api.models.cause import Cause, CauseCode
 from api.models.progress import Stage
 from api.models.reason import Reason, Words
 from api.models.task import TaskType
-from api.models.training import Cause, CauseCode, EventKind, StopState, TaskStatus, TaskSummary
+from api.models.training import EventKind, StopState, TaskStatus, TaskSummary
 from api.services.attempts.hangs import HangLimits, describe_hang, is_stalled
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.watch import AttemptWatch
-from api.services.gpus.offers import find_lost, measure_memory
+from api.services.gpus.offers import find_lost, is_shared, measure_memory
 from api.services.gpus.service import GPUService
 from api.storage.attempts import AttemptStore
 from api.storage.tasks import TaskStore
@@ -31,8 +32,16 @@ class AttemptChecks:
     """Checks a running attempt, once a tick."""
 
     def __init__(
-        self, tasks: TaskStore, attempts: AttemptStore, gpus: GPUService, clock: Clock, hang_limits: HangLimits
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        gpus: GPUService,
+        clock: Clock,
+        hang_limits: HangLimits,
+        has_own_pids: bool = False,
     ) -> None:
+        """`has_own_pids`: this service has a pid namespace of its own, in which the driver's pids mean nothing."""
+        self._has_own_pids = has_own_pids
         self._tasks = tasks
         self._attempts = attempts
         self._gpus = gpus
@@ -93,16 +102,21 @@ class AttemptChecks:
     def _give_caches_up(self, watch: AttemptWatch) -> None:
         """Releases the caches once the attempt trains, as it has filled them: others may write them then."""
         if not watch.has_filled_caches and watch.progress.first_step is not None:
-            self._attempts.release_cache(watch.attempt)
+            if watch.task.caches:
+                self._attempts.release_cache(watch.attempt)
             watch.has_filled_caches = True
 
     def _measure_memory(self, watch: AttemptWatch) -> None:
         used = measure_memory(self._gpus.state, watch.attempt.gpu_uuids)
-        if used is not None:
-            watch.peak_memory_mb = max(watch.peak_memory_mb or 0, used)
+        if used is None:
+            return
+        watch.peak_memory_mb = max(watch.peak_memory_mb or 0, used)
+        watch.was_measured_training |= watch.progress.first_step is not None
+        if not watch.shares_gpus and is_shared(self._gpus.state, watch.attempt.gpu_uuids, self._has_own_pids):
+            watch.shares_gpus = True
 
     def _look_at_gpus(self, task: TaskSummary, watch: AttemptWatch) -> None:
-        lost = [why for uuid, why in find_lost(self._gpus.state).items() if uuid in watch.attempt.gpu_uuids]
+        lost = list(find_lost(self._gpus.state, watch.attempt.gpu_uuids).values())
         if lost:
             cause = Cause.of(
                 CauseCode.GPU_LOST,

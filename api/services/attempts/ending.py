@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from api.errors import DatabaseUnavailable
-from api.executors.executor import Executor, Outcome
+from api.executors.executor import AttemptRef, Executor, Outcome
 from api.models.lease import Lease
+from api.models.measured_memory import MemoryRun
 from api.models.reason import Reason
 from api.models.task import TaskType
 from api.models.training import Attempt, EventKind, ResumeOptions, TaskStatus, TaskSummary
@@ -23,7 +24,7 @@ from api.services.attempts.outcomes import (
     judge_outcome,
     plan_retry,
 )
-from api.services.attempts.progress import show_ended
+from api.services.attempts.progress import reached, show_ended
 from api.services.attempts.pruning import prune_checkpoints
 from api.services.attempts.starter import AttemptStarter
 from api.services.attempts.watch import AttemptWatch
@@ -32,6 +33,7 @@ from api.services.gpus.offers import is_clear
 from api.services.gpus.service import GPUService
 from api.storage.attempts import AttemptStore, Finish
 from api.storage.leadership import LeadershipLost
+from api.storage.rounds import DrainingGPU
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
 
@@ -55,7 +57,7 @@ class AttemptEnding:
         starter: AttemptStarter,
         executor: Executor,
         clock: Clock,
-        node: str,
+        node: str | None,
         root: Path,
         harvesters: Mapping[TaskType, Harvester] = MappingProxyType({}),
     ) -> None:
@@ -141,6 +143,7 @@ class AttemptEnding:
             last_step=last_step,
             run_dir=None if watch is None or watch.run_dir is None else str(watch.run_dir),
             peak_memory_mb=None if watch is None else watch.peak_memory_mb,
+            memory=None if watch is None else _learn(verdict, watch),
             retry_in=None if retry is None else timedelta(seconds=retry.wait),
             retry_counts=retry is not None and retry.counts,
             retries_in_a_row=0 if retry is None else (0 if got_further else task.retries_in_a_row) + 1,
@@ -149,12 +152,15 @@ class AttemptEnding:
         )
         is_first = self._attempts.finish(attempt, finish, self._clock.now())
         if is_first:
-            code = None if verdict.cause is None else verdict.cause.code
-            logger.info("attempt ended", extra={"attempt": attempt.uid, "status": finish.status, "cause": code})
-            # The sooner the GPUs are read again, the sooner they are free.
-            self._gpus.note_change()
-            self._gpus.sweep_soon()
+            self._tell_end(attempt, finish)
         return is_first
+
+    def _tell_end(self, attempt: Attempt, finish: Finish) -> None:
+        code = None if finish.cause is None else finish.cause.code
+        logger.info("attempt ended", extra={"attempt": attempt.uid, "status": finish.status, "cause": code})
+        # The sooner the GPUs are read again, the sooner they are free.
+        self._gpus.note_change()
+        self._gpus.sweep_soon()
 
     def _retry(self, task: TaskSummary, verdict: AttemptVerdict, got_further: bool) -> NextTry | None:
         was_asked_to_stop = task.stop is not None and task.stop.cause is None
@@ -183,22 +189,24 @@ class AttemptEnding:
 
     # -- draining --------------------------------------------------------------------------------------------------
 
-    def free_drained(self) -> bool:
+    def free_drained(self, draining: Sequence[DrainingGPU]) -> bool:
         """Frees the GPUs that show nothing of their last holder any more; True when there were any."""
-        draining = self._attempts.draining(self._node, self._root)
-        self._drains = {lease.resource: self._drains.get(lease.resource, self._clock.monotonic()) for lease in draining}
+        now = self._clock.monotonic()
+        self._drains = {lease.resource: self._drains.get(lease.resource, now) for lease, _ in draining}
         self._told.intersection_update(self._drains)
         self._unclear.intersection_update(self._drains)
-        freed = [lease for lease in draining if self._can_be_freed(lease) and self._attempts.release_drained(lease)]
+        gone = [drain.lease for drain in draining if self._can_be_freed(drain)]
+        freed = [lease for lease in gone if self._attempts.release_drained(lease)]
         if freed:
             self._gpus.note_change()
         elif draining:
             self._gpus.sweep_soon()
         return bool(freed)
 
-    def _can_be_freed(self, lease: Lease) -> bool:
+    def _can_be_freed(self, drain: DrainingGPU) -> bool:
+        lease = drain.lease
         try:
-            return self._is_drained(lease)
+            return self._is_drained(drain)
         except (DatabaseUnavailable, LeadershipLost):
             raise
         except Exception:
@@ -208,14 +216,15 @@ class AttemptEnding:
                 logger.exception("a GPU that drains cannot be looked at", extra={"gpu": lease.resource})
             return False
 
-    def _is_drained(self, lease: Lease) -> bool:
+    def _is_drained(self, drain: DrainingGPU) -> bool:
+        lease = drain.lease
         # By the monotonic clock: after a restart the bound begins anew.
         since = self._drains[lease.resource]
         looks_free = is_clear(self._gpus.state, lease.resource, since)
         is_overdue = self._clock.monotonic() - since >= DRAINING_SECONDS
         if not looks_free and not is_overdue:
             return False
-        pids = self._survivors(lease)
+        pids = self._survivors(drain)
         if pids and is_overdue and lease.resource not in self._told:
             self._told.add(lease.resource)
             self._warn(lease, _stays(lease.resource, pids))
@@ -229,19 +238,32 @@ class AttemptEnding:
             self._warn(lease, let_go)
         return not pids
 
-    def _survivors(self, lease: Lease) -> Sequence[int]:
+    def _survivors(self, drain: DrainingGPU) -> Sequence[int]:
         """The pids that are left of the lease's attempt: they use the GPU, whatever the readings show."""
+        lease = drain.lease
         if lease.attempt_uid is None:
             return ()
-        return self._executor.survivors(self._starter.ref(self._attempts.get(lease.attempt_uid)))
+        log = self._starter.files(lease.task_id).log
+        return self._executor.survivors(AttemptRef(lease.attempt_uid, drain.directory, log))
 
     def _warn(self, lease: Lease, message: Reason) -> None:
         now, uid = self._clock.now(), lease.attempt_uid
         self._tasks.add_event(lease.task_id, EventKind.WARNING, now, "service", message, uid)
 
 
+def _learn(verdict: AttemptVerdict, watch: AttemptWatch) -> MemoryRun | None:
+    """What the attempt tells of the memory that others will need: where it had its GPUs for itself, and trained."""
+    planned, peak = watch.task.plan.memory, watch.peak_memory_mb
+    ended_well = verdict.status in (TaskStatus.COMPLETED, TaskStatus.STOPPED)
+    is_training = watch.task.kind is TaskType.TRAINING and watch.was_measured_training
+    if planned is None or peak is None or watch.shares_gpus or not ended_well or not is_training:
+        return None
+    return MemoryRun(planned.facts, peak)
+
+
 def _judge(task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> AttemptVerdict:
-    seen = (outcome, watch.trainer, task.stop, watch.progress, tuple(watch.last_lines))
+    progress = reached(watch.progress, watch.attempt, task.progress)
+    seen = (outcome, watch.trainer, task.stop, progress, tuple(watch.last_lines))
     return judge_caching(*seen) if task.kind is TaskType.CACHE else judge_outcome(*seen, watch.checkpoints)
 
 

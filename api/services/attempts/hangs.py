@@ -1,9 +1,8 @@
 """When a training that says nothing counts as hanging. Pure functions."""
 
-from dataclasses import dataclass
-
 from api.models.progress import Progress, Stage
 from api.models.reason import Reason
+from api.utils.frozen import frozen
 
 #: A step may take this many times the usual one, or the longest one seen, before something is wrong: the first step
 #: after an evaluation compiles, moves memory, or waits for the disk.
@@ -25,7 +24,7 @@ _STAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HangLimits:
     """Bounds in seconds. `step` is the least bound for a step; `quiet` holds where there are no steps: loading,
     caching, evaluating, saving.

@@ -1,14 +1,15 @@
 """The seam to whoever takes up what a task has made that is no training: its end waits for them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.models.training import Cause, TrainingTask
+from api.models.cause import Cause
+from api.models.training import TrainingTask
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Harvest:
     """What a task has made, as its answers show it; or why that could not be taken up."""
 

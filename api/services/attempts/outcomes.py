@@ -3,26 +3,17 @@
 import errno
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from api.executors.executor import Outcome
+from api.models.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.models.progress import Progress
 from api.models.reason import Reason, Words
-from api.models.training import (
-    RETRIED_BY_DEFAULT,
-    RETRIED_BY_ITSELF,
-    Cause,
-    CauseCode,
-    Checkpoint,
-    StopRung,
-    StopState,
-    TaskStatus,
-    TaskSummary,
-    TrainingRequest,
-)
+from api.models.training import Checkpoint, StopRung, StopState, TaskStatus, TaskSummary, TrainingRequest
 from api.services.attempts.starter import CannotStart
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending, Trainer
+from api.utils.frozen import frozen
 
 #: Seconds before a retry: doubled with each try in a row, up to the bound.
 FIRST_WAIT = 5.0
@@ -40,7 +31,7 @@ PASSING_TRIES = 6
 STOPPED_BEFORE_START = Reason.of("stopped before it was started", "stopped_before_start")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptVerdict:
     """How an attempt ended, in a sentence, and why it failed if it did."""
 
@@ -50,7 +41,7 @@ class AttemptVerdict:
     is_passing: bool = False  #: it could not be started for a reason that may be gone by the next try
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NextTry:
     """Another try, in so many seconds. `counts`: it uses up one of max_retries."""
 
@@ -161,7 +152,60 @@ def _cause_by_reason(outcome: Outcome) -> Cause | None:
             "The machine was restarted while it ran.",
             "It is tried again by itself; resume it if that was not enough.",
         )
-    return _why_not_started(outcome) if outcome.reason == "could_not_start" else None
+    return _why_not_started(outcome) if outcome.reason == "could_not_start" else _cause_of_cluster(outcome)
+
+
+def _cause_of_cluster(outcome: Outcome) -> Cause | None:
+    """The cause where a cluster's engine has ended it; None for any other."""
+    why = outcome.error or ""
+    if outcome.reason == "node_lost":
+        return Cause.of(
+            CauseCode.NODE_LOST,
+            "node_lost",
+            "The machine that it ran on was lost: {why}.",
+            "It is tried again by itself, on another machine where there is one; look at the one that was lost.",
+            why=why,
+        )
+    if outcome.reason == "preempted":
+        return Cause.of(
+            CauseCode.PREEMPTED,
+            "preempted",
+            "The cluster gave its GPUs to a job with more right to them: {why}.",
+            "It goes on by itself from its last checkpoint, once GPUs are free.",
+            why=why,
+        )
+    if outcome.reason == "time_limit":
+        return Cause.of(
+            CauseCode.TIME_LIMIT,
+            "time_limit",
+            "The cluster's time limit for it was over: {why}.",
+            "It goes on by itself from its last checkpoint, as long as it gets further; with "
+            "`slurm.time_limit` it gets more time at once, as far as its partition allows.",
+            why=why,
+        )
+    return _fault_of_cluster(outcome.reason, why)
+
+
+def _fault_of_cluster(reason: str, why: str) -> Cause | None:
+    """The cause where something of a cluster is not as it should be; None for any other."""
+    if reason == "job_lost":
+        return Cause.of(
+            CauseCode.JOB_LOST,
+            "job_lost",
+            "The cluster's controller forgot that it ran, and had it ended: {why}.",
+            "It goes on by itself from its last checkpoint; look for why the controller was restarted.",
+            why=why,
+        )
+    if reason == "storage_unseen":
+        return Cause.of(
+            CauseCode.STORAGE_UNSEEN,
+            "storage_unseen",
+            "The machine that it was given does not share STORAGE_ROOT: {why}.",
+            "It is tried again by itself, on another machine where there is one. Mount STORAGE_ROOT there at the same "
+            "path, for the service's user to read and write; five minutes after its last failure it is tried again.",
+            why=why,
+        )
+    return None
 
 
 def _why_not_started(outcome: Outcome) -> Cause:
@@ -206,6 +250,11 @@ def _cause(
             nan_in_a_row=progress.nan_in_a_row,
         )
     )
+    return _cause_beside(outcome, found, stop, last_lines) or found
+
+
+def _cause_beside(outcome: Outcome, found: Cause, stop: StopState | None, last_lines: Sequence[str]) -> Cause | None:
+    """What the supervisor or the disk did, where the trainer's own words tell less; None otherwise."""
     is_vague = found.code in (CauseCode.TRAINER_ERROR, CauseCode.DID_NOT_TRAIN, CauseCode.KILLED)
     if outcome.reason == "supervisor_lost" and is_vague:
         return Cause.of(
@@ -233,7 +282,7 @@ def _cause(
             found.last_lines,
             bytes=f"{outcome.log_lost_bytes:,}",
         )
-    return found
+    return None
 
 
 def plan_retry(

@@ -91,6 +91,17 @@ def _show_time(seconds: float) -> tuple[float, str]:
     return round(seconds, 1), format_duration(seconds)
 
 
+def reached(progress: Progress, attempt: Attempt, before: ProgressReport | None) -> Progress:
+    """How far an attempt got that has ended: one that went on from the checkpoint of the very last step had none left
+    to make. How many there are may be known from `before`, the task's kept progress.
+    """
+    resumed = None if attempt.resumed_from is None else step_of(attempt.resumed_from)
+    total = progress.total_steps or (None if before is None else before.progress.total_steps)
+    if progress.step is not None or resumed is None or total is None or resumed < total:
+        return progress
+    return replace(progress, step=resumed, total_steps=total)
+
+
 def step_of(checkpoint: str) -> int | None:
     """The step that a checkpoint is named after."""
     digits = checkpoint.removeprefix("global_step")

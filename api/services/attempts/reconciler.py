@@ -2,9 +2,9 @@
 
 import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,17 +23,19 @@ from api.models.training import (
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
 from api.services.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
+from api.services.attempts.portions import Portions
 from api.services.attempts.progress import UNKNOWN, out_of_sight
 from api.services.attempts.starter import AttemptStarter, CannotStart
 from api.services.attempts.stop_wishes import StopWishes, Wish
 from api.services.attempts.updates import TrainingNews
-from api.services.attempts.watch import AttemptWatch
+from api.services.attempts.watch import SAVE_SECONDS, AttemptWatch
 from api.storage.attempts import AttemptStore
 from api.storage.leadership import LeadershipLost
 from api.storage.tasks import TaskStore
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
 from api.utils.foreign_files import TROUBLE
+from api.utils.frozen import frozen
 from api.utils.measures import TASK_ID, attempt_starts, starts
 from api.utils.tracing import spanning
 
@@ -45,6 +47,9 @@ RENEW_SECONDS = 15.0
 #: Seconds between two notes of the progress in the database.
 PROGRESS_SECONDS = 2.0
 
+#: The most notes of watches in a second: each waits twice for the disk. Of many attempts each is noted more seldom.
+SAVES_A_SECOND = 50.0
+
 #: Seconds for which an attempt cannot be seen before its task says so.
 UNKNOWN_SECONDS = 5.0
 
@@ -55,7 +60,7 @@ _HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 SUBMISSIONS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopTimes:
     """How many seconds each rung of a stop is given."""
 
@@ -76,12 +81,15 @@ class Reconciler:
         checks: AttemptChecks,
         ending: AttemptEnding,
         clock: Clock,
-        node: str,
+        node: str | None,
         root: Path,
         stop_times: StopTimes,
         news: TrainingNews,
         wishes: StopWishes,
+        heed_place: Callable[[Attempt, str, Sequence[int]], None] = lambda attempt, node, indices: None,
     ) -> None:
+        """`node` None looks after the attempts of all machines. `heed_place` takes up where an engine runs one."""
+        self._heed_place = heed_place
         self._wishes = wishes
         self._tasks = tasks
         self._attempts = attempts
@@ -100,18 +108,27 @@ class Reconciler:
         self._refusals: dict[str, OSError] = {}  #: why the latest submission failed, by the attempt's uid
         self._troubled: set[str] = set()
         self._renewed_at = self._noted_at = float("-inf")
+        self._save_seconds = SAVE_SECONDS
+        self.has_work = False  #: whether the last tick left anything that the next one has to look after
+        self._portions = Portions(clock)
 
     def tick(self) -> bool:
-        """Makes one round; True when a GPU, port or cache became free, so that others may have it."""
+        """Makes one round, of many attempts over as many as there is time for; True when a GPU, port or cache became
+        free, so that others may have it.
+        """
         # First of all: the end of one that was stopped is no failure.
         self._wishes.note(self._note_wish)
-        open_attempts = self._attempts.open(self._node, self._root)
+        open_attempts, tasks, draining = self._attempts.round(self._node, self._root)
         self._renew(open_attempts)
+        self._save_seconds = max(SAVE_SECONDS, len(open_attempts) / SAVES_A_SECOND)
         refs = {attempt.uid: self._starter.ref(attempt) for attempt in open_attempts}
         seen = self._executor.observe(list(refs.values()))
-        tasks = self._tasks.get_summaries(attempt.task_id for attempt in open_attempts)
         freed = False
-        for attempt in open_attempts:
+        for attempt in self._portions.choose(
+            open_attempts,
+            lambda attempt: self._changes(tasks[attempt.task_id], seen[attempt.uid], self._watches.get(attempt.uid)),
+            lambda attempt: tasks[attempt.task_id].status is TaskStatus.STOPPING,
+        ):
             try:
                 freed |= self._reconcile(tasks[attempt.task_id], attempt, refs[attempt.uid], seen[attempt.uid])
                 self._troubled.discard(attempt.uid)
@@ -121,7 +138,20 @@ class Reconciler:
                 # One attempt in trouble must not keep the others from being watched.
                 self._note_trouble(attempt, error)
         self._note_progress()
-        return self._ending.free_drained() or freed
+        if freed:
+            # What has just ended drains from now on.
+            draining = self._attempts.draining(self._node, self._root)
+        self.has_work = bool(open_attempts or draining)
+        return self._ending.free_drained(draining) or freed
+
+    @staticmethod
+    def _changes(task: TaskSummary, seen: Observation, watch: AttemptWatch | None) -> bool:
+        """Whether a look at it is likely to wait for the disk; one that an engine has is merely asked about."""
+        if seen.phase is Phase.QUEUED:
+            return False
+        is_followed = watch is not None and seen.phase in (Phase.RUNNING, Phase.STOPPING)
+        is_to_be_stopped = task.status is TaskStatus.STOPPING and (watch is None or watch.ordered is None)
+        return is_to_be_stopped or not is_followed
 
     def _note_trouble(self, attempt: Attempt, error: Exception) -> None:
         """Logs the error once, and begins the watch anew unless the disk is in trouble: the notes on the attempt may be
@@ -144,6 +174,7 @@ class Reconciler:
         self._submissions.clear()
         self._refusals.clear()
         self._renewed_at = float("-inf")
+        self.has_work = False
 
     def _say_trouble(self, attempt: Attempt) -> bool:
         if attempt.uid in self._troubled:
@@ -174,8 +205,8 @@ class Reconciler:
     def _renew(self, open_attempts: Sequence[Attempt]) -> None:
         now = self._clock.monotonic()
         if now - self._renewed_at >= RENEW_SECONDS:
-            self._attempts.renew(open_attempts, self._clock.now() + timedelta(seconds=LEASE_SECONDS))
-            self._attempts.release_expired(self._clock.now())
+            wall = self._clock.now()
+            self._attempts.renew(open_attempts, wall + timedelta(seconds=LEASE_SECONDS), wall)
             self._renewed_at = now
 
     def _reconcile(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef, seen: Observation) -> bool:
@@ -185,6 +216,16 @@ class Reconciler:
             return False
         if seen.phase is Phase.ABSENT:
             return self._start(task, attempt, ref)
+        if seen.phase is Phase.QUEUED:
+            if task.status is TaskStatus.STOPPING:
+                self._executor.stop(ref, StopOrder(None, 0.0, self._stop_times.terminate))
+            return False
+        return self._follow(task, attempt, ref, seen)
+
+    def _follow(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef, seen: Observation) -> bool:
+        """Looks at one that runs or has ended; True when it has ended."""
+        if seen.gpu_indices is not None:
+            self._heed_place(attempt, seen.node, seen.gpu_indices)
         watch = self._watch_over(attempt, ref, seen)
         if seen.phase is Phase.ENDED and seen.outcome is not None:
             if seen.outcome.started_at is not None:
@@ -199,13 +240,22 @@ class Reconciler:
         if seen.process is not None:
             self._note_running(task, attempt, seen)
         try:
-            watch.poll()
+            watch.poll(self._save_seconds)
             self._checks.check(task, watch)
         finally:
             # Whatever its files look like, it can be stopped.
             if task.status is TaskStatus.STOPPING and task.stop is not None:
                 self._stop(task, task.stop, watch, seen)
+            elif seen.is_called_away and watch.ordered is None:
+                self._save_in_time(watch)
         return False
+
+    def _save_in_time(self, watch: AttemptWatch) -> None:
+        """Has one whose GPUs an engine wants back save and quit, so that its next try goes on from there."""
+        order = StopOrder(watch.signal_file, self._stop_times.checkpoint, self._stop_times.terminate)
+        if order.signal_file is not None:
+            self._executor.stop(watch.ref, order)
+            watch.ordered = order
 
     def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
         """Warns that an attempt cannot be seen. It keeps its GPUs, as it may live."""
@@ -265,7 +315,8 @@ class Reconciler:
 
     def _note_running(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
         if attempt.status in (AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED):
-            self._attempts.note_submitted(attempt)
+            if attempt.status is AttemptStatus.CLAIMED:
+                self._attempts.note_submitted(attempt)
             now = self._clock.now()
             self._attempts.note_running(attempt, seen.process, now)
             kind, found_by = (task.kind,), (TASK_ID, task.task_id)

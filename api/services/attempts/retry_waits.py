@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from api.models.training import TaskSummary
@@ -23,25 +23,27 @@ class RetryWaits:
 
     def note(self, queue: Sequence[TaskSummary]) -> None:
         """Measures the waits of these tasks from now on, and forgets all others."""
-        due = {_name(task): at for task in queue if (at := self._due_at(task)) is not None}
+        now, passed = self._clock.now(), self._clock.monotonic()
+        due = {_name(task): at for task in queue if (at := self._due_at(task, now, passed)) is not None}
         self._due = MappingProxyType(due)
 
     def steady(self, queue: Sequence[TaskSummary]) -> list[TaskSummary]:
         """The same tasks, with their `not_before` corrected for any change of the clock since."""
         now, passed = self._clock.now(), self._clock.monotonic()
-        due = [self._due_at(task) for task in queue]
+        due = [self._due_at(task, now, passed) for task in queue]
         return [
             task if at is None else replace(task, not_before=now + timedelta(seconds=max(0.0, at - passed)))
             for task, at in zip(queue, due, strict=True)
         ]
 
-    def _due_at(self, task: TaskSummary) -> float | None:
+    def _due_at(self, task: TaskSummary, now: datetime, passed: float) -> float | None:
         """The monotonic time at which the task's wait ends; None when it does not wait for a retry."""
-        known = self._due.get(_name(task))
+        known = self._due.get(_name(task)) if self._due else None
         if known is not None:
             return known
-        wait = (task.not_before - self._clock.now()).total_seconds()
-        return self._clock.monotonic() + wait if 0 < wait <= LONGEST_WAIT else None
+        # Asked of each task of a queue that may be long: most never wait for a retry.
+        wait = (task.not_before - now).total_seconds() if task.not_before > now else 0.0
+        return passed + wait if 0 < wait <= LONGEST_WAIT else None
 
 
 def _name(task: TaskSummary) -> _Wait:

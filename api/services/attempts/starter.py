@@ -55,12 +55,16 @@ class AttemptStarter:
         log_max_bytes: int,
         name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
         materials: Materials | None = None,
+        own_environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`name_gpus` gives the names of boards by their UUIDs."""
+        """`name_gpus` gives the names of boards by their UUIDs; `own_environment` is that of the service's own programs
+        where trainers have another.
+        """
         self._materials = materials or NoMaterials()
         self._executor = executor
         self._storage_root = storage_root
         self._environment = dict(environment)
+        self._own_environment = dict(environment if own_environment is None else own_environment)
         self._log_max_bytes = log_max_bytes
         self._name_gpus = name_gpus
 
@@ -78,15 +82,7 @@ class AttemptStarter:
         """
         files, options = self.files(task.task_id), task.resume or ResumeOptions()
         run_dir = None if attempt.run_dir is None else Path(attempt.run_dir)
-        launch = Launch(
-            directory=Path(attempt.directory),
-            output_dir=files.output,
-            gpu_indices=attempt.gpu_indices,
-            master_port=attempt.master_port or 0,
-            run_dir=run_dir,
-            resume=options,
-            gpu_names=self._name_gpus(attempt.gpu_uuids),
-        )
+        launch = self._launch(files, attempt, run_dir, options)
         secrets = files.read_secrets()
         if is_new:
             _check_secrets(task, secrets)
@@ -105,14 +101,28 @@ class AttemptStarter:
             ref=self.ref(attempt),
             argv=command.argv,
             cwd=command.cwd,
-            env={**self._environment, **command.env, **secrets},
+            env={**(self._own_environment if command.is_own else self._environment), **command.env, **secrets},
             phrases=(trainer.completed_phrase, trainer.stopped_phrase),
             step_prefix=trainer.step_prefix,
             log_max_bytes=self._log_max_bytes,
             gpu_uuids=attempt.gpu_uuids,
             has_run=attempt.status is AttemptStatus.RUNNING,
-            output_dir=files.output,
+            output_dir=None if command.is_own else files.output,
             files=tuple(command.files),
+            node=attempt.node,
+            master_port=attempt.master_port,
+            wishes=task.request.slurm,
+        )
+
+    def _launch(self, files: TaskFiles, attempt: Attempt, run_dir: Path | None, options: ResumeOptions) -> Launch:
+        return Launch(
+            directory=Path(attempt.directory),
+            output_dir=files.output,
+            gpu_indices=attempt.gpu_indices,
+            master_port=attempt.master_port or 0,
+            run_dir=run_dir,
+            resume=options,
+            gpu_names=self._name_gpus(attempt.gpu_uuids),
         )
 
     @staticmethod

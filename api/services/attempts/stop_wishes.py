@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from api.errors import DatabaseUnavailable, StorageFull
@@ -11,6 +11,7 @@ from api.models.reason import Reason, Words
 from api.models.training import StopState, TaskStatus, TrainingTask
 from api.services.attempts.watch import AttemptWatch
 from api.storage.disk import DiskReserve
+from api.utils.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ ASKED = Reason.of("asked to stop with a checkpoint", "asked_to_stop")
 ASKED_AT_ONCE = Reason.of("asked to stop without a checkpoint", "asked_to_stop_at_once")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wish:
     """A stop that is being carried out, and that the database does not know of yet."""
 

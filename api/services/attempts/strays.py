@@ -4,21 +4,24 @@ import hashlib
 import logging
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from api.errors import StrayNotFound
-from api.executors.executor import Executor, LivingAttempt, StopOrder, Submission
+from api.executors.executor import AttemptRef, Executor, LivingAttempt, StopOrder, Submission
 from api.models.audit import note_change
 from api.models.event import EventType, Severity
 from api.models.lease import LEASE_SECONDS
+from api.models.reading import SourceName
 from api.models.reason import Reason
 from api.models.stray import Stray
 from api.models.training import TaskStatus
 from api.services.attempts.reconciler import StopTimes
 from api.services.gpus.events import GPUEvents
+from api.services.gpus.judgement import DRAINING_SECONDS
+from api.services.gpus.offers import is_clear
 from api.services.gpus.service import GPUService
 from api.storage.leases import ResourceHeld
 from api.storage.strays import FoundAttempt, StrayStore
@@ -69,6 +72,7 @@ class Strays:
         self._token = "stray:" + hashlib.sha256(f"{node}\0{storage_root}".encode()).hexdigest()[:32]
         self._due_at = float("-inf")
         self._told: set[str] = set()
+        self._gone: dict[str, float] = {}  #: since when (monotonic) a kept attempt is not found any more, by its uid
 
     def look(self) -> None:
         """Adopts what is unknown of a task that waits, and keeps the GPUs of everything else unknown; every 30 s.
@@ -79,17 +83,60 @@ class Strays:
         if now < self._due_at:
             return
         unknown = self._find()
-        kept = {lease.attempt_uid for lease in self._store.quarantined(self._token)}
-        gone = {uid for uid in kept if uid is not None} - {living.ref.uid for living in unknown}
-        if gone:
-            self._store.release(sorted(gone))
-        has_changed = bool(gone)
+        freed, are_awaited = self._find_freed({living.ref.uid for living in unknown}, now)
+        if freed:
+            self._store.release(freed)
+        has_changed = bool(freed)
         for living in unknown:
             has_changed |= self._adopt(living) or self._quarantine(living)
         self._told.intersection_update(living.ref.uid for living in unknown)
-        self._due_at = now + (NEXT_LOOK_SECONDS if unknown else LOOK_SECONDS)
+        self._due_at = now + (NEXT_LOOK_SECONDS if unknown or are_awaited else LOOK_SECONDS)
         if has_changed:
             self._gpus.note_change()
+
+    def _find_freed(self, living: Collection[str], now: float) -> tuple[list[str], bool]:
+        """The attempts of which nothing lives any more, and whether others may soon be among them.
+
+        Not to be found is not to be dead: a node that is cut off, or a cluster that does not answer, lists nothing.
+        """
+        kept: dict[str, list[str]] = {}
+        for lease in self._store.quarantined(self._token):
+            if lease.attempt_uid is not None and lease.attempt_uid not in living:
+                kept.setdefault(lease.attempt_uid, []).append(lease.resource)
+        known = kept.keys() - self._store.unknown(kept)
+        self._gone = {uid: self._gone.get(uid, now) for uid in kept.keys() - known}
+        freed = [uid for uid, since in self._gone.items() if self._is_dead(uid, kept[uid], since)]
+        are_awaited = any(now - since < DRAINING_SECONDS for uid, since in self._gone.items() if uid not in freed)
+        if self._gone:
+            self._gpus.sweep_soon()
+        return sorted({*known, *freed}), are_awaited
+
+    def _is_dead(self, uid: str, gpus: Iterable[str], since: float) -> bool:
+        """Whether the executor knows of no process of it, and its GPUs, read after `since`, show none either."""
+        directory = self._locate(uid)
+        try:
+            if directory is not None:
+                log = task_files(self._root, uid.rpartition(".")[0]).log
+                if self._executor.survivors(AttemptRef(uid, directory, log)):
+                    return False
+        except OSError:
+            return False
+        return all(self._is_left(uuid, since) for uuid in gpus)
+
+    def _is_left(self, uuid: str, since: float) -> bool:
+        state = self._gpus.state
+        gpu = state.by_uuid.get(uuid)
+        if gpu is None:
+            # Of this machine's GPUs each is known; of other machines' none that was not heard of yet.
+            return state.startable == {self._node} and state.snapshot.problem is None
+        if is_clear(state, uuid, since):
+            return True
+        read = gpu.reading.read_monotonic
+        if read is None or gpu.reading.fault is not None:
+            return False
+        # A simulated GPU is at work because it is kept. On others what is still there is somebody else's.
+        patience = DRAINING_SECONDS if state.snapshot_of(gpu.node).source is SourceName.NVML else 0.0
+        return read > since + patience
 
     def look_soon(self) -> None:
         """Has the next `look` look at once, as what the database knows may have changed."""

@@ -23,7 +23,7 @@ class UnwatchedAttempts:
     """Warns the tasks of such attempts, on behalf of all servers; the attempts are left alone."""
 
     def __init__(
-        self, tasks: TaskStore, attempts: AttemptStore, leaders: Leaders, clock: Clock, node: str, root: Path
+        self, tasks: TaskStore, attempts: AttemptStore, leaders: Leaders, clock: Clock, node: str | None, root: Path
     ) -> None:
         self._tasks = tasks
         self._attempts = attempts

@@ -1,5 +1,6 @@
 """Follows one attempt: its log, its event files, its checkpoints. What it knows survives a restart of the service."""
 
+import hashlib
 import logging
 from collections import deque
 from dataclasses import asdict
@@ -83,7 +84,8 @@ class AttemptWatch:
         self._positions: dict[str, int] = {}
         self._points: list[Point] = []
         self._told: dict[str, int] = {}  # the last step of each series that was told
-        self._checkpoints_at = self._saved_at = float("-inf")
+        self._checkpoints_at = float("-inf")
+        self._save_at: float | None = None  #: monotonic; when its next note is due
         self._cannot_save = self._is_stalled = False
         self._unkept: OSError | None = None  # why the points are not in their files yet
         self._clock_offset = self._measure_clocks()
@@ -96,6 +98,8 @@ class AttemptWatch:
         self.checkpoints: tuple[Checkpoint, ...] = ()
         self._fresh: list[Checkpoint] = []  # found at the end, and not told yet
         self.peak_memory_mb: int | None = None
+        self.was_measured_training = False  #: whether its memory was read after its first step
+        self.shares_gpus = False  #: whether somebody else was ever seen on its GPUs
         self.run_dir_is_noted = attempt.run_dir is not None
         self.noted_stage: Stage | None = None  #: the latest stage that has an event
         self.has_filled_caches = False  #: whether its caches are full and their leases given up
@@ -134,8 +138,8 @@ class AttemptWatch:
         if told is not None:
             self._seconds, self._seconds_at = told, self._clock.monotonic()
 
-    def poll(self) -> None:
-        """Reads what is new; what cannot be read now is tried again the next time."""
+    def poll(self, save_seconds: float = SAVE_SECONDS) -> None:
+        """Reads what is new; what cannot be read now is tried again the next time. Every `save_seconds` it is noted."""
         before = self._offset
         self._heed_clock()
         self._read_log()
@@ -145,7 +149,11 @@ class AttemptWatch:
             self._news.note_progress(self.attempt.task_id)
         self._keep_points()
         now = self._clock.monotonic()
-        if now - self._saved_at >= SAVE_SECONDS and self._unkept is None:
+        if self._save_at is None:
+            # Those that a head takes up all at once do not note all at once, then and ever after.
+            self._save_at = now + save_seconds * _share_of(self.attempt.uid)
+        if now >= self._save_at and self._unkept is None:
+            self._save_at = now + save_seconds
             self.save()
 
     def finish(self) -> list[Checkpoint]:
@@ -300,7 +308,6 @@ class AttemptWatch:
 
     def save(self) -> None:
         """Writes a note of what it knows, so that a restarted service goes on from there."""
-        self._saved_at = self._clock.monotonic()
         if self._events is not None:
             self._positions = self._events.positions
         note = {
@@ -312,6 +319,8 @@ class AttemptWatch:
             "last_lines": list(self.last_lines),
             "checkpoints": [checkpoint.name for checkpoint in self.checkpoints if checkpoint.is_complete],
             "peak_memory_mb": self.peak_memory_mb,
+            "shares_gpus": self.shares_gpus,
+            "was_measured_training": self.was_measured_training,
             "noted_stage": self.noted_stage,
             "seconds": self.seconds,
             "noted_at": self._clock.now().timestamp(),
@@ -343,6 +352,7 @@ class AttemptWatch:
             self.run_dir = note.run_dir
             self.last_lines.extend(note.last_lines)
             self.peak_memory_mb, self.noted_stage = note.peak_memory_mb, note.noted_stage
+            self.shares_gpus, self.was_measured_training = note.shares_gpus, note.was_measured_training
             self._take_up_time(note)
         except FileNotFoundError:
             # A run directory that is resumed has checkpoints already; they are no news.
@@ -372,3 +382,8 @@ class AttemptWatch:
         if self.run_dir is not None:
             found = self.trainer.checkpoints(self.run_dir)
             self.checkpoints = tuple(checkpoint for checkpoint in found if checkpoint.name in names)
+
+
+def _share_of(uid: str) -> float:
+    """A number from 0 to 1 that is another for each attempt, and always the same."""
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4]) / 2**32

@@ -23,6 +23,9 @@ class WatchNote:
         self.last_lines = [str(line) for line in given["last_lines"]]
         self.checkpoints = [str(name) for name in given["checkpoints"]]
         self.peak_memory_mb = _whole(given["peak_memory_mb"])
+        # What a note does not say of sharing is not known, and counts as shared.
+        self.shares_gpus = given.get("shares_gpus") is not False
+        self.was_measured_training = given.get("was_measured_training") is True
         noted = given.get("noted_stage")  # a note of an older version has none
         self.noted_stage = None if noted is None else Stage(noted)
         # Nor has one of a version that knew no steady clock.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from api.errors import BlobMissing
 from api.storage.blobs import BlobStore
+from api.storage.registry_links import LinkedVersions
 
 logger = logging.getLogger(__name__)
 
@@ -16,9 +17,10 @@ logger = logging.getLogger(__name__)
 class ComfyLinks:
     """The links of one directory. What others have put there is neither changed nor removed."""
 
-    def __init__(self, directory: Path, blobs: BlobStore) -> None:
+    def __init__(self, directory: Path, blobs: BlobStore, versions: LinkedVersions) -> None:
         self._directory = directory
         self._blobs = blobs
+        self._versions = versions
 
     def update(self, model: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
         """Makes the links of a model what its aliases are now: hashes by alias, as they were and as they are.
@@ -32,7 +34,7 @@ class ComfyLinks:
                 if old is not None and old != new:
                     self._remove(self._place(model, alias), old)
                 if new is not None:
-                    self._link(self._place(model, alias), new)
+                    self._link(model, self._place(model, alias), new)
             except (OSError, BlobMissing) as error:
                 problems.append(f"{model}-{alias}: {getattr(error, 'strerror', None) or error}")
         for problem in problems:
@@ -46,9 +48,17 @@ class ComfyLinks:
         if self._is_ours(path, sha256):
             path.unlink(missing_ok=True)
 
-    def _link(self, path: Path, sha256: str) -> None:
+    def aliased(self) -> list[str]:
+        """The models that have links."""
+        return self._versions.aliased()
+
+    def _link(self, model: str, path: Path, sha256: str) -> None:
         if self._is_ours(path, sha256):
             return
+        # A server that was killed between its database and this directory has left another version there.
+        other = self._blobs.hash_of(path)
+        if other is not None and self._versions.has(model, other):
+            path.unlink(missing_ok=True)
         if os.path.lexists(path):
             raise FileExistsError(17, "there is another file of this name in ComfyUI's directory")
         made = path.with_name(f".{secrets.token_hex(8)}.link")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from api.models.catalog import CatalogModel, ComponentNeed
 from api.trainers.downloads.names import check_name
 from api.trainers.downloads.refusal import DownloadRefused
 from api.trainers.downloads.wish import AddressWish, DownloadWish, RepositoryWish
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DownloadOrder:
     """A request: by model and variant, by repository and files, or by address and hash. `hashes` are by path."""
 
@@ -45,7 +46,7 @@ class DownloadOrder:
         return {name: value for name, value in told.items() if value}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DownloadRules:
     """What this service lets downloads do."""
 
@@ -54,6 +55,7 @@ class DownloadRules:
     allowed_hosts: tuple[str, ...]
     allows_pickles: bool
     min_free_mb: int
+    group: int | None = None  #: of the user that trainers run as, if it is another
 
 
 def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: DownloadRules) -> DownloadWish:
@@ -74,6 +76,7 @@ def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: D
         allowed_hosts=rules.allowed_hosts,
         allows_pickles=rules.allows_pickles,
         min_free_mb=rules.min_free_mb,
+        group=rules.group,
     )
 
 

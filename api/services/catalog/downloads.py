@@ -7,11 +7,12 @@ from typing import Any
 from api.models.access import Principal
 from api.models.catalog import CatalogModel
 from api.models.download import DownloadedFile, DownloadStatus, DownloadView
-from api.models.progress import NOTHING_YET, ProgressReport
+from api.models.progress import ProgressReport
+from api.models.reason import code_of
 from api.models.training import TaskStatus, TaskSummary, TrainingTask
 from api.services.catalog.download_wish import DownloadOrder, DownloadRules, make_wish
+from api.services.catalog.transfer_service import TransferService
 from api.services.catalog.transfers import Transfers, TransferWork, number, whole
-from api.utils.pagination import Page, PageRequest
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +27,13 @@ _STATUSES = {
 }
 
 
-class DownloadService:
+class DownloadService(TransferService[DownloadView]):
     """The use cases of `/models/download`."""
 
     def __init__(self, transfers: Transfers, models: Mapping[str, CatalogModel], rules: DownloadRules) -> None:
-        self._transfers = transfers
+        super().__init__(transfers)
         self._models = models
         self._rules = rules
-
-    # -- beginning -----------------------------------------------------------------------------------------------------
 
     def start(
         self, order: DownloadOrder, token: str | None, asks: Principal, idempotency_key: str | None = None
@@ -47,41 +46,15 @@ class DownloadService:
         if first is not None:
             return self.get(first)
         wish = make_wish(order, self._models, self._rules)
-        name = order.name or order.model_id or order.repository
+        # Of an address the name that its file gets.
+        name = order.name or order.model_id or order.repository or next((each.name for each in wish.addresses), None)
         work = TransferWork(order.model_id, name, order.as_config(), wish.as_json())
         task_id = self._transfers.start(work, token, asks, idempotency_key)
         logger.info("download submitted", extra={"task_id": task_id})
         return self.get(task_id)
 
-    # -- changing ------------------------------------------------------------------------------------------------------
-
-    def pause(self, task_id: str, actor: str) -> DownloadView:
-        """Asks a download to stop; what is there of it stays. Raises TaskNotFound, TaskNotStoppable."""
-        self._transfers.pause(task_id, actor)
-        return self.get(task_id)
-
-    def cancel(self, task_id: str, actor: str) -> DownloadView:
-        """Asks a download to stop for good; it cannot be resumed. Raises TaskNotFound, TaskNotStoppable."""
-        self._transfers.cancel(task_id, actor)
-        return self.get(task_id)
-
-    def resume(self, task_id: str, actor: str) -> DownloadView:
-        """Lets a download that was paused, or failed, go on. Raises TaskNotFound, TaskActive, Conflict."""
-        self._transfers.resume(task_id, actor)
-        return self.get(task_id)
-
-    # -- looking -------------------------------------------------------------------------------------------------------
-
-    def get(self, task_id: str) -> DownloadView:
-        """One download. Raises TaskNotFound."""
-        return self._show(*self._transfers.get(task_id))
-
-    def get_page(self, page: PageRequest) -> Page[DownloadView]:
-        """A page of the downloads that whoever asks may see, newest first."""
-        return self._transfers.get_page(page).map(lambda task: self._show(task, task.progress or NOTHING_YET))
-
     def _show(self, task: TaskSummary, report: ProgressReport) -> DownloadView:
-        state = self._transfers.state(task.task_id)
+        state, why = self._transfers.state(task.task_id), self._transfers.why_waiting(task)
         order = task.request.config.get("order", {}) if isinstance(task, TrainingTask) else {}
         is_active, files = task.status.is_active, tuple(map(_show_file, state.get("files") or ()))
         speed, left = (number(state, name) if is_active else None for name in ("bytes_per_second", "eta"))
@@ -100,9 +73,10 @@ class DownloadService:
             bytes_per_second=speed,
             eta_seconds=left,
             owner=task.owner,
-            waiting_reason=self._transfers.why_waiting(task),
+            waiting_reason=None if why is None else why.text,
+            waiting_reason_code=code_of(why),
             failure=task.cause if task.status is TaskStatus.FAILED else None,
-            warnings=report.warnings,
+            warnings=tuple(dict.fromkeys(report.warnings)),
             created_at=task.created_at,
             updated_at=task.updated_at,
             finished_at=task.finished_at,

@@ -1,13 +1,14 @@
 """Finds what of a model is on this machine, among the weights that a scan has found."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from api.models.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights
+from api.utils.frozen import frozen
+from api.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Located:
     """Where a component lies; `problem` completes "It …", and None means that it is whole."""
 
@@ -30,7 +31,9 @@ def _files(need: ComponentNeed, files: Sequence[FoundFile]) -> list[Located]:
     for each in files:
         name = each.path.rpartition("/")[2].lower()
         rank = names.index(name) if name in names else len(names)
-        component = each.facts.component
+        told = each.facts.component
+        # Of a language model that nobody knows the name tells more.
+        component = None if told is None or told.name == UNKNOWN_LANGUAGE_MODEL else told
         is_known = component is not None and component.name in need.fingerprints
         is_named = rank < len(names)
         # Of what has no whole header nothing but its name is known.

@@ -1,25 +1,29 @@
 """The model card of a version, made of what is known of it: what is not known is left out, and nothing is made up."""
 
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from api.models.catalog import CatalogModel, Medium
 from api.models.registry import ModelVersion, RegisteredModel
 from api.trainers.pushes.wish import CARD_MARK
+from api.utils.frozen import frozen
 
 _PIPELINES = {Medium.IMAGE: "text-to-image", Medium.VIDEO: "text-to-video"}
 
 #: What Markdown, and HTML within it, would take for its own.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
+#: How the names of clips end.
+_CLIPS = (".mp4", ".webm")
+
 #: Characters of a text of the user's that the card shows.
 _MOST_TEXT = 4000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CardFacts:
     """What the origin does not tell, and whoever pushes may: all of it may be unknown."""
 
@@ -28,7 +32,7 @@ class CardFacts:
     trigger: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CardSample:
     """A preview that goes along: its path in the repository, and the prompt if that is known."""
 
@@ -126,6 +130,10 @@ def _paragraphs(*texts: str | None) -> list[str]:
 
 
 def _picture(sample: CardSample) -> str:
+    if sample.path.endswith(_CLIPS):
+        # Markdown has no word for it; the path is the service's own.
+        told = html.escape(" ".join((sample.prompt or sample.path).split()))
+        return f'<video controls src="{sample.path}" title="{told}"></video>'
     return f"![{_plain(sample.prompt or sample.path)}](<{sample.path}>)"
 
 

@@ -18,10 +18,10 @@ from api.storage.registry import RegistryStore
 from api.storage.upload_files import UploadFiles
 from api.utils.clock import Clock
 from api.weights.examination import FORM_WORDS, examine
-from api.weights.fingerprints.table import what_belongs
+from api.weights.fingerprints.table import titles_of, what_belongs
 
 _NAME = re.compile(MODEL_NAME, re.ASCII)
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 #: What can hold code, and is taken only where whoever sends it has named its hash.
 _PICKLES = (FileForm.TORCH_ZIP, FileForm.PICKLE)
@@ -78,7 +78,7 @@ class ModelUploads:
             told = "must name the model: letters, digits, . _ and -, at most 100 of them"
             found.append(Mistake("/Upload-Metadata/name", told))
         if sha256 is not None and _SHA256.fullmatch(sha256) is None:
-            found.append(Mistake("/Upload-Metadata/sha256", "must be 64 hexadecimal digits in lower case"))
+            found.append(Mistake("/Upload-Metadata/sha256", "must be 64 hexadecimal digits"))
         if model_type is not None and model_type not in self._models:
             found.append(Mistake("/Upload-Metadata/model_type", "is no model type of the trainer"))
         elif key is not None and (model_type is None or key not in _keys_of(self._models[model_type])):
@@ -98,7 +98,7 @@ class ModelUploads:
             return UploadResult(None, before, 0, 0, 0, model=name)
         facts = examine(path)
         self._judge(facts, metadata)
-        pinned = metadata_text(metadata, "sha256")
+        pinned = (metadata_text(metadata, "sha256") or "").lower() or None
         sha256 = self._keep(path, pinned)
         model = self._store.ensure(name, upload.owner, self._clock.now())
         if model.owner != upload.owner and model.created_at >= upload.created_at:
@@ -148,7 +148,7 @@ class ModelUploads:
             facts.component is not None and all(each.name != facts.component.name for each in belongs)
         )
         if belongs and is_other:
-            titles = " or ".join(each.title for each in belongs)
+            titles = " or ".join(titles_of(f"{model_type}.{key}"))
             raise WeightsRefused(f"{file} is {facts.title}: as {key} of {model_type} belongs {titles}.")
 
     def _keep(self, path: Path, sha256: str | None) -> str:

@@ -31,7 +31,7 @@ def saved_at(artifact: str) -> tuple[str | None, int | None]:
 
 
 def stem_of(artifact: str) -> str:
-    """What of its path belongs into the name of a download: epoch12, or nothing."""
+    """The part of its path that belongs in the name of a download, such as epoch12; or nothing."""
     kind, number = saved_at(artifact)
     return "" if kind is None else f"{kind}{number}"
 

@@ -9,9 +9,6 @@ from api.models.catalog_view import PresetView
 from api.services.catalog.matching import locate
 from api.trainers import toml_text
 
-#: Stands where a dataset is asked for and none was named.
-NO_DATASET = "/path/to/your/dataset"
-
 
 def place_of(need: ComponentNeed, models_root: Path) -> str:
     """Where a download puts a component: below the models' root, as in its repository."""
@@ -34,7 +31,7 @@ def make_request(
     loaded, missing = model_table(model, variant, local, models_root, encoder_type)
     values = {**loaded, **preset.model}
     config = {**preset.config, "model": values}
-    directories = [{"path": dataset or NO_DATASET, "num_repeats": 1}]
+    directories = [{**_place_of_data(dataset), "num_repeats": 1}]
     request = {
         "model_type": model.model_type,
         "gpu_count": 1,
@@ -49,12 +46,21 @@ def make_request(
         title=preset.title,
         memory_gb=preset.tier_gb,
         known_memory_gb=preset.known_memory_gb,
+        memory=None,
         source=preset.source,
         request=request,
         config_toml=toml_text.write(_tables_last(config)),
         dataset_toml=toml_text.write({**preset.dataset, "directory": directories}),
         missing=missing,
+        needs_dataset=dataset is None,
     )
+
+
+def _place_of_data(dataset: str | None) -> dict[str, str]:
+    """A directory by its path, else a dataset by its name; nothing where none was named, which a check then says."""
+    if dataset is None:
+        return {}
+    return {"path" if dataset.startswith("/") else "dataset": dataset}
 
 
 def model_table(

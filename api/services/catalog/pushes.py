@@ -1,8 +1,8 @@
 """Pushes of versions to a hub: tasks like downloads, the other way."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,18 @@ from api.models.access import Principal
 from api.models.catalog import CatalogModel
 from api.models.progress import NOTHING_YET, ProgressReport
 from api.models.push import PushedFileView, PushStatus, PushView
+from api.models.reason import code_of
 from api.models.registry import ModelVersion
+from api.models.sample import ModelSample
 from api.models.training import TaskStatus, TaskSummary
-from api.services.catalog.model_card import CardFacts, write_card
+from api.services.catalog.model_card import CardFacts, CardSample, write_card
 from api.services.catalog.registry import Registry
+from api.services.catalog.samples import Samples
+from api.services.catalog.transfer_service import TransferService
 from api.services.catalog.transfers import LEVELS, Transfers, TransferWork, number, whole
 from api.trainers.pushes.wish import CARD, CardRule, PushedFile, PushWish
 from api.utils.foreign_files import write
+from api.utils.frozen import frozen
 from api.utils.pagination import Page, PageRequest
 
 logger = logging.getLogger(__name__)
@@ -35,7 +40,7 @@ _STATUSES = {
 _WEIGHTS = "weights.safetensors"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushOrder:
     """A request: which version goes where, and what its card says."""
 
@@ -46,6 +51,7 @@ class PushOrder:
     creates: bool = True
     message: str | None = None
     card: str = CardRule.OWN
+    samples: bool = True  #: go along
     facts: CardFacts = field(default_factory=CardFacts)
 
     def as_config(self) -> dict[str, Any]:
@@ -58,6 +64,7 @@ class PushOrder:
             "create": self.creates,
             "message": self.message,
             "card": str(self.card),
+            "samples": self.samples,
             "license": self.facts.license,
             "base_model": self.facts.base_model,
             "trigger": self.facts.trigger,
@@ -65,7 +72,7 @@ class PushOrder:
         return {name: value for name, value in told.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushRules:
     """Where this service pushes to."""
 
@@ -73,22 +80,22 @@ class PushRules:
     allowed_hosts: tuple[str, ...]
 
 
-class PushService:
+class PushService(TransferService[PushView]):
     """The use cases of `/models/push`."""
 
     def __init__(
         self,
         transfers: Transfers,
         registry: Registry,
+        samples: Samples,
         models: Mapping[str, CatalogModel],
         rules: PushRules,
     ) -> None:
-        self._transfers = transfers
+        super().__init__(transfers)
         self._registry = registry
+        self._samples = samples
         self._models = models
         self._rules = rules
-
-    # -- beginning -----------------------------------------------------------------------------------------------------
 
     def start(
         self,
@@ -108,21 +115,14 @@ class PushService:
             return self.get(first)
         model, found = self._registry.find(name), self._registry.find_version(name, version)
         path = order.path or found.file_name
-        card = write_card(model, found, path, order.facts, self._models).encode()
+        samples = self._samples.of(name, str(found.ordinal)) if order.samples else []
+        shown = [CardSample(_path_of(each), each.settings.prompt) for each in samples]
+        card = write_card(model, found, path, order.facts, self._models, shown).encode()
         files = [PushedFile(_WEIGHTS, path, found.size_bytes)]
+        files += [PushedFile(_local(each), _path_of(each), each.size_bytes) for each in samples]
         if order.card != CardRule.NEVER:
             files.append(PushedFile(CARD, CARD, len(card)))
-        wish = PushWish(
-            endpoint=self._rules.endpoint,
-            repository=order.repository,
-            revision=order.revision,
-            is_private=order.is_private,
-            creates=order.creates,
-            message=order.message or f"{name} v{found.ordinal}",
-            card=CardRule(order.card),
-            files=tuple(files),
-            allowed_hosts=self._rules.allowed_hosts,
-        )
+        wish = self._make_wish(order, order.message or f"{name} v{found.ordinal}", files)
         # The hash keeps the version from being deleted before this has ended.
         told = {**order.as_config(), "model": name, "version": found.ordinal, "sha256": found.sha256}
         model_type = found.format.get("base_model")
@@ -131,45 +131,39 @@ class PushService:
             order.repository,
             told,
             {**wish.as_json(), "model": name, "version": found.ordinal},
-            lambda output: self._lay_out(output, found, card),
+            lambda output: self._lay_out(output, found, samples, card),
         )
         task_id = self._transfers.start(work, token, asks, idempotency_key)
         logger.info("push submitted", extra={"task_id": task_id, "model": name, "version": found.ordinal})
         return self.get(task_id)
 
-    def _lay_out(self, output: Path, version: ModelVersion, card: bytes) -> None:
+    def _make_wish(self, order: PushOrder, message: str, files: Sequence[PushedFile]) -> PushWish:
+        return PushWish(
+            endpoint=self._rules.endpoint,
+            repository=order.repository,
+            revision=order.revision,
+            is_private=order.is_private,
+            creates=order.creates,
+            message=message,
+            card=CardRule(order.card),
+            files=tuple(files),
+            allowed_hosts=self._rules.allowed_hosts,
+        )
+
+    def get_page_of(self, model: str | None, page: PageRequest) -> Page[PushView]:
+        """A page of those that whoever asks may see, of one model alone where one is named; newest first."""
+        found = self._transfers.get_page(page, model)
+        return found.map(lambda task: self._show(task, task.progress or NOTHING_YET))
+
+    def _lay_out(self, output: Path, version: ModelVersion, samples: Sequence[ModelSample], card: bytes) -> None:
         self._registry.link_file(version.sha256, output / _WEIGHTS)
+        for each in samples:
+            self._samples.link_file(each, output / _local(each))
         write(str(output / CARD), card, levels=LEVELS)
-
-    # -- changing ------------------------------------------------------------------------------------------------------
-
-    def pause(self, task_id: str, actor: str) -> PushView:
-        """Asks a push to stop; what the hub has stays there. Raises TaskNotFound, TaskNotStoppable."""
-        self._transfers.pause(task_id, actor)
-        return self.get(task_id)
-
-    def cancel(self, task_id: str, actor: str) -> PushView:
-        """Asks a push to stop for good; it cannot be resumed. Raises TaskNotFound, TaskNotStoppable."""
-        self._transfers.cancel(task_id, actor)
-        return self.get(task_id)
-
-    def resume(self, task_id: str, actor: str) -> PushView:
-        """Lets a push that was paused, or failed, go on. Raises TaskNotFound, TaskActive, Conflict."""
-        self._transfers.resume(task_id, actor)
-        return self.get(task_id)
-
-    # -- looking -------------------------------------------------------------------------------------------------------
-
-    def get(self, task_id: str) -> PushView:
-        """One push. Raises TaskNotFound."""
-        return self._show(*self._transfers.get(task_id))
-
-    def get_page(self, page: PageRequest) -> Page[PushView]:
-        """A page of the pushes that whoever asks may see, newest first."""
-        return self._transfers.get_page(page).map(lambda task: self._show(task, task.progress or NOTHING_YET))
 
     def _show(self, task: TaskSummary, report: ProgressReport) -> PushView:
         state, order = self._transfers.state(task.task_id), self._transfers.order_of(task)
+        why = self._transfers.why_waiting(task)
         is_active, is_done = task.status.is_active, task.status is TaskStatus.COMPLETED
         speed, left = (number(state, name) if is_active else None for name in ("bytes_per_second", "eta"))
         return PushView(
@@ -177,7 +171,7 @@ class PushService:
             model=_text(order, "model"),
             version=whole(order, "version"),
             repository=_text(order, "repository"),
-            url=_text(state, "url") if is_done else None,
+            url=self._own_url(_text(state, "url")) if is_done else None,
             commit=_text(state, "commit") if is_done else None,
             is_new=bool(state["is_new"]) if is_done and "is_new" in state else None,
             status=self._status(task),
@@ -188,19 +182,33 @@ class PushService:
             bytes_per_second=speed,
             eta_seconds=left,
             owner=task.owner,
-            waiting_reason=self._transfers.why_waiting(task),
+            waiting_reason=None if why is None else why.text,
+            waiting_reason_code=code_of(why),
             failure=task.cause if task.status is TaskStatus.FAILED else None,
-            warnings=report.warnings,
+            warnings=tuple(dict.fromkeys(report.warnings)),
             created_at=task.created_at,
             updated_at=task.updated_at,
             finished_at=task.finished_at,
             request=order,
         )
 
+    def _own_url(self, url: str | None) -> str | None:
+        """An address that the program has written, if it is one of the hub: where trainers write, others can."""
+        return url if url is not None and url.startswith(f"{self._rules.endpoint.rstrip('/')}/") else None
+
     def _status(self, task: TaskSummary) -> PushStatus:
         if task.status is TaskStatus.STOPPED and self._transfers.is_cancelled(task.task_id):
             return PushStatus.CANCELLED
         return _STATUSES[task.status]
+
+
+def _path_of(sample: ModelSample) -> str:
+    """Its path in the repository: the same for the same bytes, so that what is there is not sent again."""
+    return f"samples/v{sample.ordinal}-{sample.sha256[:12]}{sample.ending}"
+
+
+def _local(sample: ModelSample) -> str:
+    return f"sample-{sample.sample_id}{sample.ending}"
 
 
 def _show_file(found: Any) -> PushedFileView:

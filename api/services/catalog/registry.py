@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from api.errors import (
     HiddenModel,
     HiddenTask,
     ModelExists,
+    ModelVersionNotFound,
     NotYours,
     RegisteredModelNotFound,
     WeightsRefused,
@@ -37,7 +39,7 @@ from api.services.catalog.origin import (
     stem_of,
     value_at,
 )
-from api.services.training.artifacts import OpenFile
+from api.services.training.artifacts import OpenFile, is_checkpoint_state
 from api.services.training.service import TrainingService
 from api.storage.blobs import BlobStore
 from api.storage.registry import RegistryStore
@@ -67,13 +69,16 @@ class Registry:
         training: TrainingService,
         clock: Clock,
         links: ComfyLinks | None = None,
+        room: Callable[[int], None] = lambda size: None,
     ) -> None:
-        """`links` None: no directory of ComfyUI is configured."""
+        """`links` None: no directory of ComfyUI is configured. `room` raises where the disk has none."""
         self._store = store
         self._blobs = blobs
         self._training = training
         self._clock = clock
         self._links = links
+        self._room = room
+        self._linking_lock = threading.Lock()
 
     # -- making --------------------------------------------------------------------------------------------------------
 
@@ -90,12 +95,17 @@ class Registry:
     ) -> ModelVersionView:
         """Makes a training's file the next version of a model, which is made where there is none.
 
-        Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, OSError.
+        Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, InsufficientStorage, OSError.
         """
         self.require_own(name, principal)
         task = self._training.get(task_id)
         if not current_sight.get().sees(task.owner):
             raise HiddenTask(f'No task has the id "{task_id[:80]}".')
+        if is_checkpoint_state(artifact):
+            raise WeightsRefused(
+                f"{artifact[:300]} is of a checkpoint: its trainer goes on by it, and nothing else can load it."
+                f" Register a saved model: GET /training/{task_id}/artifacts lists them with the kind `model`."
+            )
         sha256, facts = self._take(self._training.open_artifact(task_id, artifact))
         new = NewModelVersion(
             sha256=sha256,
@@ -118,12 +128,13 @@ class Registry:
     ) -> ModelVersionView:
         """Makes a version with the same tensors and more metadata in its header.
 
-        Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing, WeightsRefused.
+        Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing, WeightsRefused, InsufficientStorage.
         """
         old = self._store.get_version(self.find(name).name, version)
         told = {**standard_metadata(name, old.ordinal, old.origin, old.format, trigger), **more}
         handle = self._blobs.open(old.sha256)
         try:
+            self._room(old.size_bytes)
             with self._blobs.begin() as writer:
                 rewrite(handle, told, writer.write)
                 blob = writer.commit()
@@ -142,6 +153,7 @@ class Registry:
             tags=old.tags,
             origin={**old.origin, "metadata_of": old.ordinal},
             format=describe_format(facts, old.format.get("base_model")),
+            samples_of=old.ordinal,
         )
         return self._show(name, self._store.add_version(name, new, (), self._clock.now()))
 
@@ -151,9 +163,13 @@ class Registry:
         A copy, and no other name of the same file: a training that is resumed writes over what it has saved.
         """
         try:
+            self._room(file.size)
             with self._blobs.begin() as writer:
                 while part := os.read(file.descriptor, _CHUNK):
                     writer.write(part)
+                    # Who trains may write to it meanwhile, and without an end.
+                    if writer.size_bytes > file.size:
+                        raise WeightsRefused(f"{file.name} is still being written.")
                 blob = writer.commit()
         finally:
             os.close(file.descriptor)
@@ -246,11 +262,12 @@ class Registry:
     def change(self, name: str, changes: Mapping[str, Any]) -> RegisteredModelView:
         """Changes name, description or tags. Raises RegisteredModelNotFound, ModelExists."""
         found, new_name = self.find(name), changes.get("name") or name
-        before = self._links_of(found.name)
-        changed = self._store.change(found.name, changes, self._clock.now())
-        if self._links is not None and new_name != name:
-            self._links.update(name, before, {})
-            self._links.update(new_name, {}, before)
+        with self._linking_lock:
+            before = self._links_of(found.name)
+            changed = self._store.change(found.name, changes, self._clock.now())
+            if self._links is not None and new_name != name:
+                self._links.update(name, before, {})
+                self._links.update(new_name, {}, before)
         return self._show_models([changed])[0]
 
     def change_version(
@@ -275,7 +292,8 @@ class Registry:
         return ModelDeleted(name, ordinal)
 
     def collect(self, older_than_seconds: float) -> None:
-        """Removes the files that no version needs any more. Raises OSError."""
+        """Removes the files that no version and no sample needs any more. Raises OSError."""
+        self._relink()
         if self._store.belongs_with(self._blobs.identity()):
             self._blobs.sweep(self._store.needed, older_than_seconds)
 
@@ -288,8 +306,24 @@ class Registry:
         aliases = self._store.get(name).aliases
         return {alias: self._store.get_version(name, str(ordinal)).sha256 for alias, ordinal in aliases.items()}
 
-    def _linking(self, name: str) -> "_Linking":
-        return _Linking(lambda: self._links_of(name), self._links, name)
+    @contextmanager
+    def _linking(self, name: str) -> Iterator[None]:
+        """Brings ComfyUI's links to what the aliases are at the end of its `with` block."""
+        if self._links is None:
+            yield
+            return
+        with self._linking_lock:
+            before = self._links_of(name)
+            yield
+            self._links.update(name, before, self._links_of(name))
+
+    def _relink(self) -> None:
+        """Makes the links that a server which was killed had no time for, or that another one has made too late."""
+        if self._links is None:
+            return
+        for name in self._links.aliased():
+            with self._linking_lock, suppress(RegisteredModelNotFound, ModelVersionNotFound):
+                self._links.update(name, {}, self._links_of(name))
 
     def _show_models(self, models: Sequence[RegisteredModel]) -> list[RegisteredModelView]:
         latest = self._store.latest_of(models)
@@ -325,21 +359,7 @@ class Registry:
             actor=version.actor,
             notes=version.notes,
             tags=version.tags,
+            samples=version.samples,
             origin=version.origin,
             format=version.format,
         )
-
-
-class _Linking:
-    """Brings ComfyUI's links to what the aliases are at the end of its `with` block."""
-
-    def __init__(self, look: Callable[[], dict[str, str]], links: ComfyLinks | None, name: str) -> None:
-        self._look, self._links, self._name = look, links, name
-        self._before: dict[str, str] = {}
-
-    def __enter__(self) -> None:
-        self._before = self._look()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self._links is not None:
-            self._links.update(self._name, self._before, self._look())

@@ -6,19 +6,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.errors import ModelNotFound, PresetNotFound, WeightsNotFound
+from api.errors import Invalid, Mistake, ModelNotFound, PresetNotFound, WeightsNotFound
 from api.models.catalog import CatalogModel, LocalWeights, ModelVariant, Preset
 from api.models.catalog_view import ModelView, PresetView, WeightsView
+from api.models.measured_memory import PlannedMemory
 from api.services.catalog.preset_requests import find_variant, make_request, model_table
-from api.services.catalog.view import view_model, view_weights
-from api.weights.examination import describe, examine
-from api.weights.fingerprints.table import what_belongs
+from api.services.catalog.view import MOST_MISSING, view_model, view_weights
+from api.weights.examination import describe, examine, is_of_the_kernel
+from api.weights.fingerprints.table import titles_of, what_belongs
+from api.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 from api.weights.header import Unsound, merged, read_header
-from api.weights.scan import LocalModels
+from api.weights.scan import LocalModels, is_text
 from api.weights.shards import missing_shards
 
 #: The most files of one directory that are read as one model, and the most names in it that are looked at.
 _MOST_SHARDS, _MOST_NAMES = 64, 10_000
+
+#: The most tensors that they have together; the largest model has 5,000.
+_MOST_TENSORS = 100_000
+
+
+#: What trainings of a model type with such a configuration and dataset used of GPUs; None: nothing tells.
+FindMemory = Callable[[str, Mapping[str, Any], Mapping[str, Any]], PlannedMemory | None]
 
 
 class CatalogService:
@@ -34,9 +43,10 @@ class CatalogService:
         storage_root: Path,
         example: Path | None = None,
         find_upload: Callable[[str], Path] | None = None,
+        find_memory: FindMemory = lambda model_type, config, dataset: None,
     ) -> None:
         """`encoder_types` has by model type what its text encoders are called; `example` is a configuration to copy;
-        `find_upload` tells where an upload lies that whoever asks may see.
+        `find_upload` tells where an upload lies that whoever asks may see, `find_memory` what trainings used here.
         """
         self._local = local
         self._models = models
@@ -46,6 +56,7 @@ class CatalogService:
         self._storage_root = storage_root
         self._example = example
         self._find_upload = find_upload
+        self._find_memory = find_memory
 
     def list_models(self) -> list[ModelView]:
         """Every model type, with what of it is here now."""
@@ -71,11 +82,10 @@ class CatalogService:
     def examine(self, text: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
         """What is at a path, and whether it belongs under a key of a model type.
 
-        Raises WeightsNotFound, ModelNotFound.
+        Raises WeightsNotFound, ModelNotFound, Invalid.
         """
         path = Path(text)
-        if model_id is not None:
-            self._get(model_id)
+        self._check_place(model_id, key)
         self._check_is_open(path)
         found = self._examine_directory(path) if path.is_dir() else self._examine_file(path)
         return self._place(found, model_id, key)
@@ -83,24 +93,32 @@ class CatalogService:
     def examine_upload(self, upload_id: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
         """What the bytes of an upload are that are here by now, and whether that belongs under a key.
 
-        Raises UploadNotFound, WeightsNotFound, ModelNotFound.
+        Raises UploadNotFound, WeightsNotFound, ModelNotFound, Invalid.
         """
-        if model_id is not None:
-            self._get(model_id)
+        self._check_place(model_id, key)
         if self._find_upload is None:
             raise WeightsNotFound
         found = self._examine_file(self._find_upload(upload_id))
         # Where it lies is nobody's business: its place is for a while, and the service's own.
         return self._place(replace(found, path=upload_id), model_id, key)
 
+    def _check_place(self, model_id: str | None, key: str | None) -> None:
+        """Raises ModelNotFound, or Invalid for a key that names no weights of this model type."""
+        if model_id is None:
+            return
+        known = {need.key for variant in self._get(model_id).variants for need in variant.components}
+        if key is not None and key not in known and not what_belongs(f"{model_id}.{key}"):
+            told = f"names no weights of {model_id}: {', '.join(sorted(known))} do"
+            raise Invalid(mistakes=[Mistake("/key", told)])
+
     def _place(self, found: WeightsView, model_id: str | None, key: str | None) -> WeightsView:
         """The same, with whether it belongs under a key of a model type, where one is named."""
         if model_id is None or key is None:
             return found
         belongs = what_belongs(f"{model_id}.{key}")
-        is_known = found.component is not None and bool(belongs)
+        is_known = found.component not in (None, UNKNOWN_LANGUAGE_MODEL) and bool(belongs)
         fits = any(each.name == found.component for each in belongs) if is_known else None
-        return replace(found, fits=False if found.adapter else fits, belongs=tuple(each.title for each in belongs))
+        return replace(found, fits=False if found.adapter else fits, belongs=titles_of(f"{model_id}.{key}"))
 
     def _check_is_open(self, path: Path) -> None:
         """The files of tasks belong to their owners: what lies below the service's own directory is shown as absent."""
@@ -108,6 +126,8 @@ class CatalogService:
             real = path.resolve()
         except (OSError, RuntimeError, ValueError):
             raise WeightsNotFound from None
+        if is_of_the_kernel(real):
+            raise WeightsNotFound
         is_model = any(real.is_relative_to(root.resolve()) for root in self._local.roots)
         if real.is_relative_to(self._storage_root.resolve()) and not is_model:
             raise WeightsNotFound
@@ -133,8 +153,10 @@ class CatalogService:
             try:
                 header = read_header(path / name)
             except Unsound:
-                return replace(self._examine_file(path / name), missing_files=tuple(missing))
+                return replace(self._examine_file(path / name), missing_files=tuple(missing[:MOST_MISSING]))
             headers.extend([header] if header is not None else [])
+            if sum(len(each.shapes) for each in headers) > _MOST_TENSORS:
+                raise WeightsNotFound("The files of this directory have more tensors than any model.")
         size = sum((path / name).stat().st_size for name in weights)
         return view_weights(str(path), describe(merged(headers), size), missing)
 
@@ -157,9 +179,11 @@ class CatalogService:
     def _request(self, preset: Preset, model: CatalogModel, local: LocalWeights, dataset: str | None) -> PresetView:
         variant = find_variant(model, [preset.variant])
         encoder = self._encoder_types.get(model.model_type)
-        return make_request(preset, model, variant, local, self._models_root, encoder, dataset)
+        made = make_request(preset, model, variant, local, self._models_root, encoder, dataset)
+        given = made.request
+        return replace(made, memory=self._find_memory(model.model_type, given["config"], given["dataset"]))
 
 
 def _names(path: Path) -> list[str]:
     with os.scandir(path) as entries:
-        return [entry.name for entry, _ in zip(entries, range(_MOST_NAMES), strict=False)]
+        return [entry.name for entry, _ in zip(entries, range(_MOST_NAMES), strict=False) if is_text(entry.name)]

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from api.errors import Conflict, InsufficientStorage, TaskActive
+from api.errors import Conflict, TaskActive
 from api.models.access import Principal
+from api.models.cause import CauseCode
 from api.models.progress import NOTHING_YET, ProgressReport
 from api.models.reason import Reason
 from api.models.sight import current_sight
 from api.models.task import TASK_ID_KINDS, TaskType
 from api.models.training import (
-    CauseCode,
     GPURequest,
     NewTask,
     ResumeOptions,
@@ -26,18 +25,13 @@ from api.models.training import (
     TrainingRequest,
     TrainingTask,
 )
-from api.services.training.dispatcher import Dispatcher
-from api.services.training.intake import Intake
-from api.services.training.task_progress import ProgressAnswers
-from api.services.training.task_stops import TaskStops
-from api.storage.attempts import AttemptStore
-from api.storage.disk import describe_shortage
+from api.services.training.task_means import TaskMeans
+from api.storage.disk import find_shortage
 from api.storage.task_files import TaskFiles, task_files
-from api.storage.tasks import TaskStore
 from api.trainers.downloads.wish import CANCELLED, STATE, WISH
-from api.utils.clock import Clock
 from api.utils.foreign_files import is_gone, make_directory, read, remove, write
 from api.utils.foreign_trees import remove_tree
+from api.utils.frozen import frozen
 from api.utils.ids import new_task_id
 from api.utils.pagination import Page, PageRequest, read_page
 
@@ -59,25 +53,7 @@ _RETRIED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TransferMeans:
-    """By what such tasks are made, shown and stopped: the stores see those of one kind alone."""
-
-    tasks: TaskStore
-    attempts: AttemptStore
-    intake: Intake
-    dispatcher: Dispatcher
-    progress: ProgressAnswers
-    stops: TaskStops
-    wake: Callable[[], None]
-    clock: Clock
-    storage_root: Path
-    min_free_mb: int
-    kind: TaskType
-    trainer: str  #: by whose name they are executed
-
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransferWork:
     """What a task is made of. `wish` is for the program; `lay_out` puts further files into the output directory."""
 
@@ -89,10 +65,12 @@ class TransferWork:
 
 
 class Transfers:
-    """Tasks of one kind."""
+    """Tasks of one kind, executed by the trainer of this name."""
 
-    def __init__(self, means: TransferMeans) -> None:
+    def __init__(self, means: TaskMeans, kind: TaskType, trainer: str) -> None:
         self._means = means
+        self._kind = kind
+        self._trainer = trainer
 
     def find_by_key(self, idempotency_key: str | None) -> str | None:
         """The id of the task that was made by this key; None when there is none."""
@@ -105,9 +83,9 @@ class Transfers:
         Raises InsufficientStorage, QuotaExceeded, OSError.
         """
         means = self._means
-        shortage = describe_shortage(means.storage_root, means.min_free_mb)
+        shortage = find_shortage(means.storage_root, means.min_free_mb)
         if shortage is not None:
-            raise InsufficientStorage(f"There is too little disk space: {shortage.text}.")
+            raise shortage
         request = TrainingRequest(
             work.model_type or "",
             GPURequest(count=0),
@@ -116,9 +94,9 @@ class Transfers:
             max_retries=_MOST_RETRIES,
             retry_on=_RETRIED,
         )
-        task_id = new_task_id(TASK_ID_KINDS[means.kind], means.clock.now())
-        plan = TrainingPlan(means.trainer, request.model_type, 0)
-        new = NewTask(task_id, means.trainer, request, plan, None, idempotency_key, asks.owner, means.kind)
+        task_id = new_task_id(TASK_ID_KINDS[self._kind], means.clock.now())
+        plan = TrainingPlan(self._trainer, request.model_type, 0)
+        new = NewTask(task_id, self._trainer, request, plan, None, idempotency_key, asks.owner, self._kind)
         self._submit(new, work, token, asks.actor)
         return task_id
 
@@ -171,15 +149,14 @@ class Transfers:
         task, attempts = self._means.attempts.with_task(task_id)
         return task, self._means.progress.live(task, attempts) or task.progress or NOTHING_YET
 
-    def get_page(self, page: PageRequest) -> Page[TaskSummary]:
-        """A page of the tasks that whoever asks may see, newest first."""
-        wanted = TaskFilter((), seen_by=current_sight.get().only_of)
+    def get_page(self, page: PageRequest, pushed_model: str | None = None) -> Page[TaskSummary]:
+        """A page of the tasks that whoever asks may see, of pushes those of one model alone; newest first."""
+        wanted = TaskFilter((), seen_by=current_sight.get().only_of, pushed_model=pushed_model)
         return read_page(lambda *cut: self._means.tasks.page(wanted, *cut), lambda row: row.serial, page)
 
-    def why_waiting(self, task: TaskSummary) -> str | None:
+    def why_waiting(self, task: TaskSummary) -> Reason | None:
         """Why a task waits, in words; None when it does not."""
-        why = self._means.dispatcher.why_waiting(task)
-        return None if why is None else why.text
+        return self._means.dispatcher.why_waiting(task)
 
     def is_cancelled(self, task_id: str) -> bool:
         """Whether it was given up."""

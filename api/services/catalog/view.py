@@ -80,6 +80,10 @@ def _view_component(need: ComponentNeed, local: LocalWeights) -> ComponentView:
     )
 
 
+#: Missing files that are named.
+MOST_MISSING = 100
+
+
 def view_weights(
     path: str, facts: WeightsFacts, missing: Sequence[str] = (), belongs: Sequence[str] = ()
 ) -> WeightsView:
@@ -106,6 +110,6 @@ def view_weights(
         parameters=facts.parameters,
         tensors=facts.tensors,
         metadata=facts.metadata,
-        missing_files=tuple(missing),
+        missing_files=tuple(missing[:MOST_MISSING]),
         belongs=tuple(belongs),
     )

@@ -1,15 +1,16 @@
 """What a version becomes when files are added to it. Pure functions."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from api.archives.limits import BadArchive
 from api.archives.names import fold, shown
 from api.models.dataset import ManifestItem
 from api.services.datasets.tree import stem_of
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AddedFile:
     """A media file that comes in."""
 
@@ -18,7 +19,7 @@ class AddedFile:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SideFiles:
     """What belongs to items, by their path or their path without its suffix: captions, and the hashes of pictures."""
 
@@ -37,7 +38,7 @@ class SideFiles:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sum:
     """The items of the next version, and how they differ from the last."""
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from api.models.cause import Cause, CauseCode
 from api.models.dataset_cache import BuiltCache
-from api.models.training import Cause, CauseCode, TrainingTask
+from api.models.training import TrainingTask
 from api.services.attempts.harvest import Harvest
 from api.services.datasets.cache_seal import Tampered, seal
 from api.services.datasets.caches import DatasetCaches
@@ -17,7 +18,7 @@ from api.utils.clock import Clock
 
 
 class CacheHarvest:
-    """Asked again it gives the same: it changes nothing but that files are written to the disk."""
+    """Takes up what a task has cached. Asked again it gives the same: it only has files synced."""
 
     def __init__(
         self,

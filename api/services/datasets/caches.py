@@ -8,7 +8,6 @@ alone, since a trainer believes what it finds there.
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from api.services.training.cache_use import CacheChoice, CacheQuestion
 from api.storage.dataset_caches import DatasetCacheStore
 from api.storage.task_files import task_files
 from api.trainers.trainer import CacheFacts, CachesAhead, Trainer
+from api.utils.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _REMEDY = "Start the training as it is: it caches by itself."
 _FORM = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheVerdict:
     """Whether a cache can be used, and why not."""
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,24 +16,21 @@ from api.models.preprocess_view import PreprocessResult, PreprocessStatus
 from api.models.task import TASK_ID_KINDS, TaskType
 from api.models.training import GPURequest, NewTask, TaskFilter, TrainingPlan, TrainingRequest
 from api.services.datasets.preprocess_view import STATUSES
-from api.services.datasets.preprocessing import PreprocessingService, TaskMeans
+from api.services.datasets.preprocessing import PreprocessingService
 from api.services.datasets.service import DatasetService, require_own_files
+from api.services.training.task_means import TaskMeans
 from api.storage.derivations import DerivationStore
 from api.storage.task_files import task_files
+from api.trainers.preprocessing.words import CAPTIONING, KEY_VARIABLE
 from api.trainers.preprocessing.work import WorkItem
+from api.utils.frozen import frozen
 from api.utils.ids import new_task_id
-
-#: The name by which tasks know the program that asks for captions.
-CAPTIONING = "captioning"
-
-#: The variable by which the key reaches that program.
-KEY_VARIABLE = "CAPTION_API_KEY"
 
 _KEY_BYTES = 8192
 _LATEST = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionEndpoint:
     """Who writes captions, as the administrator has said."""
 
@@ -47,7 +43,7 @@ class CaptionEndpoint:
     command_seconds: float = 300.0  #: how long that may take for one file
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionWanted:
     """What is wanted of one dataset."""
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from api.errors import DatasetChanged, Invalid, InvalidPattern, ItemNotFound, Mistake
@@ -10,6 +10,7 @@ from api.models.dataset import MAX_CAPTION, ManifestItem
 from api.models.dataset_view import CaptionDifference, CaptionEdit, VersionView
 from api.services.datasets.service import DatasetService, Derived, require_own_files
 from api.utils.bounds import MAX_MISTAKES, capped
+from api.utils.frozen import frozen
 
 #: The most differences that one answer shows.
 MOST_SHOWN = 200
@@ -27,7 +28,7 @@ class _TooLong(Exception):
     """A caption would get longer than any may be; it was not made."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionsWish:
     """What is wanted of the captions: those of `changes`, or the same edit over many."""
 

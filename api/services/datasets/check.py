@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from api.errors import CheckBusy, Mistake
@@ -18,6 +18,7 @@ from api.services.datasets.rules import RuleBook
 from api.services.datasets.service import DatasetService
 from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile, SizeBucket
 from api.utils.bounds import capped
+from api.utils.frozen import frozen
 
 #: Seconds that one request looks into files of which nothing is known yet.
 LOOK_SECONDS = 20.0
@@ -28,11 +29,9 @@ WAIT_SECONDS = 2.0
 
 #: Ids of items that stand beside each count.
 MAX_IDS = 100
-#: Of the items of a bucket more are told: a page shows all of a bucket.
-MAX_BUCKET_IDS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckWish:
     """What is asked about: a version, and how it would be trained on; without a model type its files alone."""
 
@@ -101,7 +100,7 @@ def see(item: ManifestItem, name: str, probes: Mapping[str, MediaProbe]) -> Seen
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     dataset: Dataset
     version: DatasetVersion

@@ -13,6 +13,7 @@ from api.services.datasets.materials import CACHE
 from api.services.datasets.names import problem_of_path
 from api.storage.registered_files import RegisteredFile
 from api.utils.foreign_trees import walk
+from api.utils.frozen import frozen
 
 #: Paths that a look names when something has changed, and entries whose problems it tells.
 EXAMPLES = 10
@@ -24,7 +25,7 @@ _MEDIA = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", "
 _TEXTS = (".txt", "captions.json", "metadata.jsonl")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FileStamp:
     """A file as a look finds it."""
 

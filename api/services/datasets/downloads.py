@@ -22,7 +22,7 @@ class ItemFiles:
 
         Raises DatasetNotFound, VersionNotFound, ItemNotFound, BlobMissing, DatasetChanged.
         """
-        dataset, _, found = self._items.find(name, item_id, version)
+        dataset, kept, found = self._items.find(name, item_id, version)
         path = self._media.source_of(dataset, found.item).path
         # Below a registered directory others write: no part of a file's path there may be a link.
         levels = 1 if dataset.directory is None else len(path.relative_to(dataset.directory).parts) - 1
@@ -31,4 +31,6 @@ class ItemFiles:
         except OSError as error:
             raise BlobMissing(f"{found.item.path[:200]}: {os.strerror(error.errno or errno.ENOENT)}.") from None
         status = os.fstat(descriptor)
-        return OpenFile(descriptor, found.item.path.rsplit("/", 1)[-1], status.st_size, status.st_mtime)
+        # What lies in the store has a mark for its time.
+        modified_at = status.st_mtime if dataset.directory is not None else kept.created_at.timestamp()
+        return OpenFile(descriptor, found.item.path.rsplit("/", 1)[-1], status.st_size, modified_at)

@@ -3,7 +3,6 @@
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +12,7 @@ from api.services.datasets.exported import MANIFEST
 from api.services.datasets.materials import flat_names
 from api.services.datasets.media import DatasetMedia
 from api.services.datasets.service import DatasetService
+from api.utils.frozen import frozen
 from api.utils.streamed_file import StreamedFile
 
 #: Bytes of a file that are read, and of the archive that are sent, at a time.
@@ -33,7 +33,7 @@ class ExportForm(StrEnum):
     AI_TOOLKIT = "ai_toolkit"  #: one folder, a part of its configuration
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Entry:
     """A file of the archive: a text, or a file that is here."""
 

@@ -5,7 +5,7 @@ In the archive all media lie in one directory, as the trainer wants them: `clips
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from api.models.dataset import MAX_CAPTION, MAX_ITEMS, ManifestItem, read_manifest
@@ -13,6 +13,7 @@ from api.services.datasets.materials import flat_names
 from api.services.datasets.names import problem_of_path
 from api.services.datasets.tree import CONTROLS, MASKS, FileTree, TreeFile, stem_of
 from api.utils.foreign_files import read
+from api.utils.frozen import frozen
 
 #: The file of an export that has its manifest.
 MANIFEST = "manifest.jsonl"
@@ -21,7 +22,7 @@ MANIFEST = "manifest.jsonl"
 _MOST_BYTES = 512 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exported:
     """The files of an archive under the names that they had, and the items of the manifest that tells them."""
 

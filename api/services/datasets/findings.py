@@ -8,6 +8,7 @@ from api.models.dataset import ManifestItem, MediaKind
 from api.models.dataset_check import DuplicatesView
 from api.models.media import MediaProbe, MediaProblem
 from api.trainers.trainer import SizeBucket
+from api.utils.frozen import frozen
 
 #: Names of files in one sentence.
 _MOST_NAMES = 5
@@ -25,7 +26,7 @@ class FileFindings:
     warnings: list[Mistake] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rule:
     applies: Callable[[ManifestItem, MediaProbe], bool]
     message: str

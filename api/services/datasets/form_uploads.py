@@ -1,6 +1,5 @@
 """Uploads by form, as an earlier server's clients send them: one request, and a task that makes a dataset of it."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -10,7 +9,8 @@ from api.models.preprocess_view import PreprocessMetadata, PreprocessResult, Pre
 from api.models.sight import current_sight
 from api.models.upload import FormSettings, Upload, UploadStatus
 from api.services.datasets.intake import IntakeProgress
-from api.services.datasets.uploads import UploadService, check_filename
+from api.services.datasets.upload_metadata import check_filename
+from api.services.datasets.uploads import UploadService
 from api.storage.uploads import UploadStore
 from api.utils.clock import Clock
 from api.utils.ids import new_task_id
@@ -39,7 +39,7 @@ class FormUploads:
         """Makes a task of a form whose file is here; `mistakes` are those of its settings. Raises Invalid with every
         mistake, and what `hand_over` raises.
         """
-        filename = _base_name(form.filename)
+        filename = form.base_name
         mistakes = [*mistakes, *_mistakes_in(form, filename)]
         if mistakes or settings is None:
             raise Invalid(mistakes=mistakes)
@@ -75,11 +75,6 @@ class FormUploads:
             created_at=upload.created_at,
             updated_at=upload.updated_at,
         )
-
-
-def _base_name(name: str | None) -> str | None:
-    """The last part of the name that a client gave its file, whatever its system separates parts with."""
-    return None if not name else re.split(r"[/\\]", name)[-1] or None
 
 
 def _mistakes_in(form: TakenForm, filename: str | None) -> list[Mistake]:

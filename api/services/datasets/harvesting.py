@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from api.errors import DatabaseUnavailable, ServiceError
-from api.models.training import Cause, CauseCode, TrainingTask
+from api.models.cause import Cause, CauseCode
+from api.models.training import TrainingTask
 from api.services.attempts.harvest import Harvest
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread

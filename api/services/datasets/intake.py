@@ -30,6 +30,7 @@ from api.services.datasets.uploads import FINISHED, UploadService
 from api.storage.upload_files import UploadFile, UploadFiles
 from api.storage.uploads import UploadStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ _PAUSE_SECONDS, _LONGEST_PAUSE = 5.0, 600.0
 
 #: How long it is tried.
 _PATIENCE = timedelta(hours=24)
+
+_OUR_FAULT = UploadProblem(ServiceError.code, "Something went wrong inside the service; its log has the details.")
 
 #: Some of the paths that a result names.
 _EXAMPLES = 20
@@ -96,16 +99,16 @@ class UploadIntake:
         self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _patient(uploads.tidy))
         self._models = PeriodicThread("upload-models", LOOK_SECONDS, _patient(self.take_models))
         self._follow_up: Callable[[Upload, Joined], None] = lambda upload, joined: None
-        self._take_model: Callable[[Upload, Path], UploadResult] | None = None
+        self._others: dict[UploadKind, Callable[[Upload, Path], UploadResult]] = {}
         uploads.on_received(self.wake)
 
     def follow_with(self, go_on: Callable[[Upload, Joined], None]) -> None:
         """Has `go_on` called for each upload when a version has it, before that is noted: perhaps more than once."""
         self._follow_up = go_on
 
-    def make_models_with(self, take: Callable[[Upload, Path], UploadResult]) -> None:
-        """Has `take` make a version of each model that comes in: perhaps called more than once for one."""
-        self._take_model = take
+    def make_with(self, kind: UploadKind, take: Callable[[Upload, Path], UploadResult]) -> None:
+        """Has `take` make something of each upload of this kind: perhaps called more than once for one."""
+        self._others[kind] = take
 
     def start(self) -> None:
         """Starts the loops."""
@@ -137,12 +140,12 @@ class UploadIntake:
             self._take_archive(upload)
 
     def take_models(self) -> None:
-        """Takes the models that are here."""
-        if self._take_model is not None:
-            for upload in self._waiting(UploadKind.MODEL):
-                self._make_version(upload, self._take_model)
+        """Takes the models, and their samples, that are here."""
+        for kind, take in self._others.items():
+            for upload in self._waiting(kind):
+                self._take_other(upload, take)
 
-    def _make_version(self, upload: Upload, take: Callable[[Upload, Path], UploadResult]) -> None:
+    def _take_other(self, upload: Upload, take: Callable[[Upload, Path], UploadResult]) -> None:
         with self._holding([upload]) as held, self._answering(held, splits=False):
             for each in held:
                 self.progress[upload.upload_id] = IntakeProgress("adding")
@@ -239,6 +242,14 @@ class UploadIntake:
                 self._put_off(held, error.code, error.detail)
         except OSError as error:
             self._put_off(held, Unavailable.code, f"The storage cannot be read or written ({error.strerror}).")
+        except Exception:
+            # Whatever is the matter with this one, those behind it shall not wait for it.
+            told = {"uploads": [each.upload.upload_id for each in held]}
+            logger.exception("an upload is too much for the service", extra=told)
+            if splits:
+                failed.append(_OUR_FAULT)
+            else:
+                self._put_off(held, _OUR_FAULT.code, _OUR_FAULT.message)
         if failed and not splits:
             for each in held:
                 self._fail(each, failed[0])
@@ -274,7 +285,7 @@ class UploadIntake:
         self._pauses.pop(held.upload.upload_id, None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Held:
     """An upload that nobody else works on."""
 

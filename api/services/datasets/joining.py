@@ -20,6 +20,7 @@ from api.storage.blobs import BlobStore
 from api.storage.media_facts import MediaFactsStore
 from api.storage.upload_files import UploadFiles
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ _MEDIA_SUFFIXES = frozenset(
 Listener = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Joined:
     """What became of files."""
 

@@ -9,7 +9,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import orjson
@@ -21,6 +20,7 @@ from api.storage.blobs import BlobStore
 from api.storage.datasets import DatasetStore
 from api.utils.foreign_files import make_directory
 from api.utils.foreign_trees import remove_tree
+from api.utils.frozen import frozen
 
 #: Where the trainer keeps what it has computed of a dataset: kept from one attempt to the next.
 CACHE = "cache"
@@ -36,7 +36,7 @@ _LONGEST_SUFFIX = 16
 Locate = Callable[[ManifestItem], Path]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Laid:
     """Where a version lies as directories; None where it has no such files."""
 

@@ -8,12 +8,13 @@ from typing import Any
 from api.models.dataset import Blob, ManifestItem
 from api.models.preprocess_view import ItemReport
 from api.trainers.preprocessing.work import Made, Record
+from api.utils.frozen import frozen
 
 #: The most problems that a result shows.
 MOST_SHOWN = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """One file that was made of an item, in the store; None stands for the item's own."""
 
@@ -38,7 +39,7 @@ class Output:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "Output":
-        """What was kept."""
+        """The output of which this was kept."""
         blob = None if kept["blob"] is None else Blob(*kept["blob"])
         return cls(kept["suffix"], kept["extension"], blob, kept["mask"], kept["control"], kept["facts"])
 

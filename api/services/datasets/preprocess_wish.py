@@ -1,13 +1,14 @@
 """What is wanted of a preprocessing, and the form in which its task keeps that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from enum import StrEnum
 from typing import Any
 
 from api.models.dataset import ManifestItem
 from api.models.media_settings import MediaSettings
 from api.services.datasets.captions import CaptionsWish, apply_wish
+from api.utils.frozen import frozen
 
 
 class CaptionMode(StrEnum):
@@ -17,7 +18,7 @@ class CaptionMode(StrEnum):
     ALL = "all"  #: also items without one get prefix, trigger and suffix
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Replacement:
     """A text, or with `is_regex` a pattern of RE2, and what takes its place."""
 
@@ -26,7 +27,7 @@ class Replacement:
     is_regex: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaptionRules:
     """How captions are normalised: replaced first, then the trigger, then prefix and suffix."""
 
@@ -58,7 +59,7 @@ class CaptionRules:
         return replace(item, caption=f"{trigger}, {item.caption}" if item.caption else trigger)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreprocessWish:
     """What is to be done to a version of a dataset, and where the result goes."""
 

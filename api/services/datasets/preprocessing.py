@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from api.errors import (
@@ -13,7 +12,6 @@ from api.errors import (
     DatasetNotFound,
     HiddenDataset,
     HiddenTask,
-    InsufficientStorage,
     Invalid,
     Mistake,
     NotYours,
@@ -33,19 +31,13 @@ from api.services.datasets.preprocess_view import STATUSES, show_preprocess
 from api.services.datasets.preprocess_wish import PreprocessWish
 from api.services.datasets.service import DatasetService
 from api.services.datasets.work_files import SourceFiles, lay_out_work
-from api.services.training.dispatcher import Dispatcher
-from api.services.training.intake import Intake
-from api.services.training.quotas import Quotas
 from api.services.training.task_events import event_page
-from api.services.training.task_progress import ProgressAnswers
-from api.services.training.task_stops import TaskStops
-from api.storage.attempts import AttemptStore
+from api.services.training.task_means import TaskMeans
 from api.storage.datasets import DatasetStore
-from api.storage.disk import describe_shortage
+from api.storage.disk import find_shortage
 from api.storage.task_files import task_files
-from api.storage.tasks import TaskStore
+from api.trainers.preprocessing.words import PREPROCESSING
 from api.trainers.preprocessing.work import WorkItem, key_of
-from api.utils.clock import Clock
 from api.utils.foreign_files import is_gone
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
@@ -54,28 +46,8 @@ from api.utils.suggestions import nearest
 
 logger = logging.getLogger(__name__)
 
-#: The name by which tasks know the program that works on media.
-PREPROCESSING = "preprocessing"
-
 #: The most items whose files one task works on: their names lie in one directory.
 MAX_WORK_ITEMS = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class TaskMeans:
-    """What every task without a training is made, shown and stopped by."""
-
-    tasks: TaskStore  #: those of this kind
-    attempts: AttemptStore
-    intake: Intake
-    dispatcher: Dispatcher
-    progress: ProgressAnswers
-    stops: TaskStops
-    wake: Callable[[], None]
-    clock: Clock
-    storage_root: Path
-    min_free_mb: int = 0
-    quotas: Quotas | None = None  #: None: tasks belong to nobody
 
 
 class PreprocessingService:
@@ -202,9 +174,9 @@ class PreprocessingService:
 
     def require_disk(self) -> None:
         """Raises InsufficientStorage while the disk is nearly full."""
-        shortage = describe_shortage(self._means.storage_root, self._means.min_free_mb)
+        shortage = find_shortage(self._means.storage_root, self._means.min_free_mb)
         if shortage is not None:
-            raise InsufficientStorage(f"There is too little disk space: {shortage.text}.")
+            raise shortage
 
     def _todo(self, items: Sequence[ManifestItem], media: MediaSettings) -> list[WorkItem]:
         """The files that have to be worked on: none that was before with the same settings, and each once.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from api.services.datasets.service import DatasetService
 from api.services.training.dataset_use import UsedDatasets
 from api.storage.datasets import DatasetStore
 from api.storage.task_files import TaskFiles, task_files
+from api.utils.frozen import frozen
 
 _REMEDY = 'Name one of GET /datasets: "name", "name@3", or "name@sha256:…".'
 _BY_NAME = 'Name a dataset, as `"dataset": "name"`, or copy the files elsewhere.'
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """A directory of a request with the version that it stands for."""
 

@@ -25,7 +25,7 @@ from api.models.audit import SERVICE
 from api.models.dataset import Dataset, DirectoryWatch, ManifestItem, WatchState
 from api.models.dataset_view import DatasetDetails, DatasetRow
 from api.services.datasets.directory_files import EXAMPLES, compare, first_of, is_still, list_directory
-from api.services.datasets.directory_reading import DirectoryReading
+from api.services.datasets.directory_hashing import DirectoryHashing
 from api.services.datasets.materials import Locate
 from api.services.datasets.service import DatasetService
 from api.storage.datasets import DatasetStore
@@ -52,7 +52,7 @@ class _Begun:
 
     dataset: Dataset
     actor: str
-    reading: DirectoryReading
+    reading: DirectoryHashing
     told_at: float = 0.0  #: monotonic
 
 
@@ -119,7 +119,7 @@ class RegisteredDirectories:
         self._reader.trigger()
 
     def _require_allowed(self, directory: str) -> Path:
-        """Raises Invalid."""
+        """The real path of a directory that may be registered. Raises Invalid for any other."""
         place = Path(directory)
         what, remedy = None, "Name one below a directory of DATASET_DIRECTORIES."
         try:
@@ -197,7 +197,7 @@ class RegisteredDirectories:
     def _begin(self, dataset: Dataset, actor: str) -> None:
         try:
             known, root = self._files.of(dataset.serial), dataset.directory or ""
-            reading = DirectoryReading(Path(root), list_directory(root), known, self._is_ending.is_set)
+            reading = DirectoryHashing(Path(root), list_directory(root), known, self._is_ending.is_set)
         except (OSError, BadArchive) as error:
             self._note_gone(dataset, error)
             return

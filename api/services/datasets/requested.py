@@ -2,13 +2,14 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from api.errors import Mistake
 from api.models.training import TrainingRequest
 from api.trainers.toml_edit import Path, edit
 from api.trainers.toml_text import text_excess
+from api.utils.frozen import frozen
 
 #: The key of a directory that names a dataset, in place of its path.
 KEY = "dataset"
@@ -16,7 +17,7 @@ KEY = "dataset"
 _ONE = "Give the dataset's name, or a `path`."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RequestedDataset:
     """A directory of a request that is a named dataset."""
 

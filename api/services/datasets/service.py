@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -38,6 +37,7 @@ from api.storage.dataset_items import MOST_MOVED, DatasetItemStore
 from api.storage.datasets import Also, DatasetFilter, DatasetStore, NewVersion
 from api.utils.bounds import capped
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class NoBound:
         """Lets everything pass."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Derived:
     """A version that differs from an earlier manifest in some captions only."""
 

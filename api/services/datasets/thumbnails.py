@@ -7,12 +7,9 @@ from api.models.dataset import Dataset, ManifestItem
 from api.models.media import Decoder
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.media import DatasetMedia
-from api.storage.thumbnails import ThumbnailStore
+from api.storage.thumbnails import ThumbnailStore, side_for
 
 logger = logging.getLogger(__name__)
-
-#: Sides that a thumbnail may have, in pixels; others are rounded up to one of them.
-SIDES = (128, 256, 512)
 
 
 class Thumbnails:
@@ -31,7 +28,7 @@ class Thumbnails:
 
     def draw(self, dataset: Dataset, item: ManifestItem, size: int) -> bytes:
         """A JPEG of an item. Raises NoPicture, DecoderBusy."""
-        side = next((side for side in SIDES if side >= size), SIDES[-1])
+        side = side_for(size)
         kept = self._kept.get(item.sha256, side)
         if kept is None:
             kept = self._decoder.thumbnail(self._media.source_of(dataset, item), side) or b""

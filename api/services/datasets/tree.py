@@ -17,6 +17,7 @@ import orjson
 from api.archives.limits import BadArchive
 from api.models.dataset import MAX_CAPTION
 from api.utils.foreign_files import TROUBLE, read
+from api.utils.frozen import frozen
 
 #: Names of directories beside or above media, whose pictures belong to those of the same stem.
 MASKS = frozenset({"mask", "masks"})
@@ -30,7 +31,7 @@ _REPEATS = re.compile(r"([1-9][0-9]{0,5})_\S.*")
 _TEXT_KEYS = ("text", "caption", "prompt")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TreeFile:
     """A file: its path below the dataset, and where its bytes are."""
 

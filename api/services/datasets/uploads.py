@@ -1,18 +1,16 @@
 """Uploads: begun, written part by part, looked at, taken away. What becomes of them is `intake`'s."""
 
 import logging
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from api.archives.limits import BadArchive
-from api.archives.names import check_name
-from api.archives.reading import SNIFFED_BYTES, form_of
+from api.archives.entries import SNIFFED_BYTES
 from api.errors import (
     Conflict,
     DatasetExists,
@@ -21,27 +19,25 @@ from api.errors import (
     HiddenUpload,
     InsufficientStorage,
     Invalid,
-    Mistake,
     NotYours,
     TooLarge,
     UploadConflict,
     UploadNotFound,
 )
 from api.models.access import Permission, current_principal
-from api.models.dataset import DATASET_NAME
 from api.models.sight import current_sight
 from api.models.upload import NewUpload, Upload, UploadKind, UploadStatus, UploadView, metadata_text
 from api.services.datasets.incoming import Checksum, Incoming
 from api.services.datasets.service import DatasetService, StorageBound, require_own_files
+from api.services.datasets.upload_metadata import check_filename, kind_of, read_metadata
 from api.storage.upload_files import UploadFile, UploadFiles
 from api.storage.uploads import UploadStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.pagination import Page, PageRequest, read_page
+from api.utils.taken_body import TakenForm
 
 logger = logging.getLogger(__name__)
-
-#: Directories above a file of a dataset.
-DEPTH = 16
 
 #: Uploads that are looked at by one pass that tidies up.
 _BATCH = 500
@@ -55,10 +51,8 @@ FINISHED = timedelta(days=7)
 #: How long an upload that cannot be resumed may take between two parts.
 UNRESUMABLE = timedelta(hours=1)
 
-_NAME = re.compile(DATASET_NAME, re.ASCII)
 
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class UploadLimits:
     """What uploads may take. Sizes are in bytes."""
 
@@ -86,15 +80,15 @@ class UploadService:
         self._clock = clock
         self.limits = limits
         self._listeners: list[Callable[[], None]] = []
-        self._check_model: Callable[[Mapping[str, str]], None] | None = None
+        self._checks: dict[UploadKind, Callable[[Mapping[str, str]], None]] = {}
 
     def on_received(self, listener: Callable[[], None]) -> None:
         """Has `listener` called, at once and in the same thread, when all of an upload is here."""
         self._listeners.append(listener)
 
-    def take_models(self, check: Callable[[Mapping[str, str]], None]) -> None:
-        """Takes uploads of models too, whose metadata `check` looks at when they begin."""
-        self._check_model = check
+    def take_also(self, kind: UploadKind, check: Callable[[Mapping[str, str]], None]) -> None:
+        """Takes uploads of this kind too, which are for no dataset; `check` looks at their metadata when they begin."""
+        self._checks[kind] = check
 
     def find_file(self, upload_id: str) -> Path:
         """Where the bytes of an upload are that whoever asks may see. Raises UploadNotFound."""
@@ -104,19 +98,26 @@ class UploadService:
 
     def begin(self, size_bytes: int, metadata: Mapping[str, str]) -> Upload:
         """Begins an upload of this size. Raises Invalid, TooLarge, Conflict, NotYours, InsufficientStorage."""
-        if metadata_text(metadata, "kind") == UploadKind.MODEL and self._check_model is not None:
-            mistakes = check_filename(metadata_text(metadata, "filename"), "/Upload-Metadata/filename")
-            if mistakes:
-                raise Invalid(mistakes=mistakes)
-            self._check_model(metadata)
+        other = next((kind for kind in self._checks if kind == metadata_text(metadata, "kind")), None)
+        if other is not None:
+            self._check(other, metadata)
             filename = metadata_text(metadata, "filename")
-            return self._begin(None, filename, UploadKind.MODEL, metadata, size_bytes, self.limits.waits)
-        dataset, filename, kind = _read_metadata(metadata)
+            return self._begin(None, filename, other, metadata, size_bytes, self.limits.waits)
+        dataset, filename, kind = read_metadata(metadata)
         self._require_target(dataset)
         return self._begin(dataset, filename, kind, metadata, size_bytes, self.limits.waits)
 
-    def begin_whole(self) -> Upload:
-        """Begins an upload that comes in one request, of which neither size nor dataset is known yet."""
+    def _check(self, kind: UploadKind, metadata: Mapping[str, str]) -> None:
+        mistakes = check_filename(metadata_text(metadata, "filename"), "/Upload-Metadata/filename")
+        if mistakes:
+            raise Invalid(mistakes=mistakes)
+        self._checks[kind](metadata)
+
+    def begin_whole(self, at_least: int = 0) -> Upload:
+        """Begins an upload that comes in one request, of which neither size nor dataset is known yet: it has at least
+        so many bytes. Raises TooLarge, InsufficientStorage, QuotaExceeded.
+        """
+        self._require_room(current_principal.get().owner, at_least)
         return self._begin(None, None, None, {}, None, UNRESUMABLE)
 
     def _begin(
@@ -218,20 +219,30 @@ class UploadService:
         """Ends an upload that came in one request: what it is for is known now. Raises UploadNotFound, Conflict,
         NotYours, UploadConflict.
         """
-        upload = self._find_own(upload_id)
         self._require_target(dataset)
+        told = {"dataset": dataset, "filename": filename, "task_id": task_id, "metadata": dict(metadata)}
+        return self._hand_over(upload_id, None, told)
+
+    def hand_over_as(self, kind: UploadKind, form: TakenForm, metadata: Mapping[str, str]) -> UploadView:
+        """The same, for what becomes of no dataset. Raises what `begin` raises for its metadata, and the rest."""
+        try:
+            self._check(kind, metadata)
+        except Invalid as error:
+            # In a form there is no such header.
+            told = [replace(each, pointer=each.pointer.removeprefix("/Upload-Metadata")) for each in error.mistakes]
+            raise Invalid(mistakes=told) from None
+        self._bound.require_storage(current_principal.get().owner, form.size_bytes)
+        facts = {"filename": form.base_name, "metadata": dict(metadata)}
+        return self.show(self._hand_over(form.upload_id, kind, facts))
+
+    def _hand_over(self, upload_id: str, kind: UploadKind | None, told: Mapping[str, Any]) -> Upload:
+        self._find_own(upload_id)
         with self._files.open(upload_id) as file:
-            facts = {
-                "kind": kind_of(file.head(SNIFFED_BYTES)),
-                "dataset": dataset,
-                "filename": filename,
-                "task_id": task_id,
-                "metadata": dict(metadata),
-            }
+            facts = {**told, "kind": kind or kind_of(file.head(SNIFFED_BYTES))}
             if not self._store.receive(upload_id, self._clock.now(), file.offset, **facts):
                 raise UploadConflict
         self._tell()
-        return self._store.get(upload.upload_id)
+        return self._store.get(upload_id)
 
     def _tell(self) -> None:
         for listener in self._listeners:
@@ -349,40 +360,3 @@ class UploadService:
             for upload_id in set(batch) - self._store.known(batch):
                 with suppress(Conflict):
                     self._files.remove(upload_id)
-
-
-def kind_of(head: bytes) -> UploadKind:
-    """What begins like this is to become, where its client does not say."""
-    return UploadKind.ITEM if form_of(head) is None else UploadKind.ARCHIVE
-
-
-def check_dataset_name(name: str | None, pointer: str) -> list[Mistake]:
-    """What is wrong with a dataset's name."""
-    if name is None:
-        return [Mistake(pointer, "names no dataset", "Say which dataset this is for; a new one is made.")]
-    if _NAME.fullmatch(name) is None:
-        return [Mistake(pointer, "is no name of a dataset: letters, digits, . _ and - are, at most 100 of them")]
-    return []
-
-
-def check_filename(name: str | None, pointer: str) -> list[Mistake]:
-    """What is wrong with the path of a file below its dataset."""
-    try:
-        if name is not None:
-            check_name(name, DEPTH)
-    except BadArchive as error:
-        return [Mistake(pointer, f'"{error.entry}" {error.reason}')]
-    return []
-
-
-def _read_metadata(metadata: Mapping[str, str]) -> tuple[str, str | None, UploadKind | None]:
-    """The dataset, the path below it, and the kind. Raises Invalid with every mistake."""
-    filename = metadata_text(metadata, "relativePath") or metadata_text(metadata, "filename")
-    dataset, word = metadata_text(metadata, "dataset"), metadata_text(metadata, "kind")
-    mistakes = check_dataset_name(dataset, "/Upload-Metadata/dataset")
-    mistakes += check_filename(filename, "/Upload-Metadata/filename")
-    if word not in (None, UploadKind.ITEM, UploadKind.ARCHIVE):
-        mistakes.append(Mistake("/Upload-Metadata/kind", "must be item, archive or model; left out, its content tells"))
-    if mistakes or dataset is None:
-        raise Invalid(mistakes=mistakes)
-    return dataset, filename, None if word is None else UploadKind(word)

@@ -1,16 +1,16 @@
 """The files that a program works on, laid out in its task's directory: the settings, the items, their sources."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import orjson
 
 from api.errors import DatasetChanged
 from api.models.dataset import Dataset, ManifestItem
+from api.services.datasets.media import RegisteredFiles
 from api.storage.blobs import BlobStore
 from api.storage.task_files import TaskFiles
 from api.utils.foreign_files import make_directory
@@ -27,7 +27,7 @@ _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 class SourceFiles:
     """Where the files of datasets come from: the store, or for a registered one its own directory."""
 
-    def __init__(self, blobs: BlobStore, registered: "Registered | None" = None) -> None:
+    def __init__(self, blobs: BlobStore, registered: RegisteredFiles | None = None) -> None:
         self._blobs = blobs
         self._registered = registered
 
@@ -53,18 +53,6 @@ class SourceFiles:
                     raise DatasetChanged(f"{path} has changed while it was read.")
 
 
-class Registered(Protocol):
-    """Directories on the server that are datasets in place."""
-
-    def finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
-        """Gives the path of a file with this content; the second text is what it is called in an error."""
-        ...
-
-    def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
-        """Where an item's file lies. Raises DatasetChanged."""
-        ...
-
-
 def lay_out_work(
     files: TaskFiles, settings: object, lines: Iterable[bytes], sources: Iterable[str], link: LinkSource
 ) -> None:
@@ -86,8 +74,3 @@ def _write(path: Path, parts: Iterable[bytes]) -> None:
         file.flush()
         os.fchmod(file.fileno(), _FILE_MODE)
         os.fsync(file.fileno())
-
-
-def sources_of(items: Sequence[ManifestItem]) -> list[str]:
-    """The hashes of all files of these items."""
-    return [sha256 for item in items for sha256 in item.blobs]

@@ -3,16 +3,19 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 
 import orjson
 
 from api.models.gpu import GPUStatusResponse
 from api.models.sight import Sight
+from api.services.gpus.fleet_view import count_names, narrow, placed, show_state
 from api.services.gpus.hiding import hide_in_state
 from api.services.gpus.judgement import JudgedGPU
+from api.services.gpus.lookup import names_of
 from api.services.gpus.metrics import CollectStats, render_gpu_metrics
 from api.services.gpus.state import GPUState
-from api.services.gpus.view import show_details, show_status
+from api.services.gpus.view import show_details
 from api.utils.base_path import BASE_PATH
 from api.utils.clock import Clock
 from api.utils.documents import Address, Document, DocumentTable, Maker
@@ -43,23 +46,33 @@ class GPUDocuments:
         judged_at: datetime | None = None,
     ) -> None:
         """`judged_at` None: now."""
-        self.status: GPUStatusResponse = show_status(state.snapshot, state.gpus, judged_at or clock.now())
         self.state = state
+        self._judged_at = judged_at or clock.now()
         self._clock = clock
         self._process_metrics = process_metrics
         self._dcgm_hostname = dcgm_hostname
-        # Encoded once; the answer and the stream's message are built around the same bytes.
-        self._status_json = orjson.Fragment(encode_json(self.status))
-        self.table = DocumentTable(self._addresses())
+        # The GPUs' own addresses are found when somebody asks for one: a fleet has tens of thousands.
+        self.table = DocumentTable(self._addresses(), self._addresses_of_gpus)
         self._lock = threading.Lock()
         self._seen: dict[Sight, GPUDocuments] = {}
+        self._of_nodes: dict[str, GPUDocuments] = {}
         self._before: dict[Sight, GPUDocuments] = {}
+
+    @cached_property
+    def status(self) -> GPUStatusResponse:
+        """The answer of `/gpu/status`, put together when it is first asked for."""
+        return show_state(self.state, self._judged_at)
+
+    @cached_property
+    def _status_json(self) -> orjson.Fragment:
+        """The same, encoded once; the answer and the stream's message are built around the same bytes."""
+        return orjson.Fragment(encode_json(self.status))
 
     def follow(self, before: "GPUDocuments") -> None:
         """Takes over the answers of the state before, for readers to whom nothing has changed since: else the time of
         their making would tell them when others have changed something.
         """
-        if before.state.snapshot is self.state.snapshot:
+        if before.state.snapshot is self.state.snapshot and before.state.parts == self.state.parts:
             self._before = before.list_seen()
 
     def list_seen(self) -> "dict[Sight, GPUDocuments]":
@@ -75,6 +88,26 @@ class GPUDocuments:
             if sight not in self._seen:
                 self._seen[sight] = self._hide(sight)
             return self._seen[sight]
+
+    def of_node(self, node: str | None) -> "GPUDocuments":
+        """The answers about the GPUs of this node alone; of all for None. Raises NodeNotFound."""
+        if node is None:
+            return self
+        narrowed = narrow(self.state, node)
+        with self._lock:
+            if node not in self._of_nodes:
+                self._of_nodes[node] = GPUDocuments(
+                    narrowed, self._clock, no_process_metrics, self._dcgm_hostname, self.state.snapshot.taken_at
+                )
+            return self._of_nodes[node]
+
+    def make_all(self) -> None:
+        """Makes what will be asked for now, so that requests need not wait: of other machines' GPUs only the list."""
+        if not self.state.is_fleet:
+            self.table.make_all()
+            return
+        for path in (f"{BASE_PATH}/gpu/status", f"{BASE_PATH}/gpu/summary"):
+            self.table.get(path)
 
     def _hide(self, sight: Sight) -> "GPUDocuments":
         state, before = hide_in_state(self.state, sight), self._before.get(sight)
@@ -103,10 +136,15 @@ class GPUDocuments:
         }
         for path in (f"{BASE_PATH}/metrics", "/metrics"):
             addresses[path] = Address(path, self._metrics, self._open_metrics)
+        return addresses
+
+    def _addresses_of_gpus(self) -> dict[str, Address]:
+        addresses = {}
+        meant = count_names(self.state.gpus, self.state.is_fleet)
         for gpu in self.state.gpus:
             make = self._details_maker(gpu)
-            for name in (gpu.reading.index, gpu.reading.uuid):
-                if name is not None:
+            for name in names_of(gpu, self.state.is_fleet):
+                if meant[name] == 1:
                     for ending in ("", "/details"):
                         address = Address(f"{BASE_PATH}/gpu/<gpu_id>{ending}", make)
                         addresses[f"{BASE_PATH}/gpu/{name}{ending}"] = address
@@ -123,7 +161,7 @@ class GPUDocuments:
 
     def _details_maker(self, gpu: JudgedGPU) -> Maker:
         def make() -> Document:
-            body = encode_answer(show_details(self.state.snapshot, gpu))
+            body = encode_answer(placed(self.state, gpu.node, show_details(self.state.snapshot_of(gpu.node), gpu)))
             return Document(body, read_monotonic=gpu.reading.read_monotonic)
 
         return make
@@ -147,6 +185,7 @@ class GPUDocuments:
             self._clock.monotonic(),
             self._dcgm_hostname,
             is_open,
+            self.state.snapshot_of if self.state.is_fleet else None,
         )
         body = text.encode() + self._process_metrics(is_open)
         kind = OPENMETRICS if is_open else PROMETHEUS

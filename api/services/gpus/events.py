@@ -3,10 +3,11 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from api.models.event import EventType, GPUEvent, Severity
+from api.models.event import EventType, GPUEvent, NodeGPUEvent, Severity
 from api.models.gpu import GPUStatus, Verdict
 from api.models.reason import Reason, Words, code_of, text_of
 from api.models.snapshot import GPUSnapshot
@@ -56,6 +57,7 @@ class GPUEvents:
     def __init__(self, on_source: Callable[[GPUEvent], None] = lambda event: None) -> None:
         """`on_source` is told when the driver comes, fails or goes; it must return at once."""
         self._on_source = on_source
+        self.is_fleet = False  #: whether there are other machines, so that events name theirs
         self._lock = threading.Lock()
         self._events: deque[tuple[GPUEvent, str | None]] = deque(maxlen=CAPACITY)  # with the owner of its task
         self._last_id = 0
@@ -75,13 +77,16 @@ class GPUEvents:
         current: str | None = None,
         xid: int | None = None,
         owner: str | None = None,
+        node: str | None = None,
     ) -> GPUEvent:
         """Appends one event. `owner`: of the task that it is about; else of the one that holds the GPU."""
         if gpu is not None and gpu.task is not None:
             owner = gpu.task.owner
         with self._lock:
             self._last_id += 1
-            event = GPUEvent(
+            event = _event(
+                self.is_fleet,
+                node if gpu is None else gpu.node,
                 id=self._last_id,
                 timestamp=now,
                 type=type_,
@@ -101,19 +106,23 @@ class GPUEvents:
             _log(severity, text_of(message), gpu)
         return event
 
-    def compare(self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
-        """Appends events for what changed since the last call: the source, each GPU's status and health."""
+    def compare(
+        self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], failing: Collection[str] = ()
+    ) -> None:
+        """Appends events for what changed since the last call: the source, each GPU's status and health. `failing`:
+        other nodes of which nothing is known now.
+        """
         self._compare_source(now, snapshot)
         for gpu in gpus:
             uuid = gpu.reading.uuid
-            if uuid is None:
+            if uuid is None or gpu.is_twin:
                 continue
             current = (gpu.judgement.status, gpu.judgement.health.verdict, gpu.vitals.recovery_action or 0)
             previous = self._seen.get(uuid)
             self._seen[uuid] = current
             if previous is not None and previous != current:
                 self._add_changes(now, gpu, previous, current)
-            if snapshot.problem is None:
+            if snapshot.problem is None and gpu.node not in failing:
                 # While the driver as a whole fails, that is said once and not for each GPU.
                 self._say(uuid, gpu)
 
@@ -169,6 +178,10 @@ class GPUEvents:
         """The same, each with the owner of the task that it is about or that held the GPU; None: nobody's."""
         with self._lock:
             return tuple(reversed(self._events))
+
+
+def _event(is_fleet: bool, node: str | None, **facts: Any) -> GPUEvent:
+    return NodeGPUEvent(**facts, node=node) if is_fleet else GPUEvent(**facts)
 
 
 def _log(severity: Severity, message: str, gpu: JudgedGPU | None) -> None:

@@ -10,7 +10,8 @@ from api.models.reason import Reason, Words, code_of, load_words, text_of, words
 from api.models.sight import Sight
 from api.models.task import RegisteredTask
 from api.services.gpus.events import describe_xid
-from api.services.gpus.judgement import JudgedGPU, Judgement, show_process
+from api.services.gpus.foreign_use import show_process
+from api.services.gpus.judgement import JudgedGPU, Judgement
 from api.services.gpus.state import GPUState
 from api.services.gpus.view import belongs_to
 
@@ -38,6 +39,7 @@ def _hide_in_gpu(gpu: JudgedGPU, sight: Sight) -> JudgedGPU:
         reading=replace(gpu.reading, processes=processes),
         judgement=_hide_in_judgement(gpu.judgement, sight, None if task is None else task.owner),
         task=None if is_hidden else task,
+        node=gpu.node,
         hides_task=is_hidden,
     )
 

@@ -9,12 +9,12 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from api.models.history import HistoryPoint
 from api.models.reading import GPUVitals
 from api.models.snapshot import GPUReading
+from api.utils.frozen import frozen
 
 DAY_SECONDS = 86_400
 
@@ -94,7 +94,7 @@ class _Ring:
                 column[position] = stored
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Series:
     """A part of the history, one point for each `step` seconds."""
 
@@ -164,6 +164,14 @@ class GPUHistory:
                 bucket.append(value)
         points = [_point(first + index * width, buckets.get(index, [])) for index in range(max(buckets) + 1)]
         return Series(step=round(width, 3), points=tuple(points))
+
+    def means(self, uuid: str, metric: Metric, since: float, until: float, step: float) -> dict[int, float]:
+        """The mean of each step by its number since 1970; NaN for one without any reading."""
+        sums: dict[int, tuple[float, int]] = {}
+        for time, value in self._samples(uuid, metric, since, until):
+            total, count = sums.get(int(time // step), (0.0, 0))
+            sums[int(time // step)] = (total, count) if value is None else (total + value, count + 1)
+        return {number: total / count if count else math.nan for number, (total, count) in sums.items()}
 
     def _samples(self, uuid: str, metric: Metric, since: float, until: float) -> list[tuple[float, float | None]]:
         _, factor, unknown = _STORED[metric]

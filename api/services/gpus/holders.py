@@ -1,7 +1,7 @@
 """Who holds which GPU, for the sweeps: known as of the last time that the database could be read."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from api.models.reason import Reason
 from api.models.snapshot import GPUSnapshot
@@ -33,25 +33,33 @@ class GPUHolders:
             self._is_failing["read"] = False
         return self._held
 
-    def release_ended(self, snapshot: GPUSnapshot, has_changed_source: bool) -> None:
-        """Releases the tasks whose process has ended, and those on simulated GPUs that gave way to real ones."""
+    def release_ended(
+        self, snapshot: GPUSnapshot, has_changed_source: bool, others: Collection[str | None] = ()
+    ) -> None:
+        """Releases the tasks whose process has ended, and those on simulated GPUs that gave way to real ones. `others`:
+        the GPUs of other machines, by UUID.
+        """
         try:
-            for task in self._registry.release_dead():
+            for task in self._registry.release_dead() if self._may_have_dead() else ():
                 pid = None if task.process is None else task.process.pid
                 self._note_release(task, Reason.of("its process {pid} has ended", "process_ended", pid=pid))
             if has_changed_source:
-                self._release_simulated(snapshot)
+                self._release_simulated({*others, *(gpu.uuid for gpu in snapshot.gpus)})
         except Exception as error:
             # The next sweep tries again.
             self._note_failure("release", "the tasks of ended processes cannot be released", error)
         else:
             self._is_failing["release"] = False
 
-    def _release_simulated(self, snapshot: GPUSnapshot) -> None:
+    def _may_have_dead(self) -> bool:
+        """Whether a program with a process was among the holders when they were read last, or nobody knows."""
+        held = None if self._held is None else self._held.values()
+        return held is None or any(task.process is not None and not task.is_started_here for task in held)
+
+    def _release_simulated(self, present: Collection[str | None]) -> None:
         """Releases the tasks on simulated GPUs, which gave way to real ones."""
-        present = {gpu.uuid for gpu in snapshot.gpus}
         for task in self._registry.list():
-            if present.isdisjoint(task.gpu_uuids):
+            if not any(uuid in present for uuid in task.gpu_uuids):
                 gave_way = Reason.of("its simulated GPUs gave way to real ones", "simulated_gone")
                 self._note_release(self._registry.release(task.task_id), gave_way)
 

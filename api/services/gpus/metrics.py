@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from api.models.reading import MIGSlice
 from api.models.snapshot import GPUSnapshot
 from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, MetricFamily, scaled
+from api.utils.frozen import frozen
 
 _VERSION_NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class XidCount:
     """How often an Xid was reported for a GPU, and when last (Unix seconds)."""
 
@@ -23,7 +23,7 @@ class XidCount:
 XidCounts = Mapping[tuple[str, int], XidCount]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CollectStats:
     """How many sweeps have failed so far, and NVML's latest return code (None: it has not answered)."""
 
@@ -31,12 +31,30 @@ class CollectStats:
     nvml_code: int | None
 
 
+#: Gives what the GPUs of a node were read as.
+SnapshotOf = Callable[[str], GPUSnapshot]
+
+
 class _Lines(list[str]):
     """The lines of a text, and whether it is OpenMetrics."""
 
-    def __init__(self, is_open: bool) -> None:
+    def __init__(self, is_open: bool, snapshot: GPUSnapshot, snapshot_of: SnapshotOf | None) -> None:
         super().__init__()
         self._is_open = is_open
+        self._snapshot = snapshot
+        self._snapshot_of = snapshot_of
+
+    def of(self, gpu: JudgedGPU, **labels: str | int | None) -> str:
+        """The labels of a sample of a GPU; with its node where there are several."""
+        return _labels(uuid=gpu.reading.uuid, **labels, node=self.node(gpu))
+
+    def node(self, gpu: JudgedGPU) -> str | None:
+        """The node of a GPU where there are several."""
+        return None if self._snapshot_of is None else gpu.node
+
+    def snapshot_of(self, gpu: JudgedGPU) -> GPUSnapshot:
+        """What a GPU was read with."""
+        return self._snapshot if self._snapshot_of is None else self._snapshot_of(gpu.node)
 
     def head(self, name: str, family: MetricFamily) -> None:
         """Adds what goes before the samples of a metric."""
@@ -56,15 +74,16 @@ def render_gpu_metrics(
     now: float,
     hostname: str | None,
     is_open: bool = False,
+    snapshot_of: SnapshotOf | None = None,
 ) -> str:
     """The Prometheus text of one snapshot; DCGM's names as well when a hostname for them is given. `is_open`: as
-    OpenMetrics, without its end.
+    OpenMetrics, without its end. `snapshot_of` is given where there are several nodes: then samples name theirs.
     """
-    shown = [gpu for gpu in gpus if gpu.reading.uuid is not None]
-    lines = _Lines(is_open)
-    _render_info(lines, snapshot, shown)
-    _render_driver(lines, snapshot, shown)
-    labels = [f'{{uuid="{_escape(gpu.reading.uuid)}"}}' for gpu in shown]
+    shown = [gpu for gpu in gpus if gpu.reading.uuid is not None and not gpu.is_twin]
+    lines = _Lines(is_open, snapshot, snapshot_of)
+    _render_info(lines, shown)
+    _render_driver(lines, shown)
+    labels = [lines.of(gpu) for gpu in shown]
     for family in SMI_FAMILIES:
         _render(lines, "nvidia_smi_" + family.name, family, zip(labels, map(family.value, shown), strict=True))
     _render_processes(lines, shown)
@@ -104,17 +123,17 @@ def _labels(**labels: str | int | None) -> str:
     )
 
 
-def _render_info(lines: _Lines, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
+def _render_info(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
     samples = [
         (
-            _labels(
-                uuid=gpu.reading.uuid,
+            lines.of(
+                gpu,
                 name=gpu.identity.name,
                 index=gpu.reading.index,
-                driver_version=snapshot.versions.driver,
-                cuda_version=snapshot.versions.cuda,
+                driver_version=lines.snapshot_of(gpu).versions.driver,
+                cuda_version=lines.snapshot_of(gpu).versions.cuda,
                 pci_bus_id=gpu.identity.pci_bus_id,
-                source=snapshot.source,
+                source=lines.snapshot_of(gpu).source,
             ),
             1.0,
         )
@@ -133,9 +152,8 @@ def _render_processes(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
     infos, memory = [], []
     for gpu in gpus:
         for process in gpu.reading.processes or ():
-            uuid = gpu.reading.uuid
-            infos.append((_labels(uuid=uuid, pid=process.pid, user=process.user, type=process.kind), 1.0))
-            memory.append((_labels(uuid=uuid, pid=process.pid), scaled(process.memory_mb, MIB)))
+            infos.append((lines.of(gpu, pid=process.pid, user=process.user, type=process.kind), 1.0))
+            memory.append((lines.of(gpu, pid=process.pid), scaled(process.memory_mb, MIB)))
     _simple(lines, "nvidia_smi_compute_app_info", "gauge", "A process that holds memory of the GPU.", infos)
     _simple(lines, "nvidia_smi_compute_app_used_memory_bytes", "gauge", "Memory that the process holds.", memory)
     # A list that failed must not look like an idle GPU.
@@ -150,11 +168,11 @@ def _render_processes(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
 
 
 def _render_mig(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
-    slices = [(gpu.reading.uuid, part) for gpu in gpus for part in gpu.condition.mig_slices]
+    slices = [(gpu, part) for gpu in gpus for part in gpu.condition.mig_slices]
     infos = [
         (
-            _labels(
-                uuid=uuid,
+            lines.of(
+                gpu,
                 mig_uuid=part.uuid,
                 gpu_instance_id=part.gpu_instance_id,
                 compute_instance_id=part.compute_instance_id,
@@ -162,11 +180,11 @@ def _render_mig(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
             ),
             1.0,
         )
-        for uuid, part in slices
+        for gpu, part in slices
     ]
     _simple(lines, "nvidia_smi_mig_info", "gauge", "A MIG slice.", infos)
     # Memory is that of the GPU instance: its compute instances share it, and it is told once.
-    instances = {_labels(uuid=uuid, gpu_instance_id=part.gpu_instance_id): part for uuid, part in slices}
+    instances = {lines.of(gpu, gpu_instance_id=part.gpu_instance_id): part for gpu, part in slices}
     for name, read in _MIG_MEMORY.items():
         samples = [(labels, scaled(read(part), MIB)) for labels, part in instances.items()]
         _simple(lines, f"nvidia_smi_mig_memory_{name}_bytes", "gauge", f"Memory of the GPU instance: {name}.", samples)
@@ -186,13 +204,14 @@ _MIG_MEMORY: dict[str, Callable[[MIGSlice], int | None]] = {
 }
 
 
-def _render_driver(lines: _Lines, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU]) -> None:
-    version = snapshot.versions.driver
-    # The exporter's older versions had a number here, and 580.95.05 is none: the text is in the label.
-    found = _VERSION_NUMBER.match(version or "")
-    samples = [
-        (_labels(uuid=gpu.reading.uuid, driver_version=version), float(found[0])) for gpu in gpus if found is not None
-    ]
+def _render_driver(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
+    samples = []
+    for gpu in gpus:
+        version = lines.snapshot_of(gpu).versions.driver
+        # The exporter's older versions had a number here, and 580.95.05 is none: the text is in the label.
+        found = _VERSION_NUMBER.match(version or "")
+        if found is not None:
+            samples.append((lines.of(gpu, driver_version=version), float(found[0])))
     _simple(lines, "nvidia_smi_driver_version", "gauge", "Version of the driver: its first two numbers.", samples)
 
 
@@ -209,16 +228,16 @@ def _render_own(
     prefix = "diffusion_pipe_gpu_"
     ages = [
         (
-            _labels(uuid=gpu.reading.uuid),
+            lines.of(gpu),
             None if gpu.reading.read_monotonic is None else round(now - gpu.reading.read_monotonic, 3),
         )
         for gpu in shown
     ]
-    statuses = [(_labels(uuid=gpu.reading.uuid, status=gpu.judgement.status), 1.0) for gpu in shown]
-    verdicts = [(_labels(uuid=gpu.reading.uuid, verdict=gpu.judgement.health.verdict), 1.0) for gpu in shown]
-    available = [(_labels(uuid=gpu.reading.uuid), float(gpu.judgement.is_available)) for gpu in shown]
+    statuses = [(lines.of(gpu, status=gpu.judgement.status), 1.0) for gpu in shown]
+    verdicts = [(lines.of(gpu, verdict=gpu.judgement.health.verdict), 1.0) for gpu in shown]
+    available = [(lines.of(gpu), float(gpu.judgement.is_available)) for gpu in shown]
     tasks = [
-        (_labels(uuid=gpu.reading.uuid, task_id=gpu.task.task_id, task_type=gpu.task.task_type), 1.0)
+        (lines.of(gpu, task_id=gpu.task.task_id, task_type=gpu.task.task_type), 1.0)
         for gpu in shown
         if gpu.task is not None
     ]
@@ -271,7 +290,7 @@ def _render_dcgm(lines: _Lines, gpus: Sequence[JudgedGPU], xids: XidCounts, host
             pci_bus_id=gpu.identity.pci_bus_id,
             device=f"nvidia{gpu.reading.index}",
             modelName=gpu.identity.name,
-            hostname=hostname,
+            hostname=lines.node(gpu) or hostname,
         )
         for gpu in gpus
     ]

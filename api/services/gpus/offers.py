@@ -6,15 +6,20 @@ from api.models.gpu import GPUOffer
 from api.models.reading import FaultKind, SourceName
 from api.models.reason import Words
 from api.models.task import RegisteredTask
-from api.services.gpus.judgement import is_in_use
+from api.services.gpus.foreign_use import find_at_work, has_unseen_use, is_in_use
+from api.services.gpus.health import LOST
+from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.state import GPUState
+from api.services.gpus.view import belongs_to
 
 
 def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
-    """An offer for every GPU that could be given to a task, now or once it is free."""
+    """An offer for every GPU that could be given to a task, now or once it is free: of nodes on which the executor can
+    start something.
+    """
     return tuple(
         GPUOffer(
-            node=state.node,
+            node=gpu.node,
             index=gpu.reading.index,
             uuid=gpu.reading.uuid,
             name=gpu.identity.name,
@@ -26,7 +31,10 @@ def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
             held_by=_coming_from(gpu.task),
         )
         for gpu in state.gpus
-        if gpu.reading.index is not None and gpu.reading.uuid is not None
+        if gpu.reading.index is not None
+        and gpu.reading.uuid is not None
+        and gpu.node in state.startable
+        and not gpu.is_twin
     )
 
 
@@ -39,42 +47,62 @@ def _coming_from(task: RegisteredTask | None) -> str | None:
 
 def is_clear(state: GPUState, uuid: str, since: float) -> bool:
     """Whether a reading taken after the monotonic time `since` shows nobody at work on this GPU."""
-    for gpu in state.gpus:
-        if gpu.reading.uuid == uuid:
-            read = gpu.reading.read_monotonic
-            return read is not None and read > since and gpu.reading.fault is None and not is_in_use(gpu.reading)
-    return False
+    gpu = state.by_uuid.get(uuid)
+    read = None if gpu is None else gpu.reading.read_monotonic
+    if gpu is None or read is None:
+        return False
+    return read > since and gpu.reading.fault is None and not is_in_use(gpu.reading)
 
 
-def find_lost(state: GPUState) -> dict[str, Words]:
-    """The GPUs that the driver has lost, with the reason, by UUID."""
+def find_lost(state: GPUState, uuids: Sequence[str]) -> dict[str, Words]:
+    """Those of these GPUs that the driver has lost, with the reason, by UUID."""
     return {
-        gpu.reading.uuid: gpu.judgement.words or "the driver has lost this GPU"
-        for gpu in state.gpus
+        gpu.reading.uuid: gpu.judgement.words or LOST
+        for gpu in _of(state, uuids)
         if gpu.reading.uuid is not None and gpu.reading.fault is FaultKind.LOST
     }
 
 
+def _of(state: GPUState, uuids: Sequence[str]) -> list[JudgedGPU]:
+    return [gpu for uuid in uuids if (gpu := state.by_uuid.get(uuid)) is not None]
+
+
 def name_gpus(state: GPUState, uuids: Sequence[str]) -> tuple[str | None, ...]:
     """The names of boards in the order of their UUIDs; None for one that nobody knows."""
-    names = {gpu.reading.uuid: gpu.identity.name for gpu in state.gpus}
-    return tuple(names.get(uuid) for uuid in uuids)
+    known = (state.by_uuid.get(uuid) for uuid in uuids)
+    return tuple(None if gpu is None else gpu.identity.name for gpu in known)
 
 
 def list_pids(state: GPUState, has_own_pids: bool) -> dict[str, tuple[int, ...]] | None:
-    """The pids at work on each GPU, by UUID; None when nobody can say, or they are of another pid namespace."""
+    """The pids at work on this machine's GPUs, by UUID; None when nobody can say, or they are of another namespace."""
     if has_own_pids or state.snapshot.source is not SourceName.NVML:
         return None
     return {
         gpu.reading.uuid: tuple(process.pid for process in gpu.reading.processes)
-        for gpu in state.gpus
+        for gpu in state.own_gpus
         if gpu.reading.uuid is not None and gpu.reading.processes is not None
     }
 
 
+def is_shared(state: GPUState, uuids: Sequence[str], has_own_pids: bool) -> bool:
+    """Whether somebody else than its task may use one of these GPUs. `has_own_pids`: the driver's pids are of another
+    namespace, so that nobody knows whose they are, and only one process a GPU is certainly the task's.
+    """
+    for gpu in _of(state, uuids):
+        if gpu.reading.vitals is None:
+            continue
+        at_work = None if gpu.reading.processes is None else find_at_work(gpu.reading)
+        if at_work is None or gpu.task is None or has_unseen_use(gpu.reading):
+            return True
+        if len(at_work) > 1 if has_own_pids else not all(belongs_to(each, gpu.task) for each in at_work):
+            return True
+    return False
+
+
 def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:
     """The used memory in MB of the fullest of these GPUs; None when that is not known, or only simulated."""
-    if state.snapshot.source is not SourceName.NVML:
+    of_these = _of(state, uuids)
+    if any(state.snapshot_of(gpu.node).source is not SourceName.NVML for gpu in of_these):
         return None
-    used = [gpu.vitals.memory_used_mb for gpu in state.gpus if gpu.reading.uuid in uuids]
+    used = [gpu.vitals.memory_used_mb for gpu in of_these]
     return max((mb for mb in used if mb is not None), default=None)

@@ -16,7 +16,7 @@ def judge_readiness(state: GPUState, now: float, interval: float) -> Readiness:
     limit = READY_SWEEPS * interval
     reasons = [] if state.snapshot.problem is None else [text_of(state.snapshot.problem)]
     ages = [now - (state.snapshot.taken_monotonic)]
-    for gpu in state.gpus:
+    for gpu in state.own_gpus:
         if gpu.reading.fault is FaultKind.LOST:
             continue
         read = gpu.reading.read_monotonic

@@ -2,37 +2,38 @@
 
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
-from api.errors import Forbidden, GPUBusy, GPULost, GPUNotFound
 from api.hardware import host
 from api.hardware.source import GPUSource
-from api.models.access import Permission
 from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
 from api.models.history import GPUHistoryResponse
-from api.models.model_memory import TRAINING_MB, ModelType
-from api.models.reading import FaultKind
+from api.models.model_memory import ModelType
+from api.models.reading import XidEvent
 from api.models.reason import Reason
-from api.models.sight import ANOTHERS_TASK, current_sight
+from api.models.sight import current_sight
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
-from api.models.task import Keep, RegisteredTask, TaskType, TaskView
-from api.services.gpus.busy import describe_busy
+from api.models.task import RegisteredTask, TaskType
+from api.services.gpus.available import find_available, needed_memory
+from api.services.gpus.circumstances import AskEngine
 from api.services.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
 from api.services.gpus.events import GPUEvents
+from api.services.gpus.fleet_history import FleetHistory
+from api.services.gpus.fleet_view import narrow, show_processes_of
 from api.services.gpus.hiding import hide_in_event
-from api.services.gpus.history import UNITS, GPUHistory, Metric
+from api.services.gpus.history import GPUHistory, Metric
 from api.services.gpus.holders import GPUHolders
-from api.services.gpus.judgement import JudgedGPU
+from api.services.gpus.lookup import find_gpu
 from api.services.gpus.monitor import GPUMonitor
+from api.services.gpus.other_machines import NodePart, judge_drain
 from api.services.gpus.readiness import judge_readiness
 from api.services.gpus.registry import TaskRegistry
 from api.services.gpus.state import GPUState, GPUStateKeeper
-from api.services.gpus.view import show_available, show_processes
+from api.services.gpus.tasks import GPUTasks
 from api.storage.registrations import Registrations
 from api.utils.clock import Clock
 from api.utils.deadlines import hurrying
@@ -44,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two checks whether a reading has turned stale without a sweep.
 FRESHNESS_SECONDS = 1.0
+
+#: News of other machines are followed by a rest this many times as long as they took to publish.
+REST_SHARE = 20.0
 
 #: Seconds that a sweep may wait for what the database knows.
 SWEEP_SECONDS = 0.3
@@ -80,9 +84,12 @@ class GPUService:
         self._process_metrics = process_metrics
         self._dcgm_hostname = dcgm_hostname
         self._events = events or GPUEvents()
-        self.history = GPUHistory(interval)  #: what the GPUs did over the last day
+        self._histories = FleetHistory(interval)
+        self.history = self._histories.own  #: what this machine's GPUs did over the last day
         self._keeper = GPUStateKeeper(store.node, clock, max_age, self._events)
         self._registry = TaskRegistry(store, clock, on_change=self._on_registry_change)
+        #: The tasks that hold GPUs, as programs register and ask for them.
+        self.tasks = GPUTasks(self._registry, lambda: self._state, self.get_all_gpus)
         self._holders = GPUHolders(self._registry, self._note_release)
         self._monitor = GPUMonitor(source, interval, clock, self.publish)
         self._freshness = PeriodicThread("gpu-freshness", FRESHNESS_SECONDS, self.check_freshness)
@@ -91,17 +98,10 @@ class GPUService:
         self._swept = threading.Event()
         self._listeners: list[Callable[[int, GPUDocuments], None]] = []
         self._messages = 0
-        snapshot = GPUSnapshot(
-            sequence=0,
-            gpus=(),
-            source=source.name,
-            versions=source.versions,
-            taken_at=clock.now(),
-            taken_monotonic=clock.monotonic(),
-            sweep_seconds=0.0,
-            problem=Reason.of("the first sweep has not ended yet", "first_sweep"),
-        )
-        self._state = GPUState(store.node, snapshot, gpus=(), xids={}, failed_sweeps=0)
+        self._has_news = False
+        self._rests_until = float("-inf")
+        snapshot = _unread(source, clock)
+        self._state = GPUState(store.node, snapshot, (), {}, failed_sweeps=0, nodes=(judge_drain(store.node, {}),))
         self._documents = self._document(self._state)
 
     # -- monitoring ------------------------------------------------------------------------------------------------
@@ -110,6 +110,14 @@ class GPUService:
         """Begins to sweep; the first answers are there as soon as the GPUs have answered once."""
         for part in (self._monitor, self._freshness, self._xids):
             part.start()
+
+    def offer_from(self, nodes: Callable[[], Collection[str]], say: AskEngine | None = None) -> None:
+        """Has these nodes' GPUs offered, not this machine's alone, as `say` judges them, too. Both answer at once."""
+        self._keeper.offer_from(nodes, say)
+
+    def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
+        """Has no GPU offered of a node of which this tells why not. It answers at once."""
+        self._keeper.withhold_where(why_not)
 
     def wait_for_first_sweep(self, timeout: float) -> bool:
         """False when the first sweep has not ended after `timeout` seconds."""
@@ -133,9 +141,11 @@ class GPUService:
         """
         with hurrying(SWEEP_SECONDS):
             self._take_over(snapshot)
+        self._histories.record_others(self._state)
 
     def _take_over(self, snapshot: GPUSnapshot) -> None:
-        self._holders.release_ended(snapshot, has_changed_source=snapshot.source is not self._state.snapshot.source)
+        before = self._state
+        self._holders.release_ended(snapshot, snapshot.source is not before.snapshot.source, before.other_uuids)
         began = snapshot.taken_monotonic
         self.history.record(
             snapshot.taken_at.timestamp(),
@@ -146,7 +156,7 @@ class GPUService:
             self._publish(snapshot)
             documents = self._documents
         # Sweeps pay for the encoding; changes in between leave it to the first who asks.
-        documents.table.make_all()
+        documents.make_all()
         self._swept.set()
 
     def _publish(self, snapshot: GPUSnapshot) -> None:
@@ -163,10 +173,34 @@ class GPUService:
         return GPUDocuments(state, self._clock, self._process_metrics, self._dcgm_hostname)
 
     def check_freshness(self) -> None:
-        """Publishes the state again when a reading has turned stale since."""
+        """Publishes the state again when a reading has turned stale since, or another machine has told something.
+
+        News of others rest 20 times as long as they took to publish: of a thousand machines they come all the time.
+        """
         with self._lock:
-            if self._keeper.staleness_changed(self._state):
+            began = self._clock.monotonic()
+            is_due = self._has_news and began >= self._rests_until
+            if is_due or self._keeper.staleness_changed(self._state):
+                self._has_news = False
                 self._publish(self._state.snapshot)
+                self._rests_until = began + REST_SHARE * (self._clock.monotonic() - began)
+
+    def note_nodes(
+        self, parts: Mapping[str, NodePart], drains: Mapping[str, Reason], xids: Sequence[XidEvent] = ()
+    ) -> None:
+        """Takes what other machines told last, which nodes are drained, and Xid errors of one of them."""
+        with self._lock:
+            is_urgent = self._keeper.note_nodes(parts, drains)
+            for event in xids:
+                self._keeper.note_xid(event, self._state.gpus)
+            self._has_news = self._has_news or parts != self._state.parts
+            if is_urgent or xids:
+                self._publish(self._state.snapshot)
+
+    def note_node(self, name: str, severity: Severity, message: Reason, previous: str | None, current: str) -> None:
+        """Appends what became of another machine to the events."""
+        now = self._clock.now()
+        self._events.add(now, EventType.NODE, severity, message, node=name, previous=previous, current=current)
 
     def listen_for_xid(self) -> None:
         """Reads the Xid errors that the driver reports, and counts them."""
@@ -213,25 +247,11 @@ class GPUService:
         task_type: TaskType | None = None,
         model_type: ModelType | None = None,
         count: int | None = None,
+        node: str | None = None,
     ) -> AvailableGPUResponse:
-        """The GPUs that can be had now, most free memory first; `count` cuts the list.
-
-        `min_memory` is in MB. A `model_type` asks for what its training needs; preprocessing it needs less, and no
-        figure for that is known, so then the type filters nothing.
-        """
-        state = self._state
-        needed = min_memory
-        if model_type is not None and task_type is not TaskType.PREPROCESSING:
-            needed = max(needed, TRAINING_MB[model_type])
-        found = [gpu for gpu in state.gpus if gpu.judgement.is_available and _has_free(gpu, needed)]
-        # By whole GB, so that a few MB of a display do not reorder equal boards.
-        found.sort(key=lambda gpu: (-((gpu.vitals.memory_free_mb or 0) // 1024), gpu.reading.index or 0))
-        return AvailableGPUResponse(
-            available_gpus=tuple(show_available(state.snapshot, gpu) for gpu in found[:count]),
-            total_available=len(found),
-            timestamp=state.snapshot.taken_at,
-            source=state.snapshot.source,
-        )
+        """The GPUs that can be had now, of one node or of all, most free memory first; `count` cuts the list.
+        `min_memory` is in MB. Raises NodeNotFound."""
+        return find_available(narrow(self._state, node), needed_memory(min_memory, task_type, model_type), count)
 
     def note_change(self) -> None:
         """Publishes the state again, as leases have changed."""
@@ -248,32 +268,23 @@ class GPUService:
 
     def require(self, reference: str) -> None:
         """Raises GPUNotFound unless a GPU has this index or UUID."""
-        _find(self._state, reference)
+        find_gpu(self._state, reference)
 
     def get_processes(self, reference: str) -> GPUProcesses:
         """Who holds memory of one GPU. Raises GPUNotFound."""
         state = self.seen.state
         note = _NAMESPACE_NOTE if host.has_own_pid_namespace() else None
-        return show_processes(state.snapshot, _find(state, reference), note)
+        return show_processes_of(state, reference, note)
 
     def get_history(
         self, reference: str, metric: Metric, since: datetime, until: datetime, step: float | None
     ) -> GPUHistoryResponse:
         """A metric of one GPU over time. Raises GPUNotFound."""
-        state = self._state
-        gpu = _find(state, reference)
-        series = self.history.read(gpu.reading.uuid or "", metric, since.timestamp(), until.timestamp(), step)
-        return GPUHistoryResponse(
-            gpu_id=gpu.reading.index,
-            uuid=gpu.reading.uuid,
-            metric=metric,
-            unit=UNITS[metric],
-            since=since,
-            until=until,
-            step=series.step,
-            data=series.points,
-            source=state.snapshot.source,
-        )
+        return self._histories.show(self._state, reference, metric, since, until, step)
+
+    def past_of(self, node: str) -> GPUHistory:
+        """What the GPUs of a machine did over the last day."""
+        return self._histories.of(self._state, node)
 
     def get_events(self, selects: Callable[[GPUEvent], bool], page: PageRequest) -> Page[GPUEvent]:
         """What happened, newest first."""
@@ -286,115 +297,16 @@ class GPUService:
         """Whether the readings can be relied on; the reasons when not."""
         return judge_readiness(self._state, self._clock.monotonic(), self._interval)
 
-    # -- the task registry -----------------------------------------------------------------------------------------
 
-    def register_task(
-        self,
-        gpu_ids: Sequence[int | str],
-        task_type: TaskType,
-        task_id: str | None = None,
-        description: str | None = None,
-        pid: int | None = None,
-        owner: str | None = None,
-    ) -> TaskView:
-        """Lets a program hold GPUs, all of them or none.
-
-        Raises Forbidden, GPUNotFound, GPULost, GPUBusy, TaskExists or ProcessNotRunning.
-        """
-        if pid is not None and not current_sight.get().sees_commands:
-            needed = Permission.PROCESSES_READ
-            raise Forbidden(
-                f"To name a pid the key needs the permission {needed}.", data={"missing_permission": needed}
-            )
-        state = self._state
-        # Index and UUID may name the same GPU; it is held once.
-        uuids = dict.fromkeys(self._usable(state, reference) for reference in gpu_ids)
-        try:
-            task = self._registry.register(list(uuids), task_type, task_id, description, pid, owner)
-        except GPUBusy as error:
-            self._say_who(error)
-            raise
-        return self._show(task)
-
-    def _say_who(self, error: GPUBusy) -> None:
-        """Names the GPUs by their indices, and who holds them as far as whoever asks may know."""
-        state, sight = self._state, current_sight.get()
-        owners = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
-        holders = error.data["held_by"].items()
-        held = {uuid: task_id if sight.sees(owners.get(task_id)) else None for uuid, task_id in holders}
-        said = [f"GPU {state.indices.get(uuid)} is held by {task or ANOTHERS_TASK}" for uuid, task in held.items()]
-        error.detail = "; ".join(said) + "."
-        error.data = {"held_by": held, **describe_busy(self.get_all_gpus(), held)}
-
-    @staticmethod
-    def _usable(state: GPUState, reference: int | str) -> str:
-        gpu = _find(state, str(reference))
-        if gpu.reading.uuid is None or gpu.reading.fault is FaultKind.LOST:
-            raise GPULost(f"GPU {reference} cannot be held: {gpu.judgement.reason}.")
-        return gpu.reading.uuid
-
-    def update_task_progress(
-        self,
-        task_id: str,
-        progress: float | Keep | None = Keep.KEEP,
-        estimated_remaining_time: float | Keep | None = Keep.KEEP,
-    ) -> TaskView:
-        """Records how far a task is, in %, and how many seconds it still needs; None: no longer known.
-
-        Raises TaskNotFound.
-        """
-        return self._show(self._registry.update_progress(task_id, progress, estimated_remaining_time))
-
-    def owner_of_task(self, task_id: str) -> str | None:
-        """The user that a registered task belongs to; None: nobody. Raises TaskNotFound, TaskIsTraining."""
-        return self._registry.get(task_id).owner
-
-    def unregister_task(self, task_id: str) -> TaskView:
-        """Frees the task's GPUs; each is draining until its memory is back. Raises TaskNotFound."""
-        return self._show(self._registry.release(task_id))
-
-    def get_task(self, task_id: str) -> TaskView:
-        """A registered task. Raises TaskNotFound."""
-        return self._show(self._registry.get(task_id))
-
-    def get_tasks(self, page: PageRequest) -> Page[TaskView]:
-        """The registered tasks that whoever asks may see, oldest first."""
-        seen = [task for task in self._registry.list() if current_sight.get().sees(task.owner)]
-        return paginate(seen, lambda task: task.serial, page).map(self._show)
-
-    def count_tasks(self) -> Counter[TaskType]:
-        """How many tasks of each type hold GPUs, of those that whoever asks may see."""
-        holders = [task for task in self._registry.holders().values() if task.hold is None]
-        seen = [task for task in holders if current_sight.get().sees(task.owner)]
-        return Counter({task.task_id: task.task_type for task in seen}.values())
-
-    def _show(self, task: RegisteredTask) -> TaskView:
-        indices = self._state.indices
-        return TaskView(
-            task_id=task.task_id,
-            task_type=task.task_type,
-            gpu_ids=tuple(indices.get(uuid) for uuid in task.gpu_uuids),
-            gpu_uuids=task.gpu_uuids,
-            description=task.description,
-            pid=None if task.process is None else task.process.pid,
-            progress=task.progress,
-            estimated_remaining_time=task.estimated_remaining_time,
-            started_at=task.started_at,
-            updated_at=task.updated_at,
-            owner=task.owner,
-        )
-
-
-def _has_free(gpu: JudgedGPU, needed_mb: int) -> bool:
-    if needed_mb == 0:
-        return True
-    free = gpu.vitals.memory_free_mb
-    return free is not None and free >= needed_mb
-
-
-def _find(state: GPUState, reference: str) -> JudgedGPU:
-    for gpu in state.gpus:
-        if reference in (gpu.reading.uuid, str(gpu.reading.index)) and reference != "None":
-            return gpu
-    known = [gpu.reading.index for gpu in state.gpus]
-    raise GPUNotFound(f'No GPU has the index or UUID "{reference[:80]}".', data={"gpu_ids": known})
+def _unread(source: GPUSource, clock: Clock) -> GPUSnapshot:
+    """What is known before the first sweep has ended."""
+    return GPUSnapshot(
+        sequence=0,
+        gpus=(),
+        source=source.name,
+        versions=source.versions,
+        taken_at=clock.now(),
+        taken_monotonic=clock.monotonic(),
+        sweep_seconds=0.0,
+        problem=Reason.of("the first sweep has not ended yet", "first_sweep"),
+    )

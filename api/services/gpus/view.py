@@ -1,6 +1,6 @@
 """Readings, judgements and tasks put together into what the API shows. Pure functions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from api.models.gpu import (
@@ -45,11 +45,11 @@ def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime)
     )
 
 
-def show_gpu(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUInfo:
-    """One GPU in `/gpu/status`."""
+def show_gpu(snapshot: GPUSnapshot, gpu: JudgedGPU, make: Callable[..., GPUInfo] = GPUInfo) -> GPUInfo:
+    """One GPU in `/gpu/status`, made by `make` of its fields."""
     vitals, reading = gpu.vitals, gpu.reading
     limit = gpu.power_limit
-    return GPUInfo(
+    return make(
         gpu_id=reading.index,
         uuid=reading.uuid,
         name=gpu.identity.name,

@@ -34,7 +34,9 @@ RING_BYTES = 2**20
 GATHER_SECONDS = 0.05  #: between two reads of a log that grows: at most so long a line waits for its batch
 PARTIAL_SECONDS = 0.5  #: between two looks of an unfinished line
 UNFINISHED_SECONDS = 0.2  #: after which a line is shown unfinished: many are written in two parts
-QUIET_SECONDS = 1.0  #: after which a log without news is looked at all the same, and whether its task has ended
+#: After which a log without news is looked at all the same, and whether its task has ended; so is each log that other
+#: machines write.
+QUIET_SECONDS = 1.0
 ASK_SECONDS = 0.5  #: between two questions whether the task has ended
 UNWATCHED_SECONDS = 0.2  #: the same of a log that cannot be watched, because it has not begun
 
@@ -60,6 +62,7 @@ class LogFeed:
         self._news = asyncio.Event()
         self._woken = asyncio.Event()
         self._is_watched = False
+        self._can_be_watched = True
         self._partial_at = float("-inf")
         self._partial_end = -1
         self._line_start, self._line_since = -1, float("-inf")
@@ -101,13 +104,14 @@ class LogFeed:
 
     def _open(self) -> LineStream:
         content = self.log.content
+        self._can_be_watched = self._watcher.hears_all(content.directory)
         begin = LogReader(content, self.log.create_classifier, is_finished=False).find_tail(content.end(), 1)
         return LineStream(content, begin, self.log.create_classifier)
 
     async def _look(self, stream: LineStream) -> None:
         """Reads what is new; waits where there is nothing new."""
         self._woken.clear()
-        if not self._is_watched:
+        if self._can_be_watched and not self._is_watched:
             self._is_watched = self._watcher.watch(self.log.content.directory, self._woken.set)
         if await self._read(stream):
             await asyncio.sleep(GATHER_SECONDS)
@@ -179,7 +183,7 @@ class LogFeed:
             return None
 
     async def _wait(self, stream: LineStream) -> None:
-        seconds = QUIET_SECONDS if self._is_watched else UNWATCHED_SECONDS
+        seconds = UNWATCHED_SECONDS if self._can_be_watched and not self._is_watched else QUIET_SECONDS
         if stream.read_to not in (stream.offset, self._partial_end):
             seconds = max(0.01, min(seconds, self._partial_due() - monotonic()))
         with suppress(TimeoutError):

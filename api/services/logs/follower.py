@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from api.models.log import EVERYTHING, Gap, LineFilter
 from api.services.logs.batches import LogBatch, batches_of, dropped_of
@@ -15,6 +14,7 @@ from api.services.logs.lines import LineStream
 from api.services.logs.reader import LogReader
 from api.services.logs.source import LogSource
 from api.services.logs.watcher import LogWatcher
+from api.utils.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ FOLLOWER_THREADS = 2
 READ_BYTES = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tail:
     """Asks to begin with the last so many lines."""
 

@@ -10,6 +10,7 @@ from api.services.logs.lines import CONTEXT_BYTES, LINE_BYTES, LineStream
 from api.services.logs.pattern import LogPattern, Match
 from api.services.logs.source import LogSource
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.terminal_text import clean
 
 #: Bytes that one search may read, and seconds that it may take; then it stops and says where it can go on.
@@ -24,7 +25,7 @@ BLOCK = 256 * 1024
 _WINDOW_READ = 16 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogQuery:
     """What is searched for. Times are Unix seconds."""
 
@@ -178,7 +179,7 @@ def _line_bounds(block: bytes, start: int, match: Match) -> tuple[int, int]:
     return first, last
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     before: tuple[LogLine, ...]
     line: LogLine

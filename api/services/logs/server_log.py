@@ -70,7 +70,9 @@ class ServerLog:
 
     def _owns_directory(self) -> bool:
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            # Never those above: a storage that was unmounted or moved away would have an empty one in its place, into
+            # which the former is then moved back.
+            self._directory.mkdir(exist_ok=True)
             return self._lock.acquire()
         except OSError:
             return False

@@ -1,8 +1,9 @@
 """Logs: pages of lines, searches, downloads, and what is needed to follow them."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
@@ -46,8 +47,11 @@ class LogService:
         clock: Clock,
         own: LogSource,
         executor: Executor,
+        require_storage: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_storage` raises StorageGone where no log could be found."""
         self.own = own
+        self._require_storage = require_storage
         self._executor = executor
         self._lost = LostOutput(executor, storage_root)
         self._tasks = tasks
@@ -58,8 +62,10 @@ class LogService:
         self._searches = threading.BoundedSemaphore(MAX_SEARCHES)
 
     def find(self, task_id: str) -> LogSource:
-        """The log of a task. Raises TaskNotFound."""
+        """The log of a task. Raises TaskNotFound, StorageGone."""
         task = self._tasks.get(task_id)
+        # Where all logs are gone with their disk, none is empty.
+        self._require_storage()
         trainer = self._trainers.get(task.trainer)
         steps = _steps_per_epoch(task)
 
@@ -102,7 +108,7 @@ class LogService:
             page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), wanted, at)
         if source.task_id is None:
             return page
-        shown = {name: getattr(page, name) for name in LogPage.__slots__}
+        shown = {each.name: getattr(page, each.name) for each in fields(LogPage)}
         lost = self._lost.count(self._attempts.of_task(source.task_id))
         return TaskLogPage(**shown, task_id=source.task_id, log_lost_bytes=lost)
 

@@ -1,15 +1,15 @@
 """A log that can be read, searched and followed: a task's, or the server's own."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from api.executors.executor import Log
 from api.models.log import LogEnd
 from api.services.logs.lines import CreateClassifier
 from api.services.logs.reader import LogReader
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogSource:
     """A log, and what is needed to read it."""
 

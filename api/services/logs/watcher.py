@@ -8,6 +8,8 @@ from pathlib import Path
 
 from asyncinotify import Event, Inotify, Mask, Watch
 
+from api.hardware.mounts import lies_on_network
+
 logger = logging.getLogger(__name__)
 
 #: Seconds between two reads of the kernel's events, which joins equal ones meanwhile.
@@ -20,14 +22,22 @@ Wake = Callable[[], None]
 
 
 class LogWatcher:
-    """Watches directories while somebody wants to know. Everything here is called in one event loop."""
+    """Watches directories while somebody wants to know. All but `hears_all` is called in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_of_many: Callable[[Path], bool] = lies_on_network) -> None:
+        """`is_of_many` tells whether other machines write there, too; it may wait for a file server."""
+        self._is_of_many = is_of_many
         self._inotify: Inotify | None = None
         self._listening: asyncio.Task[None] | None = None
         self._has_complained = False
         self._wakes: dict[Path, set[Wake]] = {}
         self._watches: dict[Path, Watch] = {}
+
+    def hears_all(self, directory: Path) -> bool:
+        """Whether the kernel tells of every change there. Of what other machines write it tells nothing, and to ask it
+        to watch would hold the event loop while their file server is away. Not to be called in that loop.
+        """
+        return not self._is_of_many(directory)
 
     def watch(self, directory: Path, wake: Wake) -> bool:
         """Calls `wake` whenever a file in the directory changes; False when it cannot, and the caller has to poll."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +11,7 @@ from api.services.training.download_names import name_download, natural
 from api.utils.clock import time_of
 from api.utils.foreign_files import open_directory, open_plain_at
 from api.utils.foreign_trees import walk
+from api.utils.frozen import frozen
 
 #: The most files listed; a run of weeks with a checkpoint an hour stays far below.
 MAX_FILES = 50_000
@@ -31,7 +31,7 @@ class ArtifactNotFound(NotFound):
     code = "artifact_not_found"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenFile:
     """A regular file that is open for reading; the one who takes it closes it."""
 
@@ -78,8 +78,14 @@ def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str,
     )
 
 
+def is_checkpoint_state(path: str) -> bool:
+    """Whether a file is of a checkpoint, by its path: the state by which its trainer goes on, and no model."""
+    named = PurePosixPath(path)
+    return any(part.startswith("global_step") for part in named.parts) or named.name == "latest"
+
+
 def _kind(path: PurePosixPath) -> str:
-    if any(part.startswith("global_step") for part in path.parts) or path.name == "latest":
+    if is_checkpoint_state(str(path)):
         return "checkpoint"
     if path.suffix in (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".gif"):
         return "sample"

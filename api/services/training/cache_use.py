@@ -1,7 +1,7 @@
 """What trainings need of caches made ahead, as a seam: whoever keeps these implements it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 from api.errors import Mistake, ServiceError
@@ -9,9 +9,10 @@ from api.models.dataset_cache import CacheState, PlannedCache
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.training.dataset_use import UsedDatasets
 from api.trainers.trainer import Trainer
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheQuestion:
     """A request whose datasets were found, and for whom and which task it is checked."""
 
@@ -23,7 +24,7 @@ class CacheQuestion:
     known_by: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheChoice:
     """What a request has to do with caches. `place` is the directory of datasets that is used, by the task's own."""
 
@@ -65,7 +66,7 @@ class NoCaches:
     """A service in which nothing is cached ahead."""
 
     def choose(self, question: CacheQuestion) -> CacheChoice:
-        """None."""
+        """Chooses none; a request for one is a mistake."""
         if not question.request.cache_only:
             return CacheChoice()
         return CacheChoice(mistakes=(Mistake("/dataset", "Nothing is cached ahead here."),))

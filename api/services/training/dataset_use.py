@@ -1,15 +1,16 @@
 """What trainings need of named datasets, as a seam: whoever keeps these implements it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 from api.errors import Mistake
 from api.models.dataset import PinnedDataset
 from api.models.training import TrainingPlan, TrainingRequest
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UsedDatasets:
     """A request whose named datasets were found, or the mistakes in how it names them."""
 

@@ -2,12 +2,13 @@
 
 import logging
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 
-from api.errors import Conflict
-from api.executors.executor import Executor
+from api.errors import Conflict, NodeDrained
+from api.executors.executor import AttemptRef, Executor
 from api.models.gpu import GPUOffer
 from api.models.lease import LEASE_SECONDS, LeaseKind
 from api.models.reason import Reason
@@ -25,10 +26,12 @@ from api.services.training.quotas import Quotas
 from api.services.training.resume_points import last_complete
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from api.services.training.waiting_reasons import WaitingReasons
+from api.services.training.window import EngineWindow
 from api.storage.attempts import AttemptStore, NewAttempt
 from api.storage.disk import describe_shortage
 from api.storage.holds import HoldStore
 from api.storage.leases import ResourceHeld
+from api.storage.queue_rows import TaskName
 from api.storage.task_files import TaskFiles, task_files
 from api.storage.tasks import TaskStore
 from api.storage.usage import Bound, OverQuota
@@ -66,9 +69,12 @@ class Dispatcher:
         min_free_mb: int = 0,
         quotas: Quotas | None = None,
         holds: HoldStore | None = None,
+        nodes_of: Callable[[Sequence[TaskSummary]], Mapping[str, frozenset[str]]] = lambda queue: {},
+        window: EngineWindow | None = None,
     ) -> None:
         """`node` is this machine, `parallel` how many tasks without GPUs run at a time. `quotas` None: tasks belong to
-        nobody. `holds` None: nothing is ever held back.
+        nobody. `holds` None: nothing is ever held back. `nodes_of` gives the machines that tasks are bound to, `window`
+        hands the first of the queue to an engine.
         """
         self._tasks = tasks
         self._attempts = attempts
@@ -83,6 +89,8 @@ class Dispatcher:
         self._min_free_mb = min_free_mb
         self._quotas = quotas
         self._holds = holds
+        self._nodes_of = nodes_of
+        self._window = window
         self._waits = RetryWaits(clock)
         self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
         self._rests_until = float("-inf")
@@ -101,13 +109,22 @@ class Dispatcher:
         now = self._clock.monotonic()
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
+        claimed += self._turn(decided)
         if claimed:
             self._gpus.note_change()
         return claimed
 
+    def _turn(self, decided: Pass) -> int:
+        """Has the first that wait for GPUs wait in an engine, too, and begins those to which it has given some."""
+        if self._window is None or not (self._window.is_open or decided.short):
+            return 0
+        state = self._gpus.state
+        offers = [offer for offer in list_offers(state) if state.drain_of(offer.node) is None]
+        return self._window.turn(decided.short, offers, self._nodes_of(decided.short), self._claim)
+
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
         """What a pass over these tasks would decide now; nothing is changed."""
-        queue = sorted(self._waits.steady(queue), key=lambda task: (-task.priority, task.queued_at, task.serial))
+        queue = _in_order(self._waits.steady(queue))
         active, places = self._tasks.active_places()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
@@ -125,6 +142,8 @@ class Dispatcher:
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             hold=self._why_held(),
+            nodes_of=self._nodes_of(queue),
+            drained=state.drain_of(self._node),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
         return plan_pass(queue, offers, around)
@@ -133,13 +152,26 @@ class Dispatcher:
         hold = None if self._holds is None else self._holds.of_queue()
         return None if hold is None else Reason.of("the queue is held: {why}", "queue_held", why=hold.reason)
 
-    def _know(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary]:
+    def _know(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary | TaskName]:
         """The tasks of which reasons can speak."""
-        return [*queue, *self._tasks.get_summaries(holders).values()]
+        return [*queue, *(self._tasks.names(holders) if holders else ())]
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Why a queued task waits, as whoever asks may know it; None for any other. Asking changes nothing."""
-        return self._reasons.get(task.task_id) if task.status is TaskStatus.QUEUED else None
+        """Why a queued task waits, as whoever asks may know it, or one that an engine has and has not begun; None for
+        any other. Asking changes nothing.
+        """
+        if task.status is TaskStatus.STARTING:
+            return self._why_queued(task)
+        if task.status is not TaskStatus.QUEUED:
+            return None
+        by_engine = None if self._window is None else self._window.why(task)
+        return by_engine or self._reasons.get(task.task_id)
+
+    def _why_queued(self, task: TaskSummary) -> Reason | None:
+        latest = self._attempts.of_task(task.task_id)[-1:]
+        files = task_files(self._storage_root, task.task_id)
+        refs = [AttemptRef(attempt.uid, Path(attempt.directory), files.log) for attempt in latest]
+        return next((self._executor.why_queued(ref) for ref in refs), None)
 
     def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
         """Makes a task that does not wait, with its GPUs; None when tasks before it have a right to them."""
@@ -152,7 +184,7 @@ class Dispatcher:
                 claim = self._new_attempt(task, chosen.gpus)
                 bound = self._bound(task)
                 attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor, bound)
-            except (ResourceHeld, OverQuota):
+            except (ResourceHeld, OverQuota, NodeDrained):
                 # Somebody was first, perhaps a moment ago; other GPUs may still be free.
                 self._gpus.note_change()
                 continue
@@ -212,6 +244,15 @@ class Dispatcher:
         last = last_complete(trainer.checkpoints(run_dir))
         wanted = task.resume.checkpoint or (None if last is None else last.name)
         return (None, None) if wanted is None else (str(run_dir), wanted)
+
+
+def _in_order(queue: list[TaskSummary]) -> list[TaskSummary]:
+    """The tasks by priority, then age."""
+    # One key after the other: a tuple for each of a long queue has the collector walk over everything there is.
+    queue.sort(key=attrgetter("serial"))
+    queue.sort(key=attrgetter("queued_at"))
+    queue.sort(key=attrgetter("priority"), reverse=True)
+    return queue
 
 
 def _names_in(directory: Path) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.models.gpu import GPUOffer
@@ -16,6 +15,7 @@ from api.services.training.quotas import Quotas
 from api.services.training.scheduler import suits
 from api.storage.tasks import TaskStore
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 from api.utils.pagination import MAX_LIMIT
 
 #: Seconds for which a forecast is kept: a page of 50 rows asks 50 times.
@@ -24,7 +24,7 @@ FRESH_SECONDS = 2.0
 _ACTIVE = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Forecast:
     """When a waiting task may begin and how long it may take; `position` is its place in the queue, from 1."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from api.errors import GPUNotFound
 from api.models.hold import Hold, HoldKind
+from api.services.gpus.lookup import find_gpu
 from api.services.gpus.service import GPUService
 from api.storage.holds import HoldStore
 from api.utils.clock import Clock
@@ -31,13 +32,11 @@ class Holds:
         return self._hold(HoldKind.QUEUE, None, reason, by, alert_id)
 
     def hold_gpu(self, reference: str, reason: str, by: str, alert_id: str | None = None) -> Hold | None:
-        """Holds a GPU, named by index or UUID; None as above. Raises GPUNotFound, Conflict."""
-        known = {gpu.reading.uuid: gpu.reading.index for gpu in self._gpus.state.gpus}
-        found = [uuid for uuid, index in known.items() if uuid is not None and reference in (uuid, str(index))]
-        if not found:
-            data = {"gpu_ids": list(known.values())}
-            raise GPUNotFound(f'No GPU has the index or UUID "{reference[:80]}".', data=data)
-        return self._hold(HoldKind.GPU, found[0], reason, by, alert_id)
+        """Holds a GPU, named as in every request; None as above. Raises GPUNotFound, Conflict."""
+        found = find_gpu(self._gpus.state, reference).reading.uuid
+        if found is None:
+            raise GPUNotFound(f"GPU {reference[:80]} tells no UUID now, by which it could be held: look at its health.")
+        return self._hold(HoldKind.GPU, found, reason, by, alert_id)
 
     def end(self, hold_id: str) -> Hold:
         """Ends a hold. Raises HoldNotFound."""

@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 0.5
 
 
+#: Seconds between two looks at a cluster, besides those at the attempts.
+LOOK_SECONDS = 2.0
+
+
 class TrainingLoop:
     """Reconciles, then gives free GPUs away.
 
@@ -38,10 +42,12 @@ class TrainingLoop:
         watching: Leadership,
         leading: Leadership,
         lock: FileLock,
+        look: Callable[[], None] | None = None,
     ) -> None:
         """`has_work` says cheaply whether a round would find anything to do. `lock` is that of the storage: who can
-        have it knows that whoever led with it has ended.
+        have it knows that whoever led with it has ended. `look` looks at the cluster, for as long as this is started.
         """
+        self._look = None if look is None else PeriodicThread("cluster", LOOK_SECONDS, look)
         self._reconciler = reconciler
         self._dispatcher = dispatcher
         self._strays = strays
@@ -58,6 +64,8 @@ class TrainingLoop:
 
     def start(self) -> None:
         """Starts the loop; the first round takes up what ran before."""
+        if self._look is not None:
+            self._look.start()
         self._thread.start()
 
     def wake(self) -> None:
@@ -67,6 +75,8 @@ class TrainingLoop:
 
     def stop(self) -> None:
         """Ends the loop. Trainings go on."""
+        if self._look is not None:
+            self._look.stop()
         if self._thread.stop(timeout=5.0):
             # Otherwise a round is still under way, and others find out by themselves that this process has ended.
             with suppress(DatabaseUnavailable):
@@ -121,7 +131,7 @@ class TrainingLoop:
             # Before anything is given away: what lives may be more than what the database knows.
             self._strays.look()
         news, self._has_news = self._has_news, False
-        if not news and not self._has_work():
+        if not (news or self._reconciler.has_work or self._has_work()):
             return
         with self._watching.guarding():
             news |= self._reconciler.tick()

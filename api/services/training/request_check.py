@@ -1,25 +1,29 @@
 """Checks a request for a training: everything at once, before anything is started."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
-from api.errors import CheckBusy, InsufficientGPUs, InsufficientStorage, Invalid, Mistake, ServiceError
+from api.errors import CheckBusy, InsufficientGPUs, Invalid, Mistake, ServiceError
 from api.models.gpu import GPUOffer
+from api.models.measured_memory import MemoryRun
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.cache_use import CacheQuestion, CacheUse, NoCaches
+from api.services.training.cluster import EngineCheck, NoEngine
 from api.services.training.dataset_use import DatasetUse, NoDatasets
-from api.storage.attempts import AttemptStore
-from api.storage.disk import describe_shortage
+from api.services.training.measured_memory import with_measured_memory
+from api.storage.disk import find_shortage
 from api.storage.task_files import task_files
 from api.trainers.environment import check_env, split_secrets
 from api.trainers.stray_secrets import find_userinfo, without_secret_comments
 from api.trainers.trainer import Trainer
 from api.utils.bounds import capped
+from api.utils.frozen import frozen
 from api.utils.masking import MASK
 from api.utils.suggestions import nearest
 
@@ -29,7 +33,7 @@ MAX_WAITING = 8
 WAIT_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckedRequest:
     """A request with what was found in it; `request` holds no secret any more."""
 
@@ -50,6 +54,10 @@ class CheckedRequest:
         return self.trainer, self.plan
 
 
+#: What trainings of a model type and a variant used of GPUs.
+FindRuns = Callable[[str, str | None], Sequence[MemoryRun]]
+
+
 class RequestChecker:
     """Finds what is wrong with a request; it changes nothing."""
 
@@ -57,20 +65,25 @@ class RequestChecker:
         self,
         trainers: Mapping[str, Trainer],
         gpus: GPUService,
-        attempts: AttemptStore,
         storage_root: Path,
         min_free_mb: int,
         cache_roots: Sequence[Path] = (),
         datasets: DatasetUse | None = None,
         channel_names: Callable[[], Collection[str]] = lambda: (),
         caches: CacheUse | None = None,
+        find_runs: FindRuns = lambda model_type, variant: (),
+        engine: EngineCheck | None = None,
     ) -> None:
-        """`channel_names` gives the names of the channels by which people can be told. It may ask the database."""
+        """`find_runs` tells what trainings of a model type and a variant used of GPUs; `channel_names` gives the names
+        of the channels by which people can be told. Both may ask the database. `engine` knows the cluster; None:
+        trainings run on this machine.
+        """
+        self._engine = engine or NoEngine()
         self._datasets = datasets or NoDatasets()
         self._caches = caches or NoCaches()
         self._trainers = trainers
         self._gpus = gpus
-        self._attempts = attempts
+        self._find_runs = find_runs
         self._storage_root = storage_root
         self._min_free_mb = min_free_mb
         self._checking = threading.BoundedSemaphore(MAX_CHECKS)
@@ -118,6 +131,7 @@ class RequestChecker:
             *check_env(request.env, self._cache_roots),
             *self._gpu_mistakes(request),
             *self._notice_mistakes(request),
+            *self._engine.mistakes(request),
         ]
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:
@@ -137,7 +151,7 @@ class RequestChecker:
             trainer=trainer,
             errors=(*mistakes, *used.mistakes, *cached.mistakes, *used.point(found.errors)),
             warnings=used.point(found.warnings),
-            plan=None if plan is None else self._with_measured_memory(plan),
+            plan=None if plan is None else self._with_memory(plan),
             secrets=secrets,
             problems=(*self._problems(request), *cached.problems),
         )
@@ -148,22 +162,34 @@ class RequestChecker:
         remedy = f'Did you mean "{close}"?' if close else f"Known are: {', '.join(known)}."
         return Mistake("/model_type", f'No trainer knows the model type "{name[:80]}".', remedy)
 
+    @property
+    def _knows_machines(self) -> bool:
+        """Whether the engine has said which machines it has: before that nothing is known to be too much for them."""
+        return bool(self._gpus.state.startable)
+
     def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
+        if not self._knows_machines:
+            return []
         offers = list_offers(self._gpus.state)
-        known = {str(name) for gpu in offers for name in (gpu.index, gpu.uuid)}
-        indices = ", ".join(str(gpu.index) for gpu in offers)
-        mistakes, seen = [], set()
+        by_name: dict[str, list[GPUOffer]] = {}
+        for gpu in offers:
+            for name in gpu.names:
+                by_name.setdefault(name, []).append(gpu)
+        mistakes, seen, nodes = [], set(), {gpu.node for gpu in offers}
+        there = ", ".join(str(gpu.index) if len(nodes) == 1 else f"{gpu.node}:{gpu.index}" for gpu in offers)
         for at, reference in enumerate(request.gpus.references):
             pointer = "/gpu_id" if request.gpus.is_single else f"/gpu_ids/{at}"
-            if str(reference) not in known:
-                mistakes.append(
-                    Mistake(pointer, f"No GPU has the index or UUID {reference}.", f"There are: {indices}.")
-                )
+            found = by_name.get(str(reference))
+            if found is None:
+                mistakes.append(Mistake(pointer, f"No GPU has the index or UUID {reference}.", f"There are: {there}."))
                 continue
-            uuid = next(gpu.uuid for gpu in offers if str(reference) in (str(gpu.index), gpu.uuid))
-            if uuid in seen:
+            if found[0].uuid in seen:
                 mistakes.append(Mistake(pointer, "This GPU is named twice.", "Name each GPU once."))
-            seen.add(uuid)
+            seen.add(found[0].uuid)
+            nodes &= {gpu.node for gpu in found}
+        if not mistakes and not nodes and seen:
+            text = "These GPUs are of several machines, and no trainer can be started on several at once."
+            mistakes.append(Mistake("/gpu_ids", text, "Name GPUs of one machine."))
         return mistakes
 
     def _notice_mistakes(self, request: TrainingRequest) -> list[Mistake]:
@@ -181,30 +207,32 @@ class RequestChecker:
         problems: list[ServiceError] = []
         wish, offers = request.gpus, list_offers(self._gpus.state)
         fit = [gpu for gpu in offers if _is_large_enough(gpu, wish.min_memory)]
-        if not wish.references and len(fit) < wish.count:
+        most = max(Counter(gpu.node for gpu in fit).values(), default=0)
+        if not wish.references and most < wish.count and self._knows_machines:
             with_memory = f" with {wish.min_memory:,} MB" if wish.min_memory else ""
-            message = f"It needs {wish.count} GPUs{with_memory}; this machine has {len(fit)}."
+            message = f"It needs {wish.count} GPUs{with_memory}; this machine has {most}."
+            if len({gpu.node for gpu in offers}) > 1:
+                # No trainer can be started on several machines at once.
+                message = f"It needs {wish.count} GPUs{with_memory} in one machine; the largest has {most} of such."
             sizes = [{"gpu_id": gpu.index, "memory_total": gpu.total_mb} for gpu in offers]
             problems.append(InsufficientGPUs(message, data={"gpus": sizes}))
         if wish.references and any(not _is_large_enough(gpu, wish.min_memory) for gpu in _named(offers, request)):
             problems.append(InsufficientGPUs("A GPU that is named has less memory than min_memory asks for."))
-        shortage = describe_shortage(self._storage_root, self._min_free_mb)
+        shortage = find_shortage(self._storage_root, self._min_free_mb)
         if shortage is not None:
-            problems.append(InsufficientStorage(f"There is too little disk space: {shortage.text}."))
+            problems.append(shortage)
         return problems
 
-    def _with_measured_memory(self, plan: TrainingPlan) -> TrainingPlan:
-        measured = self._attempts.peak_memory(plan.model_type)
-        if measured is None:
+    def _with_memory(self, plan: TrainingPlan) -> TrainingPlan:
+        if plan.memory is None:
             return plan
-        most, runs = measured
-        basis = f"the most that {runs} completed run{'s' if runs > 1 else ''} of this model type used here"
-        return replace(plan, estimated_memory_mb=most, memory_basis=basis)
+        facts = plan.memory.facts
+        return with_measured_memory(plan, self._find_runs(facts.model_type, facts.variant))
 
 
 def _named(offers: Sequence[GPUOffer], request: TrainingRequest) -> list[GPUOffer]:
     references = {str(reference) for reference in request.gpus.references}
-    return [gpu for gpu in offers if str(gpu.index) in references or gpu.uuid in references]
+    return [gpu for gpu in offers if not references.isdisjoint(gpu.names)]
 
 
 def _is_large_enough(gpu: GPUOffer, min_memory: int) -> bool:

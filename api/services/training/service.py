@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.errors import Conflict, Mistake, NotFound, TaskActive, TaskNotFinished
+from api.errors import Conflict, Mistake, NotFound, StorageGone, TaskActive, TaskNotFinished
 from api.models.audit import note_change
 from api.models.reason import Reason
 from api.models.sight import current_sight
@@ -104,8 +104,10 @@ class TrainingService:
         wishes: StopWishes,
         lost: LostOutput,
         quotas: Quotas | None = None,
+        require_storage: Callable[[], None] = lambda: None,
     ) -> None:
-        """`quotas` None: tasks belong to nobody."""
+        """`quotas` None: tasks belong to nobody. `require_storage` raises StorageGone where no file could be found."""
+        self._require_storage = require_storage
         self._wishes = wishes
         self._lost = lost
         self._tasks = tasks
@@ -184,18 +186,24 @@ class TrainingService:
             owner=owner,
             kind=kind,
         )
-        self._files(task_id).keep_secrets(secrets)
+        task = self._create(new, secrets, actor)
+        logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
+        self._wake()
+        return self.get_changed(task.task_id)
+
+    def _create(self, new: NewTask, secrets: Mapping[str, str], actor: str) -> TaskSummary:
+        """Keeps the secrets and makes the task; without one of this id nothing is left of it."""
+        files = self._files(new.task_id)
+        files.keep_secrets(secrets)
         try:
             task = self._intake.create(new, actor)
         except (Conflict, NotFound):
             # There is no place for it, or a dataset was deleted meanwhile.
-            remove_tree(str(self._files(task_id).root), levels=0)
+            remove_tree(str(files.root), levels=0)
             raise
-        if task.task_id != task_id:
-            remove_tree(str(self._files(task_id).root), levels=0)
-        logger.info("training submitted", extra={"task_id": task.task_id, "model_type": request.model_type})
-        self._wake()
-        return self.get_changed(task.task_id)
+        if task.task_id != new.task_id:
+            remove_tree(str(files.root), levels=0)
+        return task
 
     # -- changing --------------------------------------------------------------------------------------------------
 
@@ -300,7 +308,7 @@ class TrainingService:
 
     def _show_changed(self, task: TrainingTask, attempts: Sequence[Attempt]) -> TaskDetails:
         checkpoints: tuple[Checkpoint, ...] = ()
-        with suppress(OSError):
+        with suppress(OSError, StorageGone):
             checkpoints = self._checkpoints(task).checkpoints
         return self._show(task, attempts, checkpoints)
 
@@ -339,6 +347,7 @@ class TrainingService:
         return self._checkpoints(self._tasks.get_summary(task_id))
 
     def _checkpoints(self, task: TaskSummary) -> CheckpointList:
+        self._require_storage()
         return find_checkpoints(self._trainers.get(task.trainer), self._files(task.task_id).output)
 
     def get_artifacts(self, task_id: str) -> list[Artifact]:
@@ -348,8 +357,9 @@ class TrainingService:
         return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
 
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
-        """A file that a task made, open for reading. Raises TaskNotFound, ArtifactNotFound."""
+        """A file that a task made, open for reading. Raises TaskNotFound, ArtifactNotFound, StorageGone."""
         task = self._tasks.get_summary(task_id)
+        self._require_storage()
         return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
@@ -359,6 +369,7 @@ class TrainingService:
     def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
         """A metric over steps or epochs. Raises TaskNotFound."""
         self._tasks.get_summary(task_id)
+        self._require_storage()
         stretches = list_stretches(self._attempts.of_task(task_id))
         # Loaded with the first question: NumPy takes 10 MB.
         from api.services.training.metrics import show_series  # noqa: PLC0415

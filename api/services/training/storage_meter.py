@@ -6,13 +6,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from api.errors import DatabaseUnavailable
 from api.storage.task_files import task_files
 from api.utils.clock import Clock
 from api.utils.foreign_trees import walk
+from api.utils.frozen import frozen
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ _MOST_ENTRIES = 1_000_000
 OwnedTask = tuple[str, str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Measured:
     owner: str
     bytes: int

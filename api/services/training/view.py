@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,12 @@ from api.models.training_view import (
 from api.services.attempts.progress import UNKNOWN, with_training_time
 from api.services.training.forecast import Forecast
 from api.services.training.scheduler import Pass
+from api.utils.frozen import frozen
 
 GPUs = Mapping[str | None, GPUInfo]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     """Why a task waits, and its forecast; both None when it does not wait."""
 

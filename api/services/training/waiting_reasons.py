@@ -2,20 +2,19 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from api.models.reason import Reason
 from api.models.sight import current_sight
 from api.services.training.scheduler import Pass
+from api.services.training.waiting_words import JUST_QUEUED
 from api.utils.clock import Clock
+from api.utils.frozen import frozen
 
 #: Seconds after which a pass is too old to give reasons: the loop makes two a second.
 DECISION_SECONDS = 5.0
 
-_JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
 
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatedPass:
     """A pass, and the monotonic time at which it was made."""
 
@@ -44,7 +43,7 @@ class WaitingReasons:
         if not self._is_fresh(latest):
             # Another server gives the GPUs away, or none; what it would decide is the same.
             latest = self._ask()
-        return latest.decided.why(task_id, current_sight.get()) or _JUST_QUEUED
+        return latest.decided.why(task_id, current_sight.get()) or JUST_QUEUED
 
     def _ask(self) -> DatedPass:
         """Makes a pass for the questions themselves, one for all of them."""

@@ -1,7 +1,6 @@
 """Why a task waits, in words that stay short however many GPUs there are. Pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from api.models.gpu import GPUOffer
@@ -9,6 +8,7 @@ from api.models.reason import Reason, ReasonCode, Words, code_of, text_of
 from api.models.sight import ANOTHERS_TASK, Sight
 from api.models.training import TaskSummary
 from api.services.gpus.hiding import hide_in_words
+from api.utils.frozen import frozen
 
 #: The most groups of GPUs that are named, as many as fit two lines; the rest is counted.
 MOST_GROUPS = 3
@@ -22,7 +22,11 @@ _HOLDERS = ("held_by", "kept_for", "goes_to")
 _NAMELESS: Mapping[str, str | None] = {"task_id": None, "name": None}
 
 
-@dataclass(frozen=True, slots=True)
+#: What is said of a task that no pass has looked at yet.
+JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
+
+
+@frozen
 class Obstacle:
     """Why one GPU cannot serve: `kind` is a stable word, `what` what it is about; equal ones are said together."""
 

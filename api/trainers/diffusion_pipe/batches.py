@@ -1,12 +1,13 @@
 """How many examples go into one step."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer
+from api.utils.frozen import frozen
 
 #: The largest micro batch that is accepted: no GPU takes more, and the trainer loops over it.
 _MOST = 1_000_000
@@ -19,7 +20,7 @@ Sizes = tuple[tuple[float, int], ...]
 _FORM = "Write a whole number from 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]]."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Batches:
     """The micro batch of a GPU by resolution (one entry counts for all), and what multiplies it."""
 
@@ -34,11 +35,14 @@ class Batches:
         return self.videos[0][1] * self.accumulation * self.replicas
 
     def size_for(self, width: int, height: int, frames: int) -> int:
-        """The number of examples in one step from a size bucket: by the nearest resolution, the first of equal ones."""
+        """The number of examples in one step from a size bucket."""
+        return self.micro_for(width, height, frames) * self.accumulation * self.replicas
+
+    def micro_for(self, width: int, height: int, frames: int) -> int:
+        """How many of a size bucket a GPU takes at a time: by the nearest resolution, the first of equal ones."""
         sizes = self.images if frames == 1 else self.videos
         side = math.sqrt(width * height)
-        micro = min(sizes, key=lambda entry: abs(entry[0] - side))[1]
-        return micro * self.accumulation * self.replicas
+        return min(sizes, key=lambda entry: abs(entry[0] - side))[1]
 
 
 def read_batches(config: TrainerDocument, gpu_count: int, findings: Findings) -> tuple[Batches, Batches]:

@@ -174,6 +174,7 @@ class RequestWork:
             files=written,
             command=started.argv,
             trainer=self._name,
+            root=self._root,
         )
         check_warmup(config, made.total_steps, findings)
         return made

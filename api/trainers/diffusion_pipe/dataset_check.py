@@ -21,6 +21,7 @@ from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
 from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
 from api.trainers.media import Budget, Looks
+from api.utils.frozen import frozen
 
 _ELSEWHERE = {
     **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),
@@ -31,7 +32,7 @@ _ELSEWHERE = {
 MAX_DIRECTORIES = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedDirectory:
     """A directory whose files are known, with those of its masks and control images."""
 
@@ -40,7 +41,7 @@ class ListedDirectory:
     controls: Folder | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DatasetCircumstances:
     """What bears on the check of a dataset besides its text."""
 
@@ -63,6 +64,7 @@ class KnownDataset:
     notes: list[str] = field(default_factory=list)
     seen: list[FoundItems] = field(default_factory=list)  #: what was found in each directory that was looked into
     shares: list[Share] = field(default_factory=list)  #: what they bring in, as far as it is known
+    buckets: list[tuple[int, int, int]] = field(default_factory=list)  #: width, height, frames of what is trained on
 
 
 def check_dataset(document: TrainerDocument, around: DatasetCircumstances, findings: Findings) -> KnownDataset:
@@ -155,7 +157,9 @@ def _check_paths(settings: Settings, root: Path | None, findings: Findings) -> P
     at = partial(settings.document.at, "directory", settings.index)
     path = _directory(settings.own, "path", at("path"), root, findings)
     if "path" not in settings.own and "dataset" not in settings.own:
-        findings.error(at("path"), "`path` is missing.", "Give the directory of the images.")
+        findings.error(
+            at("path"), "`path` is missing.", "Give the directory of the images, or a dataset by its name as `dataset`."
+        )
     for name in ("mask_path", "control_path"):
         _directory(settings.own, name, at(name), root, findings)
     default = settings.own.get("default_mask_file")
@@ -270,6 +274,10 @@ def _count(
     ratio = number(document.values.get("subsample_ratio"))
     totals = count_steps(shares, around.batches, ratio, around.budget.require)
     outcome.steps_per_epoch = totals.steps_per_epoch
+    for count in totals.counts:
+        width, height, frames = map(int, count.bucket[-3:])
+        if count.steps:
+            outcome.buckets.append((width, height, frames))
     outcome.items = sum(
         1 for share in shares for item in share.items if share.bucketing.sort(item.width, item.height, item.frames)
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.pointers import shown
+from api.utils.frozen import frozen
 
 CAPTIONS = "captions.json"
 
@@ -31,7 +32,7 @@ class FoundItems:
         self.names.setdefault(what, []).append(name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Complaint:
     what: str
     is_error: bool

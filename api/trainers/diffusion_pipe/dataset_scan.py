@@ -4,7 +4,6 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from api.trainers.diffusion_pipe.folders import CaptionFile, Folder
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.media import IMAGE_SUFFIXES, Budget, Look, Unreadable, is_video
+from api.utils.frozen import frozen
 
 #: Suffixes of files that the trainer passes over; it tries to open anything else.
 _PASSED_OVER = frozenset({".txt", ".npz", ".json", ".parquet", ".bak", ".db"})
 _MOST_JSON_BYTES = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scan:
     """What is looked for in one directory."""
 
@@ -194,7 +194,7 @@ class DatasetScanner:
             found.note("control", name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Companions:
     masks: dict[str, str] | None  #: the names of their files by stem
     controls: dict[str, str] | None

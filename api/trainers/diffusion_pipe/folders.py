@@ -3,13 +3,14 @@
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from api.trainers.diffusion_pipe import paths
 from api.trainers.media import Budget, Look, Looks, Unreadable
+from api.utils.frozen import frozen
 
 _MOST_CAPTION_BYTES = 1024 * 1024
 
@@ -22,7 +23,7 @@ class CaptionFile(Enum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listing:
     """The names in a directory, and whether each is a file; `unknown` says why some are missing."""
 
@@ -94,7 +95,7 @@ class FolderOnDisk:
         return self._looks.look(self._path / name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ListedFolder:
     """A directory whose files are known. A file whose look is None cannot be read."""
 

@@ -70,6 +70,8 @@ def _parse(text: str, name: str, findings: Findings) -> dict[str, Any] | None:
     for path, value in toml_files.leaves(values or {}):
         if isinstance(value, float) and not math.isfinite(value):
             findings.error(pointer(name, *path), "JSON has no form for this number.", _AS_TEXT)
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            findings.error(pointer(name, *path), "Whole numbers of TOML have 64 bits, and this one has more.")
     return values
 
 

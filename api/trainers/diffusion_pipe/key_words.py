@@ -5,9 +5,10 @@ in the words.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from api.utils.frozen import frozen
 
 
 class KeyGroup(StrEnum):
@@ -27,7 +28,7 @@ class KeyGroup(StrEnum):
     REPORTS = "reports"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeyWords:
     """What a key is for."""
 

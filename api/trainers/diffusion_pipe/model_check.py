@@ -1,11 +1,11 @@
 """Checks [model]: the type, its paths and its keys; finds out which variant of a model it is."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
+from api.trainers.diffusion_pipe.diffusers_check import is_unopened
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values, did_you_mean
@@ -13,13 +13,14 @@ from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
+from api.utils.frozen import frozen
 from api.weights.header import Header
 
 #: The variant of Flux 2 by the width of its first layer: it decides the name of the cache.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variant:
     """What the dataset's check needs of a model: frame rate, multiple of pixels, names of caches (one of several)."""
 
@@ -89,9 +90,6 @@ _NEVER_READ = dict.fromkeys(
     "the [model] of other types; leave it out here",
 )
 
-#: With all three, qwen_image never opens its `diffusers_path`.
-_SINGLE_FILES = frozenset({"transformer_path", "text_encoder_path", "vae_path"})
-
 _ADVICE = {"dtype": "Write dtype = 'bfloat16'.", "max_sequence_length": "Write 256; 768 for Pony V7."}
 
 
@@ -126,10 +124,8 @@ def _check_paths(config: TrainerDocument, facts: ModelFacts, root: Path | None, 
                 findings.error(
                     config.at("model", name), f"`{name}` is missing.", f"This type needs {', or '.join(others)}."
                 )
-    # One that has each of its parts from elsewhere is not opened.
-    is_unused = "diffusers_path" in facts.kinds and model.keys() >= _SINGLE_FILES
     for name, kind in facts.kinds.items():
-        if name in model and not (name == "diffusers_path" and is_unused):
+        if name in model and not (name == "diffusers_path" and is_unopened(model)):
             _check_text_path(model[name], kind, config.at("model", name), root, findings)
     _check_flux(config, root, findings)
 

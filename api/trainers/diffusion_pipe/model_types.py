@@ -4,8 +4,10 @@ Read from the trainer's `models/*.py`, commit 8f83dbf.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from api.utils.frozen import frozen
 
 
 class PathKind(StrEnum):
@@ -20,7 +22,7 @@ class PathKind(StrEnum):
     PRETRAINED = "pretrained"  #: a directory; a name on Hugging Face is downloaded
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Swap:
     """The blocks of a model that are swapped: the lists' names in its weights, and how many each has (None: by size).
 
@@ -33,7 +35,7 @@ class Swap:
     is_certain: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelFacts:
     """One model type. Each of `alternatives` is a set of keys that is enough to load it."""
 
@@ -76,7 +78,7 @@ _PREDICT2_KEYS = _LEARNING_RATES | {"multiscale_loss_weight", "text_encoder_nf4"
 _PREDICT2_KINDS = {"transformer_path": F, "vae_path": F, "t5_path": F, "llm_path": E, "llm_adapter_path": F}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Comfy:
     """What the models loaded by ComfyUI's code have in common."""
 

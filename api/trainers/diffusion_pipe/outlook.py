@@ -77,7 +77,7 @@ def document_of(question: DatasetQuestion) -> TrainerDocument:
 
 
 def list_files(files: Iterable[SeenFile]) -> ListedDirectory:
-    """The directory that these files will lie in."""
+    """These files as the directory in which they will lie, with their captions, masks and control images."""
     looks: dict[str, Look | None] = {}
     captions: dict[str, str] = {}
     masks: dict[str, Look | None] = {}

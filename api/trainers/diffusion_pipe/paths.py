@@ -8,8 +8,9 @@ from api.models.weights import FileForm
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
 from api.trainers.pointers import shown
-from api.weights.examination import FORM_WORDS, START_BYTES, tell_form
+from api.weights.examination import FORM_WORDS, START_BYTES, examine, tell_form
 from api.weights.header import Header, Unsound, read_header
+from api.weights.shards import is_shard
 
 #: The most directory entries that are looked at in search of weights.
 _MOST_ENTRIES = 10_000
@@ -19,6 +20,12 @@ _SAFETENSORS_NAMES = {PathKind.FILE: (".safetensors",), PathKind.COMFY: (".safet
 
 #: What is no weights at all, though it may stand under their name.
 _NO_WEIGHTS = (FileForm.EMPTY, FileForm.LFS_POINTER, FileForm.WEB_PAGE, FileForm.GGUF)
+
+#: What to do about a pickle.
+_CONVERT = "Convert it to safetensors, or let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source."
+
+#: What is unpickled, and told as such.
+_PICKLED = (FileForm.TORCH_ZIP, FileForm.PICKLE)
 
 
 def resolve(text: str, root: Path | None) -> Path | None:
@@ -46,21 +53,30 @@ def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: 
         findings.error(at, "This is a directory, and the trainer needs a file.", "Name the weights file in it.")
     elif kind in (PathKind.DIRECTORY, PathKind.PRETRAINED) and not is_folder:
         findings.error(at, "This is a file, and the trainer needs a directory.", "Name the model's directory.")
-    elif kind is PathKind.WEIGHTS and is_folder and not safetensors_in(path):
-        findings.error(at, "This directory has no .safetensors files.", "Name the directory that has the weights.")
-    elif kind is PathKind.WEIGHTS and not is_folder and path.suffix != ".safetensors":
+    elif is_folder:
+        _check_folder(path, kind, at, findings)
+    elif kind is PathKind.WEIGHTS and path.suffix != ".safetensors":
         findings.error(at, "The trainer needs a .safetensors file here.", "Convert the weights to safetensors.")
-    elif kind is PathKind.WEIGHTS and is_folder:
-        for name in safetensors_in(path)[:64]:
-            check_weights(path / name, at, findings)
-    elif not is_folder:
+    else:
         check_weights(path, at, findings)
         _check_name(path, kind, at, findings)
 
 
+def _check_folder(path: Path, kind: PathKind, at: str, findings: Findings) -> None:
+    if kind is PathKind.EITHER:
+        check_pretrained(path, at, findings)
+    elif kind is PathKind.WEIGHTS:
+        names = safetensors_in(path)
+        if not names:
+            findings.error(at, "This directory has no .safetensors files.", "Name the directory that has the weights.")
+        for name in names[:64]:
+            check_weights(path / name, at, findings)
+
+
 def _check_name(path: Path, kind: PathKind, at: str, findings: Findings) -> None:
     """Whether a file's name and content agree on what it is, as far as the trainer asks."""
-    is_safetensors = tell_form(read_start(path, START_BYTES)) is FileForm.SAFETENSORS
+    form = tell_form(read_start(path, START_BYTES))
+    is_safetensors = form is FileForm.SAFETENSORS
     name = path.name.lower() if kind is PathKind.COMFY else path.name
     if is_safetensors and kind in _SAFETENSORS_NAMES and not name.endswith(_SAFETENSORS_NAMES[kind]):
         findings.error(
@@ -68,8 +84,34 @@ def _check_name(path: Path, kind: PathKind, at: str, findings: Findings) -> None
             f"{shown(path.name)} is safetensors, but the trainer goes by the name, unpickles it and fails.",
             "Let its name end in .safetensors.",
         )
-    elif kind is PathKind.SAFETENSORS and not is_safetensors:
+    elif (
+        kind is PathKind.SAFETENSORS
+        and form not in (FileForm.SAFETENSORS, *_NO_WEIGHTS)
+        and path.suffix != ".safetensors"
+    ):
         findings.error(at, "The trainer needs a safetensors file here.", "Convert the weights to safetensors.")
+    elif is_shard(path.name):
+        findings.error(
+            at,
+            f"{shown(path.name)} is one part of several, and the trainer opens this file alone.",
+            "Name the directory that has all parts where the key takes one, else a file that holds the whole model.",
+        )
+
+
+def check_pretrained(directory: Path, at: str, findings: Findings) -> None:
+    """Checks the weights of a directory in transformers' or diffusers' form, or of a part of one, as far as they are
+    there: those in safetensors, and without any the pickled ones.
+    """
+    names = safetensors_in(directory)
+    for name in names if names else names_in(directory, ".bin"):
+        # Of variants, such as fp16, none is opened.
+        if name.count(".") == 1:
+            check_weights(directory / name, at, findings)
+
+
+def has_weights(directory: Path) -> bool:
+    """Whether weights in transformers' or diffusers' form are in a directory, besides variants such as fp16."""
+    return any(name.endswith((".safetensors", ".bin")) and name.count(".") == 1 for name in names_in(directory, ""))
 
 
 def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> Path | None:
@@ -118,22 +160,46 @@ def check_adapter_directory(
         )
 
 
-def check_weights(path: Path, at: str, findings: Findings) -> None:
-    """Checks by its content, whatever it is called, that a file is whole safetensors: torch unpickles what is not."""
-    form = tell_form(read_start(path, START_BYTES))
+def check_weights(path: Path, at: str, findings: Findings, remedy: str = _CONVERT) -> None:
+    """Checks by its content, whatever it is called, that a file is whole safetensors: torch unpickles what is not, and
+    `remedy` is what to do about that.
+    """
+    form, name = tell_form(read_start(path, START_BYTES)), shown(path.name)
     if form in _NO_WEIGHTS:
-        findings.error(at, f"{shown(path.name)} {FORM_WORDS[form]}.", "Download the weights themselves.")
-    elif form is not FileForm.SAFETENSORS:
-        findings.risk(
-            at,
-            f"{shown(path.name)} is no safetensors file; what else the trainer loads can hold code, and run it.",
-            "Convert it to safetensors, or let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source.",
-        )
-    else:
+        findings.error(at, f"{name} {FORM_WORDS[form]}.", "Download the weights themselves.")
+    elif form is FileForm.SAFETENSORS:
         try:
             read_header(path)
         except Unsound as unsound:
-            findings.error(at, f"{shown(path.name)} is no whole safetensors file: it {unsound}.", "Download it again.")
+            findings.error(at, f"{name} is no whole safetensors file: it {unsound}.", "Download it again.")
+    elif path.name.endswith(".safetensors"):
+        findings.error(
+            at,
+            f"{name} {FORM_WORDS[form]}; the trainer goes by its name and fails.",
+            "Download the weights themselves, or convert them to safetensors.",
+        )
+    elif form is FileForm.TORCH_ZIP and _is_cut(path):
+        findings.error(at, f"{name} is a zip without its end: it was not downloaded to it.", "Download it again.")
+    else:
+        findings.risk(
+            at,
+            f"{name} {FORM_WORDS[form]}, and run it when it is loaded."
+            if form in _PICKLED
+            else f"{name} is no safetensors file; what else the trainer loads can hold code, and run it.",
+            remedy,
+        )
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is safetensors by its content, whatever it is called."""
+    return tell_form(read_start(path, START_BYTES)) is FileForm.SAFETENSORS
+
+
+def _is_cut(path: Path) -> bool:
+    try:
+        return examine(path).is_whole is False
+    except (OSError, ValueError):
+        return False
 
 
 def is_hub_name(text: str, root: Path | None) -> bool:

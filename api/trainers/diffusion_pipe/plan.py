@@ -5,14 +5,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from api.models.measured_memory import PlannedMemory
 from api.models.model_memory import STATED_WITH_SWAP, TRAINING_MB, ModelType
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.dataset_check import KnownDataset
 from api.trainers.diffusion_pipe.document import TrainerDocument, count, number, positive, whole
 from api.trainers.diffusion_pipe.eval_check import Evaluations
+from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts, weights_mb
 from api.trainers.diffusion_pipe.model_check import Variant
-from api.trainers.diffusion_pipe.model_types import MODELS
 
 #: MB of each figure in the memory table that do not shrink with the number of pipeline stages (see model_memory).
 _ACTIVATIONS_MB = 4_000
@@ -28,10 +29,11 @@ def build(
     files: Mapping[str, str],
     command: tuple[str, ...],
     trainer: str,
+    root: Path | None,
 ) -> TrainingPlan:
     """Puts together what the checks found."""
     epochs = count(config.values.get("epochs"))
-    memory, basis = estimate_memory(config, variant.type)
+    memory, basis = estimate_memory(config, variant.type, root)
     directories = [*outcome.directories, *evaluations.directories]
     return TrainingPlan(
         trainer=trainer,
@@ -44,6 +46,9 @@ def build(
         dataset_items=outcome.items,
         estimated_memory_mb=memory,
         memory_basis=basis,
+        memory=PlannedMemory(
+            read_memory_facts(config, variant.type, outcome.buckets, batches, request.gpu_count, root)
+        ),
         files=dict(files),
         command=command,
         caches=caches(directories, variant),
@@ -58,30 +63,38 @@ def caches(directories: Iterable[Path], variant: Variant) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def estimate_memory(config: TrainerDocument, model_type: str) -> tuple[int | None, str]:
+def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, str]:
     """MB that each GPU needs, and where the figure comes from."""
     if "adapter" not in config.values:
         return None, "Not known: the table of this service has figures for adapters, not for full fine-tuning."
-    known, swapped = _with_swapped_blocks(config, model_type)
+    known, source = _known(config, model_type, root)
+    known, swapped = _with_swapped_blocks(config, model_type, known, count_blocks(config, model_type, root))
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if stages == 1:
         return (
             known,
-            f"{known:,} MB, from the table for a LoRA of {model_type}{swapped}; batch and resolution not counted.",
+            f"{known:,} MB, from {source}{swapped}; batch and resolution not counted.",
         )
     shared = max(known - _ACTIVATIONS_MB, 0)
     estimate = min(known, _ACTIVATIONS_MB) + -(-shared // stages)
     return estimate, (
-        f"4,000 MB + ({known:,} MB - 4,000 MB) / {stages} stages, from the table for a LoRA of {model_type}{swapped};"
-        " batch and resolution not counted."
+        f"4,000 MB + ({known:,} MB - 4,000 MB) / {stages} stages, from {source}{swapped}; batch and resolution not"
+        " counted."
     )
 
 
-def _with_swapped_blocks(config: TrainerDocument, model_type: str) -> tuple[int, str]:
-    """MB by the table, less the share of the weights whose blocks are swapped; and that share in words."""
-    known, swap = TRAINING_MB[ModelType(model_type)], MODELS[model_type].swap
+def _known(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int, str]:
+    """MB by the table, or by the very weights where these need more: the table has those of the smallest variant."""
+    known = TRAINING_MB[ModelType(model_type)]
+    own = None if ModelType(model_type) in STATED_WITH_SWAP else weights_mb(config, model_type, root)
+    if own is None or own + _ACTIVATIONS_MB <= known:
+        return known, f"the table for a LoRA of {model_type}"
+    return own + _ACTIVATIONS_MB, f"its weights of {own:,} MB"
+
+
+def _with_swapped_blocks(config: TrainerDocument, model_type: str, known: int, blocks: int) -> tuple[int, str]:
+    """MB less the share of the weights whose blocks are swapped; and that share in words."""
     wanted = whole(config.values.get("blocks_to_swap")) or 0
-    blocks = 0 if swap is None else sum(swap.blocks or ())
     if wanted <= 0 or not blocks or ModelType(model_type) in STATED_WITH_SWAP:
         return known, ""
     kept = max(blocks - wanted, 0)

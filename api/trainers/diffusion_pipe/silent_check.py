@@ -5,12 +5,10 @@ from functools import partial
 from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import Settings
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
+from api.trainers.diffusion_pipe.files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 from api.trainers.pointers import shown
-
-#: The key that Weights & Biases reads when the configuration has an empty one.
-_WANDB_VARIABLE = "WANDB_API_KEY"
 
 #: Model types whose code knows control images; the others fail in a child, for which the trainer waits for ever.
 _EDITORS = ("flux", "flux2", "qwen_image")
@@ -33,11 +31,11 @@ _ENCODERS = frozenset(_ENCODER_NAMES.split())
 def check_silent(config: TrainerDocument, model_type: str | None, request: TrainingRequest, findings: Findings) -> None:
     """Checks the training configuration."""
     monitoring = config.table("monitoring")
-    if monitoring.get("enable_wandb") and monitoring.get("wandb_api_key") == "" and _WANDB_VARIABLE not in request.env:
+    if monitoring.get("enable_wandb") and monitoring.get("wandb_api_key") == "" and WANDB_VARIABLE not in request.env:
         findings.warn(
             config.at("monitoring", "wandb_api_key"),
             "The key is empty: Weights & Biases then asks for one, and nobody is there to answer.",
-            f"Give the key here, or in `env` as {_WANDB_VARIABLE}.",
+            f"Give the key here, or in `env` as {WANDB_VARIABLE}.",
         )
     if model_type == "sdxl":
         _check_sdxl(config, findings)

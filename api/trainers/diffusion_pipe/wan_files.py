@@ -22,6 +22,10 @@ _WIDTHS = {"t2v": (1536, 5120), "i2v": (1536, 5120), "flf2v": (5120,), "ti2v": (
 _TEXT_ENCODER = "models_t5_umt5-xxl-enc-bf16.pth"
 _TOKENIZER = Path("google", "umt5-xxl")
 _CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
+_VAE, _VAE_22 = "Wan2.1_VAE.pth", "Wan2.2_VAE.pth"
+
+#: The fingerprint of what belongs under each of these names.
+_CONTENTS = {_VAE: "vae-wan-2.1", _VAE_22: "vae-wan-2.2", _TEXT_ENCODER: "umt5-xxl-wan", _CLIP: "clip-vision-h"}
 
 #: A tensor whose presence tells that images go in by CLIP, as in Wan 2.1.
 IMAGE_MARK = "blocks.0.cross_attn.k_img.weight"
@@ -135,7 +139,7 @@ def _check_variant(
 
 def _files(model: dict[str, Any], root: Path | None, kind: str) -> list[str]:
     """The files that the trainer opens in the directory besides the transformer."""
-    names = ["Wan2.2_VAE.pth" if kind == "ti2v" else "Wan2.1_VAE.pth"]
+    names = [_VAE_22 if kind == "ti2v" else _VAE]
     if not model.get("llm_path"):
         names.append(_TEXT_ENCODER)
     transformer = wan_transformer(model, root)
@@ -156,4 +160,26 @@ def _check_file(directory: Path, name: str, at: str, findings: Findings) -> None
     elif not os.access(path, os.R_OK):
         findings.error(at, f"`{name}` in it cannot be read.", "Give the service's user the permission to read it.")
     else:
-        paths.check_weights(path, at, findings)
+        paths.check_weights(path, at, findings, _remedy(name))
+        found = recognise(merged(paths.headers_of(path)))
+        if found is not None and found.name != _CONTENTS[name]:
+            findings.error(at, f"`{name}` in it is {found.title}.", "Download it from the original checkpoint again.")
+        elif paths.is_safetensors(path):
+            findings.error(
+                at,
+                f"`{name}` in it is safetensors, but the trainer goes by the name, unpickles it and fails.",
+                _instead(name),
+            )
+
+
+def _instead(name: str) -> str:
+    """What to do about safetensors under a name that is unpickled."""
+    if name == _TEXT_ENCODER:
+        return "Let its name end in .safetensors, and set llm_path to it."
+    return "Download the original checkpoint's own file."
+
+
+def _remedy(name: str) -> str:
+    """What to do about a pickle: these names are opened as such, whatever is in them."""
+    remedy = "Let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source"
+    return f"{remedy}, or set llm_path to UMT5-XXL as .safetensors." if name == _TEXT_ENCODER else f"{remedy}."

@@ -1,27 +1,18 @@
 """Checks what a model's own files tell: how many blocks may be swapped, and whether the trainer can load them."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from api.models.weights import Quantisation
 from api.trainers.diffusion_pipe import paths
+from api.trainers.diffusion_pipe.adapter_files import check_adapter_files
 from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
-from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind, Swap
+from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, Swap
 from api.trainers.diffusion_pipe.slots_check import check_slots
 from api.trainers.diffusion_pipe.wan_files import check_wan_files, wan_config
-from api.weights.header import Header
-from api.weights.recognition import read_quantisation
 
 #: Small floating-point types, fit for the big weights of a model only.
 _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
-
-#: What the trainer's own code for a type loads wrong, or not at all.
-_NEEDS_SCALES = frozenset(Quantisation) - {Quantisation.PLAIN_FP8}
-
-#: What ComfyUI's code loads.
-_COMFY_SCALES = (Quantisation.SCALED_FP8, Quantisation.COMFY)
 
 #: How many blocks a wan model has, by its width.
 _WAN_BLOCKS = {1536: 30, 3072: 30, 5120: 40}
@@ -32,24 +23,20 @@ _HUNYUAN_FILES = {
     "vae_path": Path("hunyuan-video-t2v-720p", "vae", "pytorch_model.pt"),
 }
 
+#: By key, the directory below `ckpt_path` that has what the key does not name.
+_HUNYUAN_PARTS = {"llm_path": "text_encoder", "clip_path": "text_encoder_2"}
+
 #: Parts of a diffusers model that qwen_image reads its weights from, unless a key names others.
 _QWEN_PARTS = {"transformer": "transformer_path", "text_encoder": "text_encoder_path", "vae": "vae_path"}
 
 
 def check_files(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
     """Checks what the files named in [model] contain."""
-    facts, model = MODELS[model_type], config.table("model")
+    facts = MODELS[model_type]
     _check_swap(config, model_type, facts, root, findings)
     _check_dtypes(config, model_type, facts, findings)
-    for name in facts.kinds:
-        text = model.get(name)
-        path = paths.resolve(text, root) if isinstance(text, str) and text else None
-        if path is not None:
-            _check_quantised(config, name, facts, paths.headers_of(path), findings)
-    for name, text in model.items():
-        if facts.kinds.get(name) is PathKind.PRETRAINED and isinstance(text, str) and text:
-            _check_pretrained(paths.resolve(text, root), config.at("model", name), findings)
     check_slots(config, model_type, root, findings)
+    check_adapter_files(config, model_type, root, findings)
     if model_type == "hunyuan-video":
         _check_hunyuan(config, root, findings)
     if model_type == "wan":
@@ -135,44 +122,29 @@ def _check_dtypes(config: TrainerDocument, model_type: str, facts: ModelFacts, f
         )
 
 
-def _check_quantised(
-    config: TrainerDocument, name: str, facts: ModelFacts, headers: list[Header], findings: Findings
-) -> None:
-    at = partial(config.at, "model")
-    found = {read_quantisation(header) for header in headers} & _NEEDS_SCALES
-    if found and not (facts.comfy and found <= set(_COMFY_SCALES)):
-        findings.error(
-            at(name),
-            "These weights are quantised with scales, which the trainer cannot load for this type, or loads wrong.",
-            "Take the bf16 or fp16 file, or one of plain fp8 without scales.",
-        )
-    is_trained = facts.comfy and name == "diffusion_model" and "adapter" not in config.values
-    if is_trained and facts.dtype_key not in config.table("model") and found:
-        findings.error(
-            at(name), "Quantised weights cannot be trained in full.", "Take the bf16 file, or add [adapter]."
-        )
-
-
-def _check_pretrained(directory: Path | None, at: str, findings: Findings) -> None:
-    """Whether the parts of a diffusers or transformers model come as safetensors: the others are unpickled."""
-    if directory is None or not paths.is_directory(directory):
-        return
-    for part in (directory, *paths.directories_in(directory)):
-        names = paths.safetensors_in(part)
-        for name in names if names else paths.names_in(part, ".bin"):
-            # Of variants, such as fp16, none is opened.
-            if name.count(".") == 1:
-                paths.check_weights(part / name, at, findings)
-
-
 def _check_hunyuan(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
     model = config.table("model")
     text = model.get("ckpt_path")
-    directory = paths.resolve(text, root) if isinstance(text, str) and text else None
+    directory, at = (
+        paths.resolve(text, root) if isinstance(text, str) and text else None,
+        config.at("model", "ckpt_path"),
+    )
+    if directory is None or not paths.is_directory(directory):
+        return
     for key, name in _HUNYUAN_FILES.items():
-        path = None if directory is None or model.get(key) else directory / name
-        if path is not None and paths.mode_of(path) is not None:
-            paths.check_weights(path, config.at("model", "ckpt_path"), findings)
+        if model.get(key):
+            continue
+        if paths.mode_of(directory / name) is None:
+            findings.error(at, f"`{name}` is missing in it.", f"Download the original checkpoint, or set {key}.")
+        else:
+            paths.check_weights(directory / name, at, findings)
+    for key, part in _HUNYUAN_PARTS.items():
+        if key not in model and not paths.has_weights(directory / part):
+            findings.error(
+                at,
+                f"Its directory `{part}` has no weights, and `{key}` names no others.",
+                f"Download the text encoder into it, or set {key}.",
+            )
 
 
 def _check_qwen(config: TrainerDocument, root: Path | None, findings: Findings) -> None:

@@ -12,13 +12,21 @@ from typing import Protocol
 
 import httpx
 
+from api.models.cause import CauseCode
+from api.models.reason import Reason, Words, text_of
 from api.trainers.downloads.contents import check_content
-from api.trainers.downloads.names import place_below
-from api.trainers.downloads.refusal import DownloadRefused, StopAsked
+from api.trainers.downloads.http import LEAST_SPEED, SLOW_SECONDS
+from api.trainers.downloads.names import place_below, read_count
+from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
+from api.trainers.downloads.waiting import wait
 from api.utils.addresses import PrivateAddress
+from api.utils.frozen import frozen
 
 #: Where files lie until they are whole, below the root: on its file system, and under names that nobody looks for.
 INCOMING = ".incoming"
+
+#: Whoever trains reads it, and may be another user of the directory's group.
+_MODE = 0o640
 
 #: Read and written at a time.
 _CHUNK = 1024 * 1024
@@ -26,7 +34,16 @@ _CHUNK = 1024 * 1024
 #: Tries in a row without a byte that are made, and the seconds between them: doubled each time, up to the bound.
 MOST_TRIES, FIRST_WAIT, LONGEST_WAIT = 8, 1.0, 60.0
 
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+#: A try that brings less of a file than this, and not its end, counts as one without a byte: else a server that gives
+#: some bytes and cuts would be asked for years.
+_LEAST_BYTES = 64 * 1024
+
+#: Bytes that come between two looks at the disk's room.
+_LOOK_BYTES = 64 * 2**20
+
+#: Answers that another try may better, and mistakes in a redirect that none does.
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+NEVER_BETTER = (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL)
 
 
 class _Hash(Protocol):
@@ -35,7 +52,7 @@ class _Hash(Protocol):
     def hexdigest(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemoteFile:
     """A file that is to be had. Of hashes those that are known are checked."""
 
@@ -46,7 +63,13 @@ class RemoteFile:
     sha256: str | None = None
     git_sha1: str | None = None  #: git's name of its content
     is_pinned: bool = False  #: whoever asked gave the hash
+    may_replace: bool = True  #: another file under its name is an older one of the same
     headers: Mapping[str, str] | None = None  #: sent to its own host only
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it can be told from another file of its length."""
+        return self.sha256 is not None or self.git_sha1 is not None
 
     @property
     def key(self) -> str:
@@ -66,6 +89,8 @@ class Around:
     warn: Callable[[str], None]
     is_stopping: Callable[[], bool]
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    min_free_bytes: int = 0  #: what stays free of the disk, whatever comes
 
 
 def fetch(file: RemoteFile, around: Around) -> Path:
@@ -78,6 +103,7 @@ def fetch(file: RemoteFile, around: Around) -> Path:
         if is_there(file, place, around):
             (incoming / f"{file.key}.lock").unlink(missing_ok=True)
             return place
+        _require_place(file, place)
         part = incoming / f"{file.key}.part"
         _fetch_part(file, part, around)
         around.tell(part.stat().st_size, "verifying")
@@ -86,6 +112,8 @@ def fetch(file: RemoteFile, around: Around) -> Path:
         except DownloadRefused:
             part.unlink(missing_ok=True)
             raise
+        part.chmod(_MODE)
+        _require_place(file, place)
         os.replace(part, place)
         _sync(place.parent)
         # Whoever waits for it finds the file in its place.
@@ -115,12 +143,28 @@ def is_there(file: RemoteFile, place: Path, around: Around) -> bool:
     if not place.is_file() or (file.size is not None and place.stat().st_size != file.size):
         return False
     around.tell(place.stat().st_size, "verifying")
-    return file.size is not None and _hashes_fit(file, place, around)
+    return (file.size is not None or file.is_known) and _hashes_fit(file, place, around)
+
+
+def _require_place(file: RemoteFile, place: Path) -> None:
+    """Whether its name is free: of two files that are called alike neither takes the other's.
+
+    Raises DownloadRefused.
+    """
+    if not file.may_replace and os.path.lexists(place):
+        raise DownloadRefused(
+            Reason.of(
+                "There is another file {name} already: give this one another `name`.",
+                "download_name_taken",
+                name=f"{file.directory}/{file.name}",
+            ),
+            CauseCode.REFUSED_FILE,
+        )
 
 
 def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
     """Brings what is missing of a file. Raises DownloadRefused, StopAsked, OSError."""
-    tries, wait = 0, FIRST_WAIT
+    tries, pause = 0, FIRST_WAIT
     handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         while True:
@@ -134,20 +178,28 @@ def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
             if problem is None:
                 os.fsync(handle)
                 return
-            if os.fstat(handle).st_size > before:
-                tries, wait = 0, FIRST_WAIT
+            if os.fstat(handle).st_size - before >= _LEAST_BYTES:
+                tries, pause = 0, FIRST_WAIT
             tries += 1
             if tries > MOST_TRIES:
-                raise DownloadRefused(f"{file.name} cannot be downloaded: {problem}. What is there of it is kept.")
-            around.warn(f"{file.name}: {problem}; it is tried again")
-            _wait(asked_wait if asked_wait is not None else wait, around)
-            wait = min(wait * 2, LONGEST_WAIT)
+                told = Reason.of(
+                    "{name} cannot be downloaded: {problem}. What is there of it is kept.",
+                    "download_broken_off",
+                    name=file.name,
+                    problem=problem,
+                )
+                raise DownloadRefused(told, CauseCode.NETWORK)
+            around.warn(f"{file.name}: {text_of(problem)}; it is tried again")
+            wait(asked_wait if asked_wait is not None else pause, around.is_stopping, around.sleep)
+            pause = min(pause * 2, LONGEST_WAIT)
     finally:
         os.close(handle)
 
 
-def _bring(file: RemoteFile, handle: int, around: Around) -> tuple[str | None, float | None]:
+def _bring(file: RemoteFile, handle: int, around: Around) -> tuple[Words | None, float | None]:
     """One request for the rest of a file: None when it is whole, else what went wrong and how long to wait."""
+    if not file.is_known:  # nothing would tell that the rest is of another file by now
+        os.ftruncate(handle, 0)
     there = os.fstat(handle).st_size
     headers = dict(file.headers or {})
     if there:
@@ -159,54 +211,104 @@ def _bring(file: RemoteFile, handle: int, around: Around) -> tuple[str | None, f
                 return refused
             if response.status_code == 416:
                 os.ftruncate(handle, 0)
-                return "what is there of it does not fit", 0.0
+                return Reason.of("what is there of it does not fit", "download_no_fit"), 0.0
             if response.status_code == 200 or not _continues(response, there):
                 os.ftruncate(handle, 0)
                 if response.status_code == 206:
-                    return "another part came than was asked for", 0.0
+                    return Reason.of("another part came than was asked for", "download_other_part"), 0.0
             return _write(file, response, handle, around)
     except PrivateAddress as error:
-        raise DownloadRefused(f"{error}.") from None
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        return (str(error) or type(error).__name__)[:200], None
+        raise private_address(error) from None
+    except NEVER_BETTER as error:
+        told = Reason.of(
+            "{name} cannot be downloaded: {problem}.", "download_not_reached", name=file.name, problem=_short(error)
+        )
+        raise DownloadRefused(told, cause_of(error)) from None
+    except (httpx.HTTPError, httpx.StreamError) as error:
+        return _short(error), None
 
 
-def _write(file: RemoteFile, response: httpx.Response, handle: int, around: Around) -> tuple[str | None, float | None]:
-    position = os.fstat(handle).st_size
+def _write(
+    file: RemoteFile, response: httpx.Response, handle: int, around: Around
+) -> tuple[Words | None, float | None]:
+    position = looked_at = os.fstat(handle).st_size
+    since, then = around.clock(), position
     for chunk in response.iter_raw():  # without a size: what has come is kept when the rest does not
         if around.is_stopping():
             raise StopAsked
+        if position - looked_at >= _LOOK_BYTES:
+            _require_room(file, handle, around)
+            looked_at = position
         if file.size is not None and position + len(chunk) > file.size:
             os.ftruncate(handle, 0)
-            raise DownloadRefused(f"{file.name} is longer than its repository says.")
+            told = Reason.of("{name} is longer than it was said to be.", "download_too_long", name=file.name)
+            raise DownloadRefused(told, CauseCode.WRONG_HASH)
         view = memoryview(chunk)
         while view:
             view = view[os.pwrite(handle, view, position + len(chunk) - len(view)) :]
         position += len(chunk)
         around.tell(position, "downloading")
+        if (now := around.clock()) - since >= SLOW_SECONDS:
+            if position - then < LEAST_SPEED * (now - since):
+                return Reason.of(
+                    "no more than {bytes} bytes a second came for {seconds} s",
+                    "download_slow",
+                    bytes=LEAST_SPEED,
+                    seconds=int(SLOW_SECONDS),
+                ), None
+            since, then = now, position
     if file.size is not None and position < file.size:
-        return f"the connection ended {file.size - position:,} bytes too early", None
+        return Reason.of(
+            "the connection ended {count} bytes too early", "download_cut", count=f"{file.size - position:,}"
+        ), None
     return None, None
 
 
-def _judge(file: RemoteFile, response: httpx.Response) -> tuple[str, float | None] | None:
+def _require_room(file: RemoteFile, handle: int, around: Around) -> None:
+    """Whether the disk still has room: others fill it, too, and not every file tells its size.
+
+    Raises DownloadRefused.
+    """
+    found = os.fstatvfs(handle)
+    if found.f_bavail * found.f_frsize < around.min_free_bytes:
+        raise DownloadRefused(
+            Reason.of(
+                "There is too little disk space for the rest of {name}. What is there of it is kept.",
+                "download_disk_full",
+                name=file.name,
+            ),
+            CauseCode.DISK_FULL,
+        )
+
+
+def _judge(file: RemoteFile, response: httpx.Response) -> tuple[Words, float | None] | None:
     """What is wrong with an answer, if trying again can help. Raises DownloadRefused if not."""
     status = response.status_code
     if status in (200, 206, 416):
         return None
-    if status in _RETRIED:
-        return f"the server answers {status}", _retry_after(response)
+    if status in RETRIED:
+        return Reason.of("the server answers {status}", "download_answers", status=status), _retry_after(response)
     if status in (401, 403):
+        is_gated = response.headers.get("x-error-code") == "GatedRepo"
         raise DownloadRefused(
-            f"The server answers {status} for {file.name}: it needs a token with access. Accept the licence on the"
-            " repository's page, and give a token (HF_TOKEN)."
+            Reason.of(
+                "The server answers {status} for {name}: it needs a token with access. Accept the licence on the"
+                " repository's page, and give a token (HF_TOKEN).",
+                "download_needs_token",
+                status=status,
+                name=file.name,
+            ),
+            CauseCode.GATED if is_gated else CauseCode.UNAUTHORIZED,
         )
-    raise DownloadRefused(f"The server answers {status} for {file.name}.")
+    raise DownloadRefused(
+        Reason.of("The server answers {status} for {name}.", "download_refused_by", status=status, name=file.name),
+        CauseCode.NOT_FOUND if status in (404, 410) else CauseCode.NETWORK,
+    )
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("retry-after", "")
-    return min(float(text), LONGEST_WAIT) if text.isascii() and text.isdigit() and len(text) < 6 else None
+    seconds = read_count(response.headers.get("retry-after", ""), digits=5)
+    return None if seconds is None else min(float(seconds), LONGEST_WAIT)
 
 
 def _continues(response: httpx.Response, there: int) -> bool:
@@ -217,7 +319,14 @@ def _continues(response: httpx.Response, there: int) -> bool:
 def _check(file: RemoteFile, part: Path, around: Around) -> None:
     """Whether the whole file is what it must be. Raises DownloadRefused."""
     if not _hashes_fit(file, part, around):
-        raise DownloadRefused(f"{file.name} is not what it must be: its hash is another. It was thrown away.")
+        raise DownloadRefused(
+            Reason.of(
+                "{name} is not what it must be: its hash is another. It was thrown away.",
+                "download_wrong_hash",
+                name=file.name,
+            ),
+            CauseCode.WRONG_HASH,
+        )
     check_content(part, file.name, allows_pickles=around.allows_pickles or file.is_pinned)
 
 
@@ -251,22 +360,19 @@ def _alone(path: Path, around: Around) -> Iterator[None]:
                 break
             except BlockingIOError:
                 around.tell(0, "waiting")
-                _wait(0.2, around)
+                wait(0.2, around.is_stopping, around.sleep)
         yield
     finally:
         os.close(handle)
 
 
-def _wait(seconds: float, around: Around) -> None:
-    """Waits, and looks meanwhile whether it shall stop. Raises StopAsked."""
-    left = seconds
-    while True:
-        if around.is_stopping():
-            raise StopAsked
-        if left <= 0:
-            return
-        around.sleep(min(left, 0.5))
-        left -= 0.5
+def cause_of(error: Exception) -> CauseCode:
+    """What it is that another try does not better: an address that is none, or redirects without an end."""
+    return CauseCode.NETWORK if isinstance(error, httpx.TooManyRedirects) else CauseCode.REFUSED_ADDRESS
+
+
+def _short(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200].rstrip(".") or type(error).__name__
 
 
 def _sync(directory: Path) -> None:

@@ -1,17 +1,64 @@
 """HTTP that connects to permitted addresses only: each host is resolved once, and that very address is connected to."""
 
-from collections.abc import Iterable
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import httpcore
 import httpx
 
-from api.utils.addresses import ReachableHosts
+from api.utils.addresses import PrivateAddress, ReachableHosts
 
 #: Seconds that connecting and a silence may take.
 CONNECT_SECONDS, SILENCE_SECONDS = 20.0, 60.0
 
+#: Below so many bytes a second, over so many seconds of waiting for them, a connection counts as cut: whoever sends a
+#: byte of a header now and then would else hold a download for weeks.
+LEAST_SPEED, SLOW_SECONDS = 1024, 120.0
+
 #: Redirects that are followed, each to an address that is looked at again.
 _MOST_REDIRECTS = 8
+
+
+class WatchedStream(httpcore.NetworkStream):
+    """A connection on which bytes must come at some speed while they are waited for, whatever they are of."""
+
+    def __init__(self, stream: httpcore.NetworkStream, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._waited, self._came = 0.0, 0
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """What comes next. Raises httpcore.ReadTimeout."""
+        began = self._clock()
+        found = self._stream.read(max_bytes, timeout)
+        self._waited += self._clock() - began
+        self._came += len(found)
+        if self._waited >= SLOW_SECONDS:
+            if self._came < LEAST_SPEED * self._waited:
+                raise httpcore.ReadTimeout(f"no more than {LEAST_SPEED} bytes a second came for {SLOW_SECONDS:.0f} s")
+            self._waited, self._came = 0.0, 0
+        return found
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Sends; what is waited for is another answer from then on. Raises httpcore.WriteTimeout."""
+        self._waited, self._came = 0.0, 0
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        """The same, encrypted from here on."""
+        return WatchedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._clock)
+
+    def get_extra_info(self, info: str) -> Any:
+        """What the connection itself tells."""
+        return self._stream.get_extra_info(info)
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
@@ -29,8 +76,13 @@ class _GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        address = self._hosts.resolve(host, port)
-        return self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
+        try:
+            address = self._hosts.resolve(host, port)
+        except PrivateAddress:
+            raise
+        except (OSError, UnicodeError, OverflowError):  # the name server may be away for a moment only
+            raise httpcore.ConnectError(f"the name {host[:200]} leads to no address at present") from None
+        return WatchedStream(self._plain.connect_tcp(address, port, timeout, local_address, socket_options))
 
 
 class _GuardedTransport(httpx.HTTPTransport):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from api.models.cause import CauseCode
+from api.models.reason import Reason
 from api.trainers.downloads.refusal import DownloadRefused
 
 #: Characters of a path and of its parts; a file system takes 255 bytes a part.
@@ -19,8 +21,20 @@ def check_name(name: str) -> str:
         and not any(part.startswith((".incoming", "~")) or part.endswith(" ") for part in parts)
     )
     if not is_plain:
-        raise DownloadRefused(f"The name {name[:200]!r} of a file leads elsewhere, or cannot be one.")
+        raise DownloadRefused(
+            Reason.of(
+                "The name {name} of a file leads elsewhere, or cannot be one.",
+                "download_bad_name",
+                name=repr(name[:200]),
+            ),
+            CauseCode.REFUSED_FILE,
+        )
     return name
+
+
+def read_count(text: str, digits: int = 18) -> int | None:
+    """A count that others have written; None where it is none, or one of more digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
 
 
 def place_below(root: Path, *names: str) -> Path:
@@ -28,8 +42,17 @@ def place_below(root: Path, *names: str) -> Path:
 
     Raises DownloadRefused, OSError.
     """
-    path = root.joinpath(*(check_name(name) for name in names))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.parent.resolve().is_relative_to(root.resolve()):
-        raise DownloadRefused(f"{'/'.join(names)} would lie outside of the models' directory.")
+    path, inside = root.joinpath(*(check_name(name) for name in names)), root.resolve()
+    there = next(each for each in path.parents if each.exists() or each.is_symlink() or each == root)
+    # Looked at before anything is made, and again afterwards.
+    for _ in range(2):
+        if not there.resolve().is_relative_to(inside):
+            raise DownloadRefused(
+                Reason.of(
+                    "{name} would lie outside of the models' directory.", "download_outside", name="/".join(names)
+                ),
+                CauseCode.REFUSED_FILE,
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        there = path.parent
     return path

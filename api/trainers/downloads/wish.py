@@ -1,14 +1,15 @@
 """What is to be downloaded, as the service lays it out for the program: no secrets, which come by the environment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from api.utils.frozen import frozen
 
 #: The names of the files in a task's output directory: what is wanted, how far it is, and that it was given up.
 WISH, STATE, CANCELLED = "wish.json", "state.json", "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RepositoryWish:
     """Files of one repository: those that a pattern of `include` fits (all, when there is none) and none of `exclude`.
 
@@ -22,7 +23,7 @@ class RepositoryWish:
     sha256: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AddressWish:
     """One file by its address, which must have this hash."""
 
@@ -31,7 +32,7 @@ class AddressWish:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DownloadWish:
     """All that one task downloads, and what it may do."""
 
@@ -42,9 +43,10 @@ class DownloadWish:
     allowed_hosts: tuple[str, ...]
     allows_pickles: bool
     min_free_mb: int
+    group: int | None = None  #: whose members read what comes, where trainers are of another user
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The wish as JSON, which `from_json` reads."""
         return {
             "root": self.root,
             "endpoint": self.endpoint,
@@ -62,6 +64,7 @@ class DownloadWish:
             "allowed_hosts": list(self.allowed_hosts),
             "allows_pickles": self.allows_pickles,
             "min_free_mb": self.min_free_mb,
+            "group": self.group,
         }
 
     @classmethod
@@ -84,6 +87,7 @@ class DownloadWish:
             allowed_hosts=_texts(values["allowed_hosts"]),
             allows_pickles=bool(values["allows_pickles"]),
             min_free_mb=int(values["min_free_mb"]),
+            group=values.get("group"),
         )
 
 

@@ -23,11 +23,8 @@ from api.trainers.preprocessing.command import CaptionCommand, NotWanted
 from api.trainers.preprocessing.pictures import PictureWork
 from api.trainers.preprocessing.program import Program, read_items
 from api.trainers.preprocessing.vision import Refused, Unreachable, VisionModel
-from api.trainers.preprocessing.words import problem_line
+from api.trainers.preprocessing.words import KEY_VARIABLE, problem_line
 from api.trainers.preprocessing.work import WorkItem, read_record
-
-#: The variable that holds the endpoint's key.
-KEY_VARIABLE = "CAPTION_API_KEY"
 
 #: Questions in a row without an answer after which nobody is there to be asked.
 _PATIENCE = 3

@@ -10,7 +10,7 @@ from PIL import Image
 from api.models.media_settings import CutBy, FirstFrame, MediaSettings
 from api.trainers.preprocessing.images import make_image, make_side_image, open_image, save_first_frame
 from api.trainers.preprocessing.recipe import Geometry, NothingLeft, Span, changes_rate, plan_geometry, plan_spans
-from api.trainers.preprocessing.videos import NoVideo, Tick, VideoFacts, look, read_first, write_video
+from api.trainers.preprocessing.videos import NoVideo, Tick, VideoFacts, Written, look, read_first, write_video
 from api.trainers.preprocessing.work import Made, Record, WorkItem
 
 #: Containers that hold H.264 as it is wanted; anything else is converted where that is asked for.
@@ -86,27 +86,10 @@ class ItemWork:
             yield save_first_frame(first, still, Made(suffix, None))
             return
         if not self._changes(facts, geometry, is_cut=is_cut):
-            made = Made(
-                "", None, None, None, None, facts.width, facts.height, facts.fps, facts.duration, facts.frame_count
-            )
-            yield made
-            if wants is FirstFrame.ADD:
-                yield save_first_frame(read_first(source, facts, span, geometry), still, made)
+            yield from self._keep_piece(source, facts, geometry, span, still)
             return
-        fps = settings.fps if changes_rate(facts.fps, settings.fps) else None
         target = self._results / f"{file}.mp4"
-        written = write_video(
-            source,
-            facts,
-            span,
-            fps,
-            geometry,
-            target,
-            lambda at: self._tick(_share(at, spans, facts)),
-            threads=self._threads,
-            keep_audio=settings.keep_audio,
-            wants_first=wants is FirstFrame.ADD,
-        )
+        written = self._write_piece(source, facts, geometry, spans, span, target)
         made = Made(
             suffix,
             ".mp4",
@@ -122,6 +105,32 @@ class ItemWork:
         yield made
         if written.first is not None:
             yield save_first_frame(written.first, still, made)
+
+    def _write_piece(
+        self, source: Path, facts: VideoFacts, geometry: Geometry, spans: list[Span], span: Span, target: Path
+    ) -> Written:
+        settings = self._settings
+        return write_video(
+            source,
+            facts,
+            span,
+            settings.fps if changes_rate(facts.fps, settings.fps) else None,
+            geometry,
+            target,
+            lambda at: self._tick(_share(at, spans, facts)),
+            threads=self._threads,
+            keep_audio=settings.keep_audio,
+            wants_first=settings.first_frame is FirstFrame.ADD,
+        )
+
+    def _keep_piece(
+        self, source: Path, facts: VideoFacts, geometry: Geometry, span: Span, still: Path
+    ) -> Iterator[Made]:
+        """The clip as it came, since nothing is to be changed."""
+        made = Made("", None, None, None, None, facts.width, facts.height, facts.fps, facts.duration, facts.frame_count)
+        yield made
+        if self._settings.first_frame is FirstFrame.ADD:
+            yield save_first_frame(read_first(source, facts, span, geometry), still, made)
 
     def _changes(self, facts: VideoFacts, geometry: Geometry, *, is_cut: bool) -> bool:
         is_wanted_format = self._settings.video_format is None or (_MP4 in facts.container and facts.codec == "h264")

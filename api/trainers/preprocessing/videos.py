@@ -1,7 +1,6 @@
 """Videos: decoded once from beginning to end of each piece, re-timed, cropped, scaled and written as H.264."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 import av
 from PIL import Image
 
+from api.models.media import MAX_PIXELS
 from api.trainers.preprocessing.recipe import Geometry, Span
+from api.utils.frozen import frozen
 
 #: Demuxers that read one file and nothing else: none that follows an address or a list of other files.
 OPTIONS = {
@@ -18,8 +19,6 @@ OPTIONS = {
     "protocol_whitelist": "file",
 }
 
-#: Pillow's bound on one picture; a frame that is larger is no clip's.
-MAX_PIXELS = 178_956_970
 
 #: The most frames that one piece may become: an hour at 60 frames a second.
 MAX_FRAMES = 216_000
@@ -37,7 +36,7 @@ _TURNS = {90: [("transpose", "cclock")], 180: [("hflip", ""), ("vflip", "")], 27
 Tick = Callable[[float], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VideoFacts:
     """What a video is. `turn`: by how many degrees it is turned for people."""
 
@@ -179,7 +178,7 @@ class Pictures:
         return graph
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """What was written."""
 
@@ -191,7 +190,7 @@ class Written:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """How long it is, in seconds."""
         return self.frames / self.fps
 
 

@@ -5,12 +5,12 @@ import base64
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from api.models.captioning import CaptionSettings
+from api.utils.frozen import frozen
 
 #: Bytes of an answer that are read: a caption is a few hundred.
 MAX_ANSWER = 2**20
@@ -33,7 +33,7 @@ class Unreachable(Exception):
     """The endpoint does not answer at all, or not as it should, after every try."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Answer:
     status: int
     headers: httpx.Headers

@@ -3,6 +3,13 @@
 import json
 import re
 
+#: The names by which tasks know the program that works on media, and the one that asks for captions.
+PREPROCESSING = "preprocessing"
+CAPTIONING = "captioning"
+
+#: The variable by which the key of the endpoint that writes captions reaches the program.
+KEY_VARIABLE = "CAPTION_API_KEY"
+
 #: Phrases that each fill a line: everything is done; or it ends because it was asked to.
 COMPLETED = "PREPROCESSING COMPLETE"
 STOPPED = "Stopped as it was asked to"

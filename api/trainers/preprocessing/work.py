@@ -2,18 +2,19 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
 from api.models.media_settings import MediaSettings
+from api.utils.frozen import frozen
 
 #: Raised whenever the program makes something else of the same file and settings: what was made before counts no more.
 PROGRAM_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkItem:
     """One file to work on, and its side files; each lies in the directory of the sources under its SHA-256."""
 
@@ -29,7 +30,7 @@ class WorkItem:
         return orjson.dumps(asdict(self), option=orjson.OPT_APPEND_NEWLINE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Made:
     """One file that was made of an item. `name`: its file in the directory of results; None: the source as it is."""
 
@@ -45,7 +46,7 @@ class Made:
     frame_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """What became of an item. With a problem it stays as it was."""
 

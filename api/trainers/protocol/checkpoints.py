@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from api.models.training import Checkpoint
 from api.utils.clock import time_of
 from api.utils.foreign_files import OWN_LEVELS, TROUBLE, open_directory, read, remove, write
 from api.utils.foreign_trees import list_names, remove_tree, remove_tree_at, walk
+from api.utils.frozen import frozen
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
 _SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
@@ -29,7 +29,7 @@ _CHECKPOINT_LEVELS = OWN_LEVELS + 1
 _JUDGED = ".judged_checkpoints.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     name: str
     step: int

@@ -3,13 +3,12 @@
 import re
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from api.models.cause import Cause, CauseCode
 from api.models.reason import Reason
-from api.models.training import Cause, CauseCode
 from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
-from api.trainers.protocol.hints import hint_for
 from api.trainers.trainer import Ending
+from api.utils.frozen import frozen
 
 #: So many losses in a row that were NaN explain an end that nothing else explains.
 NAN_IN_A_ROW = 10
@@ -18,7 +17,7 @@ NAN_IN_A_ROW = 10
 LAST_LINES = 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Rule:
     code: CauseCode
     pattern: re.Pattern[str]
@@ -167,6 +166,9 @@ def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
 
 
 def _trainer_error(error: ErrorLine) -> Cause:
+    # Loaded with the first failure: 2 ms of regular expressions, 0.2 MB.
+    from api.trainers.protocol.hints import hint_for  # noqa: PLC0415
+
     hint, lines = hint_for(error.text), tuple(error.traceback or (error.text,))
     return Cause(CauseCode.TRAINER_ERROR, error.text, hint.text, lines, remedy_code=hint.said)
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from api.models.training import Cause, Checkpoint, TrainingPlan, TrainingRequest
+from api.models.cause import Cause
+from api.models.training import Checkpoint, TrainingPlan, TrainingRequest
 from api.trainers.protocol import caching, checkpoints
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier

@@ -11,6 +11,7 @@ import httpx
 from huggingface_hub.errors import HFValidationError
 
 from api.trainers.downloads.fetch import LONGEST_WAIT
+from api.trainers.downloads.names import read_count
 from api.trainers.pushes.wish import PushWish
 from api.utils.addresses import PrivateAddress
 
@@ -71,7 +72,7 @@ def is_final(error: BaseException) -> bool:
     if isinstance(error, PrivateAddress | HFValidationError | httpx.InvalidURL):
         return True
     if isinstance(error, OSError) and not isinstance(error, httpx.HTTPError):
-        return error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR)
+        return error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR, errno.ENOSPC, errno.EDQUOT)
     return isinstance(error, ValueError)
 
 
@@ -80,7 +81,8 @@ def asked_wait(error: BaseException) -> float | None:
     text = ""
     with suppress(AttributeError):
         text = str(error.response.headers.get("retry-after", ""))  # type: ignore[attr-defined]
-    return min(float(text), LONGEST_WAIT) if text.isascii() and text.isdigit() and len(text) < 6 else None
+    seconds = read_count(text, digits=5)
+    return None if seconds is None else min(float(seconds), LONGEST_WAIT)
 
 
 def explain(error: BaseException, wish: PushWish, token: str) -> str:
@@ -96,6 +98,8 @@ def explain(error: BaseException, wish: PushWish, token: str) -> str:
     if isinstance(error, HubTrouble):
         return f"The connection to the hub at {wish.endpoint} failed ({error})."
     if isinstance(error, OSError) and not isinstance(error, httpx.HTTPError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"There is too little disk space where the push notes how far it is: {error.strerror}."
         return f"A file cannot be sent: {error.strerror or type(error).__name__}."
     return f"The hub answers something that is not understood ({type(error).__name__})."
 

@@ -35,7 +35,7 @@ class PushProgress:
         self.say(always=has_changed)
 
     def finish(self, commit: str | None, url: str, *, is_new: bool) -> None:
-        """Takes what came of it."""
+        """Notes that the push is complete, by which commit, and whether that is a new one."""
         self._result = {"commit": commit, "url": url, "is_new": is_new}
         self._sent = [file.size for file in self._files]
         self._doing = ["completed"] * len(self._files)

@@ -14,14 +14,17 @@ import httpx
 from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_url, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+from api.models.cause import CauseCode
+from api.models.reason import Reason
 from api.trainers.downloads.fetch import FIRST_WAIT, LONGEST_WAIT, MOST_TRIES
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
 from api.trainers.pushes.failures import HubTrouble, asked_wait, explain, is_final
 from api.trainers.pushes.watched_file import WatchedFile
 from api.trainers.pushes.wish import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushWish
+from api.utils.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushResult:
     """What came of it: the commit, and whether anything was new."""
 
@@ -58,7 +61,7 @@ class Publisher:
                 said = explain(cause, self.wish, self.token)
                 tries += 1
                 if is_final(cause) or tries > MOST_TRIES:
-                    raise DownloadRefused(said) from None
+                    raise DownloadRefused(said, CauseCode.HUB_REFUSED) from None
                 self.warn(f"{said} It is tried again.")
                 self._wait(asked_wait(cause) or wait)
                 wait = min(wait * 2, LONGEST_WAIT)
@@ -93,8 +96,13 @@ class Publisher:
                 raise  # what the hub says of a token that it does not know
             if not wish.creates:
                 raise DownloadRefused(
-                    f"There is no repository {wish.repository} that this token can see: make it, or let the push make"
-                    " it (`create`)."
+                    Reason.of(
+                        "There is no repository {repository} that this token can see: make it, or let the push make it"
+                        " (`create`).",
+                        "push_no_repository",
+                        repository=wish.repository,
+                    ),
+                    CauseCode.HUB_REFUSED,
                 ) from None
         except RevisionNotFoundError:
             api.create_branch(wish.repository, branch=wish.revision, exist_ok=True)

@@ -1,6 +1,6 @@
 """Pushes by the seam of the trainers: what is executed, and what its output means. The rest is as of a download."""
 
-from api.models.training import Cause, CauseCode
+from api.models.reason import Reason
 from api.trainers.downloads.reader import DownloadLines, DownloadReader
 from api.trainers.downloads.trainer import Downloader
 from api.trainers.pushes.words import COMPLETED, STOPPED
@@ -17,6 +17,9 @@ class Pusher(Downloader):
     stopped_phrase = STOPPED
     program = "api.trainers.pushes.program"
     lacks = "what it shall push is not known any more"
+    remedy = Reason.of(
+        "Set right what is named here, then resume it: what the hub has is not sent again.", "push_refused_remedy"
+    )
 
     def create_reader(self, plan: object) -> DownloadReader:
         """A reader of this task's output that has seen nothing yet."""
@@ -25,8 +28,3 @@ class Pusher(Downloader):
     def create_classifier(self, steps_per_epoch: int | None) -> DownloadLines:
         """A reader that tells what lines mean, from anywhere in a log."""
         return DownloadLines((COMPLETED, STOPPED))
-
-    def explain(self, said: str) -> Cause:
-        """The cause that the program has named as its last word."""
-        remedy = "Set right what is named here, then resume it: what the hub has is not sent again."
-        return Cause(CauseCode.HUB_REFUSED, said, remedy)

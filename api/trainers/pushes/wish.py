@@ -1,9 +1,11 @@
 """What is to be pushed, as the service lays it out for the program: no secrets, which come by the environment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
+
+from api.utils.frozen import frozen
 
 #: The name of a repository's model card, and a line of it by which one is known that the service wrote.
 CARD = "README.md"
@@ -21,7 +23,7 @@ class CardRule(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushedFile:
     """A file of the task's output directory, and what it is called in the repository."""
 
@@ -30,7 +32,7 @@ class PushedFile:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PushWish:
     """All that one task pushes, as one commit."""
 
@@ -45,12 +47,12 @@ class PushWish:
     allowed_hosts: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The wish as JSON, which `from_json` reads."""
         return {**asdict(self), "files": [asdict(file) for file in self.files], "card": self.card.value}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "PushWish":
-        """What `as_json` gave. Raises KeyError, TypeError, ValueError."""
+        """The wish that `as_json` has written. Raises KeyError, TypeError, ValueError."""
         files: Sequence[Mapping[str, Any]] = values["files"]
         return cls(
             endpoint=str(values["endpoint"]),

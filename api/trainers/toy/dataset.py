@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from api.trainers.media import Budget, Looks, Unreadable
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.settings import write_toml
 from api.trainers.toy.values import read_values
+from api.utils.frozen import frozen
 
 #: Of a video the first picture is taken.
 MEDIA_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -30,7 +30,7 @@ _MOST_NAMED = 5
 _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ToyDataset:
     """The directories of a request, and how many pictures they have; None where there are none to count."""
 

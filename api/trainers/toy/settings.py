@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.mishaps import ERRORS, SIGNALS
 from api.utils.bounds import MAX_MISTAKES
+from api.utils.frozen import frozen
 from api.utils.suggestions import nearest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Setting:
     """What a value may be: a whole number, a number or a text with these bounds or choices, or true and false."""
 

@@ -10,31 +10,48 @@ _CONFIG = "the model's config.json"
 _TRAINER = "trainer models/wan"
 _COMFY = "ComfyUI comfy/sd.py"
 
+_QWEN = "151936"
+
+#: What is known only for what kind of thing it is.
+UNKNOWN_LANGUAGE_MODEL = "language-model"
+
+#: Where a language model belongs, of whatever make.
+_LANGUAGE_SLOTS = (
+    "qwen_image.text_encoder_path qwen_image.diffusers_path/text_encoder hunyuan_image.text_encoder_path"
+    " hunyuan_video_15.text_encoders krea2.text_encoders ideogram4.text_encoders minimax_h3.text_encoders"
+    " anima.llm_path cosmos_predict2.llm_path z_image.text_encoders flux2.text_encoders hidream.llama3_path"
+    " hunyuan-video.llm_path hunyuan-video.ckpt_path/text_encoder ernie_image.text_encoders lumina_2.llm_path"
+    " ltx2.text_encoder"
+)
+
 _SD3_T5 = "sd3.diffusers_path/text_encoder_3 hidream.diffusers_path/text_encoder_3"
 _FLUX_T5 = "flux.diffusers_path/text_encoder_2 chroma.diffusers_path/text_encoder_2"
+
+
+#: By its table of words a language model is known, whatever stands before that name.
+_WORDS = ("model.", "model.language_model.", "language_model.model.", "")
+_SEES = "visual.* or model.visual.* or vision_tower.* or vision_model.*"
 
 
 def _language_model(
     name: str,
     title: str,
     vocabulary: str,
-    width: int,
+    width: int | str,
     slots: str,
     *,
     sees: bool | None = False,
 ) -> Fingerprint:
     """One of the language models, known by its table of words; `sees`: whether it takes pictures (None: either)."""
-    mark = "visual.* or model.visual.* or vision_tower.* or vision_model.*"
-    words = f"embed_tokens.weight [{vocabulary},{width}]"
-    has = f"model.{words} or model.language_model.{words}"
+    has = " or ".join(f"{start}embed_tokens.weight [{vocabulary},{width}]" for start in _WORDS)
     return define(
         name,
         title,
         "text_encoder",
-        has + (f"; {mark}" if sees else ""),
+        has + (f"; {_SEES}" if sees else ""),
         _CONFIG,
         slots=slots,
-        lacks=mark.replace(" or ", "; ") if sees is False else "",
+        lacks=_SEES.replace(" or ", "; ") if sees is False else "",
     )
 
 
@@ -116,35 +133,62 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         slots="qwen_image.text_encoder_path qwen_image.diffusers_path/text_encoder hunyuan_image.text_encoder_path"
         " hunyuan_video_15.text_encoders",
     ),
-    _language_model("qwen-3-vl-4b", "the text encoder Qwen3-VL 4B", "151936", 2560, "krea2.text_encoders", sees=True),
+    _language_model("qwen-3-vl-4b", "the text encoder Qwen3-VL 4B", _QWEN, 2560, "krea2.text_encoders", sees=True),
+    _language_model("qwen-3-vl-8b", "the text encoder Qwen3-VL 8B", _QWEN, 4096, "ideogram4.text_encoders", sees=True),
     _language_model(
-        "qwen-3-vl-8b", "the text encoder Qwen3-VL 8B", "151936", 4096, "ideogram4.text_encoders", sees=True
+        "qwen-3-vl-32b", "the text encoder Qwen3-VL 32B", _QWEN, 5120, "minimax_h3.text_encoders", sees=None
     ),
     _language_model(
-        "qwen-3-vl-32b", "the text encoder Qwen3-VL 32B", "151936", 5120, "minimax_h3.text_encoders", sees=None
+        "qwen-3-0.6b", "the text encoder Qwen3 0.6B", _QWEN, 1024, "anima.llm_path cosmos_predict2.llm_path"
     ),
-    _language_model("qwen-3-0.6b", "the text encoder Qwen3 0.6B", "*", 1024, "anima.llm_path cosmos_predict2.llm_path"),
-    _language_model("qwen-3-4b", "the text encoder Qwen3 4B", "*", 2560, "z_image.text_encoders flux2.text_encoders"),
+    _language_model("qwen-3-4b", "the text encoder Qwen3 4B", _QWEN, 2560, "z_image.text_encoders flux2.text_encoders"),
     _language_model(
         "llama-3-8b",
         "the language model Llama 3 8B",
         "128256|128320",
         4096,
-        "hidream.llama3_path hunyuan-video.llm_path",
+        "hidream.llama3_path hunyuan-video.llm_path hunyuan-video.ckpt_path/text_encoder",
         sees=None,
     ),
-    _language_model("qwen-3-8b", "the text encoder Qwen3 8B", "*", 4096, "flux2.text_encoders"),
-    _language_model("mistral-small-3", "the text encoder Mistral Small 3", "*", 5120, "flux2.text_encoders", sees=None),
+    _language_model("qwen-3-8b", "the text encoder Qwen3 8B", _QWEN, 4096, "flux2.text_encoders"),
+    _language_model(
+        "mistral-small-3", "the text encoder Mistral Small 3", "131072", 5120, "flux2.text_encoders", sees=None
+    ),
     _language_model(
         "ministral-3-3b", "the text encoder Ministral 3 3B", "131072", 3072, "ernie_image.text_encoders", sees=None
     ),
-    _language_model("gemma-2-2b", "the text encoder Gemma 2 2B", "*", 2304, "lumina_2.llm_path"),
-    _language_model("gemma-3-12b", "the text encoder Gemma 3 12B", "*", 3840, "ltx2.text_encoder", sees=None),
+    _language_model("gemma-2-2b", "the text encoder Gemma 2 2B", "256000", 2304, "lumina_2.llm_path"),
+    _language_model(
+        "gemma-3-12b", "the text encoder Gemma 3 12B", "262144|262208", 3840, "ltx2.text_encoder", sees=None
+    ),
     define(
         "clip-vision-h",
         "the image encoder CLIP of Wan 2.1's image-to-video models",
         "image_encoder",
         "vision_model.embeddings.patch_embedding.weight [1280,3,14,14] or visual.patch_embedding.weight [1280,3,14,14]",
         "Wan-AI/Wan2.1 model files",
+        slots="wan.ckpt_path/image_encoder",
     ),
+    define(
+        "anima-llm-adapter",
+        "the adapter between a language model and the transformer of Anima",
+        "adapter",
+        "embed.weight; out_proj.weight; blocks.0.cross_attn.q_proj.weight",
+        "trainer models/llm_adapter.py",
+        slots="anima.llm_adapter_path",
+    ),
+    # Which one it is cannot be told; that it is none of another kind can.
+    define(
+        UNKNOWN_LANGUAGE_MODEL,
+        "a language model that is not known here",
+        "text_encoder",
+        " or ".join(f"{start}embed_tokens.weight" for start in _WORDS),
+        "transformers' names",
+        slots=_LANGUAGE_SLOTS,
+    ),
+)
+
+#: Those that continue texts, and are taken as such where any of them is.
+LANGUAGE_MODELS = frozenset(
+    each.name for each in TEXT_ENCODERS if any("embed_tokens" in sign.name for signs in each.has for sign in signs)
 )

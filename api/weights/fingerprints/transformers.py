@@ -10,7 +10,7 @@ from api.weights.fingerprints.fingerprint import Fingerprint, define
 _TRAINER = "trainer models/"
 _COMFY = "ComfyUI comfy/model_detection.py"
 
-_FLUX_SLOTS = "flux.transformer_path flux.diffusers_path/transformer"
+_FLUX_SLOTS = "flux.transformer_path"
 _WAN_SLOTS = "wan.transformer_path wan.ckpt_path"
 _UNET = "input_blocks.0.0.weight"
 

@@ -29,7 +29,7 @@ def test_of_a_quota_what_is_given_is_changed(client: Client, admin: Headers, key
     assert client.data(f"{AUTH}/whoami", headers=anna)["quota"] == {**quota, "gpus": 1}
 
 
-@pytest.mark.parametrize("name", ["nobody-here", "%00", "é", "x" * 3000])
+@pytest.mark.parametrize("name", ["nobody-here", "é", "x" * 3000])
 def test_a_quota_is_for_somebody_who_is_known(client: Client, admin: Headers, name: str):
     answer = client.patch(f"{AUTH}/users/{name}", json={"quota": {"gpus": 1}}, headers=admin)
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (404, "user_not_found")

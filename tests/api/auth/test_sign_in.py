@@ -104,7 +104,7 @@ def test_signing_out_is_for_the_page_itself_only(client: Client, key: Callable[.
 
 @pytest.mark.parametrize(
     ("key_", "code"),
-    [("", "wrong_key"), ("dp_", "wrong_key"), ("é\0", "wrong_key"), (f"dp_{'a' * 12}_{'b' * 43}", "wrong_key")],
+    [("", "wrong_key"), ("dp_", "wrong_key"), (f"dp_{'a' * 12}_{'b' * 43}", "wrong_key")],
 )
 def test_signing_in_with_what_is_no_key_says_so(client: Client, key_: str, code: str):
     answer = client.post(f"{AUTH}/login", json={"key": key_})

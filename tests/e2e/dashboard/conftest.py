@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.browser import ABSENT, find_browser, launch
+from tests.e2e.dashboard.axe import AXE
 from tests.e2e.training_server import TrainingServer
 
 #: What a browser says by itself about a server that is gone; everything else on the console is a fault.
@@ -42,6 +43,17 @@ def browser() -> Iterator[Browser]:
         started = launch(play, path)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Its source; `make install-dev` fetches it by npm."""
+    if not AXE.exists():
+        reason = "no axe-core: make install-dev fetches it by npm"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return AXE.read_text()
 
 
 @pytest.fixture(scope="module")

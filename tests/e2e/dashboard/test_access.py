@@ -1,40 +1,14 @@
 """Every screen is looked at by axe, in both themes; and printed."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
+from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Open, has_charts
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
-
-AXE = Path(__file__).resolve().parents[3] / "node_modules" / "axe-core" / "axe.min.js"
-
-_RUN = """async () => {
-    // Areas that are cut off take the focus, and what opens begins to rise, with the next frames.
-    for (let frames = 0; frames < 2; frames++) await new Promise(requestAnimationFrame);
-    // What still rises into view is paler than it will be.
-    const ends = (animation) => animation.effect.getComputedTiming().iterations !== Infinity;
-    await Promise.allSettled(document.getAnimations().filter(ends).map(({ finished }) => finished));
-    const found = await axe.run(document, { resultTypes: ["violations"] });
-    const told = ({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html} ${failureSummary}`);
-    return found.violations.flatMap(told);
-}"""
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """Its source; `make install-dev` fetches it by npm."""
-    if not AXE.exists():
-        reason = "no axe-core: make install-dev fetches it by npm"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return AXE.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -66,26 +40,10 @@ ADDRESSES = {
 }
 
 
-def violations(page: Page, axe: str) -> list[str]:
-    page.evaluate(axe)
-    found: list[str] = page.evaluate(_RUN)
-    # Of what came while axe looked, an area does not know its size yet: what is so for a frame only is no violation.
-    return [each for each in page.evaluate(_RUN) if each in found] if found else []
-
-
-LOOKS: dict[str, dict[str, Any]] = {
-    "dark": {"color_scheme": "dark"},
-    "light": {"color_scheme": "light"},
-    "phone": {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}},
-}
-
-
-@pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_axe_finds_nothing(open_page: Open, tasks: dict[str, str], axe: str, address: str, look: str) -> None:
-    page = open_page(address.format(**tasks), **LOOKS[look])
+def test_axe_finds_nothing(open_page: Open, tasks: dict[str, str], axe: str, address: str) -> None:
+    page = open_page(address.format(**tasks), color_scheme="dark")
     expect(page.locator(ADDRESSES[address]).first).to_be_visible()
-    page.wait_for_timeout(500)
     if "start" in address:
         page.get_by_role("button", name="TOML files").click()
         page.get_by_role("button", name="Validate").click()
@@ -93,15 +51,14 @@ def test_axe_finds_nothing(open_page: Open, tasks: dict[str, str], axe: str, add
     assert violations(page, axe) == []
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_status_of_a_chosen_gpu_is_readable_whatever_it_is(open_page: Open, axe: str, look: str) -> None:
-    page = open_page("#/start", **LOOKS[look])
+def test_status_of_a_chosen_gpu_is_readable_whatever_it_is(open_page: Open, axe: str) -> None:
+    page = open_page("#/start", color_scheme="dark")
     page.locator("#gpus-these").check()
     page.locator(".gpu-pick input").first.check()
     chip = page.locator(".gpu-pick:has(:checked) .chip")
     for tone in ("idle", "ok", "run", "warn", "bad"):
         chip.evaluate("(chip, tone) => { chip.dataset.tone = tone; }", tone)
-        assert violations(page, axe) == []
+        assert violations(page, axe, ".gpu-pick:has(:checked)") == []
 
 
 @pytest.mark.parametrize("address", ["#/", "#/tasks/{completed}"])
@@ -115,3 +72,17 @@ def test_is_printed_dark_on_white(open_page: Open, tasks: dict[str, str], addres
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.emulate_media(media="screen")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_colours_follow_the_system_until_somebody_chooses(open_page: Open) -> None:
+    page = open_page(color_scheme="dark")
+    html = page.locator("html")
+    expect(page.locator(".gpu-card").first).to_be_visible()
+    page.emulate_media(color_scheme="light")
+    expect(html).to_have_attribute("data-theme", "light")
+    page.get_by_role("button", name="Dark colours").click()
+    expect(html).to_have_attribute("data-theme", "dark")
+    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function("matchMedia('(prefers-color-scheme: light)').matches")
+    expect(html).to_have_attribute("data-theme", "dark")

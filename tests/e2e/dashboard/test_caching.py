@@ -5,8 +5,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.e2e.dashboard.axe import AXE, violations
 from tests.e2e.dashboard.conftest import Open
-from tests.e2e.dashboard.test_access import AXE, violations
 from tests.e2e.shelves import Shelf, png
 from tests.e2e.training_server import TrainingServer
 

@@ -95,9 +95,9 @@ def test_an_upload_that_a_reload_cuts_off_goes_on_where_it_stopped(
     give(page, noise)
     [before] = until(lambda: [each for each in uploads_to(server, dataset) if each["offset"]], what="some bytes")
     page.reload()
-    expect(page.get_by_text("1 uploads to this dataset were cut off")).to_be_visible()
+    expect(page.get_by_text("1 upload to this dataset was cut off")).to_be_visible()
     give(page, noise)
-    expect(page.locator(".uploads-panel")).to_contain_text("1 of 1 files added")
+    expect(page.locator(".uploads-panel")).to_contain_text("1 of 1 file added")
     [after] = uploads_to(server, dataset)
     assert (after["upload_id"], after["status"]) == (before["upload_id"], "completed")
     assert server.get(f"/datasets/{dataset}/items")["items"][0]["size_bytes"] == noise.stat().st_size

@@ -69,12 +69,12 @@ def test_asks_seldom_while_nothing_changes(open_page: Open, six_running: Trainin
     pages = [open_page(address, at=six_running) for address in ("#/", "#/gpu/0")]
     for page in pages:
         expect(page.locator(".gpu-card .holders li").first).to_contain_text("python", timeout=40_000)
-    page.wait_for_timeout(5_000)
+    page.wait_for_timeout(3_000)
     asked: list[list[str]] = [[], []]
     for page, urls in zip(pages, asked, strict=True):
         page.on("request", lambda request, urls=urls: urls.append(request.url))
-    page.wait_for_timeout(30_000)
-    assert [urls for urls in asked if len(urls) > 15] == []
+    page.wait_for_timeout(12_000)
+    assert [urls for urls in asked if len(urls) > 12] == []
 
 
 @pytest.mark.parametrize("address", ["#/", "#/tasks", "#/start", "#/gpu/0"])

@@ -42,6 +42,11 @@ def call(page: Page, module: str, expression: str, value: Any = None) -> Any:
     return page.evaluate(script, value)
 
 
+@pytest.mark.parametrize(("number", "said"), [(0, "0 attempts"), ("1", "1 attempt"), ("1,234", "1,234 attempts")])
+def test_a_count_of_one_is_said_as_one(page: Page, number: Any, said: str) -> None:
+    assert call(page, "i18n.js", "m.t('attempts.n', { n: v })", number) == said
+
+
 @pytest.mark.parametrize(
     ("pointer", "line"),
     [

@@ -139,10 +139,10 @@ def test_the_list_says_why_a_task_waits_and_finds_it(open_page: Open, server: Tr
     expect(chinese.locator(f"[data-task={waiting}] .why")).to_have_text("需要 2 块 GPU：GPU 0–3 被 holds all 占用")
     chinese.close()
     page.get_by_role("searchbox").fill("holds all")
-    expect(page.locator(".task-row")).to_have_count(1)
+    expect(page.locator(".task-row:visible")).to_have_count(1)
     page.get_by_role("searchbox").fill("")
     page.get_by_role("button", name="queued", exact=True).click()
-    expect(page.locator(".task-row")).to_have_count(1)
+    expect(page.locator(".task-row:visible")).to_have_count(1)
     assert "status=queued" in page.url
 
     row.get_by_role("button", name="Actions").click()

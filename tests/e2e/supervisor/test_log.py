@@ -202,7 +202,7 @@ def test_a_full_disk_takes_more_than_a_day_of_prints_and_the_loss_is_told(small_
             for _ in range(80):
                 sys.stdout.write("x" * 2**20 + "\\n")
                 sys.stdout.flush()
-                time.sleep(0.01)
+                time.sleep(0.04)  # what is held ready for a full disk lasts for a second of it
             os.unlink("../ballast")
             time.sleep(1.5)
             print("last line")

@@ -2,11 +2,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from api.executors.attempt.orders import Spec
 from api.executors.executor import AttemptRef, Submission
 from api.executors.records import parse_spec
-from api.executors.spec import describe
+from api.executors.spec import describe, refuse_wishes
 from api.executors.trainer_user import TrainerUser
+from api.models.engine import EngineWishes
 
 SUBMISSION = Submission(
     AttemptRef("a.1", Path("/data/a/attempts/1"), Path("logs")),
@@ -48,3 +51,9 @@ def test_another_user_is_named_with_what_is_opened_to_it() -> None:
 
 def test_without_another_user_trainers_run_as_their_supervisor() -> None:
     assert Spec(json.loads(json.dumps(describe(SUBMISSION, "here")))).run_as is None
+
+
+def test_wishes_of_a_cluster_are_refused_on_one_machine():
+    with pytest.raises(OSError, match="of a cluster"):
+        refuse_wishes(replace(SUBMISSION, wishes=EngineWishes("gpu")))
+    refuse_wishes(SUBMISSION)

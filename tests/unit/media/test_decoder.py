@@ -1,6 +1,8 @@
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from api.media.decoder import MediaDecoder
 from api.models.dataset import MediaKind
 from api.models.media import MediaProblem, MediaSource
 from tests.unit.media.samples import picture, png_bomb, write_clip
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +153,24 @@ def test_closing_leaves_no_process(tmp_path: Path):
     decoder.close()
     assert pids
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_child_of_a_large_service_is_asked_again(tmp_path: Path):
+    # The kernel lets a process begin with the peak of who started it.
+    script = f"""
+from pathlib import Path
+from api.media.decoder import MediaDecoder
+ballast = b"x" * (650 * 2**20)
+decoder = MediaDecoder(children=1)
+decoder.probe(Path({os.fspath(tmp_path / "a.png")!r}))
+print(len(decoder._idle))
+decoder.close()
+"""
+    picture().save(tmp_path / "a.png")
+    said = subprocess.run(
+        [sys.executable, "-c", script], check=False, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (said.stdout, said.stderr) == ("1\n", "")
 
 
 def test_child_ends_with_its_service(tmp_path: Path):

@@ -20,7 +20,7 @@ def read(header: str) -> dict[str, str]:
 
 @given(st.dictionaries(st.from_regex(r"[a-zA-Z0-9.-]{1,20}", fullmatch=True), st.text(max_size=50), max_size=8))
 def test_what_is_written_is_read_again(values: dict[str, str]):
-    values = {name: value.encode("utf-8", "replace").decode() for name, value in values.items()}
+    values = {name: value.replace("\0", "").encode("utf-8", "replace").decode() for name, value in values.items()}
     assert read(write_metadata(values)) == values
 
 
@@ -29,7 +29,7 @@ def test_a_name_may_have_no_value():
     assert read("") == {}
 
 
-@pytest.mark.parametrize("header", ["x !", "x \xff", "x eA==,x eA==", "x gA==", ",", "x,,y", "x" * 9000])
+@pytest.mark.parametrize("header", ["x !", "x \xff", "x eA==,x eA==", "x gA==", ",", "x,,y", "x AA==", "x" * 9000])
 def test_what_is_no_metadata_is_refused(header: str):
     with pytest.raises(MalformedRequest):
         read(header)

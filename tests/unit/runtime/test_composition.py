@@ -4,28 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from api.config import Config, ConfigError
+from api.config import Config
 from api.executors.fake import FakeExecutor
-from api.hardware.auto import AutoSource
-from api.hardware.nvml import NVMLSource
-from api.hardware.simulated import SimulatedSource
 from api.models.training import TrainingRequest
-from api.runtime.composition import Runtime, StorageError, allowed_names, create_source
-from api.storage.database import DatabaseError
-from api.utils.clock import FakeClock
+from api.runtime.composition import Runtime, allowed_names
+from api.runtime.storage_root import StorageError
+from api.storage.database_url import DatabaseError
 from tests.faults import Faults
-
-
-@pytest.mark.parametrize(("name", "kind"), [("auto", AutoSource), ("nvml", NVMLSource), ("simulated", SimulatedSource)])
-def test_source_is_the_one_that_was_chosen(name: str, kind: type, clock: FakeClock):
-    source = create_source(Config(gpu_source=name), clock)
-    assert isinstance(source, kind)
-    source.close()
-
-
-def test_boards_that_cannot_be_read_are_refused(clock: FakeClock):
-    with pytest.raises(ConfigError, match="GPU"):
-        create_source(Config(gpu_source="simulated", simulated_gpus=""), clock)
 
 
 def test_service_on_loopback_answers_to_loopback_names_and_those_that_were_allowed():

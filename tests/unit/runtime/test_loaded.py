@@ -8,6 +8,9 @@ ROOT = Path(__file__).parents[3]
 
 #: Beside each import is what it takes.
 SELDOM = (
+    "flask",
+    "pydantic",
+    "prometheus_client",
     "psycopg",
     "sqlalchemy.dialects.postgresql",
     "PIL",
@@ -22,19 +25,33 @@ SELDOM = (
     "starlette.responses",
     "anyio",
     "opentelemetry",
+    "http.client",
+    "asyncinotify",
+    "dotenv",
+    "api.notifiers.webhook",
+    "api.trainers.protocol.hints",
     "api.trainers.diffusion_pipe.checking",
+    "api.app",
+    "api.executors.slurm",
+    "api.runtime.library",
+    "api.services.catalog",
+    "api.live.streams.task",
 )
 
 CODE = """
 import sys
 import api.main
-from api.config import Config
+from api.config import read_config
 from api.runtime.composition import Runtime
 from api.storage.database import Database
-Runtime(Config.from_env(environ={"STORAGE_ROOT": sys.argv[1], "GPU_SOURCE": "simulated"}, dotenv_path=None)).prepare()
+runtime = Runtime(read_config(environ={"STORAGE_ROOT": sys.argv[1], "GPU_SOURCE": "simulated"}, dotenv_path=None))
+runtime.prepare()
+api.main.create_shell(runtime)
+runtime.start()
 print(*[name for name in sys.argv[2:] if name in sys.modules])
 Database("postgresql://nobody@127.0.0.1:1/none")
 print(*[name for name in sys.argv[2:] if name in sys.modules])
+runtime.stop()
 """
 
 

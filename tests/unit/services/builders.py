@@ -16,7 +16,8 @@ from api.models.reading import (
 )
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import ProcessIdentity, RegisteredTask, TaskType
-from api.services.gpus.judgement import GPUCircumstances, JudgedGPU, judge
+from api.services.gpus.circumstances import GPUCircumstances
+from api.services.gpus.judgement import JudgedGPU, judge
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MONOTONIC = 1000.0
@@ -92,7 +93,7 @@ def circumstances(**changes: Any) -> GPUCircumstances:
 
 
 def judged(gpu: GPUReading, **around: Any) -> JudgedGPU:
-    return JudgedGPU(gpu, judge(gpu, circumstances(**around)), around.get("task"))
+    return JudgedGPU(gpu, judge(gpu, circumstances(**around)), around.get("task"), "here")
 
 
 def snapshot(*gpus: GPUReading, **changes: Any) -> GPUSnapshot:

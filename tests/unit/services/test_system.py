@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 
 from api import __version__
+from api.executors.executor import NodeState
 from api.models.task import TaskType
 from api.models.training import TaskStatus
 from api.services.gpus.service import GPUService
 from api.services.system import SystemService
+from api.services.training.cluster import ClusterWishes
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.toy.trainer import Toy
 from api.utils.clock import FakeClock
@@ -32,8 +34,8 @@ def test_health_tells_version_and_whole_seconds(system: SystemService, clock: Fa
 
 def test_overview_counts_holders_by_type(system: SystemService, service: GPUService, sweep):
     sweep()
-    service.register_task([0], TaskType.TRAINING)
-    service.register_task([1], TaskType.DOWNLOAD)
+    service.tasks.register([0], TaskType.TRAINING)
+    service.tasks.register([1], TaskType.DOWNLOAD)
     holders = system.get_overview().holders
     assert (holders.total, holders.training, holders.download, holders.external) == (2, 1, 1, 0)
 
@@ -99,3 +101,14 @@ def test_metrics_of_the_machine_leave_out_what_is_not_known_yet(system: SystemSe
     system._cpu.percent = 25.0
     shown = {family.name: family.samples[0].value for family in system.collect()}
     assert shown["diffusion_pipe_host_cpu_ratio"] == 0.25
+
+
+def test_overview_says_where_trainings_run_and_what_can_be_wished_for(
+    service: GPUService, clock: FakeClock, tmp_path: Path, sweep
+):
+    sweep()
+    node = NodeState("n1", details={"partitions": ["gpu"], "features": ["h100"]})
+    for cluster, name, partitions in ((None, "local", ()), (ClusterWishes(lambda: [node], dict), "slurm", ("gpu",))):
+        system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", cluster=cluster)
+        shown = system.get_overview().executor
+        assert (shown.name, shown.nodes, shown.partitions) == (name, (service.state.node,), partitions)

@@ -22,7 +22,7 @@ from api.models.training import (
     TrainingRequest,
 )
 from api.models.training import TrainingTask as Task
-from api.runtime.training import TaskKinds, TrainingParts, build_training
+from api.runtime.training import TaskKinds, TrainingNeeds, TrainingParts, build_training
 from api.services.attempts.harvest import Harvester
 from api.services.attempts.reconciler import Reconciler
 from api.services.attempts.updates import NewsDesk
@@ -92,19 +92,21 @@ class TrainingMachine:
         self.meter = StorageMeter(usage.owned_tasks, root, clock)
         self.quotas = None if quota_of is None else Quotas(usage, quota_of, self.meter, clock)
         self.parts: TrainingParts = build_training(
-            config,
-            self.tasks,
-            self.attempts,
-            self.gpus,
-            clock,
-            "here",
-            self.desk,
-            DiskReserve(root),
+            TrainingNeeds(
+                config,
+                database,
+                self.tasks,
+                self.attempts,
+                self.gpus,
+                clock,
+                "here",
+                self.desk,
+                DiskReserve(root),
+                self.gpu_events,
+                quotas=self.quotas,
+                kinds=TaskKinds((Errand(),), harvesters),
+            ),
             self.executor,
-            database=database,
-            events=self.gpu_events,
-            quotas=self.quotas,
-            kinds=TaskKinds((Errand(),), harvesters),
         )
 
     @property

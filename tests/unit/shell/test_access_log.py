@@ -1,5 +1,7 @@
 import io
 import json
+import threading
+from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,11 +16,29 @@ def access(path: str = "/health", status: int = 200, route: str = "/health", sec
     return Access(1_700_000_000.0, "GET", path, route, status, seconds, "req-1", "127.0.0.1")
 
 
+class Stream(io.StringIO):
+    """What is written, batch by batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = threading.Event()
+        #: Called while a batch is written.
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def write(self, text: str) -> int:
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return super().write(text)
+
+    def flush(self) -> None:
+        self.written.set()
+
+
 class Log:
     """An access log with what it wrote."""
 
     def __init__(self, level: str = "INFO", as_json: bool = True) -> None:
-        self.stream = io.StringIO()
+        self.stream = Stream()
         self.metrics = HTTPMetrics()
         self.log = AccessLog(self.metrics, level, as_json, self.stream)
 
@@ -86,6 +106,37 @@ def test_stop_writes_what_is_left(log: Log):
     log.log.record(access())
     log.log.stop()
     assert len(log.stream.getvalue().splitlines()) == 1
+
+
+def test_request_wakes_the_writer(log: Log):
+    log.log.start()
+    log.log.record(access())
+    assert log.stream.written.wait(10)
+    log.log.stop()
+
+
+def test_request_that_comes_while_another_is_written_is_written_next(log: Log):
+    log.stream.meanwhile = lambda: log.log.record(access("/second"))
+    log.log.start()
+    log.log.record(access("/first"))
+    assert log.stream.written.wait(10)
+    log.stream.written.clear()
+    assert log.stream.written.wait(10)
+    log.log.stop()
+    assert len(log.stream.getvalue().splitlines()) == 2
+
+
+def test_writer_goes_on_after_what_could_not_be_written(log: Log):
+    def fail() -> None:
+        log.log.record(access("/second"))
+        raise OSError("no space left")
+
+    log.stream.meanwhile = fail
+    log.log.start()
+    log.log.record(access("/first"))
+    assert log.stream.written.wait(10)
+    log.log.stop()
+    assert "/second" in log.stream.getvalue()
 
 
 def test_lines_that_were_lost_are_counted_aloud(log: Log, monkeypatch: pytest.MonkeyPatch):

@@ -24,6 +24,7 @@ class File:
     descriptor: int
     name: str
     size: int
+    modified_at: float = 1_700_000_000.0
 
 
 class Client:
@@ -94,6 +95,18 @@ def test_the_whole_is_sent_with_its_length_and_closed(make: Make):
         os.fstat(descriptor)
 
 
+def test_a_file_that_the_client_has_is_not_sent_again(tmp_path: Path):
+    def file() -> File:
+        return File(os.open(path, os.O_RDONLY), "x", len(CONTENT))
+
+    path = tmp_path / "x"
+    os.close(opened(path))
+    etag = ask(file()).headers["etag"]
+    for wanted, status in ((etag, 304), (f'"other", {etag}', 304), ("*", 304), ('"other"', 200)):
+        client = ask(file(), if_none_match=wanted)
+        assert (client.status, client.body, client.headers["etag"]) == (status, CONTENT * (status == 200), etag)
+
+
 def test_head_has_the_headers_alone(make: Make):
     client = ask(make(), "HEAD")
     assert (client.status, client.body, client.headers["content-length"]) == (200, b"", "10")
@@ -155,7 +168,15 @@ def test_a_name_steers_no_terminal(tmp_path: Path):
 def test_a_time_that_no_calendar_has_is_shown_as_one_that_it_has(tmp_path: Path):
     descriptor = opened(tmp_path / "x")
     os.utime(tmp_path / "x", (2**40, 2**40))
-    assert ask(File(descriptor, "x", len(CONTENT))).headers["last-modified"]
+    assert ask(File(descriptor, "x", len(CONTENT), 2.0**40)).headers["last-modified"]
+
+
+def test_the_time_that_is_told_is_that_of_what_the_file_is(tmp_path: Path):
+    # A blob's own is a mark of its content, of 1970 to 1978.
+    descriptor = opened(tmp_path / "x")
+    os.utime(tmp_path / "x", (1_000_000, 1_000_000))
+    client = ask(File(descriptor, "x", len(CONTENT)))
+    assert client.headers["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
 
 
 def streamed(*parts: bytes, fault: Exception | None = None) -> StreamedFile:

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from api.errors import MalformedRequest
-from api.shell.form_upload import FormUpload
+from api.errors import MalformedRequest, TooLarge
+from api.shell.form_upload import FormUpload, TakenFile
 from api.shell.pouring import DiskThreads, Pourer
 from api.shell.taking import BodyRequest
 from api.shell.wsgi import WSGIAnswer
@@ -12,26 +12,29 @@ from api.utils.taken_body import FORM, SAID, TakenForm
 
 TYPE = b"multipart/form-data; boundary=X"
 BODY = b'--X\r\nContent-Disposition: form-data; name="video"; filename="x.png"\r\n\r\nbytes\r\n--X--\r\n'
+VIDEO = TakenFile(("video",))
 
 
 class OneUpload:
     """The fake of uploads: the one that is begun."""
 
     upload_id = "one"
-    offset = 5
+    offset = 0
 
     def __init__(self) -> None:
         self.written = bytearray()
         self.said: list[str] = []
 
-    def begin_whole(self) -> Any:
+    def begin_whole(self, at_least: int) -> Any:
         return self
 
     def open(self, *given: Any) -> Any:
+        self.offset = 0
         return self
 
     def write(self, part: bytes) -> None:
         self.written += part
+        self.offset += len(part)
 
     def close(self, incoming: Any, *, is_whole: bool) -> Any:
         self.said.append(f"closed {is_whole}")
@@ -41,7 +44,7 @@ class OneUpload:
         self.said.append(f"discarded {upload_id}")
 
 
-def take(uploads: OneUpload, body: bytes, status: int = 202) -> dict[str, Any]:
+def take(uploads: OneUpload, body: bytes, status: int = 202, file: TakenFile = VIDEO) -> dict[str, Any]:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
@@ -49,7 +52,7 @@ def take(uploads: OneUpload, body: bytes, status: int = 202) -> dict[str, Any]:
     request = BodyRequest(scope, {b"content-type": TYPE, b"content-length": b"1"}, receive, {})
 
     async def both() -> None:
-        taker = FormUpload(uploads, Pourer(DiskThreads()))
+        taker = FormUpload(uploads, Pourer(DiskThreads()), file)
         await taker.before(request)
         await taker.after(request, WSGIAnswer(status, [], b""))
 
@@ -69,4 +72,11 @@ def test_a_form_that_cannot_be_read_is_discarded_at_once():
     uploads = OneUpload()
     with pytest.raises(MalformedRequest):
         take(uploads, BODY[:-6])
+    assert uploads.said == ["closed False", "discarded one"]
+
+
+def test_a_file_with_a_bound_of_its_own_is_discarded_where_it_passes_it():
+    uploads = OneUpload()
+    with pytest.raises(TooLarge):
+        take(uploads, BODY, file=TakenFile(("video",), most=4))
     assert uploads.said == ["closed False", "discarded one"]

@@ -34,6 +34,17 @@ def test_texts_are_kept_and_the_file_goes_on():
     assert (reader.file_field, reader.filename, written) == ("video", "clip.mp4", b"bytes")
 
 
+@pytest.mark.parametrize("name", ["模型.safetensors", "été.png", "a\N{RIGHT SINGLE QUOTATION MARK}s.png", "🐈"])
+def test_a_file_may_have_a_name_in_any_script(name: str):
+    reader, _ = read(part("größe", b"1") + part("file", b"x", name) + END)
+    assert (reader.filename, reader.texts) == (name, {"größe": "1"})
+
+
+def test_a_name_in_no_known_encoding_is_replaced():
+    body = part("file", b"x", "NAME").replace(b"NAME", b"\xff\xfe.bin") + END
+    assert read(body)[0].filename == "\N{REPLACEMENT CHARACTER}" * 2 + ".bin"
+
+
 @given(st.binary(max_size=3000), st.integers(1, 700))
 def test_the_file_is_the_same_however_the_form_is_cut(content: bytes, size: int):
     content = content.replace(b"--XXX", b"") + b"\r\n--XX\r\n-"

@@ -16,6 +16,9 @@ class Transport:
         self.size = size
         self.was_ended = False
 
+    def is_closing(self) -> bool:
+        return self.was_ended
+
     def get_write_buffer_size(self) -> int:
         return self.size
 

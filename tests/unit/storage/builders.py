@@ -10,20 +10,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
+from api.models.cause import Cause, CauseCode
 from api.models.lease import LeaseKind
 from api.models.progress import ProgressReport
 from api.models.task import ProcessIdentity, TaskType
-from api.models.training import (
-    Attempt,
-    Cause,
-    CauseCode,
-    GPURequest,
-    NewTask,
-    StopState,
-    TaskStatus,
-    TrainingPlan,
-    TrainingRequest,
-)
+from api.models.training import Attempt, GPURequest, NewTask, StopState, TaskStatus, TrainingPlan, TrainingRequest
 from api.storage.attempts import AttemptStore, Finish, NewAttempt
 from api.storage.database import Database
 from api.storage.tables import tasks as task_table

@@ -35,7 +35,7 @@ def database(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> It
         shared: Database = request.getfixturevalue("migrated_postgres")
         empty(shared)
         yield shared
-        shared.on_append(lambda: None)
+        shared._on_append.clear()  # whoever listened belongs to the test that has ended
         return
     path = tmp_path / "database.sqlite"
     shutil.copy(request.getfixturevalue("migrated_file"), path)

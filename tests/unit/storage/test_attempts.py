@@ -56,12 +56,13 @@ def test_claim_begins_an_attempt_with_everything(stores: Stores):
     assert stores.attempts.get("t1.1") == attempt
 
 
-def test_claim_is_five_statements_that_are_compiled_once(database: Database, stores: Stores):
+def test_claim_is_six_statements_that_are_compiled_once(database: Database, stores: Stores):
     stores.claimed("t1", 0, 1)
     stores.tasks.create(new_task("t2"), NOW, "ann")
     with Statements(database) as seen:
         stores.attempts.claim(new_attempt("t2", 2, 3, 4), NOW)
     assert [statement.split()[:3] for statement in seen.executed] == [
+        ["SELECT", "nodes.drained_at", "FROM"],
         ["UPDATE", "tasks", "SET"],
         ["INSERT", "INTO", "events"],
         ["INSERT", "INTO", "leases"],
@@ -144,7 +145,7 @@ def test_task_that_cannot_have_its_gpus_is_not_made(stores: Stores):
     stores.claimed("t1", 3)
     with pytest.raises(ResourceHeld):
         stores.attempts.create_and_claim(new_task("t2", key="k"), new_attempt("t2", 3), NOW, "ann")
-    assert stores.tasks.get_summaries(["t2"]) == {}
+    assert stores.tasks.names(["t2"]) == []
     assert stores.tasks.find_by_key("k") is None
 
 
@@ -152,7 +153,7 @@ def test_task_with_a_key_that_was_used_is_not_made_again(stores: Stores):
     stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
     assert stores.attempts.create_and_claim(new_task("t2", key="k"), new_attempt("t2"), NOW, "ann") is None
     assert stores.held() == {}
-    assert stores.tasks.get_summaries(["t2"]) == {}
+    assert stores.tasks.names(["t2"]) == []
 
 
 # -- lists -------------------------------------------------------------------------------------------------------------
@@ -181,16 +182,6 @@ def test_open_attempts_are_those_of_a_node_that_have_not_ended(stores: Stores):
     stores.claimed("t5", 4, node="node-b")
     assert {attempt.task_id for attempt in stores.attempts.open(NODE, ROOT)} == {"t1", "t2", "t3"}
     assert [attempt.task_id for attempt in stores.attempts.open("node-b", ROOT)] == ["t5"]
-
-
-def test_attempts_of_another_storage_are_left_to_who_can_see_them(stores: Stores):
-    mine = stores.running("t1", 0)
-    other = stores.running("t2", 1, directory_of="/data2/t2/attempts")
-    assert [attempt.uid for attempt in stores.attempts.open(NODE, ROOT)] == [mine.uid]
-    for attempt in (mine, other):
-        stores.finish(attempt, TaskStatus.FAILED)
-    assert [lease.resource for lease in stores.attempts.draining(NODE, ROOT)] == ["GPU-0"]
-    assert stores.attempts.draining("node-b", ROOT) == []
 
 
 # -- notes -------------------------------------------------------------------------------------------------------------
@@ -278,28 +269,6 @@ def test_progress_is_kept_of_tasks_that_are_active(stores: Stores):
     stores.attempts.save_progress({"t1": at_step(1), "t2": at_step(2), "t9": at_step(9)}, later(1))
     assert (stores.tasks.get("t1").progress, stores.tasks.get("t1").updated_at) == (at_step(1), later(1))
     assert stores.tasks.get("t2").progress is None
-
-
-# -- memory ------------------------------------------------------------------------------------------------------------
-
-
-def complete(stores: Stores, task_id: str, gpu: int, status: TaskStatus, peak: int | None, model: str = "flux") -> None:
-    stores.tasks.create(new_task(task_id, model_type=model), NOW, "ann")
-    attempt = stores.attempts.claim(new_attempt(task_id, gpu), NOW)
-    stores.finish(attempt, status, peak_memory_mb=peak)
-
-
-def test_peak_memory_is_the_most_that_completed_runs_used(stores: Stores):
-    complete(stores, "t1", 0, TaskStatus.COMPLETED, 100)
-    complete(stores, "t2", 1, TaskStatus.COMPLETED, 300)
-    complete(stores, "t3", 2, TaskStatus.COMPLETED, None)
-    complete(stores, "t4", 3, TaskStatus.FAILED, 900)
-    complete(stores, "t5", 4, TaskStatus.COMPLETED, 800, model="wan")
-    assert stores.attempts.peak_memory("flux") == (300, 2)
-
-
-def test_peak_memory_is_unknown_before_the_first_run(stores: Stores):
-    assert stores.attempts.peak_memory("flux") is None
 
 
 def test_events_of_an_attempt_name_it(stores: Stores):

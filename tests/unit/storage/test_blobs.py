@@ -210,3 +210,14 @@ def test_a_store_has_one_identity(store: BlobStore):
     first = store.identity()
     assert len(first) == 32
     assert BlobStore(store.root).identity() == first
+
+
+def test_a_link_knows_which_file_it_is_of(store: BlobStore, tmp_path: Path):
+    one, other = put(store, b"one"), put(store, b"other")
+    store.link_into(one, tmp_path / "hard")
+    (tmp_path / "symbolic").symlink_to(store.path(other))
+    (tmp_path / "elsewhere").symlink_to("/nowhere/sha256/ab/cd")
+    (tmp_path / "foreign").write_bytes(b"one")
+    os.utime(tmp_path / "foreign", ns=(store.path(one).stat().st_mtime_ns,) * 2)
+    found = [store.hash_of(tmp_path / name) for name in ("hard", "symbolic", "elsewhere", "foreign", "gone")]
+    assert found == [one, other, None, None, None]

@@ -17,7 +17,8 @@ from api.errors import DatabaseUnavailable
 from api.models.training import EventKind
 from api.storage import database as database_module
 from api.storage import events
-from api.storage.database import Database, DatabaseError, sqlite_url
+from api.storage.database import Database, sqlite_url
+from api.storage.database_url import DatabaseError
 from api.storage.tables import events as event_table
 from api.utils.database_use import Use, current_use
 from api.utils.deadlines import hurrying, time_left

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.errors import DatabaseDamaged, DatabaseUnavailable, StorageFull
-from api.storage.database_errors import is_access, say, translate
+from api.storage.database_errors import PROMOTE, is_access, say, translate
 
 
 @pytest.mark.parametrize("kind", [sqlite3.DatabaseError, psycopg.InternalError, psycopg.ProgrammingError])
@@ -70,3 +70,18 @@ def test_a_file_that_cannot_be_used_here_is_known(code: int, is_one: bool):
 def test_the_first_line_of_the_driver_is_said():
     assert say(sqlite3.OperationalError("one\ntwo")) == "one."
     assert say(sqlite3.OperationalError("")) == "OperationalError."
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (psycopg.errors.ReadOnlySqlTransaction("cannot execute INSERT in a read-only transaction"), True),
+        (psycopg.OperationalError("a: session is read-only"), True),
+        (psycopg.errors.SyntaxError("read-only"), False),
+        (psycopg.OperationalError("Connection refused"), False),
+    ],
+)
+def test_a_postgresql_that_takes_no_changes_is_told_with_what_to_do(error: Exception, is_one: bool):
+    translated = translate(error)
+    assert translated is not None
+    assert translated.detail.endswith(PROMOTE) is is_one

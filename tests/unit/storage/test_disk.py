@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.storage.disk import MB, DiskReserve, describe_shortage
+from api.errors import InsufficientStorage
+from api.storage.disk import MB, DiskReserve, describe_shortage, find_shortage, require_room
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,13 @@ def test_shortage_is_told_with_both_figures(tmp_path: Path):
     told = str(describe_shortage(tmp_path, 2048))
     assert "100 MB" in told
     assert "MIN_FREE_DISK_MB asks for 2,048" in told
+
+
+def test_room_is_what_is_free_beside_what_stays_free(tmp_path: Path):
+    require_room(tmp_path, 90, 10 * MB)
+    with pytest.raises(InsufficientStorage, match="room for 10,485,765 bytes") as found:
+        require_room(tmp_path, 90, 10 * MB + 6)
+    assert found.value.data == {"available_bytes": 10 * MB + 5}
 
 
 def test_disk_that_cannot_be_asked_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -51,3 +59,10 @@ def test_reserve_follows_no_link(tmp_path: Path):
     (tmp_path / "reserve").symlink_to(target)
     assert not DiskReserve(tmp_path / "reserve", MB).fill()
     assert target.read_bytes() == b"kept"
+
+
+def test_a_shortage_is_a_refusal_in_words(tmp_path: Path):
+    assert find_shortage(tmp_path, 0) is None
+    refusal = find_shortage(tmp_path, 2**40)
+    assert refusal is not None
+    assert refusal.detail.startswith("There is too little disk space: ")

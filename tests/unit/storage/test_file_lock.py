@@ -49,6 +49,13 @@ def test_lock_in_a_missing_directory_is_an_error(tmp_path: Path):
         FileLock(tmp_path / "missing" / "lock").acquire()
 
 
+def test_link_under_the_name_of_a_lock_is_not_followed(tmp_path: Path):
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        FileLock(tmp_path / "lock").acquire()
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_lock_is_freed_when_its_process_is_killed(tmp_path: Path):
     arguments = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

@@ -97,13 +97,12 @@ def test_renewal_moves_the_expiry_of_what_is_held(stores: Stores):
     first, second = stores.claimed("t1", 0), stores.claimed("t2", 1)
     stores.claimed("t3", 2)
     stores.finish(second, TaskStatus.FAILED)
-    assert stores.attempts.renew([first, second], later(500)) == 2
+    assert stores.attempts.renew([first, second], later(500), later(100)) == []
     assert {lease.resource: lease.expires_at for lease in of_gpus(stores)} == {
         "GPU-0": later(500),
         "GPU-1": None,
         "GPU-2": later(60),
     }
-    assert stores.attempts.renew([], later(900)) == 0
 
 
 def test_lease_of_an_open_attempt_never_expires(stores: Stores):
@@ -112,20 +111,20 @@ def test_lease_of_an_open_attempt_never_expires(stores: Stores):
     stores.stopping("t3", 2)
     stores.claimed("t4", 3, node="node-b")
     before = stores.attempts.leases()
-    assert stores.attempts.release_expired(later(10**6)) == []
+    assert stores.attempts.renew([], later(10**6), later(10**6)) == []
     assert stores.attempts.leases() == before
 
 
 def test_lease_of_an_ended_attempt_drains_and_never_expires(stores: Stores):
     stores.finish(stores.claimed("t1", 0), TaskStatus.FAILED)
-    assert stores.attempts.release_expired(later(10**6)) == []
+    assert stores.attempts.renew([], later(10**6), later(10**6)) == []
     assert stores.held() == {"GPU-0": "t1"}
 
 
 def test_registration_never_expires(stores: Stores):
     registered = RegisteredTask("ext", TaskType.EXTERNAL, ("GPU-0",), NOW)
     DatabaseRegistrations(stores.database, NODE, FakeClock()).claim(registered)
-    assert stores.attempts.release_expired(later(10**6)) == []
+    assert stores.attempts.renew([], later(10**6), later(10**6)) == []
     assert stores.held() == {"GPU-0": "ext"}
 
 
@@ -134,8 +133,8 @@ def test_lease_that_nobody_can_renew_expires(stores: Stores):
     with stores.database.write() as connection:
         leases.claim(connection, [(LeaseKind.GPU, "GPU-0"), (LeaseKind.CACHE, "/c")], holder, NOW)
     stores.claimed("t1", 1)
-    assert stores.attempts.release_expired(later(60)) == []
-    assert [lease.resource for lease in stores.attempts.release_expired(later(61))] == ["/c", "GPU-0"]
+    assert stores.attempts.renew([], later(60), later(60)) == []
+    assert [lease.resource for lease in stores.attempts.renew([], later(61), later(61))] == ["/c", "GPU-0"]
     assert stores.held(LeaseKind.GPU) == {"GPU-1": "t1"}
 
 

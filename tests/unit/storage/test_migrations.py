@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from api.storage import database as database_module
-from api.storage.database import Database, DatabaseError, sqlite_url
+from api.storage.database import Database, sqlite_url
+from api.storage.database_url import DatabaseError
 from api.storage.migrations.upgrading import upgrade
 from api.storage.tables import REVISION, metadata
 from tests.unit.storage.builders import Stores

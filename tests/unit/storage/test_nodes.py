@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from api.storage import nodes
-from api.storage.database import Database, DatabaseError
+from api.storage.database import Database
+from api.storage.database_url import DatabaseError
 from api.storage.nodes import Node, NodeStore, name_node
 from tests.unit.storage.builders import NODE, ROOT, Stores
 

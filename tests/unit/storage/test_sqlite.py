@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Connection, text
 
 from api.errors import DatabaseDamaged
-from api.storage.database import Database, DatabaseError, sqlite_url
+from api.storage.database import Database, sqlite_url
+from api.storage.database_url import DatabaseError
 from tests.unit.storage.test_database import append
 
 

@@ -216,12 +216,13 @@ class Trainings(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
         before = self.stores.held()
         # Whatever can be made by these deeds has an open attempt, drains, or is registered.
-        assert self.stores.attempts.release_expired(self.now) == []
+        assert self.stores.attempts.renew([], self.now, self.now) == []
         assert self.stores.held() == before
 
     @rule()
     def renew(self) -> None:
-        self.stores.attempts.renew(self.stores.attempts.open(NODE, ROOT), self.now + timedelta(seconds=60))
+        expires_at = self.now + timedelta(seconds=60)
+        self.stores.attempts.renew(self.stores.attempts.open(NODE, ROOT), expires_at, self.now)
 
     # -- programs from outside -----------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ def test_gpus_of_a_stray_are_kept_until_nothing_of_it_lives(stores: Stores, stra
     assert strays.quarantine(FOUND, "stray:x", "t1.2 lives on it", NOW) == []
     with pytest.raises(ResourceHeld):
         stores.claimed("t4", 0)
-    assert stores.attempts.release_expired(later(10**6)) == []
+    assert stores.attempts.renew([], later(10**6), later(10**6)) == []
     assert [lease.resource for lease in strays.quarantined("stray:x")] == ["GPU-0"]
     assert strays.quarantined("stray:y") == []
     strays.release(["t1.2"])

@@ -51,6 +51,16 @@ def test_what_is_wanted_is_counted_by_either_order(filled: Stores, wanted: TaskF
         assert count_tasks(connection, wanted, TaskOrder.QUEUE) == waiting
 
 
+def test_pushes_are_found_by_the_model_in_their_order(stores: Stores):
+    for task_id, model in (("u1", "cats"), ("u2", "dogs"), ("u3", "cats")):
+        config = {"order": {"model": model}}
+        free = new_task(task_id, kind=TaskType.PUSH, gpus=GPURequest(count=0), config=config)
+        stores.tasks.create(free, NOW, "ann")
+    wanted = TaskFilter(kind=TaskType.PUSH, pushed_model="cats")
+    rows, total = stores.tasks.page(wanted, limit=10, offset=0, cursor=None)
+    assert ([row.task_id for row in rows], total) == (["u3", "u1"], 2)
+
+
 @pytest.mark.parametrize(
     ("kind", "owner", "counts"),
     [

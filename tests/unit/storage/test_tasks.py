@@ -121,14 +121,6 @@ def test_task_is_found_by_id(stores: Stores):
     assert stores.tasks.get_summary("t1").serial == made.serial
 
 
-def test_summaries_are_of_those_that_exist(stores: Stores):
-    for task_id in ("t1", "t2", "t3"):
-        stores.tasks.create(new_task(task_id), NOW, "ann")
-    found = stores.tasks.get_summaries(["t1", "t3", "t9"])
-    assert {task_id: summary.task_id for task_id, summary in found.items()} == {"t1": "t1", "t3": "t3"}
-    assert stores.tasks.get_summaries([]) == {}
-
-
 def test_unknown_task_is_not_found(stores: Stores):
     for ask in (stores.tasks.get, stores.tasks.get_summary, lambda task_id: stores.tasks.delete(task_id, NOW)):
         with pytest.raises(TaskNotFound):

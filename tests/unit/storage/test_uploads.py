@@ -82,15 +82,6 @@ def test_what_is_announced_is_added_up_until_it_is_finished(store: UploadStore):
     assert store.bytes_announced("bob") == 0
 
 
-def test_a_blob_is_noted_while_the_upload_waits_for_its_version(store: UploadStore):
-    store.add(ONE)
-    with pytest.raises(UploadNotFound):
-        store.note_blob("one", NOW, "ab" * 32)
-    store.receive("one", NOW, 100)
-    store.note_blob("one", NOW, "ab" * 32)
-    assert store.get("one").sha256 == "ab" * 32
-
-
 def test_an_upload_is_forgotten_in_the_statuses_that_are_said(store: UploadStore):
     store.add(ONE)
     assert not store.remove("one", UploadStatus.FAILED)

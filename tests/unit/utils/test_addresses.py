@@ -42,3 +42,16 @@ def test_host_is_resolved_to_an_address_that_is_permitted(monkeypatch: pytest.Mo
     answer("127.0.0.1", "10.0.0.1")
     with pytest.raises(PrivateAddress):
         ReachableHosts().resolve("two.example", 80)
+
+
+def test_one_port_of_a_host_is_permitted_whatever_its_address_is():
+    hosts = ReachableHosts.of([]).and_host("::1", 8080).and_host("Hub.Home.", 80)
+    assert hosts.permits("::1", "::1", 8080)
+    assert hosts.permits("hub.home", "192.168.1.2", 80)
+    assert not hosts.permits("::1", "::1", 22)
+    assert not hosts.permits("fd00::1", "fd00::1", 8080)
+
+
+@pytest.mark.parametrize("address", ["::127.0.0.1", "::10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "::1"])
+def test_private_address_in_another_form_is_private(address: str):
+    assert not ReachableHosts.of([]).permits("h", address, 80)

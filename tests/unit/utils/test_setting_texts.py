@@ -1,4 +1,4 @@
-"""Readers of settings by themselves; tests/unit/test_config.py tries them with the settings that they read."""
+"""Readers of settings by themselves; tests/unit/config/ tries them with the settings that they read."""
 
 from pathlib import Path
 
@@ -47,3 +47,16 @@ def test_a_command_is_arguments_and_its_signs_for_a_shell_are_letters():
     ):
         with pytest.raises(ValueError, match=why):
             texts.caption_command(text)
+
+
+@pytest.mark.parametrize("text", ["http://127.0.0.1:6820", "https://head.example.org", "unix:///run/slurmrestd/socket"])
+def test_slurm_is_asked_by_http_or_a_socket(text: str):
+    assert texts.slurm_url(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:6820", "ftp://head", "unix://relative", "http://user:secret@head", "unix://"]
+)
+def test_what_is_no_address_of_slurm_is_refused(text: str):
+    with pytest.raises(ValueError, match=r"address|password"):
+        texts.slurm_url(text)

@@ -1,12 +1,16 @@
+import importlib
+import pkgutil
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from api.errors import Mistake
+from api.routes import schemas
 from api.routes.schemas.common import HistoryQuery, RegisterTask
 from api.routes.schemas.training import PatchTraining, ResumeTraining, StartTraining, StopTraining
-from api.utils.validation import _PATTERNS, MAX_FIELDS, mistakes_in
+from api.utils.validation import _PATTERNS, MAX_FIELDS, Strict, mistakes_in
 
 ONE_LINE_IN_WORDS = "must be one line without control characters, those for the direction of text included"
 
@@ -25,6 +29,8 @@ def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
         ("name", "a\nb", ONE_LINE_IN_WORDS),
         ("name", "gnp\u202efdp", ONE_LINE_IN_WORDS),
         ("name", "a" * 201, "must have at most 200 characters"),
+        ("description", "a\0b", "must not hold NUL characters"),
+        ("config_toml", "a\0b", "must not hold NUL characters"),
         ("priority", "high", "must be a whole number"),
         ("priority", 1.5, "must be a whole number"),
         ("priority", 2000, "must be at most 1,000"),
@@ -102,12 +108,27 @@ def test_no_mistake_is_said_in_the_words_of_the_validator(model: Any, value: Any
             )
 
 
-def test_every_pattern_of_a_request_has_words():
-    used = {
-        rule.pattern
-        for model in (StartTraining, ResumeTraining, PatchTraining, RegisterTask)
-        for field in model.model_fields.values()
-        for rule in field.metadata
-        if getattr(rule, "pattern", None)
-    }
-    assert used <= _PATTERNS.keys()
+def test_every_pattern_of_every_request_has_words():
+    for module in pkgutil.iter_modules(schemas.__path__, f"{schemas.__name__}."):
+        importlib.import_module(module.name)
+    assert {
+        pattern for model in requests(Strict) for pattern in patterns(model.model_json_schema())
+    } <= _PATTERNS.keys()
+
+
+def requests(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in model.__subclasses__():
+        if each.__module__.startswith("api."):
+            yield each
+        yield from requests(each)
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for part in schema:
+            yield from patterns(part)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for part in schema.values():
+            yield from patterns(part)

@@ -140,6 +140,18 @@ STAND_INS: Mapping[str, Shapes] = {
     "vae-flux2": {"decoder.conv_in.weight": [512, 32, 3, 3], "bn.running_mean": [128]},
     "vae-sdxl": {"decoder.conv_in.weight": [512, 4, 3, 3], "decoder.up.0.w": [4]},
     "vae-sdxl-diffusers": {"decoder.conv_in.weight": [512, 4, 3, 3], "decoder.up_blocks.0.w": [4]},
+    "sdxl-unet-diffusers": {"conv_in.weight": [320, 4, 3, 3], "down_blocks.0.resnets.0.conv1.weight": [4, 4]},
+    "flux-diffusers": {"x_embedder.weight": [3072, 64], "single_transformer_blocks.37.attn.to_q.weight": [3072, 3072]},
+    "cosmos-other": {"blocks.block0.blocks.0.block.attn.to_q.0.weight": [5120, 5120]},
+    "hidream-o1": {"t_embedder1.mlp.0.weight": [4, 4]},
+    "vae-ltx": {"decoder.up_blocks.0.res_blocks.0.conv1.conv.weight": [4, 4]},
+    "vae-cosmos": {"encoder.patcher3d.wavelets": [2], "decoder.unpatcher3d.wavelets": [2]},
+    "anima-llm-adapter": {
+        "embed.weight": [32128, 1024],
+        "blocks.0.cross_attn.q_proj.weight": [1024, 1024],
+        "out_proj.weight": [1024, 1024],
+    },
+    "language-model": _words(32000, 4096),
 }
 
 

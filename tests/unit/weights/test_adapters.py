@@ -15,7 +15,7 @@ from api.weights.header import Header
     ],
 )
 def test_lora_tells_its_rank_and_its_names(name: str, keys: str, model_type: str | None, readers: tuple[str, ...]):
-    shapes = {f"{name}.lora_A.weight": (32, 64), f"{name}.lora_B.weight": (64, 32)}
+    shapes = {f"{name}.lora_A.weight": (32, 3072), f"{name}.lora_B.weight": (3072, 32)}
     prefixes = frozenset({"diffusion_model."}) if keys == "comfyui" else frozenset[str]()
     found = read_adapter(Header(shapes, prefixes=prefixes))
     assert found is not None
@@ -24,7 +24,7 @@ def test_lora_tells_its_rank_and_its_names(name: str, keys: str, model_type: str
 
 
 def test_lora_of_sdxl_has_the_names_of_kohya():
-    names = ("lora_te1_a.lora_down.weight", "lora_te1_a.lora_up.weight", "lora_te1_a.alpha")
+    names = ("lora_te2_a.lora_down.weight", "lora_te2_a.lora_up.weight", "lora_te2_a.alpha")
     found = read_adapter(Header(dict(zip(names, ((8, 4), (4, 8), ()), strict=True))))
     assert found is not None
     assert (found.rank, found.keys, found.model_type) == (8, "kohya", "sdxl")

@@ -1,4 +1,5 @@
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def test_half_a_download_is_not_whole(tmp_path: Path):
         (b"\x80\x04\x95", FileForm.PICKLE),
         (b"\x08\x00\x00\x00\x00\x00\x00\x00[", FileForm.OTHER),
         (b"\x08\x00\x00\x00\x00\x00\x00\x00{", FileForm.SAFETENSORS),
+        # Headers of 640, 1408, 66,176 and 8,508 bytes.
+        (b"\x80\x02\x00\x00\x00\x00\x00\x00{", FileForm.SAFETENSORS),
+        (b"\x80\x05\x00\x00\x00\x00\x00\x00{", FileForm.SAFETENSORS),
+        (b"\x80\x02\x01\x00\x00\x00\x00\x00{", FileForm.SAFETENSORS),
+        (b"<!\x00\x00\x00\x00\x00\x00{", FileForm.SAFETENSORS),
+        # Pickles and a zip that would be headers of more than are read.
+        (b"\x80\x02X\x05\x00\x00\x00\x00{", FileForm.PICKLE),
+        (b"PK\x03\x04\x00\x00\x00\x00{", FileForm.TORCH_ZIP),
+        (pickle.dumps([1], 0), FileForm.PICKLE),
+        (pickle.dumps({}, 1), FileForm.PICKLE),
+        (pickle.dumps(Path("a"), 0), FileForm.PICKLE),
+        (b"cos\nsystem\n(S'true'\ntR.", FileForm.PICKLE),
+        (b"cat\ndog\npony\n", FileForm.OTHER),
+        (b'[{"a": 1}]', FileForm.OTHER),
     ],
 )
 def test_form_is_told_by_the_first_bytes(start: bytes, form: FileForm):

@@ -45,6 +45,18 @@ def test_links_that_lead_back_or_nowhere_end(tmp_path: Path):
     assert LocalModels([tmp_path, tmp_path / "nowhere"]).scan().files == ()
 
 
+def test_names_that_are_no_text_are_left_out(tmp_path: Path):
+    write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"])
+    write_stand_in(tmp_path / os.fsdecode(b"\xff.safetensors"), STAND_INS["z-image"])
+    write_stand_in(tmp_path / os.fsdecode(b"\xfe") / "b.safetensors", STAND_INS["z-image"])
+    assert names(LocalModels([tmp_path])).keys() == {"a.safetensors"}
+
+
+def test_metadata_of_files_is_not_remembered(tmp_path: Path):
+    write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"], metadata={"ss_tag_frequency": "x" * 60_000})
+    assert [found.facts.metadata for found in LocalModels([tmp_path]).scan().files] == [{}]
+
+
 def test_bound_is_told(tmp_path: Path):
     for number in range(5):
         (tmp_path / f"{number}.safetensors").write_bytes(b"")

@@ -17,6 +17,12 @@ export const gpuNames = (numbers) => (numbers.length ? `${before(numbers)} ${num
 /** GPU 8; one whose number is not known has a dash. @param {number|string|null} id */
 export const gpuName = (id) => t("gpu.n", { n: id ?? UNKNOWN });
 
+/** What tells a GPU from all others on the page. @param {API.GPU} gpu */
+export const gpuKey = ({ node, uuid, gpu_id: index }) => (node ? `${node} ${uuid ?? index}` : (uuid ?? index));
+
+/** What a GPU is called in addresses: of several machines not by its number alone. @param {{node?: string|null, gpu_id: number|null}} gpu */
+export const gpuReference = ({ node, gpu_id: index }) => (node && isKnown(index) ? `${node}:${index}` : index);
+
 /** How many are wanted. @param {number} count */
 export const gpusWanted = (count) => t(count === 1 ? "gpus.wanted.one" : "gpus.wanted", { n: count });
 

@@ -5,6 +5,7 @@ import { fill, h } from "../dom.js";
 import { count, isKnown, localTime } from "../format.js";
 import { t } from "../i18n.js";
 import { openDialog } from "./dialog.js";
+import { gpuPicks } from "./gpu_picks.js";
 import { note } from "./status.js";
 
 /**
@@ -15,14 +16,18 @@ import { note } from "./status.js";
 export function askResume(task) {
   return new Promise((resolve) => {
     let isDone = false;
-    const dialog = openDialog(t("resume.title"), (close) => form(task, close, () => (isDone = true)));
-    dialog.addEventListener("close", () => resolve(isDone));
+    const gpus = gpuField();
+    const dialog = openDialog(t("resume.title"), (close) => form(task, gpus, close, () => (isDone = true)));
+    dialog.addEventListener("close", () => {
+      gpus.close();
+      resolve(isDone);
+    });
   });
 }
 
-/** @param {API.Task} task @param {() => void} close @param {() => void} done */
-function form(task, close, done) {
-  const [checkpoint, epochs, gpus] = [checkpointField(task), epochsField(task), gpuField()];
+/** @param {API.Task} task @param {ReturnType<typeof gpuField>} gpus @param {() => void} close @param {() => void} done */
+function form(task, gpus, close, done) {
+  const [checkpoint, epochs] = [checkpointField(task), epochsField(task)];
   const problem = h("div", { "aria-live": "assertive" });
   const go = h("button", { class: "button primary", type: "submit" }, t("resume"));
   const submit = async (/** @type {Event} */ event) => {
@@ -141,19 +146,15 @@ function gpuField() {
     value: 1,
     "aria-label": t("gpu.count"),
   });
-  const names = h("input", {
-    class: "input",
-    type: "text",
-    placeholder: "0, 1",
-    pattern: "\\s*\\d+(\\s*[,\\s]\\s*\\d+)*\\s*",
-    "aria-label": t("resume.gpus.these"),
-    title: t("resume.gpus.form"),
-  });
+  const picks = gpuPicks();
+  api.overview().then(
+    ({ executor }) => picks.only(executor.nodes),
+    () => {},
+  );
   const show = () => {
-    for (const [value, input] of Object.entries({ any: number, these: names })) {
-      input.hidden = input.disabled = choice.value !== value;
-      input.required = choice.value === value;
-    }
+    number.hidden = number.disabled = choice.value !== "any";
+    number.required = choice.value === "any";
+    picks.element.hidden = choice.value !== "these";
   };
   choice.addEventListener("change", show);
   show();
@@ -162,11 +163,13 @@ function gpuField() {
       "div",
       { class: "field" },
       h("label", { for: choice.id }, t("gpus")),
-      h("div", { class: "pair" }, choice, number, names),
+      h("div", { class: "pair" }, choice, number),
+      picks.element,
     ),
+    close: picks.close,
     body() {
       if (choice.value === "any") return { gpu_count: number.valueAsNumber };
-      if (choice.value === "these") return { gpu_ids: names.value.match(/\d+/g)?.map(Number) };
+      if (choice.value === "these") return { gpu_ids: picks.named };
       return {};
     },
   };

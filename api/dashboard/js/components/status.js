@@ -28,8 +28,16 @@ const GPU = {
   unknown: ["warn", "question"],
 };
 
-/** A newer service may have others. @type {{task: Record<string, Look>, gpu: Record<string, Look>}} */
-const KINDS = { task: TASK, gpu: GPU };
+/** @type {Record<API.NodeStatus, Look>} */
+const NODE = {
+  up: ["ok", "check"],
+  draining: ["idle", "drain"],
+  down: ["idle", "stop"],
+  unknown: ["warn", "question"],
+};
+
+/** A newer service may have others. @type {{task: Record<string, Look>, gpu: Record<string, Look>, node: Record<string, Look>}} */
+const KINDS = { task: TASK, gpu: GPU, node: NODE };
 
 /** Statuses of a task after which nothing changes by itself. @param {string|null} status */
 export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";
@@ -49,10 +57,10 @@ export const spoiledChip = () =>
     t("nan.chip"),
   );
 
-/** @param {"task"|"gpu"} kind @param {string} status */
+/** @param {"task"|"gpu"|"node"} kind @param {string} status */
 export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
 
-/** @param {"task"|"gpu"} kind */
+/** @param {"task"|"gpu"|"node"} kind */
 export function statusChip(kind) {
   const text = h("span");
   let sign = icon("circle");

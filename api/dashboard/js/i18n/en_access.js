@@ -135,7 +135,7 @@ export const accessWords = {
   "audit.request": "Request",
   "audit.hash": "Hash",
   "audit.verify": "Verify",
-  "audit.checking": "{n} rows are as they were written…",
+  "audit.checking": "{n} {n|row is|rows are} as {n|it was|they were} written…",
   "audit.holds": "All {n} rows are as they were written, since {time}.",
   "audit.broken": "The chain is broken at row {id}.",
   "outcome.done": "done",

@@ -171,7 +171,7 @@ export const alertWords = {
   "action.state.failed": "failed",
   "alert.actions": "What was done",
   "trial.once": "It would have fired once in {span}.",
-  "trial.times": "It would have fired {n} times in {span}.",
+  "trial.times": "It would have fired {n} {n|time|times} in {span}.",
   "trial.never": "It would not have fired in {span}.",
   "trial.nothing_known": "Nothing is known of the last 24 h yet.",
   "trial.no_history": "No history is kept of this metric: only the present was looked at.",

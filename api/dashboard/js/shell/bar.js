@@ -3,7 +3,7 @@
 import { fill, h, setAttribute, setText } from "../dom.js";
 import { language, switchLanguage, t } from "../i18n.js";
 import { icon } from "../icons.js";
-import { remember } from "../settings.js";
+import { recall, remember } from "../settings.js";
 import { connection } from "../stream.js";
 import { bell } from "./bell.js";
 import { openHelp } from "./help.js";
@@ -12,7 +12,7 @@ import { whoMenu } from "./who.js";
 /** @typedef {import("../router.js").Place["name"]} ScreenName */
 
 const ENTRIES = /** @type {const} */ ([
-  { name: "machine", address: "#/", icon: "gpu", also: ["gpu"] },
+  { name: "machine", address: "#/", icon: "gpu", also: ["gpu", "nodes"] },
   { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
   { name: "data", address: "#/data", icon: "stack", also: ["dataset"] },
   { name: "models", address: "#/models", icon: "cube", also: ["registry", "registered"] },
@@ -74,11 +74,14 @@ export function bar(app) {
   showTheme(theme);
   function switchTheme() {
     const chosen = document.documentElement.dataset.theme === "light" ? "dark" : "light";
-    document.documentElement.dataset.theme = chosen;
     remember("theme", chosen);
-    showTheme(theme);
-    dispatchEvent(new Event("themechange"));
+    wear(chosen, theme);
   }
+  const light = matchMedia("(prefers-color-scheme: light)");
+  light.addEventListener("change", () => {
+    // Paper is always light, which is nobody's wish.
+    if (recall("theme", "") === "" && !matchMedia("print").matches) wear(light.matches ? "light" : "dark", theme);
+  });
   return {
     element,
     openBell: alerts.toggle,
@@ -93,6 +96,16 @@ export function bar(app) {
 }
 
 const iconURL = () => /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href;
+
+/**
+ * @param {"light"|"dark"} colours
+ * @param {HTMLElement} button
+ */
+function wear(colours, button) {
+  document.documentElement.dataset.theme = colours;
+  showTheme(button);
+  dispatchEvent(new Event("themechange"));
+}
 
 /** @param {HTMLElement} button */
 function showTheme(button) {

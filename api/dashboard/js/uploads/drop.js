@@ -4,14 +4,16 @@ import { h } from "../dom.js";
 import { icon } from "../icons.js";
 
 /**
- * Takes what is dropped anywhere in the window; what is returned ends that.
+ * Takes what is dropped anywhere in the window, or into an element; what is returned ends that.
  * @param {() => string} words what a drop would do
  * @param {(transfer: DataTransfer) => void} dropped
+ * @param {HTMLElement} [into] it shows the words within itself
  */
-export function takeDrops(words, dropped) {
+export function takeDrops(words, dropped, into) {
   const text = h("strong");
-  const sign = h("div", { class: "drop-sign", hidden: true }, icon("down"), text);
-  document.body.append(sign);
+  const sign = h("div", { class: `drop-sign${into ? " within" : ""}`, hidden: true }, icon("down"), text);
+  (into ?? document.body).append(sign);
+  const target = /** @type {EventTarget} */ (into ?? window);
   // Elements that are left and entered in turn: only outside of all of them nothing is held over the page any more.
   let depth = 0;
   const show = (/** @type {boolean} */ isOver) => {
@@ -22,9 +24,10 @@ export function takeDrops(words, dropped) {
   const ends = new AbortController();
   /** @param {"dragenter"|"dragover"|"dragleave"|"drop"} type @param {(event: DragEvent) => void} listener */
   const on = (type, listener) =>
-    addEventListener(
+    target.addEventListener(
       type,
-      (event) => {
+      (given) => {
+        const event = /** @type {DragEvent} */ (given);
         if (!event.dataTransfer?.types.includes("Files") || document.querySelector("dialog[open]")) return;
         event.preventDefault();
         listener(event);
@@ -50,11 +53,12 @@ export function takeDrops(words, dropped) {
   };
 }
 
-/** What opens a dialog to choose files, or a folder. @param {boolean} isFolder @param {(input: HTMLInputElement) => void} chosen */
-export function filePicker(isFolder, chosen) {
+/** What opens a dialog to choose files, or a folder. @param {boolean} isFolder @param {(input: HTMLInputElement) => void} chosen @param {{accept?: string, isOne?: boolean}} [which] */
+export function filePicker(isFolder, chosen, { accept, isOne } = {}) {
   const input = h("input", {
     type: "file",
-    multiple: true,
+    multiple: !isOne,
+    accept,
     webkitdirectory: isFolder,
     hidden: true,
     "aria-hidden": "true",

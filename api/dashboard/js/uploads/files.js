@@ -9,9 +9,15 @@ const SAYS_SOMETHING = /^\d+_/;
 
 /** What was dropped. It has to be called while the event is handled. @param {DataTransfer} transfer @returns {Promise<Found[]>} */
 export async function droppedFiles(transfer) {
-  const entries = [...transfer.items].flatMap((item) => item.webkitGetAsEntry() ?? []);
-  const found = await Promise.all(entries.map((entry) => filesOf(entry, "")));
+  const found = await Promise.all([...transfer.items].map(filesIn));
   return belowOneFolder(found.flat());
+}
+
+/** What is dragged out of another program may have no entry in a file system. @param {DataTransferItem} item */
+async function filesIn(item) {
+  const [entry, file] = [item.webkitGetAsEntry(), item.getAsFile()];
+  if (entry) return filesOf(entry, "");
+  return file && isWanted({ file, path: file.name }) ? [{ file, path: file.name }] : [];
 }
 
 /** What was chosen by an input. @param {HTMLInputElement} input */

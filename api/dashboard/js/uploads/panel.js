@@ -1,4 +1,4 @@
-// How far the uploads to a dataset are, and what can be done about them.
+// How far the uploads to a dataset, or to another place, are, and what can be done about them.
 
 import { meter } from "../components/meter.js";
 import { note } from "../components/status.js";
@@ -13,19 +13,19 @@ const SHOWN_PROBLEMS = 50;
 /** Seconds over which the rate is measured. */
 const RATE_SECONDS = 5;
 
-/** @param {string} dataset */
-export function uploadsPanel(dataset) {
+/** @param {import("./uploads.js").Places} isMeant */
+export function uploadsPanel(isMeant) {
   const words = h("p", { class: "grow small" });
   const bar = meter(t("upload.progress"));
   const problems = h("div");
   const hold = h("button", { class: "button small", on: { click: () => (uploads.value.isPaused ? goOn() : pause()) } });
   const again = h(
     "button",
-    { class: "button small", on: { click: () => retry(dataset) } },
+    { class: "button small", on: { click: () => retry(isMeant) } },
     icon("redo"),
     t("upload.retry"),
   );
-  const end = h("button", { class: "button small", on: { click: () => void attempt(() => clear(dataset)) } });
+  const end = h("button", { class: "button small", on: { click: () => void attempt(() => clear(isMeant)) } });
   const element = h(
     "section",
     { class: "panel uploads-panel", "aria-label": t("uploads"), hidden: true },
@@ -46,7 +46,7 @@ export function uploadsPanel(dataset) {
   }
 
   const forget = uploads.watch(({ jobs: all, isPaused }) => {
-    const jobs = all.filter((job) => job.dataset === dataset);
+    const jobs = all.filter((job) => isMeant(job.place));
     element.hidden = jobs.length === 0;
     if (!jobs.length) {
       past = [];

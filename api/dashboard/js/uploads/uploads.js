@@ -24,7 +24,9 @@ export const canUpload = document.querySelector("meta[name=uploads]") !== null;
 /**
  * A file on its way.
  * @typedef {object} Job
- * @property {string} dataset @property {string} path @property {File} file
+ * @property {string} place the dataset that it is for; of others a path, which no dataset is called
+ * @property {string} path @property {File} file
+ * @property {Record<string, string>} metadata what the service is told of it
  * @property {State} state
  * @property {number} sent bytes
  * @property {string|null} uploadId
@@ -39,25 +41,30 @@ let isPaused = false;
 export const uploads = new Store(/** @type {{jobs: readonly Job[], isPaused: boolean}} */ ({ jobs, isPaused }));
 const tell = soon(() => uploads.set({ jobs, isPaused }), TELL_MS);
 
-/** @type {Set<(dataset: string) => void>} */
+/** @type {Set<(place: string, result: API.Upload["result"]) => void>} */
 const listeners = new Set();
 
-/** Calls `listener` when a dataset has got something; what it returns ends that. @param {(dataset: string) => void} listener */
+/** Calls `listener` when a dataset, or another place, has got something; what it returns ends that. @param {(place: string, result: API.Upload["result"]) => void} listener */
 export function onUploaded(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
-/** Sends files to a dataset. @param {string} dataset @param {readonly import("./files.js").Found[]} files */
-export function addFiles(dataset, files) {
-  const here = new Set(jobs.filter((job) => job.dataset === dataset && job.state !== "failed").map(({ path }) => path));
+/** Sends files to a dataset, or, with what is to be told of them, elsewhere. @param {string} place @param {readonly import("./files.js").Found[]} files @param {Record<string, string>} [about] */
+export function addFiles(place, files, about = { dataset: place }) {
+  const isGone = (/** @type {Job} */ { state }) => state === "failed" || (state === "done" && !about.dataset);
+  const here = new Set(jobs.filter((job) => job.place === place && !isGone(job)).map(({ path }) => path));
   const added = files.filter(({ path }) => !here.has(path));
   const isAdded = new Set(added.map(({ path }) => path));
-  jobs = jobs.filter((job) => job.dataset !== dataset || job.state !== "failed" || !isAdded.has(job.path));
-  for (const { file, path } of added)
-    jobs.push({ dataset, path, file, state: "waiting", sent: 0, uploadId: null, problem: null, upload: null });
+  jobs = jobs.filter((job) => job.place !== place || !isGone(job) || !isAdded.has(job.path));
+  for (const { file, path } of added) {
+    const metadata = { ...about, filename: path };
+    jobs.push({ place, path, file, metadata, state: "waiting", sent: 0, uploadId: null, problem: null, upload: null });
+  }
   pump();
 }
+
+/** Which places are meant. @typedef {(place: string) => boolean} Places */
 
 /** What is under way stops where it is. */
 export function pause() {
@@ -75,19 +82,19 @@ export function goOn() {
   pump();
 }
 
-/** Tries again what has failed. @param {string} dataset */
-export function retry(dataset) {
+/** Tries again what has failed. @param {Places} isMeant */
+export function retry(isMeant) {
   for (const job of jobs) {
-    if (job.dataset !== dataset || job.state !== "failed") continue;
+    if (!isMeant(job.place) || job.state !== "failed") continue;
     Object.assign(job, { state: "waiting", sent: 0, problem: null, uploadId: null, upload: null });
   }
   goOn();
 }
 
-/** Gives up what has not come whole, and forgets the rest. @param {string} dataset */
-export async function clear(dataset) {
-  const gone = jobs.filter((job) => job.dataset === dataset);
-  jobs = jobs.filter((job) => job.dataset !== dataset);
+/** Gives up what has not come whole, and forgets the rest. @param {Places} isMeant */
+export async function clear(isMeant) {
+  const gone = jobs.filter((job) => isMeant(job.place));
+  jobs = jobs.filter((job) => !isMeant(job.place));
   isPaused = false;
   tell();
   await Promise.allSettled(
@@ -96,14 +103,16 @@ export async function clear(dataset) {
   pump();
 }
 
-/** Uploads to a dataset that were begun here and have not come whole: by a reload, or another tab. @param {string} dataset @returns {Promise<number>} */
-export async function interrupted(dataset) {
-  if (!canUpload) return 0;
+/**
+ * Uploads that were begun here and have not come whole: by a reload, or another tab.
+ * @param {(metadata: Record<string, string>) => boolean} isOurs by what the service was told of them
+ */
+export async function interrupted(isOurs) {
+  if (!canUpload) return [];
   const { default: tus } = await import("../../vendor/tus.js");
   const kept = await tus.defaultOptions.urlStorage.findAllUploads();
-  const own = new Set(jobs.map(({ dataset: name, path }) => `${name}/${path}`));
-  return kept.filter(({ metadata }) => metadata.dataset === dataset && !own.has(`${dataset}/${metadata.filename}`))
-    .length;
+  const own = new Set(jobs.map(({ metadata }) => JSON.stringify(metadata)));
+  return kept.map(({ metadata }) => metadata).filter((each) => isOurs(each) && !own.has(JSON.stringify(each)));
 }
 
 function pump() {
@@ -123,17 +132,17 @@ function pump() {
 /** Media that no dataset has yet, with and without their endings; the datasets that they are for. @returns {Set<string>} */
 function pendingMedia() {
   const pending = new Set();
-  for (const { dataset, path, state } of jobs) {
+  for (const { place, path, state } of jobs) {
     if (state === "done" || state === "failed" || isBeside(path)) continue;
-    pending.add(dataset).add(`${dataset}/${stemOf(path)}`);
+    pending.add(place).add(`${place}/${stemOf(path)}`);
   }
   return pending;
 }
 
 /** What belongs to media is refused where these are not there: a caption follows its own, a list of them all. @param {Job} job @param {Set<string>} pending */
-function hasToWait({ dataset, path }, pending) {
-  if (!isBeside(path)) return false;
-  return pending.has(path.endsWith(".txt") ? `${dataset}/${stemOf(path)}` : dataset);
+function hasToWait({ place, path, metadata }, pending) {
+  if (!metadata.dataset || !isBeside(path)) return false;
+  return pending.has(path.endsWith(".txt") ? `${place}/${stemOf(path)}` : place);
 }
 
 /** Texts, and pictures in folders of masks and controls. @param {string} path */
@@ -157,15 +166,15 @@ async function send(job) {
 
 /** @param {Job} job @returns {import("tus-js-client").UploadOptions} */
 function optionsOf(job) {
-  const { dataset, path, file } = job;
+  const { place, path, file, metadata } = job;
   return {
     endpoint: streamURL(ENDPOINT),
-    metadata: { dataset, filename: path },
+    metadata,
     retryDelays: RETRIES_MS,
     uploadDataDuringCreation: file.size <= SMALL_BYTES,
     removeFingerprintOnSuccess: true,
-    // The same file for the same place, whatever it is called where it comes from.
-    fingerprint: async () => ["upload", dataset, path, file.size, file.lastModified].join("|"),
+    // The same file for the same place, whatever it is called where it comes from; and told of in the same words.
+    fingerprint: async () => ["upload", place, path, file.size, file.lastModified, wordsOf(metadata)].join("|"),
     onShouldRetry: ({ originalResponse: response }) => mayPass(response?.getStatus() ?? 0),
     onProgress(sent) {
       job.sent = sent;
@@ -182,6 +191,9 @@ function optionsOf(job) {
     },
   };
 }
+
+/** What is told of an upload besides where it belongs in a dataset. @param {Record<string, string>} metadata */
+const wordsOf = ({ dataset, ...words }) => (dataset ? "" : JSON.stringify(words));
 
 /** Whether what was refused with this status may be taken later. @param {number} status 0: there was no answer */
 const mayPass = (status) => status < 400 || status >= 500 || [409, 423, 429].includes(status);
@@ -241,7 +253,7 @@ function settle(job, { status, problem, result }) {
   job.state = status === "completed" ? "done" : "failed";
   if (problem) job.problem = [problem.entry, problem.message].filter(Boolean).join(": ");
   pump();
-  if (status === "completed") for (const listener of listeners) listener(result?.dataset ?? job.dataset);
+  if (status === "completed") for (const listener of listeners) listener(result?.dataset ?? job.place, result);
 }
 
 addEventListener("beforeunload", (event) => {

@@ -66,3 +66,12 @@ def test_who_says_nothing_for_a_while_has_not_taken_it_over(
     assert trainer.got == [signal.SIGKILL]
     assert giving_way.time.monotonic() >= YIELD_SECONDS
     assert not Path(directory.path("exit.json")).exists()
+
+
+def test_nobody_takes_over_what_has_its_end_recorded_so_it_is_ended_at_once(
+    directory: AttemptDirectory, trainer: Trainer
+) -> None:
+    Path(directory.path("exit.json")).write_text(json.dumps({"fence": 4, "reason": "node_lost"}))
+    give(directory, {"fence": 3, "trainer": {"pid": 7, "start": 9}})
+    assert trainer.got == [signal.SIGKILL]
+    assert giving_way.time.monotonic() < 1.0

@@ -2,11 +2,13 @@ import asyncio
 
 import pytest
 
+from api.errors import NodeNotFound
 from api.live.addresses import Asked
 from api.live.broker import Broker
 from api.live.streams.gpu import QUEUE_SNAPSHOTS, create_gpu_stream, snapshot_message
 from api.live.subscription import TooSlow
-from api.models.live import Topic
+from api.models.live import Message, Topic
+from api.models.sight import Sight
 from tests.unit.live.builders import play, settle, system
 
 ASKED = Asked({}, "", None)
@@ -62,3 +64,58 @@ def test_it_ends_with_the_server():
             return [frame.type.value async for some in frames for frame in some]
 
     assert play(scene) == ["closing"]
+
+
+OF_GPU2 = Asked({}, "node=gpu2", None)
+
+
+def of_nodes(number: int, made: list[tuple[int, str]], **known: bytes) -> Message:
+    """A snapshot of these machines, which notes what it was asked to make."""
+
+    def show(sight: Sight, node: str) -> bytes:
+        made.append((number, node))
+        if node not in known:
+            raise NodeNotFound
+        return known[node]
+
+    return snapshot_message(number, b"{}", show_node=show)
+
+
+def test_of_one_node_only_its_news_come_each_made_once_for_all_who_want_them():
+    made: list[tuple[int, str]] = []
+
+    async def scene(broker: Broker) -> list[tuple[str | None, bytes]]:
+        broker.publish(of_nodes(1, made, gpu2=b'{"gpu2":1}'))
+        stream = create_gpu_stream(broker)
+        async with stream(OF_GPU2) as first, stream(OF_GPU2) as second:
+            heard = [*(await anext(first)), *(await anext(second))]
+            broker.publish(of_nodes(2, made, gpu2=b'{"gpu2":1}', gpu3=b"{}"))
+            broker.publish(of_nodes(3, made, gpu2=b'{"gpu2":2}', gpu3=b"{}"))
+            await settle()
+            heard += [*(await anext(first)), *(await anext(second))]
+            return [(frame.id, frame.json) for frame in heard]
+
+    assert play(scene) == [("1", b'{"gpu2":1}')] * 2 + [("3", b'{"gpu2":2}')] * 2
+    assert made == [(1, "gpu2"), (2, "gpu2"), (3, "gpu2")]
+
+
+def test_a_node_that_is_not_known_is_refused_before_anything_is_sent():
+    async def scene(broker: Broker) -> None:
+        broker.publish(of_nodes(1, []))
+        async with create_gpu_stream(broker)(OF_GPU2):
+            raise AssertionError("it was opened")
+
+    with pytest.raises(NodeNotFound):
+        play(scene)
+
+
+def test_a_node_that_is_forgotten_ends_its_stream():
+    async def scene(broker: Broker) -> list[bytes]:
+        broker.publish(of_nodes(1, [], gpu2=b"{}"))
+        async with create_gpu_stream(broker)(OF_GPU2) as frames:
+            await anext(frames)
+            broker.publish(of_nodes(2, []))
+            return [frame.json async for some in frames for frame in some]
+
+    (last,) = play(scene)
+    assert b'{"reason":"node_gone"}' in last

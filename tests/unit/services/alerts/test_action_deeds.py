@@ -149,7 +149,7 @@ def test_no_command_runs_where_something_runs_or_waits(acting: ActingMachine):
     acting.fire(IDLE)
     action = acting.round()
     assert (action.state, acting.runs) == (ActionState.SKIPPED, 0)
-    assert "1 tasks wait" in str(action.result)
+    assert "1 task waits" in str(action.result)
 
 
 def test_no_command_runs_once_somebody_knows_of_it(acting: ActingMachine):

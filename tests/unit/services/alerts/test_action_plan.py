@@ -57,6 +57,13 @@ def test_one_that_fires_already_does_not_act_again_and_one_that_comes_back_does(
     assert len(planned(ON_TASK, acting, before=replace(ON_TASK, state=AlertState.RESOLVED))) == 1
 
 
+@pytest.mark.parametrize(("anywhere", "node"), [(False, "n"), (True, None)], ids=["has a server", "only tells"])
+def test_a_gpu_is_held_by_its_machines_server_and_where_that_has_none_by_any(anywhere: bool, node: str | None):
+    draft = Draft(("hot", "n/0"), Track(firing(), target=ON_GPU), None, firing())
+    plan_actions(draft, rule(actions=(GPU,)), NOW, lambda now: "action_1", anywhere=anywhere)
+    assert [(each.about, each.node) for each in draft.actions] == [("0", node)]
+
+
 def test_for_a_gpu_it_is_done_to_the_task_that_runs_on_it():
     (action,) = planned(firing(), rule(actions=(STOP,)), target=ON_GPU)
     assert (action.about, action.owner) == ("train_2", "bob")

@@ -4,7 +4,11 @@ from api.errors import DatabaseUnavailable
 from api.models.alert_rule import RuleScope
 from api.services.alerts.evaluation import FactTable
 from api.services.alerts.facts import FactBoard, People
+from api.services.alerts.gpu_facts import GPUFacts
+from api.services.alerts.told_machines import ToldMachines
 from api.utils.clock import FakeClock
+from tests.unit.services.builders import reading, vitals
+from tests.unit.services.gpus.fleets import fleet
 
 
 class Made:
@@ -95,3 +99,18 @@ def test_a_table_that_is_no_longer_made_is_not_recent(clock: FakeClock):
     clock.advance(2)
     assert board.board.recent(RuleScope.TASK) is None
     assert board.board.latest(RuleScope.TASK) is not None
+
+
+def test_who_tries_a_rule_sees_the_gpus_of_all_machines_whichever_head_looks_after_their_alerts(clock: FakeClock):
+    board: Any = Board(clock)
+    board.state = fleet(reading(1, vitals=vitals(temperature_gpu=88)), clock=clock)
+    board.board._told = told = ToldMachines(board, GPUFacts(clock), "here", clock)
+    table = board.board.of_all_machines(RuleScope.GPU)
+    assert [target.labels["node"] for target in table.targets] == ["here", "gpu2"]
+    assert table.value("temperature_gpu", 1) == 88
+    assert {target.labels.get("node") for target in board.board.of_all_machines(RuleScope.SERVICE).targets} == {"gpu2"}
+    # Where the head makes them itself, what it counts over minutes is known, too.
+    told.tables = lambda state, waiting: told.tables_now(state)[::-1]  # type: ignore[method-assign]
+    made = board.board.told(has_alerts=False)[RuleScope.GPU]
+    assert board.board._recently_told(RuleScope.GPU, board.state) is made
+    assert board.board.of_all_machines(RuleScope.DISK) is None

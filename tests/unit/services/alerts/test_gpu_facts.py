@@ -15,6 +15,7 @@ from api.services.gpus.metrics import XidCount
 from api.services.gpus.state import GPUState
 from api.utils.clock import FakeClock
 from tests.unit.services.builders import identity, judged, lost, process, reading, snapshot, task, uuid_of, vitals
+from tests.unit.services.gpus.fleets import fleet
 
 
 class Seen:
@@ -133,3 +134,18 @@ def test_repairs_and_recovery_are_flags(seen: Seen):
     repair = MemoryRepair(remapped_rows_pending=True, remapped_rows_failure=False)
     row = seen.see(reading(vitals=vitals(recovery_action=1), condition=GPUCondition(repair=repair)))
     assert (row["repair_pending"], row["repair_failed"], row["recovery_action"]) == (1, 0, 1)
+
+
+def test_of_another_machines_gpu_a_share_is_counted_from_fewer_samples(clock: FakeClock):
+    facts, hot = GPUFacts(clock), reading(1, vitals=vitals(throttle_reasons=("hw_thermal_slowdown",)))
+    for at in range(0, 300, 5):
+        clock.advance(5)
+        state = fleet(replace(hot, read_monotonic=clock.monotonic()), clock=clock, sequence=at)
+        table = facts.table_of_others(state, 0.0, ["gpu2"])
+    assert table.value("hw_thermal_percent", 0) == 100
+    assert len(facts._memories[uuid_of(1)].samples) == 10
+
+
+def test_a_gpu_of_another_machine_with_this_ones_uuid_is_no_target(clock: FakeClock):
+    table = GPUFacts(clock).table_of_others(fleet(reading(0), reading(1)), 0.0, ["gpu2"])
+    assert [target.labels["gpu_uuid"] for target in table.targets] == [uuid_of(1)]

@@ -31,15 +31,15 @@ def test_what_waits_and_what_runs_keep_it_awake(acting: ActingMachine):
     acting.come_up()
     acting.machine.put()
     assert look(acting) == 0
-    assert acting.idle.why_not() == "1 tasks wait"
+    assert acting.idle.why_not() == "1 task waits"
     acting.machine.train()
     assert look(acting) == 0
-    assert acting.idle.why_not() == "1 attempts run"
+    assert acting.idle.why_not() == "1 attempt runs"
 
 
 def test_a_program_on_a_gpu_keeps_it_awake(acting: ActingMachine):
     acting.come_up()
-    acting.machine.gpus.register_task([0], TaskType.EXTERNAL, "ext_1")
+    acting.machine.gpus.tasks.register([0], TaskType.EXTERNAL, "ext_1")
     assert look(acting) == 0
     assert acting.idle.why_not() == "ext_1 has GPU 0"
 

@@ -6,7 +6,7 @@ import pytest
 from api.models.alert import Alert, AlertState, AlertTarget, Matcher, NotificationKind
 from api.models.channel import Channel, QuietHours
 from api.models.event import Severity
-from api.services.alerts.planning import Planner, is_reached, is_repeat_due, quiet_until, unknown_names
+from api.services.alerts.planning import Planner, is_reached, is_repeat_due, quiet_until
 from api.services.alerts.tracks import Draft, Track
 from tests.unit.services.alerts.facts import HOT, NOW, channel, firing, rule
 
@@ -176,7 +176,3 @@ def test_in_quiet_hours_only_what_is_critical_is_told_at_once():
     )
     (grave,) = plan(firing(severity=Severity.CRITICAL), night).notifications
     assert grave.not_before == NOW + timedelta(seconds=5)
-
-
-def test_names_that_no_channel_has_are_found():
-    assert unknown_names([channel("a")], ["name-a", "b"]) == ["b"]

@@ -20,7 +20,7 @@ TRAINER = Principal("ann", None, ROLE_PERMISSIONS[Role.TRAINER] | {Permission.AL
 @pytest.fixture
 def rules(desk: Desk) -> RuleService:
     table = gpus(90)
-    return RuleService(desk.rules, BUILTIN_RULES, lambda _: table, GPUHistory(5), desk.clock, lambda: None)
+    return RuleService(desk.rules, BUILTIN_RULES, lambda _: table, lambda _: GPUHistory(5), desk.clock, lambda: None)
 
 
 def test_the_built_in_ones_come_first_and_pages_are_filtered(rules: RuleService):

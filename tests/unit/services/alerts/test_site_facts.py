@@ -21,6 +21,7 @@ from api.services.alerts.site_facts import (
     user_table,
 )
 from api.services.alerts.starts import StartLog
+from api.services.gpus.other_machines import NodePart
 from api.services.gpus.state import GPUState
 from api.storage.alert_facts import AlertFactStore
 from api.storage.nodes import Node, NodeStore
@@ -81,13 +82,21 @@ def test_another_machine_is_silent_when_its_row_stays(desk: Desk, clock: FakeClo
     row = leadership.insert().values(scope=machine_scope("there"), fence=1, holder="x", expires_at=1.0)
     with desk.database.write() as connection:
         connection.execute(row)
-    facts = NodeFacts(AlertFactStore(desk.database), "here", clock)
+    facts = NodeFacts(AlertFactStore(desk.database), "here", clock, tuple)
     assert [target.key for target in facts.table().targets] == ["there"]
     clock.advance(91)
     assert facts.table().value("silent_seconds", 0) == 91
     with desk.database.write() as connection:
         connection.execute(leadership.update().values(expires_at=2.0))
     assert facts.table().value("silent_seconds", 0) == 0
+
+
+def test_a_machine_that_tells_of_its_gpus_is_silent_when_it_tells_no_more(desk: Desk, clock: FakeClock):
+    parts = [NodePart("gpu2", snapshot(), clock.monotonic()), NodePart("gpu3", snapshot(), 0.0, has_left=True)]
+    facts = NodeFacts(AlertFactStore(desk.database), "here", clock, lambda: parts)
+    clock.advance(91)
+    assert [target.key for target in facts.table().targets] == ["gpu2"]
+    assert facts.table().value("silent_seconds", 0) == 91
 
 
 def test_a_long_name_of_a_machine_fits_into_its_scope():

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from api.hardware.source import GPUFault
+from api.models.cause import CauseCode
 from api.models.lease import LeaseKind
 from api.models.reading import FaultKind
-from api.models.training import CauseCode, EventKind, TaskStatus
-from tests.unit.services.trainings import RUN_DIR, TrainingMachine, steps
+from api.models.training import EventKind, TaskStatus
+from tests.unit.services.builders import process
+from tests.unit.services.trainings import PROCESS, RUN_DIR, TrainingMachine, steps
 
 #: A trainer's pace is known after these.
 PACE = steps(*range(1, 11))
@@ -121,3 +123,19 @@ def test_losses_that_are_no_numbers_are_told_and_forgotten_when_they_are_again(m
     machine.prints(steps(21))
     machine.train()
     assert machine.task().warning is None
+
+
+def test_somebody_else_on_its_gpus_is_never_forgotten(machine: TrainingMachine):
+    machine.run()
+    machine.prints(steps(1))
+    machine.source.set_memory(0, 9_000)
+    machine.source.processes[0] = (process(PROCESS.pid, memory_mb=8_600),)
+    machine.free_gpus()
+    assert (machine.watch().shares_gpus, machine.watch().was_measured_training) == (False, True)
+    machine.source.set_memory(0, 12_000)
+    machine.source.processes[0] = (process(PROCESS.pid, memory_mb=8_600), process(99, memory_mb=3_000))
+    machine.free_gpus()
+    machine.source.processes[0] = ()
+    machine.source.set_memory(0, 400)
+    machine.free_gpus()
+    assert machine.watch().shares_gpus

@@ -2,15 +2,20 @@
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from api.executors.fake import outcome
+from api.models.cause import CauseCode
 from api.models.lease import LeaseKind, LeaseState
-from api.models.training import CauseCode, EventKind, TaskStatus
+from api.models.measured_memory import MemoryFacts, MemorySize, PlannedMemory
+from api.models.training import EventKind, TaskStatus
 from api.services.attempts.watch import AttemptWatch
 from api.services.gpus.judgement import DRAINING_SECONDS
-from tests.unit.services.trainings import TrainingMachine, steps
+from api.storage.memory_runs import MemoryRunStore
+from tests.unit.services.builders import process
+from tests.unit.services.trainings import PROCESS, TrainingMachine, steps
 
 COMPLETED = outcome(phrases=["TRAINING COMPLETE!"], last_step=3)
 PORT_IN_USE = "Traceback (most recent call last):\ntorch.distributed.DistNetworkError: EADDRINUSE\n"
@@ -33,6 +38,55 @@ def test_a_training_that_is_done_has_completed_with_its_last_step(machine: Train
     assert (machine.status(), attempt.first_step, attempt.last_step) == (TaskStatus.COMPLETED, 1, 3)
     assert attempt.outcome is not None
     assert attempt.outcome["phrases"] == ["TRAINING COMPLETE!"]
+
+
+def run_measured(machine: TrainingMachine, **plan: object) -> None:
+    """A training whose GPU shows 9,000 MB, all of them its own, after its first step."""
+    facts = MemoryFacts("toy", "toy-1", sizes=(MemorySize(64, 1, 1),))
+    machine.put(plan=replace(machine.plan(), memory=PlannedMemory(facts)))
+    machine.train()
+    machine.executor.runs(machine.uid(), PROCESS)
+    machine.train()
+    machine.prints(steps(1))
+    machine.source.set_memory(0, 9_000)
+    machine.source.processes[0] = (process(PROCESS.pid, memory_mb=8_600),)
+    machine.free_gpus()
+
+
+def learnt(machine: TrainingMachine) -> list[int]:
+    return [run.peak_mb for run in MemoryRunStore(machine.database).find("toy", "toy-1")]
+
+
+def test_what_a_training_used_of_its_gpus_is_learnt_from_it(machine: TrainingMachine):
+    run_measured(machine)
+    complete(machine)
+    assert learnt(machine) == [9_000]
+
+
+def test_a_restarted_service_learns_it_too(machine: TrainingMachine):
+    run_measured(machine)
+    machine.watch().save()
+    machine.reconciler.stand_down()
+    machine.source.set_memory(0, 400)
+    machine.source.processes[0] = ()
+    machine.free_gpus()
+    complete(machine)
+    assert learnt(machine) == [9_000]
+
+
+def test_nothing_is_learnt_from_one_that_failed_or_shared_its_gpus(machine: TrainingMachine):
+    run_measured(machine)
+    machine.end(how=outcome(exit_code=1, last_step=1))
+    assert learnt(machine) == []
+
+
+def test_nothing_is_learnt_where_somebody_else_was_on_its_gpus(machine: TrainingMachine):
+    run_measured(machine)
+    machine.source.set_memory(0, 12_000)
+    machine.source.processes[0] = (process(PROCESS.pid, memory_mb=8_600), process(99, memory_mb=3_000))
+    machine.free_gpus()
+    complete(machine)
+    assert learnt(machine) == []
 
 
 def test_its_gpus_drain_until_a_reading_shows_nobody_on_them(machine: TrainingMachine):

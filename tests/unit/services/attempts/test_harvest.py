@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from api.executors.fake import outcome
+from api.models.cause import Cause, CauseCode
 from api.models.task import TaskType
-from api.models.training import Cause, CauseCode, EventKind, TaskStatus
+from api.models.training import EventKind, TaskStatus
 from api.services.attempts.harvest import FakeHarvester, Harvest
 from api.storage.database import Database, sqlite_url
 from api.utils.clock import FakeClock

@@ -8,20 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.executors.fake import outcome
+from api.models.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.models.progress import Progress
 from api.models.reason import text_of
-from api.models.training import (
-    RETRIED_BY_DEFAULT,
-    RETRIED_BY_ITSELF,
-    Cause,
-    CauseCode,
-    Checkpoint,
-    StopRung,
-    StopState,
-    TaskStatus,
-    TrainingPlan,
-    TrainingRequest,
-)
+from api.models.training import Checkpoint, StopRung, StopState, TaskStatus, TrainingPlan, TrainingRequest
 from api.services.attempts.outcomes import (
     FIRST_WAIT,
     LONGEST_WAIT,
@@ -147,6 +137,8 @@ def test_exit_code_0_alone_is_no_success():
         ({"reason": "machine_restarted", "exit_code": None}, CauseCode.MACHINE_RESTARTED),
         ({"reason": "could_not_start", "exit_code": None, "error": "no such file"}, CauseCode.COULD_NOT_START),
         ({"reason": "supervisor_lost", "exit_code": None}, CauseCode.SUPERVISOR_LOST),
+        ({"reason": "job_lost", "exit_code": None, "signal": 15}, CauseCode.JOB_LOST),
+        ({"reason": "storage_unseen", "exit_code": None, "error": "n3"}, CauseCode.STORAGE_UNSEEN),
         ({"exit_code": 0, "phrases": [QUIT], "checkpoints": (saved(3),), "last_step": 3}, CauseCode.QUIT_UNASKED),
         ({"exit_code": None, "signal": 15}, CauseCode.KILLED),
         ({"exit_code": 1}, CauseCode.TRAINER_ERROR),

@@ -1,5 +1,5 @@
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.models.progress import NOTHING_YET, MetricsView, Progress, ProgressReport, ProgressView, SpeedView, Stage
 from api.models.training import Attempt, AttemptStatus
-from api.services.attempts.progress import show_ended, show_progress
+from api.services.attempts.progress import reached, show_ended, show_progress
 from tests.unit.services.builders import NOW
 
 ATTEMPT = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "token", "here", "/d", (), (), None, NOW, NOW)
@@ -49,6 +49,20 @@ def test_what_has_ended_is_in_no_stage_and_needs_no_time():
         None,
         30,
     )
+
+
+def test_who_goes_on_from_the_very_last_checkpoint_has_reached_the_end_without_a_step():
+    resumed = replace(ATTEMPT, resumed_from="global_step90")
+    before = show_progress(Progress(step=90, total_steps=90), ATTEMPT, 0.0)
+    assert reached(Progress(total_steps=90), resumed, None).step == 90
+    assert reached(Progress(), resumed, before).step == 90
+
+
+def test_who_had_steps_left_to_make_and_made_none_has_reached_nothing():
+    resumed = replace(ATTEMPT, resumed_from="global_step80")
+    assert reached(Progress(total_steps=90), resumed, None).step is None
+    assert reached(Progress(), resumed, None).step is None
+    assert reached(Progress(total_steps=90), ATTEMPT, None).step is None
 
 
 NUMBER = st.none() | st.floats(allow_nan=True, allow_infinity=True)

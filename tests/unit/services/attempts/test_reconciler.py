@@ -117,7 +117,7 @@ def test_one_in_trouble_keeps_no_other_from_being_watched_and_is_told_once(
     machine.run("good")
     whole = AttemptWatch.poll
 
-    def trip(watch: AttemptWatch) -> None:
+    def trip(watch: AttemptWatch, save_seconds: float) -> None:
         if watch.attempt.task_id == "bad":
             raise OverflowError("too large")
         whole(watch)
@@ -168,3 +168,42 @@ def test_it_is_measured_once_how_long_a_start_took(machine: TrainingMachine):
     machine.run()
     machine.train()
     assert (observed(starts, "training"), observed(attempt_starts, "training")) == (before[0] + 1, before[1] + 1)
+
+
+def test_one_that_an_engine_has_waits_and_says_why(machine: TrainingMachine):
+    machine.put()
+    machine.train()
+    machine.executor.is_queued(machine.uid(), "waits for 2 GPUs in partition gpu")
+    machine.train()
+    assert machine.status() is TaskStatus.STARTING
+    why = machine.parts.dispatcher.why_waiting(machine.tasks.get_summary("a"))
+    assert why is not None
+    assert why.text == "waits for 2 GPUs in partition gpu"
+
+
+def test_a_stop_reaches_one_that_an_engine_has_not_begun(machine: TrainingMachine):
+    machine.put()
+    machine.train()
+    machine.executor.is_queued(machine.uid())
+    machine.ask_to_stop()
+    machine.train()
+    assert [ref.uid for ref, _ in machine.executor.orders] == [machine.uid()]
+    machine.executor.ends(machine.uid(), outcome("stopped_before_start", exit_code=None))
+    machine.train()
+    assert machine.status() is TaskStatus.STOPPED
+
+
+def test_one_whose_gpus_an_engine_wants_back_is_asked_once_to_save(machine: TrainingMachine):
+    machine.run()
+    machine.saves(1)
+    machine.prints(steps(1, 2))
+    machine.train()
+    machine.executor.is_called_away(machine.uid())
+    for _ in range(3):
+        machine.train()
+    (order,) = (order for _, order in machine.executor.orders)
+    assert order.signal_file is not None
+    assert machine.status() is TaskStatus.RUNNING
+    machine.executor.ends(machine.uid(), outcome("preempted", exit_code=0, error="job 3"))
+    machine.train()
+    assert machine.status() is TaskStatus.QUEUED

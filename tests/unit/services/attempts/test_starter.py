@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from api.executors.fake import FakeExecutor
-from api.models.training import AttemptStatus
+from api.models.training import AttemptStatus, TrainingPlan, TrainingRequest
 from api.services.attempts.starter import AttemptStarter, CannotStart
 from api.trainers.toy.trainer import Toy
+from api.trainers.trainer import Command, Launch
 from tests.unit.services.trainings import RUN_DIR, TrainingMachine
 
 TOY = Toy("python")
@@ -64,3 +65,18 @@ def test_a_checkpoint_that_is_gone_cannot_be_started_from(machine: TrainingMachi
         starter.prepare(
             machine.task(), replace(attempt, run_dir=str(run_dir), resumed_from="global_step9"), TOY, is_new=True
         )
+
+
+def test_a_program_of_the_services_own_has_its_environment_and_its_user(machine: TrainingMachine, tmp_path: Path):
+    own = {"HOME": "/home/service"}
+    starter = AttemptStarter(FakeExecutor(), tmp_path, {"HOME": "/caches"}, 1000, own_environment=own)
+
+    class Own(Toy):
+        def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
+            return replace(super().prepare(request, plan, launch), is_own=True)
+
+    attempt = machine.claim()
+    submission = starter.prepare(machine.task(), attempt, Own("python"), is_new=True)
+    assert (submission.env["HOME"], submission.output_dir) == ("/home/service", None)
+    other = starter.prepare(machine.task(), attempt, TOY, is_new=True)
+    assert (other.env["HOME"], other.output_dir) == ("/caches", starter.files(attempt.task_id).output)

@@ -1,5 +1,6 @@
 """Attempts that live although the database does not know them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from api.models.event import EventType
 from api.models.gpu import GPUStatus
 from api.models.task import ProcessIdentity
 from api.models.training import TaskStatus
-from tests.unit.services.builders import uuid_of
+from api.services.gpus.judgement import DRAINING_SECONDS
+from tests.unit.services.builders import process, uuid_of
 from tests.unit.services.trainings import PROCESS, TrainingMachine
 
 
@@ -34,6 +36,10 @@ def statuses(machine: TrainingMachine) -> list[GPUStatus]:
     return [gpu.judgement.status for gpu in machine.gpus.state.gpus]
 
 
+def kept(machine: TrainingMachine) -> list[str]:
+    return [lease.resource for lease in machine.parts.strays._store.quarantined(machine.parts.strays._token)]
+
+
 def test_its_gpus_are_busy_and_say_how_to_end_it(machine: TrainingMachine):
     look(machine, living(machine, "x", 0, 1))
     look(machine, living(machine, "x", 0, 1))
@@ -48,14 +54,67 @@ def test_gpus_that_it_works_on_are_kept_for_it_whatever_its_record_says(machine:
     assert [stray.gpu_ids for stray in machine.parts.strays.list()] == [(0, 2)]
 
 
-def test_they_are_free_when_nothing_of_it_lives(machine: TrainingMachine):
+def test_they_are_free_when_nothing_of_it_lives_and_their_readings_show_it(machine: TrainingMachine):
     look(machine, living(machine, "x", 0, 1, 2, 3))
     machine.put()
-    machine.train()
+    look(machine)
     assert machine.status() is TaskStatus.QUEUED
+    machine.free_gpus()
     look(machine)
     machine.train()
     assert machine.status() is TaskStatus.STARTING
+
+
+def test_they_stay_kept_while_their_readings_do_not_come(machine: TrainingMachine):
+    """A node that is cut off lists none of its attempts, which live on."""
+    look(machine, living(machine, "x", 0))
+    for _ in range(3):
+        machine.clock.advance(3600.0)
+        look(machine)
+    assert kept(machine) == [uuid_of(0)]
+
+
+def test_they_stay_kept_while_the_executor_cannot_say_who_is_left(
+    machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch
+):
+    def silent(ref: AttemptRef) -> tuple[int, ...]:
+        raise OSError("Slurm does not answer")
+
+    look(machine, living(machine, "x", 0))
+    monkeypatch.setattr(machine.executor, "survivors", silent)
+    look(machine)
+    machine.free_gpus()
+    look(machine)
+    assert kept(machine) == [uuid_of(0)]
+
+
+def test_a_gpu_of_a_machine_that_was_not_heard_of_yet_stays_kept(machine: TrainingMachine):
+    """So after a restart of the head, while the machine is cut off."""
+    elsewhere = replace(living(machine, "x"), gpu_uuids=("GPU-elsewhere",))
+    machine.gpus.offer_from(lambda: ("n1",))
+    look(machine, elsewhere)
+    look(machine)
+    machine.free_gpus()
+    look(machine)
+    assert kept(machine) == ["GPU-elsewhere"]
+
+
+def test_a_gpu_that_this_machine_has_no_more_is_not_kept_for_ever(machine: TrainingMachine):
+    look(machine, replace(living(machine, "x"), gpu_uuids=("GPU-pulled",)))
+    look(machine)
+    assert kept(machine) == []
+
+
+def test_a_gpu_that_somebody_else_uses_is_let_go_after_a_minute(machine: TrainingMachine):
+    look(machine, living(machine, "x", 0))
+    machine.source.processes[0] = (process(),)
+    look(machine)
+    machine.clock.advance(DRAINING_SECONDS - 2.0)
+    machine.free_gpus()
+    assert kept(machine) == [uuid_of(0)]
+    machine.clock.advance(5.0)
+    machine.free_gpus()
+    assert kept(machine) == []
 
 
 def test_an_attempt_of_a_task_that_waits_is_taken_up_again(machine: TrainingMachine):
@@ -122,8 +181,10 @@ def test_the_next_look_is_after_thirty_seconds_and_sooner_while_there_are_strays
     machine.train()
     assert statuses(machine)[0] is GPUStatus.BUSY
     machine.executor.finds()
-    machine.clock.advance(6.0)
-    machine.train()
+    for _ in range(2):
+        machine.clock.advance(6.0)
+        machine.gpus._monitor.sweep()
+        machine.train()
     assert GPUStatus.BUSY not in statuses(machine)
 
 

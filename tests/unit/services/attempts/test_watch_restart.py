@@ -1,12 +1,13 @@
 """A watch after a restart of the service: what its note says, and what it must not."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from api.services.attempts import watch as attempt_watch
-from api.services.attempts.watch import SAVE_SECONDS
+from api.services.attempts.watch import SAVE_SECONDS, AttemptWatch
 from tests.unit.services.attempts.watched import Watched, step
 from tests.unit.services.builders import NOW
 
@@ -56,6 +57,8 @@ def test_note_is_written_now_and_then(watched: Watched):
     path = watched.directory / "watch.json"
     watched.prints(step(1))
     watch.poll()
+    watched.clock.advance(SAVE_SECONDS)
+    watch.poll()
     first = json.loads(path.read_bytes())["offset"]
     watched.prints(step(2))
     watch.poll()
@@ -63,6 +66,20 @@ def test_note_is_written_now_and_then(watched: Watched):
     watched.clock.advance(SAVE_SECONDS)
     watch.poll()
     assert json.loads(path.read_bytes())["offset"] == len(step(1) + step(2))
+
+
+def test_watches_that_begin_together_do_not_note_together(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+    noted: list[tuple[str, float]] = []
+    monkeypatch.setattr(
+        AttemptWatch, "save", lambda watch: noted.append((watch.attempt.uid, watched.clock.monotonic()))
+    )
+    watches = [watched.watch(uid=f"{number}.1") for number in range(40)]
+    for _ in range(41):
+        for watch in watches:
+            watch.poll(20.0)
+        watched.clock.advance(1)
+    assert Counter(uid for uid, _ in noted) == Counter({watch.attempt.uid: 2 for watch in watches})
+    assert max(Counter(at for _, at in noted).values()) <= 8
 
 
 def test_disk_that_takes_nothing_stops_no_watch(watched: Watched, monkeypatch: pytest.MonkeyPatch):

@@ -2,7 +2,7 @@ import tomllib
 from pathlib import Path
 
 from api.models.catalog import CatalogModel, Medium, MemoryNeed, ModelVariant, Origin, Preset
-from api.services.catalog.preset_requests import NO_DATASET, find_variant, make_request
+from api.services.catalog.preset_requests import find_variant, make_request
 from tests.unit.services.catalog.builders import file, local, need, source
 
 VARIANT = ModelVariant("a", "A", (need(source("vae/ae.safetensors"), known_as="vae-flux"),), settings={"shift": 3})
@@ -29,7 +29,14 @@ def test_what_is_not_here_is_named_and_stands_where_a_download_puts_it():
     made = make()
     assert made.missing == ("vae",)
     assert made.request["config"]["model"]["vae"] == "/models/owner/Model/vae/ae.safetensors"
-    assert made.request["dataset"]["directories"][0]["path"] == NO_DATASET
+
+
+def test_data_are_a_directory_a_dataset_or_not_named_yet():
+    assert make(dataset="cats@3").request["dataset"]["directories"] == [{"dataset": "cats@3", "num_repeats": 1}]
+    assert make(dataset="/data").needs_dataset is False
+    made = make()
+    assert (made.request["dataset"]["directories"], made.needs_dataset) == ([{"num_repeats": 1}], True)
+    assert tomllib.loads(made.dataset_toml)["directory"] == [{"num_repeats": 1}]
 
 
 def test_two_files_say_the_same_as_the_request():

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
-from api.errors import ModelExists, NotYours, RegisteredModelNotFound, WeightsRefused
+from api.errors import InsufficientStorage, ModelExists, NotYours, RegisteredModelNotFound, WeightsRefused
 from api.models.access import LOCAL, Credential, Role
 from api.models.sight import Sight, seeing
 from api.models.training_view import SeriesPoint, SeriesView, XAxis
+from api.services.catalog.comfyui import ComfyLinks
 from api.services.catalog.registry import Registry
 from api.services.training.artifacts import OpenFile
 from api.storage.blobs import BlobStore
 from api.storage.database import Database, sqlite_url
 from api.storage.registry import RegistryStore
+from api.storage.registry_links import LinkedVersions
 from api.utils.clock import FakeClock
 from api.utils.pagination import PageRequest
 from tests.databases import hurry
@@ -40,9 +42,9 @@ class FakeTraining:
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
         return OpenFile(os.open(self.path, os.O_RDONLY), "a.safetensors", self.path.stat().st_size, 0.0)
 
-    def get_metrics(self, task_id: str, metric: str, axis: XAxis, limit: int, since: int | None) -> SeriesView:
+    def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
         points = (SeriesPoint(None, 3, 0.5 if metric == "loss" else 0.7, NOW),)
-        return SeriesView(metric, axis, points, 1, 0, False, ())
+        return SeriesView(metric, type, points, 1, 0, False, ())
 
 
 @pytest.fixture
@@ -51,13 +53,18 @@ def training(tmp_path: Path) -> FakeTraining:
 
 
 @pytest.fixture
-def registry(tmp_path: Path, training: FakeTraining) -> Iterator[Registry]:
-    database = Database(sqlite_url(tmp_path / "d.sqlite"), tmp_path)
-    hurry(database)
-    database.migrate()
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(sqlite_url(tmp_path / "d.sqlite"), tmp_path)
+    hurry(made)
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def registry(tmp_path: Path, training: FakeTraining, database: Database) -> Registry:
     store = RegistryStore(database)
-    yield Registry(store, BlobStore(tmp_path / "blobs"), training, FakeClock())  # type: ignore[arg-type]
-    database.close()
+    return Registry(store, BlobStore(tmp_path / "blobs"), training, FakeClock())  # type: ignore[arg-type]
 
 
 def test_version_knows_the_losses_at_its_epoch(registry: Registry):
@@ -65,6 +72,43 @@ def test_version_knows_the_losses_at_its_epoch(registry: Registry):
     assert (made.origin["loss"], made.origin["eval_loss"], made.origin["epoch"]) == (0.5, 0.7, 3)
     assert (made.origin["request"], made.format["base_model"]) == ({"seed": 3}, "wan")
     assert registry.register("cats", "t1", "run/a.safetensors", ANN).origin["loss"] is None
+
+
+def test_a_file_that_grows_while_it_is_taken_is_refused(
+    registry: Registry, training: FakeTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    content = training.path.read_bytes()
+    handle = os.open(training.path, os.O_RDONLY)
+    grown = OpenFile(handle, "a.safetensors", len(content) - 1, 0.0)
+    monkeypatch.setattr(training, "open_artifact", lambda task_id, path: grown)
+    with pytest.raises(WeightsRefused, match="still being written"):
+        registry.register("cats", "t1", ARTIFACT, ANN)
+    assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file() and path.stat().st_size]
+
+
+@pytest.mark.parametrize(
+    "place", ["run/global_step100/optimizer.safetensors", "run/epoch3/global_step7/a/b.safetensors"]
+)
+def test_state_of_a_checkpoint_is_no_version(tmp_path: Path, registry: Registry, place: str):
+    with pytest.raises(WeightsRefused, match=r"its trainer goes on by it.*GET /training/t1/artifacts"):
+        registry.register("cats", "t1", place, ANN)
+    with pytest.raises(RegisteredModelNotFound):
+        registry.find("cats")
+
+
+def test_disk_without_room_is_told_before_anything_is_written(tmp_path: Path, registry: Registry):
+    registry.register("cats", "t1", ARTIFACT, ANN)
+    before = sorted(tmp_path.rglob("*"))
+    registry._room = refuse
+    with pytest.raises(InsufficientStorage):
+        registry.register("dogs", "t1", ARTIFACT, ANN)
+    with pytest.raises(InsufficientStorage):
+        registry.write_metadata("cats", "1", "ohwx", {}, ANN)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def refuse(size: int) -> None:
+    raise InsufficientStorage(str(size))
 
 
 def test_refused_file_makes_no_model(registry: Registry, training: FakeTraining):
@@ -99,3 +143,21 @@ def test_page_leads_to_the_next(registry: Registry):
     assert ([row.version for row in page.rows], page.pagination.next_cursor) == ([3, 2], "2")
     rest = registry.get_versions("cats", PageRequest(limit=2, cursor="2"))
     assert ([row.version for row in rest.rows], rest.pagination.has_more) == ([1], False)
+
+
+def test_links_that_a_killed_server_did_not_make_are_made_later(
+    registry: Registry, training: FakeTraining, tmp_path: Path, database: Database
+):
+    loras = tmp_path / "loras"
+    loras.mkdir()
+    registry.register("cats", "t1", ARTIFACT, ANN, aliases=["prod"])
+    blobs = BlobStore(tmp_path / "blobs")
+    links = ComfyLinks(loras, blobs, LinkedVersions(database))
+    again = Registry(RegistryStore(database), blobs, training, FakeClock(), links)  # type: ignore[arg-type]
+    again.collect(3600)
+    assert (loras / "cats-prod.safetensors").read_bytes() == training.path.read_bytes()
+    write_stand_in(training.path, {"b.lora_A.weight": [8, 4], "b.lora_B.weight": [4, 8]})
+    registry.register("cats", "t1", ARTIFACT, ANN, aliases=["prod"])
+    again.collect(3600)
+    assert (loras / "cats-prod.safetensors").read_bytes() == training.path.read_bytes()
+    assert len(list(loras.iterdir())) == 1

@@ -1,9 +1,12 @@
+import json
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-from api.errors import ModelNotFound, PresetNotFound, WeightsNotFound
+from api.errors import Invalid, ModelNotFound, PresetNotFound, WeightsNotFound
+from api.services.catalog import service
 from api.services.catalog.service import CatalogService
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
@@ -43,6 +46,40 @@ def test_file_says_whether_it_belongs_under_a_key(catalog: CatalogService, tmp_p
     found = catalog.examine(path, "flux2", "vae")
     assert (found.fits, found.belongs) == (False, ("the VAE of Flux 2",))
     assert catalog.examine(path, "minimax_h3", "vae").fits is None
+
+
+def test_key_that_names_no_weights_is_told_with_those_that_do(catalog: CatalogService, tmp_path: Path):
+    path = str(write_stand_in(tmp_path / "ae.safetensors", STAND_INS["vae-flux"]))
+    with pytest.raises(Invalid) as found:
+        catalog.examine(path, "flux", "vaee")
+    assert [(each.pointer, "diffusers_path" in each.message) for each in found.value.mistakes] == [("/key", True)]
+
+
+def test_a_directory_whose_index_lies_is_answered_in_short(catalog: CatalogService, tmp_path: Path):
+    write_stand_in(tmp_path / "wan" / "m-00001-of-00002.safetensors", STAND_INS["wan-t2v-14b"])
+    lies = {f"k{number}": f"{number:0200}.safetensors" for number in range(3_000)}
+    (tmp_path / "wan" / "m.safetensors.index.json").write_text(json.dumps({"weight_map": lies}))
+    found = catalog.examine(str(tmp_path / "wan"))
+    assert (found.is_whole, len(found.missing_files)) == (False, 100)
+
+
+def test_a_directory_with_more_tensors_than_any_model_is_not_read(catalog: CatalogService, tmp_path: Path):
+    for number in (1, 2):
+        write_stand_in(tmp_path / "many" / f"m-{number:05}-of-00002.safetensors", STAND_INS["wan-t2v-14b"])
+    with patch.object(service, "_MOST_TENSORS", 5), pytest.raises(WeightsNotFound, match="more tensors"):
+        catalog.examine(str(tmp_path / "many"))
+
+
+def test_a_name_that_is_no_text_is_not_among_the_files_of_a_directory(catalog: CatalogService, tmp_path: Path):
+    (tmp_path / os.fsdecode(b"\xff.safetensors")).write_bytes(b"half")
+    with pytest.raises(WeightsNotFound, match=r"no \.safetensors"):
+        catalog.examine(str(tmp_path))
+
+
+@pytest.mark.parametrize("place", ["/proc/self/environ", "/dev/null", "/sys/kernel/notes"])
+def test_what_the_kernel_shows_is_no_file(catalog: CatalogService, place: str):
+    with pytest.raises(WeightsNotFound):
+        catalog.examine(place)
 
 
 def test_directory_is_one_model(catalog: CatalogService, tmp_path: Path):

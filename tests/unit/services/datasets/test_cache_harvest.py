@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from api.models.cause import CauseCode
 from api.models.dataset_cache import BuiltCache
-from api.models.training import CauseCode
 from tests.unit.services.datasets.cache_fakes import CacheWorld
 from tests.unit.services.datasets.conftest import Shelf
 

@@ -1,5 +1,6 @@
 import io
 import zipfile
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from api.errors import DatabaseUnavailable
 from api.models.upload import UploadStatus
 from api.services.datasets.intake import IntakeProgress
-from api.services.datasets.joining import Joining
+from api.services.datasets.joining import Joined, Joining
+from api.services.datasets.tree import FileTree
 from tests.unit.services.datasets.conftest import Shelf
 from tests.unit.services.datasets.upload_parts import IMAGE, Dock
 
@@ -81,6 +83,22 @@ def test_pauses_grow_while_the_storage_is_in_trouble(dock: Dock):
             dock.intake.take_items()
             assert join.call_count == calls
     assert dock.store.get(upload_id).status is UploadStatus.RECEIVED
+
+
+def test_what_the_service_cannot_bear_is_put_off_and_the_others_do_not_wait(dock: Dock):
+    real = Joining.join
+
+    def join(joining: Joining, tree: FileTree, *more: Any) -> Joined:
+        if any(each.path == "bad.png" for each in tree.pictures):
+            raise TypeError("str is not valid UTF-8")
+        return real(joining, tree, *more)
+
+    bad = dock.upload(b"PNG1", filename="bad.png").upload_id
+    good = dock.upload(b"PNG2", filename="good.png").upload_id
+    with patch.object(Joining, "join", join):
+        dock.intake.take_items()
+    assert dock.store.get(bad).status is UploadStatus.RECEIVED
+    assert dock.store.get(good).status is UploadStatus.COMPLETED
 
 
 def test_a_database_that_is_away_is_no_failure_of_the_loop(dock: Dock):

@@ -24,8 +24,9 @@ from api.models.task import TaskType
 from api.models.training_view import Deleted
 from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocess_wish import CaptionRules, PreprocessWish, Replacement
-from api.services.datasets.preprocessing import PreprocessingService, TaskMeans
+from api.services.datasets.preprocessing import PreprocessingService
 from api.services.datasets.work_files import SourceFiles
+from api.services.training.task_means import TaskMeans
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.derivations import DerivationStore

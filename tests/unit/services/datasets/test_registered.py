@@ -8,7 +8,7 @@ import pytest
 
 from api.errors import Conflict, DatabaseUnavailable, DatasetChanged, Invalid
 from api.models.dataset import EntryProblem, ItemFilter, WatchState
-from api.services.datasets import directory_reading
+from api.services.datasets import directory_hashing
 from api.services.datasets import registered as registered_module
 from api.services.datasets.materials import DatasetMaterials
 from api.services.datasets.references import DatasetReferences
@@ -141,9 +141,9 @@ def test_only_what_has_changed_is_read_again(
     register(registered, media)
     (media / "a.png").write_text("changed")
     read: list[str] = []
-    real = directory_reading.open_plain
+    real = directory_hashing.open_plain
     monkeypatch.setattr(
-        directory_reading, "open_plain", lambda path, levels: (read.append(path), real(path, levels))[1]
+        directory_hashing, "open_plain", lambda path, levels: (read.append(path), real(path, levels))[1]
     )
     refresh(registered)
     assert read == [str(media / "a.png")]
@@ -226,7 +226,7 @@ def test_captions_that_cannot_be_read_are_a_finding_and_the_rest_is_taken(
 def test_a_file_that_cannot_be_read_is_a_finding_until_it_can(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    real = directory_reading.open_plain
+    real = directory_hashing.open_plain
 
     def refuse(path: str, levels: int) -> int:
         if path.endswith("b.jpg"):
@@ -234,7 +234,7 @@ def test_a_file_that_cannot_be_read_is_a_finding_until_it_can(
         return real(path, levels)
 
     with monkeypatch.context() as patched:
-        patched.setattr(directory_reading, "open_plain", refuse)
+        patched.setattr(directory_hashing, "open_plain", refuse)
         register(registered, media)
     look(registered)
     found = watch(shelf)

@@ -17,7 +17,7 @@ from api.errors import (
 from api.models.access import ROLE_PERMISSIONS, Credential, Principal, Role, current_principal
 from api.models.sight import Sight, seeing
 from api.models.upload import UploadKind, UploadStatus
-from api.services.datasets.uploads import check_dataset_name, check_filename, kind_of
+from api.services.datasets.upload_metadata import kind_of
 from api.utils.pagination import PageRequest
 from tests.unit.services.datasets.conftest import Shelf
 from tests.unit.services.datasets.upload_parts import Dock
@@ -137,6 +137,14 @@ def test_whoever_waits_for_uploads_is_told_at_once(dock: Dock):
     assert told == [1, 1]
 
 
+def test_an_upload_by_form_that_says_its_size_is_refused_before_it_comes(dock: Dock):
+    with pytest.raises(TooLarge):
+        dock.service.begin_whole(10**6 + 1)
+    dock.bound.most = 10
+    with pytest.raises(QuotaExceeded):
+        dock.service.begin_whole(11)
+
+
 def test_an_upload_by_form_is_discarded_until_something_is_to_become_of_it(dock: Dock):
     gone = dock.service.begin_whole().upload_id
     dock.service.discard(gone)
@@ -172,11 +180,3 @@ def test_others_uploads_are_not_listed_where_they_are_hidden(dock: Dock):
         assert dock.service.get_page([], "ann", PageRequest()).rows == ()
     with seeing(Sight("ann", sees_all=False)):
         assert len(dock.service.get_page([], None, PageRequest()).rows) == 1
-
-
-def test_a_name_is_looked_at():
-    assert check_dataset_name("cats-2.1", "/x") == []
-    assert [each.pointer for each in check_dataset_name("a b", "/x") + check_dataset_name(None, "/y")] == ["/x", "/y"]
-    assert [each.message for each in check_filename("a\\b", "/x")] == [
-        '"a\\b" has an absolute path, a drive or a backslash in its name'
-    ]

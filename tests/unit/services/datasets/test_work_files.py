@@ -8,7 +8,7 @@ import pytest
 
 from api.errors import BlobMissing, DatasetChanged
 from api.models.dataset import Dataset, ManifestItem
-from api.services.datasets.work_files import SourceFiles, lay_out_work, sources_of
+from api.services.datasets.work_files import SourceFiles, lay_out_work
 from api.storage.task_files import TaskFiles
 from tests.unit.services.datasets.conftest import Shelf
 
@@ -17,7 +17,7 @@ def test_sources_are_links_that_anybody_may_read_and_nobody_write(shelf: Shelf, 
     one = shelf.item("a.png", b"one")
     files = TaskFiles(tmp_path / "task")
     link = SourceFiles(shelf.blobs).linker(shelf.make())
-    lay_out_work(files, {"fps": 16}, [b"line\n"], [*sources_of([one]), one.sha256], link)
+    lay_out_work(files, {"fps": 16}, [b"line\n"], [*one.blobs, one.sha256], link)
     source = files.output / "sources" / one.sha256
     assert source.read_bytes() == b"one"
     assert source.stat().st_mode & 0o777 == 0o444

@@ -1,6 +1,7 @@
+from dataclasses import fields
 from typing import Any
 
-from api.models.gpu import GPUInfo
+from api.models.gpu import GPUInfo, NodeGPUInfo
 from api.models.snapshot import GPUReading
 from api.models.task import TaskType
 from api.services.gpus.busy import describe_busy
@@ -38,3 +39,9 @@ def test_only_those_that_are_wanted_are_told_by_index_or_uuid():
 
 def test_where_nothing_is_in_the_way_nobody_is_named():
     assert describe_busy([free(0)], ["7"]) == {"gpu_id": None, "current_task": None, "available_gpus": [0]}
+
+
+def test_gpus_of_a_fleet_are_told_by_machine_and_index():
+    there = NodeGPUInfo(**{each.name: getattr(foreign(0), each.name) for each in fields(GPUInfo)}, node="n2")
+    assert describe_busy([free(0), there], ["n2:0"])["gpu_id"] == 0
+    assert describe_busy([free(0), there], ["n3:0"])["gpu_id"] is None

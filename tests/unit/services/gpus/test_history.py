@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -259,3 +260,12 @@ def test_points_stand_in_order_whatever_the_sweeps_do(pauses: list[float], step:
         recorder.put_temperatures(40)
     times = [point.timestamp for point in recorder.read(step=step).points]
     assert times == sorted(set(times))
+
+
+def test_means_stand_by_the_number_of_their_step(recorder: Recorder):
+    recorder.put_temperatures(40, None, 60)
+    recorder.time += 60
+    recorder.put_temperatures(None)
+    found = recorder.history.means(UUID, Metric.TEMPERATURE_GPU, 0.0, 1e11, 60.0)
+    first = int(START // 60)
+    assert (found[first], math.isnan(found[first + 1]), len(found)) == (50, True, 2)

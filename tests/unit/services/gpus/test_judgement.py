@@ -2,20 +2,14 @@ from typing import Any
 
 import pytest
 
-from api.models.gpu import GPUStatus, Verdict
-from api.models.reading import ECCErrors, FaultKind, GPUCondition, MemoryRepair, NVLink, ProcessKind
-from api.models.reason import ReasonCode
+from api.models.gpu import GPUStatus
+from api.models.reading import FaultKind, GPUCondition, ProcessKind
+from api.models.reason import Reason, ReasonCode
 from api.models.task import TaskType
-from api.models.xids import RECOVERY_ACTIONS
-from api.services.gpus.judgement import (
-    DRAINING_SECONDS,
-    FOREIGN_COMPUTE_MB,
-    FOREIGN_GRAPHICS_MB,
-    UNEXPLAINED_MB,
-    is_stale,
-    judge,
-)
-from tests.unit.services.builders import MONOTONIC, circumstances, identity, lost, process, reading, task, vitals
+from api.services.gpus.circumstances import EngineWord
+from api.services.gpus.foreign_use import FOREIGN_COMPUTE_MB, FOREIGN_GRAPHICS_MB, UNEXPLAINED_MB
+from api.services.gpus.judgement import DRAINING_SECONDS, is_stale, judge
+from tests.unit.services.builders import MONOTONIC, circumstances, lost, process, reading, task, vitals
 
 UNREADABLE = {"fault": FaultKind.UNREADABLE, "fault_reason": "error 999"}
 SMALL = process(memory_mb=FOREIGN_COMPUTE_MB)
@@ -119,114 +113,19 @@ def test_gpu_that_was_never_read_is_stale():
     assert is_stale(reading(read_monotonic=None), MONOTONIC, 10.0)
 
 
-HOT = {"identity": identity(temperature_slowdown=90)}
-HEALTH: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
-    "nothing wrong": ({}, {}, Verdict.HEALTHY),
-    "nothing known of its condition": ({"condition": None}, {}, Verdict.HEALTHY),
-    "an application's Xid": ({}, {"xids": (13, 31, 43)}, Verdict.HEALTHY),
-    "an Xid of both kinds": ({}, {"xids": (94, 48)}, Verdict.UNHEALTHY),
-    "a remapping that failed": (
-        {"condition": GPUCondition(repair=MemoryRepair(remapped_rows_failure=True))},
-        {},
-        Verdict.UNHEALTHY,
-    ),
-    "a remapping that waits": (
-        {"condition": GPUCondition(repair=MemoryRepair(remapped_rows_pending=True))},
-        {},
-        Verdict.DEGRADED,
-    ),
-    "a retirement that waits": (
-        {"condition": GPUCondition(repair=MemoryRepair(retired_pages_pending=True))},
-        {},
-        Verdict.DEGRADED,
-    ),
-    "uncorrectable errors": (
-        {"condition": GPUCondition(ecc=ECCErrors(uncorrected_volatile=3))},
-        {},
-        Verdict.DEGRADED,
-    ),
-    "corrected errors": (
-        {"condition": GPUCondition(ecc=ECCErrors(corrected_volatile=3, uncorrected_volatile=0))},
-        {},
-        Verdict.HEALTHY,
-    ),
-    "heat at the threshold": ({**HOT, "vitals": vitals(temperature_gpu=90)}, {}, Verdict.DEGRADED),
-    "heat below the threshold": ({**HOT, "vitals": vitals(temperature_gpu=89)}, {}, Verdict.HEALTHY),
-    "heat without a threshold": ({"vitals": vitals(temperature_gpu=99)}, {}, Verdict.HEALTHY),
-    "unknown heat": ({**HOT, "vitals": vitals(temperature_gpu=None)}, {}, Verdict.HEALTHY),
-    "thermal slowdown": ({"vitals": vitals(throttle_reasons=("hw_thermal_slowdown",))}, {}, Verdict.DEGRADED),
-    "power brake": ({"vitals": vitals(throttle_reasons=("hw_power_brake_slowdown",))}, {}, Verdict.DEGRADED),
-    "the power cap": ({"vitals": vitals(throttle_reasons=("sw_power_cap",))}, {}, Verdict.HEALTHY),
-    "a fault": (UNREADABLE, {}, Verdict.UNKNOWN),
-    "a failing source": ({}, {"problem": "driver not loaded"}, Verdict.UNKNOWN),
-    "a stale reading": ({"read_monotonic": MONOTONIC - 11}, {}, Verdict.UNKNOWN),
-    "a hung kernel": ({}, {"xids": (109,)}, Verdict.UNHEALTHY),
-    "a hung kernel of which the driver asks for nothing": (
-        {"vitals": vitals(recovery_action=0)},
-        {"xids": (109,), "last_xid_at": MONOTONIC - 1},
-        Verdict.DEGRADED,
-    ),
-    "a hung kernel, read before it": (
-        {"vitals": vitals(recovery_action=0)},
-        {"xids": (109,), "last_xid_at": MONOTONIC + 1},
-        Verdict.UNHEALTHY,
-    ),
-    "an NVLink error of linked GPUs": (
-        {"condition": GPUCondition(nvlinks=(NVLink(0, True),))},
-        {"xids": (74,)},
-        Verdict.UNHEALTHY,
-    ),
-    "an NVLink error without links": ({}, {"xids": (74,)}, Verdict.DEGRADED),
-    "one DMA fault": ({}, {"xids": (32,)}, Verdict.DEGRADED),
-    "two DMA faults": ({}, {"xids": (32, 32)}, Verdict.UNHEALTHY),
-    "two idle time-outs": ({}, {"xids": (8, 8)}, Verdict.HEALTHY),
-    "three idle time-outs": ({}, {"xids": (8, 8, 8)}, Verdict.DEGRADED),
-    "an Xid that no catalogue has": ({}, {"xids": (5000,)}, Verdict.DEGRADED),
-    "nothing that the driver asks for": ({"vitals": vitals(recovery_action=0)}, {}, Verdict.HEALTHY),
-    **{
-        f"recovery action {number}": ({"vitals": vitals(recovery_action=number)}, {}, Verdict.UNHEALTHY)
-        for number in (*RECOVERY_ACTIONS, 99)
-    },
-}
-
-
-@pytest.mark.parametrize(("changes", "around", "verdict"), HEALTH.values(), ids=HEALTH.keys())
-def test_health_with(changes: dict[str, Any], around: dict[str, Any], verdict: Verdict):
-    health = judge(reading(**changes), circumstances(**around)).health
-    assert health.verdict is verdict
-    assert bool(health.reasons) == (verdict is not Verdict.HEALTHY)
-    assert bool(health.suggested_actions) or verdict not in (Verdict.DEGRADED, Verdict.UNHEALTHY)
-
-
-def test_only_a_gpu_that_answered_before_is_said_to_hang():
-    old, never = {"read_monotonic": MONOTONIC - 11}, {"read_monotonic": None, "vitals": None}
-    assert judge(reading(**old), circumstances()).health.suggested_actions
-    assert not judge(reading(**never), circumstances()).health.suggested_actions
-
-
-def test_what_the_driver_asks_for_is_said_with_what_to_do():
-    health = judge(reading(vitals=vitals(recovery_action=1)), circumstances()).health
-    assert health.reasons == ("the driver asks for a reset of the GPU (recovery action 1)",)
-    assert "nvidia-smi --gpu-reset" in health.suggested_actions[0]
-
-
-def test_lost_gpu_is_unhealthy_with_a_remedy():
-    health = judge(lost(), circumstances()).health
-    assert (health.verdict, health.reasons) == (Verdict.UNHEALTHY, ("off the bus",))
-    assert health.suggested_actions
-
-
 def test_degraded_gpu_that_can_be_had_says_what_is_wrong():
     judgement = judge(reading(), circumstances(xids=(94,)))
     assert judgement.is_available
     assert judgement.reason == "the driver reported Xid 94 (contained memory error)"
 
 
-def test_action_for_two_findings_is_suggested_once():
-    hot = reading(**HOT, vitals=vitals(temperature_gpu=95, throttle_reasons=("hw_thermal_slowdown",)))
-    assert len(judge(hot, circumstances()).health.suggested_actions) == 1
-
-
 def test_a_reason_has_a_code_with_what_stands_in_it():
     assert judge(reading(), circumstances(task=task("train_7"))).said == ReasonCode("held_by", {"task_id": "train_7"})
     assert judge(reading(), circumstances()).said is None
+
+
+def test_what_an_engine_says_of_a_gpu_holds_unless_a_task_of_ours_has_it():
+    word = EngineWord(GPUStatus.BUSY, Reason.of("Slurm's job {job} of {user} has it", "slurm_job", job=3, user="eve"))
+    found = judge(reading(), circumstances(engine=word))
+    assert (found.status, found.reason) == (GPUStatus.BUSY, "Slurm's job 3 of eve has it")
+    assert judge(reading(), circumstances(engine=word, task=task())).status is GPUStatus.TRAINING

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from api.models.reading import FaultKind, SourceName
+from api.models.reading import FaultKind, GPUProcess, SourceName
 from api.models.snapshot import GPUReading
-from api.models.task import RegisteredTask
+from api.models.task import ProcessIdentity, RegisteredTask
 from api.services.gpus.events import GPUEvents
-from api.services.gpus.offers import find_lost, is_clear, list_offers, list_pids, measure_memory, name_gpus
+from api.services.gpus.offers import find_lost, is_clear, is_shared, list_offers, list_pids, measure_memory, name_gpus
 from api.services.gpus.state import GPUState, GPUStateKeeper
 from api.utils.clock import FakeClock
 from tests.unit.services.builders import lost, process, reading, snapshot, task, uuid_of, vitals
@@ -33,6 +33,12 @@ def test_nobody_waits_behind_what_may_stay_for_ever():
     assert (offer.held_by, offer.is_available) == (None, False)
 
 
+def test_only_gpus_of_nodes_where_something_can_start_are_offered():
+    keeper = GPUStateKeeper("here", FakeClock(), 10.0, GPUEvents())
+    keeper.offer_from(lambda: {"elsewhere"})
+    assert list_offers(keeper.judge(snapshot(reading(0)), {})) == ()
+
+
 def test_a_gpu_without_a_name_is_no_offer():
     assert list_offers(state_of(replace(reading(0), index=None), reading(1, identity=None))) == ()
 
@@ -53,9 +59,9 @@ def test_a_gpu_is_clear_when_a_later_reading_shows_nobody_at_work(gpu: GPUReadin
 
 
 def test_lost_gpus_are_found_with_the_reason():
-    ((uuid, why),) = find_lost(state_of(reading(0), lost(1))).items()
+    ((uuid, why),) = find_lost(state_of(reading(0), lost(1)), (uuid_of(0), uuid_of(1))).items()
     assert (uuid, "off the bus" in str(getattr(why, "text", why))) == (uuid_of(1), True)
-    assert find_lost(state_of(reading(0, fault=FaultKind.UNREADABLE))) == {}
+    assert find_lost(state_of(reading(0, fault=FaultKind.UNREADABLE)), (uuid_of(0),)) == {}
 
 
 def test_names_are_given_in_the_order_that_is_asked_for():
@@ -75,3 +81,20 @@ def test_memory_is_the_most_on_any_of_the_gpus_and_not_known_of_simulated_ones()
     assert measure_memory(state_of(*gpus), [uuid_of(0), uuid_of(1)]) == 9
     assert measure_memory(state_of(reading(0, vitals=vitals(memory_used_mb=None))), [uuid_of(0)]) is None
     assert measure_memory(state_of(*gpus, source=SourceName.SIMULATED), [uuid_of(0)]) is None
+
+
+def test_gpu_is_shared_unless_all_on_it_is_certainly_its_tasks():
+    own, other = process(4711, memory_mb=300), process(99, memory_mb=300)
+    holder = replace(task("train_1"), process=ProcessIdentity(4711, 1.0))
+
+    def shared(processes: tuple[GPUProcess, ...] | None, has_own_pids: bool = False) -> bool:
+        state = state_of(reading(0, processes=processes), reading(1), held=holder)
+        return is_shared(state, [uuid_of(0)], has_own_pids)
+
+    assert not shared((own,))
+    assert not shared((replace(process(5), ancestors=frozenset({4711})),))
+    assert shared((own, other))
+    assert shared(None)
+    # Where pids mean nothing a single process can only be the task's.
+    assert not shared((other,), has_own_pids=True)
+    assert shared((own, other), has_own_pids=True)

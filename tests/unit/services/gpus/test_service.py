@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.errors import GPUBusy, GPULost, GPUNotFound, TaskNotFound
+from api.errors import GPUNotFound, TaskNotFound
 from api.hardware.auto import AutoSource
 from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.event import EventType
@@ -64,7 +64,7 @@ def test_stop_lets_the_source_go(service: GPUService, source: FakeSource, monkey
 
 def test_registered_task_shows_at_once(service: GPUService, source: FakeSource, sweep: Sweep):
     sweep()
-    task = service.register_task([0], TaskType.TRAINING, "mine")
+    task = service.tasks.register([0], TaskType.TRAINING, "mine")
     assert statuses(service) == [GPUStatus.TRAINING, GPUStatus.AVAILABLE]
     assert task.gpu_ids == (0,)
     assert source.held[task.gpu_uuids[0]].task_id == "mine"
@@ -72,7 +72,7 @@ def test_registered_task_shows_at_once(service: GPUService, source: FakeSource, 
 
 def test_held_gpu_is_not_offered(service: GPUService, sweep: Sweep):
     sweep()
-    service.register_task([0], TaskType.TRAINING)
+    service.tasks.register([0], TaskType.TRAINING)
     assert [gpu.gpu_id for gpu in service.get_available_gpus().available_gpus] == [1]
 
 
@@ -80,12 +80,12 @@ def test_released_gpu_drains_until_its_memory_is_back(
     service: GPUService, source: FakeSource, sweep: Sweep, clock: FakeClock
 ):
     sweep()
-    service.register_task([0], TaskType.TRAINING, "mine")
+    service.tasks.register([0], TaskType.TRAINING, "mine")
     source.set_memory(0, 20_000)
     source.processes[0] = (process(),)
     clock.advance(5)
     sweep()
-    service.unregister_task("mine")
+    service.tasks.release("mine")
     assert statuses(service)[0] is GPUStatus.DRAINING
     source.set_memory(0, 400)
     source.processes[0] = ()
@@ -94,51 +94,12 @@ def test_released_gpu_drains_until_its_memory_is_back(
     assert statuses(service)[0] is GPUStatus.AVAILABLE
 
 
-def test_busy_error_names_the_holder_and_what_is_free(service: GPUService, sweep: Sweep, source: FakeSource):
-    sweep()
-    service.register_task([0], TaskType.TRAINING, "mine")
-    with pytest.raises(GPUBusy) as busy:
-        service.register_task([1, 0], TaskType.TRAINING)
-    told = busy.value.data
-    assert (told["held_by"], told["available_gpus"]) == ({source.identities[0].uuid: "mine"}, [1])
-    assert (told["gpu_id"], told["current_task"].task_id) == (0, "mine")
-    assert busy.value.detail == "GPU 0 is held by mine."
-
-
 @pytest.mark.parametrize("reference", ["2", "-1", "", "None", "GPU-absent", "0 "])
 def test_gpu_that_does_not_exist_is_not_found(service: GPUService, sweep: Sweep, reference: str):
     sweep()
     with pytest.raises(GPUNotFound) as missing:
         service.require(reference)
     assert missing.value.data == {"gpu_ids": [0, 1]}
-
-
-def test_lost_gpu_cannot_be_held_nor_had(service: GPUService, source: FakeSource, sweep: Sweep):
-    sweep()
-    source.faults[0] = LOST
-    sweep()
-    with pytest.raises(GPULost, match="fell off the bus"):
-        service.register_task([0], TaskType.TRAINING)
-    assert [gpu.gpu_id for gpu in service.get_available_gpus().available_gpus] == [1]
-
-
-def test_task_on_a_lost_gpu_can_be_released(service: GPUService, source: FakeSource, sweep: Sweep):
-    sweep()
-    service.register_task([0], TaskType.TRAINING, "mine")
-    source.faults[0] = LOST
-    sweep()
-    assert service.unregister_task("mine").task_id == "mine"
-
-
-def test_task_keeps_its_gpu_when_the_index_moves(service: GPUService, source: FakeSource, sweep: Sweep):
-    sweep()
-    service.register_task([1], TaskType.TRAINING, "mine")
-    first, second = source.identities
-    source.identities = [replace(second, index=0), replace(first, index=1)]
-    source.generation += 1
-    sweep()
-    assert service.get_task("mine").gpu_ids == (0,)
-    assert statuses(service) == [GPUStatus.TRAINING, GPUStatus.AVAILABLE]
 
 
 def test_reading_turns_stale_without_a_sweep(service: GPUService, sweep: Sweep, clock: FakeClock):
@@ -220,11 +181,11 @@ def test_task_of_a_dead_process_is_released_at_the_next_sweep(
     service: GPUService, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ):
     sweep()
-    service.register_task([0], TaskType.TRAINING, "mine", pid=os.getpid())
+    service.tasks.register([0], TaskType.TRAINING, "mine", pid=os.getpid())
     monkeypatch.setattr(service._registry, "_is_running", lambda process: False)
     sweep()
     with pytest.raises(TaskNotFound):
-        service.get_task("mine")
+        service.tasks.get("mine")
     (event,) = events(service, EventType.TASK)
     assert event.message == f"mine was released: its process {os.getpid()} has ended"
 
@@ -232,30 +193,30 @@ def test_task_of_a_dead_process_is_released_at_the_next_sweep(
 def test_tasks_on_simulated_gpus_end_when_real_ones_come(service: GPUService, source: FakeSource, sweep: Sweep):
     source.name = SourceName.SIMULATED
     sweep()
-    service.register_task([0], TaskType.TRAINING, "mine")
+    service.tasks.register([0], TaskType.TRAINING, "mine")
     source.name = SourceName.NVML
     source.identities = [replace(source.identities[0], uuid="GPU-real")]
     source.generation += 1
     sweep()
-    assert service.get_tasks(ALL).rows == ()
+    assert service.tasks.list(ALL).rows == ()
     assert [gpu.uuid for gpu in service.get_all_gpus()] == ["GPU-real"]
 
 
 def test_task_survives_a_failing_source(service: GPUService, source: FakeSource, sweep: Sweep):
     sweep()
-    service.register_task([0], TaskType.TRAINING, "mine")
+    service.tasks.register([0], TaskType.TRAINING, "mine")
     source.problem = SourceFault("driver not loaded", "load it", 9)
     sweep()
-    assert service.get_task("mine").gpu_ids == (0,)
+    assert service.tasks.get("mine").gpu_ids == (0,)
 
 
 def test_every_state_is_one_message_with_its_number(service: GPUService, sweep: Sweep):
     heard: list[tuple[int, dict]] = []
     service.subscribe(lambda number, documents: heard.append((number, json.loads(documents.message()))))
     sweep()
-    service.register_task([0], TaskType.TRAINING, "mine")
-    service.update_task_progress("mine", 5.0)
-    service.unregister_task("mine")
+    service.tasks.register([0], TaskType.TRAINING, "mine")
+    service.tasks.update_progress("mine", 5.0)
+    service.tasks.release("mine")
     assert [number for number, _ in heard] == [1, 2, 3, 4]
     assert {message["type"] for _, message in heard} == {"snapshot"}
     progress = [message["data"]["gpus"][0]["current_task"] for _, message in heard]
@@ -282,39 +243,11 @@ def test_history_of_a_hung_gpu_has_a_gap(service: GPUService, source: FakeSource
     assert [point.value for point in series.data] == [35, None]
 
 
-def test_tasks_are_counted_by_type(service: GPUService, sweep: Sweep):
-    sweep()
-    service.register_task([0], TaskType.TRAINING)
-    service.register_task([1], TaskType.EXTERNAL)
-    assert service.count_tasks() == {TaskType.TRAINING: 1, TaskType.EXTERNAL: 1}
-
-
 def test_documents_of_a_sweep_are_ready(service: GPUService, sweep: Sweep):
     sweep()
     table = service.documents
     # What scrapers ask for is made when they do.
     assert {path for path in table.paths if table.ready(path) is None} == {"/metrics", "/api/v1/metrics"}
-
-
-def test_claims_at_once_from_many_threads_give_each_gpu_one_holder(service: GPUService, sweep: Sweep):
-    sweep()
-    won: list[str] = []
-
-    def claim(number: int) -> None:
-        try:
-            service.register_task([number % 2], TaskType.TRAINING, f"t{number}")
-        except GPUBusy:
-            return
-        won.append(f"t{number}")
-
-    threads = [threading.Thread(target=claim, args=(number,)) for number in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 2
-    held = [gpu.current_task.task_id for gpu in service.get_all_gpus() if gpu.current_task]
-    assert sorted(held) == sorted(won)
 
 
 def test_real_gpus_that_fail_do_not_leave_simulated_ones_standing(clock: FakeClock):
@@ -323,13 +256,13 @@ def test_real_gpus_that_fail_do_not_leave_simulated_ones_standing(clock: FakeClo
     nvml.problem = SourceFault("driver not loaded", "load it", 9)
     service = GPUService(AutoSource(lambda: nvml, simulated, lambda: absent[0]), MemoryRegistrations(), clock)
     service._monitor.sweep()
-    service.register_task([0], TaskType.TRAINING)
+    service.tasks.register([0], TaskType.TRAINING)
     absent[0] = False
     service._monitor.sweep()
     status = service.get_status()
     assert (status.source, status.gpus) == (SourceName.NVML, ())
     assert "driver not loaded" in (status.source_problem or "")
-    assert service.get_tasks(ALL).rows == ()
+    assert service.tasks.list(ALL).rows == ()
     nvml.problem = None
     service._monitor.sweep()
     assert len(service.get_all_gpus()) == 2

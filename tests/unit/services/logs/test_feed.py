@@ -13,6 +13,7 @@ from api.errors import DatabaseUnavailable
 from api.models.log import LogEnd
 from api.services.logs import feed as log_feed
 from api.services.logs.follower import LogFeeds
+from api.services.logs.watcher import LogWatcher
 from tests.unit.services.log_making import COMPLETED, MadeLog, messages, take, with_feeds
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -59,6 +60,21 @@ def test_a_log_that_cannot_be_watched_is_looked_at(log: MadeLog, monkeypatch: py
             return await take(follower)
 
     assert messages([with_feeds(go)]) == ["one"]
+
+
+def test_a_log_that_other_machines_write_is_looked_at_and_never_watched(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(log_feed, "QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(log_feed, "UNWATCHED_SECONDS", 60.0)
+
+    async def go(feeds: LogFeeds) -> Any:
+        feeds._watcher = LogWatcher(is_of_many=lambda directory: directory == log.files.directory)
+        async with feeds.follow(log.source, 0) as follower:
+            await asyncio.sleep(0.01)
+            log.write(b"one\n")
+            return await take(follower), feeds._watcher._inotify
+
+    batch, watching = with_feeds(go)
+    assert (messages([batch]), watching) == (["one"], None)
 
 
 def test_a_database_that_does_not_answer_is_asked_again(log: MadeLog, monkeypatch: pytest.MonkeyPatch):

@@ -71,6 +71,14 @@ def test_a_directory_that_cannot_be_made_hurts_nobody(tmp_path: Path):
     assert log.source.content.end() == 0
 
 
+def test_a_storage_that_was_moved_away_is_not_made_anew(log: ServerLog, directory: Path):
+    away = directory.parent.rename(directory.parent.with_name("away"))
+    log.write("lost\n")
+    log.flush()
+    assert not directory.parent.exists()
+    away.rename(directory.parent)
+
+
 def test_it_is_bounded(log: ServerLog):
     for _ in range(300):
         log.write("x" * 9_999 + "\n")

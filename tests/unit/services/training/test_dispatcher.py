@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     gpus._monitor.sweep()
     executor = FakeExecutor()
     queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", parallel=2)
-    yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, attempts, tmp_path, 0), clock)
+    yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()
 
@@ -143,8 +143,6 @@ def test_a_pass_that_was_published_cannot_be_changed(machine: Machine):
     decided = machine.dispatcher.plan(machine.tasks.queued())
     with pytest.raises(TypeError):
         decided.waiting["b"] = decided.waiting["b"]  # type: ignore[index]
-    with pytest.raises(FrozenInstanceError):
-        decided.assignments = ()  # type: ignore[misc]
 
 
 def test_task_that_runs_waits_for_nothing(machine: Machine):
@@ -167,7 +165,7 @@ def test_claim_at_once_makes_a_task_with_its_gpus_or_none(machine: Machine):
         task = preview(task_id, new.request, new.plan, machine.clock.now())
         attempt = machine.dispatcher.claim_at_once(new, task, "test")
         assert (attempt is not None) == (task_id == "a")
-    assert set(machine.tasks.get_summaries(["a", "b"])) == {"a"}
+    assert [task.task_id for task in machine.tasks.names(["a", "b"])] == ["a"]
 
 
 def test_each_attempt_has_a_port_that_nobody_else_holds_or_hears_on(machine: Machine):
@@ -226,7 +224,7 @@ def test_all_that_the_machine_has_is_none(machine: Machine):
 
 
 def test_too_little_disk_is_a_problem(machine: Machine, tmp_path: Path):
-    checker = RequestChecker(TRAINERS, machine.gpus, machine.attempts, tmp_path, 2**40)
+    checker = RequestChecker(TRAINERS, machine.gpus, tmp_path, 2**40)
     with pytest.raises(InsufficientStorage):
         checker.check(request(), "a").require()
 

@@ -13,6 +13,8 @@ from api.storage.database import Database, sqlite_url
 from api.storage.holds import HoldStore
 from api.storage.registrations import DatabaseRegistrations
 from api.utils.clock import FakeClock
+from tests.unit.services.builders import identity, reading, uuid_of
+from tests.unit.services.gpus.fleets import fleet
 
 
 class Desk:
@@ -56,3 +58,13 @@ def test_only_a_gpu_that_is_there_is_held(desk: Desk):
     with pytest.raises(GPUNotFound):
         desk.holds.hold_gpu("9", "why", "root")
     assert desk.holds.end_orphans() == 0
+
+
+def test_an_index_that_two_machines_have_holds_neither_gpu(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    state = fleet(reading(0, identity=identity(1)))
+    monkeypatch.setattr(type(desk.gpus), "state", property(lambda gpus: state))
+    with pytest.raises(GPUNotFound, match="here:0"):
+        desk.holds.hold_gpu("0", "why", "root")
+    held = desk.holds.hold_gpu("gpu2:0", "why", "root")
+    assert held is not None
+    assert held.gpu_uuid == uuid_of(1)

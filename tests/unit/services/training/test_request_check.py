@@ -1,4 +1,5 @@
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -6,10 +7,11 @@ from typing import Any
 import pytest
 
 from api.errors import CheckBusy, Mistake
-from api.models.training import TrainingRequest
+from api.models.training import GPURequest, TrainingRequest
 from api.services.training import request_check
 from api.services.training.request_check import MAX_CHECKS, RequestChecker
 from api.trainers.trainer import Check
+from tests.unit.services.training.builders import offer
 
 REQUEST = TrainingRequest(model_type="toy")
 
@@ -39,10 +41,9 @@ def trainer() -> Trainer:
 def checker(trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RequestChecker:
     monkeypatch.setattr(request_check, "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(request_check, "list_offers", lambda state: [])
-    gpus: Any = SimpleNamespace(state=None)
-    attempts: Any = SimpleNamespace(peak_memory=lambda model_type: None)
+    gpus: Any = SimpleNamespace(state=SimpleNamespace(startable={"here"}))
     trainers: Any = {"toy": trainer}
-    return RequestChecker(trainers, gpus, attempts, tmp_path, min_free_mb=0)
+    return RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)
 
 
 def nest(checker: RequestChecker, trainer: Trainer, depth: int) -> None:
@@ -85,3 +86,34 @@ def test_findings_are_capped_with_a_count(checker: RequestChecker, trainer: Trai
     errors = checker.check(REQUEST, "a").errors
     assert len(errors) == 201
     assert errors[-1].message == "There are 100 more findings than these."
+
+
+CLUSTER = [offer(index, node=node, uuid=f"GPU-{node}-{index}") for node in ("n1", "n2") for index in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("named", "wrong"),
+    [
+        (("n1:0", "n1:1"), []),
+        ((0, "GPU-n2-1"), []),
+        (("n1:0", "n2:0"), ["/gpu_ids"]),
+        (("n1:0", "GPU-n1-0"), ["/gpu_ids/1"]),
+        (("n3:0",), ["/gpu_ids/0"]),
+    ],
+)
+def test_gpus_of_a_cluster_are_named_by_their_machine_all_of_one(
+    checker: RequestChecker, monkeypatch: pytest.MonkeyPatch, named: tuple[int | str, ...], wrong: list[str]
+):
+    monkeypatch.setattr(request_check, "list_offers", lambda state: CLUSTER)
+    found = checker.check(TrainingRequest("toy", gpus=GPURequest(named, len(named))), "a")
+    assert [each.pointer for each in found.errors] == wrong
+
+
+def test_nothing_is_too_much_for_a_cluster_that_was_not_heard_of_yet(checker: RequestChecker, tmp_path: Path):
+    asked = [GPURequest((), 4), GPURequest(("n1:7",), 1)]
+    assert checker.check(replace(REQUEST, gpus=asked[0]), "a").problems
+    unheard: Any = SimpleNamespace(state=SimpleNamespace(startable=frozenset()))
+    early = RequestChecker({"toy": Trainer()}, unheard, tmp_path, min_free_mb=0)  # type: ignore[dict-item]
+    for gpus in asked:
+        checked = early.check(replace(REQUEST, gpus=gpus), "a")
+        assert (checked.problems, checked.errors) == ((), ())

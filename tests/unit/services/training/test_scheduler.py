@@ -35,6 +35,11 @@ def test_gpus_with_the_same_holder_are_said_together_and_by_its_name():
     }
 
 
+def test_a_task_that_begins_meanwhile_is_not_said_to_wait_for_itself():
+    waiting = plan_pass([task("a"), task("b")], [held(0, "a")], AROUND).waiting
+    assert (waiting["a"].said.code, waiting["b"].text) == ("just_queued", "needs 1 GPU: GPU 0 is held by a")
+
+
 def test_why_a_task_waits_is_two_lines_at_most_with_64_gpus():
     by_many = [held(n, f"train_20260101_000000_{n:08d}") for n in range(64)]
     by_two = [held(n, f"train_20260101_000000_{n % 2:08d}") for n in range(64)]
@@ -57,6 +62,12 @@ def test_gpu_is_named_by_index_text_or_uuid():
     assert given_to(plan_pass([task("a", 1, 2)], gpus, AROUND)) == {"a": [2]}
     assert given_to(plan_pass([task("a", 1, "2")], gpus, AROUND)) == {"a": [2]}
     assert given_to(plan_pass([task("a", 1, uuid_of(2), "0")], gpus, AROUND)) == {"a": [0, 2]}
+
+
+def test_gpu_of_a_cluster_is_named_with_its_machine():
+    gpus = [offer(0, node=node, uuid=f"GPU-{node}") for node in ("n1", "n2")]
+    (found,) = plan_pass([task("a", 1, "n2:0")], gpus, AROUND).assignments
+    assert [gpu.node for gpu in found.gpus] == ["n2"]
 
 
 def test_smallest_boards_that_suffice_are_given():
@@ -111,6 +122,14 @@ def test_what_keeps_a_task_waiting_is_said(around: QueueCircumstances, words: st
 def test_number_of_tasks_is_kept_within_a_pass():
     result = plan_pass([task(name) for name in "abc"], [offer(n) for n in range(3)], replace(AROUND, max_concurrent=2))
     assert set(given_to(result)) == {"a", "b"}
+
+
+def test_those_that_wait_for_gpus_alone_are_named_in_their_order_and_no_more_than_may_run():
+    queue, gpus = [task("a", count=2), task("b", count=2), task("c"), task("d", count=2)], [offer(0)]
+    gpus.append(held(1, "x"))
+    assert [each.task_id for each in plan_pass(queue, gpus, AROUND).short] == ["a", "b", "c", "d"]
+    limited = replace(AROUND, active=1, max_concurrent=3)
+    assert [each.task_id for each in plan_pass(queue, gpus, limited).short] == ["a", "b"]
 
 
 def test_one_task_at_a_time_fills_a_cache():
@@ -237,3 +256,29 @@ def test_trainings_do_not_count_as_places_nor_places_as_trainings():
 def test_a_full_disk_keeps_tasks_without_gpus_waiting():
     full = replace(AROUND, disk_problem=Reason.of("there are 3 MB free", "disk_low"))
     assert plan_pass([task("e", 0)], [], full).waiting["e"].text == "there are 3 MB free"
+
+
+def test_a_task_gets_gpus_of_one_machine():
+    gpus = [replace(offer(n), node=node) for n, node in enumerate(["a", "b", "b", "c", "c", "c"])]
+    queue = [task("three", count=3), task("two", count=2), task("one", count=1)]
+    assert given_to(plan_pass(queue, gpus, QueueCircumstances(NOW))) == {"three": [3, 4, 5], "two": [1, 2], "one": [0]}
+
+
+def test_gpus_of_several_machines_together_are_too_few():
+    gpus = [replace(offer(n), node=node) for n, node in enumerate(["a", "b", "c"])]
+    result = plan_pass([task("two", count=2), task("one", count=1)], gpus, QueueCircumstances(NOW))
+    assert given_to(result) == {"one": [0]}
+
+
+def test_gpus_are_kept_on_the_machine_where_the_rest_will_come():
+    gpus = [replace(offer(0), node="a"), replace(held(1, "runs"), node="b"), replace(offer(2), node="b")]
+    result = plan_pass([task("two", count=2), task("one", count=1)], gpus, QueueCircumstances(NOW))
+    assert given_to(result) == {"one": [0]}
+
+
+def test_a_task_that_is_bound_to_machines_gets_gpus_of_these():
+    gpus = [replace(offer(n), node=node) for n, node in enumerate(["a", "b"])]
+    around = QueueCircumstances(NOW, nodes_of={"bound": frozenset({"b"}), "nowhere": frozenset()})
+    result = plan_pass([task("bound"), task("nowhere"), task("free")], gpus, around)
+    assert given_to(result) == {"bound": [1], "free": [0]}
+    assert "partition" in result.waiting["nowhere"].text

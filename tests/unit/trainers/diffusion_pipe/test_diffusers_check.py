@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from api.trainers.diffusion_pipe.diffusers_check import is_replaced
-from tests.unit.trainers.diffusion_pipe.builders import Case, write_safetensors
+from tests.unit.trainers.diffusion_pipe.builders import Case, write_index, write_safetensors
+from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 INDEX = {
     "_class_name": "StableDiffusion3Pipeline",
@@ -28,10 +29,47 @@ def test_each_part_with_weights_that_the_index_names_is_there(tmp_path: Path):
     assert case.errors() == []
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"vae": 3, "../x": ["a", "BModel"]}', "[" * 60_000])
-def test_index_that_lies_says_nothing(tmp_path: Path, text: str):
+@pytest.mark.parametrize("text", ["[]", "{", "[" * 60_000, None])
+def test_model_without_an_index_that_can_be_read_is_refused_with_what_it_holds(tmp_path: Path, text: str | None):
     case = Case(tmp_path, "sd3")
-    (Path(case.config["model"]["diffusers_path"]) / "model_index.json").write_text(text)
+    directory = Path(case.config["model"]["diffusers_path"])
+    write_stand_in(directory / "a.safetensors", STAND_INS["sd3-single-file"])
+    index = directory / "model_index.json"
+    index.unlink() if text is None else index.write_text(text)
+    assert "a checkpoint of Stable Diffusion 3 as a single file" in case.only_error().message
+
+
+@pytest.mark.parametrize(
+    ("told", "fits"),
+    [("StableDiffusion3Pipeline", True), ("StableDiffusionXLPipeline", False), ("FluxPipeline", False), ("Mine", True)],
+)
+def test_model_of_another_pipeline_is_refused_by_name(tmp_path: Path, told: str, fits: bool):
+    case = Case(tmp_path, "sd3")
+    (Path(case.config["model"]["diffusers_path"]) / "model_index.json").write_text(json.dumps({"_class_name": told}))
+    assert [told in each.message for each in case.check().errors] == ([] if fits else [True])
+
+
+def test_index_that_lies_about_its_parts_says_nothing(tmp_path: Path):
+    case = Case(tmp_path, "sd3")
+    (Path(case.config["model"]["diffusers_path"]) / "model_index.json").write_text(
+        '{"vae": 3, "../x": ["a", "BModel"]}'
+    )
+    assert case.errors() == []
+
+
+def test_variant_alone_is_no_part(tmp_path: Path):
+    case = Case(tmp_path, "sd3")
+    directory = Path(case.config["model"]["diffusers_path"])
+    write_index(directory, "sd3", vae=["diffusers", "AutoencoderKL"])
+    write_safetensors(directory / "vae" / "model.fp16.safetensors")
+    assert "`vae`" in case.only_error().message
+
+
+def test_single_files_beside_the_parts_are_not_opened(tmp_path: Path):
+    case = Case(tmp_path, "flux")
+    directory = Path(case.config["model"]["diffusers_path"])
+    write_stand_in(directory / "flux1-dev.safetensors", STAND_INS["flux-dev"])
+    (directory / "ae.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
     assert case.errors() == []
 
 

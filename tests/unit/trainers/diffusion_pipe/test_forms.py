@@ -48,6 +48,8 @@ def test_each_preset_comes_back_from_its_text(preset: Any):
     [
         ({"config_toml": "epochs = "}, "/config_toml"),
         ({"config_toml": "gradient_clipping = inf\n"}, "/config_toml/gradient_clipping"),
+        ({"config_toml": f"epochs = {2**63}\n"}, "/config_toml/epochs"),
+        ({"config_toml": "a = [[0xffffffffffffffffff]]\n"}, "/config_toml/a/0/0"),
         ({"dataset_toml": "resolutions = [512, 1.5]\n"}, "/dataset_toml/resolutions"),
         ({"config": {"epochs": None}}, "/config/epochs"),
         ({"dataset": {"resolutions": [1, "a"]}}, "/dataset/resolutions"),

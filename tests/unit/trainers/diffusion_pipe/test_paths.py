@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.trainers.diffusion_pipe.builders import (
+    PICKLE,
     Case,
     make_trainer,
     remarks,
@@ -12,8 +13,6 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     within,
     write_safetensors,
 )
-
-PICKLE = b"PK\x03\x04" + bytes(60)
 
 ERRORS = [
     (
@@ -70,12 +69,12 @@ def test_name_on_hugging_face_is_an_error_where_the_trainer_needs_a_path(tmp_pat
     assert case.errors() == ["/config/model/ckpt_path"]
 
 
-@pytest.mark.parametrize(
-    "start", [b"PK\x03\x04" + b"\0" * 60, b"\x80\x02}q\x00." + b"\0" * 60, b"cos\nsystem\n(S'true'\ntR.", b"x" * 60]
-)
+@pytest.mark.parametrize("start", [PICKLE, b"\x80\x02}q\x00." + b"\0" * 60, b"cos\nsystem\n(S'true'\ntR.", b"x" * 60])
 def test_weights_that_can_hold_code_are_told_by_their_content(tmp_path: Path, start: bytes):
     case = Case(tmp_path, "cosmos_predict2")
-    Path(case.config["model"]["transformer_path"]).write_bytes(start)
+    weights = tmp_path / "weights.pt"
+    weights.write_bytes(start)
+    case.config["model"]["transformer_path"] = str(weights)
     assert case.errors() == ["/config/model/transformer_path"]
     case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
     assert case.warnings() == ["/config/model/transformer_path"]

@@ -1,8 +1,12 @@
+import math
 from pathlib import Path
 
 import pytest
 
+from api.trainers.diffusion_pipe.document import TrainerDocument
+from api.trainers.diffusion_pipe.plan import estimate_memory
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_images
+from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 
 def test_plan_of_a_known_dataset_has_the_totals_counted_by_hand(tmp_path: Path):
@@ -50,3 +54,25 @@ def test_memory_of_full_fine_tuning_is_not_known(tmp_path: Path):
     assert plan is not None
     assert plan.estimated_memory_mb is None
     assert plan.memory_basis
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected", "basis"),
+    [
+        ({}, 4_000 + 30_000, "its weights of 30,000 MB"),
+        ({"transformer_dtype": "float8"}, 4_000 + 15_000, "its weights of 15,000 MB"),
+        ({"blocks_to_swap": 30}, 4_000 + 30_000 // 4, "10 of 40 blocks on the GPU"),
+    ],
+)
+def test_memory_is_that_of_the_weights_that_are_named(tmp_path: Path, settings: dict, expected: int, basis: str):
+    case = Case(tmp_path, "wan")
+    shapes = STAND_INS["wan-t2v-14b"]
+    rest = 15_000 * 2**20 - sum(math.prod(shape) for shape in shapes.values())
+    weights = write_stand_in(tmp_path / "w.safetensors", {**shapes, "blocks.39.rest": [rest]})
+    swap = {"blocks_to_swap": settings.pop("blocks_to_swap")} if "blocks_to_swap" in settings else {}
+    case.config["model"] |= {"transformer_path": str(weights), **settings}
+    case.config |= swap
+    config = TrainerDocument(case.config, "")
+    estimated, told = estimate_memory(config, "wan", None)
+    assert estimated == expected
+    assert basis in told

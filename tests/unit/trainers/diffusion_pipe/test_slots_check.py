@@ -3,61 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.diffusion_pipe.model_types import MODELS
-from api.weights.fingerprints.table import FINGERPRINTS, what_belongs
+from api.weights.fingerprints.table import FINGERPRINTS
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_wan
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 _PREFIX = "model.diffusion_model."
-
-#: Every key of [model] that names one file, of the types whose test configuration has it.
-SLOTS = [
-    (model_type, key)
-    for model_type, facts in MODELS.items()
-    for key in facts.kinds
-    if what_belongs(f"{model_type}.{key}") and model_type not in ("flux", "hunyuan-video", "hidream", "wan")
-]
-
-#: Of each component one that resembles what belongs somewhere else.
-WRONG = ("flux-fill", "sdxl-refiner", "vae-sdxl", "clip-vision-h", "wan-vace", "hunyuan-video-15-distilled")
-
-
-@pytest.mark.parametrize(("model_type", "key"), SLOTS)
-def test_file_of_another_model_is_refused_with_its_name(tmp_path: Path, model_type: str, key: str):
-    case = Case(tmp_path, model_type)
-    if key not in case.config["model"]:
-        return
-    path = Path(case.config["model"][key])
-    titles = {each.name: each.title for each in FINGERPRINTS}
-    for name in WRONG:
-        write_stand_in(path, STAND_INS[name])
-        found = [mistake for mistake in case.check().errors if mistake.pointer == f"/config/model/{key}"]
-        assert any(titles[name] in mistake.message for mistake in found), name
-        assert any("Here belongs" in str(mistake.remedy) for mistake in found)
-
-
-@pytest.mark.parametrize(("model_type", "key"), SLOTS)
-def test_file_that_belongs_there_is_taken(tmp_path: Path, model_type: str, key: str):
-    case = Case(tmp_path, model_type)
-    if key not in case.config["model"]:
-        return
-    for each in what_belongs(f"{model_type}.{key}"):
-        if each.name in STAND_INS:
-            write_stand_in(Path(case.config["model"][key]), STAND_INS[each.name])
-            assert case.errors() == [], each.name
 
 
 def test_adapter_is_no_model(tmp_path: Path):
     case = Case(tmp_path, "z_image")
     write_stand_in(Path(case.config["model"]["diffusion_model"]), {"a.lora_A.weight": [8, 4]})
     assert "adapter" in case.only_error().message
-
-
-def test_model_is_no_adapter_to_go_on_from(tmp_path: Path):
-    case = Case(tmp_path, "z_image")
-    write_stand_in(tmp_path / "lora" / "a.safetensors", STAND_INS["z-image"])
-    case.config["adapter"]["init_from_existing"] = str(tmp_path / "lora")
-    assert case.errors() == ["/config/adapter/init_from_existing"]
 
 
 def test_export_with_a_prefix_is_refused_where_the_trainer_takes_none(tmp_path: Path):
@@ -142,3 +98,64 @@ def test_part_of_a_diffusers_model_is_judged_too(tmp_path: Path):
     assert case.errors() == []
     write_stand_in(part / "model.safetensors", STAND_INS["vae-sdxl-diffusers"])
     assert case.errors() == ["/config/model/diffusers_path"]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "key", "name", "prefix", "is_taken"),
+    [
+        ("anima", "transformer_path", "anima", "net.", True),
+        ("lumina_2", "transformer_path", "lumina-2", "net.", False),
+        ("lumina_2", "vae_path", "vae-flux", _PREFIX, False),
+        ("qwen_image", "transformer_path", "qwen-image", "diffusion_model.", False),
+        ("z_image", "diffusion_model", "z-image", "net.", True),
+    ],
+)
+def test_prefix_that_the_trainer_does_not_take_off_is_refused(
+    tmp_path: Path, model_type: str, key: str, name: str, prefix: str, is_taken: bool
+):
+    case = Case(tmp_path, model_type)
+    write_stand_in(Path(case.config["model"][key]), {prefix + each: shape for each, shape in STAND_INS[name].items()})
+    assert [prefix in each.message for each in case.check().errors] == ([] if is_taken else [True])
+
+
+def test_names_of_wan_in_a_directory_are_read_as_they_are(tmp_path: Path):
+    case = Case(tmp_path, "wan")
+    weights = Path(case.config["model"]["ckpt_path"]) / "model.safetensors"
+    write_stand_in(weights, {_PREFIX + each: shape for each, shape in STAND_INS["wan-2.1-t2v-1.3b"].items()})
+    assert _PREFIX in case.only_error().message
+
+
+@pytest.mark.parametrize(
+    ("names", "pointers"),
+    [
+        (("qwen-2.5-vl-7b", "byt5-small-glyph"), []),
+        (("language-model", "byt5-small-glyph"), []),
+        (("qwen-2.5-vl-7b", "qwen-2.5-vl-7b"), ["/config/model/text_encoders/0/paths/1"]),
+    ],
+)
+def test_text_encoder_of_two_files_has_each_of_them(tmp_path: Path, names: tuple[str, ...], pointers: list[str]):
+    case = Case(tmp_path, "hunyuan_video_15")
+    files = [str(write_stand_in(tmp_path / f"{n}.safetensors", STAND_INS[name])) for n, name in enumerate(names)]
+    case.config["model"]["text_encoders"][0]["paths"] = files
+    assert case.errors() == pointers
+
+
+@pytest.mark.parametrize(("transformer", "pointers"), [("cosmos-predict2-2b", []), ("flux-dev", ["transformer_path"])])
+def test_cosmos_is_trained_with_any_language_model_that_is_a_directory(
+    tmp_path: Path, transformer: str, pointers: list[str]
+):
+    case = Case(tmp_path, "cosmos_predict2")
+    del case.config["model"]["t5_path"]
+    write_stand_in(tmp_path / "llm" / "model.safetensors", STAND_INS["llama-3-8b"])
+    case.config["model"]["llm_path"] = str(tmp_path / "llm")
+    write_stand_in(Path(case.config["model"]["transformer_path"]), STAND_INS[transformer])
+    assert case.errors() == [f"/config/model/{each}" for each in pointers]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("Wan2.1_VAE.pth", "vae-flux"), ("models_t5_umt5-xxl-enc-bf16.pth", "t5-xxl")]
+)
+def test_what_stands_under_a_name_of_wan_is_what_the_name_says(tmp_path: Path, name: str, content: str):
+    case = Case(tmp_path, "wan")
+    write_stand_in(Path(case.config["model"]["ckpt_path"]) / name, STAND_INS[content])
+    assert next(each.title for each in FINGERPRINTS if each.name == content) in case.only_error().message

@@ -9,8 +9,6 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     write_safetensors,
 )
 
-PICKLE = b"PK\x03\x04" + bytes(60)
-
 
 def test_wan_checkpoint_without_a_config_is_an_error(tmp_path: Path):
     case = Case(tmp_path, "wan")
@@ -45,8 +43,20 @@ def test_wan_that_the_trainer_does_not_know_is_an_error(tmp_path: Path, kind: st
 @pytest.mark.parametrize("name", ["Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"])
 def test_pickled_file_is_treated_alike_wherever_it_lies(tmp_path: Path, name: str):
     case = Case(tmp_path, "wan")
-    (Path(case.config["model"]["ckpt_path"]) / name).write_bytes(PICKLE)
-    (found,) = case.check().errors
-    assert (found.pointer, "ALLOW_PICKLED_WEIGHTS" in str(found.remedy)) == ("/config/model/ckpt_path", True)
-    case.trainer = make_trainer(tmp_path, allow_pickled_weights=True)
     assert case.errors() == []
+    case.trainer = make_trainer(tmp_path)
+    (found,) = [each for each in case.check().errors if name in each.message]
+    assert (found.pointer, "ALLOW_PICKLED_WEIGHTS" in str(found.remedy)) == ("/config/model/ckpt_path", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("Wan2.1_VAE.pth", "checkpoint's own file"), ("models_t5_umt5-xxl-enc-bf16.pth", "llm_path")]
+)
+def test_safetensors_under_a_name_that_is_unpickled_is_an_error(tmp_path: Path, name: str, remedy: str):
+    """torch.load is given what the name says, and fails after the model was loaded for minutes."""
+    case = Case(tmp_path, "wan")
+    write_safetensors(Path(case.config["model"]["ckpt_path"]) / name)
+    found = case.only_error()
+    assert (found.pointer, name in found.message) == ("/config/model/ckpt_path", True)
+    assert "unpickles it and fails" in found.message
+    assert remedy in str(found.remedy)

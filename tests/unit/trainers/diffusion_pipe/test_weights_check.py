@@ -5,13 +5,12 @@ import pytest
 
 from api.trainers.diffusion_pipe.weights_check import most_swapped
 from tests.unit.trainers.diffusion_pipe.builders import (
+    PICKLE,
     TENSORS,
     Case,
     make_images,
     write_safetensors,
 )
-
-PICKLE = b"PK\x03\x04" + bytes(60)
 
 
 @pytest.mark.parametrize(
@@ -95,18 +94,6 @@ def test_type_that_no_key_makes_small_says_that_the_key_is_not_read(tmp_path: Pa
     assert case.warnings() == ["/config/model/transformer_dtype"]
 
 
-@pytest.mark.parametrize("name", ["a.scale_weight", "a.weight_scale", "a.comfy_quant"])
-def test_weights_with_scales_are_for_comfyuis_types(tmp_path: Path, name: str):
-    case = Case(tmp_path, "hunyuan_image")
-    case.config["model"]["transformer_path"] = write_safetensors(tmp_path / "w.safetensors", {name: [1]})
-    assert case.errors() == ["/config/model/transformer_path"]
-    other = Case(tmp_path / "other", "z_image") if (tmp_path / "other").mkdir() is None else case
-    other.config["model"]["diffusion_model"] = write_safetensors(tmp_path / "w.safetensors", {name: [1]})
-    assert other.errors() == []
-    del other.config["adapter"]
-    assert other.errors() == ["/config/model/diffusion_model"]
-
-
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
 def test_parts_of_a_diffusers_model_are_looked_at(tmp_path: Path, name: str):
     case = Case(tmp_path, "sd3")
@@ -142,3 +129,13 @@ def test_weights_of_a_model_that_is_not_trained_are_an_error(
     case = Case(tmp_path, model_type)
     case.config["model"]["diffusion_model"] = write_safetensors(tmp_path / "w.safetensors", tensors)
     assert case.errors() == ["/config/model/diffusion_model"]
+
+
+@pytest.mark.parametrize(
+    "gone", ["hunyuan-video-t2v-720p/transformers/mp_rank_00_model_states.pt", "text_encoder_2/model.safetensors"]
+)
+def test_directory_of_hunyuan_video_lacks_nothing_that_is_opened(tmp_path: Path, gone: str):
+    case = Case(tmp_path, "hunyuan-video")
+    assert case.errors() == []
+    (Path(case.config["model"]["ckpt_path"]) / gone).unlink()
+    assert gone.partition("/model.")[0] in case.only_error().message

@@ -19,6 +19,8 @@ ZIP = b"PK\x03\x04" + bytes(40) + b"PK\x05\x06" + bytes(18)
         ("a.bin", b"cos\nsystem\n(S'true'\ntR."),
         ("a.ckpt", b"\x80\x02}q\x00."),
         ("notes.txt", ZIP),
+        ("notes.txt", b"cos\nsystem\n(S'true'\ntR."),
+        ("a.th", b"something else"),
     ],
 )
 def test_what_is_no_weights_or_can_hold_code_is_refused(tmp_path: Path, name: str, content: bytes):
@@ -34,3 +36,10 @@ def test_what_is_plain_or_was_meant_is_kept(tmp_path: Path):
     check_content(tmp_path / "x", "config.json", allows_pickles=False)
     path = write_stand_in(tmp_path / "y", STAND_INS["vae-flux"])
     check_content(path, "ae.safetensors", allows_pickles=False)
+
+
+def test_safetensors_under_a_name_that_is_unpickled_are_refused(tmp_path: Path):
+    path = write_stand_in(tmp_path / "y", STAND_INS["vae-flux"])
+    with pytest.raises(DownloadRefused, match="can hold code"):
+        check_content(path, "ae.bin", allows_pickles=False)
+    check_content(path, "ae.bin", allows_pickles=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from api.models.cause import CauseCode
+from api.trainers.downloads import fetch as fetch_module
 from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch, remove_leftovers
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
@@ -105,8 +107,9 @@ def test_download_goes_on_where_it_was_cut(tmp_path: Path, hub: LocalHub):
 
 @pytest.mark.parametrize("known", [{"sha256": "0" * 64}, {"sha256": None, "git_sha1": "0" * 40}])
 def test_file_with_another_hash_is_thrown_away(tmp_path: Path, hub: LocalHub, known: dict[str, Any]):
-    with pytest.raises(DownloadRefused, match="hash"):
+    with pytest.raises(DownloadRefused, match="hash") as refused:
         fetch(remote(hub, weights(), **known), around(tmp_path, hub))
+    assert refused.value.cause is CauseCode.WRONG_HASH
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
 
@@ -119,18 +122,53 @@ def test_longer_file_than_was_said_is_refused(tmp_path: Path, hub: LocalHub):
 def test_refusal_of_the_server_is_told_and_not_repeated(tmp_path: Path, hub: LocalHub, status: int, what: str):
     file = remote(hub, weights())
     hub.fault = lambda handler, body: handler.answer(status, b"") or True  # type: ignore[attr-defined]
-    with pytest.raises(DownloadRefused, match=what):
+    with pytest.raises(DownloadRefused, match=what) as refused:
         fetch(file, around(tmp_path, hub))
     assert len(hub.asked) == 1
+    assert refused.value.cause is (CauseCode.UNAUTHORIZED if what == "licence" else CauseCode.NOT_FOUND)
 
 
 def test_server_that_never_answers_well_is_given_up(tmp_path: Path, hub: LocalHub):
     file, slept = remote(hub, weights()), []
     hub.fault = lambda handler, body: handler.answer(429, b"", **{"Retry-After": "3"}) or True  # type: ignore[attr-defined]
-    with pytest.raises(DownloadRefused, match="429"):
+    with pytest.raises(DownloadRefused, match="429") as refused:
         fetch(file, around(tmp_path, hub, sleep=slept.append))
+    assert refused.value.cause is CauseCode.NETWORK
     assert len(hub.asked) == 9
     assert sum(slept) == 24
+
+
+def test_server_that_gives_some_bytes_and_cuts_is_given_up(tmp_path: Path, hub: LocalHub):
+    file = remote(hub, weights())
+
+    def cut(handler: Any, body: bytes) -> bool:
+        begin = handler.begin_of_range() or 0
+        handler.answer(206, body[begin : begin + 100], len(body) - begin, **{"Content-Range": f"bytes {begin}-"})
+        handler.close_connection = True
+        return True
+
+    hub.fault = cut
+    with pytest.raises(DownloadRefused, match="cannot be downloaded"):
+        fetch(file, around(tmp_path, hub))
+    assert len(hub.asked) == 9
+
+
+def test_connection_that_is_slower_than_any_counts_as_cut(tmp_path: Path, hub: LocalHub):
+    told: list[str] = []
+    times = iter(range(0, 100_000, 1_000))
+    slow = around(tmp_path, hub, warn=told.append, clock=lambda: float(next(times)))
+    content = weights()
+    assert fetch(remote(hub, content), slow).read_bytes() == content
+    assert "bytes a second" in told[0]
+    assert len(hub.asked) > 1
+
+
+def test_name_that_leads_to_no_address_is_tried_again(tmp_path: Path, hub: LocalHub):
+    told: list[str] = []
+    lost = RemoteFile("http://absent.invalid/m.safetensors", "o/m", NAME, 5, "0" * 64)
+    with pytest.raises(DownloadRefused, match="leads to no address"):
+        fetch(lost, around(tmp_path, hub, warn=told.append))
+    assert len(told) == 8
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "http://localhost:9/x", "http://169.254.169.254/latest"])
@@ -142,6 +180,48 @@ def test_private_address_is_refused_also_behind_a_redirect(tmp_path: Path, hub: 
     hub.redirect = address
     with pytest.raises(DownloadRefused, match="PRIVATE_HOSTS_ALLOWED"):
         fetch(file, around(tmp_path, hub))
+
+
+def test_a_file_that_nothing_tells_from_another_is_never_put_together_of_two(tmp_path: Path, hub: LocalHub):
+    first, second = weights(1), weights(2)
+    file = remote(hub, first, sha256=None)
+
+    def cut_and_change(handler: Any, content: bytes) -> bool:
+        handler.answer(200, content[:100_000], len(content))
+        handler.close_connection = True
+        hub.fault = None
+        hub.add("o/m", NAME, second)
+        return True
+
+    hub.fault = cut_and_change
+    assert fetch(file, around(tmp_path, hub)).read_bytes() == second
+    assert [wanted for _, wanted, _ in hub.asked] == [None, None]
+
+
+def test_two_files_of_one_name_do_not_replace_each_other(tmp_path: Path, hub: LocalHub):
+    first, second = weights(1), weights(2)
+    place = fetch(remote(hub, first, may_replace=False), around(tmp_path, hub))
+    with pytest.raises(DownloadRefused, match="another `name`"):
+        fetch(remote(hub, second, may_replace=False), around(tmp_path, hub))
+    assert place.read_bytes() == first
+    # The very file is there already, also where the server does not tell its length.
+    hub.add("o/m", NAME, b"")
+    same = remote(hub, first, may_replace=False, size=None)
+    assert fetch(same, around(tmp_path, hub)) == place
+    # Of a repository it is another state of the same file.
+    assert fetch(remote(hub, second), around(tmp_path, hub)).read_bytes() == second
+
+
+def test_redirects_in_a_circle_and_to_no_address_are_not_tried_again(tmp_path: Path, hub: LocalHub):
+    file = remote(hub, weights())
+    for address, cause in (
+        (file.url, CauseCode.NETWORK),
+        ("file:///etc/passwd", CauseCode.REFUSED_ADDRESS),
+    ):
+        hub.redirect = address
+        with pytest.raises(DownloadRefused, match="cannot be downloaded") as refused:
+            fetch(file, around(tmp_path, hub, warn=pytest.fail))
+        assert refused.value.cause is cause
 
 
 def test_key_is_not_sent_to_whom_a_redirect_leads(tmp_path: Path, hub: LocalHub):
@@ -201,3 +281,10 @@ def test_what_nobody_goes_on_with_is_removed_in_the_end(tmp_path: Path):
         remove_leftovers(tmp_path, 3600)
     assert sorted(path.name for path in (tmp_path / INCOMING).glob("*.part")) == ["held.part", "new.part"]
     remove_leftovers(tmp_path / "nowhere", 3600)
+
+
+def test_file_without_an_end_leaves_the_disk_its_room(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fetch_module, "_LOOK_BYTES", 1)
+    file = remote(hub, weights(size=8_000_000), size=None)
+    with pytest.raises(DownloadRefused, match="too little disk space"):
+        fetch(file, around(tmp_path, hub, min_free_bytes=2**62))

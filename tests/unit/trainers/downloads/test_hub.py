@@ -1,10 +1,14 @@
-from collections.abc import Iterator
+import gzip
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import pytest
 
+from api.models.cause import CauseCode
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.hub import Hub
-from api.trainers.downloads.refusal import DownloadRefused
+from api.trainers.downloads.refusal import DownloadRefused, StopAsked
 from api.trainers.downloads.wish import RepositoryWish
 from api.utils.addresses import ReachableHosts
 from tests.local_hub import REVISION, LocalHub, running_hub
@@ -24,6 +28,23 @@ def server() -> Iterator[LocalHub]:
 def hub_of(server: LocalHub, *, guarded: bool = False, token: str | None = None) -> Hub:
     allowed = [] if guarded else [server.address.removeprefix("http://")]
     return Hub(server.address, token, open_client(ReachableHosts.of(allowed)))
+
+
+class Drip(httpx.SyncByteStream):
+    """One byte at a time, without an end."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield b" "
+
+
+def answering(answer: Callable[[httpx.Request], httpx.Response], **more: Any) -> Hub:
+    client = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
+    return Hub("http://hub.test", None, client, **{"sleep": lambda seconds: None, **more})
+
+
+def refuse_to_sleep(seconds: float) -> None:
+    raise AssertionError("it was tried again")
 
 
 def wish(*include: str, exclude: tuple[str, ...] = (), **more: object) -> RepositoryWish:
@@ -66,20 +87,89 @@ def test_file_has_its_size_its_hash_and_the_commit(server: LocalHub):
     ],
 )
 def test_what_is_not_there_is_told(server: LocalHub, wanted: RepositoryWish, what: str):
-    with pytest.raises(DownloadRefused, match=what):
+    with pytest.raises(DownloadRefused, match=what) as refused:
         hub_of(server).list_files(wanted)
+    assert refused.value.cause is CauseCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cause"),
+    [
+        (401, "GatedRepo", CauseCode.GATED),
+        (403, "", CauseCode.GATED),
+        (401, "RepoNotFound", CauseCode.NOT_FOUND),
+        (404, "RevisionNotFound", CauseCode.NOT_FOUND),
+        (401, "", CauseCode.UNAUTHORIZED),
+        (422, "", CauseCode.NETWORK),
+    ],
+)
+def test_what_the_hub_refuses_has_its_cause(status: int, code: str, cause: CauseCode):
+    headers = {"X-Error-Code": code} if code else {}
+    with pytest.raises(DownloadRefused) as refused:
+        answering(lambda request: httpx.Response(status, headers=headers)).list_files(wish())
+    assert refused.value.cause is cause
 
 
 def test_hub_that_does_not_answer_is_asked_again_with_waits():
     slept: list[float] = []
-    closed = Hub("http://127.0.0.1:9", None, open_client(ReachableHosts.of(["127.0.0.1"])), slept.append)
-    with pytest.raises(DownloadRefused, match="cannot be asked"):
+    closed = Hub("http://127.0.0.1:9", None, open_client(ReachableHosts.of(["127.0.0.1"])), sleep=slept.append)
+    with pytest.raises(DownloadRefused, match="cannot be asked") as refused:
         closed.list_files(wish())
-    assert slept == [1.0, 2.0, 4.0, 0]
+    assert refused.value.cause is CauseCode.NETWORK
+    assert sum(slept) == 7.0
+
+
+def test_one_hub_is_asked_about_any_number_of_repositories(server: LocalHub):
+    hub = hub_of(server)
+    assert [len(hub.list_files(wish())) for _ in range(3)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize(("answer", "what"), [(b"<html>", "no JSON"), (b" " * (33 * 2**20), "longer than")])
+def test_answer_that_is_none_of_a_hub_is_told_as_such(answer: bytes, what: str):
+    with pytest.raises(DownloadRefused, match=f"cannot be read.*{what}.*HF_ENDPOINT"):
+        answering(lambda request: httpx.Response(200, content=answer)).list_files(wish())
+
+
+def test_packed_answer_is_unpacked_no_further_than_its_bound():
+    packed = gzip.compress(b" " * (200 * 2**20))
+    with pytest.raises(DownloadRefused, match="longer than"):
+        answering(lambda request: httpx.Response(200, content=packed, headers={"Content-Encoding": "gzip"})).list_files(
+            wish()
+        )
+
+
+def test_answer_that_drips_ends_and_hears_that_it_shall_stop():
+    times = iter(range(0, 10_000, 30))
+    hub = answering(lambda request: httpx.Response(200, stream=Drip()), clock=lambda: float(next(times)))
+    with pytest.raises(DownloadRefused, match="takes longer"):
+        hub.list_files(wish())
+    with pytest.raises(StopAsked):
+        answering(lambda request: httpx.Response(200, stream=Drip()), is_stopping=lambda: True).list_files(wish())
+
+
+@pytest.mark.parametrize("status", [401, 404, 410, 422])
+def test_what_another_try_does_not_better_is_asked_once(status: int):
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(status)
+
+    with pytest.raises(DownloadRefused, match="o/m"):
+        answering(answer).list_files(wish())
+    assert len(asked) == 1
+
+
+def test_redirects_in_a_circle_are_not_tried_again():
+    around = httpx.Response(302, headers={"Location": "http://hub.test/"})
+    with pytest.raises(DownloadRefused, match="redirects") as refused:
+        answering(lambda request: around, sleep=refuse_to_sleep).list_files(wish())
+    assert refused.value.cause is CauseCode.NETWORK
 
 
 def test_private_hub_that_nobody_has_listed_is_not_asked(server: LocalHub):
     server.asked.clear()
-    with pytest.raises(DownloadRefused, match="private"):
+    with pytest.raises(DownloadRefused, match="private") as refused:
         hub_of(server, guarded=True).list_files(wish())
+    assert refused.value.cause is CauseCode.REFUSED_ADDRESS
     assert server.asked == []

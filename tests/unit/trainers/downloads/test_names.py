@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.downloads.names import check_name, place_below
+from api.trainers.downloads.names import check_name, place_below, read_count
 from api.trainers.downloads.refusal import DownloadRefused
 
 HOSTILE = [
@@ -30,4 +30,15 @@ def test_link_in_the_way_does_not_lead_out(tmp_path: Path):
     (tmp_path / "root" / "a").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DownloadRefused):
         place_below(tmp_path / "root", "a", "b.txt")
+    with pytest.raises(DownloadRefused):
+        place_below(tmp_path / "root", "a", "b", "c.txt")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
     assert place_below(tmp_path / "root", "o/m", "x/y.txt") == tmp_path / "root/o/m/x/y.txt"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("7", 7), ("", None), ("-1", None), ("1.5", None), ("²", None), ("٣", None), ("nan", None), ("9" * 19, None)],
+)
+def test_count_that_others_write_is_one_or_none(text: str, count: int | None):
+    assert read_count(text) == count

@@ -2,7 +2,7 @@ import pytest
 
 from api.models.log import LogLevel
 from api.trainers.downloads.reader import DownloadLines, DownloadReader
-from api.trainers.downloads.words import COMPLETED, step_line
+from api.trainers.downloads.words import COMPLETED, refusal_line, step_line
 
 
 def test_lines_tell_how_far_it_is():
@@ -17,18 +17,14 @@ def test_lines_tell_how_far_it_is():
     assert progress.phrases == {COMPLETED}
 
 
-def test_reader_goes_on_from_what_it_saved():
-    reader, other = DownloadReader(), DownloadReader()
-    reader.read(step_line(1, 3, 41.2, 7), 1.0)
-    other.restore(reader.save())
-    assert other.save() == reader.save()
-    with pytest.raises(TypeError):
-        other.restore({"step": "x"})
-
-
 @pytest.mark.parametrize(
     ("line", "level"),
-    [("refused: no", LogLevel.ERROR), ("problem: again", LogLevel.WARNING), (step_line(1, 2, 3, 4), LogLevel.INFO)],
+    [
+        (refusal_line("gated", "no"), LogLevel.ERROR),
+        ("refused: no", LogLevel.ERROR),
+        ("problem: again", LogLevel.WARNING),
+        (step_line(1, 2, 3, 4), LogLevel.INFO),
+    ],
 )
 def test_log_knows_what_lines_mean(line: str, level: LogLevel):
     assert DownloadLines().read(line).level is level

@@ -2,8 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from api.models.training import CauseCode, GPURequest, TrainingRequest
+from api.models.cause import CauseCode
+from api.models.reason import Reason
+from api.models.training import GPURequest, TrainingRequest
 from api.trainers.downloads.trainer import Downloader
+from api.trainers.downloads.transferring import refuse
 from api.trainers.downloads.wish import WISH
 from api.trainers.trainer import Ending, Launch
 
@@ -28,29 +31,40 @@ def test_attempt_runs_the_program_in_the_tasks_directory(downloader: Downloader,
         downloader.prepare(REQUEST, plan, Launch(tmp_path / "task" / "attempts" / "3", output, (), 0))
 
 
-def test_latest_run_says_whether_it_is_whole(downloader: Downloader, tmp_path: Path):
-    assert downloader.find_run_dir(tmp_path) is None
-    for name in ("run_2", "run_10", "run_x", f"run_{'9' * 20}"):
-        (tmp_path / name).mkdir()
-    found = downloader.find_run_dir(tmp_path)
-    assert found == tmp_path / "run_10"
-    assert downloader.checkpoints(found) == ()
-    (found / "stopped.json").write_text("{}")
-    assert downloader.checkpoints(found)[0].is_complete
-    assert downloader.signal_file(found) == found / "stop"
-
-
 @pytest.mark.parametrize(
     ("line", "code"),
     [
-        ("refused: There is too little disk space: 3 GB are missing.", CauseCode.DISK_FULL),
+        ("refused (disk_full): There is too little disk space: 3 GB are missing.", CauseCode.DISK_FULL),
+        ("refused (gated): o/m is gated: accept its licence.", CauseCode.GATED),
         ("refused: o/m is gated: accept its licence.", CauseCode.MISSING_FILE),
+        ("refused (of_a_later_version): o/m is gone.", CauseCode.MISSING_FILE),
     ],
 )
 def test_its_own_word_is_the_cause(downloader: Downloader, line: str, code: CauseCode):
     ending = Ending(1, None, stop_requested=False, phrases=frozenset(), last_lines=["files: 0 of 1", line])
     cause = downloader.diagnose(ending)
-    assert (cause.code, cause.detail) == (code, line.removeprefix("refused: "))
+    assert (cause.code, cause.detail) == (code, line.partition(": ")[2])
+
+
+def test_its_word_is_told_with_its_code_for_other_languages(downloader: Downloader, capsys: pytest.CaptureFixture[str]):
+    inner = Reason.of("the server answers {status}", "download_answers", status=503)
+    said = Reason.of("{name} cannot be downloaded: {problem}.", "download_not_reached", name="model\n1", problem=inner)
+    assert refuse(CauseCode.NETWORK, said) == 1
+    lines = capsys.readouterr().out.splitlines()
+    cause = downloader.diagnose(Ending(1, None, stop_requested=False, phrases=frozenset(), last_lines=lines))
+    assert cause.detail == "model 1 cannot be downloaded: the server answers 503."
+    assert cause.detail_code == said.said
+    assert cause.remedy_code is not None
+    assert cause.remedy_code.code == "download_refused_remedy"
+
+
+@pytest.mark.parametrize(
+    "line", ["problem: {}", "reason: {", "reason: []", 'reason: {"code": 1, "params": {}}', "reason: "]
+)
+def test_a_line_that_is_no_reason_leaves_the_words_as_they_are(downloader: Downloader, line: str):
+    lines = [line, "refused (network): It is away."]
+    cause = downloader.diagnose(Ending(1, None, stop_requested=False, phrases=frozenset(), last_lines=lines))
+    assert (cause.detail, cause.detail_code) == ("It is away.", None)
 
 
 def test_end_without_a_word_is_diagnosed_as_any_other(downloader: Downloader):

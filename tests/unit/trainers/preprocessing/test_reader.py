@@ -1,7 +1,5 @@
 """How far a preprocessing is, by its lines."""
 
-import pytest
-
 from api.models.progress import Stage
 from api.trainers.preprocessing.reader import WorkReader
 from api.trainers.preprocessing.words import COMPLETED, doing_line, problem_line, step_line
@@ -36,15 +34,3 @@ def test_a_phrase_counts_as_the_last_word_only():
     assert read(step_line(1, 1, 100.0, 0.0), COMPLETED).progress.phrases == {COMPLETED}
     assert read(COMPLETED, step_line(1, 1, 100.0, 0.0)).progress.phrases == set()
     assert read(f"x {COMPLETED}").progress.phrases == set()
-
-
-def test_it_goes_on_from_what_it_saved():
-    reader, again = read(step_line(3, 12, 40.0, 60.0), problem_line("a", "b")), WorkReader(12)
-    again.restore(reader.save())
-    assert again.save() == reader.save()
-
-
-@pytest.mark.parametrize("note", [{"step": "x"}, {"percent": "x"}, {"activity": 5}])
-def test_a_damaged_note_is_refused(note: dict[str, object]):
-    with pytest.raises((TypeError, ValueError)):
-        WorkReader(1).restore(note)

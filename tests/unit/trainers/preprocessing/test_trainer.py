@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from api.models.training import CauseCode, GPURequest, TrainingRequest
+from api.models.cause import CauseCode
+from api.models.training import GPURequest, TrainingRequest
 from api.trainers.preprocessing.trainer import WorkTrainer
 from api.trainers.trainer import Ending, Launch
 
@@ -34,27 +35,7 @@ def test_without_its_items_it_cannot_be_started(trainer: WorkTrainer, tmp_path: 
         trainer.prepare(ERRAND, trainer.check(ERRAND, tmp_path).plan, launch)  # type: ignore[arg-type]
 
 
-def test_the_latest_run_says_whether_it_is_whole(trainer: WorkTrainer, tmp_path: Path):
-    assert trainer.find_run_dir(tmp_path) is None
-    for name in ("run_2", "run_10", "run_x", "made"):
-        (tmp_path / name).mkdir()
-    found = trainer.find_run_dir(tmp_path)
-    assert found == tmp_path / "run_10"
-    assert trainer.checkpoints(found) == ()
-    (found / "done.json").write_text("{}")
-    (whole,) = trainer.checkpoints(found)
-    assert (whole.is_complete, whole.step) == (True, None)
-    assert trainer.signal_file(found) == found / "stop"
-    assert trainer.prune(found, 1) == ()
-
-
 def test_a_full_disk_is_told_as_the_cause(trainer: WorkTrainer):
     lines = ["OSError: [Errno 28] No space left on device: the results cannot be written"]
     cause = trainer.diagnose(Ending(1, None, stop_requested=False, phrases=frozenset(), last_lines=lines))
     assert cause.code is CauseCode.DISK_FULL
-
-
-def test_no_request_for_a_training_chooses_it(trainer: WorkTrainer):
-    assert trainer.model_types == frozenset()
-    assert trainer.problems() == ()
-    assert trainer.without_secrets(ERRAND) is ERRAND

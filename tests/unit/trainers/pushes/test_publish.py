@@ -1,3 +1,4 @@
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -209,3 +210,16 @@ def test_file_that_is_gone_is_told(hub: LocalHub, tmp_path: Path):
     (tmp_path / "weights.safetensors").unlink()
     with pytest.raises(DownloadRefused, match="No such file"):
         push.publisher.run()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_ends_a_push_at_once_and_is_told_as_such(hub: LocalHub, tmp_path: Path, code: int):
+    push = Push(hub, tmp_path)
+
+    def note(*_: object) -> None:
+        raise OSError(code, "No space left on device")
+
+    push.publisher.tell = note
+    with pytest.raises(DownloadRefused, match="too little disk space"):
+        push.publisher.run()
+    assert (push.waits, hub.commits) == ([], [])

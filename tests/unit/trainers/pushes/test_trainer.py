@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from api.models.training import CauseCode, GPURequest, TrainingRequest
+from api.models.cause import CauseCode
+from api.models.training import GPURequest, TrainingRequest
 from api.trainers.downloads.wish import WISH
 from api.trainers.pushes.trainer import Pusher
 from api.trainers.pushes.words import COMPLETED
@@ -26,7 +27,7 @@ def test_attempt_runs_the_program_that_pushes(pusher: Pusher, tmp_path: Path):
 
 
 def test_its_own_word_is_the_cause(pusher: Pusher):
-    lines = ["files: 0 of 2", "refused: The token may not write to ann/cats."]
+    lines = ["files: 0 of 2", "refused (hub_refused): The token may not write to ann/cats."]
     cause = pusher.diagnose(Ending(1, None, stop_requested=False, phrases=frozenset(), last_lines=lines))
     assert (cause.code, cause.detail) == (CauseCode.HUB_REFUSED, "The token may not write to ann/cats.")
 

@@ -21,7 +21,7 @@ const SHOW_PAUSE_MS = 700;
  * @param {{denied: () => string|null, added: () => unknown}} how `denied` says why nothing may be added
  */
 export function addingFiles(name, how) {
-  const panel = uploadsPanel(name);
+  const panel = uploadsPanel((place) => place === name);
   const left = h("div");
   const whyNot = () => (canUpload ? how.denied() : t("upload.absent"));
 
@@ -54,8 +54,8 @@ export function addingFiles(name, how) {
   );
   const addedSoon = soon(how.added, SHOW_PAUSE_MS);
   const forgetUploads = onUploaded((dataset) => dataset === name && addedSoon());
-  interrupted(name).then(
-    (n) => fill(left, n > 0 && note("warn", h("p", {}, t("upload.interrupted", { n: count(n) })))),
+  interrupted(({ dataset }) => dataset === name).then(
+    ({ length: n }) => fill(left, n > 0 && note("warn", h("p", {}, t("upload.interrupted", { n: count(n) })))),
     () => {},
   );
 

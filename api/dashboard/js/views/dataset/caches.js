@@ -5,18 +5,17 @@ import { api } from "../../api.js";
 import { data } from "../../api_data.js";
 import { askWhich } from "../../components/dialog.js";
 import { time } from "../../components/time.js";
-import { attempt, toast } from "../../components/toast.js";
-import { fill, h, setAttribute } from "../../dom.js";
+import { h } from "../../dom.js";
 import { bytes, count } from "../../format.js";
 import { t, tell, word } from "../../i18n.js";
-import { icon } from "../../icons.js";
 import { taskAddress } from "../../router.js";
+import { endButton, lookChip, polledList } from "./work_parts.js";
 
 const LIST = 50;
 /** How often it is asked while something is being cached. */
 const LOOK_MS = 3000;
 
-/** @type {Record<API.DatasetCache["state"], [string, import("../../icons.js").IconName]>} */
+/** @type {Record<API.DatasetCache["state"], import("./work_parts.js").Look>} */
 const LOOKS = {
   none: ["idle", "clock"],
   building: ["run", "spin"],
@@ -28,31 +27,15 @@ const LOOKS = {
 
 /** @param {string} name of the dataset */
 export function cachesList(name) {
-  const list = h("ul", { class: "works caches" });
-  const element = h("div", { class: "stack", hidden: true }, h("h2", {}, t("caches")), list);
-  let timer = 0;
-  let isClosed = false;
-  let drawn = "";
-
-  async function refetch() {
-    clearTimeout(timer);
-    const { caches } = await data.caches(name, { limit: LIST });
-    if (isClosed) return;
-    element.hidden = caches.length === 0;
-    const key = JSON.stringify(caches);
-    if (key !== drawn) fill(list, caches.map(row));
-    drawn = key;
-    if (caches.some(({ state }) => state === "building"))
-      timer = setTimeout(() => refetch().catch(() => again()), LOOK_MS);
-  }
-  // A service that is away is asked again.
-  const again = () => {
-    if (!isClosed) timer = setTimeout(() => refetch().catch(again), LOOK_MS);
-  };
+  const list = polledList(t("caches"), "works caches", {
+    ask: async () => (await data.caches(name, { limit: LIST })).caches,
+    row,
+    isActive: ({ state }) => state === "building",
+    pauseMs: LOOK_MS,
+  });
 
   /** @param {API.DatasetCache} cache */
   function row(cache) {
-    const [tone, sign] = LOOKS[cache.state];
     const parts = [
       cache.size_bytes === null ? "" : bytes(cache.size_bytes),
       cache.used_by.length ? t("cache.used", { n: count(cache.used_by.length) }) : "",
@@ -63,12 +46,7 @@ export function cachesList(name) {
       h(
         "div",
         { class: "work-head" },
-        h(
-          "span",
-          { class: "status chip", data: { tone } },
-          icon(sign, sign === "spin" ? "spin" : ""),
-          word("cache", cache.state),
-        ),
+        lookChip(LOOKS[cache.state], word("cache", cache.state)),
         h("strong", { class: "foreign" }, cache.model_type),
         h("span", { class: "small" }, t("version.n", { n: count(cache.version) })),
         h("a", { class: "faint tiny mono", href: taskAddress(cache.task_id) }, cache.task_id),
@@ -91,7 +69,6 @@ export function cachesList(name) {
           ? t("cache.used", { n: count(cache.used_by.length) })
           : whyNot("training:write", cache.owner ?? null);
     const remove = async () => {
-      if (denied) return toast("bad", denied);
       const sure = await askWhich({
         title: t("cache.remove"),
         text: h("p", {}, t("cache.remove.text")),
@@ -99,24 +76,10 @@ export function cachesList(name) {
       });
       if (!sure) return;
       await api.remove(cache.task_id, true);
-      await refetch();
+      await list.refetch();
     };
-    const button = h(
-      "button",
-      { class: "button small danger", title: denied, on: { click: () => void attempt(remove) } },
-      icon("trash"),
-      t("delete"),
-    );
-    setAttribute(button, "aria-disabled", denied ? "true" : null);
-    return button;
+    return endButton("trash", t("delete"), denied, remove);
   }
 
-  return {
-    element,
-    refetch,
-    close() {
-      isClosed = true;
-      clearTimeout(timer);
-    },
-  };
+  return list;
 }

@@ -1,6 +1,7 @@
 // The items of a version: looked for, chosen, and their captions changed.
 
 import { data } from "../../api_data.js";
+import { searchField } from "../../components/search_field.js";
 import { attempt, toast, toastError } from "../../components/toast.js";
 import { fill, h, setAttribute, setText } from "../../dom.js";
 import { count } from "../../format.js";
@@ -10,8 +11,6 @@ import { Chosen, MOST_NAMED } from "./chosen.js";
 import { amountWords, Grid } from "./grid.js";
 import { Items } from "./items.js";
 import { problemWord } from "./tile.js";
-
-const SEARCH_PAUSE_MS = 200;
 
 /** Problems that items are looked for by. */
 const PROBLEMS = [
@@ -55,21 +54,8 @@ export function itemsPanel(name, how) {
     save: saveCaption,
   });
 
-  const search = h("input", {
-    class: "input",
-    type: "search",
-    value: wanted.search,
-    placeholder: t("items.search"),
-    "aria-label": t("items.search"),
-    maxlength: 200,
-    data: { search: "" },
-  });
-  let typing = 0;
-  search.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(() => apply({ search: search.value.trim() }), SEARCH_PAUSE_MS);
-  });
-  search.addEventListener("keydown", (event) => {
+  const search = searchField(t("items.search"), wanted.search, (text) => apply({ search: text }));
+  search.input.addEventListener("keydown", (event) => {
     if (event.key !== "ArrowDown") return;
     event.preventDefault();
     grid.element.focus();
@@ -136,7 +122,7 @@ export function itemsPanel(name, how) {
     only = some;
     onlyButton.hidden = !only;
     setText(onlyText, only?.label ?? "");
-    search.value = wanted.search;
+    search.input.value = wanted.search;
     problem.value = wanted.problem;
     how.filtered();
     chosen.clear();
@@ -220,7 +206,7 @@ export function itemsPanel(name, how) {
     h(
       "div",
       { class: "filters" },
-      h("div", { class: "search" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")),
+      search.element,
       problem,
       onlyButton,
       amount,
@@ -242,7 +228,7 @@ export function itemsPanel(name, how) {
     /** @param {import("./check.js").Some} some */
     showSome: (some) => apply({ search: "", problem: "" }, some),
     close() {
-      clearTimeout(typing);
+      search.close();
       grid.close();
     },
     refetch: () => show(),

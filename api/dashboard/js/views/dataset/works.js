@@ -4,21 +4,21 @@ import { whyNot } from "../../access.js";
 import { data, workLogURL } from "../../api_data.js";
 import { meter } from "../../components/meter.js";
 import { time } from "../../components/time.js";
-import { attempt, toast } from "../../components/toast.js";
 import { waitingWords } from "../../components/waiting.js";
-import { fill, h, setAttribute } from "../../dom.js";
+import { h } from "../../dom.js";
 import { count, duration, percent } from "../../format.js";
 import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { datasetAddress } from "../../router.js";
 import { difference } from "./difference.js";
+import { endButton, lookChip, polledList } from "./work_parts.js";
 
 const LIST = 30;
 const SHOWN_DIFFERENCES = 20;
 /** How often what works is asked for. */
 const LOOK_MS = 2000;
 
-/** @type {Record<API.Work["status"], [string, import("../../icons.js").IconName]>} */
+/** @type {Record<API.Work["status"], import("./work_parts.js").Look>} */
 const LOOKS = {
   queued: ["idle", "clock"],
   processing: ["run", "spin"],
@@ -35,13 +35,8 @@ const isActive = ({ status }) => status === "queued" || status === "processing";
  * @param {{made: () => unknown, undo: (version: number) => unknown}} how `made` is called when something has made a version
  */
 export function worksList(name, how) {
-  const list = h("ul", { class: "works" });
-  const element = h("div", { class: "stack", hidden: true }, h("h2", {}, t("works")), list);
-  let timer = 0;
-  let isClosed = false;
   /** @type {Set<string>} */
   let active = new Set();
-  let drawn = "";
 
   /** What each works on, which a list does not say. @type {Map<string, string>} */
   const subjects = new Map();
@@ -53,28 +48,23 @@ export function worksList(name, how) {
     return subjects.get(id)?.split("@")[0] === name;
   }
 
-  async function refetch() {
-    clearTimeout(timer);
-    const { tasks } = await data.works({ limit: LIST });
-    const which = await Promise.all(tasks.map(isOwn));
-    if (isClosed) return;
-    const own = tasks.filter((_, i) => which[i]);
-    element.hidden = own.length === 0;
-    const key = JSON.stringify(own);
-    if (key !== drawn) fill(list, own.map(row));
-    drawn = key;
-    if (own.some(({ task_id: id, result }) => active.has(id) && result?.dataset === name)) how.made();
-    active = new Set(own.filter(isActive).map(({ task_id: id }) => id));
-    if (active.size) timer = setTimeout(() => refetch().catch(() => again()), LOOK_MS);
-  }
-  // A service that is away is asked again.
-  const again = () => {
-    if (!isClosed) timer = setTimeout(() => refetch().catch(again), LOOK_MS);
-  };
+  const list = polledList(t("works"), "works", {
+    async ask() {
+      const { tasks } = await data.works({ limit: LIST });
+      const which = await Promise.all(tasks.map(isOwn));
+      return tasks.filter((_, i) => which[i]);
+    },
+    row,
+    isActive,
+    pauseMs: LOOK_MS,
+    shown(own) {
+      if (own.some(({ task_id: id, result }) => active.has(id) && result?.dataset === name)) how.made();
+      active = new Set(own.filter(isActive).map(({ task_id: id }) => id));
+    },
+  });
 
   /** @param {API.Work} work */
   function row(work) {
-    const [tone, sign] = LOOKS[work.status];
     const bar = meter(t("progress"));
     bar.update(work.progress, null);
     const done = work.items_total ? t("steps", { step: count(work.items_done), total: count(work.items_total) }) : "";
@@ -91,12 +81,7 @@ export function worksList(name, how) {
       h(
         "div",
         { class: "work-head" },
-        h(
-          "span",
-          { class: "status chip", data: { tone } },
-          icon(sign, sign === "spin" ? "spin" : ""),
-          word("work", work.status),
-        ),
+        lookChip(LOOKS[work.status], word("work", work.status)),
         h("strong", {}, word("work.kind", work.work)),
         h("span", { class: "faint tiny mono" }, work.task_id),
         h("span", { class: "grow" }),
@@ -115,19 +100,10 @@ export function worksList(name, how) {
   /** @param {API.Work} work */
   function cancelButton(work) {
     const denied = work.stop ? t("work.ends") : whyNot("datasets:write", work.owner ?? null);
-    const cancel = async () => {
-      if (denied) return toast("bad", denied);
+    return endButton("stop", t("cancel"), denied, async () => {
       await data.cancelWork(work.task_id);
-      await refetch();
-    };
-    const button = h(
-      "button",
-      { class: "button small danger", title: denied, on: { click: () => void attempt(cancel) } },
-      icon("stop"),
-      t("cancel"),
-    );
-    setAttribute(button, "aria-disabled", denied ? "true" : null);
-    return button;
+      await list.refetch();
+    });
   }
 
   /** @param {API.Work} work @returns {Child} */
@@ -192,14 +168,7 @@ export function worksList(name, how) {
     ];
   }
 
-  return {
-    element,
-    refetch,
-    close() {
-      isClosed = true;
-      clearTimeout(timer);
-    },
-  };
+  return list;
 }
 
 /** @param {API.Work} work @returns {Child} */

@@ -1,7 +1,7 @@
 // A GPU as a card: four readings with bars and lines, the task on it, who holds its memory, what is wrong with it.
 
 import { api } from "../../api.js";
-import { gpuName } from "../../components/gpus.js";
+import { gpuName, gpuReference } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
@@ -10,7 +10,7 @@ import { t } from "../../i18n.js";
 import { machine, now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
 import { condition } from "./condition.js";
-import { History } from "./history.js";
+import { History, historyName } from "./history.js";
 import { holders } from "./holders.js";
 import { occupant } from "./occupant.js";
 import { READINGS } from "./readings.js";
@@ -64,7 +64,7 @@ const statusOf = (gpu) => `${gpu.status} ${gpu.current_task?.task_id} ${gpu.stat
  * @param {{isPage?: boolean, drawn?: (history: History) => void}} [how] `drawn`: told of its lines when they move on
  */
 export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {}) {
-  const id = first.uuid ?? first.gpu_id;
+  const id = historyName(first);
   const history = new History(
     id,
     range,
@@ -75,7 +75,7 @@ export function gpuCard(first, range, { isPage = false, drawn = () => {} } = {})
   const title = h(
     "h2",
     {},
-    isPage ? gpuName(first.gpu_id) : h("a", { href: gpuAddress(first.gpu_id) }, gpuName(first.gpu_id)),
+    isPage ? gpuName(first.gpu_id) : h("a", { href: gpuAddress(gpuReference(first)) }, gpuName(first.gpu_id)),
   );
   const name = h("p", { class: "faint small clip" });
   const why = condition(isPage);

@@ -1,13 +1,13 @@
 // What happened to GPUs: changes of status and health, Xid errors.
 
-import { gpuName } from "../../components/gpus.js";
+import { gpuName, gpuReference } from "../../components/gpus.js";
 import { prose } from "../../components/prose.js";
 import { table } from "../../components/table.js";
 import { time } from "../../components/time.js";
 import { h } from "../../dom.js";
 import { isKnown } from "../../format.js";
 import { t, tell, word } from "../../i18n.js";
-import { gpuAddress } from "../../router.js";
+import { gpuAddress, nodesAddress } from "../../router.js";
 
 /** @type {Record<string, string>} */
 const TONES = { critical: "bad", warning: "warn" };
@@ -24,7 +24,9 @@ export function eventTable(events, namesGPU = false) {
         h(
           "td",
           { class: "nowrap" },
-          isKnown(event.gpu_id) && h("a", { href: gpuAddress(event.gpu_id) }, gpuName(event.gpu_id)),
+          isKnown(event.gpu_id)
+            ? h("a", { href: gpuAddress(gpuReference(event)) }, gpuName(gpuReference(event)))
+            : event.node && h("a", { href: nodesAddress }, event.node),
         ),
       h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
       h("td", { class: "foreign" }, prose(tell(event.message, event.message_code))),

@@ -2,7 +2,7 @@
 
 import { api, Refused } from "../../api.js";
 import { Chart } from "../../components/chart.js";
-import { gpuName } from "../../components/gpus.js";
+import { gpuName, gpuReference } from "../../components/gpus.js";
 import { note } from "../../components/status.js";
 import { fill, h } from "../../dom.js";
 import { clockTime, gigabytes, isKnown, UNKNOWN } from "../../format.js";
@@ -48,7 +48,9 @@ export function open(app, place) {
   /** @param {API.Snapshot|null} snapshot */
   function draw(snapshot) {
     if (!snapshot) return;
-    const gpu = snapshot.gpus.find(({ gpu_id: index, uuid }) => String(index) === place.id || uuid === place.id);
+    const gpu = snapshot.gpus.find(
+      (one) => String(gpuReference(one)) === place.id || one.uuid === place.id || String(one.gpu_id) === place.id,
+    );
     if (!gpu) return void fill(cardPlace, note("bad", h("p", {}, t("gpu.missing", { n: place.id }))));
     if (!card) {
       card = gpuCard(gpu, range.value, { isPage: true, drawn: drawCharts });

@@ -17,6 +17,10 @@ const METRICS = {
   power_usage: (/** @type {API.GPU} */ gpu) => gpu.power_usage,
 };
 
+/** What a GPU is asked for by: its UUID, which of several machines two may tell of. @param {API.GPU} gpu */
+export const historyName = ({ node, uuid, gpu_id: index }) =>
+  node && index !== null ? `${node}:${index}` : (uuid ?? index);
+
 /** @typedef {keyof typeof METRICS} Metric */
 /** @typedef {keyof typeof RANGES} Range */
 

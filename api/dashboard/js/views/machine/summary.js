@@ -44,7 +44,10 @@ export function summary() {
   let askedAt = -Infinity;
 
   /** @param {API.Snapshot} snapshot */
-  function showGPUs({ gpus: all, summary: told }) {
+  function showGPUs({ gpus: known, summary: told }) {
+    // What a machine used before it fell silent is not what it uses.
+    const fresh = known.filter(({ stale }) => !stale);
+    const all = fresh.length ? fresh : known;
     gpus.say(
       `${told.available_gpus} / ${told.total_gpus}`,
       t("sum.busy", { n: told.busy_gpus }),
@@ -54,11 +57,11 @@ export function summary() {
     const loads = all.map((gpu) => gpu.utilization_gpu).filter(isKnown);
     const mean = loads.length ? loads.reduce((a, b) => a + b, 0) / loads.length : null;
     use.say(percent(mean), t("sum.mean", { n: loads.length }), mean);
-    const used = sum(all.map((gpu) => gpu.memory.used));
+    const [used, whole] = [sum(all.map((gpu) => gpu.memory.used)), sum(all.map((gpu) => gpu.memory.total))];
     memory.say(
       isKnown(used) ? `${gigabytes(used)} GB` : UNKNOWN,
       t("of", { whole: `${gigabytes(told.total_memory)} GB` }),
-      share(used, told.total_memory),
+      share(used, whole),
     );
     const [drawn, limit] = [sum(all.map((gpu) => gpu.power_usage)), sum(all.map((gpu) => gpu.power_limit))];
     power.say(watts(drawn), isKnown(limit) ? t("of", { whole: watts(limit) }) : "", share(drawn, limit));

@@ -1,6 +1,6 @@
 // A GPU as a tile, for machines with many: one line, one bar, three figures. Its page has the rest.
 
-import { gpuName } from "../../components/gpus.js";
+import { gpuName, gpuReference } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { Sparkline } from "../../components/sparkline.js";
 import { statusChip, toneOf } from "../../components/status.js";
@@ -9,7 +9,7 @@ import { gigabytes, isKnown, percent, UNKNOWN, unit } from "../../format.js";
 import { t, tell } from "../../i18n.js";
 import { now } from "../../machine.js";
 import { gpuAddress } from "../../router.js";
-import { History } from "./history.js";
+import { History, historyName } from "./history.js";
 import { nameOf } from "./occupant.js";
 import { staleness } from "./staleness.js";
 
@@ -17,7 +17,7 @@ const METRIC = "utilization_gpu";
 
 /** @param {API.GPU} first as it is now @param {import("./history.js").Range} range of the line */
 export function gpuTile(first, range) {
-  const history = new History(first.uuid ?? first.gpu_id, range, [METRIC]);
+  const history = new History(historyName(first), range, [METRIC]);
   const line = new Sparkline("--fill");
   const [chip, age] = [statusChip("gpu"), staleness()];
   const memory = meter(t("gpu.memory"));
@@ -28,7 +28,7 @@ export function gpuTile(first, range) {
   number.ariaHidden = "true";
   const element = h(
     "a",
-    { class: "gpu-tile panel", href: gpuAddress(first.gpu_id) },
+    { class: "gpu-tile panel", href: gpuAddress(gpuReference(first)) },
     h("span", { class: "tile-head" }, h("span", { class: "visually-hidden" }, name), number, chip.element),
     h("span", { class: "tile-main" }, use, h("span", { class: "spark" }, line.element)),
     memory.element,

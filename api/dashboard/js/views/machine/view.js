@@ -1,6 +1,7 @@
 // The machine: what its GPUs are, do, and are held by.
 
 import { api } from "../../api.js";
+import { gpuKey } from "../../components/gpus.js";
 import { prose } from "../../components/prose.js";
 import { segments } from "../../components/segments.js";
 import { note } from "../../components/status.js";
@@ -8,11 +9,13 @@ import { fill, h, reconcile } from "../../dom.js";
 import { t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { machine } from "../../machine.js";
+import { note as noteAddress, place } from "../../router.js";
 import { recall, remember } from "../../settings.js";
 import { soon } from "../../soon.js";
 import { askActive, TaskList } from "../tasks/list.js";
 import { gpuCard } from "./card.js";
 import { eventTable } from "./events.js";
+import { fleet } from "./fleet.js";
 import { rangeChoice } from "./range.js";
 import { summary } from "./summary.js";
 import { gpuTile } from "./tile.js";
@@ -50,6 +53,12 @@ export function open(app) {
   const figures = summary();
   const grid = h("section", { class: "gpu-grid", "aria-label": t("gpus") });
   const problem = h("div");
+  let chosen = place().query.get("node") ?? "";
+  const nodes = fleet((node) => {
+    chosen = node;
+    noteAddress("/", { node });
+    redraw();
+  });
   /** @type {Map<string|number|null, import("../../dom.js").Part<API.GPU>>} */
   const parts = new Map();
   let density = recall("density", "auto");
@@ -78,7 +87,12 @@ export function open(app) {
   /** @param {API.Snapshot|null} snapshot */
   function draw(snapshot) {
     if (!snapshot) return;
-    const gpus = snapshot.gpus;
+    const all = snapshot.gpus;
+    const grouped = nodes.update(snapshot, chosen, density, range.value);
+    if (grouped) densities.select(grouped === "cards" ? "cards" : grouped === "tiles" ? "tiles" : "");
+    // Of one machine alone there are no groups.
+    const gpus = grouped ? [] : all;
+    grid.hidden = grouped !== null;
     const isDense = density === "tiles" || (density !== "cards" && gpus.length > MANY);
     const form = `${isDense} ${range.value}`;
     if (form !== drawnAs) {
@@ -87,15 +101,9 @@ export function open(app) {
       grid.textContent = "";
       drawnAs = form;
       grid.classList.toggle("dense", isDense);
-      densities.select(isDense ? "tiles" : "cards");
+      if (!grouped) densities.select(isDense ? "tiles" : "cards");
     }
-    reconcile(
-      grid,
-      parts,
-      gpus,
-      (gpu) => gpu.uuid ?? gpu.gpu_id,
-      (gpu) => (isDense ? gpuTile(gpu, range.value) : gpuCard(gpu, range.value)),
-    );
+    reconcile(grid, parts, gpus, gpuKey, (gpu) => (isDense ? gpuTile(gpu, range.value) : gpuCard(gpu, range.value)));
     figures.update(snapshot);
     fill(
       problem,
@@ -105,10 +113,10 @@ export function open(app) {
           h("strong", {}, t("driver.problem")),
           h("p", {}, prose(tell(snapshot.source_problem, snapshot.source_problem_code))),
         ),
-      !gpus.length && nothing(),
+      !all.length && nothing(),
     );
-    counts.textContent = sayCounts(gpus);
-    const now = gpus.map(({ status }) => status).join();
+    counts.textContent = sayCounts(all);
+    const now = all.map(({ status }) => status).join();
     if (statuses && statuses !== now) refetchSoon();
     statuses = now;
   }
@@ -121,11 +129,13 @@ export function open(app) {
       { class: "screen-head" },
       h("h1", {}, t("machine")),
       counts,
+      nodes.tools,
       h("div", { class: "tools" }, range.element, densities.element),
     ),
     figures.element,
     problem,
     grid,
+    nodes.element,
     h(
       "div",
       { class: "machine-below" },
@@ -153,6 +163,7 @@ export function open(app) {
       refetchSoon.cancel();
       tasks.close();
       for (const part of parts.values()) part.close?.();
+      nodes.close();
     },
   };
 }

@@ -4,6 +4,7 @@ import { h } from "../../dom.js";
 import { bytes } from "../../format.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { titled } from "../../titles.js";
 import { publishedSize } from "./state.js";
 
 /** @param {API.Component[]} components @returns {HTMLElement} */
@@ -26,7 +27,7 @@ function row(component) {
       h(
         "p",
         { class: "component-name" },
-        h("strong", {}, name),
+        h("strong", {}, titled(name)),
         h("code", { class: "faint tiny" }, key),
         chips(component),
       ),

@@ -7,6 +7,7 @@ import { bytes, count } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { refusalWords } from "../../refusal.js";
+import { titled } from "../../titles.js";
 
 export function examinePanel() {
   const path = h("input", {
@@ -56,7 +57,7 @@ export function examinePanel() {
 function verdict(found) {
   const { adapter, metadata = {} } = found;
   const tone = found.is_whole === false || found.problem ? "bad" : found.title || adapter ? "ok" : "warn";
-  const title = found.title ?? (adapter ? t("examine.adapter") : t("examine.unknown"));
+  const title = (found.title && titled(found.title)) ?? (adapter ? t("examine.adapter") : t("examine.unknown"));
   return [
     note(
       tone,

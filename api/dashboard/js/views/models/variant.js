@@ -4,13 +4,14 @@ import { attempt } from "../../components/toast.js";
 import { fill, h, setAttribute } from "../../dom.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { titled } from "../../titles.js";
 import { componentList } from "./components.js";
-import { downloadList } from "./download_list.js";
 import { downloadLabel, downloadMissing } from "./download_start.js";
+import { downloadList } from "./downloads.js";
 import { missingOf, STATES, stateOfVariant } from "./state.js";
 
 /**
- * @param {import("./download_list.js").Downloads} downloads
+ * @param {import("./downloads.js").Downloads} downloads
  * @param {(variant: API.Variant) => void} chosen called when one is chosen by hand
  */
 export function variantView(downloads, chosen) {
@@ -65,7 +66,7 @@ export function variantView(downloads, chosen) {
         },
       },
       icon(sign),
-      each.name,
+      titled(each.name),
       h("span", { class: "visually-hidden" }, word("state", stateOfVariant(each))),
     );
   }
@@ -77,7 +78,7 @@ export function variantView(downloads, chosen) {
     variant = next.variants.find((each) => each.id === id) ?? next.variants[0];
     fill(tabs, next.variants.length > 1 && next.variants.map(tab));
     if (hadFocus) /** @type {HTMLElement|null} */ (tabs.querySelector("[aria-pressed=true]"))?.focus();
-    fill(told, variant.note && h("p", { class: "small soft" }, variant.note));
+    fill(told, variant.note && h("p", { class: "small soft" }, titled(variant.note)));
     fill(parts, componentList(variant.components));
     running.draw();
     showFoot();
@@ -126,5 +127,5 @@ const chip = (text, can) =>
 export function memoryChip({ min_vram_gb: least, recommended_vram_gb: good, vram_note: told }) {
   const text = least ?? good;
   const words = text == null ? t("vram.unknown") : t("vram.from", { gb: text });
-  return h("span", { class: "fact-chip", title: told }, icon("gpu"), words);
+  return h("span", { class: "fact-chip", title: told && titled(told) }, icon("gpu"), words);
 }

@@ -7,7 +7,9 @@ import { count } from "../../format.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { note } from "../../router.js";
-import { downloadList, watchDownloads } from "./download_list.js";
+import { titled } from "../../titles.js";
+import { otherDownloads } from "./download_other.js";
+import { downloadList, watchDownloads } from "./downloads.js";
 import { examinePanel } from "./examine.js";
 import { sections } from "./sections.js";
 import { firstVariant, STATES, stateOf } from "./state.js";
@@ -113,7 +115,7 @@ export function open(app, place) {
     fill(
       head,
       icon(model.type === "video" ? "film" : "image"),
-      h("h2", {}, model.name),
+      h("h2", {}, titled(model.name)),
       h("code", { class: "faint small" }, model.id),
       h("div", { class: "tools" }, train),
     );
@@ -123,12 +125,12 @@ export function open(app, place) {
       h(
         "p",
         { class: "small soft" },
-        model.vram_note,
+        titled(model.vram_note ?? ""),
         " ",
         h("span", { class: "faint" }, t("source.of", { source: word("origin", model.vram_source) })),
       ),
       model.requirements.length > 0 &&
-        h("p", { class: "small soft" }, t("models.requirements"), " ", model.requirements.join(", ")),
+        h("p", { class: "small soft" }, t("models.requirements"), " ", model.requirements.map(titled).join(", ")),
     );
   }
 
@@ -177,7 +179,12 @@ export function open(app, place) {
           h(
             "section",
             { class: "panel downloads", "aria-label": t("downloads") },
-            h("header", {}, h("h2", {}, t("downloads"))),
+            h(
+              "header",
+              {},
+              h("h2", {}, t("downloads")),
+              h("div", { class: "tools" }, otherDownloads(downloads.refetch)),
+            ),
             rows.element,
             noDownloads,
           ),
@@ -233,7 +240,7 @@ function typeRow(choose) {
     /** @param {API.Model} model */
     update(model) {
       own = model.id;
-      setText(name, model.name);
+      setText(name, titled(model.name));
       setText(id, model.id);
       fill(chips, memoryChip(model));
       fill(medium, icon(model.type === "video" ? "film" : "image"));

@@ -3,12 +3,12 @@
 import { Refused } from "../../api.js";
 import { newKey } from "../../api_data.js";
 import { models } from "../../api_models.js";
+import { askFields, MODEL_NAME } from "../../components/ask_fields.js";
 import { askWhich } from "../../components/dialog.js";
 import { toast } from "../../components/toast.js";
 import { h } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { taskAddress } from "../../router.js";
-import { askFields, MODEL_NAME } from "./ask.js";
 
 /** Aliases, as the service takes them. */
 const ALIASES = "\\s*([a-z][a-z0-9._\\-]{0,39}\\s*[,，]?\\s*)*";

@@ -13,6 +13,7 @@ import { datasetAddress, taskAddress } from "../../router.js";
 import { metadataList } from "../models/examine.js";
 import { aliasChips, formatOf, formatWords, originOf } from "../registry/words.js";
 import { changeVersion, deleteVersion, writeMetadata } from "./dialogs.js";
+import { pushVersion } from "./push_start.js";
 
 /** The alias that most people look for. */
 const PROD = "prod";
@@ -20,8 +21,9 @@ const PROD = "prod";
 /**
  * @param {API.ModelVersion} version @param {string|null} owner of the model
  * @param {boolean} isNewest @param {() => unknown} changed
+ * @param {Node} gallery of its samples @param {() => unknown} pushed called when a push has begun
  */
-export function versionCard(version, owner, isNewest, changed) {
+export function versionCard(version, owner, isNewest, changed, gallery, pushed) {
   const denied = whyNot("models:write", owner);
   const isProd = version.aliases.includes(PROD);
   /** @param {() => unknown} run */
@@ -35,6 +37,7 @@ export function versionCard(version, owner, isNewest, changed) {
   const menu = menuButton(t("actions.of", { name: `${version.model} v${version.version}` }), () => [
     { label: t("version.change"), icon: "pen", denied, run: guarded(() => changeVersion(version, changed)) },
     { label: t("metadata.ask"), icon: "tag", denied, run: guarded(() => writeMetadata(version, changed)) },
+    { label: t("push.ask"), icon: "send", denied, run: guarded(() => pushVersion(version, pushed)) },
     {
       label: t("data.delete"),
       icon: "trash",
@@ -87,6 +90,7 @@ export function versionCard(version, owner, isNewest, changed) {
           { class: "tag-row" },
           version.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
         ),
+      gallery,
       h("div", { class: "version-facts" }, fileFacts(version), originFacts(version)),
     ),
   );
@@ -138,6 +142,7 @@ function originFacts(version) {
       "dl",
       { class: "facts" },
       fact(t("task"), task && h("a", { href: taskAddress(task) }, origin.task_name || task)),
+      fact(t("fact.file"), typeof origin.file === "string" ? h("span", { class: "mono" }, origin.file) : null),
       fact(t("model"), typeof origin.model_type === "string" ? origin.model_type : null),
       fact(t("stat.epoch"), isKnown(origin.epoch) ? count(origin.epoch) : null),
       fact(t("step"), isKnown(origin.step) ? count(origin.step) : null),
@@ -145,7 +150,7 @@ function originFacts(version) {
       fact(t("origin.eval_loss"), number(origin.eval_loss)),
       fact(t("nav.data"), datasetsIn(request).map(datasetLink)),
       fact(t("origin.metadata_of"), isKnown(origin.metadata_of) ? `v${origin.metadata_of}` : null),
-      fact(t("created"), [time(version.created_at), " ", h("span", { class: "faint" }, version.actor)]),
+      fact(t("origin.created"), [time(version.created_at), " ", h("span", { class: "faint" }, version.actor)]),
     ),
     request &&
       h(
@@ -166,4 +171,10 @@ function datasetsIn(value) {
 }
 
 /** @param {string} reference */
-const datasetLink = (reference) => [h("a", { href: datasetAddress(reference.replace(/@.*$/, "")) }, reference), " "];
+const datasetLink = (reference) => [
+  h("a", { href: datasetAddress(reference.replace(/@.*$/, "")), title: reference }, shortReference(reference)),
+  " ",
+];
+
+/** With as much of a hash as tells it from others. @param {string} reference */
+const shortReference = (reference) => reference.replace(/(@sha256:[0-9a-f]{12})[0-9a-f]+$/, "$1…");

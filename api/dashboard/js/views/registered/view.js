@@ -13,6 +13,8 @@ import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { go, registeredAddress } from "../../router.js";
 import { changeModel, deleteModel } from "./dialogs.js";
+import { pushesPanel } from "./pushes.js";
+import { sampleGallery } from "./samples.js";
 import { versionCard } from "./version.js";
 
 const ROWS = 20;
@@ -32,6 +34,9 @@ export function open(app, { id: name }) {
     h("div", { class: "pager" }),
     h("div"),
   ];
+  /** @type {Map<number, ReturnType<typeof sampleGallery>>} */
+  const galleries = new Map();
+  const pushes = pushesPanel(name);
   const total = h("span", { class: "count-badge" });
   const tools = h("div", { class: "tools" });
   const menu = menuButton(t("actions.of", { name }), choices);
@@ -66,6 +71,7 @@ export function open(app, { id: name }) {
       const [found, page] = await Promise.all([
         models.registered(name),
         models.versions(name, { limit: ROWS, offset }),
+        pushes.refetch(),
       ]);
       model = found;
       show(page);
@@ -77,6 +83,16 @@ export function open(app, { id: name }) {
       fill(about);
     }
   }
+
+  /** It stays while cards are made anew. @param {API.ModelVersion} version @param {string|null} owner */
+  function galleryOf(version, owner) {
+    const gallery = galleries.get(version.version) ?? sampleGallery(version, owner);
+    galleries.set(version.version, gallery);
+    gallery.update(version);
+    return gallery;
+  }
+
+  const pushed = () => pushes.refetch().then(() => pushes.element.scrollIntoView({ block: "nearest" }));
 
   /** @param {API.ModelVersionList} page */
   function show(page) {
@@ -100,8 +116,17 @@ export function open(app, { id: name }) {
     const changed = () => refetch().catch(() => app.stream.retry());
     fill(
       versions,
-      page.versions.map((each) => versionCard(each, known.owner, each.version === known.latest?.version, changed)),
+      page.versions.map((each) => {
+        const gallery = galleryOf(each, known.owner);
+        const isNewest = each.version === known.latest?.version;
+        return versionCard(each, known.owner, isNewest, changed, gallery.element, pushed);
+      }),
     );
+    for (const [number, gallery] of galleries) {
+      if (page.versions.some(({ version }) => version === number)) continue;
+      gallery.close();
+      galleries.delete(number);
+    }
     if (hadFocus) /** @type {HTMLElement|null} */ (versions.querySelector("a, button"))?.focus();
     const turn = (/** @type {number} */ by) => {
       offset = Math.max(0, offset + by);
@@ -139,11 +164,15 @@ export function open(app, { id: name }) {
       missing,
       versions,
       foot,
+      pushes.element,
     ),
     title: () => name,
     topics: "gpu,system",
     on: {},
     refetch,
-    close() {},
+    close() {
+      pushes.close();
+      for (const gallery of galleries.values()) gallery.close();
+    },
   };
 }

@@ -16,7 +16,7 @@ export const originOf = (version) => /** @type {Origin} */ (version.origin);
 /** LoRA, rank 16, flux @param {API.ModelVersion} version */
 export function formatWords(version) {
   const { kind, rank, base_model: base } = formatOf(version);
-  return [kind ?? t("format.unknown"), rank ? t("rank.n", { n: count(rank) }) : "", base ?? ""]
+  return [kind ?? (base ? "" : t("format.unknown")), rank ? t("rank.n", { n: count(rank) }) : "", base ?? ""]
     .filter(Boolean)
     .join(", ");
 }

@@ -207,7 +207,8 @@ function directoryRow(directory, place, known, isOneOfMany, set, model, draft) {
         "div",
         { class: "directory-fields" },
         source.map((each) => each.element),
-        Object.keys(directory).length > 0 && repeats.element,
+        // The toy knows neither this nor any other setting of a directory.
+        table && Object.keys(directory).length > 0 && repeats.element,
       ),
       own.length > 0 &&
         h(
@@ -222,7 +223,12 @@ function directoryRow(directory, place, known, isOneOfMany, set, model, draft) {
         ),
     ),
     /** @param {SeverityFinding[]} findings */
-    show: (findings) => [...source, repeats, ...own].flatMap((each) => each.show(findings)),
+    show(findings) {
+      const told = [...(table ? [repeats] : []), ...own].flatMap((each) => each.show(findings));
+      // Whatever else is said of the directory stands beside what names it.
+      const others = findings.filter((each) => !told.includes(each));
+      return [...told, ...source.flatMap((each) => each.show(others))];
+    },
   };
 }
 
@@ -273,11 +279,7 @@ function namedField(now, place, at, known, set) {
     const own = known.find((each) => each.name === name.input.value);
     const number = name.input.value === chosen ? pinned.input.value : String(own?.latest ?? "");
     const { dataset: _old, ...rest } = now;
-    set(
-      name.input.value
-        ? { num_repeats: 1, ...rest, dataset: number ? `${name.input.value}@${number}` : name.input.value }
-        : rest,
-    );
+    set(name.input.value ? { ...rest, dataset: number ? `${name.input.value}@${number}` : name.input.value } : rest);
   };
   name.input.addEventListener("change", put);
   pinned.input.addEventListener("change", put);

@@ -3,13 +3,14 @@
 import { fill, h, setAttribute } from "../../dom.js";
 import { t, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
+import { titled } from "../../titles.js";
 import { firstVariant, STATES, stateOf } from "../models/state.js";
 import { abilities, memoryChip, variantView } from "../models/variant.js";
 import { settingField } from "./setting_field.js";
 import { helpOf } from "./settings_form.js";
 
 /**
- * @param {import("../models/download_list.js").Downloads} downloads @param {import("./draft.js").Draft} draft
+ * @param {import("../models/downloads.js").Downloads} downloads @param {import("./draft.js").Draft} draft
  * @param {(model: API.Model|null, variant: API.Variant|null) => void} chosen by hand; null: the toy
  */
 export function modelChoice(downloads, draft, chosen) {
@@ -65,7 +66,7 @@ export function modelChoice(downloads, draft, chosen) {
 
   function drawCards() {
     const text = search.value.trim().toLowerCase();
-    const shown = all.filter(({ id, name }) => !text || id.includes(text) || name.toLowerCase().includes(text));
+    const shown = all.filter(({ id, name }) => !text || id.includes(text) || titled(name).toLowerCase().includes(text));
     const order = ["whole", "partial", "missing"];
     const sorted = [...shown].sort((a, b) => order.indexOf(stateOf(a)) - order.indexOf(stateOf(b)));
     fill(
@@ -83,7 +84,7 @@ export function modelChoice(downloads, draft, chosen) {
           h(
             "span",
             { class: "type-name" },
-            h("strong", { class: "clip" }, each.name),
+            h("strong", { class: "clip" }, titled(each.name)),
             h("span", { class: "type-memory" }, memoryChip(each)),
           ),
           h(
@@ -101,11 +102,20 @@ export function modelChoice(downloads, draft, chosen) {
   function draw(variant) {
     for (const each of cards.querySelectorAll(".model-card"))
       setAttribute(each, "aria-pressed", String(/** @type {HTMLElement} */ (each).dataset.model === type));
+    reveal();
     const found = model();
     view.element.hidden = !found;
     files.hidden = !found;
     fill(told, found && abilities(found));
     if (found) view.update(found, variant ?? view.variant?.id ?? firstVariant(found).id);
+  }
+
+  /** Scrolls the list, and not the page, to what is chosen. */
+  function reveal() {
+    const chosen = /** @type {HTMLElement|null} */ (cards.querySelector('[aria-pressed="true"]'));
+    if (!chosen) return;
+    const [list, own] = [cards.getBoundingClientRect(), chosen.getBoundingClientRect()];
+    if (own.top < list.top || own.bottom > list.bottom) cards.scrollTop += own.top - list.top - own.height / 2;
   }
 
   return {

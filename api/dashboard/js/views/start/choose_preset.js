@@ -1,9 +1,11 @@
 // The third step: settings that somebody is known to have trained with, by the memory of a GPU.
 
+import { measuredWords } from "../../components/memory.js";
 import { fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { machine } from "../../machine.js";
+import { titled } from "../../titles.js";
 
 /** GB of the boards that people have. */
 const TIERS = [12, 16, 24, 48, 80];
@@ -57,12 +59,13 @@ export function presetChoice(chosen) {
           on: { click: () => choose(preset) },
         },
         head.cloneNode(true),
-        h("span", { class: "small" }, preset.title),
+        h("span", { class: "small" }, titled(preset.title)),
         preset.known_memory_gb !== null &&
           h("span", { class: "tiny ok" }, t("preset.known", { gb: preset.known_memory_gb })),
+        preset.memory && h("span", { class: "tiny ok" }, measuredWords(preset.memory)),
         preset.variant !== variant?.id &&
           h("span", { class: "tiny warn" }, t("preset.other", { variant: preset.variant })),
-        h("span", { class: "tiny faint foreign" }, t("preset.source", { source: preset.source })),
+        h("span", { class: "tiny faint foreign" }, t("preset.source", { source: titled(preset.source) })),
       ),
     );
   }

@@ -5,7 +5,7 @@ import { models } from "../../api_models.js";
 import { attempt } from "../../components/toast.js";
 import { fill, h } from "../../dom.js";
 import { t } from "../../i18n.js";
-import { watchDownloads } from "../models/download_list.js";
+import { watchDownloads } from "../models/downloads.js";
 import { datasetChoice } from "./choose_dataset.js";
 import { modelChoice } from "./choose_model.js";
 import { presetChoice } from "./choose_preset.js";
@@ -59,7 +59,7 @@ export function guidedForm(changed, takeEnv) {
     type = found?.id ?? "toy";
     const directories = draft.get(["dataset", "directories"]);
     const kept = directories ? { directories } : {};
-    if (!found) draft.choose({ config: {}, dataset: kept });
+    if (!found) draft.choose({ config: {}, dataset: plainDirectories(directories) });
     else if (isOther)
       draft.choose({
         config: { ...PLAIN, model: { ...variant?.model, dtype: "bfloat16" } },
@@ -185,6 +185,14 @@ export function guidedForm(changed, takeEnv) {
       downloads.close();
     },
   };
+}
+
+/** Where data is, without the settings that only the trainer has. @param {unknown} directories @returns {Table} */
+function plainDirectories(directories) {
+  if (!Array.isArray(directories)) return {};
+  const place = (/** @type {Table} */ each) =>
+    Object.fromEntries(Object.entries(each).filter(([name]) => name === "path" || name === "dataset"));
+  return { directories: directories.map(place) };
 }
 
 /** A part of the form; they are numbered as they stand. @param {WordKey} key @param {...Child} content */

@@ -1,6 +1,7 @@
 // What a start would do.
 
 import { gpuNames } from "../../components/gpus.js";
+import { measuredWords } from "../../components/memory.js";
 import { scrollable } from "../../components/scroll.js";
 import { note } from "../../components/status.js";
 import { waitingWords } from "../../components/waiting.js";
@@ -20,6 +21,7 @@ export function planView({ plan, gpus }) {
   if (!plan) return null;
   /** @param {WordKey} key @param {string|null} value @returns {Child} */
   const fact = (key, value) => value !== null && [h("dt", {}, t(key)), h("dd", {}, value)];
+  const measured = measuredWords(plan.memory ?? null);
   const memory = isKnown(plan.estimated_memory_mb)
     ? t("plan.memory.each", { gb: gigabytes(plan.estimated_memory_mb) })
     : t("unknown");
@@ -41,8 +43,8 @@ export function planView({ plan, gpus }) {
       fact("plan.batch", count(plan.global_batch_size)),
       fact("plan.items", count(plan.dataset_items)),
       fact("plan.cache", cacheWords(plan.cache ?? null)),
-      fact("plan.memory", memory),
-      fact("plan.basis", plan.memory_basis),
+      fact("plan.memory", measured ?? memory),
+      fact("plan.basis", plan.memory?.origin === "measured" ? null : plan.memory_basis),
     ),
     plan.notes.map((text) => note("idle", h("p", {}, text))),
     Object.entries(plan.files ?? {}).map(([name, text]) =>

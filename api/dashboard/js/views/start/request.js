@@ -16,6 +16,7 @@ const OWN_PLACE = new Set([
   "min_memory",
   "env",
   "notify",
+  "slurm",
   ...GPU_FIELDS,
   ...FILE_FIELDS,
 ]);

@@ -11,6 +11,7 @@ import { fill, h, setAttribute } from "../../dom.js";
 import { t } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { go, taskAddress } from "../../router.js";
+import { clusterPlace } from "./cluster.js";
 import { formField, numberInput, textInput } from "./fields.js";
 import { findingItem, findingsOf, verdict } from "./findings.js";
 import { beginOnDataset } from "./from_dataset.js";
@@ -44,7 +45,7 @@ export function open(_app, place) {
     keep();
     offerCache();
   };
-  const gpus = gpuChoice();
+  const [gpus, cluster] = [gpuChoice(), clusterPlace()];
   const notice = noticeChoice();
   const files = trainerFiles(changed);
   const kept = keptFields(changed);
@@ -79,7 +80,7 @@ export function open(_app, place) {
   const [findings, plan] = [h("div", { class: "stack" }), h("div", { class: "stack" })];
   const validateButton = h(
     "button",
-    { class: "button", type: "button", on: { click: () => permitted() && attempt(validate) } },
+    { class: "button", type: "button", on: { click: () => permitted() && attempt(validate).then(reveal) } },
     icon("check"),
     t("validate"),
   );
@@ -163,6 +164,7 @@ export function open(_app, place) {
         min_memory: memory.input.valueAsNumber || undefined,
         priority: priority.input.valueAsNumber || 0,
         notify: notice.wish(),
+        slurm: cluster.wish(),
       },
     });
   }
@@ -170,7 +172,7 @@ export function open(_app, place) {
   /** Each finding at its place; what has none stands beside the form. @param {Pick<API.Validation, "errors"|"warnings">} found */
   function show(found) {
     const all = findingsOf(found);
-    const parts = [mode === "form" ? guided : files, name, description, priority, gpus, memory, notice, kept];
+    const parts = [mode === "form" ? guided : files, name, description, priority, gpus, memory, cluster, notice, kept];
     const placed = new Set(parts.flatMap((part) => part.show(all)));
     const rest = all.filter((finding) => !placed.has(finding));
     fill(
@@ -201,6 +203,13 @@ export function open(_app, place) {
     const reference = mode === "form" && guided.type !== "toy" && guided.reference;
     if (reference) await showBuckets(reference, guided.type, guided.draft, plan).catch(() => {});
     return found;
+  }
+
+  /** On a small screen the plan stands below the form, and a mistake anywhere: the first of them is shown. */
+  function reveal() {
+    const shown = form.querySelector('.finding[data-tone="bad"]') ?? side;
+    const { top } = shown.getBoundingClientRect();
+    if (top < 0 || top > innerHeight * 0.8) shown.scrollIntoView({ block: shown === side ? "start" : "center" });
   }
 
   /** @param {Event} event */
@@ -243,6 +252,7 @@ export function open(_app, place) {
     setMode(chosen);
     kept.choose(begun);
     gpus.choose(begun);
+    cluster.choose(begun);
     notice.choose(begun);
     name.input.value = begun.name ?? "";
     description.input.value = begun.description ?? "";
@@ -266,6 +276,7 @@ export function open(_app, place) {
         "step.run",
         h("div", { class: "form-grid" }, name.element, priority.element, memory.element, description.element),
         gpus.element,
+        cluster.element,
         notice.element,
         kept.element,
       ),
@@ -281,6 +292,13 @@ export function open(_app, place) {
   scrollable(side, plan);
   fill(plan, h("p", { class: "faint small" }, t("plan.hint")));
   setMode(mode);
+  api.overview().then(
+    ({ executor }) => {
+      gpus.only(executor.nodes);
+      cluster.offer(executor);
+    },
+    () => {},
+  );
   const wanted = place.query.get("model");
   if (wanted && !place.query.get("dataset")) guided.begin(wanted, place.query.get("variant") ?? "");
   else prefill(place.query, choose, (text) => fill(onDataset, note("run", h("p", { class: "foreign" }, text))));

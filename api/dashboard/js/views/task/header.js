@@ -4,6 +4,7 @@ import { actionsFor } from "../../actions.js";
 import { gpuLinks } from "../../components/gpus.js";
 import { meter } from "../../components/meter.js";
 import { LEVELS, stepsOf } from "../../components/progress.js";
+import { prose } from "../../components/prose.js";
 import { isFinished, isSpoiled, note, spoiledChip, statusChip } from "../../components/status.js";
 import { setTime, time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
@@ -113,6 +114,7 @@ export function taskHeader(changed) {
     const place = isKnown(task.queue_position) && t("queue.place", { n: count(task.queue_position) });
     return [
       h("span", { class: "soft" }, place, place && start && " · ", start),
+      lastEnd(task),
       task.waiting_reason && h("p", {}, waitingWords(task.waiting_reason, task.waiting_reason_code)),
     ];
   }
@@ -216,4 +218,10 @@ export function taskHeader(changed) {
     ),
     update,
   };
+}
+
+/** Why it waits once more: what ended its last try. @param {API.Task} task @returns {Child} */
+function lastEnd({ attempts }) {
+  const failure = attempts.at(-1)?.failure;
+  return failure && h("p", { class: "foreign" }, prose(tell(failure.detail, failure.detail_code)));
 }

@@ -44,7 +44,7 @@ export function versionOffer() {
     /** @param {() => Promise<unknown>} run */
     const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
     const other = async () => {
-      const { askFields, MODEL_NAME } = await import("../registered/ask.js");
+      const { askFields, MODEL_NAME } = await import("../../components/ask_fields.js");
       return askFields(
         t("version.make.title"),
         [

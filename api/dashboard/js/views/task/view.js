@@ -13,6 +13,7 @@ import { filesView } from "./files.js";
 import { gpuUseChart } from "./gpu_use.js";
 import { taskHeader } from "./header.js";
 import { logPanel } from "./log/panel.js";
+import { taskMachine } from "./machine.js";
 import { attemptsView, requestView } from "./request.js";
 import { samplesView } from "./samples.js";
 import { SeriesStore } from "./series.js";
@@ -51,7 +52,7 @@ export function open(app, { id }) {
     requestView(),
     attemptsView(),
   ];
-  const offer = versionOffer();
+  const [machine, offer] = [taskMachine(), versionOffer()];
   const missing = h("div");
   const beside = h("div", { class: "small-charts" }, small.elements, use.element);
   const charts = h("div", { class: "task-charts" }, loss.element, beside);
@@ -60,6 +61,7 @@ export function open(app, { id }) {
     "div",
     { class: "task-body" },
     header.element,
+    machine.element,
     failure.element,
     offer.element,
     charts,
@@ -86,6 +88,7 @@ export function open(app, { id }) {
   async function refetchTask() {
     const found = await api.task(id);
     show(found);
+    machine.update(found).catch(() => {});
     return found;
   }
 

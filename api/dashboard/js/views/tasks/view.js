@@ -1,6 +1,7 @@
 // All tasks: what runs, then what waits in the order in which it is served, then what has ended.
 
 import { access } from "../../access.js";
+import { searchField } from "../../components/search_field.js";
 import { segments } from "../../components/segments.js";
 import { fill, h, setAttribute } from "../../dom.js";
 import { percent } from "../../format.js";
@@ -32,7 +33,6 @@ const FILTERS = {
 
 const NAMES = /** @type {Filter[]} */ (Object.keys(FILTERS));
 
-const SEARCH_PAUSE_MS = 200;
 // Several events of one change come together.
 const REFETCH_PAUSE_MS = 250;
 
@@ -69,20 +69,8 @@ export function open(app, place) {
   const lists = [running, waiting, finished];
   const none = h("section", { class: "panel", hidden: true, "aria-live": "polite" });
 
-  const search = h("input", {
-    class: "input",
-    type: "search",
-    value: wanted.search,
-    placeholder: t("tasks.search"),
-    "aria-label": t("tasks.search"),
-    maxlength: 200,
-    data: { search: "" },
-  });
-  let typing = 0;
-  search.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(() => apply({ search: search.value.trim() }), SEARCH_PAUSE_MS);
-  });
+  const search = searchField(t("tasks.search"), wanted.search, (text) => apply({ search: text }));
+  search.element.classList.add("grow");
   /** @type {HTMLSelectElement} */
   const model = h(
     "select",
@@ -139,10 +127,10 @@ export function open(app, place) {
   }
 
   function clear() {
-    search.value = model.value = "";
+    search.input.value = model.value = "";
     filters.select("all");
     apply({ status: "all", search: "", model: "", owner: "" });
-    search.focus();
+    search.input.focus();
   }
 
   /** @param {number} step */
@@ -163,14 +151,7 @@ export function open(app, place) {
       h("h1", {}, t("tasks")),
       h("div", { class: "tools" }, h("a", { class: "button primary", href: "#/start" }, icon("plus"), t("nav.start"))),
     ),
-    h(
-      "div",
-      { class: "filters" },
-      h("div", { class: "search grow" }, icon("search"), search, h("kbd", { class: "only-wide" }, "/")),
-      model,
-      filters.element,
-      mine,
-    ),
+    h("div", { class: "filters" }, search.element, model, filters.element, mine),
     none,
     lists.map(({ element }) => element),
   );
@@ -188,7 +169,7 @@ export function open(app, place) {
     refetch,
     keys: { j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1) },
     close() {
-      clearTimeout(typing);
+      search.close();
       forgetAccess();
       refetchSoon.cancel();
       for (const each of lists) each.close();

@@ -1,3 +1,5 @@
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +12,37 @@ from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.environment import check_env
-from tests.unit.trainers.diffusion_pipe.builders import make_images, make_trainer, make_wan, write_video
+from tests.unit.trainers.diffusion_pipe.builders import (
+    besides_pickles,
+    make_images,
+    make_trainer,
+    make_wan,
+    write_video,
+)
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 _IDS = [f"{preset.model_type}-{preset.name}" for preset in PRESETS]
 
 
-def make_stand_in(path: Path, fingerprints: tuple[str, ...], kinds: tuple[str, ...]) -> None:
-    """A file that is what belongs there, or a directory with what the trainer looks for."""
+def make_stand_in(path: Path, fingerprints: tuple[str, ...], kinds: tuple[str, ...], size_gb: float | None) -> None:
+    """A file that is what belongs there and as large, or a directory with what the trainer looks for."""
     if not kinds:
-        write_stand_in(path, STAND_INS[fingerprints[0]] if fingerprints else {"w": [4, 4]})
+        shapes = STAND_INS[fingerprints[0]] if fingerprints else {"w": [4, 4]}
+        # A file with a hole, as large as the model, and of as many blocks as Wan's larger ones: by it the memory is
+        # estimated.
+        more = int((size_gb or 0) * 10**9 / 2) - sum(math.prod(shape) for shape in shapes.values())
+        rest = "blocks.39.rest" if "wan" in str(fingerprints) else "rest"
+        write_stand_in(path, {**shapes, rest: [max(more, 1)]})
     elif kinds[0].startswith("wan:"):
         _, kind, width = kinds[0].split(":")
         make_wan(path, kind, int(width))
     else:
+        form, _, name = kinds[0].partition(":")
         write_stand_in(path / "transformer" / "model.safetensors", {"w": [4, 4]})
+        if form == "diffusers":
+            (path / "model_index.json").write_text(json.dumps({"_class_name": name}))
+        else:
+            write_stand_in(path / "model.safetensors", {"w": [4, 4]})
 
 
 def request_of(preset: Preset, root: Path, dataset: Path) -> dict[str, Any]:
@@ -49,16 +67,18 @@ def test_each_preset_passes_the_check_and_fits_its_tier(tmp_path: Path, preset: 
     request = request_of(preset, tmp_path / "models", dataset)
     for need in variant.components:
         place = tmp_path / "models" / need.sources[0].repository / need.sources[0].path
-        make_stand_in(place, need.fingerprints, need.directory_kinds)
-    found = make_trainer(tmp_path).check(
+        make_stand_in(place, need.fingerprints, need.directory_kinds, need.sources[0].size_gb)
+    found = make_trainer(tmp_path, allow_pickled_weights=preset.model_type == "wan").check(
         TrainingRequest(preset.model_type, GPURequest(count=1), config=request["config"], dataset=request["dataset"]),
         tmp_path / "task" / "output",
     )
     assert [(each.pointer, each.message) for each in found.errors] == []
-    assert [(each.pointer, each.message) for each in found.warnings] == []
+    assert [(each.pointer, each.message) for each in besides_pickles(found.warnings)] == []
     assert found.plan is not None
-    estimated = found.plan.estimated_memory_mb
-    assert estimated is None or estimated <= preset.tier_gb * 1000
+    # Of a whole model nobody knows it.
+    assert (found.plan.estimated_memory_mb is None) is ("adapter" not in request["config"])
+    assert (found.plan.estimated_memory_mb or 0) <= preset.tier_gb * 1000
+    assert (preset.known_memory_gb or 0) <= preset.tier_gb
     assert check_env(dict(preset.env), ()) == []
 
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.unit.trainers.diffusion_pipe.builders import WAN_CLIP, write_safetensors
+from tests.unit.trainers.diffusion_pipe.builders import WAN_CLIP, write_index, write_safetensors
 
-_PICKLE = b"PK\x03\x04" + bytes(64)
+_PICKLE = b"PK\x03\x04" + bytes(64) + b"PK\x05\x06" + bytes(18)
 _FLUX = {"double_blocks": 19, "single_blocks": 38}
 _HUNYUAN = {"double_blocks": 20, "single_blocks": 40}
 
@@ -74,6 +74,9 @@ _OTHERS = [
 ]
 _PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "mllm")
 
+#: The directories in diffusers' form, and what makes a pipeline of each.
+_PIPELINES = {"flux": "flux", "ltx": "ltx-video", "hidream": "hidream", "sd3": "sd3", "omni": "omnigen2"}
+
 
 def make_models(models: Path) -> None:
     """Makes them all."""
@@ -83,6 +86,10 @@ def make_models(models: Path) -> None:
     for name in ("flux", "ltx", "hidream", "sd3", "omni", "qwen", "llama", "clip"):
         for part in _PARTS:
             write_safetensors(models / name / part / "model.safetensors", {"w": [4, 4]})
+    for name, model_type in _PIPELINES.items():
+        write_index(models / name, model_type)
+    for name in ("llama", "clip"):
+        write_safetensors(models / name / "model.safetensors", {"w": [4, 4]})
     _make_wans(models)
     _make_adapters(models)
     _make_misnamed(models)

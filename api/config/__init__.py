@@ -1,0 +1,15 @@
+"""The settings, read once. Nothing else reads the environment."""
+
+from api.config.settings import LOOPBACK_NAMES, Config
+from api.config.sources import ConfigError, program, read_config
+from api.config.trainer_environment import cache_roots, child_environment
+
+__all__ = [
+    "LOOPBACK_NAMES",
+    "Config",
+    "ConfigError",
+    "cache_roots",
+    "child_environment",
+    "program",
+    "read_config",
+]

@@ -1,0 +1,30 @@
+// Downloads, as a list of transfers.
+
+import { models } from "../../api_models.js";
+import { transferList, watchTransfers } from "../../components/transfers.js";
+import { bytes } from "../../format.js";
+
+const LIST = 30;
+
+/** @type {import("../../components/transfers.js").TransferKind<API.Download>} */
+const DOWNLOADS = {
+  ask: async () => (await models.downloads({ limit: LIST })).downloads,
+  change: models.change,
+  idOf: ({ download_id: id }) => id,
+  nameOf: ({ name, model_id: model, version, download_id: id }) =>
+    name ?? (model ? [model, version].filter(Boolean).join(" · ") : id),
+  filesOf: ({ components }) =>
+    components.map(({ name, size, downloaded, path, status }) => ({
+      name,
+      title: path,
+      text: status === "completed" || path ? bytes(size) : `${bytes(downloaded)} / ${bytes(size)}`,
+    })),
+};
+
+/** @typedef {import("../../components/transfers.js").Watched<API.Download>} Downloads */
+
+/** Those that one may see. @param {() => unknown} finished called when one has ended @returns {Downloads} */
+export const watchDownloads = (finished) => watchTransfers(DOWNLOADS, finished);
+
+/** @param {Downloads} downloads @param {(download: API.Download) => boolean} [isShown] */
+export const downloadList = (downloads, isShown) => transferList(downloads, isShown);

@@ -1,0 +1,88 @@
+"""What a Slurm job executes on its node: `main`, by a Python without site packages, as a supervisor has it.
+
+It notes where the attempt is, puts the GPUs and a free port of this node into its command, and becomes the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+import time
+
+from api.executors import supervisor
+from api.executors.attempt.files import read_json, write_json
+from api.executors.slurm.placing import place_argv, place_environment
+
+#: Ports of a trainer's master, where the one that was meant for it is taken.
+_FIRST_PORT, _LAST_PORT = 29500, 32000
+
+_LOOK_SECONDS = 0.1  #: between two looks for what to start
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def prepare(directory: str, environment: Mapping[str, str]) -> None:
+    """Completes what is to be started with what `environment`, Slurm's, says of this node. An attempt that was started
+    before stays as it is. Raises OSError, ValueError.
+    """
+    if os.path.lexists(f"{directory}/runner.json") or os.path.lexists(f"{directory}/exit.json"):
+        return
+    spec = read_json(f"{directory}/spec.json")
+    argv = spec.get("argv")
+    if not isinstance(argv, list):
+        raise ValueError("spec.json: argv is no list of texts")
+    gpus = _split(environment.get("CUDA_VISIBLE_DEVICES") or environment.get("SLURM_JOB_GPUS") or "")
+    wanted = spec.get("master_port")
+    port = choose_port(wanted) if isinstance(wanted, int) else None
+    spec["argv"] = place_argv([str(argument) for argument in argv], gpus, port)
+    spec["master_port"] = port
+    spec["node"] = environment.get("SLURMD_NODENAME") or socket.gethostname()
+    spec["job_id"] = environment.get("SLURM_JOB_ID")
+    spec["gpu_indices"] = [int(gpu) for gpu in _split(environment.get("SLURM_JOB_GPUS") or "") if gpu.isdigit()]
+    given = read_json(f"{directory}/environment.json")
+    write_json(f"{directory}/environment.json", place_environment(given, gpus))
+    write_json(f"{directory}/spec.json", spec)
+
+
+def choose_port(wanted: int) -> int:
+    """This port where nobody hears on it, else another one."""
+    for port in (wanted, *random.sample(range(_FIRST_PORT, _LAST_PORT), 64)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    return wanted
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+def wait(directory: str, seconds: float) -> bool:
+    """Waits until it is said what to start; False when nobody has said so in time."""
+    give_up_at = time.monotonic() + seconds
+    while not os.path.lexists(f"{directory}/spec.json"):
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True
+
+
+def main(directory: str, wait_seconds: str = "0") -> None:
+    """Becomes the supervisor of the attempt in this directory, once that is described."""
+    if float(wait_seconds) and not wait(directory, float(wait_seconds)):
+        return
+    try:
+        prepare(directory, os.environ)  # noqa: TID251 - Slurm says there what it chose
+    except (OSError, ValueError) as error:
+        # The supervisor says so in its outcome, as far as it can be written.
+        os.write(2, f"the attempt cannot be prepared on this node: {error}\n".encode())
+    os.chdir("/")
+    program = os.path.abspath(supervisor.__file__)
+    os.execv(sys.executable, [sys.executable, "-I", "-S", program, directory])  # noqa: S606 - no shell is wanted

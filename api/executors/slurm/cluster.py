@@ -1,0 +1,232 @@
+"""What the cluster said at the latest look: one bulk call serves observations, nodes and questions alike."""
+
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from api.executors.executor import NodeState
+from api.executors.slurm.jobs import Job
+from api.executors.slurm.nodes import NodeReport
+from api.executors.slurm.sight import StorageSight
+from api.executors.slurm.words import who_holds
+from api.models.reason import Words
+from api.utils.frozen import frozen
+
+#: Seconds for which a look may be used again, by whoever does not observe.
+FRESH_SECONDS = 1.5
+
+#: Seconds after which a look says nothing about now.
+OLD_SECONDS = 15.0
+
+
+#: Seconds between two lists of all jobs, and how many jobs are rather asked for one by one.
+LIST_SECONDS = 30.0
+#: A list that takes long is followed by a rest so many times as long.
+LIST_REST = 20.0
+MOST_ASKED = 24
+
+#: Slurm's word for a job that its owner holds.
+HELD = "JobHeldUser"
+
+
+class Cluster(Protocol):
+    """What is asked of Slurm. Every call may raise OSError."""
+
+    def jobs(self) -> Sequence[Job]:
+        """All jobs."""
+        ...
+
+    def states(self) -> Mapping[int, frozenset[str]]:
+        """The states of all jobs by number, which is quick."""
+        ...
+
+    def job(self, job_id: int) -> Job | None:
+        """One job; None where there is none."""
+        ...
+
+    def nodes(self) -> Sequence[NodeReport]:
+        """All machines."""
+        ...
+
+    def submit(self, script: str, job: Mapping[str, object]) -> int:
+        """Hands a job over; returns its id."""
+        ...
+
+    def release(self, job_id: int) -> None:
+        """Lets a held job begin."""
+        ...
+
+    def exclude(self, job_id: int, nodes: Collection[str]) -> None:
+        """Has a job that waits begin on none of these nodes, and on any other."""
+        ...
+
+    def cancel(self, job_id: int) -> None:
+        """Ends a job; one that has ended stays as it is."""
+        ...
+
+
+@frozen
+class ClusterLook:
+    """The jobs of one moment, by name. `problem` says why there are none."""
+
+    at: float  #: monotonic
+    jobs: Mapping[str, tuple[Job, ...]]
+    problem: str | None = None
+
+
+class ClusterWatch:
+    """Looks at the cluster, not more often than need be. Threads may share it.
+
+    A list of a thousand jobs takes seconds to make; their states alone, some milliseconds. So the jobs are listed
+    now and then, and in between those are asked for whose state has changed.
+    """
+
+    def __init__(self, cluster: Cluster, sight: StorageSight) -> None:
+        self._cluster = cluster
+        self._sight = sight
+        self._lock = threading.RLock()
+        self._look: ClusterLook | None = None
+        self._jobs: dict[int, Job] | None = None
+        self._listed_at = 0.0  # monotonic
+        self._list_took = 0.0  # seconds
+        self._nodes: tuple[float, tuple[NodeState, ...]] | None = None
+
+    def look(self, fresh: bool = False) -> ClusterLook:
+        """The jobs, anew where that is wanted or the latest look is old."""
+        with self._lock:
+            known = self._look
+            if known is None or fresh or time.monotonic() - known.at > FRESH_SECONDS:
+                known = self._look = self._ask()
+            return known
+
+    def list_if_due(self) -> None:
+        """Lists the jobs anew where the last list is old: why they wait, and that one is to leave, changes without a
+        change of their state. Raises OSError.
+        """
+        began = time.monotonic()
+        if began - self._listed_at < min(LIST_SECONDS, LIST_REST * self._list_took):
+            return
+        jobs = {job.job_id: job for job in self._cluster.jobs()}
+        with self._lock:
+            self._jobs, self._look, self._listed_at = jobs, None, time.monotonic()
+            self._list_took = self._listed_at - began
+
+    def submit(self, script: str, job: Mapping[str, object]) -> int:
+        """Hands a job over, which the next look knows. Raises OSError."""
+        try:
+            number = self._cluster.submit(script, job)
+        except OSError:
+            with self._lock:
+                self._jobs = self._look = None
+            raise
+        with self._lock:
+            if self._jobs is not None:
+                held, kept_from = frozenset({"PENDING"}), job.get("excluded_nodes")
+                known = Job(number, str(job["name"]), held, HELD, comment=str(job["comment"]))
+                excluded = frozenset(kept_from) if isinstance(kept_from, list) else frozenset[str]()
+                self._jobs[number] = replace(known, excluded=excluded)
+            self._look = None
+        return number
+
+    def release(self, job_id: int) -> None:
+        """Lets a held job begin. Raises OSError."""
+        self._cluster.release(job_id)
+        with self._lock:
+            if self._jobs is not None and job_id in self._jobs:
+                self._jobs[job_id] = replace(self._jobs[job_id], reason="")
+            self._look = None
+
+    def exclude(self, job_id: int, nodes: Collection[str]) -> None:
+        """Has a job that waits begin on none of these nodes, and on any other. Raises OSError."""
+        self._cluster.exclude(job_id, nodes)
+        with self._lock:
+            if self._jobs is not None and job_id in self._jobs:
+                self._jobs[job_id] = replace(self._jobs[job_id], excluded=frozenset(nodes))
+            self._look = None
+
+    def cancel(self, job: Job) -> None:
+        """Ends a job, where its number has not become another's meanwhile. Raises OSError."""
+        now = self._cluster.job(job.job_id)
+        if now is not None and now.name == job.name:
+            self._cluster.cancel(job.job_id)
+        with self._lock:
+            if now is not None and self._jobs is not None:
+                self._jobs[job.job_id] = replace(now, states=frozenset())  # it is asked for anew
+            self._look = None
+
+    def _ask(self) -> ClusterLook:
+        try:
+            jobs = self._jobs = self._follow(self._jobs)
+        except OSError as error:
+            # A controller that was away may have lost jobs, and given their numbers to others.
+            self._jobs = None
+            return ClusterLook(time.monotonic(), {}, error.strerror or str(error))
+        self._sight.heed(jobs.values())
+        found: dict[str, list[Job]] = {}
+        for job in jobs.values():
+            found.setdefault(job.name, []).append(job)
+        return ClusterLook(time.monotonic(), {name: tuple(group) for name, group in found.items()})
+
+    def _follow(self, known: dict[int, Job] | None) -> dict[int, Job]:
+        """The jobs now, by those that were known before. Raises OSError."""
+        if known is not None and time.monotonic() - self._listed_at < 2 * LIST_SECONDS:
+            states = self._cluster.states()
+            changed = [number for number, found in states.items() if _has_changed(known.get(number), found)]
+            if len(changed) <= MOST_ASKED:
+                kept = {number: job for number, job in known.items() if number in states}
+                news = (self._cluster.job(number) for number in changed)
+                return kept | {job.job_id: job for job in news if job is not None}
+        jobs = {job.job_id: job for job in self._cluster.jobs()}
+        self._listed_at = time.monotonic()
+        return jobs
+
+    def barred(self) -> tuple[str, ...]:
+        """The machines on which nothing is to be started; none where that would leave no other."""
+        nodes = self.known_nodes()
+        barred = tuple(node.name for node in nodes if node.bar is not None)
+        return barred if len(barred) < len(nodes) else ()
+
+    def known_nodes(self) -> tuple[NodeState, ...]:
+        """The machines by the latest look, at once; unknown once that is old."""
+        known = self._nodes
+        if known is None or time.monotonic() - known[0] <= OLD_SECONDS:
+            return () if known is None else known[1]
+        return tuple(
+            replace(node, state="unknown", reason="the cluster was not heard of for long") for node in known[1]
+        )
+
+    def nodes(self) -> tuple[NodeState, ...]:
+        """The machines with what holds each GPU; all of them unknown while Slurm cannot be asked."""
+        look = self.look()
+        with self._lock:
+            if self._nodes is not None and time.monotonic() - self._nodes[0] <= FRESH_SECONDS:
+                return self._nodes[1]
+            try:
+                nodes = tuple(_state(node, look, self._sight) for node in self._cluster.nodes())
+            except OSError as error:
+                known = () if self._nodes is None else self._nodes[1]
+                why = error.strerror or str(error)
+                nodes = tuple(replace(node, state="unknown", reason=why) for node in known)
+            self._nodes = time.monotonic(), nodes
+            return nodes
+
+
+def _has_changed(known: Job | None, states: frozenset[str]) -> bool:
+    return known is None or known.states != states
+
+
+def _state(node: NodeReport, look: ClusterLook, sight: StorageSight) -> NodeState:
+    running = [job for jobs in look.jobs.values() for job in jobs if node.name in job.gpus and not job.is_over]
+    holders: dict[int, Words] = {index: who_holds(job) for job in running for index in job.gpus[node.name]}
+    return NodeState(
+        name=node.name,
+        state=node.state if look.problem is None else "unknown",
+        reason=node.reason if look.problem is None else look.problem,
+        details={"partitions": node.partitions, "features": node.features, "says": node.says},
+        gpu_count=node.gpus,
+        gpus_used=max(node.used_count, len(holders)),
+        holders=holders,
+        bar=sight.why_not(node.name),
+    )

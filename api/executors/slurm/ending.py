@@ -1,0 +1,123 @@
+"""Ends an attempt that nobody on a node can end any more: its outcome, behind a fence that stops whoever is left."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from api.executors.attempt.directory import AttemptDirectory
+from api.executors.attempt.files import read_json
+from api.utils.foreign_files import ForeignFile, open_own, read
+
+#: Seconds for which a held lock is waited for where nothing is left of who had it: a dead machine's lock on a file
+#: server goes with its lease. Of a machine that is only cut off, a lock is the sign that it lives.
+LOCK_SECONDS = 120.0
+
+#: Reasons that say more than that it could not start.
+_TELLING = frozenset({"node_lost", "storage_unseen"})
+
+#: The most characters of what the job printed that an outcome quotes.
+_MOST_QUOTED = 500
+
+
+#: What may be wrong where a job has left no word at all.
+_HINT = "does its machine have this STORAGE_ROOT, and this program, at the same paths?"
+
+
+class AttemptEnds:
+    """Writes outcomes for attempts whose job is over and whose supervisor has left none."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._tried: dict[Path, float] = {}  # monotonic, when the lock was first wanted
+
+    def end(self, directory: Path, reason: str, said: str, *, is_seen_over: bool = False) -> bool:
+        """Records the outcome; False while a supervisor that may live has the lock: it is told to give way, and this
+        is to be called again. Raises OSError.
+
+        `is_seen_over`: its machine itself has told that nothing of it is left; the lock is a dead one's then.
+        """
+        files = AttemptDirectory(str(directory))
+        lock = self._lock(files, directory, is_seen_over)
+        if lock is None:
+            return False
+        try:
+            files.claim(lock)
+            files.write_outcome(_outcome(files, reason, said))
+            files.remove_secrets()
+            files.remove_leftovers()
+        finally:
+            os.close(lock)
+        self._tried.pop(directory, None)
+        return True
+
+    def _lock(self, files: AttemptDirectory, directory: Path, is_seen_over: bool) -> int | None:
+        """The lock, or what may be gone on with when nobody gives it back; None to wait."""
+        handle = open_own(files.path("lock"), os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            since = self._tried.get(directory)
+            if since is None:
+                files.surpass()
+                self._tried[directory] = self._monotonic()
+            elif is_seen_over and self._monotonic() - since >= LOCK_SECONDS:
+                return handle
+            os.close(handle)
+            return None
+        except OSError:
+            os.close(handle)
+            raise
+        return handle
+
+
+def _outcome(files: AttemptDirectory, reason: str, said: str) -> dict[str, object]:
+    runner = _record(files.path("runner.json"))
+    files.raise_fence(_figure(runner, "fence"))
+    has_begun = runner.get("trainer") is not None
+    was_stopped = files.has("stop.json")
+    if not has_begun:
+        is_told = was_stopped or reason == "storage_unseen"
+        said = f"{said}{'' if is_told else _quote(files)}"
+        reason = "stopped_before_start" if was_stopped else (reason if reason in _TELLING else "could_not_start")
+    status = runner.get("stop_rung") or runner.get("rung")
+    return {
+        "uid": runner.get("uid"),
+        "fence": files.fence,
+        "reason": reason,
+        "exit_code": None,
+        "signal": None,
+        "error": said[:2000],
+        "stop_requested": was_stopped,
+        "stop_rung": status if isinstance(status, str) else None,
+        "last_step": runner.get("last_step"),
+        "phrases": runner.get("phrases") or [],
+        "started_at": runner.get("started_at"),
+        "ended_at": (files.last_beat() if has_begun else None) or time.time(),
+        "survivors_killed": 0,
+        "log_offset": runner.get("log_offset"),
+        "log_lost_bytes": runner.get("log_lost_bytes") or 0,
+    }
+
+
+def _record(path: str) -> Mapping[str, Any]:
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return {}
+
+
+def _figure(record: Mapping[str, Any], name: str) -> float | None:
+    value = record.get(name)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _quote(files: AttemptDirectory) -> str:
+    """The last words of the job itself."""
+    try:
+        text = read(files.path("supervisor.log"), 2**20).decode(errors="replace").strip()
+    except (OSError, ForeignFile):
+        text = ""
+    return f": {text[-_MOST_QUOTED:]}" if text else f"; {_HINT}"

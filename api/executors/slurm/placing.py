@@ -1,0 +1,43 @@
+"""Puts the GPUs and the port that the node gives into a command that was prepared before they were known.
+
+It runs in the supervisor's process on the node, so it imports no more than that does. Trainers name their GPUs by
+CUDA_VISIBLE_DEVICES or `--world_info=` (of DeepSpeed's launcher), and their port by `--master_port`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_WORLD = "--world_info="
+_PORT = "--master_port"
+
+
+def place_argv(argv: Sequence[str], gpus: Sequence[str], port: int | None) -> list[str]:
+    """The command with these GPUs and this port; None leaves the port as it is."""
+    placed: list[str] = []
+    for number, argument in enumerate(argv):
+        if argument.startswith(_WORLD):
+            placed.append(_WORLD + _world(gpus))
+        elif port is not None and argument.startswith(f"{_PORT}="):
+            placed.append(f"{_PORT}={port}")
+        elif port is not None and number and argv[number - 1] == _PORT:
+            placed.append(str(port))
+        else:
+            placed.append(argument)
+    return placed
+
+
+def place_environment(environment: dict[str, object], gpus: Sequence[str]) -> dict[str, object]:
+    """The trainer's environment with these GPUs, where it names any."""
+    return {**environment, VISIBLE: ",".join(gpus)} if VISIBLE in environment else environment
+
+
+def _world(gpus: Sequence[str]) -> str:
+    named = [int(gpu) if gpu.isdigit() else gpu for gpu in gpus]
+    return base64.urlsafe_b64encode(json.dumps({"localhost": named}).encode()).decode()

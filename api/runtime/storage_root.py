@@ -1,0 +1,35 @@
+"""STORAGE_ROOT when the service begins: made, its owner's alone, and the home of the machine's name."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.executors.trainer_user import TrainerUser
+from api.storage.nodes import Node, name_node
+from api.storage.privacy import make_passable_storage, make_private_directory
+
+
+class StorageError(Exception):
+    """STORAGE_ROOT cannot be used: why, and what to do."""
+
+
+def name_machine(root: Path, given: str, trainer_user: TrainerUser | None) -> Node:
+    """Makes the directory; returns the name of this machine. Raises StorageError when nothing can be written there."""
+    with usable(root):
+        make_private_directory(root) if trainer_user is None else make_passable_storage(root, trainer_user.gid)
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return name_node(root / "node", given)
+
+
+@contextmanager
+def usable(root: Path) -> Iterator[None]:
+    """Raises StorageError for what the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"STORAGE_ROOT={root} cannot be used ({error.strerror}): make it writable, or choose another"
+        ) from error

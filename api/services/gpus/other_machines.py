@@ -1,0 +1,74 @@
+"""The GPUs of other machines, as these told of them, and what can be said of each machine. Pure functions."""
+
+from collections.abc import Iterable, Mapping
+
+from api.models.node import SILENT_SECONDS, NodeStatus
+from api.models.reason import Reason, Words
+from api.models.snapshot import GPUSnapshot
+from api.utils.frozen import frozen
+
+
+@frozen
+class NodePart:
+    """What another node told last. The times of its snapshot are by this server's monotonic clock."""
+
+    node: str
+    snapshot: GPUSnapshot
+    heard: float  #: when it was last heard, monotonic
+    has_left: bool = False  #: it has said that it ends
+
+
+@frozen
+class NodeCondition:
+    """What can be said of a node at one moment."""
+
+    name: str
+    status: NodeStatus
+    reason: Reason | None = None
+    silent_seconds: float = 0.0
+
+
+def judge_node(part: NodePart, drains: Mapping[str, Reason], now: float) -> NodeCondition:
+    """Whether a node is there, at the monotonic time `now`, and whether anything new may be started on it."""
+    silent = max(0.0, now - part.heard)
+    if part.has_left:
+        return NodeCondition(part.node, NodeStatus.DOWN, Reason.of("it has ended as it was told to", "ended"), silent)
+    if silent > SILENT_SECONDS:
+        why = Reason.of("nothing was heard of it for {seconds} s", "silent", seconds=round(silent))
+        return NodeCondition(part.node, NodeStatus.UNKNOWN, why, silent)
+    return judge_drain(part.node, drains, silent)
+
+
+def judge_drain(name: str, drains: Mapping[str, Reason], silent: float = 0.0) -> NodeCondition:
+    """The same of a node that is there."""
+    drain = drains.get(name)
+    return NodeCondition(name, NodeStatus.UP if drain is None else NodeStatus.DRAINING, drain, silent)
+
+
+def why_unread(part: NodePart, condition: NodeCondition) -> Words | None:
+    """Why nothing that a node told of its GPUs counts; None: it does."""
+    if condition.status is NodeStatus.DOWN:
+        return Reason.of("its node {node} has ended", "node_ended", node=part.node)
+    if condition.status is NodeStatus.UNKNOWN:
+        seconds = round(condition.silent_seconds)
+        return Reason.of(
+            "its node {node} has been silent for {seconds} s", "node_silent", node=part.node, seconds=seconds
+        )
+    return part.snapshot.problem
+
+
+def find_twins(node: str, own: GPUSnapshot, parts: Iterable[NodePart], now: float) -> dict[tuple[str, str], str]:
+    """The GPUs whose UUID is another's: by node and UUID, on which node the one is that it belongs to.
+
+    Those of this machine (`node`) go first, then those of nodes that are there, in the order of `parts`.
+    """
+    owners = {gpu.uuid: node for gpu in own.gpus if gpu.uuid is not None}
+    twins: dict[tuple[str, str], str] = {}
+    for part in sorted(parts, key=lambda part: part.has_left or now - part.heard > SILENT_SECONDS):
+        for gpu in part.snapshot.gpus:
+            if gpu.uuid is None:
+                continue
+            owner = owners.setdefault(gpu.uuid, part.node)
+            if owner != part.node:
+                twins[part.node, gpu.uuid] = owner
+    return twins

@@ -1,0 +1,150 @@
+"""Whether what a node tells can be read, and can be true: checked before anything of it counts."""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from api.errors import Invalid, Mistake
+from api.models.node import REPORT_FORMAT, MachineReport
+from api.models.reading import MAX_GPUS, MAX_MEMORY_MB, Clocks, GPUVitals
+from api.models.shared_storage import PROBE_FILE, ToldStorage
+from api.utils.validation import details_of, plain_words
+
+#: Bounds of a report: no text is longer, nothing is nested deeper, and so many values are the most.
+LONGEST_TEXT = 2_000
+DEEPEST = 10
+MOST_VALUES = 200_000
+
+#: Mistakes of a report that are told; who sends garbage learns enough from these.
+_MOST_MISTAKES = 5
+
+_PROBE = re.compile(PROBE_FILE)
+_MOST_PROBES = 16
+#: Versions and places stand in logs, messages and tables as they are.
+_PLAIN = re.compile(r"[\x20-\x7e]{1,255}")
+_UUID = re.compile(r"[0-9A-Za-z:.\-]{1,80}")
+
+#: The most that each number can be; all are at least 0 where nothing else is said.
+_PERCENT = ("utilization_gpu", "utilization_memory", "utilization_encoder", "utilization_decoder", "fan_percent")
+_MEMORY = ("memory_total_mb", "memory_used_mb", "memory_free_mb", "memory_reserved_mb")
+_DEGREES = ("temperature_gpu", "temperature_memory")
+_MOST = {
+    **dict.fromkeys(_PERCENT, 250),
+    **dict.fromkeys(_MEMORY, MAX_MEMORY_MB),
+    **dict.fromkeys(_DEGREES, 1_000),
+    "power_watts": 100_000,
+}
+_MOST_CLOCK = 32_000
+
+#: Of the report itself; a clock may be at 1970, and no further away than a thousand years.
+_COUNTS = ("sequence", "stuck", "sweep_seconds")
+_MOST_OF_REPORT = {"sequence": 2**53, "stuck": MAX_GPUS, "sweep_seconds": 10**6, "clock_offset": 32 * 10**9}
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[MachineReport]:
+    # Built with the first report: 1 MB.
+    return TypeAdapter(MachineReport)
+
+
+def read_report(told: Mapping[str, Any]) -> MachineReport:
+    """The report in a parsed JSON object. Raises Invalid with what is wrong with it."""
+    _bound(told)
+    number = told.get("format")
+    # What the next version adds is left out; what a later one changed cannot be known.
+    if not isinstance(number, int) or not 1 <= number <= REPORT_FORMAT + 1:
+        message = f"is {str(number)[:20]}, and this head reads {REPORT_FORMAT} and {REPORT_FORMAT + 1}"
+        raise Invalid(
+            "The report is in a form that this head does not read.",
+            mistakes=[Mistake("/report/format", message, "Update the older of the two; the head goes first.")],
+        )
+    try:
+        report = _adapter().validate_python(told)
+    except ValidationError as error:
+        details = details_of(error)[:_MOST_MISTAKES]
+        raise Invalid(
+            "The report cannot be read.", mistakes=[Mistake(_pointer(d["loc"]), plain_words(d)[:200]) for d in details]
+        ) from None
+    mistakes = [Mistake(where, what) for where, what in _implausible(report)][:_MOST_MISTAKES]
+    if mistakes:
+        raise Invalid("The report cannot be true.", mistakes=mistakes)
+    return report
+
+
+def _pointer(parts: Sequence[int | str]) -> str:
+    return "/report" + "".join(f"/{str(part)[:64]}" for part in parts)
+
+
+def _bound(told: Any) -> None:
+    """Raises Invalid for what is too long, too deep or too much; before anything else is done with it."""
+    left, values = [(told, 0)], 0
+    while left:
+        value, depth = left.pop()
+        values += 1
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            raise Invalid(f"The report has a text of {len(value):,} characters, and the most is {LONGEST_TEXT:,}.")
+        if isinstance(value, (Mapping, list)):
+            if depth >= DEEPEST:
+                raise Invalid(f"The report is nested deeper than {DEEPEST} levels.")
+            inner = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+            if values + len(left) + len(inner) > MOST_VALUES:
+                raise Invalid(f"The report has more than {MOST_VALUES:,} values.")
+            left.extend((each, depth + 1) for each in inner)
+
+
+def _implausible_probe(storage: ToldStorage | None) -> Iterator[tuple[str, str]]:
+    if storage is not None and (len(storage.seen) > _MOST_PROBES or not _PROBE.fullmatch(storage.file)):
+        yield "/report/storage", f"names no file of a probe, or more than {_MOST_PROBES}"
+
+
+def _implausible(report: MachineReport) -> Iterator[tuple[str, str]]:
+    """What no machine can have: such values would be shown, counted with, and kept."""
+    if len(report.gpus) > MAX_GPUS:
+        yield "/report/gpus", f"are {len(report.gpus)}, and no machine has more than {MAX_GPUS}"
+        return
+    yield from _implausible_probe(report.storage)
+    if not 0.05 <= report.interval <= 3600:
+        yield "/report/interval", "must be from 0.05 to 3,600 seconds"
+    yield from _implausible_head(report)
+    seen: set[str] = set()
+    for number, gpu in enumerate(report.gpus):
+        where = f"/report/gpus/{number}"
+        if gpu.index is not None and not 0 <= gpu.index < 65_536:
+            yield f"{where}/index", "must be from 0 to 65,535"
+        uuid = None if gpu.identity is None else gpu.identity.uuid
+        if uuid is not None and (not _UUID.fullmatch(uuid) or uuid in seen):
+            yield f"{where}/identity/uuid", "must be letters, digits, : . - and no other GPU's"
+        if uuid is not None:
+            seen.add(uuid)
+        if gpu.age is not None and not 0 <= gpu.age <= 1e9:
+            yield f"{where}/age", "must be at least 0"
+        if gpu.vitals is not None:
+            yield from _implausible_vitals(gpu.vitals, f"{where}/vitals")
+
+
+def _implausible_head(report: MachineReport) -> Iterator[tuple[str, str]]:
+    place = report.place
+    if not 0 <= place.port <= 65_535 or not _PLAIN.fullmatch(place.host):
+        yield "/report/place", "names no host and port"
+    if not _PLAIN.fullmatch(f"{place.machine} {place.started}") or not _PLAIN.fullmatch(report.version):
+        yield "/report", "has a version, machine or start that is no plain text"
+    for name, most in _MOST_OF_REPORT.items():
+        value, least = getattr(report, name), 0 if name in _COUNTS else -most
+        if value is not None and not least <= value <= most:
+            yield f"/report/{name}", f"must be from {least:,} to {most:,}"
+
+
+def _implausible_vitals(vitals: GPUVitals, where: str) -> Iterator[tuple[str, str]]:
+    for name, most in _MOST.items():
+        value = getattr(vitals, name)
+        least = -most if name in _DEGREES else 0
+        if value is not None and not least <= value <= most:
+            yield f"{where}/{name}", f"must be from {least:,} to {most:,}"
+    for clock in fields(Clocks):
+        value = getattr(vitals.clocks, clock.name)
+        if value is not None and not 0 <= value <= _MOST_CLOCK:
+            yield f"{where}/clocks/{clock.name}", f"must be from 0 to {_MOST_CLOCK:,}"

@@ -1,0 +1,176 @@
+"""What is known of the machines that share a database: who was heard when, what each told last, which are drained."""
+
+import zlib
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.errors import NodeNameTaken, NodeNotFound
+from api.models.audit import note_change
+from api.models.node import SILENT_SECONDS, Drain, KeptNode, NodePlace, NodeRole
+from api.storage.database import Database
+from api.storage.rows import clean, maybe_time, to_seconds, to_time
+from api.storage.tables import nodes
+
+#: The most bytes of a report that are read.
+MOST_REPORT_BYTES = 2**22
+
+# Locked: who drains it meanwhile is answered after what is started now has begun, or before.
+_DRAINED = select(nodes.c.drained_at).where(nodes.c.name == bindparam("node")).with_for_update(read=True)
+
+_SHOWN = [column for column in nodes.c if column.name != "report"]
+
+
+class FleetStore:
+    """The nodes as rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> dict[str, tuple[KeptNode, int | None]]:
+        """Every node by name, with the serial number of what it told last; None: it has told nothing."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(*_SHOWN).order_by(nodes.c.first_seen, nodes.c.name))
+            return {row.name: (_read(row), row.report_serial) for row in rows}
+
+    def reports(self, names: Collection[str]) -> Mapping[str, bytes]:
+        """What these nodes told last."""
+        query = select(nodes.c.name, nodes.c.report).where(nodes.c.name.in_(list(names)))
+        with self._database.read() as connection:
+            return {row.name: _unpack(row.report) for row in connection.execute(query) if row.report is not None}
+
+    def note_report(self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime) -> int:
+        """Keeps what the node at this place told, and returns its serial number.
+
+        Raises NodeNameTaken while another program of this name, or a head, is heard.
+        """
+        try:
+            return self._note_report(heard, place, report, now)
+        except IntegrityError:
+            # It told two servers at once for the first time.
+            return self._note_report(heard, place, report, now)
+
+    def _note_report(self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime) -> int:
+        seconds = to_seconds(now)
+        mine = nodes.c.name == heard.name
+        with self._database.write(is_audited=False) as connection:
+            row = connection.execute(select(*_SHOWN).where(mine).with_for_update()).one_or_none()
+            if row is not None:
+                refuse_name(_read(row), place, now)
+            serial = ((None if row is None else row.report_serial) or 0) + 1
+            values = {
+                "machine": place.machine,
+                "role": NodeRole.NODE,
+                "host": clean(place.host),
+                "port": place.port,
+                "started": place.started,
+                "version": heard.version,
+                "clock_offset": heard.clock_offset,
+                "last_seen": seconds,
+                "left_at": None if heard.left_at is None else seconds,
+                "report": zlib.compress(report, 1),
+                "report_serial": serial,
+            }
+            if row is None:
+                connection.execute(insert(nodes).values(name=heard.name, first_seen=seconds, **values))
+            else:
+                first = seconds if row.first_seen is None else row.first_seen
+                connection.execute(update(nodes).where(mine).values(first_seen=first, **values))
+        return serial
+
+    def note_head(self, name: str, place: NodePlace, version: str, gpus: int, now: datetime) -> None:
+        """Keeps that a head of this name is there, with so many GPUs of its own."""
+        mine, seconds = nodes.c.name == name, to_seconds(now)
+        values = {
+            "role": NodeRole.ALL,
+            "host": clean(place.host),
+            "port": place.port,
+            "started": place.started,
+            "version": version,
+            "first_seen": func.coalesce(nodes.c.first_seen, seconds),
+            "last_seen": seconds,
+            "left_at": None,
+            "report": zlib.compress(b'{"gpus": %d}' % gpus),
+        }
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(update(nodes).where(mine).values(values))
+
+    def drain(self, name: str, drain: Drain) -> None:
+        """Has nothing new started on a node. Raises NodeNotFound."""
+        self._change(name, drained_at=to_seconds(drain.since), drain_reason=clean(drain.reason), drained_by=drain.by)
+
+    def undrain(self, name: str) -> None:
+        """Lets things be started on a node again. Raises NodeNotFound."""
+        self._change(name, drained_at=None, drain_reason=None, drained_by=None)
+
+    def _change(self, name: str, **values: Any) -> None:
+        mine = nodes.c.name == name
+        with self._database.write() as connection:
+            row = _find(connection, name)
+            connection.execute(update(nodes).where(mine).values(values))
+            before = {"drain_reason": row.drain_reason, "drained_by": row.drained_by}
+            after = {key: values[key] for key in before}
+            note_change(about=name, before=before, after=after)
+
+    def forget(self, name: str) -> None:
+        """Forgets a node. Raises NodeNotFound."""
+        with self._database.write() as connection:
+            row = _find(connection, name)
+            connection.execute(delete(nodes).where(nodes.c.name == name))
+            note_change(about=name, before={"host": row.host, "role": row.role})
+
+
+def refuse_name(known: KeptNode, place: NodePlace, now: datetime) -> None:
+    """Raises NodeNameTaken when the program at this place may not use the name of the node that is known."""
+    if known.place is None or known.last_seen is None or known.left_at is not None:
+        return
+    is_silent = now - known.last_seen > timedelta(seconds=SILENT_SECONDS)
+    if known.place.is_at == place.is_at or is_silent:
+        return
+    raise NodeNameTaken(
+        f'The name "{known.name}" belongs to a {"head" if known.role is NodeRole.ALL else "node"} on '
+        f"{known.place}, heard a moment ago: give this one, on {place}, a NODE_NAME of its own.",
+        data={"host": known.place.host, "port": known.place.port, "last_seen": known.last_seen},
+    )
+
+
+def is_drained(connection: Connection, name: str) -> bool:
+    """Whether nothing new may be started on a node; asked within the transaction that would."""
+    return connection.scalar(_DRAINED, {"node": name}) is not None
+
+
+def _unpack(report: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(report, MOST_REPORT_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _find(connection: Connection, name: str) -> Row[Any]:
+    row = connection.execute(select(*_SHOWN).where(nodes.c.name == name).with_for_update()).one_or_none()
+    if row is None:
+        raise NodeNotFound(f'No node is called "{name[:80]}".')
+    return row
+
+
+def _read(row: Row[Any]) -> KeptNode:
+    drain = None
+    if row.drained_at is not None:
+        drain = Drain(to_time(row.drained_at), row.drain_reason or "", row.drained_by or "")
+    place = None
+    if row.host is not None and row.port is not None:
+        place = NodePlace(row.machine, row.host, row.port, row.started or "")
+    return KeptNode(
+        name=row.name,
+        role=None if row.role is None else NodeRole(row.role),
+        place=place,
+        version=row.version,
+        clock_offset=row.clock_offset,
+        first_seen=maybe_time(row.first_seen),
+        last_seen=maybe_time(row.last_seen),
+        left_at=maybe_time(row.left_at),
+        drain=drain,
+    )

@@ -1,0 +1,99 @@
+"""The queue as rows: of a long one only what has changed since the last look is read whole."""
+
+from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, func, literal_column, select
+
+from api.models.training import TaskStatus, TaskSummary
+from api.storage.rows import SUMMARY_COLUMNS, read_summary
+from api.storage.tables import tasks
+from api.storage.task_pages import SERVED_ORDER
+
+#: Tasks from which reading marks first is cheaper than reading all of each.
+LONG = 500
+
+#: Rows that one statement asks for by their numbers.
+_AT_ONCE = 500
+
+
+class TaskName(NamedTuple):
+    """What is said of a task that others wait for."""
+
+    task_id: str
+    name: str | None
+    owner: str | None
+
+
+#: The marks of a task's row, as the database's driver gives them: its serial number first.
+Mark = tuple[Any, ...]
+
+#: What waited, by serial number and in the order in which it is served: each task with the mark of its row.
+Queue = Mapping[int, tuple[Mark, TaskSummary]]
+
+_WAITS = tasks.c.status == TaskStatus.QUEUED
+# Whatever changes a task that waits changes one of these: the time of its change, or what a clock that is set hides.
+_MARKED = ("serial", "priority", "queued_at", "not_before", "updated_at", "attempts", "name", "owner")
+_WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
+_MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
+_NAMES = select(tasks.c.task_id, tasks.c.name, tasks.c.owner).where(
+    tasks.c.task_id.in_(bindparam("of_tasks", expanding=True))
+)
+_THESE = select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(bindparam("serials", expanding=True)))
+# Written out: PostgreSQL takes two expressions with a parameter each for different ones.
+_ON_GPUS: ColumnElement[bool] = literal_column("gpu_count > 0", Boolean)
+_mark = attrgetter(*_MARKED)
+_PLACES = (
+    select(tasks.c.owner, _ON_GPUS.label("on_gpus"), func.count().label("number"))
+    .where(tasks.c.status.in_([status for status in TaskStatus if status.is_active]))
+    .group_by(tasks.c.owner, _ON_GPUS)
+)
+
+
+def read_queue(connection: Connection, known: Queue) -> Queue:
+    """Every task that waits, in the order in which they are served: priority, then age. `known` is what a former call
+    gave.
+    """
+    if len(known) < LONG:
+        return {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
+    order, changed = _look_at_marks(connection, known)
+    if not changed and len(order) == len(known):
+        return known
+    serials, fresh = list(changed), dict[int, tuple[Mark, TaskSummary]]()
+    for start in range(0, len(serials), _AT_ONCE):
+        some = connection.execute(_THESE, {"serials": serials[start : start + _AT_ONCE]})
+        fresh.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
+    return {serial: fresh.get(serial) or known[serial] for serial in order if serial in fresh or serial in known}
+
+
+def _look_at_marks(connection: Connection, known: Queue) -> tuple[list[int], dict[int, Mark]]:
+    """The serial numbers of all that wait, in their order, and the marks of those that are not as they were known."""
+    order, changed = list[int](), dict[int, Mark]()
+    for mark in _read_marks(connection):
+        serial = mark[0]
+        order.append(serial)
+        before = known.get(serial)
+        if before is None or before[0] != mark:
+            changed[serial] = mark
+    return order, changed
+
+
+def _read_marks(connection: Connection) -> Iterator[Mark]:
+    # The driver's own tuples, some at a time: a Row of each would take as long again, and all of them at once have the
+    # collector walk over everything there is, for a third of a second.
+    cursor = connection.execute(_MARKS).cursor
+    while cursor is not None and (some := cursor.fetchmany(_AT_ONCE)):
+        yield from some
+
+
+def read_names(connection: Connection, task_ids: Collection[str]) -> list[TaskName]:
+    """The names and owners of those of these tasks that exist."""
+    return [TaskName(*row) for row in connection.execute(_NAMES, {"of_tasks": list(task_ids)})] if task_ids else []
+
+
+def read_places(connection: Connection) -> tuple[int, dict[str | None, int]]:
+    """How many tasks have GPUs now, and how many run without any, by owner."""
+    rows = connection.execute(_PLACES).all()
+    without = {row.owner: row.number for row in rows if not row.on_gpus}
+    return sum(row.number for row in rows if row.on_gpus), without

@@ -1,0 +1,26 @@
+"""What links to versions are held against: which files are a model's own, and which models have aliases."""
+
+from sqlalchemy import select
+
+from api.storage.database import Database
+from api.storage.registry_tables import registry_aliases, registry_models, registry_versions
+
+
+class LinkedVersions:
+    """The versions of registered models, as who links them asks for them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def has(self, model: str, sha256: str) -> bool:
+        """Whether some version of a model is this file; False where there is no such model."""
+        mine = select(registry_models.c.serial).where(registry_models.c.name == model).scalar_subquery()
+        query = select(registry_versions.c.ordinal).where(registry_versions.c.model == mine)
+        with self._database.read() as connection:
+            return connection.scalars(query.where(registry_versions.c.sha256 == sha256).limit(1)).first() is not None
+
+    def aliased(self) -> list[str]:
+        """The names of the models that have aliases."""
+        query = select(registry_models.c.name).where(registry_models.c.serial.in_(select(registry_aliases.c.model)))
+        with self._database.read() as connection:
+            return list(connection.scalars(query))

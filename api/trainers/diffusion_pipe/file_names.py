@@ -1,0 +1,83 @@
+"""What the name of a file tells where its tensors do not: models that are alike by shape. A name can lie, so that this
+warns only.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from api.trainers.diffusion_pipe.document import number
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.pointers import shown
+from api.utils.frozen import frozen
+
+#: Characters of a name that are looked at.
+_MOST_CHARACTERS = 255
+
+
+@frozen
+class _Hint:
+    """A word in the names of files that are seldom meant in a place, unless another word stands there, too."""
+
+    word: str
+    says: str
+    remedy: str
+    unless: str = ""
+    lacking: str = ""  #: a key of [model] that makes it right
+
+
+#: By place. Turbo, distilled and unconditional models by the trainer's documentation and by that of other trainers.
+_HINTS: Mapping[str, tuple[_Hint, ...]] = {
+    "z_image.diffusion_model": (
+        _Hint(
+            "turbo",
+            "Z-Image Turbo, which is distilled and trained with an adapter that undoes that",
+            "Name zimage_turbo_training_adapter_v1.safetensors in merge_adapters, or train the base model.",
+            lacking="merge_adapters",
+        ),
+    ),
+    "flux2.diffusion_model": (
+        _Hint("klein", "the distilled Klein", "Take the base model, flux-2-klein-base-….", unless="base"),
+    ),
+    "ideogram4.diffusion_model": (
+        _Hint("unconditional", "the unconditional half of Ideogram 4", "Take ideogram4_fp8_scaled.safetensors."),
+    ),
+    "krea2.diffusion_model": (_Hint("turbo", "Krea 2 Turbo, which is distilled", "Train on krea2_raw."),),
+    "minimax_h3.diffusion_model": (
+        _Hint("ref2va", "the MiniMax H3 that works from references, which is not trained", "Take the fl2va file."),
+    ),
+    "hunyuan_image.transformer_path": (
+        _Hint("refiner", "the refiner of HunyuanImage 2.1", "Take hunyuanimage2.1.safetensors."),
+    ),
+}
+
+#: By a word in the names of Wan 2.2's models, the times at which each works, and beyond which it is not trained.
+_NOISES = {"low_noise": (0.0, 0.875), "high_noise": (0.875, 1.0)}
+
+#: How far from them a border may be: that of images to videos is 0.9.
+_TOLERANCE = 0.05
+
+
+def check_file_name(path: Path, slots: tuple[str, ...], model: Mapping[str, Any], at: str, findings: Findings) -> None:
+    """Warns of a name that tells of something that is seldom meant here."""
+    name = path.name[:_MOST_CHARACTERS].lower()
+    for hint in (each for slot in slots for each in _HINTS.get(slot, ())):
+        is_right = (hint.unless and hint.unless in name) or (hint.lacking and model.get(hint.lacking))
+        if hint.word in name and not is_right:
+            findings.warn(at, f"By its name {shown(path.name)} is {hint.says}.", hint.remedy)
+    if "wan.transformer_path" in slots:
+        _check_noise(path, name, model, at, findings)
+
+
+def _check_noise(path: Path, name: str, model: Mapping[str, Any], at: str, findings: Findings) -> None:
+    low, high = number(model.get("min_t", 0)), number(model.get("max_t", 1))
+    for noise, (begin, end) in _NOISES.items():
+        if noise not in name or low is None or high is None:
+            continue
+        if low < begin - _TOLERANCE or high > end + _TOLERANCE:
+            findings.warn(
+                at,
+                f"By its name {shown(path.name)} is the model of Wan 2.2 for {noise.replace('_', ' ')}, and it is"
+                f" trained at the times from {low:g} to {high:g}.",
+                f"Set min_t = {begin:g} and max_t = {end:g} (0.9 instead of 0.875 for images to videos).",
+            )

@@ -1,0 +1,138 @@
+"""What of a configuration bears on the memory of the GPUs."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from api.models.measured_memory import MemoryFacts, MemorySize, outermost
+from api.trainers.diffusion_pipe import paths
+from api.trainers.diffusion_pipe.batches import Batches, read_batches
+from api.trainers.diffusion_pipe.document import MOST_COUNT, TrainerDocument, positive, whole
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.weights.header import Header, merged
+from api.weights.recognition import read_quantisation, recognise
+
+#: Pixels to which a side is rounded: buckets of one resolution differ in their shapes by a little.
+_SIDE_STEP = 32
+
+#: The keys of [model] that name the weights that are trained, and where they lie in a directory; the first that is
+#: there holds.
+_MAIN = ("transformer_path", "diffusion_model", "checkpoint_path", "single_file_path", "ckpt_path")
+
+
+def read_memory_facts(
+    config: TrainerDocument,
+    model_type: str,
+    buckets: Iterable[tuple[int, int, int]],
+    batches: Batches,
+    gpu_count: int,
+    root: Path | None,
+) -> MemoryFacts:
+    """The facts of a training on these buckets: width, height and frames."""
+    header = _main_header(config.table("model"), root)
+    return MemoryFacts(
+        model_type=model_type,
+        variant=None if header is None else _variant(header),
+        settings=_settings(config, model_type, header, gpu_count),
+        sizes=sizes_of(buckets, batches),
+        rank=whole(config.table("adapter").get("rank")) if "adapter" in config.values else None,
+        blocks_to_swap=whole(config.values.get("blocks_to_swap")) or 0,
+    )
+
+
+def memory_facts_of(model_type: str, config: Mapping[str, Any], dataset: Mapping[str, Any]) -> MemoryFacts:
+    """The facts of a request for one GPU whose data nobody knows yet: of all sizes that its settings name."""
+    document = TrainerDocument(dict(config), "")
+    batches, _ = read_batches(document, 1, Findings())
+    sides, lengths = _whole_numbers(dataset.get("resolutions")), _whole_numbers(dataset.get("frame_buckets")) or [1]
+    buckets = [(side, side, frames) for side in sides for frames in lengths]
+    return read_memory_facts(document, model_type, buckets, batches, 1, None)
+
+
+def _whole_numbers(values: Any) -> list[int]:
+    given = values if isinstance(values, list) else []
+    return [found for value in given[:128] if (found := whole(value)) is not None and 0 < found <= MOST_COUNT]
+
+
+def sizes_of(buckets: Iterable[tuple[int, int, int]], batches: Batches) -> tuple[MemorySize, ...]:
+    """What a GPU works on at a time, of several sizes those that no other covers."""
+    return outermost(
+        [
+            MemorySize(
+                max(1, round(math.sqrt(width * height) / _SIDE_STEP)) * _SIDE_STEP,
+                frames,
+                batches.micro_for(width, height, frames),
+            )
+            for width, height, frames in buckets
+        ]
+    )
+
+
+def _main_header(model: Mapping[str, Any], root: Path | None) -> Header | None:
+    for place in _places(model, root):
+        headers = paths.headers_of(place)
+        if headers:
+            return headers[0] if len(headers) == 1 else merged(headers)
+    return None
+
+
+def count_blocks(config: TrainerDocument, model_type: str, root: Path | None) -> int:
+    """How many blocks can be swapped: as many as the trainer fixes, else as the header has; 0 where neither tells."""
+    swap = MODELS[model_type].swap
+    if swap is None or swap.blocks is not None:
+        return 0 if swap is None else sum(swap.blocks or ())
+    header = _main_header(config.table("model"), root)
+    return 0 if header is None else sum(header.count(name) for name in swap.lists)
+
+
+def weights_mb(config: TrainerDocument, model_type: str, root: Path | None) -> int | None:
+    """MB of GPU memory that the transformer takes which is named, by its header; None when none is there to tell."""
+    header = _main_header(config.table("model"), root)
+    found = None if header is None else recognise(header)
+    if header is None or found is None or found.kind != "transformer":
+        return None
+    wanted = _word(config.table("model").get(MODELS[model_type].dtype_key or "")) or ""
+    is_stored = read_quantisation(header) is not None and not wanted
+    size = sum(header.dtype_bytes.values()) if is_stored else header.parameters * (1 if "float8" in wanted else 2)
+    return size // 2**20
+
+
+def _places(model: Mapping[str, Any], root: Path | None) -> Iterator[Path]:
+    for key, part in (*((key, "") for key in _MAIN), ("diffusers_path", "transformer")):
+        text = model.get(key)
+        path = paths.resolve(text, root) if isinstance(text, str) and text else None
+        if path is not None:
+            yield path / part if part else path
+
+
+def _variant(header: Header) -> str:
+    found = recognise(header)
+    return found.name if found is not None else f"{header.parameters} parameters"
+
+
+def _settings(config: TrainerDocument, model_type: str, header: Header | None, gpu_count: int) -> dict[str, Any]:
+    values, model, facts = config.values, config.table("model"), MODELS[model_type]
+    adapter, optimizer = config.table("adapter"), config.table("optimizer")
+    stored = None if header is None or not facts.comfy else str(read_quantisation(header) or header.dtype)
+    return {
+        "method": _word(adapter.get("type")) if "adapter" in values else "full",
+        "dtype": _word(model.get("dtype")),
+        "weights_dtype": _word(model.get(facts.dtype_key or "")) or stored,
+        "adapter_dtype": _word(adapter.get("dtype")),
+        "optimizer": _word(optimizer.get("type")),
+        "gradient_release": bool(optimizer.get("gradient_release")),
+        "activation_checkpointing": _word(values.get("activation_checkpointing")),
+        "cache_text_embeddings": model.get("cache_text_embeddings") is not False,
+        "compile": bool(values.get("compile")),
+        "gpu_count": gpu_count,
+        "pipeline_stages": positive(values.get("pipeline_stages", 1), 1),
+    }
+
+
+def _word(value: Any) -> str | None:
+    """A setting in one form, whatever it is written as; None where it is off."""
+    if value is True or value == 1:
+        return "on"
+    return value[:80].lower() if isinstance(value, str) and value else None

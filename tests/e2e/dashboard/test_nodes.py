@@ -1,0 +1,149 @@
+"""Several machines in a browser: grouped, told of when one falls silent, drained and undrained."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.dashboard.conftest import Open
+from tests.e2e.toy_tasks import toy
+from tests.e2e.training_server import TrainingServer
+from tests.unit.services.builders import identity, reading
+from tests.unit.services.nodes.builders import PLACE, at, report
+
+
+def tell(server: TrainingServer, number: int, gpus: int = 2, **changes: object) -> None:
+    """The report of a machine with so many free GPUs."""
+    found = [
+        reading(index, identity=identity(index, uuid=f"GPU-{number}-{index}"), processes=()) for index in range(gpus)
+    ]
+    told = report(*found, place=at(PLACE, host=f"box{number}"), **changes)
+    server.post(f"/nodes/gpu{number}/report", 200, json={"report": told})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fleet(server: TrainingServer) -> None:
+    for number in (2, 3):
+        tell(server, number)
+
+
+def test_gpus_are_grouped_by_their_machine_and_one_machine_is_chosen(open_page: Open, server: TrainingServer) -> None:
+    page = open_page()
+    expect(page.locator(".fleet-node")).to_have_count(3)
+    expect(page.get_by_role("region", name="gpu2")).to_contain_text("2 of 2 GPUs free")
+    page.get_by_role("combobox", name="Machine").select_option("gpu3")
+    expect(page.locator(".fleet-node")).to_have_count(1)
+    assert "node=gpu3" in page.url
+    page.locator(".gpu-tile").nth(1).click()
+    expect(page.get_by_role("heading", name="GPU", level=1)).to_be_visible()
+    assert "gpu3%3A1" in page.url
+
+
+def test_a_machine_is_drained_and_undrained(open_page: Open, server: TrainingServer) -> None:
+    tell(server, 2)
+    page = open_page("#/nodes")
+    row = page.get_by_role("row").filter(has_text="gpu2")
+    row.get_by_role("button", name="Drain").click()
+    page.get_by_label("Why").fill("its fans are replaced")
+    page.get_by_role("dialog").get_by_role("button", name="Drain").click()
+    expect(row).to_contain_text("its fans are replaced")
+    row.get_by_role("button", name="Undrain").click()
+    expect(row.get_by_role("button", name="Drain", exact=True)).to_be_visible()
+
+
+def test_a_machine_that_ended_can_be_forgotten(open_page: Open, server: TrainingServer) -> None:
+    tell(server, 4)
+    tell(server, 4, leaves=True)
+    page = open_page("#/nodes", viewport={"width": 390, "height": 844})
+    row = page.get_by_role("row").filter(has_text="gpu4")
+    expect(row).to_contain_text("ended")
+    row.get_by_role("button", name="Forget").click()
+    page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    expect(page.get_by_role("row").filter(has_text="gpu4")).to_have_count(0)
+
+
+def test_who_is_at_a_machine_by_keyboard_stays_there_while_others_come_and_go(
+    open_page: Open, server: TrainingServer
+) -> None:
+    tell(server, 2)
+    page = open_page("#/nodes")
+    button = page.get_by_role("row").filter(has_text="gpu2").get_by_role("button", name="Drain", exact=True)
+    button.focus()
+    tell(server, 5)
+    other = page.get_by_role("row").filter(has_text="gpu5")
+    expect(other).to_contain_text("up")
+    tell(server, 5, leaves=True)
+    # Among many machines those that are gone are looked for: they come first.
+    expect(page.locator("tr:has-text('gpu5') ~ tr:has-text('this server')")).to_have_count(1)
+    expect(button).to_be_focused()
+    server.client.delete("/api/v1/nodes/gpu5").raise_for_status()
+    expect(other).to_have_count(0)
+    expect(button).to_be_focused()
+
+
+def test_a_training_says_that_its_machine_is_silent(open_page: Open, server: TrainingServer) -> None:
+    task_id = server.start_task(toy(30_000, gpus=[0]))
+    server.await_status(task_id, "running")
+    address = f"#/tasks/{task_id}"
+    page = open_page(address)
+    [name] = {attempt["node"] for attempt in server.task(task_id)["attempts"]}
+    expect(page.get_by_text(f"On machine {name}")).to_be_visible()
+    page.goto("about:blank")
+    page.route("**/api/v1/nodes", lambda route: route.fulfill(json=_silent(server, name, task_id)))
+    page.goto(f"http://127.0.0.1:{server.port}/{address}")
+    told = page.locator(".note", has_text=f"On machine {name}: silent")
+    expect(told).to_contain_text("nothing was heard of it for 20 s")
+    expect(told).to_contain_text("not started elsewhere before that is known")
+    page.goto(f"http://127.0.0.1:{server.port}/#/nodes")
+    expect(page.get_by_role("row").filter(has_text=f"{name} ").first).to_contain_text("goes on on gpu2")
+    server.stop_task(task_id, force=True)
+
+
+def _silent(server: TrainingServer, name: str, task_id: str) -> Any:
+    """The answer about all machines as if this one were silent, and its training had gone to gpu2."""
+    answer = server.client.get("/api/v1/nodes").json()
+    nodes = {node["name"]: node for node in answer["data"]["nodes"]}
+    said = {"reason": "nothing was heard of it for 20 s", "reason_code": None}
+    nodes[name].update(state="unknown", is_this_server=False, **said)
+    nodes["gpu2"]["state"] = "up"
+    nodes["gpu2"]["tasks"] = nodes[name]["tasks"] = [{"task_id": task_id, "task_type": "training"}]
+    return answer
+
+
+def test_gpus_are_chosen_by_machine_and_wishes_of_a_cluster_are_sent(open_page: Open, server: TrainingServer) -> None:
+    for number in (2, 3):
+        tell(server, number)
+    overview = server.get("/system/overview")
+    cluster = {"name": "slurm", "nodes": ["gpu2", "gpu3"], "partitions": ["big", "gpu"], "features": ["h100"]}
+    page = open_page("#/tasks")
+    page.route("**/system/overview", lambda route: route.fulfill(json={"data": overview | {"executor": cluster}}))
+    page.goto(page.url.replace("#/tasks", "#/start"))
+    page.get_by_label("Exactly these").check()
+    expect(page.locator(".gpu-pick-node")).to_have_count(2)
+    page.get_by_role("group", name="gpu3").get_by_label("GPU 1").check()
+    page.get_by_label("Partition").fill("gpu")
+    page.get_by_label("Time limit (minutes)").fill("90")
+    with page.expect_request("**/training/validate") as asked:
+        page.get_by_role("button", name="Validate").click()
+    sent = asked.value.post_data_json
+    assert (sent["gpu_ids"], sent["slurm"]) == (["gpu3:1"], {"partition": "gpu", "time_limit": 90})
+
+
+def test_without_a_cluster_its_wishes_are_not_asked_for(open_page: Open, server: TrainingServer) -> None:
+    page = open_page("#/start")
+    page.get_by_label("Exactly these").check()
+    expect(page.locator(".gpu-pick").first).to_be_visible()
+    expect(page.get_by_text("On the cluster (Slurm)")).to_be_hidden()
+
+
+def test_several_servers_are_shown_with_what_each_leads_in(open_page: Open, server: TrainingServer) -> None:
+    answer = server.client.get("/api/v1/system/servers").json()
+    [own] = answer["data"]["servers"]
+    other = own | {"server_id": "b", "host": "box9", "is_this_server": False, "state": "unknown", "leads": []}
+    page = open_page("#/nodes")
+    expect(page.get_by_role("region", name="Servers")).to_have_count(0)
+    page.route("**/system/servers", lambda route: route.fulfill(json={"data": {"servers": [own, other]}}))
+    panel = page.get_by_role("region", name="Servers")
+    expect(panel.get_by_role("row")).to_have_count(3)
+    expect(panel.get_by_role("row").nth(1)).to_contain_text("the queue")
+    expect(panel.get_by_role("row").nth(2)).to_contain_text("silent")

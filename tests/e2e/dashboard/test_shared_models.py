@@ -1,0 +1,233 @@
+"""Models in a browser, in and out: samples of versions, models made elsewhere, pushes and downloads by hand."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.api.uploads import picture
+from tests.e2e.dashboard.axe import looks, violations
+from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.test_dragging_in import fetched, slow_down
+from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
+from tests.e2e.server import until
+from tests.e2e.shelves import png
+from tests.e2e.training_server import LONG, TrainingServer
+from tests.local_hub import LocalHub, running_hub
+from tests.media import clip
+from tests.unit.weights.stand_ins import header_bytes
+
+TOKEN = "hf_0123456789planted"
+LORA = {"diffusion_model.blocks.0.q.lora_A.weight": [16, 64], "diffusion_model.blocks.0.q.lora_B.weight": [64, 16]}
+SAMPLES = "/models/registry/cats/versions/1/samples"
+
+
+def weights(more: int = 0) -> bytes:
+    start, size = header_bytes({**LORA, "x": [more]} if more else LORA)
+    return start + bytes(size)
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LocalHub]:
+    with running_hub(LocalHub(token=TOKEN)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(hub: LocalHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
+    """With cats v1, which has two samples, and a hub beside it."""
+    root = tmp_path_factory.mktemp("shared")
+    with TrainingServer(root / "server", HF_ENDPOINT=hub.address, PRIVATE_HOSTS_ALLOWED="127.0.0.1") as started:
+        made = started.post("/models/upload", 202, files={"file": ("c.safetensors", weights())}, data={"name": "cats"})
+        until(lambda: started.get(f"/uploads/{made['upload_id']}")["status"] == "completed", LONG)
+        for seed, prompt in enumerate(("a cat on a sofa", "a cat in the rain")):
+            sample = {"file": ("x.png", png(seed, (320, 240)))}
+            started.post(SAMPLES, 201, files=sample, data={"prompt": prompt, "seed": "7", "step": "500"})
+        yield started
+
+
+def drop(page: Page, target: str, name: str, content: bytes, kind: str) -> None:
+    """As if a file had been dragged there."""
+    script = """([name, bytes, kind]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(bytes)], name, { type: kind }));
+        return transfer;
+    }"""
+    transfer = page.evaluate_handle(script, [name, list(content), kind])
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event(target, event, {"dataTransfer": transfer})
+
+
+@pytest.mark.parametrize(
+    ("address", "opened"),
+    [
+        ("#/registry/cats", ""),
+        ("#/registry/cats", "Push to a hub…"),
+        ("#/registry/cats", "a cat in the rain"),
+        ("#/models", "From a repository…"),
+        ("#/models", "By address and SHA-256…"),
+        ("#/registry", ""),
+    ],
+)
+def test_axe_finds_nothing_on_what_goes_in_and_out(open_page: Open, axe: str, address: str, opened: str) -> None:
+    page = open_page(address)
+    if address == "#/models":
+        # What moves the page closes a menu.
+        expect(page.locator(".type-row")).to_have_count(24)
+        page.get_by_role("button", name="Other files…").scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+        page.get_by_role("button", name="Other files…").click()
+        page.get_by_role("menuitem", name=opened).click()
+    elif opened == "Push to a hub…":
+        page.locator(".version-card").get_by_role("button", name="Actions").click()
+        page.get_by_role("menuitem", name=opened).click()
+    elif opened:
+        page.get_by_role("button", name=opened).click()
+    expect(page.locator("dialog[open]" if opened else ".registered-row, .sample img").first).to_be_visible()
+    page.wait_for_timeout(300)
+    assert violations(page, axe) == []
+    for look in looks(page):
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look
+    assert sum(loaded(page).values()) < BUDGET_BYTES
+
+
+@fetched
+def test_samples_are_dropped_in_seen_in_large_and_deleted_by_keys(
+    open_page: Open, server: TrainingServer, tmp_path: Path
+) -> None:
+    page = open_page("#/registry/cats")
+    tiles = page.locator(".version-samples .sample")
+    expect(tiles).to_have_count(2)
+    drop(page, ".version-samples", "new.png", picture(64, 48), "image/png")
+    dialog = page.locator("dialog[open]")
+    expect(dialog.locator(".previews img")).to_be_visible()
+    dialog.get_by_label("Prompt").fill("a tabby cat")
+    dialog.get_by_label("Step", exact=True).fill("900")
+    page.keyboard.press("Enter")
+    expect(tiles).to_have_count(3)
+    movie = clip(tmp_path / "x.mp4")
+    page.locator(".version-samples input[type=file]").set_input_files(movie)
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(tiles).to_have_count(4)
+    expect(page.get_by_role("img", name="Sample 4")).to_be_visible()
+    page.get_by_role("button", name="a tabby cat").focus()
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("img", name="a tabby cat")).to_be_visible()
+    expect(dialog).to_contain_text("step 900")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.locator("video")).to_be_visible()
+    until(lambda: page.evaluate("document.querySelector('dialog video').readyState >= 1"), LONG)
+    page.keyboard.press("ArrowLeft")
+    for _ in range(2):
+        dialog.first.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Delete it").click()
+        expect(page.locator("dialog")).to_have_count(0)
+        tiles.last.click()
+        if tiles.count() == 2:
+            break
+    page.keyboard.press("Escape")
+    expect(tiles).to_have_count(2)
+    assert len(server.get(SAMPLES)["samples"]) == 2
+
+
+@fetched
+def test_what_is_no_picture_says_so_and_nothing_is_added(open_page: Open) -> None:
+    page = open_page("#/registry/cats")
+    expect(page.locator(".version-samples .sample")).to_have_count(2)
+    drop(page, ".version-samples", "x.png", b"<svg onload=alert(1)>", "image/png")
+    page.locator("dialog[open]").get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".version-samples .note[data-tone=bad]")).to_contain_text("cannot be shown")
+    expect(page.locator(".version-samples .sample")).to_have_count(2)
+
+
+def test_a_version_is_pushed_with_its_samples_and_the_page_leads_to_it(open_page: Open, hub: LocalHub) -> None:
+    page = open_page("#/registry/cats")
+    page.locator(".version-card").get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Push to a hub").click()
+    dialog = page.locator("dialog[open]")
+    expect(dialog).to_contain_text("cats-v1.safetensors")
+    expect(dialog.get_by_label("Private")).to_be_checked()
+    dialog.get_by_label("Repository", exact=True).fill("ann/cats")
+    dialog.get_by_label("Token of the hub").fill("hf_wrong")
+    dialog.get_by_role("button", name="Push").click()
+    row = page.locator(".downloads .download-row")
+    expect(row.first.locator(".note")).to_contain_text("token")
+    page.locator(".version-card").get_by_role("button", name="Actions").click()
+    page.get_by_role("menuitem", name="Push to a hub").click()
+    dialog.get_by_label("Repository", exact=True).fill("ann/cats")
+    dialog.get_by_label("Token of the hub").fill(TOKEN)
+    page.keyboard.press("Enter")
+    link = row.first.get_by_role("link")
+    expect(link).to_have_attribute("href", f"{hub.address}/ann/cats")
+    assert any(path.startswith("samples/v1-") for path in hub.files["ann/cats"])
+    assert "a cat on a sofa" in hub.files["ann/cats"]["README.md"].decode()
+    assert TOKEN not in page.content()
+
+
+@fetched
+def test_a_model_made_elsewhere_is_dropped_in_and_goes_on_after_a_reload(
+    open_page: Open, server: TrainingServer, tmp_path: Path
+) -> None:
+    page = open_page("#/registry")
+    page.on("dialog", lambda dialog: dialog.accept())
+    expect(page.locator(".registered-row")).to_have_count(1)
+    file = tmp_path / "My LoRA.safetensors"
+    file.write_bytes(weights(1_500_000))
+    dialog = page.locator("dialog[open]")
+    slow_down(page)
+    page.locator(".adding input[type=file]").set_input_files(file)
+    expect(dialog.get_by_label("Name")).to_have_value("My-LoRA")
+    dialog.get_by_label("Name").fill("tabbies")
+    dialog.get_by_label("SHA-256").fill(hashlib.sha256(file.read_bytes()).hexdigest())
+    dialog.get_by_role("button", name="Upload").click()
+    until(lambda: [each for each in server.get("/uploads?status=receiving")["uploads"] if each["offset"]], LONG)
+    page.reload()
+    expect(page.locator(".adding .note")).to_contain_text("My LoRA.safetensors (tabbies)")
+    page.locator(".adding input[type=file]").set_input_files(file)
+    expect(dialog.get_by_label("Name")).to_have_value("tabbies")
+    page.keyboard.press("Enter")
+    expect(page.locator(".adding")).to_contain_text("It is version 1 of tabbies.")
+    expect(page.locator(".registered-row")).to_have_count(2)
+    assert [each["filename"] for each in server.get("/uploads")["uploads"]].count(file.name) == 1
+    drop(page, "body", "x.bin", b"nothing", "")
+    dialog.get_by_role("button", name="Upload").click()
+    expect(page.locator(".uploads-panel .note[data-tone=bad]")).to_contain_text("no safetensors")
+
+
+def test_files_are_downloaded_from_a_repository_and_by_address(
+    open_page: Open, server: TrainingServer, hub: LocalHub, complaints: Complaints
+) -> None:
+    complaints.allowed = ("status of 422",)
+    content = hub.add("ann/more", "a/x.safetensors", weights())
+    hub.add("ann/more", "b/y.safetensors", weights())
+    page = open_page("#/models")
+    dialog = page.locator("dialog[open]")
+    page.get_by_role("button", name="Other files…").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    dialog.get_by_label("Repository").fill("ann/more")
+    dialog.get_by_label("Files").fill("a/*\n")
+    dialog.get_by_label("Token of the hub").fill(TOKEN)
+    dialog.get_by_role("button", name="Download").click()
+    rows = page.locator(".downloads .download-row")
+    expect(rows.first.locator(".status")).to_contain_text("completed")
+    (found,) = server.get("/models/downloads")["downloads"]
+    assert [Path(each["path"]).read_bytes() for each in found["components"]] == [content]
+    page.get_by_role("button", name="Other files…").click()
+    page.get_by_role("menuitem", name="By address").click()
+    dialog.get_by_label("Address").fill(f"{hub.address}/ann/more/resolve/main/b/y.safetensors")
+    dialog.get_by_label("SHA-256").fill(hashlib.sha256(weights()).hexdigest())
+    dialog.get_by_role("button", name="Download").click()
+    expect(rows).to_have_count(2)
+    expect(rows.first.locator(".status")).to_contain_text(re.compile("completed|failed"))
+    expect(rows.first.locator(".status")).to_contain_text("completed")
+
+
+def test_parts_and_presets_are_called_in_the_language_of_the_page(open_page: Open) -> None:
+    page = open_page("#/models?type=z_image", locale="zh-CN")
+    expect(page.locator(".component").first).to_contain_text("Z-Image 的 transformer")
+    page.goto(page.url.split("#")[0] + "#/start?model=flux")
+    expect(page.locator(".preset-card", has_text="float8").first).to_contain_text("float8，1024 px，rank 8")

@@ -1,0 +1,106 @@
+"""What every executor promises: this machine and Slurm are tried alike."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.executors.executor import Executor, Phase, StopOrder
+from api.executors.local import LocalExecutor
+from api.models.training import StopRung
+from tests.e2e.slurm.attempts import QUICK_STOP, Run
+
+
+@pytest.fixture(params=["local", "slurm"])
+def executor(request: pytest.FixtureRequest) -> Executor:
+    if request.param == "local":
+        return LocalExecutor()
+    return request.getfixturevalue("make_executor")()
+
+
+@pytest.fixture
+def run(executor: Executor, root: Path) -> Iterator[Run]:
+    made = Run(root, executor)
+    yield made
+    made.end()
+
+
+def test_an_attempt_is_absent_until_it_is_submitted_and_then_runs(run: Run) -> None:
+    assert run.look().phase is Phase.ABSENT
+    run.submit()
+    seen = run.wait_until_it_trains()
+    assert seen.phase is Phase.RUNNING
+    assert seen.supervisor is not None
+
+
+def test_it_starts_once_however_often_it_is_submitted(run: Run) -> None:
+    for _ in range(3):
+        run.submit()
+    run.wait_until_it_trains()
+    run.submit()
+    assert run.log().count("port") == 1
+
+
+def test_the_outcome_is_what_its_supervisor_has_seen(executor: Executor, root: Path) -> None:
+    run = Run(root, executor, "print('steps: 3'); print('SAVED'); raise SystemExit(7)")
+    run.submit()
+    outcome = run.wait_for_end()
+    assert (outcome.reason, outcome.exit_code, outcome.last_step, outcome.phrases) == (
+        "exited",
+        7,
+        3,
+        frozenset({"SAVED"}),
+    )
+    run.submit()
+    assert run.look().phase is Phase.ENDED
+
+
+def test_a_stop_with_a_checkpoint_lets_it_save(run: Run) -> None:
+    run.submit()
+    run.wait_until_it_trains()
+    run.executor.stop(run.ref, StopOrder(run.signal_file, 20.0, 5.0))
+    outcome = run.wait_for_end()
+    assert (outcome.exit_code, outcome.stop_rung) == (0, StopRung.CHECKPOINT)
+    assert outcome.phrases == {"SAVED"}
+
+
+def test_a_stop_leaves_no_process_within_its_grace(run: Run) -> None:
+    run.submit()
+    run.wait_until_it_trains()
+    began = time.monotonic()
+    run.executor.stop(run.ref, QUICK_STOP)
+    outcome = run.wait_for_end()
+    assert outcome.stop_rung is StopRung.TERMINATE
+    assert not run.executor.survivors(run.ref)
+    assert time.monotonic() - began < QUICK_STOP.terminate_seconds + 5
+
+
+def test_an_executor_that_was_just_made_finds_what_runs(run: Run, request: pytest.FixtureRequest) -> None:
+    run.submit()
+    before = run.wait_until_it_trains()
+    is_local = isinstance(run.executor, LocalExecutor)
+    run.executor = LocalExecutor() if is_local else request.getfixturevalue("make_executor")()
+    after = run.look()
+    assert (after.phase, after.process) == (Phase.RUNNING, before.process)
+    run.submit()
+    assert run.log().count("port") == 1
+
+
+def test_one_look_sees_many(executor: Executor, root: Path) -> None:
+    runs = [Run(root, executor, "print('done')") for _ in range(4)]
+    for run in runs:
+        run.submit()
+    for run in runs:
+        run.wait_for_end()
+    seen = executor.observe([run.ref for run in runs])
+    assert {each.phase for each in seen.values()} == {Phase.ENDED}
+
+
+def test_what_cannot_be_started_says_so(executor: Executor, root: Path) -> None:
+    run = Run(root, executor)
+    run.submission = replace(run.submission, argv=("/no/such/program", "--master_port", "1"))
+    run.submit()
+    outcome = run.wait_for_end()
+    assert outcome.reason == "could_not_start"

@@ -1,0 +1,276 @@
+"""Trainings on machines that fail: `python -m tests.netns_play`, within a network of its own, plays it from a seed and
+prints what was seen as JSON.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from api.executors.local import LocalExecutor
+from api.executors.slurm.client import SlurmClient
+from api.executors.slurm.executor import SlurmExecutor
+from tests.netns_cluster import MachinesWithSlurm
+from tests.netns_machines import Machine
+from tests.netns_service import Service
+from tests.netns_trainings import Onlooker, Queue, run_until_done
+
+#: Seconds within which everything has to be at its end once nothing fails any more.
+END_SECONDS = 150.0
+
+
+@dataclass
+class Seen:
+    """What is told of a play."""
+
+    seed: int
+    faults: list[str] = field(default_factory=list)
+    #: How many of them were struck, and mended.
+    struck: int = 0
+    untruths: list[str] = field(default_factory=list)
+    trainings: int = 0
+    #: Why attempts ended before their training was done.
+    ends: dict[str, int] = field(default_factory=dict)
+    #: Machines that an administrator had to put back.
+    resumed: list[str] = field(default_factory=list)
+    is_done: bool = False
+    left: list[int] = field(default_factory=list)
+    looks: int = 0
+    seconds: float = 0.0
+
+
+class Faults:
+    """What can happen to machines and daemons; each is mended after a while."""
+
+    def __init__(self, cluster: MachinesWithSlurm, dice: random.Random) -> None:
+        self._cluster, self._dice = cluster, dice
+        self.problems: list[str] = []
+        #: What else a machine starts at its boot.
+        self.on_boot: Callable[[Machine], None] = lambda machine: None
+        # Two faults at once are not both of the controllers, nor both of one machine.
+        self._controllers, self._machine = threading.Lock(), threading.Lock()
+        self.kinds: dict[str, Callable[[], None]] = {
+            "machine": self.machine,
+            "partition": self.partition,
+            "node daemon": self.node_daemon,
+            "controller": self.controller,
+            "both controllers": self.both_controllers,
+            "slurmrestd": self.slurmrestd,
+        }
+
+    def _pause(self, least: float, most: float) -> None:
+        time.sleep(self._dice.uniform(least, most))
+
+    def _node(self) -> Machine:
+        # The first one has the controller's backup: whatever happens to it happens to that, too.
+        return self._dice.choice(self._cluster.nodes)
+
+    def machine(self) -> None:
+        """The power of one fails, and comes back."""
+        with self._machine:
+            node = self._node()
+            node.switch_off()
+            self._pause(4, 25)
+            node.boot()
+            self._cluster.start_daemons(node)
+            self.on_boot(node)
+
+    def partition(self) -> None:
+        """One is cut off, and comes back: for less and for more time than it takes to be given up."""
+        node = self._node()
+        node.cut_off()
+        self._pause(4, 25)
+        node.heal()
+
+    def node_daemon(self) -> None:
+        """A slurmd dies; what it started runs on."""
+        with self._machine:
+            node = self._node()
+            node.kill("slurmd")
+            self._pause(1, 5)
+            node.start("slurmd", "slurmd", "-D")
+
+    def controller(self) -> None:
+        """The controller dies, long enough for its backup to follow or not."""
+        head = self._cluster.head
+        with self._controllers:
+            head.kill("slurmctld")
+            self._pause(1, 20)
+            self._cluster.start_controller(head)
+
+    def both_controllers(self) -> None:
+        """Nobody controls."""
+        with self._controllers, self._machine:
+            both = [self._cluster.head, self._cluster.nodes[0]]
+            for machine in both:
+                if "slurmctld" in machine.processes:
+                    machine.kill("slurmctld")
+            self._pause(1, 8)
+            for machine in both:
+                if machine.is_on and "slurmctld" not in machine.processes:
+                    self._cluster.start_controller(machine)
+
+    def slurmrestd(self) -> None:
+        """Nobody answers the head."""
+        self._cluster.head.kill("slurmrestd")
+        self._pause(1, 8)
+        self._cluster.start_rest()
+
+    def resume_drained(self) -> list[str]:
+        """As the guide tells an administrator: a controller that forgot a job drains the machine on which it runs."""
+        drained = [name for name, state in self._cluster.states().items() if state.startswith(("drain", "drng"))]
+        return [name for name in drained if self._cluster.resume(name)]
+
+    def _strike_with(self, kind: str) -> None:
+        try:
+            self.kinds[kind]()
+        except Exception as error:
+            # Of the play itself: what was broken may not have been mended.
+            self.problems.append(f"{kind}: {error!r}")
+            raise
+
+    def strike(self, kinds: list[str]) -> None:
+        """These at once; returns when all are mended."""
+        threads = [threading.Thread(target=self._strike_with, args=(kind,)) for kind in kinds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+class ServiceFaults(Faults):
+    """The service's own parts fail, too."""
+
+    def __init__(self, cluster: MachinesWithSlurm, service: Service, dice: random.Random) -> None:
+        super().__init__(cluster, dice)
+        self._service = service
+        self.on_boot = service.start_node
+        self.kinds |= {"head": self.head, "node": self.node, "database": self.database, "redis": self.redis}
+
+    def head(self) -> None:
+        """The head's server is killed."""
+        self._cluster.head.kill("api")
+        self._pause(0.5, 5)
+        self._service.start_head()
+
+    def node(self) -> None:
+        """A node's server is killed: nobody tells of its GPUs."""
+        with self._machine:
+            node = self._node()
+            node.kill("api")
+            self._pause(1, 20)
+            self._service.start_node(node)
+
+    def database(self) -> None:
+        """PostgreSQL is stopped at once."""
+        self._service.postgres.stop(is_immediate=True)
+        self._pause(0.5, 8)
+        self._service.postgres.start()
+
+    def redis(self) -> None:
+        """Redis is killed."""
+        self._service.redis.kill()
+        self._pause(0.5, 8)
+        self._service.redis.start()
+
+
+class QueueFaults(Faults):
+    """Of the small queue only the memory can fail."""
+
+    def __init__(self, cluster: MachinesWithSlurm, queue: Queue, dice: random.Random) -> None:
+        super().__init__(cluster, dice)
+        self.kinds |= {"head": queue.restart}
+
+
+def play(directory: Path, options: argparse.Namespace) -> Seen:
+    """Plays it; what was seen."""
+    began, dice = time.monotonic(), random.Random(options.seed)
+    cluster = MachinesWithSlurm(directory)
+    seen = Seen(options.seed)
+    with ExitStack() as stack:
+        stack.callback(cluster.end)
+        cluster.start()
+        queue: Queue | Service
+        if options.service:
+            queue = Service(cluster, stack, options.steps)
+            queue.start()
+            faults: Faults = ServiceFaults(cluster, queue, dice)
+        else:
+            client = SlurmClient(cluster.url, cluster.token_file)
+            queue = Queue(
+                cluster.shared,
+                lambda: SlurmExecutor(client, LocalExecutor(node="head"), "netns", settle_seconds=1.0),
+                options.steps,
+            )
+            faults = QueueFaults(cluster, queue, dice)
+        kinds = [[options.fault]] if options.fault else draw(options.seed, options.pairs, sorted(faults.kinds))
+        seen.faults = ["+".join(pair) for pair in kinds]
+        with Onlooker() as onlooker:
+            queue.keep(options.trainings)
+            storm = threading.Thread(target=strike_all, args=(faults, kinds, dice, seen))
+            storm.start()
+            while storm.is_alive():
+                queue.keep(options.trainings)
+                queue.turn()
+                time.sleep(0.3)
+            seen.is_done = run_until_done(queue, END_SECONDS)
+            time.sleep(1.0)
+        seen.looks = onlooker.looks
+        seen.untruths = [*faults.problems, *onlooker.untruths, *queue.find_untruths()]
+        seen.ends, seen.trainings = dict(Counter(queue.ends())), queue.count
+        seen.left = [len(node.pids()) for node in cluster.nodes]
+        if seen.untruths:
+            sys.stderr.write(f"{queue.problems[-3:]}\n{cluster.states()}\n{cluster.last_words()}\n")
+    seen.seconds = round(time.monotonic() - began, 1)
+    return seen
+
+
+def strike_all(faults: Faults, kinds: list[list[str]], dice: random.Random, seen: Seen) -> None:
+    """One after the other, with something going on between them."""
+    try:
+        for at_once in kinds:
+            time.sleep(dice.uniform(1.5, 8))
+            faults.strike(at_once)
+            seen.resumed += faults.resume_drained()
+            seen.struck += 1
+    except Exception as error:
+        # Else those that were left out would be told as faults that did no harm.
+        faults.problems.append(f"{len(kinds) - seen.struck} faults were not struck: {error!r}")
+        raise
+
+
+def draw(seed: int, count: int, kinds: list[str]) -> list[list[str]]:
+    """Pairs of faults by a seed."""
+    dice = random.Random(f"pairs {seed}")
+    return [dice.sample(kinds, 2) for _ in range(count)]
+
+
+def main() -> None:
+    """Plays, and prints what was seen."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--directory", type=Path, help="where everything lies; one that is removed afterwards")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--service", action="store_true", help="with heads, nodes and database, not the executor alone")
+    parser.add_argument("--fault", help="this one alone")
+    parser.add_argument("--pairs", type=int, default=1, help="so many random pairs")
+    parser.add_argument("--trainings", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=150)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="netns-") as made:
+        # Slurm's user looks into it, too.
+        Path(made).chmod(0o755)
+        directory = options.directory or Path(made) / "play"
+        seen = play(directory, options)
+    print(json.dumps(asdict(seen)))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,237 @@
+"""Trainings on an executor while machines fail: started again from their checkpoint by a queue as small as can be, and
+watched by somebody who believes nothing but processes and files.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from api.executors.executor import AttemptRef, Executor, Observation, Phase, Submission
+from tests.e2e.witness import FORKED_ONLY, GPUS, MARKER
+
+#: A rank that goes on behind its checkpoint, and tells each step with its place in a file that nobody takes back.
+_TRAINER = """
+import os, socket, subprocess, sys, time
+task, last = sys.argv[1], int(sys.argv[2])
+subprocess.Popen(["sleep", "600"], start_new_session=True)
+told = os.open(f"{task}/told", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+kept = f"{task}/checkpoint"
+step = int(open(kept).read()) if os.path.exists(kept) else 0
+while step < last:
+    step += 1
+    os.write(told, f"{sys.argv[3]} {socket.gethostname()} {step}\\n".encode())
+    if step % 5 == 0 or step == last:
+        with open(f"{kept}.{sys.argv[3]}", "w") as file:
+            file.write(str(step))
+        os.replace(f"{kept}.{sys.argv[3]}", kept)
+    time.sleep(0.1)
+print("TRAINING COMPLETE!", flush=True)
+"""
+
+#: What trainers here are executed by.
+_PYTHON = os.fsencode(sys.executable)
+
+
+@dataclass
+class Training:
+    """One training over all of its attempts."""
+
+    directory: Path
+    steps: int
+    gpus: int
+    number: int = 0
+    is_over: bool = False
+    #: Why each attempt but the last ended.
+    ends: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    @property
+    def ref(self) -> AttemptRef:
+        where = self.directory / "attempts" / str(self.number)
+        return AttemptRef(f"{self.name}.{self.number}", where, self.directory / "log")
+
+    def submission(self) -> Submission:
+        uid = self.ref.uid
+        return Submission(
+            ref=self.ref,
+            argv=(sys.executable, "-I", "-S", "-c", _TRAINER, str(self.directory), str(self.steps), uid),
+            cwd=self.directory,
+            env={"PATH": "/usr/bin:/bin"},
+            phrases=("TRAINING COMPLETE!",),
+            gpu_uuids=tuple(f"GPU-{index}" for index in range(self.gpus)),
+            node=None,
+            leftover_seconds=0.5,
+        )
+
+    def told(self) -> list[tuple[str, str, int]]:
+        """What its ranks told: attempt, machine, step."""
+        file = self.directory / "told"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [(uid, host, int(step)) for uid, host, step in (line.split() for line in lines)]
+
+    def find_untruths(self) -> Iterator[str]:
+        """What must not be, once it should be over."""
+        if not self.is_over:
+            yield f"{self.ref.uid} has not ended"
+        told = self.told()
+        attempts = list(dict.fromkeys(uid for uid, _, _ in told))
+        order = [attempts.index(uid) for uid, _, _ in told]
+        if order != sorted(order):
+            yield f"{self.name}: an attempt told a step after its successor had begun"
+        for uid in attempts:
+            steps = [step for other, _, step in told if other == uid]
+            if steps != list(range(steps[0], steps[0] + len(steps))):
+                yield f"{uid}: its steps are {steps}"
+            before = [step for other, _, step in told if attempts.index(other) < attempts.index(uid)]
+            if steps[0] > max(before, default=0) + 1 or steps[0] < max(before, default=0) - 5:
+                yield f"{uid}: it began at {steps[0]}, after {max(before, default=0)}"
+        if told and told[-1][2] != self.steps:
+            yield f"{self.name}: it ended at step {told[-1][2]}"
+
+
+class Queue:
+    """Brings every training to its end: a try that ended before it was done is followed by the next one."""
+
+    def __init__(self, root: Path, make_executor: Callable[[], Executor], steps: int) -> None:
+        self._root, self._steps, self._make_executor = root, steps, make_executor
+        self._executor = make_executor()
+        self.trainings: list[Training] = []
+        self.problems: list[str] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.trainings)
+
+    def ends(self) -> list[str]:
+        """Why attempts ended before their training was done."""
+        return [end for training in self.trainings for end in training.ends]
+
+    def keep(self, count: int) -> None:
+        """Adds trainings, until so many are not over."""
+        for _ in range(count - sum(not training.is_over for training in self.trainings)):
+            number = len(self.trainings)
+            training = Training(self._root / f"training-{number}", self._steps, 1 + number % 2)
+            (training.directory / "attempts").mkdir(parents=True)
+            self.trainings.append(training)
+
+    def find_untruths(self) -> Iterator[str]:
+        """What must not be, once all should be over."""
+        for training in self.trainings:
+            yield from training.find_untruths()
+
+    def restart(self) -> None:
+        """What a head has that has died and is started again: files, and no memory."""
+        self._executor = self._make_executor()
+
+    @property
+    def is_done(self) -> bool:
+        return all(training.is_over for training in self.trainings)
+
+    def turn(self) -> None:
+        """One tick of it."""
+        open_ones = [training for training in self.trainings if not training.is_over]
+        seen = self._executor.observe([training.ref for training in open_ones])
+        for training in open_ones:
+            try:
+                self._advance(training, seen[training.ref.uid])
+            except OSError as error:
+                # Slurm cannot be asked: again with the next tick.
+                self.problems.append(str(error))
+
+    def _advance(self, training: Training, seen: Observation) -> None:
+        if seen.phase is Phase.ABSENT:
+            self._executor.submit(training.submission())
+        elif seen.phase is Phase.ENDED:
+            outcome = seen.outcome
+            if outcome is not None and outcome.exit_code == 0 and "TRAINING COMPLETE!" in outcome.phrases:
+                training.is_over = True
+                return
+            how = (outcome.reason, outcome.exit_code, outcome.signal, outcome.stop_rung) if outcome else (None,) * 4
+            training.ends.append(tell_end(*how))
+            training.number += 1
+            self._executor.submit(training.submission())
+
+
+def tell_end(reason: str | None, exit_code: int | None, signal: int | None, stop_rung: str | None) -> str:
+    """Why an attempt ended, and where its trainer exited how."""
+    if reason != "exited":
+        return reason or "unknown"
+    how = f"code {exit_code}" if signal is None else f"signal {signal}"
+    return f"exited by {how}, {stop_rung or 'not stopped'}"
+
+
+class Onlooker:
+    """Looks at all processes of all machines again and again."""
+
+    def __init__(self) -> None:
+        self.untruths: set[str] = set()
+        self.looks = 0
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._look_on)
+
+    def __enter__(self) -> "Onlooker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self._ends.set()
+        self._thread.join(20)
+
+    def _look_on(self) -> None:
+        while not self._ends.wait(0.2):
+            self.looks += 1
+            uids = ranks()
+            tasks = [uid.rpartition(".")[0] for uid in uids]
+            self.untruths |= {f"two attempts of {task} live: {uids}" for task in tasks if tasks.count(task) > 1}
+            places = [(place, uid) for uid, found in uids.items() for place in found]
+            for place, uid in places:
+                others = {other for at, other in places if at == place} - {uid}
+                self.untruths |= {f"{place} is used by {uid} and {other}" for other in others}
+
+
+def ranks() -> dict[str, list[str]]:
+    """The live attempts, each with the GPUs of its machine that it uses."""
+    found: dict[str, list[str]] = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            environment = Path("/proc", name, "environ").read_bytes().split(b"\0")
+            words = Path("/proc", name, "cmdline").read_bytes()
+            fields = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
+            space = os.stat(f"/proc/{name}/ns/uts").st_ino
+        except (OSError, ValueError):
+            continue
+        uid = next((part[len(MARKER) :].decode() for part in environment if part.startswith(MARKER)), None)
+        is_rank = words.startswith(_PYTHON) and b"supervisor.py" not in words
+        if uid is None or not is_rank or int(fields[6]) & FORKED_ONLY or fields[0] in b"ZX":
+            continue
+        gpus = next((part[len(GPUS) :] for part in environment if part.startswith(GPUS)), b"")
+        found[uid] = [f"GPU {gpu} of {space}" for gpu in gpus.decode().split(",") if gpu]
+    return found
+
+
+class Work(Protocol):
+    """Trainings that are to come to their ends."""
+
+    @property
+    def is_done(self) -> bool: ...
+
+    def turn(self) -> None: ...
+
+
+def run_until_done(queue: Work, seconds: float) -> bool:
+    """Whether all came to their ends within these seconds."""
+    end = time.monotonic() + seconds
+    while not queue.is_done and time.monotonic() < end:
+        queue.turn()
+        time.sleep(0.3)
+    return queue.is_done

@@ -1,0 +1,164 @@
+"""The loops of alerts of one head: a rule on nodes, the outbox, and a channel to the mailbox."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from api.errors import DatabaseUnavailable
+from api.models.alert import AlertTarget
+from api.models.alert_rule import AlertRule, RuleScope
+from api.models.channel import ChannelKind, ChannelSecret, ChannelSettings
+from api.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
+from api.runtime.alerts import SHARED_SCOPE, new_alert_id, new_delivery_id
+from api.services.alerts.builtin_rules import parse_clause
+from api.services.alerts.courier import Courier
+from api.services.alerts.evaluation import FactTable
+from api.services.alerts.loop import AlertLoop, Section
+from api.services.alerts.machine import AlertMachine
+from api.services.alerts.outbox import Outbox
+from api.storage.alert_rules import RuleStore
+from api.storage.alert_tables import alerts
+from api.storage.alerts import AlertStore
+from api.storage.channels import ChannelStore
+from api.storage.database import Database
+from api.storage.leadership import Leadership
+from api.storage.outbox import OutboxStore
+from api.storage.sealing import Sealer
+from tests.simulation.faults import Faults, FaultyDatabase
+from tests.simulation.mailbox import CLEAR_SECONDS, DOWN_SECONDS, Mailbox
+from tests.simulation.world import World
+from tests.unit.services.alerts.facts import channel
+
+#: How much more often a message is lost than anything else goes wrong.
+NETWORK = 40.0
+
+RULE = AlertRule(
+    "node_away",
+    "node away",
+    RuleScope.NODE,
+    (parse_clause("away > 0"),),
+    "{name} is away",
+    is_builtin=True,
+    for_seconds=DOWN_SECONDS,
+    clear_seconds=CLEAR_SECONDS,
+)
+
+
+class SimulatedAlerts:
+    """Lives and dies with its head."""
+
+    def __init__(
+        self, name: str, database: FaultyDatabase, root: Path, world: World, faults: Faults, mailbox: Mailbox
+    ) -> None:
+        self._world = world
+        self._targets = tuple(AlertTarget(node.name, {"node": node.name}, {"name": node.name}) for node in world.nodes)
+        self._database = database
+        clock, channels, store = world.clock, ChannelStore(database), OutboxStore(database)
+        notifier = _Post(faults, mailbox)
+        courier = Courier(store, Sealer(root / "key"), dict.fromkeys(ChannelKind, notifier), clock, clock.advance)
+        self._outbox = Outbox(store, channels, _Hands(courier), clock, new_delivery_id)
+        # No two lives of a head are one candidate.
+        candidate = f"{name} at {clock.monotonic()}"
+        self._leadership = Leadership(database, SHARED_SCOPE, lambda: candidate, clock, lambda _: False)
+        machine = AlertMachine(clock, new_alert_id, 0.0)
+        section = Section(frozenset({RuleScope.NODE}), lambda _: True, self._leadership, machine)
+        board: Any = self
+        self._loop = AlertLoop(
+            (section,),
+            board,
+            AlertStore(database),
+            RuleStore(database),
+            {RULE.rule_id: RULE},
+            channels,
+            board,
+            clock,
+            self._tell,
+        )
+
+    @property
+    def leads(self) -> bool:
+        """Whether it makes alerts."""
+        return self._leadership._fence is not None
+
+    def tables(self, scopes: Iterable[RuleScope], _: object) -> dict[RuleScope, FactTable]:
+        """The facts, as the loop asks for them."""
+        if RuleScope.NODE not in scopes:
+            return {}
+        columns = {"away": [0.0 if node.is_seen else 1.0 for node in self._world.nodes]}
+        return {RuleScope.NODE: FactTable(RuleScope.NODE, self._targets, columns)}
+
+    def look(self, *_: object) -> None:
+        """Nothing is told past the outbox."""
+
+    def _tell(self, is_told: bool) -> None:
+        if is_told:
+            self._outbox.wake()
+
+    def round(self) -> None:
+        """One round of each loop."""
+        with self._database.writing_for(self._leadership):
+            self._loop.run_once()
+        self._outbox.run_once()
+
+    def known(self) -> tuple[dict[str, str], set[str], set[str]]:
+        """The alerts that have fired, with their nodes, and those that still do; without those that flap, of which the
+        nodes come last.
+        """
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(alerts.c.alert_id, alerts.c.target, alerts.c.open_key, alerts.c.flapping_since).where(
+                    alerts.c.fired_at.is_not(None)
+                )
+            ).all()
+        # Of what comes and goes nothing is told until it is calm.
+        flapping = {row.target for row in rows if row.flapping_since is not None}
+        rows = [row for row in rows if row.flapping_since is None]
+        fired = {row.alert_id: row.target for row in rows}
+        return fired, {row.alert_id for row in rows if row.open_key is not None}, flapping
+
+
+def open_channel(database: Database, root: Path) -> None:
+    """Makes the one channel, that has room for everything."""
+    settings = ChannelSettings(per_minute=1000, per_hour=10_000)
+    made = channel(**{name: getattr(settings, name) for name in ("per_minute", "per_hour")})
+    ChannelStore(database).add(made, Sealer(root / "key").seal(ChannelSecret("mailbox://")))
+
+
+class _Post(FakeNotifier):
+    """Carries to the mailbox, with the faults of a network: the message may be lost, or the answer to it."""
+
+    def __init__(self, faults: Faults, mailbox: Mailbox) -> None:
+        super().__init__()
+        self._faults = faults
+        self._mailbox = mailbox
+
+    def send(self, message: OutboundMessage, *_: Any) -> SendOutcome:
+        try:
+            self._faults.strike("send", NETWORK)
+            self._mailbox.take(message)
+            self._faults.strike("sent", NETWORK)
+        except OSError as error:
+            return RetryLater(str(error))
+        return Delivered(200)
+
+
+class _Hands:
+    """Carries each delivery at once, in the hands of who asks for it."""
+
+    def __init__(self, courier: Courier) -> None:
+        self._courier = courier
+
+    def busy(self) -> frozenset[str]:
+        return frozenset()
+
+    def carry(self, delivery_id: str, channel_id: str) -> bool:
+        # Its lease ends, and somebody makes another attempt.
+        with suppress(DatabaseUnavailable):
+            self._courier.deliver(delivery_id)
+        return True
+
+    def look(self) -> None:
+        """Does nothing: it takes no time."""

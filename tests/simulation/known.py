@@ -1,0 +1,78 @@
+"""What the database knows, read past the service and its faults, and only when something has been written since."""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.models.lease import LeaseKind
+from api.models.training import TaskStatus
+
+_TASKS = (
+    "SELECT task_id, name, status, not_before, updated_at, "
+    "json_extract(cause, '$.code'), stop IS NOT NULL AND stop != 'null', warning FROM tasks"
+)
+_LEASES = f"SELECT resource, task_id FROM leases WHERE kind = '{LeaseKind.GPU}'"
+_UNSENT = (
+    "SELECT (SELECT count(*) FROM alert_deliveries WHERE state IN ('waiting', 'sending')), "
+    "(SELECT count(*) FROM alert_notifications WHERE delivery_id IS NULL)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTask:
+    """A task in the words of its row; times in Unix seconds."""
+
+    task_id: str
+    name: str | None
+    status: TaskStatus
+    not_before: float
+    updated_at: float
+    cause: str | None
+    has_stop: bool
+    warning: str | None
+
+
+class Known:
+    """The tasks, and who holds which GPU."""
+
+    def __init__(self, file: Path) -> None:
+        self._connection = sqlite3.connect(file, isolation_level=None)
+        self._version = -1
+        self._rows: dict[str, tuple[object, ...]] = {}
+        self.tasks: Mapping[str, KnownTask] = {}
+        self.held: Mapping[str, str] = {}
+        self.unsent = 0  #: what is still to be told
+
+    def look(self) -> bool:
+        """Reads what is new; False when nothing is."""
+        version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return False
+        self._version = version
+        rows = {row[0]: row for row in self._connection.execute(_TASKS)}
+        before, known = self._rows, self.tasks
+        self.tasks = {
+            task_id: known[task_id] if before.get(task_id) == row else _read(row) for task_id, row in rows.items()
+        }
+        self._rows = rows
+        self.held = dict(self._connection.execute(_LEASES).fetchall())
+        self.unsent = sum(self._connection.execute(_UNSENT).fetchone())
+        return True
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _read(row: tuple[object, ...]) -> KnownTask:
+    task_id, name, status, not_before, updated_at, cause, has_stop, warning = row
+    return KnownTask(
+        str(task_id),
+        None if name is None else str(name),
+        TaskStatus(str(status)),
+        float(str(not_before)),
+        float(str(updated_at)),
+        None if cause is None else str(cause),
+        bool(has_stop),
+        None if warning is None else str(warning),
+    )

@@ -1,0 +1,139 @@
+"""A connection that keeps what SQLAlchemy works out for a statement: the SQL, where its values go, how rows are read.
+
+The play executes ten thousand statements an hour, most of them constants of the service. SQLAlchemy looks each up by
+its structure, and wraps the driver in what other databases need, which takes ten times as long as SQLite itself does.
+"""
+
+import sqlite3
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
+
+#: Is told of each statement before it is executed.
+Before = Callable[[str], None]
+
+
+class QuickResult(IteratorResult[Any]):
+    """Rows that were fetched already, or none."""
+
+    rowcount = -1
+
+
+class QuickConnection(Connection):
+    """Executes by itself what it is given a second time; for all that is not simple it is as any other."""
+
+    def _execute_clauseelement(self, elem: Any, distilled_parameters: Any, execution_options: Any) -> Any:
+        if self._transaction is not None:
+            values = distilled_parameters or _NO_VALUES
+            prepared = _prepare(elem, values[0], self)
+            if prepared is not None and (len(values) == 1 or prepared.shape is None):
+                return self._execute_prepared(prepared, values)
+        return super()._execute_clauseelement(elem, distilled_parameters, execution_options)
+
+    def _execute_prepared(self, prepared: "_Prepared", values: Sequence[Mapping[str, Any]]) -> QuickResult:
+        before: Before = self.engine._before  # type: ignore[attr-defined]
+        before(prepared.sql)
+        given = [prepared.fill(each) for each in values]
+        driver: Any = self._dbapi_connection.dbapi_connection  # type: ignore[union-attr]
+        try:
+            if len(given) == 1:
+                cursor = driver.execute(prepared.sql, given[0])
+            else:
+                cursor = driver.executemany(prepared.sql, given)
+            rows = () if prepared.shape is None else cursor.fetchall()
+        except sqlite3.Error as error:
+            self._handle_dbapi_exception(error, prepared.sql, given, None, None)
+        result = QuickResult(prepared.shape or _NOTHING, iter(rows))
+        result.rowcount = cursor.rowcount
+        return result
+
+
+def use_quick_connections(engine: Engine, before: Before) -> None:
+    """Has an engine make such connections, each of which tells `before` of its statements."""
+    engine._connection_cls = QuickConnection
+    engine._before = before  # type: ignore[attr-defined]
+
+
+class _Place(NamedTuple):
+    """Where one value of a statement comes from: from what is given under `key`, or it is always the same."""
+
+    key: str | None
+    convert: Callable[[Any], Any] | None
+    constant: Any
+
+
+class _Prepared:
+    """A statement with certain names of values. `shape` is that of its rows, None without any."""
+
+    def __init__(self, statement: Any, names: Sequence[str], dialect: Any) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=sorted(names))
+        lists = compiled.post_compile_params | compiled.literal_execute_params
+        self.is_simple = not (
+            any(bound.key in names for bound in lists) or compiled.insert_prefetch or compiled.update_prefetch
+        )
+        if not self.is_simple:
+            return
+        self.sql: str = compiled.string
+        order = compiled.positiontup or ()
+        always, converters = compiled.construct_params(_check=False), dict(compiled._bind_processors)
+        if lists:
+            # Those that are written into the statement itself, and so are always the same.
+            state = compiled._process_parameters_for_postcompile(always)
+            self.sql, order = state.statement, state.positiontup or ()
+            always.update(state.additional_parameters)
+            converters.update(state.processors)
+        self._places = []
+        for name in order:
+            key, convert = compiled.binds[name].key if name in compiled.binds else name, converters.get(name)
+            if key in names:
+                self._places.append(_Place(key, convert, None))
+            else:
+                constant = always[name]
+                self._places.append(_Place(None, None, constant if convert is None else convert(constant)))
+        self.shape = _shape(compiled, dialect)
+
+    def fill(self, values: Mapping[str, Any]) -> list[Any]:
+        """All values in the order of the SQL's question marks."""
+        return [
+            constant if key is None else values[key] if convert is None else convert(values[key])
+            for key, convert, constant in self._places
+        ]
+
+
+class _Seen:
+    """What is known of a statement, which derived ones get a copy of and must not take for their own."""
+
+    def __init__(self, statement: Any) -> None:
+        self.owner = weakref.ref(statement)
+        self.by_names: dict[tuple[str, ...], _Prepared] = {}
+
+
+def _prepare(statement: Any, values: Mapping[str, Any], connection: Connection) -> _Prepared | None:
+    """None for what is seen for the first time, as it may have been made for this once, and what is not simple."""
+    seen = statement.__dict__.get("_seen_here")
+    if seen is None or seen.owner() is not statement:
+        statement.__dict__["_seen_here"] = _Seen(statement)
+        return None
+    names = tuple(values)
+    prepared = seen.by_names.get(names)
+    if prepared is None:
+        prepared = seen.by_names[names] = _Prepared(statement, names, connection.dialect)
+    return prepared if prepared.is_simple else None
+
+
+def _shape(compiled: Any, dialect: Any) -> SimpleResultMetaData | None:
+    columns = compiled._result_columns
+    if not columns:
+        return None
+    return SimpleResultMetaData(
+        [column.keyname for column in columns],
+        [tuple(each for each in column.objects if not isinstance(each, str)) for column in columns],
+        [column.type._cached_result_processor(dialect, None) for column in columns],
+    )
+
+
+_NOTHING = SimpleResultMetaData([])
+_NO_VALUES: tuple[Mapping[str, Any], ...] = ({},)

@@ -1,0 +1,326 @@
+"""Five minutes in which machines tell heads of their GPUs over a bad network: what is told is lost, doubled, or late.
+
+The machines' reporters and the heads' receivers are the real ones; what is fake is time, the network and the GPUs.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from api.errors import ServiceError
+from api.hardware.source import FakeSource
+from api.models.node import SILENT_SECONDS, NodePlace, NodeStatus
+from api.services.gpus.service import GPUService
+from api.services.nodes.head import HeadRefuses, HeadSilent
+from api.services.nodes.reporter import LONGEST_REST, Reporter
+from api.services.nodes.service import LOOK_SECONDS, NodeService
+from api.services.nodes.told_holders import ToldHolders
+from api.storage.fleet import FleetStore
+from api.storage.registrations import MemoryRegistrations
+from api.utils.clock import FakeClock
+from tests.simulation.faults import Crash, Faults, FaultyDatabase
+from tests.simulation.world import Broken
+from tests.unit.services.builders import identity, reading, snapshot, vitals
+
+#: Seconds of bad luck, and of calm after it in which every head must come to know how everything is.
+SECONDS, CALM_SECONDS = 300.0, 30.0
+
+#: The most seconds between two moments, and for which a report is under way that comes late.
+LONGEST_STEP, LATE_SECONDS = 3.0, 20.0
+
+#: What becomes of a report.
+_FATES = ("well",) * 8 + ("lost", "no answer", "doubled", "late", "late")
+
+#: Seconds that an exact moment may be missed by.
+_SLACK = 0.1
+
+#: The share of the statements of a head that fail.
+FAULT_RATE = 0.005
+
+
+class Machine:
+    """One node: what is true of its GPU is a number that only grows, and is shown as the memory that is used."""
+
+    def __init__(self, number: int, clock: FakeClock, link: "Network") -> None:
+        self.name = f"node{number}"
+        self.clock = clock
+        self.truth = 1
+        self.is_cut = False
+        self._number = number
+        self._link = link
+        self._starts = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Starts its program."""
+        self._starts += 1
+        self._sweeps = 0
+        place = NodePlace(f"m{self._number}", f"box{self._number}", 8081, f"start{self._starts}")
+        holders = ToldHolders(self.name)
+        self._gpus = GPUService(FakeSource(0), holders, self.clock)
+        self.reporter = Reporter(self.name, place, self._link, self._gpus, holders, self.clock, LONGEST_REST)
+        self.told_at = float("-inf")
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Reads the GPU."""
+        self._sweeps += 1
+        now, at = self.clock.now(), self.clock.monotonic()
+        used = vitals(memory_used_mb=self.truth)
+        who = replace(identity(0), uuid=f"GPU-{self._number:08x}-0000-0000-0000-000000000000")
+        gpu = reading(0, identity=who, vitals=used, processes=(), read_at=now, read_monotonic=at)
+        self._gpus.publish(snapshot(gpu, sequence=self._sweeps, taken_at=now, taken_monotonic=at))
+
+    def tell_if_due(self) -> None:
+        """Reads and reports as often as its loop does."""
+        if self.clock.monotonic() - self.told_at >= LONGEST_REST:
+            self.told_at = self.clock.monotonic()
+            self.sweep()
+            self.reporter.tell()
+
+
+class Head:
+    """One head, until it crashes."""
+
+    def __init__(self, number: int, root: Path, clock: FakeClock, faults: Faults, is_new: bool) -> None:
+        name = f"head{number}"
+        self.began_at = clock.monotonic()
+        self.database = FaultyDatabase(root / "reports.db", faults)
+        if is_new:
+            self.database.migrate()
+        self.gpus = GPUService(FakeSource(0), MemoryRegistrations(name), clock)
+        place = NodePlace(f"h{number}", name, 8080, f"at {clock.monotonic()}")
+        self.nodes = NodeService(FleetStore(self.database), self.gpus, clock, place, name)
+        self.gpus.publish(snapshot(sequence=1, taken_at=clock.now(), taken_monotonic=clock.monotonic()))
+        self.shown: dict[str, int] = {}  #: the newest number that it has shown of each node
+
+    def round(self) -> None:
+        """One round of its loops."""
+        self.nodes._look_again()
+        self.gpus.check_freshness()
+
+    def status(self, name: str) -> NodeStatus | None:
+        """What it says of a node; None: nothing."""
+        return next((node.status for node in self.gpus.state.nodes if node.name == name), None)
+
+    def number(self, name: str) -> int | None:
+        """The number that it shows of a node's GPU, as a fresh one."""
+        gpu = next((gpu for gpu in self.gpus.state.gpus if gpu.node == name), None)
+        if gpu is None or gpu.judgement.stale or gpu.reading.vitals is None:
+            return None
+        return gpu.reading.vitals.memory_used_mb
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A report that is still under way."""
+
+    at: float
+    name: str
+    told: Mapping[str, Any]
+
+
+class Network:
+    """Between the machines and the heads, which stand behind one address."""
+
+    def __init__(self, chance: random.Random, now: Callable[[], float]) -> None:
+        self._chance = chance
+        self._now = now
+        self.is_bad = True
+        self.machines: dict[str, Machine] = {}
+        self.heads: list[Head | None] = []
+        self.late: list[Late] = []
+        self.arrived_at: dict[str, float] = {}
+
+    def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
+        """What the reporter calls."""
+        told = orjson.loads(report)["report"]
+        fate = self._chance.choice(_FATES) if self.is_bad else "well"
+        if self.machines[name].is_cut or fate == "lost":
+            raise HeadSilent("it is lost")
+        if fate in ("doubled", "late"):
+            self.late.append(Late(self._now() + self._chance.uniform(0.0, LATE_SECONDS), name, told))
+        if fate == "late":
+            raise HeadSilent("it takes too long")
+        receipt = self.deliver(name, told)
+        if fate == "no answer":
+            raise HeadSilent("the answer is lost")
+        return receipt
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+    def deliver(self, name: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Hands a report to any head."""
+        head = self._chance.choice([head for head in self.heads if head is not None] or [None])
+        if head is None:
+            raise HeadSilent("no head is there")
+        # Whatever becomes of the answer: it may be known from now on.
+        self.arrived_at[name] = self._now()
+        try:
+            receipt = head.nodes.receive(name, told)
+        except Crash:
+            self.heads[self.heads.index(head)] = None
+            raise HeadSilent("it has crashed") from None
+        except ServiceError as error:
+            raise HeadRefuses(error.status, error.code, str(error)) from None
+        answer: Mapping[str, Any] = orjson.loads(orjson.dumps(receipt, option=orjson.OPT_UTC_Z))
+        return answer
+
+    def deliver_late(self) -> None:
+        """Hands over what has been under way for long enough, in any order; nobody waits for the answer."""
+        due = [late for late in self.late if late.at <= self._now()]
+        self.late = [late for late in self.late if late.at > self._now()]
+        for late in due:
+            try:
+                self.deliver(late.name, late.told)
+            except (HeadSilent, HeadRefuses):
+                continue
+
+
+class Reports:
+    """The play of a seed. `told` has a line for each event."""
+
+    def __init__(self, seed: int, root: Path, machines: int = 3, heads: int = 2) -> None:
+        self.told: list[str] = []
+        self._root = root
+        self._chance = random.Random(f"reports {seed}")
+        self._clock = FakeClock()
+        self._network = Network(self._chance, self._clock.monotonic)
+        for number in range(machines):
+            machine = Machine(number, FakeClock(), self._network)
+            self._network.machines[machine.name] = machine
+        self._rate = FAULT_RATE
+        self._network.heads = [None] * heads
+        self._has_tables = False
+        self._drained: dict[str, tuple[bool, float]] = {}  #: what was acknowledged last, and when
+
+    def run(self) -> None:
+        """Plays it. Raises Broken."""
+        end = self._clock.monotonic() + SECONDS
+        try:
+            while self._clock.monotonic() < end:
+                if self._chance.random() < 0.4:
+                    self._happen()
+                self._go_on()
+            self._calm_down()
+            end = self._clock.monotonic() + CALM_SECONDS
+            while self._clock.monotonic() < end:
+                self._go_on()
+            self._check_the_end()
+        finally:
+            for head in self._heads():
+                head.database.close()
+
+    def _heads(self) -> list[Head]:
+        return [head for head in self._network.heads if head is not None]
+
+    def _tell(self, what: str) -> None:
+        self.told.append(f"{self._clock.monotonic():9.1f} {what}")
+
+    def _go_on(self) -> None:
+        seconds = self._chance.uniform(0.1, LONGEST_STEP)
+        self._clock.advance(seconds)
+        for number, head in enumerate(self._network.heads):
+            if head is None:
+                self._begin(number)
+        for machine in self._network.machines.values():
+            machine.clock.advance(seconds)
+            machine.tell_if_due()
+        self._network.deliver_late()
+        for head in self._heads():
+            self._guard(head, head.round)
+        for head in self._heads():
+            self._check(head)
+
+    def _begin(self, number: int) -> None:
+        faults = Faults(self._chance)
+        head = Head(number, self._root, self._clock, faults, not self._has_tables)
+        faults.rate = self._rate
+        self._has_tables = True
+        self._network.heads[number] = head
+        self._tell(f"head{number} begins")
+
+    def _guard(self, head: Head, do: Callable[[], object]) -> bool:
+        """Whether it was done. A crash ends the head."""
+        try:
+            do()
+        except Crash:
+            self._network.heads[self._network.heads.index(head)] = None
+            head.database.close()
+            self._tell("a head crashes")
+        except ServiceError as error:
+            self._tell(f"refused: {error.code}")
+        else:
+            return True
+        return False
+
+    def _happen(self) -> None:
+        machine = self._chance.choice(list(self._network.machines.values()))
+        kind = self._chance.choice(("new", "new", "new", "cut", "heal", "restart", "leave", "clock", "drain", "drain"))
+        self._tell(f"{machine.name}: {kind}")
+        if kind == "new":
+            machine.truth += 1
+        elif kind in ("cut", "heal"):
+            machine.is_cut = kind == "cut"
+        elif kind in ("restart", "leave"):
+            if kind == "leave":
+                machine.reporter.tell(leaves=True)
+            # With a program its connections end.
+            self._network.late = [late for late in self._network.late if late.name != machine.name]
+            machine.begin()
+        elif kind == "clock":
+            machine.clock.jump(self._chance.uniform(-300.0, 300.0))
+        else:
+            self._drain(machine.name)
+
+    def _drain(self, name: str) -> None:
+        if not self._heads():
+            return
+        head, is_drained = self._chance.choice(self._heads()), not self._drained.get(name, (False, 0.0))[0]
+        self._drained.pop(name, None)
+        nodes = head.nodes
+        if self._guard(head, lambda: nodes.drain(name, "repair", "ann") if is_drained else nodes.undrain(name)):
+            self._drained[name] = is_drained, self._clock.monotonic()
+            self._tell(f"{name} is {'drained' if is_drained else 'not drained any more'}")
+
+    def _check(self, head: Head) -> None:
+        now = self._clock.monotonic()
+        for name in self._network.machines:
+            number, status = head.number(name), head.status(name)
+            if number is not None and status is not NodeStatus.UNKNOWN:
+                if number < head.shown.get(name, 0):
+                    raise Broken(f"{name} was shown with {head.shown[name]}, and is shown with {number} again")
+                head.shown[name] = number
+            heard = self._network.arrived_at.get(name, float("-inf"))
+            if status is NodeStatus.UP and now - heard > SILENT_SECONDS + _SLACK:
+                raise Broken(f"{name} is up, and nothing was heard of it for {now - heard:.1f} s")
+            self._check_drain(name, status, now - max(head.began_at, self._drained.get(name, (False, now))[1]))
+
+    def _check_drain(self, name: str, status: NodeStatus | None, since: float) -> None:
+        # A look that fails is made up for by the next.
+        if since <= 4 * (LOOK_SECONDS + LONGEST_STEP) or name not in self._drained:
+            return
+        is_drained = self._drained[name][0]
+        if status is (NodeStatus.UP if is_drained else NodeStatus.DRAINING):
+            raise Broken(f"{name} is {status}, {since:.0f} s after it was {'' if is_drained else 'un'}drained")
+
+    def _calm_down(self) -> None:
+        self._tell("calm")
+        self._rate = 0.0
+        for head in self._heads():
+            head.database._faults.rate = 0.0
+        self._network.is_bad, self._network.late = False, []
+        for machine in self._network.machines.values():
+            machine.is_cut = False
+
+    def _check_the_end(self) -> None:
+        for machine in self._network.machines.values():
+            for head in self._heads():
+                status, number = head.status(machine.name), head.number(machine.name)
+                if status not in (NodeStatus.UP, NodeStatus.DRAINING) or number != machine.truth:
+                    raise Broken(f"all is well, and {machine.name} is {status} with {number}, not {machine.truth}")

@@ -1,0 +1,49 @@
+"""What heads know of machines is found wanting when the service takes what it is told on trust."""
+
+from collections.abc import Callable
+
+import pytest
+
+from api.services.gpus import other_machines
+from api.services.nodes import service
+from api.services.nodes.service import NodeService
+from api.storage.fleet import FleetStore
+from tests.simulation.__main__ import undisturbed
+from tests.simulation.reports import Reports
+from tests.simulation.world import Broken
+
+#: Plays in which each planted fault is looked for.
+TRIES = 12
+
+
+def go_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arrives last counts, whenever it was told."""
+    monkeypatch.setattr(service._Heard, "has_overtaken", lambda *_: False)
+
+
+def keep_to_oneself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one head is told, the others are not."""
+    monkeypatch.setattr(NodeService, "_is_news", lambda *_: False)
+
+
+def trust_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that was heard once is there."""
+    monkeypatch.setattr(other_machines, "SILENT_SECONDS", 10**6)
+
+
+def forget_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain is acknowledged, and nobody knows of it."""
+    monkeypatch.setattr(FleetStore, "drain", lambda *_: None)
+
+
+@pytest.mark.parametrize("plant", [go_back, keep_to_oneself, trust_for_ever, forget_drains])
+def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    with pytest.raises(Broken):
+        play(TRIES)
+
+
+def play(tries: int) -> None:
+    for seed in range(tries):
+        with undisturbed() as directory:
+            Reports(seed, directory).run()

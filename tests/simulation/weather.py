@@ -1,0 +1,95 @@
+"""What happens to the machines: to processes and their supervisors, to nodes, to heads, to clocks."""
+
+import random
+from collections.abc import Callable
+
+from tests.simulation.servers import Servers
+from tests.simulation.world import World
+
+#: Seconds for which a node is dead, or cut off.
+AWAY_SECONDS = (5.0, 900.0)
+
+#: Seconds by which a clock is set wrong.
+JUMP_SECONDS = 300.0
+
+#: The share of the nodes that are cut off which cannot reach the storage either.
+ISOLATED = 0.5
+
+#: The share of the blows to nodes that hit those on which something runs.
+BUSY = 0.5
+
+_OF_RUNS = ("trainer", "supervisor", "both", "hidden")
+_KINDS = (*_OF_RUNS, "dies", "dies", "cut", "cut", "rack", "heads", "server", "clock", "still", "still")
+
+
+class Weather:
+    """One blow at a time; each is told."""
+
+    def __init__(self, world: World, servers: Servers, chance: random.Random, tell: Callable[[str], None]) -> None:
+        self._world = world
+        self._servers = servers
+        self._chance = chance
+        self._tell = tell
+
+    def strike(self) -> None:
+        """One blow."""
+        kind = self._chance.choice(_KINDS)
+        self._servers.last_fault = self._world.clock.monotonic()
+        self._tell(f"weather: {kind}")
+        if kind in ("dies", "cut"):
+            self._leave(1, is_dead=kind == "dies")
+        elif kind == "rack":
+            self._leave(max(1, len(self._world.nodes) // 3), is_dead=self._chance.random() < 0.5)
+        elif kind == "clock":
+            self._world.clock.jump(self._chance.uniform(-JUMP_SECONDS, JUMP_SECONDS))
+        elif kind == "still":
+            # The others find that nobody leads, and go on; it wakes in the middle of what it did.
+            for server in self._servers.alive:
+                server.faults.stands_still |= server.leads
+        elif kind in ("server", "heads"):
+            for server in self._servers.alive[: 1 if kind == "server" else None]:
+                self._servers.kill(server)
+        else:
+            self._strike_run(kind)
+
+    def _leave(self, count: int, is_dead: bool) -> None:
+        now = self._world.clock.monotonic()
+        busy = sorted({run.node.name for run in self._world.alive() if run.node.is_seen})
+        # What happens to one on which something runs tells more.
+        wanted = [node for node in self._world.nodes if node.name in busy] if self._chance.random() < BUSY else ()
+        for node in self._chance.sample(wanted if len(wanted) >= count else self._world.nodes, count):
+            is_isolated = not is_dead and self._chance.random() < ISOLATED
+            node.leave(now, now + self._chance.uniform(*AWAY_SECONDS), is_dead or node.is_dead, is_isolated)
+            self._world.changes += 1
+            if is_dead:
+                self._world.restart(node)
+            self._world.end_deserted(node)
+            self._tell(f"weather: {node.name} is {'dead' if node.is_dead else 'cut off'}")
+
+    def next_moment(self) -> float:
+        """When the next node is back; infinity when all are there."""
+        return min((node.back_at for node in self._world.nodes if not node.is_seen), default=float("inf"))
+
+    def clear_up(self, is_over: bool = False) -> None:
+        """Lets those nodes come back whose time has come, or all."""
+        now = self._world.clock.monotonic()
+        for node in self._world.nodes:
+            if not node.is_seen and (is_over or now >= node.back_at):
+                node.come_back(now)
+                self._world.changes += 1
+                self._servers.last_fault = now
+                self._tell(f"weather: {node.name} is back")
+
+    def _strike_run(self, kind: str) -> None:
+        runs = sorted((run for run in self._world.alive() if run.node.is_seen), key=lambda run: run.uid)
+        if not runs:
+            return
+        run = self._chance.choice(runs)
+        self._tell(f"weather: {run.uid}")
+        if kind in ("supervisor", "both"):
+            self._world.desert(run)
+        if kind in ("trainer", "both") and run.is_alive:
+            self._world.end(run, None, 9)
+        if kind == "hidden":
+            run.hidden_since = self._world.clock.monotonic()
+            run.hidden_until = run.hidden_since + self._chance.uniform(1.0, 40.0)

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from api.config import ConfigError
+from tests.unit.config.given import read
+
+
+def test_environment_goes_before_dotenv(tmp_path: Path):
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("API_PORT=1111\nLOG_LEVEL=DEBUG\n")
+    config = read({"API_PORT": "2222"}, dotenv=dotenv)
+    assert (config.port, config.log_level) == (2222, "DEBUG")
+
+
+def test_flag_goes_before_the_environment():
+    assert read({"API_PORT": "2222"}, "--port", "3333").port == 3333
+
+
+def test_missing_dotenv_is_no_failure(tmp_path: Path):
+    assert read(dotenv=tmp_path / "absent").port == 8080
+
+
+def test_empty_value_is_the_default():
+    assert read({"API_PORT": "", "API_HOST": ""}).port == 8080
+
+
+@pytest.mark.parametrize(
+    ("environ", "argv"),
+    [
+        ({"REDIS_URL": "http://:s3cret@host"}, []),
+        ({"REDIS_URL": ":s3cret@host"}, []),
+        ({}, ["--redis-url", "s3cret@host"]),
+        ({}, ["--redis-ulr=redis://:s3cret@host"]),
+        ({}, ["--password=s3cret"]),
+        ({"API_PORT": "https://me:s3cret@host"}, []),
+    ],
+)
+def test_a_refusal_shows_no_password(environ: dict[str, str], argv: list[str]):
+    with pytest.raises(ConfigError) as refused:
+        read(environ, *argv)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_every_mistake_is_told_at_once():
+    with pytest.raises(ConfigError) as refused:
+        read({"API_PORT": "x", "LOG_LEVEL": "LOUD", "GPU_SOURCE": "rocm"})
+    assert all(name in str(refused.value) for name in ("API_PORT", "LOG_LEVEL", "GPU_SOURCE"))
+
+
+def test_unknown_flag_is_refused():
+    with pytest.raises(ConfigError, match="--prot"):
+        read({}, "--prot", "1")
+
+
+def test_abbreviated_flag_is_refused():
+    with pytest.raises(ConfigError):
+        read({}, "--por", "1")

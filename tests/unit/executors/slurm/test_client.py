@@ -1,0 +1,177 @@
+"""The client before a slurmrestd that plays: its answers, and what is asked of it."""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from api.executors.slurm import client as module
+from api.executors.slurm.client import SlurmClient, SlurmRefused, SlurmUnreachable, newest_version
+
+PATHS = {f"/slurm/v0.0.{version}/job/submit": {} for version in (9, 40, 42)}
+
+Answer = tuple[int, bytes]
+
+
+class Server:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str | None]] = []
+        self.answer: Callable[[str], Answer] = lambda _: (200, b"{}")
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, *_: object) -> None:
+                return
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                server.asked.append((self.command, self.path, self.headers.get("X-SLURM-USER-TOKEN")))
+                is_known = self.path == "/openapi/v3"
+                status, body = (200, json.dumps({"paths": PATHS}).encode()) if is_known else server.answer(self.path)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_DELETE = do_GET  # noqa: N815 - the names that the server looks for
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread.start()
+
+    def says(self, content: object, status: int = 200) -> None:
+        self.answer = lambda _: (status, json.dumps(content).encode())
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join(5)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text("SLURM_JWT=first\n")
+    return path
+
+
+@pytest.fixture
+def client(server: Server, token: Path) -> Iterator[SlurmClient]:
+    made = SlurmClient(server.url, token)
+    yield made
+    made.close()
+
+
+def test_the_newest_parser_that_it_describes_is_used(client: SlurmClient, server: Server) -> None:
+    assert client.jobs() == ()
+    assert client.jobs() == ()
+    assert [path for _, path, _ in server.asked] == ["/openapi/v3", *["/slurm/v0.0.42/jobs/?flags=DETAIL"] * 2]
+
+
+def test_a_slurmrestd_without_jobs_says_what_to_do() -> None:
+    with pytest.raises(SlurmUnreachable, match="-s slurmctld"):
+        newest_version({"/slurm/v0.0.42/ping/": {}})
+
+
+def test_a_token_is_read_again_when_its_file_changes(client: SlurmClient, server: Server, token: Path) -> None:
+    client.jobs()
+    token.write_text("a second one, with spaces")
+    with pytest.raises(SlurmUnreachable, match="SLURM_TOKEN_FILE"):
+        client.jobs()
+    later = token.with_name("new")
+    later.write_text("second")
+    os.replace(later, token)
+    client.jobs()
+    assert [given for _, _, given in server.asked] == ["first", "first", "second"]
+
+
+def test_a_refusal_says_why(client: SlurmClient, server: Server) -> None:
+    server.says({"errors": [{"error_number": 2000, "error": "Invalid partition", "description": "Failed"}]}, 500)
+    with pytest.raises(SlurmRefused, match="Failed: Invalid partition") as caught:
+        client.submit("#!/bin/sh\n", {})
+    assert caught.value.number == 2000
+
+
+def test_a_controller_that_cannot_be_asked_refuses_nothing(client: SlurmClient, server: Server) -> None:
+    server.says({"errors": [{"error_number": 1007, "error": "Protocol authentication error"}]}, 511)
+    with pytest.raises(SlurmUnreachable, match="out of date"):
+        client.jobs()
+
+
+def test_a_field_that_this_slurm_does_not_know_is_never_left_out_in_silence(
+    client: SlurmClient, server: Server
+) -> None:
+    server.says({"job_id": 5, "warnings": [{"description": 'Ignoring unknown field "qos"'}]})
+    with pytest.raises(SlurmRefused, match="qos"):
+        client.submit("#!/bin/sh\n", {"qos": "x"})
+    assert server.asked[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
+
+
+def test_the_end_of_what_is_no_more_is_content(client: SlurmClient, server: Server) -> None:
+    server.says({"status": [{"error": {"code": 2017, "message": "Invalid job id"}}]})
+    client.cancel(5)
+    server.says({"status": [{"error": {"code": 2009, "message": "Access denied"}}]})
+    with pytest.raises(SlurmRefused, match="Access denied"):
+        client.cancel(5)
+
+
+def test_the_end_of_a_job_is_the_plain_one_which_reaches_every_process(client: SlurmClient, server: Server) -> None:
+    # A signal with FULL_JOB skips a child in a session of its own.
+    client.cancel(5)
+    assert server.asked[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"jobs"', b"[" * 100_000])
+def test_what_is_no_answer_is_told(client: SlurmClient, server: Server, body: bytes) -> None:
+    server.answer = lambda _: (502, body)
+    with pytest.raises(SlurmUnreachable):
+        client.jobs()
+
+
+def test_an_answer_is_bounded_in_size(client: SlurmClient, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 1000)
+    server.answer = lambda _: (200, b" " * 2000)
+    with pytest.raises(SlurmUnreachable, match="too long"):
+        client.jobs()
+
+
+def test_an_answer_is_waited_for_no_longer_than_said(server: Server, token: Path) -> None:
+    is_given_up = threading.Event()
+    waited: list[bool] = []
+    server.answer = lambda _: (waited.append(is_given_up.wait(30)), (200, b"{}"))[1]
+    hasty = SlurmClient(server.url, token, answer_seconds=0.5)
+    with pytest.raises(SlurmUnreachable):
+        hasty.jobs()
+    is_given_up.set()
+    server.close()
+    hasty.close()
+    assert set(waited) <= {True}
+
+
+def test_nobody_there_is_unreachable(token: Path) -> None:
+    with pytest.raises(SlurmUnreachable):
+        SlurmClient("http://127.0.0.1:9", token).jobs()
+    with pytest.raises(SlurmUnreachable):
+        SlurmClient("unix:///no/such/socket", token).jobs()
+
+
+def test_states_are_those_of_all_jobs_by_number(client: SlurmClient, server: Server) -> None:
+    server.says({"jobs": [{"job_id": "7", "state": ["RUNNING"]}, {"job_id": "x", "state": []}, None]})
+    assert client.states() == {7: {"RUNNING"}}
+
+
+def test_a_job_that_slurm_does_not_know_is_none(client: SlurmClient, server: Server) -> None:
+    server.says({"jobs": [], "errors": [{"error_number": 2017, "error": "Invalid job id specified"}]}, 404)
+    assert client.job(9) is None

@@ -1,0 +1,24 @@
+import pytest
+
+from api.errors import Invalid
+from api.models.upload import UploadKind
+from api.services.datasets.upload_metadata import check_dataset_name, check_filename, kind_of, read_metadata
+
+
+def test_a_name_is_looked_at():
+    assert check_dataset_name("cats-2.1", "/x") == []
+    assert [each.pointer for each in check_dataset_name("a b", "/x") + check_dataset_name(None, "/y")] == ["/x", "/y"]
+    assert [each.message for each in check_filename("a\\b", "/x")] == [
+        '"a\\b" has an absolute path, a drive or a backslash in its name'
+    ]
+
+
+def test_what_an_upload_becomes_is_told_by_its_first_bytes():
+    assert (kind_of(b"PK\x03\x04"), kind_of(b"PNG")) == (UploadKind.ARCHIVE, UploadKind.ITEM)
+
+
+def test_all_mistakes_are_told_together():
+    with pytest.raises(Invalid) as refused:
+        read_metadata({"dataset": "a b", "filename": "../x", "kind": "film"})
+    assert len(refused.value.mistakes) == 3
+    assert read_metadata({"dataset": "cats", "relativePath": "a/x.png", "kind": "null"}) == ("cats", "a/x.png", None)

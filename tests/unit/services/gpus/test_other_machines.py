@@ -1,0 +1,43 @@
+"""What counts of machines that tell of themselves, and for how long."""
+
+from dataclasses import replace
+
+import pytest
+
+from api.models.node import NodeStatus
+from api.models.reason import Reason, text_of
+from api.services.gpus.other_machines import NodePart, find_twins, judge_node, why_unread
+from tests.unit.services.builders import reading, snapshot, uuid_of
+
+PART = NodePart("gpu2", snapshot(reading(0)), heard=100.0)
+DRAINS = {"gpu2": Reason.of("{why} ({who})", "drained_by", why="fans", who="ann")}
+
+
+@pytest.mark.parametrize(
+    ("now", "left", "drains", "status"),
+    [
+        (115.0, False, {}, NodeStatus.UP),
+        (115.1, False, {}, NodeStatus.UNKNOWN),
+        (115.1, False, DRAINS, NodeStatus.UNKNOWN),
+        (101.0, False, DRAINS, NodeStatus.DRAINING),
+        (101.0, True, DRAINS, NodeStatus.DOWN),
+    ],
+)
+def test_a_node_is_unknown_after_15_silent_seconds(now: float, left: bool, drains: dict[str, Reason], status: str):
+    assert judge_node(replace(PART, has_left=left), drains, now).status is status
+
+
+def test_why_nothing_of_a_node_counts_tells_its_age():
+    words = why_unread(PART, judge_node(PART, {}, 160.0))
+    assert words is not None
+    assert text_of(words) == "its node gpu2 has been silent for 60 s"
+    assert why_unread(PART, judge_node(PART, {}, 101.0)) is None
+
+
+def test_a_uuid_belongs_to_this_machine_then_to_whoever_is_there():
+    own, silent = snapshot(reading(0)), NodePart("gpu3", snapshot(reading(1)), heard=0.0)
+    there = NodePart("gpu4", snapshot(reading(0), reading(1)), heard=100.0)
+    assert find_twins("here", own, [silent, there], 101.0) == {
+        ("gpu4", uuid_of(0)): "here",
+        ("gpu3", uuid_of(1)): "gpu4",
+    }

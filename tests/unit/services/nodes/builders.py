@@ -1,0 +1,28 @@
+"""Reports and nodes for tests."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from api.models.node import NodePlace
+from api.models.snapshot import GPUReading
+from api.services.nodes.wire import encode_report, make_report
+from tests.unit.services.builders import MONOTONIC, reading, snapshot
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLACE = NodePlace("m1", "box1", 8081, "s1")
+
+
+def report(*gpus: GPUReading, place: NodePlace = PLACE, version: str = "1.0.0", **changes: Any) -> dict[str, Any]:
+    """What a node tells, as a head gets it: parsed JSON."""
+    seen = snapshot(*(gpus or (reading(0),)))
+    told = make_report(seen, place, version, 5.0, MONOTONIC, NOW)
+    parsed: dict[str, Any] = orjson.loads(encode_report(told))
+    return {**parsed, **changes}
+
+
+def at(place: NodePlace, **changes: Any) -> NodePlace:
+    """Another place."""
+    return NodePlace(**{**asdict(place), **changes})

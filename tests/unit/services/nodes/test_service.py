@@ -1,0 +1,289 @@
+"""Machines that tell of themselves, from the first report to being forgotten, over two heads on one database."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from api.errors import DatabaseUnavailable, Invalid, NodeIsThere, NodeNameTaken, NodeNotFound
+from api.hardware.source import FakeSource
+from api.models.event import EventType
+from api.models.node import NodeInfo, NodePlace, NodeStatus
+from api.models.reason import ReasonCode
+from api.services.gpus.service import GPUService
+from api.services.nodes.service import NodeService
+from api.services.nodes.shared_storage import NodesOwnStorage, SharedStorage
+from api.storage.database import Database
+from api.storage.fleet import FleetStore
+from api.storage.nodes import Node, NodeStore
+from api.storage.registrations import MemoryRegistrations
+from api.storage.shared_probe import SharedProbe
+from api.utils.clock import FakeClock
+from tests.api.quick_worlds import provide_database
+from tests.unit.services.builders import process, reading, uuid_of, vitals
+from tests.unit.services.nodes.builders import PLACE, at, report
+
+HEAD = NodePlace("m0", "headbox", 8080, "h1")
+
+
+class FleetHead:
+    """A head on a database, whose clock a test moves."""
+
+    def __init__(self, database: Database, clock: FakeClock) -> None:
+        self.clock = clock
+        self.gpus = GPUService(FakeSource(count=0), MemoryRegistrations("head"), clock)
+        self.store = FleetStore(database)
+        self.nodes = NodeService(self.store, self.gpus, clock, HEAD, "head")
+        self.nodes.look()
+        self.gpus._monitor.sweep()
+
+    def hear(self, name: str = "gpu2", *indices: int, place: NodePlace = PLACE, **changes: object) -> NodeStatus:
+        gpus = [reading(index, processes=()) for index in indices or (1,)]
+        status = self.nodes.receive(name, report(*gpus, place=place, **changes)).state
+        self.gpus.check_freshness()
+        return status
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.gpus._monitor.sweep()
+        self.nodes.look()
+        self.gpus.check_freshness()
+
+    def state(self, name: str = "gpu2") -> NodeStatus:
+        return self.nodes.get(name).state
+
+    def said(self) -> list[tuple[str | None, str | None]]:
+        events = self.gpus._events.list()
+        return [(event.node, event.current) for event in events if event.type is EventType.NODE]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    provide_database(tmp_path)
+    made = Database(f"sqlite+pysqlite:///{tmp_path}/database.sqlite", tmp_path)
+    made.migrate()
+    NodeStore(made).register(Node("head", "m0", is_settled=True), tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def head(database: Database, clock: FakeClock) -> Iterator[FleetHead]:
+    made = FleetHead(database, clock)
+    yield made
+    made.gpus.stop_monitoring()
+
+
+def test_a_machine_alone_is_its_own_only_node(head: FleetHead):
+    (own,) = head.nodes.list()
+    assert (own.name, own.state, own.is_this_server) == ("head", NodeStatus.UP, True)
+    assert not head.gpus.state.is_fleet
+
+
+def test_a_node_comes_falls_silent_and_comes_back(head: FleetHead):
+    assert head.hear() is NodeStatus.UP
+    assert head.gpus.get_available_gpus().total_available == 1
+    head.pass_time(16)
+    assert (head.state(), head.gpus.get_available_gpus().total_available) == (NodeStatus.UNKNOWN, 0)
+    assert head.hear() is NodeStatus.UP
+    assert head.gpus.get_available_gpus().total_available == 1
+    assert head.said() == [("gpu2", "up"), ("gpu2", "unknown"), ("gpu2", "up")]
+
+
+def test_a_node_that_ends_as_it_should_is_down(head: FleetHead):
+    head.hear()
+    head.hear(leaves=True)
+    assert (head.state(), head.gpus.get_available_gpus().total_available) == (NodeStatus.DOWN, 0)
+
+
+def test_a_report_that_was_overtaken_on_its_way_takes_nothing_back(head: FleetHead):
+    head.hear("gpu2", 1, 2, sequence=7)
+    assert head.hear("gpu2", 1, sequence=6) is NodeStatus.UP
+    assert head.gpus.get_available_gpus().total_available == 2
+    head.hear(leaves=True, sequence=8)
+    assert head.hear(sequence=8) is NodeStatus.DOWN
+
+
+def test_a_program_that_begins_anew_counts_its_reports_from_one_again(head: FleetHead):
+    head.hear("gpu2", 1, sequence=7)
+    head.hear("gpu2", 1, 2, place=at(PLACE, started="s2"), sequence=1)
+    assert head.gpus.get_available_gpus().total_available == 2
+
+
+def test_another_head_does_not_take_back_what_this_one_was_told_later(head: FleetHead, database: Database):
+    other = FleetHead(database, head.clock)
+    other.hear("gpu2", 1, sequence=6)
+    head.hear("gpu2", 1, 2, sequence=7)
+    head.clock.advance(5)
+    # It comes late, to the one that has not heard of the newer one.
+    other.hear("gpu2", 1, sequence=6)
+    head.nodes.look()
+    head.gpus.check_freshness()
+    assert head.gpus.get_available_gpus().total_available == 2
+    other.gpus.stop_monitoring()
+
+
+def test_another_program_of_one_name_is_refused_with_the_host_of_the_first(head: FleetHead):
+    head.hear()
+    with pytest.raises(NodeNameTaken, match="box1"):
+        head.hear(place=at(PLACE, host="box2", machine="m2"))
+    with pytest.raises(NodeNameTaken, match="headbox"):
+        head.hear("head")
+    head.pass_time(16)
+    assert head.hear(place=at(PLACE, host="box2", machine="m2")) is NodeStatus.UP
+
+
+@pytest.mark.parametrize("name", ["<b>", "a\x1b[2J", "a b", "x" * 64, "-x", "../x", ""])
+def test_what_is_no_name_is_no_node(head: FleetHead, name: str):
+    with pytest.raises(Invalid) as caught:
+        head.hear(name)
+    assert "\x1b" not in str(caught.value)
+    assert len(head.nodes.list()) == 1
+
+
+def test_garbage_changes_nothing(head: FleetHead):
+    head.hear()
+    before = head.gpus.state
+    with pytest.raises(Invalid):
+        head.nodes.receive("gpu2", {"format": 1, "gpus": [[]]})
+    assert head.gpus.state is before
+
+
+def test_drained_by_one_head_is_drained_for_all(head: FleetHead, database: Database):
+    other = FleetHead(database, head.clock)
+    head.hear()
+    other.pass_time(1)
+    assert other.state() is NodeStatus.UP
+    drained = other.nodes.drain("gpu2", "fans", "ann")
+    assert (drained.state, drained.drain and drained.drain.by) == (NodeStatus.DRAINING, "ann")
+    head.pass_time(1)
+    assert (head.state(), head.gpus.get_available_gpus().total_available) == (NodeStatus.DRAINING, 0)
+    head.nodes.undrain("gpu2")
+    assert head.gpus.get_available_gpus().total_available == 1
+    other.gpus.stop_monitoring()
+
+
+def test_a_head_that_begins_anew_knows_what_was_told_and_how_old_it_is(head: FleetHead, database: Database):
+    head.hear("gpu2", 1)
+    head.clock.advance(40)
+    again = FleetHead(database, head.clock)
+    node = again.nodes.get("gpu2")
+    assert (node.state, node.silent_seconds, node.gpu_uuids) == (NodeStatus.UNKNOWN, 40.0, (uuid_of(1),))
+    again.gpus.stop_monitoring()
+
+
+def test_a_database_that_is_away_hides_no_node(head: FleetHead, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*given: object) -> int:
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(head.store, "note_report", refuse)
+    assert head.hear() is NodeStatus.UP
+    monkeypatch.setattr(head.store, "list", refuse)
+    head.nodes._look_again()
+    assert head.state() is NodeStatus.UP
+
+
+def test_only_what_is_gone_is_forgotten(head: FleetHead):
+    head.hear()
+    for name, error in (("gpu2", NodeIsThere), ("head", NodeIsThere), ("gpu9", NodeNotFound)):
+        with pytest.raises(error):
+            head.nodes.forget(name)
+    head.pass_time(16)
+    head.nodes.forget("gpu2")
+    assert [node.name for node in head.nodes.list()] == ["head"]
+    assert not head.gpus.state.is_fleet
+
+
+def test_a_machine_that_has_a_head_of_its_own_now_is_no_node_any_more(head: FleetHead):
+    head.hear()
+    # Its row says so before the last word of the node is out of date: it is there until it is silent.
+    head.store.note_head("gpu2", PLACE, "1.0.0", 1, head.clock.now())
+    head.pass_time(5)
+    assert head.state() is NodeStatus.UP
+    head.pass_time(15)
+    assert [node.name for node in head.nodes.list()] == ["head"]
+    assert not head.gpus.state.is_fleet
+    # And back: it is a node again from its first report.
+    assert head.hear() is NodeStatus.UP
+    head.pass_time(5)
+    assert head.state() is NodeStatus.UP
+
+
+def test_a_machine_that_comes_back_with_a_lost_training_at_work_offers_that_gpu_once_it_has_ended(head: FleetHead):
+    head.hear()
+    head.pass_time(100)
+    # Whatever became of its lease meanwhile: nobody here has the GPU.
+    head.nodes.receive("gpu2", report(reading(1, processes=(process(),), vitals=vitals(memory_used_mb=8000))))
+    head.gpus.check_freshness()
+    assert (head.state(), head.gpus.get_available_gpus().total_available) == (NodeStatus.UP, 0)
+    head.hear()
+    assert head.gpus.get_available_gpus().total_available == 1
+
+
+def test_an_xid_error_that_a_node_tells_bears_on_its_gpu(head: FleetHead):
+    head.hear()
+    head.hear(xids=[{"uuid": uuid_of(1), "xid": 79}])
+    (gpu,) = head.gpus.get_all_gpus()
+    assert (gpu.status, gpu.is_available) == ("unknown", False)
+
+
+def test_gpus_of_a_machine_that_does_not_share_the_storage_are_not_offered(
+    database: Database, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(SharedProbe, "start", lambda probe: None)  # it probes when it is told to
+    here, there = SharedProbe(tmp_path, "head", clock), SharedProbe(tmp_path, "gpu2", clock)
+    head, own = FleetHead(database, clock), NodesOwnStorage(there, clock)
+    shared = SharedStorage(here, clock)
+    head.nodes = NodeService(head.store, head.gpus, clock, HEAD, "head", shared)
+    head.gpus.withhold_where(shared.why_not)
+
+    def hear() -> NodeInfo:
+        clock.advance(5)
+        here.probe()
+        there.probe()
+        told = own.tell()
+        found = report(reading(1, processes=()), storage=None if told is None else asdict(told))
+        call = head.nodes.receive("gpu2", found).storage
+        own.take(None if call is None else asdict(call))
+        head.gpus._monitor.sweep()
+        return head.nodes.get("gpu2")
+
+    shown = [hear() for _ in range(5)]
+    assert [node.storage.state for node in (shown[0], shown[-1])] == ["unchecked", "shared"]
+    assert (shown[-1].gpus.available, shown[-1].warnings) == (1, ())
+    (tmp_path / "probes").rename(tmp_path / "elsewhere")
+    (tmp_path / "probes").touch()
+    shown = [hear()]
+    assert shown[-1].storage.state == "not_shared"
+    assert [warning.code for warning in shown[-1].warnings] == ["storage_not_shared"]
+    assert shown[-1].gpus.available == 0
+    assert "does not share STORAGE_ROOT" in head.gpus.get_all_gpus()[0].status_reason
+    head.gpus.stop_monitoring()
+
+
+def test_two_heads_on_two_machines_warn_of_each_others_gpus(database: Database, clock: FakeClock, tmp_path: Path):
+    NodeStore(database).register(Node("other", "m9", is_settled=True), tmp_path / "other")
+    heads = []
+    for name, count in (("head", 2), ("other", 3)):
+        gpus = GPUService(FakeSource(count=count), MemoryRegistrations(name), clock)
+        gpus._monitor.sweep()
+        heads.append((NodeService(FleetStore(database), gpus, clock, at(HEAD, machine=name), name), gpus))
+    for _ in range(4):
+        for nodes, _gpus in heads:
+            nodes.look()
+        clock.advance(5)
+    said = [[warning.params["count"] for warning in _codes(nodes)] for nodes, _ in heads]
+    for _, gpus in heads:
+        gpus.stop_monitoring()
+    assert said == [[3], [2]]
+
+
+def _codes(nodes: NodeService) -> list[ReasonCode]:
+    (own,) = nodes.list()
+    return [warning.message_code for warning in own.warnings if warning.code == "other_server"]

@@ -1,0 +1,41 @@
+"""The servers as rows, on both databases."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from api.models.server import KeptServer
+from api.storage.database import Database
+from api.storage.servers import ServerStore
+from tests.unit.storage.builders import NOW, later
+
+FIRST = KeptServer("a", "1@2@3@boot@root@gpu1", "gpu1", "host", 8080, 1, "1.0.0", NOW, NOW)
+
+
+@pytest.fixture
+def store(database: Database) -> ServerStore:
+    return ServerStore(database)
+
+
+def test_a_sign_makes_the_row_and_moves_it_on(store: ServerStore):
+    store.sign(FIRST)
+    moved = replace(FIRST, last_seen=later(10))
+    store.sign(moved)
+    assert store.list() == [moved]
+
+
+def test_rows_are_listed_oldest_first_and_leave_one_by_one(store: ServerStore):
+    second = replace(FIRST, server_id="b", started_at=later(5), last_seen=later(5))
+    for each in (second, FIRST):
+        store.sign(each)
+    assert [server.server_id for server in store.list()] == ["a", "b"]
+    store.remove("a")
+    assert [server.server_id for server in store.list()] == ["b"]
+
+
+def test_those_that_were_silent_for_long_are_forgotten_together(store: ServerStore):
+    store.sign(FIRST)
+    store.sign(replace(FIRST, server_id="b", last_seen=later(3600)))
+    store.remove_silent(NOW + timedelta(minutes=30))
+    assert [server.server_id for server in store.list()] == ["b"]

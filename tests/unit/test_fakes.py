@@ -1,0 +1,144 @@
+"""Every fake keeps to the seam that it stands for: mypy looks at no tests, and a fake that lacks a method, or takes
+other arguments than the real thing, would let tests pass that should not.
+"""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+#: Each fake, and the whole seam that it stands for.
+SEAMS = {
+    "api.executors.fake.FakeExecutor": "api.executors.executor.Executor",
+    "api.executors.memory_log.MemoryLog": "api.executors.executor.Log",
+    "api.executors.memory_log.MemoryLogCursor": "api.executors.executor.LogCursor",
+    "api.executors.slurm.fake.FakeCluster": "api.executors.slurm.cluster.Cluster",
+    "api.hardware.source.FakeSource": "api.hardware.source.GPUSource",
+    "api.live.streams.task_output.FakePiece": "api.live.streams.task_output.LogPiece",
+    "api.notifiers.notifier.FakeNotifier": "api.notifiers.notifier.Notifier",
+    "api.services.alerts.outbox.FakeCarriers": "api.services.alerts.outbox.Carriers",
+    "api.services.alerts.remote_carriers.FakeTransport": "api.services.alerts.remote_carriers.DeliveryTransport",
+    "api.services.attempts.harvest.FakeHarvester": "api.services.attempts.harvest.Harvester",
+    "api.services.attempts.updates.FakeNews": "api.services.attempts.updates.TrainingNews",
+    "api.services.events.publisher.FakeOutlet": "api.services.events.publisher.Outlet",
+    "api.services.idempotency.MemoryIdempotencyStore": "api.services.idempotency.IdempotencyStore",
+    "api.services.nodes.head.FakeHead": "api.services.nodes.head.HeadLink",
+    "api.storage.registrations.MemoryRegistrations": "api.storage.registrations.Registrations",
+    "api.utils.clock.FakeClock": "api.utils.clock.Clock",
+    "tests.simulation.executor.SimulatedExecutor": "api.executors.executor.Executor",
+    "tests.unit.services.catalog.test_comfyui.FakeVersions": "api.storage.registry_links.LinkedVersions",
+    "tests.unit.services.datasets.media_fakes.FakeDecoder": "api.models.media.Decoder",
+    "tests.unit.services.datasets.media_fakes.FakeDirectory": "api.services.datasets.media.RegisteredFiles",
+    "tests.unit.services.nodes.test_shared_storage.FakeProber": "api.services.nodes.shared_storage.StorageProber",
+    "tests.unit.services.trainings.Errand": "api.trainers.trainer.Trainer",
+    "tests.unit.shell.test_auditing.Sink": "api.shell.auditing.AuditSink",
+    "tests.unit.shell.test_unread_answers.Transport": "api.shell.unread_answers.Connection",
+}
+
+#: Each fake of a few methods of a class, or of a seam.
+STAND_INS = {
+    "tests.unit.services.alerts.test_loop.FakeBoard": "api.services.alerts.facts.FactBoard",
+    "tests.unit.services.catalog.test_registry.FakeTraining": "api.services.training.service.TrainingService",
+    "tests.unit.services.test_system.FakeTrainings": "api.services.training.service.TrainingService",
+    "tests.unit.services.training.test_request_check.Trainer": "api.trainers.trainer.Trainer",
+    "tests.unit.shell.gates.FakeRing": "api.services.access.key_ring.KeyRing",
+}
+
+#: Fakes of a function.
+OF_FUNCTIONS = {"api.live.streams.task_output.FakeTaskOutput"}
+
+
+def find(path: str) -> Any:
+    module, name = path.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
+
+def members(kind: Any) -> set[str]:
+    """What it has that is no one's own business, instance attributes included."""
+    own = "".join(inspect.getsource(each) for each in kind.__mro__ if each.__module__.split(".")[0] in ("api", "tests"))
+    found = {*dir(kind), *re.findall(r"^    (\w+): ", own, re.MULTILINE), *re.findall(r"self\.(\w+)[:,]? ", own)}
+    return {name for name in found if not name.startswith("_")}
+
+
+def complaint(fake: Any, real: Any) -> str | None:
+    """Why a method cannot take the place of another: each call of the real one must be one of the fake's."""
+    ours, theirs = (list(inspect.signature(method).parameters.values())[1:] for method in (fake, real))
+    kept = ours[: len(theirs)]
+    if [each.name for each in kept] != [each.name for each in theirs]:
+        return f"takes ({', '.join(each.name for each in ours)}), not ({', '.join(each.name for each in theirs)})"
+    if any(each.default is inspect.Parameter.empty for each in ours[len(theirs) :]):
+        return "needs more arguments"
+    for own, other in zip(kept, theirs, strict=True):
+        if other.default is not inspect.Parameter.empty and own.default is inspect.Parameter.empty:
+            return f"needs {own.name}"
+        if own.kind is not other.kind:
+            return f"takes {own.name} in another way"
+    return None
+
+
+def complaints(fake: Any, real: Any, names: set[str]) -> dict[str, str]:
+    found = {}
+    for name in sorted(names):
+        ours, theirs = (inspect.getattr_static(kind, name, None) for kind in (fake, real))
+        if inspect.isfunction(ours) and inspect.isfunction(theirs):
+            if (why := complaint(ours, theirs)) is not None:
+                found[name] = why
+        elif inspect.isfunction(theirs) and name in dir(fake):
+            found[name] = "is no method"
+    return found
+
+
+@pytest.mark.parametrize("path", SEAMS)
+def test_a_fake_has_all_that_its_seam_has(path: str):
+    fake, seam = find(path), find(SEAMS[path])
+    wanted = members(seam)
+    assert wanted - members(fake) == set()
+    assert complaints(fake, seam, wanted) == {}
+
+
+@pytest.mark.parametrize("path", STAND_INS)
+def test_a_stand_in_takes_what_the_real_methods_take(path: str):
+    fake, real = find(path), find(STAND_INS[path])
+    methods = {name for name in vars(fake) if not name.startswith("_") and inspect.isfunction(vars(fake)[name])}
+    shared = methods & members(real)
+    assert shared
+    assert complaints(fake, real, shared) == {}
+
+
+def test_every_fake_is_held_to_something():
+    known = {*SEAMS, *STAND_INS, *OF_FUNCTIONS}
+    found = set()
+    for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found |= {f"{module}.{name}" for name in re.findall(r"^class (Fake\w+)", path.read_text(), re.MULTILINE)}
+    assert found - known == set()
+
+
+class Seam:
+    def take(self, what: str, at: float = 0.0) -> None: ...
+
+
+class Short:
+    def take(self, what: str) -> None: ...
+
+
+class Other:
+    def take(self, thing: str, at: float = 0.0) -> None: ...
+
+
+class Needy:
+    def take(self, what: str, at: float) -> None: ...
+
+
+class Longer:
+    def take(self, what: str, at: float = 0.0, more: int = 1) -> None: ...
+
+
+@pytest.mark.parametrize(("fake", "is_fit"), [(Short, False), (Other, False), (Needy, False), (Longer, True)])
+def test_what_takes_other_arguments_is_found(fake: type, is_fit: bool):
+    assert (complaints(fake, Seam, {"take"}) == {}) is is_fit

@@ -1,0 +1,46 @@
+"""What starting leaves on, whatever it is that runs then; tests/e2e starts the rest."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+import api.main
+
+
+@pytest.fixture(autouse=True)
+def no_collector() -> Iterator[None]:
+    """As run.py leaves it while modules are loaded."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process keeps its own."""
+    monkeypatch.setattr(api.main, "_set_limits", lambda: None)
+    monkeypatch.setattr(api.main, "_share_one_heap", lambda: None)
+    monkeypatch.setattr(api.main, "set_up_logging", lambda *how: None)
+    monkeypatch.setattr("os.umask", lambda mask: None)
+
+
+def test_a_node_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.node_command.run_node", lambda config: int(gc.isenabled()))
+    assert api.main.main(["--role", "node", "--head-url", "http://127.0.0.1:9"]) == 1
+
+
+def test_a_command_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.worker_command.run_worker_command", lambda words: int(gc.isenabled()))
+    assert api.main.main(["worker"]) == 1
+
+
+@pytest.mark.parametrize("words", [[], ["serve"]])
+def test_it_serves_with_and_without_the_word(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.main, "_serve", lambda config: config.port)
+    assert api.main.main([*words, "--port", "8123"]) == 8123
+
+
+def test_the_word_stands_before_the_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    assert api.main.main(["--port", "8123", "serve"]) == 2
+    assert "unrecognized arguments: serve" in capsys.readouterr().err

@@ -1,0 +1,259 @@
+"""From a list of machines to the files of a Slurm cluster; tests/e2e/test_slurm_files.py runs one from them."""
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from api.config import Config
+from deploy.slurm.configuration import Cluster, gres_conf, slurm_conf
+from deploy.slurm.files import Service, files_of, hosts, write_all
+from deploy.slurm.machines import BadList, read_machines
+
+ROOT = Path(__file__).parents[2]
+
+HARDWARE = "CPUs=32 Boards=1 SocketsPerBoard=1 CoresPerSocket=32 ThreadsPerCore=1 RealMemory=128000"
+
+THREE = f"""
+# Three boxes.
+box1 192.168.1.11 gpus=2 type=h100 {HARDWARE}
+box2 192.168.1.12 gpus=4 {HARDWARE}   # the large one
+box3 192.168.1.13 gpus=1 features=nvlink,fast {HARDWARE}
+"""
+
+
+def lines_of(text: str, *names: str) -> list[str]:
+    return [line for line in text.splitlines() if line.partition("=")[0] in names]
+
+
+def generate(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-S", ROOT / "deploy" / "slurm" / "generate.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_the_first_machine_is_the_controller_and_the_head_where_no_line_says_so() -> None:
+    machines = read_machines(THREE)
+    assert [sorted(machine.roles) for machine in machines] == [["controller", "head"], [], []]
+
+
+def test_a_line_may_hold_what_slurmd_prints() -> None:
+    printed = f"NodeName=box1 {HARDWARE}"
+    (machine,) = read_machines(f"box1 10.0.0.1 gpus=1 {printed}")
+    assert machine.hardware["CoresPerSocket"] == 32
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("box4", '"box4" has no address'),
+        ("Box_4 10.0.0.4 gpus=1", '"Box_4" is no name of a machine'),
+        ("box4 box4.lan", '"box4.lan" is no address'),
+        ("box4 10.0.0.4 gpus=many CPUs=1 RealMemory=1", 'gpus="many" is no number from 0 to 1024'),
+        ("box4 10.0.0.4 gpus=-1", 'gpus="-1" is no number'),
+        ("box4 10.0.0.4 gpus=٣", 'gpus="٣" is no number'),
+        ("box4 10.0.0.4 gpus=1", "box4 has GPUs and no CPUs= or no RealMemory=: add what `slurmd -C` prints"),
+        ("box4 10.0.0.4 gpu=1", '"gpu=" is not known'),
+        ("box4 10.0.0.4 gpus=1 gpus=2", '"gpus=" stands there twice'),
+        ("box4 10.0.0.4 gpus=", '"gpus=" has no value'),
+        ("box4 10.0.0.4 leader", '"leader" is not known; there are controller, backup, head'),
+        ("box4 10.0.0.4 gpus=1 type=a/../b", 'type="a/../b" is no name of a kind'),
+        ("box4 10.0.0.4 features=a;b", 'features="a;b": "a;b" is no word'),
+        ("box4 10.0.0.4 host=a;reboot", 'host="a;reboot" is no name'),
+        ("box4 10.0.0.4 files=dev/a", 'files="dev/a" is no path of a device'),
+        ("box1 10.0.0.4", '"box1" stands in an earlier line already'),
+        ("box4 192.168.1.12", "192.168.1.12 is the address of box2 already"),
+        ("box4 10.0.0.4 gpus=3 files=/dev/a,/dev/b", "gpus=3, but 2 files are named"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named_with_the_reason(line: str, why: str) -> None:
+    with pytest.raises(BadList) as refused:
+        read_machines(f"{THREE}{line}\n")
+    assert str(refused.value).startswith(f"line {THREE.count(chr(10)) + 1}: {why}")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no machine has GPUs"),
+        ("box1 10.0.0.1\n", "no machine has GPUs"),
+        (f"a 10.0.0.1 controller\nb 10.0.0.2 controller gpus=1 {HARDWARE}", "a and b are each the controller"),
+        (f"a 10.0.0.1 backup gpus=1 {HARDWARE}", "a is controller and backup"),
+    ],
+)
+def test_a_list_that_makes_no_cluster_is_refused(text: str, why: str) -> None:
+    with pytest.raises(BadList, match=why):
+        read_machines(text)
+
+
+def test_memory_is_left_to_the_machine_and_no_gpu_gets_all_of_it() -> None:
+    text = slurm_conf(Cluster(read_machines(THREE)))
+    assert "RealMemory=121600 Gres=gpu:h100:2" in lines_of(text, "NodeName")[0]
+    assert lines_of(text, "DefCpuPerGPU", "DefMemPerGPU") == ["DefCpuPerGPU=8", "DefMemPerGPU=30400"]
+
+
+def test_features_and_partitions_are_named() -> None:
+    text = slurm_conf(Cluster(read_machines(THREE)))
+    assert lines_of(text, "NodeName")[2].endswith("Gres=gpu:1 Feature=nvlink,fast State=UNKNOWN")
+    assert [line.split()[1] for line in lines_of(text, "PartitionName")] == ["Nodes=box1,box2,box3"] * 2
+
+
+def test_a_setting_is_replaced_once_or_added_before_the_nodes() -> None:
+    text = slurm_conf(Cluster(read_machines(THREE)), {"KillWait": "5", "SlurmdParameters": "config_overrides"})
+    assert lines_of(text, "KillWait") == ["KillWait=5"]
+    assert text.index("SlurmdParameters=config_overrides") < text.index("NodeName=box1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        # A daemon that was forked twice is missed by linuxproc.
+        ("ProctrackType", "proctrack/cgroup"),
+        # By default every address is listened on.
+        ("CommunicationParameters", "NoCtldInAddrAny,NoInAddrAny"),
+        # After 300 s, the default, an ended job would be forgotten before a service that was down had seen it.
+        ("MinJobAge", "3600"),
+        # The fence of a machine that is cut off; tests alone lower it.
+        ("AuthInfo", "cred_expire=120"),
+    ],
+)
+def test_what_a_trap_of_slurm_would_need_is_set_otherwise(setting: str, value: str) -> None:
+    assert lines_of(slurm_conf(Cluster(read_machines(THREE))), setting) == [f"{setting}={value}"]
+
+
+def test_a_lost_machine_has_ended_what_it_runs_before_that_begins_elsewhere() -> None:
+    cluster = Cluster(read_machines(THREE))
+    assert cluster.cred_expire >= cluster.slurmd_timeout
+
+
+def test_slurm_waits_as_long_as_a_stop_with_a_checkpoint_takes() -> None:
+    # KillWait is one for the whole cluster.
+    stop = Config(storage_root=Path("/x"))
+    cluster = Cluster(read_machines(THREE))
+    assert cluster.kill_wait >= stop.stop_checkpoint_seconds + stop.stop_terminate_seconds
+
+
+def test_slurmrestd_is_neither_root_nor_slurms_user_which_it_would_refuse_to_be() -> None:
+    machines = read_machines(THREE)
+    files = files_of(Cluster(machines), Service(), machines[0])
+    (unit,) = (text for path, text in files.items() if "slurmrestd.service.d" in path)
+    assert lines_of(unit, "User") == ["User=slurmrestd"]
+    assert Cluster(machines).slurm_user != "slurmrestd"
+
+
+def test_gpus_are_found_by_nvml_or_by_their_files() -> None:
+    machines = read_machines(f"{THREE}box4 10.0.0.4 files=/dev/a,/dev/b {HARDWARE}")
+    detected, off = gres_conf(Cluster(machines)), gres_conf(Cluster(machines, detect="off"))
+    assert "NodeName=box2 AutoDetect=nvml\n" in detected
+    assert "NodeName=box4 AutoDetect=off Name=gpu File=/dev/a,/dev/b\n" in detected
+    assert "NodeName=box2 AutoDetect=off Name=gpu File=/dev/nvidia[0-3]\n" in off
+    assert "NodeName=box3 AutoDetect=off Name=gpu File=/dev/nvidia0\n" in off
+
+
+def test_each_machine_gets_what_it_runs_and_no_more() -> None:
+    machines = read_machines(f"boss 10.0.0.9 controller\nspare 10.0.0.8 backup\n{THREE}")
+    cluster = Cluster(machines, state="/srv/state")
+    units = {
+        machine.name: sorted(
+            Path(path).parent.name for path in files_of(cluster, Service(), machine) if ".d/diff" in path
+        )
+        for machine in machines
+    }
+    assert units["boss"] == ["slurmctld.service.d", "slurmrestd.service.d"]
+    assert units["spare"] == ["slurmctld.service.d"]
+    assert units["box1"] == ["slurmd.service.d"]
+    assert [line for line in slurm_conf(cluster).splitlines() if line.startswith("SlurmctldHost")] == [
+        "SlurmctldHost=boss(10.0.0.9)",
+        "SlurmctldHost=spare(10.0.0.8)",
+    ]
+    assert hosts(cluster).count("\n") == 7
+
+
+def test_keys_are_private_and_stay_and_the_one_for_tokens_is_on_controllers_only(tmp_path: Path) -> None:
+    cluster, out = Cluster(read_machines(THREE)), tmp_path / "out"
+    write_all(cluster, Service(), out)
+    keys = {path: (path.read_bytes(), path.stat().st_mode & 0o777) for path in out.rglob("*.key")}
+    write_all(cluster, Service(), out)
+    assert {path: (path.read_bytes(), path.stat().st_mode & 0o777) for path in out.rglob("*.key")} == keys
+    assert {mode for _, mode in keys.values()} == {0o600}
+    assert {path.relative_to(out).parts[0] for path in keys if path.name == "jwt.key"} == {"box1", "jwt.key"}
+    assert out.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_machine_no_longer_does_is_not_installed_again(tmp_path: Path) -> None:
+    write_all(Cluster(read_machines(THREE)), Service(), tmp_path)
+    moved = read_machines(THREE.replace("192.168.1.12", "192.168.1.12 controller head"))
+    write_all(Cluster(moved), Service(), tmp_path)
+    assert not (tmp_path / "box1" / "files" / "etc" / "slurm" / "jwt.key").exists()
+
+
+def test_the_command_tells_where_the_files_are_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "nodes.txt").write_text(THREE)
+    done = generate(tmp_path / "nodes.txt", tmp_path / "out", "--kill-wait", "100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{tmp_path}/out/box3: copy it to 192.168.1.13, and there as root: sh install.sh" in done.stdout
+    assert "KillWait=100\n" in (tmp_path / "out" / "box3" / "files" / "etc" / "slurm" / "slurm.conf").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "why"),
+    [
+        ("box1", (), 'nodes.txt: line 1: "box1" has no address: NAME ADDRESS gpus=N\n'),
+        (f"a 10.0.0.1\nb 10.0.0.2 backup gpus=1 {HARDWARE}", (), "nodes.txt: a backup needs --state: a directory"),
+        (THREE, ("--user", "a;reboot"), '"a;reboot" is not small letters'),
+        (THREE, ("--storage", "/srv/$(reboot)"), '"/srv/$(reboot)" is not a path'),
+        (THREE, ("--head-url", "http://a b"), '"http://a b" is not an address'),
+        (THREE, ("--kill-wait", "soon"), '"soon" is no number from 5 to 65533'),
+    ],
+)
+def test_the_command_refuses_in_a_line(tmp_path: Path, text: str, options: tuple[str, ...], why: str) -> None:
+    (tmp_path / "nodes.txt").write_text(text)
+    done = generate(tmp_path / "nodes.txt", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nodes.txt").write_bytes(os.urandom(64) + b"\xff")
+    for file in (tmp_path / "nodes.txt", tmp_path / "absent.txt", tmp_path):
+        assert "cannot be read" in generate(file, tmp_path / "out").stderr
+
+
+def test_the_installer_is_a_script_that_a_shell_can_read(tmp_path: Path) -> None:
+    write_all(Cluster(read_machines(THREE)), Service(), tmp_path)
+    for name in ("box1", "box2"):
+        subprocess.run(["sh", "-n", tmp_path / name / "install.sh"], check=True, timeout=10)
+    assert (
+        "systemctl restart slurmd.service diffusion-pipe-api.service\n"
+        in (tmp_path / "box2" / "install.sh").read_text()
+    )
+    assert "apt-get install slurmd slurm-client" in (tmp_path / "box2" / "install.sh").read_text()
+
+
+def test_a_head_hands_trainings_to_slurm_and_the_others_tell_it_of_their_gpus() -> None:
+    machines = read_machines(THREE)
+    cluster = Cluster(machines)
+    place = "etc/systemd/system/diffusion-pipe-api.service"
+    units = [files_of(cluster, Service(), machine) for machine in machines]
+    assert all(unit[place] == (ROOT / "deploy" / "diffusion-pipe-api.service").read_text() for unit in units)
+    head, node, _ = (unit[f"{place}.d/slurm.conf"] for unit in units)
+    assert "NODE_NAME=box1 STORAGE_ROOT=/srv/diffusion-pipe API_HOST=192.168.1.11 AUTH=required\n" in head
+    assert "EXECUTOR=slurm SLURMRESTD_URL=http://127.0.0.1:6820\n" in head
+    assert "ROLE=node NODE_NAME=box2 HEAD_URL=http://192.168.1.11:8080\n" in node
+    # The head's own, so that each looks whether the other sees it.
+    assert "STORAGE_ROOT=/srv/diffusion-pipe\n" in node
+
+
+def test_every_setting_in_a_unit_is_one_of_the_service() -> None:
+    machines = read_machines(THREE)
+    known = {item.metadata["env"] for item in fields(Config)}
+    for machine in machines:
+        for path, text in files_of(Cluster(machines), Service(), machine).items():
+            if path.endswith("/slurm.conf") and "systemd" in path:
+                lines = [line.partition("=")[2] for line in text.splitlines() if line.startswith("Environment=")]
+                names = {word.partition("=")[0] for line in lines for word in line.split()}
+                assert names <= known
