@@ -94,7 +94,7 @@ def open_page(browser: Browser, server: TrainingServer, complaints: Complaints) 
     contexts = []
 
     def open_one(address: str = "#/", at: TrainingServer = server, **options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", **options})
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce", **options})
         contexts.append(context)
         complaints.listen(context)
         page = context.new_page()
