@@ -13,6 +13,7 @@ from api.models.usage import Owner
 from api.storage.rows import SUMMARY_COLUMNS, read_summary
 from api.storage.tables import tasks
 from api.storage.task_pages import SERVED_ORDER
+from api.utils.batches import in_batches
 
 #: Tasks from which reading marks first is cheaper than reading all of each.
 LONG = 500
@@ -67,9 +68,9 @@ def read_queue(connection: Connection, known: Queue) -> Queue:
     order, changed = _look_at_marks(connection, known)
     if not changed and len(order) == len(known):
         return known
-    serials, fresh = list(changed), dict[int, tuple[Mark, TaskSummary]]()
-    for start in range(0, len(serials), _AT_ONCE):
-        some = connection.execute(_THESE, {"serials": serials[start : start + _AT_ONCE]})
+    fresh = dict[int, tuple[Mark, TaskSummary]]()
+    for serials in in_batches(list(changed), _AT_ONCE):
+        some = connection.execute(_THESE, {"serials": serials})
         fresh.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
     return {serial: fresh.get(serial) or known[serial] for serial in order if serial in fresh or serial in known}
 

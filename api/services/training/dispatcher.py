@@ -147,6 +147,7 @@ class Dispatcher:
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             hold=self._why_held(),
             nodes_of=self._nodes_of(queue),
+            is_fleet=state.is_fleet,
             drained=state.drain_of(self._node),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )

@@ -55,6 +55,7 @@ class QueueCircumstances:
     addresses: Mapping[str, str | None] = field(default_factory=dict)
     place_rules: PlaceRules = field(default_factory=PlaceRules)
     nodes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: the machines that tasks are bound to, by id
+    is_fleet: bool = False  #: whether there are several machines, so that reasons name each GPU with its own
 
 
 @frozen
@@ -149,7 +150,11 @@ class _Reasons(Mapping[str, Reason]):
         if nodes is not None and not nodes:
             return Reason.of("no machine of the cluster is in the partition and has what it asks for", "no_such_node")
         wanted = [gpu for gpu in self._gpus if _is_wanted(gpu, task) and (nodes is None or gpu.node in nodes)]
-        obstacles = [(gpu.index, found) for gpu in wanted if (found := self._obstacle(gpu, task, after)) is not None]
+        obstacles = [
+            ((gpu.node if self._around.is_fleet else "", gpu.index), found)
+            for gpu in wanted
+            if (found := self._obstacle(gpu, task, after)) is not None
+        ]
         known = {name for gpu in self._gpus for name in gpu.names} if task.gpus.references else set()
         absent = [str(name) for name in task.gpus.references if str(name) not in known]
         return needs_gpus(task, obstacles, absent, self._around.names)

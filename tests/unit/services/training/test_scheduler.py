@@ -38,6 +38,12 @@ def test_gpus_with_the_same_holder_are_said_together_and_by_its_name():
     }
 
 
+def test_gpus_of_a_fleet_are_said_with_their_machine():
+    gpus = [held(n, "train_7", node="gpu2") for n in range(2)]
+    waits = plan_pass([task("a", 2)], gpus, replace(AROUND, is_fleet=True)).waiting["a"]
+    assert waits.text == "needs 2 GPUs: GPUs gpu2:0–1 are held by train_7"
+
+
 def test_a_task_that_begins_meanwhile_is_not_said_to_wait_for_itself():
     waiting = plan_pass([task("a"), task("b")], [held(0, "a")], AROUND).waiting
     assert (waiting["a"].said.code, waiting["b"].text) == ("just_queued", "needs 1 GPU: GPU 0 is held by a")
