@@ -103,7 +103,9 @@ def test_asks_nobody_but_its_own_service(open_page: Open, server: TrainingServer
 
 
 def test_why_a_gpu_is_busy_and_what_happened_is_said_in_chinese(open_page: Open, server: TrainingServer) -> None:
-    failed = server.start_task(toy(20, gpus=[1], knobs={"fail_at_step": 12, "fail_with": "cuda_oom"}))
+    fails = {"fail_at_step": 12, "fail_with": "cuda_oom"}
+    # So slow that a look falls between its first step and its last.
+    failed = server.start_task(toy(20, gpus=[1], step_seconds=0.3, knobs=fails))
     server.await_status(failed, "failed")
     page = open_page(locale="zh-CN")
     expect(page.locator(".machine-below")).to_contain_text(f"被 {failed} 占用")
