@@ -70,13 +70,13 @@ def get_available(query_data: AvailableQuery) -> Response:
 @gpu.get("/events")
 @gpu.input(EventQuery, location="query")
 @gpu.output(GPUEventsAnswer)
-@gpu.doc(responses=[422])
+@gpu.doc(responses=[404, 422])
 def get_events(query_data: EventQuery) -> Response:
     """Xid errors, changes of status and health, the driver's coming and going, newest first
 
     What each means and what to do about it. Filters are joined by and.
     """
-    page = services().gpus.get_events(query_data.selects, query_data.page())
+    page = services().gpus.get_events(query_data.selects, query_data.page(), query_data.node)
     return answer({"events": page.rows, "pagination": page.pagination})
 
 

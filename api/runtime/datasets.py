@@ -12,7 +12,7 @@ from api.services.datasets.collect import DatasetCollector
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.materials import DatasetMaterials
 from api.services.datasets.references import DatasetReferences
-from api.services.datasets.registered import RegisteredDirectories
+from api.services.datasets.registered_directories import RegisteredDirectories
 from api.services.datasets.service import DatasetService, StorageBound
 from api.storage.blobs import BlobStore
 from api.storage.database import Database

@@ -1,6 +1,5 @@
 """The parts that trainings need, put together; a part of the composition root."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
@@ -13,6 +12,7 @@ from api.executors.local import LocalExecutor
 from api.executors.trainer_user import TrainerUser
 from api.hardware import host
 from api.models.task import TaskType
+from api.runtime.places import place_rules
 from api.runtime.slurm import PlaceKeeper, SlurmParts
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
@@ -274,7 +274,7 @@ def _build_dispatcher(
         needs.root,
         node=needs.node,
         max_concurrent=config.max_concurrent_tasks,
-        parallel=config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2),
+        places=place_rules(config),
         min_free_mb=config.min_free_disk_mb,
         quotas=needs.quotas,
         holds=holds,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from api.config import Config
 from api.models.task import TaskType
 from api.runtime.later import Later
+from api.runtime.places import place_rules
 from api.runtime.training import TaskKinds
 from api.services.datasets.harvesting import TakesUp, WorkHarvester
 from api.trainers.downloads.trainer import Downloader
@@ -38,15 +39,10 @@ class WorkParts:
             **dict.fromkeys(cached_by, library.part(lambda found: found.datasets.cache_harvest)),
         }
         self.harvester = WorkHarvester(by_trainer, clock, wake)
-        threads = max(1, (os.cpu_count() or 1) // places(config))
+        threads = max(1, (os.cpu_count() or 1) // place_rules(config).parallel)
         media: Trainer = WorkTrainer(PREPROCESSING, "api.trainers.preprocessing.program", threads)
         captioning: Trainer = WorkTrainer(CAPTIONING, "api.trainers.preprocessing.caption_program")
         self.kinds = TaskKinds(
             trainers=(media, captioning, Downloader(), Pusher()),
             harvesters={TaskType.PREPROCESSING: self.harvester, TaskType.CACHE: self.harvester},
         )
-
-
-def places(config: Config) -> int:
-    """How many tasks without GPUs run at a time."""
-    return config.preprocess_parallel or max(1, (os.cpu_count() or 1) // 2)

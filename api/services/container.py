@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from api.services.datasets.form_uploads import FormUploads
     from api.services.datasets.items import DatasetItems
     from api.services.datasets.preprocessing import PreprocessingService
-    from api.services.datasets.registered import RegisteredDirectories
+    from api.services.datasets.registered_directories import RegisteredDirectories
     from api.services.datasets.service import DatasetService
     from api.services.datasets.thumbnails import Thumbnails
     from api.services.datasets.uploads import UploadService

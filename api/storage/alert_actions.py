@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 from api.models.alert import AlertChange, AlertState
 from api.models.alert_action import ActionKind, ActionState, AlertAction
 from api.models.channel import DeliveryState
+from api.storage.alert_rows import history_row
 from api.storage.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.storage.database import Database
 from api.storage.rows import clean, maybe_time, to_seconds, to_time
@@ -85,7 +86,7 @@ class ActionStore:
             alert = connection.execute(select(alerts).where(alerts.c.alert_id == action.alert_id)).one_or_none()
             if alert is not None:
                 told = f"{action.kind} {state}: {result}"
-                connection.execute(insert(alert_history).values(_history(alert, action.actor, told, now)))
+                connection.execute(insert(alert_history).values(history_row(alert, action.actor, clean(told), now)))
         return True
 
     def of_alert(self, alert_id: str, limit: int = 100) -> list[AlertAction]:
@@ -175,16 +176,3 @@ def _is_due(seconds: float) -> Any:
 
 def _held(action_id: str, token: str) -> Any:
     return (alert_actions.c.action_id == action_id) & (alert_actions.c.lease_token == token)
-
-
-def _history(alert: Row[Any], actor: str, message: str, now: datetime) -> dict[str, Any]:
-    return {
-        "alert_id": alert.alert_id,
-        "number": alert.number,
-        "at": to_seconds(now),
-        "state": alert.shown_state,
-        "severity": alert.severity,
-        "actor": actor,
-        "message": clean(message),
-        "value": alert.value,
-    }

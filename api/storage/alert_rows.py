@@ -120,6 +120,20 @@ def read_alert(row: Row[Any]) -> Alert:
     )
 
 
+def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime) -> dict[str, Any]:
+    """The columns of what has become of an alert, by whom."""
+    return {
+        "alert_id": alert.alert_id,
+        "number": alert.number,
+        "at": to_seconds(now),
+        "state": alert.shown_state,
+        "severity": alert.severity,
+        "actor": actor,
+        "message": message,
+        "value": alert.value,
+    }
+
+
 def read_history(row: Row[Any]) -> AlertHistoryRow:
     """A change of an alert from its row."""
     return AlertHistoryRow(

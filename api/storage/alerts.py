@@ -15,6 +15,7 @@ from api.models.event import Severity
 from api.storage.alert_actions import insert_actions
 from api.storage.alert_rows import (
     alert_row,
+    history_row,
     notification_row,
     raise_version,
     read_alert,
@@ -24,6 +25,7 @@ from api.storage.alert_rows import (
 from api.storage.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.storage.database import Database
 from api.storage.rows import to_seconds
+from api.utils.batches import in_batches
 
 #: Changes of one transaction: none holds anybody up for long, however many alerts there are.
 BATCH = 500
@@ -66,9 +68,9 @@ class AlertStore:
 
         Raises AlertsChanged, where somebody was first; what was kept before then is kept.
         """
-        for at in range(0, len(changes), BATCH):
+        for batch in in_batches(changes, BATCH):
             with self._database.write() as connection:
-                _apply(connection, changes[at : at + BATCH], now)
+                _apply(connection, batch, now)
 
     def load(self, resolved_after: datetime) -> list[Alert]:
         """Every alert that is open, and those that have ended since then."""
@@ -189,7 +191,7 @@ def _apply(connection: Connection, changes: Sequence[AlertChange], now: datetime
     _expect(len(moved), _execute(connection, _CHANGE, moved))
     if new:
         connection.execute(insert(alerts), new)
-    history = [_history(each, now) for each in changes if each.message is not None]
+    history = [history_row(each.after, each.actor, each.message, now) for each in changes if each.message is not None]
     if history:
         connection.execute(insert(alert_history), history)
     told = [notification_row(told, each.after, now) for each in changes for told in each.notifications]
@@ -209,20 +211,6 @@ def _expect(wanted: int, changed: int) -> None:
 
 def _guard(alert: Alert) -> dict[str, Any]:
     return {"wanted": alert.alert_id, "seen": alert.number}
-
-
-def _history(change: AlertChange, now: datetime) -> dict[str, Any]:
-    alert = change.after
-    return {
-        "alert_id": alert.alert_id,
-        "number": alert.number,
-        "at": to_seconds(now),
-        "state": alert.shown_state,
-        "severity": alert.severity,
-        "actor": change.actor,
-        "message": change.message,
-        "value": alert.value,
-    }
 
 
 def _get(connection: Connection, alert_id: str, lock: bool = False) -> Alert:

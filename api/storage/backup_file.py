@@ -16,6 +16,7 @@ from typing import IO
 
 import orjson
 
+from api.utils.durable import sync_directory
 from api.utils.frozen import frozen
 
 #: The form of the file. A later one is refused.
@@ -147,12 +148,3 @@ def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync_directory(directory: Path) -> None:
-    """Has the disk keep what was renamed in this directory. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

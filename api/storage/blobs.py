@@ -22,6 +22,8 @@ from pathlib import Path
 from api.errors import BlobMissing
 from api.models.dataset import Blob
 from api.storage.blob_writer import MODE, PLAIN, BlobWriter
+from api.utils.batches import in_batches
+from api.utils.durable import sync_directory
 
 #: Read and written at a time.
 _CHUNK = 1024 * 1024
@@ -130,7 +132,7 @@ class BlobStore:
                 return
             self._make_prefix(target)
             os.rename(path, target)
-            _sync_directory(target.parent)
+            sync_directory(target.parent)
 
     def keep(self, hashes: Iterable[str]) -> list[str]:
         """Protects these files from the next sweeps, as if they had just come in; returns those that are not there.
@@ -139,7 +141,7 @@ class BlobStore:
         """
         self.prepare()
         missing: list[str] = []
-        for batch in _in_batches(hashes):
+        for batch in in_batches(list(hashes), _BATCH):
             with self._lock(fcntl.LOCK_SH):
                 missing.extend(sha256 for sha256 in batch if not self._touch(sha256))
         return missing
@@ -171,7 +173,7 @@ class BlobStore:
     def _make_prefix(self, target: Path) -> None:
         with suppress(FileExistsError):
             target.parent.mkdir(mode=_DIRECTORY_MODE)
-            _sync_directory(self._blobs)
+            sync_directory(self._blobs)
 
     # -- going out -----------------------------------------------------------------------------------------------------
 
@@ -262,7 +264,7 @@ class BlobStore:
         done = Sweep()
         self._empty_trash(needed, older_than_seconds, done)
         for prefix in sorted(os.listdir(self._blobs)):
-            for batch in _in_batches(os.listdir(self._blobs / prefix)):
+            for batch in in_batches(os.listdir(self._blobs / prefix), _BATCH):
                 old = [sha256 for sha256 in batch if self._age(sha256) >= older_than_seconds]
                 unneeded = set(old) - needed(old) if old else set()
                 if unneeded:
@@ -282,7 +284,7 @@ class BlobStore:
                     done.set_aside += 1
 
     def _empty_trash(self, needed: FindNeeded, older_than_seconds: float, done: Sweep) -> None:
-        for batch in _in_batches(os.listdir(self._trash)):
+        for batch in in_batches(os.listdir(self._trash), _BATCH):
             wanted = needed(batch)
             with self._lock(fcntl.LOCK_EX):
                 for sha256 in batch:
@@ -347,22 +349,3 @@ def _digest(handle: int) -> tuple[str, int]:
         found.update(part)
         size += len(part)
     return found.hexdigest(), size
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _in_batches(names: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for name in names:
-        batch.append(name)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

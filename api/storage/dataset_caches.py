@@ -80,7 +80,7 @@ def require_unused(connection: Connection, task_id: str) -> None:
     """Raises CacheInUse with the tasks that have not finished and use what this one has made."""
     users = [user for _, user in _users(connection, [task_id])]
     if users:
-        raise CacheInUse(f"{len(users)} tasks that have not finished use this cache.", data={"tasks": users})
+        raise CacheInUse("Tasks that have not finished use this cache.", data={"tasks": users})
 
 
 def _users(connection: Connection, makers: Collection[str]) -> list[tuple[str, str]]:

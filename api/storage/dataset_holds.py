@@ -18,6 +18,7 @@ from api.storage.dataset_tables import (
 )
 from api.storage.insertion import insert_missing
 from api.storage.rows import to_seconds
+from api.utils.batches import in_batches
 
 #: Rows of one transaction: other writers get their turn between two.
 _BATCH = 1000
@@ -43,9 +44,9 @@ class DatasetHolds:
         rows = [
             {"sha256": sha256, "dataset": serial, "claim": claim, "size_bytes": size} for sha256, size in blobs.items()
         ]
-        for start in range(0, len(rows), _BATCH):
+        for batch in in_batches(rows, _BATCH):
             with self._database.write(is_audited=False) as connection:
-                connection.execute(insert(dataset_blobs), rows[start : start + _BATCH])
+                connection.execute(insert(dataset_blobs), batch)
         return claim
 
     def held(self, serial: int) -> set[str]:

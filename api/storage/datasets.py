@@ -148,7 +148,7 @@ class DatasetStore:
             row = _find(connection, name, locks=True)
             users = _users(connection, row.serial, are_active=True)
             if users:
-                raise DatasetInUse(f"{len(users)} tasks that have not finished use {name}.", data={"tasks": users})
+                raise DatasetInUse(f"Tasks that have not finished use {name}.", data={"tasks": users})
             note_change(about=name, before={"owner": row.owner, "latest": row.latest, "bytes": row.stored_bytes})
             gone = {"name": None, "deleted_at": to_seconds(now)}
             connection.execute(update(datasets).where(datasets.c.serial == row.serial).values(gone))

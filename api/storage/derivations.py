@@ -1,6 +1,6 @@
 """What was made of files before, so that it need not be made again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from api.storage.database import Database
 from api.storage.dataset_tables import derivations
 from api.storage.insertion import insert_missing
 from api.storage.rows import to_seconds
+from api.utils.batches import in_batches
 
 _BATCH = 500
 
@@ -26,12 +27,12 @@ class DerivationStore:
     def find(self, keys: Iterable[str], now: datetime) -> dict[str, Any]:
         """The outcomes that are known, by key; they count as used now."""
         wanted, found = list(dict.fromkeys(keys)), dict[str, Any]()
-        for start in range(0, len(wanted), _BATCH):
-            some = derivations.c.key.in_(wanted[start : start + _BATCH])
+        for batch in in_batches(wanted, _BATCH):
+            some = derivations.c.key.in_(batch)
             with self._database.read() as connection:
                 rows = connection.execute(select(derivations.c.key, derivations.c.outputs).where(some)).all()
             found |= {row.key: row.outputs for row in rows}
-        for batch in _batches(list(found)):
+        for batch in in_batches(list(found), _BATCH):
             with self._database.write(is_audited=False) as connection:
                 used = update(derivations).where(derivations.c.key.in_(batch))
                 connection.execute(used.values(used_at=to_seconds(now)))
@@ -39,7 +40,7 @@ class DerivationStore:
 
     def keep(self, outcomes: Mapping[str, Any], now: datetime) -> None:
         """Keeps what was made, by key; what is known already stays. Forgets what nobody asked for in a year."""
-        for batch in _batches(list(outcomes)):
+        for batch in in_batches(list(outcomes), _BATCH):
             rows = [{"key": key, "outputs": outcomes[key], "used_at": to_seconds(now)} for key in batch]
             with self._database.write(is_audited=False) as connection:
                 insert_missing(connection, derivations, rows)
@@ -48,10 +49,6 @@ class DerivationStore:
 
     def forget(self, keys: Iterable[str]) -> None:
         """Forgets outcomes whose files are gone."""
-        for batch in _batches(list(keys)):
+        for batch in in_batches(list(keys), _BATCH):
             with self._database.write(is_audited=False) as connection:
                 connection.execute(delete(derivations).where(derivations.c.key.in_(batch)))
-
-
-def _batches(keys: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (keys[start : start + _BATCH] for start in range(0, len(keys), _BATCH))

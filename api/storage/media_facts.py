@@ -1,6 +1,6 @@
 """What the bytes of blobs are known to be: found out once, whatever dataset they are in."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from api.storage.database import Database
 from api.storage.dataset_tables import media_facts
 from api.storage.insertion import insert_missing
 from api.storage.rows import to_seconds
+from api.utils.batches import in_batches
 
 #: Hashes that one statement names, and rows that one transaction writes.
 _BATCH = 500
@@ -42,11 +43,9 @@ class MediaFactsStore:
                 insert_missing(connection, media_facts, rows)
 
 
-def _batches(hashes: Collection[str]) -> Iterator[list[str]]:
+def _batches(hashes: Collection[str]) -> Iterator[Sequence[str]]:
     # Sorted: two who write the same ones at once lock them in the same order.
-    ordered = sorted(hashes)
-    for start in range(0, len(ordered), _BATCH):
-        yield ordered[start : start + _BATCH]
+    return in_batches(sorted(hashes), _BATCH)
 
 
 def _write(sha256: str, probe: MediaProbe, now: datetime) -> dict[str, Any]:

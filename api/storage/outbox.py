@@ -24,6 +24,7 @@ from api.storage.alert_tables import alert_channels, alert_deliveries, alert_not
 from api.storage.channels import note_failure, note_success, read_channel
 from api.storage.database import Database
 from api.storage.rows import clean, maybe_time, to_seconds, to_time
+from api.utils.batches import in_batches
 from api.utils.frozen import frozen
 
 #: Notifications that one look takes up at most; the rest waits for the next.
@@ -38,6 +39,7 @@ _LISTED = 100
 #: What stands in `delivery_id` of a notification that nobody will be told any more.
 SUPERSEDED = "superseded"
 
+_BATCH = 500  #: ids that one statement names at most
 _OPEN = (DeliveryState.WAITING, DeliveryState.SENDING)
 
 
@@ -186,19 +188,13 @@ class OutboxStore:
     def got_word(self, channel_id: str, alert_ids: Iterable[str]) -> set[str]:
         """Those of these alerts of which the channel has delivered that they fire."""
         firing = [kind for kind in NotificationKind if kind.says_firing]
-        joined = alert_deliveries.join(
-            alert_notifications, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id
-        )
-        ids, found = list(alert_ids), set[str]()
+        told, sent = alert_notifications.c, alert_deliveries.c
+        joined = alert_deliveries.join(alert_notifications, told.delivery_id == sent.delivery_id)
+        mine = (sent.channel_id == channel_id) & (sent.state == DeliveryState.DELIVERED) & told.kind.in_(firing)
+        found = set[str]()
         with self._database.read() as connection:
-            for at in range(0, len(ids), 500):
-                query = select(alert_notifications.c.alert_id).select_from(joined)
-                query = query.where(
-                    alert_deliveries.c.channel_id == channel_id,
-                    alert_deliveries.c.state == DeliveryState.DELIVERED,
-                    alert_notifications.c.kind.in_(firing),
-                    alert_notifications.c.alert_id.in_(ids[at : at + 500]),
-                )
+            for ids in in_batches(list(alert_ids), _BATCH):
+                query = select(told.alert_id).select_from(joined).where(mine, told.alert_id.in_(ids))
                 found.update(connection.scalars(query))
         return found
 
@@ -333,8 +329,8 @@ def _delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
 
 def _mark(connection: Connection, ids: Sequence[int], delivery_id: str) -> int:
     changed = 0
-    for at in range(0, len(ids), 500):
-        mine = alert_notifications.c.id.in_(ids[at : at + 500]) & alert_notifications.c.delivery_id.is_(None)
+    for some in in_batches(ids, _BATCH):
+        mine = alert_notifications.c.id.in_(some) & alert_notifications.c.delivery_id.is_(None)
         changed += connection.execute(update(alert_notifications).where(mine).values(delivery_id=delivery_id)).rowcount
     return changed
 

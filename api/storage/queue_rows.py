@@ -1,15 +1,19 @@
 """The queue as rows: of a long one only what has changed since the last look is read whole."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, func, literal_column, select
 
+from api.models.places import TRANSFERS, RunningTransfer, TaskPlaces
 from api.models.training import TaskStatus, TaskSummary
+from api.models.usage import Owner
 from api.storage.rows import SUMMARY_COLUMNS, read_summary
 from api.storage.tables import tasks
 from api.storage.task_pages import SERVED_ORDER
+from api.utils.batches import in_batches
 
 #: Tasks from which reading marks first is cheaper than reading all of each.
 LONG = 500
@@ -44,11 +48,15 @@ _THESE = select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(bindparam("serials", 
 # Written out: PostgreSQL takes two expressions with a parameter each for different ones.
 _ON_GPUS: ColumnElement[bool] = literal_column("gpu_count > 0", Boolean)
 _mark = attrgetter(*_MARKED)
+_RUNS = tasks.c.status.in_([status for status in TaskStatus if status.is_active])
 _PLACES = (
-    select(tasks.c.owner, _ON_GPUS.label("on_gpus"), func.count().label("number"))
-    .where(tasks.c.status.in_([status for status in TaskStatus if status.is_active]))
-    .group_by(tasks.c.owner, _ON_GPUS)
+    select(tasks.c.owner, tasks.c.kind, _ON_GPUS.label("on_gpus"), func.count().label("number"))
+    .where(_RUNS)
+    .group_by(tasks.c.owner, tasks.c.kind, _ON_GPUS)
 )
+_ADDRESS = tasks.c.request["config"]["order"]["url"].as_string().label("address")
+_RUNNING_TRANSFERS = select(tasks.c.owner, _ADDRESS).where(_RUNS, tasks.c.kind.in_(sorted(TRANSFERS)))
+_ADDRESSES = select(tasks.c.task_id, _ADDRESS).where(tasks.c.task_id.in_(bindparam("of_tasks", expanding=True)))
 
 
 def read_queue(connection: Connection, known: Queue) -> Queue:
@@ -60,9 +68,9 @@ def read_queue(connection: Connection, known: Queue) -> Queue:
     order, changed = _look_at_marks(connection, known)
     if not changed and len(order) == len(known):
         return known
-    serials, fresh = list(changed), dict[int, tuple[Mark, TaskSummary]]()
-    for start in range(0, len(serials), _AT_ONCE):
-        some = connection.execute(_THESE, {"serials": serials[start : start + _AT_ONCE]})
+    fresh = dict[int, tuple[Mark, TaskSummary]]()
+    for serials in in_batches(list(changed), _AT_ONCE):
+        some = connection.execute(_THESE, {"serials": serials})
         fresh.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
     return {serial: fresh.get(serial) or known[serial] for serial in order if serial in fresh or serial in known}
 
@@ -92,8 +100,26 @@ def read_names(connection: Connection, task_ids: Collection[str]) -> list[TaskNa
     return [TaskName(*row) for row in connection.execute(_NAMES, {"of_tasks": list(task_ids)})] if task_ids else []
 
 
-def read_places(connection: Connection) -> tuple[int, dict[str | None, int]]:
-    """How many tasks have GPUs now, and how many run without any, by owner."""
-    rows = connection.execute(_PLACES).all()
-    without = {row.owner: row.number for row in rows if not row.on_gpus}
-    return sum(row.number for row in rows if row.on_gpus), without
+def read_addresses(connection: Connection, task_ids: Sequence[str]) -> dict[str, str | None]:
+    """The addresses of the files that these downloads bring, by id; None for one that is of the hub."""
+    found: dict[str, str | None] = {}
+    for start in range(0, len(task_ids), _AT_ONCE):
+        rows = connection.execute(_ADDRESSES, {"of_tasks": task_ids[start : start + _AT_ONCE]})
+        found.update((row.task_id, row.address) for row in rows)
+    return found
+
+
+def read_places(connection: Connection) -> TaskPlaces:
+    """The tasks that run now."""
+    rows, working = connection.execute(_PLACES).all(), Counter[Owner]()
+    for row in rows:
+        if not row.on_gpus and row.kind not in TRANSFERS:
+            working[row.owner] += row.number
+    # Of most passes there are none, and their requests are not looked into.
+    has_transfers = any(row.kind in TRANSFERS for row in rows)
+    transfers = connection.execute(_RUNNING_TRANSFERS).all() if has_transfers else ()
+    return TaskPlaces(
+        sum(row.number for row in rows if row.on_gpus),
+        working,
+        tuple(RunningTransfer(row.owner, row.address) for row in transfers),
+    )

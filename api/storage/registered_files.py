@@ -7,6 +7,7 @@ from sqlalchemy import delete, insert, select
 
 from api.storage.database import Database
 from api.storage.dataset_tables import registered_files
+from api.utils.batches import in_batches
 from api.utils.frozen import frozen
 
 #: Rows of one statement.
@@ -50,5 +51,5 @@ class RegisteredFileStore:
         rows = [{"dataset": dataset, **asdict(file)} for file in files]
         with self._database.write(is_audited=False) as connection:
             connection.execute(delete(registered_files).where(registered_files.c.dataset == dataset))
-            for start in range(0, len(rows), _BATCH):
-                connection.execute(insert(registered_files), rows[start : start + _BATCH])
+            for batch in in_batches(rows, _BATCH):
+                connection.execute(insert(registered_files), batch)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from api.storage.backup_file import BackupError, sync_directory
+from api.storage.backup_file import BackupError
 from api.storage.privacy import SQLITE_SUFFIXES
+from api.utils.durable import sync_directory
 
 #: Seconds to wait for a lock.
 _LOCK_SECONDS = 60.0

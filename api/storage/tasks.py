@@ -20,6 +20,7 @@ from api.errors import TaskActive, TaskNotFinished
 from api.models.audit import forget_change, note_change
 from api.models.engine import EngineWishes
 from api.models.kept_answer import KEPT_SECONDS
+from api.models.places import TaskPlaces
 from api.models.reason import Reason, Words
 from api.models.task import TaskType
 from api.models.training import (
@@ -43,7 +44,7 @@ from api.storage.dataset_caches import require_single, require_unused
 from api.storage.dataset_pins import pin_datasets
 from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
-from api.storage.queue_rows import Queue, TaskName, read_names, read_places, read_queue
+from api.storage.queue_rows import Queue, TaskName, read_addresses, read_names, read_places, read_queue
 from api.storage.rows import dump, dump_words, read_task, to_seconds
 from api.storage.stops import ask_to_stop, note_rung
 from api.storage.tables import attempts, leases, task_gpus, task_roll, tasks
@@ -239,8 +240,13 @@ class TaskStore:
         with self._database.read() as connection:
             return read_names(connection, task_ids)
 
-    def active_places(self) -> tuple[int, dict[str | None, int]]:
-        """How many tasks have GPUs now, and how many run without any, by owner."""
+    def addresses(self, task_ids: Sequence[str]) -> dict[str, str | None]:
+        """The addresses of the files that these downloads bring, by id; None for one that is of the hub."""
+        with self._database.read() as connection:
+            return read_addresses(connection, task_ids)
+
+    def places(self) -> TaskPlaces:
+        """The tasks that run now."""
         with self._database.read() as connection:
             return read_places(connection)
 

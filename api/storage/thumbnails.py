@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from api.models.dataset import SHA256
+from api.utils.batches import in_batches
 
 _NAME = re.compile(rf"({SHA256})-(\d+)\.jpg")
 _BATCH = 500
@@ -56,8 +57,7 @@ class ThumbnailStore:
             found = {path: match[1] for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))}
             paths = {path: sha256 for path, sha256 in found.items() if path.lstat().st_mtime <= before}
             hashes = sorted(set(paths.values()))
-            for start in range(0, len(hashes), _BATCH):
-                batch = hashes[start : start + _BATCH]
+            for batch in in_batches(hashes, _BATCH):
                 gone = set(batch) - find_needed(batch)
                 for path in [path for path, sha256 in paths.items() if sha256 in gone]:
                     path.unlink(missing_ok=True)

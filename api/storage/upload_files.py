@@ -15,6 +15,7 @@ from types import TracebackType
 
 from api.errors import UploadConflict, UploadNotFound
 from api.storage.blob_writer import PLAIN
+from api.utils.durable import sync_directory
 
 #: Beside an upload's file: how long it was before bytes came whose checksum is not known to be right yet.
 _UNCHECKED = ".unchecked"
@@ -40,7 +41,7 @@ class UploadFiles:
         """Makes the empty file of an upload, durably. Raises OSError."""
         self.prepare()
         os.close(os.open(self.path(upload_id), os.O_WRONLY | os.O_CREAT | os.O_EXCL | PLAIN, 0o600))
-        _sync_directory(self._root)
+        sync_directory(self._root)
 
     def path(self, upload_id: str) -> Path:
         """Where the bytes of an upload lie."""
@@ -171,13 +172,13 @@ class UploadFile:
         finally:
             os.close(handle)
         os.rename(temporary, mark)
-        _sync_directory(mark.parent)
+        sync_directory(mark.parent)
 
     def confirm(self) -> None:
         """What was appended counts, once it is on disk. Raises OSError."""
         with suppress(FileNotFoundError):
             _mark_of(self._path).unlink()
-            _sync_directory(self._path.parent)
+            sync_directory(self._path.parent)
 
     def sync(self) -> None:
         """Waits until the bytes are on disk. Raises OSError."""
@@ -231,11 +232,3 @@ def _read_mark(path: Path) -> int | None:
         return None
     except ValueError:
         raise OSError(errno.EIO, "The mark beside an upload cannot be read", str(path)) from None
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

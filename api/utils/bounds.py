@@ -9,10 +9,12 @@ from api.errors import Mistake
 MAX_MISTAKES = 200
 
 
-def excess(values: Any, *, depth: int, count: int, characters: int | None = None) -> str | None:
+def excess(
+    values: Any, *, depth: int, count: int, characters: int | None = None, longest: int | None = None
+) -> str | None:
     """A sentence that names the bound that values (of JSON or TOML) exceed; None when they keep all bounds.
 
-    `characters` counts those of all texts and keys together.
+    `characters` counts those of all texts and keys together, `longest` those of each.
     """
     found, length = 0, 0
     pending: list[tuple[Any, int]] = [(values, 0)]
@@ -23,10 +25,14 @@ def excess(values: Any, *, depth: int, count: int, characters: int | None = None
             return f"This is nested more than {depth} levels deep."
         if isinstance(value, str):
             length += len(value)
+            if longest is not None and len(value) > longest:
+                return f"A text in it has {len(value):,} characters, and the most is {longest:,}."
             continue
         if isinstance(value, dict):
             # Counted before they are listed: what is too much costs nothing.
             children: Sequence[Any] = list(value.values()) if len(value) <= count else range(len(value))
+            if longest is not None and len(value) <= count:
+                children = [*children, *value]
             length += sum(map(len, value)) if characters is not None and len(value) <= count else 0
         else:
             children = value if isinstance(value, list | tuple) else ()

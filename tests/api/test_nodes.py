@@ -46,7 +46,46 @@ def test_a_node_that_tells_of_itself_is_seen_everywhere(world: World):
     assert [node["name"] for node in client.data("/api/v1/system/overview")["nodes"]][1] == "gpu2"
     text = client.get("/metrics").text
     assert f'uuid="{uuid_of(7)}",node="gpu2"' in text
-    assert client.get(f"{GPUS}/status?node=gpu9").status_code == 404
+    for path in ("status", "summary", "available", "events"):
+        refused = client.get(f"{GPUS}/{path}?node=gpu9")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "node_not_found"), path
+
+
+def test_events_of_a_machine_are_its_own_and_outlive_it(world: World):
+    # Of one machine alone no event names it.
+    body = {"gpu_ids": [0], "task_type": "training", "task_id": "mine"}
+    world.client.post(f"{GPUS}/tasks", json=body)
+    own = world.client.data(NODES)["nodes"][0]["name"]
+    before = world.client.data(f"{GPUS}/events?node={own}")["events"]
+    tell(world.client)
+    publish(world)
+    assert world.client.data(f"{GPUS}/events?node={own}")["events"] == before != []
+    assert world.client.data(f"{GPUS}/events?gpu_id={own}:0")["events"] == before
+    (told,) = world.client.data(f"{GPUS}/events?node=gpu2")["events"]
+    tell(world.client, leaves=True)
+    publish(world)
+    assert world.client.delete(f"{NODES}/gpu2").status_code == 200
+    publish(world)
+    assert world.client.get(f"{GPUS}/status?node=gpu2").status_code == 404
+    assert told in world.client.data(f"{GPUS}/events?node=gpu2")["events"]
+
+
+def test_who_is_refused_gpus_of_several_machines_is_told_of_each_with_its_own(world: World):
+    tell(world.client)
+    publish(world)
+    own = world.client.data(NODES)["nodes"][0]["name"]
+    body = {"gpu_ids": [f"{own}:0"], "task_type": "training", "task_id": "mine"}
+    world.client.post(f"{GPUS}/tasks", json=body)
+    refused = world.client.post(f"{GPUS}/tasks", json={**body, "task_id": "next"}).json()
+    assert refused["error"]["detail"] == f"GPU {own}:0 is held by mine."
+    assert refused["data"]["available_gpus"] == [f"{own}:1", f"{own}:2", f"{own}:3", "gpu2:7"]
+    # Nothing can be started on the other machine.
+    wish = {"model_type": "toy", "config": {"epochs": 1}}
+    refused = world.client.post("/api/v1/training/start", json={**wish, "gpu_count": 4, "queue": False}).json()
+    assert f"GPU {own}:0 is held by mine" in refused["error"]["detail"]
+    assert refused["data"]["available_gpus"] == [f"{own}:1", f"{own}:2", f"{own}:3"]
+    mistaken = world.client.post("/api/v1/training/start", json={**wish, "gpu_id": "gpu2:7"}).json()
+    assert "a machine on which trainings are started" in mistaken["error"]["errors"][0]["message"]
 
 
 def test_a_program_holds_another_machines_gpu_by_uuid(world: World):

@@ -12,7 +12,8 @@ import pytest
 from tests.e2e.server import ROOT, until
 from tests.e2e.training_server import TrainingServer
 
-#: What a shell runs before the guide's own lines: streams end sooner, and a long sleep lasts until nothing trains.
+#: What a shell runs before the guide's own lines: streams end sooner, and a sleep lasts until what was sent is taken, a
+#: long one until nothing trains and no file is worked on.
 PRELUDE = r"""
 set -uo pipefail
 curl() {
@@ -24,10 +25,15 @@ curl() {
   done
   command curl "${arguments[@]}"
 }
+has_none() { command curl -s "$OWN_BASE/$1" | grep -q '"total":0'; }
+is_idle() {
+  has_none training/list?status=queued,starting,running,stopping &&
+    has_none preprocess/list?status=queued && has_none preprocess/list?status=processing
+}
 sleep() {
-  command sleep "$1"
-  [ "$1" -lt 10 ] || for i in $(seq 200); do
-    command curl -s "$OWN_BASE/training/list?status=queued,starting,running,stopping" | grep -q '"total":0' && break
+  command sleep $(($1 < 10 ? $1 : 1))
+  for i in $(seq 300); do
+    has_none uploads?status=received && { [ "$1" -lt 10 ] || is_idle; } && break
     command sleep 0.2
   done
 }
@@ -44,13 +50,12 @@ ELSEWHERE = re.compile(
 REFUSED = {
     ("GET", "/api/v1/gpu/available"): 422,
     ("POST", "/api/v1/system/strays/<attempt_uid>/stop"): 404,
-    # No directory may be registered there, no model was made, no file of weights lies there.
+    # No directory may be registered there, and no file of weights lies there.
     ("POST", "/api/v1/datasets"): 422,
-    ("POST", "/api/v1/preprocess/start"): 404,
-    ("POST", "/api/v1/models/registry"): 404,
     ("POST", "/api/v1/models/validate"): 404,
-    # What is named for example has no version yet.
-    ("POST", "/api/v1/training/cache"): 422,
+    # A push that was told to end may be at it still.
+    ("POST", "/api/v1/models/push/<task_id>/resume"): 409,
+    ("DELETE", "/api/v1/models/registry/<name>"): 409,
     # One machine is alone.
     ("GET", "/api/v1/gpu/status"): 404,
     ("GET", "/api/v1/gpu/stream"): 404,
@@ -61,7 +66,7 @@ REFUSED = {
 }
 
 #: What the guides name only for example: it is not there, or it is empty.
-EXAMPLES = re.compile(r"/(cats|footage|clips|gpu2)(/|$)|_2026112[46]_")
+EXAMPLES = re.compile(r"/(footage|gpu2)(/|$)|_20261126_")
 
 
 #: The chapter whose lines are for a server that asks for keys, and the two whose lines start servers of their own.

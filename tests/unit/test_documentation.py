@@ -58,6 +58,15 @@ def test_help_names_every_setting_with_its_flag_and_its_default(capsys: pytest.C
     assert [env for env in settings if f"[{env}; default: " not in told] == []
 
 
+def test_every_thread_is_in_the_table_of_threads():
+    table = (ROOT / "ARCHITECTURE.md").read_text().partition("\n## Threads\n")[2].partition("\n## ")[0]
+    told = set(re.findall(r"[a-z]+(?:-[a-z]+)*", " ".join(re.findall(r"^\| ([^|]*) \|", table, re.MULTILINE))))
+    text = "".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
+    named = {name.partition("-{")[0] for name in re.findall(r'PeriodicThread\(f?"([a-z{}-]+)"', text)}
+    assert len(named) > 30
+    assert named - told == set()
+
+
 def test_make_help_names_every_target():
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)

@@ -12,7 +12,6 @@ from .containment import BIRTH_SECONDS, Containment
 from .directory import AttemptDirectory, Surpassed, own_identity
 from .ended import has_ended, has_outcome
 from .files import complain, exit_status_of, identity_of, number, patiently, read_json, told_of
-from .giving_way import give_way
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
@@ -23,6 +22,7 @@ from .processes import Tree, boot_id, is_alive, pid_namespace, reap
 from .running_time import RunningTime
 from .spawning import spawn
 from .stopping import Stopping
+from .superseded import give_way
 
 #: Exit codes of the supervisor itself; 1 is a crash.
 ENDED, LOCK_HELD, SURPASSED = 0, 3, 4

@@ -244,19 +244,14 @@ class EventQuery(PageQuery):
     since: Time | None = Field(None, description="only from this time on")
     node: Annotated[str, Field(max_length=255)] | None = Field(None, description="only of this machine")
 
-    def selects(self, event: GPUEvent) -> bool:
-        """Whether this event is asked for."""
+    def selects(self, event: GPUEvent, node: str) -> bool:
+        """Whether this event, which is about this machine, is asked for."""
         return (
             (self.type is None or event.type is self.type)
             and (self.severity is None or event.severity is self.severity)
-            and (self.gpu_id is None or self.gpu_id in (event.uuid, str(event.gpu_id), _placed(event)))
-            and (self.node is None or self.node == getattr(event, "node", self.node))
+            and (self.gpu_id is None or self.gpu_id in (event.uuid, str(event.gpu_id), f"{node}:{event.gpu_id}"))
             and (self.since is None or event.timestamp >= utc(self.since))
         )
-
-
-def _placed(event: GPUEvent) -> str:
-    return f"{getattr(event, 'node', '')}:{event.gpu_id}"
 
 
 def whole(value: object) -> object:

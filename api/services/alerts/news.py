@@ -8,6 +8,7 @@ from api.models.alert_view import show_alert
 from api.models.live import Message, MessageType, Topic
 from api.storage.alert_rows import PERSONAL
 from api.storage.alerts import AlertStore
+from api.utils.batches import in_batches
 from api.utils.clock import Clock
 from api.utils.envelope import encode_message
 from api.utils.periodic import PeriodicThread
@@ -69,8 +70,7 @@ class AlertNews:
         while ids := self._store.ids_above(above, WINDOW):
             fresh += [id_ for id_ in ids if id_ not in self._seen]
             above = ids[-1]
-        for at in range(0, len(fresh), AT_ONCE):
-            batch = fresh[at : at + AT_ONCE]
+        for batch in in_batches(fresh, AT_ONCE):
             for row, alert in self._store.changes(batch):
                 self._publish(alert_message(row, alert))
             # Only now: when the database fails in between, they are read again.

@@ -13,7 +13,7 @@ from api.models.training import TrainingRequest, TrainingTask
 from api.services.datasets.caches import DatasetCaches
 from api.services.datasets.materials import DatasetMaterials, Laid
 from api.services.datasets.names import parse_reference, parse_version
-from api.services.datasets.requested import RequestedDataset, find_datasets, find_paths, rewrite
+from api.services.datasets.requested_datasets import RequestedDataset, find_datasets, find_paths, rewrite
 from api.services.datasets.service import DatasetService
 from api.services.training.dataset_use import UsedDatasets
 from api.storage.datasets import DatasetStore

@@ -32,6 +32,7 @@ from api.services.datasets.service import DatasetService, StorageBound, require_
 from api.services.datasets.upload_metadata import check_filename, kind_of, read_metadata
 from api.storage.upload_files import UploadFile, UploadFiles
 from api.storage.uploads import UploadStore
+from api.utils.batches import in_batches
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
 from api.utils.pagination import Page, PageRequest, read_page
@@ -355,8 +356,7 @@ class UploadService:
     def _remove_leftovers(self) -> None:
         now = time.time()
         old = [each for each in self._files.ids() if self._files.age(each, now) > _LEFTOVER_SECONDS]
-        for start in range(0, len(old), _BATCH):
-            batch = old[start : start + _BATCH]
+        for batch in in_batches(old, _BATCH):
             for upload_id in set(batch) - self._store.known(batch):
                 with suppress(Conflict):
                     self._files.remove(upload_id)

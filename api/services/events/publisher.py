@@ -19,6 +19,7 @@ from api.services.events.messages import points_message, progress_message, statu
 from api.services.events.tail import EventTail
 from api.services.training.task_progress import ProgressAnswers
 from api.storage.tasks import TaskStore
+from api.utils.batches import in_batches
 from api.utils.clock import Clock
 from api.utils.pagination import MAX_LIMIT
 from api.utils.periodic import PeriodicThread
@@ -139,8 +140,8 @@ class TaskNews:
         changed, points = self._desk.take()
         self._due |= changed
         for task_id, added in points.items():
-            for at in range(0, len(added), POINTS_AT_ONCE):
-                self._outlet.publish(points_message(task_id, added[at : at + POINTS_AT_ONCE], self._clock.now()))
+            for some in in_batches(added, POINTS_AT_ONCE):
+                self._outlet.publish(points_message(task_id, some, self._clock.now()))
         while self._untold:
             self._tell_event(self._untold[0], now)
             self._untold.popleft()

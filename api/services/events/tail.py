@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from api.models.live import ToldEvent
 from api.storage.events import EventStore
+from api.utils.batches import in_batches
 
 #: Transactions that run at the same time may become visible in another order than that of their ids. So far back an
 #: event is still looked for; there are never so many in the seconds that a transaction may take.
@@ -35,8 +36,8 @@ class EventTail:
             return []
         fresh = self._fresh_ids(self._highest)
         found: list[ToldEvent] = []
-        for at in range(0, len(fresh), AT_ONCE):
-            found += self._events.get(fresh[at : at + AT_ONCE])
+        for some in in_batches(fresh, AT_ONCE):
+            found += self._events.get(some)
         # Only now: when the database fails in between, they are read again.
         self._note(self._highest, fresh)
         return found

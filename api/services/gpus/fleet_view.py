@@ -88,6 +88,11 @@ def show_processes_of(state: GPUState, reference: str, note: Reason | None) -> G
     return answer
 
 
+def node_of(event: GPUEvent, own: str) -> str:
+    """The machine that an event is about; `own` is this one, which events of one machine alone do not name."""
+    return (event.node if isinstance(event, NodeGPUEvent) else None) or own
+
+
 def narrow(state: GPUState, node: str | None) -> GPUState:
     """The state with the GPUs of this node alone; of all for None. Raises NodeNotFound."""
     if node is None:

@@ -16,8 +16,13 @@ def find_gpu(state: GPUState, reference: str) -> JudgedGPU:
             f"{len(found)} nodes have a GPU {reference[:80]}: name it by its UUID or as {places[0]}.",
             data={"gpu_ids": places},
         )
-    known = [f"{gpu.node}:{gpu.reading.index}" if state.is_fleet else gpu.reading.index for gpu in state.gpus]
+    known = [name_of(gpu, state.is_fleet) for gpu in state.gpus]
     raise GPUNotFound(f'No GPU has the index or UUID "{reference[:80]}".', data={"gpu_ids": known})
+
+
+def name_of(gpu: JudgedGPU, is_fleet: bool) -> str | int | None:
+    """What a GPU is called in answers to people: its index, of a fleet with its node."""
+    return f"{gpu.node}:{gpu.reading.index}" if is_fleet else gpu.reading.index
 
 
 def names_of(gpu: JudgedGPU, is_fleet: bool) -> tuple[str, ...]:

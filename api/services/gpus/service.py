@@ -23,7 +23,7 @@ from api.services.gpus.circumstances import AskEngine
 from api.services.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
 from api.services.gpus.events import GPUEvents
 from api.services.gpus.fleet_history import FleetHistory
-from api.services.gpus.fleet_view import narrow, show_processes_of
+from api.services.gpus.fleet_view import narrow, node_of, show_processes_of
 from api.services.gpus.hiding import hide_in_event
 from api.services.gpus.history import GPUHistory, Metric
 from api.services.gpus.holders import GPUHolders
@@ -286,11 +286,18 @@ class GPUService:
         """What the GPUs of a machine did over the last day."""
         return self._histories.of(self._state, node)
 
-    def get_events(self, selects: Callable[[GPUEvent], bool], page: PageRequest) -> Page[GPUEvent]:
-        """What happened, newest first."""
-        sight = current_sight.get()
-        seen = [hide_in_event(event, owner, sight) for event, owner in self._events.list_owned()]
-        events = [event for event in seen if event is not None and selects(event)]
+    def get_events(
+        self, selects: Callable[[GPUEvent, str], bool], page: PageRequest, node: str | None = None
+    ) -> Page[GPUEvent]:
+        """What happened, newest first, to one node or to all. `selects` is given an event and its node. Raises
+        NodeNotFound for a node that neither is there nor stands in an event."""
+        state, sight = self._state, current_sight.get()
+        hidden = (hide_in_event(event, owner, sight) for event, owner in self._events.list_owned())
+        seen = [(event, node_of(event, state.node)) for event in hidden if event is not None]
+        if all(name != node for _, name in seen):
+            # What happened to a machine that was forgotten is told for as long as it is kept.
+            narrow(state, node)
+        events = [event for event, name in seen if node in (None, name) and selects(event, name)]
         return paginate(events, lambda event: event.id, page, descending=True)
 
     def get_readiness(self) -> Readiness:

@@ -9,8 +9,8 @@ from api.models.gpu import GPUInfo
 from api.models.reading import FaultKind
 from api.models.sight import ANOTHERS_TASK, current_sight
 from api.models.task import Keep, RegisteredTask, TaskType, TaskView
-from api.services.gpus.busy import describe_busy
-from api.services.gpus.lookup import find_gpu
+from api.services.gpus.gpu_busy import describe_busy
+from api.services.gpus.lookup import find_gpu, name_of
 from api.services.gpus.registry import TaskRegistry
 from api.services.gpus.state import GPUState
 from api.utils.pagination import Page, PageRequest, paginate
@@ -63,12 +63,13 @@ class GPUTasks:
         return self._show(task)
 
     def _say_who(self, error: GPUBusy) -> None:
-        """Names the GPUs by their indices, and who holds them as far as whoever asks may know."""
+        """Names the GPUs, and who holds them as far as whoever asks may know."""
         state, sight = self._state(), current_sight.get()
         owners = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         holders = error.data["held_by"].items()
         held = {uuid: task_id if sight.sees(owners.get(task_id)) else None for uuid, task_id in holders}
-        said = [f"GPU {state.indices.get(uuid)} is held by {task or ANOTHERS_TASK}" for uuid, task in held.items()]
+        called = {gpu.reading.uuid: name_of(gpu, state.is_fleet) for gpu in state.gpus}
+        said = [f"GPU {called.get(uuid)} is held by {task or ANOTHERS_TASK}" for uuid, task in held.items()]
         error.detail = "; ".join(said) + "."
         error.data = {"held_by": held, **describe_busy(self._show_gpus(), held)}
 

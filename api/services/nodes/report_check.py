@@ -12,6 +12,7 @@ from api.errors import Invalid, Mistake
 from api.models.node import REPORT_FORMAT, MachineReport
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB, Clocks, GPUVitals
 from api.models.shared_storage import PROBE_FILE, ToldStorage
+from api.utils.bounds import excess
 from api.utils.validation import details_of, plain_words
 
 #: Bounds of a report: no text is longer, nothing is nested deeper, and so many values are the most.
@@ -53,7 +54,9 @@ def _adapter() -> TypeAdapter[MachineReport]:
 
 def read_report(told: Mapping[str, Any]) -> MachineReport:
     """The report in a parsed JSON object. Raises Invalid with what is wrong with it."""
-    _bound(told)
+    problem = excess(told, depth=DEEPEST, count=MOST_VALUES, longest=LONGEST_TEXT)
+    if problem is not None:
+        raise Invalid("The report is too large.", mistakes=[Mistake("/report", problem)])
     number = told.get("format")
     # What the next version adds is left out; what a later one changed cannot be known.
     if not isinstance(number, int) or not 1 <= number <= REPORT_FORMAT + 1:
@@ -77,23 +80,6 @@ def read_report(told: Mapping[str, Any]) -> MachineReport:
 
 def _pointer(parts: Sequence[int | str]) -> str:
     return "/report" + "".join(f"/{str(part)[:64]}" for part in parts)
-
-
-def _bound(told: Any) -> None:
-    """Raises Invalid for what is too long, too deep or too much; before anything else is done with it."""
-    left, values = [(told, 0)], 0
-    while left:
-        value, depth = left.pop()
-        values += 1
-        if isinstance(value, str) and len(value) > LONGEST_TEXT:
-            raise Invalid(f"The report has a text of {len(value):,} characters, and the most is {LONGEST_TEXT:,}.")
-        if isinstance(value, (Mapping, list)):
-            if depth >= DEEPEST:
-                raise Invalid(f"The report is nested deeper than {DEEPEST} levels.")
-            inner = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
-            if values + len(left) + len(inner) > MOST_VALUES:
-                raise Invalid(f"The report has more than {MOST_VALUES:,} values.")
-            left.extend((each, depth + 1) for each in inner)
 
 
 def _implausible_probe(storage: ToldStorage | None) -> Iterator[tuple[str, str]]:

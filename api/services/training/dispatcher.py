@@ -11,6 +11,7 @@ from api.errors import Conflict, NodeDrained
 from api.executors.executor import AttemptRef, Executor
 from api.models.gpu import GPUOffer
 from api.models.lease import LEASE_SECONDS, LeaseKind
+from api.models.places import TRANSFERS
 from api.models.reason import Reason
 from api.models.training import (
     Attempt,
@@ -22,6 +23,7 @@ from api.services.attempts.retry_waits import RetryWaits
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.fair_share import NOT_SHARED
+from api.services.training.places import PlaceRules
 from api.services.training.quotas import Quotas
 from api.services.training.resume_points import last_complete
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
@@ -65,16 +67,16 @@ class Dispatcher:
         *,
         node: str,
         max_concurrent: int = 0,
-        parallel: int = 1,
+        places: PlaceRules | None = None,
         min_free_mb: int = 0,
         quotas: Quotas | None = None,
         holds: HoldStore | None = None,
         nodes_of: Callable[[Sequence[TaskSummary]], Mapping[str, frozenset[str]]] = lambda queue: {},
         window: EngineWindow | None = None,
     ) -> None:
-        """`node` is this machine, `parallel` how many tasks without GPUs run at a time. `quotas` None: tasks belong to
-        nobody. `holds` None: nothing is ever held back. `nodes_of` gives the machines that tasks are bound to, `window`
-        hands the first of the queue to an engine.
+        """`node` is this machine; `places` are those of tasks without GPUs, one by default. `quotas` None: tasks belong
+        to nobody. `holds` None: nothing is ever held back. `nodes_of` gives the machines that tasks are bound to,
+        `window` hands the first of the queue to an engine.
         """
         self._tasks = tasks
         self._attempts = attempts
@@ -85,7 +87,8 @@ class Dispatcher:
         self._storage_root = storage_root
         self._node = node
         self._max_concurrent = max_concurrent
-        self._parallel = parallel
+        self._place_rules = places or PlaceRules()
+        self._addresses: dict[str, str | None] = {}  #: of the transfers that waited when it was looked at last
         self._min_free_mb = min_free_mb
         self._quotas = quotas
         self._holds = holds
@@ -125,7 +128,7 @@ class Dispatcher:
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
         """What a pass over these tasks would decide now; nothing is changed."""
         queue = _in_order(self._waits.steady(queue))
-        active, places = self._tasks.active_places()
+        places = self._tasks.places()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
         offers = list_offers(state)
@@ -135,18 +138,29 @@ class Dispatcher:
             names={task.task_id: task.name for task in known if task.name},
             owners={**programs, **{task.task_id: task.owner for task in known}},
             now=self._clock.now(),
-            active=active,
+            active=places.on_gpus,
             max_concurrent=self._max_concurrent,
             places=places,
-            parallel=self._parallel,
+            addresses=self._addresses_of(queue),
+            place_rules=self._place_rules,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             hold=self._why_held(),
             nodes_of=self._nodes_of(queue),
+            is_fleet=state.is_fleet,
             drained=state.drain_of(self._node),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
         return plan_pass(queue, offers, around)
+
+    def _addresses_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, str | None]:
+        """Where the transfers among these tasks go, by id. It never changes, so each is asked for once."""
+        known, wanted = self._addresses, [task.task_id for task in queue if task.kind in TRANSFERS]
+        unknown = [task_id for task_id in wanted if task_id not in known]
+        fresh = self._tasks.addresses(unknown) if unknown else {}
+        found = {task_id: known[task_id] if task_id in known else fresh.get(task_id) for task_id in wanted}
+        self._addresses = found
+        return found
 
     def _why_held(self) -> Reason | None:
         hold = None if self._holds is None else self._holds.of_queue()

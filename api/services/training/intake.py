@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from api.errors import Conflict, GPUBusy, QuotaExceeded
+from api.models.gpu import GPUInfo, NodeGPUInfo
 from api.models.reason import Reason
 from api.models.sight import current_sight
 from api.models.training import NewTask, TaskSummary, TrainingRequest
 from api.models.usage import Owner
-from api.services.gpus.busy import describe_busy
+from api.services.gpus.gpu_busy import describe_busy
 from api.services.gpus.service import GPUService
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.forecast import QueueForecast
@@ -91,7 +92,12 @@ class Intake:
         return GPUBusy(
             f'The task {why}. With "queue": true it waits for them.',
             data={
-                **describe_busy(self._gpus.get_all_gpus(), [str(name) for name in task.gpus.references]),
+                **describe_busy(self._startable_gpus(), [str(name) for name in task.gpus.references]),
                 "estimated_available_time": self._forecast.starts_at(task),
             },
         )
+
+    def _startable_gpus(self) -> list[GPUInfo]:
+        """All GPUs but those of machines on which no training can be started."""
+        nodes = self._gpus.state.startable
+        return [gpu for gpu in self._gpus.get_all_gpus() if not isinstance(gpu, NodeGPUInfo) or gpu.node in nodes]

@@ -167,6 +167,9 @@ class RequestChecker:
         """Whether the engine has said which machines it has: before that nothing is known to be too much for them."""
         return bool(self._gpus.state.startable)
 
+    def _call(self, gpu: GPUOffer) -> int | str:
+        return f"{gpu.node}:{gpu.index}" if self._gpus.state.is_fleet else gpu.index
+
     def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
         if not self._knows_machines:
             return []
@@ -176,12 +179,15 @@ class RequestChecker:
             for name in gpu.names:
                 by_name.setdefault(name, []).append(gpu)
         mistakes, seen, nodes = [], set(), {gpu.node for gpu in offers}
-        there = ", ".join(str(gpu.index) if len(nodes) == 1 else f"{gpu.node}:{gpu.index}" for gpu in offers)
+        there = ", ".join(str(self._call(gpu)) for gpu in offers)
         for at, reference in enumerate(request.gpus.references):
             pointer = "/gpu_id" if request.gpus.is_single else f"/gpu_ids/{at}"
             found = by_name.get(str(reference))
             if found is None:
-                mistakes.append(Mistake(pointer, f"No GPU has the index or UUID {reference}.", f"There are: {there}."))
+                text = f"No GPU has the index or UUID {reference}."
+                if self._gpus.state.is_fleet:
+                    text = f"No GPU of a machine on which trainings are started is called {reference}."
+                mistakes.append(Mistake(pointer, text, f"There are: {there}."))
                 continue
             if found[0].uuid in seen:
                 mistakes.append(Mistake(pointer, "This GPU is named twice.", "Name each GPU once."))
@@ -214,7 +220,7 @@ class RequestChecker:
             if len({gpu.node for gpu in offers}) > 1:
                 # No trainer can be started on several machines at once.
                 message = f"It needs {wish.count} GPUs{with_memory} in one machine; the largest has {most} of such."
-            sizes = [{"gpu_id": gpu.index, "memory_total": gpu.total_mb} for gpu in offers]
+            sizes = [{"gpu_id": self._call(gpu), "memory_total": gpu.total_mb} for gpu in offers]
             problems.append(InsufficientGPUs(message, data={"gpus": sizes}))
         if wish.references and any(not _is_large_enough(gpu, wish.min_memory) for gpu in _named(offers, request)):
             problems.append(InsufficientGPUs("A GPU that is named has less memory than min_memory asks for."))

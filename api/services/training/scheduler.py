@@ -6,12 +6,14 @@ from datetime import datetime
 from types import MappingProxyType
 
 from api.models.gpu import GPUOffer
+from api.models.places import TaskPlaces
 from api.models.reason import Reason
 from api.models.sight import Sight
 from api.models.training import TaskSummary
 from api.models.usage import Account, Owner
 from api.services.attempts.outcomes import LONGEST_WAIT
 from api.services.training.fair_share import NOT_SHARED, FairLine, by_places
+from api.services.training.places import PlaceRules, open_rooms
 from api.services.training.quota_pass import QuotaPass
 from api.services.training.supply import Supply
 from api.services.training.waiting_words import (
@@ -36,7 +38,7 @@ MOST_SHORT = 500
 @frozen
 class QueueCircumstances:
     """What a pass depends on besides queue and GPUs. `max_concurrent` 0: as many as the GPUs allow. `active` are the
-    tasks that have GPUs, `places` how many without any run, by owner; of those `parallel` may at a time.
+    tasks that have GPUs, `places` tells of those without any, `addresses` where transfers go that wait.
     """
 
     now: datetime
@@ -49,9 +51,11 @@ class QueueCircumstances:
     names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
     accounts: Mapping[Owner, Account] = field(default_factory=lambda: NOT_SHARED)  #: of the owners of the queue's tasks
     owners: Mapping[str, str | None] = field(default_factory=dict)  #: the users that tasks belong to, by id
-    places: Mapping[Owner, int] = field(default_factory=dict)
-    parallel: int = 1
+    places: TaskPlaces = field(default_factory=TaskPlaces)
+    addresses: Mapping[str, str | None] = field(default_factory=dict)
+    place_rules: PlaceRules = field(default_factory=PlaceRules)
     nodes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: the machines that tasks are bound to, by id
+    is_fleet: bool = False  #: whether there are several machines, so that reasons name each GPU with its own
 
 
 @frozen
@@ -146,7 +150,11 @@ class _Reasons(Mapping[str, Reason]):
         if nodes is not None and not nodes:
             return Reason.of("no machine of the cluster is in the partition and has what it asks for", "no_such_node")
         wanted = [gpu for gpu in self._gpus if _is_wanted(gpu, task) and (nodes is None or gpu.node in nodes)]
-        obstacles = [(gpu.index, found) for gpu in wanted if (found := self._obstacle(gpu, task, after)) is not None]
+        obstacles = [
+            ((gpu.node if self._around.is_fleet else "", gpu.index), found)
+            for gpu in wanted
+            if (found := self._obstacle(gpu, task, after)) is not None
+        ]
         known = {name for gpu in self._gpus for name in gpu.names} if task.gpus.references else set()
         absent = [str(name) for name in task.gpus.references if str(name) not in known]
         return needs_gpus(task, obstacles, absent, self._around.names)
@@ -200,24 +208,16 @@ class _Planner:
     def _give_places(self, queue: Sequence[TaskSummary]) -> None:
         """Begins tasks that need no GPU, as many as there are places."""
         around = self._around
-        running = sum(around.places.values())
-        line = FairLine(queue, by_places(around.accounts, around.places))
-        for task in line:
-            reason = self._why_not_yet(task) or around.drained
-            if reason is None and running >= around.parallel:
-                reason = Reason.of(
-                    "{running} {running|task|tasks} without GPUs {running|runs|run}, and PREPROCESS_PARALLEL is "
-                    "{limit}",
-                    "preprocess_parallel",
-                    running=running,
-                    limit=around.parallel,
-                )
-            if reason is not None:
-                self._waiting.say(task, reason)
-                continue
-            running += 1
-            line.charge(task)
-            self._assignments.append(Assignment(task, ()))
+        for room in open_rooms(around.places, around.addresses, around.place_rules):
+            line = FairLine([task for task in queue if room.takes(task)], by_places(around.accounts, room.by_owner))
+            for task in line:
+                reason = self._why_not_yet(task) or around.drained or room.why_full(task)
+                if reason is not None:
+                    self._waiting.say(task, reason)
+                    continue
+                room.take(task)
+                line.charge(task)
+                self._assignments.append(Assignment(task, ()))
 
     def _why_not_yet(self, task: TaskSummary) -> Reason | None:
         around = self._around

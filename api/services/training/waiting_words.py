@@ -1,5 +1,6 @@
 """Why a task waits, in words that stay short however many GPUs there are. Pure functions."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,13 @@ from api.utils.frozen import frozen
 
 #: The most groups of GPUs that are named, as many as fit two lines; the rest is counted.
 MOST_GROUPS = 3
+#: The most machines whose GPUs are named in one group, likewise.
+MOST_NODES = 3
 #: Characters of a GPU's own reason that are shown, as several may stand in one sentence.
 LONGEST_REASON = 70
+
+#: A GPU as words call it: its machine, which is empty where there is one alone, and its index there.
+GPUName = tuple[str, int]
 
 #: Kinds of obstacles that name a task.
 _HOLDERS = ("held_by", "kept_for", "goes_to")
@@ -36,15 +42,15 @@ class Obstacle:
 
 
 def needs_gpus(
-    task: TaskSummary, obstacles: Sequence[tuple[int, Obstacle]], absent: Sequence[str], names: Mapping[str, str]
+    task: TaskSummary, obstacles: Sequence[tuple[GPUName, Obstacle]], absent: Sequence[str], names: Mapping[str, str]
 ) -> Reason:
     """The reason that a task is short of GPUs: what is in the way of each, and which are `absent` from the machine."""
-    groups: dict[tuple[str, str], list[tuple[int, Obstacle]]] = {}
-    for index, found in obstacles:
-        groups.setdefault((found.kind, found.what), []).append((index, found))
-    ordered = sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))
-    rest = sum(len(group) for group in ordered[MOST_GROUPS:])
+    groups: dict[tuple[str, str], list[tuple[GPUName, Obstacle]]] = {}
+    for gpu, found in obstacles:
+        groups.setdefault((found.kind, found.what), []).append((gpu, found))
+    ordered = [_fullest_nodes(group) for group in sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))]
     shown = [_show(group, names) for group in ordered[:MOST_GROUPS]]
+    rest = len(obstacles) - sum(map(len, ordered[:MOST_GROUPS]))
     params = {
         "gpus": _references(task),
         "gpu_count": task.gpu_count,
@@ -57,16 +63,23 @@ def needs_gpus(
 
 
 def _say_needs(beginning: str, params: Mapping[str, Any]) -> Reason:
-    said = [f"{_name(each['gpus'])} {_words(each)}" for each in params["obstacles"]]
+    said = [f"{'GPU' if each['is_one'] else 'GPUs'} {each['gpus']} {_words(each)}" for each in params["obstacles"]]
     said += [f"{params['more']} more cannot be had either"] if params["more"] else []
     said += [f"GPU {name} is not there" for name in params["absent"]]
     return Reason(f"{beginning}{', '.join(said) or 'there are too few'}", ReasonCode("needs_gpus", params))
 
 
-def _show(group: Sequence[tuple[int, Obstacle]], names: Mapping[str, str]) -> dict[str, Any]:
+def _fullest_nodes(group: list[tuple[GPUName, Obstacle]]) -> list[tuple[GPUName, Obstacle]]:
+    """Those of a group that are in the machines with the most of it, as many as are named."""
+    counts = Counter(node for (node, _), _ in group)
+    named = {node for node, _ in counts.most_common(MOST_NODES)}
+    return group if len(named) == len(counts) else [each for each in group if each[0][0] in named]
+
+
+def _show(group: Sequence[tuple[GPUName, Obstacle]], names: Mapping[str, str]) -> dict[str, Any]:
     first = group[0][1]
     details = {text_of(found.detail): found.detail for _, found in group}
-    shown: dict[str, Any] = {"kind": first.kind, "gpus": ranges(sorted(index for index, _ in group))}
+    shown: dict[str, Any] = {"kind": first.kind, "gpus": _call([gpu for gpu, _ in group])}
     shown["is_one"] = len(group) == 1
     if first.kind in _HOLDERS:
         return shown | {"task_id": first.what, "name": names.get(first.what)}
@@ -75,8 +88,12 @@ def _show(group: Sequence[tuple[int, Obstacle]], names: Mapping[str, str]) -> di
     return shown | {"what": first.what, "detail": _shorten(text), "detail_code": code_of(detail)}
 
 
-def _name(gpus: str) -> str:
-    return f"GPU {gpus}" if gpus.isdigit() else f"GPUs {gpus}"
+def _call(gpus: Sequence[GPUName]) -> str:
+    """0–3, 5 of one machine alone, and box2:0–1, box3:7 of several."""
+    by_node: dict[str, list[int]] = {}
+    for node, index in gpus:
+        by_node.setdefault(node, []).append(index)
+    return ", ".join(ranges(sorted(indices), f"{node}:" if node else "") for node, indices in by_node.items())
 
 
 def _words(shown: Mapping[str, Any]) -> str:
@@ -95,15 +112,15 @@ def _words(shown: Mapping[str, Any]) -> str:
     return f"{verb} not known well enough"
 
 
-def ranges(numbers: Sequence[int]) -> str:
-    """Numbers in their order, those that follow each other as a range: 0–5, 8."""
+def ranges(numbers: Sequence[int], before: str = "") -> str:
+    """Numbers in their order, those that follow each other as a range: 0–5, 8. `before` stands before each."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0]) for run in _few(runs))
+    return ", ".join(before + (f"{run[0]}–{run[-1]}" if len(run) > 1 else str(run[0])) for run in _few(runs))
 
 
 def _few(runs: list[list[int]]) -> list[list[int]]:

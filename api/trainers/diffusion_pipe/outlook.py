@@ -208,9 +208,11 @@ def _buckets(known: KnownDataset, batches: Batches, settings: Mapping[str, Any])
 
 def _reason(count: BucketCount, ratio: float | None) -> str | None:
     if count.steps == 0:
-        return f"Its {count.examples} examples do not fill one step of {count.batch_size}, so that none is trained on."
+        examples = "one example does" if count.examples == 1 else f"{count.examples} examples do"
+        return f"Its {examples} not fill one step of {count.batch_size}, so that none is trained on."
     if count.left_over:
-        return f"The last {count.left_over} examples of an epoch do not fill a step of {count.batch_size}."
+        last = "last example of an epoch does" if count.left_over == 1 else f"last {count.left_over} of an epoch do"
+        return f"The {last} not fill a step of {count.batch_size}."
     if ratio and not math.isclose(ratio, 1.0):
         return f"Of the steps of all buckets an epoch has {ratio:g}."
     return None

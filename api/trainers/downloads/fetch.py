@@ -20,6 +20,7 @@ from api.trainers.downloads.names import place_below, read_count
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
 from api.trainers.downloads.waiting import wait
 from api.utils.addresses import PrivateAddress
+from api.utils.durable import sync_directory
 from api.utils.frozen import frozen
 
 #: Where files lie until they are whole, below the root: on its file system, and under names that nobody looks for.
@@ -115,7 +116,8 @@ def fetch(file: RemoteFile, around: Around) -> Path:
         part.chmod(_MODE)
         _require_place(file, place)
         os.replace(part, place)
-        _sync(place.parent)
+        with suppress(OSError):
+            sync_directory(place.parent)
         # Whoever waits for it finds the file in its place.
         (incoming / f"{file.key}.lock").unlink(missing_ok=True)
         return place
@@ -373,12 +375,3 @@ def cause_of(error: Exception) -> CauseCode:
 
 def _short(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:200].rstrip(".") or type(error).__name__
-
-
-def _sync(directory: Path) -> None:
-    with suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -4,13 +4,13 @@ from api.models.log import LogLevel, LogType, Meaning
 from api.models.progress import Point
 from api.trainers.downloads.words import COMPLETED, PROBLEM, REASON, REFUSED, STEP, STOPPED
 from api.trainers.protocol.log_lines import LineClassifier
-from api.trainers.protocol.reckoning import ReckoningReader
+from api.trainers.protocol.told_progress import ToldProgressReader
 
 #: Characters of a line that are looked at.
 _LINE_LIMIT = 1024
 
 
-class DownloadReader(ReckoningReader):
+class DownloadReader(ToldProgressReader):
     """Reads lines one after the other. `ends` are the phrases with which the program ends."""
 
     def __init__(self, ends: tuple[str, str] = (COMPLETED, STOPPED)) -> None:
@@ -19,7 +19,7 @@ class DownloadReader(ReckoningReader):
 
     def read(self, line: str, at: float) -> Point | None:
         """Takes the next line; there are no series in it."""
-        share, line = self.reckoned, line[:_LINE_LIMIT]
+        share, line = self.told, line[:_LINE_LIMIT]
         share.last_line_at = at
         share.stage_since = at if share.stage_since is None else share.stage_since
         if line in self._ends:

@@ -7,7 +7,6 @@ endpoint that went away, the next run asks what is missing.
 
 # ruff: noqa: T201 - it speaks by what it prints
 
-import argparse
 import asyncio
 import json
 import os
@@ -18,10 +17,10 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from api.models.captioning import CaptionSettings
-from api.trainers.preprocessing.children import DiskTrouble, ItemChild
+from api.trainers.preprocessing.children import ItemChild
 from api.trainers.preprocessing.command import CaptionCommand, NotWanted
 from api.trainers.preprocessing.pictures import PictureWork
-from api.trainers.preprocessing.program import Program, read_items
+from api.trainers.preprocessing.program import Program, read_items, run_program
 from api.trainers.preprocessing.vision import Refused, Unreachable, VisionModel
 from api.trainers.preprocessing.words import KEY_VARIABLE, problem_line
 from api.trainers.preprocessing.work import WorkItem, read_record
@@ -141,17 +140,7 @@ def _suffix(path: str) -> str:
 
 def main() -> int:
     """Asks as the directory says."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--run", required=True, help="the name of this run's own directory")
-    parser.add_argument("--threads", type=int, default=1, help="taken and not used")
-    arguments = parser.parse_args()
-    os.umask(0o007)
-    try:
-        return CaptionProgram(arguments.work, arguments.run).run()
-    except DiskTrouble as error:
-        print(f"OSError: [Errno 28] No space left on device: {error}", file=sys.stderr, flush=True)
-        return 1
+    return run_program(lambda work, run, threads: CaptionProgram(work, run), __doc__)
 
 
 if __name__ == "__main__":

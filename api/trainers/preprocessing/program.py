@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -166,20 +166,25 @@ def read_items(path: Path) -> Iterator[WorkItem]:
                 yield WorkItem(**json.loads(line))
 
 
-def main() -> int:
-    """Works as the directory says."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def run_program(make: Callable[[Path, str, int], Program], about: str | None) -> int:
+    """Runs the program that `make` gives for the directory, the run and the threads of the command line."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--run", required=True, help="the name of this run's own directory")
     parser.add_argument("--threads", type=int, default=1, help="threads that encode")
     arguments = parser.parse_args()
     os.umask(0o007)
-    os.nice(5)
     try:
-        return MediaProgram(arguments.work, arguments.run, arguments.threads).run()
+        return make(arguments.work, arguments.run, arguments.threads).run()
     except DiskTrouble as error:
         print(f"OSError: [Errno 28] No space left on device: {error}", file=sys.stderr, flush=True)
         return 1
+
+
+def main() -> int:
+    """Works as the directory says."""
+    os.nice(5)
+    return run_program(MediaProgram, __doc__)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,18 @@
 
 from api.models.progress import Point
 from api.trainers.preprocessing.words import COMPLETED, DOING, PROBLEM, STEP, STOPPED
-from api.trainers.protocol.reckoning import ReckoningReader
+from api.trainers.protocol.told_progress import ToldProgressReader
 
 #: Characters of a line that are looked at.
 _LINE_LIMIT = 4096
 
 
-class WorkReader(ReckoningReader):
+class WorkReader(ToldProgressReader):
     """Reads lines one after the other."""
 
     def read(self, line: str, at: float) -> Point | None:
         """Takes the next line; there are no series in it."""
-        progress, line = self.reckoned, line[:_LINE_LIMIT]
+        progress, line = self.told, line[:_LINE_LIMIT]
         progress.last_line_at = at
         if progress.stage_since is None:
             progress.stage_since = at
@@ -29,7 +29,7 @@ class WorkReader(ReckoningReader):
         return None
 
     def _take_step(self, done: int, total: int, percent: float, left: str, at: float) -> None:
-        progress = self.reckoned
+        progress = self.told
         progress.phrases.clear()
         progress.step, progress.total_steps = min(done, total), total
         progress.first_step = progress.step if progress.first_step is None else progress.first_step

@@ -291,8 +291,27 @@ def test_places_are_counted_by_owner_and_gpus(stores: Stores):
         free = new_task(f"p{number}", owner=owner, kind=TaskType.PREPROCESSING, gpus=GPURequest(count=0))
         stores.tasks.create(free, NOW, "ann")
         stores.attempts.claim(replace(new_attempt(f"p{number}", master_port=None), gpu_uuids=(), gpu_indices=()), NOW)
-    assert stores.tasks.active_places() == (1, {"ann": 2, None: 1})
+    found = stores.tasks.places()
+    assert (found.on_gpus, found.working, found.transfers) == (1, {"ann": 2, None: 1}, ())
     assert "needs no GPU" in stores.tasks.events("p0", 0, 10)[-1].message
+
+
+def test_transfers_that_run_are_told_with_where_they_go(stores: Stores):
+    for name, kind, order in (
+        ("d1", TaskType.DOWNLOAD, {"url": "https://a.example/w"}),
+        ("d2", TaskType.DOWNLOAD, {"repository": "ann/cats"}),
+        ("u1", TaskType.PUSH, {}),
+        ("d3", TaskType.DOWNLOAD, {"url": "https://b.example/w"}),
+    ):
+        made = new_task(name, owner="ann", kind=kind, gpus=GPURequest(count=0), config={"order": order})
+        stores.tasks.create(made, NOW, "ann")
+        if name != "d3":
+            claim = replace(new_attempt(name, master_port=None), gpu_uuids=(), gpu_indices=())
+            stores.attempts.claim(claim, NOW)
+    found = stores.tasks.places()
+    told = sorted((each.owner, each.address or "") for each in found.transfers)
+    assert (found.working, told) == ({}, [("ann", ""), ("ann", ""), ("ann", "https://a.example/w")])
+    assert stores.tasks.addresses(["d3", "d2", "absent"]) == {"d3": "https://b.example/w", "d2": None}
 
 
 def test_what_a_task_made_is_kept_and_goes_when_it_is_tried_again(stores: Stores):

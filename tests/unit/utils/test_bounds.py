@@ -26,6 +26,12 @@ def test_texts_are_not_counted_where_they_have_no_bound():
     assert excess(["x" * 1000], depth=3, count=10) is None
 
 
+@pytest.mark.parametrize("values", [["y", "x" * 21], {"x" * 21: 1}, {"a": [{"b": "x" * 21}]}])
+def test_no_text_and_no_key_is_longer_than_the_longest(values: Any):
+    assert excess(values, depth=3, count=10, longest=21) is None
+    assert excess(values, depth=3, count=10, longest=20) == "A text in it has 21 characters, and the most is 20."
+
+
 def test_findings_beyond_the_bound_are_counted():
     mistakes = [Mistake(f"/{index}", "wrong") for index in range(MAX_MISTAKES + 3)]
     shown = capped(mistakes, dropped=2)

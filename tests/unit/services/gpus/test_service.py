@@ -33,7 +33,7 @@ def statuses(service: GPUService) -> list[GPUStatus]:
 
 
 def events(service: GPUService, type_: EventType):
-    return service.get_events(lambda event: event.type is type_, ALL).rows
+    return service.get_events(lambda event, node: event.type is type_, ALL).rows
 
 
 def test_before_the_first_sweep_nothing_is_known(service: GPUService):

@@ -17,6 +17,7 @@ from api.models.task import TaskType
 from api.models.training import GPURequest, NewTask, StopState, TrainingPlan, TrainingRequest
 from api.services.gpus.service import GPUService
 from api.services.training.dispatcher import Dispatcher
+from api.services.training.places import PlaceRules
 from api.services.training.preview import preview
 from api.services.training.request_check import MASK, RequestChecker
 from api.storage.attempts import AttemptStore
@@ -65,7 +66,7 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
     executor = FakeExecutor()
-    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", parallel=2)
+    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", places=PlaceRules(2))
     yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()

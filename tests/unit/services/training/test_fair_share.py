@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.models.access import Quota
+from api.models.places import TaskPlaces
 from api.models.training import TaskSummary
 from api.models.usage import DAY_SECONDS, Account, Owner
 from api.services.training.fair_share import ASSUMED_SECONDS, FairLine, in_fair_order
+from api.services.training.places import PlaceRules
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from tests.unit.services.builders import NOW
 from tests.unit.services.training.builders import held, offer, task
@@ -346,6 +348,6 @@ def test_accounts_are_not_changed_by_a_pass():
 def test_places_without_gpus_go_to_who_has_fewer():
     accounts = using(ann=0, bob=40)
     queue = [*(task(f"a{n}", 0, owner="ann", serial=n) for n in range(3)), task("b0", 0, owner="bob", serial=9)]
-    crowded = replace(around(accounts), places={"ann": 1}, parallel=3)
+    crowded = replace(around(accounts), places=TaskPlaces(working={"ann": 1}), place_rules=PlaceRules(3))
     given = [found.task.task_id for found in plan_pass(queue, [], crowded).assignments]
     assert given == ["b0", "a0"]

@@ -41,7 +41,7 @@ def trainer() -> Trainer:
 def checker(trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RequestChecker:
     monkeypatch.setattr(request_check, "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(request_check, "list_offers", lambda state: [])
-    gpus: Any = SimpleNamespace(state=SimpleNamespace(startable={"here"}))
+    gpus: Any = SimpleNamespace(state=SimpleNamespace(startable={"here"}, is_fleet=False))
     trainers: Any = {"toy": trainer}
     return RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)
 

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.models.gpu import GPUOffer, GPUStatus
+from api.models.places import RunningTransfer, TaskPlaces
 from api.models.reason import Reason
+from api.models.task import TaskType
 from api.models.training import TaskSummary
+from api.services.training.places import PlaceRules
 from api.services.training.scheduler import Pass, QueueCircumstances, plan_pass
 from tests.unit.services.builders import NOW, uuid_of
 from tests.unit.services.training.builders import held, offer, task
@@ -33,6 +36,12 @@ def test_gpus_with_the_same_holder_are_said_together_and_by_its_name():
         "task_id": "train_7",
         "name": "portrait",
     }
+
+
+def test_gpus_of_a_fleet_are_said_with_their_machine():
+    gpus = [held(n, "train_7", node="gpu2") for n in range(2)]
+    waits = plan_pass([task("a", 2)], gpus, replace(AROUND, is_fleet=True)).waiting["a"]
+    assert waits.text == "needs 2 GPUs: GPUs gpu2:0–1 are held by train_7"
 
 
 def test_a_task_that_begins_meanwhile_is_not_said_to_wait_for_itself():
@@ -239,15 +248,42 @@ def test_every_task_runs_in_the_end(wishes: list[tuple[int, int, int]], late: in
 
 def test_tasks_without_gpus_get_places_whatever_the_gpus_are():
     queue = [task("big", 4), task("e1", 0), task("e2", 0), task("e3", 0)]
-    around = replace(AROUND, parallel=3, places={None: 1})
+    around = replace(AROUND, place_rules=PlaceRules(3), places=TaskPlaces(working={None: 1}))
     result = plan_pass(queue, [held(n) for n in range(4)], around)
     assert given_to(result) == {"e1": [], "e2": []}
     assert result.waiting["e3"].text == "3 tasks without GPUs run, and PREPROCESS_PARALLEL is 3"
     assert result.waiting["big"].said.code == "needs_gpus"
 
 
+def download(task_id: str, **changes: Any) -> TaskSummary:
+    return task(task_id, 0, kind=TaskType.DOWNLOAD, **changes)
+
+
+def test_transfers_have_places_of_their_own():
+    around = replace(AROUND, place_rules=PlaceRules(1, 2), places=TaskPlaces(0, {None: 1}, (RunningTransfer(None),)))
+    queue = [task("e", 0), download("d1"), download("d2")]
+    around = replace(around, addresses={"d1": "https://a.example/w", "d2": "https://b.example/w"})
+    result = plan_pass(queue, [], around)
+    assert given_to(result) == {"d1": []}
+    assert result.waiting["e"].said.code == "preprocess_parallel"
+    assert result.waiting["d2"].text == "2 downloads and pushes run, and TRANSFERS_PARALLEL is 2"
+
+
+def test_a_hub_that_hangs_does_not_hold_what_comes_from_elsewhere():
+    queue = [*(download(f"h{n}") for n in range(9)), download("elsewhere")]
+    around = replace(AROUND, addresses={"elsewhere": "https://a.example/w"})
+    result = plan_pass(queue, [], replace(around, place_rules=PlaceRules(hub="https://hub.example")))
+    assert given_to(result) == {"h0": [], "h1": [], "h2": [], "elsewhere": []}
+    assert result.waiting["h3"].text == (
+        "the last of the 4 places of downloads and pushes (TRANSFERS_PARALLEL) is kept for another host than"
+        " hub.example:443"
+    )
+
+
 def test_trainings_do_not_count_as_places_nor_places_as_trainings():
-    around = replace(AROUND, active=2, max_concurrent=2, places={None: 1}, parallel=2)
+    around = replace(
+        AROUND, active=2, max_concurrent=2, places=TaskPlaces(working={None: 1}), place_rules=PlaceRules(2)
+    )
     result = plan_pass([task("a"), task("e", 0)], [offer(0)], around)
     assert given_to(result) == {"e": []}
     assert result.waiting["a"].said.code == "max_concurrent"

@@ -46,29 +46,45 @@ def test_numbers_that_follow_each_other_are_a_range(numbers: list[int], words: s
 
 def test_what_is_in_the_way_of_several_is_said_together_and_of_most_first():
     obstacles = [
-        (0, Obstacle("held_by", "a")),
-        (1, Obstacle("status", "busy", "pid 9")),
-        (2, Obstacle("status", "busy", "pid 9")),
-        (3, Obstacle("too_small", "1,000")),
+        (("", 0), Obstacle("held_by", "a")),
+        (("", 1), Obstacle("status", "busy", "pid 9")),
+        (("", 2), Obstacle("status", "busy", "pid 9")),
+        (("", 3), Obstacle("too_small", "1,000")),
     ]
     waits = needs_gpus(task("b", 4), obstacles, (), {"a": "portrait"})
     assert waits.text == "needs 4 GPUs: GPUs 1–2 are busy (pid 9), GPU 0 is held by portrait, GPU 3 has 1,000 MB free"
 
 
 def test_beyond_three_groups_the_rest_is_counted():
-    obstacles = [(index, Obstacle("held_by", f"t{index}")) for index in range(5)]
+    obstacles = [(("", index), Obstacle("held_by", f"t{index}")) for index in range(5)]
     waits = needs_gpus(task("b", 4), obstacles, ("9",), {})
     assert waits.text.endswith("GPU 2 is held by t2, 2 more cannot be had either, GPU 9 is not there")
     assert (waits.said.params["more"], waits.said.params["absent"]) == (2, ["9"])
 
 
 def test_reasons_that_differ_stand_on_the_page_of_each_gpu():
-    obstacles = [(index, Obstacle("status", "busy", f"pid {index}")) for index in range(2)]
+    obstacles = [(("", index), Obstacle("status", "busy", f"pid {index}")) for index in range(2)]
     assert needs_gpus(task("b", 2), obstacles, (), {}).text == "needs 2 GPUs: GPUs 0–1 are busy"
 
 
+def test_gpus_of_several_machines_are_named_with_their_own():
+    obstacles = [(("box", index), Obstacle("held_by", "a")) for index in (0, 1, 3)]
+    obstacles += [(("gpu2", 0), Obstacle("status", "busy")), (("gpu3", 0), Obstacle("status", "busy"))]
+    waits = needs_gpus(task("b", 4), [*obstacles, (("gpu3", 1), Obstacle("held_by", "c"))], (), {"a": "portrait"})
+    assert waits.text == (
+        "needs 4 GPUs: GPUs box:0–1, box:3 are held by portrait, GPUs gpu2:0, gpu3:0 are busy, GPU gpu3:1 is held by c"
+    )
+    assert [way["gpus"] for way in waits.said.params["obstacles"]] == ["box:0–1, box:3", "gpu2:0, gpu3:0", "gpu3:1"]
+
+
+def test_of_very_many_machines_the_fullest_are_named_and_the_rest_is_counted():
+    obstacles = [((f"gpu{node}", index), Obstacle("status", "lost")) for node in range(9) for index in range(1 + node)]
+    waits = needs_gpus(task("b", 4), obstacles, (), {})
+    assert waits.text == ("needs 4 GPUs: GPUs gpu6:0–6, gpu7:0–7, gpu8:0–8 are lost, 21 more cannot be had either")
+
+
 def test_a_long_reason_is_cut():
-    said = needs_gpus(task("b"), [(0, Obstacle("status", "busy", "x" * 500))], (), {}).text
+    said = needs_gpus(task("b"), [(("", 0), Obstacle("status", "busy", "x" * 500))], (), {}).text
     assert "x" * (LONGEST_REASON - 1) + "…" in said
     assert "x" * LONGEST_REASON not in said
 
@@ -103,9 +119,9 @@ PROCESS = {"who": "pid 7", "memory": "5 MB", "command": ": secret.py"}
 
 def test_a_hidden_reason_names_only_what_its_reader_may_see():
     obstacles = [
-        (0, Obstacle("held_by", "hers")),
-        (1, Obstacle("held_by", "his")),
-        (2, Obstacle("status", "busy", Reason.of("{who} holds {memory}{command}", "process", **PROCESS))),
+        (("", 0), Obstacle("held_by", "hers")),
+        (("", 1), Obstacle("held_by", "his")),
+        (("", 2), Obstacle("status", "busy", Reason.of("{who} holds {memory}{command}", "process", **PROCESS))),
     ]
     names = {"hers": "my run", "his": "secret plan"}
     hidden = hide_in_reason(needs_gpus(task("x"), obstacles, ("9",), names), ANN, lambda task_id: task_id == "hers")
@@ -118,7 +134,7 @@ def test_a_hidden_reason_names_only_what_its_reader_may_see():
 
 
 def test_whoever_sees_all_tasks_reads_the_same_words():
-    said = needs_gpus(task("x"), [(0, Obstacle("kept_for", "his"))], (), {"his": "a plan"})
+    said = needs_gpus(task("x"), [(("", 0), Obstacle("kept_for", "his"))], (), {"his": "a plan"})
     assert hide_in_reason(said, Sight(sees_commands=False), lambda task_id: True) == said
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from api.executors.attempt import giving_way
+from api.executors.attempt import superseded
 from api.executors.attempt.directory import AttemptDirectory
-from api.executors.attempt.giving_way import YIELD_SECONDS, give_way
 from api.executors.attempt.processes import Tree
+from api.executors.attempt.superseded import YIELD_SECONDS, give_way
 
 
 class Trainer:
@@ -26,8 +26,8 @@ class Trainer:
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AttemptDirectory:
     now = [0.0]
-    monkeypatch.setattr(giving_way.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(giving_way.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(superseded.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(superseded.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     made = AttemptDirectory(str(tmp_path))
     made.fence = 3
     return made
@@ -64,7 +64,7 @@ def test_who_says_nothing_for_a_while_has_not_taken_it_over(
 ) -> None:
     give(directory, record)
     assert trainer.got == [signal.SIGKILL]
-    assert giving_way.time.monotonic() >= YIELD_SECONDS
+    assert superseded.time.monotonic() >= YIELD_SECONDS
     assert not Path(directory.path("exit.json")).exists()
 
 
@@ -74,4 +74,4 @@ def test_nobody_takes_over_what_has_its_end_recorded_so_it_is_ended_at_once(
     Path(directory.path("exit.json")).write_text(json.dumps({"fence": 4, "reason": "node_lost"}))
     give(directory, {"fence": 3, "trainer": {"pid": 7, "start": 9}})
     assert trainer.got == [signal.SIGKILL]
-    assert giving_way.time.monotonic() < 1.0
+    assert superseded.time.monotonic() < 1.0

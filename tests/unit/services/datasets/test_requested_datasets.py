@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from api.models.training import TrainingRequest
-from api.services.datasets.requested import find_datasets, find_paths, rewrite
+from api.services.datasets.requested_datasets import find_datasets, find_paths, rewrite
 
 TEXT = "resolutions = [512] # px\n[[directory]]\npath = '/a'\n[[directory]]\ndataset = 'cats@3'\nnum_repeats = 2\n"
 

@@ -8,11 +8,10 @@ import pytest
 
 from api.errors import Conflict, DatabaseUnavailable, DatasetChanged, Invalid
 from api.models.dataset import EntryProblem, ItemFilter, WatchState
-from api.services.datasets import directory_hashing
-from api.services.datasets import registered as registered_module
+from api.services.datasets import directory_hashing, registered_directories
 from api.services.datasets.materials import DatasetMaterials
 from api.services.datasets.references import DatasetReferences
-from api.services.datasets.registered import RegisteredDirectories
+from api.services.datasets.registered_directories import RegisteredDirectories
 from api.storage.registered_files import RegisteredFileStore
 from api.utils.pagination import PageRequest
 from tests.unit.services.datasets.conftest import ANN, Shelf
@@ -248,8 +247,8 @@ def test_a_file_that_cannot_be_read_is_a_finding_until_it_can(
 def test_a_huge_file_is_read_in_turns_while_others_are_read(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(registered_module, "TURN_SECONDS", 0.01)
-    monkeypatch.setattr(registered_module, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(registered_directories, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(registered_directories, "TELL_SECONDS", 0.0)
     huge = media.parent / "huge"
     huge.mkdir()
     with (huge / "endless.mp4").open("wb") as file:

@@ -4,7 +4,7 @@ from typing import Any
 from api.models.gpu import GPUInfo, NodeGPUInfo
 from api.models.snapshot import GPUReading
 from api.models.task import TaskType
-from api.services.gpus.busy import describe_busy
+from api.services.gpus.gpu_busy import describe_busy
 from api.services.gpus.view import show_gpu
 from tests.unit.services.builders import judged, process, reading, snapshot, task, uuid_of
 
@@ -43,5 +43,5 @@ def test_where_nothing_is_in_the_way_nobody_is_named():
 
 def test_gpus_of_a_fleet_are_told_by_machine_and_index():
     there = NodeGPUInfo(**{each.name: getattr(foreign(0), each.name) for each in fields(GPUInfo)}, node="n2")
-    assert describe_busy([free(0), there], ["n2:0"])["gpu_id"] == 0
+    assert describe_busy([free(0), there], ["n2:0"])["gpu_id"] == "n2:0"
     assert describe_busy([free(0), there], ["n3:0"])["gpu_id"] is None
