@@ -40,9 +40,11 @@ install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the ser
 
 install-dev: $(BIN)/.installed-dev $(BIN)/.charts node_modules/.installed ## The same, and what tests, checks and benchmarks need
 
+# Half an environment, as where Debian's python3-venv is missing, would count as made.
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; none was found on PATH." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -f $@ $@3*; \
+	  echo "The environment $(VENV) could not be made; on Debian and Ubuntu: sudo apt-get install python3-venv" >&2; exit 1; }
 
 # What the lock files name and nothing else: the same versions everywhere, each file known by its hash.
 $(BIN)/.installed: requirements.lock | $(BIN)/python

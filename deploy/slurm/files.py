@@ -114,6 +114,7 @@ def files_of(
 def _api_drop_in(cluster: Cluster, service: Service, machine: Machine) -> str | None:
     if machine.has("head"):
         facts = {"storage": service.storage, "address": machine.address, "rest_port": cluster.rest_port}
+        facts["source"] = "nvml" if machine.trains else "none"
         return render("head.conf", user=service.user, name=machine.name, **facts)
     if machine.trains:
         url = service.head_url or f"http://{cluster.heads[0].address}:8080"

@@ -127,3 +127,13 @@ def test_backup_and_restore_hand_on_the_file_and_whether_to_replace(checkout: Pa
     assert make(checkout, "backup", "FILE=kept", "FORCE=1") == "['backup', 'kept', '--force']\n"
     assert make(checkout, "restore", "FILE=kept", "ARGS=--port 1") == "['restore', 'kept', '--port', '1']\n"
     assert "Which one?" in make(checkout, "restore")
+
+
+def test_half_an_environment_is_made_anew(checkout: Path) -> None:
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    half = checkout / "python3.99"
+    half.write_text(f"#!/bin/sh\nmkdir -p .venv/bin\nln -sf {sys.executable} .venv/bin/python\nexit 1\n")
+    half.chmod(0o755)
+    assert "apt-get install python3-venv" in make(checkout, "background", f"PYTHON={half}")
+    assert not os.path.lexists(python)

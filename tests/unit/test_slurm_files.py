@@ -141,6 +141,8 @@ def test_slurmrestd_is_neither_root_nor_slurms_user_which_it_would_refuse_to_be(
     (unit,) = (text for path, text in files.items() if "slurmrestd.service.d" in path)
     assert lines_of(unit, "User") == ["User=slurmrestd"]
     assert Cluster(machines).slurm_user != "slurmrestd"
+    # Two lines of each request, twice: the journal would hold nothing else.
+    assert lines_of(unit, "LogLevelMax") == ["LogLevelMax=notice"]
 
 
 def test_gpus_are_found_by_nvml_or_by_their_files() -> None:
@@ -244,8 +246,15 @@ def test_a_head_hands_trainings_to_slurm_and_the_others_tell_it_of_their_gpus() 
     assert "NODE_NAME=box1 STORAGE_ROOT=/srv/diffusion-pipe API_HOST=192.168.1.11 AUTH=required\n" in head
     assert "EXECUTOR=slurm SLURMRESTD_URL=http://127.0.0.1:6820\n" in head
     assert "ROLE=node NODE_NAME=box2 HEAD_URL=http://192.168.1.11:8080\n" in node
+    assert [unit.count("GPU_SOURCE=nvml\n") for unit in (head, node)] == [1, 1]
     # The head's own, so that each looks whether the other sees it.
     assert "STORAGE_ROOT=/srv/diffusion-pipe\n" in node
+
+
+def test_a_machine_without_gpus_simulates_none() -> None:
+    machines = read_machines(f"boss 10.0.0.9 controller head\n{THREE}")
+    files = files_of(Cluster(machines), Service(), machines[0])
+    assert "GPU_SOURCE=none\n" in files["etc/systemd/system/diffusion-pipe-api.service.d/slurm.conf"]
 
 
 def test_every_setting_in_a_unit_is_one_of_the_service() -> None:

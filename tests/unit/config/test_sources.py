@@ -21,6 +21,24 @@ def test_missing_dotenv_is_no_failure(tmp_path: Path):
     assert read(dotenv=tmp_path / "absent").port == 8080
 
 
+def test_dotenv_of_another_user_says_whose_it_must_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    dotenv = tmp_path / ".env"
+    dotenv.touch()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ConfigError, match="must be that user's own"):
+        read(dotenv=dotenv)
+
+
+def test_dotenv_that_is_no_text_is_refused(tmp_path: Path):
+    (tmp_path / ".env").write_bytes(b"API_PORT=\xff\n")
+    with pytest.raises(ConfigError, match="no text in UTF-8"):
+        read(dotenv=tmp_path / ".env")
+
+
 def test_empty_value_is_the_default():
     assert read({"API_PORT": "", "API_HOST": ""}).port == 8080
 
