@@ -27,9 +27,16 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Slow tests first, in each worker's part."""
+    """Slow tests first, in each worker's part.
+
+    Those of whole servers wait for processes and browsers, which then share the cores with other tests: one that
+    fails is begun once more, and the summary names it.
+    """
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     if workers > 1:
+        for item in items:
+            if item.nodeid.startswith("tests/e2e/"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
         items[:] = for_workers(items, workers, lambda item: item.nodeid.partition("::")[0])
 
 

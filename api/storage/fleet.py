@@ -21,7 +21,14 @@ MOST_REPORT_BYTES = 2**22
 # Locked: who drains it meanwhile is answered after what is started now has begun, or before.
 _DRAINED = select(nodes.c.drained_at).where(nodes.c.name == bindparam("node")).with_for_update(read=True)
 
-_SHOWN = [column for column in nodes.c if column.name != "report"]
+# Made once: heads ask and write these every few seconds for as long as they run.
+_SHOWN = select(*[column for column in nodes.c if column.name != "report"])
+_ALL = _SHOWN.order_by(nodes.c.first_seen, nodes.c.name)
+_IS_NAMED = nodes.c.name == bindparam("of_name")
+_ONE = _SHOWN.where(_IS_NAMED).with_for_update()
+_REPORTS = select(nodes.c.name, nodes.c.report).where(nodes.c.name.in_(bindparam("of_names", expanding=True)))
+_ADD, _CHANGE = insert(nodes), update(nodes).where(_IS_NAMED)
+_NOTE_HEAD = _CHANGE.values(first_seen=func.coalesce(nodes.c.first_seen, bindparam("seen_at")), role=NodeRole.ALL)
 
 
 class FleetStore:
@@ -33,14 +40,13 @@ class FleetStore:
     def list(self) -> dict[str, tuple[KeptNode, int | None]]:
         """Every node by name, with the serial number of what it told last; None: it has told nothing."""
         with self._database.read() as connection:
-            rows = connection.execute(select(*_SHOWN).order_by(nodes.c.first_seen, nodes.c.name))
-            return {row.name: (_read(row), row.report_serial) for row in rows}
+            return {row.name: (_read(row), row.report_serial) for row in connection.execute(_ALL)}
 
     def reports(self, names: Collection[str]) -> Mapping[str, bytes]:
         """What these nodes told last."""
-        query = select(nodes.c.name, nodes.c.report).where(nodes.c.name.in_(list(names)))
         with self._database.read() as connection:
-            return {row.name: _unpack(row.report) for row in connection.execute(query) if row.report is not None}
+            rows = connection.execute(_REPORTS, {"of_names": list(names)})
+            return {row.name: _unpack(row.report) for row in rows if row.report is not None}
 
     def note_report(self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime) -> int:
         """Keeps what the node at this place told, and returns its serial number.
@@ -55,9 +61,8 @@ class FleetStore:
 
     def _note_report(self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime) -> int:
         seconds = to_seconds(now)
-        mine = nodes.c.name == heard.name
         with self._database.write(is_audited=False) as connection:
-            row = connection.execute(select(*_SHOWN).where(mine).with_for_update()).one_or_none()
+            row = connection.execute(_ONE, {"of_name": heard.name}).one_or_none()
             if row is not None:
                 refuse_name(_read(row), place, now)
             serial = ((None if row is None else row.report_serial) or 0) + 1
@@ -75,28 +80,28 @@ class FleetStore:
                 "report_serial": serial,
             }
             if row is None:
-                connection.execute(insert(nodes).values(name=heard.name, first_seen=seconds, **values))
+                connection.execute(_ADD, {"name": heard.name, "first_seen": seconds, **values})
             else:
                 first = seconds if row.first_seen is None else row.first_seen
-                connection.execute(update(nodes).where(mine).values(first_seen=first, **values))
+                connection.execute(_CHANGE, {"of_name": heard.name, "first_seen": first, **values})
         return serial
 
     def note_head(self, name: str, place: NodePlace, version: str, gpus: int, now: datetime) -> None:
         """Keeps that a head of this name is there, with so many GPUs of its own."""
-        mine, seconds = nodes.c.name == name, to_seconds(now)
+        seconds = to_seconds(now)
         values = {
-            "role": NodeRole.ALL,
+            "of_name": name,
             "host": clean(place.host),
             "port": place.port,
             "started": place.started,
             "version": version,
-            "first_seen": func.coalesce(nodes.c.first_seen, seconds),
+            "seen_at": seconds,
             "last_seen": seconds,
             "left_at": None,
             "report": zlib.compress(b'{"gpus": %d}' % gpus),
         }
         with self._database.write(is_audited=False) as connection:
-            connection.execute(update(nodes).where(mine).values(values))
+            connection.execute(_NOTE_HEAD, values)
 
     def drain(self, name: str, drain: Drain) -> None:
         """Has nothing new started on a node. Raises NodeNotFound."""
@@ -107,10 +112,9 @@ class FleetStore:
         self._change(name, drained_at=None, drain_reason=None, drained_by=None)
 
     def _change(self, name: str, **values: Any) -> None:
-        mine = nodes.c.name == name
         with self._database.write() as connection:
             row = _find(connection, name)
-            connection.execute(update(nodes).where(mine).values(values))
+            connection.execute(_CHANGE, {"of_name": name, **values})
             before = {"drain_reason": row.drain_reason, "drained_by": row.drained_by}
             after = {key: values[key] for key in before}
             note_change(about=name, before=before, after=after)
@@ -119,7 +123,7 @@ class FleetStore:
         """Forgets a node. Raises NodeNotFound."""
         with self._database.write() as connection:
             row = _find(connection, name)
-            connection.execute(delete(nodes).where(nodes.c.name == name))
+            connection.execute(delete(nodes).where(_IS_NAMED), {"of_name": name})
             note_change(about=name, before={"host": row.host, "role": row.role})
 
 
@@ -150,7 +154,7 @@ def _unpack(report: bytes) -> bytes:
 
 
 def _find(connection: Connection, name: str) -> Row[Any]:
-    row = connection.execute(select(*_SHOWN).where(nodes.c.name == name).with_for_update()).one_or_none()
+    row = connection.execute(_ONE, {"of_name": name}).one_or_none()
     if row is None:
         raise NodeNotFound(f'No node is called "{name[:80]}".')
     return row

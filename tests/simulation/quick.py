@@ -29,7 +29,7 @@ class QuickConnection(Connection):
         if self._transaction is not None:
             values = distilled_parameters or _NO_VALUES
             prepared = _prepare(elem, values[0], self)
-            if prepared is not None and (len(values) == 1 or prepared.shape is None):
+            if prepared is not None and (len(values) == 1 or prepared.takes_many):
                 return self._execute_prepared(prepared, values)
         return super()._execute_clauseelement(elem, distilled_parameters, execution_options)
 
@@ -58,49 +58,58 @@ def use_quick_connections(engine: Engine, before: Before) -> None:
 
 
 class _Place(NamedTuple):
-    """Where one value of a statement comes from: from what is given under `key`, or it is always the same."""
+    """Where one value of a statement comes from: from what is given under `key`, there the one at `index` if that is a
+    list; or it is always the same.
+    """
 
     key: str | None
+    index: int | None
     convert: Callable[[Any], Any] | None
     constant: Any
 
 
 class _Prepared:
-    """A statement with certain names of values. `shape` is that of its rows, None without any."""
+    """A statement for values with these names and, of lists, lengths. `shape` is that of its rows, None without any."""
 
-    def __init__(self, statement: Any, names: Sequence[str], dialect: Any) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=sorted(names))
-        lists = compiled.post_compile_params | compiled.literal_execute_params
-        self.is_simple = not (
-            any(bound.key in names for bound in lists) or compiled.insert_prefetch or compiled.update_prefetch
-        )
+    def __init__(self, statement: Any, values: Mapping[str, Any], dialect: Any) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=sorted(values))
+        written_in = any(bound.key in values for bound in compiled.literal_execute_params)
+        odd = any(not isinstance(values.get(bound.key, ()), _LISTS) for bound in compiled.post_compile_params)
+        self.is_simple = not (written_in or odd or compiled.insert_prefetch or compiled.update_prefetch)
         if not self.is_simple:
             return
         self.sql: str = compiled.string
         order = compiled.positiontup or ()
         always, converters = compiled.construct_params(_check=False), dict(compiled._bind_processors)
-        if lists:
-            # Those that are written into the statement itself, and so are always the same.
+        parts = dict[str, tuple[str, int]]()
+        if compiled.post_compile_params | compiled.literal_execute_params:
+            given = {compiled.bind_names[bound]: values.get(bound.key) for bound in compiled.post_compile_params}
+            always.update((name, each) for name, each in given.items() if each is not None)
             state = compiled._process_parameters_for_postcompile(always)
             self.sql, order = state.statement, state.positiontup or ()
             always.update(state.additional_parameters)
             converters.update(state.processors)
+            for name, expanded in state.parameter_expansion.items():
+                parts.update((part, (compiled.binds[name].key, index)) for index, part in enumerate(expanded))
         self._places = []
         for name in order:
-            key, convert = compiled.binds[name].key if name in compiled.binds else name, converters.get(name)
-            if key in names:
-                self._places.append(_Place(key, convert, None))
+            key, index = parts.get(name) or (compiled.binds[name].key if name in compiled.binds else name, None)
+            convert = converters.get(name)
+            if key in values:
+                self._places.append(_Place(key, index, convert, None))
             else:
                 constant = always[name]
-                self._places.append(_Place(None, None, constant if convert is None else convert(constant)))
+                self._places.append(_Place(None, None, None, constant if convert is None else convert(constant)))
         self.shape = _shape(compiled, dialect)
+        self.takes_many = self.shape is None and all(place.index is None for place in self._places)
 
     def fill(self, values: Mapping[str, Any]) -> list[Any]:
         """All values in the order of the SQL's question marks."""
-        return [
-            constant if key is None else values[key] if convert is None else convert(values[key])
-            for key, convert, constant in self._places
-        ]
+        filled = []
+        for key, index, convert, constant in self._places:
+            value = constant if key is None else values[key] if index is None else values[key][index]
+            filled.append(value if convert is None else convert(value))
+        return filled
 
 
 class _Seen:
@@ -108,7 +117,7 @@ class _Seen:
 
     def __init__(self, statement: Any) -> None:
         self.owner = weakref.ref(statement)
-        self.by_names: dict[tuple[str, ...], _Prepared] = {}
+        self.by_names: dict[tuple[object, ...], _Prepared] = {}
 
 
 def _prepare(statement: Any, values: Mapping[str, Any], connection: Connection) -> _Prepared | None:
@@ -117,10 +126,10 @@ def _prepare(statement: Any, values: Mapping[str, Any], connection: Connection) 
     if seen is None or seen.owner() is not statement:
         statement.__dict__["_seen_here"] = _Seen(statement)
         return None
-    names = tuple(values)
+    names = tuple([(name, len(each)) if type(each) in _LISTS else name for name, each in values.items()])
     prepared = seen.by_names.get(names)
     if prepared is None:
-        prepared = seen.by_names[names] = _Prepared(statement, names, connection.dialect)
+        prepared = seen.by_names[names] = _Prepared(statement, values, connection.dialect)
     return prepared if prepared.is_simple else None
 
 
@@ -135,5 +144,6 @@ def _shape(compiled: Any, dialect: Any) -> SimpleResultMetaData | None:
     )
 
 
+_LISTS = (list, tuple)
 _NOTHING = SimpleResultMetaData([])
 _NO_VALUES: tuple[Mapping[str, Any], ...] = ({},)

@@ -39,7 +39,8 @@ def work(connection: Connection) -> list[Any]:
         connection.execute(_ADD, [lease(number + 1), lease(number + 2)])
         found += connection.execute(_ALL).all()
         found += [row._asdict() for row in connection.execute(_SOME)]
-        found.append(connection.scalar(_NAMED, {"names": [f"GPU-{number}", "other"]}))
+        for names in ([f"GPU-{number}", "other"], ["other", f"GPU-{number + 1}", f"GPU-{number}"], [], ["other"]):
+            found.append(connection.execute(_NAMED, {"names": names}).all())
         found.append(connection.execute(_DRAIN, {"of_resource": f"GPU-{number}"}).rowcount)
         found.append(connection.execute(_DRAIN.where(leases.c.token == "b"), {"of_resource": "GPU-0"}).rowcount)
         found += connection.execute(_SOME).mappings().all()

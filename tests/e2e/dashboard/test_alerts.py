@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.e2e.dashboard.access import GuardedServer, sign_in
 from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Complaints, Open, has_charts
+from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.dashboard.test_modules import call
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
@@ -369,4 +370,4 @@ def test_nothing_reaches_beyond_the_window(page: Page, watched: WatchedServer) -
         expect(page.locator(awaited).first).to_be_visible()
         for width in (320, 390, 768, 1440, 2560):
             page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") == 0, (tab, width)
+            assert_fits(page, (tab, width))

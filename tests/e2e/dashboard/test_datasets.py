@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.dashboard.axe import violations
 from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.shelves import Shelf, many, png
 from tests.e2e.training_server import TrainingServer
@@ -222,4 +223,4 @@ def test_nothing_is_wider_than_the_window(open_page: Open, cats: Shelf, width: i
     for address in ("#/data", "#/data/cats", "#/data/cats?tab=versions"):
         page.evaluate("address => { location.hash = address; }", address)
         expect(page.locator(".dataset-row:visible, .tile:visible, .versions-table:visible").first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert_fits(page, address)

@@ -3,6 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.e2e.dashboard.conftest import Open, append_to_log
+from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
@@ -21,7 +22,7 @@ def test_hostile_names_and_lines_are_text(open_page: Open, server: TrainingServe
     expect(page.locator(".log-text", has_text=ATTACK)).to_have_count(1)
     expect(page.locator("main img[src=x], main script")).to_have_count(0)
     assert page.title() != "owned"
-    assert int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth")) <= 0
+    assert_fits(page)
 
 
 def test_a_line_of_10_mb_does_not_hold_the_page_up(open_page: Open, server: TrainingServer) -> None:

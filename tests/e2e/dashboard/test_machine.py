@@ -4,16 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.e2e.dashboard.conftest import Open
+from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
-
-
-def overflow(page: Page) -> int:
-    """Pixels that can be scrolled to the side."""
-    return int(page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
 
 
 def test_shows_each_gpu_with_its_readings(open_page: Open) -> None:
@@ -39,7 +35,7 @@ def test_many_gpus_are_tiles(open_page: Open, tmp_path: Path) -> None:
     with TrainingServer(tmp_path / "many", **settings) as many:
         page = open_page(at=many)
         expect(page.locator(".gpu-tile")).to_have_count(64)
-        assert overflow(page) <= 0
+        assert_fits(page)
         page.get_by_role("button", name="Cards").click()
         expect(page.locator(".gpu-card")).to_have_count(64)
         page.close()
@@ -82,7 +78,7 @@ def test_a_narrow_screen_is_not_scrolled_to_the_side(open_page: Open, address: s
     page = open_page(address, viewport={"width": 360, "height": 780})
     expect(page.locator("h1")).to_be_visible()
     expect(page.locator(".banner.simulated")).to_be_visible()
-    assert overflow(page) <= 0
+    assert_fits(page)
 
 
 def test_speaks_chinese_and_remembers_what_was_chosen(open_page: Open) -> None:
@@ -107,7 +103,9 @@ def test_asks_nobody_but_its_own_service(open_page: Open, server: TrainingServer
 
 
 def test_why_a_gpu_is_busy_and_what_happened_is_said_in_chinese(open_page: Open, server: TrainingServer) -> None:
-    failed = server.start_task(toy(20, gpus=[1], knobs={"fail_at_step": 12, "fail_with": "cuda_oom"}))
+    fails = {"fail_at_step": 12, "fail_with": "cuda_oom"}
+    # So slow that a look falls between its first step and its last.
+    failed = server.start_task(toy(20, gpus=[1], step_seconds=0.3, knobs=fails))
     server.await_status(failed, "failed")
     page = open_page(locale="zh-CN")
     expect(page.locator(".machine-below")).to_contain_text(f"被 {failed} 占用")

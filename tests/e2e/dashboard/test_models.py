@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.dashboard.axe import looks, violations
 from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.shelves import Shelf, png
 from tests.e2e.toy_tasks import toy
@@ -65,7 +66,7 @@ def test_axe_finds_nothing_on_screens_of_models(
     expect(page.locator(awaited).first).to_be_visible()
     assert violations(page, axe) == []
     for look in looks(page):
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look
+        assert_fits(page, look)
     assert sum(loaded(page).values()) < BUDGET_BYTES
 
 

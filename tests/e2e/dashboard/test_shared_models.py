@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.api.uploads import picture
 from tests.e2e.dashboard.axe import looks, violations
 from tests.e2e.dashboard.conftest import Complaints, Open
+from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.dashboard.test_dragging_in import fetched, slow_down
 from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.server import until
@@ -90,7 +91,7 @@ def test_axe_finds_nothing_on_what_goes_in_and_out(open_page: Open, axe: str, ad
     page.wait_for_timeout(300)
     assert violations(page, axe) == []
     for look in looks(page):
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), look
+        assert_fits(page, look)
     assert sum(loaded(page).values()) < BUDGET_BYTES
 
 
