@@ -33,6 +33,10 @@ class Phase(StrEnum):
     ENDED = "ended"  #: the outcome is recorded
 
 
+class EngineSilent(OSError):
+    """An engine does not answer: whether it has taken what it was given, a later look shows. Nobody has refused it."""
+
+
 @frozen
 class AttemptRef:
     """An attempt, by its uid: the directory that its supervisor works in, and the log of its task."""
@@ -278,7 +282,7 @@ class Executor(Protocol):
         """Starts the attempt's supervisor unless it runs, has ended or cannot be seen; the same uid never starts twice.
 
         Called again for an attempt whose supervisor is gone, it starts one that takes the attempt over, also when the
-        attempt's directory is gone with it. Raises OSError.
+        attempt's directory is gone with it. Raises OSError; EngineSilent where it was perhaps submitted.
         """
         ...
 

@@ -12,7 +12,8 @@ import orjson
 from api.config import ConfigError
 from api.services.nodes.head import HeadRefuses, HeadSilent
 from api.utils.base_path import BASE_PATH
-from api.utils.bounded_answers import AnswerTooLong, read_answer
+from api.utils.bounded_answers import AnswerTooLong, TimedTransport, read_answer
+from api.utils.secret_files import read_secret_file
 
 #: Bytes of an answer that are read at most.
 _MOST_BYTES = 2**20
@@ -29,14 +30,14 @@ class HTTPHead:
         # It would write a line for each report.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         # A proxy of the environment is for the world outside; the head is not there.
-        self._client = httpx.Client(trust_env=False, follow_redirects=False)
+        self._client = httpx.Client(transport=TimedTransport(), trust_env=False, follow_redirects=False)
 
     def read_key(self) -> str | None:
         """The node's key; None without one. Raises ConfigError."""
         if self._key_file is None:
             return None
         try:
-            key = self._key_file.read_text().strip()
+            key = read_secret_file(self._key_file).content.decode().strip()
         except (OSError, ValueError) as error:
             raise ConfigError(f"NODE_KEY_FILE={self._key_file} cannot be read ({error})") from error
         if not key or not key.isascii() or not key.isprintable():

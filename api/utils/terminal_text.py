@@ -57,3 +57,13 @@ def _without_escapes(raw: bytes) -> str:
     text = raw.decode(errors="replace")
     # Most lines: nothing in them steers a terminal.
     return text if text.isprintable() else _ESCAPES.sub("", text).rstrip("\r")
+
+
+def show(text: str, most: int = MESSAGE_LIMIT) -> str:
+    """A text of a program that speaks for others, so that it can be shown, logged and kept anywhere: no longer than
+    `most`, with escapes left out, and control characters and halves of surrogate pairs made visible.
+    """
+    cut = text[:most]
+    if cut.isprintable():
+        return cut
+    return _ESCAPES.sub("", cut).translate(_VISIBLE).encode(errors="replace").decode()

@@ -1,6 +1,8 @@
 """What the documentation promises to be whole is whole."""
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -9,10 +11,15 @@ import pytest
 
 from api import errors
 from api.config import Config, read_config
+from api.models.access_view import KeyView
+from api.models.audit import AuditRow
 from api.models.cause import CauseCode
-from api.models.event import EventType
+from api.models.event import EventType, GPUEvent
+from api.models.gpu import GPUProcesses, GPUStatusResponse
+from api.models.log import SearchResult, TaskLogPage
 from api.models.progress import Stage
 from api.models.training import EventKind, TaskStatus
+from api.models.training_view import TaskProgressView, Validation
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "TRAINING_API.md").read_text(encoding="utf-8")
@@ -39,6 +46,54 @@ def test_the_contents_name_every_chapter():
     contents, _, chapters = GUIDE.partition("\n## ")
     links = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", f"## {chapters}", re.MULTILINE)}
     assert {link for link in links if f"](#{link})" not in contents} == set()
+
+
+def _anchors(text: str) -> set[str]:
+    """What the headings of a document are called in links, numbered where several are alike."""
+    counts, found = Counter[str](), set[str]()
+    for title in re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    ):
+        slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        found.add(f"{slug}-{counts[slug]}" if counts[slug] else slug)
+        counts[slug] += 1
+    return found
+
+
+DOCUMENTS = [path for folder in ("", "docs", "deploy", "deploy/slurm") for path in (ROOT / folder).glob("*.md")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
+def test_every_link_leads_to_a_file_and_a_heading_that_are_there(document: Path):
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        place, _, anchor = link.partition("#")
+        target = (document.parent / place) if place else document
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_no_two_words_of_the_contents_lead_to_one_chapter():
+    links = re.findall(r"\]\(#([^)]+)\)", GUIDE.partition("\n## ")[0])
+    assert [link for link, count in Counter(links).items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("chapter", "kind"),
+    [
+        ("### The audit", AuditRow),
+        ("### Every GPU", GPUStatusResponse),
+        ("### Who holds its memory", GPUProcesses),
+        ("### What happened", GPUEvent),
+        ("### Validate", Validation),
+        ("### Progress\n\n```sh\nsleep", TaskProgressView),
+        ("### Read", TaskLogPage),
+        ("### Search", SearchResult),
+        ("### Keys", KeyView),
+    ],
+)
+def test_an_example_of_an_answer_has_its_fields(chapter: str, kind: type):
+    (text,) = re.findall(rf"^{re.escape(chapter)}.*?```json\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+    assert set(json.loads(text.replace("[…]", "[]"))) == {field.name for field in fields(kind)}
 
 
 @pytest.mark.parametrize("setting", [setting.metadata["env"] for setting in fields(Config)])

@@ -1,22 +1,25 @@
 """Asks slurmrestd: plain JSON by HTTP or a Unix socket, with a token that is read again when its file changes."""
 
 import errno
-import json
 import logging
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from api.executors.slurm.jobs import Job, parse_jobs, parse_states
-from api.executors.slurm.nodes import NodeReport, parse_nodes
-from api.utils.bounded_answers import AnswerTooLong, read_answer
-from api.utils.foreign_files import read, status_of
+from api.executors.executor import EngineSilent
+from api.executors.slurm.jobs import Job, parse_job, parse_state
+from api.executors.slurm.nodes import NodeReport, parse_node
+from api.executors.slurm.token import TokenFile
+from api.utils.bounded_answers import AnswerTooLong, TimedTransport, read_parts
+from api.utils.json_lists import read_object
+from api.utils.terminal_text import show
 
 #: Seconds that connecting, and a whole answer, may take.
 CONNECT_SECONDS = 2.0
@@ -24,7 +27,12 @@ ANSWER_SECONDS = 10.0
 
 #: The most bytes of an answer: a job is 5 KB there.
 MOST_BYTES = 256 * 2**20
-_MOST_TOKEN_BYTES = 16_384
+
+#: Of an answer without a long list; of these its own description is the longest.
+MOST_BYTES_OF_FEW = 8 * 2**20
+
+#: The most characters of what it says of a mistake.
+_MOST_SAID = 500
 
 _VERSION = re.compile(r"/slurm/v(\d{1,3})\.(\d{1,3})\.(\d{1,3})/job/submit", re.ASCII)
 
@@ -32,8 +40,17 @@ _VERSION = re.compile(r"/slurm/v(\d{1,3})\.(\d{1,3})\.(\d{1,3})/job/submit", re.
 NO_SUCH_JOB = 2017
 _ALREADY_DONE = 2021
 
+#: No job has this number, or one above it.
+_LAST_NUMBER = 2**32
 
-class SlurmUnreachable(OSError):
+
+#: Has Slurm tell also which GPUs a job or a machine has.
+DETAILS = MappingProxyType({"flags": "DETAIL"})
+
+_T = TypeVar("_T")
+
+
+class SlurmUnreachable(EngineSilent):
     """Nobody knows what Slurm would say: slurmrestd or its controller does not answer."""
 
     def __init__(self, why: str) -> None:
@@ -56,17 +73,17 @@ class SlurmClient:
         # It would write a line for each look.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         address = urlsplit(url)
-        transport = httpx.HTTPTransport(uds=address.path) if address.scheme == "unix" else None
+        socket = address.path if address.scheme == "unix" else None
         self._http = httpx.Client(
-            base_url="http://localhost" if transport else url.rstrip("/"),
-            transport=transport,
+            base_url="http://localhost" if socket else url.rstrip("/"),
+            transport=TimedTransport(socket),
             timeout=httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS),
             trust_env=False,
+            follow_redirects=False,
         )
         self._answer_seconds = answer_seconds
-        self._token_file = token_file
+        self._token_file = TokenFile(token_file)
         self._lock = threading.Lock()  # of what follows
-        self._token: tuple[tuple[int, int, int], str] | None = None
         self._version: str | None = None
 
     def close(self) -> None:
@@ -75,39 +92,50 @@ class SlurmClient:
 
     # What is asked
 
+    @property
+    def user(self) -> str | None:
+        """Whose jobs it submits; None where the token does not tell."""
+        return self._token_file.user
+
     def jobs(self) -> tuple[Job, ...]:
         """All jobs of the cluster, of whoever they are, with what each has on its nodes."""
-        return parse_jobs(self._get("jobs/", {"flags": "DETAIL"}))
+        jobs = self._list("jobs/", "jobs", parse_job, DETAILS)
+        if jobs and not any(job.states for job in jobs):
+            raise SlurmUnreachable("it tells of jobs in a form that is not known here")
+        return jobs
 
     def states(self) -> Mapping[int, frozenset[str]]:
         """The states of all jobs by number: a hundredth of what `jobs` says, and of the time that it takes."""
-        return parse_states(self._get("jobs/state/"))
+        return dict(self._list("jobs/state/", "jobs", parse_state))
 
     def job(self, job_id: int) -> Job | None:
         """One job; None when Slurm does not know it any more."""
+        unread = Job(job_id, "", frozenset())
         try:
-            found = parse_jobs(self._get(f"job/{job_id}", {"flags": "DETAIL"}))
+            found = self._list(f"job/{job_id}", "jobs", lambda given: parse_job(given) or unread, DETAILS)
         except SlurmRefused as error:
             if error.number == NO_SUCH_JOB:
                 return None
             raise
-        return next((job for job in found if job.job_id == job_id), None)
+        # Where it answers about another one, nothing is known of this.
+        return next((job for job in found if job.job_id == job_id), unread)
 
     def nodes(self) -> tuple[NodeReport, ...]:
-        """The machines of the cluster."""
-        return parse_nodes(self._get("nodes/", {"flags": "DETAIL"}))
+        """The machines of the cluster; of two of one name the first."""
+        found: dict[str, NodeReport] = {}
+        for node in self._list("nodes/", "nodes", parse_node, DETAILS):
+            found.setdefault(node.name, node)
+        return tuple(found.values())
 
     def partitions(self) -> tuple[str, ...]:
         """The names of the partitions."""
-        answer = self._get("partitions/").get("partitions")
-        names = [each.get("name") for each in answer if isinstance(each, dict)] if isinstance(answer, list) else []
-        return tuple(name for name in names if isinstance(name, str))
+        return self._list("partitions/", "partitions", _name_in)
 
     def submit(self, script: str, job: Mapping[str, Any]) -> int:
         """Hands a job over; returns its id."""
         answer = self._send("POST", "job/submit", {"script": script, "job": dict(job)})
         number = answer.get("job_id")
-        if not isinstance(number, int) or number <= 0:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < _LAST_NUMBER:
             raise SlurmUnreachable("its answer to a submission names no job")
         ignored = [text for text in _warnings(answer) if "unknown field" in text.lower()]
         if ignored:
@@ -135,8 +163,19 @@ class SlurmClient:
 
     # How
 
-    def _get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return self._ask("GET", f"slurm/{self._parser()}/{path}", parameters)
+    def _list(
+        self, path: str, name: str, parse: Callable[[Any], _T | None], parameters: Mapping[str, str] | None = None
+    ) -> tuple[_T, ...]:
+        """What is made of a list in an answer, which may be empty. Without one nobody knows what there is."""
+        answer = self._ask("GET", f"slurm/{self._parser()}/{path}", parameters, each={name: parse})
+        given = answer.get(name)
+        if not isinstance(given, list):
+            raise SlurmUnreachable(f"its answer has no list of {name}: is it slurmrestd that stands at SLURMRESTD_URL?")
+        found = tuple(each for each in given if each is not None)
+        # Of one that cannot be read the others tell nothing; of none of them nobody knows what there is.
+        if given and not found:
+            raise SlurmUnreachable(f"it tells of {name} in a form that is not known here")
+        return found
 
     def _send(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._ask(method, f"slurm/{self._parser()}/{quote(path)}", content=content)
@@ -158,53 +197,48 @@ class SlurmClient:
         path: str,
         parameters: Mapping[str, str] | None = None,
         content: Mapping[str, Any] | None = None,
+        each: Mapping[str, Callable[[Any], Any]] = MappingProxyType({}),
     ) -> dict[str, Any]:
         headers = {"X-SLURM-USER-TOKEN": self._read_token()}
         give_up_at = time.monotonic() + self._answer_seconds
         try:
             with self._http.stream(method, f"/{path}", params=parameters, json=content, headers=headers) as answer:
-                body = read_answer(answer, MOST_BYTES, give_up_at)
+                if answer.is_redirect:
+                    raise SlurmUnreachable(_say_where(answer))
+                if answer.status_code == httpx.codes.UNAUTHORIZED:
+                    raise SlurmUnreachable(self._token_file.why_refused())
+                parts = read_parts(answer, MOST_BYTES if each else MOST_BYTES_OF_FEW, give_up_at)
+                return self._understand(answer.status_code, read_object(parts, each))
         except (httpx.HTTPError, AnswerTooLong) as error:
-            raise SlurmUnreachable(str(error) or type(error).__name__) from error
-        return self._understand(answer.status_code, body)
-
-    def _understand(self, status: int, body: bytes) -> dict[str, Any]:
-        if status == httpx.codes.UNAUTHORIZED:
-            raise SlurmUnreachable(f"it does not take the token in {self._token_file}: put a new one there")
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
+            raise SlurmUnreachable(show(str(error), _MOST_SAID) or type(error).__name__) from error
+        except ValueError as error:
             with self._lock:
                 self._version = None  # perhaps it is a newer one now
-            raise SlurmUnreachable(f"it answers {status}, and no JSON")
-        problem = _problem(answer)
-        if problem is not None:
-            raise self._as_error(*problem)
-        if status >= httpx.codes.BAD_REQUEST:
-            raise SlurmUnreachable(f"it answers {status}")
+            raise SlurmUnreachable(f"it answers {answer.status_code}, and nothing that can be read") from error
+
+    def _understand(self, status: int, answer: dict[str, Any]) -> dict[str, Any]:
+        number, text = _problem(answer)
+        is_success = httpx.codes.is_success(status)
+        if text is not None and (is_success or number is not None):
+            raise self._as_error(number, text)
+        if not is_success:
+            # Whoever stands before it, as a proxy, says no word of Slurm's.
+            raise SlurmUnreachable(f"it answers {status}{f' ({text})' if text else ''}")
         return answer
 
     def _as_error(self, number: int | None, text: str) -> OSError:
         if number is not None and number < _FIRST_REFUSAL:
             # Its numbers below are about the way to the controller, not about what was asked.
-            more = f": is the token in {self._token_file} out of date?" if "authentication" in text.lower() else ""
+            more = f": {self._token_file.why_refused()}" if "authentication" in text.lower() else ""
             return SlurmUnreachable(text + more)
         return SlurmRefused(text, number)
 
     def _read_token(self) -> str:
-        """The token, read again where its file has changed."""
-        path = str(self._token_file)
         try:
-            status = status_of(path)
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            with self._lock:
-                if self._token is None or self._token[0] != version:
-                    self._token = version, _token_in(read(path, _MOST_TOKEN_BYTES).decode("ascii"))
-                return self._token[1]
+            return self._token_file.read().text
         except (OSError, ValueError) as error:
-            raise SlurmUnreachable(f"SLURM_TOKEN_FILE ({path}) cannot be read: {error}") from error
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise SlurmUnreachable(f"SLURM_TOKEN_FILE ({self._token_file.path}) cannot be read: {why}") from error
 
 
 _FIRST_REFUSAL = 2000
@@ -218,32 +252,38 @@ def newest_version(paths: Mapping[str, object]) -> str:
     return "v" + ".".join(map(str, max(found)))
 
 
-def _token_in(text: str) -> str:
-    """The token in a file that holds it alone, or as `scontrol token` prints it."""
-    token = text.strip().removeprefix("SLURM_JWT=")
-    if not token or not token.isprintable() or " " in token:
-        raise ValueError("it holds no token")
-    return token
+def _name_in(given: object) -> str | None:
+    name = given.get("name") if isinstance(given, dict) else None
+    return show(name) if isinstance(name, str) else None
 
 
-def _problem(answer: Mapping[str, Any]) -> tuple[int | None, str] | None:
-    """The first thing that an answer complains of; None where it is content."""
+def _say_where(answer: httpx.Response) -> str:
+    place = show(answer.headers.get("location", ""), 200)
+    return f"it answers {answer.status_code} and points to {place}, which is not followed: put that into SLURMRESTD_URL"
+
+
+def _problem(answer: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """The first thing that an answer complains of, by Slurm's number and in its words; no words where it is content."""
     complaints = answer.get("errors")
-    first = complaints[0] if isinstance(complaints, list) and complaints else None
-    if isinstance(first, dict):
-        number, said = first.get("error_number"), (first.get("description"), first.get("error"))
-        text = ": ".join(str(part) for part in said if part)
-        return number if isinstance(number, int) else None, text[:500] or "it gives no reason"
+    if complaints:
+        first = complaints[0] if isinstance(complaints, list) else complaints
+        told = first if isinstance(first, dict) else {"error": first}
+        text = ": ".join(str(part)[:_MOST_SAID] for part in (told.get("description"), told.get("error")) if part)
+        return _number(told.get("error_number")), show(text, _MOST_SAID) or "it gives no reason"
     # The end of a job complains elsewhere.
     status = answer.get("status")
     error = status[0].get("error") if isinstance(status, list) and status and isinstance(status[0], dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(error, dict) and isinstance(code, int) and code:
-        return code, str(error.get("message") or error.get("string"))[:500]
-    return None
+    code = _number(error.get("code")) if isinstance(error, dict) else None
+    if isinstance(error, dict) and code:
+        return code, show(str(error.get("message") or error.get("string")), _MOST_SAID)
+    return None, None
+
+
+def _number(given: object) -> int | None:
+    return given if isinstance(given, int) and not isinstance(given, bool) else None
 
 
 def _warnings(answer: Mapping[str, Any]) -> list[str]:
     found = answer.get("warnings")
     texts = [each.get("description") for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-    return [text[:300] for text in texts if isinstance(text, str)]
+    return [show(text, 300) for text in texts if isinstance(text, str)]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -26,6 +26,8 @@ LIST_SECONDS = 30.0
 #: A list that takes long is followed by a rest so many times as long.
 LIST_REST = 20.0
 MOST_ASKED = 24
+#: Seconds after which no further one is asked for at the same look.
+ASK_SECONDS = 5.0
 
 #: Slurm's word for a job that its owner holds.
 HELD = "JobHeldUser"
@@ -33,6 +35,11 @@ HELD = "JobHeldUser"
 
 class Cluster(Protocol):
     """What is asked of Slurm. Every call may raise OSError."""
+
+    @property
+    def user(self) -> str | None:
+        """Whose jobs it submits, by the name that it signs in with; None where that is not known."""
+        ...
 
     def jobs(self) -> Sequence[Job]:
         """All jobs."""
@@ -43,7 +50,7 @@ class Cluster(Protocol):
         ...
 
     def job(self, job_id: int) -> Job | None:
-        """One job; None where there is none."""
+        """One job, without name and states where it cannot be read; None where there is none."""
         ...
 
     def nodes(self) -> Sequence[NodeReport]:
@@ -69,10 +76,12 @@ class Cluster(Protocol):
 
 @frozen
 class ClusterLook:
-    """The jobs of one moment, by name. `problem` says why there are none."""
+    """The jobs of one moment. `problem` says why there are none."""
 
     at: float  #: monotonic
-    jobs: Mapping[str, tuple[Job, ...]]
+    jobs: Mapping[str, tuple[Job, ...]]  #: those of this service's user, by name
+    all: tuple[Job, ...] = ()  #: everybody's
+    unread: frozenset[int] = frozenset()  #: the numbers of those that cannot be read, whosever they are
     problem: str | None = None
 
 
@@ -88,17 +97,30 @@ class ClusterWatch:
         self._sight = sight
         self._lock = threading.RLock()
         self._look: ClusterLook | None = None
+        self._before: ClusterLook | None = None  #: the latest, also where the next one has to be anew
         self._jobs: dict[int, Job] | None = None
         self._listed_at = 0.0  # monotonic
         self._list_took = 0.0  # seconds
         self._nodes: tuple[float, tuple[NodeState, ...]] | None = None
+        self._vouched: dict[int, str] = {}  #: by number, the names of jobs that are certainly this service's
+        self._users: frozenset[str] = frozenset()  #: whose those are, by Slurm's names
+
+    def vouch(self, number: int, name: str) -> None:
+        """Tells that the job of this number is this service's, as it was handed over by this name: by those it is known
+        how Slurm calls the service's user, which may differ from the name that it signs in with.
+        """
+        self._vouched[number] = name
+
+    def known_look(self) -> ClusterLook | None:
+        """The latest look, at once, and however old; None before the first."""
+        return self._look or self._before
 
     def look(self, fresh: bool = False) -> ClusterLook:
         """The jobs, anew where that is wanted or the latest look is old."""
         with self._lock:
             known = self._look
             if known is None or fresh or time.monotonic() - known.at > FRESH_SECONDS:
-                known = self._look = self._ask()
+                known = self._look = self._before = self._ask()
             return known
 
     def list_if_due(self) -> None:
@@ -121,6 +143,7 @@ class ClusterWatch:
             with self._lock:
                 self._jobs = self._look = None
             raise
+        self.vouch(number, str(job["name"]))
         with self._lock:
             if self._jobs is not None:
                 held, kept_from = frozenset({"PENDING"}), job.get("excluded_nodes")
@@ -149,7 +172,7 @@ class ClusterWatch:
     def cancel(self, job: Job) -> None:
         """Ends a job, where its number has not become another's meanwhile. Raises OSError."""
         now = self._cluster.job(job.job_id)
-        if now is not None and now.name == job.name:
+        if now is not None and (now.name, now.user) == (job.name, job.user or now.user):
             self._cluster.cancel(job.job_id)
         with self._lock:
             if now is not None and self._jobs is not None:
@@ -162,12 +185,29 @@ class ClusterWatch:
         except OSError as error:
             # A controller that was away may have lost jobs, and given their numbers to others.
             self._jobs = None
-            return ClusterLook(time.monotonic(), {}, error.strerror or str(error))
-        self._sight.heed(jobs.values())
+            return ClusterLook(time.monotonic(), {}, problem=error.strerror or str(error))
+        self._learn_users(jobs)
         found: dict[str, list[Job]] = {}
         for job in jobs.values():
-            found.setdefault(job.name, []).append(job)
-        return ClusterLook(time.monotonic(), {name: tuple(group) for name, group in found.items()})
+            if self._is_own(job):
+                found.setdefault(job.name, []).append(job)
+        self._sight.heed(job for group in found.values() for job in group)
+        return ClusterLook(
+            time.monotonic(),
+            {name: tuple(group) for name, group in found.items()},
+            tuple(jobs.values()),
+            frozenset(job.job_id for job in jobs.values() if not job.name),
+        )
+
+    def _learn_users(self, jobs: Mapping[int, Job]) -> None:
+        own = {number: name for number, name in self._vouched.items() if number in jobs and jobs[number].name == name}
+        self._users |= frozenset(jobs[number].user for number in own if jobs[number].user)
+        self._vouched = own
+
+    def _is_own(self, job: Job) -> bool:
+        """Whether a job is this service's by its user: its name, and what is said of it, anybody could have copied."""
+        user = self._cluster.user
+        return bool(job.name) and (not job.user or user is None or job.user == user or job.user in self._users)
 
     def _follow(self, known: dict[int, Job] | None) -> dict[int, Job]:
         """The jobs now, by those that were known before. Raises OSError."""
@@ -176,11 +216,26 @@ class ClusterWatch:
             changed = [number for number, found in states.items() if _has_changed(known.get(number), found)]
             if len(changed) <= MOST_ASKED:
                 kept = {number: job for number, job in known.items() if number in states}
-                news = (self._cluster.job(number) for number in changed)
-                return kept | {job.job_id: job for job in news if job is not None}
+                return kept | self._ask_for(changed, known, states)
         jobs = {job.job_id: job for job in self._cluster.jobs()}
         self._listed_at = time.monotonic()
         return jobs
+
+    def _ask_for(
+        self, numbers: Sequence[int], known: Mapping[int, Job], states: Mapping[int, frozenset[str]]
+    ) -> dict[int, Job]:
+        """These jobs as they are now, as far as there is time to ask; the others have their turn at the next look."""
+        give_up_at, news = time.monotonic() + ASK_SECONDS, dict[int, Job]()
+        for number in numbers:
+            if time.monotonic() >= give_up_at:
+                break
+            job = self._cluster.job(number)
+            if job is not None and not (job.name and job.states):
+                # What cannot be read of it is as it was, as far as that is known.
+                job = replace(job if job.name else known.get(number, job), states=states[number])
+            if job is not None:
+                news[number] = job
+        return news
 
     def barred(self) -> tuple[str, ...]:
         """The machines on which nothing is to be started; none where that would leave no other."""
@@ -204,26 +259,40 @@ class ClusterWatch:
             if self._nodes is not None and time.monotonic() - self._nodes[0] <= FRESH_SECONDS:
                 return self._nodes[1]
             try:
-                nodes = tuple(_state(node, look, self._sight) for node in self._cluster.nodes())
+                # Whoever does not answer is not asked twice, as each time may take its patience.
+                reports = self._cluster.nodes() if look.problem is None else ()
+                why, held = look.problem, _holders(look.all)
             except OSError as error:
+                reports, why, held = (), error.strerror or str(error), {}
+            if why is None:
+                nodes = tuple(_state(node, held.get(node.name, {}), self._sight) for node in reports)
+            else:
                 known = () if self._nodes is None else self._nodes[1]
-                why = error.strerror or str(error)
                 nodes = tuple(replace(node, state="unknown", reason=why) for node in known)
             self._nodes = time.monotonic(), nodes
             return nodes
 
 
 def _has_changed(known: Job | None, states: frozenset[str]) -> bool:
-    return known is None or known.states != states
+    return known is None or (bool(states) and known.states != states)
 
 
-def _state(node: NodeReport, look: ClusterLook, sight: StorageSight) -> NodeState:
-    running = [job for jobs in look.jobs.values() for job in jobs if node.name in job.gpus and not job.is_over]
-    holders: dict[int, Words] = {index: who_holds(job) for job in running for index in job.gpus[node.name]}
+def _holders(jobs: Iterable[Job]) -> Mapping[str, Mapping[int, Words]]:
+    """Whose job has each GPU, by machine and number."""
+    found: dict[str, dict[int, Words]] = {}
+    for job in jobs:
+        if not job.is_over and any(job.gpus.values()):
+            holder = who_holds(job)
+            for node, gpus in job.gpus.items():
+                found.setdefault(node, {}).update(dict.fromkeys(gpus, holder))
+    return found
+
+
+def _state(node: NodeReport, holders: Mapping[int, Words], sight: StorageSight) -> NodeState:
     return NodeState(
         name=node.name,
-        state=node.state if look.problem is None else "unknown",
-        reason=node.reason if look.problem is None else look.problem,
+        state=node.state,
+        reason=node.reason,
         details={"partitions": node.partitions, "features": node.features, "says": node.says},
         gpu_count=node.gpus,
         gpus_used=max(node.used_count, len(holders)),

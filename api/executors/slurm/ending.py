@@ -4,11 +4,16 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.files import read_json
+from api.executors.executor import AttemptRef, Observation
+from api.executors.slurm.jobs import Job
+from api.executors.slurm.notes import JobNote
+from api.executors.slurm.words import how_ended
 from api.utils.foreign_files import ForeignFile, open_own, read
 
 #: Seconds for which a held lock is waited for where nothing is left of who had it: a dead machine's lock on a file
@@ -121,3 +126,17 @@ def _quote(files: AttemptDirectory) -> str:
     except (OSError, ForeignFile):
         text = ""
     return f": {text[-_MOST_QUOTED:]}" if text else f"; {_HINT}"
+
+
+def refine(ended: Observation, job: Job | None, noted: JobNote | None, ref: AttemptRef) -> Observation:
+    """The end with what Slurm knows, or knew, of its cause: who leaves for it hears a signal like any other."""
+    outcome = ended.outcome
+    if outcome is None or not outcome.stop_requested or outcome.reason != "exited":
+        return ended
+    reason, said = how_ended(job)
+    if reason == "supervisor_lost" and noted is not None and noted.leaves is not None:
+        reason, said = noted.leaves, noted.said
+    elif reason == "supervisor_lost" and (job is None or job.was_forgotten):
+        # Where nobody here has ordered it, either.
+        reason = reason if os.path.lexists(ref.directory / "stop.json") else "job_lost"
+    return ended if reason == "supervisor_lost" else replace(ended, outcome=replace(outcome, reason=reason, error=said))

@@ -4,6 +4,7 @@ Slurm says where a job is; how it ended, the supervisor's records in the shared 
 which is its name, never by Slurm's number alone: a controller that dies can lose one and give it to another job.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import Order
 from api.executors.executor import (
     AttemptRef,
+    EngineSilent,
     Executor,
     LivingAttempt,
     Locate,
@@ -33,7 +35,7 @@ from api.executors.record_files import check_absent, read_lost_bytes
 from api.executors.records import Runner, parse_runner
 from api.executors.slurm.ahead import AheadJobs, is_described
 from api.executors.slurm.cluster import Cluster, ClusterLook, ClusterWatch
-from api.executors.slurm.ending import AttemptEnds
+from api.executors.slurm.ending import AttemptEnds, refine
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.notes import JobNote, JobNotes, left_no_word
 from api.executors.slurm.request import describe_job, write_script
@@ -94,6 +96,7 @@ class SlurmExecutor:
         self._without: dict[str, float] = {}  #: since when (monotonic) an attempt has no job, by uid
         self._overdue: dict[str, float] = {}  #: when (monotonic) a stop becomes Slurm's, by uid
         self._notes = JobNotes()
+        self._is_listed = True
 
     def nodes(self) -> Sequence[NodeState]:
         return self._watch.nodes()
@@ -104,20 +107,30 @@ class SlurmExecutor:
 
     def look(self) -> None:
         """Looks at the cluster, where the latest look is old."""
-        self._watch.list_if_due()
+        try:
+            self._watch.list_if_due()
+        except OSError as error:
+            # Said once: it may be away for hours, and what is known of machines grows old all the same.
+            if self._is_listed:
+                logger.warning(
+                    "the jobs of the cluster cannot be listed", extra={"problem": error.strerror or str(error)}
+                )
+            self._is_listed = False
+        else:
+            self._is_listed = True
         self._watch.nodes()
 
     # Starting
 
     def submit(self, submission: Submission) -> None:
-        """Raises OSError."""
+        """Raises OSError; EngineSilent where Slurm cannot be asked."""
         ref = submission.ref
         if not submission.gpu_uuids and self._note(ref) is None:
             self._local.submit(submission)
             return
         look = self._watch.look()
         if look.problem is not None:
-            raise OSError(look.problem)
+            raise EngineSilent(errno.EHOSTUNREACH, look.problem)
         kept = self._keep(ref, look)
         if is_described(ref.directory) if kept else self._local.observe([ref])[ref.uid].phase is Phase.ENDED:
             return
@@ -156,10 +169,12 @@ class SlurmExecutor:
 
     def _keep(self, ref: AttemptRef, look: ClusterLook) -> Job | None:
         """The attempt's one job that is not over, released and noted; others of its name go. Raises OSError."""
+        noted = self._note(ref)
+        if noted is not None and noted.job_id is not None:
+            self._watch.vouch(noted.job_id, ref.uid)
         live = [job for job in look.jobs.get(ref.uid, ()) if not job.is_over]
         if not live:
             return None
-        noted = self._note(ref)
         begun = [job for job in live if not job.is_pending]
         kept = next((job for job in live if noted is not None and job.job_id == noted.job_id), None)
         kept = begun[0] if begun and (kept is None or kept.is_pending) else kept
@@ -208,7 +223,7 @@ class SlurmExecutor:
         if job.is_pending and recorded.phase is Phase.ENDED:
             # A controller that died has forgotten that it ran.
             self._watch.cancel(job)
-            return _refine(recorded, None, self._note(ref), ref)
+            return refine(recorded, None, self._note(ref), ref)
         if self.ahead.is_given_ahead(job) and not is_described(ref.directory) and recorded.phase is not Phase.ENDED:
             return Observation(Phase.ABSENT, "", reason="its job was handed over ahead, and waits for it")
         if job.is_pending:
@@ -251,8 +266,13 @@ class SlurmExecutor:
         job = next((each for each in look.jobs.get(ref.uid, ()) if each.job_id == number), None)
         if recorded.phase is Phase.ENDED:
             self._forget(ref)
-            return _refine(recorded, job, noted, ref)
+            return refine(recorded, job, noted, ref)
         has_begun = self._runner(ref) is not None
+        if job is None and number in look.unread:
+            quiet = self._heartbeats.measure(ref.directory, None)
+            return Observation(
+                Phase.UNKNOWN, "", reason=f"what Slurm says of its job {number} cannot be read", age=quiet
+            )
         if job is None and not has_begun and number is None:
             return Observation(Phase.ABSENT, "", reason="Slurm has no job of it")
         since = self._without.setdefault(ref.uid, time.monotonic())
@@ -269,7 +289,7 @@ class SlurmExecutor:
         if not self._ends.end(ref.directory, *how_ended(job, ref.directory), is_seen_over=is_seen_over):
             reason = f"a supervisor that may live has it still: remove {ref.directory}/lock only where it is dead"
             return Observation(Phase.UNKNOWN, "", reason=reason, age=quiet)
-        return _refine(self._local.observe([ref])[ref.uid], job, noted, ref)
+        return refine(self._local.observe([ref])[ref.uid], job, noted, ref)
 
     @staticmethod
     def _is_to_be_handed_over_again(ref: AttemptRef, job: Job, noted: JobNote | None) -> bool:
@@ -358,7 +378,9 @@ class SlurmExecutor:
         return min(self._local.free_port(node, held), LAST_PORT)
 
     def why_queued(self, ref: AttemptRef) -> Reason | None:
-        pending = [job for job in self._watch.look().jobs.get(ref.uid, ()) if job.is_pending]
+        # People ask for it: they are not to wait for a cluster that answers slowly.
+        look = self._watch.known_look()
+        pending = [job for job in ([] if look is None else look.jobs.get(ref.uid, ())) if job.is_pending]
         return why_pending(min(pending, key=lambda job: job.job_id)) if pending else None
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:
@@ -370,17 +392,3 @@ class SlurmExecutor:
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         """Raises OSError."""
         return LogFiles(ref.log_directory).read(offset, limit)
-
-
-def _refine(ended: Observation, job: Job | None, noted: JobNote | None, ref: AttemptRef) -> Observation:
-    """The end with what Slurm knows, or knew, of its cause: who leaves for it hears a signal like any other."""
-    outcome = ended.outcome
-    if outcome is None or not outcome.stop_requested or outcome.reason != "exited":
-        return ended
-    reason, said = how_ended(job)
-    if reason == "supervisor_lost" and noted is not None and noted.leaves is not None:
-        reason, said = noted.leaves, noted.said
-    elif reason == "supervisor_lost" and (job is None or job.was_forgotten):
-        # Where nobody here has ordered it, either.
-        reason = reason if os.path.lexists(ref.directory / "stop.json") else "job_lost"
-    return ended if reason == "supervisor_lost" else replace(ended, outcome=replace(outcome, reason=reason, error=said))

@@ -18,6 +18,7 @@ class FakeCluster:
         self.machines: list[NodeReport] = []
         self.looks = 0  #: how often it was asked for all of its jobs, or their states
         self.single = 0  #: and for one
+        self.user: str | None = None  #: whose jobs are handed over here
 
     # What the executor calls
 
@@ -45,7 +46,7 @@ class FakeCluster:
         self.asked.append({"script": script, **job})
         number = max(self.all, default=0) + 1
         held = frozenset({"PENDING"})
-        made = Job(number, str(job["name"]), held, "JobHeldUser", comment=str(job["comment"]))
+        made = Job(number, str(job["name"]), held, "JobHeldUser", user=self.user or "", comment=str(job["comment"]))
         self.all[number] = replace(made, excluded=frozenset(job.get("excluded_nodes", ())))  # type: ignore[call-overload]
         if self.lost_answers:
             self.lost_answers -= 1

@@ -6,7 +6,9 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
+from api.executors.slurm.hosts import expand
 from api.utils.frozen import frozen
+from api.utils.terminal_text import show
 
 #: States in which a job has nothing on any node any more.
 _OVER = frozenset(
@@ -26,17 +28,26 @@ _OVER = frozenset(
 
 _GIVEN_UP = frozenset({"BOOT_FAIL", "NODE_FAIL"})
 
-_GPUS = re.compile(r"gpu(?::[^:(,]+)?:\d+\(IDX:([0-9,-]*)\)", re.ASCII)
+_GPUS = re.compile(r"gpu(?::[^:(,]+)?:\d{1,5}\(IDX:([0-9,-]*)\)", re.ASCII)
+
+#: Slurm's number of a job, also where it stands for a part of one: `8_1` of an array, `5+0` of a job of several kinds.
+_NUMBER = re.compile(r"(\d{1,10})(?:[_+].{0,40})?", re.ASCII)
+
 #: What is added to the comment of our jobs that are handed over ahead of their turn.
 AHEAD = " ahead"
 
-_MOST_NODES = 10_000
 _MOST_GPUS = 1_024
+
+#: Bounds of texts: of names and words, and of what lists nodes or GPUs.
+_MOST_TEXT, _MOST_LIST = 1_000, 65_536
+
+#: The first and the last second (Unix) of which a year can be told.
+_FIRST, _LAST = 0, 253_402_300_799
 
 
 @frozen
 class Job:
-    """A job of the cluster."""
+    """A job of the cluster. One without a name or without states is one that cannot be read: it may be in any."""
 
     job_id: int
     name: str
@@ -85,46 +96,44 @@ class Job:
         return not self.states.isdisjoint(_GIVEN_UP)
 
 
-def parse_jobs(answer: Mapping[str, Any]) -> tuple[Job, ...]:
-    """The jobs of an answer."""
-    given = answer.get("jobs")
-    jobs = [_job(each) for each in given if isinstance(each, dict)] if isinstance(given, list) else []
-    return tuple(job for job in jobs if job is not None)
-
-
-def parse_states(answer: Mapping[str, Any]) -> Mapping[int, frozenset[str]]:
-    """The states in an answer, by the job's number."""
-    given, found = answer.get("jobs"), dict[int, frozenset[str]]()
-    for each in given if isinstance(given, list) else ():
-        number, states = (each.get("job_id"), each.get("state")) if isinstance(each, dict) else (None, None)
-        if isinstance(states, list) and str(number).isdigit():
-            found[int(str(number))] = frozenset(map(str, states))
-    return found
-
-
-def _job(given: Mapping[str, Any]) -> Job | None:
-    number, name, states = given.get("job_id"), given.get("name"), given.get("job_state")
-    if not isinstance(number, int) or not isinstance(name, str):
+def parse_job(given: object) -> Job | None:
+    """The job of an element; None where it has no number."""
+    if not isinstance(given, dict):
         return None
-    nodes = expand(_text(given, "nodes"))
+    number = given.get("job_id")
+    if not isinstance(number, int) or isinstance(number, bool) or number <= 0:
+        return None
+    nodes = expand(_text(given, "nodes", _MOST_LIST))
     return Job(
         job_id=number,
-        name=name,
-        states=frozenset(str(state) for state in (states if isinstance(states, list) else [states])),
+        name=_text(given, "name"),
+        states=_states(given.get("job_state")),
         reason=_text(given, "state_reason"),
         user=_text(given, "user_name"),
         comment=_text(given, "comment"),
         partition=_text(given, "partition"),
         nodes=nodes,
-        excluded=frozenset(expand(_text(given, "excluded_nodes"))),
+        excluded=frozenset(expand(_text(given, "excluded_nodes", _MOST_LIST))),
         gpus=_gpus(nodes, given.get("gres_detail")),
         wants=_text(given, "tres_per_node") or _text(given, "tres_per_job"),
-        restarts=_whole(given.get("restart_cnt")) or 0,
+        restarts=max(0, _whole(given.get("restart_cnt")) or 0),
         starts_at=_moment(given.get("start_time")),
         ends_at=_moment(given.get("end_time")),
         preempted_at=_moment(given.get("preempt_time")),
         exit_code=_exit_code(given.get("exit_code")),
     )
+
+
+def parse_state(given: object) -> tuple[int, frozenset[str]] | None:
+    """The number and the states of an element; None where it has no number."""
+    told = given if isinstance(given, dict) else {}
+    number = _NUMBER.fullmatch(str(told.get("job_id"))[:64])
+    return None if number is None else (int(number[1]), _states(told.get("state")))
+
+
+def _states(given: object) -> frozenset[str]:
+    words = given if isinstance(given, list) else [given]
+    return frozenset(show(word, _MOST_TEXT) for word in words if isinstance(word, str) and word)
 
 
 def _gpus(nodes: Sequence[str], details: object) -> Mapping[str, frozenset[int]]:
@@ -133,7 +142,7 @@ def _gpus(nodes: Sequence[str], details: object) -> Mapping[str, frozenset[int]]
         return MappingProxyType({})
     found = {}
     for node, detail in zip(nodes, details, strict=False):
-        found[node] = indices(str(detail))
+        found[node] = indices(str(detail)[:_MOST_LIST])
     return MappingProxyType(found)
 
 
@@ -141,42 +150,21 @@ def indices(detail: str) -> frozenset[int]:
     """The GPUs in a text as `gpu:h100:2(IDX:0-1,4)`."""
     found: set[int] = set()
     for match in _GPUS.finditer(detail):
-        for part in filter(None, match[1].split(",")):
+        for part in match[1].split(","):
             first, _, last = part.partition("-")
-            if first.isdigit() and (last or first).isdigit():
+            if is_index(first) and is_index(last or first):
                 found.update(range(int(first), min(int(last or first), _MOST_GPUS) + 1))
     return frozenset(found)
 
 
-def expand(nodes: str) -> tuple[str, ...]:
-    """The names in Slurm's short form, as `n[1-3,07],head`."""
-    found: list[str] = []
-    for part in re.findall(r"[^,\[]+(?:\[[^\]]*\][^,\[]*)*", nodes):
-        found += _expand_part(part)
-        if len(found) > _MOST_NODES:
-            break
-    return tuple(found[:_MOST_NODES])
+def is_index(text: str) -> bool:
+    """Whether a text is the number of a GPU."""
+    return text.isascii() and text.isdigit() and len(text) <= 4
 
 
-def _expand_part(part: str) -> list[str]:
-    before, bracket, rest = part.partition("[")
-    if not bracket:
-        return [part]
-    inside, _, after = rest.partition("]")
-    found = []
-    for each in inside.split(","):
-        first, dash, last = each.partition("-")
-        numbers: Sequence[str] = [first]
-        if dash and first.isdigit() and last.isdigit():
-            most = min(int(last), int(first) + _MOST_NODES)
-            numbers = [str(number).zfill(len(first)) for number in range(int(first), most + 1)]
-        found += [f"{before}{number}{tail}" for number in numbers for tail in _expand_part(after)]
-    return found
-
-
-def _text(given: Mapping[str, Any], name: str) -> str:
+def _text(given: Mapping[str, Any], name: str, most: int = _MOST_TEXT) -> str:
     value = given.get(name)
-    return value[:1000] if isinstance(value, str) else ""
+    return show(value, most) if isinstance(value, str) else ""
 
 
 def _whole(given: object) -> int | None:
@@ -187,7 +175,8 @@ def _whole(given: object) -> int | None:
 
 
 def _moment(given: object) -> float | None:
-    return float(_whole(given) or 0) or None
+    seconds = _whole(given)
+    return float(seconds) if seconds is not None and _FIRST < seconds <= _LAST else None
 
 
 def _exit_code(given: object) -> int | None:

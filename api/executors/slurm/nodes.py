@@ -1,15 +1,18 @@
 """Reads what slurmrestd says of nodes. What cannot be understood is left out; nothing here raises."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from api.executors.slurm.jobs import indices
+from api.models.reading import MAX_GPUS
 from api.utils.frozen import frozen
+from api.utils.terminal_text import show
 
 _DOWN = frozenset({"DOWN", "NOT_RESPONDING", "POWERED_DOWN", "POWERING_DOWN", "FAIL", "FUTURE", "UNKNOWN", "ERROR"})
 _DRAINING = frozenset({"DRAIN", "DRAINED", "DRAINING", "MAINTENANCE", "RESERVED", "REBOOT_REQUESTED"})
 _COUNT = re.compile(r"gpu(?::[^:(,]+)?:(\d{1,4})", re.ASCII)
+
+#: Bounds of what is read of one machine: characters of a text and of what lists GPUs, and words of a list.
+_MOST_TEXT, _MOST_LIST, _MOST_WORDS = 300, 65_536, 1_000
 
 
 @frozen
@@ -27,26 +30,21 @@ class NodeReport:
     used_count: int
 
 
-def parse_nodes(answer: Mapping[str, Any]) -> tuple[NodeReport, ...]:
-    """The nodes of an answer."""
-    given = answer.get("nodes")
-    nodes = [_node(each) for each in given if isinstance(each, dict)] if isinstance(given, list) else []
-    return tuple(node for node in nodes if node is not None)
-
-
-def _node(given: Mapping[str, Any]) -> NodeReport | None:
-    name, used = given.get("name"), str(given.get("gres_used") or "")
-    if not isinstance(name, str) or not name:
+def parse_node(given: object) -> NodeReport | None:
+    """The node of an element; None where it has no name."""
+    name = given.get("name") if isinstance(given, dict) else None
+    if not isinstance(given, dict) or not isinstance(name, str) or not name or len(name) > _MOST_TEXT:
         return None
+    used = str(given.get("gres_used") or "")[:_MOST_LIST]
     reason, states = given.get("reason"), _texts(given.get("state"))
     return NodeReport(
-        name=name,
+        name=show(name),
         state=_state(states),
         says=states,
-        reason=reason[:300] if isinstance(reason, str) and reason else None,
+        reason=show(reason, _MOST_TEXT) if isinstance(reason, str) and reason else None,
         partitions=_texts(given.get("partitions")),
         features=_texts(given.get("active_features")),
-        gpus=_count(str(given.get("gres") or "")),
+        gpus=_count(str(given.get("gres") or "")[:_MOST_LIST]),
         used=indices(used) if "(IDX:" in used else None,
         used_count=_count(used),
     )
@@ -61,10 +59,11 @@ def _state(states: tuple[str, ...]) -> str:
 
 
 def _count(gres: str) -> int:
-    return sum(int(number) for number in _COUNT.findall(gres))
+    return min(sum(int(number) for number in _COUNT.findall(gres)), MAX_GPUS)
 
 
 def _texts(given: object) -> tuple[str, ...]:
     if isinstance(given, str):
-        return tuple(given.split(",")) if given else ()
-    return tuple(text for text in given if isinstance(text, str)) if isinstance(given, list) else ()
+        given = given.split(",")
+    words = given[:_MOST_WORDS] if isinstance(given, list) else []
+    return tuple(show(word, _MOST_TEXT) for word in words if isinstance(word, str) and word)

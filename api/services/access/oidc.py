@@ -27,6 +27,7 @@ from api.services.access.service import SESSION, SIGN_IN
 from api.storage.sign_ins import SignIn, SignInStore
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
+from api.utils.secret_files import read_secret_file
 from api.utils.validation import ONE_LINE
 
 logger = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ class OIDC:
     def _client(self, redirect_uri: str) -> OAuth2Session:
         secret = None
         if self._settings.secret_file is not None:
-            secret = self._settings.secret_file.read_text(encoding="utf-8").strip()
+            secret = read_secret_file(self._settings.secret_file).content.decode().strip()
         return OAuth2Session(
             self._settings.client_id,
             secret,

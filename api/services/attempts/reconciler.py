@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
-from api.executors.executor import AttemptRef, Executor, Observation, Phase, StopOrder
+from api.executors.executor import AttemptRef, EngineSilent, Executor, Observation, Phase, StopOrder
 from api.models.lease import LEASE_SECONDS
 from api.models.reason import Reason
 from api.models.training import (
@@ -291,6 +291,9 @@ class Reconciler:
             if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
                 self._starter.submit(submission)
         except (CannotStart, OSError) as error:
+            if isinstance(error, EngineSilent) and task.status is not TaskStatus.STOPPING:
+                self._wait_for_engine(task, attempt, error)
+                return False
             if isinstance(error, OSError):
                 self._refusals[attempt.uid] = error
             is_passing = isinstance(error, OSError) and tries <= SUBMISSIONS
@@ -300,6 +303,12 @@ class Reconciler:
             self._forget(attempt)
             return self._ending.give_up(task, attempt, could_not_start(error))
         return False
+
+    def _wait_for_engine(self, task: TaskSummary, attempt: Attempt, error: EngineSilent) -> None:
+        """Tries again for as long as it takes: an engine that is away says nothing against the attempt."""
+        self._submissions.pop(attempt.uid, None)
+        seen = Observation(Phase.UNKNOWN, "", reason=error.strerror or str(error), age=UNKNOWN_SECONDS)
+        self._note_unknown(task, attempt, seen)
 
     def _watch_over(self, attempt: Attempt, ref: AttemptRef, seen: Observation) -> AttemptWatch:
         watch = self._watches.get(attempt.uid)

@@ -1,10 +1,19 @@
 """The Slurm that tests run on is a real one, and leaves nothing behind."""
 
+import getpass
+import os
+import subprocess
 import time
 from pathlib import Path
 
 import httpx
+import pytest
 
+from api.executors.slurm import cluster as cluster_watch
+from api.executors.slurm.client import SlurmClient, SlurmUnreachable
+from api.executors.slurm.cluster import ClusterWatch
+from api.executors.slurm.sight import StorageSight
+from tests.e2e.server import until
 from tests.slurm_cluster import SlurmCluster
 
 
@@ -30,3 +39,38 @@ def test_a_cluster_is_up_within_seconds_and_gives_gpus_by_number(tmp_path: Path)
         assert cluster.pids()
     assert took < 10
     assert not cluster.pids()
+
+
+def test_jobs_of_others_hide_nothing_whatever_their_names_and_kinds(cluster: SlurmCluster, client: SlurmClient) -> None:
+    def submit(*options: str | bytes) -> None:
+        command = ["sbatch", "--output=/dev/null", *options, "--wrap=sleep 600"]
+        environment = {**os.environ, **cluster.environment}
+        subprocess.run(command, env=environment, cwd=cluster.directory, check=True, capture_output=True, timeout=30)
+
+    # It takes any bytes, and none.
+    submit(b"--job-name=\xe9", b"--comment=\xff")
+    submit("--job-name=a\nb\x1b[2J")
+    submit("--job-name=")
+    submit("--array=1-2", "--gres=gpu:1")
+    watch = ClusterWatch(client, StorageSight("test"))
+    try:
+        until(lambda: sum(len(node.holders) for node in watch.nodes()) == 2, what="the array's GPUs")
+        # What has not changed since is known by its state alone, whose numbers have the form `8_1` then.
+        time.sleep(cluster_watch.FRESH_SECONDS)
+        look = watch.look(fresh=True)
+        assert sum(len(node.holders) for node in watch.nodes()) == 2
+        assert {"", "\N{REPLACEMENT CHARACTER}", "a\N{SYMBOL FOR LINE FEED}b"} <= {job.name for job in look.all}
+    finally:
+        cluster.command("scancel", "--user", getpass.getuser())
+    until(lambda: not any(node.holders for node in watch.nodes()), what="the end of the array")
+
+
+def test_a_token_that_is_over_is_told_by_its_time(cluster: SlurmCluster, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(cluster.token(seconds=-60))
+    client = SlurmClient(cluster.url, token)
+    with pytest.raises(SlurmUnreachable, match=r"the token in .*/token was good until \d{4}-\d\d-\d\d .* UTC"):
+        client.jobs()
+    token.write_text(cluster.token())
+    assert isinstance(client.jobs(), tuple)
+    client.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api.executors.executor import Phase, StopOrder
@@ -232,3 +233,21 @@ def test_a_job_that_waits_may_be_let_onto_all_nodes_again(executor: SlurmExecuto
     # An empty list changes nothing in Slurm.
     assert seen == [frozenset(), {"n1", "n2"}, frozenset()]
     cluster.cancel(number)
+
+
+def test_who_submits_a_job_of_an_attempts_name_does_not_keep_it_from_running(
+    cluster: SlurmCluster, run: Run, executor: SlurmExecutor
+) -> None:
+    alien = {"name": run.ref.uid, "comment": "test", "hold": True, "tres_per_node": "gres/gpu:1"}
+    alien |= {"environment": ["PATH=/bin"], "current_working_directory": "/"}
+    headers = {"X-SLURM-USER-TOKEN": cluster.token("daemon")}
+    body = {"script": "#!/bin/sh\nexec sleep 600\n", "job": alien}
+    httpx.post(f"{cluster.url}/slurm/v0.0.42/job/submit", headers=headers, json=body).raise_for_status()
+    assert run.look().phase is Phase.ABSENT
+    run.submit()
+    run.wait_until_it_trains()
+    assert cluster.command("squeue", "-h", "-t", "PD", "-o", "%u %j").split() == ["daemon", run.ref.uid]
+    executor.stop(run.ref, StopOrder(None, 0.0, 0.0))
+    run.wait_for_end()
+    assert cluster.command("squeue", "-h", "-o", "%u").split() == ["daemon"]
+    cluster.command("scancel", "--name", run.ref.uid)

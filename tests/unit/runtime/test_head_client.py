@@ -1,5 +1,6 @@
 """A node's way to its head, against a real server on a socket."""
 
+import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -103,3 +104,10 @@ def test_a_key_file_without_a_key_is_refused(tmp_path: Path, content: str | None
         (tmp_path / "key").write_text(content)
     with pytest.raises(ConfigError):
         HTTPHead("http://127.0.0.1:1", tmp_path / "key")
+
+
+def test_a_key_file_that_is_none_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "key")
+    for place in (tmp_path / "key", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="no plain file"):
+            HTTPHead("http://127.0.0.1:9", place)

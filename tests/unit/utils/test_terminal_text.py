@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.utils.terminal_text import LOOKED_BYTES, MESSAGE_LIMIT, clean
+from api.utils.terminal_text import LOOKED_BYTES, MESSAGE_LIMIT, clean, show
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,11 @@ def test_whatever_was_written_nothing_steers_a_terminal(raw: bytes):
 def test_a_megabyte_of_anything_takes_linear_time(part: bytes):
     # The pattern's quantifiers give nothing back: what would go over it again and again would not end in this test.
     assert clean(part * (2**20 // len(part)))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("plain", "plain"), ("a\nb\x1b[2Jc\x00", "a␊bc␀"), ("\ud800é", "?é"), ("x" * 99, "x" * 10), ("\x9b2J", "")],
+)
+def test_what_a_program_says_for_others_can_be_shown_anywhere(text: str, shown: str):
+    assert show(text, 10) == shown

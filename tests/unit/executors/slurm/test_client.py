@@ -1,7 +1,9 @@
 """The client before a slurmrestd that plays: its answers, and what is asked of it."""
 
+import base64
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +13,7 @@ import pytest
 
 from api.executors.slurm import client as module
 from api.executors.slurm.client import SlurmClient, SlurmRefused, SlurmUnreachable, newest_version
+from api.executors.slurm.jobs import Job
 
 PATHS = {f"/slurm/v0.0.{version}/job/submit": {} for version in (9, 40, 42)}
 
@@ -20,7 +23,7 @@ Answer = tuple[int, bytes]
 class Server:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, str | None]] = []
-        self.answer: Callable[[str], Answer] = lambda _: (200, b"{}")
+        self.answer: Callable[[str], Answer] = lambda _: (200, b'{"jobs": []}')
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,6 +37,7 @@ class Server:
                 status, body = (200, json.dumps({"paths": PATHS}).encode()) if is_known else server.answer(self.path)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
+                self.send_header("Location", "/elsewhere")
                 self.end_headers()
                 self.wfile.write(body)
 
@@ -106,7 +110,7 @@ def test_a_refusal_says_why(client: SlurmClient, server: Server) -> None:
 
 def test_a_controller_that_cannot_be_asked_refuses_nothing(client: SlurmClient, server: Server) -> None:
     server.says({"errors": [{"error_number": 1007, "error": "Protocol authentication error"}]}, 511)
-    with pytest.raises(SlurmUnreachable, match="out of date"):
+    with pytest.raises(SlurmUnreachable, match=r"Protocol authentication error: the token in .*/token is not taken"):
         client.jobs()
 
 
@@ -133,11 +137,104 @@ def test_the_end_of_a_job_is_the_plain_one_which_reaches_every_process(client: S
     assert server.asked[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"jobs"', b"[" * 100_000])
-def test_what_is_no_answer_is_told(client: SlurmClient, server: Server, body: bytes) -> None:
-    server.answer = lambda _: (502, body)
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"jobs"', b"[" * 100_000, b'{"jobs":' + b"9" * 5_000])
+@pytest.mark.parametrize("status", [200, 502])
+def test_what_is_no_answer_is_told(client: SlurmClient, server: Server, status: int, body: bytes) -> None:
+    server.answer = lambda _: (status, body)
     with pytest.raises(SlurmUnreachable):
         client.jobs()
+
+
+ASKED: dict[str, Callable[[SlurmClient], object]] = {
+    "jobs": SlurmClient.jobs,
+    "states": SlurmClient.states,
+    "job": lambda client: client.job(7),
+    "nodes": SlurmClient.nodes,
+    "partitions": SlurmClient.partitions,
+}
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("answer", [{}, {"jobs": None, "nodes": {}, "partitions": "x"}, {"errors": ["no"], "jobs": []}])
+def test_an_answer_without_its_list_is_never_an_empty_one(
+    client: SlurmClient, server: Server, asked: Callable[[SlurmClient], object], answer: dict[str, object]
+) -> None:
+    server.says(answer)
+    with pytest.raises((SlurmUnreachable, SlurmRefused)):
+        asked(client)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [(301, "points to /elsewhere"), (403, "403"), (404, "404"), (500, "500"), (503, "503")]
+)
+def test_only_a_success_is_an_answer(client: SlurmClient, server: Server, status: int, why: str) -> None:
+    server.says({"jobs": []}, status)
+    with pytest.raises(SlurmUnreachable, match=why):
+        client.jobs()
+    # Whoever stands before slurmrestd refuses nothing in Slurm's name.
+    server.says({"errors": [{"description": "no upstream"}]}, status)
+    with pytest.raises(SlurmUnreachable, match=why):
+        client.submit("#!/bin/sh\n", {})
+
+
+@pytest.mark.parametrize("number", [None, True, 0, -1, 2**32, "7", 7.0])
+def test_a_submission_without_a_number_is_perhaps_one(client: SlurmClient, server: Server, number: object) -> None:
+    server.says({"job_id": number})
+    with pytest.raises(SlurmUnreachable, match="names no job"):
+        client.submit("#!/bin/sh\n", {})
+
+
+def test_jobs_of_a_form_that_is_not_known_are_unknown_and_not_gone(client: SlurmClient, server: Server) -> None:
+    server.says({"jobs": [{"id": 7, "title": "a.1"}, {"job_id": 8, "status": ["RUNNING"]}]})
+    with pytest.raises(SlurmUnreachable, match="in a form that is not known"):
+        client.jobs()
+    server.says({"jobs": [{"id": 7, "state": ["RUNNING"]}]})
+    with pytest.raises(SlurmUnreachable, match="in a form that is not known"):
+        client.states()
+    assert client.job(8) == Job(8, "", frozenset())
+
+
+def test_a_name_that_is_no_unicode_hides_no_other_job(client: SlurmClient, server: Server) -> None:
+    # Slurm passes on what `sbatch --job-name=$'\xe9'` has given.
+    other = b'{"job_id": 2, "name": "\xe9\n", "job_state": ["RUNNING"]}'
+    server.answer = lambda _: (200, b'{"jobs": [%b, {"job_id": 3, "name": "a.1", "job_state": []}]}' % other)
+    assert [job.name for job in client.jobs()] == ["\N{REPLACEMENT CHARACTER}\N{SYMBOL FOR LINE FEED}", "a.1"]
+
+
+def test_a_machine_is_told_of_once(client: SlurmClient, server: Server) -> None:
+    server.says({"nodes": [{"name": "n1", "state": ["IDLE"]}, {"name": "n2"}, {"name": "n1", "state": ["DOWN"]}]})
+    assert [(node.name, node.state) for node in client.nodes()] == [("n1", "up"), ("n2", "unknown")]
+
+
+def test_whose_jobs_it_asks_for_stands_in_the_token(client: SlurmClient, token: Path) -> None:
+    assert client.user is None
+    client.jobs()
+    assert client.user is None
+    claims = base64.urlsafe_b64encode(b'{"sun": "trainer"}').decode().rstrip("=")
+    token.write_text(f"SLURM_JWT=e30.{claims}.x")
+    client.jobs()
+    assert client.user == "trainer"
+
+
+def test_headers_that_never_end_are_not_waited_for(token: Path) -> None:
+    is_given_up = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not is_given_up.wait(0.02):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,), daemon=True)
+        thread.start()
+        hasty = SlurmClient(f"http://127.0.0.1:{listener.getsockname()[1]}", token, answer_seconds=0.3)
+        with pytest.raises(SlurmUnreachable):
+            hasty.jobs()
+        is_given_up.set()
+        thread.join(5)
+        hasty.close()
 
 
 def test_an_answer_is_bounded_in_size(client: SlurmClient, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from api.executors.slurm import cluster as module
@@ -5,7 +7,7 @@ from api.executors.slurm.cluster import ClusterWatch
 from api.executors.slurm.fake import FakeCluster
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
-from api.executors.slurm.sight import StorageSight
+from api.executors.slurm.sight import UNSEEN, StorageSight
 
 NODE = NodeReport("n1", "up", ("MIXED",), None, ("gpu",), (), 2, None, 1)
 
@@ -85,3 +87,107 @@ def test_a_number_that_is_anothers_now_is_not_ended() -> None:
     watch.cancel(mine)
     assert not cluster.all[1].is_over
     assert "another" in watch.look().jobs
+
+
+def watch_of(cluster: FakeCluster) -> ClusterWatch:
+    return ClusterWatch(cluster, StorageSight("ours"))
+
+
+@pytest.mark.parametrize(("user", "is_ours"), [("trainer", True), ("", True), ("eve", False)])
+def test_a_job_is_ours_by_its_user_whatever_its_name_and_comment_say(user: str, is_ours: bool) -> None:
+    cluster = FakeCluster()
+    cluster.user = "trainer"
+    cluster.all[3] = Job(
+        3, "train_1.1", frozenset({"FAILED"}), user=user, comment="ours", nodes=("n1",), exit_code=UNSEEN
+    )
+    cluster.machines = [NODE]
+    watch = watch_of(cluster)
+    assert ("train_1.1" in watch.look().jobs) is is_ours
+    # Nor does it tell anything of a machine.
+    assert (watch.nodes()[0].bar is not None) is is_ours
+
+
+def test_what_a_gpu_is_held_by_is_everybodys() -> None:
+    cluster = FakeCluster()
+    cluster.user = "trainer"
+    cluster.machines = [NODE]
+    cluster.all[3] = Job(3, "", frozenset({"RUNNING"}), user="eve", nodes=("n1",), gpus={"n1": frozenset({1})})
+    assert set(watch_of(cluster).nodes()[0].holders) == {1}
+
+
+def test_slurms_own_name_for_our_user_is_learned_from_what_was_handed_over() -> None:
+    cluster = FakeCluster()
+    cluster.user = "trainer@example.org"
+    watch = watch_of(cluster)
+    number = watch.submit("", {"name": "train_1.1", "comment": "ours"})
+    cluster.all[number] = replace(cluster.all[number], user="trainer", states=frozenset({"RUNNING"}))
+    cluster.all[9] = Job(9, "train_1.2", frozenset({"PENDING"}), user="trainer")
+    cluster.all[10] = Job(10, "train_1.2", frozenset({"PENDING"}), user="eve")
+    look = watch.look(fresh=True)
+    assert [(name, [job.job_id for job in jobs]) for name, jobs in look.jobs.items()] == [
+        ("train_1.1", [number]),
+        ("train_1.2", [9]),
+    ]
+
+
+def test_a_number_of_ours_that_was_given_to_another_job_teaches_nothing() -> None:
+    cluster = FakeCluster()
+    cluster.user = "trainer"
+    cluster.all[3] = Job(3, "another", frozenset({"RUNNING"}), user="eve")
+    cluster.all[4] = Job(4, "train_1.1", frozenset({"RUNNING"}), user="eve")
+    watch = watch_of(cluster)
+    watch.vouch(3, "train_1.1")
+    assert watch.look(fresh=True).jobs == {}
+
+
+def test_a_job_that_cannot_be_read_any_more_is_what_it_was_in_the_states_that_are_told() -> None:
+    cluster = FakeCluster()
+    cluster.all = {7: Job(7, "train_7.1", frozenset({"PENDING"})), 8: Job(8, "train_8.1", frozenset({"PENDING"}))}
+    watch = watch_of(cluster)
+    watch.look()
+    cluster.all[7] = Job(7, "", frozenset({"RUNNING"}))
+    cluster.all[9] = Job(9, "", frozenset({"RUNNING"}))
+    for _ in range(3):
+        look = watch.look(fresh=True)
+    assert look.jobs["train_7.1"][0].states == {"RUNNING"}
+    assert look.unread == {9}
+    assert set(look.jobs) == {"train_7.1", "train_8.1"}
+    # Nor is it asked for again and again.
+    assert cluster.single == 2
+
+
+def test_what_there_is_no_time_to_ask_for_has_its_turn_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = FakeCluster()
+    cluster.all = {number: Job(number, f"train_{number}.1", frozenset({"PENDING"})) for number in range(1, 4)}
+    watch = watch_of(cluster)
+    watch.look()
+    monkeypatch.setattr(module, "ASK_SECONDS", -1.0)
+    cluster.becomes(2, "RUNNING")
+    assert watch.look(fresh=True).jobs["train_2.1"][0].states == {"PENDING"}
+    monkeypatch.setattr(module, "ASK_SECONDS", 5.0)
+    assert watch.look(fresh=True).jobs["train_2.1"][0].states == {"RUNNING"}
+
+
+def test_who_does_not_answer_about_jobs_is_not_asked_about_machines_as_well() -> None:
+    cluster = FakeCluster()
+    cluster.machines = [NODE]
+    watch = watch_of(cluster)
+    watch.nodes()
+    cluster.problem = OSError("gone")
+    watch.look(fresh=True)
+    cluster.nodes = lambda: pytest.fail("it is asked")  # type: ignore[method-assign]
+    watch._nodes = (float("-inf"), watch._nodes[1])  # type: ignore[index]
+    assert [(node.state, node.reason) for node in watch.nodes()] == [("unknown", "gone")]
+
+
+def test_a_look_that_is_known_is_had_without_asking() -> None:
+    cluster = FakeCluster()
+    watch = watch_of(cluster)
+    assert watch.known_look() is None
+    cluster.all[1] = Job(1, "a", frozenset({"PENDING"}))
+    watch.look()
+    watch.submit("", {"name": "b", "comment": ""})
+    known = watch.known_look()
+    assert known is not None
+    assert set(known.jobs) == {"a"}
+    assert cluster.looks == 1

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from api.executors.executor import AttemptRef, Phase
+from api.executors.executor import AttemptRef, EngineSilent, Phase, StopOrder
 from api.executors.local import LocalExecutor
 from api.executors.slurm import ending
+from api.executors.slurm import executor as module
 from api.executors.slurm.executor import SlurmExecutor
 from api.executors.slurm.fake import FakeCluster
+from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
 from tests.unit.executors.slurm.test_executor import phase, runs, submission
 
@@ -90,3 +92,56 @@ def test_whom_a_controller_ended_as_it_had_forgotten_that_it_ran_was_ended_by_no
     outcome = executor.observe([ref])[ref.uid].outcome
     assert outcome is not None
     assert outcome.reason == reason
+
+
+def test_who_copies_the_name_of_an_attempt_neither_keeps_it_from_starting_nor_is_taken_for_it(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
+):
+    cluster.user = "trainer"
+    alien = Job(7, ref.uid, frozenset({"RUNNING"}), user="eve", comment="ours", nodes=("n1",))
+    cluster.all[7] = alien
+    assert phase(executor, ref) is Phase.ABSENT
+    executor.submit(submission(ref))
+    assert (phase(executor, ref), executor.ahead.list(), len(cluster.all)) == (Phase.QUEUED, {}, 2)
+    runs(ref)
+    executor.stop(ref, StopOrder())
+    assert cluster.all[7] == alien
+    assert executor.living(ref.directory, lambda uid: ref.directory, list) == ()
+
+
+def test_a_job_of_an_attempt_that_cannot_be_read_is_unknown_and_its_attempt_neither_ended_nor_begun_anew(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "ABSENT_SECONDS", 0.0)
+    executor.submit(submission(ref))
+    cluster.all = {1: Job(1, "", frozenset())}
+    executor = SlurmExecutor(cluster, LocalExecutor(node="head"), "ours", settle_seconds=0.0)
+    seen = executor.observe([ref])[ref.uid]
+    assert (seen.phase, seen.reason) == (Phase.UNKNOWN, "what Slurm says of its job 1 cannot be read")
+    cluster.all = {}
+    assert phase(executor, ref) is Phase.ABSENT
+
+
+def test_a_submission_to_a_cluster_that_does_not_answer_was_refused_by_nobody(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
+):
+    cluster.problem = OSError("gone")
+    with pytest.raises(EngineSilent, match="gone"):
+        executor.submit(submission(ref))
+
+
+def test_jobs_that_cannot_be_listed_hide_no_machines_and_are_told_of_once(
+    executor: SlurmExecutor, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+):
+    cluster.machines = [NodeReport("n1", "up", ("IDLE",), None, ("gpu",), (), 2, None, 0)]
+    executor.look()
+
+    def fail() -> list[Job]:
+        raise OSError("too slow")
+
+    cluster.jobs = fail  # type: ignore[method-assign]
+    for _ in range(3):
+        executor._watch._listed_at = float("-inf")
+        executor.look()
+    assert [node.state for node in executor.known_nodes()] == ["up"]
+    assert [record.message for record in caplog.records] == ["the jobs of the cluster cannot be listed"]

@@ -1,24 +1,8 @@
+from typing import Any
+
 import pytest
 
-from api.executors.slurm.jobs import Job, expand, indices, parse_jobs
-
-
-@pytest.mark.parametrize(
-    ("short", "names"),
-    [
-        ("", ()),
-        ("head", ("head",)),
-        ("n[1-3]", ("n1", "n2", "n3")),
-        ("n[08-10,12],gpu1", ("n08", "n09", "n10", "n12", "gpu1")),
-        ("r[1-2]n[1-2]", ("r1n1", "r1n2", "r2n1", "r2n2")),
-    ],
-)
-def test_nodes_in_the_short_form_are_expanded(short: str, names: tuple[str, ...]) -> None:
-    assert expand(short) == names
-
-
-def test_a_hostile_range_ends() -> None:
-    assert len(expand("n[1-999999999]")) <= 10_000
+from api.executors.slurm.jobs import Job, indices, parse_job, parse_state
 
 
 @pytest.mark.parametrize(
@@ -30,7 +14,8 @@ def test_the_numbers_of_gpus_are_read(detail: str, gpus: set[int]) -> None:
 
 
 def job(**fields: object) -> Job:
-    (found,) = parse_jobs({"jobs": [{"job_id": 7, "name": "a.1", **fields}]})
+    found = parse_job({"job_id": 7, "name": "a.1", **fields})
+    assert found is not None
     return found
 
 
@@ -56,6 +41,63 @@ def test_a_requeued_job_is_pending_again() -> None:
     assert not found.is_over
 
 
-@pytest.mark.parametrize("answer", [{}, {"jobs": None}, {"jobs": [None, 3, {}, {"job_id": "x", "name": "y"}]}])
-def test_what_is_no_job_is_left_out(answer: dict[str, object]) -> None:
-    assert parse_jobs(answer) == ()
+def test_what_has_no_number_is_no_job_and_what_has_one_is_there_though_it_cannot_be_read() -> None:
+    given = (None, 3, {}, {"job_id": "x", "name": "y"}, {"job_id": True}, {"job_id": -1}, {"job_id": 0})
+    assert [parse_job(each) for each in given] == [None] * 7
+    unread = parse_job({"job_id": 7})
+    assert unread is not None
+    assert (unread.name, unread.states, unread.is_over, unread.is_pending) == ("", frozenset(), False, False)
+
+
+@pytest.mark.parametrize("states", [None, [], [None, 7], {}, 3, "", [""]])
+def test_a_job_of_unknown_states_is_neither_over_nor_waiting(states: object) -> None:
+    found = job(job_state=states)
+    assert (found.is_over, found.is_pending, found.is_running) == (False, False, False)
+
+
+NUMBERS = [None, "1", True, -1, 10**400, 10**18, float("nan"), float("inf"), [], {}]
+FORMS: list[Any] = [
+    *NUMBERS,
+    *({"set": True, "infinite": False, "number": number} for number in NUMBERS),
+    {"set": False, "infinite": True, "number": 0},
+    {"set": True, "infinite": True, "number": 5},
+]
+
+
+@pytest.mark.parametrize("name", ["start_time", "end_time", "preempt_time", "restart_cnt", "exit_code"])
+def test_a_figure_that_is_none_is_unknown(name: str) -> None:
+    for form in FORMS:
+        given = {"return_code": form} if name == "exit_code" else form
+        found = job(job_state=["RUNNING"], **{name: given})
+        assert (found.starts_at, found.ends_at, found.preempted_at) == (None, None, None), form
+        assert found.restarts >= 0
+
+
+LISTS = [None, 3, [3, None], ["gpu:1(IDX:" + "9" * 9_999 + ")"], ["gpu:" * 99_999], [{}], "gpu:1(IDX:0)"]
+
+
+@pytest.mark.parametrize("details", LISTS)
+def test_a_list_of_gpus_that_is_none_names_none(details: object) -> None:
+    assert not any(job(job_state=["RUNNING"], nodes="n[1-2]", gres_detail=details).gpus.values())
+
+
+def test_texts_are_short_and_can_be_shown() -> None:
+    found = job(job_state=["PENDING"], user_name="\ud800", comment="a\nb\x1b[2J" * 999, partition=7, nodes=["n1"])
+    assert (found.user, found.partition, found.nodes) == ("?", "", ())
+    assert found.comment.startswith("a\N{SYMBOL FOR LINE FEED}b")
+    assert found.comment.isprintable()
+
+
+def test_states_are_known_by_number_also_of_parts_of_an_array_and_of_a_job_of_several_kinds() -> None:
+    told = {
+        "7": "RUNNING",
+        "8_1": "RUNNING",
+        "5+0": "PENDING",
+        "x": "RUNNING",
+        "\u00b2": "RUNNING",
+        "9" * 99: "RUNNING",
+    }
+    states = [parse_state({"job_id": number, "state": [state]}) for number, state in told.items()]
+    assert states == [(7, {"RUNNING"}), (8, {"RUNNING"}), (5, {"PENDING"}), None, None, None]
+    assert parse_state({"job_id": 9, "state": None}) == (9, frozenset())
+    assert parse_state(None) is None

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from api.executors.executor import EngineSilent
 from api.executors.fake import outcome
 from api.models.training import AttemptStatus, EventKind, StopRung, TaskStatus
 from api.services.attempts.reconciler import SUBMISSIONS
@@ -75,6 +76,31 @@ def test_a_fault_that_passes_is_tried_again_later_and_not_for_ever(machine: Trai
     for _ in range(SUBMISSIONS + 2):
         machine.train()
     assert (machine.status(), len(machine.attempts.of_task("a"))) == (TaskStatus.QUEUED, 1)
+
+
+def test_an_engine_that_does_not_answer_is_waited_for_and_says_nothing_against_the_attempt(machine: TrainingMachine):
+    machine.put()
+    machine.executor.refusal = EngineSilent(errno.EHOSTUNREACH, WHY)
+    for _ in range(3 * SUBMISSIONS):
+        machine.train()
+    assert machine.status() is TaskStatus.STARTING
+    assert WHY in (machine.task().warning or "")
+    machine.executor.refusal = None
+    machine.train()
+    machine.executor.runs(machine.uid(), PROCESS)
+    machine.train()
+    assert (machine.status(), machine.task().warning) == (TaskStatus.RUNNING, None)
+    assert len(machine.executor.submissions) == 1
+
+
+def test_one_that_is_stopped_while_an_engine_takes_nothing_ends(machine: TrainingMachine):
+    machine.put()
+    machine.executor.refusal = EngineSilent(errno.EHOSTUNREACH, WHY)
+    machine.train()
+    machine.ask_to_stop()
+    for _ in range(SUBMISSIONS + 2):
+        machine.train()
+    assert machine.status() is not TaskStatus.STOPPING
 
 
 def test_a_stop_is_ordered_once_and_again_only_when_it_gets_harder(machine: TrainingMachine):
