@@ -23,6 +23,7 @@ class SourceName(StrEnum):
     NVML = "nvml"
     SIMULATED = "simulated"
     NONE = "none"  #: a machine that is to have none
+    UNKNOWN = "unknown"  #: what a newer node reads by, of which this version knows nothing
 
 
 class FaultKind(StrEnum):
@@ -176,6 +177,7 @@ class ProcessKind(StrEnum):
     COMPUTE = "compute"
     GRAPHICS = "graphics"
     BOTH = "compute+graphics"
+    UNKNOWN = "unknown"  #: what a newer node calls it, which this version does not know
 
 
 @frozen

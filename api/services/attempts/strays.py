@@ -135,7 +135,7 @@ class Strays:
         if read is None or gpu.reading.fault is not None:
             return False
         # A simulated GPU is at work because it is kept. On others what is still there is somebody else's.
-        patience = DRAINING_SECONDS if state.snapshot_of(gpu.node).source is SourceName.NVML else 0.0
+        patience = 0.0 if state.snapshot_of(gpu.node).source is SourceName.SIMULATED else DRAINING_SECONDS
         return read > since + patience
 
     def look_soon(self) -> None:

@@ -52,9 +52,14 @@ def has_unseen_use(gpu: GPUReading) -> bool:
 def _is_at_work(process: GPUProcess, vitals: GPUVitals) -> bool:
     if process.memory_mb is None:
         # Windows and WSL do not tell: only what the whole GPU has in use can decide.
-        return process.kind is ProcessKind.COMPUTE and (vitals.memory_used_mb or 0) > UNEXPLAINED_MB
-    limit = FOREIGN_COMPUTE_MB if process.kind is ProcessKind.COMPUTE else FOREIGN_GRAPHICS_MB
+        return _may_compute(process) and (vitals.memory_used_mb or 0) > UNEXPLAINED_MB
+    limit = FOREIGN_COMPUTE_MB if _may_compute(process) else FOREIGN_GRAPHICS_MB
     return process.memory_mb > limit
+
+
+def _may_compute(process: GPUProcess) -> bool:
+    """Whether it does nothing but compute, as far as that is known."""
+    return process.kind in (ProcessKind.COMPUTE, ProcessKind.UNKNOWN)
 
 
 def _unexplained_mb(vitals: GPUVitals, processes: Sequence[GPUProcess] | None) -> int | None:

@@ -12,6 +12,7 @@ from api.errors import Invalid, Mistake
 from api.models.node import REPORT_FORMAT, MachineReport
 from api.models.reading import MAX_GPUS, MAX_MEMORY_MB, Clocks, GPUVitals
 from api.models.shared_storage import PROBE_FILE, ToldStorage
+from api.services.nodes.unknown_words import validate
 from api.utils.bounds import excess
 from api.utils.validation import details_of, plain_words
 
@@ -66,7 +67,7 @@ def read_report(told: Mapping[str, Any]) -> MachineReport:
             mistakes=[Mistake("/report/format", message, "Update the older of the two; the head goes first.")],
         )
     try:
-        report = _adapter().validate_python(told)
+        report = validate(_adapter(), MachineReport, told)
     except ValidationError as error:
         details = details_of(error)[:_MOST_MISTAKES]
         raise Invalid(

@@ -16,6 +16,7 @@ from api.services.gpus.service import GPUService
 from api.services.nodes.head import HeadLink, HeadRefuses, HeadSilent
 from api.services.nodes.shared_storage import NodesOwnStorage
 from api.services.nodes.told_holders import ToldHolders
+from api.services.nodes.unknown_words import validate
 from api.services.nodes.wire import encode_report, make_report
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread
@@ -37,7 +38,8 @@ FAREWELL_SECONDS = 1.5
 #: The most Xid errors in a report; the rest follows in the next.
 _MOST_XIDS = 200
 
-_HELD = TypeAdapter(tuple[HeldGPUs, ...])
+_HELDS = tuple[HeldGPUs, ...]
+_HELD = TypeAdapter(_HELDS)
 _DRAIN = TypeAdapter(Drain | None)
 
 
@@ -141,7 +143,7 @@ class Reporter:
     def _take(self, receipt: Mapping[str, Any], sent_at: float, seconds: float) -> None:
         try:
             offset = round(sent_at + seconds / 2 - float(receipt["time"]), 3)
-            held, drain = _HELD.validate_python(receipt["held"]), _DRAIN.validate_python(receipt["drain"])
+            held, drain = validate(_HELD, _HELDS, receipt["held"]), _DRAIN.validate_python(receipt["drain"])
             warnings = [str(warning["message"]) for warning in receipt["warnings"]]
         except (KeyError, TypeError, ValueError, ValidationError):
             self._note_problem("the head's answer cannot be read: is it a server of this service?")

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+from api.models.reading import ProcessKind
 from api.models.snapshot import GPUReading
 from api.services.gpus.foreign_use import (
     FOREIGN_COMPUTE_MB,
@@ -25,6 +26,13 @@ def test_who_holds_more_than_a_little_is_at_work():
     assert find_at_work(gpu) == [LARGE]
     assert is_in_use(gpu)
     assert not is_in_use(reading(processes=(SMALL,)))
+
+
+def test_what_a_process_does_that_a_newer_node_has_a_word_for_may_be_computing():
+    for kind, is_there in ((ProcessKind.UNKNOWN, True), (ProcessKind.GRAPHICS, False)):
+        assert is_in_use(reading(processes=(replace(LARGE, kind=kind),))) is is_there
+        silent = replace(LARGE, kind=kind, memory_mb=None)
+        assert is_in_use(reading(processes=(silent,), vitals=vitals(memory_used_mb=9000))) is is_there
 
 
 def test_use_is_told_by_the_process_with_its_user_and_command():
