@@ -44,6 +44,15 @@ def test_both_languages_say_the_same_things():
     assert {key for key in english if places(english[key]) != places(chinese[key])} == set()
 
 
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("i18n/zh") and "titles" not in name])
+def test_chinese_has_chinese_punctuation(name: str):
+    # Lists in brackets are written as a configuration has them.
+    plain = re.sub(r"\[[^\]]*\]", "", SOURCES[name])
+    texts = re.findall(r'"((?:[^"\\]|\\.)*)"', plain)
+    mixed = r"[\u4e00-\u9fff][,:;?!(]|[,:;?!)][\u4e00-\u9fff]"
+    assert [text for text in texts if re.search(mixed, text)] == []
+
+
 def test_a_plural_is_of_a_number_that_is_told():
     for key, text in words("en").items():
         assert set(re.findall(r"\{(\w+)\|[^|}]*\|[^|}]*\}", text)) <= places(text), key

@@ -23,14 +23,15 @@ def test_no_test_is_lost_or_doubled() -> None:
 def test_each_part_begins_with_whole_files_of_slow_tests_and_ends_with_quick_ones() -> None:
     ordered = for_workers(QUICK[:100] + SLOW_ONES + QUICK[100:], 3, file_of)
     files = [file for file, _ in groupby(ordered, key=file_of) if file.startswith(SLOW)]
-    assert len(files) == len(set(files)) == 18
+    assert len(files) == len(set(files)) == len(SLOW) * 6
     size = len(ordered) // 3
     for part in (ordered[:size], ordered[size : 2 * size], ordered[2 * size :]):
         are_slow = [item.startswith(SLOW) for item in part]
-        assert are_slow == [True] * 24 + [False] * (size - 24)
+        assert are_slow == [True] * 32 + [False] * (size - 32)
+        assert part[0].startswith(SLOW[0])
 
 
 def test_tests_of_which_most_are_slow_keep_their_files_whole() -> None:
     ordered = for_workers(SLOW_ONES + QUICK[:2], 4, file_of)
     files = [file for file, _ in groupby(ordered, key=file_of) if file.startswith(SLOW)]
-    assert len(files) == len(set(files)) == 18
+    assert len(files) == len(set(files)) == len(SLOW) * 6

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from api.models.training import Attempt
 from api.utils.clock import Clock
 
-#: Seconds of a round for attempts that are merely followed, and for those of which each costs waits for the disk:
-#: those that begin, are taken up, stopped or ended. With what a round does besides it ends within a second or so.
-FOLLOWING_SECONDS = 0.6
-CHANGING_SECONDS = 0.4
+#: Seconds after which a round takes no more attempts, so that with all else it does it ends within a second; first come
+#: those that are merely followed, then those of which each costs waits for the disk: that begin, are taken up, stopped
+#: or ended. The seconds that are left to these at least.
+ROUND_SECONDS = 0.5
+CHANGING_SECONDS = 0.2
 
 
 class Portions:
@@ -35,9 +36,10 @@ class Portions:
         for attempt in attempts:
             kinds[changes(attempt)].append(attempt)
         left = list[Attempt]()
-        for kind, seconds in zip(kinds, (FOLLOWING_SECONDS, CHANGING_SECONDS), strict=True):
+        round_ends = self._clock.monotonic() + ROUND_SECONDS
+        for kind, least in zip(kinds, (0.0, CHANGING_SECONDS), strict=True):
             kind.sort(key=lambda attempt: (self._looked_at.get(attempt.uid, 0), not is_urgent(attempt)))
-            ends = self._clock.monotonic() + seconds
+            ends = max(round_ends, self._clock.monotonic() + least)
             for place, attempt in enumerate(kind):
                 if place and self._clock.monotonic() >= ends:
                     left += kind[place:]

@@ -62,6 +62,16 @@ def test_a_machine_that_ended_can_be_forgotten(open_page: Open, server: Training
     expect(page.get_by_role("row").filter(has_text="gpu4")).to_have_count(0)
 
 
+def test_what_is_to_be_done_about_a_machine_that_is_up_stands_out(open_page: Open, server: TrainingServer) -> None:
+    tell(server, 6, version="9.9.9")
+    page = open_page("#/nodes")
+    row = page.get_by_role("row").filter(has_text="gpu6")
+    expect(row).to_contain_text("up")
+    expect(row.locator(".warn")).to_contain_text("update the head first")
+    tell(server, 6, leaves=True)
+    server.client.delete("/api/v1/nodes/gpu6").raise_for_status()
+
+
 def test_who_is_at_a_machine_by_keyboard_stays_there_while_others_come_and_go(
     open_page: Open, server: TrainingServer
 ) -> None:

@@ -4,7 +4,7 @@ export const formWords = {
   line: "第 {n} 行",
   "plan.epoch": "每轮步数",
   "plan.command": "命令",
-  "found.errors": "错误:{n}",
+  "found.errors": "错误：{n}",
   "found.warnings": "没有错误。警告：{n}",
   "found.none": "没有问题。",
   slurm: "集群（Slurm）",

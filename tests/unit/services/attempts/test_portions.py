@@ -4,7 +4,7 @@ from collections import Counter
 from typing import cast
 
 from api.models.training import Attempt
-from api.services.attempts.portions import CHANGING_SECONDS, FOLLOWING_SECONDS, Portions
+from api.services.attempts.portions import CHANGING_SECONDS, ROUND_SECONDS, Portions
 from api.utils.clock import FakeClock
 from tests.unit.services.trainings import TrainingMachine
 
@@ -41,19 +41,27 @@ def test_those_that_are_left_are_the_first_of_the_next_round_and_all_have_as_man
     portions, turns = Portions(clock), Counter[str]()
     attempts = named(*"abcdefg")
     for _ in range(14):
-        turns.update(look(portions, clock, attempts, 2 * FOLLOWING_SECONDS))
+        turns.update(look(portions, clock, attempts, 2 * ROUND_SECONDS))
     assert turns == dict.fromkeys("abcdefg", 2)
 
 
 def test_a_thousand_that_change_keep_nobody_from_being_followed(clock: FakeClock):
     portions, attempts = Portions(clock), named(*"abcdefg")
-    seen = [look(portions, clock, attempts, CHANGING_SECONDS / 2, changing="abcde") for _ in range(3)]
+    seen = [look(portions, clock, attempts, ROUND_SECONDS / 4, changing="abcde") for _ in range(3)]
     assert seen == [["f", "g", "a", "b"], ["f", "g", "c", "d"], ["f", "g", "e", "a"]]
+
+
+def test_a_round_that_merely_follows_leaves_some_time_to_those_that_change(clock: FakeClock):
+    portions, attempts, seen = Portions(clock), named(*"abcdefg"), []
+    for attempt in portions.choose(attempts, lambda one: one.uid in "abcd", lambda one: False):
+        seen.append(attempt.uid)
+        clock.advance(CHANGING_SECONDS / 2 if attempt.uid in "abcd" else ROUND_SECONDS)
+    assert seen == ["e", "a", "b"]
 
 
 def test_who_is_to_be_stopped_is_looked_at_before_others_that_wait_as_long(clock: FakeClock):
     portions, attempts = Portions(clock), named(*"abcd")
-    seen = [look(portions, clock, attempts, CHANGING_SECONDS, changing="abcd", urgent="c") for _ in range(5)]
+    seen = [look(portions, clock, attempts, ROUND_SECONDS, changing="abcd", urgent="c") for _ in range(5)]
     assert seen == [["c"], ["a"], ["b"], ["d"], ["c"]]
 
 
@@ -68,7 +76,7 @@ def test_a_head_that_begins_takes_up_what_runs_in_several_rounds(machine: Traini
     read = machine.executor.read_log
 
     def slow_read(*asked):
-        machine.clock.advance(CHANGING_SECONDS)
+        machine.clock.advance(ROUND_SECONDS)
         return read(*asked)
 
     monkeypatch.setattr(machine.executor, "read_log", slow_read)

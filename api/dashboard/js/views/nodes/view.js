@@ -177,13 +177,12 @@ function put(cell, content) {
 
 /** Why it is as it is, and what is to be looked at. @param {API.Node} node @returns {Child} */
 function saidOf(node) {
+  const problems = [node.source_problem, ...node.warnings.map((one) => tell(one.message, one.message_code))];
   return [
-    node.reason && tell(node.reason, node.reason_code),
-    node.source_problem,
-    ...node.warnings.map((warning) => tell(warning.message, warning.message_code)),
-  ]
-    .filter(Boolean)
-    .map((words) => h("p", { class: "soft small foreign" }, prose(String(words))));
+    node.reason && h("p", { class: "soft small foreign" }, prose(tell(node.reason, node.reason_code))),
+    // The machine is up, and still somebody has to do something: among fifty it must be found.
+    problems.map((words) => words && h("p", { class: "warn small foreign" }, prose(words))),
+  ];
 }
 
 /** @param {API.Node["slurm"]} slurm @returns {Child} */
