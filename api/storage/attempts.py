@@ -76,6 +76,7 @@ class NewAttempt:
     run_dir: str | None  #: the run directory that is resumed; None begins anew
     resumed_from: str | None  #: the checkpoint in it
     expires_at: datetime
+    is_fleet: bool = False  #: whether there are other machines, so that the event names each GPU with its own
 
 
 @frozen
@@ -331,7 +332,8 @@ def _claim(connection: Connection, new: NewAttempt, now: datetime, bound: Bound 
 def _got(new: NewAttempt) -> Reason:
     if not new.gpu_uuids:
         return Reason.of("begins; it needs no GPU", "begins_without_gpu")
-    return Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {index}" for index in new.gpu_indices))
+    place = f"{new.node}:" if new.is_fleet else ""
+    return Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {place}{index}" for index in new.gpu_indices))
 
 
 def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:

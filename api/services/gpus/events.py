@@ -103,7 +103,7 @@ class GPUEvents:
         if type_ is EventType.SOURCE:
             self._on_source(event)
         if type_ not in (EventType.STATUS, EventType.HEALTH):
-            _log(severity, text_of(message), gpu)
+            _log(severity, text_of(message), gpu, self.is_fleet)
         return event
 
     def compare(
@@ -141,7 +141,7 @@ class GPUEvents:
             [*([judgement.reason] if trouble and judgement.reason else []), *judgement.health.reasons]
         )
         why = "; ".join(reasons) or ("it can be used again" if before != (None, Verdict.HEALTHY) else "")
-        _log(severity, f"it is {judgement.status} and {judgement.health.verdict}: {why}", gpu)
+        _log(severity, f"it is {judgement.status} and {judgement.health.verdict}: {why}", gpu, self.is_fleet)
 
     def _compare_source(self, now: datetime, snapshot: GPUSnapshot) -> None:
         # Compared by the fact, not by the text: a text that counts seconds would be an event a sweep.
@@ -184,10 +184,11 @@ def _event(is_fleet: bool, node: str | None, **facts: Any) -> GPUEvent:
     return NodeGPUEvent(**facts, node=node) if is_fleet else GPUEvent(**facts)
 
 
-def _log(severity: Severity, message: str, gpu: JudgedGPU | None) -> None:
+def _log(severity: Severity, message: str, gpu: JudgedGPU | None, is_fleet: bool) -> None:
     """Logs critical news as errors, all else as warnings: the end of an alarm must reach whoever got the alarm."""
     level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
     if gpu is None:
         logger.log(level, "%s", message)
     else:
-        logger.log(level, "GPU %s: %s", gpu.reading.index, message, extra={"uuid": gpu.reading.uuid})
+        called = f"{gpu.node}:{gpu.reading.index}" if is_fleet else gpu.reading.index
+        logger.log(level, "GPU %s: %s", called, message, extra={"uuid": gpu.reading.uuid})

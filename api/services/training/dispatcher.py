@@ -245,6 +245,7 @@ class Dispatcher:
             run_dir=run_dir,
             resumed_from=checkpoint,
             expires_at=self._clock.now() + timedelta(seconds=LEASE_SECONDS),
+            is_fleet=self._gpus.state.is_fleet,
         )
 
     def _resume_point(self, task: TaskSummary, files: TaskFiles) -> tuple[str | None, str | None]:

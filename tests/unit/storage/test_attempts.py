@@ -80,6 +80,11 @@ def test_claim_starts_the_task_and_tells_it(stores: Stores):
     assert (event.attempt, event.current, event.message) == ("t1.1", "starting", "got GPU 2, GPU 0")
 
 
+def test_where_there_are_several_machines_a_claim_tells_of_each_gpu_with_its_own(stores: Stores):
+    stores.claimed("t1", 2, 0, is_fleet=True)
+    assert stores.tasks.events("t1", 0, 10)[-1].message == f"got GPU {NODE}:2, GPU {NODE}:0"
+
+
 def test_claim_holds_gpus_port_and_caches(stores: Stores):
     attempt = stores.claimed("t1", 0, 1, caches=("/cache",), master_port=29_500)
     port = port_resource(NODE, 29_500)

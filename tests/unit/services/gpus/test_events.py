@@ -141,6 +141,14 @@ def test_loss_and_return_of_a_gpu_are_said_once_each(events: GPUEvents, caplog: 
     assert lines(caplog) == [("WARNING", "GPU 0: it is available and healthy: it can be used again")]
 
 
+def test_of_several_machines_a_gpu_is_said_with_its_own(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+    events.is_fleet = True
+    see(events, reading())
+    see(events, lost())
+    [(_, message)] = lines(caplog)
+    assert message.startswith("GPU here:0: it is lost")
+
+
 def test_reading_that_turns_stale_is_said_once(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     see(events, reading())
     for age in (11, 12, 13):
