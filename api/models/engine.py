@@ -4,6 +4,8 @@ import re
 
 from api.utils.frozen import frozen
 
+_SIGNS = re.compile(r"[&|,()\[\]]")
+_CLOSED_BY = {"(": ")", "[": "]"}
 _FEATURES = re.compile(r"[A-Za-z0-9_.\-]+(&[A-Za-z0-9_.\-]+)*", re.ASCII)
 
 
@@ -30,3 +32,20 @@ class EngineWishes:
         if self.constraint is None:
             return frozenset()
         return frozenset(self.constraint.split("&")) if _FEATURES.fullmatch(self.constraint) else None
+
+    @property
+    def named_features(self) -> frozenset[str]:
+        """Every feature that the constraint names, in whatever form: `h100*2` names `h100`."""
+        words = (part.partition("*")[0] for part in _SIGNS.split(self.constraint or ""))
+        return frozenset(word for word in words if word)
+
+    @property
+    def is_constraint_closed(self) -> bool:
+        """Whether each bracket of the constraint is closed in its turn."""
+        open_ones: list[str] = []
+        for sign in self.constraint or "":
+            if sign in _CLOSED_BY:
+                open_ones.append(_CLOSED_BY[sign])
+            elif sign in ")]" and (not open_ones or open_ones.pop() != sign):
+                return False
+        return not open_ones

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,10 @@ _API_UNIT = Path(__file__).parents[1] / "diffusion-pipe-api.service"
 
 #: Of each key, more than the 32 bytes that HMAC-SHA-256 asks for.
 KEY_BYTES = 1024
+
+
+#: The files of the directory itself, by which it is known to be such a one.
+_KEYS = ("slurm.key", "jwt.key")
 
 
 class BadPlace(Exception):
@@ -41,13 +45,25 @@ def write_all(
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (directory / _KEYS[0]).exists() and any(directory.iterdir()):
+            raise BadPlace(
+                f"{directory} holds other files, and would be closed to everybody else: name a new directory"
+            )
         directory.chmod(0o700)
-        keys = {name: _keep_key(directory / name) for name in ("slurm.key", "jwt.key")}
+        keys = {name: _keep_key(directory / name) for name in _KEYS}
         for machine in cluster.machines:
             texts = files_of(cluster, service, machine, changes)
             _write_machine(cluster, service, machine, texts, keys, directory / machine.name)
     except OSError as error:
         raise BadPlace(f"{directory} cannot be written to: {error}") from error
+
+
+def find_left(directory: Path, machines: Iterable[Machine]) -> list[str]:
+    """The directories of machines that are in the list no more: what was made of them before."""
+    names = {machine.name for machine in machines}
+    return sorted(
+        each.name for each in directory.iterdir() if each.name not in names and (each / "install.sh").is_file()
+    )
 
 
 def _keep_key(file: Path) -> bytes:
@@ -135,7 +151,7 @@ def _drop_ins(cluster: Cluster, service: Service, machine: Machine) -> Iterator[
 def _keys_of(machine: Machine) -> tuple[str, ...]:
     # Whoever has the second one can be anybody.
     is_controller = machine.has("controller") or machine.has("backup")
-    return ("slurm.key", "jwt.key") if is_controller else ("slurm.key",)
+    return _KEYS if is_controller else _KEYS[:1]
 
 
 def hosts(cluster: Cluster) -> str:

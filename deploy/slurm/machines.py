@@ -14,6 +14,9 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}", re.ASCII)
 
 _FILE = re.compile(r"/[A-Za-z0-9_./-]{1,255}", re.ASCII)
 
+#: Slurm has a meaning of its own for the first two, and each machine for the last.
+_TAKEN = ("all", "default", "localhost")
+
 #: What a machine does beside training, by the word that says it.
 ROLES = ("controller", "backup", "head")
 
@@ -92,18 +95,25 @@ def _read_machine(words: Sequence[str]) -> Machine:
         raise ValueError(
             f'"{name}" is no name of a machine: small letters, digits and hyphens, as `hostname -s` says it'
         )
+    if name in _TAKEN:
+        raise ValueError(f'"{name}" means something else to Slurm or to each machine: give it another name')
     roles = {word for word in rest if "=" not in word}
     if unknown := roles - set(ROLES):
         raise ValueError(
             f'"{min(unknown)}" is not known; there are {", ".join(ROLES)}, gpus=N, type=NAME, features=A,B'
         )
     facts = _read_facts([word for word in rest if "=" in word])
+    says_gpus = "gpus" in facts
     files = tuple(part for part in facts.pop("files", "").split(",") if part)
     gpus = _number("gpus", facts.pop("gpus", str(len(files))), 0, 1024)
     if files and gpus != len(files):
         raise ValueError(f"gpus={gpus}, but {len(files)} files are named; leave gpus= out")
     kind, port, host = facts.pop("type", ""), facts.pop("port", None), facts.get("host", "")
     _check_names(kind, host, files)
+    if says_gpus and not gpus and not roles:
+        raise ValueError(
+            f"{name} has no GPUs and is nothing else: does `ls /dev/nvidia0` find one there? Or leave it out"
+        )
     hardware = {key: _number(key, value, 1, 2**31) for key, value in facts.items() if key in _HARDWARE}
     if gpus and not {"CPUs", "RealMemory"} <= set(hardware):
         raise ValueError(f"{name} has GPUs and no CPUs= or no RealMemory=: add what `slurmd -C` prints there")
@@ -126,8 +136,10 @@ def _check_names(kind: str, host: str, files: Sequence[str]) -> None:
         raise ValueError(f'type="{kind}" is no name of a kind of GPU; such as h100')
     if host and _HOST.fullmatch(host) is None:
         raise ValueError(f'host="{host}" is no name of a machine')
-    if wrong := [file for file in files if _FILE.fullmatch(file) is None]:
+    if wrong := [file for file in files if _FILE.fullmatch(file) is None or ".." in file]:
         raise ValueError(f'files="{wrong[0]}" is no path of a device, such as /dev/nvidia0')
+    if len(set(files)) < len(files):
+        raise ValueError(f"files={','.join(files)} names a device twice")
 
 
 def _read_features(text: str) -> tuple[str, ...]:
@@ -141,9 +153,15 @@ def _read_features(text: str) -> tuple[str, ...]:
 
 def _read_address(text: str) -> str:
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError:
         raise ValueError(f'"{text}" is no address, such as 192.168.1.11: NAME ADDRESS gpus=N') from None
+    if address.version == 6:
+        # Slurm does not know such addresses without EnableIPv6, and with it listens where its host's name leads.
+        raise ValueError(f'"{text}" is an IPv6 address; give the IPv4 one by which the machines reach each other')
+    if address.is_unspecified or address.is_multicast or address.is_reserved:
+        raise ValueError(f'"{text}" is no address of a machine; give the one by which the others reach it')
+    return str(address)
 
 
 def _read_facts(words: Sequence[str]) -> dict[str, str]:
@@ -175,6 +193,8 @@ def _give_roles(machines: tuple[Machine, ...]) -> tuple[Machine, ...]:
         if len(named) > 1 and role != "head":
             raise BadList(f"{' and '.join(named)} are each the {role}; one can be it")
     first = next((machine for machine in machines if machine.has("controller")), machines[0])
+    if len(machines) > 1 and (alone := [each for each in machines if ipaddress.ip_address(each.address).is_loopback]):
+        raise BadList(f"{alone[0].name} has the address {alone[0].address}, which leads every other machine to itself")
     if first.has("backup"):
         raise BadList(f"{first.name} is controller and backup; another machine has to be the backup")
     has_head = any(machine.has("head") for machine in machines)

@@ -103,6 +103,7 @@ class NodeService:
         self._kept: Mapping[str, KeptNode] = {}
         self._statuses: dict[str, NodeStatus] = {}
         self._lock = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}  #: who hears a node now, by name
         self._others = OtherHeads(node, clock, store.reports)
         self._signed_at = float("-inf")
         self._is_blind = False
@@ -124,6 +125,14 @@ class NodeService:
     def receive(self, name: str, told: Mapping[str, Any]) -> ReportReceipt:
         """Takes a node's report. Raises Invalid for what cannot be true, NodeNameTaken for a name that is another's."""
         report = _check(told)
+        self._refuse(name, report.place, self._clock.now())
+        with self._lock:
+            turn = self._turns.setdefault(name, threading.Lock())
+        # One after the other: of two at once the older would else take the place of the newer, here or in the database.
+        with turn:
+            return self._receive(name, report)
+
+    def _receive(self, name: str, report: MachineReport) -> ReportReceipt:
         monotonic, now = self._clock.monotonic(), self._clock.now()
         self._refuse(name, report.place, now)
         before = self._heard.get(name)
@@ -256,6 +265,9 @@ class NodeService:
                     del self._heard[name]
                     if self._shared is not None:
                         self._shared.forget(name)
+            for name in self._turns.keys() - self._heard.keys():
+                if not self._turns[name].locked():
+                    del self._turns[name]
             for name, body in reports.items():
                 node, serial = kept[name]
                 heard = _read_kept(node, body, serial, monotonic, now)

@@ -1,6 +1,6 @@
 """What requests wish of a cluster: whether it can have it, and which machines that leaves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from api.errors import Mistake
@@ -49,18 +49,36 @@ class ClusterWishes:
 
     def mistakes(self, request: TrainingRequest) -> Sequence[Mistake]:
         """Every wish that no machine of the cluster can fulfil."""
-        nodes, found, wishes = self._nodes(), list[Mistake](), request.slurm
+        nodes, wishes = self._nodes(), request.slurm
         if wishes is None or not nodes:
-            return found
-        partitions = self.partitions
-        for name in sorted(wishes.partitions):
-            if name not in partitions:
-                text = f'The cluster has no partition "{name}".'
-                found.append(Mistake("/slurm/partition", text, f"There are: {', '.join(partitions)}."))
+            return ()
+        found = [*self._mistakes_of_partition(wishes), *self._mistakes_of_constraint(wishes)]
         if not found and not choose_nodes(nodes, wishes):
             text = f'No machine of the cluster fulfils the constraint "{wishes.constraint}" in that partition.'
-            found.append(Mistake("/slurm/constraint", text, f"Features are: {', '.join(self.features) or 'none'}."))
+            found.append(Mistake("/slurm/constraint", text, self._say_features()))
         return found
+
+    def _mistakes_of_partition(self, wishes: EngineWishes) -> Iterator[Mistake]:
+        partitions = self.partitions
+        there = f"There are: {', '.join(partitions)}."
+        if wishes.partition is not None and not wishes.partitions:
+            yield Mistake("/slurm/partition", f'"{wishes.partition}" names no partition.', there)
+        for name in sorted(wishes.partitions.difference(partitions)):
+            yield Mistake("/slurm/partition", f'The cluster has no partition "{name}".', there)
+
+    def _mistakes_of_constraint(self, wishes: EngineWishes) -> Iterator[Mistake]:
+        """What Slurm would refuse once the training is to begin: a feature that no machine has, in whatever form."""
+        if wishes.constraint is None:
+            return
+        if not wishes.named_features or not wishes.is_constraint_closed:
+            text = f'"{wishes.constraint}" is no constraint that Slurm takes.'
+            yield Mistake("/slurm/constraint", text, "Give features joined by & or |, such as h100&nvlink.")
+        for name in sorted(wishes.named_features.difference(self.features)):
+            text = f'No machine of the cluster has the feature "{name}".'
+            yield Mistake("/slurm/constraint", text, self._say_features())
+
+    def _say_features(self) -> str:
+        return f"Features are: {', '.join(self.features) or 'none'}."
 
     def nodes_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, frozenset[str]]:
         """The machines that these tasks are bound to by their wishes, by id; others have the choice."""

@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from api.executors.executor import AttemptRef, Submission
 from api.executors.slurm.request import describe_job, write_script
+from api.executors.slurm.sight import write_mark
 from api.models.engine import EngineWishes
 
 REF = AttemptRef("train_1.1", Path("/storage/a b%c/1"), Path("/storage/log"))
@@ -37,6 +40,23 @@ def test_what_nobody_wishes_is_left_to_the_cluster() -> None:
 
 def test_a_path_keeps_its_signs() -> None:
     assert "'/storage/a b%c/1'" in write_script("python", REF.uid, REF.directory)
+
+
+HOSTILE = "$(touch a)`touch b`; touch c\\'\"\n--é&|*~{x,y}[1-9]"
+
+
+def test_nothing_that_anybody_wishes_is_in_the_script_and_no_path_is_read_by_a_shell(tmp_path: Path) -> None:
+    directory = tmp_path / HOSTILE / "1"
+    directory.mkdir(parents=True)
+    write_mark(directory, REF.uid)
+    (tmp_path / "python").write_text(f"#!{sys.executable}\nimport sys; print(ascii(sys.argv[-2]))\n")
+    (tmp_path / "python").chmod(0o755)
+    script = write_script(str(tmp_path / "python"), REF.uid, directory)
+    subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, timeout=30)
+    assert (directory / "supervisor.log").read_text().strip() == ascii(str(directory))
+    assert {path.name for path in tmp_path.iterdir()} == {"python", HOSTILE}
+    # Nor are wishes part of it: Slurm gets them as values of JSON.
+    assert describe(wishes=EngineWishes(HOSTILE, account=HOSTILE))["partition"] == HOSTILE
 
 
 def test_slurm_itself_opens_nothing_in_a_storage_that_its_machine_may_not_have() -> None:

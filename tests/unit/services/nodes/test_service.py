@@ -1,8 +1,10 @@
 """Machines that tell of themselves, from the first report to being forgotten, over two heads on one database."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +102,33 @@ def test_a_node_that_ends_as_it_should_is_down(head: FleetHead):
     head.hear()
     head.hear(leaves=True)
     assert (head.state(), head.gpus.get_available_gpus().total_available) == (NodeStatus.DOWN, 0)
+
+
+def test_of_two_reports_at_once_the_newer_one_stays_here_and_for_other_heads(
+    head: FleetHead, monkeypatch: pytest.MonkeyPatch
+):
+    head.hear(sequence=1)
+    head.pass_time(5.0)
+    is_kept, goes_on, keep = threading.Event(), threading.Event(), head.store.note_report
+
+    def keep_slowly(*about: Any) -> int:
+        is_kept.set()
+        goes_on.wait(10)
+        return keep(*about)
+
+    monkeypatch.setattr(head.store, "note_report", keep_slowly)
+    older = threading.Thread(target=head.hear, kwargs={"sequence": 2})
+    older.start()
+    is_kept.wait(10)
+    monkeypatch.setattr(head.store, "note_report", keep)
+    newer = threading.Thread(target=head.hear, kwargs={"sequence": 3, "leaves": True})
+    newer.start()
+    newer.join(0.05)
+    goes_on.set()
+    newer.join(10)
+    older.join(10)
+    assert head.state() is NodeStatus.DOWN
+    assert head.store.list()["gpu2"][0].left_at is not None
 
 
 def test_a_report_that_was_overtaken_on_its_way_takes_nothing_back(head: FleetHead):

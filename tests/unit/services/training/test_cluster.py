@@ -40,6 +40,28 @@ def test_what_no_machine_fulfils_is_told() -> None:
     assert mistakes(partition="gpu", constraint="gold") == ["/slurm/constraint"]
 
 
+@pytest.mark.parametrize("constraint", ["(((", ")(", "[h100)", "|", "*", ",,", "&", "h100*2&(nvlink", "()"])
+def test_what_is_no_constraint_is_told_before_slurm_would_refuse_it(constraint: str) -> None:
+    assert mistakes(constraint=constraint) == ["/slurm/constraint"]
+
+
+@pytest.mark.parametrize("constraint", ["h100|gold", "[h100*1&gold*2]", "h100&(nvlink|gold)", "H100", "--h100"])
+def test_a_feature_that_no_machine_has_is_told_in_whatever_form(constraint: str) -> None:
+    assert mistakes(constraint=constraint) == ["/slurm/constraint"]
+
+
+@pytest.mark.parametrize(
+    "constraint", ["h100|l40s", "[h100*1&l40s*1]", "h100&(nvlink|l40s)", "h100,nvlink", "[(h100)]"]
+)
+def test_a_form_that_only_slurm_can_judge_is_left_to_it(constraint: str) -> None:
+    assert mistakes(constraint=constraint) == []
+
+
+@pytest.mark.parametrize("partition", [",", ",,,"])
+def test_commas_alone_name_no_partition(partition: str) -> None:
+    assert mistakes(partition=partition) == ["/slurm/partition"]
+
+
 def test_nothing_is_refused_while_nobody_knows_the_cluster() -> None:
     cluster = ClusterWishes(lambda: (), dict)
     assert not cluster.mistakes(TrainingRequest("toy", slurm=EngineWishes("nowhere")))
