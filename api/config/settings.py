@@ -143,7 +143,7 @@ class Config:
         "PREPROCESS_PARALLEL", 0, number(0, 1000), "preprocessing tasks at a time; 0: half as many as cores"
     )
     transfers_parallel: int = _setting(
-        "TRANSFERS_PARALLEL", 4, number(1, 1000), "downloads and pushes at a time; the last is for a host that has none"
+        "TRANSFERS_PARALLEL", 4, number(1, 1000), "downloads and pushes at a time; a host that has none gets one more"
     )
     caption_endpoint: str = _setting(
         "CAPTION_ENDPOINT", "", endpoint, "address of an OpenAI-compatible API that writes captions, as …/v1", "none"

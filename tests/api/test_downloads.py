@@ -105,6 +105,11 @@ def test_token_is_in_the_file_of_secrets_alone(world: World):
         {"repository": "o/m\n"},
         {"url": "https://ann:secret@h/x", "sha256": "0" * 64},
         {"url": "https://h/x", "sha256": "0" * 64 + "\n"},
+        {"url": "https://h:65536/x", "sha256": "0" * 64},
+        {"url": "https://h:0/x", "sha256": "0" * 64},
+        {"url": "https://h:port/x", "sha256": "0" * 64},
+        {"url": "https://[::1/x", "sha256": "0" * 64},
+        {"url": "https://:80/x", "sha256": "0" * 64},
     ],
 )
 def test_order_that_makes_no_sense_is_422(world: World, body: dict[str, Any]):

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
@@ -40,6 +41,14 @@ FilePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00
 
 def _has_userinfo(url: str) -> bool:
     return "@" in re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]
+
+
+def _has_host(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        return bool(found.hostname) and found.port != 0
+    except ValueError:
+        return False
 
 
 class RepositoryFile(Strict):
@@ -91,6 +100,8 @@ class StartDownload(Strict):
             raise ValueError("a file by its address needs its sha256")
         if self.url is not None and _has_userinfo(self.url):
             raise ValueError("the url holds a user name or password, which everybody would see who sees the download")
+        if self.url is not None and not _has_host(self.url):
+            raise ValueError("the url names no host, or no port from 1 to 65535")
         return self
 
     def order(self) -> DownloadOrder:

@@ -25,6 +25,7 @@ from api.services.attempts.ending import AttemptEnding
 from api.services.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
 from api.services.attempts.portions import Portions
 from api.services.attempts.progress import UNKNOWN, out_of_sight
+from api.services.attempts.progress_notes import ProgressNotes
 from api.services.attempts.starter import AttemptStarter, CannotStart
 from api.services.attempts.stop_wishes import StopWishes, Wish
 from api.services.attempts.updates import TrainingNews
@@ -43,9 +44,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two renewals of the leases.
 RENEW_SECONDS = 15.0
-
-#: Seconds between two notes of the progress in the database.
-PROGRESS_SECONDS = 2.0
 
 #: The most notes of watches in a second: each waits twice for the disk. Of many attempts each is noted more seldom.
 SAVES_A_SECOND = 50.0
@@ -107,10 +105,10 @@ class Reconciler:
         self._submissions: dict[str, int] = {}
         self._refusals: dict[str, OSError] = {}  #: why the latest submission failed, by the attempt's uid
         self._troubled: set[str] = set()
-        self._renewed_at = self._noted_at = float("-inf")
+        self._renewed_at = float("-inf")
         self._save_seconds = SAVE_SECONDS
         self.has_work = False  #: whether the last tick left anything that the next one has to look after
-        self._portions = Portions(clock)
+        self._portions, self._progress_notes = Portions(clock), ProgressNotes(attempts, clock)
 
     def tick(self) -> bool:
         """Makes one round, of many attempts over as many as there is time for; True when a GPU, port or cache became
@@ -137,7 +135,7 @@ class Reconciler:
             except Exception as error:
                 # One attempt in trouble must not keep the others from being watched.
                 self._note_trouble(attempt, error)
-        self._note_progress()
+        self._progress_notes.note(self._watches, self._say_trouble)
         if freed:
             # What has just ended drains from now on.
             draining = self._attempts.draining(self._node, self._root)
@@ -354,19 +352,6 @@ class Reconciler:
             checkpoint_seconds=0.0 if signal_file is None else seconds,
             terminate_seconds=self._stop_times.terminate,
         )
-
-    def _note_progress(self) -> None:
-        now = self._clock.monotonic()
-        if now - self._noted_at < PROGRESS_SECONDS:
-            return
-        self._noted_at = now
-        latest = {}
-        for watch in self._watches.values():
-            try:
-                latest[watch.attempt.task_id] = watch.show()
-            except Exception:
-                self._say_trouble(watch.attempt)
-        self._attempts.save_progress(latest, self._clock.now())
 
     def _forget(self, attempt: Attempt) -> None:
         self._watches.pop(attempt.uid, None)

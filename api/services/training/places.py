@@ -16,7 +16,9 @@ _PORTS = {"http": 80, "https": 443}
 
 @frozen
 class PlaceRules:
-    """How many tasks without GPUs run at a time: `parallel` that work, and `transfers`. `hub` is its address."""
+    """How many tasks without GPUs run at a time: `parallel` that work, and `transfers`, to which a host that has none
+    adds one. `hub` is the address of the hub.
+    """
 
     parallel: int = 1
     transfers: int = 4
@@ -81,8 +83,8 @@ class WorkRoom:
 
 
 class TransferRoom:
-    """Places of downloads and pushes. The last one goes to no host that has another: one that hangs, or sends a byte a
-    minute, does not hold what comes from elsewhere.
+    """Places of downloads and pushes. Where all are taken a host that has none still gets one, up to as many again:
+    hosts that hang, or send a byte a minute, do not hold what comes from elsewhere.
     """
 
     def __init__(
@@ -101,24 +103,15 @@ class TransferRoom:
     def why_full(self, task: TaskSummary) -> Reason | None:
         """Why the task gets no place now; None when there is one."""
         running, most = self._by_host.total(), self._rules.transfers
-        if running >= most:
-            return Reason.of(
-                "{running} {running|download or push|downloads and pushes} {running|runs|run}, and TRANSFERS_PARALLEL"
-                " is {limit}",
-                "transfers_parallel",
-                running=running,
-                limit=most,
-            )
-        host = self._host_of(task)
-        if self._by_host[host] and running == most - 1:
-            return Reason.of(
-                "the last of the {limit} places of downloads and pushes (TRANSFERS_PARALLEL) is kept for another host"
-                " than {host}",
-                "transfers_of_host",
-                limit=most,
-                host=host,
-            )
-        return None
+        if running < most or (running < 2 * most and not self._by_host[self._host_of(task)]):
+            return None
+        return Reason.of(
+            "{running} {running|download or push|downloads and pushes} {running|runs|run}, and TRANSFERS_PARALLEL is"
+            " {limit}",
+            "transfers_parallel",
+            running=running,
+            limit=most,
+        )
 
     def take(self, task: TaskSummary) -> None:
         """Gives a place away."""

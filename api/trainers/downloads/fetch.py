@@ -99,43 +99,48 @@ def fetch(file: RemoteFile, around: Around) -> Path:
     place = place_below(around.root, file.directory, file.name)
     incoming = around.root / INCOMING
     incoming.mkdir(mode=0o700, exist_ok=True)
-    with _alone(incoming / f"{file.key}.lock", around):
-        # Another task may have fetched it while this one waited for its turn.
-        if is_there(file, place, around):
-            (incoming / f"{file.key}.lock").unlink(missing_ok=True)
-            return place
-        _require_place(file, place)
-        part = incoming / f"{file.key}.part"
-        _fetch_part(file, part, around)
-        around.tell(part.stat().st_size, "verifying")
+    part, lock = incoming / f"{file.key}.part", incoming / f"{file.key}.lock"
+    with _alone(lock, around):
         try:
-            _check(file, part, around)
-        except DownloadRefused:
-            part.unlink(missing_ok=True)
-            raise
-        part.chmod(_MODE)
-        _require_place(file, place)
-        os.replace(part, place)
-        with suppress(OSError):
-            sync_directory(place.parent)
-        # Whoever waits for it finds the file in its place.
-        (incoming / f"{file.key}.lock").unlink(missing_ok=True)
-        return place
+            # Another task may have fetched it while this one waited for its turn.
+            if not is_there(file, place, around):
+                _bring_to(place, file, part, around)
+            return place
+        finally:
+            if not part.exists() or part.stat().st_size == 0:
+                part.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
+
+
+def _bring_to(place: Path, file: RemoteFile, part: Path, around: Around) -> None:
+    _require_place(file, place)
+    _fetch_part(file, part, around)
+    around.tell(part.stat().st_size, "verifying")
+    try:
+        _check(file, part, around)
+    except DownloadRefused:
+        part.unlink(missing_ok=True)
+        raise
+    part.chmod(_MODE)
+    _require_place(file, place)
+    os.replace(part, place)
+    with suppress(OSError):
+        sync_directory(place.parent)
 
 
 def remove_leftovers(root: Path, older_than_seconds: float) -> None:
     """Removes what is there of files that nobody has gone on with for so long, unless somebody is at it now."""
     now = time.time()
-    for part in (root / INCOMING).glob("*.part"):
+    for either in [path for path in (root / INCOMING).glob("*") if path.suffix in (".part", ".lock")]:
+        part, lock = either.with_suffix(".part"), either.with_suffix(".lock")
         with suppress(OSError):
-            if now - part.stat().st_mtime < older_than_seconds:
+            if now - (part if part.exists() else lock).stat().st_mtime < older_than_seconds:
                 continue
-            lock = part.with_suffix(".lock")
             handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                part.unlink()
-                lock.unlink()
+                part.unlink(missing_ok=True)
+                lock.unlink(missing_ok=True)
             finally:
                 os.close(handle)
 
@@ -354,18 +359,33 @@ def _hashes_fit(file: RemoteFile, path: Path, around: Around) -> bool:
 @contextmanager
 def _alone(path: Path, around: Around) -> Iterator[None]:
     """Holds a file's lock; another task that fetches the same file waits, and stops when it is asked to."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            _wait_for_lock(handle, around)
+            # Whoever had it may have removed it, and somebody else may hold another one by now.
+            if _is_named(handle, path):
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def _wait_for_lock(handle: int, around: Around) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            around.tell(0, "waiting")
+            wait(0.2, around.is_stopping, around.sleep)
+
+
+def _is_named(handle: int, path: Path) -> bool:
     try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                around.tell(0, "waiting")
-                wait(0.2, around.is_stopping, around.sleep)
-        yield
-    finally:
-        os.close(handle)
+        return os.path.samestat(os.fstat(handle), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
 
 
 def cause_of(error: Exception) -> CauseCode:

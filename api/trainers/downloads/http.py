@@ -76,11 +76,15 @@ class _GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
+        if not 0 < port < 2**16:
+            raise httpx.InvalidURL(f"{port} is no port")
         try:
             address = self._hosts.resolve(host, port)
         except PrivateAddress:
             raise
-        except (OSError, UnicodeError, OverflowError):  # the name server may be away for a moment only
+        except UnicodeError:
+            raise httpx.InvalidURL(f"{host[:200]} is no address of a host") from None
+        except OSError:  # the name server may be away for a moment only
             raise httpcore.ConnectError(f"the name {host[:200]} leads to no address at present") from None
         return WatchedStream(self._plain.connect_tcp(address, port, timeout, local_address, socket_options))
 

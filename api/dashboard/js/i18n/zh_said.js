@@ -17,7 +17,6 @@ export const said = {
   tries_again: "{seconds} 秒后重试",
   preprocess_parallel: "已有 {running} 个不需要 GPU 的任务在运行，而 PREPROCESS_PARALLEL 为 {limit}",
   transfers_parallel: "已有 {running} 个下载或推送在运行，而 TRANSFERS_PARALLEL 为 {limit}",
-  transfers_of_host: "{limit} 个下载与推送名额（TRANSFERS_PARALLEL）中的最后一个留给 {host} 以外的主机",
   max_concurrent: "已有 {running} 个任务在运行，而 MAX_CONCURRENT_TASKS 为 {limit}",
   quota_gpus: "等待 {user} 的 {used} 个 GPU 中的 {missing} 个：配额为同时 {limit} 个",
   quota_gpus_kept: "排在 {name} 之后，{user} 同时可用的 {limit} 个 GPU 中的其余部分已为其保留",

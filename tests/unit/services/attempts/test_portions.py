@@ -47,7 +47,7 @@ def test_those_that_are_left_are_the_first_of_the_next_round_and_all_have_as_man
 
 def test_a_thousand_that_change_keep_nobody_from_being_followed(clock: FakeClock):
     portions, attempts = Portions(clock), named(*"abcdefg")
-    seen = [look(portions, clock, attempts, ROUND_SECONDS / 4, changing="abcde") for _ in range(3)]
+    seen = [look(portions, clock, attempts, ROUND_SECONDS * 0.27, changing="abcde") for _ in range(3)]
     assert seen == [["f", "g", "a", "b"], ["f", "g", "c", "d"], ["f", "g", "e", "a"]]
 
 

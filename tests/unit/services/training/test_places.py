@@ -4,6 +4,7 @@ import pytest
 
 from api.models.places import RunningTransfer, TaskPlaces
 from api.models.task import TaskType
+from api.models.training import TaskSummary
 from api.services.training.places import PlaceRules, open_rooms
 from tests.unit.services.training.builders import task
 
@@ -31,17 +32,23 @@ def test_every_task_without_gpus_runs_in_one_room(kind):
     assert len([room for room in rooms if room.takes(task("a", 0, kind=kind))]) == 1
 
 
-def test_with_one_place_any_host_gets_it():
-    [_, room] = open_rooms(TaskPlaces(), {}, PlaceRules(transfers=1))
-    asks = task("a", 0, kind=TaskType.PUSH)
-    assert room.why_full(asks) is None
-    room.take(asks)
-    assert room.why_full(asks).said.code == "transfers_parallel"
+def download(task_id: str) -> TaskSummary:
+    return task(task_id, 0, kind=TaskType.DOWNLOAD)
+
+
+def test_hosts_that_hang_hold_no_other_until_there_are_as_many_again():
+    addresses = {str(number): f"https://{number}.example/w" for number in range(9)}
+    [_, room] = open_rooms(TaskPlaces(), addresses, RULES)
+    for number in range(6):
+        asks = download(str(number))
+        assert room.why_full(asks) is None
+        room.take(asks)
+    assert room.why_full(download("6")).said.params == {"running": 6, "limit": 3}
 
 
 def test_transfers_that_run_already_count_with_their_hosts():
-    running = (RunningTransfer("ann"), RunningTransfer("bob", "https://hub.example/w"))
+    running = (RunningTransfer("ann"), RunningTransfer("bob", "https://hub.example/w"), RunningTransfer("ann"))
     [_, room] = open_rooms(TaskPlaces(transfers=running), {"b": "https://a.example"}, RULES)
-    assert room.by_owner == {"ann": 1, "bob": 1}
-    assert room.why_full(task("a", 0, kind=TaskType.DOWNLOAD)).said.code == "transfers_of_host"
-    assert room.why_full(task("b", 0, kind=TaskType.DOWNLOAD)) is None
+    assert room.by_owner == {"ann": 2, "bob": 1}
+    assert room.why_full(download("a")).said.code == "transfers_parallel"
+    assert room.why_full(download("b")) is None

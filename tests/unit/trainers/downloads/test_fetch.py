@@ -4,8 +4,9 @@ import os
 import random
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -288,3 +289,54 @@ def test_file_without_an_end_leaves_the_disk_its_room(tmp_path: Path, hub: Local
     file = remote(hub, weights(size=8_000_000), size=None)
     with pytest.raises(DownloadRefused, match="too little disk space"):
         fetch(file, around(tmp_path, hub, min_free_bytes=2**62))
+
+
+def test_what_was_refused_or_never_came_leaves_nothing(tmp_path: Path, hub: LocalHub):
+    with pytest.raises(DownloadRefused, match="hash"):
+        fetch(remote(hub, weights(), sha256="0" * 64), around(tmp_path, hub))
+    hub.fault = lambda handler, content: handler.answer(403, b"") or True
+    with pytest.raises(DownloadRefused, match="403"):
+        fetch(remote(hub, weights(), "other.safetensors"), around(tmp_path, hub))
+    assert list((tmp_path / INCOMING).iterdir()) == []
+
+
+def test_locks_that_a_kill_left_are_removed_in_the_end(tmp_path: Path):
+    (tmp_path / INCOMING).mkdir()
+    old, new = (tmp_path / INCOMING / f"{name}.lock" for name in ("old", "new"))
+    for lock in (old, new):
+        lock.touch()
+    os.utime(old, (1, 1))
+    remove_leftovers(tmp_path, 3600)
+    assert [path.name for path in (tmp_path / INCOMING).iterdir()] == ["new.lock"]
+
+
+def test_who_waited_for_a_lock_that_was_removed_takes_the_one_that_is_there(tmp_path: Path, hub: LocalHub):
+    file = remote(hub, weights())
+    (tmp_path / INCOMING).mkdir()
+    lock = tmp_path / INCOMING / f"{file.key}.lock"
+    waits: list[float] = []
+    with lock.open("w") as removed:
+        fcntl.flock(removed, fcntl.LOCK_EX)
+
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 1:  # the first holder ends, and another one has begun anew
+                lock.unlink()
+                held.append(lock.open("w"))
+                fcntl.flock(held[0], fcntl.LOCK_EX)
+                fcntl.flock(removed, fcntl.LOCK_UN)
+            elif len(waits) == 3:
+                held[0].close()
+
+        held: list[IO[str]] = []
+        assert fetch(file, around(tmp_path, hub, sleep=sleep)).is_file()
+    assert len(waits) >= 3
+
+
+@pytest.mark.parametrize("host", ["a" * 300, "127.0.0.1:65536", "127.0.0.1:0", "a..b"])
+def test_address_that_none_can_be_is_tried_once(tmp_path: Path, hub: LocalHub, host: str):
+    told: list[str] = []
+    file = replace(remote(hub, weights()), url=f"http://{host}/w.safetensors")
+    with pytest.raises(DownloadRefused):
+        fetch(file, around(tmp_path, hub, warn=told.append))
+    assert told == []
