@@ -9,9 +9,9 @@ import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { refetchFiring } from "./state.js";
 
-const HOUR_MS = 3_600_000;
+export const HOUR_MS = 3_600_000;
 /** Hours that a silence can last, by one click. */
-const LASTS = /** @type {const} */ ([
+export const LASTS = /** @type {const} */ ([
   [1, "silence.1h"],
   [4, "silence.4h"],
   [24, "silence.1d"],

@@ -8,18 +8,11 @@ import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { refusalWords } from "../refusal.js";
-import { newId } from "./deeds.js";
+import { HOUR_MS, LASTS, newId } from "./deeds.js";
 import { matcherFields } from "./matchers.js";
 
-const HOUR_MS = 3_600_000;
-/** Hours. */
-const LASTS = /** @type {const} */ ([
-  [1, "silence.1h"],
-  [4, "silence.4h"],
-  [24, "silence.1d"],
-  [168, "silence.7d"],
-  [720, "silence.30d"],
-]);
+/** Hours, with the longest that there can be. */
+const UP_TO_A_MONTH = /** @type {const} */ ([...LASTS, [720, "silence.30d"]]);
 
 /** Asks for one and makes it; gives it, or null. @returns {Promise<API.Silence|null>} */
 export function askForSilence() {
@@ -31,7 +24,7 @@ export function askForSilence() {
     const lasts = h(
       "select",
       { class: "input", id: "silence-lasts" },
-      LASTS.map(([hours, label]) => h("option", { value: hours }, t(label))),
+      UP_TO_A_MONTH.map(([hours, label]) => h("option", { value: hours }, t(label))),
     );
     const comment = h("input", { class: "input", id: "silence-why", required: true, maxlength: 1000 });
     const problem = h("div", { role: "alert" });

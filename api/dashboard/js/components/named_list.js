@@ -6,7 +6,7 @@ import { count } from "../format.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { note } from "../router.js";
-import { pager } from "./pager.js";
+import { pagerOf } from "./pager.js";
 import { searchField } from "./search_field.js";
 
 const ROWS = 50;
@@ -84,14 +84,12 @@ export function namedList(app, place, kind) {
     fill(total, count(pagination.total));
     kind.drawn?.(found, pagination.total === found.length);
     fill(none, found.length === 0 && (wanted.search || wanted.owner ? noMatch(clear) : kind.nothing()));
-    const turn = (/** @type {number} */ by) => {
-      offset = Math.max(0, offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
       refetchOrRetry();
     };
-    const page = { offset, limit: ROWS, shown: found.length, total: pagination.total, hasMore: pagination.has_more };
-    const isPaged = pagination.total > ROWS;
-    fill(foot, isPaged && pager({ ...page, turn }));
-    foot.hidden = !isPaged;
+    fill(foot, pagerOf({ offset, limit: ROWS }, found.length, pagination, goTo));
+    foot.hidden = pagination.total <= ROWS;
   }
 
   function clear() {

@@ -25,6 +25,17 @@ export function pager({ offset, limit, shown, total, hasMore, turn }) {
   ];
 }
 
+/**
+ * The same for an answer with one page of a list; nothing where the list is not longer.
+ * @param {{offset: number, limit: number}} asked
+ * @param {number} shown rows
+ * @param {{total: number, has_more: boolean}} pagination
+ * @param {(offset: number) => unknown} goTo shows the page from this row on
+ * @returns {Child}
+ */
+export const pagerOf = ({ offset, limit }, shown, { total, has_more: hasMore }, goTo) =>
+  total > limit && pager({ offset, limit, shown, total, hasMore, turn: (by) => goTo(Math.max(0, offset + by)) });
+
 /** @param {"left"|"right"} name @param {string} label @param {boolean} disabled @param {() => void} click */
 const button = (name, label, disabled, click) =>
   h("button", { class: "icon-button small", "aria-label": label, disabled, on: { click } }, icon(name));

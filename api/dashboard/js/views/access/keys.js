@@ -4,7 +4,7 @@ import { access } from "../../access.js";
 import { api } from "../../api.js";
 import { askWhich } from "../../components/dialog.js";
 import { menuButton } from "../../components/menu.js";
-import { pager } from "../../components/pager.js";
+import { pagerOf } from "../../components/pager.js";
 import { segments } from "../../components/segments.js";
 import { empty, loading, stackedTable } from "../../components/states.js";
 import { time } from "../../components/time.js";
@@ -68,12 +68,11 @@ export function keysPanel(changed) {
           )
         : empty("key", t("access.keys.none")),
     );
-    const turn = (/** @type {number} */ by) => {
-      offset = Math.max(0, offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
       attempt(refetch);
     };
-    const { total: all, has_more: hasMore } = pagination;
-    fill(foot, all > ROWS && pager({ offset, limit: ROWS, shown: keys.length, total: all, hasMore, turn }));
+    fill(foot, pagerOf({ offset, limit: ROWS }, keys.length, pagination, goTo));
   }
 
   const element = h(

@@ -5,7 +5,7 @@ import { alertLink } from "../../alerts/links.js";
 import { severityChip } from "../../alerts/severity.js";
 import { tellAlert } from "../../alerts/told.js";
 import { alertApi } from "../../api_alerts.js";
-import { pager } from "../../components/pager.js";
+import { pagerOf } from "../../components/pager.js";
 import { segments } from "../../components/segments.js";
 import { empty, loading, stackedTable } from "../../components/states.js";
 import { note } from "../../components/status.js";
@@ -79,12 +79,11 @@ export function deliveriesPart(place) {
           )
         : empty("send", t("deliveries.none")),
     );
-    const turn = (/** @type {number} */ by) => {
-      offset = Math.max(0, offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
       attempt(refetch);
     };
-    const { total: all, has_more: hasMore } = pagination;
-    fill(foot, all > ROWS && pager({ offset, limit: ROWS, shown: deliveries.length, total: all, hasMore, turn }));
+    fill(foot, pagerOf({ offset, limit: ROWS }, deliveries.length, pagination, goTo));
   }
 
   return {

@@ -5,7 +5,7 @@ import { alertStateChip, severityChip } from "../../alerts/severity.js";
 import { tellAlert, tellRule } from "../../alerts/told.js";
 import { alertApi } from "../../api_alerts.js";
 import { gpuName } from "../../components/gpus.js";
-import { pager } from "../../components/pager.js";
+import { pagerOf } from "../../components/pager.js";
 import { empty, loading, stackedTable } from "../../components/states.js";
 import { time } from "../../components/time.js";
 import { attempt } from "../../components/toast.js";
@@ -46,12 +46,11 @@ export function historyPart(place) {
       body,
       alerts.length ? stackedTable(HEADS(), alerts.map(row), "alerts-table") : empty("bell", t("history.none")),
     );
-    const turn = (/** @type {number} */ by) => {
-      offset = Math.max(0, offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
       attempt(refetch);
     };
-    const { total: all, has_more: hasMore } = pagination;
-    fill(foot, all > ROWS && pager({ offset, limit: ROWS, shown: alerts.length, total: all, hasMore, turn }));
+    fill(foot, pagerOf({ offset, limit: ROWS }, alerts.length, pagination, goTo));
   }
 
   return {

@@ -4,7 +4,7 @@ import { whyNot } from "../../access.js";
 import { askForSilence } from "../../alerts/new_silence.js";
 import { refetchFiring } from "../../alerts/state.js";
 import { alertApi } from "../../api_alerts.js";
-import { pager } from "../../components/pager.js";
+import { pagerOf } from "../../components/pager.js";
 import { segments } from "../../components/segments.js";
 import { empty, loading, stackedTable } from "../../components/states.js";
 import { time } from "../../components/time.js";
@@ -67,12 +67,11 @@ export function silencesPart() {
     const { silences, pagination } = found;
     const rows = silences.map((silence) => row(silence, denied, end));
     fill(body, rows.length ? stackedTable(HEADS(), rows, "silences-table") : empty("mute", t("silences.none")));
-    const turn = (/** @type {number} */ by) => {
-      offset = Math.max(0, offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
       attempt(refetch);
     };
-    const { total, has_more: hasMore } = pagination;
-    fill(foot, total > ROWS && pager({ offset, limit: ROWS, shown: silences.length, total, hasMore, turn }));
+    fill(foot, pagerOf({ offset, limit: ROWS }, silences.length, pagination, goTo));
   }
 
   return {

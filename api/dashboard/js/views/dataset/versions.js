@@ -1,7 +1,7 @@
 // The versions of a dataset: each edit has made one, and each can be gone back to.
 
 import { data, newKey } from "../../api_data.js";
-import { pager } from "../../components/pager.js";
+import { pagerOf } from "../../components/pager.js";
 import { stackedTable } from "../../components/states.js";
 import { time } from "../../components/time.js";
 import { attempt, toast } from "../../components/toast.js";
@@ -41,12 +41,11 @@ export function versionsPanel(name, how) {
         ? stackedTable(HEADS(), versions.map(row), "versions-table")
         : h("p", { class: "body faint" }, t("data.empty")),
     );
-    const turn = (/** @type {number} */ by) => {
-      offset = Math.max(0, offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
       attempt(refetch);
     };
-    const { total, has_more: hasMore } = pagination;
-    fill(foot, total > ROWS && pager({ offset, limit: ROWS, shown: versions.length, total, hasMore, turn }));
+    fill(foot, pagerOf({ offset, limit: ROWS }, versions.length, pagination, goTo));
   }
 
   /** @param {API.DatasetVersion} version */

@@ -4,7 +4,7 @@ import { whyNot } from "../../access.js";
 import { Refused } from "../../api.js";
 import { models } from "../../api_models.js";
 import { menuButton } from "../../components/menu.js";
-import { pager } from "../../components/pager.js";
+import { pagerOf } from "../../components/pager.js";
 import { empty } from "../../components/states.js";
 import { attempt, toast } from "../../components/toast.js";
 import { fill, h, setText } from "../../dom.js";
@@ -128,24 +128,12 @@ export function open(app, { id: name }) {
       galleries.delete(number);
     }
     if (hadFocus) /** @type {HTMLElement|null} */ (versions.querySelector("a, button"))?.focus();
-    const turn = (/** @type {number} */ by) => {
-      offset = Math.max(0, offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
       changed();
     };
-    const isPaged = page.pagination.total > ROWS;
-    foot.hidden = !isPaged;
-    fill(
-      foot,
-      isPaged &&
-        pager({
-          offset,
-          limit: ROWS,
-          shown: page.versions.length,
-          total: page.pagination.total,
-          hasMore: page.pagination.has_more,
-          turn,
-        }),
-    );
+    fill(foot, pagerOf({ offset, limit: ROWS }, page.versions.length, page.pagination, goTo));
+    foot.hidden = page.pagination.total <= ROWS;
   }
   fill(tools, menu);
   return {

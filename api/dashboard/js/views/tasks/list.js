@@ -1,7 +1,7 @@
 // A list of tasks with its pages.
 
 import { api } from "../../api.js";
-import { pager } from "../../components/pager.js";
+import { pagerOf } from "../../components/pager.js";
 import { isFinished } from "../../components/status.js";
 import { fill, h, reconcile } from "../../dom.js";
 import { count } from "../../format.js";
@@ -100,17 +100,11 @@ export class TaskList {
     );
     fill(this.none, found.tasks.length === 0 && this.how.empty?.());
     fill(this.total, count(found.pagination.total));
-    const isPaged = found.pagination.total > this.how.limit && !this.how.ask;
-    fill(this.foot, isPaged && this.#pager(found.pagination, found.tasks.length));
-  }
-
-  /** @param {{total: number, has_more: boolean}} pagination @param {number} shown rows @returns {Child} */
-  #pager({ total, has_more: hasMore }, shown) {
-    const turn = (/** @type {number} */ by) => {
-      this.#offset = Math.max(0, this.#offset + by);
+    const goTo = (/** @type {number} */ to) => {
+      this.#offset = to;
       this.refetch().catch(() => {});
     };
-    return pager({ offset: this.#offset, limit: this.how.limit, shown, total, hasMore, turn });
+    fill(this.foot, !this.how.ask && pagerOf(page, found.tasks.length, found.pagination, goTo));
   }
 
   get isEmpty() {
