@@ -126,7 +126,7 @@ class World:
 
     def note_progress(self) -> None:
         """A round that keeps the progress in the database, which it does every 2 s."""
-        self.runtime.training_loop._reconciler._noted_at = float("-inf")
+        self.runtime.training_loop._reconciler._progress_notes._noted_at = float("-inf")
         self.train()
 
     def output(self, task_id: str) -> Path:

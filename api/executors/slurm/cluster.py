@@ -29,6 +29,9 @@ MOST_ASKED = 24
 #: Seconds after which no further one is asked for at the same look.
 ASK_SECONDS = 5.0
 
+#: The most seconds for which a cluster that has not answered is not asked again; no more than it took to find out.
+REST_SECONDS = 5.0
+
 #: Slurm's word for a job that its owner holds.
 HELD = "JobHeldUser"
 
@@ -101,6 +104,7 @@ class ClusterWatch:
         self._jobs: dict[int, Job] | None = None
         self._listed_at = 0.0  # monotonic
         self._list_took = 0.0  # seconds
+        self._ask_took = 0.0  # seconds that the latest look took
         self._nodes: tuple[float, tuple[NodeState, ...]] | None = None
         self._vouched: dict[int, str] = {}  #: by number, the names of jobs that are certainly this service's
         self._users: frozenset[str] = frozenset()  #: whose those are, by Slurm's names
@@ -118,10 +122,20 @@ class ClusterWatch:
     def look(self, fresh: bool = False) -> ClusterLook:
         """The jobs, anew where that is wanted or the latest look is old."""
         with self._lock:
-            known = self._look
-            if known is None or fresh or time.monotonic() - known.at > FRESH_SECONDS:
+            known, began = self._look, time.monotonic()
+            if self._rests(began):
+                return self._before or ClusterLook(began, {}, problem="it was not asked")
+            if known is None or fresh or began - known.at > FRESH_SECONDS:
                 known = self._look = self._before = self._ask()
+                self._ask_took = known.at - began
             return known
+
+    def _rests(self, now: float) -> bool:
+        """Whether a cluster that took long to say nothing is left alone for a while: who waits, waits for all of it."""
+        latest = self._before
+        if latest is None or latest.problem is None:
+            return False
+        return now - latest.at < min(self._ask_took, REST_SECONDS)
 
     def list_if_due(self) -> None:
         """Lists the jobs anew where the last list is old: why they wait, and that one is to leave, changes without a

@@ -325,8 +325,12 @@ class SlurmExecutor:
         give_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds), None)
         seconds = order.checkpoint_seconds + order.terminate_seconds + OVERDUE_SECONDS
         self._overdue[ref.uid] = min(self._overdue.get(ref.uid, float("inf")), time.monotonic() + seconds)
-        look = self._watch.look(fresh=True)
-        for job in look.jobs.get(ref.uid, ()):
+        known = self._watch.known_look()
+        jobs = () if known is None else known.jobs.get(ref.uid, ())
+        if (known is not None and known.problem is not None) or (jobs and not any(job.is_pending for job in jobs)):
+            # Its supervisor has the order, and people wait; one that is seen waiting later is stopped once more.
+            return
+        for job in self._watch.look(fresh=True).jobs.get(ref.uid, ()):
             if job.is_pending:
                 self._watch.cancel(job)
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -178,6 +179,34 @@ def test_who_does_not_answer_about_jobs_is_not_asked_about_machines_as_well() ->
     cluster.nodes = lambda: pytest.fail("it is asked")  # type: ignore[method-assign]
     watch._nodes = (float("-inf"), watch._nodes[1])  # type: ignore[index]
     assert [(node.state, node.reason) for node in watch.nodes()] == [("unknown", "gone")]
+
+
+def test_a_cluster_that_took_long_to_say_nothing_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, now = FakeCluster(), 1_000.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def hang() -> list[Job]:
+        nonlocal now
+        now += took
+        cluster.looks += 1
+        raise OSError("no answer")
+
+    watch = watch_of(cluster)
+    cluster.jobs = hang  # type: ignore[method-assign]
+    took = 0.0
+    assert [watch.look(fresh=True).problem for _ in range(3)] == ["no answer"] * 3
+    assert cluster.looks == 3
+    for seconds, rests in ((2.0, 2.0), (10.0, module.REST_SECONDS)):
+        took, before = seconds, cluster.looks
+        assert watch.look(fresh=True).problem == "no answer"
+        now += rests - 0.1
+        assert watch.look(fresh=True).problem == "no answer"
+        now += 0.2
+        watch.look(fresh=True)
+        assert cluster.looks - before == 2
+        now += 100.0
+    cluster.jobs = list  # type: ignore[method-assign]
+    assert watch.look(fresh=True).problem is None
 
 
 def test_a_look_that_is_known_is_had_without_asking() -> None:

@@ -130,6 +130,23 @@ def test_a_submission_to_a_cluster_that_does_not_answer_was_refused_by_nobody(
         executor.submit(submission(ref))
 
 
+def test_a_stop_of_one_that_runs_does_not_wait_for_a_cluster_that_does_not_answer(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
+):
+    executor.submit(submission(ref))
+    cluster.becomes(1, "RUNNING", nodes=("n1",))
+    runs(ref)
+    phase(executor, ref)
+    asked = cluster.looks
+    executor.stop(ref, StopOrder())
+    assert (cluster.looks, (ref.directory / "stop.json").exists()) == (asked, True)
+    cluster.problem = OSError("gone")
+    phase(executor, ref)
+    executor.stop(ref, StopOrder(None, 0.0, 0.0))
+    cluster.problem = None
+    assert not cluster.all[1].is_over
+
+
 def test_jobs_that_cannot_be_listed_hide_no_machines_and_are_told_of_once(
     executor: SlurmExecutor, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
 ):
