@@ -133,7 +133,8 @@ class KeptNode:
 class NodeWarning:
     """Something about a node that is to be looked at, though it works."""
 
-    code: str  #: clock_skew, newer_version, older_version, uuid_elsewhere, storage_not_shared, other_server
+    #: clock_skew, newer_version, older_version, uuid_elsewhere, storage_not_shared, report_refused, other_server
+    code: str
     message: str
     message_code: ReasonCode
 

@@ -20,6 +20,8 @@ from api.models.log import SearchResult, TaskLogPage
 from api.models.progress import Stage
 from api.models.training import EventKind, TaskStatus
 from api.models.training_view import TaskProgressView, Validation
+from api.services.access.operations import OperationTable
+from api.utils.base_path import BASE_PATH
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "TRAINING_API.md").read_text(encoding="utf-8")
@@ -128,3 +130,11 @@ def test_make_help_names_every_target():
     helped = re.findall(r"^([a-z-]+):.*## \S", makefile, re.MULTILINE)
     named = re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)
     assert sorted(phony.split()) == sorted(helped) == sorted(named)
+
+
+def test_what_answers_without_a_key_is_told():
+    told = re.search(r"Only `/`, .*? answer without\.", GUIDE, re.DOTALL)
+    assert told is not None
+    addresses = [each.pattern.removeprefix(BASE_PATH) for each in OperationTable().all if each.is_open]
+    files = ("/dashboard/<digest>/<path:name>", "/favicon.ico")
+    assert [each for each in addresses if each not in files and f"`{each}`" not in told[0]] == []

@@ -1,7 +1,6 @@
 """The machines: takes what they tell, keeps it in the database for every head, and drains them."""
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +10,10 @@ from typing import Any
 import orjson
 
 from api import __version__
-from api.errors import Forbidden, Invalid, NodeIsThere, NodeNameTaken, NodeNotFound, ServiceError
+from api.errors import Invalid, NodeIsThere, NodeNameTaken, NodeNotFound, ServiceError
 from api.executors.executor import NodeState
-from api.models.access import Permission, current_principal
 from api.models.event import Severity
 from api.models.node import (
-    NODE_NAME,
     Drain,
     KeptNode,
     MachineReport,
@@ -32,6 +29,7 @@ from api.models.shared_storage import ToldStorage
 from api.services.gpus.other_machines import NodePart, judge_node
 from api.services.gpus.service import GPUService
 from api.services.nodes.other_heads import OtherHeads
+from api.services.nodes.refusals import Refusals, check_name
 from api.services.nodes.shared_storage import SharedStorage
 from api.services.nodes.versions import warn
 from api.services.nodes.view import list_held, show_nodes
@@ -103,6 +101,7 @@ class NodeService:
         self._kept: Mapping[str, KeptNode] = {}
         self._statuses: dict[str, NodeStatus] = {}
         self._lock = threading.Lock()
+        self._refusals = Refusals(clock)
         self._turns: dict[str, threading.Lock] = {}  #: who hears a node now, by name
         self._others = OtherHeads(node, clock, store.reports)
         self._signed_at = float("-inf")
@@ -124,7 +123,16 @@ class NodeService:
 
     def receive(self, name: str, told: Mapping[str, Any]) -> ReportReceipt:
         """Takes a node's report. Raises Invalid for what cannot be true, NodeNameTaken for a name that is another's."""
-        report = _check(told)
+        check_name(name)
+        try:
+            return self._take(name, _check(told))
+        except (Invalid, NodeNameTaken) as error:
+            # Of one that nobody knows only its own log tells.
+            if name in self._heard:
+                self._refusals.note(name, error)
+            raise
+
+    def _take(self, name: str, report: MachineReport) -> ReportReceipt:
         self._refuse(name, report.place, self._clock.now())
         with self._lock:
             turn = self._turns.setdefault(name, threading.Lock())
@@ -165,9 +173,6 @@ class NodeService:
         return self._receipt(heard)
 
     def _refuse(self, name: str, place: NodePlace, now: datetime) -> None:
-        if re.fullmatch(NODE_NAME, name) is None:
-            raise Invalid(f'"{ascii(name[:80])[1:-1]}" is no name for a node: up to 63 letters, digits, "." and "-".')
-        _require_own_key(name)
         if name == self._node:
             raise NodeNameTaken(
                 f'This head, on {self._own}, is called "{name}": give the node on {place} a NODE_NAME of its own.',
@@ -326,8 +331,11 @@ class NodeService:
         own = replace(own, version=__version__, last_seen=self._clock.now())
         storages = {} if self._shared is None else {name: self._shared.show(name) for name in known}
         shown = show_nodes(self._gpus.seen.state, {**kept, self._node: own}, self._engine(), storages)
-        said = self._others.warn()
-        return tuple(replace(node, warnings=(*node.warnings, *said)) if node.is_this_server else node for node in shown)
+        said = {self._node: self._others.warn()}
+        return tuple(
+            replace(node, warnings=(*node.warnings, *self._refusals.warn(node.name), *said.get(node.name, ())))
+            for node in shown
+        )
 
     def _drain(self, name: str) -> Drain | None:
         return None if name not in self._kept else self._kept[name].drain
@@ -365,16 +373,6 @@ class NodeService:
             self._shared.forget(name)
         self.look()
         return node
-
-
-def _require_own_key(name: str) -> None:
-    """A key that may do nothing but tell of GPUs is one machine's: whoever has it speaks for no other."""
-    who = current_principal.get()
-    if who.permissions == {Permission.NODES_REPORT} and who.user_id.lower() != name.lower():
-        raise Forbidden(
-            f'This key is for the node "{who.user_id}": make one for "{name}" on the head, by '
-            f"python -m api key new --name {name} --permissions nodes:report"
-        )
 
 
 def _check(told: Any) -> MachineReport:

@@ -267,6 +267,7 @@ export const said = {
   gpu_uuid_elsewhere: "它的 GPU {index} 与其他 GPU 的 UUID 相同：{why}",
   newer_version: "它运行 {version}，比本主节点的 {own} 新：请先升级主节点",
   unknown_fault: "它的节点报告了“{word}”，而本主节点不认识：请升级主节点",
+  report_refused: "以它的名字发来的一份报告被拒绝：{why}",
   older_version: "它运行 {version}，而本主节点是 {own}：请也升级它",
   other_server:
     "{node} 上也有一个 ROLE=all 的服务器使用此数据库：它的 {count} 块 GPU 不在此显示，队列只使用其中一台机器的 GPU；请在那里以 ROLE=node 运行",

@@ -131,6 +131,23 @@ def test_of_two_reports_at_once_the_newer_one_stays_here_and_for_other_heads(
     assert head.store.list()["gpu2"][0].left_at is not None
 
 
+def test_what_was_refused_is_told_where_an_administrator_looks(head: FleetHead):
+    with pytest.raises(Invalid):
+        head.hear(sequence=-1)
+    head.hear()
+    assert head.nodes.get("gpu2").warnings == ()
+    with pytest.raises(NodeNameTaken):
+        head.hear(place=at(PLACE, host="another"))
+    head.hear()
+    (told,) = head.nodes.get("gpu2").warnings
+    assert (told.code, "on another" in told.message) == ("report_refused", True)
+    with pytest.raises(Invalid):
+        head.hear(stuck=-1)
+    (told,) = head.nodes.get("gpu2").warnings
+    assert "/report/stuck must be from 0" in told.message
+    assert head.nodes.get("head").warnings == ()
+
+
 def test_a_report_that_was_overtaken_on_its_way_takes_nothing_back(head: FleetHead):
     head.hear("gpu2", 1, 2, sequence=7)
     assert head.hear("gpu2", 1, sequence=6) is NodeStatus.UP
