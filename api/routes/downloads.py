@@ -82,6 +82,7 @@ def resume_download(task_id: str) -> Response:
 def cancel_download(task_id: str) -> Response:
     """Cancel a download
 
-    For good: it cannot be resumed. Files that are whole stay. It takes no body.
+    For good, also one that was paused or failed: it cannot be resumed. Files that are whole stay, and what there is of
+    others is removed. It takes no body.
     """
     return answer(services().downloads.cancel(task_id, current_principal.get().actor), 202, "stopping")

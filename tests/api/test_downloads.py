@@ -65,6 +65,17 @@ def test_state_that_lies_breaks_nothing(world: World, state: str):
     assert world.client.get(f"{DOWNLOAD}/{download}").status_code == 200
 
 
+def assert_given_up(world: World, download: str) -> None:
+    """One that does not run is given up with what there is of its files."""
+    incoming, key = world.storage / "models" / ".incoming", "a" * 64
+    incoming.mkdir(parents=True)
+    (incoming / f"{key}.part").write_bytes(b"half")
+    (world.output(download) / "state.json").write_text(f'{{"files": [{{"name": "w", "part": "{key}"}}, 3]}}')
+    given_up = world.client.post(f"{DOWNLOAD}/{download}/cancel")
+    assert (given_up.status_code, given_up.json()["data"]["status"]) == (202, "cancelled")
+    assert list(incoming.iterdir()) == []
+
+
 def test_paused_download_is_resumed_and_a_cancelled_one_is_not(world: World):
     download = start(world)
     uid = run(world, download)
@@ -76,6 +87,8 @@ def test_paused_download_is_resumed_and_a_cancelled_one_is_not(world: World):
     world.executor.ends(uid, outcome(phrases=[STOPPED], last_step=0))
     world.train()
     assert world.client.data(f"{DOWNLOAD}/{download}")["status"] == "paused"
+    assert_given_up(world, download)
+    (world.output(download) / "cancelled").unlink()
     again = world.client.post(f"{DOWNLOAD}/{download}/resume")
     assert (again.status_code, again.json()["data"]["status"]) == (202, "queued")
     assert world.client.post(f"{DOWNLOAD}/{download}/resume").json()["error"]["code"] == "task_active"

@@ -168,6 +168,7 @@ def test_download_is_paused_resumed_and_cancelled(server: TrainingServer, hub: L
     gate.set()
     server.post(f"/models/download/{other}/resume", 409)
     assert not (models(server) / "o/cancelled").exists()
+    until(lambda: not list((models(server) / ".incoming").iterdir()), LONG, "what was given up to go")
     listed = [each["download_id"] for each in server.get("/models/downloads")["downloads"]]
     assert listed[:2] == [other, download]
 

@@ -13,6 +13,7 @@ from api.models.training import TaskStatus, TaskSummary, TrainingTask
 from api.services.catalog.download_wish import DownloadOrder, DownloadRules, make_wish
 from api.services.catalog.transfer_service import TransferService
 from api.services.catalog.transfers import Transfers, TransferWork, number, whole
+from api.trainers.downloads.leftovers import discard
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,16 @@ class DownloadService(TransferService[DownloadView]):
         logger.info("download submitted", extra={"task_id": task_id})
         return self.get(task_id)
 
+    def cancel(self, task_id: str, actor: str) -> DownloadView:
+        """Gives one up, and removes what there is of files that are not whole.
+
+        Raises TaskNotFound, TaskNotStoppable.
+        """
+        shown = super().cancel(task_id, actor)
+        files = self._transfers.state(task_id).get("files") or ()
+        discard(self._rules.models_root, [str(file.get("part")) for file in files if isinstance(file, dict)])
+        return shown
+
     def _show(self, task: TaskSummary, report: ProgressReport) -> DownloadView:
         state, why = self._transfers.state(task.task_id), self._transfers.why_waiting(task)
         order = task.request.config.get("order", {}) if isinstance(task, TrainingTask) else {}
@@ -84,7 +95,7 @@ class DownloadService(TransferService[DownloadView]):
         )
 
     def _status(self, task: TaskSummary, files: tuple[DownloadedFile, ...]) -> DownloadStatus:
-        if task.status is TaskStatus.STOPPED and self._transfers.is_cancelled(task.task_id):
+        if task.status in (TaskStatus.STOPPED, TaskStatus.FAILED) and self._transfers.is_cancelled(task.task_id):
             return DownloadStatus.CANCELLED
         is_verifying = task.status is TaskStatus.RUNNING and any(file.status == "verifying" for file in files)
         return DownloadStatus.VERIFYING if is_verifying else _STATUSES[task.status]

@@ -197,7 +197,7 @@ class PushService(TransferService[PushView]):
         return url if url is not None and url.startswith(f"{self._rules.endpoint.rstrip('/')}/") else None
 
     def _status(self, task: TaskSummary) -> PushStatus:
-        if task.status is TaskStatus.STOPPED and self._transfers.is_cancelled(task.task_id):
+        if task.status in (TaskStatus.STOPPED, TaskStatus.FAILED) and self._transfers.is_cancelled(task.task_id):
             return PushStatus.CANCELLED
         return _STATUSES[task.status]
 

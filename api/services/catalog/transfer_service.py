@@ -27,7 +27,10 @@ class TransferService(ABC, Generic[View]):
         return self.get(task_id)
 
     def cancel(self, task_id: str, actor: str) -> View:
-        """Asks one to stop for good; it cannot be resumed. Raises TaskNotFound, TaskNotStoppable."""
+        """Gives one up, also one that was paused or failed; it cannot be resumed.
+
+        Raises TaskNotFound, TaskNotStoppable.
+        """
         self._transfers.cancel(task_id, actor)
         return self.get(task_id)
 

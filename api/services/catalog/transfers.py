@@ -122,8 +122,12 @@ class Transfers:
         self._means.stops.ask(task_id, force=False, timeout_seconds=None, actor=actor)
 
     def cancel(self, task_id: str, actor: str) -> None:
-        """Asks a task to stop for good; it cannot be resumed. Raises TaskNotFound, TaskNotStoppable."""
-        self.pause(task_id, actor)
+        """Gives a task up, whether it waits, runs, was paused or failed; it cannot be resumed.
+
+        Raises TaskNotFound, TaskNotStoppable.
+        """
+        if self._means.tasks.get_summary(task_id).status not in (TaskStatus.STOPPED, TaskStatus.FAILED):
+            self.pause(task_id, actor)
         files = self.files(task_id)
         make_directory(str(files.output), levels=LEVELS)
         write(str(files.output / CANCELLED), b"{}", levels=LEVELS)

@@ -16,15 +16,13 @@ from api.models.cause import CauseCode
 from api.models.reason import Reason, Words, text_of
 from api.trainers.downloads.contents import check_content
 from api.trainers.downloads.http import LEAST_SPEED, SLOW_SECONDS
+from api.trainers.downloads.leftovers import INCOMING
 from api.trainers.downloads.names import place_below, read_count
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
 from api.trainers.downloads.waiting import wait
 from api.utils.addresses import PrivateAddress
 from api.utils.durable import sync_directory
 from api.utils.frozen import frozen
-
-#: Where files lie until they are whole, below the root: on its file system, and under names that nobody looks for.
-INCOMING = ".incoming"
 
 #: Whoever trains reads it, and may be another user of the directory's group.
 _MODE = 0o640
@@ -126,23 +124,6 @@ def _bring_to(place: Path, file: RemoteFile, part: Path, around: Around) -> None
     os.replace(part, place)
     with suppress(OSError):
         sync_directory(place.parent)
-
-
-def remove_leftovers(root: Path, older_than_seconds: float) -> None:
-    """Removes what is there of files that nobody has gone on with for so long, unless somebody is at it now."""
-    now = time.time()
-    for either in [path for path in (root / INCOMING).glob("*") if path.suffix in (".part", ".lock")]:
-        part, lock = either.with_suffix(".part"), either.with_suffix(".lock")
-        with suppress(OSError):
-            if now - (part if part.exists() else lock).stat().st_mtime < older_than_seconds:
-                continue
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                part.unlink(missing_ok=True)
-                lock.unlink(missing_ok=True)
-            finally:
-                os.close(handle)
 
 
 def is_there(file: RemoteFile, place: Path, around: Around) -> bool:

@@ -17,14 +17,15 @@ from huggingface_hub import get_token
 
 from api.models.cause import CauseCode
 from api.models.reason import Reason
-from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch, remove_leftovers
+from api.trainers.downloads.fetch import Around, RemoteFile, fetch
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.hub import Hub
+from api.trainers.downloads.leftovers import INCOMING, discard, remove_leftovers
 from api.trainers.downloads.names import check_name, read_count
 from api.trainers.downloads.progress import DownloadProgress
-from api.trainers.downloads.refusal import DownloadRefused, private_address
+from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
 from api.trainers.downloads.transferring import TransferProgram, main, reachable_hosts, read_wish, warn
-from api.trainers.downloads.wish import STATE, AddressWish, DownloadWish
+from api.trainers.downloads.wish import CANCELLED, STATE, AddressWish, DownloadWish
 from api.trainers.downloads.words import COMPLETED, STOPPED
 from api.utils.addresses import PrivateAddress
 
@@ -54,9 +55,15 @@ class DownloadProgram(TransferProgram):
         progress = DownloadProgress(files, self.work / STATE)
         progress.say(always=True)
         self._require_room(files)
-        for at, file in enumerate(files):
-            path = fetch(file, self._around(progress, at))
-            progress.finish(at, str(path))
+        try:
+            for at, file in enumerate(files):
+                path = fetch(file, self._around(progress, at))
+                progress.finish(at, str(path))
+        except StopAsked:
+            # The service does this, too, and cannot while this is at a file.
+            if (self.work / CANCELLED).exists():
+                discard(self._root, [file.key for file in files])
+            raise
 
     def _make_root(self) -> None:
         """Makes the models' directory; what is made in it is of the group of those who train."""

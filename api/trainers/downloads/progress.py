@@ -45,6 +45,7 @@ class DownloadProgress(TransferProgress):
                 "downloaded": there,
                 "path": path,
                 "status": doing,
+                "part": file.key,
             }
             for file, there, path, doing in zip(self._files, self._done, self._paths, self._doing, strict=True)
         ]

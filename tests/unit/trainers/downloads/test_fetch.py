@@ -1,6 +1,5 @@
 import fcntl
 import hashlib
-import os
 import random
 import threading
 from collections.abc import Iterator
@@ -12,8 +11,9 @@ import pytest
 
 from api.models.cause import CauseCode
 from api.trainers.downloads import fetch as fetch_module
-from api.trainers.downloads.fetch import INCOMING, Around, RemoteFile, fetch, remove_leftovers
+from api.trainers.downloads.fetch import Around, RemoteFile, fetch
 from api.trainers.downloads.http import open_client
+from api.trainers.downloads.leftovers import INCOMING
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
 from api.utils.addresses import ReachableHosts
 from tests.lengths import length
@@ -269,21 +269,6 @@ def test_stop_leaves_what_is_there_for_the_next(tmp_path: Path, hub: LocalHub):
     assert hub.asked[-1][1] is not None
 
 
-def test_what_nobody_goes_on_with_is_removed_in_the_end(tmp_path: Path):
-    (tmp_path / INCOMING).mkdir()
-    old, new, held = (tmp_path / INCOMING / f"{name}.part" for name in ("old", "new", "held"))
-    for part in (old, new, held):
-        part.write_bytes(b"x")
-        part.with_suffix(".lock").touch()
-    for part in (old, held):
-        os.utime(part, (1, 1))
-    with held.with_suffix(".lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        remove_leftovers(tmp_path, 3600)
-    assert sorted(path.name for path in (tmp_path / INCOMING).glob("*.part")) == ["held.part", "new.part"]
-    remove_leftovers(tmp_path / "nowhere", 3600)
-
-
 def test_file_without_an_end_leaves_the_disk_its_room(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fetch_module, "_LOOK_BYTES", 1)
     file = remote(hub, weights(size=8_000_000), size=None)
@@ -298,16 +283,6 @@ def test_what_was_refused_or_never_came_leaves_nothing(tmp_path: Path, hub: Loca
     with pytest.raises(DownloadRefused, match="403"):
         fetch(remote(hub, weights(), "other.safetensors"), around(tmp_path, hub))
     assert list((tmp_path / INCOMING).iterdir()) == []
-
-
-def test_locks_that_a_kill_left_are_removed_in_the_end(tmp_path: Path):
-    (tmp_path / INCOMING).mkdir()
-    old, new = (tmp_path / INCOMING / f"{name}.lock" for name in ("old", "new"))
-    for lock in (old, new):
-        lock.touch()
-    os.utime(old, (1, 1))
-    remove_leftovers(tmp_path, 3600)
-    assert [path.name for path in (tmp_path / INCOMING).iterdir()] == ["new.lock"]
 
 
 def test_who_waited_for_a_lock_that_was_removed_takes_the_one_that_is_there(tmp_path: Path, hub: LocalHub):
