@@ -109,10 +109,21 @@ def otlp_endpoint(text: str) -> str:
     return _plain_address(text, "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS is for that")
 
 
+def _is_http(text: str) -> bool:
+    """Whether a text is an address by HTTP with a host, and a port that can be one."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    is_plain = text.isprintable() and " " not in text and not (parts.query or parts.fragment)
+    return is_plain and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def _plain_address(text: str, example: str, instead: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if not _is_http(text):
         raise ValueError(f"must be an address such as {example}")
+    parts = urlsplit(text)
     if parts.username is not None or parts.password is not None:
         raise ValueError(f"must hold no password: {instead}")
     return text.rstrip("/")
@@ -195,11 +206,11 @@ def directories(text: str) -> tuple[Path, ...]:
 
 def slurm_url(text: str) -> str:
     """Reads where slurmrestd hears: by HTTP, or on a socket of the file system."""
-    address = urlsplit(text)
-    if address.username or address.password:
-        raise ValueError("holds a password: the token belongs in SLURM_TOKEN_FILE")
-    if address.scheme == "unix" and address.path.startswith("/") and not address.netloc:
+    if text.startswith("unix:///") and len(text) > len("unix:///"):
         return text
-    if address.scheme in ("http", "https") and address.hostname:
+    if _is_http(text):
+        address = urlsplit(text)
+        if address.username is not None or address.password is not None:
+            raise ValueError("holds a password: the token belongs in SLURM_TOKEN_FILE")
         return text.rstrip("/")
     raise ValueError("is no address such as http://127.0.0.1:6820 or unix:///run/slurmrestd/socket")

@@ -25,8 +25,8 @@ from api.trainers.preprocessing.words import CAPTIONING, KEY_VARIABLE
 from api.trainers.preprocessing.work import WorkItem
 from api.utils.frozen import frozen
 from api.utils.ids import new_task_id
+from api.utils.secret_files import read_secret_file
 
-_KEY_BYTES = 8192
 _LATEST = 50
 
 
@@ -161,8 +161,7 @@ class CaptioningService:
     def _keep_key(self, task_id: str) -> None:
         """Keeps the key for the task's environment, in a file of its own. Raises OSError."""
         if self._endpoint is not None and self._endpoint.key_file is not None:
-            with self._endpoint.key_file.open("rb") as file:
-                key = file.read(_KEY_BYTES).decode().strip()
+            key = read_secret_file(self._endpoint.key_file).content.decode().strip()
             task_files(self._means.storage_root, task_id).keep_secrets({KEY_VARIABLE: key})
 
     def _todo(

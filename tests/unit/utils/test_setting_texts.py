@@ -1,5 +1,6 @@
 """Readers of settings by themselves; tests/unit/config/ tries them with the settings that they read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,26 @@ def test_a_command_is_arguments_and_its_signs_for_a_shell_are_letters():
 @pytest.mark.parametrize("text", ["http://127.0.0.1:6820", "https://head.example.org", "unix:///run/slurmrestd/socket"])
 def test_slurm_is_asked_by_http_or_a_socket(text: str):
     assert texts.slurm_url(text) == text
+
+
+#: What begins as an address does, and is none.
+NEARLY = [
+    "http://h:port",
+    "http://h:99999",
+    "http://h ",
+    "http://h:1?a",
+    "http://h#a",
+    "http://[::1",
+    "http://h\n",
+    "http://",
+]
+
+
+@pytest.mark.parametrize("text", NEARLY)
+@pytest.mark.parametrize("read", [texts.slurm_url, texts.head_url, texts.endpoint, texts.otlp_endpoint])
+def test_what_is_nearly_an_address_is_refused(read: Callable[[str], str], text: str):
+    with pytest.raises(ValueError, match=r"address"):
+        read(text)
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,15 @@ def test_a_cluster_that_took_long_to_say_nothing_is_left_alone_for_a_while(monke
     assert watch.look(fresh=True).problem is None
 
 
+def test_a_job_of_another_user_is_never_ended() -> None:
+    cluster = FakeCluster()
+    cluster.user = "trainer"
+    mine = Job(1, "mine", frozenset({"PENDING"}), user="trainer")
+    cluster.all = {1: replace(mine, user="eve")}
+    watch_of(cluster).cancel(mine)
+    assert not cluster.all[1].is_over
+
+
 def test_a_look_that_is_known_is_had_without_asking() -> None:
     cluster = FakeCluster()
     watch = watch_of(cluster)
