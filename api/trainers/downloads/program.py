@@ -45,7 +45,8 @@ class DownloadProgram(TransferProgram):
         super().__init__(work, run)
         self._wish = DownloadWish.from_json(read_wish(work))
         self._root = Path(self._wish.root)
-        self._client = open_client(reachable_hosts(self._wish.allowed_hosts, self._wish.endpoint))
+        hosts = reachable_hosts(self._wish.allowed_hosts, self._wish.endpoint)
+        self._client = open_client(hosts, is_stopping=self.is_stopping)
 
     def transfer(self) -> None:
         """Downloads everything. Raises DownloadRefused, StopAsked, OSError."""

@@ -48,7 +48,7 @@ class PushProgram(TransferProgram):
         publisher = Publisher(
             wish=self._wish,
             token=token,
-            open_client=lambda: open_client(self._hosts, OneTry),
+            open_client=lambda: open_client(self._hosts, OneTry, self.is_stopping),
             work=self.work,
             tell=progress.tell,
             warn=warn,

@@ -1,7 +1,8 @@
 import httpcore
 import pytest
 
-from api.trainers.downloads.http import LEAST_SPEED, SLOW_SECONDS, WatchedStream
+from api.trainers.downloads.http import LEAST_SPEED, SILENCE_SECONDS, SLOW_SECONDS, WatchedStream
+from api.trainers.downloads.refusal import StopAsked
 
 
 class Dripping(httpcore.NetworkStream):
@@ -43,3 +44,26 @@ def test_each_answer_has_its_own_time():
     for _ in range(10):
         stream.write(b"GET / HTTP/1.1")
         stream.read(100)
+
+
+class Silent(Dripping):
+    """Gives nothing before the time is up."""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        assert timeout is not None
+        self.now += timeout
+        raise httpcore.ReadTimeout("timed out")
+
+
+def test_a_stop_is_heard_while_a_server_is_silent():
+    source = Silent(0, 0)
+    with pytest.raises(StopAsked):
+        WatchedStream(source, lambda: source.now, lambda: source.now > 3).read(100, SILENCE_SECONDS)
+    assert source.now < 5
+
+
+def test_a_silence_lasts_no_longer_than_it_may():
+    source = Silent(0, 0)
+    with pytest.raises(httpcore.ReadTimeout):
+        watched(source).read(100, SILENCE_SECONDS)
+    assert source.now == SILENCE_SECONDS
