@@ -82,6 +82,6 @@ def resume_push(task_id: str) -> Response:
 def cancel_push(task_id: str) -> Response:
     """Cancel a push
 
-    For good: it cannot be resumed. What was committed stays. It takes no body.
+    For good, also one that was paused or failed: it cannot be resumed. What was committed stays. It takes no body.
     """
     return answer(services().pushes.cancel(task_id, current_principal.get().actor), 202, "stopping")

@@ -24,11 +24,11 @@ export async function lookAtModels(): Promise<void> {
   const hasFailed = async () => data(await api.GET(download, { params: one })).status === "failed";
   data(await api.GET("/api/v1/models/downloads"));
   await until(hasFailed);
-  // What has failed already is neither paused nor cancelled.
+  // What has failed already is not paused; it goes on, or is given up for good.
   refused(await api.POST(`${download}/pause`, { params: one }), "task_finished");
-  refused(await api.POST(`${download}/cancel`, { params: one }), "task_finished");
   data(await api.POST(`${download}/resume`, { params: one }));
   await until(hasFailed);
+  if (data(await api.POST(`${download}/cancel`, { params: one })).status !== "cancelled") throw new Error("it goes on");
   const body = { path: "/nowhere/x.safetensors" };
   refused(await api.POST("/api/v1/models/validate", { body }), "weights_not_found");
 }
@@ -52,9 +52,10 @@ export async function keepAModel(taskId: string, artifact: string): Promise<void
   await until(hasFailed);
   data(await api.GET("/api/v1/models/pushes"));
   refused(await api.POST(`${pushes}/pause`, { params: pushed }), "task_finished");
-  refused(await api.POST(`${pushes}/cancel`, { params: pushed }), "task_finished");
   data(await api.POST(`${pushes}/resume`, { params: pushed }));
   await until(hasFailed);
+  if (data(await api.POST(`${pushes}/cancel`, { params: pushed })).status !== "cancelled")
+    throw new Error("it goes on");
   text(await api.GET(`${version}/file`, { params: one, parseAs: "text" }));
   await showAVersion();
   data(await api.POST(`${version}/metadata`, { params: one, body: { trigger: "ohwx", metadata: {} } }));
