@@ -8,12 +8,15 @@ import pytest
 from hypothesis import settings
 
 from api.utils.clock import FakeClock
+from tests.compiled_statements import share_compiled_statements
 from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 from tests.ordering import for_workers
 
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
+
+share_compiled_statements()
 
 # A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

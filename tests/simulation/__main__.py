@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tests.compiled_statements import share_compiled_statements
 from tests.simulation.hour import Hour, Scale
 from tests.simulation.reports import Reports
 from tests.simulation.world import Broken
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     first = secrets.randbelow(10**9) if asked.seed is None else asked.seed
     scale = Scale(3600.0 * asked.hours, asked.nodes, asked.gpus, asked.servers)
     seeds, began = range(first, first + asked.count), time.monotonic()
-    with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1)) as pool:
+    with ProcessPoolExecutor(min(asked.count, os.cpu_count() or 1), initializer=share_compiled_statements) as pool:
         for played in pool.map(partial(play, scale), seeds):
             if not _tell(played, asked.tell, _again(asked, played.seed)):
                 pool.shutdown(cancel_futures=True)
