@@ -24,8 +24,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores: each collects all tests first, and these are enough to keep the cores busy."""
-    return min(8, 1 + len(os.sched_getaffinity(0)))
+    """Two workers a core: most of the slow tests' time is waiting for processes, timers and browsers."""
+    return min(8, max(2, 2 * len(os.sched_getaffinity(0))))
 
 
 @pytest.hookimpl(trylast=True)
