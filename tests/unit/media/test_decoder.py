@@ -28,6 +28,12 @@ def decoder() -> Iterator[MediaDecoder]:
     decoder.close()
 
 
+def child_of(decoder: MediaDecoder) -> psutil.Process:
+    """Its only process; decoders of other tests may have theirs."""
+    [child] = decoder._living
+    return psutil.Process(child._process.pid)
+
+
 def test_facts_come_whole_through_the_other_process(decoder: MediaDecoder, tmp_path: Path):
     found = decoder.examine(MediaSource(write_clip(tmp_path / "a.mp4", 12, 25)))
     assert (found.facts.kind, found.facts.frame_count, found.stated_frames) == (MediaKind.VIDEO, 12, 12)
@@ -63,7 +69,7 @@ def test_file_of_another_content_is_not_taken_for_it(decoder: MediaDecoder, tmp_
 def test_child_that_is_killed_is_replaced(decoder: MediaDecoder, tmp_path: Path):
     picture().save(tmp_path / "a.png")
     decoder.probe(tmp_path / "a.png")
-    [child] = [each for each in psutil.Process().children() if "api.media.child" in each.cmdline()]
+    child = child_of(decoder)
     child.send_signal(signal.SIGKILL)
     # Who ended it is not known: the file is tried once more.
     assert decoder.probe(tmp_path / "a.png").kind is MediaKind.IMAGE
@@ -118,7 +124,7 @@ def test_when_no_process_can_be_started_one_is_told_to_come_again(tmp_path: Path
 def test_child_can_write_no_file_and_sees_no_environment(decoder: MediaDecoder, tmp_path: Path):
     picture().save(tmp_path / "a.png")
     decoder.probe(tmp_path / "a.png")
-    [child] = [each for each in psutil.Process().children() if "api.media.child" in each.cmdline()]
+    child = child_of(decoder)
     assert child.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
     assert set(child.environ()) <= {"PATH", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "LC_ALL"}
 
