@@ -50,7 +50,7 @@ class Scale:
     nodes: int = 10
     gpus: int = 2  #: of each node
     servers: int = 2
-    events_apart: float = 100.0  #: seconds between two events, in the mean, unless the play is longer
+    events_apart: float = 120.0  #: seconds between two events, in the mean, unless the play is longer
 
     @property
     def slowness(self) -> float:

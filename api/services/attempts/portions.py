@@ -8,8 +8,8 @@ from api.utils.clock import Clock
 #: Seconds after which a round takes no more attempts, so that with all else it does it ends within a second; first come
 #: those that are merely followed, then those of which each costs waits for the disk: that begin, are taken up, stopped
 #: or ended. The seconds that are left to these at least.
-ROUND_SECONDS = 0.4
-CHANGING_SECONDS = 0.2
+ROUND_SECONDS = 0.35
+CHANGING_SECONDS = 0.175
 
 
 class Portions:

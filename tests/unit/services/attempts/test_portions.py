@@ -55,13 +55,13 @@ def test_a_round_that_merely_follows_leaves_some_time_to_those_that_change(clock
     portions, attempts, seen = Portions(clock), named(*"abcdefg"), []
     for attempt in portions.choose(attempts, lambda one: one.uid in "abcd", lambda one: False):
         seen.append(attempt.uid)
-        clock.advance(CHANGING_SECONDS / 2 if attempt.uid in "abcd" else ROUND_SECONDS)
+        clock.advance(0.55 * CHANGING_SECONDS if attempt.uid in "abcd" else 1.1 * ROUND_SECONDS)
     assert seen == ["e", "a", "b"]
 
 
 def test_who_is_to_be_stopped_is_looked_at_before_others_that_wait_as_long(clock: FakeClock):
     portions, attempts = Portions(clock), named(*"abcd")
-    seen = [look(portions, clock, attempts, ROUND_SECONDS, changing="abcd", urgent="c") for _ in range(5)]
+    seen = [look(portions, clock, attempts, 1.1 * ROUND_SECONDS, changing="abcd", urgent="c") for _ in range(5)]
     assert seen == [["c"], ["a"], ["b"], ["d"], ["c"]]
 
 
@@ -76,7 +76,7 @@ def test_a_head_that_begins_takes_up_what_runs_in_several_rounds(machine: Traini
     read = machine.executor.read_log
 
     def slow_read(*asked):
-        machine.clock.advance(ROUND_SECONDS)
+        machine.clock.advance(1.1 * ROUND_SECONDS)
         return read(*asked)
 
     monkeypatch.setattr(machine.executor, "read_log", slow_read)
