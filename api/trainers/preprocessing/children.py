@@ -82,6 +82,8 @@ class ItemChild:
     def _watch(self, pid: int, reader: int, tell: Callable[[float], None], is_wanted: Callable[[], bool]) -> str:
         """Waits for the end; the reason when it was brought about."""
         began = life = time.monotonic()
+        told = select.poll()
+        told.register(reader, select.POLLIN)
         while True:
             now = time.monotonic()
             why = ""
@@ -96,7 +98,7 @@ class ItemChild:
                 if why == "not wanted":
                     os.waitpid(pid, 0)
                 return why
-            if not select.select([reader], [], [], 0.5)[0]:
+            if not told.poll(500):
                 continue
             said = os.read(reader, 4096)
             if not said:

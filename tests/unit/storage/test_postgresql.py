@@ -1,11 +1,11 @@
 """A PostgreSQL that is there and says nothing: a frozen server keeps its connections, and the kernel takes new ones."""
 
-import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing.connection import wait
 
 import psycopg
 import pytest
@@ -59,7 +59,7 @@ class Relay:
 
     def _run(self) -> None:
         while not self._is_ending:
-            ready, _, _ = select.select([self._listener, *self._peers], [], [], 0.05)
+            ready = wait([self._listener, *self._peers], 0.05)
             self._passes.wait()
             for each in ready:
                 if each is self._listener:
