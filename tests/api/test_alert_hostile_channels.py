@@ -84,7 +84,7 @@ def test_one_that_fails_for_an_hour_is_tried_some_times_and_told_once_when_it_is
         assert (seen["state"], seen["result"]) == ("waiting", "HTTP 500")
         assert 5 <= seen["attempts"] == len(receiver.requests) <= 8
         answers.append(status("200 OK"))
-        hot.clock.skipped += 3700
+        hot.clock.skipped += 4400
         hot.temperature(90)
         assert delivery(hot)["state"] == "delivered"
         ids = {

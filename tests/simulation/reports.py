@@ -165,6 +165,7 @@ class Network:
             receipt = head.nodes.receive(name, told)
         except Crash:
             self.heads[self.heads.index(head)] = None
+            head.database.close()
             raise HeadSilent("it has crashed") from None
         except ServiceError as error:
             raise HeadRefuses(error.status, error.code, str(error)) from None
