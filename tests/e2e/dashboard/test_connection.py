@@ -25,7 +25,7 @@ def test_a_lost_connection_is_shown_and_heals_by_itself(
         expect(page.locator(".banner.lost")).to_be_visible()
         mortal.start(port=mortal.port)
         expect(page.locator(".banner.lost")).to_be_hidden(timeout=60_000)
-        expect(page.locator(".connection")).to_have_attribute("data-state", "live")
+        expect(page.locator(".connection")).to_have_attribute("data-state", "live", timeout=60_000)
         expect(step).not_to_have_text(before)
         page.close()
         mortal.stop_task(task_id, force=True)
