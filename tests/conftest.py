@@ -1,5 +1,6 @@
 """What tests of every kind share."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")
 
 share_compiled_statements()
+
+# What is collected lives to the end: the collector need not look through it again and again, now or later.
+gc.disable()
 
 # A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -41,6 +45,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.nodeid.startswith("tests/e2e/"):
                 item.add_marker(pytest.mark.flaky(reruns=1))
         items[:] = for_workers(items, workers, lambda item: item.nodeid.partition("::")[0])
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ that no route need be loaded to refuse a request.
 `/training/list` is no training that is called "list": what `/training/<task_id>` takes beyond it is not taken there.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -20,7 +21,6 @@ class _Pattern(NamedTuple):
 
     text: str
     prefix: str  #: what comes before the first of them
-    expression: re.Pattern[str]
     methods: frozenset[str]
 
 
@@ -34,7 +34,7 @@ class AllowedMethods:
                 methods.setdefault(each.pattern, {"OPTIONS"}).update(("GET", "HEAD") if each.is_get else (each.method,))
         self._fixed = {text: tuple(sorted(some)) for text, some in methods.items() if "<" not in text}
         variable = sorted(methods.keys() - self._fixed, key=_generality)
-        self._variable = [_compile(text, frozenset(methods[text])) for text in variable]
+        self._variable = [_Pattern(text, text[: text.index("<")], frozenset(methods[text])) for text in variable]
 
     def methods(self, path: str) -> tuple[str, ...]:
         """The methods in alphabetical order; empty when there is nothing at this address."""
@@ -58,7 +58,7 @@ class AllowedMethods:
     def _match(self, path: str) -> Iterable[tuple[_Pattern, Mapping[str, str]]]:
         for pattern in self._variable:
             if path.startswith(pattern.prefix):
-                found = pattern.expression.fullmatch(path)
+                found = _expression(pattern.text).fullmatch(path)
                 if found is not None:
                     yield pattern, found.groupdict()
 
@@ -70,12 +70,13 @@ def _generality(pattern: str) -> list[tuple[int, str]]:
     return [(0, part) if found is None else (ranks[found[1] is not None], "") for part, found in parts]
 
 
-def _compile(pattern: str, methods: frozenset[str]) -> _Pattern:
+# Each when it is asked for first: all of them take a hundredth of a start.
+@functools.cache
+def _expression(pattern: str) -> re.Pattern[str]:
     pieces, at = [], 0
     for found in _VARIABLE.finditer(pattern):
         # The name of a file may have line breaks.
         kind = "[^/]+" if found[1] is None else "[^/](?s:.*)"
         pieces += [re.escape(pattern[at : found.start()]), f"(?P<{found[2]}>{kind})"]
         at = found.end()
-    expression = re.compile("".join([*pieces, re.escape(pattern[at:])]))
-    return _Pattern(pattern, pattern[: pattern.index("<")], expression, methods)
+    return re.compile("".join([*pieces, re.escape(pattern[at:])]))
