@@ -93,6 +93,28 @@ class AheadJobs:
             if self.is_given_ahead(job) and not job.is_over:
                 self._watch.cancel(job)
 
+    def give_way(self, account: object, qos: object, begun: Collection[int]) -> bool:
+        """Ends the latest of these jobs that waits and counts for the same account and QOS, as far as that is known;
+        False where there is none. Those whose numbers are `begun` are their attempts' by now.
+        """
+        waiting = [
+            job
+            for jobs in self._watch.look().jobs.values()
+            for job in jobs
+            if self.is_given_ahead(job)
+            and job.is_pending
+            and job.job_id not in begun
+            and _may_be(job.account, account)
+            and _may_be(job.qos, qos)
+        ]
+        if waiting:
+            self._watch.cancel(max(waiting, key=lambda job: job.job_id))
+        return bool(waiting)
+
+
+def _may_be(known: str, wanted: object) -> bool:
+    return not known or wanted is None or known == wanted
+
 
 def is_described(directory: Path) -> bool:
     """Whether what an attempt is to start is written down; None of it is while a job only waits for it."""

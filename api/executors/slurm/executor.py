@@ -84,7 +84,6 @@ class SlurmExecutor:
         leave_seconds: float = LEAVE_SECONDS,
     ) -> None:
         self._watch = ClusterWatch(cluster, StorageSight(comment))
-        self._room = SubmitRoom(self._watch)
         self._local = local
         self._comment = comment
         self._python = python
@@ -98,6 +97,7 @@ class SlurmExecutor:
         self._without: dict[str, float] = {}  #: since when (monotonic) an attempt has no job, by uid
         self._overdue: dict[str, float] = {}  #: when (monotonic) a stop becomes Slurm's, by uid
         self._notes = JobNotes()
+        self._room = SubmitRoom(self._watch, self.ahead, self._notes.numbers)
         self._is_listed = True
 
     def nodes(self) -> Sequence[NodeState]:

@@ -56,6 +56,8 @@ class Job:
     user: str = ""
     comment: str = ""
     partition: str = ""
+    account: str = ""
+    qos: str = ""
     nodes: tuple[str, ...] = ()
     excluded: frozenset[str] = frozenset()  #: nodes on which it does not begin
     gpus: Mapping[str, frozenset[int]] = field(default_factory=lambda: MappingProxyType({}))  #: by node
@@ -112,6 +114,8 @@ def parse_job(given: object) -> Job | None:
         user=_text(given, "user_name"),
         comment=_text(given, "comment"),
         partition=_text(given, "partition"),
+        account=_text(given, "account"),
+        qos=_text(given, "qos"),
         nodes=nodes,
         excluded=frozenset(expand(_text(given, "excluded_nodes", _MOST_LIST))),
         gpus=_gpus(nodes, given.get("gres_detail")),

@@ -1,6 +1,7 @@
 """What is kept of an attempt's job in the attempt's own directory: whoever looks after it next goes on from there."""
 
 import os
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ class JobNotes:
                 return None
             self._known[directory] = found
         return self._known[directory]
+
+    def numbers(self) -> Collection[int]:
+        """The numbers of the jobs of the attempts that go on, as far as they are known."""
+        return {note.job_id for note in list(self._known.values()) if note.job_id is not None}
 
     def note_job(self, directory: Path, job_id: int | None) -> None:
         """Keeps the number of its job; None before it is handed over. Raises OSError."""

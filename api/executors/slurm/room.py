@@ -6,9 +6,10 @@ least job that there can be is offered by the same account, QOS and partition: w
 
 import errno
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from api.executors.executor import EngineFull, EngineNever
+from api.executors.slurm.ahead import AheadJobs
 from api.executors.slurm.client import QUEUE_FULL, SlurmRefused
 from api.executors.slurm.cluster import ClusterWatch
 from api.models.reason import Reason
@@ -43,8 +44,11 @@ class _Full:
 class SubmitRoom:
     """Hands jobs over, and keeps for which attempts Slurm has no room now."""
 
-    def __init__(self, watch: ClusterWatch) -> None:
+    def __init__(self, watch: ClusterWatch, ahead: AheadJobs, begun: Callable[[], Collection[int]]) -> None:
+        """`begun` gives the numbers of the jobs of attempts."""
         self._watch = watch
+        self._ahead = ahead
+        self._begun = begun
         self._full: dict[str, _Full] = {}  #: by the attempt's uid
 
     def why(self, uid: str) -> Reason | None:
@@ -60,15 +64,26 @@ class SubmitRoom:
         if known is not None and time.monotonic() - known.at < REST_SECONDS:
             raise EngineFull(errno.EAGAIN, known.reason.text)
         try:
-            number = self._watch.submit(script, job)
+            number = self._submit(script, job)
         except SlurmRefused as error:
             if error.number not in (OVER_LIMIT, QUEUE_FULL):
                 raise
-            if error.number == OVER_LIMIT and self._is_for_good(job):
-                raise EngineNever(errno.EREMOTEIO, error.strerror) from error
             raise self._wait(uid, error.number) from error
         self._full.pop(uid, None)
         return number
+
+    def _submit(self, script: str, job: Mapping[str, object]) -> int:
+        try:
+            return self._watch.submit(script, job)
+        except SlurmRefused as error:
+            if error.number != OVER_LIMIT:
+                raise
+            if self._is_for_good(job):
+                raise EngineNever(errno.EREMOTEIO, error.strerror) from error
+            # Who has its GPUs here goes before who only waits for some.
+            if not self._ahead.give_way(job.get("account"), job.get("qos"), self._begun()):
+                raise
+        return self._watch.submit(script, job)
 
     def _is_for_good(self, job: Mapping[str, object]) -> bool:
         if self._watch.would_take(_OFFER, _offer_like(job)):

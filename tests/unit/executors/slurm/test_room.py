@@ -126,3 +126,45 @@ def test_a_refusal_does_not_have_all_jobs_listed_anew(
         with pytest.raises(EngineFull):
             executor.submit(submission(ref))
     assert len(listed) == 1
+
+
+def ahead_of(cluster: FakeCluster, number: int, **more: str) -> None:
+    cluster.all[number] = replace(
+        Job(number, f"train_{number}.1", frozenset({"PENDING"}), "Resources", comment="ours ahead"), **more
+    )
+
+
+def test_the_latest_job_that_was_handed_over_ahead_makes_room_for_one_that_has_its_gpus(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
+):
+    for number in (901, 902):
+        ahead_of(cluster, number, account="lab", qos="small")
+    ahead_of(cluster, 903, account="lab", qos="large")
+    cluster.refuses = lambda job: (OVER_LIMIT, LIMIT) if cluster.all[902].is_pending else None
+    executor.submit(replace(submission(ref), wishes=EngineWishes(account="lab", qos="small")))
+    assert {number for number, job in cluster.all.items() if not job.is_over} == {900, 901, 903, 904}
+    assert phase(executor, ref) is Phase.QUEUED
+
+
+def test_where_no_room_comes_by_that_no_other_one_is_ended_before_the_next_try(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
+):
+    for number in (901, 902):
+        ahead_of(cluster, number)
+    cluster.refuses = refuse_all
+    with pytest.raises(EngineFull):
+        executor.submit(submission(ref))
+    assert [number for number, job in cluster.all.items() if not job.is_over] == [900, 901]
+
+
+def test_a_job_that_was_handed_over_ahead_and_is_an_attempts_by_now_makes_room_for_nobody(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
+):
+    other = replace(ref, uid="train_901.1", directory=ref.directory.parent / "other")
+    other.directory.mkdir(parents=True)
+    ahead_of(cluster, 901)
+    executor.submit(submission(other))
+    cluster.refuses = refuse_all
+    with pytest.raises(EngineFull):
+        executor.submit(submission(ref))
+    assert cluster.all[901].is_pending
