@@ -37,6 +37,14 @@ class EngineSilent(OSError):
     """An engine does not answer: whether it has taken what it was given, a later look shows. Nobody has refused it."""
 
 
+class EngineFull(OSError):
+    """An engine takes no more for now, and has not taken this: there will be room as others end."""
+
+
+class EngineNever(OSError):
+    """An engine does not take this, however long it waits: it asks for more than there is for it at all."""
+
+
 @frozen
 class AttemptRef:
     """An attempt, by its uid: the directory that its supervisor works in, and the log of its task."""
@@ -282,7 +290,8 @@ class Executor(Protocol):
         """Starts the attempt's supervisor unless it runs, has ended or cannot be seen; the same uid never starts twice.
 
         Called again for an attempt whose supervisor is gone, it starts one that takes the attempt over, also when the
-        attempt's directory is gone with it. Raises OSError; EngineSilent where it was perhaps submitted.
+        attempt's directory is gone with it. Raises OSError; EngineSilent where it was perhaps submitted,
+        EngineFull and EngineNever where it certainly was not.
         """
         ...
 

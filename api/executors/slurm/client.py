@@ -40,6 +40,9 @@ _VERSION = re.compile(r"/slurm/v(\d{1,3})\.(\d{1,3})\.(\d{1,3})/job/submit", re.
 NO_SUCH_JOB = 2017
 _ALREADY_DONE = 2021
 
+#: The number by which its controller says that it holds as many jobs as it may (MaxJobCount).
+QUEUE_FULL = errno.EAGAIN
+
 #: No job has this number, or one above it.
 _LAST_NUMBER = 2**32
 
@@ -227,7 +230,7 @@ class SlurmClient:
         return answer
 
     def _as_error(self, number: int | None, text: str) -> OSError:
-        if number is not None and number < _FIRST_REFUSAL:
+        if number is not None and number < _FIRST_REFUSAL and number != QUEUE_FULL:
             # Its numbers below are about the way to the controller, not about what was asked.
             more = f": {self._token_file.why_refused()}" if "authentication" in text.lower() else ""
             return SlurmUnreachable(text + more)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from api.executors.executor import NodeState
+from api.executors.executor import EngineSilent, NodeState
+from api.executors.slurm.client import SlurmRefused
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
 from api.executors.slurm.sight import StorageSight
@@ -153,9 +154,11 @@ class ClusterWatch:
         """Hands a job over, which the next look knows. Raises OSError."""
         try:
             number = self._cluster.submit(script, job)
-        except OSError:
-            with self._lock:
-                self._jobs = self._look = None
+        except OSError as error:
+            # What was not refused by name is perhaps there.
+            if not isinstance(error, SlurmRefused) or error.number is None:
+                with self._lock:
+                    self._jobs = self._look = None
             raise
         self.vouch(number, str(job["name"]))
         with self._lock:
@@ -166,6 +169,17 @@ class ClusterWatch:
                 self._jobs[number] = replace(known, excluded=excluded)
             self._look = None
         return number
+
+    def would_take(self, script: str, job: Mapping[str, object]) -> bool:
+        """Whether Slurm takes such a job now, which is ended at once. Raises OSError where it cannot be asked."""
+        try:
+            number = self._cluster.submit(script, job)
+        except EngineSilent:
+            raise
+        except OSError:
+            return False
+        self._cluster.cancel(number)
+        return True
 
     def release(self, job_id: int) -> None:
         """Lets a held job begin. Raises OSError."""

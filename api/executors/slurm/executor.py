@@ -39,6 +39,7 @@ from api.executors.slurm.ending import AttemptEnds, refine
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.notes import JobNote, JobNotes, left_no_word
 from api.executors.slurm.request import describe_job, write_script
+from api.executors.slurm.room import SubmitRoom
 from api.executors.slurm.sight import StorageSight, is_blind, write_mark
 from api.executors.slurm.strays import list_strays
 from api.executors.slurm.words import how_ended, why_leaving, why_pending
@@ -83,6 +84,7 @@ class SlurmExecutor:
         leave_seconds: float = LEAVE_SECONDS,
     ) -> None:
         self._watch = ClusterWatch(cluster, StorageSight(comment))
+        self._room = SubmitRoom(self._watch)
         self._local = local
         self._comment = comment
         self._python = python
@@ -123,7 +125,7 @@ class SlurmExecutor:
     # Starting
 
     def submit(self, submission: Submission) -> None:
-        """Raises OSError; EngineSilent where Slurm cannot be asked."""
+        """Raises OSError; EngineSilent where Slurm cannot be asked, EngineFull or EngineNever where it takes none."""
         ref = submission.ref
         if not submission.gpu_uuids and self._note(ref) is None:
             self._local.submit(submission)
@@ -146,7 +148,7 @@ class SlurmExecutor:
         self._notes.note_job(ref.directory, None)
         write_mark(ref.directory, ref.uid)
         job = describe_job(submission, self._comment, self._env, self._watch.barred())
-        number = self._watch.submit(write_script(self._python, ref.uid, ref.directory), job)
+        number = self._room.submit(ref.uid, write_script(self._python, ref.uid, ref.directory), job)
         self._notes.note_job(ref.directory, number)
         self._watch.release(number)
 
@@ -385,7 +387,7 @@ class SlurmExecutor:
         # People ask for it: they are not to wait for a cluster that answers slowly.
         look = self._watch.known_look()
         pending = [job for job in ([] if look is None else look.jobs.get(ref.uid, ())) if job.is_pending]
-        return why_pending(min(pending, key=lambda job: job.job_id)) if pending else None
+        return why_pending(min(pending, key=lambda job: job.job_id)) if pending else self._room.why(ref.uid)
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:
         return read_lost_bytes(str(ref.directory / "runner.json"))

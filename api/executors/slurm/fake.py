@@ -1,8 +1,9 @@
 """A Slurm in memory: what tests let happen to its jobs, and what it was asked for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from api.executors.slurm.client import SlurmRefused
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
 
@@ -19,6 +20,8 @@ class FakeCluster:
         self.looks = 0  #: how often it was asked for all of its jobs, or their states
         self.single = 0  #: and for one
         self.user: str | None = None  #: whose jobs are handed over here
+        #: The number and words with which it refuses a submission; None: it takes it.
+        self.refuses: Callable[[Mapping[str, object]], tuple[int, str] | None] = lambda job: None
 
     # What the executor calls
 
@@ -44,6 +47,8 @@ class FakeCluster:
     def submit(self, script: str, job: Mapping[str, object]) -> int:
         self._check()
         self.asked.append({"script": script, **job})
+        if (refusal := self.refuses(job)) is not None:
+            raise SlurmRefused(refusal[1], refusal[0])
         number = max(self.all, default=0) + 1
         held = frozenset({"PENDING"})
         made = Job(number, str(job["name"]), held, "JobHeldUser", user=self.user or "", comment=str(job["comment"]))

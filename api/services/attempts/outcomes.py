@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from api.executors.executor import Outcome
+from api.executors.executor import EngineNever, Outcome
 from api.models.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.models.progress import Progress
 from api.models.reason import Reason, Words
@@ -95,6 +95,15 @@ def judge_caching(
 
 def could_not_start(error: Exception) -> AttemptVerdict:
     """The verdict on an attempt whose supervisor could not be started."""
+    if isinstance(error, EngineNever):
+        never = Cause.of(
+            CauseCode.COULD_NOT_START,
+            "over_engine_limit",
+            "The cluster never takes it: a limit of its user, account or QOS allows no such job ({why}).",
+            "Ask for fewer GPUs, less of time_limit, cpus_per_gpu or memory_per_gpu, or by another account or qos.",
+            why=error.strerror or str(error),
+        )
+        return AttemptVerdict(TaskStatus.FAILED, never.words, never)
     reason = error if isinstance(error, OSError) else error.__cause__
     cause = Cause.of(
         CauseCode.COULD_NOT_START,

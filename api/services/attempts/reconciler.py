@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
-from api.executors.executor import AttemptRef, EngineSilent, Executor, Observation, Phase, StopOrder
+from api.executors.executor import AttemptRef, EngineFull, EngineSilent, Executor, Observation, Phase, StopOrder
 from api.models.lease import LEASE_SECONDS
 from api.models.reason import Reason
 from api.models.training import (
@@ -288,6 +288,8 @@ class Reconciler:
             # One that runs already is submitted to be taken over.
             if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
                 self._starter.submit(submission)
+        except EngineFull:
+            return self._wait_for_room(task, attempt)
         except (CannotStart, OSError) as error:
             if isinstance(error, EngineSilent) and task.status is not TaskStatus.STOPPING:
                 self._wait_for_engine(task, attempt, error)
@@ -301,6 +303,14 @@ class Reconciler:
             self._forget(attempt)
             return self._ending.give_up(task, attempt, could_not_start(error))
         return False
+
+    def _wait_for_room(self, task: TaskSummary, attempt: Attempt) -> bool:
+        """Tries again for as long as it takes, and the executor tells why; True when it is stopped meanwhile."""
+        self._submissions.pop(attempt.uid, None)
+        if task.status is not TaskStatus.STOPPING:
+            return False
+        self._forget(attempt)
+        return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
 
     def _wait_for_engine(self, task: TaskSummary, attempt: Attempt, error: EngineSilent) -> None:
         """Tries again for as long as it takes: an engine that is away says nothing against the attempt."""

@@ -195,7 +195,7 @@ def test_a_gpu_is_named_by_its_number_and_counted_as_gpus(open_page: Open, serve
     page = open_page("#/start")
     page.get_by_role("button", name="Validate").click()
     expect(page.locator(".start-side .facts dd").first).to_have_text(re.compile(r"^GPU \d$"))
-    task_id = server.start_task(toy(600, gpus=[3], name="on the third"))
+    task_id = server.start_task(toy(30_000, gpus=[3], name="on the third"))
     server.await_status(task_id, "running")
     waiting = server.start_task(toy(20, gpus=4, name="wants all"))
     page = open_page("#/tasks")

@@ -1,6 +1,7 @@
 """Logs on the disk, as a supervisor leaves them, and what following them yields."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class MadeLog:
         self.ended: LogEnd | None = None
         self.writer = LogWriter(str(directory), max_bytes, segment_bytes)
         self.writer.open()
+        weakref.finalize(self, self.writer.close)
 
     def write(self, content: bytes) -> None:
         self.writer.write(content)

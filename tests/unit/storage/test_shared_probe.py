@@ -85,6 +85,8 @@ def test_head_of_many_nodes_reads_each_within_a_few_probes(tmp_path: Path, clock
         head.look_for(nodes[0].file)  # as its next report has it
     assert head.latest is not None
     assert head.latest.seen == {node.file: 1 for node in nodes}
+    for node in nodes:
+        node._lock.release()
 
 
 def test_directory_that_is_not_there_is_told_and_not_made(tmp_path: Path, clock: FakeClock):

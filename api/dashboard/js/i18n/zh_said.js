@@ -151,6 +151,8 @@ export const said = {
   slurm_limit: "集群的限制使它留在分区 {partition}：{limit}",
   slurm_partition: "分区 {partition} 目前不接受作业",
   slurm_dependency: "它之前的作业还没有结束",
+  slurm_submit_limit: "等待提交到 Slurm：已提交的作业数达到其用户、账户或 QOS 的上限",
+  slurm_queue_full: "等待提交到 Slurm：Slurm 所能容纳的作业数已满",
   slurm_waits: "在 Slurm 中等待：{reason}",
   slurm_job: "{user} 的 Slurm 作业 {job} 占用它",
   stray: "数据库不认识的 {attempt} 在上面运行（进程 {pids}）：POST {address} 可结束它",
@@ -229,6 +231,9 @@ export const said = {
   start_denied_remedy:
     "让本服务的用户可以使用 {file}：若是程序则可执行，否则可读写，并能进入其上的每一级目录。然后继续或重新开始该任务。",
   no_reason: "原因不明",
+  over_engine_limit_detail: "集群永远不会接受它：其用户、账户或 QOS 的限制不允许这样的作业（{why}）。",
+  over_engine_limit_remedy:
+    "请减少 GPU 数量，或降低 time_limit、cpus_per_gpu、memory_per_gpu，或换用其他 account 或 qos。",
   attempt_not_started_detail: "无法启动这次尝试：{why}。",
   attempt_not_started_remedy: "查看这里所指出的问题；然后继续或重新开始。",
   supervisor_never_there: "其监管进程连续启动了 {times} 次，仍不在",

@@ -1,5 +1,6 @@
 import errno
 import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ class Work:
         self.output = made
         self.log.open()
         self.trainer = os.open(made.path, made.flags)
+        weakref.finalize(self, close, self.log, self.ledger, made)
         return made
 
     def again(self) -> "Work":
@@ -37,6 +39,7 @@ class Work:
         assert isinstance(found, OutputFile)
         later.output = found
         later.log.open()
+        weakref.finalize(later, close, later.log, later.ledger, found)
         return later
 
     def copy(self) -> None:
@@ -45,6 +48,13 @@ class Work:
 
     def kept(self) -> bytes:
         return LogFiles(self.directory / "log").read(0, 2**31)[1]
+
+
+def close(log: LogWriter, ledger: Ledger, output: OutputFile) -> None:
+    log.close()
+    for handle in (ledger._handle, output._handle):
+        if handle >= 0:
+            os.close(handle)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from api.executors.slurm import client as module
-from api.executors.slurm.client import SlurmClient, SlurmRefused, SlurmUnreachable, newest_version
+from api.executors.slurm.client import QUEUE_FULL, SlurmClient, SlurmRefused, SlurmUnreachable, newest_version
 from api.executors.slurm.jobs import Job
 
 PATHS = {f"/slurm/v0.0.{version}/job/submit": {} for version in (9, 40, 42)}
@@ -106,6 +106,20 @@ def test_a_refusal_says_why(client: SlurmClient, server: Server) -> None:
     with pytest.raises(SlurmRefused, match="Failed: Invalid partition") as caught:
         client.submit("#!/bin/sh\n", {})
     assert caught.value.number == 2000
+
+
+def test_a_controller_that_holds_as_many_jobs_as_it_may_refuses_a_further_one(
+    client: SlurmClient, server: Server
+) -> None:
+    said = {
+        "description": "Batch job submission failed",
+        "error_number": 11,
+        "error": "Resource temporarily unavailable",
+    }
+    server.says({"errors": [said | {"source": "slurm_submit_batch_job()"}], "warnings": []}, 500)
+    with pytest.raises(SlurmRefused, match="Resource temporarily unavailable") as caught:
+        client.submit("#!/bin/sh\n", {})
+    assert caught.value.number == QUEUE_FULL
 
 
 def test_a_controller_that_cannot_be_asked_refuses_nothing(client: SlurmClient, server: Server) -> None:

@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from api.executors.executor import EngineSilent
+from api.executors.executor import EngineFull, EngineNever, EngineSilent
 from api.executors.fake import outcome
+from api.models.cause import CauseCode
 from api.models.training import AttemptStatus, EventKind, StopRung, TaskStatus
 from api.services.attempts.reconciler import SUBMISSIONS
 from api.services.attempts.watch import AttemptWatch
@@ -101,6 +102,41 @@ def test_one_that_is_stopped_while_an_engine_takes_nothing_ends(machine: Trainin
     for _ in range(SUBMISSIONS + 2):
         machine.train()
     assert machine.status() is not TaskStatus.STOPPING
+
+
+def test_an_engine_without_room_is_waited_for_without_a_warning(machine: TrainingMachine):
+    machine.put()
+    machine.executor.refusal = EngineFull(errno.EAGAIN, WHY)
+    for _ in range(3 * SUBMISSIONS):
+        machine.train()
+    assert (machine.status(), machine.task().warning) == (TaskStatus.STARTING, None)
+    machine.executor.refusal = None
+    machine.train()
+    assert len(machine.executor.submissions) == 1
+
+
+def test_one_that_is_stopped_while_an_engine_has_no_room_is_stopped_at_once(machine: TrainingMachine):
+    machine.put()
+    machine.executor.refusal = EngineFull(errno.EAGAIN, WHY)
+    machine.train()
+    machine.ask_to_stop()
+    machine.train()
+    assert (machine.status(), machine.attempts.of_task("a")[-1].status) == (TaskStatus.STOPPED, AttemptStatus.ENDED)
+
+
+def test_what_an_engine_never_takes_fails_and_says_what_to_change(machine: TrainingMachine):
+    machine.put()
+    machine.executor.refusal = EngineNever(errno.EREMOTEIO, WHY)
+    for _ in range(SUBMISSIONS):
+        machine.train()
+    # Room that came between two questions looks the same.
+    assert machine.status() is TaskStatus.STARTING
+    for _ in range(2):
+        machine.train()
+    cause = machine.task().cause
+    assert cause is not None
+    assert (machine.status(), cause.code, WHY in cause.detail) == (TaskStatus.FAILED, CauseCode.COULD_NOT_START, True)
+    assert cause.remedy.startswith("Ask for fewer GPUs")
 
 
 def test_a_stop_is_ordered_once_and_again_only_when_it_gets_harder(machine: TrainingMachine):
