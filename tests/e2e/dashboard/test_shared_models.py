@@ -305,6 +305,7 @@ def test_a_download_is_cancelled_by_keys_after_a_question_and_other_tabs_show_it
     expect(row.locator(".status").first).to_have_text("cancelled")
     expect(page.locator(".toasts")).to_contain_text(f"ann/{name} was cancelled.")
     expect(row.get_by_role("button")).to_have_count(0)
+    expect(row).not_to_contain_text("%")
     expect(row).to_be_focused()
     if status != "downloading":
         # No process has ended, of which a stream tells: the tab sees it when it does something, or is looked at anew.

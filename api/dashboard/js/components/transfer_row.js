@@ -94,7 +94,8 @@ export function transferRow({ kind, change, askedOf }) {
     update(now) {
       const asked = askedOf(now);
       setText(name, kind.nameOf(now));
-      setText(share, percent(now.progress));
+      // Of what was cancelled there is nothing any more.
+      setText(share, now.status === "cancelled" ? "" : percent(now.progress));
       bar.update(now.progress ?? (isOver(now) ? 100 : null), LEVELS[now.status]);
       bar.element.hidden = now.status === "completed" || now.status === "cancelled";
       setText(told, progressWords(now));
