@@ -8,6 +8,7 @@ from api.routes.context import services
 from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
 from api.routes.schemas.common import PageQuery
 from api.routes.schemas.downloads import DownloadAnswer, DownloadListAnswer, StartDownload
+from api.routes.transfer_answers import answer_end
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
@@ -62,7 +63,7 @@ def pause_download(task_id: str) -> Response:
 
     What is there stays, and is not fetched again. It takes no body.
     """
-    return answer(services().downloads.pause(task_id, current_principal.get().actor), 202, "stopping")
+    return answer_end(services().downloads.pause(task_id, current_principal.get().actor))
 
 
 @downloads.post("/download/<task_id>/resume")
@@ -85,4 +86,4 @@ def cancel_download(task_id: str) -> Response:
     For good, also one that was paused or failed: it cannot be resumed. Files that are whole stay, and what there is of
     others is removed. It takes no body.
     """
-    return answer(services().downloads.cancel(task_id, current_principal.get().actor), 202, "stopping")
+    return answer_end(services().downloads.cancel(task_id, current_principal.get().actor))

@@ -7,6 +7,7 @@ from api.models.access import current_principal
 from api.routes.context import services
 from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
 from api.routes.schemas.pushes import PushAnswer, PushesQuery, PushListAnswer, StartPush
+from api.routes.transfer_answers import answer_end
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
 
@@ -62,7 +63,7 @@ def pause_push(task_id: str) -> Response:
 
     Files that the hub has whole are not sent again. It takes no body.
     """
-    return answer(services().pushes.pause(task_id, current_principal.get().actor), 202, "stopping")
+    return answer_end(services().pushes.pause(task_id, current_principal.get().actor))
 
 
 @pushes.post("/push/<task_id>/resume")
@@ -84,4 +85,4 @@ def cancel_push(task_id: str) -> Response:
 
     For good, also one that was paused or failed: it cannot be resumed. What was committed stays. It takes no body.
     """
-    return answer(services().pushes.cancel(task_id, current_principal.get().actor), 202, "stopping")
+    return answer_end(services().pushes.cancel(task_id, current_principal.get().actor))

@@ -1,10 +1,13 @@
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from api.executors.fake import outcome
 from api.models.task import ProcessIdentity
+from api.services.catalog import transfers
+from api.storage.tasks import TaskStore
 from api.trainers.downloads.words import STOPPED, step_line
 from tests.api.conftest import MakeWorld, World
 
@@ -73,6 +76,7 @@ def assert_given_up(world: World, download: str) -> None:
     (world.output(download) / "state.json").write_text(f'{{"files": [{{"name": "w", "part": "{key}"}}, 3]}}')
     given_up = world.client.post(f"{DOWNLOAD}/{download}/cancel")
     assert (given_up.status_code, given_up.json()["data"]["status"]) == (202, "cancelled")
+    assert given_up.json()["message"] == "cancelled"
     assert list(incoming.iterdir()) == []
 
 
@@ -82,7 +86,8 @@ def test_paused_download_is_resumed_and_a_cancelled_one_is_not(world: World):
     (world.output(download) / "run_1").mkdir()
     world.prints(download, step_line(0, 1, 3.0, None) + "\n")
     world.train()
-    assert world.client.post(f"{DOWNLOAD}/{download}/pause").status_code == 202
+    paused = world.client.post(f"{DOWNLOAD}/{download}/pause")
+    assert (paused.status_code, paused.json()["message"]) == (202, "stopping")
     (world.output(download) / "run_1" / "stopped.json").write_text("{}")
     world.executor.ends(uid, outcome(phrases=[STOPPED], last_step=0))
     world.train()
@@ -95,6 +100,39 @@ def test_paused_download_is_resumed_and_a_cancelled_one_is_not(world: World):
     cancelled = world.client.post(f"{DOWNLOAD}/{download}/cancel")
     assert cancelled.json()["data"]["status"] == "cancelled"
     assert world.client.post(f"{DOWNLOAD}/{download}/resume").status_code == 409
+
+
+def test_what_does_not_run_is_not_said_to_be_stopping(world: World):
+    download = f"{DOWNLOAD}/{start(world)}"
+    assert world.client.post(f"{download}/pause").json()["message"] == "paused"
+    assert world.client.post(f"{download}/cancel").json()["message"] == "cancelled"
+    assert world.client.post(f"{download}/cancel").json()["message"] == "cancelled"
+
+
+def test_who_cancels_while_somebody_resumes_is_obeyed(world: World, monkeypatch: pytest.MonkeyPatch):
+    """The one looks before the other has written, whichever of them writes first."""
+    service, download = world.runtime.services.downloads, start(world)
+    world.client.post(f"{DOWNLOAD}/{download}/pause")
+    mark = world.output(download) / "cancelled"
+    within(monkeypatch, TaskStore, "enqueue_again", lambda: mark.write_text("{}"))
+    assert world.client.post(f"{DOWNLOAD}/{download}/resume").status_code == 409
+    assert world.client.data(f"{DOWNLOAD}/{download}")["status"] == "cancelled"
+    mark.unlink()
+    within(monkeypatch, transfers, "write", lambda: service.resume(download, "bob"))
+    assert world.client.post(f"{DOWNLOAD}/{download}/cancel").json()["message"] == "cancelled"
+    assert world.client.data(f"{DOWNLOAD}/{download}")["status"] == "cancelled"
+
+
+def within(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, meanwhile: Callable[[], object]) -> None:
+    """Something happens once, just before this is called."""
+    real = getattr(place, name)
+
+    def late(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(place, name, real)
+        meanwhile()
+        return real(*given, **named)
+
+    monkeypatch.setattr(place, name, late)
 
 
 def test_token_is_in_the_file_of_secrets_alone(world: World):

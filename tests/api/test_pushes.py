@@ -95,7 +95,7 @@ def test_version_that_is_pushed_is_not_deleted(pushing: World):
     push = start(pushing)
     refused = pushing.client.delete(f"{REGISTRY}/cats/versions/1")
     assert (refused.json()["error"]["code"], refused.json()["data"]["tasks"]) == ("version_in_use", [push])
-    pushing.client.post(f"{PUSHES}/{push}/cancel")
+    assert pushing.client.post(f"{PUSHES}/{push}/cancel").json()["message"] == "cancelled"
     assert pushing.client.delete(f"{REGISTRY}/cats/versions/1").status_code == 200
 
 

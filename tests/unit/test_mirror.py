@@ -61,6 +61,7 @@ WITHOUT = {
     "services/catalog/model_uploads.py": "tests/api/test_model_uploads.py goes through it from the first byte on",
     "services/catalog/samples.py": "tests/api/test_samples.py goes through it from the first byte on",
     "routes/taken_form.py": "tests/api/test_samples.py and test_preprocess_upload.py send forms through it",
+    "routes/transfer_answers.py": "tests/api/test_downloads.py and test_pushes.py read its messages",
     "services/catalog/pushes.py": "tests/api/test_pushes.py goes through it with an executor that plays",
     "services/catalog/transfers.py": "tests/api/test_downloads.py and test_pushes.py go through it, each with its kind",
     "services/catalog/downloads.py": "tests/api/test_downloads.py goes through it with an executor that plays",

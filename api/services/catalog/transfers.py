@@ -41,6 +41,9 @@ LEVELS = 2
 #: What a list tells of a request.
 _TOLD = ("model", "version", "repository")
 
+#: Nobody has asked a task in one of these to stop.
+_AT_WORK = (TaskStatus.QUEUED, TaskStatus.STARTING, TaskStatus.RUNNING)
+
 #: Tries after an end that came from outside: a kill, a lost supervisor.
 _MOST_RETRIES = 3
 
@@ -132,6 +135,9 @@ class Transfers:
         make_directory(str(files.output), levels=LEVELS)
         write(str(files.output / CANCELLED), b"{}", levels=LEVELS)
         remove(str(files.secrets), levels=1)
+        # Somebody may have resumed it between the look and the mark; from now on that is refused.
+        if self._means.tasks.get_summary(task_id).status in _AT_WORK:
+            self.pause(task_id, actor)
 
     def resume(self, task_id: str, actor: str) -> None:
         """Lets a task that was paused, or failed, go on. Raises TaskNotFound, TaskActive, Conflict."""
@@ -144,6 +150,10 @@ class Transfers:
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name="what is there")
         again = (task_id, ResumeOptions(), task.request, task.plan, now, actor, message)
         means.intake.enqueue(task.owner, lambda bound: means.tasks.enqueue_again(*again, bound))
+        if self.is_cancelled(task_id):
+            # It was given up in this moment, by somebody who may have seen it still paused.
+            self.pause(task_id, actor)
+            raise Conflict(f"{task_id} has ended for good: begin anew.")
         means.wake()
 
     # -- looking -------------------------------------------------------------------------------------------------------

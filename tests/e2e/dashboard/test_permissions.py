@@ -66,6 +66,18 @@ def test_a_viewer_sees_datasets_and_is_told_why_nothing_can_be_added(open_page: 
     expect(page.locator(".toast")).to_contain_text("Your key does not permit this: make datasets")
 
 
+def test_a_viewer_is_told_why_a_download_cannot_be_cancelled(open_page: Open, guarded: GuardedServer) -> None:
+    guarded.post("/models/download", 202, json={"url": "http://127.0.0.1:9/w.safetensors", "sha256": "0" * 64})
+    page = open_page("#/models", at=guarded)
+    sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
+    button = page.get_by_role("button", name="Cancel w.safetensors")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".toast")).to_contain_text("Your key does not permit this")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_a_trainer_may_not_stop_what_is_anothers(open_page: Open, guarded: GuardedServer, of_ann: str) -> None:
     page = open_page("#/tasks", at=guarded)
     sign_in(page, guarded.make_key("bob")["api_key"])

@@ -2,11 +2,14 @@
 
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.api.uploads import picture
 from tests.e2e.dashboard.axe import looks, violations
@@ -225,6 +228,136 @@ def test_files_are_downloaded_from_a_repository_and_by_address(
     expect(rows).to_have_count(2)
     expect(rows.first.locator(".status")).to_contain_text(re.compile("completed|failed"))
     expect(rows.first.locator(".status")).to_contain_text("completed")
+
+
+@pytest.fixture
+def gate(hub: LocalHub) -> Iterator[threading.Event]:
+    """While it is closed files of the hub come slowly."""
+    opened = threading.Event()
+
+    def drip(handler: Any, content: bytes) -> bool:
+        if opened.is_set():
+            return False
+        handler.answer(200, content[:100_000], len(content))
+        with suppress(OSError):
+            for at in range(100_000, len(content)):
+                if opened.wait(0.1):
+                    break
+                handler.wfile.write(content[at : at + 1])
+        handler.close_connection = True
+        return True
+
+    hub.fault = drip
+    yield opened
+    opened.set()
+    hub.fault = None
+
+
+def begin(server: TrainingServer, hub: LocalHub, name: str, status: str) -> str:
+    """A download with this status."""
+    if status != "failed":
+        hub.add(f"ann/{name}", "w.safetensors", weights(400_000))
+    made = server.post("/models/download", 202, json={"repository": f"ann/{name}", "token": TOKEN})["download_id"]
+
+    def is_(wanted: str) -> bool:
+        found = server.get(f"/models/download/{made}")
+        return found["status"] == wanted and bool(wanted != "downloading" or found["components"])
+
+    until(lambda: is_("failed" if status == "failed" else "downloading"), LONG)
+    if status == "paused":
+        server.post(f"/models/download/{made}/pause", 202)
+        until(lambda: is_("paused"), LONG)
+    return str(made)
+
+
+def row_of(page: Page, name: str) -> Locator:
+    return page.locator(".downloads .download-row", has_text=f"ann/{name}")
+
+
+def cancel(page: Page, name: str) -> None:
+    row_of(page, name).get_by_role("button", name=f"Cancel ann/{name}").click()
+    page.get_by_role("button", name="Cancel the download").click()
+
+
+@pytest.mark.parametrize("status", ["downloading", "paused", "failed"])
+def test_a_download_is_cancelled_by_keys_after_a_question_and_other_tabs_show_it(
+    open_page: Open, server: TrainingServer, hub: LocalHub, gate: threading.Event, status: str
+) -> None:
+    name = f"left-{status}"
+    begin(server, hub, name, status)
+    page, other = open_page("#/models"), open_page("#/models")
+    row, button = row_of(page, name), page.get_by_role("button", name=f"Cancel ann/{name}")
+    # The second click of a double click does not take the question away.
+    button.dblclick()
+    dialog = page.get_by_role("dialog", name="Cancel this download?")
+    expect(dialog).to_contain_text("unfinished files is removed")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("button", name="Keep it")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(button).to_be_focused()
+    expect(row).not_to_contain_text("cancelled")
+    expect(row_of(other, name)).to_contain_text(status)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(row.locator(".status").first).to_have_text("cancelled")
+    expect(page.locator(".toasts")).to_contain_text(f"ann/{name} was cancelled.")
+    expect(row.get_by_role("button")).to_have_count(0)
+    expect(row).not_to_contain_text("%")
+    expect(row).to_be_focused()
+    if status != "downloading":
+        # No process has ended, of which a stream tells: the tab sees it when it does something, or is looked at anew.
+        other.reload()
+    expect(row_of(other, name).locator(".status").first).to_have_text("cancelled")
+    incoming = server.root / "models" / ".incoming"
+    until(lambda: not incoming.exists() or not list(incoming.iterdir()), LONG)
+
+
+def test_what_came_of_a_cancellation_is_said_whoever_was_first(
+    open_page: Open, server: TrainingServer, hub: LocalHub, gate: threading.Event, complaints: Complaints
+) -> None:
+    complaints.allowed = ("status of 409", "net::ERR_FAILED")
+    begin(server, hub, "race", "paused")
+    late = begin(server, hub, "late", "downloading")
+    page = open_page("#/models")
+    toasts = page.locator(".toasts")
+    page.route("**/cancel", lambda route: route.abort())
+    cancel(page, "race")
+    expect(toasts).to_contain_text("Whether ann/race was cancelled shows here")
+    expect(row_of(page, "race").locator(".status").first).to_have_text("paused")
+    page.unroute("**/cancel")
+
+    def complete(route: Route) -> None:
+        gate.set()
+        until(lambda: server.get(f"/models/download/{late}")["status"] == "completed", LONG)
+        route.continue_()
+
+    page.route("**/cancel", complete)
+    cancel(page, "late")
+    expect(toasts).to_contain_text("ann/late was completed before it could be cancelled.")
+    expect(row_of(page, "late").locator(".status").first).to_have_text("completed")
+    page.unroute("**/cancel")
+    # Both ask, and both are told that it was done.
+    other = open_page("#/models")
+    for each in (page, other):
+        row_of(each, "race").get_by_role("button", name="Cancel ann/race").click()
+    for each in (page, other):
+        each.get_by_role("button", name="Cancel the download").click()
+        expect(each.locator(".toasts")).to_contain_text("ann/race was cancelled.")
+
+
+def test_a_push_is_cancelled_after_a_question(open_page: Open, server: TrainingServer, hub: LocalHub) -> None:
+    order = {"repository": "ann/nobody", "create": False, "token": TOKEN}
+    push = server.post("/models/registry/cats/versions/1/push", 202, json=order)["push_id"]
+    until(lambda: server.get(f"/models/push/{push}")["status"] == "failed", LONG)
+    page = open_page("#/registry/cats", viewport={"width": 390, "height": 844}, locale="zh-CN")
+    row = page.locator(".downloads .download-row", has_text="ann/nobody")
+    row.get_by_role("button", name="取消").click()
+    expect(page.get_by_role("dialog", name="取消这个推送？")).to_contain_text("会留在模型站上")
+    page.get_by_role("button", name="取消推送").click()
+    expect(row.locator(".status").first).to_have_text("已取消")
 
 
 def test_parts_and_presets_are_called_in_the_language_of_the_page(open_page: Open) -> None:

@@ -13,8 +13,8 @@ export function openDialog(label, build, className = "", isKept = false) {
   const close = () => dialog.close();
   dialog.append(build(close));
   dialog.addEventListener("close", () => dialog.remove());
-  // A click beside it is a way out as well.
-  dialog.addEventListener("click", (event) => event.target === dialog && !isKept && close());
+  // A click beside it is a way out as well; the second of the double click that opened it is none.
+  dialog.addEventListener("click", (event) => event.target === dialog && event.detail < 2 && !isKept && close());
   dialog.addEventListener("cancel", (event) => isKept && event.preventDefault());
   document.body.append(dialog);
   dialog.showModal();
@@ -23,10 +23,10 @@ export function openDialog(label, build, className = "", isKept = false) {
 
 /**
  * Asks; gives the value of the choice, or null.
- * @param {{title: string, text?: Child, choices: {label: string, value: string, kind?: string}[]}} question
+ * @param {{title: string, text?: Child, choices: {label: string, value: string, kind?: string}[], back?: string}} question `back` is the way out in words
  * @returns {Promise<string|null>}
  */
-export function askWhich({ title, text, choices }) {
+export function askWhich({ title, text, choices, back = t("cancel") }) {
   return new Promise((resolve) => {
     /** @type {string|null} */
     let chosen = null;
@@ -46,7 +46,7 @@ export function askWhich({ title, text, choices }) {
         h(
           "div",
           { class: "choices" },
-          h("button", { class: "button", autofocus: true, on: { click: close } }, t("cancel")),
+          h("button", { class: "button", autofocus: true, on: { click: close } }, back),
           buttons,
         ),
       );

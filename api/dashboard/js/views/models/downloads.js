@@ -10,6 +10,12 @@ const LIST = 30;
 const DOWNLOADS = {
   ask: async () => (await models.downloads({ limit: LIST })).downloads,
   change: models.change,
+  question: {
+    title: "download.cancel.title",
+    text: "download.cancel.text",
+    sure: "download.cancel.do",
+    keep: "download.cancel.keep",
+  },
   idOf: ({ download_id: id }) => id,
   nameOf: ({ name, model_id: model, version, download_id: id }) =>
     name ?? (model ? [model, version].filter(Boolean).join(" · ") : id),

@@ -193,8 +193,8 @@ export function open(app, place) {
       ),
     ),
     title: () => t("nav.models"),
-    topics: "gpu,system",
-    on: {},
+    topics: "gpu,task,system",
+    on: { status: downloads.look },
     refetch,
     keys: { j: () => move(1), k: () => move(-1) },
     close() {

@@ -13,6 +13,12 @@ const SHOWN = 10;
 const pushesOf = (model) => ({
   ask: async () => (await models.pushes({ model, limit: SHOWN })).pushes,
   change: models.changePush,
+  question: {
+    title: "push.cancel.title",
+    text: "push.cancel.text",
+    sure: "push.cancel.do",
+    keep: "push.cancel.keep",
+  },
   idOf: ({ push_id: id }) => id,
   nameOf: ({ version, repository, push_id: id }) => (repository ? `v${version} → ${repository}` : id),
   filesOf: ({ files }) =>
@@ -44,6 +50,7 @@ export function pushesPanel(model) {
   return {
     element,
     refetch: watched.refetch,
+    look: watched.look,
     close() {
       forget();
       list.close();

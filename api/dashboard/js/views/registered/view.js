@@ -155,8 +155,8 @@ export function open(app, { id: name }) {
       pushes.element,
     ),
     title: () => name,
-    topics: "gpu,system",
-    on: {},
+    topics: "gpu,task,system",
+    on: { status: pushes.look },
     refetch,
     close() {
       pushes.close();
