@@ -86,7 +86,7 @@ def test_a_download_that_fails_says_why_and_can_go_on(open_page: Open) -> None:
     page.get_by_role("button", name="Download 2").click()
     row = page.locator(".downloads .download-row")
     expect(row.locator(".note")).to_contain_text("cannot be asked")
-    row.get_by_role("button", name="Go on").click()
+    row.get_by_role("button", name="Resume").click()
     expect(row.locator(".status")).to_contain_text("failed")
 
 

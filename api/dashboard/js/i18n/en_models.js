@@ -50,7 +50,7 @@ export const modelWords = {
   "download.done": "{done} of {total}",
   "download.speed": "{speed}/s",
   "download.pause": "Pause",
-  "download.resume": "Go on",
+  "download.resume": "Resume",
   "download.cancel": "Cancel",
   "download.cancel.title": "Cancel this download?",
   "download.cancel.text":
@@ -62,7 +62,7 @@ export const modelWords = {
   "download.cancel.late": "{name} was completed before it could be cancelled.",
   "download.cancel.unsure": "The service does not answer. Whether {name} was cancelled shows here when it does again.",
   "download.pause.busy": "pausing",
-  "download.resume.busy": "going on",
+  "download.resume.busy": "resuming",
   "download.cancel.busy": "being cancelled",
   "download.ended": "{name} has ended already.",
   "download.no_more": "{name} was cancelled or completed meanwhile: it cannot go on.",
