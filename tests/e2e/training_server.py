@@ -56,7 +56,7 @@ class TrainingServer(ServerProcess):
 
     def make_idle(self) -> None:
         """Ends all that holds a GPU or waits for one, so that what a test left does not fail the next."""
-        for task in self.get("/training/list", params={"status": "queued,running,stopping"})["tasks"]:
+        for task in self.get("/training/list", params={"status": "queued,starting,running,stopping"})["tasks"]:
             self.stop_task(task["task_id"], force=True)
         for lease in self.get("/gpu/tasks")["tasks"]:
             self.client.delete(f"{BASE}/gpu/tasks/{lease['task_id']}")
