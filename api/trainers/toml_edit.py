@@ -7,6 +7,8 @@ from typing import Any
 
 import toml
 
+from api.trainers import toml_text
+
 Path = tuple[str | int, ...]
 
 
@@ -30,6 +32,15 @@ def edit(text: str, changes: dict[Path, Any], removed: Iterable[str | Path] = ()
     except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return edited if reads_as(edited, wanted) else None
+
+
+def write(values: dict[str, Any]) -> str | None:
+    """The text that the trainer's parser reads as exactly these values; None when there is none."""
+    try:
+        text = toml_text.write(values)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return text if reads_as(text, values) else None
 
 
 def reads_as(text: str, values: dict[str, Any]) -> bool:

@@ -74,6 +74,28 @@ def test_caching_goes_on_over_a_killed_server_and_a_training_then_begins_with_it
     assert (again.status_code, again.json()["error"]["code"]) == (409, "cache_exists")
 
 
+def test_a_training_that_waits_for_its_cache_uses_it(server: TrainingServer):
+    made = cache(server, 2)
+    user = server.start_task(body())
+    assert server.task(user)["plan"]["cache"]["state"] == "building"
+    server.await_status(made, "completed")
+    server.await_status(user, "completed")
+    assert f"toy: cache reused, {len(PICTURES)} pictures" in server.log_of(user)
+
+
+def test_a_cache_that_is_damaged_while_a_training_waits_is_not_used(server: TrainingServer):
+    made = cache(server)
+    server.await_status(made, "completed")
+    hold = server.post("/system/holds", 201, json={"reason": "the cache is damaged meanwhile"})["hold_id"]
+    user = server.start_task(body())
+    assert server.task(user)["plan"]["cache"]["state"] == "complete"
+    shard = next(path for path in files_of(server, made) if path.name == "shard_0.bin")
+    shard.write_bytes(b"damaged")
+    assert server.client.delete(f"{BASE}/system/holds/{hold}").status_code == 200
+    server.await_status(user, "completed")
+    assert "cache reused" not in server.log_of(user)
+
+
 def test_a_stopped_caching_leaves_nothing_that_is_trusted_and_can_be_started_again(server: TrainingServer):
     made = cache(server, 60)
     until(lambda: server.get(f"/training/{made}/progress")["progress"]["stage"] == "caching", LONG, "its caching")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.models.training import TrainingRequest
+from api.trainers.dataset_file import DATASET, write_dataset
 from api.trainers.diffusion_pipe import toml_files
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
@@ -16,7 +17,6 @@ from api.trainers.toml_text import text_excess
 from api.utils.masking import MASK
 
 CONFIG = "config.toml"
-DATASET = "dataset.toml"
 
 #: Weights & Biases takes its key from here when the one in the configuration is empty.
 WANDB_VARIABLE = "WANDB_API_KEY"
@@ -60,16 +60,14 @@ def write_files(
     key = config.table("monitoring").get("wandb_api_key")
     if isinstance(key, str) and key:
         owned[_WANDB_PATH] = ""
-    if request.config_toml is not None and request.dataset_toml is not None:
+    if request.config_toml is not None:
         removed = tuple(name for name in ("resume_from_checkpoint",) if name in config.values)
         edited = toml_files.edit(request.config_toml, owned, removed)
         written = None if edited is None else _without(edited, key if isinstance(key, str) else "")
-        return None if written is None else {CONFIG: written, DATASET: request.dataset_toml}
-    values = _owned_values(config.values, owned)
-    texts = toml_files.write(values), toml_files.write(dataset.values)
-    if texts[0] is None or texts[1] is None:
-        return None
-    return {CONFIG: texts[0], DATASET: texts[1]}
+    else:
+        written = toml_files.write(_owned_values(config.values, owned))
+    laid_out = write_dataset(request.dataset_toml, dataset.values)
+    return None if written is None or laid_out is None else {CONFIG: written, DATASET: laid_out}
 
 
 def read_again(request: TrainingRequest) -> tuple[TrainerDocument, TrainerDocument]:

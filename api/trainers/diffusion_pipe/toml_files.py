@@ -9,7 +9,7 @@ import toml
 from api.trainers import toml_text
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer, shown
-from api.trainers.toml_edit import Path, edit, reads_as, same
+from api.trainers.toml_edit import Path, edit, same, write
 
 __all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write"]
 
@@ -45,15 +45,6 @@ def fits(values: Any, base: str, findings: Findings) -> bool:
     if too_much is not None:
         findings.error(base, too_much, _SIMPLIFY)
     return too_much is None
-
-
-def write(values: dict[str, Any]) -> str | None:
-    """The text that the trainer's parser reads as exactly these values; None when there is none."""
-    try:
-        text = toml_text.write(values)
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return text if reads_as(text, values) else None
 
 
 def mixed_arrays(values: Any, path: Path = ()) -> Iterator[Path]:

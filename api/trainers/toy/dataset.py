@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from api.errors import Mistake
+from api.trainers.dataset_file import write_dataset
 from api.trainers.media import Budget, Looks, Unreadable
 from api.trainers.pointers import pointer, shown
-from api.trainers.toy.settings import write_toml
 from api.trainers.toy.values import read_values
 from api.utils.frozen import frozen
 
@@ -32,11 +32,10 @@ _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the
 
 @frozen
 class ToyDataset:
-    """The directories of a request, and how many pictures they have; None where there are none to count."""
+    """What was found in the directories of a request; `items` None: it has none to count."""
 
     mistakes: tuple[Mistake, ...] = ()
     items: int | None = None
-    toml: str | None = None
     warnings: tuple[Mistake, ...] = ()
 
 
@@ -46,9 +45,22 @@ def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None, looks: Lo
         return ToyDataset()
     key, root = ("directories", "/dataset") if dataset_toml is None else ("directory", "/dataset_toml")
     try:
-        return _check(read_values(dataset, dataset_toml), key, root, looks)
+        found = _check(read_values(dataset, dataset_toml), key, root, looks)
+        if not found.mistakes:
+            write_dataset_file(dataset, dataset_toml)
     except ValueError as error:
         return ToyDataset((Mistake(root, str(error), "Correct it."),))
+    return found
+
+
+def write_dataset_file(dataset: Mapping[str, Any], dataset_toml: str | None) -> str | None:
+    """Return the dataset file of a request that was checked; None when it names no dataset. Raises ValueError."""
+    if dataset_toml is None and not dataset:
+        return None
+    text = write_dataset(dataset_toml, read_values(dataset, dataset_toml))
+    if text is None:
+        raise ValueError("The dataset cannot be written as TOML that the trainer reads.")
+    return text
 
 
 def _check(values: Mapping[str, Any], key: str, root: str, looks: Looks) -> ToyDataset:
@@ -64,7 +76,7 @@ def _check(values: Mapping[str, Any], key: str, root: str, looks: Looks) -> ToyD
         too_many = f"These are more than {MOST_DIRECTORIES} directories."
         return ToyDataset((*mistakes, Mistake(f"{root}/{key}", too_many, "Give it fewer.")))
     warnings: list[Mistake] = []
-    items, blocks, budget = 0, [], Budget(_LOOK_SECONDS)
+    items, budget = 0, Budget(_LOOK_SECONDS)
     for index, directory in enumerate(directories):
         at = f"{root}/{key}/{index}"
         found, names = _check_directory(directory, at)
@@ -74,11 +86,9 @@ def _check(values: Mapping[str, Any], key: str, root: str, looks: Looks) -> ToyD
             damaged = _find_damaged(Path(directory["path"]), names, looks, budget)
             items -= len(damaged) if len(damaged) < len(names) else 0
             warnings += _tell_damaged(damaged, len(names), f"{at}/path")
-        if not found:
-            blocks.append("[[directory]]\n" + write_toml({"path": directory["path"]}))
     if items > MOST_PICTURES:
         mistakes.append(Mistake(root, f"These are {items} pictures; the toy takes {MOST_PICTURES}.", "Give it fewer."))
-    return ToyDataset(tuple(mistakes), items or None, "\n".join(blocks), tuple(warnings))
+    return ToyDataset(tuple(mistakes), items or None, tuple(warnings))
 
 
 def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], list[str]]:

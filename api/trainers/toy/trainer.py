@@ -8,12 +8,13 @@ from typing import Any
 
 from api.errors import Mistake
 from api.models.training import TrainingPlan, TrainingRequest
+from api.trainers.dataset_file import DATASET
 from api.trainers.environment import split_secrets
 from api.trainers.media import Looks
 from api.trainers.pointers import pointer
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.toy import settings
-from api.trainers.toy.dataset import ToyDataset, read_dataset
+from api.trainers.toy.dataset import ToyDataset, read_dataset, write_dataset_file
 from api.trainers.toy.values import read_values
 from api.trainers.trainer import CacheFacts, Check, Command, Launch
 from api.utils.bounds import capped
@@ -74,7 +75,7 @@ class Toy(RunProtocol):
         return CacheFacts({"size": size, "dataset": dataset, "code": code}, {"size": size})
 
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
-        """The command of one attempt; its files are those of the plan."""
+        """Return the command of one attempt, with the dataset where the request has it, not the plan."""
         config = tomllib.loads(plan.files["config.toml"]) | {"output_dir": str(launch.output_dir)}
         return Command(
             argv=(self._python, *_arguments(launch), *_flags(request)),
@@ -87,7 +88,7 @@ class Toy(RunProtocol):
                 "OPENBLAS_NUM_THREADS": "1",
                 "OMP_NUM_THREADS": "1",
             },
-            files={**plan.files, "config.toml": settings.write_toml(config)},
+            files={"config.toml": settings.write_toml(config), **_dataset_files(request)},
         )
 
 
@@ -103,6 +104,11 @@ def _arguments(launch: Launch) -> list[str]:
 
 def _flags(request: TrainingRequest) -> list[str]:
     return [f"--{name}" for name in ("regenerate_cache", "trust_cache", "cache_only") if getattr(request, name)]
+
+
+def _dataset_files(request: TrainingRequest) -> dict[str, str]:
+    text = write_dataset_file(request.dataset, request.dataset_toml)
+    return {} if text is None else {DATASET: text}
 
 
 def _as_they_stand(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
@@ -125,10 +131,9 @@ def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], r
 
 def _plan(request: TrainingRequest, values: dict[str, Any], dataset: ToyDataset, output_dir: Path) -> TrainingPlan:
     config: dict[str, Any] = {"output_dir": str(output_dir)}
-    files: dict[str, str] = {}
-    if dataset.toml is not None:
-        config["dataset"] = "dataset.toml"
-        files["dataset.toml"] = dataset.toml
+    files = _dataset_files(request)
+    if files:
+        config["dataset"] = DATASET
     chosen = {name: value for name, value in values.items() if name not in settings.FILLED_IN}
     config |= settings.with_defaults(chosen)
     toy = config.get("toy", {})

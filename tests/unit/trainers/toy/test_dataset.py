@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.trainers.media import Looks
-from api.trainers.toy.dataset import ToyDataset, read_dataset
+from api.trainers.toy.dataset import ToyDataset, read_dataset, write_dataset_file
 from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
 
 
@@ -28,14 +28,15 @@ def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path)
     write_image(tmp_path / "a.png")
     write_video(tmp_path / "b.mp4", 4, 8)
     (tmp_path / "notes.txt").touch()
-    found = read({"directories": [{"path": str(tmp_path)}]})
+    directories = {"directories": [{"path": str(tmp_path)}]}
+    found = read(directories)
     assert (found.mistakes, found.items) == ((), 2)
-    assert tomllib.loads(str(found.toml)) == {"directory": [{"path": str(tmp_path)}]}
+    assert tomllib.loads(str(write_dataset_file(directories, None))) == {"directory": [{"path": str(tmp_path)}]}
     assert read({}, f'[[directory]]\npath = "{tmp_path}"') == found
 
 
 def test_without_a_dataset_there_is_nothing_to_count():
-    assert read({}) == ToyDataset((), None, None)
+    assert read({}) == ToyDataset()
 
 
 @pytest.mark.parametrize(

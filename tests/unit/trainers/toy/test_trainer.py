@@ -1,4 +1,5 @@
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -8,6 +9,7 @@ from api.models.training import GPURequest, ResumeOptions, TrainingRequest
 from api.trainers.toy.settings import TABLES, TOP
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Check, Launch, Trainer
+from tests.unit.trainers.diffusion_pipe.builders import write_image
 
 TOY: Trainer = Toy("python")
 OUTPUT = Path("/data/task/output")
@@ -70,6 +72,21 @@ def test_command_is_that_of_the_attempt(tmp_path: Path):
     assert command.argv[3:] == ("--config", str(tmp_path / "config.toml"), "--master_port", "29511", "--ranks", "2")
     assert (command.env["CUDA_VISIBLE_DEVICES"], command.env["CUDA_DEVICE_ORDER"]) == ("2,3", "PCI_BUS_ID")
     assert tomllib.loads(command.files["config.toml"])["output_dir"] == str(tmp_path / "out")
+
+
+def test_dataset_file_names_the_directory_laid_out_for_the_attempt(tmp_path: Path):
+    planned, laid = tmp_path / "planned", tmp_path / "laid"
+    for directory in (planned, laid):
+        directory.mkdir()
+        write_image(directory / "a.png")
+    request = TrainingRequest(model_type="toy", config={"epochs": 1}, dataset={"directories": [{"path": str(planned)}]})
+    plan = TOY.check(request, OUTPUT).plan
+    for moved in (
+        replace(request, dataset={"directories": [{"path": str(laid)}]}),
+        replace(request, dataset={}, dataset_toml=f'[[directory]]\npath = "{laid}"\n'),
+    ):
+        files = TOY.prepare(moved, plan, Launch(tmp_path, OUTPUT, (0,), 1)).files
+        assert tomllib.loads(files["dataset.toml"]) == {"directory": [{"path": str(laid)}]}
 
 
 def test_resume_names_the_run_directory(tmp_path: Path):
