@@ -102,16 +102,19 @@ class HubWrites:
     def _commit(self: Any, path: str, body: bytes) -> None:
         hub = self.hub
         repository = path.removeprefix("/api/models/").partition("/commit/")[0]
-        message, changed = "", {}
+        message, changed, parent = "", {}, None
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
             if line["key"] == "header":
-                message = value["summary"]
+                message, parent = value["summary"], value.get("parentCommit")
             elif line["key"] == "lfsFile":
                 changed[value["path"]] = hub.stored[value["oid"]]
             else:
                 changed[value["path"]] = base64.b64decode(value["content"])
         with hub.lock:
+            if parent not in (None, hub.revision_of(repository)):
+                self.answer(412, b"{}")
+                return
             hub.files[repository].update(changed)
             hub.commits.append((repository, message, sorted(changed)))
             oid = hub.revision_of(repository)

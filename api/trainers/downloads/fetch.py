@@ -19,7 +19,7 @@ from api.trainers.downloads.http import LEAST_SPEED, SLOW_SECONDS
 from api.trainers.downloads.leftovers import INCOMING
 from api.trainers.downloads.names import place_below, read_count
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
-from api.trainers.downloads.waiting import wait
+from api.trainers.downloads.waiting import LONGEST_WAIT, Patience, wait
 from api.utils.addresses import PrivateAddress
 from api.utils.durable import sync_directory
 from api.utils.frozen import frozen
@@ -30,11 +30,8 @@ _MODE = 0o640
 #: Read and written at a time.
 _CHUNK = 1024 * 1024
 
-#: Tries in a row without a byte that are made, and the seconds between them: doubled each time, up to the bound.
-MOST_TRIES, FIRST_WAIT, LONGEST_WAIT = 8, 1.0, 60.0
-
-#: A try that brings less of a file than this, and not its end, counts as one without a byte: else a server that gives
-#: some bytes and cuts would be asked for years.
+#: A try that brings less of a file than this, and not its end, is no progress: else a server that gives some bytes and
+#: cuts would be asked for years.
 _LEAST_BYTES = 64 * 1024
 
 #: Bytes that come between two looks at the disk's room.
@@ -152,7 +149,7 @@ def _require_place(file: RemoteFile, place: Path) -> None:
 
 def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
     """Brings what is missing of a file. Raises DownloadRefused, StopAsked, OSError."""
-    tries, pause = 0, FIRST_WAIT
+    patience = Patience(around.is_stopping, around.sleep)
     handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         while True:
@@ -167,9 +164,8 @@ def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
                 os.fsync(handle)
                 return
             if os.fstat(handle).st_size - before >= _LEAST_BYTES:
-                tries, pause = 0, FIRST_WAIT
-            tries += 1
-            if tries > MOST_TRIES:
+                patience.note_progress()
+            if patience.is_exhausted:
                 told = Reason.of(
                     "{name} cannot be downloaded: {problem}. What is there of it is kept.",
                     "download_broken_off",
@@ -178,8 +174,7 @@ def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
                 )
                 raise DownloadRefused(told, CauseCode.NETWORK)
             around.warn(f"{file.name}: {text_of(problem)}; it is tried again")
-            wait(asked_wait if asked_wait is not None else pause, around.is_stopping, around.sleep)
-            pause = min(pause * 2, LONGEST_WAIT)
+            patience.wait(asked_wait)
     finally:
         os.close(handle)
 

@@ -13,17 +13,16 @@ from huggingface_hub.utils._validators import validate_repo_id
 from api.models.cause import CauseCode
 from api.models.reason import Reason
 from api.trainers.downloads.description import Description, HubFile, UnreadableAnswer, read_description
-from api.trainers.downloads.fetch import FIRST_WAIT, NEVER_BETTER, RETRIED, RemoteFile, cause_of
+from api.trainers.downloads.fetch import NEVER_BETTER, RETRIED, RemoteFile, cause_of
 from api.trainers.downloads.names import check_name
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
-from api.trainers.downloads.waiting import wait
+from api.trainers.downloads.waiting import Patience
 from api.trainers.downloads.wish import RepositoryWish
 from api.utils.addresses import PrivateAddress
 from api.utils.frozen import frozen
 
-#: Files of one repository that are looked at, and tries to read the list of them.
+#: Files of one repository that are looked at.
 _MOST_FILES = 20_000
-_MOST_TRIES = 4
 
 #: The most bytes of the list, unpacked (20,000 files have some 6 MB), and the seconds within which all of it must come.
 _MOST_BYTES, _LONGEST_SECONDS = 32 * 2**20, 120.0
@@ -39,6 +38,7 @@ class Hub:
     is_stopping: Callable[[], bool] = lambda: False
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    warn: Callable[[str], None] = lambda text: None
 
     def list_files(self, wish: RepositoryWish) -> list[RemoteFile]:
         """The files that are wanted of a repository. Raises DownloadRefused, StopAsked."""
@@ -55,10 +55,8 @@ class Hub:
                 Reason.of("{name} is no name of a repository.", "download_bad_repository", name=repr(wish.repository)),
                 CauseCode.NOT_FOUND,
             ) from None
-        problem = ""
-        for tries in range(_MOST_TRIES):
-            if tries:
-                wait(FIRST_WAIT * 2 ** (tries - 1), self.is_stopping, self.sleep)
+        patience = Patience(self.is_stopping, self.sleep)
+        while True:
             try:
                 return self._read(wish)
             except PrivateAddress as error:
@@ -78,8 +76,11 @@ class Hub:
             except NEVER_BETTER as error:
                 raise DownloadRefused(_cannot_be_asked(wish, _short(error)), cause_of(error)) from None
             except httpx.HTTPError as error:
-                problem = _short(error)
-        raise DownloadRefused(_cannot_be_asked(wish, problem), CauseCode.NETWORK)
+                told = _cannot_be_asked(wish, _short(error))
+                if patience.is_exhausted:
+                    raise DownloadRefused(told, CauseCode.NETWORK) from None
+            self.warn(f"{told.text} It is tried again.")
+            patience.wait()
 
     def _read(self, wish: RepositoryWish) -> Description:
         """Raises DownloadRefused, StopAsked, UnreadableAnswer, PrivateAddress, httpx.HTTPError, httpx.InvalidURL."""

@@ -75,7 +75,7 @@ class DownloadProgram(TransferProgram):
             self._root.chmod(stat.S_IMODE(status.st_mode) | 0o2050)
 
     def _list(self) -> list[RemoteFile]:
-        hub = Hub(self._wish.endpoint, get_token(), self._client, self.is_stopping)
+        hub = Hub(self._wish.endpoint, get_token(), self._client, self.is_stopping, warn=warn)
         files = [file for wish in self._wish.repositories for file in hub.list_files(wish)]
         return [*files, *(self._ask(wish) for wish in self._wish.addresses)]
 

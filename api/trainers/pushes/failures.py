@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from huggingface_hub.errors import HFValidationError
 
-from api.trainers.downloads.fetch import LONGEST_WAIT
 from api.trainers.downloads.names import read_count
+from api.trainers.downloads.waiting import LONGEST_WAIT
 from api.trainers.pushes.wish import PushWish
 from api.utils.addresses import PrivateAddress
 

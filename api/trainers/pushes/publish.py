@@ -16,8 +16,8 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, Revi
 
 from api.models.cause import CauseCode
 from api.models.reason import Reason
-from api.trainers.downloads.fetch import FIRST_WAIT, LONGEST_WAIT, MOST_TRIES
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
+from api.trainers.downloads.waiting import Patience
 from api.trainers.pushes.failures import HubTrouble, asked_wait, explain, is_final
 from api.trainers.pushes.watched_file import WatchedFile
 from api.trainers.pushes.wish import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushWish
@@ -46,12 +46,14 @@ class Publisher:
     warn: Callable[[str], None]
     is_stopping: Callable[[], bool]
     sleep: Callable[[float], None] = time.sleep
+    _sent: int = 0  #: files that the hub has in this try
 
     def run(self) -> PushResult:
         """Pushes everything. Raises DownloadRefused, StopAsked."""
         set_client_factory(self.open_client)
-        tries, wait = 0, FIRST_WAIT
+        patience, furthest = Patience(self.is_stopping, self.sleep), 0
         while True:
+            self._sent = 0
             try:
                 return self._try()
             except (HubTrouble, HfHubHTTPError, httpx.HTTPError, RuntimeError, ValueError, OSError) as error:
@@ -59,12 +61,13 @@ class Publisher:
                 if isinstance(cause, StopAsked | DownloadRefused):
                     raise cause from None
                 said = explain(cause, self.wish, self.token)
-                tries += 1
-                if is_final(cause) or tries > MOST_TRIES:
+                if self._sent > furthest:  # more than ever before: the hub keeps whole files, and parts of none
+                    furthest = self._sent
+                    patience.note_progress()
+                if is_final(cause) or patience.is_exhausted:
                     raise DownloadRefused(said, CauseCode.HUB_REFUSED) from None
                 self.warn(f"{said} It is tried again.")
-                self._wait(asked_wait(cause) or wait)
-                wait = min(wait * 2, LONGEST_WAIT)
+                patience.wait(asked_wait(cause))
 
     def _try(self) -> PushResult:
         api, wish = HfApi(endpoint=self.wish.endpoint, token=self.token), self.wish
@@ -73,6 +76,7 @@ class Publisher:
             for operation in operations:
                 self._stop_if_asked()
                 api.preupload_lfs_files(wish.repository, [operation], revision=wish.revision, num_threads=1)
+                self._sent += 1
             self._stop_if_asked()
             info = api.create_commit(
                 wish.repository,
@@ -80,6 +84,8 @@ class Publisher:
                 commit_message=wish.message,
                 revision=wish.revision,
                 num_threads=1,
+                # The hub refuses the commit if another push was faster: the next try then sees what that one committed.
+                parent_commit=before,
             )
         for at, file in enumerate(wish.files):
             self.tell(at, file.size, "completed")
@@ -90,7 +96,7 @@ class Publisher:
         """The commit that the branch is at; the repository is made where there is none and that is wanted."""
         wish = self.wish
         try:
-            return api.repo_info(wish.repository, revision=wish.revision).sha
+            return self._head(api)
         except RepositoryNotFoundError as error:
             if error.response is not None and error.response.status_code == 401:
                 raise  # what the hub says of a token that it does not know
@@ -106,9 +112,12 @@ class Publisher:
                 ) from None
         except RevisionNotFoundError:
             api.create_branch(wish.repository, branch=wish.revision, exist_ok=True)
-            return None
+            return self._head(api)
         api.create_repo(wish.repository, private=wish.is_private, exist_ok=True)
-        return None
+        return self._head(api)
+
+    def _head(self, api: HfApi) -> str | None:
+        return api.repo_info(self.wish.repository, revision=self.wish.revision).sha
 
     def _wanted(self) -> tuple[list[tuple[int, PushedFile]], bool]:
         """The files that shall be there, by their places in the wish, and whether a card of others is left alone."""
@@ -156,13 +165,6 @@ class Publisher:
     def _stop_if_asked(self) -> None:
         if self.is_stopping():
             raise StopAsked
-
-    def _wait(self, seconds: float) -> None:
-        left = seconds
-        while left > 0:
-            self._stop_if_asked()
-            self.sleep(min(left, 0.5))
-            left -= 0.5
 
 
 def _first_of(error: BaseException) -> BaseException:

@@ -15,17 +15,18 @@ from tests.e2e.dashboard.test_loading import BUDGET_BYTES, loaded
 from tests.e2e.shelves import Shelf, png
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
+from tests.local_hub import running_hub
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
-    """With a checkpoint of SDXL and half of what Z-Image needs; nothing can be downloaded."""
+    """With a checkpoint of SDXL and half of what Z-Image needs; its hub has no repositories."""
     root = tmp_path_factory.mktemp("models")
     write_stand_in(root / "comfy" / "checkpoints" / "xl.safetensors", STAND_INS["sdxl"])
     write_stand_in(root / "comfy" / "vae" / "ae.safetensors", STAND_INS["vae-flux"])
     settings = {"SIMULATED_GPUS": "2x NVIDIA GeForce RTX 4090", "MODELS_DIRECTORIES": str(root / "comfy")}
-    with TrainingServer(root / "server", HF_ENDPOINT="http://127.0.0.1:9", **settings) as started:
+    with running_hub() as hub, TrainingServer(root / "server", HF_ENDPOINT=hub.address, **settings) as started:
         yield started
 
 
@@ -85,7 +86,7 @@ def test_a_download_that_fails_says_why_and_can_go_on(open_page: Open) -> None:
     page = open_page("#/models?type=z_image")
     page.get_by_role("button", name="Download 2").click()
     row = page.locator(".downloads .download-row")
-    expect(row.locator(".note")).to_contain_text("cannot be asked")
+    expect(row.locator(".note")).to_contain_text("There is no repository")
     row.get_by_role("button", name="Resume").click()
     expect(row.locator(".status")).to_contain_text("failed")
 

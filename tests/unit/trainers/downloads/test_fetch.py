@@ -15,6 +15,7 @@ from api.trainers.downloads.fetch import Around, RemoteFile, fetch
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.leftovers import INCOMING
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
+from api.trainers.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
 from api.utils.addresses import ReachableHosts
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
@@ -135,8 +136,7 @@ def test_server_that_never_answers_well_is_given_up(tmp_path: Path, hub: LocalHu
     with pytest.raises(DownloadRefused, match="429") as refused:
         fetch(file, around(tmp_path, hub, sleep=slept.append))
     assert refused.value.cause is CauseCode.NETWORK
-    assert len(hub.asked) == 9
-    assert sum(slept) == 24
+    assert PATIENCE_SECONDS <= sum(slept) < PATIENCE_SECONDS + LONGEST_WAIT
 
 
 def test_server_that_gives_some_bytes_and_cuts_is_given_up(tmp_path: Path, hub: LocalHub):
@@ -151,7 +151,7 @@ def test_server_that_gives_some_bytes_and_cuts_is_given_up(tmp_path: Path, hub: 
     hub.fault = cut
     with pytest.raises(DownloadRefused, match="cannot be downloaded"):
         fetch(file, around(tmp_path, hub))
-    assert len(hub.asked) == 9
+    assert len(hub.asked) == 11
 
 
 def test_connection_that_is_slower_than_any_counts_as_cut(tmp_path: Path, hub: LocalHub):
@@ -169,7 +169,7 @@ def test_name_that_leads_to_no_address_is_tried_again(tmp_path: Path, hub: Local
     lost = RemoteFile("http://absent.invalid/m.safetensors", "o/m", NAME, 5, "0" * 64)
     with pytest.raises(DownloadRefused, match="leads to no address"):
         fetch(lost, around(tmp_path, hub, warn=told.append))
-    assert len(told) == 8
+    assert len(told) == 10
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "http://localhost:9/x", "http://169.254.169.254/latest"])

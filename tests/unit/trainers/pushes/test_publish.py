@@ -1,13 +1,15 @@
 import errno
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked
-from api.trainers.pushes.wish import CARD, CardRule
+from api.trainers.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
+from api.trainers.pushes.wish import CARD, CardRule, PushedFile
 from tests.local_hub import LocalHub, running_hub
 from tests.unit.trainers.pushes.builders import CARD_TEXT, CONTENT, TOKEN, Push
 
@@ -192,17 +194,67 @@ def test_push_stops_in_the_middle_of_a_file(hub: LocalHub, tmp_path: Path):
     assert hub.commits == []
 
 
-def test_two_pushes_at_once_make_one_commit_of_each_content(hub: LocalHub, tmp_path: Path):
+def test_three_pushes_of_the_same_files_at_once_make_one_commit(hub: LocalHub, tmp_path: Path):
+    together = threading.Barrier(3)
+    met: set[int] = set()
+
+    def meet(handler: Any, what: str) -> bool:
+        if what == "commit" and len(met) < 3:  # all three have seen the repository without the files
+            met.add(together.wait(20))
+        return False
+
+    hub.add("ann/cats", "README.md", CARD_TEXT.encode())
+    hub.write_fault = meet
     pushes = []
-    for name in "ab":
+    for name in "abc":
         (tmp_path / name).mkdir()
         pushes.append(Push(hub, tmp_path / name))
-    threads = [threading.Thread(target=push.publisher.run) for push in pushes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda push: push.publisher.run(), pushes))
     assert hub.files["ann/cats"] == {NAME: CONTENT, CARD: CARD_TEXT.encode()}
+    assert len(hub.commits) == 1
+    assert sorted(done.is_new for done in results) == [False, False, True]
+
+
+def test_first_commit_of_a_new_repository_names_its_parent(hub: LocalHub, tmp_path: Path):
+    def another_commit(handler: Any, what: str) -> bool:
+        if what == "commit" and not hub.commits:
+            hub.commits.append(("ann/cats", "theirs", []))
+        return False
+
+    hub.write_fault = another_commit
+    push = Push(hub, tmp_path)
+    push.publisher.run()
+    assert [message for _, message, _ in hub.commits] == ["theirs", "cats v1"]
+    assert "412" in push.problems[0]
+
+
+def test_push_that_advances_outlives_any_number_of_short_outages(hub: LocalHub, tmp_path: Path):
+    names = [f"part-{number:02}.safetensors" for number in range(40)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(number.to_bytes(4))
+    stumbled: set[str] = set()
+
+    def stumble(handler: Any, what: str) -> bool:
+        if what != "put" or handler.path in stumbled:
+            return False
+        stumbled.add(handler.path)
+        handler.answer(503, b"", **{"Retry-After": "20"})
+        return True
+
+    hub.write_fault = stumble
+    push = Push(hub, tmp_path, files=tuple(PushedFile(name, name, 4) for name in names))
+    push.publisher.run()
+    assert set(hub.files["ann/cats"]) == set(names)
+    assert sum(push.waits) == 40 * 20
+
+
+def test_push_without_progress_waits_some_minutes_whatever_the_hub_asks_for(hub: LocalHub, tmp_path: Path):
+    hub.write_fault = answering("put", 503, 999, **{"Retry-After": "1"})
+    push = Push(hub, tmp_path)
+    with pytest.raises(DownloadRefused, match="503"):
+        push.publisher.run()
+    assert PATIENCE_SECONDS <= sum(push.waits) < PATIENCE_SECONDS + LONGEST_WAIT
 
 
 def test_file_that_is_gone_is_told(hub: LocalHub, tmp_path: Path):
