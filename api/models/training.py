@@ -268,6 +268,7 @@ class NewTask:
     idempotency_key: str | None = None
     owner: str | None = None
     kind: TaskType = TaskType.TRAINING
+    keys_since: datetime | None = None  #: older tasks no longer hold their idempotency keys; None: all do
 
 
 class AttemptStatus(StrEnum):

@@ -49,6 +49,7 @@ from api.storage.library_contents import LibraryContents
 from api.storage.nodes import NodeStore
 from api.storage.privacy import tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
+from api.storage.servers import ServerStore
 from api.storage.task_files import write_private
 from api.storage.tasks import TaskStore
 from api.storage.usage import UsageStore
@@ -313,6 +314,8 @@ class Runtime:
             tighten_sqlite(Path(self.database.url.database))
         self.database.migrate()
         NodeStore(self.database).register(self._node, self._root)
+        if steady := ServerStore(self.database).last_steady(self._node.name):
+            self._clock.steady.resume(steady)
         # Only now: the name is this machine's, and everything has come along from its former one.
         if not self._node.is_known:
             # A disk that is full today has the name already.

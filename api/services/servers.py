@@ -12,7 +12,7 @@ from api.models.node import NodeStatus
 from api.models.server import KeptServer, ServerInfo
 from api.services.server_identity import ServerIdentity, process_of
 from api.storage.servers import ServerStore
-from api.utils.clock import Clock
+from api.utils.clock import Clock, SteadyMark
 from api.utils.deadlines import READ_SECONDS, hurrying
 from api.utils.frozen import frozen
 from api.utils.periodic import PeriodicThread
@@ -25,6 +25,9 @@ SILENT_SECONDS = 35.0
 
 #: After so long a silent server is forgotten.
 FORGOTTEN_AFTER = timedelta(days=1)
+
+#: How far the wall clock may be ahead of the steady time before the log says so.
+FAR_AHEAD = timedelta(hours=1)
 
 #: Words for the scopes in which one of the servers leads, by how their names begin.
 _LEADS = {"queue": "queue", "attempts ": "attempts", "alerts of ": "machine_alerts", "alerts": "alerts"}
@@ -47,6 +50,7 @@ class ServerList:
         self._signs: Mapping[str, _Sign] = {}
         self._has_begun = False
         self._is_blind = False
+        self._is_ahead = False
         self._loop = PeriodicThread("servers", SIGN_SECONDS, self._sign_again)
 
     def start(self) -> None:
@@ -78,11 +82,27 @@ class ServerList:
         now = self._clock.now()
         self._own = replace(self._own, last_seen=now)
         with hurrying(READ_SECONDS):
-            self._store.sign(self._own)
+            self._store.sign(self._own, self._steady())
             if not self._has_begun:
-                self._store.remove_silent(now - FORGOTTEN_AFTER)
+                self._store.remove_silent(self._clock.steady.now() - FORGOTTEN_AFTER)
                 self._has_begun = True
             self._look()
+
+    def _steady(self) -> SteadyMark:
+        """Read the steady time, and log when the wall clock leaves it behind or is back with it."""
+        steady = self._clock.steady.read()
+        ahead = self._clock.now() - steady.at
+        if ahead > FAR_AHEAD and not self._is_ahead:
+            self._is_ahead = True
+            logger.warning(
+                "the wall clock moved ahead of the time that is known to have passed: what is kept for a time is "
+                "kept longer until both agree again; check the clock",
+                extra={"hours": round(ahead.total_seconds() / 3600, 1)},
+            )
+        elif ahead < FAR_AHEAD / 2 and self._is_ahead:
+            self._is_ahead = False
+            logger.info("the wall clock agrees again with the time that is known to have passed")
+        return steady
 
     def list(self) -> tuple[ServerInfo, ...]:
         """Every server, oldest first. Raises DatabaseUnavailable."""

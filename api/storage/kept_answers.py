@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
@@ -15,6 +15,9 @@ from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+# From while the clock was wrong: they are kept for a day from now, and not until that time has come.
+_BOUND = update(kept_answers).where(kept_answers.c.began_at > bindparam("now")).values(began_at=bindparam("now"))
+
 
 class DatabaseIdempotencyStore:
     """Answers in the database. `owner` names this server process, `is_alive` says whether another's still runs."""
@@ -25,25 +28,17 @@ class DatabaseIdempotencyStore:
         self._owner = owner
         self._is_alive = is_alive
         self._unwritten: dict[str, KeptAnswer | None] = {}
-        self._offset = self._measure_clocks()
-
-    def _measure_clocks(self) -> float:
-        return to_seconds(self._clock.now()) - self._clock.monotonic()
-
-    def _oldest(self) -> float:
-        """The time (Unix seconds) before which answers are forgotten; a clock that was set forward ages none."""
-        set_forward = max(0.0, self._measure_clocks() - self._offset)
-        return to_seconds(self._clock.now()) - KEPT_SECONDS - set_forward
 
     def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
         """The kept answer; None when the caller is to do the work. Raises RequestInProgress, IdempotencyKeyReused."""
         self._write_rest()
-        now = self._clock.now()
-        row = {"scope": scope, "fingerprint": fingerprint, "owner": self._owner, "began_at": to_seconds(now)}
+        # Begun and forgotten by the steady time, which no clock that is set moves ahead.
+        now = to_seconds(self._clock.steady.now())
+        row = {"scope": scope, "fingerprint": fingerprint, "owner": self._owner, "began_at": now}
         try:
             with self._database.write(is_audited=False) as connection:
-                old = kept_answers.c.began_at < self._oldest()
-                connection.execute(delete(kept_answers).where(old))
+                connection.execute(delete(kept_answers).where(kept_answers.c.began_at < now - KEPT_SECONDS))
+                connection.execute(_BOUND, {"now": now})
                 found = connection.execute(select(kept_answers).where(kept_answers.c.scope == scope)).one_or_none()
                 if found is None:
                     connection.execute(insert(kept_answers).values(row))

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, func, literal_column, select
+from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, func, literal_column, select, text
 
 from api.models.places import TRANSFERS, RunningTransfer, TaskPlaces
 from api.models.training import TaskStatus, TaskSummary
 from api.models.usage import Owner
-from api.storage.rows import SUMMARY_COLUMNS, read_summary
+from api.storage.rows import SUMMARY_COLUMNS, read_summary, to_seconds
 from api.storage.tables import tasks
 from api.storage.task_pages import SERVED_ORDER
 from api.utils.batches import in_batches
@@ -36,11 +37,16 @@ Mark = tuple[Any, ...]
 #: What waited, by serial number and in the order in which it is served: each task with the mark of its row.
 Queue = Mapping[int, tuple[Mark, TaskSummary]]
 
+#: Seconds between two tasks that are queued at the same time.
+_TICK = 1e-6
+
 _WAITS = tasks.c.status == TaskStatus.QUEUED
 # Whatever changes a task that waits changes one of these: the time of its change, or what a clock that is set hides.
 _MARKED = ("serial", "priority", "queued_at", "not_before", "updated_at", "attempts", "name", "owner")
 _WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
 _MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
+# Written out, so that SQLite sees that the index of the queue has all of these.
+_LATEST = select(func.max(tasks.c.queued_at)).where(text("status = 'queued'"))
 _NAMES = select(tasks.c.task_id, tasks.c.name, tasks.c.owner).where(
     tasks.c.task_id.in_(bindparam("of_tasks", expanding=True))
 )
@@ -57,6 +63,12 @@ _PLACES = (
 _ADDRESS = tasks.c.request["config"]["order"]["url"].as_string().label("address")
 _RUNNING_TRANSFERS = select(tasks.c.owner, _ADDRESS).where(_RUNS, tasks.c.kind.in_(sorted(TRANSFERS)))
 _ADDRESSES = select(tasks.c.task_id, _ADDRESS).where(tasks.c.task_id.in_(bindparam("of_tasks", expanding=True)))
+
+
+def join_queue(connection: Connection, now: datetime) -> float:
+    """Return the time that puts a task behind all that are queued, also where the clock was set back since."""
+    latest, seconds = connection.scalar(_LATEST), to_seconds(now)
+    return seconds if latest is None or latest < seconds else latest + _TICK
 
 
 def read_queue(connection: Connection, known: Queue) -> Queue:

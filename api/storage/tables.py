@@ -21,7 +21,7 @@ from api.storage import alert_tables, dataset_tables, measurement_tables, regist
 from api.storage.columns import Document, Serial
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0014"
+REVISION = "0015"
 
 #: All tables, those of datasets, registered models and alerts among them.
 metadata = dataset_tables.datasets.metadata
@@ -73,6 +73,8 @@ Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
 Index("ix_tasks_owner", tasks.c.owner, tasks.c.serial)
 #: Without the trainings, which are the most: their lists go by the serial number.
 _others = Index("ix_tasks_kind", tasks.c.kind, tasks.c.serial, sqlite_where=text("kind <> 'training'"))
+#: Of the queue alone: a task that joins it comes behind the latest.
+_queued = Index("ix_tasks_queued", tasks.c.queued_at, sqlite_where=text("status = 'queued'"))
 
 #: The roll of all tasks: what never changes of each, in few bytes. Counting reads it instead of the tasks, of which
 #: PostgreSQL counts by an index alone only those that have not changed lately.
@@ -122,7 +124,7 @@ _open = Index("ix_attempts_open", attempts.c.status, sqlite_where=text("status <
 def _narrow(table: Table, connection: Connection, **_: Any) -> None:
     # Named in the index, it would load all that SQLAlchemy knows of PostgreSQL for SQLite too: 2 MB.
     if connection.dialect.name == "postgresql":
-        for partial in (_open, _others):
+        for partial in (_open, _others, _queued):
             partial.dialect_kwargs["postgresql_where"] = partial.dialect_kwargs["sqlite_where"]
 
 
@@ -250,6 +252,16 @@ servers = Table(
     Column("version", String(64), nullable=False),
     Column("started_at", Float(53), nullable=False),
     Column("last_seen", Float(53), nullable=False),  #: moved on every 10 s, by its own clock
+)
+
+#: How far each machine's steady time has come, so that a restart goes on from there.
+machine_clocks = Table(
+    "machine_clocks",
+    metadata,
+    Column("node", String(255), primary_key=True),
+    Column("boot_id", String(64), nullable=False),
+    Column("boot_seconds", Float(53), nullable=False),  #: since that boot
+    Column("steady_at", Float(53), nullable=False),
 )
 
 #: The first answers to requests with an Idempotency-Key.

@@ -19,7 +19,6 @@ from sqlalchemy.exc import IntegrityError
 from api.errors import TaskActive, TaskNotFinished
 from api.models.audit import forget_change, note_change
 from api.models.engine import EngineWishes
-from api.models.kept_answer import KEPT_SECONDS
 from api.models.places import TaskPlaces
 from api.models.reason import Reason, Words
 from api.models.task import TaskType
@@ -44,7 +43,7 @@ from api.storage.dataset_caches import require_single, require_unused
 from api.storage.dataset_pins import pin_datasets
 from api.storage.dataset_tables import dataset_pins
 from api.storage.moves import move
-from api.storage.queue_rows import Queue, TaskName, read_addresses, read_names, read_places, read_queue
+from api.storage.queue_rows import Queue, TaskName, join_queue, read_addresses, read_names, read_places, read_queue
 from api.storage.rows import dump, dump_words, read_task, to_seconds
 from api.storage.stops import ask_to_stop, note_rung
 from api.storage.tables import attempts, leases, task_gpus, task_roll, tasks
@@ -93,9 +92,9 @@ _PACES = (
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
     """Puts a new task into the queue. Raises IntegrityError when its id or idempotency key is there already."""
     request, seconds = new.request, to_seconds(now)
-    if new.idempotency_key is not None:
+    if new.idempotency_key is not None and new.keys_since is not None:
         # A key that is no longer kept may be used for something else.
-        connection.execute(_FORGET_KEY, {"key": new.idempotency_key, "before": seconds - KEPT_SECONDS})
+        connection.execute(_FORGET_KEY, {"key": new.idempotency_key, "before": to_seconds(new.keys_since)})
     row = {
         "task_id": new.task_id,
         "status": TaskStatus.QUEUED,
@@ -106,7 +105,8 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "priority": request.priority,
         **_wishes(request),
         "caches": list(new.plan.caches),
-        **dict.fromkeys(("created_at", "queued_at", "updated_at"), seconds),
+        **dict.fromkeys(("created_at", "updated_at"), seconds),
+        "queued_at": join_queue(connection, now),
         **dict.fromkeys(("not_before", "attempts", "retries", "retries_in_a_row"), 0),
         "restarted_from": new.restarted_from,
         "idempotency_key": new.idempotency_key,
@@ -285,14 +285,12 @@ class TaskStore:
 
         Raises TaskNotFound, TaskActive, and OverQuota as `create` does.
         """
-        seconds = to_seconds(now)
         values = {
             **_wishes(request),
             "caches": list(plan.caches),
             "request": dump(request),
             "plan": dump(plan),
             "resume": dump(options),
-            "queued_at": seconds,
             "not_before": 0.0,
             "retries": 0,
             "retries_in_a_row": 0,
@@ -303,6 +301,7 @@ class TaskStore:
             status = find_summary(connection, task_id, self._kinds, lock=True).status
             if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
+            values["queued_at"] = join_queue(connection, now)
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
             pin_datasets(connection, task_id, plan.datasets)
             require_place(connection, bound)

@@ -1,5 +1,6 @@
 """Time as a value that is passed in, so that tests own it."""
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,6 +26,21 @@ class Mark:
     seconds: float  #: since that boot, sleep included
 
 
+@frozen
+class SteadyMark:
+    """A steady time and the moment at which it was read, to go on from after a restart."""
+
+    at: datetime
+    mark: Mark
+
+
+#: How fast the steady time follows a wall clock that was set forward: so many seconds per second.
+CATCH_UP = 4.0
+
+#: Seconds between wall clock and monotonic time, from one look to the next, that only a clock that was set explains.
+SET_SECONDS = 60.0
+
+
 class Clock(Protocol):
     """Wall time to show to people, monotonic time to measure with."""
 
@@ -40,9 +56,61 @@ class Clock(Protocol):
         """This moment, in a form that is still comparable after a restart of the service."""
         ...
 
+    @property
+    def steady(self) -> "SteadyTime":
+        """The wall time to decide by what is old enough to be removed."""
+        ...
+
+
+class SteadyTime:
+    """Wall time without its jumps forward: decides what is old enough to be removed or forgotten.
+
+    It never runs ahead of the wall clock: it goes back with it at once, and follows one that was set forward, or that
+    moved while the machine was off, by CATCH_UP seconds per second. So a wrong clock ages nothing by more than a few
+    times the seconds for which it was wrong, and every prune is bounded. Keeping things longer is the only cost.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wall, self._mark = clock.now(), clock.mark()
+        self._at = self._wall
+
+    def now(self) -> datetime:
+        """Return the steady time, in UTC."""
+        return self.read().at
+
+    def read(self) -> SteadyMark:
+        """Return the steady time in a form that `resume` takes after a restart."""
+        with self._lock:
+            wall, mark = self._clock.now(), self._clock.mark()
+            passed = mark.seconds - self._mark.seconds
+            was_set = abs((wall - self._wall).total_seconds() - passed) > SET_SECONDS
+            self._go_on(wall, mark, passed if was_set else passed * CATCH_UP)
+            return SteadyMark(self._at, mark)
+
+    def resume(self, known: SteadyMark) -> None:
+        """Go on from what was read before a restart; the time for which the machine was off is caught up with."""
+        with self._lock:
+            wall, mark = self._clock.now(), self._clock.mark()
+            is_same_boot = mark.boot_id != "" and mark.boot_id == known.mark.boot_id
+            self._at = known.at
+            self._go_on(wall, mark, max(0.0, mark.seconds - known.mark.seconds) if is_same_boot else 0.0)
+
+    def _go_on(self, wall: datetime, mark: Mark, seconds: float) -> None:
+        self._at = min(wall, self._at + timedelta(seconds=seconds))
+        self._wall, self._mark = wall, mark
+
 
 class SystemClock:
     """The machine's clocks."""
+
+    def __init__(self) -> None:
+        self._steady = SteadyTime(self)
+
+    @property
+    def steady(self) -> SteadyTime:
+        return self._steady
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -69,6 +137,11 @@ class FakeClock:
     def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = now
         self._elapsed = 0.0
+        self._steady = SteadyTime(self)
+
+    @property
+    def steady(self) -> SteadyTime:
+        return self._steady
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._elapsed)
@@ -85,3 +158,7 @@ class FakeClock:
     def jump(self, seconds: float) -> None:
         """Sets the wall clock forward by so many seconds; no time passes."""
         self._start += timedelta(seconds=seconds)
+
+    def restart(self) -> None:
+        """Forget the steady time, as a new process does."""
+        self._steady = SteadyTime(self)

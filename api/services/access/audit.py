@@ -167,7 +167,8 @@ class AuditTrail:
         now = self._clock.monotonic()
         if not self._retention_days or now - self._pruned_at < PRUNE_SECONDS:
             return
-        oldest = self._clock.now() - timedelta(days=self._retention_days)
+        # By the steady time: a wrong clock must not take the audit with it.
+        oldest = self._clock.steady.now() - timedelta(days=self._retention_days)
         while removed := self._store.prune(oldest, self._clock.now()):
             logger.info("old rows of the audit removed", extra={"rows": removed})
             if removed < BATCH:

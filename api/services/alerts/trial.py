@@ -10,7 +10,7 @@ from api.services.alerts.evaluation import UNKNOWN, FactTable, find_breaching, i
 from api.services.alerts.machine import AlertMachine
 from api.services.alerts.metrics import CONSTANT, IN_HISTORY, without_history
 from api.services.gpus.history import GPUHistory, Metric
-from api.utils.clock import Mark
+from api.utils.clock import Mark, SteadyTime
 
 #: Periods that an answer shows.
 _SHOWN = 100
@@ -37,6 +37,10 @@ class _PastClock:
 
     def mark(self) -> Mark:
         return Mark("", self.at.timestamp())
+
+    @property
+    def steady(self) -> SteadyTime:
+        return SteadyTime(self)
 
 
 def try_rule(rule: AlertRule, present: FactTable | None, history: Callable[[str], GPUHistory], now: datetime) -> Trial:

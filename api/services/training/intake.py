@@ -1,10 +1,13 @@
 """Lets trainings into the queue, or to their GPUs at once, as far as GPUs and quotas permit."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import TypeVar
 
 from api.errors import Conflict, GPUBusy, QuotaExceeded
 from api.models.gpu import GPUInfo, NodeGPUInfo
+from api.models.kept_answer import KEPT_SECONDS
 from api.models.reason import Reason
 from api.models.sight import current_sight
 from api.models.training import NewTask, TaskSummary, TrainingRequest
@@ -61,6 +64,7 @@ class Intake:
         Raises GPUBusy, QuotaExceeded.
         """
         now = self._clock.now()
+        new = replace(new, keys_since=self._clock.steady.now() - timedelta(seconds=KEPT_SECONDS))
         if new.request.queue:
             return self.enqueue(new.owner, lambda bound: self._tasks.create(new, now, actor, bound))
         first = self._tasks.find_by_key(new.idempotency_key)

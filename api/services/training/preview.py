@@ -4,9 +4,12 @@ from datetime import datetime
 
 from api.models.task import TaskType
 from api.models.training import TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
+from api.utils.clock import LAST_SECOND, time_of
 
 #: A serial number behind that of every task that exists.
 _LAST = 2**62
+#: A time behind that of every task in the queue, also of those from before the clock was set back.
+_LAST_TIME = time_of(LAST_SECOND)
 
 
 def preview(
@@ -31,7 +34,7 @@ def preview(
         gpu_count=request.gpu_count,
         caches=plan.caches,
         created_at=now,
-        queued_at=now,
+        queued_at=_LAST_TIME,
         not_before=now,
         started_at=None,
         finished_at=None,

@@ -86,14 +86,14 @@ def test_a_clock_that_is_off_makes_no_server_silent(pair: Pair):
     pair.seen()
     mine = server_of(THERE, pair.clock)
     pair.pass_time(60, pair.here)
-    pair.store.sign(replace(mine, last_seen=mine.last_seen - timedelta(days=9)))
+    pair.store.sign(replace(mine, last_seen=mine.last_seen - timedelta(days=9)), pair.clock.steady.read())
     assert pair.seen()["gpu2"].state is NodeStatus.UP
 
 
 def test_a_process_that_has_ended_is_down(pair: Pair):
     # Its machine was started anew since.
     before = replace(HERE, boot_id="earlier", pid=50)
-    pair.store.sign(server_of(before, pair.clock))
+    pair.store.sign(server_of(before, pair.clock), pair.clock.steady.read())
     assert [server.state for server in pair.here.list() if server.pid == 50] == [NodeStatus.DOWN]
 
 
@@ -135,5 +135,27 @@ def test_signs_go_on_after_a_database_that_was_away(pair: Pair, monkeypatch: pyt
     assert "gpu1" in {server.node for server in pair.store.list()}
 
 
-def refuse(_: KeptServer) -> None:
+def refuse(*_: object) -> None:
     raise DatabaseUnavailable
+
+
+def test_clock_that_is_far_ahead_is_logged_once(pair: Pair, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    pair.clock.jump(25 * 3600)
+    pair.pass_time(30, pair.here)
+    pair.clock.jump(-25 * 3600)
+    pair.pass_time(10, pair.here)
+    assert [record.message[:14] for record in caplog.records if "wall clock" in record.message] == [
+        "the wall clock",
+        "the wall clock",
+    ]
+
+
+def test_steady_time_survives_a_restart_with_the_clock_set_forward(pair: Pair):
+    before = pair.clock.now()
+    pair.clock.jump(366 * 86_400)
+    pair.clock.restart()
+    known = pair.store.last_steady("gpu1")
+    assert known is not None
+    pair.clock.steady.resume(known)
+    assert pair.clock.steady.now() == before

@@ -98,6 +98,32 @@ def test_clock_that_is_set_makes_no_answer_forgotten(store: IdempotencyStore, cl
     assert store.begin("k", b"1") == ANSWER
 
 
+@pytest.mark.parametrize("jump", [25 * 3600.0, -25 * 3600.0, 366 * 86_400.0, -366 * 86_400.0])
+def test_clock_that_is_set_between_two_starts_makes_no_answer_forgotten(
+    database: Database, clock: FakeClock, jump: float
+):
+    before = of_process(database, clock, "before")
+    before.begin("k", b"1")
+    before.finish("k", ANSWER)
+    steady = clock.steady.read()
+    clock.jump(jump)
+    clock.restart()
+    clock.steady.resume(steady)
+    assert of_process(database, clock, "after").begin("k", b"1") == ANSWER
+
+
+def test_answer_from_while_the_clock_was_ahead_is_kept_for_a_day(database: Database, clock: FakeClock):
+    clock.jump(366 * 86_400)
+    clock.restart()
+    store = of_process(database, clock, "here")
+    store.begin("k", b"1")
+    store.finish("k", ANSWER)
+    clock.jump(-366 * 86_400)
+    assert store.begin("k", b"1") == ANSWER
+    clock.advance(KEPT_SECONDS + 1)
+    assert store.begin("k", b"1") is None
+
+
 def test_end_of_what_was_never_begun_changes_nothing(store: IdempotencyStore):
     store.finish("k", ANSWER)
     store.finish("k", None)

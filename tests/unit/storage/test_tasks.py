@@ -64,12 +64,24 @@ def test_task_with_the_same_key_is_given_again(stores: Stores):
 
 def test_key_can_be_used_again_after_a_day(stores: Stores):
     stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
-    stores.tasks.create(new_task("t2", key="k"), later(KEPT_SECONDS), "ann")
+    stores.tasks.create(replace(new_task("t2", key="k"), keys_since=NOW), later(KEPT_SECONDS), "ann")
     assert names(stores) == ["t1"]
-    assert stores.tasks.create(new_task("t3", key="k"), later(KEPT_SECONDS + 1), "ann").task_id == "t3"
+    anew = replace(new_task("t3", key="k"), keys_since=later(1))
+    assert stores.tasks.create(anew, later(KEPT_SECONDS + 1), "ann").task_id == "t3"
     found = stores.tasks.find_by_key("k")
     assert found is not None
     assert found.task_id == "t3"
+
+
+def test_task_joins_the_queue_behind_all_others_after_the_clock_was_set_back(stores: Stores):
+    times = {"a": NOW, "b": later(10), "c": later(-90_000), "d": later(-89_000), "e": later(20)}
+    for task_id, now in times.items():
+        stores.tasks.create(new_task(task_id), now, "ann")
+    assert [task.task_id for task in stores.tasks.queued()] == ["a", "b", "c", "d", "e"]
+    stores.tasks.request_stop("a", a_stop(), later(30), "stopped")
+    task = stores.tasks.get("a")
+    stores.tasks.enqueue_again("a", ResumeOptions(), task.request, task.plan, later(-80_000), "ann", "again")
+    assert [task.task_id for task in stores.tasks.queued()] == ["b", "c", "d", "e", "a"]
 
 
 def test_unknown_key_finds_nothing(stores: Stores):

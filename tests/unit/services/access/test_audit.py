@@ -178,3 +178,36 @@ def test_the_whole_chain_is_walked_however_long_it_is(
     monkeypatch.setattr(store, "check", lambda after=None: whole(after, most=3, batch=2))
     verdict = verify_all(store)
     assert (verdict.ok, verdict.complete, verdict.checked, verdict.first_id, verdict.last_id) == (True, True, 10, 1, 10)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("jump", [25 * 3600.0, 366 * 86_400.0, -25 * 3600.0, -366 * 86_400.0])
+def test_clock_that_is_set_takes_nothing_of_the_audit(
+    store: AuditStore, clock: FakeClock, jump: float, is_restarted: bool
+):
+    store.append([refusal(clock)])
+    clock.advance(29 * 86_400)
+    steady = clock.steady.read()
+    clock.jump(jump)
+    if is_restarted:
+        clock.restart()
+        clock.steady.resume(steady)
+    trail = AuditTrail(store, clock, retention_days=30)
+    for _ in range(5):
+        trail.run_once()
+        clock.advance(3600)
+    assert store.find_hash(1) is not None
+
+
+def test_each_prune_after_a_jump_takes_a_few_hours_of_the_audit(store: AuditStore, clock: FakeClock):
+    for _ in range(48):
+        store.append([refusal(clock)])
+        clock.advance(3600)
+    clock.advance(28 * 86_400)
+    clock.jump(366 * 86_400)
+    trail, left = AuditTrail(store, clock, retention_days=30), []
+    for _ in range(4):
+        trail.run_once()
+        left.append(sum(row.operation != "prune" for row in rows(trail)))
+        clock.advance(3600)
+    assert left == [48, 44, 40, 36]
