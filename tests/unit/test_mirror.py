@@ -55,7 +55,6 @@ WITHOUT = {
     "trainers/downloads/refusal.py": "facts: two exceptions",
     "trainers/downloads/transferring.py": "what two programs have in common: tests/e2e runs both",
     "services/catalog/transfer_service.py": "tests/api/test_downloads.py and test_pushes.py go through it",
-    "trainers/downloads/program.py": "a program: tests/e2e/test_downloads.py runs it",
     "trainers/pushes/words.py": "facts: the program's words; trainers/downloads/test_reader.py reads such",
     "trainers/pushes/program.py": "a program: tests/e2e/test_pushes.py runs it",
     "services/catalog/model_uploads.py": "tests/api/test_model_uploads.py goes through it from the first byte on",

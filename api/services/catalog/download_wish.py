@@ -67,7 +67,8 @@ def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: D
     elif order.repository is not None:
         repositories = [RepositoryWish(order.repository, order.revision, order.files, (), order.hashes)]
     elif order.url is not None and order.sha256 is not None:
-        addresses = [AddressWish(order.url, order.sha256, _file_name(order))]
+        name = _file_name(order)
+        addresses = [AddressWish(order.url, order.sha256, name, is_named=name == order.name)]
     return DownloadWish(
         root=str(rules.models_root),
         endpoint=rules.endpoint,

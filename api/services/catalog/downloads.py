@@ -71,7 +71,8 @@ class DownloadService(TransferService[DownloadView]):
         speed, left = (number(state, name) if is_active else None for name in ("bytes_per_second", "eta"))
         return DownloadView(
             download_id=task.task_id,
-            name=task.name,
+            # The server at an address names its file only when the download runs.
+            name=(files[0].name if files and order.get("url") else None) or task.name,
             model_id=task.model_type or None,
             version=order.get("version"),
             status=self._status(task, files),

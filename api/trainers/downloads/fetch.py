@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import httpx
 
 from api.models.cause import CauseCode
 from api.models.reason import Reason, Words, text_of
+from api.trainers.downloads.answers import judge_answer
 from api.trainers.downloads.contents import check_content
 from api.trainers.downloads.http import LEAST_SPEED, SLOW_SECONDS
 from api.trainers.downloads.leftovers import INCOMING
-from api.trainers.downloads.names import place_below, read_count
+from api.trainers.downloads.names import place_below
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
-from api.trainers.downloads.waiting import LONGEST_WAIT, Patience, wait
+from api.trainers.downloads.waiting import Patience, wait
 from api.utils.addresses import PrivateAddress
 from api.utils.durable import sync_directory
 from api.utils.frozen import frozen
@@ -37,8 +38,7 @@ _LEAST_BYTES = 64 * 1024
 #: Bytes that come between two looks at the disk's room.
 _LOOK_BYTES = 64 * 2**20
 
-#: Answers that another try may better, and mistakes in a redirect that none does.
-RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+#: Mistakes in a redirect, which no other try betters.
 NEVER_BETTER = (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL)
 
 
@@ -95,7 +95,7 @@ def fetch(file: RemoteFile, around: Around) -> Path:
     incoming = around.root / INCOMING
     incoming.mkdir(mode=0o700, exist_ok=True)
     part, lock = incoming / f"{file.key}.part", incoming / f"{file.key}.lock"
-    with _alone(lock, around):
+    with _alone(lock, lambda: _wait_for_turn(around)):
         try:
             # Another task may have fetched it while this one waited for its turn.
             if not is_there(file, place, around):
@@ -108,6 +108,19 @@ def fetch(file: RemoteFile, around: Around) -> Path:
 
 
 def _bring_to(place: Path, file: RemoteFile, part: Path, around: Around) -> None:
+    if file.may_replace:
+        _bring(place, file, part, around)
+        return
+    # The name is reserved while the file comes: another file of this name is refused before its first byte.
+    reservation = part.with_name(f"{hashlib.sha256(str(place).encode()).hexdigest()}.lock")
+    with _alone(reservation, lambda: _refuse_name(file)):
+        try:
+            _bring(place, file, part, around)
+        finally:
+            reservation.unlink(missing_ok=True)
+
+
+def _bring(place: Path, file: RemoteFile, part: Path, around: Around) -> None:
     _require_place(file, place)
     _fetch_part(file, part, around)
     around.tell(part.stat().st_size, "verifying")
@@ -137,14 +150,18 @@ def _require_place(file: RemoteFile, place: Path) -> None:
     Raises DownloadRefused.
     """
     if not file.may_replace and os.path.lexists(place):
-        raise DownloadRefused(
-            Reason.of(
-                "There is another file {name} already: give this one another `name`.",
-                "download_name_taken",
-                name=f"{file.directory}/{file.name}",
-            ),
-            CauseCode.REFUSED_FILE,
-        )
+        _refuse_name(file)
+
+
+def _refuse_name(file: RemoteFile) -> NoReturn:
+    raise DownloadRefused(
+        Reason.of(
+            "There is another file {name} already, or another download of one: give this one another `name`.",
+            "download_name_taken",
+            name=f"{file.directory}/{file.name}",
+        ),
+        CauseCode.REFUSED_FILE,
+    )
 
 
 def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
@@ -159,7 +176,7 @@ def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
                 return
             if file.size is not None and before > file.size:
                 os.ftruncate(handle, 0)
-            problem, asked_wait = _bring(file, handle, around)
+            problem, asked_wait = _request(file, handle, around)
             if problem is None:
                 os.fsync(handle)
                 return
@@ -179,7 +196,7 @@ def _fetch_part(file: RemoteFile, part: Path, around: Around) -> None:
         os.close(handle)
 
 
-def _bring(file: RemoteFile, handle: int, around: Around) -> tuple[Words | None, float | None]:
+def _request(file: RemoteFile, handle: int, around: Around) -> tuple[Words | None, float | None]:
     """One request for the rest of a file: None when it is whole, else what went wrong and how long to wait."""
     if not file.is_known:  # nothing would tell that the rest is of another file by now
         os.ftruncate(handle, 0)
@@ -189,7 +206,7 @@ def _bring(file: RemoteFile, handle: int, around: Around) -> tuple[Words | None,
         headers["Range"] = f"bytes={there}-"
     try:
         with around.client.stream("GET", file.url, headers=headers) as response:
-            refused = _judge(file, response)
+            refused = judge_answer(file.name, response)
             if refused is not None:
                 return refused
             if response.status_code == 416:
@@ -264,36 +281,6 @@ def _require_room(file: RemoteFile, handle: int, around: Around) -> None:
         )
 
 
-def _judge(file: RemoteFile, response: httpx.Response) -> tuple[Words, float | None] | None:
-    """What is wrong with an answer, if trying again can help. Raises DownloadRefused if not."""
-    status = response.status_code
-    if status in (200, 206, 416):
-        return None
-    if status in RETRIED:
-        return Reason.of("the server answers {status}", "download_answers", status=status), _retry_after(response)
-    if status in (401, 403):
-        is_gated = response.headers.get("x-error-code") == "GatedRepo"
-        raise DownloadRefused(
-            Reason.of(
-                "The server answers {status} for {name}: it needs a token with access. Accept the licence on the"
-                " repository's page, and give a token (HF_TOKEN).",
-                "download_needs_token",
-                status=status,
-                name=file.name,
-            ),
-            CauseCode.GATED if is_gated else CauseCode.UNAUTHORIZED,
-        )
-    raise DownloadRefused(
-        Reason.of("The server answers {status} for {name}.", "download_refused_by", status=status, name=file.name),
-        CauseCode.NOT_FOUND if status in (404, 410) else CauseCode.NETWORK,
-    )
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    seconds = read_count(response.headers.get("retry-after", ""), digits=5)
-    return None if seconds is None else min(float(seconds), LONGEST_WAIT)
-
-
 def _continues(response: httpx.Response, there: int) -> bool:
     """Whether an answer begins where what is there ends."""
     return str(response.headers.get("content-range", "")).startswith(f"bytes {there}-")
@@ -333,12 +320,12 @@ def _hashes_fit(file: RemoteFile, path: Path, around: Around) -> bool:
 
 
 @contextmanager
-def _alone(path: Path, around: Around) -> Iterator[None]:
-    """Holds a file's lock; another task that fetches the same file waits, and stops when it is asked to."""
+def _alone(path: Path, on_held: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock; `on_held` is called, again and again, while another task holds it."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            _wait_for_lock(handle, around)
+            _lock(handle, on_held)
             # Whoever had it may have removed it, and somebody else may hold another one by now.
             if _is_named(handle, path):
                 yield
@@ -347,14 +334,19 @@ def _alone(path: Path, around: Around) -> Iterator[None]:
             os.close(handle)
 
 
-def _wait_for_lock(handle: int, around: Around) -> None:
+def _lock(handle: int, on_held: Callable[[], None]) -> None:
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            around.tell(0, "waiting")
-            wait(0.2, around.is_stopping, around.sleep)
+            on_held()
+
+
+def _wait_for_turn(around: Around) -> None:
+    """Another task fetches the same file. Raises StopAsked."""
+    around.tell(0, "waiting")
+    wait(0.2, around.is_stopping, around.sleep)
 
 
 def _is_named(handle: int, path: Path) -> bool:

@@ -12,8 +12,9 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from api.models.cause import CauseCode
 from api.models.reason import Reason
+from api.trainers.downloads.answers import RETRIED
 from api.trainers.downloads.description import Description, HubFile, UnreadableAnswer, read_description
-from api.trainers.downloads.fetch import NEVER_BETTER, RETRIED, RemoteFile, cause_of
+from api.trainers.downloads.fetch import NEVER_BETTER, RemoteFile, cause_of
 from api.trainers.downloads.names import check_name
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
 from api.trainers.downloads.waiting import Patience

@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from huggingface_hub import get_token
 
 from api.models.cause import CauseCode
 from api.models.reason import Reason
+from api.trainers.downloads.answers import name_in
 from api.trainers.downloads.fetch import Around, RemoteFile, fetch
 from api.trainers.downloads.http import open_client
 from api.trainers.downloads.hub import Hub
@@ -80,18 +82,27 @@ class DownloadProgram(TransferProgram):
         return [*files, *(self._ask(wish) for wish in self._wish.addresses)]
 
     def _ask(self, wish: AddressWish) -> RemoteFile:
-        """The file at an address, with its length where the server tells it. Raises DownloadRefused."""
-        size = None
+        """The file at an address, with its length and name where the server gives them. Raises DownloadRefused."""
+        size, name = None, wish.name
         try:
             with self._client.stream("GET", wish.url) as response:
-                size = read_count(response.headers.get("content-length", "")) if response.is_success else None
+                if response.is_success:
+                    size = read_count(response.headers.get("content-length", ""))
+                    name = wish.name if wish.is_named else self._name(response, wish.name)
         except PrivateAddress as error:
             raise private_address(error) from None
         except (httpx.HTTPError, httpx.InvalidURL):
             size = None  # whether it can be had shows when it is fetched
-        return RemoteFile(
-            wish.url, ADDRESSES, check_name(wish.name), size, wish.sha256, is_pinned=True, may_replace=False
-        )
+        return RemoteFile(wish.url, ADDRESSES, check_name(name), size, wish.sha256, is_pinned=True, may_replace=False)
+
+    @staticmethod
+    def _name(response: httpx.Response, otherwise: str) -> str:
+        """The name that the server gives, if it can be one; the scan of models does not look at hidden files."""
+        name = name_in(response)
+        with suppress(DownloadRefused):
+            if name and not name.startswith("."):
+                return check_name(name)
+        return otherwise
 
     def _require_room(self, files: list[RemoteFile]) -> None:
         """Whether the disk has room for all that is missing, before anything comes. Raises DownloadRefused."""

@@ -1,6 +1,7 @@
 """What is to be downloaded, as the service lays it out for the program: no secrets, which come by the environment."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from api.utils.frozen import frozen
@@ -30,6 +31,7 @@ class AddressWish:
     url: str
     sha256: str
     name: str
+    is_named: bool = True  #: the request gave the name; else the server's own name for the file goes before it
 
 
 @frozen
@@ -60,7 +62,7 @@ class DownloadWish:
                 }
                 for each in self.repositories
             ],
-            "addresses": [{"url": each.url, "sha256": each.sha256, "name": each.name} for each in self.addresses],
+            "addresses": [asdict(each) for each in self.addresses],
             "allowed_hosts": list(self.allowed_hosts),
             "allows_pickles": self.allows_pickles,
             "min_free_mb": self.min_free_mb,
@@ -83,7 +85,10 @@ class DownloadWish:
                 )
                 for each in values["repositories"]
             ),
-            addresses=tuple(AddressWish(each["url"], each["sha256"], each["name"]) for each in values["addresses"]),
+            addresses=tuple(
+                AddressWish(each["url"], each["sha256"], each["name"], bool(each.get("is_named", True)))
+                for each in values["addresses"]
+            ),
             allowed_hosts=_texts(values["allowed_hosts"]),
             allows_pickles=bool(values["allows_pickles"]),
             min_free_mb=int(values["min_free_mb"]),

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from huggingface_hub.errors import HFValidationError
 
+from api.trainers.downloads.answers import quote
 from api.trainers.downloads.names import read_count
 from api.trainers.downloads.waiting import LONGEST_WAIT
 from api.trainers.pushes.wish import PushWish
@@ -30,9 +31,6 @@ _STATUSES = {
     413: "The hub takes no file of this size, or the account's storage is used up.",
     429: "The hub has had too many requests from this account (429).",
 }
-
-#: Of what a hub says, so much is told.
-_MOST_SAID = 200
 
 
 class HubTrouble(Exception):
@@ -105,10 +103,7 @@ def explain(error: BaseException, wish: PushWish, token: str) -> str:
 
 
 def _said(error: BaseException, token: str) -> str:
-    """What the hub itself says about it, on one line and without the token; empty when it says nothing."""
+    """The hub's own reason, on one line and without the token; empty when it gives none."""
     response = getattr(error, "response", None)
-    text = str(response.headers.get("x-error-message", "")) if response is not None else ""
-    plain = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    if token:
-        plain = plain.replace(token, "…")
-    return f" It says: {plain[:_MOST_SAID]}" if plain else ""
+    plain = quote(str(response.headers.get("x-error-message", "")), token) if response is not None else ""
+    return f" It says: {plain}" if plain else ""

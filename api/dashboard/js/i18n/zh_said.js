@@ -61,7 +61,7 @@ export const said = {
   download_gated:
     "{repository} 需要许可：请在 {page} 接受其许可协议，并提供该账号的令牌（`token`，或服务的 HF_TOKEN）。",
   download_hub_silent: "无法向 hub 询问 {repository}：{problem}。",
-  download_name_taken: "已有另一个文件 {name}：请为这个文件另取 `name`。",
+  download_name_taken: "已有另一个文件 {name}，或正在下载同名文件：请为这个文件另取 `name`。",
   download_broken_off: "{name} 无法下载：{problem}。已下载的部分会保留。",
   download_no_fit: "已有的部分不匹配",
   download_other_part: "收到的不是所要的部分",
@@ -73,7 +73,9 @@ export const said = {
   download_answers: "服务器答复 {status}",
   download_needs_token:
     "服务器对 {name} 的答复为 {status}：需要有权限的令牌。请在仓库页面接受许可协议，并提供令牌（HF_TOKEN）。",
+  download_unauthorized_with: "服务器对 {name} 的答复为 {status}，并说明：{said} 请填写有权下载的账号的令牌。",
   download_refused_by: "服务器对 {name} 的答复为 {status}。",
+  download_refused_with: "服务器对 {name} 的答复为 {status}，并说明：{said}",
   download_wrong_hash: "{name} 与应有的内容不符：其哈希不同。已丢弃。",
 
   // What happens to a task.

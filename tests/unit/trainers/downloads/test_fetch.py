@@ -213,6 +213,28 @@ def test_two_files_of_one_name_do_not_replace_each_other(tmp_path: Path, hub: Lo
     assert fetch(remote(hub, second), around(tmp_path, hub)).read_bytes() == second
 
 
+def test_name_of_a_file_that_is_being_fetched_is_refused_before_the_first_byte(tmp_path: Path, hub: LocalHub):
+    """And can be had when the other download has left it."""
+    first, second = (remote(hub, weights(seed), may_replace=False) for seed in (1, 2))
+    refusals: list[str] = []
+
+    def meanwhile(there: int, doing: str) -> None:
+        if doing == "downloading" and not refusals:
+            asked = len(hub.asked)
+            with pytest.raises(DownloadRefused, match="another `name`") as refused:
+                fetch(second, around(tmp_path, hub))
+            refusals.append(str(refused.value))
+            assert len(hub.asked) == asked
+            raise StopAsked
+
+    hub.add("o/m", NAME, weights(1))
+    with pytest.raises(StopAsked):
+        fetch(first, around(tmp_path, hub, tell=meanwhile))
+    assert len(refusals) == 1
+    hub.add("o/m", NAME, weights(2))
+    assert fetch(second, around(tmp_path, hub)).read_bytes() == weights(2)
+
+
 def test_redirects_in_a_circle_and_to_no_address_are_not_tried_again(tmp_path: Path, hub: LocalHub):
     file = remote(hub, weights())
     for address, cause in (
