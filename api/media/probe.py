@@ -1,9 +1,10 @@
-"""What a media file is, by its content: it is read to its end, and an image is decoded whole.
+"""What a media file is, by its content: it is read to its end, an image is decoded whole, and a video frame by frame.
 
 Decoders raise nearly anything on a file that is made to, so nearly anything is caught here. Only a lack of memory is
 handed on: the process that it came up in is not fit for another file.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -23,6 +24,9 @@ IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000"
 
 #: More packets than any clip has: 20 hours at 60 frames a second.
 MAX_PACKETS = 4_500_000
+
+#: Processor time for decoding one video. Frames after that are counted by their packets.
+_DECODE_SECONDS = 15.0
 
 _DRAFT = (128, 128)  #: a JPEG is read whole and decoded this small: enough for its hash, at a third of the time
 _ORIENTATION = 0x0112  #: the tag of EXIF that turns an image for people
@@ -100,12 +104,21 @@ def _count_frames(image: Image.Image) -> int:
 class _Pass:
     """What one pass over the packets of a video found."""
 
-    times: list[int]
+    times: list[int]  #: of the packets that are shown
     packets: int = 0
+    hidden: int = 0  #: packets outside of the file's edit list: decoded, and not shown
+    decoded: int = 0  #: frames
+    damaged: int = 0  #: packets that the decoder refuses
+    is_decoded: bool = True  #: to the end
     is_corrupt: bool = False
     is_endless: bool = False
     picture: Any = None  #: the first frame, small and grey
     rotation: int = 0
+
+    @property
+    def frames(self) -> int | None:
+        """How many frames the trainer's reader gets; None for none."""
+        return (self.decoded if self.is_decoded else self.packets - self.hidden) or None
 
 
 def _probe_video(file: BinaryIO) -> MediaProbe:
@@ -152,7 +165,7 @@ def _read_video(container: Any, time_base: int) -> MediaProbe:
         stream.height or None,
         duration=length,
         fps=rate,
-        frame_count=found.packets or None,
+        frame_count=found.frames,
         is_variable_rate=_is_uneven(found.times),
     )
     stated = _stated_frames(stream, rate)
@@ -168,12 +181,13 @@ def _read_video(container: Any, time_base: int) -> MediaProbe:
 def _video_problem(found: _Pass, stream: Any, seconds: float | None) -> tuple[MediaProblem, str] | None:
     if found.packets == 0 or found.picture is None or not stream.width or not stream.height:
         return MediaProblem.UNREADABLE, "None of its frames can be decoded."
-    if stream.frames > found.packets:
-        return MediaProblem.TRUNCATED, f"It states {stream.frames} frames, but has {found.packets}."
+    expected = _expected_packets(stream)
+    if expected > found.packets:
+        return MediaProblem.TRUNCATED, f"It states {expected} frames, but has {found.packets}."
     last = _last_second(found.times, float(stream.time_base or 0))
     if seconds is not None and last is not None and seconds - last > max(_MISSING_END[0], _MISSING_END[1] * seconds):
         return MediaProblem.TRUNCATED, f"It states {seconds:.1f} s, but its frames end after {last:.1f} s."
-    if found.is_corrupt:
+    if found.is_corrupt or found.damaged:
         return MediaProblem.TRUNCATED, "Some of its frames are damaged."
     if found.rotation % 360:
         return MediaProblem.TURNED, (
@@ -183,37 +197,53 @@ def _video_problem(found: _Pass, stream: Any, seconds: float | None) -> tuple[Me
 
 
 def _walk(container: Any, stream: Any) -> _Pass:
-    found = _Pass(times=[])
+    found, until = _Pass(times=[]), time.process_time() + _DECODE_SECONDS
     for packet in container.demux(stream):
-        if packet.size == 0:
-            continue
-        found.packets += 1
-        found.is_corrupt = found.is_corrupt or packet.is_corrupt
-        if packet.pts is not None:
-            found.times.append(packet.pts)
-        if found.picture is None:
-            _decode_first(packet, found)
+        # The last packet is empty: with it the decoder gives out the frames that it still holds.
+        if packet.size:
+            _count(packet, found)
+        found.is_decoded = found.is_decoded and time.process_time() < until
+        if found.is_decoded or found.picture is None:
+            _decode(packet, found)
         if found.packets >= MAX_PACKETS:
             found.is_endless = True
             break
-    if found.picture is None:
-        _decode_first(None, found, stream)
     found.times.sort()
     return found
 
 
-def _decode_first(packet: Any, found: _Pass, stream: Any = None) -> None:
-    # A damaged packet is passed over, as the trainer's reader does; without one the decoder is drained.
+def _count(packet: Any, found: _Pass) -> None:
+    found.packets += 1
+    found.is_corrupt = found.is_corrupt or packet.is_corrupt
+    if packet.is_discard:
+        found.hidden += 1
+    elif packet.pts is not None:
+        found.times.append(packet.pts)
+
+
+def _decode(packet: Any, found: _Pass) -> None:
+    # The trainer's reader passes over a damaged packet, too, and drops frames before time 0.
     try:
-        frames = stream.codec_context.decode(None) if packet is None else packet.decode()
+        frames = packet.decode()
     except MemoryError:
         raise
     except Exception:
+        found.damaged += 1
         return
     for frame in frames:
-        found.picture = frame.reformat(width=_DRAFT[0], height=_DRAFT[1], format="gray").to_image()
-        found.rotation = int(frame.rotation)
-        return
+        if frame.pts is not None and frame.pts < 0:
+            continue
+        found.decoded += 1
+        if found.picture is None:
+            found.picture = frame.reformat(width=_DRAFT[0], height=_DRAFT[1], format="gray").to_image()
+            found.rotation = int(frame.rotation)
+
+
+def _expected_packets(stream: Any) -> int:
+    # Of what an edit list cuts off, the reader skips most packets; the stream's duration is that of the edit list.
+    if stream.duration is None or not stream.average_rate:
+        return int(stream.frames)
+    return min(int(stream.frames), round(float(stream.duration * stream.time_base * stream.average_rate)))
 
 
 def _stated_frames(stream: Any, rate: float | None) -> int | None:

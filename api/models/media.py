@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from api.models.dataset import MediaFacts
+from api.models.dataset import MediaFacts, MediaKind
 from api.utils.frozen import frozen
 
 #: Formats that the video reader may open: none refers to other files, as a playlist would.
@@ -22,7 +22,7 @@ VIDEO_OPTIONS: Mapping[str, str] = {
 
 
 #: Which way of looking the facts come from: what another one found is looked at anew.
-PROBER = "1"
+PROBER = "2"
 
 
 class MediaProblem(StrEnum):
@@ -55,6 +55,13 @@ class MediaProbe:
     stated_frames: int | None = None  #: how many its header states or lets expect: the trainer's reader believes that
     rotation: int = 0  #: degrees by which a note in a video turns it; the trainer's reader does that
     perceptual_hash: str | None = None  #: 16 hexadecimal digits; None: unknown, or too plain to be compared
+
+    @property
+    def has_damaged_pixels(self) -> bool:
+        """Whether it is an image whose header can be read and whose pixels cannot: the trainer opens it, and fails."""
+        facts = self.facts
+        is_damaged = facts.problem in (MediaProblem.UNREADABLE, MediaProblem.TRUNCATED)
+        return is_damaged and facts.kind is MediaKind.IMAGE and facts.width is not None
 
 
 @frozen

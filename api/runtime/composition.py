@@ -86,11 +86,11 @@ class Runtime:
         measuring = Measuring(http_metrics, self.database, self._clock)
         self._build_gpus(measuring)
         self.quotas = self._create_quotas() if config.needs_keys else None
-        trainers = build_trainers(config)
         self._library = LibraryWatch(
             lambda: self._load_library(trainers),
             LibraryContents(self.database, (datasets_root(config), registry_root(config))),
         )
+        trainers = build_trainers(config, self._library.library.part(lambda library: library.media.by_path))
         names = [trainer.name for trainer in trainers]
         self.work = WorkParts(config, self._library.library, self._clock, self._wake_training, names)
         self._build_training(trainers, executor)

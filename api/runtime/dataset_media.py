@@ -10,6 +10,7 @@ from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
 from api.services.datasets.export import DatasetExport
 from api.services.datasets.media import DatasetMedia
+from api.services.datasets.path_media import PathMedia
 from api.services.datasets.rules import RuleBook
 from api.services.datasets.thumbnails import Thumbnails
 from api.storage.database import Database
@@ -34,6 +35,7 @@ class DatasetMediaParts:
             clock,
             parts.registered,
         )
+        self.by_path = PathMedia(parts.views, parts.service, self.media, self.decoder)
         self.checker = DatasetChecker(parts.service, self.media, self.decoder, rules)
         self.thumbnails = Thumbnails(parts.items, self.media, self.decoder, parts.pictures)
         self.as_trained = AsTrained(parts.items, self.media, self.decoder, rules)

@@ -53,6 +53,7 @@ class DatasetParts:
         self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock)
         locator = self.registered.locator
         materials = DatasetMaterials(self.service, self.store, self.blobs, locator, trainers_group)
+        self.views = materials.views
         root, tasks = config.storage_root.absolute(), TaskStore(database)
         by_name = {each.name: each for each in trainers}
         cached = DatasetCacheStore(database)

@@ -56,6 +56,7 @@ from api.storage.memory_runs import MemoryRunStore
 from api.storage.strays import StrayStore
 from api.storage.tasks import TaskStore
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.media import Examiner
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
@@ -94,12 +95,13 @@ class TaskKinds:
     harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
 
 
-def build_trainers(config: Config) -> tuple[Trainer, ...]:
+def build_trainers(config: Config, examiner: Examiner | None = None) -> tuple[Trainer, ...]:
     """The trainers of this program: diffusion-pipe and the toy."""
     real = DiffusionPipe(
         config.diffusion_pipe_root,
         config.diffusion_pipe_python,
         allow_pickled_weights=config.allow_pickled_weights,
+        examiner=examiner,
     )
     return real, Toy(sys.executable)
 

@@ -1,18 +1,24 @@
-"""Sizes of images and videos, from their headers alone, remembered."""
+"""What images and videos are, from their headers and then from their data, remembered."""
 
 import os
 import stat
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
-from api.models.media import VIDEO_OPTIONS
+from api.errors import ServiceError
+from api.models.dataset import MediaKind
+from api.models.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.utils.caller import has_caller_left
 from api.utils.frozen import frozen
+
+T = TypeVar("T")
 
 #: Suffixes that the trainer takes for videos: those of imageio, in lower and in upper case only.
 _VIDEO_NAMES = """
@@ -44,28 +50,47 @@ class Look:
     height: int
     frames: int | None = 1
     frames_per_second: float | None = None  #: of a video; None for an image
-    is_cut_off: bool = False  #: an image whose end is missing: its header can be read, its pixels cannot
+    is_damaged: bool = False  #: an image whose header can be read, and whose pixels cannot
+    shown_frames: int | None = None  #: of a video that was decoded: how many frames the trainer's reader gets
 
 
 class Unreadable(Exception):
     """The file is no image or video that can be read."""
 
 
+class Examiner(Protocol):
+    """Decodes files outside of this process."""
+
+    children: int  #: how many files it decodes at a time
+
+    def examine(self, source: MediaSource) -> MediaProbe:
+        """Return what the data of a file says. Raises ServiceError when it cannot be told now."""
+        ...
+
+
+@frozen
+class DecodedFiles:
+    """The looks of the files that were decoded, and how many were left for lack of time."""
+
+    looks: Mapping[str, Look]  #: by path, or by name within one directory
+    left: int = 0
+
+
 class Looks:
     """Remembers looks by path, time of change and size; forgets the oldest beyond its capacity."""
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 100_000, examiner: Examiner | None = None) -> None:
+        """`examiner` None: files are judged by their headers alone."""
         self._capacity = capacity
+        self._examiner = examiner
         self._lock = threading.Lock()
-        self._seen: OrderedDict[tuple[str, int, int], Look | None] = OrderedDict()
+        self._seen: OrderedDict[_Key, Look | None] = OrderedDict()
+        self._decoded: OrderedDict[_Key, Look] = OrderedDict()
+        self._pool: ThreadPoolExecutor | None = None  #: one for all checks, so that few files are decoded at a time
 
     def look(self, path: Path) -> Look:
         """Looks at a file, or remembers it. Raises Unreadable."""
-        try:
-            found = path.stat()
-        except (OSError, ValueError) as error:
-            raise Unreadable from error
-        key = (os.fspath(path), found.st_mtime_ns, found.st_size)
+        key = _key(path)
         with self._lock:
             if key in self._seen:
                 self._seen.move_to_end(key)
@@ -75,10 +100,74 @@ class Looks:
         except Unreadable:
             seen = None
         with self._lock:
-            self._seen[key] = seen
-            while len(self._seen) > self._capacity:
-                self._seen.popitem(last=False)
+            _remember(self._seen, key, seen, self._capacity)
         return _told(seen)
+
+    def decode(self, paths: Sequence[Path], budget: "Budget") -> DecodedFiles:
+        """Decode files whose headers can be read, several at a time, for as long as the budget lasts."""
+        examiner = self._examiner
+        if examiner is None or not paths:
+            return DecodedFiles({})
+        begun = {
+            self._threads(examiner).submit(
+                lambda path: None if budget.is_spent else self._decode(path, examiner), path
+            ): os.fspath(path)
+            for path in paths
+        }
+        # A file may take long: what is found of it later is remembered for the next check.
+        done, late = wait(begun, timeout=budget.seconds_left)
+        for each in late:
+            each.cancel()
+        found = {begun[each]: look for each in done if (look := each.result()) is not None}
+        return DecodedFiles(found, len(paths) - len(found))
+
+    def _threads(self, examiner: Examiner) -> ThreadPoolExecutor:
+        with self._lock:
+            self._pool = self._pool or ThreadPoolExecutor(examiner.children, "validate-look")
+            return self._pool
+
+    def _decode(self, path: Path, examiner: Examiner) -> Look | None:
+        """Return None when it cannot be told now."""
+        try:
+            key = _key(path)
+            with self._lock:
+                known = self._decoded.get(key)
+            if known is not None:
+                return known
+            look = _with_data(self.look(path), examiner.examine(MediaSource(path)))
+        except (Unreadable, ServiceError, OSError, ValueError):
+            return None
+        with self._lock:
+            _remember(self._decoded, key, look, self._capacity)
+        return look
+
+
+_Key = tuple[str, int, int]
+
+
+def _key(path: Path) -> _Key:
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise Unreadable from error
+    return os.fspath(path), found.st_mtime_ns, found.st_size
+
+
+def _remember(seen: "OrderedDict[_Key, T]", key: _Key, look: T, capacity: int) -> None:
+    seen[key] = look
+    while len(seen) > capacity:
+        seen.popitem(last=False)
+
+
+def _with_data(look: Look, probe: MediaProbe) -> Look:
+    if probe.facts.kind is MediaKind.VIDEO:
+        return replace(look, shown_frames=count_shown(probe))
+    return replace(look, is_damaged=look.is_damaged or probe.has_damaged_pixels)
+
+
+def count_shown(probe: MediaProbe) -> int | None:
+    """Return how many frames the trainer's reader gets of a video; None when it is not known."""
+    return 0 if probe.facts.problem == MediaProblem.UNREADABLE else probe.facts.frame_count
 
 
 class TooLong(Exception):
@@ -103,6 +192,11 @@ class Budget:
     def is_spent(self) -> bool:
         """Whether the time is over, or the one who asked has left."""
         return self._monotonic() >= self._until or self._has_caller_left()
+
+    @property
+    def seconds_left(self) -> float:
+        """How long files may be looked into still."""
+        return max(0.0, self._until - self._monotonic())
 
     def require(self) -> None:
         """Raises TooLong when the check must end."""
@@ -154,7 +248,7 @@ def _image(file: BinaryIO, suffix: str) -> Look:
         return Look(*size)
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - _END_BYTES))
-    return Look(*size, is_cut_off=end not in file.read(_END_BYTES))
+    return Look(*size, is_damaged=end not in file.read(_END_BYTES))
 
 
 def _webp(file: BinaryIO) -> Look:

@@ -127,7 +127,9 @@ def test_check_tells_what_is_wrong_with_the_files(cats: Client):
         "unreadable": [item_id_of("broken.png")],
     }
     assert found["duplicates"]["exact"] == [[item_id_of("a.png"), item_id_of("b.png")]]
-    assert [error["message"] for error in found["errors"]] == ["1 of 6 files lack their end: short.png."]
+    assert [error["message"] for error in found["errors"]] == [
+        "1 of 6 files are images whose data is damaged or ends too early; a trainer fails or hangs on them: short.png."
+    ]
 
 
 def test_check_tells_what_a_trainer_will_make_of_them(cats: Client):

@@ -36,6 +36,7 @@ SEAMS = {
     "tests.unit.services.datasets.media_fakes.FakeDirectory": "api.services.datasets.media.RegisteredFiles",
     "tests.unit.services.nodes.test_shared_storage.FakeProber": "api.services.nodes.shared_storage.StorageProber",
     "tests.unit.services.trainings.Errand": "api.trainers.trainer.Trainer",
+    "tests.unit.trainers.test_media.FakeExaminer": "api.trainers.media.Examiner",
     "tests.unit.shell.test_auditing.Sink": "api.shell.auditing.AuditSink",
     "tests.unit.shell.test_unread_answers.Transport": "api.shell.unread_answers.Connection",
 }

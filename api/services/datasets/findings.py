@@ -48,15 +48,26 @@ _RULES = (
     ),
     _Rule(
         lambda item, probe: (
-            probe.facts.problem in (MediaProblem.UNREADABLE, MediaProblem.BOMB) or probe.facts.kind is MediaKind.OTHER
+            not probe.has_damaged_pixels
+            and (
+                probe.facts.problem in (MediaProblem.UNREADABLE, MediaProblem.BOMB)
+                or probe.facts.kind is MediaKind.OTHER
+            )
         ),
         "cannot be read as images or videos",
         "Remove or replace them.",
         by_itself=True,
     ),
     _Rule(
-        _has(MediaProblem.TRUNCATED),
-        "lack their end",
+        lambda item, probe: probe.has_damaged_pixels,
+        "are images whose data is damaged or ends too early; a trainer fails or hangs on them",
+        "Copy or download them again, or remove them.",
+        is_error=True,
+        by_itself=True,
+    ),
+    _Rule(
+        lambda item, probe: probe.facts.problem == MediaProblem.TRUNCATED and not probe.has_damaged_pixels,
+        "are videos that lack their end, or have damaged frames",
         "Copy or download them again, or remove them.",
         is_error=True,
         by_itself=True,

@@ -25,7 +25,7 @@ from api.trainers.diffusion_pipe.recipes import list_recipes
 from api.trainers.diffusion_pipe.request import Configuration, read
 from api.trainers.diffusion_pipe.silent_check import check_silent, check_warmup
 from api.trainers.diffusion_pipe.weights_check import check_files
-from api.trainers.media import REASONING_SECONDS, Budget, Looks, TooLong
+from api.trainers.media import REASONING_SECONDS, Budget, Examiner, Looks, TooLong
 from api.trainers.trainer import CacheFacts, Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
 
 #: The port in a plan's command, where the real one is known only at the start: DeepSpeed's default.
@@ -48,7 +48,14 @@ class RequestWork:
     """What is done with requests for one installation of the trainer; it starts nothing."""
 
     def __init__(
-        self, name: str, root: Path | None, python: str | None, budget_seconds: float, *, accepts_risks: bool
+        self,
+        name: str,
+        root: Path | None,
+        python: str | None,
+        budget_seconds: float,
+        *,
+        accepts_risks: bool,
+        examiner: Examiner | None = None,
     ) -> None:
         """`name` is the trainer's; the others are as `DiffusionPipe` has them."""
         self._name = name
@@ -56,7 +63,7 @@ class RequestWork:
         self._python = python
         self._budget_seconds = budget_seconds
         self._accepts_risks = accepts_risks
-        self._looks = Looks()
+        self._looks = Looks(examiner=examiner)
 
     def check(self, request: TrainingRequest, output_dir: Path, problems: Sequence[Mistake]) -> Check:
         """Checks all that can be checked without starting anything. `problems` are those of the installation."""

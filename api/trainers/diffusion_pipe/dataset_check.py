@@ -10,7 +10,7 @@ from typing import Any
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Settings, read_bucketing
-from api.trainers.diffusion_pipe.dataset_report import FoundItems
+from api.trainers.diffusion_pipe.dataset_report import HANGS, FoundItems, list_names
 from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, Scan
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
@@ -18,6 +18,8 @@ from api.trainers.diffusion_pipe.folders import Folder, FolderOnDisk
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, MOST, TOP
 from api.trainers.diffusion_pipe.model_check import Variant
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.retiming import align
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
 from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
 from api.trainers.media import Budget, Looks
@@ -122,14 +124,15 @@ def _check_directory(
         return None
     found = scanner.scan(scan)
     outcome.seen.append(found)
-    if found.unknown is not None:
-        outcome.notes.append(f"The totals are not known: {found.unknown}.")
+    outcome.notes += found.notes
     if bucketing is None:
         return None
     # Another value is a mistake of its own, and the totals count without it.
     repeats = number(settings.get("num_repeats", 1)) or 1
     share = Share(bucketing, found.items, repeats if 0 < repeats <= MOST else 1)
     outcome.shares.append(share)
+    if variant is not None:
+        _check_missing_frames(share, found, variant, at("path"), findings)
     if found.unknown is not None:
         return None
     _check_fit(share, found, at("path"), findings)
@@ -241,6 +244,26 @@ def _check_fit(share: Share, found: FoundItems, at: str, findings: Findings) -> 
     )
     remedy = "Set shorter frame_buckets; videos never go into the bucket of one frame."
     (findings.error if unfit == len(found.items) else findings.warn)(at, message, remedy)
+
+
+def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at: str, findings: Findings) -> None:
+    """Finds videos that are sorted by more frames than can be decoded of them: cut by an edit list, or damaged."""
+    short = [
+        item.name
+        for item in share.items
+        if (shown := found.shown.get(item.name)) is not None
+        and any(
+            shown < align(int(bucket[-1]), MODELS[variant.type])
+            for bucket in share.bucketing.sort(item.width, item.height, item.frames)
+        )
+    ]
+    if short:
+        findings.error(
+            at,
+            f"{len(short)} videos have fewer frames than their headers state, and too few for their buckets."
+            f" {HANGS}: {list_names(short)}.",
+            "Copy or convert them again, or remove them.",
+        )
 
 
 def _is_borderline(share: Share, item: Item) -> bool:

@@ -25,11 +25,26 @@ class FoundItems:
     unknown: str | None = None
     captions_unknown: bool = False
     has_captions_json: bool = False
+    shown: dict[str, int] = field(default_factory=dict)  #: of videos: the frames that are there, at the model's rate
+    undecoded: int = 0  #: files whose data was not read for lack of time
     names: dict[str, list[str]] = field(default_factory=dict)
 
     def note(self, what: str, name: str) -> None:
         """Notes the name of a file under what is wrong with it."""
         self.names.setdefault(what, []).append(name)
+
+    @property
+    def notes(self) -> list[str]:
+        """What could not be known, as sentences."""
+        notes = []
+        if self.unknown is not None:
+            notes.append(f"The totals are not known: {self.unknown}.")
+        if self.undecoded:
+            notes.append(
+                f"The data of {self.undecoded} files was not read for lack of time, so that damaged ones may be among"
+                " them: check again, which goes on from there."
+            )
+        return notes
 
 
 @frozen
@@ -43,7 +58,10 @@ class _Complaint:
 
 _COMPLAINTS = (
     _Complaint(
-        "cut off", True, f"are images that end too early. {HANGS}", "Copy or download them again, or remove them."
+        "damaged",
+        True,
+        f"are images whose data is damaged or ends too early. {HANGS}",
+        "Copy or download them again, or remove them.",
     ),
     _Complaint(
         "empty", False, "have an empty caption file; they are trained with no caption", "Write captions into them."

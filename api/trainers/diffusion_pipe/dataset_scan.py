@@ -3,7 +3,7 @@
 import json
 import os
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from api.trainers.diffusion_pipe.dataset_report import CAPTIONS, HANGS, FoundIte
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import CaptionFile, Folder
 from api.trainers.diffusion_pipe.model_check import Variant
+from api.trainers.diffusion_pipe.retiming import retimed_count
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.media import IMAGE_SUFFIXES, Budget, Look, Unreadable, is_video
 from api.utils.frozen import frozen
@@ -69,6 +70,7 @@ class DatasetScanner:
                 found.unknown = f"{len(media) - position} of {len(media)} files were not looked at for lack of time"
                 break
             self._look(scan, name, _count_captions(name, names, captions), companions, found)
+        self._decode(scan, companions, found)
         report(scan.at, found, len(media), self._findings)
         return found
 
@@ -151,8 +153,8 @@ class DatasetScanner:
         except Unreadable:
             found.note("webp" if name.endswith(".webp") else "broken", name)
             return None
-        if look.is_cut_off:
-            found.note("cut off", name)
+        if look.is_damaged:
+            found.note("damaged", name)
             return None
         # The trainer looks at the frames under this suffix only; of any other image it takes the first.
         if name.endswith(".webp") and look.frames != 1:
@@ -164,6 +166,7 @@ class DatasetScanner:
         frames: int | None = 1
         if is_video(name):
             frames = self._frames(look)
+            self._note_shown(name, look, found)
         elif self._variant.videos_only:
             found.note("images", name)
             return
@@ -173,10 +176,37 @@ class DatasetScanner:
         each = 1 if captions in (None, _IN_FILE) else captions or 0
         found.items.append(Item(look.width, look.height, frames, each * scan.captions_each, name))
 
+    def _decode(self, scan: Scan, companions: "_Companions", found: FoundItems) -> None:
+        """Reads the data of files whose headers are good, and of their masks and control images."""
+        own = {item.name: item.name for item in found.items}
+        sides = (
+            (scan.folder, "damaged", own),
+            (scan.masks, "mask", companions.of(companions.masks, own)),
+            (scan.controls, "control", companions.of(companions.controls, own)),
+        )
+        for folder, word, files in sides:
+            if folder is None:
+                continue
+            decoded = folder.decode(list(files.values()), self._budget)
+            found.undecoded += decoded.left
+            for name, file in files.items():
+                look = decoded.looks.get(file)
+                if look is not None and look.is_damaged:
+                    found.note(word, name)
+                elif look is not None and folder is scan.folder:
+                    self._note_shown(name, look, found)
+        damaged = set(found.names.get("damaged", ()))
+        found.items = [item for item in found.items if item.name not in damaged]
+
+    def _note_shown(self, name: str, look: Look, found: FoundItems) -> None:
+        if look.shown_frames is not None and look.frames_per_second:
+            rate = self._variant.framerate or 0
+            found.shown[name] = retimed_count(look.shown_frames, look.frames_per_second, rate)
+
     def _frames(self, look: Look) -> int | None:
         if look.frames is None or not look.frames_per_second:
             return None
-        return int(look.frames * (self._variant.framerate or 0) / look.frames_per_second)
+        return retimed_count(look.frames, look.frames_per_second, self._variant.framerate or 0)
 
     def _check_companions(
         self, scan: Scan, name: str, look: Look, companions: "_Companions", found: FoundItems
@@ -199,6 +229,12 @@ class _Companions:
     masks: dict[str, str] | None  #: the names of their files by stem
     controls: dict[str, str] | None
 
+    @staticmethod
+    def of(side: Mapping[str, str] | None, names: Iterable[str]) -> dict[str, str]:
+        """Return the files of one side that belong to these names."""
+        stems = {name: Path(name).stem for name in names}
+        return {name: side[stem] for name, stem in stems.items() if side is not None and stem in side}
+
 
 _IN_FILE = -1  #: the caption is in a text file beside the media file
 _BAD_CAPTIONS = -2  #: captions.json holds something other than a list
@@ -217,7 +253,7 @@ def _size(look_at: Callable[[], Look]) -> tuple[int, int] | None:
         look = look_at()
     except Unreadable:
         return None
-    return None if look.is_cut_off else (look.width, look.height)
+    return None if look.is_damaged else (look.width, look.height)
 
 
 def _count_captions(name: str, names: Mapping[str, bool], captions: dict[str, Any] | None) -> int | None:

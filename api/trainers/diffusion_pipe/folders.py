@@ -2,14 +2,14 @@
 
 import os
 import stat
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Mapping, Sequence
+from dataclasses import field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.media import Budget, Look, Looks, Unreadable
+from api.trainers.media import Budget, DecodedFiles, Look, Looks, Unreadable
 from api.utils.frozen import frozen
 
 _MOST_CAPTION_BYTES = 1024 * 1024
@@ -50,9 +50,13 @@ class Folder(Protocol):
         """What an image or a video is. Raises Unreadable."""
         ...
 
+    def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
+        """Return what the data of these files adds to their looks, as far as the budget lasts."""
+        ...
+
 
 class FolderOnDisk:
-    """A directory of this machine; its files are judged by their headers alone."""
+    """A directory of this machine."""
 
     def __init__(self, path: Path, looks: Looks) -> None:
         self._path = path
@@ -94,6 +98,11 @@ class FolderOnDisk:
         """What the header of a file tells."""
         return self._looks.look(self._path / name)
 
+    def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
+        """Decode these files."""
+        found = self._looks.decode([self._path / name for name in names], budget)
+        return replace(found, looks={os.path.basename(path): look for path, look in found.looks.items()})
+
 
 @frozen
 class ListedFolder:
@@ -120,6 +129,10 @@ class ListedFolder:
         if look is None:
             raise Unreadable
         return look
+
+    def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
+        """Return nothing: the looks are those of decoded files already."""
+        return DecodedFiles({})
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:

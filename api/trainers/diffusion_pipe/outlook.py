@@ -19,15 +19,13 @@ from api.trainers.diffusion_pipe.dataset_check import (
     ListedDirectory,
     check_dataset,
 )
-from api.trainers.diffusion_pipe.dataset_report import HANGS, list_names
 from api.trainers.diffusion_pipe.document import TrainerDocument, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import ListedFolder
 from api.trainers.diffusion_pipe.model_check import Variant, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.retiming import align, retimed_count
 from api.trainers.diffusion_pipe.totals import BucketCount, count_steps
-from api.trainers.media import Budget, Look, Looks, TooLong, is_video
+from api.trainers.media import Budget, Look, Looks, TooLong, count_shown, is_video
 from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile, SizeBucket
 
 #: Seconds for the check of a dataset: a million files take ten.
@@ -40,8 +38,8 @@ _DIRECTORY = "/directory"
 
 _PICTURE = ".png"  #: a suffix of images: that of masks and control images does not count
 
-#: What keeps a file from being read at all.
-_FATAL = frozenset({MediaProblem.UNREADABLE, MediaProblem.BOMB, MediaProblem.CHANGED})
+#: What keeps a file from being opened at all.
+_FATAL = frozenset({MediaProblem.BOMB, MediaProblem.CHANGED})
 
 
 def foresee(question: DatasetQuestion, files: Sequence[SeenFile], root: Path | None) -> DatasetOutlook:
@@ -64,7 +62,6 @@ def foresee(question: DatasetQuestion, files: Sequence[SeenFile], root: Path | N
     except TooLong:
         findings.error("", "The check took too long and was given up.", "Ask about fewer sizes.")
         known = KnownDataset()
-    _check_missing_frames(known, known_files, variant, findings)
     unseen = len(files) - len(known_files)
     return _tell(known, batches, question, findings, unseen)
 
@@ -107,41 +104,10 @@ def look_of(name: str, probe: MediaProbe | None) -> Look | None:
     if not is_wanted or facts.width is None or facts.height is None:
         return None
     if not as_video:
-        return Look(
-            facts.width, facts.height, facts.frame_count or 1, is_cut_off=facts.problem == MediaProblem.TRUNCATED
-        )
+        return Look(facts.width, facts.height, facts.frame_count or 1, is_damaged=probe.has_damaged_pixels)
     # Of Matroska alone the trainer counts the frames; of others it believes the header.
     frames = facts.frame_count if name.lower().endswith(".mkv") else probe.stated_frames or facts.frame_count
-    return Look(facts.width, facts.height, frames, facts.fps)
-
-
-def _check_missing_frames(known: KnownDataset, files: Sequence[SeenFile], variant: Variant, findings: Findings) -> None:
-    """Finds videos that are sorted by more frames than they have."""
-    probes = {file.name: file.media for file in files if file.media is not None and is_video(file.name)}
-    short = [
-        item.name
-        for share in known.shares
-        for item in share.items
-        if (probe := probes.get(item.name)) is not None
-        and any(
-            _frames_there(probe, item.frames, variant) < align(int(bucket[-1]), MODELS[variant.type])
-            for bucket in share.bucketing.sort(item.width, item.height, item.frames)
-        )
-    ]
-    if short:
-        findings.error(
-            "",
-            f"{len(short)} videos have fewer frames than their headers state, and too few for their buckets."
-            f" {HANGS}: {list_names(short)}.",
-            "Copy or convert them again, or remove them.",
-        )
-
-
-def _frames_there(probe: MediaProbe, expected: int, variant: Variant) -> int:
-    facts = probe.facts
-    if facts.frame_count is None or not facts.fps:
-        return expected
-    return retimed_count(facts.frame_count, facts.fps, variant.framerate or 0)
+    return Look(facts.width, facts.height, frames, facts.fps, shown_frames=count_shown(probe))
 
 
 def _tell(

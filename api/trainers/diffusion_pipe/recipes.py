@@ -31,7 +31,7 @@ def list_recipes(question: DatasetQuestion, file: SeenFile, root: Path | None) -
         raise Invalid(mistakes=findings.errors)
     as_video = is_video(file.name)
     look = look_of(file.name, file.media)
-    if look is None or look.is_cut_off or (as_video and variant.framerate is None):
+    if look is None or look.is_damaged or (as_video and variant.framerate is None):
         return ()
     frames = _frames(file, look, variant) if as_video else 1
     mode = str(question.config.get("video_clip_mode", CLIP_MODES[0]))

@@ -10,6 +10,7 @@ from api.errors import Mistake
 from api.models.media import Recipe
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.media import Examiner
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.trainer import CacheFacts, Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
 
@@ -43,8 +44,12 @@ class DiffusionPipe(RunProtocol):
         budget_seconds: float = 3.0,
         *,
         allow_pickled_weights: bool = False,
+        examiner: Examiner | None = None,
     ) -> None:
-        """`budget_seconds` bounds how long one check looks into the files of datasets."""
+        """`budget_seconds` bounds how long one check looks into the files of datasets; without `examiner` it reads
+        their headers alone.
+        """
+        self._examiner = examiner
         self._root = root.absolute() if root is not None else None
         self._python = python
         self._budget_seconds = budget_seconds
@@ -64,8 +69,14 @@ class DiffusionPipe(RunProtocol):
         # Loaded with the first request: it is 50 ms of a start, and with all that it knows of the trainer takes 1.5 MB.
         from api.trainers.diffusion_pipe.checking import RequestWork  # noqa: PLC0415
 
-        accepts_risks = self._allow_pickled_weights
-        return RequestWork(self.name, self._root, self._python, self._budget_seconds, accepts_risks=accepts_risks)
+        return RequestWork(
+            self.name,
+            self._root,
+            self._python,
+            self._budget_seconds,
+            accepts_risks=self._allow_pickled_weights,
+            examiner=self._examiner,
+        )
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
         """Checks all that can be checked without starting anything; `env` is left to `check_env`."""

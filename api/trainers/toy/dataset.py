@@ -121,7 +121,7 @@ def _find_damaged(directory: Path, names: Sequence[str], looks: Looks, budget: B
         if budget.is_spent:
             break
         try:
-            is_damaged = looks.look(directory / name).is_cut_off
+            is_damaged = looks.look(directory / name).is_damaged
         except Unreadable:
             is_damaged = True
         if is_damaged:

@@ -1,5 +1,6 @@
 """Media files that tests make: whole ones, and ones that are made to break decoders."""
 
+import io
 import struct
 import zlib
 from fractions import Fraction
@@ -51,6 +52,25 @@ def png_bomb(width: int = 13_000, height: int = 13_000) -> bytes:
         + png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0))
         + (png_chunk(b"IDAT", data) + png_chunk(b"IEND", b""))
     )
+
+
+def damaged_png(width: int = 512, height: int = 512) -> bytes:
+    """A PNG whose header and end are whole, and whose compressed data is not."""
+    target = io.BytesIO()
+    picture((width, height)).save(target, "PNG")
+    data = bytearray(target.getvalue())
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(byte ^ 0xFF for byte in data[middle : middle + 64])
+    return bytes(data)
+
+
+def cut_by_edit_list(path: Path, seconds: float) -> Path:
+    """The same MP4, whose edit list shows only its first seconds; its header states all frames still."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    data[at : at + 4] = struct.pack(">I", round(seconds * 1000))
+    path.write_bytes(data)
+    return path
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:

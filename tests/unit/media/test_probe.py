@@ -5,10 +5,11 @@ import av
 import pytest
 from PIL import Image
 
+from api.media import probe as module
 from api.media.probe import MAX_PIXELS, probe
 from api.models.dataset import MediaKind
 from api.models.media import MediaProblem
-from tests.unit.media.samples import picture, write_clip
+from tests.unit.media.samples import cut_by_edit_list, damaged_png, picture, write_clip
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "bmp", "gif", "tiff"])
@@ -70,6 +71,37 @@ def _faststart(path: Path, target: Path) -> bytes:
                 packet.stream = stream
                 copy.mux(packet)
     return target.read_bytes()
+
+
+def test_image_with_a_whole_header_and_damaged_data_keeps_its_size(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(damaged_png())
+    found = probe(tmp_path / "a.png")
+    assert (found.facts.kind, found.facts.width, found.facts.problem) == (MediaKind.IMAGE, 512, MediaProblem.UNREADABLE)
+    assert found.has_damaged_pixels
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_frames_outside_of_the_edit_list_do_not_count(tmp_path: Path, codec: str):
+    found = probe(cut_by_edit_list(write_clip(tmp_path / "a.mp4", 72, 24, codec=codec), 45 / 24))
+    assert (found.facts.frame_count, found.stated_frames, found.facts.problem) == (45, 72, None)
+
+
+def test_frames_are_counted_by_packets_once_the_time_for_decoding_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "_DECODE_SECONDS", -1.0)
+    found = probe(cut_by_edit_list(write_clip(tmp_path / "a.mp4", 72, 24, codec="libx264"), 45 / 24))
+    assert (found.facts.frame_count, found.facts.problem) == (45, None)
+    assert found.perceptual_hash is not None
+
+
+def test_packets_that_cannot_be_decoded_are_damage(tmp_path: Path):
+    path = write_clip(tmp_path / "a.mp4", 40, 20, codec="libx264")
+    data = bytearray(path.read_bytes())
+    middle = data.index(b"mdat") + (data.index(b"moov") - data.index(b"mdat")) // 2
+    data[middle : middle + 500] = b"\xff" * 500
+    path.write_bytes(data)
+    assert probe(path).facts.problem == MediaProblem.TRUNCATED
 
 
 def test_image_that_its_notes_turn_keeps_the_sides_that_are_trained(tmp_path: Path):

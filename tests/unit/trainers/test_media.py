@@ -1,11 +1,69 @@
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from api.errors import DecoderBusy
+from api.models.dataset import MediaFacts, MediaKind
+from api.models.media import MediaProbe, MediaSource
 from api.trainers.media import Budget, Looks, TooLong, Unreadable, look_at
 from api.utils.caller import has_caller_left
 from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
+
+
+class FakeExaminer:
+    """Finds damage in files that are called so, and counts what it is asked."""
+
+    children = 2
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.before: Callable[[], object] = lambda: None
+
+    def examine(self, source: MediaSource) -> MediaProbe:
+        self.before()
+        self.asked.append(source.path.name)
+        if source.path.name.startswith("busy"):
+            raise DecoderBusy
+        if source.path.suffix == ".mp4":
+            return MediaProbe(MediaFacts(MediaKind.VIDEO, "mp4", 64, 48, frame_count=5))
+        problem = "unreadable" if source.path.name.startswith("damaged") else None
+        return MediaProbe(MediaFacts(MediaKind.IMAGE, "png", 512, 512, problem=problem))
+
+
+def test_decoding_finds_damaged_data_and_the_frames_that_are_there(tmp_path: Path):
+    examiner = FakeExaminer()
+    looks, budget = Looks(examiner=examiner), Budget(60)
+    paths = [write_image(tmp_path / name) for name in ("a.png", "damaged.png", "busy.png")]
+    write_video(tmp_path / "a.mp4", 12, 25, (64, 48))
+    found = looks.decode([*paths, tmp_path / "a.mp4"], budget)
+    assert {Path(path).name: look.is_damaged for path, look in found.looks.items()} == {
+        "a.png": False,
+        "damaged.png": True,
+        "a.mp4": False,
+    }
+    assert found.looks[str(tmp_path / "a.mp4")].shown_frames == 5
+    assert found.left == 1
+    looks.decode([*paths, tmp_path / "a.mp4"], budget)
+    assert sorted(examiner.asked) == ["a.mp4", "a.png", "busy.png", "busy.png", "damaged.png"]
+
+
+def test_decoding_leaves_what_the_budget_does_not_allow(tmp_path: Path):
+    path = write_image(tmp_path / "damaged.png")
+    found = Looks(examiner=FakeExaminer()).decode([path], Budget(0))
+    assert (found.looks, found.left) == ({}, 1)
+    assert Looks().decode([path], Budget(60)).left == 0
+
+
+def test_decoding_does_not_wait_for_a_file_beyond_the_budget(tmp_path: Path):
+    examiner, goes_on = FakeExaminer(), Event()
+    examiner.before = goes_on.wait
+    looks, path = Looks(examiner=examiner), write_image(tmp_path / "damaged.png")
+    assert looks.decode([path], Budget(0.05)).left == 1
+    goes_on.set()
+    assert looks.decode([path], Budget(60)).looks[str(path)].is_damaged
 
 
 def test_video_tells_its_size_length_and_rate(tmp_path: Path):

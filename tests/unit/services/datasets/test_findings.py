@@ -22,10 +22,12 @@ def probe(width: int = 512, height: int = 512, **facts: Any) -> MediaProbe:
 @pytest.mark.parametrize(
     ("found", "words", "is_error"),
     [
-        (probe(problem="unreadable"), "cannot be read", False),
+        (probe(problem="unreadable"), "whose data is damaged", True),
+        (MediaProbe(MediaFacts(MediaKind.IMAGE, problem="unreadable")), "cannot be read", False),
         (probe(problem="media_bomb"), "cannot be read", False),
         (probe(kind=MediaKind.OTHER), "cannot be read", False),
-        (probe(problem="truncated"), "lack their end", True),
+        (probe(problem="truncated"), "ends too early", True),
+        (probe(kind=MediaKind.VIDEO, problem="truncated"), "lack their end", True),
         (probe(problem="turned"), "are turned by a note", False),
         (probe(kind=MediaKind.VIDEO, is_variable_rate=True), "variable frame rate", False),
     ],

@@ -6,7 +6,7 @@ from api.trainers.diffusion_pipe.totals import Item
 def test_files_with_one_fault_are_one_finding_at_their_directory():
     found, findings = FoundItems(items=[Item(8, 8)] * 3), Findings()
     for name in ("a.png", "b.png"):
-        found.note("cut off", name)
+        found.note("damaged", name)
     report(lambda key: f"/here/{key}", found, 5, findings)
     [error] = findings.errors
     assert (error.pointer, error.message.startswith("2 of 5 files")) == ("/here/path", True)

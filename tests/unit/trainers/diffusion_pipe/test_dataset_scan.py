@@ -5,10 +5,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from api.media.probe import probe
+from api.models.media import MediaProbe, MediaSource
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.media import DecodedFiles, Looks
+from tests.unit.media.samples import cut_by_edit_list, damaged_png, write_clip
 from tests.unit.trainers.diffusion_pipe.builders import (
     PYTHON,
     Case,
+    make_root,
     write_image,
     write_video,
 )
@@ -122,6 +127,57 @@ def test_missing_mask_is_covered_by_the_default(case: Case, tmp_path: Path):
     assert case.warnings() == []
 
 
+class RealExaminer:
+    """Decodes within the test's own process."""
+
+    children = 1
+
+    def examine(self, source: MediaSource) -> MediaProbe:
+        return probe(source.path)
+
+
+def with_decoder(case: Case, budget_seconds: float = 60.0) -> Case:
+    root = make_root(case.tmp_path)
+    case.trainer = DiffusionPipe(root, PYTHON, budget_seconds, allow_pickled_weights=True, examiner=RealExaminer())
+    return case
+
+
+def test_image_with_a_whole_header_and_damaged_data_hangs_the_trainer(case: Case):
+    assert with_decoder(case).errors() == []
+    write_image(case.images / "damaged.png")
+    (case.images / "damaged.png").write_bytes(damaged_png())
+    error = case.only_error()
+    assert (error.pointer, "data is damaged" in error.message) == (PATH, True)
+    assert "damaged.png" in error.message
+
+
+def test_mask_with_damaged_data_hangs_the_trainer(case: Case, tmp_path: Path):
+    masks = tmp_path / "masks"
+    for index in range(4):
+        write_image(masks / f"{index}.png", caption=None)
+    case.dataset["directories"][0]["mask_path"] = str(masks)
+    assert with_decoder(case).errors() == []
+    (masks / "1.png").write_bytes(damaged_png())
+    assert "mask that cannot be read" in case.only_error().message
+
+
+def test_video_cut_by_an_edit_list_has_too_few_frames_for_its_bucket(tmp_path: Path):
+    case = with_decoder(Case(tmp_path, "wan"))
+    case.dataset["frame_buckets"] = [1, 33]
+    write_clip(case.images / "clip.mp4", 72, 24, (512, 512), codec="libx264")
+    (case.images / "clip.txt").write_text("it moves")
+    assert case.errors() == []
+    cut_by_edit_list(case.images / "clip.mp4", 20 / 24)
+    assert "fewer frames than their headers state" in case.only_error().message
+
+
+def test_files_that_were_not_decoded_for_lack_of_time_are_counted_in_a_note(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Looks, "decode", lambda self, paths, budget: DecodedFiles({}, len(paths)))
+    assert any(note.startswith("The data of 4 files was not read") for note in case.plan().notes)
+
+
 @pytest.mark.parametrize("kind", ["jpg", "png"])
 def test_image_that_ends_too_early_hangs_the_trainer(case: Case, kind: str):
     path = case.images / f"cut.{kind}"
@@ -129,7 +185,7 @@ def test_image_that_ends_too_early_hangs_the_trainer(case: Case, kind: str):
     path.with_suffix(".txt").write_text("a thing")
     assert case.errors() == []
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert "end too early" in case.only_error().message
+    assert "ends too early" in case.only_error().message
 
 
 def test_missing_control_image_would_hang_the_trainer(tmp_path: Path):

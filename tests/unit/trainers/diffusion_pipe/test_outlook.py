@@ -79,6 +79,11 @@ def test_clip_with_fewer_frames_than_it_states_would_hang_the_trainer(tmp_path: 
     assert ["a.mp4" in error.message and "hangs" in error.message for error in found.errors] == [True]
 
 
+def test_video_whose_header_alone_is_good_has_no_frames(tmp_path: Path):
+    found = look_ahead(tmp_path, [clip("a.mp4", 60, problem="unreadable"), clip("b.mp4", 60)], CLIPS)
+    assert ["a.mp4" in error.message and "fewer frames" in error.message for error in found.errors] == [True]
+
+
 def test_of_matroska_the_frames_count_that_are_there(tmp_path: Path):
     found = look_ahead(tmp_path, [clip("a.mkv", 20, stated=60), clip("b.mp4", 60)], CLIPS)
     assert (found.errors, found.skipped) == ((), {"too_short": ("a.mkv",)})
@@ -87,7 +92,9 @@ def test_of_matroska_the_frames_count_that_are_there(tmp_path: Path):
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        (image("a.png", problem="truncated"), "end too early"),
+        (image("a.png", problem="truncated"), "ends too early"),
+        (image("a.png", problem="unreadable"), "data is damaged"),
+        (replace(image("a.png"), has_mask=True, mask=image("m", problem="unreadable").media), "mask that cannot be"),
         (image("a.webp", frames=3), "animated WebP"),
         (replace(image("a.png"), has_mask=True, mask=image("m", (8, 8)).media), "mask of another size"),
         (replace(image("a.png"), has_mask=True, mask=None), "mask that cannot be read"),
