@@ -47,6 +47,15 @@ class NotificationKind(StrEnum):
 
 
 @frozen
+class Subject:
+    """The task that an alert's actions are done to."""
+
+    task_id: str
+    owner: str | None
+    attempt: int | None = None  #: None: not known
+
+
+@frozen
 class Alert:
     """One incident of one rule at one target."""
 
@@ -81,6 +90,7 @@ class Alert:
     flapping_since: datetime | None = None
     told: tuple[str, ...] = ()  #: channels that were told that it fires, and not yet that it has ended
     told_at: datetime | None = None
+    bound: Subject | None = None  #: the task that it was about when its condition began
 
     @property
     def is_open(self) -> bool:
@@ -162,10 +172,12 @@ class Silence:
     author: str
     comment: str
     created_at: datetime
+    owner: str | None = None  #: the user whose alerts alone it silences; None: everybody's
+    ended_at: datetime | None = None  #: when a request ended it: no clock that is set revives it
 
     def is_active(self, now: datetime) -> bool:
         """Whether it holds at this time."""
-        return self.starts_at <= now < self.ends_at
+        return self.ended_at is None and self.starts_at <= now < self.ends_at
 
 
 @frozen
@@ -204,5 +216,4 @@ class AlertTarget:
     owner: str | None = None
     channels: tuple[str, ...] = ()  #: names of channels that are told besides those by rule
     told_of: tuple[str, ...] = ()  #: ids of the rules that these are told of
-    task: str | None = None  #: the task that runs on it
-    task_owner: str | None = None  #: and whom that belongs to
+    subject: Subject | None = None  #: the task that it is, or that runs on it

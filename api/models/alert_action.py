@@ -69,6 +69,7 @@ class PlannedAction:
     acts_for: str | None
     set_by: str | None
     not_before: datetime
+    attempt: int | None = None  #: of the task; None: any
 
 
 @frozen
@@ -87,9 +88,11 @@ class AlertAction:
     set_by: str | None  #: who had the rule act
     state: ActionState
     created_at: datetime
+    not_before: datetime
     attempts: int
     finished_at: datetime | None
     result: str | None
+    attempt: int | None = None  #: of the task, when the condition began; None: any
 
     @property
     def actor(self) -> str:

@@ -157,6 +157,7 @@ class SilenceView:
     author: str
     comment: str
     created_at: datetime
+    owner: str | None  #: the user whose alerts alone it silences; null: everybody's
 
 
 def show_silence(silence: Silence, now: datetime) -> SilenceView:
@@ -170,6 +171,7 @@ def show_silence(silence: Silence, now: datetime) -> SilenceView:
         silence.author,
         silence.comment,
         silence.created_at,
+        silence.owner,
     )
 
 

@@ -84,12 +84,13 @@ def get_alert(alert_id: str) -> Response:
 @alerts.post("/<alert_id>/acknowledge")
 @alerts.input(Acknowledge)
 @alerts.output(AlertAnswer)
-@alerts.doc(responses=[400, 404, 409, 415, 422, 503])
+@alerts.doc(responses=[400, 403, 404, 409, 415, 422, 503])
 @body_is_optional
 def acknowledge_alert(alert_id: str, json_data: Acknowledge) -> Response:
     """Say that one knows of an alert
 
-    It is neither repeated nor escalated until it ends, `until` is over, or it becomes graver. Its end is told.
+    It is neither repeated nor escalated until it ends, `until` is over, or it becomes graver. Its end is told. Without
+    `alerts:manage` only alerts about your own tasks, keys and quotas can be acknowledged.
     """
     until = None if json_data.until is None else utc(json_data.until)
     acknowledged = services().alerts.acknowledge(alert_id, until, json_data.comment, current_principal.get())
@@ -98,13 +99,13 @@ def acknowledge_alert(alert_id: str, json_data: Acknowledge) -> Response:
 
 @alerts.delete("/<alert_id>/acknowledge")
 @alerts.output(AlertAnswer)
-@alerts.doc(responses=[404, 409, 503])
+@alerts.doc(responses=[403, 404, 409, 503])
 def withdraw_acknowledgement(alert_id: str) -> Response:
     """Take an acknowledgement back
 
     The alert is repeated and escalated again.
     """
-    return answer(services().alerts.withdraw(alert_id))
+    return answer(services().alerts.withdraw(alert_id, current_principal.get()))
 
 
 @alerts.get("/silences")
@@ -114,7 +115,7 @@ def withdraw_acknowledgement(alert_id: str) -> Response:
 def list_silences(query_data: SilenceQuery) -> Response:
     """Silences, newest first
 
-    Those that have ended only with `ended=true`.
+    Those that have ended only with `ended=true`. Where other people's tasks are hidden, only your own.
     """
     page = services().alerts.get_silences(query_data.ended, query_data.page())
     return answer({"silences": page.rows, "pagination": page.pagination})
@@ -123,25 +124,27 @@ def list_silences(query_data: SilenceQuery) -> Response:
 @alerts.post("/silences")
 @alerts.input(MakeSilence)
 @alerts.output(SilenceAnswer, status_code=201)
-@alerts.doc(responses=[400, 409, 415, 422, 503])
+@alerts.doc(responses=[400, 403, 409, 415, 422, 503])
 @idempotent
 def make_silence(json_data: MakeSilence) -> Response:
     """Silence alerts for a while
 
-    They are evaluated, shown and kept, and nobody is told; of what still fires at its end people are told then.
+    They are evaluated, shown and kept, and nobody is told; of what still fires at its end people are told then. Without
+    `alerts:manage` only alerts about your own tasks can be silenced: one matcher must be your `owner` name or the
+    `task_id` of a task of yours.
     """
     return answer(services().alerts.silence(json_data.request(), current_principal.get()), 201, "created")
 
 
 @alerts.delete("/silences/<silence_id>")
 @alerts.output(SilenceAnswer)
-@alerts.doc(responses=[404, 503])
+@alerts.doc(responses=[403, 404, 503])
 def end_silence(silence_id: str) -> Response:
     """End a silence now
 
-    One that has ended stays as it is.
+    One that has ended stays as it is. Without `alerts:manage` only your own silences can be ended.
     """
-    return answer(services().alerts.end_silence(silence_id), message="ended")
+    return answer(services().alerts.end_silence(silence_id, current_principal.get()), message="ended")
 
 
 @alerts.get("/rules")

@@ -103,7 +103,7 @@ class AlertParts:
         self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
         gpus.subscribe(lambda number, documents: self.loop.note_state())
         database.on_append(self._note_news)
-        self._create_services(gpus, sealer, notifiers, bool(config.idle_command))
+        self._create_services(gpus, sealer, notifiers, bool(config.idle_command), training.owners.of)
 
     def _create_loop(self, sections: tuple[Section, ...]) -> AlertLoop:
         return AlertLoop(
@@ -120,10 +120,15 @@ class AlertParts:
         )
 
     def _create_services(
-        self, gpus: GPUService, sealer: Sealer, notifiers: dict[ChannelKind, Notifier], has_idle_command: bool
+        self,
+        gpus: GPUService,
+        sealer: Sealer,
+        notifiers: dict[ChannelKind, Notifier],
+        has_idle_command: bool,
+        owner_of: Callable[[str], str | None],
     ) -> None:
         self.service = AlertService(
-            self.store, self.rule_store, self.outbox_store, self.action_store, self._clock, self._note_request
+            self.store, self.rule_store, self.outbox_store, self.action_store, owner_of, self._clock, self._note_request
         )
         self.rules = RuleService(
             self.rule_store,

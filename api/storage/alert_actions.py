@@ -7,13 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
 
-from api.models.alert import AlertChange, AlertState
+from api.models.alert import Alert, AlertChange, AlertState, ShownState
 from api.models.alert_action import ActionKind, ActionState, AlertAction
 from api.models.channel import DeliveryState
-from api.storage.alert_rows import history_row
+from api.storage.alert_rows import history_row, read_alert
 from api.storage.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
 from api.storage.database import Database
-from api.storage.rows import clean, maybe_time, to_seconds, to_time
+from api.storage.rows import clean, is_ahead, maybe_time, to_seconds, to_time
+
+#: Seconds that no lease, and no wait for the next look, exceeds.
+_LONGEST_LEASE, _LONGEST_WAIT = 180.0, 60.0
 
 _OPEN = (ActionState.WAITING, ActionState.UNDERWAY)
 
@@ -103,16 +106,22 @@ class ActionStore:
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query)]
 
-    def is_wanted(self, action: AlertAction) -> bool:
-        """Whether the alert fires still by the change that it was planned with, and nobody has said that they know."""
-        query = select(alerts.c.alert_id).where(
+    def find_reason(self, action: AlertAction) -> Alert | None:
+        """Return the alert while it fires, unmuted, by the change that planned the action; None once it has ended."""
+        ended = select(alert_history.c.id).where(
+            alert_history.c.alert_id == action.alert_id,
+            alert_history.c.number > action.number,
+            alert_history.c.state == ShownState.RESOLVED,
+        )
+        query = select(alerts).where(
             alerts.c.alert_id == action.alert_id,
             alerts.c.state == AlertState.FIRING,
-            alerts.c.acknowledged_by.is_(None),
             alerts.c.muted_by.is_(None),
+            ~ended.exists(),
         )
         with self._database.read() as connection:
-            return connection.scalar(query) is not None
+            row = connection.execute(query).one_or_none()
+        return None if row is None else read_alert(row)
 
     def is_told(self, alert_id: str) -> bool:
         """Whether nothing that people are to be told of an alert is still on its way."""
@@ -138,6 +147,7 @@ def _row(change: AlertChange, place: int, now: datetime) -> dict[str, Any]:
         "rule_id": alert.rule_id,
         "node": action.node,
         "about": None if action.about is None else clean(action.about)[:255],
+        "attempt": action.attempt,
         "owner": action.owner,
         "acts_for": action.acts_for,
         "set_by": action.set_by,
@@ -162,16 +172,20 @@ def _read(row: Row[Any]) -> AlertAction:
         set_by=row.set_by,
         state=ActionState(row.state),
         created_at=to_time(row.created_at),
+        not_before=to_time(row.not_before),
         attempts=row.attempts,
         finished_at=maybe_time(row.finished_at),
         result=row.result,
+        attempt=row.attempt,
     )
 
 
 def _is_due(seconds: float) -> Any:
     columns = alert_actions.c
-    is_free = or_(columns.lease_until.is_(None), columns.lease_until <= seconds)
-    return and_(columns.state.in_(_OPEN), columns.not_before <= seconds, is_free)
+    is_free = or_(columns.lease_until.is_(None), ~is_ahead(columns.lease_until, seconds, _LONGEST_LEASE))
+    # The idle command counts its time of grace by a monotonic clock.
+    is_time = or_(columns.kind == ActionKind.IDLE_COMMAND, ~is_ahead(columns.not_before, seconds, _LONGEST_WAIT))
+    return and_(columns.state.in_(_OPEN), is_time, is_free)
 
 
 def _held(action_id: str, token: str) -> Any:

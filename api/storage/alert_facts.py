@@ -28,6 +28,7 @@ class Headway:
 
     checkpoint_at: float | None
     attempts_since: int  #: attempts begun since then
+    checkpoint_id: int | None = None  #: of the event
 
 
 class AlertFactStore:
@@ -54,18 +55,26 @@ class AlertFactStore:
     def headway(self, task_ids: Collection[str]) -> dict[str, Headway]:
         """What each of these tasks has to show."""
         ids = list(task_ids)
-        made = select(events.c.task_id, func.max(events.c.at).label("at"))
-        made = made.where(events.c.task_id.in_(ids), events.c.type == EventKind.CHECKPOINT).group_by(events.c.task_id)
-        begun = select(attempts.c.task_id, attempts.c.created_at).where(attempts.c.task_id.in_(ids))
+        # By number and id: times lie when the clock was set in between. A pruned checkpoint has no `current`.
+        made = (
+            select(func.max(events.c.id))
+            .group_by(events.c.task_id)
+            .where(events.c.task_id.in_(ids), events.c.type == EventKind.CHECKPOINT, events.c.current.is_not(None))
+        )
+        latest = select(events.c.id, events.c.task_id, events.c.at, events.c.attempt_uid).where(events.c.id.in_(made))
+        begun = select(attempts.c.task_id, attempts.c.uid, attempts.c.number).where(attempts.c.task_id.in_(ids))
         with self._database.read() as connection:
-            latest = {row.task_id: row.at for row in connection.execute(made)}
-            starts: dict[str, list[float]] = {}
+            checkpoints = {row.task_id: row for row in connection.execute(latest)}
+            numbers: dict[str, dict[str, int]] = {}
             for row in connection.execute(begun):
-                starts.setdefault(row.task_id, []).append(row.created_at)
-        return {
-            task_id: Headway(latest.get(task_id), sum(at > latest.get(task_id, 0.0) for at in starts.get(task_id, [])))
-            for task_id in ids
-        }
+                numbers.setdefault(row.task_id, {})[row.uid] = row.number
+        found = {}
+        for task_id in ids:
+            of_task, last = numbers.get(task_id, {}), checkpoints.get(task_id)
+            made_by = 0 if last is None else of_task.get(last.attempt_uid, 0)
+            since = sum(number > made_by for number in of_task.values())
+            found[task_id] = Headway(None, since) if last is None else Headway(last.at, since, last.id)
+        return found
 
     def unfinished_work(self, node: str, now: datetime) -> str | None:
         """What is not finished on this machine, or waits for any, in words; None: nothing."""

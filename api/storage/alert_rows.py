@@ -6,7 +6,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from api.models.alert import Alert, AlertHistoryRow, AlertNotification, AlertState, Matcher, ShownState, Silence
+from api.models.alert import (
+    Alert,
+    AlertHistoryRow,
+    AlertNotification,
+    AlertState,
+    Matcher,
+    ShownState,
+    Silence,
+    Subject,
+)
 from api.models.alert_rule import RuleScope
 from api.models.channel import ToldAlert
 from api.models.event import Severity
@@ -15,6 +24,7 @@ from api.storage.rows import clean, maybe_time, to_seconds, to_time
 from api.storage.typed_json import TypedJSON
 
 _TOLD = TypedJSON(ToldAlert)
+_SUBJECT = TypedJSON(Subject)
 _MATCHERS = TypedJSON(tuple[Matcher, ...])
 
 #: Scopes whose alerts are about something that belongs to somebody; the queue belongs to those who see everybody's
@@ -70,6 +80,13 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "is_unknown": alert.is_unknown,
         "owner": alert.owner,
         "is_personal": alert.scope in PERSONAL,
+        **_handling_row(alert),
+    }
+
+
+def _handling_row(alert: Alert) -> dict[str, Any]:
+    """The columns of what people have done about an alert, and of what was planned for it."""
+    return {
         "acknowledged_by": alert.acknowledged_by,
         "acknowledged_at": _seconds(alert.acknowledged_at),
         "acknowledged_until": _seconds(alert.acknowledged_until),
@@ -79,6 +96,7 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "flapping_since": _seconds(alert.flapping_since),
         "told": list(alert.told),
         "told_at": _seconds(alert.told_at),
+        "bound": None if alert.bound is None else asdict(alert.bound),
     }
 
 
@@ -117,6 +135,7 @@ def read_alert(row: Row[Any]) -> Alert:
         flapping_since=maybe_time(row.flapping_since),
         told=tuple(row.told),
         told_at=maybe_time(row.told_at),
+        bound=None if row.bound is None else _SUBJECT.read(row.bound),
     )
 
 
@@ -214,4 +233,6 @@ def read_silence(row: Row[Any]) -> Silence:
         author=row.author,
         comment=row.comment,
         created_at=to_time(row.created_at),
+        owner=row.owner,
+        ended_at=maybe_time(row.ended_at),
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import AlertNotFound, Conflict
@@ -103,35 +103,42 @@ class RuleStore:
         row = {**plain, "matchers": [asdict(each) for each in silence.matchers]}
         for name in ("starts_at", "ends_at", "created_at"):
             row[name] = to_seconds(plain[name])
+        row["ended_at"] = None
         with self._database.write() as connection:
             connection.execute(insert(alert_silences).values(row))
             note_change(about=silence.silence_id, after={"matchers": row["matchers"], "comment": silence.comment})
             raise_version(connection)
 
+    def get_silence(self, silence_id: str) -> Silence:
+        """Return the silence with this id. Raises AlertNotFound."""
+        with self._database.read() as connection:
+            return read_silence(_get_silence(connection, silence_id))
+
     def end_silence(self, silence_id: str, now: datetime) -> Silence:
         """Ends a silence now; one that has ended stays as it is. Raises AlertNotFound."""
-        mine = alert_silences.c.silence_id == silence_id
+        mine, seconds = alert_silences.c.silence_id == silence_id, to_seconds(now)
+        earlier = case((alert_silences.c.ends_at > seconds, seconds), else_=alert_silences.c.ends_at)
         with self._database.write() as connection:
-            is_open = mine & (alert_silences.c.ends_at > to_seconds(now))
-            connection.execute(update(alert_silences).where(is_open).values(ends_at=to_seconds(now)))
-            row = connection.execute(select(alert_silences).where(mine)).one_or_none()
-            if row is None:
-                raise AlertNotFound(f'No silence has the id "{silence_id[:80]}".')
+            is_open = mine & alert_silences.c.ended_at.is_(None)
+            connection.execute(update(alert_silences).where(is_open).values(ends_at=earlier, ended_at=seconds))
+            row = _get_silence(connection, silence_id)
             note_change(about=silence_id, after={"ends_at": row.ends_at})
             raise_version(connection)
             return read_silence(row)
 
     def active_silences(self, now: datetime) -> list[Silence]:
         """Those that have not ended."""
-        query = select(alert_silences).where(alert_silences.c.ends_at > to_seconds(now))
+        query = select(alert_silences).where(_is_open(now))
         with self._database.read() as connection:
             return [read_silence(row) for row in connection.execute(query.order_by(alert_silences.c.serial))]
 
     def silence_page(
-        self, now: datetime, with_ended: bool, limit: int, offset: int, cursor: int | None
+        self, now: datetime, with_ended: bool, owner: str | None, limit: int, offset: int, cursor: int | None
     ) -> tuple[list[tuple[int, Silence]], int]:
-        """Silences with their serial numbers, newest first; and how many there are in all."""
-        conditions = [] if with_ended else [alert_silences.c.ends_at > to_seconds(now)]
+        """Silences with their serial numbers, newest first; and how many there are in all. With `owner` only theirs."""
+        conditions = [] if with_ended else [_is_open(now)]
+        if owner is not None:
+            conditions.append(alert_silences.c.owner == owner)
         query = select(alert_silences).where(*conditions).order_by(alert_silences.c.serial.desc()).limit(limit)
         query = query.offset(offset) if cursor is None else query.where(alert_silences.c.serial < cursor)
         with self._database.read() as connection:
@@ -143,6 +150,17 @@ class RuleStore:
         query = select(func.count()).select_from(alert_rules).where(alert_rules.c.is_builtin.is_(False))
         with self._database.read() as connection:
             return connection.scalar(query) or 0
+
+
+def _is_open(now: datetime) -> Any:
+    return alert_silences.c.ended_at.is_(None) & (alert_silences.c.ends_at > to_seconds(now))
+
+
+def _get_silence(connection: Connection, silence_id: str) -> Row[Any]:
+    row = connection.execute(select(alert_silences).where(alert_silences.c.silence_id == silence_id)).one_or_none()
+    if row is None:
+        raise AlertNotFound(f'No silence has the id "{silence_id[:80]}".')
+    return row
 
 
 def _stamp(by: str, now: datetime) -> dict[str, Any]:

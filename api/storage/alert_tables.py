@@ -56,6 +56,7 @@ alerts = Table(
     Column("flapping_since", Float(53)),
     Column("told", Document, nullable=False),
     Column("told_at", Float(53)),
+    Column("bound", Document),  #: the task that its actions may act on, as it was when its condition began
     sqlite_autoincrement=True,
 )
 Index("ix_alerts_state", alerts.c.shown_state, alerts.c.serial)
@@ -91,6 +92,8 @@ alert_silences = Table(
     Column("author", String(64), nullable=False),
     Column("comment", Text, nullable=False),
     Column("created_at", Float(53), nullable=False),
+    Column("owner", String(64)),  #: the user whose alerts alone it silences; none: everybody's
+    Column("ended_at", Float(53)),  #: when a request ended it
     sqlite_autoincrement=True,
 )
 
@@ -205,6 +208,7 @@ alert_actions = Table(
     Column("rule_id", String(64), nullable=False),
     Column("node", String(255)),  #: the machine that is to do it; none: any
     Column("about", String(255)),  #: the task or the GPU
+    Column("attempt", Integer),  #: the task's attempt; none: any
     Column("owner", String(64)),  #: whom that belongs to
     Column("acts_for", String(64)),  #: whose tasks alone the rule may act on; none: everybody's
     Column("set_by", String(64)),  #: who had the rule act

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, and_
 
 from api.models.cause import Cause
 from api.models.lease import Lease, LeaseKind, LeaseState
@@ -28,6 +28,7 @@ from api.models.training import (
 )
 from api.storage.tables import tasks
 from api.storage.typed_json import TypedJSON
+from api.utils.clock import SLACK_SECONDS
 
 _CODE = TypedJSON(ReasonCode)
 _CAUSE = TypedJSON(Cause)
@@ -51,6 +52,13 @@ def to_seconds(time: datetime) -> float:
 def to_time(seconds: float) -> datetime:
     """A UTC time."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def is_ahead(column: Any, now: Any, longest: float) -> Any:
+    """SQL: whether this time is still to come. One that is further ahead of `now` than `longest`, the most that it is
+    ever set ahead, was written before the clock was set back: it does not count.
+    """
+    return and_(column > now, column <= now + longest + SLACK_SECONDS)
 
 
 def maybe_time(seconds: float | None) -> datetime | None:

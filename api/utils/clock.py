@@ -9,6 +9,10 @@ from typing import Protocol
 
 from api.utils.frozen import frozen
 
+#: Clocks of two servers, or of one before and after it is corrected, may differ by so many seconds: a stored time that
+#: is later than that was written before the clock was set back.
+SLACK_SECONDS = 30.0
+
 #: The last second that a `datetime` can hold, in Unix seconds.
 LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 

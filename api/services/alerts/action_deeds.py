@@ -6,8 +6,10 @@ from typing import Protocol
 
 from api.errors import Conflict, GPUNotFound, TaskNotFound, TaskNotStoppable, Unavailable
 from api.models.alert_action import ActionKind, ActionState, AlertAction
+from api.models.alert_rule import RuleScope
 from api.models.task import TaskType
 from api.models.training import TaskStatus, TaskSummary
+from api.services.alerts.action_ages import ActionAges
 from api.services.alerts.idle import IdleLook
 from api.services.training.checkpoint_saving import CheckpointSaving
 from api.services.training.holds import Holds
@@ -23,11 +25,14 @@ from api.utils.frozen import frozen
 LOOK_SECONDS, TRY_SECONDS = 5.0, 15.0
 
 #: For so long it is tried to ask a trainer, and looked for what it was asked for.
-ASKED_FOR = timedelta(minutes=10)
-STOPPED_WITHIN, SAVED_WITHIN = timedelta(hours=2), timedelta(hours=1)
+ASKED_FOR = 600.0
+STOPPED_WITHIN, SAVED_WITHIN = 7_200.0, 3_600.0
 
 #: For so long people are told of it before the idle command is run.
-TOLD_WITHIN = timedelta(minutes=5)
+TOLD_WITHIN = 300.0
+
+#: Seconds after which any server does what the one that sees the task's files has not done.
+_LATE_SECONDS = 60.0
 
 
 @frozen
@@ -87,13 +92,16 @@ class ActionDeeds:
         self._command = command
         self._is_watched_here = is_watched_here
         self._clock = clock
+        self._ages = ActionAges(clock)
 
     def is_for_here(self, action: AlertAction) -> bool:
         """Whether this server is the one to do it; what nobody does within a minute, anybody tries."""
+        age = self._ages.of(action)
+        if action.kind is ActionKind.IDLE_COMMAND:
+            return action.state is ActionState.UNDERWAY or self._ages.has_had_grace(action)
         if action.kind is not ActionKind.SAVE_CHECKPOINT or action.about is None:
             return True
-        is_late = self._clock.now() - action.created_at > timedelta(seconds=60)
-        return is_late or self._is_watched_here(action.about)
+        return age > _LATE_SECONDS or self._is_watched_here(action.about)
 
     def go_on(self, action: AlertAction, begin: Callable[[], bool]) -> DeedResult:
         """Does the next step. `begin` is called right before what must not be repeated. Raises DatabaseUnavailable."""
@@ -114,14 +122,31 @@ class ActionDeeds:
             return _over(ActionState.SKIPPED, "the task is not there any more")
         if action.acts_for is not None and task.owner != action.acts_for:
             return _over(ActionState.FAILED, "the task belongs to somebody else")
+        why_not = self._why_not(action, task) if action.state is ActionState.WAITING else None
+        if why_not is not None:
+            return _over(ActionState.SKIPPED, why_not)
         if action.kind is ActionKind.STOP_WITH_CHECKPOINT:
             return self._stop(action, task)
         return self._save(action, task)
 
+    def _why_not(self, action: AlertAction, task: TaskSummary) -> str | None:
+        """Why an action that has not begun is not done any more: its reason or its target has changed since."""
+        if task.status.is_finished:
+            return f"the task is {task.status} already"
+        alert = self._store.find_reason(action)
+        if alert is None:
+            return "the alert has ended, or is silenced"
+        if action.attempt is not None and action.attempt != task.attempts:
+            return "another attempt of the task has begun since"
+        gpu = alert.labels.get("gpu_uuid") if alert.scope is RuleScope.GPU else None
+        if gpu is not None and gpu not in task.gpu_uuids:
+            return "the task is not on the GPU any more"
+        return None
+
     def _stop(self, action: AlertAction, task: TaskSummary) -> DeedResult:
         if task.status.is_finished:
             return self._tell_end(action, task)
-        if self._clock.now() - action.created_at > STOPPED_WITHIN:
+        if self._ages.of(action) > STOPPED_WITHIN:
             return _over(ActionState.FAILED, f"it was asked to stop, and is {task.status} still")
         if task.stop is None:
             try:
@@ -132,8 +157,6 @@ class ActionDeeds:
         return DeedResult(ActionState.UNDERWAY, "asked to stop with a checkpoint", LOOK_SECONDS)
 
     def _tell_end(self, action: AlertAction, task: TaskSummary) -> DeedResult:
-        if action.state is ActionState.WAITING:
-            return _over(ActionState.SKIPPED, f"the task is {task.status} already")
         saved = self._last_checkpoint(task)
         if task.status is not TaskStatus.STOPPED:
             return _over(ActionState.DONE, f"it has ended by itself: {task.status}; {saved}")
@@ -153,14 +176,13 @@ class ActionDeeds:
         if action.state is ActionState.UNDERWAY and self._has_saved(action, task.task_id):
             return _over(ActionState.DONE, f"saved; {self._last_checkpoint(task)}")
         if task.status.is_finished:
-            is_begun = action.state is ActionState.UNDERWAY
-            state = ActionState.FAILED if is_begun else ActionState.SKIPPED
-            return _over(state, f"the task is {task.status}" + (", and has saved none since" if is_begun else ""))
-        age = self._clock.now() - action.created_at
+            return _over(ActionState.FAILED, f"the task is {task.status}, and has saved none since")
+        age = self._ages.of(action)
         if action.state is ActionState.UNDERWAY:
             if age > SAVED_WITHIN:
                 return _over(ActionState.FAILED, "it was asked for a checkpoint, and has saved none")
             return DeedResult(ActionState.UNDERWAY, action.result, LOOK_SECONDS)
+        self._ages.note_checkpoint(action, self._last_checkpoint_id(task.task_id))
         try:
             self._saving.save(task.task_id, action.actor)
         except (Conflict, Unavailable) as error:
@@ -170,8 +192,15 @@ class ActionDeeds:
         return DeedResult(ActionState.UNDERWAY, "asked for a checkpoint", LOOK_SECONDS)
 
     def _has_saved(self, action: AlertAction, task_id: str) -> bool:
+        before = self._ages.checkpoint_before(action)
+        if before is not None:
+            return self._last_checkpoint_id(task_id) > before
+        # The service has begun again since it asked.
         at = self._facts.headway([task_id])[task_id].checkpoint_at
         return at is not None and at > action.created_at.timestamp()
+
+    def _last_checkpoint_id(self, task_id: str) -> int:
+        return self._facts.headway([task_id])[task_id].checkpoint_id or 0
 
     # -- holds -------------------------------------------------------------------------------------------------------
 
@@ -197,10 +226,10 @@ class ActionDeeds:
             return _over(ActionState.FAILED, lost)
         if self._command is None:
             return _over(ActionState.FAILED, "IDLE_COMMAND is not set on this machine any more")
-        if not self._store.is_wanted(action):
+        alert = self._store.find_reason(action)
+        if alert is None or alert.acknowledged_by is not None:
             return _over(ActionState.SKIPPED, "the alert has ended, or somebody knows of it")
-        age: timedelta = self._clock.now() - action.created_at
-        if age < TOLD_WITHIN and not self._store.is_told(action.alert_id):
+        if self._ages.of(action) < TOLD_WITHIN and not self._store.is_told(action.alert_id):
             return DeedResult(ActionState.WAITING, "people are told first", LOOK_SECONDS)
         why = self._idle.why_not()
         if why is not None:

@@ -36,7 +36,12 @@ def plan_actions(
         return
     if alert.muted_by is not None or alert.flapping_since is not None:
         return
-    planned = [action for kind in rule.actions if (action := _plan(kind, draft, rule, now, new_id)) is not None]
+    kinds = list(rule.actions)
+    if _has_changed(draft):
+        kinds = [kind for kind in kinds if not kind.is_of_task]
+        if len(kinds) < len(rule.actions):
+            draft.messages.append("does not act on a task: its condition began with another one, or another attempt")
+    planned = [action for kind in kinds if (action := _plan(kind, draft, rule, now, new_id)) is not None]
     if anywhere:
         planned = [replace(action, node=None) for action in planned]
     if planned:
@@ -46,30 +51,26 @@ def plan_actions(
         draft.change(f"acts: {', '.join(kinds)}", remedy=f"{alert.remedy} {announced}".strip())
 
 
+def _has_changed(draft: Draft) -> bool:
+    """Whether the task that it is about now is not the one with which its condition began."""
+    target = draft.track.target
+    return target is not None and target.subject != draft.after.bound
+
+
 def _plan(
     kind: ActionKind, draft: Draft, rule: AlertRule, now: datetime, new_id: Callable[[datetime], str]
 ) -> PlannedAction | None:
     """The action; None where there is nothing that it could be done to, or nothing that the rule may act on."""
-    about, owner = _about(kind, draft)
+    labels, bound = draft.after.labels, draft.after.bound if kind.is_of_task else None
+    about = labels.get("gpu_uuid") if kind is ActionKind.HOLD_GPU else None if bound is None else bound.task_id
+    owner, attempt = (None, None) if bound is None else (bound.owner, bound.attempt)
     needs = kind.is_of_task or kind is ActionKind.HOLD_GPU
     if (needs and about is None) or (rule.acts_for is not None and rule.acts_for != owner):
         return None
     is_of_machine = kind in (ActionKind.HOLD_GPU, ActionKind.IDLE_COMMAND)
-    node = draft.after.labels.get("node") if is_of_machine else None
+    node = labels.get("node") if is_of_machine else None
     at = now + timedelta(seconds=GRACE_SECONDS if kind is ActionKind.IDLE_COMMAND else 0.0)
-    return PlannedAction(new_id(now), kind, node, about, owner, rule.acts_for, rule.actions_by, at)
-
-
-def _about(kind: ActionKind, draft: Draft) -> tuple[str | None, str | None]:
-    """What it is done to, and whom that belongs to."""
-    alert, target = draft.after, draft.track.target
-    if kind is ActionKind.HOLD_GPU:
-        return alert.labels.get("gpu_uuid"), None
-    if not kind.is_of_task:
-        return None, None
-    if "task_id" in alert.labels:
-        return alert.labels["task_id"], alert.owner
-    return (None, None) if target is None else (target.task, target.task_owner)
+    return PlannedAction(new_id(now), kind, node, about, owner, rule.acts_for, rule.actions_by, at, attempt)
 
 
 def check_actions(rule: AlertRule, has_idle_command: bool) -> list[Mistake]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from api.models.alert import AlertTarget
+from api.models.alert import AlertTarget, Subject
 from api.models.alert_rule import RuleScope
 from api.models.gpu import Verdict
 from api.models.node import NodeStatus
@@ -226,7 +226,7 @@ def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
     key, task = f"{gpu.node}/{reading.uuid}", gpu.task
     if task is None or not task.is_started_here:
         return AlertTarget(key, labels, words)
-    return AlertTarget(key, labels, words, task=task.task_id, task_owner=task.owner)
+    return AlertTarget(key, labels, words, subject=Subject(task.task_id, task.owner))
 
 
 def _sentence(text: str) -> str:

@@ -193,6 +193,7 @@ class AlertMachine:
             value=value,
             peak=value,
             owner=target.owner,
+            bound=target.subject,
         )
 
     def _fire(self, rule: AlertRule, table: FactTable, place: int, draft: Draft, at: Moment) -> None:
@@ -267,12 +268,14 @@ class AlertMachine:
             return
         if track.breaching_since is None:
             track.breaching_since = at.monotonic
+            # Kept with its next change.
+            track.alert = replace(track.alert, bound=table.targets[place].subject)
         if at.monotonic - track.breaching_since < rule.for_seconds or at.monotonic < self._settled_at:
             return
         if track.alert.state is AlertState.RESOLVED and not _is_same_incident(track, at):
             flips, flapping = track.alert.flips, track.alert.flapping_since
-            fresh = Track(self._new_alert(rule, table, place, at.now), track.breaching_since, target=track.target)
-            draft = drafts.begin(key, fresh)
+            alert = replace(self._new_alert(rule, table, place, at.now), bound=track.alert.bound)
+            draft = drafts.begin(key, Track(alert, track.breaching_since, target=track.target))
             draft.change(flips=flips, flapping_since=flapping)
         else:
             draft = drafts.of(key, track)

@@ -13,11 +13,13 @@ SILENCE = "silence"
 
 
 def matches(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
-    """Whether every matcher fits these labels."""
-    return all(_fits(matcher, labels.get(matcher.label, "")) for matcher in matchers)
+    """Whether every matcher fits these labels. A label that is missing fits no matcher, not even `*`."""
+    return all(_fits(matcher, labels.get(matcher.label)) for matcher in matchers)
 
 
-def _fits(matcher: Matcher, value: str) -> bool:
+def _fits(matcher: Matcher, value: str | None) -> bool:
+    if value is None:
+        return False
     return fnmatch.fnmatchcase(value, matcher.value) if matcher.is_glob else value == matcher.value
 
 
@@ -43,7 +45,7 @@ class Muting:
         if self._silences:
             labels = all_labels(alert)
             for silence in self._silences:
-                if matches(silence.matchers, labels):
+                if silence.owner in (None, alert.owner) and matches(silence.matchers, labels):
                     return silence.silence_id
         if not self._sources:
             return None

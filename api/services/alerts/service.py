@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from api.errors import AlertNotFound, Invalid, Mistake
+from api.errors import AlertNotFound, Invalid, Mistake, NotYours, TaskNotFound
 from api.models.access import Permission, Principal
 from api.models.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
 from api.models.alert_action import show_action
@@ -48,9 +48,12 @@ class AlertService:
         rules: RuleStore,
         outbox: OutboxStore,
         actions: ActionStore,
+        owner_of: Callable[[str], str | None],
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
+        """`owner_of` returns the owner of a task by its id, or raises TaskNotFound."""
+        self._owner_of = owner_of
         self._store = store
         self._rules = rules
         self._outbox = outbox
@@ -81,18 +84,18 @@ class AlertService:
     def acknowledge(self, alert_id: str, until: datetime | None, comment: str, by: Principal) -> AlertView:
         """Says that somebody knows of an alert: it is neither repeated nor escalated, and its end is told.
 
-        Raises AlertNotFound, Conflict, Invalid.
+        Raises AlertNotFound, NotYours, Conflict, Invalid.
         """
-        self._find(alert_id)
+        self._find_to_change(alert_id, by)
         if until is not None and until <= self._clock.now():
             raise Invalid(mistakes=[Mistake("/until", "must be in the future")])
         alert = self._store.acknowledge(alert_id, by.actor, until, comment, self._clock.now())
         self._on_change()
         return show_alert(alert)
 
-    def withdraw(self, alert_id: str) -> AlertView:
-        """Takes an acknowledgement back. Raises AlertNotFound, Conflict."""
-        self._find(alert_id)
+    def withdraw(self, alert_id: str, by: Principal) -> AlertView:
+        """Takes an acknowledgement back. Raises AlertNotFound, NotYours, Conflict."""
+        self._find_to_change(alert_id, by)
         alert = self._store.acknowledge(alert_id, None, None, "", self._clock.now())
         self._on_change()
         return show_alert(alert)
@@ -104,33 +107,65 @@ class AlertService:
             raise AlertNotFound(f'No alert has the id "{alert_id[:80]}".')
         return alert
 
+    def _find_to_change(self, alert_id: str, by: Principal) -> None:
+        """Raises AlertNotFound, and NotYours for an alert about what is not the principal's own."""
+        alert, owner = self._find(alert_id), _limited_to(by)
+        if owner is not None and alert.owner != owner:
+            raise NotYours(f"{alert_id} is not about one of your tasks: ask an administrator to acknowledge it.")
+
     # -- silences ------------------------------------------------------------------------------------------------------
 
     def get_silences(self, with_ended: bool, page: PageRequest) -> Page[SilenceView]:
-        """Silences, newest first."""
-        now = self._clock.now()
-        rows = read_page(lambda *cut: self._rules.silence_page(now, with_ended, *cut), page)
+        """Silences, newest first, as far as the caller may see them."""
+        now, owner = self._clock.now(), current_sight.get().only_of
+        rows = read_page(lambda *cut: self._rules.silence_page(now, with_ended, owner, *cut), page)
         return rows.map(lambda silence: show_silence(silence, now))
 
     def silence(self, wanted: SilenceRequest, by: Principal) -> SilenceView:
-        """Makes a silence. Raises Invalid."""
-        now = self._clock.now()
+        """Makes a silence. Raises Invalid, and NotYours where it would silence alerts of others."""
+        now, owner = self._clock.now(), _limited_to(by)
         starts_at = wanted.starts_at or now
+        if owner is not None and not any(self._is_own(matcher, owner) for matcher in wanted.matchers):
+            raise NotYours(
+                "You may silence alerts about your own tasks only: add a matcher, without a glob, "
+                f'that is "owner" with the value "{owner}", or "task_id" with the id of a task of yours.'
+            )
         if wanted.ends_at <= max(now, starts_at):
             raise Invalid(mistakes=[Mistake("/until", "must be in the future, and after its beginning")])
         if wanted.ends_at - starts_at > LONGEST_SILENCE:
             raise Invalid(mistakes=[Mistake("/until", f"must be within {LONGEST_SILENCE.days} days")])
-        made = Silence(
-            new_task_id("silence", now), wanted.matchers, starts_at, wanted.ends_at, by.actor, wanted.comment, now
-        )
+        silence_id = new_task_id("silence", now)
+        made = Silence(silence_id, wanted.matchers, starts_at, wanted.ends_at, by.actor, wanted.comment, now, owner)
         self._rules.add_silence(made)
         self._on_change()
         return show_silence(made, now)
 
-    def end_silence(self, silence_id: str) -> SilenceView:
-        """Ends a silence now. Raises AlertNotFound."""
+    def _is_own(self, matcher: Matcher, owner: str) -> bool:
+        """Whether what fits this matcher is about the owner's tasks."""
+        if matcher.is_glob or matcher.label not in ("owner", "task_id"):
+            return False
+        if matcher.label == "owner":
+            return matcher.value == owner
+        try:
+            return self._owner_of(matcher.value) == owner
+        except TaskNotFound:
+            return False
+
+    def end_silence(self, silence_id: str, by: Principal) -> SilenceView:
+        """Ends a silence now. Raises AlertNotFound, and NotYours for one of somebody else."""
         check_id(silence_id, "silence")
-        now = self._clock.now()
+        now, owner = self._clock.now(), _limited_to(by)
+        if owner is not None:
+            found = self._rules.get_silence(silence_id)
+            if found.owner != owner and not current_sight.get().sees(found.owner):
+                raise AlertNotFound(f'No silence has the id "{silence_id[:80]}".')
+            if found.owner != owner:
+                raise NotYours(f"{silence_id} is not one of your silences: only administrators may end it.")
         ended = self._rules.end_silence(silence_id, now)
         self._on_change()
         return show_silence(ended, now)
+
+
+def _limited_to(by: Principal) -> str | None:
+    """Return the user whose alerts alone the principal may silence and acknowledge; None: everybody's."""
+    return None if by.may(Permission.ALERTS_MANAGE) else by.user_id

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from api.models.alert import AlertTarget
+from api.models.alert import AlertTarget, Subject
 from api.models.alert_rule import RuleScope
 from api.models.cause import CauseCode
 from api.models.progress import Stage
@@ -198,7 +198,8 @@ class TaskFacts:
         notify = self._notify.get(task.task_id, {})
         channels, told = notify.get("channels") or [], notify.get("on") or []
         rules = tuple(rule for word in told for rule in TOLD_OF.get(word, ()))
-        return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules)
+        subject = Subject(task.task_id, task.owner, task.attempts)
+        return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules, subject)
 
 
 def _headway(task: TaskSummary, headway: Headway | None, now: float) -> dict[str, float]:

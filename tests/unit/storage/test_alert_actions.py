@@ -70,18 +70,30 @@ def test_the_end_stands_in_the_history_of_the_alert(store: ActionStore, database
     assert store.failed_since(NOW + LEASE) == []
 
 
-def test_it_is_wanted_while_the_alert_fires_and_nobody_knows_of_it(store: ActionStore, database: Database):
+def test_its_reason_is_there_while_the_alert_fires_by_the_same_change(store: ActionStore, database: Database):
     (action,), alerts = store.of_alert("alert_1"), AlertStore(database)
-    assert store.is_wanted(action)
+    assert store.find_reason(action) == firing()
     known = alerts.acknowledge("alert_1", "ann", None, "", NOW)
-    assert not store.is_wanted(action)
-    again = alerts.acknowledge("alert_1", None, None, "", NOW)
-    assert store.is_wanted(action)
-    assert known.number + 1 == again.number
-    ended = replace(again, number=again.number + 1, state=AlertState.RESOLVED, resolved_at=NOW)
-    alerts.apply([AlertChange(again, ended)], NOW)
-    assert not store.is_wanted(action)
+    assert store.find_reason(action) == known
+    ended = replace(known, number=known.number + 1, state=AlertState.RESOLVED, resolved_at=NOW)
+    alerts.apply([AlertChange(known, ended, "over")], NOW)
+    assert store.find_reason(action) is None
     assert store.is_told("alert_1")
+    again = replace(ended, number=ended.number + 1, state=AlertState.FIRING, resolved_at=None)
+    alerts.apply([AlertChange(ended, again, "fires")], NOW)
+    assert store.find_reason(action) is None
+    assert store.find_reason(replace(action, number=again.number)) == again
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_delays_no_action(store: ActionStore, hours: int):
+    jumped = NOW + timedelta(hours=hours)
+    assert [each.action_id for each in store.due("here", jumped)] == ["action_1"]
+    claimed = store.claim("action_1", NOW, timedelta(seconds=180))
+    assert claimed is not None
+    store.look_again("action_1", claimed[1], ActionState.UNDERWAY, "asked", NOW + timedelta(seconds=15))
+    assert store.claim("action_1", jumped, timedelta(seconds=180)) is not None
+    assert store.claim("action_1", jumped + timedelta(hours=hours), timedelta(seconds=180)) is not None
 
 
 def test_actions_are_forgotten_with_their_alert(store: ActionStore, database: Database):

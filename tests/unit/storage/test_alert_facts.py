@@ -25,8 +25,20 @@ def test_headway_counts_attempts_since_the_latest_checkpoint(stores: Stores, dat
     stores.tasks.create(new_task("t1"), NOW, "api")
     facts = AlertFactStore(database)
     assert facts.headway(["t1"]) == {"t1": Headway(None, 0)}
-    stores.tasks.add_event("t1", EventKind.CHECKPOINT, later(5), "trainer", "x", "t1.1")
-    assert facts.headway(["t1"]) == {"t1": Headway(later(5).timestamp(), 0)}
+    stores.tasks.add_event("t1", EventKind.CHECKPOINT, later(5), "trainer", "x", "t1.1", current="step1")
+    (found,) = facts.headway(["t1"]).values()
+    assert (found.checkpoint_at, found.attempts_since) == (later(5).timestamp(), 0)
+
+
+def test_headway_counts_by_numbers_when_the_clock_was_set_back(stores: Stores, database: Database):
+    uid, facts = stores.running("t1").uid, AlertFactStore(database)
+    stores.tasks.add_event("t1", EventKind.CHECKPOINT, later(90_000), "trainer", "x", uid, current="step1")
+    (before,) = facts.headway(["t1"]).values()
+    stores.tasks.add_event("t1", EventKind.CHECKPOINT, later(-90_000), "trainer", "x", uid, current="step2")
+    stores.tasks.add_event("t1", EventKind.CHECKPOINT, later(-89_999), "service", "pruned", uid, previous="step1")
+    (after,) = facts.headway(["t1"]).values()
+    assert (after.checkpoint_at, after.attempts_since) == (later(-90_000).timestamp(), 0)
+    assert (after.checkpoint_id or 0) > (before.checkpoint_id or 0)
 
 
 def test_signs_of_life_are_of_those_that_lead(database: Database):

@@ -76,9 +76,9 @@ def test_silences_end_by_their_time_or_by_hand(store: RuleStore):
     assert store.active_silences(later(60)) == [second]
     assert store.end_silence("s2", later(10)).ends_at == later(10)
     assert store.end_silence("s2", later(20)).ends_at == later(10)
-    assert [silence.silence_id for _, silence in store.silence_page(later(30), False, 10, 0, None)[0]] == ["s1"]
-    rows, total = store.silence_page(later(30), True, 1, 0, None)
+    assert [silence.silence_id for _, silence in store.silence_page(later(30), False, None, 10, 0, None)[0]] == ["s1"]
+    rows, total = store.silence_page(later(30), True, None, 1, 0, None)
     assert (rows[0][1].silence_id, total) == ("s2", 2)
-    assert store.silence_page(later(30), True, 9, 0, rows[0][0])[0][0][1].silence_id == "s1"
+    assert store.silence_page(later(30), True, None, 9, 0, rows[0][0])[0][0][1].silence_id == "s1"
     with pytest.raises(AlertNotFound):
         store.end_silence("s9", NOW)

@@ -1,6 +1,6 @@
 // What can be done about an alert: saying that one knows, and having nobody told for a while.
 
-import { whyNot } from "../access.js";
+import { has, whyNot } from "../access.js";
 import { alertApi } from "../api_alerts.js";
 import { openMenu } from "../components/menu.js";
 import { attempt, toast } from "../components/toast.js";
@@ -37,9 +37,15 @@ const run = (deed, done) =>
     await refetchFiring();
   });
 
+/**
+ * Why alerts of this user cannot be acknowledged or silenced, in words; null when they can.
+ * @param {string|null} owner
+ */
+export const whyNotMuted = (owner) => whyNot("alerts:write", has("alerts:manage") ? undefined : owner);
+
 /** The buttons for an alert as it is. @param {API.Alert} alert @returns {HTMLElement[]} */
 export function deedsFor(alert) {
-  const denied = whyNot("alerts:write");
+  const denied = whyNotMuted(alert.owner);
   /** @param {import("../icons.js").IconName} sign @param {string} label @param {(button: HTMLElement) => void} act @param {string} [more] */
   const button = (sign, label, act, more) => {
     /** @type {HTMLElement} */

@@ -1,5 +1,6 @@
 // A silence by a form: what it is about, for how long, and why.
 
+import { access, has } from "../access.js";
 import { alertApi } from "../api_alerts.js";
 import { openDialog } from "../components/dialog.js";
 import { note } from "../components/status.js";
@@ -20,7 +21,8 @@ export function askForSilence() {
     /** @type {API.Silence|null} */
     let made = null;
     const once = newId();
-    const matchers = matcherFields([{ label: "rule", value: "" }]);
+    const [rule, me] = [{ label: "rule", value: "" }, access.value?.who?.user_id];
+    const matchers = matcherFields(me && !has("alerts:manage") ? [rule, { label: "owner", value: me }] : [rule]);
     const lasts = h(
       "select",
       { class: "input", id: "silence-lasts" },

@@ -6,6 +6,7 @@ from typing import Any
 
 from api.models.alert import Alert, AlertChange, AlertState
 from api.models.alert_action import ActionKind, AlertAction, PlannedAction
+from api.models.alert_rule import RuleScope
 from api.models.audit import AuditEntry
 from api.services.alerts.action_deeds import ActionDeeds, CommandEnd
 from api.services.alerts.action_loop import ActionLoop
@@ -61,10 +62,13 @@ class ActingMachine:
 
     def fire(self, kind: ActionKind, about: str | None = None, wait: float = 0.0, **more: Any) -> Alert:
         """An alert that fires, whose rule acts."""
-        alert = replace(firing(), since=self.clock.now(), fired_at=self.clock.now())
+        task = {"scope": RuleScope.TASK, "labels": {"task_id": about}} if kind.is_of_task else {}
+        labels = {"scope": RuleScope.GPU, "labels": more["labels"]} if "labels" in more else task
+        alert = replace(firing(**labels), since=self.clock.now(), fired_at=self.clock.now())
         at, owner = self.clock.now() + timedelta(seconds=wait), more.get("owner")
         node = "here" if kind in (ActionKind.HOLD_GPU, ActionKind.IDLE_COMMAND) else None
         planned = PlannedAction("action_1", kind, node, about, owner, more.get("acts_for"), "root", at)
+        planned = replace(planned, attempt=more.get("attempt"))
         self.alerts.apply([AlertChange(None, alert, "fires", actions=(planned,))], self.clock.now())
         return alert
 

@@ -184,3 +184,50 @@ def test_a_command_that_is_no_longer_set_is_not_run(machine: TrainingMachine):
     acting = ActingMachine(machine, has_command=False)
     acting.fire(IDLE)
     assert acting.round().state is ActionState.FAILED
+
+
+def test_a_stop_that_waited_for_an_alert_that_has_ended_is_not_carried_out(training: ActingMachine):
+    alert = training.fire(STOP, "a")
+    training.clock.advance(6_000)
+    training.resolve(alert)
+    action = training.round()
+    assert (action.state, action.result) == (ActionState.SKIPPED, "the alert has ended, or is silenced")
+    assert training.machine.task().stop is None
+
+
+def test_a_stop_of_another_attempt_is_not_carried_out(training: ActingMachine):
+    training.fire(STOP, "a", attempt=2)
+    action = training.round()
+    assert (action.state, action.result) == (ActionState.SKIPPED, "another attempt of the task has begun since")
+    assert training.machine.task().stop is None
+
+
+def test_a_task_that_has_left_the_gpu_is_not_stopped(training: ActingMachine):
+    training.fire(STOP, "a", labels={"gpu_uuid": "GPU-another", "node": "here"})
+    action = training.round()
+    assert (action.state, action.result) == (ActionState.SKIPPED, "the task is not on the GPU any more")
+    assert training.machine.task().stop is None
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_takes_nobodys_time_to_object(acting: ActingMachine, hours: int):
+    acting.come_up()
+    acting.fire(IDLE, wait=60.0)
+    assert acting.round().state is ActionState.WAITING
+    acting.clock.jump(hours * 3600)
+    acting.round(after=50)
+    assert acting.runs == 0
+    assert (acting.round(after=11).state, acting.runs) == (ActionState.DONE, 1)
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_ends_no_wait_for_a_checkpoint(training: ActingMachine, hours: int):
+    training.fire(SAVE, "a")
+    assert training.round().state is ActionState.UNDERWAY
+    training.clock.jump(hours * 3600)
+    assert training.round(after=6).state is ActionState.UNDERWAY
+    training.machine.saves(9)
+    training.machine.prints(steps(9))
+    training.clock.advance(6)
+    training.machine.train()
+    assert training.round(after=6).state is ActionState.DONE

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.models.alert import Alert, AlertState, AlertTarget
+from api.models.alert import Alert, AlertState, AlertTarget, Subject
 from api.models.alert_action import ActionKind, PlannedAction
 from api.models.alert_rule import AlertRule, RuleScope
 from api.services.alerts.action_plan import check_actions, plan_actions
@@ -18,8 +18,8 @@ STOP, QUEUE, GPU, IDLE = (
     ActionKind.HOLD_GPU,
     ActionKind.IDLE_COMMAND,
 )
-ON_TASK = firing(labels={"task_id": "train_1"}, owner="ann")
-ON_GPU = AlertTarget("n/0", task="train_2", task_owner="bob")
+ON_TASK = firing(labels={"task_id": "train_1"}, owner="ann", bound=Subject("train_1", "ann", 1))
+ON_GPU = AlertTarget("n/0", subject=Subject("train_2", "bob"))
 
 
 def plan(after: Alert, acting: AlertRule, before: Alert | None = None, target: AlertTarget | None = None) -> Draft:
@@ -65,14 +65,27 @@ def test_a_gpu_is_held_by_its_machines_server_and_where_that_has_none_by_any(any
 
 
 def test_for_a_gpu_it_is_done_to_the_task_that_runs_on_it():
-    (action,) = planned(firing(), rule(actions=(STOP,)), target=ON_GPU)
+    (action,) = planned(firing(bound=ON_GPU.subject), rule(actions=(STOP,)), target=ON_GPU)
     assert (action.about, action.owner) == ("train_2", "bob")
     assert planned(firing(), rule(actions=(STOP,)), target=AlertTarget("n/0")) == []
 
 
+@pytest.mark.parametrize(
+    "now",
+    [None, Subject("train_3", "bob"), Subject("train_2", "bob", 2)],
+    ids=["no task", "another task", "another attempt"],
+)
+def test_a_task_that_came_after_the_condition_began_is_not_acted_on(now: Subject | None):
+    began_with = firing(bound=Subject("train_2", "bob", 1))
+    draft = plan(began_with, rule(actions=(STOP, GPU)), target=AlertTarget("n/0", subject=now))
+    assert [each.kind for each in draft.actions] == [GPU]
+    assert "does not act on a task" in draft.messages[0]
+
+
 @pytest.mark.parametrize(("owner", "count"), [("ann", 1), ("bob", 0), (None, 0)])
 def test_a_rule_of_a_user_acts_on_their_tasks_only(owner: str | None, count: int):
-    assert len(planned(replace(ON_TASK, owner=owner), rule(actions=(STOP,), acts_for="ann"))) == count
+    of_owner = replace(ON_TASK, bound=Subject("train_1", owner, 1))
+    assert len(planned(of_owner, rule(actions=(STOP,), acts_for="ann"))) == count
 
 
 def test_what_only_the_machine_can_do_names_it_and_the_command_waits_a_minute():

@@ -1,11 +1,12 @@
 """The life of an alert, from facts alone. `Life` plays one rule over one GPU, a second at a time where it matters."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from api.models.alert import AlertChange, AlertState, NotificationKind
+from api.models.alert import AlertChange, AlertState, NotificationKind, Subject
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.event import Severity
 from api.services.alerts.evaluation import FactTable
@@ -189,6 +190,32 @@ def test_what_was_pending_before_a_restart_goes_on(clock: FakeClock):
     life.machine.load([firing(state=AlertState.PENDING, fired_at=None, since=since)], is_start=True)
     life.run(90, 10)
     assert life.state is AlertState.FIRING
+
+
+def on_gpu(subject: Subject | None, temperature: float = 90) -> FactTable:
+    table = gpus(temperature)
+    return replace(table, targets=tuple(replace(target, subject=subject) for target in table.targets))
+
+
+def test_the_task_is_bound_when_the_condition_begins(life: Life, clock: FakeClock):
+    first, second = Subject("first", "ann"), Subject("second", "bob")
+    life.look(on_gpu(first))
+    life.run(90, 20)
+    (track,) = life.machine.tracks.values()
+    again = Life(clock)
+    again.machine.load([track.alert], is_start=True)
+    for each in (life, again):
+        each.look(on_gpu(second), after=60)
+        (track,) = each.machine.tracks.values()
+        assert (track.alert.state, track.alert.bound) == (AlertState.FIRING, first)
+
+
+def test_a_condition_that_begins_again_binds_anew(life: Life):
+    first, second = Subject("first", "ann"), Subject("second", "bob")
+    for subject, temperature in ((first, 90), (first, 90), (first, 60), (first, 60), (second, 90), (first, 90)):
+        life.look(on_gpu(subject, temperature), after=60)
+    (track,) = life.machine.tracks.values()
+    assert (track.alert.state, track.alert.bound) == (AlertState.FIRING, second)
 
 
 def test_what_was_not_kept_is_made_again(life: Life, clock: FakeClock):

@@ -1,5 +1,7 @@
 from datetime import timedelta
 
+import pytest
+
 from api.models.alert import Matcher, Silence
 from api.services.alerts.builtin_rules import BUILTIN_RULES, INHIBITIONS
 from api.services.alerts.muting import Muting, matches, mute
@@ -27,7 +29,13 @@ def test_a_silence_holds_where_all_its_matchers_fit():
     assert Muting([silence(Matcher("rule", "near_*"))], [], NOW).find(WARM) is None
     assert Muting([silence(Matcher("severity", "critical"))], [], NOW).find(WARM) is None
     assert Muting([rule_and_node], [], NOW + timedelta(hours=1)).find(WARM) is None
-    assert not matches([Matcher("absent", "x")], {})
+
+
+@pytest.mark.parametrize(
+    "matcher", [Matcher("task_id", "*", is_glob=True), Matcher("task_id", ""), Matcher("task_id", "x")]
+)
+def test_a_missing_label_fits_no_matcher(matcher: Matcher):
+    assert not matches([matcher], {"rule": "hot"})
 
 
 def test_what_mutes_is_noted_and_taken_back():

@@ -1,6 +1,7 @@
 // Silences: for how long nobody is told of what, and why.
 
 import { whyNot } from "../../access.js";
+import { whyNotMuted } from "../../alerts/deeds.js";
 import { askForSilence } from "../../alerts/new_silence.js";
 import { refetchFiring } from "../../alerts/state.js";
 import { alertApi } from "../../api_alerts.js";
@@ -65,7 +66,7 @@ export function silencesPart() {
     const found = await alertApi.silences({ ended: which === "all" ? "true" : "", limit: ROWS, offset });
     if (mine !== asked) return;
     const { silences, pagination } = found;
-    const rows = silences.map((silence) => row(silence, denied, end));
+    const rows = silences.map((silence) => row(silence, whyNotMuted(silence.owner), end));
     fill(body, rows.length ? stackedTable(HEADS(), rows, "silences-table") : empty("mute", t("silences.none")));
     const goTo = (/** @type {number} */ to) => {
       offset = to;
