@@ -26,7 +26,7 @@ from api.routes.schemas.auth import (
     UserListAnswer,
     WhoAmIAnswer,
 )
-from api.services.access.service import SESSION
+from api.services.access.key_ring import SESSION
 from api.utils.base_path import BASE_PATH
 from api.utils.caller import SESSION_COOKIE
 from api.utils.envelope import encode_answer

@@ -91,7 +91,7 @@ class ServerList:
     def _steady(self) -> SteadyMark:
         """Read the steady time, and log when the wall clock leaves it behind or is back with it."""
         steady = self._clock.steady.read()
-        ahead = self._clock.now() - steady.at
+        ahead = self._clock.steady.behind()
         if ahead > FAR_AHEAD and not self._is_ahead:
             self._is_ahead = True
             logger.warning(

@@ -312,7 +312,7 @@ class BlobStore:
         for name in os.listdir(self._incoming):
             path = self._incoming / name
             with suppress(OSError):
-                if time.time() - path.lstat().st_mtime < older_than_seconds:
+                if abs(time.time() - path.lstat().st_mtime) < older_than_seconds:
                     continue
                 handle = os.open(path, os.O_RDONLY | PLAIN)
                 try:
@@ -322,9 +322,9 @@ class BlobStore:
                     os.close(handle)
 
     def _age(self, sha256: str) -> float:
-        """Seconds since the file came in or was kept; a clock that was set costs nothing but a wait in the trash."""
+        """Seconds since the file came in or was kept, or until then; a clock that was set costs a wait in the trash."""
         try:
-            return time.time() - self._place(sha256).lstat().st_ctime
+            return abs(time.time() - self._place(sha256).lstat().st_ctime)
         except FileNotFoundError:
             return 0.0
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
@@ -17,6 +17,10 @@ from api.storage.tables import access_state, keys, sessions, tickets, users
 from api.utils.frozen import frozen
 
 _STATE = 1
+
+#: Seconds beyond which no ticket and no sign-in that is under way ends; clocks of servers differ by less.
+_LATEST_SECONDS = 3600.0
+
 #: Asked four times a second by every server; to build it takes as long as to execute it.
 _VERSION = select(access_state.c.version).where(access_state.c.id == _STATE)
 _RAISE = update(access_state).where(access_state.c.id == _STATE).values(version=access_state.c.version + 1)
@@ -192,10 +196,10 @@ class CredentialStore:
 
     # -- sessions and tickets --------------------------------------------------------------------------------------
 
-    def add_session(self, session: Session) -> None:
-        """Keeps a session, and forgets those that have ended."""
+    def add_session(self, session: Session, ended_before: datetime) -> None:
+        """Keeps a session, and forgets those that ended before this time."""
         with self._database.write() as connection:
-            connection.execute(delete(sessions).where(sessions.c.expires_at <= to_seconds(session.created_at)))
+            connection.execute(delete(sessions).where(sessions.c.expires_at <= to_seconds(ended_before)))
             row = {
                 "hash": session.hash,
                 "user_id": session.user_id,
@@ -212,6 +216,12 @@ class CredentialStore:
             note_change(about=session.user_id, after=told, actor=session.user_id, key_id=session.key_id)
             _note_change(connection)
 
+    def bound_sessions(self, most: datetime, expires_at: datetime) -> None:
+        """Have sessions that would end later than `most` end at `expires_at`."""
+        late = update(sessions).where(sessions.c.expires_at > to_seconds(most))
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(late.values(expires_at=to_seconds(expires_at)))
+
     def end_session(self, hash_: str) -> None:
         """Ends a session."""
         with self._database.write() as connection:
@@ -225,18 +235,24 @@ class CredentialStore:
     ) -> None:
         """Keeps a ticket, and forgets those that have expired."""
         with self._database.write(is_audited=False) as connection:
-            connection.execute(delete(tickets).where(tickets.c.expires_at <= to_seconds(now)))
+            connection.execute(delete(tickets).where(~holds_at(tickets.c.expires_at, now)))
             row = {"hash": hash_, "key_id": key_id, "session": session, "expires_at": to_seconds(expires_at)}
             connection.execute(insert(tickets).values(row))
 
     def use_ticket(self, hash_: str, now: datetime) -> tuple[str | None, str | None] | None:
         """Uses up a ticket: the key and the session behind it; None when there is none, or somebody was first."""
         with self._database.write(is_audited=False) as connection:
-            holds = (tickets.c.hash == hash_) & (tickets.c.expires_at > to_seconds(now))
+            holds = (tickets.c.hash == hash_) & holds_at(tickets.c.expires_at, now)
             row = connection.execute(
                 delete(tickets).where(holds).returning(tickets.c.key_id, tickets.c.session)
             ).one_or_none()
             return None if row is None else (row.key_id, row.session)
+
+
+def holds_at(expires_at: ColumnElement[float], now: datetime) -> ColumnElement[bool]:
+    """Whether what ends within minutes holds now: not if it ends so late that a clock was ahead when it was made."""
+    seconds = to_seconds(now)
+    return (expires_at > seconds) & (expires_at <= seconds + _LATEST_SECONDS)
 
 
 def _note_change(connection: Connection) -> None:

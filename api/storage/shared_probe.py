@@ -183,7 +183,7 @@ class SharedProbe:
 
     def _own_old(self) -> Iterator[str]:
         for path in self._place.glob(f"{self._name}.????????"):
-            if path.name != self.file and time.time() - path.stat().st_mtime > _OLD_SECONDS:
+            if path.name != self.file and abs(time.time() - path.stat().st_mtime) > _OLD_SECONDS:
                 yield path.name
 
     def _remove(self, name: str) -> None:

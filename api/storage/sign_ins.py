@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, insert
 
 from api.storage.database import Database
+from api.storage.keys import holds_at
 from api.storage.rows import to_seconds
 from api.storage.tables import sign_ins
 from api.utils.frozen import frozen
@@ -32,13 +33,13 @@ class SignInStore:
         """Keeps a sign-in until it expires, and forgets those that have."""
         row = {each.name: getattr(begun, each.name) for each in fields(SignIn)}
         with self._database.write() as connection:
-            connection.execute(delete(sign_ins).where(sign_ins.c.expires_at <= to_seconds(now)))
+            connection.execute(delete(sign_ins).where(~holds_at(sign_ins.c.expires_at, now)))
             connection.execute(insert(sign_ins).values(hash=hash_, expires_at=to_seconds(expires_at), **row))
 
     def take(self, hash_: str, now: datetime) -> SignIn | None:
         """Takes a sign-in out, so that it is finished once at most; None when there is none, or it has expired."""
         columns = [sign_ins.c[each.name] for each in fields(SignIn)]
-        holds = (sign_ins.c.hash == hash_) & (sign_ins.c.expires_at > to_seconds(now))
+        holds = (sign_ins.c.hash == hash_) & holds_at(sign_ins.c.expires_at, now)
         with self._database.write() as connection:
             row = connection.execute(delete(sign_ins).where(holds).returning(*columns)).one_or_none()
         return None if row is None else SignIn(**row._asdict())

@@ -52,10 +52,10 @@ class ThumbnailStore:
 
     def sweep(self, find_needed: FindNeeded, kept_seconds: float) -> int:
         """Removes those of what nobody needs, when they are older than this; how many. Raises OSError."""
-        removed, before = 0, time.time() - kept_seconds
+        removed, now = 0, time.time()
         for directory in self._directories():
             found = {path: match[1] for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))}
-            paths = {path: sha256 for path, sha256 in found.items() if path.lstat().st_mtime <= before}
+            paths = {path: sha256 for path, sha256 in found.items() if abs(now - path.lstat().st_mtime) >= kept_seconds}
             hashes = sorted(set(paths.values()))
             for batch in in_batches(hashes, _BATCH):
                 gone = set(batch) - find_needed(batch)

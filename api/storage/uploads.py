@@ -100,6 +100,13 @@ class UploadStore:
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query.order_by(uploads.c.serial).limit(limit))]
 
+    def bound(self, latest: datetime) -> None:
+        """Let no upload expire later than this: one from while the clock was ahead would wait as long as it was."""
+        seconds = to_seconds(latest)
+        late = update(uploads).where(uploads.c.place == self._place, uploads.c.expires_at > seconds)
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(late.values(expires_at=seconds))
+
     def expired(self, now: datetime, limit: int) -> list[Upload]:
         """Uploads whose time is over, except for those that are being looked into."""
         query = select(uploads).where(

@@ -84,14 +84,17 @@ class SteadyTime:
         """Return the steady time, in UTC."""
         return self.read().at
 
+    def behind(self) -> timedelta:
+        """Return by how much the wall clock is ahead of the steady time; 0 unless it was set forward."""
+        with self._lock:
+            self._look()
+            return self._wall - self._at
+
     def read(self) -> SteadyMark:
         """Return the steady time in a form that `resume` takes after a restart."""
         with self._lock:
-            wall, mark = self._clock.now(), self._clock.mark()
-            passed = mark.seconds - self._mark.seconds
-            was_set = abs((wall - self._wall).total_seconds() - passed) > SET_SECONDS
-            self._go_on(wall, mark, passed if was_set else passed * CATCH_UP)
-            return SteadyMark(self._at, mark)
+            self._look()
+            return SteadyMark(self._at, self._mark)
 
     def resume(self, known: SteadyMark) -> None:
         """Go on from what was read before a restart; the time for which the machine was off is caught up with."""
@@ -100,6 +103,12 @@ class SteadyTime:
             is_same_boot = mark.boot_id != "" and mark.boot_id == known.mark.boot_id
             self._at = known.at
             self._go_on(wall, mark, max(0.0, mark.seconds - known.mark.seconds) if is_same_boot else 0.0)
+
+    def _look(self) -> None:
+        wall, mark = self._clock.now(), self._clock.mark()
+        passed = mark.seconds - self._mark.seconds
+        was_set = abs((wall - self._wall).total_seconds() - passed) > SET_SECONDS
+        self._go_on(wall, mark, passed if was_set else passed * CATCH_UP)
 
     def _go_on(self, wall: datetime, mark: Mark, seconds: float) -> None:
         self._at = min(wall, self._at + timedelta(seconds=seconds))

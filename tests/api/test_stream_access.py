@@ -127,7 +127,7 @@ def sign_in(world: World, key: AccessKey, role: Role = Role.TRAINER) -> tuple[st
     """The hash of a new session, and the headers of the page."""
     cookie, now = new_token(), world.runtime.services.clock.now()
     session = Session(hash_of(cookie), key.user_id, None, role, None, key.key_id, now, now + timedelta(hours=1))
-    world.runtime.access.store.add_session(session)
+    world.runtime.access.store.add_session(session, session.created_at)
     world.runtime.access.ring.refresh()
     return session.hash, {"Cookie": f"dp_session={cookie}", "Origin": "http://127.0.0.1"}
 

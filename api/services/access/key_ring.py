@@ -3,8 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from api.errors import (
     DatabaseUnavailable,
@@ -27,6 +28,12 @@ from api.utils.frozen import frozen
 from api.utils.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
+
+#: How long a sign-in at the page lasts at most.
+SESSION = timedelta(hours=12)
+
+#: A clock that is set back by so much, perhaps by mistake, ends no session.
+SET_BACK = timedelta(days=2)
 
 #: Seconds between two looks for changes: a revocation holds everywhere within a second.
 LOOK_SECONDS = 0.25
@@ -72,6 +79,7 @@ class KeyRing:
         self._listeners: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self._mirror = _mirror(KnownCredentials(-1, {}, {}, {}, {}))
+        self._loaded_at = datetime.max.replace(tzinfo=UTC)  #: by the wall clock
         self._looked_at = float("-inf")
         self._tried_at = float("-inf")
         self._used: set[str] = set()
@@ -107,9 +115,14 @@ class KeyRing:
         """Takes up what was changed, and forgets what has expired. Raises DatabaseUnavailable."""
         with self._lock:
             began = self._tried_at = self._clock.monotonic()
-            has_changed = self._store.version() != self._mirror.known.version or self._has_expired()
+            now, was_set_back = self._clock.now(), self._clock.now() < self._loaded_at
+            if was_set_back:
+                # Perhaps at this start: a session from while the clock was far ahead would last as long as it was.
+                with suppress(DatabaseUnavailable):
+                    self._store.bound_sessions(now + SESSION + SET_BACK, now + SESSION)
+            has_changed = was_set_back or self._store.version() != self._mirror.known.version or self._has_expired()
             if has_changed:
-                self._mirror = _mirror(self._store.load(self._clock.now()))
+                self._mirror, self._loaded_at = _mirror(self._store.load(now)), now
             self._looked_at = began
         if has_changed:
             self._tell()

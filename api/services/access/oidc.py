@@ -23,7 +23,8 @@ from joserfc.errors import JoseError
 from api.errors import SignInFailed
 from api.models.access import USER_ID, Role, Session, is_reserved
 from api.services.access.key_format import hash_of, new_token
-from api.services.access.service import SESSION, SIGN_IN
+from api.services.access.key_ring import SESSION
+from api.services.access.service import SIGN_IN
 from api.storage.sign_ins import SignIn, SignInStore
 from api.utils.clock import Clock
 from api.utils.frozen import frozen

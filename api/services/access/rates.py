@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,9 @@ PAUSE_SECONDS = 5.0
 
 #: Wrong keys that an address may show in a minute before they are refused without being looked at.
 WRONG_KEYS = "20/minute"
+
+#: Seconds by which the clocks of servers that count together may differ.
+_SKEW_SECONDS = 60.0
 
 #: What the counters are called in Redis.
 _PREFIX = "diffusion-pipe:rates"
@@ -131,6 +135,11 @@ class RateLimits:
 async def _hit(limiter: MovingWindowRateLimiter, limit: RateLimitItem, *who: str) -> tuple[bool, RateState]:
     is_within = await limiter.hit(limit, *who)
     stats = await limiter.get_window_stats(limit, *who)
+    if stats.reset_time - time.time() > limit.get_expiry() + _SKEW_SECONDS:
+        # The clock was set back since: counted are requests that are still to come.
+        await limiter.clear(limit, *who)
+        is_within = await limiter.hit(limit, *who)
+        stats = await limiter.get_window_stats(limit, *who)
     return is_within, RateState(limit.amount, max(0, stats.remaining), stats.reset_time)
 
 

@@ -21,13 +21,11 @@ from api.models.audit import note_change
 from api.models.usage import Usage
 from api.services.access.authority import Authority
 from api.services.access.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
+from api.services.access.key_ring import SESSION
 from api.storage.keys import CredentialStore
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
 from api.utils.pagination import Page, PageRequest, paginate
-
-#: How long a sign-in at the page lasts at most.
-SESSION = timedelta(hours=12)
 
 #: How long a browser may be at the provider of OpenID Connect before it must be back.
 SIGN_IN = timedelta(minutes=10)
@@ -264,14 +262,14 @@ class AccessService:
             created_at=now,
             expires_at=min(ends),
         )
-        self._store.add_session(session)
+        self._store.add_session(session, self._clock.steady.now())
         self._ring.refresh()
         return cookie, self.who_am_i(self._ring.find_session(cookie))
 
     def begin_session(self, session: Session) -> None:
         """Begins the session of somebody whom a provider knows. Raises DatabaseUnavailable."""
         self._store.note_user(session.user_id, session.created_at)
-        self._store.add_session(session)
+        self._store.add_session(session, self._clock.steady.now())
         self._ring.refresh()
 
     def log_out(self, principal: Principal) -> None:

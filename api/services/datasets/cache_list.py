@@ -98,7 +98,7 @@ class DatasetCacheList:
                 # It lies on another machine, whose server removes it.
                 continue
             try:
-                self._tasks.delete(task_id, self._clock.now())
+                self._tasks.delete(task_id, self._clock.steady.now())
             except (Conflict, NotFound):
                 continue
             remove_tree(str(root), levels=0)

@@ -65,7 +65,7 @@ class CaptionHarvest:
         """The captions by the hash of their file, and what went wrong."""
         settings, only_missing = task.request.config["settings"], task.request.config["wish"]["only_missing"]
         asked = {caption_key(item, settings): item for item in items if is_wanted(item, only_missing)}
-        known = self._derivations.find(asked, self._clock.now())
+        known = self._derivations.find(asked, self._clock.steady.now())
         captions, tally, fresh = dict[str, str](), Tally(), dict[str, Any]()
         for key, item in asked.items():
             if key in known:
@@ -79,7 +79,7 @@ class CaptionHarvest:
             captions[item.sha256] = caption
             fresh[key] = {"caption": caption}
             tally.made += 1
-        self._derivations.keep(fresh, self._clock.now())
+        self._derivations.keep(fresh, self._clock.steady.now())
         return captions, tally
 
     def _add_version(

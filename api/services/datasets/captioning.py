@@ -169,7 +169,7 @@ class CaptioningService:
     ) -> tuple[list[WorkItem], int]:
         """The files to ask about, each once, and how many were answered before."""
         asked = {caption_key(item, settings): item for item in items if is_wanted(item, wanted.only_missing)}
-        known = self._derivations.find(asked, self._means.clock.now())
+        known = self._derivations.find(asked, self._means.clock.steady.now())
         todo = [
             WorkItem(item.path, item.sha256, item.size_bytes, key) for key, item in asked.items() if key not in known
         ]

@@ -79,8 +79,9 @@ class DatasetCollector:
             )
             return Sweep()
         self._collect_caches()
-        self._holds.purge(self._clock.now())
-        self._items.prune(self._clock.now() - UNUSED)
+        now = self._clock.steady.now()
+        self._holds.purge(now)
+        self._items.prune(now - UNUSED)
         self._remove_views(UNUSED.total_seconds())
         # Those of registered directories, whose files nothing holds, are made anew after that time.
         self._thumbnails.sweep(self._holds.needed, UNUSED.total_seconds())
@@ -100,7 +101,8 @@ class DatasetCollector:
         needed = self._holds.needed([name[:64] for name in names])
         for name in names:
             with suppress(OSError):
-                age = time.time() - (self._views / name).lstat().st_mtime
+                # They are made again: one from a time that has not come yet goes, too.
+                age = abs(time.time() - (self._views / name).lstat().st_mtime)
                 is_half_made = name.startswith(".")
                 if age >= seconds or (name[:64] not in needed and not is_half_made):
                     remove_tree(str(self._views / name), levels=1)

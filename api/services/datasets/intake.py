@@ -257,7 +257,7 @@ class UploadIntake:
     def _put_off(self, held: Sequence["_Held"], code: str, why: str) -> None:
         for each in held:
             upload_id = each.upload.upload_id
-            if self._clock.now() - each.upload.updated_at > _PATIENCE:
+            if self._clock.steady.now() - each.upload.updated_at > _PATIENCE:
                 self._fail(each, UploadProblem(code, why))
                 continue
             before = self._pauses.get(upload_id)
@@ -268,7 +268,7 @@ class UploadIntake:
 
     def _complete(self, held: "_Held", result: UploadResult) -> None:
         now = self._clock.now()
-        self._store.complete(held.upload.upload_id, now, now + FINISHED, result)
+        self._store.complete(held.upload.upload_id, now, self._clock.steady.now() + FINISHED, result)
         self._forget(held)
         logger.info(
             "upload taken", extra={"upload_id": held.upload.upload_id, "dataset": result.dataset, "model": result.model}
@@ -276,7 +276,7 @@ class UploadIntake:
 
     def _fail(self, held: "_Held", problem: UploadProblem) -> None:
         now = self._clock.now()
-        self._store.fail(held.upload.upload_id, now, now + FINISHED, problem)
+        self._store.fail(held.upload.upload_id, now, self._clock.steady.now() + FINISHED, problem)
         self._forget(held)
         logger.info("upload refused", extra={"upload_id": held.upload.upload_id, "problem": problem.code})
 

@@ -116,12 +116,12 @@ class PreprocessHarvest:
                 new.add(item, output)
             tally.count(outputs, is_known=key in known)
             shown = outputs if len(wish.paths or items) == 1 else shown
-        self._derivations.keep(fresh, self._clock.now())
+        self._derivations.keep(fresh, self._clock.steady.now())
         return tally, new, shown
 
     def known(self, keys: Sequence[str]) -> dict[str, list[Output]]:
         """What was made before and is still there, by key; it is kept from being collected for a while."""
-        found = self._derivations.find(keys, self._clock.now())
+        found = self._derivations.find(keys, self._clock.steady.now())
         known = {key: [Output.from_json(each) for each in kept] for key, kept in found.items()}
         hashes = {sha256 for outputs in known.values() for output in outputs for sha256 in output.hashes}
         missing = set(self._blobs.keep(hashes))

@@ -258,7 +258,7 @@ class PreprocessingService:
         it made stays. Raises TaskNotFound, TaskNotFinished, and Conflict for an upload.
         """
         try:
-            self._means.tasks.delete(task_id, self._means.clock.now())
+            self._means.tasks.delete(task_id, self._means.clock.steady.now())
         except TaskNotFound:
             upload = self._find_upload(task_id)
             raise Conflict(

@@ -155,7 +155,7 @@ class RegisteredDirectories:
                 return False
         if dataset.watch is None or dataset.watch.state is not WatchState.READING:
             return dataset.latest is None
-        return (self._clock.now() - dataset.watch.checked_at).total_seconds() >= _ABANDONED_SECONDS
+        return abs((self._clock.now() - dataset.watch.checked_at).total_seconds()) >= _ABANDONED_SECONDS
 
     def _look(self, dataset: Dataset) -> None:
         now = self._clock.now()

@@ -212,7 +212,7 @@ class DatasetService:
 
     def index(self, manifest_sha256: str) -> int:
         """The number under which the rows of a manifest's items are found; they are made where they are missing."""
-        return self._items.ensure(manifest_sha256, lambda: self.read_items(manifest_sha256), self._clock.now())
+        return self._items.ensure(manifest_sha256, lambda: self.read_items(manifest_sha256), self._clock.steady.now())
 
     def read_rows(self, manifest_sha256: str, read: Callable[[int], T]) -> T:
         """What `read` finds under the number of a manifest's rows. Raises DatasetChanged, and what `read` raises."""
@@ -284,11 +284,11 @@ class DatasetService:
         if missing:
             what = f"{len(missing)} files are not in the store, the first with the SHA-256 {missing[0]}."
             raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
-        return self._holds.hold(serial, blobs, self._clock.now())
+        return self._holds.hold(serial, blobs, self._clock.steady.now())
 
     def _make_rows(self, manifest_sha256: str, items: Sequence[ManifestItem], derived: Derived | None) -> Also:
         """Makes the rows of a manifest, or returns what takes them over when its version is made."""
-        now, base = self._clock.now(), None if derived is None else derived.manifest_sha256
+        now, base = self._clock.steady.now(), None if derived is None else derived.manifest_sha256
         is_small = derived is not None and len(derived.changed) <= MOST_MOVED
         if base is None or derived is None or not is_small or not self._items.is_indexed(base):
             self._items.ensure(manifest_sha256, lambda: sorted(items, key=lambda item: item.path), now)

@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -132,7 +131,8 @@ class UploadService:
     ) -> Upload:
         owner, now = current_principal.get().owner, self._clock.now()
         self._require_room(owner, size_bytes or 0)
-        new = NewUpload(secrets.token_hex(16), owner, kind, filename, dataset, metadata, size_bytes, now, now + waits)
+        ends = self._clock.steady.now() + waits
+        new = NewUpload(secrets.token_hex(16), owner, kind, filename, dataset, metadata, size_bytes, now, ends)
         self._files.create(new.upload_id)
         made = self._store.add(new)
         logger.info("upload begun", extra={"upload_id": made.upload_id, "size_bytes": size_bytes})
@@ -205,7 +205,7 @@ class UploadService:
                 self._receive(upload, incoming.file)
             else:
                 waits = UNRESUMABLE if upload.size_bytes is None else self.limits.waits
-                self._store.extend(upload.upload_id, now, now + waits)
+                self._store.extend(upload.upload_id, now, self._clock.steady.now() + waits)
         if incoming.offset == upload.size_bytes:
             self._tell()
         return self.show(self._store.get(upload.upload_id))
@@ -298,7 +298,8 @@ class UploadService:
             upload.problem,
             upload.created_at,
             upload.updated_at,
-            upload.expires_at,
+            # Kept by the steady time, shown by the wall clock.
+            upload.expires_at + self._clock.steady.behind(),
         )
 
     def metadata_of(self, upload_id: str) -> Mapping[str, str]:
@@ -343,7 +344,9 @@ class UploadService:
 
     def tidy(self) -> None:
         """Takes away what has expired and what is left over, and settles what is whole."""
-        for upload in self._store.expired(self._clock.now(), _BATCH):
+        now = self._clock.steady.now()
+        self._store.bound(now + max(FINISHED, self.limits.waits))
+        for upload in self._store.expired(now, _BATCH):
             with suppress(UploadConflict):  # somebody writes it: then it is wanted
                 self._remove(upload)
                 logger.info("upload expired", extra={"upload_id": upload.upload_id, "status": upload.status})
@@ -354,7 +357,7 @@ class UploadService:
         self._remove_leftovers()
 
     def _remove_leftovers(self) -> None:
-        now = time.time()
+        now = self._clock.steady.now().timestamp()
         old = [each for each in self._files.ids() if self._files.age(each, now) > _LEFTOVER_SECONDS]
         for batch in in_batches(old, _BATCH):
             for upload_id in set(batch) - self._store.known(batch):

@@ -282,7 +282,7 @@ class TrainingService:
         """
         with_files = with_files or self._tasks.get_summary(task_id).kind is TaskType.CACHE
         note_change(after={"files_removed": with_files})
-        self._tasks.delete(task_id, self._clock.now())
+        self._tasks.delete(task_id, self._clock.steady.now())
         root = self._files(task_id).root
         if with_files:
             remove_tree(str(root), levels=0)

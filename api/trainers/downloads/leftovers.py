@@ -20,7 +20,7 @@ def remove_leftovers(root: Path, older_than_seconds: float) -> None:
     for path in [path for path in (root / INCOMING).glob("*") if path.suffix in (".part", ".lock")]:
         part, lock = path.with_suffix(".part"), path.with_suffix(".lock")
         with suppress(OSError):
-            if now - (part if part.exists() else lock).stat().st_mtime >= older_than_seconds:
+            if abs(now - (part if part.exists() else lock).stat().st_mtime) >= older_than_seconds:
                 _remove(part, lock)
 
 

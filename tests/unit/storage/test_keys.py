@@ -56,7 +56,7 @@ def test_every_change_raises_the_version_and_reading_does_not(store: CredentialS
         lambda: store.rotate("k1", key("k2"), "h2", later(60)),
         lambda: store.revoke("k2", "root", NOW),
         lambda: store.note_user("bob", NOW, {"gpus": 1}),
-        lambda: store.add_session(session()),
+        lambda: store.add_session(session(), NOW),
         lambda: store.end_session("s1"),
     ):
         change()
@@ -72,7 +72,7 @@ def test_what_has_expired_is_known_as_ended(store: CredentialStore):
     store.add(key("k1", expires_at=later(60)), "h1")
     store.add(key("k2"), "h2")
     store.revoke("k2", "root", later(1))
-    store.add_session(session(seconds=30))
+    store.add_session(session(seconds=30), NOW)
     assert store.load(NOW).next_end == later(30)
     known = store.load(later(60))
     assert (known.keys, set(known.ended), known.sessions, known.next_end) == ({}, {"h1", "h2"}, {}, None)
@@ -83,7 +83,7 @@ def test_a_revocation_ends_sessions_and_tickets_of_the_key_and_no_others(store: 
     store.add(key("k1"), "h1")
     store.add(key("k2"), "h2")
     for name in ("1", "2"):
-        store.add_session(session(f"s{name}", f"k{name}"))
+        store.add_session(session(f"s{name}", f"k{name}"), NOW)
         store.add_ticket(f"t{name}", f"k{name}", None, NOW, later(30))
     store.revoke("k1", "root", later(5))
     assert set(store.load(NOW).sessions) == {"s2"}
@@ -184,7 +184,7 @@ def test_a_given_key_is_kept_once_and_its_id_is_nobody_elses(store: CredentialSt
 
 
 def test_a_session_is_known_until_it_is_ended_with_its_tickets(store: CredentialStore):
-    store.add_session(session())
+    store.add_session(session(), NOW)
     store.add_ticket("t1", None, "s1", NOW, later(30))
     assert store.load(NOW).sessions == {"s1": session()}
     store.end_session("s1")
@@ -193,8 +193,8 @@ def test_a_session_is_known_until_it_is_ended_with_its_tickets(store: Credential
 
 
 def test_a_new_session_forgets_those_that_have_ended(store: CredentialStore):
-    store.add_session(session("s1", seconds=10))
-    store.add_session(session("s2", created_at=later(10)))
+    store.add_session(session("s1", seconds=10), NOW)
+    store.add_session(session("s2", created_at=later(10)), later(10))
     assert set(store.load(NOW).sessions) == {"s2"}
 
 

@@ -97,3 +97,11 @@ def test_a_task_finds_the_upload_that_it_began_with(store: UploadStore):
     assert found is not None
     assert found.upload_id == "one"
     assert store.find_task("other") is None
+
+
+def test_no_upload_waits_longer_than_the_bound(store: UploadStore):
+    store.add(ONE)
+    store.bound(LATER - timedelta(seconds=5))
+    assert store.get("one").expires_at == LATER - timedelta(seconds=5)
+    store.bound(LATER)
+    assert store.get("one").expires_at == LATER - timedelta(seconds=5)

@@ -46,5 +46,5 @@ class Credentials:
         user_id = "ann" if key is None else key.user_id
         key_id = None if key is None else key.key_id
         expires_at = now + timedelta(seconds=seconds)
-        self.store.add_session(Session(hash_of(cookie), user_id, None, role, None, key_id, now, expires_at))
+        self.store.add_session(Session(hash_of(cookie), user_id, None, role, None, key_id, now, expires_at), now)
         return cookie

@@ -185,6 +185,33 @@ def ticket(credentials: Credentials, key_id: str | None = None, session: str | N
     return made
 
 
+def test_key_that_expired_while_the_clock_was_ahead_holds_when_it_is_right_again(
+    ring: KeyRing, credentials: Credentials, clock: FakeClock
+):
+    _, shown = credentials.key(seconds=3600)
+    ring.refresh()
+    clock.jump(25 * 3600)
+    ring.refresh()
+    with pytest.raises(KeyExpired):
+        ring.find_key(shown)
+    clock.jump(-25 * 3600)
+    ring.refresh()
+    assert ring.find_key(shown).user_id == "ann"
+    clock.advance(3600)
+    ring.refresh()
+    with pytest.raises(KeyExpired):
+        ring.find_key(shown)
+
+
+def test_ticket_from_while_the_clock_was_ahead_opens_nothing(ring: KeyRing, credentials: Credentials, clock: FakeClock):
+    key, _ = credentials.key()
+    clock.jump(366 * 86_400)
+    made = ticket(credentials, key.key_id)
+    clock.jump(-366 * 86_400)
+    with pytest.raises(WrongTicket):
+        ring.use_ticket(made)
+
+
 def test_a_ticket_is_as_good_as_its_key_once(ring: KeyRing, credentials: Credentials):
     key, shown = credentials.key("bob", Role.VIEWER)
     ring.refresh()

@@ -1,6 +1,7 @@
 """How often somebody may ask: counted in memory, and by two servers in a real Redis."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,19 @@ def test_one_too_many_is_told_when_to_come_again(run: Any):
     assert 3590 <= refused.value.data["retry_after"] <= 3600
     assert refused.value.headers["Retry-After"] == str(refused.value.data["retry_after"])
     assert refused.value.headers["X-RateLimit-Remaining"] == "0"
+
+
+@pytest.mark.parametrize("back", [25 * 3600, 366 * 86_400])
+def test_clock_that_is_set_back_shuts_nobody_out(run: Any, monkeypatch: pytest.MonkeyPatch, back: int):
+    rates, real = RateLimits(THREE, SystemClock()), time.time
+    for _ in range(3):
+        run(count(rates))
+    monkeypatch.setattr(time, "time", lambda: real() - back)
+    assert run(count(rates)).reset_at <= time.time() + 3601
+    for _ in range(2):
+        run(count(rates))
+    with pytest.raises(RateLimited):
+        run(count(rates))
 
 
 def test_keys_are_counted_apart(run: Any):
