@@ -189,6 +189,10 @@ class EngineQueue(Protocol):
         """What was handed over ahead of its turn and is not begun, by the uid of the attempt."""
         ...
 
+    def has_job(self, uid: str) -> bool:
+        """Return whether the engine has a job of this attempt that is not over, handed over ahead or not."""
+        ...
+
     def hand_over(self, wanted: AheadOfTurn) -> bool:
         """Has the engine choose GPUs; False where that cannot be for this attempt."""
         ...

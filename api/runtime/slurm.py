@@ -11,7 +11,7 @@ from api.executors.executor import Executor, NodeState
 from api.models.engine import EngineWishes
 from api.models.gpu import GPUStatus
 from api.models.reason import Reason
-from api.models.training import Attempt
+from api.models.training import Attempt, AttemptStatus
 from api.services.gpus.circumstances import EngineWord
 from api.services.gpus.service import GPUService
 from api.services.training.cluster import ClusterWishes
@@ -21,6 +21,9 @@ from api.storage.attempts import AttemptStore
 from api.storage.database import Database
 from api.storage.task_files import task_files
 from api.utils.clock import Clock
+
+#: Statuses of an attempt that has its GPUs and was not seen running yet.
+_STARTING = frozenset({AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED})
 
 
 class SlurmParts:
@@ -49,6 +52,7 @@ class SlurmParts:
         engine = Engine(
             self.executor.ahead,
             lambda: {attempt.uid for attempt in attempts.open(None, root)},
+            lambda: {each.uid for each in attempts.open(None, root) if each.gpu_uuids and each.status in _STARTING},
             lambda: {node.name: node.gpu_count for node in self.executor.known_nodes() if is_fit(node)},
             self._wishes,
         )
@@ -94,10 +98,20 @@ class PlaceKeeper:
         self._clock = clock
 
     def heed(self, attempt: Attempt, node: str, indices: Sequence[int]) -> None:
-        """Takes up where an attempt runs; GPUs that nobody reads have no UUID, and stay those of the claim."""
-        if (attempt.node, tuple(sorted(attempt.gpu_indices))) == (node, tuple(indices)):
+        """Record where an attempt runs. GPUs whose UUIDs are not known stay those of the claim."""
+        if self._is_recorded(attempt, node, indices):
             return
-        known = {(gpu.node, gpu.reading.index): gpu.reading.uuid for gpu in self._gpus.state.gpus}
+        known = {(gpu.node, gpu.reading.index): uuid for uuid, gpu in self._gpus.state.by_uuid.items()}
         uuids = [uuid for index in indices if (uuid := known.get((node, index))) is not None]
         if len(uuids) == len(indices) and self._places.note(attempt, node, uuids, indices, self._clock.now()):
             self._gpus.note_change()
+
+    def _is_recorded(self, attempt: Attempt, node: str, indices: Sequence[int]) -> bool:
+        """Return whether an attempt's record names these GPUs. After an exchange it may name a UUID of another machine
+        under the right node and index.
+        """
+        if (attempt.node, tuple(sorted(attempt.gpu_indices))) != (node, tuple(indices)):
+            return False
+        known = self._gpus.state.by_uuid
+        pairs = ((known.get(uuid), index) for uuid, index in zip(attempt.gpu_uuids, attempt.gpu_indices, strict=True))
+        return all(gpu is None or (gpu.node, gpu.reading.index) == (node, index) for gpu, index in pairs)

@@ -52,6 +52,10 @@ class AheadJobs:
                 found[name] = self._show(first)
         return found
 
+    def has_job(self, uid: str) -> bool:
+        """Return whether Slurm has a job of this attempt that is not over, handed over ahead or not."""
+        return any(not job.is_over for job in self._watch.look().jobs.get(uid, ()))
+
     def _show(self, job: Job) -> GivenAhead:
         node = "" if job.is_pending or not job.nodes else job.nodes[0]
         reason = why_pending(job) if job.is_pending else None

@@ -219,7 +219,7 @@ def _busiest(task: TaskSummary, state: GPUState) -> float:
     report = task.progress
     if task.status is not TaskStatus.RUNNING or report is None or report.progress.stage is not Stage.TRAINING:
         return UNKNOWN
-    mine = [gpu for gpu in state.gpus if gpu.reading.uuid in task.gpu_uuids]
+    mine = [state.by_uuid[uuid] for uuid in task.gpu_uuids if uuid in state.by_uuid]
     values = [gpu.vitals.utilization_gpu for gpu in mine if not gpu.judgement.stale]
     if len(values) < len(task.gpu_uuids) or not values or None in values:
         return UNKNOWN

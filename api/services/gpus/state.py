@@ -76,9 +76,9 @@ class GPUState:
         return self.snapshot if part is None else part.snapshot
 
     @property
-    def indices(self) -> dict[str | None, int | None]:
+    def indices(self) -> dict[str, int | None]:
         """The index of each GPU, by UUID."""
-        return {gpu.reading.uuid: gpu.reading.index for gpu in self.gpus}
+        return {uuid: gpu.reading.index for uuid, gpu in self.by_uuid.items()}
 
 
 @frozen

@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 #: Seconds for which GPUs that the engine has given are tried to be claimed: a former holder's lease may still drain.
 CLAIM_SECONDS = 60.0
 
-#: Seconds for which GPUs are kept on a machine on which nothing is to be started any more: it may be back at once.
+#: Seconds for which a job keeps GPUs that it cannot use: a machine may be back at once, and a lease may follow the
+#: attempt that has it to the GPU on which the engine runs that.
 ASTRAY_SECONDS = 5.0
 
 #: Seconds for which a task whose GPUs could not be claimed is not handed over again.
@@ -44,6 +45,7 @@ class Engine:
 
     queue: EngineQueue
     begun: Callable[[], Collection[str]]  #: the uids of attempts that are begun, and not over
+    starting: Callable[[], Collection[str]]  #: those of them that have GPUs and were not seen running yet
     machines: Callable[[], Mapping[str, int | None]]
     wishes: Callable[[], Mapping[str, EngineWishes]]
 
@@ -58,7 +60,7 @@ class EngineWindow:
         self._files = files
         self._clock = clock
         self._given_since: dict[str, float] = {}  #: since when (monotonic) an attempt has GPUs there, by uid
-        self._astray_since: dict[str, float] = {}  #: since when (monotonic) they are where nothing is to be started
+        self._astray_since: dict[str, float] = {}  #: since when (monotonic) it cannot use them
         self._rests_until: dict[str, float] = {}
         self._reasons: Mapping[str, Reason] = {}
         #: Whether anything may wait there: at first a former server may have left something.
@@ -108,7 +110,7 @@ class EngineWindow:
         # Of equals who waits there already goes first: who is sent back waits behind all others of the cluster.
         line = sorted(short, key=lambda task: (-task.priority, _uid(task) not in there))
         wanted = self._choose([task for task in line if _uid(task) not in begun], offers, nodes_of)
-        self._arrange(wanted, there)
+        self._arrange(wanted, there, offers)
         self.is_open = bool(there) or bool(wanted)
         return len(begun)
 
@@ -172,9 +174,9 @@ class EngineWindow:
             if len(gpus) == counts.get(node) and all(map(_may_be_given, gpus))
         }
 
-    def _arrange(self, wanted: Sequence[_Wanted], there: Mapping[str, GivenAhead]) -> None:
+    def _arrange(self, wanted: Sequence[_Wanted], there: Mapping[str, GivenAhead], offers: Sequence[GPUOffer]) -> None:
         """Has these wait there, each behind those of a higher priority, and no others."""
-        stays, astray = set[str](), self._find_astray(wanted, there)
+        stays, astray = set[str](), self._find_astray(wanted, there, offers)
         turns: list[tuple[int, float]] = []  # the priority and the turn there of each so far
         for priority, one in wanted:
             known = there.get(one.uid)
@@ -189,15 +191,26 @@ class EngineWindow:
         gone = [uid for uid in there if uid not in stays]
         if gone:
             self._engine.queue.take_back(gone)
-        for _, one in wanted:
-            if one.uid not in stays:
+        fresh = [one for _, one in wanted if one.uid not in stays]
+        # Handed over now, it would take the GPUs of an attempt that has claimed them and has no job yet.
+        if fresh and all(map(self._engine.queue.has_job, self._engine.starting())):
+            for one in fresh:
                 self._hand_over(one)
 
-    def _find_astray(self, wanted: Sequence[_Wanted], there: Mapping[str, GivenAhead]) -> set[str]:
-        """Who was given GPUs of a machine that has lost its storage, say, and would get others elsewhere."""
+    def _find_astray(
+        self, wanted: Sequence[_Wanted], there: Mapping[str, GivenAhead], offers: Sequence[GPUOffer]
+    ) -> set[str]:
+        """Return the uids whose jobs have GPUs that they cannot use: on a machine that has lost its storage, say, or
+        leased to another task, which waits for them.
+        """
         now = self._clock.monotonic()
-        given = {one.uid: there[one.uid].node for _, one in wanted if one.uid in there}
-        astray = {one.uid for _, one in wanted if given.get(one.uid) and given[one.uid] not in one.nodes}
+        leased = {(gpu.node, gpu.index): gpu.held_by for gpu in offers if gpu.status is not GPUStatus.DRAINING}
+        astray = set[str]()
+        for one in (one for _, one in wanted if one.uid in there and there[one.uid].node):
+            given = there[one.uid]
+            holders = {leased.get((given.node, index)) for index in given.gpu_indices}
+            if given.node not in one.nodes or holders - {None, one.uid.rpartition(".")[0]}:
+                astray.add(one.uid)
         self._astray_since = {uid: self._astray_since.get(uid, now) for uid in astray}
         return {uid for uid in astray if now - self._astray_since[uid] >= ASTRAY_SECONDS}
 

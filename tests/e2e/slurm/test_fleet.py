@@ -82,6 +82,20 @@ def test_a_training_whose_machine_dies_goes_on_from_its_checkpoint_on_another(
     fleet.await_status(task_id, "stopped")
 
 
+def test_a_burst_fills_every_gpu_at_once(fleet: TrainingServer) -> None:
+    began = time.monotonic()
+    tasks = [fleet.start_task(toy(100_000, step_seconds=0.5, gpus=gpus, every=None)) for gpus in (2, 1, 1, 2, 2)]
+    try:
+        for task_id in tasks[:3]:
+            fleet.await_status(task_id, "running")
+        # Jobs that were submitted ahead kept GPUs of claimed attempts for a minute.
+        assert time.monotonic() - began < 30
+    finally:
+        for task_id in tasks:
+            fleet.stop_task(task_id, force=True)
+        fleet.make_idle()
+
+
 def test_gpus_outside_the_cluster_are_not_given(fleet: TrainingServer) -> None:
     answer = fleet.client.post(
         f"http://127.0.0.1:{fleet.port}/api/v1/training/start", json=toy(10, gpus=3) | {"queue": False}

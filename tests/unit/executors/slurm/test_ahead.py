@@ -73,6 +73,16 @@ def test_where_slurm_has_given_it_gpus_is_told(executor: SlurmExecutor, cluster:
     assert executor.ahead.list() == {UID: GivenAhead(1, "n1", (1,))}
 
 
+def test_an_attempt_has_a_job_until_that_is_over(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
+    assert not executor.ahead.has_job(UID)
+    ref.directory.parent.mkdir(parents=True)
+    executor.submit(submission(ref))
+    assert executor.ahead.has_job(UID)
+    cluster.becomes(1, "CANCELLED")
+    executor.observe([ref])
+    assert not executor.ahead.has_job(UID)
+
+
 def test_what_is_taken_back_is_no_more(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
     executor.ahead.hand_over(wish(ref))
     executor.ahead.take_back([UID])

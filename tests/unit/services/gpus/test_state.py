@@ -8,7 +8,8 @@ from api.services.gpus.events import GPUEvents
 from api.services.gpus.judgement import DRAINING_SECONDS
 from api.services.gpus.state import GPUState, GPUStateKeeper
 from api.utils.clock import FakeClock
-from tests.unit.services.builders import lost, process, reading, snapshot, task, uuid_of
+from tests.unit.services.builders import identity, lost, process, reading, snapshot, task, uuid_of
+from tests.unit.services.gpus.fleets import fleet
 
 BIG = (process(memory_mb=9000),)
 UUID = uuid_of(0)
@@ -197,3 +198,7 @@ def test_failed_sweeps_are_counted_once_each(keeper: Keeper):
     keeper.keeper.judge(state.snapshot, {})
     keeper.sweep(problem="driver not loaded")
     assert keeper.sweep().failed_sweeps == 2
+
+
+def test_a_uuid_that_another_machine_claims_too_keeps_its_own_index():
+    assert fleet(reading(3, identity=identity(3, uuid=UUID))).indices == {UUID: 0}

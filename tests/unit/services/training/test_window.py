@@ -24,6 +24,8 @@ class EngineInMemory:
         self.there: dict[str, GivenAhead] = {}
         self.asked: list[AheadOfTurn] = []
         self.begun: set[str] = set()
+        self.starting: set[str] = set()
+        self.submitted: set[str] = set()
         self.refused: set[str] = set()
         self.problem: OSError | None = None
 
@@ -31,6 +33,9 @@ class EngineInMemory:
         if self.problem is not None:
             raise self.problem
         return self.there
+
+    def has_job(self, uid: str) -> bool:
+        return uid in self.submitted
 
     def hand_over(self, wanted: AheadOfTurn) -> bool:
         if wanted.uid in self.refused:
@@ -57,8 +62,18 @@ def engine() -> EngineInMemory:
 
 @pytest.fixture
 def window(engine: EngineInMemory, clock: FakeClock) -> EngineWindow:
-    seam = Engine(engine, lambda: engine.begun, lambda: {"n1": 2}, lambda: {"a": EngineWishes(qos="high")})
-    return EngineWindow(seam, 2, lambda task_id: TaskFiles(Path("/storage") / task_id), clock)
+    return open_window(engine, clock, {"n1": 2}, {"a": EngineWishes(qos="high")})
+
+
+def open_window(
+    engine: EngineInMemory,
+    clock: FakeClock,
+    machines: Mapping[str, int],
+    wishes: Mapping[str, EngineWishes] | None = None,
+    size: int = 2,
+) -> EngineWindow:
+    seam = Engine(engine, lambda: engine.begun, lambda: engine.starting, lambda: machines, lambda: wishes or {})
+    return EngineWindow(seam, size, lambda task_id: TaskFiles(Path("/storage") / task_id), clock)
 
 
 def task(name: str, count: int = 1, **wishes: object) -> TaskSummary:
@@ -105,10 +120,8 @@ def test_the_first_that_wait_for_gpus_wait_there_too_and_no_more(window: EngineW
 
 
 def test_none_waits_there_where_the_window_is_shut(engine: EngineInMemory, clock: FakeClock):
-    seam = Engine(engine, lambda: (), lambda: {"n1": 2}, dict)
     engine.there["a.1"] = GivenAhead(1)
-    shut = EngineWindow(seam, 0, lambda task_id: TaskFiles(Path("/storage") / task_id), clock)
-    turn(shut, task("a"))
+    turn(open_window(engine, clock, {"n1": 2}, size=0), task("a"))
     assert not engine.there
 
 
@@ -164,12 +177,11 @@ def test_a_claim_is_tried_for_a_while_and_then_the_gpus_go_back(
 def test_who_was_given_gpus_of_a_machine_that_lost_its_storage_gets_others_elsewhere(
     engine: EngineInMemory, clock: FakeClock
 ):
-    seam = Engine(engine, lambda: engine.begun, lambda: {"n1": 2, "n2": 1}, dict)
-    window = EngineWindow(seam, 2, lambda task_id: TaskFiles(Path("/storage") / task_id), clock)
+    window = open_window(engine, clock, {"n1": 2, "n2": 1})
     elsewhere = replace(gpu(0, OTHERS_JOB), node="n2", uuid="GPU-9")
     lost = Reason.of("its machine does not share STORAGE_ROOT", "storage_not_shared")
     turn(window, task("a"), offers=(*OFFERS, elsewhere))
-    engine.gives("a.1", 1)
+    engine.gives("a.1", 0)
     now = (gpu(0, lost), gpu(1, lost), elsewhere)
     window.turn([task("a")], now, {}, Claims(succeeds=False))
     clock.advance(ASTRAY_SECONDS - 1)
@@ -182,6 +194,49 @@ def test_who_was_given_gpus_of_a_machine_that_lost_its_storage_gets_others_elsew
     clock.advance(1)
     window.turn([task("a")], now, {}, Claims(succeeds=False))
     assert (engine.there["a.1"].node, engine.asked[-1].nodes) == ("", {"n2"})
+
+
+def test_nothing_is_submitted_ahead_while_a_claimed_attempt_has_no_job(window: EngineWindow, engine: EngineInMemory):
+    engine.starting = {"x.1", "y.1"}
+    engine.submitted = {"x.1"}
+    turn(window, task("a"), task("b"))
+    assert not engine.there
+    assert window.is_open
+    engine.submitted.add("y.1")
+    turn(window, task("a"), task("b"))
+    assert list(engine.there) == ["a.1", "b.1"]
+
+
+def test_a_job_ahead_gives_back_gpus_that_are_leased_to_another_attempt(
+    window: EngineWindow, engine: EngineInMemory, clock: FakeClock
+):
+    turn(window, task("a"), task("b"))
+    engine.gives("a.1", 1)
+    leased = (gpu(0, OTHERS_JOB), gpu(1, held_by="x"))
+    window.turn([task("a"), task("b")], leased, {}, Claims(succeeds=False))
+    clock.advance(ASTRAY_SECONDS - 1)
+    window.turn([task("a"), task("b")], leased, {}, Claims(succeeds=False))
+    assert engine.there["a.1"].node == "n1"
+    clock.advance(1)
+    window.turn([task("a"), task("b")], leased, {}, Claims(succeeds=False))
+    # It waits there again, behind the job of the attempt that has the GPU.
+    assert (engine.there["a.1"].node, engine.asked[-1].uid) == ("", "a.1")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [replace(gpu(1, held_by="x"), status=GPUStatus.DRAINING), gpu(1, held_by="a")],
+    ids=["drains", "was its own task's"],
+)
+def test_a_job_ahead_keeps_gpus_that_its_task_can_claim_soon(
+    window: EngineWindow, engine: EngineInMemory, clock: FakeClock, given: GPUOffer
+):
+    turn(window, task("a"))
+    engine.gives("a.1", 1)
+    for _ in range(2):
+        window.turn([task("a")], (gpu(0, OTHERS_JOB), given), {}, Claims(succeeds=False))
+        clock.advance(CLAIM_SECONDS / 2)
+    assert engine.there["a.1"].node == "n1"
 
 
 def test_gpus_that_were_given_to_who_has_left_the_queue_go_back(window: EngineWindow, engine: EngineInMemory):
@@ -241,9 +296,7 @@ def test_one_that_the_engine_refuses_leaves_its_place_to_others(
 
 
 def test_who_waits_there_learns_of_machines_that_have_come_back(engine: EngineInMemory, clock: FakeClock):
-    machines = {"n1": 2, "n2": 2}
-    seam = Engine(engine, lambda: (), lambda: machines, dict)
-    window = EngineWindow(seam, 2, lambda task_id: TaskFiles(Path("/storage") / task_id), clock)
+    window = open_window(engine, clock, {"n1": 2, "n2": 2})
     turn(window, task("a"))
     there = [replace(each, node="n2", uuid=f"GPU-2{each.index}") for each in OFFERS]
     turn(window, task("a"), offers=[*OFFERS, *there])
