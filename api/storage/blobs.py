@@ -8,12 +8,14 @@ the moment at which they are collected keeps them.
 
 import errno
 import fcntl
+import gzip
 import hashlib
 import os
 import secrets
 import shutil
 import stat
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from pathlib import Path
 
 from api.errors import BlobMissing
 from api.models.dataset import Blob
-from api.storage.blob_writer import MODE, PLAIN, BlobWriter
+from api.storage.blob_writer import GZIP, MODE, PLAIN, BlobWriter
 from api.utils.batches import in_batches
 from api.utils.durable import sync_directory
 
@@ -97,10 +99,10 @@ class BlobStore:
 
     # -- coming in ---------------------------------------------------------------------------------------------------
 
-    def begin(self) -> BlobWriter:
-        """A file in the making. Raises OSError."""
+    def begin(self, *, compresses: bool = False) -> BlobWriter:
+        """A file in the making; a compressed one can be read by `lines` only. Raises OSError."""
         self.prepare()
-        return BlobWriter(self._incoming / secrets.token_hex(16), self.put)
+        return BlobWriter(self._incoming / secrets.token_hex(16), self.put, compresses=compresses)
 
     def adopt(self, path: Path, sha256: str | None = None) -> Blob:
         """Moves a complete file of the same file system in, to which nobody writes any more.
@@ -209,9 +211,15 @@ class BlobStore:
             raise BlobMissing(f"The file with the SHA-256 {sha256} is missing.", data={"sha256": sha256}) from None
 
     def lines(self, sha256: str) -> Iterator[bytes]:
-        """The lines of the file. Raises BlobMissing, OSError."""
+        """The lines of the file, which may be compressed. Raises BlobMissing, OSError."""
         with os.fdopen(self.open(sha256), "rb") as file:
-            yield from file
+            if not file.peek(len(GZIP)).startswith(GZIP):
+                yield from file
+                return
+            try:
+                yield from gzip.GzipFile(fileobj=file)
+            except (EOFError, zlib.error) as error:
+                raise OSError(errno.EIO, f"The stored file {sha256} is damaged ({error})") from error
 
     def is_intact(self, sha256: str, size_bytes: int) -> bool:
         """Whether the file is here and nobody has written to it; its content is read only where something looks so."""

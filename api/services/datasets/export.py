@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
@@ -35,10 +35,10 @@ class ExportForm(StrEnum):
 
 @frozen
 class _Entry:
-    """A file of the archive: a text, or a file that is here."""
+    """A file of the archive: its parts, or a file that is here."""
 
     name: str
-    text: bytes = b""
+    parts: Iterable[bytes] = ()
     path: Path | None = None
 
 
@@ -59,7 +59,7 @@ class DatasetExport:
         items = list(self._datasets.read_items(found.manifest_sha256))
         entries = list(self._lay_out(dataset, items, form))
         if form is ExportForm.TRAINER:
-            entries.append(_Entry(MANIFEST, path=self._datasets.manifest_path(found.manifest_sha256)))
+            entries.append(_Entry(MANIFEST, self._datasets.manifest_lines(found.manifest_sha256)))
         return StreamedFile(f"{name}-{found.ordinal}-{form}.zip", "application/zip", _zip(entries))
 
     def _lay_out(self, dataset: Dataset, items: Sequence[ManifestItem], form: ExportForm) -> Iterator[_Entry]:
@@ -67,13 +67,14 @@ class DatasetExport:
         names = flat_names(items)
         has_masks = any(item.mask_sha256 is not None for item in items)
         has_controls = any(item.control_sha256 is not None for item in items)
-        yield _Entry(*_settings(form, dataset.name, has_masks=has_masks, has_controls=has_controls))
+        file, text = _settings(form, dataset.name, has_masks=has_masks, has_controls=has_controls)
+        yield _Entry(file, [text])
         for item in items:
             file = names[item.path]
             stem = PurePosixPath(file).stem
             yield _Entry(f"{place}/{file}", path=self._media.source_of(dataset, item).path)
             if item.caption is not None:
-                yield _Entry(f"{place}/{stem}.txt", item.caption.encode())
+                yield _Entry(f"{place}/{stem}.txt", [item.caption.encode()])
             for directory, sha256 in (("masks", item.mask_sha256), ("controls", item.control_sha256)):
                 if sha256 is not None:
                     beside = ManifestItem(item.path, sha256, -1)
@@ -146,8 +147,10 @@ def _read(entry: _Entry, archive: zipfile.ZipFile) -> Iterator[bytes]:
     info = zipfile.ZipInfo(entry.name, _TIME)
     info.external_attr = 0o644 << 16
     if entry.path is None:
-        archive.writestr(info, entry.text)
-        yield entry.text
+        with archive.open(info, "w") as target:
+            for part in entry.parts:
+                target.write(part)
+                yield part
         return
     is_large = entry.path.stat().st_size >= _LARGE
     with entry.path.open("rb") as file, archive.open(info, "w", force_zip64=is_large) as target:

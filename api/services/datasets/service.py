@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from api.errors import (
@@ -206,9 +205,10 @@ class DatasetService:
         """The items of a manifest, by path. Raises BlobMissing."""
         return read_manifest(self._blobs.lines(manifest_sha256))
 
-    def manifest_path(self, manifest_sha256: str) -> Path:
-        """Where the file of a manifest lies. Raises BlobMissing."""
-        return self._blobs.path(manifest_sha256)
+    def manifest_lines(self, manifest_sha256: str) -> Iterator[bytes]:
+        """Return the lines of a manifest, by whose bytes it is named. Raises BlobMissing."""
+        self._blobs.path(manifest_sha256)
+        return self._blobs.lines(manifest_sha256)
 
     def index(self, manifest_sha256: str) -> int:
         """The number under which the rows of a manifest's items are found; they are made where they are missing."""
@@ -273,7 +273,7 @@ class DatasetService:
         return self._blobs.path(sha256).stat().st_size
 
     def _keep_manifest(self, items: Sequence[ManifestItem]) -> Blob:
-        with self._blobs.begin() as writer:
+        with self._blobs.begin(compresses=True) as writer:
             lines = write_manifest(items)
             while part := b"".join(islice(lines, _LINES)):
                 writer.write(part)

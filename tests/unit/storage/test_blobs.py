@@ -56,6 +56,39 @@ def test_the_same_content_is_stored_once(store: BlobStore):
     assert names(store) == [first]
 
 
+def test_compressed_file_is_named_by_its_lines_and_read_as_they_were(store: BlobStore):
+    lines = [b'{"path":"%d.png","caption":"a cat on a sofa"}\n' % number for number in range(500)]
+    content = b"".join(lines)
+    with store.begin(compresses=True) as writer:
+        for line in lines:
+            writer.write(line)
+        blob = writer.commit()
+    stored = store.path(blob.sha256).stat().st_size
+    assert blob.sha256 == hashlib.sha256(content).hexdigest()
+    assert (blob.size_bytes, stored < len(content) / 5) == (stored, True)
+    assert list(store.lines(blob.sha256)) == lines
+
+
+def test_file_from_before_it_was_compressed_is_replaced_by_a_smaller_one(store: BlobStore):
+    sha256 = put(store, b"{}\n" * 1000)
+    with store.begin(compresses=True) as writer:
+        writer.write(b"{}\n" * 1000)
+        assert writer.commit().sha256 == sha256
+    assert store.path(sha256).stat().st_size < 100
+    assert read(store, sha256) == b"{}\n" * 1000
+
+
+def test_damaged_compressed_file_is_an_error_of_the_disk(store: BlobStore):
+    with store.begin(compresses=True) as writer:
+        writer.write(os.urandom(5000))
+        blob = writer.commit()
+    path = store.path(blob.sha256)
+    path.chmod(0o600)
+    os.truncate(path, 2000)
+    with pytest.raises(OSError, match="damaged"):
+        read(store, blob.sha256)
+
+
 def test_nobody_may_write_to_a_stored_file(store: BlobStore):
     path = store.path(put(store, b"fixed"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o444

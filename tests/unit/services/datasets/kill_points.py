@@ -19,6 +19,7 @@ from api.models.dataset import ItemFilter
 from api.services.datasets.collect import DatasetCollector
 from api.services.datasets.materials import DatasetMaterials
 from api.services.datasets.service import DatasetService, NoBound
+from api.storage.blob_writer import GZIP
 from api.storage.blobs import BlobStore
 from api.storage.database import Database, sqlite_url
 from api.storage.dataset_holds import DatasetHolds
@@ -53,7 +54,7 @@ def collector(shelf: Shelf) -> DatasetCollector:
 def stored(shelf: Shelf) -> set[bytes]:
     """What lies in the store, without manifests."""
     files = (path for path in shelf.blobs.root.rglob("*") if path.is_file() and len(path.name) in (32, 64))
-    return {path.read_bytes() for path in files if not path.read_bytes().startswith(b'{"path"')}
+    return {path.read_bytes() for path in files if not path.read_bytes().startswith(GZIP)}
 
 
 def work(root: Path) -> None:
