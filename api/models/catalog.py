@@ -1,7 +1,7 @@
 """What the trainer's model types are made of, where that can be had, and what of it is on this machine."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -24,6 +24,26 @@ class Medium(StrEnum):
 
     IMAGE = "image"
     VIDEO = "video"
+
+
+class Precision(StrEnum):
+    """What the numbers of a file of weights are, as the names of published files call it."""
+
+    FP8 = "fp8"
+    INT8 = "int8"
+    BF16 = "bf16"  #: or another type that is not quantised
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The types in the header of such a file."""
+        return _DTYPES[self]
+
+
+_DTYPES = {
+    Precision.FP8: ("F8_E4M3", "F8_E5M2"),
+    Precision.INT8: ("I8",),
+    Precision.BF16: ("BF16", "F16", "F32"),
+}
 
 
 @frozen
@@ -63,6 +83,14 @@ class ComponentNeed:
     is_pickle: bool = False  #: it is published as a pickle, which can hold code
     gated: bool | None = None  #: whether the hub asks for an accepted licence; None: not known
     license: str | None = None
+    dtypes: tuple[str, ...] = ()  #: what most bytes of its file must be; none: anything
+
+    def of(self, precision: Precision | None) -> "ComponentNeed":
+        """The same, of this precision only; None: of any."""
+        if precision is None:
+            return self
+        sources = tuple(source for source in self.sources if precision in source.path.lower())
+        return replace(self, sources=sources or self.sources, dtypes=precision.dtypes)
 
 
 @frozen
@@ -117,6 +145,7 @@ class Preset:
     dataset: Mapping[str, Any]
     env: Mapping[str, str] = field(default_factory=dict)
     known_memory_gb: float | None = None  #: what was measured; None: only that it fits
+    precisions: Mapping[str, Precision] = field(default_factory=dict)  #: by key of [model], what its file must be
 
 
 @frozen

@@ -1,13 +1,11 @@
-"""How much free GPU memory training a LoRA needs, by the trainer's model type: a first table, to be told apart from
-what a machine's own runs will have used.
-
-`stated`: the trainer's documentation or examples say that it fits a board of that size (24 GB counts as 23,000 MB,
-48 GB as 45,000 MB: what such a board has free). `estimated`: the weights of the smallest variant (2 bytes a parameter,
-1 byte above 10 billion, as the trainer's `float8` does) and 4,000 MB for activations at 512 pixels, adapter and
-optimizer.
+"""The GPU memory that training a LoRA needs, by the trainer's model type: the one table of it, which holds until a
+machine's own runs say more.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
+
+from api.models.catalog import MemoryNeed, Origin
 
 
 class ModelType(StrEnum):
@@ -39,41 +37,57 @@ class ModelType(StrEnum):
     Z_IMAGE = "z_image"
 
 
-#: Free GPU memory in MB that training a LoRA needs. Each row says whether it is stated or estimated.
-TRAINING_MB: dict[ModelType, int] = {
-    ModelType.ANIMA: 8_000,  # estimated: 2 billion parameters
-    ModelType.AURAFLOW: 17_600,  # estimated: 6.8 billion
-    ModelType.CHROMA: 21_800,  # estimated: 8.9 billion
-    ModelType.COSMOS: 18_000,  # estimated: 7 billion
-    ModelType.COSMOS_PREDICT2: 8_000,  # estimated: 2 billion; the 14 billion are stated to fit 24 GB
-    ModelType.ERNIE_IMAGE: 20_000,  # estimated: 8 billion
-    ModelType.FLUX: 16_000,  # estimated: 12 billion
-    ModelType.FLUX2: 45_000,  # stated: 48 GB without block swapping
-    ModelType.HIDREAM: 23_000,  # stated: 24 GB with block swapping
-    ModelType.HUNYUAN_IMAGE: 21_000,  # estimated: 17 billion
-    ModelType.HUNYUAN_VIDEO: 17_000,  # estimated: 13 billion
-    ModelType.HUNYUAN_VIDEO_15: 20_600,  # estimated: 8.3 billion
-    ModelType.IDEOGRAM4: 23_000,  # stated: 24 GB
-    ModelType.KREA2: 23_000,  # stated: 24 GB, rank 32
-    ModelType.LTX_VIDEO: 8_000,  # estimated: 2 billion
-    ModelType.LTX2: 23_000,  # stated: 24 GB with all blocks swapped
-    ModelType.LUMINA_2: 9_200,  # estimated: 2.6 billion
-    ModelType.MINIMAX_H3: 23_000,  # stated: 24 GB
-    ModelType.OMNIGEN2: 12_000,  # estimated: 4 billion
-    ModelType.QWEN_IMAGE: 23_000,  # stated: 24 GB with block swapping
-    ModelType.SD3: 9_000,  # estimated: 2.5 billion
-    ModelType.SDXL: 9_200,  # estimated: 2.6 billion
-    ModelType.WAN: 6_600,  # estimated: 1.3 billion; the 14 billion are stated to fit 24 GB
-    ModelType.Z_IMAGE: 16_000,  # estimated: 6 billion
-}
+_DOCS, _REPORT, _GUESS = Origin.TRAINER_DOCS, Origin.REPORT, Origin.UNVERIFIED
 
+#: The nominal GB of the smallest board that is enough, and of one with room to spare, and the source of both figures.
+MODEL_MEMORY: Mapping[ModelType, MemoryNeed] = {
+    ModelType.SDXL: MemoryNeed(24, 48, "16 GB ran out even at 512 px; 48 GB train it in full.", _REPORT),
+    ModelType.FLUX: MemoryNeed(24, 48, "24 GB with float8; 1024 px only at a low rank.", _REPORT),
+    ModelType.CHROMA: MemoryNeed(24, 48, "Its weights take 8.9 GB in float8.", _GUESS),
+    ModelType.FLUX2: MemoryNeed(
+        16, 48, "dev needs 48 GB without block swapping; Klein 9B some 24, Klein 4B 12 to 16.", _DOCS
+    ),
+    ModelType.QWEN_IMAGE: MemoryNeed(24, 48, "24 GB with 8 blocks swapped, float8, 640 px.", _DOCS),
+    ModelType.Z_IMAGE: MemoryNeed(16, 24, "Its weights take 12.3 GB in bf16, 6.2 in float8.", _GUESS),
+    ModelType.WAN: MemoryNeed(12, 24, "The 1.3B on 12 GB; the 14B on 24, on 16 with much RAM.", _REPORT),
+    ModelType.HUNYUAN_VIDEO: MemoryNeed(16, 24, "24 GB; 16 with 20 blocks swapped.", _REPORT),
+    ModelType.HUNYUAN_VIDEO_15: MemoryNeed(24, 48, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.HUNYUAN_IMAGE: MemoryNeed(24, 48, "1024 px cost what 512 px cost elsewhere.", _GUESS),
+    ModelType.LTX_VIDEO: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.LTX2: MemoryNeed(24, 48, "24 GB barely: 46 blocks swapped, low resolution, length and rank.", _DOCS),
+    ModelType.MINIMAX_H3: MemoryNeed(24, 48, "24 GB with 48 blocks swapped and int8 weights.", _DOCS),
+    ModelType.COSMOS: MemoryNeed(None, None, "Enormous for videos.", _DOCS),
+    ModelType.COSMOS_PREDICT2: MemoryNeed(12, 24, "The 14B on 24 GB needs float8_e5m2.", _DOCS),
+    ModelType.ANIMA: MemoryNeed(12, 24, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.LUMINA_2: MemoryNeed(24, 24, "In full at 1024 px on 24 GB with an 8-bit optimizer.", _DOCS),
+    ModelType.HIDREAM: MemoryNeed(24, 48, "48 GB without block swapping, 24 with.", _DOCS),
+    ModelType.SD3: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.OMNIGEN2: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.AURAFLOW: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.ERNIE_IMAGE: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.IDEOGRAM4: MemoryNeed(
+        24, 24, "24 GB; another trainer measured 15.6 GiB at 1024 px in fp8, rank 32.", _DOCS
+    ),
+    ModelType.KREA2: MemoryNeed(
+        24, 48, "24 GB at rank 32, 512 px, float8; another trainer measured 31 GiB in bf16.", _DOCS
+    ),
+}
 
 #: Those whose figure is stated for weights of which blocks are swapped already.
 STATED_WITH_SWAP = frozenset({ModelType.HIDREAM, ModelType.LTX2, ModelType.MINIMAX_H3, ModelType.QWEN_IMAGE})
+
+#: MB that a board has free of each nominal GB: 15,040 of a 16 GB T4, 22,560 of a 24 GB A10G, 45,120 of a 48 GB L40S.
+_FREE_MB_PER_GB = 940
+
+
+def training_mb(model_type: ModelType) -> int | None:
+    """MB of free GPU memory that training a LoRA needs; None where no source gives a figure."""
+    least = MODEL_MEMORY[model_type].least_gb
+    return None if least is None else int(least * _FREE_MB_PER_GB)
 
 
 def models_that_fit(free_mb: int | None) -> tuple[str, ...]:
     """The model types whose LoRA training fits in this much free memory; none when it is unknown."""
     if free_mb is None:
         return ()
-    return tuple(model.value for model, needed in TRAINING_MB.items() if needed <= free_mb)
+    return tuple(model.value for model in ModelType if (needed := training_mb(model)) is not None and needed <= free_mb)

@@ -135,6 +135,7 @@ class TrainingPlan:
     dataset_items: int | None = None  #: images and videos that are used, once each
     estimated_memory_mb: int | None = None
     memory_basis: str | None = None  #: where the figure of the memory comes from
+    weights_mb: int | None = None  #: what the trained weights alone take, after block swapping and by stage
     memory: PlannedMemory | None = None  #: what trainings used here that can be compared; None: nothing is compared
     files: Mapping[str, str] = field(default_factory=dict)  #: the files that the trainer will read: text by name
     command: tuple[str, ...] = ()

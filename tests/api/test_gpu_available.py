@@ -57,12 +57,12 @@ def test_gpu_of_unknown_memory_satisfies_no_minimum(make_world, source: FakeSour
 
 
 def test_model_type_asks_for_what_its_training_needs(client: Client):
-    assert client.data(f"{GPU}/available?model_type=flux2")["total_available"] == 0
+    assert client.data(f"{GPU}/available?model_type=flux&min_memory=30000")["total_available"] == 0
     assert client.data(f"{GPU}/available?model_type=flux&task_type=training")["total_available"] == 4
 
 
 def test_model_type_filters_nothing_for_preprocessing(client: Client):
-    assert client.data(f"{GPU}/available?model_type=flux2&task_type=preprocessing")["total_available"] == 4
+    assert client.data(f"{GPU}/available?model_type=flux&task_type=preprocessing")["total_available"] == 4
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_what_trainings_used_here_replaces_the_estimate(make_world: MakeWorld, t
         return dict(found["plan"])
 
     before = planned()
-    assert (before["memory"]["origin"], before["estimated_memory_mb"]) == ("estimated", 23_000)
+    assert (before["memory"]["origin"], before["estimated_memory_mb"]) == ("estimated", 22_560)
     facts = TypedJSON(MemoryFacts).read(before["memory"]["facts"])
     with world.runtime.database.write() as connection:
         for number, peak in enumerate((21_000, 21_914, 20_000)):

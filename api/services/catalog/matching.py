@@ -31,6 +31,8 @@ def _files(need: ComponentNeed, files: Sequence[FoundFile]) -> list[Located]:
     for each in files:
         name = each.path.rpartition("/")[2].lower()
         rank = names.index(name) if name in names else len(names)
+        if need.dtypes and each.facts.dtype not in (None, *need.dtypes):
+            continue
         told = each.facts.component
         # Of a language model that nobody knows the name tells more.
         component = None if told is None or told.name == UNKNOWN_LANGUAGE_MODEL else told

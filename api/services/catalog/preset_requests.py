@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.models.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Preset
+from api.models.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Precision, Preset
 from api.models.catalog_view import PresetView
 from api.services.catalog.matching import locate
 from api.trainers import toml_text
@@ -28,7 +28,7 @@ def make_request(
     dataset: str | None = None,
 ) -> PresetView:
     """The request of a preset. `encoder_type` is the `type` of the model's text encoders."""
-    loaded, missing = model_table(model, variant, local, models_root, encoder_type)
+    loaded, missing = model_table(model, variant, local, models_root, encoder_type, preset.precisions)
     values = {**loaded, **preset.model}
     config = {**preset.config, "model": values}
     directories = [{**_place_of_data(dataset), "num_repeats": 1}]
@@ -64,12 +64,20 @@ def _place_of_data(dataset: str | None) -> dict[str, str]:
 
 
 def model_table(
-    model: CatalogModel, variant: ModelVariant, local: LocalWeights, models_root: Path, encoder_type: str | None
+    model: CatalogModel,
+    variant: ModelVariant,
+    local: LocalWeights,
+    models_root: Path,
+    encoder_type: str | None,
+    precisions: Mapping[str, Precision] | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The table [model] that loads a variant, and the keys whose files are not here."""
+    """The table [model] that loads a variant, and the keys whose files are not here.
+
+    `precisions` has by key the precision that a file must have.
+    """
     paths: dict[str, list[str]] = {}
     missing = []
-    for need in variant.components:
+    for need in (each.of((precisions or {}).get(each.key)) for each in variant.components):
         found = locate(need, local)
         if found is None or found.problem is not None:
             missing.append(need.key)

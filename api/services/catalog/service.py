@@ -166,7 +166,8 @@ class CatalogService:
         return self._models[model_id]
 
     def _presets_of(self, model_id: str) -> list[Preset]:
-        return [preset for preset in self._presets if preset.model_type == model_id]
+        found = [preset for preset in self._presets if preset.model_type == model_id]
+        return sorted(found, key=lambda preset: preset.tier_gb)
 
     def _view(self, model: CatalogModel, local: LocalWeights, example: str | None) -> ModelView:
         encoder = self._encoder_types.get(model.model_type)

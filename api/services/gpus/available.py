@@ -1,7 +1,7 @@
 """Which GPUs can be had now. Pure functions."""
 
 from api.models.gpu import AvailableGPUResponse
-from api.models.model_memory import TRAINING_MB, ModelType
+from api.models.model_memory import ModelType, training_mb
 from api.models.task import TaskType
 from api.services.gpus.fleet_view import placed
 from api.services.gpus.judgement import JudgedGPU
@@ -15,7 +15,7 @@ def needed_memory(min_memory: int, task_type: TaskType | None, model_type: Model
     """
     if model_type is None or task_type is TaskType.PREPROCESSING:
         return min_memory
-    return max(min_memory, TRAINING_MB[model_type])
+    return max(min_memory, training_mb(model_type) or 0)
 
 
 def find_available(state: GPUState, needed: int, count: int | None) -> AvailableGPUResponse:

@@ -150,7 +150,7 @@ class RequestChecker:
             request=scrubbed,
             trainer=trainer,
             errors=(*mistakes, *used.mistakes, *cached.mistakes, *used.point(found.errors)),
-            warnings=used.point(found.warnings),
+            warnings=(*used.point(found.warnings), *self._memory_warnings(request, plan)),
             plan=None if plan is None else self._with_memory(plan),
             secrets=secrets,
             problems=(*self._problems(request), *cached.problems),
@@ -228,6 +228,27 @@ class RequestChecker:
         if shortage is not None:
             problems.append(shortage)
         return problems
+
+    def _memory_warnings(self, request: TrainingRequest, plan: TrainingPlan | None) -> list[Mistake]:
+        """Whether the GPUs hold the weights at all; what is unknown of a GPU is not taken for too little."""
+        weights = None if plan is None else plan.weights_mb
+        if weights is None or not self._knows_machines or request.gpus.count == 0:
+            return []
+        offers: Sequence[GPUOffer] = list_offers(self._gpus.state)
+        offers = _named(offers, request) if request.gpus.references else offers
+        small = [gpu.total_mb for gpu in offers if gpu.total_mb is not None and gpu.total_mb < weights]
+        fits = Counter(gpu.node for gpu in offers if gpu.total_mb is None or gpu.total_mb >= weights)
+        if not small or (not request.gpus.references and max(fits.values(), default=0) >= request.gpu_count):
+            return []
+        return [
+            Mistake(
+                "/config/model",
+                f"The weights alone take {weights:,} MB on each GPU, and a GPU here has {max(small):,} MB: the trainer"
+                " runs out of memory when it loads them.",
+                "Train them as float8 or take a quantised file, set blocks_to_swap, use more pipeline_stages, or ask"
+                " for a larger GPU.",
+            )
+        ]
 
     def _with_memory(self, plan: TrainingPlan) -> TrainingPlan:
         if plan.memory is None:

@@ -88,10 +88,12 @@ def count_blocks(config: TrainerDocument, model_type: str, root: Path | None) ->
 
 
 def weights_mb(config: TrainerDocument, model_type: str, root: Path | None) -> int | None:
-    """MB of GPU memory that the transformer takes which is named, by its header; None when none is there to tell."""
+    """MB of GPU memory that the named weights take, by their header; None when none is there to tell."""
     header = _main_header(config.table("model"), root)
     found = None if header is None else recognise(header)
-    if header is None or found is None or found.kind != "transformer":
+    # All of a checkpoint of SDXL is on the GPU; others hold parts that are not.
+    kinds = ("transformer", "checkpoint") if model_type == "sdxl" else ("transformer",)
+    if header is None or found is None or found.kind not in kinds:
         return None
     wanted = _word(config.table("model").get(MODELS[model_type].dtype_key or "")) or ""
     is_stored = read_quantisation(header) is not None and not wanted

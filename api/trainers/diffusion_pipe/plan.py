@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api.models.measured_memory import PlannedMemory
-from api.models.model_memory import STATED_WITH_SWAP, TRAINING_MB, ModelType
+from api.models.model_memory import STATED_WITH_SWAP, ModelType, training_mb
 from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.dataset_check import KnownDataset
@@ -46,6 +46,7 @@ def build(
         dataset_items=outcome.items,
         estimated_memory_mb=memory,
         memory_basis=basis,
+        weights_mb=weights_on_gpu(config, variant.type, root),
         memory=PlannedMemory(
             read_memory_facts(config, variant.type, outcome.buckets, batches, request.gpu_count, root)
         ),
@@ -68,6 +69,8 @@ def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None)
     if "adapter" not in config.values:
         return None, "Not known: the table of this service has figures for adapters, not for full fine-tuning."
     known, source = _known(config, model_type, root)
+    if known is None:
+        return None, source
     known, swapped = _with_swapped_blocks(config, model_type, known, count_blocks(config, model_type, root))
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if stages == 1:
@@ -83,13 +86,25 @@ def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None)
     )
 
 
-def _known(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int, str]:
+def _known(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, str]:
     """MB by the table, or by the very weights where these need more: the table has those of the smallest variant."""
-    known = TRAINING_MB[ModelType(model_type)]
+    known = training_mb(ModelType(model_type))
     own = None if ModelType(model_type) in STATED_WITH_SWAP else weights_mb(config, model_type, root)
-    if own is None or own + _ACTIVATIONS_MB <= known:
-        return known, f"the table for a LoRA of {model_type}"
-    return own + _ACTIVATIONS_MB, f"its weights of {own:,} MB"
+    if own is not None and (known is None or own + _ACTIVATIONS_MB > known):
+        return own + _ACTIVATIONS_MB, f"its weights of {own:,} MB"
+    if known is None:
+        return None, f"Not known: no source gives the memory of {model_type}, and its weights are not here."
+    return known, f"the table for a LoRA of {model_type}"
+
+
+def weights_on_gpu(config: TrainerDocument, model_type: str, root: Path | None) -> int | None:
+    """MB that the trained weights alone take of each GPU; None when no file tells."""
+    whole_mb = weights_mb(config, model_type, root)
+    if whole_mb is None:
+        return None
+    blocks, wanted = count_blocks(config, model_type, root), whole(config.values.get("blocks_to_swap")) or 0
+    kept = max(blocks - wanted, 0) / blocks if blocks and wanted > 0 else 1
+    return int(whole_mb * kept / positive(config.values.get("pipeline_stages", 1), 1))
 
 
 def _with_swapped_blocks(config: TrainerDocument, model_type: str, known: int, blocks: int) -> tuple[int, str]:

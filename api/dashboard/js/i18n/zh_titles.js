@@ -81,10 +81,26 @@ export const sentences = {
   "float8, rank 32, 512 px": "float8，rank 32，512 px",
   "float8, up to 512 px and 33 frames": "float8，至多 512 px、33 帧",
   "float8_e5m2, the one small type that is known to work": "float8_e5m2，已知唯一可用的小类型",
-  "no blocks swapped; needs much RAM": "不交换块；需要大量内存",
-  "the fp8 file, 512 px": "fp8 文件，512 px",
+  "float8, no blocks swapped; needs much RAM": "float8，不交换块；需要大量内存",
+  "the fp8 file, float8, 512 px": "fp8 文件，float8，512 px",
   "the fp8 file, float8, 20 blocks swapped, images of 512 px": "fp8 文件，float8，交换 20 个块，512 px 的图片",
-  "the int8 file, 48 blocks swapped, compiled, videos of 512 px": "int8 文件，交换 48 个块，编译，512 px 的视频",
+  "the int8 file, 48 blocks swapped, compiled, cfg 4 (keeps the distillation), 512 px":
+    "int8 文件，交换 48 个块，编译，cfg 4（保留蒸馏），512 px",
+  "Wan 2.2 T2V, low noise: float8, 32 blocks swapped, 65 frames at 512 px, as of Wan 2.1 14B":
+    "Wan 2.2 T2V 低噪声：float8，交换 32 个块，512 px 下 65 帧，同 Wan 2.1 14B",
+  "Wan 2.2 T2V, high noise: float8, 32 blocks swapped, 65 frames at 512 px, as of Wan 2.1 14B":
+    "Wan 2.2 T2V 高噪声：float8，交换 32 个块，512 px 下 65 帧，同 Wan 2.1 14B",
+  "a LoRA at 1024 px; the memory is an estimate: 16 GB ran out (#157), 48 GB train the whole model":
+    "1024 px 的 LoRA；显存为估计值：16 GB 不够（#157），48 GB 可训练整个模型",
+  "Klein 4B base: bf16, 512 px; the memory is an estimate": "Klein 4B base：bf16，512 px；显存为估计值",
+  "Klein 9B base: float8, 512 px; the memory is an estimate": "Klein 9B base：float8，512 px；显存为估计值",
+  "bf16, 512 px; the memory is an estimate": "bf16，512 px；显存为估计值",
+  "Turbo with its training adapter: bf16, 512 px; the memory is an estimate":
+    "Turbo 及其训练 adapter：bf16，512 px；显存为估计值",
+  "bf16, the LLM adapter is not trained, 512 px; the memory is an estimate":
+    "bf16，不训练 LLM adapter，512 px；显存为估计值",
+  "SD 3.5 Medium: bf16, 512 px; the memory is an estimate": "SD 3.5 Medium：bf16，512 px；显存为估计值",
+  "SD 3.5 Large: float8, 512 px; the memory is an estimate": "SD 3.5 Large：float8，512 px；显存为估计值",
   "the whole model, not an adapter": "整个模型，而不是 adapter",
   "the trainer's documentation": "训练器的文档",
 };

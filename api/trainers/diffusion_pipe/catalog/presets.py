@@ -1,12 +1,13 @@
-"""Settings that somebody is known to have trained with, by model type and tier of GPU memory; others are not known.
+"""Settings by model type and tier of GPU memory that are documented, or that a user has reported to work.
 
-By the trainer's documentation, its examples, and reports in its issues, whose numbers stand beside them.
+By the trainer's documentation and examples at commit 8f83dbf, and reports in its issues, whose numbers stand beside
+them. A title says so where the memory itself is an estimate.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from api.models.catalog import Preset
+from api.models.catalog import Precision, Preset
 
 #: Part of the trainer's own examples for 24 GB.
 _EXPANDABLE = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
@@ -24,6 +25,7 @@ _COMMON: Mapping[str, Any] = {
     "checkpoint_every_n_minutes": 120,
     "steps_per_print": 1,
 }
+_ASPECTS = {"enable_ar_bucket": True, "num_ar_buckets": 7, "min_ar": 0.5, "max_ar": 2.0}
 _ADAMW = {"type": "adamw_optimi", "lr": 2e-5, "betas": [0.9, 0.99], "weight_decay": 0.01, "eps": 1e-8}
 _KAHAN = {"type": "AdamW8bitKahan", "lr": 2e-5, "betas": [0.9, 0.99], "weight_decay": 0.01, "stabilize": False}
 _AUTOMAGIC = {"type": "automagic", "weight_decay": 0.01}
@@ -45,6 +47,7 @@ def _preset(
     frames: tuple[int, ...] = (),
     optimizer: Mapping[str, Any] | None = None,
     known_memory_gb: float | None = None,
+    precisions: Mapping[str, Precision] | None = None,
     **config: Any,
 ) -> Preset:
     """A preset; `rank` None trains the model in full."""
@@ -59,18 +62,49 @@ def _preset(
         source=source,
         model={"dtype": "bfloat16", **(model or {})},
         config={**_COMMON, **config, **adapter, "optimizer": dict(optimizer or _ADAMW)},
-        dataset={
-            "resolutions": [resolution],
-            "enable_ar_bucket": True,
-            "num_ar_buckets": 7,
-            "min_ar": 0.5,
-            "max_ar": 2.0,
-        }
-        | buckets,
+        dataset={"resolutions": [resolution], **_ASPECTS, **buckets},
         env=_EXPANDABLE if tier_gb <= 24 else {},
         known_memory_gb=known_memory_gb,
+        precisions=dict(precisions or {}),
     )
 
+
+_DOCS = "docs/supported_models.md"
+
+_SDXL_RATES = {"unet_lr": 4e-5, "text_encoder_1_lr": 2e-5, "text_encoder_2_lr": 2e-5}
+
+
+def _wan22(noise: str) -> Preset:
+    """One of Wan 2.2's two models; the variant has its min_t and max_t."""
+    return _preset(
+        f"24gb-2.2-{noise}",
+        "wan",
+        f"2.2-t2v-a14b-{noise}",
+        24,
+        f"Wan 2.2 T2V, {noise} noise: float8, 32 blocks swapped, 65 frames at 512 px, as of Wan 2.1 14B",
+        f"examples/wan_14b_min_vram.toml, {_DOCS} (Wan2.2)",
+        512,
+        model=_FLOAT8,
+        frames=(1, 33, 65),
+        optimizer=_KAHAN,
+        blocks_to_swap=32,
+        activation_checkpointing="unsloth",
+    )
+
+
+_BF16 = {"diffusion_model": Precision.BF16}
+
+#: Settings for 24 GB that the documentation has, without a source for the memory that they need.
+_ESTIMATED: tuple[tuple[str, str, str, str, str, Mapping[str, Precision], Mapping[str, Any]], ...] = (
+    ("24gb-klein-4b", "flux2", "klein-4b", "Klein 4B base: bf16", "Flux 2, Klein 4b", _BF16, {"shift": 3}),
+    ("24gb-klein-9b", "flux2", "klein-9b", "Klein 9B base: float8", "Flux 2, Klein 9b", {},
+     {**_COMFY_FLOAT8, "shift": 3}),
+    ("24gb", "z_image", "base", "bf16", "Z-Image", _BF16, {}),
+    ("24gb-turbo", "z_image", "turbo", "Turbo with its training adapter: bf16", "Z-Image", _BF16, {}),
+    ("24gb", "anima", "preview", "bf16, the LLM adapter is not trained", "Anima", {}, {"llm_adapter_lr": 0}),
+    ("24gb", "sd3", "medium", "SD 3.5 Medium: bf16", "Stable Diffusion 3", {}, {}),
+    ("24gb-large", "sd3", "large", "SD 3.5 Large: float8", "Stable Diffusion 3", {}, _FLOAT8),
+)  # fmt: skip
 
 PRESETS: tuple[Preset, ...] = (
     _preset(
@@ -143,6 +177,7 @@ PRESETS: tuple[Preset, ...] = (
         "bf16, 81 frames of 1280x720: close to the bound",
         "tdrussell/diffusion-pipe#153",
         960,
+        precisions={"transformer_path": Precision.BF16},
         frames=(1, 81),
     ),
     _preset(
@@ -153,6 +188,7 @@ PRESETS: tuple[Preset, ...] = (
         "the fp8 file, float8, 20 blocks swapped, images of 512 px",
         "tdrussell/diffusion-pipe#149",
         512,
+        precisions={"transformer_path": Precision.FP8},
         model=_FLOAT8,
         frames=(1,),
         blocks_to_swap=20,
@@ -176,8 +212,21 @@ PRESETS: tuple[Preset, ...] = (
         "bf16, without float8",
         "tdrussell/diffusion-pipe#6",
         512,
+        precisions={"transformer_path": Precision.BF16},
         frames=(1, 33),
         known_memory_gb=42,
+    ),
+    _wan22("low"),
+    _wan22("high"),
+    _preset(
+        "24gb",
+        "sdxl",
+        "base-1.0",
+        24,
+        "a LoRA at 1024 px; the memory is an estimate: 16 GB ran out (#157), 48 GB train the whole model",
+        f"{_DOCS} (SDXL)",
+        1024,
+        model=_SDXL_RATES,
     ),
     _preset(
         "48gb-full",
@@ -188,7 +237,7 @@ PRESETS: tuple[Preset, ...] = (
         "the trainer's documentation",
         1024,
         rank=None,
-        model={"unet_lr": 4e-5, "text_encoder_1_lr": 2e-5, "text_encoder_2_lr": 2e-5},
+        model=_SDXL_RATES,
     ),
     _preset(
         "24gb",
@@ -255,22 +304,24 @@ PRESETS: tuple[Preset, ...] = (
         "ideogram4",
         "fp8",
         24,
-        "the fp8 file, 512 px",
-        "the trainer's documentation",
+        "the fp8 file, float8, 512 px",
+        f"{_DOCS} (Ideogram4)",
         512,
-        model={"shift": 3},
+        precisions={"diffusion_model": Precision.FP8},
+        model={**_COMFY_FLOAT8, "shift": 3},
     ),
     _preset(
         "24gb",
         "minimax_h3",
         "fl2va",
         24,
-        "the int8 file, 48 blocks swapped, compiled, videos of 512 px",
-        "the trainer's documentation",
+        "the int8 file, 48 blocks swapped, compiled, cfg 4 (keeps the distillation), 512 px",
+        "examples/minimax_h3_example.toml",
         512,
-        model={"shift": 8, "image_shift": 1},
-        frames=(1, 17, 34),
-        optimizer={**_KAHAN, "lr": 1e-4},
+        precisions={"diffusion_model": Precision.INT8},
+        model={"timestep_sample_method": "uniform", "shift": 8, "image_shift": 1, "cfg": 4},
+        frames=(1, 34, 68, 102, 136),
+        optimizer={**_ADAMW, "lr": 1e-4},
         blocks_to_swap=48,
         activation_checkpointing="unsloth",
         compile=True,
@@ -290,9 +341,23 @@ PRESETS: tuple[Preset, ...] = (
         "flux2",
         "dev",
         48,
-        "no blocks swapped; needs much RAM",
-        "the trainer's documentation",
+        "float8, no blocks swapped; needs much RAM",
+        f"{_DOCS} (Flux 2)",
         512,
-        model={"shift": 3},
+        model={**_COMFY_FLOAT8, "shift": 3},
+    ),
+    *(
+        _preset(
+            name,
+            model_type,
+            variant,
+            24,
+            f"{title}, 512 px; the memory is an estimate",
+            f"{_DOCS} ({section})",
+            512,
+            precisions=precisions,
+            model=model,
+        )
+        for name, model_type, variant, title, section, precisions, model in _ESTIMATED
     ),
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from api.models.catalog import CatalogModel, Medium, MemoryNeed, Origin
+from api.models.catalog import CatalogModel, Medium
+from api.models.model_memory import MODEL_MEMORY, ModelType
 from api.trainers.diffusion_pipe.catalog.flux_family import FLUX_FAMILY
 from api.trainers.diffusion_pipe.catalog.images import IMAGES
 from api.trainers.diffusion_pipe.catalog.videos import VIDEOS
@@ -19,41 +20,6 @@ _TITLES = {
     "wan": "Wan 2.1 and 2.2", "hunyuan-video": "HunyuanVideo", "hunyuan_video_15": "HunyuanVideo 1.5",
     "ltx-video": "LTX-Video", "ltx2": "LTX-2.3", "minimax_h3": "MiniMax H3", "cosmos": "Cosmos 1.0",
 }  # fmt: skip
-
-_DOCS, _REPORT, _OTHER, _GUESS = (
-    Origin.TRAINER_DOCS,
-    Origin.REPORT,
-    Origin.OTHER_TRAINER,
-    Origin.UNVERIFIED,
-)
-
-#: GB that a LoRA needs, and with room; and who says so.
-_MEMORY: Mapping[str, MemoryNeed] = {
-    "sdxl": MemoryNeed(24, 48, "16 GB ran out even at 512 px; 48 GB train it in full.", _REPORT),
-    "flux": MemoryNeed(24, 48, "24 GB with float8; 1024 px only at a low rank.", _REPORT),
-    "chroma": MemoryNeed(24, 48, "Its weights take 8.9 GB in float8.", _GUESS),
-    "flux2": MemoryNeed(16, 48, "dev needs 48 GB without block swapping; Klein 9B some 24, Klein 4B 12 to 16.", _DOCS),
-    "qwen_image": MemoryNeed(24, 48, "24 GB with 8 blocks swapped, float8, 640 px.", _DOCS),
-    "z_image": MemoryNeed(16, 24, "Its weights take 12.3 GB in bf16, 6.2 in float8.", _GUESS),
-    "wan": MemoryNeed(12, 24, "The 1.3B on 12 GB; the 14B on 24, on 16 with much RAM.", _REPORT),
-    "hunyuan-video": MemoryNeed(16, 24, "24 GB; 16 with 20 blocks swapped.", _REPORT),
-    "hunyuan_video_15": MemoryNeed(24, 48, "An estimate: nobody has reported it.", _GUESS),
-    "hunyuan_image": MemoryNeed(24, 48, "1024 px cost what 512 px cost elsewhere.", _GUESS),
-    "ltx-video": MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    "ltx2": MemoryNeed(24, 48, "24 GB barely: 46 blocks swapped, low resolution, length and rank.", _DOCS),
-    "minimax_h3": MemoryNeed(24, 48, "24 GB with 48 blocks swapped and int8 weights.", _DOCS),
-    "cosmos": MemoryNeed(None, None, "Enormous for videos.", _DOCS),
-    "cosmos_predict2": MemoryNeed(12, 24, "The 14B on 24 GB needs float8_e5m2.", _DOCS),
-    "anima": MemoryNeed(12, 24, "An estimate: nobody has reported it.", _GUESS),
-    "lumina_2": MemoryNeed(24, 24, "In full at 1024 px on 24 GB with an 8-bit optimizer.", _DOCS),
-    "hidream": MemoryNeed(24, 48, "48 GB without block swapping, 24 with.", _DOCS),
-    "sd3": MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    "omnigen2": MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    "auraflow": MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    "ernie_image": MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    "ideogram4": MemoryNeed(24, 24, "24 GB; another trainer measured 15.6 GiB at 1024 px in fp8, rank 32.", _DOCS),
-    "krea2": MemoryNeed(24, 48, "24 GB at rank 32, 512 px, float8; another trainer measured 31 GiB in bf16.", _DOCS),
-}
 
 #: What the trainer's environment needs beyond its requirements.
 _FLASH = "flash-attn"
@@ -79,7 +45,7 @@ def _model(model_type: str) -> CatalogModel:
         title=_TITLES[model_type],
         medium=Medium.VIDEO if model_type in VIDEOS else Medium.IMAGE,
         variants=_VARIANTS[model_type],
-        memory=_MEMORY[model_type],
+        memory=MODEL_MEMORY[ModelType(model_type)],
         supports_full=not facts.lora_only,
         supports_fp8=facts.dtype_key is not None,
         most_swapped=None if swap is None or swap.blocks is None else most_swapped(swap.blocks),

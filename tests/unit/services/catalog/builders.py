@@ -12,9 +12,15 @@ def need(*sources: FileSource, known_as: str = "", directory: str = "", needs_na
     return ComponentNeed("vae", "a VAE", sources, tuple(known_as.split()), tuple(directory.split()), needs_name)
 
 
-def file(path: str, name: str | None, problem: str | None = None, form: FileForm = FileForm.SAFETENSORS) -> FoundFile:
+def file(
+    path: str,
+    name: str | None,
+    problem: str | None = None,
+    form: FileForm = FileForm.SAFETENSORS,
+    dtype: str | None = None,
+) -> FoundFile:
     component = None if name is None else Component(name, f"the {name}", "vae", frozenset({"z_image.vae"}), "here")
-    return FoundFile(path, WeightsFacts(form, 8, problem is None, problem, component))
+    return FoundFile(path, WeightsFacts(form, 8, problem is None, problem, component, dtype=dtype))
 
 
 def local(*found: FoundFile | FoundDirectory) -> LocalWeights:

@@ -1,4 +1,4 @@
-from api.models.catalog import FoundDirectory
+from api.models.catalog import FoundDirectory, Precision
 from api.services.catalog.matching import locate
 from tests.unit.services.catalog.builders import file, local, need, source
 
@@ -55,3 +55,14 @@ def test_directory_of_the_repository_itself_goes_first():
     wan = need(source(""), directory="wan:t2v:5120")
     found = [FoundDirectory(f"/m/{name}", "wan:t2v:5120", 8) for name in ("A", "models--owner--Model/snapshots/1", "Z")]
     assert where(wan, *found) == "/m/models--owner--Model/snapshots/1"
+
+
+def test_file_of_another_precision_is_not_taken():
+    both = need(source("m_bf16.safetensors"), source("m_fp8.safetensors"), known_as="vae-flux")
+    bf16 = file("/m/m_bf16.safetensors", "vae-flux", dtype="BF16")
+    fp8 = file("/m/other.safetensors", "vae-flux", dtype="F8_E4M3")
+    assert where(both, fp8, bf16) == bf16.path
+    assert where(both.of(Precision.FP8), fp8, bf16) == fp8.path
+    assert where(both.of(Precision.FP8), bf16) is None
+    assert where(both.of(Precision.INT8), fp8, bf16) is None
+    assert [each.path for each in both.of(Precision.FP8).sources] == ["m_fp8.safetensors"]

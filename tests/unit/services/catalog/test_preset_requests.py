@@ -1,7 +1,8 @@
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
-from api.models.catalog import CatalogModel, Medium, MemoryNeed, ModelVariant, Origin, Preset
+from api.models.catalog import CatalogModel, Medium, MemoryNeed, ModelVariant, Origin, Precision, Preset
 from api.services.catalog.preset_requests import find_variant, make_request
 from tests.unit.services.catalog.builders import file, local, need, source
 
@@ -51,3 +52,12 @@ def test_two_files_say_the_same_as_the_request():
 def test_variant_is_found_by_name_and_else_the_first():
     assert find_variant(MODEL, ["a"]) is VARIANT
     assert find_variant(MODEL, ["nothing"]) is VARIANT
+
+
+def test_preset_that_names_a_precision_takes_only_such_a_file():
+    preset = replace(PRESET, precisions={"vae": Precision.FP8})
+    found = local(file("/m/ae.safetensors", "vae-flux", dtype="BF16"))
+    made = make_request(preset, MODEL, VARIANT, found, Path("/models"), "lumina2")
+    assert made.missing == ("vae",)
+    found = local(file("/m/ae.safetensors", "vae-flux", dtype="F8_E4M3"))
+    assert make_request(preset, MODEL, VARIANT, found, Path("/models"), "lumina2").missing == ()

@@ -23,7 +23,7 @@ def catalog(tmp_path: Path) -> CatalogService:
 def test_every_model_type_is_listed_with_its_presets(catalog: CatalogService):
     found = {model.id: model for model in catalog.list_models()}
     assert len(found) == 24
-    assert [preset.memory_gb for preset in found["wan"].presets] == [16, 24, 48, 80]
+    assert [preset.memory_gb for preset in found["wan"].presets] == [16, 24, 24, 24, 48, 80]
     assert found["omnigen2"].presets == ()
     turbo = next(variant for variant in found["z_image"].variants if variant.id == "turbo")
     assert turbo.model["type"] == "z_image"

@@ -1,6 +1,6 @@
 import pytest
 
-from api.models.model_memory import TRAINING_MB, ModelType
+from api.models.model_memory import ModelType, training_mb
 from api.models.task import TaskType
 from api.services.gpus.available import find_available, needed_memory
 from tests.unit.services.builders import reading, vitals
@@ -11,10 +11,15 @@ FLUX = ModelType("flux")
 
 @pytest.mark.parametrize(
     ("task_type", "model_type", "needed"),
-    [(None, None, 7), (TaskType.TRAINING, FLUX, TRAINING_MB[FLUX]), (TaskType.PREPROCESSING, FLUX, 7)],
+    [
+        (None, None, 7),
+        (TaskType.TRAINING, FLUX, training_mb(FLUX)),
+        (TaskType.PREPROCESSING, FLUX, 7),
+        (TaskType.TRAINING, ModelType.COSMOS, 7),
+    ],
 )
 def test_a_model_asks_for_what_its_training_needs(
-    task_type: TaskType | None, model_type: ModelType | None, needed: int
+    task_type: TaskType | None, model_type: ModelType | None, needed: int | None
 ):
     assert needed_memory(7, task_type, model_type) == needed
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.errors import CheckBusy, Mistake
-from api.models.training import GPURequest, TrainingRequest
+from api.models.training import GPURequest, TrainingPlan, TrainingRequest
 from api.services.training import request_check
 from api.services.training.request_check import MAX_CHECKS, RequestChecker
 from api.trainers.trainer import Check
@@ -117,3 +117,35 @@ def test_nothing_is_too_much_for_a_cluster_that_was_not_heard_of_yet(checker: Re
     for gpus in asked:
         checked = early.check(replace(REQUEST, gpus=gpus), "a")
         assert (checked.problems, checked.errors) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("weights", "gpus", "asked", "is_warned"),
+    [
+        (28_000, (24_564,), GPURequest(count=1), True),
+        (28_000, (24_564, 81_559), GPURequest(count=1), False),
+        (28_000, (24_564, 81_559), GPURequest(count=2), True),
+        (28_000, (24_564, 81_559), GPURequest((0,)), True),
+        (28_000, (24_564, 81_559), GPURequest((1,)), False),
+        (20_000, (24_564,), GPURequest(count=1), False),
+        (28_000, (None,), GPURequest(count=1), False),
+        (None, (24_564,), GPURequest(count=1), False),
+    ],
+)
+def test_weights_that_no_gpu_holds_are_warned_of(
+    checker: RequestChecker,
+    trainer: Trainer,
+    monkeypatch: pytest.MonkeyPatch,
+    weights: int | None,
+    gpus: tuple[int | None, ...],
+    asked: GPURequest,
+    is_warned: bool,
+):
+    offers = [replace(offer(index), total_mb=total) for index, total in enumerate(gpus)]
+    monkeypatch.setattr(request_check, "list_offers", lambda state: offers)
+    trainer.found = Check(plan=TrainingPlan("toy", "toy", 1, weights_mb=weights))
+    found = checker.check(replace(REQUEST, gpus=asked), "a")
+    assert [each.pointer for each in found.warnings] == (["/config/model"] if is_warned else [])
+    if is_warned:
+        assert "28,000 MB" in found.warnings[0].message
+        assert "24,564 MB" in found.warnings[0].message

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.models.model_memory import TRAINING_MB, ModelType
+from api.models.model_memory import MODEL_MEMORY, ModelType, training_mb
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from tests.unit.trainers.diffusion_pipe.builders import Case, besides_pickles
@@ -14,7 +14,7 @@ CACHES = {"hunyuan_video_15": "hunyuan_video_1.5", "ltx-video": "single_file_pat
 
 def test_model_types_are_those_of_the_memory_table():
     assert DiffusionPipe.model_types == {member.value for member in ModelType}
-    assert DiffusionPipe.model_types == {member.value for member in TRAINING_MB}
+    assert DiffusionPipe.model_types == {member.value for member in MODEL_MEMORY}
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS))
@@ -24,7 +24,7 @@ def test_complete_request_has_nothing_to_say(tmp_path: Path, model_type: str):
     assert besides_pickles(found.warnings) == []
     assert found.plan is not None
     assert found.plan.total_steps == 40
-    assert found.plan.estimated_memory_mb == TRAINING_MB[ModelType(model_type)]
+    assert found.plan.estimated_memory_mb == training_mb(ModelType(model_type))
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS.keys() - {"flux2"}))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from api.trainers.diffusion_pipe.document import TrainerDocument
-from api.trainers.diffusion_pipe.plan import estimate_memory
+from api.trainers.diffusion_pipe.plan import estimate_memory, weights_on_gpu
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_images
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
@@ -36,7 +36,7 @@ def test_plan_of_a_known_dataset_has_the_totals_counted_by_hand(tmp_path: Path):
     assert plan.total_steps == 7
 
 
-@pytest.mark.parametrize(("stages", "expected"), [(1, 9_200), (2, 6_600), (4, 5_300)])
+@pytest.mark.parametrize(("stages", "expected"), [(1, 22_560), (2, 13_280), (4, 8_640)])
 def test_memory_is_shared_by_the_stages_of_a_pipeline(tmp_path: Path, stages: int, expected: int):
     case = Case(tmp_path)
     case.gpus = stages
@@ -44,7 +44,7 @@ def test_memory_is_shared_by_the_stages_of_a_pipeline(tmp_path: Path, stages: in
     plan = case.check().plan
     assert plan is not None
     assert plan.estimated_memory_mb == expected
-    assert "9,200 MB" in str(plan.memory_basis)
+    assert "22,560 MB" in str(plan.memory_basis)
 
 
 def test_memory_of_full_fine_tuning_is_not_known(tmp_path: Path):
@@ -76,3 +76,14 @@ def test_memory_is_that_of_the_weights_that_are_named(tmp_path: Path, settings: 
     estimated, told = estimate_memory(config, "wan", None)
     assert estimated == expected
     assert basis in told
+    assert weights_on_gpu(config, "wan", None) == expected - 4_000
+    config.values["pipeline_stages"] = 2
+    assert weights_on_gpu(config, "wan", None) == (expected - 4_000) // 2
+
+
+def test_memory_of_a_type_without_a_figure_is_not_known_until_its_weights_are_here(tmp_path: Path):
+    config = TrainerDocument({"model": {"transformer_path": "/absent"}, "adapter": {"rank": 8}}, "")
+    assert estimate_memory(config, "cosmos", None)[0] is None
+    shapes = {**STAND_INS["cosmos"], "rest": [10_000 * 2**19]}
+    config.table("model")["transformer_path"] = str(write_stand_in(tmp_path / "w.safetensors", shapes))
+    assert (estimate_memory(config, "cosmos", None)[0] or 0) > 14_000

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_each_preset_passes_the_check_and_fits_its_tier(tmp_path: Path, preset: 
             image.unlink()
         write_video(dataset / "a.mp4", 70, 16, (64, 64))
     request = request_of(preset, tmp_path / "models", dataset)
-    for need in variant.components:
+    for need in (each.of(preset.precisions.get(each.key)) for each in variant.components):
         place = tmp_path / "models" / need.sources[0].repository / need.sources[0].path
         make_stand_in(place, need.fingerprints, need.directory_kinds, need.sources[0].size_gb)
     found = make_trainer(tmp_path, allow_pickled_weights=preset.model_type == "wan").check(
@@ -85,3 +86,32 @@ def test_each_preset_passes_the_check_and_fits_its_tier(tmp_path: Path, preset: 
 def test_each_preset_says_who_has_trained_with_it():
     assert all(preset.source and preset.title for preset in PRESETS)
     assert len({(preset.model_type, preset.name) for preset in PRESETS}) == len(PRESETS)
+
+
+def model_of(model_type: str, name: str) -> dict[str, Any]:
+    preset = next(each for each in PRESETS if (each.model_type, each.name) == (model_type, name))
+    return request_of(preset, Path("/models"), Path("/data"))["config"]["model"]
+
+
+def test_presets_have_what_the_trainers_documentation_says():
+    """docs/supported_models.md and examples/minimax_h3_example.toml at 8f83dbf."""
+    minimax = model_of("minimax_h3", "24gb")
+    assert (minimax["cfg"], minimax["timestep_sample_method"], minimax["shift"]) == (4, "uniform", 8)
+    for name in ("flux2", "ideogram4"):
+        assert model_of(name, "48gb" if name == "flux2" else "24gb")["diffusion_model_dtype"] == "float8"
+    low, high = model_of("wan", "24gb-2.2-low"), model_of("wan", "24gb-2.2-high")
+    assert [(each["min_t"], each["max_t"]) for each in (low, high)] == [(0.0, 0.875), (0.875, 1.0)]
+    assert "low_noise" in low["transformer_path"]
+    assert "high_noise" in high["transformer_path"]
+    assert "merge_adapters" in model_of("z_image", "24gb-turbo")
+    assert model_of("anima", "24gb")["llm_adapter_lr"] == 0
+    assert "klein-base-9b" in model_of("flux2", "24gb-klein-9b")["diffusion_model"]
+
+
+def test_file_that_a_preset_names_has_its_precision():
+    assert "int8" in model_of("minimax_h3", "24gb")["diffusion_model"]
+    assert "fp8" in model_of("hunyuan-video", "16gb")["transformer_path"]
+    assert "bf16" in model_of("hunyuan-video", "48gb")["transformer_path"]
+    named = [preset for preset in PRESETS if re.search(r"\b(fp8|int8) file\b", preset.title)]
+    assert len(named) == 3
+    assert all(preset.precisions for preset in named)
