@@ -111,6 +111,12 @@ class NodeNameTaken(Conflict):
     code = "node_name_taken"
 
 
+class ReportReplayed(Conflict):
+    """This report was sent before, or is older than the last one of its node: send a new one."""
+
+    code = "report_replayed"
+
+
 class NodeDrained(Conflict):
     """The node is drained: nothing new is started on it."""
 

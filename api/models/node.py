@@ -1,5 +1,6 @@
 """The machines of a fleet: what one tells of itself, what is kept of it, and what the API shows."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -24,8 +25,23 @@ SILENT_SECONDS = 15.0
 #: The form of reports that this version writes. One that is newer by one is read without what it adds.
 REPORT_FORMAT = 1
 
+#: The most Xid errors in a report; the rest follows in the next.
+MOST_XIDS = 200
+
 #: What a node can be called.
 NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9.\-]{0,62}"
+
+
+def fold_name(name: str) -> str:
+    """Return the form by which names of nodes are compared: as in host names, case does not count."""
+    return name.lower()
+
+
+def find_name(name: str, known: Iterable[str]) -> str | None:
+    """Return a node's name as it is spelt among the known ones; None for one that is not among them."""
+    spelt = list(known)
+    folded = fold_name(name)
+    return name if name in spelt else next((each for each in spelt if fold_name(each) == folded), None)
 
 
 class NodeStatus(StrEnum):
@@ -98,6 +114,8 @@ class MachineReport:
     xids: tuple[XidEvent, ...] = ()
     leaves: bool = False  #: it ends now
     storage: ToldStorage | None = None  #: its probes of the STORAGE_ROOT that it shares with its head
+    boot: str = ""  #: the kernel's id of the machine's present boot; empty where the kernel or an older node gives none
+    uptime: float | None = None  #: seconds since that boot, sleep included: each report has a later one
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import NodeNameTaken, NodeNotFound
 from api.models.audit import note_change
-from api.models.node import SILENT_SECONDS, Drain, KeptNode, NodePlace, NodeRole
+from api.models.node import Drain, KeptNode, NodePlace, NodeRole
 from api.storage.database import Database
 from api.storage.rows import clean, maybe_time, to_seconds, to_time
 from api.storage.tables import nodes
@@ -31,6 +31,10 @@ _ADD, _CHANGE = insert(nodes), update(nodes).where(_IS_NAMED)
 _NOTE_HEAD = _CHANGE.values(first_seen=func.coalesce(nodes.c.first_seen, bindparam("seen_at")), role=NodeRole.ALL)
 
 
+#: What changes with each report or sign of life in a node's row: the serial number, and the writer's time.
+RowMark = tuple[int | None, datetime | None]
+
+
 class FleetStore:
     """The nodes as rows."""
 
@@ -48,23 +52,28 @@ class FleetStore:
             rows = connection.execute(_REPORTS, {"of_names": list(names)})
             return {row.name: _unpack(row.report) for row in rows if row.report is not None}
 
-    def note_report(self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime) -> int:
-        """Keeps what the node at this place told, and returns its serial number.
+    def note_report(
+        self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime, silent: RowMark | None = None
+    ) -> RowMark:
+        """Keeps what the node at this place told, and returns the new mark of its row.
 
-        Raises NodeNameTaken while another program of this name, or a head, is heard.
+        Raises NodeNameTaken when the row is of another program, or a head, unless its mark is `silent`: the caller has
+        seen that one unchanged for long. The clocks of two servers are not compared.
         """
         try:
-            return self._note_report(heard, place, report, now)
+            return self._note_report(heard, place, report, now, silent)
         except IntegrityError:
             # It told two servers at once for the first time.
-            return self._note_report(heard, place, report, now)
+            return self._note_report(heard, place, report, now, silent)
 
-    def _note_report(self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime) -> int:
+    def _note_report(
+        self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime, silent: RowMark | None
+    ) -> RowMark:
         seconds = to_seconds(now)
         with self._database.write(is_audited=False) as connection:
             row = connection.execute(_ONE, {"of_name": heard.name}).one_or_none()
-            if row is not None:
-                refuse_name(_read(row), place, now)
+            if row is not None and (row.report_serial, maybe_time(row.last_seen)) != silent:
+                refuse_name(_read(row), place)
             serial = ((None if row is None else row.report_serial) or 0) + 1
             values = {
                 "machine": place.machine,
@@ -84,7 +93,7 @@ class FleetStore:
             else:
                 first = seconds if row.first_seen is None else row.first_seen
                 connection.execute(_CHANGE, {"of_name": heard.name, "first_seen": first, **values})
-        return serial
+        return serial, to_time(seconds)
 
     def note_head(self, name: str, place: NodePlace, version: str, gpus: int, now: datetime) -> None:
         """Keeps that a head of this name is there, with so many GPUs of its own."""
@@ -127,12 +136,11 @@ class FleetStore:
             note_change(about=name, before={"host": row.host, "role": row.role})
 
 
-def refuse_name(known: KeptNode, place: NodePlace, now: datetime) -> None:
-    """Raises NodeNameTaken when the program at this place may not use the name of the node that is known."""
-    if known.place is None or known.last_seen is None or known.left_at is not None:
-        return
-    is_silent = now - known.last_seen > timedelta(seconds=SILENT_SECONDS)
-    if known.place.is_at == place.is_at or is_silent:
+def refuse_name(known: KeptNode, place: NodePlace) -> None:
+    """Raises NodeNameTaken when the program at this place may not use the name of the node that is known, which is not
+    silent.
+    """
+    if known.place is None or known.last_seen is None or known.left_at is not None or known.place.is_at == place.is_at:
         return
     raise NodeNameTaken(
         f'The name "{known.name}" belongs to a {"head" if known.role is NodeRole.ALL else "node"} on '

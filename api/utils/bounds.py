@@ -1,12 +1,21 @@
 """Bounds on the size of a request and on the number of findings about it, counted before anything works on it."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
 
 from api.errors import Mistake
 
+_K = TypeVar("_K")
+
 #: More findings than this help nobody; one more says how many there are besides.
 MAX_MISTAKES = 200
+
+
+def forget_absent(known: dict[_K, Any], present: Collection[_K], spare: int = 1_000) -> None:
+    """Drop what is remembered of things that are no longer there, once there are more than `spare` of them."""
+    if len(known) > len(present) + spare:
+        for key in known.keys() - present:
+            del known[key]
 
 
 def excess(

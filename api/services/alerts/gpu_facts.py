@@ -14,6 +14,7 @@ from api.models.xids import XidClass, look_up
 from api.services.alerts.evaluation import UNKNOWN, FactTable
 from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.state import GPUState
+from api.utils.bounds import forget_absent
 from api.utils.clock import Clock
 
 #: The windows of shares in seconds, and by metric the throttle reasons that are counted over which.
@@ -74,7 +75,7 @@ class GPUFacts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._memories: dict[str, _Memory] = {}
+        self._memories: dict[tuple[str, str], _Memory] = {}  #: by machine and UUID
 
     def table(self, state: GPUState, waiting: float) -> FactTable:
         """The facts of this machine's GPUs; `waiting` tasks wait for GPUs."""
@@ -97,10 +98,11 @@ class GPUFacts:
         rows = [self._row(gpu, moment) for gpu in known]
         columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
         targets = tuple(_target(gpu, state) for gpu in known)
+        forget_absent(self._memories, {(gpu.node, gpu.reading.uuid or "") for gpu in state.gpus})
         return FactTable(RuleScope.GPU, targets, columns, is_complete)
 
     def _row(self, gpu: JudgedGPU, at: "_Moment") -> dict[str, float]:
-        memory = self._memories.setdefault(gpu.reading.uuid or "", _Memory())
+        memory = self._memories.setdefault((gpu.node, gpu.reading.uuid or ""), _Memory())
         is_lost = gpu.reading.fault is FaultKind.LOST
         read = gpu.reading.read_monotonic
         is_known = not gpu.judgement.stale and not is_lost and gpu.reading.vitals is not None

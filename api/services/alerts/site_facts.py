@@ -37,6 +37,10 @@ _SHORT, _LONG = 3600.0, 6 * 3600.0
 #: A pace is known when it was watched for so much of its span.
 _FILLED = 0.25
 
+#: Seconds after a start within which nothing is known of a machine that was not heard: more than the bound of
+#: `node_offline`.
+UNHEARD_SECONDS = 120.0
+
 #: Seconds between two looks at the database's clock.
 _CLOCK_SECONDS = 60.0
 
@@ -206,10 +210,20 @@ class NodeFacts:
             if self._seen.get(node, (None, 0.0))[0] != at:
                 self._seen[node] = (at, monotonic)
         silent = {node: monotonic - self._seen[node][1] for node in heard}
-        silent |= {part.node: max(0.0, monotonic - part.heard) for part in self._parts() if not part.has_left}
+        silent |= {part.node: _silence(part, monotonic) for part in self._parts() if not part.has_left}
         targets = tuple(AlertTarget(node, {"node": node}, {"name": node, "node": node}) for node in silent)
         columns = {"silent_seconds": list(silent.values())}
         return FactTable(RuleScope.NODE, targets, columns)
+
+
+def _silence(part: NodePart, now: float) -> float:
+    """Seconds since a machine was last heard.
+
+    After a restart of this server nothing is known at first: an alert stays as it is until the machine is heard, or was
+    not heard for long enough.
+    """
+    silent = max(0.0, now - part.heard)
+    return silent if part.is_heard or silent > UNHEARD_SECONDS else UNKNOWN
 
 
 def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], now: datetime) -> FactTable:

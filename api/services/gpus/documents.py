@@ -94,6 +94,8 @@ class GPUDocuments:
         if node is None:
             return self
         narrowed = narrow(self.state, node)
+        # Its name as it is known: a request may spell it in another case.
+        node = narrowed.nodes[0].name
         with self._lock:
             if node not in self._of_nodes:
                 self._of_nodes[node] = GPUDocuments(

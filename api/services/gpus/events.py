@@ -13,6 +13,7 @@ from api.models.reason import Reason, Words, code_of, text_of
 from api.models.snapshot import GPUSnapshot
 from api.models.xids import XidClass, look_up
 from api.services.gpus.judgement import JudgedGPU
+from api.utils.bounds import forget_absent
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,11 @@ class GPUEvents:
             if snapshot.problem is None and gpu.node not in failing:
                 # While the driver as a whole fails, that is said once and not for each GPU.
                 self._say(uuid, gpu)
+        # Other machines may report other GPUs each time.
+        present = {gpu.reading.uuid or "" for gpu in gpus} if len(self._seen) > len(gpus) else ()
+        if present:
+            forget_absent(self._seen, present)
+            forget_absent(self._said, present)
 
     def _say(self, uuid: str, gpu: JudgedGPU) -> None:
         """Logs each change that operators watch for once: loss, return, age and health of a GPU."""

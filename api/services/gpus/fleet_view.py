@@ -23,6 +23,7 @@ from api.models.gpu import (
     NodeSummary,
 )
 from api.models.history import GPUHistoryResponse, NodeGPUHistoryResponse
+from api.models.node import find_name
 from api.models.reason import Reason
 from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.lookup import find_gpu, names_of
@@ -97,13 +98,14 @@ def narrow(state: GPUState, node: str | None) -> GPUState:
     """The state with the GPUs of this node alone; of all for None. Raises NodeNotFound."""
     if node is None:
         return state
-    if all(each.name != node for each in state.nodes):
-        known = [each.name for each in state.nodes]
+    known = [each.name for each in state.nodes]
+    name = find_name(node, known)
+    if name is None:
         raise NodeNotFound(f'No node is called "{node[:80]}".', data={"nodes": known})
     return replace(
         state,
-        gpus=tuple(gpu for gpu in state.gpus if gpu.node == node),
-        nodes=tuple(each for each in state.nodes if each.name == node),
+        gpus=tuple(gpu for gpu in state.gpus if gpu.node == name),
+        nodes=tuple(each for each in state.nodes if each.name == name),
     )
 
 

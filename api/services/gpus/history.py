@@ -14,6 +14,7 @@ from enum import StrEnum
 from api.models.history import HistoryPoint
 from api.models.reading import GPUVitals
 from api.models.snapshot import GPUReading
+from api.utils.bounds import forget_absent
 from api.utils.frozen import frozen
 
 DAY_SECONDS = 86_400
@@ -141,6 +142,7 @@ class GPUHistory:
                     # What was before this GPU was first seen is unknown for it.
                     ring = self._rings[gpu.uuid] = _Ring(position if is_growing else len(self._times))
                 ring.put(position, _values(gpu.vitals) if gpu.vitals is not None and is_fresh else _NOTHING)
+            forget_absent(self._rings, seen)
             for uuid in self._rings.keys() - seen:
                 self._rings[uuid].put(position, _NOTHING)
             self._next = (position + 1) % self._capacity

@@ -7,17 +7,10 @@ from api.models.reading import MIGSlice
 from api.models.snapshot import GPUSnapshot
 from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, MetricFamily, scaled
+from api.services.gpus.xid_history import XidCount
 from api.utils.frozen import frozen
 
 _VERSION_NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?")
-
-
-@frozen
-class XidCount:
-    """How often an Xid was reported for a GPU, and when last (Unix seconds)."""
-
-    count: int
-    last_at: float
 
 
 XidCounts = Mapping[tuple[str, int], XidCount]

@@ -1,6 +1,6 @@
 """The GPUs of other machines, as these told of them, and what can be said of each machine. Pure functions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from api.models.node import SILENT_SECONDS, NodeStatus
 from api.models.reason import Reason, Words
@@ -16,6 +16,17 @@ class NodePart:
     snapshot: GPUSnapshot
     heard: float  #: when it was last heard, monotonic
     has_left: bool = False  #: it has said that it ends
+    is_heard: bool = True  #: False: it is known from the database alone, since `heard`
+    boot: str = ""  #: the id of its machine's present boot; empty where it gives none
+    disputed: frozenset[str] = frozenset()  #: UUIDs of its GPUs that were another machine's before it reported them
+
+    def is_silent(self, now: float) -> bool:
+        """Whether it was not heard lately, or never by this server."""
+        return not self.is_heard or now - self.heard > SILENT_SECONDS
+
+
+#: Why nothing is known of a node right after a restart of this server.
+NOT_HEARD = Reason.of("it has not been heard since this server started", "not_heard_yet")
 
 
 @frozen
@@ -33,7 +44,9 @@ def judge_node(part: NodePart, drains: Mapping[str, Reason], now: float) -> Node
     silent = max(0.0, now - part.heard)
     if part.has_left:
         return NodeCondition(part.node, NodeStatus.DOWN, Reason.of("it has ended as it was told to", "ended"), silent)
-    if silent > SILENT_SECONDS:
+    if not part.is_heard:
+        return NodeCondition(part.node, NodeStatus.UNKNOWN, NOT_HEARD, silent)
+    if part.is_silent(now):
         why = Reason.of("nothing was heard of it for {seconds} s", "silent", seconds=round(silent))
         return NodeCondition(part.node, NodeStatus.UNKNOWN, why, silent)
     return judge_drain(part.node, drains, silent)
@@ -49,26 +62,11 @@ def why_unread(part: NodePart, condition: NodeCondition) -> Words | None:
     """Why nothing that a node told of its GPUs counts; None: it does."""
     if condition.status is NodeStatus.DOWN:
         return Reason.of("its node {node} has ended", "node_ended", node=part.node)
+    if condition.reason is NOT_HEARD:
+        return Reason.of("its node {node} has not been heard since this server started", "node_unheard", node=part.node)
     if condition.status is NodeStatus.UNKNOWN:
         seconds = round(condition.silent_seconds)
         return Reason.of(
             "its node {node} has been silent for {seconds} s", "node_silent", node=part.node, seconds=seconds
         )
     return part.snapshot.problem
-
-
-def find_twins(node: str, own: GPUSnapshot, parts: Iterable[NodePart], now: float) -> dict[tuple[str, str], str]:
-    """The GPUs whose UUID is another's: by node and UUID, on which node the one is that it belongs to.
-
-    Those of this machine (`node`) go first, then those of nodes that are there, in the order of `parts`.
-    """
-    owners = {gpu.uuid: node for gpu in own.gpus if gpu.uuid is not None}
-    twins: dict[tuple[str, str], str] = {}
-    for part in sorted(parts, key=lambda part: part.has_left or now - part.heard > SILENT_SECONDS):
-        for gpu in part.snapshot.gpus:
-            if gpu.uuid is None:
-                continue
-            owner = owners.setdefault(gpu.uuid, part.node)
-            if owner != part.node:
-                twins[part.node, gpu.uuid] = owner
-    return twins

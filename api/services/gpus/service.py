@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -12,6 +12,7 @@ from api.models.event import EventType, GPUEvent, Severity
 from api.models.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
 from api.models.history import GPUHistoryResponse
 from api.models.model_memory import ModelType
+from api.models.node import find_name
 from api.models.reading import XidEvent
 from api.models.reason import Reason
 from api.models.sight import current_sight
@@ -186,16 +187,27 @@ class GPUService:
                 self._rests_until = began + REST_SHARE * (self._clock.monotonic() - began)
 
     def note_nodes(
-        self, parts: Mapping[str, NodePart], drains: Mapping[str, Reason], xids: Sequence[XidEvent] = ()
+        self,
+        parts: Mapping[str, NodePart],
+        drains: Mapping[str, Reason],
+        xids: Sequence[XidEvent] = (),
+        reporter: str = "",
     ) -> None:
-        """Takes what other machines told last, which nodes are drained, and Xid errors of one of them."""
+        """Takes what other machines told last, which nodes are drained, and the Xid errors that `reporter` told of its
+        own GPUs.
+        """
         with self._lock:
             is_urgent = self._keeper.note_nodes(parts, drains)
             for event in xids:
-                self._keeper.note_xid(event, self._state.gpus)
+                self._keeper.note_xid(reporter, event, self._state.gpus)
             self._has_news = self._has_news or parts != self._state.parts
             if is_urgent or xids:
                 self._publish(self._state.snapshot)
+
+    def find_disputed(self, node: str, uuids: Iterable[str]) -> frozenset[str]:
+        """Returns those of these UUIDs that were another machine's before this node told of them."""
+        with self._lock:
+            return self._keeper.owners.find_disputed(node, uuids)
 
     def note_node(self, name: str, severity: Severity, message: Reason, previous: str | None, current: str) -> None:
         """Appends what became of another machine to the events."""
@@ -208,7 +220,7 @@ class GPUService:
         if events:
             with self._lock:
                 for event in events:
-                    self._keeper.note_xid(event, self._state.gpus)
+                    self._keeper.note_xid(self._state.node, event, self._state.gpus)
                 # Once for all of them: a burst of messages would outrun the subscribers.
                 self._publish(self._state.snapshot)
 
@@ -294,9 +306,9 @@ class GPUService:
         state, sight = self._state, current_sight.get()
         hidden = (hide_in_event(event, owner, sight) for event, owner in self._events.list_owned())
         seen = [(event, node_of(event, state.node)) for event in hidden if event is not None]
-        if all(name != node for _, name in seen):
+        if node is not None:
             # What happened to a machine that was forgotten is told for as long as it is kept.
-            narrow(state, node)
+            node = find_name(node, {name for _, name in seen}) or narrow(state, node).nodes[0].name
         events = [event for event, name in seen if node in (None, name) and selects(event, name)]
         return paginate(events, lambda event: event.id, page, descending=True)
 

@@ -6,23 +6,23 @@ from dataclasses import field
 from api.models.event import EventType
 from api.models.gpu import GPUStatus
 from api.models.node import SILENT_SECONDS, NodeStatus
-from api.models.reading import FaultKind, XidEvent
+from api.models.reading import XidEvent
 from api.models.reason import Reason, Words
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.models.task import RegisteredTask
 from api.services.gpus.circumstances import AskEngine, EngineWord, GPUCircumstances
 from api.services.gpus.events import GPUEvents, describe_xid, xid_severity
 from api.services.gpus.judgement import DRAINING_SECONDS, JudgedGPU, is_stale, judge
-from api.services.gpus.metrics import XidCount
 from api.services.gpus.other_machines import (
     NodeCondition,
     NodePart,
-    find_twins,
     judge_drain,
     judge_node,
     why_unread,
 )
-from api.services.gpus.xid_history import XidHistory
+from api.services.gpus.ownership import GPUOwners
+from api.services.gpus.xid_histories import XidHistories
+from api.services.gpus.xid_history import XidCount
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
 
@@ -107,9 +107,8 @@ class GPUStateKeeper:
         self._others_age = max(max_age, SILENT_SECONDS)
         self._events = events
         self._released: dict[str, float] = {}
-        self._xid_counts: dict[tuple[str, int], XidCount] = {}
-        self._xids: dict[str, XidHistory] = {}
-        self._gone: set[str] = set()
+        self.xids = XidHistories(node, clock)
+        self.owners = GPUOwners(node)
         self._failed_sweeps = 0
         self._last_sequence = 0
         self._parts: dict[str, NodePart] = {}
@@ -121,9 +120,14 @@ class GPUStateKeeper:
         """
         is_urgent = drains != self._drains or parts.keys() != self._parts.keys()
         is_urgent = is_urgent or any(part.has_left != self._parts[name].has_left for name, part in parts.items())
-        for name, part in parts.items():
-            if part is not self._parts.get(name):
-                self._forgive_returned(part.snapshot)
+        changed = [part for name, part in parts.items() if part is not self._parts.get(name)]
+        self.owners.note(changed)
+        for part in changed:
+            if part.is_heard:
+                self.xids.heed(part.node, part.snapshot, part.boot)
+        for name in self._parts.keys() - parts.keys():
+            self.owners.forget(name)
+            self.xids.forget(name)
         self._parts, self._drains = dict(parts), drains
         self._events.is_fleet = bool(parts)
         return is_urgent
@@ -147,7 +151,8 @@ class GPUStateKeeper:
         if snapshot.sequence != self._last_sequence:
             self._last_sequence = snapshot.sequence
             self._failed_sweeps += snapshot.problem is not None
-            self._forgive_returned(snapshot)
+            self.owners.note_own(snapshot)
+            self.xids.heed(self._node, snapshot, self._clock.mark().boot_id)
         now = self._clock.monotonic()
         own = _Whole(self._node, snapshot.problem, self._max_age, self._drains.get(self._node))
         gpus = [self._judge(gpu, own, held, now) for gpu in snapshot.gpus]
@@ -155,7 +160,7 @@ class GPUStateKeeper:
             judge_drain(self._node, self._drains),
             *(judge_node(p, self._drains, now) for p in self._parts.values()),
         ]
-        gpus += self._judge_others(snapshot, nodes[1:], held, now)
+        gpus += self._judge_others(nodes[1:], held, now)
         self._end_draining(gpus, now)
         gone = {node.name for node in nodes if node.status in (NodeStatus.DOWN, NodeStatus.UNKNOWN)}
         self._events.compare(self._clock.now(), snapshot, gpus, gone)
@@ -163,7 +168,7 @@ class GPUStateKeeper:
             node=self._node,
             snapshot=snapshot,
             gpus=tuple(gpus),
-            xids=dict(self._xid_counts),
+            xids=self.xids.counts(gpus),
             failed_sweeps=self._failed_sweeps,
             startable=frozenset(self._startable()),
             parts=dict(self._parts),
@@ -172,12 +177,11 @@ class GPUStateKeeper:
 
     def _judge_others(
         self,
-        own: GPUSnapshot,
         nodes: Sequence[NodeCondition],
         held: Mapping[str, RegisteredTask] | None,
         now: float,
     ) -> Iterator[JudgedGPU]:
-        twins = find_twins(self._node, own, self._parts.values(), now) if self._parts else {}
+        twins = self.owners.find_twins(self._parts.values(), held or {}, now) if self._parts else {}
         for node, part in zip(nodes, self._parts.values(), strict=True):
             about = _Whole(part.node, why_unread(part, node), self._others_age, self._drains.get(part.node))
             for gpu in part.snapshot.gpus:
@@ -195,7 +199,7 @@ class GPUStateKeeper:
         uuid = "" if twin is not None else gpu.uuid or ""
         task = None if held is None else held.get(uuid)
         released = self._released.get(uuid)
-        history = self._xids.get(uuid)
+        history = None if twin is not None else self.xids.of(about.node, gpu.uuid)
         around = GPUCircumstances(
             now=now,
             max_age=about.max_age,
@@ -246,35 +250,18 @@ class GPUStateKeeper:
             if gpu.task is not None or now - released >= DRAINING_SECONDS or (read is not None and read > released):
                 del self._released[gpu.reading.uuid or ""]
 
-    def note_xid(self, event: XidEvent, gpus: Iterable[JudgedGPU]) -> None:
-        """Counts an error that the driver reported, and lets it bear on the GPU's health.
+    def note_xid(self, node: str, event: XidEvent, gpus: Iterable[JudgedGPU]) -> None:
+        """Counts an error that the driver of a node reported, and lets it bear on the GPU's health.
 
         The same error of the same GPU again within INCIDENT_SECONDS is the same incident: the driver tells of one in
         several ways.
         """
-        now, monotonic = self._clock.now(), self._clock.monotonic()
-        gpu = next((gpu for gpu in gpus if gpu.reading.uuid == event.uuid), None)
-        task_id = None if gpu is None or gpu.task is None else gpu.task.task_id
-        history = self._xids.setdefault(event.uuid or "", XidHistory())
-        is_news = history.add(event.xid, monotonic, task_id)
-        if is_news:
-            message = describe_xid(event.xid, task_id)
-            self._events.add(now, EventType.XID, xid_severity(event.xid), message, gpu=gpu, xid=event.xid)
-        if event.uuid is None:
+        gpu = next((gpu for gpu in gpus if gpu.node == node and gpu.reading.uuid == event.uuid), None)
+        is_foreign = self.owners.find_disputed(node, [event.uuid or ""]) if gpu is None else gpu.is_twin
+        if node != self._node and is_foreign:
+            # A UUID that is another machine's: nothing that this node reports bears on it.
             return
-        key = (event.uuid, event.xid)
-        seen = self._xid_counts.get(key)
-        count = (0 if seen is None else seen.count) + is_news
-        self._xid_counts[key] = XidCount(count=count, last_at=now.timestamp())
-
-    def _forgive_returned(self, snapshot: GPUSnapshot) -> None:
-        """A GPU that was gone and answers again has been reset: its earlier Xid errors no longer bear on it."""
-        for gpu in snapshot.gpus:
-            if gpu.uuid is None:
-                continue
-            # A call that hung or failed says nothing of a reset; being gone does, and so does a driver that was.
-            if gpu.fault is FaultKind.LOST or snapshot.problem_code is not None:
-                self._gone.add(gpu.uuid)
-            elif gpu.uuid in self._gone and gpu.fault is None and snapshot.problem is None:
-                self._gone.discard(gpu.uuid)
-                self._xids.pop(gpu.uuid, None)
+        task_id = None if gpu is None or gpu.task is None else gpu.task.task_id
+        if self.xids.add(node, event, task_id):
+            message, severity = describe_xid(event.xid, task_id), xid_severity(event.xid)
+            self._events.add(self._clock.now(), EventType.XID, severity, message, gpu=gpu, xid=event.xid, node=node)

@@ -1,8 +1,12 @@
 """The Xid errors of one GPU since it was last reset: what still bears on its health."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.models.snapshot import GPUReading
 from api.models.xids import XidClass, look_up
+from api.utils.frozen import frozen
 
 #: All reports of one code within so many seconds of the first are one incident.
 INCIDENT_SECONDS = 30.0
@@ -14,11 +18,34 @@ DAY_SECONDS = 86_400.0
 _KEPT = 16
 
 
+@frozen
+class XidCount:
+    """How often an Xid was reported for a GPU, and when last (Unix seconds)."""
+
+    count: int
+    last_at: float
+
+
+@frozen
+class FatalXid:
+    """An error for which a GPU must not be offered until it is reset: what a restart of this server must not forget."""
+
+    times: int
+    last_at: float  #: Unix seconds, for people
+    boot: str = ""  #: the boot of the GPU's machine in which it came; empty: not known
+    was_action_asked: bool = False  #: the driver has asked for a recovery action since
+    energy_joules: float | None = None  #: the GPU's counter, which begins anew when the driver is loaded
+
+
 @dataclass(slots=True)
 class XidHistory:
     """Incidents by code, each with its monotonic time and the task that was on the GPU."""
 
     last_at: float = float("-inf")
+    boot: str = ""
+    was_action_asked: bool = False
+    energy_joules: float | None = None
+    counts: dict[int, XidCount] = field(default_factory=dict)  #: since this server started; a reset changes none
     _incidents: dict[int, list[tuple[float, str | None]]] = field(default_factory=dict)
 
     def add(self, code: int, now: float, task_id: str | None) -> bool:
@@ -43,3 +70,46 @@ class XidHistory:
             elif xid.kind is XidClass.FATAL:
                 found.append(code)
         return tuple(found)
+
+    def is_reset(self, gpu: GPUReading, boot: str, has_real_counters: bool) -> bool:
+        """Whether a reading shows that the GPU was reset after its errors: its machine has booted again, its counter of
+        energy began anew, or the driver no longer asks for the recovery action that it asked for.
+        """
+        vitals = gpu.vitals
+        if boot and self.boot and boot != self.boot:
+            return True
+        if vitals is None or gpu.read_monotonic is None or gpu.read_monotonic <= self.last_at:
+            return False
+        if vitals.recovery_action == 0 and self.was_action_asked:
+            return True
+        self.was_action_asked = self.was_action_asked or bool(vitals.recovery_action)
+        before, energy = self.energy_joules, vitals.energy_joules
+        if has_real_counters and energy is not None:
+            self.energy_joules = energy
+            return before is not None and energy < before
+        return False
+
+    def forgive(self) -> None:
+        """Forget the incidents: the GPU was reset."""
+        self._incidents = {}
+        self.was_action_asked, self.energy_joules = False, None
+
+    def fatal(self, now: float) -> Mapping[int, FatalXid]:
+        """The errors for which the GPU must not be offered now, by code."""
+        times = Counter(self.codes(now)) if self._incidents else {}
+        return {
+            code: FatalXid(count, self._last(code), self.boot, self.was_action_asked, self.energy_joules)
+            for code, count in times.items()
+            if look_up(code).kind_after(count) is XidClass.FATAL
+        }
+
+    def _last(self, code: int) -> float:
+        return self.counts[code].last_at if code in self.counts else 0.0
+
+    def restore(self, code: int, known: FatalXid, now: float) -> None:
+        """Take up what was stored of an error. How long ago it came no clock tells: it counts from now."""
+        self._incidents[code] = [(now, f"earlier {number}") for number in range(min(known.times, _KEPT))]
+        self.counts.setdefault(code, XidCount(known.times, known.last_at))
+        self.boot = self.boot or known.boot
+        self.was_action_asked = self.was_action_asked or known.was_action_asked
+        self.energy_joules = known.energy_joules if self.energy_joules is None else self.energy_joules

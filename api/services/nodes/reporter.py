@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from api import __version__
-from api.models.node import Drain, HeldGPUs, NodePlace
+from api.models.node import MOST_XIDS, Drain, HeldGPUs, NodePlace
 from api.models.reading import XidEvent
 from api.services.gpus.documents import GPUDocuments
 from api.services.gpus.service import GPUService
+from api.services.gpus.state import GPUState
 from api.services.nodes.head import HeadLink, HeadRefuses, HeadSilent
 from api.services.nodes.shared_storage import NodesOwnStorage
 from api.services.nodes.told_holders import ToldHolders
@@ -34,9 +35,6 @@ CLOCK_SECONDS = 1.0
 
 #: Seconds that the last report of a node may take, which says that it ends.
 FAREWELL_SECONDS = 1.5
-
-#: The most Xid errors in a report; the rest follows in the next.
-_MOST_XIDS = 200
 
 _HELDS = tuple[HeldGPUs, ...]
 _HELD = TypeAdapter(_HELDS)
@@ -109,10 +107,20 @@ class Reporter:
         """Sends one report, and takes what the head says to it. Never raises for a head that is away."""
         with self._lock:
             state, began, at = self._gpus.state, self._clock.monotonic(), self._clock.now()
-            xids, counts = self._new_xids(state.xids)
+            xids, counts = self._new_xids(state)
             storage = None if self._storage is None else self._storage.tell()
             report = make_report(
-                state.snapshot, self._place, __version__, self._interval, began, at, self._offset, xids, leaves, storage
+                state.snapshot,
+                self._place,
+                __version__,
+                self._interval,
+                began,
+                at,
+                self._offset,
+                xids,
+                leaves,
+                storage,
+                self._clock.mark(),
             )
             try:
                 receipt = self._head.tell(
@@ -128,13 +136,18 @@ class Reporter:
             self._told_xids.update(counts)
             self._take(receipt, at.timestamp(), self._clock.monotonic() - began)
 
-    def _new_xids(self, seen: Mapping[tuple[str, int], Any]) -> tuple[list[XidEvent], dict[tuple[str, int], int]]:
-        """The Xid errors that the head does not know of, and how many it knows of then."""
+    def _new_xids(self, state: GPUState) -> tuple[list[XidEvent], dict[tuple[str, int], int]]:
+        """The Xid errors that the head does not know of, and how many it knows of then. Those of a GPU that this report
+        does not list wait: a report speaks of no other GPU.
+        """
         events: list[XidEvent] = []
         counts: dict[tuple[str, int], int] = {}
-        for (uuid, xid), count in seen.items():
+        listed = {gpu.uuid for gpu in state.snapshot.gpus}
+        for (uuid, xid), count in state.xids.items():
+            if uuid not in listed:
+                continue
             told = self._told_xids.get((uuid, xid), 0)
-            some = min(count.count - told, _MOST_XIDS - len(events))
+            some = min(count.count - told, MOST_XIDS - len(events))
             if some > 0:
                 events.extend([XidEvent(uuid, xid)] * some)
                 counts[uuid, xid] = told + some

@@ -3,14 +3,12 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from api import __version__
-from api.errors import Invalid, NodeIsThere, NodeNameTaken, NodeNotFound, ServiceError
+from api.errors import Invalid, NodeIsThere, NodeNameTaken, NodeNotFound, ReportReplayed, ServiceError
 from api.executors.executor import NodeState
 from api.models.event import Severity
 from api.models.node import (
@@ -22,18 +20,21 @@ from api.models.node import (
     NodeRole,
     NodeStatus,
     ReportReceipt,
+    find_name,
+    fold_name,
 )
 from api.models.reading import SourceName
 from api.models.reason import Reason
-from api.models.shared_storage import ToldStorage
 from api.services.gpus.other_machines import NodePart, judge_node
 from api.services.gpus.service import GPUService
+from api.services.nodes.freshness import Freshness
+from api.services.nodes.heard import Heard, RowWatch, encode_kept, parse_report, read_kept
 from api.services.nodes.other_heads import OtherHeads
 from api.services.nodes.refusals import Refusals, check_name
 from api.services.nodes.shared_storage import SharedStorage
 from api.services.nodes.versions import warn
 from api.services.nodes.view import list_held, show_nodes
-from api.services.nodes.wire import encode_report, take_report
+from api.services.nodes.wire import take_report
 from api.storage.fleet import FleetStore, refuse_name
 from api.utils.clock import Clock
 from api.utils.deadlines import READ_SECONDS, hurrying
@@ -53,27 +54,9 @@ KEPT_WITHIN_SECONDS = 1.5
 #: Seconds between two signs of life of a head, where there are other machines.
 _HEAD_SECONDS = 5.0
 
-#: The most nodes that there may be.
+#: The most nodes that there may be, and the most GPUs that they may have together.
 MOST_NODES = 5_000
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What this process knows of another machine."""
-
-    part: NodePart
-    known: KeptNode
-    serial: int | None = None  #: of the report in the database that `part` is at least as new as
-    kept_at: float = float("-inf")  #: monotonic
-    storage: ToldStorage | None = None  #: what it told of the storage that it shares
-
-    def has_overtaken(self, later: NodePart, place: NodePlace | None) -> bool:
-        """Whether what comes now was told before what is known: on its way one report may overtake another."""
-        if place is None or self.known.place is None or place.started != self.known.place.started:
-            return False
-        if self.part.has_left:
-            return not later.has_left
-        return later.snapshot.sequence < self.part.snapshot.sequence
+MOST_GPUS = 20_000
 
 
 class NodeService:
@@ -97,13 +80,15 @@ class NodeService:
         self._clock = clock
         self._own = own
         self._node = node
-        self._heard: dict[str, _Heard] = {}
+        self._heard: dict[str, Heard] = {}
         self._kept: Mapping[str, KeptNode] = {}
         self._statuses: dict[str, NodeStatus] = {}
         self._lock = threading.Lock()
         self._refusals = Refusals(clock)
         self._turns: dict[str, threading.Lock] = {}  #: who hears a node now, by name
         self._others = OtherHeads(node, clock, store.reports)
+        self._rows = RowWatch()
+        self._looked_at: float | None = None  #: when the last look that succeeded began, monotonic
         self._signed_at = float("-inf")
         self._is_blind = False
         self._engine: Callable[[], Sequence[NodeState]] = tuple
@@ -122,45 +107,41 @@ class NodeService:
     # What nodes tell
 
     def receive(self, name: str, told: Mapping[str, Any]) -> ReportReceipt:
-        """Takes a node's report. Raises Invalid for what cannot be true, NodeNameTaken for a name that is another's."""
+        """Takes a node's report. Raises Invalid for what cannot be true, NodeNameTaken for a name that is another's,
+        ReportReplayed for a report that is no newer than the last.
+        """
         check_name(name)
+        with self._lock:
+            turn = self._turns.setdefault(fold_name(name), threading.Lock())
         try:
-            return self._take(name, _check(told))
-        except (Invalid, NodeNameTaken) as error:
-            # Of one that nobody knows only its own log tells.
-            if name in self._heard:
-                self._refusals.note(name, error)
+            report = parse_report(told, name)
+            self._refuse(self._spell(name), report)
+            # One after the other: of two at once the older would else take the place of the newer, here or in the
+            # database.
+            with turn:
+                name = self._spell(name)
+                return self._receive(name, report)
+        except (Invalid, NodeNameTaken, ReportReplayed) as error:
+            self._refusals.note(self._spell(name), error, is_known=self._spell(name) in self._heard)
             raise
 
-    def _take(self, name: str, report: MachineReport) -> ReportReceipt:
-        self._refuse(name, report.place, self._clock.now())
+    def _spell(self, name: str) -> str:
+        """The name as it is known already: names that differ in case alone are one."""
         with self._lock:
-            turn = self._turns.setdefault(name, threading.Lock())
-        # One after the other: of two at once the older would else take the place of the newer, here or in the database.
-        with turn:
-            return self._receive(name, report)
+            return name if name in self._heard else find_name(name, (self._node, *self._heard)) or name
 
     def _receive(self, name: str, report: MachineReport) -> ReportReceipt:
         monotonic, now = self._clock.monotonic(), self._clock.now()
-        self._refuse(name, report.place, now)
+        self._refuse(name, report)
         before = self._heard.get(name)
-        known = KeptNode(
-            name=name,
-            role=NodeRole.NODE,
-            place=report.place,
-            version=report.version[:64],
-            clock_offset=report.clock_offset,
-            first_seen=now if before is None else before.known.first_seen,
-            last_seen=now,
-            left_at=now if report.leaves else None,
-            drain=None if name not in self._kept else self._kept[name].drain,
-        )
-        part = take_report(name, report, monotonic, now)
-        if before is not None and before.has_overtaken(part, report.place):
+        fresh = Freshness.of(report) if before is None else before.fresh.after(report)
+        if fresh is None:
+            raise ReportReplayed
+        heard = self._make_heard(take_report(name, report, monotonic, now), report, fresh, now)
+        if before is not None and before.has_overtaken(heard):
             return self._receipt(before)
-        heard = _Heard(part, known, None if before is None else before.serial)
-        heard.kept_at = float("-inf") if before is None else before.kept_at
-        is_news = before is None or before.known.place != known.place or report.leaves or before.part.has_left
+        is_news = before is None or before.known.place != report.place or report.leaves
+        is_news = is_news or (before is not None and (before.part.has_left or not before.part.is_heard))
         if is_news or monotonic - heard.kept_at >= KEEP_SECONDS:
             self._keep(heard, report, now)
         with self._lock:
@@ -168,49 +149,77 @@ class NodeService:
         if self._shared is not None:
             self._shared.note(name, report.storage, monotonic)
         if is_news:
-            self._note_version(known)
-        self._hand_on(report)
+            self._note_version(heard.known)
+        self._hand_on(name, report)
         return self._receipt(heard)
 
-    def _refuse(self, name: str, place: NodePlace, now: datetime) -> None:
+    def _make_heard(self, part: NodePart, report: MachineReport, fresh: Freshness, now: datetime) -> Heard:
+        before = self._heard.get(part.node)
+        known = KeptNode(
+            name=part.node,
+            role=NodeRole.NODE,
+            place=report.place,
+            version=report.version[:64],
+            clock_offset=report.clock_offset,
+            first_seen=now if before is None else before.known.first_seen,
+            last_seen=now,
+            left_at=now if report.leaves else None,
+            drain=self._drain(part.node),
+        )
+        heard = Heard(part, known, fresh)
+        if before is not None:
+            heard.serial, heard.kept_at = before.serial, before.kept_at
+        return heard
+
+    def _refuse(self, name: str, report: MachineReport) -> None:
+        place, now = report.place, self._clock.monotonic()
         if name == self._node:
             raise NodeNameTaken(
                 f'This head, on {self._own}, is called "{name}": give the node on {place} a NODE_NAME of its own.',
-                data={"host": self._own.host, "port": self._own.port, "last_seen": now},
+                data={"host": self._own.host, "port": self._own.port, "last_seen": self._clock.now()},
             )
-        heard = self._heard.get(name)
-        if heard is not None:
-            refuse_name(heard.known, place, now)
-        elif len(self._heard) >= MOST_NODES:
+        before = self._heard.get(name)
+        if before is not None and not before.part.is_silent(now):
+            refuse_name(before.known, place)
+        if before is None and len(self._heard) >= MOST_NODES:
             raise Invalid(f"There are {MOST_NODES:,} nodes, which is the most: DELETE those that are gone.")
+        more = len(report.gpus) - (0 if before is None else len(before.part.snapshot.gpus))
+        if more > 0 and more + self._count_others() > MOST_GPUS:
+            raise Invalid(f"The nodes would have more than {MOST_GPUS:,} GPUs together: DELETE nodes that are gone.")
 
-    def _keep(self, heard: _Heard, report: MachineReport, now: datetime) -> None:
+    def _count_others(self) -> int:
+        with self._lock:
+            return sum(len(heard.part.snapshot.gpus) for heard in self._heard.values())
+
+    def _keep(self, heard: Heard, report: MachineReport, now: datetime) -> None:
         """Writes a report down for the other heads, and for this one when it begins anew."""
-        place = report.place
+        name, place, monotonic = heard.part.node, report.place, heard.part.heard
+        uuids = [gpu.uuid for gpu in heard.part.snapshot.gpus if gpu.uuid is not None]
         try:
-            # Xid errors have been noted: a head that reads this later would count them again.
-            body = encode_report(replace(report, xids=()))
+            body = encode_kept(report, heard.fresh, self._gpus.find_disputed(name, uuids))
             with hurrying(KEPT_WITHIN_SECONDS):
-                heard.serial = self._store.note_report(heard.known, place, body, now)
-            heard.kept_at = heard.part.heard
+                mark = self._store.note_report(heard.known, place, body, now, self._rows.find_silent(name, monotonic))
         except NodeNameTaken:
             raise
         except ServiceError as error:
             # It counts here all the same: the GPUs are as they are, whatever the database says.
-            logger.warning("what a node told cannot be kept", extra={"node": heard.part.node, "problem": str(error)})
+            logger.warning("what a node told cannot be kept", extra={"node": name, "problem": str(error)})
+        else:
+            heard.serial, heard.kept_at = mark[0], monotonic
+            self._rows.note(name, mark, monotonic)
 
     def _note_version(self, known: KeptNode) -> None:
         for warning in warn(known.version, known.clock_offset):
             logger.warning("node %s: %s", known.name, warning.message)
 
-    def _hand_on(self, report: MachineReport | None = None) -> None:
+    def _hand_on(self, name: str = "", report: MachineReport | None = None) -> None:
         with self._lock:
             parts = {name: heard.part for name, heard in self._heard.items()}
             drains = {name: kept.drain.words for name, kept in self._kept.items() if kept.drain is not None}
-        self._gpus.note_nodes(parts, drains, () if report is None else report.xids)
+        self._gpus.note_nodes(parts, drains, () if report is None else report.xids, name)
         self._tell_changes(parts)
 
-    def _receipt(self, heard: _Heard) -> ReportReceipt:
+    def _receipt(self, heard: Heard) -> ReportReceipt:
         name, now = heard.part.node, self._clock.monotonic()
         drain = None if name not in self._kept else self._kept[name].drain
         status = judge_node(heard.part, {} if drain is None else {name: drain.words}, now).status
@@ -257,34 +266,42 @@ class NodeService:
 
     def look(self) -> None:
         """Reads which nodes there are, which are drained, and what other heads were told since the last look."""
+        began = self._clock.monotonic()
         with hurrying(READ_SECONDS):
             kept = self._store.list()
             news = [name for name, (node, serial) in kept.items() if self._is_news(name, node, serial)]
             reports = self._store.reports(news) if news else {}
             self._others.look({name: node for name, (node, _) in kept.items()})
-        monotonic, now = self._clock.monotonic(), self._clock.now()
+        monotonic = self._clock.monotonic()
         with self._lock:
             self._kept = {name: node for name, (node, _) in kept.items()}
+            for name, (node, serial) in kept.items():
+                self._rows.note(name, (serial, node.last_seen), monotonic)
+            self._rows.keep_only(kept)
             for name in list(self._heard):
                 if self._is_gone(name, kept[name][0] if name in kept else None):
-                    del self._heard[name]
-                    if self._shared is not None:
-                        self._shared.forget(name)
-            for name in self._turns.keys() - self._heard.keys():
+                    self._drop(name)
+            for name in self._turns.keys() - set(map(fold_name, self._heard)):
                 if not self._turns[name].locked():
                     del self._turns[name]
             for name, body in reports.items():
-                node, serial = kept[name]
-                heard = _read_kept(node, body, serial, monotonic, now)
-                if heard is not None:
-                    self._take_kept(name, heard)
-        # One machine alone says once that it is there.
-        is_first = self._signed_at == float("-inf")
-        is_seen = bool(self._heard) or self._others.are_there
-        if is_first or (is_seen and monotonic - self._signed_at >= _HEAD_SECONDS):
-            self._store.note_head(self._node, self._own, __version__, self._count_gpus(), now)
-            self._signed_at = monotonic
+                self._take_kept(name, body, *kept[name])
+        self._looked_at = began
+        self._sign()
         self._hand_on()
+
+    def _sign(self) -> None:
+        # One machine alone says once that it is there.
+        now, is_first = self._clock.monotonic(), self._signed_at == float("-inf")
+        is_seen = bool(self._heard) or self._others.are_there
+        if is_first or (is_seen and now - self._signed_at >= _HEAD_SECONDS):
+            self._store.note_head(self._node, self._own, __version__, self._count_gpus(), self._clock.now())
+            self._signed_at = now
+
+    def _drop(self, name: str) -> None:
+        self._heard.pop(name, None)
+        if self._shared is not None:
+            self._shared.forget(name)
 
     def _is_gone(self, name: str, kept: KeptNode | None) -> bool:
         """Whether a node that was heard is none any more: it was forgotten, or its machine has a head of its own now,
@@ -296,14 +313,21 @@ class NodeService:
         is_there = judge_node(heard.part, {}, self._clock.monotonic()).status is NodeStatus.UP
         return kept.role is NodeRole.ALL and not is_there
 
-    def _take_kept(self, name: str, heard: _Heard) -> None:
-        before = self._heard.get(name)
-        if before is not None and before.has_overtaken(heard.part, heard.known.place):
-            before.serial = heard.serial
+    def _take_kept(self, name: str, body: bytes, node: KeptNode, serial: int | None) -> None:
+        before, since = self._heard.get(name), self._looked_at
+        # A row that changed since the last look was written after that began; of one that is seen for the first time
+        # since the start nothing shows how old it is.
+        if before is not None and before.part.is_heard:
+            since = max(since or before.part.heard, before.part.heard)
+        later = read_kept(node, body, serial, since, self._clock.monotonic())
+        if later is None:
             return
-        self._heard[name] = heard
-        if self._shared is not None:
-            self._shared.note(name, heard.storage, heard.part.heard)
+        if before is not None and before.has_overtaken(later):
+            before.serial = serial
+            return
+        self._heard[name] = later
+        if self._shared is not None and later.part.is_heard:
+            self._shared.note(name, later.storage, later.part.heard)
 
     def _count_gpus(self) -> int:
         """How many GPUs this machine really has."""
@@ -342,21 +366,23 @@ class NodeService:
 
     def get(self, name: str) -> NodeInfo:
         """One node. Raises NodeNotFound."""
-        found = next((node for node in self.list() if node.name == name), None)
+        nodes = self.list()
+        spelt = find_name(name, [node.name for node in nodes])
+        found = next((node for node in nodes if node.name == spelt), None)
         if found is None:
-            raise NodeNotFound(f'No node is called "{name[:80]}".', data={"nodes": [node.name for node in self.list()]})
+            raise NodeNotFound(f'No node is called "{name[:80]}".', data={"nodes": [node.name for node in nodes]})
         return found
 
     def drain(self, name: str, reason: str, by: str) -> NodeInfo:
         """Has nothing new started on a node; what runs there goes on. Raises NodeNotFound."""
-        self.get(name)
+        name = self.get(name).name
         self._store.drain(name, Drain(self._clock.now(), reason, by))
         self.look()
         return self.get(name)
 
     def undrain(self, name: str) -> NodeInfo:
         """Lets things be started on a node again. Raises NodeNotFound."""
-        self.get(name)
+        name = self.get(name).name
         self._store.undrain(name)
         self.look()
         return self.get(name)
@@ -366,31 +392,8 @@ class NodeService:
         node = self.get(name)
         if node.is_this_server or node.state in (NodeStatus.UP, NodeStatus.DRAINING):
             raise NodeIsThere(f"{name} is heard: end its service first.")
-        self._store.forget(name)
+        self._store.forget(node.name)
         with self._lock:
-            self._heard.pop(name, None)
-        if self._shared is not None:
-            self._shared.forget(name)
+            self._drop(node.name)
         self.look()
         return node
-
-
-def _check(told: Any) -> MachineReport:
-    # Loaded with the first report: 9 MB.
-    from api.services.nodes.report_check import read_report  # noqa: PLC0415
-
-    return read_report(told)
-
-
-def _read_kept(node: KeptNode, body: bytes, serial: int | None, monotonic: float, now: datetime) -> _Heard | None:
-    """What the database has of a node; its age is by the wall clocks of two heads, as nothing else is left of it."""
-    age = max(0.0, (now - node.last_seen).total_seconds()) if node.last_seen is not None else 1e6
-    try:
-        report = _check(orjson.loads(body))
-    except (Invalid, ValueError):
-        logger.warning("what a node told another head cannot be read", extra={"node": node.name})
-        return None
-    # As of then: the ages in it grow by what has gone by since.
-    part = take_report(node.name, report, monotonic - age, now)
-    is_over = node.left_at is not None
-    return _Heard(replace(part, has_left=is_over), node, serial, monotonic - age, report.storage)

@@ -20,7 +20,7 @@ from api.models.node import (
 from api.models.reason import Reason, text_of, words_of
 from api.models.shared_storage import NodeStorage, StorageState
 from api.services.gpus.judgement import JudgedGPU
-from api.services.gpus.other_machines import NodeCondition
+from api.services.gpus.other_machines import NOT_HEARD, NodeCondition
 from api.services.gpus.state import GPUState
 from api.services.nodes.versions import warn
 
@@ -98,7 +98,7 @@ def _show(
         source_problem=None if snapshot.problem is None else text_of(snapshot.problem),
         first_seen=kept.first_seen,
         last_seen=kept.last_seen,
-        silent_seconds=round(node.silent_seconds, 1),
+        silent_seconds=None if node.reason is NOT_HEARD else round(node.silent_seconds, 1),
         clock_skew_seconds=None if kept.clock_offset is None else round(kept.clock_offset, 3),
         drain=kept.drain,
         gpus=NodeGPUs(

@@ -12,6 +12,7 @@ from api.models.reason import ToldWords, Words, code_of, text_of, words_of
 from api.models.shared_storage import ToldStorage
 from api.models.snapshot import GPUReading, GPUSnapshot
 from api.services.gpus.other_machines import NodePart
+from api.utils.clock import Mark
 
 
 def make_report(
@@ -25,8 +26,12 @@ def make_report(
     xids: Sequence[XidEvent] = (),
     leaves: bool = False,
     storage: ToldStorage | None = None,
+    mark: Mark | None = None,
 ) -> MachineReport:
-    """What a node tells of a snapshot at the monotonic time `now`, which its clock calls `at`."""
+    """What a node tells of a snapshot at the monotonic time `now`, which its clock calls `at`.
+
+    `mark` is the same moment by the time since the machine's boot.
+    """
     return MachineReport(
         format=REPORT_FORMAT,
         version=version,
@@ -45,6 +50,8 @@ def make_report(
         xids=tuple(xids),
         leaves=leaves,
         storage=storage,
+        boot="" if mark is None else mark.boot_id,
+        uptime=None if mark is None else round(mark.seconds, 6),
     )
 
 
@@ -77,12 +84,13 @@ def _tell_words(words: Words | None) -> ToldWords | None:
     return None if words is None else ToldWords(text_of(words), code_of(words))
 
 
-def take_report(name: str, report: MachineReport, heard: float, now: datetime) -> NodePart:
+def take_report(name: str, report: MachineReport, heard: float, now: datetime, is_heard: bool = True) -> NodePart:
     """What a report amounts to that came at the monotonic time `heard`, which this server's clock calls `now`.
 
-    Times are counted back by the ages in it: the node's clock has no part in them.
+    Times are counted back by the ages in it: the node's clock has no part in them. `is_heard` False: the report was
+    read from the database and nothing shows how old it is, so that no reading in it counts as fresh.
     """
-    gpus = tuple(_read(gpu, heard, now) for gpu in report.gpus)
+    gpus = tuple(_read(gpu, heard if is_heard else None, now) for gpu in report.gpus)
     snapshot = GPUSnapshot(
         sequence=report.sequence,
         gpus=gpus,
@@ -95,10 +103,10 @@ def take_report(name: str, report: MachineReport, heard: float, now: datetime) -
         problem=_read_words(report.problem),
         problem_code=report.problem_code,
     )
-    return NodePart(name, snapshot, heard, report.leaves)
+    return NodePart(name, snapshot, heard, report.leaves, is_heard, report.boot)
 
 
-def _read(gpu: ToldGPU, heard: float, now: datetime) -> GPUReading:
+def _read(gpu: ToldGPU, heard: float | None, now: datetime) -> GPUReading:
     return GPUReading(
         index=gpu.index,
         identity=gpu.identity,
@@ -109,7 +117,7 @@ def _read(gpu: ToldGPU, heard: float, now: datetime) -> GPUReading:
         fault=gpu.fault,
         fault_reason=_read_words(gpu.fault_reason),
         read_at=None if gpu.age is None else now - timedelta(seconds=gpu.age),
-        read_monotonic=None if gpu.age is None else heard - gpu.age,
+        read_monotonic=None if gpu.age is None or heard is None else heard - gpu.age,
     )
 
 

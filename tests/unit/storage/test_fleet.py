@@ -21,29 +21,33 @@ def fleet(database: Database) -> FleetStore:
 
 
 def test_what_a_node_told_is_kept_with_a_serial_number_that_grows(fleet: FleetStore):
-    assert fleet.note_report(HEARD, PLACE, b"one", NOW) == 1
-    assert fleet.note_report(HEARD, PLACE, b"two", later(5)) == 2
+    assert fleet.note_report(HEARD, PLACE, b"one", NOW) == (1, NOW)
+    assert fleet.note_report(HEARD, PLACE, b"two", later(5)) == (2, later(5))
     assert fleet.list() == {"gpu2": (replace(HEARD, first_seen=NOW, last_seen=later(5)), 2)}
     assert fleet.reports(["gpu2", "gpu3"]) == {"gpu2": b"two"}
 
 
-def test_two_programs_of_one_name_are_refused_until_one_is_silent(fleet: FleetStore):
-    fleet.note_report(HEARD, PLACE, b"one", NOW)
+def test_two_programs_of_one_name_are_refused_until_the_row_of_one_was_seen_unchanged_for_long(fleet: FleetStore):
+    mark = fleet.note_report(HEARD, PLACE, b"one", NOW)
     other = NodePlace("m2", "box2", 8081, "s2")
     with pytest.raises(NodeNameTaken, match="box1"):
-        fleet.note_report(HEARD, other, b"two", later(15))
-    assert fleet.note_report(HEARD, other, b"two", later(16)) == 2
+        fleet.note_report(HEARD, other, b"two", later(9999))
+    fleet.note_report(HEARD, PLACE, b"one", later(1))
+    with pytest.raises(NodeNameTaken, match="box1"):
+        fleet.note_report(HEARD, other, b"two", later(2), mark)
+    (_, serial) = fleet.list()["gpu2"]
+    assert fleet.note_report(HEARD, other, b"two", NOW, (serial, later(1)))[0] == 3
 
 
 @pytest.mark.parametrize("started", ["s1", "s2"])
 def test_a_node_that_begins_anew_at_its_place_is_the_same_one(fleet: FleetStore, started: str):
     fleet.note_report(HEARD, PLACE, b"one", NOW)
-    assert fleet.note_report(HEARD, replace(PLACE, started=started), b"two", later(1)) == 2
+    assert fleet.note_report(HEARD, replace(PLACE, started=started), b"two", later(1))[0] == 2
 
 
 def test_a_node_that_said_that_it_ends_leaves_its_name(fleet: FleetStore):
     fleet.note_report(replace(HEARD, left_at=NOW), PLACE, b"one", NOW)
-    assert fleet.note_report(HEARD, NodePlace("m2", "box2", 1, ""), b"two", later(1)) == 2
+    assert fleet.note_report(HEARD, NodePlace("m2", "box2", 1, ""), b"two", later(1))[0] == 2
 
 
 def test_a_heads_name_is_no_nodes(fleet: FleetStore, stores: Stores):

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from api.errors import Mistake
-from api.utils.bounds import MAX_MISTAKES, capped, excess
+from api.utils.bounds import MAX_MISTAKES, capped, excess, forget_absent
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,11 @@ def test_findings_beyond_the_bound_are_counted():
 def test_few_findings_are_shown_as_they_are():
     assert capped([Mistake("/a", "wrong")]) == [Mistake("/a", "wrong")]
     assert capped([Mistake("/a", "wrong")], dropped=1)[-1].message == "There is 1 more finding than these."
+
+
+def test_what_is_remembered_of_absent_things_is_dropped_beyond_a_spare():
+    known = dict.fromkeys(range(10))
+    forget_absent(known, {1, 2}, spare=8)
+    assert len(known) == 10
+    forget_absent(known, {1, 2}, spare=7)
+    assert set(known) == {1, 2}

@@ -266,6 +266,8 @@ export const said = {
   is_there: "在线",
   node_says: "节点 {node}：{what}",
   node_ended: "所在节点 {node} 已结束运行",
+  not_heard_yet: "本服务器启动以来还没有收到它的消息",
+  node_unheard: "本服务器启动以来还没有收到其所在节点 {node} 的消息",
   node_silent: "所在节点 {node} 已有 {seconds} 秒没有消息",
   node_drained: "所在节点已停止接收新任务：{why}",
   drained: "节点 {node} 已停止接收新任务：{why}",

@@ -11,8 +11,8 @@ from api.models.reason import Reason
 from api.models.snapshot import GPUReading
 from api.services.alerts.gpu_facts import GPUFacts
 from api.services.alerts.metrics import metrics_of
-from api.services.gpus.metrics import XidCount
 from api.services.gpus.state import GPUState
+from api.services.gpus.xid_history import XidCount
 from api.utils.clock import FakeClock
 from tests.unit.services.builders import identity, judged, lost, process, reading, snapshot, task, uuid_of, vitals
 from tests.unit.services.gpus.fleets import fleet
@@ -143,7 +143,7 @@ def test_of_another_machines_gpu_a_share_is_counted_from_fewer_samples(clock: Fa
         state = fleet(replace(hot, read_monotonic=clock.monotonic()), clock=clock, sequence=at)
         table = facts.table_of_others(state, 0.0, ["gpu2"])
     assert table.value("hw_thermal_percent", 0) == 100
-    assert len(facts._memories[uuid_of(1)].samples) == 10
+    assert len(facts._memories["gpu2", uuid_of(1)].samples) == 10
 
 
 def test_a_gpu_of_another_machine_with_this_ones_uuid_is_no_target(clock: FakeClock):

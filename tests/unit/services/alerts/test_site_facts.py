@@ -12,6 +12,7 @@ from api.models.alert_rule import RuleScope
 from api.models.usage import Usage
 from api.services.alerts.metrics import metrics_of
 from api.services.alerts.site_facts import (
+    UNHEARD_SECONDS,
     DiskFacts,
     NodeFacts,
     ServiceFacts,
@@ -97,6 +98,17 @@ def test_a_machine_that_tells_of_its_gpus_is_silent_when_it_tells_no_more(desk: 
     clock.advance(91)
     assert [target.key for target in facts.table().targets] == ["gpu2"]
     assert facts.table().value("silent_seconds", 0) == 91
+
+
+def test_node_that_was_not_heard_since_the_start_is_unknown_at_first_and_silent_after_a_while(
+    desk: Desk, clock: FakeClock
+):
+    parts = [NodePart("gpu2", snapshot(), clock.monotonic(), is_heard=False)]
+    facts = NodeFacts(AlertFactStore(desk.database), "here", clock, lambda: parts)
+    clock.advance(UNHEARD_SECONDS)
+    assert math.isnan(facts.table().value("silent_seconds", 0))
+    clock.advance(1)
+    assert facts.table().value("silent_seconds", 0) == UNHEARD_SECONDS + 1
 
 
 def test_a_long_name_of_a_machine_fits_into_its_scope():

@@ -9,7 +9,8 @@ import pytest
 from prometheus_client.openmetrics import parser
 
 from api.models.reading import Clocks, ECCErrors, GPUCondition, MemoryRepair, MIGSlice
-from api.services.gpus.metrics import CollectStats, XidCount, render_gpu_metrics
+from api.services.gpus.metrics import CollectStats, render_gpu_metrics
+from api.services.gpus.xid_history import XidCount
 from tests.unit.services.builders import (
     MONOTONIC,
     identity,

@@ -6,8 +6,8 @@ import pytest
 
 from api.models.node import NodeStatus
 from api.models.reason import Reason, text_of
-from api.services.gpus.other_machines import NodePart, find_twins, judge_node, why_unread
-from tests.unit.services.builders import reading, snapshot, uuid_of
+from api.services.gpus.other_machines import NodePart, judge_node, why_unread
+from tests.unit.services.builders import reading, snapshot
 
 PART = NodePart("gpu2", snapshot(reading(0)), heard=100.0)
 DRAINS = {"gpu2": Reason.of("{why} ({who})", "drained_by", why="fans", who="ann")}
@@ -34,10 +34,8 @@ def test_why_nothing_of_a_node_counts_tells_its_age():
     assert why_unread(PART, judge_node(PART, {}, 101.0)) is None
 
 
-def test_a_uuid_belongs_to_this_machine_then_to_whoever_is_there():
-    own, silent = snapshot(reading(0)), NodePart("gpu3", snapshot(reading(1)), heard=0.0)
-    there = NodePart("gpu4", snapshot(reading(0), reading(1)), heard=100.0)
-    assert find_twins("here", own, [silent, there], 101.0) == {
-        ("gpu4", uuid_of(0)): "here",
-        ("gpu3", uuid_of(1)): "gpu4",
-    }
+def test_node_known_from_the_database_alone_is_unknown_until_it_is_heard():
+    part = replace(PART, is_heard=False)
+    condition = judge_node(part, {}, 101.0)
+    assert condition.status is NodeStatus.UNKNOWN
+    assert text_of(why_unread(part, condition) or "") == "its node gpu2 has not been heard since this server started"

@@ -41,7 +41,7 @@ class Keeper:
         return self.sweep(*args, **kwargs).gpus[0].judgement.health.verdict
 
     def hear(self, xid: int, uuid: str | None = UUID) -> None:
-        self.keeper.note_xid(XidEvent(uuid, xid), self.state.gpus if self.state else ())
+        self.keeper.note_xid("here", XidEvent(uuid, xid), self.state.gpus if self.state else ())
 
 
 @pytest.fixture

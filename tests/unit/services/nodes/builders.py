@@ -1,5 +1,6 @@
 """Reports and nodes for tests."""
 
+import itertools
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -9,16 +10,21 @@ import orjson
 from api.models.node import NodePlace
 from api.models.snapshot import GPUReading
 from api.services.nodes.wire import encode_report, make_report
+from api.utils.clock import Mark
 from tests.unit.services.builders import MONOTONIC, reading, snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = NodePlace("m1", "box1", 8081, "s1")
 
+#: Each report is later than the one before.
+_UPTIMES = itertools.count(100.0)
+
 
 def report(*gpus: GPUReading, place: NodePlace = PLACE, version: str = "1.0.0", **changes: Any) -> dict[str, Any]:
     """What a node tells, as a head gets it: parsed JSON."""
     seen = snapshot(*(gpus or (reading(0),)))
-    told = make_report(seen, place, version, 5.0, MONOTONIC, NOW)
+    mark = Mark("boot1", next(_UPTIMES))
+    told = make_report(seen, place, version, 5.0, MONOTONIC, NOW, mark=mark)
     parsed: dict[str, Any] = orjson.loads(encode_report(told))
     return {**parsed, **changes}
 

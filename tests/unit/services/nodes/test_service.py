@@ -1,19 +1,26 @@
 """Machines that tell of themselves, from the first report to being forgotten, over two heads on one database."""
 
 import threading
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.errors import DatabaseUnavailable, Invalid, NodeIsThere, NodeNameTaken, NodeNotFound
+from api.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    Invalid,
+    NodeIsThere,
+    NodeNameTaken,
+    NodeNotFound,
+)
 from api.hardware.source import FakeSource
-from api.models.event import EventType
-from api.models.node import NodeInfo, NodePlace, NodeStatus
+from api.models.access import Credential, Permission, Principal, current_principal
+from api.models.node import NodeInfo, NodeStatus
 from api.models.reason import ReasonCode
 from api.services.gpus.service import GPUService
+from api.services.gpus.xid_histories import MOST_OF_NODE
 from api.services.nodes.service import NodeService
 from api.services.nodes.shared_storage import NodesOwnStorage, SharedStorage
 from api.storage.database import Database
@@ -22,64 +29,9 @@ from api.storage.nodes import Node, NodeStore
 from api.storage.registrations import MemoryRegistrations
 from api.storage.shared_probe import SharedProbe
 from api.utils.clock import FakeClock
-from tests.api.quick_worlds import provide_database
 from tests.unit.services.builders import process, reading, uuid_of, vitals
 from tests.unit.services.nodes.builders import PLACE, at, report
-
-HEAD = NodePlace("m0", "headbox", 8080, "h1")
-
-
-class FleetHead:
-    """A head on a database, whose clock a test moves."""
-
-    def __init__(self, database: Database, clock: FakeClock) -> None:
-        self.clock = clock
-        self.gpus = GPUService(FakeSource(count=0), MemoryRegistrations("head"), clock)
-        self.store = FleetStore(database)
-        self.nodes = NodeService(self.store, self.gpus, clock, HEAD, "head")
-        self.nodes.look()
-        self.gpus._monitor.sweep()
-
-    def hear(self, name: str = "gpu2", *indices: int, place: NodePlace = PLACE, **changes: object) -> NodeStatus:
-        gpus = [reading(index, processes=()) for index in indices or (1,)]
-        status = self.nodes.receive(name, report(*gpus, place=place, **changes)).state
-        self.gpus.check_freshness()
-        return status
-
-    def pass_time(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.gpus._monitor.sweep()
-        self.nodes.look()
-        self.gpus.check_freshness()
-
-    def state(self, name: str = "gpu2") -> NodeStatus:
-        return self.nodes.get(name).state
-
-    def said(self) -> list[tuple[str | None, str | None]]:
-        events = self.gpus._events.list()
-        return [(event.node, event.current) for event in events if event.type is EventType.NODE]  # type: ignore[attr-defined]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    provide_database(tmp_path)
-    made = Database(f"sqlite+pysqlite:///{tmp_path}/database.sqlite", tmp_path)
-    made.migrate()
-    NodeStore(made).register(Node("head", "m0", is_settled=True), tmp_path)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def head(database: Database, clock: FakeClock) -> Iterator[FleetHead]:
-    made = FleetHead(database, clock)
-    yield made
-    made.gpus.stop_monitoring()
+from tests.unit.services.nodes.heads import HEAD, FleetHead
 
 
 def test_a_machine_alone_is_its_own_only_node(head: FleetHead):
@@ -162,19 +114,6 @@ def test_a_program_that_begins_anew_counts_its_reports_from_one_again(head: Flee
     assert head.gpus.get_available_gpus().total_available == 2
 
 
-def test_another_head_does_not_take_back_what_this_one_was_told_later(head: FleetHead, database: Database):
-    other = FleetHead(database, head.clock)
-    other.hear("gpu2", 1, sequence=6)
-    head.hear("gpu2", 1, 2, sequence=7)
-    head.clock.advance(5)
-    # It comes late, to the one that has not heard of the newer one.
-    other.hear("gpu2", 1, sequence=6)
-    head.nodes.look()
-    head.gpus.check_freshness()
-    assert head.gpus.get_available_gpus().total_available == 2
-    other.gpus.stop_monitoring()
-
-
 def test_another_program_of_one_name_is_refused_with_the_host_of_the_first(head: FleetHead):
     head.hear()
     with pytest.raises(NodeNameTaken, match="box1"):
@@ -213,15 +152,6 @@ def test_drained_by_one_head_is_drained_for_all(head: FleetHead, database: Datab
     head.nodes.undrain("gpu2")
     assert head.gpus.get_available_gpus().total_available == 1
     other.gpus.stop_monitoring()
-
-
-def test_a_head_that_begins_anew_knows_what_was_told_and_how_old_it_is(head: FleetHead, database: Database):
-    head.hear("gpu2", 1)
-    head.clock.advance(40)
-    again = FleetHead(database, head.clock)
-    node = again.nodes.get("gpu2")
-    assert (node.state, node.silent_seconds, node.gpu_uuids) == (NodeStatus.UNKNOWN, 40.0, (uuid_of(1),))
-    again.gpus.stop_monitoring()
 
 
 def test_a_database_that_is_away_hides_no_node(head: FleetHead, monkeypatch: pytest.MonkeyPatch):
@@ -277,6 +207,104 @@ def test_an_xid_error_that_a_node_tells_bears_on_its_gpu(head: FleetHead):
     head.hear(xids=[{"uuid": uuid_of(1), "xid": 79}])
     (gpu,) = head.gpus.get_all_gpus()
     assert (gpu.status, gpu.is_available) == ("unknown", False)
+
+
+def test_errors_of_another_machines_gpu_are_refused_and_break_nothing(head: FleetHead):
+    head.hear("gpu2", 1)
+    with pytest.raises(Invalid) as refused:
+        head.hear("gpu3", 2, place=at(PLACE, machine="m3"), xids=[{"uuid": uuid_of(1), "xid": 79}])
+    assert [mistake.pointer for mistake in refused.value.mistakes] == ["/report/xids/0/uuid"]
+    # Nor where it claims the GPU as its own.
+    head.hear("gpu3", 1, place=at(PLACE, machine="m3"), xids=[{"uuid": uuid_of(1), "xid": 79}])
+    assert [(gpu.node, gpu.is_available) for gpu in head.gpus.get_all_gpus()] == [("gpu2", True), ("gpu3", False)]  # type: ignore[attr-defined]
+    assert head.gpus.state.xids == {}
+
+
+def test_uuid_stays_the_first_machines_after_silence_and_a_restart_of_the_head(head: FleetHead, database: Database):
+    thief = {"place": at(PLACE, machine="m3")}
+    head.hear("gpu3", 2, **thief)
+    head.hear("gpu2", 1)
+    head.hear("gpu3", 1, 2, **thief)
+    head.pass_time(5)
+    head.hear("gpu3", 1, 2, **thief)
+    assert _available(head) == {"gpu2": 1, "gpu3": 1}
+    # gpu3 was known before gpu2, and is the first in the database.
+    again = FleetHead(database, head.clock)
+    again.hear("gpu2", 1)
+    again.hear("gpu3", 1, 2, **thief)
+    assert _available(again) == {"gpu2": 1, "gpu3": 1}
+    again.pass_time(14)
+    again.hear("gpu3", 1, 2, **thief)
+    again.pass_time(2)
+    again.hear("gpu2", 1)
+    assert _available(again) == {"gpu2": 1, "gpu3": 1}
+    again.gpus.stop_monitoring()
+
+
+def _available(head: FleetHead) -> dict[str, int]:
+    return {node.name: node.gpus.available for node in head.nodes.list() if node.name != "head"}
+
+
+def test_gpus_that_a_node_no_longer_lists_leave_nothing_behind(head: FleetHead):
+    for number in range(50):
+        uuid = uuid_of(number)
+        head.hear("gpu2", number, xids=[{"uuid": uuid, "xid": code} for code in range(100)])
+    assert len(head.gpus.state.xids) == 100
+    assert len(head.gpus._keeper.xids._by_node["gpu2"]) == 1
+
+
+def test_different_errors_of_a_node_are_bounded(head: FleetHead):
+    indices = list(range(1, 31))
+    for first in range(0, 200, 5):
+        found = [{"uuid": uuid_of(index), "xid": first + number} for index in indices for number in range(5)]
+        head.hear("gpu2", *indices, xids=found)
+    assert len(head.gpus.state.xids) == MOST_OF_NODE
+
+
+def test_names_that_differ_in_case_alone_are_one_node(head: FleetHead):
+    head.hear("gpu2")
+    assert head.hear("GPU2") is NodeStatus.UP
+    with pytest.raises(NodeNameTaken):
+        head.hear("Gpu2", place=at(PLACE, host="another"))
+    with pytest.raises(NodeNameTaken, match="headbox"):
+        head.hear("HEAD")
+    assert [node.name for node in head.nodes.list()] == ["head", "gpu2"]
+    assert head.nodes.drain("GPU2", "fans", "ann").drain
+    assert head.state("gpu2") is NodeStatus.DRAINING
+
+
+def test_key_of_a_node_speaks_for_no_other_whatever_else_it_may_do(head: FleetHead):
+    permissions = frozenset({Permission.NODES_REPORT, Permission.GPUS_READ})
+    who = Principal("gpu2", None, permissions, Credential.KEY)
+    token = current_principal.set(who)
+    try:
+        assert head.hear("GPU2") is NodeStatus.UP
+        with pytest.raises(Forbidden, match='for the node "gpu2"'):
+            head.hear("gpu3")
+    finally:
+        current_principal.reset(token)
+
+
+def test_gpus_of_all_nodes_together_are_bounded(head: FleetHead, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.services.nodes.service.MOST_GPUS", 3)
+    head.hear("gpu2", 1, 2)
+    with pytest.raises(Invalid, match="DELETE nodes that are gone"):
+        head.hear("gpu3", 3, 4)
+    assert head.hear("gpu3", 3) is NodeStatus.UP
+    assert head.hear("gpu2", 1, 2) is NodeStatus.UP
+
+
+def test_refused_reports_are_logged_once_and_not_each(head: FleetHead, caplog: pytest.LogCaptureFixture):
+    head.hear()
+    for number in range(20):
+        with pytest.raises(Invalid):
+            head.hear(stuck=-1 - number)
+        with pytest.raises(Invalid):
+            head.hear(f"gpu{3 + number}", stuck=-1)
+    assert [record.message[:9] for record in caplog.records if "was refused" in record.message] == [
+        "node gpu2",
+        "node gpu3",
+    ]
 
 
 def test_gpus_of_a_machine_that_does_not_share_the_storage_are_not_offered(

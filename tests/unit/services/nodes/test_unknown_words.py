@@ -29,7 +29,7 @@ PROCESS = GPUProcess(7, ProcessKind.COMPUTE, 500, "eve", "train", datetime(2026,
 CONDITION = GPUCondition(
     nvlinks=(NVLink(0, True),), mig_slices=(MIGSlice("MIG-1", "1g", 1, 0, 10_000, 10, 9_990),), mig_enabled=True
 )
-STORAGE = {"file": "a", "seen": {"b": 1}, "problem": {"text": "full", "said": None}}
+STORAGE = {"file": "gpu2.a", "seen": {"b": 1}, "problem": {"text": "full", "said": None}}
 
 
 def whole_report() -> dict[str, Any]:
@@ -80,17 +80,17 @@ def test_an_unknown_word_counts_as_unknown_and_nothing_else_is_lost(place: tuple
     wanted, newer = copy.deepcopy(told), copy.deepcopy(told)
     at(newer, place[:-1])[place[-1]] = NEWER
     at(wanted, place[:-1])[place[-1]] = COUNTS_AS[kind]  # type: ignore[index]
-    assert read_report(newer) == read_report(wanted)
+    assert read_report(newer, "gpu2") == read_report(wanted, "gpu2")
     assert at(newer, place) == NEWER
     # Another head reads it as well.
-    assert read_report(orjson.loads(encode_report(read_report(newer)))) == read_report(wanted)
+    assert read_report(orjson.loads(encode_report(read_report(newer, "gpu2"))), "gpu2") == read_report(wanted, "gpu2")
 
 
 def test_all_at_once_are_unknown():
     newer = whole_report()
     for place in ENUMS:
         at(newer, place[:-1])[place[-1]] = NEWER
-    read = read_report(newer)
+    read = read_report(newer, "gpu2")
     assert (read.source, read.gpus[0].fault) == ("unknown", FaultKind.UNREADABLE)
     assert [process.kind for process in read.gpus[0].processes or ()] == [ProcessKind.UNKNOWN]
 
@@ -100,19 +100,19 @@ def test_what_is_no_word_is_refused(word: object):
     told = whole_report()
     told["gpus"][0]["processes"][0]["kind"] = word
     with pytest.raises(Invalid):
-        read_report(told)
+        read_report(told, "gpu2")
 
 
 def test_an_unknown_word_hides_no_other_mistake():
     with pytest.raises(Invalid) as refused:
-        read_report({**whole_report(), "source": NEWER, "stuck": "many"})
+        read_report({**whole_report(), "source": NEWER, "stuck": "many"}, "gpu2")
     assert [mistake.pointer for mistake in refused.value.mistakes] == ["/report/stuck"]
 
 
 def test_a_fault_that_this_head_does_not_know_is_one_and_says_so():
     told = whole_report()
     told["gpus"][0] |= {"fault": "melting", "fault_reason": None}
-    (gpu,) = take_report("box1", read_report(told), 1.0, datetime(2026, 1, 1, tzinfo=UTC)).snapshot.gpus
+    (gpu,) = take_report("box1", read_report(told, "gpu2"), 1.0, datetime(2026, 1, 1, tzinfo=UTC)).snapshot.gpus
     assert gpu.fault is FaultKind.UNREADABLE
     assert str(getattr(gpu.fault_reason, "text", "")).startswith('its node tells of "melting"')
 
@@ -179,7 +179,7 @@ def test_an_older_node_that_tells_no_more_than_it_must_is_heard():
         return cut(value, inner[0]) if len(inner) == 1 and value is not None else value
 
     told = cut(whole_report(), MachineReport)
-    read = read_report(told)
+    read = read_report(told, "gpu2")
     assert (len(read.gpus), read.xids, read.leaves, read.storage) == (1, (), False, None)
     part = take_report("box1", read, 1.0, datetime(2026, 1, 1, tzinfo=UTC))
     assert part.snapshot.gpus[0].read_monotonic is None

@@ -15,7 +15,7 @@ from tests.unit.services.nodes.builders import NOW, PLACE, report
 
 def test_what_was_told_is_what_was_read():
     told = (reading(0, processes=(process(ancestors=frozenset({1, 2})),)), lost(1))
-    part = take_report("gpu2", read_report(report(*told)), MONOTONIC + 100, NOW)
+    part = take_report("gpu2", read_report(report(*told), "gpu2"), MONOTONIC + 100, NOW)
     first, second = part.snapshot.gpus
     assert (first.vitals, first.condition, first.identity) == (told[0].vitals, told[0].condition, told[0].identity)
     assert first.processes == told[0].processes
@@ -24,7 +24,7 @@ def test_what_was_told_is_what_was_read():
 
 def test_a_readings_age_counts_from_when_the_report_came():
     old = replace(reading(0), read_monotonic=MONOTONIC - 7)
-    part = take_report("gpu2", read_report(report(old)), 1000.0, NOW)
+    part = take_report("gpu2", read_report(report(old), "gpu2"), 1000.0, NOW)
     (gpu,) = part.snapshot.gpus
     assert (part.heard, gpu.read_monotonic) == (1000.0, 993.0)
     assert (NOW - gpu.read_at).total_seconds() == 7
@@ -43,4 +43,4 @@ def test_what_a_probe_found_comes_along():
         "gpu2.1", 7, {"head.1": 3}, ToldWords("no", ReasonCode("storage_failing", {"why": "no"})), 2.0, 0.1
     )
     told = encode_report(make_report(snapshot(reading(0)), PLACE, "1", 5.0, MONOTONIC, NOW, storage=found))
-    assert read_report(orjson.loads(told)).storage == found
+    assert read_report(orjson.loads(told), "gpu2").storage == found
