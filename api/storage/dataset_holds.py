@@ -3,8 +3,9 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Table, delete, exists, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, insert, select, tuple_, update
 
 from api.storage.database import Database
 from api.storage.dataset_tables import (
@@ -90,6 +91,41 @@ class DatasetHolds:
             self._remove_orphans(table)
         self._remove_old_claims(int((to_seconds(now) - CLAIM_SECONDS) * 1000) << _RANDOM_BITS)
         return len(gone)
+
+    def remove_superseded(self, before: datetime) -> int:
+        """Remove versions that edits superseded before this time, unless something needs them; return how many went."""
+        other = dataset_versions.alias()
+        same = dataset_versions.c.manifest
+        pinned = exists().where(dataset_pins.c.dataset == dataset_versions.c.dataset, dataset_pins.c.manifest == same)
+        # Another version with the same items may rest on what this one holds.
+        shared = exists().where(
+            other.c.dataset == dataset_versions.c.dataset,
+            other.c.manifest == same,
+            other.c.ordinal != dataset_versions.c.ordinal,
+        )
+        is_old = dataset_versions.c.superseded_at < to_seconds(before)
+        unneeded = is_old & dataset_versions.c.is_kept.is_not(True) & ~pinned & ~shared
+        columns = (dataset_versions.c.dataset, dataset_versions.c.ordinal, dataset_versions.c.claim)
+        with self._database.read() as connection:
+            found = connection.execute(select(*columns).where(unneeded)).all()
+        for batch in in_batches(found, _BATCH // 10):
+            with self._database.write(is_audited=False) as connection:
+                for row in batch:
+                    self._remove_version(connection, row, unneeded)
+        return len(found)
+
+    @staticmethod
+    def _remove_version(connection: Connection, row: Any, unneeded: ColumnElement[bool]) -> None:
+        # Whoever pins or restores it waits for this lock, or has it marked as kept.
+        is_its = datasets.c.serial == row.dataset
+        connection.execute(select(datasets.c.serial).where(is_its).with_for_update())
+        is_it = (dataset_versions.c.dataset == row.dataset) & (dataset_versions.c.ordinal == row.ordinal)
+        if not connection.execute(delete(dataset_versions).where(is_it, unneeded)).rowcount:
+            return
+        mine = (dataset_blobs.c.dataset == row.dataset) & (dataset_blobs.c.claim == row.claim)
+        held = connection.scalar(select(func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0)).where(mine)) or 0
+        connection.execute(delete(dataset_blobs).where(mine))
+        connection.execute(update(datasets).where(is_its).values(stored_bytes=datasets.c.stored_bytes - held))
 
     def _remove_old_claims(self, before: int) -> None:
         """Removes claims of processes that were killed before they made their version."""

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, insert, select
 from api.errors import DatasetNotFound
 from api.models.dataset import PinnedDataset
 from api.storage.dataset_tables import dataset_pins, datasets
+from api.storage.version_runs import keep_version
 
 
 def pin_datasets(connection: Connection, task_id: str, pins: Sequence[PinnedDataset]) -> None:
@@ -19,6 +20,7 @@ def pin_datasets(connection: Connection, task_id: str, pins: Sequence[PinnedData
         row = connection.execute(locked).one_or_none()
         if row is None or (row.deleted_at is not None and not _is_pinned(connection, pin)):
             raise DatasetNotFound(f"The dataset {pin.dataset} was deleted meanwhile.")
+        keep_version(connection, pin.serial, pin.version)
     connection.execute(delete(dataset_pins).where(dataset_pins.c.task_id == task_id))
     rows = {
         (pin.manifest_sha256, pin.serial): {

@@ -38,8 +38,12 @@ dataset_versions = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("origin", Document),
     Column("claim", BigInteger),  #: under which it holds blobs that no earlier version holds
+    Column("run_started_at", Float(53)),  #: of one made by an edit that others may join: when the first of them was
+    Column("is_kept", Boolean),  #: true: it was used, exported or named, so that no edit supersedes it
+    Column("superseded_at", Float(53)),  #: when a later edit of the same run took its place
 )
 Index("ix_dataset_versions_manifest", dataset_versions.c.manifest)
+Index("ix_dataset_versions_superseded", dataset_versions.c.superseded_at)
 
 #: Manifests whose items have rows, so that pages can be read from them.
 manifests = Table(

@@ -23,6 +23,7 @@ from api.storage.dataset_tables import (
 from api.storage.rows import clean, dump, to_seconds, to_time
 from api.storage.tables import tasks
 from api.storage.typed_json import TypedJSON
+from api.storage.version_runs import VersionRuns
 from api.utils.frozen import frozen
 
 _WATCH = TypedJSON(DirectoryWatch)
@@ -69,6 +70,7 @@ class DatasetStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.runs = VersionRuns(database)
 
     # -- datasets ------------------------------------------------------------------------------------------------------
 
@@ -245,8 +247,10 @@ class DatasetStore:
     def versions(
         self, serial: int, limit: int, offset: int | None, cursor: int | None
     ) -> tuple[list[DatasetVersion], int]:
-        """Up to `limit` versions, newest first, after the one with the ordinal `cursor`; and how many there are."""
-        mine = dataset_versions.c.dataset == serial
+        """Up to `limit` versions, newest first, after the one with the ordinal `cursor`; and how many there are.
+        Superseded ones are left out.
+        """
+        mine = (dataset_versions.c.dataset == serial) & dataset_versions.c.superseded_at.is_(None)
         query = select(dataset_versions).where(mine).order_by(dataset_versions.c.ordinal.desc()).limit(limit)
         if cursor is not None:
             query = query.where(dataset_versions.c.ordinal < cursor)

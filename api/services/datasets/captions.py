@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.errors import DatasetChanged, Invalid, InvalidPattern, ItemNotFound, Mistake
-from api.models.dataset import MAX_CAPTION, ManifestItem
+from api.models.dataset import MAX_CAPTION, Dataset, ManifestItem
 from api.models.dataset_view import CaptionDifference, CaptionEdit, VersionView
 from api.services.datasets.service import DatasetService, Derived, require_own_files
 from api.utils.bounds import MAX_MISTAKES, capped
@@ -68,16 +68,29 @@ class CaptionEditor:
         shown = differences[:MOST_SHOWN]
         if dry_run or not differences:
             return CaptionEdit(dry_run, len(differences), shown, None)
+        # One with a message of its own stays a version of its own.
+        run = None if wish.message else self._datasets.find_run(dataset, latest, actor)
+        base, changed = latest.ordinal, len(differences)
+        if run is not None and latest.origin is not None:
+            base = int(latest.origin["edited"])
+            changed = self._count_changed(dataset, base, edited)
         made = self._datasets.add_version(
             dataset,
             edited,
             actor,
-            wish.message or _describe(wish, len(differences)),
+            wish.message or _describe(wish if run is None else CaptionsWish(), changed),
             expected_latest=latest.ordinal,
-            origin={"edited": latest.ordinal, "captions": len(differences)},
+            origin={"edited": base, "captions": changed},
             derived=Derived.of(latest.manifest_sha256, items, edited),
+            run=run or not wish.message,
         )
         return CaptionEdit(dry_run, len(differences), shown, VersionView.of(made))
+
+    def _count_changed(self, dataset: Dataset, base: int, edited: Sequence[ManifestItem]) -> int:
+        """Return how many captions differ from those of the version before the run of edits."""
+        before = self._datasets.find_version(dataset, str(base))
+        items = self._datasets.read_items(before.manifest_sha256)
+        return sum(old.caption != new.caption for old, new in zip(items, edited, strict=True))
 
 
 def apply_wish(items: Sequence[ManifestItem], wish: CaptionsWish) -> tuple[list[ManifestItem], list[CaptionDifference]]:

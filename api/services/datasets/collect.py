@@ -25,6 +25,9 @@ LOOK_SECONDS = 900.0
 #: Seconds for which a stored file that nothing needs stays, and then stays in the trash.
 KEPT_SECONDS = 3600.0
 
+#: How long a version can be restored that a later edit of the same person took the place of.
+SUPERSEDED = timedelta(hours=1)
+
 #: How long rows of items, and views, stay that nobody has asked for.
 UNUSED = timedelta(days=2)
 
@@ -81,6 +84,7 @@ class DatasetCollector:
         self._collect_caches()
         now = self._clock.steady.now()
         self._holds.purge(now)
+        self._holds.remove_superseded(self._clock.steady.now() - SUPERSEDED)
         self._items.prune(now - UNUSED)
         self._remove_views(UNUSED.total_seconds())
         # Those of registered directories, whose files nothing holds, are made anew after that time.

@@ -56,6 +56,7 @@ class DatasetExport:
         """
         dataset = self._datasets.find(name)
         found = self._datasets.find_version(dataset, version)
+        self._datasets.keep(dataset, found)
         items = list(self._datasets.read_items(found.manifest_sha256))
         entries = list(self._lay_out(dataset, items, form))
         if form is ExportForm.TRAINER:

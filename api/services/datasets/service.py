@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +35,7 @@ from api.storage.blobs import BlobStore
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import MOST_MOVED, DatasetItemStore
 from api.storage.datasets import Also, DatasetFilter, DatasetStore, NewVersion
+from api.storage.version_runs import VersionRun, begin_run, in_turn, join_run, keep_version
 from api.utils.bounds import capped
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
@@ -199,7 +201,16 @@ class DatasetService:
         note_change(about=name)
         if dataset.latest == old.ordinal:
             return VersionView.of(old)
-        return VersionView.of(self._store.add_version(dataset.serial, new, dataset.latest, self._clock.now()))
+        keeps = partial(keep_version, serial=dataset.serial, ordinal=old.ordinal)
+        return VersionView.of(self._store.add_version(dataset.serial, new, dataset.latest, self._clock.now(), keeps))
+
+    def keep(self, dataset: Dataset, version: DatasetVersion) -> None:
+        """Keep a version that was exported from being superseded by a later edit."""
+        self._store.runs.keep(dataset.serial, version.ordinal)
+
+    def find_run(self, dataset: Dataset, latest: DatasetVersion, actor: str) -> VersionRun | None:
+        """Return the run of edits that another edit by this person joins; None when it starts its own."""
+        return self._store.runs.find(dataset.serial, latest.ordinal, actor, self._clock.now())
 
     def read_items(self, manifest_sha256: str) -> Iterator[ManifestItem]:
         """The items of a manifest, by path. Raises BlobMissing."""
@@ -234,9 +245,10 @@ class DatasetService:
         expected_latest: int | None,
         origin: Mapping[str, Any] | None = None,
         derived: Derived | None = None,
+        run: VersionRun | bool = False,
     ) -> DatasetVersion:
         """Makes these items the newest version; their blobs must be in the store. Of what is in the newest one already
-        no other is made.
+        no other is made. `run`: the run of edits that it joins, or True where it begins one.
 
         Raises DatasetChanged when the newest version is not `expected_latest`, Invalid, QuotaExceeded, BlobMissing.
         """
@@ -249,11 +261,12 @@ class DatasetService:
                 return latest
         claimed = {**new_blobs, manifest.sha256: manifest.size_bytes}
         claim = self._hold(dataset.serial, claimed)
-        also = self._make_rows(manifest.sha256, items, derived)
+        rows = self._make_rows(manifest.sha256, items, derived)
+        runs = self._join(dataset.serial, run, (expected_latest or 0) + 1, actor)
         size = sum(item.size_bytes for item in items)
         new = NewVersion(manifest.sha256, actor, message, len(items), size, origin, claim, len(claimed))
         note_change(about=dataset.name)
-        made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now(), also)
+        made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now(), in_turn(rows, runs))
         logger.info("dataset has a new version", extra={"dataset": dataset.name, "version": made.ordinal})
         return made
 
@@ -285,6 +298,12 @@ class DatasetService:
             what = f"{len(missing)} files are not in the store, the first with the SHA-256 {missing[0]}."
             raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
         return self._holds.hold(serial, blobs, self._clock.steady.now())
+
+    def _join(self, serial: int, run: VersionRun | bool, ordinal: int, actor: str) -> Also:
+        now = self._clock.now()
+        if isinstance(run, VersionRun):
+            return partial(join_run, serial=serial, run=run, actor=actor, now=now)
+        return partial(begin_run, serial=serial, ordinal=ordinal, now=now) if run else in_turn()
 
     def _make_rows(self, manifest_sha256: str, items: Sequence[ManifestItem], derived: Derived | None) -> Also:
         """Makes the rows of a manifest, or returns what takes them over when its version is made."""

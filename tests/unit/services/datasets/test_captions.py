@@ -3,14 +3,24 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
-from api.errors import DatasetChanged, DatasetIsRegistered, Invalid, InvalidPattern, ItemNotFound
-from api.models.dataset import ItemFilter, ManifestItem, item_id_of
+from api.errors import (
+    DatasetChanged,
+    DatasetIsRegistered,
+    Invalid,
+    InvalidPattern,
+    ItemNotFound,
+    VersionNotFound,
+)
+from api.models.dataset import ItemFilter, ManifestItem, PinnedDataset, item_id_of
 from api.services.datasets.captions import CaptionsWish, apply_wish
-from api.storage.dataset_tables import dataset_items
+from api.storage.blob_writer import GZIP
+from api.storage.dataset_pins import pin_datasets
+from api.storage.dataset_tables import dataset_items, dataset_pins
 from api.utils.pagination import PageRequest
 from tests.unit.services.datasets.conftest import Shelf
+from tests.unit.services.datasets.kill_points import collector
 
 A, B, NONE = (item_id_of(name) for name in ("a.png", "b.png", "none.png"))
 
@@ -172,3 +182,98 @@ def test_captions_that_would_explode_are_refused_before_they_are_made(wish: dict
     assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
     tracemalloc.stop()
     assert len(refused.value.mistakes) == 201
+
+
+# -- consecutive edits -------------------------------------------------------------------------------------------------
+
+
+def listed(shelf: Shelf) -> list[int]:
+    return [version.version for version in shelf.service.get_versions("cats", PageRequest()).rows]
+
+
+def test_consecutive_edits_by_one_person_become_one_version(cats: Shelf):
+    for number in range(4):
+        cats.clock.advance(60)
+        made = edit(cats, changes={A: f"tabby {number}"}).version
+    edit(cats, changes={B: "two"})
+    assert (listed(cats), made.version) == ([6, 1], 5)
+    newest = cats.service.get_version("cats", "latest")
+    assert (newest.message, newest.origin) == ("2 captions changed", {"edited": 1, "captions": 2})
+    assert captions(cats) == ["tabby 3", "two", None]
+
+
+def test_each_of_consecutive_edits_can_be_undone(cats: Shelf):
+    edit(cats, changes={A: "one"})
+    edit(cats, changes={A: "two"})
+    cats.service.restore("cats", "2", "ann")
+    assert captions(cats) == ["one", "cat, 2 cats", None]
+    assert listed(cats) == [4, 3, 2, 1]  # what version 4 names is listed again
+    collector(cats).collect(0)
+    cats.clock.advance(7200)
+    collector(cats).collect(0)
+    assert captions(cats, "2") == captions(cats, "4")
+
+
+@pytest.mark.parametrize("seconds", [601, -1, -86_400, 366 * 86_400])
+def test_an_edit_after_some_minutes_or_a_jump_of_the_clock_is_a_version_of_its_own(cats: Shelf, seconds: int):
+    edit(cats, changes={A: "one"})
+    cats.clock.advance(seconds)
+    edit(cats, changes={A: "two"})
+    assert listed(cats) == [3, 2, 1]
+
+
+def test_edits_by_others_and_edits_with_a_message_stay_versions_of_their_own(cats: Shelf):
+    edit(cats, changes={A: "one"})
+    cats.captions.edit("cats", CaptionsWish(changes={A: "two"}), "bob", dry_run=False)
+    edit(cats, changes={A: "three"}, message="the final captions")
+    edit(cats, changes={A: "four"})
+    assert listed(cats) == [5, 4, 3, 2, 1]
+
+
+def test_version_that_a_task_uses_is_not_superseded(cats: Shelf):
+    made = edit(cats, changes={A: "one"}).version
+    serial = cats.store.get("cats").serial
+    with cats.database.write(is_audited=False) as connection:
+        pin_datasets(connection, "t1", [PinnedDataset("cats", made.version, made.manifest, 3, serial)])
+        connection.execute(delete(dataset_pins))  # also not once the task has been deleted
+    edit(cats, changes={A: "two"})
+    assert listed(cats) == [3, 2, 1]
+
+
+def test_superseded_version_that_a_task_takes_stays(cats: Shelf):
+    made = edit(cats, changes={A: "one"}).version
+    edit(cats, changes={A: "two"})
+    assert listed(cats) == [3, 1]
+    with cats.database.write(is_audited=False) as connection:
+        serial = cats.store.get("cats").serial
+        pin_datasets(connection, "t1", [PinnedDataset("cats", made.version, made.manifest, 3, serial)])
+    assert listed(cats) == [3, 2, 1]
+
+
+def test_superseded_versions_go_after_an_hour_with_their_manifests(cats: Shelf):
+    before = cats.store.get("cats").stored_bytes
+    for number in range(20):
+        edit(cats, changes={A: f"tabby {number}"})
+    passes = collector(cats)
+    passes.collect(0)
+    assert cats.service.get_version("cats", "5").version == 5
+    cats.clock.advance(3601)
+    cats.clock.steady.now()
+    for _ in range(3):
+        passes.collect(0)
+    with pytest.raises(VersionNotFound):
+        cats.service.get_version("cats", "5")
+    newest = cats.service.get_version("cats", "latest").manifest.removeprefix("sha256:")
+    assert cats.store.get("cats").stored_bytes == before + cats.blobs.path(newest).stat().st_size
+    manifests = [path for path in cats.blobs.root.rglob("*") if path.is_file() and path.read_bytes().startswith(GZIP)]
+    assert len(manifests) == 2
+    assert captions(cats) == ["tabby 19", "cat, 2 cats", None]
+
+
+def test_edit_back_to_what_a_superseded_version_held_keeps_its_items(cats: Shelf):
+    for caption in ("one", "two", "one"):
+        edit(cats, changes={A: caption})
+    cats.clock.advance(3601)
+    for _ in range(3):
+        collector(cats).collect(0)
+    assert captions(cats) == ["one", "cat, 2 cats", None]

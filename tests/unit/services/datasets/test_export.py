@@ -10,7 +10,8 @@ import toml
 
 from api.errors import BlobMissing
 from api.media.decoder import MediaDecoder
-from api.models.dataset import Dataset
+from api.models.dataset import Dataset, item_id_of
+from api.services.datasets.captions import CaptionsWish
 from api.services.datasets.export import DatasetExport, ExportForm
 from api.services.datasets.media import DatasetMedia
 from api.storage.database import Database
@@ -95,3 +96,10 @@ def test_a_file_that_is_missing_is_told_before_anything_is_sent(export: DatasetE
     shelf.blobs.path(shelf.blob(b"one")).unlink()
     with pytest.raises(BlobMissing):
         export.open("cats", None, ExportForm.TRAINER)
+
+
+def test_version_that_was_exported_is_not_superseded(shelf: Shelf, export: DatasetExport, cats: Dataset):
+    for caption in ("one", "two"):
+        shelf.captions.edit("cats", CaptionsWish(changes={item_id_of("a.png"): caption}), "ann", dry_run=False)
+        whole(export.open("cats", None, ExportForm.TRAINER))
+    assert [row.ordinal for row in shelf.store.versions(cats.serial, 10, None, None)[0]] == [3, 2, 1]
