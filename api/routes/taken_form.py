@@ -19,8 +19,11 @@ def taken_form() -> TakenForm:
 
 
 def read_fields(form: TakenForm, kind: type[Fields]) -> tuple[Fields | None, list[Mistake]]:
-    """The fields of a form beside its file, without the empty ones; else None and what is wrong with them."""
+    """The fields of a form beside its file, without the empty ones; else None and what is wrong with them.
+
+    An empty checksum stays, and is a mistake: the file would go unchecked although its sender wanted it checked.
+    """
     try:
-        return kind.model_validate({name: text for name, text in form.texts.items() if text}), []
+        return kind.model_validate({name: text for name, text in form.texts.items() if text or name == "sha256"}), []
     except ValidationError as error:
         return None, mistakes_in(error)

@@ -15,6 +15,7 @@ from api.executors.spec import LOG_SEGMENT_BYTES
 from api.hardware import host
 from api.models.access import Quota
 from api.models.event import GPUEvent
+from api.models.sight import Sight
 from api.runtime.access import AccessParts
 from api.runtime.alerts import AlertParts
 from api.runtime.fleet import build_nodes, build_servers
@@ -22,6 +23,7 @@ from api.runtime.gpu_source import create_source
 from api.runtime.library_watch import LaterUploads, LibraryWatch
 from api.runtime.live import Live
 from api.runtime.measuring import Measuring
+from api.runtime.readable_paths import build_readable_paths
 from api.runtime.roots import datasets_root, registry_root
 from api.runtime.storage_root import name_machine, usable
 from api.runtime.tracing import Tracing
@@ -110,6 +112,7 @@ class Runtime:
             check_places(self._trainer_user, self.config, self.database)
         self._reserve = DiskReserve(self._root / "reserve")
         self.storage_watch = StorageWatch(self.database, self._reserve)
+        self._paths = build_readable_paths(self.config, self.database, self._sight_of_owner)
         self._tasks, self._attempts = TaskStore(self.database), AttemptStore(self.database)
 
     def _build_gpus(self, measuring: Measuring) -> None:
@@ -145,6 +148,7 @@ class Runtime:
             quotas=self.quotas,
             datasets=part(lambda found: found.datasets.references),
             caches=part(lambda found: found.datasets.caches),
+            paths=self._paths,
             kinds=self.work.kinds,
             trainers=trainers,
             trainer_user=self._trainer_user,
@@ -261,7 +265,8 @@ class Runtime:
         from api.runtime.library import Library  # noqa: PLC0415
 
         group = None if self._trainer_user is None else self._trainer_user.gid
-        return Library(self.config, self.database, self._training, self._clock, self.quotas, group, trainers)
+        quotas, paths = self.quotas, self._paths
+        return Library(self.config, self.database, self._training, self._clock, quotas, group, trainers, paths)
 
     def _create_quotas(self) -> Quotas:
         usage = UsageStore(self.database)
@@ -280,6 +285,9 @@ class Runtime:
 
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)
+
+    def _sight_of_owner(self, owner: str | None) -> Sight:
+        return self.access.authority.sight_of_owner(owner)
 
     def _wake_training(self) -> None:
         self.training_loop.wake()

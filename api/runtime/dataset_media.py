@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from api.media.decoder import MediaDecoder
 from api.runtime.datasets import DatasetParts
+from api.services.access.readable_paths import ReadablePaths
 from api.services.datasets.as_trained import AsTrained
 from api.services.datasets.check import DatasetChecker
 from api.services.datasets.downloads import ItemFiles
@@ -25,9 +26,11 @@ _MOST_CHILDREN = 8
 class DatasetMediaParts:
     """The use cases of seeing. Building them starts nothing: a decoder's process begins with the first file."""
 
-    def __init__(self, database: Database, clock: Clock, parts: DatasetParts, trainers: Iterable[Trainer]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, parts: DatasetParts, trainers: Iterable[Trainer], paths: ReadablePaths
+    ) -> None:
         self.decoder = MediaDecoder(min(os.cpu_count() or 1, _MOST_CHILDREN))
-        rules = RuleBook([trainer for trainer in trainers if isinstance(trainer, DatasetRules)])
+        rules = RuleBook([trainer for trainer in trainers if isinstance(trainer, DatasetRules)], paths)
         self.media = DatasetMedia(
             MediaFactsStore(database),
             parts.blobs,

@@ -4,6 +4,7 @@ from api.config import Config
 from api.models.reason import Reason
 from api.models.training import EventKind
 from api.runtime.roots import datasets_root
+from api.services.access.readable_paths import ReadablePaths
 from api.services.datasets.cache_harvest import CacheHarvest
 from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.caches import DatasetCaches
@@ -38,9 +39,10 @@ class DatasetParts:
         bound: StorageBound | None = None,
         trainers_group: int | None = None,
         trainers: tuple[Trainer, ...] = (),
+        paths: ReadablePaths | None = None,
     ) -> None:
         """`bound` None: nobody has a quota. `trainers_group`: of the user that trainers run as, if it is another.
-        `trainers`: those that train.
+        `trainers`: those that train. `paths`: which directories may be registered, besides the setting; None: all.
         """
         self.trainers = trainers
         self.store, self.holds = DatasetStore(database), DatasetHolds(database)
@@ -50,7 +52,7 @@ class DatasetParts:
         self.items = DatasetItems(self.service, self.item_rows)
         self.captions = CaptionEditor(self.service)
         files, roots = RegisteredFileStore(database), config.dataset_directories
-        self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock)
+        self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock, paths)
         locator = self.registered.locator
         materials = DatasetMaterials(self.service, self.store, self.blobs, locator, trainers_group)
         self.views = materials.views

@@ -10,6 +10,7 @@ from api.runtime.models import RegistryParts, build_catalog, build_downloads, bu
 from api.runtime.preprocessing import PreprocessingParts
 from api.runtime.training import TrainingParts
 from api.runtime.uploads import UploadParts
+from api.services.access.readable_paths import ReadablePaths
 from api.services.datasets.follow_up import UploadFollowUp
 from api.services.datasets.service import NoBound
 from api.services.training.quotas import Quotas
@@ -30,19 +31,20 @@ class Library:
         quotas: Quotas | None,
         trainers_group: int | None,
         trainers: tuple[Trainer, ...],
+        paths: ReadablePaths,
     ) -> None:
         """`quotas` None: nobody has one. `trainers_group`: of the user that trainers run as, if it is another.
-        `trainers`: those that train.
+        `trainers`: those that train. `paths`: which files a caller may name.
         """
-        self.datasets = datasets = DatasetParts(config, database, clock, quotas, trainers_group, trainers)
-        self.media = DatasetMediaParts(database, clock, datasets, training.trainers.values())
+        self.datasets = datasets = DatasetParts(config, database, clock, quotas, trainers_group, trainers, paths)
+        self.media = DatasetMediaParts(database, clock, datasets, training.trainers.values(), paths)
         decoder, bound = self.media.decoder, (quotas or NoBound()).require_storage
         self.registry = RegistryParts(config, database, training.service, clock, decoder, bound)
         self.uploads = UploadParts(config, database, datasets, decoder, clock, quotas, self.registry)
         self.preprocessing = PreprocessingParts(config, database, datasets, clock, quotas)
         self.works = self.preprocessing.service(training, self.uploads.forms.get)
         self.captioning = self.preprocessing.captioning(training, self.works)
-        self.catalog = build_catalog(config, self.uploads.service.find_file, database)
+        self.catalog = build_catalog(config, self.uploads.service.find_file, database, paths)
         self.settings = build_settings()
         self.downloads = build_downloads(config, database, training, clock, trainers_group)
         self.pushes = build_pushes(config, database, training, self.registry, clock)

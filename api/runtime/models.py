@@ -9,8 +9,9 @@ from api.config import Config
 from api.models.measured_memory import PlannedMemory
 from api.models.media import Decoder
 from api.models.task import TaskType
-from api.runtime.roots import registry_root
+from api.runtime.roots import models_root, registry_root
 from api.runtime.training import TrainingParts, task_means
+from api.services.access.readable_paths import ReadablePaths
 from api.services.catalog.comfyui import ComfyLinks
 from api.services.catalog.download_wish import DownloadRules
 from api.services.catalog.downloads import DownloadService
@@ -46,12 +47,9 @@ from api.weights.scan import LocalModels
 _COLLECT_SECONDS, _KEPT_SECONDS = 3600.0, 3600.0
 
 
-def models_root(config: Config) -> Path:
-    """Where models are downloaded to, and looked for first."""
-    return (config.models_root or config.storage_root / "models").absolute()
-
-
-def build_catalog(config: Config, find_upload: Callable[[str], Path], database: Database) -> CatalogService:
+def build_catalog(
+    config: Config, find_upload: Callable[[str], Path], database: Database, paths: ReadablePaths
+) -> CatalogService:
     """Builds it; looks at nothing yet. `find_upload` tells where an upload lies that whoever asks may see."""
     root = models_root(config)
     trainer = config.diffusion_pipe_root
@@ -61,7 +59,7 @@ def build_catalog(config: Config, find_upload: Callable[[str], Path], database: 
         PRESETS,
         {name: facts.encoder_type for name, facts in MODELS.items()},
         root,
-        config.storage_root.absolute(),
+        paths.find_examined,
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
         find_upload,
         _memory_finder(MemoryRunStore(database)),

@@ -1,4 +1,4 @@
-"""Where files of datasets and of registered models lie."""
+"""Where files of datasets, of models and of registered models lie."""
 
 from pathlib import Path
 
@@ -8,6 +8,11 @@ from api.config import Config
 def datasets_root(config: Config) -> Path:
     """The directory of the files of datasets."""
     return (config.datasets_root or config.storage_root / "datasets").absolute()
+
+
+def models_root(config: Config) -> Path:
+    """Where models are downloaded to, and looked for first."""
+    return (config.models_root or config.storage_root / "models").absolute()
 
 
 def registry_root(config: Config) -> Path:

@@ -14,6 +14,7 @@ from api.hardware import host
 from api.models.task import TaskType
 from api.runtime.places import place_rules
 from api.runtime.slurm import PlaceKeeper, SlurmParts
+from api.services.access.readable_paths import ReadablePaths
 from api.services.attempts.checks import AttemptChecks
 from api.services.attempts.ending import AttemptEnding
 from api.services.attempts.hangs import HangLimits
@@ -125,6 +126,7 @@ class TrainingNeeds:
     quotas: Quotas | None = None
     datasets: "DatasetReferences | None" = None
     caches: CacheUse | None = None
+    paths: ReadablePaths | None = None  #: which files a request may name; None: all
     kinds: TaskKinds = field(default_factory=TaskKinds)
     trainers: tuple[Trainer, ...] = ()  #: those that train
     trainer_user: TrainerUser | None = None  #: None: trainers run as the user of this service
@@ -234,15 +236,13 @@ def _build_reconciler(
 ) -> Reconciler:
     config, tasks, attempts, gpus, clock = needs.config, needs.tasks, needs.attempts, needs.gpus, needs.clock
     root, executor, watched = needs.root, place.executor, _watched_node(needs, place)
-    starter = AttemptStarter(
-        executor,
-        root,
-        place.environment,
-        config.log_max_bytes,
-        lambda uuids: name_gpus(gpus.state, uuids),
-        needs.datasets,
-        place.own_environment,
-    )
+    own, log_max_bytes = place.own_environment, config.log_max_bytes
+
+    def name(uuids: Sequence[str]) -> tuple[str | None, ...]:
+        return name_gpus(gpus.state, uuids)
+
+    datasets, environment = needs.datasets, place.environment
+    starter = AttemptStarter(executor, root, environment, log_max_bytes, name, datasets, own, needs.paths)
     limits = HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)
     return Reconciler(
         tasks,
@@ -334,6 +334,7 @@ def _build_service(
         needs.caches,
         MemoryRunStore(database).find,
         None if place.slurm is None else place.slurm.wishes,
+        needs.paths,
     )
     return TrainingService(
         tasks,

@@ -19,6 +19,13 @@ class LinkedVersions:
         with self._database.read() as connection:
             return connection.scalars(query.where(registry_versions.c.sha256 == sha256).limit(1)).first() is not None
 
+    def owners_of(self, sha256: str) -> list[str | None]:
+        """The owners of the models of which some version is this file."""
+        having = select(registry_versions.c.model).where(registry_versions.c.sha256 == sha256)
+        query = select(registry_models.c.owner).where(registry_models.c.serial.in_(having))
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
     def aliased(self) -> list[str]:
         """The names of the models that have aliases."""
         query = select(registry_models.c.name).where(registry_models.c.serial.in_(select(registry_aliases.c.model)))

@@ -1,7 +1,6 @@
 """What images and videos are, from their headers and then from their data, remembered."""
 
 import os
-import stat
 import threading
 import time
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from api.models.dataset import MediaKind
 from api.models.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.utils.caller import has_caller_left
 from api.utils.frozen import frozen
+from api.utils.regular_files import open_regular
 
 T = TypeVar("T")
 
@@ -212,12 +212,10 @@ def is_video(name: str) -> bool:
 def look_at(path: Path) -> Look:
     """Looks at the header of a regular file; never waits for a pipe, never decodes. Raises Unreadable."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = open_regular(path)
     except (OSError, ValueError) as error:
         raise Unreadable from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable
+    with opened as file:
         # Both libraries raise nearly anything on a file that is made to.
         try:
             found = _video(file) if is_video(path.name) else _image(file, path.suffix)

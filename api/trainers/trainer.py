@@ -158,6 +158,19 @@ class CachesAhead(Protocol):
         ...
 
 
+@runtime_checkable
+class OpensPaths(Protocol):
+    """A trainer whose requests name files by path."""
+
+    def working_directory(self, attempt: Path) -> Path | None:
+        """The directory from which an attempt with this directory opens relative paths; None: it cannot be started."""
+        ...
+
+    def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
+        """The files of datasets, in TOML, that a request names besides its own: a pointer to each, and its path."""
+        ...
+
+
 class ProgressReader(Protocol):
     """Reads the output of one attempt in its order, and knows how far the attempt is."""
 

@@ -65,11 +65,6 @@ def tell_form(start: bytes) -> FileForm:
     return FileForm.SAFETENSORS if 0 < length <= LONGEST_HEADER_BYTES else FileForm.OTHER
 
 
-def is_of_the_kernel(path: Path) -> bool:
-    """Whether what a path shows is no file: some of it changes by being read."""
-    return any(path.is_relative_to(place) for place in ("/proc", "/sys", "/dev"))
-
-
 def examine(path: Path) -> WeightsFacts:
     """What the file at a path is. Raises OSError; FileNotFoundError, too, for what is no regular file."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

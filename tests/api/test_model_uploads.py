@@ -90,6 +90,7 @@ def test_file_of_another_slot_is_refused_with_both_names(uploads: Uploads):
         ({"name": "../x"}, "/Upload-Metadata/name"),
         ({"name": ""}, "/Upload-Metadata/name"),
         ({"sha256": "XYZ"}, "/Upload-Metadata/sha256"),
+        ({"sha256": ""}, "/Upload-Metadata/sha256"),
         ({"model_type": "nonsense"}, "/Upload-Metadata/model_type"),
         ({"model_type": "flux", "component": "llm_path"}, "/Upload-Metadata/component"),
         ({"filename": "../../etc/passwd"}, "/Upload-Metadata/filename"),

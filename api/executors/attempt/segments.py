@@ -12,6 +12,8 @@ TIME_RECORD = struct.Struct("<QQd")  #: offset in the log, newlines before it, U
 
 MOST_LOOKS = 65536  #: the most records looked at, from the end of a `.times` file, in search of a sound one
 
+MOST_OFFSET = 2**62  #: beyond any log; with the size of a segment it still fits into 64 bits
+
 LOG_LEVELS = 1  #: of its path that are entered without following a link; those above may be the administrator's
 
 
@@ -22,7 +24,8 @@ def segment_starts(directory: str) -> list[int]:
         names = [entry.name for entry in entries(handle) if len(entry.name) == 24 and entry.name.endswith(".log")]
     finally:
         os.close(handle)
-    return sorted(int(name[:20]) for name in names if name[:20].isascii() and name[:20].isdigit())
+    starts = (int(name[:20]) for name in names if name[:20].isascii() and name[:20].isdigit())
+    return sorted(start for start in starts if start <= MOST_OFFSET)
 
 
 def read_log(directory: str, offset: int, limit: int, starts: list[int] | None = None) -> tuple[int, bytes]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from api.errors import Forbidden, HiddenDataset, HiddenModel, HiddenTask, NotYours, TaskIsTraining
 from api.models.access import LOCAL, Permission, Principal
+from api.models.sight import WHOLE, Sight
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging, Operation, OperationTable
 from api.services.access.visibility import Visibility
@@ -62,6 +63,12 @@ class Authority:
     def sees_all(self, principal: Principal) -> bool:
         """Whether this principal may see everybody's tasks."""
         return self.visibility.sees_all(principal)
+
+    def sight_of_owner(self, owner: str | None) -> Sight:
+        """How far the user whom a task belongs to sees at present, by whichever of their keys."""
+        if not self.visibility.hides_others or (owner is not None and self.ring.may(owner, Permission.TASKS_READ_ANY)):
+            return WHOLE
+        return Sight(owner, sees_all=False)
 
     def concerns_owner(self, principal: Principal, operation: Operation) -> bool:
         """Whether it depends on whom the thing belongs to that this operation is about."""

@@ -19,7 +19,7 @@ from api.errors import (
     WrongKey,
     WrongTicket,
 )
-from api.models.access import AccessKey, Credential, Principal, Quota, Session
+from api.models.access import AccessKey, Credential, Permission, Principal, Quota, Session
 from api.services.access.key_format import hash_of
 from api.storage.keys import CredentialStore, KnownCredentials
 from api.utils.clock import Clock
@@ -199,6 +199,22 @@ class KeyRing:
     def quota_of(self, user_id: str) -> Quota:
         """What a user may use at most."""
         return self._mirror.known.quotas.get(user_id, self._defaults).or_else(self._defaults)
+
+    def may(self, user_id: str, permission: Permission) -> bool:
+        """Whether a key or session of a user that has not ended has a permission. Raises DatabaseUnavailable before
+        the first look.
+        """
+        if self._mirror.known.version < 0:
+            self.refresh()
+        mirror = self._mirror
+        keys = [(_show_key, hash_) for hash_, key in mirror.known.keys.items() if key.user_id == user_id]
+        cookies = [(_show_session, hash_) for hash_, each in mirror.known.sessions.items() if each.user_id == user_id]
+        for show, hash_ in (*keys, *cookies):
+            with suppress(Unauthenticated):
+                found = show(mirror, hash_)
+                if found.may(permission) and (found.expires_at is None or found.expires_at > self._clock.now()):
+                    return True
+        return False
 
     def _find(self, hash_: str, show: _Show) -> Principal:
         if self._clock.monotonic() - self._looked_at > TRUST_SECONDS:

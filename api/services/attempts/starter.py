@@ -9,6 +9,7 @@ from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Executor, Submission
 from api.models.reason import Reason, Words, text_of
 from api.models.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
+from api.services.access.readable_paths import ReadablePaths
 from api.storage.task_files import TaskFiles, task_files, write_private
 from api.trainers.trainer import Command, Launch, Trainer
 from api.utils.foreign_files import make_directory
@@ -56,10 +57,12 @@ class AttemptStarter:
         name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
         materials: Materials | None = None,
         own_environment: Mapping[str, str] | None = None,
+        paths: ReadablePaths | None = None,
     ) -> None:
         """`name_gpus` gives the names of boards by their UUIDs; `own_environment` is that of the service's own programs
-        where trainers have another.
+        where trainers have another. `paths` None: every path may be read.
         """
+        self._paths = paths
         self._materials = materials or NoMaterials()
         self._executor = executor
         self._storage_root = storage_root
@@ -86,6 +89,7 @@ class AttemptStarter:
         secrets = files.read_secrets()
         if is_new:
             _check_secrets(task, secrets)
+            self._check_paths(task, trainer, launch.directory)
         try:
             request = self._materials.lay_out(task, is_new=is_new)
             command = trainer.prepare(request, task.plan, launch)
@@ -113,6 +117,20 @@ class AttemptStarter:
             master_port=attempt.master_port,
             wishes=task.request.slurm,
         )
+
+    def _check_paths(self, task: TrainingTask, trainer: Trainer, attempt: Path) -> None:
+        """Raises CannotStart for a path that leads by now to where the task's owner may not read."""
+        if self._paths is None:
+            return
+        sight = self._paths.sight_of_owner(task.owner)
+        for refused in self._paths.check_request(task.request, trainer, attempt, sight)[:1]:
+            raise CannotStart(
+                Reason.of(
+                    "{pointer} leads by now to files of the service or of another user",
+                    "path_not_permitted",
+                    pointer=refused.pointer,
+                )
+            )
 
     def _launch(self, files: TaskFiles, attempt: Attempt, run_dir: Path | None, options: ResumeOptions) -> Launch:
         return Launch(

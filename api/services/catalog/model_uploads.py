@@ -77,7 +77,8 @@ class ModelUploads:
         if name is None or _NAME.fullmatch(name) is None:
             told = "must name the model: letters, digits, . _ and -, at most 100 of them"
             found.append(Mistake("/Upload-Metadata/name", told))
-        if sha256 is not None and _SHA256.fullmatch(sha256) is None:
+        # Empty is not left out: a command that was to make it has failed.
+        if metadata.get("sha256") == "" or (sha256 is not None and _SHA256.fullmatch(sha256) is None):
             found.append(Mistake("/Upload-Metadata/sha256", "must be 64 hexadecimal digits"))
         if model_type is not None and model_type not in self._models:
             found.append(Mistake("/Upload-Metadata/model_type", "is no model type of the trainer"))

@@ -10,9 +10,10 @@ from api.errors import Invalid, Mistake, ModelNotFound, PresetNotFound, WeightsN
 from api.models.catalog import CatalogModel, LocalWeights, ModelVariant, Preset
 from api.models.catalog_view import ModelView, PresetView, WeightsView
 from api.models.measured_memory import PlannedMemory
+from api.models.sight import Sight, current_sight
 from api.services.catalog.preset_requests import find_variant, make_request, model_table
 from api.services.catalog.view import MOST_MISSING, view_model, view_weights
-from api.weights.examination import describe, examine, is_of_the_kernel
+from api.weights.examination import describe, examine
 from api.weights.fingerprints.table import titles_of, what_belongs
 from api.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 from api.weights.header import Unsound, merged, read_header
@@ -40,12 +41,13 @@ class CatalogService:
         presets: Sequence[Preset],
         encoder_types: Mapping[str, str | None],
         models_root: Path,
-        storage_root: Path,
+        find_examined: Callable[[str, Sight], Path | None],
         example: Path | None = None,
         find_upload: Callable[[str], Path] | None = None,
         find_memory: FindMemory = lambda model_type, config, dataset: None,
     ) -> None:
-        """`encoder_types` has by model type what its text encoders are called; `example` is a configuration to copy;
+        """`encoder_types` has by model type what its text encoders are called; `find_examined` resolves a path for who
+        may have it examined, and returns None for all others; `example` is a configuration to copy;
         `find_upload` tells where an upload lies that whoever asks may see, `find_memory` what trainings used here.
         """
         self._local = local
@@ -53,7 +55,7 @@ class CatalogService:
         self._presets = presets
         self._encoder_types = encoder_types
         self._models_root = models_root
-        self._storage_root = storage_root
+        self._find_examined = find_examined
         self._example = example
         self._find_upload = find_upload
         self._find_memory = find_memory
@@ -84,11 +86,10 @@ class CatalogService:
 
         Raises WeightsNotFound, ModelNotFound, Invalid.
         """
-        path = Path(text)
         self._check_place(model_id, key)
-        self._check_is_open(path)
-        found = self._examine_directory(path) if path.is_dir() else self._examine_file(path)
-        return self._place(found, model_id, key)
+        path = self._find(text)
+        look = self._examine_directory if os.path.isdir(path) else self._examine_file
+        return self._place(look(path, text), model_id, key)
 
     def examine_upload(self, upload_id: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
         """What the bytes of an upload are that are here by now, and whether that belongs under a key.
@@ -98,9 +99,9 @@ class CatalogService:
         self._check_place(model_id, key)
         if self._find_upload is None:
             raise WeightsNotFound
-        found = self._examine_file(self._find_upload(upload_id))
         # Where it lies is nobody's business: its place is for a while, and the service's own.
-        return self._place(replace(found, path=upload_id), model_id, key)
+        found = self._examine_file(self._find_upload(upload_id), upload_id)
+        return self._place(found, model_id, key)
 
     def _check_place(self, model_id: str | None, key: str | None) -> None:
         """Raises ModelNotFound, or Invalid for a key that names no weights of this model type."""
@@ -120,45 +121,42 @@ class CatalogService:
         fits = any(each.name == found.component for each in belongs) if is_known else None
         return replace(found, fits=False if found.adapter else fits, belongs=titles_of(f"{model_id}.{key}"))
 
-    def _check_is_open(self, path: Path) -> None:
-        """The files of tasks belong to their owners: what lies below the service's own directory is shown as absent."""
-        try:
-            real = path.resolve()
-        except (OSError, RuntimeError, ValueError):
-            raise WeightsNotFound from None
-        if is_of_the_kernel(real):
+    def _find(self, text: str) -> Path:
+        """Where a path leads. Raises WeightsNotFound, also for what the caller may not read."""
+        found = self._find_examined(text, current_sight.get())
+        if found is None or not os.access(found, os.R_OK):
             raise WeightsNotFound
-        is_model = any(real.is_relative_to(root.resolve()) for root in self._local.roots)
-        if real.is_relative_to(self._storage_root.resolve()) and not is_model:
-            raise WeightsNotFound
+        return found
 
-    def _examine_file(self, path: Path) -> WeightsView:
+    def _examine_file(self, path: Path, shown: str) -> WeightsView:
         try:
-            return view_weights(str(path), examine(path))
+            return view_weights(shown, examine(path))
         except (OSError, ValueError):
             raise WeightsNotFound from None
 
-    def _examine_directory(self, path: Path) -> WeightsView:
+    def _examine_directory(self, path: Path, shown: str) -> WeightsView:
         """A directory whose files are one model. Raises WeightsNotFound."""
         try:
             names = sorted(_names(path))
+            weights = [name for name in names if name.endswith(".safetensors")][:_MOST_SHARDS]
+            files = {name: self._find(f"{path}/{name}") for name in weights}
+            size = sum(file.stat().st_size for file in files.values())
         except OSError:
             raise WeightsNotFound from None
-        weights = [name for name in names if name.endswith(".safetensors")][:_MOST_SHARDS]
-        if not weights:
+        if not files:
             raise WeightsNotFound("This directory has no .safetensors files.")
         missing = missing_shards(path, names)
         headers = []
-        for name in weights:
+        for name, file in files.items():
             try:
-                header = read_header(path / name)
+                header = read_header(file)
             except Unsound:
-                return replace(self._examine_file(path / name), missing_files=tuple(missing[:MOST_MISSING]))
+                found = self._examine_file(file, f"{shown.rstrip('/')}/{name}")
+                return replace(found, missing_files=tuple(missing[:MOST_MISSING]))
             headers.extend([header] if header is not None else [])
             if sum(len(each.shapes) for each in headers) > _MOST_TENSORS:
                 raise WeightsNotFound("The files of this directory have more tensors than any model.")
-        size = sum((path / name).stat().st_size for name in weights)
-        return view_weights(str(path), describe(merged(headers), size), missing)
+        return view_weights(shown, describe(merged(headers), size), missing)
 
     def _get(self, model_id: str) -> CatalogModel:
         if model_id not in self._models:

@@ -55,7 +55,7 @@ class AsTrained:
             raise Invalid(mistakes=[Mistake("/model_type", "The model type is missing.", "Say for which model.")])
         source = self._media.source_of(dataset, found.item)
         probe = self._media.require(found.item.sha256, source)
-        recipes = self._rules.of(question.model_type).recipes(
+        recipes = self._rules.of_question(question).recipes(
             question, see(found.item, found.item.path, {found.item.sha256: probe})
         )
         if not recipes or not recipes[0].frames:

@@ -75,12 +75,13 @@ class DatasetChecker:
     def _check(self, name: str, wish: CheckWish) -> DatasetCheck:
         dataset = self._datasets.find(name)
         version = self._datasets.find_version(dataset, wish.version)
-        rules = None if wish.model_type is None else self._rules.of(wish.model_type)
+        question = wish.question
+        rules = None if question is None else self._rules.of_question(question)
         items = list(self._datasets.read_items(version.manifest_sha256))
         probes = self._media.look(self._media.find_sources(dataset, items), LOOK_SECONDS)
         names = flat_names(items)
         files = [see(item, names[item.path], probes) for item in items]
-        outlook, question = DatasetOutlook(), wish.question
+        outlook = DatasetOutlook()
         if rules is not None and question is not None:
             outlook = rules.check_dataset(question, files)
         duplicates = find_duplicates(items, probes, self._decoder, wish.near_distance)

@@ -1,6 +1,5 @@
 """Named datasets in requests for trainings: found, pinned by their manifest, and laid out for each attempt."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from api.storage.task_files import TaskFiles, task_files
 from api.utils.frozen import frozen
 
 _REMEDY = 'Name one of GET /datasets: "name", "name@3", or "name@sha256:…".'
-_BY_NAME = 'Name a dataset, as `"dataset": "name"`, or copy the files elsewhere.'
 
 
 @frozen
@@ -57,7 +55,6 @@ class DatasetReferences:
     def use(self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = ()) -> UsedDatasets:
         """Finds the datasets that a request names, and shows them to the trainer where they lie."""
         asked, mistakes = find_datasets(request)
-        mistakes += self._find_trespasses(request)
         if not asked:
             return UsedDatasets(request, request, mistakes=tuple(mistakes))
         found: list[_Found] = []
@@ -72,15 +69,6 @@ class DatasetReferences:
             return self._show(request, task_files(self._storage_root, task_id), found, known_by)
         except ServiceError as error:
             return UsedDatasets(request, request, mistakes=(Mistake("/dataset", str(error)),))
-
-    def _find_trespasses(self, request: TrainingRequest) -> list[Mistake]:
-        """Paths to where the service keeps datasets and tasks, by which others' could be trained on."""
-        own = {self._materials.root.resolve(), task_files(self._storage_root, "x").root.parent.resolve()}
-        return [
-            Mistake(pointer, "There the service keeps the datasets and tasks of all.", _BY_NAME)
-            for pointer, path in find_paths(request)
-            if "\0" not in path and not own.isdisjoint((real := Path(os.path.realpath(path)), *real.parents))
-        ]
 
     def _find(self, text: str, known_by: Sequence[str]) -> PinnedDataset:
         """Raises NotFound, ValueError."""

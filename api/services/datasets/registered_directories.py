@@ -24,6 +24,8 @@ from api.models.access import Principal
 from api.models.audit import SERVICE
 from api.models.dataset import Dataset, DirectoryWatch, ManifestItem, WatchState
 from api.models.dataset_view import DatasetDetails, DatasetRow
+from api.models.sight import current_sight
+from api.services.access.readable_paths import ReadablePaths
 from api.services.datasets.directory_files import EXAMPLES, compare, first_of, is_still, list_directory
 from api.services.datasets.directory_hashing import DirectoryHashing
 from api.services.datasets.materials import Locate
@@ -66,8 +68,10 @@ class RegisteredDirectories:
         files: RegisteredFileStore,
         roots: Sequence[Path],
         clock: Clock,
+        paths: ReadablePaths | None = None,
     ) -> None:
-        """`roots` are the directories below which others may be registered."""
+        """`roots` are the directories below which others may be registered. `paths` None: all of them may be read."""
+        self._paths = paths
         self._service = service
         self._store = store
         self._files = files
@@ -126,7 +130,7 @@ class RegisteredDirectories:
             real = place.resolve()
             if not place.is_absolute():
                 what, remedy = "The path is not absolute.", "Begin it with `/`."
-            elif not any(real.is_relative_to(root) for root in self._roots):
+            elif not any(real.is_relative_to(root) for root in self._roots) or not self._may_read(real):
                 what = "No directory may be registered here." if not self._roots else "This directory is not permitted."
             elif not real.is_dir():
                 what, remedy = "There is no such directory.", "Correct the path."
@@ -135,6 +139,9 @@ class RegisteredDirectories:
         if what is not None:
             raise Invalid(mistakes=[Mistake("/directory", what, remedy)])
         return real
+
+    def _may_read(self, real: Path) -> bool:
+        return self._paths is None or self._paths.may_register(real, current_sight.get())
 
     # -- watching ------------------------------------------------------------------------------------------------------
 

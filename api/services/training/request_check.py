@@ -10,7 +10,9 @@ from pathlib import Path
 from api.errors import CheckBusy, InsufficientGPUs, Invalid, Mistake, ServiceError
 from api.models.gpu import GPUOffer
 from api.models.measured_memory import MemoryRun
+from api.models.sight import current_sight
 from api.models.training import TrainingPlan, TrainingRequest
+from api.services.access.readable_paths import ReadablePaths
 from api.services.gpus.offers import list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.cache_use import CacheQuestion, CacheUse, NoCaches
@@ -73,11 +75,13 @@ class RequestChecker:
         caches: CacheUse | None = None,
         find_runs: FindRuns = lambda model_type, variant: (),
         engine: EngineCheck | None = None,
+        paths: ReadablePaths | None = None,
     ) -> None:
         """`find_runs` tells what trainings of a model type and a variant used of GPUs; `channel_names` gives the names
         of the channels by which people can be told. Both may ask the database. `engine` knows the cluster; None:
-        trainings run on this machine.
+        trainings run on this machine. `paths` None: every path may be read.
         """
+        self._paths = paths
         self._engine = engine or NoEngine()
         self._datasets = datasets or NoDatasets()
         self._caches = caches or NoCaches()
@@ -136,12 +140,18 @@ class RequestChecker:
         trainer = next((t for t in self._trainers.values() if request.model_type in t.model_types), None)
         if trainer is None:
             return CheckedRequest(request, None, errors=(self._unknown_type(request.model_type), *mistakes))
+        files = task_files(self._storage_root, task_id)
+        sight = current_sight.get()
+        refused = self._paths.check_request(request, trainer, files.attempts / "1", sight) if self._paths else []
+        if refused:
+            # Nothing else is said of what may not be read: other checks would open it.
+            return CheckedRequest(request, None, errors=(*mistakes, *refused))
         # Before anything is made of it: files and plans are written from what is kept.
         request = without_secret_comments(request)
         mistakes += find_userinfo(request)
         used = self._datasets.use(request, task_id, known_by)
         cached = self._caches.choose(CacheQuestion(request, used, trainer, task_id, owner, known_by))
-        found = trainer.check(cached.given(used.given), task_files(self._storage_root, task_id).output)
+        found = trainer.check(cached.given(used.given), files.output)
         plan = None if found.plan is None or used.mistakes else cached.finish(used.finish(found.plan))
         public, secret = split_secrets(request.env)
         scrubbed = replace(trainer.without_secrets(used.kept), env={**public, **dict.fromkeys(secret, MASK)})

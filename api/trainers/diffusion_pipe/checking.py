@@ -15,7 +15,7 @@ from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, read_commit
 from api.trainers.diffusion_pipe.config_check import check_config, check_flux2_stages, check_parallelism
 from api.trainers.diffusion_pipe.dataset_check import DatasetCircumstances, KnownDataset, check_dataset
 from api.trainers.diffusion_pipe.document import TrainerDocument
-from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets
+from api.trainers.diffusion_pipe.eval_check import Evaluations, check_eval_datasets, list_files
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_check import Variant, check_model, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
@@ -100,6 +100,11 @@ class RequestWork:
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The same request with *** where `check` found secrets; it can be checked and prepared again."""
         return files.without_secrets(request)
+
+    def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
+        """The datasets of evaluation, each in a file of its own: a pointer to each, and its path."""
+        config = read(request, Findings()).config
+        return [] if config is None else list_files(config)
 
     def cache_facts(self, request: TrainingRequest) -> CacheFacts:
         """What the cache of this request depends on."""

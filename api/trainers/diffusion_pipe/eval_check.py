@@ -39,6 +39,17 @@ def check_eval_datasets(config: TrainerDocument, around: DatasetCircumstances, f
     return found
 
 
+def list_files(config: TrainerDocument) -> list[tuple[str, str]]:
+    """The files of evaluation datasets: a pointer to each, and its path."""
+    listed = config.values.get("eval_datasets")
+    entries = listed[:MAX_DATASETS] if isinstance(listed, list) else []
+    return [
+        (config.at("eval_datasets", index, "config"), entry["config"])
+        for index, entry in enumerate(entries)
+        if isinstance(entry, dict) and isinstance(entry.get("config"), str)
+    ]
+
+
 def _check_entry(entry: Any, at: str, around: DatasetCircumstances, found: Evaluations, findings: Findings) -> None:
     if not isinstance(entry, dict):
         findings.error(

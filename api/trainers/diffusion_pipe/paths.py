@@ -8,6 +8,7 @@ from api.models.weights import FileForm
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
 from api.trainers.pointers import shown
+from api.utils.regular_files import open_regular
 from api.weights.examination import FORM_WORDS, START_BYTES, examine, tell_form
 from api.weights.header import Header, Unsound, read_header
 from api.weights.shards import is_shard
@@ -243,14 +244,10 @@ def directories_in(directory: Path) -> list[Path]:
 def read_start(path: Path, size: int) -> bytes:
     """The first bytes of a regular file; none when it is no such file, or cannot be read. Never waits for a pipe."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open_regular(path) as file:
+            return file.read(size)
     except (OSError, ValueError):
         return b""
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            return file.read(size) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-        except OSError:
-            return b""
 
 
 def headers_of(path: Path) -> list[Header]:

@@ -94,6 +94,14 @@ class DiffusionPipe(RunProtocol):
         """The same request with *** where `check` found secrets; it can be checked and prepared again."""
         return self._work.without_secrets(request)
 
+    def working_directory(self, attempt: Path) -> Path | None:
+        """The trainer's checkout, in which every attempt runs."""
+        return self._root
+
+    def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
+        """The datasets of evaluation, each in a file of its own."""
+        return self._work.list_dataset_files(request)
+
     def cache_facts(self, request: TrainingRequest) -> CacheFacts:
         """What the cache of this request depends on."""
         return self._work.cache_facts(request)

@@ -2,7 +2,7 @@
 
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,14 @@ class Toy(RunProtocol):
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
         """The request as it is: no setting of the toy is a secret."""
         return request
+
+    def working_directory(self, attempt: Path) -> Path | None:
+        """The attempt's own directory."""
+        return attempt
+
+    def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
+        """None: its dataset stands in the request."""
+        return ()
 
     def cache_facts(self, request: TrainingRequest) -> CacheFacts:
         """What the cache of this request depends on: the size of its pictures, and the toy itself."""

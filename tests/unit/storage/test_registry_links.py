@@ -29,3 +29,12 @@ def test_links_know_the_files_of_a_model_and_which_models_have_aliases(database:
         links.has(*pair) for pair in (("cats", "c" * 63 + "a"), ("cats", "c" * 63 + "b"), ("none", "c" * 63 + "a"))
     ]
     assert found == [True, False, False]
+
+
+def test_a_file_has_the_owners_of_all_models_that_it_is_a_version_of(database: Database):
+    store, links = RegistryStore(database), LinkedVersions(database)
+    for name, owner in (("cats", "ann"), ("dogs", "bob"), ("birds", None)):
+        store.ensure(name, owner, NOW)
+        store.add_version(name, NewModelVersion("c" * 64, 1, "api", "", None, (), {}, {}), [], NOW)
+    assert sorted(map(str, links.owners_of("c" * 64))) == ["None", "ann", "bob"]
+    assert links.owners_of("d" * 64) == []

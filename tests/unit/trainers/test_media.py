@@ -126,3 +126,11 @@ def test_check_ends_when_the_one_who_asked_has_left():
     assert budget.is_spent
     with pytest.raises(TooLong):
         budget.require()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.mp4", "a.webp"])
+def test_a_directory_is_no_picture_and_no_video(tmp_path: Path, name: str):
+    (tmp_path / name).mkdir()
+    for look in (look_at, Looks().look):
+        with pytest.raises(Unreadable):
+            look(tmp_path / name)

@@ -240,6 +240,7 @@ export const said = {
   attempt_not_started_remedy: "查看这里所指出的问题；然后继续或重新开始。",
   supervisor_never_there: "其监管进程连续启动了 {times} 次，仍不在",
   secrets_missing: "{names} 没有保存在这个 STORAGE_ROOT 中，可能在另一个服务那里：请重新提供",
+  path_not_permitted: "{pointer} 现在指向本服务或其他用户的文件",
   hang_detail: "卡住了：{hang}。{last}",
   hang_remedy: "阅读最后几行；缓存时的错误会让训练器永远挂起。然后继续或重新开始。",
 

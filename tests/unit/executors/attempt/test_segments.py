@@ -15,7 +15,14 @@ def log(tmp_path: Path) -> str:
 
 
 def test_segments_are_those_whose_names_are_offsets(log: str, tmp_path: Path) -> None:
-    for name in ("x.log", "0000000000000000000٣.log", f"{5:020d}.times", "supervisor.log"):
+    for name in (
+        "99999999999999999990.log",
+        f"{2**63:020d}.log",
+        "x.log",
+        "0000000000000000000٣.log",
+        f"{5:020d}.times",
+        "supervisor.log",
+    ):
         (tmp_path / name).touch()
     assert segment_starts(log) == [10, 15, 20]
 

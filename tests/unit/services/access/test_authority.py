@@ -4,6 +4,7 @@ import pytest
 
 from api.errors import Forbidden, NotYours, TaskNotFound, Unauthenticated
 from api.models.access import LOCAL, Permission, Role
+from api.models.sight import WHOLE, Sight
 from api.services.access.authority import Authority
 from api.services.access.key_ring import KeyRing
 from api.services.access.operations import Belonging, Operation, OperationTable
@@ -138,3 +139,29 @@ def test_a_task_that_was_not_there_is_asked_for_again(team: Authority, owners: O
         team.owner_of(Belonging.TASK, "new")
     owners.tasks["new"] = "ann"
     assert team.owner_of(Belonging.TASK, "new") == "ann"
+
+
+def test_an_owner_sees_what_their_best_key_sees(team: Authority, hiding: Authority, credentials: Credentials):
+    ann = Sight("ann", sees_all=False)
+    assert [team.sight_of_owner(owner) for owner in ("ann", None)] == [WHOLE, WHOLE]
+    assert [hiding.sight_of_owner(owner) for owner in ("ann", None)] == [ann, Sight(None, sees_all=False)]
+    credentials.key("ann")
+    hiding.ring.refresh()
+    assert hiding.sight_of_owner("ann") == ann
+    key, _ = credentials.key("ann", Role.ADMIN)
+    hiding.ring.refresh()
+    assert hiding.sight_of_owner("ann") == WHOLE
+    credentials.store.revoke(key.key_id, "root", credentials.clock.now())
+    hiding.ring.refresh()
+    assert hiding.sight_of_owner("ann") == ann
+    credentials.session(seconds=60, role=Role.ADMIN)
+    hiding.ring.refresh()
+    assert hiding.sight_of_owner("ann") == WHOLE
+    credentials.clock.advance(61)
+    assert hiding.sight_of_owner("ann") == ann
+
+
+def test_keys_are_looked_at_before_their_owner_is_judged(credentials: Credentials, owners: Owners):
+    credentials.key("ann", Role.ADMIN)
+    fresh = KeyRing(credentials.store, credentials.clock)
+    assert authority(fresh, owners, hides_others=True).sight_of_owner("ann") == WHOLE

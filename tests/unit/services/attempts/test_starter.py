@@ -10,6 +10,7 @@ from api.models.training import AttemptStatus, TrainingPlan, TrainingRequest
 from api.services.attempts.starter import AttemptStarter, CannotStart
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
+from tests.unit.services.access.places import make_files, paths_of
 from tests.unit.services.trainings import RUN_DIR, TrainingMachine
 
 TOY = Toy("python")
@@ -80,3 +81,19 @@ def test_a_program_of_the_services_own_has_its_environment_and_its_user(machine:
     assert (submission.env["HOME"], submission.output_dir) == ("/home/service", None)
     other = starter.prepare(machine.task(), attempt, TOY, is_new=True)
     assert (other.env["HOME"], other.output_dir) == ("/caches", starter.files(attempt.task_id).output)
+
+
+def test_a_path_that_leads_elsewhere_by_now_is_not_started(machine: TrainingMachine, tmp_path: Path):
+    make_files(tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "loras")
+    attempt = machine.claim(config={"epochs": 3})
+    starter = AttemptStarter(FakeExecutor(), tmp_path, {}, 1000, paths=paths_of(tmp_path))
+    request = replace(machine.task().request, config={"anything": str(link)})
+    task = replace(machine.task(), owner="ann", request=request)
+    starter.prepare(task, attempt, TOY, is_new=True)
+    link.unlink()
+    link.symlink_to(tmp_path / "storage" / "tasks" / "bob" / "output")
+    with pytest.raises(CannotStart, match="/config/anything leads by now to files of the service or of another user"):
+        starter.prepare(task, attempt, TOY, is_new=True)
+    starter.prepare(replace(task, owner="bob"), attempt, TOY, is_new=True)

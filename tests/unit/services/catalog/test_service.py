@@ -11,13 +11,14 @@ from api.services.catalog.service import CatalogService
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.weights.scan import LocalModels
+from tests.unit.services.access.places import paths_of
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> CatalogService:
     root = tmp_path / "storage" / "models"
-    return CatalogService(LocalModels([root]), CATALOG, PRESETS, {}, root, tmp_path / "storage")
+    return CatalogService(LocalModels([root]), CATALOG, PRESETS, {}, root, paths_of(tmp_path).find_examined)
 
 
 def test_every_model_type_is_listed_with_its_presets(catalog: CatalogService):

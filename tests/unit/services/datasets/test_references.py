@@ -90,19 +90,3 @@ def test_a_text_in_which_nothing_can_be_put_is_a_finding(references: DatasetRefe
     text = "directory = [ {dataset = 'cats'}, {path = \"a\\u0000b\"} ]\n"
     used = references.use(replace(asked, dataset={}, config={}, config_toml="", dataset_toml=text), "t")
     assert len(used.pins) + len(used.mistakes) == 1
-
-
-@pytest.mark.parametrize("key", ["path", "mask_path"])
-def test_the_store_of_datasets_is_no_directory_to_train_on(
-    shelf: Shelf, references: DatasetReferences, asked: TrainingRequest, tmp_path: Path, key: str
-):
-    view = references.use(asked, "t").given.dataset["directories"][0]["path"]
-    link = tmp_path / "link"
-    link.symlink_to(shelf.blobs.root)
-    task = f"{tmp_path}/storage/tasks/train_2/output"
-    for path in (view, f"{view}/../media", str(shelf.blobs.root), f"{link}/views", task):
-        used = references.use(replace(asked, dataset={**asked.dataset, "directories": [{key: path}]}), "t")
-        assert [mistake.pointer for mistake in used.mistakes] == [f"/dataset/directories/0/{key}"]
-    for path in (str(tmp_path), "/a\0b", "relative"):
-        used = references.use(replace(asked, dataset={**asked.dataset, "directories": [{key: path}]}), "t")
-        assert used.mistakes == ()

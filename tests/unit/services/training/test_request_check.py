@@ -10,7 +10,9 @@ from api.errors import CheckBusy, Mistake
 from api.models.training import GPURequest, TrainingPlan, TrainingRequest
 from api.services.training import request_check
 from api.services.training.request_check import MAX_CHECKS, RequestChecker
+from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Check
+from tests.unit.services.access.places import make_files, paths_of
 from tests.unit.services.training.builders import offer
 
 REQUEST = TrainingRequest(model_type="toy")
@@ -149,3 +151,13 @@ def test_weights_that_no_gpu_holds_are_warned_of(
     if is_warned:
         assert "28,000 MB" in found.warnings[0].message
         assert "24,564 MB" in found.warnings[0].message
+
+
+def test_nothing_else_is_said_of_a_path_that_may_not_be_read(checker: RequestChecker, tmp_path: Path):
+    make_files(tmp_path)
+    checker._paths = paths_of(tmp_path)
+    checker._trainers = {"toy": Toy()}
+    request = TrainingRequest("toy", config={"epochs": "no number"}, dataset_toml=f"path = '{tmp_path}/secret.key'")
+    found = checker.check(request, "a")
+    assert [(each.pointer, each.code) for each in found.errors] == [("/dataset_toml/path", "path_not_permitted")]
+    assert found.plan is None

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.trainers.diffusion_pipe import paths
 from tests.unit.trainers.diffusion_pipe.builders import (
     PICKLE,
     Case,
@@ -135,3 +136,7 @@ def test_flux_goes_on_from_a_file_too(tmp_path: Path):
     case = Case(tmp_path, "flux")
     case.config["adapter"]["init_from_existing"] = write_safetensors(tmp_path / "lora.safetensors")
     assert case.errors() == []
+
+
+def test_a_directory_has_no_first_bytes(tmp_path: Path):
+    assert paths.read_start(tmp_path, 8) == b""

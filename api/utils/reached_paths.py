@@ -1,0 +1,63 @@
+"""Where a path leads, resolved part by part as the kernel does for the process that opens it."""
+
+import errno
+import os
+
+#: Links that the kernel follows in one path, and bytes of the longest path that it takes (Linux).
+_MOST_LINKS = 40
+_LONGEST_PATH = 4095
+
+#: Views of the kernel: links below them lead elsewhere for each process, and a file there shows that process.
+_KERNEL_VIEWS = ("/proc", "/sys")
+
+
+class UnknownTarget(Exception):
+    """A process can open the path, but this one cannot tell what would be opened."""
+
+
+def reach(text: str, base: str | None = None) -> str | None:
+    """Return the absolute path without links that a process working in `base` opens by this path.
+
+    Missing parts stay as they are written. Return None for what no process can open: a text that no path can be, a
+    loop of links, a relative path without a base. Raises UnknownTarget.
+    """
+    if not _is_path(text) or (base is None and not text.startswith("/")):
+        return None
+    pending = (text if text.startswith("/") else f"{base}/{text}").split("/")[::-1]
+    here, links = "", 0
+    while pending:
+        part = pending.pop()
+        if part == "..":
+            here = here.rpartition("/")[0]
+        if part in ("", ".", ".."):
+            continue
+        here_below = f"{here}/{part}"
+        if here_below in _KERNEL_VIEWS:
+            raise UnknownTarget
+        target = _read_link(here_below)
+        if target is None:
+            here = here_below
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            return None
+        here = "" if target.startswith("/") else here
+        pending.extend(target.split("/")[::-1])
+    return here or "/"
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return bool(text) and "\0" not in text and len(os.fsencode(text)) <= _LONGEST_PATH
+    except UnicodeEncodeError:
+        return False
+
+
+def _read_link(path: str) -> str | None:
+    """Return what a link leads to; None for what is no link, or is missing. Raises UnknownTarget."""
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise UnknownTarget from None
+        return None
