@@ -10,6 +10,7 @@ from api.runtime.roots import datasets_root, models_root, registry_root
 from api.services.access.readable_paths import PathOwners, PathRule, PlaceKind, ReadablePaths
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
+from api.storage.registry_links import LinkedVersions
 from api.storage.task_files import tasks_directory
 from api.storage.tasks import TaskStore
 
@@ -20,21 +21,15 @@ def build_readable_paths(
     """Build it; look at nothing yet."""
     blobs, tasks = BlobStore(registry_root(config)), TaskStore(database)
 
-    def of_weights(sha256: str) -> list[str | None]:
-        # Loaded when a path leads to registered models.
-        from api.storage.registry_links import LinkedVersions  # noqa: PLC0415
-
-        return LinkedVersions(database).owners_of(sha256)
-
     def registered_directories() -> list[tuple[str, str | None]]:
-        # Loaded when a user who does not see everything names a path.
+        # Loaded when a user who does not see everything names a path: 0.1 MB.
         from api.storage.datasets import DatasetStore  # noqa: PLC0415
 
         return [(found.directory or "", found.owner) for found in DatasetStore(database).registered()]
 
     owners = PathOwners(
         of_task=lambda task_id: tasks.get_summary(task_id).owner,
-        of_weights=of_weights,
+        of_weights=LinkedVersions(database).owners_of,
         hash_of_link=blobs.hash_of,
         registered_directories=registered_directories,
     )

@@ -5,6 +5,7 @@ text that is no path leads to nothing that is protected.
 """
 
 import tomllib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -44,9 +45,9 @@ def list_texts(request: TrainingRequest) -> Iterator[RequestText]:
 
 def texts_in(values: Any, at: str, *, is_of_dataset: bool = False) -> Iterator[RequestText]:
     """Every text in nested values."""
-    pending = [(at, values)]
+    pending = deque([(at, values)])
     while pending:
-        place, value = pending.pop()
+        place, value = pending.popleft()
         if isinstance(value, str):
             yield RequestText(place, value, is_of_dataset)
         elif isinstance(value, Mapping):

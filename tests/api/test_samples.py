@@ -233,7 +233,8 @@ def test_a_model_comes_by_form(uploads: Uploads):
     version = uploads.world.client.data(f"{REGISTRY}/dogs/versions/1")
     assert (version["origin"]["file"], version["format"]["kind"]) == ("dogs.safetensors", "lora")
     assert uploads.world.client.get(version["download"]).content == content
-    refused = post(uploads.world, b"", "x", form, name="a/b", sha256="x")
-    assert {each["pointer"] for each in refused.json()["error"]["errors"]} == {"/name", "/sha256", "/file"}
+    for sha256 in ("x", ""):
+        refused = post(uploads.world, b"", "x", form, name="a/b", sha256=sha256)
+        assert {each["pointer"] for each in refused.json()["error"]["errors"]} == {"/name", "/sha256", "/file"}
     wrong = post(uploads.world, content, "x", form, name="dogs", model_type="flux", component="llm_path")
     assert [each["pointer"] for each in wrong.json()["error"]["errors"]] == ["/component"]
