@@ -236,13 +236,12 @@ def _build_reconciler(
 ) -> Reconciler:
     config, tasks, attempts, gpus, clock = needs.config, needs.tasks, needs.attempts, needs.gpus, needs.clock
     root, executor, watched = needs.root, place.executor, _watched_node(needs, place)
-    own, log_max_bytes = place.own_environment, config.log_max_bytes
 
     def name(uuids: Sequence[str]) -> tuple[str | None, ...]:
         return name_gpus(gpus.state, uuids)
 
-    datasets, environment = needs.datasets, place.environment
-    starter = AttemptStarter(executor, root, environment, log_max_bytes, name, datasets, own, needs.paths)
+    given = (place.environment, config.log_max_bytes, name, needs.datasets, place.own_environment, needs.paths)
+    starter = AttemptStarter(executor, root, *given)
     limits = HangLimits(config.hang_step_seconds, config.hang_quiet_seconds)
     return Reconciler(
         tasks,
