@@ -91,7 +91,8 @@ class Outcome:
 
     `reason`: exited, could_not_start, stopped_before_start (the order to stop was there first), supervisor_lost (nobody
     saw how it ended), machine_restarted, and of a cluster node_lost, preempted, time_limit,
-    storage_unseen (its machine does not share the storage), job_lost (the engine forgot that it ran, and ended it).
+    storage_unseen (its machine does not share the storage), job_lost (the engine forgot that it ran, and ended it),
+    job_cancelled (somebody cancelled its job in the engine).
     """
 
     reason: str
@@ -305,6 +306,10 @@ class Executor(Protocol):
 
     def stop(self, ref: AttemptRef, order: StopOrder) -> None:
         """Asks for a stop; a harder order replaces a softer one. An attempt that has ended stays as it is."""
+        ...
+
+    def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
+        """Tell the supervisor how to stop once an engine ends its job, which only sends SIGTERM. Raises OSError."""
         ...
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:

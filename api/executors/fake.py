@@ -64,6 +64,7 @@ class FakeExecutor:
     def __init__(self, node: str = "here") -> None:
         self.submissions: list[Submission] = []
         self.orders: list[tuple[AttemptRef, StopOrder]] = []
+        self.leave_orders: list[tuple[AttemptRef, StopOrder]] = []
         self.refusal: OSError | None = None  #: raised by submit and stop while it is set
         self._node = node
         self._observations: dict[str, Observation] = {}
@@ -158,6 +159,9 @@ class FakeExecutor:
         if self.refusal is not None:
             raise self.refusal
         self.orders.append((ref, order))
+
+    def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
+        self.leave_orders.append((ref, order))
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         return self._survivors.get(ref.uid, ())

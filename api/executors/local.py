@@ -17,7 +17,6 @@ from api.executors import supervisor
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
-from api.executors.attempt.orders import Order
 from api.executors.attempt.processes import is_alive, read_stat
 from api.executors.attempt.running_time import steady_seconds
 from api.executors.executor import (
@@ -41,7 +40,7 @@ from api.executors.process_survey import Survey, supervises, survey
 from api.executors.record_files import check_absent, read_lost_bytes, read_outcome
 from api.executors.records import Runner, parse_lock, parse_runner
 from api.executors.spec import describe, refuse_wishes
-from api.executors.stop_orders import give_order
+from api.executors.stop_orders import give_order, order_of
 from api.executors.trainer_user import TrainerUser
 from api.models.task import ProcessIdentity
 from api.utils.foreign_files import make_directory, open_own, read, status_of
@@ -349,12 +348,14 @@ class LocalExecutor:
         """Raises OSError."""
         if self._has_ended(ref.directory):
             return
-        file = None if order.signal_file is None else str(order.signal_file.absolute())
         with self._lock:
             runner = self._runner(ref.directory)
             is_there = runner is not None and self._is_live(ref.directory, runner)
         supervisor = runner.supervisor if runner is not None and is_there else None
-        give_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds), supervisor)
+        give_order(ref.directory, order_of(order), supervisor)
+
+    def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
+        """Do nothing: here SIGTERM is one of this service's own orders."""
 
     # Looking closer
 

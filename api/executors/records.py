@@ -20,6 +20,7 @@ REASONS = frozenset(
         "machine_restarted",
         "node_lost",
         "storage_unseen",
+        "job_cancelled",
         "job_lost",
         "preempted",
         "time_limit",

@@ -12,6 +12,7 @@ from pathlib import Path
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.orders import CHECKPOINT, TERMINATE, Order
 from api.executors.attempt.processes import read_stat
+from api.executors.executor import StopOrder
 from api.models.task import ProcessIdentity
 from api.utils.foreign_files import make_directory, open_directory, put_empty
 
@@ -19,6 +20,12 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a writer of an order waits for another writer.
 ALONE_SECONDS = 0.5
+
+
+def order_of(order: StopOrder) -> Order:
+    """Return the order in the supervisor's form, with an absolute path."""
+    file = None if order.signal_file is None else str(order.signal_file.absolute())
+    return Order(file, order.checkpoint_seconds, order.terminate_seconds)
 
 
 def give_order(directory: Path, wanted: Order, supervisor: ProcessIdentity | None) -> None:

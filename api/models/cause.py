@@ -37,6 +37,7 @@ class CauseCode(StrEnum):
     SUPERVISOR_LOST = "supervisor_lost"
     MACHINE_RESTARTED = "machine_restarted"
     NODE_LOST = "node_lost"  #: the machine of the cluster that it ran on is gone, or was taken out
+    JOB_CANCELLED = "job_cancelled"  #: somebody cancelled its job in the cluster
     JOB_LOST = "job_lost"  #: the cluster's controller forgot that it ran, and had it ended
     STORAGE_UNSEEN = "storage_unseen"  #: the machine of the cluster does not see STORAGE_ROOT, or may not write there
     PREEMPTED = "preempted"  #: the cluster has given its GPUs to a job with more right to them

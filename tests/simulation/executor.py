@@ -97,6 +97,9 @@ class SimulatedExecutor:
                 run.order, run.ordered_at = order, self._world.clock.monotonic()
         self._faults.strike("stop asked")
 
+    def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
+        """Does nothing: no engine ends these processes with a signal."""
+
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
         run = self._world.runs.get(ref.uid)
         if run is None:

@@ -7,7 +7,8 @@ An attempt's directory holds: `spec.json` and `environment.json` (what to start;
 removed once the trainer has them), `stop.json` (an order to stop), `lock` (held while a supervisor lives), `fence`
 (raised at each start), `runner.json` (who runs), `heartbeat` (its time of change), `output` or `output.fifo` (what the
 trainer prints), `output.ledger` (how much of it was taken), `processes` (who was seen), `supervisor.log`, and at last
-`exit.json`; on a cluster also `uid`, by which its machine knows that it sees the storage. Every JSON file is written
+`exit.json`; on a cluster also `uid`, by which its machine knows that it sees the storage, and `leave.json` (the order
+that a SIGTERM of the engine stands for). Every JSON file is written
 under another name and renamed.
 A trainer that runs as the same user can write all of this, so that every file is read and written by
 `api.utils.foreign_files`.

@@ -8,17 +8,19 @@ import time
 
 from api.utils.foreign_files import TROUBLE, status_of
 
-from .files import PATIENCE_SECONDS, complain, read_json
-from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, MADE, Order
+from .files import PATIENCE_SECONDS, complain, patiently, read_json
+from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, LEAVE, MADE, Order
 
 
 class Inbox:
     """Signals wake whoever polls `handle`. Orders come in `stop.json`, or, where no disk takes that, as signals:
     SIGUSR1 (the signal file is there: save and quit), SIGTERM, SIGUSR2 (kill).
+
+    On a cluster SIGTERM comes from the engine, which cancels the job: it stands for the order in `leave.json`.
     """
 
-    def __init__(self, stop_file: str) -> None:
-        self._stop_file = stop_file
+    def __init__(self, directory: str) -> None:
+        self._stop_file, self._leave_file = f"{directory}/stop.json", f"{directory}/{LEAVE}"
         self._seen: tuple[int, int, int] | None = None
         self._told: list[int] = []
         self._hidden_since: float | None = None  # monotonic
@@ -47,7 +49,7 @@ class Inbox:
         """The orders to stop that came since the last call, oldest first."""
         found = []
         while self._told:
-            found.append(_order_of(self._told.pop(0), current))
+            found.append(self._order_of(self._told.pop(0), current))
         try:
             stat = status_of(self._stop_file)
         except OSError:
@@ -72,11 +74,20 @@ class Inbox:
         self._hidden_since = None
         return order
 
+    def _order_of(self, signum: int, current: Order | None) -> Order:
+        if signum == signal.SIGUSR2:
+            return Order(None, 0.0, 0.0)
+        seconds = DEFAULT_TERMINATE_SECONDS if current is None else current.terminate_seconds
+        if signum == signal.SIGUSR1:
+            return Order(MADE, DEFAULT_CHECKPOINT_SECONDS, seconds)
+        return self._read_leave() or Order(None, 0.0, seconds)
 
-def _order_of(signum: int, current: Order | None) -> Order:
-    if signum == signal.SIGUSR2:
-        return Order(None, 0.0, 0.0)
-    seconds = DEFAULT_TERMINATE_SECONDS if current is None else current.terminate_seconds
-    if signum == signal.SIGUSR1:
-        return Order(MADE, DEFAULT_CHECKPOINT_SECONDS, seconds)
-    return Order(None, 0.0, seconds)
+    def _read_leave(self) -> Order | None:
+        """Return the order in `leave.json`, or None where there is none."""
+        try:
+            return Order.parse(patiently(lambda: read_json(self._leave_file)))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            complain(f"{LEAVE} cannot be read, so nothing is saved: {error}")
+            return None

@@ -11,6 +11,8 @@ RUNGS = (CHECKPOINT, TERMINATE, KILL)  #: from soft to hard
 DEFAULT_TERMINATE_SECONDS = 30.0  #: where a signal or an unreadable order gives no figure
 DEFAULT_CHECKPOINT_SECONDS = 120.0
 
+LEAVE = "leave.json"  #: the file with the order that SIGTERM stands for on a cluster
+
 MADE = "made"  #: stands for the path of a signal file that the executor has made already
 
 

@@ -41,7 +41,7 @@ class Supervisor:
 
     def __init__(self, directory: str, watch: int) -> None:
         self._directory = AttemptDirectory(directory)
-        self._inbox = Inbox(self._directory.path("stop.json"))
+        self._inbox = Inbox(self._directory.directory)
         self._watch_handle = watch  # readable when something in the directory changed; -1 without
         self._boot_id = boot_id()
         self._spec: Spec | None = None

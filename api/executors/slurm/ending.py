@@ -12,7 +12,8 @@ from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.files import read_json
 from api.executors.executor import AttemptRef, Observation
 from api.executors.slurm.jobs import Job
-from api.executors.slurm.notes import JobNote
+from api.executors.slurm.notes import JobNote, left_no_word
+from api.executors.slurm.sight import is_blind
 from api.executors.slurm.words import how_ended
 from api.utils.foreign_files import ForeignFile, open_own, read
 
@@ -22,6 +23,12 @@ LOCK_SECONDS = 120.0
 
 #: Reasons that say more than that it could not start.
 _TELLING = frozenset({"node_lost", "storage_unseen"})
+
+#: States of a job that has not begun in which it may be submitted once more.
+THROWN_OUT = frozenset({"CANCELLED", "NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"})
+
+#: How many jobs of an attempt may be over in any other state without a word before it counts as one that cannot start.
+MOST_LOST = 3
 
 #: The most characters of what the job printed that an outcome quotes.
 _MOST_QUOTED = 500
@@ -128,13 +135,31 @@ def _quote(files: AttemptDirectory) -> str:
     return f": {text[-_MOST_QUOTED:]}" if text else f"; {_HINT}"
 
 
+def may_submit_again(ref: AttemptRef, job: Job, noted: JobNote | None) -> bool:
+    """Return whether a job that has not begun was ended by nobody here: a controller that gives a number twice throws
+    out the one, or takes the end of the other for that of this one.
+    """
+    if os.path.lexists(ref.directory / "stop.json") or is_blind(job):
+        return False
+    is_quiet = (noted is None or noted.lost < MOST_LOST) and left_no_word(ref.directory)
+    return is_quiet or not job.states.isdisjoint(THROWN_OUT)
+
+
+def why_ended(job: Job | None, ref: AttemptRef) -> tuple[str, str]:
+    """Return the reason of an outcome that no supervisor has recorded, and what Slurm says of it."""
+    reason, said = how_ended(job, ref.directory)
+    # After an order of this service its own cancellation is not the cause.
+    is_ordered = reason == "job_cancelled" and os.path.lexists(ref.directory / "stop.json")
+    return ("supervisor_lost" if is_ordered else reason), said
+
+
 def refine(ended: Observation, job: Job | None, noted: JobNote | None, ref: AttemptRef) -> Observation:
     """The end with what Slurm knows, or knew, of its cause: who leaves for it hears a signal like any other."""
     outcome = ended.outcome
     if outcome is None or not outcome.stop_requested or outcome.reason != "exited":
         return ended
-    reason, said = how_ended(job)
-    if reason == "supervisor_lost" and noted is not None and noted.leaves is not None:
+    reason, said = why_ended(job, ref)
+    if reason in ("supervisor_lost", "job_cancelled") and noted is not None and noted.leaves is not None:
         reason, said = noted.leaves, noted.said
     elif reason == "supervisor_lost" and (job is None or job.was_forgotten):
         # Where nobody here has ordered it, either.

@@ -6,7 +6,6 @@ which is its name, never by Slurm's number alone: a controller that dies can los
 
 import errno
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from api.executors.attempt.files import write_json
-from api.executors.attempt.orders import Order
+from api.executors.attempt.orders import LEAVE
 from api.executors.executor import (
     AttemptRef,
     EngineSilent,
@@ -35,16 +34,16 @@ from api.executors.record_files import check_absent, read_lost_bytes
 from api.executors.records import Runner, parse_runner
 from api.executors.slurm.ahead import AheadJobs, is_described
 from api.executors.slurm.cluster import Cluster, ClusterLook, ClusterWatch
-from api.executors.slurm.ending import AttemptEnds, refine
+from api.executors.slurm.ending import AttemptEnds, may_submit_again, refine, why_ended
 from api.executors.slurm.jobs import Job
-from api.executors.slurm.notes import JobNote, JobNotes, left_no_word
+from api.executors.slurm.notes import JobNote, JobNotes
 from api.executors.slurm.request import describe_job, write_script
 from api.executors.slurm.room import SubmitRoom
-from api.executors.slurm.sight import StorageSight, is_blind, write_mark
+from api.executors.slurm.sight import StorageSight, write_mark
 from api.executors.slurm.strays import list_strays
-from api.executors.slurm.words import how_ended, why_leaving, why_pending
+from api.executors.slurm.words import why_leaving, why_pending
 from api.executors.spec import describe
-from api.executors.stop_orders import give_order
+from api.executors.stop_orders import give_order, order_of
 from api.models.reason import Reason
 from api.utils.foreign_files import make_directory, read
 
@@ -58,13 +57,6 @@ SETTLE_SECONDS = 5.0
 
 #: Seconds beyond its times after which a stop is Slurm's to make, and between two such tries.
 OVERDUE_SECONDS = 15.0
-
-
-#: States of a job that has not begun in which it may be handed over once more.
-THROWN_OUT = frozenset({"CANCELLED", "NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"})
-
-#: How many jobs of an attempt may be over in any other state without a word before it counts as one that cannot start.
-MOST_LOST = 3
 
 #: Seconds before the end of its time in which an attempt saves and leaves.
 LEAVE_SECONDS = 345.0
@@ -282,26 +274,16 @@ class SlurmExecutor:
         if quiet < (ABSENT_SECONDS if job is None else self._settle_seconds):
             reason = "Slurm does not know its job" if job is None else "its job is over, and its outcome not yet there"
             return replace(self._running(ref, None), reason=reason)
-        if not has_begun and (job is None or self._is_to_be_handed_over_again(ref, job, noted)):
+        if not has_begun and (job is None or may_submit_again(ref, job, noted)):
             self._without.pop(ref.uid, None)
             self._notes.note_loss(ref.directory)
             logger.warning("a job is gone before it began", extra={"attempt": ref.uid, "job": number, "last": str(job)})
             return Observation(Phase.ABSENT, "", reason="Slurm has lost its job, or thrown it out before it began")
         is_seen_over = job is not None and not job.was_given_up
-        if not self._ends.end(ref.directory, *how_ended(job, ref.directory), is_seen_over=is_seen_over):
+        if not self._ends.end(ref.directory, *why_ended(job, ref), is_seen_over=is_seen_over):
             reason = f"a supervisor that may live has it still: remove {ref.directory}/lock only where it is dead"
             return Observation(Phase.UNKNOWN, "", reason=reason, age=quiet)
         return refine(self._local.observe([ref])[ref.uid], job, noted, ref)
-
-    @staticmethod
-    def _is_to_be_handed_over_again(ref: AttemptRef, job: Job, noted: JobNote | None) -> bool:
-        """Whether a job that has not begun was ended by nobody here: a controller that gives a number twice throws out
-        the one, or takes the end of the other for that of this one.
-        """
-        if os.path.lexists(ref.directory / "stop.json") or is_blind(job):
-            return False
-        is_quiet = (noted is None or noted.lost < MOST_LOST) and left_no_word(ref.directory)
-        return is_quiet or not job.states.isdisjoint(THROWN_OUT)
 
     def _runner(self, ref: AttemptRef) -> Runner | None:
         try:
@@ -323,8 +305,7 @@ class SlurmExecutor:
         if self._note(ref) is None:
             self._local.stop(ref, order)
             return
-        file = None if order.signal_file is None else str(order.signal_file.absolute())
-        give_order(ref.directory, Order(file, order.checkpoint_seconds, order.terminate_seconds), None)
+        give_order(ref.directory, order_of(order), None)
         seconds = order.checkpoint_seconds + order.terminate_seconds + OVERDUE_SECONDS
         self._overdue[ref.uid] = min(self._overdue.get(ref.uid, float("inf")), time.monotonic() + seconds)
         known = self._watch.known_look()
@@ -335,6 +316,11 @@ class SlurmExecutor:
         for job in self._watch.look(fresh=True).jobs.get(ref.uid, ()):
             if job.is_pending:
                 self._watch.cancel(job)
+
+    def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
+        """Raises OSError."""
+        if self._note(ref) is not None:
+            write_json(str(ref.directory / LEAVE), order_of(order).as_json())
 
     def _end_overdue(self, ref: AttemptRef, job: Job) -> None:
         """Lets Slurm end a job whose supervisor has not ended it in time."""

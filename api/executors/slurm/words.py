@@ -104,4 +104,6 @@ def how_ended(job: Job | None, directory: Path | None = None) -> tuple[str, str]
         return "preempted", said
     if not job.states.isdisjoint({"TIMEOUT", "DEADLINE"}):
         return "time_limit", said
+    if "CANCELLED" in job.states and not job.was_forgotten:
+        return "job_cancelled", f"Slurm's job {job.job_id} was cancelled"
     return "supervisor_lost", f"{said}{f' with exit code {job.exit_code}' if job.exit_code else ''}"

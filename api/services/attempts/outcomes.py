@@ -197,6 +197,14 @@ def _cause_of_cluster(outcome: Outcome) -> Cause | None:
 
 def _fault_of_cluster(reason: str, why: str) -> Cause | None:
     """The cause where something of a cluster is not as it should be; None for any other."""
+    if reason == "job_cancelled":
+        return Cause.of(
+            CauseCode.JOB_CANCELLED,
+            "job_cancelled",
+            "{why}.",
+            "Ask the cluster's administrator why; then resume it from its last checkpoint.",
+            why=why,
+        )
     if reason == "job_lost":
         return Cause.of(
             CauseCode.JOB_LOST,

@@ -240,6 +240,7 @@ class Reconciler:
         try:
             watch.poll(self._save_seconds)
             self._checks.check(task, watch)
+            self._prepare_leave(watch)
         finally:
             # Whatever its files look like, it can be stopped.
             if task.status is TaskStatus.STOPPING and task.stop is not None:
@@ -248,9 +249,19 @@ class Reconciler:
                 self._save_in_time(watch)
         return False
 
+    def _prepare_leave(self, watch: AttemptWatch) -> None:
+        """Tell the supervisor how to save, for a time at which an engine ends its job and no service is there."""
+        order = self._leave_order(watch)
+        if order.signal_file is not None and watch.leave_order != order:
+            self._executor.prepare_leave(watch.ref, order)
+            watch.leave_order = order
+
+    def _leave_order(self, watch: AttemptWatch) -> StopOrder:
+        return StopOrder(watch.signal_file, self._stop_times.checkpoint, self._stop_times.terminate)
+
     def _save_in_time(self, watch: AttemptWatch) -> None:
         """Has one whose GPUs an engine wants back save and quit, so that its next try goes on from there."""
-        order = StopOrder(watch.signal_file, self._stop_times.checkpoint, self._stop_times.terminate)
+        order = self._leave_order(watch)
         if order.signal_file is not None:
             self._executor.stop(watch.ref, order)
             watch.ordered = order

@@ -104,6 +104,7 @@ class AttemptWatch:
         self.noted_stage: Stage | None = None  #: the latest stage that has an event
         self.has_filled_caches = False  #: whether its caches are full and their leases given up
         self.ordered: StopOrder | None = None  #: the order to stop that its supervisor was given
+        self.leave_order: StopOrder | None = None  #: the order that it was told to follow when an engine ends its job
         self._restore()
 
     @property

@@ -416,6 +416,7 @@ export const words = {
   "cause.supervisor_lost": "Its supervisor was lost",
   "cause.machine_restarted": "The machine was restarted",
   "cause.node_lost": "Its machine was lost",
+  "cause.job_cancelled": "Its job was cancelled",
   "cause.job_lost": "The cluster forgot it",
   "cause.storage_unseen": "Its machine does not see the storage",
   "cause.preempted": "The cluster needed its GPUs",

@@ -413,6 +413,7 @@ export const words = {
   "cause.supervisor_lost": "监管进程丢失",
   "cause.machine_restarted": "机器重启过",
   "cause.node_lost": "所在机器丢失",
+  "cause.job_cancelled": "作业被取消",
   "cause.job_lost": "集群遗忘了它",
   "cause.storage_unseen": "所在机器看不到存储",
   "cause.preempted": "集群收回了 GPU",

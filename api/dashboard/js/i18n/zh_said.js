@@ -213,6 +213,8 @@ export const said = {
   output_lost_remedy: "清理磁盘（旧检查点、缓存），设置 keep_last_checkpoints，然后继续训练。",
   node_lost_detail: "运行它的机器已丢失：{why}。",
   node_lost_remedy: "会自动重试，有其他机器时换一台；请检查丢失的那一台。",
+  job_cancelled_detail: "它在集群中的作业被取消：{why}。",
+  job_cancelled_remedy: "请向集群管理员询问原因，然后从最后一个检查点继续。",
   job_lost_detail: "集群的控制器忘记了它正在运行，并将其终止：{why}。",
   job_lost_remedy: "会自动从最后一个检查点继续；请查明控制器为何重启。",
   storage_unseen_detail: "分配给它的机器没有共享 STORAGE_ROOT：{why}。",

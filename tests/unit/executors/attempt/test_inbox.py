@@ -17,7 +17,7 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
     signums = (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
     before = {s: signal.getsignal(s) for s in (*signums, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)}
     wakeup = signal.set_wakeup_fd(-1)
-    made = Inbox(str(tmp_path / "stop.json"))
+    made = Inbox(str(tmp_path))
     made.catch_signals()
     yield made
     signal.set_wakeup_fd(wakeup)
@@ -38,6 +38,21 @@ def test_a_signal_is_an_order(inbox: Inbox, signum: int, order: Order) -> None:
     assert inbox.was_signalled()
     assert [found.as_json() for found in inbox.orders(None)] == [order.as_json()]
     assert inbox.orders(None) == []
+
+
+def test_sigterm_of_an_engine_stands_for_the_order_that_was_left_for_it(inbox: Inbox, tmp_path: Path) -> None:
+    order = Order("/run/save_quit", 60.0, 5.0)
+    (tmp_path / "leave.json").write_text(json.dumps(order.as_json()))
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert [found.as_json() for found in inbox.orders(None)] == [order.as_json()]
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert [found.first_rung for found in inbox.orders(order)] == ["kill"]
+
+
+def test_an_unreadable_order_for_sigterm_terminates(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "leave.json").write_text("{")
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert [found.first_rung for found in inbox.orders(None)] == ["terminate"]
 
 
 def test_a_file_is_an_order_once(inbox: Inbox, tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from api.executors.attempt.directory import AttemptDirectory, Surpassed
+from api.executors.executor import AttemptRef
 from api.executors.slurm import ending
-from api.executors.slurm.ending import AttemptEnds
+from api.executors.slurm.ending import AttemptEnds, why_ended
+from api.executors.slurm.jobs import Job
 
 
 def outcome(directory: Path) -> dict[str, object]:
@@ -65,3 +67,10 @@ def test_what_was_not_seen_is_told_as_that(tmp_path: Path) -> None:
 def test_a_job_that_left_no_word_may_have_missed_the_storage(tmp_path: Path) -> None:
     assert AttemptEnds().end(tmp_path, "supervisor_lost", "job 3 ended as FAILED")
     assert "STORAGE_ROOT" in str(outcome(tmp_path)["error"])
+
+
+def test_a_cancelled_job_is_named_unless_this_service_ordered_its_end(tmp_path: Path) -> None:
+    job, ref = Job(123, "a.1", frozenset({"CANCELLED"}), nodes=("n1",)), AttemptRef("a.1", tmp_path, tmp_path / "log")
+    assert why_ended(job, ref) == ("job_cancelled", "Slurm's job 123 was cancelled")
+    (tmp_path / "stop.json").write_text("{}")
+    assert why_ended(job, ref)[0] == "supervisor_lost"

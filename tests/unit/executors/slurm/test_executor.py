@@ -13,6 +13,7 @@ from api.executors.heartbeats import Heartbeats
 from api.executors.local import LocalExecutor
 from api.executors.slurm import cluster as cluster_module
 from api.executors.slurm import executor as module
+from api.executors.slurm.ending import MOST_LOST
 from api.executors.slurm.executor import SlurmExecutor
 from api.executors.slurm.fake import FakeCluster
 from api.executors.slurm.jobs import Job
@@ -282,12 +283,12 @@ def test_a_job_that_is_told_to_have_ended_before_it_began_anything_is_handed_ove
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
     # A controller that gave its number to another took the end of that for its own.
-    for number in range(1, module.MOST_LOST + 1):
+    for number in range(1, MOST_LOST + 1):
         executor.submit(submission(ref))
         cluster.becomes(number, "COMPLETED", nodes=("n1",))
         assert phase(executor, ref) is Phase.ABSENT
     executor.submit(submission(ref))
-    cluster.becomes(module.MOST_LOST + 1, "COMPLETED", nodes=("n1",))
+    cluster.becomes(MOST_LOST + 1, "COMPLETED", nodes=("n1",))
     seen = executor.observe([ref])[ref.uid]
     assert seen.outcome is not None
     assert seen.outcome.reason == "could_not_start"
@@ -303,6 +304,17 @@ def test_a_job_that_said_why_it_could_not_begin_is_not_handed_over_again(
     assert seen.outcome is not None
     assert seen.outcome.error is not None
     assert "python: not found" in seen.outcome.error
+
+
+def test_how_to_leave_is_written_for_an_attempt_that_slurm_has(executor: SlurmExecutor, ref: AttemptRef):
+    ref.directory.mkdir(parents=True)
+    order = StopOrder(Path("/run/save_quit"), 300.0, 30.0)
+    executor.prepare_leave(ref, order)
+    assert not (ref.directory / "leave.json").exists()
+    executor.submit(submission(ref))
+    executor.prepare_leave(ref, order)
+    written = json.loads((ref.directory / "leave.json").read_text())
+    assert written == {"signal_file": "/run/save_quit", "checkpoint_seconds": 300.0, "terminate_seconds": 30.0}
 
 
 def leaves_with_a_checkpoint(ref: AttemptRef) -> None:

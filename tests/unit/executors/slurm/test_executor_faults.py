@@ -67,8 +67,9 @@ def test_a_lock_that_is_held_is_passed_over_only_where_slurm_has_seen_the_end(
         ({"PENDING"}, 0, False, "job_lost"),
         (set(), 0, False, "job_lost"),
         ({"CANCELLED"}, 1, True, "exited"),
-        # Somebody's scancel.
-        ({"CANCELLED"}, 0, False, "exited"),
+        ({"CANCELLED"}, 0, False, "job_cancelled"),
+        # The service's own, after a stop that took too long.
+        ({"CANCELLED"}, 0, True, "exited"),
     ],
 )
 def test_whom_a_controller_ended_as_it_had_forgotten_that_it_ran_was_ended_by_nobody(

@@ -44,6 +44,7 @@ def test_whose_job_holds_a_gpu_is_told() -> None:
         ("PREEMPTED", "preempted"),
         ("TIMEOUT", "time_limit"),
         ("DEADLINE", "time_limit"),
+        ("CANCELLED", "job_cancelled"),
         ("FAILED", "supervisor_lost"),
         ("COMPLETED", "supervisor_lost"),
     ],

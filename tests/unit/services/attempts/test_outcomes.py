@@ -137,6 +137,7 @@ def test_exit_code_0_alone_is_no_success():
         ({"reason": "machine_restarted", "exit_code": None}, CauseCode.MACHINE_RESTARTED),
         ({"reason": "could_not_start", "exit_code": None, "error": "no such file"}, CauseCode.COULD_NOT_START),
         ({"reason": "supervisor_lost", "exit_code": None}, CauseCode.SUPERVISOR_LOST),
+        ({"reason": "job_cancelled", "exit_code": 0, "error": "Slurm's job 1 was cancelled"}, CauseCode.JOB_CANCELLED),
         ({"reason": "job_lost", "exit_code": None, "signal": 15}, CauseCode.JOB_LOST),
         ({"reason": "storage_unseen", "exit_code": None, "error": "n3"}, CauseCode.STORAGE_UNSEEN),
         ({"exit_code": 0, "phrases": [QUIT], "checkpoints": (saved(3),), "last_step": 3}, CauseCode.QUIT_UNASKED),

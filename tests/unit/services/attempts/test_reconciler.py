@@ -255,6 +255,19 @@ def test_a_stop_reaches_one_that_an_engine_has_not_begun(machine: TrainingMachin
     assert machine.status() is TaskStatus.STOPPED
 
 
+def test_the_supervisor_learns_how_to_save_once_the_trainer_listens(machine: TrainingMachine):
+    machine.run()
+    machine.train()
+    assert machine.executor.leave_orders == []
+    machine.saves(1)
+    machine.prints(steps(1, 2))
+    for _ in range(3):
+        machine.train()
+    ((ref, order),) = machine.executor.leave_orders
+    assert (ref.uid, order.signal_file is not None, order.checkpoint_seconds) == (machine.uid(), True, 300.0)
+    assert machine.executor.orders == []
+
+
 def test_one_whose_gpus_an_engine_wants_back_is_asked_once_to_save(machine: TrainingMachine):
     machine.run()
     machine.saves(1)
