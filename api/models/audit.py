@@ -139,6 +139,7 @@ class RequestNote:
     request_id: str | None = None
     before: Any = None
     after: Any = None
+    key_scope: str | None = None  #: of the Idempotency-Key: the same transaction keeps what was made
     has_changed: bool = False  #: somebody has said what it changes: the next transaction to be committed keeps it
     has_committed: bool = False  #: one was committed before that
     refused_with: str | None = None  #: the code of a refusal

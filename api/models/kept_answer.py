@@ -12,3 +12,11 @@ class KeptAnswer:
     status: int
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class AlreadyMade:
+    """What a request with an Idempotency-Key had made when its server was killed or failed before the answer."""
+
+    about: str  #: the id or name of it, as the audit has it
+    version: int | None = None

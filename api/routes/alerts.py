@@ -6,7 +6,7 @@ from flask import Response
 from api.models.access import current_principal
 from api.models.sight import current_sight
 from api.routes.context import services
-from api.routes.idempotency import idempotent
+from api.routes.idempotency import idempotent, made_before
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.alert_channels import (
     ChangeChannel,
@@ -133,6 +133,8 @@ def make_silence(json_data: MakeSilence) -> Response:
     `alerts:manage` only alerts about your own tasks can be silenced: one matcher must be your `owner` name or the
     `task_id` of a task of yours.
     """
+    if before := made_before():
+        return answer(services().alerts.get_silence(before.about), 201, "created")
     return answer(services().alerts.silence(json_data.request(), current_principal.get()), 201, "created")
 
 
@@ -175,6 +177,8 @@ def make_rule(query_data: TryQuery, json_data: MakeRule) -> Response:
     rules, rule = services().rules, json_data.rule()
     if query_data.dry_run:
         return answer({"rule": None, "trial": rules.try_new(rule)}, message="tried")
+    if before := made_before():
+        return answer({"rule": rules.get(before.about), "trial": None}, 201, "created")
     return answer({"rule": rules.add(rule, current_principal.get()), "trial": None}, 201, "created")
 
 
@@ -251,6 +255,8 @@ def make_channel(json_data: MakeChannel) -> Response:
     E-mail, SMS gateways and chats by an address as Apprise has them; or a webhook of our own, signed, in Alertmanager's
     JSON. An address that leads to a private host is refused unless PRIVATE_HOSTS_ALLOWED lists it.
     """
+    if before := made_before():
+        return answer(services().channels.get(before.about, current_principal.get()), 201, "created")
     return answer(services().channels.add(json_data.request(), current_principal.get()), 201, "created")
 
 

@@ -8,7 +8,7 @@ from flask import Response, request
 from api.models.access import current_principal
 from api.models.access_view import NewKey
 from api.routes.context import services
-from api.routes.idempotency import idempotent, keep_instead
+from api.routes.idempotency import idempotent, keep_instead, made_before
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.auth import (
     ChangeUser,
@@ -49,7 +49,9 @@ def generate_key(json_data: GenerateKey) -> Response:
     `api_key` is shown this once: only its hash is kept. It can permit no more than the key that asks. Of a retry with
     the same `Idempotency-Key` no second key is made, and its answer has `api_key` null.
     """
-    return _created(services().access.generate(json_data.request(), current_principal.get()))
+    access, by = services().access, current_principal.get()
+    before = made_before()
+    return _created(access.generate(json_data.request(), by) if before is None else access.reissue(before.about, by))
 
 
 def _created(key: NewKey) -> Response:
@@ -108,7 +110,11 @@ def rotate_key(key_id: str, json_data: RotateKey) -> Response:
     holds on for `overlap_seconds`, and its sign-ins with it. One that was replaced, revoked or has expired is 409
     `key_ended`.
     """
-    return _created(services().access.rotate(key_id, json_data.overlap_seconds, current_principal.get()))
+    access, by = services().access, current_principal.get()
+    successor = None if made_before() is None else access.get(key_id).rotated_to
+    if successor is not None:
+        return _created(access.reissue(successor, by))
+    return _created(access.rotate(key_id, json_data.overlap_seconds, by))
 
 
 @auth.get("/whoami")

@@ -5,7 +5,7 @@ from flask import Response
 
 from api.models.access import current_principal
 from api.routes.context import services
-from api.routes.idempotency import idempotent
+from api.routes.idempotency import idempotent, made_before
 from api.routes.schemas.common import PageQuery
 from api.routes.schemas.datasets import (
     CacheListAnswer,
@@ -50,7 +50,10 @@ def create_dataset(json_data: CreateDataset) -> Response:
     An empty one, to be uploaded into; or with `directory` one that is used where it lies: it is only read, its first
     version is made soon after, and `watch` says what has changed in it. A name that is taken is 409 `dataset_exists`.
     """
-    made = services().registered.create(json_data.name, current_principal.get(), json_data.fields())
+    if before := made_before():
+        made = services().datasets.get(before.about).dataset
+    else:
+        made = services().registered.create(json_data.name, current_principal.get(), json_data.fields())
     return answer(made, 201, "created", {"Location": f"{BASE_PATH}/datasets/{made.name}"})
 
 
@@ -140,7 +143,10 @@ def restore_version(name: str, version: str) -> Response:
     Makes a new version that holds what this one does; nothing is lost. Of the newest one none is made. It takes no
     body.
     """
-    made = services().datasets.restore(name, version, current_principal.get().actor)
+    if (before := made_before()) and before.version is not None:
+        made = services().datasets.get_version(name, str(before.version))
+    else:
+        made = services().datasets.restore(name, version, current_principal.get().actor)
     return answer(made, 201, "restored", {"Location": f"{BASE_PATH}/datasets/{name}/versions/{made.version}"})
 
 

@@ -5,7 +5,7 @@ from flask import Response
 
 from api.models.access import current_principal
 from api.routes.context import services
-from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
+from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent, made_before
 from api.routes.schemas.common import PageQuery
 from api.routes.schemas.downloads import DownloadAnswer, DownloadListAnswer, StartDownload
 from api.routes.transfer_answers import answer_end
@@ -27,7 +27,10 @@ def start_download(json_data: StartDownload) -> Response:
     address and SHA-256. Each file is checked, and only then under its name below MODELS_ROOT.
     """
     asks = current_principal.get()
-    made = services().downloads.start(json_data.order(), json_data.secret(), asks, idempotency_scope())
+    if before := made_before():
+        made = services().downloads.get(before.about)
+    else:
+        made = services().downloads.start(json_data.order(), json_data.secret(), asks, idempotency_scope())
     return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/models/download/{made.download_id}"})
 
 

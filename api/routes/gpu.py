@@ -5,7 +5,7 @@ from flask import Response, request
 
 from api.models.access import current_principal
 from api.routes.context import answer_document, services
-from api.routes.idempotency import idempotent
+from api.routes.idempotency import idempotent, made_before
 from api.routes.schemas.common import (
     AvailableQuery,
     EventQuery,
@@ -104,8 +104,9 @@ def register_task(json_data: RegisterTask) -> Response:
     All of them or none: 409 `gpu_busy` names who holds which. With a `pid` the task is released when that process
     ends. `Idempotency-Key` makes a retry safe.
     """
-    owner = current_principal.get().owner
-    task = services().gpus.tasks.register(**dict(json_data), owner=owner)
+    tasks, owner = services().gpus.tasks, current_principal.get().owner
+    before = made_before()
+    task = tasks.register(**dict(json_data), owner=owner) if before is None else tasks.get(before.about)
     return answer(task, 201, "registered", {"Location": f"{BASE_PATH}/gpu/tasks/{task.task_id}"})
 
 

@@ -10,7 +10,8 @@ from flask import Response, g, request
 
 from api.errors import Invalid, Mistake
 from api.models.access import current_principal
-from api.models.kept_answer import KeptAnswer
+from api.models.audit import current_note
+from api.models.kept_answer import AlreadyMade, KeptAnswer
 from api.routes.context import services
 from api.utils.taken_body import SAID
 
@@ -22,6 +23,9 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 #: key.
 MARK = "x-takes-idempotency-key"
 TAKES_KEY = {MARK: True}
+
+#: Says that nothing was made now.
+REPLAYED = "Idempotent-Replayed"
 
 #: Headers of an answer that are kept and given again with it.
 _KEPT_HEADERS = ("Location", "Content-Type", "Cache-Control")
@@ -36,6 +40,12 @@ def idempotency_scope() -> str | None:
         return None
     parts = (current_principal.get().owner or "", request.endpoint or "", key)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def made_before() -> AlreadyMade | None:
+    """Return what the same request has made whose server was killed or failed before it answered: that is answered."""
+    made: AlreadyMade | None = g.get("made_before")
+    return made
 
 
 def keep_instead(body: bytes) -> None:
@@ -55,12 +65,17 @@ def idempotent(view: Callable[P, Response]) -> Callable[P, Response]:
             raise Invalid(mistakes=[Mistake("/Idempotency-Key", "must be 1 to 255 visible ASCII characters")])
         store, scope = services().idempotency, idempotency_scope() or ""
         kept = store.begin(scope, _fingerprint())
-        if kept is not None:
-            return Response(kept.body, status=kept.status, headers=[*kept.headers, ("Idempotent-Replayed", "true")])
+        if isinstance(kept, KeptAnswer):
+            return Response(kept.body, status=kept.status, headers=[*kept.headers, (REPLAYED, "true")])
+        g.made_before, note = kept, current_note.get()
+        if note is not None:
+            note.key_scope = scope
         answer: KeptAnswer | None = None
         try:
             response = view(*args, **kwargs)
             headers = tuple((name, response.headers[name]) for name in _KEPT_HEADERS if name in response.headers)
+            if kept is not None:
+                response.headers[REPLAYED] = "true"
             answer = KeptAnswer(response.status_code, g.pop("kept_body", None) or response.get_data(), headers)
             return response
         finally:

@@ -5,7 +5,7 @@ from flask import Response, request
 
 from api.models.access import current_principal
 from api.routes.context import services
-from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
+from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent, made_before
 from api.routes.logs import page_of_log, search_log
 from api.routes.schemas.common import PageQuery, file_responses
 from api.routes.schemas.logs import DownloadQuery, LogsAnswer, LogsQuery, SearchAnswer, SearchQuery
@@ -37,7 +37,10 @@ def upload_file() -> Response:
     """
     form = taken_form()
     fields, mistakes = read_fields(form, UploadForm)
-    made = services().forms.take(form, None if fields is None else fields.settings(), mistakes)
+    if before := made_before():
+        made = services().forms.get(services().uploads.get(before.about).task_id or "")
+    else:
+        made = services().forms.take(form, None if fields is None else fields.settings(), mistakes)
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})
 
 
@@ -54,6 +57,9 @@ def start_preprocess(json_data: StartPreprocess) -> Response:
     its `dataset.toml`; nothing that is there changes. `PREPROCESS_PARALLEL` tasks work at a time.
     """
     service, asks = services().preprocessing, current_principal.get()
+    if before := made_before():
+        where = f"{BASE_PATH}/preprocess/status/{before.about}"
+        return answer(service.get(before.about), 202, "accepted", {"Location": where})
     dataset = json_data.dataset or service.find_directory(json_data.directory or "")
     made = service.start(json_data.wish(dataset), asks, idempotency_scope())
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})

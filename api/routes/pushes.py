@@ -5,7 +5,7 @@ from flask import Response
 
 from api.models.access import current_principal
 from api.routes.context import services
-from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
+from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent, made_before
 from api.routes.schemas.pushes import PushAnswer, PushesQuery, PushListAnswer, StartPush
 from api.routes.transfer_answers import answer_end
 from api.utils.base_path import BASE_PATH
@@ -27,7 +27,10 @@ def start_push(name: str, version: str, json_data: StartPush) -> Response:
     """
     asks = current_principal.get()
     order, token = json_data.order(), json_data.secret()
-    made = services().pushes.start(name, version, order, token, asks, idempotency_scope())
+    if before := made_before():
+        made = services().pushes.get(before.about)
+    else:
+        made = services().pushes.start(name, version, order, token, asks, idempotency_scope())
     return answer(made, 202, "queued", {"Location": f"{BASE_PATH}/models/push/{made.push_id}"})
 
 

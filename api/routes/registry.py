@@ -5,7 +5,7 @@ from flask import Response, request
 
 from api.models.access import current_principal
 from api.routes.context import services
-from api.routes.idempotency import idempotent
+from api.routes.idempotency import idempotent, made_before
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.common import PageQuery, file_responses
 from api.routes.schemas.registry import (
@@ -52,7 +52,10 @@ def register(json_data: RegisterModel) -> Response:
     """
     given = json_data.model_dump(exclude={"name", "task_id", "artifact"})
     asks = current_principal.get()
-    made = services().registry.register(json_data.name, json_data.task_id, json_data.artifact, asks, **given)
+    if (before := made_before()) and before.version is not None:
+        made = services().registry.get_version(json_data.name, str(before.version))
+    else:
+        made = services().registry.register(json_data.name, json_data.task_id, json_data.artifact, asks, **given)
     where = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
     return answer(made, 201, "registered", {"Location": where})
 
@@ -164,6 +167,9 @@ def write_metadata(name: str, version: str, json_data: WriteMetadata) -> Respons
     programs look for. The tensors are the same bytes.
     """
     asks = current_principal.get()
-    made = services().registry.write_metadata(name, version, json_data.trigger, json_data.metadata, asks)
+    if (before := made_before()) and before.version is not None:
+        made = services().registry.get_version(name, str(before.version))
+    else:
+        made = services().registry.write_metadata(name, version, json_data.trigger, json_data.metadata, asks)
     where = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
     return answer(made, 201, "written", {"Location": where})

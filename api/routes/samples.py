@@ -6,7 +6,7 @@ from flask import Response, request
 from api.errors import Invalid, Mistake
 from api.models.upload import UploadKind
 from api.routes.context import services
-from api.routes.idempotency import idempotent
+from api.routes.idempotency import idempotent, made_before
 from api.routes.packed import answer_picture
 from api.routes.schemas.common import PageQuery, file_responses, picture_responses
 from api.routes.schemas.samples import (
@@ -48,7 +48,10 @@ def upload_model() -> Response:
         raise Invalid(mistakes=mistakes)
     told = {"kind": UploadKind.MODEL.value, "filename": form.base_name, **fields.model_dump(mode="json")}
     metadata = {name: text for name, text in told.items() if text}
-    made = services().uploads.hand_over_as(UploadKind.MODEL, form, metadata)
+    if before := made_before():
+        made = services().uploads.get(before.about)
+    else:
+        made = services().uploads.hand_over_as(UploadKind.MODEL, form, metadata)
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/uploads/{made.upload_id}"})
 
 
@@ -65,8 +68,11 @@ def add_sample(name: str, version: str) -> Response:
     form, uploads = taken_form(), services().uploads
     fields, mistakes = read_fields(form, SampleForm)
     settings = None if fields is None else fields.settings()
-    path = uploads.find_file(form.upload_id)
-    made = services().samples.take_form(name, version, form, path, settings, mistakes)
+    if before := made_before():
+        made = services().samples.get(name, version, before.about)
+    else:
+        path = uploads.find_file(form.upload_id)
+        made = services().samples.take_form(name, version, form, path, settings, mistakes)
     return answer(made, 201, "added", {"Location": made.file})
 
 

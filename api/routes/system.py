@@ -7,7 +7,7 @@ from flask import Response, request
 
 from api.models.access import current_principal
 from api.routes.context import answer_document, services
-from api.routes.idempotency import idempotent
+from api.routes.idempotency import idempotent, made_before
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.common import StopStray, StrayAnswer, StrayListAnswer, SystemOverviewAnswer
 from api.routes.schemas.holds import HoldAnswer, HoldListAnswer, MakeHold
@@ -97,6 +97,8 @@ def make_hold(json_data: MakeHold) -> Response:
     Until the hold is ended: nothing of the queue begins, or nobody gets the GPU. What runs goes on.
     """
     holds, by = services().holds, current_principal.get().actor
+    if before := made_before():
+        return answer(holds.get(before.about), 201, "held")
     if json_data.gpu_id is None:
         return answer(holds.hold_queue(json_data.reason, by), 201, "held")
     return answer(holds.hold_gpu(str(json_data.gpu_id), json_data.reason, by), 201, "held")

@@ -10,7 +10,7 @@ from api.errors import Invalid, Mistake
 from api.models.access import current_principal
 from api.models.training import ResumeOptions, TrainingRequest
 from api.routes.context import services
-from api.routes.idempotency import idempotency_scope, idempotent
+from api.routes.idempotency import idempotency_scope, idempotent, made_before
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.common import PageQuery, file_responses
 from api.routes.schemas.training import (
@@ -79,6 +79,8 @@ def start(json_data: StartBody) -> Response:
     What this machine can never serve is 507, and what its user's quota does not permit 409 `quota_exceeded`.
     `Idempotency-Key` makes a retry safe.
     """
+    if before := made_before():
+        return _created(services().training.get(before.about))
     parsed, mistakes = read_start(json_data.root)
     parsed = _require_form(parsed, mistakes)
     asks = current_principal.get()
@@ -98,6 +100,8 @@ def cache(json_data: StartBody) -> Response:
     then begins with its first step. Nothing is made twice: what is there is 409 `cache_exists`, what is being made 409
     `cache_building`; `"regenerate_cache": true` makes it anew. It is followed, stopped and deleted as a training is.
     """
+    if before := made_before():
+        return _created(services().training.get(before.about))
     parsed, mistakes = read_start(json_data.root)
     wanted = replace(_require_form(parsed, mistakes), cache_only=True)
     asks = current_principal.get()
@@ -207,6 +211,8 @@ def restart(task_id: str) -> Response:
 
     A new task with the same request; `restarted_from` names the old one. It takes no body.
     """
+    if before := made_before():
+        return _created(services().training.get(before.about))
     asks = current_principal.get()
     return _created(services().training.restart(task_id, asks.actor, idempotency_scope(), asks.owner))
 

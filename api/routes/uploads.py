@@ -4,7 +4,7 @@ from apiflask import APIBlueprint
 from flask import Response
 
 from api.routes.context import services
-from api.routes.idempotency import idempotent
+from api.routes.idempotency import idempotent, made_before
 from api.routes.schemas.uploads import UploadAnswer, UploadPageAnswer, UploadsQuery
 from api.routes.upload_headers import progress_headers, read_length, read_metadata, write_metadata
 from api.utils.base_path import BASE_PATH
@@ -25,9 +25,12 @@ def begin_upload() -> Response:
     `model` it says `name`, and what comes is the next version of that registered model; with `sample` `name`, `version`
     and perhaps `prompt`, `seed` and `step`. `Location` is where its bytes go. Its first bytes may come along.
     """
-    made = services().uploads.begin(read_length(), read_metadata())
-    view = services().uploads.show(made)
-    headers = {"Location": f"{BASE_PATH}/uploads/{made.upload_id}", **progress_headers(view)}
+    uploads_, before = services().uploads, made_before()
+    if before is None:
+        view = uploads_.show(uploads_.begin(read_length(), read_metadata()))
+    else:
+        view = uploads_.get(before.about)
+    headers = {"Location": f"{BASE_PATH}/uploads/{view.upload_id}", **progress_headers(view)}
     return answer(view, 201, "created", {name: value for name, value in headers.items() if name != "Upload-Offset"})
 
 

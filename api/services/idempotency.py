@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from api.errors import IdempotencyKeyReused, RequestInProgress
-from api.models.kept_answer import KEPT_SECONDS, KeptAnswer
+from api.models.kept_answer import KEPT_SECONDS, AlreadyMade, KeptAnswer
 from api.utils.clock import Clock
 
 #: The most answers kept; the oldest go first. Answers here are small (under 1 KB), so these are some 10 MB.
@@ -16,8 +16,11 @@ CAPACITY = 10_000
 class IdempotencyStore(Protocol):
     """The seam: the database keeps answers over a restart, the fake beside it for one process."""
 
-    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
-        """The kept answer; None when the caller is to do the work. Raises RequestInProgress, IdempotencyKeyReused."""
+    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | AlreadyMade | None:
+        """The kept answer; None when the caller is to do the work, or what an attempt without an answer has made.
+
+        Raises RequestInProgress, IdempotencyKeyReused.
+        """
         ...
 
     def finish(self, scope: str, answer: KeptAnswer | None) -> None:

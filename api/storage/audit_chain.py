@@ -13,8 +13,9 @@ from sqlalchemy import Connection, String, bindparam, func, insert, select, upda
 from sqlalchemy.exc import IntegrityError
 
 from api.models.audit import AuditEntry, AuditOutcome, AuditRecord, RequestNote, current_note
+from api.storage.columns import Document
 from api.storage.rows import to_seconds, to_time
-from api.storage.tables import audit, audit_chain
+from api.storage.tables import audit, audit_chain, kept_answers
 from api.utils.logs import AUDIT_LOGGER
 from api.utils.shortening import shorten, shorten_text
 
@@ -41,6 +42,10 @@ _INSERT = insert(audit)
 _INSERT_AND_MOVE = _INSERT.values({column.name: bindparam(f"row_{column.name}") for column in audit.c}).add_cte(
     _MOVE_HEAD.cte("moved")
 )
+
+#: What a request with an Idempotency-Key has made: a retry after a kill finds it.
+_OF_SCOPE = kept_answers.c.scope == bindparam("of_scope")
+_NOTE_MADE = update(kept_answers).where(_OF_SCOPE).values(made=bindparam("what", type_=Document))
 
 #: Characters that the columns of texts take.
 _TEXTS = {
@@ -81,7 +86,13 @@ def append(connection: Connection, entries: Iterable[AuditEntry]) -> list[AuditR
 def keep_note(connection: Connection) -> RequestNote | None:
     """Appends the note about the present request; None where there is none to be kept, or it is kept already."""
     note = current_note.get()
-    if note is None or note.is_kept or not note.is_change:
+    if note is None or not note.is_change:
+        return None
+    if note.key_scope is not None and note.has_changed and note.object is not None:
+        version = note.after.get("version") if isinstance(note.after, dict) else None
+        made = {"about": note.object, "version": version}
+        connection.execute(_NOTE_MADE, {"of_scope": note.key_scope, "what": made})
+    if note.is_kept:
         return None
     if not note.has_changed:
         note.has_committed = True

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatabaseUnavailable, IdempotencyKeyReused, RequestInProgress
-from api.models.kept_answer import KEPT_SECONDS, KeptAnswer
+from api.models.kept_answer import KEPT_SECONDS, AlreadyMade, KeptAnswer
 from api.storage.database import Database
 from api.storage.rows import to_seconds
 from api.storage.tables import kept_answers
@@ -29,8 +29,11 @@ class DatabaseIdempotencyStore:
         self._is_alive = is_alive
         self._unwritten: dict[str, KeptAnswer | None] = {}
 
-    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | None:
-        """The kept answer; None when the caller is to do the work. Raises RequestInProgress, IdempotencyKeyReused."""
+    def begin(self, scope: str, fingerprint: bytes) -> KeptAnswer | AlreadyMade | None:
+        """The kept answer; None when the caller is to do the work, or what an attempt without an answer has made.
+
+        Raises RequestInProgress, IdempotencyKeyReused.
+        """
         self._write_rest()
         # Begun and forgotten by the steady time, which no clock that is set moves ahead.
         now = to_seconds(self._clock.steady.now())
@@ -47,18 +50,18 @@ class DatabaseIdempotencyStore:
                     raise IdempotencyKeyReused
                 if found.status is not None:
                     return KeptAnswer(found.status, found.body, tuple((name, value) for name, value in found.headers))
-                if self._is_alive(found.owner):
+                if found.owner and self._is_alive(found.owner):
                     raise RequestInProgress(headers={"Retry-After": "1"})
-                # Whoever worked on it is gone without an answer: the work is done again, and what it had made is found.
+                # Its server is gone, or has failed, without an answer: what it had made is answered, or made now.
                 abandoned = (kept_answers.c.scope == scope) & (kept_answers.c.owner == found.owner)
                 if connection.execute(update(kept_answers).where(abandoned).values(owner=self._owner)).rowcount == 0:
                     raise RequestInProgress(headers={"Retry-After": "1"})
-                return None
+                return None if found.made is None else AlreadyMade(found.made["about"], found.made["version"])
         except IntegrityError:
             raise RequestInProgress(headers={"Retry-After": "1"}) from None
 
     def finish(self, scope: str, answer: KeptAnswer | None) -> None:
-        """Keeps the answer; None lets go of the key, so that a retry does the work.
+        """Keeps the answer; None lets go of the key, so that a retry does the work, or finds what was made.
 
         While the database is away the answer waits here: the request is answered all the same, and so is its retry.
         """
@@ -77,7 +80,8 @@ class DatabaseIdempotencyStore:
         mine = (kept_answers.c.scope == scope) & (kept_answers.c.owner == self._owner)
         with self._database.write(is_audited=False) as connection:
             if answer is None:
-                connection.execute(delete(kept_answers).where(mine))
+                connection.execute(delete(kept_answers).where(mine, kept_answers.c.made.is_(null())))
+                connection.execute(update(kept_answers).where(mine).values(owner=""))
             else:
                 headers = [list(header) for header in answer.headers]
                 values = {"status": answer.status, "body": answer.body, "headers": headers}

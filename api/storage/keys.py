@@ -135,6 +135,14 @@ class CredentialStore:
             told = {"rotated_to": successor.key_id, "ends_at": to_time(end)}
             note_change(about=key_id, before={"ends_at": old.expires_at}, after=told)
 
+    def reissue(self, key_id: str, hash_: str) -> bool:
+        """Exchange the hash of a key that was never used; False when it was, or was revoked."""
+        unused = (keys.c.key_id == key_id) & keys.c.last_used_at.is_(None) & keys.c.revoked_at.is_(None)
+        with self._database.write() as connection:
+            _note_change(connection)
+            note_change(about=key_id, after={"reissued": True})
+            return connection.execute(update(keys).where(unused).values(hash=hash_)).rowcount == 1
+
     def revoke(self, key_id: str, by: str, now: datetime, *, keeps_administrator: bool = False) -> AccessKey:
         """Ends a key and the sessions that began with it; one that was revoked stays as it is. Raises KeyNotFound.
 

@@ -21,7 +21,7 @@ from api.storage import alert_tables, dataset_tables, measurement_tables, regist
 from api.storage.columns import Document, Serial
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0017"
+REVISION = "0018"
 
 #: All tables, those of datasets, registered models and alerts among them.
 metadata = dataset_tables.datasets.metadata
@@ -275,6 +275,7 @@ kept_answers = Table(
     Column("status", Integer),
     Column("body", LargeBinary),
     Column("headers", Document),
+    Column("made", Document),  #: what it has made, as soon as that is there
 )
 Index("ix_kept_answers_began", kept_answers.c.began_at)
 

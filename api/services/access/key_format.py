@@ -19,9 +19,9 @@ _ID_CHARACTERS = string.ascii_lowercase + string.digits
 _ID_LENGTH = 12
 
 
-def new_key() -> tuple[str, str]:
-    """A new key's id, and the key itself."""
-    key_id = "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
+def new_key(key_id: str | None = None) -> tuple[str, str]:
+    """A new key's id, and the key itself; of this id where one is given."""
+    key_id = key_id or "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
     return key_id, f"dp_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -138,6 +139,18 @@ class AccessService:
         self._store.rotate(key_id, successor, hash_of(secret), now + timedelta(seconds=overlap_seconds))
         self._ring.run_once()
         return self._show_new(successor, secret)
+
+    def reissue(self, key_id: str, by: Principal) -> NewKey:
+        """Give a key that nobody has used a new secret, as the answer that showed the first one was lost.
+
+        One that was used keeps its secret, which is not shown again. Raises KeyNotFound, Forbidden.
+        """
+        key, (_, secret) = self._find(key_id), new_key(key_id)
+        self._require_grantable(key, by)
+        if not self._store.reissue(key_id, hash_of(secret)):
+            return replace(self._show_new(key, secret), api_key=None)
+        self._ring.run_once()
+        return self._show_new(key, secret)
 
     def revoke(self, key_id: str, by: Principal, *, force: bool = False) -> KeyView:
         """Ends a key; one that was revoked stays as it is.

@@ -121,6 +121,10 @@ class AlertService:
         rows = read_page(lambda *cut: self._rules.silence_page(now, with_ended, owner, *cut), page)
         return rows.map(lambda silence: show_silence(silence, now))
 
+    def get_silence(self, silence_id: str) -> SilenceView:
+        """Return one silence. Raises AlertNotFound."""
+        return show_silence(self._rules.get_silence(silence_id), self._clock.now())
+
     def silence(self, wanted: SilenceRequest, by: Principal) -> SilenceView:
         """Makes a silence. Raises Invalid, and NotYours where it would silence alerts of others."""
         now, owner = self._clock.now(), _limited_to(by)

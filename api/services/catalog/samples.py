@@ -150,6 +150,10 @@ class Samples:
         """One sample. Raises RegisteredModelNotFound, ModelVersionNotFound, SampleNotFound."""
         return self._store.get(*self._place(name, version), sample_id)
 
+    def get(self, name: str, version: str, sample_id: str) -> SampleView:
+        """Return one sample as it is answered. Raises as `find` does."""
+        return self._show(name, self.find(name, version, sample_id))
+
     def open_file(self, name: str, version: str, sample_id: str) -> OpenFile:
         """The file of a sample, open for reading.
 

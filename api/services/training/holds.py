@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from api.errors import GPUNotFound
+from api.errors import GPUNotFound, HoldNotFound
 from api.models.hold import Hold, HoldKind
 from api.services.gpus.lookup import find_gpu
 from api.services.gpus.service import GPUService
@@ -26,6 +26,13 @@ class Holds:
     def list(self) -> list[Hold]:
         """Every hold, oldest first."""
         return self._store.list()
+
+    def get(self, hold_id: str) -> Hold:
+        """Return one hold. Raises HoldNotFound."""
+        found = next((hold for hold in self._store.list() if hold.hold_id == hold_id), None)
+        if found is None:
+            raise HoldNotFound(f'No hold has the id "{hold_id[:80]}".')
+        return found
 
     def hold_queue(self, reason: str, by: str, alert_id: str | None = None) -> Hold | None:
         """Holds the queue; None where the alert that it is for has ended, or has done so already. Raises Conflict."""

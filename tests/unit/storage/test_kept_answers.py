@@ -7,7 +7,8 @@ from itertools import count
 import pytest
 
 from api.errors import IdempotencyKeyReused, RequestInProgress
-from api.models.kept_answer import KEPT_SECONDS, KeptAnswer
+from api.models.audit import RequestNote, note_change, noting
+from api.models.kept_answer import KEPT_SECONDS, AlreadyMade, KeptAnswer
 from api.services.idempotency import IdempotencyStore, MemoryIdempotencyStore
 from api.storage.database import Database
 from api.storage.kept_answers import DatabaseIdempotencyStore
@@ -162,3 +163,20 @@ def test_many_requests_that_ask_again_get_the_one_answer(store: IdempotencyStore
 
     with ThreadPoolExecutor(64) as pool:
         assert set(pool.map(ask, range(64))) == {KeptAnswer(201, b"run 0")}
+
+
+def test_what_a_request_had_made_is_given_to_its_retry_after_a_kill(database: Database, clock: FakeClock):
+    gone = of_process(database, clock, "gone")
+    gone.begin("k", b"1")
+    with noting(RequestNote(clock.now(), "ann", "POST /x", is_change=True, key_scope="k")):
+        note_change(about="cats", after={"version": 3})
+        with database.write():
+            pass
+    here = of_process(database, clock, "here")
+    assert here.begin("k", b"1") == AlreadyMade("cats", 3)
+    with pytest.raises(RequestInProgress):
+        here.begin("k", b"1")
+    here.finish("k", None)
+    assert here.begin("k", b"1") == AlreadyMade("cats", 3)
+    here.finish("k", ANSWER)
+    assert here.begin("k", b"1") == ANSWER
