@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,16 @@ def missing_shards(directory: Path, names: Iterable[str]) -> list[str]:
     return sorted(missing)
 
 
+def find_outside(directory: Path, names: Iterable[str]) -> str | None:
+    """A file outside of a directory with these names that an index in it names: whoever loads the model opens it."""
+    for name in names:
+        if name.endswith(".index.json"):
+            outside = next((each for each in _named_in(directory / name) if "/" in each), None)
+            if outside is not None:
+                return outside
+    return None
+
+
 def is_shard(name: str) -> bool:
     """Whether a name is that of one file of several."""
     found = _SHARD.fullmatch(name)
@@ -45,23 +55,28 @@ def _siblings(name: str) -> Iterable[str]:
 
 
 def _indexed(path: Path) -> set[str]:
-    """The files that an index names; none when it cannot be read."""
+    """The files that an index names beside itself."""
+    plain = (name for name in _named_in(path) if "/" not in name and 0 < len(name) < 256)
+    found: set[str] = set()
+    for name in plain:
+        found.add(name)
+        if len(found) == _MOST_SHARDS:
+            break
+    return found
+
+
+def _named_in(path: Path) -> Iterator[str]:
+    """The files that an index names, as often as it names them; none when it cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return set()
+        return
     try:
         found: Any = json.loads(os.pread(handle, _MOST_INDEX_BYTES, 0))
     except (OSError, ValueError, RecursionError):
-        return set()
+        return
     finally:
         os.close(handle)
     weights = found.get("weight_map") if isinstance(found, dict) else None
     names = weights.values() if isinstance(weights, dict) else ()
-    plain = (name for name in names if isinstance(name, str) and "/" not in name and 0 < len(name) < 256)
-    found_names: set[str] = set()
-    for name in plain:
-        found_names.add(name)
-        if len(found_names) == _MOST_SHARDS:
-            break
-    return found_names
+    yield from (name for name in names if isinstance(name, str))

@@ -21,7 +21,7 @@ from api.weights.fingerprints.table import what_belongs
 from api.weights.fingerprints.text_encoders import LANGUAGE_MODELS
 from api.weights.header import COMFY_PREFIX, Header, merged
 from api.weights.recognition import recognise
-from api.weights.shards import missing_shards
+from api.weights.shards import find_outside, missing_shards
 
 #: Widths of Flux 2's first layer that the trainer knows.
 FLUX2_WIDTHS = (6144, 3072, 4096)
@@ -162,7 +162,11 @@ def _read(slots: tuple[str, ...], at: str, path: Path) -> Iterator[_Given]:
 
 
 def _check_shards(directory: Path, at: str, findings: Findings) -> None:
-    missing = missing_shards(directory, paths.names_in(directory, "")) if paths.is_directory(directory) else []
+    names = paths.names_in(directory, "") if paths.is_directory(directory) else []
+    missing, outside = missing_shards(directory, names), find_outside(directory, names)
+    if outside is not None:
+        what = f"The index of the weights in {shown(directory.name)} names a file elsewhere: {shown(outside)}."
+        findings.error(at, what, "Download the model again, from a source that you trust.")
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         named = ", ".join(shown(name) for name in missing[:3])

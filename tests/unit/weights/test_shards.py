@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from api.weights.shards import missing_shards
+from api.weights.shards import find_outside, missing_shards
 
 NAMES = [f"model-{number:05}-of-00003.safetensors" for number in (1, 2, 3)]
 
@@ -27,3 +27,15 @@ def test_index_that_lies_names_nothing(tmp_path: Path):
 
 def test_numbers_without_bounds_cost_nothing(tmp_path: Path):
     assert missing_shards(tmp_path, ["a-00001-of-99999.safetensors", "a-00007-of-00003.safetensors"]) == []
+
+
+def test_an_index_that_names_a_file_elsewhere_is_found(tmp_path: Path):
+    index = "a.safetensors.index.json"
+    for named, outside in (
+        ("../../tasks/x.safetensors", "../../tasks/x.safetensors"),
+        ("/etc/x", "/etc/x"),
+        ("x", None),
+    ):
+        (tmp_path / index).write_text(json.dumps({"weight_map": {"a": "b.safetensors", "c": named}}))
+        assert find_outside(tmp_path, ["b.safetensors", index]) == outside
+    assert find_outside(tmp_path, ["b.safetensors"]) is None

@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -72,6 +73,15 @@ def test_missing_shard_is_named(tmp_path: Path):
     os.rename(directory / "model.safetensors", directory / "model-00002-of-00002.safetensors")
     case.config["model"]["ckpt_path"] = str(directory)
     assert "model-00001-of-00002.safetensors" in case.only_error().message
+
+
+def test_an_index_that_leads_out_of_its_directory_is_refused(tmp_path: Path):
+    case = Case(tmp_path, "wan")
+    directory = make_wan(tmp_path / "other")
+    index = json.dumps({"weight_map": {"a": "../../tasks/another/adapter_model.safetensors"}})
+    (directory / "model.safetensors.index.json").write_text(index)
+    case.config["model"]["ckpt_path"] = str(directory)
+    assert "names a file elsewhere: ../../tasks/another/" in case.only_error().message
 
 
 def test_weights_that_are_named_elsewhere_need_not_be_in_the_directory(tmp_path: Path):
