@@ -99,15 +99,15 @@ logs: ## Follow the log of the server in the background
 	@tail -n 50 -f $(LOG)
 
 backup: install ## Write the database into a file, FILE=..., while servers may run; FORCE=1 replaces a file
-	@$(BIN)/python run.py backup $(FILE) $(if $(FORCE),--force) $(ARGS)
+	@$(BIN)/python run.py backup $${FILE:+"$$FILE"} $(if $(FORCE),--force) $(ARGS)
 
 restore: install ## Put a backup back, FILE=..., while no server runs; FORCE=1 replaces a database, which is kept beside it
 	@test -n "$(FILE)" || { echo "Which one? make restore FILE=data/backups/..." >&2; exit 2; }
-	@$(BIN)/python run.py restore $(FILE) $(if $(FORCE),--force) $(ARGS)
+	@$(BIN)/python run.py restore "$$FILE" $(if $(FORCE),--force) $(ARGS)
 
-# Alone on standard output, so that it can be piped. What stands in NAME and the others comes by the environment.
+# Only the key goes to standard output, so that it can be piped. make exports ROLE, which is also a setting.
 key: install ## Make a key: NAME=anna ROLE=trainer, and USER_ID= where it is not the name; the key alone is printed
-	@$(BIN)/python -m api key new --name "$${NAME:?give NAME=...}" --role "$${ROLE:?give ROLE=viewer, trainer or admin}" \
+	@env -u ROLE $(BIN)/python -m api key new --name "$${NAME:?give NAME=...}" --role "$${ROLE:?give ROLE=viewer, trainer or admin}" \
 	  $${USER_ID:+--user-id "$$USER_ID"} $(ARGS)
 
 keys: install ## List the keys; ARGS="--state active"

@@ -1,4 +1,4 @@
-"""Starts the service; see api/main.py. This file is read by any Python 3, so that an old one is told what is needed."""
+"""Start the service; see api/__main__.py. Any Python 3 can read this file, so an old one gets a clear message."""
 
 import sys
 
@@ -12,12 +12,10 @@ if sys.version_info < (3, 11):
 import gc
 
 if __name__ == "__main__":
-    # Nothing that is loaded goes again: to look through it takes a tenth of the start. main() ends this.
+    # Nothing that is loaded is freed again, and looking through it takes a tenth of the start. main() ends this.
     gc.disable()
 
-from api.main import create_shell, main, run
-
-__all__ = ["create_shell", "main", "run"]
+from api.__main__ import run
 
 if __name__ == "__main__":
     run()

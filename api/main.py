@@ -6,12 +6,11 @@ import gc
 import logging
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from api import __version__
 from api.config import Config, ConfigError, program, read_config
@@ -254,11 +253,3 @@ def _set_limits() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def run() -> NoReturn:
-    """Runs `main` with this process's arguments and exits with its code."""
-    # Until the server takes over the signals: to be told to end is no failure at any time.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(0))
-    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,7 @@
 """Reads the settings, once: from flags, the environment and `.env`."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,9 @@ from typing import NoReturn
 from api.config.contradictions import find_contradictions
 from api.config.settings import Config
 from api.utils.masking import mask_secrets
+from api.utils.suggestions import nearest
+
+logger = logging.getLogger("api")
 
 
 class ConfigError(Exception):
@@ -51,6 +55,7 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
         # Loaded where there is one, as it takes 5 ms and 0.1 MB.
         from dotenv import dotenv_values  # noqa: PLC0415
 
+        _check_dotenv(path)
         return dotenv_values(path)
     except PermissionError:
         raise ConfigError(
@@ -60,6 +65,37 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
         raise ConfigError(f"{path} cannot be read: {why}") from None
+
+
+def _check_dotenv(path: Path) -> None:
+    """Raise ConfigError with every line that would have no effect although its author expects one.
+
+    A name that no setting resembles may belong to another program that reads the same file: a warning.
+    """
+    from dotenv.parser import parse_stream  # noqa: PLC0415
+
+    known = [setting.metadata["env"] for setting in fields(Config)]
+    mistakes = []
+    with path.open(encoding="utf-8") as file:
+        for binding in parse_stream(file):
+            # A binding begins with the empty lines before it.
+            text = binding.original.string
+            line = f"line {binding.original.line + text[: len(text) - len(text.lstrip())].count(chr(10))}"
+            if binding.error:
+                mistakes.append(f"{line} is not NAME=value: look for a quote without its pair, or a missing =")
+            elif binding.key is None or binding.key in known:
+                if binding.key is not None and binding.value is None:
+                    mistakes.append(f"{line}: {binding.key} has no value; write {binding.key}=value")
+                elif "\n" in (binding.value or ""):
+                    mistakes.append(f"{line}: the value of {binding.key} goes on over lines; close its quote")
+            elif close := nearest(binding.key.upper(), known, likeness=0.8):
+                mistakes.append(f'{line}: unknown setting "{binding.key}"; did you mean "{close}"?')
+            else:
+                close = nearest(binding.key.upper(), known)
+                hint = f'; did you mean "{close}"?' if close else ""
+                logger.warning('%s, %s: "%s" is not a setting and has no effect%s', path, line, binding.key, hint)
+    if mistakes:
+        raise ConfigError(f"{path}: {'; '.join(mistakes)}")
 
 
 class _Parser(argparse.ArgumentParser):

@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 
 fetch() {
   cp "$here/package.json" "$work" && cd "$work" || return
-  sh "$here/../../tools/npm.sh" "$1" install --no-package-lock --ignore-scripts --no-audit --no-fund --silent \
+  NODE_WHEEL=$work/node sh "$here/../../tools/npm.sh" "$1" install --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error \
     --fetch-retries=1 --fetch-timeout=20000 || return
   mkdir -p "$here/vendor" && cp node_modules/uplot/LICENSE "$here/vendor/uPlot.LICENSE" || return
   cp node_modules/uplot/dist/uPlot.min.css node_modules/uplot/dist/uPlot.iife.min.js "$here/vendor/" || return

@@ -98,13 +98,19 @@ def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> 
 
 
 def read_backup(source: Path, directory: Path) -> Backup:
-    """Reads a backup, and puts its database into this directory. Raises OSError, and BackupError when the file is no
-    backup, of a later form, or damaged.
+    """Read a backup, and put its database into this directory.
+
+    Raise BackupError when the file cannot be opened, is not a backup, has a later form, or is damaged, and OSError
+    when its database cannot be written.
     """
     database = directory / _DATABASE
     small: dict[str, bytes] = {}
     try:
-        with tarfile.open(source, mode="r:gz") as archive:
+        file = source.open("rb")
+    except OSError as error:
+        raise BackupError(f"the backup {source} cannot be opened: {error.strerror}") from error
+    try:
+        with file, tarfile.open(fileobj=file, mode="r:gz") as archive:
             for member, content in _members(archive):
                 if member.name == _DATABASE:
                     _copy(content, database)

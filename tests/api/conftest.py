@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
-import run
+from api import main
 from api.config import Config
 from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
@@ -213,7 +213,7 @@ def open_world(
     runtime.access.ring.refresh()
     runtime.live.news.begin()
     stack.callback(runtime.stop)
-    client = stack.enter_context(client_of(run.create_shell(runtime, serves_documents)))
+    client = stack.enter_context(client_of(main.create_shell(runtime, serves_documents)))
     world = World(runtime, client, executor)
     world.sweep()
     return world

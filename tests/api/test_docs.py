@@ -1,6 +1,6 @@
 import pytest
 
-import run
+from api import main
 from tests.api.client import Client, client_of
 from tests.api.conftest import World
 
@@ -17,7 +17,7 @@ def test_page_of_the_document_loads_nothing_from_elsewhere(client: Client):
 
 
 def test_files_of_the_docs_are_compressed_and_known_by_their_tag(world: World):
-    with client_of(run.create_shell(world.runtime)) as client:
+    with client_of(main.create_shell(world.runtime)) as client:
         plain = client.get("/docs/assets/swagger-ui-bundle.js")
         zipped = client.get("/docs/assets/swagger-ui-bundle.js", headers={"Accept-Encoding": "gzip"})
         held = client.get("/docs/assets/swagger-ui-bundle.js", headers={"If-None-Match": plain.headers["etag"]})

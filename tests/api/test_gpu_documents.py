@@ -2,7 +2,7 @@
 
 import pytest
 
-import run
+from api import main
 from tests.api.client import Client, client_of
 from tests.api.conftest import World
 
@@ -31,7 +31,7 @@ def comparable(answer: object) -> tuple[int, bytes, list[tuple[str, str]]]:
 
 @pytest.fixture
 def without(world: World):
-    with client_of(run.create_shell(world.runtime, serves_documents=False)) as client:
+    with client_of(main.create_shell(world.runtime, serves_documents=False)) as client:
         yield client
 
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-import run
+from api import main
 from api.app import create_app
 from api.executors.fake import outcome
 from api.hardware.source import FakeSource, GPUFault, SourceFault
@@ -290,7 +290,7 @@ def test_bodies_that_may_be_left_out_are_not_required(document: dict[str, Any]):
 
 def test_documents_are_made_without_a_request(world: World):
     assert create_app(world.runtime.services).spec["info"]["title"] == "Diffusion-Pipe API"
-    assert run.create_shell(world.runtime) is not None
+    assert main.create_shell(world.runtime) is not None
 
 
 #: What leads to a sign-in asks for none.

@@ -11,7 +11,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-import run
+from api import main
 from api.config import Config
 from api.executors.fake import FakeExecutor
 from api.runtime.composition import Runtime
@@ -38,7 +38,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         runtime = Runtime(config, executor=executor)
         runtime.prepare()
         runtime.access.ring.refresh()
-        with client_of(run.create_shell(runtime)) as client:
+        with client_of(main.create_shell(runtime)) as client:
             made = World(runtime, client, executor)
             made.sweep()
             yield made
@@ -52,7 +52,7 @@ def key(world: World) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def document(world: World, key: dict[str, str]) -> BaseSchema:
-    shell = Stateful(run.create_shell(world.runtime))
+    shell = Stateful(main.create_shell(world.runtime))
     return schemathesis.openapi.from_asgi("/openapi.json", shell, headers=key)
 
 

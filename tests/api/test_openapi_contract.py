@@ -12,7 +12,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-import run
+from api import main
 from api.config import Config
 from api.executors.fake import FakeExecutor
 from api.runtime.composition import Runtime
@@ -261,7 +261,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     executor = FakeExecutor()
     runtime = Runtime(config, executor=executor)
     runtime.prepare()
-    with pytest.MonkeyPatch.context() as patched, client_of(run.create_shell(runtime)) as client:
+    with pytest.MonkeyPatch.context() as patched, client_of(main.create_shell(runtime)) as client:
         # Nothing ends here while a stop waits for it.
         patched.setattr("api.services.training.stop_waiters.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
@@ -272,7 +272,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def document(world: World) -> BaseSchema:
-    shell = Stateful(run.create_shell(world.runtime))
+    shell = Stateful(main.create_shell(world.runtime))
     found = schemathesis.openapi.from_asgi("/openapi.json", shell, headers=HOST)
     # No text of a request holds NUL: PostgreSQL keeps none, and a pattern at each text would hide others.
     found.config.generation.allow_x00 = False

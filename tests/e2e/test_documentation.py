@@ -145,12 +145,25 @@ def test_every_line_of_the_api_guide_runs_and_every_route_has_one(server: Traini
     requests = run(read("TRAINING_API.md"), server, tmp_path)
     wrong = [request for request in requests if not is_as_shown(request)]
     assert [(each["method"], each.get("route"), each["status"]) for each in wrong] == []
+    assert leftovers(server) == []
     document = server.client.get("/openapi.json").json()
     routes = {(method.upper(), path) for path, ways in document["paths"].items() for method in ways}
     shown = {(request["method"], _braced(request.get("route") or request["path"])) for request in requests}
     # The second address of a route is named beside the first, and reports are what nodes send.
     elsewhere = {("POST", "/api/v1/training/stop/{task_id}"), ("GET", "/api/v1/metrics")}
     assert routes - shown <= elsewhere | {("POST", "/api/v1/nodes/{name}/report")}
+
+
+def leftovers(server: TrainingServer) -> list[Any]:
+    """What would still act, send or permit something after somebody pasted a guide's lines."""
+    return [
+        *(rule["rule_id"] for rule in server.get("/alerts/rules?limit=500")["rules"] if rule["is_changed"]),
+        *(rule["rule_id"] for rule in server.get("/alerts/rules?limit=500")["rules"] if not rule["is_builtin"]),
+        *(channel["name"] for channel in server.get("/alerts/channels")["channels"]),
+        *server.get("/alerts/silences")["silences"],
+        *server.get("/system/holds")["holds"],
+        *server.get("/auth/keys?state=active")["keys"],
+    ]
 
 
 def _braced(route: str) -> str:

@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.e2e.conftest import Start
-from tests.e2e.server import ServerProcess, command, environment, until
+from tests.e2e.server import ROOT, ServerProcess, command, environment, until
 
 ENDS_WITHIN = 5.0
 
@@ -53,6 +54,17 @@ def test_a_database_that_cannot_be_made_is_said_in_one_line_with_code_1(tmp_path
     ended = run(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/missing/database.sqlite")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert f"make the directory {tmp_path}/missing" in ended.stderr
+
+
+@pytest.mark.parametrize("how", [["run.py"], ["-m", "api"]])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_modules_load_ends_quietly(tmp_path: Path, how: list[str], number: signal.Signals) -> None:
+    arguments = [sys.executable, *how, "--port", "0", "--storage-root", str(tmp_path)]
+    process = subprocess.Popen(arguments, cwd=ROOT, env=environment({}), stderr=subprocess.PIPE, text=True)
+    # One of the first libraries to be loaded, long before the server begins.
+    until(lambda: "orjson" in Path(f"/proc/{process.pid}/maps").read_text() or process.poll() is not None)
+    process.send_signal(number)
+    assert (process.communicate(timeout=20)[1], process.returncode) == ("", 0)
 
 
 def test_what_the_first_line_names_answers(server: ServerProcess) -> None:

@@ -1,9 +1,13 @@
+import contextlib
+import re
 from pathlib import Path
 
 import pytest
 
 from api.config import ConfigError
 from tests.unit.config.given import read
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_environment_goes_before_dotenv(tmp_path: Path):
@@ -74,3 +78,41 @@ def test_unknown_flag_is_refused():
 def test_abbreviated_flag_is_refused():
     with pytest.raises(ConfigError):
         read({}, "--por", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("# ports\n\nAPI_PORT='9000\n", "line 3 is not NAME=value: look for a quote without its pair"),
+        ('STORAGE_ROOT="/data\nAPI_PORT="9000"\n', "line 1 is not NAME=value"),
+        ('STORAGE_ROOT="/data\nAPI_PORT=1\n"\n', "line 1: the value of STORAGE_ROOT goes on over lines"),
+        ("AUTH\n", "line 1: AUTH has no value; write AUTH=value"),
+        ("API_PORT=1\n\nSTORAGE_ROT=/data\n", 'line 3: unknown setting "STORAGE_ROT"; did you mean "STORAGE_ROOT"?'),
+        ("export auth_=required\n", 'line 1: unknown setting "auth_"; did you mean "AUTH"?'),
+    ],
+)
+def test_dotenv_line_without_effect_is_refused_by_its_number(tmp_path: Path, text: str, finding: str):
+    (tmp_path / ".env").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(finding)):
+        read(dotenv=tmp_path / ".env")
+
+
+def test_every_mistake_in_dotenv_is_reported_at_once(tmp_path: Path):
+    (tmp_path / ".env").write_text("API_PROT=1\nLOG_LEVEL='x\n")
+    with pytest.raises(ConfigError, match=r"line 1: .*; line 2 "):
+        read(dotenv=tmp_path / ".env")
+
+
+def test_dotenv_name_of_another_program_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / ".env").write_text("API_PORT=1111\nexport HF_TOKEN=abc\n")
+    assert read(dotenv=tmp_path / ".env").port == 1111
+    assert 'line 2: "HF_TOKEN" is not a setting and has no effect' in caplog.text
+    assert "abc" not in caplog.text
+
+
+def test_example_of_dotenv_has_only_settings(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    example = (ROOT / ".env.example").read_text()
+    (tmp_path / ".env").write_text(re.sub(r"^# ?(?=[A-Z_]+=)", "", example, flags=re.MULTILINE))
+    with contextlib.suppress(ConfigError):
+        read(dotenv=tmp_path / ".env")
+    assert caplog.text == ""

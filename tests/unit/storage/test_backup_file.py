@@ -113,3 +113,8 @@ def _archive(path: Path, members: dict[str, bytes]) -> None:
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+
+
+def test_missing_file_is_named_as_the_reason(tmp_path: Path, work: Path):
+    with pytest.raises(BackupError, match=f"the backup {tmp_path}/missing cannot be opened: No such file"):
+        read_backup(tmp_path / "missing", work)

@@ -1,0 +1,139 @@
+"""Every command of the documents and of `make help` runs as it is written; curl lines: `test_documentation`."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import ROOT
+from tests.own_service import free_port
+
+DOCUMENTS = ("README.md", "README.zh.md", "QUICKSTART.md", "TRAINING_API.md", "CONTRIBUTING.md", "SECURITY.md",
+             "ARCHITECTURE.md", "docs/deployment.md", "docs/monitoring.md", "deploy/README.md")  # fmt: skip
+
+#: The only commands that do not run here, each with the reason. A command is matched as a whole.
+NOT_RUN = {
+    r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S+) )*make (?:dev|logs|worker)(?: .*)?": "serves until it is stopped",
+    r"(?:ROLE=node .*)?\.venv/bin/python run\.py --port.*|diffusion-pipe-api serve": "serves until it is stopped",
+    r"\.venv/bin/(?:python -m aiosmtpd|python hook\.py|websockets).*": "serves until it is stopped",
+    r"make (?:install|install-dev|otel|charts|lock)(?: .*)?": "asks a package registry; CI and a newcomer run it",
+    r"make (?:test|test-long|test-launcher|test-pixels|lint|script-types|check|coverage|bench|format)(?: .*)?": (
+        "CI runs it, or it takes minutes"
+    ),
+    r"make simulate COUNT=1000": "takes an hour",
+    r"make (?:release|clean)|\.venv/bin/pre-commit install": "releases, deletes, or changes how git works",
+    r"(?:sudo|ssh|docker|npx) .*": "needs root, another machine, or a registry",
+    r"promtool (?:query|check config /etc).*": "needs a Prometheus that is installed",
+    r"\.venv/bin/python (?:-c .*|- <<.*|-m api key (?:revoke|file data/).*)": "test_documentation runs its block",
+    r"make|make restore|make audit-verify ARGS=.*|promtool(?: check| test rules)?": "names a program without arguments",
+    r"python -[Im](?: -S| api.*(?<!report))": "names a program without arguments",
+    r"diffusion-pipe-api[.@].*|python -m benchmarks.*": "names a unit of systemd, or takes minutes",
+}
+
+COMMAND = re.compile(
+    r"(?:[A-Z_]+=(?:\"[^\"]*\"|\S+) )*"
+    r"(?:make|python|\.venv/bin/[\w-]+|sh deploy/\S+|promtool|diffusion-pipe-api|sudo|ssh|docker|npx)\b(?! *=)[^\n]*"
+)
+
+
+def commands(text: str) -> set[str]:
+    """The commands in blocks for a shell, and those in running text between single backquotes."""
+    found = set()
+    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            found.add(re.sub(r" +#.*| +&.*$", "", line.removeprefix("$ ")).strip())
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    found |= {" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)}
+    return {command for command in found if COMMAND.fullmatch(command)}
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+WRITTEN = set().union(*(commands((ROOT / name).read_text()) for name in DOCUMENTS))
+RUN = sorted(
+    command
+    for command in WRITTEN | {f"make {target}" for target in targets() - {"key", "restore"}}
+    if not any(re.fullmatch(pattern, command) for pattern in NOT_RUN)
+)
+
+#: What a command takes for granted: its document says so.
+BEFORE = {"make restore": "make backup FILE=/backups/monday.tar.gz FORCE=1 && make stop && rm data/database.sqlite"}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the checkout, installed, in which a server runs in the background."""
+    if not (ROOT / ".venv" / "bin" / ".installed-dev").exists() or shutil.which("make") is None:
+        pytest.skip("needs make, and what make install-dev makes")
+    root = tmp_path_factory.mktemp("documented") / "checkout"
+    made = (
+        ".git",
+        ".venv",
+        "node_modules",
+        "data",
+        "build",
+        "dist",
+        "vendor",
+        ".env",
+        "__pycache__",
+        ".*_cache",
+        "api.egg*",
+    )
+    shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*made), symlinks=True)
+    for name in (".venv", "node_modules", "api/dashboard/vendor"):
+        (root / name).symlink_to(ROOT / name)
+    (root.parent / "backups").mkdir()
+    port = free_port()
+    (root / ".env").write_text(f"API_PORT={port}\nGPU_SOURCE=simulated\n")
+    yield root
+    run(root, "make stop")
+
+
+def run(root: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a line in the checkout, with the port and the folder of backups replaced by those of the test."""
+    port = (root / ".env").read_text().split()[0].partition("=")[2]
+    line = command.replace("8080", port).replace("/backups/", f"{root.parent}/backups/").replace("…", "7")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=root,
+        env={"PATH": path, "HOME": str(root.parent), "LANG": "C.UTF-8", "URL": f"http://127.0.0.1:{port}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", RUN)
+def test_documented_command_runs_as_it_is_written(checkout: Path, command: str):
+    for line in ["make background", *(text for name, text in BEFORE.items() if command.startswith(name))]:
+        before = run(checkout, line)
+        assert before.returncode == 0, before.stderr
+    done = run(checkout, command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_every_reason_for_not_running_a_command_is_still_needed():
+    listed = WRITTEN | {f"make {target}" for target in targets()}
+    assert [pattern for pattern in NOT_RUN if not any(re.fullmatch(pattern, command) for command in listed)] == []
+
+
+def test_backup_takes_a_name_with_spaces(checkout: Path):
+    assert run(checkout, "make background").returncode == 0
+    done = run(checkout, 'make backup FILE="/backups/my backup.tar.gz"')
+    assert (done.returncode, (checkout.parent / "backups" / "my backup.tar.gz").is_file()) == (0, True), done.stderr
+
+
+def test_restore_of_a_missing_file_names_the_file(checkout: Path):
+    done = run(checkout, "make -s stop && make restore FILE=/missing.tar.gz")
+    assert "the backup /missing.tar.gz cannot be opened: No such file or directory" in done.stderr
