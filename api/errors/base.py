@@ -10,6 +10,7 @@ class Mistake:
     """One mistake in a request: a JSON pointer to it ("/gpu_ids/0"), what is wrong there, and what to do about it.
 
     `code` is a stable word for the message, where there is one, and `params` are the values that the message names.
+    `about` names all files or items that a finding about a dataset is about; the message names only some.
     """
 
     pointer: str
@@ -17,6 +18,7 @@ class Mistake:
     remedy: str | None = None
     code: str | None = None
     params: Mapping[str, Any] | None = field(default=None, compare=False)
+    about: tuple[str, ...] = field(default=(), compare=False)
 
 
 class ServiceError(Exception):

@@ -70,6 +70,7 @@ class ManifestItem:
     caption: str | None = None  #: None: there is none; an empty one is a caption too
     mask_sha256: str | None = None
     control_sha256: str | None = None
+    excluded: bool = False  #: trainings, checks and caches do not see it
 
     @property
     def item_id(self) -> str:
@@ -94,6 +95,11 @@ def item_id_of(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()[:16]
 
 
+def included_items(items: Iterable[ManifestItem]) -> list[ManifestItem]:
+    """Return the items that trainings, checks and caches see."""
+    return [item for item in items if not item.excluded]
+
+
 def write_manifest(items: Iterable[ManifestItem]) -> Iterator[bytes]:
     """The canonical lines of a manifest: JSON, sorted by path, so that the same items make the same bytes anywhere."""
     for item in sorted(items, key=lambda each: each.path):
@@ -105,6 +111,9 @@ def write_manifest(items: Iterable[ManifestItem]) -> Iterator[bytes]:
             "mask": item.mask_sha256,
             "control": item.control_sha256,
         }
+        # Only where it is set: versions without exclusions keep the hashes that they have always had.
+        if item.excluded:
+            line["excluded"] = True
         yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -120,6 +129,7 @@ def read_manifest(lines: Iterable[bytes]) -> Iterator[ManifestItem]:
                 fields["caption"],
                 fields["mask"],
                 fields["control"],
+                fields.get("excluded") is True,
             )
         except (TypeError, KeyError) as error:
             raise ValueError(f"this line of a manifest lacks {error}") from None
@@ -158,11 +168,12 @@ class ItemFilter:
 
     search: str | None = None  #: part of path or caption
     problem: str | None = None
+    excluded: bool | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether it lets everything pass."""
-        return not self.search and self.problem is None
+        return not self.search and self.problem is None and self.excluded is None
 
 
 @frozen
@@ -177,6 +188,12 @@ class DatasetVersion:
     items: int
     size_bytes: int  #: of the media files
     origin: Mapping[str, Any] | None = None
+    excluded: int = 0  #: how many of the items are excluded
+
+    @property
+    def included(self) -> int:
+        """How many items trainings see."""
+        return self.items - self.excluded
 
 
 class WatchState(StrEnum):
@@ -250,7 +267,7 @@ class PinnedDataset:
     dataset: str  #: what it was called then
     version: int
     manifest: str  #: sha256:…
-    items: int
+    items: int  #: without excluded ones
     serial: int  #: of the dataset, which a renamed one keeps
 
     @property

@@ -1,12 +1,22 @@
 """What a check of a dataset version finds, as its answer has it."""
 
-from api.models.training_view import FindingView
 from api.utils.frozen import frozen
 
 
 @frozen
+class DatasetFindingView:
+    """A finding about a version, in the form of a training's, with the items that it is about."""
+
+    pointer: str
+    message: str
+    remedy: str | None
+    items: int  #: how many items it is about; 0: it is not about single items
+    item_ids: tuple[str, ...]  #: the ids of the first 10,000 of them
+
+
+@frozen
 class BucketView:
-    """Files that are trained on in one size, with the first ten thousand of their ids: `dropped` of its examples are in
+    """Files that are trained on in one size, with the first hundred of their ids: `dropped` of its examples are in
     no step of an epoch, and why.
     """
 
@@ -24,7 +34,7 @@ class BucketView:
 
 @frozen
 class ItemsView:
-    """Items that have one thing in common, with the first hundred of their ids."""
+    """Items that have one thing in common, with the first 10,000 of their ids."""
 
     reason: str
     items: int
@@ -33,13 +43,18 @@ class ItemsView:
 
 @frozen
 class DuplicatesView:
-    """Groups of items by their ids: of the same bytes, and of pictures that look alike (videos: the first)."""
+    """Groups of items by their ids: of the same bytes, and of pictures that look alike (videos: the first).
+
+    Each group begins with the item to keep. `exact_extra` and `near_extra` have the others of all groups, up to 10,000.
+    """
 
     exact: tuple[tuple[str, ...], ...] = ()
     near: tuple[tuple[str, ...], ...] = ()
     exact_groups: int = 0
     near_groups: int = 0
     near_is_whole: bool = True  #: false: too many look too much alike for all to be compared
+    exact_extra: tuple[str, ...] = ()
+    near_extra: tuple[str, ...] = ()
 
 
 @frozen
@@ -54,10 +69,11 @@ class DatasetCheck:
     manifest_sha256: str
     model_type: str | None
     valid: bool
-    items: int
+    items: int  #: without excluded ones
+    excluded: int
     unexamined: int
-    errors: tuple[FindingView, ...]
-    warnings: tuple[FindingView, ...]
+    errors: tuple[DatasetFindingView, ...]
+    warnings: tuple[DatasetFindingView, ...]
     notes: tuple[str, ...]
     problems: tuple[ItemsView, ...]
     duplicates: DuplicatesView

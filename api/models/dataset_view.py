@@ -20,6 +20,7 @@ class VersionView:
     items: int
     size_bytes: int
     origin: Mapping[str, Any] | None
+    excluded: int  #: how many of `items` are excluded from trainings
 
     @classmethod
     def of(cls, version: DatasetVersion) -> "VersionView":
@@ -33,6 +34,7 @@ class VersionView:
             version.items,
             version.size_bytes,
             version.origin,
+            version.excluded,
         )
 
 
@@ -100,6 +102,7 @@ class ItemView:
     has_control: bool
     problems: tuple[str, ...]
     problem_text: str | None
+    excluded: bool  #: trainings, checks and caches do not see it
 
     @classmethod
     def of(cls, found: DatasetItem) -> "ItemView":
@@ -122,6 +125,7 @@ class ItemView:
             has_control=item.control_sha256 is not None,
             problems=found.problems,
             problem_text=None if facts is None else facts.problem_text,
+            excluded=item.excluded,
         )
 
 
@@ -143,6 +147,34 @@ class CaptionEdit:
     changed: int  #: how many captions it changes
     differences: Sequence[CaptionDifference]  #: the first of them
     version: VersionView | None  #: the new version; null when nothing was made
+
+
+@frozen
+class ItemsEdit:
+    """What an edit of items did, or with `dry_run` would do."""
+
+    dry_run: bool
+    removed: int
+    excluded: int
+    included: int
+    items: int  #: items of the version afterwards, with the excluded ones
+    trained: int  #: those of them that trainings see
+    previous: int  #: the version that `restore` goes back to
+    version: VersionView | None  #: the new version; null when nothing was made
+
+
+@frozen
+class DatasetSplit:
+    """What a split did, or with `dry_run` would do."""
+
+    dry_run: bool
+    moved: int
+    into: str
+    is_new: bool  #: whether the split makes the dataset `into`
+    items: int  #: items that the source has afterwards
+    previous: int  #: the version of the source that `restore` goes back to
+    version: VersionView | None  #: the new version of the source; null when nothing was made
+    into_version: VersionView | None  #: the new version of `into`; null when nothing was made
 
 
 @frozen

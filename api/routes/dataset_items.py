@@ -11,14 +11,30 @@ from api.routes.optional_body import body_is_optional
 from api.routes.schemas.datasets import (
     CaptionsAnswer,
     EditCaptions,
+    EditItems,
     ItemAnswer,
     ItemListAnswer,
     ItemListQuery,
+    ItemsEditAnswer,
+    SplitAnswer,
+    SplitDataset,
     VersionQuery,
 )
 from api.routes.schemas.preprocess import CaptionGenerationAnswer, GenerateCaptions
 from api.utils.base_path import BASE_PATH
 from api.utils.responses import answer
+
+#: The answer 200 of a dry run, which has the form of its 201.
+_CHECKED: dict[int, str] = {
+    200: "What it would do.",
+    400: "Bad request",
+    403: "Forbidden",
+    404: "Not found",
+    409: "Conflict",
+    415: "Unsupported media type",
+    422: "Unprocessable entity",
+    503: "Service unavailable",
+}
 
 #: The answer 200 of a dry run, which has the form of its 202.
 _ESTIMATED: dict[int, str] = {
@@ -43,7 +59,7 @@ def list_items(name: str, query_data: ItemListQuery) -> Response:
 
     What nobody has looked into yet is null. Filters are joined by and.
     """
-    wanted = ItemFilter(query_data.search, query_data.problem)
+    wanted = ItemFilter(query_data.search, query_data.problem, query_data.excluded)
     page = services().items.get_page(name, query_data.version, wanted, query_data.page())
     return answer({"items": page.rows, "pagination": page.pagination})
 
@@ -58,6 +74,41 @@ def get_item(name: str, item_id: str, query_data: VersionQuery) -> Response:
     Its id is the same in every version, whatever becomes of its bytes and its caption.
     """
     return answer(services().items.get(name, item_id, query_data.version))
+
+
+@dataset_items.patch("/<name>/items")
+@dataset_items.input(EditItems)
+@dataset_items.output(ItemsEditAnswer)
+@dataset_items.doc(responses=[400, 404, 409, 415, 422, 503])
+def edit_items(name: str, json_data: EditItems) -> Response:
+    """Remove, exclude or include items
+
+    Removed items are not in the new version; excluded ones are, but trainings, checks and caches do not see them. Files
+    of a registered directory stay as they are. `POST …/versions/{previous}/restore` undoes it. Unknown ids are 404
+    `item_not_found`, all in `data.item_ids`. With `version` it is 409 `dataset_changed` when another has become the
+    newest.
+    """
+    actor = current_principal.get().actor
+    return answer(services().item_edits.edit(name, json_data.changes(), actor, dry_run=json_data.dry_run))
+
+
+@dataset_items.post("/<name>/split")
+@dataset_items.input(SplitDataset)
+@dataset_items.output(SplitAnswer, status_code=201)
+@dataset_items.doc(responses=_CHECKED)
+@idempotent
+def split_dataset(name: str, json_data: SplitDataset) -> Response:
+    """Move items into another dataset
+
+    With captions, masks and controls, into a dataset that exists or that the split makes; both get a new version, or
+    neither. `dry_run` is 200 and changes nothing. Items whose names `into` has already are 422, all of them. The items
+    of a registered directory cannot be moved: 409 `dataset_is_registered`.
+    """
+    asks = current_principal.get()
+    made = services().splits.split(name, json_data.request(), asks, dry_run=json_data.dry_run)
+    if made.into_version is None:
+        return answer(made)
+    return answer(made, 201, "split", {"Location": f"{BASE_PATH}/datasets/{made.into}"})
 
 
 @dataset_items.patch("/<name>/captions")

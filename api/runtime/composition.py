@@ -228,6 +228,8 @@ class Runtime:
             registered=part(lambda found: found.datasets.registered),
             items=part(lambda found: found.datasets.items),
             captions=part(lambda found: found.datasets.captions),
+            item_edits=part(lambda found: found.datasets.item_edits),
+            splits=part(lambda found: found.datasets.splits),
             caches=part(lambda found: found.datasets.cache_list),
             uploads=part(lambda found: found.uploads.service),
             forms=part(lambda found: found.uploads.forms),

@@ -10,16 +10,19 @@ from api.services.datasets.cache_list import DatasetCacheList
 from api.services.datasets.caches import DatasetCaches
 from api.services.datasets.captions import CaptionEditor
 from api.services.datasets.collect import DatasetCollector
+from api.services.datasets.item_edits import ItemEditor
 from api.services.datasets.items import DatasetItems
 from api.services.datasets.materials import DatasetMaterials
 from api.services.datasets.references import DatasetReferences
 from api.services.datasets.registered_directories import RegisteredDirectories
 from api.services.datasets.service import DatasetService, StorageBound
+from api.services.datasets.splitting import DatasetSplitter
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
 from api.storage.dataset_caches import DatasetCacheStore
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import DatasetItemStore
+from api.storage.dataset_splits import DatasetSplitStore
 from api.storage.datasets import DatasetStore
 from api.storage.registered_files import RegisteredFileStore
 from api.storage.tasks import TaskStore
@@ -46,11 +49,11 @@ class DatasetParts:
         """
         self.trainers = trainers
         self.store, self.holds = DatasetStore(database), DatasetHolds(database)
-        self.item_rows = DatasetItemStore(database)
-        self.blobs = BlobStore(datasets_root(config))
+        self.item_rows, self.blobs = DatasetItemStore(database), BlobStore(datasets_root(config))
         self.service = DatasetService(self.store, self.holds, self.item_rows, self.blobs, clock, bound)
         self.items = DatasetItems(self.service, self.item_rows)
-        self.captions = CaptionEditor(self.service)
+        self.captions, self.item_edits = CaptionEditor(self.service), ItemEditor(self.service)
+        self.splits = DatasetSplitter(self.service, self.store, DatasetSplitStore(database), clock, bound)
         files, roots = RegisteredFileStore(database), config.dataset_directories
         self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock, paths)
         locator = self.registered.locator

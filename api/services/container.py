@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from api.services.datasets.downloads import ItemFiles
     from api.services.datasets.export import DatasetExport
     from api.services.datasets.form_uploads import FormUploads
+    from api.services.datasets.item_edits import ItemEditor
     from api.services.datasets.items import DatasetItems
     from api.services.datasets.preprocessing import PreprocessingService
     from api.services.datasets.registered_directories import RegisteredDirectories
     from api.services.datasets.service import DatasetService
+    from api.services.datasets.splitting import DatasetSplitter
     from api.services.datasets.thumbnails import Thumbnails
     from api.services.datasets.uploads import UploadService
 
@@ -55,6 +57,8 @@ class Services:
     registered: "RegisteredDirectories"
     items: "DatasetItems"
     captions: "CaptionEditor"
+    item_edits: "ItemEditor"
+    splits: "DatasetSplitter"
     caches: "DatasetCacheList"
     uploads: "UploadService"
     forms: "FormUploads"

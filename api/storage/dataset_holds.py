@@ -31,6 +31,14 @@ CLAIM_SECONDS = 3600.0
 _RANDOM_BITS = 20
 
 
+def claim_rows(serial: int, blobs: Mapping[str, int], now: datetime) -> tuple[int, list[dict[str, Any]]]:
+    """Return a new claim, and the rows by which a dataset holds these blobs under it."""
+    claim = int(to_seconds(now) * 1000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    return claim, [
+        {"sha256": sha256, "dataset": serial, "claim": claim, "size_bytes": size} for sha256, size in blobs.items()
+    ]
+
+
 class DatasetHolds:
     """Holds in the database."""
 
@@ -41,10 +49,7 @@ class DatasetHolds:
         """Has the dataset hold these blobs, sizes in bytes by hash, so that nobody collects them. Returns the claim, by
         which a version must take them over within an hour.
         """
-        claim = int(to_seconds(now) * 1000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-        rows = [
-            {"sha256": sha256, "dataset": serial, "claim": claim, "size_bytes": size} for sha256, size in blobs.items()
-        ]
+        claim, rows = claim_rows(serial, blobs, now)
         for batch in in_batches(rows, _BATCH):
             with self._database.write(is_audited=False) as connection:
                 connection.execute(insert(dataset_blobs), batch)

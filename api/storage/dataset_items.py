@@ -228,6 +228,8 @@ def _conditions(manifest: int, wanted: ItemFilter, *, is_sqlite: bool) -> Iterat
             for column in columns
         ]
         yield or_(*like)
+    if wanted.excluded is not None:
+        yield dataset_items.c.excluded.is_(True) if wanted.excluded else dataset_items.c.excluded.is_not(True)
     if wanted.problem == ANY_PROBLEM:
         # SQLite uses an index for a range, and would look at every row for what is not null.
         ill = (media_facts.c.problem > "", media_facts.c.is_variable_rate.is_(True), _IS_OTHER)
@@ -261,11 +263,12 @@ def _write(manifest: int, position: int, item: ManifestItem) -> dict[str, Any]:
         "mask": item.mask_sha256,
         "control": item.control_sha256,
         "problem": item.caption_problem,
+        "excluded": item.excluded,
     }
 
 
 def _read(row: Row[Any]) -> DatasetItem:
-    item = ManifestItem(row.path, row.sha256, row.size_bytes, row.caption, row.mask, row.control)
+    item = ManifestItem(row.path, row.sha256, row.size_bytes, row.caption, row.mask, row.control, bool(row.excluded))
     return DatasetItem(item, _read_facts(row), row.position)
 
 

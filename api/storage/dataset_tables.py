@@ -41,9 +41,13 @@ dataset_versions = Table(
     Column("run_started_at", Float(53)),  #: of one made by an edit that others may join: when the first of them was
     Column("is_kept", Boolean),  #: true: it was used, exported or named, so that no edit supersedes it
     Column("superseded_at", Float(53)),  #: when a later edit of the same run took its place
+    Column("excluded", Integer),  #: how many of the items are excluded; none: 0
+    Column("split_from", BigInteger),  #: the dataset that its new items came from by a split
+    Column("shared_bytes", BigInteger),  #: bytes of its claim that the dataset `split_from` holds, too
 )
 Index("ix_dataset_versions_manifest", dataset_versions.c.manifest)
 Index("ix_dataset_versions_superseded", dataset_versions.c.superseded_at)
+Index("ix_dataset_versions_split", dataset_versions.c.split_from)
 
 #: Manifests whose items have rows, so that pages can be read from them.
 manifests = Table(
@@ -70,6 +74,7 @@ dataset_items = Table(
     Column("mask", String(64)),
     Column("control", String(64)),
     Column("problem", String(32)),  #: what is wrong with its caption; that of its bytes is in media_facts
+    Column("excluded", Boolean),  #: none: false
 )
 Index("ix_dataset_items_item", dataset_items.c.manifest, dataset_items.c.item_id)
 Index("ix_dataset_items_sha256", dataset_items.c.manifest, dataset_items.c.sha256)

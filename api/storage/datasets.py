@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
@@ -14,8 +14,8 @@ from api.models.dataset import Dataset, DatasetVersion, DirectoryWatch, PinnedDa
 from api.models.sight import ANOTHERS_TASK, current_sight
 from api.models.training import TaskStatus
 from api.storage.database import Database
+from api.storage.dataset_rows import IS_THERE, NewVersion, insert_dataset, insert_version, read_version
 from api.storage.dataset_tables import (
-    dataset_blobs,
     dataset_pins,
     dataset_versions,
     datasets,
@@ -39,7 +39,6 @@ _SELECT = select(datasets, dataset_versions.c["items"].label("item_count")).sele
 )
 
 _FINISHED = [status for status in TaskStatus if status.is_finished]
-_IS_THERE = datasets.c.deleted_at.is_(None)
 
 
 @frozen
@@ -49,20 +48,6 @@ class DatasetFilter:
     search: str | None = None  #: part of name, description or a tag
     owner: str | None = None
     seen_by: str | None = None  #: the user whose datasets alone may be seen; None: everybody's
-
-
-@frozen
-class NewVersion:
-    """A version as it is about to be made."""
-
-    manifest_sha256: str
-    actor: str
-    message: str
-    items: int
-    size_bytes: int
-    origin: Mapping[str, Any] | None = None
-    claim: int | None = None  #: under which blobs are held for it; None: earlier versions hold all of them
-    claimed_blobs: int = 0  #: how many these are
 
 
 class DatasetStore:
@@ -76,24 +61,10 @@ class DatasetStore:
 
     def create(self, new: Dataset) -> Dataset:
         """Keeps a new dataset without any version; its serial is given here. Raises DatasetExists."""
-        row = {
-            "name": new.name,
-            "owner": new.owner,
-            "description": _clean(new.description),
-            "tags": list(new.tags),
-            "directory": new.directory,
-            "created_at": to_seconds(new.created_at),
-            "updated_at": to_seconds(new.created_at),
-            "stored_bytes": 0,
-        }
-        try:
-            with self._database.write() as connection:
-                made = connection.execute(insert(datasets).values(row))
-                note_change(about=new.name, after={"name": new.name, "directory": new.directory})
-        except IntegrityError:
-            raise DatasetExists(f'A dataset is called "{new.name}" already.', data={"name": new.name}) from None
-        key = made.inserted_primary_key
-        return replace(new, serial=int(key[0]) if key is not None else 0, updated_at=new.created_at)
+        with self._database.write() as connection:
+            serial = insert_dataset(connection, new)
+            note_change(about=new.name, after={"name": new.name, "directory": new.directory})
+        return replace(new, serial=serial, updated_at=new.created_at)
 
     def get(self, name: str) -> Dataset:
         """The dataset with this name. Raises DatasetNotFound."""
@@ -123,7 +94,7 @@ class DatasetStore:
     def registered(self) -> list[Dataset]:
         """Those that are directories on a server."""
         with self._database.read() as connection:
-            found = connection.execute(_SELECT.where(datasets.c.directory.is_not(None), _IS_THERE))
+            found = connection.execute(_SELECT.where(datasets.c.directory.is_not(None), IS_THERE))
             return [_read(row) for row in found]
 
     def change(self, name: str, changes: Mapping[str, Any], now: datetime) -> Dataset:
@@ -134,7 +105,7 @@ class DatasetStore:
                 before = _read(_find(connection, name))
                 told = {key: getattr(before, key) for key in changes}
                 note_change(about=name, before=told, after=dict(changes))
-                is_it = (datasets.c.serial == before.serial) & _IS_THERE
+                is_it = (datasets.c.serial == before.serial) & IS_THERE
                 connection.execute(update(datasets).where(is_it).values(updated_at=to_seconds(now), **values))
                 row = connection.execute(_SELECT.where(datasets.c.serial == before.serial)).one()
         except IntegrityError:
@@ -165,7 +136,7 @@ class DatasetStore:
         """Keeps what a look at a registered directory has found; False for a dataset that is not there any more."""
         document = {**dump(watch), "checked_at": watch.checked_at.isoformat()}
         with self._database.write(is_audited=False) as connection:
-            which = (datasets.c.serial == serial) & _IS_THERE
+            which = (datasets.c.serial == serial) & IS_THERE
             return bool(connection.execute(update(datasets).where(which).values(watch=document)).rowcount)
 
     # -- versions ------------------------------------------------------------------------------------------------------
@@ -184,49 +155,15 @@ class DatasetStore:
         What it needs must be held already, by its claim or earlier versions. Raises DatasetChanged, DatasetNotFound.
         """
         try:
-            return self._add_version(serial, new, expected_latest, now, also)
+            with self._database.write() as connection:
+                made = insert_version(connection, serial, new, expected_latest, now)
+                also(connection)
+                told = {"version": made.ordinal, "manifest": new.manifest_sha256, "items": new.items}
+                note_change(before={"version": expected_latest}, after=told)
         except IntegrityError:
             # Somebody else made the same manifest's rows at this moment.
             raise DatasetChanged("The same version was made somewhere else at this moment: try again.") from None
-
-    def _add_version(
-        self,
-        serial: int,
-        new: NewVersion,
-        expected_latest: int | None,
-        now: datetime,
-        also: Also,
-    ) -> DatasetVersion:
-        ordinal = (expected_latest or 0) + 1
-        is_latest = datasets.c.latest.is_(None) if expected_latest is None else datasets.c.latest == expected_latest
-        with self._database.write() as connection:
-            claimed_bytes = _take_over(connection, serial, new)
-            changed = connection.execute(
-                update(datasets)
-                .where(datasets.c.serial == serial, _IS_THERE, is_latest)
-                .values(
-                    latest=ordinal, updated_at=to_seconds(now), stored_bytes=datasets.c.stored_bytes + claimed_bytes
-                )
-            )
-            if not changed.rowcount:
-                _refuse(connection, serial, expected_latest)
-            row = {
-                "dataset": serial,
-                "ordinal": ordinal,
-                "manifest": new.manifest_sha256,
-                "created_at": to_seconds(now),
-                "actor": new.actor,
-                "message": clean(new.message),
-                "items": new.items,
-                "size_bytes": new.size_bytes,
-                "origin": None if new.origin is None else dict(new.origin),
-                "claim": new.claim,
-            }
-            connection.execute(insert(dataset_versions).values(row))
-            also(connection)
-            told = {"version": ordinal, "manifest": new.manifest_sha256, "items": new.items}
-            note_change(before={"version": expected_latest}, after=told)
-        return _read_version_values(row)
+        return made
 
     def get_version(self, serial: int, ordinal: int) -> DatasetVersion:
         """The version with this number. Raises VersionNotFound."""
@@ -242,7 +179,7 @@ class DatasetStore:
             row = connection.execute(newest.where(dataset_versions.c.dataset == serial, which)).one_or_none()
         if row is None:
             raise VersionNotFound(f"The dataset has no version {shown}.")
-        return _read_version(row)
+        return read_version(row._asdict())
 
     def versions(
         self, serial: int, limit: int, offset: int | None, cursor: int | None
@@ -258,7 +195,14 @@ class DatasetStore:
             query = query.offset(offset)
         with self._database.read() as connection:
             total = connection.scalar(select(func.count()).select_from(dataset_versions).where(mine)) or 0
-            return [_read_version(row) for row in connection.execute(query)], total
+            return [read_version(row._asdict()) for row in connection.execute(query)], total
+
+    def origins(self, serial: int, after: int = 0) -> list[Mapping[str, Any]]:
+        """The origins of the versions after this one, newest first; those without one are left out."""
+        mine = (dataset_versions.c.dataset == serial) & (dataset_versions.c.ordinal > after)
+        query = select(dataset_versions.c.origin).where(mine).order_by(dataset_versions.c.ordinal.desc())
+        with self._database.read() as connection:
+            return [origin for origin in connection.scalars(query) if origin is not None]
 
     # -- what tasks and people use -------------------------------------------------------------------------------------
 
@@ -269,7 +213,7 @@ class DatasetStore:
             dataset_versions.c.ordinal == dataset_pins.c.ordinal
         )
         query = (
-            select(dataset_pins, dataset_versions.c["items"].label("item_count"))
+            select(dataset_pins, dataset_versions.c["items"].label("item_count"), dataset_versions.c.excluded)
             .join(dataset_versions, version)
             .where(mine)
             .limit(1)
@@ -278,7 +222,8 @@ class DatasetStore:
             row = connection.execute(query).first()
         if row is None:
             return None
-        return PinnedDataset(row.name, row.ordinal, f"sha256:{row.manifest}", row.item_count, row.dataset)
+        items = row.item_count - (row.excluded or 0)
+        return PinnedDataset(row.name, row.ordinal, f"sha256:{row.manifest}", items, row.dataset)
 
     def pins_of(self, task_ids: Iterable[str]) -> list[PinnedDataset]:
         """The versions that these tasks use."""
@@ -299,42 +244,30 @@ class DatasetStore:
         return named
 
     def stored_by(self, owners: Iterable[str] | None = None) -> dict[str, int]:
-        """Bytes that the datasets of each owner hold; deleted ones as long as tasks need them."""
-        query = select(datasets.c.owner, func.sum(datasets.c.stored_bytes).label("bytes")).group_by(datasets.c.owner)
-        query = query.where(datasets.c.owner.is_not(None))
-        if owners is not None:
-            query = query.where(datasets.c.owner.in_(list(owners)))
+        """Bytes that the datasets of each owner hold; deleted ones as long as tasks need them.
+
+        What a split made two datasets of one owner share counts once, as long as both are there.
+        """
+        of_owners = datasets.c.owner.is_not(None) if owners is None else datasets.c.owner.in_(list(owners))
+        held = select(datasets.c.owner, func.sum(datasets.c.stored_bytes).label("bytes")).group_by(datasets.c.owner)
+        source, shared = datasets.alias("source"), func.sum(dataset_versions.c.shared_bytes).label("bytes")
+        both = dataset_versions.join(source, source.c.serial == dataset_versions.c.split_from).join(
+            datasets, datasets.c.serial == dataset_versions.c.dataset
+        )
+        twice = select(datasets.c.owner, shared).select_from(both).where(source.c.owner == datasets.c.owner)
         with self._database.read() as connection:
-            return {row.owner: int(row.bytes) for row in connection.execute(query)}
+            bytes_of = {row.owner: int(row.bytes) for row in connection.execute(held.where(of_owners))}
+            for row in connection.execute(twice.where(of_owners).group_by(datasets.c.owner)):
+                bytes_of[row.owner] -= int(row.bytes)
+        return bytes_of
 
 
 def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]:
-    query = _SELECT.where(datasets.c.name == name, _IS_THERE)
+    query = _SELECT.where(datasets.c.name == name, IS_THERE)
     row = connection.execute(query.with_for_update(of=datasets) if locks else query).one_or_none()
     if row is None:
         raise DatasetNotFound(f'No dataset is called "{name[:100]}".')
     return row
-
-
-def _take_over(connection: Connection, serial: int, new: NewVersion) -> int:
-    """The bytes of the blobs that are held for a version. Raises DatasetChanged when some are held no longer."""
-    if new.claim is None:
-        return 0
-    mine = (dataset_blobs.c.dataset == serial) & (dataset_blobs.c.claim == new.claim)
-    figures = select(func.count().label("blobs"), func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0).label("bytes"))
-    row = connection.execute(figures.where(mine)).one()
-    if row.blobs != new.claimed_blobs:
-        raise DatasetChanged("It took too long until the version was made; its files were let go: try again.")
-    return int(row.bytes)
-
-
-def _refuse(connection: Connection, serial: int, expected: int | None) -> None:
-    row = connection.execute(_SELECT.where(datasets.c.serial == serial, _IS_THERE)).one_or_none()
-    if row is None:
-        raise DatasetNotFound("The dataset was deleted meanwhile.")
-    raise DatasetChanged(
-        f"Its newest version is {row.latest}, not {expected}: look at it, and try again.", data={"latest": row.latest}
-    )
 
 
 def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str]:
@@ -349,7 +282,7 @@ def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str
 
 
 def _conditions(wanted: DatasetFilter, dialect: str) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [_IS_THERE]
+    conditions: list[ColumnElement[bool]] = [IS_THERE]
     conditions += [datasets.c.owner == owner for owner in (wanted.owner, wanted.seen_by) if owner is not None]
     if wanted.search:
         # The texts of tags, and not the JSON around them, which has commas and brackets of its own.
@@ -379,21 +312,4 @@ def _read(row: Row[Any]) -> Dataset:
         stored_bytes=row.stored_bytes,
         items=row.item_count,
         watch=None if row.watch is None else _WATCH.read(row.watch),
-    )
-
-
-def _read_version(row: Row[Any]) -> DatasetVersion:
-    return _read_version_values(row._asdict())
-
-
-def _read_version_values(values: Mapping[str, Any]) -> DatasetVersion:
-    return DatasetVersion(
-        ordinal=values["ordinal"],
-        manifest_sha256=values["manifest"],
-        created_at=to_time(values["created_at"]),
-        actor=values["actor"],
-        message=values["message"],
-        items=values["items"],
-        size_bytes=values["size_bytes"],
-        origin=values["origin"],
     )

@@ -179,6 +179,8 @@ def walk(client: Client, document: dict[str, Any], training: str = "walked") -> 
         ("/api/v1/preprocess/start", "post"): {"dataset": "walked"},
         ("/api/v1/datasets/{name}", "patch"): {"tags": ["walked"]},
         ("/api/v1/datasets/{name}/captions", "patch"): {"prefix": "a "},
+        ("/api/v1/datasets/{name}/items", "patch"): {"exclude": ["0" * 16]},
+        ("/api/v1/datasets/{name}/split", "post"): {"items": ["0" * 16], "into": "split"},
         ("/api/v1/auth/login", "post"): {"key": "dp_…"},
         **ALERT_BODIES,
         ("/api/v1/nodes/{name}/drain", "post"): {"reason": "a walk"},

@@ -148,6 +148,8 @@ WITH_INPUT = [
     ("GET", "/api/v1/datasets/{name}/items/{item_id}/media"),
     ("GET", "/api/v1/datasets/{name}/items/{item_id}/as_trained"),
     ("POST", "/api/v1/datasets/{name}/check"),
+    ("PATCH", "/api/v1/datasets/{name}/items"),
+    ("POST", "/api/v1/datasets/{name}/split"),
     ("PATCH", "/api/v1/datasets/{name}/captions"),
     ("GET", "/api/v1/datasets/{name}/export"),
     ("POST", "/api/v1/datasets/{name}/captions/generate"),
@@ -206,6 +208,8 @@ KNOWS_MORE |= {path for _, path in WITH_INPUT if "/logs" in path}
 
 
 KNOWS_MORE |= {f"/api/v1/datasets/{{name}}/{what}" for what in ("captions", "check", "items/{item_id}/as_trained")}
+#: No id stands in two of the lists.
+KNOWS_MORE.add("/api/v1/datasets/{name}/items")
 KNOWS_MORE.add("/api/v1/datasets")
 KNOWS_MORE |= {"/api/v1/preprocess/start", "/api/v1/datasets/{name}/captions/generate"}
 

@@ -11,11 +11,15 @@ from api.models.dataset_view import (
     DatasetDeleted,
     DatasetDetails,
     DatasetRow,
+    DatasetSplit,
+    ItemsEdit,
     ItemView,
     VersionView,
 )
 from api.routes.schemas.common import Envelope, Name, NamedChange, PageQuery, Shown, at_least_one, at_most_one
 from api.services.datasets.captions import CaptionsWish
+from api.services.datasets.item_edits import ItemChanges
+from api.services.datasets.splitting import SplitRequest
 from api.utils.masking import mask_secrets
 from api.utils.pagination import Pagination
 from api.utils.validation import NO_NUL, ONE_LINE, Strict
@@ -27,12 +31,19 @@ Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=ONE_LINE)]
 Tags = Annotated[list[Tag], Field(max_length=50)]
 Caption = Annotated[str, Field(max_length=MAX_CAPTION, pattern=NO_NUL)]
 Affix = Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_NUL)]
+ItemIds = Annotated[list[ItemId], Field(min_length=1, max_length=10_000)]
 Search = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 
 #: How a version is named.
 Version = Annotated[
     str, Field(max_length=80, description="its number, `sha256:…` of its manifest, or `latest`, which is the default")
 ]
+
+ExpectedVersion = Annotated[
+    int | None,
+    Field(ge=1, le=10**9, description="the newest version that this was made for; another is 409 dataset_changed"),
+]
+Message = Annotated[Name | None, Field(description="what the new version says of itself")]
 
 _SOMETHING: JsonValue = at_least_one("changes", "prefix", "suffix", "replace")
 _ONE_WAY: list[JsonValue] = [
@@ -82,6 +93,7 @@ class ItemListQuery(PageQuery):
     problem: str | None = Field(
         None, pattern=r"^[a-z_]{1,64}$", description="only items with this problem; `any`: with one at least"
     )
+    excluded: bool | None = Field(None, description="only excluded items, or with `false` only the others")
 
 
 class VersionQuery(Strict):
@@ -135,12 +147,10 @@ class EditCaptions(Strict):
     suffix: Affix | None = Field(None, description="where captions do not end with it")
     replace: ReplaceText | None = Field(None, description="done before prefix and suffix")
     regex: bool = Field(False, description="`replace.from` is a pattern")
-    item_ids: list[ItemId] | None = Field(None, min_length=1, max_length=10_000, description="only in these items")
+    item_ids: ItemIds | None = Field(None, description="only in these items")
     search: Search | None = Field(None, description="only in items whose name or caption holds this")
-    version: int | None = Field(
-        None, ge=1, le=10**9, description="the newest version that this was made for; another is 409 dataset_changed"
-    )
-    message: Name | None = Field(None, description="what the new version says of itself")
+    version: ExpectedVersion = None
+    message: Message = None
     dry_run: bool = Field(False, description="only show what would change")
 
     @model_validator(mode="after")
@@ -166,6 +176,64 @@ class EditCaptions(Strict):
             expected_version=self.version,
             message=self.message,
         )
+
+
+class EditItems(Strict):
+    """The items to be removed, excluded and included again."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "example": {"exclude": ["b94f5ce0690dbe02"], "dry_run": True},
+            "minProperties": 1,
+            "allOf": [at_least_one("remove", "exclude", "include")],
+        },
+    )
+
+    remove: ItemIds | None = Field(None, description="taken out of the new version, with caption, mask and control")
+    exclude: ItemIds | None = Field(None, description="stay in the dataset, and trainings do not see them")
+    include: ItemIds | None = Field(None, description="trainings see them again")
+    version: ExpectedVersion = None
+    message: Message = None
+    dry_run: bool = Field(False, description="only count what would change")
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "EditItems":
+        lists = [frozenset(ids) for ids in (self.remove, self.exclude, self.include) if ids is not None]
+        if not lists:
+            raise ValueError("give remove, exclude or include")
+        twice = sum(map(len, lists)) - len(frozenset().union(*lists))
+        if twice:
+            raise ValueError(f"{twice:,} of the ids stand in two of remove, exclude and include: name each in one")
+        return self
+
+    def changes(self) -> ItemChanges:
+        """Return the changes as the service takes them."""
+        return ItemChanges(
+            frozenset(self.remove or ()),
+            frozenset(self.exclude or ()),
+            frozenset(self.include or ()),
+            self.version,
+            self.message,
+        )
+
+
+class SplitDataset(Strict):
+    """The items to be moved, and the dataset that gets them."""
+
+    model_config = ConfigDict(
+        strict=True, json_schema_extra={"example": {"items": ["b94f5ce0690dbe02"], "into": "kittens", "dry_run": True}}
+    )
+
+    items: ItemIds
+    into: DatasetName = Field(description="another dataset; the split makes it where it does not exist")
+    version: ExpectedVersion = None
+    message: Message = None
+    dry_run: bool = Field(False, description="only check whether the items can be moved")
+
+    def request(self) -> SplitRequest:
+        """Return the request as the service takes it."""
+        return SplitRequest(self.items, self.into, self.version, self.message)
 
 
 class DatasetList(Shown):
@@ -234,3 +302,11 @@ class ItemListAnswer(Envelope[ItemList]):
 
 class CaptionsAnswer(Envelope[CaptionEdit]):
     """What an edit did, or would do."""
+
+
+class ItemsEditAnswer(Envelope[ItemsEdit]):
+    """What an edit of items did, or would do."""
+
+
+class SplitAnswer(Envelope[DatasetSplit]):
+    """What a split did, or would do."""

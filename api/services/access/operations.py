@@ -208,6 +208,8 @@ _TABLE = (
         Permission.DATASETS_WRITE,
         "PATCH ~/datasets/<name>",
         "DELETE ~/datasets/<name>",
+        "PATCH ~/datasets/<name>/items",
+        "POST ~/datasets/<name>/split",
         "PATCH ~/datasets/<name>/captions",
         "POST ~/datasets/<name>/captions/generate",
         "POST ~/datasets/<name>/refresh",

@@ -10,7 +10,7 @@ import orjson
 
 from api.errors import DatasetChanged
 from api.models.access import ANYBODY
-from api.models.dataset import MAX_CAPTION, ManifestItem
+from api.models.dataset import MAX_CAPTION, ManifestItem, included_items
 from api.models.dataset_view import CaptionDifference
 from api.models.preprocess_view import PreprocessResult
 from api.models.training import TrainingTask
@@ -48,7 +48,7 @@ class CaptionHarvest:
         with suppress(FileNotFoundError):
             return Harvest(orjson.loads(read(str(noted), levels=1)))
         wish, given = task.request.config["wish"], task.request.config["input"]
-        items = list(self._datasets.read_items(given["manifest"]))
+        items = included_items(self._datasets.read_items(given["manifest"]))
         captions, tally = self._collect(task, items, output_dir / "made")
         if not captions:
             first = tally.problems[0].problem if tally.problems else "it was not asked"

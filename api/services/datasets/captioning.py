@@ -11,7 +11,7 @@ import orjson
 from api.errors import Invalid, Mistake, Unavailable
 from api.models.access import Principal
 from api.models.captioning import CaptionEstimate, CaptionGeneration, CaptionSettings
-from api.models.dataset import ManifestItem, PinnedDataset
+from api.models.dataset import ManifestItem, PinnedDataset, included_items
 from api.models.preprocess_view import PreprocessResult, PreprocessStatus
 from api.models.task import TASK_ID_KINDS, TaskType
 from api.models.training import GPURequest, NewTask, TaskFilter, TrainingPlan, TrainingRequest
@@ -85,7 +85,7 @@ class CaptioningService:
         dataset = self._datasets.find(name)
         require_own_files(dataset)
         settings, version = self._settings(wanted), self._datasets.find_version(dataset, wanted.version)
-        items = list(self._datasets.read_items(version.manifest_sha256))
+        items = included_items(self._datasets.read_items(version.manifest_sha256))
         todo, known = self._todo(items, wanted, settings)
         estimate = self._estimate(settings, len(items), len(todo), known)
         if dry_run:

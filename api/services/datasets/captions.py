@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from api.errors import DatasetChanged, Invalid, InvalidPattern, ItemNotFound, Mistake
+from api.errors import Invalid, InvalidPattern, ItemNotFound, Mistake
 from api.models.dataset import MAX_CAPTION, Dataset, ManifestItem
 from api.models.dataset_view import CaptionDifference, CaptionEdit, VersionView
 from api.services.datasets.service import DatasetService, Derived, require_own_files
@@ -57,12 +57,7 @@ class CaptionEditor:
         """
         dataset = self._datasets.find(name)
         require_own_files(dataset)
-        latest = self._datasets.find_version(dataset)
-        if wish.expected_version not in (None, latest.ordinal):
-            raise DatasetChanged(
-                f"The newest version of {name} is {latest.ordinal}, not {wish.expected_version}: look at it first.",
-                data={"latest": latest.ordinal},
-            )
+        latest = self._datasets.find_latest(dataset, wish.expected_version)
         items = list(self._datasets.read_items(latest.manifest_sha256))
         edited, differences = apply_wish(items, wish)
         shown = differences[:MOST_SHOWN]
@@ -120,7 +115,7 @@ def apply_wish(items: Sequence[ManifestItem], wish: CaptionsWish) -> tuple[list[
 
 def _chooser(items: Iterable[ManifestItem], wish: CaptionsWish) -> Callable[[ManifestItem], str | None]:
     named = wish.changes if wish.changes is not None else wish.item_ids
-    paths = None if named is None else _find_named(items, named)
+    paths = None if named is None else find_named(items, named)
     if wish.changes is not None and paths is not None:
         changes = {path: wish.changes[item_id] for path, item_id in paths.items()}
         return lambda item: changes.get(item.path, item.caption)
@@ -135,14 +130,18 @@ def _chooser(items: Iterable[ManifestItem], wish: CaptionsWish) -> Callable[[Man
     return after
 
 
-def _find_named(items: Iterable[ManifestItem], named: Collection[str]) -> dict[str, str]:
-    """The ids of the named items by their paths: each item's id is worked out once. Raises ItemNotFound."""
+def find_named(items: Iterable[ManifestItem], named: Collection[str]) -> dict[str, str]:
+    """Return the ids of the named items by their paths. Raises ItemNotFound with all unknown ids."""
     wanted = frozenset(named)
     found = {item.path: item_id for item in items if (item_id := item.item_id) in wanted}
     if len(found) < len(wanted):
         unknown = wanted.difference(found.values())
         some = ", ".join(sorted(unknown)[:5])
-        raise ItemNotFound(f"The newest version has no items with these ids: {some}.", data={"items": len(unknown)})
+        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+        raise ItemNotFound(
+            f"The newest version has no items with these ids: {some}{more}. GET …/items lists the ids.",
+            data={"items": len(unknown), "item_ids": sorted(unknown)},
+        )
     return found
 
 

@@ -2,14 +2,13 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any
 
 from api.errors import CheckBusy, Mistake
-from api.models.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem
-from api.models.dataset_check import BucketView, DatasetCheck, DuplicatesView, ItemsView
+from api.models.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem, included_items
+from api.models.dataset_check import BucketView, DatasetCheck, DatasetFindingView, DuplicatesView, ItemsView
 from api.models.media import Decoder, MediaProbe
-from api.models.training_view import FindingView
 from api.services.datasets.duplicates import find_duplicates
 from api.services.datasets.findings import find_in_buckets, find_in_files
 from api.services.datasets.materials import flat_names
@@ -27,8 +26,9 @@ LOOK_SECONDS = 20.0
 MAX_CHECKS = 2
 WAIT_SECONDS = 2.0
 
-#: Ids of items that stand beside each count.
-MAX_IDS = 100
+#: Ids of items that stand beside each finding and count, as many as one edit of items takes; and beside a bucket.
+MAX_IDS = 10_000
+MAX_BUCKET_IDS = 100
 
 
 @frozen
@@ -77,7 +77,7 @@ class DatasetChecker:
         version = self._datasets.find_version(dataset, wish.version)
         question = wish.question
         rules = None if question is None else self._rules.of_question(question)
-        items = list(self._datasets.read_items(version.manifest_sha256))
+        items = included_items(self._datasets.read_items(version.manifest_sha256))
         probes = self._media.look(self._media.find_sources(dataset, items), LOOK_SECONDS)
         names = flat_names(items)
         files = [see(item, names[item.path], probes) for item in items]
@@ -118,8 +118,9 @@ def _tell(found: _Found) -> DatasetCheck:
     by_name = {found.names[item.path]: item for item in found.items}
     ids = {name: item.item_id for name, item in by_name.items()}
     own = find_in_files(found.items, found.probes, found.duplicates, by_itself=not has_model)
-    errors = [*outlook.errors, *own.errors]
-    warnings = [*outlook.warnings, *own.warnings, *find_in_buckets(by_name, found.probes, outlook.buckets)]
+    errors = [*_by_id(outlook.errors, ids), *own.errors]
+    odd = find_in_buckets(by_name, found.probes, outlook.buckets)
+    warnings = [*_by_id(outlook.warnings, ids), *own.warnings, *odd]
     unexamined = sum(1 for item in found.items if item.sha256 not in found.probes)
     return DatasetCheck(
         dataset=found.dataset.name,
@@ -128,6 +129,7 @@ def _tell(found: _Found) -> DatasetCheck:
         model_type=found.wish.model_type,
         valid=not errors and not unexamined,
         items=len(found.items),
+        excluded=found.version.excluded,
         unexamined=unexamined,
         errors=tuple(map(_view, capped(errors))),
         warnings=tuple(map(_view, capped(warnings))),
@@ -155,7 +157,7 @@ def _bucket(bucket: SizeBucket, ids: Mapping[str, str]) -> BucketView:
         bucket.batches,
         bucket.dropped,
         bucket.reason,
-        tuple(ids[name] for name in bucket.names[:MAX_IDS]),
+        tuple(ids[name] for name in bucket.names[:MAX_BUCKET_IDS]),
     )
 
 
@@ -169,5 +171,12 @@ def _problems(found: _Found) -> Iterable[ItemsView]:
         yield ItemsView(problem, len(item_ids), tuple(item_ids[:MAX_IDS]))
 
 
-def _view(mistake: Mistake) -> FindingView:
-    return FindingView(mistake.pointer, mistake.message, mistake.remedy)
+def _by_id(mistakes: Iterable[Mistake], ids: Mapping[str, str]) -> Iterable[Mistake]:
+    """Put ids of items in place of the names by which the trainer knows them."""
+    for mistake in mistakes:
+        yield replace(mistake, about=tuple(ids[name] for name in mistake.about if name in ids))
+
+
+def _view(mistake: Mistake) -> DatasetFindingView:
+    about = tuple(dict.fromkeys(mistake.about))
+    return DatasetFindingView(mistake.pointer, mistake.message, mistake.remedy, len(about), about[:MAX_IDS])

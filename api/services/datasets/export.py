@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from api.models.dataset import Dataset, ManifestItem
+from api.models.dataset import Dataset, ManifestItem, included_items
 from api.services.datasets.dataset_toml import write_dataset_toml
 from api.services.datasets.exported import MANIFEST
 from api.services.datasets.materials import flat_names
@@ -50,14 +50,14 @@ class DatasetExport:
         self._media = media
 
     def open(self, name: str, version: str | None, form: ExportForm) -> StreamedFile:
-        """The archive of a version. All of its files are found before the first byte is sent.
+        """The archive of a version without its excluded items. All files are found before the first byte is sent.
 
         Raises DatasetNotFound, VersionNotFound, BlobMissing, DatasetChanged.
         """
         dataset = self._datasets.find(name)
         found = self._datasets.find_version(dataset, version)
         self._datasets.keep(dataset, found)
-        items = list(self._datasets.read_items(found.manifest_sha256))
+        items = included_items(self._datasets.read_items(found.manifest_sha256))
         entries = list(self._lay_out(dataset, items, form))
         if form is ExportForm.TRAINER:
             entries.append(_Entry(MANIFEST, self._datasets.manifest_lines(found.manifest_sha256)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from api.models.dataset import MAX_CAPTION, MAX_ITEMS, ManifestItem, read_manifest
+from api.models.dataset import MAX_CAPTION, MAX_ITEMS, ManifestItem, included_items, read_manifest
 from api.services.datasets.materials import flat_names
 from api.services.datasets.names import problem_of_path
 from api.services.datasets.tree import CONTROLS, MASKS, FileTree, TreeFile, stem_of
@@ -41,7 +41,7 @@ def with_exported_names(files: Sequence[TreeFile]) -> Exported:
     manifest = next((each for each in files if each.path == MANIFEST), None)
     if manifest is None:
         return Exported(list(files))
-    items = tuple(_read_items(manifest))
+    items = tuple(included_items(_read_items(manifest)))
     rest = [each for each in files if each is not manifest]
     names = flat_names(items)
     by_name = {names[item.path]: item.path for item in items}

@@ -104,16 +104,18 @@ def find_in_files(
     *,
     by_itself: bool,
 ) -> FileFindings:
-    """What is wrong with files; `by_itself`: also what the rules of a trainer would say."""
+    """What is wrong with files, about items by their ids; `by_itself`: also what the rules of a trainer would say."""
     found = FileFindings()
     known = [(item, probes[item.sha256]) for item in items if item.sha256 in probes]
     for rule in _RULES:
         if rule.by_itself and not by_itself:
             continue
-        names = [item.path for item, probe in known if rule.applies(item, probe)]
-        if names:
-            message = f"{len(names)} of {len(items)} files {rule.message}: {_list(names)}."
-            (found.errors if rule.is_error else found.warnings).append(Mistake("", message, rule.remedy))
+        affected = [item for item, probe in known if rule.applies(item, probe)]
+        if affected:
+            names = _list([item.path for item in affected])
+            message = f"{len(affected)} of {len(items)} files {rule.message}: {names}."
+            about = tuple(item.item_id for item in affected)
+            (found.errors if rule.is_error else found.warnings).append(Mistake("", message, rule.remedy, about=about))
     found.warnings += _find_duplicates(duplicates)
     return found
 
@@ -130,7 +132,7 @@ def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Mistake]:
         yield Mistake(
             "",
             f"Groups of files that look alike (of videos their first frames): {duplicates.near_groups}.",
-            "Look at `duplicates.near`, and keep what is really different.",
+            "Look at `duplicates.near`, and keep one of each group.",
         )
 
 
@@ -159,6 +161,7 @@ def find_in_buckets(
                 f"{len(enlarged)} of {len(items)} files are smaller than they are trained at, and enlarged by more than"
                 f" {ENLARGED - 1:.0%}: {_list(list(enlarged))}.",
                 "Use larger files, or a smaller resolution.",
+                about=tuple(items[name].item_id for name in enlarged),
             )
         )
     if cropped:
@@ -168,6 +171,7 @@ def find_in_buckets(
                 f"Of {len(cropped)} of {len(items)} files more than {CROPPED:.0%} is cut away to fit their bucket:"
                 f" {_list(list(cropped))}.",
                 "Set enable_ar_bucket with more aspect ratios, or crop them yourself.",
+                about=tuple(items[name].item_id for name in cropped),
             )
         )
     return found

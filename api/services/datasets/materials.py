@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import orjson
 
 from api.errors import BlobMissing, DatasetNotFound
-from api.models.dataset import Dataset, ManifestItem, PinnedDataset
+from api.models.dataset import Dataset, ManifestItem, PinnedDataset, included_items
 from api.services.datasets.service import DatasetService
 from api.storage.blobs import BlobStore
 from api.storage.datasets import DatasetStore
@@ -85,7 +85,7 @@ class DatasetMaterials:
         """The directories of a version for whoever looks only; they are made once. Raises BlobMissing, DatasetChanged,
         OSError.
         """
-        items = list(self._service.read_items(pin.manifest_sha256))
+        items = included_items(self._service.read_items(pin.manifest_sha256))
         locate = self._locator_of(pin)
         root = self.views / _view_name(pin, items, locate)
         if not root.is_dir():
@@ -119,7 +119,7 @@ class DatasetMaterials:
         make_directory(str(above), 2)
         self._remove_leftovers(above)
         new, old = (above / f".{root.name}.{what}.{secrets.token_hex(8)}" for what in ("new", "old"))
-        items = list(self._service.read_items(pin.manifest_sha256))
+        items = included_items(self._service.read_items(pin.manifest_sha256))
         self._fill(items, self._locator_of(pin), new)
         self._open_to_trainers(above, new)
         with suppress(FileNotFoundError):

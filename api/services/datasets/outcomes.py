@@ -1,7 +1,7 @@
 """From what a program has made of items to the items of a new version. Pure, but for the blobs that are asked for."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -111,11 +111,7 @@ class NewItems:
             path = PurePosixPath(wanted).with_stem(f"{PurePosixPath(wanted).stem}_{number}")
             number += 1
         self._taken.add(str(path).casefold())
-        self.items.append(ManifestItem(str(path), *_rest(item)))
-
-
-def _rest(item: ManifestItem) -> tuple[str, int, str | None, str | None, str | None]:
-    return (item.sha256, item.size_bytes, item.caption, item.mask_sha256, item.control_sha256)
+        self.items.append(replace(item, path=str(path)))
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import orjson
 
 from api.errors import DatasetChanged, DatasetExists
 from api.models.access import ANYBODY
-from api.models.dataset import Blob, Dataset, DatasetVersion, ManifestItem
+from api.models.dataset import Blob, Dataset, DatasetVersion, ManifestItem, included_items
 from api.models.preprocess_view import PreprocessMetadata, PreprocessResult
 from api.models.training import TrainingTask
 from api.services.attempts.harvest import Harvest
@@ -69,9 +69,11 @@ class PreprocessHarvest:
         wish = PreprocessWish.from_config(task.request.config["wish"])
         given = task.request.config["input"]
         items = list(self._datasets.read_items(given["manifest"]))
+        if task.request.config["target"]["serial"] != task.plan.datasets[0].serial:
+            items = included_items(items)  # another dataset does not get what this one excludes
         source = self._source(task)
         tally, new, outputs = self._collect(items, wish, output_dir / "made")
-        chosen = [item for item in items if wish.chooses(item.path)]
+        chosen = [item for item in included_items(items) if wish.chooses(item.path)]
         if chosen and tally.problem_count == len(chosen):
             first = tally.problems[0]
             raise ValueError(f"None of its {len(chosen):,} items can be read; {first.path}: {first.problem}.")
@@ -101,7 +103,7 @@ class PreprocessHarvest:
         keys = [key_of((item.sha256, item.mask_sha256, item.control_sha256), wish.media) for item in items]
         known = {} if wish.media.is_empty else self.known(keys)
         for item, key in zip(items, keys, strict=True):
-            if wish.media.is_empty or not wish.chooses(item.path):
+            if wish.media.is_empty or item.excluded or not wish.chooses(item.path):
                 new.keep(item)
                 tally.unchanged += 1
                 continue

@@ -7,18 +7,13 @@ from typing import Any
 
 from api.errors import (
     Conflict,
-    DatasetExists,
-    DatasetIsRegistered,
-    DatasetNotFound,
-    HiddenDataset,
     HiddenTask,
     Invalid,
     Mistake,
-    NotYours,
     TaskNotFound,
 )
-from api.models.access import Permission, Principal
-from api.models.dataset import Dataset, DatasetVersion, ManifestItem, PinnedDataset
+from api.models.access import Principal
+from api.models.dataset import Dataset, DatasetVersion, ManifestItem, PinnedDataset, included_items
 from api.models.media_settings import MediaSettings
 from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
@@ -30,6 +25,7 @@ from api.services.datasets.preprocess_harvest import PreprocessHarvest
 from api.services.datasets.preprocess_view import STATUSES, show_preprocess
 from api.services.datasets.preprocess_wish import PreprocessWish
 from api.services.datasets.service import DatasetService
+from api.services.datasets.targets import find_writable
 from api.services.datasets.work_files import SourceFiles, lay_out_work
 from api.services.training.task_events import event_page
 from api.services.training.task_means import TaskMeans
@@ -93,11 +89,13 @@ class PreprocessingService:
             return self.get(first.task_id)
         wish = self._with_rate(wish)
         dataset, version, items = self.find_input(wish.dataset)
-        target = self._find_target(wish.into or dataset.name, asks)
+        into = wish.into or dataset.name
+        writable = find_writable(self._datasets, into, asks)
+        target = {"name": into, "serial": None if writable is None else writable.serial}
         if wish.captions is not None:
             wish.captions.apply([])
         self.require_disk()
-        chosen = [item for item in items if wish.chooses(item.path)]
+        chosen = [item for item in included_items(items) if wish.chooses(item.path)]
         todo = self._todo(chosen, wish.media)
         request = _request_of(wish, dataset, version, target)
         pin = PinnedDataset(
@@ -150,27 +148,6 @@ class PreprocessingService:
         what = f'"{directory[:200]}" is not registered as a dataset.'
         remedy = "Register it first: POST /datasets with name and directory."
         raise Invalid(mistakes=[Mistake("/directory", what, remedy)])
-
-    def _find_target(self, name: str, asks: Principal) -> dict[str, Any]:
-        """The dataset that gets the result, as the task keeps it; one that is not there yet is made then.
-
-        Raises DatasetIsRegistered for one that is only read, NotYours, DatasetExists for one that nobody shows.
-        """
-        try:
-            target = self._datasets.find(name)
-        except HiddenDataset:
-            raise DatasetExists(f'A dataset is called "{name}" already.', data={"name": name}) from None
-        except DatasetNotFound:
-            return {"name": name, "serial": None}
-        if target.directory is not None:
-            raise DatasetIsRegistered(
-                f'{name} is the directory {target.directory} on the server, which is only read: say with "into" which '
-                "dataset gets the result.",
-                data={"directory": target.directory},
-            )
-        if target.owner != asks.owner and not asks.may(Permission.TASKS_WRITE_ANY):
-            raise NotYours(f'{name} belongs to somebody else: say with "into" which of yours gets the result.')
-        return {"name": name, "serial": target.serial}
 
     def require_disk(self) -> None:
         """Raises InsufficientStorage while the disk is nearly full."""

@@ -82,7 +82,7 @@ class DatasetReferences:
         dataset = self._service.find(reference.name)
         found = self._service.find_version(dataset, reference.version)
         manifest = f"sha256:{found.manifest_sha256}"
-        return PinnedDataset(dataset.name, found.ordinal, manifest, found.items, dataset.serial)
+        return PinnedDataset(dataset.name, found.ordinal, manifest, found.included, dataset.serial)
 
     def _show(
         self, request: TrainingRequest, files: TaskFiles, found: Sequence[_Found], known_by: Sequence[str]
@@ -197,6 +197,8 @@ class DatasetReferences:
             "items removed": len(old.keys() - new.keys()),
             "files changed": sum(was.blobs != now.blobs for was, now in both),
             "captions changed": sum(was.caption != now.caption for was, now in both),
+            "items excluded": sum(now.excluded and not was.excluded for was, now in both),
+            "items included again": sum(was.excluded and not now.excluded for was, now in both),
         }
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "the same items"
 

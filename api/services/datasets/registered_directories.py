@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from api.models.dataset_view import DatasetDetails, DatasetRow
 from api.models.sight import current_sight
 from api.services.access.readable_paths import ReadablePaths
 from api.services.datasets.directory_files import EXAMPLES, compare, first_of, is_still, list_directory
-from api.services.datasets.directory_hashing import DirectoryHashing
+from api.services.datasets.directory_hashing import UNREAD, DirectoryHashing
 from api.services.datasets.materials import Locate
 from api.services.datasets.service import DatasetService
 from api.storage.datasets import DatasetStore
@@ -43,6 +44,9 @@ LOOK_SECONDS = 60.0
 #: Seconds for which one directory is read before it is another's turn, and between two words on how far it is.
 TURN_SECONDS = 1.0
 TELL_SECONDS = 2.0
+
+#: How often a version is offered beside edits of its items.
+_TRIES = 3
 
 #: A reading of which nothing was heard for so long has ended with its server: whoever looks next takes it up.
 _ABANDONED_SECONDS = 3 * LOOK_SECONDS
@@ -240,15 +244,13 @@ class RegisteredDirectories:
     def _finish(self, begun: _Begun) -> None:
         """Makes a version of what was read. Raises OSError, BadArchive, ServiceError."""
         dataset, found, listing = begun.dataset, begun.reading.finish(), begun.reading.listing
-        named = self._store.get_by_serial(dataset.serial) or dataset  # it may have another name by now
-        self._service.add_version(
-            named,
-            found.items,
-            begun.actor,
-            f"read from {dataset.directory}",
-            expected_latest=named.latest,
-            origin={"directory": dataset.directory},
-        )
+        for _ in range(_TRIES - 1):
+            # Another version since then is an edit of items, or of another server that has read the directory.
+            with suppress(DatasetChanged):
+                self._add_version(begun, found.items)
+                break
+        else:
+            self._add_version(begun, found.items)
         self._files.replace(dataset.serial, found.files)
         self._store.note_watch(
             dataset.serial,
@@ -259,6 +261,21 @@ class RegisteredDirectories:
                 unread=len(found.findings),
                 findings=first_of(listing.misnamed, found.findings),
             ),
+        )
+
+    def _add_version(self, begun: _Begun, items: Sequence[ManifestItem]) -> None:
+        serial, directory = begun.dataset.serial, begun.dataset.directory
+        named = self._store.get_by_serial(serial) or begun.dataset  # it may have another name by now
+        if named.latest is not None:
+            latest = self._service.find_version(named)
+            items = _as_edited(items, self._files.of(serial), self._service.read_items(latest.manifest_sha256))
+        self._service.add_version(
+            named,
+            items,
+            begun.actor,
+            f"read from {directory}",
+            expected_latest=named.latest,
+            origin={"directory": directory},
         )
 
     def _note_gone(self, dataset: Dataset, error: Exception) -> None:
@@ -298,6 +315,27 @@ class RegisteredDirectories:
             )
 
         return find
+
+
+def _as_edited(
+    found: Sequence[ManifestItem], known: Mapping[str, RegisteredFile], latest: Iterable[ManifestItem]
+) -> list[ManifestItem]:
+    """Return the items of a directory as people have edited the newest version.
+
+    What they excluded stays excluded. A file that was read before and is no item was removed, and stays so while it is
+    there.
+    """
+    before = {item.path: item for item in latest}
+    items = list[ManifestItem]()
+    for item in found:
+        old, file = before.get(item.path), known.get(item.path)
+        if old is not None:
+            items.append(replace(item, excluded=old.excluded))
+        elif file is None or file.sha256 == UNREAD:
+            items.append(item)
+    if not items:
+        raise BadArchive("holds only files that were removed from the dataset")
+    return items
 
 
 def _tell(error: Exception) -> str:

@@ -34,7 +34,8 @@ from api.services.datasets.names import parse_version, problem_of_path
 from api.storage.blobs import BlobStore
 from api.storage.dataset_holds import DatasetHolds
 from api.storage.dataset_items import MOST_MOVED, DatasetItemStore
-from api.storage.datasets import Also, DatasetFilter, DatasetStore, NewVersion
+from api.storage.dataset_rows import NewVersion
+from api.storage.datasets import Also, DatasetFilter, DatasetStore
 from api.storage.version_runs import VersionRun, begin_run, in_turn, join_run, keep_version
 from api.utils.bounds import capped
 from api.utils.clock import Clock
@@ -188,8 +189,7 @@ class DatasetService:
         """Makes what an earlier version holds the newest one again. Raises DatasetNotFound, VersionNotFound."""
         dataset = self.find(name)
         old = self.find_version(dataset, version)
-        if dataset.directory is not None:
-            raise DatasetIsRegistered
+        self._require_restorable(dataset, old)
         new = NewVersion(
             old.manifest_sha256,
             actor,
@@ -197,6 +197,7 @@ class DatasetService:
             old.items,
             old.size_bytes,
             {"restored": old.ordinal},
+            excluded=old.excluded,
         )
         note_change(about=name)
         if dataset.latest == old.ordinal:
@@ -211,6 +212,27 @@ class DatasetService:
     def find_run(self, dataset: Dataset, latest: DatasetVersion, actor: str) -> VersionRun | None:
         """Return the run of edits that another edit by this person joins; None when it starts its own."""
         return self._store.runs.find(dataset.serial, latest.ordinal, actor, self._clock.now())
+
+    def _require_restorable(self, dataset: Dataset, old: DatasetVersion) -> None:
+        """Raise DatasetIsRegistered where a directory on the server was read again after this version."""
+        if dataset.directory is None:
+            return
+        if any("directory" in origin for origin in self._store.origins(dataset.serial, old.ordinal)):
+            raise DatasetIsRegistered(
+                f"{dataset.directory} was read again after version {old.ordinal}, and may hold other files now: change "
+                "the files there, or choose a later version.",
+                data={"directory": dataset.directory},
+            )
+
+    def find_latest(self, dataset: Dataset, expected: int | None) -> DatasetVersion:
+        """Return the newest version for an edit. Raises DatasetChanged when it is not the expected one."""
+        latest = self.find_version(dataset)
+        if expected not in (None, latest.ordinal):
+            raise DatasetChanged(
+                f"The newest version of {dataset.name} is {latest.ordinal}, not {expected}: look at it first.",
+                data={"latest": latest.ordinal},
+            )
+        return latest
 
     def read_items(self, manifest_sha256: str) -> Iterator[ManifestItem]:
         """The items of a manifest, by path. Raises BlobMissing."""
@@ -252,26 +274,29 @@ class DatasetService:
 
         Raises DatasetChanged when the newest version is not `expected_latest`, Invalid, QuotaExceeded, BlobMissing.
         """
-        _require_valid(items, items if derived is None else derived.changed.values())
-        new_blobs = self._require_room(dataset, items) if derived is None else {}
-        manifest = self._keep_manifest(items)
+        require_valid(items, items if derived is None else derived.changed.values())
+        new_blobs = {} if derived is not None else self.new_blobs(dataset, items)
+        self._bound.require_storage(dataset.owner, sum(new_blobs.values()))
+        manifest = self.keep_manifest(items)
         with suppress(VersionNotFound):
             latest = None if expected_latest is None else self._store.get_version(dataset.serial, expected_latest)
             if latest is not None and latest.manifest_sha256 == manifest.sha256:
                 return latest
         claimed = {**new_blobs, manifest.sha256: manifest.size_bytes}
-        claim = self._hold(dataset.serial, claimed)
+        self.require_stored(claimed)
+        claim = self._holds.hold(dataset.serial, claimed, self._clock.steady.now())
         rows = self._make_rows(manifest.sha256, items, derived)
         runs = self._join(dataset.serial, run, (expected_latest or 0) + 1, actor)
         size = sum(item.size_bytes for item in items)
-        new = NewVersion(manifest.sha256, actor, message, len(items), size, origin, claim, len(claimed))
+        excluded = sum(item.excluded for item in items)
+        new = NewVersion(manifest.sha256, actor, message, len(items), size, origin, claim, len(claimed), excluded)
         note_change(about=dataset.name)
         made = self._store.add_version(dataset.serial, new, expected_latest, self._clock.now(), in_turn(rows, runs))
         logger.info("dataset has a new version", extra={"dataset": dataset.name, "version": made.ordinal})
         return made
 
-    def _require_room(self, dataset: Dataset, items: Sequence[ManifestItem]) -> dict[str, int]:
-        """The blobs that the dataset does not hold yet. Raises QuotaExceeded."""
+    def new_blobs(self, dataset: Dataset, items: Sequence[ManifestItem]) -> dict[str, int]:
+        """Return the sizes, by hash, of those blobs of the items that the dataset does not hold yet."""
         if dataset.directory is not None:
             return {}  # its files stay where they are
         held, sizes = self._holds.held(dataset.serial), {}
@@ -279,25 +304,25 @@ class DatasetService:
             for sha256 in item.blobs:
                 if sha256 not in held:
                     sizes[sha256] = item.size_bytes if sha256 == item.sha256 else self._size_of(sha256)
-        self._bound.require_storage(dataset.owner, sum(sizes.values()))
         return sizes
 
     def _size_of(self, sha256: str) -> int:
         return self._blobs.path(sha256).stat().st_size
 
-    def _keep_manifest(self, items: Sequence[ManifestItem]) -> Blob:
+    def keep_manifest(self, items: Sequence[ManifestItem]) -> Blob:
+        """Store the manifest of these items."""
         with self._blobs.begin(compresses=True) as writer:
             lines = write_manifest(items)
             while part := b"".join(islice(lines, _LINES)):
                 writer.write(part)
             return writer.commit()
 
-    def _hold(self, serial: int, blobs: Mapping[str, int]) -> int:
+    def require_stored(self, blobs: Collection[str]) -> None:
+        """Keep these blobs from being collected for an hour. Raises Invalid for missing ones."""
         missing = self._blobs.keep(blobs)
         if missing:
             what = f"{len(missing)} files are not in the store, the first with the SHA-256 {missing[0]}."
             raise Invalid(mistakes=[Mistake("/items", what, "Upload them first.")])
-        return self._holds.hold(serial, blobs, self._clock.steady.now())
 
     def _join(self, serial: int, run: VersionRun | bool, ordinal: int, actor: str) -> Also:
         now = self._clock.now()
@@ -331,7 +356,7 @@ def require_own_files(dataset: Dataset) -> None:
         )
 
 
-def _require_valid(items: Sequence[ManifestItem], new: Collection[ManifestItem]) -> None:
+def require_valid(items: Sequence[ManifestItem], new: Collection[ManifestItem]) -> None:
     """Raises Invalid; `new` are those of the items that no earlier version has."""
     if len(items) > MAX_ITEMS:
         raise Invalid(mistakes=[Mistake("/items", f"These are more than {MAX_ITEMS:,} items.", "Make two datasets.")])

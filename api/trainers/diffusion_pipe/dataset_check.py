@@ -235,15 +235,18 @@ def _check_fit(share: Share, found: FoundItems, at: str, findings: Findings) -> 
             at,
             f"{len(border)} videos are hardly long enough for their bucket; the trainer may count fewer frames.",
             "Set shorter frame_buckets, or use longer clips.",
+            (item.name for item in border),
         )
-    unfit = sum(1 for item in found.items if not share.bucketing.sort(item.width, item.height, item.frames))
+    unfit = [item for item in found.items if not share.bucketing.sort(item.width, item.height, item.frames)]
     if not unfit:
         return
     message = (
-        f"{unfit} of {len(found.items)} files fit into no bucket (too short for the frames asked for) and are skipped."
+        f"{len(unfit)} of {len(found.items)} files fit into no bucket (too short for the frames asked for) and are"
+        " skipped."
     )
     remedy = "Set shorter frame_buckets; videos never go into the bucket of one frame."
-    (findings.error if unfit == len(found.items) else findings.warn)(at, message, remedy)
+    say = findings.error if len(unfit) == len(found.items) else findings.warn
+    say(at, message, remedy, (item.name for item in unfit))
 
 
 def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at: str, findings: Findings) -> None:
@@ -263,6 +266,7 @@ def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at:
             f"{len(short)} videos have fewer frames than their headers state, and too few for their buckets."
             f" {HANGS}: {list_names(short)}.",
             "Copy or convert them again, or remove them.",
+            short,
         )
 
 

@@ -111,6 +111,7 @@ def report(at: Callable[..., str], found: FoundItems, media: int, findings: Find
             at(complaint.key),
             f"{len(names)} of {media} files {complaint.message}: {list_names(names)}.",
             complaint.remedy,
+            names,
         )
     skipped = {name for what in ("broken", "videos") for name in found.names.get(what, ())}
     if skipped and not found.items and found.unknown is None and not found.names.keys() - {"broken", "videos", "stray"}:
@@ -133,6 +134,7 @@ def _report_uncaptioned(at: Callable[..., str], found: FoundItems, media: int, f
             at("path"),
             f"{len(names)} of {media} files have no caption and are skipped: {list_names(names)}.",
             _caption_remedy(found, names),
+            names,
         )
 
 

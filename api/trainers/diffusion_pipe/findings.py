@@ -1,5 +1,7 @@
 """What a check finds: mistakes with their places, collected, never raised."""
 
+from collections.abc import Iterable
+
 from api.errors import Mistake
 from api.utils.bounds import MAX_MISTAKES, capped
 
@@ -32,13 +34,13 @@ class Findings:
         """Whether another warning would be kept, not only counted: else nobody need work out advice for it."""
         return len(self._warnings) < MAX_MISTAKES
 
-    def error(self, at: str, message: str, remedy: str | None = None) -> None:
-        """Records a mistake that prevents a start."""
-        self._more_errors += _add(self._errors, Mistake(at, message, remedy))
+    def error(self, at: str, message: str, remedy: str | None = None, about: Iterable[str] = ()) -> None:
+        """Records a mistake that prevents a start; `about` names the files that it is about."""
+        self._more_errors += _add(self._errors, Mistake(at, message, remedy, about=tuple(about)))
 
-    def warn(self, at: str, message: str, remedy: str | None = None) -> None:
+    def warn(self, at: str, message: str, remedy: str | None = None, about: Iterable[str] = ()) -> None:
         """Records what does not prevent a start, but its owner should know."""
-        self._more_warnings += _add(self._warnings, Mistake(at, message, remedy))
+        self._more_warnings += _add(self._warnings, Mistake(at, message, remedy, about=tuple(about)))
 
     def risk(self, at: str, message: str, remedy: str | None = None) -> None:
         """Records what its owner may want, and what could harm the machine."""

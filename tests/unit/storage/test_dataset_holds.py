@@ -7,8 +7,9 @@ from api.errors import DatasetChanged
 from api.models.dataset import Dataset
 from api.storage.database import Database
 from api.storage.dataset_holds import DatasetHolds
+from api.storage.dataset_rows import NewVersion
 from api.storage.dataset_tables import dataset_blobs, dataset_pins, uploads
-from api.storage.datasets import DatasetStore, NewVersion
+from api.storage.datasets import DatasetStore
 from api.storage.tables import tasks
 from tests.unit.storage.builders import NOW, Stores, later, new_task
 

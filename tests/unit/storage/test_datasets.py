@@ -8,8 +8,9 @@ from api.models.dataset import Dataset
 from api.models.sight import Sight, seeing
 from api.storage.database import Database
 from api.storage.dataset_holds import DatasetHolds
+from api.storage.dataset_rows import NewVersion
 from api.storage.dataset_tables import dataset_pins
-from api.storage.datasets import DatasetFilter, DatasetStore, NewVersion
+from api.storage.datasets import DatasetFilter, DatasetStore
 from tests.unit.storage.builders import NOW, Stores, later, new_task
 
 SHA, OTHER = "a" * 64, "b" * 64

@@ -84,3 +84,13 @@ def test_captions_that_were_written_by_hand_meanwhile_stay(answered: Answered, i
     shelf.version(shelf.item("a.png", caption="by hand"), items[1])
     result = answered.take_up()
     assert (result["reference"], result["difference_count"]) == ("cats@2", 0)
+
+
+def test_an_excluded_item_is_not_captioned_and_stays_excluded(shelf: Shelf, database: Database, tmp_path: Path):
+    plain, gone = shelf.item("a.png", caption=None), shelf.item("b.png", caption=None, excluded=True)
+    answered = Answered(shelf, database, tmp_path, plain, gone)
+    answered.answer(plain, "a cat")
+    assert answered.take_up()["problem_count"] == 0
+    latest = shelf.service.find_version(shelf.store.get("cats"))
+    kept = shelf.service.read_items(latest.manifest_sha256)
+    assert [(item.caption, item.excluded) for item in kept] == [("a cat", False), (None, True)]

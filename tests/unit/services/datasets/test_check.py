@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from api.errors import CheckBusy, Invalid
-from api.models.dataset import MediaFacts, MediaKind
+from api.models.dataset import MediaFacts, MediaKind, item_id_of
 from api.models.media import MediaProbe
 from api.services.datasets.check import CheckWish, DatasetChecker
 from api.services.datasets.media import DatasetMedia
@@ -97,3 +97,22 @@ def test_an_unknown_model_type_is_refused_before_anything_is_looked_into(
     with pytest.raises(Invalid):
         checker.check("cats", replace(SQUARE, model_type="none"))
     assert decoder.examined == []
+
+
+def test_excluded_items_are_not_checked(shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder):
+    shelf.make()
+    shelf.version(shelf.item("a.png", b"broken", excluded=True), *(shelf.item(f"{each}.png") for each in range(4)))
+    found = checker.check("cats", SQUARE)
+    assert (found.valid, found.items, found.excluded, found.trained_items, found.problems) == (True, 4, 1, 4, ())
+    assert len(decoder.examined) == 4
+
+
+def test_findings_of_the_trainer_and_of_files_have_the_ids_of_their_items(shelf: Shelf, checker: DatasetChecker):
+    shelf.make()
+    folder, top = shelf.item("x/a.png", b"broken"), shelf.item("x__a.png", b"broken")
+    shelf.version(folder, top, shelf.item("b.png", caption=None), *(shelf.item(f"{each}.png") for each in range(4)))
+    for wish in (SQUARE, CheckWish()):
+        warnings = checker.check("cats", wish).warnings
+        broken = next(each for each in warnings if "cannot be" in each.message)
+        assert (broken.items, set(broken.item_ids)) == (2, {folder.item_id, top.item_id})
+        assert next(each.item_ids for each in warnings if "no caption" in each.message) == (item_id_of("b.png"),)

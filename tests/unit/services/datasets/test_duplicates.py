@@ -33,3 +33,22 @@ def test_an_answer_has_a_bound_and_tells_how_many_groups_there_are():
     items += [item(f"many-{copy}", "ff") for copy in range(MAX_MEMBERS + 5)]
     found = find_duplicates(items, {}, FakeDecoder(), 4)
     assert (found.exact_groups, len(found.exact), len(found.exact[0])) == (MAX_GROUPS + 6, MAX_GROUPS, MAX_MEMBERS)
+
+
+def test_a_group_begins_with_the_item_to_keep_and_the_others_are_extra():
+    def sized(width: int) -> MediaProbe:
+        return replace(PICTURE, facts=replace(PICTURE.facts, width=width, height=10), perceptual_hash="f" * 16)
+
+    small, plain, captioned = item("a.png", "1"), item("b.png", "2"), replace(item("c.png", "2"), caption="a cat")
+    probes = {small.sha256: sized(10), plain.sha256: sized(20)}
+    found = find_duplicates([small, plain, captioned], probes, FakeDecoder(), 4)
+    ids = [each.item_id for each in (captioned, plain, small)]
+    assert (found.exact, found.near) == ((tuple(ids[:2]),), (tuple(ids),))
+    assert (found.exact_extra, found.near_extra) == ((ids[1],), tuple(ids[1:]))
+
+
+def test_extra_items_of_groups_that_are_not_shown_are_named_too():
+    items = [item(f"{number:03}-{copy}", str(number)) for number in range(MAX_GROUPS + 5) for copy in range(2)]
+    found = find_duplicates(items, {}, FakeDecoder(), 4)
+    assert len(found.exact_extra) == MAX_GROUPS + 5
+    assert items[0].item_id not in found.exact_extra

@@ -103,3 +103,11 @@ def test_version_that_was_exported_is_not_superseded(shelf: Shelf, export: Datas
         shelf.captions.edit("cats", CaptionsWish(changes={item_id_of("a.png"): caption}), "ann", dry_run=False)
         whole(export.open("cats", None, ExportForm.TRAINER))
     assert [row.ordinal for row in shelf.store.versions(cats.serial, 10, None, None)[0]] == [3, 2, 1]
+
+
+def test_excluded_items_are_not_exported(shelf: Shelf, export: DatasetExport):
+    shelf.make("cats")
+    shelf.version(shelf.item("a.png", b"one"), shelf.item("b.png", b"two", excluded=True))
+    for form in ExportForm:
+        names = files_in(export.open("cats", None, form))
+        assert [name for name in names if name.endswith(".png")] == [next(name for name in names if "a.png" in name)]

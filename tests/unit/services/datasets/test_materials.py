@@ -146,3 +146,14 @@ def test_names_are_flat_and_no_two_share_a_stem():
 def test_names_are_the_same_each_time():
     some = list(items("a.png", "a.jpg", "b/a.png"))
     assert json.dumps(flat_names(some)) == json.dumps(flat_names(some))
+
+
+def test_excluded_items_are_not_laid_out(tmp_path: Path, shelf: Shelf, materials: DatasetMaterials):
+    shelf.make()
+    gone = shelf.item("a.png", b"A", excluded=True, mask_sha256=shelf.blob(b"mask"))
+    made = shelf.version(gone, shelf.item("b.png", b"B", "two"))
+    shelf.blobs.path(gone.sha256).unlink()  # nothing asks for its file
+    pin = PinnedDataset("cats", 1, f"sha256:{made.manifest_sha256}", 1, shelf.store.get("cats").serial)
+    for laid in (materials.view(pin), materials.lay(tmp_path / "task" / "datasets", pin, is_new=True)):
+        assert files(laid.media.parent) == {"media/b.png": b"B", "media/captions.json": b'{"b.png":["two"]}'}
+        assert laid.masks is None

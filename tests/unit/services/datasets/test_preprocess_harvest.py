@@ -170,3 +170,15 @@ def test_what_was_known_at_the_start_and_is_gone_now_costs_that_item_alone(field
     result = field.take_up(task)
     assert (result["made"], [each["path"] for each in result["problems"]]) == (1, ["other.mkv"])
     assert set(field.items(2)) == {"clip.mp4", "other.mkv"}
+
+
+def test_an_excluded_item_stays_as_it_is_and_is_not_taken_into_another_dataset(field: Field):
+    clip, bad = field.shelf.item("clip.mkv"), field.shelf.item("bad.mkv", excluded=True)
+    task = field.task([clip, bad], media=SMALL)
+    field.made(task, clip, Made("", ".mp4", "1.mp4"))
+    assert field.take_up(task)["problem_count"] == 0
+    version = field.shelf.service.find_version(field.shelf.store.get("cats"))
+    kept = field.shelf.service.read_items(version.manifest_sha256)
+    assert {item.path: item.excluded for item in kept} == {"clip.mp4": False, "bad.mkv": True}
+    again = field.take_up(field.task([clip, bad], "again", media=SMALL, into="others"))
+    assert again["items"] == 1

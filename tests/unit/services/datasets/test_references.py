@@ -90,3 +90,18 @@ def test_a_text_in_which_nothing_can_be_put_is_a_finding(references: DatasetRefe
     text = "directory = [ {dataset = 'cats'}, {path = \"a\\u0000b\"} ]\n"
     used = references.use(replace(asked, dataset={}, config={}, config_toml="", dataset_toml=text), "t")
     assert len(used.pins) + len(used.mistakes) == 1
+
+
+def test_excluded_items_are_neither_counted_nor_seen_and_a_resume_says_so(
+    shelf: Shelf, references: DatasetReferences, trainer: DiffusionPipe, asked: TrainingRequest, tmp_path: Path
+):
+    damaged = replace(shelf.item("0.png", picture(0)[:-400]), excluded=True)
+    shelf.version(damaged, *(shelf.item(f"{shade}.png", picture(shade)) for shade in range(1, 4)))
+    used = references.use(asked, "train_1")
+    found = trainer.check(used.given, tmp_path / "storage" / "tasks" / "train_1" / "output")
+    assert (used.mistakes, found.errors, used.pins[0].items) == ((), (), 3)
+    assert found.plan is not None
+    assert used.finish(found.plan).dataset_items == 3
+    first = asked.dataset["directories"][0] | {"dataset": "cats@1"}
+    old = references.use(replace(asked, dataset={**asked.dataset, "directories": [first]}), "t", known_by=["t"])
+    assert old.notes == ("cats: version 1 is used; its newest is 2, with 1 files changed, 1 items excluded.",)

@@ -1,0 +1,151 @@
+"""Items are removed, excluded, included and split off, by HTTP."""
+
+from typing import Any
+
+import pytest
+
+from api.models.dataset import item_id_of
+from tests.api.client import Client
+from tests.api.conftest import World
+from tests.api.datasets import DATASETS, add_version, refusal_of
+
+CATS = f"{DATASETS}/cats"
+A, B, C = map(item_id_of, ("a.png", "b.png", "c.png"))
+UNKNOWN = ["0" * 16, "1" * 16]
+
+
+@pytest.fixture
+def cats(world: World) -> Client:
+    """A dataset of three items."""
+    world.client.post(DATASETS, json={"name": "cats"})
+    add_version(world, {"a.png": "a cat", "b.png": "", "c.png": None})
+    return world.client
+
+
+def names(client: Client, query: str = "", dataset: str = CATS) -> list[str]:
+    return [item["name"] for item in client.data(f"{dataset}/items?{query}")["items"]]
+
+
+def edit(client: Client, **body: Any) -> Any:
+    return client.patch(f"{CATS}/items", json=body)
+
+
+def split(client: Client, **body: Any) -> Any:
+    return client.post(f"{CATS}/split", json=body)
+
+
+def test_removed_items_are_not_in_the_new_version_and_come_back_with_the_old_one(cats: Client):
+    made = edit(cats, remove=[A, C], version=1).json()["data"]
+    assert (made["removed"], made["items"], made["trained"], made["previous"]) == (2, 1, 1, 1)
+    assert (made["version"]["version"], made["version"]["message"]) == (2, "2 items removed")
+    assert names(cats) == ["b.png"]
+    assert names(cats, "version=1") == ["a.png", "b.png", "c.png"]
+    cats.post(f"{CATS}/versions/{made['previous']}/restore")
+    assert names(cats) == ["a.png", "b.png", "c.png"]
+
+
+def test_excluded_items_stay_visible_with_a_flag_and_are_included_again(cats: Client):
+    before = cats.data(f"{CATS}/versions/latest")
+    made = edit(cats, exclude=[A, B]).json()["data"]
+    assert (made["excluded"], made["items"], made["trained"], made["version"]["excluded"]) == (2, 3, 1, 2)
+    assert [item["excluded"] for item in cats.data(f"{CATS}/items")["items"]] == [True, True, False]
+    assert (names(cats, "excluded=true"), names(cats, "excluded=false")) == (["a.png", "b.png"], ["c.png"])
+    assert cats.data(f"{CATS}/items?excluded=true")["pagination"]["total"] == 2
+    assert edit(cats, include=[A]).json()["data"]["included"] == 1
+    again = edit(cats, include=[B]).json()["data"]["version"]
+    assert again["manifest"] == before["manifest"]
+    assert again["excluded"] == 0
+
+
+def test_an_edit_can_be_tried_without_a_new_version(cats: Client):
+    tried = edit(cats, remove=[A], exclude=[B], dry_run=True).json()["data"]
+    assert (tried["removed"], tried["excluded"], tried["trained"], tried["version"]) == (1, 1, 1, None)
+    assert cats.data(CATS)["dataset"]["latest"] == 1
+
+
+def test_what_is_excluded_already_makes_no_version(cats: Client):
+    edit(cats, exclude=[A])
+    assert edit(cats, exclude=[A]).json()["data"]["version"] is None
+    assert cats.data(CATS)["dataset"]["latest"] == 2
+
+
+def test_all_unknown_ids_are_named_at_once(cats: Client):
+    refused = edit(cats, remove=[A, *UNKNOWN])
+    assert refusal_of(refused) == (404, "item_not_found")
+    assert refused.json()["data"]["item_ids"] == UNKNOWN
+    assert split(cats, items=UNKNOWN, into="dogs").json()["data"]["item_ids"] == UNKNOWN
+
+
+def test_an_edit_for_an_older_version_is_refused(cats: Client):
+    edit(cats, exclude=[A], version=1)
+    refused = edit(cats, remove=[A], version=1)
+    assert (refusal_of(refused), refused.json()["data"]) == ((409, "dataset_changed"), {"latest": 2})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"dry_run": True},
+        {"remove": []},
+        {"remove": ["a.png"]},
+        {"remove": [A], "exclude": [A]},
+        {"remove": [A], "unknown": 1},
+        {"remove": [A, B, C]},
+        {"exclude": [A, B, C]},
+        {"remove": [A], "exclude": [B, C]},
+        {"remove": [A] * 10_001},
+    ],
+)
+def test_an_edit_that_means_nothing_or_leaves_nothing_is_refused(cats: Client, body: dict[str, Any]):
+    assert refusal_of(edit(cats, **body)) == (422, "validation_failed")
+    assert cats.data(CATS)["dataset"]["latest"] == 1
+
+
+def test_a_caption_edit_keeps_exclusions(cats: Client):
+    edit(cats, exclude=[A])
+    cats.patch(f"{CATS}/captions", json={"changes": [{"item_id": A, "caption": "tabby"}]})
+    assert names(cats, "excluded=true") == ["a.png"]
+
+
+def test_split_items_move_into_a_new_dataset(cats: Client):
+    answered = split(cats, items=[A, C], into="dogs")
+    made = answered.json()["data"]
+    assert (answered.status_code, answered.headers["Location"]) == (201, f"{DATASETS}/dogs")
+    assert (made["moved"], made["is_new"], made["items"], made["previous"]) == (2, True, 1, 1)
+    assert (made["version"]["version"], made["into_version"]["version"]) == (2, 1)
+    assert (names(cats), names(cats, dataset=f"{DATASETS}/dogs")) == (["b.png"], ["a.png", "c.png"])
+    assert cats.data(f"{DATASETS}/dogs/items/{A}")["caption"] == "a cat"
+
+
+def test_split_items_join_a_dataset_that_is_there(cats: Client, world: World):
+    cats.post(DATASETS, json={"name": "dogs"})
+    add_version(world, {"rex.png": "a dog"}, "dogs")
+    assert split(cats, items=[A], into="dogs").json()["data"]["is_new"] is False
+    assert names(cats, dataset=f"{DATASETS}/dogs") == ["a.png", "rex.png"]
+
+
+def test_every_item_whose_name_is_taken_is_named(cats: Client, world: World):
+    cats.post(DATASETS, json={"name": "dogs"})
+    add_version(world, {"A.png": "a dog", "b.png": "a dog"}, "dogs")
+    refused = split(cats, items=[C, B, A][1:], into="dogs")
+    assert [each["pointer"] for each in refused.json()["error"]["errors"]] == ["/items/0", "/items/1"]
+    assert cats.data(CATS)["dataset"]["latest"] == 1
+
+
+@pytest.mark.parametrize("body", [{"items": [A]}, {"items": [A], "into": "cats"}, {"items": [A, B, C], "into": "x"}])
+def test_a_split_into_itself_or_of_everything_is_refused(cats: Client, body: dict[str, Any]):
+    assert refusal_of(split(cats, **body)) == (422, "validation_failed")
+
+
+def test_a_split_can_be_tried_first(cats: Client):
+    tried = split(cats, items=[A], into="dogs", dry_run=True)
+    assert (tried.status_code, tried.json()["data"]["is_new"], tried.json()["data"]["version"]) == (200, True, None)
+    assert cats.get(f"{DATASETS}/dogs").status_code == 404
+
+
+def test_a_repeated_split_with_one_key_happens_once(cats: Client):
+    ask = {"json": {"items": [A], "into": "dogs"}, "headers": {"Idempotency-Key": "k"}}
+    first, again = (cats.post(f"{CATS}/split", **ask).json()["data"] for _ in range(2))
+    assert first == again
+    assert cats.data(CATS)["dataset"]["latest"] == 2
