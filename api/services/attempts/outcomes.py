@@ -28,6 +28,14 @@ PASSING = frozenset(
 #: Starts in a row that are tried after such an error, with growing waits: five minutes in all.
 PASSING_TRIES = 6
 
+_ONLY_NAN = Cause.of(
+    CauseCode.NAN_LOSS,
+    "only_nan",
+    "It made all its steps, but every loss was no number (NaN): it has learnt nothing.",
+    "Start it anew, and not from one of its checkpoints: with a lower learning rate, with dtype bfloat16 instead of "
+    "float16 or float8, or after a check of the dataset. What it saved is of no use.",
+)
+
 STOPPED_BEFORE_START = Reason.of("stopped before it was started", "stopped_before_start")
 
 
@@ -64,6 +72,8 @@ def judge_outcome(
     said = outcome.phrases | progress.phrases
     phrases: frozenset[str] = said if _is_borne_out(outcome, progress, checkpoints) else frozenset()
     if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
+        if _has_only_nan(progress):
+            return AttemptVerdict(TaskStatus.FAILED, _ONLY_NAN.words, _ONLY_NAN)
         said_it = Reason.of('the trainer said "{phrase}"', "said_complete", phrase=trainer.completed_phrase)
         return AttemptVerdict(TaskStatus.COMPLETED, said_it)
     stopped = None if stop is None else _judge_stop(outcome, trainer, stop, said, phrases)
@@ -121,6 +131,11 @@ def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Ch
     """Whether the attempt made steps and left a whole checkpoint of its last printed one, or of a later one."""
     steps = [step for step in (progress.step, outcome.last_step) if step is not None]
     return any(one.is_complete and steps and (one.step is None or one.step >= max(steps)) for one in checkpoints)
+
+
+def _has_only_nan(progress: Progress) -> bool:
+    """Whether all losses of a training were NaN; of one that was resumed, other attempts may have had better."""
+    return progress.first_step == 1 and progress.nan_steps > 0 and progress.best_loss is None
 
 
 def _ended_well(outcome: Outcome, progress: Progress) -> bool:

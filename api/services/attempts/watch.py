@@ -20,7 +20,7 @@ from api.services.attempts.watch_note import WatchNote, encode_note
 from api.storage.task_files import write_private
 from api.trainers.trainer import Trainer
 from api.utils.clock import Clock
-from api.utils.foreign_files import TROUBLE, read, remove
+from api.utils.foreign_files import TROUBLE, read, remove, remove_temporaries
 
 if TYPE_CHECKING:
     from api.trainers.protocol.event_files import EventFileTail
@@ -346,6 +346,8 @@ class AttemptWatch:
         return self.ref.directory / "watch.json"
 
     def _restore(self) -> None:
+        # Half-written notes of a service that was killed; nobody but the leading one writes them.
+        remove_temporaries(str(self.ref.directory), 0.0, only=(self._note_path.name,))
         try:
             note = WatchNote(orjson.loads(read(str(self._note_path))), self._output_dir)
             self._reader.restore(note.reader)

@@ -100,6 +100,24 @@ def test_phrase_that_only_the_log_had_counts_as_well():
     assert judge(progress=replace(LAST, phrases={DONE}), checkpoints=(saved(20),)).status is TaskStatus.COMPLETED
 
 
+@pytest.mark.parametrize(
+    ("progress", "status"),
+    [
+        (Progress(step=20, total_steps=20, first_step=1, nan_steps=20, nan_in_a_row=20), TaskStatus.FAILED),
+        (Progress(step=20, total_steps=20, first_step=1, nan_steps=19, best_loss=0.5), TaskStatus.COMPLETED),
+        (Progress(step=20, total_steps=20, first_step=11, nan_steps=10, nan_in_a_row=10), TaskStatus.COMPLETED),
+        (Progress(step=20, total_steps=20, first_step=1), TaskStatus.COMPLETED),
+    ],
+)
+def test_training_whose_every_loss_is_nan_is_no_success(progress: Progress, status: TaskStatus):
+    verdict = judge(progress=progress, checkpoints=(saved(20),), phrases=(DONE,), exit_code=0)
+    assert verdict.status is status
+    assert (verdict.cause is None) == (status is TaskStatus.COMPLETED)
+    if verdict.cause is not None:
+        assert verdict.cause.code is CauseCode.NAN_LOSS
+        assert "learning rate" in verdict.cause.remedy
+
+
 @pytest.mark.parametrize("checkpoints", [(), (saved(19),), (saved(20, is_complete=False),)])
 def test_words_count_for_nothing_without_the_checkpoint_that_goes_before_them(checkpoints: tuple[Checkpoint, ...]):
     for progress, how in ((LAST, {}), (Progress(), {"last_step": 20})):

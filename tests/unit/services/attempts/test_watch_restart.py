@@ -29,6 +29,16 @@ def test_restarted_service_goes_on_where_it_was(watched: Watched):
     assert watched.losses() == {1: 0.5, 2: 0.25}
 
 
+def test_notes_that_a_killed_service_has_half_written_are_removed(watched: Watched):
+    watch = watched.watch()
+    watch.save()
+    half, other = (watched.directory / f".{name}.0123456789abcdef.new" for name in ("watch.json", "stop.json"))
+    for path in (half, other):
+        path.write_text("{")
+    watched.watch()
+    assert (half.exists(), other.exists(), (watched.directory / "watch.json").exists()) == (False, True, True)
+
+
 def test_service_that_was_killed_before_its_note_shows_nothing_twice(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1))
