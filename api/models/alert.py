@@ -89,7 +89,8 @@ class Alert:
     flips: tuple[float, ...] = ()  #: when it fired or ended within the last hour, in Unix seconds
     flapping_since: datetime | None = None
     told: tuple[str, ...] = ()  #: channels that were told that it fires, and not yet that it has ended
-    told_at: datetime | None = None
+    told_at: datetime | None = None  #: when a message was last planned, as the alert counts its time
+    delivered_at: datetime | None = None  #: when one was last delivered; None where that was not looked up
     bound: Subject | None = None  #: the task that it was about when its condition began
 
     @property
@@ -217,3 +218,4 @@ class AlertTarget:
     channels: tuple[str, ...] = ()  #: names of channels that are told besides those by rule
     told_of: tuple[str, ...] = ()  #: ids of the rules that these are told of
     subject: Subject | None = None  #: the task that it is, or that runs on it
+    has_failed: bool = False  #: it is a task that has failed: no end of an alert about it is good news

@@ -39,7 +39,7 @@ class AlertView:
     acknowledged_at: datetime | None
     acknowledged_until: datetime | None
     muted_by: str | None  #: the silence, or the alert, because of which nobody is told
-    told_at: datetime | None  #: when anybody was last to be told
+    told_at: datetime | None  #: when a message about it was last delivered
     updated_at: datetime
 
 
@@ -70,7 +70,7 @@ def show_alert(alert: Alert) -> AlertView:
         acknowledged_at=alert.acknowledged_at,
         acknowledged_until=alert.acknowledged_until,
         muted_by=alert.muted_by,
-        told_at=alert.told_at,
+        told_at=alert.delivered_at,
         updated_at=alert.updated_at,
     )
 

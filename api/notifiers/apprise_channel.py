@@ -257,6 +257,8 @@ def _judge(said: _Overheard) -> SendOutcome:
     if not said.statuses:
         return RetryLater("the service did not take it; it did not say why")
     status = said.statuses[-1]
+    if 300 <= status < 400:
+        return Rejected(f"HTTP {status}: it redirects; give the address that it leads to", status, is_refusal=True)
     if 400 <= status < 500 and status not in PASSING_STATUSES:
         return Rejected(f"the service refused it: HTTP {status}", status, is_refusal=status in REFUSAL_STATUSES)
     return RetryLater(f"the service did not take it: HTTP {status}", None, status)

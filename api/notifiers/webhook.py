@@ -1,4 +1,5 @@
-"""Webhooks: a signed POST to an address that was looked at first; nothing is followed, and little of the answer read.
+"""Webhooks: a signed POST to an address that was looked at first; redirects are followed within the same host only, and
+little of the answer is read.
 
 Signed as Standard Webhooks have it: `webhook-signature: v1,<base64>` is the HMAC-SHA256 over `id.timestamp.body`.
 """
@@ -14,7 +15,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http.client import HTTPException
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import orjson
 
@@ -34,6 +35,7 @@ from api.notifiers.notifier import (
     SendOutcome,
     ShownAddress,
 )
+from api.utils.frozen import frozen
 from api.utils.tracing import traceparent_headers
 
 #: Seconds for a connection, and for everything together.
@@ -50,6 +52,16 @@ _PREFIX = "whsec_"
 
 #: What Alertmanager says for a time that has not come.
 _NEVER = "0001-01-01T00:00:00Z"
+
+
+#: Redirects that keep the method or, as many servers mean it, should; and how many are followed within a host.
+_FOLLOWED, MOST_REDIRECTS = (301, 302, 307, 308), 2
+
+
+@frozen
+class _Redirect:
+    location: str
+    status: int
 
 
 class WebhookNotifier:
@@ -74,25 +86,39 @@ class WebhookNotifier:
 
     def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
         """Posts a message."""
+        body = orjson.dumps(_BODIES[settings.webhook_format](message))
+        headers = {**_headers(message, body, secret.key), **traceparent_headers()}
+        url = secret.url
+        for _ in range(1 + MOST_REDIRECTS):
+            outcome = self._post(url, body, headers)
+            if not isinstance(outcome, _Redirect):
+                return outcome
+            target = _within_host(url, outcome.location)
+            if target is None:
+                return _refuse_redirect(outcome.status, "to another host")
+            url = target
+        return _refuse_redirect(outcome.status, "again and again")
+
+    def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> "SendOutcome | _Redirect":
         try:
-            parts, host, port = _split(secret.url)
+            parts, host, port = _split(url)
             address = self._guard.resolve(host, port)
         except AddressRefused as error:
             return Rejected(f"the address {error}")
         except OSError as error:
             return RetryLater(f"its host has no address ({_why(error)})")
-        body = orjson.dumps(_BODIES[settings.webhook_format](message))
-        headers = {**_headers(message, body, secret.key), **traceparent_headers(), "Host": parts.netloc}
         tls = self._tls if parts.scheme == "https" else None
         connection = WebhookConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("POST", path, body, headers)
+            connection.request("POST", path, body, {**headers, "Host": parts.netloc})
             status, answered, text = connection.read_answer(MOST_BYTES)
         except (OSError, HTTPException, ValueError) as error:
             return RetryLater(_why(error))
         finally:
             connection.close()
+        if status in _FOLLOWED and "location" in answered:
+            return _Redirect(answered["location"], status)
         return _judge(status, answered, text)
 
     def end_overdue(self) -> None:
@@ -137,6 +163,23 @@ def _split(url: str) -> tuple[SplitResult, str, int]:
     return parts, parts.hostname, port or (443 if parts.scheme == "https" else 80)
 
 
+def _within_host(url: str, location: str) -> str | None:
+    """Return where a redirect leads, if that is the same host and port, or the same host by https; else None."""
+    try:
+        target = urljoin(url, location)
+        (before, host, port), (after, other_host, other_port) = _split(url), _split(target)
+    except ValueError:
+        return None
+    is_upgrade = (before.scheme, after.scheme, port, other_port) == ("http", "https", 80, 443)
+    is_same = (host, before.scheme, port) == (other_host, after.scheme, other_port)
+    return target if is_same or (is_upgrade and host == other_host) else None
+
+
+def _refuse_redirect(status: int | None, where: str) -> Rejected:
+    reason = f"HTTP {status}: it redirects {where}; give the address that it leads to"
+    return Rejected(reason, status, is_refusal=True)
+
+
 def read_key(key: str) -> bytes:
     """The bytes that sign, of `whsec_` and their base64. Raises AddressRefused."""
     try:
@@ -176,7 +219,7 @@ def _judge(status: int, headers: Mapping[str, str], body: bytes) -> SendOutcome:
     if status in PASSING_STATUSES or status >= 500:
         return RetryLater(reason, _retry_after(headers), status)
     if 300 <= status < 400:
-        return Rejected(f"HTTP {status}: redirects are not followed; give the address that it leads to", status)
+        return _refuse_redirect(status, "elsewhere")
     return Rejected(reason, status, is_refusal=status in REFUSAL_STATUSES)
 
 

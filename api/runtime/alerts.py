@@ -52,6 +52,7 @@ from api.storage.alert_rules import RuleStore
 from api.storage.alerts import AlertStore
 from api.storage.channels import ChannelStore
 from api.storage.database import Database
+from api.storage.holds import HoldStore
 from api.storage.leadership import Leadership
 from api.storage.outbox import OutboxStore
 from api.storage.sealing import Sealer
@@ -167,6 +168,7 @@ class AlertParts:
         told: ToldMachines,
     ) -> FactBoard:
         facts, root = AlertFactStore(database), config.storage_root.absolute()
+        logs = LogGrowth(lambda task_id: _log_extent(root, task_id), self._clock)
         certificate = CertificateLook(config.tls_certificate_file, self._clock)
         people = None
         if config.needs_keys:
@@ -175,7 +177,7 @@ class AlertParts:
         return FactBoard(
             lambda: gpus.state,
             gpu_facts,
-            TaskFacts(facts, self._clock, LogGrowth(lambda task_id: _log_extent(root, task_id), self._clock)),
+            TaskFacts(facts, self._clock, logs, HoldStore(database).list),
             DiskFacts([Path("/"), root], node, self._clock),
             ServiceFacts(
                 node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact, certificate.days_left

@@ -135,6 +135,7 @@ def read_alert(row: Row[Any]) -> Alert:
         flapping_since=maybe_time(row.flapping_since),
         told=tuple(row.told),
         told_at=maybe_time(row.told_at),
+        delivered_at=maybe_time(getattr(row, "delivered_at", None)),
         bound=None if row.bound is None else _SUBJECT.read(row.bound),
     )
 

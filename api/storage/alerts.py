@@ -11,6 +11,7 @@ from api.errors import AlertNotFound, Conflict
 from api.models.alert import Alert, AlertChange, AlertCounts, AlertFilter, AlertHistoryRow, AlertState, ShownState
 from api.models.alert_rule import RuleScope
 from api.models.audit import note_change
+from api.models.channel import DeliveryState
 from api.models.event import Severity
 from api.storage.alert_actions import insert_actions
 from api.storage.alert_rows import (
@@ -39,6 +40,16 @@ _CHANGE = (
     update(alerts)
     .where(alerts.c.alert_id == bindparam("wanted"), alerts.c.number == bindparam("seen"))
     .values({name: bindparam(name) for name in _COLUMNS})
+)
+_DELIVERED = alert_deliveries.c.state == DeliveryState.DELIVERED
+_SHOWN = select(
+    alerts,
+    select(func.max(alert_deliveries.c.finished_at))
+    .join(alert_notifications, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id)
+    .where(alert_notifications.c.alert_id == alerts.c.alert_id, _DELIVERED)
+    .correlate(alerts)
+    .scalar_subquery()
+    .label("delivered_at"),
 )
 _FORGET = delete(alerts).where(alerts.c.alert_id == bindparam("wanted"), alerts.c.number == bindparam("seen"))
 _OLD = (
@@ -90,7 +101,7 @@ class AlertStore:
         many there are in all.
         """
         conditions = _conditions(wanted)
-        query = select(alerts).where(*conditions).order_by(alerts.c.serial.desc()).limit(limit)
+        query = _SHOWN.where(*conditions).order_by(alerts.c.serial.desc()).limit(limit)
         query = query.offset(offset) if cursor is None else query.where(alerts.c.serial < cursor)
         with self._database.read() as connection:
             total = connection.scalar(select(func.count()).select_from(alerts).where(*conditions)) or 0
@@ -156,7 +167,7 @@ class AlertStore:
         query = select(alert_history).where(alert_history.c.id.in_(ids)).order_by(alert_history.c.id)
         with self._database.read() as connection:
             rows = [read_history(row) for row in connection.execute(query)]
-            wanted = select(alerts).where(alerts.c.alert_id.in_({row.alert_id for row in rows}))
+            wanted = _SHOWN.where(alerts.c.alert_id.in_({row.alert_id for row in rows}))
             known = {row.alert_id: read_alert(row) for row in connection.execute(wanted)}
         return [(row, known[row.alert_id]) for row in rows if row.alert_id in known]
 
@@ -214,8 +225,8 @@ def _guard(alert: Alert) -> dict[str, Any]:
 
 
 def _get(connection: Connection, alert_id: str, lock: bool = False) -> Alert:
-    query = select(alerts).where(alerts.c.alert_id == alert_id)
-    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    query = _SHOWN.where(alerts.c.alert_id == alert_id)
+    row = connection.execute(query.with_for_update(of=alerts) if lock else query).one_or_none()
     if row is None:
         raise AlertNotFound(f'No alert has the id "{alert_id[:80]}".')
     return read_alert(row)

@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import AlertNotFound, Conflict
 from api.models.audit import note_change
-from api.models.channel import Channel, ChannelKind, ChannelSettings
+from api.models.channel import Channel, ChannelKind, ChannelSettings, DeliveryState
 from api.storage.alert_rows import raise_version
-from api.storage.alert_tables import alert_channels
+from api.storage.alert_tables import alert_channels, alert_deliveries
 from api.storage.database import Database
 from api.storage.rows import maybe_time, to_seconds, to_time
 from api.storage.typed_json import TypedJSON
@@ -70,6 +70,8 @@ class ChannelStore:
             with self._database.write() as connection:
                 if connection.execute(update(alert_channels).where(mine).values(values)).rowcount == 0:
                     raise _missing(channel.channel_id)
+                if channel.failures == 0:
+                    _release(connection, channel.channel_id, channel.updated_at)
                 note_change(about=channel.channel_id, before=_told(before), after=_told(channel))
                 raise_version(connection)
         except IntegrityError:
@@ -150,9 +152,18 @@ def read_channel(row: Row[Any]) -> Channel:
 
 
 def note_success(connection: Connection, channel_id: str, now: datetime) -> None:
-    """Notes that something has gone through the channel."""
+    """Notes that something has gone through the channel: what waits for another attempt follows at once."""
     values = {"failures": 0, "refusals": 0, "last_error": None, "last_success_at": to_seconds(now)}
     connection.execute(update(alert_channels).where(alert_channels.c.channel_id == channel_id).values(values))
+    _release(connection, channel_id, now)
+
+
+def _release(connection: Connection, channel_id: str, now: datetime) -> None:
+    sent = alert_deliveries.c
+    waits = (
+        (sent.channel_id == channel_id) & (sent.state == DeliveryState.WAITING) & (sent.not_before > to_seconds(now))
+    )
+    connection.execute(update(alert_deliveries).where(waits).values(not_before=to_seconds(now)))
 
 
 def note_failure(connection: Connection, channel_id: str, why: str, is_refusal: bool, most_refusals: int) -> None:

@@ -4,14 +4,12 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Float, and_, bindparam, case, func, insert, or_, select, update
 
 from api.models.alert import NotificationKind
 from api.models.channel import (
     ClaimedDelivery,
-    Delivery,
     DeliveryFilter,
     DeliveryKind,
     DeliveryState,
@@ -23,8 +21,17 @@ from api.storage.alert_rows import dump_told, read_told
 from api.storage.alert_tables import alert_channels, alert_deliveries, alert_notifications
 from api.storage.channels import note_failure, note_success, read_channel
 from api.storage.database import Database
-from api.storage.rows import clean, maybe_time, to_seconds, to_time
+from api.storage.delivery_rows import (
+    Bundle,
+    channel_names,
+    conditions_of,
+    delivery_row,
+    read_delivery,
+    show_delivery,
+)
+from api.storage.rows import clean, is_ahead, maybe_time, to_seconds, to_time
 from api.utils.batches import in_batches
+from api.utils.clock import SLACK_SECONDS
 from api.utils.frozen import frozen
 
 #: Notifications that one look takes up at most; the rest waits for the next.
@@ -33,11 +40,14 @@ LOOK = 20_000
 #: Alerts that one message holds at most; how many more there were it says by its count.
 SHOWN_ALERTS = 200
 
-#: Ids of alerts that a list shows of one delivery.
-_LISTED = 100
-
 #: What stands in `delivery_id` of a notification that nobody will be told any more.
 SUPERSEDED = "superseded"
+
+#: Seconds for which whoever claims a delivery has it; longer than any attempt takes.
+LEASE_SECONDS = 120.0
+
+#: Seconds that no wait for another attempt exceeds.
+LONGEST_WAIT = 4_500.0
 
 _BATCH = 500  #: ids that one statement names at most
 _OPEN = (DeliveryState.WAITING, DeliveryState.SENDING)
@@ -54,18 +64,6 @@ class WaitingNotification:
     severity: Severity
     group_key: str
     not_before: datetime
-
-
-@frozen
-class Bundle:
-    """Notifications that become one message."""
-
-    delivery_id: str
-    channel_id: str
-    kind: DeliveryKind
-    severity: Severity
-    group_key: str
-    ids: tuple[int, ...]
 
 
 @frozen
@@ -89,13 +87,25 @@ class AttemptResult:
 
 
 # Made once: they are asked for as long as the service runs, and to build them takes longer than to execute them.
+_NOW = bindparam("now", type_=Float(53))
 _OF_STATE = alert_deliveries.c.state
+# What was made after now was made before the clock was set back: it is due at once.
 _IS_DUE = or_(
-    and_(_OF_STATE == DeliveryState.WAITING, alert_deliveries.c.not_before <= bindparam("now")),
-    and_(_OF_STATE == DeliveryState.SENDING, alert_deliveries.c.lease_until <= bindparam("now")),
+    and_(
+        _OF_STATE == DeliveryState.WAITING,
+        or_(
+            ~is_ahead(alert_deliveries.c.not_before, _NOW, LONGEST_WAIT),
+            alert_deliveries.c.created_at > _NOW + SLACK_SECONDS,
+        ),
+    ),
+    and_(_OF_STATE == DeliveryState.SENDING, ~is_ahead(alert_deliveries.c.lease_until, _NOW, LEASE_SECONDS)),
 )
+_NOTIFIED_AT = case(
+    (alert_notifications.c.created_at > _NOW + SLACK_SECONDS, _NOW), else_=alert_notifications.c.not_before
+)
+_OF_WAITING = [alert_notifications.c[each.name] for each in fields(WaitingNotification) if each.name != "not_before"]
 _WAITING = (
-    select(*[alert_notifications.c[each.name] for each in fields(WaitingNotification)])
+    select(*_OF_WAITING, _NOTIFIED_AT.label("not_before"))
     .where(alert_notifications.c.delivery_id.is_(None))
     .order_by(alert_notifications.c.id)
     .limit(bindparam("most"))
@@ -106,14 +116,14 @@ _DUE = (
     .order_by(alert_deliveries.c.serial)
     .limit(bindparam("most"))
 )
-_NEXT_DELIVERY = select(
-    select(func.min(alert_deliveries.c.not_before)).where(_OF_STATE == DeliveryState.WAITING).scalar_subquery(),
-    select(func.min(alert_deliveries.c.lease_until)).where(_OF_STATE == DeliveryState.SENDING).scalar_subquery(),
+_DELIVERED_AT = case(
+    (_IS_DUE, _NOW),
+    (_OF_STATE == DeliveryState.WAITING, alert_deliveries.c.not_before),
+    else_=alert_deliveries.c.lease_until,
 )
+_NEXT_DELIVERY = select(select(func.min(_DELIVERED_AT)).where(_OF_STATE.in_(_OPEN)).scalar_subquery())
 _NEXT = _NEXT_DELIVERY.add_columns(
-    select(func.min(alert_notifications.c.not_before))
-    .where(alert_notifications.c.delivery_id.is_(None))
-    .scalar_subquery()
+    select(func.min(_NOTIFIED_AT)).where(alert_notifications.c.delivery_id.is_(None)).scalar_subquery()
 )
 _OF_CHANNEL = alert_deliveries.c.channel_id == bindparam("of_channel")
 _MADE = (
@@ -123,6 +133,7 @@ _MADE = (
         _OF_CHANNEL,
         alert_deliveries.c.kind != DeliveryKind.TEST,
         alert_deliveries.c.created_at > bindparam("since"),
+        alert_deliveries.c.created_at <= bindparam("until"),
     )
 )
 _BUSY = (
@@ -161,10 +172,10 @@ class OutboxStore:
 
     # -- from notifications to messages ------------------------------------------------------------------------------
 
-    def waiting(self, limit: int = LOOK) -> list[WaitingNotification]:
+    def waiting(self, now: datetime, limit: int = LOOK) -> list[WaitingNotification]:
         """What is in no message yet, oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(_WAITING, {"most": limit}).all()
+            rows = connection.execute(_WAITING, {"now": to_seconds(now), "most": limit}).all()
         return [
             WaitingNotification(
                 row.id,
@@ -182,7 +193,9 @@ class OutboxStore:
         """What bears on the next message of a channel."""
         mine, seconds = {"of_channel": channel_id}, to_seconds(now)
         with self._database.read() as connection:
-            counts = [connection.scalar(_MADE, {**mine, "since": seconds - window}) or 0 for window in (60, 3600)]
+            until = seconds + SLACK_SECONDS
+            spans = [{**mine, "since": seconds - window, "until": until} for window in (60, 3600)]
+            counts = [connection.scalar(_MADE, span) or 0 for span in spans]
             return ChannelTraffic(frozenset(connection.scalars(_BUSY, mine)), *counts)
 
     def got_word(self, channel_id: str, alert_ids: Iterable[str]) -> set[str]:
@@ -204,7 +217,7 @@ class OutboxStore:
             with self._database.write() as connection:
                 if _mark(connection, bundle.ids, bundle.delivery_id) != len(bundle.ids):
                     raise _Taken
-                connection.execute(insert(alert_deliveries).values(_delivery_row(bundle, len(bundle.ids), now)))
+                connection.execute(insert(alert_deliveries).values(delivery_row(bundle, len(bundle.ids), now)))
         except _Taken:
             return False
         return True
@@ -230,7 +243,7 @@ class OutboxStore:
             "delivery_id": bundle.delivery_id,
         }
         with self._database.write() as connection:
-            connection.execute(insert(alert_deliveries).values(_delivery_row(bundle, 1, now)))
+            connection.execute(insert(alert_deliveries).values(delivery_row(bundle, 1, now)))
             connection.execute(insert(alert_notifications).values(row))
 
     # -- deliveries ----------------------------------------------------------------------------------------------------
@@ -241,10 +254,11 @@ class OutboxStore:
             rows = connection.execute(_DUE, {"now": to_seconds(now), "most": limit})
             return [(row.delivery_id, row.channel_id) for row in rows]
 
-    def next_look(self, *, with_notifications: bool = True) -> datetime | None:
+    def next_look(self, now: datetime, *, with_notifications: bool = True) -> datetime | None:
         """When something is to be done next; None when nothing waits. Without notifications: for deliveries alone."""
         with self._database.read() as connection:
-            found = connection.execute(_NEXT if with_notifications else _NEXT_DELIVERY).one()
+            query = _NEXT if with_notifications else _NEXT_DELIVERY
+            found = connection.execute(query, {"now": to_seconds(now)}).one()
         return maybe_time(min((each for each in found if each is not None), default=None))
 
     def claim(self, delivery_id: str, now: datetime, lease: timedelta) -> ClaimedDelivery | None:
@@ -293,14 +307,14 @@ class OutboxStore:
         self, wanted: DeliveryFilter, limit: int, offset: int, cursor: int | None
     ) -> tuple[list[tuple[int, DeliveryView]], int]:
         """Deliveries with their serial numbers, newest first; and how many there are in all."""
-        conditions = _conditions(wanted)
+        conditions = conditions_of(wanted)
         query = select(alert_deliveries).where(*conditions).order_by(alert_deliveries.c.serial.desc()).limit(limit)
         query = query.offset(offset) if cursor is None else query.where(alert_deliveries.c.serial < cursor)
         with self._database.read() as connection:
             total = connection.scalar(select(func.count()).select_from(alert_deliveries).where(*conditions)) or 0
             rows = connection.execute(query).all()
-            names = _names(connection)
-            shown = [(row.serial, _show(connection, row, names.get(row.channel_id))) for row in rows]
+            names = channel_names(connection)
+            shown = [(row.serial, show_delivery(connection, row, names.get(row.channel_id))) for row in rows]
         return shown, total
 
     def oldest_unsent(self) -> dict[str, datetime]:
@@ -311,85 +325,9 @@ class OutboxStore:
             return {row.channel_id: to_time(row.since) for row in connection.execute(query)}
 
 
-def _delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
-    seconds = to_seconds(now)
-    return {
-        "delivery_id": bundle.delivery_id,
-        "channel_id": bundle.channel_id,
-        "kind": bundle.kind,
-        "state": DeliveryState.WAITING,
-        "severity": bundle.severity,
-        "group_key": bundle.group_key,
-        "notifications": count,
-        "attempts": 0,
-        "created_at": seconds,
-        "not_before": seconds,
-    }
-
-
 def _mark(connection: Connection, ids: Sequence[int], delivery_id: str) -> int:
     changed = 0
     for some in in_batches(ids, _BATCH):
         mine = alert_notifications.c.id.in_(some) & alert_notifications.c.delivery_id.is_(None)
         changed += connection.execute(update(alert_notifications).where(mine).values(delivery_id=delivery_id)).rowcount
     return changed
-
-
-def read_delivery(row: Row[Any]) -> Delivery:
-    """A delivery from its row."""
-    return Delivery(
-        delivery_id=row.delivery_id,
-        channel_id=row.channel_id,
-        kind=DeliveryKind(row.kind),
-        state=DeliveryState(row.state),
-        severity=Severity(row.severity),
-        group_key=row.group_key,
-        count=row.notifications,
-        attempts=row.attempts,
-        created_at=to_time(row.created_at),
-        not_before=to_time(row.not_before),
-        first_attempt_at=maybe_time(row.first_attempt_at),
-        finished_at=maybe_time(row.finished_at),
-        status=row.status,
-        result=row.result,
-    )
-
-
-def _conditions(wanted: DeliveryFilter) -> list[Any]:
-    conditions: list[Any] = []
-    if wanted.states:
-        conditions.append(alert_deliveries.c.state.in_(wanted.states))
-    if wanted.channel_id is not None:
-        conditions.append(alert_deliveries.c.channel_id == wanted.channel_id)
-    if wanted.alert_id is not None:
-        of = select(alert_notifications.c.delivery_id).where(
-            alert_notifications.c.alert_id == wanted.alert_id, alert_notifications.c.delivery_id.is_not(None)
-        )
-        conditions.append(alert_deliveries.c.delivery_id.in_(of))
-    return conditions
-
-
-def _names(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(select(alert_channels.c.channel_id, alert_channels.c.name))
-    return {row.channel_id: row.name for row in rows}
-
-
-def _show(connection: Connection, row: Row[Any], name: str | None) -> DeliveryView:
-    told = select(alert_notifications.c.alert_id).where(alert_notifications.c.delivery_id == row.delivery_id)
-    delivery = read_delivery(row)
-    return DeliveryView(
-        delivery_id=delivery.delivery_id,
-        channel_id=delivery.channel_id,
-        channel=name,
-        kind=delivery.kind,
-        state=delivery.state,
-        severity=delivery.severity,
-        count=delivery.count,
-        alerts=tuple(connection.scalars(told.distinct().limit(_LISTED))),
-        attempts=delivery.attempts,
-        created_at=delivery.created_at,
-        not_before=None if delivery.state.is_finished else delivery.not_before,
-        finished_at=delivery.finished_at,
-        status=delivery.status,
-        result=delivery.result,
-    )

@@ -26,7 +26,8 @@ from api.notifiers.notifier import AddressRefused, Notifier, ShownAddress
 from api.services.alerts.known_ids import check_id
 from api.services.alerts.pages import read_page
 from api.storage.channels import ChannelStore
-from api.storage.outbox import Bundle, OutboxStore
+from api.storage.delivery_rows import Bundle
+from api.storage.outbox import OutboxStore
 from api.storage.sealing import Sealer, SecretUnreadable
 from api.utils.clock import Clock
 from api.utils.frozen import frozen

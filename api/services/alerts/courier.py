@@ -6,13 +6,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from api.errors import DatabaseUnavailable
 from api.models.channel import Channel, ChannelKind, ClaimedDelivery, DeliveryKind, DeliveryState
 from api.notifiers.notifier import Delivered, Notifier, OutboundMessage, Rejected, SendOutcome
 from api.services.alerts.messages import compose
-from api.storage.outbox import AttemptResult, OutboxStore
+from api.storage.outbox import LEASE_SECONDS, AttemptResult, OutboxStore
 from api.storage.sealing import Sealer, SecretUnreadable
 from api.utils.clock import Clock
 from api.utils.measures import delivery_lags
@@ -20,8 +20,7 @@ from api.utils.tracing import spanning
 
 logger = logging.getLogger(__name__)
 
-#: Whoever claims a delivery has it for so long; longer than any attempt takes.
-LEASE = timedelta(seconds=120)
+LEASE = timedelta(seconds=LEASE_SECONDS)
 
 #: Seconds before each further attempt; then one an hour.
 WAITS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0)
@@ -35,9 +34,9 @@ MOST_AGE = timedelta(hours=24)
 #: The longest wait that a receiver may ask for.
 MOST_WAIT = 3600.0
 
-#: So many refusals in a row put a channel aside; one that says that it is gone for good does so at once.
+#: So many refusals in a row put a channel aside; one that says that it is gone for good, or elsewhere, does so at once.
 MOST_REFUSALS = 3
-_GONE = 410
+_GONE = (410, *range(300, 400))
 
 #: An attempt to try a channel is made once: somebody waits for its result.
 _TEST_ATTEMPTS = 1
@@ -120,18 +119,20 @@ class Courier:
         again_at = self._clock.now() + timedelta(seconds=wait)
         if delivery.kind is DeliveryKind.TEST and delivery.attempts >= _TEST_ATTEMPTS:
             return AttemptResult(DeliveryState.REJECTED, outcome.status, outcome.reason)
-        if again_at - delivery.created_at > MOST_AGE:
+        # By steady time, and not before the waits were made: a clock that was set forward ages nothing.
+        age: timedelta = self._clock.steady.now() - delivery.created_at
+        if delivery.attempts > len(WAITS) and age + timedelta(seconds=wait) > MOST_AGE:
             return AttemptResult(DeliveryState.EXPIRED, outcome.status, outcome.reason)
         return AttemptResult(DeliveryState.WAITING, outcome.status, outcome.reason, again_at)
 
     def _keep(self, claimed: ClaimedDelivery, ended: AttemptResult) -> None:
-        most = 1 if ended.status == _GONE else MOST_REFUSALS
-        tried_until: datetime = self._clock.now() + timedelta(seconds=_INSIST_SECONDS)
+        most = 1 if ended.status in _GONE else MOST_REFUSALS
+        tried_until = self._clock.monotonic() + _INSIST_SECONDS
         while True:
             try:
                 self._store.finish(claimed, ended, self._clock.now(), most)
             except DatabaseUnavailable:
-                if self._clock.now() >= tried_until:
+                if self._clock.monotonic() >= tried_until:
                     # Its lease ends: it is sent again, under the same id.
                     raise
                 self._pause(1.0)

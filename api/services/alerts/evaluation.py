@@ -7,6 +7,7 @@ from dataclasses import field
 
 from api.models.alert import AlertTarget
 from api.models.alert_rule import AlertRule, Clause, Comparison, RuleScope
+from api.models.event import Severity
 from api.utils.frozen import frozen
 
 UNKNOWN = math.nan
@@ -173,3 +174,21 @@ def show_number(value: float) -> str:
     if math.isinf(value):
         return "never" if value > 0 else "-∞"
     return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
+
+
+def severity_of(rule: AlertRule, table: FactTable, place: int) -> Severity:
+    """Return how grave an alert of this rule is now."""
+    if rule.critical_when and all_hold(rule.critical_when, table, place):
+        return Severity.CRITICAL
+    return rule.severity
+
+
+def value_of(rule: AlertRule, table: FactTable, place: int) -> float | None:
+    """Return the value of the rule's first metric; None where it is not a finite number."""
+    value = table.value(rule.when[0].metric, place)
+    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124 - NaN
+
+
+def worse(rule: AlertRule, value: float, peak: float) -> float:
+    """Return the value that is further beyond the rule's bound."""
+    return min(value, peak) if rule.when[0].compare.value.startswith("<") else max(value, peak)

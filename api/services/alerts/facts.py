@@ -8,6 +8,7 @@ from api.models.access import AccessKey, Quota, User
 from api.models.alert_rule import RuleScope
 from api.models.channel import Channel
 from api.models.usage import Usage
+from api.services.alerts.ages import Ages
 from api.services.alerts.evaluation import UNKNOWN, FactTable, join_tables
 from api.services.alerts.gpu_facts import GPUFacts
 from api.services.alerts.site_facts import (
@@ -94,6 +95,7 @@ class FactBoard:
         self._actions = actions
         self._people = people
         self._clock = clock
+        self._unsent, self._failed = Ages(clock), Ages(clock)
         self._seen_state: GPUState | None = None
         self._made_at: dict[RuleScope, float] = {}
         self._tables: dict[RuleScope, FactTable] = {}
@@ -174,7 +176,6 @@ class FactBoard:
     def _make(self, scope: RuleScope, state: GPUState, channels: Iterable[Channel]) -> None:
         if scope in self._tables:
             return
-        now = self._clock.now()
         made: tuple[FactTable, ...]
         if scope is RuleScope.GPU:
             made = (self._gpus.table(state, self._waiting()),)
@@ -187,14 +188,24 @@ class FactBoard:
         elif scope is RuleScope.NODE:
             made = (self._nodes.table(),)
         elif scope is RuleScope.CHANNEL:
-            made = (channel_table(channels, self._outbox.oldest_unsent(), now),)
+            made = (self._make_channels(channels),)
         elif scope is RuleScope.ACTION:
-            made = (action_table(self._actions.failed_since(now - _FAILED), now),)
+            made = (self._make_actions(),)
         else:
             made = self._make_people(scope)
         for table in made:
             self._tables[table.scope] = self._latest[table.scope] = table
             self._made_at[table.scope] = self._clock.monotonic()
+
+    def _make_channels(self, channels: Iterable[Channel]) -> FactTable:
+        unsent = self._outbox.oldest_unsent()
+        self._unsent.keep(unsent)
+        return channel_table(channels, unsent, self._unsent)
+
+    def _make_actions(self) -> FactTable:
+        failed = self._actions.failed_since(self._clock.steady.now() - _FAILED)
+        self._failed.keep([action.action_id for action in failed])
+        return action_table(failed, self._failed)
 
     def _make_people(self, scope: RuleScope) -> tuple[FactTable, ...]:
         people = self._people

@@ -11,11 +11,12 @@ from api.models.gpu import Verdict
 from api.models.node import NodeStatus
 from api.models.reading import FaultKind
 from api.models.xids import XidClass, look_up
+from api.services.alerts.ages import Ages
 from api.services.alerts.evaluation import UNKNOWN, FactTable
 from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.state import GPUState
 from api.utils.bounds import forget_absent
-from api.utils.clock import Clock
+from api.utils.clock import Clock, time_of
 
 #: The windows of shares in seconds, and by metric the throttle reasons that are counted over which.
 _SHORT, _LONG = 300.0, 1800.0
@@ -61,11 +62,10 @@ class _Memory:
 class _Moment:
     """What holds for all rows of a table."""
 
-    def __init__(self, state: GPUState, waiting: float, monotonic: float, now: float) -> None:
+    def __init__(self, state: GPUState, waiting: float, monotonic: float) -> None:
         self.state = state
         self.waiting = waiting
         self.monotonic = monotonic
-        self.now = now
         gone = (NodeStatus.UNKNOWN, NodeStatus.DOWN)
         self.silent = frozenset(node.name for node in state.nodes if node.status in gone)
 
@@ -75,6 +75,7 @@ class GPUFacts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._ages = Ages(clock)
         self._memories: dict[tuple[str, str], _Memory] = {}  #: by machine and UUID
 
     def table(self, state: GPUState, waiting: float) -> FactTable:
@@ -93,11 +94,12 @@ class GPUFacts:
         return self._table(others, state, waiting, heard.issuperset(nodes))
 
     def _table(self, gpus: Iterable[JudgedGPU], state: GPUState, waiting: float, is_complete: bool) -> FactTable:
-        moment = _Moment(state, waiting, self._clock.monotonic(), self._clock.now().timestamp())
+        moment = _Moment(state, waiting, self._clock.monotonic())
         known = [gpu for gpu in gpus if gpu.reading.uuid is not None]
         rows = [self._row(gpu, moment) for gpu in known]
         columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
         targets = tuple(_target(gpu, state) for gpu in known)
+        self._ages.keep({f"{gpu.node}/{gpu.reading.uuid}" for gpu in state.gpus})
         forget_absent(self._memories, {(gpu.node, gpu.reading.uuid or "") for gpu in state.gpus})
         return FactTable(RuleScope.GPU, targets, columns, is_complete)
 
@@ -114,7 +116,7 @@ class GPUFacts:
             "health": _HEALTH.get(gpu.judgement.health.verdict, UNKNOWN),
             **_plain(gpu),
             "xid_fatal": _fatal_xid(gpu),
-            "xid_application_age": _application_age(gpu, at.state, at.now),
+            "xid_application_age": self._application_age(gpu, at.state),
             **self._remembered(gpu, memory, at, is_known),
         }
         if gpu.node in at.silent:
@@ -125,6 +127,10 @@ class GPUFacts:
         # What was read long ago says nothing of now.
         beside = ("lost", "reading_age", "available", "queue_waiting", "xid_application_age")
         return {name: value if name in beside else UNKNOWN for name, value in row.items()}
+
+    def _application_age(self, gpu: JudgedGPU, state: GPUState) -> float:
+        found = _applications(gpu, state) if state.xids else []
+        return self._ages.of(f"{gpu.node}/{gpu.reading.uuid}", time_of(found[-1][0])) if found else float("inf")
 
     def _remembered(self, gpu: JudgedGPU, memory: _Memory, at: "_Moment", is_known: bool) -> dict[str, float]:
         sequence, monotonic = at.state.snapshot_of(gpu.node).sequence, at.monotonic
@@ -248,11 +254,6 @@ def _fatal_xid(gpu: JudgedGPU) -> float:
 def _applications(gpu: JudgedGPU, state: GPUState) -> list[tuple[float, int]]:
     found = [(count.last_at, xid) for (uuid, xid), count in state.xids.items() if uuid == gpu.reading.uuid]
     return sorted((at, xid) for at, xid in found if look_up(xid).kind is XidClass.APPLICATION)
-
-
-def _application_age(gpu: JudgedGPU, state: GPUState, now: float) -> float:
-    found = _applications(gpu, state) if state.xids else []
-    return max(0.0, now - found[-1][0]) if found else float("inf")
 
 
 def _describe_application(gpu: JudgedGPU, state: GPUState) -> str:

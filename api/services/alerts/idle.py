@@ -37,7 +37,7 @@ class IdleLook:
             return 0.0
         if now - self._asked_at >= KEPT_SECONDS:
             try:
-                self._work = self._store.unfinished_work(self._node, self._clock.now())
+                self._work = self._store.unfinished_work(self._node, self._clock.steady.now())
             except DatabaseUnavailable:
                 return UNKNOWN
             self._asked_at = now
@@ -50,7 +50,7 @@ class IdleLook:
 
     def why_not(self) -> str | None:
         """Why the machine is not idle now, in words; None when it is. Raises DatabaseUnavailable."""
-        work = self._store.unfinished_work(self._node, self._clock.now())
+        work = self._store.unfinished_work(self._node, self._clock.steady.now())
         if work is not None:
             return work
         for gpu in self._state().gpus:

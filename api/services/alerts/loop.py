@@ -27,7 +27,7 @@ from api.storage.alert_rules import RuleStore
 from api.storage.alerts import AlertsChanged, AlertStore
 from api.storage.channels import ChannelStore
 from api.storage.leadership import Leadership, LeadershipLost
-from api.utils.clock import Clock
+from api.utils.clock import SLACK_SECONDS, Clock
 from api.utils.ids import new_task_id
 from api.utils.periodic import PeriodicThread
 
@@ -106,6 +106,7 @@ class AlertLoop:
         self._clock = clock
         self._on_change = on_change
         self._version: int | None = None
+        self._offset = 0.0  #: of the wall clock from the monotonic one, when silences were last read
         self._looked_at = self._reminded_at = self._forgot_at = float("-inf")
         self._rules: Mapping[str, AlertRule] = {}
         self._channels: dict[str, Channel] = {}
@@ -173,7 +174,7 @@ class AlertLoop:
             reminds = False
         if monotonic - self._forgot_at >= _FORGET_SECONDS and any(each.is_loaded for each in self._sections):
             self._forgot_at = monotonic
-            self._store.forget(self._clock.now() - KEPT)
+            self._store.forget(self._clock.steady.now() - KEPT)
 
     def _go_step(self, section: Section, reminds: bool) -> bool:
         """Whether there is more to be done in this round."""
@@ -191,8 +192,10 @@ class AlertLoop:
         monotonic = self._clock.monotonic()
         if monotonic - self._looked_at < LOOK_SECONDS:
             return
-        version = self._store.version()
-        if version != self._version:
+        version, offset = self._store.version(), self._clock.now().timestamp() - monotonic
+        # A clock that was set can have ended silences, or begun them.
+        if version != self._version or abs(offset - self._offset) > SLACK_SECONDS:
+            self._offset = offset
             self._rules = self._rule_store.load(self._builtin)
             self._silences = self._rule_store.active_silences(self._clock.now())
             self._secrets = self._channel_store.with_secrets()
@@ -244,7 +247,7 @@ class AlertLoop:
                 continue
             before, until = alert.acknowledged_severity, alert.acknowledged_until
             is_graver = before is not None and rank(alert.severity) > rank(before)
-            if is_graver or (until is not None and until <= now):
+            if is_graver or (until is not None and not _holds(alert.acknowledged_at, until, now)):
                 why = "it has become graver" if is_graver else "its time is over"
                 gone = dict.fromkeys(
                     ("acknowledged_by", "acknowledged_at", "acknowledged_until", "acknowledged_severity")
@@ -252,7 +255,7 @@ class AlertLoop:
                 drafts.of(key, track).change(f"no longer acknowledged: {why}", **gone)
 
     def _plan(self, section: Section, drafts: Drafts, now: datetime, reminds: bool) -> None:
-        planner = Planner(self._channels, now)
+        planner = Planner(self._channels, now, self._clock.monotonic())
         if section.has_new_channels:
             self._tell_new_channels(section, drafts)
         for draft in drafts.all:
@@ -264,15 +267,20 @@ class AlertLoop:
             return
         for key, track in section.machine.tracks.items():
             rule = self._rules.get(key[0])
-            if drafts.get(key) is None and planner.has_reminder(track.alert, rule, track.target):
+            if drafts.get(key) is None and planner.has_reminder(track, rule):
                 planner.remind(drafts.of(key, track), rule, track.target)
 
     def _tell_new_channels(self, section: Section, drafts: Drafts) -> None:
-        """What fires is told to a channel that was made, changed or switched on since."""
+        """What fires is told to a channel that was made, changed or switched on since. One that is switched off counts
+        as not told: what it had in the outbox was dropped.
+        """
+        used = {channel.channel_id for channel in self._channels.values() if channel.enabled}
         for key, track in section.machine.tracks.items():
             alert, rule = track.alert, self._rules.get(key[0])
             if alert.state is not AlertState.FIRING or drafts.get(key) is not None or alert.muted_by is not None:
                 continue
+            if not used.issuperset(alert.told):
+                drafts.of(key, track).change(told=tuple(each for each in alert.told if each in used))
             reached = (
                 channel.channel_id
                 for channel in self._channels.values()
@@ -287,3 +295,8 @@ class AlertLoop:
             self._store.apply(changes, now)
         section.machine.commit(drafts, now)
         self._on_change(any(change.notifications for change in changes))
+
+
+def _holds(since: datetime | None, until: datetime, now: datetime) -> bool:
+    """Whether something that was set at one time, until another, holds now: not once the clock was set back before."""
+    return now < until and (since is None or since <= now + timedelta(seconds=SLACK_SECONDS))

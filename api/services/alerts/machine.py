@@ -12,7 +12,16 @@ from datetime import datetime, timedelta
 from api.models.alert import Alert, AlertState, AlertTarget, NotificationKind
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.event import Severity
-from api.services.alerts.evaluation import FactTable, all_hold, fill, find_breaching, is_breaching, is_clear
+from api.services.alerts.evaluation import (
+    FactTable,
+    fill,
+    find_breaching,
+    is_breaching,
+    is_clear,
+    severity_of,
+    value_of,
+    worse,
+)
 from api.services.alerts.tracks import Draft, Drafts, Track, TrackKey, fingerprint
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
@@ -76,13 +85,20 @@ class AlertMachine:
             track = Track(alert)
             if known is not None and known.alert.alert_id == alert.alert_id:
                 track.breaching_since, track.clear_since = known.breaching_since, known.clear_since
-                track.target = known.target
+                track.target, track.fired_at = known.target, known.fired_at
                 track.seen_at = None if is_start else known.seen_at
             elif alert.state is AlertState.PENDING:
                 track.breaching_since = monotonic - max(0.0, (now - alert.since).total_seconds())
+            if track.fired_at is None and alert.fired_at is not None:
+                track.fired_at = monotonic - self._age_since(alert.fired_at, alert.told_at)
             self.tracks[key] = track
         if is_start:
             self._settled_at = monotonic + self._settle_seconds
+
+    def _age_since(self, fired_at: datetime, told_at: datetime | None) -> float:
+        """For how long an alert that another process knew has fired: until it was last told of, at the least."""
+        latest = self._clock.steady.now() if told_at is None else max(self._clock.steady.now(), told_at)
+        return max(0.0, (latest - fired_at).total_seconds())
 
     def step(self, rules: Mapping[str, AlertRule], tables: Mapping[RuleScope, FactTable]) -> Drafts:
         """What these facts make of the alerts, MOST_CHANGES of them at most: where that is `is_partial`, the next call
@@ -119,7 +135,7 @@ class AlertMachine:
             if track is None:
                 continue
             if rule is None or not rule.enabled:
-                self._end_without_rule(key, track, at, drafts)
+                self._end(key, track, "its rule is gone or switched off", at, drafts)
                 continue
             passed = 0.0 if track.seen_at is None else at.monotonic - track.seen_at
             track.seen_at = at.monotonic
@@ -131,8 +147,11 @@ class AlertMachine:
 
     def commit(self, drafts: Iterable[Draft], now: datetime) -> None:
         """Takes over what was kept, and forgets what ended long ago."""
+        monotonic = self._clock.monotonic()
         for draft in drafts:
             draft.track.alert = draft.after
+            if draft.before is None or draft.before.fired_at != draft.after.fired_at:
+                draft.track.fired_at = None if draft.after.fired_at is None else monotonic
             if draft.after.state is AlertState.RESOLVED and (draft.before is None or draft.before.is_open):
                 draft.track.breaching_since = draft.track.clear_since = None
             if draft.after.state is AlertState.RESOLVED and draft.after.fired_at is None:
@@ -173,7 +192,7 @@ class AlertMachine:
 
     def _new_alert(self, rule: AlertRule, table: FactTable, place: int, now: datetime) -> Alert:
         target = table.targets[place]
-        value = _value_of(rule, table, place)
+        value = value_of(rule, table, place)
         return Alert(
             alert_id=self._new_id(now),
             fingerprint=fingerprint(rule, target),
@@ -181,7 +200,7 @@ class AlertMachine:
             scope=rule.scope,
             target=target.key,
             labels={**target.labels, **rule.labels},
-            severity=_severity_of(rule, table, place),
+            severity=severity_of(rule, table, place),
             state=AlertState.PENDING,
             number=0,
             title=_title(rule, target),
@@ -197,7 +216,7 @@ class AlertMachine:
         )
 
     def _fire(self, rule: AlertRule, table: FactTable, place: int, draft: Draft, at: Moment) -> None:
-        severity = _severity_of(rule, table, place)
+        severity = severity_of(rule, table, place)
         draft.change(
             f"fires: {fill(rule.summary, table, place)}",
             state=AlertState.FIRING,
@@ -208,7 +227,7 @@ class AlertMachine:
             title=_title(rule, table.targets[place]),
             summary=fill(rule.summary, table, place),
             remedy=fill(rule.remedy, table, place),
-            value=_value_of(rule, table, place),
+            value=value_of(rule, table, place),
         )
         draft.track.clear_since = None
         self._flip(draft, at, NotificationKind.FIRING)
@@ -216,7 +235,7 @@ class AlertMachine:
     def _flip(self, draft: Draft, at: Moment, kind: NotificationKind) -> None:
         """Counts a change between firing and resolved, and says what is to be told of it."""
         seconds = at.now.timestamp()
-        flips = (*(flip for flip in draft.after.flips if seconds - flip < CALM_SECONDS), seconds)
+        flips = (*(flip for flip in draft.after.flips if abs(seconds - flip) < CALM_SECONDS), seconds)
         draft.change(flips=flips[-2 * MOST_FLIPS :])
         if draft.after.flapping_since is not None:
             return
@@ -233,7 +252,7 @@ class AlertMachine:
         place = table.places.get(key[1])
         if place is None:
             if table.is_complete:
-                self._end_gone(key, track, at, drafts)
+                self._end(key, track, "what it was about is not there any more", at, drafts)
             else:
                 track.freeze(passed)
                 self._note_unknown(key, track, drafts)
@@ -311,15 +330,15 @@ class AlertMachine:
     def _follow_value(
         self, rule: AlertRule, key: TrackKey, track: Track, table: FactTable, place: int, drafts: Drafts
     ) -> None:
-        value, alert = _value_of(rule, table, place), drafts.current(key, track)
-        severity = _severity_of(rule, table, place)
+        value, alert = value_of(rule, table, place), drafts.current(key, track)
+        severity = severity_of(rule, table, place)
         if rank(severity) > rank(alert.severity):
             draft = drafts.of(key, track)
             draft.change(f"is {severity} now", severity=severity, summary=fill(rule.summary, table, place), told=())
             draft.kinds.append(NotificationKind.FIRING)
         if value is None or value == alert.value:
             return
-        peak = value if alert.peak is None else _worse(rule, value, alert.peak)
+        peak = value if alert.peak is None else worse(rule, value, alert.peak)
         draft_now = drafts.get(key)
         if draft_now is not None:
             draft_now.change(value=value, peak=peak)
@@ -347,12 +366,6 @@ class AlertMachine:
         )
         self._flip(draft, at, NotificationKind.RESOLVED)
 
-    def _end_gone(self, key: TrackKey, track: Track, at: Moment, drafts: Drafts) -> None:
-        self._end(key, track, "what it was about is not there any more", at, drafts)
-
-    def _end_without_rule(self, key: TrackKey, track: Track, at: Moment, drafts: Drafts) -> None:
-        self._end(key, track, "its rule is gone or switched off", at, drafts)
-
     def _end(self, key: TrackKey, track: Track, why: str, at: Moment, drafts: Drafts) -> None:
         if track.alert.state is AlertState.FIRING:
             self._resolve(drafts.of(key, track), why, at)
@@ -363,7 +376,8 @@ class AlertMachine:
         alert = drafts.current(key, track)
         if alert.flapping_since is None or not alert.flips:
             return
-        if at.now.timestamp() - alert.flips[-1] < CALM_SECONDS:
+        # A change that lies ahead was made before the clock was set back.
+        if abs(at.now.timestamp() - alert.flips[-1]) < CALM_SECONDS:
             return
         draft = drafts.of(key, track)
         draft.change("is calm again", flapping_since=None, flips=())
@@ -375,22 +389,7 @@ def _is_same_incident(track: Track, at: Moment) -> bool:
     if ended is None or track.alert.flapping_since is not None:
         return True
     began = at.now - timedelta(seconds=at.monotonic - (track.breaching_since or at.monotonic))
-    return began - ended < SAME_INCIDENT
-
-
-def _severity_of(rule: AlertRule, table: FactTable, place: int) -> Severity:
-    if rule.critical_when and all_hold(rule.critical_when, table, place):
-        return Severity.CRITICAL
-    return rule.severity
-
-
-def _value_of(rule: AlertRule, table: FactTable, place: int) -> float | None:
-    value = table.value(rule.when[0].metric, place)
-    return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124 - NaN
-
-
-def _worse(rule: AlertRule, value: float, peak: float) -> float:
-    return min(value, peak) if rule.when[0].compare.value.startswith("<") else max(value, peak)
+    return abs(began - ended) < SAME_INCIDENT
 
 
 def _title(rule: AlertRule, target: AlertTarget) -> str:

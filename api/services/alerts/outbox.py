@@ -16,7 +16,8 @@ from api.models.channel import Channel, DeliveryKind
 from api.models.event import Severity
 from api.services.alerts.machine import rank
 from api.storage.channels import ChannelStore
-from api.storage.outbox import Bundle, ChannelTraffic, OutboxStore, WaitingNotification
+from api.storage.delivery_rows import Bundle
+from api.storage.outbox import ChannelTraffic, OutboxStore, WaitingNotification
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread
 
@@ -104,12 +105,12 @@ class Outbox:
         self._look_at = monotonic + LOOK_SECONDS
         try:
             # Mostly nothing is due, and one statement says so.
-            is_all_carried, following = True, self._store.next_look()
+            is_all_carried, following = True, self._store.next_look(self._clock.now())
             if following is not None and following <= self._clock.now():
                 has_room = self._bundle()
                 is_all_carried = self._carry()
                 # What no channel has room for is not looked at anew twice a second: it may be ten thousand rows.
-                following = self._store.next_look(with_notifications=has_room)
+                following = self._store.next_look(self._clock.now(), with_notifications=has_room)
         except DatabaseUnavailable:
             self._look_at = monotonic + 1.0
             return
@@ -134,10 +135,10 @@ class Outbox:
 
     def _bundle(self) -> bool:
         """False when a channel has had its share of messages, and so something waits that is due."""
-        waiting = self._store.waiting()
+        now = self._clock.now()
+        waiting = self._store.waiting(now)
         if not waiting:
             return True
-        now = self._clock.now()
         channels = {channel.channel_id: channel for channel in self._channels.every()}
         by_channel: dict[str, list[WaitingNotification]] = {}
         for note in waiting:

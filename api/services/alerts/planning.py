@@ -10,7 +10,7 @@ from api.models.channel import Channel, ChannelSettings, QuietHours
 from api.models.event import Severity
 from api.services.alerts.machine import rank
 from api.services.alerts.muting import SILENCE, all_labels, matches
-from api.services.alerts.tracks import Draft
+from api.services.alerts.tracks import Draft, Track
 from api.utils.frozen import frozen
 
 
@@ -20,6 +20,7 @@ class Planner:
 
     channels: Mapping[str, Channel]  #: by id
     now: datetime
+    monotonic: float = 0.0
 
     def plan(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
         """Adds to a draft what channels are to be told of it, and whom it was told to."""
@@ -38,7 +39,8 @@ class Planner:
         if not ends:
             return
         is_silenced = (draft.after.muted_by or "").startswith(SILENCE)
-        is_news = rule is None or not rule.is_event
+        target = draft.track.target
+        is_news = (rule is None or not rule.is_event) and (target is None or not target.has_failed)
         told = [self.channels[each] for each in draft.after.told if each in self.channels]
         if is_news and not is_silenced:
             for channel in told:
@@ -48,7 +50,7 @@ class Planner:
 
     def _plan_firing(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
         alert = draft.after
-        if alert.muted_by is not None:
+        if alert.muted_by is not None or (rule is not None and rule.is_event and not _is_new(draft)):
             return
         kind = NotificationKind.CALM if NotificationKind.CALM in draft.kinds else NotificationKind.FIRING
         wanted = self._reached(draft, rule, target)
@@ -57,39 +59,41 @@ class Planner:
 
     def remind(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
         """Adds what is told of an alert that goes on: repeats, and escalations to who is told late."""
-        alert = draft.after
+        alert, now = draft.after, draft.track.now(self.monotonic, self.now)
         if not needs_reminding(alert):
             return
         late = self._reached(draft, rule, target, late=True) - set(alert.told)
         self._tell(draft, late, NotificationKind.ESCALATION)
         for channel_id in alert.told:
             channel = self.channels.get(channel_id)
-            if channel is not None and channel.enabled and is_repeat_due(alert, channel.settings, self.now):
+            if channel is not None and channel.enabled and is_repeat_due(alert, channel.settings, now):
                 self._add(draft, channel, NotificationKind.REPEAT)
         if draft.notifications:
-            draft.change(told_at=self.now)
+            draft.change(told_at=now)
 
-    def has_reminder(self, alert: Alert, rule: AlertRule | None, target: AlertTarget | None) -> bool:
+    def has_reminder(self, track: Track, rule: AlertRule | None) -> bool:
         """Whether `remind` would add anything."""
+        alert, now = track.alert, track.now(self.monotonic, self.now)
         if not needs_reminding(alert):
             return False
         for channel in self.channels.values():
             if not channel.enabled:
                 continue
             if channel.channel_id in alert.told:
-                if is_repeat_due(alert, channel.settings, self.now):
+                if is_repeat_due(alert, channel.settings, now):
                     return True
-            elif _is_late(channel, alert, self.now) and is_reached(channel, alert, rule, target):
+            elif _is_late(channel, alert, now) and is_reached(channel, alert, rule, track.target):
                 return True
         return False
 
     def _reached(
         self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None, late: bool = False
     ) -> set[str]:
+        now = draft.track.now(self.monotonic, self.now)
         return {
             channel.channel_id
             for channel in self.channels.values()
-            if (_is_late(channel, draft.after, self.now) if late else not channel.settings.after_seconds)
+            if (_is_late(channel, draft.after, now) if late else not channel.settings.after_seconds)
             and is_reached(channel, draft.after, rule, target)
         }
 
@@ -98,7 +102,9 @@ class Planner:
         for channel_id in known:
             self._add(draft, self.channels[channel_id], kind)
         if known:
-            draft.change(told=tuple(sorted({*draft.after.told, *known})), told_at=self.now)
+            draft.change(
+                told=tuple(sorted({*draft.after.told, *known})), told_at=draft.track.now(self.monotonic, self.now)
+            )
 
     def _add(self, draft: Draft, channel: Channel, kind: NotificationKind) -> None:
         alert, settings = draft.after, channel.settings
@@ -109,6 +115,12 @@ class Planner:
             at, group = max(at, until), f"quiet hours until {until.isoformat()}"
         note = AlertNotification(alert.alert_id, 0, kind, channel.channel_id, alert.severity, group, at)
         draft.notifications.append(note)
+
+
+def _is_new(draft: Draft) -> bool:
+    """Whether an event happens now, or was silenced until now: a channel that is made later is not told of it."""
+    was_muted = draft.before is not None and draft.before.muted_by is not None
+    return was_muted or NotificationKind.FIRING in draft.kinds
 
 
 def group_key(alert: Alert) -> str:

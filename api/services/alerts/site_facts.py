@@ -18,12 +18,13 @@ from api.models.channel import Channel
 from api.models.node import NodeStatus
 from api.models.reason import text_of
 from api.models.usage import Usage
+from api.services.alerts.ages import Ages
 from api.services.alerts.evaluation import UNKNOWN, FactTable
 from api.services.alerts.starts import StartLog
 from api.services.gpus.other_machines import NodePart
 from api.services.gpus.state import GPUState
 from api.storage.alert_facts import AlertFactStore
-from api.utils.clock import Clock
+from api.utils.clock import Clock, time_of
 from api.utils.frozen import frozen
 
 _GB = 1024.0**3
@@ -129,6 +130,7 @@ class ServiceFacts:
         self._store = store
         self._clock = clock
         self._away_since: float | None = None
+        self._ages = Ages(clock)
         self._offset = UNKNOWN
         self._asked_at = float("-inf")
 
@@ -140,12 +142,11 @@ class ServiceFacts:
         elif self._away_since is None:
             self._away_since = monotonic
         problem, unclean = state.snapshot.problem, self._starts.unclean_at
-        seconds = now.timestamp()
         columns = {
             "source_failing": [0.0 if problem is None else 1.0],
             "database_away_seconds": [0.0 if self._away_since is None else monotonic - self._away_since],
-            "unclean_start_age": [float("inf") if unclean is None else seconds - unclean],
-            "starts_15m": [float(sum(seconds - at < 900 for at in self._starts.starts))],
+            "unclean_start_age": [float("inf") if unclean is None else self._ages.of("unclean", time_of(unclean))],
+            "starts_15m": [float(sum(self._ages.of(f"start {at}", time_of(at)) < 900 for at in self._starts.starts))],
             "clock_offset": [self._clock_offset(monotonic, now)],
             "idle": [self._find_idle()],
             "certificate_days_left": [self._certificate_days()],
@@ -226,13 +227,16 @@ def _silence(part: NodePart, now: float) -> float:
     return silent if part.is_heard or silent > UNHEARD_SECONDS else UNKNOWN
 
 
-def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], now: datetime) -> FactTable:
+def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], ages: Ages) -> FactTable:
     """The facts of all channels that are in use."""
     used = [channel for channel in channels if channel.enabled or channel.disabled_reason is not None]
     waits = [unsent.get(channel.channel_id) for channel in used]
     columns = {
         "failures": [float(channel.failures) for channel in used],
-        "oldest_unsent_seconds": [0.0 if at is None else (now - at).total_seconds() for at in waits],
+        "oldest_unsent_seconds": [
+            0.0 if at is None else ages.of(channel.channel_id, at) for channel, at in zip(used, waits, strict=True)
+        ],
+        "put_aside": [float(not channel.enabled) for channel in used],
     }
     targets = tuple(
         AlertTarget(
@@ -249,11 +253,11 @@ def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], n
     return FactTable(RuleScope.CHANNEL, targets, columns)
 
 
-def action_table(failed: Iterable[AlertAction], now: datetime) -> FactTable:
+def action_table(failed: Iterable[AlertAction], ages: Ages) -> FactTable:
     """The facts of the actions that have failed not long ago."""
     known = [(action, action.finished_at) for action in failed if action.finished_at is not None]
     targets = tuple(_action_target(action) for action, _ in known)
-    return FactTable(RuleScope.ACTION, targets, {"failed_age": [(now - at).total_seconds() for _, at in known]})
+    return FactTable(RuleScope.ACTION, targets, {"failed_age": [ages.of(action.action_id, at) for action, at in known]})
 
 
 def _action_target(action: AlertAction) -> AlertTarget:

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 
 from api.storage.task_files import write_private
-from api.utils.clock import Clock
+from api.utils.clock import SLACK_SECONDS, Clock
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ class StartLog:
         """Notes that this server begins, and whether one before it never ended."""
         running, starts, unclean = self._read()
         now = self._clock.now().timestamp()
+        # What lies ahead was noted before the clock was set back: nobody knows how long ago that was.
+        starts = [at for at in starts if at <= now + SLACK_SECONDS]
+        unclean = None if unclean is None or unclean > now + SLACK_SECONDS else unclean
         gone = [identity for identity in running if not self._is_alive(identity)]
         self.unclean_at = now if gone else unclean
         self.starts = (*starts, now)[-_KEPT:]

@@ -2,22 +2,25 @@
 
 import statistics
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from api.models.alert import AlertTarget, Subject
 from api.models.alert_rule import RuleScope
 from api.models.cause import CauseCode
+from api.models.hold import Hold
 from api.models.progress import Stage
 from api.models.task import TaskType
 from api.models.training import TaskStatus, TaskSummary
+from api.services.alerts.ages import Ages
 from api.services.alerts.evaluation import UNKNOWN, FactTable, show_number
 from api.services.alerts.log_growth import NO_LOG, LogGrowth
 from api.services.alerts.loss_plateau import LossPlateau
+from api.services.alerts.queue_facts import QueueFacts, count_available, describe_task
 from api.services.gpus.state import GPUState
 from api.storage.alert_facts import AlertFactStore, Headway
-from api.utils.clock import Clock
+from api.utils.clock import Clock, time_of
 
 #: A task that has finished is a fact for so long: then its failure is history.
 FINISHED = timedelta(days=1)
@@ -59,6 +62,7 @@ TOLD_OF: Mapping[str, tuple[str, ...]] = {
 class _Memory:
     """What is remembered of one task."""
 
+    ages: Ages
     attempt: str | None = None
     hung_since: float | None = None
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=_LOSSES))
@@ -70,26 +74,34 @@ class _Memory:
 class TaskFacts:
     """Makes the tables of tasks and of the queue. One thread uses it."""
 
-    def __init__(self, store: AlertFactStore, clock: Clock, logs: LogGrowth | None = None) -> None:
-        """`logs` None: nobody looks at logs."""
+    def __init__(
+        self,
+        store: AlertFactStore,
+        clock: Clock,
+        logs: LogGrowth | None = None,
+        holds: Callable[[], Sequence[Hold]] = tuple,
+    ) -> None:
+        """`logs` None: nobody looks at logs. `holds` returns every hold, oldest first."""
+        self._holds = holds
         self._logs = logs
         self._store = store
         self._clock = clock
+        self._queue = QueueFacts(clock)
         self._memories: dict[str, _Memory] = {}
         self._notify: dict[str, dict[str, list[str]]] = {}
         self._asked: set[str] = set()
 
     def tables(self, state: GPUState) -> tuple[FactTable, FactTable]:
         """The facts of all tasks, and of the queue. Raises DatabaseUnavailable."""
-        now = self._clock.now()
-        found = self._store.tasks(now - FINISHED)
+        found = self._store.tasks(self._clock.steady.now() - FINISHED)
         self._forget({task.task_id for task in found})
         running = [task.task_id for task in found if task.status.is_active]
         headway = self._store.headway(running) if running else {}
         rows = [self._row(task, headway.get(task.task_id), state) for task in found]
         columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
         targets = tuple(self._target(task) for task in found)
-        return FactTable(RuleScope.TASK, targets, columns), self._queue(found, state)
+        waits = [row["queued_seconds"] for row in rows]
+        return FactTable(RuleScope.TASK, targets, columns), self._queue.table(found, waits, state, self._holds())
 
     def _forget(self, there: Collection[str]) -> None:
         for known in (self._memories, self._notify):
@@ -103,20 +115,10 @@ class TaskFacts:
             self._notify |= self._store.notify(new)
             self._asked |= new
 
-    def _queue(self, found: Collection[TaskSummary], state: GPUState) -> FactTable:
-        now = self._clock.now()
-        waits = [(now - task.queued_at).total_seconds() for task in found if task.status is TaskStatus.QUEUED]
-        columns = {
-            "waiting": [float(len(waits))],
-            "oldest_seconds": [max(waits, default=0.0)],
-            "gpus_available": [_available(state)],
-        }
-        return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, {"name": "queue"}),), columns)
-
     def _row(self, task: TaskSummary, headway: Headway | None, state: GPUState) -> dict[str, float]:
-        memory = self._memories.setdefault(task.task_id, _Memory())
+        memory = self._memories.setdefault(task.task_id, _Memory(Ages(self._clock)))
         is_active, is_queued = task.status.is_active, task.status is TaskStatus.QUEUED
-        free = _available(state)
+        free = count_available(state)
         row = {
             "running": _flag(is_active),
             "completed": _flag(task.status is TaskStatus.COMPLETED),
@@ -124,15 +126,27 @@ class TaskFacts:
             "failed_gravely": _flag(
                 task.status is TaskStatus.FAILED and task.cause is not None and task.cause.code in _GRAVE
             ),
-            "queued_seconds": (self._clock.now() - task.queued_at).total_seconds() if is_queued else 0.0,
+            "queued_seconds": memory.ages.of("queued", task.queued_at) if is_queued else 0.0,
             "gpus_free_for_it": free if is_queued and free >= task.gpu_count else 0.0,
             "gpu_utilization_max": _busiest(task, state),
-            **_headway(task, headway, self._clock.now().timestamp()),
+            **self._headway(task, memory, headway),
             **self._progress(task, memory),
         }
         row["hung_seconds"] = self._hung(task, memory)
         row |= self._logs.of(task.task_id) if self._logs is not None and is_active else NO_LOG
         return row
+
+    def _headway(self, task: TaskSummary, memory: _Memory, headway: Headway | None) -> dict[str, float]:
+        # Nothing but a training makes checkpoints.
+        if headway is None or not task.status.is_active or task.kind is not TaskType.TRAINING:
+            return {"checkpoint_age": UNKNOWN, "attempts_without_checkpoint": UNKNOWN}
+        saved_at = None if headway.checkpoint_at is None else time_of(headway.checkpoint_at)
+        times = {"started": task.started_at, "checkpoint": saved_at}
+        ages = [memory.ages.of(what, at) for what, at in times.items() if at is not None]
+        return {
+            "checkpoint_age": min(ages, default=UNKNOWN),
+            "attempts_without_checkpoint": float(headway.attempts_since),
+        }
 
     def _hung(self, task: TaskSummary, memory: _Memory) -> float:
         hangs = task.status.is_active and task.warning_code is not None and task.warning_code.code == "hangs"
@@ -181,7 +195,7 @@ class TaskFacts:
         labels = {"task_id": task.task_id, "model_type": task.model_type}
         if task.owner is not None:
             labels["owner"] = task.owner
-        called = f"{task.name} ({task.task_id})" if task.name else task.task_id
+        called = describe_task(task)
         view = None if task.progress is None else task.progress.progress
         loss = None if task.progress is None else task.progress.metrics.current_loss
         words = {
@@ -199,19 +213,8 @@ class TaskFacts:
         channels, told = notify.get("channels") or [], notify.get("on") or []
         rules = tuple(rule for word in told for rule in TOLD_OF.get(word, ()))
         subject = Subject(task.task_id, task.owner, task.attempts)
-        return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules, subject)
-
-
-def _headway(task: TaskSummary, headway: Headway | None, now: float) -> dict[str, float]:
-    # Nothing but a training makes checkpoints.
-    if headway is None or not task.status.is_active or task.kind is not TaskType.TRAINING:
-        return {"checkpoint_age": UNKNOWN, "attempts_without_checkpoint": UNKNOWN}
-    began = None if task.started_at is None else task.started_at.timestamp()
-    since = max((each for each in (headway.checkpoint_at, began) if each is not None), default=None)
-    return {
-        "checkpoint_age": UNKNOWN if since is None else now - since,
-        "attempts_without_checkpoint": float(headway.attempts_since),
-    }
+        has_failed = task.status is TaskStatus.FAILED
+        return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules, subject, has_failed)
 
 
 def _busiest(task: TaskSummary, state: GPUState) -> float:
@@ -232,11 +235,6 @@ def _excess(loss: float, losses: Collection[float]) -> float:
     median = statistics.median(losses)
     spread = statistics.median(abs(each - median) for each in losses)
     return UNKNOWN if spread == 0 else (loss - median) / spread
-
-
-def _available(state: GPUState) -> float:
-    usable = [gpu for gpu in state.gpus if not state.is_fleet or gpu.node in state.startable]
-    return float(sum(gpu.judgement.is_available for gpu in usable))
 
 
 def _known(value: float | None) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from api.models.alert import Alert, AlertChange, AlertNotification, AlertTarget, NotificationKind
@@ -22,7 +22,14 @@ class Track:
     breaching_since: float | None = None
     clear_since: float | None = None
     seen_at: float | None = None  #: when it was last looked at
+    fired_at: float | None = None  #: when it first fired
     target: AlertTarget | None = None  #: as it was last seen; None after a restart, until it is seen
+
+    def now(self, monotonic: float, wall: datetime) -> datetime:
+        """Return the present time as the alert counts it: from when it fired, whatever the wall clock did since."""
+        if self.fired_at is None or self.alert.fired_at is None:
+            return wall
+        return self.alert.fired_at + timedelta(seconds=monotonic - self.fired_at)
 
     def freeze(self, passed: float) -> None:
         """Time in which nobody knows counts neither for the condition nor for its end."""

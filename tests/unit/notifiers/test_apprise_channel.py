@@ -76,7 +76,9 @@ def test_a_server_that_refuses_is_told_by_its_status():
 def test_a_redirect_is_not_followed():
     with receiving(status("200 OK")) as inside:
         with receiving(status("302 Found", f"Location: http://127.0.0.1:{inside.port}/x")) as receiver:
-            assert not isinstance(send(f"ntfy://127.0.0.1:{receiver.port}/topic"), Delivered)
+            outcome = send(f"ntfy://127.0.0.1:{receiver.port}/topic")
+            assert isinstance(outcome, Rejected)
+            assert (outcome.status, outcome.is_refusal) == (302, True)
         assert inside.requests == []
 
 

@@ -86,10 +86,50 @@ def test_each_answer_means_what_it_should(answer: Answer, outcome: SendOutcome):
     assert send(answer)[0] == outcome
 
 
-def test_a_redirect_is_not_followed():
+def test_a_redirect_to_another_host_is_not_followed_and_counts_as_a_refusal():
     with receiving(status("200 OK")) as inside:
         outcome, _ = send(status("302 Found", f"Location: http://127.0.0.1:{inside.port}/secret"))
-        assert (type(outcome), inside.requests) == (Rejected, [])
+        assert inside.requests == []
+    assert outcome == Rejected(
+        "HTTP 302: it redirects to another host; give the address that it leads to", 302, is_refusal=True
+    )
+
+
+@pytest.mark.parametrize("line", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+def test_a_redirect_within_the_host_is_followed(line: str):
+    def answer(peer: socket.socket) -> None:
+        is_first = not receiver.requests[0].startswith(b"POST /new") and len(receiver.requests) == 1
+        (status(line, "Location: /new?x=1") if is_first else status("200 OK"))(peer)
+
+    with receiving(answer) as receiver:
+        secret = ChannelSecret(f"http://127.0.0.1:{receiver.port}/old", KEY)
+        assert NOTIFIER.send(message(told()), secret, ChannelSettings()) == Delivered(200)
+    first, second = (request.partition(b"\r\n\r\n") for request in receiver.requests)
+    assert second[0].startswith(b"POST /new?x=1 ")
+    assert first[2] == second[2]
+
+
+@pytest.mark.parametrize("location", ["/a/b?c=d", "http://[", "", "https://127.0.0.1/x", "ftp://127.0.0.1/x"])
+def test_a_redirect_that_leads_nowhere_is_refused(location: str):
+    outcome, receiver = send(status("307 Temporary", f"Location: {location}"))
+    assert isinstance(outcome, Rejected)
+    assert (outcome.is_refusal, outcome.status) == (True, 307)
+    assert len(receiver.requests) <= 1 + webhook.MOST_REDIRECTS
+
+
+@pytest.mark.parametrize(
+    ("url", "location", "followed"),
+    [
+        ("http://a.example/x", "https://a.example/x", True),
+        ("https://a.example/x", "http://a.example/x", False),
+        ("https://a.example/x", "https://A.example:443/y", True),
+        ("https://a.example/x", "https://a.example:8443/y", False),
+        ("https://a.example/x", "//b.example/y", False),
+        ("https://a.example/x", "https://a.example@b.example/y", False),
+    ],
+)
+def test_the_same_host_is_the_same_name_and_port_or_its_https(url: str, location: str, followed: bool):
+    assert (webhook._within_host(url, location) is not None) is followed
 
 
 def test_of_a_refusal_little_is_kept():

@@ -268,6 +268,25 @@ export const rules = {
     ],
     remedy: ["Its waiting_reason says for what.", "它的 waiting_reason 说明在等什么。"],
   },
+  queue_stuck: {
+    title: "有空闲 GPU 却没有任务开始",
+    summary: [
+      "{first} is first in line and has not started for {stuck_seconds} s, although the GPUs that it asks for are available.",
+      "{first} 排在最前，所需 GPU 可用，却已 {stuck_seconds} 秒没有开始。",
+    ],
+    remedy: [
+      "Its waiting_reason says for what; GET /training?status=queued lists the queue.",
+      "它的 waiting_reason 说明在等什么；GET /training?status=queued 列出队列。",
+    ],
+  },
+  queue_held: {
+    title: "长时间被保留",
+    summary: ["{hold}, for {hold_seconds} s now.", "{hold}，已持续 {hold_seconds} 秒。"],
+    remedy: [
+      "End it if it is not needed any more; GET /system/holds lists all holds.",
+      "如不再需要，请结束它；GET /system/holds 列出所有保留。",
+    ],
+  },
   disk_forecast: {
     title: "磁盘将满",
     summary: [

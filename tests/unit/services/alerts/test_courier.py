@@ -136,3 +136,25 @@ def test_a_delivery_is_a_span_with_its_id_and_nothing_secret(desk: Desk):
     (span,) = [each for each in maker.made if each.name == "deliver alert"]
     assert span.values == {"diffusion_pipe.delivery_id": delivery_id, "diffusion_pipe.channel_kind": "webhook"}
     assert [each.parent for each in maker.made if each.name == "database write"] == [span]
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_expires_no_message(desk: Desk, hours: int):
+    desk.add_channel()
+    desk.notifier.outcomes = [RetryLater("HTTP 500", 1.0, 500)] * 12
+    delivery_id = only(desk)
+    for number in range(12):
+        desk.clock.advance(60)
+        if number == 8:
+            desk.clock.jump(hours * 3600)
+        assert desk.courier.deliver(delivery_id) is DeliveryState.WAITING
+    desk.clock.advance(60)
+    assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
+
+
+def test_a_redirect_elsewhere_puts_its_channel_aside_at_once(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [Rejected("HTTP 302: it redirects", 302, is_refusal=True)]
+    assert desk.courier.deliver(only(desk)) is DeliveryState.REJECTED
+    aside = desk.channels.get("c1")
+    assert (aside.enabled, "HTTP 302" in (aside.disabled_reason or "")) == (False, True)

@@ -1,6 +1,7 @@
 """The loop over a real database: what is kept, what is told, and what a restart or a second server changes."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from api.errors import DatabaseUnavailable
 from api.models.alert import Alert, AlertFilter, AlertState, Matcher, NotificationKind, ShownState, Silence
 from api.models.alert_rule import AlertRule, RuleScope
+from api.models.alert_view import show_alert
 from api.models.event import Severity
+from api.notifiers.notifier import RetryLater
 from api.services.alerts.evaluation import FactTable
 from api.services.alerts.loop import AlertLoop, Section
 from api.services.alerts.machine import AlertMachine
@@ -73,7 +76,7 @@ class Server:
 
 def told(desk: Desk) -> list[tuple[str, NotificationKind]]:
     """What waits to be told, and takes it away."""
-    waiting = desk.outbox_store.waiting()
+    waiting = desk.outbox_store.waiting(desk.clock.now())
     desk.outbox_store.supersede([each.id for each in waiting])
     return [(each.channel_id, each.kind) for each in waiting]
 
@@ -225,3 +228,95 @@ def test_what_its_owner_would_not_lead_it_does_not_write(server: Server, desk: D
     server.see(70, after=0)
     assert server.alert.state is AlertState.FIRING
     assert not server.section.is_loaded
+
+
+def test_a_channel_that_is_switched_on_again_is_told_what_fires(server: Server, desk: Desk):
+    server.see(90)
+    told(desk)
+    before = desk.channels.get("c1")
+    for enabled in (False, True):
+        desk.channels.replace(replace(before, enabled=enabled), before, None)
+        server.see(90)
+    assert told(desk) == [("c1", NotificationKind.FIRING)]
+    assert server.alert.told == ("c1",)
+
+
+def test_a_new_channel_is_told_what_fires_and_no_event_of_yesterday(desk: Desk):
+    server = Server(desk, "one", HOT, rule(HOT, rule_id="event", is_event=True))
+    server.see(90)
+    server.see(90, after=86_400)
+    desk.add_channel()
+    server.see(90)
+    waiting = desk.outbox_store.waiting(desk.clock.now())
+    assert [desk.alerts.get(note.alert_id).rule_id for note in waiting] == ["hot"]
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_neither_repeats_nor_forgets(server: Server, desk: Desk, hours: int):
+    server.see(90)
+    told(desk)
+    desk.clock.jump(hours * 3600)
+    server.see(90)
+    assert told(desk) == []
+    server.see(70)
+    assert told(desk) == [("c1", NotificationKind.RESOLVED)]
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_after_a_clock_was_set_and_a_restart_repeats_go_on(desk: Desk, hours: int):
+    desk.add_channel()
+    grave = rule(HOT, severity=Severity.CRITICAL)
+    Server(desk, "one", grave).see(90)
+    told(desk)
+    desk.clock.jump(hours * 3600)
+    desk.clock.restart()
+    again = Server(desk, "two", grave)
+    again.leadership._is_gone = lambda _: True
+    kinds = set()
+    for _ in range(5):
+        again.see(90, after=3_600)
+        kinds |= {kind for _, kind in told(desk)}
+    assert kinds == {NotificationKind.REPEAT}
+
+
+def test_a_silence_holds_again_when_the_clock_is_right_again(server: Server, desk: Desk):
+    now, until = desk.clock.now(), desk.clock.now() + timedelta(hours=2)
+    desk.clock.jump(25 * 3600)
+    desk.rules.add_silence(Silence("silence_1", (Matcher("rule", "hot"),), now, until, "ann", "why", now))
+    server.see(20)
+    desk.clock.jump(-25 * 3600)
+    server.see(90)
+    assert (server.alert.shown_state, told(desk)) == (ShownState.SILENCED, [])
+
+
+def test_a_silence_does_not_hold_before_its_beginning(server: Server, desk: Desk):
+    now = desk.clock.now()
+    until = now + timedelta(hours=1)
+    desk.rules.add_silence(Silence("silence_1", (Matcher("rule", "hot"),), now, until, "ann", "why", now))
+    server.see(20)
+    desk.clock.jump(-25 * 3600)
+    server.see(90)
+    assert told(desk) == [("c1", NotificationKind.FIRING)]
+
+
+def test_an_acknowledgement_for_an_hour_ends_when_the_clock_is_set_back(server: Server, desk: Desk):
+    server.see(90)
+    now = desk.clock.now()
+    desk.alerts.acknowledge(server.alert.alert_id, "ann", now + timedelta(hours=1), "", now)
+    server.see(90)
+    assert server.alert.acknowledged_by == "ann"
+    desk.clock.jump(-25 * 3600)
+    server.see(90)
+    assert server.alert.acknowledged_by is None
+
+
+def test_told_at_is_when_a_message_was_delivered(server: Server, desk: Desk):
+    desk.notifier.outcomes = [RetryLater("HTTP 503", None, 503)]
+    server.see(90)
+    desk.clock.advance(60)
+    desk.drain()
+    alert_id = server.alert.alert_id
+    assert show_alert(desk.alerts.get(alert_id)).told_at is None
+    desk.clock.advance(60)
+    desk.drain()
+    assert show_alert(desk.alerts.get(alert_id)).told_at == show_alert(server.alert).told_at == desk.clock.now()

@@ -283,3 +283,17 @@ def test_a_step_that_is_left_half_way_is_begun_anew_after_alerts_are_read_again(
     machine.load([], is_start=False)
     drafts = machine.step(rules, tables)
     assert (len(drafts), drafts.is_partial) == (MOST_CHANGES, True)
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_makes_nothing_flap_for_long(life: Life, hours: int):
+    for _ in range(MOST_FLIPS):
+        life.run(90, 70)
+        life.run(60, 40)
+    assert NotificationKind.FLAPPING in life.kinds
+    life.clock.jump(hours * 3600)
+    life.run(60, 20)
+    life.kinds.clear()
+    life.run(90, 4_000)
+    assert life.state is AlertState.FIRING
+    assert {NotificationKind.FIRING, NotificationKind.CALM} & set(life.kinds)

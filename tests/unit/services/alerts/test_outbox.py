@@ -2,6 +2,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from api.models.alert import AlertChange, AlertState, NotificationKind
 from api.models.channel import DeliveryKind, DeliveryState
 from api.notifiers.notifier import Rejected, RetryLater
@@ -78,7 +80,7 @@ def test_the_end_of_what_was_never_told_is_not_told(desk: Desk):
     end(desk)
     desk.drain()
     assert len(desk.notifier.sent) == 1
-    assert desk.outbox_store.waiting() == []
+    assert desk.outbox_store.waiting(desk.clock.now()) == []
 
 
 def test_a_flood_becomes_a_digest_and_nothing_is_lost(desk: Desk):
@@ -110,7 +112,7 @@ def test_one_that_is_switched_off_is_told_nothing(desk: Desk):
     desk.begin()
     desk.channels.replace(replace(made, enabled=False), made, None)
     desk.drain()
-    assert (desk.notifier.sent, desk.outbox_store.waiting()) == ([], [])
+    assert (desk.notifier.sent, desk.outbox_store.waiting(desk.clock.now())) == ([], [])
 
 
 def test_a_slow_channel_holds_up_no_other_and_keeps_its_order(desk: Desk):
@@ -157,3 +159,38 @@ def _count_calls(store: Any, calls: list[str]) -> None:
 
     for name in ("next_look", "waiting", "due"):
         setattr(store, name, counted(name, getattr(store, name)))
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_silences_no_channel_and_loses_nothing(desk: Desk, hours: int):
+    desk.add_channel(channel(per_minute=1))
+    desk.begin(1, wait=30)
+    desk.drain()
+    desk.clock.jump(hours * 3600)
+    desk.clock.advance(30)
+    desk.drain()
+    desk.begin(2)
+    desk.drain()
+    desk.clock.jump(-hours * 3600)
+    desk.begin(3)
+    desk.clock.advance(61)
+    desk.drain()
+    seen = {told.alert_id for message in desk.notifier.sent for told in message.alerts}
+    assert seen == {"a1", "a2", "a3"}
+    assert {row.state for row in desk.deliveries()} == {DeliveryState.DELIVERED}
+
+
+def test_a_channel_that_comes_back_gets_all_that_waits_at_once_and_in_order(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [RetryLater("HTTP 503")] * 20
+    for number in range(3):
+        desk.begin(number, group=f"g{number}")
+        desk.drain()
+    for _ in range(3):
+        desk.clock.advance(700)
+        desk.drain()
+    desk.notifier.outcomes.clear()
+    desk.notifier.sent.clear()
+    desk.begin(9, group="g9")
+    desk.drain()
+    assert [message.alerts[0].alert_id for message in desk.notifier.sent] == ["a9", "a0", "a1", "a2"]

@@ -6,6 +6,7 @@ import pytest
 from api.models.alert import Alert, AlertState, AlertTarget, Matcher, NotificationKind
 from api.models.channel import Channel, QuietHours
 from api.models.event import Severity
+from api.services.alerts.builtin_rules import BUILTIN_RULES
 from api.services.alerts.planning import Planner, is_reached, is_repeat_due, quiet_until
 from api.services.alerts.tracks import Draft, Track
 from tests.unit.services.alerts.facts import HOT, NOW, channel, firing, rule
@@ -119,28 +120,28 @@ def test_a_repeat_is_told_once_an_interval():
     alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
     at = NOW + timedelta(hours=9)
     planner = Planner({"c1": channel()}, at)
-    assert planner.has_reminder(alert, HOT, None)
+    assert planner.has_reminder(Track(alert), HOT)
     made = draft(alert)
     planner.remind(made, HOT, None)
     assert told(made) == [("c1", NotificationKind.REPEAT)]
-    assert not planner.has_reminder(made.after, HOT, None)
+    assert not planner.has_reminder(Track(made.after), HOT)
 
 
 @pytest.mark.parametrize("quiet", [{"acknowledged_by": "ann"}, {"muted_by": "s"}, {"flapping_since": NOW}])
 def test_nobody_is_reminded_of_what_somebody_knows(quiet: dict[str, object]):
     alert = replace(firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW), **quiet)  # type: ignore[arg-type]
-    assert not Planner({"c1": channel()}, NOW + timedelta(days=9)).has_reminder(alert, HOT, None)
+    assert not Planner({"c1": channel()}, NOW + timedelta(days=9)).has_reminder(Track(alert), HOT)
 
 
 def test_what_nobody_acknowledges_goes_on_to_the_next():
     late = channel("late", after_seconds=900)
     before, after = NOW + timedelta(seconds=899), NOW + timedelta(seconds=900)
-    assert not Planner({"late": late}, before).has_reminder(firing(), HOT, None)
+    assert not Planner({"late": late}, before).has_reminder(Track(firing()), HOT)
     planner, made = Planner({"late": late}, after), draft(firing())
-    assert planner.has_reminder(firing(), HOT, None)
+    assert planner.has_reminder(Track(firing()), HOT)
     planner.remind(made, HOT, None)
     assert told(made) == [("late", NotificationKind.ESCALATION)]
-    assert not planner.has_reminder(made.after, HOT, None)
+    assert not planner.has_reminder(Track(made.after), HOT)
 
 
 @pytest.mark.parametrize(
@@ -176,3 +177,47 @@ def test_in_quiet_hours_only_what_is_critical_is_told_at_once():
     )
     (grave,) = plan(firing(severity=Severity.CRITICAL), night).notifications
     assert grave.not_before == NOW + timedelta(seconds=5)
+
+
+def test_a_failure_is_an_event_whose_end_is_not_told():
+    failed = BUILTIN_RULES["training_failed"]
+    ended = firing(state=AlertState.RESOLVED, told=("a",))
+    assert told(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=failed)) == []
+
+
+@pytest.mark.parametrize(("has_failed", "count"), [(True, 0), (False, 1)])
+def test_an_alert_that_ends_because_its_task_failed_is_no_good_news(has_failed: bool, count: int):
+    made = draft(firing(state=AlertState.RESOLVED, told=("a",)), NotificationKind.RESOLVED)
+    made.track.target = AlertTarget("t", has_failed=has_failed)
+    Planner({"a": channel("a")}, NOW).plan(made, HOT, None)
+    assert len(told(made)) == count
+
+
+def test_an_event_is_told_when_it_happens_or_its_silence_ends_and_to_no_later_channel():
+    event, alert = rule(is_event=True), firing()
+    for before, kinds, count in (
+        (None, [NotificationKind.FIRING], 1),
+        (alert, [], 0),
+        (replace(alert, muted_by="silence_1"), [], 1),
+    ):
+        made = Draft(("hot", "n/0"), Track(alert), before, alert, kinds=kinds)
+        Planner({"c1": channel()}, NOW).plan(made, event, None)
+        assert len(told(made)) == count
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_repeats_and_escalations_come_by_monotonic_time(hours: int):
+    alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
+    channels = {"c1": channel(), "late": channel("late", after_seconds=5 * 3600)}
+    track, wall = Track(alert, fired_at=1000.0), NOW + timedelta(hours=hours)
+    assert not Planner(channels, wall, 1000.0 + 3.9 * 3600).has_reminder(track, HOT)
+    planner = Planner(channels, wall, 1000.0 + 4.1 * 3600)
+    assert planner.has_reminder(track, HOT)
+    made = Draft(("hot", "n/0"), track, alert, alert)
+    planner.remind(made, HOT, None)
+    assert told(made) == [("c1", NotificationKind.REPEAT)]
+    track.alert = made.after
+    assert not Planner(channels, wall, 1000.0 + 4.2 * 3600).has_reminder(track, HOT)
+    late = Draft(("hot", "n/0"), track, track.alert, track.alert)
+    Planner(channels, wall, 1000.0 + 5.1 * 3600).remind(late, HOT, None)
+    assert told(late) == [("late", NotificationKind.ESCALATION)]

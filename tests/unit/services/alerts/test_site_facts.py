@@ -8,8 +8,12 @@ import pytest
 
 from api.errors import DatabaseUnavailable
 from api.models.access import AccessKey, Quota, Role, User
+from api.models.alert import AlertTarget
 from api.models.alert_rule import RuleScope
 from api.models.usage import Usage
+from api.services.alerts.ages import Ages
+from api.services.alerts.builtin_rules import BUILTIN_RULES
+from api.services.alerts.evaluation import FactTable, is_breaching
 from api.services.alerts.metrics import metrics_of
 from api.services.alerts.site_facts import (
     UNHEARD_SECONDS,
@@ -116,13 +120,44 @@ def test_a_long_name_of_a_machine_fits_into_its_scope():
     assert machine_scope("n" * 255) != machine_scope("m" * 255)
 
 
-def test_channels_that_are_switched_off_on_purpose_are_no_facts():
+def test_channels_that_are_switched_off_on_purpose_are_no_facts(clock: FakeClock):
+    clock.advance(20)
+    ages = Ages(clock)
     broken = replace(channel("a"), failures=7)
     aside = replace(channel("b", enabled=False), disabled_reason="refused")
-    table = channel_table([broken, aside, channel("c", enabled=False)], {"a": NOW}, NOW + timedelta(seconds=20))
+    table = channel_table([broken, aside, channel("c", enabled=False)], {"a": NOW}, ages)
     assert [target.key for target in table.targets] == ["a", "b"]
     assert (table.value("failures", 0), table.value("oldest_unsent_seconds", 0)) == (7, 20)
     assert table.targets[1].words["last_error"] == "refused"
+    assert [is_breaching(BUILTIN_RULES["delivery_broken"], table, place) for place in (0, 1)] == [True, True]
+    assert [table.value("put_aside", place) for place in (0, 1)] == [0, 1]
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_ages_no_message_start_or_action(desk: Desk, clock: FakeClock, tmp_path: Path, hours: int):
+    StartLog(tmp_path / "starts", "dead", lambda _: False, clock).note_start()
+    clock.advance(60)
+    starts = StartLog(tmp_path / "starts", "me", lambda _: False, clock)
+    starts.note_start()
+    service = ServiceFacts("n", lambda: None, starts, AlertFactStore(desk.database), clock)
+    state, ages, at = GPUState("n", snapshot(reading()), (), {}, 0), Ages(clock), clock.now()
+    service.table(state)
+    channel_table([channel("a")], {"a": at}, ages)
+    clock.jump(hours * 3600)
+    clock.advance(5)
+    table = service.table(state)
+    assert (table.value("unclean_start_age", 0), table.value("starts_15m", 0)) == (5, 2)
+    assert channel_table([channel("a")], {"a": at}, ages).value("oldest_unsent_seconds", 0) == 5
+
+
+@pytest.mark.parametrize(
+    ("percent", "gigabytes", "low"),
+    [(100, 0.9, False), (5, 900, False), (9, 49, True), (30, 10, False), (9, 0.1, True)],
+)
+def test_a_disk_is_low_by_its_share_and_by_its_space(percent: float, gigabytes: float, low: bool):
+    columns = {"free_percent": [float(percent)], "free_gb": [gigabytes]}
+    table = FactTable(RuleScope.DISK, (AlertTarget("n:/"),), columns)
+    assert is_breaching(BUILTIN_RULES["disk_low"], table, 0) is low
 
 
 def test_keys_that_end_are_facts():

@@ -40,3 +40,13 @@ def test_a_record_that_cannot_be_read_is_begun_anew(tmp_path: Path, clock: FakeC
     log = StartLog(tmp_path / "starts", "one", lambda _: False, clock)
     log.note_start()
     assert (log.unclean_at, len(log.starts)) == (None, 1)
+
+
+def test_starts_that_lie_ahead_are_forgotten(tmp_path: Path, clock: FakeClock):
+    clock.jump(25 * 3600)
+    for name in ("one", "two"):
+        StartLog(tmp_path / "starts", name, lambda _: False, clock).note_start()
+    clock.jump(-25 * 3600)
+    third = StartLog(tmp_path / "starts", "three", lambda _: True, clock)
+    third.note_start()
+    assert (third.unclean_at, third.starts) == (None, (clock.now().timestamp(),))
