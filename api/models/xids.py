@@ -175,3 +175,18 @@ def look_up_action(number: int) -> RecoveryAction | None:
     return RECOVERY_ACTIONS.get(number) or _action(
         "something that this version does not know", "see `nvidia-smi -q`", "unknown"
     )
+
+
+#: An error of a GPU: its machine, UUID and code.
+XidKey = tuple[str, str, int]
+
+
+@frozen
+class FatalXid:
+    """An error for which a GPU must not be offered until it is reset: what a restart of this server must not forget."""
+
+    times: int
+    last_at: float  #: Unix seconds, for people
+    boot: str = ""  #: the boot of the GPU's machine in which it came; empty: not known
+    was_action_asked: bool = False  #: the driver has asked for a recovery action since
+    energy_joules: float | None = None  #: the GPU's counter, which begins anew when the driver is loaded

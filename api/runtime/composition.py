@@ -34,6 +34,7 @@ from api.services.access.operations import Belonging
 from api.services.attempts.updates import NewsDesk
 from api.services.container import Services
 from api.services.gpus.events import GPUEvents
+from api.services.gpus.fatal_xids import FatalXids
 from api.services.gpus.service import GPUService
 from api.services.logs.server_log import ServerLog
 from api.services.logs.service import LogService
@@ -46,6 +47,7 @@ from api.shell.guard import HostPolicy, host_name
 from api.storage.attempts import AttemptStore
 from api.storage.database import Database, sqlite_url
 from api.storage.disk import DiskReserve
+from api.storage.gpu_xids import GPUXidStore
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.library_contents import LibraryContents
 from api.storage.nodes import NodeStore
@@ -129,6 +131,7 @@ class Runtime:
             dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
             events=self._events,
         )
+        self._fatal_xids = FatalXids(GPUXidStore(self.database), self._gpus)
         self.nodes = build_nodes(config, self.database, self._gpus, clock, self._node)
         self.servers = build_servers(config, self.database, clock, self._node)
 
@@ -341,6 +344,7 @@ class Runtime:
         self.access.start()
         if self.quotas is not None:
             self.quotas.start()
+        self._fatal_xids.start()
         self.services.gpus.start_monitoring()
         self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
         self.nodes.start()
@@ -360,6 +364,7 @@ class Runtime:
         self.live.stop()
         self.servers.stop()
         self.nodes.stop()
+        self._fatal_xids.stop()
         self.services.gpus.stop_monitoring()
         if self.quotas is not None:
             self.quotas.stop()

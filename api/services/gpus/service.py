@@ -19,6 +19,7 @@ from api.models.sight import current_sight
 from api.models.snapshot import GPUSnapshot
 from api.models.system import Readiness
 from api.models.task import RegisteredTask, TaskType
+from api.models.xids import FatalXid, XidKey
 from api.services.gpus.available import find_available, needed_memory
 from api.services.gpus.circumstances import AskEngine
 from api.services.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
@@ -56,6 +57,10 @@ SWEEP_SECONDS = 0.3
 _XID_SECONDS = 1.0
 #: The most Xid errors read at a time; the rest waits in the driver for the next second.
 _XID_BURST = 1000
+
+_PAST_UNKNOWN = Reason.of(
+    "which Xid errors it had before this server started is not known: the database cannot be read", "past_unknown"
+)
 
 _NAMESPACE_NOTE = Reason.of(
     "This service runs in a PID namespace of its own: "
@@ -98,6 +103,7 @@ class GPUService:
         self._lock = threading.Lock()
         self._swept = threading.Event()
         self._listeners: list[Callable[[int, GPUDocuments], None]] = []
+        self._on_xids: Callable[[], None] = lambda: None
         self._messages = 0
         self._has_news = False
         self._rests_until = float("-inf")
@@ -203,6 +209,32 @@ class GPUService:
             self._has_news = self._has_news or parts != self._state.parts
             if is_urgent or xids:
                 self._publish(self._state.snapshot)
+        if xids:
+            self._on_xids()
+
+    def await_past_xids(self, on_xids: Callable[[], None]) -> None:
+        """Offers no GPU until `exchange_fatal_xids` was called once. `on_xids` is called when a driver has reported Xid
+        errors; it must return at once.
+        """
+        self._keeper.past_problem, self._on_xids = _PAST_UNKNOWN, on_xids
+
+    def exchange_fatal_xids(
+        self, news: Mapping[XidKey, FatalXid], reset: Collection[tuple[str, str]]
+    ) -> Mapping[XidKey, FatalXid]:
+        """Takes errors that were stored, and GPUs (node and UUID) that other servers have seen reset.
+
+        Returns every error that forbids a GPU now.
+        """
+        with self._lock:
+            is_changed = bool(news or reset) or self._keeper.past_problem is not None
+            self._keeper.past_problem = None
+            for key, error in news.items():
+                self._keeper.xids.restore(key, error)
+            for node, uuid in reset:
+                self._keeper.xids.forgive(node, uuid)
+            if is_changed and self._swept.is_set():
+                self._publish(self._state.snapshot)
+            return self._keeper.xids.fatal()
 
     def find_disputed(self, node: str, uuids: Iterable[str]) -> frozenset[str]:
         """Returns those of these UUIDs that were another machine's before this node told of them."""
@@ -223,6 +255,7 @@ class GPUService:
                     self._keeper.note_xid(self._state.node, event, self._state.gpus)
                 # Once for all of them: a burst of messages would outrun the subscribers.
                 self._publish(self._state.snapshot)
+            self._on_xids()
 
     def _on_registry_change(self, released: Sequence[str]) -> None:
         with self._lock:

@@ -108,6 +108,7 @@ class GPUStateKeeper:
         self._events = events
         self._released: dict[str, float] = {}
         self.xids = XidHistories(node, clock)
+        self.past_problem: Reason | None = None  #: why it is not known which errors came before this server started
         self.owners = GPUOwners(node)
         self._failed_sweeps = 0
         self._last_sequence = 0
@@ -154,7 +155,7 @@ class GPUStateKeeper:
             self.owners.note_own(snapshot)
             self.xids.heed(self._node, snapshot, self._clock.mark().boot_id)
         now = self._clock.monotonic()
-        own = _Whole(self._node, snapshot.problem, self._max_age, self._drains.get(self._node))
+        own = _Whole(self._node, snapshot.problem or self.past_problem, self._max_age, self._drains.get(self._node))
         gpus = [self._judge(gpu, own, held, now) for gpu in snapshot.gpus]
         nodes = [
             judge_drain(self._node, self._drains),
@@ -183,7 +184,9 @@ class GPUStateKeeper:
     ) -> Iterator[JudgedGPU]:
         twins = self.owners.find_twins(self._parts.values(), held or {}, now) if self._parts else {}
         for node, part in zip(nodes, self._parts.values(), strict=True):
-            about = _Whole(part.node, why_unread(part, node), self._others_age, self._drains.get(part.node))
+            about = _Whole(
+                part.node, why_unread(part, node) or self.past_problem, self._others_age, self._drains.get(part.node)
+            )
             for gpu in part.snapshot.gpus:
                 yield self._judge(gpu, about, held, now, twins.get((part.node, gpu.uuid or "")))
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from api.models.reading import MAX_GPUS, FaultKind, SourceName, XidEvent
 from api.models.snapshot import GPUReading, GPUSnapshot
+from api.models.xids import FatalXid, XidKey
 from api.services.gpus.judgement import JudgedGPU
-from api.services.gpus.xid_history import FatalXid, XidCount, XidHistory
+from api.services.gpus.xid_history import XidCount, XidHistory
 from api.utils.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -15,9 +16,6 @@ logger = logging.getLogger(__name__)
 #: The most different errors that are counted of all GPUs of another machine, and of all other machines together.
 MOST_OF_NODE = 2_000
 MOST_OF_OTHERS = 50_000
-
-#: An error of a GPU: its machine, UUID and code.
-XidKey = tuple[str, str, int]
 
 
 class XidHistories:

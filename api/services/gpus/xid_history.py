@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from api.models.snapshot import GPUReading
-from api.models.xids import XidClass, look_up
+from api.models.xids import FatalXid, XidClass, look_up
 from api.utils.frozen import frozen
 
 #: All reports of one code within so many seconds of the first are one incident.
@@ -24,17 +24,6 @@ class XidCount:
 
     count: int
     last_at: float
-
-
-@frozen
-class FatalXid:
-    """An error for which a GPU must not be offered until it is reset: what a restart of this server must not forget."""
-
-    times: int
-    last_at: float  #: Unix seconds, for people
-    boot: str = ""  #: the boot of the GPU's machine in which it came; empty: not known
-    was_action_asked: bool = False  #: the driver has asked for a recovery action since
-    energy_joules: float | None = None  #: the GPU's counter, which begins anew when the driver is loaded
 
 
 @dataclass(slots=True)

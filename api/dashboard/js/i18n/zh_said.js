@@ -255,6 +255,7 @@ export const said = {
   task_ended: "{task_id} 已结束；显存释放后即可使用",
   another_ended: "其他用户的任务已结束；显存释放后即可使用",
   draining: "任务已结束，但仍有 {mb} MB 显存未释放",
+  past_unknown: "无法读取数据库，不知道本服务器启动之前它出现过哪些 Xid 错误",
   holders_unknown: "无法读取数据库，不知道由谁占用",
   memory_not_permitted: "当前用户无权读取显存用量",
   memory_unknown: "无法读取显存用量（{why}）",

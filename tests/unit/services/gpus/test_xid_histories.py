@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from api.models.reading import SourceName, XidEvent
+from api.models.xids import FatalXid
 from api.services.gpus.xid_histories import XidHistories
-from api.services.gpus.xid_history import FatalXid
 from api.utils.clock import FakeClock
 from tests.unit.services.builders import reading, snapshot, uuid_of, vitals
 
