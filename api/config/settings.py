@@ -109,7 +109,13 @@ class Config:
         choice("all", "node"),
         "all: serves the API; node: reads this machine's GPUs and tells the head at HEAD_URL of them, and no more",
     )
-    head_url: str = _setting("HEAD_URL", "", head_url, "address of the head that a node tells of its GPUs", "none")
+    head_url: str = _setting(
+        "HEAD_URL",
+        "",
+        head_url,
+        "address of the head that a node tells of its GPUs; of several on one database, with commas, it tells one",
+        "none",
+    )
     node_key_file: Path | None = _setting(
         "NODE_KEY_FILE", None, Path, "file with the node's key, where the head asks for one", "none"
     )

@@ -24,7 +24,7 @@ class HTTPHead:
 
     def __init__(self, address: str, key_file: Path | None) -> None:
         """Raises ConfigError when the key cannot be read."""
-        self._address = address
+        self.address = address
         self._key_file = key_file
         self.key = self.read_key()  #: what it is told by now
         # It would write a line for each report.
@@ -66,7 +66,7 @@ class HTTPHead:
         headers = {"Content-Type": "application/json"}
         if self.key is not None:
             headers["Authorization"] = f"Bearer {self.key}"
-        address = f"{self._address}{BASE_PATH}/nodes/{name}/report"
+        address = f"{self.address}{BASE_PATH}/nodes/{name}/report"
         give_up_at = time.monotonic() + timeout
         with self._client.stream("POST", address, content=report, headers=headers, timeout=timeout) as answer:
             return answer.status_code, read_answer(answer, _MOST_BYTES, give_up_at)

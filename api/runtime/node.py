@@ -39,7 +39,7 @@ class NodeRuntime:
             )
         self._clock = clock or SystemClock()
         self._began = self._clock.monotonic()
-        way = HTTPHead(config.head_url, config.node_key_file)
+        ways = [HTTPHead(address, config.node_key_file) for address in config.head_url.split(",")]
         if config.needs_keys and config.node_key_file is None:
             raise ConfigError("AUTH=required on a node shows its metrics for its own key: name that by NODE_KEY_FILE")
         holders = ToldHolders(self.name)
@@ -56,14 +56,15 @@ class NodeRuntime:
         place = NodePlace(read_machine(), socket.gethostname(), port, secrets.token_hex(8))
         interval = config.gpu_monitor_interval
         storage = NodesOwnStorage(SharedProbe(config.storage_root, self.name, self._clock), self._clock)
-        self.reporter = Reporter(self.name, place, head or way, self.gpus, holders, self._clock, interval, storage)
+        heads = ways if head is None else [head]
+        self.reporter = Reporter(self.name, place, heads, self.gpus, holders, self._clock, interval, storage)
         self.shell = NodeShell(
             HostPolicy(allowed_names(config)),
             lambda: self.gpus.documents,
             self.get_health,
             self.get_readiness,
             self._clock,
-            (lambda: way.key) if config.needs_keys else (lambda: None),
+            (lambda: ways[0].key) if config.needs_keys else (lambda: None),
         )
 
     def get_health(self) -> Health:

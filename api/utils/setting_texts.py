@@ -94,14 +94,22 @@ def show_rates(rates: Sequence[tuple[str, str]]) -> str:
 DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"), ("preprocessing", "20/hour"))
 
 
+#: The most heads that a node tries one after the other.
+MOST_HEADS = 8
+
+
 def endpoint(text: str) -> str:
     """Reads an address by HTTP of a service, without a name or password in it."""
     return _plain_address(text, "http://127.0.0.1:11434/v1", "put the key into CAPTION_KEY_FILE")
 
 
 def head_url(text: str) -> str:
-    """Reads the address of a head, without a name or password in it."""
-    return _plain_address(text, "http://10.0.0.1:8080", "put the node's key into NODE_KEY_FILE")
+    """Reads the addresses of heads, with commas between them and without a name or password."""
+    parts = [part.removeprefix(" ") for part in text.split(",")]
+    if len(parts) > MOST_HEADS:
+        raise ValueError(f"names {len(parts)} addresses, and the most is {MOST_HEADS}")
+    example = "http://10.0.0.1:8080, or several with commas"
+    return ",".join(_plain_address(part, example, "put the node's key into NODE_KEY_FILE") for part in parts)
 
 
 def otlp_endpoint(text: str) -> str:

@@ -133,7 +133,7 @@ def _api_drop_in(cluster: Cluster, service: Service, machine: Machine) -> str | 
         facts["source"] = "nvml" if machine.trains else "none"
         return render("head.conf", user=service.user, name=machine.name, **facts)
     if machine.trains:
-        url = service.head_url or f"http://{cluster.heads[0].address}:8080"
+        url = service.head_url or ",".join(f"http://{head.address}:8080" for head in cluster.heads)
         return render("node.conf", user=service.user, name=machine.name, head_url=url, storage=service.storage)
     return None
 

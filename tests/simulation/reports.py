@@ -62,7 +62,7 @@ class Machine:
         place = NodePlace(f"m{self._number}", f"box{self._number}", 8081, f"start{self._starts}")
         holders = ToldHolders(self.name)
         self._gpus = GPUService(FakeSource(0), holders, self.clock)
-        self.reporter = Reporter(self.name, place, self._link, self._gpus, holders, self.clock, LONGEST_REST)
+        self.reporter = Reporter(self.name, place, [self._link], self._gpus, holders, self.clock, LONGEST_REST)
         self.told_at = float("-inf")
         self.sweep()
 
@@ -128,6 +128,7 @@ class Network:
     """Between the machines and the heads, which stand behind one address."""
 
     def __init__(self, chance: random.Random, now: Callable[[], float]) -> None:
+        self.address = "http://heads"
         self._chance = chance
         self._now = now
         self.is_bad = True

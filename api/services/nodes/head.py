@@ -21,6 +21,8 @@ class HeadRefuses(Exception):
 class HeadLink(Protocol):
     """Who is told of a node's GPUs."""
 
+    address: str  #: for people
+
     def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
         """Sends a report as JSON, and returns the receipt. Raises HeadSilent, HeadRefuses."""
         ...
@@ -33,7 +35,8 @@ class HeadLink(Protocol):
 class FakeHead:
     """Keeps what it is told; a test says what it answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "http://head") -> None:
+        self.address = address
         self.told: list[bytes] = []
         self.answer: Mapping[str, Any] | Exception = {}
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,17 +48,21 @@ class Reporter:
         self,
         name: str,
         place: NodePlace,
-        head: HeadLink,
+        heads: Sequence[HeadLink],
         gpus: GPUService,
         holders: ToldHolders,
         clock: Clock,
         interval: float,
         storage: NodesOwnStorage | None = None,
     ) -> None:
-        """`interval`: seconds between two sweeps. `storage` looks at what is shared with the head."""
+        """`heads` share a database: one of them is told, the next where that does not answer.
+
+        `interval`: seconds between two sweeps. `storage` looks at what is shared with the head.
+        """
         self._name = name
         self._place = place
-        self._head = head
+        self._heads = heads
+        self._current = 0  #: which of them answered last
         self._gpus = gpus
         self._holders = holders
         self._clock = clock
@@ -83,7 +87,8 @@ class Reporter:
         """Tells the head that this node ends."""
         self._loop.stop(timeout=PATIENCE_SECONDS + 0.5)
         self.tell(leaves=True)
-        self._head.close()
+        for head in self._heads:
+            head.close()
         if self._storage is not None:
             self._storage.stop()
 
@@ -104,37 +109,48 @@ class Reporter:
         return self._sent, self._failed
 
     def tell(self, leaves: bool = False) -> None:
-        """Sends one report, and takes what the head says to it. Never raises for a head that is away."""
+        """Sends one report, and takes what the head says to it. Never raises for heads that are away."""
         with self._lock:
-            state, began, at = self._gpus.state, self._clock.monotonic(), self._clock.now()
-            xids, counts = self._new_xids(state)
-            storage = None if self._storage is None else self._storage.tell()
-            report = make_report(
-                state.snapshot,
-                self._place,
-                __version__,
-                self._interval,
-                began,
-                at,
-                self._offset,
-                xids,
-                leaves,
-                storage,
-                self._clock.mark(),
-            )
-            try:
-                receipt = self._head.tell(
-                    self._name,
-                    b'{"report":%b}' % encode_report(report),
-                    FAREWELL_SECONDS if leaves else PATIENCE_SECONDS,
-                )
-            except (HeadSilent, HeadRefuses) as error:
-                self._failed += 1
-                self._note_problem(_describe(error))
-                return
-            self._sent += 1
-            self._told_xids.update(counts)
-            self._take(receipt, at.timestamp(), self._clock.monotonic() - began)
+            problems: dict[str, str] = {}
+            for _ in self._heads:
+                head = self._heads[self._current]
+                try:
+                    self._tell(head, leaves)
+                    return
+                except HeadSilent as error:
+                    problems[head.address] = _describe(error)
+                except HeadRefuses as error:
+                    problems[head.address] = _describe(error)
+                    if error.status < 500:
+                        # The others would say the same.
+                        break
+                self._current = (self._current + 1) % len(self._heads)
+            self._failed += 1
+            several = "; ".join(f"{address}: {problem}" for address, problem in problems.items())
+            self._note_problem(several if len(self._heads) > 1 else next(iter(problems.values())))
+
+    def _tell(self, head: HeadLink, leaves: bool) -> None:
+        """Tells one head. Each gets a report of its own: one that is sent twice would be refused."""
+        state, began, at = self._gpus.state, self._clock.monotonic(), self._clock.now()
+        xids, counts = self._new_xids(state)
+        report = make_report(
+            state.snapshot,
+            self._place,
+            __version__,
+            self._interval,
+            began,
+            at,
+            self._offset,
+            xids,
+            leaves,
+            None if self._storage is None else self._storage.tell(),
+            self._clock.mark(),
+        )
+        body = b'{"report":%b}' % encode_report(report)
+        receipt = head.tell(self._name, body, FAREWELL_SECONDS if leaves else PATIENCE_SECONDS)
+        self._sent += 1
+        self._told_xids.update(counts)
+        self._take(receipt, at.timestamp(), self._clock.monotonic() - began)
 
     def _new_xids(self, state: GPUState) -> tuple[list[XidEvent], dict[tuple[str, int], int]]:
         """The Xid errors that the head does not know of, and how many it knows of then. Those of a GPU that this report

@@ -68,6 +68,13 @@ NEARLY = [
 ]
 
 
+def test_several_heads_are_read_and_each_must_be_an_address():
+    assert texts.head_url("http://a:1/, https://b") == "http://a:1,https://b"
+    for text in ("http://a,", "http://a,b", "http://a,http://u:p@b", ",".join(["http://a"] * 9)):
+        with pytest.raises(ValueError, match=r"address|password"):
+            texts.head_url(text)
+
+
 @pytest.mark.parametrize("text", NEARLY)
 @pytest.mark.parametrize("read", [texts.slurm_url, texts.head_url, texts.endpoint, texts.otlp_endpoint])
 def test_what_is_nearly_an_address_is_refused(read: Callable[[str], str], text: str):

@@ -20,11 +20,11 @@ from tests.unit.services.nodes.builders import NOW, PLACE
 class Node:
     """A node whose head is a fake."""
 
-    def __init__(self) -> None:
+    def __init__(self, heads: list[FakeHead] | None = None) -> None:
         self.clock, self.source, self.head = FakeClock(), FakeSource(count=1), FakeHead()
         self.holders = ToldHolders("gpu2")
         self.gpus = GPUService(self.source, self.holders, self.clock)
-        self.reporter = Reporter("gpu2", PLACE, self.head, self.gpus, self.holders, self.clock, 5.0)
+        self.reporter = Reporter("gpu2", PLACE, heads or [self.head], self.gpus, self.holders, self.clock, 5.0)
         self.head.answer = self.receipt()
 
     def receipt(self, **changes: Any) -> dict[str, Any]:
@@ -99,6 +99,38 @@ def test_what_holds_its_gpus_and_that_it_is_drained_is_known_from_the_head(node:
     node.tell()
     node.tell()
     assert node.gpus.state.gpus[0].judgement.reason == "its node is drained: fans (ann)"
+
+
+def test_next_head_is_told_where_one_does_not_answer_and_stays_the_one():
+    heads = [FakeHead("http://a"), FakeHead("http://b")]
+    node = Node(heads)
+    heads[0].answer, heads[1].answer = HeadSilent("ConnectError"), node.receipt()
+    for _ in range(3):
+        node.gpus._monitor.sweep()
+        node.clock.advance(5)
+        node.reporter.tell()
+    assert ([len(head.told) for head in heads], node.reporter.problem) == ([1, 3], None)
+    # Each is told anew: what was sent before would be refused.
+    first, second = (orjson.loads(head.told[0])["report"] for head in heads)
+    assert second["uptime"] >= first["uptime"]
+    heads[1].answer = HeadRefuses(503, "unavailable", "ends")
+    node.reporter.tell()
+    problem = node.reporter.problem or ""
+    assert "http://b: it refuses the report" in problem
+    assert "http://a: it does not answer" in problem
+    heads[0].answer = node.receipt()
+    node.reporter.tell()
+    assert node.reporter.problem is None
+    node.gpus.stop_monitoring()
+
+
+def test_head_that_refuses_the_report_itself_is_not_followed_by_others():
+    heads = [FakeHead("http://a"), FakeHead("http://b")]
+    node = Node(heads)
+    heads[0].answer = HeadRefuses(409, "node_name_taken", "it is on box9")
+    node.reporter.tell()
+    assert [len(head.told) for head in heads] == [1, 0]
+    node.gpus.stop_monitoring()
 
 
 def test_a_node_that_ends_says_so(node: Node):
