@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -106,6 +106,37 @@ class NewUpload:
     size_bytes: int | None
     created_at: datetime
     expires_at: datetime
+    batch: "UploadBatch | None" = None
+
+
+@frozen
+class UploadBatch:
+    """Uploads that were begun together, such as the files of a folder."""
+
+    name: str  #: the client's
+    size: int  #: how many they are
+
+
+#: How long a batch waits for the rest after something of it came: while some of it is under way, and while none is.
+_COMING, _SILENT = timedelta(minutes=10), timedelta(minutes=1)
+
+
+@frozen
+class BatchState:
+    """How much of a batch of uploads is here."""
+
+    owner: str | None
+    dataset: str
+    name: str
+    size: int  #: as its client says
+    begun: int
+    coming: int  #: those of the begun ones that are not here whole
+    changed_at: datetime  #: when something of it came last
+
+    def is_ready(self, now: datetime) -> bool:
+        """Whether all of it is here, or nothing more is waited for: also where the clock was ahead when it came."""
+        waits = _COMING if self.coming else _SILENT
+        return (self.begun >= self.size and not self.coming) or abs(now - self.changed_at) > waits
 
 
 @frozen

@@ -158,8 +158,11 @@ uploads = Table(
     Column("created_at", Float(53), nullable=False),
     Column("updated_at", Float(53), nullable=False),
     Column("expires_at", Float(53), nullable=False),
+    Column("batch", String(64)),  #: what its client calls those that were begun together with it
+    Column("batch_size", Integer),  #: how many these are
     sqlite_autoincrement=True,
 )
+Index("ix_uploads_batch", uploads.c.place, uploads.c.batch)
 Index("ix_uploads_owner", uploads.c.owner, uploads.c.serial)
 Index("ix_uploads_status", uploads.c.place, uploads.c.status, uploads.c.expires_at)
 Index("ix_uploads_sha256", uploads.c.sha256)

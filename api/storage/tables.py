@@ -21,7 +21,7 @@ from api.storage import alert_tables, dataset_tables, measurement_tables, regist
 from api.storage.columns import Document, Serial
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0020"
+REVISION = "0021"
 
 #: All tables, those of datasets, registered models and alerts among them.
 metadata = dataset_tables.datasets.metadata

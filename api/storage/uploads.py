@@ -6,11 +6,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
 
 from api.errors import UploadNotFound
 from api.models.audit import note_change
-from api.models.upload import NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
+from api.models.upload import BatchState, NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.storage.database import Database
 from api.storage.dataset_tables import uploads
 from api.storage.rows import clean, to_seconds, to_time
@@ -50,6 +50,8 @@ class UploadStore:
             "created_at": to_seconds(new.created_at),
             "updated_at": to_seconds(new.created_at),
             "expires_at": to_seconds(new.expires_at),
+            "batch": None if new.batch is None else new.batch.name,
+            "batch_size": None if new.batch is None else new.batch.size,
         }
         with self._database.write() as connection:
             note_change(about=new.upload_id, after={name: values[name] for name in _TOLD})
@@ -92,13 +94,42 @@ class UploadStore:
             total = connection.scalar(select(func.count()).select_from(uploads).where(*conditions)) or 0
             return [_read(row) for row in connection.execute(query)], total
 
-    def oldest(self, status: UploadStatus, limit: int, kind: UploadKind | None = None) -> list[Upload]:
-        """The oldest uploads with this status, of this kind or of any."""
+    def oldest(
+        self, status: UploadStatus, limit: int, kind: UploadKind | None = None, batch: BatchState | None = None
+    ) -> list[Upload]:
+        """The oldest uploads with this status, of this kind or of any. Single items are those of no batch, unless one
+        is named.
+        """
         query = select(uploads).where(uploads.c.place == self._place, uploads.c.status == status)
         if kind is not None:
             query = query.where(uploads.c.kind == kind)
+        if batch is not None:
+            query = query.where(uploads.c.owner.is_not_distinct_from(batch.owner), uploads.c.dataset == batch.dataset)
+            query = query.where(uploads.c.batch == batch.name)
+        elif kind is UploadKind.ITEM:
+            query = query.where(uploads.c.batch.is_(None))
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query.order_by(uploads.c.serial).limit(limit))]
+
+    def batches(self) -> list[BatchState]:
+        """The batches of which items wait to be taken, the one that was begun first in front."""
+        is_item = (uploads.c.status == UploadStatus.RECEIVED) & (uploads.c.kind == UploadKind.ITEM)
+        target = (uploads.c.owner, uploads.c.dataset, uploads.c.batch)
+        waiting, coming = (
+            func.sum(case((which, 1), else_=0)) for which in (is_item, uploads.c.status == UploadStatus.RECEIVING)
+        )
+        query = (
+            select(*target, func.max(uploads.c.batch_size), func.count(), coming, func.max(uploads.c.updated_at))
+            .where(uploads.c.place == self._place, uploads.c.batch.is_not(None))
+            .group_by(*target)
+            .having(waiting > 0)
+            .order_by(func.min(uploads.c.serial))
+        )
+        with self._database.read() as connection:
+            return [
+                BatchState(row[0], row[1], row[2], row[3], row[4], row[5], to_time(row[6]))
+                for row in connection.execute(query)
+            ]
 
     def bound(self, latest: datetime) -> None:
         """Let no upload expire later than this: one from while the clock was ahead would wait as long as it was."""

@@ -5,17 +5,19 @@ kill at any point leaves the upload as it was, and what was added already is add
 """
 
 import logging
+import resource
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from api.archives.expander import Expander
 from api.archives.limits import BadArchive
 from api.errors import DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
-from api.models.upload import Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
+from api.models.upload import BatchState, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.services.datasets.exported import with_exported_names
 from api.services.datasets.joining import Joined, Joining
 from api.services.datasets.tree import (
@@ -39,8 +41,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
 TIDY_SECONDS = 60.0
 
-#: Uploads of items that become one version together: whoever drags a folder in gets few versions.
-_TOGETHER = 200
+#: Uploads of items that become one version together; of a batch as many as can be held open.
+_TOGETHER, _MOST_TOGETHER = 200, 5_000
 
 #: Seconds before what failed by no fault of the upload is tried again: the first time, and at most.
 _PAUSE_SECONDS, _LONGEST_PAUSE = 5.0, 600.0
@@ -127,7 +129,14 @@ class UploadIntake:
         self._models.trigger()
 
     def take_items(self) -> None:
-        """Takes the single files that are here, those for one dataset together."""
+        """Takes the single files that are here, those for one dataset together; and each batch that is whole."""
+        self._take_single_items()
+        for batch in self._store.batches():
+            if batch.is_ready(self._clock.now()):
+                self._take_group(self._waiting(UploadKind.ITEM, batch))
+                self._take_single_items()
+
+    def _take_single_items(self) -> None:
         found = self._waiting(UploadKind.ITEM)
         for _, group in groupby(sorted(found, key=_target), key=_target):
             self._take_group(list(group))
@@ -151,27 +160,34 @@ class UploadIntake:
                 self.progress[upload.upload_id] = IntakeProgress("adding")
                 self._complete(each, take(each.upload, each.file.path))
 
-    def _waiting(self, kind: UploadKind) -> list[Upload]:
+    def _waiting(self, kind: UploadKind, batch: BatchState | None = None) -> list[Upload]:
         now, pauses = self._clock.monotonic(), self._pauses
-        found = self._store.oldest(UploadStatus.RECEIVED, _TOGETHER, kind)
+        most = _TOGETHER if batch is None else min(_MOST_TOGETHER, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        found = self._store.oldest(UploadStatus.RECEIVED, most, kind, batch)
         return [each for each in found if each.upload_id not in pauses or pauses[each.upload_id].ends_at <= now]
 
     # -- items -------------------------------------------------------------------------------------------------------
 
     def _take_group(self, group: Sequence[Upload]) -> None:
         with self._holding(group) as held, self._answering(held, splits=len(held) > 1) as failed:
-            if held:
-                tree = sort_out([_as_file(each) for each in held])
-                for each in held:
+            refused: dict[str, BadArchive] = {}
+            tree = sort_out([_as_file(each) for each in held], partial(_refuse_caption, refused))
+            for each in held:
+                if (error := refused.get(_path_of(each.upload))) is not None:
+                    self._fail(each, _problem_of(error, [each]))
+            taken = [each for each in held if _path_of(each.upload) not in refused]
+            if taken:
+                for each in taken:
                     _take_prompt(tree, each.upload, [_path_of(each.upload)])
-                joined = self._joining.join(tree, held[0].upload, self._teller(held))
-                for each in held:
-                    self._follow_up(each.upload, _share_of(each.upload, joined, is_alone=len(held) == 1))
+                joined = self._joining.join(tree, taken[0].upload, self._teller(taken))
+                for each in taken:
+                    self._follow_up(each.upload, _share_of(each.upload, joined, is_alone=len(taken) == 1))
                     self._complete(each, _result_of_item(each.upload, joined))
-        if failed and len(held) > 1:
-            # One of them is at fault, and the others need not suffer for it.
-            for upload in group:
-                self._take_group([upload])
+        if failed and len(group) > 1:
+            # One of them is at fault, and the others need not suffer for it. Captions follow their media.
+            ordered = sorted(group, key=lambda upload: _path_of(upload).lower().endswith((".txt", ".json", ".jsonl")))
+            self._take_group(ordered[: len(ordered) // 2])
+            self._take_group(ordered[len(ordered) // 2 :])
 
     # -- archives ----------------------------------------------------------------------------------------------------
 
@@ -303,6 +319,13 @@ def _patient(body: Callable[[], None]) -> Callable[[], None]:
             logger.debug("uploads wait for the database", extra={"problem": error.detail})
 
     return run
+
+
+def _refuse_caption(refused: dict[str, BadArchive], error: BadArchive) -> None:
+    """Note a caption that costs itself alone. Raises the error of a list of captions."""
+    if error.entry is None or not error.entry.lower().endswith(".txt"):
+        raise error
+    refused[error.entry] = error
 
 
 def _target(upload: Upload) -> tuple[str, str]:

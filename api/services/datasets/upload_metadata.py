@@ -8,12 +8,31 @@ from api.archives.limits import BadArchive
 from api.archives.names import check_name
 from api.errors import Invalid, Mistake
 from api.models.dataset import DATASET_NAME
-from api.models.upload import UploadKind, metadata_text
+from api.models.upload import UploadBatch, UploadKind, metadata_text
 
 #: Directories above a file of a dataset.
 DEPTH = 16
 
 _NAME = re.compile(DATASET_NAME, re.ASCII)
+
+
+#: What a client may call the uploads that it begins together, and how many these may be.
+_BATCH = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+MOST_IN_BATCH = 250_000
+
+
+def read_batch(metadata: Mapping[str, str]) -> UploadBatch | None:
+    """Return the batch that an upload belongs to; None for none. Raises Invalid."""
+    name, size = metadata_text(metadata, "batch"), metadata_text(metadata, "batch_size")
+    if name is None and size is None:
+        return None
+    if name is None or _BATCH.fullmatch(name) is None:
+        what = "must have letters, digits, _ and -, at most 64 of them"
+        raise Invalid(mistakes=[Mistake("/Upload-Metadata/batch", what, "Give it together with batch_size.")])
+    if size is None or not size.isascii() or not size.isdigit() or not 1 <= int(size[:9]) <= MOST_IN_BATCH:
+        what = f"must be how many uploads the batch has, from 1 to {MOST_IN_BATCH:,}"
+        raise Invalid(mistakes=[Mistake("/Upload-Metadata/batch_size", what, "Give it together with batch.")])
+    return UploadBatch(name, int(size))
 
 
 def kind_of(head: bytes) -> UploadKind:

@@ -25,10 +25,10 @@ from api.errors import (
 )
 from api.models.access import Permission, current_principal
 from api.models.sight import current_sight
-from api.models.upload import NewUpload, Upload, UploadKind, UploadStatus, UploadView, metadata_text
+from api.models.upload import NewUpload, Upload, UploadBatch, UploadKind, UploadStatus, UploadView, metadata_text
 from api.services.datasets.incoming import Checksum, Incoming
 from api.services.datasets.service import DatasetService, StorageBound, require_own_files
-from api.services.datasets.upload_metadata import check_filename, kind_of, read_metadata
+from api.services.datasets.upload_metadata import check_filename, kind_of, read_batch, read_metadata
 from api.storage.upload_files import UploadFile, UploadFiles
 from api.storage.uploads import UploadStore
 from api.utils.batches import in_batches
@@ -104,8 +104,9 @@ class UploadService:
             filename = metadata_text(metadata, "filename")
             return self._begin(None, filename, other, metadata, size_bytes, self.limits.waits)
         dataset, filename, kind = read_metadata(metadata)
+        batch = read_batch(metadata)
         self._require_target(dataset)
-        return self._begin(dataset, filename, kind, metadata, size_bytes, self.limits.waits)
+        return self._begin(dataset, filename, kind, metadata, size_bytes, self.limits.waits, batch)
 
     def _check(self, kind: UploadKind, metadata: Mapping[str, str]) -> None:
         mistakes = check_filename(metadata_text(metadata, "filename"), "/Upload-Metadata/filename")
@@ -128,11 +129,12 @@ class UploadService:
         metadata: Mapping[str, str],
         size_bytes: int | None,
         waits: timedelta,
+        batch: UploadBatch | None = None,
     ) -> Upload:
         owner, now = current_principal.get().owner, self._clock.now()
         self._require_room(owner, size_bytes or 0)
         ends = self._clock.steady.now() + waits
-        new = NewUpload(secrets.token_hex(16), owner, kind, filename, dataset, metadata, size_bytes, now, ends)
+        new = NewUpload(secrets.token_hex(16), owner, kind, filename, dataset, metadata, size_bytes, now, ends, batch)
         self._files.create(new.upload_id)
         made = self._store.add(new)
         logger.info("upload begun", extra={"upload_id": made.upload_id, "size_bytes": size_bytes})

@@ -74,6 +74,7 @@ def test_a_folder_becomes_items_with_their_captions(
     expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
     expect(page.locator(".tile")).to_have_count(5)
     expect(page.locator(".tile").nth(3)).to_contain_text("number 3")
+    assert len(server.get(f"/datasets/{dataset}/versions")["versions"]) == 1
     one_more = folder.parent / "5.png"
     one_more.write_bytes(png(5))
     give(page, one_more)

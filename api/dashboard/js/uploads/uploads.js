@@ -1,6 +1,7 @@
 // Uploads: they go on while one looks at other screens, go on after a cut, and after a reload once the same files are given again.
 
 import { ask, query, Refused, SIGNED_OUT, streamURL } from "../api.js";
+import { newKey } from "../api_data.js";
 import { soon } from "../soon.js";
 import { Store } from "../store.js";
 
@@ -26,6 +27,7 @@ export const canUpload = document.querySelector("meta[name=uploads]") !== null;
  * @typedef {object} Job
  * @property {string} place the dataset that it is for; of others a path, which no dataset is called
  * @property {string} path @property {File} file
+ * @property {string} batch names those that were added together
  * @property {Record<string, string>} metadata what the service is told of it
  * @property {State} state
  * @property {number} sent bytes
@@ -57,9 +59,13 @@ export function addFiles(place, files, about = { dataset: place }) {
   const added = files.filter(({ path }) => !here.has(path));
   const isAdded = new Set(added.map(({ path }) => path));
   jobs = jobs.filter((job) => job.place !== place || !isGone(job) || !isAdded.has(job.path));
+  const batch = newKey();
+  // What goes into a dataset together becomes one version.
+  const together = about.dataset && added.length > 1 ? { batch, batch_size: String(added.length) } : {};
   for (const { file, path } of added) {
-    const metadata = { ...about, filename: path };
-    jobs.push({ place, path, file, metadata, state: "waiting", sent: 0, uploadId: null, problem: null, upload: null });
+    const metadata = { ...about, filename: path, ...together };
+    const begun = { state: /** @type {State} */ ("waiting"), sent: 0, uploadId: null, problem: null, upload: null };
+    jobs.push({ place, path, file, batch, metadata, ...begun });
   }
   pump();
 }
@@ -111,15 +117,18 @@ export async function interrupted(isOurs) {
   if (!canUpload) return [];
   const { default: tus } = await import("../../vendor/tus.js");
   const kept = await tus.defaultOptions.urlStorage.findAllUploads();
-  const own = new Set(jobs.map(({ metadata }) => JSON.stringify(metadata)));
-  return kept.map(({ metadata }) => metadata).filter((each) => isOurs(each) && !own.has(JSON.stringify(each)));
+  const own = new Set(jobs.map(({ metadata }) => withoutBatch(metadata)));
+  return kept.map(({ metadata }) => metadata).filter((each) => isOurs(each) && !own.has(withoutBatch(each)));
 }
+
+/** Files that are given again after a reload are another batch. @param {Record<string, string>} metadata */
+const withoutBatch = ({ batch, batch_size, ...rest }) => JSON.stringify(rest);
 
 function pump() {
   tell();
   if (isPaused) return;
   let free = AT_A_TIME - jobs.filter(({ state }) => state === "sending").length;
-  const pending = free > 0 ? pendingMedia() : new Set();
+  const pending = free > 0 ? pendingMedia() : new Map();
   for (const job of jobs) {
     if (free <= 0) return;
     if (job.state !== "waiting" || hasToWait(job, pending)) continue;
@@ -129,20 +138,24 @@ function pump() {
   }
 }
 
-/** Media that no dataset has yet, with and without their endings; the datasets that they are for. @returns {Set<string>} */
+/** The batches of media that no dataset has yet, by the datasets that they are for, and by their paths without ending. @returns {Map<string, Set<string>>} */
 function pendingMedia() {
-  const pending = new Set();
-  for (const { place, path, state } of jobs) {
+  /** @type {Map<string, Set<string>>} */
+  const pending = new Map();
+  for (const { place, path, batch, state } of jobs) {
     if (state === "done" || state === "failed" || isBeside(path)) continue;
-    pending.add(place).add(`${place}/${stemOf(path)}`);
+    for (const key of [place, `${place}/${stemOf(path)}`]) {
+      pending.set(key, (pending.get(key) ?? new Set()).add(batch));
+    }
   }
   return pending;
 }
 
-/** What belongs to media is refused where these are not there: a caption follows its own, a list of them all. @param {Job} job @param {Set<string>} pending */
-function hasToWait({ place, path, metadata }, pending) {
+/** What belongs to media is refused where these are not there, unless they come with it: a caption follows its own, a list of them all. @param {Job} job @param {Map<string, Set<string>>} pending */
+function hasToWait({ place, path, batch, metadata }, pending) {
   if (!metadata.dataset || !isBeside(path)) return false;
-  return pending.has(path.endsWith(".txt") ? `${place}/${stemOf(path)}` : place);
+  const batches = pending.get(path.endsWith(".txt") ? `${place}/${stemOf(path)}` : place) ?? new Set();
+  return [...batches].some((each) => each !== batch);
 }
 
 /** Texts, and pictures in folders of masks and controls. @param {string} path */

@@ -7,9 +7,11 @@ import pytest
 
 from api.errors import DatabaseUnavailable
 from api.models.upload import UploadStatus
+from api.services.datasets import intake as module
 from api.services.datasets.intake import IntakeProgress
 from api.services.datasets.joining import Joined, Joining
 from api.services.datasets.tree import FileTree
+from api.storage.datasets import DatasetFilter
 from tests.unit.services.datasets.conftest import Shelf
 from tests.unit.services.datasets.upload_parts import IMAGE, Dock
 
@@ -110,3 +112,71 @@ def test_loops_start_and_stop(dock: Dock):
     dock.intake.start()
     dock.intake.wake()
     dock.intake.stop()
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+def send(dock: Dock, name: str, content: bytes = b"PNG", size: int = 3, batch: str = "drop") -> str:
+    return dock.upload(content, filename=name, batch=batch, batch_size=str(size)).upload_id
+
+
+def versions(dock: Dock) -> int | None:
+    found, _ = dock.shelf.store.page(DatasetFilter(), 1, None, None)
+    return found[0].latest if found else None
+
+
+def test_batch_is_one_version_however_slowly_it_comes(dock: Dock):
+    for name, content in (("a.txt", b"a cat"), ("a.png", b"PNG"), ("b.png", b"PNG2")):
+        assert versions(dock) is None
+        send(dock, name, content)
+        dock.shelf.clock.advance(45)
+        dock.intake.take_items()
+    assert (versions(dock), dock.items()) == (1, {"a.png": "a cat", "b.png": None})
+
+
+def test_batch_of_more_files_than_are_taken_singly_is_one_version(dock: Dock, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_TOGETHER", 2)
+    for number in range(7):
+        send(dock, f"{number}.png", b"PNG%d" % number, size=7)
+    dock.intake.take_items()
+    assert (versions(dock), len(dock.items())) == (1, 7)
+
+
+@pytest.mark.parametrize("seconds", [61, -3600])
+def test_batch_whose_rest_does_not_come_is_taken_as_it_is(dock: Dock, seconds: int):
+    send(dock, "a.png")
+    dock.intake.take_items()
+    assert versions(dock) is None
+    dock.shelf.clock.advance(seconds)
+    dock.intake.take_items()
+    assert versions(dock) == 1
+
+
+def test_batch_does_not_hold_up_single_files_or_other_batches(dock: Dock):
+    send(dock, "a.png")
+    dock.upload(b"PNG1", filename="single.png")
+    send(dock, "other.png", b"PNG2", size=1, batch="other")
+    dock.intake.take_items()
+    assert dock.items() == {"other.png": None, "single.png": None}
+
+
+def test_caption_that_cannot_be_read_costs_itself_alone(dock: Dock):
+    bad = send(dock, "a.txt", b"x" * 200_000)
+    for name in ("a.png", "b.png"):
+        send(dock, name, name.encode() + b"PNG")
+    dock.intake.take_items()
+    problem = dock.store.get(bad).problem
+    assert problem is not None
+    assert "more than" in problem.message
+    assert (versions(dock), set(dock.items())) == (1, {"a.png", "b.png"})
+
+
+def test_list_that_cannot_be_read_makes_few_versions_of_a_batch(dock: Dock):
+    bad = send(dock, "captions.json", b"no json", size=9)
+    for number in range(8):
+        send(dock, f"{number}.png", b"PNG%d" % number, size=9)
+    dock.intake.take_items()
+    assert dock.store.get(bad).status is UploadStatus.FAILED
+    assert len(dock.items()) == 8
+    assert versions(dock) in (2, 3, 4)

@@ -1,8 +1,8 @@
 import pytest
 
 from api.errors import Invalid
-from api.models.upload import UploadKind
-from api.services.datasets.upload_metadata import check_dataset_name, check_filename, kind_of, read_metadata
+from api.models.upload import UploadBatch, UploadKind
+from api.services.datasets.upload_metadata import check_dataset_name, check_filename, kind_of, read_batch, read_metadata
 
 
 def test_a_name_is_looked_at():
@@ -22,3 +22,26 @@ def test_all_mistakes_are_told_together():
         read_metadata({"dataset": "a b", "filename": "../x", "kind": "film"})
     assert len(refused.value.mistakes) == 3
     assert read_metadata({"dataset": "cats", "relativePath": "a/x.png", "kind": "null"}) == ("cats", "a/x.png", None)
+
+
+def test_batch_has_a_name_and_a_size():
+    assert read_batch({}) is None
+    assert read_batch({"batch": "a-1", "batch_size": "12"}) == UploadBatch("a-1", 12)
+    assert read_batch({"batch": "null", "batch_size": "null"}) is None
+
+
+@pytest.mark.parametrize(
+    ("batch", "pointer"),
+    [
+        ({"batch": "a"}, "batch_size"),
+        ({"batch_size": "3"}, "batch"),
+        ({"batch": "a b", "batch_size": "3"}, "batch"),
+        ({"batch": "a", "batch_size": "0"}, "batch_size"),
+        ({"batch": "a", "batch_size": "9" * 5000}, "batch_size"),
+        ({"batch": "a", "batch_size": "²"}, "batch_size"),
+    ],
+)
+def test_half_a_batch_is_a_mistake(batch: dict[str, str], pointer: str):
+    with pytest.raises(Invalid) as refused:
+        read_batch(batch)
+    assert [each.pointer for each in refused.value.mistakes] == [f"/Upload-Metadata/{pointer}"]
