@@ -6,6 +6,7 @@ from typing import Any
 
 from api.models.catalog import Medium, Origin
 from api.models.measured_memory import PlannedMemory
+from api.models.training_view import FindingView
 from api.models.weights import FileForm, Quantisation
 from api.utils.frozen import frozen
 
@@ -149,3 +150,5 @@ class WeightsView:
     missing_files: tuple[str, ...] = ()  #: of a model in several files; a hundred of them
     fits: bool | None = None  #: whether it belongs where the request says; None: not asked, or not recognised
     belongs: tuple[str, ...] = ()  #: what belongs there
+    errors: tuple[FindingView, ...] = ()  #: what `/training/validate` says of the path there; of an upload nothing
+    warnings: tuple[FindingView, ...] = ()

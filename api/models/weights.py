@@ -36,6 +36,7 @@ class AdapterKind(StrEnum):
     LORA = "lora"
     LOKR = "lokr"
     LOHA = "loha"
+    DORA = "dora"  #: a LoRA that also scales the weights it is put on
 
 
 @frozen
@@ -44,7 +45,7 @@ class Component:
 
     name: str
     title: str
-    kind: str  #: transformer, checkpoint, vae, text_encoder, image_encoder
+    kind: str  #: transformer, checkpoint, vae, text_encoder, image_encoder, adapter, controlnet
     slots: frozenset[str]
     source: str  #: where the signs are from by which it was recognised
 
@@ -58,6 +59,7 @@ class AdapterFacts:
     keys: str  #: how its tensors are named: diffusers, kohya, comfyui, original
     model_type: str | None  #: what it was trained on, where the names tell
     readers: tuple[str, ...]  #: the programs that read this form
+    is_certain: bool = False  #: no other model has such layers
 
 
 @frozen

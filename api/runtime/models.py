@@ -36,6 +36,7 @@ from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.forms import convert_forms
 from api.trainers.diffusion_pipe.memory_facts import memory_facts_of
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.place_check import check_place
 from api.trainers.diffusion_pipe.settings import describe_settings
 from api.trainers.downloads.trainer import DOWNLOADS
 from api.trainers.pushes.trainer import PUSHES
@@ -63,6 +64,7 @@ def build_catalog(
         None if trainer is None else trainer.absolute() / "examples" / "main_example.toml",
         find_upload,
         _memory_finder(MemoryRunStore(database)),
+        partial(check_place, accepts_pickles=config.allow_pickled_weights),
     )
 
 

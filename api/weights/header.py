@@ -149,6 +149,8 @@ def read_open_header(handle: int, size: int) -> Header | None:
     if any(text.count(mark) > most for mark, most in _MOST_MARKS.items()):
         return None
     entries, metadata = _parse(text)
+    if not entries:
+        raise Unsound("holds no tensors")
     header, end = _digest(entries, metadata, 8 + length)
     if size < end:
         raise Unsound(f"is {end - size:,} bytes short: it was not downloaded to its end")

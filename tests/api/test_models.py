@@ -37,10 +37,25 @@ def test_preset_is_a_request_for_a_start(make_world: MakeWorld):
 def test_file_is_told_by_its_content(make_world: MakeWorld, tmp_path: Path):
     client = make_world().client
     path = write_stand_in(tmp_path / "model.bin", STAND_INS["vae-flux2"])
-    body = {"path": str(path), "model_id": "flux2", "key": "vae"}
+    body = {"path": str(path.rename(tmp_path / "model.safetensors")), "model_id": "flux2", "key": "vae"}
     found = client.post(f"{MODELS}/validate", json=body).json()["data"]
     assert (found["component"], found["is_whole"], found["fits"]) == ("vae-flux2", True, True)
     assert {"model_id": "ideogram4", "key": "vae"} in found["places"]
+
+
+def test_file_is_judged_as_the_check_of_a_training_judges_it(make_world: MakeWorld, tmp_path: Path):
+    client = make_world(diffusion_pipe_root=make_root(tmp_path), diffusion_pipe_python=PYTHON).client
+    path = write_stand_in(tmp_path / "ae.bin", STAND_INS["vae-flux"])
+    told = client.post(f"{MODELS}/validate", json={"path": str(path), "model_id": "z_image", "key": "vae"})
+    found = told.json()["data"]
+    assert (found["fits"], [each["pointer"] for each in found["errors"]]) == (False, ["/config/model/vae"])
+    config = {"model": {"type": "z_image", "dtype": "bfloat16", "vae": str(path)}}
+    request = {"model_type": "z_image", "config": config, "dataset": {}}
+    errors = client.post("/api/v1/training/validate", json=request).json()["data"]["errors"]
+    assert [each for each in errors if each["pointer"] == "/config/model/vae"] == found["errors"]
+    unknown = write_stand_in(tmp_path / "x.safetensors", {"w": [4]})
+    told = client.post(f"{MODELS}/validate", json={"path": str(unknown), "model_id": "z_image", "key": "vae"})
+    assert (told.json()["data"]["fits"], len(told.json()["data"]["warnings"])) == (None, 1)
 
 
 def test_what_is_not_there_is_404(make_world: MakeWorld):

@@ -8,6 +8,7 @@ from typing import Any
 
 from api.models.catalog import CatalogModel, Medium
 from api.models.registry import ModelVersion, RegisteredModel
+from api.models.weights import AdapterKind
 from api.trainers.pushes.wish import CARD_MARK
 from api.utils.frozen import frozen
 
@@ -76,7 +77,7 @@ def _head(
     known: dict[str, Any] = {
         "license": facts.license,
         "base_model": facts.base_model,
-        "base_model_relation": "adapter" if facts.base_model and kind in ("lora", "lokr") else None,
+        "base_model_relation": "adapter" if facts.base_model and kind in set(AdapterKind) else None,
         "pipeline_tag": None if base is None else _PIPELINES[base.medium],
         "instance_prompt": trigger,
         "tags": list(dict.fromkeys(str(tag) for tag in tags if tag)),

@@ -13,6 +13,7 @@ from api.models.measured_memory import PlannedMemory
 from api.models.sight import Sight, current_sight
 from api.services.catalog.preset_requests import find_variant, make_request, model_table
 from api.services.catalog.view import MOST_MISSING, view_model, view_weights
+from api.services.training.view import show_findings
 from api.weights.examination import describe, examine
 from api.weights.fingerprints.table import titles_of, what_belongs
 from api.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
@@ -23,9 +24,15 @@ from api.weights.shards import missing_shards
 #: The most files of one directory that are read as one model, and the most names in it that are looked at.
 _MOST_SHARDS, _MOST_NAMES = 64, 10_000
 
+#: The key of [model] under which adapters stand.
+_ADAPTERS = "merge_adapters"
+
 #: The most tensors that they have together; the largest model has 5,000.
 _MOST_TENSORS = 100_000
 
+
+#: The errors and warnings of a training whose [model] names a path under a key of a model type.
+CheckPlace = Callable[[str, str, Path], tuple[Sequence[Mistake], Sequence[Mistake]]]
 
 #: What trainings of a model type with such a configuration and dataset used of GPUs; None: nothing tells.
 FindMemory = Callable[[str, Mapping[str, Any], Mapping[str, Any]], PlannedMemory | None]
@@ -45,10 +52,12 @@ class CatalogService:
         example: Path | None = None,
         find_upload: Callable[[str], Path] | None = None,
         find_memory: FindMemory = lambda model_type, config, dataset: None,
+        check_place: CheckPlace = lambda model_type, key, path: ((), ()),
     ) -> None:
         """`encoder_types` has by model type what its text encoders are called; `find_examined` resolves a path for who
         may have it examined, and returns None for all others; `example` is a configuration to copy;
-        `find_upload` tells where an upload lies that whoever asks may see, `find_memory` what trainings used here.
+        `find_upload` tells where an upload lies that whoever asks may see, `find_memory` what trainings used here,
+        `check_place` what the check of a training says of a path.
         """
         self._local = local
         self._models = models
@@ -59,6 +68,7 @@ class CatalogService:
         self._example = example
         self._find_upload = find_upload
         self._find_memory = find_memory
+        self._check_place_of = check_place
 
     def list_models(self) -> list[ModelView]:
         """Every model type, with what of it is here now."""
@@ -89,7 +99,17 @@ class CatalogService:
         self._check_place(model_id, key)
         path = self._find(text)
         look = self._examine_directory if os.path.isdir(path) else self._examine_file
-        return self._place(look(path, text), model_id, key)
+        placed = self._place(look(path, text), model_id, key)
+        if model_id is None or key is None:
+            return placed
+        # Of a link the trainer goes by its own name.
+        errors, warnings = self._check_place_of(model_id, key, Path(text))
+        return replace(
+            placed,
+            fits=False if errors else placed.fits,
+            errors=show_findings(errors),
+            warnings=show_findings(warnings),
+        )
 
     def examine_upload(self, upload_id: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
         """What the bytes of an upload are that are here by now, and whether that belongs under a key.
@@ -119,7 +139,9 @@ class CatalogService:
         belongs = what_belongs(f"{model_id}.{key}")
         is_known = found.component not in (None, UNKNOWN_LANGUAGE_MODEL) and bool(belongs)
         fits = any(each.name == found.component for each in belongs) if is_known else None
-        return replace(found, fits=False if found.adapter else fits, belongs=titles_of(f"{model_id}.{key}"))
+        if found.adapter is not None or (key == _ADAPTERS and found.component is not None):
+            fits = found.adapter is not None and key == _ADAPTERS
+        return replace(found, fits=fits, belongs=titles_of(f"{model_id}.{key}"))
 
     def _find(self, text: str) -> Path:
         """Where a path leads. Raises WeightsNotFound, also for what the caller may not read."""

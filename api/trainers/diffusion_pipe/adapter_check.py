@@ -4,12 +4,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.models.weights import AdapterKind
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER
 from api.trainers.diffusion_pipe.model_types import ModelFacts
+from api.weights.adapters import read_adapter
 
 #: Model types that give a continued adapter the rank of its file, whatever the configuration says.
 _TAKE_THE_RANK_FROM_THE_FILE = ("flux", "sdxl")
@@ -91,8 +93,10 @@ def _check_existing(text: str, rank: Any, at: str, root: Path | None, found: Fin
     """Whether an adapter that is continued has the rank and the kind that the configuration makes."""
     path = paths.resolve(text, root)
     for header in [] if path is None else paths.headers_of(path):
-        if any(".lokr_" in name for name in header.shapes):
-            found.error(at, "This is a LoKr, which the trainer cannot continue.", "Name a LoRA, or leave it out.")
+        adapter = read_adapter(header)
+        if adapter is not None and adapter.kind is not AdapterKind.LORA:
+            text = f"This is an adapter of another kind ({adapter.kind}), which the trainer cannot continue."
+            found.error(at, text, "Name a LoRA, or leave it out.")
         ranks = {shape[0] for name, shape in header.shapes.items() if name.endswith("lora_A.weight") and shape}
         if ranks and whole(rank) is not None and ranks != {rank}:
             told = ", ".join(map(str, sorted(ranks)[:3]))

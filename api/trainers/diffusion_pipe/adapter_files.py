@@ -8,7 +8,7 @@ from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
-from api.weights.adapters import CERTAIN_MODELS, read_adapter
+from api.weights.adapters import read_adapter
 from api.weights.recognition import recognise
 
 #: Types that are one code, and so one form of adapters.
@@ -25,11 +25,17 @@ def check_adapter_files(config: TrainerDocument, model_type: str, root: Path | N
         adapter, component = read_adapter(headers[0]), recognise(headers[0])
         if adapter is None and component is not None:
             findings.error(at, f"{shown(path.name)} is {component.title}.", "Here belongs an adapter (LoRA).")
-        told = None if adapter is None else adapter.model_type
-        if told in CERTAIN_MODELS and _SAME.get(told, told) != _SAME.get(model_type, model_type):
-            findings.error(
-                at, f"{shown(path.name)} is an adapter for {told}.", f"Here belongs an adapter for {model_type}."
+        if adapter is None and component is None:
+            findings.warn(
+                at,
+                f"{shown(path.name)} is not recognised as an adapter: the trainer may fail on it.",
+                f"Here belongs an adapter (LoRA) for {model_type}.",
             )
+        told = None if adapter is None else adapter.model_type
+        if adapter is None or told is None or _SAME.get(told, told) == _SAME.get(model_type, model_type):
+            continue
+        say = findings.error if adapter.is_certain else findings.warn
+        say(at, f"{shown(path.name)} is an adapter for {told}.", f"Here belongs an adapter for {model_type}.")
 
 
 def _named(config: TrainerDocument) -> Iterator[tuple[str, Any]]:

@@ -170,9 +170,13 @@ def check_weights(path: Path, at: str, findings: Findings, remedy: str = _CONVER
         findings.error(at, f"{name} {FORM_WORDS[form]}.", "Download the weights themselves.")
     elif form is FileForm.SAFETENSORS:
         try:
-            read_header(path)
+            header = read_header(path)
         except Unsound as unsound:
             findings.error(at, f"{name} is no whole safetensors file: it {unsound}.", "Download it again.")
+        else:
+            if header is None:
+                what = f"{name} has a header too large to be looked into: whether it belongs here is not known."
+                findings.warn(at, what, "Make sure that it is the right file.")
     elif path.name.endswith(".safetensors"):
         findings.error(
             at,

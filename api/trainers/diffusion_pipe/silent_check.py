@@ -8,7 +8,6 @@ from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
-from api.trainers.pointers import shown
 
 #: Model types whose code knows control images; the others fail in a child, for which the trainer waits for ever.
 _EDITORS = ("flux", "flux2", "qwen_image")
@@ -17,15 +16,6 @@ _EDITORS = ("flux", "flux2", "qwen_image")
 _SHIFTS_BY_SIZE = ("flux_shift", "lumina_shift")
 
 _RATIOS = ("ar_buckets", "min_ar", "max_ar", "num_ar_buckets")
-
-_ENCODER_NAMES = """
-stable_diffusion stable_cascade sd3 stable_audio hunyuan_dit flux mochi ltxv hunyuan_video pixart cosmos
-lumina2 wan hidream chroma ace omnigen2 qwen_image hunyuan_image hunyuan_video_15 ovis kandinsky5
-kandinsky5_image newbie flux2 ideogram4 krea2 minimax longcat_image
-"""
-
-#: The types of text encoders in the version of ComfyUI that the trainer pins; it takes any other for the first one.
-_ENCODERS = frozenset(_ENCODER_NAMES.split())
 
 
 def check_silent(config: TrainerDocument, model_type: str | None, request: TrainingRequest, findings: Findings) -> None:
@@ -47,16 +37,6 @@ def check_silent(config: TrainerDocument, model_type: str | None, request: Train
             f"The trainer caches those of {model_type} all the same; this only keeps the encoders in memory.",
             "Leave it out.",
         )
-    expected = MODELS[model_type].encoder_type if model_type is not None else None
-    encoders = config.table("model").get("text_encoders")
-    for index, encoder in enumerate(encoders if expected is not None and isinstance(encoders, list) else []):
-        kind = encoder.get("type") if isinstance(encoder, dict) else None
-        if isinstance(kind, str) and kind.lower() not in _ENCODERS:
-            findings.warn(
-                config.at("model", "text_encoders", index, "type"),
-                f"No text encoder has the type `{shown(kind)}`; it is loaded as one of Stable Diffusion.",
-                f"Write type = '{expected}'.",
-            )
 
 
 def _check_timesteps(config: TrainerDocument, findings: Findings) -> None:

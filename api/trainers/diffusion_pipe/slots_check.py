@@ -1,4 +1,4 @@
-"""Whether each file that [model] names is what belongs there, by its content; what is not recognised is not judged."""
+"""Whether each file that [model] names is what belongs there, by its content; what is not recognised is warned of."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ from api.models.weights import Component
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import check_index, check_parts, is_replaced, is_unopened
 from api.trainers.diffusion_pipe.document import TrainerDocument
+from api.trainers.diffusion_pipe.encoder_types import check_encoder_types
 from api.trainers.diffusion_pipe.file_names import check_file_name
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
@@ -18,7 +19,7 @@ from api.utils.frozen import frozen
 from api.weights.adapters import read_adapter
 from api.weights.fingerprints.fingerprint import Fingerprint
 from api.weights.fingerprints.table import what_belongs
-from api.weights.fingerprints.text_encoders import LANGUAGE_MODELS
+from api.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
 from api.weights.header import COMFY_PREFIX, Header, merged
 from api.weights.recognition import recognise
 from api.weights.shards import find_outside, missing_shards
@@ -75,6 +76,7 @@ def check_slots(config: TrainerDocument, model_type: str, root: Path | None, fin
     if model_type == "flux2":
         _check_flux2(found, findings)
     _check_pairs(config, found, findings)
+    check_encoder_types(config, model_type, {each.at: each.component for each in found}, findings)
 
 
 def _find(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> Iterator[_Given]:
@@ -182,6 +184,8 @@ def _check_one(given: _Given, model_type: str, findings: Findings) -> bool:
     if adapter is not None:
         findings.error(given.at, f"{name} is an adapter ({adapter.kind}), and no model.", remedy)
         return True
+    if component is None or (component.name == UNKNOWN_LANGUAGE_MODEL and given.belongs):
+        _warn_of_unknown(given, remedy, findings)
     if component is None:
         return False
     is_one = given.slots == (ANY_LANGUAGE_MODEL,) and component.name in LANGUAGE_MODELS
@@ -202,6 +206,15 @@ def _check_one(given: _Given, model_type: str, findings: Findings) -> bool:
             "Take the file without that prefix.",
         )
     return bool(left)
+
+
+def _warn_of_unknown(given: _Given, remedy: str, findings: Findings) -> None:
+    """What is not recognised may still be right; of a place whose files no one can tell apart nothing is said."""
+    if given.belongs or given.slots == (ANY_LANGUAGE_MODEL,):
+        what = "is not recognised by its tensors" if given.component is None else f"is {given.component.title}"
+        findings.warn(
+            given.at, f"{shown(given.path.name)} {what}: whether the trainer can use it is not known.", remedy
+        )
 
 
 def _check_main(given: _Given, model_type: str, findings: Findings) -> None:

@@ -25,6 +25,15 @@ def _checkpoint(name: str, title: str, has: str, slots: str = "", *, lacks: str 
     return define(name, title, "checkpoint", has, _TRAINER, slots=slots, lacks=lacks)
 
 
+#: Of whatever model: it has many of that model's own tensors.
+_CONTROLNET = define(
+    "controlnet",
+    "a ControlNet, which is not trained",
+    "controlnet",
+    "controlnet_* or control_model.* or input_hint_block.* or zero_convs.* or control_layers.* or lora_controlnet",
+    "ComfyUI comfy/controlnet.py",
+)
+
 _SDXL = (
     _checkpoint("sdxl-inpaint", "an inpainting checkpoint of SDXL", f"{_UNET} [320,9,3,3]; label_emb.0.0.weight"),
     _checkpoint("sdxl-refiner", "the refiner of SDXL", f"{_UNET} [384,4,3,3]"),
@@ -137,7 +146,13 @@ _WAN = (
     _transformer(
         "wan-audio",
         "a Wan model driven by audio",
-        f"{_WAN_PATCH}; audio_proj.* or casual_audio_encoder.* or audio_injector.*",
+        f"{_WAN_PATCH}; audio_proj.* or casual_audio_encoder.* or audio_injector.* or music_encoder.*",
+    ),
+    _transformer(
+        "wan-animate",
+        "Wan 2.2 Animate, which the trainer does not train",
+        f"{_WAN_PATCH}; face_adapter.* or pose_patch_embedding.* or motion_encoder.*",
+        source=_COMFY,
     ),
     *(
         _transformer(
@@ -290,6 +305,7 @@ _OTHERS = (
 )
 
 TRANSFORMERS: tuple[Fingerprint, ...] = (
+    _CONTROLNET,
     *_SDXL,
     *_FLUX,
     *_QWEN,

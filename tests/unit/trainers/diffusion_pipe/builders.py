@@ -1,7 +1,4 @@
 import json
-import math
-import os
-import struct
 import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -18,6 +15,8 @@ from api.models.training import GPURequest, TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Check
+from api.weights.fingerprints.table import what_belongs
+from tests.unit.weights.stand_ins import STAND_INS, Shapes, write_stand_in
 
 PYTHON = sys.executable
 
@@ -76,20 +75,29 @@ def write_video(path: Path, frames: int, rate: int, size: tuple[int, int] = (512
     path.with_suffix(".txt").write_text("it moves")
 
 
-def write_safetensors(path: Path, tensors: dict[str, list[int]] | None = None) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    entries, end = {}, 0
-    for name, shape in (tensors or {}).items():
-        begin, end = end, end + 4 * math.prod(shape)
-        entries[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
-    header = json.dumps(entries).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header)
-    os.truncate(path, 8 + len(header) + end)  # zeros that take no place
-    return str(path)
+def write_safetensors(path: Path, tensors: Shapes | None = None) -> str:
+    """A file with these tensors, of which nobody knows what it is unless they tell."""
+    return str(write_stand_in(path, tensors or {"w": [1]}, "F32"))
+
+
+def write_right(path: Path, slot: str) -> str:
+    """A file that belongs in a place such as `flux.transformer_path`, as far as it is known what does."""
+    known = [each.name for each in what_belongs(slot) if each.name in STAND_INS]
+    return str(write_stand_in(path, STAND_INS[known[0]] if known else {"w": [1]}))
 
 
 #: The least that is taken for a whole pickle of torch, which is a zip.
 PICKLE = b"PK\x03\x04" + bytes(60) + b"PK\x05\x06" + bytes(18)
+
+#: By type and width, what the weights of a Wan are.
+WAN_STAND_INS = {
+    ("t2v", 1536): STAND_INS["wan-2.1-t2v-1.3b"],
+    ("i2v", 1536): STAND_INS["wan-2.1-i2v-1.3b"],
+    ("t2v", 5120): STAND_INS["wan-t2v-14b"],
+    ("i2v", 5120): STAND_INS["wan-2.1-i2v-14b"],
+    ("flf2v", 5120): STAND_INS["wan-2.1-flf2v-14b"],
+    ("ti2v", 3072): STAND_INS["wan-2.2-ti2v-5b"],
+}
 
 WAN_CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 
@@ -111,8 +119,16 @@ FILES = {
         ("z_image", "hunyuan_video_15", "flux2", "ernie_image", "ideogram4", "krea2"), "diffusion_model vae"
     ),
 }
-#: What the trainer looks for in the weights of some types.
-TENSORS = {"flux2": {"img_in.weight": [6144, 1]}, "ltx2": {"vae.encoder.weight": [1]}}
+#: The text encoders that fit the first transformer of each type.
+ENCODERS = {
+    "z_image": "qwen-3-4b",
+    "hunyuan_video_15": "qwen-2.5-vl-7b byt5-small-glyph",
+    "flux2": "mistral-small-3",
+    "ernie_image": "ministral-3-3b",
+    "ideogram4": "qwen-3-vl-8b",
+    "krea2": "qwen-3-vl-4b",
+    "minimax_h3": "qwen-3-vl-32b",
+}
 DIRECTORIES = {
     "flux": "diffusers_path",
     "ltx-video": "diffusers_path",
@@ -129,13 +145,12 @@ def make_model(model_type: str, directory: Path) -> dict[str, Any]:
     """A complete [model] of each type, with files of no weight."""
     model: dict[str, Any] = {"type": model_type, "dtype": "bfloat16"}
     for name in FILES.get(model_type, "").split():
-        tensors = TENSORS.get(model_type) if name == "diffusion_model" else None
-        model[name] = write_safetensors(directory / f"{name}.safetensors", tensors)
+        model[name] = write_right(directory / f"{name}.safetensors", f"{model_type}.{name}")
     for name in DIRECTORIES.get(model_type, "").split():
         (directory / name / "transformer").mkdir(parents=True, exist_ok=True)
         model[name] = str(directory / name)
         if name == "llama3_path":
-            write_safetensors(directory / name / "model.safetensors")
+            write_right(directory / name / "model.safetensors", f"{model_type}.{name}")
     if "diffusers_path" in model:
         write_index(directory / "diffusers_path", model_type)
     if model_type == "hunyuan-video":
@@ -145,9 +160,9 @@ def make_model(model_type: str, directory: Path) -> dict[str, Any]:
     if model_type == "auraflow":
         model["max_sequence_length"] = 256
     if "vae" in model:
-        encoder = write_safetensors(directory / "text_encoder.safetensors")
-        facts = MODELS[model_type]
-        files = {"path": encoder} if facts.encoder_files == 1 else {"paths": [encoder] * facts.encoder_files}
+        names, facts = ENCODERS[model_type].split(), MODELS[model_type]
+        encoders = [str(write_stand_in(directory / f"{name}.safetensors", STAND_INS[name])) for name in names]
+        files = {"path": encoders[0]} if facts.encoder_files == 1 else {"paths": encoders}
         model["text_encoders"] = [{**files, "type": facts.encoder_type}]
     return model
 
@@ -176,18 +191,16 @@ def make_hunyuan(directory: Path) -> Path:
     write_safetensors(inner / "transformers" / "mp_rank_00_model_states.pt")
     write_safetensors(inner / "vae" / "pytorch_model.pt")
     for part in ("text_encoder", "text_encoder_2"):
-        write_safetensors(directory / part / "model.safetensors")
+        write_right(directory / part / "model.safetensors", f"hunyuan-video.ckpt_path/{part}")
     return directory
 
 
-def make_wan(
-    directory: Path, kind: str = "t2v", width: int = 1536, tensors: dict[str, list[int]] | None = None
-) -> Path:
+def make_wan(directory: Path, kind: str = "t2v", width: int = 1536, tensors: Shapes | None = None) -> Path:
     """The directory of a Wan model. Its .pth files are pickles, as the trainer wants them."""
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("Wan2.1_VAE.pth", "Wan2.2_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", WAN_CLIP):
         (directory / name).write_bytes(PICKLE)
-    write_safetensors(directory / "model.safetensors", tensors)
+    write_safetensors(directory / "model.safetensors", tensors or WAN_STAND_INS.get((kind, width)))
     (directory / "google" / "umt5-xxl").mkdir(parents=True)
     (directory / "config.json").write_text(json.dumps({"model_type": kind, "dim": width}))
     return directory
@@ -337,7 +350,7 @@ class TextCase:
 
     def __init__(self, tmp_path: Path) -> None:
         self.images = make_images(tmp_path / "images")
-        checkpoint = write_safetensors(tmp_path / "models" / "xl.safetensors")
+        checkpoint = write_right(tmp_path / "models" / "xl.safetensors", "sdxl.checkpoint_path")
         self.config = CONFIG_TOML.format(checkpoint=checkpoint)
         self.dataset = DATASET_TOML.format(images=self.images)
         self.output_dir = tmp_path / "task" / "output"

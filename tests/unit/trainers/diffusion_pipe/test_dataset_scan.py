@@ -15,8 +15,10 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     Case,
     make_root,
     write_image,
+    write_safetensors,
     write_video,
 )
+from tests.unit.weights.stand_ins import STAND_INS
 
 PATH = "/dataset/directories/0/path"
 
@@ -226,5 +228,7 @@ def test_only_videos_for_a_model_of_images_are_an_error(tmp_path: Path):
 
 def test_image_to_video_model_refuses_images(tmp_path: Path):
     case = Case(tmp_path, "wan")
-    (tmp_path / "models" / "ckpt_path" / "config.json").write_text('{"model_type": "i2v", "dim": 5120}')
+    directory = tmp_path / "models" / "ckpt_path"
+    (directory / "config.json").write_text('{"model_type": "i2v", "dim": 5120}')
+    write_safetensors(directory / "model.safetensors", STAND_INS["wan-2.2-i2v-14b"])
     assert case.errors() == ["/dataset/directories/0/path"]

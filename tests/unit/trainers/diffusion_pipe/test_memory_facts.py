@@ -6,7 +6,7 @@ import pytest
 from api.models.measured_memory import MemoryFacts, MemorySize
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.memory_facts import sizes_of
-from tests.unit.trainers.diffusion_pipe.builders import Case, write_image, write_video
+from tests.unit.trainers.diffusion_pipe.builders import Case, write_image, write_safetensors, write_video
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 
@@ -76,4 +76,6 @@ def test_of_several_sizes_those_stay_that_no_other_covers():
 
 
 def test_weights_that_nobody_knows_are_told_by_how_many_they_are(tmp_path: Path):
-    assert facts(Case(tmp_path)).variant == "0 parameters"
+    case = Case(tmp_path)
+    case.config["model"]["checkpoint_path"] = write_safetensors(tmp_path / "w.safetensors", {"w": [7]})
+    assert facts(case).variant == "7 parameters"

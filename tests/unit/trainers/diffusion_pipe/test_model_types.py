@@ -24,7 +24,8 @@ def test_complete_request_has_nothing_to_say(tmp_path: Path, model_type: str):
     assert besides_pickles(found.warnings) == []
     assert found.plan is not None
     assert found.plan.total_steps == 40
-    assert found.plan.estimated_memory_mb == training_mb(ModelType(model_type))
+    # Of Cosmos no source gives a figure, so that its weights tell.
+    assert found.plan.estimated_memory_mb == (training_mb(ModelType(model_type)) or 4_032)
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS.keys() - {"flux2"}))

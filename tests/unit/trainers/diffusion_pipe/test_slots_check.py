@@ -97,6 +97,8 @@ def test_weights_that_are_named_elsewhere_need_not_be_in_the_directory(tmp_path:
 def test_adapter_of_anima_decides_which_of_two_types_a_file_is(tmp_path: Path, key: str):
     case = Case(tmp_path, "cosmos_predict2")
     case.config["model"][key] = case.config["model"].pop("t5_path")
+    if key == "llm_path":
+        write_stand_in(Path(case.config["model"][key]), STAND_INS["qwen-3-0.6b"])
     write_stand_in(Path(case.config["model"]["transformer_path"]), STAND_INS["anima"])
     assert case.errors() == ([] if key == "llm_path" else ["/config/model/transformer_path"])
 

@@ -92,12 +92,20 @@ def directory(tmp_path: Path) -> Path:
 
 
 def check(place: Place, named: Any, root: Path, **others: Any) -> list[Mistake]:
+    return errors_of(place, find(place, named, root, **others))
+
+
+def find(place: Place, named: Any, root: Path, **others: Any) -> Findings:
     model = {"type": place.model_type, "dtype": "bfloat16", place.key: named, **others}
     config = TrainerDocument({"model": model, "adapter": {"type": "lora", "rank": 8}}, "/config")
     # Some of Wan's own files are pickles.
     findings = Findings(accepts_risks=place.model_type == "wan")
     check_model(config, place.model_type, root, findings)
     check_files(config, place.model_type, root, findings)
+    return findings
+
+
+def errors_of(place: Place, findings: Findings) -> list[Mistake]:
     # A text encoder of two files is told to lack one, and what else the type needs is named besides.
     return [
         each
@@ -130,6 +138,23 @@ def test_each_place_takes_what_belongs_there_and_names_all_else(directory: Path,
                 )
             if not is_taken:
                 wrong.append((place.slot, place.part, name, [each.message for each in found]))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("model_type", sorted(MODELS))
+def test_file_that_is_not_recognised_is_warned_of_and_one_without_tensors_refused(directory: Path, model_type: str):
+    wrong = []
+    for place in places(model_type):
+        at, named = prepare(place, directory)
+        write_stand_in(at, {"some.layer.weight": [4, 4]})
+        found = find(place, named, at.parent)
+        is_told = any("is not recognised" in each.message for each in found.warnings)
+        if place.right and not is_told:
+            wrong.append((place.slot, place.part, "unknown", [each.message for each in found.warnings]))
+        write_stand_in(at, {})
+        found = find(place, named, at.parent)
+        if not any("holds no tensors" in each.message for each in found.errors):
+            wrong.append((place.slot, place.part, "empty", [each.message for each in found.errors]))
     assert wrong == []
 
 

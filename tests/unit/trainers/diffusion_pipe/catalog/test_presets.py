@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.models.catalog import LocalWeights, Preset
+from api.models.catalog import ComponentNeed, LocalWeights, Preset
 from api.models.training import GPURequest, TrainingRequest
 from api.services.catalog.preset_requests import find_variant, make_request
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
@@ -18,6 +18,7 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     make_images,
     make_trainer,
     make_wan,
+    write_right,
     write_video,
 )
 from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
@@ -25,9 +26,17 @@ from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 _IDS = [f"{preset.model_type}-{preset.name}" for preset in PRESETS]
 
 
-def make_stand_in(path: Path, fingerprints: tuple[str, ...], kinds: tuple[str, ...], size_gb: float | None) -> None:
+#: An adapter that undoes the distillation of Z-Image Turbo.
+ADAPTER = {f"diffusion_model.layers.0.attention.qkv.lora_{side}.weight": [16, 3840] for side in "AB"}
+
+
+def make_stand_in(path: Path, model_type: str, need: ComponentNeed) -> None:
     """A file that is what belongs there and as large, or a directory with what the trainer looks for."""
-    if not kinds:
+    slot, fingerprints, kinds = f"{model_type}.{need.key}", need.fingerprints, need.directory_kinds
+    size_gb = need.sources[0].size_gb
+    if slot.endswith(".merge_adapters"):
+        write_stand_in(path, ADAPTER)
+    elif not kinds:
         shapes = STAND_INS[fingerprints[0]] if fingerprints else {"w": [4, 4]}
         # A file with a hole, as large as the model, and of as many blocks as Wan's larger ones: by it the memory is
         # estimated.
@@ -39,11 +48,11 @@ def make_stand_in(path: Path, fingerprints: tuple[str, ...], kinds: tuple[str, .
         make_wan(path, kind, int(width))
     else:
         form, _, name = kinds[0].partition(":")
-        write_stand_in(path / "transformer" / "model.safetensors", {"w": [4, 4]})
         if form == "diffusers":
+            write_right(path / "transformer" / "model.safetensors", f"{slot}/transformer")
             (path / "model_index.json").write_text(json.dumps({"_class_name": name}))
         else:
-            write_stand_in(path / "model.safetensors", {"w": [4, 4]})
+            write_right(path / "model.safetensors", slot)
 
 
 def request_of(preset: Preset, root: Path, dataset: Path) -> dict[str, Any]:
@@ -68,7 +77,9 @@ def test_each_preset_passes_the_check_and_fits_its_tier(tmp_path: Path, preset: 
     request = request_of(preset, tmp_path / "models", dataset)
     for need in (each.of(preset.precisions.get(each.key)) for each in variant.components):
         place = tmp_path / "models" / need.sources[0].repository / need.sources[0].path
-        make_stand_in(place, need.fingerprints, need.directory_kinds, need.sources[0].size_gb)
+        make_stand_in(
+            place, f"{preset.model_type}.{need.key}", need.fingerprints, need.directory_kinds, need.sources[0].size_gb
+        )
     found = make_trainer(tmp_path, allow_pickled_weights=preset.model_type == "wan").check(
         TrainingRequest(preset.model_type, GPURequest(count=1), config=request["config"], dataset=request["dataset"]),
         tmp_path / "task" / "output",

@@ -1,0 +1,38 @@
+"""Whether the `type` of each text encoder is the one that its model and its file need.
+
+ComfyUI chooses tokenizer and encoder by it (comfy/sd.py, load_text_encoder_state_dicts): of two files by it alone, of
+Qwen3 4B between Flux 2 Klein and all else. It takes a name that it does not know for Stable Diffusion's.
+"""
+
+from collections.abc import Mapping
+
+from api.models.weights import Component
+from api.trainers.diffusion_pipe.document import TrainerDocument
+from api.trainers.diffusion_pipe.findings import Findings
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.pointers import shown
+
+#: The types with which ComfyUI reads Qwen3 4B as the text encoder of Flux 2 Klein.
+_KLEIN = ("flux", "flux2")
+
+
+def check_encoder_types(
+    config: TrainerDocument, model_type: str, components: Mapping[str, Component | None], findings: Findings
+) -> None:
+    """Check each entry of text_encoders; `components` has by pointer what a file was recognised as."""
+    facts, encoders = MODELS[model_type], config.table("model").get("text_encoders")
+    expected = facts.encoder_type
+    for index, encoder in enumerate(encoders if expected is not None and isinstance(encoders, list) else []):
+        kind = encoder.get("type") if isinstance(encoder, dict) else None
+        if not isinstance(kind, str) or kind.lower() == expected or {kind.lower(), expected} <= set(_KLEIN):
+            continue
+        at = config.at("model", "text_encoders", index)
+        names = {found.name for place, found in components.items() if found is not None and place.startswith(f"{at}/")}
+        is_other = "qwen-3-4b" in names and (kind.lower() in _KLEIN) != (expected in _KLEIN)
+        say = findings.error if is_other or facts.encoder_files > 1 else findings.warn
+        say(
+            f"{at}/type",
+            f"The text encoder of {model_type} has the type `{expected}`. With `{shown(kind)}` ComfyUI may read the"
+            " captions with the tokenizer of another model, and the trainer fails or learns from wrong captions.",
+            f"Write type = '{expected}'.",
+        )
