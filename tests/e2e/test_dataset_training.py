@@ -72,3 +72,27 @@ def test_a_directory_on_the_server_is_trained_on_in_place_until_it_changes(serve
     assert refused.status_code == 422
     assert "0.png" in refused.json()["error"]["errors"][0]["message"]
     assert {path.name for path in media.iterdir()} == set(PICTURES)
+
+
+def test_a_damaged_picture_keeps_a_dataset_from_being_trained_on_until_it_is_excluded(server: TrainingServer):
+    shelf = Shelf(server.root)
+    whole = png(1, (256, 256))
+    damaged = whole[: len(whole) // 2]
+    items = [shelf.keep(f"{seed}.png", png(seed), "a cat") for seed in range(2, 6)]
+    shelf.put("mixed", [*items, shelf.keep("bad.png", damaged, "a cat")])
+    shelf.close()
+    real = {"model_type": "flux", "dataset": {"resolutions": [512], "directories": [{"dataset": "mixed"}]}}
+    assert any("bad.png" in each["message"] for each in server.post("/training/start", 422, json=real)["errors"])
+    body = toy(10, dataset={"directories": [{"dataset": "mixed"}]})
+    assert "bad.png" in server.post("/training/validate", 200, json=body)["warnings"][0]["message"]
+    (error,) = server.post("/datasets/mixed/check", 200, json={"model_type": "flux", "resolutions": [512]})["errors"]
+    edit = server.client.patch(f"{BASE}/datasets/mixed/items", json={"exclude": error["item_ids"]}).json()["data"]
+    assert (edit["excluded"], edit["trained"]) == (1, len(items))
+    assert not any("bad.png" in each["message"] for each in server.post("/training/start", 422, json=real)["errors"])
+    task_id = server.start_task(body)
+    task = server.await_status(task_id, "completed")
+    assert task["plan"]["dataset_items"] == len(items)
+    assert {path.name for path in laid_out(server, task_id).glob("*.png")} == {item.path for item in items}
+    # A training that has begun with a version keeps it.
+    server.post(f"/datasets/mixed/versions/{edit['previous']}/restore", 201)
+    assert server.get(f"/training/{task_id}")["plan"]["datasets"][0]["manifest"] == edit["version"]["manifest"]

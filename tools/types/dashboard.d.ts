@@ -95,6 +95,11 @@ declare global {
     type Item = Schemas["ItemView"];
     type ItemList = Schemas["ItemList"];
     type CaptionEdit = Schemas["CaptionEdit"];
+    type ItemsEdit = Schemas["ItemsEdit"];
+    type ItemsWish = Partial<Schemas["EditItems"]>;
+    type DatasetSplit = Schemas["DatasetSplit"];
+    type SplitWish = Pick<Schemas["SplitDataset"], "items" | "into"> & Partial<Schemas["SplitDataset"]>;
+    type DatasetFinding = Schemas["DatasetFindingView"];
     type ModelList = Schemas["ModelList"];
     type PresetList = Schemas["PresetList"];
     type Preset = Schemas["PresetView"];

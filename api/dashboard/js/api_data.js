@@ -20,6 +20,8 @@ const dataset = (name) => `/datasets/${encodeURIComponent(name)}`;
  * @property {(name: string, values: API.Query) => Promise<API.ItemList>} items
  * @property {(name: string, id: string, values: API.Query) => Promise<API.Item>} item
  * @property {(name: string, body: API.CaptionsWish) => Promise<API.CaptionEdit>} captions
+ * @property {(name: string, body: API.ItemsWish) => Promise<API.ItemsEdit>} editItems
+ * @property {(name: string, body: API.SplitWish, key: string) => Promise<API.DatasetSplit>} split
  * @property {(name: string, body: API.CheckWish, signal?: AbortSignal) => Promise<API.DatasetCheck>} check
  * @property {(name: string, id: string, values: API.Query) => Promise<API.Recipe>} recipe
  * @property {(values: API.Query) => Promise<API.WorkPage>} works
@@ -53,6 +55,8 @@ export const data = {
   cancelWork: (id) => ask(`/preprocess/${encodeURIComponent(id)}/cancel`, { method: "POST" }),
   generate: (name, body, key) => ask(`${dataset(name)}/captions/generate`, { method: "POST", body, key }),
   captions: (name, body) => ask(`${dataset(name)}/captions`, { method: "PATCH", body }),
+  editItems: (name, body) => ask(`${dataset(name)}/items`, { method: "PATCH", body }),
+  split: (name, body, key) => ask(`${dataset(name)}/split`, { method: "POST", body, key }),
 };
 
 /**

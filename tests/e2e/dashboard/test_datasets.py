@@ -224,3 +224,61 @@ def test_nothing_is_wider_than_the_window(open_page: Open, cats: Shelf, width: i
         page.evaluate("address => { location.hash = address; }", address)
         expect(page.locator(".dataset-row:visible, .tile:visible, .versions-table:visible").first).to_be_visible()
         assert_fits(page, address)
+
+
+def test_chosen_items_are_excluded_removed_and_brought_back(
+    open_page: Open, server: TrainingServer, cats: Shelf
+) -> None:
+    cats.put("edits", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(5)])
+    page = open_page("#/data/edits")
+    grid(page).press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    page.get_by_role("button", name="Exclude", exact=True).click()
+    expect(page.locator(".tile.excluded")).to_have_count(2)
+    expect(page.locator(".dataset-facts")).to_contain_text("2 excluded")
+    page.get_by_label("Problem", exact=True).select_option("excluded")
+    expect(status(page)).to_have_text("2 items")
+    grid(page).press("x")
+    expect(status(page)).to_have_text("1 item")
+    page.get_by_label("Problem", exact=True).select_option("")
+    expect(status(page)).to_have_text("5 items")
+    grid(page).press("Delete")
+    expect(status(page)).to_have_text("4 items")
+    expect(page.get_by_role("button", name="Undo")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    expect(status(page)).to_have_text("5 items")
+    items = server.get("/datasets/edits/items")["items"]
+    assert [item["excluded"] for item in items] == [False, True, False, False, False]
+
+
+def test_chosen_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
+    cats.put("whole", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(4)])
+    page = open_page("#/data/whole")
+    grid(page).press("Space")
+    page.get_by_role("button", name="Split off…").click()
+    page.get_by_label("Dataset that gets the items").fill("part")
+    page.get_by_role("dialog").get_by_role("button", name="Split off").click()
+    expect(page.get_by_text("1 item was moved to part.")).to_be_visible()
+    expect(status(page)).to_have_text("3 items")
+    assert captions(server, "part") == ["a cat"]
+
+
+def test_what_a_check_finds_is_removed_and_one_of_each_group_kept(
+    open_page: Open, server: TrainingServer, cats: Shelf, complaints: Complaints
+) -> None:
+    # Of a damaged picture there is no thumbnail.
+    complaints.allowed = ("404",)
+    whole = png(40, (256, 256))
+    twins = [cats.keep(f"twin {index}.png", png(30), "a cat" if index else None) for index in range(3)]
+    cats.put("faulty", [*twins, cats.keep("bad.png", whole[: len(whole) // 2], "a cat")])
+    page = open_page("#/data/faulty?tab=check")
+    page.get_by_role("region", name="Check").get_by_role("button", name="Check").click()
+    damaged = page.locator(".finding").filter(has_text="bad.png").first
+    damaged.get_by_role("button", name="Remove these").click()
+    expect(page.locator(".check-result")).not_to_contain_text("bad.png")
+    page.get_by_role("button", name="Keep one of each group").first.click()
+    expect(page.locator(".duplicates")).to_have_count(0)
+    assert [item["name"] for item in server.get("/datasets/faulty/items")["items"]] == ["twin 1.png"]
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".duplicates").first).to_be_visible()
+    assert len(server.get("/datasets/faulty/items")["items"]) == 3

@@ -11,7 +11,7 @@ const SHOWN_MS = { ok: 4000, bad: 12_000 };
 const region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
 document.body.append(region);
 
-/** @param {"ok"|"bad"} tone @param {...Child} content */
+/** Shows a message; the result closes it. @param {"ok"|"bad"} tone @param {...Child} content */
 export function toast(tone, ...content) {
   const close = () => void element.remove();
   /** @type {HTMLElement} */
@@ -23,7 +23,10 @@ export function toast(tone, ...content) {
     h("button", { class: "icon-button small", "aria-label": t("close"), on: { click: close } }, icon("close")),
   );
   region.append(element);
-  setTimeout(close, SHOWN_MS[tone]);
+  // What can be undone stays long enough to be read and clicked.
+  const isUndoable = element.querySelector(".grow button") !== null;
+  setTimeout(close, isUndoable ? SHOWN_MS.bad : SHOWN_MS[tone]);
+  return close;
 }
 
 /** What went wrong. That nobody is signed in any more, the sign-in says. @param {unknown} error */

@@ -204,7 +204,8 @@ export const said = {
   did_not_train_remedy: "在日志末尾查看它做了什么；然后继续或重新开始",
   no_last_checkpoint_detail: "输出中有“{phrase}”，但没有留下最后一步的检查点。",
   only_nan_detail: "它完成了所有步骤，但每个损失都不是数字（NaN）：什么也没有学到。",
-  only_nan_remedy: "重新开始，不要从它的检查点继续：降低学习率，使用 dtype bfloat16 代替 float16 或 float8，或先检查数据集。它保存的内容没有用。",
+  only_nan_remedy:
+    "重新开始，不要从它的检查点继续：降低学习率，使用 dtype bfloat16 代替 float16 或 float8，或先检查数据集。它保存的内容没有用。",
   nan_loss_detail: "最后 {losses} 个损失不是数字（NaN）",
   nan_loss_remedy: "从 NaN 之前的检查点以更低的学习率继续，或使用 dtype bfloat16 并检查数据集",
   said_nothing_detail: "已结束（{how}），没有说明原因",

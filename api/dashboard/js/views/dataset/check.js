@@ -29,11 +29,15 @@ const TRIES = 10;
  * @param {(some: Some) => void} how.show these items
  * @param {(problem: string) => void} how.showProblem
  * @param {() => void} how.looked into files: more is known of them
+ * @param {() => string|null} how.denied why items cannot be removed or excluded
+ * @param {(what: import("./items_panel.js").ItemChange, ids: readonly string[]) => Promise<boolean>} how.change
  */
 export function checkPanel(name, how) {
   let settings = recallSettings();
   /** @type {AbortController|null} */
   let running = null;
+  /** The version whose result is shown. @type {number|null} */
+  let checked = null;
   const result = h("div", { class: "stack check-result", "aria-live": "polite" });
   const form = settingsForm("check", settings, (now) => {
     settings = now;
@@ -55,6 +59,7 @@ export function checkPanel(name, how) {
         const wish = { ...checkWish(settings), version: String(how.shown()) };
         const found = await patiently(() => data.check(name, wish, mine.signal), mine.signal);
         if (mine.signal.aborted) return;
+        checked = found.version;
         fill(result, resultOf(found));
         if (!found.unexamined) break;
       }
@@ -82,6 +87,7 @@ export function checkPanel(name, how) {
         "dl",
         { class: "figures-row check-figures" },
         figure("items", found.items),
+        found.excluded > 0 && figure("problem.excluded", found.excluded),
         figure("check.trained", found.trained_items),
         figure("plan.epoch", found.steps_per_epoch),
         figure("check.buckets", found.buckets.length),
@@ -90,7 +96,7 @@ export function checkPanel(name, how) {
         h(
           "ul",
           { class: "findings" },
-          findings.map((finding) => findingItem(finding, "", null)),
+          findings.map((finding) => findingItem(finding, "", null, undefined, actionsOf(finding))),
         ),
       found.notes.map((text) => note("idle", h("p", {}, text))),
       found.problems.length > 0 && [h("h3", {}, t("check.problems")), problemList(found)],
@@ -100,8 +106,8 @@ export function checkPanel(name, how) {
         bucketsPicture(found.buckets, (bucket) => how.show({ label: bucketName(bucket), ids: bucket.item_ids })),
       ],
       found.skipped.length > 0 && [h("h3", {}, t("check.skipped")), skippedList(found)],
-      duplicates(t("check.exact"), found.duplicates.exact, found.duplicates.exact_groups),
-      duplicates(t("check.near"), found.duplicates.near, found.duplicates.near_groups),
+      duplicates(t("check.exact"), found.duplicates.exact, found.duplicates.exact_groups, found.duplicates.exact_extra),
+      duplicates(t("check.near"), found.duplicates.near, found.duplicates.near_groups, found.duplicates.near_extra),
     ];
   }
 
@@ -135,15 +141,55 @@ export function checkPanel(name, how) {
             { class: "button small", on: { click: () => how.show({ label: word("skipped", reason), ids }) } },
             t("check.show"),
           ),
+          changeButton("check.exclude", "exclude", ids),
+          changeButton("check.remove", "remove", ids),
         ),
       ),
     );
 
-  /** @param {string} title @param {readonly (readonly string[])[]} groups @param {number} total @returns {Child} */
-  function duplicates(title, groups, total) {
+  /** What can be done with the items that a finding is about. @param {API.DatasetFinding} finding @returns {Child} */
+  function actionsOf({ items, item_ids: ids }) {
+    if (!items) return null;
+    const show = () => how.show({ label: t("check.found"), ids });
+    return h(
+      "div",
+      { class: "finding-actions" },
+      h("button", { class: "button small", on: { click: show } }, t("check.show")),
+      changeButton("check.exclude", "exclude", ids),
+      changeButton("check.remove", "remove", ids),
+    );
+  }
+
+  /** @param {WordKey} label @param {import("./items_panel.js").ItemChange} what @param {readonly string[]} ids */
+  function changeButton(label, what, ids) {
+    const why = how.denied();
+    const run = async () => {
+      if (await how.change(what, ids)) await check();
+    };
+    return h(
+      "button",
+      {
+        class: "button small",
+        "aria-disabled": why ? "true" : null,
+        title: why,
+        on: { click: () => void attempt(run) },
+      },
+      t(label),
+    );
+  }
+
+  /** @param {string} title @param {readonly (readonly string[])[]} groups @param {number} total @param {readonly string[]} extra @returns {Child} */
+  function duplicates(title, groups, total, extra) {
     if (!total) return null;
     return [
       h("h3", {}, `${title}: ${count(total)}`),
+      h("p", { class: "faint small" }, t("check.keep.text")),
+      h(
+        "div",
+        { class: "finding-actions" },
+        changeButton("check.keep", "remove", extra),
+        changeButton("check.keep.exclude", "exclude", extra),
+      ),
       h(
         "ul",
         { class: "duplicates" },
@@ -182,7 +228,14 @@ export function checkPanel(name, how) {
     h("div", { class: "body" }, result),
   );
   fill(result, h("p", { class: "faint small" }, t("check.hint")));
-  return { element, refetch: async () => {}, close: () => running?.abort() };
+  return {
+    element,
+    /** Checks again where another version is shown now: ids and counts are of the old one. */
+    async refetch() {
+      if (checked !== null && checked !== how.shown()) await attempt(check);
+    },
+    close: () => running?.abort(),
+  };
 }
 
 /**

@@ -39,6 +39,8 @@ export class Grid {
    * @param {(index: number) => void} how.open an item in full
    * @param {() => string|null} how.denied why captions cannot be changed
    * @param {(item: API.Item, caption: string) => Promise<void>} how.save a caption
+   * @param {(item: API.Item) => void} how.remove the chosen items, or this one where none are
+   * @param {(item: API.Item) => void} how.exclude likewise; includes those that are excluded
    */
   constructor(how) {
     this.how = how;
@@ -270,6 +272,8 @@ export class Grid {
     } else if (event.key === "Enter" && item) this.how.open(this.active);
     else if (event.key === " " && item) this.#toggle(item);
     else if (event.key.toLowerCase() === "e") this.edit(this.active);
+    else if (event.key.toLowerCase() === "x" && item) this.how.exclude(item);
+    else if (event.key === "Delete" && item) this.how.remove(item);
     else if (event.key === "Escape" && !this.how.chosen.isNone) this.how.chosen.clear();
     else return;
     event.preventDefault();

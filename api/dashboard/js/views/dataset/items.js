@@ -10,7 +10,7 @@ const AT_A_TIME = 2;
 /** So many are looked through here at most: tags are counted, buckets are filtered. */
 export const MOST = 50_000;
 
-/** @typedef {{search: string, problem: string}} Filter */
+/** @typedef {{search: string, problem: string, excluded?: "true"|"false"}} Filter */
 
 export class Items {
   total = 0;
@@ -85,6 +85,11 @@ export class Items {
   want(from, to) {
     this.#wanted = [from, Math.min(to, this.total)];
     this.#pump();
+  }
+
+  /** The items that are here. @returns {API.Item[]} */
+  get known() {
+    return this.#chosen ?? [...this.#pages.values()].flat();
   }
 
   /** All that pass the filter. Throws Refused or Unreachable. @returns {Promise<API.Item[]>} */

@@ -23,7 +23,18 @@ const PROBLEMS = [
   "not_media",
   "turned",
   "variable_frame_rate",
+  "excluded",
+  "included",
 ];
+
+/** @type {Record<string, "true"|"false">} */
+const EXCLUDED = { excluded: "true", included: "false" };
+
+/** The filter for what stands in the list of problems. @param {{search: string, problem: string}} wanted */
+const filterOf = ({ search, problem }) =>
+  problem in EXCLUDED ? { search, problem: "", excluded: EXCLUDED[problem] } : { search, problem };
+
+/** @typedef {"remove"|"exclude"|"include"} ItemChange */
 
 /**
  * @param {string} name of the dataset
@@ -32,7 +43,8 @@ const PROBLEMS = [
  * @param {() => number|null} how.shown the version that is shown
  * @param {() => number|null} how.latest
  * @param {() => boolean} how.isOld
- * @param {() => string|null} how.denied why nothing can be changed
+ * @param {() => string|null} how.denied why captions cannot be changed
+ * @param {() => string|null} how.deniedItems why items cannot be removed or excluded
  * @param {() => boolean} how.isRegistered whether it is a directory on the server
  * @param {(version: API.DatasetVersion, message: string) => void} how.edited
  * @param {() => void} how.filtered
@@ -52,6 +64,8 @@ export function itemsPanel(name, how) {
       return why;
     },
     save: saveCaption,
+    remove: (item) => void attempt(() => changeChosen("remove", item)),
+    exclude: (item) => void attempt(() => changeChosen(isExcluded(item) ? "include" : "exclude", item)),
   });
 
   const search = searchField(t("items.search"), wanted.search, (text) => apply({ search: text }));
@@ -89,6 +103,13 @@ export function itemsPanel(name, how) {
     icon("pen"),
     t("edit.ask"),
   );
+  /** @param {WordKey} label @param {import("../../icons.js").IconName} sign @param {() => Promise<unknown>} run */
+  const chosenButton = (label, sign, run) =>
+    h("button", { class: "button small", hidden: true, on: { click: () => void attempt(run) } }, icon(sign), t(label));
+  const exclude = chosenButton("items.exclude", "cross", () => changeChosen("exclude"));
+  const include = chosenButton("items.include", "eye", () => changeChosen("include"));
+  const split = chosenButton("items.split", "leave", splitChosen);
+  const removal = chosenButton("items.remove", "trash", () => changeChosen("remove"));
   const empty = h("div");
   const hint = h("p", { class: "faint tiny only-wide grid-hint" }, t("grid.hint"));
 
@@ -98,6 +119,10 @@ export function itemsPanel(name, how) {
     setText(amount, amountWords(items.total, n));
     none.hidden = n === 0;
     all.hidden = edit.hidden = items.total === 0;
+    const picked = n === 0 ? [] : items.known.filter((item) => chosen.has(item));
+    removal.hidden = split.hidden = n === 0;
+    include.hidden = !picked.some((item) => item.excluded);
+    exclude.hidden = n === 0 || (picked.length > 0 && picked.every((item) => item.excluded));
     grid.element.hidden = hint.hidden = items.total === 0;
     fill(empty, items.total === 0 && nothing());
     grid.fit();
@@ -136,8 +161,7 @@ export function itemsPanel(name, how) {
       items.isKnown = true;
       return showItems();
     }
-    const filter = { search: wanted.search, problem: wanted.problem };
-    await items.show(version, filter, only && new Set(only.ids));
+    await items.show(version, filterOf(wanted), only && new Set(only.ids));
     if (isNew) grid.reset();
   }
 
@@ -194,10 +218,72 @@ export function itemsPanel(name, how) {
     await show();
   }
 
+  /** Whether the chosen items, or this one where none are chosen, are excluded. @param {API.Item} item */
+  function isExcluded(item) {
+    const picked = chosen.isNone ? [item] : items.known.filter((each) => chosen.has(each));
+    return picked.length > 0 && picked.every(({ excluded }) => excluded);
+  }
+
+  /** The ids of the chosen items, or of this one where none are chosen. @param {API.Item} [item] */
+  async function chosenIds(item) {
+    if (chosen.isNone) return item ? [item.item_id] : [];
+    return chosen.isAll ? (await items.all()).map(({ item_id: id }) => id) : chosen.ids;
+  }
+
+  /** @param {ItemChange} what @param {API.Item} [item] */
+  const changeChosen = async (what, item) => change(what, await chosenIds(item));
+
+  /** Why items cannot be edited now; says so. @param {readonly string[]} ids @param {string|null} why */
+  function isRefused(ids, why) {
+    const said = why ?? (ids.length > MOST_NAMED ? t("items.too_many", { n: count(MOST_NAMED) }) : null);
+    if (said) toast("bad", said);
+    return said !== null;
+  }
+
+  /**
+   * Removes, excludes or includes items, in a new version. @param {ItemChange} what @param {readonly string[]} ids
+   * @returns {Promise<boolean>} whether that changed anything
+   */
+  async function change(what, ids) {
+    if (!ids.length || isRefused(ids, how.deniedItems())) return false;
+    const edit = await data.editItems(name, { [what]: [...ids], version: how.latest() });
+    if (!edit.version) {
+      toast("ok", t("items.unchanged"));
+      return false;
+    }
+    const [verb, n] = /** @type {const} */ ({
+      remove: ["items.removed", edit.removed],
+      exclude: ["items.excluded.n", edit.excluded],
+      include: ["items.included", edit.included],
+    })[what];
+    how.edited(edit.version, t(verb, { n: count(n) }));
+    if (what === "remove") chosen.clear();
+    await show();
+    return true;
+  }
+
+  async function splitChosen() {
+    const [ids, latest] = [await chosenIds(), how.latest()];
+    if (latest === null || isRefused(ids, how.denied())) return;
+    const { askForSplit } = await import("./split.js");
+    const made = await askForSplit(name, latest, ids);
+    if (!made?.version) return;
+    how.edited(made.version, t("split.done", { n: count(made.moved), into: made.into }));
+    chosen.clear();
+    await show();
+  }
+
   function showAccess() {
-    const why = how.denied();
-    setAttribute(edit, "aria-disabled", why ? "true" : null);
-    setAttribute(edit, "title", why);
+    for (const [button, why] of /** @type {const} */ ([
+      [edit, how.denied()],
+      [split, how.denied()],
+      [exclude, how.deniedItems()],
+      [include, how.deniedItems()],
+      [removal, how.deniedItems()],
+    ])) {
+      setAttribute(button, "aria-disabled", why ? "true" : null);
+      setAttribute(button, "title", why);
+    }
   }
 
   const element = h(
@@ -210,7 +296,7 @@ export function itemsPanel(name, how) {
       problem,
       onlyButton,
       amount,
-      h("div", { class: "tools" }, all, none, edit),
+      h("div", { class: "tools" }, all, none, edit, exclude, include, split, removal),
     ),
     grid.element,
     hint,
@@ -227,6 +313,7 @@ export function itemsPanel(name, how) {
     showProblem: (name) => apply({ search: "", problem: name }),
     /** @param {import("./check.js").Some} some */
     showSome: (some) => apply({ search: "", problem: "" }, some),
+    change,
     close() {
       search.close();
       grid.close();

@@ -69,6 +69,7 @@ export function tile(dataset, index, version) {
       setAttribute(element, "aria-selected", String(isChosen));
       if (!next || item === next) return;
       item = next;
+      element.classList.toggle("excluded", next.excluded);
       picture(next);
       setText(name, next.name);
       setAttribute(name, "title", next.name);
@@ -85,8 +86,9 @@ export function tile(dataset, index, version) {
 }
 
 /** @param {API.Item} item @returns {Child[]} */
-function badgesOf({ kind, duration: seconds, problems, has_mask: hasMask, has_control: hasControl }) {
+function badgesOf({ kind, duration: seconds, problems, has_mask: hasMask, has_control: hasControl, excluded }) {
   return [
+    excluded && h("span", { class: "badge", data: { tone: "idle" } }, t("items.excluded")),
     problems.length > 0 &&
       h("span", { class: "badge", data: { tone: "warn" }, title: problems.map(problemWord).join("\n") }, [
         icon("warn"),

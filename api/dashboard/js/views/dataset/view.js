@@ -33,6 +33,8 @@ export function open(app, { id: name, query }) {
   /** @type {API.DatasetDetails|null} */
   let known = null;
   let reading = 0;
+  /** Closes the message that offers to undo the latest edit. */
+  let closeUndo = () => {};
   const wanted = {
     tab: TABS.find((each) => each === query.get("tab")) ?? "items",
     version: Number(query.get("version")) || null,
@@ -44,13 +46,15 @@ export function open(app, { id: name, query }) {
   const shown = () => wanted.version ?? latest();
   const isOld = () => wanted.version !== null && wanted.version !== latest();
 
-  /** Why what the dataset holds may not be changed now. @returns {string|null} */
-  function denied() {
+  /** Why items may not be removed or excluded now. @returns {string|null} */
+  function deniedItems() {
     if (!known) return t("loading");
-    if (known.dataset.directory) return t("data.registered.why");
     if (isOld()) return t("version.old.why", { n: count(wanted.version) });
     return whyNot("datasets:write", known.dataset.owner);
   }
+
+  /** Why what the dataset holds may not be changed now: of a directory on the server only which items are used. */
+  const denied = () => (known?.dataset.directory ? t("data.registered.why") : deniedItems());
 
   const panel = itemsPanel(name, {
     wanted,
@@ -58,6 +62,7 @@ export function open(app, { id: name, query }) {
     latest,
     isOld,
     denied,
+    deniedItems,
     isRegistered: () => Boolean(known?.dataset.directory),
     edited: (version, message) => edited(version, message),
     filtered: () => noteAddress(),
@@ -78,7 +83,7 @@ export function open(app, { id: name, query }) {
       look(version);
       setTab("items");
     },
-    denied: () => (isOld() ? whyNot("datasets:write", known?.dataset.owner) : denied()),
+    denied: () => (known ? whyNot("datasets:write", known.dataset.owner) : t("loading")),
     restored: () => look(null),
   });
   const checkWays = {
@@ -95,6 +100,8 @@ export function open(app, { id: name, query }) {
       setTab("items");
     },
     looked: () => void attempt(() => panel.show()),
+    denied: deniedItems,
+    change: panel.change,
   };
   const check = panelLater(async () => (await import("./check.js")).checkPanel(name, checkWays));
   const prepareWays = {
@@ -174,11 +181,14 @@ export function open(app, { id: name, query }) {
     if (known) known = { ...known, latest_version: version, dataset: { ...known.dataset, latest: version.version } };
     showHead();
     const undo = async () => {
+      closeUndo();
       if (before === null) return;
       await goBack(name, before);
       look(null);
     };
-    toast(
+    // An undo of an earlier edit would undo this one, too.
+    closeUndo();
+    closeUndo = toast(
       "ok",
       message,
       " ",
@@ -205,6 +215,7 @@ export function open(app, { id: name, query }) {
             version: count(newest.version),
           })
         : t("data.empty"),
+      newest && newest.excluded > 0 && ` · ${t("dataset.excluded", { n: count(newest.excluded) })}`,
       dataset.owner && [" · ", h("span", { class: "foreign" }, t("owner.n", { owner: dataset.owner }))],
       dataset.directory && [" · ", h("code", { class: "foreign" }, dataset.directory)],
     );
@@ -275,6 +286,7 @@ export function open(app, { id: name, query }) {
     refetch,
     close() {
       forgetAccess();
+      closeUndo();
       clearTimeout(reading);
       adding.close();
       check.close();

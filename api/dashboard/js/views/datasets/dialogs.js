@@ -11,7 +11,7 @@ import { refusalWords } from "../../refusal.js";
 import { taskAddress } from "../../router.js";
 
 /** Names of datasets, as the service takes them. */
-const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}";
+export const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,99}";
 const MOST_TASKS = 20;
 
 /** @typedef {Pick<API.Dataset, "name"|"description"|"tags">} Fields */

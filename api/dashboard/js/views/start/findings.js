@@ -23,8 +23,9 @@ export function verdict(findings, ...more) {
  * @param {string} where its pointer, where that says something
  * @param {number|null} line of a file
  * @param {() => void} [goTo] shows that line
+ * @param {Child} [actions] what can be done about it
  */
-export function findingItem(finding, where, line, goTo) {
+export function findingItem(finding, where, line, goTo, actions = null) {
   const place = line
     ? h("button", { type: "button", class: "place", on: { click: goTo } }, t("line", { n: line }))
     : null;
@@ -37,13 +38,15 @@ export function findingItem(finding, where, line, goTo) {
       { class: "grow foreign" },
       h("p", {}, place, where && h("code", { class: "faint" }, where), " ", finding.message),
       finding.remedy && h("p", { class: "soft" }, `→ ${finding.remedy}`),
+      actions,
     ),
   );
 }
 
 /**
  * Errors and warnings of an answer in one list, errors first.
- * @param {Pick<API.Validation, "errors"|"warnings">} found @returns {SeverityFinding[]}
+ * @template {API.Finding} T
+ * @param {{errors: readonly T[], warnings: readonly T[]}} found
  */
 export const findingsOf = ({ errors, warnings }) => [
   ...errors.map((finding) => ({ ...finding, severity: /** @type {const} */ ("error") })),
