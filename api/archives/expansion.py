@@ -9,7 +9,7 @@ import orjson
 
 from api.archives.entries import SNIFFED_BYTES, Entry, form_of, read_entries
 from api.archives.limits import MB, ArchiveLimits, BadArchive, NoRoom
-from api.archives.names import EntryNames, is_litter, shown
+from api.archives.names import EntryNames, is_litter, is_packed_data, shown
 from api.utils.frozen import frozen
 
 #: The file that lists what was written: one JSON line each.
@@ -87,7 +87,7 @@ class Expansion:
         size = 0
         with path.open("xb", buffering=0) as file:
             for part in entry.content:
-                if size == 0 and form_of(part[:SNIFFED_BYTES]) is not None:
+                if size == 0 and form_of(part[:SNIFFED_BYTES]) is not None and not is_packed_data(entry.name):
                     raise BadArchive("is an archive itself: unpack it before", shown(entry.name))
                 size += len(part)
                 self._count(entry, len(part), size)

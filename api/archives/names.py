@@ -11,6 +11,9 @@ MOST_CHARACTERS = 1024
 #: Names that mean a device on Windows, where a dataset may be taken to.
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))})
 
+#: Endings of data that are zips inside: arrays of NumPy, weights of PyTorch, documents, drawings.
+_PACKED_DATA = (".npz", ".pt", ".pth", ".ckpt", ".bin", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".kra", ".ora")
+
 #: What systems leave beside people's files.
 _LITTER = frozenset({".ds_store", "thumbs.db", "desktop.ini", "__macosx"})
 
@@ -81,6 +84,11 @@ def _problem_of(name: str, depth: int) -> str | None:
 def is_litter(path: str) -> bool:
     """Whether a system has left this beside people's files, or it is hidden."""
     return any(part.startswith(".") or part.lower() in _LITTER for part in path.split("/"))
+
+
+def is_packed_data(path: str) -> bool:
+    """Whether this is data that lies in a zip by its format: no part of a dataset, and no archive of one either."""
+    return path.lower().endswith(_PACKED_DATA)
 
 
 def fold(path: str) -> str:

@@ -119,7 +119,8 @@ def edit_captions(name: str, json_data: EditCaptions) -> Response:
     """Edit captions
 
     Those of `changes`, or the same edit over many: `replace`, then `prefix` and `suffix`, in the items that `item_ids`
-    and `search` choose; items without a caption stay as they are. It makes a new version, and with `dry_run` none.
+    and `search` choose. `caption` gives each of them this one, with `only_missing` those that have none; otherwise
+    items without a caption stay as they are. It makes a new version, and with `dry_run` none.
     `differences` shows the first 200. With `version` it is 409 `dataset_changed` when another has become the newest.
     """
     actor = current_principal.get().actor

@@ -102,3 +102,12 @@ def test_a_pattern_that_re2_does_not_take_is_refused(cats: Client):
 
 def test_an_item_that_is_not_there_has_no_caption_to_change(cats: Client):
     assert refusal_of(edit(cats, changes=[{"item_id": "0" * 16, "caption": "x"}])) == (404, "item_not_found")
+
+
+def test_items_without_a_caption_are_captioned_together(cats: Client):
+    done = edit(cats, caption="a tabby", only_missing=True).json()["data"]
+    assert [each["before"] for each in done["differences"]] == ["", None]
+    assert {each["after"] for each in done["differences"]} == {"a tabby"}
+    refused = edit(cats, prefix="x", only_missing=True)
+    assert refused.status_code == 422
+    assert "only_missing needs caption" in refused.text

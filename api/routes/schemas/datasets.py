@@ -45,9 +45,9 @@ ExpectedVersion = Annotated[
 ]
 Message = Annotated[Name | None, Field(description="what the new version says of itself")]
 
-_SOMETHING: JsonValue = at_least_one("changes", "prefix", "suffix", "replace")
+_SOMETHING: JsonValue = at_least_one("changes", "caption", "prefix", "suffix", "replace")
 _ONE_WAY: list[JsonValue] = [
-    at_most_one("changes", other) for other in ("prefix", "suffix", "replace", "item_ids", "search")
+    at_most_one("changes", other) for other in ("caption", "prefix", "suffix", "replace", "item_ids", "search")
 ]
 
 
@@ -143,6 +143,12 @@ class EditCaptions(Strict):
     changes: list[CaptionChange] | None = Field(
         None, min_length=1, max_length=10_000, description="of an item that is named twice the last one holds"
     )
+    caption: Caption | None = Field(
+        None, description="the caption that each of them gets; what else is edited is edited in it"
+    )
+    only_missing: bool = Field(
+        False, description="only items without a caption, or with an empty one; it needs `caption`"
+    )
     prefix: Affix | None = Field(None, description="where captions do not begin with it")
     suffix: Affix | None = Field(None, description="where captions do not end with it")
     replace: ReplaceText | None = Field(None, description="done before prefix and suffix")
@@ -155,9 +161,11 @@ class EditCaptions(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> "EditCaptions":
-        edits = [self.prefix, self.suffix, self.replace]
+        edits = [self.caption is not None, self.prefix, self.suffix, self.replace]
         if self.changes is None and not any(edits):
-            raise ValueError("give changes, prefix, suffix or replace")
+            raise ValueError("give changes, caption, prefix, suffix or replace")
+        if self.only_missing and self.caption is None:
+            raise ValueError("only_missing needs caption: the caption that items without one get")
         if self.changes is not None and (any(edits) or self.item_ids is not None or self.search is not None):
             raise ValueError("give changes, or an edit over many items, not both")
         return self
@@ -166,6 +174,8 @@ class EditCaptions(Strict):
         """The wish as the service takes it."""
         return CaptionsWish(
             changes=None if self.changes is None else {each.item_id: each.caption for each in self.changes},
+            caption=self.caption,
+            only_missing=self.only_missing,
             prefix=self.prefix,
             suffix=self.suffix,
             replace_from=None if self.replace is None else self.replace.sought,

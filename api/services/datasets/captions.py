@@ -33,6 +33,8 @@ class CaptionsWish:
     """What is wanted of the captions: those of `changes`, or the same edit over many."""
 
     changes: Mapping[str, str | None] | None = None  #: the new caption by item; None takes it away
+    caption: str | None = None  #: the caption that each gets, before replace, prefix and suffix; None: its own
+    only_missing: bool = False  #: only of items without a caption, or with an empty one
     prefix: str | None = None  #: put before captions that do not begin with it
     suffix: str | None = None
     replace_from: str | None = None
@@ -122,10 +124,10 @@ def _chooser(items: Iterable[ManifestItem], wish: CaptionsWish) -> Callable[[Man
     rewrite = _rewriter(wish)
 
     def after(item: ManifestItem) -> str | None:
+        before = item.caption if wish.caption is None else wish.caption
+        is_chosen = (paths is None or item.path in paths) and _is_sought(item, wish)
         # An item without a caption has nothing that could be edited.
-        if item.caption is None or (paths is not None and item.path not in paths) or not _is_sought(item, wish):
-            return item.caption
-        return rewrite(item.caption)
+        return item.caption if before is None or not is_chosen else rewrite(before)
 
     return after
 
@@ -146,6 +148,8 @@ def find_named(items: Iterable[ManifestItem], named: Collection[str]) -> dict[st
 
 
 def _is_sought(item: ManifestItem, wish: CaptionsWish) -> bool:
+    if wish.only_missing and item.caption_problem is None:
+        return False
     if not wish.search:
         return True
     sought = wish.search.lower()
@@ -235,6 +239,8 @@ def _parse_replacement(text: str, groups: int) -> list[str | int]:
 def _describe(wish: CaptionsWish, changed: int) -> str:
     what = "1 caption" if changed == 1 else f"{changed:,} captions"
     ways = []
+    if wish.caption is not None:
+        ways.append("written where there was none" if wish.only_missing else "the same for all")
     if wish.replace_from:
         ways.append(f"{'pattern' if wish.is_regex else 'text'} replaced")
     if wish.prefix:

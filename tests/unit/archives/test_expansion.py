@@ -75,6 +75,12 @@ def test_an_archive_in_the_archive_is_refused_by_its_content(tmp_path: Path):
     assert (refused.entry, "archive itself" in refused.reason) == ("a.png", True)
 
 
+def test_cached_latents_beside_media_are_written_out_as_they_are(tmp_path: Path):
+    latents = make_zip([file("latents.npy", b"numbers")], 0)
+    listed = expand(tmp_path, make_zip([file("a.png", b"PNG"), file("a_0512x0512_sdxl.npz", latents)], 0))
+    assert [each["name"] for each in listed] == ["a.png", "a_0512x0512_sdxl.npz"]
+
+
 def test_an_archive_without_anything_is_refused(tmp_path: Path):
     assert "empty" in refusal(tmp_path, make_zip([], 0)).reason
 

@@ -184,6 +184,20 @@ def test_captions_that_would_explode_are_refused_before_they_are_made(wish: dict
     assert len(refused.value.mistakes) == 201
 
 
+def test_items_without_a_caption_are_captioned_together(cats: Shelf):
+    edit(cats, changes={B: "  "})
+    done = edit(cats, caption="a tabby", only_missing=True, prefix="ohwx, ")
+    assert (done.changed, done.version.message) == (2, "2 captions changed")
+    assert captions(cats) == ["a photo of a cat", "ohwx, a tabby", "ohwx, a tabby"]
+    assert edit(cats, caption="a tabby", only_missing=True).changed == 0
+
+
+def test_all_chosen_items_get_the_same_caption(cats: Shelf):
+    done = edit(cats, caption="a tabby", item_ids=frozenset({A, NONE}))
+    assert done.version.message == "2 captions changed: the same for all"
+    assert captions(cats) == ["a tabby", "cat, 2 cats", "a tabby"]
+
+
 # -- consecutive edits -------------------------------------------------------------------------------------------------
 
 

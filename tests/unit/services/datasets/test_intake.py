@@ -73,6 +73,16 @@ def test_an_archive_is_taken_by_itself_and_tells_how_far_it_is(dock: Dock):
     assert dock.intake.progress == {}
 
 
+def test_an_archive_with_cached_latents_takes_the_rest_and_names_them(dock: Dock):
+    latents = packed({"latents.npy": b"numbers"})
+    upload_id = dock.upload(packed({"x.png": b"PNG", "x.txt": b"tom", "x_0512.npz": latents})).upload_id
+    dock.intake.take_archives()
+    found = dock.store.get(upload_id)
+    assert dock.items() == {"x.png": "tom"}
+    assert found.result is not None
+    assert (found.result.left_out, found.result.left_out_examples) == (1, ("x_0512.npz",))
+
+
 def test_progress_without_a_known_end_is_none():
     assert (IntakeProgress("unpacking", 5).percent, IntakeProgress("adding", 1, 3).percent) == (0.0, 33.3)
 

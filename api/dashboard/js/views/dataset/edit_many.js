@@ -105,10 +105,16 @@ function editFields() {
     text("edit-prefix", "edit.prefix"),
     text("edit-suffix", "edit.suffix"),
   ];
+  const missing = text("edit-missing", "edit.missing");
+  const others = [find.input, put.input, regex, trigger.input, prefix.input, suffix.input];
+  missing.input.addEventListener("input", () => {
+    for (const each of others) each.disabled = missing.input.value.trim() !== "";
+  });
   return {
     element: h(
       "div",
       { class: "stack" },
+      missing.element,
       h("div", { class: "pair" }, find.element, put.element),
       h("label", { class: "check", for: "edit-regex" }, regex, t("edit.regex")),
       h("div", { class: "pair" }, trigger.element, prefix.element, suffix.element),
@@ -116,6 +122,7 @@ function editFields() {
     ),
     /** What is wanted; null: nothing yet. @returns {API.CaptionsWish|null} */
     wish() {
+      if (missing.input.value.trim()) return { caption: missing.input.value.trim(), only_missing: true };
       const word = trigger.input.value.trim();
       const front = (word ? `${word}, ` : "") + prefix.input.value;
       /** @type {API.CaptionsWish} */
