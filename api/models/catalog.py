@@ -5,7 +5,7 @@ from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
-from api.models.weights import WeightsFacts
+from api.models.weights import Quantisation, WeightsFacts
 from api.utils.frozen import frozen
 
 
@@ -84,6 +84,7 @@ class ComponentNeed:
     gated: bool | None = None  #: whether the hub asks for an accepted licence; None: not known
     license: str | None = None
     dtypes: tuple[str, ...] = ()  #: what most bytes of its file must be; none: anything
+    loadable: tuple[Quantisation, ...] = tuple(Quantisation)  #: the forms of quantised weights that the trainer loads
 
     def of(self, precision: Precision | None) -> "ComponentNeed":
         """The same, of this precision only; None: of any."""

@@ -41,9 +41,15 @@ def _files(need: ComponentNeed, files: Sequence[FoundFile]) -> list[Located]:
         # Of what has no whole header nothing but its name is known.
         by_name = is_named and (component is None or is_known)
         if by_name if need.needs_name or not need.fingerprints else is_known or (is_named and component is None):
-            problem = each.facts.problem if each.facts.is_whole is not True else None
+            problem = each.facts.problem if each.facts.is_whole is not True else _unloadable(need, each)
             found.append((rank, Located(each.path, each.facts.size_bytes, problem)))
     return [located for _, located in sorted(found, key=lambda pair: (pair[0], pair[1].path))]
+
+
+def _unloadable(need: ComponentNeed, found: FoundFile) -> str | None:
+    if found.facts.quantisation in (None, *need.loadable):
+        return None
+    return f"is quantised ({found.facts.quantisation}), which the trainer cannot load here"
 
 
 def _directories(need: ComponentNeed, directories: Sequence[FoundDirectory]) -> list[Located]:

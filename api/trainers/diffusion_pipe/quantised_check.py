@@ -20,15 +20,20 @@ _TITLES = {
 _COMFY_SCALES = (Quantisation.SCALED_FP8, Quantisation.COMFY)
 
 
+def loadable(model_type: str) -> tuple[Quantisation, ...]:
+    """The forms of quantised weights that the trainer loads for a model type."""
+    return (Quantisation.PLAIN_FP8, *(_COMFY_SCALES if MODELS[model_type].comfy else ()))
+
+
 def check_quantised(
     header: Header, name: str, at: str, config: TrainerDocument, model_type: str, is_trained: bool, findings: Findings
 ) -> None:
     """Checks one file of [model]; `is_trained` is the one with the weights that are trained."""
     facts, found = MODELS[model_type], read_quantisation(header)
-    if found not in _TITLES:
+    if found is None or found not in _TITLES:
         return
     title = f"{shown(name)} is quantised, in {_TITLES[found]}"
-    if not (facts.comfy and found in _COMFY_SCALES):
+    if found not in loadable(model_type):
         findings.error(
             at,
             f"{title}, which the trainer cannot load for this type, or loads wrong.",

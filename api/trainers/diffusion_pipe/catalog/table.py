@@ -1,13 +1,15 @@
 """The trainer's model types in one table: what each can do, as the checks know it, and the memory that it needs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from api.models.catalog import CatalogModel, Medium
+from api.models.catalog import CatalogModel, Medium, ModelVariant
 from api.models.model_memory import MODEL_MEMORY, ModelType
 from api.trainers.diffusion_pipe.catalog.flux_family import FLUX_FAMILY
 from api.trainers.diffusion_pipe.catalog.images import IMAGES
 from api.trainers.diffusion_pipe.catalog.videos import VIDEOS
 from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.quantised_check import loadable
 from api.trainers.diffusion_pipe.weights_check import most_swapped
 
 _VARIANTS = {**FLUX_FAMILY, **IMAGES, **VIDEOS}
@@ -37,6 +39,12 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def _loadable(model_type: str, variant: ModelVariant) -> ModelVariant:
+    """The same, of files that the trainer loads for this type."""
+    forms = loadable(model_type)
+    return replace(variant, components=tuple(replace(need, loadable=forms) for need in variant.components))
+
+
 def _model(model_type: str) -> CatalogModel:
     facts = MODELS[model_type]
     swap = facts.swap
@@ -44,7 +52,7 @@ def _model(model_type: str) -> CatalogModel:
         model_type=model_type,
         title=_TITLES[model_type],
         medium=Medium.VIDEO if model_type in VIDEOS else Medium.IMAGE,
-        variants=_VARIANTS[model_type],
+        variants=tuple(_loadable(model_type, variant) for variant in _VARIANTS[model_type]),
         memory=MODEL_MEMORY[ModelType(model_type)],
         supports_full=not facts.lora_only,
         supports_fp8=facts.dtype_key is not None,

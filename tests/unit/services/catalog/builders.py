@@ -1,7 +1,7 @@
 """Facts of models, made up."""
 
 from api.models.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights, Origin
-from api.models.weights import Component, FileForm, WeightsFacts
+from api.models.weights import Component, FileForm, Quantisation, WeightsFacts
 
 
 def source(path: str, *exclude: str, repository: str = "owner/Model") -> FileSource:
@@ -18,9 +18,12 @@ def file(
     problem: str | None = None,
     form: FileForm = FileForm.SAFETENSORS,
     dtype: str | None = None,
+    quantisation: Quantisation | None = None,
 ) -> FoundFile:
     component = None if name is None else Component(name, f"the {name}", "vae", frozenset({"z_image.vae"}), "here")
-    return FoundFile(path, WeightsFacts(form, 8, problem is None, problem, component, dtype=dtype))
+    return FoundFile(
+        path, WeightsFacts(form, 8, problem is None, problem, component, dtype=dtype, quantisation=quantisation)
+    )
 
 
 def local(*found: FoundFile | FoundDirectory) -> LocalWeights:

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 from api.models.catalog import FoundDirectory, Precision
+from api.models.weights import Quantisation
 from api.services.catalog.matching import locate
 from tests.unit.services.catalog.builders import file, local, need, source
 
@@ -66,3 +69,14 @@ def test_file_of_another_precision_is_not_taken():
     assert where(both.of(Precision.FP8), bf16) is None
     assert where(both.of(Precision.INT8), fp8, bf16) is None
     assert [each.path for each in both.of(Precision.FP8).sources] == ["m_fp8.safetensors"]
+
+
+def test_file_that_the_trainer_cannot_load_is_a_problem_and_goes_behind_one_that_it_can():
+    plain_only = replace(VAE, loadable=(Quantisation.PLAIN_FP8,))
+    scaled = file("/m/ae.safetensors", "vae-flux", quantisation=Quantisation.SCALED_FP8)
+    located = locate(plain_only, local(scaled))
+    assert located is not None
+    assert "is quantised (scaled_fp8)" in str(located.problem)
+    assert where(plain_only, scaled, file("/m/other.safetensors", "vae-flux")) == "/m/other.safetensors"
+    plain = file("/m/a.safetensors", "vae-flux", quantisation=Quantisation.PLAIN_FP8)
+    assert where(plain_only, scaled, plain) == "/m/a.safetensors"

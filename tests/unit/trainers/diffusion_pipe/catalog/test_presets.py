@@ -77,9 +77,7 @@ def test_each_preset_passes_the_check_and_fits_its_tier(tmp_path: Path, preset: 
     request = request_of(preset, tmp_path / "models", dataset)
     for need in (each.of(preset.precisions.get(each.key)) for each in variant.components):
         place = tmp_path / "models" / need.sources[0].repository / need.sources[0].path
-        make_stand_in(
-            place, f"{preset.model_type}.{need.key}", need.fingerprints, need.directory_kinds, need.sources[0].size_gb
-        )
+        make_stand_in(place, preset.model_type, need)
     found = make_trainer(tmp_path, allow_pickled_weights=preset.model_type == "wan").check(
         TrainingRequest(preset.model_type, GPURequest(count=1), config=request["config"], dataset=request["dataset"]),
         tmp_path / "task" / "output",

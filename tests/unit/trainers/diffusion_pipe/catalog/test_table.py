@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.models.catalog import ComponentNeed
+from api.models.weights import Quantisation
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
 from api.weights.fingerprints.table import FINGERPRINTS
@@ -44,6 +45,12 @@ def test_each_component_is_what_its_key_takes(model_type: str, need: ComponentNe
     if kind in (PathKind.DIRECTORY, PathKind.PRETRAINED):
         assert all(source.is_directory for source in need.sources)
         assert need.directory_kinds
+
+
+@pytest.mark.parametrize(("model_type", "need"), NEEDS)
+def test_scaled_weights_are_taken_where_comfyui_loads_them(model_type: str, need: ComponentNeed):
+    assert (Quantisation.SCALED_FP8 in need.loadable) is MODELS[model_type].comfy
+    assert Quantisation.NUNCHAKU not in need.loadable
 
 
 @pytest.mark.parametrize(("model_type", "need"), NEEDS)
