@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from PIL import Image
 
 from tests.e2e.server import BASE, ROOT, ServerProcess
 from tests.e2e.toy_tasks import log_of
+from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 TRAINER = ROOT / "tests" / "standin" / "trainer"
 
@@ -95,8 +95,7 @@ class Run:
             (images / f"{number}.txt").write_text("a square")
         held_out = f"resolutions = [512]\n[[directory]]\npath = '{images}'\n"
         (self.directory / "held_out.toml").write_text(held_out)
-        header = b"{}"
-        self.model.write_bytes(struct.pack("<Q", len(header)) + header)
+        write_stand_in(self.model, STAND_INS["sdxl"])
 
     def _config(self, epochs: int) -> dict[str, Any]:
         return {

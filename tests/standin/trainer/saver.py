@@ -17,6 +17,11 @@ from torch import distributed as dist
 #: Bytes of a tensor in a file.
 _NUMBERS = 256
 
+#: A LoRA of one layer, as safetensors.
+_HEADER = b"""{"lora_unet_a.lora_down.weight": {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]},
+"lora_unet_a.lora_up.weight": {"dtype": "F32", "shape": [1, 1], "data_offsets": [4, 8]}}"""
+_LORA = len(_HEADER).to_bytes(8, "little") + _HEADER + bytes(8)
+
 
 class Saver:
     """Saves into a run directory. `log` prints like DeepSpeed on rank 0; `state` is what a resume needs."""
@@ -113,7 +118,7 @@ class Saver:
             _write({"weights": torch.zeros(_NUMBERS)}, directory / "tmp" / "state_dict_0.bin")
         dist.barrier()
         if self.is_first:
-            (directory / "lora.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+            (directory / "lora.safetensors").write_bytes(_LORA)
             shutil.copy(self.config_path, directory)
             shutil.rmtree(directory / "tmp")
 
