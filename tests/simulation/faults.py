@@ -36,6 +36,7 @@ class Faults:
         self.rate = 0.0
         self.loses_an_answer = False  #: the next commit is done, and whoever asked for it hears of an error
         self.stands_still = False  #: at the next place where it may
+        self.stands_still_at: tuple[str, Callable[[], object]] | None = None  #: at this place, once that is so
         self.told: list[str] = []
 
     def strike(self, place: str, weight: float = 1.0) -> None:
@@ -46,8 +47,8 @@ class Faults:
             self.loses_an_answer = False
             self.told.append("an answer is lost")
             raise DatabaseUnavailable
-        if self.stands_still and place in _PAUSES:
-            self.stands_still = False
+        if place in _PAUSES and (self.stands_still or self._is_time_to_stand_still(place)):
+            self.stands_still, self.stands_still_at = False, None
             self.told.append(f"it stands still at {place}")
             self._stand_still()
         if self.rate == 0.0 or self._chance.random() >= self.rate * weight:
@@ -62,6 +63,10 @@ class Faults:
         if place in ("statement", "committed"):
             raise DatabaseUnavailable
         raise OSError(5, "a simulated fault", place)
+
+    def _is_time_to_stand_still(self, place: str) -> bool:
+        wanted = self.stands_still_at
+        return wanted is not None and wanted[0] == place and bool(wanted[1]())
 
 
 class FaultyDatabase(Database):

@@ -13,9 +13,11 @@ from api.utils.clock import FakeClock
 from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
     check_everything_ended,
+    check_leases_end_in_order,
     check_nobody_waits,
     check_nothing_is_free_that_lives,
     check_nothing_is_lost,
+    check_nothing_lives_after_its_end,
     check_stops_are_kept,
 )
 from tests.simulation.servers import Servers
@@ -82,6 +84,7 @@ class Hour:
         self._mailbox = Mailbox(self._world)
         self._servers = Servers(self._scale.servers, root, self._world, self._chance, _fate, self._mailbox, self._tell)
         self._users = Users(self._servers, self._world, self._chance, self._tell)
+        self._servers.meanwhile = self._users.stop_what_starts
         self._weather = Weather(self._world, self._servers, self._chance, self._tell)
 
     @property
@@ -170,7 +173,9 @@ class Hour:
             return
         if known.look():
             check_nothing_is_lost(orders, known.tasks)
+            check_leases_end_in_order(known.broken)
         check_nothing_is_free_that_lives(self._world, known.held)
+        check_nothing_lives_after_its_end(self._world, known.open)
         check_stops_are_kept(self._world, orders)
         if self._servers.alive and now - self._servers.last_fault > CALM_SECONDS:
             seconds = self._clock.now().timestamp()

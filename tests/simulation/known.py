@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.models.lease import LeaseKind
-from api.models.training import TaskStatus
+from api.models.lease import LeaseKind, LeaseState
+from api.models.training import AttemptStatus, TaskStatus
 
 _TASKS = (
     "SELECT task_id, name, status, not_before, updated_at, "
@@ -17,6 +17,19 @@ _UNSENT = (
     "SELECT (SELECT count(*) FROM alert_deliveries WHERE state IN ('waiting', 'sending')), "
     "(SELECT count(*) FROM alert_notifications WHERE delivery_id IS NULL)"
 )
+_OPEN = f"SELECT uid FROM attempts WHERE status != '{AttemptStatus.ENDED}'"
+_STARTING = f"SELECT task_id FROM tasks WHERE status = '{TaskStatus.STARTING}'"
+
+#: A look sees the database only now and then: what happens to leases in between is recorded by the database itself.
+_WATCH_LEASES = f"""
+CREATE TABLE broken (what TEXT NOT NULL);
+CREATE TRIGGER freed_while_held BEFORE DELETE ON leases
+WHEN OLD.kind = '{LeaseKind.GPU}' AND OLD.state = '{LeaseState.HELD}'
+BEGIN INSERT INTO broken VALUES (OLD.resource || ' of ' || OLD.attempt_uid || ' is freed without draining'); END;
+CREATE TRIGGER drained_while_open BEFORE UPDATE OF state ON leases
+WHEN NEW.state = '{LeaseState.DRAINING}' AND OLD.attempt_uid IN ({_OPEN})
+BEGIN INSERT INTO broken VALUES (OLD.resource || ' of ' || OLD.attempt_uid || ', which is open, drains'); END;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +51,14 @@ class Known:
 
     def __init__(self, file: Path) -> None:
         self._connection = sqlite3.connect(file, isolation_level=None)
+        self._connection.executescript(_WATCH_LEASES)
         self._version = -1
         self._rows: dict[str, tuple[object, ...]] = {}
         self.tasks: Mapping[str, KnownTask] = {}
         self.held: Mapping[str, str] = {}
         self.unsent = 0  #: what is still to be told
+        self.open: frozenset[str] = frozenset()  #: the uids of attempts that have not ended
+        self.broken: tuple[str, ...] = ()  #: what was done to leases and must not be
 
     def look(self) -> bool:
         """Reads what is new; False when nothing is."""
@@ -58,7 +74,13 @@ class Known:
         self._rows = rows
         self.held = dict(self._connection.execute(_LEASES).fetchall())
         self.unsent = sum(self._connection.execute(_UNSENT).fetchone())
+        self.open = frozenset(uid for (uid,) in self._connection.execute(_OPEN))
+        self.broken = tuple(what for (what,) in self._connection.execute("SELECT what FROM broken"))
         return True
+
+    def starting(self) -> list[str]:
+        """Return the ids of the tasks that are being started at this moment."""
+        return sorted(task_id for (task_id,) in self._connection.execute(_STARTING))
 
     def close(self) -> None:
         self._connection.close()

@@ -1,6 +1,6 @@
 """What must hold, however unlucky the hour: asked of the database, and of the simulated machines, which know."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api.models.training import TaskStatus
@@ -54,6 +54,19 @@ def check_nothing_is_free_that_lives(world: World, held: Mapping[str, str]) -> N
         for uuid in run.submission.gpu_uuids:
             if held.get(uuid) != run.task_id:
                 raise Broken(f"{run.uid} lives on {uuid}, which is held by {held.get(uuid)}")
+
+
+def check_leases_end_in_order(broken: Sequence[str]) -> None:
+    """A GPU is held until its attempt has ended, and drains before it is free."""
+    if broken:
+        raise Broken(broken[0])
+
+
+def check_nothing_lives_after_its_end(world: World, open_attempts: Collection[str]) -> None:
+    """No process lives whose attempt is recorded as ended, but where its node was taken for lost."""
+    for run in world.alive():
+        if not run.is_twin and run.uid not in open_attempts:
+            raise Broken(f"{run.uid} lives although its attempt has ended")
 
 
 def check_stops_are_kept(world: World, orders: Orders) -> None:

@@ -46,7 +46,8 @@ class Servers:
         self._tell = tell
         self._servers: list[SimulatedServer | None] = [None] * count
         self._back_at = [0.0] * count
-        self._is_still = False  #: one of them stands still, and the others go on
+        self._still: int | None = None  #: the one that stands still while the others go on
+        self.meanwhile: Callable[[], None] = lambda: None  #: what people do while one stands still
         self.known: Known | None = None
         self.last_fault = 0.0  #: monotonic
 
@@ -62,8 +63,11 @@ class Servers:
         return any(server.leads for server in self.alive) and any(server.alerts.leads for server in self.alive)
 
     def any(self) -> SimulatedServer | None:
-        """One that lives, by chance."""
-        return self._chance.choice(self.alive) if self.alive else None
+        """One that lives and answers, by chance."""
+        answering = [
+            server for index, server in enumerate(self._servers) if server is not None and index != self._still
+        ]
+        return self._chance.choice(answering) if answering else None
 
     def set_rate(self, rate: float) -> None:
         """From now on faults strike at this share of all places."""
@@ -106,20 +110,21 @@ class Servers:
 
     def _stand_still(self, index: int) -> None:
         """Time passes for one server in the middle of what it does, and the others go on."""
-        if self._is_still:
+        if self._still is not None:
             return
-        self._is_still = True
+        self._still = index
         try:
+            # Another process knows nothing of what this one is in the middle of.
+            Context().run(self.meanwhile)
             until = self._world.clock.monotonic() + self._chance.uniform(*STILL_SECONDS)
             while self._world.clock.monotonic() < until:
                 self._world.clock.advance(self._chance.uniform(0.2, BEAT_SECONDS))
                 self._world.go_on()
                 for other in self._servers[:index] + self._servers[index + 1 :]:
                     if other is not None:
-                        # Another process knows nothing of what this one is in the middle of.
                         Context().run(self.ask, other, other.round, "round")
         finally:
-            self._is_still = False
+            self._still = None
 
     def ask(self, server: SimulatedServer, what: Callable[[], T], name: str) -> T | None:
         """The answer, or None where there was none. A crash ends the server."""

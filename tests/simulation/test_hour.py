@@ -11,10 +11,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
 from api.models.gpu import GPUStatus
+from api.models.training import AttemptStatus
 from api.services.alerts import courier
 from api.services.alerts.machine import AlertMachine
 from api.services.attempts.ending import AttemptEnding
@@ -23,8 +25,10 @@ from api.services.training import dispatcher, supply
 from api.services.training.dispatcher import Dispatcher
 from api.services.training.task_stops import TaskStops
 from api.storage import leases
+from api.storage.attempts import AttemptStore
 from api.storage.leadership import Leadership
 from api.storage.outbox import OutboxStore
+from api.storage.tables import attempts
 from api.storage.tasks import TaskStore
 from tests.simulation.__main__ import play, undisturbed
 from tests.simulation.executor import SimulatedExecutor
@@ -196,7 +200,53 @@ def outlive_the_fence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AttemptDirectory, "check_fence", lambda _: None)
 
 
+def free_what_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPUs of an attempt drain before its end is recorded."""
+    true_end = AttemptEnding.end
+
+    def end(self: AttemptEnding, task: Any, watch: Any, outcome: Any) -> bool:
+        with self._attempts._database.write() as connection:
+            leases.drain(connection, watch.attempt.token, self._clock.now())
+        return true_end(self, task, watch, outcome)
+
+    monkeypatch.setattr(AttemptEnding, "end", end)
+
+
+def free_without_draining(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPUs of an attempt whose process has ended are free at once."""
+    true_drain = leases.drain
+
+    def drain(connection: Any, token: str, now: Any) -> None:
+        outcome = connection.scalar(select(attempts.c.outcome).where(attempts.c.token == token))
+        if (outcome or {}).get("reason") == "node_lost":
+            true_drain(connection, token, now)
+        else:
+            connection.execute(leases.leases.delete().where(leases.leases.c.token == token))
+
+    monkeypatch.setattr(leases, "drain", drain)
+
+
+def start_unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt is started although it has ended meanwhile."""
+    monkeypatch.setattr(AttemptStore, "note_submitted", lambda *_: True)
+
+
+def forget_submissions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt that another head may be starting right now counts as not started."""
+    true_start = Reconciler._start_supervisor
+
+    def start(self: Reconciler, task: Any, attempt: Any, ref: Any) -> bool:
+        is_submitted = attempt.status is AttemptStatus.SUBMITTED
+        return true_start(self, task, replace(attempt, status=AttemptStatus.CLAIMED) if is_submitted else attempt, ref)
+
+    monkeypatch.setattr(Reconciler, "_start_supervisor", start)
+
+
 PLANTED = [
+    free_what_is_open,
+    free_without_draining,
+    start_unguarded,
+    forget_submissions,
     give_to_all,
     forget_checkpoints,
     forget_keys,

@@ -69,6 +69,19 @@ class Users:
         if task_id is not None:
             self.orders.stopped_at[task_id] = self._world.clock.monotonic()
 
+    def stop_what_starts(self) -> None:
+        """Somebody stops a training that is just being started. Its process may begin in the same moment: of this stop
+        it is not expected that nothing does.
+        """
+        server, known = self._servers.any(), self._servers.known
+        starting = known.starting() if known is not None else []
+        if server is None or not starting:
+            return
+        task_id = self._chance.choice(starting)
+        self.orders.note_wish("stop", task_id)
+        self._servers.ask(server, lambda: _answer(lambda: server.parts.stops.ask(task_id, False, None, "ann")), "stop")
+        self._tell(f"stop {task_id} while it starts")
+
     def resume(self) -> None:
         """Somebody resumes a training that was stopped or has failed."""
         self._change(

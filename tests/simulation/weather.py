@@ -19,7 +19,24 @@ ISOLATED = 0.5
 BUSY = 0.5
 
 _OF_RUNS = ("trainer", "supervisor", "both", "hidden")
-_KINDS = (*_OF_RUNS, "dies", "dies", "cut", "cut", "rack", "heads", "server", "clock", "still", "still")
+_KINDS = (
+    *_OF_RUNS,
+    "dies",
+    "dies",
+    "cut",
+    "cut",
+    "rack",
+    "heads",
+    "server",
+    "clock",
+    "still",
+    "still",
+    "starting",
+    "starting",
+)
+
+#: Places in the start of an attempt at which a head may stand still: before and after it is noted as submitted.
+_OF_STARTS = ("observe", "committed", "submit")
 
 
 class Weather:
@@ -42,15 +59,23 @@ class Weather:
             self._leave(max(1, len(self._world.nodes) // 3), is_dead=self._chance.random() < 0.5)
         elif kind == "clock":
             self._world.clock.jump(self._chance.uniform(-JUMP_SECONDS, JUMP_SECONDS))
-        elif kind == "still":
-            # The others find that nobody leads, and go on; it wakes in the middle of what it did.
-            for server in self._servers.alive:
-                server.faults.stands_still |= server.leads
+        elif kind in ("still", "starting"):
+            self._stand_still(is_starting=kind == "starting")
         elif kind in ("server", "heads"):
             for server in self._servers.alive[: 1 if kind == "server" else None]:
                 self._servers.kill(server)
         else:
             self._strike_run(kind)
+
+    def _stand_still(self, is_starting: bool) -> None:
+        """Has the head that leads stand still: anywhere, or in the middle of a start. The others find that nobody leads
+        and go on; it wakes in the middle of what it did.
+        """
+        for server in (server for server in self._servers.alive if server.leads):
+            if is_starting and self._servers.known is not None:
+                server.faults.stands_still_at = self._chance.choice(_OF_STARTS), self._servers.known.starting
+            else:
+                server.faults.stands_still = True
 
     def _leave(self, count: int, is_dead: bool) -> None:
         now = self._world.clock.monotonic()
