@@ -6,7 +6,7 @@ import pytest
 
 from api.models.dataset import item_id_of
 from tests.api.client import Client
-from tests.api.conftest import World
+from tests.api.conftest import MakeWorld, World
 from tests.api.datasets import DATASETS, add_version, refusal_of
 
 CATS = f"{DATASETS}/cats"
@@ -149,3 +149,42 @@ def test_a_repeated_split_with_one_key_happens_once(cats: Client):
     first, again = (cats.post(f"{CATS}/split", **ask).json()["data"] for _ in range(2))
     assert first == again
     assert cats.data(CATS)["dataset"]["latest"] == 2
+
+
+@pytest.mark.parametrize(("visibility", "code"), [("all", (403, "not_yours")), ("own", (404, "dataset_not_found"))])
+def test_only_owners_and_administrators_edit_the_items_of_a_dataset(
+    make_world: MakeWorld, visibility: str, code: tuple[int, str]
+):
+    world = make_world(auth="required", visibility=visibility)
+    ann, bob, root = world.signed_in("ann"), world.signed_in("bob"), world.signed_in("root", "admin")
+    for owner, name in ((ann, "cats"), (bob, "bobs")):
+        owner.client.post(DATASETS, json={"name": name})
+        add_version(world, {f"{name}.png": "x", "a.png": "a", "b.png": "b"}, name)
+    assert refusal_of(edit(bob.client, exclude=[A])) == code
+    assert refusal_of(split(bob.client, items=[A], into="mine")) == code
+    # Nor does a split write into a dataset of another user.
+    into = refusal_of(split(ann.client, items=[item_id_of("cats.png")], into="bobs"))
+    assert into == ((403, "not_yours") if visibility == "all" else (409, "dataset_exists"))
+    assert bob.client.data(f"{DATASETS}/bobs")["dataset"]["latest"] == 1
+    assert edit(root.client, exclude=[A]).status_code == 200
+    assert split(root.client, items=[B], into="new").status_code == 201
+    assert root.client.data(f"{DATASETS}/new")["dataset"]["owner"] == "ann"
+    viewer = world.signed_in("vera", "viewer")
+    assert edit(viewer.client, exclude=[A]).status_code in (403, 404)
+
+
+def test_the_audit_says_what_an_edit_and_a_split_changed(make_world: MakeWorld):
+    world = make_world(auth="required")
+    ann, root = world.signed_in("ann"), world.signed_in("root", "admin")
+    ann.client.post(DATASETS, json={"name": "cats"})
+    add_version(world, {"a.png": "a", "b.png": "b", "c.png": "c"})
+    edit(ann.client, exclude=[A])
+    split(ann.client, items=[B], into="dogs")
+    edit(ann.client, exclude=[C], dry_run=True)
+    world.runtime.access.audit.run_once()
+    rows = root.client.data("/api/v1/auth/audit?object=cats")["entries"]
+    found = [(row["operation"].rpartition("/")[2], row["before"], row["after"]) for row in rows[::-1]]
+    assert [each[0] for each in found] == ["datasets", "items", "split"]
+    assert (found[1][1], found[1][2]["version"]) == ({"version": 1}, 2)
+    assert found[2][1] == {"version": 2}
+    assert found[2][2] == {"version": 3, "into": "dogs", "into_version": 1, "moved": 1}

@@ -43,7 +43,8 @@ def look_at_items(walk: Walk, item_id: str) -> None:
 
 
 def manage_datasets(walk: Walk) -> None:
-    """Captions are edited and brought back; the dataset is renamed and deleted."""
+    """Items and captions are edited and brought back; the dataset is renamed and deleted."""
+    _edit_items(walk)
     before = _dataset(walk, "cats").latest
     edit = walk.body("EditCaptions", {"prefix": "ohwx, ", "version": before})
     edited = walk.call("patch_dataset_items_edit_captions", "cats", body=edit)
@@ -59,6 +60,20 @@ def manage_datasets(walk: Walk) -> None:
     assert walk.call("patch_datasets_change_dataset", "cats", body=change).description == "small"
     assert walk.call("delete_datasets_delete_dataset", "kittens").name == "kittens"
     assert walk.ask("get_datasets_get_dataset", "kittens")[0] == 404
+
+
+def _edit_items(walk: Walk) -> None:
+    """An item is excluded and included again; one is split off and brought back."""
+    first, *others = [each.item_id for each in walk.call("get_dataset_items_list_items", "cats").items]
+    excluded = walk.call("patch_dataset_items_edit_items", "cats", body=walk.body("EditItems", {"exclude": [first]}))
+    assert (excluded.excluded, excluded.items, excluded.trained, excluded.version.excluded) == (1, 2, 1, 1)
+    included = walk.call("patch_dataset_items_edit_items", "cats", body=walk.body("EditItems", {"include": [first]}))
+    assert (included.included, included.previous) == (1, excluded.version.version)
+    wish = walk.body("SplitDataset", {"items": others, "into": "dogs"})
+    split = walk.call("post_dataset_items_split_dataset", "cats", body=wish, expected=201, idempotency_key="split")
+    assert (split.moved, split.items, split.is_new, split.into_version.items) == (1, 1, True, 1)
+    walk.call("post_datasets_restore_version", "cats", str(split.previous), expected=201, idempotency_key="whole")
+    walk.call("delete_datasets_delete_dataset", "dogs")
 
 
 def use_a_directory(walk: Walk, directory: str) -> None:

@@ -76,8 +76,25 @@ export async function useADirectory(directory: string): Promise<void> {
   data(await api.DELETE("/api/v1/datasets/{name}", { params }));
 }
 
-/** Captions are edited and brought back; the dataset is renamed and deleted. */
+/** An item is excluded and included again; one is split off and brought back. */
+async function editItems(): Promise<void> {
+  const { items } = data(await api.GET("/api/v1/datasets/{name}/items", { params: CATS }));
+  const [first = "", ...others] = items.map((each) => each.item_id);
+  const address = "/api/v1/datasets/{name}/items";
+  const excluded = data(await api.PATCH(address, { params: CATS, body: { exclude: [first] } }));
+  same([excluded.excluded, excluded.trained, excluded.version?.excluded], [1, 1, 1]);
+  same(data(await api.PATCH(address, { params: CATS, body: { include: [first] } })).included, 1);
+  const body = { items: others, into: "dogs" };
+  const split = data(await api.POST("/api/v1/datasets/{name}/split", { params: CATS, body }));
+  same([split.moved, split.items, split.is_new], [1, 1, true]);
+  const back = { path: { name: "cats", version: String(split.previous) } };
+  data(await api.POST("/api/v1/datasets/{name}/versions/{version}/restore", { params: back }));
+  data(await api.DELETE("/api/v1/datasets/{name}", { params: { path: { name: "dogs" } } }));
+}
+
+/** Items and captions are edited and brought back; the dataset is renamed and deleted. */
 export async function manageDatasets(): Promise<void> {
+  await editItems();
   const version = (await look("cats")).latest;
   const edit = { prefix: "ohwx, ", version };
   const edited = data(await api.PATCH("/api/v1/datasets/{name}/captions", { params: CATS, body: edit }));
