@@ -211,6 +211,7 @@ class EntryProblem(StrEnum):
     NAME = "bad_name"  #: no item can be called so
     CAPTION = "bad_caption"  #: a text that cannot be one of captions, or one caption of such a file
     UNREADABLE = "unreadable"
+    NOT_MEDIA = "not_media"  #: no trainer opens it
 
 
 @frozen
@@ -237,6 +238,7 @@ class DirectoryWatch:
     problem: str | None = None  #: why it could not be read
     misnamed: int = 0  #: files whose names no item can have
     unread: int = 0
+    left_out: int = 0  #: files that no trainer opens
     findings: tuple[EntryFinding, ...] = ()  #: the first of both
     read_bytes: int | None = None  #: while it is being read: how many of `total_bytes` are
     total_bytes: int | None = None

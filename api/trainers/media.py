@@ -30,10 +30,25 @@ y4m yop yuv yuv10
 """
 VIDEO_SUFFIXES = frozenset(f".{cased}" for name in _VIDEO_NAMES.split() for cased in (name, name.upper()))
 
-#: Suffixes of images, to tell a picture from a stray file; the trainer itself tries to open anything.
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".heif"}
-)
+#: Suffixes of images that the trainer can open, in any case. It tries to open whatever is no video.
+_OPENED_IMAGES = """
+apng png jpg jpeg jpe jfif webp bmp dib gif tif tiff avif avifs jp2 jpc jpf jpx j2c ppm pgm pbm pnm pfm tga icb vda vst
+ico
+"""
+OPENED_IMAGE_SUFFIXES = frozenset(f".{name}" for name in _OPENED_IMAGES.split())
+
+#: Suffixes of images, to tell a picture from a stray file.
+IMAGE_SUFFIXES = OPENED_IMAGE_SUFFIXES | {".jxl", ".heic", ".heif"}
+
+#: Suffixes that the trainer takes for those of videos, and that hold sound or data alone.
+_NO_PICTURES = frozenset({".adp", ".amr", ".dat", ".m4a", ".mka", ".mpc", ".v"})
+
+
+def is_opened(name: str) -> bool:
+    """Whether the trainer opens a file of this name as an image or video."""
+    suffix = os.path.splitext(name)[1]
+    return suffix.lower() in OPENED_IMAGE_SUFFIXES or (suffix in VIDEO_SUFFIXES and suffix.lower() not in _NO_PICTURES)
+
 
 _MOST_CHUNKS = 64
 

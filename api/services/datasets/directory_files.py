@@ -12,16 +12,16 @@ from api.models.dataset import MAX_ITEMS, DirectoryWatch, EntryFinding, EntryPro
 from api.services.datasets.materials import CACHE
 from api.services.datasets.names import problem_of_path
 from api.storage.registered_files import RegisteredFile
+from api.trainers.media import IMAGE_SUFFIXES, is_opened
 from api.utils.foreign_trees import walk
 from api.utils.frozen import frozen
 
 #: Paths that a look names when something has changed, and entries whose problems it tells.
 EXAMPLES = 10
 
-#: By their endings, as the trainer tells them: what else lies in somebody's directory is none of ours.
-_MEDIA = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}) | frozenset(
-    {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
-)
+#: Endings of files that are left out, with why.
+_ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+_PASSED_OVER = frozenset({".npz", ".json", ".parquet", ".bak", ".db"})
 _TEXTS = (".txt", "captions.json", "metadata.jsonl")
 
 
@@ -55,6 +55,7 @@ class DirectoryListing:
 
     files: dict[str, FileStamp] = field(default_factory=dict)
     misnamed: list[EntryFinding] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)  #: paths of files that no trainer opens
 
 
 def list_directory(root: str) -> DirectoryListing:
@@ -65,7 +66,10 @@ def list_directory(root: str) -> DirectoryListing:
     found = DirectoryListing()
     for path, status in walk(root, 0, 2 * MAX_ITEMS):
         parts = path.split("/")
-        if any(part.startswith(".") or part == CACHE for part in parts) or not (is_media(path) or is_text(path)):
+        if any(part.startswith(".") or part == CACHE for part in parts):
+            continue
+        if not (is_media(path) or is_text(path)):
+            found.left_out.append(path)
             continue
         problem = problem_of_path(path)
         if problem is None:
@@ -73,6 +77,7 @@ def list_directory(root: str) -> DirectoryListing:
         else:
             found.misnamed.append(finding(path, EntryProblem.NAME, problem))
     found.misnamed.sort(key=lambda each: each.path)
+    found.left_out.sort()
     return found
 
 
@@ -91,7 +96,8 @@ def compare(
     changed = sorted(path for path in seen.keys() & known.keys() if not seen[path].is_as(known[path]))
     state = WatchState.CHANGED if added or removed or changed else WatchState.SAME
     examples = tuple([*changed, *added, *removed][:EXAMPLES])
-    unread = () if before is None else tuple(each for each in before.findings if each.problem != EntryProblem.NAME)
+    of_names = (EntryProblem.NAME, EntryProblem.NOT_MEDIA)
+    unread = () if before is None else tuple(each for each in before.findings if each.problem not in of_names)
     return DirectoryWatch(
         state,
         now,
@@ -101,18 +107,35 @@ def compare(
         examples,
         misnamed=len(listing.misnamed),
         unread=0 if before is None else before.unread,
-        findings=first_of(listing.misnamed, unread),
+        left_out=len(listing.left_out),
+        findings=first_of(listing, unread),
     )
 
 
-def first_of(misnamed: Sequence[EntryFinding], unread: Sequence[EntryFinding]) -> tuple[EntryFinding, ...]:
+def first_of(listing: DirectoryListing, unread: Sequence[EntryFinding]) -> tuple[EntryFinding, ...]:
     """The findings that are shown: of each kind some."""
-    return (*misnamed[: EXAMPLES - len(unread[: EXAMPLES // 2])], *unread)[:EXAMPLES]
+    left_out = [finding(path, EntryProblem.NOT_MEDIA, _why_left_out(path)) for path in listing.left_out[:EXAMPLES]]
+    misnamed = listing.misnamed[: EXAMPLES - len(unread[: EXAMPLES // 2])]
+    first = (*misnamed, *unread)[: EXAMPLES - len(left_out[: EXAMPLES // 5])]
+    return (*first, *left_out)[:EXAMPLES]
+
+
+def _why_left_out(path: str) -> str:
+    suffix = PurePosixPath(path).suffix.lower()
+    if not suffix:
+        return "it has no ending: give it that of its format"
+    if suffix in _ARCHIVES:
+        return "archives are not looked into: unpack it, or upload it"
+    if suffix in _PASSED_OVER:
+        return f"trainers pass over {suffix} files"
+    if suffix in IMAGE_SUFFIXES:
+        return f"trainers cannot open {suffix} files: convert it to PNG or JPEG"
+    return f"trainers open no {suffix} files: convert it, if it is an image or a video"
 
 
 def is_media(path: str) -> bool:
-    """Whether it is an image or a video by its name."""
-    return PurePosixPath(path).suffix.lower() in _MEDIA
+    """Whether a trainer opens it as an image or a video, by its name."""
+    return is_opened(path)
 
 
 def is_text(path: str) -> bool:

@@ -259,7 +259,8 @@ class RegisteredDirectories:
                 self._clock.now(),
                 misnamed=len(listing.misnamed),
                 unread=len(found.findings),
-                findings=first_of(listing.misnamed, found.findings),
+                left_out=len(listing.left_out),
+                findings=first_of(listing, found.findings),
             ),
         )
 

@@ -288,10 +288,11 @@ export const dataWords = {
   "watch.reading": "Its directory is being read…",
   "watch.gone": "Its directory is not there, or cannot be read.",
   "watch.reading.n": "Its directory is being read: {read} of {total}.",
-  "watch.left_out": "Entries of it that could not be taken: {n}. The rest is there.",
+  "watch.left_out": "Files of it that are left out: {n}. The rest is there.",
   "watch.more": "{n} more",
   "watch.bad_name": "has a name that no item can have.",
   "watch.bad_caption": "is no text with captions.",
   "watch.unreadable": "cannot be read.",
+  "watch.not_media": "is nothing that trainers open.",
   "watch.read": "Read it again",
 };

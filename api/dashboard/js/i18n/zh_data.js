@@ -286,5 +286,6 @@ export const dataWords = {
   "watch.bad_name": "的名称不能用作条目名。",
   "watch.bad_caption": "不是有效的描述文本。",
   "watch.unreadable": "无法读取。",
+  "watch.not_media": "不是训练程序能打开的文件。",
   "watch.read": "重新读取",
 };

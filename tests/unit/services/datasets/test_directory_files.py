@@ -21,7 +21,28 @@ def test_only_media_and_texts_are_seen(tmp_path: Path):
     for name in ("a.PNG", "a.txt", "x.pdf", ".h.png", "cache/x.png", "s/metadata.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert sorted(list_directory(str(tmp_path)).files) == ["a.PNG", "a.txt", "s/metadata.jsonl"]
+    found = list_directory(str(tmp_path))
+    assert (sorted(found.files), found.left_out) == (["a.PNG", "a.txt", "s/metadata.jsonl"], ["x.pdf"])
+
+
+def test_whatever_the_trainer_opens_is_taken_and_the_rest_is_named_with_the_reason(tmp_path: Path):
+    taken = ["a.wmv", "b.ts", "c.JP2", "d.tga", "e.mpg", "f.3gp", "g.flv", "h.ppm", "i.MTS"]
+    for name in (*taken, "x.heic", "x.npz", "x.zip", "noending", "x.psd"):
+        (tmp_path / name).touch()
+    found = list_directory(str(tmp_path))
+    assert sorted(found.files) == taken
+    watch = compare(found, {}, None, NOW)
+    assert watch.left_out == 5
+    assert [(each.path, each.problem) for each in watch.findings] == [
+        (name, EntryProblem.NOT_MEDIA) for name in ("noending", "x.heic", "x.npz", "x.psd", "x.zip")
+    ]
+    assert [each.text.split(":")[0] for each in watch.findings] == [
+        "it has no ending",
+        "trainers cannot open .heic files",
+        "trainers pass over .npz files",
+        "trainers open no .psd files",
+        "archives are not looked into",
+    ]
 
 
 def test_a_file_whose_name_no_item_can_have_is_told_apart(tmp_path: Path):
@@ -50,8 +71,15 @@ def test_what_was_found_while_reading_still_holds_at_the_next_look():
 def test_of_each_kind_of_finding_some_are_shown():
     named = [EntryFinding(f"{number}", EntryProblem.NAME, "") for number in range(20)]
     unread = [EntryFinding(f"u{number}", EntryProblem.UNREADABLE, "") for number in range(20)]
-    assert [each.path for each in first_of(named, unread)] == [*"01234", *(f"u{number}" for number in range(5))]
-    assert len(first_of(named, unread[:1])) == 10
+    listing = DirectoryListing(misnamed=named)
+    assert [each.path for each in first_of(listing, unread)] == [*"01234", *(f"u{number}" for number in range(5))]
+    assert len(first_of(listing, unread[:1])) == 10
+    listing.left_out = [f"{number}.pdf" for number in range(20)]
+    kinds = [each.problem for each in first_of(listing, unread)]
+    assert [kinds.count(kind) for kind in (EntryProblem.NAME, EntryProblem.UNREADABLE, EntryProblem.NOT_MEDIA)] == [
+        5, 3, 2,
+    ]  # fmt: skip
+    assert len(first_of(DirectoryListing(left_out=listing.left_out), ())) == 10
 
 
 def test_a_file_that_was_written_to_is_not_still_the_same(tmp_path: Path):

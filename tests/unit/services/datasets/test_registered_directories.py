@@ -196,8 +196,9 @@ def test_a_name_that_no_item_can_have_is_a_finding_and_the_rest_is_taken(
     register(registered, media)
     for _ in range(2):
         found = watch(shelf)
-        (finding,) = found.findings
+        finding, other = found.findings
         assert (found.state, found.misnamed, found.unread, found.added) == (WatchState.SAME, 1, 0, 0)
+        assert (found.left_out, other.path, other.problem) == (1, "notes.pdf", EntryProblem.NOT_MEDIA)
         assert (finding.problem, finding.path) == (EntryProblem.NAME, repr(os.fsdecode(name)))
         assert finding.text.isprintable()
         look(registered)
@@ -210,6 +211,7 @@ def test_a_name_that_no_item_can_have_is_a_finding_and_the_rest_is_taken(
 def test_captions_that_cannot_be_read_are_a_finding_and_the_rest_is_taken(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, name: str, content: str
 ):
+    (media / "notes.pdf").unlink()
     (media / name).write_text(content)
     register(registered, media)
     look(registered)

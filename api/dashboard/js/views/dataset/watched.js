@@ -18,7 +18,8 @@ import { icon } from "../../icons.js";
 export function watchNote({ name, watch }, denied, changed) {
   if (!watch) return null;
   if (watch.state === "reading") return note("run", h("p", {}, saidOfReading(watch)));
-  const leftOut = watch.misnamed + watch.unread;
+  const faults = watch.misnamed + watch.unread;
+  const leftOut = faults + watch.left_out;
   if (watch.state === "same" && !leftOut) return null;
   const read = async () => {
     if (denied) return toast("bad", denied);
@@ -26,7 +27,7 @@ export function watchNote({ name, watch }, denied, changed) {
     changed();
   };
   return note(
-    watch.state === "gone" ? "bad" : "warn",
+    watch.state === "gone" ? "bad" : watch.state === "same" && !faults ? "idle" : "warn",
     watch.state !== "same" && h("p", {}, saidOfChange(watch)),
     watch.problem && h("p", { class: "foreign" }, watch.problem),
     leftOut > 0 && findings(watch, leftOut),
