@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from api.errors import AlertNotFound, Invalid, Mistake, NotYours, TaskNotFound
+from api.errors import AlertNotFound, Conflict, Invalid, Mistake, NotYours, TaskNotFound
 from api.models.access import Permission, Principal
 from api.models.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
 from api.models.alert_action import show_action
@@ -24,6 +24,9 @@ from api.utils.pagination import Page, PageRequest
 
 #: A silence ends some day: what nobody remembers is as bad as no alert.
 LONGEST_SILENCE = timedelta(days=30)
+
+#: Silences that hold or will, of everybody together, and of one user who may silence only their own alerts.
+MOST_SILENCES, MOST_OWN_SILENCES = 1_000, 100
 
 #: Deliveries that are shown with an alert.
 _DELIVERIES = 100
@@ -126,7 +129,7 @@ class AlertService:
         return show_silence(self._rules.get_silence(silence_id), self._clock.now())
 
     def silence(self, wanted: SilenceRequest, by: Principal) -> SilenceView:
-        """Makes a silence. Raises Invalid, and NotYours where it would silence alerts of others."""
+        """Makes a silence. Raises Invalid, Conflict, and NotYours where it would silence alerts of others."""
         now, owner = self._clock.now(), _limited_to(by)
         starts_at = wanted.starts_at or now
         if owner is not None and not any(self._is_own(matcher, owner) for matcher in wanted.matchers):
@@ -138,11 +141,20 @@ class AlertService:
             raise Invalid(mistakes=[Mistake("/until", "must be in the future, and after its beginning")])
         if wanted.ends_at - starts_at > LONGEST_SILENCE:
             raise Invalid(mistakes=[Mistake("/until", f"must be within {LONGEST_SILENCE.days} days")])
+        self._check_room(owner, now)
         silence_id = new_task_id("silence", now)
         made = Silence(silence_id, wanted.matchers, starts_at, wanted.ends_at, by.actor, wanted.comment, now, owner)
         self._rules.add_silence(made)
         self._on_change()
         return show_silence(made, now)
+
+    def _check_room(self, owner: str | None, now: datetime) -> None:
+        """Raises Conflict where there are too many silences already. One more at the same time does no harm."""
+        bounds = [(None, MOST_SILENCES)] if owner is None else [(None, MOST_SILENCES), (owner, MOST_OWN_SILENCES)]
+        for whose, most in bounds:
+            _, count = self._rules.silence_page(now, False, whose, 0, 0, None)
+            if count >= most:
+                raise Conflict(f"There are {count:,} silences already, which is the most: end some.")
 
     def _is_own(self, matcher: Matcher, owner: str) -> bool:
         """Whether what fits this matcher is about the owner's tasks."""

@@ -170,3 +170,16 @@ def test_an_ended_silence_stays_ended_when_the_clock_is_set_back(desk: Desk, ser
     desk.clock.advance(60)
     assert service.get_silences(False, PageRequest()).rows == ()
     assert desk.rules.active_silences(desk.clock.now()) == []
+
+
+def test_silences_are_bounded_for_each_user_and_in_total(service: AlertService, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.services.alerts.service.MOST_OWN_SILENCES", 1)
+    monkeypatch.setattr("api.services.alerts.service.MOST_SILENCES", 2)
+    own = service.silence(request(Matcher("owner", "ann")), ANN)
+    with pytest.raises(Conflict):
+        service.silence(request(Matcher("owner", "ann")), ANN)
+    service.silence(request(Matcher("owner", "bob")), BOB)
+    with pytest.raises(Conflict):
+        service.silence(request(Matcher("rule", "hot")), LOCAL)
+    service.end_silence(own.silence_id, ANN)
+    service.silence(request(Matcher("rule", "hot")), LOCAL)
