@@ -247,8 +247,11 @@ def test_chosen_items_are_excluded_removed_and_brought_back(
     expect(page.get_by_role("button", name="Undo")).to_have_count(1)
     page.get_by_role("button", name="Undo").click()
     expect(status(page)).to_have_text("5 items")
+    grid(page).press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Exclude", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("button", name="Include", exact=True)).to_be_visible()
     items = server.get("/datasets/edits/items")["items"]
-    assert [item["excluded"] for item in items] == [False, True, False, False, False]
+    assert [item["excluded"] for item in items] == [True, True, False, False, False]
 
 
 def test_chosen_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:

@@ -22,6 +22,8 @@ import { isSeen, problemWord } from "./tile.js";
  * @param {(index: number) => Promise<API.Item|undefined>} how.get
  * @param {string|null} how.denied why its caption cannot be changed
  * @param {(item: API.Item, caption: string) => Promise<void>} how.save
+ * @param {string|null} how.deniedItems why it cannot be excluded
+ * @param {(what: import("./items_panel.js").ItemChange, ids: readonly string[]) => Promise<boolean>} how.change
  * @param {(index: number) => void} how.closed with the item that was shown last
  */
 export function openItem(name, how) {
@@ -41,6 +43,12 @@ export function openItem(name, how) {
     t("save"),
   );
   save.setAttribute("aria-disabled", String(how.denied !== null));
+  const exclude = h("button", {
+    class: "button small",
+    title: how.deniedItems,
+    "aria-disabled": String(how.deniedItems !== null),
+    on: { click: () => void attempt(toggle) },
+  });
   const facts = h("dl", { class: "facts" });
   const problems = h("div", { class: "stack" });
 
@@ -51,6 +59,16 @@ export function openItem(name, how) {
     await how.save(item, written);
     item = { ...item, caption: written };
   }
+
+  /** Excludes the item, or includes it again. */
+  async function toggle() {
+    const before = item;
+    if (!before || !(await how.change(before.excluded ? "include" : "exclude", [before.item_id]))) return;
+    if (item === before) item = { ...before, excluded: !before.excluded };
+    showExcluded();
+  }
+
+  const showExcluded = () => setText(exclude, t(item?.excluded ? "items.include" : "items.exclude"));
 
   /** @param {number} index */
   async function show(index) {
@@ -64,6 +82,7 @@ export function openItem(name, how) {
     setText(place, `${count(at + 1)} / ${count(how.total)}`);
     caption.value = item.caption ?? "";
     caption.placeholder = t(item.caption === null ? "caption.none" : "problem.empty_caption");
+    showExcluded();
     fill(facts, factsOf(item));
     const { problems: found, problem_text: said } = item;
     fill(
@@ -116,7 +135,7 @@ export function openItem(name, how) {
             "div",
             { class: "stack" },
             h("div", { class: "field" }, h("label", { for: "item-caption" }, t("caption")), caption),
-            h("div", { class: "choices" }, save),
+            h("div", { class: "choices" }, exclude, save),
             problems,
             facts,
           ),

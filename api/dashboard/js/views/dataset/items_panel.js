@@ -174,6 +174,8 @@ export function itemsPanel(name, how) {
       get: (at) => items.get(at),
       denied: how.denied(),
       save: saveCaption,
+      deniedItems: how.deniedItems(),
+      change,
       closed(at) {
         grid.go(at);
         grid.element.focus({ preventScroll: true });
