@@ -95,8 +95,8 @@ class ServerList:
         if ahead > FAR_AHEAD and not self._is_ahead:
             self._is_ahead = True
             logger.warning(
-                "the wall clock moved ahead of the time that is known to have passed: what is kept for a time is "
-                "kept longer until both agree again; check the clock",
+                "the wall clock is ahead of the time that is known to have passed: the machine was off, or its clock "
+                "was set. Nothing is removed early by that; check the clock if it is wrong",
                 extra={"hours": round(ahead.total_seconds() / 3600, 1)},
             )
         elif ahead < FAR_AHEAD / 2 and self._is_ahead:
