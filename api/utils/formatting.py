@@ -13,8 +13,8 @@ _ARGUMENT_LIMIT = 16 * COMMAND_LIMIT
 
 
 def format_duration(seconds: float) -> str:
-    """A duration in its two largest units: 45s, 3m 20s, 2h 05m, 4d 3h."""
-    whole = round(seconds)
+    """A duration in its two largest units: 45s, 3m 20s, 2h 05m, 4d 3h. A clock that was set back makes it 0s."""
+    whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

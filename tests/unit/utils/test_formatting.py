@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.utils.formatting import COMMAND_LIMIT, shorten_command
+from api.utils.formatting import COMMAND_LIMIT, format_duration, shorten_command
 
 
 def test_command_line_is_shown_as_a_shell_would_take_it():
@@ -87,3 +87,10 @@ def test_a_secret_is_masked_however_long_what_is_around_it():
 
 def test_what_follows_a_masked_secret_is_still_shown():
     assert shorten_command(["run --token " + "x" * 3000 + " --epochs 3"]) == "run --token *** --epochs 3"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(45, "45s"), (200, "3m 20s"), (7_500, "2h 05m"), (356_400, "4d 3h"), (-90_000, "0s")]
+)
+def test_a_duration_has_its_two_largest_units_and_is_never_negative(seconds: float, text: str):
+    assert format_duration(seconds) == text
