@@ -4,14 +4,17 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from api.config import ConfigError, program, read_config
+from api.errors import ServiceError
 from api.runtime.alerts import build_courier
 from api.runtime.celery_transport import run_worker
 from api.runtime.tracing import Tracing
 from api.storage.database import Database, sqlite_url
 from api.storage.database_url import DatabaseError
 from api.storage.privacy import UMASK
+from api.storage.servers import ServerStore
 from api.utils.clock import SystemClock
 from api.utils.logs import set_up_logging
 from api.utils.periodic import PeriodicThread
@@ -45,7 +48,11 @@ def run_worker_command(argv: Sequence[str]) -> int:
         print(f"{program()}: {error}", file=sys.stderr)
         return 2
     set_up_logging(config.log_level, config.logs_json)
-    courier = build_courier(config, database, SystemClock())
+    clock = SystemClock()
+    with suppress(ServiceError):  # nothing is delivered before the database answers
+        if steady := ServerStore(database).last_steady(config.node_name or socket.gethostname()):
+            clock.steady.resume(steady)
+    courier = build_courier(config, database, clock)
     overdue = PeriodicThread("alert-overdue", 1.0, courier.end_overdue)
     overdue.start()
     tracing.start()
