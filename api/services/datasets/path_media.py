@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from api.models.dataset import included_items
 from api.models.media import Decoder, MediaProbe, MediaSource
 from api.services.datasets.materials import flat_names
 from api.services.datasets.media import DatasetMedia
@@ -43,7 +44,7 @@ class PathMedia:
 
 
 def _names_in_view(datasets: DatasetService, manifest_sha256: str) -> Mapping[str, str]:
-    items = list(datasets.read_items(manifest_sha256))
+    items = included_items(datasets.read_items(manifest_sha256))
     names, found = flat_names(items), dict[str, str]()
     for item in items:
         name = names[item.path]

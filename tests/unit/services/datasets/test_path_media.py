@@ -43,3 +43,11 @@ def test_file_elsewhere_is_decoded_where_its_link_leads(tmp_path: Path, by_path:
     (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
     assert by_path.examine(MediaSource(tmp_path / "link.png")) == PICTURE
     assert decoder.examined == [tmp_path / "a.png"]
+
+
+def test_excluded_item_does_not_give_its_name_in_the_view_to_another(shelf: Shelf, by_path: PathMedia):
+    shelf.make()
+    made = shelf.version(shelf.item("a/b.png", b"gone", excluded=True), shelf.item("a__b.png", b"here"))
+    materials, serial = DatasetMaterials(shelf.service, shelf.store, shelf.blobs), shelf.store.get("cats").serial
+    laid = materials.view(PinnedDataset("cats", 1, f"sha256:{made.manifest_sha256}", 1, serial))
+    assert by_path.examine(MediaSource(laid.media / "a__b.png")) == PICTURE
