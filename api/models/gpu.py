@@ -264,7 +264,10 @@ class FleetStatusResponse(GPUStatusResponse):
 
 @frozen
 class AvailableGPU:
-    """A GPU that can be had now, with the model types that fit in its free memory."""
+    """A GPU that can be had now, with the model types that fit in its free memory.
+
+    `startable`: whether this service can start trainings on it; the reason says why not.
+    """
 
     gpu_id: int | None
     uuid: str | None
@@ -278,6 +281,9 @@ class AvailableGPU:
     temperature_gpu: int | None
     driver_version: str | None
     recommended_for: tuple[str, ...]
+    startable: bool
+    startable_reason: str | None
+    startable_reason_code: ReasonCode | None
 
 
 @frozen

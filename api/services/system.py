@@ -24,6 +24,7 @@ from api.models.system import (
 )
 from api.models.task import TaskType
 from api.services.gpus.documents import GPUDocuments
+from api.services.gpus.offers import explain_no_gpus
 from api.services.gpus.service import GPUService
 from api.services.gpus.state import GPUState
 from api.services.training.cluster import ClusterWishes
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 _MIB = 1024 * 1024
+
+_NO_REPORTERS = (
+    "no training can start: no GPU of Slurm's machines is reported to this server; run ROLE=node there (see /nodes)"
+)
 
 #: Errors that neither time nor the service itself can mend.
 NEEDS_A_PERSON = (StorageGone, DatabaseDamaged)
@@ -103,10 +108,13 @@ class SystemService:
         Raises StorageGone or DatabaseDamaged while only a person can make it keep anything again.
         """
         health = Health(status="ok", version=__version__, uptime=self.uptime)
-        trouble = self._find_trouble()
-        if trouble is None:
-            return health
-        health = replace(health, status="degraded", problems=(trouble.detail,))
+        trouble, state = self._find_trouble(), self._gpus.state
+        problems = [] if trouble is None else [trouble.detail]
+        # Before Slurm has been heard of, nothing is known to be wrong. Anybody may ask: machines are not named.
+        if state.startable and explain_no_gpus(state) is not None:
+            problems.append(_NO_REPORTERS)
+        if problems:
+            health = replace(health, status="degraded", problems=tuple(problems))
         if isinstance(trouble, NEEDS_A_PERSON):
             health = replace(health, status="failing")
             raise type(trouble)(trouble.detail, data=health, headers=trouble.headers)

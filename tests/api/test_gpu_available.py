@@ -33,6 +33,9 @@ def test_available_gpu_has_the_fields_of_the_contract(client: Client):
         "temperature_gpu",
         "driver_version",
         "recommended_for",
+        "startable",
+        "startable_reason",
+        "startable_reason_code",
     }
     assert "flux" in gpu["recommended_for"]
 

@@ -5,6 +5,7 @@ from api.models.model_memory import ModelType, training_mb
 from api.models.task import TaskType
 from api.services.gpus.fleet_view import placed
 from api.services.gpus.judgement import JudgedGPU
+from api.services.gpus.offers import why_unstartable
 from api.services.gpus.state import GPUState
 from api.services.gpus.view import show_available
 
@@ -25,7 +26,8 @@ def find_available(state: GPUState, needed: int, count: int | None) -> Available
     found.sort(key=lambda gpu: (-((gpu.vitals.memory_free_mb or 0) // 1024), gpu.reading.index or 0))
     return AvailableGPUResponse(
         available_gpus=tuple(
-            placed(state, gpu.node, show_available(state.snapshot_of(gpu.node), gpu)) for gpu in found[:count]
+            placed(state, gpu.node, show_available(state.snapshot_of(gpu.node), gpu, why_unstartable(state, gpu.node)))
+            for gpu in found[:count]
         ),
         total_available=len(found),
         timestamp=state.snapshot.taken_at,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from api.models.gpu import GPUOffer
 from api.models.reading import FaultKind, SourceName
-from api.models.reason import Words
+from api.models.reason import Reason, Words
 from api.models.task import RegisteredTask
 from api.services.gpus.foreign_use import find_at_work, has_unseen_use, is_in_use
 from api.services.gpus.health import LOST
@@ -12,29 +12,65 @@ from api.services.gpus.judgement import JudgedGPU
 from api.services.gpus.state import GPUState
 from api.services.gpus.view import belongs_to
 
+#: The most machines of a cluster that a reason names.
+_MOST_NAMED = 5
+
 
 def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
     """An offer for every GPU that could be given to a task, now or once it is free: of nodes on which the executor can
     start something.
     """
-    return tuple(
-        GPUOffer(
-            node=gpu.node,
-            index=gpu.reading.index,
-            uuid=gpu.reading.uuid,
-            name=gpu.identity.name,
-            total_mb=gpu.vitals.memory_total_mb,
-            free_mb=gpu.vitals.memory_free_mb,
-            is_available=gpu.judgement.is_available,
-            status=gpu.judgement.status,
-            reason=gpu.judgement.words,
-            held_by=_coming_from(gpu.task),
-        )
-        for gpu in state.gpus
-        if gpu.reading.index is not None
-        and gpu.reading.uuid is not None
-        and gpu.node in state.startable
-        and not gpu.is_twin
+    return tuple(_offer(gpu) for gpu in state.gpus if gpu.node in state.startable and _is_named(gpu))
+
+
+def list_unstartable(state: GPUState) -> tuple[tuple[GPUOffer, Reason], ...]:
+    """List the GPUs of all other nodes, each with the reason why nothing can be started on it."""
+    found = ((gpu, why_unstartable(state, gpu.node)) for gpu in state.gpus if _is_named(gpu))
+    return tuple((_offer(gpu), why) for gpu, why in found if why is not None)
+
+
+def why_unstartable(state: GPUState, node: str) -> Reason | None:
+    """Return the reason why the executor can start nothing on a node; None where it can."""
+    if node in state.startable:
+        return None
+    if not state.has_cluster:
+        return Reason.of("trainings start on {node} alone: EXECUTOR=local", "starts_here_alone", node=state.node)
+    if not state.startable:
+        return Reason.of("the machines of Slurm are not known yet", "cluster_unknown")
+    return Reason.of("Slurm has no machine of this name", "not_in_cluster")
+
+
+def explain_no_gpus(state: GPUState) -> Reason | None:
+    """Return the reason why no training can start although Slurm has machines; None where there is no such reason."""
+    if not state.has_cluster or any(gpu.node in state.startable for gpu in state.gpus):
+        return None
+    if not state.startable:
+        return Reason.of("the machines of Slurm are not known yet: is slurmrestd up?", "cluster_silent")
+    names = sorted(state.startable)
+    nodes = ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" if names[_MOST_NAMED:] else "")
+    return Reason.of(
+        "Slurm knows {nodes}, and no GPU of theirs is reported to this server: run ROLE=node there",
+        "no_reporters",
+        nodes=nodes,
+    )
+
+
+def _is_named(gpu: JudgedGPU) -> bool:
+    return gpu.reading.index is not None and gpu.reading.uuid is not None and not gpu.is_twin
+
+
+def _offer(gpu: JudgedGPU) -> GPUOffer:
+    return GPUOffer(
+        node=gpu.node,
+        index=gpu.reading.index or 0,
+        uuid=gpu.reading.uuid or "",
+        name=gpu.identity.name,
+        total_mb=gpu.vitals.memory_total_mb,
+        free_mb=gpu.vitals.memory_free_mb,
+        is_available=gpu.judgement.is_available,
+        status=gpu.judgement.status,
+        reason=gpu.judgement.words,
+        held_by=_coming_from(gpu.task),
     )
 
 

@@ -37,6 +37,7 @@ class GPUState:
     xids: Mapping[tuple[str, int], XidCount]
     failed_sweeps: int
     startable: frozenset[str] = frozenset()  #: the nodes on which the executor can start something
+    has_cluster: bool = False  #: whether these are a cluster's, and not this machine alone
     parts: Mapping[str, NodePart] = field(default_factory=dict)  #: the other nodes, by name
     nodes: tuple[NodeCondition, ...] = ()  #: this machine first, then the others
     #: Those that have a UUID of their own: each running attempt looks for its GPUs with each tick.
@@ -101,6 +102,7 @@ class GPUStateKeeper:
         self._node = node
         self._engine: AskEngine = lambda node, index: None
         self._startable: Callable[[], Collection[str]] = lambda: (node,)
+        self._has_cluster = False
         self._why_not: Callable[[str], Reason | None] = lambda node: None
         self._clock = clock
         self._max_age = max_age
@@ -137,7 +139,7 @@ class GPUStateKeeper:
         """Has the GPUs of these nodes offered, instead of this machine's alone, and each judged by what an engine says
         of it, too; both are asked at each judgement.
         """
-        self._startable = nodes
+        self._startable, self._has_cluster = nodes, True
         self._engine = say or self._engine
 
     def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
@@ -172,6 +174,7 @@ class GPUStateKeeper:
             xids=self.xids.counts(gpus),
             failed_sweeps=self._failed_sweeps,
             startable=frozenset(self._startable()),
+            has_cluster=self._has_cluster,
             parts=dict(self._parts),
             nodes=tuple(nodes),
         )

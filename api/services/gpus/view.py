@@ -93,8 +93,8 @@ def show_summary(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime
     )
 
 
-def show_available(snapshot: GPUSnapshot, gpu: JudgedGPU) -> AvailableGPU:
-    """One GPU in `/gpu/available`."""
+def show_available(snapshot: GPUSnapshot, gpu: JudgedGPU, why_not: Reason | None = None) -> AvailableGPU:
+    """One GPU in `/gpu/available`; `why_not`: why no training can be started on it."""
     vitals = gpu.vitals
     memory = _memory(vitals)
     return AvailableGPU(
@@ -110,6 +110,9 @@ def show_available(snapshot: GPUSnapshot, gpu: JudgedGPU) -> AvailableGPU:
         temperature_gpu=vitals.temperature_gpu,
         driver_version=snapshot.versions.driver,
         recommended_for=models_that_fit(memory.free),
+        startable=why_not is None,
+        startable_reason=None if why_not is None else why_not.text,
+        startable_reason_code=None if why_not is None else why_not.said,
     )
 
 

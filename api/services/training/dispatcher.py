@@ -20,7 +20,7 @@ from api.models.training import (
     TaskSummary,
 )
 from api.services.attempts.retry_waits import RetryWaits
-from api.services.gpus.offers import list_offers
+from api.services.gpus.offers import explain_no_gpus, list_offers, list_unstartable
 from api.services.gpus.service import GPUService
 from api.services.training.fair_share import NOT_SHARED
 from api.services.training.places import PlaceRules
@@ -147,6 +147,8 @@ class Dispatcher:
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             hold=self._why_held(),
             nodes_of=self._nodes_of(queue),
+            unstartable=lambda: list_unstartable(state),
+            no_gpus=None if offers else explain_no_gpus(state),
             is_fleet=state.is_fleet,
             drained=state.drain_of(self._node),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,

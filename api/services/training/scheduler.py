@@ -1,6 +1,6 @@
 """Which waiting task gets which GPUs, and why the others wait. Pure functions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
@@ -55,6 +55,9 @@ class QueueCircumstances:
     addresses: Mapping[str, str | None] = field(default_factory=dict)
     place_rules: PlaceRules = field(default_factory=PlaceRules)
     nodes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: the machines that tasks are bound to, by id
+    #: The GPUs on which nothing can be started, each with the reason.
+    unstartable: Callable[[], Sequence[tuple[GPUOffer, Reason]]] = tuple
+    no_gpus: Reason | None = None  #: why there is no GPU at all that could be given away
     is_fleet: bool = False  #: whether there are several machines, so that reasons name each GPU with its own
 
 
@@ -149,15 +152,26 @@ class _Reasons(Mapping[str, Reason]):
         nodes = self._around.nodes_of.get(task.task_id)
         if nodes is not None and not nodes:
             return Reason.of("no machine of the cluster is in the partition and has what it asks for", "no_such_node")
+        if not self._gpus and self._around.no_gpus is not None:
+            return self._around.no_gpus
         wanted = [gpu for gpu in self._gpus if _is_wanted(gpu, task) and (nodes is None or gpu.node in nodes)]
         obstacles = [
-            ((gpu.node if self._around.is_fleet else "", gpu.index), found)
-            for gpu in wanted
-            if (found := self._obstacle(gpu, task, after)) is not None
+            (self._name(gpu), found) for gpu in wanted if (found := self._obstacle(gpu, task, after)) is not None
         ]
-        known = {name for gpu in self._gpus for name in gpu.names} if task.gpus.references else set()
+        # Those that are free are named, as a list of free GPUs shows them, too; and those that were asked for.
+        others = [
+            (gpu, why)
+            for gpu, why in self._around.unstartable()
+            if _is_wanted(gpu, task) and (task.gpus.references or (gpu.is_available and suits(gpu, task)))
+        ]
+        elsewhere = [(self._name(gpu), Obstacle("not_startable", detail=why)) for gpu, why in others]
+        there = [*self._gpus, *(gpu for gpu, _ in others)]
+        known = {name for gpu in there for name in gpu.names} if task.gpus.references else set()
         absent = [str(name) for name in task.gpus.references if str(name) not in known]
-        return needs_gpus(task, obstacles, absent, self._around.names)
+        return needs_gpus(task, obstacles, absent, self._around.names, elsewhere)
+
+    def _name(self, gpu: GPUOffer) -> tuple[str, int]:
+        return gpu.node if self._around.is_fleet else "", gpu.index
 
     def _obstacle(self, gpu: GPUOffer, task: TaskSummary, after: int) -> Obstacle | None:
         if gpu.held_by is not None:

@@ -42,14 +42,22 @@ class Obstacle:
 
 
 def needs_gpus(
-    task: TaskSummary, obstacles: Sequence[tuple[GPUName, Obstacle]], absent: Sequence[str], names: Mapping[str, str]
+    task: TaskSummary,
+    obstacles: Sequence[tuple[GPUName, Obstacle]],
+    absent: Sequence[str],
+    names: Mapping[str, str],
+    elsewhere: Sequence[tuple[GPUName, Obstacle]] = (),
 ) -> Reason:
-    """The reason that a task is short of GPUs: what is in the way of each, and which are `absent` from the machine."""
+    """The reason that a task is short of GPUs: what is in the way of each, and which are `absent` from the machine.
+
+    `elsewhere` are GPUs on which nothing can be started; they are named last.
+    """
     groups: dict[tuple[str, str], list[tuple[GPUName, Obstacle]]] = {}
     for gpu, found in obstacles:
         groups.setdefault((found.kind, found.what), []).append((gpu, found))
     ordered = [_fullest_nodes(group) for group in sorted(groups.values(), key=lambda group: (-len(group), group[0][0]))]
     shown = [_show(group, names) for group in ordered[:MOST_GROUPS]]
+    shown += [_show(_fullest_nodes(list(elsewhere)), names)] if elsewhere else []
     rest = len(obstacles) - sum(map(len, ordered[:MOST_GROUPS]))
     params = {
         "gpus": _references(task),
@@ -109,6 +117,8 @@ def _words(shown: Mapping[str, Any]) -> str:
             return f"{'has' if shown['is_one'] else 'have'} {shown['what']} MB free"
         case "status":
             return f"{verb} {shown['what']}" + (f" ({shown['detail']})" if shown["detail"] else "")
+        case "not_startable":
+            return "cannot be used" + (f" ({shown['detail']})" if shown["detail"] else "")
     return f"{verb} not known well enough"
 
 

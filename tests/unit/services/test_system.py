@@ -32,6 +32,16 @@ def test_health_tells_version_and_whole_seconds(system: SystemService, clock: Fa
     assert (health.status, health.version, health.uptime) == ("ok", __version__, 61)
 
 
+def test_health_mentions_a_cluster_of_which_no_gpu_is_reported(system: SystemService, service: GPUService, sweep):
+    service.offer_from(lambda: ["n1", "n2"])
+    sweep()
+    health = system.get_health()
+    assert (health.status, "run ROLE=node there" in health.problems[0]) == ("degraded", True)
+    service.offer_from(lambda: [service.state.node])
+    sweep()
+    assert system.get_health().problems == ()
+
+
 def test_overview_counts_holders_by_type(system: SystemService, service: GPUService, sweep):
     sweep()
     service.tasks.register([0], TaskType.TRAINING)

@@ -69,7 +69,7 @@ function needs({ gpus: named, gpu_count: count, min_memory: memory, obstacles, m
   return [t("wait.needs", { wish: wish + with_ }), said];
 }
 
-/** @typedef {typeof HOLDERS[number]|"too_small"|"status"|"not_known"} Kind */
+/** @typedef {typeof HOLDERS[number]|"too_small"|"status"|"not_startable"|"not_known"} Kind */
 
 /** @param {Obstacle} way @returns {Child[]} */
 function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, detail_code: code }) {
@@ -84,6 +84,8 @@ function obstacle({ kind, gpus, is_one: isOne, task_id: id, name, what, detail, 
       t(form("status"), { gpus: called, status: word("gpu", what) }),
       detail ? t("wait.detail", { detail: tell(detail, code) }) : "",
     ];
+  if (kind === "not_startable")
+    return [t(form("not_startable"), { gpus: called }), detail ? t("wait.detail", { detail: tell(detail, code) }) : ""];
   return [t(form("not_known"), { gpus: called })];
 }
 

@@ -43,6 +43,8 @@ export const formWords = {
   "wait.too_small.one": "{gpus} has {mb} MB free",
   "wait.status": "{gpus} are {status}",
   "wait.status.one": "{gpus} is {status}",
+  "wait.not_startable": "{gpus} cannot be used",
+  "wait.not_startable.one": "{gpus} cannot be used",
   "wait.not_known": "{gpus} are not known well enough",
   "wait.not_known.one": "{gpus} is not known well enough",
   "wait.tries_again": "tries again in {time}",

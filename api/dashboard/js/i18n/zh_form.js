@@ -43,6 +43,8 @@ export const formWords = {
   "wait.too_small.one": "{gpus} 仅空闲 {mb} MB",
   "wait.status": "{gpus} {status}",
   "wait.status.one": "{gpus} {status}",
+  "wait.not_startable": "{gpus} 无法使用",
+  "wait.not_startable.one": "{gpus} 无法使用",
   "wait.not_known": "{gpus} 状态不明",
   "wait.not_known.one": "{gpus} 状态不明",
   "wait.tries_again": "{time} 后重试",

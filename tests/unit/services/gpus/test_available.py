@@ -29,3 +29,11 @@ def test_gpus_of_all_machines_are_listed_by_free_memory():
     found = find_available(fleet(big), 1000, None)
     assert [gpu.node for gpu in found.available_gpus] == ["gpu2", "here"]  # type: ignore[union-attr]
     assert find_available(fleet(big), 80_000, None).total_available == 1
+
+
+def test_gpus_on_which_nothing_can_be_started_are_marked():
+    found = find_available(fleet(reading(1, processes=())), 0, None).available_gpus
+    assert [(gpu.gpu_id, gpu.startable, gpu.startable_reason) for gpu in found] == [
+        (0, True, None),
+        (1, False, "trainings start on here alone: EXECUTOR=local"),
+    ]

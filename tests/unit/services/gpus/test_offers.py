@@ -6,10 +6,21 @@ from api.models.reading import FaultKind, GPUProcess, SourceName
 from api.models.snapshot import GPUReading
 from api.models.task import ProcessIdentity, RegisteredTask
 from api.services.gpus.events import GPUEvents
-from api.services.gpus.offers import find_lost, is_clear, is_shared, list_offers, list_pids, measure_memory, name_gpus
+from api.services.gpus.offers import (
+    explain_no_gpus,
+    find_lost,
+    is_clear,
+    is_shared,
+    list_offers,
+    list_pids,
+    list_unstartable,
+    measure_memory,
+    name_gpus,
+)
 from api.services.gpus.state import GPUState, GPUStateKeeper
 from api.utils.clock import FakeClock
 from tests.unit.services.builders import lost, process, reading, snapshot, task, uuid_of, vitals
+from tests.unit.services.gpus.fleets import fleet
 
 
 def state_of(*gpus: GPUReading, held: RegisteredTask | None = None, source: SourceName = SourceName.NVML) -> GPUState:
@@ -37,6 +48,34 @@ def test_only_gpus_of_nodes_where_something_can_start_are_offered():
     keeper = GPUStateKeeper("here", FakeClock(), 10.0, GPUEvents())
     keeper.offer_from(lambda: {"elsewhere"})
     assert list_offers(keeper.judge(snapshot(reading(0)), {})) == ()
+
+
+def test_gpus_on_which_nothing_can_be_started_say_why():
+    ((found, why),) = list_unstartable(fleet(reading(1, processes=())))
+    assert (found.node, why.text) == ("gpu2", "trainings start on here alone: EXECUTOR=local")
+    assert explain_no_gpus(fleet(reading(1))) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"here"}, None),
+        (set(), "the machines of Slurm are not known yet: is slurmrestd up?"),
+        (
+            {"n1", "n2"},
+            "Slurm knows n1, n2, and no GPU of theirs is reported to this server: run ROLE=node there",
+        ),
+        ({f"n{n}" for n in range(1, 9)}, "Slurm knows n1, n2, n3, n4, n5 and 3 more, and no GPU of theirs is "),
+    ],
+)
+def test_cluster_without_reports_of_its_gpus_says_what_to_run(names: set[str], words: str | None):
+    keeper = GPUStateKeeper("here", FakeClock(), 10.0, GPUEvents())
+    keeper.offer_from(lambda: names)
+    state = keeper.judge(snapshot(reading(0)), {})
+    why = explain_no_gpus(state)
+    assert (why is None) is (words is None)
+    assert why is None or why.text.startswith(words or "")
+    assert [gpu.node for gpu, _ in list_unstartable(state)] == ([] if words is None else ["here"])
 
 
 def test_a_gpu_without_a_name_is_no_offer():

@@ -315,3 +315,25 @@ def test_a_task_that_is_bound_to_machines_gets_gpus_of_these():
     result = plan_pass([task("bound"), task("nowhere"), task("free")], gpus, around)
     assert given_to(result) == {"bound": [1], "free": [0]}
     assert "partition" in result.waiting["nowhere"].text
+
+
+def test_task_without_any_gpu_waits_for_the_reason_that_there_is_none():
+    why = Reason.of("Slurm knows {nodes}", "no_reporters", nodes="n1")
+    around = replace(AROUND, no_gpus=why)
+    assert plan_pass([task("a")], [], around).waiting["a"] is why
+    assert plan_pass([task("a")], [held(0)], around).waiting["a"].text == "needs 1 GPU: GPU 0 is held by other"
+
+
+def test_free_gpus_on_which_nothing_can_be_started_are_named_last_and_so_are_those_that_were_asked_for():
+    why = Reason.of("trainings start on {node} alone: EXECUTOR=local", "starts_here_alone", node="here")
+    there = [(offer(index + 4, node="gpu2"), why) for index in range(2)]
+    busy = (offer(6, node="gpu2", is_available=False), why)
+    around = replace(AROUND, is_fleet=True, unstartable=lambda: [*there, busy])
+    waiting = plan_pass([task("a"), task("b", 1, "gpu2:6")], [held(0)], around).waiting
+    assert waiting["a"].text == (
+        "needs 1 GPU: GPU here:0 is held by other, "
+        "GPUs gpu2:4–5 cannot be used (trainings start on here alone: EXECUTOR=local)"
+    )
+    assert waiting["b"].text == (
+        "needs GPU gpu2:6: GPU gpu2:6 cannot be used (trainings start on here alone: EXECUTOR=local)"
+    )

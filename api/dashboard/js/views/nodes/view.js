@@ -222,7 +222,9 @@ function tasksOf(node, nodes) {
 function lastHeard(node) {
   if (node.is_this_server || !node.last_seen) return UNKNOWN;
   const age = t("node.ago", { age: duration(node.silent_seconds) });
-  return isGone(node) && node.silent_seconds !== null ? [time(node.last_seen), h("p", { class: "soft small" }, age)] : time(node.last_seen);
+  return isGone(node) && node.silent_seconds !== null
+    ? [time(node.last_seen), h("p", { class: "soft small" }, age)]
+    : time(node.last_seen);
 }
 
 /** @param {API.Node} node @param {() => void} changed @returns {Child} */
