@@ -61,6 +61,7 @@ export function addFiles(place, files, about = { dataset: place }) {
   jobs = jobs.filter((job) => job.place !== place || !isGone(job) || !isAdded.has(job.path));
   const batch = newKey();
   // What goes into a dataset together becomes one version.
+  /** @type {Record<string, string>} */
   const together = about.dataset && added.length > 1 ? { batch, batch_size: String(added.length) } : {};
   for (const { file, path } of added) {
     const metadata = { ...about, filename: path, ...together };
