@@ -13,7 +13,7 @@ from api.models.measured_memory import MemoryRun
 from api.models.sight import current_sight
 from api.models.training import TrainingPlan, TrainingRequest
 from api.services.access.readable_paths import ReadablePaths
-from api.services.gpus.offers import list_offers
+from api.services.gpus.offers import explain_no_gpus, list_offers
 from api.services.gpus.service import GPUService
 from api.services.training.cache_use import CacheQuestion, CacheUse, NoCaches
 from api.services.training.cluster import EngineCheck, NoEngine
@@ -174,8 +174,12 @@ class RequestChecker:
 
     @property
     def _knows_machines(self) -> bool:
-        """Whether the engine has said which machines it has: before that nothing is known to be too much for them."""
-        return bool(self._gpus.state.startable)
+        """Whether the engine has said which machines it has, and GPUs of theirs are reported.
+
+        Before that nothing is known to be too much for them.
+        """
+        state = self._gpus.state
+        return bool(state.startable) and explain_no_gpus(state) is None
 
     def _call(self, gpu: GPUOffer) -> int | str:
         return f"{gpu.node}:{gpu.index}" if self._gpus.state.is_fleet else gpu.index

@@ -43,7 +43,7 @@ def trainer() -> Trainer:
 def checker(trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RequestChecker:
     monkeypatch.setattr(request_check, "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(request_check, "list_offers", lambda state: [])
-    gpus: Any = SimpleNamespace(state=SimpleNamespace(startable={"here"}, is_fleet=False))
+    gpus: Any = SimpleNamespace(state=SimpleNamespace(startable={"here"}, has_cluster=False, is_fleet=False))
     trainers: Any = {"toy": trainer}
     return RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)
 
@@ -161,3 +161,12 @@ def test_nothing_else_is_said_of_a_path_that_may_not_be_read(checker: RequestChe
     found = checker.check(request, "a")
     assert [(each.pointer, each.code) for each in found.errors] == [("/dataset_toml/path", "path_not_permitted")]
     assert found.plan is None
+
+
+def test_nothing_is_too_much_for_a_cluster_of_which_no_gpu_is_reported(trainer: Trainer, tmp_path: Path):
+    state = SimpleNamespace(startable=frozenset({"n1"}), has_cluster=True, gpus=(), is_fleet=False)
+    gpus, trainers = SimpleNamespace(state=state), {"toy": trainer}
+    checker = RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)  # type: ignore[arg-type]
+    for wish in (GPURequest((), 4, 0), GPURequest(("n1:0",), 1, 0)):
+        found = checker.check(replace(REQUEST, gpus=wish), "a")
+        assert (found.problems, found.errors) == ((), ())
