@@ -1,5 +1,8 @@
 """An answer that is kept, to be given again to a retry of the same request."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from api.utils.frozen import frozen
 
 KEPT_SECONDS = 24 * 3600.0
@@ -19,4 +22,9 @@ class AlreadyMade:
     """What a request with an Idempotency-Key had made when its server was killed or failed before the answer."""
 
     about: str  #: the id or name of it, as the audit has it
-    version: int | None = None
+    numbers: Mapping[str, int] = MappingProxyType({})  #: what else the audit has of it, such as its version
+
+    @property
+    def version(self) -> int | None:
+        """The number of the version that was made, if one was."""
+        return self.numbers.get("version")

@@ -6,7 +6,7 @@ from flask import Response
 from api.models.access import current_principal
 from api.models.dataset import ItemFilter
 from api.routes.context import services
-from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent
+from api.routes.idempotency import TAKES_KEY, idempotency_scope, idempotent, made_before
 from api.routes.optional_body import body_is_optional
 from api.routes.schemas.datasets import (
     CaptionsAnswer,
@@ -105,7 +105,11 @@ def split_dataset(name: str, json_data: SplitDataset) -> Response:
     of a registered directory cannot be moved: 409 `dataset_is_registered`.
     """
     asks = current_principal.get()
-    made = services().splits.split(name, json_data.request(), asks, dry_run=json_data.dry_run)
+    request = json_data.request()
+    if before := made_before():
+        made = services().splits.get_made(name, request.into, before.numbers)
+    else:
+        made = services().splits.split(name, request, asks, dry_run=json_data.dry_run)
     if made.into_version is None:
         return answer(made)
     return answer(made, 201, "split", {"Location": f"{BASE_PATH}/datasets/{made.into}"})

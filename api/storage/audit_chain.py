@@ -89,8 +89,8 @@ def keep_note(connection: Connection) -> RequestNote | None:
     if note is None or not note.is_change:
         return None
     if note.key_scope is not None and note.has_changed and note.object is not None:
-        version = note.after.get("version") if isinstance(note.after, dict) else None
-        made = {"about": note.object, "version": version}
+        told = note.after.items() if isinstance(note.after, dict) else ()
+        made = {"about": note.object, "numbers": {name: value for name, value in told if type(value) is int}}
         connection.execute(_NOTE_MADE, {"of_scope": note.key_scope, "what": made})
     if note.is_kept:
         return None

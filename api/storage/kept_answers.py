@@ -56,7 +56,7 @@ class DatabaseIdempotencyStore:
                 abandoned = (kept_answers.c.scope == scope) & (kept_answers.c.owner == found.owner)
                 if connection.execute(update(kept_answers).where(abandoned).values(owner=self._owner)).rowcount == 0:
                     raise RequestInProgress(headers={"Retry-After": "1"})
-                return None if found.made is None else AlreadyMade(found.made["about"], found.made["version"])
+                return None if found.made is None else AlreadyMade(found.made["about"], found.made["numbers"])
         except IntegrityError:
             raise RequestInProgress(headers={"Retry-After": "1"}) from None
 

@@ -62,6 +62,15 @@ def cache_ahead(world: World) -> httpx.Response:
     return world.client.post(f"{TRAINING}/cache", json=body, headers=KEY)
 
 
+def split(world: World) -> httpx.Response:
+    if world.client.get(f"{API}/datasets/cats").status_code == 404:
+        world.client.post(f"{API}/datasets", json={"name": "cats"})
+        add_version(world, {"a.png": "one", "b.png": "two"})
+    items = world.client.data(f"{API}/datasets/cats/items?version=1")["items"]
+    body = {"items": [items[0]["item_id"]], "into": "dogs"}
+    return world.client.post(f"{API}/datasets/cats/split", json=body, headers=KEY)
+
+
 def _make_model(world: World) -> str:
     task = next(iter(world.client.data(f"{TRAINING}/list")["tasks"]), {}).get("task_id") or world.finish()
     write_stand_in(world.output(task) / ARTIFACT, LORA)
@@ -97,6 +106,7 @@ def upload_model(world: World) -> httpx.Response:
     [
         (post("/datasets", {"name": "cats"}), "/datasets"),
         (restore, "/datasets/cats/versions"),
+        (split, "/datasets/cats/versions"),
         (post("/training/start", TOY), "/training/list"),
         (post("/training/start", {**TOY, "queue": False, "gpu_count": 4}), "/training/list"),
         (cache_ahead, "/training/list?kind=cache"),
@@ -122,6 +132,8 @@ def test_retry_after_a_kill_is_answered_with_what_was_made(world: World, ask: As
     assert (again.status_code, again.headers["idempotent-replayed"]) == (first.status_code, "true"), again.text
     assert again.headers.get("location") == first.headers.get("location")
     assert set(again.json()["data"]) == set(first.json()["data"])
+    if ask is split:
+        assert again.json()["data"] == first.json()["data"]
     if listed is not None:
         assert world.client.data(f"{API}{listed}")["pagination"]["total"] == count
     assert ask(world).content == again.content

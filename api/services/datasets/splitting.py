@@ -85,6 +85,26 @@ class DatasetSplitter:
         kept, moved = self._splits.split(*sides, self._clock.now(), self._clock.steady.now())
         return replace(result, version=VersionView.of(kept), into_version=VersionView.of(moved))
 
+    def get_made(self, name: str, into: str, numbers: Mapping[str, int]) -> DatasetSplit:
+        """Return a split that was made before, by the numbers that the audit has of it.
+
+        Raises DatasetNotFound, VersionNotFound.
+        """
+        kept, moved = (
+            self._datasets.get_version(dataset, str(numbers[word]))
+            for dataset, word in ((name, "version"), (into, "into_version"))
+        )
+        return DatasetSplit(
+            dry_run=False,
+            moved=numbers["moved"],
+            into=into,
+            is_new=moved.version == 1,
+            items=kept.items,
+            previous=kept.version - 1,
+            version=kept,
+            into_version=moved,
+        )
+
     def _find(self, name: str, request: SplitRequest, asks: Principal) -> _Split:
         source = self._datasets.find(name)
         if source.directory is not None:

@@ -173,10 +173,10 @@ def test_what_a_request_had_made_is_given_to_its_retry_after_a_kill(database: Da
         with database.write():
             pass
     here = of_process(database, clock, "here")
-    assert here.begin("k", b"1") == AlreadyMade("cats", 3)
+    assert here.begin("k", b"1") == AlreadyMade("cats", {"version": 3})
     with pytest.raises(RequestInProgress):
         here.begin("k", b"1")
     here.finish("k", None)
-    assert here.begin("k", b"1") == AlreadyMade("cats", 3)
+    assert here.begin("k", b"1") == AlreadyMade("cats", {"version": 3})
     here.finish("k", ANSWER)
     assert here.begin("k", b"1") == ANSWER
