@@ -55,6 +55,15 @@ def _restore(arguments: Sequence[str]) -> int:
         print(f"The former database is kept: {restored.kept}.")
     if restored.former_root != str(config.storage_root.absolute()):
         print(f"The files of tasks lay under {restored.former_root}: trainings look for them there.")
+    if restored.revived:
+        since = (
+            "did not hold before and hold now"
+            if restored.is_former_known
+            else ("hold now; which of them had been revoked since the backup is not known")
+        )
+        print(f"These keys {since}: revoke those that should not, by `{program()} key revoke KEY_ID`.")
+        for key in restored.revived:
+            print(f"  {key}")
     return 0
 
 

@@ -1,14 +1,23 @@
 """Backups of what a server keeps: made while it runs, restored while none does."""
 
+import fcntl
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import or_, select
+
 from api import __version__
 from api.config import Config
+from api.errors import DatabaseUnavailable
+from api.models.audit import OPERATOR, AuditEntry
+from api.storage.audit import AuditStore
 from api.storage.backup_file import (
     Backup,
     BackupError,
@@ -19,9 +28,11 @@ from api.storage.backup_file import (
     write_backup,
 )
 from api.storage.database import Database, sqlite_url
+from api.storage.database_url import DatabaseError
 from api.storage.file_lock import FileLock
 from api.storage.privacy import make_private_directory
 from api.storage.sqlite_backup import copy_sqlite, prepare_sqlite, replace_sqlite
+from api.storage.tables import keys
 from api.storage.task_files import write_private
 from api.utils.frozen import frozen
 
@@ -31,14 +42,19 @@ if TYPE_CHECKING:
 #: The name of the machine, under STORAGE_ROOT.
 _NODE = "node"
 
+#: Keys that one row of the audit names.
+_MOST_KEYS = 100
+
 
 @frozen
 class Restored:
-    """What a restore did: of when the backup was, where the former database is kept, and where the tasks' files lay."""
+    """What a restore did: when the backup was made, where the former database and the tasks' files are."""
 
     made_at: str
     kept: str | None
     former_root: str
+    revived: tuple[str, ...]  #: keys that hold again, and did not hold in the former database
+    is_former_known: bool  #: whether the former database could be read, so that `revived` has no others
 
 
 def make_backup(config: Config, target: Path | None, replaces: bool, now: datetime | None = None) -> Path:
@@ -54,8 +70,8 @@ def make_backup(config: Config, target: Path | None, replaces: bool, now: dateti
             make_private_directory(target.parent)
         target = target.absolute()
         refuse_existing(target, replaces)
-        with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as work:
-            copy = Path(work) / "database"
+        with _work_directory(".backup-", target.parent) as work:
+            copy = work / "database"
             revision = copy_sqlite(_file(database), copy) if database.is_sqlite else _postgres(database).dump(copy)
             backend = database.url.get_backend_name()
             facts = BackupFacts(backend, revision, __version__, now.isoformat(), str(root), digest(copy))
@@ -67,31 +83,92 @@ def restore_backup(config: Config, source: Path, replaces: bool, now: datetime |
     """Puts the database of a backup in the place of the present one, which is kept beside it. Raises BackupError while
     a server runs, when the backup is of a newer version, and when there is a database that may not be replaced.
     """
-    root = config.storage_root.absolute()
+    root, now = config.storage_root.absolute(), now or datetime.now(UTC)
     database = _database(config)
     with _said(f"the backup cannot be restored ({root})"):
         make_private_directory(root)
         place = _file(database).parent if database.is_sqlite else root
-        with _no_server(root), tempfile.TemporaryDirectory(prefix=".restore-", dir=place) as work:
-            backup = read_backup(source, Path(work))
+        with _no_server(root), _work_directory(".restore-", place) as work:
+            backup = read_backup(source, work)
             _refuse_unfit(backup, database)
-            suffix = f"before-restore-{_stamp(now or datetime.now(UTC))}"
+            former = _find_keys(database, now)
+            note = AuditEntry(now, OPERATOR, "restore", object=source.name, after={"made_at": backup.facts.made_at})
+            suffix = f"before-restore-{_stamp(now)}"
             if database.is_sqlite:
-                kept = _restore_sqlite(backup, _file(database), replaces, suffix)
+                kept, revived = _restore_sqlite(backup, _file(database), replaces, suffix, note, former)
             else:
                 schema = suffix.replace("-", "_").lower()
                 kept = _postgres(database).restore(backup.database, schema, replaces)
                 kept = kept and f"the schema {kept}"
+                revived = _note_restore(database, note, former)
             if backup.node is not None and not (root / _NODE).exists():
                 write_private(root / _NODE, backup.node, levels=0)
-    return Restored(backup.facts.made_at, kept, backup.facts.storage_root)
+    facts = backup.facts
+    return Restored(facts.made_at, kept, facts.storage_root, revived, is_former_known=former is not None)
 
 
-def _restore_sqlite(backup: Backup, file: Path, replaces: bool, suffix: str) -> str | None:
+def _restore_sqlite(
+    backup: Backup, file: Path, replaces: bool, suffix: str, note: AuditEntry, former: set[str] | None
+) -> tuple[str | None, tuple[str, ...]]:
     _refuse_revision(prepare_sqlite(backup.database))
     refuse_existing(file, replaces)
+    # Into the copy, so that there is no moment in which the database is back and the audit does not say so.
+    revived = _note_restore(Database(sqlite_url(backup.database)), note, former)
     kept = replace_sqlite(file, backup.database, f".{suffix}")
-    return None if kept is None else str(kept)
+    return None if kept is None else str(kept), revived
+
+
+def _find_keys(database: Database, now: datetime) -> set[str] | None:
+    """Return the keys that hold, each as "id (user, name)"; None when the database is missing or cannot be read."""
+    if database.is_sqlite and not _file(database).exists():
+        return None
+    query = select(keys.c.key_id, keys.c.user_id, keys.c.name).where(
+        keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now.timestamp())
+    )
+    try:
+        with database.read() as connection:
+            return {f"{row.key_id} ({row.user_id}, {row.name})" for row in connection.execute(query)}
+    except (DatabaseUnavailable, DatabaseError):
+        return None
+    finally:
+        database.close()
+
+
+def _note_restore(database: Database, note: AuditEntry, former: set[str] | None) -> tuple[str, ...]:
+    """Write the restore into the audit of the restored database; return the keys that it revived."""
+    try:
+        database.migrate()
+        revived = tuple(sorted((_find_keys(database, note.at) or set()) - (former or set())))
+        after = {**note.after, "revived_keys": revived[:_MOST_KEYS]}
+        AuditStore(database).append([replace(note, after=after)])
+    finally:
+        database.close()
+    return revived
+
+
+@contextmanager
+def _work_directory(prefix: str, parent: Path) -> Iterator[Path]:
+    """Make a directory that is removed at the end of the block, and remove those of processes that were killed."""
+    for left in parent.glob(f"{prefix}*"):
+        with suppress(OSError), _locked(left):
+            shutil.rmtree(left)
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        with _locked(work):
+            yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the lock that says that a process works in this directory. Raise BlockingIOError while another has it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_unfit(backup: Backup, database: Database) -> None:

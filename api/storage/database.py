@@ -1,6 +1,7 @@
 """The database: SQLite in a file, or PostgreSQL; the same statements for both."""
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -29,8 +30,9 @@ from api.storage.database_errors import (
 )
 from api.storage.database_url import DatabaseError, parse_database_url
 from api.storage.file_identity import KeptPlaces
-from api.storage.sqlite import check_log, create_sqlite_engine, describe_rescue, find_damage
+from api.storage.sqlite import check_log, check_schema, create_sqlite_engine, describe_rescue, find_damage
 from api.storage.tables import REVISION, metadata
+from api.storage.task_roll import repair_roll
 from api.storage.turns import Turns
 from api.utils.database_use import note_read, note_write
 from api.utils.deadlines import at_most, is_in_a_hurry, one_wait, within
@@ -101,6 +103,7 @@ class Database:
         self.engine = _create_engine(self.url, self._places.check, pool_size)
         self._driver_errors = driver_errors(self.engine)
         self._trouble: DatabaseUnavailable | None = None
+        self._schema_damage: DatabaseDamaged | None = None
         self._looked_at = float("-inf")
         self._breaker = Breaker()
         self._free = Turns(pool_size)
@@ -135,6 +138,8 @@ class Database:
         On SQLite it takes the write lock at once: a transaction that reads first and writes later would fail.
         `is_audited=False`: what it keeps is not what the present request is about.
         """
+        if self._schema_damage is not None:
+            raise self._schema_damage
         began = time.monotonic()
         try:
             with one_wait(), self._take_turn() as left_ms, self._connect("IMMEDIATE", left_ms) as connection:
@@ -178,14 +183,32 @@ class Database:
             self._places.check()
         except StorageGone as error:
             return error
-        if self.is_sqlite and isinstance(self._trouble, DatabaseDamaged):
-            self._look_again()
+        if self.is_sqlite and time.monotonic() - self._looked_at >= LOOK_AGAIN_SECONDS:
+            self._looked_at = time.monotonic()
+            self._check_schema()
+            if self._schema_damage is None and isinstance(self._trouble, DatabaseDamaged):
+                self._look_again()
         return self._trouble
 
-    def _look_again(self) -> None:
-        if time.monotonic() - self._looked_at < LOOK_AGAIN_SECONDS:
+    def _check_schema(self) -> None:
+        """Find damage that only a new connection meets: what is acknowledged until then could never be read again."""
+        if self._file is None or not self._file.is_file():
             return
-        self._looked_at = time.monotonic()
+        try:
+            check_schema(self._file)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                self._schema_damage = self._damaged(error)
+                self._note_trouble(self._schema_damage, "DEFERRED")
+        else:
+            self._schema_damage = None
+
+    def _damaged(self, error: Exception) -> DatabaseDamaged:
+        damage = f"The database is damaged ({say(error).rstrip('.')})"
+        rescue = "restore it from a backup" if self._file is None else describe_rescue(self._file)
+        return DatabaseDamaged(f"{damage}: {rescue}.", headers=RETRY_AFTER)
+
+    def _look_again(self) -> None:
         try:
             with self.engine.connect() as connection:
                 driver = connection.connection.driver_connection
@@ -222,9 +245,8 @@ class Database:
             translated = translate(error)
             if translated is None:
                 raise
-            if isinstance(translated, DatabaseDamaged) and self._file is not None:
-                rescue = f"{translated.detail.rstrip('.')}: {describe_rescue(self._file)}."
-                translated = DatabaseDamaged(rescue, headers=translated.headers)
+            if isinstance(translated, DatabaseDamaged):
+                translated = self._damaged(error)
             if is_read_only(error):
                 # It was closed to changes under its connections: new ones may find the server that is open.
                 self.engine.dispose()
@@ -257,7 +279,10 @@ class Database:
         self._trouble = error
 
     def migrate(self) -> None:
-        """Brings the tables to this version. Raises DatabaseError when they are of a newer one."""
+        """Bring the tables to this version, also what a server of an older one wrote beside a newer one.
+
+        Raise DatabaseError when they are of a newer one.
+        """
         try:
             with self.engine.connect() as connection:
                 self._wait_longer(connection, MIGRATION_LOCK_MS)
@@ -265,6 +290,7 @@ class Database:
                 with connection.begin():
                     self._take_turns(connection)
                     self._upgrade(connection)
+                    repair_roll(connection)
                 self._wait_longer(connection, LOCK_MS)
                 self._look_for_damage(connection)
                 self._places.note()

@@ -20,6 +20,9 @@ _NO_ACCESS = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
 }
+#: How the driver begins its message about a column whose text it cannot decode; it gives no code.
+_NOT_UTF_8 = "Could not decode to UTF-8"
+
 #: SQLSTATEs of PostgreSQL: a full disk, damaged data, a damaged index.
 _PG_FULL, _PG_DAMAGED = "53100", {"XX001", "XX002"}
 
@@ -61,7 +64,8 @@ def translate(error: Exception) -> DatabaseUnavailable | None:
 def is_damage(error: Exception) -> bool:
     """Whether the error says that stored data cannot be read any more."""
     cause = _cause(error)
-    return _sqlite_code(cause) in _DAMAGED or getattr(cause, "sqlstate", None) in _PG_DAMAGED
+    is_undecodable = isinstance(cause, sqlite3.Error) and str(cause).startswith(_NOT_UTF_8)
+    return is_undecodable or _sqlite_code(cause) in _DAMAGED or getattr(cause, "sqlstate", None) in _PG_DAMAGED
 
 
 def is_full(error: Exception) -> bool:

@@ -63,25 +63,27 @@ class PostgresTables:
         return str(revision)
 
     def restore(self, dump: Path, schema: str, replaces: bool) -> str | None:
-        """Puts the tables of a dump in the place of the present ones, which are kept in a schema of this name. Returns
-        that; None when there were none. Raises BackupError: then everything is as it was.
+        """Put the tables of a dump in the place of the present ones, which are moved into a schema of this name.
+
+        Return that; None when there were none. All of it is one transaction: raise BackupError, and after a kill
+        nothing has changed. Scripts are written beside the dump.
         """
         with self._connect() as connection:
             connection.autocommit = True
-            # Who starts a server now waits until this has ended.
+            # A server that starts now waits until this has ended.
             connection.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
             self._refuse_others(connection)
             present = self._find_tables(connection)
             self._refuse_tables(connection, present, replaces)
-            self._move(connection, present, None, schema)
-            try:
-                how = ["--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction"]
-                self._run("pg_restore", [*how, str(dump)])
-                self._check(connection)
-            except BaseException:
-                if present:
-                    self._move(connection, present, schema, None)
-                raise
+            usual = str(self._one(connection, "SELECT current_schema()")[0])
+            scripts = [dump.with_name(name) for name in ("before.sql", "tables.sql", "after.sql")]
+            scripts[0].write_text(_join(connection, _move(present, usual, schema)))
+            self._run(
+                "pg_restore", ["--no-owner", "--no-privileges", f"--file={scripts[1]}", str(dump)], connects=False
+            )
+            scripts[2].write_text(_join(connection, _finish(usual)))
+            how = ["--no-psqlrc", "--quiet", "--output=/dev/null", "--single-transaction", "--set=ON_ERROR_STOP=1"]
+            self._run("psql", [*how, *(f"--file={script}" for script in scripts)])
         return schema if present else None
 
     def _refuse_others(self, connection: psycopg.Connection) -> None:
@@ -106,30 +108,6 @@ class PostgresTables:
                 "empty one, and name that by DATABASE_URL"
             )
 
-    def _move(self, connection: psycopg.Connection, tables: set[str], source: str | None, target: str | None) -> None:
-        """Moves tables between the usual schema (None) and another one, all or none. Raises BackupError."""
-        if not tables:
-            return
-        try:
-            with connection.transaction():
-                usual = str(self._one(connection, "SELECT current_schema()")[0])
-                if target is not None:
-                    connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(target)))
-                for name in sorted(tables):
-                    place, to = sql.Identifier(source or usual, name), sql.Identifier(target or usual)
-                    connection.execute(sql.SQL("ALTER TABLE {} SET SCHEMA {}").format(place, to))
-                if source is not None:
-                    connection.execute(sql.SQL("DROP SCHEMA {}").format(sql.Identifier(source)))
-        except psycopg.Error as error:
-            raise BackupError(f"the present tables cannot be moved aside: {_say(error)}") from error
-
-    def _check(self, connection: psycopg.Connection) -> None:
-        """Looks whether all tables are there now, and notes that nobody leads."""
-        missing = _ALWAYS - self._find_tables(connection)
-        if missing:
-            raise BackupError(f"the backup has no tables {', '.join(sorted(missing))}, or has them in another schema")
-        connection.execute("UPDATE leadership SET holder = ''")
-
     def _find_tables(self, connection: psycopg.Connection) -> set[str]:
         return {str(row[0]) for row in connection.execute(_PRESENT)}.intersection(_TABLES)
 
@@ -148,8 +126,8 @@ class PostgresTables:
         except psycopg.Error as error:
             raise BackupError(f"the database does not do what is asked of it: {_say(error)}") from error
 
-    def _run(self, program: str, arguments: Sequence[str]) -> None:
-        """Runs one of PostgreSQL's programs on this database. Raises BackupError with what it says."""
+    def _run(self, program: str, arguments: Sequence[str], *, connects: bool = True) -> None:
+        """Run one of PostgreSQL's programs, on this database if it connects. Raise BackupError with its message."""
         found = shutil.which(program)
         if found is None:
             raise BackupError(f"{program} is not installed: it comes with PostgreSQL's client (postgresql-client)")
@@ -159,8 +137,9 @@ class PostgresTables:
             passwords.write(f"*:*:*:*:{escaped}\n")
             passwords.flush()
             where = make_conninfo("", **self._arguments, **({"passfile": passwords.name} if self._password else {}))
+            database = [f"--dbname={where}", "--no-password"] if connects else []
             done = subprocess.run(
-                [found, f"--dbname={where}", "--no-password", *arguments],
+                [found, *database, *arguments],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -169,6 +148,31 @@ class PostgresTables:
             )
         if done.returncode != 0:
             raise BackupError(f"{program} says: {mask_secrets(done.stderr.strip()[-1000:])}")
+
+
+def _move(tables: set[str], usual: str, schema: str) -> list[sql.Composed]:
+    """Return the statements that move tables from the usual schema into a new one."""
+    if not tables:
+        return []
+    to = sql.Identifier(schema)
+    move = sql.SQL("ALTER TABLE {} SET SCHEMA {}")
+    return [
+        sql.SQL("CREATE SCHEMA {}").format(to),
+        *(move.format(sql.Identifier(usual, name), to) for name in sorted(tables)),
+    ]
+
+
+def _finish(usual: str) -> list[sql.Composed]:
+    """Return the statements that fail unless every version's tables are in the usual schema, and that end the lead."""
+    look = sql.SQL("SELECT 1 FROM {} LIMIT 1")
+    return [
+        *(look.format(sql.Identifier(usual, name)) for name in sorted(_ALWAYS)),
+        sql.SQL("UPDATE {} SET holder = ''").format(sql.Identifier(usual, "leadership")),
+    ]
+
+
+def _join(connection: psycopg.Connection, statements: Sequence[sql.Composed]) -> str:
+    return "".join(f"{statement.as_string(connection)};\n" for statement in statements)
 
 
 def _quote(name: object) -> str:

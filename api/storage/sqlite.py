@@ -3,13 +3,15 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL
 
 from api.storage.file_identity import describe_loss, gone, identify
+from api.storage.tables import metadata
 from api.utils.deadlines import at_most
 
 #: Milliseconds that the search for damage may take; of a large file only a part is checked.
@@ -37,12 +39,16 @@ def create_sqlite_engine(url: URL, lock_ms: int, check: Callable[[], None], **sh
         check()
 
     def prepare(driver: Any, record: Any) -> None:
-        _prepare(driver, round(at_most(lock_ms / 1000) * 1000))
+        try:
+            _prepare(driver, round(at_most(lock_ms / 1000) * 1000))
+        except UnicodeDecodeError as error:
+            raise _undecodable(error) from error
         record.info[_WAL] = identify(log)
 
     event.listen(engine, "do_connect", before)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "handle_error", _translate)
     return engine
 
 
@@ -58,7 +64,50 @@ def check_log(connection: Connection) -> None:
 
 
 def find_damage(driver: Any) -> str | None:
-    """What SQLite's own check says is wrong with the file, in words; None when it found nothing in the time it has."""
+    """Return what is wrong with the file, by SQLite's own check and by a look at its columns.
+
+    None when nothing was found in the time that the check has.
+    """
+    try:
+        return _check_pages(driver) or _find_missing_column(driver)
+    except UnicodeDecodeError as error:
+        return str(_undecodable(error))
+
+
+def check_schema(file: Path) -> None:
+    """Read the schema from the file, as the next start will. Raise sqlite3.Error when it cannot be read.
+
+    Open connections hold the schema in memory, and go on with one that no new connection could read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except UnicodeDecodeError as error:
+        raise _undecodable(error) from error
+
+
+def _undecodable(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
+    """Return the error that the driver should have raised: it cannot decode SQLite's own message."""
+    damage = sqlite3.DatabaseError(f"text that is not UTF-8: {error.reason}")
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return damage
+
+
+def _translate(context: ExceptionContext) -> None:
+    if isinstance(context.original_exception, UnicodeDecodeError):
+        raise _undecodable(context.original_exception) from context.original_exception
+
+
+def _find_missing_column(driver: Any) -> str | None:
+    for table in metadata.tables.values():
+        present = {row[0] for row in driver.execute("SELECT name FROM pragma_table_info(?)", [table.name])}
+        missing = [column.name for column in table.columns if column.name not in present]
+        if missing:
+            return f"the table {table.name} has no column {missing[0]}"
+    return None
+
+
+def _check_pages(driver: Any) -> str | None:
     give_up_at = time.monotonic() + CHECK_MS / 1000
     driver.set_progress_handler(lambda: time.monotonic() > give_up_at, _STEPS)
     try:
@@ -75,8 +124,8 @@ def find_damage(driver: Any) -> str | None:
 def describe_rescue(file: Path) -> str:
     """What to do about a damaged file."""
     return (
-        f"move it away together with {file.name}-wal and {file.name}-shm and put a backup in its place, or save what "
-        f"can be read: `sqlite3 {file} .recover | sqlite3 {file}.new`, then let the new file take its place"
+        f"restore a backup by `make restore FILE=... FORCE=1` (`restore FILE --force`), which keeps this file, or "
+        f"save what can be read: `sqlite3 {file} .recover | sqlite3 {file}.new`, then let the new file take its place"
     )
 
 

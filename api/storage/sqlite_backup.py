@@ -1,6 +1,7 @@
 """Copies a SQLite database that is in use, and puts a copy in the place of one that nobody uses."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -12,6 +13,9 @@ from api.utils.durable import sync_directory
 
 #: Seconds to wait for a lock.
 _LOCK_SECONDS = 60.0
+
+#: What reading a damaged file raises: the driver cannot decode SQLite's message where the damage is in a name.
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError, TypeError)
 
 _REVISION = "SELECT version_num FROM alembic_version"
 _NOBODY_LEADS = "UPDATE leadership SET holder = ''"
@@ -33,7 +37,7 @@ def copy_sqlite(source: Path, target: Path) -> str:
             # The copy is one file, without a log beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
             return check_sqlite(copy)
-    except sqlite3.Error as error:
+    except _UNREADABLE as error:
         raise BackupError(f"the database {source} cannot be copied: {error}") from error
 
 
@@ -51,24 +55,40 @@ def prepare_sqlite(copy: Path) -> str:
         with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
             revision = check_sqlite(connection)
             connection.execute(_NOBODY_LEADS)
-    except (sqlite3.Error, TypeError) as error:
+    except _UNREADABLE as error:
         raise BackupError(f"the database in the backup cannot be read: {error}") from error
     return revision
 
 
 def replace_sqlite(current: Path, new: Path, suffix: str) -> Path | None:
-    """Puts `new` in the place of the database, and keeps that one under its name with `suffix`. Returns where it lies
-    now; None when there was none. Raises OSError, and BackupError while another process has it open.
+    """Put `new` in the place of the database, and keep that one under its name with `suffix`.
+
+    Return where the former one is now; None when there was none. There is a database at every moment: a start after a
+    kill finds the former one or the new one, and never makes an empty one. Raise OSError, and BackupError while another
+    process has it open.
     """
     with _alone(current):
         kept = current.with_name(current.name + suffix)
-        # The log first: beside another database it would change that one.
-        for ending in reversed(SQLITE_SUFFIXES):
+        for ending in SQLITE_SUFFIXES:
             with suppress(FileNotFoundError):
-                os.rename(current.with_name(current.name + ending), kept.with_name(kept.name + ending))
-        os.rename(new, current)
+                _keep(current.with_name(current.name + ending), kept.with_name(kept.name + ending))
+        sync_directory(current.parent)
+        # Beside another database the log of the former one would change that.
+        for ending in filter(None, SQLITE_SUFFIXES):
+            current.with_name(current.name + ending).unlink(missing_ok=True)
+        os.replace(new, current)
         sync_directory(current.parent)
         return kept if kept.exists() else None
+
+
+def _keep(file: Path, kept: Path) -> None:
+    try:
+        os.link(file, kept)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # The file system has no hard links.
+        shutil.copy2(file, kept)
 
 
 @contextmanager
@@ -86,7 +106,7 @@ def _alone(path: Path) -> Iterator[None]:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise BackupError(f"{path} is in use: end the server, and whatever else has it open, first") from error
-        except sqlite3.DatabaseError:
-            # It is damaged, which may be why another one is to take its place: it is kept as it is.
+        except _UNREADABLE:
+            # It is damaged, which may be why another one takes its place: it is kept as it is.
             pass
         yield

@@ -191,3 +191,26 @@ def test_a_backup_holds_no_secret_of_a_training(server: TrainingServer, tmp_path
         content = subprocess.run(["pg_restore", "--file=-", database], capture_output=True, check=True).stdout
     assert task_id.encode() in content
     assert SECRET.encode() not in content
+
+
+def test_restore_names_the_keys_that_it_revives_and_is_in_the_audit(server: TrainingServer, tmp_path: Path) -> None:
+    file = tmp_path / "kept.tar.gz"
+    named = {"user_id": "anna", "name": "laptop", "role": "viewer"}
+    revived, holding = (server.post("/auth/generate-key", 201, json=named)["key_id"] for _ in range(2))
+    operate(server, "backup", str(file))
+    server.client.delete(f"/api/v1/auth/keys/{revived}").raise_for_status()
+    server.kill()
+    # What a restore that was killed has left.
+    left = server.root / ".restore-left"
+    left.mkdir()
+    (left / "database").write_bytes(b"of the backup")
+    said = operate(server, "restore", str(file), "--force")
+    assert f"  {revived} (anna, laptop)" in said
+    assert holding not in said
+    assert [*server.root.glob(".restore-*")] == []
+    server.start()
+    [row] = server.get("/auth/audit?operation=restore")["entries"]
+    assert (row["actor"], row["object"], row["after"]["revived_keys"]) == (
+        "operator", "kept.tar.gz", [f"{revived} (anna, laptop)"]
+    )  # fmt: skip
+    assert server.get("/auth/audit/verify")["bad_id"] is None

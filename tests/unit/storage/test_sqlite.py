@@ -11,6 +11,7 @@ from api.errors import DatabaseDamaged
 from api.storage.database import Database, sqlite_url
 from api.storage.database_url import DatabaseError
 from tests.unit.storage.test_database import append
+from tests.unit.storage.test_sqlite_backup import damage_schema
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def read_all(connection: Connection) -> None:
 
 def test_damaged_file_is_refused_at_start_with_what_to_do(path: Path):
     damage(path)
-    with pytest.raises(DatabaseError, match=r"database\.sqlite is damaged \(.*backup in its place.*\.recover"):
+    with pytest.raises(DatabaseError, match=r"database\.sqlite is damaged \(.*restore FILE --force.*\.recover"):
         Database(sqlite_url(path)).migrate()
 
 
@@ -66,3 +67,30 @@ def test_damage_that_a_passing_fault_of_the_disk_showed_ends_with_it(path: Path)
     with database.read() as connection:
         read_all(connection)
     database.close()
+
+
+def test_schema_that_is_not_utf_8_is_refused_at_start_with_what_to_do(path: Path):
+    damage_schema(path)
+    with pytest.raises(DatabaseError, match=r"is damaged \(text that is not UTF-8.*restore FILE --force"):
+        Database(sqlite_url(path)).migrate()
+
+
+def test_table_without_one_of_its_columns_is_damage(path: Path):
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"priority INTEGER NOT NULL", b"priorixy INTEGER NOT NULL"))
+    with pytest.raises(DatabaseError, match="the table tasks has no column priority"):
+        Database(sqlite_url(path)).migrate()
+
+
+def test_running_server_refuses_changes_once_no_start_could_read_the_schema(path: Path):
+    database = Database(sqlite_url(path))
+    database.migrate()
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO nodes (name, machine) VALUES ('before', '')"))
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.exec_driver_sql("BEGIN")
+    damage_schema(path)
+    assert isinstance(database.find_trouble(), DatabaseDamaged)
+    with pytest.raises(DatabaseDamaged), database.write():
+        pass

@@ -1,5 +1,6 @@
 """A SQLite database is copied while it is used, and replaced only while it is not."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -106,3 +107,54 @@ def test_damaged_database_can_be_replaced_and_is_kept_as_it_is(file: Path, tmp_p
     assert kept is not None
     assert kept.read_bytes() == b"no database at all" * 300
     assert _names(file) == []
+
+
+def damage_schema(file: Path) -> None:
+    """Put a byte that is not UTF-8 into the name of a table, so that SQLite's own message cannot be decoded."""
+    content = bytearray(file.read_bytes())
+    content[content.index(b"tablenodesnodes") + len("tablen")] = 0xFF
+    file.write_bytes(content)
+
+
+def test_schema_that_is_not_utf_8_is_damage_to_every_command(file: Path, tmp_path: Path):
+    copy_sqlite(file, tmp_path / "copy")
+    damage_schema(file)
+    with pytest.raises(BackupError, match="cannot be copied"):
+        copy_sqlite(file, tmp_path / "second")
+    with pytest.raises(BackupError, match="cannot be read"):
+        prepare_sqlite(file)
+    assert replace_sqlite(file, tmp_path / "copy", ".before") == tmp_path / "database.sqlite.before"
+    assert _names(file) == []
+
+
+@pytest.mark.parametrize("step", ["replace", "link"])
+def test_restore_that_is_killed_leaves_a_database(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    copy_sqlite(file, tmp_path / "copy")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        _name(connection, "former")
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, step, killed)
+    with pytest.raises(KeyboardInterrupt):
+        replace_sqlite(file, tmp_path / "copy", ".before")
+    assert _names(file) == ["former"]
+
+
+def test_former_database_is_copied_where_there_are_no_hard_links(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    copy_sqlite(file, tmp_path / "copy")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        _name(connection, "former")
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    kept = replace_sqlite(file, tmp_path / "copy", ".before")
+    assert kept is not None
+    assert (_names(kept), _names(file)) == (["former"], [])
