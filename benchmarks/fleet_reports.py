@@ -5,6 +5,7 @@
 Prints the bytes of a report, milliseconds of a head's CPU for reading one, and seconds from sending to having it.
 """
 
+import itertools
 import sys
 import threading
 import time
@@ -28,6 +29,10 @@ from benchmarks.servers import service, simulated
 CLOCK = SystemClock()
 
 
+#: Numbers the reports.
+_COUNT = itertools.count()
+
+
 def sweep(seed: int) -> GPUSnapshot:
     """What a node with eight GPUs reads."""
     found: list[GPUSnapshot] = []
@@ -41,7 +46,9 @@ def sweep(seed: int) -> GPUSnapshot:
 def body_of(number: int) -> bytes:
     """The report of a node."""
     place = NodePlace("m", f"box{number}", 8081, "s")
-    return encode_report(make_report(sweep(number), place, "1.0.0", 5.0, CLOCK.monotonic(), CLOCK.now()))
+    return encode_report(
+        make_report(sweep(number), place, "1.0.0", 5.0, CLOCK.monotonic(), CLOCK.now(), mark=CLOCK.mark())
+    )
 
 
 def measure(bodies: list[bytes], rounds: int, send: Callable[[int, bytes], None]) -> list[float]:
@@ -61,7 +68,7 @@ def show(name: str, taken: list[float]) -> None:
 
 
 def read_only(_: int, body: bytes) -> None:
-    take_report("gpu", read_report(orjson.loads(body)), CLOCK.monotonic(), CLOCK.now())
+    take_report("gpu", read_report(orjson.loads(body), "gpu"), CLOCK.monotonic(), CLOCK.now())
 
 
 def through_redis(bodies: list[bytes], rounds: int) -> list[float]:
@@ -102,7 +109,11 @@ def main() -> None:
 
         def post(number: int, body: bytes) -> None:
             address = server.url(f"/api/v1/nodes/box{number}/report")
-            answer = client.post(address, content=b'{"report":%b}' % body, headers={"Content-Type": "application/json"})
+            # The same bytes again would be refused: each report is later than the last.
+            fresh = b'%b,"uptime":%d.%06d}' % (body[:-1], 10**7, next(_COUNT))
+            answer = client.post(
+                address, content=b'{"report":%b}' % fresh, headers={"Content-Type": "application/json"}
+            )
             answer.raise_for_status()
 
         before = server.cpu_seconds()
