@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Self
@@ -16,7 +17,17 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.ip_network("::/96")
 #: Addresses that carry an IPv4 address inside.
 _6TO4 = ipaddress.ip_network("2002::/16")
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
+#: All of IPv6 that is assigned as public unicast (RFC 4291, IANA). Every other block is special, or unassigned: the
+#: former site-local fec0::/10, segment identifiers 5f00::/16, the local NAT64 prefix.
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")
+#: Addresses within the public ranges that lead to the network nearby, or nowhere: shared by carriers; IETF protocol
+#: assignments, which include Teredo and Oracle's metadata service; relays of 6to4; the host agent of Azure.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(each)
+    for each in ("100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "2001::/23", "3fff::/20")
+)
+#: Names that mean this machine, without a question to a name server (RFC 6761), and as Debian's /etc/hosts has them.
+_LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 
 
 class PrivateAddress(OSError):
@@ -58,6 +69,15 @@ class ReachableHosts:
         is_listed = name in self.hosts or _with_port(name, port) in self.hosts
         return is_listed or any(found in network for network in self.networks) or is_public(found)
 
+    def require_literal(self, host: str, port: int) -> None:
+        """Check a host that is an address already, or means this machine; a name of any other passes.
+
+        Raises PrivateAddress.
+        """
+        found = read_literal(host)
+        if found is not None and not self.permits(host.strip("[]"), str(found), port):
+            raise PrivateAddress(host[:200])
+
     def resolve(self, host: str, port: int) -> str:
         """One address of a host that may be connected to, which is asked for once.
 
@@ -89,7 +109,28 @@ def embedded(address: Address) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the public internet."""
-    if address.is_multicast or address.is_unspecified or address in _SHARED:
+    """Return whether an address belongs to the public internet; only assigned public ranges do."""
+    if isinstance(address, ipaddress.IPv6Address) and address not in _PUBLIC_IPV6:
+        return False
+    if address.is_multicast or any(address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global
+
+
+def read_literal(host: str) -> Address | None:
+    """Return the address that a host name spells, or None for a name that a name server has to resolve.
+
+    IPv4 is read as the C library reads it: 127.1, 0x7f000001, 017700000001 and 2130706433 are 127.0.0.1.
+    """
+    bare = unicodedata.normalize("NFKC", host).replace("\u3002", ".").strip("[]").rstrip(".").partition("%")[0].lower()
+    if bare in _LOCAL_NAMES or bare.endswith(".localhost"):
+        return ipaddress.IPv4Address("127.0.0.1")
+    try:
+        return ipaddress.ip_address(bare)
+    except ValueError:
+        pass
+    try:
+        # inet_aton ignores what follows a blank.
+        return None if not bare or " " in bare else ipaddress.IPv4Address(socket.inet_aton(bare))
+    except (OSError, ValueError):
+        return None

@@ -3,8 +3,14 @@
 import re
 from collections.abc import Sequence
 from itertools import islice
+from urllib.parse import unquote_plus
 
 MASK = "***"
+
+#: Words in the name of a parameter that make its value a key, or a signature that stands for one.
+_CREDENTIAL_WORDS = frozenset(
+    {"key", "apikey", "accesskey", "auth", "authorization", "bearer", "jwt", "pwd", "sas", "sig", "signature"}
+)
 
 # --wandb_api_key=…, HF_TOKEN=…, --password … : the value is nobody's business. A word is looked at once, from its
 # beginning, and nothing is given back: linear. A file that holds one may be named.
@@ -41,6 +47,16 @@ def is_secret_flag(argument: str) -> bool:
 def is_secret_name(name: str) -> bool:
     """Whether a value of this name is a secret."""
     return _NAME.fullmatch(name) is not None
+
+
+def find_credential(url: str) -> str | None:
+    """Return the name of the first parameter of an address, in its query or fragment, that holds a credential."""
+    for part in re.split(r"[?&;#]", url)[1:]:
+        name = unquote_plus(part.partition("=")[0])
+        words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
+        if is_secret_name(re.sub(r"[^\w-]", "_", name)) or not _CREDENTIAL_WORDS.isdisjoint(map(str.lower, words)):
+            return name
+    return None
 
 
 def mask_userinfo(text: str) -> str:

@@ -168,6 +168,43 @@ def test_order_that_makes_no_sense_is_422(world: World, body: dict[str, Any]):
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
 
 
+HOSTS = [
+    "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "[fec0::1]",
+    "[5f00::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::1]", "localhost:8080", "a.localhost.",
+    "169.254.169.254", "10.0.0.1", "%31%32%37.0.0.1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_private_literal_is_refused_at_once(world: World, host: str):
+    refused = world.client.post(DOWNLOAD, json={"url": f"http://{host}/x.safetensors", "sha256": "0" * 64})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
+    assert refused.json()["error"]["errors"][0]["pointer"] == "/url"
+    assert "PRIVATE_HOSTS_ALLOWED" in refused.text
+    assert world.client.data("/api/v1/models/downloads")["downloads"] == []
+
+
+QUERIES = ["?token=PLANTED", "?a=b&api_key=PLANTED", "?X-Amz-Signature=PLANTED", "?%74oken=PLANTED", "#sig=PLANTED"]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_credential_in_an_address_is_refused_and_not_repeated(world: World, query: str):
+    refused = world.client.post(DOWNLOAD, json={"url": f"https://h.example/x{query}", "sha256": "0" * 64})
+    assert (refused.status_code, refused.json()["error"]["errors"][0]["pointer"]) == (422, "/url")
+    assert "`token`" in refused.json()["error"]["errors"][0]["message"]
+    assert "PLANTED" not in refused.text
+
+
+def test_token_of_an_address_is_in_the_file_of_secrets_alone(world: World):
+    body = {"url": "https://civitai.example/api/download/models/1?type=Model", "sha256": "0" * 64}
+    download = start(world, **body, token="civitai_planted")
+    root = world.storage
+    found = [path.name for path in root.rglob("*") if path.is_file() and b"civitai_planted" in path.read_bytes()]
+    assert found == ["secrets.json"]
+    assert json.loads((root / "tasks" / download / "secrets.json").read_text()) == {"ADDRESS_TOKEN": "civitai_planted"}
+    assert "civitai_planted" not in world.client.get(f"{DOWNLOAD}/{download}").text
+
+
 def test_model_that_cannot_be_had_says_why(world: World):
     pickled = world.client.post(DOWNLOAD, json={"model_id": "wan"})
     assert (pickled.status_code, pickled.json()["error"]["code"]) == (409, "pickles_refused")

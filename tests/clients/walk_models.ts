@@ -15,7 +15,7 @@ export async function lookAtModels(): Promise<void> {
   const text = { config_toml: "epochs = 2\n" };
   const forms = data(await api.POST("/api/v1/models/{model_id}/convert", { params: flux, body: text }));
   if (forms.config_toml !== text.config_toml) throw new Error("a text stays as it is");
-  const order = { url: "http://127.0.0.1:9/x", sha256: "0".repeat(64) };
+  const order = { url: `http://${"a".repeat(64)}.example/x`, sha256: "0".repeat(64) };
   const header = { "Idempotency-Key": "typed" };
   const id = data(await api.POST("/api/v1/models/download", { body: order, params: { header } })).download_id;
   const one = { path: { task_id: id } };

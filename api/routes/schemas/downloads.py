@@ -10,6 +10,7 @@ from api.models.download import DownloadView
 from api.models.model_memory import ModelType
 from api.routes.schemas.common import Envelope, Name, Shown, at_least_one, at_most_one, needs
 from api.services.catalog.download_wish import DownloadOrder
+from api.utils.masking import find_credential
 from api.utils.pagination import Pagination
 from api.utils.validation import Strict
 
@@ -51,6 +52,29 @@ def _has_host(url: str) -> bool:
         return False
 
 
+def _check_address(url: str) -> str:
+    if _has_userinfo(url):
+        raise ValueError(
+            "holds a user name or password, which everyone who may see the download would see: give a `token` instead"
+        )
+    credential = find_credential(url)
+    if credential is not None:
+        raise ValueError(
+            f"holds a credential ({credential[:40]}), which everyone who may see the download would see: leave it out"
+            " of the address, and give it as `token`"
+        )
+    if not _has_host(url):
+        raise ValueError("names no host, or no port from 1 to 65535")
+    return url
+
+
+Address = Annotated[
+    str,
+    Field(max_length=4096, pattern=r"^https?://[^\s\x00-\x1f\x7f/][^\s\x00-\x1f\x7f]*$"),
+    AfterValidator(_check_address),
+]
+
+
 class RepositoryFile(Strict):
     """A file of a repository that must have this hash; a pickle is only taken so."""
 
@@ -87,10 +111,12 @@ class StartDownload(Strict):
         max_length=1000,
         description="paths, which may hold *, or paths with a hash; all when left out",
     )
-    url: str | None = Field(None, max_length=4096, pattern=r"^https?://[^\s\x00-\x1f\x7f/][^\s\x00-\x1f\x7f]*$")
+    url: Address | None = Field(None, description="of one file; keys and signatures in it are refused: see `token`")
     sha256: Sha256 | None = Field(None, description="what the file at `url` must be")
     name: Name | None = Field(None, description="what it is called; of a `url` the file's name")
-    token: HubToken | None = Field(None, description="for the hub; the service's own HF_TOKEN otherwise")
+    token: HubToken | None = Field(
+        None, description="for the hub, the service's own HF_TOKEN otherwise; with `url` for its host alone"
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> "StartDownload":
@@ -98,10 +124,6 @@ class StartDownload(Strict):
             raise ValueError("give one of model_id, repository and url")
         if self.url is not None and self.sha256 is None:
             raise ValueError("a file by its address needs its sha256")
-        if self.url is not None and _has_userinfo(self.url):
-            raise ValueError("the url holds a user name or password, which everybody would see who sees the download")
-        if self.url is not None and not _has_host(self.url):
-            raise ValueError("the url names no host, or no port from 1 to 65535")
         return self
 
     def order(self) -> DownloadOrder:

@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
+from api.errors import Invalid, Mistake
 from api.models.access import Principal
 from api.models.catalog import CatalogModel
 from api.models.download import DownloadedFile, DownloadStatus, DownloadView
@@ -14,6 +16,9 @@ from api.services.catalog.download_wish import DownloadOrder, DownloadRules, mak
 from api.services.catalog.transfer_service import TransferService
 from api.services.catalog.transfers import Transfers, TransferWork, number, whole
 from api.trainers.downloads.leftovers import discard
+from api.trainers.downloads.transferring import reachable_hosts
+from api.trainers.downloads.wish import ADDRESS_TOKEN
+from api.utils.addresses import PrivateAddress
 
 logger = logging.getLogger(__name__)
 
@@ -41,15 +46,17 @@ class DownloadService(TransferService[DownloadView]):
     ) -> DownloadView:
         """Makes a task that downloads. The token goes into the task's file of secrets, and into no other place.
 
-        Raises ModelNotFound, PicklesRefused, InsufficientStorage, QuotaExceeded.
+        Raises Invalid, ModelNotFound, PicklesRefused, InsufficientStorage, QuotaExceeded.
         """
         first = self._transfers.find_by_key(idempotency_key)
         if first is not None:
             return self.get(first)
+        _require_public(order.url, self._rules)
         wish = make_wish(order, self._models, self._rules)
         # Of an address the name that its file gets.
         name = order.name or order.model_id or order.repository or next((each.name for each in wish.addresses), None)
-        work = TransferWork(order.model_id, name, order.as_config(), wish.as_json())
+        variable = "HF_TOKEN" if order.url is None else ADDRESS_TOKEN
+        work = TransferWork(order.model_id, name, order.as_config(), wish.as_json(), token_variable=variable)
         task_id = self._transfers.start(work, token, asks, idempotency_key)
         logger.info("download submitted", extra={"task_id": task_id})
         return self.get(task_id)
@@ -100,6 +107,21 @@ class DownloadService(TransferService[DownloadView]):
             return DownloadStatus.CANCELLED
         is_verifying = task.status is TaskStatus.RUNNING and any(file.status == "verifying" for file in files)
         return DownloadStatus.VERIFYING if is_verifying else _STATUSES[task.status]
+
+
+def _require_public(url: str | None, rules: DownloadRules) -> None:
+    """Check an address whose host is written as a number, or is this machine; a name is checked when it is resolved.
+
+    Raises Invalid.
+    """
+    if url is None:
+        return
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        reachable_hosts(rules.allowed_hosts, rules.endpoint).require_literal(unquote(parts.hostname or ""), port)
+    except PrivateAddress as error:
+        raise Invalid(mistakes=[Mistake("/url", f"{error}")]) from None
 
 
 def _show_file(found: Any) -> DownloadedFile:

@@ -65,6 +65,7 @@ class TransferWork:
     order: Mapping[str, Any]
     wish: Mapping[str, Any]
     lay_out: Callable[[Path], None] = lambda _: None
+    token_variable: str = "HF_TOKEN"  # noqa: S105 - the name of the variable, by which the program gets the token
 
 
 class Transfers:
@@ -110,7 +111,7 @@ class Transfers:
             make_directory(str(files.output), levels=LEVELS)
             work.lay_out(files.output)
             write(str(files.output / WISH), orjson.dumps(dict(work.wish)), levels=LEVELS)
-            files.keep_secrets({"HF_TOKEN": token} if token else {})
+            files.keep_secrets({work.token_variable: token} if token else {})
             self._means.intake.create(new, actor)
         except (OSError, Conflict):
             remove_tree(str(files.root), levels=0)

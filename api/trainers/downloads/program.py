@@ -27,7 +27,7 @@ from api.trainers.downloads.names import check_name, read_count
 from api.trainers.downloads.progress import DownloadProgress
 from api.trainers.downloads.refusal import DownloadRefused, StopAsked, private_address
 from api.trainers.downloads.transferring import TransferProgram, main, reachable_hosts, read_wish, warn
-from api.trainers.downloads.wish import CANCELLED, STATE, AddressWish, DownloadWish
+from api.trainers.downloads.wish import ADDRESS_TOKEN, CANCELLED, STATE, AddressWish, DownloadWish
 from api.trainers.downloads.words import COMPLETED, STOPPED
 from api.utils.addresses import PrivateAddress
 
@@ -84,8 +84,10 @@ class DownloadProgram(TransferProgram):
     def _ask(self, wish: AddressWish) -> RemoteFile:
         """The file at an address, with its length and name where the server gives them. Raises DownloadRefused."""
         size, name = None, wish.name
+        token = os.environ.get(ADDRESS_TOKEN)  # noqa: TID251 - a variable of this task
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            with self._client.stream("GET", wish.url) as response:
+            with self._client.stream("GET", wish.url, headers=headers) as response:
                 if response.is_success:
                     size = read_count(response.headers.get("content-length", ""))
                     name = wish.name if wish.is_named else self._name(response, wish.name)
@@ -93,7 +95,16 @@ class DownloadProgram(TransferProgram):
             raise private_address(error) from None
         except (httpx.HTTPError, httpx.InvalidURL):
             size = None  # whether it can be had shows when it is fetched
-        return RemoteFile(wish.url, ADDRESSES, check_name(name), size, wish.sha256, is_pinned=True, may_replace=False)
+        return RemoteFile(
+            wish.url,
+            ADDRESSES,
+            check_name(name),
+            size,
+            wish.sha256,
+            is_pinned=True,
+            may_replace=False,
+            headers=headers,
+        )
 
     @staticmethod
     def _name(response: httpx.Response, otherwise: str) -> str:

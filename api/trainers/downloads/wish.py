@@ -9,6 +9,9 @@ from api.utils.frozen import frozen
 #: The names of the files in a task's output directory: what is wanted, how far it is, and that it was given up.
 WISH, STATE, CANCELLED = "wish.json", "state.json", "cancelled"
 
+#: The variable with the token for the host of an address. The service's own HF_TOKEN is for its hub alone.
+ADDRESS_TOKEN = "ADDRESS_TOKEN"  # noqa: S105 - a name
+
 
 @frozen
 class RepositoryWish:

@@ -67,7 +67,7 @@ def test_a_viewer_sees_datasets_and_is_told_why_nothing_can_be_added(open_page: 
 
 
 def test_a_viewer_is_told_why_a_download_cannot_be_cancelled(open_page: Open, guarded: GuardedServer) -> None:
-    guarded.post("/models/download", 202, json={"url": "http://127.0.0.1:9/w.safetensors", "sha256": "0" * 64})
+    guarded.post("/models/download", 202, json={"url": f"http://{'a' * 64}.example/w.safetensors", "sha256": "0" * 64})
     page = open_page("#/models", at=guarded)
     sign_in(page, guarded.make_key("vic", "viewer")["api_key"])
     button = page.get_by_role("button", name="Cancel w.safetensors")

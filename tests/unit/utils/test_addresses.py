@@ -55,3 +55,49 @@ def test_one_port_of_a_host_is_permitted_whatever_its_address_is():
 @pytest.mark.parametrize("address", ["::127.0.0.1", "::10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "::1"])
 def test_private_address_in_another_form_is_private(address: str):
     assert not ReachableHosts.of([]).permits("h", address, 80)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "fec0::1", "feff::1", "5f00::1", "64:ff9b:1::7f00:1", "2001::1", "2001:0:7f00:1::", "2001:20::1", "2001:30::1",
+        "2001:db8::1", "3fff::1", "100::1", "100:0:0:1::1", "::ffff:0:10.0.0.1", "4000::1", "e000::1", "fc00::1",
+        "2002:a00:1::1", "2002:c0a8:101::1", "64:ff9b::a9fe:a9fe", "192.0.0.192", "192.88.99.1", "168.63.129.16",
+        "::ffff:168.63.129.16", "100.100.100.200",
+    ],
+)  # fmt: skip
+def test_only_assigned_public_ranges_are_public(address: str):
+    assert not ReachableHosts().permits("example.org", address)
+
+
+@pytest.mark.parametrize(
+    "address", ["2a00:1450::1", "2400:cb00::1", "2001:4860:4860::8888", "64:ff9b::808:808", "1.1.1.1"]
+)
+def test_public_addresses_of_every_region_stay_public(address: str):
+    assert ReachableHosts().permits("example.org", address)
+
+
+LITERALS = [
+    "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "017700000001", "0177.0.0.1", "0", "10.1", "[::1]",
+    "[::ffff:7f00:1]", "[fec0::1]", "[fe80::1%25eth0]", "localhost", "LOCALHOST.", "a.localhost", "ip6-loopback",
+    "169.254.169.254", "127\u30020\u30020\u30021", "\uff11\uff12\uff17.0.0.1", "127.0.0.1.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", LITERALS)
+def test_private_literal_is_recognised_without_a_name_server(host: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a name server was asked"))
+    with pytest.raises(PrivateAddress):
+        ReachableHosts().require_literal(host, 80)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.org", "8.8.8.8", "134744072", "[2606:4700::1111]", "localhost.example", "a b"]
+)
+def test_public_literal_and_ordinary_name_pass(host: str):
+    ReachableHosts().require_literal(host, 80)
+
+
+def test_listed_literal_passes():
+    ReachableHosts.of(["127.0.0.0/8"]).require_literal("0x7f000001", 80)
+    ReachableHosts.of(["localhost:81"]).require_literal("localhost", 81)

@@ -176,6 +176,8 @@ export const modelWords = {
   "download.url": "地址",
   "download.url.text": "来自服务可以连接之处的一个文件：私有地址须在允许列表中。",
   "download.sha256.hint": "文件的 64 位哈希；收到的内容会与其比对",
+  "download.token": "令牌",
+  "download.token.hint": "可选，例如 Civitai 的 API 密钥：只发送给该主机，不会显示。请勿把密钥写入地址。",
   "model.upload": "上传模型…",
   "model.upload.title": "上传模型",
   "model.upload.one": "一次一个文件：每个文件都有自己的名称。",

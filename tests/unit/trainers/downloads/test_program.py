@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.trainers.downloads.program import DownloadProgram
-from api.trainers.downloads.wish import STATE, WISH, AddressWish, DownloadWish
+from api.trainers.downloads.wish import ADDRESS_TOKEN, STATE, WISH, AddressWish, DownloadWish
 from tests.local_hub import LocalHub, running_hub
 from tests.unit.weights.stand_ins import header_bytes
 
@@ -34,10 +34,12 @@ def naming(name: str, begun: list[str]) -> Any:
     return fault
 
 
-def run(hub: LocalHub, root: Path, name: str = "12345", *, is_named: bool = False) -> tuple[int, dict[str, Any]]:
+def run(
+    hub: LocalHub, root: Path, name: str = "12345", *, is_named: bool = False, allowed: tuple[str, ...] = ("127.0.0.1",)
+) -> tuple[int, dict[str, Any]]:
     url = f"{hub.address}/o/m/resolve/main/models/12345"
     address = AddressWish(url, hashlib.sha256(CONTENT).hexdigest(), name, is_named)
-    wish = DownloadWish(str(root / "models"), hub.address, (), (address,), ("127.0.0.1",), False, 0)
+    wish = DownloadWish(str(root / "models"), hub.address, (), (address,), allowed, False, 0)
     work = root / "work"
     work.mkdir(exist_ok=True)
     (work / WISH).write_text(json.dumps(wish.as_json()))
@@ -76,3 +78,27 @@ def test_taken_name_is_refused_before_the_file_is_fetched(
     assert (code, len(begun)) == (1, 1)  # the request that asks for name and length
     assert "another file downloads/style.safetensors" in capsys.readouterr().out
     assert place.read_bytes() == b"another"
+
+
+def test_token_of_an_address_goes_to_its_host_alone(
+    hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv(ADDRESS_TOKEN, "planted-token")
+    monkeypatch.setenv("HF_TOKEN", "token-of-the-service")
+    with running_hub() as mirror:
+        mirror.add("o/m", "models/12345", CONTENT)
+        path = "/o/m/resolve/main/models/12345"
+        hub.redirect = mirror.address.replace("127.0.0.1", "localhost") + path
+        code, _ = run(hub, tmp_path, allowed=("127.0.0.1", "localhost"))
+    assert code == 0
+    assert {sent for *_, sent in hub.asked} == {"Bearer planted-token"}
+    assert {sent for *_, sent in mirror.asked} == {None}
+    assert "planted" not in capsys.readouterr().out
+    written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+    assert not [path for path in written if b"planted" in path.read_bytes()]
+
+
+def test_service_token_is_not_sent_to_an_address(hub: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_TOKEN", "token-of-the-service")
+    assert run(hub, tmp_path)[0] == 0
+    assert {sent for *_, sent in hub.asked} == {None}

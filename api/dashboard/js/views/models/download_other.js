@@ -100,6 +100,13 @@ async function askForAddress(started) {
         required: true,
         value: "",
       },
+      {
+        name: "token",
+        label: t("download.token"),
+        hint: t("download.token.hint"),
+        type: "password",
+        value: "",
+      },
       { name: "name", label: t("name"), hint: t("optional"), value: "" },
     ],
     t("download.do"),
