@@ -21,7 +21,7 @@ from api.storage.dataset_tables import (
     datasets,
 )
 from api.storage.rows import clean, dump, to_seconds, to_time
-from api.storage.tables import tasks
+from api.storage.tables import servers, tasks
 from api.storage.typed_json import TypedJSON
 from api.storage.version_runs import VersionRuns
 from api.utils.frozen import frozen
@@ -56,6 +56,13 @@ class DatasetStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.runs = VersionRuns(database)
+
+    def may_compress(self) -> bool:
+        """Return whether every server on this database reads compressed manifests; in a rolling upgrade older ones do
+        not. One that was killed counts until its row is forgotten.
+        """
+        with self._database.read() as connection:
+            return connection.scalar(select(servers.c.server_id).where(servers.c.reads_gzip.is_(None)).limit(1)) is None
 
     # -- datasets ------------------------------------------------------------------------------------------------------
 

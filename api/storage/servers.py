@@ -85,6 +85,7 @@ def _row(server: KeptServer) -> dict[str, Any]:
         "version": server.version,
         "started_at": to_seconds(server.started_at),
         "last_seen": to_seconds(server.last_seen),
+        "reads_gzip": 1,
     }
 
 

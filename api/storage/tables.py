@@ -21,7 +21,7 @@ from api.storage import alert_tables, dataset_tables, measurement_tables, regist
 from api.storage.columns import Document, Serial
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0021"
+REVISION = "0022"
 
 #: All tables, those of datasets, registered models and alerts among them.
 metadata = dataset_tables.datasets.metadata
@@ -252,6 +252,7 @@ servers = Table(
     Column("version", String(64), nullable=False),
     Column("started_at", Float(53), nullable=False),
     Column("last_seen", Float(53), nullable=False),  #: moved on every 10 s, by its own clock
+    Column("reads_gzip", Integer),  #: whether it reads compressed manifests; null: it is of before there were any
 )
 
 #: How far each machine's steady time has come, so that a restart goes on from there.

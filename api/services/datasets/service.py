@@ -310,8 +310,8 @@ class DatasetService:
         return self._blobs.path(sha256).stat().st_size
 
     def keep_manifest(self, items: Sequence[ManifestItem]) -> Blob:
-        """Store the manifest of these items."""
-        with self._blobs.begin(compresses=True) as writer:
+        """Store the manifest of these items, in a form that every server on this database reads."""
+        with self._blobs.begin(compresses=self._store.may_compress()) as writer:
             lines = write_manifest(items)
             while part := b"".join(islice(lines, _LINES)):
                 writer.write(part)

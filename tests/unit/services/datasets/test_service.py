@@ -1,7 +1,9 @@
 import hashlib
+import json
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import update
 
 from api.errors import (
     BlobMissing,
@@ -14,8 +16,13 @@ from api.errors import (
     VersionNotFound,
 )
 from api.models.dataset import MAX_CAPTION, ManifestItem
+from api.models.server import KeptServer
 from api.models.sight import Sight, seeing
 from api.services.datasets.service import DatasetService
+from api.storage.blob_writer import GZIP
+from api.storage.servers import ServerStore
+from api.storage.tables import servers
+from api.utils.clock import Mark, SteadyMark
 from api.utils.pagination import PageRequest
 from tests.unit.services.datasets.conftest import ANN, Shelf
 
@@ -180,3 +187,19 @@ def test_a_version_whose_texts_would_fill_the_memory_is_refused(shelf: Shelf, mo
     with pytest.raises(Invalid) as refused:
         shelf.version(shelf.item("a.png", caption="x" * 16))
     assert "more than 20 characters together" in refused.value.mistakes[0].message
+
+
+def test_manifests_are_plain_while_an_older_server_shares_the_database(shelf: Shelf):
+    now = shelf.clock.now()
+    known = ServerStore(shelf.database)
+    for name in ("old", "new"):
+        known.sign(KeptServer(name, name, "gpu1", "host", 8080, 1, "1.0.0", now, now), SteadyMark(now, Mark("boot", 1)))
+    with shelf.database.write(is_audited=False) as connection:
+        connection.execute(update(servers).where(servers.c.server_id == "old").values(reads_gzip=None))
+    shelf.make()
+    first = shelf.version(shelf.item("a.png"))
+    assert json.loads(shelf.blobs.path(first.manifest_sha256).read_bytes())["path"] == "a.png"
+    known.remove("old")
+    second = shelf.version(shelf.item("b.png"))
+    assert shelf.blobs.path(second.manifest_sha256).read_bytes().startswith(GZIP)
+    assert [item.path for item in shelf.service.read_items(second.manifest_sha256)] == ["b.png"]
