@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import requests
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -12,10 +13,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from api import __version__
+from api.utils.bounded_requests import bound_session
 from api.utils.tracing import TRACEPARENT, Span, Value
 
 #: Seconds that an end waits for spans that were not sent yet, and that a receiver may take for each answer.
 FLUSH_SECONDS, ANSWER_SECONDS = 2.0, 5.0
+
+#: Bytes of a receiver's answer that are read: an honest one has none, or a sentence.
+MOST_ANSWER_BYTES = 65_536
 
 
 class _Span:
@@ -43,7 +48,8 @@ class OpenTelemetryTracer:
 
     def __init__(self, endpoint: str, node: str) -> None:
         about = {"service.name": "diffusion-pipe-api", "service.version": __version__, "host.name": node}
-        self._exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", timeout=ANSWER_SECONDS)
+        session = bound_session(requests.Session(), ANSWER_SECONDS, MOST_ANSWER_BYTES)
+        self._exporter = OTLPSpanExporter(f"{endpoint}/v1/traces", timeout=ANSWER_SECONDS, session=session)
         self._provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("diffusion-pipe-api", __version__)

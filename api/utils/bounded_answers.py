@@ -1,4 +1,7 @@
-"""Answers to HTTP questions within a bound of bytes and of time, however slowly a peer speaks."""
+"""Answers to HTTP requests within a bound of bytes and of time, however slowly a peer speaks.
+
+Every request of the service that is not a model's file or a message to a channel goes through this transport.
+"""
 
 import ssl
 import time
@@ -15,7 +18,7 @@ _PIECE = 65_536
 _IDLE_SECONDS = 5.0
 
 
-class AnswerTooLong(Exception):
+class AnswerTooLong(httpx.TransportError):
     """An answer has more bytes than are read, or takes longer than is waited."""
 
 
@@ -85,14 +88,68 @@ class _TimedBackend(httpcore.SyncBackend):
 
 
 class TimedTransport(httpx.HTTPTransport):
-    """The way to a server, by TCP or the socket of a file system, on which a client's timeout is that of a question."""
+    """The way to a server, by TCP or the socket of a file system, on which a client's timeout is that of a question.
 
-    def __init__(self, uds: str | None = None) -> None:
-        context = httpx.create_ssl_context(trust_env=False)
+    `most_bytes` bounds the body of each answer, for libraries that read all of it; None leaves that to the caller.
+    """
+
+    def __init__(
+        self,
+        uds: str | None = None,
+        most_bytes: int | None = None,
+        context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        context = context or httpx.create_ssl_context(trust_env=False)
         super().__init__(verify=context)
+        self._most_bytes = most_bytes
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context, keepalive_expiry=_IDLE_SECONDS, uds=uds, network_backend=_TimedBackend()
+            ssl_context=context,
+            keepalive_expiry=_IDLE_SECONDS,
+            uds=uds,
+            network_backend=_TimedBackend(),
+            proxy=None if proxy is None else httpcore.Proxy(proxy),
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises httpx.TransportError."""
+        request.headers["Accept-Encoding"] = "identity"
+        return bound_body(super().handle_request(request), self._most_bytes)
+
+
+class _BoundedBody(httpx.SyncByteStream):
+    def __init__(self, stream: httpx.SyncByteStream, most_bytes: int) -> None:
+        self._stream = stream
+        self._most_bytes = most_bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        count = 0
+        for part in self._stream:
+            count += len(part)
+            if count > self._most_bytes:
+                raise AnswerTooLong(f"its answer is longer than {self._most_bytes:,} bytes")
+            yield part
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def refuse_compressed(answer: httpx.Response) -> None:
+    """Refuse a compressed answer: 64 KB of it can become gigabytes at once. Raises AnswerTooLong."""
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        raise AnswerTooLong("its answer is compressed, which was not asked for")
+
+
+def bound_body(answer: httpx.Response, most_bytes: int | None) -> httpx.Response:
+    """Bound the body of an answer that is read as it is. Raises AnswerTooLong."""
+    try:
+        refuse_compressed(answer)
+    except AnswerTooLong:
+        answer.close()
+        raise
+    if most_bytes is not None and isinstance(answer.stream, httpx.SyncByteStream):
+        answer.stream = _BoundedBody(answer.stream, most_bytes)
+    return answer
 
 
 def read_answer(answer: httpx.Response, most_bytes: int, give_up_at: float) -> bytes:

@@ -26,6 +26,7 @@ from api.services.access.key_format import hash_of, new_token
 from api.services.access.key_ring import SESSION
 from api.services.access.service import SIGN_IN
 from api.storage.sign_ins import SignIn, SignInStore
+from api.utils.bounded_requests import bound_session
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
 from api.utils.secret_files import read_secret_file
@@ -33,8 +34,8 @@ from api.utils.validation import ONE_LINE
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that the provider may take for each answer.
-PROVIDER_SECONDS = 5.0
+#: Seconds that the provider may take for each answer, and bytes that it may have: all keys of a large one are 20 KB.
+PROVIDER_SECONDS, PROVIDER_BYTES = 5.0, 2**20
 
 #: Requests that may wait for the provider at a time: while it is away, anybody can send more, and each holds a thread.
 ASKING = 4
@@ -44,6 +45,18 @@ LEEWAY_SECONDS = 60
 
 #: Signatures that are believed: made with a private key of the provider's. "none" and shared secrets are not.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+#: What a provider can answer that cannot be used, or fail with.
+_UNUSABLE = (
+    AuthlibBaseError,
+    JoseError,
+    requests.RequestException,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 _BY_RANK = (Role.ADMIN, Role.TRAINER, Role.VIEWER)
 
@@ -87,10 +100,10 @@ class OIDC:
         """Where the browser signs in, and the cookie that it brings back. Raises SignInFailed."""
         provider = self._find_provider()
         begun = SignIn(new_token(), new_token(), new_token(), redirect_uri, next_)
-        client = self._client(redirect_uri)
-        url, _ = client.create_authorization_url(
-            provider.authorization_endpoint, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
-        )
+        with self._client(redirect_uri) as client:
+            url, _ = client.create_authorization_url(
+                provider.authorization_endpoint, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
+            )
         cookie, now = new_token(), self._clock.now()
         self._store.add(hash_of(cookie), begun, now, now + SIGN_IN)
         return url, cookie
@@ -110,13 +123,11 @@ class OIDC:
     def _exchange(self, begun: SignIn, code: str) -> dict[str, Any]:
         provider = self._find_provider()
         try:
-            with self._asking():
-                token = self._client(begun.redirect_uri).fetch_token(
-                    provider.token_endpoint, code=code, code_verifier=begun.verifier, timeout=PROVIDER_SECONDS
-                )
-        except (AuthlibBaseError, requests.RequestException, ValueError) as error:
+            with self._asking(), self._client(begun.redirect_uri) as client:
+                token = client.fetch_token(provider.token_endpoint, code=code, code_verifier=begun.verifier)
+        except _UNUSABLE as error:
             raise self._failed("the provider does not exchange the code", error) from None
-        if "id_token" not in token:
+        if not isinstance(token, dict) or not isinstance(token.get("id_token"), str):
             raise SignInFailed("The provider gives no ID token: has OIDC_SCOPES the scope openid?")
         return self._read(token["id_token"], begun.nonce)
 
@@ -181,14 +192,15 @@ class OIDC:
         secret = None
         if self._settings.secret_file is not None:
             secret = read_secret_file(self._settings.secret_file).content.decode().strip()
-        return OAuth2Session(
+        session = OAuth2Session(
             self._settings.client_id,
             secret,
             scope=self._settings.scopes,
             redirect_uri=redirect_uri,
             code_challenge_method="S256",
-            default_timeout=PROVIDER_SECONDS,
         )
+        bound_session(session, PROVIDER_SECONDS, PROVIDER_BYTES)
+        return session
 
     def _find_provider(self) -> Provider:
         """The provider by its own description, which is asked for once. Raises SignInFailed."""
@@ -196,13 +208,15 @@ class OIDC:
             try:
                 with self._asking():
                     self._provider = self._ask_provider()
-            except (requests.RequestException, JoseError, ValueError, KeyError) as error:
+            except _UNUSABLE as error:
                 raise self._failed("the provider cannot be asked", error) from None
         return self._provider
 
     def _ask_provider(self) -> Provider:
         issuer = self._settings.issuer
         told = _get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        if not all(isinstance(told[name], str) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")):
+            raise ValueError("its description names an endpoint that is no text")
         if told.get("issuer") != issuer:
             raise SignInFailed(f'The provider calls itself "{told.get("issuer")}", which is not OIDC_ISSUER.')
         keys = jwk.KeySet.import_key_set(_get(told["jwks_uri"]))  # type: ignore[arg-type]
@@ -230,7 +244,10 @@ def _is_true(claim: object) -> bool:
 
 
 def _get(url: str) -> dict[str, Any]:
-    answer = requests.get(url, timeout=PROVIDER_SECONDS)
+    with bound_session(requests.Session(), PROVIDER_SECONDS, PROVIDER_BYTES, redirects=2) as session:
+        answer = session.get(url)
     answer.raise_for_status()
-    told: dict[str, Any] = answer.json()
+    told = answer.json()
+    if not isinstance(told, dict):
+        raise ValueError("its answer is no JSON object")
     return told

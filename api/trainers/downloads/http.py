@@ -11,6 +11,7 @@ import httpx
 
 from api.trainers.downloads.refusal import StopAsked
 from api.utils.addresses import PrivateAddress, ReachableHosts
+from api.utils.bounded_answers import bound_body
 
 #: Seconds that connecting and a silence may take.
 CONNECT_SECONDS, SILENCE_SECONDS = 20.0, 60.0
@@ -117,28 +118,36 @@ class _GuardedBackend(httpcore.NetworkBackend):
 
 
 class _GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, hosts: ReachableHosts, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, hosts: ReachableHosts, is_stopping: Callable[[], bool], most_bytes: int | None) -> None:
         super().__init__()
+        self._most_bytes = most_bytes
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(), network_backend=_GuardedBackend(hosts, is_stopping), http1=True
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises httpx.TransportError."""
+        request.headers["Accept-Encoding"] = "identity"
+        return bound_body(super().handle_request(request), self._most_bytes)
 
 
 def open_client(
     hosts: ReachableHosts,
     kind: type[httpx.Client] = httpx.Client,
     is_stopping: Callable[[], bool] = lambda: False,
+    most_bytes: int | None = None,
 ) -> httpx.Client:
     """A client that follows redirects, and takes neither proxies nor keys from the environment. While a server is
     silent it looks whether it shall stop, and raises StopAsked then.
 
-    A key that is sent to one host is left out when a redirect leads to another.
+    A key that is sent to one host is left out when a redirect leads to another. `most_bytes` bounds each answer, for a
+    library that reads all of it.
     """
     return kind(
-        transport=_GuardedTransport(hosts, is_stopping),
+        transport=_GuardedTransport(hosts, is_stopping, most_bytes),
         follow_redirects=True,
         max_redirects=_MOST_REDIRECTS,
         trust_env=False,
         timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-        headers={"User-Agent": "diffusion-pipe-api", "Accept-Encoding": "identity"},
+        headers={"User-Agent": "diffusion-pipe-api"},
     )

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from api.models.captioning import CaptionSettings
+from api.utils.bounded_answers import refuse_compressed
 from api.utils.frozen import frozen
 
 #: Bytes of an answer that are read: a caption is a few hundred.
@@ -105,11 +106,14 @@ class VisionModel:
             "max_tokens": settings.max_tokens,
             "temperature": settings.temperature,
         }
-        headers = {} if self._key is None else {"Authorization": f"Bearer {self._key}"}
+        headers = {"Accept-Encoding": "identity"}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
         address = f"{settings.endpoint.rstrip('/')}/chat/completions"
         async with client.stream("POST", address, json=body, headers=headers) as response:
+            refuse_compressed(response)
             received = b""
-            async for part in response.aiter_bytes():
+            async for part in response.aiter_raw():
                 received += part
                 if len(received) > MAX_ANSWER:
                     raise httpx.DecodingError("its answer has no end", request=response.request)

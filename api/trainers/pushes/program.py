@@ -21,6 +21,9 @@ from api.trainers.pushes.publish import Publisher
 from api.trainers.pushes.wish import PushWish
 from api.trainers.pushes.words import COMPLETED, STOPPED
 
+#: Bytes of one answer of the hub: a large file that is sent in parts has an address for each.
+_MOST_ANSWER_BYTES = 64 * 2**20
+
 
 class PushProgram(TransferProgram):
     """One run."""
@@ -48,7 +51,7 @@ class PushProgram(TransferProgram):
         publisher = Publisher(
             wish=self._wish,
             token=token,
-            open_client=lambda: open_client(self._hosts, OneTry, self.is_stopping),
+            open_client=lambda: open_client(self._hosts, OneTry, self.is_stopping, _MOST_ANSWER_BYTES),
             work=self.work,
             tell=progress.tell,
             warn=warn,

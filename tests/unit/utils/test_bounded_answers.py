@@ -6,7 +6,8 @@ import httpcore
 import httpx
 import pytest
 
-from api.utils.bounded_answers import AnswerTooLong, TimedStream, read_answer
+from api.utils.bounded_answers import AnswerTooLong, TimedStream, TimedTransport, read_answer
+from tests.hostile_servers import HOSTILE, Answer, serving
 
 
 def test_an_answer_within_the_bound_is_read_whole():
@@ -77,3 +78,27 @@ def test_without_a_timeout_nothing_is_given_up(peer: SlowPeer, stream: TimedStre
     peer.now += 1e6
     assert stream.read(10) == b"x"
     assert peer.patience == [None]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_answer_costs_little_time(hostile: Answer):
+    began = time.monotonic()
+    transport = TimedTransport(most_bytes=10_000)
+    with (
+        serving(hostile) as address,
+        httpx.Client(transport=transport, timeout=0.3) as client,
+        pytest.raises(httpx.HTTPError),
+    ):
+        client.get(address).raise_for_status()
+    assert time.monotonic() - began < 3
+
+
+def test_compressed_answer_is_refused_before_it_is_unpacked():
+    compressed = next(each for each in HOSTILE if each.__name__ == "send_bomb")
+    with (
+        serving(compressed) as address,
+        httpx.Client(transport=TimedTransport()) as client,
+        pytest.raises(AnswerTooLong, match="compressed"),
+        client.stream("GET", address),
+    ):
+        pass

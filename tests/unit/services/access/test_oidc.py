@@ -1,9 +1,12 @@
 """Signing in by OpenID Connect: the provider's answers are made here, its signatures are real."""
 
+import resource
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +23,7 @@ from api.services.access.service import SIGN_IN
 from api.storage.database import Database
 from api.storage.sign_ins import SignInStore
 from api.utils.clock import FakeClock
+from tests.hostile_servers import HOSTILE, Answer, serving
 
 ISSUER = "https://login.example.org"
 HERE = "https://gpu-box.example.org/api/v1/auth/oidc/callback"
@@ -277,3 +281,72 @@ def test_a_provider_that_does_not_answer_holds_few_of_those_who_ask(
         answers.set()
         assert all(each.result(10)[0].startswith(ISSUER) for each in held)
     assert sign_ins.begin(HERE, "/")[0].startswith(ISSUER)
+
+
+def peak_memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_hostile_description_costs_little_time_and_memory(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer
+):
+    monkeypatch.setattr(module, "PROVIDER_SECONDS", 0.3)
+    began, before = time.monotonic(), peak_memory_mb()
+    with serving(answer) as issuer:
+        sign_ins = OIDC(replace(SETTINGS, issuer=issuer), SignInStore(database), clock)
+        with refused("the provider cannot be asked"):
+            sign_ins.begin(HERE, "/")
+    assert time.monotonic() - began < 3
+    assert peak_memory_mb() - before < 50
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_hostile_exchange_costs_little_time_and_memory(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer
+):
+    monkeypatch.setattr(module, "PROVIDER_SECONDS", 0.3)
+    provider = Provider(clock)
+    began, before = time.monotonic(), peak_memory_mb()
+    with serving(answer) as address:
+        monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
+        begun = Begun(OIDC(SETTINGS, SignInStore(database), clock))
+        with refused("does not exchange the code"):
+            begun.come_back()
+    assert time.monotonic() - began < 3
+    assert peak_memory_mb() - before < 50
+
+
+@pytest.mark.parametrize(
+    "told", ["[]", "1", "[" * 100_000, '{"issuer": 1}', '{"issuer": "ISSUER", "jwks_uri": 5}', '"x"', "{}", "\xff"]
+)
+def test_description_that_makes_no_sense_is_a_failed_sign_in(database: Database, clock: FakeClock, told: str):
+    body = ""
+
+    def answer(peer: Any, _: bytes) -> None:
+        peer.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode("latin-1"))
+
+    with serving(answer) as issuer:
+        body = told.replace("ISSUER", issuer)
+        with pytest.raises(SignInFailed):
+            OIDC(replace(SETTINGS, issuer=issuer), SignInStore(database), clock).begin(HERE, "/")
+
+
+def test_exchange_sends_the_code_and_its_verifier(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    provider, asked = Provider(clock), []
+
+    def answer(peer: Any, request: bytes) -> None:
+        asked.append(request.partition(b"\r\n\r\n")[2])
+        peer.sendall(
+            b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 23\r\n\r\n{"access_token": "abc"}'
+        )
+
+    with serving(answer) as address:
+        monkeypatch.setattr(module, "_get", lambda url: {**provider.get(url), "token_endpoint": f"{address}/token"})
+        with refused("gives no ID token"):
+            Begun(OIDC(SETTINGS, SignInStore(database), clock)).come_back()
+    sent = parse_qs(asked[0].decode())
+    assert (sent["grant_type"], sent["code"], sent["redirect_uri"]) == (["authorization_code"], ["c"], [HERE])
+    assert len(sent["code_verifier"][0]) >= 43

@@ -11,6 +11,7 @@ import pytest
 from api.models.captioning import CaptionSettings
 from api.trainers.preprocessing import vision
 from api.trainers.preprocessing.vision import Refused, Unreachable, VisionModel
+from tests.hostile_servers import HOSTILE, Answer, serving
 from tests.vision_endpoint import Endpoint, serve
 
 
@@ -82,3 +83,14 @@ def test_an_answer_of_any_shape_is_a_caption_or_none(content: str):
 def test_of_an_answer_in_parts_the_texts_count():
     answer = b'{"choices": [{"message": {"content": [{"text": "a "}, {"text": 5}, {"text": "cat"}]}}]}'
     assert vision._caption_in(answer) == "a cat"
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_hostile_endpoint_costs_little_time(hostile: Answer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(vision, "TRIES", 1)
+    began = time.monotonic()
+    with serving(hostile) as address:
+        settings = replace(CaptionSettings(address, "m", "What is it?"), timeout_seconds=0.3)
+        (answer,) = asyncio.run(VisionModel(settings, None, first_wait=0.01).describe_all([[b"jpeg"]]))
+    assert isinstance(answer, Unreachable | Refused)
+    assert time.monotonic() - began < 3
