@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import NoSuchModuleError
 
@@ -30,9 +30,16 @@ from api.storage.database_errors import (
 )
 from api.storage.database_url import DatabaseError, parse_database_url
 from api.storage.file_identity import KeptPlaces
-from api.storage.sqlite import check_log, check_schema, create_sqlite_engine, describe_rescue, find_damage
-from api.storage.tables import REVISION, metadata
-from api.storage.task_roll import repair_roll
+from api.storage.schema import bring_up_to_date
+from api.storage.sqlite import (
+    TAKE_ANOTHER,
+    check_log,
+    check_schema,
+    create_sqlite_engine,
+    describe_access,
+    describe_rescue,
+    find_damage,
+)
 from api.storage.turns import Turns
 from api.utils.database_use import note_read, note_write
 from api.utils.deadlines import at_most, is_in_a_hurry, one_wait, within
@@ -59,9 +66,6 @@ POOL_SIZE = 24
 #: The key of an advisory lock ("dpipe" in hexadecimal), by which two starts take turns.
 MIGRATION_LOCK = 0x6470_6970_65
 
-#: Where Alembic keeps the revision of the tables.
-_revision = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
-
 #: The key in a connection's `info` that says that its transaction has appended an event.
 APPENDED = "appended"
 
@@ -71,9 +75,6 @@ _condition: ContextVar[Callable[[Connection], None] | None] = ContextVar("condit
 #: Whether the transaction that this context begins on PostgreSQL is to see one state in all its statements, as a read
 #: on SQLite does by itself.
 _reads: ContextVar[bool] = ContextVar("reads", default=False)
-
-
-_TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
 
 
 @contextmanager
@@ -204,9 +205,8 @@ class Database:
             self._schema_damage = None
 
     def _damaged(self, error: Exception) -> DatabaseDamaged:
-        damage = f"The database is damaged ({say(error).rstrip('.')})"
-        rescue = "restore it from a backup" if self._file is None else describe_rescue(self._file)
-        return DatabaseDamaged(f"{damage}: {rescue}.", headers=RETRY_AFTER)
+        text = self._describe_damage(say(error).rstrip("."))
+        return DatabaseDamaged(f"{text[0].upper()}{text[1:]}.", headers=RETRY_AFTER)
 
     def _look_again(self) -> None:
         try:
@@ -289,8 +289,7 @@ class Database:
                 connection.info["begin"] = "IMMEDIATE"
                 with connection.begin():
                     self._take_turns(connection)
-                    self._upgrade(connection)
-                    repair_roll(connection)
+                    bring_up_to_date(connection, self.shown)
                 self._wait_longer(connection, LOCK_MS)
                 self._look_for_damage(connection)
                 self._places.note()
@@ -307,7 +306,7 @@ class Database:
         if is_damage(error):
             return self._describe_damage(say(error).rstrip("."))
         if self._file is not None:
-            why, what = say(error).rstrip("."), _advise(self._file) if is_access(error) else _TAKE_ANOTHER
+            why, what = say(error).rstrip("."), describe_access(self._file) if is_access(error) else TAKE_ANOTHER
             return f"the database {self._file.absolute()} cannot be used ({why}): {what}"
         if is_read_only(error):
             return f"the database {self.shown} cannot be used: {say(error)} {PROMOTE}"
@@ -320,29 +319,6 @@ class Database:
         if self._file is None:
             return f"the database {self.shown} is damaged ({why}): restore it from a backup"
         return f"the database {self._file.absolute()} is damaged ({why}): {describe_rescue(self._file.absolute())}"
-
-    def _upgrade(self, connection: Connection) -> None:
-        tables = set(inspect(connection).get_table_names())
-        current = connection.scalar(select(_revision.c.version_num)) if _revision.name in tables else None
-        if current == REVISION:
-            return
-        if current is None and tables.isdisjoint(metadata.tables):
-            # Nothing is there to be changed: the tables are made as they are now.
-            metadata.create_all(connection, checkfirst=False)
-            _revision.create(connection, checkfirst=True)
-            connection.execute(_revision.insert().values(version_num=REVISION))
-        else:
-            # Loaded only when it is needed, which is seldom: it takes 9 MB.
-            from api.storage.migrations.upgrading import UnknownRevision, upgrade  # noqa: PLC0415
-
-            try:
-                upgrade(connection)
-            except UnknownRevision as error:
-                raise DatabaseError(
-                    f"the database {self.shown} was made by a newer version of this service (revision {error}; this "
-                    f"one knows {REVISION}): start that version, or give another DATABASE_URL or STORAGE_ROOT"
-                ) from None
-        logger.info("tables made", extra={"database": self.shown, "previous": current, "current": REVISION})
 
     def _wait_longer(self, connection: Connection, milliseconds: int) -> None:
         driver = connection.connection.driver_connection
@@ -368,18 +344,6 @@ class Database:
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
     return URL.create("sqlite+pysqlite", database=str(path)).render_as_string()
-
-
-def _advise(file: Path) -> str:
-    """What to do about a file that cannot be opened or made."""
-    directory = file.absolute().parent
-    if file.is_dir():
-        return "it is a directory: name a file in DATABASE_URL"
-    if not directory.is_dir():
-        return f"make the directory {directory}, or name another file in DATABASE_URL"
-    if file.exists():
-        return "let this user read and write it, its -wal and -shm beside it, and its directory"
-    return f"let this user write into {directory} and make room on its disk, or {_TAKE_ANOTHER}"
 
 
 def _sharing(left_ms: int) -> AbstractContextManager[None]:

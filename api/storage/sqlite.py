@@ -21,6 +21,9 @@ CHECK_MS = 3000
 #: kernel has the same pages anyway.
 CACHE_KIB = 512
 
+#: What to do where a database cannot be used.
+TAKE_ANOTHER = "name another one by STORAGE_ROOT or DATABASE_URL"
+
 _WAL_RETRY_SECONDS = 0.02
 
 #: SQLite's virtual instructions between two looks at the clock.
@@ -127,6 +130,18 @@ def describe_rescue(file: Path) -> str:
         f"restore a backup by `make restore FILE=... FORCE=1` (`restore FILE --force`), which keeps this file, or "
         f"save what can be read: `sqlite3 {file} .recover | sqlite3 {file}.new`, then let the new file take its place"
     )
+
+
+def describe_access(file: Path) -> str:
+    """Return what to do about a file that cannot be opened or made."""
+    directory = file.absolute().parent
+    if file.is_dir():
+        return "it is a directory: name a file in DATABASE_URL"
+    if not directory.is_dir():
+        return f"make the directory {directory}, or name another file in DATABASE_URL"
+    if file.exists():
+        return "let this user read and write it, its -wal and -shm beside it, and its directory"
+    return f"let this user write into {directory} and make room on its disk, or {TAKE_ANOTHER}"
 
 
 def _prepare(driver: Any, lock_ms: int) -> None:
