@@ -172,7 +172,7 @@ def _read_video(container: Any, time_base: int) -> MediaProbe:
     digest = None if found.picture is None else hash_of(found.picture)
     if found.is_endless:
         return _with(facts, MediaProblem.BOMB, f"It has more than {MAX_PACKETS:,} frames.")
-    problem = _video_problem(found, stream, seconds)
+    problem = _video_problem(found, stream, _stated_seconds(container, stream, seconds))
     if problem is not None:
         facts = replace(facts, problem=problem[0], problem_text=problem[1])
     return MediaProbe(facts, stated, found.rotation % 360, digest)
@@ -184,7 +184,7 @@ def _video_problem(found: _Pass, stream: Any, seconds: float | None) -> tuple[Me
     expected = _expected_packets(stream)
     if expected > found.packets:
         return MediaProblem.TRUNCATED, f"It states {expected} frames, but has {found.packets}."
-    last = _last_second(found.times, float(stream.time_base or 0))
+    last = _end_second(found.times, float(stream.time_base or 0), stream.average_rate)
     if seconds is not None and last is not None and seconds - last > max(_MISSING_END[0], _MISSING_END[1] * seconds):
         return MediaProblem.TRUNCATED, f"It states {seconds:.1f} s, but its frames end after {last:.1f} s."
     if found.is_corrupt or found.damaged:
@@ -260,6 +260,20 @@ def _length(times: Sequence[int], tick: float, seconds: float | None) -> float |
         return seconds
     last = _last_second(times, tick)
     return None if last is None or len(times) < 2 else last * len(times) / (len(times) - 1)
+
+
+def _stated_seconds(container: Any, stream: Any, seconds: float | None) -> float | None:
+    """Return how long the pictures are said to be; the length of the whole file may be that of its sound."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    return seconds if len(container.streams) == 1 else None
+
+
+def _end_second(times: Sequence[int], tick: float, rate: Any) -> float | None:
+    """Return when the last frame ends, from time 0: Matroska counts its length from there, not from the first frame."""
+    if not times or not tick:
+        return None
+    return (times[-1] - min(times[0], 0)) * tick + (1 / float(rate) if rate else 0.0)
 
 
 def _last_second(times: Sequence[int], tick: float) -> float | None:

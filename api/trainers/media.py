@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from api.errors import ServiceError
 from api.models.dataset import MediaKind
@@ -52,6 +52,9 @@ def is_opened(name: str) -> bool:
 
 _MOST_CHUNKS = 64
 
+#: What keeps an image from being decoded.
+_DAMAGE = frozenset({MediaProblem.UNREADABLE, MediaProblem.TRUNCATED, MediaProblem.BOMB})
+
 #: What a whole image of a format has near its end, within so many bytes: other things may be appended to it.
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _END_BYTES = 256 * 1024
@@ -65,6 +68,7 @@ class Look:
     height: int
     frames: int | None = 1
     frames_per_second: float | None = None  #: of a video; None for an image
+    is_estimate: bool = False  #: its header states no frames: these are the file's length times its rate
     is_damaged: bool = False  #: an image whose header can be read, and whose pixels cannot
     shown_frames: int | None = None  #: of a video that was decoded: how many frames the trainer's reader gets
 
@@ -176,8 +180,12 @@ def _remember(seen: "OrderedDict[_Key, T]", key: _Key, look: T, capacity: int) -
 
 def _with_data(look: Look, probe: MediaProbe) -> Look:
     if probe.facts.kind is MediaKind.VIDEO:
-        return replace(look, shown_frames=count_shown(probe))
-    return replace(look, is_damaged=look.is_damaged or probe.has_damaged_pixels)
+        shown = count_shown(probe)
+        # The trainer decodes such a video to count its frames.
+        return replace(look, shown_frames=shown, frames=shown or look.frames if look.is_estimate else look.frames)
+    # The header could be read here. Of a WebP that ends too early the trainer's library cannot even read that.
+    is_damaged = probe.facts.kind is MediaKind.IMAGE and probe.facts.problem in _DAMAGE
+    return replace(look, is_damaged=look.is_damaged or is_damaged)
 
 
 def count_shown(probe: MediaProbe) -> int | None:
@@ -233,7 +241,12 @@ def look_at(path: Path) -> Look:
     with opened as file:
         # Both libraries raise nearly anything on a file that is made to.
         try:
-            found = _video(file) if is_video(path.name) else _image(file, path.suffix)
+            # Of Matroska alone the trainer never believes the header.
+            found = (
+                _video(file, is_counted=path.suffix.lower() == ".mkv")
+                if is_video(path.name)
+                else _image(file, path.suffix)
+            )
         except Unreadable:
             raise
         except Exception as error:
@@ -299,7 +312,7 @@ def _count_webp_frames(file: BinaryIO) -> int:
     return max(frames, 1)
 
 
-def _video(file: BinaryIO) -> Look:
+def _video(file: BinaryIO, *, is_counted: bool) -> Look:
     # Loaded only when there is a video: it takes 16 MB.
     import av  # noqa: PLC0415
 
@@ -308,14 +321,19 @@ def _video(file: BinaryIO) -> Look:
         rate = stream.average_rate
         if not rate:
             raise Unreadable
-        return Look(
-            stream.width, stream.height, _frames(stream.frames, container.duration, av.time_base, rate), float(rate)
-        )
+        stated = _stated_frames(stream, rate) if not is_counted else None
+        frames = stated or _estimate(container.duration, av.time_base, rate)
+        return Look(stream.width, stream.height, frames, float(rate), is_estimate=stated is None)
 
 
-def _frames(stated: int, duration: int | None, time_base: int, rate: Fraction) -> int | None:
-    # In the order in which the trainer's reader asks: the stated count, then length times rate.
-    if stated > 0:
-        return stated
-    estimated = 0 if duration is None else round(float(duration / time_base) * float(rate))
-    return estimated if estimated > 0 else None
+def _stated_frames(stream: Any, rate: Fraction) -> int | None:
+    # In the order in which the trainer's reader asks: the stated count, then the stream's length times its rate.
+    if stream.frames > 0:
+        return int(stream.frames)
+    if stream.duration is None or stream.time_base is None:
+        return None
+    return round(float(stream.duration * stream.time_base * rate)) or None
+
+
+def _estimate(duration: int | None, time_base: int, rate: Fraction) -> int | None:
+    return None if duration is None else round(float(duration / time_base) * float(rate)) or None

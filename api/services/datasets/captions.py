@@ -8,6 +8,7 @@ from typing import Any
 from api.errors import Invalid, InvalidPattern, ItemNotFound, Mistake
 from api.models.dataset import MAX_CAPTION, Dataset, ManifestItem
 from api.models.dataset_view import CaptionDifference, CaptionEdit, VersionView
+from api.services.datasets.retrying import edit_newest
 from api.services.datasets.service import DatasetService, Derived, require_own_files
 from api.utils.bounds import MAX_MISTAKES, capped
 from api.utils.frozen import frozen
@@ -57,6 +58,9 @@ class CaptionEditor:
 
         Raises DatasetNotFound, VersionNotFound, ItemNotFound, DatasetChanged, DatasetIsRegistered, Invalid.
         """
+        return edit_newest(wish.expected_version, lambda: self._edit(name, wish, actor, dry_run=dry_run))
+
+    def _edit(self, name: str, wish: CaptionsWish, actor: str, *, dry_run: bool) -> CaptionEdit:
         dataset = self._datasets.find(name)
         require_own_files(dataset)
         latest = self._datasets.find_latest(dataset, wish.expected_version)

@@ -7,6 +7,7 @@ from api.errors import Invalid, Mistake
 from api.models.dataset import ManifestItem, included_items
 from api.models.dataset_view import ItemsEdit, VersionView
 from api.services.datasets.captions import find_named
+from api.services.datasets.retrying import edit_newest
 from api.services.datasets.service import DatasetService, Derived
 from api.utils.frozen import frozen
 
@@ -33,6 +34,9 @@ class ItemEditor:
 
         Raises DatasetNotFound, VersionNotFound, ItemNotFound, DatasetChanged, Invalid.
         """
+        return edit_newest(changes.expected_version, lambda: self._edit(name, changes, actor, dry_run=dry_run))
+
+    def _edit(self, name: str, changes: ItemChanges, actor: str, *, dry_run: bool) -> ItemsEdit:
         dataset = self._datasets.find(name)
         latest = self._datasets.find_latest(dataset, changes.expected_version)
         items = list(self._datasets.read_items(latest.manifest_sha256))

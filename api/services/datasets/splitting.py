@@ -6,13 +6,14 @@ from typing import Any
 
 from api.archives.limits import BadArchive
 from api.archives.names import fold
-from api.errors import DatasetIsRegistered, Invalid, Mistake
+from api.errors import DatasetChanged, DatasetExists, DatasetIsRegistered, Invalid, Mistake
 from api.models.access import Principal
 from api.models.dataset import Dataset, DatasetVersion, ManifestItem
 from api.models.dataset_view import DatasetSplit, VersionView
 from api.services.datasets.adding import require_own_places
 from api.services.datasets.captions import find_named
 from api.services.datasets.item_edits import count_items, require_some_left
+from api.services.datasets.retrying import edit_newest
 from api.services.datasets.service import DatasetService, NoBound, StorageBound, require_valid
 from api.services.datasets.targets import find_writable
 from api.storage.dataset_rows import NewVersion
@@ -68,6 +69,9 @@ class DatasetSplitter:
         Raises DatasetNotFound, VersionNotFound, ItemNotFound, DatasetChanged, DatasetIsRegistered, DatasetExists,
         NotYours, Invalid, QuotaExceeded.
         """
+        return edit_newest(request.expected_version, lambda: self._split(name, request, asks, dry_run=dry_run))
+
+    def _split(self, name: str, request: SplitRequest, asks: Principal, *, dry_run: bool) -> DatasetSplit:
         found = self._find(name, request, asks)
         result = DatasetSplit(
             dry_run=dry_run,
@@ -82,7 +86,10 @@ class DatasetSplitter:
         if dry_run:
             return result
         sides = self._sides(found, request, asks.actor)
-        kept, moved = self._splits.split(*sides, self._clock.now(), self._clock.steady.now())
+        try:
+            kept, moved = self._splits.split(*sides, self._clock.now(), self._clock.steady.now())
+        except DatasetExists as error:
+            raise DatasetChanged(f"{request.into} was made by another request just now: try again.") from error
         return replace(result, version=VersionView.of(kept), into_version=VersionView.of(moved))
 
     def get_made(self, name: str, into: str, numbers: Mapping[str, int]) -> DatasetSplit:

@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,7 @@ class DatasetScanner:
             (scan.masks, "mask", companions.of(companions.masks, own)),
             (scan.controls, "control", companions.of(companions.controls, own)),
         )
+        counted: dict[str, int | None] = {}  #: the frames of videos whose headers state none
         for folder, word, files in sides:
             if folder is None:
                 continue
@@ -195,8 +197,13 @@ class DatasetScanner:
                     found.note(word, name)
                 elif look is not None and folder is scan.folder:
                     self._note_shown(name, look, found)
+                    counted[name] = self._frames(look) if look.is_estimate else None
         damaged = set(found.names.get("damaged", ()))
-        found.items = [item for item in found.items if item.name not in damaged]
+        found.items = [
+            replace(item, frames=counted.get(item.name) or item.frames)
+            for item in found.items
+            if item.name not in damaged
+        ]
 
     def _note_shown(self, name: str, look: Look, found: FoundItems) -> None:
         if look.shown_frames is not None and look.frames_per_second:

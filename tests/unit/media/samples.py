@@ -5,6 +5,7 @@ import struct
 import zlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,21 +26,37 @@ def write_clip(
     size: tuple[int, int] = (96, 64),
     codec: str = "mpeg4",
     times: list[int] | None = None,
+    sound: int = 0,
 ) -> Path:
-    """A video whose frames differ; `times` are those of its frames in milliseconds, where they come unevenly."""
+    """A video whose frames differ, with so many seconds of silence.
+
+    `times` are those of its frames in milliseconds, where they come unevenly.
+    """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
+        silence = container.add_stream("libopus" if path.suffix == ".webm" else "ac3", rate=48000) if sound else None
         for index in range(frames):
             frame = av.VideoFrame.from_image(picture(size, index))
             if times is not None:
                 frame.pts, frame.time_base = times[index], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        if silence is not None:
+            _write_silence(container, silence, sound)
     return path
+
+
+def _write_silence(container: Any, stream: Any, seconds: int) -> None:
+    samples = av.AudioFrame.from_ndarray(np.zeros((1, 48000 * 2), np.int16), format="s16", layout="stereo")
+    samples.rate = 48000
+    for second in range(seconds):
+        samples.pts = second * 48000
+        container.mux(stream.encode(samples))
+    container.mux(stream.encode(None))
 
 
 def png_bomb(width: int = 13_000, height: int = 13_000) -> bytes:

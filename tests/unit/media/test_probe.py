@@ -1,7 +1,9 @@
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -61,6 +63,29 @@ def test_video_without_its_end_is_truncated(tmp_path: Path, name: str):
     assert (facts.kind, facts.problem) == (MediaKind.VIDEO, MediaProblem.TRUNCATED)
     assert facts.frame_count is not None
     assert facts.frame_count < 100
+
+
+@pytest.mark.parametrize(("rate", "first"), [(Fraction(1, 10), 0), (Fraction(16), 60_000)])
+def test_whole_video_with_long_frames_or_a_late_start_is_not_truncated(tmp_path: Path, rate: Fraction, first: int):
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = 1 / rate
+        for number in range(5):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 40, np.uint8), format="rgb24")
+            frame.pts = first + number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    facts = probe(path).facts
+    assert (facts.frame_count, facts.problem) == (5, None)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_video_with_longer_sound_is_whole(tmp_path: Path, name: str):
+    write_clip(tmp_path / name, 16, 16, sound=4)
+    facts = probe(tmp_path / name).facts
+    assert (facts.frame_count, facts.problem) == (16, None)
 
 
 def _faststart(path: Path, target: Path) -> bytes:

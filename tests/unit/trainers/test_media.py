@@ -4,8 +4,10 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from PIL import Image
 
 from api.errors import DecoderBusy
+from api.media.probe import probe
 from api.models.dataset import MediaFacts, MediaKind
 from api.models.media import MediaProbe, MediaSource
 from api.trainers.media import Budget, Looks, TooLong, Unreadable, look_at
@@ -31,6 +33,24 @@ class FakeExaminer:
             return MediaProbe(MediaFacts(MediaKind.VIDEO, "mp4", 64, 48, frame_count=5))
         problem = "unreadable" if source.path.name.startswith("damaged") else None
         return MediaProbe(MediaFacts(MediaKind.IMAGE, "png", 512, 512, problem=problem))
+
+
+class InProcess:
+    """Decodes files here."""
+
+    children = 1
+
+    def examine(self, source: MediaSource) -> MediaProbe:
+        return probe(source.path)
+
+
+def test_webp_whose_data_ends_too_early_is_damaged(tmp_path: Path):
+    path = tmp_path / "a.webp"
+    Image.effect_noise((64, 48), 90).convert("RGB").save(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    looks = Looks(examiner=InProcess())
+    assert not looks.look(path).is_damaged
+    assert looks.decode([path], Budget(60)).looks[str(path)].is_damaged
 
 
 def test_decoding_finds_damaged_data_and_the_frames_that_are_there(tmp_path: Path):

@@ -1,5 +1,7 @@
 """Edits of the items of a dataset."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from api.errors import DatasetChanged, Invalid, ItemNotFound
@@ -45,6 +47,12 @@ def test_a_removed_item_leaves_with_its_mask(shelf: Shelf, editor: ItemEditor):
     assert paths(shelf) == ["a.png", "c.png"]
     assert b"mask" in shelf.blobs.path(shelf.blob(b"mask")).read_bytes()  # an earlier version needs it
     assert all(item.mask_sha256 is None for item in shelf.service.read_items(latest.manifest_sha256))
+
+
+def test_edits_at_the_same_time_all_count_where_no_version_is_named(shelf: Shelf, editor: ItemEditor):
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda path: change(editor, exclude=path), ("a.png", "b.png")))
+    assert paths(shelf, trained=True) == ["c.png"]
 
 
 def test_one_edit_removes_excludes_and_includes(shelf: Shelf, editor: ItemEditor):

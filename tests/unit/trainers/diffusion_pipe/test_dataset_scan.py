@@ -173,6 +173,18 @@ def test_video_cut_by_an_edit_list_has_too_few_frames_for_its_bucket(tmp_path: P
     assert "fewer frames than their headers state" in case.only_error().message
 
 
+@pytest.mark.parametrize(("name", "codec"), [("clip.mkv", "mpeg4"), ("clip.webm", "libvpx-vp9")])
+def test_frames_that_no_header_states_are_counted_whatever_the_length_of_the_sound(
+    tmp_path: Path, name: str, codec: str
+):
+    case = with_decoder(Case(tmp_path, "wan"))
+    case.dataset["frame_buckets"] = [1, 5, 33]
+    write_clip(case.images / name, 20, 16, (512, 512), codec=codec, sound=4)
+    (case.images / "clip.txt").write_text("it moves")
+    assert case.errors() == []
+    assert case.plan().dataset_items == 5
+
+
 def test_files_that_were_not_decoded_for_lack_of_time_are_counted_in_a_note(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ):
