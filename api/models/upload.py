@@ -1,7 +1,7 @@
 """Uploads: what comes in over several requests, and what became of it."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -163,3 +163,17 @@ def metadata_text(values: Mapping[str, Any], name: str) -> str | None:
     """A value that the client said of its upload; None where it said nothing, as some clients say `null`."""
     value = values.get(name)
     return None if value in (None, "", "null", "undefined") else str(value)
+
+
+@dataclass(slots=True)
+class IntakeProgress:
+    """How far an upload is that is being looked into."""
+
+    step: str
+    done: int = 0
+    total: int | None = None
+
+    @property
+    def percent(self) -> float:
+        """How much of it is done; of what has no known end 0."""
+        return 0.0 if not self.total else round(100 * self.done / self.total, 1)

@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -119,14 +119,13 @@ class UploadFiles:
         except FileNotFoundError:
             return 0.0
 
-    def stored_bytes(self) -> int:
-        """Bytes of all uploads that are here."""
-        total = 0
-        with os.scandir(self._root) as found:
-            for entry in found:
-                with suppress(FileNotFoundError):
-                    total += entry.stat(follow_symlinks=False).st_size if entry.is_file(follow_symlinks=False) else 0
-        return total
+    def missing_bytes(self, sizes: Mapping[str, int]) -> int:
+        """Bytes that are still to come of uploads of these sizes, by id."""
+        missing = 0
+        for upload_id, size in sizes.items():
+            with suppress(FileNotFoundError):
+                missing += max(0, size - self.path(upload_id).stat(follow_symlinks=False).st_size)
+        return missing
 
     def free_bytes(self) -> int:
         """Bytes that are free on the disk. Raises OSError."""

@@ -111,6 +111,15 @@ class UploadStore:
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query.order_by(uploads.c.serial).limit(limit))]
 
+    def first_of_each_owner(self, kind: UploadKind, without: Sequence[str]) -> list[Upload]:
+        """The oldest upload of each owner that is here and waits, of this kind, but for those of these ids."""
+        is_waiting = (uploads.c.place == self._place) & (uploads.c.status == UploadStatus.RECEIVED)
+        oldest = select(func.min(uploads.c.serial)).where(is_waiting, uploads.c.kind == kind)
+        oldest = oldest.where(uploads.c.upload_id.not_in(without)).group_by(uploads.c.owner)
+        with self._database.read() as connection:
+            rows = connection.execute(select(uploads).where(uploads.c.serial.in_(oldest)).order_by(uploads.c.serial))
+            return [_read(row) for row in rows]
+
     def batches(self) -> list[BatchState]:
         """The batches of which items wait to be taken, the one that was begun first in front."""
         is_item = (uploads.c.status == UploadStatus.RECEIVED) & (uploads.c.kind == UploadKind.ITEM)
@@ -148,15 +157,15 @@ class UploadStore:
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query.limit(limit))]
 
-    def bytes_announced(self, owner: str | None) -> int:
-        """Bytes that the uploads under way will have, as far as they say; of one owner, or None: of all."""
-        query = select(func.coalesce(func.sum(uploads.c.size_bytes), 0)).where(
-            uploads.c.place == self._place, uploads.c.status.in_([UploadStatus.RECEIVING, UploadStatus.RECEIVED])
+    def sizes_announced(self, owner: str | None) -> dict[str, int]:
+        """The bytes that the uploads of an owner that are under way will have, by id, as far as they say."""
+        query = select(uploads.c.upload_id, func.coalesce(uploads.c.size_bytes, 0).label("size")).where(
+            uploads.c.place == self._place,
+            uploads.c.status.in_([UploadStatus.RECEIVING, UploadStatus.RECEIVED]),
+            uploads.c.owner.is_not_distinct_from(owner),
         )
-        if owner is not None:
-            query = query.where(uploads.c.owner == owner)
         with self._database.read() as connection:
-            return int(connection.scalar(query) or 0)
+            return {row.upload_id: row.size for row in connection.execute(query)}
 
     def extend(self, upload_id: str, now: datetime, expires_at: datetime) -> None:
         """Lets an upload that is being received wait longer for its rest. Raises DatabaseUnavailable."""

@@ -7,8 +7,7 @@ from api.errors import HiddenTask, Invalid, Mistake, TaskNotFound
 from api.models.dataset import MediaFacts, MediaKind
 from api.models.preprocess_view import PreprocessMetadata, PreprocessResult, PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
-from api.models.upload import FormSettings, Upload, UploadStatus
-from api.services.datasets.intake import IntakeProgress
+from api.models.upload import FormSettings, IntakeProgress, Upload, UploadStatus
 from api.services.datasets.upload_metadata import check_filename
 from api.services.datasets.uploads import UploadService
 from api.storage.uploads import UploadStore

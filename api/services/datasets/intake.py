@@ -6,7 +6,7 @@ kill at any point leaves the upload as it was, and what was added already is add
 
 import logging
 import resource
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,7 +17,7 @@ from pathlib import Path
 from api.archives.expander import Expander
 from api.archives.limits import BadArchive
 from api.errors import DatabaseUnavailable, ServiceError, Unavailable, UploadConflict, UploadNotFound
-from api.models.upload import BatchState, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
+from api.models.upload import BatchState, IntakeProgress, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.services.datasets.exported import with_exported_names
 from api.services.datasets.joining import Joined, Joining
 from api.services.datasets.tree import (
@@ -28,6 +28,7 @@ from api.services.datasets.tree import (
     without_common_directory,
     without_export_directory,
 )
+from api.services.datasets.turns import OwnerTurns
 from api.services.datasets.uploads import FINISHED, UploadService
 from api.storage.upload_files import UploadFile, UploadFiles
 from api.storage.uploads import UploadStore
@@ -44,6 +45,9 @@ TIDY_SECONDS = 60.0
 #: Uploads of items that become one version together; of a batch as many as can be held open.
 _TOGETHER, _MOST_TOGETHER = 200, 5_000
 
+#: Archives that are unpacked side by side, each of another owner.
+_ARCHIVES_AT_ONCE = 2
+
 #: Seconds before what failed by no fault of the upload is tried again: the first time, and at most.
 _PAUSE_SECONDS, _LONGEST_PAUSE = 5.0, 600.0
 
@@ -54,20 +58,6 @@ _OUR_FAULT = UploadProblem(ServiceError.code, "Something went wrong inside the s
 
 #: Some of the paths that a result names.
 _EXAMPLES = 20
-
-
-@dataclass(slots=True)
-class IntakeProgress:
-    """How far an upload is that is being looked into."""
-
-    step: str
-    done: int = 0
-    total: int | None = None
-
-    @property
-    def percent(self) -> float:
-        """How much of it is done; of what has no known end 0."""
-        return 0.0 if not self.total else round(100 * self.done / self.total, 1)
 
 
 @dataclass(slots=True)
@@ -97,7 +87,11 @@ class UploadIntake:
         self._pauses: dict[str, _Pause] = {}
         self.progress: dict[str, IntakeProgress] = {}  #: by the id of the upload
         self._items = PeriodicThread("upload-items", LOOK_SECONDS, _patient(self.take_items))
-        self._archives = PeriodicThread("upload-archives", LOOK_SECONDS, _patient(self.take_archives))
+        self._archives = tuple(
+            PeriodicThread(f"upload-archives-{number}", LOOK_SECONDS, _patient(self.take_archives))
+            for number in range(_ARCHIVES_AT_ONCE)
+        )
+        self._turns = {kind: OwnerTurns() for kind in UploadKind}
         self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _patient(uploads.tidy))
         self._models = PeriodicThread("upload-models", LOOK_SECONDS, _patient(self.take_models))
         self._follow_up: Callable[[Upload, Joined], None] = lambda upload, joined: None
@@ -114,19 +108,18 @@ class UploadIntake:
 
     def start(self) -> None:
         """Starts the loops."""
-        for thread in (self._items, self._archives, self._models, self._tidying):
+        for thread in (self._items, *self._archives, self._models, self._tidying):
             thread.start()
 
     def stop(self) -> None:
         """Stops the loops; what is under way begins anew with the next start."""
-        for thread in (self._tidying, self._models, self._archives, self._items):
+        for thread in (self._tidying, self._models, *self._archives, self._items):
             thread.stop(timeout=0.5)
 
     def wake(self) -> None:
         """Has what came in looked at now."""
-        self._items.trigger()
-        self._archives.trigger()
-        self._models.trigger()
+        for thread in (self._items, *self._archives, self._models):
+            thread.trigger()
 
     def take_items(self) -> None:
         """Takes the single files that are here, those for one dataset together; and each batch that is whole."""
@@ -144,15 +137,22 @@ class UploadIntake:
             self._items.trigger()
 
     def take_archives(self) -> None:
-        """Takes the archives that are here."""
-        for upload in self._waiting(UploadKind.ARCHIVE):
-            self._take_archive(upload)
+        """Takes the archives that are here, of owners in turn; several threads do that at once."""
+        self._take_in_turns(UploadKind.ARCHIVE, self._take_archive)
 
     def take_models(self) -> None:
         """Takes the models, and their samples, that are here."""
         for kind, take in self._others.items():
-            for upload in self._waiting(kind):
-                self._take_other(upload, take)
+            self._take_in_turns(kind, partial(self._take_other, take=take))
+
+    def _take_in_turns(self, kind: UploadKind, take: Callable[[Upload], None]) -> None:
+        def find(tried: Collection[str]) -> list[Upload]:
+            now = self._clock.monotonic()
+            paused = [upload_id for upload_id, pause in list(self._pauses.items()) if pause.ends_at > now]
+            return self._store.first_of_each_owner(kind, [*tried, *paused[:_MOST_TOGETHER]])
+
+        if not self._turns[kind].take_all(find, take):
+            self.wake()
 
     def _take_other(self, upload: Upload, take: Callable[[Upload, Path], UploadResult]) -> None:
         with self._holding([upload]) as held, self._answering(held, splits=False):

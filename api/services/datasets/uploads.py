@@ -162,14 +162,15 @@ class UploadService:
                 data={"max_bytes": self.limits.most},
                 headers={"Tus-Max-Size": str(self.limits.most)},
             )
-        self._bound.require_storage(owner, size + (0 if owner is None else self._store.bytes_announced(owner)))
+        announced = self._store.sizes_announced(owner)
+        self._bound.require_storage(owner, size + sum(announced.values()))
         self._files.prepare()
-        to_come = max(0, self._store.bytes_announced(None) - self._files.stored_bytes())
-        free = self._files.free_bytes() - to_come - self.limits.min_free
+        # Of other owners only what has arrived counts: announcing an upload must not take the disk from them.
+        free = self._files.free_bytes() - self._files.missing_bytes(announced) - self.limits.min_free
         if size > free:
             raise InsufficientStorage(
-                f"The disk has room for {max(0, free):,} bytes more beside the uploads that are under way, and this "
-                f"one has {size:,}: make room, or wait for the others.",
+                f"The disk has room for {max(0, free):,} bytes more beside your uploads that are under way, and this "
+                f"one has {size:,}: make room, finish or cancel the others.",
                 data={"available_bytes": max(0, free)},
             )
 

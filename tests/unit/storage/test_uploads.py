@@ -76,10 +76,11 @@ def test_what_is_announced_is_added_up_until_it_is_finished(store: UploadStore):
     store.add(ONE)
     store.add(replace(ONE, upload_id="two", owner="bob", size_bytes=None))
     store.add(replace(ONE, upload_id="three", owner="bob", size_bytes=7))
-    assert (store.bytes_announced("bob"), store.bytes_announced(None), store.bytes_announced("eve")) == (7, 107, 0)
+    assert store.sizes_announced("bob") == {"two": 0, "three": 7}
+    assert (store.sizes_announced(ONE.owner), store.sizes_announced("eve")) == ({"one": 100}, {})
     store.receive("three", NOW, 7)
     store.complete("three", NOW, LATER, RESULT)
-    assert store.bytes_announced("bob") == 0
+    assert store.sizes_announced("bob") == {"two": 0}
 
 
 def test_an_upload_is_forgotten_in_the_statuses_that_are_said(store: UploadStore):
@@ -105,3 +106,13 @@ def test_no_upload_waits_longer_than_the_bound(store: UploadStore):
     assert store.get("one").expires_at == LATER - timedelta(seconds=5)
     store.bound(LATER)
     assert store.get("one").expires_at == LATER - timedelta(seconds=5)
+
+
+def test_first_of_each_owner_is_the_oldest_that_waits(store: UploadStore):
+    for upload_id, owner in (("a1", "ann"), ("a2", "ann"), ("b1", "bob"), ("n1", None)):
+        store.add(replace(ONE, upload_id=upload_id, owner=owner, kind=UploadKind.ARCHIVE))
+        store.receive(upload_id, NOW, 100)
+    store.add(replace(ONE, upload_id="c1", owner="cid", kind=UploadKind.ARCHIVE))
+    assert [each.upload_id for each in store.first_of_each_owner(UploadKind.ARCHIVE, [])] == ["a1", "b1", "n1"]
+    assert [each.upload_id for each in store.first_of_each_owner(UploadKind.ARCHIVE, ["a1", "n1"])] == ["a2", "b1"]
+    assert store.first_of_each_owner(UploadKind.ITEM, []) == []

@@ -6,9 +6,8 @@ from unittest.mock import patch
 import pytest
 
 from api.errors import DatabaseUnavailable
-from api.models.upload import UploadStatus
+from api.models.upload import IntakeProgress, UploadStatus
 from api.services.datasets import intake as module
-from api.services.datasets.intake import IntakeProgress
 from api.services.datasets.joining import Joined, Joining
 from api.services.datasets.tree import FileTree
 from api.storage.datasets import DatasetFilter

@@ -180,3 +180,16 @@ def test_others_uploads_are_not_listed_where_they_are_hidden(dock: Dock):
         assert dock.service.get_page([], "ann", PageRequest()).rows == ()
     with seeing(Sight("ann", sees_all=False)):
         assert len(dock.service.get_page([], None, PageRequest()).rows) == 1
+
+
+@pytest.mark.usefixtures("as_ann")
+def test_announcing_an_upload_takes_no_disk_from_other_owners(shelf: Shelf):
+    dock = Dock(shelf, most=2**60)
+    dock.bound.most = 2**60
+    dock.files.prepare()
+    most = int(dock.files.free_bytes() * 0.7)
+    begin(dock, most)
+    with pytest.raises(InsufficientStorage, match="your uploads"):
+        begin(dock, most)
+    current_principal.set(BOB)
+    begin(dock, most, dataset="dogs")
