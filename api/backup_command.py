@@ -14,6 +14,7 @@ from api.storage.privacy import UMASK
 _USAGE = """\
 usage: {program} backup [FILE] [--force] [settings]
        {program} restore FILE [--force] [settings]
+FILE stands first or last.
 
 backup writes the database and the machine's name into FILE, by default one under STORAGE_ROOT/backups; servers may run.
 restore puts them back while no server runs. The database that was there is kept beside it.
@@ -68,11 +69,15 @@ def _restore(arguments: Sequence[str]) -> int:
 
 
 def _read(arguments: Sequence[str]) -> tuple[Path | None, bool, Config]:
-    """The file, whether something may be replaced, and the settings. Raises ConfigError."""
-    rest = list(arguments)
-    file = Path(rest.pop(0)) if rest and not rest[0].startswith("-") else None
-    replaces = "--force" in rest
-    return file, replaces, read_config(argv=[argument for argument in rest if argument != "--force"])
+    """Return the file, whether something may be replaced, and the settings. Raises ConfigError."""
+    rest = [argument for argument in arguments if argument != "--force"]
+    file = None
+    for at in (0, -1):
+        # After a setting's flag the last word is its value.
+        is_value = at == -1 and len(rest) > 1 and rest[-2].startswith("-") and "=" not in rest[-2]
+        if file is None and rest and not rest[at].startswith("-") and not is_value:
+            file = Path(rest.pop(at))
+    return file, "--force" in arguments, read_config(argv=rest)
 
 
 def _refuse(why: object, code: int) -> int:

@@ -28,6 +28,13 @@ def test_backup_without_a_name_lies_under_the_storage(root: Path, capsys: pytest
     assert "The former database is kept" in capsys.readouterr().out
 
 
+def test_the_file_may_stand_after_the_settings(root: Path, capsys: pytest.CaptureFixture[str]):
+    file = root.parent / "kept.tar.gz"
+    assert run_backup_command(["backup", "--storage-root", str(root), str(file)]) == 0
+    assert run_backup_command(["restore", f"--storage-root={root}", "--force", str(file)]) == 0
+    assert "The former database is kept" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "why"),
     [
