@@ -1,7 +1,6 @@
 """An answer that is kept, to be given again to a retry of the same request."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from api.utils.frozen import frozen
 
@@ -22,7 +21,7 @@ class AlreadyMade:
     """What a request with an Idempotency-Key had made when its server was killed or failed before the answer."""
 
     about: str  #: the id or name of it, as the audit has it
-    numbers: Mapping[str, int] = MappingProxyType({})  #: what else the audit has of it, such as its version
+    numbers: Mapping[str, int]  #: what else the audit has of it, such as its version
 
     @property
     def version(self) -> int | None:
