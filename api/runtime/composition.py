@@ -4,6 +4,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from api.runtime.library_watch import LaterUploads, LibraryWatch
 from api.runtime.live import Live
 from api.runtime.measuring import Measuring
 from api.runtime.readable_paths import build_readable_paths
-from api.runtime.roots import datasets_root, registry_root
+from api.runtime.roots import datasets_root, models_root, registry_root
 from api.runtime.storage_root import name_machine, usable
 from api.runtime.tracing import Tracing
 from api.runtime.trainer_user import check_places, prepare_trainer_user
@@ -276,6 +277,7 @@ class Runtime:
     def _create_quotas(self) -> Quotas:
         usage = UsageStore(self.database)
         # Loaded where people have quotas: 0.3 MB.
+        from api.services.catalog.downloaded import find_downloaded, write_allowances  # noqa: PLC0415
         from api.storage.datasets import DatasetStore  # noqa: PLC0415
         from api.storage.registry import RegistryStore  # noqa: PLC0415
 
@@ -285,8 +287,11 @@ class Runtime:
             self._root,
             self._clock,
             lambda: Counter(datasets.stored_by()) + Counter(models.stored_by()),
+            partial(find_downloaded, self._root, models_root(self.config)),
         )
-        return Quotas(usage, self._quota_of, meter, self._clock)
+        quotas = Quotas(usage, self._quota_of, meter, self._clock)
+        meter.on_measured = lambda: write_allowances(self._root, meter.active_downloads(), quotas.storage_left)
+        return quotas
 
     def _quota_of(self, user_id: str) -> Quota:
         return self.access.ring.quota_of(user_id)

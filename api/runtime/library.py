@@ -46,7 +46,7 @@ class Library:
         self.captioning = self.preprocessing.captioning(training, self.works)
         self.catalog = build_catalog(config, self.uploads.service.find_file, database, paths)
         self.settings = build_settings()
-        self.downloads = build_downloads(config, database, training, clock, trainers_group)
+        self.downloads = build_downloads(config, database, training, clock, trainers_group, quotas)
         self.pushes = build_pushes(config, database, training, self.registry, clock)
         self.uploads.intake.follow_with(UploadFollowUp(self.works.start).go_on)
 

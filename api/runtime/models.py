@@ -22,6 +22,7 @@ from api.services.catalog.service import CatalogService, FindMemory
 from api.services.catalog.settings import SettingsService
 from api.services.catalog.transfers import Transfers
 from api.services.training.measured_memory import judge_memory
+from api.services.training.quotas import Quotas
 from api.services.training.service import TrainingService
 from api.storage.blobs import BlobStore
 from api.storage.database import Database
@@ -100,7 +101,12 @@ def build_pushes(
 
 
 def build_downloads(
-    config: Config, database: Database, training: TrainingParts, clock: Clock, trainers_group: int | None
+    config: Config,
+    database: Database,
+    training: TrainingParts,
+    clock: Clock,
+    trainers_group: int | None,
+    quotas: Quotas | None = None,
 ) -> DownloadService:
     """Builds the use cases of downloads, whose tasks the training loop executes."""
     transfers = _build_transfers(config, database, training, clock, TaskType.DOWNLOAD, DOWNLOADS)
@@ -112,7 +118,7 @@ def build_downloads(
         config.min_free_disk_mb,
         trainers_group,
     )
-    return DownloadService(transfers, CATALOG, rules)
+    return DownloadService(transfers, CATALOG, rules, (lambda owner: None) if quotas is None else quotas.storage_left)
 
 
 class RegistryParts:

@@ -228,3 +228,26 @@ def test_downloads_are_in_no_list_of_trainings_and_seen_by_their_owner_alone(mak
 def test_order_is_repeated_once(world: World):
     made = [world.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": "one"}) for _ in range(2)]
     assert len({each.json()["data"]["download_id"] for each in made}) == 1
+
+
+def test_downloads_count_to_the_quota_of_their_owner(make_world: MakeWorld):
+    world = make_world(auth="required", quota_storage_gb=0.000_2)
+    ann, bob = world.signed_in("ann"), world.signed_in("bob")
+    download = start(ann)
+    meter = world.runtime.quotas._meter  # type: ignore[union-attr]
+    meter.measure()
+    allowed = json.loads((world.output(download) / "allowance.json").read_text())["bytes"]
+    assert 0 < allowed < 220_000
+    place = world.storage / "models" / "o" / "m" / "a.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"x" * 300_000)
+    state = {"files": [{"name": "a.safetensors", "path": str(place), "part": "a" * 64}]}
+    (world.output(download) / "state.json").write_text(json.dumps(state))
+    meter.measure()
+    assert json.loads((world.output(download) / "allowance.json").read_text())["bytes"] < 0
+    refused = ann.client.post(DOWNLOAD, json=ORDER)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "quota_exceeded")
+    assert "downloads take" in refused.text
+    ann.client.post(f"{DOWNLOAD}/{download}/pause")
+    assert ann.client.post(f"{DOWNLOAD}/{download}/resume").json()["error"]["code"] == "quota_exceeded"
+    start(bob)

@@ -1,7 +1,9 @@
 """Downloads of models: tasks like any other, started, shown, paused, resumed and cancelled."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -14,11 +16,13 @@ from api.models.reason import code_of
 from api.models.training import TaskStatus, TaskSummary, TrainingTask
 from api.services.catalog.download_wish import DownloadOrder, DownloadRules, make_wish
 from api.services.catalog.transfer_service import TransferService
-from api.services.catalog.transfers import Transfers, TransferWork, number, whole
+from api.services.catalog.transfers import LEVELS, Transfers, TransferWork, number, whole
+from api.trainers.downloads.allowance import ALLOWANCE, allowance_content
 from api.trainers.downloads.leftovers import discard
 from api.trainers.downloads.transferring import reachable_hosts
 from api.trainers.downloads.wish import ADDRESS_TOKEN
 from api.utils.addresses import PrivateAddress
+from api.utils.foreign_files import write
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +40,16 @@ _STATUSES = {
 class DownloadService(TransferService[DownloadView]):
     """The use cases of `/models/download`."""
 
-    def __init__(self, transfers: Transfers, models: Mapping[str, CatalogModel], rules: DownloadRules) -> None:
+    def __init__(
+        self,
+        transfers: Transfers,
+        models: Mapping[str, CatalogModel],
+        rules: DownloadRules,
+        storage_left: Callable[[str | None], int | None] = lambda owner: None,
+    ) -> None:
+        """`storage_left` gives the bytes that an owner may still store; None: any number."""
         super().__init__(transfers)
+        self._storage_left = storage_left
         self._models = models
         self._rules = rules
 
@@ -56,7 +68,14 @@ class DownloadService(TransferService[DownloadView]):
         # Of an address the name that its file gets.
         name = order.name or order.model_id or order.repository or next((each.name for each in wish.addresses), None)
         variable = "HF_TOKEN" if order.url is None else ADDRESS_TOKEN
-        work = TransferWork(order.model_id, name, order.as_config(), wish.as_json(), token_variable=variable)
+        work = TransferWork(
+            order.model_id,
+            name,
+            order.as_config(),
+            wish.as_json(),
+            partial(_lay_out_allowance, self._storage_left(asks.owner)),
+            variable,
+        )
         task_id = self._transfers.start(work, token, asks, idempotency_key)
         logger.info("download submitted", extra={"task_id": task_id})
         return self.get(task_id)
@@ -107,6 +126,11 @@ class DownloadService(TransferService[DownloadView]):
             return DownloadStatus.CANCELLED
         is_verifying = task.status is TaskStatus.RUNNING and any(file.status == "verifying" for file in files)
         return DownloadStatus.VERIFYING if is_verifying else _STATUSES[task.status]
+
+
+def _lay_out_allowance(bytes_left: int | None, output: Path) -> None:
+    if bytes_left is not None:
+        write(str(output / ALLOWANCE), allowance_content(bytes_left), levels=LEVELS)
 
 
 def _require_public(url: str | None, rules: DownloadRules) -> None:

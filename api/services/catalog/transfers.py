@@ -98,11 +98,17 @@ class Transfers:
             max_retries=_MOST_RETRIES,
             retry_on=_RETRIED,
         )
+        self._require_storage(asks.owner, request)
         task_id = new_task_id(TASK_ID_KINDS[self._kind], means.clock.now())
         plan = TrainingPlan(self._trainer, request.model_type, 0)
         new = NewTask(task_id, self._trainer, request, plan, None, idempotency_key, asks.owner, self._kind)
         self._submit(new, work, token, asks.actor)
         return task_id
+
+    def _require_storage(self, owner: str | None, request: TrainingRequest) -> None:
+        """Check an owner's storage quota; a push stores nothing here. Raises QuotaExceeded."""
+        if self._kind is TaskType.DOWNLOAD:
+            self._means.intake.require(owner, request)
 
     def _submit(self, new: NewTask, work: TransferWork, token: str | None, actor: str) -> None:
         """Lays the work of a task out, and puts it into the queue; all of it or nothing."""
@@ -141,13 +147,14 @@ class Transfers:
             self.pause(task_id, actor)
 
     def resume(self, task_id: str, actor: str) -> None:
-        """Lets a task that was paused, or failed, go on. Raises TaskNotFound, TaskActive, Conflict."""
+        """Lets a task that was paused, or failed, go on. Raises TaskNotFound, TaskActive, Conflict, QuotaExceeded."""
         means, now = self._means, self._means.clock.now()
         task = means.tasks.get(task_id)
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         if task.status is TaskStatus.COMPLETED or self.is_cancelled(task_id):
             raise Conflict(f"{task_id} has ended for good: begin anew.")
+        self._require_storage(task.owner, task.request)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name="what is there")
         again = (task_id, ResumeOptions(), task.request, task.plan, now, actor, message)
         means.intake.enqueue(task.owner, lambda bound: means.tasks.enqueue_again(*again, bound))

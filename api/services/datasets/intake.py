@@ -89,7 +89,7 @@ class UploadIntake:
         self._items = PeriodicThread("upload-items", LOOK_SECONDS, _patient(self.take_items))
         self._archives = tuple(
             PeriodicThread(f"upload-archives-{number}", LOOK_SECONDS, _patient(self.take_archives))
-            for number in range(_ARCHIVES_AT_ONCE)
+            for number in range(1, 1 + _ARCHIVES_AT_ONCE)
         )
         self._turns = {kind: OwnerTurns() for kind in UploadKind}
         self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _patient(uploads.tidy))

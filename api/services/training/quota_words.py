@@ -79,8 +79,8 @@ def has_used_hours(owner: str, account: Account) -> Reason:
 def has_filled_storage(owner: str, account: Account) -> Reason:
     """The reason that the files of the owner's tasks and datasets take what they may."""
     return Reason.of(
-        "{user}'s trainings and datasets take {used} of {limit} GB of disk: delete finished trainings together with "
-        "their files, or datasets",
+        "{user}'s trainings, datasets and downloads take {used} of {limit} GB of disk: delete finished trainings "
+        "together with their files, or datasets; an administrator can remove downloaded models",
         "quota_storage",
         user=owner,
         used=f"{(account.storage_bytes or 0) / GB:.1f}",
@@ -91,8 +91,9 @@ def has_filled_storage(owner: str, account: Account) -> Reason:
 def would_fill_storage(owner: str, account: Account, more_bytes: int) -> Reason:
     """The reason that so many bytes more are not taken."""
     return Reason.of(
-        "{user}'s trainings and datasets take {used} of {limit} GB of disk, and this takes {more} GB more: delete "
-        "finished trainings together with their files, or datasets",
+        "{user}'s trainings, datasets and downloads take {used} of {limit} GB of disk, and this takes {more} GB more: "
+        "delete finished trainings together with their files, or datasets; an administrator can remove downloaded "
+        "models",
         "quota_storage_more",
         user=owner,
         used=f"{(account.storage_bytes or 0) / GB:.1f}",

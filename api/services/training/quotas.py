@@ -136,6 +136,12 @@ class Quotas:
         if (account.storage_bytes or 0) + more_bytes > quota.storage_gb * GB:
             raise refusal(quota_words.would_fill_storage(owner, account, more_bytes))
 
+    def storage_left(self, owner: Owner) -> int | None:
+        """Bytes that an owner may still store; None without a bound, or while what is stored is not known."""
+        quota = Quota() if owner is None else self._quota_of(owner)
+        used = None if owner is None else self._meter.bytes_of(owner)
+        return None if quota.storage_gb is None or used is None else int(quota.storage_gb * GB) - used
+
     def queue_problems(self, owner: Owner) -> list[QuotaExceeded]:
         """What keeps the owner from putting one more task into the queue; the queue itself has the last word."""
         bound = self.queue_bound(owner)

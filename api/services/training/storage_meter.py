@@ -1,14 +1,16 @@
-"""How much disk the files of each user take: of their trainings, measured in the background, some at a time; and of
-their datasets, which know it.
+"""How much disk the files of each user take: of their trainings and downloads, measured in the background, some at a
+time; and of their datasets, which know it.
 """
 
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
 from pathlib import Path
 
 from api.errors import DatabaseUnavailable
+from api.models.task import TASK_ID_KINDS, TaskType
 from api.storage.task_files import task_files
 from api.utils.clock import Clock
 from api.utils.foreign_trees import walk
@@ -41,6 +43,7 @@ class _Measured:
     bytes: int
     finished_at: float | None
     at: float  #: monotonic
+    downloaded: Mapping[str, int] = field(default_factory=dict)  #: bytes by path, outside of the task's directory
 
 
 class StorageMeter:
@@ -52,8 +55,13 @@ class StorageMeter:
         storage_root: Path,
         clock: Clock,
         stored_by: Callable[[], Mapping[str, int]] = dict,
+        downloaded_by: Callable[[str], Mapping[str, int]] = lambda task_id: {},
     ) -> None:
-        """`stored_by` gives the bytes of the datasets and registered models of each user."""
+        """`stored_by` gives the bytes of the datasets and registered models of each user, `downloaded_by` those of the
+        files that a download has brought or brings, by path. `on_measured` is called after each look.
+        """
+        self._downloaded_by = downloaded_by
+        self.on_measured: Callable[[], None] = lambda: None
         self._owned_tasks = owned_tasks
         self._stored_by = stored_by
         self._stored: Mapping[str, int] = {}
@@ -106,14 +114,25 @@ class StorageMeter:
                 if size is None:
                     self._measured.pop(task_id, None)
                 else:
-                    self._measured[task_id] = _Measured(owner, size, finished_at, now)
+                    downloaded = self._downloaded_by(task_id)
+                    self._measured[task_id] = _Measured(owner, size, finished_at, now, downloaded)
         self._add_up(owned)
+        self.on_measured()
+
+    def active_downloads(self) -> list[tuple[str, str]]:
+        """The ids and owners of downloads that have not ended."""
+        with self._lock:
+            rows = list(self._measured.items())
+        return [(task_id, row.owner) for task_id, row in rows if is_download(task_id) and row.finished_at is None]
 
     def _is_due(self, task: OwnedTask, now: float) -> bool:
         task_id, _, finished_at = task
         known = self._measured.get(task_id)
         if known is None or known.finished_at != finished_at:
             return True
+        if is_download(task_id):
+            # Its files grow fast, and others may remove them.
+            return finished_at is None or now - known.at >= ACTIVE_SECONDS
         return now - known.at >= (ACTIVE_SECONDS if finished_at is None else FINISHED_SECONDS)
 
     def _size_of(self, task_id: str) -> int | None:
@@ -128,13 +147,24 @@ class StorageMeter:
 
     def _add_up(self, owned: Iterable[OwnedTask]) -> None:
         sums: dict[str, int | None] = {}
+        counted: set[str] = set()  # a file that several downloads have brought counts to the first
         with self._lock:
             known = self._measured
             self._measured = {task_id: known[task_id] for task_id, _, _ in owned if task_id in known}
-            for task_id, owner, _ in owned:
+            for task_id, owner, _ in sorted(owned):
                 before, found = sums.get(owner, 0), known.get(task_id)
-                sums[owner] = None if before is None or found is None else before + found.bytes
+                if before is None or found is None:
+                    sums[owner] = None
+                    continue
+                new = {path: size for path, size in found.downloaded.items() if path not in counted}
+                counted.update(new)
+                sums[owner] = before + found.bytes + sum(new.values())
             self._sums = sums
+
+
+def is_download(task_id: str) -> bool:
+    """Whether this is the id of a download."""
+    return task_id.startswith(f"{TASK_ID_KINDS[TaskType.DOWNLOAD]}_")
 
 
 def _is_linked(path: str, status: os.stat_result) -> bool:

@@ -86,6 +86,7 @@ class Around:
     is_stopping: Callable[[], bool]
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    require_allowance: Callable[[], None] = lambda: None  #: raises DownloadRefused where the owner's quota is full
     min_free_bytes: int = 0  #: what stays free of the disk, whatever comes
 
 
@@ -238,6 +239,7 @@ def _write(
             raise StopAsked
         if position - looked_at >= _LOOK_BYTES:
             _require_room(file, handle, around)
+            around.require_allowance()
             looked_at = position
         if file.size is not None and position + len(chunk) > file.size:
             os.ftruncate(handle, 0)

@@ -18,6 +18,7 @@ from huggingface_hub import get_token
 
 from api.models.cause import CauseCode
 from api.models.reason import Reason
+from api.trainers.downloads.allowance import ALLOWANCE, Allowance
 from api.trainers.downloads.answers import name_in
 from api.trainers.downloads.fetch import Around, RemoteFile, fetch
 from api.trainers.downloads.http import open_client
@@ -49,13 +50,15 @@ class DownloadProgram(TransferProgram):
         self._root = Path(self._wish.root)
         hosts = reachable_hosts(self._wish.allowed_hosts, self._wish.endpoint)
         self._client = open_client(hosts, is_stopping=self.is_stopping)
+        self._progress: DownloadProgress | None = None
+        self._allowance = Allowance(work / ALLOWANCE, lambda: 0 if self._progress is None else self._progress.moved)
 
     def transfer(self) -> None:
         """Downloads everything. Raises DownloadRefused, StopAsked, OSError."""
         self._make_root()
         remove_leftovers(self._root, _KEPT_SECONDS)
         files = self._list()
-        progress = DownloadProgress(files, self.work / STATE)
+        progress = self._progress = DownloadProgress(files, self.work / STATE)
         progress.say(always=True)
         self._require_room(files)
         try:
@@ -119,6 +122,7 @@ class DownloadProgram(TransferProgram):
         """Whether the disk has room for all that is missing, before anything comes. Raises DownloadRefused."""
         needed = sum(file.size or 0 for file in files if not self._is_there(file))
         there = sum(self._part_size(file) for file in files)
+        self._allowance.require(needed - there)
         free = shutil.disk_usage(self._root).free - self._wish.min_free_mb * 2**20
         if needed - there > free:
             raise DownloadRefused(
@@ -149,6 +153,7 @@ class DownloadProgram(TransferProgram):
             root=self._root,
             client=self._client,
             allows_pickles=self._wish.allows_pickles,
+            require_allowance=self._allowance.require,
             min_free_bytes=self._wish.min_free_mb * 2**20,
             tell=partial(progress.tell, at),
             warn=warn,

@@ -34,6 +34,11 @@ class TransferProgress(ABC):
     def total(self) -> int | None:
         """The bytes of all files; None while a size is not known."""
 
+    @property
+    def moved(self) -> int:
+        """The bytes that went over the network in this run."""
+        return self._moved
+
     @abstractmethod
     def _describe(self) -> dict[str, Any]:
         """What the service is told besides the figures, such as of each file."""

@@ -15,7 +15,8 @@ LOOPS = {
     "dataset-reader",
     "dataset-collector",
     "upload-items",
-    "upload-archives",
+    "upload-archives-1",
+    "upload-archives-2",
     "registry-collector",
 }
 

@@ -29,8 +29,8 @@ def test_reason_says_when_hours_come_back_where_that_is_known():
 def test_reasons_say_what_to_do():
     full = Account(Quota(storage_gb=1.5), storage_bytes=2 * GB)
     assert quota_words.has_filled_storage("ann", full).text == (
-        "ann's trainings and datasets take 2.0 of 1.5 GB of disk: delete finished trainings together with their files, "
-        "or datasets"
+        "ann's trainings, datasets and downloads take 2.0 of 1.5 GB of disk: delete finished trainings together "
+        "with their files, or datasets; an administrator can remove downloaded models"
     )
     assert "ask for fewer" in quota_words.needs_more("ann", 2, 4).text
     assert "stop one" in quota_words.has_filled_queue("ann", 5).text

@@ -144,3 +144,22 @@ def test_a_trainer_cannot_hide_its_files_by_giving_them_another_name(measured: M
     measured.owned = [("a", "ann", None)]
     measured.meter.measure()
     assert measured.meter.bytes_of("ann") == 2 * blocks(own)
+
+
+def test_downloads_count_to_who_brought_a_file_first(measured: Measured):
+    brought = {"dl_1": {"/m/a": 1000, "/m/b": 10}, "dl_2": {"/m/a": 1000}, "dl_3": {"/m/c": 5}}
+    looks: list[int] = []
+    meter = StorageMeter(lambda: measured.owned, measured.root, measured.clock, dict, lambda task: brought[task])
+    meter.on_measured = lambda: looks.append(1)
+    for task_id in brought:
+        measured.write(task_id, 1)
+    measured.owned = [("dl_2", "bob", 9.0), ("dl_1", "ann", None), ("dl_3", "bob", None)]
+    meter.measure()
+    own = meter.bytes_of("ann")
+    assert (own or 0) > 1010
+    before = meter.bytes_of("bob")
+    brought["dl_3"] = {"/m/c": 2005}
+    meter.measure()
+    after = meter.bytes_of("bob")
+    assert ((after or 0) - (before or 0), len(looks)) == (2000, 2)
+    assert set(meter.active_downloads()) == {("dl_1", "ann"), ("dl_3", "bob")}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from api.trainers.downloads.allowance import ALLOWANCE, allowance_content
 from api.trainers.downloads.program import DownloadProgram
 from api.trainers.downloads.wish import ADDRESS_TOKEN, STATE, WISH, AddressWish, DownloadWish
 from tests.local_hub import LocalHub, running_hub
@@ -102,3 +103,15 @@ def test_service_token_is_not_sent_to_an_address(hub: LocalHub, tmp_path: Path, 
     monkeypatch.setenv("HF_TOKEN", "token-of-the-service")
     assert run(hub, tmp_path)[0] == 0
     assert {sent for *_, sent in hub.asked} == {None}
+
+
+def test_download_that_the_quota_has_no_room_for_fetches_nothing(
+    hub: LocalHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / ALLOWANCE).write_bytes(allowance_content(len(CONTENT) - 1))
+    assert run(hub, tmp_path)[0] == 1
+    assert "storage quota" in capsys.readouterr().out
+    assert not (tmp_path / "models" / "downloads").exists()
+    (tmp_path / "work" / ALLOWANCE).write_bytes(allowance_content(len(CONTENT)))
+    assert run(hub, tmp_path)[0] == 0
