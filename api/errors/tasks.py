@@ -1,5 +1,7 @@
 """What can go wrong about GPUs and the tasks on them."""
 
+from typing import Self
+
 from api.errors.base import Conflict, NotFound, ServiceError
 
 
@@ -13,6 +15,11 @@ class TaskNotFound(NotFound):
     """No task has this id."""
 
     code = "task_not_found"
+
+    @classmethod
+    def named(cls, task_id: str) -> Self:
+        """Make the error for this id: in the same words for a hidden task as for one that does not exist."""
+        return cls(f'No task has the id "{task_id[:80]}".')
 
 
 class HiddenTask(TaskNotFound):

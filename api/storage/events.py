@@ -93,7 +93,7 @@ class EventStore:
         with self._database.read() as connection:
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
             if status is None:
-                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+                raise TaskNotFound.named(task_id)
             mine = _TOLD.where(events.c.task_id == task_id)
             latest = connection.scalar(select(func.max(events.c.id)).where(events.c.task_id == task_id)) or 0
             if after is None or after > latest:

@@ -101,7 +101,7 @@ def attempt_uid(task_id: str, number: int) -> str:
 
 def _refusal(task_id: str, status: str | None, target: TaskStatus) -> TaskNotFound | Conflict:
     if status is None:
-        return TaskNotFound(f'No task has the id "{task_id}".')
+        return TaskNotFound.named(task_id)
     return Conflict(f"{task_id} is {status}, and cannot become {target}.", data={"status": status})
 
 

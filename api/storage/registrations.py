@@ -121,7 +121,7 @@ class MemoryRegistrations:
         try:
             return self._tasks[task_id]
         except KeyError:
-            raise TaskNotFound(f'No task has the id "{task_id}".') from None
+            raise TaskNotFound.named(task_id) from None
 
     def update_progress(
         self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
@@ -221,7 +221,7 @@ class DatabaseRegistrations:
         with self._database.write() as connection:
             task = _get(connection, task_id)
             if connection.execute(delete(registrations).where(registrations.c.serial == task.serial)).rowcount == 0:
-                raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+                raise TaskNotFound.named(task_id)
             connection.execute(delete(lease_table).where(lease_table.c.task_id == task_id))
             note_change(
                 before={name: getattr(task, name) for name in ("task_type", "gpu_uuids", "description", "owner")}
@@ -270,7 +270,7 @@ def _get(connection: Connection, task_id: str) -> RegisteredTask:
         return _read(row)
     if connection.scalar(select(func.count()).select_from(tasks).where(tasks.c.task_id == task_id)):
         raise TaskIsTraining(f"{task_id} is a training of this service: see {BASE_PATH}/training/{task_id}.")
-    raise TaskNotFound(f'No task has the id "{task_id[:80]}".')
+    raise TaskNotFound.named(task_id)
 
 
 def _read(row: Row[Any]) -> RegisteredTask:

@@ -28,7 +28,7 @@ def find_task(connection: Connection, task_id: str, kinds: Collection[TaskType] 
     """The task with everything; with kinds only one of these. Raises TaskNotFound."""
     row = connection.execute(_TASK, {"of_task": task_id}).one_or_none()
     if row is None or not is_of(row.kind, kinds):
-        raise no_task(task_id)
+        raise TaskNotFound.named(task_id)
     return read_task(row)
 
 
@@ -41,15 +41,10 @@ def find_summary(
     """
     row = connection.execute(_LOCKED_SUMMARY if lock else _SUMMARY, {"of_task": task_id}).one_or_none()
     if row is None or not is_of(row.kind, kinds):
-        raise no_task(task_id)
+        raise TaskNotFound.named(task_id)
     return read_summary(row)
 
 
 def is_of(kind: str, kinds: Collection[TaskType] | None) -> bool:
     """Whether a kind is one of these; without any it always is."""
     return kinds is None or kind in kinds
-
-
-def no_task(task_id: str) -> TaskNotFound:
-    """The error for an id that no task has."""
-    return TaskNotFound(f'No task has the id "{task_id[:80]}".')

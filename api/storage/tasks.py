@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from api.errors import TaskActive, TaskNotFinished
+from api.errors import TaskActive, TaskNotFinished, TaskNotFound
 from api.models.audit import forget_change, note_change
 from api.models.engine import EngineWishes
 from api.models.places import TaskPlaces
@@ -50,7 +50,7 @@ from api.storage.tables import attempts, leases, task_gpus, task_roll, tasks
 from api.storage.tables import events as event_table
 from api.storage.task_counts import count_statuses
 from api.storage.task_pages import find_by_serial, read_page, read_served
-from api.storage.task_rows import ENROLL, OF_TASK, find_summary, find_task, is_of, no_task
+from api.storage.task_rows import ENROLL, OF_TASK, find_summary, find_task, is_of
 from api.storage.typed_json import TypedJSON
 from api.storage.usage import Bound, keep_use, require_place, take_turns
 
@@ -313,7 +313,7 @@ class TaskStore:
             mine = {"of_task": task_id}
             before = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
             if before is None or not is_of(before["kind"], self._kinds):
-                raise no_task(task_id)
+                raise TaskNotFound.named(task_id)
             note_change(before={name: before[name] for name in changes}, after=changes)
             row = connection.execute(_CHANGE, {**mine, **changes, "updated_at": to_seconds(now)}).one()
             said = [_CHANGES[name](value) for name, value in changes.items()]
@@ -380,7 +380,7 @@ class TaskStore:
             wanted = select(tasks.c.serial, tasks.c.kind, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
             row = connection.execute(wanted).one_or_none()
             if row is None or not is_of(row.kind, self._kinds):
-                raise no_task(task_id)
+                raise TaskNotFound.named(task_id)
             if not TaskStatus(row.status).is_finished:
                 raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):

@@ -70,6 +70,11 @@ class LineHandler(logging.Handler):
         self._write(self.format(record) + "\n")
 
 
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """Drop the error that uvicorn logs for each WebSocket that is refused by an HTTP answer: the access log has it."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
 def set_up_logging(level: str, as_json: bool) -> None:
     """Sends every logger's lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
@@ -81,3 +86,5 @@ def set_up_logging(level: str, as_json: bool) -> None:
     # Their news is told by our own lines.
     for name in ("uvicorn", "uvicorn.error", "asyncio", "websockets"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # The function itself, so that setting up again adds no second one.
+    logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)

@@ -11,9 +11,12 @@ from api.executors.fake import FakeExecutor
 from api.hardware.source import FakeSource
 from api.models.reading import XidEvent
 from api.models.task import ProcessIdentity
+from api.services.access.operations import Operation, OperationTable
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
+from tests.api.preprocessing import fill, start
 from tests.api.streams import EVENTS_STREAM, GPU_STREAM, listen
+from tests.api.uploads import picture
 from tests.unit.services.builders import process
 
 GPU = "/api/v1/gpu"
@@ -331,6 +334,31 @@ def test_a_pid_can_be_named_only_with_that_permission(team: World):
     assert (failure["code"], failure["data"]) == (403, {"missing_permission": "processes:read"})
     assert register(full, 0, pid=os.getpid()).status_code == 201
     assert register(few, 1).status_code == 201
+
+
+# -- hidden, or not there ----------------------------------------------------------------------------------------------
+
+OF_A_TASK = [each for each in OperationTable().all if "<task_id>" in each.pattern and each.method != "WEBSOCKET"]
+
+
+def test_a_hidden_task_is_answered_in_the_same_words_as_one_that_does_not_exist(own: World):
+    ann, bob = own.signed_in("ann"), own.signed_in("bob")
+    form = {"video": ("a.png", picture())}
+    upload = ann.client.post("/api/v1/preprocess/upload", files=form).json()["data"]["task_id"]
+    fill(own, "anns", "ann", **{"a.png": picture()})
+    hidden = [ann.start(), upload, start(ann.client, dataset="anns"), register(ann, 1).json()["data"]["task_id"]]
+    absent = "train_20260101_00000000"
+
+    def words(operation: Operation, task_id: str) -> tuple[int, Any]:
+        address = operation.pattern.replace("<task_id>", task_id).replace("<path:path>", "config.toml")
+        body = None if operation.is_get else {}
+        answer = bob.client.ask(operation.method, address, json=body)
+        error = failure_of(answer)["error"]
+        return answer.status_code, {**error, "request_id": "", "detail": error["detail"].replace(task_id, "")}
+
+    for operation in OF_A_TASK:
+        expected = words(operation, absent)
+        assert [words(operation, task_id) for task_id in hidden] == [expected] * len(hidden), operation.name
 
 
 # -- the last known answers --------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class Authority:
                 raise HiddenDataset(f'No dataset is called "{thing[:100]}".')
             if operation.belonging is Belonging.MODEL:
                 raise HiddenModel(f'No model is called "{thing[:100]}".')
-            raise HiddenTask(f'No task has the id "{thing[:80]}".')
+            raise HiddenTask.named(thing)
         raise NotYours(f"{thing} belongs to somebody else: only they and administrators may change it.")
 
     def _has_own(self, principal: Principal, belonging: Belonging, thing: str) -> bool:

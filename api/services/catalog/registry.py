@@ -100,7 +100,7 @@ class Registry:
         self.require_own(name, principal)
         task = self._training.get(task_id)
         if not current_sight.get().sees(task.owner):
-            raise HiddenTask(f'No task has the id "{task_id[:80]}".')
+            raise HiddenTask.named(task_id)
         if is_checkpoint_state(artifact):
             raise WeightsRefused(
                 f"{artifact[:300]} is of a checkpoint: its trainer goes on by it, and nothing else can load it."

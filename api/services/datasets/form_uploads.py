@@ -51,9 +51,9 @@ class FormUploads:
         """How far a task is. Raises TaskNotFound."""
         upload = self._store.find_task(task_id)
         if upload is None:
-            raise TaskNotFound
+            raise TaskNotFound.named(task_id)
         if not current_sight.get().sees(upload.owner):
-            raise HiddenTask
+            raise HiddenTask.named(task_id)
         return self._show(upload)
 
     def _show(self, upload: Upload) -> PreprocessView:

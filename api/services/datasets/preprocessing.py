@@ -203,7 +203,7 @@ class PreprocessingService:
             except TaskNotFound:
                 return upload
         if not current_sight.get().sees(task.owner):
-            raise HiddenTask(f'No task has the id "{task_id[:80]}".')
+            raise HiddenTask.named(task_id)
         return show_preprocess(
             task, self._means.progress.live(task, attempts), self._means.dispatcher.why_waiting(task)
         )

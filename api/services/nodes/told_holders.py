@@ -27,7 +27,7 @@ class ToldHolders:
         raise Conflict("Programs are registered at the head.")
 
     def get(self, task_id: str) -> RegisteredTask:
-        raise TaskNotFound(f'No task has the id "{task_id}".')
+        raise TaskNotFound.named(task_id)
 
     def update_progress(
         self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime

@@ -1,3 +1,4 @@
+import inspect
 import json
 import logging
 import sys
@@ -5,6 +6,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from uvicorn.protocols.websockets import websockets_sansio_impl
 
 from api.utils.ids import current_request_id
 from api.utils.logs import LineFormatter, format_line, set_up_logging
@@ -88,6 +90,22 @@ def test_set_up_leaves_one_handler_and_quietens_the_server():
     finally:
         root.handlers[:] = before
         root.setLevel(level)
+
+
+def test_a_refused_websocket_is_no_error_of_the_server(capsys: pytest.CaptureFixture[str]):
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    sent = "ASGI callable returned without completing handshake."
+    assert sent in inspect.getsource(websockets_sansio_impl)
+    try:
+        set_up_logging("INFO", as_json=True)
+        logging.getLogger("uvicorn.error").error(sent)
+        logging.getLogger("uvicorn.error").error("another")
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    lines = [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["another"]
 
 
 @pytest.mark.parametrize("as_json", [True, False])
