@@ -115,7 +115,11 @@ class AppriseNotifier:
             return Rejected(f"the address {error}")
         title, body = _fit(plugin, message)
         _mark(plugin, message)
-        with _Overheard() as said, self._watch.watching(_own_host(plugin) or "", SECONDS) as watched:
+        # Loaded with Apprise, which is: 4 MB.
+        from api.notifiers.short_replies import short_replies  # noqa: PLC0415
+
+        host = _own_host(plugin) or ""
+        with _Overheard() as said, self._watch.watching(host, SECONDS) as watched, short_replies():
             try:
                 is_sent = plugin.notify(body=body, title=title, notify_type=_type(message))
             except Exception as error:
