@@ -34,6 +34,7 @@ from api.storage.schema import bring_up_to_date
 from api.storage.sqlite import (
     TAKE_ANOTHER,
     check_log,
+    check_pages,
     check_schema,
     create_sqlite_engine,
     describe_access,
@@ -53,6 +54,9 @@ LOCK_MS = 4000
 
 #: Seconds between two checks of a database that was found damaged; each takes 3 s at most.
 LOOK_AGAIN_SECONDS = 10.0
+
+#: Seconds between two looks at all pages: damage of those that nobody reads is else found by the next start only.
+LOOK_AT_PAGES_SECONDS = 3600.0
 
 #: Milliseconds for a free connection that count as no wait.
 NO_WAIT_MS = 100
@@ -106,6 +110,7 @@ class Database:
         self._trouble: DatabaseUnavailable | None = None
         self._schema_damage: DatabaseDamaged | None = None
         self._looked_at = float("-inf")
+        self._saw_pages_at = time.monotonic()
         self._breaker = Breaker()
         self._free = Turns(pool_size)
         self._turn = Turns(1)
@@ -203,6 +208,16 @@ class Database:
                 self._note_trouble(self._schema_damage, "DEFERRED")
         else:
             self._schema_damage = None
+            if time.monotonic() - self._saw_pages_at >= LOOK_AT_PAGES_SECONDS:
+                self._saw_pages_at = time.monotonic()
+                self._check_pages(self._file)
+
+    def _check_pages(self, file: Path) -> None:
+        """Report damage that no statement has met yet."""
+        damage = check_pages(file)
+        if damage is not None:
+            self.engine.dispose()  # connections hold pages as they were
+            self._note_trouble(self._damaged(sqlite3.DatabaseError(damage)), "DEFERRED")
 
     def _damaged(self, error: Exception) -> DatabaseDamaged:
         text = self._describe_damage(say(error).rstrip("."))

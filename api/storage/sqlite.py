@@ -89,6 +89,20 @@ def check_schema(file: Path) -> None:
         raise _undecodable(error) from error
 
 
+def check_pages(file: Path) -> str | None:
+    """Return what is wrong with the pages of the file, read anew: open connections keep theirs in memory.
+
+    None when nothing was found in the time that the check has, or the file cannot be read now.
+    """
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0.0)) as connection:
+            return _check_pages(connection)
+    except sqlite3.OperationalError:
+        return None
+    except sqlite3.DatabaseError as error:
+        return str(error)
+
+
 def _undecodable(error: UnicodeDecodeError) -> sqlite3.DatabaseError:
     """Return the error that the driver should have raised: it cannot decode SQLite's own message."""
     damage = sqlite3.DatabaseError(f"text that is not UTF-8: {error.reason}")

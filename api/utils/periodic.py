@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from api.errors import DatabaseUnavailable
 from api.utils.measures import loop_rounds
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,8 @@ class PeriodicThread:
                 due = now + (self._interval or 0.0)
             try:
                 self._body()
+            except DatabaseUnavailable as error:
+                logger.warning("a loop waits for the database", extra={"thread_name": self.name, "problem": str(error)})
             except Exception:
                 logger.exception("loop body failed", extra={"thread_name": self.name})
             finally:

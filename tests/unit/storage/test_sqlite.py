@@ -56,6 +56,23 @@ def test_damage_that_comes_later_is_told_until_the_next_start(path: Path):
     database.close()
 
 
+def test_damage_that_nobody_reads_is_found_within_an_hour(path: Path, monkeypatch: pytest.MonkeyPatch):
+    database = Database(sqlite_url(path))
+    database.migrate()
+    pages = bytearray(path.read_bytes())
+    last = pages.rindex(b"a" * 500) // 4096 * 4096
+    pages[last : last + 4096] = bytes(4096)
+    path.write_bytes(pages)
+    monkeypatch.setattr("api.storage.database.LOOK_AGAIN_SECONDS", 0.0)
+    assert database.find_trouble() is None
+    monkeypatch.setattr("api.storage.database.LOOK_AT_PAGES_SECONDS", 0.0)
+    found = database.find_trouble()
+    assert isinstance(found, DatabaseDamaged)
+    assert ".recover" in str(found)
+    assert isinstance(database.find_trouble(), DatabaseDamaged)
+    database.close()
+
+
 def test_damage_that_a_passing_fault_of_the_disk_showed_ends_with_it(path: Path):
     database = Database(sqlite_url(path))
     database.migrate()

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from api.errors import DatabaseUnavailable
 from api.utils.measures import loop_rounds
 from api.utils.periodic import PeriodicThread
 from tests.unit.observed import observed
@@ -71,6 +72,21 @@ def test_failing_body_is_logged_and_the_loop_goes_on(caplog: pytest.LogCaptureFi
             assert runs.acquire(timeout=10)
         assert thread.stop()
     assert "loop body failed" in caplog.messages
+
+
+def test_a_database_that_does_not_answer_is_logged_without_a_traceback(caplog: pytest.LogCaptureFixture):
+    runs = threading.Semaphore(0)
+
+    def body() -> None:
+        runs.release()
+        raise DatabaseUnavailable("It is away.")
+
+    thread = PeriodicThread("test-loop", 0.0, body)
+    thread.start()
+    for _ in range(2):
+        assert runs.acquire(timeout=10)
+    assert thread.stop()
+    assert {(record.levelname, record.exc_info) for record in caplog.records} == {("WARNING", None)}
 
 
 def test_stop_reports_a_stuck_body(caplog: pytest.LogCaptureFixture):
