@@ -1,11 +1,7 @@
 """Backups of what a server keeps: made while it runs, restored while none does."""
 
-import fcntl
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +30,7 @@ from api.storage.privacy import make_private_directory
 from api.storage.sqlite_backup import copy_sqlite, prepare_sqlite, replace_sqlite
 from api.storage.tables import keys
 from api.storage.task_files import write_private
+from api.storage.work_directory import BACKUP, RESTORE, remove_abandoned, work_directory
 from api.utils.frozen import frozen
 
 if TYPE_CHECKING:
@@ -70,7 +67,8 @@ def make_backup(config: Config, target: Path | None, replaces: bool, now: dateti
             make_private_directory(target.parent)
         target = target.absolute()
         refuse_existing(target, replaces)
-        with _work_directory(".backup-", target.parent) as work:
+        remove_abandoned(_file(database).parent if database.is_sqlite else root)
+        with work_directory(BACKUP, target.parent) as work:
             copy = work / "database"
             revision = copy_sqlite(_file(database), copy) if database.is_sqlite else _postgres(database).dump(copy)
             backend = database.url.get_backend_name()
@@ -88,7 +86,7 @@ def restore_backup(config: Config, source: Path, replaces: bool, now: datetime |
     with _said(f"the backup cannot be restored ({root})"):
         make_private_directory(root)
         place = _file(database).parent if database.is_sqlite else root
-        with _no_server(root), _work_directory(".restore-", place) as work:
+        with _no_server(root), work_directory(RESTORE, place) as work:
             backup = read_backup(source, work)
             _refuse_unfit(backup, database)
             former = _find_keys(database, now)
@@ -144,31 +142,6 @@ def _note_restore(database: Database, note: AuditEntry, former: set[str] | None)
     finally:
         database.close()
     return revived
-
-
-@contextmanager
-def _work_directory(prefix: str, parent: Path) -> Iterator[Path]:
-    """Make a directory that is removed at the end of the block, and remove those of processes that were killed."""
-    for left in parent.glob(f"{prefix}*"):
-        with suppress(OSError), _locked(left):
-            shutil.rmtree(left)
-    work = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    try:
-        with _locked(work):
-            yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the lock that says that a process works in this directory. Raise BlockingIOError while another has it."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_unfit(backup: Backup, database: Database) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from api.executors.trainer_user import TrainerUser
 from api.storage.nodes import Node, name_node
 from api.storage.privacy import make_passable_storage, make_private_directory
+from api.storage.work_directory import remove_abandoned
 
 
 class StorageError(Exception):
@@ -21,6 +22,7 @@ def name_machine(root: Path, given: str, trainer_user: TrainerUser | None) -> No
         make_private_directory(root) if trainer_user is None else make_passable_storage(root, trainer_user.gid)
         if not os.access(root, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        remove_abandoned(root)
         return name_node(root / "node", given)
 
 

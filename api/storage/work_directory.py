@@ -1,0 +1,42 @@
+"""Directories in which `backup` and `restore` work: each is removed at its end, and those of killed commands later."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+BACKUP, RESTORE = ".backup-", ".restore-"  #: how their names begin
+
+
+@contextmanager
+def work_directory(prefix: str, parent: Path) -> Iterator[Path]:
+    """Make a directory that is removed at the end of the block, and remove those of commands that were killed."""
+    remove_abandoned(parent)
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        with _locked(work):
+            yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the directories here that no command works in any more: they hold copies of the database."""
+    for prefix in (BACKUP, RESTORE):
+        for left in parent.glob(f"{prefix}*"):
+            with suppress(OSError), _locked(left):
+                shutil.rmtree(left)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the lock that says that a process works in this directory. Raise BlockingIOError while another has it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
