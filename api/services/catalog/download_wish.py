@@ -6,7 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from api.errors import ModelNotFound, PicklesRefused
+from api.errors import Invalid, Mistake, ModelNotFound, PicklesRefused
 from api.models.catalog import CatalogModel, ComponentNeed
 from api.trainers.downloads.names import check_name
 from api.trainers.downloads.refusal import DownloadRefused
@@ -59,7 +59,7 @@ class DownloadRules:
 
 
 def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: DownloadRules) -> DownloadWish:
-    """What the program is told. Raises ModelNotFound, PicklesRefused."""
+    """What the program is told. Raises Invalid, ModelNotFound, PicklesRefused."""
     repositories: list[RepositoryWish] = []
     addresses: list[AddressWish] = []
     if order.model_id is not None:
@@ -121,9 +121,13 @@ def _merge(needs: Sequence[ComponentNeed]) -> list[RepositoryWish]:
 
 def _file_name(order: DownloadOrder) -> str:
     """What the file of an address is called: as asked, or as the address ends; by its hash where neither can be."""
+    if order.name:
+        try:
+            return check_name(order.name)
+        except DownloadRefused as refused:
+            remedy = "Write one like cats.safetensors, or a path below the downloads like flux/cats.safetensors."
+            raise Invalid(mistakes=[Mistake("/name", str(refused), remedy)]) from refused
     path = (order.url or "").partition("?")[0].partition("#")[0].rstrip("/")
-    for name in (order.name, path.rpartition("/")[2]):
-        with suppress(DownloadRefused):
-            if name:
-                return check_name(name)
+    with suppress(DownloadRefused):
+        return check_name(path.rpartition("/")[2])
     return f"{(order.sha256 or '')[:16]}.download"

@@ -64,8 +64,8 @@ def _needs_token(name: str, status: int, said: str) -> Reason:
             said=said,
         )
     return Reason.of(
-        "The server answers {status} for {name}: it needs a token with access. Accept the licence on the"
-        " repository's page, and give a token (HF_TOKEN).",
+        "The server answers {status} for {name}: it needs a token. Give one as `token`, of an account that may"
+        " download it; the licence of a gated repository has to be accepted first.",
         "download_needs_token",
         status=status,
         name=name,

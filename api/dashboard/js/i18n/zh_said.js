@@ -74,7 +74,7 @@ export const said = {
   download_disk_full: "磁盘空间不足以存放 {name} 的其余部分。已下载的部分会保留。",
   download_answers: "服务器答复 {status}",
   download_needs_token:
-    "服务器对 {name} 的答复为 {status}：需要有权限的令牌。请在仓库页面接受许可协议，并提供令牌（HF_TOKEN）。",
+    "服务器对 {name} 的答复为 {status}：需要令牌。请以 `token` 提供有权下载的账号的令牌；受限仓库须先接受其许可协议。",
   download_unauthorized_with: "服务器对 {name} 的答复为 {status}，并说明：{said} 请填写有权下载的账号的令牌。",
   download_refused_by: "服务器对 {name} 的答复为 {status}。",
   download_refused_with: "服务器对 {name} 的答复为 {status}，并说明：{said}",

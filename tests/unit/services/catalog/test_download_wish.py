@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import ModelNotFound, PicklesRefused
+from api.errors import Invalid, ModelNotFound, PicklesRefused
 from api.services.catalog.download_wish import DownloadOrder, DownloadRules, make_wish
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 
@@ -61,13 +61,20 @@ def test_what_is_published_as_a_pickle_is_refused_unless_those_are_allowed():
     [
         ("https://h/a/b.bin?x=/y", None, "b.bin"),
         ("https://h/a", "c.bin", "c.bin"),
-        ("https://h/a", "../c", "a"),
         ("https://h/..", None, "0" * 16 + ".download"),
     ],
 )
 def test_file_of_an_address_has_a_name_that_leads_nowhere(url: str, name: str | None, expected: str):
     order = DownloadOrder(url=url, sha256="0" * 64, name=name)
     assert make_wish(order, CATALOG, RULES).addresses[0].name == expected
+
+
+@pytest.mark.parametrize("name", ["../c", "/c", "a\\c", ".."])
+def test_name_that_leads_elsewhere_is_refused(name: str):
+    order = DownloadOrder(url="https://h/a", sha256="0" * 64, name=name)
+    with pytest.raises(Invalid) as refused:
+        make_wish(order, CATALOG, RULES)
+    assert [mistake.pointer for mistake in refused.value.mistakes] == ["/name"]
 
 
 def test_address_gives_its_file_a_name():
