@@ -26,7 +26,7 @@ from api.runtime.live import Live
 from api.runtime.measuring import Measuring
 from api.runtime.readable_paths import build_readable_paths
 from api.runtime.roots import datasets_root, models_root, registry_root
-from api.runtime.storage_root import name_machine, usable
+from api.runtime.storage_root import name_machine, require_database, usable
 from api.runtime.tracing import Tracing
 from api.runtime.trainer_user import check_places, prepare_trainer_user
 from api.runtime.training import TrainingNeeds, build_trainers, build_training
@@ -52,7 +52,6 @@ from api.storage.gpu_xids import GPUXidStore
 from api.storage.kept_answers import DatabaseIdempotencyStore
 from api.storage.library_contents import LibraryContents
 from api.storage.nodes import NodeStore
-from api.storage.privacy import tighten_sqlite
 from api.storage.registrations import DatabaseRegistrations
 from api.storage.servers import ServerStore
 from api.storage.task_files import write_private
@@ -329,7 +328,7 @@ class Runtime:
     def prepare(self) -> None:
         """Brings the database to this version. Raises DatabaseError, StorageError."""
         if self.database.is_sqlite and self.database.url.database is not None:
-            tighten_sqlite(Path(self.database.url.database))
+            require_database(self._root, Path(self.database.url.database))
         self.database.migrate()
         NodeStore(self.database).register(self._node, self._root)
         if steady := ServerStore(self.database).last_steady(self._node.name):
