@@ -24,6 +24,7 @@ from api.utils.setting_texts import (
     operator_command,
     origins,
     otlp_endpoint,
+    page_url,
     rates,
     redis_url,
     roles,
@@ -305,11 +306,13 @@ class Config:
         "none",
     )
     channel_key_file: Path | None = _setting(
-        "CHANNEL_KEY_FILE",
-        None,
-        Path,
-        "file with the key that addresses of channels are encrypted by; made at first use",
-        "STORAGE_ROOT/channels.key",
+        "CHANNEL_KEY_FILE", None, Path, "file with the key for channels' addresses", "STORAGE_ROOT/channels.key"
+    )
+    public_url: str = _setting(
+        "PUBLIC_URL", "", page_url, "address of the page, https://gpu.example.org: messages link to it", "none"
+    )
+    notify_url: str = _setting(
+        "NOTIFY_URL", "", str.strip, "Apprise address that alerts and finished trainings are sent to", "none"
     )
     max_body_bytes: int = _setting(
         "MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "largest JSON body that is taken, in bytes"

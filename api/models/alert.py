@@ -19,6 +19,13 @@ class AlertState(StrEnum):
     RESOLVED = "resolved"
 
 
+#: Why an alert ended, where its rule has no sentence for that.
+IS_OVER = "it is over"
+NOT_RUNNING = "{task} is no longer running"
+TARGET_GONE = "what it was about no longer exists"
+RULE_GONE = "its rule was deleted or switched off"
+
+
 class ShownState(StrEnum):
     """The states by which people look for alerts."""
 

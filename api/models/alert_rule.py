@@ -81,6 +81,7 @@ class AlertRule:
     severity: Severity = Severity.WARNING
     critical_when: tuple[Clause, ...] = ()  #: where all hold as well, it is critical
     remedy: str = ""  #: what to do
+    resolved: str = ""  #: what is said when it ends, without a full stop; of rules that are built in
     link: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     enabled: bool = True

@@ -208,6 +208,7 @@ class ChannelView:
     repeat_warning_seconds: float | None
     quiet_hours: QuietHoursView | None
     webhook_format: str
+    from_environment: bool  #: made by the setting NOTIFY_URL: it cannot be changed or deleted by requests
     failures: int
     last_error: str | None  #: null for who may not manage channels
     last_success_at: datetime | None
@@ -243,6 +244,7 @@ def show_channel(channel: Channel, with_errors: bool) -> ChannelView:
         if quiet is None
         else QuietHoursView(quiet.zone, quiet.begins.isoformat("minutes"), quiet.ends.isoformat("minutes")),
         webhook_format=settings.webhook_format,
+        from_environment=channel.is_from_environment,
         failures=channel.failures,
         last_error=channel.last_error if with_errors else None,
         last_success_at=channel.last_success_at,

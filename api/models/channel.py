@@ -73,6 +73,10 @@ class ChannelSettings:
     webhook_format: WebhookFormat = WebhookFormat.ALERTMANAGER
 
 
+#: The id of the channel of the setting NOTIFY_URL.
+ENVIRONMENT_CHANNEL = "channel_environment"
+
+
 @frozen
 class Channel:
     """A way to people, without its secret address."""
@@ -92,6 +96,11 @@ class Channel:
     refusals: int = 0  #: in a row, of those that say that the address is no longer good
     last_error: str | None = None
     last_success_at: datetime | None = None
+
+    @property
+    def is_from_environment(self) -> bool:
+        """Whether the setting NOTIFY_URL made it: requests cannot change it."""
+        return self.channel_id == ENVIRONMENT_CHANNEL
 
 
 @frozen
@@ -123,6 +132,7 @@ class ToldAlert:
     resolved_at: datetime | None
     value: float | None = None
     peak: float | None = None
+    resolution: str | None = None
 
 
 @frozen

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from api.models.alert import AlertState
 from api.models.channel import ChannelSecret, ChannelSettings
 from api.models.event import Severity
 from api.notifiers.addresses import AddressGuard, ConnectionWatch
@@ -23,6 +22,7 @@ from api.notifiers.notifier import (
     SendOutcome,
     ShownAddress,
 )
+from api.notifiers.urgency import INCIDENT_SCHEMES, add_urgency
 
 #: Seconds for a connection, for each read, and for everything together.
 CONNECT_SECONDS, READ_SECONDS, SECONDS = 5.0, 10.0, 45.0
@@ -80,6 +80,9 @@ REFUSED_OPTIONS = frozenset(
 #: Options of every service.
 _COMMON_OPTIONS = frozenset(("overflow", "verify", "rto", "cto", "format"))
 
+#: Characters of a title: a phone shows fewer, a mail folds them.
+TITLE_CHARACTERS = 160
+
 _STATUS = re.compile(r"error[=:]\s*(\d{3})\b")
 #: Words by which a chat would tell everybody.
 _MENTIONS = re.compile(r"@(?=everyone\b|here\b|channel\b|all\b)|<(?=[!@#])")
@@ -109,12 +112,24 @@ class AppriseNotifier:
 
     def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
         """Sends a message."""
+        outcome: SendOutcome = Delivered()
+        # A service that keeps incidents gets one message for each alert, so that its end closes its own incident. When
+        # one of them fails all are sent again: their keys tell that they are the same.
+        parts = message.parts if _scheme(secret.url) in INCIDENT_SCHEMES else ()
+        for part in parts or (message,):
+            outcome = self._send(part, secret.url)
+            if not isinstance(outcome, Delivered):
+                break
+        return outcome
+
+    def _send(self, message: OutboundMessage, url: str) -> SendOutcome:
         try:
-            plugin = _make(secret.url)
+            plugin = _make(url)
         except AddressRefused as error:
             return Rejected(f"the address {error}")
         title, body = _fit(plugin, message)
         _mark(plugin, message)
+        add_urgency(plugin, message, url)
         # Loaded with Apprise, which is: 4 MB.
         from api.notifiers.short_replies import short_replies  # noqa: PLC0415
 
@@ -205,7 +220,10 @@ def _fit(plugin: Any, message: OutboundMessage) -> tuple[str, str]:
         title, body = (text.translate(_PLAIN).encode("ascii", "replace").decode() for text in (title, body))
     if most_of_title <= 0:
         return "", cut(f"{title}\n{body}", most)
-    return cut(" ".join(title.split()), min(most_of_title, 78)), cut(body, most)
+    line = " ".join(title.split())
+    short = cut(line, min(most_of_title, TITLE_CHARACTERS))
+    # What the title has no room for, the text begins with.
+    return short, cut(body if short == line else f"{line}\n{body}", most)
 
 
 def cut(text: str, most: int) -> str:
@@ -227,7 +245,7 @@ def _is_mail(plugin: Any) -> bool:
 
 
 def _type(message: OutboundMessage) -> str:
-    if message.is_resolved or all(told.state is AlertState.RESOLVED for told in message.alerts):
+    if message.is_resolved:
         return "success"
     return {Severity.CRITICAL: "failure", Severity.WARNING: "warning"}.get(message.severity, "info")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import quote
 
 from api.models.channel import ChannelSecret, ChannelSettings, ToldAlert
 from api.models.event import Severity
@@ -30,6 +31,22 @@ class OutboundMessage:
     channel_name: str
     sent_at: datetime
     is_test: bool = False
+    link: str | None = None  #: where the page shows it; None without PUBLIC_URL
+    public_url: str = ""
+    parts: "tuple[OutboundMessage, ...]" = ()  #: one for each of several alerts, for services that keep incidents
+
+
+def page_link(told: ToldAlert | None, public_url: str) -> str | None:
+    """Return where the page shows the alert's training, its GPU or itself, or all alerts; None without PUBLIC_URL."""
+    if not public_url:
+        return None
+    if told is None:
+        return f"{public_url}/#/alerts"
+    if task := told.labels.get("task_id"):
+        return f"{public_url}/#/tasks/{quote(task, safe='')}"
+    if gpu := told.labels.get("gpu_uuid"):
+        return f"{public_url}/#/gpu/{quote(gpu, safe='')}"
+    return f"{public_url}/#/alerts?alert={quote(told.alert_id, safe='')}"
 
 
 @frozen

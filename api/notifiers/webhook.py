@@ -34,6 +34,7 @@ from api.notifiers.notifier import (
     RetryLater,
     SendOutcome,
     ShownAddress,
+    page_link,
 )
 from api.utils.frozen import frozen
 from api.utils.tracing import traceparent_headers
@@ -248,7 +249,7 @@ def _why(error: Exception) -> str:
 
 def _as_alertmanager(message: OutboundMessage) -> dict[str, object]:
     """Alertmanager's webhook, version 4."""
-    alerts = [_alert(told) for told in message.alerts]
+    alerts = [_alert(told, message.public_url) for told in message.alerts]
     labels = [{**told.labels, "alertname": told.rule_id, "severity": told.severity.value} for told in message.alerts]
     return {
         "version": "4",
@@ -259,7 +260,7 @@ def _as_alertmanager(message: OutboundMessage) -> dict[str, object]:
         "groupLabels": {"alertname": message.alerts[0].rule_id} if message.alerts else {},
         "commonLabels": _common(labels),
         "commonAnnotations": {"summary": message.title},
-        "externalURL": "",
+        "externalURL": message.public_url,
         "alerts": alerts,
     }
 
@@ -269,19 +270,19 @@ def _common(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {name: value for name, value in first.items() if all(row.get(name) == value for row in rows)}
 
 
-def _alert(told: ToldAlert) -> dict[str, object]:
+def _alert(told: ToldAlert, public_url: str) -> dict[str, object]:
     ended = told.resolved_at if told.state is AlertState.RESOLVED else None
     return {
         "status": "resolved" if ended is not None else "firing",
         "labels": {**told.labels, "alertname": told.rule_id, "severity": told.severity.value},
         "annotations": {
-            "summary": told.title,
-            "description": f"{told.summary} {told.remedy}".strip(),
+            "summary": told.summary,
+            "description": told.remedy,
             **({"runbook_url": told.link} if told.link else {}),
         },
         "startsAt": _time(told.fired_at or told.since),
         "endsAt": _NEVER if ended is None else _time(ended),
-        "generatorURL": "",
+        "generatorURL": page_link(told, public_url) or "",
         "fingerprint": told.fingerprint,
     }
 
@@ -294,6 +295,7 @@ def _as_plain(message: OutboundMessage) -> dict[str, object]:
         "severity": message.severity,
         "status": "resolved" if message.is_resolved else "firing",
         "test": message.is_test,
+        "link": message.link,
         "total": message.total,
         "alerts": [
             {
@@ -304,6 +306,7 @@ def _as_plain(message: OutboundMessage) -> dict[str, object]:
                 "title": told.title,
                 "summary": told.summary,
                 "remedy": told.remedy,
+                "link": page_link(told, message.public_url),
                 "labels": told.labels,
                 "since": told.since,
                 "resolved_at": told.resolved_at,

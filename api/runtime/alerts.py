@@ -13,7 +13,7 @@ from api.models.alert_rule import RuleScope
 from api.models.channel import ChannelKind
 from api.models.live import Message
 from api.notifiers.addresses import AddressGuard
-from api.notifiers.notifier import Notifier
+from api.notifiers.notifier import AddressRefused, Notifier
 from api.runtime.access import AccessParts
 from api.runtime.alert_actions import build_action_loop
 from api.runtime.celery_transport import CeleryTransport
@@ -26,6 +26,7 @@ from api.services.alerts.channels import ChannelService
 from api.services.alerts.courier import Courier
 from api.services.alerts.dead_man import DeadMan
 from api.services.alerts.emergency import EmergencyWord
+from api.services.alerts.environment_channel import EnvironmentChannel
 from api.services.alerts.exposition import AlertExposition
 from api.services.alerts.facts import FactBoard, People
 from api.services.alerts.gpu_facts import GPUFacts
@@ -56,6 +57,7 @@ from api.storage.holds import HoldStore
 from api.storage.leadership import Leadership
 from api.storage.outbox import OutboxStore
 from api.storage.sealing import Sealer
+from api.storage.servers import ServerStore
 from api.storage.task_files import task_files
 from api.utils.clock import Clock
 from api.utils.ids import new_task_id
@@ -89,6 +91,7 @@ class AlertParts:
         self.outbox_store, self.channel_store = OutboxStore(database), ChannelStore(database)
         self.starts = _create_starts(root, node, clock)
         notifiers, sealer = _create_notifiers(config), _create_sealer(config)
+        self.environment = _create_environment(config, database, notifiers, sealer, node, clock)
         self._create_outbox(config, sealer, notifiers)
         self.news = AlertNews(self.store, publish, clock)
         self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
@@ -145,7 +148,7 @@ class AlertParts:
         )
 
     def _create_outbox(self, config: Config, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
-        self.courier = Courier(self.outbox_store, sealer, notifiers, self._clock)
+        self.courier = Courier(self.outbox_store, sealer, notifiers, self._clock, public_url=config.public_url)
         self.carriers = ThreadCarriers(self.courier)
         self.remote = _create_remote(config, self.carriers, self._clock)
         self.outbox = Outbox(
@@ -208,6 +211,7 @@ class AlertParts:
     def start(self) -> None:
         """Starts every loop."""
         self.starts.note_start()
+        self.environment.update()
         self.news.start()
         self.carriers.start()
         if self.remote is not None:
@@ -244,11 +248,27 @@ def new_delivery_id(now: datetime) -> str:
 
 def build_courier(config: Config, database: Database, clock: Clock) -> Courier:
     """What delivers, alone: a worker needs no more. Raises ConfigError."""
-    return Courier(OutboxStore(database), _create_sealer(config), _create_notifiers(config), clock)
+    sealer, notifiers = _create_sealer(config), _create_notifiers(config)
+    return Courier(OutboxStore(database), sealer, notifiers, clock, public_url=config.public_url)
 
 
 def _create_sealer(config: Config) -> Sealer:
     return Sealer(config.channel_key_file or config.storage_root.absolute() / "channels.key")
+
+
+def _create_environment(
+    config: Config,
+    database: Database,
+    notifiers: dict[ChannelKind, Notifier],
+    sealer: Sealer,
+    node: str,
+    clock: Clock,
+) -> EnvironmentChannel:
+    try:
+        notifier, servers = notifiers[ChannelKind.APPRISE], ServerStore(database)
+        return EnvironmentChannel(config.notify_url, notifier, ChannelStore(database), servers, sealer, node, clock)
+    except AddressRefused as error:
+        raise ConfigError(f"NOTIFY_URL: the address {error}") from None
 
 
 def _create_remote(config: Config, local: ThreadCarriers, clock: Clock) -> RemoteCarriers | None:

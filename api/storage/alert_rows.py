@@ -204,6 +204,7 @@ def tell(notification: AlertNotification, alert: Alert) -> ToldAlert:
         resolved_at=alert.resolved_at,
         value=alert.value,
         peak=alert.peak,
+        resolution=alert.resolution,
     )
 
 

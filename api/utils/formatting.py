@@ -25,12 +25,44 @@ def format_duration(seconds: float) -> str:
     return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
 
 
+#: The units of a duration in words, largest first.
+_UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
+
+#: Seconds from which a duration in words has no seconds.
+_WHOLE_MINUTES = 120
+
+
+def say_duration(seconds: float) -> str:
+    """Return a duration in words, in its two largest units: 45 seconds, 12 minutes, 2 hours 5 minutes, 4 days 3 hours.
+    A negative one, after a clock was set back, is 0 seconds.
+    """
+    whole = max(0, round(seconds))
+    if whole < _WHOLE_MINUTES and whole != 60:
+        return _count(whole, "second")
+    whole = 60 * round(whole / 60)
+    parts: list[tuple[int, str]] = []
+    for name, size in _UNITS:
+        number, whole = divmod(whole, size)
+        if number or parts:
+            parts.append((number, name))
+    return " ".join(_count(number, name) for number, name in parts[:2] if number)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
 def as_sentence(text: str) -> str:
     """A phrase of ours as a sentence, with a capital and a full stop; one that begins with a name or code stays."""
     if not text[:1].islower() or not text.split(" ", 1)[0].isalpha():
         return text
     sentence = text[:1].upper() + text[1:]
     return sentence if sentence.endswith((".", "!", "?", "…")) else f"{sentence}."
+
+
+def shorten(text: str, most: int) -> str:
+    """Return the text, cut to so many characters with a mark at its end."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def shorten_command(arguments: Sequence[str]) -> str:

@@ -117,6 +117,11 @@ def otlp_endpoint(text: str) -> str:
     return _plain_address(text, "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS is for that")
 
 
+def page_url(text: str) -> str:
+    """Reads the address at which people open the page, without a name or password in it."""
+    return _plain_address(text, "https://gpu.example.org", "people sign in on the page") if text else ""
+
+
 def _is_http(text: str) -> bool:
     """Whether a text is an address by HTTP with a host, and a port that can be one."""
     try:

@@ -35,7 +35,7 @@ def words(language: str) -> dict[str, str]:
 
 
 def places(text: str) -> set[str]:
-    return set(re.findall(r"\{(\w+)\}", text))
+    return set(re.findall(r"\{([\w:]+)\}", text))
 
 
 def test_both_languages_say_the_same_things():
@@ -90,9 +90,11 @@ def test_every_rule_that_is_built_in_is_told_in_chinese_too():
     assert {rule_id for rule_id, _ in found} == BUILTIN_RULES.keys()
     for rule_id, body in found:
         said = [text for _, text in re.findall(r"""(["'])((?:\\.|(?!\1).)*)\1""", body)]
-        _, summary, in_chinese, remedy, remedy_in_chinese = said
+        _, summary, in_chinese, remedy, remedy_in_chinese, *resolved = said
         rule = BUILTIN_RULES[rule_id]
         assert (summary, remedy) == (rule.summary, rule.remedy)
+        assert resolved[:1] == [rule.resolved][: 0 if rule.is_event else 1]
+        assert places("".join(resolved[:1])) == places("".join(resolved[1:]))
         assert places(summary) == places(in_chinese)
         assert places(remedy) == places(remedy_in_chinese)
 

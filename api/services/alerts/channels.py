@@ -107,7 +107,7 @@ class ChannelService:
         """Changes a channel: `changes` are its name, whether it is enabled, and its secret. Raises AlertNotFound,
         Invalid, Conflict.
         """
-        before = self._find(channel_id)
+        before = self._find_own(channel_id)
         plain = dict(changes)
         secret: ChannelSecret | None = plain.pop("secret", None)
         after = replace(before, settings=replace(before.settings, **settings), updated_at=self._clock.now(), **plain)
@@ -122,8 +122,8 @@ class ChannelService:
         return self.get(channel_id, by)
 
     def delete(self, channel_id: str, by: Principal) -> ChannelView:
-        """Forgets a channel. Raises AlertNotFound."""
-        shown = self.get(channel_id, by)
+        """Forgets a channel. Raises AlertNotFound, and Conflict for the one of NOTIFY_URL."""
+        shown = _show(self._find_own(channel_id), by)
         self._store.delete(channel_id)
         self._on_change()
         return shown
@@ -153,6 +153,12 @@ class ChannelService:
     def _find(self, channel_id: str) -> Channel:
         check_id(channel_id, "channel")
         return self._store.get(channel_id)
+
+    def _find_own(self, channel_id: str) -> Channel:
+        channel = self._find(channel_id)
+        if channel.is_from_environment:
+            raise Conflict("This channel comes from the setting NOTIFY_URL: change it in .env and restart the service.")
+        return channel
 
     def _check(self, kind: ChannelKind, secret: ChannelSecret) -> ShownAddress:
         if secret.key is not None and kind is not ChannelKind.WEBHOOK:
@@ -188,8 +194,8 @@ def _test_message(channel: Channel, delivery_id: str, now: datetime) -> ToldAler
         severity=Severity.INFO,
         rule_id="test",
         fingerprint="0" * 16,
-        title="Test: alerts of Diffusion-Pipe API reach you here",
-        summary=f'Somebody has tried the channel "{channel.name}". Nothing is wrong.',
+        title="✅ Test: alerts of Diffusion-Pipe API reach you here.",
+        summary=f'This is a test of the channel "{channel.name}". Nothing is wrong.',
         remedy="",
         link=None,
         labels={},

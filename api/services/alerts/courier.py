@@ -55,7 +55,10 @@ class Courier:
         notifiers: Mapping[ChannelKind, Notifier],
         clock: Clock,
         pause: Callable[[float], None] = time.sleep,
+        public_url: str = "",
     ) -> None:
+        """`public_url` is the address of the page, for the links in messages; empty: they have none."""
+        self.public_url = public_url
         self._store = store
         self._sealer = sealer
         self._notifiers = notifiers
@@ -104,7 +107,7 @@ class Courier:
     def _send(self, claimed: ClaimedDelivery) -> SendOutcome:
         if not claimed.channel.enabled:
             return Rejected("its channel is switched off")
-        return self.send_now(claimed.channel, claimed.sealed, compose(claimed, self._clock.now()))
+        return self.send_now(claimed.channel, claimed.sealed, compose(claimed, self._clock.now(), self.public_url))
 
     def judge(self, claimed: ClaimedDelivery, outcome: SendOutcome) -> AttemptResult:
         """What an outcome means for a delivery."""

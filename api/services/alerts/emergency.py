@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from api.models.alert import AlertState, NotificationKind
+from api.models.alert import IS_OVER, AlertState, NotificationKind
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.channel import Channel, ToldAlert
-from api.notifiers.notifier import Delivered, OutboundMessage
+from api.notifiers.notifier import Delivered
 from api.services.alerts.courier import Courier
 from api.services.alerts.evaluation import FactTable, fill, is_breaching
 from api.services.alerts.machine import rank
+from api.services.alerts.messages import write
 from api.utils.clock import Clock
 from api.utils.periodic import PeriodicThread
 
@@ -32,6 +33,7 @@ class EmergencyWord:
         self._clock = clock
         self._new_id = new_id
         self._told: ToldAlert | None = None
+        self._resolution = IS_OVER
         self._pending: list[tuple[KnownChannels, ToldAlert]] = []
         self._thread = PeriodicThread("alert-emergency", None, self.send_pending)
 
@@ -51,10 +53,18 @@ class EmergencyWord:
         now = self._clock.now()
         if is_away and self._told is None:
             self._told = self._describe(rule, table, now)
+            self._resolution = fill(rule.resolved, table, 0) or IS_OVER
             self._hand_over(channels, self._told)
         elif is_away is False and self._told is not None:
             told, self._told = self._told, None
-            ended = replace(told, kind=NotificationKind.RESOLVED, state=AlertState.RESOLVED, resolved_at=now, number=2)
+            ended = replace(
+                told,
+                kind=NotificationKind.RESOLVED,
+                state=AlertState.RESOLVED,
+                resolved_at=now,
+                number=2,
+                resolution=self._resolution,
+            )
             self._hand_over(channels, ended)
 
     def _hand_over(self, channels: KnownChannels, told: ToldAlert) -> None:
@@ -72,21 +82,8 @@ class EmergencyWord:
                     self._send(channel, sealed, told)
 
     def _send(self, channel: Channel, sealed: bytes, told: ToldAlert) -> None:
-        over = told.state is AlertState.RESOLVED
-        title = f"{'[OK]' if over else f'[{told.severity[:1].upper()}]'} {told.title}"
-        body = "The database answers again." if over else f"{told.summary}\nWhat to do: {told.remedy}"
-        message = OutboundMessage(
-            id=f"{told.alert_id}.{told.number}.{channel.channel_id}",
-            title=title,
-            body=body,
-            severity=told.severity,
-            is_resolved=over,
-            alerts=(told,),
-            total=1,
-            group_key=RULE_ID,
-            channel_name=channel.name,
-            sent_at=self._clock.now(),
-        )
+        message_id = f"{told.alert_id}.{told.number}.{channel.channel_id}"
+        message = write(message_id, channel, (told,), 1, self._clock.now(), self._courier.public_url)
         outcome = self._courier.send_now(channel, sealed, message)
         if not isinstance(outcome, Delivered):
             extra = {"channel": channel.name, "result": outcome.reason}

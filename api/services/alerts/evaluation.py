@@ -5,14 +5,16 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 
-from api.models.alert import AlertTarget
+from api.models.alert import IS_OVER, NOT_RUNNING, AlertTarget
 from api.models.alert_rule import AlertRule, Clause, Comparison, RuleScope
 from api.models.event import Severity
+from api.utils.formatting import say_duration
 from api.utils.frozen import frozen
 
 UNKNOWN = math.nan
 
-_PLACE = re.compile(r"\{(\w+)\}")
+_PLACE = re.compile(r"\{(\w+)(?::(seconds|hours|days))?\}")
+_SECONDS = {"seconds": 1.0, "hours": 3600.0, "days": 86_400.0}
 
 
 @frozen
@@ -152,8 +154,9 @@ def is_clear(rule: AlertRule, table: FactTable, place: int) -> bool | None:
 
 
 def fill(text: str, table: FactTable, place: int) -> str:
-    """A text of a rule with each `{name}` replaced by the label, word or metric of that name. Nothing is evaluated:
-    texts come from people.
+    """Return a text of a rule with each `{name}` replaced by the label, word or metric of that name. `{name:seconds}`,
+    `{name:hours}` and `{name:days}` show a metric of that unit as a duration in words. Nothing is evaluated: texts come
+    from people.
     """
     target = table.targets[place]
 
@@ -162,9 +165,22 @@ def fill(text: str, table: FactTable, place: int) -> str:
         for known in (target.words, target.labels):
             if name in known:
                 return known[name]
-        return show_number(table.value(name, place)) if name in table.columns else "unknown"
+        if name not in table.columns:
+            return "unknown"
+        value = table.value(name, place)
+        if match[2] is None or not math.isfinite(value):
+            return show_number(value)
+        return say_duration(value * _SECONDS[match[2]])
 
     return _PLACE.sub(say, text)
+
+
+def say_over(rule: AlertRule, table: FactTable, place: int) -> str:
+    """Return why an alert ended. An end because the task has stopped is not the good news that its rule words."""
+    is_about_running = rule.is_builtin and rule.scope is RuleScope.TASK and "queued_seconds" not in rule.metrics
+    if is_about_running and table.value("running", place) == 0:
+        return fill(NOT_RUNNING, table, place)
+    return fill(rule.resolved, table, place) or IS_OVER
 
 
 def show_number(value: float) -> str:

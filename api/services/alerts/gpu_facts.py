@@ -222,7 +222,8 @@ def _plain(gpu: JudgedGPU) -> dict[str, float]:
 def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
     reading, health = gpu.reading, gpu.judgement.health
     name = gpu.identity.name or "GPU"
-    called = f"GPU {reading.index if reading.index is not None else '?'} ({name}) on {gpu.node}"
+    index = reading.index if reading.index is not None else "?"
+    called = f"GPU {index} on {gpu.node}" if state.is_fleet else f"GPU {index}"
     labels = {"gpu_uuid": reading.uuid or "", "gpu": str(reading.index), "gpu_name": name, "node": gpu.node}
     words = {
         "name": f"GPU {reading.index} {name} on {gpu.node}",

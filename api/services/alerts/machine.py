@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from api.models.alert import Alert, AlertState, AlertTarget, NotificationKind
+from api.models.alert import RULE_GONE, TARGET_GONE, Alert, AlertState, AlertTarget, NotificationKind
 from api.models.alert_rule import AlertRule, RuleScope
 from api.models.event import Severity
 from api.services.alerts.evaluation import (
@@ -18,6 +18,7 @@ from api.services.alerts.evaluation import (
     find_breaching,
     is_breaching,
     is_clear,
+    say_over,
     severity_of,
     value_of,
     worse,
@@ -135,7 +136,7 @@ class AlertMachine:
             if track is None:
                 continue
             if rule is None or not rule.enabled:
-                self._end(key, track, "its rule is gone or switched off", at, drafts)
+                self._end(key, track, RULE_GONE, at, drafts)
                 continue
             passed = 0.0 if track.seen_at is None else at.monotonic - track.seen_at
             track.seen_at = at.monotonic
@@ -252,7 +253,7 @@ class AlertMachine:
         place = table.places.get(key[1])
         if place is None:
             if table.is_complete:
-                self._end(key, track, "what it was about is not there any more", at, drafts)
+                self._end(key, track, TARGET_GONE, at, drafts)
             else:
                 track.freeze(passed)
                 self._note_unknown(key, track, drafts)
@@ -325,7 +326,7 @@ class AlertMachine:
         if track.clear_since is None:
             track.clear_since = at.monotonic
         if at.monotonic - track.clear_since >= rule.clear_seconds:
-            self._resolve(drafts.of(key, track), "it is over", at)
+            self._resolve(drafts.of(key, track), say_over(rule, table, place), at)
 
     def _follow_value(
         self, rule: AlertRule, key: TrackKey, track: Track, table: FactTable, place: int, drafts: Drafts

@@ -13,6 +13,9 @@ from api.services.alerts.muting import SILENCE, all_labels, matches
 from api.services.alerts.tracks import Draft, Track
 from api.utils.frozen import frozen
 
+#: Rules that NOTIFY_URL is told of although they are opt-in or below its severity: it is the whole setup of one person.
+_ALSO_TOLD = frozenset({"training_finished"})
+
 
 @frozen
 class Planner:
@@ -139,6 +142,8 @@ def is_reached(channel: Channel, alert: Alert, rule: AlertRule | None, target: A
         # That it is broken is told by the others.
         return False
     if target is not None and channel.name in target.channels and alert.rule_id in target.told_of:
+        return True
+    if channel.is_from_environment and alert.rule_id in _ALSO_TOLD:
         return True
     if channel.settings.only_opted_in or (rule is not None and rule.is_opt_in):
         return False

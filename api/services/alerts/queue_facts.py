@@ -66,8 +66,8 @@ def _describe(hold: Hold) -> str:
 
 
 def describe_task(task: TaskSummary) -> str:
-    """Return what a task is called in alerts."""
-    return f"{task.name} ({task.task_id})" if task.name else task.task_id
+    """Return what a task is called in alerts: its name, or its id where it has none. Labels and links have the id."""
+    return task.name or task.task_id
 
 
 def count_available(state: GPUState, task: TaskSummary | None = None) -> float:

@@ -72,7 +72,7 @@ class DiskFacts:
             AlertTarget(
                 f"{self._node}:{path}",
                 {"disk": str(path), "node": self._node},
-                {"name": f"{path} on {self._node}", "disk": f"The disk of {path} on {self._node}"},
+                {"name": f"{path} on {self._node}", "disk": f"The disk at {path} on {self._node}"},
             )
             for path in self._paths
         )

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from api.models.alert import AlertTarget, Subject
 from api.models.alert_rule import RuleScope
-from api.models.cause import CauseCode
+from api.models.cause import Cause, CauseCode
 from api.models.hold import Hold
 from api.models.progress import Stage
 from api.models.task import TaskType
@@ -21,6 +21,7 @@ from api.services.alerts.queue_facts import QueueFacts, count_available, describ
 from api.services.gpus.state import GPUState
 from api.storage.alert_facts import AlertFactStore, Headway
 from api.utils.clock import Clock, time_of
+from api.utils.formatting import as_sentence, shorten
 
 #: A task that has finished is a fact for so long: then its failure is history.
 FINISHED = timedelta(days=1)
@@ -45,6 +46,17 @@ _OF_PROGRESS = (
 )
 
 _GRAVE = (CauseCode.GPU_LOST, CauseCode.DISK_FULL)
+
+#: What messages say of causes whose own words are long: a phone shows one line.
+_SHORT: Mapping[CauseCode, tuple[str, str]] = {
+    CauseCode.CUDA_OUT_OF_MEMORY: (
+        "GPU out of memory",
+        "Try a smaller batch or resolution, or a higher blocks_to_swap.",
+    ),
+}
+
+#: Characters of a cause in a message.
+_CAUSE_CHARACTERS = 160
 
 #: By the words of a request's `notify`, the rules that it is told of.
 TOLD_OF: Mapping[str, tuple[str, ...]] = {
@@ -204,8 +216,9 @@ class TaskFacts:
             "gpus": str(task.gpu_count),
             "attempts": str(task.attempts),
             "warning": task.warning or "nothing is wrong",
-            "cause": "unknown" if task.cause is None else task.cause.detail,
-            "cause_remedy": "" if task.cause is None else task.cause.remedy,
+            "hang": (task.warning or "unknown").removeprefix("It seems to hang: ").strip().rstrip("."),
+            "at_step": "" if view is None or view.current_step is None else f" at step {view.current_step}",
+            **_tell_cause(task.cause),
             "steps": "unknown" if view is None or view.current_step is None else str(view.current_step),
             "loss": "unknown" if loss is None else show_number(loss),
         }
@@ -215,6 +228,19 @@ class TaskFacts:
         subject = Subject(task.task_id, task.owner, task.attempts)
         has_failed = task.status is TaskStatus.FAILED
         return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules, subject, has_failed)
+
+
+def _tell_cause(cause: Cause | None) -> dict[str, str]:
+    """Return the words for why a task failed: one line for the sentence, and what to do."""
+    if cause is None:
+        return {"cause": "unknown reason", "cause_remedy": "Read the end of its log."}
+    if cause.code in _SHORT:
+        detail, remedy = _SHORT[cause.code]
+    else:
+        lines = cause.detail.strip().splitlines() or [cause.code.value]
+        # Of a trainer's own words the last line is the error.
+        detail, remedy = (lines[-1] if cause.code is CauseCode.TRAINER_ERROR else lines[0]), cause.remedy
+    return {"cause": shorten(detail, _CAUSE_CHARACTERS).rstrip("."), "cause_remedy": as_sentence(remedy)}
 
 
 def _busiest(task: TaskSummary, state: GPUState) -> float:

@@ -2,7 +2,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.utils.formatting import COMMAND_LIMIT, format_duration, shorten_command
+from api.utils.formatting import COMMAND_LIMIT, format_duration, say_duration, shorten, shorten_command
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0 seconds"),
+        (1, "1 second"),
+        (60, "1 minute"),
+        (90, "90 seconds"),
+        (720, "12 minutes"),
+        (3599, "1 hour"),
+        (7500, "2 hours 5 minutes"),
+        (86_400, "1 day"),
+        (4 * 86_400 + 3 * 3600, "4 days 3 hours"),
+    ],
+)
+def test_a_duration_is_said_in_its_two_largest_units(seconds: float, words: str):
+    assert say_duration(seconds) == words
+
+
+def test_a_long_text_is_cut_with_a_mark():
+    assert [shorten("abc", 3), shorten("abcd", 3)] == ["abc", "ab…"]
 
 
 def test_command_line_is_shown_as_a_shell_would_take_it():

@@ -76,7 +76,7 @@ def test_several_heads_are_read_and_each_must_be_an_address():
 
 
 @pytest.mark.parametrize("text", NEARLY)
-@pytest.mark.parametrize("read", [texts.slurm_url, texts.head_url, texts.endpoint, texts.otlp_endpoint])
+@pytest.mark.parametrize("read", [texts.slurm_url, texts.head_url, texts.endpoint, texts.otlp_endpoint, texts.page_url])
 def test_what_is_nearly_an_address_is_refused(read: Callable[[str], str], text: str):
     with pytest.raises(ValueError, match=r"address"):
         read(text)

@@ -10,7 +10,7 @@ import { ageOf } from "../machine.js";
 import { deedsFor } from "./deeds.js";
 import { alertLink, linksOf } from "./links.js";
 import { alertStateChip, severityChip, toneOfSeverity } from "./severity.js";
-import { tellAlert } from "./told.js";
+import { tellAlert, tellEnd } from "./told.js";
 
 /** @param {API.Alert} first */
 export function alertCard(first) {
@@ -33,7 +33,7 @@ export function alertCard(first) {
 
 /** @param {HTMLElement} element @param {API.Alert} alert */
 function draw(element, alert) {
-  const { title, summary, remedy } = tellAlert(alert);
+  const { summary, remedy } = tellAlert(alert);
   setAttribute(element, "data-tone", alert.state === "firing" ? toneOfSeverity(alert.severity) : "idle");
   fill(
     element,
@@ -46,8 +46,8 @@ function draw(element, alert) {
       alert.is_unknown && h("span", { class: "tag", title: t("alert.unknown.why") }, t("unknown")),
       h("span", { class: "faint small since" }, since(alert)),
     ),
-    h("h3", {}, alertLink(alert.alert_id, title)),
-    h("p", { class: "soft small foreign" }, summary),
+    h("h3", {}, alertLink(alert.alert_id, summary)),
+    alert.state === "resolved" && h("p", { class: "soft small foreign" }, tellEnd(alert)),
     remedy &&
       h(
         "p",

@@ -135,8 +135,10 @@ async function showNew() {
   await learnAlertWords();
   if (fresh.length <= AT_ONCE) for (const alert of fresh) await show(alert, false);
   else {
+    const { tellAlert } = await import("./told.js");
     const title = t("bell.n", { n: fresh.length, severity: word("severity", fresh[0].severity) });
-    showNotice(title, { body: fresh.map(({ title: each }) => each).join("\n"), tag: "alerts" }, "/alerts");
+    const body = fresh.map((alert) => `${signOf(alert)} ${tellAlert(alert).summary}`).join("\n");
+    showNotice(title, { body, tag: "alerts" }, "/alerts");
   }
 }
 
@@ -147,13 +149,19 @@ async function showOver(alert) {
   if (isKnown && alert.severity !== "info") await show(alert, true);
 }
 
+/** The signs of the service's own messages. @type {Record<string, string>} */
+const SIGNS = { critical: "❌", warning: "⚠️", info: "ℹ️", training_failed: "❌", training_finished: "✅" };
+
+/** @param {API.Alert} alert */
+const signOf = ({ rule_id: rule, severity }) => SIGNS[rule] ?? SIGNS[severity];
+
 /** @param {API.Alert} alert @param {boolean} isOver */
 async function show(alert, isOver) {
-  const { tellAlert } = await import("./told.js");
-  const { title, summary } = tellAlert(alert);
-  const sign = word(isOver ? "alert" : "severity", isOver ? "resolved" : alert.severity);
-  const options = { body: summary, tag: alert.alert_id, lang: language, silent: isOver };
-  showNotice(`${sign}: ${title}`, options, `/alerts?alert=${encodeURIComponent(alert.alert_id)}`);
+  const { tellAlert, tellEnd } = await import("./told.js");
+  const { summary, remedy } = tellAlert(alert);
+  const title = isOver ? `✅ ${tellEnd(alert)}` : `${signOf(alert)} ${summary}`;
+  const options = { body: isOver ? "" : remedy, tag: alert.alert_id, lang: language, silent: isOver };
+  showNotice(title, options, `/alerts?alert=${encodeURIComponent(alert.alert_id)}`);
 }
 
 /** @param {string} title @param {NotificationOptions} options @param {string} address */

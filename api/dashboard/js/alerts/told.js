@@ -3,7 +3,13 @@
 
 import { language } from "../i18n.js";
 
-/** @typedef {{title: string, summary: string, remedy: string}} Told */
+/** `summary` is the sentence that says it all. @typedef {{title: string, summary: string, remedy: string}} Told */
+
+/** A place of a sentence: `{metric}`, or `{metric:seconds}` for a duration in words. */
+const PLACE = /\{(\w+)(?::(seconds|hours|days))?\}/g;
+
+/** @type {Record<string, string>} */
+const CHINESE_UNITS = { second: " 秒", minute: " 分钟", hour: " 小时", day: " 天" };
 
 /** @type {typeof import("../i18n/zh_rules.js").rules} */
 const chinese = language === "zh" ? (await import("../i18n/zh_rules.js")).rules : {};
@@ -12,6 +18,23 @@ const chinese = language === "zh" ? (await import("../i18n/zh_rules.js")).rules 
 export function tellRule(rule) {
   const own = rule.is_builtin ? chinese[rule.rule_id] : undefined;
   return own ? { title: own.title, summary: own.summary[1], remedy: own.remedy[1] } : rule;
+}
+
+/** How alerts end whose rules have no sentence for that. @type {[english: string, chinese: string][]} */
+const ENDINGS = [
+  ["it is over", "已结束"],
+  ["what it was about no longer exists", "对象已不存在"],
+  ["its rule was deleted or switched off", "规则已删除或停用"],
+  ["{task} is no longer running", "{task} 已不在运行"],
+];
+
+/** The sentence for the end of an alert. @param {API.Alert} alert */
+export function tellEnd(alert) {
+  const end = alert.resolution ?? ENDINGS[0][0];
+  const pairs = [...ENDINGS, ...(chinese[alert.rule_id]?.resolved ? [chinese[alert.rule_id].resolved] : [])];
+  const said = language === "zh" ? pairs.reduce((text, pair) => (pair ? refill(text, ...pair) : text), end) : end;
+  const isPlain = ENDINGS.slice(0, 3).some(([english]) => english === end);
+  return isPlain ? `${tellAlert(alert).title}: ${said}` : said;
 }
 
 /** @param {API.Alert} alert @returns {Told} */
@@ -28,14 +51,17 @@ export function tellAlert(alert) {
 
 /** A sentence made of one template, as another says it; the sentence itself where it is not made of it. @param {string} sentence @param {string} template @param {string} other */
 export function refill(sentence, template, other) {
-  const places = [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+  const places = [...template.matchAll(PLACE)].map(([, name, unit]) => [name, unit]);
   const pattern = template
-    .split(/\{\w+\}/)
+    .split(/\{[\w:]+\}/)
     .map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
     .join("(.*?)");
   // What its rule does is said behind it.
   const found = new RegExp(`^${pattern}( By its rule .*)?$`, "s").exec(sentence);
   if (!found) return sentence;
-  const values = new Map(places.map((name, i) => [name, found[i + 1]]));
-  return (other + (found.at(-1) ?? "")).replace(/\{(\w+)\}/g, (whole, name) => values.get(name) ?? whole);
+  const values = new Map(places.map(([name, unit], i) => [name, unit ? lasting(found[i + 1]) : found[i + 1]]));
+  return (other + (found.at(-1) ?? "")).replace(PLACE, (whole, name) => values.get(name) ?? whole);
 }
+
+/** A duration in the words of the service, as Chinese says it. @param {string} words */
+const lasting = (words) => words.replace(/ (second|minute|hour|day)s?\b ?/g, (_, unit) => CHINESE_UNITS[unit] ?? "");

@@ -24,9 +24,13 @@ def test_that_the_database_is_away_is_told_once_and_its_return_too(desk: Desk):
         word.look(BUILTIN_RULES[RULE_ID], away(seconds), known)
     word.send_pending()
     first, second = desk.notifier.sent
-    assert (first.title, first.severity, first.is_resolved) == ("[C] database away: n", Severity.CRITICAL, False)
-    assert "it is gone" in first.body
-    assert (second.title, second.is_resolved) == ("[OK] database away: n", True)
+    assert (first.title, first.severity, first.is_resolved) == (
+        "❌ n has not reached the database for 31 seconds: it is gone.",
+        Severity.CRITICAL,
+        False,
+    )
+    assert first.body.startswith("Check the database.")
+    assert (second.title, second.is_resolved) == ("✅ n reaches the database again, after 0 seconds.", True)
     assert first.alerts[0].alert_id == second.alerts[0].alert_id
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from api.models.alert import AlertTarget
 from api.models.alert_rule import Comparison, RuleScope
-from api.services.alerts.builtin_rules import parse_clause
+from api.services.alerts.builtin_rules import BUILTIN_RULES, parse_clause
 from api.services.alerts.evaluation import (
     UNKNOWN,
     FactTable,
@@ -16,6 +16,7 @@ from api.services.alerts.evaluation import (
     is_breaching,
     is_clear,
     join_tables,
+    say_over,
     show_number,
 )
 from tests.unit.services.alerts.facts import gpus, rule
@@ -72,6 +73,19 @@ def test_a_metric_without_a_column_is_unknown_of_everything():
 def test_without_a_clear_level_the_end_is_that_the_condition_is_over():
     plain = rule(clear=[])
     assert [is_clear(plain, gpus(value), 0) for value in (90, 70, None)] == [False, True, None]
+
+
+def test_a_metric_with_a_unit_is_told_as_a_duration():
+    columns = {"x": [7500.0], "y": [UNKNOWN], "z": [math.inf]}
+    table = FactTable(RuleScope.GPU, (AlertTarget("t"),), columns)
+    assert fill("{x:seconds}, {x:hours}, {x}", table, 0) == "2 hours 5 minutes, 312 days 12 hours, 7,500"
+    assert fill("{y:seconds} {z:days} {x:weeks}", table, 0) == "unknown never {x:weeks}"
+
+
+@pytest.mark.parametrize(("running", "words"), [(1.0, "wan makes progress again"), (0.0, "wan is no longer running")])
+def test_the_end_of_a_task_is_no_good_news_about_it(running: float, words: str):
+    table = FactTable(RuleScope.TASK, (AlertTarget("t", {}, {"task": "wan"}),), {"running": [running]})
+    assert say_over(BUILTIN_RULES["training_hung"], table, 0) == words
 
 
 def test_a_text_is_filled_and_nothing_in_it_is_evaluated():

@@ -184,7 +184,7 @@ def test_a_rule_that_is_changed_holds_at_once(server: Server, desk: Desk):
     server.see(90)
     desk.rules.change_builtin("hot", {"enabled": False}, "ann", desk.clock.now())
     server.see(90)
-    assert server.alert.resolution == "its rule is gone or switched off"
+    assert server.alert.resolution == "its rule was deleted or switched off"
 
 
 def test_while_the_database_is_away_nothing_is_lost(server: Server, desk: Desk, monkeypatch: pytest.MonkeyPatch):

@@ -116,7 +116,7 @@ def test_what_is_not_there_any_more_ends_where_the_facts_are_whole(life: Life):
     assert life.machine.tracks["hot", "n/0"].alert.is_unknown
     life.look(FactTable(RuleScope.GPU, (), {}))
     assert life.state is AlertState.RESOLVED
-    assert "not there any more" in (life.changes[-1].message or "")
+    assert "no longer exists" in (life.changes[-1].message or "")
 
 
 def test_a_rule_that_is_switched_off_ends_its_alerts(life: Life):

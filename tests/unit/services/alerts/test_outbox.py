@@ -24,7 +24,7 @@ def test_what_is_due_is_told_once(desk: Desk):
     desk.drain()
     desk.drain()
     (message,) = desk.notifier.sent
-    assert (message.title, message.total, message.channel_name) == ("[W] hot: GPU 0", 1, "name-c1")
+    assert (message.title, message.total, message.channel_name) == ("⚠️ GPU 0 is at 90.", 1, "name-c1")
     assert [(row.state, row.attempts, row.alerts) for row in desk.deliveries()] == [
         (DeliveryState.DELIVERED, 1, ("a1",))
     ]
@@ -54,7 +54,7 @@ def test_what_began_and_ended_while_it_waited_is_one_line(desk: Desk):
     desk.drain()
     (message,) = desk.notifier.sent
     assert (message.is_resolved, message.total, len(message.alerts)) == (True, 1, 1)
-    assert message.title.startswith("[OK]")
+    assert message.title.startswith("✅")
 
 
 def test_an_end_waits_until_its_beginning_was_told(desk: Desk):

@@ -42,7 +42,7 @@ def test_the_same_task_first_in_line_for_hours_although_gpus_are_free_is_stuck(q
     assert is_breaching(STUCK, queue.look(after=7_200), 0) is False
     table = queue.look(after=1)
     assert is_breaching(STUCK, table, 0) is True
-    assert fill(STUCK.summary, table, 0).startswith("a is first in line and has not started for 7,201 s")
+    assert fill(STUCK.summary, table, 0).startswith("a is first in the queue but has not started for 2 hours")
 
 
 def test_one_that_cannot_have_its_gpus_is_not_stuck(queue: Queue):
@@ -67,7 +67,7 @@ def test_a_held_queue_is_not_stuck_and_is_reported_after_a_day(queue: Queue):
     assert (table.value("stuck_seconds", 0), is_breaching(HELD, table, 0)) == (0, False)
     table = queue.look(after=1)
     assert is_breaching(HELD, table, 0) is True
-    assert fill(HELD.summary, table, 0) == "The queue is held by ann (maintenance), for 86,401 s now."
+    assert fill(HELD.summary, table, 0) == "The queue is held by ann (maintenance), for 1 day now."
     queue.holds = [replace(queue.holds[0], kind=HoldKind.GPU, gpu_uuid="GPU-1")]
     assert queue.look().targets[0].words["hold"] == "GPU GPU-1 is held by ann (maintenance)"
     queue.holds = []

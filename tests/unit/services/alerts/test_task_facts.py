@@ -5,11 +5,12 @@ from sqlalchemy import update
 
 from api.executors.fake import outcome
 from api.models.alert_rule import RuleScope
+from api.models.cause import Cause, CauseCode
 from api.models.task import TaskType
 from api.models.training import NOTICES, TaskNotice
 from api.services.alerts.evaluation import FactTable
 from api.services.alerts.metrics import metrics_of
-from api.services.alerts.task_facts import TOLD_OF, TaskFacts
+from api.services.alerts.task_facts import TOLD_OF, TaskFacts, _tell_cause
 from api.storage.alert_facts import AlertFactStore
 from api.storage.tables import tasks
 from tests.unit.services.trainings import TrainingMachine, steps
@@ -84,9 +85,24 @@ def test_one_that_failed_says_why(machine: TrainingMachine, seen: Seen):
     machine.run()
     machine.end(how=outcome(1))
     assert (seen["failed"], seen["running"]) == (1, 0)
-    assert seen.words["cause"] == machine.task().cause.detail  # type: ignore[union-attr]
+    assert seen.words["cause"] == machine.task().cause.detail.rstrip(".")  # type: ignore[union-attr]
+    assert seen.words["cause_remedy"].endswith(".")
     machine.clock.advance(86_400 + 60)
     assert seen.facts.tables(machine.gpus.state)[0].targets == ()
+
+
+def test_a_gpu_that_ran_out_of_memory_is_told_in_few_words():
+    whole = Cause(CauseCode.CUDA_OUT_OF_MEMORY, "the memory of a GPU was not enough", "lower a lot", ())
+    assert _tell_cause(whole)["cause"] == "GPU out of memory"
+    assert "blocks_to_swap" in _tell_cause(whole)["cause_remedy"]
+
+
+def test_of_a_traceback_the_error_is_told_and_not_too_much_of_it():
+    cause = _tell_cause(Cause(CauseCode.TRAINER_ERROR, "Traceback\n  File x\nValueError: " + "x" * 900, "", ()))[
+        "cause"
+    ]
+    assert cause.startswith("ValueError: ")
+    assert len(cause) <= 160
 
 
 def test_one_that_hangs_says_since_when(machine: TrainingMachine, seen: Seen):

@@ -113,7 +113,7 @@ def test_a_rule_about_gpus_holds_for_those_of_another_machine_and_names_it(head:
     head.live(320, HOT)
     (alert,) = head.alerts
     assert (alert.rule_id, alert.state, alert.labels["node"]) == ("near_slowdown", AlertState.FIRING, "gpu2")
-    assert alert.summary == "GPU 1 (NVIDIA Test) on gpu2 is at 88 °C and slows down at 90 °C."
+    assert alert.summary == "GPU 1 on gpu2 is too hot: 88 °C. It slows down at 90 °C."
     head.live(320, COOL)
     assert head.fires == {}
 

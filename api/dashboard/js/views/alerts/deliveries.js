@@ -67,7 +67,7 @@ export function deliveriesPart(place) {
     ]);
     if (mine !== asked) return;
     const { deliveries, pagination } = found;
-    const titles = new Map(recent.alerts.map((alert) => [alert.alert_id, tellAlert(alert).title]));
+    const titles = new Map(recent.alerts.map((alert) => [alert.alert_id, tellAlert(alert).summary]));
     fill(total, count(pagination.total));
     fill(
       body,

@@ -2,7 +2,7 @@
 
 import { alertLink, linksOf } from "../../alerts/links.js";
 import { alertStateChip, severityChip } from "../../alerts/severity.js";
-import { tellAlert, tellRule } from "../../alerts/told.js";
+import { tellAlert, tellEnd, tellRule } from "../../alerts/told.js";
 import { alertApi } from "../../api_alerts.js";
 import { gpuName } from "../../components/gpus.js";
 import { pagerOf } from "../../components/pager.js";
@@ -152,8 +152,8 @@ function row(alert) {
     h(
       "td",
       {},
-      h("strong", {}, alertLink(alert.alert_id, title)),
-      h("div", { class: "soft small foreign" }, summary),
+      h("strong", {}, alertLink(alert.alert_id, summary)),
+      h("div", { class: "soft small foreign" }, ended ? tellEnd(alert) : title),
       h("div", { class: "links small" }, linksOf(alert)),
     ),
     h("td", {}, alertStateChip(alert.state)),
