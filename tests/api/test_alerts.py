@@ -99,7 +99,7 @@ def test_an_alert_from_its_rule_to_its_end(hot: Hot):
     assert listed["counts"]["firing"] == 1
     (alert,) = listed["alerts"]
     assert (alert["state"], alert["summary"][-12:], alert["value"]) == ("firing", "is at 90 °C.", 90.0)
-    assert [message.title for message in hot.notifier.sent] == [f"[W] {alert['title']}"]
+    assert [message.title for message in hot.notifier.sent] == [f"⚠️ {alert['summary']}"]
     assert hot.ask("POST", f"/{alert['alert_id']}/acknowledge")["state"] == "acknowledged"
     assert hot.ask("GET", "?state=acknowledged")["pagination"]["total"] == 1
     assert hot.ask("DELETE", f"/{alert['alert_id']}/acknowledge")["state"] == "firing"

@@ -254,6 +254,7 @@ export const alertWords = {
   "channel.after.short": "after {n} min without acknowledgement",
   "channel.matchers": "Only alerts with labels",
   "channel.works": "works",
+  "channel.environment": "From the setting NOTIFY_URL: change it in .env and restart.",
   "channel.failing": "fails",
   "channel.aside": "put aside",
   "channel.off": "off",

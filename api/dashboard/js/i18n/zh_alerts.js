@@ -250,6 +250,7 @@ export const alertWords = {
   "channel.after.short": "{n} 分钟无人确认后",
   "channel.matchers": "只发送带有这些标签的告警",
   "channel.works": "正常",
+  "channel.environment": "来自设置 NOTIFY_URL：请在 .env 中修改并重启。",
   "channel.failing": "失败",
   "channel.aside": "已搁置",
   "channel.off": "已关闭",

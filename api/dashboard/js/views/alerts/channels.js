@@ -175,6 +175,7 @@ function channelCard(denied, edit, refetch) {
         h("code", { class: "foreign" }, channel.address),
       ),
       h("p", { class: "small" }, settingsWords(channel)),
+      channel.from_environment && h("p", { class: "small soft" }, t("channel.environment")),
       h(
         "p",
         { class: "small faint" },
@@ -186,14 +187,14 @@ function channelCard(denied, edit, refetch) {
         "footer",
         {},
         button("send", t("channel.test"), () => test(channel)),
-        button("pen", t("channel.change"), () => edit(channel)),
+        !channel.from_environment && button("pen", t("channel.change"), () => edit(channel)),
         h(
           "a",
           { class: "alert-link", href: `#/alerts?tab=deliveries&channel_id=${encodeURIComponent(channel.channel_id)}` },
           t("alerts.tab.deliveries"),
         ),
         h("span", { class: "grow" }),
-        menuButton(t("actions.of", { name: channel.name }), () => more(channel)),
+        !channel.from_environment && menuButton(t("actions.of", { name: channel.name }), () => more(channel)),
       ),
     );
   }
