@@ -121,7 +121,7 @@ def get_model_version(name: str, version: str) -> Response:
 @registry.patch("/<name>/versions/<version>")
 @registry.input(ChangeModelVersion)
 @registry.output(ModelVersionAnswer)
-@registry.doc(responses=[400, 404, 415, 422, 503])
+@registry.doc(responses=[400, 404, 409, 415, 422, 503])
 def change_model_version(name: str, version: str, json_data: ChangeModelVersion) -> Response:
     """Change notes, tags or aliases of a version
 

@@ -1,5 +1,7 @@
 """What links to versions are held against: which files are a model's own, and which models have aliases."""
 
+from collections.abc import Collection
+
 from sqlalchemy import select
 
 from api.storage.database import Database
@@ -25,6 +27,13 @@ class LinkedVersions:
         query = select(registry_models.c.owner).where(registry_models.c.serial.in_(having))
         with self._database.read() as connection:
             return list(connection.scalars(query))
+
+    def others_named(self, names: Collection[str], model: str) -> list[str]:
+        """The names, `model-alias`, that aliases of other models than this one have already."""
+        name = registry_models.c.name + "-" + registry_aliases.c.alias
+        query = select(name).where(registry_models.c.serial == registry_aliases.c.model)
+        with self._database.read() as connection:
+            return list(connection.scalars(query.where(name.in_(names), registry_models.c.name != model)))
 
     def aliased(self) -> list[str]:
         """The names of the models that have aliases."""

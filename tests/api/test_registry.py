@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import RUN_DIR, MakeWorld, World
+from tests.api.datasets import refusal_of
 from tests.unit.weights.stand_ins import write_stand_in
 
 REGISTRY = "/api/v1/models/registry"
@@ -100,6 +101,30 @@ def test_links_for_comfyui_follow_the_aliases(make_world: MakeWorld, tmp_path: P
     assert [path.name for path in (tmp_path / "loras").iterdir()] == ["tigers-prod.safetensors"]
     world.client.patch(f"{REGISTRY}/tigers/versions/1", json={"aliases": None})
     assert list((tmp_path / "loras").iterdir()) == []
+
+
+def test_a_link_for_comfyui_belongs_to_one_model(make_world: MakeWorld, tmp_path: Path):
+    (tmp_path / "loras").mkdir()
+    world = make_world(comfyui_loras=tmp_path / "loras")
+    task = world.finish()
+    write_stand_in(world.output(task) / ARTIFACT, LORA)
+    register(world, task, name="cats", aliases=["big-prod"])
+    for name in ("cats-big", "dogs"):
+        register(world, task, name=name)
+    body = {"task_id": task, "artifact": ARTIFACT, "name": "cats-big", "aliases": ["prod"]}
+    assert refusal_of(world.client.post(REGISTRY, json=body)) == (409, "conflict")
+    aliased = world.client.patch(f"{REGISTRY}/cats-big/versions/1", json={"aliases": ["prod"]})
+    assert refusal_of(aliased) == (409, "conflict")
+    assert world.client.patch(f"{REGISTRY}/dogs/versions/1", json={"aliases": ["big-prod"]}).status_code == 200
+    assert world.client.patch(f"{REGISTRY}/dogs", json={"name": "x"}).status_code == 200
+    world.client.patch(f"{REGISTRY}/cats-big", json={"name": "free"})
+    assert world.client.patch(f"{REGISTRY}/free/versions/1", json={"aliases": ["prod"]}).status_code == 200
+    assert refusal_of(world.client.patch(f"{REGISTRY}/free", json={"name": "cats-big"})) == (409, "conflict")
+    assert sorted(path.name for path in (tmp_path / "loras").iterdir()) == [
+        "cats-big-prod.safetensors",
+        "free-prod.safetensors",
+        "x-big-prod.safetensors",
+    ]
 
 
 def test_files_that_no_version_needs_are_collected(world: World, task: str):

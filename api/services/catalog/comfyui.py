@@ -3,11 +3,11 @@
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from api.errors import BlobMissing
+from api.errors import BlobMissing, Conflict
 from api.storage.blobs import BlobStore
 from api.storage.registry_links import LinkedVersions
 
@@ -21,6 +21,15 @@ class ComfyLinks:
         self._directory = directory
         self._blobs = blobs
         self._versions = versions
+
+    def refuse_taken(self, model: str, aliases: Collection[str]) -> None:
+        """Raise Conflict where a link of another model has the file name that one of these aliases needs."""
+        taken = self._versions.others_named([f"{model}-{alias}" for alias in aliases], model)
+        if taken:
+            raise Conflict(
+                f"{taken[0]}.safetensors in ComfyUI's directory belongs to another model:"
+                " choose another alias, or another name for the model."
+            )
 
     def update(self, model: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
         """Makes the links of a model what its aliases are now: hashes by alias, as they were and as they are.

@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,11 @@ class Registry:
     ) -> ModelVersionView:
         """Makes a training's file the next version of a model, which is made where there is none.
 
-        Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, InsufficientStorage, OSError.
+        Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, Conflict, InsufficientStorage,
+        OSError.
         """
         self.require_own(name, principal)
+        self._refuse_taken_links(name, aliases)
         task = self._training.get(task_id)
         if not current_sight.get().sees(task.owner):
             raise HiddenTask.named(task_id)
@@ -118,7 +120,7 @@ class Registry:
             format=describe_format(facts, task.model_type),
         )
         self._store.ensure(name, principal.owner, self._clock.now())
-        with self._linking(name):
+        with self._linking(name, aliases):
             made = self._store.add_version(name, new, aliases, self._clock.now())
         logger.info("model version made", extra={"model": name, "version": made.ordinal, "task_id": task_id})
         return self._show(name, made)
@@ -260,10 +262,12 @@ class Registry:
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def change(self, name: str, changes: Mapping[str, Any]) -> RegisteredModelView:
-        """Changes name, description or tags. Raises RegisteredModelNotFound, ModelExists."""
+        """Changes name, description or tags. Raises RegisteredModelNotFound, ModelExists, Conflict."""
         found, new_name = self.find(name), changes.get("name") or name
         with self._linking_lock:
             before = self._links_of(found.name)
+            if new_name != name:
+                self._refuse_taken_links(new_name, before)
             changed = self._store.change(found.name, changes, self._clock.now())
             if self._links is not None and new_name != name:
                 self._links.update(name, before, {})
@@ -273,9 +277,9 @@ class Registry:
     def change_version(
         self, name: str, version: str, changes: Mapping[str, Any], aliases: Sequence[str] | None
     ) -> ModelVersionView:
-        """Changes notes, tags or aliases. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        """Changes notes, tags or aliases. Raises RegisteredModelNotFound, ModelVersionNotFound, Conflict."""
         self.find(name)
-        with self._linking(name):
+        with self._linking(name, aliases or ()):
             changed = self._store.change_version(name, version, changes, aliases, self._clock.now())
         return self._show(name, changed)
 
@@ -306,13 +310,18 @@ class Registry:
         aliases = self._store.get(name).aliases
         return {alias: self._store.get_version(name, str(ordinal)).sha256 for alias, ordinal in aliases.items()}
 
+    def _refuse_taken_links(self, name: str, aliases: Collection[str]) -> None:
+        if self._links is not None:
+            self._links.refuse_taken(name, aliases)
+
     @contextmanager
-    def _linking(self, name: str) -> Iterator[None]:
-        """Brings ComfyUI's links to what the aliases are at the end of its `with` block."""
+    def _linking(self, name: str, aliases: Collection[str]) -> Iterator[None]:
+        """Brings ComfyUI's links to what the aliases are at the end of its `with` block, which may add these."""
         if self._links is None:
             yield
             return
         with self._linking_lock:
+            self._refuse_taken_links(name, aliases)
             before = self._links_of(name)
             yield
             self._links.update(name, before, self._links_of(name))

@@ -38,3 +38,13 @@ def test_a_file_has_the_owners_of_all_models_that_it_is_a_version_of(database: D
         store.add_version(name, NewModelVersion("c" * 64, 1, "api", "", None, (), {}, {}), [], NOW)
     assert sorted(map(str, links.owners_of("c" * 64))) == ["None", "ann", "bob"]
     assert links.owners_of("d" * 64) == []
+
+
+def test_links_of_other_models_are_known_by_their_names(database: Database):
+    store, links = RegistryStore(database), LinkedVersions(database)
+    for name, alias in (("cats", "big-prod"), ("dogs", "prod")):
+        store.ensure(name, None, NOW)
+        store.add_version(name, NewModelVersion("c" * 64, 1, "api", "", None, (), {}, {}), [alias], NOW)
+    assert links.others_named(["cats-big-prod", "dogs-test"], "cats-big") == ["cats-big-prod"]
+    assert links.others_named(["cats-big-prod"], "cats") == []
+    assert links.others_named([], "cats-big") == []
