@@ -318,6 +318,26 @@ def test_addresses_are_made_of_what_people_know(page: Page, kind: str, values: d
     assert call(page, "alerts/addresses.js", expression, [kind, values]) == address
 
 
+@pytest.mark.parametrize(
+    ("sentence", "template", "other", "said"),
+    [
+        (
+            "a waits for 2 hours 5 minutes.",
+            "{x} waits for {y:seconds}.",
+            "{x} 等 {y:seconds}。",
+            "a 等 2 小时 5 分钟。",
+        ),
+        ("a failed at step 5: x.", "{a} failed{at_step}: {b}.", "{a} 失败{at_step}：{b}。", "a 失败（第 5 步）：x。"),
+        ("it is otherwise", "{a} failed.", "{a} 失败。", "it is otherwise"),
+    ],
+)
+def test_sentences_of_rules_are_said_in_chinese_with_their_durations(
+    page: Page, sentence: str, template: str, other: str, said: str
+) -> None:
+    values = [sentence, template, other]
+    assert call(page, "alerts/told.js", "m.refill(...v)", values) == said
+
+
 TABS = {
     "now": ".alert-card",
     "history": ".alerts-table",

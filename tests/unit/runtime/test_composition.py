@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.config import Config
+from api.config import Config, ConfigError
 from api.executors.fake import FakeExecutor
 from api.models.training import TrainingRequest
 from api.runtime.composition import Runtime, allowed_names
@@ -29,6 +29,13 @@ def test_building_starts_no_thread_and_makes_no_database(tmp_path: Path):
     Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
     assert set(threading.enumerate()) <= before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["nothing://x:s3cret@y", "ntfy://:s3cret@127.0.0.1/gpus", "jsons://s3cret.example.org"])
+def test_a_notify_url_to_which_nothing_can_be_sent_refuses_the_start(tmp_path: Path, url: str):
+    with pytest.raises(ConfigError, match=r"^NOTIFY_URL: the address") as refused:
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path, notify_url=url))
+    assert "s3cret" not in str(refused.value)
 
 
 def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path):

@@ -59,9 +59,20 @@ export function refill(sentence, template, other) {
   // What its rule does is said behind it.
   const found = new RegExp(`^${pattern}( By its rule .*)?$`, "s").exec(sentence);
   if (!found) return sentence;
-  const values = new Map(places.map(([name, unit], i) => [name, unit ? lasting(found[i + 1]) : found[i + 1]]));
+  const values = new Map(
+    places.map(([name, unit], i) => [name, unit ? lasting(found[i + 1]) : inChinese(found[i + 1])]),
+  );
   return (other + (found.at(-1) ?? "")).replace(PLACE, (whole, name) => values.get(name) ?? whole);
 }
 
+/** @type {Record<string, string>} */
+const CHINESE_WORDS = {
+  "GPU out of memory": "GPU 显存不足",
+  "Try a smaller batch or resolution, or a higher blocks_to_swap.": "请减小批次或分辨率，或提高 blocks_to_swap。",
+};
+
+/** Words of the service in a sentence, as Chinese says them. @param {string} words */
+const inChinese = (words) => CHINESE_WORDS[words] ?? words.replace(/^ at step (\d+)$/, "（第 $1 步）");
+
 /** A duration in the words of the service, as Chinese says it. @param {string} words */
-const lasting = (words) => words.replace(/ (second|minute|hour|day)s?\b ?/g, (_, unit) => CHINESE_UNITS[unit] ?? "");
+const lasting = (words) => words.replace(/ (second|minute|hour|day)s?\b/g, (_, unit) => CHINESE_UNITS[unit] ?? "");
