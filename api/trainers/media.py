@@ -50,6 +50,9 @@ def is_opened(name: str) -> bool:
     return suffix.lower() in OPENED_IMAGE_SUFFIXES or (suffix in VIDEO_SUFFIXES and suffix.lower() not in _NO_PICTURES)
 
 
+#: Suffixes of files that the trainer passes over.
+PASSED_OVER = frozenset({".txt", ".npz", ".json", ".parquet", ".bak", ".db"})
+
 _MOST_CHUNKS = 64
 
 #: What keeps an image from being decoded.

@@ -12,7 +12,7 @@ from api.models.dataset import MAX_ITEMS, DirectoryWatch, EntryFinding, EntryPro
 from api.services.datasets.materials import CACHE
 from api.services.datasets.names import problem_of_path
 from api.storage.registered_files import RegisteredFile
-from api.trainers.media import IMAGE_SUFFIXES, is_opened
+from api.trainers.media import IMAGE_SUFFIXES, PASSED_OVER, is_opened
 from api.utils.foreign_trees import walk
 from api.utils.frozen import frozen
 
@@ -21,7 +21,6 @@ EXAMPLES = 10
 
 #: Endings of files that are left out, with why.
 _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
-_PASSED_OVER = frozenset({".npz", ".json", ".parquet", ".bak", ".db"})
 _TEXTS = (".txt", "captions.json", "metadata.jsonl")
 
 
@@ -126,7 +125,7 @@ def _why_left_out(path: str) -> str:
         return "it has no ending: give it that of its format"
     if suffix in _ARCHIVES:
         return "archives are not looked into: unpack it, or upload it"
-    if suffix in _PASSED_OVER:
+    if suffix in PASSED_OVER:
         return f"trainers pass over {suffix} files"
     if suffix in IMAGE_SUFFIXES:
         return f"trainers cannot open {suffix} files: convert it to PNG or JPEG"

@@ -19,6 +19,7 @@ from api.services.datasets.tree import FileTree, TreeFile, repeats_by_directory,
 from api.storage.blobs import BlobStore
 from api.storage.media_facts import MediaFactsStore
 from api.storage.upload_files import UploadFiles
+from api.trainers.media import PASSED_OVER
 from api.utils.clock import Clock
 from api.utils.frozen import frozen
 
@@ -195,7 +196,11 @@ def _kept(tree: FileTree, stored: _Stored) -> list[TreeFile]:
 
 
 def _is_media(path: str, facts: MediaFacts) -> bool:
-    return facts.kind is not MediaKind.OTHER or PurePosixPath(path).suffix.lower() in _MEDIA_SUFFIXES
+    suffix = PurePosixPath(path).suffix
+    # Whatever is in it, the trainer passes over a file of such a name, or takes it for an archive.
+    if suffix in PASSED_OVER or suffix == ".tar":
+        return False
+    return facts.kind is not MediaKind.OTHER or suffix.lower() in _MEDIA_SUFFIXES
 
 
 def _say(added: tuple[str, ...], changed: tuple[str, ...], upload: Upload) -> str:

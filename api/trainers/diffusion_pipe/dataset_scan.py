@@ -15,11 +15,9 @@ from api.trainers.diffusion_pipe.folders import CaptionFile, Folder
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.retiming import retimed_count
 from api.trainers.diffusion_pipe.totals import Item
-from api.trainers.media import IMAGE_SUFFIXES, Budget, Look, Unreadable, is_video
+from api.trainers.media import IMAGE_SUFFIXES, PASSED_OVER, Budget, Look, Unreadable, is_video
 from api.utils.frozen import frozen
 
-#: Suffixes of files that the trainer passes over; it tries to open anything else.
-_PASSED_OVER = frozenset({".txt", ".npz", ".json", ".parquet", ".bak", ".db"})
 _MOST_JSON_BYTES = 32 * 1024 * 1024
 
 
@@ -273,7 +271,7 @@ def _count_captions(name: str, names: Mapping[str, bool], captions: dict[str, An
 
 
 def _is_candidate(name: str) -> bool:
-    return os.path.splitext(name)[1] not in _PASSED_OVER
+    return os.path.splitext(name)[1] not in PASSED_OVER
 
 
 def _looks_like_media(name: str) -> bool:

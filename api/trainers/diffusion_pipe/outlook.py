@@ -101,7 +101,9 @@ def look_of(name: str, probe: MediaProbe | None) -> Look | None:
         return None
     facts, as_video = probe.facts, is_video(name)
     is_wanted = facts.kind is (MediaKind.VIDEO if as_video else MediaKind.IMAGE)
-    if not is_wanted or facts.width is None or facts.height is None:
+    # Under the name of a WebP the trainer's reader takes nothing else.
+    is_other = name.lower().endswith(".webp") and facts.format != "webp"
+    if not is_wanted or is_other or facts.width is None or facts.height is None:
         return None
     if not as_video:
         return Look(facts.width, facts.height, facts.frame_count or 1, is_damaged=probe.has_damaged_pixels)

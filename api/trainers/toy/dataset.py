@@ -27,6 +27,9 @@ MOST_NAMES = 100_000
 _LOOK_SECONDS = 3.0
 _MOST_NAMED = 5
 
+#: Settings of a directory that the service fills in for a dataset with masks or control images.
+_NOT_USED = ("mask_path", "control_path")
+
 _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
 
 
@@ -86,6 +89,9 @@ def _check(values: Mapping[str, Any], key: str, root: str, looks: Looks) -> ToyD
             damaged = _find_damaged(Path(directory["path"]), names, looks, budget)
             items -= len(damaged) if len(damaged) < len(names) else 0
             warnings += _tell_damaged(damaged, len(names), f"{at}/path")
+            if any(name in directory for name in _NOT_USED):
+                what = "The toy trains on whole pictures: it uses no masks and no control images."
+                warnings.append(Mistake(f"{at}/path", what, "Train another model type to use them."))
     if items > MOST_PICTURES:
         mistakes.append(Mistake(root, f"These are {items} pictures; the toy takes {MOST_PICTURES}.", "Give it fewer."))
     return ToyDataset(tuple(mistakes), items or None, tuple(warnings))
@@ -98,7 +104,7 @@ def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], list[str]]
     unknown = [
         Mistake(at + pointer(name), f"The toy trainer has no directory setting `{shown(name)}`.", "Leave it out.")
         for name in directory
-        if name != "path"
+        if name not in ("path", *_NOT_USED)
     ]
     path = directory["path"]
     try:

@@ -54,6 +54,12 @@ def test_what_no_decoder_reads_is_an_item_where_its_name_is_one_of_media(dock: D
     assert join(dock, {"x.jpg": b"damaged", "y.dat": b"words"}).added == ("x.jpg",)
 
 
+@pytest.mark.parametrize("name", ["y.npz", "y.json", "y.parquet", "y.tar"])
+def test_picture_whose_name_no_trainer_opens_as_one_is_left_out(dock: Dock, name: str):
+    joined = join(dock, {"x.png": b"PNG1", name: b"PNG2"})
+    assert (joined.added, joined.left_out) == (("x.png",), (name,))
+
+
 @pytest.mark.parametrize("files", [{}, {"x.txt": b"tom"}, {"x.md": b"words"}])
 def test_files_without_any_media_make_no_dataset(dock: Dock, files: dict[str, bytes]):
     with pytest.raises(BadArchive):

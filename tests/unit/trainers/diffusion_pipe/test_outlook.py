@@ -16,7 +16,9 @@ CLIPS = {"resolutions": [256], "frame_buckets": [1, 33]}
 def image(
     name: str, size: tuple[int, int] = (512, 512), caption: str | None = "a thing", frames: int = 1, **problem: Any
 ) -> SeenFile:
-    facts = MediaFacts(MediaKind.IMAGE, "png", *size, frame_count=frames, **problem)
+    facts = MediaFacts(
+        MediaKind.IMAGE, "webp" if name.endswith(".webp") else "png", *size, frame_count=frames, **problem
+    )
     return SeenFile(name, MediaProbe(facts, frames), caption)
 
 
@@ -67,6 +69,11 @@ def test_what_is_not_trained_on_is_named_by_the_reason(tmp_path: Path, file: See
     found = look_ahead(tmp_path, [file, image("b.png"), clip("b.mp4", 66)], CLIPS)
     assert found.skipped == {word: (file.name,)}
     assert len(found.warnings) == 1
+
+
+def test_another_format_under_the_name_of_a_webp_hangs_the_trainer(tmp_path: Path):
+    found = look_ahead(tmp_path, [replace(image("a.png"), name="a.webp"), image("b.png")], SQUARE, "flux")
+    assert ["WebP files that cannot be read" in error.message for error in found.errors] == [True]
 
 
 def test_clip_that_is_hardly_long_enough_is_warned_of(tmp_path: Path):

@@ -35,6 +35,13 @@ def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path)
     assert read({}, f'[[directory]]\npath = "{tmp_path}"') == found
 
 
+def test_masks_of_a_dataset_are_no_mistake_and_a_warning_says_that_they_are_not_used(tmp_path: Path):
+    write_image(tmp_path / "a.png")
+    found = read({"directories": [{"path": str(tmp_path), "mask_path": str(tmp_path)}]})
+    assert (found.mistakes, found.items) == ((), 1)
+    assert ["no masks" in warning.message for warning in found.warnings] == [True]
+
+
 def test_without_a_dataset_there_is_nothing_to_count():
     assert read({}) == ToyDataset()
 
