@@ -1,27 +1,20 @@
-"""Reads the scalars of TensorBoard event files while they grow.
-
-The framing of the records is read here, because tensorboard's own reader cannot start in the middle of a file.
-"""
+"""Reads the scalars of TensorBoard event files while they grow."""
 
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from google.protobuf.message import DecodeError
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
 from api.models.progress import Point
+from api.trainers.protocol.event_records import CHECKSUM, HEADER, Event, masked_crc32c
 from api.utils.clock import LAST_SECOND
 from api.utils.foreign_files import TROUBLE, open_plain
 from api.utils.foreign_trees import list_names
 
 _PREFIX = "events.out.tfevents."
-_HEADER = struct.Struct("<QI")
-_CHECKSUM = struct.Struct("<I")
 
 #: Bytes of the longest record that is believed: the longest that a trainer writes, a histogram, has a few KB.
 LONGEST_RECORD = 16 * 2**20
@@ -106,22 +99,22 @@ class EventFileTail:
 
     def _next_record(self, file: BinaryIO, name: str) -> bytes | None:
         """The next whole record, empty when it is damaged; None when there is none (yet)."""
-        header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size:
+        header = file.read(HEADER.size)
+        if len(header) < HEADER.size:
             return None
-        length, checksum = _HEADER.unpack(header)
+        length, checksum = HEADER.unpack(header)
         if masked_crc32c(header[:8]) != checksum or length > LONGEST_RECORD:
             # Without a length nobody can tell where the next record begins.
             self.positions[name] = STOPPED
             self._note(f"{name} is damaged after {file.tell() - len(header)} bytes: the rest of it is not read")
             return None
         if length > LONGEST_READ:
-            return self._pass_over(file, length + _CHECKSUM.size)
-        body = file.read(length + _CHECKSUM.size)
-        if len(body) < length + _CHECKSUM.size:
+            return self._pass_over(file, length + CHECKSUM.size)
+        body = file.read(length + CHECKSUM.size)
+        if len(body) < length + CHECKSUM.size:
             return None
         record = body[:length]
-        if masked_crc32c(record) != _CHECKSUM.unpack_from(body, length)[0]:
+        if masked_crc32c(record) != CHECKSUM.unpack_from(body, length)[0]:
             self._note(f"{name} has a damaged record, which is left out")
             return b""
         return record
@@ -143,7 +136,7 @@ class EventFileTail:
             self._note("a record has no possible time or step, and is left out")
             return
         for value in event.summary.value[:MOST_VALUES]:
-            if value.WhichOneof("value") == "simple_value" and self._takes(value.tag):
+            if value.HasField("simple_value") and self._takes(value.tag):
                 step = event.step
                 if self.examples_per_step and value.tag != EPOCH_LOSS:
                     step //= self.examples_per_step

@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from safetensors.numpy import load_file, save_file
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
+
+from api.trainers.protocol.event_records import Event, Summary, frame
 
 Array = npt.NDArray[np.float32]
 
@@ -129,7 +128,7 @@ class EventWriter:
     def __init__(self, run_dir: Path) -> None:
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.0"
         # Open as long as the process lives.
-        self._records = RecordWriter((run_dir / name).open("wb"))
+        self._file = (run_dir / name).open("wb")
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def add_scalars(self, step: int, values: dict[str, float]) -> None:
@@ -137,6 +136,6 @@ class EventWriter:
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def _write(self, event: Event) -> None:
-        self._records.write(event.SerializeToString())
-        self._records.flush()
+    def _write(self, event: Any) -> None:
+        self._file.write(frame(event.SerializeToString()))
+        self._file.flush()
