@@ -20,12 +20,14 @@ SEED   ?=
 COUNT  ?=
 HOURS  ?=
 NODES  ?=
+# Of make install: scenes, celery, otel.
+EXTRAS ?=
 # Of make backup and make restore.
 FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev otel charts dev background stop status logs key keys backup restore test simulate test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test simulate test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -35,7 +37,7 @@ help: ## This list
 	@echo '  ARGS="..." is handed on: make dev ARGS="--port 9000", make test ARGS="tests/unit -k history"'
 
 # Compiled by who may write here: a service of another user would compile all at each start, and for each training.
-install: $(BIN)/.installed $(BIN)/.charts ## Make .venv and install what the service needs
+install: $(BIN)/.installed $(BIN)/.charts $(EXTRAS:%=$(BIN)/.installed-%) ## Make .venv and install what the service needs; EXTRAS="scenes celery otel" what only some need
 	@[ ! -w api ] || $(BIN)/python -m compileall -q api
 
 install-dev: $(BIN)/.installed-dev $(BIN)/.charts node_modules/.installed ## The same, and what tests, checks and benchmarks need
@@ -49,6 +51,10 @@ $(BIN)/python:
 # What the lock files name and nothing else: the same versions everywhere, each file known by its hash.
 $(BIN)/.installed: requirements.lock | $(BIN)/python
 	$(PIP) --require-hashes -r requirements.lock
+	@touch $@
+
+$(BIN)/.installed-%: requirements-%.lock | $(BIN)/.installed
+	$(PIP) --require-hashes -r $<
 	@touch $@
 
 $(BIN)/.installed-dev: requirements-dev.lock requirements.lock | $(BIN)/python
@@ -66,9 +72,6 @@ node_modules/.installed: package-lock.json | $(BIN)/.installed-dev
 	@$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error || \
 	  echo "What package.json names could not be fetched: the tests of clients are skipped, and make lint fails." >&2
 	@mkdir -p node_modules; touch $@
-
-otel: install ## Install what OTEL_EXPORTER_OTLP_ENDPOINT needs to send traces
-	$(PIP) --require-hashes -r requirements-otel.lock
 
 charts: | $(BIN)/python ## Fetch the dashboard's charts again
 	@sh api/dashboard/fetch.sh $(BIN)/python
@@ -184,8 +187,10 @@ LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: | $(BIN)/python ## Write the lock files by requirements*.txt and package.json; ARGS=--upgrade takes the newest
 	$(PIP) 'uv==0.13.9'
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
-	$(LOCK) $(ARGS) --constraints requirements.lock requirements-otel.txt --output-file requirements-otel.lock
-	$(LOCK) $(ARGS) --constraints requirements.lock --constraints requirements-otel.lock requirements-dev.txt --output-file requirements-dev.lock
+	for extra in otel celery scenes; do \
+	  $(LOCK) $(ARGS) --constraints requirements.lock requirements-$$extra.txt --output-file requirements-$$extra.lock; done
+	$(LOCK) $(ARGS) --constraints requirements.lock $$(printf -- '--constraints requirements-%s.lock ' otel celery scenes) \
+	  requirements-dev.txt --output-file requirements-dev.lock
 	$(NPM) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 release: install-dev charts ## Check the version, build it into dist/, and try it in an empty environment

@@ -16,6 +16,7 @@ from api.storage.database_url import DatabaseError
 from api.storage.privacy import UMASK
 from api.storage.servers import ServerStore
 from api.utils.clock import SystemClock
+from api.utils.extras import describe_missing
 from api.utils.logs import set_up_logging
 from api.utils.periodic import PeriodicThread
 
@@ -39,6 +40,8 @@ def run_worker_command(argv: Sequence[str]) -> int:
             raise ConfigError(
                 "CELERY_BROKER_URL says where deliveries come from: give it, such as redis://127.0.0.1:6379/1"
             )
+        if missing := describe_missing("celery", "The worker"):
+            raise ConfigError(missing)
         tracing = Tracing(config, config.node_name or socket.gethostname())
         root = config.storage_root.absolute()
         database = Database(

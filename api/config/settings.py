@@ -351,7 +351,7 @@ class Config:
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "",
         otlp_endpoint,
-        "receiver of traces by OTLP over HTTP, as in http://127.0.0.1:4318 (needs `make otel`)",
+        "receiver of traces by OTLP over HTTP, as in http://127.0.0.1:4318 (needs `make install EXTRAS=otel`)",
         "none: no traces are made",
     )
     redis_url: str = _setting(

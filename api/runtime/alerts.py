@@ -60,6 +60,7 @@ from api.storage.sealing import Sealer
 from api.storage.servers import ServerStore
 from api.storage.task_files import task_files
 from api.utils.clock import Clock
+from api.utils.extras import describe_missing
 from api.utils.ids import new_task_id
 
 #: The scope in which everything is led that is not of one machine.
@@ -274,6 +275,8 @@ def _create_environment(
 def _create_remote(config: Config, local: ThreadCarriers, clock: Clock) -> RemoteCarriers | None:
     if not config.celery_broker_url:
         return None
+    if missing := describe_missing("celery", "CELERY_BROKER_URL"):
+        raise ConfigError(missing)
     return RemoteCarriers(CeleryTransport(config.celery_broker_url), local, clock, lambda: None)
 
 

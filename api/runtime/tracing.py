@@ -5,17 +5,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from api.config import Config, ConfigError
+from api.utils.extras import describe_missing
 from api.utils.tracing import use_tracer
 
 if TYPE_CHECKING:
     from api.runtime.opentelemetry_spans import OpenTelemetryTracer
 
 logger = logging.getLogger(__name__)
-
-_MISSING = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT asks for traces, and what makes them is not installed ({error}): "
-    "`make otel` installs it (requirements-otel.lock), or take the setting away"
-)
 
 
 class Tracing:
@@ -44,9 +40,9 @@ class Tracing:
 
 
 def _load() -> "Callable[[str, str], OpenTelemetryTracer]":
-    try:
-        # Loaded only where traces are made: 7 MB.
-        from api.runtime.opentelemetry_spans import OpenTelemetryTracer  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(_MISSING.format(error=error)) from error
+    if missing := describe_missing("otel", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        raise ConfigError(missing)
+    # Loaded only where traces are made: 7 MB.
+    from api.runtime.opentelemetry_spans import OpenTelemetryTracer  # noqa: PLC0415
+
     return OpenTelemetryTracer

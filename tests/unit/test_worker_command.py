@@ -23,6 +23,12 @@ def test_without_a_broker_it_says_what_is_missing(capsys: pytest.CaptureFixture[
     assert "CELERY_BROKER_URL says where deliveries come from" in capsys.readouterr().err
 
 
+def test_without_its_extra_it_says_what_to_install(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.utils.extras.find_spec", lambda name: None)
+    assert run_worker_command(["--celery-broker-url", "redis://127.0.0.1:1/0"]) == 2
+    assert "The worker needs `make install EXTRAS=celery`" in capsys.readouterr().err
+
+
 def test_clock_that_is_ahead_ages_no_delivery(
     migrated_file: Path, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):

@@ -14,7 +14,7 @@ from api.errors import (
 )
 from api.models.access import Principal
 from api.models.dataset import Dataset, DatasetVersion, ManifestItem, PinnedDataset, included_items
-from api.models.media_settings import MediaSettings
+from api.models.media_settings import CutBy, MediaSettings
 from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import current_sight
 from api.models.task import TASK_ID_KINDS, TaskType
@@ -34,6 +34,7 @@ from api.storage.disk import find_shortage
 from api.storage.task_files import task_files
 from api.trainers.preprocessing.words import PREPROCESSING
 from api.trainers.preprocessing.work import WorkItem, key_of
+from api.utils.extras import describe_missing
 from api.utils.foreign_files import is_gone
 from api.utils.foreign_trees import remove_tree
 from api.utils.ids import new_task_id
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 #: The most items whose files one task works on: their names lie in one directory.
 MAX_WORK_ITEMS = 200_000
+
+_BY_SCENE = "Cutting by scene"
 
 
 class PreprocessingService:
@@ -162,6 +165,8 @@ class PreprocessingService:
         """
         if media.is_empty:
             return []
+        if media.cut is not None and media.cut.by is CutBy.SCENE and (missing := describe_missing("scenes", _BY_SCENE)):
+            raise Invalid(mistakes=[Mistake("/cut/by", f"{missing}.", "Cut by seconds, or ask who runs this server.")])
         by_key: dict[str, WorkItem] = {}
         for item in items:
             key = key_of((item.sha256, item.mask_sha256, item.control_sha256), media)

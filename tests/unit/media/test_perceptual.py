@@ -1,7 +1,7 @@
 from random import Random
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from api.media.perceptual import group_alike, hash_of
 from tests.unit.media.samples import picture
@@ -20,6 +20,24 @@ def test_same_picture_in_another_size_has_nearly_the_same_hash():
 def test_other_pictures_have_other_hashes():
     hashes = [hash_of(picture(seed=seed)) for seed in range(20)]
     assert min(_distance(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 8
+
+
+def ellipse() -> Image.Image:
+    image = Image.new("RGB", (400, 300), "white")
+    ImageDraw.Draw(image).ellipse([40, 60, 300, 200], fill="navy")
+    return image
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        (picture((640, 480), seed=1), "ab9cb1e4b4669c86"),
+        (Image.linear_gradient("L"), "8000000000000000"),
+        (ellipse(), "bd3dc2c22f4f3034"),
+    ],
+)
+def test_hash_is_the_one_that_imagehash_computes(image: Image.Image, expected: str):
+    assert hash_of(image) == expected
 
 
 def test_plain_picture_has_none():

@@ -16,7 +16,7 @@ SELDOM = (
     "PIL",
     "tomlkit",
     "alembic",
-    "tensorboard",
+    "google.protobuf",
     "redis",
     "av",
     "re2",

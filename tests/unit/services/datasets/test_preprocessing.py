@@ -17,7 +17,7 @@ from api.errors import (
     VersionNotFound,
 )
 from api.models.access import Credential, Role
-from api.models.media_settings import MediaSettings
+from api.models.media_settings import Cut, CutBy, MediaSettings
 from api.models.preprocess_view import PreprocessStatus, PreprocessView
 from api.models.sight import Sight, seeing
 from api.models.task import TaskType
@@ -107,6 +107,19 @@ def test_a_retry_finds_the_first_task(service: PreprocessingService, cats: Shelf
     first = service.start(PreprocessWish("cats"), ANN, "key")
     assert service.start(PreprocessWish("cats"), ANN, "key").task_id == first.task_id
     assert service.get_page(None, None, None, PageRequest()).pagination.total == 1
+
+
+def test_cutting_by_scene_without_its_extra_says_what_to_install(
+    service: PreprocessingService, cats: Shelf, monkeypatch: pytest.MonkeyPatch
+):
+    wish = PreprocessWish("cats", media=MediaSettings(cut=Cut(CutBy.SCENE)), model_type="wan")
+    monkeypatch.setattr("api.utils.extras.find_spec", lambda name: None)
+    with pytest.raises(Invalid) as refused:
+        service.start(wish, ANN)
+    [mistake] = refused.value.mistakes
+    assert (mistake.pointer, "make install EXTRAS=scenes" in mistake.message) == ("/cut/by", True)
+    monkeypatch.undo()
+    assert service.start(wish, ANN).status == PreprocessStatus.QUEUED
 
 
 def test_mistakes_are_told_before_anything_is_made(

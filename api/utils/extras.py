@@ -1,0 +1,16 @@
+"""Packages that only some installations have: `make install EXTRAS="scenes celery otel"`."""
+
+from importlib.util import find_spec
+
+#: The module that an extra brings.
+_MODULES = {"scenes": "scenedetect", "celery": "celery", "otel": "opentelemetry.sdk"}
+
+
+def describe_missing(extra: str, what: str) -> str | None:
+    """Return that `what` needs an extra and how to install it; None when the extra is there."""
+    try:
+        if find_spec(_MODULES[extra]) is not None:
+            return None
+    except ModuleNotFoundError:  # its parent package is missing
+        pass
+    return f"{what} needs `make install EXTRAS={extra}` (with pip: diffusion-pipe-api[{extra}])"

@@ -1,0 +1,26 @@
+"""The records are those of TensorBoard: its own code writes and reads the same bytes."""
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event as TheirEvent
+from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c as their_checksum
+
+from api.trainers.protocol.event_records import Event, Summary, frame, masked_crc32c
+
+
+@given(st.binary(max_size=200))
+def test_checksum_is_that_of_tensorboard(data: bytes):
+    assert masked_crc32c(data) == their_checksum(data)
+
+
+def test_tensorboard_reads_what_is_written(tmp_path: Path):
+    summary = Summary(value=[Summary.Value(tag="train/loss", simple_value=0.5)])
+    event = Event(wall_time=12.5, step=7, summary=summary)
+    (tmp_path / "events").write_bytes(frame(event.SerializeToString()))
+    (record,) = RawEventFileLoader(str(tmp_path / "events")).Load()
+    theirs = TheirEvent.FromString(record)
+    assert (theirs.wall_time, theirs.step, theirs.summary.value[0].tag) == (12.5, 7, "train/loss")
+    assert theirs.summary.value[0].simple_value == 0.5
