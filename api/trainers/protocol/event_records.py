@@ -20,7 +20,7 @@ _Field = descriptor_pb2.FieldDescriptorProto
 
 def masked_crc32c(data: bytes) -> int:
     """Return the checksum of TensorFlow's record files: CRC-32C, rotated by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
