@@ -1,7 +1,8 @@
 """Records of TensorBoard event files: their frames, and the part of the messages that scalars need.
 
 Names and numbers of the fields are those of TensorBoard's event.proto and summary.proto. What else a message holds
-(histograms, pictures) is skipped by the decoder.
+(histograms, pictures) is skipped by the decoder. The toy trainer loads this module by its path: it imports nothing of
+the service.
 """
 
 import struct

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 import time
 import tomllib
 from collections.abc import Callable
@@ -17,7 +18,9 @@ import numpy.typing as npt
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-from api.trainers.protocol.event_records import Event, Summary, frame
+# A program of its own, which imports nothing of the service: the module stands beside its package.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "protocol"))
+from event_records import Event, Summary, frame  # type: ignore[import-not-found]
 
 Array = npt.NDArray[np.float32]
 
