@@ -95,14 +95,11 @@ class Registry:
     ) -> ModelVersionView:
         """Makes a training's file the next version of a model, which is made where there is none.
 
-        Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, ModelExists, Conflict, InsufficientStorage,
-        OSError.
+        Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, Conflict, InsufficientStorage, OSError.
         """
         self.require_own(name, principal)
         self._refuse_taken_links(name, aliases)
-        task = self._training.get(task_id)
-        if not current_sight.get().sees(task.owner):
-            raise HiddenTask.named(task_id)
+        task = self._task_of(task_id)
         if is_checkpoint_state(artifact):
             raise WeightsRefused(
                 f"{artifact[:300]} is of a checkpoint: its trainer goes on by it, and nothing else can load it."
@@ -179,6 +176,12 @@ class Registry:
         if facts.form is not FileForm.SAFETENSORS or not facts.is_whole:
             raise WeightsRefused(f"{file.name} {facts.problem or 'cannot be judged'}.")
         return blob.sha256, facts
+
+    def _task_of(self, task_id: str) -> TaskDetails:
+        task = self._training.get(task_id)
+        if not current_sight.get().sees(task.owner):
+            raise HiddenTask.named(task_id)
+        return task
 
     def _losses(self, task: TaskDetails, artifact: str) -> tuple[float | None, float | None]:
         """Loss and evaluation loss at the epoch or step of a saved file; None where they are not known."""
