@@ -139,6 +139,15 @@ def test_weights_are_examined_where_models_are_and_in_ones_own_runs(ann: World, 
     assert looked(admin, foreign).status_code == 200
 
 
+def test_a_directory_that_everybody_shares_is_registered_by_who_sees_everything(ann: World, bob: World, tmp_path: Path):
+    (tmp_path / "srv" / "ann").mkdir(parents=True)
+    body = {"name": "all", "directory": str(tmp_path / "srv")}
+    refused = bob.client.post(DATASETS, json=body)
+    assert refused.json()["error"]["errors"][0]["message"] == "This directory is not permitted."
+    assert ann.client.post(DATASETS, json={"name": "a", "directory": f"{tmp_path}/srv/ann"}).status_code == 201
+    assert ann.signed_in("root", "admin").client.post(DATASETS, json=body).status_code == 201
+
+
 def test_a_directory_of_another_user_is_not_registered_and_not_trained_on(ann: World, bob: World, tmp_path: Path):
     (tmp_path / "srv" / "bob" / "deep").mkdir(parents=True)
     place = str(tmp_path / "srv" / "bob")

@@ -129,7 +129,7 @@ class RegisteredDirectories:
     def _require_allowed(self, directory: str) -> Path:
         """The real path of a directory that may be registered. Raises Invalid for any other."""
         place = Path(directory)
-        what, remedy = None, "Name one below a directory of DATASET_DIRECTORIES."
+        what, remedy = None, "Name one below a directory of DATASET_DIRECTORIES that is no other user's."
         try:
             real = place.resolve()
             if not place.is_absolute():
@@ -145,7 +145,11 @@ class RegisteredDirectories:
         return real
 
     def _may_read(self, real: Path) -> bool:
-        return self._paths is None or self._paths.may_register(real, current_sight.get())
+        sight = current_sight.get()
+        # What one user registers others cannot use: nobody takes a directory that everybody shares.
+        if not sight.sees_all and any(root.is_relative_to(real) for root in self._roots):
+            return False
+        return self._paths is None or self._paths.may_register(real, sight)
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
