@@ -45,6 +45,11 @@ class AlertFactStore:
         with self._database.read() as connection:
             return [read_summary(row) for row in connection.execute(query)]
 
+    def newest_task(self) -> int:
+        """Return the highest serial number of a task; 0 when there is none."""
+        with self._database.read() as connection:
+            return connection.scalar(select(func.max(tasks.c.serial))) or 0
+
     def notify(self, task_ids: Collection[str]) -> dict[str, dict[str, list[str]]]:
         """What the requests of these tasks say of whom to tell, where they say it."""
         query = select(tasks.c.task_id, tasks.c.request).where(tasks.c.task_id.in_(list(task_ids)))

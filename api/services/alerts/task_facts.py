@@ -4,7 +4,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from api.models.alert import AlertTarget, Subject
 from api.models.alert_rule import RuleScope
@@ -102,10 +102,11 @@ class TaskFacts:
         self._memories: dict[str, _Memory] = {}
         self._notify: dict[str, dict[str, list[str]]] = {}
         self._asked: set[str] = set()
+        self._finished_after, self._newest = datetime.min.replace(tzinfo=UTC), -1
 
     def tables(self, state: GPUState) -> tuple[FactTable, FactTable]:
         """The facts of all tasks, and of the queue. Raises DatabaseUnavailable."""
-        found = self._store.tasks(self._clock.steady.now() - FINISHED)
+        found = self._find_recent()
         self._forget({task.task_id for task in found})
         running = [task.task_id for task in found if task.status.is_active]
         headway = self._store.headway(running) if running else {}
@@ -114,6 +115,23 @@ class TaskFacts:
         targets = tuple(self._target(task) for task in found)
         waits = [row["queued_seconds"] for row in rows]
         return FactTable(RuleScope.TASK, targets, columns), self._queue.table(found, waits, state, self._holds())
+
+    def _find_recent(self) -> list[TaskSummary]:
+        """Return what is open or has just finished. What had left this list stays away, unless it is open again: to a
+        clock that is set back by a year all that finished within that year is recent.
+        """
+        after = self._clock.steady.now() - FINISHED
+        if self._newest < 0:
+            self._newest = self._store.newest_task()
+        self._finished_after = max(self._finished_after, after)
+        found = [task for task in self._store.tasks(after) if self._is_recent(task)]
+        self._newest = max(self._newest, *(task.serial for task in found), 0)
+        return found
+
+    def _is_recent(self, task: TaskSummary) -> bool:
+        if not task.status.is_finished or task.finished_at is None or task.finished_at >= self._finished_after:
+            return True
+        return task.task_id in self._memories or task.serial > self._newest
 
     def _forget(self, there: Collection[str]) -> None:
         for known in (self._memories, self._notify):

@@ -7,7 +7,7 @@ from api.executors.fake import outcome
 from api.models.alert_rule import RuleScope
 from api.models.cause import Cause, CauseCode
 from api.models.task import TaskType
-from api.models.training import NOTICES, TaskNotice
+from api.models.training import NOTICES, TaskNotice, TaskStatus
 from api.services.alerts.evaluation import FactTable
 from api.services.alerts.metrics import metrics_of
 from api.services.alerts.task_facts import TOLD_OF, TaskFacts, _tell_cause
@@ -144,3 +144,33 @@ def test_whom_to_tell_stands_with_the_target(machine: TrainingMachine, seen: See
 
 def test_the_words_of_a_request_are_those_that_are_known_here():
     assert TOLD_OF.keys() == set(NOTICES)
+
+
+def test_a_clock_that_is_set_back_for_a_moment_makes_no_old_failure_recent(machine: TrainingMachine):
+    facts = TaskFacts(AlertFactStore(machine.database), machine.clock)
+
+    def shown() -> set[str]:
+        return set(facts.tables(machine.gpus.state)[0].places)
+
+    def finish(task_id: str) -> None:
+        with machine.database.write() as connection:
+            values = {"status": TaskStatus.FAILED, "finished_at": machine.clock.now().timestamp()}
+            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(values))
+
+    for task_id in ("open", "older"):
+        machine.put(task_id)
+    finish("older")
+    machine.clock.advance(2 * 86_400)
+    machine.put("old")
+    finish("old")
+    assert shown() == {"old", "open"}
+    machine.clock.advance(2 * 86_400)
+    assert shown() == {"open"}
+    machine.clock.jump(-366 * 86_400)
+    assert shown() == {"open"}
+    finish("open")
+    machine.put("quick")
+    finish("quick")
+    assert shown() == {"open", "quick"}
+    machine.clock.jump(366 * 86_400)
+    assert shown() == {"open", "quick"}
