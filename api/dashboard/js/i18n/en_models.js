@@ -185,7 +185,8 @@ export const modelWords = {
     "One file from wherever the service may connect to: private addresses only where they are listed.",
   "download.sha256.hint": "of the file, 64 digits; what comes is compared with it",
   "download.token": "Token",
-  "download.token.hint": "Optional, for example an API key of Civitai: sent to this host only, and never shown. Keep keys out of the address.",
+  "download.token.hint":
+    "Optional, for example an API key of Civitai: sent to this host only, and never shown. Keep keys out of the address.",
   "model.upload": "Upload a model…",
   "model.upload.title": "Upload a model",
   "model.upload.one": "One file at a time: each gets a name of its own.",

@@ -23,7 +23,8 @@ export const said = {
   quota_gpus_never: "所需 GPU 数（{requested}）超过 {user} 的配额（同时 {limit} 个）：请减少数量，或请管理员提高配额",
   quota_hours: "{user} 最近一天已用 {used} GPU 小时，配额为 {limit}",
   quota_hours_until: "{user} 最近一天已用 {used} GPU 小时，配额为 {limit}；大约在 {at} UTC 会有新的额度",
-  quota_storage: "{user} 的训练、数据集和下载占用磁盘 {used} GB，配额为 {limit} GB：请删除已结束的训练及其文件，或删除数据集；管理员可移除已下载的模型",
+  quota_storage:
+    "{user} 的训练、数据集和下载占用磁盘 {used} GB，配额为 {limit} GB：请删除已结束的训练及其文件，或删除数据集；管理员可移除已下载的模型",
   quota_storage_more:
     "{user} 的训练、数据集和下载占用磁盘 {used} GB，配额为 {limit} GB，此次还需 {more} GB：请删除已结束的训练及其文件，或删除数据集；管理员可移除已下载的模型",
   quota_queued_tasks: "{user} 的队列中最多可有 {limit} 个任务，现已达到：请等待其中一个开始，或停止一个",
