@@ -28,7 +28,12 @@ const WORDS = {
 export function refusalWords(error) {
   if (error instanceof Unreachable) return t("error.unreachable");
   if (error instanceof Refused)
-    return WORDS[error.code]?.(error) ?? [error.message, ...error.errors.map((each) => each.message)].join(" ");
+    return (
+      WORDS[error.code]?.(error) ??
+      [error.message, ...error.errors.flatMap(({ message, remedy }) => (remedy ? [message, remedy] : [message]))].join(
+        " ",
+      )
+    );
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -247,11 +247,26 @@ def test_chosen_items_are_excluded_removed_and_brought_back(
     expect(page.get_by_role("button", name="Undo")).to_have_count(1)
     page.get_by_role("button", name="Undo").click()
     expect(status(page)).to_have_text("5 items")
+    expect(page.get_by_role("grid")).to_be_focused()
     grid(page).press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Exclude", exact=True).click()
     expect(page.get_by_role("dialog").get_by_role("button", name="Include", exact=True)).to_be_visible()
     items = server.get("/datasets/edits/items")["items"]
     assert [item["excluded"] for item in items] == [True, True, False, False, False]
+
+
+def test_an_edit_is_not_undone_where_somebody_else_was_there_since(
+    open_page: Open, server: TrainingServer, cats: Shelf
+) -> None:
+    cats.put("shared", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(3)])
+    page = open_page("#/data/shared")
+    grid(page).press("Delete")
+    expect(status(page)).to_have_text("2 items")
+    edit = server.client.patch("/api/v1/datasets/shared/captions", json={"suffix": ", by another"})
+    assert edit.status_code == 200
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("The dataset has changed since")).to_be_visible()
+    assert captions(server, "shared") == ["a cat, by another"] * 2
 
 
 def test_chosen_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:

@@ -70,8 +70,10 @@ def test_a_folder_becomes_items_with_their_captions(
 ) -> None:
     page = open_page(f"#/data/{dataset}")
     expect(page.locator(".items-panel .empty")).to_be_visible()
+    (folder / "notes.pdf").write_bytes(b"%PDF")
     give(page, folder)
-    expect(page.locator(".uploads-panel")).to_contain_text("9 of 9 files added")
+    expect(page.locator(".uploads-panel")).to_contain_text("9 of 10 files added")
+    expect(page.locator(".uploads-panel")).to_contain_text("1 left out: notes.pdf")
     expect(page.locator(".tile")).to_have_count(5)
     expect(page.locator(".tile").nth(3)).to_contain_text("number 3")
     assert len(server.get(f"/datasets/{dataset}/versions")["versions"]) == 1

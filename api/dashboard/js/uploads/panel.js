@@ -56,7 +56,9 @@ export function uploadsPanel(isMeant) {
     const sent = sum(jobs, (job) => (job.state === "sent" || job.state === "done" ? job.file.size : job.sent));
     const counted = (/** @type {import("./uploads.js").State} */ state) =>
       jobs.filter((job) => job.state === state).length;
-    const [failed, done, looked] = [counted("failed"), counted("done"), counted("sent")];
+    const leftOut = jobs.flatMap(({ result }) => result?.left_out_examples ?? []);
+    const [failed, ended, looked] = [counted("failed"), counted("done"), counted("sent")];
+    const done = ended - jobs.filter(({ result }) => result?.left_out && !(result.added + result.changed)).length;
     const isSending = counted("sending") + counted("waiting") > 0;
     const isOver = !isSending && !looked;
     const rate = isSending && !isPaused ? rateAt(sent) : null;
@@ -65,6 +67,11 @@ export function uploadsPanel(isMeant) {
       isOver ? t("upload.over", figures) : t("upload.under_way", figures),
       isPaused && isSending && t("upload.paused"),
       rate && t("upload.rate", { rate: bytes(rate), time: duration((size - sent) / rate) }),
+      leftOut.length > 0 &&
+        t("upload.left_out", {
+          n: count(sum(jobs, ({ result }) => result?.left_out ?? 0)),
+          names: leftOut.slice(0, 3).join(", "),
+        }),
       !isSending && looked > 0 && t("upload.looked", { n: count(looked) }),
     ];
     setText(words, parts.filter(Boolean).join(" · "));

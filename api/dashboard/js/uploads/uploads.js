@@ -33,6 +33,7 @@ export const canUpload = document.querySelector("meta[name=uploads]") !== null;
  * @property {number} sent bytes
  * @property {string|null} uploadId
  * @property {string|null} problem in the service's words
+ * @property {API.Upload["result"]} result
  * @property {import("tus-js-client").Upload|null} upload
  */
 
@@ -65,7 +66,14 @@ export function addFiles(place, files, about = { dataset: place }) {
   const together = about.dataset && added.length > 1 ? { batch, batch_size: String(added.length) } : {};
   for (const { file, path } of added) {
     const metadata = { ...about, filename: path, ...together };
-    const begun = { state: /** @type {State} */ ("waiting"), sent: 0, uploadId: null, problem: null, upload: null };
+    const begun = {
+      state: /** @type {State} */ ("waiting"),
+      sent: 0,
+      uploadId: null,
+      problem: null,
+      upload: null,
+      result: null,
+    };
     jobs.push({ place, path, file, batch, metadata, ...begun });
   }
   pump();
@@ -264,7 +272,7 @@ async function newest(count) {
 /** @param {Job|undefined} job @param {API.Upload} told */
 function settle(job, { status, problem, result }) {
   if (!job || (status !== "completed" && status !== "failed")) return;
-  job.state = status === "completed" ? "done" : "failed";
+  Object.assign(job, { state: status === "completed" ? "done" : "failed", result });
   if (problem) job.problem = [problem.entry, problem.message].filter(Boolean).join(": ");
   pump();
   if (status === "completed") for (const listener of listeners) listener(result?.dataset ?? job.place, result);

@@ -316,6 +316,7 @@ export function itemsPanel(name, how) {
     /** @param {import("./check.js").Some} some */
     showSome: (some) => apply({ search: "", problem: "" }, some),
     change,
+    focus: () => grid.element.focus({ preventScroll: true }),
     close() {
       search.close();
       grid.close();

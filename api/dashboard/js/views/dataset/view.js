@@ -16,7 +16,6 @@ import { datasetChoices } from "../datasets/dialogs.js";
 import { addingFiles } from "./adding.js";
 import { itemsPanel } from "./items_panel.js";
 import { panelLater } from "./later.js";
-import { tagsPanel } from "./tags.js";
 import { goBack, versionsPanel } from "./versions.js";
 import { watchNote } from "./watched.js";
 
@@ -72,10 +71,12 @@ export function open(app, { id: name, query }) {
       known?.dataset.directory ? t("data.registered.why") : whyNot("datasets:write", known?.dataset.owner),
     added: () => (isOld() ? undefined : refetchOrRetry()),
   });
-  const tags = tagsPanel(panel.items, (tag) => {
+  /** @param {string} tag */
+  const sought = (tag) => {
     panel.search(tag);
     setTab("items");
-  });
+  };
+  const tags = panelLater(async () => (await import("./tags.js")).tagsPanel(panel.items, sought));
   const versions = versionsPanel(name, {
     shown,
     latest,
@@ -177,16 +178,19 @@ export function open(app, { id: name, query }) {
 
   /** An edit has made a version, which can be undone. @param {API.DatasetVersion} version @param {string} message */
   function edited(version, message) {
-    const before = latest();
+    // Only this edit is undone.
+    const before = version.version > 1 ? version.version - 1 : null;
     if (known) known = { ...known, latest_version: version, dataset: { ...known.dataset, latest: version.version } };
     showHead();
     const undo = async () => {
       closeUndo();
+      panels.items.focus();
       if (before === null) return;
+      const { dataset } = await data.get(name);
+      if (dataset.latest !== version.version) return toast("bad", t("undo.late"));
       await goBack(name, before);
       look(null);
     };
-    // An undo of an earlier edit would undo this one, too.
     closeUndo();
     closeUndo = toast(
       "ok",
