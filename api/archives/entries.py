@@ -71,9 +71,11 @@ def read_entries(path: Path) -> Iterator[Entry]:
         form = form_of(file.read(SNIFFED_BYTES))
         file.seek(0)
         if form is None:
-            raise BadArchive("it is neither a zip nor a tar, nor a tar packed with gzip, bzip2, xz or Zstandard")
+            raise BadArchive("is neither a zip nor a tar, nor a tar packed with gzip, bzip2, xz or Zstandard")
         if form == "zst" and not HAS_ZSTD:
-            raise BadArchive("Zstandard needs Python 3.14 or newer here: pack it with gzip or xz, or send a zip")
+            raise BadArchive(
+                "is packed with Zstandard, which needs Python 3.14 here: pack it with gzip or xz, or send a zip"
+            )
         with _telling_damage():
             yield from _read_zip(file) if form == "zip" else _read_tar(file, form)
 

@@ -61,7 +61,7 @@ class Expansion:
                     index.write(orjson.dumps(written, option=orjson.OPT_APPEND_NEWLINE))
                 self._tell(self._progress)
         if not self._progress.entries:
-            raise BadArchive("it is empty")
+            raise BadArchive("is empty")
         return self._progress
 
     def _take(self, entry: Entry) -> Expanded | None:

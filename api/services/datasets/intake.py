@@ -339,8 +339,8 @@ def _as_file(held: _Held) -> TreeFile:
 def _problem_of(error: BadArchive, held: Sequence[_Held]) -> UploadProblem:
     is_archive = any(each.upload.kind is UploadKind.ARCHIVE for each in held)
     code = "archive_refused" if is_archive else "upload_refused"
-    subject = f'"{error.entry}" ' if error.entry is not None else "The archive: " if is_archive else ""
-    return UploadProblem(code, f"{subject}{error.reason}.", error.entry)
+    subject = f'"{error.entry}"' if error.entry is not None else "The archive" if is_archive else "The upload"
+    return UploadProblem(code, f"{subject} {error.reason}.", error.entry)
 
 
 def _result_of(joined: Joined) -> UploadResult:

@@ -114,7 +114,7 @@ class Joining:
             known = (item.path for item in total.items if item.path not in added_paths)
             require_own_places(known, total.added)
         if not total.items:
-            raise BadArchive("holds no image or video, and no caption of an item that is there")
+            raise BadArchive("holds no image, video or caption of an item that is there (zip and tar are unpacked)")
         dataset = dataset or self._datasets.make(upload.dataset or "", upload.owner, {})
         version = self._datasets.add_version(
             dataset,

@@ -82,6 +82,18 @@ def test_an_archive_with_cached_latents_takes_the_rest_and_names_them(dock: Dock
     assert (found.result.left_out, found.result.left_out_examples) == (1, ("x_0512.npz",))
 
 
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [({}, "The archive is empty."), ({"x.txt": b"tom"}, "The archive holds no image, video or caption of an item")],
+)
+def test_problem_of_a_whole_archive_is_a_sentence(dock: Dock, files: dict[str, bytes], told: str):
+    upload_id = dock.upload(packed(files)).upload_id
+    dock.intake.take_archives()
+    problem = dock.store.get(upload_id).problem
+    assert problem is not None
+    assert problem.message.startswith(told)
+
+
 def test_progress_without_a_known_end_is_none():
     assert (IntakeProgress("unpacking", 5).percent, IntakeProgress("adding", 1, 3).percent) == (0.0, 33.3)
 
