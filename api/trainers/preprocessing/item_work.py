@@ -36,7 +36,8 @@ class ItemWork:
         that takes nothing more, and MemoryError.
         """
         try:
-            return self._run()
+            with told():
+                return self._run()
         except (NothingLeft, NoVideo) as error:
             return Record(self._item.key, (Made("", None),), str(error))
         except Image.DecompressionBombError:

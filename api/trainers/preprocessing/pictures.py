@@ -28,11 +28,12 @@ class PictureWork:
         """The names of the pictures, or the reason why there are none. Raises OSError, MemoryError."""
         source = self._sources / self._item.sha256
         try:
-            image = open_image(source)
-            if image is not None:
-                with image, told():
+            with told():
+                image = open_image(source)
+                if image is None:
+                    return self._record(self._draw_frames(source))
+                with image:
                     return self._record([self._save(ImageOps.exif_transpose(image), 0)])
-            return self._record(self._draw_frames(source))
         except (NoVideo, Image.DecompressionBombError) as error:
             return Record(self._item.key, (Made("", None),), str(error) or "it cannot be shown to a model")
 
@@ -40,14 +41,13 @@ class PictureWork:
         return Record(self._item.key, tuple(Made("", ".jpg", name) for name in names))
 
     def _draw_frames(self, source: Path) -> list[str]:
-        with told():
-            facts = look(source)
-            names = []
-            for number in range(self._frames):
-                at = facts.duration * (number + 0.5) / self._frames
-                names.append(self._save(read_first(source, facts, (at, facts.duration + 1.0), Geometry()), number))
-                self._tick((number + 1) / self._frames)
-            return names
+        facts = look(source)
+        names = []
+        for number in range(self._frames):
+            at = facts.duration * (number + 0.5) / self._frames
+            names.append(self._save(read_first(source, facts, (at, facts.duration + 1.0), Geometry()), number))
+            self._tick((number + 1) / self._frames)
+        return names
 
     def _save(self, image: Image.Image, number: int) -> str:
         name = f"{self._item.key}_{number}.jpg"

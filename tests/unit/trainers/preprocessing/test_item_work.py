@@ -46,6 +46,14 @@ def test_first_frames_can_take_the_place_of_videos(tmp_path: Path, video: bytes)
     assert [(made.suffix, made.extension) for made in record.made] == [("_first", ".png")]
 
 
+def test_damage_is_told_of_the_item_and_is_no_trouble_of_the_disk(tmp_path: Path, video: bytes):
+    webp = picture(60, 40, form="WEBP")
+    small = MediaSettings(width=16, height=16)
+    assert "cannot be decoded" in str(work(tmp_path, webp[: len(webp) // 2], small).problem)
+    mask = picture(64, 48)
+    assert "cannot be decoded" in str(work(tmp_path, video, small, mask[: len(mask) // 2]).problem)
+
+
 def test_a_mask_is_changed_together_with_its_image(tmp_path: Path):
     record = work(tmp_path, picture(40, 30), MediaSettings(width=16, height=16), picture(40, 30))
     assert record.made[0].mask == "k_mask.png"
