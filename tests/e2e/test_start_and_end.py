@@ -60,11 +60,14 @@ def test_a_database_that_cannot_be_made_is_said_in_one_line_with_code_1(tmp_path
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_while_modules_load_ends_quietly(tmp_path: Path, how: list[str], number: signal.Signals) -> None:
     arguments = [sys.executable, *how, "--port", "0", "--storage-root", str(tmp_path)]
-    process = subprocess.Popen(arguments, cwd=ROOT, env=environment({}), stderr=subprocess.PIPE, text=True)
-    # One of the first libraries to be loaded, long before the server begins.
-    until(lambda: "orjson" in Path(f"/proc/{process.pid}/maps").read_text() or process.poll() is not None)
-    process.send_signal(number)
-    assert (process.communicate(timeout=20)[1], process.returncode) == ("", 0)
+    with subprocess.Popen(arguments, cwd=ROOT, env=environment({}), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            # One of the first libraries to be loaded, long before the server begins.
+            until(lambda: "orjson" in Path(f"/proc/{process.pid}/maps").read_text() or process.poll() is not None)
+            process.send_signal(number)
+            assert (process.communicate(timeout=20)[1], process.returncode) == ("", 0)
+        finally:
+            process.kill()
 
 
 def test_what_the_first_line_names_answers(server: ServerProcess) -> None:

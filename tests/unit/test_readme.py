@@ -39,4 +39,11 @@ def test_both_name_the_same_make_targets():
 @pytest.mark.parametrize("name", READMES)
 def test_every_file_that_is_linked_is_there(name: str):
     local = [target for target in targets(read(name)) if "://" not in target]
-    assert [target for target in local if not (ROOT / target).exists()] == []
+    assert [target for target in local if not (ROOT / target.partition("#")[0]).exists()] == []
+    assert [target for target in local if not _has_heading(*target.partition("#")[::2])] == []
+
+
+def _has_heading(file: str, slug: str) -> bool:
+    """Whether a document has the heading that a link names, as its host makes a slug of it."""
+    headings = re.findall(r"^#+ (.*)$", read(file), re.MULTILINE) if slug else []
+    return not slug or slug in [re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings]
