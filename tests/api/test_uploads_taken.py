@@ -99,7 +99,7 @@ def test_an_archive_becomes_items_with_captions_masks_and_repeats(uploads: Uploa
         ({"a.png": picture(), "A.png": picture()}, "A.png", "only in case"),
         ({"a.png": picture(), "inner.zip": archive(b=b"x")}, "inner.zip", "archive itself"),
         ({"a.png": picture(), "metadata.jsonl": b"{}"}, "metadata.jsonl", "file_name"),
-        ({"README.md": b"words"}, None, "no image or video"),
+        ({"README.md": b"words"}, None, "no image, video"),
     ],
 )
 def test_a_refused_archive_says_why_and_leaves_nothing(

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from sqlalchemy import select
 
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
+from api.models.channel import DeliveryState
 from api.models.gpu import GPUStatus
 from api.models.training import AttemptStatus
 from api.services.alerts import courier
@@ -184,8 +184,9 @@ def lose_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
     true_finish = OutboxStore.finish
 
     def finish(self: OutboxStore, claimed: Any, ended: Any, *more: Any) -> Any:
-        later = None if ended.again_at is None else ended.again_at + timedelta(days=30)
-        return true_finish(self, claimed, replace(ended, again_at=later), *more)
+        if ended.again_at is not None:
+            ended = replace(ended, state=DeliveryState.REJECTED, again_at=None)
+        return true_finish(self, claimed, ended, *more)
 
     monkeypatch.setattr(OutboxStore, "finish", finish)
 
