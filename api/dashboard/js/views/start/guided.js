@@ -68,7 +68,9 @@ export function guidedForm(changed, takeEnv) {
     else if (variant) draft.choose({ config: { ...draft.config, model: withVariant(found, variant) } });
     show();
     await describe();
-    const best = isOther && preset.best;
+    // Another model was chosen while this one was fetched: the preset is not for that.
+    if (type !== (found?.id ?? "toy")) return;
+    const best = found && isOther && preset.best;
     if (best) {
       preset.select(best.name);
       apply(best);
