@@ -13,6 +13,7 @@ from api import __version__
 from api.config import Config
 from api.errors import DatabaseUnavailable
 from api.models.audit import OPERATOR, AuditEntry
+from api.runtime.storage_root import NODE
 from api.storage.audit import AuditStore
 from api.storage.backup_file import (
     Backup,
@@ -35,9 +36,6 @@ from api.utils.frozen import frozen
 
 if TYPE_CHECKING:
     from api.storage.postgres_backup import PostgresTables
-
-#: The name of the machine, under STORAGE_ROOT.
-_NODE = "node"
 
 #: Keys that one row of the audit names.
 _MOST_KEYS = 100
@@ -99,8 +97,8 @@ def restore_backup(config: Config, source: Path, replaces: bool, now: datetime |
                 kept = _postgres(database).restore(backup.database, schema, replaces)
                 kept = kept and f"the schema {kept}"
                 revived = _note_restore(database, note, former)
-            if backup.node is not None and not (root / _NODE).exists():
-                write_private(root / _NODE, backup.node, levels=0)
+            if backup.node is not None and not (root / NODE).exists():
+                write_private(root / NODE, backup.node, levels=0)
     facts = backup.facts
     return Restored(facts.made_at, kept, facts.storage_root, revived, is_former_known=former is not None)
 
@@ -193,7 +191,7 @@ def _postgres(database: Database) -> "PostgresTables":
 
 def _read_node(root: Path) -> bytes | None:
     try:
-        return (root / _NODE).read_bytes()
+        return (root / NODE).read_bytes()
     except FileNotFoundError:
         return None
 
