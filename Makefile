@@ -3,7 +3,7 @@
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := sh tools/install.sh $(BIN)/python
 NPM    := sh tools/npm.sh $(BIN)/python
 RUN    := data/run
 PID    := $(RUN)/server.pid
@@ -38,7 +38,7 @@ help: ## This list
 
 # Compiled by who may write here: a service of another user would compile all at each start, and for each training.
 install: $(BIN)/.installed $(BIN)/.charts $(EXTRAS:%=$(BIN)/.installed-%) ## Make .venv and install what the service needs; EXTRAS="scenes celery otel" what only some need
-	@[ ! -w api ] || $(BIN)/python -m compileall -q api
+	@[ ! -w api ] || $(BIN)/python -m compileall -q -j 0 api
 
 install-dev: $(BIN)/.installed-dev $(BIN)/.charts node_modules/.installed ## The same, and what tests, checks and benchmarks need
 
@@ -50,15 +50,15 @@ $(BIN)/python:
 
 # What the lock files name and nothing else: the same versions everywhere, each file known by its hash.
 $(BIN)/.installed: requirements.lock | $(BIN)/python
-	$(PIP) --require-hashes -r requirements.lock
+	$(INSTALL) requirements.lock
 	@touch $@
 
 $(BIN)/.installed-%: requirements-%.lock | $(BIN)/.installed
-	$(PIP) --require-hashes -r $<
+	$(INSTALL) $<
 	@touch $@
 
 $(BIN)/.installed-dev: requirements-dev.lock requirements.lock | $(BIN)/python
-	$(PIP) --require-hashes -r requirements-dev.lock
+	$(INSTALL) requirements-dev.lock
 	@touch $@ $(BIN)/.installed
 
 # Fetched once: what could not be had then is not asked for again at each start.
@@ -182,10 +182,11 @@ demo: install ## A guided walk; starts a server of its own unless ARGS="--url ht
 	@$(BIN)/python demo.py $(ARGS)
 
 # The lock files hold for every Python from the oldest on; what they pin already stays unless ARGS say otherwise.
-LOCK   := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+LOCK   := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock"
 lock: | $(BIN)/python ## Write the lock files by requirements*.txt and package.json; ARGS=--upgrade takes the newest
-	$(PIP) 'uv==0.13.9'
+	$(INSTALL) requirements.lock
+	$(LOCK) $(ARGS) tools/uv.txt --output-file tools/uv.lock
 	$(LOCK) $(ARGS) requirements.txt --output-file requirements.lock
 	for extra in otel celery scenes; do \
 	  $(LOCK) $(ARGS) --constraints requirements.lock requirements-$$extra.txt --output-file requirements-$$extra.lock; done
@@ -197,5 +198,5 @@ release: install-dev charts ## Check the version, build it into dist/, and try i
 	@$(BIN)/python tools/release.py
 
 clean: ## Remove .venv and caches; keep data/
-	rm -rf $(VENV) api/dashboard/vendor node_modules dist build/openapi.json build/openapi.d.ts .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
+	rm -rf $(VENV) build/uv api/dashboard/vendor node_modules dist build/openapi.json build/openapi.d.ts .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
