@@ -27,7 +27,7 @@ FILE   ?=
 FORCE  ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test simulate test-long test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
+.PHONY: help install install-dev charts dev background stop status logs key keys backup restore test test-all test-long simulate test-launcher test-pixels smoke audit-verify worker lint script-types format coverage check bench demo lock release clean
 
 help: ## This list
 	@echo "Diffusion-Pipe API: GPUs and diffusion training by HTTP"
@@ -122,11 +122,16 @@ audit-verify: install ## Whether the audit is what was written; ARGS="--anchor I
 worker: install ## Deliver alerts that servers hand over by CELERY_BROKER_URL
 	@$(BIN)/python run.py worker $(ARGS)
 
-test: install-dev ## Install what they need and run all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
-test-long: install-dev ## The longest tests for as long as their figures say: a minute without a database, more kills
-	TEST_LENGTH=full $(BIN)/python -m pytest -n auto --dist worksteal tests/e2e tests/unit/weights tests/unit/trainers/downloads tests/simulation $(ARGS)
+test: install-dev ## Install what tests need, and run the quick ones: units, the API, one whole path of each part
+	$(PYTEST) -m quick $(ARGS)
+
+test-all: install-dev ## The quick and the slow tests: whole servers, kills, browsers, nginx, Slurm, PostgreSQL, generated clients
+	$(PYTEST) -m "quick or slow" $(ARGS)
+
+test-long: install-dev ## The slow tests at full length and the long ones: soaks, fresh seeds of the simulator, the image; hours
+	TEST_LENGTH=full $(PYTEST) -m "slow or long" $(ARGS)
 
 simulate: install-dev ## An hour of ten nodes with bad luck, from a seed: SEED=7, HOURS=24 NODES=50, or COUNT=200 fresh ones
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(HOURS),--hours $(HOURS)) $(if $(NODES),--nodes $(NODES)) $(ARGS)

@@ -12,6 +12,7 @@ from api.utils.clock import FakeClock
 from tests.compiled_statements import share_compiled_statements
 from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 from tests.ordering import for_workers
+from tests.tiers import begin, mark_tiers
 
 # Machines differ in speed and load: how long an example takes says nothing about what is tested.
 settings.register_profile("suite", deadline=None)
@@ -27,9 +28,20 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Two workers a core: most of the slow tests' time is waiting for processes, timers and browsers."""
-    return min(8, max(2, 2 * len(os.sched_getaffinity(0))))
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Three workers for two cores where tests compute, as quick ones do; two for each core where they mostly wait."""
+    cores = len(os.sched_getaffinity(0))
+    return min(8, max(2, cores * 3 // 2 if config.getoption("markexpr") == "quick" else cores * 2))
+
+
+@pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+def pytest_mark_tiers(items: list[pytest.Item]) -> None:
+    """Before pytest deselects by marker."""
+    mark_tiers(items)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    begin(item)
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,4 +1,4 @@
-"""How long the longest tests go on: short in the suite, in full with `make test-long`."""
+"""How long the longest tests go on: short in `make test-all`, in full with `make test-long`."""
 
 import os
 from typing import TypeVar

@@ -13,6 +13,8 @@ from typing import NoReturn, Self
 
 import pytest
 
+from tests.tiers import check_program
+
 #: Where such programs lie that are on no PATH of a user.
 SBIN = "/usr/sbin:/usr/local/sbin"
 
@@ -51,6 +53,7 @@ def lacks(reason: str) -> NoReturn:
 
 def find_program(name: str) -> str:
     """Where a program is; without it the test is skipped."""
+    check_program(name)
     return shutil.which(name) or shutil.which(name, path=SBIN) or lacks(f"{name} is not installed")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,14 +16,18 @@ from api.executors.fake import outcome
 from api.hardware.source import FakeSource, GPUFault, SourceFault
 from api.models.reading import FaultKind, GPUProcess, ProcessKind
 from tests.api.client import Client
-from tests.api.conftest import TOY, TRAINING, World
+from tests.api.conftest import TOY, TRAINING, World, open_world
 from tests.unit.services.builders import reading
 from tests.unit.services.nodes.builders import report
 
 
-@pytest.fixture
-def document(client: Client) -> dict[str, Any]:
-    return client.get("/openapi.json").json()
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The document of a server with the default settings."""
+    with ExitStack() as stack:
+        world = open_world(stack, tmp_path_factory.mktemp("document") / "storage")
+        found: dict[str, Any] = world.client.get("/openapi.json").json()
+        return found
 
 
 def test_document_is_valid_openapi_3_1(document: dict[str, Any]):

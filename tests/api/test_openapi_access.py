@@ -21,6 +21,8 @@ from tests.api.client import client_of
 from tests.api.conftest import World
 from tests.api.test_openapi_contract import BY_NAME, HOST, WITH_INPUT, Stateful
 
+pytestmark = pytest.mark.slow
+
 OPEN = {(operation.method, operation.pattern) for operation in OperationTable().all if operation.is_open}
 
 

@@ -19,6 +19,7 @@ from api.runtime.composition import Runtime
 from api.server import Shell
 from tests.api.client import client_of
 from tests.api.conftest import World
+from tests.lengths import length
 
 HOST = {"Host": "127.0.0.1"}
 
@@ -320,7 +321,13 @@ def hold_every_case(document: BaseSchema, method: str, path: str, mode: Generati
     names = [None, *known] if "/training/" in path and mode is GenerationMode.POSITIVE else [None]
 
     @given(case=document[path][method].as_strategy(generation_mode=mode), task_id=st.sampled_from(names))
-    @settings(max_examples=20, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=length(20, 5),
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
     def every_case_holds(case: schemathesis.Case, task_id: str | None) -> None:
         if task_id is not None and "task_id" in case.path_parameters:
             case.path_parameters["task_id"] = task_id
@@ -343,6 +350,7 @@ def test_what_the_document_allows_is_answered_as_it_says(
     hold_every_case(document, method, path, GenerationMode.POSITIVE, known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), WITH_INPUT)
 def test_what_the_document_does_not_allow_is_refused(document: BaseSchema, method: str, path: str):
     hold_every_case(document, method, path, GenerationMode.NEGATIVE, [])

@@ -110,6 +110,7 @@ def test_requests_transactions_and_starts_are_spans_below_the_callers_own(make_w
     assert SECRET.encode() not in b"".join(receiver.bodies)
 
 
+@pytest.mark.slow
 def test_receiver_that_is_not_there_holds_up_no_end():
     otlp()
     tracing = Tracing(Config(otel_endpoint="http://127.0.0.1:9"), "here")

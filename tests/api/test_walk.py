@@ -248,6 +248,7 @@ def test_everybody_may_do_what_the_table_says_and_nothing_else(start, serves_doc
     assert [each for each in wrong if each is not None] == []
 
 
+@pytest.mark.slow
 def test_no_other_method_does_anything(walk: Walk):
     """405 for who has shown a key, 401 for everybody else; OPTIONS says what there is to who has shown one."""
     names = {operation.name for operation in TABLE.all}

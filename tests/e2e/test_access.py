@@ -13,6 +13,8 @@ import pytest
 from api.services.access.key_format import new_key
 from tests.e2e.server import BASE, ServerProcess
 
+pytestmark = pytest.mark.quick
+
 #: Seconds in which a revocation holds, and what a busy machine may add.
 SOON = 1.0 + 2.0
 

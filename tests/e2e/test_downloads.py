@@ -213,6 +213,7 @@ def test_what_cannot_or_may_not_be_had_is_told(server: TrainingServer, hub: Loca
     assert what in failed["failure"]["detail"]
 
 
+@pytest.mark.quick
 def test_model_is_downloaded_by_its_name_and_is_ready(server: TrainingServer, hub: LocalHub):
     """Of a model type only what the trainer opens; a file that has moved in its repository is found by its name."""
     hub.add(REPOSITORY, "moved/ae.safetensors", b"".join(_file({"decoder.conv_in.weight": [512, 16, 3, 3]})))

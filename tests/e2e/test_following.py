@@ -117,6 +117,7 @@ def test_one_who_comes_after_the_end_gets_everything_and_the_end(tmp_path: Path)
     assert (again.lines, again.end) == ([], seen.end)
 
 
+@pytest.mark.quick
 def test_a_failure_is_told_with_its_cause(tmp_path: Path):
     with TrainingServer(tmp_path / "server") as server:
         task_id = server.start_task(toy(20, knobs={"fail_at_step": 3}))

@@ -12,13 +12,12 @@ import httpx
 import pytest
 
 from tests.e2e.server import ROOT, until
-from tests.lengths import IN_FULL
 from tests.own_service import free_port
 
 PROGRAMS = ("buildah", "mmdebstrap")
 
 pytestmark = [
-    pytest.mark.skipif(not IN_FULL, reason="takes minutes: make test-long builds the image"),
+    pytest.mark.long,
     pytest.mark.skipif(os.geteuid() != 0, reason="buildah and mmdebstrap work as root here"),
     pytest.mark.skipif(None in map(shutil.which, PROGRAMS), reason=f"needs {PROGRAMS}"),
     pytest.mark.timeout(900),

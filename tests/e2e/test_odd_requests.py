@@ -5,6 +5,8 @@ import pytest
 from tests.e2e.raw_http import ask, dial, envelope_of, parse, read_all
 from tests.e2e.server import ServerProcess
 
+pytestmark = pytest.mark.quick
+
 
 def test_requests_sent_at_once_are_answered_in_order(server: ServerProcess) -> None:
     paths = ["/health", "/api/v1/gpu/0", "/api/v1/gpu/available", "/nothing", "/api/v1/gpu/status"] * 4

@@ -159,6 +159,7 @@ def test_two_pushes_at_once_leave_it_whole(server: TrainingServer, hub: LocalHub
     assert len([row for row in server.get("/models/pushes")["pushes"] if row["repository"] == "ann/both"]) == 2
 
 
+@pytest.mark.quick
 def test_token_and_signed_addresses_are_kept_nowhere(server: TrainingServer, hub: LocalHub):
     def refuse(handler: Any, what: str) -> bool:
         if what != "put":

@@ -30,6 +30,7 @@ def run(tmp_path: Path, *arguments: str, **settings: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.quick
 def test_the_first_line_says_where_it_listens_and_what_it_has(server: ServerProcess) -> None:
     [line] = [line for line in server.log() if line["message"].startswith("listening on")]
     assert line["message"] == f"listening on http://127.0.0.1:{server.port}"
@@ -79,6 +80,7 @@ def test_gpus_are_there_from_the_first_answer_on(server: ServerProcess) -> None:
     assert len(server.gpus()) == 4
 
 
+@pytest.mark.quick
 def test_a_taken_port_is_said_in_one_line_with_code_1(server: ServerProcess, tmp_path: Path) -> None:
     second = run(tmp_path, "--port", str(server.port))
     assert (second.returncode, second.stderr.count("\n")) == (1, 1)
@@ -111,6 +113,7 @@ def test_a_wrong_setting_is_said_in_one_line_with_code_2(
     assert named in ended.stderr
 
 
+@pytest.mark.quick
 def test_all_wrong_settings_are_said_at_once(tmp_path: Path) -> None:
     ended = run(tmp_path, "--port", "x", LOG_LEVEL="LOUD", GPU_SOURCE="amd")
     assert all(name in ended.stderr for name in ("API_PORT", "LOG_LEVEL", "GPU_SOURCE"))
@@ -126,6 +129,7 @@ def test_a_name_that_does_not_resolve_is_said_in_one_line_with_code_1(tmp_path: 
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
 
 
+@pytest.mark.quick
 def test_help_names_every_setting_with_its_default(tmp_path: Path) -> None:
     ended = run(tmp_path, "--help")
     assert ended.returncode == 0

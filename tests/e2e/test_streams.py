@@ -46,6 +46,7 @@ def web_socket(server: ServerProcess, **kwargs: Any) -> Iterator[ClientConnectio
         yield web
 
 
+@pytest.mark.quick
 def test_the_first_event_is_the_present_state(server: ServerProcess) -> None:
     [event] = read_events(server, 1)
     assert event["data"]["type"] == "snapshot"
@@ -62,6 +63,7 @@ def test_every_sweep_is_an_event(server: ServerProcess) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + 6))
 
 
+@pytest.mark.quick
 def test_a_change_of_the_registry_is_an_event_at_once(start: Start) -> None:
     server = start(GPU_MONITOR_INTERVAL="60")
     with web_socket(server) as web:

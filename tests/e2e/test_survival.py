@@ -58,6 +58,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
         yield Killed(server)
 
 
+@pytest.mark.quick
 def test_a_training_outlives_its_server_and_is_adopted(killed: Killed) -> None:
     server, task_id = killed.server, killed.long
     step = server.task(task_id)["progress"]["current_step"] or 0
@@ -72,6 +73,7 @@ def test_a_training_outlives_its_server_and_is_adopted(killed: Killed) -> None:
     assert steps == list(range(1, steps[-1] + 1))
 
 
+@pytest.mark.quick
 def test_what_ended_meanwhile_gets_its_true_outcome(killed: Killed) -> None:
     completed = killed.server.await_status(killed.completes, "completed")
     failed = killed.server.await_status(killed.fails, "failed")
@@ -235,6 +237,7 @@ def test_a_hang_is_a_warning_with_the_last_lines(troubled: Troubled) -> None:
     assert "steps: 4" in "\n".join(warning["details"]["last_lines"])
 
 
+@pytest.mark.quick
 def test_a_stop_goes_up_the_rungs_for_all_to_see(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.hangs
     until(lambda: server.task_events(task_id, "warning"), LONG, "a warning")

@@ -17,6 +17,8 @@ from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Launch
 from tests.e2e.toy_runs import TOY, WAIT_SECONDS, Run, creating, until
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def create(tmp_path: Path) -> Iterator[Callable[..., Run]]:

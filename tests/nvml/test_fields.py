@@ -8,6 +8,8 @@ from tests.nvml.full_gpus import FIELDS_OF, OF_THE_MACHINE, flat, told
 from tests.nvml.probe import Probe
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.quick
+
 REASONS = {3: "unsupported", 4: "no_permission", 13: "unsupported"}
 
 

@@ -3,6 +3,8 @@
 import time
 from statistics import median
 
+import pytest
+
 from tests.e2e.server import ServerProcess, until
 from tests.nvml.conftest import Serve
 from tests.nvml.test_lost_and_hung import MINUTE_MS, Watch
@@ -20,6 +22,7 @@ def offered(server: ServerProcess) -> list[int]:
     return sorted(g["gpu_id"] for g in server.get("/gpu/available")["available_gpus"])
 
 
+@pytest.mark.quick
 def test_every_failure_shows_soon_and_heals_by_itself_while_the_rest_stays_right(
     machine: StandIn, serve: Serve
 ) -> None:

@@ -6,6 +6,8 @@ from tests.nvml.full_gpus import flat, full
 from tests.nvml.probe import Probe
 from tests.standin import StandIn
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(
     ("field", "value", "path"),

@@ -37,6 +37,7 @@ def forget_drains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FleetStore, "drain", lambda *_: None)
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("plant", [go_back, keep_to_oneself, trust_for_ever, forget_drains])
 def test_a_planted_fault_is_found(plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,15 +125,19 @@ def said_in_chinese() -> dict[str, str]:
     return {code: said for code, _, said in re.findall(r"""^  (\w+):\s+(["'])(.*)\2,$""", text, re.MULTILINE)}
 
 
-def calls_of(name: str) -> Iterator[tuple[str, list[Any]]]:
+@cache
+def calls_of(name: str) -> list[tuple[str, list[Any]]]:
     """Where `name.of(…)` is called in the service, with its arguments; what is no literal is None."""
-    for file in (ROOT / "api").rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.of":
-                yield (
-                    file.relative_to(ROOT / "api").as_posix(),
-                    [each.value if isinstance(each, ast.Constant) else None for each in node.args],
-                )
+    return [
+        (
+            file.relative_to(ROOT / "api").as_posix(),
+            [each.value if isinstance(each, ast.Constant) else None for each in node.args],
+        )
+        for file in (ROOT / "api").rglob("*.py")
+        if f"{name}.of(" in (text := file.read_text())
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.of"
+    ]
 
 
 #: Where sentences come from tables, each of which is looked at below; and Cause.of itself.

@@ -145,6 +145,7 @@ def nasty() -> Iterator[bytes]:
             yield (b"x" + part * (SIZE // len(part)))[:SIZE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_64_kib_of_anything_take_less_than_50_ms(name: str):
     read = READERS[name]

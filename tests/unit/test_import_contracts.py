@@ -66,6 +66,7 @@ def test_a_fault_is_known_for_every_contract():
     assert {name for _, name in FAULTS.values()} == set(names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", FAULTS)
 def test_a_planted_fault_breaks_its_contract(copy: Path, place: str):
     fault, name = FAULTS[place]

@@ -8,6 +8,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.e2e.training_server import TrainingServer
 
+pytestmark = pytest.mark.quick
+
 TOML = """epochs = 3
 note = '''
 epochs = 4

@@ -35,6 +35,7 @@ def signed_in(page: Page, name: str) -> None:
     expect(page.get_by_role("button", name=f"Signed in as {name}")).to_be_visible()
 
 
+@pytest.mark.quick
 @pytest.mark.usefixtures("refusals")
 def test_who_signs_in_comes_back_to_where_they_were(open_page: Open, guarded: GuardedServer) -> None:
     page = open_page("#/tasks", at=guarded)

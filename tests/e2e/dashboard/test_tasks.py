@@ -32,6 +32,7 @@ def choose(page: Page, action: str) -> None:
     page.locator(".task-head").get_by_role("button", name=action).click()
 
 
+@pytest.mark.quick
 def test_a_toy_started_from_the_form_is_watched_to_its_end(open_page: Open) -> None:
     page = open_page("#/start")
     page.get_by_label("Epochs", exact=True).fill("2")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.supervisor.attempts import Attempts
 
+pytestmark = pytest.mark.quick
+
 SECRET = "hf_planted-0123456789"
 
 

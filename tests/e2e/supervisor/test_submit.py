@@ -10,6 +10,8 @@ from api.executors.executor import Phase
 from tests.e2e.server import until
 from tests.e2e.supervisor.attempts import PATIENCE, Attempts, rss_kb, submit_elsewhere, zombies_of
 
+pytestmark = pytest.mark.quick
+
 SECRET = "hf_planted-0123456789"
 
 

@@ -187,6 +187,7 @@ def test_password_is_in_no_log_line(stack: ExitStack, caplog: pytest.LogCaptureF
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.slow
 def test_link_heals_when_redis_comes_back(tmp_path: Path, stack: ExitStack, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO")
     own, channel = stack.enter_context(OwnRedis(tmp_path)), private_channel()

@@ -40,6 +40,7 @@ def test_facts_come_whole_through_the_other_process(decoder: MediaDecoder, tmp_p
     assert found.perceptual_hash is not None
 
 
+@pytest.mark.slow
 def test_bomb_costs_a_finding_and_the_next_file_is_read(tmp_path: Path):
     decoder = MediaDecoder(children=1, memory_bytes=512 * 1024**2)
     (tmp_path / "bomb.png").write_bytes(png_bomb())

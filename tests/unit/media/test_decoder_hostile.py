@@ -25,6 +25,7 @@ RECIPES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60 + COUNT * 2)
 def test_no_file_escapes_or_costs_more_than_its_bounds(
     tmp_path: Path, record_testsuite_property: Callable[[str, object], None]

@@ -130,6 +130,7 @@ def test_times_come_back_to_the_microsecond(database: Database):
 # -- a database that does not answer -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_database_that_is_locked_says_so_within_five_seconds(tmp_path: Path):
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()

@@ -13,6 +13,8 @@ from api.storage.postgres_backup import PostgresTables
 from api.storage.tables import REVISION
 from tests.databases import fresh_postgres
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def url() -> Iterator[str]:

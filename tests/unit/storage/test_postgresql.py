@@ -19,6 +19,8 @@ from api.storage.database import Database
 from api.utils.deadlines import hurrying
 from tests.databases import fresh_postgres
 
+pytestmark = pytest.mark.slow
+
 
 class Relay:
     """Passes bytes between its clients and a server, until it is told to keep them to itself."""

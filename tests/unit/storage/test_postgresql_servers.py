@@ -16,6 +16,8 @@ from api.storage.postgresql_servers import Servers
 from api.utils.deadlines import time_left, within
 from tests.postgres_pair import PostgresPair
 
+pytestmark = pytest.mark.slow
+
 A, B = {"host": "a", "port": "1"}, {"host": "b", "port": "2"}
 
 

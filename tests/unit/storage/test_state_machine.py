@@ -29,6 +29,7 @@ from api.storage.registrations import DatabaseRegistrations
 from api.storage.tasks import TaskStore
 from api.utils.clock import FakeClock
 from tests.databases import empty
+from tests.lengths import length
 from tests.unit.storage.builders import HANG, NODE, NOW, PROCESS, ROOT, Stores, a_stop, new_attempt, new_task
 
 GPUS = range(3)
@@ -310,7 +311,7 @@ def check_events(tasks: TaskStore, task: TaskSummary) -> None:
 
 
 def test_whatever_happens_everything_fits_together(database: Database, backend: str):
-    examples, steps = (60, 50) if backend == "sqlite" else (10, 50)
+    examples, steps = (length(60, 15), 50) if backend == "sqlite" else (length(10, 3), 50)
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
     how = settings(max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=checks)
     run_state_machine_as_test(lambda: Trainings(database), settings=how)

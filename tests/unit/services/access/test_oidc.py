@@ -301,6 +301,7 @@ def test_hostile_description_costs_little_time_and_memory(
     assert peak_memory_mb() - before < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_hostile_exchange_costs_little_time_and_memory(
     database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: Answer

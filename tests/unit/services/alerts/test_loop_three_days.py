@@ -124,6 +124,7 @@ class World:
             self.desk.drain()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_three_days_of_faults_lose_no_alert_leave_none_open_and_bound_what_flaps(desk: Desk):
     seed = int(os.environ.get("ALERT_SEED", random.randrange(2**32)))

@@ -89,6 +89,7 @@ def template(migrated_file: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_point_costs_no_version_and_leaves_nothing(template: Path, tmp_path: Path):
     program = [sys.executable, "-m", "tests.unit.services.datasets.kill_points"]
     done = subprocess.run(

@@ -90,6 +90,7 @@ def test_unknown_items_and_older_versions_are_refused(editor: ItemEditor):
         change(editor, remove="a.png", expected_version=2)
 
 
+@pytest.mark.slow
 def test_thousands_of_items_are_edited_at_once(shelf: Shelf):
     shelf.make()
     one = shelf.item("x.png")

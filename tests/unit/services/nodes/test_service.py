@@ -253,6 +253,7 @@ def test_gpus_that_a_node_no_longer_lists_leave_nothing_behind(head: FleetHead):
     assert len(head.gpus._keeper.xids._by_node["gpu2"]) == 1
 
 
+@pytest.mark.slow
 def test_different_errors_of_a_node_are_bounded(head: FleetHead):
     indices = list(range(1, 31))
     for first in range(0, 200, 5):

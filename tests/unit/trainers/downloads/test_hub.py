@@ -133,6 +133,7 @@ def test_answer_that_is_none_of_a_hub_is_told_as_such(answer: bytes, what: str):
         answering(lambda request: httpx.Response(200, content=answer)).list_files(wish())
 
 
+@pytest.mark.slow
 def test_packed_answer_is_unpacked_no_further_than_its_bound():
     packed = gzip.compress(b" " * (200 * 2**20))
     with pytest.raises(DownloadRefused, match="longer than"):

@@ -229,6 +229,7 @@ def test_first_commit_of_a_new_repository_names_its_parent(hub: LocalHub, tmp_pa
     assert "412" in push.problems[0]
 
 
+@pytest.mark.slow
 def test_push_that_advances_outlives_any_number_of_short_outages(hub: LocalHub, tmp_path: Path):
     names = [f"part-{number:02}.safetensors" for number in range(40)]
     for number, name in enumerate(names):

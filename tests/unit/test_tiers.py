@@ -1,0 +1,64 @@
+"""Every test is in one tier, and each tier holds what it promises."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiers
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).resolve().parents[2]
+NODE = re.compile(r"^(tests/\S+\.py)", re.MULTILINE)
+
+
+def collected(*arguments: str) -> set[str]:
+    """The files of the tests that pytest would run."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=100)
+    return set(NODE.findall(done.stdout))
+
+
+def test_each_part_has_a_whole_path_in_the_quick_tier() -> None:
+    found = {file.rpartition("/")[2] for file in collected("-m", "quick", "tests/e2e", "tests/nvml", "tests/simulation")}
+    assert found >= {
+        "test_access.py",
+        "test_downloads.py",
+        "test_following.py",
+        "test_outcome.py",
+        "test_pushes.py",
+        "test_reports.py",
+        "test_scenario.py",
+        "test_survival.py",
+        "test_tasks.py",
+        "test_toy_trainer.py",
+        "test_uploads.py",
+        "test_whole_paths.py",
+    }
+
+
+def test_only_long_tests_are_left_to_make_test_long() -> None:
+    assert collected("-m", "not quick and not slow", "tests/e2e", "tests/simulation") == {
+        "tests/e2e/test_image.py",
+        "tests/simulation/test_hour.py",
+    }
+
+
+def test_closest_marker_names_the_tier(pytester: pytest.Pytester) -> None:
+    module = pytester.getmodulecol(
+        "import pytest\npytestmark = pytest.mark.slow\n"
+        "def test_one(): pass\n@pytest.mark.quick\ndef test_two(): pass\n"
+    )
+    items = pytester.genitems([module])
+    tiers.mark_tiers(items)
+    assert [[mark.name for mark in item.iter_markers()] for item in items] == [["slow"], ["quick"]]
+
+
+def test_quick_test_may_not_start_what_only_the_slow_tier_needs(request: pytest.FixtureRequest) -> None:
+    assert tiers.tier_of(request.node) == "quick"
+    tiers.check_program("redis-server")
+    with pytest.raises(pytest.fail.Exception, match="needs nginx: mark it slow"):
+        tiers.check_program("nginx")
