@@ -22,7 +22,7 @@ NOT_RUN = {
     r"(?:ROLE=node .*)?\.venv/bin/python run\.py --port.*|diffusion-pipe-api serve": "serves until it is stopped",
     r"\.venv/bin/(?:python -m aiosmtpd|python hook\.py|websockets).*": "serves until it is stopped",
     r"make (?:install|install-dev|charts|lock)(?: .*)?": "asks a package registry; CI and a newcomer run it",
-    r"make (?:test|test-long|test-launcher|test-pixels|lint|script-types|check|coverage|bench|format)(?: .*)?": (
+    r"make (?:test|test-\w+|lint|script-types|check|coverage|bench|format)(?: .*)?": (
         "CI runs it, or it takes minutes"
     ),
     r"make simulate COUNT=1000": "takes an hour",

@@ -3,13 +3,13 @@
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests import tiers
-
-pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = re.compile(r"^(tests/\S+\.py)", re.MULTILINE)
@@ -23,7 +23,9 @@ def collected(*arguments: str) -> set[str]:
 
 
 def test_each_part_has_a_whole_path_in_the_quick_tier() -> None:
-    found = {file.rpartition("/")[2] for file in collected("-m", "quick", "tests/e2e", "tests/nvml", "tests/simulation")}
+    found = {
+        file.rpartition("/")[2] for file in collected("-m", "quick", "tests/e2e", "tests/nvml", "tests/simulation")
+    }
     assert found >= {
         "test_access.py",
         "test_downloads.py",
@@ -47,14 +49,29 @@ def test_only_long_tests_are_left_to_make_test_long() -> None:
     }
 
 
-def test_closest_marker_names_the_tier(pytester: pytest.Pytester) -> None:
-    module = pytester.getmodulecol(
-        "import pytest\npytestmark = pytest.mark.slow\n"
-        "def test_one(): pass\n@pytest.mark.quick\ndef test_two(): pass\n"
-    )
-    items = pytester.genitems([module])
-    tiers.mark_tiers(items)
-    assert [[mark.name for mark in item.iter_markers()] for item in items] == [["slow"], ["quick"]]
+@dataclass
+class Item:
+    """What `tier_of` reads of a test."""
+
+    nodeid: str
+    marks: tuple[str, ...] = ()
+
+    def iter_markers(self) -> list[pytest.Mark]:
+        return [pytest.Mark(name, (), {}) for name in self.marks]
+
+
+@pytest.mark.parametrize(
+    ("item", "tier"),
+    [
+        (Item("tests/unit/test_x.py::test_x"), "quick"),
+        (Item("tests/e2e/test_x.py::test_x"), "slow"),
+        (Item("tests/e2e/test_x.py::test_x", ("quick",)), "quick"),
+        (Item("tests/unit/test_x.py::test_x", ("timeout", "slow")), "slow"),
+        (Item("tests/e2e/test_x.py::test_x", ("long", "slow")), "long"),
+    ],
+)
+def test_closest_marker_names_the_tier_else_the_folder(item: Item, tier: str) -> None:
+    assert tiers.tier_of(cast(pytest.Item, item)) == tier
 
 
 def test_quick_test_may_not_start_what_only_the_slow_tier_needs(request: pytest.FixtureRequest) -> None:

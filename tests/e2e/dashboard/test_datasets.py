@@ -1,6 +1,7 @@
 """Datasets in a browser: found, looked at, their captions written, and gone back to."""
 
 import re
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -258,15 +259,16 @@ def test_chosen_items_are_excluded_removed_and_brought_back(
 def test_an_edit_is_not_undone_where_somebody_else_was_there_since(
     open_page: Open, server: TrainingServer, cats: Shelf
 ) -> None:
-    cats.put("shared", [cats.keep(f"{index}.png", png(index), "a cat") for index in range(3)])
-    page = open_page("#/data/shared")
+    name = f"shared-{secrets.token_hex(2)}"  # a test that is run again finds what its first run left
+    cats.put(name, [cats.keep(f"{index}.png", png(index), "a cat") for index in range(3)])
+    page = open_page(f"#/data/{name}")
     grid(page).press("Delete")
     expect(status(page)).to_have_text("2 items")
-    edit = server.client.patch("/api/v1/datasets/shared/captions", json={"suffix": ", by another"})
+    edit = server.client.patch(f"/api/v1/datasets/{name}/captions", json={"suffix": ", by another"})
     assert edit.status_code == 200
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("The dataset has changed since")).to_be_visible()
-    assert captions(server, "shared") == ["a cat, by another"] * 2
+    assert captions(server, name) == ["a cat, by another"] * 2
 
 
 def test_chosen_items_are_split_off(open_page: Open, server: TrainingServer, cats: Shelf) -> None:
