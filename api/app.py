@@ -16,6 +16,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from api import __version__
+from api.composition.rooms import ROOMS, load_all
+from api.composition.services import Services
+from api.domain.audit import note_refusal
 from api.errors import (
     Invalid,
     MalformedRequest,
@@ -27,17 +30,14 @@ from api.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
-from api.models.audit import note_refusal
-from api.routes.last_known import answer_from_what_is_known
-from api.routes.optional_body import may_have_no_body
-from api.routes.rooms import ROOMS, load_all
-from api.services.container import Services
-from api.services.known_answers import KnownAnswers
-from api.utils.envelope import JSON, encode_json
-from api.utils.foreign_files import TROUBLE
-from api.utils.ids import check_task_id, current_request_id, new_request_id
-from api.utils.responses import answer_error
-from api.utils.validation import mistakes_in
+from api.util.envelope import JSON, encode_json
+from api.util.foreign_files import TROUBLE
+from api.util.ids import check_task_id, current_request_id, new_request_id
+from api.util.responses import answer_error
+from api.util.validation import mistakes_in
+from api.web.known_answers import KnownAnswers
+from api.web.last_known import answer_from_what_is_known
+from api.web.optional_body import may_have_no_body
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def create_app(
 
 def _finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any]:
     # Loaded with the OpenAPI document: 3 MB.
-    from api.routes.openapi import finish_document  # noqa: PLC0415
+    from api.composition.openapi import finish_document  # noqa: PLC0415
 
     return finish_document(document, needs_keys=needs_keys)
 

@@ -13,27 +13,27 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from api import __version__
+from api.access.first_key import MAKE_ONE
+from api.composition.composition import Runtime
+from api.composition.rooms import room_at
+from api.composition.services import Services
+from api.composition.storage_root import StorageError
 from api.config import Config, ConfigError, program, read_config
+from api.db.database_url import DatabaseError
+from api.db.privacy import UMASK
 from api.errors import ServiceError
-from api.routes.allowed_methods import AllowedMethods
-from api.routes.rooms import room_at
-from api.runtime.composition import Runtime
-from api.runtime.storage_root import StorageError
-from api.server import Shell
-from api.services.access.first_key import MAKE_ONE
-from api.services.access.operations import OperationTable
-from api.services.container import Services
-from api.shell.auditing import Auditing
-from api.shell.form_upload import FORM_UPLOADS, FormUpload
-from api.shell.gate import Gate
-from api.shell.pouring import DiskThreads, Pourer
-from api.shell.protocol import CannotListen, listen
-from api.shell.rooms import Rooms
-from api.shell.serving import Server
-from api.shell.tus import Tus
-from api.storage.database_url import DatabaseError
-from api.storage.privacy import UMASK
-from api.utils.logs import set_up_logging
+from api.util.logs import set_up_logging
+from api.web.allowed_methods import AllowedMethods
+from api.web.auditing import Auditing
+from api.web.form_upload import FORM_UPLOADS, FormUpload
+from api.web.gate import Gate
+from api.web.operations import OperationTable
+from api.web.pouring import DiskThreads, Pourer
+from api.web.protocol import CannotListen, listen
+from api.web.rooms import Rooms
+from api.web.serving import Server
+from api.web.shell import Shell
+from api.web.tus import Tus
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -118,7 +118,7 @@ def _run_server(runtime: Runtime, listener: socket.socket) -> int:
 
 def _run_node(config: Config) -> int:
     # Loaded where it is used: its HTTP client takes 6 MB.
-    from api.node_command import run_node  # noqa: PLC0415
+    from api.commands.node import run_node  # noqa: PLC0415
 
     # run.py has switched it off until all is loaded.
     gc.enable()
@@ -130,22 +130,22 @@ def _find_command(word: str) -> Callable[[Sequence[str]], int] | None:
     match word:
         case "key":
             # Loaded where it is called: 10 MB.
-            from api.key_command import run_key_command  # noqa: PLC0415
+            from api.commands.key import run_key_command  # noqa: PLC0415
 
             return run_key_command
         case "audit-verify":
             # Loaded where it is called: 0.1 MB.
-            from api.audit_command import run_audit_command  # noqa: PLC0415
+            from api.commands.audit import run_audit_command  # noqa: PLC0415
 
             return run_audit_command
         case "worker":
             # Loaded where it is called: 0.1 MB.
-            from api.worker_command import run_worker_command  # noqa: PLC0415
+            from api.commands.worker import run_worker_command  # noqa: PLC0415
 
             return run_worker_command
         case "backup" | "restore":
             # Loaded where it is called: 0.3 MB.
-            from api.backup_command import run_backup_command  # noqa: PLC0415
+            from api.commands.backup import run_backup_command  # noqa: PLC0415
 
             return lambda arguments: run_backup_command([word, *arguments])
     return None

@@ -15,31 +15,31 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from api.models.alert import AlertTarget
-from api.models.alert_rule import AlertRule, RuleScope
-from api.models.channel import ChannelKind, ChannelSecret, DeliveryFilter
-from api.notifiers.addresses import AddressGuard
-from api.notifiers.apprise_channel import AppriseNotifier
-from api.services.alerts.builtin_rules import parse_clause
-from api.services.alerts.carriers import ThreadCarriers
-from api.services.alerts.courier import Courier
-from api.services.alerts.evaluation import FactTable
-from api.services.alerts.loop import AlertLoop, Section
-from api.services.alerts.machine import AlertMachine
-from api.services.alerts.metrics import metrics_of
-from api.services.alerts.outbox import Outbox
-from api.storage.alert_rules import RuleStore
-from api.storage.alerts import AlertStore
-from api.storage.channels import ChannelStore
-from api.storage.database import Database, sqlite_url
-from api.storage.leadership import Leadership
-from api.storage.outbox import OutboxStore
-from api.storage.sealing import Sealer
-from api.utils.clock import FakeClock, SystemClock
-from api.utils.ids import new_task_id
+from api.alerts.builtin_rules import parse_clause
+from api.alerts.carriers import ThreadCarriers
+from api.alerts.channel_store import ChannelStore
+from api.alerts.courier import Courier
+from api.alerts.evaluation import FactTable
+from api.alerts.loop import AlertLoop, Section
+from api.alerts.machine import AlertMachine
+from api.alerts.metrics import metrics_of
+from api.alerts.notifiers.addresses import AddressGuard
+from api.alerts.notifiers.apprise_channel import AppriseNotifier
+from api.alerts.outbox import Outbox
+from api.alerts.outbox_store import OutboxStore
+from api.alerts.rule_store import RuleStore
+from api.alerts.store import AlertStore
+from api.db.database import Database, sqlite_url
+from api.db.leadership import Leadership
+from api.db.sealing import Sealer
+from api.domain.alert import AlertTarget
+from api.domain.alert_rule import AlertRule, RuleScope
+from api.domain.channel import ChannelKind, ChannelSecret, DeliveryFilter
+from api.util.clock import FakeClock, SystemClock
+from api.util.ids import new_task_id
 from benchmarks.effort import Effort
 from benchmarks.rows import COUNT, MILLISECONDS, SECONDS, Row, at_least, below
-from tests.unit.services.alerts.facts import channel, new_id
+from tests.unit.alerts.facts import channel, new_id
 
 GPUS, RULES, BURST = 512, 1_000, 10_000
 FOR_SECONDS = 1.0

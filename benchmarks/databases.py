@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from api.storage.database import LOCK_MS, Database, sqlite_url
+from api.db.database import LOCK_MS, Database, sqlite_url
 
 #: The URL of a PostgreSQL server on which databases may be made and dropped.
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")

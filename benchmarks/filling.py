@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import delete, insert, select
 
-from api.models.progress import NOTHING_YET
-from api.models.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
-from api.storage.database import Database
-from api.storage.tables import attempts, events, task_gpus, task_roll, tasks
-from api.storage.tasks import TaskStore
+from api.db.database import Database
+from api.db.tables import attempts, events, task_gpus, task_roll, tasks
+from api.domain.progress import NOTHING_YET
+from api.domain.training import AttemptStatus, GPURequest, NewTask, TaskStatus, TrainingRequest
 from api.trainers.toy.trainer import Toy
+from api.training.store import TaskStore
 from benchmarks.databases import bare
 
 AT_ONCE = 5000

@@ -11,31 +11,31 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from api.composition.training import TrainingNeeds, build_training
 from api.config import Config
+from api.db.database import Database
+from api.db.tables import attempts, leases, tasks
+from api.domain.lease import LeaseKind, LeaseState
+from api.domain.reading import DriverVersions, GPUCondition, GPUIdentity, GPUProcess, GPUVitals, ProcessKind, SourceName
+from api.domain.training import AttemptStatus, TaskStatus
 from api.executors.executor import AttemptRef, Submission
 from api.executors.fake import FakeExecutor
-from api.hardware.source import FakeSource
-from api.models.lease import LeaseKind, LeaseState
-from api.models.reading import DriverVersions, GPUCondition, GPUIdentity, GPUProcess, GPUVitals, ProcessKind, SourceName
-from api.models.snapshot import GPUReading, GPUSnapshot
-from api.models.training import AttemptStatus, TaskStatus
-from api.runtime.training import TrainingNeeds, build_training
-from api.services.attempts.updates import NewsDesk
-from api.services.gpus.documents import GPUDocuments, no_process_metrics
-from api.services.gpus.events import GPUEvents
-from api.services.gpus.offers import list_offers
-from api.services.gpus.other_machines import NodePart
-from api.services.gpus.service import GPUService
-from api.services.training.scheduler import QueueCircumstances, plan_pass
-from api.storage.attempts import AttemptStore
-from api.storage.database import Database
-from api.storage.disk import DiskReserve
-from api.storage.registrations import DatabaseRegistrations
-from api.storage.tables import attempts, leases, tasks
-from api.storage.task_files import task_files
-from api.storage.tasks import TaskStore
-from api.utils.base_path import BASE_PATH
-from api.utils.clock import FakeClock
+from api.files.disk import DiskReserve
+from api.files.task_files import task_files
+from api.gpus.documents import GPUDocuments, no_process_metrics
+from api.gpus.events import GPUEvents
+from api.gpus.offers import list_offers
+from api.gpus.other_machines import NodePart
+from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.service import GPUService
+from api.gpus.snapshot import GPUReading, GPUSnapshot
+from api.gpus.sources.source import FakeSource
+from api.training.attempt_store import AttemptStore
+from api.training.attempts.updates import NewsDesk
+from api.training.scheduler import QueueCircumstances, plan_pass
+from api.training.store import TaskStore
+from api.util.base_path import BASE_PATH
+from api.util.clock import FakeClock
 from benchmarks.databases import KINDS, fresh, why_not
 from benchmarks.effort import Effort
 from benchmarks.filling import AT_ONCE, fill_queue, template

@@ -16,14 +16,14 @@ import httpx
 import orjson
 import redis
 
-from api.hardware.boards import parse_boards
-from api.hardware.simulated import SimulatedSource
-from api.models.node import NodePlace
-from api.models.snapshot import GPUSnapshot
-from api.services.gpus.monitor import GPUMonitor
-from api.services.nodes.report_check import read_report
-from api.services.nodes.wire import encode_report, make_report, take_report
-from api.utils.clock import SystemClock
+from api.domain.node import NodePlace
+from api.gpus.monitor import GPUMonitor
+from api.gpus.snapshot import GPUSnapshot
+from api.gpus.sources.boards import parse_boards
+from api.gpus.sources.simulated import SimulatedSource
+from api.nodes.report_check import read_report
+from api.nodes.wire import encode_report, make_report, take_report
+from api.util.clock import SystemClock
 from benchmarks.servers import service, simulated
 
 CLOCK = SystemClock()

@@ -13,11 +13,11 @@ import pynvml
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.composition.composition import Runtime
 from api.config import read_config
-from api.models.task import TaskType
-from api.runtime.composition import Runtime
-from api.services.gpus.monitor import GPUMonitor
-from api.utils.clock import FakeClock
+from api.domain.task import TaskType
+from api.gpus.monitor import GPUMonitor
+from api.util.clock import FakeClock
 from benchmarks.servers import MANY_GPUS
 from benchmarks.sweep import INTERVAL_SECONDS
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from api.models.dataset import Dataset, ManifestItem, write_manifest
-from api.storage.blobs import BlobStore
-from api.storage.database import Database
-from api.storage.dataset_holds import DatasetHolds
-from api.storage.dataset_items import DatasetItemStore
-from api.storage.dataset_tables import media_facts
-from api.storage.datasets import DatasetStore, NewVersion
+from api.datasets.hold_store import DatasetHolds
+from api.datasets.item_store import DatasetItemStore
+from api.datasets.store import DatasetStore, NewVersion
+from api.db.database import Database
+from api.db.dataset_tables import media_facts
+from api.domain.dataset import Dataset, ManifestItem, write_manifest
+from api.files.blobs import BlobStore
 from benchmarks.databases import KINDS, Bare, bare, fresh, migrated, why_not
 from benchmarks.effort import Effort
 from benchmarks.rows import MILLISECONDS, SECONDS, Row, below, cannot_run, without_limit

@@ -17,11 +17,11 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from api.composition.datasets import DatasetParts
 from api.config import Config
-from api.models.dataset import ManifestItem
-from api.runtime.datasets import DatasetParts
-from api.storage.database import Database, sqlite_url
-from api.utils.clock import SystemClock
+from api.db.database import Database, sqlite_url
+from api.domain.dataset import ManifestItem
+from api.util.clock import SystemClock
 from benchmarks.effort import Effort
 from benchmarks.rows import MEGABYTES, MILLISECONDS, SECONDS, TIMES, Row, below, without_limit
 from benchmarks.servers import CannotRunError, Client, Running, service, simulated
@@ -175,7 +175,7 @@ def _watch_status(server: Running, is_over: threading.Event) -> float:
 
 def _children_mb(server: Running) -> float:
     children = server.process.children()
-    return sum(child.memory_info().rss for child in children if "api.media.child" in child.cmdline()) / 2**20
+    return sum(child.memory_info().rss for child in children if "api.files.media.child" in child.cmdline()) / 2**20
 
 
 def _ask(client: Client, path: str, body: Any = None) -> Any:

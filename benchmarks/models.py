@@ -18,20 +18,20 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from api.storage.database import Database, sqlite_url
-from api.storage.registry import RegistryStore
-from api.storage.registry_tables import registry_versions
-from api.trainers.downloads.fetch import Around, RemoteFile, fetch
-from api.trainers.downloads.http import open_client
-from api.trainers.pushes.failures import OneTry
-from api.trainers.pushes.publish import Publisher
-from api.trainers.pushes.wish import CardRule, PushedFile, PushWish
-from api.utils.addresses import ReachableHosts
-from api.weights.examination import examine
-from api.weights.scan import LocalModels
+from api.catalog.store import RegistryStore
+from api.db.database import Database, sqlite_url
+from api.db.registry_tables import registry_versions
+from api.files.weights.examination import examine
+from api.files.weights.scan import LocalModels
+from api.jobs.downloads.fetch import Around, RemoteFile, fetch
+from api.jobs.downloads.http import open_client
+from api.jobs.pushes.failures import OneTry
+from api.jobs.pushes.publish import Publisher
+from api.jobs.pushes.wish import CardRule, PushedFile, PushWish
+from api.util.addresses import ReachableHosts
 from benchmarks.effort import Effort
 from benchmarks.rows import MILLISECONDS, SMALL_MEGABYTES, TIMES, Row, at_least, below, cannot_run
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 
 HEADER_LIMIT_MS, HEADER_LIMIT_MB = 20.0, 10.0
 SCAN_LIMIT_MS, AGAIN_LIMIT_MS = 1000.0, 10.0

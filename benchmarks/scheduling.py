@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from api.composition.composition import Runtime
 from api.config import read_config
+from api.domain.access import Quota
+from api.domain.task import TaskType
+from api.domain.usage import Account
 from api.executors.fake import FakeExecutor
-from api.hardware.simulated import SimulatedSource
-from api.models.access import Quota
-from api.models.task import TaskType
-from api.models.usage import Account
-from api.runtime.composition import Runtime
-from api.services.gpus.monitor import GPUMonitor
-from api.services.gpus.offers import list_offers
-from api.services.training.dispatcher import Dispatcher
-from api.services.training.scheduler import QueueCircumstances, plan_pass
-from api.storage.attempts import AttemptStore
-from api.storage.tasks import TaskStore
-from api.utils.clock import FakeClock
+from api.gpus.monitor import GPUMonitor
+from api.gpus.offers import list_offers
+from api.gpus.sources.simulated import SimulatedSource
+from api.training.attempt_store import AttemptStore
+from api.training.dispatcher import Dispatcher
+from api.training.scheduler import QueueCircumstances, plan_pass
+from api.training.store import TaskStore
+from api.util.clock import FakeClock
 from benchmarks.databases import KINDS, bare, fresh, why_not
 from benchmarks.effort import Effort
 from benchmarks.filling import fill_queue

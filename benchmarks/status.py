@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from api.server import FLASK_THREADS
+from api.web.shell import FLASK_THREADS
 from benchmarks.effort import Effort
 from benchmarks.load import Comparison, Target, compare
 from benchmarks.rows import MILLISECONDS, PER_SECOND, TIMES, Row, at_least, below

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from api.utils.clock import FakeClock
+from api.util.clock import FakeClock
 from tests.compiled_statements import share_compiled_statements
 from tests.faults import faults as faults  # noqa: PLC0414 - a fixture for all
 from tests.ordering import for_workers

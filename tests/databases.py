@@ -12,8 +12,8 @@ from psycopg import sql
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
-from api.storage.database import Database
-from api.storage.tables import metadata
+from api.db.database import Database
+from api.db.tables import metadata
 from tests.own_service import lacks
 
 #: A server that tests may make databases on, and drop them.

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from api.app import create_app
+from api.composition.composition import Runtime
 from api.config import Config
-from api.runtime.composition import Runtime
 
 
 def main(target: Path) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from api.models.alert_rule import Clause, Comparison, RuleScope
+from api.domain.alert_rule import Clause, Comparison, RuleScope
 from tools.prometheus_facts import FACTS, SCOPES
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from api.utils.frozen import frozen
-from api.utils.setting_texts import (
+from api.util.frozen import frozen
+from api.util.setting_texts import (
     DEFAULT_RATES,
     caption_command,
     choice,

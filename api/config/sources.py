@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from api.config.contradictions import find_contradictions
 from api.config.settings import Config
-from api.utils.masking import mask_secrets
-from api.utils.suggestions import nearest
+from api.util.masking import mask_secrets
+from api.util.suggestions import nearest
 
 logger = logging.getLogger("api")
 

@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.models.engine import EngineWishes
-from api.models.log import LogPart, LogSpan, LogTime
-from api.models.reason import Reason, Words
-from api.models.task import ProcessIdentity
-from api.models.training import StopRung
-from api.utils.frozen import frozen
+from api.domain.engine import EngineWishes
+from api.domain.log import LogPart, LogSpan, LogTime
+from api.domain.reason import Reason, Words
+from api.domain.task import ProcessIdentity
+from api.domain.training import StopRung
+from api.util.frozen import frozen
 
 #: Gives the directory that the attempt of a uid would have; None without one.
 Locate = Callable[[str], Path | None]

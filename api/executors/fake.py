@@ -4,6 +4,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from api.domain.reason import Reason, ReasonCode
+from api.domain.task import ProcessIdentity
+from api.domain.training import StopRung
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
@@ -18,9 +21,6 @@ from api.executors.executor import (
 )
 from api.executors.memory_log import MemoryLog
 from api.executors.ports import FIRST_PORT, LAST_PORT
-from api.models.reason import Reason, ReasonCode
-from api.models.task import ProcessIdentity
-from api.models.training import StopRung
 
 
 def outcome(

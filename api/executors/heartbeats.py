@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.domain.task import ProcessIdentity
 from api.executors.attempt.files import read_file
-from api.models.task import ProcessIdentity
 
 #: Seconds without a sign of life after which a supervisor is frozen; it beats every 2 s and wakes more often.
 FROZEN_SECONDS = 15.0

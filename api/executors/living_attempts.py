@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from api.domain.task import ProcessIdentity
 from api.executors.attempt.ended import has_outcome
 from api.executors.attempt.process_marks import limit_of
 from api.executors.executor import AttemptRef, LivingAttempt, Locate
 from api.executors.process_survey import Survey
 from api.executors.records import Described, parse_spec
-from api.models.task import ProcessIdentity
-from api.utils.foreign_files import read
+from api.util.foreign_files import read
 
 
 def list_living(

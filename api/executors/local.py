@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from api.domain.task import ProcessIdentity
 from api.executors import supervisor
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome
@@ -42,9 +43,8 @@ from api.executors.records import Runner, parse_lock, parse_runner
 from api.executors.spec import describe, refuse_wishes
 from api.executors.stop_orders import give_order, order_of
 from api.executors.trainer_user import TrainerUser
-from api.models.task import ProcessIdentity
-from api.utils.foreign_files import make_directory, open_own, read, status_of
-from api.utils.frozen import frozen
+from api.util.foreign_files import make_directory, open_own, read, status_of
+from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 

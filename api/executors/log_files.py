@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from api.domain.log import LogPart, LogSpan, LogTime
 from api.executors.attempt.segments import LOG_LEVELS, TIME_RECORD, read_log, segment_starts
-from api.models.log import LogPart, LogSpan, LogTime
-from api.utils.foreign_files import open_plain
+from api.util.foreign_files import open_plain
 
 _ATTEMPTS = 3  # to read while the oldest segments are being removed
 

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
-from api.models.log import LogPart, LogSpan, LogTime
+from api.domain.log import LogPart, LogSpan, LogTime
 
 
 class MemoryLog:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from api.executors.attempt.processes import boot_id, pid_namespace
 from api.executors.records import Runner
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 
 @frozen

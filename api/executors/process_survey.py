@@ -6,11 +6,11 @@ from dataclasses import field
 from pathlib import Path
 from typing import TypeVar
 
+from api.domain.task import ProcessIdentity
 from api.executors.attempt.files import read_file
 from api.executors.attempt.process_marks import MARKER, limit_of, read_limit
 from api.executors.attempt.processes import all_pids, read_stat
-from api.models.task import ProcessIdentity
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: The arguments of a supervisor after its Python: `-I -S …/executors/supervisor.py DIRECTORY`.
 _PROGRAM = b"/executors/supervisor.py"

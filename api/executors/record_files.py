@@ -4,7 +4,7 @@ import errno
 
 from api.executors.executor import Outcome
 from api.executors.records import damaged_outcome, parse_outcome, parse_runner
-from api.utils.foreign_files import TROUBLE, ForeignFile, read, read_with_status, status_of
+from api.util.foreign_files import TROUBLE, ForeignFile, read, read_with_status, status_of
 
 #: Errors that keep a directory from being looked into; any other one says something about its files.
 _BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from api.domain.task import ProcessIdentity
+from api.domain.training import StopRung
 from api.executors.attempt.files import number
 from api.executors.executor import Outcome
-from api.models.task import ProcessIdentity
-from api.models.training import StopRung
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: The values of `Outcome.reason`.
 REASONS = frozenset(

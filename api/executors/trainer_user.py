@@ -14,7 +14,7 @@ from api.config import ConfigError
 from api.executors.attempt.process_marks import ProcessMark, read_limit
 from api.executors.attempt.processes import read_stat
 from api.executors.attempt.run_as import RunAs
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 _NUMBERS = re.compile(r"(\d{1,10}):(\d{1,10})", re.ASCII)
 

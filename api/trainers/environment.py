@@ -8,8 +8,8 @@ from pathlib import Path
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Variable, VariableKind
-from api.utils.masking import has_userinfo
-from api.utils.suggestions import nearest
+from api.util.masking import has_userinfo
+from api.util.suggestions import nearest
 
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD")
 

@@ -11,12 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
+from api.domain.dataset import MediaKind
+from api.domain.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.errors import ServiceError
-from api.models.dataset import MediaKind
-from api.models.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
-from api.utils.caller import has_caller_left
-from api.utils.frozen import frozen
-from api.utils.regular_files import open_regular
+from api.util.caller import has_caller_left
+from api.util.frozen import frozen
+from api.util.regular_files import open_regular
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.pointers import pointer
 from api.trainers.toml_text import text_excess
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: Keys of a configuration that the service replaces before the trainer sees them.
 REPLACED = ("output_dir", "dataset", "resume_from_checkpoint")

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from api.domain.training import TrainingRequest
 from api.errors import Mistake
-from api.models.training import TrainingRequest
 from api.trainers.environment import split_secrets
 from api.trainers.pointers import pointer
 from api.trainers.toml_text import mask_comments, values_excess, without_comments
-from api.utils.masking import has_userinfo, mask_secrets, noted_secrets
+from api.util.masking import has_userinfo, mask_secrets, noted_secrets
 
 #: How many secrets of the request itself are looked for in its comments, and how long they must be.
 MOST_KNOWN = 16

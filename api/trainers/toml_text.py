@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
-from api.utils.bounds import excess
+from api.util.bounds import excess
 
 #: Bounds of a whole text: the largest configuration of a thousand directories reaches half of them.
 MAX_CHARACTERS = 131_072

@@ -5,13 +5,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from api.domain.cause import Cause
+from api.domain.log import Classifier
+from api.domain.media import MediaProbe, Recipe
+from api.domain.progress import Point, Progress
+from api.domain.training import Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
 from api.errors import Mistake
-from api.models.cause import Cause
-from api.models.log import Classifier
-from api.models.media import MediaProbe, Recipe
-from api.models.progress import Point, Progress
-from api.models.training import Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 
 @frozen

@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 
 class VariableKind(StrEnum):

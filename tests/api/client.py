@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from api.server import Shell
+from api.web.shell import Shell
 
 T = TypeVar("T")
 Message = dict[str, Any]

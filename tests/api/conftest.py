@@ -13,17 +13,17 @@ from unittest.mock import patch
 import pytest
 
 from api import main
+from api.composition.composition import Runtime
 from api.config import Config
+from api.domain.access import AccessKey, Role
+from api.domain.task import ProcessIdentity
 from api.executors.executor import Outcome
 from api.executors.fake import FakeExecutor, outcome
-from api.hardware.source import FakeSource
-from api.media.decoder import MediaDecoder
-from api.models.access import AccessKey, Role
-from api.models.task import ProcessIdentity
-from api.runtime.composition import Runtime
-from api.services.access.key_format import hash_of, new_key
-from api.services.gpus.service import GPUService
-from api.utils.clock import Clock
+from api.files.media.decoder import MediaDecoder
+from api.gpus.service import GPUService
+from api.gpus.sources.source import FakeSource
+from api.util.clock import Clock
+from api.util.key_format import hash_of, new_key
 from tests.api.client import Client, client_of
 from tests.api.quick_worlds import keep_builders, provide_database
 from tests.databases import hurry
@@ -204,7 +204,7 @@ def open_world(
     executor = executor or FakeExecutor()
     with ExitStack() as patched:
         if source is not None:
-            patched.enter_context(patch("api.runtime.composition.create_source", lambda config, clock: source))
+            patched.enter_context(patch("api.composition.composition.create_source", lambda config, clock: source))
         runtime = Runtime(config, clock, executor)
     if not config.database_url:
         provide_database(storage)
@@ -231,7 +231,7 @@ def decoder() -> Iterator[MediaDecoder]:
 def shared_decoder(decoder: MediaDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Has every server decode by that one: to start its own would take longer than most tests."""
     monkeypatch.setattr(decoder, "close", lambda: None)
-    monkeypatch.setattr("api.runtime.dataset_media.MediaDecoder", lambda *given: decoder)
+    monkeypatch.setattr("api.composition.dataset_media.MediaDecoder", lambda *given: decoder)
 
 
 @pytest.fixture

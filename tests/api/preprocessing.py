@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from api.domain.dataset import ManifestItem
+from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
-from api.models.dataset import ManifestItem
-from api.models.task import ProcessIdentity
-from api.trainers.preprocessing.words import COMPLETED
+from api.jobs.preprocessing.words import COMPLETED
 from tests.api.client import Client
 from tests.api.conftest import World
 
@@ -43,7 +43,7 @@ def begin(world: World, task_id: str) -> None:
     world.train()
 
 
-def work(world: World, task_id: str, module: str = "api.trainers.preprocessing.program") -> str:
+def work(world: World, task_id: str, module: str = "api.jobs.preprocessing.program") -> str:
     """Runs what was submitted to its end; what it printed."""
     begin(world, task_id)
     submission = world.executor.submissions[-1]

@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.routing import Rule
 
-from api.storage.database import Database, sqlite_url
+from api.db.database import Database, sqlite_url
 
 _compile = Rule._compile_builder
 _builders: dict[tuple[Any, ...], Callable[..., tuple[str, str]]] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.models.audit import AuditFilter
+from api.domain.audit import AuditFilter
 from tests.api.test_alerts import ALERTS, RULE, Hot, Skipping, guarded, hot, refusing
 
 __all__ = ["guarded", "hot", "refusing"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from api.models.channel import ChannelKind
+from api.domain.channel import ChannelKind
 from tests.api.test_alerts import RULE, Hot, Skipping
-from tests.unit.notifiers.receivers import Answer, receiving, status
+from tests.unit.alerts.notifiers.receivers import Answer, receiving, status
 
 
 class Moving(Skipping):
@@ -107,7 +107,7 @@ def test_a_redirect_into_loopback_is_not_followed(hot: Hot):
 
 
 def test_one_that_answers_a_byte_at_a_time_is_left_in_time(hot: Hot, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.notifiers.webhook.SECONDS", 0.5)
+    monkeypatch.setattr("api.alerts.notifiers.webhook.SECONDS", 0.5)
     with receiving(drip) as receiver:
         add(hot, receiver.port)
         began = time.monotonic()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from api.hardware.source import FakeSource
-from api.models.access import Role
-from api.notifiers.notifier import FakeNotifier
-from api.utils.clock import SystemClock
+from api.alerts.notifiers.notifier import FakeNotifier
+from api.domain.access import Role
+from api.gpus.sources.source import FakeSource
+from api.util.clock import SystemClock
 from tests.api.conftest import TOY, World, open_world
 from tests.api.streams import EVENTS_STREAM, listen
 

@@ -8,8 +8,8 @@ import httpx
 import orjson
 import pytest
 
-from api.models.audit import AuditOutcome
-from api.utils.logs import AUDIT_LOGGER, LineHandler
+from api.domain.audit import AuditOutcome
+from api.util.logs import AUDIT_LOGGER, LineHandler
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 
 AUDIT = "/api/v1/auth/audit"

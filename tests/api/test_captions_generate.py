@@ -13,7 +13,7 @@ from tests.api.preprocessing import PREPROCESS, fill, take_up, work
 from tests.media import picture
 from tests.vision_endpoint import Endpoint, serve
 
-PROGRAM = "api.trainers.preprocessing.caption_program"
+PROGRAM = "api.jobs.preprocessing.caption_program"
 GENERATE = f"{DATASETS}/cats/captions/generate"
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from api.models.access import Role
-from api.storage.derivations import DerivationStore
-from api.storage.tables import audit, sessions
-from api.utils.clock import FakeClock
+from api.datasets.derivations import DerivationStore
+from api.db.tables import audit, sessions
+from api.domain.access import Role
+from api.util.clock import FakeClock
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.api.uploads import Uploads
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from api.models.dataset import ManifestItem, item_id_of
+from api.domain.dataset import ManifestItem, item_id_of
 from tests.api.client import Client
 from tests.api.conftest import World
 from tests.api.datasets import DATASETS, refusal_of
-from tests.unit.media.samples import picture, write_clip
+from tests.unit.files.media.samples import picture, write_clip
 
 CATS = f"{DATASETS}/cats"
 SQUARE = {"model_type": "wan", "resolutions": [64], "frame_buckets": [1, 9]}

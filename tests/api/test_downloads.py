@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from api.catalog import transfers
+from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
-from api.models.task import ProcessIdentity
-from api.services.catalog import transfers
-from api.storage.tasks import TaskStore
-from api.trainers.downloads.words import STOPPED, step_line
+from api.jobs.downloads.words import STOPPED, step_line
+from api.training.store import TaskStore
 from tests.api.conftest import MakeWorld, World
 
 DOWNLOAD = "/api/v1/models/download"

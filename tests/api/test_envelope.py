@@ -223,7 +223,7 @@ def test_exception_beside_flask_shows_nothing_of_itself(make_world, monkeypatch:
     def fail(*args: object) -> None:
         raise ZeroDivisionError("the secret of the house")
 
-    monkeypatch.setattr("api.shell.reply.reply_with", fail)
+    monkeypatch.setattr("api.web.reply.reply_with", fail)
     answer = world.client.get("/api/v1/gpu/status")
     assert answer.status_code == 500
     assert "secret" not in answer.text

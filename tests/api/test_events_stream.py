@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from api.domain.training import TrainingRequest
+from api.events.messages import system_message
 from api.executors.fake import outcome
-from api.models.training import TrainingRequest
-from api.services.events.messages import system_message
 from tests.api.client import failure_of
 from tests.api.conftest import MakeWorld, World
 from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, listen, refusal

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.hardware.source import FakeSource
+from api.gpus.sources.source import FakeSource
 from tests.api.client import Client, failure_of
 from tests.api.conftest import World
 

@@ -1,7 +1,7 @@
 import pytest
 
-from api.hardware.source import FakeSource, GPUFault, ProcessesUnlistedError
-from api.models.reading import FaultKind, GPUIdentity, GPUProcess, ProcessKind
+from api.domain.reading import FaultKind, GPUIdentity, GPUProcess, ProcessKind
+from api.gpus.sources.source import FakeSource, GPUFault, ProcessesUnlistedError
 from tests.api.client import NOBODY, Client, failure_of
 from tests.api.conftest import World
 

@@ -1,7 +1,7 @@
 import pytest
 
-from api.hardware.source import FakeSource, GPUFault
-from api.models.reading import FaultKind, XidEvent
+from api.domain.reading import FaultKind, XidEvent
+from api.gpus.sources.source import FakeSource, GPUFault
 from tests.api.conftest import World
 
 GPU = "/api/v1/gpu"

@@ -3,8 +3,8 @@ from datetime import datetime
 
 import pytest
 
-from api.hardware.source import FakeSource, GPUFault, SourceFault
-from api.models.reading import FaultKind
+from api.domain.reading import FaultKind
+from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
 from tests.api.client import Client, failure_of
 from tests.api.conftest import World
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.hardware import host
-from api.hardware.source import FakeSource, GPUFault
-from api.models.reading import FaultKind
+from api.domain.reading import FaultKind
+from api.gpus.sources import host
+from api.gpus.sources.source import FakeSource, GPUFault
 from tests.api.client import Client, failure_of
 from tests.api.conftest import World
 

@@ -4,10 +4,10 @@ import threading
 import pytest
 from prometheus_client.openmetrics import parser
 
+from api.domain.reading import FaultKind
 from api.errors import DatabaseUnavailable
-from api.hardware.source import FakeSource, GPUFault, SourceFault
-from api.models.reading import FaultKind
-from api.storage.registrations import DatabaseRegistrations
+from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TOY, World
 
@@ -60,7 +60,7 @@ def test_service_that_is_not_ready_is_still_alive(fake_world: World, source: Fak
 
 
 def test_service_with_old_readings_is_not_ready(fake_world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.services.gpus.readiness.READY_SWEEPS", -1)
+    monkeypatch.setattr("api.gpus.readiness.READY_SWEEPS", -1)
     assert fake_world.client.get("/health/ready").status_code == 503
 
 

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import Connection
 
 from api.app import create_app
+from api.db.database import Database
 from api.errors import DatabaseDamaged, DatabaseUnavailable
-from api.storage.database import Database
-from api.utils.clock import FakeClock
-from api.utils.database_use import note_read
-from api.utils.deadlines import is_in_a_hurry
-from api.utils.ids import current_request_id
+from api.util.clock import FakeClock
+from api.util.database_use import note_read
+from api.util.deadlines import is_in_a_hurry
+from api.util.ids import current_request_id
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 

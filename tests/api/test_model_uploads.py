@@ -7,12 +7,12 @@ from unittest.mock import patch
 
 import pytest
 
+from api.datasets.upload_store import UploadStore
+from api.domain.access import Permission
 from api.errors import DatabaseUnavailable
-from api.models.access import Permission
-from api.storage.uploads import UploadStore
 from tests.api.conftest import MakeWorld, World
 from tests.api.uploads import UPLOADS, Uploads
-from tests.unit.weights.stand_ins import STAND_INS, header_bytes
+from tests.unit.files.weights.stand_ins import STAND_INS, header_bytes
 
 REGISTRY = "/api/v1/models/registry"
 VALIDATE = "/api/v1/models/validate"

@@ -1,12 +1,12 @@
 from pathlib import Path
 from typing import Any
 
-from api.models.measured_memory import MemoryFacts, MemoryRun
-from api.storage.memory_runs import keep_memory_run
-from api.storage.typed_json import TypedJSON
+from api.db.typed_json import TypedJSON
+from api.domain.measured_memory import MemoryFacts, MemoryRun
+from api.training.memory_runs import keep_memory_run
 from tests.api.conftest import MakeWorld
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, make_images, make_root
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 MODELS = "/api/v1/models"
 

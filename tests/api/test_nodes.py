@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from api.hardware.source import FakeSource
+from api.gpus.sources.source import FakeSource
 from tests.api.client import Client
 from tests.api.conftest import MakeWorld, World
 from tests.api.streams import GPU_SOCKET, GPU_STREAM, listen, refusal
-from tests.unit.services.builders import reading, uuid_of
-from tests.unit.services.nodes.builders import report
+from tests.unit.builders import reading, uuid_of
+from tests.unit.nodes.builders import report
 
 NODES, GPUS = "/api/v1/nodes", "/api/v1/gpu"
 

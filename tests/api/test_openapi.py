@@ -12,13 +12,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import main
 from api.app import create_app
+from api.domain.reading import FaultKind, GPUProcess, ProcessKind
 from api.executors.fake import outcome
-from api.hardware.source import FakeSource, GPUFault, SourceFault
-from api.models.reading import FaultKind, GPUProcess, ProcessKind
+from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
 from tests.api.client import Client
 from tests.api.conftest import TOY, TRAINING, World, open_world
-from tests.unit.services.builders import reading
-from tests.unit.services.nodes.builders import report
+from tests.unit.builders import reading
+from tests.unit.nodes.builders import report
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api import main
+from api.access import key_ring, rates
+from api.composition.composition import Runtime
 from api.config import Config
 from api.executors.fake import FakeExecutor
-from api.runtime.composition import Runtime
-from api.services.access import key_ring, rates
-from api.services.access.operations import OperationTable
+from api.web.operations import OperationTable
 from tests.api.client import client_of
 from tests.api.conftest import World
 from tests.api.test_openapi_contract import BY_NAME, HOST, WITH_INPUT, Stateful

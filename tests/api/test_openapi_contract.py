@@ -13,10 +13,10 @@ from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from api import main
+from api.composition.composition import Runtime
 from api.config import Config
 from api.executors.fake import FakeExecutor
-from api.runtime.composition import Runtime
-from api.server import Shell
+from api.web.shell import Shell
 from tests.api.client import client_of
 from tests.api.conftest import World
 from tests.lengths import length
@@ -270,7 +270,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     runtime.prepare()
     with pytest.MonkeyPatch.context() as patched, client_of(main.create_shell(runtime)) as client:
         # Nothing ends here while a stop waits for it.
-        patched.setattr("api.services.training.stop_waiters.StopWaiters.wait", lambda self, is_over, seconds: None)
+        patched.setattr("api.training.stop_waiters.StopWaiters.wait", lambda self, is_over, seconds: None)
         made = World(runtime, client, executor)
         made.sweep()
         yield made

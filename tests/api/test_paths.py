@@ -1,6 +1,6 @@
 """Two users of a server with VISIBILITY=own: neither reads the other's files by naming their paths, whatever the field.
 
-tests/unit/services/access/test_readable_paths.py has every key of a request; here are the addresses that take paths.
+tests/unit/access/test_readable_paths.py has every key of a request; here are the addresses that take paths.
 """
 
 import os
@@ -13,8 +13,8 @@ import pytest
 
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.api.datasets import DATASETS, add_version
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, make_root, write_image
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 EXAMINE = "/api/v1/models/validate"
 MESSAGE = "This path leads to files of the service or of another user."

@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
+from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
-from api.models.task import ProcessIdentity
-from api.trainers.pushes.words import COMPLETED
+from api.jobs.pushes.words import COMPLETED
 from tests.api.conftest import MakeWorld, World
 from tests.api.test_registry import ARTIFACT, LORA, REGISTRY
-from tests.unit.weights.stand_ins import write_stand_in
+from tests.unit.files.weights.stand_ins import write_stand_in
 
 PUSH = f"{REGISTRY}/cats/versions/1/push"
 PUSHES = "/api/v1/models/push"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.api.conftest import RUN_DIR, MakeWorld, World
 from tests.api.datasets import refusal_of
-from tests.unit.weights.stand_ins import write_stand_in
+from tests.unit.files.weights.stand_ins import write_stand_in
 
 REGISTRY = "/api/v1/models/registry"
 ARTIFACT = f"{RUN_DIR}/epoch2/adapter_model.safetensors"

@@ -7,15 +7,15 @@ from typing import Any
 import httpx
 import pytest
 
+from api.datasets.store import DatasetStore
+from api.domain.access import Role
 from api.errors import DatabaseUnavailable
-from api.models.access import Role
-from api.storage.datasets import DatasetStore
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.api.datasets import add_version
 from tests.api.test_model_uploads import LORA, weights
 from tests.api.test_registry import ARTIFACT, REGISTRY
 from tests.api.uploads import TUS, UPLOADS, encode, picture
-from tests.unit.weights.stand_ins import write_stand_in
+from tests.unit.files.weights.stand_ins import write_stand_in
 
 API = "/api/v1"
 KEY = {"Idempotency-Key": "k-1"}

@@ -5,10 +5,10 @@ import re
 import pytest
 
 from api.app import create_app, create_rooms
+from api.composition.rooms import ROOMS, room_at
 from api.errors import GPUNotFound
-from api.routes.allowed_methods import AllowedMethods
-from api.routes.rooms import ROOMS, room_at
-from api.services.access.operations import OperationTable
+from api.web.allowed_methods import AllowedMethods
+from api.web.operations import OperationTable
 from tests.api.client import Client, failure_of
 from tests.api.conftest import World
 

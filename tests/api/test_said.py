@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from api.domain.reading import FaultKind, XidEvent
+from api.domain.reason import Reason
 from api.executors.fake import outcome
-from api.hardware.source import FakeSource, GPUFault, SourceFault
-from api.models.reading import FaultKind, XidEvent
-from api.models.reason import Reason
-from api.utils.clock import FakeClock
+from api.gpus.sources.source import FakeSource, GPUFault, SourceFault
+from api.util.clock import FakeClock
 from tests.api.conftest import TRAINING, MakeWorld, World
 from tests.api.test_training_stop import stop
 

@@ -9,14 +9,14 @@ from unittest.mock import patch
 import pytest
 from PIL import Image
 
+from api.datasets.upload_store import UploadStore
 from api.errors import DatabaseUnavailable
-from api.storage.uploads import UploadStore
 from tests.api.conftest import World
 from tests.api.test_model_uploads import LORA
 from tests.api.test_registry import ARTIFACT, REGISTRY
 from tests.api.uploads import Uploads, picture
 from tests.media import clip
-from tests.unit.weights.stand_ins import header_bytes, write_stand_in
+from tests.unit.files.weights.stand_ins import header_bytes, write_stand_in
 
 SAMPLES = f"{REGISTRY}/cats/versions/1/samples"
 
@@ -120,7 +120,7 @@ def test_all_mistakes_of_a_form_are_told(cats: World):
 
 
 def test_a_version_has_a_bounded_number_of_samples(cats: World):
-    with patch("api.storage.registry_samples.MOST_SAMPLES", 2):
+    with patch("api.catalog.sample_store.MOST_SAMPLES", 2):
         add(cats)
         add(cats)
         refused = post(cats, picture())

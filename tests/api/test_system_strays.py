@@ -2,8 +2,8 @@
 
 import pytest
 
+from api.domain.task import ProcessIdentity
 from api.executors.executor import AttemptRef, LivingAttempt
-from api.models.task import ProcessIdentity
 from tests.api.conftest import World
 
 STRAYS = "/api/v1/system/strays"

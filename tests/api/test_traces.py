@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from api.composition.tracing import Tracing
 from api.config import Config, ConfigError
-from api.runtime.tracing import Tracing
-from api.utils.tracing import spanning
+from api.util.tracing import spanning
 from tests.api.conftest import TOY
 
 TOLD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -126,7 +126,7 @@ def test_receiver_that_is_not_there_holds_up_no_end():
 
 
 def test_traces_that_cannot_be_made_are_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("api.utils.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("api.util.extras.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="make install EXTRAS=otel"):
         Tracing(Config(otel_endpoint="http://127.0.0.1:4318"), "here")
     Tracing(Config(), "here").start()

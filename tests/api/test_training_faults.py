@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from api.services.attempts.ending import PASSING_SECONDS
-from api.utils.clock import FakeClock
+from api.training.attempts.ending import PASSING_SECONDS
+from api.util.clock import FakeClock
 from tests.api.client import failure_of
 from tests.api.conftest import COMPLETED, TRAINING, MakeWorld, World
 from tests.faults import Faults

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.storage import database
+from api.db import database
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, Case, TextCase

@@ -1,13 +1,13 @@
-"""What streams tell of trainings is what the routes show; in which order, tests/unit/services/events says."""
+"""What streams tell of trainings is what the routes show; in which order, tests/unit/events says."""
 
 import json
 from typing import Any
 
 import pytest
 
-from api.models.live import Message
-from api.services.events.publisher import LOOK_SECONDS, FakeOutlet
-from api.utils.clock import FakeClock
+from api.events.publisher import LOOK_SECONDS, FakeOutlet
+from api.streaming.models import Message
+from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from api.domain.progress import Point
 from api.executors.fake import outcome
-from api.models.progress import Point
-from api.services.attempts.series import append_points
-from api.utils.clock import FakeClock
+from api.training.attempts.series import append_points
+from api.util.clock import FakeClock
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TRAINING, MakeWorld, World
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.executors.fake import outcome
-from api.utils.clock import FakeClock
+from api.util.clock import FakeClock
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, MakeWorld, World
 

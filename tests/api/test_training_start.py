@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.hardware.source import FakeSource
+from api.gpus.sources.source import FakeSource
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TOY, TRAINING, World
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from api.domain.training import StopRung
 from api.executors.fake import outcome
-from api.models.training import StopRung
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, World
 

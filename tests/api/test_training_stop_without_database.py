@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
+from api.db.database import Database
+from api.domain.training import StopRung
 from api.errors import DatabaseUnavailable, StorageFull
 from api.executors.fake import outcome
-from api.models.training import StopRung
-from api.services.access.operations import Belonging
-from api.storage.database import Database
+from api.web.operations import Belonging
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, MakeWorld, World
 

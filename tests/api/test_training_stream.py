@@ -6,7 +6,7 @@ import pytest
 
 from api.errors import DatabaseUnavailable
 from api.executors.fake import outcome
-from api.storage.events import EventStore
+from api.training.event_store import EventStore
 from tests.api.client import failure_of
 from tests.api.conftest import TRAINING, World
 from tests.api.streams import listen, refusal, task_socket, task_stream
@@ -135,7 +135,7 @@ def test_what_goes_wrong_in_a_stream_cuts_it(world: World, monkeypatch: pytest.M
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("api.services.events.following.TaskFollowing.progress", fail)
+    monkeypatch.setattr("api.events.following.TaskFollowing.progress", fail)
 
     async def talk() -> Any:
         client = world.client

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.utils.clock import FakeClock
+from api.util.clock import FakeClock
 from tests.api.client import Client
 from tests.api.conftest import TRAINING, MakeWorld, World
 from tests.api.test_training_stop import stop

@@ -17,17 +17,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from api.catalog.registry_models import NewModelVersion
+from api.catalog.store import RegistryStore
+from api.domain.reading import XidEvent
+from api.domain.task import ProcessIdentity
 from api.executors.fake import outcome
-from api.hardware.source import FakeSource
-from api.models.reading import XidEvent
-from api.models.registry import NewModelVersion
-from api.models.task import ProcessIdentity
-from api.services.access.operations import Belonging, Operation, OperationTable
-from api.storage.registry import RegistryStore
+from api.gpus.sources.source import FakeSource
+from api.web.operations import Belonging, Operation, OperationTable
 from tests.api.conftest import COMPLETED, RUN_DIR, TOY, TRAINING, open_world
 from tests.api.principals import MARK, User, let_run, neutral, opened, overheard
 from tests.api.streams import EVENTS_SOCKET, EVENTS_STREAM, GPU_SOCKET, GPU_STREAM
-from tests.unit.services.builders import process
+from tests.unit.builders import process
 
 STEPS = int(os.environ.get("TWO_PRINCIPALS_STEPS", "240"))
 STEPS_OF_ONE = 40

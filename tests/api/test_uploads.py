@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from api.utils.clock import FakeClock
+from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.uploads import PART, TUS, UPLOADS, Uploads, encode, picture
 

@@ -9,9 +9,9 @@ from unittest.mock import patch
 
 import pytest
 
+from api.datasets.service import DatasetService
 from api.errors import DatabaseUnavailable, DatasetChanged, InsufficientStorage
-from api.services.datasets.service import DatasetService
-from api.utils.clock import FakeClock
+from api.util.clock import FakeClock
 from tests.api.conftest import MakeWorld, World
 from tests.api.uploads import Uploads, archive, picture
 

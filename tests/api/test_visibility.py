@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
+from api.domain.reading import XidEvent
+from api.domain.task import ProcessIdentity
 from api.errors import DatabaseUnavailable
 from api.executors.fake import FakeExecutor
-from api.hardware.source import FakeSource
-from api.models.reading import XidEvent
-from api.models.task import ProcessIdentity
-from api.services.access.operations import Operation, OperationTable
+from api.gpus.sources.source import FakeSource
+from api.web.operations import Operation, OperationTable
 from tests.api.client import failure_of
 from tests.api.conftest import TOY, TRAINING, MakeWorld, World
 from tests.api.preprocessing import fill, start
 from tests.api.streams import EVENTS_STREAM, GPU_STREAM, listen
 from tests.api.uploads import picture
-from tests.unit.services.builders import process
+from tests.unit.builders import process
 
 GPU = "/api/v1/gpu"
 ONLY_READS_GPUS = ["gpus:read", "gpus:register", "training:read", "training:write"]
@@ -182,7 +182,7 @@ def test_an_etag_does_not_tell_that_somebody_else_has_changed_something(own: Wor
     ann, bob = own.signed_in("ann"), own.signed_in("bob")
     register(bob, 1, task_id="his")
     seconds = itertools.count(1_800_000_000)
-    monkeypatch.setattr("api.utils.envelope.time.time", lambda: next(seconds))
+    monkeypatch.setattr("api.util.envelope.time.time", lambda: next(seconds))
     for path in ("/status", "/summary", "/1", "/0"):
         before, whole = (each.client.get(f"{GPU}{path}").headers["etag"] for each in (ann, bob))
         bob.client.patch(f"{GPU}/tasks/his", json={"progress": len(path)})

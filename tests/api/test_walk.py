@@ -14,15 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from api.access import key_ring, rates
 from api.app import create_app
+from api.catalog.store import RegistryStore
+from api.domain.access import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, Role
 from api.errors import Unauthenticated
-from api.live.addresses import Transport
-from api.models.access import PERMISSION_GROUPS, ROLE_PERMISSIONS, Permission, Role
-from api.services.access import key_ring, rates
-from api.services.access.key_format import new_key
-from api.services.access.operations import Belonging, Operation, OperationTable
-from api.shell.wsgi import WSGIAnswer
-from api.storage.registry import RegistryStore
+from api.streaming.addresses import Transport
+from api.util.key_format import new_key
+from api.web.operations import Belonging, Operation, OperationTable
+from api.web.wsgi import WSGIAnswer
 from tests.api.client import Client, scope
 from tests.api.conftest import TRAINING, MakeWorld, World
 
@@ -219,7 +219,7 @@ def addresses(world: World) -> set[str]:
 
 def test_every_operation_has_its_line_in_the_table_and_every_line_its_operation(world: World):
     there, told = addresses(world), {operation.name for operation in TABLE.all}
-    assert there - told == set(), "these are for nobody: add them to api/services/access/operations.py"
+    assert there - told == set(), "these are for nobody: add them to api/web/operations.py"
     assert told - there == set(), "these are no more"
 
 

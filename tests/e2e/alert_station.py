@@ -9,31 +9,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from api.models.alert import AlertTarget
-from api.models.alert_rule import AlertRule, RuleScope
-from api.models.channel import ChannelKind
-from api.notifiers.addresses import AddressGuard
-from api.notifiers.webhook import WebhookNotifier
-from api.runtime.celery_transport import CeleryTransport, run_worker
-from api.services.alerts import courier as courier_module
-from api.services.alerts import remote_carriers
-from api.services.alerts.builtin_rules import parse_clause
-from api.services.alerts.carriers import ThreadCarriers
-from api.services.alerts.courier import Courier
-from api.services.alerts.evaluation import FactTable
-from api.services.alerts.loop import AlertLoop, Section
-from api.services.alerts.machine import AlertMachine
-from api.services.alerts.outbox import Outbox
-from api.services.alerts.remote_carriers import RemoteCarriers
-from api.storage.alert_rules import RuleStore
-from api.storage.alerts import AlertStore
-from api.storage.channels import ChannelStore
-from api.storage.database import Database, sqlite_url
-from api.storage.leadership import Leadership
-from api.storage.outbox import OutboxStore
-from api.storage.sealing import Sealer
-from api.utils.clock import SystemClock
-from api.utils.ids import new_task_id
+from api.alerts import courier as courier_module
+from api.alerts import remote_carriers
+from api.alerts.builtin_rules import parse_clause
+from api.alerts.carriers import ThreadCarriers
+from api.alerts.channel_store import ChannelStore
+from api.alerts.courier import Courier
+from api.alerts.evaluation import FactTable
+from api.alerts.loop import AlertLoop, Section
+from api.alerts.machine import AlertMachine
+from api.alerts.notifiers.addresses import AddressGuard
+from api.alerts.notifiers.webhook import WebhookNotifier
+from api.alerts.outbox import Outbox
+from api.alerts.outbox_store import OutboxStore
+from api.alerts.remote_carriers import RemoteCarriers
+from api.alerts.rule_store import RuleStore
+from api.alerts.store import AlertStore
+from api.composition.celery_transport import CeleryTransport, run_worker
+from api.db.database import Database, sqlite_url
+from api.db.leadership import Leadership
+from api.db.sealing import Sealer
+from api.domain.alert import AlertTarget
+from api.domain.alert_rule import AlertRule, RuleScope
+from api.domain.channel import ChannelKind
+from api.util.clock import SystemClock
+from api.util.ids import new_task_id
 
 #: Whoever is killed while sending leaves a lease that ends so soon, and nobody is waited for longer.
 LEASE_SECONDS, ALONE_SECONDS, AGAIN_SECONDS, DOWN_SECONDS = 4.0, 3.0, 1.0, 0.5

@@ -16,16 +16,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from api.db.database import Database
+from api.db.leases import ResourceHeld
+from api.domain.lease import LeaseKind
+from api.domain.task import RegisteredTask, TaskType
+from api.domain.training import NewTask, TaskStatus, TrainingPlan, TrainingRequest
 from api.errors import DatabaseUnavailable, GPUBusy
-from api.models.lease import LeaseKind
-from api.models.task import RegisteredTask, TaskType
-from api.models.training import NewTask, TaskStatus, TrainingPlan, TrainingRequest
-from api.storage.attempts import AttemptStore, Finish, NewAttempt
-from api.storage.database import Database
-from api.storage.leases import ResourceHeld
-from api.storage.registrations import DatabaseRegistrations
-from api.storage.tasks import TaskStore
-from api.utils.clock import SystemClock
+from api.gpus.registration_store import DatabaseRegistrations
+from api.training.attempt_store import AttemptStore, Finish, NewAttempt
+from api.training.store import TaskStore
+from api.util.clock import SystemClock
 from tests.databases import FEW, hurry
 
 #: Threads in a process.

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.e2e.server import BASE, ROOT, ServerProcess
 from tests.e2e.toy_tasks import log_of
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 
 TRAINER = ROOT / "tests" / "standin" / "trainer"
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from api.composition.datasets import DatasetParts
 from api.config import Config
-from api.models.access import LOCAL
-from api.models.dataset import ManifestItem
-from api.runtime.datasets import DatasetParts
-from api.storage.database import Database, sqlite_url
-from api.utils.clock import SystemClock
-from tests.unit.media.samples import picture
+from api.db.database import Database, sqlite_url
+from api.domain.access import LOCAL
+from api.domain.dataset import ManifestItem
+from api.util.clock import SystemClock
+from tests.unit.files.media.samples import picture
 
 
 class Shelf:

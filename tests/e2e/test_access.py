@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.services.access.key_format import new_key
+from api.util.key_format import new_key
 from tests.e2e.server import BASE, ServerProcess
 
 pytestmark = pytest.mark.quick

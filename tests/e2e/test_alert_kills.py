@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from api.models.alert import AlertState
-from api.models.channel import ChannelSecret, DeliveryState, WebhookFormat
-from api.storage.alert_tables import alert_deliveries, alert_history, alert_notifications, alerts
-from api.storage.channels import ChannelStore
-from api.storage.database import Database, sqlite_url
-from api.storage.outbox import SUPERSEDED
-from api.storage.sealing import Sealer
+from api.alerts.channel_store import ChannelStore
+from api.alerts.outbox_store import SUPERSEDED
+from api.db.alert_tables import alert_deliveries, alert_history, alert_notifications, alerts
+from api.db.database import Database, sqlite_url
+from api.db.sealing import Sealer
+from api.domain.alert import AlertState
+from api.domain.channel import ChannelSecret, DeliveryState, WebhookFormat
 from tests.e2e.server import until
 from tests.lengths import length
 from tests.redis_servers import OwnRedis
-from tests.unit.notifiers.receivers import Receiver, receiving, status
-from tests.unit.services.alerts.facts import channel
+from tests.unit.alerts.facts import channel
+from tests.unit.alerts.notifiers.receivers import Receiver, receiving, status
 
 ROOT = Path(__file__).parents[2]
 KILLS, TARGETS, WINDOW = length(200, 5), length(1000, 30), 10

@@ -12,25 +12,25 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.models.alert import AlertChange, AlertNotification, NotificationKind
-from api.models.channel import ChannelKind, ChannelSecret, DeliveryFilter, DeliveryState
-from api.notifiers.addresses import AddressGuard
-from api.notifiers.webhook import WebhookNotifier
-from api.runtime.celery_transport import CeleryTransport
-from api.services.alerts.carriers import ThreadCarriers
-from api.services.alerts.courier import Courier
-from api.services.alerts.outbox import Outbox
-from api.services.alerts.remote_carriers import RemoteCarriers
-from api.storage.alerts import AlertStore
-from api.storage.channels import ChannelStore
-from api.storage.database import Database, sqlite_url
-from api.storage.outbox import OutboxStore
-from api.storage.sealing import Sealer
-from api.utils.clock import FakeClock, SystemClock
-from api.utils.ids import new_task_id
+from api.alerts.carriers import ThreadCarriers
+from api.alerts.channel_store import ChannelStore
+from api.alerts.courier import Courier
+from api.alerts.notifiers.addresses import AddressGuard
+from api.alerts.notifiers.webhook import WebhookNotifier
+from api.alerts.outbox import Outbox
+from api.alerts.outbox_store import OutboxStore
+from api.alerts.remote_carriers import RemoteCarriers
+from api.alerts.store import AlertStore
+from api.composition.celery_transport import CeleryTransport
+from api.db.database import Database, sqlite_url
+from api.db.sealing import Sealer
+from api.domain.alert import AlertChange, AlertNotification, NotificationKind
+from api.domain.channel import ChannelKind, ChannelSecret, DeliveryFilter, DeliveryState
+from api.util.clock import FakeClock, SystemClock
+from api.util.ids import new_task_id
 from tests.redis_servers import OwnRedis
-from tests.unit.notifiers.receivers import Receiver, receiving, status
-from tests.unit.services.alerts.facts import channel, firing
+from tests.unit.alerts.facts import channel, firing
+from tests.unit.alerts.notifiers.receivers import Receiver, receiving, status
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,8 +98,8 @@ class Server:
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Server, Receiver]]:
     # How long nothing is tried after a failure, and how long a broker that hangs is waited for.
-    monkeypatch.setattr("api.services.alerts.remote_carriers.DOWN_SECONDS", 1.0)
-    monkeypatch.setattr("api.runtime.celery_transport.ANSWER_SECONDS", 1)
+    monkeypatch.setattr("api.alerts.remote_carriers.DOWN_SECONDS", 1.0)
+    monkeypatch.setattr("api.composition.celery_transport.ANSWER_SECONDS", 1)
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
     database.migrate()
     database.close()

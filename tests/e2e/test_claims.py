@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from api.storage.attempts import AttemptStore
-from api.storage.database import Database, sqlite_url
-from api.storage.registrations import DatabaseRegistrations
-from api.utils.clock import SystemClock
+from api.db.database import Database, sqlite_url
+from api.gpus.registration_store import DatabaseRegistrations
+from api.training.attempt_store import AttemptStore
+from api.util.clock import SystemClock
 from tests.databases import BACKENDS, fresh_postgres
 from tests.e2e.claimants import CLAIMANTS, GPUS, Tally, Witness
 

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.storage.tables import metadata
+from api.db.tables import metadata
 from tests.e2e.behind_nginx import Site, site
 from tests.e2e.server import BASE, until
 from tests.e2e.toy_tasks import toy

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from api.trainers.downloads.wish import WISH, DownloadWish, RepositoryWish
+from api.jobs.downloads.wish import WISH, DownloadWish, RepositoryWish
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
-from tests.unit.weights.stand_ins import header_bytes
+from tests.unit.files.weights.stand_ins import header_bytes
 
 #: How often it is killed; in full as often as the figure says.
 KILLS = length(200, 5)
@@ -33,7 +33,7 @@ def weights(seed: int) -> bytes:
 _FORKING = """
 import os, sys
 from pathlib import Path
-from api.trainers.downloads.program import DownloadProgram
+from api.jobs.downloads.program import DownloadProgram
 
 for line in sys.stdin:
     work, run = line.split()

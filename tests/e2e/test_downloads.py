@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.server import until
 from tests.e2e.training_server import LONG, TrainingServer
 from tests.local_hub import LocalHub, cutting, running_hub
-from tests.unit.weights.stand_ins import header_bytes
+from tests.unit.files.weights.stand_ins import header_bytes
 
 TOKEN = "hf_0123456789planted"
 REPOSITORY = "Comfy-Org/z_image_turbo"
@@ -128,7 +128,7 @@ def test_download_outlives_the_server(server: TrainingServer, hub: LocalHub):
 def _program_of(server: TrainingServer) -> int | None:
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []
-        if "api.trainers.downloads.program" in line and any(str(server.root) in part for part in line):
+        if "api.jobs.downloads.program" in line and any(str(server.root) in part for part in line):
             return int(process.pid)
     return None
 

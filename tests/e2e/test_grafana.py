@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.server import BASE, until
 from tests.e2e.training_server import TrainingServer
 from tests.prometheus_servers import OwnPrometheus
-from tests.unit.notifiers.receivers import receiving, status
+from tests.unit.alerts.notifiers.receivers import receiving, status
 from tools.grafana_dashboards import DIRECTORY
 
 #: What one machine without such faults cannot have, and why.

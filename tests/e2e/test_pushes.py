@@ -16,7 +16,7 @@ from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import LONG, TrainingServer
 from tests.local_hub import LocalHub, running_hub
-from tests.unit.weights.stand_ins import header_bytes
+from tests.unit.files.weights.stand_ins import header_bytes
 
 TOKEN = "hf_0123456789planted"
 NAME = "cats-v1-epoch1.safetensors"
@@ -74,7 +74,7 @@ def file_of(server: TrainingServer) -> bytes:
 def program_of(server: TrainingServer) -> int | None:
     for process in psutil.process_iter(["cmdline"]):
         line = process.info["cmdline"] or []
-        if "api.trainers.pushes.program" in line and any(str(server.root) in part for part in line):
+        if "api.jobs.pushes.program" in line and any(str(server.root) in part for part in line):
             return int(process.pid)
     return None
 

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api.media.picture import as_trained
-from api.media.probe import probe
-from api.models.media import Recipe
+from api.domain.media import Recipe
+from api.files.media.picture import as_trained
+from api.files.media.probe import probe
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import DatasetQuestion, SeenFile

@@ -11,7 +11,7 @@ from tests.e2e.other_users import SERVICE, TRAINER, place_of_service, require_ot
 from tests.e2e.server import until
 from tests.e2e.training_server import LONG, TrainingServer
 from tests.local_hub import LocalHub, running_hub
-from tests.unit.weights.stand_ins import header_bytes
+from tests.unit.files.weights.stand_ins import header_bytes
 
 TOKEN = "hf_0123456789planted"
 

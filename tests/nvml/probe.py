@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
+from api.composition.composition import Runtime
 from api.config import Config
-from api.runtime.composition import Runtime
 from tests.e2e.server import ROOT, environment
 
 FIRST_SWEEP_SECONDS = 10.0

@@ -10,8 +10,8 @@ import pytest
 from tests.e2e.server import BASE, until
 from tests.nvml.conftest import Serve
 from tests.standin import StandIn
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import make_config, make_dataset, make_images
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 #: Stands in for the trainer's Python: it says who it is, and makes the last of its steps once it is told to.
 TRAINER = """#!{python}

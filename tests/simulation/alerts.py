@@ -7,30 +7,30 @@ from typing import Any
 
 from sqlalchemy import select
 
+from api.alerts.builtin_rules import parse_clause
+from api.alerts.channel_store import ChannelStore
+from api.alerts.courier import Courier
+from api.alerts.evaluation import FactTable
+from api.alerts.loop import AlertLoop, Section
+from api.alerts.machine import AlertMachine
+from api.alerts.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
+from api.alerts.outbox import Outbox
+from api.alerts.outbox_store import OutboxStore
+from api.alerts.rule_store import RuleStore
+from api.alerts.store import AlertStore
+from api.composition.alerts import SHARED_SCOPE, new_alert_id, new_delivery_id
+from api.db.alert_tables import alerts
+from api.db.database import Database
+from api.db.leadership import Leadership
+from api.db.sealing import Sealer
+from api.domain.alert import AlertTarget
+from api.domain.alert_rule import AlertRule, RuleScope
+from api.domain.channel import ChannelKind, ChannelSecret, ChannelSettings
 from api.errors import DatabaseUnavailable
-from api.models.alert import AlertTarget
-from api.models.alert_rule import AlertRule, RuleScope
-from api.models.channel import ChannelKind, ChannelSecret, ChannelSettings
-from api.notifiers.notifier import Delivered, FakeNotifier, OutboundMessage, RetryLater, SendOutcome
-from api.runtime.alerts import SHARED_SCOPE, new_alert_id, new_delivery_id
-from api.services.alerts.builtin_rules import parse_clause
-from api.services.alerts.courier import Courier
-from api.services.alerts.evaluation import FactTable
-from api.services.alerts.loop import AlertLoop, Section
-from api.services.alerts.machine import AlertMachine
-from api.services.alerts.outbox import Outbox
-from api.storage.alert_rules import RuleStore
-from api.storage.alert_tables import alerts
-from api.storage.alerts import AlertStore
-from api.storage.channels import ChannelStore
-from api.storage.database import Database
-from api.storage.leadership import Leadership
-from api.storage.outbox import OutboxStore
-from api.storage.sealing import Sealer
 from tests.simulation.faults import Faults, FaultyDatabase
 from tests.simulation.mailbox import CLEAR_SECONDS, DOWN_SECONDS, Mailbox
 from tests.simulation.world import World
-from tests.unit.services.alerts.facts import channel
+from tests.unit.alerts.facts import channel
 
 #: How much more often a message is lost than anything else goes wrong.
 NETWORK = 40.0

@@ -5,6 +5,8 @@ import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from api.domain.reason import Reason
+from api.domain.training import StopRung
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
@@ -18,8 +20,6 @@ from api.executors.executor import (
 )
 from api.executors.ports import FIRST_PORT, LAST_PORT
 from api.executors.slurm.ending import AttemptEnds
-from api.models.reason import Reason
-from api.models.training import StopRung
 from api.trainers.toy.settings import STEPS_PER_EPOCH
 from tests.simulation.faults import Faults
 from tests.simulation.nodes import Node

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from api.db.database import Database, sqlite_url
+from api.db.leadership import Leadership
 from api.errors import DatabaseUnavailable
-from api.storage.database import Database, sqlite_url
-from api.storage.leadership import Leadership
 from tests.simulation.quick import use_quick_connections
 from tests.simulation.world import Broken
 

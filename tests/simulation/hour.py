@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from api.models.training import TaskStatus
-from api.utils.clock import FakeClock
+from api.domain.training import TaskStatus
+from api.util.clock import FakeClock
 from tests.simulation.mailbox import Mailbox
 from tests.simulation.promises import (
     check_everything_ended,

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.models.lease import LeaseKind, LeaseState
-from api.models.training import AttemptStatus, TaskStatus
+from api.domain.lease import LeaseKind, LeaseState
+from api.domain.training import AttemptStatus, TaskStatus
 
 _TASKS = (
     "SELECT task_id, name, status, not_before, updated_at, "

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from api.models.alert import NotificationKind
-from api.models.channel import ToldAlert
-from api.notifiers.notifier import OutboundMessage
+from api.alerts.notifiers.notifier import OutboundMessage
+from api.domain.alert import NotificationKind
+from api.domain.channel import ToldAlert
 from tests.simulation.world import Broken, World
 
 #: Seconds for which a node is away before anybody is told, and for which it is back before that is over.

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from api.models.training import TaskStatus
+from api.domain.training import TaskStatus
 from tests.simulation.known import KnownTask
 from tests.simulation.world import Broken, Run, World
 

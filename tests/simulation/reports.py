@@ -11,20 +11,20 @@ from typing import Any
 
 import orjson
 
+from api.domain.node import SILENT_SECONDS, NodePlace, NodeStatus
 from api.errors import ServiceError
-from api.hardware.source import FakeSource
-from api.models.node import SILENT_SECONDS, NodePlace, NodeStatus
-from api.services.gpus.service import GPUService
-from api.services.nodes.head import HeadRefuses, HeadSilent
-from api.services.nodes.reporter import LONGEST_REST, Reporter
-from api.services.nodes.service import LOOK_SECONDS, NodeService
-from api.services.nodes.told_holders import ToldHolders
-from api.storage.fleet import FleetStore
-from api.storage.registrations import MemoryRegistrations
-from api.utils.clock import FakeClock
+from api.gpus.registration_store import MemoryRegistrations
+from api.gpus.service import GPUService
+from api.gpus.sources.source import FakeSource
+from api.nodes.fleet_store import FleetStore
+from api.nodes.head import HeadRefuses, HeadSilent
+from api.nodes.reporter import LONGEST_REST, Reporter
+from api.nodes.service import LOOK_SECONDS, NodeService
+from api.nodes.told_holders import ToldHolders
+from api.util.clock import FakeClock
 from tests.simulation.faults import Crash, Faults, FaultyDatabase
 from tests.simulation.world import Broken
-from tests.unit.services.builders import identity, reading, snapshot, vitals
+from tests.unit.builders import identity, reading, snapshot, vitals
 
 #: Seconds of bad luck, and of calm after it in which every head must come to know how everything is.
 SECONDS, CALM_SECONDS = 300.0, 30.0

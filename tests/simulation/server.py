@@ -6,30 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from api.composition.training import TrainingNeeds, TrainingParts, build_training
 from api.config import Config
+from api.domain.sight import Sight
+from api.domain.task import RegisteredTask
+from api.domain.training import TrainingRequest
 from api.errors import ServiceError
-from api.hardware.source import FakeSource
-from api.models.sight import Sight
-from api.models.snapshot import GPUReading, GPUSnapshot
-from api.models.task import RegisteredTask
-from api.models.training import TrainingRequest
-from api.runtime.training import TrainingNeeds, TrainingParts, build_training
-from api.services.attempts.updates import NewsDesk
-from api.services.gpus.documents import GPUDocuments
-from api.services.gpus.events import GPUEvents
-from api.services.gpus.judgement import JudgedGPU
-from api.services.gpus.service import GPUService
-from api.services.gpus.state import GPUState, GPUStateKeeper
-from api.storage.attempts import AttemptStore
-from api.storage.disk import DiskReserve
-from api.storage.registrations import DatabaseRegistrations
-from api.storage.tasks import TaskStore
+from api.files.disk import DiskReserve
+from api.gpus.documents import GPUDocuments
+from api.gpus.events import GPUEvents
+from api.gpus.judgement import JudgedGPU
+from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.service import GPUService
+from api.gpus.snapshot import GPUReading, GPUSnapshot
+from api.gpus.sources.source import FakeSource
+from api.gpus.state import GPUState, GPUStateKeeper
+from api.training.attempt_store import AttemptStore
+from api.training.attempts.updates import NewsDesk
+from api.training.store import TaskStore
 from tests.simulation.alerts import SimulatedAlerts
 from tests.simulation.executor import Fate, SimulatedExecutor
 from tests.simulation.faults import Faults, FaultyDatabase
 from tests.simulation.mailbox import Mailbox
 from tests.simulation.world import Run, World
-from tests.unit.services.builders import identity, process, reading, snapshot, vitals
+from tests.unit.builders import identity, process, reading, snapshot, vitals
 
 HEAD = "head"
 BUSY_MB = 12_000

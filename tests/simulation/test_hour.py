@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from api.alerts import courier
+from api.alerts.machine import AlertMachine
+from api.alerts.outbox_store import OutboxStore
+from api.db import leases
+from api.db.leadership import Leadership
+from api.db.tables import attempts
+from api.domain.channel import DeliveryState
+from api.domain.gpu import GPUStatus
+from api.domain.training import AttemptStatus
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.executor import Executor
-from api.models.channel import DeliveryState
-from api.models.gpu import GPUStatus
-from api.models.training import AttemptStatus
-from api.services.alerts import courier
-from api.services.alerts.machine import AlertMachine
-from api.services.attempts.ending import AttemptEnding
-from api.services.attempts.reconciler import Reconciler
-from api.services.training import dispatcher, supply
-from api.services.training.dispatcher import Dispatcher
-from api.services.training.task_stops import TaskStops
-from api.storage import leases
-from api.storage.attempts import AttemptStore
-from api.storage.leadership import Leadership
-from api.storage.outbox import OutboxStore
-from api.storage.tables import attempts
-from api.storage.tasks import TaskStore
+from api.training import dispatcher, supply
+from api.training.attempt_store import AttemptStore
+from api.training.attempts.ending import AttemptEnding
+from api.training.attempts.reconciler import Reconciler
+from api.training.dispatcher import Dispatcher
+from api.training.store import TaskStore
+from api.training.task_stops import TaskStops
 from tests.simulation.__main__ import play, undisturbed
 from tests.simulation.executor import SimulatedExecutor
 from tests.simulation.hour import Hour, Scale
@@ -160,7 +160,7 @@ def spread_over_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         true_catch_up(self)
         self._gone = gone
 
-    monkeypatch.setattr("api.services.training.scheduler.Supply", everywhere)
+    monkeypatch.setattr("api.training.scheduler.Supply", everywhere)
     monkeypatch.setattr(true_supply, "_catch_up", catch_up)
 
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from api.storage.tables import leadership, leases
+from api.db.tables import leadership, leases
 from tests.simulation.faults import Faults, FaultyDatabase
 
 _ADD = insert(leases)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from api.services.gpus import other_machines
-from api.services.nodes import service
-from api.services.nodes.service import NodeService
-from api.storage.fleet import FleetStore
+from api.gpus import other_machines
+from api.nodes import service
+from api.nodes.fleet_store import FleetStore
+from api.nodes.service import NodeService
 from tests.simulation.__main__ import undisturbed
 from tests.simulation.reports import Reports
 from tests.simulation.world import Broken

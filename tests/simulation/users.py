@@ -4,9 +4,9 @@ import itertools
 import random
 from collections.abc import Callable, Collection
 
+from api.domain.training import GPURequest, ResumeOptions, TaskStatus, TrainingRequest
 from api.errors import DatabaseUnavailable, ServiceError
-from api.models.training import GPURequest, ResumeOptions, TaskStatus, TrainingRequest
-from api.services.attempts.watch import AttemptWatch
+from api.training.attempts.watch import AttemptWatch
 from tests.simulation.promises import Orders
 from tests.simulation.server import SimulatedServer
 from tests.simulation.servers import Servers

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from api.domain.task import ProcessIdentity
+from api.domain.training import StopRung
 from api.executors.executor import Outcome, StopOrder, Submission
 from api.executors.fake import outcome
 from api.executors.memory_log import MemoryLog
-from api.models.task import ProcessIdentity
-from api.models.training import StopRung
 from api.trainers.protocol.phrases import COMPLETED, STOPPED
-from api.utils.clock import FakeClock
+from api.util.clock import FakeClock
 from tests.simulation.nodes import Node
 from tests.simulation.supervisor import Supervisor
 

@@ -2,7 +2,7 @@
 to its labels.
 """
 
-from api.utils.histogram import Histogram
+from api.util.histogram import Histogram
 
 
 def observed(histogram: Histogram, *labels: str) -> float:

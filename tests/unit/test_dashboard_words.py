@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from api.models.cause import CauseCode
-from api.models.gpu import GPUStatus
-from api.models.progress import Stage
-from api.models.reason import Reason
-from api.models.training import AttemptStatus, StopRung, TaskStatus
-from api.models.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
-from api.services.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.builtin_rules import BUILTIN_RULES
+from api.domain.cause import CauseCode
+from api.domain.gpu import GPUStatus
+from api.domain.progress import Stage
+from api.domain.reason import Reason
+from api.domain.training import AttemptStatus, StopRung, TaskStatus
+from api.gpus.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.key_words import PATH_WORDS
@@ -141,7 +141,7 @@ def calls_of(name: str) -> list[tuple[str, list[Any]]]:
 
 
 #: Where sentences come from tables, each of which is looked at below; and Cause.of itself.
-TABLES = {"trainers/protocol/hints.py", "trainers/protocol/diagnosis.py", "models/xids.py", "models/cause.py"}
+TABLES = {"trainers/protocol/hints.py", "trainers/protocol/diagnosis.py", "gpus/xids.py", "domain/cause.py"}
 
 
 def sentences() -> Iterator[tuple[str, str]]:

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from api import errors
+from api.access.views import KeyView
 from api.config import Config, read_config
-from api.models.access_view import KeyView
-from api.models.audit import AuditRow
-from api.models.cause import CauseCode
-from api.models.event import EventType, GPUEvent
-from api.models.gpu import GPUProcesses, GPUStatusResponse
-from api.models.log import SearchResult, TaskLogPage
-from api.models.progress import Stage
-from api.models.training import EventKind, TaskStatus
-from api.models.training_view import TaskProgressView, Validation
-from api.services.access.operations import OperationTable
-from api.utils.base_path import BASE_PATH
+from api.domain.audit import AuditRow
+from api.domain.cause import CauseCode
+from api.domain.event import EventType, GPUEvent
+from api.domain.gpu import GPUProcesses, GPUStatusResponse
+from api.domain.log import SearchResult, TaskLogPage
+from api.domain.progress import Stage
+from api.domain.training import EventKind, TaskStatus
+from api.training.views import TaskProgressView, Validation
+from api.util.base_path import BASE_PATH
+from api.web.operations import OperationTable
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "TRAINING_API.md").read_text(encoding="utf-8")

@@ -18,40 +18,40 @@ SEAMS = {
     "api.executors.memory_log.MemoryLog": "api.executors.executor.Log",
     "api.executors.memory_log.MemoryLogCursor": "api.executors.executor.LogCursor",
     "api.executors.slurm.fake.FakeCluster": "api.executors.slurm.cluster.Cluster",
-    "api.hardware.source.FakeSource": "api.hardware.source.GPUSource",
-    "api.live.streams.task_output.FakePiece": "api.live.streams.task_output.LogPiece",
-    "api.notifiers.notifier.FakeNotifier": "api.notifiers.notifier.Notifier",
-    "api.services.alerts.outbox.FakeCarriers": "api.services.alerts.outbox.Carriers",
-    "api.services.alerts.remote_carriers.FakeTransport": "api.services.alerts.remote_carriers.DeliveryTransport",
-    "api.services.attempts.harvest.FakeHarvester": "api.services.attempts.harvest.Harvester",
-    "api.services.attempts.updates.FakeNews": "api.services.attempts.updates.TrainingNews",
-    "api.services.events.publisher.FakeOutlet": "api.services.events.publisher.Outlet",
-    "api.services.idempotency.MemoryIdempotencyStore": "api.services.idempotency.IdempotencyStore",
-    "api.services.nodes.head.FakeHead": "api.services.nodes.head.HeadLink",
-    "api.storage.registrations.MemoryRegistrations": "api.storage.registrations.Registrations",
-    "api.utils.clock.FakeClock": "api.utils.clock.Clock",
+    "api.gpus.sources.source.FakeSource": "api.gpus.sources.source.GPUSource",
+    "api.logs.stream_output.FakePiece": "api.logs.stream_output.LogPiece",
+    "api.alerts.notifiers.notifier.FakeNotifier": "api.alerts.notifiers.notifier.Notifier",
+    "api.alerts.outbox.FakeCarriers": "api.alerts.outbox.Carriers",
+    "api.alerts.remote_carriers.FakeTransport": "api.alerts.remote_carriers.DeliveryTransport",
+    "api.training.attempts.harvest.FakeHarvester": "api.training.attempts.harvest.Harvester",
+    "api.training.attempts.updates.FakeNews": "api.training.attempts.updates.TrainingNews",
+    "api.events.publisher.FakeOutlet": "api.events.publisher.Outlet",
+    "api.web.idempotency.MemoryIdempotencyStore": "api.web.idempotency.IdempotencyStore",
+    "api.nodes.head.FakeHead": "api.nodes.head.HeadLink",
+    "api.gpus.registration_store.MemoryRegistrations": "api.gpus.registration_store.Registrations",
+    "api.util.clock.FakeClock": "api.util.clock.Clock",
     "tests.simulation.executor.SimulatedExecutor": "api.executors.executor.Executor",
-    "tests.unit.services.catalog.test_comfyui.FakeVersions": "api.storage.registry_links.LinkedVersions",
-    "tests.unit.services.datasets.media_fakes.FakeDecoder": "api.models.media.Decoder",
-    "tests.unit.services.datasets.media_fakes.FakeDirectory": "api.services.datasets.media.RegisteredFiles",
-    "tests.unit.services.nodes.test_shared_storage.FakeProber": "api.services.nodes.shared_storage.StorageProber",
-    "tests.unit.services.trainings.Errand": "api.trainers.trainer.Trainer",
+    "tests.unit.catalog.test_comfyui.FakeVersions": "api.catalog.links.LinkedVersions",
+    "tests.unit.datasets.media_fakes.FakeDecoder": "api.domain.media.Decoder",
+    "tests.unit.datasets.media_fakes.FakeDirectory": "api.datasets.media.RegisteredFiles",
+    "tests.unit.nodes.test_shared_storage.FakeProber": "api.nodes.shared_storage.StorageProber",
+    "tests.unit.trainings.Errand": "api.trainers.trainer.Trainer",
     "tests.unit.trainers.test_media.FakeExaminer": "api.trainers.media.Examiner",
-    "tests.unit.shell.test_auditing.Sink": "api.shell.auditing.AuditSink",
-    "tests.unit.shell.test_unread_answers.Transport": "api.shell.unread_answers.Connection",
+    "tests.unit.web.test_auditing.Sink": "api.web.auditing.AuditSink",
+    "tests.unit.web.test_unread_answers.Transport": "api.web.unread_answers.Connection",
 }
 
 #: Each fake of a few methods of a class, or of a seam.
 STAND_INS = {
-    "tests.unit.services.alerts.test_loop.FakeBoard": "api.services.alerts.facts.FactBoard",
-    "tests.unit.services.catalog.test_registry.FakeTraining": "api.services.training.service.TrainingService",
-    "tests.unit.services.test_system.FakeTrainings": "api.services.training.service.TrainingService",
-    "tests.unit.services.training.test_request_check.Trainer": "api.trainers.trainer.Trainer",
-    "tests.unit.shell.gates.FakeRing": "api.services.access.key_ring.KeyRing",
+    "tests.unit.alerts.test_loop.FakeBoard": "api.alerts.facts.FactBoard",
+    "tests.unit.catalog.test_registry.FakeTraining": "api.training.service.TrainingService",
+    "tests.unit.system.test_system.FakeTrainings": "api.training.service.TrainingService",
+    "tests.unit.training.test_request_check.Trainer": "api.trainers.trainer.Trainer",
+    "tests.unit.web.gates.FakeRing": "api.access.key_ring.KeyRing",
 }
 
 #: Fakes of a function.
-OF_FUNCTIONS = {"api.live.streams.task_output.FakeTaskOutput"}
+OF_FUNCTIONS = {"api.logs.stream_output.FakeTaskOutput"}
 
 
 def find(path: str) -> Any:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from api.domain.training import TrainingPlan
 from api.errors import InvalidPattern
 from api.executors.attempt.output_scanner import OutputScanner
-from api.hardware.boards import parse_boards
-from api.models.training import TrainingPlan
-from api.services.logs.pattern import LogPattern
-from api.services.logs.server_log import ServerLines
+from api.gpus.sources.boards import parse_boards
+from api.logs.pattern import LogPattern
+from api.logs.server_log import ServerLines
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.toml_files import parse
 from api.trainers.environment import check_env, split_secrets
@@ -24,9 +24,9 @@ from api.trainers.protocol.output import OutputReader
 from api.trainers.toml_text import mask_comments, text_excess
 from api.trainers.toy.dataset import read_dataset
 from api.trainers.trainer import Ending
-from api.utils.formatting import shorten_command
-from api.utils.masking import has_userinfo, mask_secrets, mask_userinfo
-from api.utils.terminal_text import clean
+from api.util.formatting import shorten_command
+from api.util.masking import has_userinfo, mask_secrets, mask_userinfo
+from api.util.terminal_text import clean
 
 SIZE = 64 * 1024
 

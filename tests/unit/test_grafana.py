@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from api.services.alerts.exposition import SERIES
-from api.services.gpus.metric_families import SMI_FAMILIES
-from api.utils import measures
+from api.alerts.exposition import SERIES
+from api.gpus.metric_families import SMI_FAMILIES
+from api.util import measures
 from tools.grafana_dashboards import DIRECTORY, render_all
 from tools.grafana_panels import SCHEMA, SOURCE, WIDTH
 

@@ -26,12 +26,12 @@ def limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_node_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.node_command.run_node", lambda config: int(gc.isenabled()))
+    monkeypatch.setattr("api.commands.node.run_node", lambda config: int(gc.isenabled()))
     assert api.main.main(["--role", "node", "--head-url", "http://127.0.0.1:9"]) == 1
 
 
 def test_a_command_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.worker_command.run_worker_command", lambda words: int(gc.isenabled()))
+    monkeypatch.setattr("api.commands.worker.run_worker_command", lambda words: int(gc.isenabled()))
     assert api.main.main(["worker"]) == 1
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from api.utils.base_path import BASE_PATH
+from api.util.base_path import BASE_PATH
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEXT = (DEPLOY / "nginx" / "diffusion-pipe-api.conf").read_text()
 
 #: Those of the live routes: tests/e2e/test_nginx.py asks them by nginx.
-LIVE = Path(__file__).parents[2] / "api" / "runtime" / "live.py"
+LIVE = Path(__file__).parents[2] / "api" / "composition" / "live.py"
 
 
 def _stream_location() -> re.Pattern[str]:

@@ -41,7 +41,7 @@ def test_every_directory_of_the_service_with_python_is_a_package():
 
 
 #: Started by themselves, with a path or an environment of their own.
-PROGRAMS = ("api.__main__", "api.trainers.toy.", "api.storage.migrations.")
+PROGRAMS = ("api.__main__", "api.trainers.toy.", "api.db.migrations.")
 
 
 def test_every_default_of_a_dataclass_is_one_that_python_3_11_takes():

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from api.services.alerts.builtin_rules import BUILTIN_RULES
-from api.services.alerts.exposition import SERIES
-from api.services.gpus.metric_families import SMI_FAMILIES
+from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.exposition import SERIES
+from api.gpus.metric_families import SMI_FAMILIES
 from tools.prometheus_facts import FACTS
 from tools.prometheus_rules import DIRECTORY, list_rules, render_all
 

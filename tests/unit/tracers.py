@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.utils import tracing
-from api.utils.tracing import Span, use_tracer
+from api.util import tracing
+from api.util.tracing import Span, use_tracer
 
 TOLD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

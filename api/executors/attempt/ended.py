@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.utils.foreign_files import ForeignFile, read, status_of
+from api.util.foreign_files import ForeignFile, read, status_of
 
 from .files import identity_of, number, parse_json
 from .processes import boot_id, is_alive

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from api.utils.foreign_files import TROUBLE, status_of
+from api.util.foreign_files import TROUBLE, status_of
 
 from .files import PATIENCE_SECONDS, complain, patiently, read_json
 from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, LEAVE, MADE, Order

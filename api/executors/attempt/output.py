@@ -16,7 +16,7 @@ import struct
 import time
 from collections.abc import Iterator
 
-from api.utils.foreign_files import close, is_gone, open_there, remove
+from api.util.foreign_files import close, is_gone, open_there, remove
 
 from .files import PATIENCE_PACE, PATIENCE_SECONDS, complain, patiently
 from .ledger import UNKNOWN, Ledger

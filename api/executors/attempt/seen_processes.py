@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 
-from api.utils.foreign_files import ForeignFile, close, open_own, read, remove, write_all
+from api.util.foreign_files import ForeignFile, close, open_own, read, remove, write_all
 
 from .files import complain
 from .processes import boot_id, is_alive

@@ -14,7 +14,7 @@ from api.executors.slurm.jobs import AHEAD, Job
 from api.executors.slurm.request import describe_ahead, write_script
 from api.executors.slurm.sight import write_mark
 from api.executors.slurm.words import why_pending
-from api.utils.foreign_files import make_directory
+from api.util.foreign_files import make_directory
 
 #: Files by which an attempt is more than a name: a job that finds them begins it.
 _RECORDS = ("spec.json", "runner.json", "exit.json", "slurm.json")

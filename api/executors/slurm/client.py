@@ -17,9 +17,9 @@ from api.executors.executor import EngineSilent
 from api.executors.slurm.jobs import Job, parse_job, parse_state
 from api.executors.slurm.nodes import NodeReport, parse_node
 from api.executors.slurm.token import TokenFile
-from api.utils.bounded_answers import AnswerTooLong, TimedTransport, read_parts
-from api.utils.json_lists import read_object
-from api.utils.terminal_text import show
+from api.util.bounded_answers import AnswerTooLong, TimedTransport, read_parts
+from api.util.json_lists import read_object
+from api.util.terminal_text import show
 
 #: Seconds that connecting, and a whole answer, may take.
 CONNECT_SECONDS = 2.0

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from api.domain.reason import Words
 from api.executors.executor import EngineSilent, NodeState
 from api.executors.slurm.client import SlurmRefused
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
 from api.executors.slurm.sight import StorageSight
 from api.executors.slurm.words import who_holds
-from api.models.reason import Words
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: Seconds for which a look may be used again, by whoever does not observe.
 FRESH_SECONDS = 1.5

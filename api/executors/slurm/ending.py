@@ -15,7 +15,7 @@ from api.executors.slurm.jobs import Job
 from api.executors.slurm.notes import JobNote, left_no_word
 from api.executors.slurm.sight import is_blind
 from api.executors.slurm.words import how_ended
-from api.utils.foreign_files import ForeignFile, open_own, read
+from api.util.foreign_files import ForeignFile, open_own, read
 
 #: Seconds for which a held lock is waited for where nothing is left of who had it: a dead machine's lock on a file
 #: server goes with its lease. Of a machine that is only cut off, a lock is the sign that it lives.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from api.domain.reason import Reason
 from api.executors.attempt.files import write_json
 from api.executors.attempt.orders import LEAVE
 from api.executors.executor import (
@@ -44,8 +45,7 @@ from api.executors.slurm.strays import list_strays
 from api.executors.slurm.words import why_leaving, why_pending
 from api.executors.spec import describe
 from api.executors.stop_orders import give_order, order_of
-from api.models.reason import Reason
-from api.utils.foreign_files import make_directory, read
+from api.util.foreign_files import make_directory, read
 
 logger = logging.getLogger(__name__)
 

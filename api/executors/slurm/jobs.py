@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from api.executors.slurm.hosts import expand
-from api.utils.frozen import frozen
-from api.utils.terminal_text import show
+from api.util.frozen import frozen
+from api.util.terminal_text import show
 
 #: States in which a job has nothing on any node any more.
 _OVER = frozenset(

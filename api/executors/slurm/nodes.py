@@ -2,10 +2,10 @@
 
 import re
 
+from api.domain.reading import MAX_GPUS
 from api.executors.slurm.jobs import indices
-from api.models.reading import MAX_GPUS
-from api.utils.frozen import frozen
-from api.utils.terminal_text import show
+from api.util.frozen import frozen
+from api.util.terminal_text import show
 
 _DOWN = frozenset({"DOWN", "NOT_RESPONDING", "POWERED_DOWN", "POWERING_DOWN", "FAIL", "FUTURE", "UNKNOWN", "ERROR"})
 _DRAINING = frozenset({"DRAIN", "DRAINED", "DRAINING", "MAINTENANCE", "RESERVED", "REBOOT_REQUESTED"})

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from api.executors.attempt.files import parse_json, write_json
-from api.utils.foreign_files import ForeignFile, read
-from api.utils.frozen import frozen
+from api.util.foreign_files import ForeignFile, read
+from api.util.frozen import frozen
 
 #: The file in an attempt's directory that says that it is, or was, Slurm's, and by which number.
 NOTE = "slurm.json"

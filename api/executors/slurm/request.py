@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import api
+from api.domain.engine import EngineWishes
 from api.executors.executor import AheadOfTurn, Submission
 from api.executors.slurm import batch
 from api.executors.slurm.sight import LOOK_SECONDS, write_look
-from api.models.engine import EngineWishes
 
 #: Variables of the supervisor itself; the trainer's are in a file of its own.
 _PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -16,7 +17,7 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 def write_script(python: str, uid: str, directory: Path, wait_seconds: int = 0) -> str:
     """The script of a job, which waits for so long until it is told what to start."""
-    root = str(Path(batch.__file__).resolve().parents[3])
+    root = str(Path(api.__file__).resolve().parents[1])
     program = f"import sys; sys.path.append({root!r}); from {batch.__name__} import main; main(*sys.argv[1:])"
     words = [python, "-I", "-S", "-c", program, str(directory.absolute()), str(wait_seconds)]
     return f"#!/bin/sh\n{write_look(directory, uid, LOOK_SECONDS)}exec {' '.join(map(shlex.quote, words))}\n"

@@ -8,12 +8,12 @@ import errno
 import time
 from collections.abc import Callable, Collection, Mapping
 
+from api.domain.reason import Reason
 from api.executors.executor import EngineFull, EngineNever
 from api.executors.slurm.ahead import AheadJobs
 from api.executors.slurm.client import QUEUE_FULL, SlurmRefused
 from api.executors.slurm.cluster import ClusterWatch
-from api.models.reason import Reason
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: Slurm's number for a job that violates a limit of accounting, whichever.
 OVER_LIMIT = 2050

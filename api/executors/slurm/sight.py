@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from api.domain.reason import Reason
 from api.executors.slurm.jobs import AHEAD, Job
-from api.models.reason import Reason
-from api.utils.foreign_files import ForeignFile, read, write
+from api.util.foreign_files import ForeignFile, read, write
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from api.executors.executor import AttemptRef, LivingAttempt, Locate
 from api.executors.records import parse_spec
 from api.executors.slurm.ahead import is_described
 from api.executors.slurm.jobs import AHEAD, Job
-from api.utils.foreign_files import read
+from api.util.foreign_files import read
 
 
 def list_strays(jobs: Iterable[Job], locate: Locate) -> Iterator[LivingAttempt]:

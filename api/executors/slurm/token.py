@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api.utils.frozen import frozen
-from api.utils.secret_files import SecretFile, read_secret_file
+from api.util.frozen import frozen
+from api.util.secret_files import SecretFile, read_secret_file
 
 #: The first and the last second (Unix) of which a year can be told.
 _FIRST, _LAST = 0, 253_402_300_799

@@ -4,9 +4,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from api.domain.reason import Reason
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.sight import UNWRITABLE, is_blind
-from api.models.reason import Reason
 
 #: Beginnings of Slurm's words for bounds that an administrator has set.
 _LIMITS = ("QOS", "Assoc", "MaxGRES", "PartitionTimeLimit", "PartitionNodeLimit", "JobArrayTaskLimit", "Licenses")

@@ -4,14 +4,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from api.models.weights import AdapterKind
+from api.domain.weights import AdapterKind
+from api.files.weights.adapters import read_adapter
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
 from api.trainers.diffusion_pipe.keys import ADAPTER
 from api.trainers.diffusion_pipe.model_types import ModelFacts
-from api.weights.adapters import read_adapter
 
 #: Model types that give a continued adapter the rank of its file, whatever the configuration says.
 _TAKE_THE_RANK_FROM_THE_FILE = ("flux", "sdxl")

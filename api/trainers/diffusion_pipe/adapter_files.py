@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from api.files.weights.adapters import read_adapter
+from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
-from api.weights.adapters import read_adapter
-from api.weights.recognition import recognise
 
 #: Types that are one code, and so one form of adapters.
 _SAME = {"anima": "cosmos_predict2"}

@@ -7,7 +7,7 @@ from typing import Any
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: The largest micro batch that is accepted: no GPU takes more, and the trainer loops over it.
 _MOST = 1_000_000

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: A size bucket; with its aspect ratio first where the trainer makes it from one. Width, height and frames stand last.
 Bucket = tuple[float, ...]

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from api.domain.media import Recipe
+from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Mistake
-from api.models.media import Recipe
-from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe import command, files, plan
 from api.trainers.diffusion_pipe.adapter_check import check_adapter
 from api.trainers.diffusion_pipe.batches import Batches, read_batches

@@ -23,7 +23,7 @@ from api.trainers.diffusion_pipe.retiming import align
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
 from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
 from api.trainers.media import Budget, Looks
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 _ELSEWHERE = {
     **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.pointers import shown
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 CAPTIONS = "captions.json"
 

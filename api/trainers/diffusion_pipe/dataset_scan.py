@@ -16,7 +16,7 @@ from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.retiming import retimed_count
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.media import IMAGE_SUFFIXES, PASSED_OVER, Budget, Look, Unreadable, is_video
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 _MOST_JSON_BYTES = 32 * 1024 * 1024
 

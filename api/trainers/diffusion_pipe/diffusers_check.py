@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from api.files.weights.header import merged
+from api.files.weights.model_directories import INDEX, read_json, weighty_parts
+from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
-from api.weights.header import merged
-from api.weights.model_directories import INDEX, read_json, weighty_parts
-from api.weights.recognition import recognise
 
 #: By part, the keys of [model] that take its place; the trainer then does not open it.
 _REPLACED = {

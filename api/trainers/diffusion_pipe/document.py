@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any
 
 from api.trainers.pointers import pointer
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
 MOST_COUNT = 2**31 - 1

@@ -6,7 +6,7 @@ Qwen3 4B between Flux 2 Klein and all else. It takes a name that it does not kno
 
 from collections.abc import Mapping
 
-from api.models.weights import Component
+from api.domain.weights import Component
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS

@@ -9,7 +9,7 @@ from typing import Any
 from api.trainers.diffusion_pipe.document import number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: Characters of a name that are looked at.
 _MOST_CHARACTERS = 255

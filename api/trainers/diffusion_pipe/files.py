@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.dataset_file import DATASET, write_dataset
 from api.trainers.diffusion_pipe import toml_files
 from api.trainers.diffusion_pipe.document import TrainerDocument
@@ -14,7 +14,7 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read
 from api.trainers.environment import split_secrets
 from api.trainers.toml_text import text_excess
-from api.utils.masking import MASK
+from api.util.masking import MASK
 
 CONFIG = "config.toml"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from api.errors import Mistake
-from api.utils.bounds import MAX_MISTAKES, capped
+from api.util.bounds import MAX_MISTAKES, capped
 
 
 class Findings:

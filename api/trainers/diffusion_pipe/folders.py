@@ -10,7 +10,7 @@ from typing import Protocol
 
 from api.trainers.diffusion_pipe import paths
 from api.trainers.media import Budget, DecodedFiles, Look, Looks, Unreadable
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 _MOST_CAPTION_BYTES = 1024 * 1024
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from api.domain.settings_view import RequestFormsView
 from api.errors import Invalid
-from api.models.settings_view import RequestFormsView
 from api.trainers.diffusion_pipe import toml_files
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings

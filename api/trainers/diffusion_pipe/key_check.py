@@ -8,7 +8,7 @@ from api.trainers.diffusion_pipe.document import number, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import IGNORED, Key, KeyKind
 from api.trainers.pointers import shown
-from api.utils.suggestions import nearest
+from api.util.suggestions import nearest
 
 LEAVE_OUT = "Correct the name, or leave it out."
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 
 class KeyGroup(StrEnum):

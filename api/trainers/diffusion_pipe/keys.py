@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from api.trainers.diffusion_pipe.document import MOST_COUNT
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 DTYPES = ("float32", "float16", "bfloat16", "float8", "float8_e4m3fn", "float8_e5m2")
 

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.models.measured_memory import MemoryFacts, MemorySize, outermost
+from api.domain.measured_memory import MemoryFacts, MemorySize, outermost
+from api.files.weights.header import Header, merged
+from api.files.weights.recognition import read_quantisation, recognise
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.document import MOST_COUNT, TrainerDocument, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.weights.header import Header, merged
-from api.weights.recognition import read_quantisation, recognise
 
 #: Pixels to which a side is rounded: buckets of one resolution differ in their shapes by a little.
 _SIDE_STEP = 32

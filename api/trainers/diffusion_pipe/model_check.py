@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.files.weights.header import Header
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import is_unopened
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive
@@ -13,8 +14,7 @@ from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
-from api.utils.frozen import frozen
-from api.weights.header import Header
+from api.util.frozen import frozen
 
 #: The variant of Flux 2 by the width of its first layer: it decides the name of the cache.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
 
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 
 class PathKind(StrEnum):

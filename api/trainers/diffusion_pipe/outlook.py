@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from api.domain.dataset import MediaKind
+from api.domain.media import MediaProbe, MediaProblem
 from api.errors import Mistake
-from api.models.dataset import MediaKind
-from api.models.media import MediaProbe, MediaProblem
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.buckets import Bucket
 from api.trainers.diffusion_pipe.config_check import check_clip_mode

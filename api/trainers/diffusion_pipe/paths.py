@@ -4,14 +4,14 @@ import os
 import stat
 from pathlib import Path
 
-from api.models.weights import FileForm
+from api.domain.weights import FileForm
+from api.files.weights.examination import FORM_WORDS, START_BYTES, examine, tell_form
+from api.files.weights.header import Header, Unsound, read_header
+from api.files.weights.shards import is_shard
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import PathKind
 from api.trainers.pointers import shown
-from api.utils.regular_files import open_regular
-from api.weights.examination import FORM_WORDS, START_BYTES, examine, tell_form
-from api.weights.header import Header, Unsound, read_header
-from api.weights.shards import is_shard
+from api.util.regular_files import open_regular
 
 #: The most directory entries that are looked at in search of weights.
 _MOST_ENTRIES = 10_000

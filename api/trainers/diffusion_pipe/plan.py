@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.models.measured_memory import PlannedMemory
-from api.models.model_memory import STATED_WITH_SWAP, ModelType, training_mb
-from api.models.training import TrainingPlan, TrainingRequest
+from api.domain.measured_memory import PlannedMemory
+from api.domain.model_memory import STATED_WITH_SWAP, ModelType, training_mb
+from api.domain.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.dataset_check import KnownDataset
 from api.trainers.diffusion_pipe.document import TrainerDocument, count, number, positive, whole

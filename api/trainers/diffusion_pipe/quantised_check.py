@@ -1,12 +1,12 @@
 """Whether the trainer can load weights that are quantised."""
 
-from api.models.weights import Quantisation
+from api.domain.weights import Quantisation
+from api.files.weights.header import Header
+from api.files.weights.recognition import read_quantisation
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.pointers import shown
-from api.weights.header import Header
-from api.weights.recognition import read_quantisation
 
 #: What the trainer's own code for a type loads wrong, or not at all; the words for each.
 _TITLES = {

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from api.domain.media import Recipe
 from api.errors import Invalid
-from api.models.media import Recipe
 from api.trainers.diffusion_pipe.buckets import Bucket, Settings, read_bucketing
 from api.trainers.diffusion_pipe.config_check import check_clip_mode
 from api.trainers.diffusion_pipe.document import TrainerDocument

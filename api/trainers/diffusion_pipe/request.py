@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import TOP
 from api.trainers.pointers import pointer, shown
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: Groups of the structured form whose keys stand at the trainer's top level, with the prefix that may be left out.
 GROUPS: Mapping[str, str] = {"eval": "eval_", "save": "save_", "optimization": ""}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from api.models.settings_view import ModelSettingsView, SettingTableView, SettingView
+from api.domain.settings_view import ModelSettingsView, SettingTableView, SettingView
 from api.trainers.diffusion_pipe import key_words as words
 from api.trainers.diffusion_pipe.key_words import KeyGroup, KeyWords
 from api.trainers.diffusion_pipe.keys import (

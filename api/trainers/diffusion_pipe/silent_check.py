@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import Settings
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.files import WANDB_VARIABLE

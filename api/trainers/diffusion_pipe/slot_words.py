@@ -1,6 +1,6 @@
 """What belongs under a key of [model], in words, for those who named something else."""
 
-from api.weights.fingerprints.table import titles_of
+from api.files.weights.fingerprints.table import titles_of
 
 #: Any language model is taken as a directory (models/cosmos_predict2.py), Anima's alone as a file.
 ANY_LANGUAGE_MODEL = "anima.llm_path/"

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from api.models.weights import Component
+from api.domain.weights import Component
+from api.files.weights.adapters import read_adapter
+from api.files.weights.fingerprints.fingerprint import Fingerprint
+from api.files.weights.fingerprints.table import what_belongs
+from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
+from api.files.weights.header import COMFY_PREFIX, Header, merged
+from api.files.weights.recognition import recognise
+from api.files.weights.shards import find_outside, missing_shards
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.diffusers_check import check_index, check_parts, is_replaced, is_unopened
 from api.trainers.diffusion_pipe.document import TrainerDocument
@@ -15,14 +22,7 @@ from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
 from api.trainers.diffusion_pipe.quantised_check import check_quantised
 from api.trainers.diffusion_pipe.slot_words import ANY_LANGUAGE_MODEL, what_to_name
 from api.trainers.pointers import shown
-from api.utils.frozen import frozen
-from api.weights.adapters import read_adapter
-from api.weights.fingerprints.fingerprint import Fingerprint
-from api.weights.fingerprints.table import what_belongs
-from api.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
-from api.weights.header import COMFY_PREFIX, Header, merged
-from api.weights.recognition import recognise
-from api.weights.shards import find_outside, missing_shards
+from api.util.frozen import frozen
 
 #: Widths of Flux 2's first layer that the trainer knows.
 FLUX2_WIDTHS = (6144, 3072, 4096)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket, Bucketing
 from api.trainers.diffusion_pipe.document import MOST_COUNT
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 
 @frozen

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from api.domain.media import Recipe
+from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Mistake
-from api.models.media import Recipe
-from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.media import Examiner
 from api.trainers.protocol.run import RunProtocol

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from api.files.weights.header import merged
+from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.document import TrainerDocument, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
-from api.weights.header import merged
-from api.weights.recognition import recognise
 
 #: The most bytes of a model's config.json that are read.
 _MOST_CONFIG_BYTES = 1024 * 1024

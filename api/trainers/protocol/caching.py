@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from api.models.progress import Point, Stage
-from api.models.training import TrainingPlan
+from api.domain.progress import Point, Stage
+from api.domain.training import TrainingPlan
 from api.trainers.protocol.output import OutputReader
 from api.trainers.protocol.phrases import COMPLETED, STOPPED
-from api.utils.foreign_trees import walk
+from api.util.foreign_trees import walk
 
 #: Lines after which bars count media files, and after which they count captions.
 _PIXELS = "caching latents: "

@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from api.models.training import Checkpoint
-from api.utils.clock import time_of
-from api.utils.foreign_files import OWN_LEVELS, TROUBLE, open_directory, read, remove, write
-from api.utils.foreign_trees import list_names, remove_tree, remove_tree_at, walk
-from api.utils.frozen import frozen
+from api.domain.training import Checkpoint
+from api.util.clock import time_of
+from api.util.foreign_files import OWN_LEVELS, TROUBLE, open_directory, read, remove, write
+from api.util.foreign_trees import list_names, remove_tree, remove_tree_at, walk
+from api.util.frozen import frozen
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
 _SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)

@@ -4,11 +4,11 @@ import re
 import signal
 from collections.abc import Sequence
 
-from api.models.cause import Cause, CauseCode
-from api.models.reason import Reason
+from api.domain.cause import Cause, CauseCode
+from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
 from api.trainers.trainer import Ending
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: So many losses in a row that were NaN explain an end that nothing else explains.
 NAN_IN_A_ROW = 10

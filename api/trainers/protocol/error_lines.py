@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from api.trainers.protocol.phrases import STEP_BEGINNING
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 LINE_LIMIT = 500
 TRACEBACK_LIMIT = 30

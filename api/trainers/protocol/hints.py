@@ -2,7 +2,7 @@
 
 import re
 
-from api.models.reason import Reason
+from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT
 
 #: Pattern of an exception's line, code, and hint, in which `{what}` is the first group; the first that matches holds.

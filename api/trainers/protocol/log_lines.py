@@ -2,7 +2,7 @@
 
 import re
 
-from api.models.log import LogLevel, LogType, Meaning
+from api.domain.log import LogLevel, LogType, Meaning
 from api.trainers.protocol.error_lines import EXCEPTION, RANK, SIGN, TRACEBACK
 from api.trainers.protocol.phrases import (
     BATCH_SIZE_BEGINNING,

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from api.models.progress import Point, Progress, Stage
-from api.models.training import TrainingPlan
+from api.domain.progress import Point, Progress, Stage
+from api.domain.training import TrainingPlan
 from api.trainers.protocol.latest_median import LatestMedian
 from api.trainers.protocol.phrases import (
     BATCH_SIZE,

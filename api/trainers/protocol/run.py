@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from api.models.cause import Cause
-from api.models.training import Checkpoint, TrainingPlan, TrainingRequest
+from api.domain.cause import Cause
+from api.domain.training import Checkpoint, TrainingPlan, TrainingRequest
 from api.trainers.protocol import caching, checkpoints
 from api.trainers.protocol.diagnosis import diagnose
 from api.trainers.protocol.log_lines import LineClassifier
 from api.trainers.protocol.output import OutputReader
 from api.trainers.protocol.phrases import COMPLETED, STEP_PREFIX, STOPPED
 from api.trainers.trainer import Ending
-from api.utils.foreign_trees import list_names
-from api.utils.formatting import as_sentence
+from api.util.foreign_trees import list_names
+from api.util.formatting import as_sentence
 
 _RUN_DIR = re.compile(r"\d{8}_\d{2}-\d{2}-\d{2}", re.ASCII)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.models.progress import Point, Progress, Stage
+from api.domain.progress import Point, Progress, Stage
 
 _KEPT = ("step", "first_step", "total_steps", "stage_since", "last_step_at", "last_line_at", "activity")
 

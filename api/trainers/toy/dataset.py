@@ -11,7 +11,7 @@ from api.trainers.dataset_file import write_dataset
 from api.trainers.media import Budget, Looks, Unreadable
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.values import read_values
-from api.utils.frozen import frozen
+from api.util.frozen import frozen
 
 #: Of a video the first picture is taken.
 MEDIA_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".mp4", ".mov", ".mkv", ".webm", ".avi")

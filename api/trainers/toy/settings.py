@@ -7,9 +7,9 @@ from typing import Any
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.mishaps import ERRORS, SIGNALS
-from api.utils.bounds import MAX_MISTAKES
-from api.utils.frozen import frozen
-from api.utils.suggestions import nearest
+from api.util.bounds import MAX_MISTAKES
+from api.util.frozen import frozen
+from api.util.suggestions import nearest
 
 
 @frozen

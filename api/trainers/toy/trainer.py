@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Mistake
-from api.models.training import TrainingPlan, TrainingRequest
 from api.trainers.dataset_file import DATASET
 from api.trainers.environment import split_secrets
 from api.trainers.media import Looks
@@ -17,7 +17,7 @@ from api.trainers.toy import settings
 from api.trainers.toy.dataset import ToyDataset, read_dataset, write_dataset_file
 from api.trainers.toy.values import read_values
 from api.trainers.trainer import CacheFacts, Check, Command, Launch
-from api.utils.bounds import capped
+from api.util.bounds import capped
 
 PROGRAM = Path(__file__).resolve().parent / "train.py"
 PICTURES = 512

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from api.models.access import LOCAL, Role
-from api.services.access.service import KeyRequest
-from api.utils.clock import FakeClock
+from api.access.service import KeyRequest
+from api.domain.access import LOCAL, Role
+from api.util.clock import FakeClock
 from tests.api.auth.keys import Headers
 from tests.api.conftest import MakeWorld, World
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from api.models.access import Role
-from api.utils.clock import FakeClock
+from api.domain.access import Role
+from api.util.clock import FakeClock
 from tests.api.auth.keys import AUTH, Headers, id_of, sign_in, whoami
 from tests.api.client import Client, failure_of
 from tests.api.conftest import MakeWorld, World

@@ -16,7 +16,7 @@ from tests.e2e.dashboard.layout import assert_fits
 from tests.e2e.dashboard.test_modules import call
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import toy
-from tests.unit.notifiers.receivers import receiving, status
+from tests.unit.alerts.notifiers.receivers import receiving, status
 
 
 class WatchedServer(GuardedServer):

@@ -16,7 +16,7 @@ from tests.e2e.shelves import Shelf, png
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 from tests.local_hub import running_hub
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from playwright.sync_api import expect
 from tests.e2e.dashboard.conftest import Open
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
-from tests.unit.services.builders import identity, reading
-from tests.unit.services.nodes.builders import PLACE, at, report
+from tests.unit.builders import identity, reading
+from tests.unit.nodes.builders import PLACE, at, report
 
 
 def tell(server: TrainingServer, number: int, gpus: int = 2, **changes: object) -> None:

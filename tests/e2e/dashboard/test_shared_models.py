@@ -22,7 +22,7 @@ from tests.e2e.shelves import png
 from tests.e2e.training_server import LONG, TrainingServer
 from tests.local_hub import LocalHub, running_hub
 from tests.media import clip
-from tests.unit.weights.stand_ins import header_bytes
+from tests.unit.files.weights.stand_ins import header_bytes
 
 TOKEN = "hf_0123456789planted"
 LORA = {"diffusion_model.blocks.0.q.lora_A.weight": [16, 64], "diffusion_model.blocks.0.q.lora_B.weight": [64, 16]}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from api.routes.schemas.training import StartTraining
+from api.training.schemas import StartTraining
 from tests.e2e.dashboard.conftest import Complaints, Open
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.training import StopRung
 from api.executors.executor import Executor, Phase, StopOrder
 from api.executors.local import LocalExecutor
-from api.models.training import StopRung
 from tests.e2e.slurm.attempts import QUICK_STOP, Run
 
 

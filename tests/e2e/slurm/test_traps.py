@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.domain.engine import EngineWishes
 from api.executors.executor import Phase, StopOrder
 from api.executors.local import LocalExecutor
 from api.executors.slurm import cluster as cluster_watch
@@ -18,7 +19,6 @@ from api.executors.slurm import executor as module
 from api.executors.slurm import request
 from api.executors.slurm.client import SlurmClient, SlurmUnreachable
 from api.executors.slurm.executor import SlurmExecutor
-from api.models.engine import EngineWishes
 from tests.e2e.server import until
 from tests.e2e.slurm.attempts import Run
 from tests.netns_machines import require_namespaces

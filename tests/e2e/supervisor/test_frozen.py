@@ -4,10 +4,10 @@ import os
 import signal
 from pathlib import Path
 
+from api.domain.training import StopRung
 from api.executors.attempt.processes import is_alive
 from api.executors.executor import Phase
 from api.executors.local import LocalExecutor
-from api.models.training import StopRung
 from tests.e2e.server import until
 from tests.e2e.supervisor.attempts import PATIENCE, Attempt, Attempts
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.training import StopRung
 from api.executors.attempt.files import write_json
 from api.executors.executor import Phase
-from api.models.training import StopRung
 from tests.e2e.server import until
 from tests.e2e.supervisor.attempts import PATIENCE, Attempts
 

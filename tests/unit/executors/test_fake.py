@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.training import StopRung
 from api.executors.executor import AttemptRef, Executor, Phase, StopOrder, Submission
 from api.executors.fake import FakeExecutor, outcome
 from api.executors.memory_log import MemoryLog
 from api.executors.ports import FIRST_PORT
-from api.models.training import StopRung
 
 REF = AttemptRef("a", Path("/attempts/a"), Path("/logs/a"))
 SUBMISSION = Submission(REF, ("python",), Path("/"), {})

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.task import ProcessIdentity
 from api.executors import heartbeats
 from api.executors.heartbeats import LOOK_SECONDS, Heartbeats
-from api.models.task import ProcessIdentity
 
 HERE = ProcessIdentity(os.getpid(), 1.0)
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.task import ProcessIdentity
 from api.executors.attempt.process_marks import limit_of
 from api.executors.living_attempts import list_living
 from api.executors.process_survey import Survey
-from api.models.task import ProcessIdentity
 
 SUPERVISOR, MEMBER = ProcessIdentity(50, 1.0), ProcessIdentity(51, 1.0)
 

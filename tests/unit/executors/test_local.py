@@ -8,13 +8,13 @@ from typing import NoReturn
 
 import pytest
 
+from api.domain.task import ProcessIdentity
 from api.executors.attempt.files import read_json, write_json
 from api.executors.attempt.processes import boot_id, read_stat
 from api.executors.executor import AttemptRef, Phase, StopOrder
 from api.executors.local import LocalExecutor
 from api.executors.process_survey import Survey
-from api.models.task import ProcessIdentity
-from tests.unit.utils.foreign import Plant, each_plant
+from tests.unit.util.foreign import Plant, each_plant
 
 
 def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true_one(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.log import LogSpan, LogTime
 from api.executors.attempt.log import LogWriter
 from api.executors.executor import Log
 from api.executors.log_files import LogFiles
 from api.executors.memory_log import MemoryLog
-from api.models.log import LogSpan, LogTime
 
 Write = Callable[[bytes, float], None]
 

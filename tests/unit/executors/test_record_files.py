@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.executors.record_files import read_lost_bytes, read_outcome
-from tests.unit.utils.foreign import Plant, each_plant
+from tests.unit.util.foreign import Plant, each_plant
 
 
 def test_an_outcome_is_read_and_a_damaged_one_is_told_with_its_time(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.domain.task import ProcessIdentity
+from api.domain.training import StopRung
 from api.executors.records import damaged_outcome, parse_lock, parse_outcome, parse_runner
-from api.models.task import ProcessIdentity
-from api.models.training import StopRung
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

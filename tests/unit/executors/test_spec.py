@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.engine import EngineWishes
 from api.executors.attempt.orders import Spec
 from api.executors.executor import AttemptRef, Submission
 from api.executors.records import parse_spec
 from api.executors.spec import describe, refuse_wishes
 from api.executors.trainer_user import TrainerUser
-from api.models.engine import EngineWishes
 
 SUBMISSION = Submission(
     AttemptRef("a.1", Path("/data/a/attempts/1"), Path("logs")),

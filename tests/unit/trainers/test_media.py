@@ -6,12 +6,12 @@ from threading import Event
 import pytest
 from PIL import Image
 
+from api.domain.dataset import MediaFacts, MediaKind
+from api.domain.media import MediaProbe, MediaSource
 from api.errors import DecoderBusy
-from api.media.probe import probe
-from api.models.dataset import MediaFacts, MediaKind
-from api.models.media import MediaProbe, MediaSource
+from api.files.media.probe import probe
 from api.trainers.media import Budget, Looks, TooLong, Unreadable, look_at
-from api.utils.caller import has_caller_left
+from api.util.caller import has_caller_left
 from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
 
 

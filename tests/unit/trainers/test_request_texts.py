@@ -1,4 +1,4 @@
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.request_texts import RequestText, list_texts, parse
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.stray_secrets import find_userinfo, without_secret_comments
 
 TEXT = """# wandb_api_key = "s3cret"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from api.models.catalog import ComponentNeed, ModelVariant
+from api.domain.catalog import ComponentNeed, ModelVariant
 from api.trainers.diffusion_pipe.catalog.parts import (
     FLUX2_VAE,
     FLUX_AE,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from api.models.catalog import ModelVariant
+from api.domain.catalog import ModelVariant
 from api.trainers.diffusion_pipe.catalog.parts import (
     BYT5,
     FLUX2_VAE,

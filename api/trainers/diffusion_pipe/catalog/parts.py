@@ -1,6 +1,6 @@
 """Components that several model types share, and short ways to write one down."""
 
-from api.models.catalog import ComponentNeed, FileSource, Origin
+from api.domain.catalog import ComponentNeed, FileSource, Origin
 
 #: Where a size is from.
 H, D, U = Origin.FILE_PAGE, Origin.TRAINER_DOCS, Origin.UNVERIFIED

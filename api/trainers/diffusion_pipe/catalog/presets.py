@@ -7,7 +7,7 @@ them. A title says so where the memory itself is an estimate.
 from collections.abc import Mapping
 from typing import Any
 
-from api.models.catalog import Precision, Preset
+from api.domain.catalog import Precision, Preset
 
 #: Part of the trainer's own examples for 24 GB.
 _EXPANDABLE = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}

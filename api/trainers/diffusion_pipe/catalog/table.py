@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from api.models.catalog import CatalogModel, Medium, ModelVariant
-from api.models.model_memory import MODEL_MEMORY, ModelType
+from api.domain.catalog import CatalogModel, Medium, ModelVariant
+from api.domain.model_memory import MODEL_MEMORY, ModelType
 from api.trainers.diffusion_pipe.catalog.flux_family import FLUX_FAMILY
 from api.trainers.diffusion_pipe.catalog.images import IMAGES
 from api.trainers.diffusion_pipe.catalog.videos import VIDEOS

@@ -8,9 +8,9 @@ import pytest
 from api.executors.attempt import directory as directory_module
 from api.executors.attempt.directory import HEARTBEAT_SECONDS, AttemptDirectory
 from api.executors.attempt.files import read_json
-from api.utils.foreign_files import read
+from api.util.foreign_files import read
 from tests.faults import Faults
-from tests.unit.utils.foreign import Plant, each_plant
+from tests.unit.util.foreign import Plant, each_plant
 
 
 def test_a_heartbeat_comes_once_an_interval_however_often_it_is_asked_for(

@@ -13,7 +13,7 @@ from api.executors.attempt import log as log_module
 from api.executors.attempt.log import LogWriter
 from api.executors.attempt.segments import TIME_RECORD
 from api.executors.log_files import LogFiles
-from tests.unit.utils.foreign import Plant, each_plant
+from tests.unit.util.foreign import Plant, each_plant
 
 
 class Pipe:

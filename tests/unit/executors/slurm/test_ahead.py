@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.engine import EngineWishes
 from api.executors.executor import AheadOfTurn, AttemptRef, GivenAhead, Phase, StopOrder, Submission
 from api.executors.local import LocalExecutor
 from api.executors.slurm.executor import SlurmExecutor
 from api.executors.slurm.fake import FakeCluster
 from api.executors.slurm.nodes import NodeReport
-from api.models.engine import EngineWishes
 
 UID = "train_1.1"
 

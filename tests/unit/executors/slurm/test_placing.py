@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from api.domain.training import TrainingRequest
 from api.executors.slurm.placing import place_argv, place_environment
-from api.models.training import TrainingRequest
 from api.trainers.diffusion_pipe.command import build
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch

@@ -3,10 +3,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from api.domain.engine import EngineWishes
 from api.executors.executor import AttemptRef, Submission
 from api.executors.slurm.request import describe_job, write_script
 from api.executors.slurm.sight import write_mark
-from api.models.engine import EngineWishes
 
 REF = AttemptRef("train_1.1", Path("/storage/a b%c/1"), Path("/storage/log"))
 

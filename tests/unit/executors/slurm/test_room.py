@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from api.domain.engine import EngineWishes
 from api.executors.executor import AttemptRef, EngineFull, EngineNever, EngineSilent, Phase
 from api.executors.local import LocalExecutor
 from api.executors.slurm import room as module
@@ -14,7 +15,6 @@ from api.executors.slurm.executor import SlurmExecutor
 from api.executors.slurm.fake import FakeCluster
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.room import OVER_LIMIT
-from api.models.engine import EngineWishes
 from tests.unit.executors.slurm.test_executor import phase, submission
 
 #: The same for MaxSubmitJobs, MaxSubmitJobsPerUser and GrpSubmitJobs as for MaxTRESPerJob, MinTRESPerJob and MaxWall.

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from api.domain.training import GPURequest, TrainingPlan, TrainingRequest
 from api.errors import Mistake
-from api.models.training import GPURequest, TrainingPlan, TrainingRequest
+from api.files.weights.fingerprints.table import what_belongs
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Check
-from api.weights.fingerprints.table import what_belongs
-from tests.unit.weights.stand_ins import STAND_INS, Shapes, write_stand_in
+from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, write_stand_in
 
 PYTHON = sys.executable
 

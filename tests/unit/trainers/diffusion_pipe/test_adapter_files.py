@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, write_safetensors
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 WAN = {"diffusion_model.blocks.0.self_attn.q.lora_A.weight": [16, 8], "diffusion_model.a.lora_B.weight": [8, 16]}
 Z_IMAGE = {

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.models.training import GPURequest, TrainingRequest
+from api.domain.training import GPURequest, TrainingRequest
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import CacheFacts
 from tests.unit.trainers.diffusion_pipe.builders import MODELS, Case, make_model, make_trainer, setting, within

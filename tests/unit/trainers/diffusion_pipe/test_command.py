@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.models.training import ResumeOptions
+from api.domain.training import ResumeOptions
 from api.trainers.trainer import Command, Launch
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, Case, TextCase
 

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from api.media.probe import probe
-from api.models.media import MediaProbe, MediaSource
+from api.domain.media import MediaProbe, MediaSource
+from api.files.media.probe import probe
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.media import DecodedFiles, Looks
-from tests.unit.media.samples import cut_by_edit_list, damaged_png, write_clip
+from tests.unit.files.media.samples import cut_by_edit_list, damaged_png, write_clip
+from tests.unit.files.weights.stand_ins import STAND_INS
 from tests.unit.trainers.diffusion_pipe.builders import (
     PYTHON,
     Case,
@@ -18,7 +19,6 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     write_safetensors,
     write_video,
 )
-from tests.unit.weights.stand_ins import STAND_INS
 
 PATH = "/dataset/directories/0/path"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from api.trainers.diffusion_pipe.diffusers_check import is_replaced
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, write_index, write_safetensors
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 INDEX = {
     "_class_name": "StableDiffusion3Pipeline",

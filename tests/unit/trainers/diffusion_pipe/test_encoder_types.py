@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 POINTER = "/config/model/text_encoders/0/type"
 

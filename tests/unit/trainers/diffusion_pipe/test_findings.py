@@ -1,6 +1,6 @@
 from api.errors import Mistake
 from api.trainers.diffusion_pipe.findings import Findings
-from api.utils.bounds import MAX_MISTAKES
+from api.util.bounds import MAX_MISTAKES
 
 
 def test_the_same_finding_counts_once():

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from api.domain.settings_view import RequestFormsView
 from api.errors import Invalid
-from api.models.settings_view import RequestFormsView
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.forms import convert_forms
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from api.domain.training import GPURequest, TrainingRequest
 from api.errors import Mistake
-from api.models.training import GPURequest, TrainingRequest
 from api.trainers.toml_text import write
 from api.trainers.trainer import Check
 from tests.unit.trainers.diffusion_pipe.builders import make_trainer

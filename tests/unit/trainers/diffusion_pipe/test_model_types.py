@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from api.models.model_memory import MODEL_MEMORY, ModelType, training_mb
+from api.domain.model_memory import MODEL_MEMORY, ModelType, training_mb
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from tests.unit.trainers.diffusion_pipe.builders import Case, besides_pickles

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from api.models.dataset import MediaFacts, MediaKind
-from api.models.media import MediaProbe
+from api.domain.dataset import MediaFacts, MediaKind
+from api.domain.media import MediaProbe
 from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_trainer, write_image, write_video
 

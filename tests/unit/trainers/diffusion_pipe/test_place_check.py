@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from api.trainers.diffusion_pipe.place_check import check_place
+from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import PICKLE, Case
-from tests.unit.weights.stand_ins import STAND_INS, Shapes, write_stand_in
 
 ADAPTER = {f"diffusion_model.layers.0.attention.qkv.lora_{side}.weight": [16, 3840] for side in "AB"}
 

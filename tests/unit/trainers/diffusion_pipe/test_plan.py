@@ -5,8 +5,8 @@ import pytest
 
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.plan import estimate_memory, weights_on_gpu
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_images
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 
 def test_plan_of_a_known_dataset_has_the_totals_counted_by_hand(tmp_path: Path):

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
+from api.domain.dataset import MediaFacts, MediaKind
+from api.domain.media import MediaProbe, Recipe
 from api.errors import Invalid
-from api.models.dataset import MediaFacts, MediaKind
-from api.models.media import MediaProbe, Recipe
 from api.trainers.trainer import DatasetQuestion, SeenFile
-from tests.unit.media.samples import picture
+from tests.unit.files.media.samples import picture
 from tests.unit.trainers.diffusion_pipe.builders import make_trainer
 from tests.unit.trainers.diffusion_pipe.test_outlook import clip, image
 

@@ -1,6 +1,6 @@
 import pytest
 
-from api.models.settings_view import SettingView
+from api.domain.settings_view import SettingView
 from api.trainers.diffusion_pipe import key_words
 from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, MONITORING, OPTIMIZERS, TOP
 from api.trainers.diffusion_pipe.model_types import MODELS

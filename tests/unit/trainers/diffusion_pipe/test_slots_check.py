@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from api.weights.fingerprints.table import FINGERPRINTS
+from api.files.weights.fingerprints.table import FINGERPRINTS
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_wan
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 _PREFIX = "model.diffusion_model."
 

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 
 from api.errors import Mistake
+from api.files.weights.fingerprints.table import FINGERPRINTS, what_belongs
+from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS
 from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_check import check_model
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
 from api.trainers.diffusion_pipe.weights_check import check_files
-from api.weights.fingerprints.table import FINGERPRINTS, what_belongs
-from api.weights.fingerprints.text_encoders import LANGUAGE_MODELS
+from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, header_bytes, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import (
     make_hunyuan,
     make_wan,
     write_index,
     write_safetensors,
 )
-from tests.unit.weights.stand_ins import STAND_INS, Shapes, header_bytes, write_stand_in
 
 TITLES = {each.name: each.title for each in FINGERPRINTS}
 _NAME = "model.safetensors"

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import toml
 
-from api.models.training import TrainingRequest
+from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
 from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.models.dataset_cache import CacheState, PlannedCache
-from api.models.progress import Stage
-from api.models.training import TrainingPlan
+from api.domain.dataset_cache import CacheState, PlannedCache
+from api.domain.progress import Stage
+from api.domain.training import TrainingPlan
 from api.trainers.protocol.caching import CacheReader, find_gap
 from api.trainers.protocol.run import RunProtocol
 

@@ -7,7 +7,7 @@ import pytest
 
 from api.trainers.protocol.checkpoints import list_checkpoints, prepare_resume, prune
 from tests.faults import Faults
-from tests.unit.utils.foreign import Plant, each_plant, outside_of
+from tests.unit.util.foreign import Plant, each_plant, outside_of
 
 
 def write(run_dir: Path, step: int, at: float | None = None, is_latest: bool = True) -> None:
@@ -240,7 +240,7 @@ def test_checkpoint_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
 def test_run_directory_with_more_entries_than_are_looked_at_is_listed_in_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("api.utils.foreign_trees.list_names.__defaults__", (3, 5))
+    monkeypatch.setattr("api.util.foreign_trees.list_names.__defaults__", (3, 5))
     for step in range(20):
         write(tmp_path, step + 1)
     assert 0 < len(list_checkpoints(tmp_path)) <= 5

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.models.cause import Cause, CauseCode
+from api.domain.cause import Cause, CauseCode
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.trainer import Ending
 

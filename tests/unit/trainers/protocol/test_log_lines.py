@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.models.log import LogLevel, LogType, Meaning
+from api.domain.log import LogLevel, LogType, Meaning
 from api.trainers.protocol.log_lines import TRACEBACK_PATIENCE, LineClassifier
 
 DEBUG, INFO, WARNING, ERROR = LogLevel

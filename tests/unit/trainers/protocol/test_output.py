@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.models.progress import Point, Stage
-from api.models.training import TrainingPlan
+from api.domain.progress import Point, Stage
+from api.domain.training import TrainingPlan
 from api.trainers.protocol.output import OutputReader
 from api.trainers.protocol.run import RunProtocol
 

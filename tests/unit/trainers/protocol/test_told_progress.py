@@ -2,7 +2,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from api.models.progress import Stage
+from api.domain.progress import Stage
 from api.trainers.protocol.told_progress import ToldProgressReader
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from api.models.catalog import ComponentNeed, LocalWeights, Preset
-from api.models.training import GPURequest, TrainingRequest
-from api.services.catalog.preset_requests import find_variant, make_request
+from api.catalog.preset_requests import find_variant, make_request
+from api.domain.catalog import ComponentNeed, LocalWeights, Preset
+from api.domain.training import GPURequest, TrainingRequest
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.environment import check_env
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import (
     besides_pickles,
     make_images,
@@ -21,7 +22,6 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     write_right,
     write_video,
 )
-from tests.unit.weights.stand_ins import STAND_INS, write_stand_in
 
 _IDS = [f"{preset.model_type}-{preset.name}" for preset in PRESETS]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from api.models.catalog import ComponentNeed
-from api.models.weights import Quantisation
+from api.domain.catalog import ComponentNeed
+from api.domain.weights import Quantisation
+from api.files.weights.fingerprints.table import FINGERPRINTS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
-from api.weights.fingerprints.table import FINGERPRINTS
 
 NEEDS = [
     pytest.param(name, need, id=f"{name}-{variant.name}-{need.key}")

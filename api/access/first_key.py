@@ -1,0 +1,79 @@
+"""The first key of all: made at the first start, or given by a file."""
+
+import logging
+from pathlib import Path
+
+from api.access.key_file import read_key_file
+from api.access.store import CredentialStore
+from api.config import ConfigError
+from api.domain.access import AccessKey, Permission, Role
+from api.domain.audit import SERVICE, RequestNote, noting
+from api.errors import KeyEnded
+from api.util.clock import Clock
+from api.util.key_format import hash_of, key_id_of, new_key
+
+logger = logging.getLogger(__name__)
+
+#: Whom the first key belongs to.
+ADMINISTRATOR = "admin"
+
+#: What to do where no key of an administrator is left.
+MAKE_ONE = "python -m api key new --name NAME --role admin"
+
+
+class FirstKey:
+    """Sees to it that a service that asks for keys has one that may do everything."""
+
+    def __init__(self, store: CredentialStore, clock: Clock, file: Path | None) -> None:
+        """`file` has the key, for a service that shall not show one."""
+        self._store = store
+        self._clock = clock
+        self._file = file
+
+    def provide(self) -> str | None:
+        """A key to be shown once: None where there are keys already, or a file has it.
+
+        Raises ConfigError when the file has none that can be taken.
+        """
+        made = None
+        with noting(RequestNote(self._clock.now(), SERVICE, "first key", is_change=True)):
+            if self._file is not None:
+                self._take(self._file)
+            elif self._store.count() == 0:
+                made = self._make()
+        if not any(self._is_administrator(key) for key in self._store.list()):
+            logger.warning("no key holds that may do everything; `%s` makes one", MAKE_ONE)
+        return made
+
+    def _make(self) -> str | None:
+        key_id, key = new_key()
+        # Of two servers that start together one shows a key.
+        return key if self._store.add_first(self._describe(key_id, "first start"), hash_of(key)) else None
+
+    def _take(self, file: Path) -> None:
+        key = read_key_file(file)
+        key_id = key_id_of(key)
+        if key_id is None:
+            raise ConfigError(f"ADMIN_KEY_FILE={file} holds no key: `python -m api key file PATH` writes one")
+        has_others = self._store.count() > 0
+        try:
+            is_new = self._store.add_given(self._describe(key_id, "ADMIN_KEY_FILE"), hash_of(key))
+        except KeyEnded as error:
+            raise ConfigError(f"ADMIN_KEY_FILE={file} cannot be taken: {error.detail} Put a new one there") from None
+        if is_new and has_others:
+            logger.warning(
+                "ADMIN_KEY_FILE has a new key, which holds from now on; revoke the one before", extra={"key_id": key_id}
+            )
+        elif is_new:
+            logger.info("the key in ADMIN_KEY_FILE is the first one", extra={"key_id": key_id})
+        elif not self._is_administrator(self._store.get(key_id)):
+            logger.warning(
+                "the key in ADMIN_KEY_FILE was revoked, has expired or may not do everything: put a new one there",
+                extra={"key_id": key_id},
+            )
+
+    def _describe(self, key_id: str, by: str) -> AccessKey:
+        return AccessKey(key_id, ADMINISTRATOR, "administrator", Role.ADMIN, None, self._clock.now(), by)
+
+    def _is_administrator(self, key: AccessKey) -> bool:
+        return key.granted == frozenset(Permission) and key.holds(self._clock.now())

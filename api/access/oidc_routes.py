@@ -1,0 +1,102 @@
+"""Sign-in by OpenID Connect: the browser goes to the provider, and comes back with a session."""
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from apiflask import APIBlueprint
+from flask import Response, request
+
+from api.access.routes import set_session_cookie
+from api.access.schemas import SignInQuery, SignInWaysAnswer
+from api.access.service import SIGN_IN
+from api.access.views import SignInWays
+from api.domain.audit import note_refusal
+from api.errors import NotFound, SignInFailed
+from api.util.base_path import BASE_PATH
+from api.util.responses import answer
+from api.web.context import services
+
+if TYPE_CHECKING:
+    from api.access.oidc import OIDC
+
+oidc = APIBlueprint("oidc", __name__, url_prefix=f"{BASE_PATH}/auth", tag="Access")
+
+#: The cookie of a browser that has gone to the provider, and where it is sent.
+COOKIE = "dp_sign_in"
+_PLACE = f"{BASE_PATH}/auth/oidc"
+
+_ANSWERS: dict[int, str] = {303: "To where it goes on.", 404: "Not found"}
+
+
+@oidc.get("/ways")
+@oidc.output(SignInWaysAnswer)
+def get_ways() -> Response:
+    """How people can sign in
+
+    Whether keys are asked for at all, and where to sign in by OpenID Connect; null without a provider.
+    """
+    known = services()
+    return answer(SignInWays(known.access.auth, None if known.oidc is None else f"{_PLACE}/login"))
+
+
+@oidc.get("/oidc/login")
+@oidc.input(SignInQuery, location="query")
+@oidc.doc(responses={**_ANSWERS, 422: "Unprocessable entity"})
+def begin(query_data: SignInQuery) -> Response:
+    """Sign in by OpenID Connect
+
+    For a browser: it is sent to the provider, and from there back to `/auth/oidc/callback`.
+    """
+    here = f"{request.scheme}://{request.host}{_PLACE}/callback"
+    try:
+        url, cookie = _provider().begin(here, _own(query_data.next))
+    except SignInFailed as error:
+        return _to_page(error)
+    response = _redirect(url)
+    # Lax: it must come along when the provider sends the browser back.
+    response.set_cookie(
+        COOKIE, cookie, max_age=SIGN_IN, path=_PLACE, secure=request.is_secure, httponly=True, samesite="Lax"
+    )
+    return response
+
+
+@oidc.get("/oidc/callback")
+@oidc.doc(responses=_ANSWERS)
+def finish() -> Response:
+    """Where the provider sends the browser back to
+
+    With a session, or to the page's sign-in, which says what went wrong.
+    """
+    try:
+        session, cookie, next_ = _provider().finish(request.cookies.get(COOKIE), request.args)
+    except SignInFailed as error:
+        return _to_page(error)
+    services().access.begin_session(session)
+    response = _redirect(next_)
+    set_session_cookie(response, cookie)
+    response.delete_cookie(COOKIE, path=_PLACE)
+    return response
+
+
+def _provider() -> "OIDC":
+    provider = services().oidc
+    if provider is None:
+        raise NotFound("Nobody can sign in by OpenID Connect here: OIDC_ISSUER names no provider.")
+    return provider
+
+
+def _own(next_: str) -> str:
+    """The address when it is one of this service, so that nobody is sent on to another site; else the page."""
+    is_own = next_.startswith("/") and not next_.startswith(("//", "/\\")) and next_.isprintable()
+    return next_ if is_own else "/"
+
+
+def _to_page(error: SignInFailed) -> Response:
+    note_refusal(error.code)
+    return _redirect(f"/#/sign-in?{urlencode({'problem': error.detail})}")
+
+
+def _redirect(place: str) -> Response:
+    response = Response(status=303, headers={"Location": place, "Cache-Control": "no-store"})
+    del response.headers["Content-Type"]
+    return response

@@ -1,0 +1,308 @@
+"""Keys, people and sign-ins: makes, lists, replaces and ends them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from api.access.authority import Authority
+from api.access.key_ring import SESSION
+from api.access.store import CredentialStore
+from api.access.views import KeyState, KeyView, NewKey, Ticket, UserView, WhoAmI
+from api.domain.access import (
+    AccessKey,
+    Permission,
+    Principal,
+    Role,
+    Session,
+    User,
+    is_reserved,
+)
+from api.domain.audit import note_change
+from api.domain.usage import Usage
+from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
+from api.util.clock import Clock
+from api.util.frozen import frozen
+from api.util.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
+from api.util.pagination import Page, PageRequest, paginate
+
+#: How long a browser may be at the provider of OpenID Connect before it must be back.
+SIGN_IN = timedelta(minutes=10)
+
+#: How long a ticket waits for its stream.
+TICKET = timedelta(seconds=30)
+
+#: How long a key that was replaced holds on, when nothing is said.
+OVERLAP_SECONDS = 3600
+
+#: Tells what users use, by their ids. Raises DatabaseUnavailable.
+UsageOf = Callable[[Iterable[str]], Mapping[str, Usage]]
+
+_READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.TRAINING_READ, Permission.LOGS_READ})
+_WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
+
+
+@frozen
+class KeyRequest:
+    """A key that is wanted; either a role or permissions."""
+
+    user_id: str
+    name: str | None = None  #: None: called by its user
+    role: Role | None = None
+    permissions: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+    quota: Mapping[str, float | None] | None = None  #: what its user may use; bounds that are not named stay
+
+
+class AccessService:
+    """Keys, people and sign-ins. What it changes holds on this server at once, on the others within a second."""
+
+    def __init__(
+        self, store: CredentialStore, authority: Authority, clock: Clock, usage_of: UsageOf | None = None
+    ) -> None:
+        """`usage_of` None: nobody knows what users use."""
+        self._store = store
+        self._authority = authority
+        self._ring = authority.ring
+        self._clock = clock
+        self._usage_of = usage_of
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether every request must show who it is from."""
+        return self._authority.needs_keys
+
+    # -- keys ------------------------------------------------------------------------------------------------------
+
+    def generate(self, wanted: KeyRequest, by: Principal) -> NewKey:
+        """Makes a key. Raises Invalid, or Forbidden for one that permits more than `by` may do."""
+        now = self._clock.now()
+        if is_reserved(wanted.user_id):
+            raise Invalid(mistakes=[Mistake("/user_id", "is a name that the service uses itself; choose another")])
+        if claimed_key_id(wanted.user_id) is not None:
+            # What a user is called, everybody may see.
+            raise Invalid(mistakes=[Mistake("/user_id", "looks like a key; name the person whom the key is for")])
+        if wanted.expires_at is not None and wanted.expires_at <= now:
+            raise Invalid(mistakes=[Mistake("/expires_at", "must be in the future")])
+        key_id, secret = new_key()
+        key = AccessKey(
+            key_id=key_id,
+            user_id=wanted.user_id,
+            name=wanted.name or wanted.user_id,
+            role=wanted.role,
+            permissions=wanted.permissions,
+            created_at=now,
+            created_by=by.actor,
+            expires_at=wanted.expires_at,
+        )
+        self._require_grantable(key, by)
+        self._store.add(key, hash_of(secret), wanted.quota)
+        self._ring.run_once()
+        return self._show_new(key, secret)
+
+    def get_page(self, user_id: str | None, state: KeyState | None, page: PageRequest) -> Page[KeyView]:
+        """Keys, newest first: of this user, in this state. No key is ever forgotten, so each has a number."""
+        now = self._clock.now()
+        numbered = list(enumerate(reversed(self._store.list()), start=1))[::-1]
+        found = [
+            (number, key)
+            for number, key in numbered
+            if user_id in (None, key.user_id) and state in (None, _state_of(key, now))
+        ]
+        return paginate(found, lambda row: row[0], page, descending=True).map(lambda row: self._show(row[1]))
+
+    def get(self, key_id: str) -> KeyView:
+        """The key with this id. Raises KeyNotFound."""
+        return self._show(self._find(key_id))
+
+    def rotate(self, key_id: str, overlap_seconds: float, by: Principal) -> NewKey:
+        """Makes a key that permits the same, for as long as the old one was made for.
+
+        The old one ends after the overlap. Raises KeyNotFound, KeyEnded, or Forbidden for one that permits more than
+        `by` may do.
+        """
+        old, now = self._find(key_id), self._clock.now()
+        self._require_grantable(old, by)
+        new_id, secret = new_key()
+        successor = AccessKey(
+            key_id=new_id,
+            user_id=old.user_id,
+            name=old.name,
+            role=old.role,
+            permissions=old.permissions,
+            created_at=now,
+            created_by=by.actor,
+            expires_at=None if old.expires_at is None else now + (old.expires_at - old.created_at),
+        )
+        self._store.rotate(key_id, successor, hash_of(secret), now + timedelta(seconds=overlap_seconds))
+        self._ring.run_once()
+        return self._show_new(successor, secret)
+
+    def reissue(self, key_id: str, by: Principal) -> NewKey:
+        """Give a key that nobody has used a new secret, as the answer that showed the first one was lost.
+
+        One that was used keeps its secret, which is not shown again. Raises KeyNotFound, Forbidden.
+        """
+        key, (_, secret) = self._find(key_id), new_key(key_id)
+        self._require_grantable(key, by)
+        if not self._store.reissue(key_id, hash_of(secret)):
+            return replace(self._show_new(key, secret), api_key=None)
+        self._ring.run_once()
+        return self._show_new(key, secret)
+
+    def revoke(self, key_id: str, by: Principal, *, force: bool = False) -> KeyView:
+        """Ends a key; one that was revoked stays as it is.
+
+        Raises KeyNotFound, Forbidden where only an administrator may, or LastAdministrator without `force` for the only
+        key that may do everything.
+        """
+        key = self._find(key_id)
+        if Permission.KEYS_MANAGE in key.granted and not key.granted <= by.permissions:
+            raise Forbidden("This key manages keys, too, and permits more than yours: an administrator can revoke it.")
+        revoked = self._store.revoke(key_id, by.actor, self._clock.now(), keeps_administrator=not force)
+        self._ring.run_once()
+        return self._show(revoked)
+
+    def _find(self, key_id: str) -> AccessKey:
+        if not KEY_ID.fullmatch(key_id):
+            raise KeyNotFound(f'No key has the id "{key_id[:80]}".')
+        return self._store.get(key_id)
+
+    def _require_grantable(self, key: AccessKey, by: Principal) -> None:
+        """Raises Forbidden when the key permits what `by` may not do: by itself, or to somebody else's tasks."""
+        needed = set(key.granted)
+        if key.user_id != by.owner and any(user.user_id == key.user_id for user in self._store.users()):
+            if needed & _WRITES:
+                needed.add(Permission.TASKS_WRITE_ANY)
+            if needed & _READS and not self._authority.sees_all(by):
+                needed.add(Permission.TASKS_READ_ANY)
+        missing = sorted(needed - by.permissions)
+        if missing:
+            raise Forbidden(
+                "A key can permit no more than the one that makes it, "
+                f"and with another's name no more to their tasks; this one lacks {', '.join(missing)}.",
+                data={"missing_permissions": missing},
+            )
+
+    def _show_new(self, key: AccessKey, secret: str) -> NewKey:
+        return NewKey(**self._facts(key), api_key=secret)
+
+    def _show(self, key: AccessKey) -> KeyView:
+        return KeyView(**self._facts(key))
+
+    def _facts(self, key: AccessKey) -> dict[str, Any]:
+        return {
+            "key_id": key.key_id,
+            "user_id": key.user_id,
+            "name": key.name,
+            "role": key.role,
+            "permissions": tuple(sorted(key.granted)),
+            "state": _state_of(key, self._clock.now()),
+            "created_at": key.created_at,
+            "created_by": key.created_by,
+            "expires_at": key.expires_at,
+            "last_used_at": key.last_used_at,
+            "revoked_at": key.revoked_at,
+            "revoked_by": key.revoked_by,
+            "rotated_to": key.rotated_to,
+        }
+
+    # -- people ----------------------------------------------------------------------------------------------------
+
+    def get_users(self) -> tuple[UserView, ...]:
+        """Everybody whom a key was made for, by name."""
+        now = self._clock.now()
+        active = Counter(key.user_id for key in self._store.list() if key.holds(now))
+        users = self._store.users()
+        usage = self._usage([user.user_id for user in users])
+        return tuple(_show_user(user, usage.get(user.user_id), active[user.user_id]) for user in users)
+
+    def change_quota(self, user_id: str, changes: Mapping[str, float | None]) -> UserView:
+        """Changes what a user may use; None takes a bound away. Raises UserNotFound."""
+        if "\0" in user_id:
+            raise UserNotFound
+        user, now = self._store.change_quota(user_id, changes), self._clock.now()
+        self._ring.run_once()
+        active = sum(key.holds(now) for key in self._store.list(user_id))
+        return _show_user(user, self._usage([user_id]).get(user_id), active)
+
+    def _usage(self, user_ids: Sequence[str]) -> Mapping[str, Usage]:
+        """What these users use; nothing while the database does not answer: who asks is known from memory."""
+        with suppress(DatabaseUnavailable):
+            return {} if self._usage_of is None else self._usage_of(user_ids)
+        return {}
+
+    @property
+    def auth(self) -> str:
+        """Whether keys are asked for: off, or required."""
+        return "required" if self.needs_keys else "off"
+
+    # -- sign-ins --------------------------------------------------------------------------------------------------
+
+    def who_am_i(self, principal: Principal) -> WhoAmI:
+        """What a principal is and may do."""
+        return WhoAmI(
+            user_id=principal.user_id,
+            name=principal.name,
+            role=principal.role,
+            permissions=tuple(sorted(principal.permissions)),
+            key_id=principal.key_id,
+            expires_at=principal.expires_at,
+            quota=self._ring.quota_of(principal.user_id),
+            usage=self._usage([principal.user_id]).get(principal.user_id),
+            auth=self.auth,
+        )
+
+    def log_in(self, key: str) -> tuple[str, WhoAmI]:
+        """Begins a session: the cookie's value, and who has signed in. Raises Unauthenticated, DatabaseUnavailable."""
+        note_change(about=claimed_key_id(key))
+        if not KEY.fullmatch(key):
+            raise WrongKey("This is no key: one begins with dp_ and has 59 characters.")
+        # It may have been made or revoked on another server a moment ago.
+        self._ring.refresh()
+        principal, now = self._ring.find_key(key), self._clock.now()
+        cookie = new_token()
+        ends = [now + SESSION, *([principal.expires_at] if principal.expires_at is not None else [])]
+        session = Session(
+            hash=hash_of(cookie),
+            user_id=principal.user_id,
+            name=principal.name,
+            role=principal.role,
+            permissions=None if principal.role is not None else tuple(sorted(principal.permissions)),
+            key_id=principal.key_id,
+            created_at=now,
+            expires_at=min(ends),
+        )
+        self._store.add_session(session, self._clock.steady.now())
+        self._ring.refresh()
+        return cookie, self.who_am_i(self._ring.find_session(cookie))
+
+    def begin_session(self, session: Session) -> None:
+        """Begins the session of somebody whom a provider knows. Raises DatabaseUnavailable."""
+        self._store.note_user(session.user_id, session.created_at)
+        self._store.add_session(session, self._clock.steady.now())
+        self._ring.refresh()
+
+    def log_out(self, principal: Principal) -> None:
+        """Ends the session of a principal, if it has one."""
+        if principal.session is not None:
+            self._store.end_session(principal.session)
+            self._ring.run_once()
+
+    def make_ticket(self, principal: Principal) -> Ticket:
+        """A ticket, which lets its holder open one stream within 30 s as this principal."""
+        now, ticket = self._clock.now(), new_token()
+        self._store.add_ticket(hash_of(ticket), principal.key_id, principal.session, now, now + TICKET)
+        return Ticket(ticket, now + TICKET)
+
+
+def _state_of(key: AccessKey, now: datetime) -> KeyState:
+    if key.revoked_at is not None:
+        return KeyState.REVOKED
+    return KeyState.ACTIVE if key.holds(now) else KeyState.EXPIRED
+
+
+def _show_user(user: User, usage: Usage | None, active_keys: int) -> UserView:
+    return UserView(user.user_id, user.quota, usage, active_keys, user.created_at)

@@ -1,0 +1,128 @@
+"""Which actions a change of an alert leads to, and who may have a rule act. Pure functions."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from api.alerts.tracks import Draft
+from api.domain.access import Permission, Principal
+from api.domain.alert import AlertState
+from api.domain.alert_action import ANNOUNCED, GRACE_SECONDS, ActionKind, PlannedAction
+from api.domain.alert_rule import AlertRule, RuleScope
+from api.errors import Forbidden, Mistake
+
+#: What each action can be about; none: anything. What is done to a task is, for a GPU, done to the one on it.
+_SCOPES: dict[ActionKind, tuple[RuleScope, ...]] = {
+    ActionKind.STOP_WITH_CHECKPOINT: (RuleScope.TASK, RuleScope.GPU),
+    ActionKind.SAVE_CHECKPOINT: (RuleScope.TASK, RuleScope.GPU),
+    ActionKind.HOLD_QUEUE: (),
+    ActionKind.HOLD_GPU: (RuleScope.GPU,),
+    ActionKind.IDLE_COMMAND: (RuleScope.SERVICE,),
+}
+
+#: The metric without which a rule may not have the idle command run.
+IDLE_METRIC = "idle"
+
+
+def plan_actions(
+    draft: Draft, rule: AlertRule | None, now: datetime, new_id: Callable[[datetime], str], *, anywhere: bool = False
+) -> None:
+    """Adds to a draft what its rule does, where the alert begins to fire; not where people are not told of it.
+    `anywhere`: its machine has no server of its own, so that any does it.
+    """
+    alert, before = draft.after, draft.before
+    begins = alert.state is AlertState.FIRING and (before is None or before.state is not AlertState.FIRING)
+    if rule is None or not rule.actions or not begins:
+        return
+    if alert.muted_by is not None or alert.flapping_since is not None:
+        return
+    kinds = list(rule.actions)
+    if _has_changed(draft):
+        kinds = [kind for kind in kinds if not kind.is_of_task]
+        if len(kinds) < len(rule.actions):
+            draft.messages.append("does not act on a task: its condition began with another one, or another attempt")
+    planned = [action for kind in kinds if (action := _plan(kind, draft, rule, now, new_id)) is not None]
+    if anywhere:
+        planned = [replace(action, node=None) for action in planned]
+    if planned:
+        draft.actions.extend(planned)
+        kinds = [action.kind for action in planned]
+        announced = " ".join(ANNOUNCED[kind] for kind in kinds)
+        draft.change(f"acts: {', '.join(kinds)}", remedy=f"{alert.remedy} {announced}".strip())
+
+
+def _has_changed(draft: Draft) -> bool:
+    """Whether the task that it is about now is not the one with which its condition began."""
+    target = draft.track.target
+    return target is not None and target.subject != draft.after.bound
+
+
+def _plan(
+    kind: ActionKind, draft: Draft, rule: AlertRule, now: datetime, new_id: Callable[[datetime], str]
+) -> PlannedAction | None:
+    """The action; None where there is nothing that it could be done to, or nothing that the rule may act on."""
+    labels, bound = draft.after.labels, draft.after.bound if kind.is_of_task else None
+    about = labels.get("gpu_uuid") if kind is ActionKind.HOLD_GPU else None if bound is None else bound.task_id
+    owner, attempt = (None, None) if bound is None else (bound.owner, bound.attempt)
+    needs = kind.is_of_task or kind is ActionKind.HOLD_GPU
+    if (needs and about is None) or (rule.acts_for is not None and rule.acts_for != owner):
+        return None
+    is_of_machine = kind in (ActionKind.HOLD_GPU, ActionKind.IDLE_COMMAND)
+    node = labels.get("node") if is_of_machine else None
+    at = now + timedelta(seconds=GRACE_SECONDS if kind is ActionKind.IDLE_COMMAND else 0.0)
+    return PlannedAction(new_id(now), kind, node, about, owner, rule.acts_for, rule.actions_by, at, attempt)
+
+
+def check_actions(rule: AlertRule, has_idle_command: bool) -> list[Mistake]:
+    """What is wrong about the actions of a rule."""
+    found = [mistake for place, kind in enumerate(rule.actions) for mistake in _check(rule, f"/actions/{place}", kind)]
+    if ActionKind.IDLE_COMMAND in rule.actions and not has_idle_command:
+        remedy = (
+            "set IDLE_COMMAND on the machine, as in `IDLE_COMMAND=/usr/bin/systemctl poweroff`, and restart the service"
+        )
+        found.append(Mistake("/actions", "needs a command, which only this machine's operator can set", remedy))
+    if len(set(rule.actions)) < len(rule.actions):
+        found.append(Mistake("/actions", "names one twice"))
+    return found
+
+
+def _check(rule: AlertRule, pointer: str, kind: ActionKind) -> Iterable[Mistake]:
+    scopes = _SCOPES[kind]
+    if scopes and rule.scope not in scopes:
+        yield Mistake(
+            pointer, f"{kind} belongs to rules of scope {' or '.join(scopes)}, and this one's is {rule.scope}"
+        )
+    elif kind is ActionKind.IDLE_COMMAND and not _says_idle(rule):
+        remedy = f"add `{IDLE_METRIC} == 1` to its condition"
+        yield Mistake(pointer, f"{kind} belongs to rules that are true of an idle machine only", remedy)
+
+
+def _says_idle(rule: AlertRule) -> bool:
+    return not rule.any_of and any(clause.text == f"{IDLE_METRIC} == 1" for clause in rule.when)
+
+
+def authorise(before: AlertRule | None, after: AlertRule, by: Principal) -> AlertRule:
+    """The rule with whom it acts for, where this principal may have it act so. Raises Forbidden."""
+    if not after.actions and (before is None or not before.actions):
+        return after
+    if by.may(Permission.SYSTEM_WRITE):
+        return _given(before, after, None, by)
+    mine = None if by.may(Permission.TASKS_WRITE_ANY) else by.owner
+    if before is not None and before.actions and (before.acts_for or "") != (mine or ""):
+        _refuse(f"{before.rule_id} acts for others than you: to change it")
+    if not by.may(Permission.TRAINING_WRITE) or not all(kind.is_of_task for kind in after.actions):
+        _refuse("To have a rule act on more than one's own tasks")
+    return _given(before, after, mine, by)
+
+
+def _given(before: AlertRule | None, after: AlertRule, acts_for: str | None, by: Principal) -> AlertRule:
+    if before is not None and before.actions == after.actions:
+        return after
+    if not after.actions:
+        return replace(after, acts_for=None, actions_by=None)
+    return replace(after, acts_for=acts_for, actions_by=by.actor)
+
+
+def _refuse(what: str) -> None:
+    needed = Permission.SYSTEM_WRITE
+    raise Forbidden(f"{what} the key needs the permission {needed}.", data={"missing_permission": needed})

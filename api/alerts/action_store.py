@@ -1,0 +1,192 @@
+"""Actions of alerts as rows: claimed by a lease, begun, and finished by its token together with the alert's history."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+
+from api.alerts.rows import history_row, read_alert
+from api.db.alert_tables import alert_actions, alert_deliveries, alert_history, alert_notifications, alerts
+from api.db.database import Database
+from api.db.rows import clean, is_ahead, maybe_time, to_seconds, to_time
+from api.domain.alert import Alert, AlertChange, AlertState, ShownState
+from api.domain.alert_action import ActionKind, ActionState, AlertAction
+from api.domain.channel import DeliveryState
+
+#: Seconds that no lease, and no wait for the next look, exceeds.
+_LONGEST_LEASE, _LONGEST_WAIT = 180.0, 60.0
+
+_OPEN = (ActionState.WAITING, ActionState.UNDERWAY)
+
+
+def insert_actions(connection: Connection, changes: Sequence[AlertChange], now: datetime) -> None:
+    """Keeps what is to be done because of these changes."""
+    rows = [_row(change, place, now) for change in changes for place in range(len(change.actions))]
+    if rows:
+        connection.execute(insert(alert_actions), rows)
+
+
+class ActionStore:
+    """The actions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, node: str, now: datetime, limit: int = 100) -> list[AlertAction]:
+        """What this machine is to do or to look at now, oldest first."""
+        mine = or_(alert_actions.c.node.is_(None), alert_actions.c.node == node)
+        query = select(alert_actions).where(mine, _is_due(to_seconds(now))).order_by(alert_actions.c.serial)
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(query.limit(limit))]
+
+    def claim(self, action_id: str, now: datetime, lease: timedelta) -> tuple[AlertAction, str] | None:
+        """Takes an action, with the token of its lease; None when somebody else has it, or it is over."""
+        token, mine = secrets.token_hex(8), alert_actions.c.action_id == action_id
+        values = {
+            "attempts": alert_actions.c.attempts + 1,
+            "lease_token": token,
+            "lease_until": to_seconds(now + lease),
+        }
+        with self._database.write() as connection:
+            taken = update(alert_actions).where(mine, _is_due(to_seconds(now))).values(values)
+            if connection.execute(taken).rowcount == 0:
+                return None
+            return _read(connection.execute(select(alert_actions).where(mine)).one()), token
+
+    def begin(self, action_id: str, token: str) -> bool:
+        """Notes, before it is done, that something is done now; False when the lease was no longer ours."""
+        with self._database.write() as connection:
+            values = {"state": ActionState.UNDERWAY}
+            return connection.execute(update(alert_actions).where(_held(action_id, token)).values(values)).rowcount == 1
+
+    def look_again(self, action_id: str, token: str, state: ActionState, result: str | None, at: datetime) -> None:
+        """Gives an action back until it is looked at again."""
+        values = {
+            "state": state,
+            "result": None if result is None else clean(result),
+            "not_before": to_seconds(at),
+            "lease_token": None,
+            "lease_until": None,
+        }
+        with self._database.write() as connection:
+            connection.execute(update(alert_actions).where(_held(action_id, token)).values(values))
+
+    def finish(self, action: AlertAction, token: str, state: ActionState, result: str, now: datetime) -> bool:
+        """Keeps how it ended, and puts that into the alert's history; False when the lease was no longer ours."""
+        values = {
+            "state": state,
+            "result": clean(result),
+            "finished_at": to_seconds(now),
+            "lease_token": None,
+            "lease_until": None,
+        }
+        with self._database.write() as connection:
+            mine = _held(action.action_id, token)
+            if connection.execute(update(alert_actions).where(mine).values(values)).rowcount == 0:
+                return False
+            alert = connection.execute(select(alerts).where(alerts.c.alert_id == action.alert_id)).one_or_none()
+            if alert is not None:
+                told = f"{action.kind} {state}: {result}"
+                connection.execute(insert(alert_history).values(history_row(alert, action.actor, clean(told), now)))
+        return True
+
+    def of_alert(self, alert_id: str, limit: int = 100) -> list[AlertAction]:
+        """The latest actions of an alert, oldest first."""
+        query = select(alert_actions).where(alert_actions.c.alert_id == alert_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(alert_actions.c.serial.desc()).limit(limit)).all()
+        return [_read(row) for row in reversed(rows)]
+
+    def failed_since(self, since: datetime, limit: int = 100) -> list[AlertAction]:
+        """What has failed since this time, newest first."""
+        failed = (alert_actions.c.state == ActionState.FAILED) & (alert_actions.c.finished_at >= to_seconds(since))
+        query = select(alert_actions).where(failed).order_by(alert_actions.c.serial.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(query)]
+
+    def find_reason(self, action: AlertAction) -> Alert | None:
+        """Return the alert while it fires, unmuted, by the change that planned the action; None once it has ended."""
+        ended = select(alert_history.c.id).where(
+            alert_history.c.alert_id == action.alert_id,
+            alert_history.c.number > action.number,
+            alert_history.c.state == ShownState.RESOLVED,
+        )
+        query = select(alerts).where(
+            alerts.c.alert_id == action.alert_id,
+            alerts.c.state == AlertState.FIRING,
+            alerts.c.muted_by.is_(None),
+            ~ended.exists(),
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else read_alert(row)
+
+    def is_told(self, alert_id: str) -> bool:
+        """Whether nothing that people are to be told of an alert is still on its way."""
+        joined = alert_notifications.outerjoin(
+            alert_deliveries, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id
+        )
+        underway = or_(
+            alert_notifications.c.delivery_id.is_(None),
+            alert_deliveries.c.state.in_((DeliveryState.WAITING, DeliveryState.SENDING)),
+        )
+        query = select(func.count()).select_from(joined).where(alert_notifications.c.alert_id == alert_id, underway)
+        with self._database.read() as connection:
+            return not connection.scalar(query)
+
+
+def _row(change: AlertChange, place: int, now: datetime) -> dict[str, Any]:
+    alert, action = change.after, change.actions[place]
+    return {
+        "action_id": action.action_id,
+        "alert_id": alert.alert_id,
+        "number": alert.number,
+        "kind": action.kind,
+        "rule_id": alert.rule_id,
+        "node": action.node,
+        "about": None if action.about is None else clean(action.about)[:255],
+        "attempt": action.attempt,
+        "owner": action.owner,
+        "acts_for": action.acts_for,
+        "set_by": action.set_by,
+        "state": ActionState.WAITING,
+        "created_at": to_seconds(now),
+        "not_before": to_seconds(action.not_before),
+        "attempts": 0,
+    }
+
+
+def _read(row: Row[Any]) -> AlertAction:
+    return AlertAction(
+        action_id=row.action_id,
+        alert_id=row.alert_id,
+        number=row.number,
+        kind=ActionKind(row.kind),
+        rule_id=row.rule_id,
+        node=row.node,
+        about=row.about,
+        owner=row.owner,
+        acts_for=row.acts_for,
+        set_by=row.set_by,
+        state=ActionState(row.state),
+        created_at=to_time(row.created_at),
+        not_before=to_time(row.not_before),
+        attempts=row.attempts,
+        finished_at=maybe_time(row.finished_at),
+        result=row.result,
+        attempt=row.attempt,
+    )
+
+
+def _is_due(seconds: float) -> Any:
+    columns = alert_actions.c
+    is_free = or_(columns.lease_until.is_(None), ~is_ahead(columns.lease_until, seconds, _LONGEST_LEASE))
+    # The idle command counts its time of grace by a monotonic clock.
+    is_time = or_(columns.kind == ActionKind.IDLE_COMMAND, ~is_ahead(columns.not_before, seconds, _LONGEST_WAIT))
+    return and_(columns.state.in_(_OPEN), is_time, is_free)
+
+
+def _held(action_id: str, token: str) -> Any:
+    return (alert_actions.c.action_id == action_id) & (alert_actions.c.lease_token == token)

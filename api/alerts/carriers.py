@@ -1,0 +1,68 @@
+"""Threads of this process that send deliveries: a slow receiver holds one of them, and its own channel."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+from api.alerts.courier import Courier
+from api.util.periodic import PeriodicThread
+
+#: How many messages are sent at a time.
+SENDERS = 4
+
+
+class ThreadCarriers:
+    """Sends in threads of its own."""
+
+    def __init__(self, courier: Courier, on_done: Callable[[], None] = lambda: None) -> None:
+        """`on_done` is called after each attempt."""
+        self._courier = courier
+        self.on_done = on_done
+        self._lock = threading.Lock()
+        self._under_way: dict[str, str] = {}  # channels by delivery
+        self._tasks: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._threads = [PeriodicThread(f"alert-send-{number}", None, self.send_all) for number in range(SENDERS)]
+
+    def start(self) -> None:
+        """Starts the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends them; an attempt under way is left behind, and made again after its lease."""
+        for thread in self._threads:
+            thread.stop(timeout=0.5)
+
+    def busy(self) -> frozenset[str]:
+        """The channels that something is being sent through now."""
+        with self._lock:
+            return frozenset(self._under_way.values())
+
+    def carry(self, delivery_id: str, channel_id: str) -> bool:
+        """Hands a delivery to a thread; False when all are busy."""
+        with self._lock:
+            if len(self._under_way) >= SENDERS:
+                return False
+            self._under_way[delivery_id] = channel_id
+        self._tasks.put(delivery_id)
+        for thread in self._threads:
+            thread.trigger()
+        return True
+
+    def look(self) -> None:
+        """Ends attempts whose time is over."""
+        self._courier.end_overdue()
+
+    def send_all(self) -> None:
+        """Sends what waits; the body of each thread."""
+        while True:
+            try:
+                delivery_id = self._tasks.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                self._courier.deliver(delivery_id)
+            finally:
+                with self._lock:
+                    self._under_way.pop(delivery_id, None)
+                self.on_done()

@@ -1,0 +1,201 @@
+"""Channels to people: their settings, how they fare, and their addresses, which are kept encrypted."""
+
+from dataclasses import asdict, replace
+from datetime import datetime, time
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.alerts.rows import raise_version
+from api.db.alert_tables import alert_channels, alert_deliveries
+from api.db.database import Database
+from api.db.rows import maybe_time, to_seconds, to_time
+from api.db.typed_json import TypedJSON
+from api.domain.audit import note_change
+from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryState
+from api.errors import AlertNotFound, Conflict
+
+_SETTINGS = TypedJSON(ChannelSettings)
+
+
+class ChannelStore:
+    """Channels in the database. An encrypted address comes and goes as bytes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, channel: Channel, sealed: bytes) -> None:
+        """Keeps a new channel. Raises Conflict when another one has its name."""
+        row = {
+            "channel_id": channel.channel_id,
+            "name": channel.name,
+            "kind": channel.kind,
+            "sealed": sealed,
+            "shown": channel.shown,
+            "mark": channel.mark,
+            "settings": dump_settings(channel.settings),
+            "enabled": channel.enabled,
+            "created_at": to_seconds(channel.created_at),
+            "created_by": channel.created_by,
+            "updated_at": to_seconds(channel.updated_at),
+            "failures": 0,
+            "refusals": 0,
+        }
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(alert_channels).values(row))
+                note_change(about=channel.channel_id, after=_told(channel))
+                raise_version(connection)
+        except IntegrityError:
+            raise Conflict(f'There is a channel called "{channel.name}" already.') from None
+
+    def replace(self, channel: Channel, before: Channel, sealed: bytes | None) -> None:
+        """Keeps a channel as it is now, with another address where one is given. Raises AlertNotFound, Conflict."""
+        values: dict[str, Any] = {
+            "name": channel.name,
+            "shown": channel.shown,
+            "mark": channel.mark,
+            "settings": dump_settings(channel.settings),
+            "enabled": channel.enabled,
+            "disabled_reason": channel.disabled_reason,
+            "updated_at": to_seconds(channel.updated_at),
+            "failures": channel.failures,
+            "refusals": channel.refusals,
+        }
+        if sealed is not None:
+            values["sealed"] = sealed
+        mine = alert_channels.c.channel_id == channel.channel_id
+        try:
+            with self._database.write() as connection:
+                if connection.execute(update(alert_channels).where(mine).values(values)).rowcount == 0:
+                    raise _missing(channel.channel_id)
+                if channel.failures == 0:
+                    _release(connection, channel.channel_id, channel.updated_at)
+                note_change(about=channel.channel_id, before=_told(before), after=_told(channel))
+                raise_version(connection)
+        except IntegrityError:
+            raise Conflict(f'There is a channel called "{channel.name}" already.') from None
+
+    def delete(self, channel_id: str) -> None:
+        """Forgets a channel. What it was told stays in the deliveries. Raises AlertNotFound."""
+        mine = alert_channels.c.channel_id == channel_id
+        with self._database.write() as connection:
+            row = connection.execute(select(alert_channels).where(mine)).one_or_none()
+            if row is None:
+                raise _missing(channel_id)
+            connection.execute(delete(alert_channels).where(mine))
+            note_change(about=channel_id, before=_told(read_channel(row)))
+            raise_version(connection)
+
+    def get(self, channel_id: str) -> Channel:
+        """The channel with this id. Raises AlertNotFound."""
+        with self._database.read() as connection:
+            return _get(connection, channel_id)
+
+    def every(self) -> list[Channel]:
+        """Every channel, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(alert_channels).order_by(alert_channels.c.serial))
+            return [read_channel(row) for row in rows]
+
+    def names(self) -> list[str]:
+        """The names of those that are in use."""
+        query = select(alert_channels.c.name).where(alert_channels.c.enabled.is_(True))
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def with_secrets(self) -> list[tuple[Channel, bytes]]:
+        """Every channel with its encrypted address, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(alert_channels).order_by(alert_channels.c.serial))
+            return [(read_channel(row), bytes(row.sealed)) for row in rows]
+
+    def page(self, limit: int, offset: int, cursor: int | None) -> tuple[list[tuple[int, Channel]], int]:
+        """Channels with their serial numbers, newest first; and how many there are in all."""
+        query = select(alert_channels).order_by(alert_channels.c.serial.desc()).limit(limit)
+        query = query.offset(offset) if cursor is None else query.where(alert_channels.c.serial < cursor)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(alert_channels)) or 0
+            return [(row.serial, read_channel(row)) for row in connection.execute(query)], total
+
+
+def dump_settings(settings: ChannelSettings) -> dict[str, Any]:
+    """Settings as JSON."""
+    plain = asdict(settings)
+    if settings.quiet_hours is not None:
+        for name in ("begins", "ends"):
+            at: time = plain["quiet_hours"][name]
+            plain["quiet_hours"][name] = at.isoformat("minutes")
+    return plain
+
+
+def read_channel(row: Row[Any]) -> Channel:
+    """A channel from its row."""
+    return Channel(
+        channel_id=row.channel_id,
+        name=row.name,
+        kind=ChannelKind(row.kind),
+        shown=row.shown,
+        mark=row.mark,
+        settings=_SETTINGS.read(row.settings),
+        enabled=bool(row.enabled),
+        created_at=to_time(row.created_at),
+        created_by=row.created_by,
+        updated_at=to_time(row.updated_at),
+        disabled_reason=row.disabled_reason,
+        failures=row.failures,
+        refusals=row.refusals,
+        last_error=row.last_error,
+        last_success_at=maybe_time(row.last_success_at),
+    )
+
+
+def note_success(connection: Connection, channel_id: str, now: datetime) -> None:
+    """Notes that something has gone through the channel: what waits for another attempt follows at once."""
+    values = {"failures": 0, "refusals": 0, "last_error": None, "last_success_at": to_seconds(now)}
+    connection.execute(update(alert_channels).where(alert_channels.c.channel_id == channel_id).values(values))
+    _release(connection, channel_id, now)
+
+
+def _release(connection: Connection, channel_id: str, now: datetime) -> None:
+    sent = alert_deliveries.c
+    waits = (
+        (sent.channel_id == channel_id) & (sent.state == DeliveryState.WAITING) & (sent.not_before > to_seconds(now))
+    )
+    connection.execute(update(alert_deliveries).where(waits).values(not_before=to_seconds(now)))
+
+
+def note_failure(connection: Connection, channel_id: str, why: str, is_refusal: bool, most_refusals: int) -> None:
+    """Notes that an attempt failed. After `most_refusals` in a row that say that the address is no longer good the
+    channel is put aside until somebody has looked at it.
+    """
+    mine = alert_channels.c.channel_id == channel_id
+    refusals = alert_channels.c.refusals + 1 if is_refusal else 0
+    values = {"failures": alert_channels.c.failures + 1, "refusals": refusals, "last_error": why}
+    connection.execute(update(alert_channels).where(mine).values(values))
+    spent = mine & (alert_channels.c.refusals >= most_refusals) & alert_channels.c.enabled.is_(True)
+    reason = f"put aside, since its receiver refuses it: {why}"
+    if connection.execute(update(alert_channels).where(spent).values(enabled=False, disabled_reason=reason)).rowcount:
+        raise_version(connection)
+
+
+def _get(connection: Connection, channel_id: str) -> Channel:
+    row = connection.execute(select(alert_channels).where(alert_channels.c.channel_id == channel_id)).one_or_none()
+    if row is None:
+        raise _missing(channel_id)
+    return read_channel(row)
+
+
+def _missing(channel_id: str) -> AlertNotFound:
+    return AlertNotFound(f'No channel has the id "{channel_id[:80]}".')
+
+
+def _told(channel: Channel) -> dict[str, Any]:
+    """What the audit says of a channel: never its address."""
+    told = replace(channel, last_error=None)
+    settings = dump_settings(told.settings)
+    return {"name": told.name, "kind": told.kind, "shown": told.shown, "mark": told.mark} | {
+        "enabled": told.enabled,
+        "settings": settings,
+    }

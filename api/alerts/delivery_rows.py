@@ -1,0 +1,107 @@
+"""Deliveries as rows, and back."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifications
+from api.db.rows import maybe_time, to_seconds, to_time
+from api.domain.channel import Delivery, DeliveryFilter, DeliveryKind, DeliveryState, DeliveryView
+from api.domain.event import Severity
+from api.util.frozen import frozen
+
+#: Ids of alerts that a list shows of one delivery.
+_LISTED = 100
+
+
+@frozen
+class Bundle:
+    """Notifications that become one message."""
+
+    delivery_id: str
+    channel_id: str
+    kind: DeliveryKind
+    severity: Severity
+    group_key: str
+    ids: tuple[int, ...]
+
+
+def delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
+    """The columns of a new delivery."""
+    seconds = to_seconds(now)
+    return {
+        "delivery_id": bundle.delivery_id,
+        "channel_id": bundle.channel_id,
+        "kind": bundle.kind,
+        "state": DeliveryState.WAITING,
+        "severity": bundle.severity,
+        "group_key": bundle.group_key,
+        "notifications": count,
+        "attempts": 0,
+        "created_at": seconds,
+        "not_before": seconds,
+    }
+
+
+def read_delivery(row: Row[Any]) -> Delivery:
+    """A delivery from its row."""
+    return Delivery(
+        delivery_id=row.delivery_id,
+        channel_id=row.channel_id,
+        kind=DeliveryKind(row.kind),
+        state=DeliveryState(row.state),
+        severity=Severity(row.severity),
+        group_key=row.group_key,
+        count=row.notifications,
+        attempts=row.attempts,
+        created_at=to_time(row.created_at),
+        not_before=to_time(row.not_before),
+        first_attempt_at=maybe_time(row.first_attempt_at),
+        finished_at=maybe_time(row.finished_at),
+        status=row.status,
+        result=row.result,
+    )
+
+
+def conditions_of(wanted: DeliveryFilter) -> list[Any]:
+    """The conditions that a filter stands for."""
+    conditions: list[Any] = []
+    if wanted.states:
+        conditions.append(alert_deliveries.c.state.in_(wanted.states))
+    if wanted.channel_id is not None:
+        conditions.append(alert_deliveries.c.channel_id == wanted.channel_id)
+    if wanted.alert_id is not None:
+        of = select(alert_notifications.c.delivery_id).where(
+            alert_notifications.c.alert_id == wanted.alert_id, alert_notifications.c.delivery_id.is_not(None)
+        )
+        conditions.append(alert_deliveries.c.delivery_id.in_(of))
+    return conditions
+
+
+def channel_names(connection: Connection) -> dict[str, str]:
+    """The names of all channels by their ids."""
+    rows = connection.execute(select(alert_channels.c.channel_id, alert_channels.c.name))
+    return {row.channel_id: row.name for row in rows}
+
+
+def show_delivery(connection: Connection, row: Row[Any], name: str | None) -> DeliveryView:
+    """A delivery as it is shown; `name` is that of its channel."""
+    told = select(alert_notifications.c.alert_id).where(alert_notifications.c.delivery_id == row.delivery_id)
+    delivery = read_delivery(row)
+    return DeliveryView(
+        delivery_id=delivery.delivery_id,
+        channel_id=delivery.channel_id,
+        channel=name,
+        kind=delivery.kind,
+        state=delivery.state,
+        severity=delivery.severity,
+        count=delivery.count,
+        alerts=tuple(connection.scalars(told.distinct().limit(_LISTED))),
+        attempts=delivery.attempts,
+        created_at=delivery.created_at,
+        not_before=None if delivery.state.is_finished else delivery.not_before,
+        finished_at=delivery.finished_at,
+        status=delivery.status,
+        result=delivery.result,
+    )

@@ -1,0 +1,93 @@
+"""The channel of the setting NOTIFY_URL: one row that all servers share, so that no message is sent twice."""
+
+import logging
+from dataclasses import replace
+
+from api.alerts.channel_store import ChannelStore
+from api.alerts.channels import mark_of
+from api.alerts.notifiers.notifier import Notifier
+from api.db.sealing import Sealer, SecretUnreadable
+from api.domain.channel import ENVIRONMENT_CHANNEL, Channel, ChannelKind, ChannelSecret, ChannelSettings
+from api.errors import Conflict, DatabaseUnavailable
+from api.nodes.server_store import ServerStore
+from api.util.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+NAME = "NOTIFY_URL"
+
+#: Characters of `created_by` in the database.
+_LONGEST = 64
+
+
+class EnvironmentChannel:
+    """Makes the row of the channel what the setting says, at a server's start."""
+
+    def __init__(
+        self,
+        url: str,
+        notifier: Notifier,
+        store: ChannelStore,
+        servers: ServerStore,
+        sealer: Sealer,
+        node: str,
+        clock: Clock,
+    ) -> None:
+        """Raises AddressRefused for a URL to which nothing can be sent. An empty `url`: there is no such channel."""
+        self._secret = ChannelSecret(url)
+        self._shown = notifier.check(self._secret).text if url else ""
+        self._store = store
+        self._servers = servers
+        self._sealer = sealer
+        self._node = node
+        self._made_by = f"environment of {node}"[:_LONGEST]
+        self._clock = clock
+
+    def update(self) -> None:
+        """Make, change or delete the channel. While servers run on other machines only the machine that made it deletes
+        it: another one may have the setting while this one does not.
+        """
+        try:
+            if self._secret.url:
+                self._save()
+            else:
+                self._delete()
+        except Conflict:
+            # Another server was faster, or a channel of this name was made on the page.
+            logger.warning("the channel of NOTIFY_URL was not made: there is one of this name")
+        except (DatabaseUnavailable, SecretUnreadable, OSError) as error:
+            logger.warning("the channel of NOTIFY_URL could not be saved", extra={"problem": str(error)})
+
+    def _find(self) -> Channel | None:
+        return next((each for each in self._store.every() if each.is_from_environment), None)
+
+    def _delete(self) -> None:
+        before = self._find()
+        if before is None:
+            return
+        is_alone = all(server.node == self._node for server in self._servers.list())
+        if is_alone or before.created_by == self._made_by:
+            self._store.delete(before.channel_id)
+
+    def _save(self) -> None:
+        before, now = self._find(), self._clock.now()
+        channel = Channel(
+            channel_id=ENVIRONMENT_CHANNEL,
+            name=NAME,
+            kind=ChannelKind.APPRISE,
+            shown=self._shown,
+            mark=mark_of(self._secret),
+            settings=ChannelSettings(),
+            enabled=True,
+            created_at=now,
+            created_by=self._made_by,
+            updated_at=now,
+        )
+        sealed = self._sealer.seal(self._secret)
+        if before is None:
+            self._store.add(channel, sealed)
+            return
+        # One that was put aside, and one with another address, begins without failures.
+        if before.enabled and before.mark == channel.mark:
+            channel = replace(channel, failures=before.failures, refusals=before.refusals)
+        self._store.replace(channel, before, sealed)

@@ -1,0 +1,188 @@
+"""Which channel is told what of an alert, and when. Pure functions."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from api.alerts.machine import rank
+from api.alerts.muting import SILENCE, all_labels, matches
+from api.alerts.tracks import Draft, Track
+from api.domain.alert import Alert, AlertNotification, AlertState, AlertTarget, NotificationKind
+from api.domain.alert_rule import AlertRule
+from api.domain.channel import Channel, ChannelSettings, QuietHours
+from api.domain.event import Severity
+from api.util.frozen import frozen
+
+#: Rules that NOTIFY_URL is told of although they are opt-in or below its severity: it is the whole setup of one person.
+_ALSO_TOLD = frozenset({"training_finished"})
+
+
+@frozen
+class Planner:
+    """The channels as they are, at one moment."""
+
+    channels: Mapping[str, Channel]  #: by id
+    now: datetime
+    monotonic: float = 0.0
+
+    def plan(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
+        """Adds to a draft what channels are to be told of it, and whom it was told to."""
+        kinds, alert = draft.kinds, draft.after
+        if NotificationKind.FLAPPING in kinds:
+            self._tell(draft, self._reached(draft, rule, target) | set(alert.told), NotificationKind.FLAPPING)
+        elif alert.flapping_since is not None:
+            return
+        elif alert.state is AlertState.RESOLVED:
+            self._plan_end(draft, rule)
+        elif alert.state is AlertState.FIRING:
+            self._plan_firing(draft, rule, target)
+
+    def _plan_end(self, draft: Draft, rule: AlertRule | None) -> None:
+        ends = {NotificationKind.RESOLVED, NotificationKind.CALM} & set(draft.kinds)
+        if not ends:
+            return
+        is_silenced = (draft.after.muted_by or "").startswith(SILENCE)
+        target = draft.track.target
+        is_news = (rule is None or not rule.is_event) and (target is None or not target.has_failed)
+        told = [self.channels[each] for each in draft.after.told if each in self.channels]
+        if is_news and not is_silenced:
+            for channel in told:
+                if channel.enabled and channel.settings.send_resolved:
+                    self._add(draft, channel, NotificationKind.RESOLVED)
+        draft.change(told=(), muted_by=None)
+
+    def _plan_firing(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
+        alert = draft.after
+        if alert.muted_by is not None or (rule is not None and rule.is_event and not _is_new(draft)):
+            return
+        kind = NotificationKind.CALM if NotificationKind.CALM in draft.kinds else NotificationKind.FIRING
+        wanted = self._reached(draft, rule, target)
+        fresh = wanted if kind is NotificationKind.CALM else wanted - set(alert.told)
+        self._tell(draft, fresh, kind)
+
+    def remind(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
+        """Adds what is told of an alert that goes on: repeats, and escalations to who is told late."""
+        alert, now = draft.after, draft.track.now(self.monotonic, self.now)
+        if not needs_reminding(alert):
+            return
+        late = self._reached(draft, rule, target, late=True) - set(alert.told)
+        self._tell(draft, late, NotificationKind.ESCALATION)
+        for channel_id in alert.told:
+            channel = self.channels.get(channel_id)
+            if channel is not None and channel.enabled and is_repeat_due(alert, channel.settings, now):
+                self._add(draft, channel, NotificationKind.REPEAT)
+        if draft.notifications:
+            draft.change(told_at=now)
+
+    def has_reminder(self, track: Track, rule: AlertRule | None) -> bool:
+        """Whether `remind` would add anything."""
+        alert, now = track.alert, track.now(self.monotonic, self.now)
+        if not needs_reminding(alert):
+            return False
+        for channel in self.channels.values():
+            if not channel.enabled:
+                continue
+            if channel.channel_id in alert.told:
+                if is_repeat_due(alert, channel.settings, now):
+                    return True
+            elif _is_late(channel, alert, now) and is_reached(channel, alert, rule, track.target):
+                return True
+        return False
+
+    def _reached(
+        self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None, late: bool = False
+    ) -> set[str]:
+        now = draft.track.now(self.monotonic, self.now)
+        return {
+            channel.channel_id
+            for channel in self.channels.values()
+            if (_is_late(channel, draft.after, now) if late else not channel.settings.after_seconds)
+            and is_reached(channel, draft.after, rule, target)
+        }
+
+    def _tell(self, draft: Draft, channel_ids: set[str], kind: NotificationKind) -> None:
+        known = sorted(each for each in channel_ids if each in self.channels)
+        for channel_id in known:
+            self._add(draft, self.channels[channel_id], kind)
+        if known:
+            draft.change(
+                told=tuple(sorted({*draft.after.told, *known})), told_at=draft.track.now(self.monotonic, self.now)
+            )
+
+    def _add(self, draft: Draft, channel: Channel, kind: NotificationKind) -> None:
+        alert, settings = draft.after, channel.settings
+        at, group = self.now + timedelta(seconds=_wait(alert, settings, kind)), group_key(alert)
+        until = None if settings.quiet_hours is None else quiet_until(settings.quiet_hours, self.now)
+        if until is not None and alert.severity is not Severity.CRITICAL:
+            # All that was held back comes as one message.
+            at, group = max(at, until), f"quiet hours until {until.isoformat()}"
+        note = AlertNotification(alert.alert_id, 0, kind, channel.channel_id, alert.severity, group, at)
+        draft.notifications.append(note)
+
+
+def _is_new(draft: Draft) -> bool:
+    """Whether an event happens now, or was silenced until now: a channel that is made later is not told of it."""
+    was_muted = draft.before is not None and draft.before.muted_by is not None
+    return was_muted or NotificationKind.FIRING in draft.kinds
+
+
+def group_key(alert: Alert) -> str:
+    """Alerts with the same one become one message."""
+    return f"{alert.rule_id} {alert.labels.get('node', '')}".strip()
+
+
+def _wait(alert: Alert, settings: ChannelSettings, kind: NotificationKind) -> float:
+    is_grave = alert.severity is Severity.CRITICAL or kind is NotificationKind.ESCALATION
+    return settings.critical_wait_seconds if is_grave else settings.group_wait_seconds
+
+
+def is_reached(channel: Channel, alert: Alert, rule: AlertRule | None, target: AlertTarget | None) -> bool:
+    """Whether an alert goes through this channel."""
+    if not channel.enabled or alert.labels.get("channel_id") == channel.channel_id:
+        # That it is broken is told by the others.
+        return False
+    if target is not None and channel.name in target.channels and alert.rule_id in target.told_of:
+        return True
+    if channel.is_from_environment and alert.rule_id in _ALSO_TOLD:
+        return True
+    if channel.settings.only_opted_in or (rule is not None and rule.is_opt_in):
+        return False
+    is_grave = rank(alert.severity) >= rank(channel.settings.min_severity)
+    return is_grave and matches(channel.settings.matchers, all_labels(alert))
+
+
+def needs_reminding(alert: Alert) -> bool:
+    """Whether people are told again of what goes on: not while somebody knows of it, or nobody is to be told."""
+    is_quiet = alert.muted_by is not None or alert.acknowledged_by is not None or alert.flapping_since is not None
+    return alert.state is AlertState.FIRING and not is_quiet
+
+
+def _is_late(channel: Channel, alert: Alert, now: datetime) -> bool:
+    after = channel.settings.after_seconds
+    return after > 0 and alert.fired_at is not None and (now - alert.fired_at).total_seconds() >= after
+
+
+def is_repeat_due(alert: Alert, settings: ChannelSettings, now: datetime) -> bool:
+    """Whether a channel that was told is told again: at whole multiples of its interval since the alert fired."""
+    intervals = {
+        Severity.CRITICAL: settings.repeat_critical_seconds,
+        Severity.WARNING: settings.repeat_warning_seconds,
+    }
+    interval = intervals.get(alert.severity)
+    if interval is None or alert.fired_at is None or alert.told_at is None:
+        return False
+    fired = alert.fired_at
+    return (now - fired).total_seconds() // interval > (alert.told_at - fired).total_seconds() // interval
+
+
+def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
+    """When the quiet hours end that hold now; None when none do. Told by the wall clock of their zone, so that they
+    keep to it on the days on which it changes.
+    """
+    local = now.astimezone(ZoneInfo(quiet.zone))
+    time, begins, ends = local.time(), quiet.begins, quiet.ends
+    is_quiet = begins <= time < ends if begins <= ends else time >= begins or time < ends
+    if not is_quiet:
+        return None
+    day = local.date() if time < ends else local.date() + timedelta(days=1)
+    return datetime.combine(day, ends, local.tzinfo).astimezone(now.tzinfo)

@@ -1,0 +1,240 @@
+"""Alerts and what is told of them as rows, and back."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from api.db.alert_tables import alert_state
+from api.db.rows import clean, maybe_time, to_seconds, to_time
+from api.db.typed_json import TypedJSON
+from api.domain.alert import (
+    Alert,
+    AlertHistoryRow,
+    AlertNotification,
+    AlertState,
+    Matcher,
+    ShownState,
+    Silence,
+    Subject,
+)
+from api.domain.alert_rule import RuleScope
+from api.domain.channel import ToldAlert
+from api.domain.event import Severity
+
+_TOLD = TypedJSON(ToldAlert)
+_SUBJECT = TypedJSON(Subject)
+_MATCHERS = TypedJSON(tuple[Matcher, ...])
+
+#: Scopes whose alerts are about something that belongs to somebody; the queue belongs to those who see everybody's
+#: tasks.
+PERSONAL = frozenset({RuleScope.TASK, RuleScope.QUEUE, RuleScope.KEY, RuleScope.USER, RuleScope.ACTION})
+
+_VERSION = select(alert_state.c.version).where(alert_state.c.id == 1)
+_RAISE = update(alert_state).where(alert_state.c.id == 1).values(version=alert_state.c.version + 1)
+
+
+def read_version(connection: Connection) -> int:
+    """The number that each change by a request raises."""
+    return connection.scalar(_VERSION) or 0
+
+
+def raise_version(connection: Connection) -> None:
+    """Tells all servers that rules, silences, channels or an alert were changed by a request."""
+    if connection.execute(_RAISE).rowcount == 0:
+        connection.execute(insert(alert_state).values(id=1, version=1))
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return None if time is None else to_seconds(time)
+
+
+def alert_row(alert: Alert) -> dict[str, Any]:
+    """The columns of an alert."""
+    return {
+        "alert_id": alert.alert_id,
+        "open_key": alert.fingerprint if alert.is_open else None,
+        "fingerprint": alert.fingerprint,
+        "rule_id": alert.rule_id,
+        "scope": alert.scope,
+        "target": clean(alert.target)[:255],
+        "node": alert.labels.get("node"),
+        "task_id": alert.labels.get("task_id"),
+        "labels": {name: clean(value) for name, value in alert.labels.items()},
+        "severity": alert.severity,
+        "state": alert.state,
+        "shown_state": alert.shown_state,
+        "number": alert.number,
+        "title": clean(alert.title),
+        "summary": clean(alert.summary),
+        "remedy": clean(alert.remedy),
+        "link": alert.link,
+        "since": to_seconds(alert.since),
+        "updated_at": to_seconds(alert.updated_at),
+        "fired_at": _seconds(alert.fired_at),
+        "resolved_at": _seconds(alert.resolved_at),
+        "resolution": alert.resolution,
+        "value": alert.value,
+        "peak": alert.peak,
+        "is_unknown": alert.is_unknown,
+        "owner": alert.owner,
+        "is_personal": alert.scope in PERSONAL,
+        **_handling_row(alert),
+    }
+
+
+def _handling_row(alert: Alert) -> dict[str, Any]:
+    """The columns of what people have done about an alert, and of what was planned for it."""
+    return {
+        "acknowledged_by": alert.acknowledged_by,
+        "acknowledged_at": _seconds(alert.acknowledged_at),
+        "acknowledged_until": _seconds(alert.acknowledged_until),
+        "acknowledged_severity": alert.acknowledged_severity,
+        "muted_by": alert.muted_by,
+        "flips": list(alert.flips),
+        "flapping_since": _seconds(alert.flapping_since),
+        "told": list(alert.told),
+        "told_at": _seconds(alert.told_at),
+        "bound": None if alert.bound is None else asdict(alert.bound),
+    }
+
+
+def read_alert(row: Row[Any]) -> Alert:
+    """An alert from its row."""
+    given = row.acknowledged_severity
+    return Alert(
+        alert_id=row.alert_id,
+        fingerprint=row.fingerprint,
+        rule_id=row.rule_id,
+        scope=RuleScope(row.scope),
+        target=row.target,
+        labels=row.labels,
+        severity=Severity(row.severity),
+        state=AlertState(row.state),
+        number=row.number,
+        title=row.title,
+        summary=row.summary,
+        remedy=row.remedy,
+        link=row.link,
+        since=to_time(row.since),
+        updated_at=to_time(row.updated_at),
+        fired_at=maybe_time(row.fired_at),
+        resolved_at=maybe_time(row.resolved_at),
+        resolution=row.resolution,
+        value=row.value,
+        peak=row.peak,
+        is_unknown=bool(row.is_unknown),
+        owner=row.owner,
+        acknowledged_by=row.acknowledged_by,
+        acknowledged_at=maybe_time(row.acknowledged_at),
+        acknowledged_until=maybe_time(row.acknowledged_until),
+        acknowledged_severity=None if given is None else Severity(given),
+        muted_by=row.muted_by,
+        flips=tuple(row.flips),
+        flapping_since=maybe_time(row.flapping_since),
+        told=tuple(row.told),
+        told_at=maybe_time(row.told_at),
+        delivered_at=maybe_time(getattr(row, "delivered_at", None)),
+        bound=None if row.bound is None else _SUBJECT.read(row.bound),
+    )
+
+
+def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime) -> dict[str, Any]:
+    """The columns of what has become of an alert, by whom."""
+    return {
+        "alert_id": alert.alert_id,
+        "number": alert.number,
+        "at": to_seconds(now),
+        "state": alert.shown_state,
+        "severity": alert.severity,
+        "actor": actor,
+        "message": message,
+        "value": alert.value,
+    }
+
+
+def read_history(row: Row[Any]) -> AlertHistoryRow:
+    """A change of an alert from its row."""
+    return AlertHistoryRow(
+        id=row.id,
+        alert_id=row.alert_id,
+        number=row.number,
+        at=to_time(row.at),
+        state=ShownState(row.state),
+        severity=Severity(row.severity),
+        actor=row.actor,
+        message=row.message,
+        value=row.value,
+    )
+
+
+def notification_row(notification: AlertNotification, alert: Alert, now: datetime) -> dict[str, Any]:
+    """The columns of a notification, with the alert as it is now."""
+    return {
+        "alert_id": notification.alert_id,
+        "number": notification.number,
+        "channel_id": notification.channel_id,
+        "kind": notification.kind,
+        "severity": notification.severity,
+        "group_key": clean(notification.group_key)[:200],
+        "told": dump_told(tell(notification, alert)),
+        "created_at": to_seconds(now),
+        "not_before": to_seconds(notification.not_before),
+    }
+
+
+def tell(notification: AlertNotification, alert: Alert) -> ToldAlert:
+    """What a notification says of its alert."""
+    return ToldAlert(
+        alert_id=alert.alert_id,
+        number=notification.number,
+        kind=notification.kind,
+        state=alert.state,
+        severity=alert.severity,
+        rule_id=alert.rule_id,
+        fingerprint=alert.fingerprint,
+        title=alert.title,
+        summary=alert.summary,
+        remedy=alert.remedy,
+        link=alert.link,
+        labels=dict(alert.labels),
+        since=alert.since,
+        fired_at=alert.fired_at,
+        resolved_at=alert.resolved_at,
+        value=alert.value,
+        peak=alert.peak,
+        resolution=alert.resolution,
+    )
+
+
+def dump_told(told: ToldAlert) -> dict[str, Any]:
+    """What was told as JSON."""
+    plain = asdict(told)
+    for name, value in plain.items():
+        if isinstance(value, datetime):
+            plain[name] = value.isoformat()
+        elif isinstance(value, str):
+            plain[name] = clean(value)
+    plain["labels"] = {name: clean(value) for name, value in told.labels.items()}
+    return plain
+
+
+def read_told(document: Any) -> ToldAlert:
+    """What was told, from its JSON."""
+    return _TOLD.read(document)
+
+
+def read_silence(row: Row[Any]) -> Silence:
+    """A silence from its row."""
+    return Silence(
+        silence_id=row.silence_id,
+        matchers=_MATCHERS.read(row.matchers),
+        starts_at=to_time(row.starts_at),
+        ends_at=to_time(row.ends_at),
+        author=row.author,
+        comment=row.comment,
+        created_at=to_time(row.created_at),
+        owner=row.owner,
+        ended_at=maybe_time(row.ended_at),
+    )

@@ -1,0 +1,177 @@
+"""Rules that people have made or changed, and silences."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.alerts.rows import raise_version, read_silence
+from api.db.alert_tables import alert_rules, alert_silences
+from api.db.database import Database
+from api.db.rows import to_seconds, to_time
+from api.db.typed_json import TypedJSON
+from api.domain.alert import Silence
+from api.domain.alert_rule import AlertRule
+from api.domain.audit import note_change
+from api.errors import AlertNotFound, Conflict
+
+_RULE = TypedJSON(AlertRule)
+
+#: What the document of a rule leaves to columns.
+_BESIDE = ("rule_id", "is_builtin", "updated_at", "updated_by")
+
+
+def dump_rule(rule: AlertRule) -> dict[str, Any]:
+    """A rule as JSON, without who changed it last."""
+    return {name: value for name, value in asdict(rule).items() if name not in _BESIDE}
+
+
+class RuleStore:
+    """Rules of people's own, what was changed of those that are built in, and silences."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load(self, builtin: Mapping[str, AlertRule]) -> dict[str, AlertRule]:
+        """Every rule by its id: those that are built in with what was changed of them, then people's own."""
+        found = dict(builtin)
+        with self._database.read() as connection:
+            rows = connection.execute(select(alert_rules).order_by(alert_rules.c.rule_id)).all()
+        for row in rows:
+            stamps = {"updated_at": to_time(row.updated_at), "updated_by": row.updated_by}
+            if not row.is_builtin:
+                found[row.rule_id] = _RULE.read({**row.document, "rule_id": row.rule_id, **stamps})
+            elif row.rule_id in builtin:
+                # What a later version no longer has is left alone: an older one may come back.
+                found[row.rule_id] = _with_changes(builtin[row.rule_id], row.document, stamps)
+        return found
+
+    def add(self, rule: AlertRule, by: str, now: datetime) -> None:
+        """Keeps a rule of somebody's own. Raises Conflict."""
+        document = dump_rule(rule)
+        row = {"rule_id": rule.rule_id, "is_builtin": False, "document": document, **_stamp(by, now)}
+        try:
+            with self._database.write() as connection:
+                connection.execute(insert(alert_rules).values(row))
+                note_change(about=rule.rule_id, after=document)
+                raise_version(connection)
+        except IntegrityError:
+            raise Conflict(f'There is a rule "{rule.rule_id}" already.') from None
+
+    def replace(self, rule: AlertRule, before: AlertRule, by: str, now: datetime) -> None:
+        """Keeps a rule of somebody's own as it is now. Raises AlertNotFound."""
+        document = dump_rule(rule)
+        mine = (alert_rules.c.rule_id == rule.rule_id) & alert_rules.c.is_builtin.is_(False)
+        with self._database.write() as connection:
+            values = {"document": document, **_stamp(by, now)}
+            if connection.execute(update(alert_rules).where(mine).values(values)).rowcount == 0:
+                raise AlertNotFound(f'No rule has the id "{rule.rule_id}".')
+            note_change(about=rule.rule_id, before=dump_rule(before), after=document)
+            raise_version(connection)
+
+    def change_builtin(self, rule_id: str, changes: Mapping[str, Any], by: str, now: datetime) -> None:
+        """Keeps what is changed of a rule that is built in, besides what was changed before."""
+        with self._database.write() as connection:
+            old = _read_document(connection, rule_id)
+            new = {**(old or {}), **changes}
+            values = {"document": new, **_stamp(by, now)}
+            if old is None:
+                connection.execute(insert(alert_rules).values(rule_id=rule_id, is_builtin=True, **values))
+            else:
+                connection.execute(update(alert_rules).where(alert_rules.c.rule_id == rule_id).values(values))
+            note_change(about=rule_id, before=old, after=new)
+            raise_version(connection)
+
+    def delete(self, rule_id: str) -> None:
+        """Forgets a rule of somebody's own, or what was changed of one that is built in. Raises AlertNotFound."""
+        with self._database.write() as connection:
+            old = _read_document(connection, rule_id)
+            if old is None:
+                raise AlertNotFound(f'No rule of your own has the id "{rule_id[:80]}".')
+            connection.execute(delete(alert_rules).where(alert_rules.c.rule_id == rule_id))
+            note_change(about=rule_id, before=old)
+            raise_version(connection)
+
+    # -- silences ------------------------------------------------------------------------------------------------------
+
+    def add_silence(self, silence: Silence) -> None:
+        """Keeps a silence."""
+        plain = asdict(silence)
+        row = {**plain, "matchers": [asdict(each) for each in silence.matchers]}
+        for name in ("starts_at", "ends_at", "created_at"):
+            row[name] = to_seconds(plain[name])
+        row["ended_at"] = None
+        with self._database.write() as connection:
+            connection.execute(insert(alert_silences).values(row))
+            note_change(about=silence.silence_id, after={"matchers": row["matchers"], "comment": silence.comment})
+            raise_version(connection)
+
+    def get_silence(self, silence_id: str) -> Silence:
+        """Return the silence with this id. Raises AlertNotFound."""
+        with self._database.read() as connection:
+            return read_silence(_get_silence(connection, silence_id))
+
+    def end_silence(self, silence_id: str, now: datetime) -> Silence:
+        """Ends a silence now; one that has ended stays as it is. Raises AlertNotFound."""
+        mine, seconds = alert_silences.c.silence_id == silence_id, to_seconds(now)
+        earlier = case((alert_silences.c.ends_at > seconds, seconds), else_=alert_silences.c.ends_at)
+        with self._database.write() as connection:
+            is_open = mine & alert_silences.c.ended_at.is_(None)
+            connection.execute(update(alert_silences).where(is_open).values(ends_at=earlier, ended_at=seconds))
+            row = _get_silence(connection, silence_id)
+            note_change(about=silence_id, after={"ends_at": row.ends_at})
+            raise_version(connection)
+            return read_silence(row)
+
+    def active_silences(self, now: datetime) -> list[Silence]:
+        """Those that have not ended."""
+        query = select(alert_silences).where(_is_open(now))
+        with self._database.read() as connection:
+            return [read_silence(row) for row in connection.execute(query.order_by(alert_silences.c.serial))]
+
+    def silence_page(
+        self, now: datetime, with_ended: bool, owner: str | None, limit: int, offset: int, cursor: int | None
+    ) -> tuple[list[tuple[int, Silence]], int]:
+        """Silences with their serial numbers, newest first; and how many there are in all. With `owner` only theirs."""
+        conditions = [] if with_ended else [_is_open(now)]
+        if owner is not None:
+            conditions.append(alert_silences.c.owner == owner)
+        query = select(alert_silences).where(*conditions).order_by(alert_silences.c.serial.desc()).limit(limit)
+        query = query.offset(offset) if cursor is None else query.where(alert_silences.c.serial < cursor)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(alert_silences).where(*conditions)) or 0
+            return [(row.serial, read_silence(row)) for row in connection.execute(query)], total
+
+    def count_own(self) -> int:
+        """How many rules people have made."""
+        query = select(func.count()).select_from(alert_rules).where(alert_rules.c.is_builtin.is_(False))
+        with self._database.read() as connection:
+            return connection.scalar(query) or 0
+
+
+def _is_open(now: datetime) -> Any:
+    return alert_silences.c.ended_at.is_(None) & (alert_silences.c.ends_at > to_seconds(now))
+
+
+def _get_silence(connection: Connection, silence_id: str) -> Row[Any]:
+    row = connection.execute(select(alert_silences).where(alert_silences.c.silence_id == silence_id)).one_or_none()
+    if row is None:
+        raise AlertNotFound(f'No silence has the id "{silence_id[:80]}".')
+    return row
+
+
+def _stamp(by: str, now: datetime) -> dict[str, Any]:
+    return {"updated_by": by, "updated_at": to_seconds(now)}
+
+
+def _read_document(connection: Connection, rule_id: str) -> dict[str, Any] | None:
+    query = select(alert_rules.c.document).where(alert_rules.c.rule_id == rule_id).with_for_update()
+    return connection.scalar(query)
+
+
+def _with_changes(rule: AlertRule, changes: Mapping[str, Any], stamps: Mapping[str, Any]) -> AlertRule:
+    plain = {**dump_rule(rule), "rule_id": rule.rule_id, "is_builtin": True, **changes, **stamps}
+    return _RULE.read(plain)

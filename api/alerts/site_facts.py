@@ -1,0 +1,330 @@
+"""Facts about everything but GPUs and trainings: disks, the service itself, machines, channels, keys, users."""
+
+import hashlib
+import math
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+
+from api.alerts.ages import Ages
+from api.alerts.evaluation import UNKNOWN, FactTable
+from api.alerts.fact_store import AlertFactStore
+from api.alerts.starts import StartLog
+from api.domain.access import AccessKey, Quota, User
+from api.domain.alert import AlertTarget
+from api.domain.alert_action import AlertAction
+from api.domain.alert_rule import RuleScope
+from api.domain.channel import Channel
+from api.domain.node import NodeStatus
+from api.domain.reason import text_of
+from api.domain.usage import Usage
+from api.errors import DatabaseUnavailable
+from api.gpus.other_machines import NodePart
+from api.gpus.state import GPUState
+from api.util.clock import Clock, time_of
+from api.util.frozen import frozen
+
+_GB = 1024.0**3
+_HOUR = 3600.0
+_DAY = 86_400.0
+
+#: Seconds between two samples of a disk, and the two spans over which its pace is taken.
+_SAMPLE_SECONDS = 60.0
+_SHORT, _LONG = 3600.0, 6 * 3600.0
+
+#: A pace is known when it was watched for so much of its span.
+_FILLED = 0.25
+
+#: Seconds after a start within which nothing is known of a machine that was not heard: more than the bound of
+#: `node_offline`.
+UNHEARD_SECONDS = 120.0
+
+#: Seconds between two looks at the database's clock.
+_CLOCK_SECONDS = 60.0
+
+#: The longest name of a machine that fits into a leader's scope.
+_LONGEST_NODE = 50
+
+
+def machine_scope(node: str) -> str:
+    """The scope in which a machine's own alerts are led: its leader's renewals are the machine's signs of life."""
+    name = node if len(node) <= _LONGEST_NODE else hashlib.sha256(node.encode()).hexdigest()[:_LONGEST_NODE]
+    return f"alerts of {name}"
+
+
+class DiskFacts:
+    """Makes the table of disks: the machine's own, and the one that holds the storage."""
+
+    def __init__(self, paths: Iterable[Path], node: str, clock: Clock) -> None:
+        self._paths = tuple(dict.fromkeys(paths))
+        self._node = node
+        self._clock = clock
+        self._samples: dict[Path, deque[tuple[float, float]]] = {path: deque() for path in self._paths}
+
+    def table(self) -> FactTable:
+        """The facts of all disks; of one that cannot be asked nothing is known."""
+        rows = [self._row(path) for path in self._paths]
+        columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+        targets = tuple(
+            AlertTarget(
+                f"{self._node}:{path}",
+                {"disk": str(path), "node": self._node},
+                {"name": f"{path} on {self._node}", "disk": f"The disk at {path} on {self._node}"},
+            )
+            for path in self._paths
+        )
+        return FactTable(RuleScope.DISK, targets, columns)
+
+    def _row(self, path: Path) -> dict[str, float]:
+        try:
+            usage = shutil.disk_usage(path)
+        except OSError:
+            names = ("free_percent", "free_gb", "hours_to_full_1h", "hours_to_full_6h")
+            return dict.fromkeys(names, UNKNOWN)
+        monotonic, samples = self._clock.monotonic(), self._samples[path]
+        if not samples or monotonic - samples[-1][0] >= _SAMPLE_SECONDS:
+            samples.append((monotonic, float(usage.free)))
+            while monotonic - samples[0][0] > _LONG:
+                samples.popleft()
+        return {
+            "free_percent": 100.0 * usage.free / usage.total if usage.total else UNKNOWN,
+            "free_gb": usage.free / _GB,
+            "hours_to_full_1h": _hours_to_full(samples, _SHORT, monotonic, usage.free),
+            "hours_to_full_6h": _hours_to_full(samples, _LONG, monotonic, usage.free),
+        }
+
+
+def _hours_to_full(samples: Iterable[tuple[float, float]], span: float, monotonic: float, free: float) -> float:
+    """Hours until nothing is free at the pace of this span; infinite where it does not fill up."""
+    first = next((sample for sample in samples if monotonic - sample[0] <= span), None)
+    if first is None or monotonic - first[0] < _FILLED * span:
+        return UNKNOWN
+    pace = (first[1] - free) / (monotonic - first[0])
+    return free / pace / _HOUR if pace > 0 else float("inf")
+
+
+class ServiceFacts:
+    """Makes the table of this server: its driver, its database, its starts, its clock."""
+
+    def __init__(
+        self,
+        node: str,
+        find_trouble: Callable[[], DatabaseUnavailable | None],
+        starts: StartLog,
+        store: AlertFactStore,
+        clock: Clock,
+        find_idle: Callable[[], float] = lambda: UNKNOWN,
+        certificate_days: Callable[[], float] = lambda: UNKNOWN,
+    ) -> None:
+        """`find_trouble` says from memory why nothing can be kept now; `find_idle` whether the machine is idle, as 1, 0
+        or NaN; `certificate_days` for how long the watched certificate holds, or NaN.
+        """
+        self._certificate_days = certificate_days
+        self._find_idle = find_idle
+        self._node = node
+        self._find_trouble = find_trouble
+        self._starts = starts
+        self._store = store
+        self._clock = clock
+        self._away_since: float | None = None
+        self._ages = Ages(clock)
+        self._offset = UNKNOWN
+        self._asked_at = float("-inf")
+
+    def table(self, state: GPUState) -> FactTable:
+        """The facts of this server; the database is asked for its clock only, once a minute."""
+        trouble, monotonic, now = self._find_trouble(), self._clock.monotonic(), self._clock.now()
+        if trouble is None:
+            self._away_since = None
+        elif self._away_since is None:
+            self._away_since = monotonic
+        problem, unclean = state.snapshot.problem, self._starts.unclean_at
+        columns = {
+            "source_failing": [0.0 if problem is None else 1.0],
+            "database_away_seconds": [0.0 if self._away_since is None else monotonic - self._away_since],
+            "unclean_start_age": [float("inf") if unclean is None else self._ages.of("unclean", time_of(unclean))],
+            "starts_15m": [float(sum(self._ages.of(f"start {at}", time_of(at)) < 900 for at in self._starts.starts))],
+            "clock_offset": [self._clock_offset(monotonic, now)],
+            "idle": [self._find_idle()],
+            "certificate_days_left": [self._certificate_days()],
+        }
+        words = {
+            "name": self._node,
+            "node": self._node,
+            "source_problem": "nothing is wrong" if problem is None else text_of(problem),
+            "database_problem": "nothing is wrong" if trouble is None else trouble.detail,
+        }
+        return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, words),), columns)
+
+    def _clock_offset(self, monotonic: float, now: datetime) -> float:
+        if monotonic - self._asked_at >= _CLOCK_SECONDS:
+            self._asked_at = monotonic
+            try:
+                told = self._store.clock_offset(now)
+            except DatabaseUnavailable:
+                told = None
+            self._offset = UNKNOWN if told is None else told
+        return self._offset
+
+
+def told_service_table(state: GPUState, is_complete: bool) -> FactTable:
+    """What the machines that tell of their GPUs say of their drivers; of one that is silent nothing is known."""
+    silent = {node.name for node in state.nodes if node.status in (NodeStatus.UNKNOWN, NodeStatus.DOWN)}
+    problems = {name: part.snapshot.problem for name, part in state.parts.items()}
+    targets = tuple(
+        AlertTarget(
+            name,
+            {"node": name},
+            {"name": name, "node": name, "source_problem": "nothing is wrong" if said is None else text_of(said)},
+        )
+        for name, said in problems.items()
+    )
+    failing = [UNKNOWN if name in silent else float(said is not None) for name, said in problems.items()]
+    return FactTable(RuleScope.SERVICE, targets, {"source_failing": failing}, is_complete)
+
+
+class NodeFacts:
+    """Makes the table of the other machines: those with servers on this database, and those that tell of their GPUs.
+    Their clocks are never compared with ours.
+    """
+
+    def __init__(self, store: AlertFactStore, own: str, clock: Clock, parts: Callable[[], Iterable[NodePart]]) -> None:
+        """`parts` are the machines that tell of their GPUs."""
+        self._store = store
+        self._parts = parts
+        self._own = own
+        self._clock = clock
+        self._seen: dict[str, tuple[float, float]] = {}
+
+    def table(self) -> FactTable:
+        """How long each machine that has ever evaluated its alerts, or told of its GPUs, has given no sign. Raises
+        DatabaseUnavailable.
+        """
+        signs, monotonic = self._store.signs_of_life(), self._clock.monotonic()
+        others = [node for node in self._store.nodes() if node != self._own]
+        # One that has stood down as it should is no longer there.
+        heard = {node: signs[machine_scope(node)] for node in others if machine_scope(node) in signs}
+        for node, at in heard.items():
+            if self._seen.get(node, (None, 0.0))[0] != at:
+                self._seen[node] = (at, monotonic)
+        silent = {node: monotonic - self._seen[node][1] for node in heard}
+        silent |= {part.node: _silence(part, monotonic) for part in self._parts() if not part.has_left}
+        targets = tuple(AlertTarget(node, {"node": node}, {"name": node, "node": node}) for node in silent)
+        columns = {"silent_seconds": list(silent.values())}
+        return FactTable(RuleScope.NODE, targets, columns)
+
+
+def _silence(part: NodePart, now: float) -> float:
+    """Seconds since a machine was last heard.
+
+    After a restart of this server nothing is known at first: an alert stays as it is until the machine is heard, or was
+    not heard for long enough.
+    """
+    silent = max(0.0, now - part.heard)
+    return silent if part.is_heard or silent > UNHEARD_SECONDS else UNKNOWN
+
+
+def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], ages: Ages) -> FactTable:
+    """The facts of all channels that are in use."""
+    used = [channel for channel in channels if channel.enabled or channel.disabled_reason is not None]
+    waits = [unsent.get(channel.channel_id) for channel in used]
+    columns = {
+        "failures": [float(channel.failures) for channel in used],
+        "oldest_unsent_seconds": [
+            0.0 if at is None else ages.of(channel.channel_id, at) for channel, at in zip(used, waits, strict=True)
+        ],
+        "put_aside": [float(not channel.enabled) for channel in used],
+    }
+    targets = tuple(
+        AlertTarget(
+            channel.channel_id,
+            {"channel_id": channel.channel_id, "channel": channel.name},
+            {
+                "name": channel.name,
+                "channel": f'The channel "{channel.name}"',
+                "last_error": channel.disabled_reason or channel.last_error or "its messages wait",
+            },
+        )
+        for channel in used
+    )
+    return FactTable(RuleScope.CHANNEL, targets, columns)
+
+
+def action_table(failed: Iterable[AlertAction], ages: Ages) -> FactTable:
+    """The facts of the actions that have failed not long ago."""
+    known = [(action, action.finished_at) for action in failed if action.finished_at is not None]
+    targets = tuple(_action_target(action) for action, _ in known)
+    return FactTable(RuleScope.ACTION, targets, {"failed_age": [ages.of(action.action_id, at) for action, at in known]})
+
+
+def _action_target(action: AlertAction) -> AlertTarget:
+    about = action.about or action.node or "the queue"
+    labels = {"action_id": action.action_id, "action": action.kind.value, "rule_id": action.rule_id}
+    labels["alert_id"] = action.alert_id
+    if action.kind.is_of_task and action.about is not None:
+        labels["task_id"] = action.about
+    words = {"name": f"{action.kind} for {about}", "about": about, "why": action.result or "unknown"}
+    return AlertTarget(action.action_id, labels, words, action.owner)
+
+
+def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:
+    """The facts of the keys that hold and end some day."""
+    ending = [key for key in keys if key.expires_at is not None and key.holds(now) and key.rotated_to is None]
+    columns = {
+        "days_left": [(key.expires_at - now).total_seconds() / _DAY for key in ending if key.expires_at is not None],
+        "unused_days": [
+            float("inf") if key.last_used_at is None else (now - key.last_used_at).total_seconds() / _DAY
+            for key in ending
+        ],
+    }
+    targets = tuple(
+        AlertTarget(
+            key.key_id,
+            {"key_id": key.key_id, "user": key.user_id},
+            {"name": f"{key.key_id} of {key.user_id}", "key": key.key_id, "user": key.user_id},
+            owner=key.user_id,
+        )
+        for key in ending
+    )
+    return FactTable(RuleScope.KEY, targets, columns)
+
+
+@frozen
+class _Share:
+    """How a bound of a quota is held against what is used."""
+
+    bound: str
+    used: str
+
+
+_SHARES = (
+    _Share("gpu_hours_per_day", "gpu_hours_last_day"),
+    _Share("storage_gb", "storage_gb"),
+)
+
+
+def user_table(users: Iterable[User], quota_of: Callable[[str], Quota], usage: Mapping[str, Usage]) -> FactTable:
+    """The facts of the users whose quota has a bound that is used up little by little."""
+    found = [(user.user_id, _fullest(quota_of(user.user_id), usage.get(user.user_id))) for user in users]
+    bounded = [(user_id, percent) for user_id, percent in found if percent is not None]
+    targets = tuple(
+        AlertTarget(user_id, {"user": user_id}, {"name": user_id, "user": user_id}, owner=user_id)
+        for user_id, _ in bounded
+    )
+    return FactTable(RuleScope.USER, targets, {"quota_percent": [percent for _, percent in bounded]})
+
+
+def _fullest(quota: Quota, usage: Usage | None) -> float | None:
+    bounds = {each.name: getattr(quota, each.name) for each in fields(quota)}
+    found = []
+    for share in _SHARES:
+        bound = bounds[share.bound]
+        if bound is None:
+            continue
+        used = None if usage is None else getattr(usage, share.used)
+        found.append(UNKNOWN if used is None else 100.0 * used / bound if bound else 100.0)
+    known = [percent for percent in found if not math.isnan(percent)]
+    return max(known) if known else found[0] if found else None

@@ -1,0 +1,46 @@
+"""The stream of alerts: each change of one, with the alert as it is then."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from api.domain.sight import Sight, current_sight
+from api.streaming.addresses import Asked, Opener
+from api.streaming.broker import Broker, Missed
+from api.streaming.delivery import Frames
+from api.streaming.frames import Frame, closing_frame, reset_frame
+from api.streaming.models import StreamEnding, Topic
+from api.streaming.query_parameters import StreamQuery, read_query
+from api.streaming.subscription import Subscription, TooSlow
+
+
+class AlertsStreamQuery(StreamQuery):
+    """Where the subscriber goes on."""
+
+    last_event_id: str | None = None
+
+
+def create_alerts_stream(broker: Broker) -> Opener:
+    """Makes the function that opens this stream for one subscriber."""
+
+    @asynccontextmanager
+    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
+        query = read_query(AlertsStreamQuery, asked.query)
+        last_id, sight = asked.last_event_id or query.last_event_id or None, current_sight.get()
+        with broker.subscribe([Topic.ALERT], sight=sight) as subscription:
+            yield _frames(subscription, broker.catch_up([Topic.ALERT], last_id, sight), sight)
+
+    return open_stream
+
+
+async def _frames(subscription: Subscription, missed: Missed, sight: Sight) -> Frames:
+    first: list[Frame] = [published.frame(sight) for published in missed.messages]
+    if missed.is_reset:
+        first.insert(0, reset_frame())
+    if first:
+        yield first
+    async for some in subscription.after(missed.number):
+        yield [published.frame(sight) for published in some]
+    if subscription.ending is not None:
+        yield [closing_frame(subscription.ending)]
+    if subscription.ending is StreamEnding.TOO_SLOW:
+        raise TooSlow

@@ -1,0 +1,254 @@
+"""Alerts, rules, silences and channels as the API shows them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from api.domain.alert import Alert, AlertHistoryRow, Matcher, ShownState, Silence
+from api.domain.alert_action import ActionKind, ActionView
+from api.domain.alert_rule import AlertRule, RuleScope
+from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryView
+from api.domain.event import Severity
+from api.util.frozen import frozen
+
+
+@frozen
+class AlertView:
+    """One alert. `value` and `peak` are of the first metric of its rule."""
+
+    alert_id: str
+    rule_id: str
+    scope: RuleScope
+    target: str
+    labels: Mapping[str, str]
+    severity: Severity
+    state: ShownState
+    title: str
+    summary: str
+    remedy: str
+    link: str | None
+    since: datetime  #: when its condition became true
+    fired_at: datetime | None
+    resolved_at: datetime | None
+    resolution: str | None
+    value: float | None
+    peak: float | None
+    is_unknown: bool  #: nobody can say at present whether its condition is true
+    is_flapping: bool
+    owner: str | None
+    acknowledged_by: str | None
+    acknowledged_at: datetime | None
+    acknowledged_until: datetime | None
+    muted_by: str | None  #: the silence, or the alert, because of which nobody is told
+    told_at: datetime | None  #: when a message about it was last delivered
+    updated_at: datetime
+
+
+def show_alert(alert: Alert) -> AlertView:
+    """An alert as it is shown."""
+    return AlertView(
+        alert_id=alert.alert_id,
+        rule_id=alert.rule_id,
+        scope=alert.scope,
+        target=alert.target,
+        labels=alert.labels,
+        severity=alert.severity,
+        state=alert.shown_state,
+        title=alert.title,
+        summary=alert.summary,
+        remedy=alert.remedy,
+        link=alert.link,
+        since=alert.since,
+        fired_at=alert.fired_at,
+        resolved_at=alert.resolved_at,
+        resolution=alert.resolution,
+        value=alert.value,
+        peak=alert.peak,
+        is_unknown=alert.is_unknown,
+        is_flapping=alert.flapping_since is not None,
+        owner=alert.owner,
+        acknowledged_by=alert.acknowledged_by,
+        acknowledged_at=alert.acknowledged_at,
+        acknowledged_until=alert.acknowledged_until,
+        muted_by=alert.muted_by,
+        told_at=alert.delivered_at,
+        updated_at=alert.updated_at,
+    )
+
+
+@frozen
+class AlertDetailView:
+    """One alert with its history; `deliveries` is null for who may not see channels."""
+
+    alert: AlertView
+    history: tuple[AlertHistoryRow, ...]
+    deliveries: tuple[DeliveryView, ...] | None
+    actions: tuple[ActionView, ...]  #: what its rule has done, or is doing
+
+
+@frozen
+class RuleView:
+    """One rule. Conditions look like `temperature_gpu >= temperature_slowdown - 5`."""
+
+    rule_id: str
+    title: str
+    scope: RuleScope
+    when: tuple[str, ...]
+    match: str  #: all or any of `when`
+    for_seconds: float
+    clear: tuple[str, ...]
+    clear_seconds: float
+    severity: Severity
+    critical_when: tuple[str, ...]
+    summary: str
+    remedy: str
+    link: str | None
+    labels: Mapping[str, str]
+    enabled: bool
+    is_builtin: bool
+    is_changed: bool  #: of one that is built in: somebody has changed it
+    is_event: bool
+    is_opt_in: bool
+    actions: tuple[ActionKind, ...]  #: what is done when it fires
+    acts_for: str | None  #: the user whose tasks alone it may act on; null: everybody's
+    actions_by: str | None  #: who had it act
+    updated_at: datetime | None
+    updated_by: str | None
+
+
+def show_rule(rule: AlertRule) -> RuleView:
+    """A rule as it is shown."""
+    return RuleView(
+        rule_id=rule.rule_id,
+        title=rule.title,
+        scope=rule.scope,
+        when=tuple(clause.text for clause in rule.when),
+        match="any" if rule.any_of else "all",
+        for_seconds=rule.for_seconds,
+        clear=tuple(clause.text for clause in rule.clear),
+        clear_seconds=rule.clear_seconds,
+        severity=rule.severity,
+        critical_when=tuple(clause.text for clause in rule.critical_when),
+        summary=rule.summary,
+        remedy=rule.remedy,
+        link=rule.link,
+        labels=rule.labels,
+        enabled=rule.enabled,
+        is_builtin=rule.is_builtin,
+        is_changed=rule.is_builtin and rule.updated_at is not None,
+        is_event=rule.is_event,
+        is_opt_in=rule.is_opt_in,
+        actions=rule.actions,
+        acts_for=rule.acts_for,
+        actions_by=rule.actions_by,
+        updated_at=rule.updated_at,
+        updated_by=rule.updated_by,
+    )
+
+
+@frozen
+class SilenceView:
+    """One silence."""
+
+    silence_id: str
+    matchers: tuple[Matcher, ...]
+    starts_at: datetime
+    ends_at: datetime
+    is_active: bool
+    author: str
+    comment: str
+    created_at: datetime
+    owner: str | None  #: the user whose alerts alone it silences; null: everybody's
+
+
+def show_silence(silence: Silence, now: datetime) -> SilenceView:
+    """A silence as it is shown."""
+    return SilenceView(
+        silence.silence_id,
+        silence.matchers,
+        silence.starts_at,
+        silence.ends_at,
+        silence.is_active(now),
+        silence.author,
+        silence.comment,
+        silence.created_at,
+        silence.owner,
+    )
+
+
+@frozen
+class QuietHoursView:
+    """A time of day in which only what is critical is told."""
+
+    zone: str
+    begins: str
+    ends: str
+
+
+@frozen
+class ChannelView:
+    """One channel. Its address is shown masked; nobody is ever shown the whole of it again."""
+
+    channel_id: str
+    name: str
+    kind: ChannelKind
+    address: str
+    fingerprint: str  #: tells one address from another
+    enabled: bool
+    disabled_reason: str | None
+    min_severity: Severity
+    matchers: tuple[Matcher, ...]
+    send_resolved: bool
+    only_opted_in: bool
+    after_seconds: float
+    group_wait_seconds: float
+    critical_wait_seconds: float
+    per_minute: int
+    per_hour: int
+    repeat_critical_seconds: float | None
+    repeat_warning_seconds: float | None
+    quiet_hours: QuietHoursView | None
+    webhook_format: str
+    from_environment: bool  #: made by the setting NOTIFY_URL: it cannot be changed or deleted by requests
+    failures: int
+    last_error: str | None  #: null for who may not manage channels
+    last_success_at: datetime | None
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+
+
+def show_channel(channel: Channel, with_errors: bool) -> ChannelView:
+    """A channel as it is shown. What its receiver has answered, only administrators see."""
+    settings: ChannelSettings = channel.settings
+    quiet = settings.quiet_hours
+    return ChannelView(
+        channel_id=channel.channel_id,
+        name=channel.name,
+        kind=channel.kind,
+        address=channel.shown,
+        fingerprint=channel.mark,
+        enabled=channel.enabled,
+        disabled_reason=channel.disabled_reason if with_errors else None,
+        min_severity=settings.min_severity,
+        matchers=settings.matchers,
+        send_resolved=settings.send_resolved,
+        only_opted_in=settings.only_opted_in,
+        after_seconds=settings.after_seconds,
+        group_wait_seconds=settings.group_wait_seconds,
+        critical_wait_seconds=settings.critical_wait_seconds,
+        per_minute=settings.per_minute,
+        per_hour=settings.per_hour,
+        repeat_critical_seconds=settings.repeat_critical_seconds,
+        repeat_warning_seconds=settings.repeat_warning_seconds,
+        quiet_hours=None
+        if quiet is None
+        else QuietHoursView(quiet.zone, quiet.begins.isoformat("minutes"), quiet.ends.isoformat("minutes")),
+        webhook_format=settings.webhook_format,
+        from_environment=channel.is_from_environment,
+        failures=channel.failures,
+        last_error=channel.last_error if with_errors else None,
+        last_success_at=channel.last_success_at,
+        created_at=channel.created_at,
+        created_by=channel.created_by,
+        updated_at=channel.updated_at,
+    )

@@ -1,0 +1,115 @@
+"""Makes what answers show of models, out of the table and of what a scan has found."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from api.catalog.matching import locate
+from api.catalog.views import (
+    AdapterView,
+    ComponentView,
+    ModelView,
+    PlaceView,
+    PresetSummary,
+    SourceView,
+    VariantView,
+    WeightsView,
+)
+from api.domain.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelVariant, Preset
+from api.domain.weights import WeightsFacts
+
+
+def view_model(
+    model: CatalogModel,
+    local: LocalWeights,
+    presets: Sequence[Preset],
+    config_path: str | None,
+    table_of: Callable[[ModelVariant], Mapping[str, Any]],
+) -> ModelView:
+    """A model type with what of it is here; `table_of` gives the table [model] that loads a variant."""
+    variants = tuple(_view_variant(variant, local, table_of(variant)) for variant in model.variants)
+    first = next((variant for variant in variants if variant.ready), variants[0])
+    return ModelView(
+        id=model.model_type,
+        name=model.title,
+        type=model.medium,
+        supports_lora=True,
+        supports_full_finetune=model.supports_full,
+        supports_fp8=model.supports_fp8,
+        supports_block_swap=model.most_swapped is not None or model.swap_is_counted,
+        max_blocks_to_swap=model.most_swapped,
+        min_vram_gb=model.memory.least_gb,
+        recommended_vram_gb=model.memory.comfortable_gb,
+        vram_note=model.memory.note,
+        vram_source=model.memory.origin,
+        config_path=config_path,
+        components=first.components,
+        ready=first.ready,
+        variants=variants,
+        presets=tuple(view_preset(preset) for preset in presets),
+        requirements=model.needs,
+    )
+
+
+def view_preset(preset: Preset) -> PresetSummary:
+    """A preset without its request."""
+    return PresetSummary(
+        preset.name, preset.variant, preset.title, preset.tier_gb, preset.known_memory_gb, preset.source
+    )
+
+
+def _view_variant(variant: ModelVariant, local: LocalWeights, table: Mapping[str, Any]) -> VariantView:
+    components = tuple(_view_component(need, local) for need in variant.components)
+    is_ready = all(each.present for each in components)
+    return VariantView(variant.name, variant.title, variant.note, components, is_ready, table)
+
+
+def _view_component(need: ComponentNeed, local: LocalWeights) -> ComponentView:
+    found = locate(need, local)
+    return ComponentView(
+        name=need.title,
+        key=need.key,
+        present=found is not None and found.problem is None,
+        path=None if found is None else found.path,
+        size=None if found is None else found.size_bytes,
+        problem=None if found is None else found.problem,
+        repository=need.sources[0].repository if need.sources else None,
+        files=tuple(SourceView(each.repository, each.path, each.size_gb, each.origin) for each in need.sources),
+        gated=need.gated,
+        license=need.license,
+        is_pickle=need.is_pickle,
+    )
+
+
+#: Missing files that are named.
+MOST_MISSING = 100
+
+
+def view_weights(
+    path: str, facts: WeightsFacts, missing: Sequence[str] = (), belongs: Sequence[str] = ()
+) -> WeightsView:
+    """What a file is."""
+    component, adapter = facts.component, facts.adapter
+    places = sorted(component.slots) if component is not None else []
+    return WeightsView(
+        path=path,
+        name=path.rpartition("/")[2],
+        size_bytes=facts.size_bytes,
+        form=facts.form,
+        is_whole=False if missing else facts.is_whole,
+        problem=f"lacks {', '.join(missing[:3])}" if missing else facts.problem,
+        component=None if component is None else component.name,
+        title=facts.title,
+        kind="adapter" if adapter is not None else None if component is None else component.kind,
+        places=tuple(PlaceView(*place.split(".", 1)) for place in places),
+        source=None if component is None else component.source,
+        adapter=None
+        if adapter is None
+        else AdapterView(adapter.kind, adapter.rank, adapter.keys, adapter.model_type, adapter.readers),
+        dtype=facts.dtype,
+        quantisation=facts.quantisation,
+        parameters=facts.parameters,
+        tensors=facts.tensors,
+        metadata=facts.metadata,
+        missing_files=tuple(missing[:MOST_MISSING]),
+        belongs=tuple(belongs),
+    )

@@ -1,0 +1,63 @@
+"""Downloads of models as they are answered."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from api.domain.cause import Cause
+from api.domain.reason import ReasonCode
+from api.util.frozen import frozen
+
+
+class DownloadStatus(StrEnum):
+    """Where a download is."""
+
+    QUEUED = "queued"
+    DOWNLOADING = "downloading"
+    VERIFYING = "verifying"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@frozen
+class DownloadedFile:
+    """One file of a download: bytes, and where it lies when it is whole."""
+
+    name: str
+    repository: str | None
+    size: int | None
+    downloaded: int
+    progress: float | None  #: 0 to 100
+    path: str | None
+    status: str
+
+
+@frozen
+class DownloadView:
+    """A download as it is answered. `speed` is `bytes_per_second`, and `eta` is `eta_seconds`, for earlier clients."""
+
+    download_id: str
+    name: str | None
+    model_id: str | None
+    version: str | None
+    status: DownloadStatus
+    progress: float | None
+    speed: float | None
+    eta: float | None
+    components: tuple[DownloadedFile, ...]
+    bytes_total: int | None
+    bytes_done: int | None
+    bytes_per_second: float | None
+    eta_seconds: float | None
+    owner: str | None
+    waiting_reason: str | None
+    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
+    failure: Cause | None
+    warnings: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    request: Mapping[str, Any]

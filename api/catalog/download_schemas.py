@@ -1,0 +1,162 @@
+"""What requests for downloads may hold, and what their answers look like."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
+
+from api.catalog.download_models import DownloadView
+from api.catalog.download_wish import DownloadOrder
+from api.domain.model_memory import ModelType
+from api.util.masking import find_credential
+from api.util.pagination import Pagination
+from api.util.validation import Strict
+from api.web.schemas import Envelope, Name, Shown, at_least_one, at_most_one, needs
+
+_WAYS = ("model_id", "repository", "url")
+_ONE_WAY: list[JsonValue] = [at_most_one("model_id", "repository"), at_most_one("model_id", "url")]
+_ONE_WAY += [at_most_one("repository", "url"), at_least_one(*_WAYS), needs("url", "sha256")]
+
+# Civitai and PowerShell show it in capitals.
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
+
+#: What a hub gives; a line break within it would be another header.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,500}")
+
+
+def _one_word(token: SecretStr) -> SecretStr:
+    if not _TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("must be the token as the hub shows it: 1 to 500 characters without blanks and line breaks")
+    return token
+
+
+HubToken = Annotated[
+    SecretStr,
+    Field(strict=False, json_schema_extra={"minLength": 1, "maxLength": 500, "pattern": "^[!-~]*$"}),
+    AfterValidator(_one_word),
+]
+Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,95}/[A-Za-z0-9][A-Za-z0-9._\-]{0,95}$")]
+FilePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+def _has_userinfo(url: str) -> bool:
+    return "@" in re.split(r"[/?#\\]", url.partition("://")[2], maxsplit=1)[0]
+
+
+def _has_host(url: str) -> bool:
+    try:
+        found = urlsplit(url)
+        return bool(found.hostname) and found.port != 0
+    except ValueError:
+        return False
+
+
+def _check_address(url: str) -> str:
+    if _has_userinfo(url):
+        raise ValueError(
+            "holds a user name or password, which everyone who may see the download would see: give a `token` instead"
+        )
+    credential = find_credential(url)
+    if credential is not None:
+        raise ValueError(
+            f"holds a credential ({credential[:40]}), which everyone who may see the download would see: leave it out"
+            " of the address, and give it as `token`"
+        )
+    if not _has_host(url):
+        raise ValueError("names no host, or no port from 1 to 65535")
+    return url
+
+
+Address = Annotated[
+    str,
+    Field(max_length=4096, pattern=r"^https?://[^\s\x00-\x1f\x7f/][^\s\x00-\x1f\x7f]*$"),
+    AfterValidator(_check_address),
+]
+
+
+class RepositoryFile(Strict):
+    """A file of a repository that must have this hash; a pickle is only taken so."""
+
+    model_config = ConfigDict(strict=True)
+
+    path: FilePath
+    sha256: Sha256
+
+
+class StartDownload(Strict):
+    """What is to be downloaded: a model, files of a repository, or one file by its address and hash."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "example": {"model_id": "z_image", "version": "turbo"},
+            "minProperties": 1,
+            "allOf": _ONE_WAY,
+        },
+    )
+
+    model_id: ModelType | None = Field(None, strict=False, description="a model type, of which the needed files come")
+    version: str | None = Field(None, max_length=64, description="its variant; the first one unless it is given")
+    components: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        None, min_length=1, max_length=20, description="only these keys of [model]"
+    )
+    repository: Repository | None = Field(None, description="on the hub of HF_ENDPOINT")
+    revision: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}$", description="branch, tag, commit"
+    )
+    files: list[FilePath | RepositoryFile] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="paths, which may hold *, or paths with a hash; all when left out",
+    )
+    url: Address | None = Field(None, description="of one file; keys and signatures in it are refused: see `token`")
+    sha256: Sha256 | None = Field(None, description="what the file at `url` must be")
+    name: Name | None = Field(None, description="what it is called; of a `url` the file's name")
+    token: HubToken | None = Field(
+        None, description="for the hub, the service's own HF_TOKEN otherwise; with `url` for its host alone"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "StartDownload":
+        if sum(getattr(self, way) is not None for way in _WAYS) != 1:
+            raise ValueError("give one of model_id, repository and url")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("a file by its address needs its sha256")
+        return self
+
+    def order(self) -> DownloadOrder:
+        """The order as the service takes it; without the token."""
+        files = self.files or []
+        return DownloadOrder(
+            model_id=None if self.model_id is None else self.model_id.value,
+            version=self.version,
+            components=tuple(self.components or ()),
+            repository=self.repository,
+            revision=self.revision,
+            files=tuple(each if isinstance(each, str) else each.path for each in files),
+            hashes={each.path: each.sha256 for each in files if isinstance(each, RepositoryFile)},
+            url=self.url,
+            sha256=self.sha256,
+            name=self.name,
+        )
+
+    def secret(self) -> str | None:
+        """The token."""
+        return None if self.token is None else self.token.get_secret_value()
+
+
+class DownloadList(Shown):
+    """Downloads, newest first."""
+
+    downloads: list[DownloadView]
+    pagination: Pagination
+
+
+class DownloadAnswer(Envelope[DownloadView]):
+    """A download."""
+
+
+class DownloadListAnswer(Envelope[DownloadList]):
+    """Downloads."""

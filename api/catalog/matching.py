@@ -1,0 +1,78 @@
+"""Finds what of a model is on this machine, among the weights that a scan has found."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+
+from api.domain.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights
+from api.files.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
+from api.util.frozen import frozen
+
+
+@frozen
+class Located:
+    """Where a component lies; `problem` completes "It …", and None means that it is whole."""
+
+    path: str
+    size_bytes: int
+    problem: str | None = None
+
+
+def locate(need: ComponentNeed, local: LocalWeights) -> Located | None:
+    """What there is of a component: a whole one where there is one. None where there is nothing."""
+    found = [*_files(need, local.files), *_directories(need, local.directories)]
+    return min(found, key=lambda each: each.problem is not None, default=None)
+
+
+def _files(need: ComponentNeed, files: Sequence[FoundFile]) -> list[Located]:
+    names = [source.name.lower() for source in need.sources if not source.is_directory]
+    if (not names and not need.fingerprints) or need.directory_kinds:
+        return []
+    found = []
+    for each in files:
+        name = each.path.rpartition("/")[2].lower()
+        rank = names.index(name) if name in names else len(names)
+        if need.dtypes and each.facts.dtype not in (None, *need.dtypes):
+            continue
+        told = each.facts.component
+        # Of a language model that nobody knows the name tells more.
+        component = None if told is None or told.name == UNKNOWN_LANGUAGE_MODEL else told
+        is_known = component is not None and component.name in need.fingerprints
+        is_named = rank < len(names)
+        # Of what has no whole header nothing but its name is known.
+        by_name = is_named and (component is None or is_known)
+        if by_name if need.needs_name or not need.fingerprints else is_known or (is_named and component is None):
+            problem = each.facts.problem if each.facts.is_whole is not True else _unloadable(need, each)
+            found.append((rank, Located(each.path, each.facts.size_bytes, problem)))
+    return [located for _, located in sorted(found, key=lambda pair: (pair[0], pair[1].path))]
+
+
+def _unloadable(need: ComponentNeed, found: FoundFile) -> str | None:
+    if found.facts.quantisation in (None, *need.loadable):
+        return None
+    return f"is quantised ({found.facts.quantisation}), which the trainer cannot load here"
+
+
+def _directories(need: ComponentNeed, directories: Sequence[FoundDirectory]) -> list[Located]:
+    sources = [source for source in need.sources if source.is_directory]
+    found = []
+    for each in directories:
+        if each.kind not in need.directory_kinds:
+            continue
+        rank = next((at for at, source in enumerate(sources) if _is_of(each.path, source)), len(sources))
+        if need.needs_name and rank == len(sources):
+            continue
+        excluded = [pattern for source in sources for pattern in source.exclude]
+        wrong = [name for name in (*each.broken, *each.lacking) if not _is_excluded(name, excluded)]
+        problem = f"lacks, or has not whole, {', '.join(wrong[:3])}" if wrong else None
+        found.append((len(wrong), rank, Located(each.path, each.size_bytes, problem)))
+    return [located for *_, located in sorted(found, key=lambda row: (row[0], row[1], row[2].path))]
+
+
+def _is_of(path: str, source: FileSource) -> bool:
+    """Whether a directory is of this repository: under its name, or as Hugging Face's cache calls it."""
+    parts = path.split("/")
+    return source.name in parts or f"models--{source.repository.replace('/', '--')}" in parts
+
+
+def _is_excluded(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) or fnmatch(f"{name}/x", pattern) for pattern in patterns)

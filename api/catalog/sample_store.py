@@ -1,0 +1,149 @@
+"""Preview samples of versions in the database."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from api.db.database import Database
+from api.db.registry_tables import registry_models, registry_samples, registry_versions
+from api.db.rows import clean, to_seconds, to_time
+from api.domain.audit import note_change
+from api.domain.dataset import MediaKind
+from api.domain.sample import MOST_SAMPLES, ModelSample, NewSample, SampleSettings
+from api.errors import SampleNotFound, TooManySamples
+
+#: What of the facts of a file is kept.
+_FACTS = ("kind", "width", "height", "duration", "fps", "frame_count")
+
+
+class RegistrySampleStore:
+    """What the table of samples knows. A version is named by its model's serial and its number."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, model: int, ordinal: int, new: NewSample, now: datetime) -> ModelSample:
+        """Keeps a sample, once by its id however often it is asked.
+
+        Raises TooManySamples, and SampleNotFound when its version is gone.
+        """
+        with self._database.write() as connection:
+            # One after the other: each counts what the one before has added.
+            _lock(connection, model)
+            mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == ordinal)
+            is_it = registry_samples.c.sample_id == new.sample_id
+            if connection.scalar(select(registry_samples.c.serial).where(mine, is_it)) is None:
+                if (
+                    connection.scalar(select(func.count()).select_from(registry_samples).where(mine)) or 0
+                ) >= MOST_SAMPLES:
+                    raise TooManySamples(data={"most": MOST_SAMPLES})
+                version = (registry_versions.c.model == model) & (registry_versions.c.ordinal == ordinal)
+                if connection.scalar(select(registry_versions.c.ordinal).where(version)) is None:
+                    raise SampleNotFound("Its version is gone.")
+                connection.execute(insert(registry_samples).values(_row(model, ordinal, new, now)))
+                note_change(about=new.sample_id, after={"version": ordinal, "sha256": new.sha256})
+        return self.get(model, ordinal, new.sample_id)
+
+    def get(self, model: int, ordinal: int, sample_id: str) -> ModelSample:
+        """One sample of a version. Raises SampleNotFound."""
+        found = next((each for each in self.of_version(model, ordinal) if each.sample_id == sample_id), None)
+        if found is None:
+            raise SampleNotFound
+        return found
+
+    def of_version(self, model: int, ordinal: int) -> list[ModelSample]:
+        """The samples of a version, in the order in which they came."""
+        mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == ordinal)
+        with self._database.read() as connection:
+            query = select(registry_samples).where(mine).order_by(registry_samples.c.serial)
+            return [_read(row) for row in connection.execute(query)]
+
+    def remove(self, model: int, ordinal: int, sample_id: str) -> None:
+        """Takes a sample away. Raises SampleNotFound."""
+        mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == ordinal)
+        with self._database.write() as connection:
+            note_change(about=sample_id, before={"version": ordinal})
+            is_it = registry_samples.c.sample_id == sample_id
+            if connection.execute(delete(registry_samples).where(mine, is_it)).rowcount == 0:
+                raise SampleNotFound
+
+
+def needed_by_samples(connection: Connection, hashes: Sequence[str]) -> set[str]:
+    """Which of these blobs some sample is."""
+    query = select(registry_samples.c.sha256).where(registry_samples.c.sha256.in_(hashes))
+    return set(connection.scalars(query))
+
+
+def bytes_of_samples(connection: Connection) -> dict[str, int]:
+    """The bytes of the samples of each user's models."""
+    query = (
+        select(registry_models.c.owner, func.sum(registry_samples.c.size_bytes).label("bytes"))
+        .join(registry_samples, registry_models.c.serial == registry_samples.c.model)
+        .where(registry_models.c.owner.is_not(None))
+        .group_by(registry_models.c.owner)
+    )
+    return {row.owner: int(row.bytes) for row in connection.execute(query)}
+
+
+def copy_samples(connection: Connection, model: int, source: int, target: int) -> None:
+    """Gives a version the samples of another one of the same model, whose tensors are the same."""
+    mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == source)
+    query = select(registry_samples).where(mine).order_by(registry_samples.c.serial)
+    for row in connection.execute(query).mappings().all():
+        values = {name: value for name, value in row.items() if name != "serial"}
+        changed = {"ordinal": target, "sample_id": secrets.token_hex(16)}
+        connection.execute(insert(registry_samples).values({**values, **changed}))
+
+
+def remove_samples(connection: Connection, model: int, ordinal: int | None = None) -> None:
+    """Takes the samples of a version away; `ordinal` None: of all versions of a model."""
+    mine = registry_samples.c.model == model
+    if ordinal is not None:
+        mine &= registry_samples.c.ordinal == ordinal
+    connection.execute(delete(registry_samples).where(mine))
+
+
+def _lock(connection: Connection, model: int) -> None:
+    connection.execute(select(registry_models.c.serial).where(registry_models.c.serial == model).with_for_update())
+
+
+def _row(model: int, ordinal: int, new: NewSample, now: datetime) -> dict[str, Any]:
+    told = asdict(new.facts)
+    return {
+        "sample_id": new.sample_id,
+        "model": model,
+        "ordinal": ordinal,
+        "sha256": new.sha256,
+        "size_bytes": new.size_bytes,
+        "format": new.format,
+        "facts": {name: told[name] for name in _FACTS},
+        "prompt": None if new.settings.prompt is None else clean(new.settings.prompt),
+        "seed": new.settings.seed,
+        "step": new.settings.step,
+        "created_at": to_seconds(now),
+        "actor": new.actor,
+    }
+
+
+def _read(row: Row[Any]) -> ModelSample:
+    facts = row.facts
+    return ModelSample(
+        sample_id=row.sample_id,
+        ordinal=row.ordinal,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        format=row.format,
+        kind=MediaKind(facts["kind"]),
+        width=facts["width"],
+        height=facts["height"],
+        duration=facts["duration"],
+        fps=facts["fps"],
+        frame_count=facts["frame_count"],
+        settings=SampleSettings(row.prompt, row.seed, row.step),
+        created_at=to_time(row.created_at),
+        actor=row.actor,
+    )

@@ -1,0 +1,1 @@
+"""The subcommands of `diffusion-pipe-api` other than `serve`, one module each."""

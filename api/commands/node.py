@@ -1,0 +1,53 @@
+"""Serves with ROLE=node: no page, no queue, no public API."""
+
+import logging
+import sys
+
+from api import __version__
+from api.composition.node import NodeRuntime
+from api.config import Config, ConfigError, program
+from api.web.protocol import CannotListen, listen
+from api.web.serving import Server
+
+logger = logging.getLogger("api")
+
+
+class _NoStreams:
+    """A node has no live streams."""
+
+    count = 0
+
+    def close_soon(self) -> None:
+        """Has nothing to close."""
+
+
+def run_node(config: Config) -> int:
+    """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot listen, 2 when a setting is wrong."""
+    try:
+        listener = listen(config.host, config.port)
+    except CannotListen as error:
+        return _refuse(error)
+    port = listener.getsockname()[1]
+    try:
+        runtime = NodeRuntime(config, port)
+    except ConfigError as error:
+        return _refuse(error, 2)
+    facts = {"version": __version__, "head": config.head_url, "node": runtime.name}
+    server = Server(
+        runtime.shell,
+        _NoStreams(),
+        on_started=lambda: logger.info("a node listening on http://%s:%s", config.host, port, extra=facts),
+        trusted_proxies=config.trusted_proxies,
+    )
+    runtime.start()
+    try:
+        server.run(sockets=[listener])
+    finally:
+        runtime.stop()
+    logger.info("ended")
+    return 0
+
+
+def _refuse(why: object, code: int = 1) -> int:
+    print(f"{program()}: {why}", file=sys.stderr)
+    return code

@@ -1,0 +1,67 @@
+"""The command `worker`: delivers alerts that servers hand over by CELERY_BROKER_URL."""
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+from api.composition.alerts import build_courier
+from api.composition.celery_transport import run_worker
+from api.composition.tracing import Tracing
+from api.config import ConfigError, program, read_config
+from api.db.database import Database, sqlite_url
+from api.db.database_url import DatabaseError
+from api.db.privacy import UMASK
+from api.errors import ServiceError
+from api.nodes.server_store import ServerStore
+from api.util.clock import SystemClock
+from api.util.extras import describe_missing
+from api.util.logs import set_up_logging
+from api.util.periodic import PeriodicThread
+
+_USAGE = """\
+usage: {program} worker [settings]
+
+Delivers alerts that servers hand over by CELERY_BROKER_URL (redis://...). It needs the servers' DATABASE_URL, or their
+STORAGE_ROOT, and the file that CHANNEL_KEY_FILE names. Any number may run; without one the servers deliver themselves.
+Settings: {program} --help lists them."""
+
+
+def run_worker_command(argv: Sequence[str]) -> int:
+    """Works until told to end. Returns the exit code: 0, 2 for wrong settings."""
+    os.umask(UMASK)
+    if "-h" in argv or "--help" in argv:
+        print(_USAGE.format(program=program()))
+        return 0
+    try:
+        config = read_config(argv=argv)
+        if not config.celery_broker_url:
+            raise ConfigError(
+                "CELERY_BROKER_URL says where deliveries come from: give it, such as redis://127.0.0.1:6379/1"
+            )
+        if missing := describe_missing("celery", "The worker"):
+            raise ConfigError(missing)
+        tracing = Tracing(config, config.node_name or socket.gethostname())
+        root = config.storage_root.absolute()
+        database = Database(
+            config.database_url or sqlite_url(root / "database.sqlite"), root, config.database_pool_size
+        )
+    except (ConfigError, DatabaseError) as error:
+        print(f"{program()}: {error}", file=sys.stderr)
+        return 2
+    set_up_logging(config.log_level, config.logs_json)
+    clock = SystemClock()
+    with suppress(ServiceError):  # nothing is delivered before the database answers
+        if steady := ServerStore(database).last_steady(config.node_name or socket.gethostname()):
+            clock.steady.resume(steady)
+    courier = build_courier(config, database, clock)
+    overdue = PeriodicThread("alert-overdue", 1.0, courier.end_overdue)
+    overdue.start()
+    tracing.start()
+    try:
+        return run_worker(config.celery_broker_url, courier.deliver, config.log_level)
+    finally:
+        overdue.stop()
+        tracing.stop()
+        database.close()

@@ -1,0 +1,101 @@
+"""The parts that decide who may do what, put together; a part of the composition root."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from api.access.audit import AuditTrail
+from api.access.audit_store import AuditStore
+from api.access.authority import Authority, FindOwner
+from api.access.first_key import FirstKey
+from api.access.key_ring import KeyRing
+from api.access.service import AccessService, UsageOf
+from api.access.sign_ins import SignInStore
+from api.access.store import CredentialStore
+from api.config import Config
+from api.db.database import Database
+from api.domain.access import Quota, Role
+from api.util.clock import Clock
+from api.web.operations import Belonging
+
+if TYPE_CHECKING:
+    from api.access.oidc import OIDC
+    from api.access.rates import RateLimits
+
+
+class AccessParts:
+    """The keys and the decisions. Building it starts nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        owners: Mapping[Belonging, FindOwner],
+        clock: Clock,
+        usage_of: UsageOf | None,
+    ) -> None:
+        self._needs_keys = config.needs_keys
+        self.rates = _create_rates(config, clock) if config.needs_keys else None
+        self.store = CredentialStore(database)
+        self.ring = KeyRing(self.store, clock, defaults=_default_quota(config))
+        self.audit = AuditTrail(AuditStore(database), clock, config.audit_retention_days)
+        self.authority = Authority(
+            self.ring,
+            owners,
+            needs_keys=config.needs_keys,
+            hides_others=config.visibility == "own",
+        )
+        self._first_key = FirstKey(self.store, clock, config.admin_key_file)
+        self.service = AccessService(self.store, self.authority, clock, usage_of)
+        self.oidc = _create_oidc(config, database, clock) if config.needs_keys and config.oidc_issuer else None
+
+    def provide_first_key(self) -> str | None:
+        """The administrator's key, to be shown once: None where keys are not asked for, or there is one already.
+
+        Raises ConfigError, DatabaseUnavailable.
+        """
+        return self._first_key.provide() if self._needs_keys else None
+
+    def start(self) -> None:
+        """Starts to keep the audit, and to look for changed keys, where keys are asked for."""
+        self.audit.start()
+        if self._needs_keys:
+            self.ring.run_once()
+            self.ring.start()
+
+    def stop(self) -> None:
+        """Stops looking, and keeps what the audit has still to keep."""
+        if self._needs_keys:
+            self.ring.stop()
+        self.audit.stop()
+
+
+def _default_quota(config: Config) -> Quota:
+    return Quota(
+        gpus=config.quota_gpus,
+        queued_tasks=config.quota_queued_tasks,
+        gpu_hours_per_day=config.quota_gpu_hours_per_day,
+        storage_gb=config.quota_storage_gb,
+    )
+
+
+def _create_rates(config: Config, clock: Clock) -> "RateLimits":
+    # Loaded only where keys are asked for: with Redis' client it takes 6 MB.
+    from api.access.rates import RateLimits  # noqa: PLC0415
+
+    return RateLimits(dict(config.rate_limits), clock, config.redis_url)
+
+
+def _create_oidc(config: Config, database: Database, clock: Clock) -> "OIDC":
+    # Loaded only where a provider is named: Authlib, joserfc and cryptography take 14 MB.
+    from api.access.oidc import OIDC, OIDCSettings  # noqa: PLC0415
+
+    settings = OIDCSettings(
+        issuer=config.oidc_issuer,
+        client_id=config.oidc_client_id,
+        secret_file=config.oidc_client_secret_file,
+        scopes=config.oidc_scopes,
+        user_claim=config.oidc_user_claim,
+        groups_claim=config.oidc_groups_claim,
+        roles=tuple((group, Role(role)) for group, role in config.oidc_roles),
+    )
+    return OIDC(settings, SignInStore(database), clock)

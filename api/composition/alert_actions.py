@@ -1,0 +1,57 @@
+"""What rules do besides telling, put together; a part of the composition root."""
+
+from collections.abc import Callable
+
+from api.access.audit_store import AuditStore
+from api.alerts.action_deeds import ActionDeeds, CommandEnd, IdleCommand
+from api.alerts.action_loop import ActionLoop
+from api.alerts.action_store import ActionStore
+from api.alerts.fact_store import AlertFactStore
+from api.alerts.idle import IdleLook
+from api.composition.training import TrainingParts
+from api.config import Config, child_environment
+from api.db.audit_chain import log
+from api.db.database import Database
+from api.domain.audit import AuditEntry
+from api.executors.operator_command import run_command
+from api.training.store import TaskStore
+from api.util.clock import Clock
+
+
+def build_action_loop(
+    config: Config,
+    database: Database,
+    training: TrainingParts,
+    idle: IdleLook,
+    node: str,
+    clock: Clock,
+    on_end: Callable[[], None],
+) -> ActionLoop:
+    """The loop; it starts nothing."""
+    store = ActionStore(database)
+    deeds = ActionDeeds(
+        training.stops,
+        training.service,
+        training.saving,
+        training.holds,
+        TaskStore(database),
+        AlertFactStore(database),
+        store,
+        idle,
+        _build_command(config),
+        training.is_watched_here,
+        clock,
+    )
+    audit = AuditStore(database)
+
+    def note(entry: AuditEntry) -> None:
+        for record in audit.append([entry]):
+            log(record)
+
+    return ActionLoop(store, deeds, training.holds, node, clock, note, on_end)
+
+
+def _build_command(config: Config) -> IdleCommand | None:
+    if not config.idle_command:
+        return None
+    return lambda: CommandEnd(run_command(config.idle_command, child_environment()))

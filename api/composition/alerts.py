@@ -1,0 +1,355 @@
+"""The parts that alerts need, put together; a part of the composition root."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from api.alerts.action_store import ActionStore
+from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.carriers import ThreadCarriers
+from api.alerts.certificate import CertificateLook
+from api.alerts.channel_store import ChannelStore
+from api.alerts.channels import ChannelService
+from api.alerts.courier import Courier
+from api.alerts.dead_man import DeadMan
+from api.alerts.emergency import EmergencyWord
+from api.alerts.environment_channel import EnvironmentChannel
+from api.alerts.exposition import AlertExposition
+from api.alerts.fact_store import AlertFactStore
+from api.alerts.facts import FactBoard, People
+from api.alerts.gpu_facts import GPUFacts
+from api.alerts.idle import IdleLook
+from api.alerts.log_growth import LogGrowth
+from api.alerts.loop import AlertLoop, Section
+from api.alerts.machine import AlertMachine
+from api.alerts.news import AlertNews
+from api.alerts.notifiers.addresses import AddressGuard
+from api.alerts.notifiers.notifier import AddressRefused, Notifier
+from api.alerts.outbox import Outbox
+from api.alerts.outbox_store import OutboxStore
+from api.alerts.remote_carriers import RemoteCarriers
+from api.alerts.rule_store import RuleStore
+from api.alerts.rules import RuleService
+from api.alerts.service import AlertService
+from api.alerts.site_facts import DiskFacts, NodeFacts, ServiceFacts, machine_scope
+from api.alerts.starts import StartLog
+from api.alerts.store import AlertStore
+from api.alerts.task_facts import TaskFacts
+from api.alerts.told_machines import TOLD_SCOPES, ToldMachines
+from api.composition.access import AccessParts
+from api.composition.alert_actions import build_action_loop
+from api.composition.celery_transport import CeleryTransport
+from api.composition.later import Later
+from api.composition.training import TrainingParts
+from api.config import Config, ConfigError
+from api.db.database import Database
+from api.db.leadership import Leadership
+from api.db.sealing import Sealer
+from api.domain.alert import Alert
+from api.domain.alert_rule import RuleScope
+from api.domain.channel import ChannelKind
+from api.executors.log_files import LogFiles
+from api.files.task_files import task_files
+from api.gpus.hold_store import HoldStore
+from api.gpus.service import GPUService
+from api.gpus.sources import host
+from api.nodes.server_identity import ServerIdentity
+from api.nodes.server_store import ServerStore
+from api.streaming.models import Message
+from api.system.storage_watch import StorageWatch
+from api.training.quotas import Quotas
+from api.util.clock import Clock
+from api.util.extras import describe_missing
+from api.util.ids import new_task_id
+
+#: The scope in which everything is led that is not of one machine.
+SHARED_SCOPE = "alerts"
+
+_OF_MACHINE = frozenset(scope for scope in RuleScope if scope.is_of_machine)
+
+
+class AlertParts:
+    """Everything that alerts need. Building it starts nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        gpus: GPUService,
+        watch: StorageWatch,
+        access: AccessParts,
+        quotas: Quotas | None,
+        node: str,
+        publish: Callable[[Message], None],
+        clock: Clock,
+        training: TrainingParts,
+    ) -> None:
+        """Raises ConfigError when PRIVATE_HOSTS_ALLOWED cannot be read."""
+        root = config.storage_root.absolute()
+        self._clock = clock
+        self.store, self.rule_store = AlertStore(database), RuleStore(database)
+        self.outbox_store, self.channel_store = OutboxStore(database), ChannelStore(database)
+        self.starts = _create_starts(root, node, clock)
+        notifiers, sealer = _create_notifiers(config), _create_sealer(config)
+        self.environment = _create_environment(config, database, notifiers, sealer, node, clock)
+        self._create_outbox(config, sealer, notifiers)
+        self.news = AlertNews(self.store, publish, clock)
+        self.emergency = EmergencyWord(self.courier, clock, new_alert_id)
+        self.idle = IdleLook(lambda: gpus.state, AlertFactStore(database), node, clock)
+        self.action_store = ActionStore(database)
+        self.actions = build_action_loop(config, database, training, self.idle, node, clock, self.news.wake)
+        facts = GPUFacts(clock)
+        told = ToldMachines(AlertFactStore(database), facts, node, clock)
+        self.board = self._create_board(config, database, gpus, watch, access, quotas, node, facts, told)
+        self.dead_man = _create_dead_man(config, clock)
+        own = ServerIdentity.own(node, root)
+        self.loop = self._create_loop(_create_sections(database, own, told, config.gpu_monitor_interval, clock))
+        self.exposition = AlertExposition(self.board.recent, self.loop.open_alerts)
+        gpus.subscribe(lambda number, documents: self.loop.note_state())
+        database.on_append(self._note_news)
+        self._create_services(gpus, sealer, notifiers, bool(config.idle_command), training.owners.of)
+
+    def _create_loop(self, sections: tuple[Section, ...]) -> AlertLoop:
+        return AlertLoop(
+            sections,
+            self.board,
+            self.store,
+            self.rule_store,
+            BUILTIN_RULES,
+            self.channel_store,
+            self.emergency,
+            self._clock,
+            self._tell,
+            self.dead_man.note_round,
+        )
+
+    def _create_services(
+        self,
+        gpus: GPUService,
+        sealer: Sealer,
+        notifiers: dict[ChannelKind, Notifier],
+        has_idle_command: bool,
+        owner_of: Callable[[str], str | None],
+    ) -> None:
+        self.service = AlertService(
+            self.store, self.rule_store, self.outbox_store, self.action_store, owner_of, self._clock, self._note_request
+        )
+        self.rules = RuleService(
+            self.rule_store,
+            BUILTIN_RULES,
+            self.board.of_all_machines,
+            gpus.past_of,
+            self._clock,
+            self._note_request,
+            has_idle_command,
+        )
+        self.channels = ChannelService(
+            self.channel_store, self.outbox_store, sealer, notifiers, self._clock, self._note_request
+        )
+
+    def _create_outbox(self, config: Config, sealer: Sealer, notifiers: dict[ChannelKind, Notifier]) -> None:
+        self.courier = Courier(self.outbox_store, sealer, notifiers, self._clock, public_url=config.public_url)
+        self.carriers = ThreadCarriers(self.courier)
+        self.remote = _create_remote(config, self.carriers, self._clock)
+        self.outbox = Outbox(
+            self.outbox_store, self.channel_store, self.remote or self.carriers, self._clock, new_delivery_id
+        )
+        self.carriers.on_done = self.outbox.wake
+        if self.remote is not None:
+            self.remote.on_down = self.outbox.wake
+
+    def _create_board(
+        self,
+        config: Config,
+        database: Database,
+        gpus: GPUService,
+        watch: StorageWatch,
+        access: AccessParts,
+        quotas: Quotas | None,
+        node: str,
+        gpu_facts: GPUFacts,
+        told: ToldMachines,
+    ) -> FactBoard:
+        facts, root = AlertFactStore(database), config.storage_root.absolute()
+        logs = LogGrowth(lambda task_id: _log_extent(root, task_id), self._clock)
+        certificate = CertificateLook(config.tls_certificate_file, self._clock)
+        people = None
+        if config.needs_keys:
+            usage_of = None if quotas is None else quotas.usage_of
+            people = People(access.store.list, access.store.users, access.ring.quota_of, usage_of)
+        return FactBoard(
+            lambda: gpus.state,
+            gpu_facts,
+            TaskFacts(facts, self._clock, logs, HoldStore(database).list),
+            DiskFacts([Path("/"), root], node, self._clock),
+            ServiceFacts(
+                node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact, certificate.days_left
+            ),
+            NodeFacts(facts, node, self._clock, lambda: tuple(gpus.state.parts.values())),
+            self.outbox_store,
+            self.action_store,
+            people,
+            self._clock,
+            told,
+        )
+
+    def _tell(self, is_told: bool) -> None:
+        self.news.wake()
+        self.actions.wake()
+        if is_told:
+            self.outbox.wake()
+
+    def _note_news(self) -> None:
+        self.board.note_news()
+        self.loop.note_state()
+
+    def _note_request(self) -> None:
+        self.loop.wake()
+        self.news.wake()
+        self.outbox.wake()
+
+    def start(self) -> None:
+        """Starts every loop."""
+        self.starts.note_start()
+        self.environment.update()
+        self.news.start()
+        self.carriers.start()
+        if self.remote is not None:
+            self.remote.start()
+        self.outbox.start()
+        self.emergency.start()
+        self.actions.start()
+        self.dead_man.start()
+        self.loop.start()
+
+    def stop(self) -> None:
+        """Stops every loop, in reverse order. What waits is delivered after the next start."""
+        self.dead_man.stop()
+        self.loop.stop()
+        self.actions.stop()
+        self.emergency.stop()
+        self.outbox.stop()
+        if self.remote is not None:
+            self.remote.stop()
+        self.carriers.stop()
+        self.news.stop()
+        self.starts.note_end()
+
+
+def new_alert_id(now: datetime) -> str:
+    """The id of an alert."""
+    return new_task_id("alert", now)
+
+
+def new_delivery_id(now: datetime) -> str:
+    """The id of a delivery."""
+    return new_task_id("delivery", now)
+
+
+def build_courier(config: Config, database: Database, clock: Clock) -> Courier:
+    """What delivers, alone: a worker needs no more. Raises ConfigError."""
+    sealer, notifiers = _create_sealer(config), _create_notifiers(config)
+    return Courier(OutboxStore(database), sealer, notifiers, clock, public_url=config.public_url)
+
+
+def _create_sealer(config: Config) -> Sealer:
+    return Sealer(config.channel_key_file or config.storage_root.absolute() / "channels.key")
+
+
+def _create_environment(
+    config: Config,
+    database: Database,
+    notifiers: dict[ChannelKind, Notifier],
+    sealer: Sealer,
+    node: str,
+    clock: Clock,
+) -> EnvironmentChannel:
+    try:
+        notifier, servers = notifiers[ChannelKind.APPRISE], ServerStore(database)
+        return EnvironmentChannel(config.notify_url, notifier, ChannelStore(database), servers, sealer, node, clock)
+    except AddressRefused as error:
+        raise ConfigError(f"NOTIFY_URL: the address {error}") from None
+
+
+def _create_remote(config: Config, local: ThreadCarriers, clock: Clock) -> RemoteCarriers | None:
+    if not config.celery_broker_url:
+        return None
+    if missing := describe_missing("celery", "CELERY_BROKER_URL"):
+        raise ConfigError(missing)
+    return RemoteCarriers(CeleryTransport(config.celery_broker_url), local, clock, lambda: None)
+
+
+def _create_starts(root: Path, node: str, clock: Clock) -> StartLog:
+    return StartLog(root / "starts.json", host.own_identity(node), lambda other: host.is_alive(other, node), clock)
+
+
+def _log_extent(root: Path, task_id: str) -> tuple[int, int] | None:
+    """Where the log of a task begins and ends; None where it is not there."""
+    log = LogFiles(task_files(root, task_id).log)
+    return (log.first(), log.end()) if log.starts() else None
+
+
+def _create_guard(config: Config) -> AddressGuard:
+    try:
+        return AddressGuard.of(config.private_hosts_allowed)
+    except ValueError as error:
+        raise ConfigError(f"PRIVATE_HOSTS_ALLOWED: {error}") from error
+
+
+def _create_dead_man(config: Config, clock: Clock) -> DeadMan:
+    guard, url = _create_guard(config), config.sign_of_life_url
+    return DeadMan(_create_ping(url, guard) if url else None, clock)
+
+
+def _create_ping(url: str, guard: AddressGuard) -> Callable[[], str | None]:
+    # Loaded where it is used: its HTTP client takes 1 MB.
+    from api.alerts.notifiers.webhook import ping  # noqa: PLC0415
+
+    return partial(ping, url, guard)
+
+
+def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
+    notifiers = Later(partial(_load_notifiers, _create_guard(config)))
+
+    def stand_in(kind: ChannelKind) -> Notifier:
+        return notifiers.part(lambda loaded: loaded[kind])
+
+    return {kind: stand_in(kind) for kind in (ChannelKind.APPRISE, ChannelKind.WEBHOOK)}
+
+
+def _load_notifiers(guard: AddressGuard) -> dict[ChannelKind, Notifier]:
+    # Loaded when the first address is looked at, or the first message sent: 1 MB.
+    from api.alerts.notifiers.apprise_channel import AppriseNotifier  # noqa: PLC0415
+    from api.alerts.notifiers.webhook import WebhookNotifier  # noqa: PLC0415
+
+    return {ChannelKind.APPRISE: AppriseNotifier(guard), ChannelKind.WEBHOOK: WebhookNotifier(guard)}
+
+
+def _create_sections(
+    database: Database, own: ServerIdentity, told: ToldMachines, interval: float, clock: Clock
+) -> tuple[Section, Section]:
+    """What this machine alone knows, and what all servers on the database know."""
+
+    def candidacy(scope: str) -> Leadership:
+        return Leadership(
+            database, scope, lambda: own.as_leader(False), clock, lambda other: own.knows_gone(other, lambda: False)
+        )
+
+    def is_of_here(alert: Alert) -> bool:
+        return alert.scope.is_of_machine and alert.labels.get("node") == own.node
+
+    def is_shared(alert: Alert) -> bool:
+        return not alert.scope.is_of_machine or told.owns(alert)
+
+    settle = 2 * interval
+    return (
+        Section(_OF_MACHINE, is_of_here, candidacy(machine_scope(own.node)), AlertMachine(clock, new_alert_id, settle)),
+        Section(
+            frozenset(RuleScope) - _OF_MACHINE,
+            is_shared,
+            candidacy(SHARED_SCOPE),
+            AlertMachine(clock, new_alert_id, settle),
+            TOLD_SCOPES,
+        ),
+    )

@@ -1,0 +1,208 @@
+"""Backups of what a server keeps: made while it runs, restored while none does."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import or_, select
+
+from api import __version__
+from api.access.audit_store import AuditStore
+from api.composition.storage_root import NODE
+from api.config import Config
+from api.db.backup_file import (
+    Backup,
+    BackupError,
+    BackupFacts,
+    digest,
+    read_backup,
+    refuse_existing,
+    write_backup,
+)
+from api.db.database import Database, sqlite_url
+from api.db.database_url import DatabaseError
+from api.db.file_lock import FileLock
+from api.db.privacy import make_private_directory
+from api.db.sqlite_backup import copy_sqlite, prepare_sqlite, replace_sqlite
+from api.db.tables import keys
+from api.domain.audit import OPERATOR, AuditEntry
+from api.errors import DatabaseUnavailable
+from api.files.task_files import write_private
+from api.files.work_directory import BACKUP, RESTORE, remove_abandoned, work_directory
+from api.util.frozen import frozen
+
+if TYPE_CHECKING:
+    from api.db.postgres_backup import PostgresTables
+
+#: Keys that one row of the audit names.
+_MOST_KEYS = 100
+
+
+@frozen
+class Restored:
+    """What a restore did: when the backup was made, where the former database and the tasks' files are."""
+
+    made_at: str
+    kept: str | None
+    former_root: str
+    revived: tuple[str, ...]  #: keys that hold again, and did not hold in the former database
+    is_former_known: bool  #: whether the former database could be read, so that `revived` has no others
+
+
+def make_backup(config: Config, target: Path | None, replaces: bool, now: datetime | None = None) -> Path:
+    """Writes the database and the machine's name into a file, by default one under STORAGE_ROOT/backups, and returns
+    its path. A server may run meanwhile. Raises BackupError, DatabaseError.
+    """
+    now = now or datetime.now(UTC)
+    root = config.storage_root.absolute()
+    database = _database(config)
+    with _said(f"the backup cannot be written ({root})"):
+        if target is None:
+            target = root / "backups" / f"diffusion-pipe-api-{_stamp(now)}.tar.gz"
+            make_private_directory(target.parent)
+        target = target.absolute()
+        refuse_existing(target, replaces)
+        remove_abandoned(_file(database).parent if database.is_sqlite else root)
+        with work_directory(BACKUP, target.parent) as work:
+            copy = work / "database"
+            revision = copy_sqlite(_file(database), copy) if database.is_sqlite else _postgres(database).dump(copy)
+            backend = database.url.get_backend_name()
+            facts = BackupFacts(backend, revision, __version__, now.isoformat(), str(root), digest(copy))
+            write_backup(target, facts, copy, _read_node(root), replaces)
+    return target
+
+
+def restore_backup(config: Config, source: Path, replaces: bool, now: datetime | None = None) -> Restored:
+    """Puts the database of a backup in the place of the present one, which is kept beside it. Raises BackupError while
+    a server runs, when the backup is of a newer version, and when there is a database that may not be replaced.
+    """
+    root, now = config.storage_root.absolute(), now or datetime.now(UTC)
+    database = _database(config)
+    with _said(f"the backup cannot be restored ({root})"):
+        make_private_directory(root)
+        place = _file(database).parent if database.is_sqlite else root
+        with _no_server(root), work_directory(RESTORE, place) as work:
+            backup = read_backup(source, work)
+            _refuse_unfit(backup, database)
+            former = _find_keys(database, now)
+            note = AuditEntry(now, OPERATOR, "restore", object=source.name, after={"made_at": backup.facts.made_at})
+            suffix = f"before-restore-{_stamp(now)}"
+            if database.is_sqlite:
+                kept, revived = _restore_sqlite(backup, _file(database), replaces, suffix, note, former)
+            else:
+                schema = suffix.replace("-", "_").lower()
+                kept = _postgres(database).restore(backup.database, schema, replaces)
+                kept = kept and f"the schema {kept}"
+                revived = _note_restore(database, note, former)
+            if backup.node is not None and not (root / NODE).exists():
+                write_private(root / NODE, backup.node, levels=0)
+    facts = backup.facts
+    return Restored(facts.made_at, kept, facts.storage_root, revived, is_former_known=former is not None)
+
+
+def _restore_sqlite(
+    backup: Backup, file: Path, replaces: bool, suffix: str, note: AuditEntry, former: set[str] | None
+) -> tuple[str | None, tuple[str, ...]]:
+    _refuse_revision(prepare_sqlite(backup.database))
+    refuse_existing(file, replaces)
+    # Into the copy, so that there is no moment in which the database is back and the audit does not say so.
+    revived = _note_restore(Database(sqlite_url(backup.database)), note, former)
+    kept = replace_sqlite(file, backup.database, f".{suffix}")
+    return None if kept is None else str(kept), revived
+
+
+def _find_keys(database: Database, now: datetime) -> set[str] | None:
+    """Return the keys that hold, each as "id (user, name)"; None when the database is missing or cannot be read."""
+    if database.is_sqlite and not _file(database).exists():
+        return None
+    query = select(keys.c.key_id, keys.c.user_id, keys.c.name).where(
+        keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now.timestamp())
+    )
+    try:
+        with database.read() as connection:
+            return {f"{row.key_id} ({row.user_id}, {row.name})" for row in connection.execute(query)}
+    except (DatabaseUnavailable, DatabaseError):
+        return None
+    finally:
+        database.close()
+
+
+def _note_restore(database: Database, note: AuditEntry, former: set[str] | None) -> tuple[str, ...]:
+    """Write the restore into the audit of the restored database; return the keys that it revived."""
+    try:
+        database.migrate()
+        revived = tuple(sorted((_find_keys(database, note.at) or set()) - (former or set())))
+        after = {**note.after, "revived_keys": revived[:_MOST_KEYS]}
+        AuditStore(database).append([replace(note, after=after)])
+    finally:
+        database.close()
+    return revived
+
+
+def _refuse_unfit(backup: Backup, database: Database) -> None:
+    backend = database.url.get_backend_name()
+    if backup.facts.backend != backend:
+        raise BackupError(
+            f"the backup is of a {backup.facts.backend} database, and DATABASE_URL names a {backend} one: restore it "
+            "into one of its kind"
+        )
+    _refuse_revision(backup.facts.revision)
+
+
+def _refuse_revision(revision: str) -> None:
+    # Loaded only here: it takes 9 MB.
+    from api.db.migrations.upgrading import known_revisions  # noqa: PLC0415
+
+    if revision not in known_revisions():
+        raise BackupError(
+            f"the backup was made by a newer version of this service (revision {revision}): restore it with that one"
+        )
+
+
+@contextmanager
+def _no_server(root: Path) -> Iterator[None]:
+    """Keeps servers on this storage from leading within the `with` block. Raises BackupError while one does."""
+    lock = FileLock(root / "trainings.lock")
+    if not lock.acquire():
+        raise BackupError(f"a server runs on STORAGE_ROOT={root}: end it first (its trainings go on)")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _database(config: Config) -> Database:
+    return Database(config.database_url or sqlite_url(config.storage_root.absolute() / "database.sqlite"))
+
+
+def _file(database: Database) -> Path:
+    return Path(database.url.database or "").absolute()
+
+
+def _postgres(database: Database) -> "PostgresTables":
+    # Loaded for those who use it: its driver takes 11 MB.
+    from api.db.postgres_backup import PostgresTables  # noqa: PLC0415
+
+    return PostgresTables(database.url)
+
+
+def _read_node(root: Path) -> bytes | None:
+    try:
+        return (root / NODE).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _stamp(now: datetime) -> str:
+    return now.strftime("%Y%m%dT%H%M%SZ")
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BackupError(f"{what}: {error.strerror or error}") from error

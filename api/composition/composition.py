@@ -1,0 +1,397 @@
+"""The composition root: builds every part once, starts them, stops them in reverse."""
+
+import logging
+import socket
+from collections import Counter
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from api.composition.access import AccessParts
+from api.composition.alerts import AlertParts
+from api.composition.fleet import build_nodes, build_servers
+from api.composition.gpu_source import create_source
+from api.composition.library_watch import LaterUploads, LibraryWatch
+from api.composition.live import Live
+from api.composition.measuring import Measuring
+from api.composition.readable_paths import build_readable_paths
+from api.composition.roots import datasets_root, models_root, registry_root
+from api.composition.services import Services
+from api.composition.storage_root import name_machine, require_database, usable
+from api.composition.tracing import Tracing
+from api.composition.trainer_user import check_places, prepare_trainer_user
+from api.composition.training import TrainingNeeds, build_trainers, build_training
+from api.composition.work import WorkParts
+from api.config import LOOPBACK_NAMES, Config
+from api.datasets.library_contents import LibraryContents
+from api.db.database import Database, sqlite_url
+from api.domain.access import Quota
+from api.domain.event import GPUEvent
+from api.domain.sight import Sight
+from api.executors.attempt.log import LogWriter
+from api.executors.executor import Executor
+from api.executors.log_files import LogFiles
+from api.executors.spec import LOG_SEGMENT_BYTES
+from api.files.disk import DiskReserve
+from api.files.task_files import write_private
+from api.gpus.events import GPUEvents
+from api.gpus.fatal_xids import FatalXids
+from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.service import GPUService
+from api.gpus.sources import host
+from api.gpus.xid_store import GPUXidStore
+from api.logs.server_log import ServerLog
+from api.logs.service import LogService
+from api.nodes.server_store import ServerStore
+from api.nodes.store import NodeStore
+from api.system.service import SystemService
+from api.system.storage_watch import StorageWatch
+from api.trainers.trainer import Trainer
+from api.training.attempt_store import AttemptStore
+from api.training.attempts.updates import NewsDesk
+from api.training.quotas import Quotas
+from api.training.storage_meter import StorageMeter
+from api.training.store import TaskStore
+from api.training.usage_store import UsageStore
+from api.util.clock import Clock, SystemClock
+from api.web.access_log import AccessLog, HTTPMetrics
+from api.web.guard import HostPolicy, host_name
+from api.web.kept_answers import DatabaseIdempotencyStore
+from api.web.operations import Belonging
+
+if TYPE_CHECKING:
+    from api.composition.datasets import DatasetParts
+    from api.composition.library import Library
+    from api.composition.models import RegistryParts
+    from api.composition.uploads import UploadParts
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the start waits for the first sweep, so that the first answer is already about GPUs.
+FIRST_SWEEP_SECONDS = 1.0
+
+
+class Runtime:
+    """The parts of one server. Building it starts nothing."""
+
+    def __init__(self, config: Config, clock: Clock | None = None, executor: Executor | None = None) -> None:
+        """Raises ConfigError, DatabaseError or StorageError when a part cannot be built."""
+        self.config = config
+        self._clock = clock or SystemClock()
+        self._root = config.storage_root.absolute()
+        self._trainer_user = prepare_trainer_user(config)
+        self._node = name_machine(self._root, config.node_name, self._trainer_user)
+        self.tracing = Tracing(config, self._node.name)
+        http_metrics = HTTPMetrics()
+        self.server_log = _open_server_log(self._root / "server-log", config)
+        self.access_log = AccessLog(http_metrics, config.log_level, config.logs_json, copy=self.server_log.write)
+        self._open_database()
+        measuring = Measuring(http_metrics, self.database, self._clock)
+        self._build_gpus(measuring)
+        self.quotas = self._create_quotas() if config.needs_keys else None
+        self._library = LibraryWatch(
+            lambda: self._load_library(trainers),
+            LibraryContents(self.database, (datasets_root(config), registry_root(config))),
+        )
+        trainers = build_trainers(config, self._library.library.part(lambda library: library.media.by_path))
+        names = [trainer.name for trainer in trainers]
+        self.work = WorkParts(config, self._library.library, self._clock, self._wake_training, names)
+        self._build_training(trainers, executor)
+        self._build_access()
+        self._build_streams()
+        self._build_system()
+        self._build_alerts()
+        measuring.add(self.live, self._system, self.alerts.exposition)
+        self.taken_uploads = LaterUploads(self._library.library)
+        self.services = self._offer_services()
+        self.policy = HostPolicy(allowed_names(config), config.cors_origins)
+
+    def _open_database(self) -> None:
+        url = self.config.database_url or sqlite_url(self._root / "database.sqlite")
+        self.database = Database(url, self._root, self.config.database_pool_size)
+        if self._trainer_user is not None:
+            check_places(self._trainer_user, self.config, self.database)
+        self._reserve = DiskReserve(self._root / "reserve")
+        self.storage_watch = StorageWatch(self.database, self._reserve)
+        self._paths = build_readable_paths(self.config, self.database, self._sight_of_owner)
+        self._tasks, self._attempts = TaskStore(self.database), AttemptStore(self.database)
+
+    def _build_gpus(self, measuring: Measuring) -> None:
+        config, clock = self.config, self._clock
+        self.source = create_source(config, clock)
+        self._events = GPUEvents(self._tell_source)
+        self._gpus = GPUService(
+            self.source,
+            DatabaseRegistrations(self.database, self._node.name, clock),
+            clock,
+            interval=config.gpu_monitor_interval,
+            max_age=config.gpu_status_check_timeout,
+            process_metrics=measuring.render,
+            dcgm_hostname=socket.gethostname() if config.dcgm_aliases else None,
+            events=self._events,
+        )
+        self._fatal_xids = FatalXids(GPUXidStore(self.database), self._gpus)
+        self.nodes = build_nodes(config, self.database, self._gpus, clock, self._node)
+        self.servers = build_servers(config, self.database, clock, self._node)
+
+    def _build_training(self, trainers: tuple[Trainer, ...], executor: Executor | None) -> None:
+        part, self._desk = self._library.library.part, NewsDesk()
+        needs = TrainingNeeds(
+            self.config,
+            self.database,
+            self._tasks,
+            self._attempts,
+            self._gpus,
+            self._clock,
+            self._node.name,
+            self._desk,
+            self._reserve,
+            self._events,
+            quotas=self.quotas,
+            datasets=part(lambda found: found.datasets.references),
+            caches=part(lambda found: found.datasets.caches),
+            paths=self._paths,
+            kinds=self.work.kinds,
+            trainers=trainers,
+            trainer_user=self._trainer_user,
+        )
+        self._training = build_training(needs, executor)
+        self.training_loop = self._training.loop
+        self.nodes.show_engine(self._training.cluster)
+
+    def _build_access(self) -> None:
+        owners = {
+            Belonging.TASK: self._training.owners.of,
+            Belonging.REGISTRATION: self._gpus.tasks.owner_of,
+            Belonging.DATASET: self._owner_of_dataset,
+            Belonging.MODEL: self._owner_of_model,
+        }
+        usage_of = None if self.quotas is None else self.quotas.usage_of
+        self.access = AccessParts(self.config, self.database, owners, self._clock, usage_of)
+
+    def _build_streams(self) -> None:
+        training, clock, require = self._training, self._clock, self.database.require_places
+        source = self.server_log.source
+        self._logs = LogService(
+            self._tasks, self._attempts, training.trainers, self._root, clock, source, training.executor, require
+        )
+        self.live = Live(
+            self.config,
+            self.database,
+            self._desk,
+            training.progress,
+            self._logs,
+            lambda: training.loop.is_here,
+            clock,
+            self.access.authority,
+        )
+        self._gpus.subscribe(self.live.publish_snapshot)
+
+    def _build_system(self) -> None:
+        training = self._training
+        self._system = SystemService(
+            self._gpus,
+            training.service,
+            self._clock,
+            self.config.storage_root,
+            self._node.name,
+            lambda: self.storage_watch.trouble,
+            tuple(training.trainers.values()),
+            training.wishes,
+        )
+        self._gpus.subscribe(self._system.note_state)
+
+    def _build_alerts(self) -> None:
+        self.alerts = AlertParts(
+            self.config,
+            self.database,
+            self._gpus,
+            self.storage_watch,
+            self.access,
+            self.quotas,
+            self._node.name,
+            self.live.broker.publish,
+            self._clock,
+            self._training,
+        )
+
+    def _keep_answers(self) -> DatabaseIdempotencyStore:
+        node = self._node.name
+        owner = host.own_identity(node)
+        return DatabaseIdempotencyStore(self.database, self._clock, owner, lambda other: host.is_alive(other, node))
+
+    def _offer_services(self) -> Services:
+        part, training = self._library.library.part, self._training
+        return Services(
+            gpus=self._gpus,
+            training=training.service,
+            saving=training.saving,
+            datasets=part(lambda found: found.datasets.service),
+            registered=part(lambda found: found.datasets.registered),
+            items=part(lambda found: found.datasets.items),
+            captions=part(lambda found: found.datasets.captions),
+            item_edits=part(lambda found: found.datasets.item_edits),
+            splits=part(lambda found: found.datasets.splits),
+            caches=part(lambda found: found.datasets.cache_list),
+            uploads=part(lambda found: found.uploads.service),
+            forms=part(lambda found: found.uploads.forms),
+            export=part(lambda found: found.media.export),
+            checker=part(lambda found: found.media.checker),
+            thumbnails=part(lambda found: found.media.thumbnails),
+            item_files=part(lambda found: found.media.item_files),
+            as_trained=part(lambda found: found.media.as_trained),
+            preprocessing=part(lambda found: found.works),
+            captioning=part(lambda found: found.captioning),
+            logs=self._logs,
+            models=part(lambda found: found.catalog),
+            settings=part(lambda found: found.settings),
+            registry=part(lambda found: found.registry.service),
+            samples=part(lambda found: found.registry.samples),
+            downloads=part(lambda found: found.downloads),
+            pushes=part(lambda found: found.pushes),
+            system=self._system,
+            nodes=self.nodes,
+            servers=self.servers,
+            strays=training.strays,
+            holds=training.holds,
+            access=self.access.service,
+            oidc=self.access.oidc,
+            idempotency=self._keep_answers(),
+            audit=self.access.audit,
+            alerts=self.alerts.service,
+            rules=self.alerts.rules,
+            channels=self.alerts.channels,
+            clock=self._clock,
+        )
+
+    def _load_library(self, trainers: tuple[Trainer, ...]) -> "Library":
+        # Loaded when somebody needs datasets, models or uploads: 6 MB.
+        from api.composition.library import Library  # noqa: PLC0415
+
+        group = None if self._trainer_user is None else self._trainer_user.gid
+        quotas, paths = self.quotas, self._paths
+        return Library(self.config, self.database, self._training, self._clock, quotas, group, trainers, paths)
+
+    def _create_quotas(self) -> Quotas:
+        usage = UsageStore(self.database)
+        # Loaded where people have quotas: 0.3 MB.
+        from api.catalog.downloaded import find_downloaded, write_allowances  # noqa: PLC0415
+        from api.catalog.store import RegistryStore  # noqa: PLC0415
+        from api.datasets.store import DatasetStore  # noqa: PLC0415
+
+        datasets, models = DatasetStore(self.database), RegistryStore(self.database)
+        meter = StorageMeter(
+            usage.owned_tasks,
+            self._root,
+            self._clock,
+            lambda: Counter(datasets.stored_by()) + Counter(models.stored_by()),
+            partial(find_downloaded, self._root, models_root(self.config)),
+        )
+        quotas = Quotas(usage, self._quota_of, meter, self._clock)
+        meter.on_measured = lambda: write_allowances(self._root, meter.active_downloads(), quotas.storage_left)
+        return quotas
+
+    def _quota_of(self, user_id: str) -> Quota:
+        return self.access.ring.quota_of(user_id)
+
+    def _sight_of_owner(self, owner: str | None) -> Sight:
+        return self.access.authority.sight_of_owner(owner)
+
+    def _wake_training(self) -> None:
+        self.training_loop.wake()
+
+    def _tell_source(self, event: GPUEvent) -> None:
+        self.live.tell_source(event)
+
+    @property
+    def datasets(self) -> "DatasetParts":
+        """The parts of datasets; this loads them."""
+        return self._library.library().datasets
+
+    @property
+    def uploads(self) -> "UploadParts":
+        """The parts of uploads; this loads them."""
+        return self._library.library().uploads
+
+    @property
+    def registry(self) -> "RegistryParts":
+        """The parts of registered models; this loads them."""
+        return self._library.library().registry
+
+    def _owner_of_dataset(self, name: str) -> str | None:
+        return self.datasets.service.owner_of(name)
+
+    def _owner_of_model(self, name: str) -> str | None:
+        return self.registry.service.owner_of(name)
+
+    def prepare(self) -> None:
+        """Brings the database to this version. Raises DatabaseError, StorageError."""
+        if self.database.is_sqlite and self.database.url.database is not None:
+            require_database(self._root, Path(self.database.url.database))
+        self.database.migrate()
+        NodeStore(self.database).register(self._node, self._root)
+        if steady := ServerStore(self.database).last_steady(self._node.name):
+            self._clock.steady.resume(steady)
+        # Only now: the name is this machine's, and everything has come along from its former one.
+        if not self._node.is_known:
+            # A disk that is full today has the name already.
+            with usable(self._root):
+                write_private(self._root / "node", self._node.record, levels=0)
+
+    def start(self) -> None:
+        """Starts every loop, and gives the first sweep a moment to end."""
+        self.tracing.start()
+        self.server_log.start()
+        self.access_log.start()
+        self.storage_watch.start()
+        self.access.start()
+        if self.quotas is not None:
+            self.quotas.start()
+        self._fatal_xids.start()
+        self.services.gpus.start_monitoring()
+        self.services.gpus.wait_for_first_sweep(FIRST_SWEEP_SECONDS)
+        self.nodes.start()
+        self.servers.start()
+        self.live.start()
+        self.work.harvester.start()
+        self.training_loop.start()
+        self._library.start()
+        self.alerts.start()
+
+    def stop(self) -> None:
+        """Stops every loop, in reverse order. Trainings go on."""
+        self.alerts.stop()
+        self.training_loop.stop()
+        self.work.harvester.stop()
+        self._library.stop()
+        self.live.stop()
+        self.servers.stop()
+        self.nodes.stop()
+        self._fatal_xids.stop()
+        self.services.gpus.stop_monitoring()
+        if self.quotas is not None:
+            self.quotas.stop()
+        self.access.stop()
+        self.storage_watch.stop()
+        self.access_log.stop()
+        self.server_log.stop()
+        self.database.close()
+        self.tracing.stop()
+
+
+def allowed_names(config: Config) -> Iterable[str]:
+    """The names that requests may address: loopback, those that were allowed, and the machine's own when it listens
+    beyond loopback.
+    """
+    names = {*LOOPBACK_NAMES, *(host_name(name) or name for name in config.allowed_hosts)}
+    if not config.is_loopback:
+        own = host.own_addresses() | {config.host.lower()}
+        names.update(f"[{name}]" if ":" in name and not name.startswith("[") else name for name in own)
+    return names
+
+
+def _open_server_log(directory: Path, config: Config) -> ServerLog:
+    """Opens the server's own log, which has the form of a task's, and so the same readers."""
+    sink = LogWriter(str(directory), config.server_log_max_bytes, LOG_SEGMENT_BYTES)
+    return ServerLog(LogFiles(directory), sink, config.logs_json)

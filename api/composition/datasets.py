@@ -1,0 +1,86 @@
+"""The parts that datasets need, put together; a part of the composition root."""
+
+from api.access.readable_paths import ReadablePaths
+from api.composition.roots import datasets_root
+from api.config import Config
+from api.datasets.cache_harvest import CacheHarvest
+from api.datasets.cache_list import DatasetCacheList
+from api.datasets.caches import DatasetCaches
+from api.datasets.captions import CaptionEditor
+from api.datasets.collect import DatasetCollector
+from api.datasets.hold_store import DatasetHolds
+from api.datasets.item_edits import ItemEditor
+from api.datasets.item_store import DatasetItemStore
+from api.datasets.items import DatasetItems
+from api.datasets.materials import DatasetMaterials
+from api.datasets.references import DatasetReferences
+from api.datasets.registered_directories import RegisteredDirectories
+from api.datasets.registered_files import RegisteredFileStore
+from api.datasets.service import DatasetService, StorageBound
+from api.datasets.split_store import DatasetSplitStore
+from api.datasets.splitting import DatasetSplitter
+from api.datasets.store import DatasetStore
+from api.db.database import Database
+from api.domain.reason import Reason
+from api.domain.training import EventKind
+from api.files.blobs import BlobStore
+from api.files.thumbnails import ThumbnailStore
+from api.trainers.trainer import Trainer
+from api.training.dataset_caches import DatasetCacheStore
+from api.training.store import TaskStore
+from api.util.clock import Clock
+
+
+class DatasetParts:
+    """The use cases of datasets and what they stand on. Building it starts nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        clock: Clock,
+        bound: StorageBound | None = None,
+        trainers_group: int | None = None,
+        trainers: tuple[Trainer, ...] = (),
+        paths: ReadablePaths | None = None,
+    ) -> None:
+        """`bound` None: nobody has a quota. `trainers_group`: of the user that trainers run as, if it is another.
+        `trainers`: those that train. `paths`: which directories may be registered, besides the setting; None: all.
+        """
+        self.trainers = trainers
+        self.store, self.holds = DatasetStore(database), DatasetHolds(database)
+        self.item_rows, self.blobs = DatasetItemStore(database), BlobStore(datasets_root(config))
+        self.service = DatasetService(self.store, self.holds, self.item_rows, self.blobs, clock, bound)
+        self.items = DatasetItems(self.service, self.item_rows)
+        self.captions, self.item_edits = CaptionEditor(self.service), ItemEditor(self.service)
+        self.splits = DatasetSplitter(self.service, self.store, DatasetSplitStore(database), clock, bound)
+        files, roots = RegisteredFileStore(database), config.dataset_directories
+        self.registered = RegisteredDirectories(self.service, self.store, files, roots, clock, paths)
+        locator = self.registered.locator
+        materials = DatasetMaterials(self.service, self.store, self.blobs, locator, trainers_group)
+        self.views = materials.views
+        root, tasks = config.storage_root.absolute(), TaskStore(database)
+        by_name = {each.name: each for each in trainers}
+        cached = DatasetCacheStore(database)
+        self.caches = DatasetCaches(cached, by_name, root, are_apart=trainers_group is not None)
+
+        def tell(task_id: str, said: Reason) -> None:
+            tasks.add_event(task_id, EventKind.CHANGE, clock.now(), "service", said, None)
+
+        self.references = DatasetReferences(self.service, self.store, materials, root, self.caches, tell)
+        self.cache_harvest = CacheHarvest(self.caches, self.references, by_name, root, clock)
+        self.cache_list = DatasetCacheList(cached, tasks, self.caches, self.references, self.service, root, clock)
+        self.pictures = ThumbnailStore(datasets_root(config) / "thumbnails")
+        self.collector = DatasetCollector(
+            self.blobs, self.holds, self.item_rows, materials.views, self.pictures, clock, self.cache_list.collect
+        )
+
+    def start(self) -> None:
+        """Starts to watch registered directories, and to collect what nobody needs."""
+        self.registered.start()
+        self.collector.start()
+
+    def stop(self) -> None:
+        """Stops both loops."""
+        self.collector.stop()
+        self.registered.stop()

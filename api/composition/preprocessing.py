@@ -1,0 +1,74 @@
+"""The parts that tasks on datasets need, put together; a part of the composition root."""
+
+from collections.abc import Callable
+
+from api.composition.datasets import DatasetParts
+from api.composition.training import TrainingParts, task_means
+from api.config import Config
+from api.datasets.caption_harvest import CaptionHarvest
+from api.datasets.captioning import CaptionEndpoint, CaptioningService
+from api.datasets.derivations import DerivationStore
+from api.datasets.preprocess_harvest import PreprocessHarvest
+from api.datasets.preprocess_views import PreprocessView
+from api.datasets.preprocessing import PreprocessingService
+from api.datasets.work_files import SourceFiles
+from api.db.database import Database
+from api.domain.task import TaskType
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.training.quotas import Quotas
+from api.training.task_means import TaskMeans
+from api.util.clock import Clock
+
+
+class PreprocessingParts:
+    """What takes up the results of tasks on datasets, and their use cases. Building it starts nothing."""
+
+    def __init__(
+        self, config: Config, database: Database, datasets: DatasetParts, clock: Clock, quotas: Quotas | None
+    ) -> None:
+        """Without `quotas` tasks belong to nobody."""
+        self._quotas = quotas
+        self._config = config
+        self._database = database
+        self._datasets = datasets
+        self._clock = clock
+        root = config.storage_root.absolute()
+        derivations = self._derivations = DerivationStore(database)
+        self._files = SourceFiles(datasets.blobs, datasets.registered)
+        self.harvest = PreprocessHarvest(
+            datasets.service, datasets.store, datasets.blobs, derivations, self._files, clock, root
+        )
+        self.caption_harvest = CaptionHarvest(datasets.service, derivations, clock, root)
+
+    def means(self, training: TrainingParts) -> TaskMeans:
+        """By what such tasks are made, shown and stopped."""
+        kind = TaskType.PREPROCESSING
+        return task_means(self._config, self._database, training, self._clock, kind, self._quotas)
+
+    def service(self, training: TrainingParts, find_upload: Callable[[str], PreprocessView]) -> PreprocessingService:
+        """The use cases of `/preprocess`; `find_upload` knows the tasks of uploads."""
+        datasets, rates = self._datasets, {name: facts.framerate for name, facts in MODELS.items()}
+        known = {**rates, "toy": None}
+        means = self.means(training)
+        return PreprocessingService(
+            means, datasets.service, datasets.store, self.harvest, self._files, known, find_upload
+        )
+
+    def captioning(self, training: TrainingParts, preprocessing: PreprocessingService) -> CaptioningService:
+        """The use cases of captions by a model."""
+        means, endpoint = self.means(training), _endpoint(self._config)
+        return CaptioningService(means, self._datasets.service, preprocessing, self._derivations, endpoint)
+
+
+def _endpoint(config: Config) -> CaptionEndpoint | None:
+    if not config.caption_endpoint and not config.caption_command:
+        return None
+    return CaptionEndpoint(
+        config.caption_endpoint,
+        config.caption_model,
+        config.caption_key_file,
+        config.caption_per_minute,
+        config.caption_price,
+        config.caption_command,
+        config.caption_command_seconds,
+    )

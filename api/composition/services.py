@@ -1,0 +1,91 @@
+"""Everything that the routes may call, built once by the composition root."""
+
+from typing import TYPE_CHECKING
+
+from api.access.audit import AuditTrail
+from api.access.service import AccessService
+from api.alerts.channels import ChannelService
+from api.alerts.rules import RuleService
+from api.alerts.service import AlertService
+from api.gpus.service import GPUService
+from api.logs.service import LogService
+from api.nodes.servers import ServerList
+from api.nodes.service import NodeService
+from api.system.service import SystemService
+from api.training.attempts.strays import Strays
+from api.training.checkpoint_saving import CheckpointSaving
+from api.training.holds import Holds
+from api.training.service import TrainingService
+from api.util.clock import Clock
+from api.util.frozen import frozen
+from api.web.idempotency import IdempotencyStore
+
+if TYPE_CHECKING:
+    from api.access.oidc import OIDC
+    from api.catalog.downloads import DownloadService
+    from api.catalog.pushes import PushService
+    from api.catalog.registry import Registry
+    from api.catalog.samples import Samples
+    from api.catalog.service import CatalogService
+    from api.catalog.settings import SettingsService
+    from api.datasets.as_trained import AsTrained
+    from api.datasets.cache_list import DatasetCacheList
+    from api.datasets.captioning import CaptioningService
+    from api.datasets.captions import CaptionEditor
+    from api.datasets.check import DatasetChecker
+    from api.datasets.downloads import ItemFiles
+    from api.datasets.export import DatasetExport
+    from api.datasets.form_uploads import FormUploads
+    from api.datasets.item_edits import ItemEditor
+    from api.datasets.items import DatasetItems
+    from api.datasets.preprocessing import PreprocessingService
+    from api.datasets.registered_directories import RegisteredDirectories
+    from api.datasets.service import DatasetService
+    from api.datasets.splitting import DatasetSplitter
+    from api.datasets.thumbnails import Thumbnails
+    from api.datasets.uploads import UploadService
+
+
+@frozen
+class Services:
+    """The services, one for each noun."""
+
+    gpus: GPUService
+    training: TrainingService
+    saving: CheckpointSaving
+    datasets: "DatasetService"
+    registered: "RegisteredDirectories"
+    items: "DatasetItems"
+    captions: "CaptionEditor"
+    item_edits: "ItemEditor"
+    splits: "DatasetSplitter"
+    caches: "DatasetCacheList"
+    uploads: "UploadService"
+    forms: "FormUploads"
+    checker: "DatasetChecker"
+    thumbnails: "Thumbnails"
+    item_files: "ItemFiles"
+    as_trained: "AsTrained"
+    preprocessing: "PreprocessingService"
+    captioning: "CaptioningService"
+    export: "DatasetExport"
+    logs: LogService
+    models: "CatalogService"
+    settings: "SettingsService"
+    registry: "Registry"
+    samples: "Samples"
+    downloads: "DownloadService"
+    pushes: "PushService"
+    system: SystemService
+    nodes: NodeService
+    servers: ServerList
+    strays: Strays
+    holds: Holds
+    access: AccessService
+    oidc: "OIDC | None"  #: None: no provider is named
+    idempotency: IdempotencyStore
+    audit: AuditTrail
+    alerts: AlertService
+    rules: RuleService
+    channels: ChannelService
+    clock: Clock

@@ -1,0 +1,117 @@
+"""The parts by which trainings run on a Slurm cluster; a part of the composition root."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from api.config import Config
+from api.db.database import Database
+from api.domain.engine import EngineWishes
+from api.domain.gpu import GPUStatus
+from api.domain.reason import Reason
+from api.domain.training import Attempt, AttemptStatus
+from api.executors.executor import Executor, NodeState
+from api.files.task_files import task_files
+from api.gpus.circumstances import EngineWord
+from api.gpus.service import GPUService
+from api.training.attempt_places import AttemptPlaces
+from api.training.attempt_store import AttemptStore
+from api.training.cluster import ClusterWishes
+from api.training.window import Engine, EngineWindow
+from api.util.clock import Clock
+
+#: Statuses of an attempt that has its GPUs and was not seen running yet.
+_STARTING = frozenset({AttemptStatus.CLAIMED, AttemptStatus.SUBMITTED})
+
+
+class SlurmParts:
+    """The executor, and what the service knows by it. Building it starts nothing and asks nothing."""
+
+    def __init__(
+        self, config: Config, local: Executor, wishes: Callable[[], Mapping[str, EngineWishes]], env: Mapping[str, str]
+    ) -> None:
+        # Loaded where a cluster is asked: 7 MB.
+        from api.executors.slurm.client import SlurmClient  # noqa: PLC0415
+        from api.executors.slurm.executor import SlurmExecutor  # noqa: PLC0415
+
+        client = SlurmClient(config.slurmrestd_url, config.slurm_token_file or Path())
+        root = hashlib.sha256(os.fsencode(config.storage_root.absolute())).hexdigest()[:16]
+        # To save, to end, and a tick of each side.
+        leave = config.stop_checkpoint_seconds + config.stop_terminate_seconds + 15.0
+        self.executor = SlurmExecutor(
+            client, local, f"diffusion-pipe-api {root}", sys.executable, env, leave_seconds=leave
+        )
+        self._wishes = wishes
+        self.wishes = ClusterWishes(self.executor.known_nodes, wishes)
+
+    def window(self, config: Config, attempts: AttemptStore, clock: Clock) -> EngineWindow:
+        """What hands the first tasks of the queue to Slurm."""
+        root = config.storage_root.absolute()
+        engine = Engine(
+            self.executor.ahead,
+            lambda: {attempt.uid for attempt in attempts.open(None, root)},
+            lambda: {each.uid for each in attempts.open(None, root) if each.gpu_uuids and each.status in _STARTING},
+            lambda: {node.name: node.gpu_count for node in self.executor.known_nodes() if is_fit(node)},
+            self._wishes,
+        )
+        return EngineWindow(engine, config.slurm_window, lambda task_id: task_files(root, task_id), clock)
+
+    def say(self, node: str, index: int) -> EngineWord | None:
+        """What the cluster says of a GPU; None where it has nothing against it."""
+        found = next((each for each in self.executor.known_nodes() if each.name == node), None)
+        return None if found is None else judge_by_engine(found, index)
+
+    def names(self) -> Sequence[str]:
+        """The machines on which it can start something, sooner or later."""
+        return [node.name for node in self.executor.known_nodes()]
+
+
+def is_fit(node: NodeState) -> bool:
+    """Whether something may be started on a machine."""
+    return node.state == "up" and node.bar is None
+
+
+def judge_by_engine(node: NodeState, index: int) -> EngineWord | None:
+    """What keeps an engine from giving a GPU of this machine; None when nothing does."""
+    if node.state != "up":
+        why = Reason.of(
+            "for the cluster its machine is {state} ({why})",
+            "node_not_up",
+            state=node.state,
+            why=node.reason or Reason.of("no reason is given", "no_reason_given"),
+        )
+        return EngineWord(GPUStatus.BUSY if node.state == "draining" else GPUStatus.UNKNOWN, why)
+    if node.bar is not None:
+        return EngineWord(GPUStatus.BUSY, node.bar)
+    holder = node.holders.get(index)
+    return None if not isinstance(holder, Reason) else EngineWord(GPUStatus.BUSY, holder)
+
+
+class PlaceKeeper:
+    """Has attempts hold the GPUs that the engine runs them on."""
+
+    def __init__(self, database: Database, gpus: GPUService, clock: Clock) -> None:
+        self._places = AttemptPlaces(database)
+        self._gpus = gpus
+        self._clock = clock
+
+    def heed(self, attempt: Attempt, node: str, indices: Sequence[int]) -> None:
+        """Record where an attempt runs. GPUs whose UUIDs are not known stay those of the claim."""
+        if self._is_recorded(attempt, node, indices):
+            return
+        known = {(gpu.node, gpu.reading.index): uuid for uuid, gpu in self._gpus.state.by_uuid.items()}
+        uuids = [uuid for index in indices if (uuid := known.get((node, index))) is not None]
+        if len(uuids) == len(indices) and self._places.note(attempt, node, uuids, indices, self._clock.now()):
+            self._gpus.note_change()
+
+    def _is_recorded(self, attempt: Attempt, node: str, indices: Sequence[int]) -> bool:
+        """Return whether an attempt's record names these GPUs. After an exchange it may name a UUID of another machine
+        under the right node and index.
+        """
+        if (attempt.node, tuple(sorted(attempt.gpu_indices))) != (node, tuple(indices)):
+            return False
+        known = self._gpus.state.by_uuid
+        pairs = ((known.get(uuid), index) for uuid, index in zip(attempt.gpu_uuids, attempt.gpu_indices, strict=True))
+        return all(gpu is None or (gpu.node, gpu.reading.index) == (node, index) for gpu, index in pairs)

@@ -1,0 +1,86 @@
+"""What a version becomes when files are added to it. Pure functions."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from api.datasets.tree import stem_of
+from api.domain.dataset import ManifestItem
+from api.files.archives.limits import BadArchive
+from api.files.archives.names import fold, shown
+from api.util.frozen import frozen
+
+
+@frozen
+class AddedFile:
+    """A media file that comes in."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@frozen
+class SideFiles:
+    """What belongs to items, by their path or their path without its suffix: captions, and the hashes of pictures."""
+
+    captions: Mapping[str, str]
+    masks: Mapping[str, str]
+    controls: Mapping[str, str]
+
+    def beside(self, item: ManifestItem) -> ManifestItem:
+        """The item with what came for it; the rest it keeps."""
+        stem = stem_of(item.path)
+        return replace(
+            item,
+            caption=self.captions.get(item.path, self.captions.get(stem, item.caption)),
+            mask_sha256=self.masks.get(stem, item.mask_sha256),
+            control_sha256=self.controls.get(stem, item.control_sha256),
+        )
+
+
+@frozen
+class Sum:
+    """The items of the next version, and how they differ from the last."""
+
+    items: tuple[ManifestItem, ...]
+    added: tuple[str, ...]  #: paths
+    changed: tuple[str, ...]
+
+
+def require_own_places(known: Iterable[str], added: Iterable[str]) -> None:
+    """Raises BadArchive where an added path would be one file with another on some file system, or lies below a file,
+    as an archive's entries may not either.
+    """
+    spelled = {fold(path): path for path in known}
+    directories = {above for path in spelled for above in _above(path)}
+    for path in added:
+        folded = fold(path)
+        other = spelled.setdefault(folded, path)
+        if other != path:
+            raise BadArchive(f'differs from "{shown(other)}" only in case or in the form of its letters', shown(path))
+        if folded in directories or any(above in spelled for above in _above(folded)):
+            raise BadArchive("is a file and a directory at once, as other items are named", shown(path))
+        directories.update(_above(folded))
+
+
+def _above(path: str) -> Iterator[str]:
+    end = path.find("/")
+    while end >= 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+
+
+def add(before: Iterable[ManifestItem], files: Iterable[AddedFile], side: SideFiles) -> Sum:
+    """The items with these files among them: one with a path that is there already takes its place, and inherits its
+    caption, mask and control where none came.
+    """
+    old = {item.path: item for item in before}
+    new = dict(old)
+    for each in files:
+        known = old.get(each.path)
+        item = ManifestItem(each.path, each.sha256, each.size_bytes)
+        new[each.path] = item if known is None else replace(known, sha256=each.sha256, size_bytes=each.size_bytes)
+    new = {path: side.beside(item) for path, item in new.items()}
+    added = tuple(path for path in new if path not in old)
+    changed = tuple(path for path, item in new.items() if path in old and old[path] != item)
+    return Sum(tuple(new.values()), added, changed)

@@ -1,0 +1,75 @@
+"""Items as the trainer will see them: how it makes their pixels, and the pixels."""
+
+from collections.abc import Sequence
+
+from api.datasets.check import CheckWish, see
+from api.datasets.check_models import RecipeView
+from api.datasets.items import DatasetItems
+from api.datasets.media import DatasetMedia
+from api.datasets.rules import RuleBook
+from api.domain.media import Decoder, MediaSource, Recipe
+from api.errors import Invalid, Mistake, NotTrained
+
+#: Frames beside each other in a strip, and pixels of one.
+MAX_FRAMES = 16
+MAX_PIXELS = 16_000_000
+
+
+class AsTrained:
+    """Shows items as the trainer sees them."""
+
+    def __init__(self, items: DatasetItems, media: DatasetMedia, decoder: Decoder, rules: RuleBook) -> None:
+        self._items = items
+        self._media = media
+        self._decoder = decoder
+        self._rules = rules
+
+    def describe(self, name: str, item_id: str, wish: CheckWish, frame: int | None) -> RecipeView:
+        """How the pixels are made. Raises DatasetNotFound, VersionNotFound, ItemNotFound, NotTrained, Invalid."""
+        _, recipe, shown = self._find(name, item_id, wish, frame)
+        return RecipeView(
+            wish.model_type or "",
+            recipe.width,
+            recipe.height,
+            recipe.box,
+            recipe.frames,
+            recipe.fps,
+            recipe.is_video,
+            tuple(shown),
+        )
+
+    def draw(self, name: str, item_id: str, wish: CheckWish, frame: int | None) -> bytes:
+        """The pixels as a PNG: those of one frame, or a strip of frames. Raises as `describe`, and DecoderBusy."""
+        source, recipe, shown = self._find(name, item_id, wish, frame)
+        drawn = self._decoder.as_trained(source, recipe, shown)
+        if drawn is None:
+            raise NotTrained("The item cannot be decoded to its end, although its header says that it can.")
+        return drawn
+
+    def _find(
+        self, name: str, item_id: str, wish: CheckWish, frame: int | None
+    ) -> tuple[MediaSource, Recipe, Sequence[int]]:
+        dataset, _, found = self._items.find(name, item_id, wish.version)
+        question = wish.question
+        if question is None:
+            raise Invalid(mistakes=[Mistake("/model_type", "The model type is missing.", "Say for which model.")])
+        source = self._media.source_of(dataset, found.item)
+        probe = self._media.require(found.item.sha256, source)
+        recipes = self._rules.of_question(question).recipes(
+            question, see(found.item, found.item.path, {found.item.sha256: probe})
+        )
+        if not recipes or not recipes[0].frames:
+            raise NotTrained
+        return source, recipes[0], _positions(recipes[0], frame)
+
+
+def _positions(recipe: Recipe, frame: int | None) -> Sequence[int]:
+    """Which of the trained frames are shown: this one, or some at even distances with the first and the last."""
+    count = len(recipe.frames)
+    if frame is not None:
+        if frame >= count:
+            message = f"The item has {count} frames as it is trained on."
+            raise Invalid(mistakes=[Mistake("/frame", message, f"Give 0 to {count - 1}.")])
+        return [frame]
+    shown = min(count, MAX_FRAMES, max(1, MAX_PIXELS // (recipe.width * recipe.height)))
+    return range(count) if shown == count else [round(i * (count - 1) / max(shown - 1, 1)) for i in range(shown)]

@@ -1,0 +1,36 @@
+"""The media files of items, opened for a download."""
+
+import errno
+import os
+
+from api.datasets.items import DatasetItems
+from api.datasets.media import DatasetMedia
+from api.errors import BlobMissing
+from api.training.artifacts import OpenFile
+from api.util.foreign_files import open_plain
+
+
+class ItemFiles:
+    """Opens the files of items."""
+
+    def __init__(self, items: DatasetItems, media: DatasetMedia) -> None:
+        self._items = items
+        self._media = media
+
+    def open(self, name: str, item_id: str, version: str | None = None) -> OpenFile:
+        """The file of an item; the one who takes it closes it.
+
+        Raises DatasetNotFound, VersionNotFound, ItemNotFound, BlobMissing, DatasetChanged.
+        """
+        dataset, kept, found = self._items.find(name, item_id, version)
+        path = self._media.source_of(dataset, found.item).path
+        # Below a registered directory others write: no part of a file's path there may be a link.
+        levels = 1 if dataset.directory is None else len(path.relative_to(dataset.directory).parts) - 1
+        try:
+            descriptor = open_plain(str(path), levels)
+        except OSError as error:
+            raise BlobMissing(f"{found.item.path[:200]}: {os.strerror(error.errno or errno.ENOENT)}.") from None
+        status = os.fstat(descriptor)
+        # What lies in the store has a mark for its time.
+        modified_at = status.st_mtime if dataset.directory is not None else kept.created_at.timestamp()
+        return OpenFile(descriptor, found.item.path.rsplit("/", 1)[-1], status.st_size, modified_at)

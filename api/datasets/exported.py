@@ -1,0 +1,80 @@
+"""An export in the trainer's form that comes back: its manifest tells the names that its files had, and their captions,
+so that what was exported is the same version anywhere.
+
+In the archive all media lie in one directory, as the trainer wants them: `clips/a.mp4` is `clips__a.mp4` there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from api.datasets.materials import flat_names
+from api.datasets.names import problem_of_path
+from api.datasets.tree import CONTROLS, MASKS, FileTree, TreeFile, stem_of
+from api.domain.dataset import MAX_CAPTION, MAX_ITEMS, ManifestItem, included_items, read_manifest
+from api.util.foreign_files import read
+from api.util.frozen import frozen
+
+#: The file of an export that has its manifest.
+MANIFEST = "manifest.jsonl"
+
+#: Bytes of a manifest that are read: what the items of the largest version need.
+_MOST_BYTES = 512 * 1024 * 1024
+
+
+@frozen
+class Exported:
+    """The files of an archive under the names that they had, and the items of the manifest that tells them."""
+
+    files: list[TreeFile]
+    items: tuple[ManifestItem, ...] = ()
+
+    def give_captions(self, tree: FileTree) -> None:
+        """Gives items whose captions are those of the manifest, but for space around them, the very same."""
+        for item in self.items:
+            if item.caption is not None and tree.captions.get(item.path) == item.caption.strip():
+                tree.captions[item.path] = item.caption
+
+
+def with_exported_names(files: Sequence[TreeFile]) -> Exported:
+    """The files of an export with their own names; those of any other archive as they are. Raises OSError."""
+    manifest = next((each for each in files if each.path == MANIFEST), None)
+    if manifest is None:
+        return Exported(list(files))
+    items = tuple(included_items(_read_items(manifest)))
+    rest = [each for each in files if each is not manifest]
+    names = flat_names(items)
+    by_name = {names[item.path]: item.path for item in items}
+    by_stem = {stem_of(name): path for name, path in by_name.items()}
+    return Exported([replace(each, path=_own_name(each.path, by_name, by_stem)) for each in rest], items)
+
+
+def _read_items(manifest: TreeFile) -> Iterator[ManifestItem]:
+    """The items of a manifest, which anybody may have written; none of what is no manifest."""
+    if manifest.size_bytes > _MOST_BYTES:
+        return
+    lines = read(str(manifest.file), _MOST_BYTES, manifest.levels).splitlines()
+    try:
+        found = list(read_manifest(lines[: MAX_ITEMS + 1]))
+    except (ValueError, TypeError):
+        return
+    if len(found) <= MAX_ITEMS and all(map(_is_possible, found)):
+        yield from {item.path: item for item in found}.values()
+
+
+def _is_possible(item: ManifestItem) -> bool:
+    path, caption = item.path, item.caption
+    is_text = caption is None or (isinstance(caption, str) and len(caption) <= MAX_CAPTION)
+    return isinstance(path, str) and problem_of_path(path) is None and is_text
+
+
+def _own_name(path: str, by_name: dict[str, str], by_stem: dict[str, str]) -> str:
+    top, _, below = path.partition("/")
+    if path in by_name:
+        return by_name[path]
+    if path.endswith(".txt") and path.removesuffix(".txt") in by_stem:
+        # The whole name before it: two items may have one stem.
+        return f"{by_stem[path.removesuffix('.txt')]}.txt"
+    if top.lower() in MASKS | CONTROLS and stem_of(below) in by_stem:
+        return f"{top}/{stem_of(by_stem[stem_of(below)])}{PurePosixPath(below).suffix}"
+    return path

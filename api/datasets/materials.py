@@ -1,0 +1,249 @@
+"""Versions as directories: a view that every check looks into, and a directory of its own for each task that trains.
+
+Files are hard links to what is stored, which nobody may write to. Whatever a trainer does in its directory (delete
+names, write caches) changes neither a version nor what another task sees.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+import orjson
+
+from api.datasets.service import DatasetService
+from api.datasets.store import DatasetStore
+from api.domain.dataset import Dataset, ManifestItem, PinnedDataset, included_items
+from api.errors import BlobMissing, DatasetNotFound
+from api.files.blobs import BlobStore
+from api.util.foreign_files import make_directory
+from api.util.foreign_trees import remove_tree
+from api.util.frozen import frozen
+
+#: Where the trainer keeps what it has computed of a dataset: kept from one attempt to the next.
+CACHE = "cache"
+
+#: Beside a larger captions.json nobody would look at captions: text files are written instead.
+_MOST_JSON_BYTES = 16 * 1024 * 1024
+
+#: The longest name of a file, in bytes, with room for endings.
+_LONGEST_NAME = 200
+_LONGEST_SUFFIX = 16
+
+#: Where the file with this hash lies in a registered directory. Raises DatasetChanged.
+Locate = Callable[[ManifestItem], Path]
+
+
+@frozen
+class Laid:
+    """Where a version lies as directories; None where it has no such files."""
+
+    media: Path
+    masks: Path | None
+    controls: Path | None
+
+    def moved_to(self, other: "Laid") -> Iterator[tuple[str, str]]:
+        """Each path here with the one there, as texts."""
+        for here, there in ((self.masks, other.masks), (self.controls, other.controls), (self.media, other.media)):
+            if here is not None and there is not None:
+                yield str(here), str(there)
+
+
+class DatasetMaterials:
+    """Makes directories of versions."""
+
+    def __init__(
+        self,
+        service: DatasetService,
+        store: DatasetStore,
+        blobs: BlobStore,
+        locate_registered: Callable[[Dataset], Locate] | None = None,
+        trainers_group: int | None = None,
+    ) -> None:
+        """`locate_registered` tells of a registered directory's own files; `trainers_group` is the group of the user
+        that trainers run as, where that is another one than the service's.
+        """
+        self._service = service
+        self._store = store
+        self._blobs = blobs
+        self._locate_registered = locate_registered
+        self._group = trainers_group
+
+    @property
+    def root(self) -> Path:
+        """The directory that holds all files of datasets."""
+        return self._blobs.root
+
+    @property
+    def views(self) -> Path:
+        """The directory that holds one view for each manifest."""
+        return self._blobs.root / "views"
+
+    def view(self, pin: PinnedDataset) -> Laid:
+        """The directories of a version for whoever looks only; they are made once. Raises BlobMissing, DatasetChanged,
+        OSError.
+        """
+        items = included_items(self._service.read_items(pin.manifest_sha256))
+        locate = self._locator_of(pin)
+        root = self.views / _view_name(pin, items, locate)
+        if not root.is_dir():
+            make_directory(str(self.views), 1)
+            new = self.views / f".{root.name}.{secrets.token_hex(8)}"
+            try:
+                self._fill(items, locate, new)
+                with suppress(OSError):  # somebody else was first
+                    os.rename(new, root)
+            finally:
+                remove_tree(str(new), levels=1)
+        os.utime(root)  # those that nobody looks into are collected
+        return _laid(root)
+
+    def home(self, above: Path, pin: PinnedDataset, like: Laid) -> Laid:
+        """Where a version will lie in a task's directory of datasets, if it has what another has of it."""
+        root = above / _label(pin)
+        return Laid(
+            root / "media",
+            None if like.masks is None else root / "masks",
+            None if like.controls is None else root / "controls",
+        )
+
+    def lay(self, above: Path, pin: PinnedDataset, *, is_new: bool) -> Laid:
+        """The directories of a version for one task; made anew with `is_new`, and then the trainer's cache is taken
+        over from those that were there. Raises BlobMissing, DatasetChanged, OSError.
+        """
+        root = above / _label(pin)
+        if not is_new:
+            return _laid(root)
+        make_directory(str(above), 2)
+        self._remove_leftovers(above)
+        new, old = (above / f".{root.name}.{what}.{secrets.token_hex(8)}" for what in ("new", "old"))
+        items = included_items(self._service.read_items(pin.manifest_sha256))
+        self._fill(items, self._locator_of(pin), new)
+        self._open_to_trainers(above, new)
+        with suppress(FileNotFoundError):
+            os.rename(root, old)
+        # A link, or whatever else a trainer has put there, stays behind.
+        with suppress(OSError):
+            if (old / "media" / CACHE).lstat().st_mode & 0o170000 == 0o040000:
+                os.rename(old / "media" / CACHE, new / "media" / CACHE)
+        os.rename(new, root)
+        remove_tree(str(old), levels=2)
+        return _laid(root)
+
+    @staticmethod
+    def _remove_leftovers(above: Path) -> None:
+        """Removes what attempts left that were killed while they were prepared."""
+        for name in os.listdir(above):
+            if name.startswith("."):
+                remove_tree(str(above / name), levels=2)
+
+    def _open_to_trainers(self, above: Path, root: Path) -> None:
+        if self._group is None:
+            return
+        for directory in (above, root, *(path for path in root.iterdir() if path.is_dir())):
+            os.chown(directory, -1, self._group)
+            directory.chmod(0o2770 if directory.parent == root else 0o2750)
+        for name in ("captions.json", *(path.name for path in (root / "media").glob("*.txt"))):
+            with suppress(FileNotFoundError):
+                os.chown(root / "media" / name, -1, self._group)
+                (root / "media" / name).chmod(0o640)
+
+    def _fill(self, items: Sequence[ManifestItem], locate: Locate | None, root: Path) -> None:
+        names = flat_names(items)
+        make_directory(str(root), 2)
+        (root / "media").mkdir(mode=0o700)
+        for item in items:
+            name = names[item.path]
+            self._link(item, locate, root / "media" / name)
+            for part, beside in _beside(item):
+                (root / part).mkdir(mode=0o700, exist_ok=True)
+                self._link(beside, locate, root / part / f"{PurePosixPath(name).stem}.png")
+        _write_captions(items, names, root / "media")
+
+    def _locator_of(self, pin: PinnedDataset) -> Locate | None:
+        """Where the files lie of a registered directory; None for stored ones. Raises DatasetNotFound."""
+        dataset = self._store.get_by_serial(pin.serial)
+        if dataset is None:
+            raise DatasetNotFound(f"{pin.dataset} is no more.")
+        if dataset.directory is None or self._locate_registered is None:
+            return None
+        return self._locate_registered(dataset)
+
+    def _link(self, item: ManifestItem, locate: Locate | None, target: Path) -> None:
+        """Raises BlobMissing, DatasetChanged, OSError."""
+        if locate is not None:
+            target.symlink_to(locate(item))
+            return
+        if item.size_bytes >= 0 and not self._blobs.is_intact(item.sha256, item.size_bytes):
+            self._blobs.path(item.sha256)  # says that it is missing
+            if not self._blobs.is_intact(item.sha256, item.size_bytes):
+                raise BlobMissing(
+                    f"The stored file of {item.path} is damaged: upload it again.", data={"sha256": item.sha256}
+                )
+        self._blobs.link_into(item.sha256, target, may_symlink=self._group is None)
+
+
+def _beside(item: ManifestItem) -> Iterator[tuple[str, ManifestItem]]:
+    """The mask and the control picture of an item, each with its part, as items whose size is not known."""
+    for part, sha256 in (("masks", item.mask_sha256), ("controls", item.control_sha256)):
+        if sha256 is not None:
+            yield part, ManifestItem(item.path, sha256, -1)
+
+
+def _view_name(pin: PinnedDataset, items: Sequence[ManifestItem], locate: Locate | None) -> str:
+    """The name of a view: of a registered directory's files it tells where they lie. Raises DatasetChanged."""
+    if locate is None:
+        return pin.manifest_sha256
+    places = hashlib.sha256()
+    for item in items:
+        for each in (item, *(beside for _, beside in _beside(item))):
+            places.update(f"{locate(each)}\0".encode(errors="surrogateescape"))
+    return f"{pin.manifest_sha256}.{places.hexdigest()[:16]}"
+
+
+def _laid(root: Path) -> Laid:
+    masks, controls = root / "masks", root / "controls"
+    return Laid(root / "media", masks if masks.is_dir() else None, controls if controls.is_dir() else None)
+
+
+def _label(pin: PinnedDataset) -> str:
+    """The name of its directory: for people to read, and the same at every attempt."""
+    return f"{pin.dataset}-{pin.manifest_sha256[:16]}"
+
+
+def flat_names(items: Sequence[ManifestItem]) -> dict[str, str]:
+    """The file's name of each item by its path, in the one directory that a trainer looks into: no two share a stem,
+    whatever the case, so that captions, masks and controls are told apart.
+    """
+    names: dict[str, str] = {}
+    taken = {CACHE, "captions"}
+    for item in items:
+        path = PurePosixPath(item.path)
+        stem, suffix = "__".join((*path.parent.parts, path.stem)), path.suffix
+        if len(suffix) > _LONGEST_SUFFIX:
+            suffix = ""
+        if len((stem + suffix).encode()) > _LONGEST_NAME or stem.startswith(".") or stem.casefold() in taken:
+            short = stem.encode()[: _LONGEST_NAME // 2].decode(errors="ignore").lstrip(".")
+            stem = f"{short}-{item.item_id}"
+        taken.add(stem.casefold())
+        names[item.path] = stem + suffix
+    return names
+
+
+def _write_captions(items: Sequence[ManifestItem], names: dict[str, str], directory: Path) -> None:
+    captions = {names[item.path]: [item.caption] for item in items if item.caption is not None}
+    text = orjson.dumps(captions)
+    if len(text) <= _MOST_JSON_BYTES:
+        _write(directory / "captions.json", text)
+        return
+    for item in items:
+        if item.caption is not None:
+            _write(directory / f"{PurePosixPath(names[item.path]).stem}.txt", item.caption.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)

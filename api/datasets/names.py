@@ -1,0 +1,56 @@
+"""How datasets and their versions are named in requests, `name`, `name@3`, `name@sha256:…`, and items within them."""
+
+import re
+
+from api.domain.dataset import DATASET_NAME, MAX_PATH, SHA256
+from api.errors import VersionNotFound
+from api.util.frozen import frozen
+
+_REFERENCE = re.compile(rf"({DATASET_NAME})(?:@(.{{1,80}}))?", re.ASCII)
+_ORDINAL = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_MANIFEST = re.compile(rf"sha256:({SHA256})", re.ASCII)
+
+#: A path below a dataset: parts that are neither empty nor . or .., without control characters and lone surrogates.
+_PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f\ud800-\udfff]+"
+_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
+
+#: Stands for the newest version.
+LATEST = "latest"
+
+
+@frozen
+class DatasetReference:
+    """A dataset, and which version of it; None: the newest."""
+
+    name: str
+    version: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
+
+
+def parse_reference(text: str) -> DatasetReference | None:
+    """What the text names; None for one that is no reference."""
+    match = _REFERENCE.fullmatch(text)
+    return None if match is None else DatasetReference(match[1], match[2])
+
+
+def parse_version(text: str | None) -> int | str | None:
+    """The number of a version, the SHA-256 of its manifest, or None for the newest. Raises VersionNotFound."""
+    if text is None or text == LATEST:
+        return None
+    if _ORDINAL.fullmatch(text):
+        return int(text)
+    match = _MANIFEST.fullmatch(text)
+    if match is None:
+        raise VersionNotFound(
+            f'"{text[:80]}" names no version: give its number, sha256: and the hash of its manifest, or latest.'
+        )
+    return match[1]
+
+
+def problem_of_path(path: str) -> str | None:
+    """Why no item can have this path; None when one can."""
+    if len(path) > MAX_PATH or not _PATH.fullmatch(path):
+        return f"{path[:200]!r} is no path below a dataset, or has characters that none may have."
+    return None

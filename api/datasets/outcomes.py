@@ -1,0 +1,142 @@
+"""From what a program has made of items to the items of a new version. Pure, but for the blobs that are asked for."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from api.datasets.preprocess_views import ItemReport
+from api.domain.dataset import Blob, ManifestItem
+from api.jobs.preprocessing.work import Made, Record
+from api.util.frozen import frozen
+
+#: The most problems that a result shows.
+MOST_SHOWN = 50
+
+
+@frozen
+class Output:
+    """One file that was made of an item, in the store; None stands for the item's own."""
+
+    suffix: str
+    extension: str | None
+    blob: Blob | None
+    mask: str | None
+    control: str | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """What is kept of it for the next time."""
+        blob = None if self.blob is None else [self.blob.sha256, self.blob.size_bytes]
+        return {
+            "suffix": self.suffix,
+            "extension": self.extension,
+            "blob": blob,
+            "mask": self.mask,
+            "control": self.control,
+            "facts": dict(self.facts),
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Output":
+        """The output of which this was kept."""
+        blob = None if kept["blob"] is None else Blob(*kept["blob"])
+        return cls(kept["suffix"], kept["extension"], blob, kept["mask"], kept["control"], kept["facts"])
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """The blobs that must still be there for it to be worth anything."""
+        own = None if self.blob is None else self.blob.sha256
+        return tuple(sha256 for sha256 in (own, self.mask, self.control) if sha256 is not None)
+
+
+def outputs_of(record: Record, take: Callable[[str], Blob]) -> list[Output]:
+    """What a record tells, its files taken into the store by `take`. Raises OSError."""
+    taken: dict[str, Blob] = {}
+
+    def once(name: str | None) -> Blob | None:
+        if name is None:
+            return None
+        if name not in taken:
+            taken[name] = take(name)
+        return taken[name]
+
+    return [_output(made, once(made.name), once(made.mask), once(made.control)) for made in record.made]
+
+
+def _output(made: Made, blob: Blob | None, mask: Blob | None, control: Blob | None) -> Output:
+    facts = {
+        "width": made.width,
+        "height": made.height,
+        "fps": made.fps,
+        "duration": made.duration,
+        "frame_count": made.frame_count,
+    }
+    beside = [None if each is None else each.sha256 for each in (mask, control)]
+    return Output(made.suffix, made.extension, blob, beside[0], beside[1], facts)
+
+
+class NewItems:
+    """The items of the new version, each under a name that no other has."""
+
+    def __init__(self) -> None:
+        self.items: list[ManifestItem] = []
+        self._taken: set[str] = set()
+
+    def keep(self, item: ManifestItem) -> None:
+        """Takes an item over as it is."""
+        self._add(item, item.path)
+
+    def add(self, source: ManifestItem, output: Output) -> None:
+        """Adds what was made of an item; its caption is the source's."""
+        path = PurePosixPath(source.path)
+        extension = path.suffix if output.extension is None else output.extension
+        name = f"{path.stem}{output.suffix}{extension}"
+        sha256, size = source.sha256, source.size_bytes
+        if output.blob is not None:
+            sha256, size = output.blob.sha256, output.blob.size_bytes
+        made = ManifestItem(
+            str(path.with_name(name)),
+            sha256,
+            size,
+            source.caption,
+            output.mask or source.mask_sha256,
+            output.control or source.control_sha256,
+        )
+        self._add(made, made.path)
+
+    def _add(self, item: ManifestItem, wanted: str) -> None:
+        path, number = PurePosixPath(wanted), 2
+        while str(path).casefold() in self._taken:
+            path = PurePosixPath(wanted).with_stem(f"{PurePosixPath(wanted).stem}_{number}")
+            number += 1
+        self._taken.add(str(path).casefold())
+        self.items.append(replace(item, path=str(path)))
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a result says of the work."""
+
+    made: int = 0
+    reused: int = 0
+    unchanged: int = 0
+    dropped: int = 0
+    problem_count: int = 0
+    problems: list[ItemReport] = field(default_factory=list)
+
+    def note_problem(self, path: str, text: str) -> None:
+        """Counts a problem, and shows the first ones."""
+        self.problem_count += 1
+        if len(self.problems) < MOST_SHOWN:
+            self.problems.append(ItemReport(path, text))
+
+    def count(self, outputs: Iterable[Output], *, is_known: bool) -> None:
+        """Counts the files that were made of one item."""
+        files = [output for output in outputs if output.blob is not None]
+        if not files:
+            self.unchanged += 1
+        elif is_known:
+            self.reused += len(files)
+        else:
+            self.made += len(files)

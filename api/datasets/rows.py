@@ -1,0 +1,122 @@
+"""The rows of datasets and their versions, as they are inserted and read within a transaction of the caller."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.db.dataset_tables import dataset_blobs, dataset_versions, datasets
+from api.db.rows import clean, to_seconds, to_time
+from api.domain.dataset import Dataset, DatasetVersion
+from api.errors import DatasetChanged, DatasetExists, DatasetNotFound
+from api.util.frozen import frozen
+
+IS_THERE = datasets.c.deleted_at.is_(None)
+
+
+@frozen
+class NewVersion:
+    """A version as it is about to be made."""
+
+    manifest_sha256: str
+    actor: str
+    message: str
+    items: int
+    size_bytes: int
+    origin: Mapping[str, Any] | None = None
+    claim: int | None = None  #: under which blobs are held for it; None: earlier versions hold all of them
+    claimed_blobs: int = 0  #: how many these are
+    excluded: int = 0  #: how many of the items are excluded
+    split_from: int | None = None  #: the dataset that its new items come from by a split
+    shared_bytes: int = 0  #: bytes of its claim that `split_from` holds, too
+
+
+def insert_dataset(connection: Connection, new: Dataset) -> int:
+    """Insert a dataset without any version, and return its serial. Raises DatasetExists."""
+    row = {
+        "name": new.name,
+        "owner": new.owner,
+        "description": None if new.description is None else clean(new.description),
+        "tags": list(new.tags),
+        "directory": new.directory,
+        "created_at": to_seconds(new.created_at),
+        "updated_at": to_seconds(new.created_at),
+        "stored_bytes": 0,
+    }
+    try:
+        key = connection.execute(insert(datasets).values(row)).inserted_primary_key
+    except IntegrityError:
+        raise DatasetExists(f'A dataset is called "{new.name}" already.', data={"name": new.name}) from None
+    return 0 if key is None else int(key[0])
+
+
+def insert_version(
+    connection: Connection, serial: int, new: NewVersion, expected_latest: int | None, now: datetime
+) -> DatasetVersion:
+    """Insert the newest version of a dataset. Raises DatasetChanged, DatasetNotFound."""
+    ordinal = (expected_latest or 0) + 1
+    is_latest = datasets.c.latest.is_(None) if expected_latest is None else datasets.c.latest == expected_latest
+    stored = datasets.c.stored_bytes + _take_over(connection, serial, new)
+    changed = connection.execute(
+        update(datasets)
+        .where(datasets.c.serial == serial, IS_THERE, is_latest)
+        .values(latest=ordinal, updated_at=to_seconds(now), stored_bytes=stored)
+    )
+    if not changed.rowcount:
+        _refuse(connection, serial, expected_latest)
+    row = {
+        "dataset": serial,
+        "ordinal": ordinal,
+        "manifest": new.manifest_sha256,
+        "created_at": to_seconds(now),
+        "actor": new.actor,
+        "message": clean(new.message),
+        "items": new.items,
+        "size_bytes": new.size_bytes,
+        "origin": None if new.origin is None else dict(new.origin),
+        "claim": new.claim,
+        "excluded": new.excluded,
+        "split_from": new.split_from,
+        "shared_bytes": new.shared_bytes or None,
+    }
+    connection.execute(insert(dataset_versions).values(row))
+    return read_version(row)
+
+
+def _take_over(connection: Connection, serial: int, new: NewVersion) -> int:
+    """The bytes of the blobs that are held for a version. Raises DatasetChanged when some are held no longer."""
+    if new.claim is None:
+        return 0
+    mine = (dataset_blobs.c.dataset == serial) & (dataset_blobs.c.claim == new.claim)
+    figures = select(func.count().label("blobs"), func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0).label("bytes"))
+    row = connection.execute(figures.where(mine)).one()
+    if row.blobs != new.claimed_blobs:
+        raise DatasetChanged("It took too long until the version was made; its files were let go: try again.")
+    return int(row.bytes)
+
+
+def _refuse(connection: Connection, serial: int, expected: int | None) -> None:
+    latest = select(datasets.c.latest).where(datasets.c.serial == serial, IS_THERE)
+    row = connection.execute(latest).one_or_none()
+    if row is None:
+        raise DatasetNotFound("The dataset was deleted meanwhile.")
+    raise DatasetChanged(
+        f"Its newest version is {row.latest}, not {expected}: look at it, and try again.", data={"latest": row.latest}
+    )
+
+
+def read_version(values: Mapping[str, Any]) -> DatasetVersion:
+    """Return the version that has this row."""
+    return DatasetVersion(
+        ordinal=values["ordinal"],
+        manifest_sha256=values["manifest"],
+        created_at=to_time(values["created_at"]),
+        actor=values["actor"],
+        message=values["message"],
+        items=values["items"],
+        size_bytes=values["size_bytes"],
+        origin=values["origin"],
+        excluded=values["excluded"] or 0,
+    )

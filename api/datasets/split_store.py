@@ -1,0 +1,69 @@
+"""Splits of datasets: the version without the moved items and the version with them are made by one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from api.datasets.hold_store import claim_rows
+from api.datasets.rows import NewVersion, insert_dataset, insert_version
+from api.db.database import Database
+from api.db.dataset_tables import dataset_blobs, datasets
+from api.domain.audit import note_change
+from api.domain.dataset import Dataset, DatasetVersion
+from api.errors import DatasetChanged
+from api.util.batches import in_batches
+from api.util.frozen import frozen
+
+#: Rows of one statement.
+_BATCH = 1000
+
+
+@frozen
+class SplitSide:
+    """One of the two datasets, with the version that it gets. A dataset without a serial is made by the split."""
+
+    dataset: Dataset
+    version: NewVersion
+    blobs: Mapping[str, int]  #: sizes in bytes of the blobs that the dataset does not hold yet, by hash
+
+
+class DatasetSplitStore:
+    """Writes splits."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def split(
+        self, source: SplitSide, target: SplitSide, now: datetime, steady: datetime
+    ) -> tuple[DatasetVersion, DatasetVersion]:
+        """Make both versions, or neither, and return them; `steady` is the time by which claims age.
+
+        Raises DatasetChanged, DatasetExists, DatasetNotFound.
+        """
+        try:
+            with self._database.write() as connection:
+                # In one order, so that two splits in opposite directions do not wait for each other.
+                both = datasets.c.serial.in_((source.dataset.serial, target.dataset.serial))
+                connection.execute(select(datasets.c.serial).where(both).order_by(datasets.c.serial).with_for_update())
+                kept, moved = _insert(connection, source, now, steady), _insert(connection, target, now, steady)
+                told = {"version": kept.ordinal, "into": target.dataset.name, "into_version": moved.ordinal}
+                note_change(
+                    about=source.dataset.name,
+                    before={"version": source.dataset.latest},
+                    after=told | {"moved": moved.items},
+                )
+        except IntegrityError:
+            raise DatasetChanged("Another version was made at this moment: try again.") from None
+        return kept, moved
+
+
+def _insert(connection: Connection, side: SplitSide, now: datetime, steady: datetime) -> DatasetVersion:
+    serial = side.dataset.serial or insert_dataset(connection, side.dataset)
+    claim, rows = claim_rows(serial, side.blobs, steady)
+    for batch in in_batches(rows, _BATCH):
+        connection.execute(insert(dataset_blobs), batch)
+    version = replace(side.version, claim=claim, claimed_blobs=len(rows))
+    return insert_version(connection, serial, version, side.dataset.latest, now)

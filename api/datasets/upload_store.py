@@ -1,0 +1,234 @@
+"""The table of uploads: which there are, and what became of them. Their bytes lie in files (`upload_files`)."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
+
+from api.db.database import Database
+from api.db.dataset_tables import uploads
+from api.db.rows import clean, to_seconds, to_time
+from api.db.typed_json import TypedJSON
+from api.domain.audit import note_change
+from api.domain.upload import BatchState, NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
+from api.errors import UploadNotFound
+
+_RESULT = TypedJSON(UploadResult)
+_PROBLEM = TypedJSON(UploadProblem)
+
+#: What the audit says of an upload.
+_TOLD = ("kind", "filename", "dataset", "size_bytes")
+
+
+class UploadStore:
+    """The uploads whose files lie at one place; those at others are known, and not touched."""
+
+    def __init__(self, database: Database, find_place: Callable[[], str]) -> None:
+        """`find_place` reads the id of the store of blobs."""
+        self._database = database
+        self._find_place = find_place
+
+    @functools.cached_property
+    def _place(self) -> str:
+        return self._find_place()
+
+    def add(self, new: NewUpload) -> Upload:
+        """Keeps an upload that begins. Raises DatabaseUnavailable."""
+        values = {
+            "upload_id": new.upload_id,
+            "place": self._place,
+            "owner": new.owner,
+            "kind": new.kind,
+            "filename": None if new.filename is None else clean(new.filename),
+            "dataset": new.dataset,
+            "metadata": {clean(name): clean(value) for name, value in new.metadata.items()},
+            "size_bytes": new.size_bytes,
+            "status": UploadStatus.RECEIVING,
+            "created_at": to_seconds(new.created_at),
+            "updated_at": to_seconds(new.created_at),
+            "expires_at": to_seconds(new.expires_at),
+            "batch": None if new.batch is None else new.batch.name,
+            "batch_size": None if new.batch is None else new.batch.size,
+        }
+        with self._database.write() as connection:
+            note_change(about=new.upload_id, after={name: values[name] for name in _TOLD})
+            connection.execute(insert(uploads).values(values))
+        return self.get(new.upload_id)
+
+    def get(self, upload_id: str) -> Upload:
+        """The upload with this id. Raises UploadNotFound, DatabaseUnavailable."""
+        return self._one(uploads.c.upload_id == upload_id)
+
+    def find_task(self, task_id: str) -> Upload | None:
+        """The upload that a task began with; None when it is none of this place's."""
+        try:
+            return self._one(uploads.c.task_id == task_id)
+        except UploadNotFound:
+            return None
+
+    def _one(self, condition: ColumnElement[bool]) -> Upload:
+        query = select(uploads).where(condition, uploads.c.place == self._place)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise UploadNotFound
+        return _read(row)
+
+    def page(
+        self, owner: str | None, statuses: Sequence[UploadStatus], limit: int, offset: int | None, cursor: int | None
+    ) -> tuple[list[Upload], int]:
+        """Up to `limit` uploads, newest first, after the serial number `cursor` or after `offset` rows; and how many
+        there are. `owner` None: everybody's.
+        """
+        conditions = [uploads.c.place == self._place]
+        if owner is not None:
+            conditions.append(uploads.c.owner == owner)
+        if statuses:
+            conditions.append(uploads.c.status.in_(statuses))
+        query = select(uploads).where(*conditions).order_by(uploads.c.serial.desc()).limit(limit)
+        query = query.where(uploads.c.serial < cursor) if cursor is not None else query.offset(offset or 0)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(uploads).where(*conditions)) or 0
+            return [_read(row) for row in connection.execute(query)], total
+
+    def oldest(
+        self, status: UploadStatus, limit: int, kind: UploadKind | None = None, batch: BatchState | None = None
+    ) -> list[Upload]:
+        """The oldest uploads with this status, of this kind or of any. Single items are those of no batch, unless one
+        is named.
+        """
+        query = select(uploads).where(uploads.c.place == self._place, uploads.c.status == status)
+        if kind is not None:
+            query = query.where(uploads.c.kind == kind)
+        if batch is not None:
+            query = query.where(uploads.c.owner.is_not_distinct_from(batch.owner), uploads.c.dataset == batch.dataset)
+            query = query.where(uploads.c.batch == batch.name)
+        elif kind is UploadKind.ITEM:
+            query = query.where(uploads.c.batch.is_(None))
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(query.order_by(uploads.c.serial).limit(limit))]
+
+    def first_of_each_owner(self, kind: UploadKind, without: Sequence[str]) -> list[Upload]:
+        """The oldest upload of each owner that is here and waits, of this kind, but for those of these ids."""
+        is_waiting = (uploads.c.place == self._place) & (uploads.c.status == UploadStatus.RECEIVED)
+        oldest = select(func.min(uploads.c.serial)).where(is_waiting, uploads.c.kind == kind)
+        oldest = oldest.where(uploads.c.upload_id.not_in(without)).group_by(uploads.c.owner)
+        with self._database.read() as connection:
+            rows = connection.execute(select(uploads).where(uploads.c.serial.in_(oldest)).order_by(uploads.c.serial))
+            return [_read(row) for row in rows]
+
+    def batches(self) -> list[BatchState]:
+        """The batches of which items wait to be taken, the one that was begun first in front."""
+        is_item = (uploads.c.status == UploadStatus.RECEIVED) & (uploads.c.kind == UploadKind.ITEM)
+        target = (uploads.c.owner, uploads.c.dataset, uploads.c.batch)
+        waiting, coming = (
+            func.sum(case((which, 1), else_=0)) for which in (is_item, uploads.c.status == UploadStatus.RECEIVING)
+        )
+        query = (
+            select(*target, func.max(uploads.c.batch_size), func.count(), coming, func.max(uploads.c.updated_at))
+            .where(uploads.c.place == self._place, uploads.c.batch.is_not(None))
+            .group_by(*target)
+            .having(waiting > 0)
+            .order_by(func.min(uploads.c.serial))
+        )
+        with self._database.read() as connection:
+            return [
+                BatchState(row[0], row[1], row[2], row[3], row[4], row[5], to_time(row[6]))
+                for row in connection.execute(query)
+            ]
+
+    def bound(self, latest: datetime) -> None:
+        """Let no upload expire later than this: one from while the clock was ahead would wait as long as it was."""
+        seconds = to_seconds(latest)
+        late = update(uploads).where(uploads.c.place == self._place, uploads.c.expires_at > seconds)
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(late.values(expires_at=seconds))
+
+    def expired(self, now: datetime, limit: int) -> list[Upload]:
+        """Uploads whose time is over, except for those that are being looked into."""
+        query = select(uploads).where(
+            uploads.c.place == self._place,
+            uploads.c.status != UploadStatus.RECEIVED,
+            uploads.c.expires_at <= to_seconds(now),
+        )
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(query.limit(limit))]
+
+    def sizes_announced(self, owner: str | None) -> dict[str, int]:
+        """The bytes that the uploads of an owner that are under way will have, by id, as far as they say."""
+        query = select(uploads.c.upload_id, func.coalesce(uploads.c.size_bytes, 0).label("size")).where(
+            uploads.c.place == self._place,
+            uploads.c.status.in_([UploadStatus.RECEIVING, UploadStatus.RECEIVED]),
+            uploads.c.owner.is_not_distinct_from(owner),
+        )
+        with self._database.read() as connection:
+            return {row.upload_id: row.size for row in connection.execute(query)}
+
+    def extend(self, upload_id: str, now: datetime, expires_at: datetime) -> None:
+        """Lets an upload that is being received wait longer for its rest. Raises DatabaseUnavailable."""
+        self._change(upload_id, UploadStatus.RECEIVING, now, {"expires_at": to_seconds(expires_at)}, is_audited=False)
+
+    def receive(self, upload_id: str, now: datetime, size_bytes: int, **facts: Any) -> bool:
+        """Notes that all of an upload is here, with what became known of it; False when somebody was first."""
+        values = {"status": UploadStatus.RECEIVED, "size_bytes": size_bytes, **facts}
+        return self._change(upload_id, UploadStatus.RECEIVING, now, values)
+
+    def complete(self, upload_id: str, now: datetime, expires_at: datetime, result: UploadResult) -> bool:
+        """Notes what an upload has become; False when it was not waited for any more."""
+        values = {"status": UploadStatus.COMPLETED, "expires_at": to_seconds(expires_at), "result": asdict(result)}
+        return self._change(upload_id, UploadStatus.RECEIVED, now, values)
+
+    def fail(self, upload_id: str, now: datetime, expires_at: datetime, problem: UploadProblem) -> bool:
+        """Notes why nothing has become of an upload; False when it was not waited for any more."""
+        values = {"status": UploadStatus.FAILED, "expires_at": to_seconds(expires_at), "problem": asdict(problem)}
+        return self._change(upload_id, UploadStatus.RECEIVED, now, values)
+
+    def _change(
+        self, upload_id: str, status: UploadStatus, now: datetime, values: dict[str, Any], is_audited: bool = True
+    ) -> bool:
+        statement = (
+            update(uploads)
+            .where(uploads.c.upload_id == upload_id, uploads.c.place == self._place, uploads.c.status == status)
+            .values({"updated_at": to_seconds(now), **values})
+        )
+        with self._database.write(is_audited) as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def remove(self, upload_id: str, *statuses: UploadStatus) -> bool:
+        """Forgets an upload that has one of these statuses; False when it has none of them."""
+        statement = delete(uploads).where(
+            uploads.c.upload_id == upload_id, uploads.c.place == self._place, uploads.c.status.in_(statuses)
+        )
+        with self._database.write() as connection:
+            note_change(about=upload_id)
+            return connection.execute(statement).rowcount == 1
+
+    def known(self, upload_ids: Sequence[str]) -> set[str]:
+        """Which of these ids uploads have."""
+        query = select(uploads.c.upload_id).where(uploads.c.upload_id.in_(upload_ids))
+        with self._database.read() as connection:
+            return set(connection.scalars(query))
+
+
+def _read(row: Row[Any]) -> Upload:
+    return Upload(
+        serial=row.serial,
+        upload_id=row.upload_id,
+        owner=row.owner,
+        kind=None if row.kind is None else UploadKind(row.kind),
+        filename=row.filename,
+        dataset=row.dataset,
+        metadata=row.metadata,
+        size_bytes=row.size_bytes,
+        status=UploadStatus(row.status),
+        created_at=to_time(row.created_at),
+        updated_at=to_time(row.updated_at),
+        expires_at=to_time(row.expires_at),
+        sha256=row.sha256,
+        task_id=row.task_id,
+        result=None if row.result is None else _RESULT.read(row.result),
+        problem=None if row.problem is None else _PROBLEM.read(row.problem),
+    )

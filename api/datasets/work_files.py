@@ -1,0 +1,76 @@
+"""The files that a program works on, laid out in its task's directory: the settings, the items, their sources."""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+
+from api.datasets.media import RegisteredFiles
+from api.domain.dataset import Dataset, ManifestItem
+from api.errors import DatasetChanged
+from api.files.blobs import BlobStore
+from api.files.task_files import TaskFiles
+from api.util.foreign_files import make_directory
+
+#: Puts a stored file under a path. Raises BlobMissing, OSError.
+LinkSource = Callable[[str, Path], None]
+
+_CHUNK = 2**20
+
+#: What the program writes into, and reads; its user may be another one than the service's.
+_DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
+
+
+class SourceFiles:
+    """Where the files of datasets come from: the store, or for a registered one its own directory."""
+
+    def __init__(self, blobs: BlobStore, registered: RegisteredFiles | None = None) -> None:
+        self._blobs = blobs
+        self._registered = registered
+
+    def linker(self, dataset: Dataset) -> LinkSource:
+        """Links files of a dataset: stored ones by hard links, which nobody can write to."""
+        if dataset.directory is None or self._registered is None:
+            return lambda sha256, target: self._blobs.link_into(sha256, target, may_symlink=False)
+        find = self._registered.finder(dataset)
+        return lambda sha256, target: target.symlink_to(find(sha256, sha256))
+
+    def store(self, dataset: Dataset, item: ManifestItem) -> None:
+        """Has the store hold the files of an item, which may lie in a registered directory only. Raises DatasetChanged,
+        BlobMissing, OSError.
+        """
+        for sha256 in item.blobs:
+            if dataset.directory is None or self._registered is None or self._blobs.has(sha256):
+                continue
+            path = self._registered.path_of(dataset, replace(item, sha256=sha256))
+            with path.open("rb") as file, self._blobs.begin() as writer:
+                while part := file.read(_CHUNK):
+                    writer.write(part)
+                if writer.commit().sha256 != sha256:
+                    raise DatasetChanged(f"{path} has changed while it was read.")
+
+
+def lay_out_work(
+    files: TaskFiles, settings: object, lines: Iterable[bytes], sources: Iterable[str], link: LinkSource
+) -> None:
+    """Makes the directory of work of a new task. Raises BlobMissing, OSError."""
+    make_directory(str(files.output), 2)
+    (files.output / "sources").mkdir(mode=_DIRECTORY_MODE)
+    (files.output / "sources").chmod(_DIRECTORY_MODE)
+    for sha256 in dict.fromkeys(sources):
+        with suppress(FileExistsError):
+            link(sha256, files.output / "sources" / sha256)
+    _write(files.output / "settings.json", [orjson.dumps(settings)])
+    _write(files.output / "items.jsonl", lines)
+
+
+def _write(path: Path, parts: Iterable[bytes]) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    with os.fdopen(handle, "wb") as file:
+        file.writelines(parts)
+        file.flush()
+        os.fchmod(file.fileno(), _FILE_MODE)
+        os.fsync(file.fileno())

@@ -1,0 +1,70 @@
+"""The tables of registered models, as SQLAlchemy knows them. Times are Unix seconds; a migration makes the same."""
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, String, Table, Text
+
+from api.db.columns import Document, Serial, metadata
+
+#: Names for results.
+registry_models = Table(
+    "registry_models",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("owner", String(64)),
+    Column("description", Text),
+    Column("tags", Document, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("updated_at", Float(53), nullable=False),
+    Column("last_ordinal", Integer, nullable=False),  #: of any version that there ever was: none is given twice
+    sqlite_autoincrement=True,
+)
+Index("ix_registry_models_owner", registry_models.c.owner, registry_models.c.serial)
+
+#: Their versions, each with the blob that it is.
+registry_versions = Table(
+    "registry_versions",
+    metadata,
+    Column("model", BigInteger, primary_key=True, autoincrement=False),
+    Column("ordinal", Integer, primary_key=True, autoincrement=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("file_name", String(255), nullable=False),
+    Column("notes", Text),
+    Column("tags", Document, nullable=False),
+    Column("origin", Document, nullable=False),
+    Column("format", Document, nullable=False),
+)
+Index("ix_registry_versions_sha256", registry_versions.c.sha256)
+
+#: Words that stand for a version and can be moved to another one.
+registry_aliases = Table(
+    "registry_aliases",
+    metadata,
+    Column("model", BigInteger, primary_key=True, autoincrement=False),
+    Column("alias", String(40), primary_key=True),
+    Column("ordinal", Integer, nullable=False),
+)
+
+#: Preview samples of versions, each with the blob that it is.
+registry_samples = Table(
+    "registry_samples",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("sample_id", String(32), nullable=False, unique=True),
+    Column("model", BigInteger, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("facts", Document, nullable=False),
+    Column("prompt", Text),
+    Column("seed", String(24)),
+    Column("step", BigInteger),
+    Column("created_at", Float(53), nullable=False),
+    Column("actor", String(64), nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_registry_samples_version", registry_samples.c.model, registry_samples.c.ordinal)
+Index("ix_registry_samples_sha256", registry_samples.c.sha256)

@@ -1,0 +1,392 @@
+"""The tables, as SQLAlchemy Core knows them. Times are Unix seconds; the migrations make the same in the database."""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    event,
+    text,
+)
+
+from api.db import alert_tables, dataset_tables, measurement_tables, registry_tables
+from api.db.columns import Document, Serial
+
+#: The revision of the latest migration, whose tables these are.
+REVISION = "0022"
+
+#: All tables, those of datasets, registered models and alerts among them.
+metadata = dataset_tables.datasets.metadata
+_OTHER_ROOMS = (alert_tables, measurement_tables, registry_tables)  # imported so that their tables are in it
+
+#: Trainings, and tasks without GPUs. What lists and the scheduler read stands first, the large columns last.
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("task_id", String(64), nullable=False, unique=True),
+    Column("status", String(16), nullable=False),
+    Column("model_type", String(64), nullable=False),
+    Column("trainer", String(64), nullable=False),
+    Column("name", String(200)),
+    Column("description", Text),
+    Column("priority", Integer, nullable=False),
+    Column("gpu_count", Integer, nullable=False),
+    Column("min_memory", Integer, nullable=False),
+    Column("gpu_references", Document, nullable=False),
+    Column("caches", Document, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("queued_at", Float(53), nullable=False),
+    Column("not_before", Float(53), nullable=False),  #: no attempt before this time: a retry waits
+    Column("started_at", Float(53)),
+    Column("finished_at", Float(53)),
+    Column("updated_at", Float(53), nullable=False),
+    Column("attempts", Integer, nullable=False),  #: how many attempts were made
+    Column("retries", Integer, nullable=False),  #: how many of max_retries are used up
+    Column("retries_in_a_row", Integer, nullable=False),  #: retries in a row for causes outside of the training
+    Column("restarted_from", String(64)),
+    Column("idempotency_key", String(320), unique=True),
+    Column("owner", String(64)),  #: the user that started it; none where no keys were asked for
+    Column("gpu_uuids", Document, nullable=False),  #: of the latest attempt
+    Column("progress", Document),  #: the latest that is known of the progress
+    Column("cause", Document),
+    Column("stop", Document),  #: what was asked for, by whom, and the rung that it is on
+    Column("resume", Document),  #: how the next attempt goes on
+    Column("warning", Text),  #: what needs attention while it runs
+    Column("warning_code", Document),  #: what the warning says
+    Column("kind", String(16), nullable=False, server_default="training"),
+    Column("result", Document),  #: what a completed task made that is no training
+    Column("request", Document, nullable=False),
+    Column("plan", Document, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_tasks_status", tasks.c.status, tasks.c.serial)
+Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
+Index("ix_tasks_owner", tasks.c.owner, tasks.c.serial)
+#: Without the trainings, which are the most: their lists go by the serial number.
+_others = Index("ix_tasks_kind", tasks.c.kind, tasks.c.serial, sqlite_where=text("kind <> 'training'"))
+#: Of the queue alone: a task that joins it comes behind the latest.
+_queued = Index("ix_tasks_queued", tasks.c.queued_at, sqlite_where=text("status = 'queued'"))
+
+#: The roll of all tasks: what never changes of each, in few bytes. Counting reads it instead of the tasks, of which
+#: PostgreSQL counts by an index alone only those that have not changed lately.
+task_roll = Table(
+    "task_roll",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=False),
+    Column("owner", String(64)),
+)
+Index("ix_task_roll_owner", task_roll.c.owner)
+
+#: The tries at a task.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("uid", String(80), primary_key=True),
+    Column("task_id", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("node", String(255), nullable=False),
+    Column("directory", Text, nullable=False),
+    Column("gpu_uuids", Document, nullable=False),
+    Column("gpu_indices", Document, nullable=False),
+    Column("master_port", Integer),
+    Column("created_at", Float(53), nullable=False),
+    Column("started_at", Float(53)),
+    Column("ended_at", Float(53)),
+    Column("pid", Integer),
+    Column("pid_start", Float(53)),  #: clock ticks since boot: tells a later process with the same pid apart
+    Column("run_dir", Text),
+    Column("known_run_dirs", Document, nullable=False),  #: run directories of earlier attempts
+    Column("resumed_from", String(64)),
+    Column("first_step", Integer),
+    Column("last_step", Integer),
+    Column("peak_memory_mb", Integer),
+    Column("outcome", Document),
+    Column("cause", Document),
+)
+Index("ix_attempts_task", attempts.c.task_id, attempts.c.number)
+Index("ix_attempts_ended", attempts.c.ended_at)
+_open = Index("ix_attempts_open", attempts.c.status, sqlite_where=text("status <> 'ended'"))
+
+
+@event.listens_for(tasks, "before_create")
+@event.listens_for(attempts, "before_create")
+def _narrow(table: Table, connection: Connection, **_: Any) -> None:
+    # Named in the index, it would load all that SQLAlchemy knows of PostgreSQL for SQLite too: 2 MB.
+    if connection.dialect.name == "postgresql":
+        for partial in (_open, _others, _queued):
+            partial.dialect_kwargs["postgresql_where"] = partial.dialect_kwargs["sqlite_where"]
+
+
+#: What deleted tasks used of GPUs in the last day: their owners' quotas still count it.
+past_use = Table(
+    "past_use",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("owner", String(64), nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("began_at", Float(53), nullable=False),
+    Column("ended_at", Float(53), nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("ix_past_use_ended", past_use.c.ended_at)
+
+#: Exclusive holds: a GPU by UUID, a port, a cache directory. The primary key is what makes them exclusive.
+leases = Table(
+    "leases",
+    metadata,
+    Column("resource", String(2048), primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("task_id", String(128), nullable=False),
+    Column("attempt_uid", String(80)),
+    Column("token", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("claimed_at", Float(53), nullable=False),
+    Column("expires_at", Float(53)),
+    Column("draining_since", Float(53)),
+    Column("reason", Text),
+    Column("reason_code", Document),
+)
+Index("ix_leases_task", leases.c.task_id)
+
+#: Which GPUs a task had, for the filter of lists.
+task_gpus = Table(
+    "task_gpus",
+    metadata,
+    Column("gpu_uuid", String(128), primary_key=True),
+    Column("serial", BigInteger, primary_key=True),
+)
+
+#: What was registered by programs that were started outside.
+registrations = Table(
+    "registrations",
+    metadata,
+    Column("serial", Serial, primary_key=True, autoincrement=True),
+    Column("task_id", String(128), nullable=False, unique=True),
+    Column("task_type", String(16), nullable=False),
+    Column("gpu_uuids", Document, nullable=False),
+    Column("description", Text),
+    Column("pid", Integer),
+    Column("pid_start", Float(53)),
+    Column("node", String(255), nullable=False),
+    Column("progress", Float(53)),
+    Column("estimated_remaining_time", Float(53)),
+    Column("started_at", Float(53), nullable=False),
+    Column("updated_at", Float(53)),
+    Column("owner", String(64)),
+    sqlite_autoincrement=True,
+)
+
+#: Append-only facts about tasks.
+events = Table(
+    "events",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("task_id", String(64), nullable=False),
+    Column("attempt_uid", String(80)),
+    Column("at", Float(53), nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("previous", String(255)),
+    Column("current", String(255)),
+    Column("actor", String(64), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("message_code", Document),  #: what the message says; none where it is somebody else's words
+    Column("details", Document),
+    sqlite_autoincrement=True,
+)
+Index("ix_events_task", events.c.task_id, events.c.id)
+
+#: Who leads in what, by a number that is raised each time somebody else does: every write of a leader names it.
+leadership = Table(
+    "leadership",
+    metadata,
+    Column("scope", String(64), primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("holder", String(512), nullable=False),  #: empty when the last one has stood down
+    Column("expires_at", Float(53), nullable=False),  #: moved on while the holder lives; by its own clock
+)
+
+#: The names of machines.
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("machine", String(64), nullable=False),  #: the installation's id, which tells machines of one name apart
+    # Of machines that tell a head of their GPUs, and of heads themselves; null before this was kept.
+    Column("role", String(16)),
+    Column("host", String(255)),
+    Column("port", Integer),
+    Column("started", String(64)),
+    Column("version", String(64)),
+    Column("clock_offset", Float(53)),
+    Column("first_seen", Float(53)),
+    Column("last_seen", Float(53)),
+    Column("left_at", Float(53)),
+    Column("drained_at", Float(53)),  #: nothing new is started on it since then
+    Column("drain_reason", Text),
+    Column("drained_by", String(80)),
+    Column("report", LargeBinary),  #: what it told last, compressed
+    Column("report_serial", BigInteger),  #: raised by each report
+)
+
+#: The processes that answer people, while they live.
+servers = Table(
+    "servers",
+    metadata,
+    Column("server_id", String(64), primary_key=True),
+    Column("process", String(512), nullable=False),  #: what tells it from all others, later ones included
+    Column("node", String(255), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("port", Integer),  #: null: any that was free
+    Column("pid", Integer, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("started_at", Float(53), nullable=False),
+    Column("last_seen", Float(53), nullable=False),  #: moved on every 10 s, by its own clock
+    Column("reads_gzip", Integer),  #: whether it reads compressed manifests; null: it is of before there were any
+)
+
+#: How far each machine's steady time has come, so that a restart goes on from there.
+machine_clocks = Table(
+    "machine_clocks",
+    metadata,
+    Column("node", String(255), primary_key=True),
+    Column("boot_id", String(64), nullable=False),
+    Column("boot_seconds", Float(53), nullable=False),  #: since that boot
+    Column("steady_at", Float(53), nullable=False),
+)
+
+#: The first answers to requests with an Idempotency-Key.
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("scope", String(320), primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("owner", String(80), nullable=False),  #: the server process that works on it
+    Column("began_at", Float(53), nullable=False),
+    Column("status", Integer),
+    Column("body", LargeBinary),
+    Column("headers", Document),
+    Column("made", Document),  #: what it has made, as soon as that is there
+)
+Index("ix_kept_answers_began", kept_answers.c.began_at)
+
+#: People and programs that keys are made for.
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", String(64), primary_key=True),
+    Column("quota", Document),
+    Column("created_at", Float(53), nullable=False),
+)
+
+#: Keys, of whose secrets only the SHA-256 is kept.
+keys = Table(
+    "keys",
+    metadata,
+    Column("key_id", String(32), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("role", String(16)),
+    Column("permissions", Document),
+    Column("hash", String(64), nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("created_by", String(64), nullable=False),
+    Column("expires_at", Float(53)),
+    Column("last_used_at", Float(53)),
+    Column("revoked_at", Float(53)),
+    Column("revoked_by", String(64)),
+    Column("rotated_to", String(32)),
+)
+Index("ix_keys_user", keys.c.user_id)
+
+#: Sign-ins at the page, by the SHA-256 of their cookie.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(200)),
+    Column("role", String(16)),
+    Column("permissions", Document),
+    Column("key_id", String(32)),  #: the key that was shown; none after signing in by OIDC
+    Column("created_at", Float(53), nullable=False),
+    Column("expires_at", Float(53), nullable=False),
+)
+Index("ix_sessions_expiry", sessions.c.expires_at)
+
+#: Tickets for one stream each, by their SHA-256; a row that is deleted is a ticket that was used.
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("key_id", String(32)),
+    Column("session", String(64)),
+    Column("expires_at", Float(53), nullable=False),
+)
+
+#: Sign-ins by OpenID Connect that are under way, by the SHA-256 of the browser's cookie.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("state", String(64), nullable=False),
+    Column("nonce", String(64), nullable=False),
+    Column("verifier", String(64), nullable=False),
+    Column("redirect_uri", String(2048), nullable=False),
+    Column("next", String(2048), nullable=False),
+    Column("expires_at", Float(53), nullable=False),
+)
+
+#: One row whose number is raised with every change of keys, sessions and users: all servers look at it.
+access_state = Table(
+    "access_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+)
+
+#: Who did what, and what was refused: appended, never changed, each row with the hash of the one before it.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Float(53), nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("key_id", String(32)),
+    Column("operation", String(200), nullable=False),
+    Column("object", String(200)),
+    Column("address", String(64)),
+    Column("request_id", String(128)),
+    Column("outcome", String(16), nullable=False),  #: done, refused, or dropped
+    Column("code", String(64)),  #: why it was refused
+    Column("count", BigInteger, nullable=False),  #: how often, within a minute
+    Column("before", Document),
+    Column("after", Document),
+    Column("hash", String(64), nullable=False),
+)
+Index("ix_audit_actor", audit.c.actor, audit.c.id)
+Index("ix_audit_operation", audit.c.operation, audit.c.id)
+Index("ix_audit_object", audit.c.object, audit.c.id)
+Index("ix_audit_outcome", audit.c.outcome, audit.c.id)
+Index("ix_audit_at", audit.c.at)
+
+#: Both ends of the chain: the latest row, and the hash that the oldest kept one follows.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("last_hash", String(64), nullable=False),
+    Column("first_id", BigInteger, nullable=False),  #: the oldest that is kept
+    Column("before_first", String(64), nullable=False),
+)

@@ -1,0 +1,145 @@
+"""Rules about what people are told of, as data. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from api.domain.alert_action import ActionKind
+from api.domain.event import Severity
+from api.util.frozen import frozen
+
+
+class RuleScope(StrEnum):
+    """What a rule is held against, one by one."""
+
+    GPU = "gpu"  #: each GPU of a machine
+    NODE = "node"  #: each machine that shares the database
+    DISK = "disk"  #: each disk that the service writes to
+    SERVICE = "service"  #: a server: its driver, its database, its starts
+    TASK = "task"  #: each training
+    QUEUE = "queue"  #: all that wait
+    CHANNEL = "channel"  #: each way to people
+    KEY = "key"  #: each key
+    USER = "user"  #: each user, by their quota
+    ACTION = "action"  #: each action of a rule
+
+    @property
+    def is_of_machine(self) -> bool:
+        """Whether only a server on the machine itself can know it."""
+        return self in (RuleScope.GPU, RuleScope.DISK, RuleScope.SERVICE)
+
+
+class Comparison(StrEnum):
+    """How a metric is compared."""
+
+    ABOVE = ">"
+    AT_LEAST = ">="
+    BELOW = "<"
+    AT_MOST = "<="
+    EQUAL = "=="
+    OTHER = "!="
+
+
+@frozen
+class Clause:
+    """A metric compared with a number, or with another metric and a number added to it."""
+
+    metric: str
+    compare: Comparison
+    value: float = 0.0
+    of: str | None = None  #: the other metric
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that must be known."""
+        return (self.metric,) if self.of is None else (self.metric, self.of)
+
+    @property
+    def text(self) -> str:
+        """The clause as people read it: `temperature_gpu >= temperature_slowdown - 5`."""
+        if self.of is None:
+            return f"{self.metric} {self.compare} {self.value:g}"
+        offset = "" if not self.value else f" {'+' if self.value > 0 else '-'} {abs(self.value):g}"
+        return f"{self.metric} {self.compare} {self.of}{offset}"
+
+
+@frozen
+class AlertRule:
+    """When people are told of what, and what they can do."""
+
+    rule_id: str
+    title: str
+    scope: RuleScope
+    when: tuple[Clause, ...]
+    summary: str  #: what is told; `{metric}` and `{label}` in it are replaced
+    any_of: bool = False  #: one clause of `when` suffices
+    for_seconds: float = 0.0  #: how long the condition must have held
+    clear: tuple[Clause, ...] = ()  #: all must hold for the alert to end; none: the condition must not hold
+    clear_seconds: float = 0.0  #: and for how long
+    severity: Severity = Severity.WARNING
+    critical_when: tuple[Clause, ...] = ()  #: where all hold as well, it is critical
+    remedy: str = ""  #: what to do
+    resolved: str = ""  #: what is said when it ends, without a full stop; of rules that are built in
+    link: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    enabled: bool = True
+    is_builtin: bool = False
+    is_event: bool = False  #: something that happened: its end is no news
+    is_opt_in: bool = False  #: told only to whom a training's own request names
+    actions: tuple[ActionKind, ...] = ()  #: what is done when it fires
+    acts_for: str | None = None  #: the user whose tasks alone it may act on; None: everybody's
+    actions_by: str | None = None  #: who had it act
+    updated_at: datetime | None = None
+    updated_by: str | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that it reads."""
+        clauses = (*self.when, *self.clear, *self.critical_when)
+        return tuple(dict.fromkeys(name for clause in clauses for name in clause.metrics))
+
+    def changed(self, changes: Mapping[str, Any]) -> "AlertRule":
+        """The rule with these fields instead of its own."""
+        return replace(self, **changes)
+
+
+#: What may be changed of a rule that is built in; everything else of it comes with the version.
+BUILTIN_CHANGES = frozenset({"enabled", "for_seconds", "clear_seconds", "severity", "labels", "actions"})
+
+
+@frozen
+class AlertMetric:
+    """Something that rules may be about."""
+
+    name: str
+    scope: RuleScope
+    unit: str
+    text: str
+    has_history: bool = False  #: whether the last 24 h of it are known, to try a rule against
+
+
+@frozen
+class TrialPeriod:
+    """A time in which a rule would have fired. `until` None: it would still fire."""
+
+    target: str
+    since: datetime
+    until: datetime | None
+    peak: float | None
+
+
+@frozen
+class Trial:
+    """What a rule would have told within the last 24 h."""
+
+    tried: bool  #: False: of these metrics no history is kept, and only the present was looked at
+    why_not: str | None  #: or what of it was not
+    since: datetime | None
+    until: datetime
+    would_have_fired: int
+    periods: tuple[TrialPeriod, ...]  #: the latest 100
+    breaching_now: tuple[str, ...]  #: what it is true of at present
+    unknown_now: tuple[str, ...]  #: of what nobody can say it at present
+    words: str

@@ -1,0 +1,51 @@
+"""What a task may wish of the engine that places it on a cluster. No I/O."""
+
+import re
+
+from api.util.frozen import frozen
+
+_SIGNS = re.compile(r"[&|,()\[\]]")
+_CLOSED_BY = {"(": ")", "[": "]"}
+_FEATURES = re.compile(r"[A-Za-z0-9_.\-]+(&[A-Za-z0-9_.\-]+)*", re.ASCII)
+
+
+@frozen
+class EngineWishes:
+    """Wishes of one request; None leaves each to the cluster."""
+
+    partition: str | None = None  #: several by comma
+    constraint: str | None = None  #: features that a node must have, in the engine's own form
+    account: str | None = None
+    qos: str | None = None
+    time_limit: int | None = None  #: minutes
+    cpus_per_gpu: int | None = None
+    memory_per_gpu: int | None = None  #: MB
+
+    @property
+    def partitions(self) -> frozenset[str]:
+        """The partitions of which one will do; none leaves the choice to the engine."""
+        return frozenset(name for name in (self.partition or "").split(",") if name)
+
+    @property
+    def features(self) -> frozenset[str] | None:
+        """The features that a node must have all of; None where only the engine knows what the constraint means."""
+        if self.constraint is None:
+            return frozenset()
+        return frozenset(self.constraint.split("&")) if _FEATURES.fullmatch(self.constraint) else None
+
+    @property
+    def named_features(self) -> frozenset[str]:
+        """Every feature that the constraint names, in whatever form: `h100*2` names `h100`."""
+        words = (part.partition("*")[0] for part in _SIGNS.split(self.constraint or ""))
+        return frozenset(word for word in words if word)
+
+    @property
+    def is_constraint_closed(self) -> bool:
+        """Whether each bracket of the constraint is closed in its turn."""
+        open_ones: list[str] = []
+        for sign in self.constraint or "":
+            if sign in _CLOSED_BY:
+                open_ones.append(_CLOSED_BY[sign])
+            elif sign in ")]" and (not open_ones or open_ones.pop() != sign):
+                return False
+        return not open_ones

@@ -1,0 +1,56 @@
+"""A time series as the API shows it."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from api.domain.reading import SourceName
+from api.util.frozen import frozen
+
+
+class Metric(StrEnum):
+    """The metrics that are kept, by the names that requests use."""
+
+    UTILIZATION_GPU = "utilization_gpu"
+    UTILIZATION_MEMORY = "utilization_memory"
+    MEMORY_USED = "memory_used"
+    TEMPERATURE_GPU = "temperature_gpu"
+    TEMPERATURE_MEMORY = "temperature_memory"
+    POWER_USAGE = "power_usage"
+    CLOCK_SM = "clock_sm"
+    FAN_SPEED = "fan_speed"
+
+
+@frozen
+class HistoryPoint:
+    """One step of a series: mean, lowest and highest value; null where nothing was read."""
+
+    timestamp: datetime
+    value: float | None
+    min: float | None
+    max: float | None
+
+    @staticmethod
+    def time_of(unix_seconds: float) -> datetime:
+        return datetime.fromtimestamp(unix_seconds, UTC)
+
+
+@frozen
+class GPUHistoryResponse:
+    """A metric of one GPU over time; `step` is in seconds."""
+
+    gpu_id: int | None
+    uuid: str | None
+    metric: str
+    unit: str
+    since: datetime
+    until: datetime
+    step: float
+    data: tuple[HistoryPoint, ...]
+    source: SourceName
+
+
+@frozen
+class NodeGPUHistoryResponse(GPUHistoryResponse):
+    """A metric of one GPU of several machines over time."""
+
+    node: str

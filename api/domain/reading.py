@@ -1,0 +1,205 @@
+"""What a source says about a GPU: identity once, vitals every sweep, condition and processes on slower beats.
+
+None means unknown; `unavailable` then says why, by the field's path in `/gpu/{id}/details` ("power.current"):
+`unsupported`, `no_permission`, `unified_memory`, `implausible`, `disabled`, `process_not_visible`, `simulated`, or
+`nvml_error_<code>`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import datetime
+from enum import StrEnum
+
+from api.util.frozen import frozen
+
+#: Bounds that tell garbage from readings: no GPU holds 16 TiB (2^24 MiB), and no machine 512 GPUs.
+MAX_MEMORY_MB = 1 << 24
+MAX_GPUS = 512
+
+
+class SourceName(StrEnum):
+    """Where readings come from."""
+
+    NVML = "nvml"
+    SIMULATED = "simulated"
+    NONE = "none"  #: a machine that is to have none
+    UNKNOWN = "unknown"  #: what a newer node reads by, of which this version knows nothing
+
+
+class FaultKind(StrEnum):
+    """How one GPU fails while others may be well."""
+
+    LOST = "lost"
+    NO_PERMISSION = "no_permission"
+    UNREADABLE = "unreadable"
+
+
+@frozen
+class DriverVersions:
+    """The versions that hold for every GPU of the machine."""
+
+    driver: str | None = None
+    cuda: str | None = None
+    nvml: str | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
+class Clocks:
+    """Clock frequencies in MHz."""
+
+    graphics: int | None = None
+    sm: int | None = None
+    memory: int | None = None
+    video: int | None = None
+
+
+@frozen
+class GPUIdentity:
+    """What does not change while the driver runs: read once after each initialisation."""
+
+    index: int
+    uuid: str
+    name: str | None = None
+    pci_bus_id: str | None = None
+    serial: str | None = None
+    architecture: str | None = None
+    compute_capability: str | None = None
+    power_default_limit_watts: float | None = None
+    power_min_limit_watts: float | None = None
+    power_max_limit_watts: float | None = None
+    temperature_slowdown: int | None = None
+    temperature_shutdown: int | None = None
+    clocks_max: Clocks = Clocks()
+    pcie_max_generation: int | None = None
+    pcie_max_width: int | None = None
+    is_integrated: bool = False  #: known to be a part of the host's chip, and to share its memory
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
+class GPUVitals:
+    """What changes all the time. Memory in MiB, utilisation in %, temperatures in °C, clocks in MHz."""
+
+    memory_total_mb: int | None = None
+    memory_used_mb: int | None = None
+    memory_free_mb: int | None = None
+    memory_reserved_mb: int | None = None
+    memory_unified: bool = False
+    utilization_gpu: int | None = None
+    utilization_memory: int | None = None
+    utilization_encoder: int | None = None
+    utilization_decoder: int | None = None
+    temperature_gpu: int | None = None
+    temperature_memory: int | None = None
+    power_watts: float | None = None
+    energy_joules: float | None = None
+    fan_percent: int | None = None
+    clocks: Clocks = Clocks()
+    pstate: int | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+    recovery_action: int | None = None  #: NVML's number of what the driver asks for; 0 is nothing
+    pcie_rx_bytes: int | None = None  #: counters that may wrap
+    pcie_tx_bytes: int | None = None
+    pcie_rx_bytes_per_second: float | None = None  #: averaged since the reading before
+    pcie_tx_bytes_per_second: float | None = None
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
+class ECCErrors:
+    """Memory errors: since the driver was loaded (volatile) and over the life of the board (aggregate)."""
+
+    enabled: bool | None = None
+    corrected_volatile: int | None = None
+    uncorrected_volatile: int | None = None
+    corrected_aggregate: int | None = None
+    uncorrected_aggregate: int | None = None
+
+
+@frozen
+class MemoryRepair:
+    """Retired pages (up to Volta) and remapped rows (since Ampere)."""
+
+    retired_pages: int | None = None
+    retired_pages_pending: bool | None = None
+    remapped_rows_corrected: int | None = None
+    remapped_rows_uncorrected: int | None = None
+    remapped_rows_pending: bool | None = None
+    remapped_rows_failure: bool | None = None
+
+
+@frozen
+class MIGSlice:
+    """One MIG device: a part of a GPU with memory of its own. NVML has no utilisation for it."""
+
+    uuid: str | None
+    name: str | None
+    gpu_instance_id: int | None
+    compute_instance_id: int | None
+    memory_total_mb: int | None
+    memory_used_mb: int | None
+    memory_free_mb: int | None
+    utilization_gpu: int | None = None
+
+
+@frozen
+class NVLink:
+    """One NVLink port."""
+
+    link: int
+    active: bool
+
+
+@frozen
+class GPUCondition:
+    """What changes seldom: limits, modes, links and memory errors."""
+
+    power_limit_watts: float | None = None
+    power_enforced_limit_watts: float | None = None
+    ecc: ECCErrors | None = None
+    repair: MemoryRepair | None = None
+    pcie_generation: int | None = None
+    pcie_width: int | None = None
+    nvlinks: tuple[NVLink, ...] | None = None
+    compute_mode: str | None = None
+    persistence_mode: bool | None = None
+    mig_enabled: bool | None = None
+    mig_pending: bool | None = None
+    mig_slices: tuple[MIGSlice, ...] = ()
+    fabric_state: int | None = None  #: NVML's number: 1 not started, 2 in progress, 3 completed
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+class ProcessKind(StrEnum):
+    """What a process does on a GPU."""
+
+    COMPUTE = "compute"
+    GRAPHICS = "graphics"
+    BOTH = "compute+graphics"
+    UNKNOWN = "unknown"  #: what a newer node calls it, which this version does not know
+
+
+@frozen
+class GPUProcess:
+    """Who holds memory of a GPU."""
+
+    pid: int
+    kind: ProcessKind
+    memory_mb: int | None
+    user: str | None
+    command: str | None
+    started_at: datetime | None
+    container_id: str | None
+    host_memory_mb: int | None
+    gpu_instance_id: int | None = None
+    ancestors: frozenset[int] = frozenset()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+@frozen
+class XidEvent:
+    """An error that the driver reported for a GPU; `uuid` is None when it did not say for which."""
+
+    uuid: str | None
+    xid: int

@@ -1,0 +1,77 @@
+"""What happens to trainings, as the messages of live streams."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from api.domain.progress import Point
+from api.domain.training import EventKind
+from api.streaming.models import Message, MessageType, TaskEnd, ToldEvent, Topic
+from api.training.attempts.series import EPOCH_LOSS, TAGS
+from api.training.views import TaskProgressView
+from api.util.clock import time_of
+from api.util.envelope import encode_message
+
+_SHORT = {tag: name for name, tag in TAGS.items()}
+
+
+def status_message(told: ToldEvent) -> Message:
+    """The message of an event of a task."""
+    event = told.event
+    shown = {
+        "id": event.id,
+        "type": event.type,
+        "previous": event.previous,
+        "current": event.current,
+        "actor": event.actor,
+        "message": event.message,
+        "message_code": event.message_code,
+        "attempt": event.attempt,
+        "details": event.details,
+        "timestamp": event.timestamp,
+    }
+    data = {"task_id": event.task_id, "status": told.status, "event": shown}
+    return Message(
+        Topic.TASK,
+        MessageType.STATUS,
+        encode_message(MessageType.STATUS, data, event.timestamp),
+        task_id=event.task_id,
+        position=event.id,
+        status=told.status if event.type is EventKind.STATUS else None,
+    )
+
+
+def progress_message(view: TaskProgressView) -> Message:
+    """The message of how far a task is."""
+    json = encode_message(MessageType.PROGRESS, view, view.updated_at)
+    return Message(Topic.TASK, MessageType.PROGRESS, json, task_id=view.task_id, status=view.status)
+
+
+def points_message(task_id: str, points: Sequence[Point], now: datetime) -> Message:
+    """The message of new points of a task's series."""
+    json = encode_message(MessageType.METRICS, {"task_id": task_id, "points": [_show(p) for p in points]}, now)
+    return Message(Topic.TASK, MessageType.METRICS, json, task_id=task_id, is_detail=True)
+
+
+def _show(point: Point) -> dict[str, Any]:
+    over_epochs = point.tag == EPOCH_LOSS
+    return {
+        "metric": _SHORT.get(point.tag, point.tag),
+        "step": None if over_epochs else point.step,
+        "epoch": point.step if over_epochs else None,
+        "value": point.value if math.isfinite(point.value) else None,
+        "timestamp": time_of(point.at),
+    }
+
+
+def end_message(end: TaskEnd, position: int, now: datetime) -> Message:
+    """The message of how a task ended, with the event of this id."""
+    json = encode_message(MessageType.END, end, now)
+    return Message(Topic.TASK, MessageType.END, json, end.task_id, position, end.status, is_detail=True)
+
+
+def system_message(level: str, message: str, now: datetime, **facts: Any) -> Message:
+    """A message about the service itself."""
+    json = encode_message(MessageType.SYSTEM, {"level": level, "message": message, **facts}, now)
+    return Message(Topic.SYSTEM, MessageType.SYSTEM, json)

@@ -1,0 +1,1 @@
+"""Files and what is in them, without nouns: stored blobs, archives, media, weight headers, disk space."""

@@ -1,0 +1,179 @@
+"""Zip and tar as one thing: entries in the order of the archive, their content in parts. Nothing is written here.
+
+What these files say is hostile. The libraries read it; whatever they raise is one refusal, and their memory is bounded
+by the process that this runs in.
+"""
+
+import bz2
+import gzip
+import lzma
+import stat
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
+from typing import Any, BinaryIO, Self
+
+from api.files.archives.limits import BadArchive
+from api.util.foreign_files import TROUBLE
+from api.util.frozen import frozen
+
+#: Bytes of an entry that are in memory at a time.
+PART_BYTES = 256 * 1024
+
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
+
+#: Where a tar's first header has its mark, and how many bytes are needed to know any of these forms.
+_TAR_MARK = 257
+SNIFFED_BYTES = 512
+
+#: Python reads Zstandard since 3.14.
+HAS_ZSTD = sys.version_info >= (3, 14)
+
+_ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+
+_TAR_KINDS = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a named pipe",
+    tarfile.GNUTYPE_SPARSE: "a file with holes",
+}
+
+
+@frozen
+class Entry:
+    """A file or directory of an archive. `packed_size` None: an archive that is packed as a whole does not say."""
+
+    name: str
+    is_directory: bool
+    packed_size: int | None
+    content: Iterator[bytes]
+
+
+def form_of(head: bytes) -> str | None:
+    """The form of the archive that begins like this: zip, tar, gz, bz2, xz or zst; None for what is no archive."""
+    if head.startswith(_ZIP):
+        return "zip"
+    if head[_TAR_MARK : _TAR_MARK + 5] == b"ustar":
+        return "tar"
+    return next((form for magic, form in _PACKED.items() if head.startswith(magic)), None)
+
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The entries of an archive; the content of each must be read before the next. Raises BadArchive, OSError."""
+    with path.open("rb") as file:
+        form = form_of(file.read(SNIFFED_BYTES))
+        file.seek(0)
+        if form is None:
+            raise BadArchive("is neither a zip nor a tar, nor a tar packed with gzip, bzip2, xz or Zstandard")
+        if form == "zst" and not HAS_ZSTD:
+            raise BadArchive(
+                "is packed with Zstandard, which needs Python 3.14 here: pack it with gzip or xz, or send a zip"
+            )
+        with _telling_damage():
+            yield from _read_zip(file) if form == "zip" else _read_tar(file, form)
+
+
+@contextmanager
+def _telling_damage(entry: str | None = None) -> Iterator[None]:
+    """Turns whatever a library raises about an archive into BadArchive."""
+    try:
+        yield
+    except (BadArchive, GeneratorExit):
+        raise
+    except MemoryError:
+        raise BadArchive("takes more memory to read than an archive may", entry) from None
+    except Exception as error:  # zlib, lzma, struct, Unicode, recursion: the formats have many ways to be broken
+        # A place in the file that cannot be (EINVAL) is the archive's own word; trouble of the disk is not.
+        if isinstance(error, OSError) and error.errno in TROUBLE:
+            raise
+        raise BadArchive(f"cannot be read: it is damaged or cut off ({type(error).__name__})", entry) from error
+
+
+# -- zip -----------------------------------------------------------------------------------------------------------
+
+
+def _read_zip(file: BinaryIO) -> Iterator[Entry]:
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            _check_zip(info)
+            yield Entry(info.filename, info.is_dir(), info.compress_size, _content_of(archive, info))
+
+
+def _check_zip(info: zipfile.ZipInfo) -> None:
+    if "\0" in info.orig_filename:
+        raise BadArchive("has a control character in its name, or one that is none of Unicode", info.filename)
+    mode = info.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) or (stat.S_ISDIR(mode) and not info.is_dir()):
+        raise BadArchive("is a link, a device or a pipe: only files and directories are taken", info.filename)
+    if info.flag_bits & 0x1:
+        raise BadArchive("is encrypted: send the archive without a password", info.filename)
+    if info.compress_type not in _ZIP_METHODS and not (info.compress_type == 93 and HAS_ZSTD):
+        raise BadArchive(f"is packed by method {info.compress_type}, which is not read here", info.filename)
+
+
+def _content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    with _telling_damage(info.filename), archive.open(info) as content:
+        while part := content.read(PART_BYTES):
+            yield part
+
+
+# -- tar -----------------------------------------------------------------------------------------------------------
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """Headers of a tar; the library takes a broken or missing one for the end, and items would be missing."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile)
+        except EOFHeaderError:
+            raise
+        except HeaderError as error:
+            raise ReadError(str(error)) from None
+
+
+def _read_tar(file: BinaryIO, form: str) -> Iterator[Entry]:
+    mode: Any = "r|zst" if form == "zst" else "r|"
+    with (
+        _unpacked(file, form) as plain,
+        tarfile.open(fileobj=plain, mode=mode, bufsize=PART_BYTES, tarinfo=_StrictTarInfo, errors="strict") as archive,
+    ):
+        for info in archive:
+            if not (info.isdir() or info.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
+                what = _TAR_KINDS.get(info.type, "of an unknown kind")
+                raise BadArchive(f"is {what}: only files and directories are taken", info.name)
+            yield Entry(info.name, info.isdir(), None, _content_in(archive, info))
+            # The list of members, which the library keeps, would grow with the archive.
+            archive.members = []  # type: ignore[attr-defined]
+
+
+def _unpacked(file: BinaryIO, form: str) -> Any:
+    """The tar in a packed file. tarfile's own way would have the whole of what some KB become in memory at a time."""
+    if form == "gz":
+        return gzip.GzipFile(fileobj=file)
+    if form == "bz2":
+        return bz2.BZ2File(file)
+    if form == "xz":
+        return lzma.LZMAFile(file)
+    return file
+
+
+def _content_in(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
+    content = archive.extractfile(info)
+    if content is None:
+        return
+    left = info.size
+    with _telling_damage(info.name), content:
+        while part := content.read(PART_BYTES):
+            left -= len(part)
+            yield part
+        if left:
+            raise BadArchive("is cut off", info.name)

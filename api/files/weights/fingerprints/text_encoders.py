@@ -1,0 +1,194 @@
+"""How text encoders and image encoders are told apart.
+
+T5 and CLIP by the names of transformers' classes, language models by the size of their vocabulary and their width, as
+their config.json have them; Kijai's and ComfyUI's names of UMT5 by the trainer's `models/wan/`, commit 8f83dbf.
+"""
+
+from api.files.weights.fingerprints.fingerprint import Fingerprint, define
+
+_CONFIG = "the model's config.json"
+_TRAINER = "trainer models/wan"
+_COMFY = "ComfyUI comfy/sd.py"
+
+_QWEN = "151936"
+
+#: What is known only for what kind of thing it is.
+UNKNOWN_LANGUAGE_MODEL = "language-model"
+
+#: Where a language model belongs, of whatever make.
+_LANGUAGE_SLOTS = (
+    "qwen_image.text_encoder_path qwen_image.diffusers_path/text_encoder hunyuan_image.text_encoder_path"
+    " hunyuan_video_15.text_encoders krea2.text_encoders ideogram4.text_encoders minimax_h3.text_encoders"
+    " anima.llm_path cosmos_predict2.llm_path z_image.text_encoders flux2.text_encoders hidream.llama3_path"
+    " hunyuan-video.llm_path hunyuan-video.ckpt_path/text_encoder ernie_image.text_encoders lumina_2.llm_path"
+    " ltx2.text_encoder"
+)
+
+_SD3_T5 = "sd3.diffusers_path/text_encoder_3 hidream.diffusers_path/text_encoder_3"
+_FLUX_T5 = "flux.diffusers_path/text_encoder_2 chroma.diffusers_path/text_encoder_2"
+
+
+#: By its table of words a language model is known, whatever stands before that name.
+_WORDS = ("model.", "model.language_model.", "language_model.model.", "")
+_SEES = "visual.* or model.visual.* or vision_tower.* or vision_model.*"
+
+
+def _language_model(
+    name: str,
+    title: str,
+    vocabulary: str,
+    width: int | str,
+    slots: str,
+    *,
+    sees: bool | None = False,
+) -> Fingerprint:
+    """One of the language models, known by its table of words; `sees`: whether it takes pictures (None: either)."""
+    has = " or ".join(f"{start}embed_tokens.weight [{vocabulary},{width}]" for start in _WORDS)
+    return define(
+        name,
+        title,
+        "text_encoder",
+        has + (f"; {_SEES}" if sees else ""),
+        _CONFIG,
+        slots=slots,
+        lacks=_SEES.replace(" or ", "; ") if sees is False else "",
+    )
+
+
+TEXT_ENCODERS: tuple[Fingerprint, ...] = (
+    define(
+        "umt5-xxl-wan",
+        "the text encoder UMT5-XXL in Wan's names",
+        "text_encoder",
+        "token_embedding.weight [256384,4096]; blocks.0.attn.q.weight",
+        _TRAINER,
+        slots="wan.llm_path wan.ckpt_path/text_encoder",
+    ),
+    define(
+        "umt5-xxl",
+        "the text encoder UMT5-XXL in ComfyUI's names",
+        "text_encoder",
+        "shared.weight [256384,4096]; encoder.block.0.layer.0.SelfAttention.q.weight",
+        _TRAINER,
+        slots="wan.llm_path",
+    ),
+    define(
+        "t5-xxl-old",
+        "the text encoder T5-XXL of the first version",
+        "text_encoder",
+        "encoder.block.0.layer.1.DenseReluDense.wi.weight [*,1024|4096]",
+        _COMFY,
+        slots="cosmos.text_encoder_path cosmos_predict2.t5_path",
+    ),
+    define(
+        "byt5-small-glyph",
+        "the text encoder ByT5 (small, for glyphs)",
+        "text_encoder",
+        "encoder.block.0.layer.0.SelfAttention.k.weight [384,1472]",
+        _COMFY,
+        slots="hunyuan_image.byt5_path hunyuan_video_15.text_encoders",
+    ),
+    define(
+        "t5-xxl",
+        "the text encoder T5-XXL (version 1.1)",
+        "text_encoder",
+        "encoder.block.0.layer.0.SelfAttention.q.weight [4096,4096]"
+        " or encoder.block.23.layer.1.DenseReluDense.wi_1.weight [*,4096]",
+        _COMFY,
+        slots=f"{_FLUX_T5} {_SD3_T5} ltx-video.diffusers_path/text_encoder",
+        lacks="shared.weight [256384,*]",
+    ),
+    define(
+        "umt5-auraflow",
+        "the text encoder of AuraFlow (UMT5-XL)",
+        "text_encoder",
+        "encoder.block.0.layer.0.SelfAttention.q.weight [2048,2048]",
+        _COMFY,
+        slots="auraflow.text_encoder_path",
+    ),
+    define(
+        "clip-l",
+        "the text encoder CLIP-L",
+        "text_encoder",
+        "text_model.embeddings.token_embedding.weight [*,768]",
+        _CONFIG,
+        slots="flux.diffusers_path/text_encoder chroma.diffusers_path/text_encoder sd3.diffusers_path/text_encoder"
+        " hidream.diffusers_path/text_encoder hunyuan-video.clip_path hunyuan-video.ckpt_path/text_encoder_2",
+    ),
+    define(
+        "clip-g",
+        "the text encoder CLIP-G",
+        "text_encoder",
+        "text_model.embeddings.token_embedding.weight [*,1280]",
+        _CONFIG,
+        slots="sd3.diffusers_path/text_encoder_2 hidream.diffusers_path/text_encoder_2",
+    ),
+    define(
+        "qwen-2.5-vl-7b",
+        "the text encoder Qwen2.5-VL 7B",
+        "text_encoder",
+        "model.layers.27.self_attn.q_proj.weight [3584,3584] or model.embed_tokens.weight [152064,3584]"
+        " or model.language_model.embed_tokens.weight [152064,3584]",
+        _CONFIG,
+        slots="qwen_image.text_encoder_path qwen_image.diffusers_path/text_encoder hunyuan_image.text_encoder_path"
+        " hunyuan_video_15.text_encoders",
+    ),
+    _language_model("qwen-3-vl-4b", "the text encoder Qwen3-VL 4B", _QWEN, 2560, "krea2.text_encoders", sees=True),
+    _language_model("qwen-3-vl-8b", "the text encoder Qwen3-VL 8B", _QWEN, 4096, "ideogram4.text_encoders", sees=True),
+    _language_model(
+        "qwen-3-vl-32b", "the text encoder Qwen3-VL 32B", _QWEN, 5120, "minimax_h3.text_encoders", sees=None
+    ),
+    _language_model(
+        "qwen-3-0.6b", "the text encoder Qwen3 0.6B", _QWEN, 1024, "anima.llm_path cosmos_predict2.llm_path"
+    ),
+    _language_model("qwen-3-4b", "the text encoder Qwen3 4B", _QWEN, 2560, "z_image.text_encoders flux2.text_encoders"),
+    _language_model(
+        "llama-3-8b",
+        "the language model Llama 3 8B",
+        "128256|128320",
+        4096,
+        "hidream.llama3_path hunyuan-video.llm_path hunyuan-video.ckpt_path/text_encoder",
+        sees=None,
+    ),
+    _language_model("qwen-3-8b", "the text encoder Qwen3 8B", _QWEN, 4096, "flux2.text_encoders"),
+    _language_model(
+        "mistral-small-3", "the text encoder Mistral Small 3", "131072", 5120, "flux2.text_encoders", sees=None
+    ),
+    _language_model(
+        "ministral-3-3b", "the text encoder Ministral 3 3B", "131072", 3072, "ernie_image.text_encoders", sees=None
+    ),
+    _language_model("gemma-2-2b", "the text encoder Gemma 2 2B", "256000", 2304, "lumina_2.llm_path"),
+    _language_model(
+        "gemma-3-12b", "the text encoder Gemma 3 12B", "262144|262208", 3840, "ltx2.text_encoder", sees=None
+    ),
+    define(
+        "clip-vision-h",
+        "the image encoder CLIP of Wan 2.1's image-to-video models",
+        "image_encoder",
+        "vision_model.embeddings.patch_embedding.weight [1280,3,14,14] or visual.patch_embedding.weight [1280,3,14,14]",
+        "Wan-AI/Wan2.1 model files",
+        slots="wan.ckpt_path/image_encoder",
+    ),
+    define(
+        "anima-llm-adapter",
+        "the adapter between a language model and the transformer of Anima",
+        "adapter",
+        "embed.weight; out_proj.weight; blocks.0.cross_attn.q_proj.weight",
+        "trainer models/llm_adapter.py",
+        slots="anima.llm_adapter_path",
+    ),
+    # Which one it is cannot be told; that it is none of another kind can.
+    define(
+        UNKNOWN_LANGUAGE_MODEL,
+        "a language model that is not known here",
+        "text_encoder",
+        " or ".join(f"{start}embed_tokens.weight" for start in _WORDS),
+        "transformers' names",
+        slots=_LANGUAGE_SLOTS,
+    ),
+)
+
+#: Those that continue texts, and are taken as such where any of them is.
+LANGUAGE_MODELS = frozenset(
+    each.name for each in TEXT_ENCODERS if any("embed_tokens" in sign.name for signs in each.has for sign in signs)
+)

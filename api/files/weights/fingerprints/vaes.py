@@ -1,0 +1,118 @@
+"""How VAEs are told apart: by their naming, and by the channels of what they encode into.
+
+Naming and channels by the trainer's `models/` and ComfyUI's loader, at commit 8f83dbf of the trainer.
+"""
+
+from api.files.weights.fingerprints.fingerprint import Fingerprint, define
+
+_TRAINER = "trainer models/"
+_COMFY = "ComfyUI comfy/sd.py"
+
+_DIFFUSERS = "decoder.up_blocks.*"
+
+VAES: tuple[Fingerprint, ...] = (
+    define(
+        "vae-wan-2.2",
+        "the VAE of Wan 2.2 5B",
+        "vae",
+        "encoder.conv1.weight [160,12,3,3,3]",
+        _COMFY,
+        slots="wan.ckpt_path/vae",
+    ),
+    define(
+        "vae-wan-2.1",
+        "the VAE of Wan 2.1 (qwen_image_vae in ComfyUI's naming)",
+        "vae",
+        "encoder.conv1.weight [96,3,3,3,3] or encoder.downsamples.*",
+        _TRAINER,
+        slots="wan.ckpt_path/vae anima.vae_path cosmos_predict2.vae_path krea2.vae",
+    ),
+    define(
+        "vae-qwen-image",
+        "the VAE of Qwen-Image in diffusers' naming",
+        "vae",
+        "encoder.conv_in.weight [96,3,3,3,3]",
+        _TRAINER,
+        slots="qwen_image.vae_path qwen_image.diffusers_path/vae",
+    ),
+    define(
+        "vae-hunyuan-video-15",
+        "the VAE of HunyuanVideo 1.5",
+        "vae",
+        "decoder.conv_in.conv.weight [*,32,3,3,3]",
+        _COMFY,
+        slots="hunyuan_video_15.vae",
+    ),
+    define(
+        "vae-hunyuan-video",
+        "the VAE of HunyuanVideo",
+        "vae",
+        "encoder.down_blocks.0.resnets.0.conv1.conv.weight or decoder.conv_in.conv.weight [*,16,3,3,3]",
+        _TRAINER,
+        slots="hunyuan-video.vae_path hunyuan-video.ckpt_path/vae",
+    ),
+    define(
+        "vae-hunyuan-image",
+        "the VAE of HunyuanImage 2.1",
+        "vae",
+        "decoder.conv_in.weight [*,64,3,3]",
+        _COMFY,
+        slots="hunyuan_image.vae_path",
+    ),
+    define(
+        "vae-ltx",
+        "the VAE of LTX-Video",
+        "vae",
+        "decoder.up_blocks.0.res_blocks.0.conv1.conv.weight or encoder.down_blocks.0.res_blocks.0.conv1.conv.weight",
+        _COMFY,
+        slots="ltx-video.diffusers_path/vae",
+    ),
+    define(
+        "vae-cosmos",
+        "the VAE of Cosmos 1.0",
+        "vae",
+        "decoder.unpatcher3d.* or decoder.unpatcher3d.wavelets or encoder.patcher3d.wavelets",
+        _COMFY,
+        slots="cosmos.vae_path",
+    ),
+    define(
+        "vae-flux2",
+        "the VAE of Flux 2",
+        "vae",
+        "decoder.conv_in.weight [512,32,3,3] or bn.running_mean [128]",
+        _COMFY,
+        slots="flux2.vae ernie_image.vae ideogram4.vae",
+    ),
+    define(
+        "vae-flux-diffusers",
+        "the VAE of Flux (16 channels) in diffusers' naming",
+        "vae",
+        f"decoder.conv_in.weight [512,16,3,3]; {_DIFFUSERS}",
+        _TRAINER,
+        slots="flux.diffusers_path/vae chroma.diffusers_path/vae sd3.diffusers_path/vae omnigen2.diffusers_path/vae"
+        " hidream.diffusers_path/vae z_image.vae lumina_2.vae_path",
+    ),
+    define(
+        "vae-flux",
+        "the VAE of Flux (ae, 16 channels)",
+        "vae",
+        "decoder.conv_in.weight [512,16,3,3]",
+        _TRAINER,
+        slots="z_image.vae lumina_2.vae_path",
+    ),
+    define(
+        "vae-sdxl-diffusers",
+        "the VAE of SDXL (4 channels) in diffusers' naming",
+        "vae",
+        f"decoder.conv_in.weight [512,4,3,3]; {_DIFFUSERS}",
+        _TRAINER,
+        slots="auraflow.vae_path",
+    ),
+    define(
+        "vae-sdxl",
+        "the VAE of SDXL or an earlier Stable Diffusion (4 channels)",
+        "vae",
+        "decoder.conv_in.weight [512,4,3,3]",
+        _TRAINER,
+    ),
+)

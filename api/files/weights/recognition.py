@@ -1,0 +1,41 @@
+"""Which component of which model a header tells of, and how its weights are quantised."""
+
+from api.domain.weights import Component, Quantisation
+from api.files.weights.fingerprints.table import FINGERPRINTS
+from api.files.weights.header import Header
+
+#: Endings of tensor names that show quantised weights: of the older form, which the trainer itself looks for, and of
+#: ComfyUI's newer one.
+OLD_SCALES = (".scale_weight", ".scale_input")
+NEW_SCALES = (".comfy_quant", ".weight_scale", ".weight_scale_2", ".input_scale")
+
+#: Endings that show any kind; of most files none is there, which one look at the names tells.
+_NF4 = ".quant_state.bitsandbytes__nf4"
+_FP4 = ".quant_state.bitsandbytes__fp4"
+_MARKS = (*OLD_SCALES, *NEW_SCALES, _NF4, _FP4, ".absmax", ".qweight")
+
+_QUANTISATION_METADATA = "_quantization_metadata"
+
+
+def recognise(header: Header) -> Component | None:
+    """The component that these tensors make; None when no fingerprint fits."""
+    found = next((each for each in FINGERPRINTS if each.fits(header)), None)
+    if found is None:
+        return None
+    return Component(found.name, found.title, found.component, found.slots, found.source)
+
+
+def read_quantisation(header: Header) -> Quantisation | None:
+    """How the weights are quantised; None when they are not."""
+    is_plain = not header.has_key_ending(*_MARKS) and "scaled_fp8" not in header.shapes
+    if is_plain and _QUANTISATION_METADATA not in header.metadata:
+        return Quantisation.PLAIN_FP8 if (header.dtype or "").startswith("F8_") else None
+    if "scaled_fp8" in header.shapes or header.has_key_ending(*OLD_SCALES):
+        return Quantisation.SCALED_FP8
+    if header.has_key_ending(*NEW_SCALES) or _QUANTISATION_METADATA in header.metadata:
+        return Quantisation.COMFY
+    if header.has_key_ending(_NF4, _FP4, ".absmax"):
+        return Quantisation.BITSANDBYTES
+    if header.has_key_ending(".qweight") and header.has_key_ending(".wscales"):
+        return Quantisation.NUNCHAKU
+    return Quantisation.PLAIN_FP8 if (header.dtype or "").startswith("F8_") else None

@@ -1,0 +1,43 @@
+"""Writes metadata into a copy of a safetensors file: its header is made anew, its tensors are copied byte for byte."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from api.files.weights.header import MOST_HEADER_BYTES, Unsound, read_open_header
+
+#: Bytes that are copied at a time.
+_CHUNK = 1024 * 1024
+
+#: Tensors begin at a multiple of so many bytes; the format fills a header up with blanks.
+_ALIGNMENT = 8
+
+
+def rewrite(handle: int, metadata: Mapping[str, str], write: Callable[[bytes], None]) -> None:
+    """Gives `write` the open file in pieces, with this metadata besides what it has.
+
+    Raises Unsound when it is no whole safetensors file, ValueError when the header would be too long, OSError.
+    """
+    size = os.fstat(handle).st_size
+    header = read_open_header(handle, size)
+    if header is None:
+        raise Unsound("has a header that is too long to be made anew")
+    text = _with_metadata(os.pread(handle, header.data_start - 8, 8), metadata)
+    write(len(text).to_bytes(8, "little") + text)
+    at = header.data_start
+    while part := os.pread(handle, _CHUNK, at):
+        write(part)
+        at += len(part)
+
+
+def _with_metadata(text: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The header with more metadata. The order and the places of the tensors stay."""
+    entries: dict[str, Any] = json.loads(text)
+    known = entries.pop("__metadata__", None) or {}
+    made = json.dumps(
+        {"__metadata__": {**known, **metadata}, **entries}, ensure_ascii=False, separators=(",", ":")
+    ).encode()
+    if len(made) > MOST_HEADER_BYTES:
+        raise ValueError("the header would be longer than 8 MiB")
+    return made + b" " * (-len(made) % _ALIGNMENT)

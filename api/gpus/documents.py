@@ -1,0 +1,194 @@
+"""The GPU answers as ready documents, made from one state."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from functools import cached_property
+
+import orjson
+
+from api.domain.gpu import GPUStatusResponse
+from api.domain.sight import Sight
+from api.gpus.fleet_view import count_names, narrow, placed, show_state
+from api.gpus.hiding import hide_in_state
+from api.gpus.judgement import JudgedGPU
+from api.gpus.lookup import names_of
+from api.gpus.metrics import CollectStats, render_gpu_metrics
+from api.gpus.state import GPUState
+from api.gpus.view import show_details
+from api.util.base_path import BASE_PATH
+from api.util.clock import Clock
+from api.util.documents import Address, Document, DocumentTable, Maker
+from api.util.envelope import JSON, encode_answer, encode_json
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+#: Renders the series of this process; True as OpenMetrics, up to its end.
+ProcessMetrics = Callable[[bool], bytes]
+
+
+def no_process_metrics(is_open: bool) -> bytes:
+    """The series of a process that has none."""
+    return b"# EOF\n" if is_open else b""
+
+
+class GPUDocuments:
+    """The encoded answers of one state: by path for requests, as one message for streams."""
+
+    def __init__(
+        self,
+        state: GPUState,
+        clock: Clock,
+        process_metrics: ProcessMetrics,
+        dcgm_hostname: str | None,
+        judged_at: datetime | None = None,
+    ) -> None:
+        """`judged_at` None: now."""
+        self.state = state
+        self._judged_at = judged_at or clock.now()
+        self._clock = clock
+        self._process_metrics = process_metrics
+        self._dcgm_hostname = dcgm_hostname
+        # The GPUs' own addresses are found when somebody asks for one: a fleet has tens of thousands.
+        self.table = DocumentTable(self._addresses(), self._addresses_of_gpus)
+        self._lock = threading.Lock()
+        self._seen: dict[Sight, GPUDocuments] = {}
+        self._of_nodes: dict[str, GPUDocuments] = {}
+        self._before: dict[Sight, GPUDocuments] = {}
+
+    @cached_property
+    def status(self) -> GPUStatusResponse:
+        """The answer of `/gpu/status`, put together when it is first asked for."""
+        return show_state(self.state, self._judged_at)
+
+    @cached_property
+    def _status_json(self) -> orjson.Fragment:
+        """The same, encoded once; the answer and the stream's message are built around the same bytes."""
+        return orjson.Fragment(encode_json(self.status))
+
+    def follow(self, before: "GPUDocuments") -> None:
+        """Takes over the answers of the state before, for readers to whom nothing has changed since: else the time of
+        their making would tell them when others have changed something.
+        """
+        if before.state.snapshot is self.state.snapshot and before.state.parts == self.state.parts:
+            self._before = before.list_seen()
+
+    def list_seen(self) -> "dict[Sight, GPUDocuments]":
+        """The latest answers that were made for each sight, since the GPUs were read."""
+        with self._lock:
+            return {**self._before, **self._seen}
+
+    def seen_by(self, sight: Sight) -> "GPUDocuments":
+        """The answers as a reader with this sight gets them; made once for all who have it."""
+        if sight.is_whole:
+            return self
+        with self._lock:
+            if sight not in self._seen:
+                self._seen[sight] = self._hide(sight)
+            return self._seen[sight]
+
+    def of_node(self, node: str | None) -> "GPUDocuments":
+        """The answers about the GPUs of this node alone; of all for None. Raises NodeNotFound."""
+        if node is None:
+            return self
+        narrowed = narrow(self.state, node)
+        # Its name as it is known: a request may spell it in another case.
+        node = narrowed.nodes[0].name
+        with self._lock:
+            if node not in self._of_nodes:
+                self._of_nodes[node] = GPUDocuments(
+                    narrowed, self._clock, no_process_metrics, self._dcgm_hostname, self.state.snapshot.taken_at
+                )
+            return self._of_nodes[node]
+
+    def make_all(self) -> None:
+        """Makes what will be asked for now, so that requests need not wait: of other machines' GPUs only the list."""
+        if not self.state.is_fleet:
+            self.table.make_all()
+            return
+        for path in (f"{BASE_PATH}/gpu/status", f"{BASE_PATH}/gpu/summary"):
+            self.table.get(path)
+
+    def _hide(self, sight: Sight) -> "GPUDocuments":
+        state, before = hide_in_state(self.state, sight), self._before.get(sight)
+        if before is not None and before.state == state:
+            return before
+        return GPUDocuments(
+            state,
+            self._clock,
+            # The service's own series count everybody's trainings and requests.
+            self._process_metrics if sight.sees_all else no_process_metrics,
+            self._dcgm_hostname,
+            self.state.snapshot.taken_at,
+        )
+
+    def message(self) -> bytes:
+        """The message of the live streams."""
+        return encode_json({"type": "snapshot", "timestamp": self.status.timestamp, "data": self._status_json})
+
+    def _addresses(self) -> dict[str, Address]:
+        addresses = {
+            path: Address(path, make)
+            for path, make in (
+                (f"{BASE_PATH}/gpu/status", self._status),
+                (f"{BASE_PATH}/gpu/summary", self._summary),
+            )
+        }
+        for path in (f"{BASE_PATH}/metrics", "/metrics"):
+            addresses[path] = Address(path, self._metrics, self._open_metrics)
+        return addresses
+
+    def _addresses_of_gpus(self) -> dict[str, Address]:
+        addresses = {}
+        meant = count_names(self.state.gpus, self.state.is_fleet)
+        for gpu in self.state.gpus:
+            make = self._details_maker(gpu)
+            for name in names_of(gpu, self.state.is_fleet):
+                if meant[name] == 1:
+                    for ending in ("", "/details"):
+                        address = Address(f"{BASE_PATH}/gpu/<gpu_id>{ending}", make)
+                        addresses[f"{BASE_PATH}/gpu/{name}{ending}"] = address
+        return addresses
+
+    def _status(self) -> Document:
+        return self._of_snapshot(encode_answer(self._status_json))
+
+    def _summary(self) -> Document:
+        return self._of_snapshot(encode_answer(self.status.summary))
+
+    def _of_snapshot(self, body: bytes) -> Document:
+        return Document(body, JSON, self.state.snapshot.taken_monotonic)
+
+    def _details_maker(self, gpu: JudgedGPU) -> Maker:
+        def make() -> Document:
+            body = encode_answer(placed(self.state, gpu.node, show_details(self.state.snapshot_of(gpu.node), gpu)))
+            return Document(body, read_monotonic=gpu.reading.read_monotonic)
+
+        return make
+
+    def _metrics(self) -> Document:
+        return self._metrics_as(is_open=False)
+
+    def _open_metrics(self) -> Document:
+        return self._metrics_as(is_open=True)
+
+    def _metrics_as(self, is_open: bool) -> Document:
+        snapshot = self.state.snapshot
+        text = render_gpu_metrics(
+            snapshot,
+            self.state.gpus,
+            self.state.xids,
+            CollectStats(
+                failed_total=self.state.failed_sweeps,
+                nvml_code=0 if snapshot.problem is None else snapshot.problem_code,
+            ),
+            self._clock.monotonic(),
+            self._dcgm_hostname,
+            is_open,
+            self.state.snapshot_of if self.state.is_fleet else None,
+        )
+        body = text.encode() + self._process_metrics(is_open)
+        kind = OPENMETRICS if is_open else PROMETHEUS
+        return Document(body, kind, snapshot.taken_monotonic, b"Accept-Encoding, Accept")

@@ -1,0 +1,114 @@
+"""What the API shows of the GPUs of several machines; of one alone it is what `view` makes. Pure functions."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import fields, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from api.domain.event import GPUEvent, NodeGPUEvent
+from api.domain.gpu import (
+    AvailableGPU,
+    FleetStatusResponse,
+    GPUDetails,
+    GPUInfo,
+    GPUProcesses,
+    GPUStatusResponse,
+    NodeAvailableGPU,
+    NodeGPUDetails,
+    NodeGPUInfo,
+    NodeGPUProcesses,
+    NodeSummary,
+)
+from api.domain.history import GPUHistoryResponse, NodeGPUHistoryResponse
+from api.domain.node import find_name
+from api.domain.reason import Reason
+from api.errors import NodeNotFound
+from api.gpus.judgement import JudgedGPU
+from api.gpus.lookup import find_gpu, names_of
+from api.gpus.other_machines import NodeCondition
+from api.gpus.state import GPUState
+from api.gpus.view import show_gpu, show_processes, show_status, show_summary
+
+_WITH_NODE: dict[type, type] = {
+    GPUInfo: NodeGPUInfo,
+    AvailableGPU: NodeAvailableGPU,
+    GPUDetails: NodeGPUDetails,
+    GPUProcesses: NodeGPUProcesses,
+    GPUHistoryResponse: NodeGPUHistoryResponse,
+    GPUEvent: NodeGPUEvent,
+}
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in [*_WITH_NODE, GPUStatusResponse]}
+
+
+def placed(state: GPUState, node: str, shown: Any) -> Any:
+    """The same answer with the node that it is about, where there are several."""
+    return _extended(_WITH_NODE[type(shown)], shown, node=node) if state.is_fleet else shown
+
+
+def _extended(kind: type, shown: Any, **more: Any) -> Any:
+    return kind(**{name: getattr(shown, name) for name in _FIELDS[type(shown)]}, **more)
+
+
+def show_state(state: GPUState, now: datetime) -> GPUStatusResponse:
+    """The answer of `/gpu/status`."""
+    if not state.is_fleet:
+        return show_status(state.snapshot, state.gpus, now)
+    # The source and its trouble are this machine's: those of the others are told with them.
+    whole = show_status(state.snapshot, state.own_gpus, now)
+    makers = {node.name: partial(NodeGPUInfo, node=node.name) for node in state.nodes}
+    shown = tuple(show_gpu(state.snapshot_of(gpu.node), gpu, makers[gpu.node]) for gpu in state.gpus)
+    whole = replace(
+        whole,
+        gpus=shown,
+        summary=show_summary(state.snapshot, state.gpus, now),
+        stale=whole.stale or any(gpu.judgement.stale for gpu in state.gpus),
+    )
+    answer: FleetStatusResponse = _extended(FleetStatusResponse, whole, nodes=tuple(map(_show_node, state.nodes)))
+    return answer
+
+
+def _show_node(node: NodeCondition) -> NodeSummary:
+    reason = node.reason
+    return NodeSummary(
+        name=node.name,
+        state=node.status,
+        reason=None if reason is None else reason.text,
+        reason_code=None if reason is None else reason.said,
+        # Whole intervals: a figure that moves each second would make every answer a new one.
+        silent_seconds=0 if node.silent_seconds < 5 else round(node.silent_seconds),
+    )
+
+
+def show_processes_of(state: GPUState, reference: str, note: Reason | None) -> GPUProcesses:
+    """The answer of `/gpu/{id}/processes`; `note` is about this machine's. Raises GPUNotFound."""
+    gpu = find_gpu(state, reference)
+    shown = show_processes(state.snapshot_of(gpu.node), gpu, note if gpu.node == state.node else None)
+    answer: GPUProcesses = placed(state, gpu.node, shown)
+    return answer
+
+
+def node_of(event: GPUEvent, own: str) -> str:
+    """The machine that an event is about; `own` is this one, which events of one machine alone do not name."""
+    return (event.node if isinstance(event, NodeGPUEvent) else None) or own
+
+
+def narrow(state: GPUState, node: str | None) -> GPUState:
+    """The state with the GPUs of this node alone; of all for None. Raises NodeNotFound."""
+    if node is None:
+        return state
+    known = [each.name for each in state.nodes]
+    name = find_name(node, known)
+    if name is None:
+        raise NodeNotFound(f'No node is called "{node[:80]}".', data={"nodes": known})
+    return replace(
+        state,
+        gpus=tuple(gpu for gpu in state.gpus if gpu.node == name),
+        nodes=tuple(each for each in state.nodes if each.name == name),
+    )
+
+
+def count_names(gpus: Collection[JudgedGPU], is_fleet: bool) -> Counter[str]:
+    """How many of these GPUs each name means: of several machines an index alone can mean more than one."""
+    return Counter(name for gpu in gpus for name in names_of(gpu, is_fleet))

@@ -1,0 +1,112 @@
+"""What is held back, as rows: the queue, and GPUs by their UUID."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from api.db.alert_tables import alerts, holds
+from api.db.database import Database
+from api.db.rows import clean, to_seconds, to_time
+from api.domain.audit import note_change
+from api.domain.hold import Hold, HoldKind
+from api.errors import Conflict, HoldNotFound
+
+#: Holds that there may be at a time.
+MOST_HOLDS = 1_000
+
+# Made once: they are asked for with every pass and every sweep.
+_OF_QUEUE = select(holds).where(holds.c.kind == HoldKind.QUEUE).order_by(holds.c.serial).limit(1)
+_OF_GPUS = select(holds).where(holds.c.kind == HoldKind.GPU).order_by(holds.c.serial)
+
+
+class HoldStore:
+    """The holds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> list[Hold]:
+        """Every hold, oldest first."""
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(select(holds).order_by(holds.c.serial))]
+
+    def of_queue(self) -> Hold | None:
+        """The oldest hold of the queue; None: it is not held."""
+        with self._database.read() as connection:
+            row = connection.execute(_OF_QUEUE).one_or_none()
+        return None if row is None else _read(row)
+
+    def add(self, hold: Hold) -> bool:
+        """Keeps a hold. One that an alert makes is kept once, and only while the alert is open: else False comes back.
+
+        Raises Conflict when there are too many.
+        """
+        with self._database.write() as connection:
+            if hold.alert_id is not None and not _may_be_made(connection, hold):
+                return False
+            if (connection.scalar(select(func.count()).select_from(holds)) or 0) >= MOST_HOLDS:
+                raise Conflict(f"There are {MOST_HOLDS:,} holds already, which is the most: end some.")
+            row = _row(hold)
+            connection.execute(insert(holds).values(row))
+            note_change(about=hold.hold_id, after={name: row[name] for name in ("kind", "gpu_uuid", "reason")})
+        return True
+
+    def end(self, hold_id: str) -> Hold:
+        """Ends a hold. Raises HoldNotFound."""
+        mine = holds.c.hold_id == hold_id
+        with self._database.write() as connection:
+            row = connection.execute(select(holds).where(mine).with_for_update()).one_or_none()
+            if row is None:
+                raise HoldNotFound(f'No hold has the id "{hold_id[:80]}".')
+            connection.execute(delete(holds).where(mine))
+            note_change(about=hold_id, before={"kind": row.kind, "gpu_uuid": row.gpu_uuid, "reason": row.reason})
+        return _read(row)
+
+    def end_orphans(self) -> int:
+        """Ends the holds of alerts that have ended, or are forgotten; says how many there were."""
+        is_open = select(alerts.c.alert_id).where(alerts.c.open_key.is_not(None))
+        gone = holds.c.alert_id.is_not(None) & holds.c.alert_id.not_in(is_open)
+        with self._database.read() as connection:
+            ids = list(connection.scalars(select(holds.c.hold_id).where(gone)))
+        if not ids:
+            return 0
+        with self._database.write() as connection:
+            return connection.execute(delete(holds).where(gone & holds.c.hold_id.in_(ids))).rowcount
+
+
+def gpu_holds(connection: Connection) -> list[Hold]:
+    """The holds of GPUs, oldest first."""
+    return [_read(row) for row in connection.execute(_OF_GPUS)]
+
+
+def _may_be_made(connection: Connection, hold: Hold) -> bool:
+    is_open = select(alerts.c.open_key).where(alerts.c.alert_id == hold.alert_id).with_for_update()
+    if connection.scalar(is_open) is None:
+        return False
+    same = (holds.c.alert_id == hold.alert_id) & (holds.c.kind == hold.kind)
+    uuid = holds.c.gpu_uuid.is_(None) if hold.gpu_uuid is None else holds.c.gpu_uuid == hold.gpu_uuid
+    return connection.scalar(select(holds.c.hold_id).where(same, uuid)) is None
+
+
+def _row(hold: Hold) -> dict[str, Any]:
+    return {
+        "hold_id": hold.hold_id,
+        "kind": hold.kind,
+        "gpu_uuid": hold.gpu_uuid,
+        "reason": clean(hold.reason),
+        "made_by": hold.made_by,
+        "alert_id": hold.alert_id,
+        "created_at": to_seconds(hold.created_at),
+    }
+
+
+def _read(row: Row[Any]) -> Hold:
+    return Hold(
+        hold_id=row.hold_id,
+        kind=HoldKind(row.kind),
+        gpu_uuid=row.gpu_uuid,
+        reason=row.reason,
+        made_by=row.made_by,
+        alert_id=row.alert_id,
+        created_at=to_time(row.created_at),
+    )

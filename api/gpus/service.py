@@ -1,0 +1,364 @@
+"""The GPUs: monitored, judged, offered, held. What a request sees is always the latest published state."""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+
+from api.domain.event import EventType, GPUEvent, Severity
+from api.domain.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatusResponse
+from api.domain.history import GPUHistoryResponse, Metric
+from api.domain.model_memory import ModelType
+from api.domain.node import find_name
+from api.domain.reading import XidEvent
+from api.domain.reason import Reason
+from api.domain.sight import current_sight
+from api.domain.system import Readiness
+from api.domain.task import RegisteredTask, TaskType
+from api.gpus.available import find_available, needed_memory
+from api.gpus.circumstances import AskEngine
+from api.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
+from api.gpus.events import GPUEvents
+from api.gpus.fleet_history import FleetHistory
+from api.gpus.fleet_view import narrow, node_of, show_processes_of
+from api.gpus.hiding import hide_in_event
+from api.gpus.history import GPUHistory
+from api.gpus.holders import GPUHolders
+from api.gpus.lookup import find_gpu
+from api.gpus.monitor import GPUMonitor
+from api.gpus.other_machines import NodePart, judge_drain
+from api.gpus.readiness import judge_readiness
+from api.gpus.registration_store import Registrations
+from api.gpus.registry import TaskRegistry
+from api.gpus.snapshot import GPUSnapshot
+from api.gpus.sources import host
+from api.gpus.sources.source import GPUSource
+from api.gpus.state import GPUState, GPUStateKeeper
+from api.gpus.task_service import GPUTasks
+from api.gpus.xids import FatalXid, XidKey
+from api.util.clock import Clock
+from api.util.deadlines import hurrying
+from api.util.documents import DocumentTable
+from api.util.pagination import Page, PageRequest, paginate
+from api.util.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two checks whether a reading has turned stale without a sweep.
+FRESHNESS_SECONDS = 1.0
+
+#: News of other machines are followed by a rest this many times as long as they took to publish.
+REST_SHARE = 20.0
+
+#: Seconds that a sweep may wait for what the database knows.
+SWEEP_SECONDS = 0.3
+
+_XID_SECONDS = 1.0
+#: The most Xid errors read at a time; the rest waits in the driver for the next second.
+_XID_BURST = 1000
+
+_PAST_UNKNOWN = Reason.of(
+    "which Xid errors it had before this server started is not known: the database cannot be read", "past_unknown"
+)
+
+_NAMESPACE_NOTE = Reason.of(
+    "This service runs in a PID namespace of its own: "
+    "NVML may report the host's pids, which name other processes here.",
+    "own_pid_namespace",
+)
+
+
+class GPUService:
+    """What the service knows of GPUs, and who may have which."""
+
+    def __init__(
+        self,
+        source: GPUSource,
+        store: Registrations,
+        clock: Clock,
+        *,
+        interval: float = 5.0,
+        max_age: float = 10.0,
+        process_metrics: ProcessMetrics = no_process_metrics,
+        dcgm_hostname: str | None = None,
+        events: GPUEvents | None = None,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._interval = interval
+        self._process_metrics = process_metrics
+        self._dcgm_hostname = dcgm_hostname
+        self._events = events or GPUEvents()
+        self._histories = FleetHistory(interval)
+        self.history = self._histories.own  #: what this machine's GPUs did over the last day
+        self._keeper = GPUStateKeeper(store.node, clock, max_age, self._events)
+        self._registry = TaskRegistry(store, clock, on_change=self._on_registry_change)
+        #: The tasks that hold GPUs, as programs register and ask for them.
+        self.tasks = GPUTasks(self._registry, lambda: self._state, self.get_all_gpus)
+        self._holders = GPUHolders(self._registry, self._note_release)
+        self._monitor = GPUMonitor(source, interval, clock, self.publish)
+        self._freshness = PeriodicThread("gpu-freshness", FRESHNESS_SECONDS, self.check_freshness)
+        self._xids = PeriodicThread("gpu-xid", _XID_SECONDS, self.listen_for_xid)
+        self._lock = threading.Lock()
+        self._swept = threading.Event()
+        self._listeners: list[Callable[[int, GPUDocuments], None]] = []
+        self._on_xids: Callable[[], None] = lambda: None
+        self._messages = 0
+        self._has_news = False
+        self._rests_until = float("-inf")
+        snapshot = _unread(source, clock)
+        self._state = GPUState(store.node, snapshot, (), {}, failed_sweeps=0, nodes=(judge_drain(store.node, {}),))
+        self._documents = self._document(self._state)
+
+    # -- monitoring ------------------------------------------------------------------------------------------------
+
+    def start_monitoring(self) -> None:
+        """Begins to sweep; the first answers are there as soon as the GPUs have answered once."""
+        for part in (self._monitor, self._freshness, self._xids):
+            part.start()
+
+    def offer_from(self, nodes: Callable[[], Collection[str]], say: AskEngine | None = None) -> None:
+        """Has these nodes' GPUs offered, not this machine's alone, as `say` judges them, too. Both answer at once."""
+        self._keeper.offer_from(nodes, say)
+
+    def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
+        """Has no GPU offered of a node of which this tells why not. It answers at once."""
+        self._keeper.withhold_where(why_not)
+
+    def wait_for_first_sweep(self, timeout: float) -> bool:
+        """False when the first sweep has not ended after `timeout` seconds."""
+        return self._swept.wait(timeout)
+
+    def stop_monitoring(self) -> None:
+        """Ends the sweeps. A call to the driver that is stuck is left behind."""
+        self._xids.stop(timeout=0.5)
+        self._freshness.stop(timeout=0.5)
+        self._monitor.stop()
+        self._source.close()
+
+    def subscribe(self, listener: Callable[[int, GPUDocuments], None]) -> None:
+        """Calls `listener(number, documents)` with the answers of each new state, in the thread that made it."""
+        self._listeners.append(listener)
+
+    def publish(self, snapshot: GPUSnapshot) -> None:
+        """Takes a sweep's snapshot: records it, releases dead tasks, judges it, and hands documents and streams on.
+
+        It does not wait for the database: what is not known in time is taken up by a later sweep.
+        """
+        with hurrying(SWEEP_SECONDS):
+            self._take_over(snapshot)
+        self._histories.record_others(self._state)
+
+    def _take_over(self, snapshot: GPUSnapshot) -> None:
+        before = self._state
+        self._holders.release_ended(snapshot, snapshot.source is not before.snapshot.source, before.other_uuids)
+        began = snapshot.taken_monotonic
+        self.history.record(
+            snapshot.taken_at.timestamp(),
+            began,
+            [(gpu, gpu.read_monotonic is not None and gpu.read_monotonic >= began) for gpu in snapshot.gpus],
+        )
+        with self._lock:
+            self._publish(snapshot)
+            documents = self._documents
+        # Sweeps pay for the encoding; changes in between leave it to the first who asks.
+        documents.make_all()
+        self._swept.set()
+
+    def _publish(self, snapshot: GPUSnapshot) -> None:
+        held = self._holders.read()
+        self._source.observe_tasks({uuid: task for uuid, task in (held or {}).items() if not task.has_ended})
+        self._state = self._keeper.judge(snapshot, held)
+        before, self._documents = self._documents, self._document(self._state)
+        self._documents.follow(before)
+        self._messages += 1
+        for listener in self._listeners:
+            listener(self._messages, self._documents)
+
+    def _document(self, state: GPUState) -> GPUDocuments:
+        return GPUDocuments(state, self._clock, self._process_metrics, self._dcgm_hostname)
+
+    def check_freshness(self) -> None:
+        """Publishes the state again when a reading has turned stale since, or another machine has told something.
+
+        News of others rest 20 times as long as they took to publish: of a thousand machines they come all the time.
+        """
+        with self._lock:
+            began = self._clock.monotonic()
+            is_due = self._has_news and began >= self._rests_until
+            if is_due or self._keeper.staleness_changed(self._state):
+                self._has_news = False
+                self._publish(self._state.snapshot)
+                self._rests_until = began + REST_SHARE * (self._clock.monotonic() - began)
+
+    def note_nodes(
+        self,
+        parts: Mapping[str, NodePart],
+        drains: Mapping[str, Reason],
+        xids: Sequence[XidEvent] = (),
+        reporter: str = "",
+    ) -> None:
+        """Takes what other machines told last, which nodes are drained, and the Xid errors that `reporter` told of its
+        own GPUs.
+        """
+        with self._lock:
+            is_urgent = self._keeper.note_nodes(parts, drains)
+            for event in xids:
+                self._keeper.note_xid(reporter, event, self._state.gpus)
+            self._has_news = self._has_news or parts != self._state.parts
+            if is_urgent or xids:
+                self._publish(self._state.snapshot)
+        if xids:
+            self._on_xids()
+
+    def await_past_xids(self, on_xids: Callable[[], None]) -> None:
+        """Offers no GPU until `exchange_fatal_xids` was called once. `on_xids` is called when a driver has reported Xid
+        errors; it must return at once.
+        """
+        self._keeper.past_problem, self._on_xids = _PAST_UNKNOWN, on_xids
+
+    def exchange_fatal_xids(
+        self, news: Mapping[XidKey, FatalXid], reset: Collection[tuple[str, str]]
+    ) -> Mapping[XidKey, FatalXid]:
+        """Takes errors that were stored, and GPUs (node and UUID) that other servers have seen reset.
+
+        Returns every error that forbids a GPU now.
+        """
+        with self._lock:
+            is_changed = bool(news or reset) or self._keeper.past_problem is not None
+            self._keeper.past_problem = None
+            for key, error in news.items():
+                self._keeper.xids.restore(key, error)
+            for node, uuid in reset:
+                self._keeper.xids.forgive(node, uuid)
+            if is_changed and self._swept.is_set():
+                self._publish(self._state.snapshot)
+            return self._keeper.xids.fatal()
+
+    def find_disputed(self, node: str, uuids: Iterable[str]) -> frozenset[str]:
+        """Returns those of these UUIDs that were another machine's before this node told of them."""
+        with self._lock:
+            return self._keeper.owners.find_disputed(node, uuids)
+
+    def note_node(self, name: str, severity: Severity, message: Reason, previous: str | None, current: str) -> None:
+        """Appends what became of another machine to the events."""
+        now = self._clock.now()
+        self._events.add(now, EventType.NODE, severity, message, node=name, previous=previous, current=current)
+
+    def listen_for_xid(self) -> None:
+        """Reads the Xid errors that the driver reports, and counts them."""
+        events = list(islice(iter(self._source.next_xid, None), _XID_BURST))
+        if events:
+            with self._lock:
+                for event in events:
+                    self._keeper.note_xid(self._state.node, event, self._state.gpus)
+                # Once for all of them: a burst of messages would outrun the subscribers.
+                self._publish(self._state.snapshot)
+            self._on_xids()
+
+    def _on_registry_change(self, released: Sequence[str]) -> None:
+        with self._lock:
+            self._keeper.note_released(released)
+            self._publish(self._state.snapshot)
+
+    def _note_release(self, task: RegisteredTask, why: Reason) -> None:
+        message = Reason.of("{task_id} was released: {why}", "released", task_id=task.task_id, why=why)
+        self._events.add(self._clock.now(), EventType.TASK, Severity.WARNING, message, owner=task.owner)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def documents(self) -> DocumentTable:
+        """The ready answers of the latest state, by path: for readers from whom nothing is hidden."""
+        return self._documents.table
+
+    @property
+    def seen(self) -> GPUDocuments:
+        """The answers of the latest state as whoever asks may see them."""
+        return self._documents.seen_by(current_sight.get())
+
+    def get_status(self) -> GPUStatusResponse:
+        """Every GPU, with the summary, the age and the source."""
+        return self.seen.status
+
+    def get_all_gpus(self) -> tuple[GPUInfo, ...]:
+        """Every GPU that is known, lost ones included."""
+        return self.seen.status.gpus
+
+    def get_available_gpus(
+        self,
+        min_memory: int = 0,
+        task_type: TaskType | None = None,
+        model_type: ModelType | None = None,
+        count: int | None = None,
+        node: str | None = None,
+    ) -> AvailableGPUResponse:
+        """The GPUs that can be had now, of one node or of all, most free memory first; `count` cuts the list.
+        `min_memory` is in MB. Raises NodeNotFound."""
+        return find_available(narrow(self._state, node), needed_memory(min_memory, task_type, model_type), count)
+
+    def note_change(self) -> None:
+        """Publishes the state again, as leases have changed."""
+        self._on_registry_change(())
+
+    def sweep_soon(self) -> None:
+        """Reads the GPUs again without waiting for the next sweep."""
+        self._monitor.trigger()
+
+    @property
+    def state(self) -> GPUState:
+        """All GPUs of one moment, by which the scheduler decides."""
+        return self._state
+
+    def require(self, reference: str) -> None:
+        """Raises GPUNotFound unless a GPU has this index or UUID."""
+        find_gpu(self._state, reference)
+
+    def get_processes(self, reference: str) -> GPUProcesses:
+        """Who holds memory of one GPU. Raises GPUNotFound."""
+        state = self.seen.state
+        note = _NAMESPACE_NOTE if host.has_own_pid_namespace() else None
+        return show_processes_of(state, reference, note)
+
+    def get_history(
+        self, reference: str, metric: Metric, since: datetime, until: datetime, step: float | None
+    ) -> GPUHistoryResponse:
+        """A metric of one GPU over time. Raises GPUNotFound."""
+        return self._histories.show(self._state, reference, metric, since, until, step)
+
+    def past_of(self, node: str) -> GPUHistory:
+        """What the GPUs of a machine did over the last day."""
+        return self._histories.of(self._state, node)
+
+    def get_events(
+        self, selects: Callable[[GPUEvent, str], bool], page: PageRequest, node: str | None = None
+    ) -> Page[GPUEvent]:
+        """What happened, newest first, to one node or to all. `selects` is given an event and its node. Raises
+        NodeNotFound for a node that neither is there nor stands in an event."""
+        state, sight = self._state, current_sight.get()
+        hidden = (hide_in_event(event, owner, sight) for event, owner in self._events.list_owned())
+        seen = [(event, node_of(event, state.node)) for event in hidden if event is not None]
+        if node is not None:
+            # What happened to a machine that was forgotten is told for as long as it is kept.
+            node = find_name(node, {name for _, name in seen}) or narrow(state, node).nodes[0].name
+        events = [event for event, name in seen if node in (None, name) and selects(event, name)]
+        return paginate(events, lambda event: event.id, page, descending=True)
+
+    def get_readiness(self) -> Readiness:
+        """Whether the readings can be relied on; the reasons when not."""
+        return judge_readiness(self._state, self._clock.monotonic(), self._interval)
+
+
+def _unread(source: GPUSource, clock: Clock) -> GPUSnapshot:
+    """What is known before the first sweep has ended."""
+    return GPUSnapshot(
+        sequence=0,
+        gpus=(),
+        source=source.name,
+        versions=source.versions,
+        taken_at=clock.now(),
+        taken_monotonic=clock.monotonic(),
+        sweep_seconds=0.0,
+        problem=Reason.of("the first sweep has not ended yet", "first_sweep"),
+    )

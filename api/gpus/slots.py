@@ -1,0 +1,118 @@
+"""One slot of the source: what was last read there, and when which reading is due."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from api.domain.reading import FaultKind, GPUCondition, GPUIdentity, GPUProcess, GPUVitals
+from api.domain.reason import Reason
+from api.gpus.reader_threads import Reader
+from api.gpus.snapshot import GPUReading
+from api.gpus.sources.source import GPUFault, GPUSource, ProcessesUnlistedError
+from api.util.clock import Clock
+
+#: Seconds between two readings of what changes seldom, and between two lists of processes (4.5 ms a GPU).
+CONDITION_SECONDS = 30.0
+PROCESS_SECONDS = 15.0
+
+# The beats are whole sweeps: a sweep that comes a moment early must not push a reading to the next one.
+_EARLY = 0.5
+
+#: MB by which used memory must change for the processes to be listed at once: somebody came or went.
+MEMORY_MOVED_MB = 64
+
+
+class GPUSlot:
+    """Reads one slot, in one thread that is used for nothing else. `latest` is replaced as a whole."""
+
+    def __init__(self, number: int, source: GPUSource, clock: Clock) -> None:
+        self.number = number
+        self._source = source
+        self._clock = clock
+        self._identity: GPUIdentity | None = None
+        self._condition: GPUCondition | None = None
+        self._processes: tuple[GPUProcess, ...] | None = None
+        self._processes_unlisted: str | None = None
+        self._generation = 0
+        self._condition_at = self._processes_at = float("-inf")
+        self._memory_at_processes: int | None = None
+        self.latest = GPUReading(
+            index=number,
+            identity=None,
+            fault=FaultKind.UNREADABLE,
+            fault_reason=Reason.of("not read yet", "never_read"),
+        )
+        self.reader = Reader(f"gpu-{number}", self.read, clock)
+
+    def read(self) -> None:
+        """Reads the vitals, and of all else what is due."""
+        try:
+            self.latest = self._read(self._clock.monotonic(), self._clock.now())
+        except GPUFault as fault:
+            self._forget()
+            lost = fault.kind is FaultKind.LOST
+            self.latest = replace(
+                self.latest,
+                vitals=None if lost else self.latest.vitals,
+                condition=None if lost else self.latest.condition,
+                processes=None if lost else self.latest.processes,
+                fault=fault.kind,
+                fault_reason=fault.reason,
+            )
+
+    def _read(self, began: float, began_at: datetime) -> GPUReading:
+        generation = self._source.generation
+        if self._identity is None or self._generation != generation:
+            self._forget()
+            self._identity = self._source.identify(self.number)
+            self._generation = generation
+        vitals = _with_rates(self._source.read_vitals(self._identity), self.latest, began)
+        if began - self._condition_at >= CONDITION_SECONDS - _EARLY:
+            self._condition = self._source.read_condition(self._identity)
+            self._condition_at = began
+        if self._processes_are_due(began, vitals):
+            self._read_processes(self._identity)
+            self._processes_at = began
+            self._memory_at_processes = vitals.memory_used_mb
+        return GPUReading(
+            index=self.number,
+            identity=self._identity,
+            vitals=vitals,
+            condition=self._condition,
+            processes=self._processes,
+            processes_unlisted=self._processes_unlisted,
+            read_at=began_at,
+            read_monotonic=began,
+        )
+
+    def _read_processes(self, gpu: GPUIdentity) -> None:
+        try:
+            self._processes, self._processes_unlisted = self._source.read_processes(gpu), None
+        except ProcessesUnlistedError as error:
+            self._processes, self._processes_unlisted = None, str(error)
+
+    def _processes_are_due(self, now: float, vitals: GPUVitals) -> bool:
+        if now - self._processes_at >= PROCESS_SECONDS - _EARLY:
+            return True
+        used, before = vitals.memory_used_mb, self._memory_at_processes
+        return used is not None and before is not None and abs(used - before) >= MEMORY_MOVED_MB
+
+    def _forget(self) -> None:
+        self._identity = None
+        self._condition_at = self._processes_at = float("-inf")
+
+
+def _with_rates(vitals: GPUVitals, before: GPUReading, now: float) -> GPUVitals:
+    """The vitals with bytes a second from two counters: a rate asked of the driver would take it 40 ms to measure."""
+    last, at = before.vitals, before.read_monotonic
+    if last is None or at is None or before.fault is not None or now <= at or vitals.pcie_rx_bytes is None:
+        return vitals
+    return replace(
+        vitals,
+        pcie_rx_bytes_per_second=_rate(last.pcie_rx_bytes, vitals.pcie_rx_bytes, now - at),
+        pcie_tx_bytes_per_second=_rate(last.pcie_tx_bytes, vitals.pcie_tx_bytes, now - at),
+    )
+
+
+def _rate(before: int | None, now: int | None, seconds: float) -> float | None:
+    # A counter that has wrapped, or begun anew, tells nothing of the time in between.
+    return None if before is None or now is None or now < before else (now - before) / seconds

@@ -1,0 +1,60 @@
+"""A frozen reading of a machine's GPUs."""
+
+from datetime import datetime
+
+from api.domain.reading import (
+    DriverVersions,
+    FaultKind,
+    GPUCondition,
+    GPUIdentity,
+    GPUProcess,
+    GPUVitals,
+    SourceName,
+)
+from api.domain.reason import Words
+from api.util.frozen import frozen
+
+
+@frozen
+class GPUReading:
+    """What is known of one GPU. The identity stays when the GPU is lost; vitals go.
+
+    `index` is None when the driver has given its former index to another GPU. `read_monotonic` is when the reading
+    began, so that a call that was stuck for a minute returns a reading that is a minute old.
+    """
+
+    index: int | None
+    identity: GPUIdentity | None
+    vitals: GPUVitals | None = None
+    condition: GPUCondition | None = None
+    processes: tuple[GPUProcess, ...] | None = None
+    processes_unlisted: str | None = None  #: why there is no list
+    fault: FaultKind | None = None
+    fault_reason: Words | None = None
+    read_at: datetime | None = None
+    read_monotonic: float | None = None
+
+    @property
+    def uuid(self) -> str | None:
+        """The UUID of the GPU; None for a slot that has never told it."""
+        return None if self.identity is None else self.identity.uuid
+
+
+@frozen
+class GPUSnapshot:
+    """All GPUs after one sweep.
+
+    `stuck` counts the calls that have not returned; `problem` says why the source as a whole gives nothing,
+    `problem_code` with NVML's number for it.
+    """
+
+    sequence: int
+    gpus: tuple[GPUReading, ...]
+    source: SourceName
+    versions: DriverVersions
+    taken_at: datetime
+    taken_monotonic: float
+    sweep_seconds: float
+    stuck: int = 0
+    problem: Words | None = None
+    problem_code: int | None = None

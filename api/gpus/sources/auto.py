@@ -1,0 +1,70 @@
+"""NVML where the machine has it, else simulated GPUs, plainly labelled; NVML is taken up when it appears."""
+
+from collections.abc import Callable, Mapping
+
+from api.domain.reading import (
+    DriverVersions,
+    GPUCondition,
+    GPUIdentity,
+    GPUProcess,
+    GPUVitals,
+    SourceName,
+    XidEvent,
+)
+from api.domain.task import RegisteredTask
+from api.gpus.sources.source import GPUSource
+
+
+class AutoSource:
+    """Simulates only while the NVML library is absent. A library that is there but fails is never papered over."""
+
+    def __init__(
+        self, make_nvml: Callable[[], GPUSource], simulated: GPUSource, library_is_absent: Callable[[], bool]
+    ) -> None:
+        self._make_nvml = make_nvml
+        self._simulated = simulated
+        self._library_is_absent = library_is_absent
+        self._source = simulated if library_is_absent() else make_nvml()
+        self._switches = 0
+
+    @property
+    def name(self) -> SourceName:
+        return self._source.name
+
+    @property
+    def generation(self) -> int:
+        return self._switches * 1_000_000 + self._source.generation
+
+    @property
+    def versions(self) -> DriverVersions:
+        return self._source.versions
+
+    def refresh(self, may_reinitialise: bool) -> int:
+        if self._source is self._simulated and not self._library_is_absent():
+            self._source = self._make_nvml()
+            self._switches += 1
+        return self._source.refresh(may_reinitialise)
+
+    def identify(self, slot: int) -> GPUIdentity:
+        return self._source.identify(slot)
+
+    def read_vitals(self, gpu: GPUIdentity) -> GPUVitals:
+        return self._source.read_vitals(gpu)
+
+    def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
+        return self._source.read_condition(gpu)
+
+    def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
+        return self._source.read_processes(gpu)
+
+    def next_xid(self) -> XidEvent | None:
+        return self._source.next_xid()
+
+    def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
+        self._source.observe_tasks(held)
+
+    def note_all_well(self) -> None:
+        self._source.note_all_well()
+
+    def close(self) -> None:
+        self._source.close()

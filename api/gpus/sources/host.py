@@ -1,0 +1,263 @@
+"""The machine around the GPUs: its processes, memory and disks, read by psutil and from /proc."""
+
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from api.domain.reading import GPUProcess, ProcessKind
+from api.domain.system import DiskUsage, HostMemory, SystemInfo
+from api.domain.task import ProcessIdentity
+from api.util.formatting import shorten_command
+from api.util.frozen import frozen
+
+_MIB = 1024 * 1024
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+
+# The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h).
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
+
+# psutil's own errors, and what it raises for numbers that are no pids: negative, or beyond C's int.
+_NO_PROCESS = (psutil.Error, ValueError, OverflowError)
+
+
+@frozen
+class ProcessDescription:
+    """What the host knows of a process; every field None when it cannot be seen."""
+
+    user: str | None = None
+    command: str | None = None
+    started_at: datetime | None = None
+    container_id: str | None = None
+    host_memory_mb: int | None = None
+    ancestors: frozenset[int] = frozenset()
+    visible: bool = False
+
+
+def describe_process(pid: int) -> ProcessDescription:
+    """User, command (secrets masked, cut at 256 characters), start, container and host memory (MiB) of a process."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            return ProcessDescription(
+                user=_username(process),
+                command=shorten_command(_command_line(process)),
+                started_at=datetime.fromtimestamp(process.create_time(), UTC),
+                container_id=container_of(pid),
+                host_memory_mb=process.memory_info().rss // _MIB,
+                ancestors=frozenset(parent.pid for parent in process.parents()),
+                visible=True,
+            )
+    except _NO_PROCESS:
+        return ProcessDescription()
+
+
+def describe_gpu_process(
+    pid: int, kind: ProcessKind, memory_mb: int | None, gpu_instance_id: int | None = None
+) -> GPUProcess:
+    """A process on a GPU, with what the host knows of it, and the reason for what it does not know."""
+    known = describe_process(pid)
+    unavailable: dict[str, str] = {}
+    if memory_mb is None:
+        unavailable["memory"] = "unsupported"
+    if not known.visible:
+        unavailable.update(dict.fromkeys(("user", "command", "started_at", "host_memory"), "process_not_visible"))
+    return GPUProcess(
+        pid=pid,
+        kind=kind,
+        memory_mb=memory_mb,
+        user=known.user,
+        command=known.command,
+        started_at=known.started_at,
+        container_id=known.container_id,
+        host_memory_mb=known.host_memory_mb,
+        gpu_instance_id=gpu_instance_id,
+        ancestors=known.ancestors,
+        unavailable=unavailable,
+    )
+
+
+def _username(process: psutil.Process) -> str | None:
+    try:
+        return process.username()
+    except (psutil.Error, KeyError):
+        return None
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline() or [process.name()]
+    except psutil.AccessDenied:
+        return [process.name()]
+
+
+def container_of(pid: int) -> str | None:
+    """The id of the container that a process runs in, from its control group; None outside one."""
+    try:
+        found = _CONTAINER_ID.search(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return found.group() if found else None
+
+
+def in_container() -> bool:
+    """Whether this service itself runs in a container."""
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or container_of(os.getpid()) is not None
+
+
+def has_own_pid_namespace() -> bool:
+    """Whether the pids that NVML reports (the host's) differ from those that this service sees."""
+    try:
+        return os.readlink("/proc/self/ns/pid") != _FIRST_PID_NAMESPACE
+    except OSError:
+        return False
+
+
+def pid_namespace() -> int:
+    """The number of this service's pid namespace, which differs between containers; 0 when the kernel does not say."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
+def process_identity(pid: int) -> ProcessIdentity | None:
+    """The running process with this pid; None when there is none, or only its remains (a zombie)."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return ProcessIdentity(pid=pid, start=_start_of(process))
+    except _NO_PROCESS:
+        return None
+
+
+def _start_of(process: psutil.Process) -> float:
+    if sys.platform != "linux":
+        return process.create_time()
+    try:
+        # Field 22 of proc(5): clock ticks since boot. Unlike a time of day it does not move when the clock is set.
+        fields = (
+            Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        return float(fields[19])
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(process.pid) from None
+
+
+def is_running(process: ProcessIdentity) -> bool:
+    """Whether this very process still runs; a later one with the same pid does not count."""
+    try:
+        return process_identity(process.pid) == process
+    except OSError:
+        # No file can be opened just now: that is no proof of an end.
+        return True
+
+
+def own_identity(node: str) -> str:
+    """A text that identifies this process to other servers on the same database."""
+    own = process_identity(os.getpid())
+    return f"{os.getpid()}@{0.0 if own is None else own.start}@{node}"
+
+
+def is_alive(identity: str, node: str) -> bool:
+    """Whether the process that `own_identity` named still runs; of one on another machine it says yes."""
+    pid, start, where = identity.split("@", 2)
+    return where != node or is_running(ProcessIdentity(int(pid), float(start)))
+
+
+def host_memory_mb() -> tuple[int, int, int]:
+    """Total, used and free memory of the host in MiB; free is what a program could get without swapping."""
+    memory = psutil.virtual_memory()
+    return memory.total // _MIB, (memory.total - memory.available) // _MIB, memory.available // _MIB
+
+
+def own_addresses() -> frozenset[str]:
+    """The names and addresses that this machine is reached by."""
+    names = {socket.gethostname(), socket.getfqdn()}
+    for interface in psutil.net_if_addrs().values():
+        names.update(
+            address.address.partition("%")[0] for address in interface if address.family.name.startswith("AF_INET")
+        )
+    return frozenset(name.lower() for name in names if name)
+
+
+class CPUMeter:
+    """How busy the processors were between two measurements. Each owner has its own: nobody spoils another's."""
+
+    def __init__(self) -> None:
+        self._last = psutil.cpu_times()
+        self.percent: float | None = None  #: None until it has measured
+
+    def measure(self) -> None:
+        """Sets `percent` to the use since the last call; too short a span is joined to the next one."""
+        now = psutil.cpu_times()
+        total = _cpu_seconds(now) - _cpu_seconds(self._last)
+        if total <= 0:
+            return
+        idle = _idle_seconds(now) - _idle_seconds(self._last)
+        self.percent = round(min(100.0, max(0.0, 100 * (total - idle) / total)), 1)
+        self._last = now
+
+
+def _cpu_seconds(times: Any) -> float:
+    # The kernel counts guests within user and nice already.
+    return float(sum(times)) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+
+
+def _idle_seconds(times: Any) -> float:
+    return float(times.idle) + getattr(times, "iowait", 0.0)
+
+
+def read_system(disk_paths: Sequence[Path], cpu_percent: float | None = None) -> SystemInfo:
+    """The machine's present figures, with the CPU use in % as measured before. The last path is the storage's."""
+    memory, load = psutil.virtual_memory(), os.getloadavg()
+    total, available = memory.total // _MIB, memory.available // _MIB
+    used = (memory.total - memory.available) // _MIB
+    disks = tuple(_disk(path) for path in disk_paths)
+    storage = disks[-1]
+    return SystemInfo(
+        hostname=socket.gethostname(),
+        os=f"{os.uname().sysname} {os.uname().release}",
+        cpu_count=psutil.cpu_count(),
+        cpu_percent=cpu_percent,
+        load_average=tuple(load),
+        memory=HostMemory(
+            total=total,
+            used=used,
+            available=available,
+            percent=memory.percent,
+        ),
+        disks=disks,
+        uptime=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
+        cpu_usage=cpu_percent,
+        memory_total=total,
+        memory_used=used,
+        memory_available=available,
+        disk_total=storage.total,
+        disk_used=storage.used,
+        disk_free=storage.free,
+    )
+
+
+def _disk(path: Path) -> DiskUsage:
+    # The directory may not exist yet; its nearest existing parent is on the disk that will hold it.
+    there = next((parent for parent in [path, *path.absolute().parents] if parent.exists()), Path("/"))
+    try:
+        usage = psutil.disk_usage(str(there))
+    except OSError:
+        return DiskUsage(path=str(path), total=None, used=None, free=None, percent=None)
+    return DiskUsage(
+        path=str(path),
+        total=usage.total // _MIB,
+        used=usage.used // _MIB,
+        free=usage.free // _MIB,
+        percent=usage.percent,
+    )

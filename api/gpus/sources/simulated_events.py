@@ -1,0 +1,59 @@
+"""Faults that simulated GPUs are to have, so that whoever watches them can be tried."""
+
+import re
+from enum import StrEnum
+
+from api.util.frozen import frozen
+
+
+class SimulatedFault(StrEnum):
+    """What can happen to a simulated GPU."""
+
+    OVERHEATS = "overheats"  #: it is hotter than the temperature at which it slows down
+    LOST = "lost"  #: the driver cannot reach it
+    FAN_STOPS = "fan"  #: its fan stands still, and it grows hot
+    POWER_BRAKE = "brake"  #: a power brake slows it down
+    XID = "xid"  #: the driver reports this error, once
+
+
+@frozen
+class SimulatedEvent:
+    """A fault of one GPU. Seconds are from the start of the service; `lasts` infinite: until its end."""
+
+    at: float
+    gpu: int
+    fault: SimulatedFault
+    lasts: float = float("inf")
+    xid: int | None = None
+
+    def is_on(self, elapsed: float) -> bool:
+        """Whether it goes on so many seconds after the start."""
+        return self.at <= elapsed < self.at + self.lasts
+
+
+_EVENT = re.compile(r"(\d+)([smh]?) +gpu(\d{1,4}) +(overheats|lost|fan|brake|xid)(?: +(\d+)([smh]?))?")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def parse_events(text: str) -> tuple[SimulatedEvent, ...]:
+    """What is to happen to simulated GPUs, from "30s gpu0 overheats 5m; 1m gpu1 xid 79", when, which, what, for how
+    long or with which number. Raises ValueError with what is wrong.
+    """
+    found = []
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        match = _EVENT.fullmatch(part.lower())
+        if match is None:
+            raise ValueError(
+                f'holds "{part[:80]}": an event looks like "30s gpu0 overheats 5m", with overheats, lost, fan, brake, '
+                'or "1m gpu1 xid 79"'
+            )
+        at, unit, gpu, fault, figure, of = match.groups()
+        when, kind = float(at) * _SECONDS[unit], SimulatedFault(fault)
+        if kind is SimulatedFault.XID:
+            if figure is None or of:
+                raise ValueError(f'holds "{part[:80]}": an Xid needs its number, such as "xid 79"')
+            found.append(SimulatedEvent(when, int(gpu), kind, xid=int(figure)))
+        else:
+            lasts = float("inf") if figure is None else float(figure) * _SECONDS[of or ""]
+            found.append(SimulatedEvent(when, int(gpu), kind, lasts))
+    return tuple(found)

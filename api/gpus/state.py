@@ -1,0 +1,273 @@
+"""The latest snapshot with everything that bears on it, judged and published as one immutable state."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
+
+from api.domain.event import EventType
+from api.domain.gpu import GPUStatus
+from api.domain.node import SILENT_SECONDS, NodeStatus
+from api.domain.reading import XidEvent
+from api.domain.reason import Reason, Words
+from api.domain.task import RegisteredTask
+from api.gpus.circumstances import AskEngine, EngineWord, GPUCircumstances
+from api.gpus.events import GPUEvents, describe_xid, xid_severity
+from api.gpus.judgement import DRAINING_SECONDS, JudgedGPU, is_stale, judge
+from api.gpus.other_machines import (
+    NodeCondition,
+    NodePart,
+    judge_drain,
+    judge_node,
+    why_unread,
+)
+from api.gpus.ownership import GPUOwners
+from api.gpus.snapshot import GPUReading, GPUSnapshot
+from api.gpus.xid_histories import XidHistories
+from api.gpus.xid_history import XidCount
+from api.util.clock import Clock
+from api.util.frozen import frozen
+
+
+@frozen
+class GPUState:
+    """All GPUs, judged. Everything that a request sees of one moment comes from one of these."""
+
+    node: str  #: this machine, as the database names it
+    snapshot: GPUSnapshot
+    gpus: tuple[JudgedGPU, ...]
+    xids: Mapping[tuple[str, int], XidCount]
+    failed_sweeps: int
+    startable: frozenset[str] = frozenset()  #: the nodes on which the executor can start something
+    has_cluster: bool = False  #: whether these are a cluster's, and not this machine alone
+    parts: Mapping[str, NodePart] = field(default_factory=dict)  #: the other nodes, by name
+    nodes: tuple[NodeCondition, ...] = ()  #: this machine first, then the others
+    #: Those that have a UUID of their own: each running attempt looks for its GPUs with each tick.
+    by_uuid: Mapping[str, JudgedGPU] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        known = {gpu.reading.uuid: gpu for gpu in self.gpus if gpu.reading.uuid is not None and not gpu.is_twin}
+        object.__setattr__(self, "by_uuid", known)
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether there are other machines than this one."""
+        return bool(self.parts)
+
+    @property
+    def own_gpus(self) -> tuple[JudgedGPU, ...]:
+        """The GPUs of this machine."""
+        return tuple(gpu for gpu in self.gpus if gpu.node == self.node) if self.parts else self.gpus
+
+    @property
+    def other_uuids(self) -> frozenset[str | None]:
+        """The GPUs of the other machines."""
+        return frozenset(gpu.reading.uuid for gpu in self.gpus if gpu.node != self.node and not gpu.is_twin)
+
+    def drain_of(self, node: str) -> Reason | None:
+        """Why nothing new is started on a node, in a sentence; None: something may be."""
+        drain = next(
+            (each.reason for each in self.nodes if each.name == node and each.status is NodeStatus.DRAINING), None
+        )
+        return (
+            None if drain is None else Reason.of("the node {node} is drained: {why}", "drained", node=node, why=drain)
+        )
+
+    def snapshot_of(self, node: str) -> GPUSnapshot:
+        """What a node's GPUs were read as last."""
+        part = self.parts.get(node)
+        return self.snapshot if part is None else part.snapshot
+
+    @property
+    def indices(self) -> dict[str, int | None]:
+        """The index of each GPU, by UUID."""
+        return {uuid: gpu.reading.index for uuid, gpu in self.by_uuid.items()}
+
+
+@frozen
+class _Whole:
+    """What holds for all GPUs of a node."""
+
+    node: str
+    problem: Words | None
+    max_age: float
+    drain: Reason | None
+
+
+class GPUStateKeeper:
+    """Judges each snapshot by the tasks, the Xid errors and the time, and remembers what the judgement needs.
+
+    One caller at a time: the lock is the owner's.
+    """
+
+    def __init__(self, node: str, clock: Clock, max_age: float, events: GPUEvents) -> None:
+        self._node = node
+        self._engine: AskEngine = lambda node, index: None
+        self._startable: Callable[[], Collection[str]] = lambda: (node,)
+        self._has_cluster = False
+        self._why_not: Callable[[str], Reason | None] = lambda node: None
+        self._clock = clock
+        self._max_age = max_age
+        self._others_age = max(max_age, SILENT_SECONDS)
+        self._events = events
+        self._released: dict[str, float] = {}
+        self.xids = XidHistories(node, clock)
+        self.past_problem: Reason | None = None  #: why it is not known which errors came before this server started
+        self.owners = GPUOwners(node)
+        self._failed_sweeps = 0
+        self._last_sequence = 0
+        self._parts: dict[str, NodePart] = {}
+        self._drains: Mapping[str, Reason] = {}
+
+    def note_nodes(self, parts: Mapping[str, NodePart], drains: Mapping[str, Reason]) -> bool:
+        """Takes what the other nodes told last, and which nodes start nothing new. True when that cannot wait: one has
+        come or gone, or is drained or not any more.
+        """
+        is_urgent = drains != self._drains or parts.keys() != self._parts.keys()
+        is_urgent = is_urgent or any(part.has_left != self._parts[name].has_left for name, part in parts.items())
+        changed = [part for name, part in parts.items() if part is not self._parts.get(name)]
+        self.owners.note(changed)
+        for part in changed:
+            if part.is_heard:
+                self.xids.heed(part.node, part.snapshot, part.boot)
+        for name in self._parts.keys() - parts.keys():
+            self.owners.forget(name)
+            self.xids.forget(name)
+        self._parts, self._drains = dict(parts), drains
+        self._events.is_fleet = bool(parts)
+        return is_urgent
+
+    def offer_from(self, nodes: Callable[[], Collection[str]], say: AskEngine | None = None) -> None:
+        """Has the GPUs of these nodes offered, instead of this machine's alone, and each judged by what an engine says
+        of it, too; both are asked at each judgement.
+        """
+        self._startable, self._has_cluster = nodes, True
+        self._engine = say or self._engine
+
+    def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
+        """Has no GPU offered of a node of which this tells why not; it is asked at each judgement."""
+        self._why_not = why_not
+
+    def judge(self, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None) -> GPUState:
+        """The state that this snapshot amounts to now; changes since the last one become events.
+
+        `held` None: who holds them is not known.
+        """
+        if snapshot.sequence != self._last_sequence:
+            self._last_sequence = snapshot.sequence
+            self._failed_sweeps += snapshot.problem is not None
+            self.owners.note_own(snapshot)
+            self.xids.heed(self._node, snapshot, self._clock.mark().boot_id)
+        now = self._clock.monotonic()
+        own = _Whole(self._node, snapshot.problem or self.past_problem, self._max_age, self._drains.get(self._node))
+        gpus = [self._judge(gpu, own, held, now) for gpu in snapshot.gpus]
+        nodes = [
+            judge_drain(self._node, self._drains),
+            *(judge_node(p, self._drains, now) for p in self._parts.values()),
+        ]
+        gpus += self._judge_others(nodes[1:], held, now)
+        self._end_draining(gpus, now)
+        gone = {node.name for node in nodes if node.status in (NodeStatus.DOWN, NodeStatus.UNKNOWN)}
+        self._events.compare(self._clock.now(), snapshot, gpus, gone)
+        return GPUState(
+            node=self._node,
+            snapshot=snapshot,
+            gpus=tuple(gpus),
+            xids=self.xids.counts(gpus),
+            failed_sweeps=self._failed_sweeps,
+            startable=frozenset(self._startable()),
+            has_cluster=self._has_cluster,
+            parts=dict(self._parts),
+            nodes=tuple(nodes),
+        )
+
+    def _judge_others(
+        self,
+        nodes: Sequence[NodeCondition],
+        held: Mapping[str, RegisteredTask] | None,
+        now: float,
+    ) -> Iterator[JudgedGPU]:
+        twins = self.owners.find_twins(self._parts.values(), held or {}, now) if self._parts else {}
+        for node, part in zip(nodes, self._parts.values(), strict=True):
+            about = _Whole(
+                part.node, why_unread(part, node) or self.past_problem, self._others_age, self._drains.get(part.node)
+            )
+            for gpu in part.snapshot.gpus:
+                yield self._judge(gpu, about, held, now, twins.get((part.node, gpu.uuid or "")))
+
+    def _judge(
+        self,
+        gpu: GPUReading,
+        about: "_Whole",
+        held: Mapping[str, RegisteredTask] | None,
+        now: float,
+        twin: str | None = None,
+    ) -> JudgedGPU:
+        # What another machine calls by a UUID that is taken has neither its task nor its past.
+        uuid = "" if twin is not None else gpu.uuid or ""
+        task = None if held is None else held.get(uuid)
+        released = self._released.get(uuid)
+        history = None if twin is not None else self.xids.of(about.node, gpu.uuid)
+        around = GPUCircumstances(
+            now=now,
+            max_age=about.max_age,
+            problem=about.problem,
+            task=task,
+            holders_known=held is not None,
+            draining_for=None if released is None else now - released,
+            xids=() if history is None else history.codes(now),
+            last_xid_at=float("-inf") if history is None else history.last_at,
+            engine=self._ask_engine(about.node, gpu.index),
+            drain=about.drain,
+            twin=twin,
+        )
+        return JudgedGPU(reading=gpu, judgement=judge(gpu, around), task=task, node=about.node)
+
+    def _ask_engine(self, node: str, index: int | None) -> EngineWord | None:
+        why = self._why_not(node)
+        if why is not None:
+            return EngineWord(GPUStatus.BUSY, why)
+        return None if index is None else self._engine(node, index)
+
+    def staleness_changed(self, state: GPUState) -> bool:
+        """Whether a reading has become too old since this state was judged."""
+        now = self._clock.monotonic()
+        if any(
+            condition.status is not judge_node(self._parts[condition.name], self._drains, now).status
+            for condition in state.nodes
+            if condition.name in self._parts
+        ):
+            return True
+        return any(
+            gpu.judgement.stale
+            != is_stale(gpu.reading, now, self._max_age if gpu.node == self._node else self._others_age)
+            for gpu in state.gpus
+        )
+
+    def note_released(self, uuids: Iterable[str]) -> None:
+        """Notes that a task has left these GPUs: they are draining until their memory is back."""
+        self._released.update(dict.fromkeys(uuids, self._clock.monotonic()))
+
+    def _end_draining(self, gpus: Iterable[JudgedGPU], now: float) -> None:
+        for gpu in gpus:
+            released = self._released.get(gpu.reading.uuid or "")
+            if released is None or gpu.judgement.status is GPUStatus.DRAINING:
+                continue
+            # Only a reading from after the release can tell that the memory is back.
+            read = gpu.reading.read_monotonic
+            if gpu.task is not None or now - released >= DRAINING_SECONDS or (read is not None and read > released):
+                del self._released[gpu.reading.uuid or ""]
+
+    def note_xid(self, node: str, event: XidEvent, gpus: Iterable[JudgedGPU]) -> None:
+        """Counts an error that the driver of a node reported, and lets it bear on the GPU's health.
+
+        The same error of the same GPU again within INCIDENT_SECONDS is the same incident: the driver tells of one in
+        several ways.
+        """
+        gpu = next((gpu for gpu in gpus if gpu.node == node and gpu.reading.uuid == event.uuid), None)
+        is_foreign = self.owners.find_disputed(node, [event.uuid or ""]) if gpu is None else gpu.is_twin
+        if node != self._node and is_foreign:
+            # A UUID that is another machine's: nothing that this node reports bears on it.
+            return
+        task_id = None if gpu is None or gpu.task is None else gpu.task.task_id
+        if self.xids.add(node, event, task_id):
+            message, severity = describe_xid(event.xid, task_id), xid_severity(event.xid)
+            self._events.add(self._clock.now(), EventType.XID, severity, message, gpu=gpu, xid=event.xid, node=node)

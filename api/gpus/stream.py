@@ -1,0 +1,96 @@
+"""The stream of the GPUs, of all machines or of one: the latest snapshot at once, then each new one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from api.domain.sight import Sight, current_sight
+from api.errors import NodeNotFound
+from api.streaming.addresses import Asked, Opener
+from api.streaming.broker import Broker
+from api.streaming.delivery import Frames
+from api.streaming.frames import Frame, closing_frame
+from api.streaming.models import Message, MessageType, StreamEnding, Topic
+from api.streaming.subscription import Published, Subscription, TooSlow
+
+#: How many snapshots a subscriber may be behind.
+QUEUE_SNAPSHOTS = 16
+
+
+def snapshot_message(
+    number: int,
+    json: bytes,
+    show: Callable[[Sight], bytes] | None = None,
+    show_node: Callable[[Sight, str], bytes] | None = None,
+) -> Message:
+    """The message of a state of the GPUs, with its number; `show` makes the JSON for who may not see all of it, and
+    `show_node` the one about a single machine.
+    """
+    return Message(Topic.GPU, MessageType.SNAPSHOT, json, position=number, show=show, show_node=show_node)
+
+
+class Unchanged:
+    """Knows the snapshots in which a reader who does not get everything would see nothing new: when something else has
+    changed is not theirs to know, or not what they asked for.
+    """
+
+    def __init__(self, gets_all: bool) -> None:
+        self._gets_all = gets_all
+        self._last = b""
+
+    def drop(self, frames: Sequence[Frame]) -> list[Frame]:
+        """The frames without such snapshots."""
+        return [frame for frame in frames if self._is_news(frame)]
+
+    def _is_news(self, frame: Frame) -> bool:
+        if self._gets_all or frame.type is not MessageType.SNAPSHOT:
+            return True
+        before, self._last = self._last, frame.json
+        return frame.json != before
+
+
+def create_gpu_stream(broker: Broker) -> Opener:
+    """Makes the function that opens this stream for one subscriber."""
+
+    @asynccontextmanager
+    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
+        node = await _read_node(asked.query)
+        with broker.subscribe([Topic.GPU], capacity=QUEUE_SNAPSHOTS) as subscription:
+            latest, sight = broker.latest_snapshot(), current_sight.get()
+            if latest is not None:
+                latest.snapshot_frame(sight, node)  # a node that is not known is refused before anything is sent
+            yield _frames(subscription, latest, sight, node)
+
+    return open_stream
+
+
+async def _read_node(query: str) -> str | None:
+    """The one machine that is asked for; None for all. Raises Invalid and MalformedRequest."""
+    if "node=" not in query:
+        # These addresses have always taken any query.
+        return None
+    return (await asyncio.to_thread(_load_reader))(query)
+
+
+def _load_reader() -> Callable[[str], str | None]:
+    # Loaded with the first stream of one node, as what reads queries takes: 10 MB.
+    from api.gpus.stream_query import read_node  # noqa: PLC0415
+
+    return read_node
+
+
+async def _frames(subscription: Subscription, latest: Published | None, sight: Sight, node: str | None) -> Frames:
+    seen, unchanged = 0, Unchanged(sight.is_whole and node is None)
+    if latest is not None:
+        seen = latest.number
+        yield unchanged.drop([latest.snapshot_frame(sight, node)])
+    try:
+        async for some in subscription.after(seen):
+            yield unchanged.drop([published.snapshot_frame(sight, node) for published in some])
+    except NodeNotFound:
+        yield [closing_frame(StreamEnding.NODE_GONE)]
+        return
+    if subscription.ending is not None:
+        yield [closing_frame(subscription.ending)]
+    if subscription.ending is StreamEnding.TOO_SLOW:
+        raise TooSlow

@@ -1,0 +1,139 @@
+"""The Xid errors of every GPU, by the machine that reported them: none bears on another machine's GPU."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from api.domain.reading import MAX_GPUS, FaultKind, SourceName, XidEvent
+from api.gpus.judgement import JudgedGPU
+from api.gpus.snapshot import GPUReading, GPUSnapshot
+from api.gpus.xid_history import XidCount, XidHistory
+from api.gpus.xids import FatalXid, XidKey
+from api.util.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+#: The most different errors that are counted of all GPUs of another machine, and of all other machines together.
+MOST_OF_NODE = 2_000
+MOST_OF_OTHERS = 50_000
+
+
+class XidHistories:
+    """Histories by machine and UUID. One caller at a time."""
+
+    def __init__(self, own_node: str, clock: Clock) -> None:
+        self._own_node = own_node
+        self._clock = clock
+        self._by_node: dict[str, dict[str, XidHistory]] = {}
+        self._gone: dict[str, set[str]] = {}
+        self._boots: dict[str, str] = {}
+        self._sizes: Counter[str] = Counter()  #: how many different errors are counted of each other machine
+        self._full: set[str] = set()
+
+    def of(self, node: str, uuid: str | None) -> XidHistory | None:
+        """The history of a GPU; None without errors."""
+        return self._by_node.get(node, {}).get(uuid or "")
+
+    def add(self, node: str, event: XidEvent, task_id: str | None) -> bool:
+        """Note a report of the driver; False when it belongs to a known incident, or there are too many."""
+        history = self._by_node.setdefault(node, {}).setdefault(event.uuid or "", XidHistory())
+        if event.xid not in history.counts and not self._has_room(node):
+            return False
+        is_news = history.add(event.xid, self._clock.monotonic(), task_id)
+        seen = history.counts.get(event.xid)
+        count = (0 if seen is None else seen.count) + is_news
+        history.counts[event.xid] = XidCount(count, self._clock.now().timestamp())
+        history.boot = self._boots.get(node, "")
+        return is_news
+
+    def _has_room(self, node: str) -> bool:
+        if node == self._own_node:
+            return True
+        if self._sizes[node] < MOST_OF_NODE and self._sizes.total() < MOST_OF_OTHERS:
+            self._sizes[node] += 1
+            return True
+        if node not in self._full:
+            self._full.add(node)
+            logger.warning("node %s reports too many different Xid errors: more are not counted", node)
+        return False
+
+    def heed(self, node: str, snapshot: GPUSnapshot, boot: str) -> None:
+        """Forgive the GPUs that a snapshot of a machine shows to have been reset since their errors.
+
+        `boot` is the id of the machine's present boot; empty where that is not known.
+        """
+        self._boots[node] = boot or self._boots.get(node, "")
+        gone, known = self._gone.setdefault(node, set()), self._by_node.get(node, {})
+        is_real = snapshot.source is SourceName.NVML
+        for gpu in snapshot.gpus:
+            if gpu.uuid is None:
+                continue
+            history = known.get(gpu.uuid)
+            has_returned = self._has_returned(gpu, snapshot, gone)
+            if history is not None and (has_returned or history.is_reset(gpu, boot, is_real)):
+                history.forgive()
+        if node != self._own_node and (snapshot.problem is None or len(known) > MAX_GPUS):
+            self._keep_only(node, {gpu.uuid for gpu in snapshot.gpus})
+
+    @staticmethod
+    def _has_returned(gpu: GPUReading, snapshot: GPUSnapshot, gone: set[str]) -> bool:
+        """Whether a GPU that was gone answers again: it has been reset."""
+        uuid = gpu.uuid or ""
+        # A call that hung or failed says nothing of a reset; being gone does, and so does a driver that was.
+        if gpu.fault is FaultKind.LOST or snapshot.problem_code is not None:
+            gone.add(uuid)
+        elif uuid in gone and gpu.fault is None and snapshot.problem is None:
+            gone.discard(uuid)
+            return True
+        return False
+
+    def _keep_only(self, node: str, uuids: set[str | None]) -> None:
+        """Forget the GPUs that another machine no longer has."""
+        known = self._by_node.get(node, {})
+        for uuid in [each for each in known if each and each not in uuids]:
+            self._sizes[node] -= len(known.pop(uuid).counts)
+        self._gone[node] &= {uuid for uuid in uuids if uuid is not None}
+
+    def forget(self, node: str) -> None:
+        """Forget all of another machine."""
+        for known in (self._by_node, self._gone, self._boots, self._sizes):
+            known.pop(node, None)
+        self._full.discard(node)
+
+    def counts(self, gpus: Iterable[JudgedGPU]) -> Mapping[tuple[str, int], XidCount]:
+        """How often each error was reported, by UUID and code: of this machine's GPUs, and of those of others that have
+        their UUID to themselves.
+        """
+        own = self._by_node.get(self._own_node, {})
+        found = {(uuid, xid): count for uuid, history in own.items() if uuid for xid, count in history.counts.items()}
+        if len(self._by_node) > bool(own):
+            for gpu in gpus:
+                history = None if gpu.is_twin or gpu.node == self._own_node else self.of(gpu.node, gpu.reading.uuid)
+                if history is not None:
+                    found |= {(gpu.reading.uuid or "", xid): count for xid, count in history.counts.items()}
+        return found
+
+    def fatal(self) -> Mapping[XidKey, FatalXid]:
+        """Every error for which a GPU must not be offered now."""
+        return dict(self._list_fatal(self._clock.monotonic()))
+
+    def _list_fatal(self, now: float) -> Iterator[tuple[XidKey, FatalXid]]:
+        for node, gpus in self._by_node.items():
+            for uuid, history in gpus.items():
+                for xid, known in history.fatal(now).items() if uuid else ():
+                    yield (node, uuid, xid), known
+
+    def restore(self, key: XidKey, known: FatalXid) -> None:
+        """Take up an error that this server noted before a restart, or that another server has noted."""
+        node, uuid, xid = key
+        boot = self._boots.get(node, "")
+        if boot and known.boot and boot != known.boot:
+            return
+        history = self._by_node.setdefault(node, {}).setdefault(uuid, XidHistory())
+        history.restore(xid, known, self._clock.monotonic())
+
+    def forgive(self, node: str, uuid: str) -> None:
+        """Take up that another server has seen a GPU reset."""
+        history = self.of(node, uuid)
+        if history is not None:
+            history.forgive()

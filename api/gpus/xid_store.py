@@ -1,0 +1,61 @@
+"""The Xid errors for which a GPU must not be offered until it is reset: a restart must not forget them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, select, update
+
+from api.db.database import Database
+from api.db.insertion import insert_missing
+from api.db.measurement_tables import gpu_xids
+from api.gpus.xids import FatalXid, XidKey
+
+#: The most rows that are read.
+MOST_ROWS = 50_000
+
+_ALL = select(gpu_xids).order_by(gpu_xids.c.node, gpu_xids.c.uuid, gpu_xids.c.xid).limit(MOST_ROWS)
+
+
+class GPUXidStore:
+    """The errors as rows, each with a token that tells one incident from a later one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> Mapping[XidKey, tuple[str, FatalXid]]:
+        """Every error by GPU and code, with its token."""
+        with self._database.read() as connection:
+            return {
+                (row.node, row.uuid, row.xid): (
+                    row.token,
+                    FatalXid(row.times, row.last_at, row.boot, bool(row.was_action_asked), row.energy_joules),
+                )
+                for row in connection.execute(_ALL)
+            }
+
+    def save(self, errors: Mapping[XidKey, tuple[str, FatalXid]]) -> None:
+        """Add these errors, or change what is stored of them."""
+        with self._database.write(is_audited=False) as connection:
+            for key, (token, known) in errors.items():
+                values: dict[str, Any] = {
+                    "token": token,
+                    "times": known.times,
+                    "last_at": known.last_at,
+                    "boot": known.boot,
+                    "was_action_asked": int(known.was_action_asked),
+                    "energy_joules": known.energy_joules,
+                }
+                if connection.execute(update(gpu_xids).where(_is(key)).values(values)).rowcount == 0:
+                    node, uuid, xid = key
+                    insert_missing(connection, gpu_xids, [{"node": node, "uuid": uuid, "xid": xid, **values}])
+
+    def delete(self, tokens: Mapping[XidKey, str]) -> None:
+        """Drop these errors, unless another server has noted them anew meanwhile."""
+        with self._database.write(is_audited=False) as connection:
+            for key, token in tokens.items():
+                connection.execute(delete(gpu_xids).where(_is(key) & (gpu_xids.c.token == token)))
+
+
+def _is(key: XidKey) -> ColumnElement[bool]:
+    node, uuid, xid = key
+    return (gpu_xids.c.node == node) & (gpu_xids.c.uuid == uuid) & (gpu_xids.c.xid == xid)

@@ -1,0 +1,155 @@
+"""Asks a vision model by OpenAI's protocol: bounded in time and size, tried again where that can help."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from api.domain.captioning import CaptionSettings
+from api.util.bounded_answers import refuse_compressed
+from api.util.frozen import frozen
+
+#: Bytes of an answer that are read: a caption is a few hundred.
+MAX_ANSWER = 2**20
+MAX_CAPTION = 20_000
+
+#: Tries of one question, and seconds between them: doubled each time, or as the endpoint says, up to the bound.
+TRIES = 6
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 60.0
+
+#: Statuses that another try can get past.
+_PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+
+
+class Refused(Exception):
+    """The endpoint will not answer this, however often it is asked: why, in words."""
+
+
+class Unreachable(Exception):
+    """The endpoint does not answer at all, or not as it should, after every try."""
+
+
+@frozen
+class _Answer:
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
+class VisionModel:
+    """A model behind an endpoint."""
+
+    def __init__(self, settings: CaptionSettings, key: str | None, first_wait: float = FIRST_WAIT) -> None:
+        self._settings = settings
+        self._key = key
+        self._first_wait = first_wait
+        self._spacing = 60.0 / settings.per_minute if settings.per_minute else 0.0
+        self._next_at = 0.0
+
+    async def describe_all(self, questions: Sequence[Sequence[bytes]]) -> list[str | Refused | Unreachable]:
+        """A caption for each group of JPEG pictures, or why there is none, in their order."""
+        timeout = httpx.Timeout(self._settings.timeout_seconds, connect=10.0)
+        # No redirect is followed and no proxy of the environment asked: the address is the administrator's word.
+        async with httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False) as client:
+            found = await asyncio.gather(
+                *(self._describe(client, pictures) for pictures in questions), return_exceptions=True
+            )
+        answers: list[str | Refused | Unreachable] = []
+        for each in found:
+            if not isinstance(each, (str, Refused, Unreachable)):
+                raise each
+            answers.append(each)
+        return answers
+
+    async def _describe(self, client: httpx.AsyncClient, pictures: Sequence[bytes]) -> str:
+        wait, why = self._first_wait, "it was not asked"
+        for _ in range(TRIES):
+            await self._take_turn()
+            try:
+                answer = await asyncio.wait_for(self._ask(client, pictures), self._settings.timeout_seconds)
+            except (httpx.HTTPError, TimeoutError, OSError) as error:
+                why = f"{type(error).__name__}: {error}"[:200]
+                answer = None
+            if answer is not None and answer.status == 200:
+                try:
+                    return _caption_in(answer.content)
+                except ValueError as error:
+                    why = str(error)
+            elif answer is not None:
+                why = f"it answered {answer.status}: {_words_in(answer.content)}"
+                if answer.status not in _PASSING:
+                    raise Refused(why)
+            await asyncio.sleep(min(LONGEST_WAIT, max(wait, _retry_after(answer))))
+            wait *= 2
+        raise Unreachable(why)
+
+    async def _take_turn(self) -> None:
+        now = time.monotonic()
+        at = max(now, self._next_at)
+        self._next_at = at + self._spacing
+        await asyncio.sleep(at - now)
+
+    async def _ask(self, client: httpx.AsyncClient, pictures: Sequence[bytes]) -> _Answer:
+        settings = self._settings
+        content: list[dict[str, Any]] = [{"type": "text", "text": settings.prompt}]
+        for picture in pictures:
+            url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+            content.append({"type": "image_url", "image_url": {"url": url}})
+        body = {
+            "model": settings.model,
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": settings.max_tokens,
+            "temperature": settings.temperature,
+        }
+        headers = {"Accept-Encoding": "identity"}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
+        address = f"{settings.endpoint.rstrip('/')}/chat/completions"
+        async with client.stream("POST", address, json=body, headers=headers) as response:
+            refuse_compressed(response)
+            received = b""
+            async for part in response.aiter_raw():
+                received += part
+                if len(received) > MAX_ANSWER:
+                    raise httpx.DecodingError("its answer has no end", request=response.request)
+            return _Answer(response.status_code, response.headers, received)
+
+
+def _caption_in(content: bytes) -> str:
+    """The caption of an answer. Raises ValueError for what is none."""
+    try:
+        text = json.loads(content)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise ValueError("its answer is none of OpenAI's protocol") from None
+    if isinstance(text, list):
+        parts = [part.get("text") for part in text if isinstance(part, dict)]
+        text = "".join(part for part in parts if isinstance(part, str))
+    if not isinstance(text, str):
+        raise ValueError("its answer holds no text")
+    return clean_caption(text)
+
+
+def clean_caption(text: str) -> str:
+    """The caption in what a model has said, on printable lines. Raises ValueError when nothing is left."""
+    # What models think aloud is no caption.
+    text = text.rpartition("</think>")[2].strip().strip('"').strip()
+    clean = "".join(c if c.isprintable() or c == "\n" else " " for c in text.encode(errors="replace").decode())
+    if not clean:
+        raise ValueError("its answer is empty")
+    return clean[:MAX_CAPTION]
+
+
+def _words_in(content: bytes) -> str:
+    return " ".join(content[:300].decode(errors="replace").split())
+
+
+def _retry_after(answer: _Answer | None) -> float:
+    try:
+        return 0.0 if answer is None else max(0.0, float(answer.headers.get("retry-after", "0")))
+    except ValueError:
+        return 0.0

@@ -1,1 +1,0 @@
-"""One module for each stream: what it sends first, what it follows, and how it ends."""

@@ -1,0 +1,85 @@
+"""The batches of lines that followers of a log are sent, encoded once for all of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from api.domain.log import Gap, LineFilter, LogEnd, LogLine
+from api.util.envelope import encode_json
+from api.util.frozen import frozen
+
+#: The most lines, and bytes, of one message.
+BATCH_LINES = 200
+BATCH_BYTES = 64 * 1024
+
+# What the JSON of a line takes beside its message, roughly.
+_LINE_BYTES = 220
+
+Kind = Literal["log", "partial", "dropped", "end"]
+
+
+@frozen
+class LogBatch:
+    """One message to a follower: its JSON, and the part of the log that it covers.
+
+    `log`: lines. `partial`: the line at the end as it looks now; it covers nothing. `dropped`: a part that was gone
+    before it could be read. `end`: the task has finished and everything was delivered.
+    """
+
+    kind: Kind
+    start: int
+    next_offset: int  #: where a follower who has seen it goes on
+    json: bytes
+    lines: tuple[LogLine, ...] = ()
+
+    def select(self, task_id: str | None, wanted: LineFilter) -> "LogBatch | None":
+        """A batch with the wanted lines only; None when there are none."""
+        if not self.lines or wanted.selects_all:
+            return self
+        lines = [line for line in self.lines if wanted.selects(line)]
+        if len(lines) == len(self.lines):
+            return self
+        if not lines:
+            return None
+        return _batch_of(task_id, lines, self.start, self.next_offset)
+
+
+def batches_of(task_id: str | None, lines: Sequence[LogLine], end: int) -> Iterator[LogBatch]:
+    """These lines in messages of bounded size; the last line ends at the offset `end`."""
+    batch: list[LogLine] = []
+    size = 0
+    for line in lines:
+        length = _LINE_BYTES + len(line.message)
+        if batch and (len(batch) == BATCH_LINES or size + length > BATCH_BYTES):
+            yield _batch_of(task_id, batch, batch[0].offset, line.offset)
+            batch, size = [], 0
+        batch.append(line)
+        size += length
+    if batch:
+        yield _batch_of(task_id, batch, batch[0].offset, end)
+
+
+def _batch_of(task_id: str | None, lines: Sequence[LogLine], start: int, end: int) -> LogBatch:
+    return LogBatch("log", start, end, _encode("log", task_id, {"logs": lines, "next_offset": end}), tuple(lines))
+
+
+def partial_of(task_id: str | None, line: LogLine) -> LogBatch:
+    """The message of the unfinished last line."""
+    return LogBatch("partial", line.offset, line.offset, _encode("partial", task_id, {"line": line}), (line,))
+
+
+def dropped_of(task_id: str | None, gap: Gap) -> LogBatch:
+    """The message of what was gone before it could be read."""
+    told = {"from": gap.start, "to": gap.end, "bytes": gap.end - gap.start, "lines": gap.lines}
+    return LogBatch("dropped", gap.start, gap.end, _encode("dropped", task_id, told))
+
+
+def end_of(task_id: str | None, end: LogEnd, offset: int) -> LogBatch:
+    """The message of how the task ended."""
+    told = {"status": end.status, "failure": end.failure, "exit_code": end.exit_code, "next_offset": offset}
+    return LogBatch("end", offset, offset, _encode("end", task_id, told))
+
+
+def _encode(kind: Kind, task_id: str | None, told: Mapping[str, Any]) -> bytes:
+    data = told if task_id is None else {"task_id": task_id, **told}
+    return encode_json({"type": kind, "timestamp": datetime.now(UTC), "data": data})

@@ -1,0 +1,213 @@
+"""Those who follow a log, each at a place of its own, and the feeds that they share."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from api.domain.log import EVERYTHING, Gap, LineFilter
+from api.logs.batches import LogBatch, batches_of, dropped_of
+from api.logs.feed import LogFeed
+from api.logs.lines import LineStream
+from api.logs.reader import LogReader
+from api.logs.source import LogSource
+from api.logs.watcher import LogWatcher
+from api.util.frozen import frozen
+
+logger = logging.getLogger(__name__)
+
+#: Threads that read for the feeds, and for followers that are behind: these may be many, and hold nobody else up.
+FEED_THREADS = 2
+FOLLOWER_THREADS = 2
+
+#: Bytes that a follower who is behind reads at a time; as objects and JSON they take many times as many.
+READ_BYTES = 8 * 1024
+
+
+@frozen
+class Tail:
+    """Asks to begin with the last so many lines."""
+
+    lines: int
+
+
+class Follower:
+    """An asynchronous iterator of batches. A call of it may be cancelled and made again: nothing is lost by that."""
+
+    def __init__(self, feed: LogFeed, position: int, wanted: LineFilter, threads: Executor) -> None:
+        self.position = position  #: the offset at which it goes on
+        self._feed = feed
+        self._wanted = wanted
+        self._threads = threads
+        self._own: deque[LogBatch] = deque()  #: batches that it has read by itself
+        self._stream: LineStream | None = None
+        self._pending: asyncio.Future[list[LogBatch]] | None = None
+        self._partial: LogBatch | None = None
+        self._is_over = False
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether it ended before the log did, because the server ends."""
+        return self._feed.is_closed
+
+    def __aiter__(self) -> "Follower":
+        return self
+
+    async def __anext__(self) -> LogBatch:
+        while True:
+            news = self._feed.news
+            batch = await self._next()
+            if batch is None:
+                await news.wait()
+                continue
+            self.position = batch.next_offset
+            shown = batch.select(self._feed.log.task_id, self._wanted)
+            if shown is not None:
+                return shown
+
+    async def _next(self) -> LogBatch | None:
+        """The next batch, wanted or not; None when there is none yet."""
+        feed = self._feed
+        if self._is_over or feed.is_closed:
+            raise StopAsyncIteration
+        if self._own:
+            return self._own.popleft()
+        batch = feed.batch_at(self.position)
+        if batch is not None:
+            self._close_stream()
+            return batch
+        target = feed.next_start(self.position)
+        if target is not None:
+            self._own.extend(await self._read_itself(target))
+            return self._own.popleft()
+        if feed.end is not None:
+            self._is_over = True
+            return feed.end
+        if feed.partial is not self._partial and feed.partial is not None and feed.partial.start == self.position:
+            self._partial = feed.partial
+            return feed.partial
+        return None
+
+    async def _read_itself(self, target: int) -> list[LogBatch]:
+        if self._pending is None:
+            loop = asyncio.get_running_loop()
+            self._pending = loop.run_in_executor(self._threads, self._read_batches, target)
+        pending = self._pending
+        try:
+            # A call that is cancelled leaves the read alone; the next call takes its result.
+            return await asyncio.shield(pending)
+        finally:
+            if pending.done():
+                self._pending = None
+
+    def _read_batches(self, target: int) -> list[LogBatch]:
+        """At least one batch on the way to the target."""
+        log = self._feed.log
+        stream = self._stream
+        if stream is None or stream.offset != self.position:
+            self._close_stream()
+            stream = self._stream = LineStream(log.content, self.position, log.create_classifier)
+        found: list[LogBatch] = []
+        while not found and stream.read_to < target:
+            before = stream.read_to
+            lines, gap = stream.read(min(READ_BYTES, target - before))
+            if gap is not None:
+                found.append(dropped_of(log.task_id, gap))
+            found += batches_of(log.task_id, lines, stream.offset)
+            if stream.read_to == before:
+                # Its files were removed.
+                return [dropped_of(log.task_id, Gap(self.position, target, None))]
+        return found or list(batches_of(log.task_id, stream.end(is_part=True), stream.offset))
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def close(self) -> None:
+        """Closes its file, once no thread reads it any more."""
+        if self._pending is None:
+            self._close_stream()
+        else:
+            self._pending.add_done_callback(lambda _: self._close_stream())
+
+
+class LogFeeds:
+    """The feeds of the logs that are followed: made for the first follower, ended with the last."""
+
+    def __init__(self) -> None:
+        self._watcher = LogWatcher()
+        self._feeds: dict[str, LogFeed] = {}
+        self._running: dict[LogFeed, asyncio.Task[None]] = {}
+        self._threads = ThreadPoolExecutor(FEED_THREADS, "log-feed")
+        self._follower_threads = ThreadPoolExecutor(FOLLOWER_THREADS, "log-follower")
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def followers(self) -> int:
+        """How many followers there are."""
+        return sum(feed.followers for feed in self._running)
+
+    @asynccontextmanager
+    async def follow(
+        self, log: LogSource, start: int | Tail, wanted: LineFilter = EVERYTHING
+    ) -> AsyncIterator[Follower]:
+        """A follower within an `async with`; it begins at this offset, or so many lines before the end."""
+        self._loop = asyncio.get_running_loop()
+        position = await self._find(log, start.lines) if isinstance(start, Tail) else start
+        feed = self._feed(log)
+        feed.followers += 1
+        follower = Follower(feed, position, wanted, self._follower_threads)
+        try:
+            yield follower
+        finally:
+            follower.close()
+            feed.followers -= 1
+            if feed.followers == 0:
+                self._drop(feed)
+
+    async def _find(self, log: LogSource, lines: int) -> int:
+        def find() -> int:
+            return LogReader(log.content, log.create_classifier, is_finished=False).find_tail(log.content.end(), lines)
+
+        return await asyncio.get_running_loop().run_in_executor(self._follower_threads, find)
+
+    def _feed(self, log: LogSource) -> LogFeed:
+        feed = self._feeds.get(log.key)
+        # One that has ended knows nothing of a task that was resumed since.
+        if feed is None or feed.end is not None or feed.is_closed:
+            feed = self._feeds[log.key] = LogFeed(log, self._watcher, self._threads)
+            self._running[feed] = asyncio.create_task(self._run(feed))
+        return feed
+
+    async def _run(self, feed: LogFeed) -> None:
+        try:
+            await feed.run()
+        except OSError as error:
+            logger.warning("a log cannot be followed", extra={"log": feed.log.key, "problem": str(error)})
+            feed.close()
+        except Exception:
+            logger.exception("a log cannot be followed", extra={"log": feed.log.key})
+            feed.close()
+
+    def _drop(self, feed: LogFeed) -> None:
+        self._running.pop(feed).cancel()
+        if self._feeds.get(feed.log.key) is feed:
+            del self._feeds[feed.log.key]
+
+    def close_soon(self) -> None:
+        """Ends every follower; may be called from a signal handler."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.close)
+
+    def close(self) -> None:
+        """Ends every follower."""
+        for feed in self._running:
+            feed.close()
+
+    def stop(self) -> None:
+        """Stops the threads, once nobody follows any more."""
+        for threads in (self._threads, self._follower_threads):
+            threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,234 @@
+"""Searching logs: block by block outside of the interpreter's lock, bounded in bytes, time and results."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from api.domain.log import EVERYTHING, LineFilter, LogLine, SearchHit, StopReason
+from api.executors.executor import Log
+from api.logs.lines import CONTEXT_BYTES, LINE_BYTES, LineStream
+from api.logs.pattern import LogPattern, Match
+from api.logs.source import LogSource
+from api.util.clock import Clock
+from api.util.frozen import frozen
+from api.util.terminal_text import clean
+
+#: Bytes that one search may read, and seconds that it may take; then it stops and says where it can go on.
+MAX_BYTES = 4 * 2**30
+MAX_SECONDS = 10.0
+
+#: The most characters of messages in one answer, context included.
+MAX_SHOWN = 4 * 2**20
+
+#: Bytes searched at a time: few enough to come back soon, enough to need the interpreter's lock seldom.
+BLOCK = 256 * 1024
+_WINDOW_READ = 16 * 1024
+
+
+@frozen
+class LogQuery:
+    """What is searched for. Times are Unix seconds."""
+
+    pattern: LogPattern
+    wanted: LineFilter = EVERYTHING
+    begin_at: float | None = None
+    end_at: float | None = None
+    limit: int = 100
+    context: int = 0
+
+
+@dataclass(slots=True)
+class SearchRun:
+    """One search: what it may still do, and what it has found."""
+
+    query: LogQuery
+    clock: Clock
+    began: float
+    searched_bytes: int = 0
+    shown: int = 0
+    hits: list[SearchHit] = field(default_factory=list)
+    stopped: StopReason | None = None
+
+    @classmethod
+    def begin(cls, query: LogQuery, clock: Clock) -> "SearchRun":
+        """A search that begins now."""
+        return cls(query, clock, clock.monotonic())
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds that it has taken so far."""
+        return self.clock.monotonic() - self.began
+
+    def is_late(self) -> bool:
+        """Whether its time is over; if so it is marked as stopped."""
+        if self.stopped is None and self.elapsed_seconds > MAX_SECONDS:
+            self.stopped = StopReason.TIME
+        return self.stopped is not None
+
+    def search(self, source: LogSource, offset: int) -> int | None:
+        """Searches one log from an offset on; returns the offset to go on from when it had to stop, else None."""
+        log, query = source.content, self.query
+        end = log.end() if query.end_at is None else log.offset_at(query.end_at)
+        begin = max(offset, log.first())
+        if query.begin_at is not None:
+            begin = max(begin, source.reader().find_time(query.begin_at))
+        window = _Window(source)
+        try:
+            for start, block in _blocks(log, begin, end):
+                stopped_at = self._search_block(window, source.task_id, start, block)
+                if stopped_at is not None:
+                    self.searched_bytes += stopped_at - start
+                    return stopped_at
+                if not self._spend(len(block)):
+                    return start + len(block)
+        finally:
+            window.close()
+        return None
+
+    def _search_block(self, window: "_Window", task_id: str | None, start: int, block: bytes) -> int | None:
+        """Searches a block; returns the offset to go on from when it had to stop in it."""
+        end, place = len(block) - block.endswith(b"\n"), 0
+        while place <= end and (match := self.query.pattern.find(block, place, end)) is not None:
+            first, last = _line_bounds(block, start, match)
+            hit = self._take(window, task_id, start + first, block[match.start : match.end])
+            place = last + 1 if block[last : last + 1] == b"\n" else last
+            if hit:
+                self._count(self.hits[-1])
+            if self.is_late():
+                return start + place
+            if last >= end:
+                break
+        return None
+
+    def _take(self, window: "_Window", task_id: str | None, offset: int, matched: bytes) -> bool:
+        """Adds the line at this offset to the hits, if it is wanted; returns whether it was."""
+        found = window.at(offset, self.query.context)
+        if found is None or not self.query.wanted.selects(found.line):
+            return False
+        line = found.line
+        shown = self.query.pattern.find_in(line.message)
+        text = clean(matched)[0] if shown is None else line.message[shown.start : shown.end]
+        self.hits.append(
+            SearchHit(
+                line.line_number,
+                line.offset,
+                line.timestamp,
+                line.level,
+                line.type,
+                line.message,
+                text,
+                None if shown is None else shown.start,
+                None if shown is None else shown.end,
+                found.before,
+                found.after,
+                task_id,
+            )
+        )
+        return True
+
+    def _count(self, hit: SearchHit) -> None:
+        self.shown += sum(len(line.message) for line in (*hit.before, *hit.after))
+        self.shown += len(hit.message) + len(hit.matched_text)
+        if len(self.hits) >= self.query.limit:
+            self.stopped = StopReason.LIMIT
+        elif self.shown >= MAX_SHOWN:
+            self.stopped = StopReason.BYTES
+
+    def _spend(self, count: int) -> bool:
+        """Counts bytes that were searched; returns whether the search may go on."""
+        self.searched_bytes += count
+        if self.searched_bytes >= MAX_BYTES:
+            self.stopped = StopReason.BYTES
+        return not self.is_late()
+
+
+def _blocks(log: Log, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Whole lines, as many as fit into a block, and where they begin; what is too long is cut as everywhere."""
+    cursor = log.follow(begin)
+    start, rest = begin, b""
+    try:
+        while start + len(rest) < end:
+            began, content = cursor.read(min(BLOCK, end - start - len(rest)))
+            if not content:
+                break
+            if began != start + len(rest):
+                start, rest = began, b""
+            content = rest + content
+            whole = content.rfind(b"\n") + 1
+            while not whole and len(content) > LINE_BYTES:
+                size = LINE_BYTES - start % LINE_BYTES
+                yield start, content[:size]
+                start, content = start + size, content[size:]
+            if whole:
+                yield start, content[:whole]
+            start, rest = start + whole, content[whole:]
+        if rest:
+            yield start, rest
+    finally:
+        cursor.close()
+
+
+def _line_bounds(block: bytes, start: int, match: Match) -> tuple[int, int]:
+    """Where in the block the line of a match begins and ends."""
+    first = block.rfind(b"\n", 0, match.start) + 1
+    last = block.find(b"\n", match.start)
+    last = len(block) if last < 0 else last
+    if last - first > LINE_BYTES:
+        full = (start + match.start) // LINE_BYTES * LINE_BYTES - start
+        return max(first, full), min(last, full + LINE_BYTES)
+    return first, last
+
+
+@frozen
+class _Found:
+    before: tuple[LogLine, ...]
+    line: LogLine
+    after: tuple[LogLine, ...]
+
+
+class _Window:
+    """The lines around one place after the other: those that are near are read on to, not anew."""
+
+    def __init__(self, source: LogSource) -> None:
+        self._source = source
+        self._reader = source.reader()
+        self._stream: LineStream | None = None
+        self._lines: list[LogLine] = []
+        self._is_at_end = False
+
+    def at(self, offset: int, context: int) -> _Found | None:
+        """The line at this offset, with `context` lines on either side; None when it is gone."""
+        stream = self._stream
+        if stream is None or not self._lines or not self._lines[0].offset <= offset <= stream.offset + CONTEXT_BYTES:
+            stream = self._open(self._reader.find_tail(offset, context, CONTEXT_BYTES) if context else offset)
+        while not self._is_at_end and (not self._lines or self._lines[-1].offset < offset):
+            del self._lines[: max(0, len(self._lines) - context)]
+            self._read(stream)
+        place = bisect_left(self._lines, offset, key=lambda line: line.offset)
+        while not self._is_at_end and place + context >= len(self._lines):
+            self._read(stream)
+        if place >= len(self._lines) or self._lines[place].offset != offset:
+            return None
+        before, after = self._lines[max(0, place - context) : place], self._lines[place + 1 : place + 1 + context]
+        return _Found(tuple(before), self._lines[place], tuple(after))
+
+    def _open(self, offset: int) -> LineStream:
+        self.close()
+        self._stream = LineStream(self._source.content, offset, self._source.create_classifier)
+        self._lines, self._is_at_end = [], False
+        return self._stream
+
+    def _read(self, stream: LineStream) -> None:
+        before = stream.read_to
+        self._lines += stream.read(_WINDOW_READ)[0]
+        if stream.read_to == before:
+            self._is_at_end = True
+            rest = stream.partial()
+            if rest is not None:
+                self._lines.append(rest)
+
+    def close(self) -> None:
+        """Closes the log."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

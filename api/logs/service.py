@@ -1,0 +1,187 @@
+"""Logs: pages of lines, searches, downloads, and what is needed to follow them."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+
+from api.domain.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
+from api.domain.sight import current_sight
+from api.domain.training import TaskFilter, TrainingTask
+from api.errors import SearchBusy, TaskNotFound
+from api.executors.executor import Executor
+from api.files.task_files import task_files
+from api.logs.reader import MAX_PAGE_BYTES, MAX_PAGE_LINES
+from api.logs.search import LogQuery, SearchRun
+from api.logs.source import LogSource
+from api.logs.task_end import find_end
+from api.trainers.protocol.log_lines import LineClassifier
+from api.trainers.trainer import Trainer
+from api.training.attempt_store import AttemptStore
+from api.training.lost_output import LostOutput
+from api.training.store import TaskStore
+from api.util.clock import Clock
+from api.web.log_download import LogDownload, open_download
+
+#: The most searches at a time: more would take the threads that answer everybody else.
+MAX_SEARCHES = 2
+
+#: How many lines a page has by default, and how many bytes of the log one from an offset.
+DEFAULT_TAIL = 200
+DEFAULT_BYTES = 256 * 1024
+
+_TASKS_AT_A_TIME = 50
+
+
+class LogService:
+    """The use cases about logs. `own` is the server's log."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        trainers: Mapping[str, Trainer],
+        storage_root: Path,
+        clock: Clock,
+        own: LogSource,
+        executor: Executor,
+        require_storage: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`require_storage` raises StorageGone where no log could be found."""
+        self.own = own
+        self._require_storage = require_storage
+        self._executor = executor
+        self._lost = LostOutput(executor, storage_root)
+        self._tasks = tasks
+        self._attempts = attempts
+        self._trainers = trainers
+        self._storage_root = storage_root
+        self._clock = clock
+        self._searches = threading.BoundedSemaphore(MAX_SEARCHES)
+
+    def find(self, task_id: str) -> LogSource:
+        """The log of a task. Raises TaskNotFound, StorageGone."""
+        task = self._tasks.get(task_id)
+        # Where all logs are gone with their disk, none is empty.
+        self._require_storage()
+        trainer = self._trainers.get(task.trainer)
+        steps = _steps_per_epoch(task)
+
+        def create_classifier() -> Classifier:
+            return LineClassifier(steps) if trainer is None else trainer.create_classifier(steps)
+
+        log = self._executor.open_log(task_files(self._storage_root, task_id).log)
+        is_finished = task.status.is_finished
+        return LogSource(task_id, task_id, log, create_classifier, lambda: self._look_up_end(task_id), is_finished)
+
+    def _look_up_end(self, task_id: str) -> LogEnd | None:
+        try:
+            end = find_end(self._tasks, self._attempts, task_id)
+        except TaskNotFound:
+            return LogEnd(None)
+        return None if end is None else LogEnd(end.status, end.failure, end.exit_code)
+
+    # -- pages -----------------------------------------------------------------------------------------------------
+
+    def get_page(
+        self,
+        source: LogSource,
+        *,
+        tail: int | None = None,
+        offset: int | None = None,
+        since: datetime | None = None,
+        limit_bytes: int | None = None,
+        wanted: LineFilter,
+    ) -> LogPage | TaskLogPage:
+        """The last lines, those from an offset on, or those since a time: with `tail` the last of these."""
+        reader = source.reader()
+        limit = min(limit_bytes or DEFAULT_BYTES, MAX_PAGE_BYTES)
+        if offset is not None:
+            page = reader.read_from(offset, limit, wanted)
+        elif since is not None and tail is None:
+            page = reader.since(since.timestamp(), limit, wanted)
+        else:
+            count = min(DEFAULT_TAIL if tail is None else tail, MAX_PAGE_LINES)
+            at = None if since is None else since.timestamp()
+            page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), wanted, at)
+        if source.task_id is None:
+            return page
+        shown = {each.name: getattr(page, each.name) for each in fields(LogPage)}
+        lost = self._lost.count(self._attempts.of_task(source.task_id))
+        return TaskLogPage(**shown, task_id=source.task_id, log_lost_bytes=lost)
+
+    def open_download(self, task_id: str, is_inline: bool) -> LogDownload:
+        """The whole log of a task as one file. Raises TaskNotFound, Unavailable."""
+        return open_download(self.find(task_id).content, f"{task_id}.log", is_inline)
+
+    # -- searching -------------------------------------------------------------------------------------------------
+
+    def search(self, source: LogSource, query: LogQuery, offset: int | None) -> SearchResult:
+        """Searches one log, from an offset on. Raises SearchBusy."""
+        with self._search(query) as run:
+            next_offset = run.search(source, offset or 0)
+            return self._result(run, source.task_id, next_offset, None)
+
+    def search_all(self, query: LogQuery, cursor: str | None) -> SearchResult:
+        """Searches the logs of all tasks that whoever asks may see, the newest task first. Raises SearchBusy."""
+        with self._search(query) as run:
+            return self._result(run, None, None, self._search_tasks(run, cursor))
+
+    def _search_tasks(self, run: SearchRun, cursor: str | None) -> str | None:
+        """The cursor to go on from when the search had to stop, of a task's serial number and an offset; else None."""
+        serial, offset = (int(part) for part in cursor.split(".")) if cursor is not None else (2**62, 0)
+        for task_serial, task_id in self._tasks_from(serial):
+            try:
+                source = self.find(task_id)
+            except TaskNotFound:
+                continue
+            stopped_at = run.search(source, offset if task_serial == serial else 0)
+            if stopped_at is not None:
+                return f"{task_serial}.{stopped_at}"
+            if run.is_late():
+                return f"{task_serial - 1}.0"
+        return None
+
+    def _tasks_from(self, serial: int) -> Iterator[tuple[int, str]]:
+        """Serial number and id of each task from this number on, newest first."""
+        before, wanted = serial + 1, TaskFilter(seen_by=current_sight.get().only_of)
+        while True:
+            tasks, _ = self._tasks.page(wanted, _TASKS_AT_A_TIME, None, before)
+            for task in tasks:
+                yield task.serial, task.task_id
+            if len(tasks) < _TASKS_AT_A_TIME:
+                return
+            before = tasks[-1].serial
+
+    @contextmanager
+    def _search(self, query: LogQuery) -> Iterator[SearchRun]:
+        if not self._searches.acquire(blocking=False):
+            raise SearchBusy(headers={"Retry-After": "1"})
+        try:
+            yield SearchRun.begin(query, self._clock)
+        finally:
+            self._searches.release()
+
+    def _result(
+        self, run: SearchRun, task_id: str | None, next_offset: int | None, next_cursor: str | None
+    ) -> SearchResult:
+        return SearchResult(
+            task_id=task_id,
+            query=run.query.pattern.text,
+            total_matches=len(run.hits) if run.stopped is None else None,
+            results=tuple(run.hits),
+            searched_bytes=run.searched_bytes,
+            complete=run.stopped is None,
+            stopped_because=run.stopped,
+            next_offset=next_offset,
+            next_cursor=next_cursor,
+            elapsed_ms=round(1000 * run.elapsed_seconds, 1),
+        )
+
+
+def _steps_per_epoch(task: TrainingTask) -> int | None:
+    """The steps of an epoch as observed, or as planned where nothing was seen yet; None when unknown."""
+    observed = None if task.progress is None else task.progress.progress.steps_per_epoch
+    return observed or task.plan.steps_per_epoch

@@ -1,0 +1,70 @@
+"""Whether a report is newer than those before it: one that is sent again must not keep a dead node up."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.domain.node import MachineReport
+from api.util.frozen import frozen
+
+#: The most boots of a machine that are remembered; the oldest are forgotten first.
+MOST_ERAS = 64
+
+
+@frozen
+class Freshness:
+    """How far a node's reports have come. No clock of another machine is compared with this one's.
+
+    An era is a boot of the machine, in which its uptime only grows; of an older node it is a start of its program, in
+    which its sweeps are numbered. `latest_sent` is the latest time by the node's own clock.
+    """
+
+    eras: Mapping[str, float]
+    latest_sent: float
+
+    @classmethod
+    def of(cls, report: MachineReport) -> "Freshness":
+        """Return the freshness after a node's first report."""
+        era, position = _position(report)
+        return cls({era: position}, _sent(report))
+
+    @property
+    def now(self) -> tuple[str, float]:
+        """The latest era, and how far it has come."""
+        return list(self.eras.items())[-1]
+
+    def after(self, report: MachineReport) -> "Freshness | None":
+        """Return the freshness after this report; None for a report that is no newer than those before.
+
+        A clock that was set back does not matter, as the uptime grows. Nor does a machine that was restored from an
+        image, whose uptime goes back, as its clock advances.
+        """
+        era, position = _position(report)
+        known, sent = self.eras.get(era, float("-inf")), _sent(report)
+        if position <= known and sent <= self.latest_sent:
+            return None
+        eras = {each: at for each, at in self.eras.items() if each != era} | {era: max(position, known)}
+        return Freshness(dict(list(eras.items())[-MOST_ERAS:]), max(sent, self.latest_sent))
+
+    def is_ahead_of(self, other: "Freshness") -> bool:
+        """Whether what the other knows of last came before what this one knows of last."""
+        era, position = other.now
+        return era in self.eras and position < self.eras[era]
+
+
+def _position(report: MachineReport) -> tuple[str, float]:
+    if report.boot and report.uptime is not None:
+        return report.boot, report.uptime
+    return f"started {report.place.started}", float(report.sequence)
+
+
+def _sent(report: MachineReport) -> float:
+    return float("-inf") if report.sent_at is None else report.sent_at
+
+
+def read_freshness(kept: Any, report: MachineReport) -> Freshness:
+    """Return the freshness that was stored beside a report; an older server stored none."""
+    try:
+        eras = {str(era): float(at) for era, at in kept["eras"].items()}
+        return Freshness(eras or Freshness.of(report).eras, float(kept["latest_sent"]))
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return Freshness.of(report)

@@ -1,0 +1,103 @@
+"""The servers that share a database: each keeps its row fresh while it lives."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+
+from api.db.database import Database
+from api.db.insertion import insert_missing
+from api.db.rows import clean, to_seconds, to_time
+from api.db.tables import audit, leadership, machine_clocks, servers
+from api.nodes.server_models import KeptServer
+from api.util.clock import Mark, SteadyMark
+
+_ALL = select(servers).order_by(servers.c.started_at, servers.c.server_id)
+_SIGN = update(servers).where(servers.c.server_id == bindparam("own")).values(last_seen=bindparam("seconds"))
+_LEADS = select(leadership.c.scope, leadership.c.holder).where(leadership.c.holder != "")
+_SAVE_CLOCK = update(machine_clocks).where(machine_clocks.c.node == bindparam("own"))
+
+
+class ServerStore:
+    """The servers as rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> list[KeptServer]:
+        """All that have given a sign and not said that they end, oldest first."""
+        with self._database.read() as connection:
+            return [_read(row) for row in connection.execute(_ALL)]
+
+    def leaders(self) -> dict[str, str]:
+        """The name of whoever leads, or led last, by scope."""
+        with self._database.read() as connection:
+            return {row.scope: row.holder for row in connection.execute(_LEADS)}
+
+    def sign(self, own: KeptServer, steady: SteadyMark) -> None:
+        """Keeps that this server is there, and how far its machine's steady time has come."""
+        seconds, node = to_seconds(own.last_seen), clean(own.node)
+        clock = {
+            "boot_id": steady.mark.boot_id,
+            "boot_seconds": steady.mark.seconds,
+            "steady_at": to_seconds(steady.at),
+        }
+        with self._database.write(is_audited=False) as connection:
+            if connection.execute(_SIGN, {"own": own.server_id, "seconds": seconds}).rowcount == 0:
+                connection.execute(insert(servers).values(_row(own)))
+            if connection.execute(_SAVE_CLOCK.values(clock), {"own": node}).rowcount == 0:
+                insert_missing(connection, machine_clocks, [{"node": node, **clock}])
+
+    def last_steady(self, node: str) -> SteadyMark | None:
+        """Return how far the steady time had come on this machine, or else on any other; before the first was kept, the
+        latest time that a server or the audit knows. None for an empty database.
+        """
+        newest = select(func.max(machine_clocks.c.steady_at))
+        with self._database.read() as connection:
+            row = connection.execute(select(machine_clocks).where(machine_clocks.c.node == clean(node))).one_or_none()
+            if row is not None:
+                return SteadyMark(to_time(row.steady_at), Mark(row.boot_id, row.boot_seconds))
+            seconds = connection.scalar(newest)
+            if seconds is None:
+                found = [connection.scalar(select(func.max(column))) for column in (servers.c.last_seen, audit.c.at)]
+                seconds = max((each for each in found if each is not None), default=None)
+        return None if seconds is None else SteadyMark(to_time(seconds), Mark("", 0.0))
+
+    def remove(self, server_id: str) -> None:
+        """Forgets a server that ends."""
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(delete(servers).where(servers.c.server_id == server_id))
+
+    def remove_silent(self, before: datetime) -> None:
+        """Forgets those that have given no sign since then."""
+        with self._database.write(is_audited=False) as connection:
+            connection.execute(delete(servers).where(servers.c.last_seen < to_seconds(before)))
+
+
+def _row(server: KeptServer) -> dict[str, Any]:
+    return {
+        "server_id": server.server_id,
+        "process": clean(server.process),
+        "node": clean(server.node),
+        "host": clean(server.host),
+        "port": server.port,
+        "pid": server.pid,
+        "version": server.version,
+        "started_at": to_seconds(server.started_at),
+        "last_seen": to_seconds(server.last_seen),
+        "reads_gzip": 1,
+    }
+
+
+def _read(row: Row[Any]) -> KeptServer:
+    return KeptServer(
+        server_id=row.server_id,
+        process=row.process,
+        node=row.node,
+        host=row.host,
+        port=row.port,
+        pid=row.pid,
+        version=row.version,
+        started_at=to_time(row.started_at),
+        last_seen=to_time(row.last_seen),
+    )

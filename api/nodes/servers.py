@@ -1,0 +1,158 @@
+"""Which servers share the database: this one gives signs of life, and tells of the others by theirs."""
+
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from api.domain.node import NodeStatus
+from api.errors import ServiceError
+from api.nodes.server_identity import ServerIdentity, process_of
+from api.nodes.server_models import KeptServer, ServerInfo
+from api.nodes.server_store import ServerStore
+from api.util.clock import Clock, SteadyMark
+from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.frozen import frozen
+from api.util.periodic import PeriodicThread
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two signs of life, and after which a silent server is unknown.
+SIGN_SECONDS = 10.0
+SILENT_SECONDS = 35.0
+
+#: After so long a silent server is forgotten.
+FORGOTTEN_AFTER = timedelta(days=1)
+
+#: How far the wall clock may be ahead of the steady time before the log says so.
+FAR_AHEAD = timedelta(hours=1)
+
+#: Words for the scopes in which one of the servers leads, by how their names begin.
+_LEADS = {"queue": "queue", "attempts ": "attempts", "alerts of ": "machine_alerts", "alerts": "alerts"}
+
+
+@frozen
+class _Sign:
+    server: KeptServer
+    at: float  #: monotonic; when it came, or seems to have come
+
+
+class ServerList:
+    """The servers on this database. One thread gives signs; anybody may ask."""
+
+    def __init__(self, store: ServerStore, identity: ServerIdentity, own: KeptServer, clock: Clock) -> None:
+        self._store = store
+        self._identity = identity
+        self._own = own
+        self._clock = clock
+        self._signs: Mapping[str, _Sign] = {}
+        self._has_begun = False
+        self._is_blind = False
+        self._is_ahead = False
+        self._loop = PeriodicThread("servers", SIGN_SECONDS, self._sign_again)
+
+    def start(self) -> None:
+        """Begins to give signs of life."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Ends the loop, and tells the others that this server ends."""
+        self._loop.stop()
+        try:
+            with hurrying(READ_SECONDS):
+                self._store.remove(self._own.server_id)
+        except ServiceError as error:
+            logger.info("the other servers are not told that this one ends", extra={"problem": str(error)})
+
+    def _sign_again(self) -> None:
+        try:
+            self.sign()
+        except ServiceError as error:
+            # Said once: a database may be away for days.
+            if not self._is_blind:
+                logger.warning("the other servers cannot be told of this one", extra={"problem": str(error)})
+            self._is_blind = True
+        else:
+            self._is_blind = False
+
+    def sign(self) -> None:
+        """Gives a sign of life, and takes up those of the others. Raises DatabaseUnavailable."""
+        now = self._clock.now()
+        self._own = replace(self._own, last_seen=now)
+        with hurrying(READ_SECONDS):
+            self._store.sign(self._own, self._steady())
+            if not self._has_begun:
+                self._store.remove_silent(self._clock.steady.now() - FORGOTTEN_AFTER)
+                self._has_begun = True
+            self._look()
+
+    def _steady(self) -> SteadyMark:
+        """Read the steady time, and log when the wall clock leaves it behind or is back with it."""
+        steady = self._clock.steady.read()
+        ahead = self._clock.steady.behind()
+        if ahead > FAR_AHEAD and not self._is_ahead:
+            self._is_ahead = True
+            logger.warning(
+                "the wall clock is ahead of the time that is known to have passed: the machine was off, or its clock "
+                "was set. Nothing is removed early by that; check the clock if it is wrong",
+                extra={"hours": round(ahead.total_seconds() / 3600, 1)},
+            )
+        elif ahead < FAR_AHEAD / 2 and self._is_ahead:
+            self._is_ahead = False
+            logger.info("the wall clock agrees again with the time that is known to have passed")
+        return steady
+
+    def list(self) -> tuple[ServerInfo, ...]:
+        """Every server, oldest first. Raises DatabaseUnavailable."""
+        signs, leaders = self._look(), self._store.leaders()
+        leads = defaultdict[str, list[str]](list)
+        for scope, holder in sorted(leaders.items()):
+            word = next((word for begin, word in _LEADS.items() if scope.startswith(begin)), scope)
+            leads[process_of(holder)].append(word)
+        return tuple(self._show(sign, leads[sign.server.process]) for sign in signs.values())
+
+    def _look(self) -> Mapping[str, _Sign]:
+        """Clocks of two machines are compared once, at the first look at a server, for want of anything better."""
+        monotonic, now, before = self._clock.monotonic(), self._clock.now(), self._signs
+        found: dict[str, _Sign] = {}
+        for server in self._store.list():
+            known = before.get(server.server_id)
+            if known is None:
+                at = monotonic - max(0.0, (now - server.last_seen).total_seconds())
+            else:
+                at = known.at if known.server.last_seen == server.last_seen else monotonic
+            found[server.server_id] = _Sign(server, at)
+        # Its own is known without the database.
+        found.setdefault(self._own.server_id, _Sign(self._own, monotonic))
+        self._signs = found
+        return found
+
+    def _show(self, sign: _Sign, leads: Sequence[str]) -> ServerInfo:
+        server, silent = sign.server, self._clock.monotonic() - sign.at
+        is_own = server.server_id == self._own.server_id
+        state = NodeStatus.UP
+        if not is_own and silent > SILENT_SECONDS:
+            state = NodeStatus.UNKNOWN
+        if not is_own and self._identity.knows_ended(server.process):
+            state = NodeStatus.DOWN
+        return ServerInfo(
+            server_id=server.server_id,
+            node=server.node,
+            host=server.host,
+            port=server.port,
+            pid=server.pid,
+            version=server.version,
+            state=state,
+            is_this_server=is_own,
+            leads=tuple(leads) if state is NodeStatus.UP else (),
+            started_at=server.started_at,
+            last_seen=server.last_seen,
+            silent_seconds=0.0 if is_own else round(silent, 1),
+        )
+
+
+def server_id_of(process: str) -> str:
+    """A short id of a process of a server."""
+    return hashlib.sha256(process.encode()).hexdigest()[:16]

@@ -1,0 +1,44 @@
+"""Who holds a node's GPUs, as the head says: a node has no database of its own."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from api.domain.node import HeldGPUs
+from api.domain.task import Keep, RegisteredTask
+from api.errors import Conflict, TaskNotFound
+
+
+class ToldHolders:
+    """Keeps what the head said last. Tasks are registered at the head."""
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self._held: dict[str, RegisteredTask] = {}
+
+    def take(self, held: Sequence[HeldGPUs]) -> None:
+        """Takes what the head says; the former is forgotten."""
+        tasks = (
+            RegisteredTask(one.task_id, one.task_type, one.gpu_uuids, one.started_at, is_started_here=True)
+            for one in held
+        )
+        self._held = {uuid: task for task in tasks for uuid in task.gpu_uuids}
+
+    def claim(self, task: RegisteredTask) -> RegisteredTask:
+        raise Conflict("Programs are registered at the head.")
+
+    def get(self, task_id: str) -> RegisteredTask:
+        raise TaskNotFound.named(task_id)
+
+    def update_progress(
+        self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
+    ) -> RegisteredTask:
+        return self.get(task_id)
+
+    def release(self, task_id: str) -> RegisteredTask:
+        return self.get(task_id)
+
+    def list(self) -> tuple[RegisteredTask, ...]:
+        return ()
+
+    def holders(self) -> dict[str, RegisteredTask]:
+        return self._held

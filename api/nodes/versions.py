@@ -1,0 +1,51 @@
+"""What is to be said of a node's version beside this server's, and of its clock. Pure functions."""
+
+import re
+from collections.abc import Iterator
+
+from api import __version__
+from api.domain.node import NodeWarning
+from api.domain.reason import Reason
+
+#: Seconds that two clocks may differ without being told.
+SKEW_SECONDS = 2.0
+
+_NUMBERS = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
+
+
+def warn(version: str | None, clock_offset: float | None, own: str = __version__) -> Iterator[NodeWarning]:
+    """What is to be looked at: a version that is not this server's, a clock that is off by more than 2 s."""
+    theirs, ours = _numbers(version), _numbers(own)
+    if theirs is not None and ours is not None and theirs != ours:
+        if theirs > ours:
+            yield _warning(
+                Reason.of(
+                    "it runs {version}, which is newer than this head's {own}: update the head first",
+                    "newer_version",
+                    version=version,
+                    own=own,
+                )
+            )
+        else:
+            yield _warning(
+                Reason.of(
+                    "it runs {version}, and this head {own}: update it, too", "older_version", version=version, own=own
+                )
+            )
+    if clock_offset is not None and abs(clock_offset) > SKEW_SECONDS:
+        yield _warning(
+            Reason.of(
+                "its clock is {seconds} s off this server's: start chrony or another NTP client on both",
+                "clock_skew",
+                seconds=f"{clock_offset:+.1f}",
+            )
+        )
+
+
+def _warning(words: Reason) -> NodeWarning:
+    return NodeWarning(words.said.code, words.text, words.said)
+
+
+def _numbers(version: str | None) -> tuple[int, ...] | None:
+    match = _NUMBERS.match(version or "")
+    return None if match is None else tuple(int(part or 0) for part in match.groups())

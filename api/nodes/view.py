@@ -1,0 +1,170 @@
+"""What the API shows of machines. Pure functions."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from api.domain.gpu import GPUStatus
+from api.domain.node import (
+    HeldGPUs,
+    KeptNode,
+    NodeGPUs,
+    NodeInfo,
+    NodeRole,
+    NodeStatus,
+    NodeTask,
+    NodeWarning,
+    SlurmNode,
+)
+from api.domain.reason import Reason, text_of, words_of
+from api.domain.shared_storage import NodeStorage, StorageState
+from api.executors.executor import NodeState
+from api.gpus.judgement import JudgedGPU
+from api.gpus.other_machines import NOT_HEARD, NodeCondition
+from api.gpus.state import GPUState
+from api.nodes.versions import warn
+
+_BUSY = (GPUStatus.TRAINING, GPUStatus.PREPROCESSING, GPUStatus.BUSY, GPUStatus.DRAINING)
+
+
+def show_nodes(
+    state: GPUState,
+    kept: Mapping[str, KeptNode],
+    engine: Iterable[NodeState] = (),
+    storages: Mapping[str, NodeStorage] = MappingProxyType({}),
+) -> tuple[NodeInfo, ...]:
+    """Every node that GPUs are known of, this server's own first, with what a cluster's engine says of it. `storages`:
+    of those that are to share one.
+    """
+    said = {node.name: node for node in engine}
+    unread = tuple(_bar(each) for name, each in said.items() if each.bar is not None and not _is_shown(state, name))
+    gpus: dict[str, list[JudgedGPU]] = {}
+    for gpu in state.gpus:
+        gpus.setdefault(gpu.node, []).append(gpu)
+    return tuple(
+        _with_engine(
+            _show(
+                state,
+                node,
+                kept.get(node.name, KeptNode(node.name)),
+                gpus.get(node.name, []),
+                storages.get(node.name),
+            ),
+            said.get(node.name),
+            unread if node.name == state.node else (),
+        )
+        for node in state.nodes
+    )
+
+
+def _is_shown(state: GPUState, name: str) -> bool:
+    return any(node.name == name for node in state.nodes)
+
+
+def _with_engine(info: NodeInfo, said: NodeState | None, more: tuple[NodeWarning, ...]) -> NodeInfo:
+    """A node with what an engine says of it. `more`: what is to be said of machines that are not shown."""
+    own = () if said is None or said.bar is None else (_bar(said),)
+    return replace(info, slurm=None if said is None else _say(said), warnings=(*info.warnings, *own, *more))
+
+
+def _bar(node: NodeState) -> NodeWarning:
+    words = Reason.of("Slurm's machine {node}: {why}", "slurm_machine", node=node.name, why=node.bar)
+    return NodeWarning("storage_not_shared", words.text, words.said)
+
+
+def _say(node: NodeState) -> SlurmNode:
+    return SlurmNode(
+        NodeStatus(node.state), node.details.get("says", ()), node.reason, node.details.get("partitions", ())
+    )
+
+
+def _show(
+    state: GPUState, node: NodeCondition, kept: KeptNode, gpus: list[JudgedGPU], storage: NodeStorage | None
+) -> NodeInfo:
+    snapshot, is_own = state.snapshot_of(node.name), node.name == state.node
+    return NodeInfo(
+        name=node.name,
+        state=node.status,
+        reason=None if node.reason is None else node.reason.text,
+        reason_code=None if node.reason is None else node.reason.said,
+        role=kept.role or NodeRole.ALL,
+        is_this_server=is_own,
+        host=None if kept.place is None else kept.place.host,
+        port=None if kept.place is None else kept.place.port,
+        version=kept.version,
+        driver_version=snapshot.versions.driver,
+        cuda_version=snapshot.versions.cuda,
+        source=snapshot.source,
+        source_problem=None if snapshot.problem is None else text_of(snapshot.problem),
+        first_seen=kept.first_seen,
+        last_seen=kept.last_seen,
+        silent_seconds=None if node.reason is NOT_HEARD else round(node.silent_seconds, 1),
+        clock_skew_seconds=None if kept.clock_offset is None else round(kept.clock_offset, 3),
+        drain=kept.drain,
+        gpus=NodeGPUs(
+            total=len(gpus),
+            available=sum(gpu.judgement.is_available for gpu in gpus),
+            busy=sum(gpu.judgement.status in _BUSY for gpu in gpus),
+            unknown=sum(gpu.judgement.status in (GPUStatus.UNKNOWN, GPUStatus.LOST) for gpu in gpus),
+        ),
+        gpu_uuids=tuple(gpu.reading.uuid for gpu in gpus if gpu.reading.uuid is not None),
+        tasks=_tasks(gpus),
+        warnings=tuple(_warn(node, kept, gpus, storage)),
+        storage=storage,
+    )
+
+
+def _warn(
+    node: NodeCondition, kept: KeptNode, gpus: list[JudgedGPU], storage: NodeStorage | None
+) -> Iterable[NodeWarning]:
+    if node.status is NodeStatus.DOWN:
+        return
+    yield from warn(kept.version, kept.clock_offset)
+    yield from _twins(gpus)
+    # Of a silent machine's storage nothing is known, and why is said already.
+    if node.status is not NodeStatus.UNKNOWN:
+        yield from _apart(storage)
+
+
+def _apart(storage: NodeStorage | None) -> Iterable[NodeWarning]:
+    """What is wrong with the way to the storage that trainings are handed over by."""
+    if storage is not None and storage.state in (StorageState.NOT_SHARED, StorageState.UNKNOWN):
+        why = words_of(storage.reason or "", storage.reason_code)
+        words = Reason.of("it does not share STORAGE_ROOT: {why}", "node_storage", why=why)
+        yield NodeWarning("storage_not_shared", words.text, words.said)
+
+
+def _tasks(gpus: Iterable[JudgedGPU]) -> tuple[NodeTask, ...]:
+    found: dict[str, NodeTask] = {}
+    for gpu in gpus:
+        task = gpu.task
+        if task is None or task.hold is not None or gpu.reading.uuid is None:
+            continue
+        known = found.get(task.task_id, NodeTask(task.task_id, task.task_type.value, (), task.has_ended))
+        found[task.task_id] = replace(known, gpu_uuids=(*known.gpu_uuids, gpu.reading.uuid))
+    return tuple(found.values())
+
+
+def _twins(gpus: Iterable[JudgedGPU]) -> Iterable[NodeWarning]:
+    for gpu in gpus:
+        if gpu.is_twin:
+            words = Reason.of(
+                "its GPU {index} has the UUID of another: {why}",
+                "gpu_uuid_elsewhere",
+                index=gpu.reading.index,
+                why=gpu.judgement.reason,
+            )
+            yield NodeWarning("uuid_elsewhere", words.text, words.said)
+
+
+def list_held(state: GPUState, node: str) -> tuple[HeldGPUs, ...]:
+    """What holds GPUs of a node, for that node itself. What has ended uses none, whatever its leases wait for."""
+    tasks: dict[str, HeldGPUs] = {}
+    for gpu in state.gpus:
+        if gpu.node != node or gpu.task is None or gpu.reading.uuid is None:
+            continue
+        if gpu.task.hold is not None or gpu.task.has_ended:
+            continue
+        known = tasks.get(gpu.task.task_id, HeldGPUs(gpu.task.task_id, gpu.task.task_type, (), gpu.task.started_at))
+        tasks[gpu.task.task_id] = replace(known, gpu_uuids=(*known.gpu_uuids, gpu.reading.uuid))
+    return tuple(tasks.values())

@@ -1,1 +1,0 @@
-"""One blueprint a noun: a route parses, calls one service, answers."""

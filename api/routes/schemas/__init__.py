@@ -1,1 +1,0 @@
-"""What requests may hold and what answers look like, one module a noun."""

@@ -1,1 +1,0 @@
-"""Use cases: what the routes offer, free of HTTP."""

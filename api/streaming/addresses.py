@@ -1,0 +1,87 @@
+"""The addresses of live streams, and the parts of a request for one."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import field
+from enum import StrEnum
+
+from api.streaming.delivery import Frames
+from api.util.frozen import frozen
+from api.util.ids import check_task_id
+
+
+class Transport(StrEnum):
+    """How a stream travels."""
+
+    EVENTS = "sse"
+    WEB_SOCKET = "websocket"
+
+
+@frozen
+class Asked:
+    """A request for a stream."""
+
+    arguments: Mapping[str, str]  #: the variable parts of the path, by name
+    query: str
+    last_event_id: str | None  #: the header that a client sends when it comes back; None without it
+
+
+#: Opens a stream: what is wrong with the request is raised on entering, before anything was sent.
+Opener = Callable[[Asked], AbstractAsyncContextManager[Frames]]
+
+
+@frozen
+class LiveRoute:
+    """One address, written as those of Flask are: `/training/<task_id>/events/stream`."""
+
+    pattern: str
+    transport: Transport
+    open: Opener
+    _expression: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        expression = re.sub(r"<(\w+)>", r"(?P<\1>[^/]+)", self.pattern)
+        object.__setattr__(self, "_expression", re.compile(expression))
+
+    def match(self, path: str) -> Mapping[str, str] | None:
+        """The variable parts of this path, by name; None when the path is another one."""
+        found = self._expression.fullmatch(path)
+        return None if found is None else found.groupdict()
+
+
+@frozen
+class MatchedRoute:
+    """The route of a path, and the variable parts."""
+
+    route: LiveRoute
+    arguments: Mapping[str, str]
+
+    def open(self, query: str, last_event_id: str | None) -> AbstractAsyncContextManager[Frames]:
+        """Opens the stream. What is wrong with the request is raised at the latest on entering it."""
+        task_id = self.arguments.get("task_id")
+        if task_id is not None:
+            check_task_id(task_id)
+        return self.route.open(Asked(self.arguments, query, last_event_id))
+
+
+class LiveRoutes:
+    """All routes of live streams."""
+
+    def __init__(self, routes: Iterable[LiveRoute]) -> None:
+        self._by_transport: dict[Transport, list[LiveRoute]] = {transport: [] for transport in Transport}
+        for route in routes:
+            self._by_transport[route.transport].append(route)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of all routes, as Flask writes them."""
+        return tuple(route.pattern for routes in self._by_transport.values() for route in routes)
+
+    def find(self, transport: Transport, path: str) -> MatchedRoute | None:
+        """The route of this path for this transport; None when there is no stream."""
+        for route in self._by_transport[transport]:
+            arguments = route.match(path)
+            if arguments is not None:
+                return MatchedRoute(route, arguments)
+        return None

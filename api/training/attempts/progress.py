@@ -1,0 +1,120 @@
+"""From what an attempt's output told to the report that is kept and shown."""
+
+import math
+from dataclasses import replace
+
+from api.domain.progress import MetricsView, Progress, ProgressReport, ProgressView, SpeedView
+from api.domain.reason import Reason, Words
+from api.domain.training import Attempt
+from api.util.formatting import format_duration
+
+#: How the warning of a task begins whose attempt nobody here can see.
+UNKNOWN = "How it is cannot be seen from here"
+
+
+def out_of_sight(why: Words) -> Reason:
+    """The warning of a task whose attempt nobody here can see, with the reason."""
+    return Reason.of(
+        "How it is cannot be seen from here: {why}. Neither is it ended nor are its GPUs given away.",
+        "out_of_sight",
+        why=why,
+    )
+
+
+def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> ProgressReport:
+    """The report of an attempt that is kept and shown; NaN becomes None. `seconds`: how long it has trained."""
+    if progress.step is None and attempt.resumed_from is not None:
+        # While it loads it is as far as the checkpoint that it goes on from.
+        progress = replace(progress, step=step_of(attempt.resumed_from))
+    step_seconds = progress.seconds_per_step
+    return ProgressReport(
+        progress=_show_place(progress, seconds),
+        metrics=MetricsView(
+            current_loss=_finite(progress.loss),
+            best_loss=_finite(progress.best_loss),
+            learning_rate=_finite(progress.learning_rate),
+            grad_norm=_finite(progress.grad_norm),
+            epoch_loss=_finite(progress.epoch_loss),
+            best_epoch=progress.best_epoch,
+            nan_steps=progress.nan_steps,
+        ),
+        speed=SpeedView(
+            steps_per_second=_round(1 / step_seconds, 4) if step_seconds else None,
+            samples_per_second=_round(progress.samples_per_second, 4),
+            time_per_step=_round(step_seconds, 4),
+        ),
+        warnings=tuple(progress.warnings),
+        attempt=attempt.uid,
+        first_step=progress.first_step,
+    )
+
+
+def _show_place(progress: Progress, seconds: float) -> ProgressView:
+    eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
+    time, time_formatted = _show_time(seconds)
+    return ProgressView(
+        stage=progress.stage,
+        current_epoch=progress.epoch,
+        total_epochs=progress.epochs,
+        current_step=progress.step,
+        total_steps=progress.total_steps,
+        steps_per_epoch=progress.steps_per_epoch,
+        epoch_progress=_round(progress.epoch_progress, 2),
+        # Without a step nothing is done yet; with one and no known end it is not known how much.
+        # How much there is to cache nobody tells.
+        overall_progress=0.0 if progress.step is None and not progress.only_caches else _overall(progress),
+        eta_seconds=eta,
+        eta_formatted=None if eta is None else format_duration(eta),
+        training_time=time,
+        training_time_formatted=time_formatted,
+        activity=progress.activity,
+        items_cached=progress.items_cached,
+    )
+
+
+def show_ended(progress: Progress, attempt: Attempt, seconds: float) -> ProgressReport:
+    """The progress of an ended attempt in the form of `show_progress`: without stage and time left."""
+    shown = show_progress(progress, attempt, seconds)
+    return replace(shown, progress=replace(shown.progress, stage=None, eta_seconds=None, eta_formatted=None))
+
+
+def with_training_time(report: ProgressReport, seconds: float) -> ProgressReport:
+    """The same report with so many seconds of training."""
+    time, time_formatted = _show_time(seconds)
+    progress = replace(report.progress, training_time=time, training_time_formatted=time_formatted)
+    return replace(report, progress=progress)
+
+
+def _show_time(seconds: float) -> tuple[float, str]:
+    """The training time in seconds for programs, and as text for people."""
+    seconds = max(0.0, seconds)
+    return round(seconds, 1), format_duration(seconds)
+
+
+def reached(progress: Progress, attempt: Attempt, before: ProgressReport | None) -> Progress:
+    """How far an attempt got that has ended: one that went on from the checkpoint of the very last step had none left
+    to make. How many there are may be known from `before`, the task's kept progress.
+    """
+    resumed = None if attempt.resumed_from is None else step_of(attempt.resumed_from)
+    total = progress.total_steps or (None if before is None else before.progress.total_steps)
+    if progress.step is not None or resumed is None or total is None or resumed < total:
+        return progress
+    return replace(progress, step=resumed, total_steps=total)
+
+
+def step_of(checkpoint: str) -> int | None:
+    """The step that a checkpoint is named after."""
+    digits = checkpoint.removeprefix("global_step")
+    return int(digits) if digits.isdecimal() else None
+
+
+def _overall(progress: Progress) -> float | None:
+    return _round(progress.overall_progress, 2)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _round(value: float | None, digits: int) -> float | None:
+    return round(value, digits) if value is not None and math.isfinite(value) else None

@@ -1,0 +1,168 @@
+"""Turns a claimed attempt into a submission: its files, its environment, its resume point."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from api.access.readable_paths import ReadablePaths
+from api.domain.reason import Reason, Words, text_of
+from api.domain.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
+from api.errors import DatabaseUnavailable, ServiceError
+from api.executors.executor import AttemptRef, Executor, Submission
+from api.files.task_files import TaskFiles, task_files, write_private
+from api.trainers.trainer import Command, Launch, Trainer
+from api.util.foreign_files import make_directory
+from api.util.masking import MASK
+
+logger = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """An attempt cannot be started: why, in words."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(text_of(words))
+        self.words = words
+
+
+class Materials(Protocol):
+    """Lays out the named datasets that an attempt trains on."""
+
+    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
+        """The task's request with the directories of its datasets, which are made where the attempt is new.
+
+        Raises ServiceError or OSError when they cannot be.
+        """
+        ...
+
+
+class NoMaterials:
+    """A service without named datasets."""
+
+    def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
+        """The request as it is."""
+        return task.request
+
+
+class AttemptStarter:
+    """Prepares attempts and hands them to the executor. `environment` is the allow-listed part of the service's own."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        storage_root: Path,
+        environment: Mapping[str, str],
+        log_max_bytes: int,
+        name_gpus: Callable[[Sequence[str]], tuple[str | None, ...]] = lambda uuids: (),
+        materials: Materials | None = None,
+        own_environment: Mapping[str, str] | None = None,
+        paths: ReadablePaths | None = None,
+    ) -> None:
+        """`name_gpus` gives the names of boards by their UUIDs; `own_environment` is that of the service's own programs
+        where trainers have another. `paths` None: every path may be read.
+        """
+        self._paths = paths
+        self._materials = materials or NoMaterials()
+        self._executor = executor
+        self._storage_root = storage_root
+        self._environment = dict(environment)
+        self._own_environment = dict(environment if own_environment is None else own_environment)
+        self._log_max_bytes = log_max_bytes
+        self._name_gpus = name_gpus
+
+    def files(self, task_id: str) -> TaskFiles:
+        """The directories of a task."""
+        return task_files(self._storage_root, task_id)
+
+    def ref(self, attempt: Attempt) -> AttemptRef:
+        """How the executor knows an attempt."""
+        return AttemptRef(attempt.uid, Path(attempt.directory), self.files(attempt.task_id).log)
+
+    def prepare(self, task: TrainingTask, attempt: Attempt, trainer: Trainer, is_new: bool) -> Submission:
+        """The submission of an attempt. For a new one its files are written, and the run directory is made ready to be
+        resumed; one that runs already is left alone. Raises CannotStart.
+        """
+        files, options = self.files(task.task_id), task.resume or ResumeOptions()
+        run_dir = None if attempt.run_dir is None else Path(attempt.run_dir)
+        launch = self._launch(files, attempt, run_dir, options)
+        secrets = files.read_secrets()
+        if is_new:
+            _check_secrets(task, secrets)
+            self._check_paths(task, trainer, launch.directory)
+        try:
+            request = self._materials.lay_out(task, is_new=is_new)
+            command = trainer.prepare(request, task.plan, launch)
+            if is_new:
+                self._write(files, launch, command)
+                if run_dir is not None:
+                    trainer.prepare_resume(run_dir, attempt.resumed_from)
+        except DatabaseUnavailable:
+            raise  # it is tried again
+        except (OSError, ValueError, ServiceError) as error:
+            raise CannotStart(f"{error}") from error
+        return Submission(
+            ref=self.ref(attempt),
+            argv=command.argv,
+            cwd=command.cwd,
+            env={**(self._own_environment if command.is_own else self._environment), **command.env, **secrets},
+            phrases=(trainer.completed_phrase, trainer.stopped_phrase),
+            step_prefix=trainer.step_prefix,
+            log_max_bytes=self._log_max_bytes,
+            gpu_uuids=attempt.gpu_uuids,
+            has_run=attempt.status is AttemptStatus.RUNNING,
+            output_dir=None if command.is_own else files.output,
+            files=tuple(command.files),
+            node=attempt.node,
+            master_port=attempt.master_port,
+            wishes=task.request.slurm,
+        )
+
+    def _check_paths(self, task: TrainingTask, trainer: Trainer, attempt: Path) -> None:
+        """Raises CannotStart for a path that leads by now to where the task's owner may not read."""
+        if self._paths is None:
+            return
+        sight = self._paths.sight_of_owner(task.owner)
+        for refused in self._paths.check_request(task.request, trainer, attempt, sight)[:1]:
+            raise CannotStart(
+                Reason.of(
+                    "{pointer} leads by now to files of the service or of another user",
+                    "path_not_permitted",
+                    pointer=refused.pointer,
+                )
+            )
+
+    def _launch(self, files: TaskFiles, attempt: Attempt, run_dir: Path | None, options: ResumeOptions) -> Launch:
+        return Launch(
+            directory=Path(attempt.directory),
+            output_dir=files.output,
+            gpu_indices=attempt.gpu_indices,
+            master_port=attempt.master_port or 0,
+            run_dir=run_dir,
+            resume=options,
+            gpu_names=self._name_gpus(attempt.gpu_uuids),
+        )
+
+    @staticmethod
+    def _write(files: TaskFiles, launch: Launch, command: Command) -> None:
+        for directory, levels in ((launch.directory, 3), (files.output, 2), (files.log, 2)):
+            make_directory(str(directory), levels)
+        for name, text in command.files.items():
+            write_private(launch.directory / name, text.encode())
+
+    def submit(self, submission: Submission) -> None:
+        """Starts the attempt's supervisor, or one that takes it over. Raises OSError."""
+        self._executor.submit(submission)
+
+
+def _check_secrets(task: TrainingTask, secrets: Mapping[str, str]) -> None:
+    """Raises CannotStart when a secret is missing: the database has only masks, the secrets lie under STORAGE_ROOT."""
+    missing = sorted(name for name, value in task.request.env.items() if value == MASK and name not in secrets)
+    if missing:
+        raise CannotStart(
+            Reason.of(
+                "{names} is not kept in this STORAGE_ROOT, so perhaps in another server's: give it again",
+                "secrets_missing",
+                names=", ".join(missing),
+            )
+        )

@@ -1,0 +1,276 @@
+"""Gives free GPUs, and places without, to waiting tasks: a pass over the queue, and the claims that it leads to."""
+
+import logging
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
+from operator import attrgetter
+from pathlib import Path
+
+from api.db.leases import ResourceHeld
+from api.domain.gpu import GPUOffer
+from api.domain.lease import LEASE_SECONDS, LeaseKind
+from api.domain.places import TRANSFERS
+from api.domain.reason import Reason
+from api.domain.training import (
+    Attempt,
+    NewTask,
+    TaskStatus,
+    TaskSummary,
+)
+from api.errors import Conflict, NodeDrained
+from api.executors.executor import AttemptRef, Executor
+from api.files.disk import describe_shortage
+from api.files.task_files import TaskFiles, task_files
+from api.gpus.hold_store import HoldStore
+from api.gpus.offers import explain_no_gpus, list_offers, list_unstartable
+from api.gpus.service import GPUService
+from api.trainers.trainer import Trainer
+from api.training.attempt_store import AttemptStore, NewAttempt
+from api.training.attempts.retry_waits import RetryWaits
+from api.training.fair_share import NOT_SHARED
+from api.training.places import PlaceRules
+from api.training.queue_rows import TaskName
+from api.training.quotas import Quotas
+from api.training.resume_points import last_complete
+from api.training.scheduler import Pass, QueueCircumstances, plan_pass
+from api.training.store import TaskStore
+from api.training.usage_store import Bound, OverQuota
+from api.training.waiting_reasons import WaitingReasons
+from api.training.window import EngineWindow
+from api.util.clock import Clock
+from api.util.foreign_trees import list_names
+from api.util.measures import TASK_ID, queue_waits
+
+logger = logging.getLogger(__name__)
+
+#: How many times a claim that cannot wait looks for GPUs again when somebody else was first.
+CLAIM_TRIES = 16
+
+#: Without news a pass is followed by a rest this many times as long: so 1,000 waiting tasks cost 2 % of a core.
+REST_SHARE = 50.0
+LONGEST_REST = 3.0
+
+
+class Dispatcher:
+    """The queue of this machine. One thread calls `dispatch`; anybody may ask why a task waits."""
+
+    def __init__(
+        self,
+        tasks: TaskStore,
+        attempts: AttemptStore,
+        gpus: GPUService,
+        trainers: Mapping[str, Trainer],
+        executor: Executor,
+        clock: Clock,
+        storage_root: Path,
+        *,
+        node: str,
+        max_concurrent: int = 0,
+        places: PlaceRules | None = None,
+        min_free_mb: int = 0,
+        quotas: Quotas | None = None,
+        holds: HoldStore | None = None,
+        nodes_of: Callable[[Sequence[TaskSummary]], Mapping[str, frozenset[str]]] = lambda queue: {},
+        window: EngineWindow | None = None,
+    ) -> None:
+        """`node` is this machine; `places` are those of tasks without GPUs, one by default. `quotas` None: tasks belong
+        to nobody. `holds` None: nothing is ever held back. `nodes_of` gives the machines that tasks are bound to,
+        `window` hands the first of the queue to an engine.
+        """
+        self._tasks = tasks
+        self._attempts = attempts
+        self._gpus = gpus
+        self._trainers = trainers
+        self._executor = executor
+        self._clock = clock
+        self._storage_root = storage_root
+        self._node = node
+        self._max_concurrent = max_concurrent
+        self._place_rules = places or PlaceRules()
+        self._addresses: dict[str, str | None] = {}  #: of the transfers that waited when it was looked at last
+        self._min_free_mb = min_free_mb
+        self._quotas = quotas
+        self._holds = holds
+        self._nodes_of = nodes_of
+        self._window = window
+        self._waits = RetryWaits(clock)
+        self._reasons = WaitingReasons(clock, lambda: self.plan(tasks.queued()))
+        self._rests_until = float("-inf")
+
+    def dispatch(self, news: bool = True) -> int:
+        """Makes one pass: claims for every task that can begin; returns how many there were. Without news a long queue
+        is gone over less often.
+        """
+        began = self._clock.monotonic()
+        if not news and began < self._rests_until:
+            return 0
+        queue = self._tasks.queued()
+        self._waits.note(queue)
+        decided = self.plan(queue) if queue else Pass()
+        self._reasons.publish(decided)
+        now = self._clock.monotonic()
+        self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
+        claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
+        claimed += self._turn(decided)
+        if claimed:
+            self._gpus.note_change()
+        return claimed
+
+    def _turn(self, decided: Pass) -> int:
+        """Has the first that wait for GPUs wait in an engine, too, and begins those to which it has given some."""
+        if self._window is None or not (self._window.is_open or decided.short):
+            return 0
+        state = self._gpus.state
+        offers = [offer for offer in list_offers(state) if state.drain_of(offer.node) is None]
+        return self._window.turn(decided.short, offers, self._nodes_of(decided.short), self._claim)
+
+    def plan(self, queue: Sequence[TaskSummary]) -> Pass:
+        """What a pass over these tasks would decide now; nothing is changed."""
+        queue = _in_order(self._waits.steady(queue))
+        places = self._tasks.places()
+        caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
+        state = self._gpus.state
+        offers = list_offers(state)
+        known = self._know(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
+        programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
+        around = QueueCircumstances(
+            names={task.task_id: task.name for task in known if task.name},
+            owners={**programs, **{task.task_id: task.owner for task in known}},
+            now=self._clock.now(),
+            active=places.on_gpus,
+            max_concurrent=self._max_concurrent,
+            places=places,
+            addresses=self._addresses_of(queue),
+            place_rules=self._place_rules,
+            cache_holders=caches,
+            disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
+            hold=self._why_held(),
+            nodes_of=self._nodes_of(queue),
+            unstartable=lambda: list_unstartable(state),
+            no_gpus=None if offers else explain_no_gpus(state),
+            is_fleet=state.is_fleet,
+            drained=state.drain_of(self._node),
+            accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
+        )
+        return plan_pass(queue, offers, around)
+
+    def _addresses_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, str | None]:
+        """Where the transfers among these tasks go, by id. It never changes, so each is asked for once."""
+        known, wanted = self._addresses, [task.task_id for task in queue if task.kind in TRANSFERS]
+        unknown = [task_id for task_id in wanted if task_id not in known]
+        fresh = self._tasks.addresses(unknown) if unknown else {}
+        found = {task_id: known[task_id] if task_id in known else fresh.get(task_id) for task_id in wanted}
+        self._addresses = found
+        return found
+
+    def _why_held(self) -> Reason | None:
+        hold = None if self._holds is None else self._holds.of_queue()
+        return None if hold is None else Reason.of("the queue is held: {why}", "queue_held", why=hold.reason)
+
+    def _know(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary | TaskName]:
+        """The tasks of which reasons can speak."""
+        return [*queue, *(self._tasks.names(holders) if holders else ())]
+
+    def why_waiting(self, task: TaskSummary) -> Reason | None:
+        """Why a queued task waits, as whoever asks may know it, or one that an engine has and has not begun; None for
+        any other. Asking changes nothing.
+        """
+        if task.status is TaskStatus.STARTING:
+            return self._why_queued(task)
+        if task.status is not TaskStatus.QUEUED:
+            return None
+        by_engine = None if self._window is None else self._window.why(task)
+        return by_engine or self._reasons.get(task.task_id)
+
+    def _why_queued(self, task: TaskSummary) -> Reason | None:
+        latest = self._attempts.of_task(task.task_id)[-1:]
+        files = task_files(self._storage_root, task.task_id)
+        refs = [AttemptRef(attempt.uid, Path(attempt.directory), files.log) for attempt in latest]
+        return next((self._executor.why_queued(ref) for ref in refs), None)
+
+    def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
+        """Makes a task that does not wait, with its GPUs; None when tasks before it have a right to them."""
+        for _ in range(CLAIM_TRIES):
+            decided = self.plan([*self._tasks.queued(), task])
+            chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
+            if chosen is None:
+                return None
+            try:
+                claim = self._new_attempt(task, chosen.gpus)
+                bound = self._bound(task)
+                attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor, bound)
+            except (ResourceHeld, OverQuota, NodeDrained):
+                # Somebody was first, perhaps a moment ago; other GPUs may still be free.
+                self._gpus.note_change()
+                continue
+            self._gpus.note_change()
+            return attempt
+        return None
+
+    def _claim(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> bool:
+        try:
+            attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now(), self._bound(task))
+        except OSError as error:
+            # What it would go on from is not known: to begin anew would throw work away.
+            logger.warning("a task cannot be started yet", extra={"task_id": task.task_id, "problem": str(error)})
+            return False
+        except (ResourceHeld, OverQuota, Conflict) as error:
+            logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
+            return False
+        logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
+        waited = (attempt.created_at - task.queued_at).total_seconds()
+        queue_waits.observe(max(0.0, waited), (task.kind,), (TASK_ID, task.task_id))
+        return True
+
+    def _bound(self, task: TaskSummary) -> Bound | None:
+        # Who needs no GPU more may have as many as before.
+        return self._quotas.gpu_bound(task.owner) if self._quotas is not None and task.needs_gpus else None
+
+    def _new_attempt(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> NewAttempt:
+        files = task_files(self._storage_root, task.task_id)
+        run_dir, checkpoint = self._resume_point(task, files)
+        ordered = sorted(gpus, key=lambda gpu: gpu.index)
+        # Several GPUs may mean several processes, which meet at a port.
+        node = ordered[0].node if ordered else self._node
+        port = self._executor.free_port(node, self._attempts.held_ports()) if ordered else None
+        return NewAttempt(
+            task_id=task.task_id,
+            token=secrets.token_hex(16),
+            node=node,
+            gpu_uuids=tuple(gpu.uuid for gpu in ordered),
+            gpu_indices=tuple(gpu.index for gpu in ordered),
+            caches=task.caches,
+            master_port=port,
+            directory_of=str(files.attempts),
+            known_run_dirs=_names_in(files.output),
+            run_dir=run_dir,
+            resumed_from=checkpoint,
+            expires_at=self._clock.now() + timedelta(seconds=LEASE_SECONDS),
+            is_fleet=self._gpus.state.is_fleet,
+        )
+
+    def _resume_point(self, task: TaskSummary, files: TaskFiles) -> tuple[str | None, str | None]:
+        """The run directory and the checkpoint to go on from; None for both begins anew."""
+        trainer = self._trainers.get(task.trainer)
+        if task.resume is None or trainer is None:
+            return None, None
+        run_dir = trainer.find_run_dir(files.output)
+        if run_dir is None:
+            return None, None
+        last = last_complete(trainer.checkpoints(run_dir))
+        wanted = task.resume.checkpoint or (None if last is None else last.name)
+        return (None, None) if wanted is None else (str(run_dir), wanted)
+
+
+def _in_order(queue: list[TaskSummary]) -> list[TaskSummary]:
+    """The tasks by priority, then age."""
+    # One key after the other: a tuple for each of a long queue has the collector walk over everything there is.
+    queue.sort(key=attrgetter("serial"))
+    queue.sort(key=attrgetter("queued_at"))
+    queue.sort(key=attrgetter("priority"), reverse=True)
+    return queue
+
+
+def _names_in(directory: Path) -> tuple[str, ...]:
+    return tuple(sorted(list_names(str(directory), levels=2)[0]))

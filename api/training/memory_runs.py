@@ -1,0 +1,45 @@
+"""What trainings used of their GPUs' memory, kept beyond their tasks."""
+
+from dataclasses import asdict
+
+from sqlalchemy import Connection, insert, select
+
+from api.db.database import Database
+from api.db.measurement_tables import memory_runs
+from api.db.typed_json import TypedJSON
+from api.domain.measured_memory import MemoryFacts, MemoryRun
+
+_FACTS = TypedJSON(MemoryFacts)
+
+#: The most runs of one variant that are looked at: the latest.
+_MOST_RUNS = 1_000
+
+
+class MemoryRunStore:
+    """Finds what was measured."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, model_type: str, variant: str | None) -> list[MemoryRun]:
+        """The latest runs of a variant, the newest first; none when the variant is not known."""
+        if variant is None:
+            return []
+        mine = (memory_runs.c.model_type == model_type) & (memory_runs.c.variant == variant)
+        query = select(memory_runs.c.facts, memory_runs.c.peak_mb).where(mine)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(memory_runs.c.serial.desc()).limit(_MOST_RUNS)).all()
+        return [MemoryRun(_FACTS.read(row.facts), row.peak_mb) for row in rows]
+
+
+def keep_memory_run(connection: Connection, attempt_uid: str, run: MemoryRun, seconds: float) -> None:
+    """Keeps what an attempt used, in the transaction that ends it: that happens once."""
+    row = {
+        "attempt_uid": attempt_uid,
+        "model_type": run.facts.model_type,
+        "variant": run.facts.variant,
+        "facts": asdict(run.facts),
+        "peak_mb": run.peak_mb,
+        "measured_at": seconds,
+    }
+    connection.execute(insert(memory_runs).values(row))

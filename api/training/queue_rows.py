@@ -1,0 +1,140 @@
+"""The queue as rows: of a long one only what has changed since the last look is read whole."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, func, literal_column, select, text
+
+from api.db.rows import SUMMARY_COLUMNS, read_summary, to_seconds
+from api.db.tables import tasks
+from api.domain.places import TRANSFERS, RunningTransfer, TaskPlaces
+from api.domain.training import TaskStatus, TaskSummary
+from api.domain.usage import Owner
+from api.training.task_pages import SERVED_ORDER
+from api.util.batches import in_batches
+
+#: Tasks from which reading marks first is cheaper than reading all of each.
+LONG = 500
+
+#: Rows that one statement asks for by their numbers.
+_AT_ONCE = 500
+
+
+class TaskName(NamedTuple):
+    """What is said of a task that others wait for."""
+
+    task_id: str
+    name: str | None
+    owner: str | None
+
+
+#: The marks of a task's row, as the database's driver gives them: its serial number first.
+Mark = tuple[Any, ...]
+
+#: What waited, by serial number and in the order in which it is served: each task with the mark of its row.
+Queue = Mapping[int, tuple[Mark, TaskSummary]]
+
+#: Seconds between two tasks that are queued at the same time.
+_TICK = 1e-6
+
+_WAITS = tasks.c.status == TaskStatus.QUEUED
+# Whatever changes a task that waits changes one of these: the time of its change, or what a clock that is set hides.
+_MARKED = ("serial", "priority", "queued_at", "not_before", "updated_at", "attempts", "name", "owner")
+_WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
+_MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
+# Written out: SQLite takes the index of all tasks' statuses otherwise, and looks at every row of the queue.
+_LATEST = {
+    "sqlite": text("SELECT max(queued_at) FROM tasks INDEXED BY ix_tasks_queued WHERE status = 'queued'"),
+    "postgresql": text("SELECT max(queued_at) FROM tasks WHERE status = 'queued'"),
+}
+_NAMES = select(tasks.c.task_id, tasks.c.name, tasks.c.owner).where(
+    tasks.c.task_id.in_(bindparam("of_tasks", expanding=True))
+)
+_THESE = select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(bindparam("serials", expanding=True)))
+# Written out: PostgreSQL takes two expressions with a parameter each for different ones.
+_ON_GPUS: ColumnElement[bool] = literal_column("gpu_count > 0", Boolean)
+_mark = attrgetter(*_MARKED)
+_RUNS = tasks.c.status.in_([status for status in TaskStatus if status.is_active])
+_PLACES = (
+    select(tasks.c.owner, tasks.c.kind, _ON_GPUS.label("on_gpus"), func.count().label("number"))
+    .where(_RUNS)
+    .group_by(tasks.c.owner, tasks.c.kind, _ON_GPUS)
+)
+_ADDRESS = tasks.c.request["config"]["order"]["url"].as_string().label("address")
+_RUNNING_TRANSFERS = select(tasks.c.owner, _ADDRESS).where(_RUNS, tasks.c.kind.in_(sorted(TRANSFERS)))
+_ADDRESSES = select(tasks.c.task_id, _ADDRESS).where(tasks.c.task_id.in_(bindparam("of_tasks", expanding=True)))
+
+
+def join_queue(connection: Connection, now: datetime) -> float:
+    """Return the time that puts a task behind all that are queued, also where the clock was set back since."""
+    latest, seconds = connection.scalar(_LATEST[connection.dialect.name]), to_seconds(now)
+    return seconds if latest is None or latest < seconds else latest + _TICK
+
+
+def read_queue(connection: Connection, known: Queue) -> Queue:
+    """Every task that waits, in the order in which they are served: priority, then age. `known` is what a former call
+    gave.
+    """
+    if len(known) < LONG:
+        return {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
+    order, changed = _look_at_marks(connection, known)
+    if not changed and len(order) == len(known):
+        return known
+    fresh = dict[int, tuple[Mark, TaskSummary]]()
+    for serials in in_batches(list(changed), _AT_ONCE):
+        some = connection.execute(_THESE, {"serials": serials})
+        fresh.update((row.serial, (changed[row.serial], read_summary(row))) for row in some)
+    return {serial: fresh.get(serial) or known[serial] for serial in order if serial in fresh or serial in known}
+
+
+def _look_at_marks(connection: Connection, known: Queue) -> tuple[list[int], dict[int, Mark]]:
+    """The serial numbers of all that wait, in their order, and the marks of those that are not as they were known."""
+    order, changed = list[int](), dict[int, Mark]()
+    for mark in _read_marks(connection):
+        serial = mark[0]
+        order.append(serial)
+        before = known.get(serial)
+        if before is None or before[0] != mark:
+            changed[serial] = mark
+    return order, changed
+
+
+def _read_marks(connection: Connection) -> Iterator[Mark]:
+    # The driver's own tuples, some at a time: a Row of each would take as long again, and all of them at once have the
+    # collector walk over everything there is, for a third of a second.
+    cursor = connection.execute(_MARKS).cursor
+    while cursor is not None and (some := cursor.fetchmany(_AT_ONCE)):
+        yield from some
+
+
+def read_names(connection: Connection, task_ids: Collection[str]) -> list[TaskName]:
+    """The names and owners of those of these tasks that exist."""
+    return [TaskName(*row) for row in connection.execute(_NAMES, {"of_tasks": list(task_ids)})] if task_ids else []
+
+
+def read_addresses(connection: Connection, task_ids: Sequence[str]) -> dict[str, str | None]:
+    """The addresses of the files that these downloads bring, by id; None for one that is of the hub."""
+    found: dict[str, str | None] = {}
+    for start in range(0, len(task_ids), _AT_ONCE):
+        rows = connection.execute(_ADDRESSES, {"of_tasks": task_ids[start : start + _AT_ONCE]})
+        found.update((row.task_id, row.address) for row in rows)
+    return found
+
+
+def read_places(connection: Connection) -> TaskPlaces:
+    """The tasks that run now."""
+    rows, working = connection.execute(_PLACES).all(), Counter[Owner]()
+    for row in rows:
+        if not row.on_gpus and row.kind not in TRANSFERS:
+            working[row.owner] += row.number
+    # Of most passes there are none, and their requests are not looked into.
+    has_transfers = any(row.kind in TRANSFERS for row in rows)
+    transfers = connection.execute(_RUNNING_TRANSFERS).all() if has_transfers else ()
+    return TaskPlaces(
+        sum(row.number for row in rows if row.on_gpus),
+        working,
+        tuple(RunningTransfer(row.owner, row.address) for row in transfers),
+    )

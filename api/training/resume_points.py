@@ -1,0 +1,40 @@
+"""Which checkpoint a training goes on from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from api.domain.training import Checkpoint
+from api.errors import NoCheckpoint
+from api.trainers.trainer import Trainer
+from api.training.views import CheckpointList
+
+
+def find_checkpoints(trainer: Trainer | None, output_dir: Path) -> CheckpointList:
+    """The checkpoints in the newest run directory of a task. Raises OSError where they cannot be read."""
+    run_dir = None if trainer is None else trainer.find_run_dir(output_dir)
+    if trainer is None or run_dir is None:
+        return CheckpointList(None, ())
+    return CheckpointList(str(run_dir), trainer.checkpoints(run_dir))
+
+
+def last_complete(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
+    """The complete checkpoint that the trainer wrote, or was told to go on from, last; None when there is none.
+
+    After a resume from an older checkpoint that is not the one of the highest step.
+    """
+    complete = [found for found in checkpoints if found.is_complete]
+    return next((found for found in complete if found.is_latest), complete[-1] if complete else None)
+
+
+def choose_checkpoint(task_id: str, checkpoints: Sequence[Checkpoint], wanted: str | None) -> Checkpoint:
+    """The complete checkpoint of this name, by default the last one. Raises NoCheckpoint."""
+    complete = [found for found in checkpoints if found.is_complete]
+    last = last_complete(complete)
+    if wanted is None and last is not None:
+        return last
+    for checkpoint in complete:
+        if checkpoint.name == wanted:
+            return checkpoint
+    names = [checkpoint.name for checkpoint in complete]
+    what = "has no complete checkpoint" if wanted is None else f'has no complete checkpoint "{wanted}"'
+    raise NoCheckpoint(f"{task_id} {what}; restart begins anew.", data={"checkpoints": names})

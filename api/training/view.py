@@ -1,0 +1,281 @@
+"""Tasks and attempts put together into what the API shows. Pure functions."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from api.domain.gpu import GPUInfo
+from api.domain.progress import NOTHING_YET, ProgressReport, ProgressView
+from api.domain.reason import Reason
+from api.domain.sight import current_sight
+from api.domain.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
+from api.errors import Mistake
+from api.training.attempts.progress import UNKNOWN, with_training_time
+from api.training.forecast import Forecast
+from api.training.scheduler import Pass
+from api.training.views import (
+    AttemptView,
+    FindingView,
+    GPUStats,
+    PlannedGPUs,
+    StoppedTask,
+    StopView,
+    TaskDetails,
+    TaskProgressView,
+    TaskRow,
+)
+from api.util.frozen import frozen
+
+GPUs = Mapping[str | None, GPUInfo]
+
+
+@frozen
+class Waiting:
+    """Why a task waits, and its forecast; both None when it does not wait."""
+
+    reason: Reason | None
+    forecast: Forecast | None
+
+
+def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
+    """A task in a list. `gpus`: the present GPUs by UUID."""
+    return TaskRow(**_row(task, gpus, waiting, _known(task, None)))
+
+
+def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:
+    """The progress of a task: `live`, or what the database keeps; without pace when nobody here can see the task."""
+    known = live or task.progress or NOTHING_YET
+    is_out_of_sight = task.status.is_active and (task.warning or "").startswith(UNKNOWN)
+    return known.without_pace() if is_out_of_sight else known
+
+
+def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport) -> dict[str, Any]:
+    own = [gpus.get(uuid) for uuid in task.gpu_uuids]
+    first = own[0] if own else None
+    forecast = waiting.forecast
+    return {
+        "task_id": task.task_id,
+        "kind": task.kind,
+        "name": task.name,
+        "description": task.description,
+        "owner": task.owner,
+        "model_type": task.model_type,
+        "trainer": task.trainer,
+        "status": task.status,
+        "priority": task.priority,
+        "gpu_count": task.gpu_count,
+        "gpu_id": None if first is None else first.gpu_id,
+        "gpu_name": None if first is None else first.name,
+        "gpu_ids": tuple(None if gpu is None else gpu.gpu_id for gpu in own),
+        "gpu_uuids": task.gpu_uuids,
+        "waiting_reason": None if waiting.reason is None else waiting.reason.text,
+        "waiting_reason_code": None if waiting.reason is None else waiting.reason.said,
+        "queue_position": None if forecast is None else forecast.position,
+        "estimated_start": None if forecast is None else forecast.starts_at,
+        "warning": task.warning,
+        "warning_code": task.warning_code,
+        "failure": task.cause if task.status is TaskStatus.FAILED else None,
+        "stop": _stop(task),
+        "created_at": task.created_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+        "updated_at": task.updated_at,
+        "attempt_count": task.attempts,
+        "retries": task.retries,
+        "restarted_from": task.restarted_from,
+        "progress": report.progress,
+        "metrics": report.metrics,
+        "speed": report.speed,
+    }
+
+
+def _stop(task: TaskSummary) -> StopView | None:
+    stop = task.stop
+    if stop is None:
+        return None
+    return StopView(stop.requested_at, stop.actor, stop.force, stop.timeout_seconds, stop.rung)
+
+
+def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
+    """The GPUs that a pass would give to a task, or why it would wait, as whoever asks may know it."""
+    chosen = next((found.gpus for found in decided.assignments if found.task.task_id == task_id), ())
+    reason = decided.why(task_id, current_sight.get())
+    return PlannedGPUs(
+        gpu_ids=tuple(gpu.index for gpu in chosen),
+        gpu_uuids=tuple(gpu.uuid for gpu in chosen),
+        waiting_reason=None if reason is None else reason.text,
+        waiting_reason_code=None if reason is None else reason.said,
+    )
+
+
+def show_progress_of(
+    task: TaskSummary, attempts: Sequence[Attempt], live: ProgressReport | None, now: datetime, reason: Reason | None
+) -> TaskProgressView:
+    """How far a task is; `live` is fresher than what the database keeps."""
+    report = with_time(_known(task, live), attempts, now)
+    return TaskProgressView(
+        task_id=task.task_id,
+        status=task.status,
+        waiting_reason=None if reason is None else reason.text,
+        waiting_reason_code=None if reason is None else reason.said,
+        warning=task.warning,
+        warning_code=task.warning_code,
+        updated_at=now if live is not None else task.updated_at,
+        progress=report.progress,
+        metrics=report.metrics,
+        speed=report.speed,
+    )
+
+
+def with_time(report: ProgressReport, attempts: Sequence[Attempt], now: datetime) -> ProgressReport:
+    """The progress with the training time of all attempts together."""
+    known = [_seconds(attempt, report, now) for attempt in attempts if attempt.started_at is not None]
+    return with_training_time(report, sum(known)) if known else report
+
+
+def _seconds(attempt: Attempt, report: ProgressReport, now: datetime) -> float:
+    """Seconds that an attempt has trained: by its supervisor's steady clock, else by that of its watch."""
+    told = (attempt.outcome or {}).get("seconds")
+    if told is None and attempt.ended_at is None and report.attempt == attempt.uid:
+        told = report.progress.training_time
+    if told is not None:
+        return float(told)
+    span = (attempt.ended_at or now) - (attempt.started_at or now)
+    return max(0.0, span.total_seconds())
+
+
+def show_details(
+    task: TrainingTask,
+    attempts: Sequence[Attempt],
+    live: ProgressReport | None,
+    checkpoints: Sequence[Checkpoint],
+    gpus: Sequence[GPUInfo],
+    directories: tuple[Path, Path],
+    now: datetime,
+    waiting: Waiting,
+) -> TaskDetails:
+    """Everything about a task. `directories`: of its output and of its log."""
+    report = with_time(_known(task, live), attempts, now)
+    output, log = directories
+    return TaskDetails(
+        **_row(task, {gpu.uuid: gpu for gpu in gpus}, waiting, report),
+        request=_request(task.request),
+        config=_config(task),
+        plan=task.plan,
+        estimated_duration=_duration(task, report.progress, waiting.forecast),
+        system_stats=tuple(_stats(gpu) for gpu in gpus if gpu.uuid in task.gpu_uuids and task.status.is_active),
+        checkpoints=tuple(checkpoints),
+        attempts=tuple(show_attempt(attempt, report) for attempt in attempts),
+        warnings=report.warnings,
+        output_dir=str(output),
+        logs_path=str(log),
+        log_lost_bytes=None,
+        run_dir=next((attempt.run_dir for attempt in reversed(attempts) if attempt.run_dir is not None), None),
+    )
+
+
+def _duration(task: TaskSummary, progress: ProgressView, forecast: Forecast | None) -> float | None:
+    if forecast is not None:
+        return forecast.seconds
+    so_far, left = progress.training_time, progress.eta_seconds
+    return so_far + left if task.status.is_active and so_far is not None and left is not None else None
+
+
+def show_stopped(task: TaskDetails) -> StoppedTask:
+    """A task that was asked to stop, with what has become of it."""
+    complete = [found for found in task.checkpoints if found.is_complete]
+    last = max(complete, key=lambda found: found.created_at, default=None)
+    asked_at = None if task.stop is None else task.stop.requested_at
+    return StoppedTask(
+        **{field.name: getattr(task, field.name) for field in fields(task)},
+        stopped_at=task.finished_at,
+        checkpoint_saved=_is_saved(last, asked_at) if task.status.is_finished else None,
+        last_checkpoint=None if last is None else last.name,
+        training_time=task.progress.training_time,
+    )
+
+
+def _is_saved(last: Checkpoint | None, asked_at: datetime | None) -> bool:
+    return last is not None and asked_at is not None and last.created_at >= asked_at
+
+
+def _request(request: TrainingRequest) -> dict[str, Any]:
+    """The request in the form in which it was sent: it can be sent again."""
+    shown = asdict(request)
+    # Which kind of task it is tells this.
+    del shown["cache_only"]
+    wish = shown.pop("gpus")
+    named = list(wish["references"])
+    return {
+        **shown,
+        **({"gpu_ids": named} if named else {"gpu_count": wish["count"]}),
+        "min_memory": wish["min_memory"],
+    }
+
+
+def _config(task: TrainingTask) -> Mapping[str, Any]:
+    if task.request.config_toml is None:
+        return task.request.config
+    try:
+        shown: Mapping[str, Any] = _as_json(tomllib.loads(task.request.config_toml))
+    except tomllib.TOMLDecodeError:
+        return {}
+    return shown
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_json(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    # A whole number of more than 64 bits cannot be encoded.
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
+
+
+def _stats(gpu: GPUInfo) -> GPUStats:
+    return GPUStats(
+        gpu_id=gpu.gpu_id,
+        uuid=gpu.uuid or "",
+        name=gpu.name,
+        utilization_gpu=gpu.utilization_gpu,
+        memory_used=gpu.memory.used,
+        memory_total=gpu.memory.total,
+        temperature=gpu.temperature.gpu,
+        power_usage=gpu.power_usage,
+    )
+
+
+def show_attempt(attempt: Attempt, report: ProgressReport) -> AttemptView:
+    """One attempt of a training; while it runs, the task's progress tells its steps."""
+    outcome = attempt.outcome or {}
+    first, last = attempt.first_step, attempt.last_step
+    if attempt.ended_at is None and report.attempt == attempt.uid and report.first_step is not None:
+        first, last = report.first_step, report.progress.current_step
+    return AttemptView(
+        attempt=attempt.uid,
+        number=attempt.number,
+        status=attempt.status,
+        node=attempt.node,
+        gpu_ids=attempt.gpu_indices,
+        gpu_uuids=attempt.gpu_uuids,
+        master_port=attempt.master_port,
+        pid=attempt.pid,
+        resumed_from=attempt.resumed_from,
+        run_dir=attempt.run_dir,
+        created_at=attempt.created_at,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        first_step=first,
+        last_step=last,
+        exit_code=outcome.get("exit_code"),
+        signal=outcome.get("signal"),
+        failure=attempt.cause,
+    )
+
+
+def show_findings(mistakes: Sequence[Mistake]) -> tuple[FindingView, ...]:
+    """The findings in a request as the API shows them."""
+    return tuple(FindingView(mistake.pointer, mistake.message, mistake.remedy) for mistake in mistakes)

@@ -1,0 +1,90 @@
+"""Log lines for machines (JSON) and for people (text): one line an event, its facts as fields."""
+
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from api.util.ids import current_request_id
+from api.util.masking import mask_userinfo
+
+#: The logger of the audit. Its lines are one JSON object each, in every format and at every level.
+AUDIT_LOGGER = "api.audit"
+
+# What every LogRecord has; anything else came by `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def format_line(as_json: bool, unix_seconds: float, level: str, message: str, facts: dict[str, Any]) -> str:
+    """One log line without its newline. Text is kept on one line whatever the facts hold."""
+    if as_json:
+        time = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = orjson.dumps({"time": time, "level": level, "message": message, **facts}, default=str).decode()
+        # JSON itself lets the control characters beyond ASCII through.
+        return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
+    time = datetime.fromtimestamp(unix_seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    line = f"{time} {level:<7} {message}" + "".join(f" {name}={value}" for name, value in facts.items())
+    # A name from outside must not be able to write a second line, nor to steer the terminal.
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+def _escape(character: str) -> str:
+    # As JSON does: beyond 16 bits by a pair of surrogates.
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+class LineFormatter(logging.Formatter):
+    """Formats records of the standard library's logging."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        if (request_id := current_request_id.get()) and "request_id" not in facts:
+            facts["request_id"] = request_id
+        facts["logger"] = record.name
+        as_json = self._as_json or record.name == AUDIT_LOGGER
+        trace = self.formatException(record.exc_info) if record.exc_info else None
+        if trace is not None and as_json:
+            facts["traceback"] = trace
+        line = format_line(as_json, record.created, record.levelname, record.getMessage(), facts)
+        # Errors of libraries repeat the address that they were given.
+        return mask_userinfo(line if trace is None or as_json else f"{line}\n{trace}")
+
+
+class LineHandler(logging.Handler):
+    """Passes each record to a function as one line, newline included."""
+
+    def __init__(self, write: Callable[[str], None], as_json: bool) -> None:
+        super().__init__()
+        self._write = write
+        self.setFormatter(LineFormatter(as_json))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write(self.format(record) + "\n")
+
+
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """Drop the error that uvicorn logs for each WebSocket that is refused by an HTTP answer: the access log has it."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
+def set_up_logging(level: str, as_json: bool) -> None:
+    """Sends every logger's lines to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(as_json))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
+    # Their news is told by our own lines.
+    for name in ("uvicorn", "uvicorn.error", "asyncio", "websockets"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # The function itself, so that setting up again adds no second one.
+    logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)

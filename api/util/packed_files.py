@@ -1,0 +1,39 @@
+"""Files that are served from memory: read once, compressed once."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+from api.util.frozen import frozen
+
+#: The kinds of files that pages are made of. Others are not served.
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+    ".png": "image/png",
+}
+
+
+@frozen
+class PackedFile:
+    """A file ready to be sent; `compressed` is its content by gzip."""
+
+    content_type: str
+    content: bytes
+    compressed: bytes
+    etag: str
+
+
+def pack(name: str, content: bytes) -> PackedFile:
+    """A file, its type told by its name. Raises KeyError for a kind that is not in CONTENT_TYPES."""
+    return pack_as(CONTENT_TYPES[Path(name).suffix], content)
+
+
+def pack_as(content_type: str, content: bytes) -> PackedFile:
+    """A file of this content type."""
+    # mtime=0: the same content is the same bytes, whenever it was compressed.
+    compressed = gzip.compress(content, compresslevel=9, mtime=0)
+    etag = hashlib.sha256(content).hexdigest()[:24]
+    return PackedFile(content_type, content, compressed, etag)

@@ -1,0 +1,87 @@
+"""Pages of lists: by offset, or by a cursor that stays stable while rows arrive."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from api.util.frozen import frozen
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500  #: a larger limit is taken as this one
+
+#: The pattern of a cursor: the number of a row.
+CURSOR = r"^[0-9]{1,18}$"
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@frozen
+class PageRequest:
+    """Which page is wanted; where both are given, the cursor holds and not the offset."""
+
+    limit: int = DEFAULT_LIMIT
+    offset: int | None = None
+    cursor: str | None = None
+
+
+@frozen
+class Pagination:
+    """Where in the list a page is; `next_cursor` leads to the page after it."""
+
+    total: int
+    limit: int
+    offset: int | None
+    has_more: bool
+    next_cursor: str | None
+
+
+@frozen
+class Page(Generic[T]):
+    """Some rows of a list."""
+
+    rows: tuple[T, ...]
+    pagination: Pagination
+
+    def map(self, show: Callable[[T], U]) -> "Page[U]":
+        """The same page, with `show` applied to each row."""
+        return Page(tuple(map(show, self.rows)), self.pagination)
+
+
+#: Reads up to so many rows, after so many or behind the row with that number, and counts all there are.
+ReadRows = Callable[[int, int, int | None], tuple[Sequence[T], int]]
+
+
+def read_page(read: ReadRows[T], number: Callable[[T], int], request: PageRequest) -> Page[T]:
+    """The wanted page of rows that a store cuts: one row more is read than is shown, to know whether there are more."""
+    limit, cursor = min(request.limit, MAX_LIMIT), None if request.cursor is None else int(request.cursor)
+    offset = request.offset or 0
+    rows, total = read(limit + 1, offset, cursor)
+    has_more, shown = len(rows) > limit, tuple(rows[:limit])
+    next_cursor = str(number(shown[-1])) if has_more else None
+    return Page(shown, Pagination(total, limit, offset if cursor is None else None, has_more, next_cursor))
+
+
+def paginate(rows: Sequence[T], number: Callable[[T], int], request: PageRequest, descending: bool = False) -> Page[T]:
+    """The wanted page of rows that are sorted by `number`.
+
+    A cursor is the number of the last row that was seen: whatever comes or goes meanwhile, no row is skipped or shown
+    twice.
+    """
+    limit = min(request.limit, MAX_LIMIT)
+    start = request.offset or 0
+    if request.cursor is not None:
+        sign = -1 if descending else 1
+        start = bisect_right(rows, sign * int(request.cursor), key=lambda row: sign * number(row))
+    page = tuple(rows[start : start + limit])
+    has_more = start + limit < len(rows)
+    return Page(
+        rows=page,
+        pagination=Pagination(
+            total=len(rows),
+            limit=limit,
+            offset=None if request.cursor is not None else start,
+            has_more=has_more,
+            next_cursor=str(number(page[-1])) if has_more else None,
+        ),
+    )

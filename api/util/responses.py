@@ -1,0 +1,38 @@
+"""Flask responses in the service's one shape."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+from werkzeug.datastructures import Headers
+
+from api.errors import ServiceError
+from api.util.envelope import JSON, encode_answer, encode_error
+from api.util.ids import current_request_id
+from api.util.taken_body import FILE
+
+
+def answer(data: Any, code: int = 200, message: str = "success", headers: Mapping[str, str] | None = None) -> Response:
+    """A response with the envelope of a success around `data`."""
+    return Response(encode_answer(data, code, message), status=code, content_type=JSON, headers=dict(headers or {}))
+
+
+def answer_error(error: ServiceError) -> Response:
+    """A response with the envelope of a failure."""
+    body = encode_error(error, current_request_id.get())
+    return Response(body, status=error.status, content_type=JSON, headers=error.headers)
+
+
+def answer_bytes(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
+    """A response from parts that are ready."""
+    response = Response(body, status, Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers]))
+    if status == 304:
+        # Flask gives every response a type; there is no content here to have one.
+        del response.headers["Content-Type"]
+    return response
+
+
+def answer_file(environ: Mapping[str, Any], file: Any) -> Response:
+    """Leaves an open file to the shell, which sends and closes it. The returned response is never sent."""
+    environ["asgi.scope"]["state"][FILE] = file
+    return Response(status=200)

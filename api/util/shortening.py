@@ -1,0 +1,56 @@
+"""Makes any value small and harmless enough to be kept: plain JSON, secrets masked, long texts and lists cut."""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from api.util.masking import MASK, is_secret_name, mask_secrets
+
+#: Bytes of a value at most, as JSON.
+MAX_BYTES = 16 * 1024
+
+#: Characters of a text, values of a list or an object, and levels of nesting that are kept.
+MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 500, 64, 12
+
+#: Characters in which secrets are looked for before a text is cut, so that none is cut in the middle.
+_LOOKED_AT = 4 * MAX_CHARACTERS
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
+
+
+def shorten(value: Any) -> Any:
+    """The value as JSON of MAX_BYTES at most; of a larger one its size and SHA-256 only. None stays None."""
+    if value is None:
+        return None
+    whole = orjson.dumps(value, option=_OPTIONS, default=str)
+    short = _shorten(orjson.loads(whole), MAX_DEPTH)
+    if len(orjson.dumps(short)) > MAX_BYTES:
+        return {"left_out_bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
+    return short
+
+
+def _shorten(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return shorten_text(value, MAX_CHARACTERS)
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        return "…"
+    if isinstance(value, list):
+        kept = [_shorten(each, depth - 1) for each in value[:MAX_VALUES]]
+        return kept if len(value) <= MAX_VALUES else [*kept, f"… and {len(value) - MAX_VALUES} more"]
+    shown = {
+        shorten_text(name, MAX_CHARACTERS): MASK
+        if is_secret_name(name) and each is not None
+        else _shorten(each, depth - 1)
+        for name, each in list(value.items())[:MAX_VALUES]
+    }
+    return shown if len(value) <= MAX_VALUES else {**shown, "…": f"{len(value) - MAX_VALUES} more"}
+
+
+def shorten_text(text: str, characters: int) -> str:
+    """The text with secrets masked, cut after so many characters, and in a form that every database takes."""
+    shown = mask_secrets(text[:_LOOKED_AT]).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    shown = shown.encode(errors="replace").decode()
+    return shown if len(shown) <= characters and len(text) <= _LOOKED_AT else shown[: characters - 1] + "…"

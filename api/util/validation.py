@@ -1,0 +1,226 @@
+"""Requests that pydantic checks, and what it found wrong with one, as mistakes in plain words."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from api.errors import Mistake
+from api.util.bounds import MAX_MISTAKES, capped
+from api.util.pagination import CURSOR
+from api.util.suggestions import nearest
+
+#: Fields of one object: far more than any request knows.
+MAX_FIELDS = 1_000
+
+#: Characters of a name that an answer repeats.
+LONGEST_NAME = 200
+
+_MUST = "must be "
+_TIME = "must be a time with its zone, such as 2026-11-25T09:00:00Z"
+
+#: Sentences by pydantic's type of error. What stands in braces is part of the rule, never of the request.
+_WORDS = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "string_sub_type": "must be text",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "too_short": "must hold at least {min_length} values",
+    "too_long": "must hold at most {max_length} values",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "enum": "must be one of {expected}",
+    "literal_error": "must be one of {expected}",
+    "datetime_type": _TIME,
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "datetime_object_invalid": _TIME,
+    "timezone_aware": _TIME,
+}
+
+_ONE = re.compile(r"\b1 (character|value)s\b")
+
+#: One line of text for people. What ends a line, steers a terminal or turns the order of the text around (Unicode's
+#: Bidi_Control) is no part of it: "gnp.exe" would be shown as something else than it is.
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
+
+#: And no quotation mark and no backslash: a list is searched for tags as it is kept.
+ONE_TAG = ONE_LINE.replace(r"]*$", r'"\\]*$')
+
+#: Text that every database takes.
+NO_NUL = r"^[^\x00]*$"
+
+#: What each regular expression of the requests asks for, in words.
+_PATTERNS = {
+    ONE_LINE: "must be one line without control characters, those for the direction of text included",
+    NO_NUL: "must not hold NUL characters",
+    r"^[0-9a-fA-F]{64}$": "must be a SHA-256: 64 hexadecimal digits",
+    ONE_TAG: "must be one line without control characters, quotation marks and backslashes",
+    CURSOR: "must be a `next_cursor` of the page before",
+    r"^[0-9]{1,18}\.[0-9]{1,18}$": "must be a `next_cursor` of the page before",
+    r"^[1-9][0-9]{0,5}[smhd]$": "must be a time ago, such as 15m, 6h or 1d",
+    r"^[A-Za-z0-9_.\-]{1,64}$": "must be 1 to 64 letters, digits and _ . -",
+    r"^[A-Za-z0-9_.,\-]{1,256}$": "must be names by comma, of letters, digits and _ . -",
+    r"^[A-Za-z0-9_.,&|*:\[\]()\-]{1,256}$": "must be features of machines, joined by & or |, such as h100&nvlink",
+    r"^[A-Za-z0-9_:.\-]{1,80}$": "must be a GPU's index or UUID",
+    r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$": "must be 1 to 64 letters, digits, . _ @ - beginning with a letter or digit",
+    r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$": "must be a width and a height in pixels, such as 512x512",
+    r"^[A-Za-z0-9_]+$": "may hold letters, digits and _ only",
+    r"^[0-9A-Za-z:.\-]{1,80}$": "must be a GPU's UUID, such as GPU-1a2b3c4d-…",
+    r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$": "must be 1 to 100 letters, digits, . _ - beginning with a letter or digit",
+    r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$": "must be 1 to 100 letters, digits, _ - beginning with a letter or digit",
+    r"^[a-z][a-z0-9._\-]{0,39}$": "must be 1 to 40 small letters, digits, . _ - beginning with a letter, such as prod",
+    r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}$": "must be a branch, a tag or a commit of the repository",
+    r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,95}/[A-Za-z0-9][A-Za-z0-9._\-]{0,95}$": (
+        "must be owner/name, as the hub calls the repository: letters, digits, . _ -"
+    ),
+    r"^https?://[^\s\x00-\x1f\x7f/][^\s\x00-\x1f\x7f]*$": "must be an address that begins with https:// or http://",
+    r"^https?://[!-~]{1,500}$": "must be an address that begins with https:// or http://, of at most 500 characters",
+    r"^([A-Za-z0-9_][A-Za-z0-9._\-]{0,99}/){0,5}[A-Za-z0-9_][A-Za-z0-9._\-]{0,99}\.safetensors$": (
+        "must be a path in the repository that ends in .safetensors, of letters, digits, . _ -"
+    ),
+    r"^[a-z0-9][a-z0-9.\-]{0,59}$": "must be a licence as the hub calls it, such as apache-2.0",
+    r"^/[^\x00]*$": "must be a path on the server's machine that begins with /",
+    r"^[^\x00-\x1f\x7f]*$": "must be one line without control characters",
+    r"^[^\x00-\x1f\x7f]+$": "must be one line without control characters, and not empty",
+    r"^[!-~]*$": "must be one word of plain characters",
+    r"^[0-9a-f]{16}$": "must be the id of an item: 16 hexadecimal digits",
+    r"^[0-9a-f]{32}$": "must be an id of 32 hexadecimal digits",
+    r"^[0-9]{1,18}:[0-9a-f]{64}$": "must be an entry's number, a colon and its hash",
+    r"^[a-z_]{1,64}$": "must be small letters and _, at most 64 of them",
+    r"^[a-z0-9_]{1,64}$": "must be small letters, digits and _, at most 64 of them",
+    r"^-?[0-9]{1,20}$": "must be a whole number of at most 20 digits",
+    r"^[A-Za-z0-9_+\-/]+$": "must be a time zone, such as Europe/Vienna",
+    r"^[0-9]{1,2}:[0-9]{2}$": "must be a time of the day, such as 22:30",
+    r"^\d{2,5}(x\d{2,5})?$": "must be a side or a width and a height in pixels, such as 512 or 1280x720",
+    r"^[\d.,]+$": "must be numbers by comma, such as 0.5,1,2",
+    r"^\d+(,\d+)*$": "must be whole numbers by comma, such as 1,33",
+    r"^single_(beginning|middle)$": "must be single_beginning or single_middle",
+    r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}$": "must be 1 to 128 letters, digits, _ . - beginning with a letter or digit",
+}
+
+
+class Strict(BaseModel):
+    """A request; an unknown field is a mistake."""
+
+    # Most are asked for seldom: until the first request that needs one, 1 MB is not taken.
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _have_few_fields(cls, fields: Any) -> Any:
+        # Before each unknown one becomes a finding of its own: sixty thousand are a second of work, for anybody.
+        if isinstance(fields, Mapping) and len(fields) > MAX_FIELDS:
+            raise ValueError(f"has {len(fields):,} fields, and the most is {MAX_FIELDS}")
+        return fields
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_no_nul(cls, value: Any) -> Any:
+        # PostgreSQL takes none in a text; what is nested is kept as JSON, which may have it, or has a check of its own.
+        texts = value if isinstance(value, list) else (value,)
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise ValueError(_PATTERNS[NO_NUL])
+        return value
+
+
+def mistakes_in(error: ValidationError, noun: str = "field") -> list[Mistake]:
+    """The mistakes, each with its JSON pointer; several about one value are joined. `noun`: what the request is of."""
+    model = next(model for model in _requests(Strict) if model.__name__ == error.title)
+    found: dict[str, list[str]] = {}
+    details = details_of(error)
+    for detail in details[:MAX_MISTAKES]:
+        location = _location(model, detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            holder = _nested(model, str(location[0])) if len(location) > 1 else None
+            message = _unknown(noun, str(location[-1]), list((holder or model).model_fields))
+        else:
+            message = plain_words(detail)
+        messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
+        if message not in messages:
+            messages.append(message)
+    # Several messages about one value are what each of its possible types asks for.
+    mistakes = [Mistake(pointer, " or ".join(_without_repetition(messages))) for pointer, messages in found.items()]
+    return capped(mistakes, dropped=max(len(details) - MAX_MISTAKES, 0))
+
+
+def details_of(error: ValidationError) -> list[ErrorDetails]:
+    """What pydantic found, without the values that were sent."""
+    return error.errors(include_url=False, include_input=False)
+
+
+def plain_words(detail: ErrorDetails) -> str:
+    """What is wrong with one value, as a person says it: never in pydantic's own words."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return _PATTERNS.get(context["pattern"], f"must match the pattern {context['pattern']}")
+    template = _WORDS.get(kind)
+    if template is None:
+        return detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    words = template.format(**{name: _number(value) for name, value in context.items()})
+    return _ONE.sub(r"1 \1", words)
+
+
+def _number(value: object) -> object:
+    return f"{value:,.15g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _without_repetition(messages: Sequence[str]) -> list[str]:
+    """The first message whole, of the others only what differs: "must be a whole number or text"."""
+    first, *others = messages
+    begins = first.startswith(_MUST)
+    return [first, *(other.removeprefix(_MUST) if begins else other for other in others)]
+
+
+def _location(model: type[Strict], parts: Sequence[int | str]) -> list[int | str]:
+    # Where a value may be of several types, the names of the types follow; they are no part of the request.
+    has_names = bool(parts) and (_is_mapping(model, str(parts[0])) or _nested(model, str(parts[0])) is not None)
+    names = 2 if has_names else 1
+    return [part for at, part in enumerate(parts) if at < names or isinstance(part, int)]
+
+
+def _is_mapping(model: type[Strict], name: str) -> bool:
+    field = model.model_fields.get(name)
+    return field is not None and any(get_origin(kind) is dict for kind in get_args(field.annotation))
+
+
+def _nested(model: type[Strict], name: str) -> type[Strict] | None:
+    """The model that a field holds; None where it holds none."""
+    field = model.model_fields.get(name)
+    kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)), None)
+
+
+def _pointer_part(part: int | str) -> str:
+    text = str(part)
+    shown = text if len(text) <= LONGEST_NAME else text[:LONGEST_NAME] + "…"
+    return shown.replace("~", "~0").replace("/", "~1")
+
+
+def _unknown(noun: str, name: str, known: Sequence[str]) -> str:
+    close = nearest(name, known)
+    return f"unknown {noun}; " + (f'did you mean "{close}"?' if close else f"known are: {', '.join(known)}")
+
+
+def _requests(model: type[Strict]) -> Iterator[type[Strict]]:
+    for below in model.__subclasses__():
+        yield below
+        yield from _requests(below)

@@ -1,0 +1,88 @@
+"""The page that shows the OpenAPI document; everything that it loads comes from this service."""
+
+import threading
+from functools import cache
+from pathlib import Path
+
+import flask_swagger_ui
+from flask import Blueprint, Response, current_app
+
+from api.errors import NotFound
+from api.util.envelope import JSON, encode_json
+from api.util.packed_files import PackedFile, pack, pack_as
+from api.web.packed import answer_packed
+
+#: Lets one request make the document, while others wait for it.
+_DOCUMENT_LOCK = threading.Lock()
+_DOCUMENT = "openapi-document"
+
+docs = Blueprint("docs", __name__)
+
+_FOLDER = Path(flask_swagger_ui.__file__).parent / "dist"
+
+#: The files of Swagger UI that the page needs, out of many.
+_NAMES = frozenset({"swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"})
+_FILE_HEADERS = {"Cache-Control": "public, max-age=86400"}
+
+# Swagger UI sets styles on elements; scripts come from files only.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Diffusion-Pipe API</title>
+<link rel="stylesheet" href="/docs/assets/swagger-ui.css">
+<link rel="icon" type="image/png" href="/docs/assets/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/assets/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+
+_START = 'SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});\n'
+
+
+@docs.get("/openapi.json")
+def get_document() -> Response:
+    """The OpenAPI document."""
+    with _DOCUMENT_LOCK:
+        app = current_app
+        if _DOCUMENT not in app.extensions:
+            # Made when it is first asked for, and kept: it takes a third of a second and 16 MB.
+            app.extensions[_DOCUMENT] = pack_as(JSON, encode_json(app.spec))  # type: ignore[attr-defined]
+        packed: PackedFile = app.extensions[_DOCUMENT]
+    return answer_packed(packed, {"Cache-Control": "no-cache"})
+
+
+@docs.get("/docs")
+def get_page() -> Response:
+    """The page."""
+    return Response(_PAGE, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
+
+
+@docs.get("/docs/start.js")
+def get_start() -> Response:
+    """The script that starts it; in a file of its own, so that the policy can forbid inline scripts."""
+    return Response(_START, content_type="text/javascript; charset=utf-8")
+
+
+@docs.get("/docs/assets/<path:name>")
+def get_asset(name: str) -> Response:
+    """A file of Swagger UI."""
+    if name not in _NAMES:
+        raise NotFound
+    return answer_packed(_packed(name), _FILE_HEADERS)
+
+
+@cache
+def _packed(name: str) -> PackedFile:
+    # Read and compressed when the first browser asks.
+    return pack(name, (_FOLDER / name).read_bytes())

@@ -1,0 +1,345 @@
+"""The one table of permissions: what each operation needs. What is not in it is denied to everybody."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from api.domain.access import Permission
+from api.util.base_path import BASE_PATH
+from api.util.frozen import frozen
+
+
+class Belonging(StrEnum):
+    """What the address of an operation names, which belongs to somebody."""
+
+    TASK = "task_id of a training"
+    REGISTRATION = "task_id of a registration"
+    DATASET = "name of a dataset"
+    MODEL = "name of a registered model"
+
+    @property
+    def argument(self) -> str:
+        """What the address calls it."""
+        return "name" if self in (Belonging.DATASET, Belonging.MODEL) else "task_id"
+
+
+class RateGroup(StrEnum):
+    """Operations that share a limit on how often a key may ask for them."""
+
+    AUTH = "auth"
+    STARTS = "starts"
+    LOGS = "logs"
+    PREPROCESSING = "preprocessing"
+
+
+@frozen
+class Operation:
+    """One method at one address."""
+
+    method: str
+    pattern: str  #: the address, as Flask writes it
+    permission: Permission | None  #: None: whoever has shown who they are
+    is_open: bool = False  #: nobody is asked who they are
+    belonging: Belonging | None = None
+    rate: RateGroup | None = None
+    only_asks: bool = False  #: it changes nothing, although its method could
+
+    @property
+    def name(self) -> str:
+        """The operation in words: method and address."""
+        return f"{self.method} {self.pattern}"
+
+    @property
+    def is_get(self) -> bool:
+        """Whether it is a GET, which HEAD can ask for too."""
+        return self.method == "GET"
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything; what belongs to somebody only they may change."""
+        return self.method not in ("GET", "WEBSOCKET") and not self.only_asks
+
+
+def _open(*addresses: str, rate: RateGroup | None = None) -> list[Operation]:
+    return [_one(address, None, is_open=True, rate=rate) for address in addresses]
+
+
+def _need(permission: Permission | None, *addresses: str, rate: RateGroup | None = None) -> list[Operation]:
+    return [_one(address, permission, rate=rate) for address in addresses]
+
+
+def _of(
+    belonging: Belonging,
+    permission: Permission,
+    *addresses: str,
+    rate: RateGroup | None = None,
+    only_asks: bool = False,
+) -> list[Operation]:
+    return [_one(each, permission, belonging=belonging, rate=rate, only_asks=only_asks) for each in addresses]
+
+
+def _one(
+    address: str,
+    permission: Permission | None,
+    *,
+    is_open: bool = False,
+    belonging: Belonging | None = None,
+    rate: RateGroup | None = None,
+    only_asks: bool = False,
+) -> Operation:
+    method, _, path = address.partition(" ")
+    return Operation(method, path.replace("~", BASE_PATH, 1), permission, is_open, belonging, rate, only_asks)
+
+
+#: In these addresses ~ stands for /api/v1.
+_TABLE = (
+    # The page itself holds nothing of anybody, and its sign-in must be reached.
+    *_open("GET /", "GET /dashboard/<digest>/<path:name>", "GET /favicon.ico", "GET /health", "GET /health/ready"),
+    *_need(None, "GET /docs", "GET /docs/assets/<path:name>", "GET /docs/start.js", "GET /openapi.json"),
+    *_need(
+        Permission.GPUS_READ,
+        "GET ~/gpu/status",
+        "GET ~/gpu/available",
+        "GET ~/gpu/summary",
+        "GET ~/gpu/events",
+        "GET ~/gpu/<gpu_id>",
+        "GET ~/gpu/<gpu_id>/details",
+        "GET ~/gpu/<gpu_id>/history",
+        "GET ~/gpu/stream",
+        "WEBSOCKET ~/ws/gpu",
+        "GET ~/gpu/tasks",
+        "GET ~/system/overview",
+        "GET ~/nodes",
+        "GET ~/nodes/<name>",
+        "GET ~/metrics",
+        "GET /metrics",
+    ),
+    *_need(Permission.NODES_REPORT, "POST ~/nodes/<name>/report"),
+    *_need(Permission.PROCESSES_READ, "GET ~/gpu/<gpu_id>/processes"),
+    *_need(Permission.GPUS_REGISTER, "POST ~/gpu/tasks"),
+    *_of(Belonging.REGISTRATION, Permission.GPUS_READ, "GET ~/gpu/tasks/<task_id>"),
+    *_of(
+        Belonging.REGISTRATION,
+        Permission.GPUS_REGISTER,
+        "PATCH ~/gpu/tasks/<task_id>",
+        "DELETE ~/gpu/tasks/<task_id>",
+    ),
+    *_need(Permission.TRAINING_READ, "GET ~/training/list", "GET ~/events/stream", "WEBSOCKET ~/ws/events"),
+    *_need(Permission.TRAINING_WRITE, "POST ~/training/validate", "POST ~/models/<model_id>/convert"),
+    *_need(Permission.TRAINING_WRITE, "POST ~/training/start", "POST ~/training/cache", rate=RateGroup.STARTS),
+    *_of(
+        Belonging.TASK,
+        Permission.TRAINING_READ,
+        "GET ~/training/<task_id>",
+        "GET ~/training/<task_id>/artifacts",
+        "GET ~/training/<task_id>/artifacts/<path:path>",
+        "GET ~/training/<task_id>/checkpoints",
+        "GET ~/training/<task_id>/events",
+        "GET ~/training/<task_id>/metrics",
+        "GET ~/training/<task_id>/progress",
+        "GET ~/training/<task_id>/events/stream",
+        "WEBSOCKET ~/ws/training/<task_id>",
+    ),
+    *_of(
+        Belonging.TASK,
+        Permission.TRAINING_WRITE,
+        "PATCH ~/training/<task_id>",
+        "DELETE ~/training/<task_id>",
+        "POST ~/training/<task_id>/save",
+        "POST ~/training/<task_id>/stop",
+        "POST ~/training/stop/<task_id>",
+    ),
+    # Both take over the secrets of the task.
+    *_of(
+        Belonging.TASK,
+        Permission.TRAINING_WRITE,
+        "POST ~/training/restart/<task_id>",
+        "POST ~/training/resume/<task_id>",
+        rate=RateGroup.STARTS,
+    ),
+    *_of(
+        Belonging.TASK,
+        Permission.LOGS_READ,
+        "GET ~/training/<task_id>/logs",
+        "GET ~/training/<task_id>/logs/download",
+        "GET ~/training/<task_id>/logs/search",
+        "GET ~/training/<task_id>/logs/stream",
+        rate=RateGroup.LOGS,
+    ),
+    *_need(Permission.LOGS_READ, "GET ~/logs/search", rate=RateGroup.LOGS),
+    *_need(Permission.DATASETS_WRITE, "POST ~/preprocess/start", rate=RateGroup.PREPROCESSING),
+    *_need(Permission.DATASETS_READ, "GET ~/preprocess/list"),
+    *_of(
+        Belonging.TASK,
+        Permission.DATASETS_READ,
+        "GET ~/preprocess/<task_id>/events",
+        "GET ~/preprocess/<task_id>/events/stream",
+    ),
+    *_of(
+        Belonging.TASK, Permission.DATASETS_WRITE, "POST ~/preprocess/<task_id>/cancel", "DELETE ~/preprocess/<task_id>"
+    ),
+    *_of(
+        Belonging.TASK,
+        Permission.DATASETS_READ,
+        "GET ~/preprocess/<task_id>/logs",
+        "GET ~/preprocess/<task_id>/logs/download",
+        "GET ~/preprocess/<task_id>/logs/search",
+        "GET ~/preprocess/<task_id>/logs/stream",
+        rate=RateGroup.LOGS,
+    ),
+    *_need(Permission.DATASETS_READ, "GET ~/datasets"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/datasets"),
+    *_of(
+        Belonging.DATASET,
+        Permission.DATASETS_READ,
+        "GET ~/datasets/<name>",
+        "GET ~/datasets/<name>/versions",
+        "GET ~/datasets/<name>/versions/<version>",
+        "GET ~/datasets/<name>/caches",
+        "GET ~/datasets/<name>/export",
+        "GET ~/datasets/<name>/items",
+        "GET ~/datasets/<name>/items/<item_id>",
+        "GET ~/datasets/<name>/items/<item_id>/thumbnail",
+        "GET ~/datasets/<name>/items/<item_id>/media",
+        "GET ~/datasets/<name>/items/<item_id>/as_trained",
+    ),
+    *_of(Belonging.DATASET, Permission.DATASETS_READ, "POST ~/datasets/<name>/check", only_asks=True),
+    *_of(
+        Belonging.DATASET,
+        Permission.DATASETS_WRITE,
+        "PATCH ~/datasets/<name>",
+        "DELETE ~/datasets/<name>",
+        "PATCH ~/datasets/<name>/items",
+        "POST ~/datasets/<name>/split",
+        "PATCH ~/datasets/<name>/captions",
+        "POST ~/datasets/<name>/captions/generate",
+        "POST ~/datasets/<name>/refresh",
+        "POST ~/datasets/<name>/versions/<version>/restore",
+    ),
+    # Whom an upload belongs to, its service looks at.
+    *_need(Permission.DATASETS_READ, "GET ~/uploads", "GET ~/uploads/<upload_id>", "GET ~/preprocess/status/<task_id>"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/uploads", "PATCH ~/uploads/<upload_id>", "DELETE ~/uploads/<upload_id>"),
+    *_need(Permission.DATASETS_WRITE, "POST ~/preprocess/upload", rate=RateGroup.PREPROCESSING),
+    *_need(
+        Permission.MODELS_READ,
+        "GET ~/models/list",
+        "GET ~/models/<model_id>/presets",
+        "GET ~/models/<model_id>/presets/<name>",
+        "GET ~/models/<model_id>/settings",
+    ),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/validate", "POST ~/models/registry"),
+    *_need(Permission.MODELS_READ, "GET ~/models/registry", "GET ~/models/downloads", "GET ~/models/pushes"),
+    *_need(Permission.MODELS_WRITE, "POST ~/models/download", "POST ~/models/upload"),
+    *_of(Belonging.TASK, Permission.MODELS_READ, "GET ~/models/download/<task_id>", "GET ~/models/push/<task_id>"),
+    *_of(
+        Belonging.TASK,
+        Permission.MODELS_WRITE,
+        "POST ~/models/download/<task_id>/pause",
+        "POST ~/models/download/<task_id>/resume",
+        "POST ~/models/download/<task_id>/cancel",
+        "POST ~/models/push/<task_id>/pause",
+        "POST ~/models/push/<task_id>/resume",
+        "POST ~/models/push/<task_id>/cancel",
+    ),
+    *_of(
+        Belonging.MODEL,
+        Permission.MODELS_READ,
+        "GET ~/models/registry/<name>",
+        "GET ~/models/registry/<name>/versions",
+        "GET ~/models/registry/<name>/versions/<version>",
+        "GET ~/models/registry/<name>/versions/<version>/file",
+        "GET ~/models/registry/<name>/versions/<version>/samples",
+        "GET ~/models/registry/<name>/versions/<version>/samples/<sample_id>/file",
+        "GET ~/models/registry/<name>/versions/<version>/samples/<sample_id>/thumbnail",
+    ),
+    *_of(
+        Belonging.MODEL,
+        Permission.MODELS_WRITE,
+        "PATCH ~/models/registry/<name>",
+        "DELETE ~/models/registry/<name>",
+        "PATCH ~/models/registry/<name>/versions/<version>",
+        "DELETE ~/models/registry/<name>/versions/<version>",
+        "POST ~/models/registry/<name>/versions/<version>/metadata",
+        "POST ~/models/registry/<name>/versions/<version>/push",
+        "POST ~/models/registry/<name>/versions/<version>/samples",
+        "DELETE ~/models/registry/<name>/versions/<version>/samples/<sample_id>",
+    ),
+    *_need(
+        Permission.SYSTEM_READ,
+        "GET ~/system/logs",
+        "GET ~/system/logs/search",
+        "GET ~/system/logs/stream",
+        rate=RateGroup.LOGS,
+    ),
+    *_need(
+        Permission.ALERTS_READ,
+        "GET ~/alerts",
+        "GET ~/alerts/<alert_id>",
+        "GET ~/alerts/silences",
+        "GET ~/alerts/rules",
+        "GET ~/alerts/rules/<rule_id>",
+        "GET ~/alerts/metrics",
+        "GET ~/alerts/channels",
+        "GET ~/alerts/channels/<channel_id>",
+        "GET ~/alerts/stream",
+    ),
+    *_need(
+        Permission.ALERTS_WRITE,
+        "POST ~/alerts/<alert_id>/acknowledge",
+        "DELETE ~/alerts/<alert_id>/acknowledge",
+        "POST ~/alerts/silences",
+        "DELETE ~/alerts/silences/<silence_id>",
+    ),
+    *_need(
+        Permission.ALERTS_MANAGE,
+        "POST ~/alerts/rules",
+        "PATCH ~/alerts/rules/<rule_id>",
+        "DELETE ~/alerts/rules/<rule_id>",
+        "POST ~/alerts/channels",
+        "PATCH ~/alerts/channels/<channel_id>",
+        "DELETE ~/alerts/channels/<channel_id>",
+        "POST ~/alerts/channels/<channel_id>/test",
+        "GET ~/alerts/deliveries",
+    ),
+    *_open("POST ~/auth/login", "GET ~/auth/oidc/login", "GET ~/auth/oidc/callback", rate=RateGroup.AUTH),
+    *_open("GET ~/auth/ways"),
+    *_need(None, "GET ~/auth/whoami", "POST ~/auth/logout", "POST ~/auth/ticket", rate=RateGroup.AUTH),
+    *_need(
+        Permission.KEYS_MANAGE,
+        "POST ~/auth/generate-key",
+        "GET ~/auth/keys",
+        "GET ~/auth/keys/<key_id>",
+        "DELETE ~/auth/keys/<key_id>",
+        "POST ~/auth/keys/<key_id>/rotate",
+        "GET ~/auth/users",
+        "PATCH ~/auth/users/<user_id>",
+        rate=RateGroup.AUTH,
+    ),
+    *_need(Permission.SYSTEM_READ, "GET ~/system/servers", "GET ~/system/strays"),
+    *_need(Permission.GPUS_READ, "GET ~/system/holds"),
+    *_need(Permission.AUDIT_READ, "GET ~/auth/audit", "GET ~/auth/audit/verify", rate=RateGroup.AUTH),
+    *_need(
+        Permission.SYSTEM_WRITE,
+        "POST ~/system/strays/<attempt_uid>/stop",
+        "POST ~/system/holds",
+        "DELETE ~/system/holds/<hold_id>",
+        "POST ~/nodes/<name>/drain",
+        "POST ~/nodes/<name>/undrain",
+        "DELETE ~/nodes/<name>",
+    ),
+)
+
+
+class OperationTable:
+    """Operations by method and address."""
+
+    def __init__(self, operations: Iterable[Operation] = _TABLE) -> None:
+        self._by_name = {(each.method, each.pattern): each for each in operations}
+
+    def find(self, method: str, pattern: str) -> Operation | None:
+        """The operation; None when there is none, which nobody may do. HEAD is the GET without its body."""
+        return self._by_name.get(("GET" if method == "HEAD" else method, pattern))
+
+    @property
+    def all(self) -> tuple[Operation, ...]:
+        """Every operation."""
+        return tuple(self._by_name.values())

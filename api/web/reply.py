@@ -1,0 +1,131 @@
+"""What goes back to a client: the headers that every answer has, and failures in the envelope."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from starlette.types import Message, Receive, Send
+
+from api.errors import ServiceError
+from api.util.documents import Document, HeaderList, reply_with
+from api.util.envelope import JSON, encode_error
+from api.web.cross_origin import reading_headers
+from api.web.unread_answers import Connection
+
+#: RFC 6455, 7.4.1: the server cannot go on with the stream; the client may come again.
+_INTERNAL_ERROR = 1011
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+
+_JSON_HEADER = (b"content-type", JSON.encode())
+
+Headers = Mapping[bytes, bytes]
+
+
+class ClientGone(Exception):
+    """The client has closed the connection: nobody is there to be answered."""
+
+
+class Reply:
+    """The answer to one request: adds the headers that every answer has, and remembers the status."""
+
+    __slots__ = ("_common_headers", "_connection", "_send", "request_id", "status")
+
+    def __init__(
+        self, send: Send, request_id: str, common_headers: HeaderList, connection: Connection | None = None
+    ) -> None:
+        self._send = send
+        self._connection = connection
+        self._common_headers = common_headers
+        self.request_id = request_id
+        self.status = 0
+
+    def allow_origin(self, origin: bytes) -> None:
+        """Lets a page of this origin read the answer."""
+        self._common_headers = [*self._common_headers, *reading_headers(origin)]
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Has the answer carry these headers, whatever it is."""
+        more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._common_headers = [*self._common_headers, *more]
+
+    def require_client(self) -> None:
+        """Raises ClientGone when the client has left."""
+        if self.has_lost_client():
+            raise ClientGone
+
+    def has_lost_client(self) -> bool:
+        """Whether the connection is closed or closing. Any thread may ask."""
+        return self._connection is not None and self._connection.is_closing()
+
+    async def send(self, message: Message) -> None:
+        """Sends a part of the answer once the client takes it. Raises ClientGone."""
+        self.require_client()
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = [(b"x-request-id", self.request_id.encode()), *self._common_headers]
+            message = {**message, "headers": [*message["headers"], *own]}
+        await self._send(message)
+
+    async def send_document(self, document: Document, headers: Headers, now: float) -> None:
+        if_none_match, accept_encoding = headers.get(b"if-none-match"), headers.get(b"accept-encoding")
+        status, own, body = reply_with(
+            document,
+            if_none_match.decode("latin-1") if if_none_match else "",
+            accept_encoding.decode("latin-1") if accept_encoding else "",
+            now,
+        )
+        own.append((b"x-request-id", self.request_id.encode()))
+        own += self._common_headers
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": own})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def send_empty(self, status: int, headers: HeaderList) -> None:
+        """Sends an answer that has no content."""
+        headers = [*headers, (b"content-length", b"0")]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": b""})
+
+    async def send_json(self, body: bytes) -> None:
+        """Sends this JSON with status 200."""
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def fail(self, error: ServiceError) -> None:
+        """Sends the failure, unless an answer is already on its way or nobody is there."""
+        if self.status:
+            return
+        with suppress(ClientGone):
+            await self._fail(error)
+
+    async def _fail(self, error: ServiceError) -> None:
+        body = encode_error(error, self.request_id)
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body))]
+        headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+class Handshake:
+    """A WebSocket's handshake: until the client is let in, it can be refused with the envelope of a failure."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._is_done = False
+
+    async def send(self, message: Message) -> None:
+        self._is_done = True
+        await self._send(message)
+
+    async def refuse(self, receive: Receive, error: ServiceError, request_id: str) -> None:
+        if self._is_done:
+            with suppress(Exception):
+                await self._send({"type": "websocket.close", "code": _INTERNAL_ERROR})
+            return
+        body = encode_error(error, request_id)
+        headers = [_JSON_HEADER, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+        headers += [NOSNIFF, *((name.lower().encode(), value.encode()) for name, value in error.headers.items())]
+        await receive()
+        await self._send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+        await self._send({"type": "websocket.http.response.body", "body": body})

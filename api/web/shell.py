@@ -1,0 +1,374 @@
+"""The ASGI shell: guards every request, answers ready documents and live streams, hands the rest to Flask."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from wsgiref.types import WSGIApplication
+
+from starlette.types import Receive, Scope, Send
+
+from api.domain.sight import current_sight
+from api.errors import MalformedRequest, MethodNotAllowed, NotFound, ServiceError
+from api.streaming.addresses import MatchedRoute
+from api.streaming.connections import LiveServing
+from api.util.caller import address_of_caller, has_caller_left
+from api.util.clock import Clock
+from api.util.documents import DocumentTable, ReadyDocument, reply_with
+from api.util.envelope import encode_answer
+from api.util.ids import current_request_id
+from api.util.taken_body import FILE
+from api.util.tracing import Span, begin_request
+from api.web.access_log import Access, AccessLog, shown_path
+from api.web.auditing import Auditing, name_operation
+from api.web.body import Bodies
+from api.web.cross_origin import is_preflight, preflight_headers
+from api.web.downloads import send_download
+from api.web.gate import RATE_HEADERS, Gate, Visitor
+from api.web.guard import HostPolicy, join_headers, request_id_of
+from api.web.places import Places
+from api.web.protocol import limit_send_buffer
+from api.web.reply import NOSNIFF, ClientGone, Handshake, Headers, Reply
+from api.web.taking import BodyRequest, BodyTaker
+from api.web.tus import VERSION, Tus
+from api.web.unread_answers import Connection, UnreadAnswers
+from api.web.wsgi import FlaskBelow, WSGIAnswer
+
+logger = logging.getLogger(__name__)
+
+#: Threads for Flask. Answers from memory need few; requests that wait up to 4 s for a locked database must leave some.
+FLASK_THREADS = 16
+
+#: The name in metrics of every address that does not exist: with one each, clients could make metrics without end.
+UNKNOWN_ROUTE = "unknown"
+
+#: The status in log and metrics of a request whose client left before it was answered; nginx's word for it.
+CLIENT_GONE = 499
+
+_STREAM_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class Paths(Protocol):
+    """Which addresses the application below has."""
+
+    def methods(self, path: str) -> tuple[str, ...]: ...  # none: there is nothing at this address
+    def find(self, path: str, method: str) -> tuple[str, Mapping[str, str]]: ...  # its pattern, and the variable parts
+
+
+class Shell:
+    """The outermost ASGI application: guards each request, and answers it or hands it to Flask."""
+
+    def __init__(
+        self,
+        flask_app: WSGIApplication,
+        paths: Paths,
+        policy: HostPolicy,
+        gate: Gate,
+        auditing: Auditing,
+        access_log: AccessLog,
+        live: LiveServing,
+        documents: Callable[[], DocumentTable],
+        instant: Mapping[str, Callable[[], Any]],
+        clock: Clock,
+        max_body_bytes: int,
+        serves_documents: bool = True,
+        tus: Tus | None = None,
+        takers: Mapping[str, BodyTaker] | None = None,
+    ) -> None:
+        """`instant` has, by path, what the event loop answers by itself: it may read memory only. `takers` has, by the
+        name of their operation, those who take a body to disk.
+
+        `serves_documents=False` leaves every document to its Flask route: slower, and the same in all else.
+        """
+        self._flask = FlaskBelow(flask_app, FLASK_THREADS)
+        self._paths = paths
+        self._places = Places(FLASK_THREADS)
+        self.unread = UnreadAnswers()  #: counts and bounds the bytes of answers that clients have not read yet
+        self._policy = policy
+        self._gate = gate
+        self._auditing = auditing
+        self._record = access_log.record
+        self._live = live
+        self._documents = documents
+        self._instant = instant
+        self._clock = clock
+        self._bodies = Bodies(max_body_bytes)
+        self._tus = tus
+        self._takers = takers or {}
+        # With origins allowed, an answer differs by Origin even where the request has none.
+        self._common_headers = [NOSNIFF, *([(b"vary", b"Origin")] if policy.has_origins else [])]
+        self._serves_documents = serves_documents
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._serve_http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+        else:
+            await self._serve_lifespan(receive, send)
+
+    async def _serve_lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._live.attach(asyncio.get_running_loop())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    # -- HTTP ------------------------------------------------------------------------------------------------------
+
+    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers)
+        reply = Reply(send, request_id, self._common_headers, _connection(scope))
+        route, visitor, span = None, Visitor(), begin_request(headers)
+        try:
+            self._check(scope, headers)
+            if self._policy.allows_cross(headers.get(b"origin")):
+                reply.allow_origin(headers[b"origin"])
+            if is_preflight(scope["method"], headers):
+                # A browser asks without any key what the page may send with one.
+                await reply.send_empty(200, preflight_headers(headers))
+                return
+            visitor = await self._gate.identify(scope, headers)
+            ready = self._ready_document(scope, headers)
+            if ready is not None and self._gate.shares(visitor, ready.route):
+                route = ready.route
+                await reply.send_document(ready.document, headers, self._clock.monotonic())
+            else:
+                await self._think(visitor, scope, headers, receive, reply)
+        except ServiceError as error:
+            self._note_refusal(error, scope, headers, request_id, visitor)
+            await reply.fail(error)
+        except ClientGone:
+            reply.status = reply.status or CLIENT_GONE
+        except Exception:
+            logger.exception("request failed", extra={"request_id": request_id, "path": shown_path(scope["path"])})
+            await reply.fail(ServiceError())
+        finally:
+            self._note(scope, began, request_id, reply.status, route)
+            if span is not None:
+                self._end_span(span, scope, request_id, reply.status, route)
+
+    def _end_span(self, span: Span, scope: Scope, request_id: str, status: int, route: str | None) -> None:
+        """Ends the span of a request. Its path and query are left out: people paste keys into them."""
+        pattern = route or scope.get("state", {}).get("route", UNKNOWN_ROUTE)
+        facts = {
+            "http.request.method": scope["method"],
+            "http.route": pattern,
+            "http.response.status_code": status,
+            "diffusion_pipe.request_id": request_id,
+        }
+        span.end(facts, name=f"{scope['method']} {pattern}", has_failed=status >= 500)
+
+    def _check(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        if len(headers) != len(scope["headers"]):
+            headers.update(join_headers(scope["headers"]))
+        self._policy.check(headers.get(b"host"), headers.get(b"origin"))
+
+    def _ready_document(self, scope: Scope, headers: dict[bytes, bytes]) -> ReadyDocument | None:
+        is_plain = scope["method"] == "GET" and not scope["query_string"]
+        ready = self._documents().ready(scope["path"]) if is_plain and self._serves_documents else None
+        # Another form of it is for Flask to find.
+        is_other = ready is not None and ready.is_negotiated and b"openmetrics" in headers.get(b"accept", b"")
+        return None if is_other else ready
+
+    async def _think(
+        self, visitor: Visitor, scope: Scope, headers: dict[bytes, bytes], receive: Receive, reply: Reply
+    ) -> None:
+        token = current_request_id.set(reply.request_id)
+        if self._tus is not None:
+            scope["method"] = self._tus.method_of(scope, headers)
+        path, method = scope["path"], scope["method"]
+        try:
+            # No address has a NUL, and PostgreSQL takes none.
+            is_address = "\0" not in path
+            found = self._live.find_events(path) if is_address else None
+            methods = _STREAM_METHODS if found is not None else self._paths.methods(path) if is_address else ()
+            if method not in methods or method == "OPTIONS":
+                # Nobody learns which addresses there are without showing who they are.
+                visitor.show()
+                await self._answer_without_route(methods, scope, reply)
+                return
+            pattern, arguments = self._address(found, path, method)
+            principal = await self._gate.admit(visitor, method, pattern, arguments, scope)
+            reply.add_headers(scope["state"].get(RATE_HEADERS, {}))
+            if self._tus is not None and self._tus.speaks_at(path):
+                reply.add_headers({"Tus-Resumable": VERSION})
+                self._tus.require_version(scope, headers)
+            noting = self._auditing.noting(principal, method, pattern, arguments, scope, reply)
+            with self._gate.asking(principal), noting:
+                if found is not None:
+                    await self._stream(found, scope, receive, reply)
+                elif path in self._instant:
+                    scope["state"]["route"] = path
+                    await reply.send_json(encode_answer(self._instant[path]()))
+                else:
+                    taker = self._takers.get(name_operation(method, pattern))
+                    request = BodyRequest(scope, headers, receive, arguments)
+                    await self._ask_flask(request, taker, reply)
+        finally:
+            current_request_id.reset(token)
+
+    def _address(self, found: MatchedRoute | None, path: str, method: str) -> tuple[str, Mapping[str, str]]:
+        return self._paths.find(path, method) if found is None else (found.route.pattern, found.arguments)
+
+    async def _answer_without_route(self, methods: tuple[str, ...], scope: Scope, reply: Reply) -> None:
+        if not methods:
+            await self._send_on(scope, reply)
+        elif scope["method"] == "OPTIONS":
+            told = [] if self._tus is None else self._tus.options(scope["path"])
+            await reply.send_empty(200, [(b"allow", ", ".join(methods).encode()), *told])
+        else:
+            raise MethodNotAllowed(headers={"Allow": ", ".join(methods)})
+
+    async def _send_on(self, scope: Scope, reply: Reply) -> None:
+        """Redirects to the address without the slash at its end. Raises NotFound where that does not exist."""
+        path, raw = scope["path"], scope.get("raw_path") or b""
+        shorter = path[:-1]
+        is_there = path.endswith("/") and (self._paths.methods(shorter) or self._live.find_events(shorter) is not None)
+        # An encoded slash is none that somebody has typed.
+        if not is_there or not raw.endswith(b"/"):
+            raise NotFound
+        query: bytes = scope["query_string"]
+        await reply.send_empty(308, [(b"location", raw[:-1] + (b"?" + query if query else b""))])
+
+    async def _ask_flask(self, request: BodyRequest, taker: BodyTaker | None, reply: Reply) -> None:
+        scope = request.scope
+        if not scope["query_string"].isascii():
+            raise MalformedRequest("The query string must be percent-encoded.")
+        await _until_taken(scope)
+        if taker is None:
+            body = await self._bodies.read(request.headers, request.receive)
+        else:
+            await taker.before(request)
+            body = b""
+        if taker is not None or b"transfer-encoding" in request.headers:
+            _set_length(scope, len(body))
+        async with self._places.take():
+            await self.unread.wait_for_room()
+            reply.require_client()
+            has_caller_left.set(reply.has_lost_client)
+            table = self._table_for(scope)
+            if table is None:
+                answer = await self._flask.ask(scope, body)
+            else:
+                answer = await asyncio.to_thread(_make_answer, table, request, self._clock.monotonic())
+        if taker is not None:
+            answer = await taker.after(request, answer)
+        file = scope["state"].pop(FILE, None)
+        if file is None:
+            await reply.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await reply.send({"type": "http.response.body", "body": answer.body})
+            return
+        await send_download(file, scope, request.receive, reply.send)
+
+    def _table_for(self, scope: Scope) -> DocumentTable | None:
+        """The documents, where what is asked for is made for scrapers by whoever sees everything; None for Flask, which
+        a machine that is only measured need not load.
+        """
+        table = self._documents()
+        is_made = self._serves_documents and scope["method"] == "GET" and table.is_for_scrapers(scope["path"])
+        return table if is_made and current_sight.get().is_whole else None
+
+    async def _stream(self, found: MatchedRoute, scope: Scope, receive: Receive, reply: Reply) -> None:
+        scope["state"]["route"] = found.route.pattern
+        connection = _connection(scope)
+        if connection is not None:
+            limit_send_buffer(connection)
+        await self._live.send_events(found, scope, receive, reply.send)
+
+    def _note_refusal(
+        self, error: ServiceError, scope: Scope, headers: Headers, request_id: str, visitor: Visitor
+    ) -> None:
+        if error.is_refusal:
+            method, principal = scope.get("method", "WEBSOCKET"), visitor.principal
+            self._auditing.refuse(error, method, self._pattern(scope), scope, headers, request_id, principal)
+
+    def _pattern(self, scope: Scope) -> str:
+        """The pattern of the address that is asked for; UNKNOWN_ROUTE where there is none, so that they are few."""
+        path, method = scope["path"], scope.get("method", "WEBSOCKET")
+        found = self._live.find_socket(path) if method == "WEBSOCKET" else self._live.find_events(path)
+        if found is not None:
+            return found.route.pattern
+        return self._paths.find(path, method)[0] if method in self._paths.methods(path) else UNKNOWN_ROUTE
+
+    def note_refusal(self, status: int, request_id: str, client: tuple[str, int] | None) -> None:
+        """Logs and counts what the protocol refused because it is no request at all."""
+        scope = {"method": "-", "path": "-", "client": client}
+        self._note(scope, time.perf_counter(), request_id, status, UNKNOWN_ROUTE)
+
+    def _note(self, scope: Scope, began: float, request_id: str, status: int, route: str | None) -> None:
+        self._record(
+            Access(
+                time.time(),
+                scope.get("method", "WEBSOCKET"),
+                scope["path"],
+                route or scope.get("state", {}).get("route", UNKNOWN_ROUTE),
+                status,
+                time.perf_counter() - began,
+                request_id,
+                address_of_caller(scope),
+            )
+        )
+
+    # -- WebSocket -------------------------------------------------------------------------------------------------
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        headers = dict(scope["headers"])
+        request_id = request_id_of(headers)
+        handshake, status, visitor = Handshake(send), 101, Visitor()
+        try:
+            self._check(scope, headers)
+            visitor = await self._gate.identify(scope, headers)
+            found = self._live.find_socket(scope["path"])
+            if found is None:
+                visitor.show()
+                raise NotFound
+            scope.setdefault("state", {})["route"] = found.route.pattern
+            principal = await self._gate.admit(visitor, "WEBSOCKET", found.route.pattern, found.arguments, scope)
+            with self._gate.asking(principal):
+                await self._live.send_texts(found, scope, receive, handshake.send)
+        except ServiceError as error:
+            status = error.status
+            self._note_refusal(error, scope, headers, request_id, visitor)
+            await handshake.refuse(receive, error, request_id)
+        except Exception:
+            status = 500
+            logger.exception("stream failed", extra={"request_id": request_id, "path": shown_path(scope["path"])})
+            await handshake.refuse(receive, ServiceError(), request_id)
+        finally:
+            self._note(scope, began, request_id, status, None)
+
+
+def _make_answer(table: DocumentTable, request: BodyRequest, now: float) -> WSGIAnswer:
+    """Makes a document, and the answer to a GET of it."""
+    scope = request.scope
+    accept, if_none_match, accept_encoding = (
+        request.headers.get(name, b"").decode("latin-1") for name in (b"accept", b"if-none-match", b"accept-encoding")
+    )
+    document = table.get(scope["path"], accept)
+    if document is None:
+        raise NotFound
+    scope["state"]["route"] = scope["path"]
+    return WSGIAnswer(*reply_with(document, if_none_match, accept_encoding, now))
+
+
+def _set_length(scope: Scope, length: int) -> None:
+    """Says how long the body is that Flask gets: WSGI knows no chunks, and without a length a body counts as empty."""
+    kept = [each for each in scope["headers"] if each[0] not in (b"transfer-encoding", b"content-length")]
+    scope["headers"] = [*kept, (b"content-length", b"%d" % length)]
+
+
+async def _until_taken(scope: Scope) -> None:
+    """Waits until the client has taken its earlier answers: nothing new is worked out for it before."""
+    taken = scope.get("extensions", {}).get("taken")
+    if taken is not None:
+        await taken()
+
+
+def _connection(scope: Scope) -> Connection | None:
+    connection: Connection | None = scope.get("extensions", {}).get("connection")
+    return connection

@@ -1,0 +1,231 @@
+"""Two users × every key of a request × every way to write a path: only what the user may read is let through."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.access.readable_paths import NOT_PERMITTED, ReadablePaths
+from api.domain.sight import WHOLE, Sight
+from api.domain.training import TrainingRequest
+from api.trainers.diffusion_pipe import keys
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.toml_files import write
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.request_texts import REPLACED, texts_in
+from api.trainers.toy.trainer import Toy
+from api.trainers.variables import VARIABLES, VariableKind
+from tests.unit.access.places import ANN, BOB, HASH, make_files, paths_of
+
+#: How a path can be written, as what becomes of an absolute one.
+WAYS: dict[str, Callable[[Path, Path], str]] = {
+    "absolute": lambda path, root: str(path),
+    "with dots": lambda path, root: f"{root}/pipe/./configs/..//../{path.relative_to(root)}",
+    "relative": lambda path, root: os.path.relpath(path, root / "pipe"),
+    "link": lambda path, root: str(_link(root / "link", path)),
+    "chain": lambda path, root: str(_link(root / "chain", _link(root / "pipe" / "first", Path("../middle"), path))),
+    "below a link": lambda path, root: f"{_link(root / 'above', path.parent)}/{path.name}",
+    "link in the checkout": lambda path, root: _link(root / "pipe" / "configs" / "own", path).name and "configs/own",
+}
+
+
+def _link(at: Path, target: Path, behind: Path | None = None) -> Path:
+    if behind is not None:
+        at.parent.joinpath(target).symlink_to(behind)
+    at.symlink_to(target)
+    return at
+
+
+def _config(value: Any) -> dict[str, Any]:
+    """A configuration with every key that there is, and one that the trainer may learn tomorrow."""
+    kinds = {name for facts in MODELS.values() for name in facts.kinds}
+    names = {
+        "model": (*keys.MODEL, *kinds, "of tomorrow"),
+        "adapter": (*keys.ADAPTER, "of tomorrow"),
+        "monitoring": keys.MONITORING,
+        "optimizer": ("type", "anything"),
+    }
+    plain = dict.fromkeys((name for name in (*keys.TOP, "of tomorrow") if name not in {*REPLACED, *names}), value)
+    return plain | {table: dict.fromkeys(inner, value) for table, inner in names.items()}
+
+
+def _dataset(value: Any) -> dict[str, Any]:
+    plain = dict.fromkeys((name for name in (*keys.DATASET, "of tomorrow") if name != "directory"), value)
+    return plain | {"directory": [dict.fromkeys((*keys.DIRECTORY, "of tomorrow"), value)]}
+
+
+def whole_request(value: Any, *, as_text: bool = False) -> TrainingRequest:
+    """A request with this value under every key."""
+    if as_text:
+        return TrainingRequest("flux", config_toml=write(_config(value)), dataset_toml=write(_dataset(value)))
+    return TrainingRequest("flux", config=_config(value), dataset=_dataset(value))
+
+
+#: What stands under a key, with how many texts it has: keys that name files in lists have them deeper.
+SHAPES: list[tuple[Callable[[str], Any], int]] = [
+    (lambda text: text, 1),
+    (lambda text: [text], 1),
+    (lambda text: [{"path": text, "paths": [text]}], 2),
+]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    make_files(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def paths(root: Path) -> ReadablePaths:
+    return paths_of(root)
+
+
+def with_adapter(text: str) -> TrainingRequest:
+    return TrainingRequest("flux", config={"adapter": {"init_from_existing": text}})
+
+
+def refused(paths: ReadablePaths, request: TrainingRequest, root: Path, sight: Sight = ANN) -> list[str]:
+    trainer = DiffusionPipe(root / "pipe", "python")
+    found = paths.check_request(request, trainer, root / "storage" / "tasks" / "ann" / "attempts" / "1", sight)
+    assert {mistake.code for mistake in found} <= {NOT_PERMITTED}
+    return [mistake.pointer for mistake in found]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("as_text", [False, True], ids=["values", "text"])
+def test_no_key_leads_to_another_users_run(paths: ReadablePaths, root: Path, way: str, as_text: bool):
+    text = WAYS[way](root / "storage" / "tasks" / "bob" / "output" / "20260101_00-00-00", root)
+    of_config, of_dataset = len(list(texts_in(_config(""), ""))), len(list(texts_in(_dataset(""), "")))
+    assert (of_config > 80, of_dataset > 30) == (True, True)
+    for shape, texts in SHAPES:
+        request = whole_request(shape(text), as_text=as_text)
+        assert len(refused(paths, request, root)) == texts * (of_config + of_dataset)
+        # Its owner may go on from it, but no dataset lies there: the trainer would write into it.
+        for sight in (BOB, WHOLE):
+            at = refused(paths, request, root, sight)
+            assert len(at) == texts * of_dataset
+            assert all(each.startswith("/dataset") for each in at)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_nobodys_is_refused_to_everybody(paths: ReadablePaths, root: Path, way: str):
+    for number, place in enumerate(
+        (
+            "storage",
+            "storage/database.sqlite",
+            "storage/no such file",
+            "storage/tasks/ann/secrets.json",
+            "storage/tasks/ann/attempts/1",
+            "storage/tasks/ann/datasets/cats",
+            "storage/tasks/no such task/output/x",
+            "storage/uploads/1",
+            "secret.key",
+        )
+    ):
+        inner = root / f"at{number}"
+        make_files(inner)
+        text = WAYS[way](inner / place, inner)
+        for sight in (ANN, BOB, WHOLE):
+            assert refused(paths_of(inner), with_adapter(text), inner, sight) == [
+                "/config/adapter/init_from_existing"
+            ], place
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_for_everybody_is_let_through(paths: ReadablePaths, root: Path, way: str):
+    text = WAYS[way](root / "storage" / "models" / "flux", root)
+    assert refused(paths, whole_request(text), root) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "may"),
+    [
+        ("registered/bob/deep", False),
+        ("registered", True),
+        (f"storage/registry/blobs/{HASH[:2]}/{HASH}", False),
+        ("loras/hers.safetensors", False),
+        ("loras/other.safetensors", True),
+        ("pipe/configs", True),
+        ("elsewhere", True),
+    ],
+)
+def test_things_with_an_owner_are_for_who_sees_them(paths: ReadablePaths, root: Path, place: str, may: bool):
+    request = with_adapter(str(root / place))
+    assert [bool(refused(paths, request, root, sight)) for sight in (ANN, BOB, WHOLE)] == [not may, False, False]
+
+
+def test_a_dataset_of_evaluation_is_read_for_the_paths_in_it(paths: ReadablePaths, root: Path):
+    file = root / "eval.toml"
+    file.write_text("[[directory]]\npath = '../storage/tasks/bob/output'\n")
+    for config in (
+        {"eval_datasets": [{"name": "e", "config": "../eval.toml"}]},
+        {"eval": {"datasets": [{"config": str(file)}]}},
+    ):
+        at = refused(paths, TrainingRequest("flux", config=config, dataset={"directories": []}), root)
+        assert at == [f"/config/{'eval_datasets' if 'eval_datasets' in config else 'eval/datasets'}/0/config"]
+    file.write_text("[[directory]]\npath = '/srv/cats'\n")
+    assert refused(paths, TrainingRequest("flux", config=config, dataset={"directories": []}), root) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "a\0b", "x" * 300, "x" * 5000, "a\nb", "\ud800", "", "~", "a/" * 2000, "/" * 4000]
+)
+def test_what_no_path_can_be_is_left_to_other_checks(paths: ReadablePaths, root: Path, text: str):
+    assert refused(paths, whole_request(text), root) == []
+    assert paths.find_examined(text, ANN) is None
+
+
+@pytest.mark.parametrize("text", ["/proc/self/cwd/../storage", "/proc/self/environ", "/sys/kernel", "/dev/fd/0"])
+def test_what_the_kernel_shows_of_processes_is_refused(paths: ReadablePaths, root: Path, text: str):
+    assert refused(paths, with_adapter(text), root, WHOLE) == ["/config/adapter/init_from_existing"]
+
+
+def test_variables_are_paths_too(paths: ReadablePaths, root: Path):
+    names = [name for name, variable in VARIABLES.items() if variable.kind is VariableKind.PATH]
+    env = dict.fromkeys(names, str(root / "storage" / "tasks" / "bob" / "output"))
+    assert sorted(refused(paths, TrainingRequest("flux", env=env), root)) == sorted(f"/env/{name}" for name in names)
+    assert refused(paths, TrainingRequest("flux", env={"HF_HOME": str(root / "storage" / "caches" / "hf")}), root) == []
+
+
+def test_keys_that_the_service_replaces_may_stand_as_a_plan_has_them(paths: ReadablePaths, root: Path):
+    config = {name: str(root / "storage" / "tasks" / "bob" / "output") for name in REPLACED}
+    assert refused(paths, TrainingRequest("flux", config=config), root) == []
+
+
+def test_a_trainer_without_a_checkout_opens_no_relative_path(paths: ReadablePaths, root: Path):
+    request = TrainingRequest("flux", config={"a": "../storage", "b": str(root / "storage")})
+    found = paths.check_request(request, DiffusionPipe(None, None), root, ANN)
+    assert [mistake.pointer for mistake in found] == ["/config/b"]
+
+
+def test_the_toy_works_in_the_directory_of_its_attempt(paths: ReadablePaths, root: Path):
+    attempt = root / "storage" / "tasks" / "ann" / "attempts" / "1"
+    request = TrainingRequest("toy", config={"a": "constant", "b": "../../secrets.json", "c": "../../../bob/output"})
+    found = paths.check_request(request, Toy(), attempt, ANN)
+    assert sorted(mistake.pointer for mistake in found) == ["/config/b", "/config/c"]
+
+
+def test_weights_are_examined_below_model_directories_only(paths: ReadablePaths, root: Path):
+    own = "storage/tasks/ann/output/20260101_00-00-00"
+    for place, seen_by in {
+        "storage/models": (ANN, BOB, WHOLE),
+        own: (ANN, WHOLE),
+        f"storage/registry/blobs/{HASH[:2]}/{HASH}": (BOB, WHOLE),
+        "loras/hers.safetensors": (BOB, WHOLE),
+        "loras/other.safetensors": (ANN, BOB, WHOLE),
+        "registered/bob": (WHOLE,),
+        "pipe/configs": (WHOLE,),
+        "secret.key": (),
+        "storage/database.sqlite": (),
+    }.items():
+        found = tuple(sight for sight in (ANN, BOB, WHOLE) if paths.find_examined(str(root / place), sight) is not None)
+        assert found == seen_by, place
+
+
+def test_a_directory_that_holds_protected_files_is_not_registered(paths: ReadablePaths, root: Path):
+    (root / "cats").mkdir()
+    places = ("cats", "registered", "registered/bob", "storage/tasks/ann/output", "storage", "")
+    for sight, expected in ((ANN, ["cats"]), (BOB, ["cats", "registered", "registered/bob"])):
+        assert [place for place in places if paths.may_register(root / place, sight)] == expected

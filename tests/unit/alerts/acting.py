@@ -1,0 +1,93 @@
+"""A machine with trainings and alerts whose rules act, for tests."""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from api.alerts.action_deeds import ActionDeeds, CommandEnd
+from api.alerts.action_loop import ActionLoop
+from api.alerts.action_store import ActionStore
+from api.alerts.fact_store import AlertFactStore
+from api.alerts.idle import STARTING_SECONDS, IdleLook
+from api.alerts.store import AlertStore
+from api.domain.alert import Alert, AlertChange, AlertState
+from api.domain.alert_action import ActionKind, AlertAction, PlannedAction
+from api.domain.alert_rule import RuleScope
+from api.domain.audit import AuditEntry
+from tests.unit.alerts.facts import firing
+from tests.unit.trainings import TrainingMachine
+
+
+@dataclass
+class ActingMachine:
+    """Real stores and services; the command is a fake, and a test makes the rounds."""
+
+    machine: TrainingMachine
+    command: list[CommandEnd] = field(default_factory=lambda: [CommandEnd(None)])
+    runs: int = 0
+    audited: list[AuditEntry] = field(default_factory=list)
+    ends: int = 0
+    has_command: bool = True
+
+    def __post_init__(self) -> None:
+        database, self.clock = self.machine.database, self.machine.clock
+        self.store, self.alerts = ActionStore(database), AlertStore(database)
+        self.idle = IdleLook(lambda: self.machine.gpus.state, AlertFactStore(database), "here", self.clock)
+        self.loop = self.server()
+
+    def server(self, node: str = "here") -> ActionLoop:
+        """Another server's loop on the same database."""
+        parts = self.machine.parts
+        deeds = ActionDeeds(
+            parts.stops,
+            parts.service,
+            parts.saving,
+            parts.holds,
+            self.machine.tasks,
+            AlertFactStore(self.machine.database),
+            self.store,
+            self.idle,
+            self.run_command if self.has_command else None,
+            parts.is_watched_here,
+            self.clock,
+        )
+        return ActionLoop(self.store, deeds, parts.holds, node, self.clock, self.audited.append, self.note_end)
+
+    def run_command(self) -> CommandEnd:
+        self.runs += 1
+        return self.command[0]
+
+    def note_end(self) -> None:
+        self.ends += 1
+
+    def fire(self, kind: ActionKind, about: str | None = None, wait: float = 0.0, **more: Any) -> Alert:
+        """An alert that fires, whose rule acts."""
+        task = {"scope": RuleScope.TASK, "labels": {"task_id": about}} if kind.is_of_task else {}
+        labels = {"scope": RuleScope.GPU, "labels": more["labels"]} if "labels" in more else task
+        alert = replace(firing(**labels), since=self.clock.now(), fired_at=self.clock.now())
+        at, owner = self.clock.now() + timedelta(seconds=wait), more.get("owner")
+        node = "here" if kind in (ActionKind.HOLD_GPU, ActionKind.IDLE_COMMAND) else None
+        planned = PlannedAction("action_1", kind, node, about, owner, more.get("acts_for"), "root", at)
+        planned = replace(planned, attempt=more.get("attempt"))
+        self.alerts.apply([AlertChange(None, alert, "fires", actions=(planned,))], self.clock.now())
+        return alert
+
+    def resolve(self, alert: Alert) -> None:
+        ended = replace(alert, number=alert.number + 1, state=AlertState.RESOLVED, resolved_at=self.clock.now())
+        self.alerts.apply([AlertChange(alert, ended, "over")], self.clock.now())
+
+    def round(self, after: float = 0.0) -> AlertAction:
+        """Lets time pass and makes a round; the action as it is then."""
+        self.clock.advance(after)
+        self.loop.run_once()
+        return self.action
+
+    def come_up(self) -> None:
+        """Lets the machine have been up for long enough to count as idle."""
+        self.clock.advance(STARTING_SECONDS)
+        self.machine.gpus._monitor.sweep()
+
+    @property
+    def action(self) -> AlertAction:
+        (action,) = self.store.of_alert("alert_1")
+        return action

@@ -1,0 +1,38 @@
+"""How long actions have waited, whatever the wall clock says."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from api.alerts.action_ages import ActionAges
+from api.domain.alert_action import ActionKind, ActionState, AlertAction
+from api.util.clock import FakeClock
+
+FIRST = AlertAction(
+    "action_1", "alert_1", 1, ActionKind.IDLE_COMMAND, "r", "here", None, None, None, "root", ActionState.WAITING,
+    FakeClock().now(), FakeClock().now() + timedelta(seconds=60), 0, None, None,
+)  # fmt: skip
+
+
+def test_an_action_ages_by_the_monotonic_clock(clock: FakeClock):
+    ages = ActionAges(clock)
+    assert (ages.of(FIRST), ages.has_had_grace(FIRST)) == (0.0, False)
+    clock.jump(25 * 3600)
+    clock.advance(59)
+    assert not ages.has_had_grace(FIRST)
+    clock.advance(1)
+    assert (ages.of(FIRST), ages.has_had_grace(FIRST)) == (60.0, True)
+
+
+def test_an_action_that_another_process_has_looked_at_gets_its_whole_time_again(clock: FakeClock):
+    ages, seen = ActionAges(clock), replace(FIRST, attempts=3, not_before=FIRST.created_at)
+    clock.advance(59)
+    assert not ages.has_had_grace(seen)
+    clock.advance(60)
+    assert ages.has_had_grace(seen)
+
+
+def test_the_checkpoint_before_is_forgotten_with_the_process(clock: FakeClock):
+    ages = ActionAges(clock)
+    assert ages.checkpoint_before(FIRST) is None
+    ages.note_checkpoint(FIRST, 7)
+    assert (ages.checkpoint_before(FIRST), ActionAges(clock).checkpoint_before(FIRST)) == (7, None)

@@ -1,0 +1,51 @@
+import threading
+
+from api.alerts.carriers import SENDERS, ThreadCarriers
+
+
+class SlowCourier:
+    """Delivers when it is let."""
+
+    def __init__(self) -> None:
+        self.delivered: list[str] = []
+        self.let = threading.Event()
+        self.overdue = 0
+
+    def deliver(self, delivery_id: str) -> None:
+        self.let.wait(5)
+        self.delivered.append(delivery_id)
+        if delivery_id == "bad":
+            raise RuntimeError("the database is away")
+
+    def end_overdue(self) -> None:
+        self.overdue += 1
+
+
+def test_so_many_are_sent_at_a_time_and_no_more():
+    courier, done = SlowCourier(), threading.Semaphore(0)
+    carriers = ThreadCarriers(courier, done.release)  # type: ignore[arg-type]
+    carriers.start()
+    assert [carriers.carry(str(number), f"c{number}") for number in range(SENDERS + 1)] == [True] * SENDERS + [False]
+    assert carriers.busy() == {f"c{number}" for number in range(SENDERS)}
+    courier.let.set()
+    for _ in range(SENDERS):
+        assert done.acquire(timeout=5)
+    assert sorted(courier.delivered) == [str(number) for number in range(SENDERS)]
+    assert carriers.busy() == frozenset()
+    carriers.look()
+    assert courier.overdue == 1
+    carriers.stop()
+
+
+def test_one_that_fails_makes_room_all_the_same():
+    courier, done = SlowCourier(), threading.Semaphore(0)
+    courier.let.set()
+    carriers = ThreadCarriers(courier, done.release)  # type: ignore[arg-type]
+    carriers.start()
+    carriers.carry("bad", "c1")
+    assert done.acquire(timeout=5)
+    assert carriers.busy() == frozenset()
+    carriers.carry("good", "c1")
+    assert done.acquire(timeout=5)
+    assert courier.delivered == ["bad", "good"]
+    carriers.stop()

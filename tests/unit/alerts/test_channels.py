@@ -1,0 +1,84 @@
+from dataclasses import replace
+
+import pytest
+
+from api.alerts.channels import ChannelRequest, ChannelService, mark_of
+from api.alerts.notifiers.notifier import RetryLater
+from api.domain.access import LOCAL, Credential, Principal
+from api.domain.channel import ChannelKind, ChannelSecret, ChannelSettings, DeliveryFilter, DeliveryState
+from api.errors import AlertNotFound, Conflict, Invalid, RateLimited
+from api.util.pagination import PageRequest
+from tests.unit.alerts.conftest import Desk
+
+ANN = Principal("ann", None, frozenset(), Credential.KEY)
+MAIL = ChannelRequest("mail", ChannelKind.APPRISE, ChannelSecret("mailto://u:p4ss@h/"), ChannelSettings())
+
+
+@pytest.fixture
+def service(desk: Desk) -> ChannelService:
+    kinds = dict.fromkeys(ChannelKind, desk.notifier)
+    return ChannelService(desk.channels, desk.outbox_store, desk.sealer, kinds, desk.clock, lambda: None)
+
+
+def test_an_address_is_taken_and_never_given_again(desk: Desk, service: ChannelService):
+    made = service.add(MAIL, LOCAL)
+    assert "p4ss" not in repr(made) + repr(service.get(made.channel_id, LOCAL)) + repr(desk.channels.with_secrets())
+    assert (made.address, made.fingerprint) == ("mailto://…", mark_of(MAIL.secret))
+    assert desk.sealer.open(desk.channels.with_secrets()[0][1]) == MAIL.secret
+
+
+def test_an_address_that_is_none_is_refused(service: ChannelService):
+    with pytest.raises(Invalid) as refused:
+        service.add(replace(MAIL, secret=ChannelSecret("bad")), LOCAL)
+    assert [mistake.pointer for mistake in refused.value.mistakes] == ["/url"]
+
+
+def test_a_new_address_brings_back_one_that_was_put_aside(desk: Desk, service: ChannelService):
+    made = service.add(MAIL, LOCAL)
+    before = desk.channels.get(made.channel_id)
+    desk.channels.replace(replace(before, enabled=False, disabled_reason="refused", refusals=3), before, None)
+    changed = service.change(
+        made.channel_id, {"enabled": True, "secret": ChannelSecret("mailto://v@h/")}, {"per_minute": 2}, LOCAL
+    )
+    assert (changed.enabled, changed.disabled_reason, changed.per_minute) == (True, None, 2)
+    assert changed.fingerprint != made.fingerprint
+
+
+def test_why_it_fails_only_those_see_who_manage_it(desk: Desk, service: ChannelService):
+    made = service.add(MAIL, LOCAL)
+    desk.notifier.outcomes = [RetryLater("HTTP 500: secret words")]
+    desk.begin(channel_id=made.channel_id)
+    desk.drain()
+    assert service.get(made.channel_id, LOCAL).last_error == "HTTP 500: secret words"
+    assert service.get_page(PageRequest(), ANN).rows[0].last_error is None
+
+
+def test_a_try_is_sent_once_a_minute_and_told_as_it_is(desk: Desk, service: ChannelService):
+    made = service.add(MAIL, LOCAL)
+    desk.notifier.outcomes = [RetryLater("HTTP 500")]
+    delivery_id = service.test(made.channel_id)
+    with pytest.raises(RateLimited):
+        service.test(made.channel_id)
+    desk.drain()
+    (message,) = desk.notifier.sent
+    assert (message.id, message.is_test) == (delivery_id, True)
+    (row,) = service.get_deliveries(DeliveryFilter(), PageRequest()).rows
+    assert (row.state, row.result) == (DeliveryState.REJECTED, "HTTP 500")
+    desk.clock.advance(61)
+    service.test(made.channel_id)
+    service.change(made.channel_id, {"enabled": False}, {}, LOCAL)
+    desk.clock.advance(61)
+    with pytest.raises(Conflict):
+        service.test(made.channel_id)
+
+
+def test_channels_are_deleted_and_there_are_only_so_many(service: ChannelService, monkeypatch: pytest.MonkeyPatch):
+    made = service.add(MAIL, LOCAL)
+    monkeypatch.setattr("api.alerts.channels.MOST_CHANNELS", 1)
+    with pytest.raises(Conflict, match="which is the most"):
+        service.add(replace(MAIL, name="other"), LOCAL)
+    assert service.delete(made.channel_id, LOCAL).name == "mail"
+    with pytest.raises(AlertNotFound):
+        service.get(made.channel_id, LOCAL)
+    with pytest.raises(AlertNotFound):
+        service.get("c\0", LOCAL)

@@ -1,0 +1,160 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from api.alerts.courier import WAITS
+from api.alerts.notifiers.notifier import Rejected, RetryLater
+from api.domain.channel import ChannelSecret, DeliveryState
+from api.errors import DatabaseUnavailable
+from api.util.measures import delivery_lags
+from tests.unit.alerts.conftest import Desk
+from tests.unit.alerts.facts import channel
+from tests.unit.alerts.notifiers.receivers import message
+from tests.unit.observed import observed
+from tests.unit.tracers import making
+
+
+def only(desk: Desk) -> str:
+    desk.begin()
+    desk.outbox.run_once()
+    (delivery_id,) = desk.carriers.carried
+    return delivery_id
+
+
+def test_a_failing_receiver_is_tried_by_schedule_for_a_day(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [RetryLater("HTTP 500", None, 500)] * 100
+    delivery_id, began = only(desk), desk.clock.now()
+    waits = []
+    while desk.courier.deliver(delivery_id) is DeliveryState.WAITING:
+        at = desk.deliveries()[0].not_before
+        assert at is not None
+        waits.append((at - desk.clock.now()).total_seconds())
+        desk.clock.advance(waits[-1])
+    for wait, planned in zip(waits, [*WAITS, 3600.0], strict=False):
+        assert 0.79 * planned <= wait <= 1.21 * planned
+    assert desk.deliveries()[0].state is DeliveryState.EXPIRED
+    assert desk.clock.now() - began <= timedelta(hours=24)
+    assert 25 <= len(waits) <= 35
+    assert {message.id for message in desk.notifier.sent} == {delivery_id}
+
+
+def test_a_receiver_says_itself_when_to_come_back(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [RetryLater("x", 77.0), RetryLater("x", 999_999.0)]
+    delivery_id = only(desk)
+    for wait in (77.0, 3600.0):
+        desk.courier.deliver(delivery_id)
+        at = desk.deliveries()[0].not_before
+        assert at == desk.clock.now() + timedelta(seconds=wait)
+        desk.clock.advance(wait)
+
+
+def test_only_who_sends_is_asked_for_what_takes_too_long(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(desk.notifier, "end_overdue", lambda: asked.append(1))
+    desk.courier.end_overdue()
+    assert asked == []
+    desk.add_channel()
+    desk.courier.deliver(only(desk))
+    desk.courier.end_overdue()
+    assert asked == [1]
+
+
+def test_three_refusals_put_a_channel_aside(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [Rejected("HTTP 404", 404, is_refusal=True)] * 3
+    for number in range(4):
+        desk.begin(number, group=str(number))
+        desk.drain()
+    assert len(desk.notifier.sent) == 3
+    assert desk.channels.get("c1").disabled_reason is not None
+
+
+def test_one_that_is_gone_for_good_is_put_aside_at_once(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [Rejected("HTTP 410", 410, is_refusal=True)]
+    desk.begin()
+    desk.drain()
+    assert not desk.channels.get("c1").enabled
+
+
+def test_that_it_was_sent_is_kept_although_the_database_is_away_for_a_while(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    desk.add_channel()
+    delivery_id = only(desk)
+    write, failures = desk.database.write, []
+
+    @contextmanager
+    def sometimes(is_audited: bool = True) -> Iterator[object]:
+        if desk.notifier.sent and len(failures) < 5:
+            failures.append(1)
+            raise DatabaseUnavailable
+        with write(is_audited) as connection:
+            yield connection
+
+    monkeypatch.setattr(desk.database, "write", sometimes)
+    assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
+    assert (len(failures), desk.deliveries()[0].state) == (5, DeliveryState.DELIVERED)
+
+
+def test_a_secret_that_nobody_can_read_is_told_in_the_delivery(desk: Desk):
+    desk.channels.add(channel(), b"nonsense")
+    desk.begin()
+    desk.drain()
+    assert desk.notifier.sent == []
+    assert "kept with another key" in (desk.deliveries()[0].result or "")
+
+
+def test_past_the_outbox_it_needs_no_database(desk: Desk):
+    sealed = desk.sealer.seal(ChannelSecret("https://hooks.example/x"))
+    desk.database.close()
+    desk.courier.send_now(channel(), sealed, message())
+    assert len(desk.notifier.sent) == 1
+
+
+def test_it_is_measured_how_late_a_message_arrives(desk: Desk):
+    desk.add_channel()
+    before = observed(delivery_lags, "webhook")
+    desk.notifier.outcomes = [RetryLater("HTTP 500", None, 500)]
+    delivery_id = only(desk)
+    desk.courier.deliver(delivery_id)
+    assert observed(delivery_lags, "webhook") == before
+    desk.clock.advance(60)
+    assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
+    assert observed(delivery_lags, "webhook") == before + 1
+
+
+def test_a_delivery_is_a_span_with_its_id_and_nothing_secret(desk: Desk):
+    desk.add_channel()
+    delivery_id = only(desk)
+    with making() as maker:
+        desk.courier.deliver(delivery_id)
+    (span,) = [each for each in maker.made if each.name == "deliver alert"]
+    assert span.values == {"diffusion_pipe.delivery_id": delivery_id, "diffusion_pipe.channel_kind": "webhook"}
+    assert [each.parent for each in maker.made if each.name == "database write"] == [span]
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_expires_no_message(desk: Desk, hours: int):
+    desk.add_channel()
+    desk.notifier.outcomes = [RetryLater("HTTP 500", 1.0, 500)] * 12
+    delivery_id = only(desk)
+    for number in range(12):
+        desk.clock.advance(60)
+        if number == 8:
+            desk.clock.jump(hours * 3600)
+        assert desk.courier.deliver(delivery_id) is DeliveryState.WAITING
+    desk.clock.advance(60)
+    assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
+
+
+def test_a_redirect_elsewhere_puts_its_channel_aside_at_once(desk: Desk):
+    desk.add_channel()
+    desk.notifier.outcomes = [Rejected("HTTP 302: it redirects", 302, is_refusal=True)]
+    assert desk.courier.deliver(only(desk)) is DeliveryState.REJECTED
+    aside = desk.channels.get("c1")
+    assert (aside.enabled, "HTTP 302" in (aside.disabled_reason or "")) == (False, True)

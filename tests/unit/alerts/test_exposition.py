@@ -1,0 +1,99 @@
+import re
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from api.alerts.evaluation import UNKNOWN, FactTable
+from api.alerts.exposition import MOST_SERIES, SERIES, AlertExposition
+from api.alerts.metrics import metrics_of
+from api.domain.alert import Alert, AlertTarget
+from api.domain.alert_rule import RuleScope
+from api.domain.event import Severity
+from tests.unit.alerts.facts import firing
+
+#: Facts that /metrics tells otherwise: by series of the GPUs, or by the parts that they are made of.
+ELSEWHERE = {
+    "gpu": {
+        *("lost", "reading_age", "available", "health", "utilization_gpu", "utilization_memory", "memory_used"),
+        *("memory_used_percent", "temperature_gpu", "temperature_memory", "power_usage", "power_limit", "fan_speed"),
+        *("power_limit_default", "clock_sm", "pcie_width", "pcie_generation", "ecc_uncorrected", "repair_pending"),
+        *("repair_failed", "recovery_action", "hw_thermal_percent", "sw_thermal_percent", "power_brake_percent"),
+        *("power_cap_percent", "queue_waiting"),
+    },
+    "service": {"source_failing"},
+    "task": {"eta_slip"},
+}
+
+
+def tasks(count: int = 1, **columns: list[float]) -> FactTable:
+    targets = tuple(
+        AlertTarget(f"t{place}", {"task_id": f"t{place}", "model_type": "toy", "owner": "ann"}, {"name": "secret name"})
+        for place in range(count)
+    )
+    return FactTable(RuleScope.TASK, targets, columns)
+
+
+def shown(*tables: FactTable, alerts: tuple[Alert, ...] = ()) -> str:
+    by_scope = {table.scope: table for table in tables}
+    registry = CollectorRegistry()
+    registry.register(AlertExposition(by_scope.get, lambda: alerts))
+    return generate_latest(registry).decode()
+
+
+def test_every_fact_is_shown_or_told_otherwise():
+    for scope in RuleScope:
+        told = {series.fact for series in SERIES if series.scope is scope}
+        assert told | ELSEWHERE.get(scope, set()) == set(metrics_of(scope))
+        assert told.isdisjoint(ELSEWHERE.get(scope, ()))
+
+
+def test_names_are_those_of_prometheus():
+    for series in SERIES:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", series.name)
+        assert not re.search(r"_(total|percent|mb|gb|hours|days|ms)$", series.name)
+        assert series.help.endswith(".")
+
+
+def test_figures_are_in_base_units():
+    text = shown(tasks(running=[1.0], progress=[25.0], loss=[0.5]))
+    assert 'diffusion_pipe_task_progress_ratio{model_type="toy",task_id="t0"} 0.25' in text
+    assert 'diffusion_pipe_task_loss{model_type="toy",task_id="t0"} 0.5' in text
+    assert "secret name" not in text
+
+
+def test_unknown_is_left_out_and_never_is_infinite():
+    text = shown(tasks(2, running=[1.0, 1.0], loss=[UNKNOWN, 0.1], eta=[UNKNOWN, UNKNOWN]))
+    assert 'task_loss{model_type="toy",task_id="t0"}' not in text
+    assert "diffusion_pipe_task_eta_seconds" not in text
+    disks = (AlertTarget("n:/", {"disk": "/", "node": "n"}, {}),)
+    table = FactTable(RuleScope.DISK, disks, {"hours_to_full_1h": [float("inf")], "hours_to_full_6h": [2.0]})
+    text = shown(table)
+    assert 'diffusion_pipe_disk_full_in_seconds{disk="/",node="n",window="1h"} +Inf' in text
+    assert 'diffusion_pipe_disk_full_in_seconds{disk="/",node="n",window="6h"} 7200.0' in text
+
+
+def test_what_only_a_running_task_has_is_not_shown_of_one_that_has_ended():
+    text = shown(tasks(2, running=[0.0, 1.0], failed=[1.0, 0.0], hung_seconds=[0.0, 0.0], queued_seconds=[0.0, 0.0]))
+    assert text.count("diffusion_pipe_task_hung_seconds{") == 1
+    assert 'diffusion_pipe_task_failed{model_type="toy",task_id="t0"} 1.0' in text
+    assert text.count("diffusion_pipe_task_failed{") == 1
+    assert "diffusion_pipe_task_queued_seconds" not in text
+
+
+def test_series_of_one_name_are_bounded():
+    many = MOST_SERIES + 50
+    assert shown(tasks(many, running=[1.0] * many)).count("diffusion_pipe_task_running{") == MOST_SERIES
+
+
+def test_open_alerts_are_counted_by_rule_severity_and_state():
+    alerts = (
+        firing(),
+        firing(),
+        firing(severity=Severity.CRITICAL),
+        firing(muted_by="silence_1"),
+        firing(acknowledged_by="ann"),
+    )
+    text = shown(alerts=alerts)
+    assert 'diffusion_pipe_alerts{rule="hot",severity="warning",state="firing"} 2.0' in text
+    assert 'diffusion_pipe_alerts{rule="hot",severity="critical",state="firing"} 1.0' in text
+    assert 'diffusion_pipe_alerts{rule="hot",severity="warning",state="silenced"} 1.0' in text
+    assert 'diffusion_pipe_alerts{rule="hot",severity="warning",state="acknowledged"} 1.0' in text

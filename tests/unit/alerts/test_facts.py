@@ -1,0 +1,116 @@
+from typing import Any
+
+from api.alerts.evaluation import FactTable
+from api.alerts.facts import FactBoard, People
+from api.alerts.gpu_facts import GPUFacts
+from api.alerts.told_machines import ToldMachines
+from api.domain.alert_rule import RuleScope
+from api.errors import DatabaseUnavailable
+from api.util.clock import FakeClock
+from tests.unit.builders import reading, vitals
+from tests.unit.gpus.fleets import fleet
+
+
+class Made:
+    """Makes empty tables and counts them."""
+
+    def __init__(self, *scopes: RuleScope) -> None:
+        self.scopes = scopes
+        self.count = 0
+        self.is_away = False
+
+    def __call__(self, *_: Any) -> Any:
+        self.count += 1
+        if self.is_away:
+            raise DatabaseUnavailable
+        found = tuple(FactTable(scope, (), {}) for scope in self.scopes)
+        return found if len(found) > 1 else found[0]
+
+    table = tables = oldest_unsent = __call__
+
+
+class Board:
+    def __init__(self, clock: FakeClock, people: People | None = None) -> None:
+        self.state: Any = object()
+        self.gpus, self.tasks = Made(RuleScope.GPU), Made(RuleScope.TASK, RuleScope.QUEUE)
+        self.disks, self.service, self.nodes = Made(RuleScope.DISK), Made(RuleScope.SERVICE), Made(RuleScope.NODE)
+        parts: Any = (self.gpus, self.tasks, self.disks, self.service, self.nodes, self, self)
+        self.board = FactBoard(lambda: self.state, *parts, people, clock)
+
+    def oldest_unsent(self) -> dict[str, Any]:
+        return {}
+
+    def failed_since(self, since: Any) -> list[Any]:
+        return []
+
+    def tables(self, *scopes: RuleScope) -> set[RuleScope]:
+        return set(self.board.tables(scopes or tuple(RuleScope), []))
+
+
+def test_all_scopes_have_a_table(clock: FakeClock):
+    assert Board(clock).tables() == set(RuleScope)
+
+
+def test_a_table_is_kept_until_it_may_have_changed(clock: FakeClock):
+    board = Board(clock)
+    for _ in range(4):
+        board.tables(RuleScope.GPU, RuleScope.TASK)
+        clock.advance(1)
+    assert (board.gpus.count, board.tasks.count) == (1, 1)
+    board.state = object()
+    board.tables(RuleScope.GPU, RuleScope.TASK)
+    assert (board.gpus.count, board.tasks.count) == (2, 1)
+    board.board.note_news()
+    board.tables(RuleScope.GPU, RuleScope.TASK)
+    assert (board.gpus.count, board.tasks.count) == (2, 2)
+    board.board.note_news()
+    board.tables(RuleScope.GPU, RuleScope.TASK)
+    assert board.tasks.count == 2
+    clock.advance(1)
+    board.tables(RuleScope.GPU, RuleScope.TASK)
+    assert board.tasks.count == 3
+    clock.advance(5)
+    board.tables(RuleScope.GPU, RuleScope.TASK)
+    assert (board.gpus.count, board.tasks.count) == (3, 4)
+
+
+def test_what_the_database_does_not_give_is_missing_and_not_empty(clock: FakeClock):
+    board = Board(clock)
+    board.tasks.is_away = True
+    assert board.tables(RuleScope.TASK, RuleScope.GPU) == {RuleScope.GPU}
+    assert board.board.latest(RuleScope.TASK) is None
+    board.tasks.is_away = False
+    assert RuleScope.TASK in board.tables(RuleScope.TASK)
+    assert board.board.latest(RuleScope.TASK) is not None
+
+
+def test_people_are_looked_at_where_keys_are_asked_for(clock: FakeClock):
+    people = People(list, list, lambda _: None, lambda _: {})  # type: ignore[arg-type,return-value]
+    assert Board(clock, people).tables(RuleScope.KEY, RuleScope.USER) == {RuleScope.KEY, RuleScope.USER}
+
+
+def test_a_table_that_is_no_longer_made_is_not_recent(clock: FakeClock):
+    board = Board(clock)
+    assert board.board.recent(RuleScope.TASK) is None
+    board.tables(RuleScope.TASK)
+    assert board.board.recent(RuleScope.TASK) is not None
+    clock.advance(19)
+    assert board.board.recent(RuleScope.TASK) is not None
+    clock.advance(2)
+    assert board.board.recent(RuleScope.TASK) is None
+    assert board.board.latest(RuleScope.TASK) is not None
+
+
+def test_who_tries_a_rule_sees_the_gpus_of_all_machines_whichever_head_looks_after_their_alerts(clock: FakeClock):
+    board: Any = Board(clock)
+    board.state = fleet(reading(1, vitals=vitals(temperature_gpu=88)), clock=clock)
+    board.board._told = told = ToldMachines(board, GPUFacts(clock), "here", clock)
+    table = board.board.of_all_machines(RuleScope.GPU)
+    assert [target.labels["node"] for target in table.targets] == ["here", "gpu2"]
+    assert table.value("temperature_gpu", 1) == 88
+    assert {target.labels.get("node") for target in board.board.of_all_machines(RuleScope.SERVICE).targets} == {"gpu2"}
+    # Where the head makes them itself, what it counts over minutes is known, too.
+    told.tables = lambda state, waiting: told.tables_now(state)[::-1]  # type: ignore[method-assign]
+    made = board.board.told(has_alerts=False)[RuleScope.GPU]
+    assert board.board._recently_told(RuleScope.GPU, board.state) is made
+    assert board.board.of_all_machines(RuleScope.DISK) is None

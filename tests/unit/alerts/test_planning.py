@@ -1,0 +1,223 @@
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.planning import Planner, is_reached, is_repeat_due, quiet_until
+from api.alerts.tracks import Draft, Track
+from api.domain.alert import Alert, AlertState, AlertTarget, Matcher, NotificationKind
+from api.domain.channel import Channel, QuietHours
+from api.domain.event import Severity
+from tests.unit.alerts.facts import HOT, NOW, channel, firing, rule
+
+BERLIN = QuietHours("Europe/Berlin", time(22), time(7))
+
+
+def draft(alert: Alert, *kinds: NotificationKind) -> Draft:
+    return Draft(("hot", "n/0"), Track(alert), None, alert, kinds=list(kinds))
+
+
+def plan(alert: Alert, *channels: Channel, kind: NotificationKind = NotificationKind.FIRING, **more: object) -> Draft:
+    made = draft(alert, kind)
+    Planner({each.channel_id: each for each in channels}, NOW).plan(made, more.get("rule", HOT), more.get("target"))  # type: ignore[arg-type]
+    return made
+
+
+def told(made: Draft) -> list[tuple[str, NotificationKind]]:
+    return [(note.channel_id, note.kind) for note in made.notifications]
+
+
+def test_it_goes_through_every_channel_that_takes_it():
+    made = plan(
+        firing(),
+        channel("all"),
+        channel("off", enabled=False),
+        channel("grave", min_severity=Severity.CRITICAL),
+        channel("mine", matchers=(Matcher("node", "n"), Matcher("rule", "h*", is_glob=True))),
+        channel("other", matchers=(Matcher("node", "m"),)),
+        channel("opted", only_opted_in=True),
+        channel("late", after_seconds=60),
+    )
+    assert told(made) == [("all", NotificationKind.FIRING), ("mine", NotificationKind.FIRING)]
+    assert (made.after.told, made.after.told_at) == (("all", "mine"), NOW)
+
+
+def test_what_is_grave_waits_less():
+    waits = [
+        (plan(firing(severity=severity), channel()).notifications[0].not_before - NOW).total_seconds()
+        for severity in (Severity.WARNING, Severity.CRITICAL)
+    ]
+    assert waits == [30, 5]
+
+
+def test_whoever_was_told_is_told_the_end_and_nobody_else():
+    ended = firing(state=AlertState.RESOLVED, told=("a", "gone", "quiet"))
+    made = plan(
+        ended, channel("a"), channel("b"), channel("quiet", send_resolved=False), kind=NotificationKind.RESOLVED
+    )
+    assert told(made) == [("a", NotificationKind.RESOLVED)]
+    assert made.after.told == ()
+
+
+def test_the_end_of_an_event_is_no_news():
+    ended = firing(state=AlertState.RESOLVED, told=("a",))
+    assert told(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=rule(is_event=True))) == []
+
+
+def test_of_what_is_muted_nobody_is_told_and_of_a_silences_end_neither():
+    assert told(plan(firing(muted_by="silence_1"), channel())) == []
+    ended = firing(state=AlertState.RESOLVED, told=("c1",), muted_by="silence_1")
+    assert told(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == []
+    ended = firing(state=AlertState.RESOLVED, told=("c1",), muted_by="alert_9")
+    assert told(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == [("c1", NotificationKind.RESOLVED)]
+
+
+def test_when_it_is_told_again_who_knows_is_not_told_twice():
+    made = plan(firing(told=("a",)), channel("a"), channel("b"))
+    assert told(made) == [("b", NotificationKind.FIRING)]
+    assert made.after.told == ("a", "b")
+
+
+def test_flapping_is_told_to_all_and_then_nothing_until_it_is_calm():
+    flapping = firing(flapping_since=NOW, told=("a",))
+    assert told(plan(flapping, channel("a"), kind=NotificationKind.FLAPPING)) == [("a", NotificationKind.FLAPPING)]
+    assert told(plan(flapping, channel("a"), channel("b"))) == []
+    calm = plan(firing(told=("a",)), channel("a"), kind=NotificationKind.CALM)
+    assert told(calm) == [("a", NotificationKind.CALM)]
+
+
+def test_a_training_names_whom_to_tell():
+    target = AlertTarget("t1", {}, {}, None, ("name-mine",), ("training_finished",))
+    finished = firing(rule_id="training_finished", severity=Severity.INFO)
+    opt_in = rule(rule_id="training_finished", is_opt_in=True)
+    channels = (channel("mine", only_opted_in=True), channel("all", min_severity=Severity.INFO))
+    assert told(plan(finished, *channels, rule=opt_in, target=target)) == [("mine", NotificationKind.FIRING)]
+    assert told(plan(finished, *channels, rule=opt_in)) == []
+
+
+def test_that_a_channel_is_broken_is_told_by_the_others():
+    broken = firing(labels={"channel_id": "a"})
+    assert [is_reached(channel(each), broken, HOT, None) for each in ("a", "b")] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("severity", "hours", "due"),
+    [
+        (Severity.CRITICAL, 3.9, False),
+        (Severity.CRITICAL, 4.0, True),
+        (Severity.WARNING, 23.0, False),
+        (Severity.WARNING, 24.5, True),
+        (Severity.INFO, 1000.0, False),
+    ],
+)
+def test_what_goes_on_is_told_again_by_its_interval(severity: Severity, hours: float, due: bool):
+    alert = firing(severity=severity, told=("c1",), told_at=NOW)
+    assert is_repeat_due(alert, channel().settings, NOW + timedelta(hours=hours)) is due
+
+
+def test_a_repeat_is_told_once_an_interval():
+    alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
+    at = NOW + timedelta(hours=9)
+    planner = Planner({"c1": channel()}, at)
+    assert planner.has_reminder(Track(alert), HOT)
+    made = draft(alert)
+    planner.remind(made, HOT, None)
+    assert told(made) == [("c1", NotificationKind.REPEAT)]
+    assert not planner.has_reminder(Track(made.after), HOT)
+
+
+@pytest.mark.parametrize("quiet", [{"acknowledged_by": "ann"}, {"muted_by": "s"}, {"flapping_since": NOW}])
+def test_nobody_is_reminded_of_what_somebody_knows(quiet: dict[str, object]):
+    alert = replace(firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW), **quiet)  # type: ignore[arg-type]
+    assert not Planner({"c1": channel()}, NOW + timedelta(days=9)).has_reminder(Track(alert), HOT)
+
+
+def test_what_nobody_acknowledges_goes_on_to_the_next():
+    late = channel("late", after_seconds=900)
+    before, after = NOW + timedelta(seconds=899), NOW + timedelta(seconds=900)
+    assert not Planner({"late": late}, before).has_reminder(Track(firing()), HOT)
+    planner, made = Planner({"late": late}, after), draft(firing())
+    assert planner.has_reminder(Track(firing()), HOT)
+    planner.remind(made, HOT, None)
+    assert told(made) == [("late", NotificationKind.ESCALATION)]
+    assert not planner.has_reminder(Track(made.after), HOT)
+
+
+@pytest.mark.parametrize(
+    ("now", "until"),
+    [
+        ("2026-01-01T20:59:00", None),
+        ("2026-01-01T21:00:00", "2026-01-02T06:00:00"),
+        ("2026-01-02T05:59:00", "2026-01-02T06:00:00"),
+        ("2026-01-02T06:00:00", None),
+        # The nights on which the clocks change: 7 o'clock is 7 o'clock.
+        ("2026-03-28T22:00:00", "2026-03-29T05:00:00"),
+        ("2026-10-24T21:00:00", "2026-10-25T06:00:00"),
+    ],
+)
+def test_quiet_hours_keep_to_the_clock_on_the_wall(now: str, until: str | None):
+    at = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    expected = None if until is None else datetime.fromisoformat(until).replace(tzinfo=UTC)
+    assert quiet_until(BERLIN, at) == expected
+
+
+def test_quiet_hours_within_a_day():
+    lunch = QuietHours("UTC", time(12), time(13))
+    assert quiet_until(lunch, NOW.replace(hour=12, minute=30)) == NOW.replace(hour=13)
+    assert quiet_until(lunch, NOW) is None
+
+
+def test_in_quiet_hours_only_what_is_critical_is_told_at_once():
+    night = channel(quiet_hours=QuietHours("UTC", time(22), time(7)))
+    (warned,) = plan(firing(), night).notifications
+    assert (warned.not_before, warned.group_key) == (
+        NOW.replace(hour=7),
+        f"quiet hours until {NOW.replace(hour=7).isoformat()}",
+    )
+    (grave,) = plan(firing(severity=Severity.CRITICAL), night).notifications
+    assert grave.not_before == NOW + timedelta(seconds=5)
+
+
+def test_a_failure_is_an_event_whose_end_is_not_told():
+    failed = BUILTIN_RULES["training_failed"]
+    ended = firing(state=AlertState.RESOLVED, told=("a",))
+    assert told(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=failed)) == []
+
+
+@pytest.mark.parametrize(("has_failed", "count"), [(True, 0), (False, 1)])
+def test_an_alert_that_ends_because_its_task_failed_is_no_good_news(has_failed: bool, count: int):
+    made = draft(firing(state=AlertState.RESOLVED, told=("a",)), NotificationKind.RESOLVED)
+    made.track.target = AlertTarget("t", has_failed=has_failed)
+    Planner({"a": channel("a")}, NOW).plan(made, HOT, None)
+    assert len(told(made)) == count
+
+
+def test_an_event_is_told_when_it_happens_or_its_silence_ends_and_to_no_later_channel():
+    event, alert = rule(is_event=True), firing()
+    for before, kinds, count in (
+        (None, [NotificationKind.FIRING], 1),
+        (alert, [], 0),
+        (replace(alert, muted_by="silence_1"), [], 1),
+    ):
+        made = Draft(("hot", "n/0"), Track(alert), before, alert, kinds=kinds)
+        Planner({"c1": channel()}, NOW).plan(made, event, None)
+        assert len(told(made)) == count
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_repeats_and_escalations_come_by_monotonic_time(hours: int):
+    alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
+    channels = {"c1": channel(), "late": channel("late", after_seconds=5 * 3600)}
+    track, wall = Track(alert, fired_at=1000.0), NOW + timedelta(hours=hours)
+    assert not Planner(channels, wall, 1000.0 + 3.9 * 3600).has_reminder(track, HOT)
+    planner = Planner(channels, wall, 1000.0 + 4.1 * 3600)
+    assert planner.has_reminder(track, HOT)
+    made = Draft(("hot", "n/0"), track, alert, alert)
+    planner.remind(made, HOT, None)
+    assert told(made) == [("c1", NotificationKind.REPEAT)]
+    track.alert = made.after
+    assert not Planner(channels, wall, 1000.0 + 4.2 * 3600).has_reminder(track, HOT)
+    late = Draft(("hot", "n/0"), track, track.alert, track.alert)
+    Planner(channels, wall, 1000.0 + 5.1 * 3600).remind(late, HOT, None)
+    assert told(late) == [("late", NotificationKind.ESCALATION)]

@@ -1,0 +1,120 @@
+import pytest
+
+from api.alerts.builtin_rules import BUILTIN_RULES, parse_clause
+from api.alerts.rules import RuleService
+from api.domain.access import ROLE_PERMISSIONS, Credential, Permission, Principal, Role
+from api.domain.alert_action import ActionKind
+from api.domain.alert_rule import RuleScope
+from api.domain.event import Severity
+from api.errors import AlertNotFound, Conflict, Forbidden, Invalid
+from api.gpus.history import GPUHistory
+from api.util.pagination import PageRequest
+from tests.unit.alerts.conftest import Desk
+from tests.unit.alerts.facts import gpus, rule
+
+ANN, BOB = (Principal(name, None, frozenset(), Credential.KEY) for name in ("ann", "bob"))
+ROOT = Principal("root", Role.ADMIN, ROLE_PERMISSIONS[Role.ADMIN], Credential.KEY)
+TRAINER = Principal("ann", None, ROLE_PERMISSIONS[Role.TRAINER] | {Permission.ALERTS_MANAGE}, Credential.KEY)
+
+
+@pytest.fixture
+def rules(desk: Desk) -> RuleService:
+    table = gpus(90)
+    return RuleService(desk.rules, BUILTIN_RULES, lambda _: table, lambda _: GPUHistory(5), desk.clock, lambda: None)
+
+
+def test_the_built_in_ones_come_first_and_pages_are_filtered(rules: RuleService):
+    rules.add(rule(rule_id="mine"), ANN)
+    page = rules.get_page(None, None, PageRequest(limit=500))
+    assert [each.rule_id for each in page.rows] == [*BUILTIN_RULES, "mine"]
+    disks = rules.get_page(RuleScope.DISK, True, PageRequest())
+    assert [each.rule_id for each in disks.rows] == ["disk_forecast", "disk_low"]
+    first = rules.get_page(None, None, PageRequest(limit=3))
+    assert first.pagination.has_more
+    following = rules.get_page(None, None, PageRequest(limit=1, cursor=first.pagination.next_cursor))
+    assert following.rows[0].rule_id == list(BUILTIN_RULES)[3]
+
+
+def test_of_a_built_in_rule_only_when_and_how_it_is_told_is_changed(rules: RuleService):
+    changed = rules.change("gpu_lost", {"for_seconds": 5.0, "severity": Severity.WARNING}, ANN)
+    assert (changed.for_seconds, changed.severity, changed.is_changed, changed.updated_by) == (
+        5,
+        "warning",
+        True,
+        "ann",
+    )
+    with pytest.raises(Invalid) as refused:
+        rules.change("gpu_lost", {"when": (parse_clause("lost == 0"),), "title": "x"}, ANN)
+    assert {mistake.pointer for mistake in refused.value.mistakes} == {"/when", "/title"}
+    assert rules.delete("gpu_lost").is_changed
+    assert not rules.get("gpu_lost").is_changed
+
+
+def test_ones_own_rule_can_be_changed_and_deleted(rules: RuleService):
+    rules.add(rule(rule_id="mine"), ANN)
+    assert rules.change("mine", {"when": (parse_clause("power_usage > 300"),)}, BOB).when == ("power_usage > 300",)
+    rules.delete("mine")
+    with pytest.raises(AlertNotFound):
+        rules.get("mine")
+
+
+def test_what_cannot_be_a_rule_is_refused_with_every_mistake(rules: RuleService):
+    with pytest.raises(Conflict, match="built in"):
+        rules.add(rule(rule_id="gpu_lost"), ANN)
+    with pytest.raises(Invalid) as refused:
+        rules.add(rule(rule_id="mine", when=["temprature_gpu > 5", "lost > queued_seconds + 1"], clear=["x < 1"]), ANN)
+    found = {mistake.pointer: mistake.message for mistake in refused.value.mistakes}
+    assert found.keys() == {"/when/0", "/when/1", "/clear/0"}
+    assert 'did you mean "temperature_gpu"?' in found["/when/0"]
+    with pytest.raises(AlertNotFound):
+        rules.change("nothing", {"enabled": False}, ANN)
+
+
+def test_there_are_only_so_many(rules: RuleService, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.alerts.rules.MOST_RULES", 1)
+    rules.add(rule(rule_id="one"), ANN)
+    with pytest.raises(Conflict, match="which is the most"):
+        rules.add(rule(rule_id="two"), ANN)
+
+
+def test_a_trial_keeps_nothing(rules: RuleService):
+    trial = rules.try_new(rule(rule_id="mine"))
+    assert trial.breaching_now == ("GPU 0",)
+    assert rules.try_changed("gpu_lost", {"for_seconds": 1.0}).tried is False
+    with pytest.raises(AlertNotFound):
+        rules.get("mine")
+
+
+STOP, SAVE = ActionKind.STOP_WITH_CHECKPOINT, ActionKind.SAVE_CHECKPOINT
+
+
+def test_an_administrator_has_rules_act_on_everybodys_tasks(rules: RuleService):
+    changed = rules.change("retry_storm", {"actions": (STOP,)}, ROOT)
+    assert (changed.actions, changed.acts_for, changed.actions_by) == ((STOP,), None, "root")
+    assert rules.change("retry_storm", {"actions": ()}, ROOT).actions_by is None
+
+
+def test_a_rule_of_a_trainer_acts_on_their_own_tasks_only(rules: RuleService):
+    made = rules.add(rule(rule_id="mine", actions=(STOP,)), TRAINER)
+    assert (made.acts_for, made.actions_by) == ("ann", "ann")
+    for kind in (ActionKind.HOLD_QUEUE, ActionKind.HOLD_GPU):
+        with pytest.raises(Forbidden):
+            rules.change("mine", {"actions": (kind,)}, TRAINER)
+
+
+def test_what_acts_for_others_is_changed_by_who_may_do_that_only(rules: RuleService):
+    rules.add(rule(rule_id="all", actions=(SAVE,)), ROOT)
+    rules.add(rule(rule_id="anns", actions=(SAVE,)), TRAINER)
+    other = Principal("bob", None, TRAINER.permissions, Credential.KEY)
+    for rule_id, by in (("all", TRAINER), ("anns", other), ("all", BOB)):
+        with pytest.raises(Forbidden):
+            rules.change(rule_id, {"for_seconds": 1.0}, by)
+    assert rules.change("anns", {"for_seconds": 1.0}, TRAINER).acts_for == "ann"
+    # An administrator's change of something else leaves whom it acts for.
+    assert rules.change("anns", {"for_seconds": 2.0}, ROOT).acts_for == "ann"
+
+
+def test_the_idle_command_needs_one_that_the_operator_has_set(rules: RuleService):
+    with pytest.raises(Invalid) as refused:
+        rules.change("machine_idle", {"actions": (ActionKind.IDLE_COMMAND,)}, ROOT)
+    assert "IDLE_COMMAND" in str(refused.value.mistakes[0].remedy)

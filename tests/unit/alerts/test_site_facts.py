@@ -1,0 +1,177 @@
+import math
+from collections import namedtuple
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from api.alerts.ages import Ages
+from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.evaluation import FactTable, is_breaching
+from api.alerts.fact_store import AlertFactStore
+from api.alerts.metrics import metrics_of
+from api.alerts.site_facts import (
+    UNHEARD_SECONDS,
+    DiskFacts,
+    NodeFacts,
+    ServiceFacts,
+    channel_table,
+    key_table,
+    machine_scope,
+    user_table,
+)
+from api.alerts.starts import StartLog
+from api.db.tables import leadership
+from api.domain.access import AccessKey, Quota, Role, User
+from api.domain.alert import AlertTarget
+from api.domain.alert_rule import RuleScope
+from api.domain.usage import Usage
+from api.errors import DatabaseUnavailable
+from api.gpus.other_machines import NodePart
+from api.gpus.state import GPUState
+from api.nodes.store import Node, NodeStore
+from api.util.clock import FakeClock
+from tests.unit.alerts.conftest import Desk
+from tests.unit.alerts.facts import NOW, channel
+from tests.unit.builders import reading, snapshot
+
+DiskUsed = namedtuple("DiskUsed", "total used free")
+GB = 1024**3
+
+
+def test_a_disk_that_fills_tells_when_it_is_full(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    disk = {"free": 200.0}
+    monkeypatch.setattr("shutil.disk_usage", lambda _: DiskUsed(1000 * GB, 0, int(disk["free"] * GB)))
+    facts = DiskFacts([tmp_path, tmp_path], "n", clock)
+    assert len(facts.table().targets) == 1
+    assert math.isnan(facts.table().value("hours_to_full_1h", 0))
+    for _ in range(120):
+        clock.advance(60)
+        disk["free"] -= 10 / 60
+        table = facts.table()
+    assert table.value("hours_to_full_1h", 0) == pytest.approx(18, rel=0.05)
+    assert table.value("hours_to_full_6h", 0) == pytest.approx(18, rel=0.05)
+    assert table.value("free_percent", 0) == pytest.approx(18, rel=0.05)
+    clock.advance(60)
+    disk["free"] = 300
+    assert facts.table().value("hours_to_full_1h", 0) == math.inf
+
+
+def test_of_a_disk_that_is_not_there_nothing_is_known(clock: FakeClock, tmp_path: Path):
+    table = DiskFacts([tmp_path / "absent"], "n", clock).table()
+    assert math.isnan(table.value("free_gb", 0))
+
+
+def test_the_service_tells_how_long_its_database_is_away(desk: Desk, clock: FakeClock, tmp_path: Path):
+    trouble: list[DatabaseUnavailable] = []
+    starts = StartLog(tmp_path / "starts", "me", lambda _: False, clock)
+    facts = ServiceFacts("n", lambda: trouble[0] if trouble else None, starts, AlertFactStore(desk.database), clock)
+    state = GPUState("n", snapshot(reading()), (), {}, 0)
+    table = facts.table(state)
+    assert table.columns.keys() == metrics_of(RuleScope.SERVICE).keys()
+    assert (table.value("database_away_seconds", 0), table.value("source_failing", 0)) == (0, 0)
+    assert table.value("unclean_start_age", 0) == math.inf
+    trouble.append(DatabaseUnavailable("gone"))
+    facts.table(state)
+    clock.advance(31)
+    table = facts.table(replace(state, snapshot=replace(state.snapshot, problem="no driver")))
+    assert (table.value("database_away_seconds", 0), table.value("source_failing", 0)) == (31, 1)
+    assert table.targets[0].words["source_problem"] == "no driver"
+
+
+def test_another_machine_is_silent_when_its_row_stays(desk: Desk, clock: FakeClock, tmp_path: Path):
+    nodes = NodeStore(desk.database)
+    for name in ("here", "there"):
+        nodes.register(Node(name, name, is_settled=True), tmp_path / name)
+    row = leadership.insert().values(scope=machine_scope("there"), fence=1, holder="x", expires_at=1.0)
+    with desk.database.write() as connection:
+        connection.execute(row)
+    facts = NodeFacts(AlertFactStore(desk.database), "here", clock, tuple)
+    assert [target.key for target in facts.table().targets] == ["there"]
+    clock.advance(91)
+    assert facts.table().value("silent_seconds", 0) == 91
+    with desk.database.write() as connection:
+        connection.execute(leadership.update().values(expires_at=2.0))
+    assert facts.table().value("silent_seconds", 0) == 0
+
+
+def test_a_machine_that_tells_of_its_gpus_is_silent_when_it_tells_no_more(desk: Desk, clock: FakeClock):
+    parts = [NodePart("gpu2", snapshot(), clock.monotonic()), NodePart("gpu3", snapshot(), 0.0, has_left=True)]
+    facts = NodeFacts(AlertFactStore(desk.database), "here", clock, lambda: parts)
+    clock.advance(91)
+    assert [target.key for target in facts.table().targets] == ["gpu2"]
+    assert facts.table().value("silent_seconds", 0) == 91
+
+
+def test_node_that_was_not_heard_since_the_start_is_unknown_at_first_and_silent_after_a_while(
+    desk: Desk, clock: FakeClock
+):
+    parts = [NodePart("gpu2", snapshot(), clock.monotonic(), is_heard=False)]
+    facts = NodeFacts(AlertFactStore(desk.database), "here", clock, lambda: parts)
+    clock.advance(UNHEARD_SECONDS)
+    assert math.isnan(facts.table().value("silent_seconds", 0))
+    clock.advance(1)
+    assert facts.table().value("silent_seconds", 0) == UNHEARD_SECONDS + 1
+
+
+def test_a_long_name_of_a_machine_fits_into_its_scope():
+    assert len(machine_scope("n" * 255)) <= 64
+    assert machine_scope("n" * 255) != machine_scope("m" * 255)
+
+
+def test_channels_that_are_switched_off_on_purpose_are_no_facts(clock: FakeClock):
+    clock.advance(20)
+    ages = Ages(clock)
+    broken = replace(channel("a"), failures=7)
+    aside = replace(channel("b", enabled=False), disabled_reason="refused")
+    table = channel_table([broken, aside, channel("c", enabled=False)], {"a": NOW}, ages)
+    assert [target.key for target in table.targets] == ["a", "b"]
+    assert (table.value("failures", 0), table.value("oldest_unsent_seconds", 0)) == (7, 20)
+    assert table.targets[1].words["last_error"] == "refused"
+    assert [is_breaching(BUILTIN_RULES["delivery_broken"], table, place) for place in (0, 1)] == [True, True]
+    assert [table.value("put_aside", place) for place in (0, 1)] == [0, 1]
+
+
+@pytest.mark.parametrize("hours", [-25, 25])
+def test_a_clock_that_is_set_ages_no_message_start_or_action(desk: Desk, clock: FakeClock, tmp_path: Path, hours: int):
+    StartLog(tmp_path / "starts", "dead", lambda _: False, clock).note_start()
+    clock.advance(60)
+    starts = StartLog(tmp_path / "starts", "me", lambda _: False, clock)
+    starts.note_start()
+    service = ServiceFacts("n", lambda: None, starts, AlertFactStore(desk.database), clock)
+    state, ages, at = GPUState("n", snapshot(reading()), (), {}, 0), Ages(clock), clock.now()
+    service.table(state)
+    channel_table([channel("a")], {"a": at}, ages)
+    clock.jump(hours * 3600)
+    clock.advance(5)
+    table = service.table(state)
+    assert (table.value("unclean_start_age", 0), table.value("starts_15m", 0)) == (5, 2)
+    assert channel_table([channel("a")], {"a": at}, ages).value("oldest_unsent_seconds", 0) == 5
+
+
+@pytest.mark.parametrize(
+    ("percent", "gigabytes", "low"),
+    [(100, 0.9, False), (5, 900, False), (9, 49, True), (30, 10, False), (9, 0.1, True)],
+)
+def test_a_disk_is_low_by_its_share_and_by_its_space(percent: float, gigabytes: float, low: bool):
+    columns = {"free_percent": [float(percent)], "free_gb": [gigabytes]}
+    table = FactTable(RuleScope.DISK, (AlertTarget("n:/"),), columns)
+    assert is_breaching(BUILTIN_RULES["disk_low"], table, 0) is low
+
+
+def test_keys_that_end_are_facts():
+    key = AccessKey("k1", "ann", "x", Role.TRAINER, None, NOW, "root", NOW + timedelta(days=3), NOW - timedelta(days=1))
+    table = key_table([key, replace(key, key_id="k2", expires_at=None), replace(key, key_id="k3", revoked_at=NOW)], NOW)
+    assert [target.owner for target in table.targets] == ["ann"]
+    assert (table.value("days_left", 0), table.value("unused_days", 0)) == (3, 1)
+
+
+def test_the_fullest_quota_of_a_user_counts():
+    users = [User(name, Quota(), NOW) for name in ("ann", "bob", "eve")]
+    quotas = {"ann": Quota(gpu_hours_per_day=10, storage_gb=100), "bob": Quota(gpus=1), "eve": Quota(storage_gb=1)}
+    usage = {"ann": Usage(0, 0, 9.0, 20.0), "eve": Usage(0, 0, 0.0, None)}
+    table = user_table(users, quotas.__getitem__, usage)
+    assert [target.key for target in table.targets] == ["ann", "eve"]
+    assert table.value("quota_percent", 0) == 90
+    assert math.isnan(table.value("quota_percent", 1))

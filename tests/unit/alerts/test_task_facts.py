@@ -1,0 +1,176 @@
+import math
+
+import pytest
+from sqlalchemy import update
+
+from api.alerts.evaluation import FactTable
+from api.alerts.fact_store import AlertFactStore
+from api.alerts.metrics import metrics_of
+from api.alerts.task_facts import TOLD_OF, TaskFacts, _tell_cause
+from api.db.tables import tasks
+from api.domain.alert_rule import RuleScope
+from api.domain.cause import Cause, CauseCode
+from api.domain.task import TaskType
+from api.domain.training import NOTICES, TaskNotice, TaskStatus
+from api.executors.fake import outcome
+from tests.unit.trainings import TrainingMachine, steps
+
+
+class Seen:
+    """The facts of one task, by name."""
+
+    def __init__(self, machine: TrainingMachine) -> None:
+        self.machine = machine
+        self.facts = TaskFacts(AlertFactStore(machine.database), machine.clock)
+        self.table: FactTable | None = None
+
+    def __getitem__(self, metric: str) -> float:
+        self.table, self.queue = self.facts.tables(self.machine.gpus.state)
+        return self.table.value(metric, self.table.places["a"])
+
+    @property
+    def words(self) -> dict[str, str]:
+        assert self.table is not None
+        return dict(self.table.targets[self.table.places["a"]].words)
+
+
+@pytest.fixture
+def seen(machine: TrainingMachine) -> Seen:
+    return Seen(machine)
+
+
+def keep_progress(machine: TrainingMachine) -> None:
+    """A round that keeps the progress in the database, which it does every 2 s."""
+    machine.clock.advance(3)
+    machine.train()
+
+
+def test_every_metric_has_a_column(machine: TrainingMachine, seen: Seen):
+    machine.put()
+    assert seen["running"] == 0
+    assert seen.table is not None
+    assert seen.table.columns.keys() == metrics_of(RuleScope.TASK).keys()
+    assert seen.queue.columns.keys() == metrics_of(RuleScope.QUEUE).keys()
+
+
+def test_one_that_waits_says_for_how_long_and_whether_gpus_are_free(machine: TrainingMachine, seen: Seen):
+    machine.put(count=4)
+    machine.clock.advance(50)
+    assert (seen["queued_seconds"], seen["gpus_free_for_it"]) == (50, 4)
+    assert (seen.queue.value("waiting", 0), seen.queue.value("oldest_seconds", 0)) == (1, 50)
+    assert math.isnan(seen["checkpoint_age"])
+
+
+def test_one_that_runs_says_how_old_its_checkpoint_is(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    machine.clock.advance(100)
+    assert (seen["running"], seen["checkpoint_age"], seen["attempts_without_checkpoint"]) == (1, 100, 1)
+    machine.saves(10)
+    machine.clock.advance(60)
+    machine.train()
+    machine.clock.advance(7)
+    assert (seen["checkpoint_age"], seen["attempts_without_checkpoint"]) == (7, 0)
+
+
+def test_what_only_caches_is_not_asked_for_checkpoints(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    with machine.database.write() as connection:
+        connection.execute(update(tasks).values(kind=TaskType.CACHE))
+    machine.clock.advance(100)
+    assert seen["running"] == 1
+    assert math.isnan(seen["checkpoint_age"])
+
+
+def test_one_that_failed_says_why(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    machine.end(how=outcome(1))
+    assert (seen["failed"], seen["running"]) == (1, 0)
+    assert seen.words["cause"] == machine.task().cause.detail.rstrip(".")  # type: ignore[union-attr]
+    assert seen.words["cause_remedy"].endswith(".")
+    machine.clock.advance(86_400 + 60)
+    assert seen.facts.tables(machine.gpus.state)[0].targets == ()
+
+
+def test_a_gpu_that_ran_out_of_memory_is_told_in_few_words():
+    whole = Cause(CauseCode.CUDA_OUT_OF_MEMORY, "the memory of a GPU was not enough", "lower a lot", ())
+    assert _tell_cause(whole)["cause"] == "GPU out of memory"
+    assert "blocks_to_swap" in _tell_cause(whole)["cause_remedy"]
+
+
+def test_of_a_traceback_the_error_is_told_and_not_too_much_of_it():
+    cause = _tell_cause(Cause(CauseCode.TRAINER_ERROR, "Traceback\n  File x\nValueError: " + "x" * 900, "", ()))[
+        "cause"
+    ]
+    assert cause.startswith("ValueError: ")
+    assert len(cause) <= 160
+
+
+def test_one_that_hangs_says_since_when(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    assert seen["hung_seconds"] == 0
+    machine.clock.advance(2000)
+    machine.train()
+    assert seen["hung_seconds"] > 0
+    machine.clock.advance(100)
+    assert seen["hung_seconds"] == pytest.approx(101)
+    assert "hang" in seen.words["warning"]
+
+
+def test_losses_that_are_no_numbers_and_losses_that_jump(machine: TrainingMachine, seen: Seen):
+    machine.run()
+    for number in range(1, 40):
+        machine.prints(steps(number, loss=f"0.5{number % 7}"))
+        keep_progress(machine)
+        excess = seen["loss_excess"]
+    assert abs(excess) < 4
+    machine.prints(steps(40, loss="9.0"))
+    keep_progress(machine)
+    assert seen["loss_excess"] > 8
+    assert seen["step_time"] > 0
+    assert seen["eta"] > 0
+    machine.prints(steps(*range(41, 60), loss="nan"))
+    keep_progress(machine)
+    assert seen["nan_losses"] == 1
+
+
+def test_whom_to_tell_stands_with_the_target(machine: TrainingMachine, seen: Seen):
+    machine.put(notify=TaskNotice(("finished", "hung"), ("mail",)))
+    assert seen["running"] == 0
+    assert seen.table is not None
+    (target,) = seen.table.targets
+    assert target.channels == ("mail",)
+    assert target.told_of == ("training_finished", "training_hung", "idle_while_leased")
+
+
+def test_the_words_of_a_request_are_those_that_are_known_here():
+    assert TOLD_OF.keys() == set(NOTICES)
+
+
+def test_a_clock_that_is_set_back_for_a_moment_makes_no_old_failure_recent(machine: TrainingMachine):
+    facts = TaskFacts(AlertFactStore(machine.database), machine.clock)
+
+    def shown() -> set[str]:
+        return set(facts.tables(machine.gpus.state)[0].places)
+
+    def finish(task_id: str) -> None:
+        with machine.database.write() as connection:
+            values = {"status": TaskStatus.FAILED, "finished_at": machine.clock.now().timestamp()}
+            connection.execute(update(tasks).where(tasks.c.task_id == task_id).values(values))
+
+    for task_id in ("open", "older"):
+        machine.put(task_id)
+    finish("older")
+    machine.clock.advance(2 * 86_400)
+    machine.put("old")
+    finish("old")
+    assert shown() == {"old", "open"}
+    machine.clock.advance(2 * 86_400)
+    assert shown() == {"open"}
+    machine.clock.jump(-366 * 86_400)
+    assert shown() == {"open"}
+    finish("open")
+    machine.put("quick")
+    finish("quick")
+    assert shown() == {"open", "quick"}
+    machine.clock.jump(366 * 86_400)
+    assert shown() == {"open", "quick"}

@@ -1,0 +1,112 @@
+import json
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from api.catalog import service
+from api.catalog.service import CatalogService
+from api.errors import Invalid, ModelNotFound, PresetNotFound, WeightsNotFound
+from api.files.weights.scan import LocalModels
+from api.trainers.diffusion_pipe.catalog.presets import PRESETS
+from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from tests.unit.access.places import paths_of
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> CatalogService:
+    root = tmp_path / "storage" / "models"
+    return CatalogService(LocalModels([root]), CATALOG, PRESETS, {}, root, paths_of(tmp_path).find_examined)
+
+
+def test_every_model_type_is_listed_with_its_presets(catalog: CatalogService):
+    found = {model.id: model for model in catalog.list_models()}
+    assert len(found) == 24
+    assert [preset.memory_gb for preset in found["wan"].presets] == [16, 24, 24, 24, 48, 80]
+    assert found["omnigen2"].presets == ()
+    turbo = next(variant for variant in found["z_image"].variants if variant.id == "turbo")
+    assert turbo.model["type"] == "z_image"
+    assert turbo.model["vae"].endswith("split_files/vae/ae.safetensors")
+
+
+def test_model_and_preset_that_are_not_there_say_which_are(catalog: CatalogService):
+    with pytest.raises(ModelNotFound):
+        catalog.list_presets("nothing")
+    with pytest.raises(PresetNotFound) as found:
+        catalog.get_preset("flux", "8gb")
+    assert found.value.data == {"presets": ["24gb"]}
+    assert [preset.name for preset in catalog.list_presets("flux")] == ["24gb"]
+
+
+def test_file_says_whether_it_belongs_under_a_key(catalog: CatalogService, tmp_path: Path):
+    path = str(write_stand_in(tmp_path / "ae.safetensors", STAND_INS["vae-flux"]))
+    assert catalog.examine(path).fits is None
+    assert catalog.examine(path, "z_image", "vae").fits is True
+    found = catalog.examine(path, "flux2", "vae")
+    assert (found.fits, found.belongs) == (False, ("the VAE of Flux 2",))
+    assert catalog.examine(path, "minimax_h3", "vae").fits is None
+
+
+def test_key_that_names_no_weights_is_told_with_those_that_do(catalog: CatalogService, tmp_path: Path):
+    path = str(write_stand_in(tmp_path / "ae.safetensors", STAND_INS["vae-flux"]))
+    with pytest.raises(Invalid) as found:
+        catalog.examine(path, "flux", "vaee")
+    assert [(each.pointer, "diffusers_path" in each.message) for each in found.value.mistakes] == [("/key", True)]
+
+
+def test_a_directory_whose_index_lies_is_answered_in_short(catalog: CatalogService, tmp_path: Path):
+    write_stand_in(tmp_path / "wan" / "m-00001-of-00002.safetensors", STAND_INS["wan-t2v-14b"])
+    lies = {f"k{number}": f"{number:0200}.safetensors" for number in range(3_000)}
+    (tmp_path / "wan" / "m.safetensors.index.json").write_text(json.dumps({"weight_map": lies}))
+    found = catalog.examine(str(tmp_path / "wan"))
+    assert (found.is_whole, len(found.missing_files)) == (False, 100)
+
+
+def test_a_directory_with_more_tensors_than_any_model_is_not_read(catalog: CatalogService, tmp_path: Path):
+    for number in (1, 2):
+        write_stand_in(tmp_path / "many" / f"m-{number:05}-of-00002.safetensors", STAND_INS["wan-t2v-14b"])
+    with patch.object(service, "_MOST_TENSORS", 5), pytest.raises(WeightsNotFound, match="more tensors"):
+        catalog.examine(str(tmp_path / "many"))
+
+
+def test_a_name_that_is_no_text_is_not_among_the_files_of_a_directory(catalog: CatalogService, tmp_path: Path):
+    (tmp_path / os.fsdecode(b"\xff.safetensors")).write_bytes(b"half")
+    with pytest.raises(WeightsNotFound, match=r"no \.safetensors"):
+        catalog.examine(str(tmp_path))
+
+
+@pytest.mark.parametrize("place", ["/proc/self/environ", "/dev/null", "/sys/kernel/notes"])
+def test_what_the_kernel_shows_is_no_file(catalog: CatalogService, place: str):
+    with pytest.raises(WeightsNotFound):
+        catalog.examine(place)
+
+
+def test_directory_is_one_model(catalog: CatalogService, tmp_path: Path):
+    shapes = list(STAND_INS["wan-t2v-14b"].items())
+    for number, part in enumerate((shapes[:1], shapes[1:]), start=1):
+        write_stand_in(tmp_path / "wan" / f"m-{number:05}-of-00002.safetensors", dict(part))
+    found = catalog.examine(str(tmp_path / "wan"))
+    assert (found.component, found.is_whole, found.tensors) == ("wan-t2v-14b", True, 3)
+    (tmp_path / "wan" / "m-00002-of-00002.safetensors").unlink()
+    found = catalog.examine(str(tmp_path / "wan"))
+    assert (found.is_whole, found.missing_files) == (False, ("m-00002-of-00002.safetensors",))
+    first = tmp_path / "wan" / "m-00001-of-00002.safetensors"
+    os.truncate(first, 100)
+    assert "download" in str(catalog.examine(str(tmp_path / "wan")).problem)
+
+
+@pytest.mark.parametrize("name", ["nothing", "pipe", "empty", "storage/tasks/t/a.safetensors", "link"])
+def test_what_is_not_for_reading_is_not_found(catalog: CatalogService, tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").mkdir()
+    write_stand_in(tmp_path / "storage" / "tasks" / "t" / "a.safetensors", STAND_INS["vae-flux"])
+    (tmp_path / "link").symlink_to(tmp_path / "storage" / "tasks" / "t" / "a.safetensors")
+    with pytest.raises(WeightsNotFound):
+        catalog.examine(str(tmp_path / name))
+
+
+def test_models_below_the_storage_are_for_reading(catalog: CatalogService, tmp_path: Path):
+    path = write_stand_in(tmp_path / "storage" / "models" / "a.safetensors", STAND_INS["vae-flux"])
+    assert catalog.examine(str(path)).component == "vae-flux"

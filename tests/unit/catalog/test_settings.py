@@ -1,0 +1,24 @@
+import pytest
+
+from api.catalog.settings import SettingsService
+from api.errors import Invalid, ModelNotFound
+from api.trainers.diffusion_pipe.forms import convert_forms
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.settings import describe_settings
+
+SETTINGS = SettingsService(MODELS, describe_settings, convert_forms)
+
+
+def test_model_type_that_is_not_there_says_which_are():
+    with pytest.raises(ModelNotFound) as found:
+        SETTINGS.describe("nothing")
+    assert "flux" in found.value.data["models"]
+    with pytest.raises(ModelNotFound):
+        SETTINGS.convert("nothing", config_toml="epochs = 1\n")
+
+
+def test_keys_and_forms_are_those_of_the_trainer():
+    assert SETTINGS.describe("wan").model_id == "wan"
+    assert SETTINGS.convert("wan", config_toml="epochs = 1\n").config == {"epochs": 1}
+    with pytest.raises(Invalid):
+        SETTINGS.convert("wan", config_toml="epochs = ")

@@ -1,0 +1,34 @@
+from api.catalog.catalog_views import view_model, view_weights
+from api.domain.catalog import Medium
+from api.domain.weights import AdapterFacts, AdapterKind, FileForm, WeightsFacts
+from api.trainers.diffusion_pipe.catalog.table import CATALOG
+from tests.unit.catalog.builders import file, local
+
+
+def test_model_is_ready_when_one_variant_is_whole():
+    files = [
+        file("/m/z.safetensors", "z-image"),
+        file("/m/z_image_bf16.safetensors", "z-image"),
+        file("/m/ae.safetensors", "vae-flux"),
+        file("/m/q.safetensors", "qwen-3-4b"),
+    ]
+    found = view_model(CATALOG["z_image"], local(*files), (), None, lambda variant: {"named": variant.name})
+    assert (found.id, found.type, found.ready, found.max_blocks_to_swap) == ("z_image", Medium.IMAGE, True, 28)
+    assert [variant.ready for variant in found.variants] == [True, False]
+    assert (
+        view_model(CATALOG["z_image"], local(*files[2:]), (), None, lambda variant: {"named": variant.name}).ready
+        is False
+    )
+
+
+def test_adapter_is_shown_with_what_it_is():
+    adapter = AdapterFacts(AdapterKind.LORA, 16, "comfyui", "wan", ("ComfyUI",))
+    found = view_weights("/m/a.safetensors", WeightsFacts(FileForm.SAFETENSORS, 8, True, adapter=adapter))
+    assert (found.kind, found.name, found.places) == ("adapter", "a.safetensors", ())
+    assert found.adapter is not None
+    assert found.adapter.rank == 16
+
+
+def test_missing_shards_make_a_model_not_whole():
+    found = view_weights("/m", WeightsFacts(FileForm.SAFETENSORS, 8, True), ["b.safetensors"])
+    assert (found.is_whole, found.problem) == (False, "lacks b.safetensors")

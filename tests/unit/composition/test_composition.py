@@ -1,0 +1,112 @@
+import errno
+import threading
+from pathlib import Path
+
+import pytest
+
+from api.composition.composition import Runtime, allowed_names
+from api.composition.storage_root import StorageError
+from api.config import Config, ConfigError
+from api.db.database_url import DatabaseError
+from api.domain.training import TrainingRequest
+from api.executors.fake import FakeExecutor
+from tests.faults import Faults
+
+
+def test_service_on_loopback_answers_to_loopback_names_and_those_that_were_allowed():
+    config = Config(allowed_hosts=("gpu.example", "[2001:db8::1]:8080"))
+    assert set(allowed_names(config)) == {"localhost", "127.0.0.1", "[::1]", "gpu.example", "[2001:db8::1]"}
+
+
+def test_service_beyond_loopback_answers_to_its_own_addresses(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.gpus.sources.host.own_addresses", lambda: frozenset({"box", "192.168.1.5", "fe80::1"}))
+    names = set(allowed_names(Config(host="0.0.0.0", allow_unauthenticated=True)))
+    assert {"box", "192.168.1.5", "[fe80::1]", "localhost"} <= names
+
+
+def test_building_starts_no_thread_and_makes_no_database(tmp_path: Path):
+    before = set(threading.enumerate())
+    Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+    assert set(threading.enumerate()) <= before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["nothing://x:s3cret@y", "ntfy://:s3cret@127.0.0.1/gpus", "jsons://s3cret.example.org"])
+def test_a_notify_url_to_which_nothing_can_be_sent_refuses_the_start(tmp_path: Path, url: str):
+    with pytest.raises(ConfigError, match=r"^NOTIFY_URL: the address") as refused:
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path, notify_url=url))
+    assert "s3cret" not in str(refused.value)
+
+
+def test_start_gives_the_first_answers_and_stop_leaves_no_thread(tmp_path: Path):
+    before = set(threading.enumerate())
+    config = Config(gpu_source="simulated", simulated_gpus="3x L40S", log_level="WARNING", storage_root=tmp_path)
+    runtime = Runtime(config)
+    runtime.prepare()
+    runtime.start()
+    try:
+        assert runtime.services.gpus.wait_for_first_sweep(20)
+        assert len(runtime.services.gpus.get_all_gpus()) == 3
+    finally:
+        runtime.stop()
+    assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
+
+
+def test_machine_keeps_the_name_that_it_had_when_the_storage_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("first", "a-new-container"):
+        monkeypatch.setattr("socket.gethostname", lambda name=name: name)
+        runtime = Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+        runtime.prepare()
+        runtime.database.close()
+        assert (tmp_path / "node").read_text().splitlines()[0] == "first"
+
+
+def test_disk_that_does_not_take_the_machines_name_is_told(tmp_path: Path, faults: Faults):
+    faults.strike("rename", "/node", errno.ENOSPC)
+    runtime = Runtime(Config(gpu_source="simulated", storage_root=tmp_path))
+    with pytest.raises(StorageError, match=r"STORAGE_ROOT=.*No space left"):
+        runtime.prepare()
+    runtime.database.close()
+
+
+def test_name_that_the_storage_has_needs_no_room(tmp_path: Path, faults: Faults):
+    config = Config(gpu_source="simulated", storage_root=tmp_path)
+    for is_full in (False, True):
+        if is_full:
+            faults.strike("rename", "/node", errno.ENOSPC)
+        runtime = Runtime(config)
+        runtime.prepare()
+        runtime.database.close()
+
+
+def test_storage_that_is_no_directory_is_refused_by_name(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"STORAGE_ROOT=.*file"):
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path / "file"))
+
+
+@pytest.mark.parametrize("url", ["mysql://a/b", "sqlite://", "nonsense", "sqlite:///:memory:"])
+def test_database_that_is_none_is_refused_by_name(tmp_path: Path, url: str):
+    with pytest.raises(DatabaseError, match="DATABASE_URL"):
+        Runtime(Config(gpu_source="simulated", storage_root=tmp_path, database_url=url))
+
+
+def test_second_server_on_a_storage_leaves_the_trainings_to_the_first(tmp_path: Path):
+    config = Config(gpu_source="simulated", log_level="WARNING", storage_root=tmp_path)
+    executors = FakeExecutor(), FakeExecutor()
+    first, second = (Runtime(config, executor=executor) for executor in executors)
+    try:
+        first.prepare()
+        first.training_loop.run_once()
+        first.services.gpus._monitor.sweep()
+        request = TrainingRequest(model_type="toy", config={"epochs": 1})
+        first.services.training.start(request, "api")
+        second.services.gpus._monitor.sweep()
+        second.training_loop.run_once()
+        assert executors[1].submissions == []
+        first.training_loop.run_once()
+        assert len(executors[0].submissions) == 1
+    finally:
+        first.stop()
+        second.training_loop.run_once()
+        second.stop()

@@ -1,0 +1,59 @@
+"""The parts of a node, put together, with a head that is a fake."""
+
+import threading
+
+import orjson
+import pytest
+
+from api.composition.node import NodeRuntime
+from api.config import Config, ConfigError, read_config
+from api.errors import Unavailable
+from api.nodes.head import FakeHead, HeadSilent
+
+
+def node(head: FakeHead | None = None, **settings: object) -> NodeRuntime:
+    given = {"role": "node", "head_url": "http://127.0.0.1:1", "node_name": "gpu2", "gpu_source": "simulated"}
+    return NodeRuntime(Config(**{**given, **settings}), 8081, head=head or FakeHead())  # type: ignore[arg-type]
+
+
+def test_a_node_tells_its_head_and_leaves_no_thread():
+    before = set(threading.enumerate())
+    head = FakeHead()
+    head.answer = {"time": 0.0, "held": [], "drain": None, "warnings": []}
+    runtime = node(head)
+    with pytest.raises(Unavailable):
+        runtime.get_readiness()
+    runtime.start()
+    runtime.reporter.tell()
+    assert runtime.get_health().status == "ok"
+    assert runtime.get_readiness().status == "ready"
+    runtime.stop()
+    assert orjson.loads(head.told[-1])["report"]["leaves"] is True
+    assert [thread.name for thread in set(threading.enumerate()) - before if thread.is_alive()] == []
+
+
+def test_a_node_whose_head_is_away_is_degraded_and_says_so_in_its_metrics():
+    head = FakeHead()
+    head.answer = HeadSilent("ConnectError")
+    runtime = node(head)
+    runtime.reporter.tell()
+    assert runtime.get_health().problems == ("it does not answer (ConnectError)",)
+    table = runtime.gpus.documents.get("/metrics")
+    assert table is not None
+    assert b"diffusion_pipe_node_head_up 0" in table.body
+
+
+def test_nodes_with_simulated_gpus_have_different_ones():
+    names = [node(node_name=name).gpus._source._gpus[0].identity.uuid for name in ("gpu2", "gpu3", "gpu2")]  # type: ignore[attr-defined]
+    assert names[0] == names[2] != names[1]
+
+
+@pytest.mark.parametrize("settings", [{"node_name": "a b"}, {"auth": "required"}])
+def test_what_cannot_work_is_refused(settings: dict[str, str]):
+    with pytest.raises(ConfigError):
+        node(**settings)
+
+
+def test_a_node_needs_a_head():
+    with pytest.raises(ConfigError, match="HEAD_URL"):
+        read_config({"ROLE": "node"}, dotenv_path=None)

@@ -1,0 +1,58 @@
+import pytest
+
+from api.datasets.adding import AddedFile, SideFiles, add, require_own_places
+from api.domain.dataset import ManifestItem
+from api.files.archives.limits import BadArchive
+
+NOTHING = SideFiles({}, {}, {})
+
+
+def test_a_new_path_is_a_new_item():
+    total = add([ManifestItem("a.png", "1", 1)], [AddedFile("b.png", "2", 2)], NOTHING)
+    assert total.items == (ManifestItem("a.png", "1", 1), ManifestItem("b.png", "2", 2))
+    assert (total.added, total.changed) == (("b.png",), ())
+
+
+def test_other_bytes_under_a_known_path_keep_what_stood_beside_them():
+    total = add([ManifestItem("a.png", "1", 1, "cat", "m", "c")], [AddedFile("a.png", "2", 2)], NOTHING)
+    assert total.items == (ManifestItem("a.png", "2", 2, "cat", "m", "c"),)
+    assert (total.added, total.changed) == ((), ("a.png",))
+
+
+def test_the_same_bytes_again_change_nothing():
+    total = add([ManifestItem("a.png", "1", 1, "cat")], [AddedFile("a.png", "1", 1)], NOTHING)
+    assert (total.added, total.changed) == ((), ())
+
+
+def test_what_came_beside_goes_to_new_and_known_items():
+    side = SideFiles({"a": "cat", "b.png": "dog"}, {"a": "m"}, {"b": "c"})
+    total = add([ManifestItem("a.png", "1", 1, "old")], [AddedFile("b.png", "2", 2)], side)
+    assert total.items == (ManifestItem("a.png", "1", 1, "cat", "m"), ManifestItem("b.png", "2", 2, "dog", None, "c"))
+    assert (total.added, total.changed) == (("b.png",), ("a.png",))
+
+
+def test_a_caption_by_the_whole_name_goes_before_one_by_the_stem():
+    total = add([], [AddedFile("a.png", "1", 1)], SideFiles({"a": "stem", "a.png": "name"}, {}, {}))
+    assert total.items[0].caption == "name"
+
+
+@pytest.mark.parametrize(
+    ("known", "added", "reason"),
+    [
+        (["a.png"], ["A.png"], "case"),
+        (["\N{LATIN SMALL LETTER E WITH ACUTE}.png"], ["e\N{COMBINING ACUTE ACCENT}.png"], "form of its letters"),
+        ([], ["a.png", "A.png"], "case"),
+        (["a"], ["a/b.png"], "directory"),
+        (["a"], ["x/y.png", "A/b/c.png"], "directory"),
+        (["a/b/c.png"], ["a/b"], "directory"),
+        ([], ["a/b.png", "a"], "directory"),
+    ],
+)
+def test_two_items_never_have_one_place(known: list[str], added: list[str], reason: str):
+    with pytest.raises(BadArchive, match=reason) as refusal:
+        require_own_places(known, added)
+    assert refusal.value.entry == added[-1]
+
+
+def test_items_beside_each_other_have_places_of_their_own():
+    require_own_places(["a/b.png", "a/c.png", "b", "A.png", "a.PNG"], ["a/d.png", "ab/c.png", "c"])

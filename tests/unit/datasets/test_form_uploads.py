@@ -1,0 +1,79 @@
+import pytest
+
+from api.datasets.form_uploads import FormUploads
+from api.datasets.intake import IntakeProgress
+from api.datasets.preprocess_views import PreprocessStatus
+from api.domain.sight import Sight, seeing
+from api.domain.upload import FormSettings
+from api.errors import HiddenTask, Invalid, Mistake, TaskNotFound
+from api.util.taken_body import TakenForm
+from tests.unit.datasets.conftest import Shelf
+from tests.unit.datasets.upload_parts import Dock
+
+
+@pytest.fixture
+def dock(shelf: Shelf) -> Dock:
+    return Dock(shelf)
+
+
+@pytest.fixture
+def forms(dock: Dock) -> FormUploads:
+    return FormUploads(dock.service, dock.store, dock.intake.progress, dock.shelf.clock)
+
+
+def form(dock: Dock, content: bytes = b"PNG", filename: str | None = "x.png", field: str | None = "video") -> TakenForm:
+    upload = dock.service.begin_whole()
+    taken = dock.service.open(upload.upload_id, 0, None, None)
+    taken.write(content)
+    dock.service.close(taken, is_whole=True)
+    return TakenForm(upload.upload_id, {}, field, filename, len(content))
+
+
+def test_a_task_goes_from_queued_to_completed(dock: Dock, forms: FormUploads):
+    made = forms.take(form(dock), FormSettings(prompt="a cat", dataset="cats"), [])
+    assert (made.status, made.progress, made.current_step) == (PreprocessStatus.QUEUED, 0.0, None)
+    upload = dock.store.find_task(made.task_id)
+    assert upload is not None
+    dock.intake.progress[upload.upload_id] = IntakeProgress("adding", 1, 4)
+    under_way = forms.get(made.task_id)
+    assert (under_way.status, under_way.progress, under_way.current_step) == (
+        PreprocessStatus.PROCESSING,
+        25.0,
+        "adding",
+    )
+    dock.intake.take_items()
+    done = forms.get(made.task_id)
+    assert (done.status, done.progress, done.eta_seconds) == (PreprocessStatus.COMPLETED, 100.0, 0.0)
+    assert done.result is not None
+    assert (done.result.prompt, done.result.video_path, done.result.metadata.resolution) == ("a cat", "x.png", "8x6")
+
+
+def test_mistakes_of_file_and_fields_are_told_together(dock: Dock, forms: FormUploads):
+    with pytest.raises(Invalid) as refused:
+        forms.take(form(dock, b"", ".. "), None, [Mistake("/fps", "no")])
+    assert [each.pointer for each in refused.value.mistakes] == ["/fps", "/filename", "/video"]
+    with pytest.raises(Invalid):
+        forms.take(form(dock, b"", None, None), FormSettings(), [])
+
+
+def test_of_a_path_the_name_is_kept(dock: Dock, forms: FormUploads):
+    made = forms.take(form(dock, filename="C:\\clips\\x.png"), FormSettings(), [])
+    upload = dock.store.find_task(made.task_id)
+    assert upload is not None
+    assert (upload.filename, upload.dataset) == ("x.png", made.task_id)
+
+
+def test_a_failed_task_has_its_problem(dock: Dock, forms: FormUploads):
+    made = forms.take(form(dock, b"words", "x.md"), FormSettings(), [])
+    dock.intake.take_items()
+    failed = forms.get(made.task_id)
+    assert (failed.status, failed.result) == (PreprocessStatus.FAILED, None)
+    assert failed.problem is not None
+
+
+def test_a_task_is_found_by_whoever_may_see_it(dock: Dock, forms: FormUploads):
+    made = forms.take(form(dock), FormSettings(), [])
+    with pytest.raises(TaskNotFound):
+        forms.get("preprocess_other")
+    with seeing(Sight("bob", sees_all=False)), pytest.raises(HiddenTask):
+        forms.get(made.task_id)

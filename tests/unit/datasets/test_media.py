@@ -1,0 +1,104 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.datasets.media import DatasetMedia
+from api.datasets.media_facts import MediaFactsStore
+from api.db.database import Database
+from api.domain.media import MediaSource
+from api.errors import DecoderBusy
+from api.util.caller import has_caller_left
+from tests.unit.datasets.conftest import Shelf
+from tests.unit.datasets.media_fakes import PICTURE, FakeDecoder, FakeDirectory
+
+
+@pytest.fixture
+def decoder() -> FakeDecoder:
+    return FakeDecoder()
+
+
+@pytest.fixture
+def media(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetMedia:
+    return DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
+
+
+def test_the_same_bytes_are_looked_into_once(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+    files = {sha256: MediaSource(shelf.blobs.path(sha256)) for sha256 in (shelf.blob(b"1"), shelf.blob(b"2"))}
+    assert media.look(files, 9) == dict.fromkeys(files, PICTURE)
+    assert media.look(files, 9) == dict.fromkeys(files, PICTURE)
+    assert sorted(decoder.examined) == sorted(each.path for each in files.values())
+
+
+def test_what_is_not_reached_in_time_is_left_out_and_reached_next(
+    shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder
+):
+    files = {sha256: MediaSource(shelf.blobs.path(sha256)) for sha256 in (shelf.blob(bytes([i])) for i in range(10))}
+    decoder.before = lambda: shelf.clock.advance(1)
+    decoder.children = 1
+    first = media.look(files, 4)
+    assert len(first) == 4
+    assert len(media.look(files, 4)) == 8
+
+
+def test_a_second_caller_gets_what_is_known_meanwhile(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+    sha256 = shelf.blob(b"1")
+    with media._looking:
+        assert media.look({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
+    assert decoder.examined == []
+
+
+def test_files_whose_turn_does_not_come_are_left_out(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+    def refuse() -> None:
+        raise DecoderBusy
+
+    decoder.before = refuse
+    sha256 = shelf.blob(b"1")
+    assert media.look({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
+
+
+def test_one_file_is_looked_into_at_once(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+    turned = replace(PICTURE, rotation=90)
+    decoder.found = {b"turned": turned}
+    sha256 = shelf.blob(b"turned")
+    assert media.known(sha256) is None
+    assert media.require(sha256, MediaSource(shelf.blobs.path(sha256))) == turned
+    assert media.require(sha256, MediaSource(shelf.blobs.path(sha256))) == turned
+    assert (media.known(sha256), len(decoder.examined)) == (turned, 1)
+
+
+def test_files_of_a_registered_directory_are_looked_into_there(
+    shelf: Shelf, database: Database, decoder: FakeDecoder, tmp_path: Path
+):
+    item, gone = shelf.item("a.png"), shelf.item("b.png")
+    (tmp_path / "a.png").write_bytes(b"a.png")
+    registered = FakeDirectory({item.sha256: tmp_path / "a.png"})
+    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, registered)
+    own = shelf.make("own")
+    assert media.source_of(own, item) == MediaSource(shelf.blobs.path(item.sha256))
+    dataset = replace(own, directory=str(tmp_path))
+    sources = media.find_sources(dataset, [item, gone])
+    assert sources == {item.sha256: MediaSource(tmp_path / "a.png", item.sha256), gone.sha256: None}
+    found = media.look(sources, 9)
+    assert (found[item.sha256], found[gone.sha256].facts.problem) == (PICTURE, "changed")
+
+
+def test_what_a_file_has_become_is_not_taken_for_the_bytes_that_were_wanted(
+    shelf: Shelf, database: Database, decoder: FakeDecoder, tmp_path: Path
+):
+    item = shelf.item("a.png")
+    (tmp_path / "a.png").write_bytes(b"something else")
+    registered = FakeDirectory({item.sha256: tmp_path / "a.png"})
+    media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, registered)
+    dataset = replace(shelf.make("own"), directory=str(tmp_path))
+    assert media.look(media.find_sources(dataset, [item]), 9)[item.sha256].facts.problem == "changed"
+    assert media.known(item.sha256) is None
+
+
+def test_a_caller_who_has_left_ends_the_look(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+    sha256 = shelf.blob(b"1")
+    token = has_caller_left.set(lambda: True)
+    try:
+        assert media.look({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
+    finally:
+        has_caller_left.reset(token)

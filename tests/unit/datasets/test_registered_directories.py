@@ -1,0 +1,358 @@
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.datasets import directory_hashing, registered_directories
+from api.datasets.materials import DatasetMaterials
+from api.datasets.references import DatasetReferences
+from api.datasets.registered_directories import RegisteredDirectories
+from api.datasets.registered_files import RegisteredFileStore
+from api.domain.dataset import EntryProblem, ItemFilter, WatchState
+from api.errors import Conflict, DatabaseUnavailable, DatasetChanged, Invalid
+from api.util.pagination import PageRequest
+from tests.unit.datasets.conftest import ANN, Shelf
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """Somebody's directory."""
+    root = tmp_path / "srv" / "media"
+    files = {
+        "a.png": "A",
+        "a.txt": "one",
+        "b.jpg": "B",
+        "sub/c.png": "C",
+        "masks/a.png": "mask",
+        "notes.pdf": "x",
+        ".hidden.png": "h",
+        "cache/flux/x.png": "cached",
+    }
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+@pytest.fixture
+def registered(shelf: Shelf, tmp_path: Path) -> RegisteredDirectories:
+    files = RegisteredFileStore(shelf.database)
+    return RegisteredDirectories(shelf.service, shelf.store, files, [tmp_path / "srv"], shelf.clock)
+
+
+def look(registered: RegisteredDirectories) -> None:
+    """What its two threads do on their own."""
+    registered.look_once()
+    registered.read_once()
+
+
+def register(registered: RegisteredDirectories, directory: Path | str) -> Any:
+    made = registered.create("media", ANN, {"directory": str(directory)})
+    look(registered)
+    return made
+
+
+def items(shelf: Shelf, version: str | None = None) -> dict[str, str | None]:
+    page = shelf.items.get_page("media", version, ItemFilter(), PageRequest())
+    return {item.name: item.caption for item in page.rows}
+
+
+def watch(shelf: Shelf) -> Any:
+    return shelf.store.get("media").watch
+
+
+def refresh(registered: RegisteredDirectories) -> None:
+    registered.refresh("media", "ann")
+    look(registered)
+
+
+def test_a_directory_becomes_a_dataset_without_a_copy(shelf: Shelf, registered: RegisteredDirectories, media: Path):
+    made = register(registered, media)
+    assert (made.directory, made.watch.state, made.latest) == (str(media), WatchState.READING, None)
+    assert items(shelf) == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
+    assert shelf.items.get_page("media", None, ItemFilter(), PageRequest()).rows[0].has_mask
+    assert shelf.store.get("media").stored_bytes < 2000  # of the manifest alone
+    assert watch(shelf).state is WatchState.SAME
+
+
+@pytest.mark.parametrize(
+    ("directory", "said"),
+    [
+        ("/etc", "not permitted"),
+        ("srv/media", "not absolute"),
+        ("{srv}/none", "no such directory"),
+        ("{srv}/../elsewhere", "not permitted"),
+        ("{srv}/out", "not permitted"),
+        ("{srv}/a\0b", "cannot be looked at"),
+        ("{srv}/media/a.png", "no such directory"),
+    ],
+)
+def test_a_directory_elsewhere_is_refused(
+    registered: RegisteredDirectories, media: Path, tmp_path: Path, directory: str, said: str
+):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "srv" / "out").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Invalid) as refused:
+        register(registered, directory.format(srv=tmp_path / "srv"))
+    (mistake,) = refused.value.mistakes
+    assert (mistake.pointer, said in mistake.message) == ("/directory", True)
+
+
+def test_without_permitted_directories_none_is_registered(shelf: Shelf, media: Path):
+    none = RegisteredDirectories(shelf.service, shelf.store, RegisteredFileStore(shelf.database), [], shelf.clock)
+    with pytest.raises(Invalid) as refused:
+        register(none, media)
+    assert refused.value.mistakes[0].message == "No directory may be registered here."
+
+
+def test_what_has_changed_is_said_and_nothing_else_happens(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path
+):
+    register(registered, media)
+    (media / "a.png").write_text("changed")
+    (media / "b.jpg").unlink()
+    (media / "d.png").write_text("D")
+    look(registered)
+    found = watch(shelf)
+    assert (found.state, found.added, found.removed, found.changed) == (WatchState.CHANGED, 1, 1, 1)
+    assert found.examples == ("a.png", "d.png", "b.jpg")
+    assert shelf.store.get("media").latest == 1
+
+
+def test_a_refresh_makes_a_version_of_what_is_there_now(shelf: Shelf, registered: RegisteredDirectories, media: Path):
+    register(registered, media)
+    (media / "a.txt").write_text("another")
+    (media / "b.jpg").unlink()
+    refresh(registered)
+    assert items(shelf) == {"a.png": "another", "sub/c.png": None}
+    assert items(shelf, "1") == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
+    assert watch(shelf).state is WatchState.SAME
+    refresh(registered)
+    assert shelf.store.get("media").latest == 2
+
+
+def test_only_what_has_changed_is_read_again(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
+):
+    register(registered, media)
+    (media / "a.png").write_text("changed")
+    read: list[str] = []
+    real = directory_hashing.open_plain
+    monkeypatch.setattr(
+        directory_hashing, "open_plain", lambda path, levels: (read.append(path), real(path, levels))[1]
+    )
+    refresh(registered)
+    assert read == [str(media / "a.png")]
+
+
+def test_a_directory_that_is_gone_is_said_and_may_come_back(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path
+):
+    register(registered, media)
+    media.rename(media.parent / "away")
+    look(registered)
+    assert (watch(shelf).state, "No such file" in watch(shelf).problem) == (WatchState.GONE, True)
+    (media.parent / "away").rename(media)
+    look(registered)
+    assert watch(shelf).state is WatchState.SAME
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_directory_that_became_a_link_is_not_followed(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, tmp_path: Path, above: bool
+):
+    register(registered, media)
+    secret = tmp_path / "secret"
+    (secret / media.name).mkdir(parents=True)
+    for place in (secret, secret / media.name):
+        (place / "x.png").write_text("secret")
+    swapped = media.parent if above else media
+    swapped.rename(tmp_path / "away")
+    swapped.symlink_to(secret)
+    refresh(registered)
+    assert (watch(shelf).state, "a link in its path" in watch(shelf).problem) == (WatchState.GONE, True)
+    assert shelf.store.get("media").latest == 1
+
+
+def test_links_are_not_followed(shelf: Shelf, registered: RegisteredDirectories, media: Path, tmp_path: Path):
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "x.png").write_text("secret")
+    (media / "link.png").symlink_to(tmp_path / "secret" / "x.png")
+    (media / "b.txt").symlink_to(tmp_path / "secret" / "x.png")
+    (media / "linked").symlink_to(tmp_path / "secret")
+    os.mkfifo(media / "pipe.png")
+    register(registered, media)
+    assert items(shelf) == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
+
+
+@pytest.mark.parametrize("name", [b"red\x1b[31m.png", b"\xff.png"])
+def test_a_name_that_no_item_can_have_is_a_finding_and_the_rest_is_taken(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, name: bytes
+):
+    Path(os.fsdecode(os.fsencode(media) + b"/" + name)).write_text("x")
+    register(registered, media)
+    for _ in range(2):
+        found = watch(shelf)
+        finding, other = found.findings
+        assert (found.state, found.misnamed, found.unread, found.added) == (WatchState.SAME, 1, 0, 0)
+        assert (found.left_out, other.path, other.problem) == (1, "notes.pdf", EntryProblem.NOT_MEDIA)
+        assert (finding.problem, finding.path) == (EntryProblem.NAME, repr(os.fsdecode(name)))
+        assert finding.text.isprintable()
+        look(registered)
+    assert set(items(shelf)) == {"a.png", "b.jpg", "sub/c.png"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("captions.json", "{"), ("metadata.jsonl", "{}"), ("b.txt", "x" * 200_000)]
+)
+def test_captions_that_cannot_be_read_are_a_finding_and_the_rest_is_taken(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, name: str, content: str
+):
+    (media / "notes.pdf").unlink()
+    (media / name).write_text(content)
+    register(registered, media)
+    look(registered)
+    found = watch(shelf)
+    assert (found.state, found.unread) == (WatchState.SAME, 1)
+    assert [(each.path, each.problem) for each in found.findings] == [(name, EntryProblem.CAPTION)]
+    assert items(shelf) == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
+    (media / name).unlink()
+    refresh(registered)
+    assert (watch(shelf).unread, watch(shelf).findings) == (0, ())
+
+
+def test_a_file_that_cannot_be_read_is_a_finding_until_it_can(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = directory_hashing.open_plain
+
+    def refuse(path: str, levels: int) -> int:
+        if path.endswith("b.jpg"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, levels)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory_hashing, "open_plain", refuse)
+        register(registered, media)
+    look(registered)
+    found = watch(shelf)
+    assert (found.state, found.unread, found.findings[0].path) == (WatchState.SAME, 1, "b.jpg")
+    assert (found.findings[0].problem, "Permission denied" in found.findings[0].text) == (EntryProblem.UNREADABLE, True)
+    assert set(items(shelf)) == {"a.png", "sub/c.png"}
+    refresh(registered)
+    assert (watch(shelf).unread, "b.jpg" in items(shelf)) == (0, True)
+
+
+def test_a_huge_file_is_read_in_turns_while_others_are_read(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(registered_directories, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(registered_directories, "TELL_SECONDS", 0.0)
+    huge = media.parent / "huge"
+    huge.mkdir()
+    with (huge / "endless.mp4").open("wb") as file:
+        file.truncate(2**40)
+    registered.create("huge", ANN, {"directory": str(huge)})
+    began = time.monotonic()
+    register(registered, media)
+    for _ in range(3):
+        look(registered)
+    assert time.monotonic() - began < 5
+    assert (watch(shelf).state, len(items(shelf))) == (WatchState.SAME, 3)
+    found = shelf.store.get("huge").watch
+    assert found is not None
+    assert (found.state, found.total_bytes) == (WatchState.READING, 2**40)
+    assert 0 < (found.read_bytes or 0) < 2**40
+    shelf.service.delete("huge")
+    look(registered)
+    assert not registered._begun
+
+
+def test_a_reading_that_its_server_did_not_end_is_taken_up(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path
+):
+    register(registered, media)
+    (media / "d.png").write_text("D")
+    registered.refresh("media", "ann")
+    files = RegisteredFileStore(shelf.database)
+    other = RegisteredDirectories(shelf.service, shelf.store, files, [media.parent], shelf.clock)
+    look(other)
+    assert (watch(shelf).state, shelf.store.get("media").latest) == (WatchState.READING, 1)
+    shelf.clock.advance(200)
+    look(other)
+    assert (watch(shelf).state, shelf.store.get("media").latest) == (WatchState.SAME, 2)
+    look(registered)
+    assert (watch(shelf).state, shelf.store.get("media").latest) == (WatchState.SAME, 2)
+
+
+def test_a_directory_without_media_is_said(shelf: Shelf, registered: RegisteredDirectories, tmp_path: Path):
+    (tmp_path / "srv" / "empty").mkdir(parents=True)
+    register(registered, tmp_path / "srv" / "empty")
+    assert watch(shelf).problem == "it has no images or videos"
+
+
+def test_an_uploaded_dataset_is_not_read_again(shelf: Shelf, registered: RegisteredDirectories):
+    registered.create("cats", ANN, {})
+    with pytest.raises(Conflict, match="no directory"):
+        registered.refresh("cats", "ann")
+
+
+def test_a_wish_outlives_a_database_that_is_away(
+    shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
+):
+    register(registered, media)
+    (media / "d.png").write_text("D")
+    registered.refresh("media", "ann")
+    with monkeypatch.context() as patched:
+        patched.setattr(registered._files, "of", lambda dataset: (_ for _ in ()).throw(DatabaseUnavailable()))
+        look(registered)
+    look(registered)
+    assert shelf.store.get("media").latest == 2
+
+
+# -- trained on --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def materials(shelf: Shelf, registered: RegisteredDirectories) -> DatasetMaterials:
+    return DatasetMaterials(shelf.service, shelf.store, shelf.blobs, registered.locator)
+
+
+def test_its_files_are_trained_on_where_they_lie(
+    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetMaterials, media: Path, tmp_path: Path
+):
+    register(registered, media)
+    references = DatasetReferences(shelf.service, shelf.store, materials, tmp_path / "storage")
+    pin = references._find("media", ())
+    laid = materials.lay(tmp_path / "task" / "datasets", pin, is_new=True)
+    assert (laid.media / "sub__c.png").resolve() == media / "sub" / "c.png"
+    assert laid.masks is not None
+    assert (laid.masks / "a.png").read_text() == "mask"
+    assert (laid.media / "captions.json").read_text() == '{"a.png":["one"]}'
+
+
+def test_a_version_whose_files_have_changed_is_not_trained_on(
+    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetMaterials, media: Path, tmp_path: Path
+):
+    register(registered, media)
+    pin = DatasetReferences(shelf.service, shelf.store, materials, tmp_path)._find("media", ())
+    materials.view(pin)
+    (media / "a.png").write_text("changed")
+    for attempt in (lambda: materials.view(pin), lambda: materials.lay(tmp_path / "t" / "d", pin, is_new=True)):
+        with pytest.raises(DatasetChanged, match=r"a.png in .* is no longer the file of this version"):
+            attempt()
+
+
+def test_a_file_that_was_only_renamed_is_still_the_one_of_an_older_version(
+    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetMaterials, media: Path, tmp_path: Path
+):
+    register(registered, media)
+    references = DatasetReferences(shelf.service, shelf.store, materials, tmp_path)
+    old = references._find("media@1", ())
+    (media / "b.jpg").rename(media / "z.jpg")
+    refresh(registered)
+    laid = materials.lay(tmp_path / "task" / "datasets", old, is_new=True)
+    assert (laid.media / "b.jpg").resolve() == media / "z.jpg"

@@ -1,0 +1,74 @@
+"""Uploads on a shelf of datasets: what they stand on, with a prober that knows what a test says."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from api.datasets.intake import UploadIntake
+from api.datasets.joining import Joining
+from api.datasets.media_facts import MediaFactsStore
+from api.datasets.upload_store import UploadStore
+from api.datasets.uploads import UploadLimits, UploadService
+from api.domain.dataset import MediaFacts, MediaKind
+from api.domain.media import MediaProbe, MediaSource
+from api.domain.upload import Upload
+from api.errors import QuotaExceeded
+from api.files.archives.expander import Expander
+from api.files.archives.limits import ArchiveLimits
+from api.files.upload_files import UploadFiles
+from tests.unit.datasets.conftest import Shelf
+from tests.unit.datasets.media_fakes import FakeDecoder
+
+IMAGE = MediaFacts(MediaKind.IMAGE, "png", 8, 6, frame_count=1)
+
+
+class ContentDecoder(FakeDecoder):
+    """A decoder for which an image is what begins with PNG."""
+
+    def examine(self, source: MediaSource) -> MediaProbe:
+        is_image = source.path.read_bytes().startswith(b"PNG")
+        return MediaProbe(IMAGE if is_image else MediaFacts(MediaKind.OTHER))
+
+
+@dataclass
+class LimitedBound:
+    """A quota of bytes for everybody."""
+
+    most: int = 10**9
+    asked: list[tuple[str | None, int]] = field(default_factory=list)
+
+    def require_storage(self, owner: str | None, more_bytes: int) -> None:
+        self.asked.append((owner, more_bytes))
+        if more_bytes > self.most:
+            raise QuotaExceeded
+
+
+class Dock:
+    """The parts of uploads."""
+
+    def __init__(self, shelf: Shelf, most: int = 10**6, min_free: int = 0) -> None:
+        self.shelf = shelf
+        self.bound = LimitedBound()
+        self.files = UploadFiles(shelf.blobs.root / "uploads")
+        self.store = UploadStore(shelf.database, lambda: "here")
+        limits = UploadLimits(most, min_free, timedelta(hours=24))
+        self.service = UploadService(self.store, self.files, shelf.service, self.bound, limits, shelf.clock)
+        self.joining = Joining(
+            shelf.service, shelf.blobs, ContentDecoder(), MediaFactsStore(shelf.database), self.files, shelf.clock
+        )
+        expander = Expander(ArchiveLimits(min_free=0))
+        self.intake = UploadIntake(self.service, self.store, self.files, self.joining, expander, shelf.clock)
+
+    def upload(self, content: bytes, **metadata: str) -> Upload:
+        """An upload that is here whole."""
+        begun = self.service.begin(len(content), {"dataset": "cats", **metadata})
+        if content:
+            taken = self.service.open(begun.upload_id, 0, len(content), None)
+            taken.write(content)
+            self.service.close(taken, is_whole=True)
+        return self.store.get(begun.upload_id)
+
+    def items(self) -> dict[str, str | None]:
+        """The items of the dataset and their captions."""
+        dataset = self.shelf.store.get("cats")
+        found = self.shelf.service.find_version(dataset)
+        return {item.path: item.caption for item in self.shelf.service.read_items(found.manifest_sha256)}

@@ -1,0 +1,153 @@
+"""Tasks, attempts and leases for tests, and a look at what the tables hold."""
+
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+
+from api.db.database import Database
+from api.db.tables import tasks as task_table
+from api.domain.cause import Cause, CauseCode
+from api.domain.lease import LeaseKind
+from api.domain.progress import ProgressReport
+from api.domain.task import ProcessIdentity, TaskType
+from api.domain.training import Attempt, GPURequest, NewTask, StopState, TaskStatus, TrainingPlan, TrainingRequest
+from api.training.attempt_store import AttemptStore, Finish, NewAttempt
+from api.training.store import TaskStore
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NODE = "node-a"
+ROOT = Path("/data")
+PROCESS = ProcessIdentity(4711, 12.5)
+HANG = Cause(CauseCode.HANG, "It hung.", "Read the last lines.", ("a", "b"))
+
+_numbers = itertools.count(1)
+
+
+def later(seconds: float) -> datetime:
+    """So many seconds after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def new_task(
+    task_id: str = "t1",
+    key: str | None = None,
+    caches: tuple[str, ...] = (),
+    owner: str | None = None,
+    kind: TaskType = TaskType.TRAINING,
+    **request: Any,
+) -> NewTask:
+    """A task of the model type toy."""
+    asked = TrainingRequest(**{"model_type": "toy", "gpus": GPURequest(count=1), **request})
+    plan = TrainingPlan("toy", asked.model_type, asked.gpu_count, caches=caches)
+    return NewTask(task_id, "toy", asked, plan, idempotency_key=key, owner=owner, kind=kind)
+
+
+def new_attempt(task_id: str = "t1", *gpus: int, **more: Any) -> NewAttempt:
+    """An attempt on GPUs by index (GPU 0 if none is named), with a port and a token of its own."""
+    gpus = gpus or (0,)
+    number = next(_numbers)
+    values: dict[str, Any] = {
+        "token": f"token-{number}",
+        "node": NODE,
+        "caches": (),
+        "master_port": 20_000 + number,
+        "directory_of": f"/data/{task_id}/attempts",
+        "known_run_dirs": (),
+        "run_dir": None,
+        "resumed_from": None,
+        "expires_at": later(60),
+        **more,
+    }
+    return NewAttempt(task_id=task_id, gpu_uuids=tuple(f"GPU-{gpu}" for gpu in gpus), gpu_indices=gpus, **values)
+
+
+def a_stop(actor: str = "ann", *, force: bool = False, cause: Cause | None = None) -> StopState:
+    """A stop that was asked for now."""
+    return StopState(NOW, actor, force, 30.0, cause=cause)
+
+
+class Stores:
+    """Both stores of a database, and tasks brought into a status by the ways that there are."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.tasks = TaskStore(database)
+        self.attempts = AttemptStore(database)
+
+    def claimed(self, task_id: str = "t1", *gpus: int, **more: Any) -> Attempt:
+        """A new task that has got its GPUs."""
+        self.tasks.create(new_task(task_id), NOW, "ann")
+        return self.attempts.claim(new_attempt(task_id, *gpus, **more), NOW)
+
+    def running(self, task_id: str = "t1", *gpus: int, **more: Any) -> Attempt:
+        """A new task whose process runs."""
+        attempt = self.claimed(task_id, *gpus, **more)
+        self.attempts.note_submitted(attempt)
+        self.attempts.note_running(attempt, ProcessIdentity(4711, 5.0), NOW)
+        return attempt
+
+    def stopping(self, task_id: str = "t1", *gpus: int) -> Attempt:
+        """A new task that was asked to stop while its process ran."""
+        attempt = self.running(task_id, *gpus)
+        self.tasks.request_stop(task_id, a_stop(), NOW, "asked to stop")
+        return attempt
+
+    def finish(self, attempt: Attempt, status: TaskStatus, **more: Any) -> bool:
+        """The end of an attempt."""
+        return self.attempts.finish(attempt, Finish(status, f"it is {status} now", **more), NOW)
+
+    def in_status(self, status: TaskStatus, task_id: str = "t1") -> Attempt | None:
+        """Brings a new task into a status; its attempt, if it has one."""
+        match status:
+            case TaskStatus.QUEUED:
+                self.tasks.create(new_task(task_id), NOW, "ann")
+                return None
+            case TaskStatus.STARTING:
+                return self.claimed(task_id)
+            case TaskStatus.RUNNING:
+                return self.running(task_id)
+            case TaskStatus.STOPPING:
+                return self.stopping(task_id)
+        attempt = self.stopping(task_id) if status is TaskStatus.STOPPED else self.running(task_id)
+        self.finish(attempt, status)
+        return attempt
+
+    def status(self, task_id: str = "t1") -> TaskStatus:
+        """What the table says."""
+        with self.database.read() as connection:
+            row = connection.execute(select(task_table.c.status).where(task_table.c.task_id == task_id)).one()
+        return TaskStatus(row.status)
+
+    def held(self, kind: LeaseKind | None = None) -> dict[str, str]:
+        """Who holds what, by resource."""
+        return {lease.resource: lease.task_id for lease in self.attempts.leases(kind)}
+
+
+def beside(database: Database, first: Callable[[Connection], object], second: Callable[[], object]) -> Future[object]:
+    """Does `second` while what `first` has changed is not committed yet. For PostgreSQL: SQLite has one writer."""
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as connection:
+            first(connection)
+            other = pool.submit(second)
+            until = time.monotonic() + 3
+            while not _somebody_waits(database) and time.monotonic() < until:
+                time.sleep(0.01)
+        other.exception()
+    return other
+
+
+def _somebody_waits(database: Database) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with database.read() as connection:
+        return bool(connection.scalar(text(query)))
+
+
+def at_step(step: int) -> ProgressReport:
+    """Progress that says only which step."""
+    return ProgressReport.from_json({"progress": {"current_step": step}})

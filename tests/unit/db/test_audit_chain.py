@@ -1,0 +1,188 @@
+"""Each row of the audit follows from the one before, whoever writes at the same time."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from api.access.audit_store import AuditStore
+from api.db.audit_chain import GENESIS, append, hash_row, read_head
+from api.db.database import Database, sqlite_url
+from api.db.tables import audit
+from api.domain.audit import AuditEntry, RequestNote, note_change, noting
+from tests.unit.db.builders import NOW, Stores, new_task
+
+WRITERS, EACH = 32, 4
+
+
+def entry(**more: Any) -> AuditEntry:
+    return AuditEntry(**{"at": NOW, "actor": "ann", "operation": "POST /x", **more})
+
+
+def note(**more: Any) -> RequestNote:
+    return RequestNote(**{"at": NOW, "actor": "ann", "operation": "POST /x", "is_change": True, **more})
+
+
+def rows(database: Database) -> list[dict[str, Any]]:
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(select(audit).order_by(audit.c.id)).mappings()]
+
+
+def test_each_row_has_the_hash_of_itself_and_of_the_row_before(database: Database):
+    AuditStore(database).append([entry(after={"name": "ä", "rate": 1e-4}), entry(before=[1, None])])
+    first, second = rows(database)
+    assert first["hash"] == hash_row(GENESIS, {str(name): value for name, value in first.items()})
+    assert second["hash"] == hash_row(first["hash"], {str(name): value for name, value in second.items()})
+
+
+def test_the_head_names_the_last_row(database: Database):
+    AuditStore(database).append([entry(), entry()])
+    with database.read() as connection:
+        head = read_head(connection)
+    assert head is not None
+    assert (head.first_id, head.before_first) == (1, GENESIS)
+    assert (head.last_id, head.last_hash) == (2, rows(database)[-1]["hash"])
+
+
+def test_a_change_is_kept_by_the_transaction_that_makes_it(stores: Stores):
+    with noting(note(object="t1")):
+        stores.tasks.create(new_task("t1"), NOW, "ann")
+    (row,) = rows(stores.database)
+    assert (row["actor"], row["object"], row["outcome"]) == ("ann", "t1", "done")
+    assert row["after"]["request"]["model_type"] == "toy"
+
+
+def test_a_change_that_is_rolled_back_leaves_nothing(database: Database):
+    def fail() -> None:
+        with database.write() as connection:
+            append(connection, [entry()])
+            raise ZeroDivisionError
+
+    with noting(note()) as kept, pytest.raises(ZeroDivisionError):
+        fail()
+    assert rows(database) == []
+    assert not kept.is_kept
+
+
+def test_one_request_is_kept_once_however_many_transactions_it_makes(stores: Stores):
+    with noting(note()):
+        stores.tasks.create(new_task("t1"), NOW, "ann")
+        stores.tasks.patch("t1", {"priority": 3}, NOW, "ann")
+    assert len(rows(stores.database)) == 1
+
+
+def test_the_transaction_that_makes_the_change_keeps_the_note_and_not_one_before(stores: Stores):
+    with noting(note()) as kept:
+        with stores.database.write():
+            pass
+        assert (rows(stores.database), kept.has_committed) == ([], True)
+        stores.tasks.create(new_task("t1"), NOW, "ann")
+    assert [row["object"] for row in rows(stores.database)] == ["t1"]
+
+
+def test_a_task_that_was_there_already_is_no_change(stores: Stores):
+    stores.tasks.create(new_task("t1", key="k"), NOW, "ann")
+    with noting(note()) as kept:
+        stores.tasks.create(new_task("t2", key="k"), NOW, "ann")
+    assert (rows(stores.database), kept.has_changed) == ([], False)
+
+
+def test_bookkeeping_keeps_no_note(database: Database):
+    with noting(note()) as kept:
+        note_change()
+        with database.write(is_audited=False):
+            pass
+    assert rows(database) == []
+    assert not kept.is_kept
+
+
+def test_what_no_request_asked_for_keeps_none(stores: Stores):
+    stores.tasks.create(new_task("t1"), NOW, "scheduler")
+    assert rows(stores.database) == []
+
+
+def test_a_patch_tells_how_it_was_before(stores: Stores):
+    stores.tasks.create(new_task("t1", name="old"), NOW, "ann")
+    with noting(note()):
+        stores.tasks.patch("t1", {"priority": 7, "name": "new"}, NOW, "ann")
+    (row,) = rows(stores.database)
+    assert row["before"] == {"priority": 0, "name": "old"}
+    assert row["after"] == {"priority": 7, "name": "new"}
+
+
+def test_a_value_that_no_database_takes_is_kept_all_the_same(database: Database):
+    strange = {"text": "a\0b", 3: float("nan"), "large": ["x" * 900] * 99}
+    AuditStore(database).append([entry(object="\0" * 300, after=strange)])
+    assert AuditStore(database).check().is_unbroken
+
+
+def test_writers_at_the_same_time_make_one_unbroken_chain(database: Database):
+    stores = Stores(database)
+
+    def write(writer: int) -> None:
+        for number in range(EACH):
+            with noting(note(actor=f"writer-{writer}")):
+                note_change(after={"number": number})
+                stores.tasks.create(new_task(f"t{writer}-{number}"), NOW, "ann")
+
+    with ThreadPoolExecutor(WRITERS) as threads:
+        list(threads.map(write, range(WRITERS)))
+    check = AuditStore(database).check()
+    assert check.is_unbroken
+    assert check.checked == check.last_id == WRITERS * EACH
+
+
+#: A server that changes things until it is killed, and says each change that it has acknowledged.
+CHANGES = """
+import itertools, sys
+from datetime import UTC, datetime
+from api.domain.audit import RequestNote, noting
+from api.db.database import Database
+from api.training.store import TaskStore
+from tests.unit.db.builders import new_task
+tasks = TaskStore(Database(sys.argv[1]))
+now = datetime.now(UTC)
+for number in itertools.count():
+    with noting(RequestNote(now, "ann", "POST /x", True)):
+        tasks.create(new_task(f"k{number}"), now, "ann")
+    print(number, flush=True)
+"""
+
+
+def test_a_server_that_is_killed_leaves_an_unbroken_chain_with_all_that_it_acknowledged(backend: str, url: str):
+    database = Database(url)
+    database.migrate()
+    acknowledged = 0
+    for _ in range(2):
+        code = CHANGES.replace('f"k{number}"', f'f"k{acknowledged}-{{number}}"')
+        with subprocess.Popen(
+            [sys.executable, "-c", code, url], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": "."}
+        ) as server:
+            assert server.stdout is not None
+            for _ in range(12):
+                assert server.stdout.readline()
+                acknowledged += 1
+            server.send_signal(signal.SIGKILL)
+    check = AuditStore(database).check()
+    database.close()
+    assert check.is_unbroken
+    assert check.checked >= acknowledged
+
+
+def test_a_head_that_was_removed_is_not_made_anew_silently(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "d.sqlite"))
+    database.migrate()
+    store = AuditStore(database)
+    store.append([entry(), entry()])
+    with database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM audit_chain")
+    store.append([entry()])
+    check = store.check()
+    database.close()
+    assert not check.is_unbroken

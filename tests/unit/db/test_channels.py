@@ -1,0 +1,85 @@
+from dataclasses import replace
+from datetime import time
+
+import pytest
+
+from api.alerts.channel_store import ChannelStore, note_failure, note_success
+from api.db.database import Database
+from api.domain.alert import Matcher
+from api.domain.channel import QuietHours
+from api.domain.event import Severity
+from api.errors import AlertNotFound, Conflict
+from tests.unit.alerts.facts import channel
+from tests.unit.db.builders import NOW, later
+
+MADE = channel(
+    min_severity=Severity.INFO,
+    matchers=(Matcher("a", "b"),),
+    quiet_hours=QuietHours("Europe/Berlin", time(22), time(7, 30)),
+    repeat_warning_seconds=None,
+)
+
+
+@pytest.fixture
+def store(database: Database) -> ChannelStore:
+    made = ChannelStore(database)
+    made.add(MADE, b"sealed")
+    return made
+
+
+def test_a_channel_is_kept_as_it_was_made(store: ChannelStore):
+    assert store.get("c1") == MADE
+    assert store.with_secrets() == [(MADE, b"sealed")]
+    assert store.names() == ["name-c1"]
+    with pytest.raises(Conflict):
+        store.add(replace(MADE, channel_id="c2"), b"x")
+    with pytest.raises(AlertNotFound):
+        store.get("c9")
+
+
+def test_its_address_stays_unless_another_is_given(store: ChannelStore):
+    store.replace(replace(MADE, enabled=False), MADE, None)
+    assert store.with_secrets()[0][1] == b"sealed"
+    assert store.names() == []
+    store.replace(MADE, MADE, b"other")
+    assert store.with_secrets()[0][1] == b"other"
+    with pytest.raises(AlertNotFound):
+        store.replace(replace(MADE, channel_id="c9"), MADE, None)
+    store.add(channel("c2"), b"x")
+    with pytest.raises(Conflict):
+        store.replace(replace(channel("c2"), name="name-c1"), MADE, None)
+
+
+def test_channels_are_listed_in_pages_and_deleted(store: ChannelStore):
+    store.add(channel("c2"), b"x")
+    rows, total = store.page(1, 0, None)
+    assert ([each.channel_id for _, each in rows], total) == (["c2"], 2)
+    assert store.page(5, 0, rows[0][0])[0][0][1] == MADE
+    store.delete("c1")
+    assert [each.channel_id for each in store.every()] == ["c2"]
+    with pytest.raises(AlertNotFound):
+        store.delete("c1")
+
+
+def test_refusals_in_a_row_put_it_aside_and_a_success_forgets_them(store: ChannelStore, database: Database):
+    def fail(is_refusal: bool) -> None:
+        with database.write() as connection:
+            note_failure(connection, "c1", "HTTP 404", is_refusal, 3)
+
+    fail(True)
+    fail(True)
+    fail(False)
+    fail(True)
+    assert (store.get("c1").failures, store.get("c1").refusals, store.get("c1").enabled) == (4, 1, True)
+    with database.write() as connection:
+        note_success(connection, "c1", later(5))
+    found = store.get("c1")
+    assert (found.failures, found.last_error, found.last_success_at) == (0, None, later(5))
+    for _ in range(3):
+        fail(True)
+    found = store.get("c1")
+    assert (found.enabled, found.disabled_reason) == (
+        False,
+        "put aside, since its receiver refuses it: HTTP 404",
+    )
+    assert found.created_at == NOW

@@ -1,0 +1,366 @@
+"""Transactions, locks, and what a database that does not answer says."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, func, insert, select, text
+
+from api.db import database as database_module
+from api.db.database import Database, sqlite_url
+from api.db.database_url import DatabaseError
+from api.db.tables import events as event_table
+from api.domain.training import EventKind
+from api.errors import DatabaseUnavailable
+from api.training import event_store as events
+from api.util.database_use import Use, current_use
+from api.util.deadlines import hurrying, time_left
+from api.util.measures import transactions
+from tests.unit.db.builders import NOW
+from tests.unit.observed import observed
+
+SECRET = "hunter2"
+
+
+def append(connection: Any, message: str = "a") -> None:
+    events.append(connection, "t1", NOW, EventKind.CHANGE, "ann", message)
+
+
+def append_and_fail(connection: Any) -> None:
+    append(connection)
+    raise RuntimeError
+
+
+def count_events(database: Database) -> int:
+    with database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(event_table)) or 0
+
+
+def cut_and_append(database: Database, connection: Any) -> None:
+    append(connection)
+    pid = connection.scalar(text("SELECT pg_backend_pid()"))
+    with database.write() as other:
+        other.execute(text(f"SELECT pg_terminate_backend({pid})"))
+    append(connection)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[Database]:
+    """The same database, from a server that waits 0.3 s for a lock or a connection, with two connections."""
+    monkeypatch.setattr(database_module, "LOCK_MS", 300)
+    monkeypatch.setattr(database_module, "POOL_SIZE", 2)
+    own = Database(database.url.render_as_string(hide_password=False))
+    yield own
+    own.close()
+
+
+# -- transactions ------------------------------------------------------------------------------------------------------
+
+
+def test_pages_that_connections_keep_are_bounded_over_all_of_them(tmp_path: Path):
+    with closing(Database(sqlite_url(tmp_path / "database.sqlite"))) as database, database.read() as connection:
+        kept_kib = -connection.execute(text("PRAGMA cache_size")).scalar_one()
+    assert 0 < kept_kib * database_module.POOL_SIZE <= 16 * 1024
+
+
+def test_write_is_kept(database: Database):
+    with database.write() as connection:
+        append(connection)
+    assert count_events(database) == 1
+
+
+def test_write_that_fails_changes_nothing(database: Database):
+    with pytest.raises(RuntimeError), database.write() as connection:
+        append_and_fail(connection)
+    assert count_events(database) == 0
+
+
+def test_connection_can_be_used_again_after_a_failure(database: Database):
+    for _ in range(database_module.POOL_SIZE + 1):
+        with pytest.raises(RuntimeError), database.write():
+            raise RuntimeError
+    with database.write() as connection:
+        append(connection)
+    assert count_events(database) == 1
+
+
+def test_read_sees_one_state_while_others_write(database: Database):
+    with database.read() as connection:
+        before = connection.scalar(select(func.count()).select_from(event_table))
+        with database.write() as other:
+            append(other)
+        assert connection.scalar(select(func.count()).select_from(event_table)) == before
+    assert count_events(database) == 1
+
+
+def test_read_does_not_wait_for_a_writer(impatient: Database):
+    with impatient.write() as connection:
+        append(connection)
+        assert count_events(impatient) == 0
+
+
+def test_connection_that_has_read_can_write(impatient: Database):
+    for _ in range(3):
+        count_events(impatient)
+        with impatient.write() as connection:
+            append(connection)
+    assert count_events(impatient) == 3
+
+
+def test_mistakes_in_statements_are_not_hidden(database: Database):
+    with pytest.raises(Exception, match=r"null|NULL"), database.write() as connection:
+        connection.execute(insert(event_table).values(task_id=None))
+
+
+def test_times_come_back_to_the_microsecond(database: Database):
+    now = datetime(2026, 11, 25, 13, 14, 15, 123456, tzinfo=UTC)
+    with database.write() as connection:
+        events.append(connection, "t1", now, EventKind.CHANGE, "ann", "a")
+    with database.read() as connection:
+        assert events.list_events(connection, "t1", 0, 1)[0].timestamp == now
+
+
+# -- a database that does not answer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_database_that_is_locked_says_so_within_five_seconds(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    database.migrate()
+    with closing(sqlite3.connect(tmp_path / "database.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="locked") as refused, database.write():
+            pass
+        assert time.monotonic() - began < 5
+        assert "Retry-After" in refused.value.headers
+        other.execute("ROLLBACK")
+    with database.write() as connection:
+        append(connection)
+    database.close()
+
+
+def test_wait_for_ones_turn_counts_as_a_wait_for_the_lock(impatient: Database, monkeypatch: pytest.MonkeyPatch):
+    if not impatient.is_sqlite:
+        pytest.skip("PostgreSQL's writers take no turns")
+    with closing(sqlite3.connect(str(impatient.url.database), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(database_module, "LOCK_MS", 2000)
+        began = time.monotonic()
+
+        def write(pause: float) -> float:
+            time.sleep(pause)
+            with pytest.raises(DatabaseUnavailable), impatient.write():
+                pass
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor(4) as pool:
+            # Who waits for the turn and then for the lock waits once, not twice.
+            assert max(pool.map(write, (0, 0.1, 0.2, 0.3))) < 2 * 2
+
+
+def test_row_that_is_locked_is_not_waited_for_long(impatient: Database, backend: str):
+    with impatient.write() as connection:
+        append(connection)
+    lock = "SELECT 1" if backend == "sqlite" else "LOCK TABLE events IN EXCLUSIVE MODE"
+    with impatient.write() as connection:
+        connection.execute(text(lock))
+        with pytest.raises(DatabaseUnavailable) as refused, impatient.write() as other:
+            append(other)
+    assert refused.value.headers == {"Retry-After": "2"}
+    assert count_events(impatient) == 1
+
+
+def test_database_without_a_free_connection_says_so(impatient: Database):
+    with impatient.read(), impatient.read(), pytest.raises(DatabaseUnavailable, match="Every connection") as refused:
+        count_events(impatient)
+    assert refused.value.headers == {"Retry-After": "2"}
+    assert count_events(impatient) == 0
+
+
+def test_hurried_read_waits_for_a_free_connection_only_so_long(database: Database):
+    with closing(Database(database.url.render_as_string(hide_password=False), pool_size=1)) as own, own.read():
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="Every connection"), hurrying(0.1):
+            count_events(own)
+        assert time.monotonic() - began < database_module.LOCK_MS / 2000
+
+
+def test_who_waited_for_a_connection_has_so_much_less_for_what_it_asks(database: Database):
+    with closing(Database(database.url.render_as_string(hide_password=False), pool_size=1)) as own:
+        has_it, left = threading.Event(), []
+
+        def hold() -> None:
+            with own.read():
+                has_it.set()
+                time.sleep(2 * database_module.NO_WAIT_MS / 1000)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        has_it.wait(5)
+        with own.read():
+            left.append(time_left())
+        holder.join()
+        with own.read():
+            left.append(time_left())
+    assert left[0] is not None
+    assert left[0] < (database_module.LOCK_MS - database_module.NO_WAIT_MS) / 1000
+    assert left[1] is None
+
+
+def test_hurried_read_waits_for_a_lock_of_the_file_only_so_long(tmp_path: Path):
+    path = tmp_path / "database.sqlite"
+    with closing(Database(sqlite_url(path))) as database:
+        database.migrate()
+        database.close()
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            for statement in ("PRAGMA locking_mode = EXCLUSIVE", "BEGIN EXCLUSIVE", "COMMIT"):
+                other.execute(statement)
+            began = time.monotonic()
+            with pytest.raises(DatabaseUnavailable, match="locked"), hurrying(0.1):
+                count_events(database)
+            assert time.monotonic() - began < database_module.LOCK_MS / 2000
+
+
+def test_write_that_waited_in_vain_for_a_lock_keeps_nobody_from_reading(impatient: Database):
+    with impatient.write() as connection:
+        append(connection)
+        lock = "SELECT 1" if impatient.is_sqlite else "LOCK TABLE events IN EXCLUSIVE MODE"
+        connection.execute(text(lock))
+        with pytest.raises(DatabaseUnavailable), impatient.write() as other:
+            append(other)
+        with hurrying(5):
+            assert count_events(impatient) == 0
+
+
+def test_use_of_the_database_is_noted_for_who_asks(database: Database):
+    token = current_use.set(Use())
+    try:
+        count_events(database)
+        assert current_use.get() == Use(has_read=True)
+        with pytest.raises(RuntimeError), database.write():
+            raise RuntimeError
+        assert current_use.get() == Use(has_read=True)
+        with database.write():
+            pass
+        assert current_use.get() == Use(has_read=True, has_written=True)
+    finally:
+        current_use.reset(token)
+
+
+def test_file_in_a_missing_directory_is_unavailable(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "missing" / "database.sqlite"))
+    with pytest.raises(DatabaseUnavailable, match="unable to open"), database.read():
+        pass
+
+
+def test_server_that_is_away_is_unavailable():
+    database = Database("postgresql://u@127.0.0.1:1/x")
+    with pytest.raises(DatabaseUnavailable, match=r"127\.0\.0\.1"), database.read():
+        pass
+    with pytest.raises(DatabaseError, match="cannot be used"):
+        database.migrate()
+
+
+def test_connections_that_the_server_cut_are_made_anew(database: Database):
+    if database.is_sqlite:
+        pytest.skip("a file has no server")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: count_events(database), range(16)))
+    with database.write() as connection:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda _: count_events(database), range(16))) == {0}
+
+
+def test_connection_that_is_cut_within_a_transaction_is_unavailable(database: Database):
+    if database.is_sqlite:
+        pytest.skip("a file has no server")
+    with pytest.raises(DatabaseUnavailable), database.write() as connection:
+        cut_and_append(database, connection)
+    assert count_events(database) == 0
+
+
+# -- a database that cannot be made says what to do --------------------------------------------------------------------
+
+
+def why_unusable(database: Database) -> str:
+    with pytest.raises(DatabaseError) as refused:
+        database.migrate()
+    return str(refused.value)
+
+
+def refuse_to_open(database: Database) -> None:
+    """As a file or directory that this user may not use; for root there is none."""
+
+    def refuse(*_: object) -> None:
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
+
+    event.listen(database.engine, "do_connect", refuse)
+
+
+def test_directory_that_is_missing_is_to_be_made(tmp_path: Path):
+    file = tmp_path / "missing" / "database.sqlite"
+    said = why_unusable(Database(sqlite_url(file)))
+    assert said.startswith(f"the database {file} cannot be used (")
+    assert said.endswith(f": make the directory {file.parent}, or name another file in DATABASE_URL")
+
+
+def test_directory_in_the_place_of_a_file_is_named(tmp_path: Path):
+    said = why_unusable(Database(sqlite_url(tmp_path)))
+    assert said.endswith(": it is a directory: name a file in DATABASE_URL")
+
+
+def test_file_that_may_not_be_used_is_to_be_permitted(tmp_path: Path):
+    (tmp_path / "database.sqlite").touch()
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    refuse_to_open(database)
+    assert "let this user read and write it, its -wal and -shm beside it, and its directory" in why_unusable(database)
+
+
+def test_directory_that_takes_no_file_is_to_be_permitted_or_another_taken(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    refuse_to_open(database)
+    said = why_unusable(database)
+    assert f"let this user write into {tmp_path} and make room on its disk" in said
+    assert said.endswith("or name another one by STORAGE_ROOT or DATABASE_URL")
+
+
+def test_server_that_is_away_is_to_be_looked_after():
+    assert "Look whether PostgreSQL runs there" in why_unusable(Database("postgresql://u@127.0.0.1:1/x"))
+
+
+# -- files that others use ---------------------------------------------------------------------------------------------
+
+
+def test_file_that_another_server_makes_in_this_moment_is_waited_for(tmp_path: Path):
+    path = tmp_path / "database.sqlite"
+    database = Database(sqlite_url(path))
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+        release.start()
+        database.migrate()
+        release.join()
+    assert count_events(database) == 0
+    database.close()
+
+
+def test_transactions_are_measured_whether_they_end_well_or_not(database: Database):
+    read, write = observed(transactions, "read"), observed(transactions, "write")
+    with database.read():
+        pass
+    with pytest.raises(RuntimeError), database.write() as connection:
+        append_and_fail(connection)
+    assert observed(transactions, "read") >= read + 1
+    assert observed(transactions, "write") >= write + 1

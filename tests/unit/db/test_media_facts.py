@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import update
+
+from api.datasets.media_facts import MediaFactsStore
+from api.db.database import Database
+from api.db.dataset_tables import media_facts
+from api.domain.dataset import MediaFacts, MediaKind
+from api.domain.media import MediaProbe
+from tests.unit.db.builders import NOW
+
+CLIP = MediaProbe(
+    MediaFacts(MediaKind.VIDEO, "mp4", 640, 360, 2.5, 25.0, 62, True, "truncated", "It ends."),
+    63,
+    90,
+    "0123456789abcdef",
+)
+
+
+@pytest.fixture
+def store(database: Database) -> MediaFactsStore:
+    return MediaFactsStore(database)
+
+
+def test_facts_come_back_as_they_were_kept(store: MediaFactsStore):
+    picture = MediaProbe(MediaFacts(MediaKind.IMAGE, "png", 8, 8, frame_count=1), 1)
+    store.put({"a" * 64: CLIP, "b" * 64: picture}, NOW)
+    assert store.get(["a" * 64, "b" * 64, "c" * 64]) == {"a" * 64: CLIP, "b" * 64: picture}
+
+
+def test_facts_of_many_blobs_are_kept_and_found(store: MediaFactsStore):
+    probes = {f"{number:064x}": replace(CLIP, stated_frames=number) for number in range(1100)}
+    store.put(probes, NOW)
+    assert store.get(probes.keys()) == probes
+
+
+def test_what_is_known_stays(store: MediaFactsStore):
+    store.put({"a" * 64: CLIP}, NOW)
+    store.put({"a" * 64: replace(CLIP, rotation=0)}, NOW)
+    assert store.get(["a" * 64])["a" * 64].rotation == 90
+
+
+def test_what_an_earlier_way_of_looking_found_is_not_known_and_is_replaced(store: MediaFactsStore, database: Database):
+    store.put({"a" * 64: CLIP}, NOW)
+    with database.write() as connection:
+        connection.execute(update(media_facts).values(prober="0"))
+    assert store.get(["a" * 64]) == {}
+    store.put({"a" * 64: replace(CLIP, rotation=0)}, NOW)
+    assert store.get(["a" * 64])["a" * 64].rotation == 0
+
+
+def test_a_number_that_no_clip_can_have_is_not_known(store: MediaFactsStore):
+    store.put({"a" * 64: replace(CLIP, stated_frames=2**40)}, NOW)
+    assert store.get(["a" * 64])["a" * 64].stated_frames is None

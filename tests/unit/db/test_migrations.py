@@ -1,0 +1,205 @@
+"""The way of the tables from nothing to this version."""
+
+import hashlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from api.db import database as database_module
+from api.db.database import Database, sqlite_url
+from api.db.database_url import DatabaseError
+from api.db.migrations.upgrading import upgrade
+from api.db.tables import REVISION, metadata
+from tests.unit.db.builders import Stores
+
+
+@pytest.fixture
+def fresh(url: str) -> Iterator[Database]:
+    """A database without any table."""
+    database = Database(url)
+    yield database
+    database.close()
+
+
+def revision(database: Database) -> str | None:
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+#: A server that starts: it says when it is ready, and goes on when it is told to.
+START = """
+import sys
+from api.db.database import Database
+database = Database(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.read()
+database.migrate()
+print("migrated", flush=True)
+"""
+
+
+def migrate(url: str) -> str | None:
+    """The revision that it leaves the database at."""
+    database = Database(url)
+    database.migrate()
+    try:
+        return revision(database)
+    finally:
+        database.close()
+
+
+def test_tables_are_made_from_nothing(fresh: Database):
+    fresh.migrate()
+    with fresh.read() as connection:
+        assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
+    Stores(fresh).claimed()
+
+
+def test_migrating_again_changes_nothing(fresh: Database):
+    fresh.migrate()
+    stores, before = Stores(fresh), revision(fresh)
+    stores.claimed()
+    fresh.migrate()
+    Database(fresh.url.render_as_string(hide_password=False)).migrate()
+    assert revision(fresh) == before
+    assert set(stores.held()) >= {"GPU-0"}
+
+
+@pytest.mark.parametrize("is_step_by_step", [False, True], ids=["at once", "step by step"])
+def test_tables_are_those_of_the_code(fresh: Database, is_step_by_step: bool):
+    if is_step_by_step:
+        with fresh.write() as connection:
+            upgrade(connection)
+    fresh.migrate()
+    assert revision(fresh) == REVISION
+    with fresh.read() as connection:
+        # SQLite does not enforce lengths, but says them: they are compared as well.
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_index_of_open_attempts_leaves_the_ended_ones_out(backend: str, fresh: Database):
+    where = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE name = 'ix_attempts_open'",
+        "postgresql": "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_attempts_open'",
+    }
+    fresh.migrate()
+    with fresh.read() as connection:
+        made = connection.scalar(text(where[backend]))
+    assert re.search(r"WHERE .*status.* <> 'ended'", made)
+
+
+def test_way_to_the_tables_makes_no_difference(backend: str, fresh: Database, tmp_path: Path):
+    if backend != "sqlite":
+        pytest.skip("SQLite keeps the statements that made its tables")
+    fresh.migrate()
+    stepped = Database(sqlite_url(tmp_path / "stepped.sqlite"))
+    with stepped.write() as connection:
+        upgrade(connection)
+    # Alembic compares neither the conditions of indices nor whether numbers are given again.
+    assert statements(fresh) == statements(stepped)
+    stepped.close()
+
+
+def statements(database: Database) -> dict[str, list[str]]:
+    with database.read() as connection:
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        # In no order: a table says its keys and columns in the order of its code or of its migrations.
+        return {row.name: sorted(re.split(r"[\s,)]+", row.sql)) for row in rows if row.name != "alembic_version"}
+
+
+def test_two_servers_that_start_at_once_migrate_once(url: str, fresh: Database):
+    arguments, pipe = [sys.executable, "-c", START, url], subprocess.PIPE
+    servers = [subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(2)]
+    try:
+        assert [server.stdout.readline() for server in servers if server.stdout] == ["ready\n"] * 2
+        for server in servers:
+            assert server.stdin is not None
+            server.stdin.close()
+        for server in servers:
+            server.stdin = None
+            assert server.communicate() == ("migrated\n", "")
+    finally:
+        for server in servers:
+            server.kill()
+            server.wait()
+    assert revision(fresh) is not None
+    Stores(fresh).claimed()
+
+
+def test_many_threads_that_migrate_at_once_migrate_once(url: str):
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(migrate, [url] * 4))) == 1
+
+
+def test_start_waits_for_the_migration_of_another_server(
+    url: str, backend: str, fresh: Database, monkeypatch: pytest.MonkeyPatch
+):
+    # A statement waits less long than a migration: the wait for another's must not be cut short by that.
+    monkeypatch.setattr(database_module, "LOCK_MS", 200)
+    other = Database(url)
+    fresh.migrate()
+    with ThreadPoolExecutor(1) as pool:
+        with fresh.write() as connection:
+            if backend == "postgresql":
+                key = {"key": database_module.MIGRATION_LOCK}
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), key)
+            waiting = pool.submit(other.migrate)
+            time.sleep(0.5)
+            assert not waiting.done()
+        waiting.result()
+    other.close()
+
+
+def test_tables_of_a_newer_version_are_refused(fresh: Database):
+    fresh.migrate()
+    with fresh.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match=r"made by a newer version .*\(revision 9999; this one knows \d+\): start"):
+        fresh.migrate()
+    assert revision(fresh) == "9999"
+
+
+def test_file_that_is_no_database_is_refused(tmp_path: Path):
+    path = tmp_path / "database.sqlite"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(DatabaseError, match=r"damaged \(file is not a database\): .* a backup .*sqlite3 .* \.recover"):
+        Database(sqlite_url(path)).migrate()
+    assert path.read_bytes().startswith(b"this is no database")
+
+
+def test_database_with_tables_of_somebody_else_is_left_alone(fresh: Database):
+    with fresh.write() as connection:
+        connection.execute(text("CREATE TABLE tasks (a INTEGER)"))
+    with pytest.raises(DatabaseError, match=r"cannot be used.*already exists"):
+        fresh.migrate()
+    with fresh.read() as connection:
+        assert inspect(connection).get_table_names() == ["tasks"]
+
+
+def test_connections_wait_no_longer_after_a_migration(tmp_path: Path):
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    database.migrate()
+    with database.read() as connection:
+        assert connection.scalar(text("PRAGMA busy_timeout")) == database_module.LOCK_MS
+    database.close()
+
+
+def test_retries_find_their_first_answer_after_the_keys_became_hashes(fresh: Database):
+    with fresh.write() as connection:
+        upgrade(connection, "0003")
+        kept = "INSERT INTO kept_answers (scope, fingerprint, owner, began_at) VALUES ('train.go k 1', '', 'x', 0)"
+        connection.execute(text(kept))
+    fresh.migrate()
+    with fresh.read() as connection:
+        scope = connection.scalar(text("SELECT scope FROM kept_answers"))
+    assert scope == hashlib.sha256(b"\0train.go\0k 1").hexdigest()

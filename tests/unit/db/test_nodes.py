@@ -1,0 +1,65 @@
+"""One name for each machine."""
+
+from pathlib import Path
+
+import pytest
+
+from api.db.database import Database
+from api.db.database_url import DatabaseError
+from api.nodes import store as nodes
+from api.nodes.store import Node, NodeStore, name_node
+from tests.unit.db.builders import NODE, ROOT, Stores
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(nodes, "read_machine", lambda: "m1")
+    monkeypatch.setattr("socket.gethostname", lambda: "host")
+    return tmp_path / "node"
+
+
+def test_new_storage_has_the_name_of_the_host(path: Path):
+    assert name_node(path, "") == Node("host", "m1", is_settled=False)
+
+
+def test_given_name_goes_before_the_one_that_is_remembered(path: Path):
+    path.write_text("before\nm1\n")
+    assert name_node(path, "given") == Node("given", "m1", is_settled=True, former="before")
+
+
+@pytest.mark.parametrize("kept", ["before\nm1\n", "before"], ids=["this version", "an older one"])
+def test_machine_keeps_its_name_when_the_host_gets_another(path: Path, kept: str):
+    path.write_text(kept)
+    assert name_node(path, "") == Node("before", "m1", is_settled=True)
+
+
+def test_storage_that_comes_from_another_machine_brings_no_name(path: Path):
+    path.write_text("before\nm2\n")
+    assert name_node(path, "") == Node("host", "m1", is_settled=False)
+
+
+def test_two_storages_of_one_machine_have_one_name(path: Path):
+    assert name_node(path, "").name == name_node(path.with_name("other"), "").name
+
+
+def test_name_of_another_machine_is_refused(database: Database):
+    store = NodeStore(database)
+    store.register(Node("gpu-1", "m1", is_settled=False), ROOT)
+    store.register(Node("gpu-1", "m1", is_settled=False), Path("/other"))
+    with pytest.raises(DatabaseError, match=r"another machine .* is called 'gpu-1': give this one a NODE_NAME"):
+        store.register(Node("gpu-1", "m2", is_settled=False), ROOT)
+
+
+def test_machine_that_takes_the_place_of_another_says_so_by_its_name(database: Database):
+    store = NodeStore(database)
+    store.register(Node("gpu-1", "m1", is_settled=False), ROOT)
+    store.register(Node("gpu-1", "m2", is_settled=True), ROOT)
+    store.register(Node("gpu-1", "m2", is_settled=False), ROOT)
+
+
+def test_attempts_of_a_storage_come_along_to_the_new_name(database: Database, stores: Stores):
+    mine = stores.running("t1", 0)
+    other = stores.running("t2", 1, directory_of="/data2/t2/attempts")
+    NodeStore(database).register(Node("new", "m1", is_settled=True, former=NODE), ROOT)
+    assert [attempt.uid for attempt in stores.attempts.open("new", ROOT)] == [mine.uid]
+    assert stores.attempts.get(other.uid).node == NODE

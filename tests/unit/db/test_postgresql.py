@@ -1,0 +1,229 @@
+"""A PostgreSQL that is there and says nothing: a frozen server keeps its connections, and the kernel takes new ones."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import wait
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+
+from api.db import database as database_module
+from api.db import postgresql
+from api.db.database import Database
+from api.errors import DatabaseUnavailable
+from api.util.deadlines import hurrying
+from tests.databases import fresh_postgres
+
+pytestmark = pytest.mark.slow
+
+
+class Relay:
+    """Passes bytes between its clients and a server, until it is told to keep them to itself."""
+
+    def __init__(self, url: str) -> None:
+        server = make_url(url)
+        self._server = (server.host or "127.0.0.1", server.port or 5432)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        own = server.set(host="127.0.0.1", port=self._listener.getsockname()[1])
+        self.url = own.render_as_string(hide_password=False)
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._clients: set[socket.socket] = set()
+        self.questions = 0  #: how often a client has sent something
+        self._passes = threading.Event()
+        self._passes.set()
+        self._is_ending = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def freeze(self) -> None:
+        self._passes.clear()
+
+    def thaw(self) -> None:
+        self._passes.set()
+
+    def hang_up(self) -> None:
+        """Ends every connection, as a server does that is restarted."""
+        for each in list(self._peers):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._is_ending = True
+        self.thaw()
+        self._thread.join(5)
+        for each in (self._listener, *self._peers):
+            each.close()
+
+    def _run(self) -> None:
+        while not self._is_ending:
+            ready = wait([self._listener, *self._peers], 0.05)
+            self._passes.wait()
+            for each in ready:
+                if each is self._listener:
+                    client, server = self._listener.accept()[0], socket.create_connection(self._server)
+                    self._peers |= {client: server, server: client}
+                    self._clients.add(client)
+                elif each in self._peers:
+                    self._pass_on(each)
+
+    def _pass_on(self, source: socket.socket) -> None:
+        content = b""
+        with suppress(OSError):
+            content = source.recv(65536)
+            self.questions += bool(content) and source in self._clients
+            self._peers[source].sendall(content)
+        if not content:
+            for each in (source, self._peers[source]):
+                del self._peers[each]
+                each.close()
+
+
+@pytest.fixture
+def relay() -> Iterator[Relay]:
+    with fresh_postgres() as url:
+        relay = Relay(url)
+        yield relay
+        relay.close()
+
+
+@pytest.fixture
+def database(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    monkeypatch.setattr(database_module, "LOCK_MS", 300)
+    monkeypatch.setattr(postgresql, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(postgresql, "PING_SECONDS", 0.3)
+    monkeypatch.setattr(postgresql, "CONNECT_SECONDS", 2)  # the least that libpq knows
+    database = Database(relay.url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+def ask(database: Database) -> int:
+    with database.read() as connection:
+        answer: int = connection.execute(text("SELECT 1")).scalar_one()
+        return answer
+
+
+def seconds_of_a_hurried_read(database: Database) -> float:
+    """It must fail. Two seconds are the least that libpq itself knows, and 1.5 what a begin may take."""
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable, match="in time"), hurrying(0.3):
+        ask(database)
+    return time.monotonic() - began
+
+
+def freeze_and_ask(relay: Relay, database: Database) -> None:
+    with database.read() as connection:
+        connection.execute(text("SELECT 1"))
+        relay.freeze()
+        connection.execute(text("SELECT 2"))
+
+
+def test_server_that_freezes_during_a_transaction_is_unavailable(relay: Relay, database: Database):
+    with pytest.raises(DatabaseUnavailable, match="has not answered"):
+        freeze_and_ask(relay, database)
+
+
+def test_server_that_froze_before_is_unavailable(relay: Relay, database: Database):
+    assert ask(database) == 1
+    relay.freeze()
+    with pytest.raises(DatabaseUnavailable):
+        ask(database)
+
+
+@pytest.fixture
+def slow(relay: Relay) -> Iterator[Database]:
+    """One whose bounds for everybody are those of the service: seconds."""
+    database = Database(relay.url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+def test_hurried_read_gives_up_on_a_frozen_connection_in_its_own_time(relay: Relay, slow: Database):
+    assert ask(slow) == 1
+    relay.freeze()
+    assert seconds_of_a_hurried_read(slow) < 2
+
+
+def test_hurried_read_gives_up_on_connecting_in_its_own_time(relay: Relay, slow: Database):
+    slow.close()
+    relay.freeze()
+    assert seconds_of_a_hurried_read(slow) < 2
+
+
+def test_second_hurried_read_is_refused_without_a_try(relay: Relay, slow: Database):
+    assert ask(slow) == 1
+    relay.freeze()
+    seconds_of_a_hurried_read(slow)
+    with pytest.raises(DatabaseUnavailable, match="at present"), hurrying(0.3):
+        ask(slow)
+
+
+def test_server_that_goes_on_is_used_again(relay: Relay, database: Database):
+    assert ask(database) == 1
+    relay.freeze()
+    with pytest.raises(DatabaseUnavailable):
+        ask(database)
+    relay.thaw()
+    assert ask(database) == 1
+
+
+def test_transaction_costs_two_questions_beside_its_statements(relay: Relay, database: Database):
+    ask(database)
+    before = relay.questions
+    ask(database)
+    assert relay.questions - before == 3, "to begin, which tells whether the connection is still one, and to commit"
+
+
+def test_server_that_was_restarted_is_used_again_at_once(relay: Relay, database: Database):
+    assert ask(database) == 1
+    relay.hang_up()
+    assert ask(database) == 1
+    with database.write() as connection:
+        assert connection.execute(text("SELECT 2")).scalar_one() == 2
+
+
+def test_server_that_ends_a_new_connection_is_unavailable(
+    relay: Relay, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object) -> None:
+        raise psycopg.OperationalError("terminating connection")
+
+    database.close()
+    monkeypatch.setattr(postgresql.BoundedConnection, "begin", refuse)
+    with pytest.raises(DatabaseUnavailable, match="terminating"):
+        ask(database)
+
+
+def how_it_runs(connection: Connection) -> tuple[str, str]:
+    return tuple(connection.scalar(text(f"SHOW {name}")) for name in ("transaction_isolation", "transaction_read_only"))
+
+
+def test_read_sees_one_state_and_writes_nothing_and_a_write_sees_what_was_committed(database: Database):
+    for _ in range(2):
+        with database.read() as connection:
+            assert how_it_runs(connection) == ("repeatable read", "on")
+        with database.write() as connection:
+            assert how_it_runs(connection) == ("read committed", "off")
+
+
+def test_second_transaction_of_a_connection_can_be_rolled_back(database: Database):
+    with database.engine.connect() as connection:
+        connection.execute(text("CREATE TABLE kept (id integer)"))
+        connection.commit()
+        connection.execute(text("INSERT INTO kept VALUES (1)"))
+        connection.rollback()
+        assert connection.scalar(text("SELECT count(*) FROM kept")) == 0
+
+
+def test_migration_may_take_its_time(relay: Relay, database: Database):
+    with database.engine.connect() as connection:
+        database._wait_longer(connection, database_module.MIGRATION_LOCK_MS)
+        connection.execute(text("SET statement_timeout = 0"))
+        assert connection.execute(text("SELECT 1 FROM pg_sleep(0.8)")).scalar_one() == 1

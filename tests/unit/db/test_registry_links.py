@@ -1,0 +1,50 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.catalog.links import LinkedVersions
+from api.catalog.registry_models import NewModelVersion
+from api.catalog.store import RegistryStore
+from api.db.database import Database, sqlite_url
+from tests.unit.db.builders import NOW
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    made = Database(sqlite_url(tmp_path / "d.sqlite"), tmp_path)
+    made.migrate()
+    yield made
+    made.close()
+
+
+def test_links_know_the_files_of_a_model_and_which_models_have_aliases(database: Database):
+    store, links = RegistryStore(database), LinkedVersions(database)
+    for name, digit, aliases in (("cats", "a", ["prod"]), ("dogs", "b", [])):
+        store.ensure(name, None, NOW)
+        new = NewModelVersion("c" * 63 + digit, 1, "api", "", None, (), {}, {})
+        store.add_version(name, new, aliases, NOW)
+    assert links.aliased() == ["cats"]
+    found = [
+        links.has(*pair) for pair in (("cats", "c" * 63 + "a"), ("cats", "c" * 63 + "b"), ("none", "c" * 63 + "a"))
+    ]
+    assert found == [True, False, False]
+
+
+def test_a_file_has_the_owners_of_all_models_that_it_is_a_version_of(database: Database):
+    store, links = RegistryStore(database), LinkedVersions(database)
+    for name, owner in (("cats", "ann"), ("dogs", "bob"), ("birds", None)):
+        store.ensure(name, owner, NOW)
+        store.add_version(name, NewModelVersion("c" * 64, 1, "api", "", None, (), {}, {}), [], NOW)
+    assert sorted(map(str, links.owners_of("c" * 64))) == ["None", "ann", "bob"]
+    assert links.owners_of("d" * 64) == []
+
+
+def test_links_of_other_models_are_known_by_their_names(database: Database):
+    store, links = RegistryStore(database), LinkedVersions(database)
+    for name, alias in (("cats", "big-prod"), ("dogs", "prod")):
+        store.ensure(name, None, NOW)
+        store.add_version(name, NewModelVersion("c" * 64, 1, "api", "", None, (), {}, {}), [alias], NOW)
+    assert links.others_named(["cats-big-prod", "dogs-test"], "cats-big") == ["cats-big-prod"]
+    assert links.others_named(["cats-big-prod"], "cats") == []
+    assert links.others_named([], "cats-big") == []

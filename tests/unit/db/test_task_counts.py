@@ -1,0 +1,102 @@
+"""How many tasks there are: trainings beside others, and that indexes tell it."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select, text
+
+from api.db.database import Database
+from api.db.tables import task_roll, tasks
+from api.domain.task import TaskType
+from api.domain.training import GPURequest, StopState, TaskFilter, TaskOrder, TaskStatus
+from api.training.task_counts import _count, count_statuses, count_tasks
+from tests.unit.db.builders import NOW, Stores, new_attempt, new_task
+
+TRAININGS = TaskFilter(kind=TaskType.TRAINING)
+OTHERS = TaskFilter(kind=TaskType.PREPROCESSING)
+
+
+@pytest.fixture
+def filled(stores: Stores) -> Stores:
+    """Ann's two trainings, one of which has a GPU, Bob's one, and a task of another kind of each."""
+    stores.tasks.create(new_task("t1", owner="ann"), NOW, "ann")
+    stores.attempts.claim(new_attempt("t1", 2), NOW)
+    for task_id, owner in (("t2", "ann"), ("t3", "bob")):
+        stores.tasks.create(new_task(task_id, owner=owner), NOW, owner)
+    for task_id, owner in (("p1", "ann"), ("p2", "bob")):
+        free = new_task(task_id, owner=owner, kind=TaskType.PREPROCESSING, gpus=GPURequest(count=0))
+        stores.tasks.create(free, NOW, owner)
+    return stores
+
+
+@pytest.mark.parametrize(
+    ("wanted", "newest", "waiting"),
+    [
+        (TaskFilter(), 5, 4),
+        (TRAININGS, 3, 2),
+        (OTHERS, 2, 2),
+        (replace(TRAININGS, owner="ann"), 2, 1),
+        (replace(TRAININGS, seen_by="bob"), 1, 1),
+        (replace(OTHERS, owner="bob"), 1, 1),
+        (replace(TRAININGS, statuses=(TaskStatus.STARTING,)), 1, 0),
+        (replace(TRAININGS, gpu_uuid="GPU-2"), 1, 0),
+        (replace(TRAININGS, gpu_uuid="GPU-3"), 0, 0),
+        (replace(TRAININGS, search="t3"), 1, 1),
+        (replace(TRAININGS, search="p1"), 0, 0),
+    ],
+)
+def test_what_is_wanted_is_counted_by_either_order(filled: Stores, wanted: TaskFilter, newest: int, waiting: int):
+    with filled.database.read() as connection:
+        assert count_tasks(connection, wanted, TaskOrder.NEWEST) == newest
+        assert count_tasks(connection, wanted, TaskOrder.QUEUE) == waiting
+
+
+def test_pushes_are_found_by_the_model_in_their_order(stores: Stores):
+    for task_id, model in (("u1", "cats"), ("u2", "dogs"), ("u3", "cats")):
+        config = {"order": {"model": model}}
+        free = new_task(task_id, kind=TaskType.PUSH, gpus=GPURequest(count=0), config=config)
+        stores.tasks.create(free, NOW, "ann")
+    wanted = TaskFilter(kind=TaskType.PUSH, pushed_model="cats")
+    rows, total = stores.tasks.page(wanted, limit=10, offset=0, cursor=None)
+    assert ([row.task_id for row in rows], total) == (["u3", "u1"], 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner", "counts"),
+    [
+        (None, None, {TaskStatus.STARTING: 1, TaskStatus.QUEUED: 4}),
+        (TaskType.TRAINING, None, {TaskStatus.STARTING: 1, TaskStatus.QUEUED: 2}),
+        (TaskType.TRAINING, "bob", {TaskStatus.QUEUED: 1}),
+        (TaskType.PREPROCESSING, None, {TaskStatus.QUEUED: 2}),
+        (TaskType.PREPROCESSING, "ann", {TaskStatus.QUEUED: 1}),
+        (TaskType.TRAINING, "carl", {}),
+    ],
+)
+def test_each_status_is_counted(
+    filled: Stores, kind: TaskType | None, owner: str | None, counts: dict[TaskStatus, int]
+):
+    with filled.database.read() as connection:
+        assert count_statuses(connection, kind, owner) == counts
+
+
+def test_what_was_deleted_is_counted_no_more(filled: Stores):
+    stop = StopState(NOW, "ann", force=True, timeout_seconds=None, rung=None)
+    filled.tasks.request_stop("t2", stop, NOW, "stopped")
+    filled.tasks.delete("t2", NOW)
+    with filled.database.read() as connection:
+        counts = [count_tasks(connection, wanted, TaskOrder.NEWEST) for wanted in (TaskFilter(), TRAININGS, OTHERS)]
+        told = {row.serial: row.owner for row in connection.execute(select(task_roll))}
+        kept = {row.serial: row.owner for row in connection.execute(select(tasks))}
+    assert (counts, told) == ([4, 2, 2], kept)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("wanted", [TaskFilter(), TaskFilter(statuses=(TaskStatus.COMPLETED,))])
+def test_no_row_of_a_task_is_read_to_count_trainings(database: Database, wanted: TaskFilter, others: bool):
+    statement = _count(wanted, TaskOrder.NEWEST, others=others)
+    told = str(statement.compile(database.engine, compile_kwargs={"literal_binds": True}))
+    with database.read() as connection:
+        plan = " ".join(row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {told}")))
+    assert plan.replace("COVERING INDEX", "").count("INDEX") == 0
+    assert ("ix_tasks_kind" in plan) is others

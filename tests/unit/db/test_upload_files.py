@@ -1,0 +1,111 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.errors import UploadConflict, UploadNotFound
+from api.files.upload_files import UploadFiles
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> UploadFiles:
+    made = UploadFiles(tmp_path / "uploads")
+    made.create("one")
+    return made
+
+
+def test_an_upload_is_as_far_as_its_file_is_long(files: UploadFiles):
+    with files.open("one") as file:
+        file.append(b"abc")
+        file.append(memoryview(b"defg"))
+        assert file.offset == 7
+    assert files.offset("one") == 7
+    assert files.path("one").read_bytes() == b"abcdefg"
+
+
+def test_an_upload_that_is_not_there_is_not_found(files: UploadFiles):
+    with pytest.raises(UploadNotFound):
+        files.offset("other")
+    with pytest.raises(UploadNotFound):
+        files.open("other")
+
+
+def test_an_id_is_given_once(files: UploadFiles):
+    with pytest.raises(FileExistsError):
+        files.create("one")
+
+
+def test_two_do_not_write_at_once_and_the_next_may_when_the_first_lets_go(files: UploadFiles):
+    with files.open("one"), pytest.raises(UploadConflict) as refused:
+        files.open("one")
+    assert refused.value.headers == {"Retry-After": "1"}
+    files.open("one").close()
+
+
+def test_an_upload_that_is_being_written_is_not_removed(files: UploadFiles):
+    with files.open("one"), pytest.raises(UploadConflict):
+        files.remove("one")
+    files.remove("one")
+    assert list(files.ids()) == []
+    files.remove("one")
+
+
+def test_bytes_in_doubt_count_once_they_are_confirmed(files: UploadFiles):
+    with files.open("one") as file:
+        file.append(b"right")
+        file.doubt()
+        file.append(b"doubtful")
+        assert files.offset("one") == 5
+        file.sync()
+        file.confirm()
+    assert files.offset("one") == 13
+
+
+def test_bytes_that_are_wrong_are_cut_off(files: UploadFiles):
+    with files.open("one") as file:
+        file.append(b"right")
+        file.doubt()
+        file.append(b"wrong")
+        file.cut(5)
+    assert files.path("one").read_bytes() == b"right"
+    assert [path.name for path in files.path("one").parent.iterdir()] == ["one"]
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from api.files.upload_files import UploadFiles
+file = UploadFiles(Path(sys.argv[1])).open("one")
+file.append(b"right")
+file.doubt()
+file.append(b"doubtful")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_writer_leaves_neither_its_lock_nor_bytes_in_doubt(files: UploadFiles):
+    ended = subprocess.run([sys.executable, "-c", WRITER, files.path("one").parent], cwd=os.getcwd(), check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert files.offset("one") == 5
+    with files.open("one") as file:
+        assert file.offset == 5
+        file.append(b"!")
+    assert files.path("one").read_bytes() == b"right!"
+
+
+def test_what_was_unpacked_goes_with_its_upload(files: UploadFiles):
+    place = files.new_unpacked("one")
+    (place / "sub").mkdir(parents=True)
+    assert set(files.ids()) == {"one"}
+    files.remove("one")
+    assert not place.exists()
+
+
+def test_a_link_in_the_place_of_an_upload_is_not_followed(files: UploadFiles, tmp_path: Path):
+    (tmp_path / "other").write_bytes(b"others'")
+    files.path("two").symlink_to(tmp_path / "other")
+    with pytest.raises(OSError, match="symbolic links"):
+        files.open("two")

@@ -1,0 +1,33 @@
+import pytest
+
+from api.gpus.xids import _TABLE, CATALOGUE, XidClass, _expand, look_up
+
+FATAL = {46, 48, 54, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 151, 156, 158, 167, 169, 171, 172, 173}
+OF_THE_PROGRAM = {8, 11, 13, 25, 31, 43, 69, 80, 137}
+
+
+def test_every_code_up_to_185_is_known():
+    assert set(range(1, 186)) - set(CATALOGUE) == set()
+
+
+def test_no_code_stands_in_two_rows():
+    codes = [code for row, _ in _TABLE for code in _expand(row)]
+    assert sorted(codes) == sorted(set(codes))
+
+
+def test_codes_that_forbid_a_gpu_are_those_of_the_catalogue():
+    assert {code for code, xid in CATALOGUE.items() if xid.kind is XidClass.FATAL} == FATAL
+
+
+def test_faults_of_the_program_are_those_of_the_catalogue():
+    assert {code for code, xid in CATALOGUE.items() if xid.kind is XidClass.APPLICATION} == OF_THE_PROGRAM
+
+
+@pytest.mark.parametrize("xid", CATALOGUE.values())
+def test_every_code_says_what_it_means_and_what_to_do(xid):
+    assert xid.meaning
+    assert xid.advice
+
+
+def test_unknown_code_is_never_taken_for_harmless():
+    assert look_up(4711).kind is XidClass.DEGRADED

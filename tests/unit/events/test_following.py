@@ -1,0 +1,46 @@
+import json
+
+import pytest
+
+from api.domain.training import TaskStatus
+from api.errors import TaskNotFound
+from api.events.following import TaskFollowing
+from api.executors.fake import outcome
+from api.training.event_store import EventStore
+from tests.unit.trainings import TrainingMachine
+
+
+@pytest.fixture
+def following(machine: TrainingMachine) -> TaskFollowing:
+    events = EventStore(machine.database)
+    return TaskFollowing(machine.tasks, machine.attempts, events, machine.parts.service, machine.clock)
+
+
+def test_who_comes_back_gets_the_events_that_were_missed(machine: TrainingMachine, following: TaskFollowing):
+    machine.put()
+    here = following.position("a", None)
+    machine.train()
+    missed = following.missed(following.position("a", here.last_id))
+    assert [message.status for message in missed] == [TaskStatus.STARTING]
+
+
+def test_progress_is_what_the_service_shows(machine: TrainingMachine, following: TaskFollowing):
+    machine.run()
+    message = following.progress("a")
+    assert (message.task_id, message.status) == ("a", TaskStatus.RUNNING)
+    assert json.loads(message.json)["data"]["task_id"] == "a"
+
+
+def test_there_is_an_end_once_it_has_ended(machine: TrainingMachine, following: TaskFollowing):
+    machine.run()
+    assert following.end("a", 5) is None
+    machine.end(how=outcome(exit_code=3))
+    end = following.end("a", 5)
+    assert end is not None
+    assert (end.position, json.loads(end.json)["data"]["exit_code"]) == (5, 3)
+
+
+def test_an_unknown_task_is_not_found(following: TaskFollowing):
+    for ask in (lambda: following.progress("no"), lambda: following.end("no", 1), lambda: following.position("no", 1)):
+        with pytest.raises(TaskNotFound):
+            ask()

@@ -1,0 +1,72 @@
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from api.domain.progress import Point
+from api.domain.training import EventKind, TaskEvent, TaskStatus
+from api.events.messages import end_message, points_message, status_message, system_message
+from api.streaming.models import Message, MessageType, TaskEnd, ToldEvent, Topic
+from api.training.attempts.series import EPOCH_LOSS
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def data(message: Message) -> Any:
+    whole = json.loads(message.json)
+    assert (whole["type"], whole["timestamp"]) == (message.type, "2026-01-01T00:00:00Z")
+    return whole["data"]
+
+
+def event(kind: EventKind) -> TaskEvent:
+    return TaskEvent(7, "a", "a.1", NOW, kind, "queued", "starting", "ann", "it has its GPUs")
+
+
+def test_an_event_is_told_with_the_status_that_its_task_had_by_then():
+    message = status_message(ToldEvent(event(EventKind.STATUS), TaskStatus.STARTING))
+    assert (message.task_id, message.position, message.status) == ("a", 7, TaskStatus.STARTING)
+    shown = data(message)
+    assert (shown["task_id"], shown["status"]) == ("a", "starting")
+    assert (shown["event"]["id"], shown["event"]["previous"], shown["event"]["current"]) == (7, "queued", "starting")
+
+
+def test_an_event_of_another_kind_gives_no_status():
+    message = status_message(ToldEvent(event(EventKind.CHECKPOINT), TaskStatus.RUNNING))
+    assert (message.status, data(message)["status"]) == (None, "running")
+
+
+@pytest.mark.parametrize(
+    ("point", "shown"),
+    [
+        (Point("train/loss", 3, 0.5, 0.0), ("loss", 3, None, 0.5)),
+        (Point("train/loss", 3, math.nan, 0.0), ("loss", 3, None, None)),
+        (Point("own/tag", 3, 1.0, 0.0), ("own/tag", 3, None, 1.0)),
+        (Point(EPOCH_LOSS, 2, 0.5, 0.0), ("epoch_loss", None, 2, 0.5)),
+    ],
+)
+def test_points_are_for_those_who_follow_the_task(point: Point, shown: tuple[Any, ...]):
+    message = points_message("a", [point], NOW)
+    assert (message.topic, message.type, message.is_detail) == (Topic.TASK, MessageType.METRICS, True)
+    (told,) = data(message)["points"]
+    assert tuple(told[name] for name in ("metric", "step", "epoch", "value")) == shown
+    assert told["timestamp"] == "1970-01-01T00:00:00Z"
+
+
+def test_an_end_says_how_and_stands_with_its_event():
+    message = end_message(TaskEnd("a", TaskStatus.FAILED, None, 3), 9, NOW)
+    assert (message.position, message.status, message.is_detail) == (9, TaskStatus.FAILED, True)
+    assert data(message) == {
+        "task_id": "a",
+        "status": "failed",
+        "failure": None,
+        "exit_code": 3,
+        "next_offset": None,
+    }
+
+
+def test_the_service_tells_of_itself_to_nobody_in_particular():
+    message = system_message("warning", "Something.", NOW, dropped=3)
+    assert (message.topic, message.task_id) == (Topic.SYSTEM, None)
+    assert data(message) == {"level": "warning", "message": "Something.", "dropped": 3}

@@ -1,0 +1,90 @@
+import json
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+from api.files.weights import scan
+from api.files.weights.scan import LocalModels
+from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
+
+
+def names(local: LocalModels) -> dict[str, str | None]:
+    return {Path(found.path).name: found.facts.title for found in local.scan().files}
+
+
+def test_weights_are_found_in_place_by_content(tmp_path: Path):
+    write_stand_in(tmp_path / "unet" / "deep" / "x.safetensors", STAND_INS["z-image"])
+    (tmp_path / "unet" / "notes.txt").write_text("no weights")
+    assert names(LocalModels([tmp_path])) == {"x.safetensors": "the transformer of Z-Image"}
+
+
+def test_what_did_not_change_is_not_read_again(tmp_path: Path):
+    path = write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"])
+    local = LocalModels([tmp_path])
+    assert len(names(local)) == 1
+    with patch.object(scan, "examine", side_effect=AssertionError):
+        assert len(names(local)) == 1
+    write_stand_in(path, STAND_INS["lumina-2"])
+    os.utime(path, ns=(1, 1))
+    assert names(local) == {"a.safetensors": "the transformer of Lumina 2"}
+
+
+def test_cache_of_hugging_face_is_read_through_its_links(tmp_path: Path):
+    blob = write_stand_in(tmp_path / "models--a--b" / "blobs" / "0123.safetensors", STAND_INS["z-image"])
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "z.safetensors").symlink_to(blob)
+    assert names(LocalModels([tmp_path])) == {"z.safetensors": "the transformer of Z-Image"}
+
+
+def test_links_that_lead_back_or_nowhere_end(tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    assert LocalModels([tmp_path, tmp_path / "nowhere"]).scan().files == ()
+
+
+def test_names_that_are_no_text_are_left_out(tmp_path: Path):
+    write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"])
+    write_stand_in(tmp_path / os.fsdecode(b"\xff.safetensors"), STAND_INS["z-image"])
+    write_stand_in(tmp_path / os.fsdecode(b"\xfe") / "b.safetensors", STAND_INS["z-image"])
+    assert names(LocalModels([tmp_path])).keys() == {"a.safetensors"}
+
+
+def test_metadata_of_files_is_not_remembered(tmp_path: Path):
+    write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"], metadata={"ss_tag_frequency": "x" * 60_000})
+    assert [found.facts.metadata for found in LocalModels([tmp_path]).scan().files] == [{}]
+
+
+def test_bound_is_told(tmp_path: Path):
+    for number in range(5):
+        (tmp_path / f"{number}.safetensors").write_bytes(b"")
+    with patch.object(scan, "_MOST_ENTRIES", 3):
+        found = LocalModels([tmp_path]).scan()
+    assert found.is_cut
+    assert len(found.files) == 3
+
+
+def test_directories_that_are_models_say_what_they_lack(tmp_path: Path):
+    index = {
+        "_class_name": "FluxPipeline",
+        "vae": ["diffusers", "AutoencoderKL"],
+        "transformer": ["diffusers", "AModel"],
+    }
+    write_stand_in(tmp_path / "FLUX.1-dev" / "vae" / "m.safetensors", STAND_INS["vae-flux-diffusers"])
+    (tmp_path / "FLUX.1-dev" / "model_index.json").write_text(json.dumps(index))
+    (found,) = LocalModels([tmp_path]).scan().directories
+    assert (found.kind, found.lacking, found.broken) == ("diffusers:FluxPipeline", ("transformer",), ())
+    weights = tmp_path / "FLUX.1-dev" / "vae" / "m.safetensors"
+    os.truncate(weights, weights.stat().st_size - 1)
+    (found,) = LocalModels([tmp_path]).scan().directories
+    assert found.broken == ("vae/m.safetensors",)
+
+
+def test_wan_with_two_models_is_one_directory(tmp_path: Path):
+    half = tmp_path / "Wan2.2-T2V-A14B" / "low_noise_model"
+    half.mkdir(parents=True)
+    (half / "config.json").write_text(json.dumps({"model_type": "t2v", "dim": 5120}))
+    kinds = {Path(found.path).name: found.kind for found in LocalModels([tmp_path]).scan().directories}
+    assert kinds["Wan2.2-T2V-A14B"] == "wan:t2v:5120"

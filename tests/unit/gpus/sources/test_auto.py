@@ -1,0 +1,84 @@
+import pytest
+
+from api.domain.reading import SourceName, XidEvent
+from api.gpus.sources.auto import AutoSource
+from api.gpus.sources.source import FakeSource, SourceFault
+
+
+class Machine:
+    """A machine on which the library appears and goes as a test says."""
+
+    def __init__(self, absent: bool) -> None:
+        self.absent = absent
+        self.nvml, self.simulated = FakeSource(count=2), FakeSource(count=4)
+        self.simulated.name = SourceName.SIMULATED
+        self.source = AutoSource(lambda: self.nvml, self.simulated, lambda: self.absent)
+
+
+@pytest.fixture
+def bare() -> Machine:
+    return Machine(absent=True)
+
+
+@pytest.fixture
+def equipped() -> Machine:
+    return Machine(absent=False)
+
+
+def test_machine_with_the_library_shows_its_gpus(equipped: Machine):
+    assert equipped.source.refresh(True) == 2
+    assert equipped.source.name is SourceName.NVML
+
+
+def test_machine_without_the_library_shows_simulated_gpus(bare: Machine):
+    assert bare.source.refresh(True) == 4
+    assert bare.source.name is SourceName.SIMULATED
+
+
+def test_library_that_appears_is_taken_up(bare: Machine):
+    bare.source.refresh(True)
+    before = bare.source.generation
+    bare.absent = False
+    assert bare.source.refresh(True) == 2
+    assert bare.source.name is SourceName.NVML
+    assert bare.source.generation > before
+
+
+def test_library_that_fails_is_not_papered_over(equipped: Machine):
+    equipped.nvml.problem = SourceFault("driver not loaded", "load it", 9)
+    with pytest.raises(SourceFault):
+        equipped.source.refresh(True)
+    assert equipped.source.name is SourceName.NVML
+
+
+def test_library_that_appears_and_fails_is_not_papered_over(bare: Machine):
+    bare.source.refresh(True)
+    bare.absent = False
+    bare.nvml.problem = SourceFault("driver not loaded", "load it", 9)
+    for _ in range(2):
+        with pytest.raises(SourceFault):
+            bare.source.refresh(True)
+    assert bare.source.name is SourceName.NVML
+
+
+def test_library_that_goes_does_not_bring_simulated_gpus_back(equipped: Machine):
+    equipped.source.refresh(True)
+    equipped.absent = True
+    equipped.nvml.problem = SourceFault("library missing", "install it", 12)
+    with pytest.raises(SourceFault):
+        equipped.source.refresh(True)
+
+
+def test_everything_is_asked_of_the_source_that_holds(bare: Machine):
+    bare.nvml.xids.append(XidEvent("GPU-real", 79))
+    gpu = bare.source.identify(3)
+    assert gpu == bare.simulated.identities[3]
+    assert bare.source.read_vitals(gpu) == bare.simulated.vitals[3]
+    assert bare.source.read_condition(gpu) == bare.simulated.conditions[3]
+    assert bare.source.read_processes(gpu) == ()
+    assert bare.source.next_xid() is None
+    bare.absent = False
+    bare.source.refresh(True)
+    assert bare.source.next_xid() == XidEvent("GPU-real", 79)
+    bare.source.observe_tasks({"GPU-real": None})
+    assert (bare.nvml.held, bare.simulated.held) == ({"GPU-real": None}, {})

@@ -1,0 +1,83 @@
+"""What is shown of several machines: each GPU with its node."""
+
+import pytest
+
+from api.domain.gpu import FleetStatusResponse, GPUStatus
+from api.domain.node import NodeStatus
+from api.domain.reason import Reason
+from api.errors import GPUNotFound, NodeNotFound
+from api.gpus.fleet_view import count_names, narrow, show_processes_of, show_state
+from api.gpus.lookup import find_gpu
+from api.gpus.offers import list_offers
+from tests.unit.builders import NOW, reading, uuid_of
+from tests.unit.gpus.fleets import fleet
+
+FREE = reading(1, processes=())
+
+
+def test_each_gpu_has_its_node_and_the_nodes_are_beside_them():
+    shown = show_state(fleet(FREE), NOW)
+    assert isinstance(shown, FleetStatusResponse)
+    assert [(gpu.node, gpu.uuid, gpu.is_available) for gpu in shown.gpus] == [
+        ("here", uuid_of(0), True),
+        ("gpu2", uuid_of(1), True),
+    ]
+    assert [(node.name, node.state) for node in shown.nodes] == [("here", NodeStatus.UP), ("gpu2", NodeStatus.UP)]
+    assert shown.summary.total_gpus == 2
+
+
+def test_a_silent_nodes_gpus_are_unknown_with_its_age():
+    shown = show_state(fleet(FREE, silent=16.0), NOW)
+    gpu = shown.gpus[1]
+    assert (gpu.status, gpu.status_reason) == (GPUStatus.UNKNOWN, "its node gpu2 has been silent for 16 s")
+    assert shown.summary.available_gpus == 1
+
+
+def test_a_drained_nodes_gpus_are_busy_for_whoever_wants_one():
+    drain = Reason.of("{why} ({who})", "drained_by", why="fans", who="ann")
+    shown = show_state(fleet(FREE, drains={"gpu2": drain, "here": drain}), NOW)
+    assert {gpu.status_reason for gpu in shown.gpus} == {"its node is drained: fans (ann)"}
+    assert shown.summary.available_gpus == 0
+
+
+def test_only_this_machines_gpus_are_offered_by_a_local_executor():
+    assert [offer.node for offer in list_offers(fleet(FREE))] == ["here"]
+
+
+@pytest.mark.parametrize("name", ["gpu2:0", "here:0", uuid_of(1)])
+def test_a_gpu_of_several_machines_is_named_by_node_and_index_or_uuid(name: str):
+    other = reading(0, identity=FREE.identity, processes=())
+    assert find_gpu(fleet(other), name).node == ("here" if name == "here:0" else "gpu2")
+
+
+def test_an_index_that_two_machines_have_names_no_gpu():
+    other = reading(0, identity=FREE.identity)
+    with pytest.raises(GPUNotFound, match="2 nodes have a GPU 0") as refused:
+        find_gpu(fleet(other), "0")
+    assert refused.value.data == {"gpu_ids": ["here:0", "gpu2:0"]}
+    assert count_names(fleet(other).gpus, is_fleet=True)["0"] == 2
+
+
+def test_a_state_is_narrowed_to_one_node():
+    state = narrow(fleet(FREE), "gpu2")
+    assert ([gpu.node for gpu in state.gpus], [node.name for node in state.nodes]) == (["gpu2"], ["gpu2"])
+    with pytest.raises(NodeNotFound):
+        narrow(state, "here")
+
+
+def test_a_gpu_with_the_uuid_of_this_machines_is_unknown_and_named_by_its_node_alone():
+    state = fleet(reading(0, processes=()))
+    twin = state.gpus[1]
+    assert (twin.is_twin, twin.judgement.status) == (True, GPUStatus.UNKNOWN)
+    assert find_gpu(state, uuid_of(0)).node == "here"
+    assert find_gpu(state, "gpu2:0") is twin
+    assert [offer.node for offer in list_offers(state)] == ["here"]
+
+
+def test_who_holds_memory_is_told_with_the_node():
+    shown = show_processes_of(fleet(FREE), "gpu2:1", Reason.of("a note", "own_pid_namespace"))
+    assert (shown.node, shown.note) == ("gpu2", None)  # type: ignore[attr-defined]
+
+
+def test_other_machines_gpus_are_known_from_this_ones():
+    assert fleet(FREE).other_uuids == {uuid_of(1)}

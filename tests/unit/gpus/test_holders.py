@@ -1,0 +1,94 @@
+"""Who holds which GPU, whatever becomes of the database."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from api.domain.task import RegisteredTask, TaskType
+from api.errors import DatabaseUnavailable
+from api.gpus.holders import GPUHolders
+from api.gpus.registration_store import MemoryRegistrations
+from api.gpus.registry import TaskRegistry
+from api.util.clock import FakeClock
+from tests.unit.builders import reading, snapshot, task, uuid_of
+
+
+class Registry(TaskRegistry):
+    """One whose database fails when a test says so."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(MemoryRegistrations(), clock)
+        self.is_away = False
+        self.ended: list[RegisteredTask] = []
+
+    def holders(self) -> Mapping[str, RegisteredTask]:
+        if self.is_away:
+            raise DatabaseUnavailable
+        return super().holders()
+
+    def release_dead(self) -> list[RegisteredTask]:
+        if self.is_away:
+            raise DatabaseUnavailable
+        ended, self.ended = self.ended, []
+        return ended
+
+
+@pytest.fixture
+def registry(clock: FakeClock) -> Registry:
+    return Registry(clock)
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def holders(registry: Registry, told: list[str]) -> GPUHolders:
+    return GPUHolders(registry, lambda task, why: told.append(f"{task.task_id}: {why.text}"))
+
+
+def test_while_the_database_is_away_the_last_that_is_known_counts(
+    registry: Registry, holders: GPUHolders, caplog: pytest.LogCaptureFixture
+):
+    registry.is_away = True
+    assert holders.read() is None
+    registry.is_away = False
+    registry.register(task_type=TaskType.TRAINING, gpu_uuids=[uuid_of(0)], task_id="t")
+    known = holders.read()
+    assert known is not None
+    assert known.keys() == {uuid_of(0)}
+    registry.is_away = True
+    assert [holders.read(), holders.read()] == [known, known]
+    # Once for each time that it went away.
+    assert len(caplog.records) == 2
+
+
+def test_a_task_whose_process_has_ended_is_told(registry: Registry, holders: GPUHolders, told: list[str]):
+    registry.ended = [task("t", TaskType.TRAINING, pid=7)]
+    holders.release_ended(snapshot(reading(0)), has_changed_source=False)
+    assert told == ["t: its process 7 has ended"]
+
+
+def test_nothing_holds_a_simulated_gpu_once_there_are_real_ones(
+    registry: Registry, holders: GPUHolders, told: list[str]
+):
+    registry.register(task_type=TaskType.TRAINING, gpu_uuids=["GPU-simulated"], task_id="old")
+    registry.register(task_type=TaskType.TRAINING, gpu_uuids=[uuid_of(0)], task_id="new")
+    holders.release_ended(snapshot(reading(0)), has_changed_source=False)
+    assert told == []
+    holders.release_ended(snapshot(reading(0)), has_changed_source=True)
+    assert told == ["old: its simulated GPUs gave way to real ones"]
+    assert [each.task_id for each in registry.list()] == ["new"]
+
+
+def test_a_release_that_fails_is_tried_again_at_the_next_sweep(
+    registry: Registry, holders: GPUHolders, told: list[str], caplog: pytest.LogCaptureFixture
+):
+    registry.ended, registry.is_away = [task("t", TaskType.TRAINING, pid=7)], True
+    for _ in range(2):
+        holders.release_ended(snapshot(reading(0)), has_changed_source=False)
+    assert (told, len(caplog.records)) == ([], 1)
+    registry.is_away = False
+    holders.release_ended(snapshot(reading(0)), has_changed_source=False)
+    assert len(told) == 1

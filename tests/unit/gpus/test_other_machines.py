@@ -1,0 +1,41 @@
+"""What counts of machines that tell of themselves, and for how long."""
+
+from dataclasses import replace
+
+import pytest
+
+from api.domain.node import NodeStatus
+from api.domain.reason import Reason, text_of
+from api.gpus.other_machines import NodePart, judge_node, why_unread
+from tests.unit.builders import reading, snapshot
+
+PART = NodePart("gpu2", snapshot(reading(0)), heard=100.0)
+DRAINS = {"gpu2": Reason.of("{why} ({who})", "drained_by", why="fans", who="ann")}
+
+
+@pytest.mark.parametrize(
+    ("now", "left", "drains", "status"),
+    [
+        (115.0, False, {}, NodeStatus.UP),
+        (115.1, False, {}, NodeStatus.UNKNOWN),
+        (115.1, False, DRAINS, NodeStatus.UNKNOWN),
+        (101.0, False, DRAINS, NodeStatus.DRAINING),
+        (101.0, True, DRAINS, NodeStatus.DOWN),
+    ],
+)
+def test_a_node_is_unknown_after_15_silent_seconds(now: float, left: bool, drains: dict[str, Reason], status: str):
+    assert judge_node(replace(PART, has_left=left), drains, now).status is status
+
+
+def test_why_nothing_of_a_node_counts_tells_its_age():
+    words = why_unread(PART, judge_node(PART, {}, 160.0))
+    assert words is not None
+    assert text_of(words) == "its node gpu2 has been silent for 60 s"
+    assert why_unread(PART, judge_node(PART, {}, 101.0)) is None
+
+
+def test_node_known_from_the_database_alone_is_unknown_until_it_is_heard():
+    part = replace(PART, is_heard=False)
+    condition = judge_node(part, {}, 101.0)
+    assert condition.status is NodeStatus.UNKNOWN
+    assert text_of(why_unread(part, condition) or "") == "its node gpu2 has not been heard since this server started"

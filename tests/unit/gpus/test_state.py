@@ -1,0 +1,204 @@
+import pytest
+
+from api.domain.gpu import GPUStatus, Verdict
+from api.domain.reading import XidEvent
+from api.domain.task import RegisteredTask
+from api.gpus.events import GPUEvents
+from api.gpus.judgement import DRAINING_SECONDS
+from api.gpus.snapshot import GPUReading
+from api.gpus.state import GPUState, GPUStateKeeper
+from api.util.clock import FakeClock
+from tests.unit.builders import identity, lost, process, reading, snapshot, task, uuid_of
+from tests.unit.gpus.fleets import fleet
+
+BIG = (process(memory_mb=9000),)
+UUID = uuid_of(0)
+
+
+class Keeper:
+    """A keeper whose sweeps a test makes up."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.events = GPUEvents()
+        self.keeper = GPUStateKeeper("here", clock, 10.0, self.events)
+        self.sequence = 0
+        self.state: GPUState | None = None
+
+    def sweep(self, gpu: GPUReading | None = None, held: RegisteredTask | None = None, **changes) -> GPUState:
+        self.sequence += 1
+        gpu = reading(processes=()) if gpu is None else gpu
+        if gpu.read_monotonic is not None and gpu.fault is None:
+            gpu = GPUReading(**{f: getattr(gpu, f) for f in gpu.__slots__} | {"read_monotonic": self.clock.monotonic()})
+        shown = snapshot(gpu, sequence=self.sequence, **changes)
+        self.state = self.keeper.judge(shown, {} if held is None else {UUID: held})
+        return self.state
+
+    def status(self, *args, **kwargs) -> GPUStatus:
+        return self.sweep(*args, **kwargs).gpus[0].judgement.status
+
+    def verdict(self, *args, **kwargs) -> Verdict:
+        return self.sweep(*args, **kwargs).gpus[0].judgement.health.verdict
+
+    def hear(self, xid: int, uuid: str | None = UUID) -> None:
+        self.keeper.note_xid("here", XidEvent(uuid, xid), self.state.gpus if self.state else ())
+
+
+@pytest.fixture
+def keeper(clock: FakeClock) -> Keeper:
+    return Keeper(clock)
+
+
+# -- draining ------------------------------------------------------------------------------------------------------
+
+
+def test_released_gpu_is_draining_while_memory_is_held(keeper: Keeper, clock: FakeClock):
+    assert keeper.status(reading(processes=BIG), task()) is GPUStatus.TRAINING
+    keeper.keeper.note_released([UUID])
+    clock.advance(5)
+    assert keeper.status(reading(processes=BIG)) is GPUStatus.DRAINING
+
+
+def test_draining_ends_when_the_memory_is_back(keeper: Keeper, clock: FakeClock):
+    keeper.keeper.note_released([UUID])
+    clock.advance(5)
+    keeper.status(reading(processes=BIG))
+    clock.advance(5)
+    assert keeper.status() is GPUStatus.AVAILABLE
+    clock.advance(5)
+    assert keeper.status(reading(processes=BIG)) is GPUStatus.BUSY
+
+
+def test_draining_ends_at_its_bound(keeper: Keeper, clock: FakeClock):
+    keeper.keeper.note_released([UUID])
+    clock.advance(DRAINING_SECONDS - 1)
+    assert keeper.status(reading(processes=BIG)) is GPUStatus.DRAINING
+    clock.advance(1)
+    assert keeper.status(reading(processes=BIG)) is GPUStatus.BUSY
+
+
+def test_reading_from_before_the_release_does_not_end_the_draining(keeper: Keeper, clock: FakeClock):
+    state = keeper.sweep(held=task())
+    clock.advance(1)
+    keeper.keeper.note_released([UUID])
+    keeper.keeper.judge(state.snapshot, {})
+    clock.advance(4)
+    assert keeper.status(reading(processes=BIG)) is GPUStatus.DRAINING
+
+
+def test_new_task_ends_the_draining(keeper: Keeper, clock: FakeClock):
+    keeper.keeper.note_released([UUID])
+    clock.advance(1)
+    keeper.status(reading(processes=BIG), task("next"))
+    assert keeper.status(reading(processes=BIG)) is GPUStatus.BUSY
+
+
+# -- Xid errors ----------------------------------------------------------------------------------------------------
+
+
+def test_critical_xid_makes_the_gpu_unhealthy(keeper: Keeper):
+    keeper.sweep()
+    keeper.hear(79)
+    assert keeper.verdict() is Verdict.UNHEALTHY
+
+
+def test_xid_of_another_gpu_does_not_bear_on_it(keeper: Keeper):
+    keeper.sweep()
+    keeper.hear(79, uuid_of(1))
+    assert keeper.verdict() is Verdict.HEALTHY
+
+
+def test_xids_are_counted_with_their_last_time(keeper: Keeper, clock: FakeClock):
+    keeper.hear(13)
+    clock.advance(60)
+    keeper.hear(13)
+    (count,) = keeper.sweep().xids.values()
+    assert (count.count, count.last_at) == (2, clock.now().timestamp())
+
+
+def test_xid_delivered_twice_is_one_event_and_one_error(keeper: Keeper, clock: FakeClock):
+    keeper.sweep()
+    keeper.hear(79)
+    clock.advance(3)
+    keeper.hear(79)
+    (count,) = keeper.sweep().xids.values()
+    assert (count.count, count.last_at) == (1, clock.now().timestamp())
+    assert len([event for event in keeper.events.list() if event.xid == 79]) == 1
+
+
+def test_xid_says_what_it_means_what_to_do_and_what_of_the_training(keeper: Keeper):
+    keeper.sweep(held=task("mine"))
+    keeper.hear(79)
+    message = keeper.events.list()[0].message
+    assert "Xid 79 (fell off the PCIe bus): reboot" in message
+    assert message.endswith("mine was on it: start it again on another GPU")
+
+
+def test_illegal_accesses_of_three_trainings_degrade_the_gpu(keeper: Keeper, clock: FakeClock):
+    verdicts = []
+    for name in ("a", "b", "b", "c"):
+        keeper.sweep(held=task(name))
+        keeper.hear(31)
+        clock.advance(60)
+        verdicts.append(keeper.verdict(held=task(name)))
+    assert verdicts == [Verdict.HEALTHY] * 3 + [Verdict.DEGRADED]
+
+
+def test_xid_is_an_event_of_its_gpu(keeper: Keeper):
+    keeper.sweep()
+    keeper.hear(79)
+    (event,) = keeper.events.list()
+    assert (event.xid, event.uuid, event.gpu_id) == (79, UUID, 0)
+
+
+def test_xid_of_no_named_gpu_is_told_and_not_counted(keeper: Keeper):
+    keeper.hear(79, None)
+    assert keeper.sweep().xids == {}
+    assert keeper.events.list()[0].xid == 79
+
+
+def test_xid_is_not_forgiven_by_time(keeper: Keeper, clock: FakeClock):
+    keeper.hear(79)
+    clock.advance(86_400)
+    assert keeper.verdict() is Verdict.UNHEALTHY
+
+
+def test_xid_is_forgiven_when_the_gpu_was_gone_and_answers_again(keeper: Keeper):
+    keeper.sweep()
+    keeper.hear(79)
+    keeper.sweep(lost())
+    assert keeper.verdict() is Verdict.HEALTHY
+
+
+def test_xid_while_the_gpu_is_gone_is_forgiven_too(keeper: Keeper):
+    keeper.sweep(lost())
+    keeper.hear(79)
+    assert keeper.verdict() is Verdict.HEALTHY
+
+
+def test_forgiven_xid_is_still_counted(keeper: Keeper):
+    keeper.hear(79)
+    keeper.sweep(lost())
+    assert next(iter(keeper.sweep().xids.values())).count == 1
+
+
+# -- staleness and failures ----------------------------------------------------------------------------------------
+
+
+def test_state_changes_by_the_mere_passing_of_time(keeper: Keeper, clock: FakeClock):
+    state = keeper.sweep()
+    clock.advance(10)
+    assert not keeper.keeper.staleness_changed(state)
+    clock.advance(0.1)
+    assert keeper.keeper.staleness_changed(state)
+
+
+def test_failed_sweeps_are_counted_once_each(keeper: Keeper):
+    state = keeper.sweep(problem="driver not loaded")
+    keeper.keeper.judge(state.snapshot, {})
+    keeper.sweep(problem="driver not loaded")
+    assert keeper.sweep().failed_sweeps == 2
+
+
+def test_a_uuid_that_another_machine_claims_too_keeps_its_own_index():
+    assert fleet(reading(3, identity=identity(3, uuid=UUID))).indices == {UUID: 0}

@@ -1,0 +1,78 @@
+import json
+
+import httpx
+import pytest
+
+from api.domain.cause import CauseCode
+from api.jobs.downloads.answers import judge_answer, name_in, quote, read_reason
+from api.jobs.downloads.refusal import DownloadRefused
+
+CIVITAI = "The creator of this asset requires you to be logged in to download it"
+REQUEST = httpx.Request("GET", "https://civitai.test/api/download/models/7?token=planted-token")
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
+    stream = httpx.ByteStream(body)
+    return httpx.Response(
+        status, stream=stream, request=REQUEST, headers={name.replace("_", "-"): text for name, text in headers.items()}
+    )
+
+
+def test_unauthorized_answer_is_shown_in_the_servers_words_with_the_remedy():
+    body = json.dumps({"error": "Unauthorized", "message": CIVITAI}).encode()
+    with pytest.raises(DownloadRefused) as refused:
+        judge_answer("7", answer(401, body))
+    assert refused.value.cause is CauseCode.UNAUTHORIZED
+    assert str(refused.value) == (
+        f"The server answers 401 for 7, and says: {CIVITAI}. Set a token of an account that may download it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"), [(404, CauseCode.NOT_FOUND), (410, CauseCode.NOT_FOUND), (400, CauseCode.NETWORK)]
+)
+def test_other_refusals_have_the_servers_words_too(status: int, cause: CauseCode):
+    with pytest.raises(DownloadRefused, match=r"and says: No file found\.$") as refused:
+        judge_answer("7", answer(status, b'{"error": "No file found"}'))
+    assert refused.value.cause is cause
+
+
+def test_busy_server_is_no_refusal():
+    found = judge_answer("7", answer(503, b"", Retry_After="5"))
+    assert found is not None
+    assert found[1] == 5.0
+    assert judge_answer("7", answer(206)) is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><h1>401</h1>", b"[1]", b'{"message": 5}', b'{"message": "' + b"x" * 10**6, b"[" * 10**5]
+)
+def test_what_is_no_message_is_not_shown(body: bytes):
+    assert read_reason(answer(401, body)) == ""
+
+
+def test_reason_is_bounded_plain_and_without_keys():
+    body = json.dumps({"message": "\x1b[31mno planted-token \u202e here\n" + "x" * 9000}).encode()
+    said = read_reason(answer(401, body))
+    assert "planted-token" not in said
+    assert said.isprintable()
+    assert len(said) < 320
+    assert quote("a Bearer-Key1 b", "Bearer-Key1") == "a *** b"
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ('attachment; filename="style v2.safetensors"', "style v2.safetensors"),
+        ("attachment; filename=style.safetensors", "style.safetensors"),
+        ("inline; filename*=UTF-8''st%C3%BCl.safetensors; filename=\"stul.safetensors\"", "stül.safetensors"),
+        ('attachment; filename="../../etc/passwd"', "passwd"),
+        ('attachment; filename="C:\\\\a\\\\b.bin"', "b.bin"),
+        ("attachment", None),
+        ('attachment; filename=""', None),
+        (None, None),
+    ],
+)
+def test_name_is_that_of_content_disposition(header: str | None, name: str | None):
+    found = answer(200) if header is None else answer(200, Content_Disposition=header)
+    assert name_in(found) == name

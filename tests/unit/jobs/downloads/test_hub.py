@@ -1,0 +1,179 @@
+import gzip
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.domain.cause import CauseCode
+from api.jobs.downloads.http import open_client
+from api.jobs.downloads.hub import Hub
+from api.jobs.downloads.refusal import DownloadRefused, StopAsked
+from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
+from api.jobs.downloads.wish import RepositoryWish
+from api.util.addresses import ReachableHosts
+from tests.local_hub import REVISION, LocalHub, running_hub
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalHub]:
+    found = LocalHub()
+    found.add("o/m", "a/w.safetensors", b"weights")
+    found.add("o/m", "b/w.safetensors", b"others")
+    found.add("o/m", "vae/ae.safetensors", b"vae")
+    found.add("o/m", "config.json", b"{}")
+    with running_hub(found) as hub:
+        yield hub
+
+
+def hub_of(server: LocalHub, *, guarded: bool = False, token: str | None = None) -> Hub:
+    allowed = [] if guarded else [server.address.removeprefix("http://")]
+    return Hub(server.address, token, open_client(ReachableHosts.of(allowed)))
+
+
+class Drip(httpx.SyncByteStream):
+    """One byte at a time, without an end."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield b" "
+
+
+def answering(answer: Callable[[httpx.Request], httpx.Response], **more: Any) -> Hub:
+    client = httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
+    return Hub("http://hub.test", None, client, **{"sleep": lambda seconds: None, **more})
+
+
+def refuse_to_sleep(seconds: float) -> None:
+    raise AssertionError("it was tried again")
+
+
+def wish(*include: str, exclude: tuple[str, ...] = (), **more: object) -> RepositoryWish:
+    given = {"repository": "o/m", "revision": None, "sha256": {}, **more}
+    return RepositoryWish(include=include, exclude=exclude, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (wish(), ["a/w.safetensors", "b/w.safetensors", "config.json", "vae/ae.safetensors"]),
+        (wish(exclude=("*.safetensors",)), ["config.json"]),
+        (wish("vae/*", "config.json"), ["config.json", "vae/ae.safetensors"]),
+        (wish("split_files/vae/ae.safetensors"), ["vae/ae.safetensors"]),
+    ],
+)
+def test_files_that_are_wanted_are_found(server: LocalHub, wanted: RepositoryWish, names: list[str]):
+    assert sorted(file.name for file in hub_of(server).list_files(wanted)) == names
+
+
+def test_file_has_its_size_its_hash_and_the_commit(server: LocalHub):
+    pinned = wish("a/w.safetensors", "config.json", sha256={"a/w.safetensors": "1" * 64})
+    files = {file.name: file for file in hub_of(server, token="t").list_files(pinned)}
+    weights, config = files["a/w.safetensors"], files["config.json"]
+    assert (weights.size, weights.sha256, weights.is_pinned) == (7, "1" * 64, True)
+    assert (config.sha256, len(config.git_sha1 or ""), config.is_pinned) == (None, 40, False)
+    assert f"/resolve/{REVISION}/" in weights.url
+    assert weights.headers == {"Authorization": "Bearer t"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "what"),
+    [
+        (wish("w.safetensors"), "several"),
+        (wish("absent.bin"), "no file absent.bin"),
+        (wish("absent/*"), "no file"),
+        (wish(exclude=("*",)), "no file is wanted"),
+        (wish(repository="o/absent"), "no repository"),
+        (wish(repository="a/b/c"), "no name"),
+    ],
+)
+def test_what_is_not_there_is_told(server: LocalHub, wanted: RepositoryWish, what: str):
+    with pytest.raises(DownloadRefused, match=what) as refused:
+        hub_of(server).list_files(wanted)
+    assert refused.value.cause is CauseCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "cause"),
+    [
+        (401, "GatedRepo", CauseCode.GATED),
+        (403, "", CauseCode.GATED),
+        (401, "RepoNotFound", CauseCode.NOT_FOUND),
+        (404, "RevisionNotFound", CauseCode.NOT_FOUND),
+        (401, "", CauseCode.UNAUTHORIZED),
+        (422, "", CauseCode.NETWORK),
+    ],
+)
+def test_what_the_hub_refuses_has_its_cause(status: int, code: str, cause: CauseCode):
+    headers = {"X-Error-Code": code} if code else {}
+    with pytest.raises(DownloadRefused) as refused:
+        answering(lambda request: httpx.Response(status, headers=headers)).list_files(wish())
+    assert refused.value.cause is cause
+
+
+def test_hub_that_does_not_answer_is_asked_again_with_waits():
+    slept, warnings = list[float](), list[str]()
+    client = open_client(ReachableHosts.of(["127.0.0.1"]))
+    closed = Hub("http://127.0.0.1:9", None, client, sleep=slept.append, warn=warnings.append)
+    with pytest.raises(DownloadRefused, match="cannot be asked") as refused:
+        closed.list_files(wish())
+    assert refused.value.cause is CauseCode.NETWORK
+    assert PATIENCE_SECONDS <= sum(slept) < PATIENCE_SECONDS + LONGEST_WAIT
+    assert "cannot be asked about o/m" in warnings[0]
+
+
+def test_one_hub_is_asked_about_any_number_of_repositories(server: LocalHub):
+    hub = hub_of(server)
+    assert [len(hub.list_files(wish())) for _ in range(3)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize(("answer", "what"), [(b"<html>", "no JSON"), (b" " * (33 * 2**20), "longer than")])
+def test_answer_that_is_none_of_a_hub_is_told_as_such(answer: bytes, what: str):
+    with pytest.raises(DownloadRefused, match=f"cannot be read.*{what}.*HF_ENDPOINT"):
+        answering(lambda request: httpx.Response(200, content=answer)).list_files(wish())
+
+
+@pytest.mark.slow
+def test_packed_answer_is_unpacked_no_further_than_its_bound():
+    packed = gzip.compress(b" " * (200 * 2**20))
+    with pytest.raises(DownloadRefused, match="longer than"):
+        answering(lambda request: httpx.Response(200, content=packed, headers={"Content-Encoding": "gzip"})).list_files(
+            wish()
+        )
+
+
+def test_answer_that_drips_ends_and_hears_that_it_shall_stop():
+    times = iter(range(0, 10_000, 30))
+    hub = answering(lambda request: httpx.Response(200, stream=Drip()), clock=lambda: float(next(times)))
+    with pytest.raises(DownloadRefused, match="takes longer"):
+        hub.list_files(wish())
+    with pytest.raises(StopAsked):
+        answering(lambda request: httpx.Response(200, stream=Drip()), is_stopping=lambda: True).list_files(wish())
+
+
+@pytest.mark.parametrize("status", [401, 404, 410, 422])
+def test_what_another_try_does_not_better_is_asked_once(status: int):
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(status)
+
+    with pytest.raises(DownloadRefused, match="o/m"):
+        answering(answer).list_files(wish())
+    assert len(asked) == 1
+
+
+def test_redirects_in_a_circle_are_not_tried_again():
+    around = httpx.Response(302, headers={"Location": "http://hub.test/"})
+    with pytest.raises(DownloadRefused, match="redirects") as refused:
+        answering(lambda request: around, sleep=refuse_to_sleep).list_files(wish())
+    assert refused.value.cause is CauseCode.NETWORK
+
+
+def test_private_hub_that_nobody_has_listed_is_not_asked(server: LocalHub):
+    server.asked.clear()
+    with pytest.raises(DownloadRefused, match="private") as refused:
+        hub_of(server, guarded=True).list_files(wish())
+    assert refused.value.cause is CauseCode.REFUSED_ADDRESS
+    assert server.asked == []

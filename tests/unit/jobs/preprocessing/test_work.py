@@ -1,0 +1,67 @@
+"""The forms in which work is written down."""
+
+import json
+
+import pytest
+
+from api.domain.media_settings import Cut, CutBy, FirstFrame, MediaSettings, Rectangle
+from api.jobs.preprocessing.work import Made, Record, key_of, read_record
+
+EVERYTHING = MediaSettings(
+    fps=16.0,
+    width=64,
+    height=48,
+    crop=Rectangle(1, 2, 3, 4),
+    cut=Cut(CutBy.SCENE, 5.0),
+    first_frame=FirstFrame.ADD,
+    image_format="png",
+)
+
+
+def test_settings_come_back_as_they_were():
+    assert MediaSettings.from_json(json.loads(json.dumps(EVERYTHING.as_json()))) == EVERYTHING
+    assert MediaSettings.from_json({}) == MediaSettings()
+
+
+def test_settings_that_change_no_file_are_empty():
+    assert MediaSettings().is_empty
+    assert MediaSettings(keep_audio=True).is_empty
+    assert not EVERYTHING.is_empty
+
+
+def test_a_key_is_that_of_file_side_files_and_settings():
+    plain = key_of(("a", None, None), MediaSettings())
+    assert plain == key_of(("a", None, None), MediaSettings())
+    others = [key_of(("b", None, None), MediaSettings()), key_of(("a", "m", None), MediaSettings())]
+    others.append(key_of(("a", None, None), EVERYTHING))
+    assert len({plain, *others}) == 4
+
+
+def test_a_record_comes_back_as_it_was():
+    record = Record("k", (Made("_000", ".mp4", "k_000.mp4", width=64),), "too short", 2)
+    assert read_record(record.as_json()) == record
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"suffix": "", "extension": None, "name": "../x"},
+        {"suffix": "", "extension": None, "name": ".x"},
+        {"suffix": "", "extension": None, "mask": "a/b"},
+        {"suffix": "/..", "extension": None},
+        {"suffix": "", "extension": "/x"},
+        {"suffix": "x" * 30, "extension": None},
+        {"suffix": 5, "extension": None},
+        {"suffix": "", "extension": None, "unknown": 1},
+    ],
+)
+def test_a_record_that_names_what_is_not_its_own_is_refused(made: dict[str, object]):
+    content = json.dumps({"key": "k", "made": [made], "problem": None, "dropped": 0}).encode()
+    with pytest.raises(ValueError, match=r"file|record"):
+        read_record(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"5", b'{"key": 1, "made": 5, "problem": 1, "dropped": "x"}'])
+def test_what_is_no_record_is_refused(content: bytes):
+    with pytest.raises(ValueError, match=r"record|JSON|unexpected|invalid|[Ii]nput"):
+        read_record(content)

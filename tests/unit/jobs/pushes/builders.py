@@ -1,0 +1,57 @@
+"""A push against a hub on this machine, without waiting."""
+
+from pathlib import Path
+from typing import Any
+
+from api.jobs.downloads.http import open_client
+from api.jobs.pushes.failures import OneTry
+from api.jobs.pushes.publish import Publisher
+from api.jobs.pushes.wish import CARD, CARD_MARK, CardRule, PushedFile, PushWish
+from api.util.addresses import ReachableHosts
+from tests.local_hub import LocalHub
+
+TOKEN = "hf_planted_0123456789"
+CONTENT = bytes(range(256)) * 2000
+CARD_TEXT = f"---\ntags: []\n---\n\n{CARD_MARK}\n\n# cats\n"
+
+
+def wish_for(hub: LocalHub, **more: Any) -> PushWish:
+    given: dict[str, Any] = {
+        "endpoint": hub.address,
+        "repository": "ann/cats",
+        "revision": "main",
+        "is_private": True,
+        "creates": True,
+        "message": "cats v1",
+        "card": CardRule.OWN,
+        "files": (
+            PushedFile("weights.safetensors", "cats-v1.safetensors", len(CONTENT)),
+            PushedFile(CARD, CARD, len(CARD_TEXT)),
+        ),
+        "allowed_hosts": (),
+    }
+    return PushWish(**(given | more))
+
+
+class Push:
+    """A publisher with what it told: `waits` in seconds, `problems`, and how far files were."""
+
+    def __init__(self, hub: LocalHub, work: Path, **more: Any) -> None:
+        self.waits: list[float] = []
+        self.problems: list[str] = []
+        self.told: list[tuple[int, int, str]] = []
+        self.is_stopping = False
+        (work / "weights.safetensors").write_bytes(CONTENT)
+        (work / CARD).write_text(CARD_TEXT)
+        wish = wish_for(hub, **more)
+        hosts = ReachableHosts.of((*wish.allowed_hosts, hub.address.removeprefix("http://")))
+        self.publisher = Publisher(
+            wish=wish,
+            token=TOKEN,
+            open_client=lambda: open_client(hosts, OneTry),
+            work=work,
+            tell=lambda *told: self.told.append(told),
+            warn=self.problems.append,
+            is_stopping=lambda: self.is_stopping,
+            sleep=self.waits.append,
+        )

@@ -1,0 +1,46 @@
+"""Heads on one database, whose clocks tests move."""
+
+from api.db.database import Database
+from api.domain.event import EventType
+from api.domain.node import NodePlace, NodeStatus
+from api.gpus.registration_store import MemoryRegistrations
+from api.gpus.service import GPUService
+from api.gpus.sources.source import FakeSource
+from api.nodes.fleet_store import FleetStore
+from api.nodes.service import NodeService
+from api.util.clock import FakeClock
+from tests.unit.builders import reading
+from tests.unit.nodes.builders import PLACE, report
+
+HEAD = NodePlace("m0", "headbox", 8080, "h1")
+
+
+class FleetHead:
+    """A head on a database, whose clock a test moves."""
+
+    def __init__(self, database: Database, clock: FakeClock) -> None:
+        self.clock = clock
+        self.gpus = GPUService(FakeSource(count=0), MemoryRegistrations("head"), clock)
+        self.store = FleetStore(database)
+        self.nodes = NodeService(self.store, self.gpus, clock, HEAD, "head")
+        self.nodes.look()
+        self.gpus._monitor.sweep()
+
+    def hear(self, name: str = "gpu2", *indices: int, place: NodePlace = PLACE, **changes: object) -> NodeStatus:
+        gpus = [reading(index, processes=()) for index in indices or (1,)]
+        status = self.nodes.receive(name, report(*gpus, place=place, **changes)).state
+        self.gpus.check_freshness()
+        return status
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.gpus._monitor.sweep()
+        self.nodes.look()
+        self.gpus.check_freshness()
+
+    def state(self, name: str = "gpu2") -> NodeStatus:
+        return self.nodes.get(name).state
+
+    def said(self) -> list[tuple[str | None, str | None]]:
+        events = self.gpus._events.list()
+        return [(event.node, event.current) for event in events if event.type is EventType.NODE]  # type: ignore[attr-defined]

@@ -1,0 +1,121 @@
+import asyncio
+
+import pytest
+
+from api.domain.sight import Sight
+from api.errors import NodeNotFound
+from api.gpus.stream import QUEUE_SNAPSHOTS, create_gpu_stream, snapshot_message
+from api.streaming.addresses import Asked
+from api.streaming.broker import Broker
+from api.streaming.models import Message, Topic
+from api.streaming.subscription import TooSlow
+from tests.unit.streaming.builders import play, settle, system
+
+ASKED = Asked({}, "", None)
+
+
+def test_the_latest_comes_at_once_and_then_each_new_one_with_its_own_number():
+    async def scene(broker: Broker) -> list[str | None]:
+        with broker.subscribe([Topic.GPU]):
+            broker.publish(snapshot_message(5, b"{}"))
+        # It is on its way to all subscribers still: a new one must not get it twice.
+        async with create_gpu_stream(broker)(ASKED) as frames:
+            ids = [frame.id for frame in await anext(frames)]
+            await settle()
+            broker.publish(system())
+            for number in (6, 7):
+                broker.publish(snapshot_message(number, b"{}"))
+            await settle()
+            return ids + [frame.id for frame in await anext(frames)]
+
+    assert play(scene) == ["5", "6", "7"]
+
+
+def test_before_the_first_it_waits():
+    async def scene(broker: Broker) -> str | None:
+        async with create_gpu_stream(broker)(ASKED) as frames:
+            waiting = asyncio.ensure_future(anext(frames))
+            await settle()
+            assert not waiting.done()
+            broker.publish(snapshot_message(1, b"{}"))
+            return (await waiting)[0].id
+
+    assert play(scene) == "1"
+
+
+def test_who_does_not_read_is_told_and_dropped():
+    async def scene(broker: Broker) -> list[str]:
+        async with create_gpu_stream(broker)(ASKED) as frames:
+            for number in range(QUEUE_SNAPSHOTS + 2):
+                broker.publish(snapshot_message(number, b"{}"))
+            await settle()
+            said = [frame.type.value for frame in await anext(frames)]
+            with pytest.raises(TooSlow):
+                await anext(frames)
+            return said
+
+    assert play(scene) == ["closing"]
+
+
+def test_it_ends_with_the_server():
+    async def scene(broker: Broker) -> list[str]:
+        async with create_gpu_stream(broker)(ASKED) as frames:
+            broker.close()
+            return [frame.type.value async for some in frames for frame in some]
+
+    assert play(scene) == ["closing"]
+
+
+OF_GPU2 = Asked({}, "node=gpu2", None)
+
+
+def of_nodes(number: int, made: list[tuple[int, str]], **known: bytes) -> Message:
+    """A snapshot of these machines, which notes what it was asked to make."""
+
+    def show(sight: Sight, node: str) -> bytes:
+        made.append((number, node))
+        if node not in known:
+            raise NodeNotFound
+        return known[node]
+
+    return snapshot_message(number, b"{}", show_node=show)
+
+
+def test_of_one_node_only_its_news_come_each_made_once_for_all_who_want_them():
+    made: list[tuple[int, str]] = []
+
+    async def scene(broker: Broker) -> list[tuple[str | None, bytes]]:
+        broker.publish(of_nodes(1, made, gpu2=b'{"gpu2":1}'))
+        stream = create_gpu_stream(broker)
+        async with stream(OF_GPU2) as first, stream(OF_GPU2) as second:
+            heard = [*(await anext(first)), *(await anext(second))]
+            broker.publish(of_nodes(2, made, gpu2=b'{"gpu2":1}', gpu3=b"{}"))
+            broker.publish(of_nodes(3, made, gpu2=b'{"gpu2":2}', gpu3=b"{}"))
+            await settle()
+            heard += [*(await anext(first)), *(await anext(second))]
+            return [(frame.id, frame.json) for frame in heard]
+
+    assert play(scene) == [("1", b'{"gpu2":1}')] * 2 + [("3", b'{"gpu2":2}')] * 2
+    assert made == [(1, "gpu2"), (2, "gpu2"), (3, "gpu2")]
+
+
+def test_a_node_that_is_not_known_is_refused_before_anything_is_sent():
+    async def scene(broker: Broker) -> None:
+        broker.publish(of_nodes(1, []))
+        async with create_gpu_stream(broker)(OF_GPU2):
+            raise AssertionError("it was opened")
+
+    with pytest.raises(NodeNotFound):
+        play(scene)
+
+
+def test_a_node_that_is_forgotten_ends_its_stream():
+    async def scene(broker: Broker) -> list[bytes]:
+        broker.publish(of_nodes(1, [], gpu2=b"{}"))
+        async with create_gpu_stream(broker)(OF_GPU2) as frames:
+            await anext(frames)
+            broker.publish(of_nodes(2, []))
+            return [frame.json async for some in frames for frame in some]
+
+    (last,) = play(scene)
+    assert b'{"reason":"node_gone"}' in last

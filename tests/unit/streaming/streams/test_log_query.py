@@ -1,0 +1,49 @@
+import pytest
+
+from api.domain.log import LineFilter, LogLevel, LogType
+from api.errors import Invalid
+from api.logs.follower import Tail
+from api.logs.stream_query import DEFAULT_TAIL, MAX_TAIL, parse_follow_query
+from api.streaming.addresses import Asked
+
+
+@pytest.mark.parametrize(
+    ("query", "last_id", "start"),
+    [
+        ("", None, Tail(DEFAULT_TAIL)),
+        ("tail=3", None, Tail(3)),
+        ("offset=17", None, 17),
+        ("offset=17", "99", 99),
+        ("tail=3", "99", 99),
+        ("tail=3", "5:99", Tail(3)),
+        ("tail=3", "٣", Tail(3)),
+        ("tail=3", "9" * 30, Tail(3)),
+    ],
+)
+def test_the_last_id_that_a_client_has_seen_goes_before_its_query(query: str, last_id: str | None, start: int | Tail):
+    assert parse_follow_query(Asked({}, query, last_id)).start == start
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("", LineFilter()),
+        ("level=error", LineFilter(level=LogLevel.ERROR)),
+        ("type=eval", LineFilter(type=LogType.EVAL)),
+        ("type=all", LineFilter()),
+    ],
+)
+def test_lines_are_wanted_by_level_and_type(query: str, wanted: LineFilter):
+    assert parse_follow_query(Asked({}, query, None)).wanted == wanted
+
+
+def test_every_mistake_is_told_at_once():
+    with pytest.raises(Invalid) as refused:
+        parse_follow_query(Asked({}, f"tail={MAX_TAIL + 1}&level=loud&type=x&more=1", None))
+    assert {mistake.pointer for mistake in refused.value.mistakes} == {"/tail", "/level", "/type", "/more"}
+
+
+def test_a_log_is_begun_at_an_offset_or_before_its_end_and_not_both():
+    with pytest.raises(Invalid) as refused:
+        parse_follow_query(Asked({}, "offset=1&tail=1", None))
+    assert [mistake.pointer for mistake in refused.value.mistakes] == [""]

@@ -1,0 +1,103 @@
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+import pytest
+
+from api.domain.access import Credential, Principal
+from api.errors import KeyRevoked, ServiceError
+from api.streaming.permits import Permits
+
+ANN, BOB = (Principal(name, None, frozenset(), Credential.KEY, name) for name in ("ann", "bob"))
+
+
+class Ended:
+    """Who may have no stream any more."""
+
+    def __init__(self) -> None:
+        self.principals: set[str] = set()
+
+    def why(self, principal: Principal) -> ServiceError | None:
+        return KeyRevoked() if principal.user_id in self.principals else None
+
+
+@pytest.fixture
+def ended() -> Ended:
+    return Ended()
+
+
+@pytest.fixture
+def permits(ended: Ended) -> Permits:
+    return Permits(ended.why)
+
+
+def play(permits: Permits, scene: Coroutine[Any, Any, None]) -> None:
+    async def begin() -> None:
+        permits.attach(asyncio.get_running_loop())
+        await scene
+
+    asyncio.run(asyncio.wait_for(begin(), 5))
+
+
+def test_a_stream_whose_subscriber_may_go_on_goes_on(permits: Permits, ended: Ended):
+    async def scene() -> None:
+        with permits.hold(ANN) as anns, permits.hold(BOB) as bobs:
+            ended.principals.add("bob")
+            permits.look_again()
+            await bobs
+            assert not anns.done()
+
+    play(permits, scene())
+
+
+def test_the_last_word_says_why(permits: Permits, ended: Ended):
+    async def scene() -> None:
+        with permits.hold(ANN) as farewell:
+            ended.principals.add("ann")
+            permits.look_again()
+            permits.look_again()
+            frame = await farewell
+            assert orjson.loads(frame.json)["data"] == {"reason": "access_ended", "code": "key_revoked"}
+
+    play(permits, scene())
+
+
+def test_any_thread_may_have_it_look(permits: Permits, ended: Ended):
+    async def scene() -> None:
+        with permits.hold(ANN) as farewell:
+            ended.principals.add("ann")
+            threading.Thread(target=permits.look_again).start()
+            await farewell
+
+    play(permits, scene())
+
+
+def test_who_was_let_in_and_has_lost_it_since_opens_nothing(permits: Permits, ended: Ended):
+    async def scene() -> None:
+        ended.principals.add("ann")
+        with pytest.raises(KeyRevoked), permits.hold(ANN):
+            pass
+        assert not permits._open
+
+    play(permits, scene())
+
+
+def test_streams_that_have_ended_are_forgotten(permits: Permits):
+    async def scene() -> None:
+        with permits.hold(ANN):
+            pass
+        assert not permits._open
+
+    play(permits, scene())
+
+
+def test_a_look_before_the_loop_and_after_it_does_nothing(permits: Permits):
+    permits.look_again()
+
+    async def scene() -> None:
+        pass
+
+    play(permits, scene())
+    permits.look_again()

@@ -1,0 +1,71 @@
+"""What goes over a WebSocket."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from api.streaming.delivery import Frames
+from api.streaming.frames import Frame, closing_frame
+from api.streaming.models import MessageType, StreamEnding
+from api.streaming.websocket import send_texts
+
+ONE = Frame(MessageType.SYSTEM, b'{"type":"system"}', "1")
+
+
+class Client:
+    """A client that connects, and may leave at any point."""
+
+    def __init__(self, leaves_after: int = 10**6) -> None:
+        self.messages: list[Any] = []
+        self.leaves_after = leaves_after
+        self._asked = 0
+
+    async def send(self, message: Any) -> None:
+        if len(self.messages) >= self.leaves_after:
+            raise OSError("gone")
+        self.messages.append(message)
+
+    async def receive(self) -> Any:
+        self._asked += 1
+        if self._asked == 1:
+            return {"type": "websocket.connect"}
+        if self._asked == 2:
+            return {"type": "websocket.receive", "text": "words of no interest"}
+        return await asyncio.sleep(60)
+
+    @property
+    def texts(self) -> list[Any]:
+        return [json.loads(message["text"]) for message in self.messages if message["type"] == "websocket.send"]
+
+
+async def frames(*some: Sequence[Frame]) -> Frames:
+    for each in some:
+        yield each
+
+
+def serve(client: Client, made: Frames) -> None:
+    asyncio.run(asyncio.wait_for(send_texts(made, client.receive, client.send), 5))
+
+
+def test_texts_have_the_id_that_a_client_comes_back_with():
+    client = Client()
+    serve(client, frames([ONE], [ONE]))
+    assert client.messages[0]["type"] == "websocket.accept"
+    assert client.texts == [{"type": "system", "id": "1"}] * 2
+
+
+@pytest.mark.parametrize(("last", "code"), [(ONE, 1000), (closing_frame(StreamEnding.SERVER_ENDING), 1001)])
+def test_it_is_closed_by_what_was_said_last(last: Frame, code: int):
+    client = Client()
+    serve(client, frames([ONE], [last]))
+    assert (client.messages[-1]["type"], client.messages[-1]["code"]) == ("websocket.close", code)
+
+
+@pytest.mark.parametrize("leaves_after", [0, 1, 2])
+def test_a_client_may_be_gone_at_any_point(leaves_after: int):
+    client = Client(leaves_after)
+    serve(client, frames([ONE], [ONE]))
+    assert len(client.messages) == leaves_after

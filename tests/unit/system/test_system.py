@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+
+from api import __version__
+from api.domain.task import TaskType
+from api.domain.training import TaskStatus
+from api.executors.executor import NodeState
+from api.gpus.service import GPUService
+from api.system.service import SystemService
+from api.trainers.diffusion_pipe.trainer import DiffusionPipe
+from api.trainers.toy.trainer import Toy
+from api.training.cluster import ClusterWishes
+from api.util.clock import FakeClock
+
+
+class FakeTrainings:
+    """Trainings of which only the numbers are asked for."""
+
+    def count(self) -> dict[TaskStatus, int]:
+        return {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+
+
+@pytest.fixture
+def system(service: GPUService, clock: FakeClock, tmp_path: Path) -> SystemService:
+    return SystemService(service, FakeTrainings(), clock, tmp_path, "here")
+
+
+def test_health_tells_version_and_whole_seconds(system: SystemService, clock: FakeClock):
+    clock.advance(61.9)
+    health = system.get_health()
+    assert (health.status, health.version, health.uptime) == ("ok", __version__, 61)
+
+
+def test_health_mentions_a_cluster_of_which_no_gpu_is_reported(system: SystemService, service: GPUService, sweep):
+    service.offer_from(lambda: ["n1", "n2"])
+    sweep()
+    health = system.get_health()
+    assert (health.status, "run ROLE=node there" in health.problems[0]) == ("degraded", True)
+    service.offer_from(lambda: [service.state.node])
+    sweep()
+    assert system.get_health().problems == ()
+
+
+def test_overview_counts_holders_by_type(system: SystemService, service: GPUService, sweep):
+    sweep()
+    service.tasks.register([0], TaskType.TRAINING)
+    service.tasks.register([1], TaskType.DOWNLOAD)
+    holders = system.get_overview().holders
+    assert (holders.total, holders.training, holders.download, holders.external) == (2, 1, 1, 0)
+
+
+def test_overview_shows_the_summary_of_the_status(system: SystemService, service: GPUService, sweep):
+    sweep()
+    shown, summary = system.get_overview().gpus, service.get_status().summary
+    assert (shown.total, shown.available, shown.busy) == (2, summary.available_gpus, summary.busy_gpus)
+    assert (shown.total_memory, shown.available_memory) == (summary.total_memory, summary.available_memory)
+
+
+def test_overview_shows_the_disk_of_the_storage(system: SystemService, tmp_path: Path):
+    assert [disk.path for disk in system.get_overview().system.disks] == ["/", str(tmp_path)]
+
+
+def test_overview_counts_trainings_by_status(system: SystemService):
+    overview = system.get_overview()
+    assert overview.trainings == {**dict.fromkeys(TaskStatus, 0), TaskStatus.RUNNING: 2, TaskStatus.FAILED: 1}
+    assert (overview.tasks.total, overview.tasks.running, overview.tasks.failed, overview.tasks.queued) == (3, 2, 1, 0)
+
+
+def test_overview_says_which_trainer_is_not_set_up_and_what_to_set(
+    service: GPUService, clock: FakeClock, tmp_path: Path
+):
+    trainers = (DiffusionPipe(None, None), Toy())
+    system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", trainers=trainers)
+    missing, toy = system.get_overview().trainers
+    assert (missing.ready, toy.ready, toy.problems) == (False, True, ())
+    assert [problem.code for problem in missing.problems] == ["trainer_not_found", "interpreter_not_found"]
+    assert "DIFFUSION_PIPE_ROOT" in missing.problems[0].remedy
+    assert "sdxl" in missing.model_types
+
+
+def test_overview_says_the_same_in_flat_fields(system: SystemService):
+    shown = system.get_overview().system
+    assert (shown.memory_total, shown.memory_used) == (shown.memory.total, shown.memory.used)
+    assert (shown.disk_total, shown.cpu_usage) == (shown.disks[-1].total, shown.cpu_percent)
+
+
+def test_overview_names_its_machine(system: SystemService):
+    assert [(node.name, node.state) for node in system.get_overview().nodes] == [("here", "up")]
+
+
+def test_cpu_use_is_measured_once_a_sweep_and_not_when_somebody_asks(
+    system: SystemService, service: GPUService, sweep, monkeypatch: pytest.MonkeyPatch
+):
+    measured: list[int] = []
+    monkeypatch.setattr(system._cpu, "measure", lambda: measured.append(1))
+    service.subscribe(system.note_state)
+    sweep()
+    for _ in range(3):
+        system.get_overview()
+        service.note_change()
+    assert len(measured) == 1
+    sweep()
+    assert len(measured) == 2
+
+
+def test_metrics_of_the_machine_leave_out_what_is_not_known_yet(system: SystemService):
+    shown = {family.name: family.samples[0].value for family in system.collect()}
+    assert shown["diffusion_pipe_host_memory_total_bytes"] > shown["diffusion_pipe_host_memory_available_bytes"] > 0
+    assert "diffusion_pipe_host_cpu_ratio" not in shown
+    system._cpu.percent = 25.0
+    shown = {family.name: family.samples[0].value for family in system.collect()}
+    assert shown["diffusion_pipe_host_cpu_ratio"] == 0.25
+
+
+def test_overview_says_where_trainings_run_and_what_can_be_wished_for(
+    service: GPUService, clock: FakeClock, tmp_path: Path, sweep
+):
+    sweep()
+    node = NodeState("n1", details={"partitions": ["gpu"], "features": ["h100"]})
+    for cluster, name, partitions in ((None, "local", ()), (ClusterWishes(lambda: [node], dict), "slurm", ("gpu",))):
+        system = SystemService(service, FakeTrainings(), clock, tmp_path, "here", cluster=cluster)
+        shown = system.get_overview().executor
+        assert (shown.name, shown.nodes, shown.partitions) == (name, (service.state.node,), partitions)

@@ -1,0 +1,180 @@
+"""What follows when an attempt is over: its verdict, its retry, and its GPUs."""
+
+import errno
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from api.domain.cause import CauseCode
+from api.domain.lease import LeaseKind, LeaseState
+from api.domain.measured_memory import MemoryFacts, MemorySize, PlannedMemory
+from api.domain.training import EventKind, TaskStatus
+from api.executors.fake import outcome
+from api.gpus.judgement import DRAINING_SECONDS
+from api.training.attempts.watch import AttemptWatch
+from api.training.memory_runs import MemoryRunStore
+from tests.unit.builders import process
+from tests.unit.trainings import PROCESS, TrainingMachine, steps
+
+COMPLETED = outcome(phrases=["TRAINING COMPLETE!"], last_step=3)
+PORT_IN_USE = "Traceback (most recent call last):\ntorch.distributed.DistNetworkError: EADDRINUSE\n"
+
+
+def gpus_of(machine: TrainingMachine) -> dict[str, LeaseState]:
+    return {lease.resource: lease.state for lease in machine.attempts.leases(LeaseKind.GPU)}
+
+
+def complete(machine: TrainingMachine) -> None:
+    machine.prints(steps(1, 2, 3))
+    machine.saves(3)
+    machine.end(how=COMPLETED)
+
+
+def test_a_training_that_is_done_has_completed_with_its_last_step(machine: TrainingMachine):
+    machine.run()
+    complete(machine)
+    attempt = machine.attempt()
+    assert (machine.status(), attempt.first_step, attempt.last_step) == (TaskStatus.COMPLETED, 1, 3)
+    assert attempt.outcome is not None
+    assert attempt.outcome["phrases"] == ["TRAINING COMPLETE!"]
+
+
+def run_measured(machine: TrainingMachine, **plan: object) -> None:
+    """A training whose GPU shows 9,000 MB, all of them its own, after its first step."""
+    facts = MemoryFacts("toy", "toy-1", sizes=(MemorySize(64, 1, 1),))
+    machine.put(plan=replace(machine.plan(), memory=PlannedMemory(facts)))
+    machine.train()
+    machine.executor.runs(machine.uid(), PROCESS)
+    machine.train()
+    machine.prints(steps(1))
+    machine.source.set_memory(0, 9_000)
+    machine.source.processes[0] = (process(PROCESS.pid, memory_mb=8_600),)
+    machine.free_gpus()
+
+
+def learnt(machine: TrainingMachine) -> list[int]:
+    return [run.peak_mb for run in MemoryRunStore(machine.database).find("toy", "toy-1")]
+
+
+def test_what_a_training_used_of_its_gpus_is_learnt_from_it(machine: TrainingMachine):
+    run_measured(machine)
+    complete(machine)
+    assert learnt(machine) == [9_000]
+
+
+def test_a_restarted_service_learns_it_too(machine: TrainingMachine):
+    run_measured(machine)
+    machine.watch().save()
+    machine.reconciler.stand_down()
+    machine.source.set_memory(0, 400)
+    machine.source.processes[0] = ()
+    machine.free_gpus()
+    complete(machine)
+    assert learnt(machine) == [9_000]
+
+
+def test_nothing_is_learnt_from_one_that_failed_or_shared_its_gpus(machine: TrainingMachine):
+    run_measured(machine)
+    machine.end(how=outcome(exit_code=1, last_step=1))
+    assert learnt(machine) == []
+
+
+def test_nothing_is_learnt_where_somebody_else_was_on_its_gpus(machine: TrainingMachine):
+    run_measured(machine)
+    machine.source.set_memory(0, 12_000)
+    machine.source.processes[0] = (process(PROCESS.pid, memory_mb=8_600), process(99, memory_mb=3_000))
+    machine.free_gpus()
+    complete(machine)
+    assert learnt(machine) == []
+
+
+def test_its_gpus_drain_until_a_reading_shows_nobody_on_them(machine: TrainingMachine):
+    machine.run(count=2)
+    complete(machine)
+    assert set(gpus_of(machine).values()) == {LeaseState.DRAINING}
+    machine.free_gpus()
+    assert gpus_of(machine) == {}
+
+
+def test_memory_that_is_still_held_after_a_while_is_somebody_elses(machine: TrainingMachine):
+    machine.run()
+    machine.source.set_memory(0, 20_000)
+    complete(machine)
+    machine.free_gpus()
+    assert len(gpus_of(machine)) == 1
+    machine.clock.advance(DRAINING_SECONDS)
+    machine.free_gpus()
+    assert gpus_of(machine) == {}
+    assert "is let go" in machine.messages(EventKind.WARNING)[-1]
+
+
+def test_a_gpu_is_not_given_away_while_a_process_of_its_last_holder_is_left(machine: TrainingMachine):
+    machine.run()
+    machine.executor.leaves_behind(machine.uid(), 4711)
+    complete(machine)
+    for _ in range(2):
+        machine.clock.advance(DRAINING_SECONDS + 1)
+        machine.free_gpus()
+    assert len(gpus_of(machine)) == 1
+    (told,) = machine.messages(EventKind.WARNING)
+    assert "process 4711 is still there" in told
+    machine.executor.leaves_behind(machine.uid())
+    machine.free_gpus()
+    assert gpus_of(machine) == {}
+
+
+def test_a_failure_that_may_pass_is_tried_again_from_the_last_checkpoint(machine: TrainingMachine):
+    machine.run(max_retries=2)
+    machine.prints(steps(1, 2) + PORT_IN_USE)
+    machine.saves(2)
+    machine.end(how=outcome(exit_code=1))
+    first, second = machine.attempts.of_task("a")
+    assert first.cause is not None
+    assert (first.cause.code, second.resumed_from) == (CauseCode.PORT_IN_USE, "global_step2")
+    assert any("It is tried again." in message for message in machine.messages(EventKind.STATUS))
+
+
+def test_who_was_asked_to_stop_is_not_tried_again(machine: TrainingMachine):
+    machine.run(max_retries=2)
+    machine.prints(steps(1, 2) + PORT_IN_USE)
+    machine.train()
+    machine.ask_to_stop()
+    machine.end(how=outcome(exit_code=1))
+    assert machine.status() in (TaskStatus.FAILED, TaskStatus.STOPPED)
+    assert len(machine.attempts.of_task("a")) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "rounds"), [(OverflowError("too large"), 3), (OSError(errno.ENOENT, "not there"), 3)]
+)
+def test_what_cannot_be_read_at_the_end_is_tried_three_times_and_keeps_nothing_from_ending(
+    machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch, error: Exception, rounds: int
+):
+    machine.run()
+    monkeypatch.setattr(AttemptWatch, "finish", raises(error))
+    machine.end()
+    for _ in range(rounds - 2):
+        machine.train()
+    assert machine.status() is TaskStatus.RUNNING
+    machine.train()
+    assert machine.status() is TaskStatus.FAILED
+
+
+def test_a_disk_that_stumbles_is_given_longer(machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch):
+    machine.run()
+    monkeypatch.setattr(AttemptWatch, "finish", raises(OSError(errno.EIO, "Input/output error")))
+    machine.end()
+    for _ in range(5):
+        machine.train()
+    assert machine.status() is TaskStatus.RUNNING
+    machine.clock.advance(21.0)
+    machine.train()
+    assert machine.status() is TaskStatus.FAILED
+
+
+def raises(error: Exception) -> Callable[[AttemptWatch], None]:
+    def trip(_: AttemptWatch) -> None:
+        raise error
+
+    return trip

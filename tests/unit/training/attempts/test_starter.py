@@ -1,0 +1,99 @@
+"""What a supervisor is told of a claimed attempt."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.domain.training import AttemptStatus, TrainingPlan, TrainingRequest
+from api.executors.fake import FakeExecutor
+from api.trainers.toy.trainer import Toy
+from api.trainers.trainer import Command, Launch
+from api.training.attempts.starter import AttemptStarter, CannotStart
+from tests.unit.access.places import make_files, paths_of
+from tests.unit.trainings import RUN_DIR, TrainingMachine
+
+TOY = Toy("python")
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> AttemptStarter:
+    return AttemptStarter(FakeExecutor(), tmp_path, {"PATH": "/bin", "HF_HOME": "/service"}, 1000)
+
+
+def test_a_new_attempt_gets_its_files_its_environment_and_its_words(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim(env={"HF_HOME": "/cache"})
+    machine.files().keep_secrets({"HF_TOKEN": "hf_secret"})
+    submission = starter.prepare(machine.task(), attempt, TOY, is_new=True)
+    assert (Path(attempt.directory) / "config.toml").is_file()
+    assert submission.argv[0] == "python"
+    assert {name: submission.env[name] for name in ("PATH", "HF_HOME", "HF_TOKEN")} == {
+        "PATH": "/bin",
+        "HF_HOME": "/cache",
+        "HF_TOKEN": "hf_secret",
+    }
+    assert (submission.ref, submission.has_run) == (starter.ref(attempt), False)
+    assert submission.phrases == (TOY.completed_phrase, TOY.stopped_phrase)
+    assert submission.gpu_uuids == attempt.gpu_uuids
+
+
+def test_one_that_runs_already_is_left_alone(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = replace(machine.claim(), status=AttemptStatus.RUNNING)
+    submission = starter.prepare(machine.task(), attempt, TOY, is_new=False)
+    assert submission.has_run
+    assert not (Path(attempt.directory) / "config.toml").exists()
+
+
+def test_secrets_that_are_kept_elsewhere_are_asked_for(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim(env={"HF_TOKEN": "***"})
+    with pytest.raises(CannotStart, match="HF_TOKEN is not kept in this STORAGE_ROOT"):
+        starter.prepare(machine.task(), attempt, TOY, is_new=True)
+
+
+def test_a_run_directory_is_made_ready_to_be_resumed(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim()
+    run_dir = machine.saves(5, 10)
+    resumed = replace(attempt, run_dir=str(run_dir), resumed_from="global_step5")
+    submission = starter.prepare(machine.task(), resumed, TOY, is_new=True)
+    assert submission.argv[-2:] == ("--resume_from_checkpoint", str(machine.files().output / RUN_DIR))
+    assert (run_dir / "latest").read_text() == "global_step5"
+
+
+def test_a_checkpoint_that_is_gone_cannot_be_started_from(machine: TrainingMachine, starter: AttemptStarter):
+    attempt = machine.claim()
+    run_dir = machine.saves(5)
+    with pytest.raises(CannotStart):
+        starter.prepare(
+            machine.task(), replace(attempt, run_dir=str(run_dir), resumed_from="global_step9"), TOY, is_new=True
+        )
+
+
+def test_a_program_of_the_services_own_has_its_environment_and_its_user(machine: TrainingMachine, tmp_path: Path):
+    own = {"HOME": "/home/service"}
+    starter = AttemptStarter(FakeExecutor(), tmp_path, {"HOME": "/caches"}, 1000, own_environment=own)
+
+    class Own(Toy):
+        def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
+            return replace(super().prepare(request, plan, launch), is_own=True)
+
+    attempt = machine.claim()
+    submission = starter.prepare(machine.task(), attempt, Own("python"), is_new=True)
+    assert (submission.env["HOME"], submission.output_dir) == ("/home/service", None)
+    other = starter.prepare(machine.task(), attempt, TOY, is_new=True)
+    assert (other.env["HOME"], other.output_dir) == ("/caches", starter.files(attempt.task_id).output)
+
+
+def test_a_path_that_leads_elsewhere_by_now_is_not_started(machine: TrainingMachine, tmp_path: Path):
+    make_files(tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "loras")
+    attempt = machine.claim(config={"epochs": 3})
+    starter = AttemptStarter(FakeExecutor(), tmp_path, {}, 1000, paths=paths_of(tmp_path))
+    request = replace(machine.task().request, config={"anything": str(link)})
+    task = replace(machine.task(), owner="ann", request=request)
+    starter.prepare(task, attempt, TOY, is_new=True)
+    link.unlink()
+    link.symlink_to(tmp_path / "storage" / "tasks" / "bob" / "output")
+    with pytest.raises(CannotStart, match="/config/anything leads by now to files of the service or of another user"):
+        starter.prepare(task, attempt, TOY, is_new=True)
+    starter.prepare(replace(task, owner="bob"), attempt, TOY, is_new=True)

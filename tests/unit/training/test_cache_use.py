@@ -1,0 +1,34 @@
+from api.domain.dataset_cache import CacheState, PlannedCache
+from api.domain.training import TrainingPlan, TrainingRequest
+from api.trainers.toy.trainer import Toy
+from api.training.cache_use import CacheChoice, CacheQuestion, NoCaches
+from api.training.dataset_use import UsedDatasets
+
+REQUEST = TrainingRequest("toy")
+PLAN = TrainingPlan(
+    "toy", "toy", 1, 2, 3, 6, files={"dataset.toml": 'path = "/own/a"'}, command=("x", "/own/b"), caches=("/own/cache",)
+)
+
+
+def question(**request) -> CacheQuestion:
+    asked = TrainingRequest("toy", **request)
+    return CacheQuestion(asked, UsedDatasets(asked, asked), Toy(), "t", None)
+
+
+def test_without_caches_nothing_changes_and_nothing_is_cached_ahead():
+    choice = NoCaches().choose(question())
+    assert (choice.finish(PLAN), choice.given(REQUEST)) == (PLAN, REQUEST)
+    assert NoCaches().choose(question(cache_only=True)).mistakes
+
+
+def test_a_plan_names_the_directories_of_the_cache_that_is_used():
+    choice = CacheChoice(PlannedCache(CacheState.COMPLETE, "k", "c"), place=("/own", "/theirs"), lease=())
+    made = choice.finish(PLAN)
+    assert (made.files, made.command) == ({"dataset.toml": 'path = "/theirs/a"'}, ("x", "/theirs/b"))
+    assert (made.caches, made.total_steps) == ((), 6)
+    assert choice.given(REQUEST).trust_cache
+
+
+def test_what_only_caches_has_no_steps():
+    made = CacheChoice(PlannedCache(CacheState.BUILDING, "k", "t", is_made=True)).finish(PLAN)
+    assert (made.epochs, made.steps_per_epoch, made.total_steps, made.caches) == (None, None, None, PLAN.caches)

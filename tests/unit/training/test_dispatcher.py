@@ -1,0 +1,267 @@
+"""The queue of a machine and the check of a request, over a database and GPUs of their own."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.db.database import Database, sqlite_url
+from api.domain.lease import LeaseKind
+from api.domain.task import TaskType
+from api.domain.training import GPURequest, NewTask, StopState, TrainingPlan, TrainingRequest
+from api.errors import InsufficientGPUs, InsufficientStorage, Invalid
+from api.executors.fake import FakeExecutor
+from api.executors.ports import FIRST_PORT
+from api.gpus.registration_store import DatabaseRegistrations
+from api.gpus.service import GPUService
+from api.gpus.sources.source import FakeSource
+from api.trainers.toy.trainer import Toy
+from api.training.attempt_store import AttemptStore
+from api.training.dispatcher import Dispatcher
+from api.training.places import PlaceRules
+from api.training.preview import preview
+from api.training.request_check import MASK, RequestChecker
+from api.training.store import TaskStore
+from api.util.clock import FakeClock
+from api.util.measures import queue_waits
+from tests.unit.observed import observed
+
+TRAINERS = {"toy": Toy()}
+
+
+@dataclass
+class Machine:
+    """Four GPUs, a queue, and nothing that runs."""
+
+    tasks: TaskStore
+    attempts: AttemptStore
+    gpus: GPUService
+    dispatcher: Dispatcher
+    executor: FakeExecutor
+    checker: RequestChecker
+    clock: FakeClock
+
+    def new(self, task_id: str, **wishes: Any) -> NewTask:
+        gpus = GPURequest(wishes.pop("references", ()), wishes.pop("count", 1), wishes.pop("min_memory", 0))
+        asked = TrainingRequest("toy", gpus, config={"epochs": 1}, **wishes)
+        _, plan = self.checker.check(asked, task_id).require()
+        return NewTask(task_id, "toy", asked, plan)
+
+    def put(self, task_id: str, **wishes: Any) -> None:
+        self.tasks.create(self.new(task_id, **wishes), self.clock.now(), "test")
+        self.clock.advance(1)
+
+    def status(self, task_id: str) -> str:
+        return self.tasks.get(task_id).status
+
+
+@pytest.fixture
+def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    database.migrate()
+    tasks, attempts = TaskStore(database), AttemptStore(database)
+    gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
+    gpus._monitor.sweep()
+    executor = FakeExecutor()
+    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", places=PlaceRules(2))
+    yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, tmp_path, 0), clock)
+    gpus.stop_monitoring()
+    database.close()
+
+
+def test_waiting_tasks_get_gpus_ports_and_a_directory(machine: Machine, tmp_path: Path):
+    machine.put("a", count=2)
+    machine.put("b")
+    assert machine.dispatcher.dispatch() == 2
+    one, other = machine.attempts.of_task("a")[0], machine.attempts.of_task("b")[0]
+    assert (one.gpu_indices, other.gpu_indices) == ((0, 1), (2,))
+    assert one.master_port != other.master_port
+    assert (one.node, other.node) == ("here", "here")
+    assert one.directory == str(tmp_path / "tasks" / "a" / "attempts" / "1")
+    assert (machine.status("a"), machine.status("b")) == ("starting", "starting")
+    assert machine.dispatcher.dispatch() == 0
+
+
+def test_higher_priority_and_then_age_goes_first(machine: Machine):
+    machine.put("old", count=4)
+    machine.put("older still", count=4)
+    machine.put("urgent", count=4, priority=1)
+    assert machine.dispatcher.dispatch() == 1
+    assert machine.status("urgent") == "starting"
+    assert "go to urgent" in str(machine.dispatcher.why_waiting(machine.tasks.get_summary("old")))
+
+
+def test_planning_changes_nothing(machine: Machine):
+    machine.put("a")
+    assert len(machine.dispatcher.plan(machine.tasks.queued()).assignments) == 1
+    assert machine.status("a") == "queued"
+    assert machine.attempts.leases() == []
+
+
+def test_asking_why_tasks_wait_changes_nothing_of_what_the_loop_sees(machine: Machine):
+    for task_id in ("a", "b", "c"):
+        machine.put(task_id, count=3)
+    machine.dispatcher.dispatch()
+    waiting = machine.tasks.queued()
+
+    def seen() -> tuple[object, ...]:
+        queue = machine.dispatcher
+        return queue._reasons._published, queue._waits._due, queue._rests_until, machine.attempts.leases()
+
+    def ask(_: int) -> set[str]:
+        return {str(machine.dispatcher.why_waiting(task)) for task in waiting}
+
+    for age in (0.0, 60.0):  # what the loop has published, and what it published too long ago
+        machine.clock.advance(age)
+        before = seen()
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(ask, range(100)))
+        assert seen() == before
+        assert seen()[0] is before[0]
+        assert answers == [answers[0]] * 100
+
+
+def test_many_questions_at_once_make_one_pass(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+    machine.put("a", count=4)
+    machine.put("b", count=4)
+    machine.dispatcher.dispatch()
+    machine.clock.advance(60)
+    passes: list[int] = []
+    plan = machine.dispatcher.plan
+    monkeypatch.setattr(machine.dispatcher, "plan", lambda queue: passes.append(1) or plan(queue))
+    (task,) = machine.tasks.queued()
+    with ThreadPoolExecutor(8) as threads:
+        answers = set(threads.map(lambda _: str(machine.dispatcher.why_waiting(task)), range(50)))
+    assert (len(passes), len(answers)) == (1, 1)
+
+
+def test_a_pass_that_was_published_cannot_be_changed(machine: Machine):
+    machine.put("a", count=4)
+    machine.put("b", count=4)
+    decided = machine.dispatcher.plan(machine.tasks.queued())
+    with pytest.raises(TypeError):
+        decided.waiting["b"] = decided.waiting["b"]  # type: ignore[index]
+
+
+def test_task_that_runs_waits_for_nothing(machine: Machine):
+    machine.put("a")
+    machine.dispatcher.dispatch()
+    assert machine.dispatcher.why_waiting(machine.tasks.get_summary("a")) is None
+
+
+def test_task_that_was_stopped_meanwhile_is_not_claimed(machine: Machine):
+    machine.put("a")
+    (task,) = machine.tasks.queued()
+    machine.tasks.request_stop("a", StopState(machine.clock.now(), "test", False, None), machine.clock.now(), "")
+    assert machine.dispatcher._claim(task, machine.dispatcher.plan([task]).assignments[0].gpus) is False
+    assert machine.attempts.leases() == []
+
+
+def test_claim_at_once_makes_a_task_with_its_gpus_or_none(machine: Machine):
+    for task_id in ("a", "b"):
+        new = machine.new(task_id, count=3, queue=False)
+        task = preview(task_id, new.request, new.plan, machine.clock.now())
+        attempt = machine.dispatcher.claim_at_once(new, task, "test")
+        assert (attempt is not None) == (task_id == "a")
+    assert [task.task_id for task in machine.tasks.names(["a", "b"])] == ["a"]
+
+
+def test_each_attempt_has_a_port_that_nobody_else_holds_or_hears_on(machine: Machine):
+    machine.executor.hears_on(FIRST_PORT)
+    machine.put("a")
+    machine.put("b")
+    machine.dispatcher.dispatch()
+    held = sorted(int(lease.resource.rpartition(":")[2]) for lease in machine.attempts.leases(LeaseKind.PORT))
+    assert held == [FIRST_PORT + 1, FIRST_PORT + 2]
+
+
+# -- the check of a request ----------------------------------------------------------------------------------------
+
+
+def request(**wishes: Any) -> TrainingRequest:
+    gpus = {name: wishes.pop(name) for name in ("references", "count", "min_memory", "is_single") if name in wishes}
+    return TrainingRequest(wishes.pop("model_type", "toy"), GPURequest(**gpus), **{"config": {"epochs": 1}, **wishes})
+
+
+def test_right_request_has_a_trainer_and_a_plan(machine: Machine):
+    trainer, plan = machine.checker.check(request(), "a").require()
+    assert (trainer.name, plan.total_steps) == ("toy", 40)
+
+
+def test_all_mistakes_are_found_at_once(machine: Machine):
+    wrong = request(references=(0, 9), env={"LD_PRELOAD": "x"}, config={"epochs": 0, "bogus": 1})
+    with pytest.raises(Invalid) as refused:
+        machine.checker.check(wrong, "a").require()
+    pointers = {mistake.pointer for mistake in refused.value.mistakes}
+    assert pointers == {"/gpu_ids/1", "/env/LD_PRELOAD", "/config/epochs", "/config/bogus"}
+
+
+def test_unknown_model_does_not_hide_other_mistakes(machine: Machine):
+    found = machine.checker.check(request(model_type="toi", references=("x",), is_single=True), "a")
+    assert [mistake.pointer for mistake in found.errors] == ["/model_type", "/gpu_id"]
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"count": 5},
+        {"min_memory": 24_577},
+        {"count": 4, "min_memory": 24_577},
+        {"references": (0,), "min_memory": 10**6},
+    ],
+)
+def test_more_than_the_machine_has_is_a_problem_and_no_mistake(machine: Machine, wishes: dict[str, Any]):
+    found = machine.checker.check(request(**wishes), "a")
+    assert (found.errors, len(found.problems)) == ((), 1)
+    with pytest.raises(InsufficientGPUs):
+        found.require()
+
+
+def test_all_that_the_machine_has_is_none(machine: Machine):
+    machine.checker.check(request(count=4, min_memory=24_576), "a").require()
+
+
+def test_too_little_disk_is_a_problem(machine: Machine, tmp_path: Path):
+    checker = RequestChecker(TRAINERS, machine.gpus, tmp_path, 2**40)
+    with pytest.raises(InsufficientStorage):
+        checker.check(request(), "a").require()
+
+
+def test_secrets_are_taken_out_of_the_request(machine: Machine):
+    found = machine.checker.check(request(env={"HF_TOKEN": "hf_1", "NCCL_DEBUG": "INFO"}), "a")
+    assert found.request.env == {"HF_TOKEN": MASK, "NCCL_DEBUG": "INFO"}
+    assert found.secrets == {"HF_TOKEN": "hf_1"}
+    assert "hf_1" not in repr(found)
+
+
+def test_request_without_its_secrets_can_be_checked_again(machine: Machine):
+    first = machine.checker.check(request(env={"HF_TOKEN": "hf_1"}), "a")
+    again = machine.checker.check(first.request, "a")
+    assert (again.errors, again.secrets, again.request) == ((), {}, first.request)
+
+
+def test_task_without_gpus_begins_without_gpus_and_port(machine: Machine):
+    for number in range(3):
+        asked = TrainingRequest("wan", GPURequest(count=0))
+        plan = TrainingPlan("toy", "wan", 0)
+        new = NewTask(f"e{number}", "toy", asked, plan, kind=TaskType.PREPROCESSING)
+        machine.tasks.create(new, machine.clock.now(), "test")
+    assert machine.dispatcher.dispatch() == 2
+    begun = machine.attempts.of_task("e0")[0]
+    assert (begun.gpu_uuids, begun.master_port, begun.node) == ((), None, "here")
+    assert machine.attempts.leases() == []
+    assert machine.status("e2") == "queued"
+
+
+def test_it_is_measured_how_long_a_task_waited(machine: Machine):
+    before = observed(queue_waits, "training")
+    machine.put("t1")
+    machine.clock.advance(42)
+    machine.dispatcher.dispatch()
+    assert observed(queue_waits, "training") == before + 1
+    (family,) = queue_waits.collect()
+    waited = [each.exemplar.value for each in family.samples if each.exemplar]
+    assert 43.0 in waited

@@ -1,0 +1,76 @@
+"""When quotas will permit waiting tasks to begin."""
+
+from datetime import timedelta
+from typing import Any
+
+from api.domain.access import Quota
+from api.domain.training import TaskSummary
+from api.domain.usage import GB, Account, Owner
+from api.training.forecast import forecast_queue
+from api.training.quota_forecast import QuotaForecast
+from tests.unit.builders import NOW
+from tests.unit.training.builders import held, offer, task
+from tests.unit.training.test_forecast import seconds_until
+
+
+def of_ann(task_id: str, count: int = 1, **changes: Any) -> TaskSummary:
+    return task(task_id, count, owner="ann", **changes)
+
+
+def forecast(
+    queue: list[TaskSummary],
+    account: Account,
+    gpus: list[Any],
+    remaining: dict[str, float],
+    active: tuple[TaskSummary, ...] = (),
+) -> Any:
+    accounts: dict[Owner, Account] = {"ann": account}
+    permitted = QuotaForecast(accounts, active, remaining, NOW)
+    return forecast_queue(queue, gpus, remaining, {each.task_id: 100.0 for each in queue}, NOW, permitted)
+
+
+def test_task_waits_for_the_end_of_its_owners_own():
+    found = forecast(
+        [of_ann("a"), of_ann("b")], Account(Quota(gpus=1)), [offer(0), held(1, "x")], {"x": 30.0}, (of_ann("x"),)
+    )
+    assert [seconds_until(found, name) for name in "ab"] == [30.0, 130.0]
+
+
+def test_colleague_has_the_gpu_that_a_quota_leaves_free():
+    found = forecast(
+        [of_ann("a"), task("b", owner="bob")],
+        Account(Quota(gpus=1)),
+        [offer(0), held(1, "x")],
+        {"x": 30.0},
+        (of_ann("x"),),
+    )
+    assert [seconds_until(found, name) for name in "ab"] == [30.0, 0.0]
+
+
+def test_nothing_is_known_while_nobody_knows_when_the_owners_own_end():
+    found = forecast([of_ann("a")], Account(Quota(gpus=1)), [offer(0), held(1, "x")], {}, (of_ann("x"),))
+    assert seconds_until(found, "a") is None
+    assert seconds_until(forecast([of_ann("a", 2)], Account(Quota(gpus=1)), [offer(0), offer(1)], {}), "a") is None
+
+
+def test_used_hours_are_waited_for_and_keep_nothing_from_others():
+    account = Account(Quota(gpu_hours_per_day=1), 0, 3600, NOW + timedelta(seconds=500))
+    found = forecast([of_ann("a"), task("b", owner="bob")], account, [offer(0)], {})
+    assert [seconds_until(found, name) for name in "ab"] == [500.0, 0.0]
+    assert [found[name].position for name in "ab"] == [1, 2]
+
+
+def test_full_storage_and_hours_that_never_return_are_not_known():
+    for account in (
+        Account(Quota(storage_gb=1), storage_bytes=GB),
+        Account(Quota(gpu_hours_per_day=0)),
+    ):
+        assert seconds_until(forecast([of_ann("a")], account, [offer(0)], {}), "a") is None
+
+
+def test_owner_without_a_quota_is_forecast_as_nobody():
+    queue, gpus, remaining = [of_ann("a", 2), of_ann("b"), of_ann("c", 3)], [offer(0), held(1, "x")], {"x": 30.0}
+    durations = {each.task_id: 100.0 for each in queue}
+    assert forecast(queue, Account(gpu_seconds=9000), gpus, remaining, (of_ann("x"),)) == forecast_queue(
+        queue, gpus, remaining, durations, NOW
+    )

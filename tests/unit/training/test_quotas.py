@@ -1,0 +1,154 @@
+"""What owners may use and use, as passes and starts ask it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from api.db.database import Database, sqlite_url
+from api.domain.access import Quota
+from api.domain.training import GPURequest, TrainingRequest
+from api.domain.usage import GB, Account, Usage
+from api.errors import QuotaExceeded
+from api.training import quotas as quotas_module
+from api.training.quotas import Quotas
+from api.training.storage_meter import StorageMeter
+from api.training.usage_store import Bound, UsageStore
+from api.util.clock import FakeClock
+from tests.unit.trainings import TrainingMachine
+
+HOUR = 3600.0
+
+
+@dataclass
+class Owned:
+    """A machine whose tasks have owners, and their quotas."""
+
+    machine: TrainingMachine
+    given: dict[str, Quota] = field(default_factory=dict)
+
+    @property
+    def quotas(self) -> Quotas:
+        assert self.machine.quotas is not None
+        return self.machine.quotas
+
+    @property
+    def meter(self) -> StorageMeter:
+        return self.machine.meter
+
+    def account(self, owner: str = "ann") -> Account:
+        return self.quotas.accounts([owner])[owner]
+
+
+@pytest.fixture
+def owned(migrated_file: Path, tmp_path: Path, clock: FakeClock) -> Iterator[Owned]:
+    (tmp_path / "database.sqlite").write_bytes(migrated_file.read_bytes())
+    database = Database(sqlite_url(tmp_path / "database.sqlite"))
+    given: dict[str, Quota] = {}
+    machine = TrainingMachine(database, tmp_path, clock, quota_of=lambda user: given.get(user, Quota()))
+    yield Owned(machine, given)
+    machine.close()
+    database.close()
+
+
+def wish(count: int) -> TrainingRequest:
+    return TrainingRequest("toy", GPURequest(count=count))
+
+
+def test_account_has_what_is_held_and_used(owned: Owned):
+    owned.given["ann"] = Quota(gpus=4)
+    owned.machine.run(count=2, owner="ann")
+    owned.machine.clock.advance(HOUR)
+    assert owned.account() == Account(Quota(gpus=4), 2, 2 * HOUR, None, None)
+    assert owned.quotas.accounts([None])[None] == Account()
+
+
+def test_used_hours_are_counted_anew_when_a_gpu_changes_hands_and_else_now_and_then(
+    owned: Owned, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+    count = UsageStore.gpu_seconds
+    monkeypatch.setattr(UsageStore, "gpu_seconds", lambda self, now: asked.append(now) or count(self, now))
+    owned.machine.run(owner="ann")
+    owned.account()
+    asked.clear()
+    for _ in range(3):
+        owned.account()
+    assert asked == []
+    owned.machine.clock.advance(quotas_module.FRESH_SECONDS + 1)
+    owned.account()
+    assert len(asked) == 1
+    owned.machine.end()
+    owned.account()
+    assert len(asked) == 2
+
+
+def test_who_has_used_the_hours_is_told_when_they_return(owned: Owned):
+    owned.given["ann"] = Quota(gpu_hours_per_day=1)
+    began = owned.machine.clock.now()
+    owned.machine.run(owner="ann")
+    owned.machine.clock.advance(2 * HOUR)
+    owned.machine.end()
+    account = owned.account()
+    assert account.has_used_its_hours
+    assert account.hours_return_at == began + timedelta(days=1, hours=1)
+
+
+def test_usage_is_shown_in_the_units_of_the_quota(owned: Owned):
+    owned.machine.run(count=2, owner="ann")
+    owned.machine.put("b", count=4, owner="ann")
+    owned.machine.clock.advance(HOUR / 2)
+    assert owned.quotas.usage_of(["ann"]) == {"ann": Usage(2, 1, 1.0, None)}
+    owned.meter.measure()
+    assert owned.quotas.usage_of(["bob", "ann"])["bob"] == Usage(0, 0, 0.0, 0.0)
+
+
+def test_bounds_are_those_of_the_owners_quota(owned: Owned):
+    owned.given["ann"] = Quota(gpus=3, queued_tasks=0)
+    assert (owned.quotas.gpu_bound("ann"), owned.quotas.queue_bound("ann")) == (Bound("ann", 3), Bound("ann", 0))
+    assert [owned.quotas.gpu_bound(owner) for owner in ("bob", None)] == [None, None]
+
+
+def test_what_waiting_cannot_help_is_refused(owned: Owned, monkeypatch: pytest.MonkeyPatch):
+    owned.given["ann"] = Quota(gpus=2, queued_tasks=1, storage_gb=1)
+
+    def problems(count: int) -> list[str]:
+        return [each.data["quota"] for each in owned.quotas.problems("ann", wish(count))]
+
+    assert (problems(2), problems(3)) == ([], ["gpus"])
+    monkeypatch.setattr(owned.meter, "bytes_of", lambda owner: GB)
+    assert problems(3) == ["gpus", "storage_gb"]
+    assert owned.quotas.queue_problems("ann") == []
+    owned.machine.put(count=4, owner="ann")
+    assert [each.code for each in owned.quotas.queue_problems("ann")] == ["quota_exceeded"]
+    assert owned.quotas.problems(None, wish(9)) == []
+
+
+def test_error_says_what_the_reason_says(owned: Owned):
+    owned.given["ann"] = Quota(gpus=2)
+    problem = owned.quotas.problems("ann", wish(3))[0]
+    assert problem.detail == (
+        "Asks for more GPUs (3) than ann's quota of 2 at a time: ask for fewer, or have it raised."
+    )
+    assert problem.status == 409
+    assert problem.data == {"quota": "gpus", "user": "ann", "limit": 2, "requested": 3}
+
+
+def test_more_bytes_of_datasets_than_the_quota_leaves_are_refused(owned: Owned, monkeypatch: pytest.MonkeyPatch):
+    owned.given["ann"] = Quota(storage_gb=1.0)
+    monkeypatch.setattr(owned.meter, "_stored_by", lambda: {"ann": GB // 2})
+    owned.meter.measure()
+    owned.quotas.require_storage("ann", GB // 2)
+    owned.quotas.require_storage("bob", 10 * GB)
+    owned.quotas.require_storage(None, 10 * GB)
+    with pytest.raises(QuotaExceeded) as refused:
+        owned.quotas.require_storage("ann", GB)
+    assert refused.value.data == {
+        "quota": "storage_gb",
+        "user": "ann",
+        "used": "0.5",
+        "limit": "1",
+        "more": "1.0",
+    }

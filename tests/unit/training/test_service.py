@@ -1,0 +1,239 @@
+"""The use cases of trainings, on a machine of which the test says what happens."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from api.domain.training import (
+    EventKind,
+    GPURequest,
+    ResumeOptions,
+    StopRung,
+    TaskFilter,
+    TaskOrder,
+    TaskStatus,
+    TrainingRequest,
+)
+from api.errors import Conflict, GPUBusy, Invalid, NoCheckpoint, TaskActive, TaskNotFinished, TaskNotFound
+from api.executors.fake import outcome
+from api.training.service import TrainingService
+from api.training.stop_waiters import StopWaiters
+from api.training.views import TaskDetails
+from api.util.pagination import PageRequest
+from tests.unit.trainings import TOY, TrainingMachine, steps
+
+
+@pytest.fixture
+def service(machine: TrainingMachine) -> TrainingService:
+    return machine.parts.service
+
+
+def ended(machine: TrainingMachine, *saved: int) -> None:
+    """A training that failed with these checkpoints."""
+    machine.run()
+    machine.prints(steps(*range(1, 6)))
+    machine.saves(*saved)
+    machine.end(how=outcome(exit_code=1))
+    machine.free_gpus()
+
+
+def resume(service: TrainingService, checkpoint: str | None = None, **changes: Any) -> TaskDetails:
+    return service.resume("a", ResumeOptions(checkpoint), lambda _: changes, "ann")
+
+
+def test_validating_finds_every_mistake_and_leaves_nothing(machine: TrainingMachine, service: TrainingService):
+    wrong = TrainingRequest("toy", GPURequest(count=9), config={"epochs": 0, "epoch": 1})
+    found = service.validate(wrong)
+    assert not found.valid
+    assert [error.pointer for error in found.errors] == ["/config/epochs", "/config/epoch", ""]
+    assert (found.gpus, list(machine.root.glob("tasks/*"))) == (None, [])
+
+
+def test_validating_a_right_request_says_which_gpus_it_would_get(machine: TrainingMachine, service: TrainingService):
+    machine.run("other", count=2)
+    found = service.validate(TrainingRequest("toy", GPURequest(count=2), config={"epochs": 1}))
+    assert found.gpus is not None
+    assert (found.valid, found.gpus.gpu_ids) == (True, (2, 3))
+
+
+def test_a_started_training_waits_with_its_secrets_kept_apart(machine: TrainingMachine, service: TrainingService):
+    request = TrainingRequest("toy", config={"epochs": 1}, env={"HF_TOKEN": "hf_secret"})
+    task = service.start(request, "ann")
+    assert (task.status, task.task_id.startswith("train_")) == (TaskStatus.QUEUED, True)
+    assert machine.files(task.task_id).read_secrets() == {"HF_TOKEN": "hf_secret"}
+    assert "hf_secret" not in repr(machine.task(task.task_id).request)
+
+
+def test_one_that_does_not_wait_has_its_gpus_at_once_or_leaves_nothing(
+    machine: TrainingMachine, service: TrainingService
+):
+    request = replace(TOY, gpus=GPURequest(count=3), env={"HF_TOKEN": "hf_secret"}, queue=False)
+    first = service.start(request, "ann")
+    assert first.status is TaskStatus.STARTING
+    with pytest.raises(GPUBusy) as refused:
+        service.start(request, "ann")
+    assert refused.value.data["available_gpus"] == [3]
+    assert sum(machine.tasks.count_by_status().values()) == 1
+    assert [path.name for path in machine.root.glob("tasks/*")] == [first.task_id]
+
+
+def test_the_same_key_finds_the_same_training(machine: TrainingMachine, service: TrainingService):
+    request = replace(TOY, env={"HF_TOKEN": "hf_secret"})
+    first, second = (service.start(request, "ann", "key") for _ in range(2))
+    assert first.task_id == second.task_id
+    assert [path.name for path in machine.root.glob("tasks/*")] == [first.task_id]
+
+
+def test_a_stop_begins_with_the_rung_that_the_trainer_can_hear(machine: TrainingMachine, service: TrainingService):
+    machine.run()
+    loading = service.stop("a", False, None, "ann")
+    assert loading.stop is not None
+    assert loading.stop.rung is StopRung.TERMINATE
+    machine.run("b")
+    machine.prints(steps(1, 2), "b")
+    machine.train()
+    training = service.stop("b", False, None, "ann")
+    assert training.stop is not None
+    assert training.stop.rung is StopRung.CHECKPOINT
+
+
+def test_a_stop_of_one_that_has_stopped_is_the_same_answer(machine: TrainingMachine, service: TrainingService):
+    machine.put()
+    assert service.stop("a", False, None, "ann").status is TaskStatus.STOPPED
+    assert service.stop("a", True, None, "ann").status is TaskStatus.STOPPED
+    assert machine.messages(EventKind.STATUS)[-1] == "asked to stop with a checkpoint"
+
+
+def test_a_stop_waits_a_moment_for_the_end_when_that_is_wanted(
+    machine: TrainingMachine, service: TrainingService, monkeypatch: pytest.MonkeyPatch
+):
+    machine.run()
+    waits: list[tuple[bool, float]] = []
+    monkeypatch.setattr(StopWaiters, "wait", lambda _, is_over, seconds: waits.append((is_over(), seconds)))
+    service.stop("a", False, None, "ann", wait=3.0)
+    assert waits == [(False, 3.0)]
+
+
+def test_a_failed_training_goes_on_from_its_last_complete_checkpoint(
+    machine: TrainingMachine, service: TrainingService
+):
+    ended(machine, 2, 4)
+    assert resume(service).status is TaskStatus.QUEUED
+    machine.train()
+    assert machine.attempt().resumed_from == "global_step4"
+
+
+def test_another_checkpoint_and_changes_are_taken(machine: TrainingMachine, service: TrainingService):
+    ended(machine, 2, 4)
+    resume(service, "global_step2", config={"epochs": 9})
+    machine.train()
+    assert (machine.attempt().resumed_from, machine.task().request.config) == ("global_step2", {"epochs": 9})
+
+
+def test_what_cannot_be_resumed_stays_as_it_is(machine: TrainingMachine, service: TrainingService):
+    ended(machine)
+    with pytest.raises(NoCheckpoint):
+        resume(service)
+    with pytest.raises(TaskNotFound):
+        service.resume("nobody", ResumeOptions(), lambda _: {}, "ann")
+    machine.run("b")
+    with pytest.raises(TaskActive):
+        service.resume("b", ResumeOptions(), lambda _: {}, "ann")
+
+
+def test_a_change_that_is_wrong_resumes_nothing(machine: TrainingMachine, service: TrainingService):
+    ended(machine, 4)
+    with pytest.raises(Invalid):
+        resume(service, config={"epochs": 0})
+    assert machine.status() is TaskStatus.FAILED
+
+
+def test_a_completed_training_is_resumed_with_a_change_only(machine: TrainingMachine, service: TrainingService):
+    machine.run()
+    machine.prints(steps(1, 2, 3))
+    machine.saves(3)
+    machine.end(how=outcome(phrases=["TRAINING COMPLETE!"], last_step=3))
+    assert machine.status() is TaskStatus.COMPLETED
+    with pytest.raises(Conflict, match="change its config"):
+        resume(service)
+    assert resume(service, config={"epochs": 9}).status is TaskStatus.QUEUED
+
+
+def test_a_restart_is_a_new_training_with_the_same_request_and_secrets(
+    machine: TrainingMachine, service: TrainingService
+):
+    first = service.start(TrainingRequest("toy", config={"epochs": 1}, env={"HF_TOKEN": "hf_secret"}), "ann")
+    with pytest.raises(TaskNotFinished):
+        service.restart(first.task_id, "ann")
+    service.stop(first.task_id, False, None, "ann")
+    second = service.restart(first.task_id, "ann")
+    assert (second.task_id != first.task_id, second.restarted_from) == (True, first.task_id)
+    assert machine.files(second.task_id).read_secrets() == {"HF_TOKEN": "hf_secret"}
+
+
+@pytest.mark.parametrize("with_files", [True, False])
+def test_a_deleted_training_keeps_its_files_unless_they_are_to_go_and_never_its_secrets(
+    machine: TrainingMachine, service: TrainingService, with_files: bool
+):
+    ended(machine, 4)
+    machine.files().keep_secrets({"HF_TOKEN": "hf_secret"})
+    deleted = service.delete("a", with_files)
+    assert (deleted.files_deleted, machine.files().output.exists()) == (with_files, not with_files)
+    assert not machine.files().secrets.exists()
+    with pytest.raises(TaskNotFound):
+        service.get("a")
+
+
+def test_a_list_goes_on_behind_its_cursor_and_knows_gpus_by_index(machine: TrainingMachine, service: TrainingService):
+    for task_id in ("a", "b", "c"):
+        machine.run(task_id)
+    first = service.get_page(TaskFilter(), None, PageRequest(limit=2), TaskOrder.NEWEST)
+    rest = service.get_page(
+        TaskFilter(), None, PageRequest(limit=2, cursor=first.pagination.next_cursor), TaskOrder.NEWEST
+    )
+    assert [row.task_id for row in (*first.rows, *rest.rows)] == ["c", "b", "a"]
+    assert (first.pagination.total, rest.pagination.has_more) == (3, False)
+    on_gpu_1 = service.get_page(TaskFilter(), "1", PageRequest(), TaskOrder.NEWEST)
+    assert [row.task_id for row in on_gpu_1.rows] == ["b"]
+
+
+def test_events_are_paged(machine: TrainingMachine, service: TrainingService):
+    machine.run()
+    first = service.get_events("a", PageRequest(limit=2))
+    rest = service.get_events("a", PageRequest(limit=50, cursor=first.pagination.next_cursor))
+    ids = [event.id for event in (*first.rows, *rest.rows)]
+    assert (ids, len(ids)) == (sorted(ids), first.pagination.total)
+    skipped = service.get_events("a", PageRequest(limit=1, offset=1))
+    assert [event.id for event in skipped.rows] == ids[1:2]
+
+
+def test_every_status_is_counted(machine: TrainingMachine, service: TrainingService):
+    machine.put("a")
+    machine.run("b")
+    counts = service.count()
+    assert (counts[TaskStatus.RUNNING], sum(counts.values())) == (1, 2)
+    assert set(counts) == set(TaskStatus)
+
+
+@pytest.mark.parametrize(
+    ("is_queued", "changes", "is_woken"),
+    [(True, {"priority": 5}, True), (True, {"name": "cats"}, False), (False, {"priority": 5}, False)],
+)
+def test_only_a_new_place_in_the_queue_wakes_the_loop(
+    machine: TrainingMachine,
+    service: TrainingService,
+    monkeypatch: pytest.MonkeyPatch,
+    is_queued: bool,
+    changes: dict[str, Any],
+    is_woken: bool,
+):
+    if is_queued:
+        machine.put()
+    else:
+        ended(machine)
+    woken: list[bool] = []
+    monkeypatch.setattr(service, "_wake", lambda: woken.append(True))
+    changed = service.patch("a", changes, "ann")
+    assert {name: getattr(changed, name) for name in changes} == changes
+    assert bool(woken) is is_woken

@@ -1,0 +1,37 @@
+"""Stops of tasks of every kind."""
+
+import pytest
+
+from api.domain.training import StopRung, TaskStatus
+from api.errors import TaskNotStoppable
+from api.training.task_stops import TaskStops
+from tests.unit.trainings import TrainingMachine
+
+
+@pytest.fixture
+def stops(machine: TrainingMachine) -> TaskStops:
+    return machine.parts.stops
+
+
+def test_task_without_gpus_that_waits_is_stopped_at_once(machine: TrainingMachine, stops: TaskStops):
+    machine.put_errand()
+    assert stops.ask("e", force=False, timeout_seconds=None, actor="ann") is None
+    assert machine.status("e") is TaskStatus.STOPPED
+
+
+def test_task_without_gpus_that_runs_is_ordered_to_stop(machine: TrainingMachine, stops: TaskStops):
+    machine.run_errand()
+    stops.ask("e", force=True, timeout_seconds=None, actor="ann")
+    machine.train()
+    stop = machine.task("e").stop
+    assert machine.status("e") is TaskStatus.STOPPING
+    assert stop is not None
+    assert stop.rung is StopRung.TERMINATE
+    assert [ref.uid for ref, _ in machine.executor.orders] == ["e.1"]
+
+
+def test_task_that_has_ended_cannot_be_stopped(machine: TrainingMachine, stops: TaskStops):
+    machine.run_errand()
+    machine.end("e")
+    with pytest.raises(TaskNotStoppable):
+        stops.ask("e", force=False, timeout_seconds=None, actor="ann")

@@ -1,0 +1,38 @@
+import pytest
+
+from api.util.caller import address_of_caller, network_of
+
+
+def test_address_is_that_of_the_connection():
+    assert address_of_caller({"client": ("127.0.0.1", 4711)}) == "127.0.0.1"
+
+
+def test_socket_without_address_has_none():
+    assert address_of_caller({"client": None}) is None
+    assert address_of_caller({}) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:4711", "192.0.2.1"),
+        ("[::ffff:192.0.2.1]:4711", "192.0.2.1"),
+        ("[2001:DB8::1]:443", "2001:db8::1"),
+        ("2001:db8:0::1", "2001:db8::1"),
+        ("unknown", "unknown"),
+        ("a:b", "a:b"),
+        ("x" * 5000, "x" * 80),
+    ],
+)
+def test_one_client_has_one_address_however_it_is_written(told: str, address: str):
+    assert address_of_caller({"client": (told, 0)}) == address
+
+
+def test_addresses_of_one_ipv6_customer_count_as_one():
+    assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::2") != network_of("2001:db8:1:3::1")
+
+
+@pytest.mark.parametrize("address", [None, "", "x", "a socket"])
+def test_who_has_no_address_is_one_of_all_those(address: str | None):
+    assert network_of(address) == "unknown"

@@ -1,0 +1,91 @@
+import math
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from api.util.clock import CATCH_UP, FakeClock, Mark, SteadyMark, SystemClock, time_of
+
+
+def test_system_clock_tells_utc():
+    assert SystemClock().now().utcoffset() == timedelta(0)
+
+
+def test_system_clock_never_goes_back():
+    clock = SystemClock()
+    first = clock.monotonic()
+    assert clock.monotonic() >= first
+
+
+def test_fake_clock_stands_still(clock: FakeClock):
+    before = clock.now(), clock.monotonic()
+    assert (clock.now(), clock.monotonic()) == before
+
+
+def test_fake_clock_moves_both_times_by_the_same():
+    clock = FakeClock(datetime(2026, 11, 24, tzinfo=UTC))
+    began = clock.monotonic()
+    clock.advance(90.5)
+    assert clock.monotonic() - began == 90.5
+    assert clock.now() == datetime(2026, 11, 24, 0, 1, 30, 500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "year"),
+    [(0, 1970), (1.8e9, 2027), (1e300, 9999), (math.inf, 9999), (-1.0, 1970), (-1e300, 1970), (math.nan, 1970)],
+)
+def test_a_time_that_no_calendar_has_is_the_nearest_that_one_has(seconds: float, year: int):
+    assert time_of(seconds).year == year
+
+
+DAY = 86_400.0
+
+
+def test_steady_time_passes_as_time_does(clock: FakeClock):
+    clock.advance(400 * DAY)
+    assert clock.steady.now() == clock.now()
+
+
+@pytest.mark.parametrize("jump", [25 * 3600.0, 366 * DAY])
+def test_clock_that_is_set_forward_is_caught_up_with_slowly(clock: FakeClock, jump: float):
+    before = clock.now()
+    clock.advance(3600)
+    clock.jump(jump)
+    assert clock.steady.now() == before + timedelta(hours=1)
+    clock.advance(3600)
+    assert clock.steady.now() == before + timedelta(hours=1 + CATCH_UP)
+    clock.advance(jump)
+    assert clock.steady.now() == clock.now()
+
+
+@pytest.mark.parametrize("jump", [-25 * 3600.0, -366 * DAY])
+def test_clock_that_is_set_back_is_followed_at_once(clock: FakeClock, jump: float):
+    clock.steady.now()
+    clock.jump(jump)
+    assert clock.steady.now() == clock.now()
+    clock.jump(-jump)
+    assert clock.steady.now() == clock.now() - timedelta(seconds=-jump)
+
+
+def test_restart_within_a_boot_counts_the_time_between(clock: FakeClock):
+    known = clock.steady.read()
+    clock.advance(3600)
+    clock.jump(366 * DAY)
+    clock.restart()
+    clock.steady.resume(known)
+    assert clock.steady.now() == known.at + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("boot_id", ["another", ""])
+def test_after_another_boot_the_time_between_is_caught_up_with(clock: FakeClock, boot_id: str):
+    known = SteadyMark(clock.now(), Mark(boot_id, clock.mark().seconds))
+    clock.advance(10 * DAY)
+    clock.restart()
+    clock.steady.resume(known)
+    assert clock.steady.now() == known.at
+    clock.advance(4 * DAY)
+    assert clock.steady.now() == clock.now()
+
+
+def test_steady_time_that_was_ahead_goes_back_to_the_wall_clock(clock: FakeClock):
+    clock.steady.resume(SteadyMark(clock.now() + timedelta(days=1), clock.mark()))
+    assert clock.steady.now() == clock.now()

@@ -1,0 +1,62 @@
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from api.util.reached_paths import UnknownTarget, reach
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = Path(os.path.realpath(tmp_path))
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "b" / "file").write_text("")
+    (root / "up").symlink_to("a/b")
+    (root / "away").symlink_to(root / "up")
+    (root / "a" / "loop").symlink_to("loop")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a/b/file", "a/b/file"),
+        ("./a//b/./file", "a/b/file"),
+        ("up/file", "a/b/file"),
+        ("away/../b/file", "a/b/file"),
+        ("a/b/../../a/b", "a/b"),
+        ("missing/../a", "a"),
+        ("up/missing", "a/b/missing"),
+        ("~/x", "~/x"),
+    ],
+)
+def test_a_path_is_resolved_as_the_kernel_does(tree: Path, text: str, place: str):
+    assert reach(text, str(tree)) == reach(f"{tree}/{text}") == str(tree / place)
+
+
+def test_links_are_followed_before_dots_are(tree: Path):
+    assert reach("up/../b", str(tree)) == os.path.realpath(f"{tree}/up/../b") == str(tree / "a" / "b")
+    assert reach("/../..") == "/"
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "\ud800", "x" * 4096, "a/loop", "relative"])
+def test_what_no_process_can_open_leads_nowhere(tree: Path, text: str):
+    assert reach(text, None if text == "relative" else str(tree)) is None
+
+
+@pytest.mark.parametrize("text", ["/proc/self/cwd", "/dev/fd/3", "/sys/kernel", "/proc"])
+def test_what_differs_for_each_process_cannot_be_told(text: str):
+    with pytest.raises(UnknownTarget):
+        reach(text)
+
+
+def test_what_lies_behind_a_closed_directory_cannot_be_told(tree: Path):
+    with patch.object(os, "readlink", side_effect=PermissionError(13, "closed")), pytest.raises(UnknownTarget):
+        reach("a/b", str(tree))
+
+
+def test_forty_links_are_followed_and_no_more(tree: Path):
+    for number in range(41):
+        (tree / f"l{number}").symlink_to(f"l{number - 1}" if number else "a")
+    assert (reach("l39", str(tree)), reach("l40", str(tree))) == (str(tree / "a"), None)

@@ -1,0 +1,27 @@
+"""A file that is made while it is sent."""
+
+from collections.abc import Iterator
+
+from api.util.streamed_file import StreamedFile
+
+
+def test_parts_come_in_their_order_and_end():
+    file = StreamedFile("x", "text/plain", iter([b"a", b"b"]))
+    assert [file.next_part() for _ in range(3)] == [b"a", b"b", None]
+    file.close()
+
+
+def test_what_the_making_holds_is_given_up():
+    ended: list[str] = []
+
+    def make() -> Iterator[bytes]:
+        try:
+            yield b"a"
+            yield b"b"
+        finally:
+            ended.append("ended")
+
+    file = StreamedFile("x", "text/plain", make())
+    assert file.next_part() == b"a"
+    file.close()
+    assert ended == ["ended"]

@@ -1,0 +1,135 @@
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+import api
+from api.errors import Mistake
+from api.training.schemas import PatchTraining, ResumeTraining, StartTraining, StopTraining
+from api.util.validation import _PATTERNS, MAX_FIELDS, Strict, mistakes_in
+from api.web.schemas import HistoryQuery, RegisterTask
+
+ONE_LINE_IN_WORDS = "must be one line without control characters, those for the direction of text included"
+
+
+def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(body)
+    return mistakes_in(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("model_type", 5, "must be text"),
+        ("model_type", "", "must have at least 1 character"),
+        ("name", "a\nb", ONE_LINE_IN_WORDS),
+        ("name", "gnp\u202efdp", ONE_LINE_IN_WORDS),
+        ("name", "a" * 201, "must have at most 200 characters"),
+        ("description", "a\0b", "must not hold NUL characters"),
+        ("config_toml", "a\0b", "must not hold NUL characters"),
+        ("priority", "high", "must be a whole number"),
+        ("priority", 1.5, "must be a whole number"),
+        ("priority", 2000, "must be at most 1,000"),
+        ("queue", "yes", "must be true or false"),
+        ("gpu_count", 0, "must be at least 1"),
+        ("gpu_ids", 3, "must be a list"),
+        ("gpu_ids", [], "must hold at least 1 value"),
+        ("config", "epochs = 1", "must be an object"),
+        ("env", [], "must be an object"),
+        ("retry_on", "hang", "must be a list"),
+    ],
+)
+def test_a_mistake_is_said_in_plain_words(field: str, value: Any, words: str):
+    assert mistakes({"model_type": "toy", field: value}) == [Mistake(f"/{field}", words)]
+
+
+@pytest.mark.parametrize("name", ["Катя", "קטה", "قطة", "a\u200db", "e\u0301", "🐈"])
+def test_a_name_may_be_of_any_script(name: str):
+    assert StartTraining.model_validate({"model_type": "toy", "name": name}).name == name
+
+
+@pytest.mark.parametrize(
+    "sign", ["\x85", "\u061c", "\u200e", "\u200f", "\u2028", "\u2029", "\u202a", "\u2066", "\u2069"]
+)
+def test_a_name_holds_nothing_that_turns_or_ends_a_line(sign: str):
+    assert mistakes({"model_type": "toy", "name": f"a{sign}b"}) == [Mistake("/name", ONE_LINE_IN_WORDS)]
+
+
+def test_a_missing_field_is_said_to_be_missing():
+    assert mistakes({}) == [Mistake("/model_type", "is missing")]
+
+
+def test_more_fields_than_any_request_has_are_one_mistake():
+    body = {f"k{number}": 1 for number in range(60_000)}
+    with pytest.raises(ValidationError) as caught:
+        StartTraining.model_validate(body)
+    assert caught.value.error_count() == 1
+    assert mistakes_in(caught.value) == [Mistake("", f"has 60,000 fields, and the most is {MAX_FIELDS}")]
+
+
+def test_a_body_that_is_no_object_must_be_one():
+    assert mistakes([1]) == [Mistake("", "must be an object")]
+
+
+def test_a_value_of_several_types_must_be_one_of_them():
+    found = mistakes({"model_type": "toy", "gpu_ids": [None]})
+    assert found == [Mistake("/gpu_ids/0", "must be a whole number or text")]
+
+
+def test_a_word_that_is_none_of_a_few_is_told_all_of_them():
+    (found,) = mistakes({"model_type": "toy", "retry_on": ["sometimes"]})
+    assert found.pointer == "/retry_on/0"
+    assert found.message.startswith("must be one of 'cuda_out_of_memory', ")
+
+
+def test_a_rule_over_several_fields_is_said_as_it_is_written():
+    (found,) = mistakes({"model_type": "toy", "gpu_id": 1, "gpu_count": 2})
+    assert found.message == "give one of gpu_id, gpu_ids and gpu_count, not gpu_id and gpu_count"
+
+
+@pytest.mark.parametrize(
+    "model", [StartTraining, ResumeTraining, StopTraining, PatchTraining, RegisterTask, HistoryQuery]
+)
+@pytest.mark.parametrize(
+    "value", [None, True, -1, 1e300, float("nan"), "", "ä" * 5000, [], [[]], {}, {"a": {}}, "\x00"]
+)
+def test_no_mistake_is_said_in_the_words_of_the_validator(model: Any, value: Any):
+    for name in model.model_fields:
+        try:
+            model.model_validate({name: value})
+        except ValidationError as error:
+            said = " ".join(found.message for found in mistakes_in(error))
+            assert not any(
+                word in said.lower() for word in ("input", "pydantic", "instance", "field required", "valid ")
+            )
+
+
+def test_every_pattern_of_every_request_has_words():
+    for module in pkgutil.walk_packages(api.__path__, "api."):
+        if module.name.endswith("schemas"):
+            importlib.import_module(module.name)
+    assert {
+        pattern for model in requests(Strict) for pattern in patterns(model.model_json_schema())
+    } <= _PATTERNS.keys()
+
+
+def requests(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in model.__subclasses__():
+        if each.__module__.startswith("api."):
+            yield each
+        yield from requests(each)
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for part in schema:
+            yield from patterns(part)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for part in schema.values():
+            yield from patterns(part)

@@ -1,0 +1,43 @@
+"""Fields of answers are required, those of requests and failures only where they are."""
+
+from typing import Any
+
+from api.web.always_sent import require_sent
+
+
+def reference(name: str) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}}
+
+
+def document(**schemas: Any) -> dict[str, Any]:
+    operation = {
+        "requestBody": reference("Asked"),
+        "responses": {"200": reference("Sent"), "404": reference("Failure")},
+    }
+    return {"components": {"schemas": schemas}, "paths": {"/a": {"get": operation}}}
+
+
+def shape(*nested: str) -> dict[str, Any]:
+    fields = {f"in_{name}": {"anyOf": [reference(name)["schema"]], "default": None} for name in nested}
+    return {"properties": {"plain": {"type": "string", "default": "x"}, **fields}}
+
+
+def test_all_that_only_answers_hold_is_required():
+    told = document(Asked=shape("Both"), Sent=shape("Part", "Both"), Part=shape(), Both=shape(), Failure=shape())
+    require_sent(told)
+    schemas = told["components"]["schemas"]
+    assert {name: schema.get("required") for name, schema in schemas.items()} == {
+        "Asked": None,
+        "Sent": ["plain", "in_Part", "in_Both"],
+        "Part": ["plain"],
+        "Both": None,
+        "Failure": None,
+    }
+    assert "default" not in schemas["Part"]["properties"]["plain"]
+    assert "default" in schemas["Both"]["properties"]["plain"]
+
+
+def test_types_that_hold_themselves_come_to_an_end():
+    told = document(Asked=shape(), Sent=shape("Sent"), Failure=shape())
+    require_sent(told)
+    assert told["components"]["schemas"]["Sent"]["required"] == ["plain", "in_Sent"]

@@ -1,0 +1,200 @@
+"""Files and logs as answers, whole or in part."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.domain.log import LogPart
+from api.errors import MalformedRequest, RangeNotSatisfiable
+from api.util.streamed_file import StreamedFile
+from api.web import downloads
+from api.web.downloads import send_download
+from api.web.log_download import LogDownload
+
+CONTENT = b"0123456789"
+
+
+@dataclass(frozen=True)
+class File:
+    descriptor: int
+    name: str
+    size: int
+    modified_at: float = 1_700_000_000.0
+
+
+class Client:
+    """What one client gets."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.was_cut = False
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        else:
+            self.body += message.get("body", b"")
+
+    def abort(self) -> None:
+        self.was_cut = True
+
+
+Download = Callable[..., Client]
+Make = Callable[[], Any]
+
+
+def opened(path: Path) -> int:
+    path.write_bytes(CONTENT)
+    return os.open(path, os.O_RDONLY)
+
+
+@pytest.fixture(params=["file", "log"])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """A file, or a log of one segment, with the same bytes."""
+
+    def of(_: str = request.param) -> Any:
+        descriptor = opened(tmp_path / "x")
+        if request.param == "log":
+            return LogDownload("x.log", (LogPart(descriptor, len(CONTENT)),), first=0)
+        return File(descriptor, "x", len(CONTENT))
+
+    return of
+
+
+def ask(file: Any, method: str = "GET", send: Callable[[Any], Awaitable[None]] | None = None, **headers: str) -> Client:
+    client = Client()
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
+        "extensions": {"connection": client},
+    }
+    asyncio.run(send_download(file, scope, receive, send or client.send))
+    return client
+
+
+def test_the_whole_is_sent_with_its_length_and_closed(make: Make):
+    file = make()
+    client = ask(file)
+    assert (client.status, client.body, client.headers["content-length"]) == (200, CONTENT, "10")
+    assert client.headers["content-disposition"].startswith("attachment")
+    descriptor = file.parts[0].descriptor if isinstance(file, LogDownload) else file.descriptor
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_a_file_that_the_client_has_is_not_sent_again(tmp_path: Path):
+    def file() -> File:
+        return File(os.open(path, os.O_RDONLY), "x", len(CONTENT))
+
+    path = tmp_path / "x"
+    os.close(opened(path))
+    etag = ask(file()).headers["etag"]
+    for wanted, status in ((etag, 304), (f'"other", {etag}', 304), ("*", 304), ('"other"', 200)):
+        client = ask(file(), if_none_match=wanted)
+        assert (client.status, client.body, client.headers["etag"]) == (status, CONTENT * (status == 200), etag)
+
+
+def test_head_has_the_headers_alone(make: Make):
+    client = ask(make(), "HEAD")
+    assert (client.status, client.body, client.headers["content-length"]) == (200, b"", "10")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "body", "place"),
+    [("bytes=2-4", b"234", "bytes 2-4/10"), ("bytes=8-", b"89", "bytes 8-9/10"), ("bytes=-3", b"789", "bytes 7-9/10"),
+     ("bytes=0-99", CONTENT, "bytes 0-9/10")],
+)  # fmt: skip
+def test_a_part_is_sent_as_it_was_asked_for(make: Make, wanted: str, body: bytes, place: str):
+    client = ask(make(), range=wanted)
+    assert (client.status, client.body, client.headers["content-range"]) == (206, body, place)
+
+
+def test_a_part_behind_the_end_is_refused_with_the_size(make: Make):
+    with pytest.raises(RangeNotSatisfiable, match="has 10 bytes") as refused:
+        ask(make(), range="bytes=10-")
+    assert refused.value.headers["Content-Range"] == "bytes */10"
+
+
+@pytest.mark.parametrize("wanted", ["bytes=--1", "bytes=+0-1", "bytes=5-2"])
+def test_a_range_that_makes_no_sense_is_malformed(make: Make, wanted: str):
+    with pytest.raises(MalformedRequest):
+        ask(make(), range=wanted)
+
+
+def test_a_part_of_a_log_that_has_changed_is_the_whole(tmp_path: Path):
+    def log() -> LogDownload:
+        return LogDownload("x.log", (LogPart(opened(tmp_path / "x"), len(CONTENT)),), first=5)
+
+    tag = ask(log()).headers["etag"]
+    assert ask(log(), range="bytes=0-1", if_range=tag).status == 206
+    assert ask(log(), range="bytes=0-1", if_range='"other"').status == 200
+
+
+def test_a_client_that_has_stopped_reading_a_log_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(downloads, "SEND_SECONDS", 0.01)
+    log = LogDownload("x.log", (LogPart(opened(tmp_path / "x"), len(CONTENT)),), first=0)
+
+    async def stuck(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(60)
+
+    assert ask(log, send=stuck).was_cut
+
+
+def test_a_log_that_has_become_shorter_is_cut_off(tmp_path: Path):
+    descriptor = opened(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"0")
+    assert ask(LogDownload("x.log", (LogPart(descriptor, len(CONTENT)),), first=0)).was_cut
+
+
+def test_a_name_steers_no_terminal(tmp_path: Path):
+    client = ask(File(opened(tmp_path / "x"), "a\x1b\nb.txt", len(CONTENT)))
+    assert client.headers["content-disposition"] == 'attachment; filename="a__b.txt"'
+
+
+def test_a_time_that_no_calendar_has_is_shown_as_one_that_it_has(tmp_path: Path):
+    descriptor = opened(tmp_path / "x")
+    os.utime(tmp_path / "x", (2**40, 2**40))
+    assert ask(File(descriptor, "x", len(CONTENT), 2.0**40)).headers["last-modified"]
+
+
+def test_the_time_that_is_told_is_that_of_what_the_file_is(tmp_path: Path):
+    # A blob's own is a mark of its content, of 1970 to 1978.
+    descriptor = opened(tmp_path / "x")
+    os.utime(tmp_path / "x", (1_000_000, 1_000_000))
+    client = ask(File(descriptor, "x", len(CONTENT)))
+    assert client.headers["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+def streamed(*parts: bytes, fault: Exception | None = None) -> StreamedFile:
+    def make() -> Iterator[bytes]:
+        yield from parts
+        if fault is not None:
+            raise fault
+
+    return StreamedFile('a"\n.zip', "application/zip", make())
+
+
+def test_what_is_made_meanwhile_is_sent_whole():
+    sent = ask(streamed(b"one", b"two"), range="bytes=0-1")
+    assert (sent.status, sent.body, sent.headers["accept-ranges"]) == (200, b"onetwo", "none")
+    assert sent.headers["content-disposition"] == 'attachment; filename="a__.zip"'
+    assert "content-length" not in sent.headers
+
+
+def test_of_what_cannot_be_made_to_its_end_the_end_is_missing():
+    sent = ask(streamed(b"one", fault=OSError(5, "Input/output error")))
+    assert (sent.body, sent.was_cut) == (b"one", True)

@@ -1,0 +1,14 @@
+from flask import Response
+
+from api.web.optional_body import body_is_optional, may_have_no_body
+
+
+def test_only_a_view_that_says_so_may_have_no_body():
+    def needs() -> Response:
+        return Response()
+
+    @body_is_optional
+    def may() -> Response:
+        return Response()
+
+    assert (may_have_no_body(may), may_have_no_body(needs)) == (True, False)

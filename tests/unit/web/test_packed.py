@@ -1,0 +1,35 @@
+import gzip
+
+import pytest
+from flask import Flask, Response
+
+from api.util.packed_files import pack
+from api.web.packed import answer_packed
+
+FILE = pack("a.css", b"a { color: red }" * 100)
+
+
+def ask(**headers: str) -> Response:
+    app = Flask(__name__)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    with app.test_request_context(headers=given):
+        return answer_packed(FILE, {"Cache-Control": "no-cache"})
+
+
+def test_a_file_is_sent_as_it_is_or_compressed_for_those_who_take_it():
+    plain, zipped = ask(), ask(Accept_Encoding="gzip")
+    assert plain.get_data() == gzip.decompress(zipped.get_data()) == FILE.content
+    assert ("Content-Encoding" in plain.headers, zipped.headers["Content-Encoding"]) == (False, "gzip")
+    assert (plain.headers["Vary"], plain.headers["Cache-Control"]) == ("Accept-Encoding", "no-cache")
+    assert plain.content_type == "text/css; charset=utf-8"
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip;q=0", "br"])
+def test_who_takes_no_gzip_gets_none(encoding: str):
+    assert "Content-Encoding" not in ask(Accept_Encoding=encoding).headers
+
+
+def test_who_has_it_already_gets_nothing():
+    tag = ask().headers["ETag"]
+    assert (ask(If_None_Match=tag).status_code, ask(If_None_Match='"other"').status_code) == (304, 200)
+    assert not ask().is_streamed

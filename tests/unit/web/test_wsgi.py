@@ -1,0 +1,59 @@
+"""Flask below the event loop."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from api.web.wsgi import FlaskBelow, WSGIAnswer
+from tests.api.client import scope
+
+
+def ask(app: Any, body: bytes = b"", **changes: Any) -> WSGIAnswer:
+    return asyncio.run(FlaskBelow(app, 1).ask(scope("http", "/there", **changes), body))
+
+
+def test_answer_is_whole_when_it_leaves_the_thread():
+    closed = []
+
+    class Parts:
+        def __iter__(self) -> Iterator[bytes]:
+            yield from [b"one"] * 100
+
+        def close(self) -> None:
+            closed.append(threading.current_thread().name)
+
+    def app(environ, start):
+        start("200 OK", [("X-Is", " there ")])
+        return Parts()
+
+    answer = ask(app)
+    assert (answer.status, answer.headers, answer.body) == (200, [(b"x-is", b"there")], b"one" * 100)
+    assert [name[:4] for name in closed] == ["WSGI"]
+
+
+def test_application_reads_the_body_without_waiting():
+    def app(environ, start):
+        start("201 CREATED", [])
+        return [environ["wsgi.input"].read(2), environ["wsgi.input"].read()]
+
+    assert ask(app, b"a body").body == b"a body"
+
+
+def test_what_goes_wrong_is_raised():
+    def app(environ, start):
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        ask(app)
+
+
+def test_header_that_wsgi_would_take_for_another_is_left_out():
+    def app(environ, start):
+        start("200 OK", [])
+        return [environ.get("HTTP_IDEMPOTENCY_KEY", "none").encode()]
+
+    assert ask(app, headers=[(b"idempotency_key", b"x")]).body == b"none"
+    assert ask(app, headers=[(b"idempotency-key", b"y")]).body == b"y"
