@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from api.access.store import CredentialStore, KnownCredentials
@@ -23,7 +23,6 @@ from api.errors import (
 )
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, hurrying
-from api.util.frozen import frozen
 from api.util.key_format import hash_of
 from api.util.periodic import PeriodicThread
 
@@ -48,7 +47,7 @@ USE_SECONDS = 60.0
 EAGER_SECONDS = 0.2
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Mirror:
     """What is known of one version, with the principals that were asked for: exchanged as a whole, so that none of an
     older version can come into a newer one.

@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from api.domain.access import USER_ID, Role, Session, is_reserved
 from api.errors import SignInFailed
 from api.util.bounded_requests import bound_session
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.key_format import hash_of, new_token
 from api.util.secret_files import read_secret_file
 from api.util.validation import ONE_LINE
@@ -64,7 +64,7 @@ _BY_RANK = (Role.ADMIN, Role.TRAINER, Role.VIEWER)
 EVERYBODY = "*"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OIDCSettings:
     """The provider, and what its words mean here."""
 
@@ -77,7 +77,7 @@ class OIDCSettings:
     roles: tuple[tuple[str, Role], ...]  #: group and role
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Provider:
     """Where the provider's parts are, as it says itself."""
 

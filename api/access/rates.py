@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,6 @@ from api.domain.access import Credential, Principal
 from api.errors import RateLimited
 from api.util.caller import network_of
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.web.operations import RateGroup
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _SKEW_SECONDS = 60.0
 _PREFIX = "diffusion-pipe:rates"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RateState:
     """Where somebody stands with a limit."""
 

@@ -6,6 +6,7 @@ place that it leads to decides, not its text. Files outside of the places below 
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from api.errors import Mistake, TaskNotFound
 from api.trainers.request_texts import RequestText, list_texts, parse, texts_in
 from api.trainers.toml_text import MAX_CHARACTERS
 from api.trainers.trainer import OpensPaths, Trainer
-from api.util.frozen import frozen
 from api.util.reached_paths import UnknownTarget, reach
 from api.util.regular_files import open_regular
 
@@ -39,7 +39,7 @@ class PlaceKind(IntEnum):
     OPEN = 5  #: everything, by a training
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PathRule:
     """A directory, or a file, with what may be read in it."""
 
@@ -47,7 +47,7 @@ class PathRule:
     kind: PlaceKind
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PathOwners:
     """Finds the owners of what lies in places; each may ask the database."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +24,6 @@ from api.domain.audit import note_change
 from api.domain.usage import Usage
 from api.errors import DatabaseUnavailable, Forbidden, Invalid, KeyNotFound, Mistake, UserNotFound, WrongKey
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.key_format import KEY, KEY_ID, claimed_key_id, hash_of, new_key, new_token
 from api.util.pagination import Page, PageRequest, paginate
 
@@ -44,7 +43,7 @@ _READS = frozenset({Permission.GPUS_READ, Permission.PROCESSES_READ, Permission.
 _WRITES = frozenset({Permission.TRAINING_WRITE, Permission.GPUS_REGISTER})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KeyRequest:
     """A key that is wanted; either a role or permissions."""
 

@@ -1,6 +1,6 @@
 """Sign-ins by OpenID Connect that are under way: what must match when the browser comes back, on whichever server."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import delete, insert
@@ -9,10 +9,9 @@ from api.access.store import holds_at
 from api.db.database import Database
 from api.db.rows import to_seconds
 from api.db.tables import sign_ins
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SignIn:
     """What was sent to the provider, and where the browser goes afterwards."""
 

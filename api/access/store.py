@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,6 @@ from api.db.tables import access_state, keys, sessions, tickets, users
 from api.domain.access import AccessKey, Permission, Quota, Role, Session, User
 from api.domain.audit import note_change
 from api.errors import KeyEnded, KeyNotFound, LastAdministrator, UserNotFound
-from api.util.frozen import frozen
 
 _STATE = 1
 
@@ -29,7 +29,7 @@ _RAISE = update(access_state).where(access_state.c.id == _STATE).values(version=
 QuotaChanges = Mapping[str, float | None]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KnownCredentials:
     """What holds at one version: keys that are neither revoked nor expired, sessions that go on, quotas by user."""
 

@@ -1,11 +1,11 @@
 """Keys, people and sign-ins as the API shows them."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from api.domain.access import Permission, Quota, Role
 from api.domain.usage import Usage
-from api.util.frozen import frozen
 
 
 class KeyState(StrEnum):
@@ -16,7 +16,7 @@ class KeyState(StrEnum):
     REVOKED = "revoked"
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyView:
     """A key without its secret."""
 
@@ -35,14 +35,14 @@ class KeyView:
     rotated_to: str | None  #: the key that follows it
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey(KeyView):
     """A new key. `api_key` is shown this once: null where the answer is given again."""
 
     api_key: str | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UserView:
     """Somebody whom keys were made for."""
 
@@ -53,7 +53,7 @@ class UserView:
     created_at: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WhoAmI:
     """Who asks, and what they may do."""
 
@@ -68,7 +68,7 @@ class WhoAmI:
     auth: str  #: off: nobody is asked who they are; or required
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """What a stream takes in place of a key, once."""
 
@@ -76,7 +76,7 @@ class Ticket:
     expires_at: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SignInWays:
     """How people can sign in at the page."""
 

@@ -1,6 +1,7 @@
 """Does what rules ask for, by the same services as requests; each deed may be repeated without harm but the command."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -19,7 +20,6 @@ from api.training.service import TrainingService
 from api.training.store import TaskStore
 from api.training.task_stops import TaskStops
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 #: Seconds between two looks at what was begun, and between two tries of what could not be.
 LOOK_SECONDS, TRY_SECONDS = 5.0, 15.0
@@ -35,7 +35,7 @@ TOLD_WITHIN = 300.0
 _LATE_SECONDS = 60.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DeedResult:
     """How far a deed is. `again_after`: seconds until it is looked at again; None: it is over."""
 
@@ -44,7 +44,7 @@ class DeedResult:
     again_after: float | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CommandEnd:
     """How a command ended. `problem` None: well."""
 

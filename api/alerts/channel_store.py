@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, time
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -11,12 +12,11 @@ from api.alerts.rows import raise_version
 from api.db.alert_tables import alert_channels, alert_deliveries
 from api.db.database import Database
 from api.db.rows import maybe_time, to_seconds, to_time
-from api.db.typed_json import TypedJSON
 from api.domain.audit import note_change
 from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryState
 from api.errors import AlertNotFound, Conflict
 
-_SETTINGS = TypedJSON(ChannelSettings)
+_SETTINGS = TypeAdapter(ChannelSettings)
 
 
 class ChannelStore:
@@ -138,7 +138,7 @@ def read_channel(row: Row[Any]) -> Channel:
         kind=ChannelKind(row.kind),
         shown=row.shown,
         mark=row.mark,
-        settings=_SETTINGS.read(row.settings),
+        settings=_SETTINGS.validate_python(row.settings),
         enabled=bool(row.enabled),
         created_at=to_time(row.created_at),
         created_by=row.created_by,

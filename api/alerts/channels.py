@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,7 +30,6 @@ from api.domain.channel import (
 from api.domain.event import Severity
 from api.errors import Conflict, Invalid, Mistake, RateLimited, Unavailable
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest
 
@@ -41,7 +40,7 @@ MOST_CHANNELS = 200
 TEST_SECONDS = 60.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChannelRequest:
     """A channel that is wanted."""
 

@@ -1,5 +1,6 @@
 """Deliveries as rows, and back."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,13 +10,12 @@ from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifica
 from api.db.rows import maybe_time, to_seconds, to_time
 from api.domain.channel import Delivery, DeliveryFilter, DeliveryKind, DeliveryState, DeliveryView
 from api.domain.event import Severity
-from api.util.frozen import frozen
 
 #: Ids of alerts that a list shows of one delivery.
 _LISTED = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """Notifications that become one message."""
 

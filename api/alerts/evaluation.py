@@ -3,13 +3,12 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from api.domain.alert import IS_OVER, NOT_RUNNING, AlertTarget
 from api.domain.alert_rule import AlertRule, Clause, Comparison, RuleScope
 from api.domain.event import Severity
 from api.util.formatting import say_duration
-from api.util.frozen import frozen
 
 UNKNOWN = math.nan
 
@@ -17,7 +16,7 @@ _PLACE = re.compile(r"\{(\w+)(?::(seconds|hours|days))?\}")
 _SECONDS = {"seconds": 1.0, "hours": 3600.0, "days": 86_400.0}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FactTable:
     """What is known of everything of one scope at one moment.
 

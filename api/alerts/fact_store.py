@@ -1,6 +1,7 @@
 """What rules about tasks and machines need of the database: a few statements for all of them together."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, or_, select, text
@@ -13,7 +14,6 @@ from api.domain.node import NodeRole
 from api.domain.reason import fill
 from api.domain.training import AttemptStatus, EventKind, TaskStatus, TaskSummary
 from api.domain.upload import UploadStatus
-from api.util.frozen import frozen
 
 #: An upload whose client has sent nothing for longer waits for it, and keeps no machine awake.
 FRESH_UPLOAD = timedelta(minutes=15)
@@ -22,7 +22,7 @@ FRESH_UPLOAD = timedelta(minutes=15)
 MOST_TASKS = 5_000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Headway:
     """What a task has to show. Unix seconds; None: never."""
 

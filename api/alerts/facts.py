@@ -1,6 +1,7 @@
 """All facts that rules are held against: each kind is made anew when it may have changed, and kept until then."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from api.alerts.action_store import ActionStore
@@ -26,7 +27,6 @@ from api.domain.usage import Usage
 from api.errors import DatabaseUnavailable
 from api.gpus.state import GPUState
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 #: Seconds for which facts are kept, unless something tells that they have changed.
 _KEPT: Mapping[RuleScope, float] = {
@@ -54,7 +54,7 @@ NEWS_SECONDS = 1.0
 _LATE_SECONDS = 15.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class People:
     """Where the keys and users come from; only where keys are asked for."""
 

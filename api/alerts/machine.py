@@ -6,7 +6,7 @@ over those that were kept. Times are monotonic, so that a clock that is set fire
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from api.alerts.evaluation import (
@@ -25,7 +25,6 @@ from api.domain.alert import RULE_GONE, TARGET_GONE, Alert, AlertState, AlertTar
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.event import Severity
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 #: One that fires again so soon after it ended continues the same incident.
 SAME_INCIDENT = timedelta(minutes=5)
@@ -51,7 +50,7 @@ def rank(severity: Severity) -> int:
     return _RANK[severity]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Moment:
     """When a round is made."""
 

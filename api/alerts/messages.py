@@ -1,7 +1,7 @@
 """What messages say of alerts: a first line that says it all, then what to do, then a link."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,6 @@ from api.domain.alert import IS_OVER, RULE_GONE, TARGET_GONE, AlertState, Notifi
 from api.domain.channel import Channel, ClaimedDelivery, DeliveryKind, ToldAlert
 from api.domain.event import Severity
 from api.util.formatting import as_sentence, say_duration
-from api.util.frozen import frozen
 
 #: Alerts that a text lists one by one.
 _LISTED = 20
@@ -40,7 +39,7 @@ _UNITS = {metric.name: metric.unit for metric in METRICS}
 _SHOWN_UNITS = ("°C", "%", "GB")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Style:
     """How a message is written."""
 

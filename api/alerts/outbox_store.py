@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Float, and_, bindparam, case, func, insert, or_, select, update
@@ -32,7 +32,6 @@ from api.domain.channel import (
 from api.domain.event import Severity
 from api.util.batches import in_batches
 from api.util.clock import SLACK_SECONDS
-from api.util.frozen import frozen
 
 #: Notifications that one look takes up at most; the rest waits for the next.
 LOOK = 20_000
@@ -53,7 +52,7 @@ _BATCH = 500  #: ids that one statement names at most
 _OPEN = (DeliveryState.WAITING, DeliveryState.SENDING)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WaitingNotification:
     """A notification that is in no message yet."""
 
@@ -66,7 +65,7 @@ class WaitingNotification:
     not_before: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChannelTraffic:
     """What bears on the next message of a channel."""
 
@@ -75,7 +74,7 @@ class ChannelTraffic:
     in_hour: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AttemptResult:
     """How an attempt ended. `again_at` None: nothing more is tried."""
 

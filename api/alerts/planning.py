@@ -1,6 +1,7 @@
 """Which channel is told what of an alert, and when. Pure functions."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,13 +12,12 @@ from api.domain.alert import Alert, AlertNotification, AlertState, AlertTarget, 
 from api.domain.alert_rule import AlertRule
 from api.domain.channel import Channel, ChannelSettings, QuietHours
 from api.domain.event import Severity
-from api.util.frozen import frozen
 
 #: Rules that NOTIFY_URL is told of although they are opt-in or below its severity: it is the whole setup of one person.
 _ALSO_TOLD = frozenset({"training_finished"})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Planner:
     """The channels as they are, at one moment."""
 

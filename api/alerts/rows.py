@@ -4,11 +4,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, insert, select, update
 
 from api.db.alert_tables import alert_state
 from api.db.rows import clean, maybe_time, to_seconds, to_time
-from api.db.typed_json import TypedJSON
 from api.domain.alert import (
     Alert,
     AlertHistoryRow,
@@ -23,9 +23,9 @@ from api.domain.alert_rule import RuleScope
 from api.domain.channel import ToldAlert
 from api.domain.event import Severity
 
-_TOLD = TypedJSON(ToldAlert)
-_SUBJECT = TypedJSON(Subject)
-_MATCHERS = TypedJSON(tuple[Matcher, ...])
+_TOLD = TypeAdapter(ToldAlert)
+_SUBJECT = TypeAdapter(Subject)
+_MATCHERS = TypeAdapter(tuple[Matcher, ...])
 
 #: Scopes whose alerts are about something that belongs to somebody; the queue belongs to those who see everybody's
 #: tasks.
@@ -136,7 +136,7 @@ def read_alert(row: Row[Any]) -> Alert:
         told=tuple(row.told),
         told_at=maybe_time(row.told_at),
         delivered_at=maybe_time(getattr(row, "delivered_at", None)),
-        bound=None if row.bound is None else _SUBJECT.read(row.bound),
+        bound=None if row.bound is None else _SUBJECT.validate_python(row.bound),
     )
 
 
@@ -222,14 +222,14 @@ def dump_told(told: ToldAlert) -> dict[str, Any]:
 
 def read_told(document: Any) -> ToldAlert:
     """What was told, from its JSON."""
-    return _TOLD.read(document)
+    return _TOLD.validate_python(document)
 
 
 def read_silence(row: Row[Any]) -> Silence:
     """A silence from its row."""
     return Silence(
         silence_id=row.silence_id,
-        matchers=_MATCHERS.read(row.matchers),
+        matchers=_MATCHERS.validate_python(row.matchers),
         starts_at=to_time(row.starts_at),
         ends_at=to_time(row.ends_at),
         author=row.author,

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -12,13 +13,12 @@ from api.alerts.rows import raise_version, read_silence
 from api.db.alert_tables import alert_rules, alert_silences
 from api.db.database import Database
 from api.db.rows import to_seconds, to_time
-from api.db.typed_json import TypedJSON
 from api.domain.alert import Silence
 from api.domain.alert_rule import AlertRule
 from api.domain.audit import note_change
 from api.errors import AlertNotFound, Conflict
 
-_RULE = TypedJSON(AlertRule)
+_RULE = TypeAdapter(AlertRule)
 
 #: What the document of a rule leaves to columns.
 _BESIDE = ("rule_id", "is_builtin", "updated_at", "updated_by")
@@ -43,7 +43,7 @@ class RuleStore:
         for row in rows:
             stamps = {"updated_at": to_time(row.updated_at), "updated_by": row.updated_by}
             if not row.is_builtin:
-                found[row.rule_id] = _RULE.read({**row.document, "rule_id": row.rule_id, **stamps})
+                found[row.rule_id] = _RULE.validate_python({**row.document, "rule_id": row.rule_id, **stamps})
             elif row.rule_id in builtin:
                 # What a later version no longer has is left alone: an older one may come back.
                 found[row.rule_id] = _with_changes(builtin[row.rule_id], row.document, stamps)
@@ -174,4 +174,4 @@ def _read_document(connection: Connection, rule_id: str) -> dict[str, Any] | Non
 
 def _with_changes(rule: AlertRule, changes: Mapping[str, Any], stamps: Mapping[str, Any]) -> AlertRule:
     plain = {**dump_rule(rule), "rule_id": rule.rule_id, "is_builtin": True, **changes, **stamps}
-    return _RULE.read(plain)
+    return _RULE.validate_python(plain)

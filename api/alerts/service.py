@@ -1,6 +1,7 @@
 """Alerts and silences, as people see and handle them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.alerts.action_store import ActionStore
@@ -18,7 +19,6 @@ from api.domain.channel import DeliveryFilter
 from api.domain.sight import current_sight
 from api.errors import AlertNotFound, Conflict, Invalid, Mistake, NotYours, TaskNotFound
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest
 
@@ -32,7 +32,7 @@ MOST_SILENCES, MOST_OWN_SILENCES = 1_000, 100
 _DELIVERIES = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SilenceRequest:
     """A silence that is wanted."""
 

@@ -5,7 +5,7 @@ import math
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from api.errors import DatabaseUnavailable
 from api.gpus.other_machines import NodePart
 from api.gpus.state import GPUState
 from api.util.clock import Clock, time_of
-from api.util.frozen import frozen
 
 _GB = 1024.0**3
 _HOUR = 3600.0
@@ -292,7 +291,7 @@ def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:
     return FactTable(RuleScope.KEY, targets, columns)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Share:
     """How a bound of a quota is held against what is used."""
 

@@ -1,6 +1,7 @@
 """Alerts, rules, silences and channels as the API shows them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from api.domain.alert import Alert, AlertHistoryRow, Matcher, ShownState, Silence
@@ -8,10 +9,9 @@ from api.domain.alert_action import ActionKind, ActionView
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.channel import Channel, ChannelKind, ChannelSettings, DeliveryView
 from api.domain.event import Severity
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertView:
     """One alert. `value` and `peak` are of the first metric of its rule."""
 
@@ -75,7 +75,7 @@ def show_alert(alert: Alert) -> AlertView:
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertDetailView:
     """One alert with its history; `deliveries` is null for who may not see channels."""
 
@@ -85,7 +85,7 @@ class AlertDetailView:
     actions: tuple[ActionView, ...]  #: what its rule has done, or is doing
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RuleView:
     """One rule. Conditions look like `temperature_gpu >= temperature_slowdown - 5`."""
 
@@ -145,7 +145,7 @@ def show_rule(rule: AlertRule) -> RuleView:
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SilenceView:
     """One silence."""
 
@@ -175,7 +175,7 @@ def show_silence(silence: Silence, now: datetime) -> SilenceView:
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class QuietHoursView:
     """A time of day in which only what is critical is told."""
 
@@ -184,7 +184,7 @@ class QuietHoursView:
     ends: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChannelView:
     """One channel. Its address is shown masked; nobody is ever shown the whole of it again."""
 

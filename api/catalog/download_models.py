@@ -1,13 +1,13 @@
 """Downloads of models as they are answered."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from api.domain.cause import Cause
 from api.domain.reason import ReasonCode
-from api.util.frozen import frozen
 
 
 class DownloadStatus(StrEnum):
@@ -22,7 +22,7 @@ class DownloadStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DownloadedFile:
     """One file of a download: bytes, and where it lies when it is whole."""
 
@@ -35,7 +35,7 @@ class DownloadedFile:
     status: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DownloadView:
     """A download as it is answered. `speed` is `bytes_per_second`, and `eta` is `eta_seconds`, for earlier clients."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ from api.errors import Invalid, Mistake, ModelNotFound, PicklesRefused
 from api.jobs.downloads.names import check_name
 from api.jobs.downloads.refusal import DownloadRefused
 from api.jobs.downloads.wish import AddressWish, DownloadWish, RepositoryWish
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DownloadOrder:
     """A request: by model and variant, by repository and files, or by address and hash. `hashes` are by path."""
 
@@ -46,7 +45,7 @@ class DownloadOrder:
         return {name: value for name, value in told.items() if value}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DownloadRules:
     """What this service lets downloads do."""
 

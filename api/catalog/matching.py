@@ -1,14 +1,14 @@
 """Finds what of a model is on this machine, among the weights that a scan has found."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from api.domain.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights
 from api.files.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Located:
     """Where a component lies; `problem` completes "It …", and None means that it is whole."""
 

@@ -4,13 +4,13 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from api.catalog.registry_models import ModelVersion, RegisteredModel
 from api.domain.catalog import CatalogModel, Medium
 from api.domain.weights import AdapterKind
 from api.jobs.pushes.wish import CARD_MARK
-from api.util.frozen import frozen
 
 _PIPELINES = {Medium.IMAGE: "text-to-image", Medium.VIDEO: "text-to-video"}
 
@@ -24,7 +24,7 @@ _CLIPS = (".mp4", ".webm")
 _MOST_TEXT = 4000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CardFacts:
     """What the origin does not tell, and whoever pushes may: all of it may be unknown."""
 
@@ -33,7 +33,7 @@ class CardFacts:
     trigger: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CardSample:
     """A preview that goes along: its path in the repository, and the prompt if that is known."""
 

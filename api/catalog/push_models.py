@@ -1,13 +1,13 @@
 """Pushes of versions to a hub as they are answered."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from api.domain.cause import Cause
 from api.domain.reason import ReasonCode
-from api.util.frozen import frozen
 
 
 class PushStatus(StrEnum):
@@ -21,7 +21,7 @@ class PushStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PushedFileView:
     """One file of a push: bytes, and how many of them were sent."""
 
@@ -32,7 +32,7 @@ class PushedFileView:
     status: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PushView:
     """A push as it is answered."""
 

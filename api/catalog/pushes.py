@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from api.domain.sample import ModelSample
 from api.domain.training import TaskStatus, TaskSummary
 from api.jobs.pushes.wish import CARD, CardRule, PushedFile, PushWish
 from api.util.foreign_files import write
-from api.util.frozen import frozen
 from api.util.pagination import Page, PageRequest
 
 logger = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ _STATUSES = {
 _WEIGHTS = "weights.safetensors"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PushOrder:
     """A request: which version goes where, and what its card says."""
 
@@ -72,7 +71,7 @@ class PushOrder:
         return {name: value for name, value in told.items() if value is not None}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PushRules:
     """Where this service pushes to."""
 

@@ -1,11 +1,9 @@
 """Results as named models with numbered versions, which never change, and aliases, which move."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-from api.util.frozen import frozen
 
 #: What models and aliases can be called: the name of a file on every system, and no number, which names a version.
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}"
@@ -15,7 +13,7 @@ ALIAS = r"[a-z][a-z0-9._\-]{0,39}"
 LATEST = "latest"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RegisteredModel:
     """A name for results. `latest` is the number of the newest version that there is; None: there is none."""
 
@@ -31,7 +29,7 @@ class RegisteredModel:
     aliases: Mapping[str, int] = field(default_factory=dict)  #: numbers of versions
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelVersion:
     """One result: its bytes are the blob of this hash. `origin` and `format` are as JSON has them."""
 
@@ -49,7 +47,7 @@ class ModelVersion:
     samples: int = 0  #: how many there are
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewModelVersion:
     """A version as it is about to be made; it gets its number when it is kept."""
 
@@ -65,7 +63,7 @@ class NewModelVersion:
     samples_of: int | None = None  #: the number of the version whose samples it takes over
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelVersionView:
     """A version as it is answered."""
 
@@ -86,7 +84,7 @@ class ModelVersionView:
     format: Mapping[str, Any]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RegisteredModelView:
     """A named model as it is answered, with its newest version."""
 
@@ -101,7 +99,7 @@ class RegisteredModelView:
     latest: ModelVersionView | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelDeleted:
     """What was deleted."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from api.jobs.downloads.wish import CANCELLED, STATE, WISH
 from api.training.task_means import TaskMeans
 from api.util.foreign_files import is_gone, make_directory, read, remove, write
 from api.util.foreign_trees import remove_tree
-from api.util.frozen import frozen
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest, read_page
 
@@ -56,7 +56,7 @@ _RETRIED = (
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TransferWork:
     """What a task is made of. `wish` is for the program; `lay_out` puts further files into the output directory."""
 

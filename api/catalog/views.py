@@ -1,17 +1,16 @@
 """What answers show of models."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from api.domain.catalog import Medium, Origin
 from api.domain.measured_memory import PlannedMemory
 from api.domain.weights import FileForm, Quantisation
 from api.training.views import FindingView
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SourceView:
     """A file, or a directory, of a repository on Hugging Face. `origin` says where the size is from."""
 
@@ -21,7 +20,7 @@ class SourceView:
     origin: Origin
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ComponentView:
     """A path of [model]. `present`: it is on this machine and whole; `problem` says why something here is not."""
 
@@ -38,7 +37,7 @@ class ComponentView:
     is_pickle: bool  #: it is published as a pickle, for which ALLOW_PICKLED_WEIGHTS is needed
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class VariantView:
     """One of the models that a type stands for."""
 
@@ -50,7 +49,7 @@ class VariantView:
     model: Mapping[str, Any]  #: the table [model] that loads it, with the paths of what is here or would be downloaded
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PresetSummary:
     """A preset by its name: ask for it to get the whole request."""
 
@@ -62,7 +61,7 @@ class PresetSummary:
     source: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelView:
     """A model type. `components` and `ready` are those of its first variant that is ready, else of the first."""
 
@@ -86,7 +85,7 @@ class ModelView:
     requirements: tuple[str, ...]  #: what the trainer's environment needs besides its own requirements
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PresetView:
     """A ready request for `/training/start`, and the two files that it becomes."""
 
@@ -107,7 +106,7 @@ class PresetView:
     needs_dataset: bool  #: the request names no data yet: give `dataset`, or fill in its directory
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PlaceView:
     """A place of a model where a file belongs."""
 
@@ -115,7 +114,7 @@ class PlaceView:
     key: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AdapterView:
     """What an adapter is."""
 
@@ -126,7 +125,7 @@ class AdapterView:
     readers: tuple[str, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WeightsView:
     """What a file or a directory of weights is. `problem` completes "It …"."""
 

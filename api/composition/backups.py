@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,6 @@ from api.domain.audit import OPERATOR, AuditEntry
 from api.errors import DatabaseUnavailable
 from api.files.task_files import write_private
 from api.files.work_directory import BACKUP, RESTORE, remove_abandoned, work_directory
-from api.util.frozen import frozen
 
 if TYPE_CHECKING:
     from api.db.postgres_backup import PostgresTables
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 _MOST_KEYS = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Restored:
     """What a restore did: when the backup was made, where the former database and the tasks' files are."""
 

@@ -1,5 +1,6 @@
 """Everything that the routes may call, built once by the composition root."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.access.audit import AuditTrail
@@ -17,7 +18,6 @@ from api.training.checkpoint_saving import CheckpointSaving
 from api.training.holds import Holds
 from api.training.service import TrainingService
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.web.idempotency import IdempotencyStore
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from api.datasets.uploads import UploadService
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Services:
     """The services, one for each noun."""
 

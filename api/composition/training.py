@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,13 +61,12 @@ from api.training.task_progress import ProgressAnswers
 from api.training.task_stops import TaskStops
 from api.training.window import EngineWindow
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 if TYPE_CHECKING:
     from api.datasets.references import DatasetReferences
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainingParts:
     """The use cases, the loop behind them, and the trainers by name."""
 
@@ -88,7 +87,7 @@ class TrainingParts:
     wishes: ClusterWishes | None  #: what requests may wish of a cluster; None: trainings run on this machine
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskKinds:
     """Tasks of other kinds than trainings: who executes them, and who takes up what they have made."""
 
@@ -107,7 +106,7 @@ def build_trainers(config: Config, examiner: Examiner | None = None) -> tuple[Tr
     return real, Toy(sys.executable)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainingNeeds:
     """What trainings are built on. Without `quotas` tasks belong to nobody; without `trainers` those of this program
     train.
@@ -142,7 +141,7 @@ class TrainingNeeds:
         return {trainer.name: trainer for trainer in found}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Place:
     """Where attempts run, and in which environment."""
 
@@ -154,7 +153,7 @@ class _Place:
     own_environment: Mapping[str, str]  #: of programs of this service
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Parts:
     """What several parts are built of."""
 

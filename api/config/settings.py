@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from api.util.frozen import frozen
 from api.util.setting_texts import (
     DEFAULT_RATES,
     caption_command,
@@ -41,7 +40,7 @@ def _setting(env: str, default: Any, parse: Callable[[str], Any], text: str, sho
     return field(default=default, metadata=metadata)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Config:
     """Every setting, checked. Times are in seconds."""
 

@@ -1,16 +1,15 @@
 """What a version becomes when files are added to it. Pure functions."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from api.datasets.tree import stem_of
 from api.domain.dataset import ManifestItem
 from api.files.archives.limits import BadArchive
 from api.files.archives.names import fold, shown
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AddedFile:
     """A media file that comes in."""
 
@@ -19,7 +18,7 @@ class AddedFile:
     size_bytes: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SideFiles:
     """What belongs to items, by their path or their path without its suffix: captions, and the hashes of pictures."""
 
@@ -38,7 +37,7 @@ class SideFiles:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sum:
     """The items of the next version, and how they differ from the last."""
 

@@ -4,10 +4,10 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.datasets.materials import CACHE
-from api.util.frozen import frozen
 
 #: The most files and directories of a cache, its media included.
 _MOST_ENTRIES = 2_000_000
@@ -17,7 +17,7 @@ class Tampered(Exception):
     """Something lies there that no trainer of ours leaves: what, in words."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Seal:
     """A digest over path, size and time of change of each file; figures are those of the trainer's cache alone."""
 

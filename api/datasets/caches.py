@@ -8,6 +8,7 @@ alone, since a trainer believes what it finds there.
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from api.files.task_files import task_files
 from api.trainers.trainer import CacheFacts, CachesAhead, Trainer
 from api.training.cache_use import CacheChoice, CacheQuestion
 from api.training.dataset_caches import DatasetCacheStore
-from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _REMEDY = "Start the training as it is: it caches by itself."
 _FORM = 1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CacheVerdict:
     """Whether a cache can be used, and why not."""
 

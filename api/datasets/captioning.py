@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,14 +24,13 @@ from api.files.task_files import task_files
 from api.jobs.preprocessing.words import CAPTIONING, KEY_VARIABLE
 from api.jobs.preprocessing.work import WorkItem
 from api.training.task_means import TaskMeans
-from api.util.frozen import frozen
 from api.util.ids import new_task_id
 from api.util.secret_files import read_secret_file
 
 _LATEST = 50
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionEndpoint:
     """Who writes captions, as the administrator has said."""
 
@@ -43,7 +43,7 @@ class CaptionEndpoint:
     command_seconds: float = 300.0  #: how long that may take for one file
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionWanted:
     """What is wanted of one dataset."""
 

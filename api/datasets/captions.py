@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.datasets.retrying import edit_newest
@@ -11,7 +11,6 @@ from api.datasets.views import CaptionDifference, CaptionEdit, VersionView
 from api.domain.dataset import MAX_CAPTION, Dataset, ManifestItem
 from api.errors import Invalid, InvalidPattern, ItemNotFound, Mistake
 from api.util.bounds import MAX_MISTAKES, capped
-from api.util.frozen import frozen
 
 #: The most differences that one answer shows.
 MOST_SHOWN = 200
@@ -29,7 +28,7 @@ class _TooLong(Exception):
     """A caption would get longer than any may be; it was not made."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionsWish:
     """What is wanted of the captions: those of `changes`, or the same edit over many."""
 

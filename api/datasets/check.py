@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from api.datasets.check_models import BucketView, DatasetCheck, DatasetFindingView, DuplicatesView, ItemsView
@@ -17,7 +17,6 @@ from api.domain.media import Decoder, MediaProbe
 from api.errors import CheckBusy, Mistake
 from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile, SizeBucket
 from api.util.bounds import capped
-from api.util.frozen import frozen
 
 #: Seconds that one request looks into files of which nothing is known yet.
 LOOK_SECONDS = 20.0
@@ -31,7 +30,7 @@ MAX_IDS = 10_000
 MAX_BUCKET_IDS = 100
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CheckWish:
     """What is asked about: a version, and how it would be trained on; without a model type its files alone."""
 
@@ -101,7 +100,7 @@ def see(item: ManifestItem, name: str, probes: Mapping[str, MediaProbe]) -> Seen
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Found:
     dataset: Dataset
     version: DatasetVersion

@@ -1,9 +1,9 @@
 """What a check of a dataset version finds, as its answer has it."""
 
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetFindingView:
     """A finding about a version, in the form of a training's, with the items that it is about."""
 
@@ -14,7 +14,7 @@ class DatasetFindingView:
     item_ids: tuple[str, ...]  #: the ids of the first 10,000 of them
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BucketView:
     """Files that are trained on in one size, with the first hundred of their ids: `dropped` of its examples are in
     no step of an epoch, and why.
@@ -32,7 +32,7 @@ class BucketView:
     item_ids: tuple[str, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ItemsView:
     """Items that have one thing in common, with the first 10,000 of their ids."""
 
@@ -41,7 +41,7 @@ class ItemsView:
     item_ids: tuple[str, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DuplicatesView:
     """Groups of items by their ids: of the same bytes, and of pictures that look alike (videos: the first).
 
@@ -57,7 +57,7 @@ class DuplicatesView:
     near_extra: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetCheck:
     """Everything that can be said of a version before it is trained on. Unknown is null.
 
@@ -83,7 +83,7 @@ class DatasetCheck:
     steps_per_epoch: int | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RecipeView:
     """How the trainer makes the pixels of an item; `shown` are the positions in `frames` of those in the strip."""
 

@@ -14,7 +14,6 @@ from api.datasets.registered_files import RegisteredFile
 from api.domain.dataset import MAX_ITEMS, DirectoryWatch, EntryFinding, EntryProblem, WatchState
 from api.trainers.media import IMAGE_SUFFIXES, PASSED_OVER, is_opened
 from api.util.foreign_trees import walk
-from api.util.frozen import frozen
 
 #: Paths that a look names when something has changed, and entries whose problems it tells.
 EXAMPLES = 10
@@ -24,7 +23,7 @@ _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7
 _TEXTS = (".txt", "captions.json", "metadata.jsonl")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FileStamp:
     """A file as a look finds it."""
 

@@ -14,7 +14,6 @@ from api.datasets.tree import FileTree, TreeFile, bytes_of_text, sort_out, stem_
 from api.domain.dataset import MAX_ITEMS, MAX_TEXT, EntryFinding, EntryProblem, ManifestItem
 from api.files.archives.limits import BadArchive
 from api.util.foreign_files import TROUBLE, open_plain
-from api.util.frozen import frozen
 
 _CHUNK = 1024 * 1024
 _TRIES = 3
@@ -38,7 +37,7 @@ class _OpenFile:
     tries: int = 1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReadDirectory:
     """What came of it: the items, the files as they are remembered, and what is wrong with entries."""
 

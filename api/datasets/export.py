@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,6 @@ from api.datasets.materials import flat_names
 from api.datasets.media import DatasetMedia
 from api.datasets.service import DatasetService
 from api.domain.dataset import Dataset, ManifestItem, included_items
-from api.util.frozen import frozen
 from api.util.streamed_file import StreamedFile
 
 #: Bytes of a file that are read, and of the archive that are sent, at a time.
@@ -33,7 +33,7 @@ class ExportForm(StrEnum):
     AI_TOOLKIT = "ai_toolkit"  #: one folder, a part of its configuration
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """A file of the archive: its parts, or a file that is here."""
 

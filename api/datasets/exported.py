@@ -5,7 +5,7 @@ In the archive all media lie in one directory, as the trainer wants them: `clips
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from api.datasets.materials import flat_names
@@ -13,7 +13,6 @@ from api.datasets.names import problem_of_path
 from api.datasets.tree import CONTROLS, MASKS, FileTree, TreeFile, stem_of
 from api.domain.dataset import MAX_CAPTION, MAX_ITEMS, ManifestItem, included_items, read_manifest
 from api.util.foreign_files import read
-from api.util.frozen import frozen
 
 #: The file of an export that has its manifest.
 MANIFEST = "manifest.jsonl"
@@ -22,7 +21,7 @@ MANIFEST = "manifest.jsonl"
 _MOST_BYTES = 512 * 1024 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Exported:
     """The files of an archive under the names that they had, and the items of the manifest that tells them."""
 

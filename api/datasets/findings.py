@@ -8,7 +8,6 @@ from api.domain.dataset import ManifestItem, MediaKind
 from api.domain.media import MediaProbe, MediaProblem
 from api.errors import Mistake
 from api.trainers.trainer import SizeBucket
-from api.util.frozen import frozen
 
 #: Names of files in one sentence.
 _MOST_NAMES = 5
@@ -26,7 +25,7 @@ class FileFindings:
     warnings: list[Mistake] = field(default_factory=list)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Rule:
     applies: Callable[[ManifestItem, MediaProbe], bool]
     message: str

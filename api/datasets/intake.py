@@ -33,7 +33,6 @@ from api.files.archives.expander import Expander
 from api.files.archives.limits import BadArchive
 from api.files.upload_files import UploadFile, UploadFiles
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -301,7 +300,7 @@ class UploadIntake:
         self._pauses.pop(held.upload.upload_id, None)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Held:
     """An upload that nobody else works on."""
 

@@ -1,7 +1,7 @@
 """Edits of which items a dataset has, and which of them are trained on; each makes a new version."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from api.datasets.captions import find_named
 from api.datasets.retrying import edit_newest
@@ -9,10 +9,9 @@ from api.datasets.service import DatasetService, Derived
 from api.datasets.views import ItemsEdit, VersionView
 from api.domain.dataset import ManifestItem, included_items
 from api.errors import Invalid, Mistake
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ItemChanges:
     """The ids of items to be removed, excluded and included; no id is in two of the sets."""
 

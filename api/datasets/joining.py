@@ -21,7 +21,6 @@ from api.files.blobs import BlobStore
 from api.files.upload_files import UploadFiles
 from api.trainers.media import PASSED_OVER
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ _MEDIA_SUFFIXES = frozenset(
 Listener = Callable[[int, int], None]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Joined:
     """What became of files."""
 

@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import orjson
@@ -20,7 +21,6 @@ from api.errors import BlobMissing, DatasetNotFound
 from api.files.blobs import BlobStore
 from api.util.foreign_files import make_directory
 from api.util.foreign_trees import remove_tree
-from api.util.frozen import frozen
 
 #: Where the trainer keeps what it has computed of a dataset: kept from one attempt to the next.
 CACHE = "cache"
@@ -36,7 +36,7 @@ _LONGEST_SUFFIX = 16
 Locate = Callable[[ManifestItem], Path]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Laid:
     """Where a version lies as directories; None where it has no such files."""
 

@@ -1,10 +1,10 @@
 """How datasets and their versions are named in requests, `name`, `name@3`, `name@sha256:…`, and items within them."""
 
 import re
+from dataclasses import dataclass
 
 from api.domain.dataset import DATASET_NAME, MAX_PATH, SHA256
 from api.errors import VersionNotFound
-from api.util.frozen import frozen
 
 _REFERENCE = re.compile(rf"({DATASET_NAME})(?:@(.{{1,80}}))?", re.ASCII)
 _ORDINAL = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
@@ -18,7 +18,7 @@ _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 LATEST = "latest"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetReference:
     """A dataset, and which version of it; None: the newest."""
 

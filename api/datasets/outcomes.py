@@ -8,13 +8,12 @@ from typing import Any
 from api.datasets.preprocess_views import ItemReport
 from api.domain.dataset import Blob, ManifestItem
 from api.jobs.preprocessing.work import Made, Record
-from api.util.frozen import frozen
 
 #: The most problems that a result shows.
 MOST_SHOWN = 50
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Output:
     """One file that was made of an item, in the store; None stands for the item's own."""
 

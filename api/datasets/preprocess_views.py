@@ -1,7 +1,7 @@
 """Preprocessing tasks, and those that make a dataset of an upload, as they are answered."""
 
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -11,7 +11,6 @@ from api.domain.cause import Cause
 from api.domain.reason import ReasonCode
 from api.domain.upload import UploadProblem
 from api.training.views import StopView
-from api.util.frozen import frozen
 
 
 class PreprocessStatus(StrEnum):
@@ -24,7 +23,7 @@ class PreprocessStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ItemReport:
     """Something about one item that people should know."""
 
@@ -32,7 +31,7 @@ class ItemReport:
     problem: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PreprocessMetadata:
     """What a single file became: of a dataset with more of them all is null."""
 
@@ -43,7 +42,7 @@ class PreprocessMetadata:
     original_video: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PreprocessResult:
     """What a completed one made: a version of a dataset."""
 
@@ -78,7 +77,7 @@ class PreprocessResult:
         return cls(**known)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessView:
     """A preprocessing as it is answered. Progress in percent, durations in seconds."""
 
@@ -110,7 +109,7 @@ class PreprocessView:
     request: Mapping[str, Any] = field(default_factory=dict)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionEstimate:
     """What captions would take. Unknown is null."""
 
@@ -125,7 +124,7 @@ class CaptionEstimate:
     estimated_cost: float | None  #: in the currency of CAPTION_PRICE
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionGeneration:
     """What was asked for, and the task that does it; none after a dry run."""
 

@@ -1,14 +1,13 @@
 """What is wanted of a preprocessing, and the form in which its task keeps that."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from api.datasets.captions import CaptionsWish, apply_wish
 from api.domain.dataset import ManifestItem
 from api.domain.media_settings import MediaSettings
-from api.util.frozen import frozen
 
 
 class CaptionMode(StrEnum):
@@ -18,7 +17,7 @@ class CaptionMode(StrEnum):
     ALL = "all"  #: also items without one get prefix, trigger and suffix
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Replacement:
     """A text, or with `is_regex` a pattern of RE2, and what takes its place."""
 
@@ -27,7 +26,7 @@ class Replacement:
     is_regex: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionRules:
     """How captions are normalised: replaced first, then the trigger, then prefix and suffix."""
 
@@ -59,7 +58,7 @@ class CaptionRules:
         return replace(item, caption=f"{trigger}, {item.caption}" if item.caption else trigger)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PreprocessWish:
     """What is to be done to a version of a dataset, and where the result goes."""
 

@@ -1,7 +1,7 @@
 """Named datasets in requests for trainings: found, pinned by their manifest, and laid out for each attempt."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,11 @@ from api.domain.training import TrainingRequest, TrainingTask
 from api.errors import Mistake, NotFound, ServiceError
 from api.files.task_files import TaskFiles, task_files
 from api.training.dataset_use import UsedDatasets
-from api.util.frozen import frozen
 
 _REMEDY = 'Name one of GET /datasets: "name", "name@3", or "name@sha256:…".'
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Found:
     """A directory of a request with the version that it stands for."""
 

@@ -1,14 +1,13 @@
 """The files of registered directories, as they were when their newest version was made of them."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import delete, insert, select
 
 from api.db.database import Database
 from api.db.dataset_tables import registered_files
 from api.util.batches import in_batches
-from api.util.frozen import frozen
 
 #: Rows of one statement.
 _BATCH = 1000
@@ -16,7 +15,7 @@ _BATCH = 1000
 _COLUMNS = [column for column in registered_files.c if column.name != "dataset"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RegisteredFile:
     """A file below a registered directory. Who has its size, time and number in mind needs not read it again."""
 

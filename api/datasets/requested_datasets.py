@@ -2,14 +2,13 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.domain.training import TrainingRequest
 from api.errors import Mistake
 from api.trainers.toml_edit import Path, edit
 from api.trainers.toml_text import text_excess
-from api.util.frozen import frozen
 
 #: The key of a directory that names a dataset, in place of its path.
 KEY = "dataset"
@@ -17,7 +16,7 @@ KEY = "dataset"
 _ONE = "Give the dataset's name, or a `path`."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RequestedDataset:
     """A directory of a request that is a named dataset."""
 

@@ -1,6 +1,7 @@
 """The rows of datasets and their versions, as they are inserted and read within a transaction of the caller."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +12,11 @@ from api.db.dataset_tables import dataset_blobs, dataset_versions, datasets
 from api.db.rows import clean, to_seconds, to_time
 from api.domain.dataset import Dataset, DatasetVersion
 from api.errors import DatasetChanged, DatasetExists, DatasetNotFound
-from api.util.frozen import frozen
 
 IS_THERE = datasets.c.deleted_at.is_(None)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewVersion:
     """A version as it is about to be made."""
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -39,7 +40,6 @@ from api.errors import (
 from api.files.blobs import BlobStore
 from api.util.bounds import capped
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class NoBound:
         """Lets everything pass."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Derived:
     """A version that differs from an earlier manifest in some captions only."""
 

@@ -1,7 +1,7 @@
 """Splits of datasets: the version without the moved items and the version with them are made by one transaction."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
@@ -15,13 +15,12 @@ from api.domain.audit import note_change
 from api.domain.dataset import Dataset, DatasetVersion
 from api.errors import DatasetChanged
 from api.util.batches import in_batches
-from api.util.frozen import frozen
 
 #: Rows of one statement.
 _BATCH = 1000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SplitSide:
     """One of the two datasets, with the version that it gets. A dataset without a serial is made by the split."""
 

@@ -1,7 +1,7 @@
 """Splits: some items of a dataset move into another one. Files are stored once, whatever datasets hold them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.datasets.adding import require_own_places
@@ -21,10 +21,9 @@ from api.files.archives.limits import BadArchive
 from api.files.archives.names import fold
 from api.util.bounds import capped
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SplitRequest:
     """The ids of the items to be moved, in the order of the request, and the name of the dataset that gets them."""
 
@@ -34,7 +33,7 @@ class SplitRequest:
     message: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Split:
     """A split that is allowed: both datasets, and the items of both afterwards."""
 

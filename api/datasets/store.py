@@ -1,10 +1,11 @@
 """Datasets and their versions in the database, and which tasks use them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -17,16 +18,14 @@ from api.db.dataset_tables import (
 )
 from api.db.rows import clean, dump, to_seconds, to_time
 from api.db.tables import servers, tasks
-from api.db.typed_json import TypedJSON
 from api.db.version_runs import VersionRuns
 from api.domain.audit import note_change
 from api.domain.dataset import Dataset, DatasetVersion, DirectoryWatch, PinnedDataset
 from api.domain.sight import ANOTHERS_TASK, current_sight
 from api.domain.training import TaskStatus
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
-from api.util.frozen import frozen
 
-_WATCH = TypedJSON(DirectoryWatch)
+_WATCH = TypeAdapter(DirectoryWatch)
 
 #: What else is done in a transaction.
 Also = Callable[[Connection], Any]
@@ -41,7 +40,7 @@ _SELECT = select(datasets, dataset_versions.c["items"].label("item_count")).sele
 _FINISHED = [status for status in TaskStatus if status.is_finished]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetFilter:
     """Which datasets a list shows; None does not choose."""
 
@@ -318,5 +317,5 @@ def _read(row: Row[Any]) -> Dataset:
         latest=row.latest,
         stored_bytes=row.stored_bytes,
         items=row.item_count,
-        watch=None if row.watch is None else _WATCH.read(row.watch),
+        watch=None if row.watch is None else _WATCH.validate_python(row.watch),
     )

@@ -17,7 +17,6 @@ import orjson
 from api.domain.dataset import MAX_CAPTION
 from api.files.archives.limits import BadArchive
 from api.util.foreign_files import TROUBLE, read
-from api.util.frozen import frozen
 
 #: Names of directories beside or above media, whose pictures belong to those of the same stem.
 MASKS = frozenset({"mask", "masks"})
@@ -31,7 +30,7 @@ _REPEATS = re.compile(r"([1-9][0-9]{0,5})_\S.*")
 _TEXT_KEYS = ("text", "caption", "prompt")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TreeFile:
     """A file: its path below the dataset, and where its bytes are."""
 

@@ -6,18 +6,18 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Row, case, delete, func, insert, select, update
 
 from api.db.database import Database
 from api.db.dataset_tables import uploads
 from api.db.rows import clean, to_seconds, to_time
-from api.db.typed_json import TypedJSON
 from api.domain.audit import note_change
 from api.domain.upload import BatchState, NewUpload, Upload, UploadKind, UploadProblem, UploadResult, UploadStatus
 from api.errors import UploadNotFound
 
-_RESULT = TypedJSON(UploadResult)
-_PROBLEM = TypedJSON(UploadProblem)
+_RESULT = TypeAdapter(UploadResult)
+_PROBLEM = TypeAdapter(UploadProblem)
 
 #: What the audit says of an upload.
 _TOLD = ("kind", "filename", "dataset", "size_bytes")
@@ -229,6 +229,6 @@ def _read(row: Row[Any]) -> Upload:
         expires_at=to_time(row.expires_at),
         sha256=row.sha256,
         task_id=row.task_id,
-        result=None if row.result is None else _RESULT.read(row.result),
-        problem=None if row.problem is None else _PROBLEM.read(row.problem),
+        result=None if row.result is None else _RESULT.validate_python(row.result),
+        problem=None if row.problem is None else _PROBLEM.validate_python(row.problem),
     )

@@ -4,7 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from api.files.archives.entries import SNIFFED_BYTES
 from api.files.upload_files import UploadFile, UploadFiles
 from api.util.batches import in_batches
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.pagination import Page, PageRequest, read_page
 from api.util.taken_body import TakenForm
 from api.web.incoming import Checksum, Incoming
@@ -52,7 +51,7 @@ FINISHED = timedelta(days=7)
 UNRESUMABLE = timedelta(hours=1)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UploadLimits:
     """What uploads may take. Sizes are in bytes."""
 

@@ -1,14 +1,14 @@
 """Datasets as they are answered."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWatch, MediaKind
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class VersionView:
     """A version as it is answered."""
 
@@ -38,7 +38,7 @@ class VersionView:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetRow:
     """A dataset in a list."""
 
@@ -72,7 +72,7 @@ class DatasetRow:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetDetails:
     """One dataset."""
 
@@ -82,7 +82,7 @@ class DatasetDetails:
     manifest_bytes: int  #: of `stored_bytes`: the lists of items of all versions, which are kept whole and for good
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ItemView:
     """An item as it is answered; what nobody has looked into yet is null."""
 
@@ -129,7 +129,7 @@ class ItemView:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionDifference:
     """What an edit makes of one caption."""
 
@@ -139,7 +139,7 @@ class CaptionDifference:
     after: str | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionEdit:
     """What an edit of captions did, or with `dry_run` would do."""
 
@@ -149,7 +149,7 @@ class CaptionEdit:
     version: VersionView | None  #: the new version; null when nothing was made
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ItemsEdit:
     """What an edit of items did, or with `dry_run` would do."""
 
@@ -163,7 +163,7 @@ class ItemsEdit:
     version: VersionView | None  #: the new version; null when nothing was made
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetSplit:
     """What a split did, or with `dry_run` would do."""
 
@@ -177,7 +177,7 @@ class DatasetSplit:
     into_version: VersionView | None  #: the new version of `into`; null when nothing was made
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetDeleted:
     """A dataset that is gone; `kept_for` are finished tasks for which its files are kept."""
 

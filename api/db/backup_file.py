@@ -10,14 +10,13 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import IO
 
 import orjson
 
 from api.util.durable import sync_directory
-from api.util.frozen import frozen
 
 #: The form of the file. A later one is refused.
 FORMAT = 1
@@ -37,7 +36,7 @@ class BackupError(Exception):
     """A backup cannot be made or restored: why, and what to do."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BackupFacts:
     """What a backup is."""
 
@@ -49,7 +48,7 @@ class BackupFacts:
     sha256: str  #: of the database
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Backup:
     """A backup that was read: its facts, where its database lies now, and the content of STORAGE_ROOT/node."""
 

@@ -1,6 +1,7 @@
 """Exclusive holds: claimed all at once or not at all, by the primary key of the table."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -13,7 +14,6 @@ from api.db.rows import read_lease, to_seconds
 from api.db.tables import attempts, leases
 from api.domain.lease import Lease, LeaseKind, LeaseState
 from api.domain.training import AttemptStatus
-from api.util.frozen import frozen
 
 _ALL = select(leases).order_by(leases.c.resource)
 _OF_KIND = _ALL.where(leases.c.kind == bindparam("of_kind"))
@@ -47,7 +47,7 @@ class ResourceHeld(Exception):
         self.held = dict(held)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Holder:
     """On whose behalf a claim is made. `expires_at` None holds until it is released."""
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Row, and_
 
 from api.db.tables import tasks
-from api.db.typed_json import TypedJSON
 from api.domain.cause import Cause
 from api.domain.lease import Lease, LeaseKind, LeaseState
 from api.domain.progress import ProgressReport
@@ -30,12 +30,12 @@ from api.domain.training import (
 )
 from api.util.clock import SLACK_SECONDS
 
-_CODE = TypedJSON(ReasonCode)
-_CAUSE = TypedJSON(Cause)
-_STOP = TypedJSON(StopState)
-_RESUME = TypedJSON(ResumeOptions)
-_REQUEST = TypedJSON(TrainingRequest)
-_PLAN = TypedJSON(TrainingPlan)
+_CODE = TypeAdapter(ReasonCode)
+_CAUSE = TypeAdapter(Cause)
+_STOP = TypeAdapter(StopState)
+_RESUME = TypeAdapter(ResumeOptions)
+_REQUEST = TypeAdapter(TrainingRequest)
+_PLAN = TypeAdapter(TrainingPlan)
 
 _STATUSES = {status.value: status for status in TaskStatus}
 _KINDS = {kind.value: kind for kind in TaskType}
@@ -87,7 +87,7 @@ def _clean_all(value: Any) -> Any:
 
 def read_code(document: Any) -> ReasonCode | None:
     """The code of a sentence, from its JSON; None without one."""
-    return None if document is None else _CODE.read(document)
+    return None if document is None else _CODE.validate_python(document)
 
 
 def dump(value: Any) -> Any:
@@ -111,7 +111,7 @@ def read_summary(row: Row[Any]) -> TaskSummary:
 
 def read_task(row: Row[Any]) -> TrainingTask:
     """A task from a whole row."""
-    return TrainingTask(*(*_summary(row), _REQUEST.read(row.request), _PLAN.read(row.plan)))
+    return TrainingTask(*(*_summary(row), _REQUEST.validate_python(row.request), _PLAN.validate_python(row.plan)))
 
 
 def _summary(row: Row[Any]) -> tuple[Any, ...]:
@@ -128,14 +128,15 @@ def _summary(row: Row[Any]) -> tuple[Any, ...]:
         to_time(created_at), to_time(queued_at), to_time(not_before), maybe_time(started_at),
         maybe_time(finished_at), to_time(updated_at), attempts, retries, retries_in_a_row, restarted_from,
         tuple(gpu_uuids), None if progress is None else ProgressReport.from_json(progress),
-        read_cause(cause), None if stop is None else _STOP.read(stop), None if resume is None else _RESUME.read(resume),
+        read_cause(cause), None if stop is None else _STOP.validate_python(stop),
+        None if resume is None else _RESUME.validate_python(resume),
         warning, read_code(warning_code), owner, _KINDS[kind], result,
     )  # fmt: skip
 
 
 def read_cause(document: Any) -> Cause | None:
     """A cause from its JSON."""
-    return None if document is None else _CAUSE.read(document)
+    return None if document is None else _CAUSE.validate_python(document)
 
 
 def read_attempt(row: Row[Any]) -> Attempt:

@@ -5,6 +5,7 @@ and no version ever changes: the new one has a number of its own.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,6 @@ from api.db.database import Database
 from api.db.dataset_tables import dataset_pins, dataset_versions
 from api.db.rows import to_seconds
 from api.errors import DatasetChanged
-from api.util.frozen import frozen
 
 #: Seconds from the first edit of a run in which others join it.
 RUN_SECONDS = 600.0
@@ -24,7 +24,7 @@ RUN_SECONDS = 600.0
 InTransaction = Callable[[Connection], Any]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class VersionRun:
     """A run of edits that another one may join."""
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 
 from api.domain import audit
-from api.util.frozen import frozen
 
 
 class Permission(StrEnum):
@@ -109,7 +108,7 @@ class Credential(StrEnum):
     COMMAND = "command"  #: a command at the machine, run by the service's own user
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who asks: a user, by the key or session that was shown, with what it permits."""
 
@@ -166,7 +165,7 @@ def is_reserved(user_id: str) -> bool:
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Quota:
     """What a user may use at most; None: without a bound."""
 
@@ -181,7 +180,7 @@ class Quota:
         return replace(defaults, **{name: bound for name, bound in own.items() if bound is not None})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class User:
     """A person or program that keys are made for."""
 
@@ -190,7 +189,7 @@ class User:
     created_at: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AccessKey:
     """A key as it is kept: without its secret, of which only a hash is known."""
 
@@ -217,7 +216,7 @@ class AccessKey:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Session:
     """A sign-in at the page. `key_id` None: by OIDC; else it ends with that key."""
 

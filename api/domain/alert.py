@@ -1,14 +1,13 @@
 """Alerts: what fires, since when, who has seen it. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from api.domain.alert_action import PlannedAction
 from api.domain.alert_rule import RuleScope
 from api.domain.event import Severity
-from api.util.frozen import frozen
 
 
 class AlertState(StrEnum):
@@ -53,7 +52,7 @@ class NotificationKind(StrEnum):
         return self not in (NotificationKind.RESOLVED, NotificationKind.TEST)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Subject:
     """The task that an alert's actions are done to."""
 
@@ -62,7 +61,7 @@ class Subject:
     attempt: int | None = None  #: None: not known
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One incident of one rule at one target."""
 
@@ -115,7 +114,7 @@ class Alert:
         return ShownState(self.state.value)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertNotification:
     """What a channel is to be told of a change of an alert: appended together with that change."""
 
@@ -128,7 +127,7 @@ class AlertNotification:
     not_before: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertChange:
     """A change of an alert with its notifications: all of it is kept in one transaction, or nothing."""
 
@@ -145,7 +144,7 @@ class AlertChange:
         return self.after.state is AlertState.RESOLVED and self.after.fired_at is None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertHistoryRow:
     """A change of an alert, as it is kept."""
 
@@ -160,7 +159,7 @@ class AlertHistoryRow:
     value: float | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Matcher:
     """What a label must be. With `is_glob` the value may hold `*`."""
 
@@ -169,7 +168,7 @@ class Matcher:
     is_glob: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Silence:
     """For how long nobody is told of which alerts, and why."""
 
@@ -188,7 +187,7 @@ class Silence:
         return self.ended_at is None and self.starts_at <= now < self.ends_at
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertFilter:
     """Which alerts a list shows."""
 
@@ -203,7 +202,7 @@ class AlertFilter:
     until: datetime | None = None  #: only what had begun by this time
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertCounts:
     """How many alerts are open."""
 
@@ -214,7 +213,7 @@ class AlertCounts:
     critical: int = 0  #: of those that fire, neither acknowledged nor silenced
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertTarget:
     """Something that rules are held against."""
 

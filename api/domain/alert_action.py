@@ -1,10 +1,9 @@
 """What a rule does when it fires, besides telling. No I/O."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-
-from api.util.frozen import frozen
 
 
 class ActionKind(StrEnum):
@@ -57,7 +56,7 @@ class ActionState(StrEnum):
         return self not in (ActionState.WAITING, ActionState.UNDERWAY)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PlannedAction:
     """Something to be done because an alert fires: kept together with that change."""
 
@@ -72,7 +71,7 @@ class PlannedAction:
     attempt: int | None = None  #: of the task; None: any
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertAction:
     """An action as it is kept."""
 
@@ -100,7 +99,7 @@ class AlertAction:
         return f"rule {self.rule_id}"[:64]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ActionView:
     """An action as it is shown with its alert."""
 

@@ -1,14 +1,13 @@
 """Rules about what people are told of, as data. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from api.domain.alert_action import ActionKind
 from api.domain.event import Severity
-from api.util.frozen import frozen
 
 
 class RuleScope(StrEnum):
@@ -42,7 +41,7 @@ class Comparison(StrEnum):
     OTHER = "!="
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Clause:
     """A metric compared with a number, or with another metric and a number added to it."""
 
@@ -65,7 +64,7 @@ class Clause:
         return f"{self.metric} {self.compare} {self.of}{offset}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertRule:
     """When people are told of what, and what they can do."""
 
@@ -109,7 +108,7 @@ class AlertRule:
 BUILTIN_CHANGES = frozenset({"enabled", "for_seconds", "clear_seconds", "severity", "labels", "actions"})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlertMetric:
     """Something that rules may be about."""
 
@@ -120,7 +119,7 @@ class AlertMetric:
     has_history: bool = False  #: whether the last 24 h of it are known, to try a rule against
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrialPeriod:
     """A time in which a rule would have fired. `until` None: it would still fire."""
 
@@ -130,7 +129,7 @@ class TrialPeriod:
     peak: float | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What a rule would have told within the last 24 h."""
 

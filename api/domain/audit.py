@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from api.domain.reason import Reason, ReasonCode
-from api.util.frozen import frozen
 
 
 class AuditOutcome(StrEnum):
@@ -24,7 +23,7 @@ class AuditOutcome(StrEnum):
 SERVICE, OPERATOR = "service", "operator"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """Something to be kept in the audit."""
 
@@ -42,7 +41,7 @@ class AuditEntry:
     after: Any = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AuditRecord:
     """A row of the audit; `hash` covers it and the row before."""
 
@@ -51,7 +50,7 @@ class AuditRecord:
     hash: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AuditFilter:
     """Which rows are wanted; None does not choose. The operation is any one of `operations`."""
 
@@ -63,7 +62,7 @@ class AuditFilter:
     until: datetime | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChainCheck:
     """What a walk along the audit's chain has found. `next_id` is where to go on when it stopped at its bound."""
 
@@ -82,7 +81,7 @@ class ChainCheck:
         return self.problem is None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AuditRow:
     """A row of the audit as it is answered."""
 
@@ -107,7 +106,7 @@ class AuditRow:
         return cls(record.id, hash=record.hash, **asdict(record.entry))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChainVerdict:
     """Whether the audit is what was written, as it is answered."""
 

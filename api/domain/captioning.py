@@ -1,11 +1,9 @@
 """Captions from a vision model: what is asked of it, and what that would take."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
-
-from api.util.frozen import frozen
 
 
 class PromptTemplate(StrEnum):
@@ -31,7 +29,7 @@ PROMPTS: Mapping[PromptTemplate, str] = {
 FILE_PLACEHOLDER = "{file}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CaptionSettings:
     """How a model is asked. The key is no part of it: it comes by the environment."""
 

@@ -1,12 +1,11 @@
 """What the trainer's model types are made of, where that can be had, and what of it is on this machine."""
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from api.domain.weights import Quantisation, WeightsFacts
-from api.util.frozen import frozen
 
 
 class Origin(StrEnum):
@@ -46,7 +45,7 @@ _DTYPES = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FileSource:
     """A file of a repository on Hugging Face, or a directory of it where `path` ends in / (the whole one where empty).
 
@@ -70,7 +69,7 @@ class FileSource:
         return (self.path or self.repository).rstrip("/").rpartition("/")[2]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ComponentNeed:
     """A path of [model], what belongs there, and where it can be had; the first of `sources` is what to take."""
 
@@ -94,7 +93,7 @@ class ComponentNeed:
         return replace(self, sources=sources or self.sources, dtypes=precision.dtypes)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelVariant:
     """One of the models that a type stands for."""
 
@@ -105,7 +104,7 @@ class ModelVariant:
     settings: Mapping[str, Any] = field(default_factory=dict)  #: further keys of [model] that it needs
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MemoryNeed:
     """GB of GPU memory that training a LoRA needs; None: nobody has told."""
 
@@ -115,7 +114,7 @@ class MemoryNeed:
     origin: Origin
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CatalogModel:
     """A model type of the trainer."""
 
@@ -131,7 +130,7 @@ class CatalogModel:
     needs: tuple[str, ...] = ()  #: what the trainer's environment needs besides its requirements
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Preset:
     """Settings for a tier of GPU memory that somebody is known to have trained with."""
 
@@ -149,7 +148,7 @@ class Preset:
     precisions: Mapping[str, Precision] = field(default_factory=dict)  #: by key of [model], what its file must be
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file of weights on this machine."""
 
@@ -157,7 +156,7 @@ class FoundFile:
     facts: WeightsFacts
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FoundDirectory:
     """A directory that is a model: a diffusers or transformers one, or one of Wan's."""
 
@@ -168,7 +167,7 @@ class FoundDirectory:
     lacking: tuple[str, ...] = ()  #: parts and files that it should have; a model in pieces can do without some
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LocalWeights:
     """All that was found below the roots."""
 

@@ -1,11 +1,11 @@
 """Why an attempt at a task failed, in words and as a code, and which causes another try can get past. No I/O."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from api.domain.reason import Reason, ReasonCode, Words, words_of
-from api.util.frozen import frozen
 
 
 class CauseCode(StrEnum):
@@ -71,7 +71,7 @@ RETRIED_BY_DEFAULT = frozenset(
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why an attempt failed, in words, and what to do about it."""
 

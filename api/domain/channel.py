@@ -1,11 +1,11 @@
 """Channels to people, and what is on its way through them. No I/O."""
 
+from dataclasses import dataclass
 from datetime import datetime, time
 from enum import StrEnum
 
 from api.domain.alert import AlertState, Matcher, NotificationKind
 from api.domain.event import Severity
-from api.util.frozen import frozen
 
 
 class ChannelKind(StrEnum):
@@ -45,7 +45,7 @@ class DeliveryKind(StrEnum):
     TEST = "test"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class QuietHours:
     """A time of day in which only what is critical is told; the rest waits until its end."""
 
@@ -54,7 +54,7 @@ class QuietHours:
     ends: time
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChannelSettings:
     """What goes through a channel, and how often."""
 
@@ -77,7 +77,7 @@ class ChannelSettings:
 ENVIRONMENT_CHANNEL = "channel_environment"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A way to people, without its secret address."""
 
@@ -103,7 +103,7 @@ class Channel:
         return self.channel_id == ENVIRONMENT_CHANNEL
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ChannelSecret:
     """What is secret of a channel."""
 
@@ -111,7 +111,7 @@ class ChannelSecret:
     key: str | None = None  #: that a webhook's messages are signed with
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToldAlert:
     """An alert in a message, as it was when its notification was made."""
 
@@ -135,7 +135,7 @@ class ToldAlert:
     resolution: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One message on its way through one channel."""
 
@@ -155,7 +155,7 @@ class Delivery:
     result: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
     """A delivery that is ours to send until its lease ends, with everything that is needed for it."""
 
@@ -166,7 +166,7 @@ class ClaimedDelivery:
     alerts: tuple[ToldAlert, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DeliveryView:
     """A delivery as the API shows it."""
 
@@ -186,7 +186,7 @@ class DeliveryView:
     result: str | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DeliveryFilter:
     """Which deliveries a list shows."""
 

@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import orjson
-
-from api.util.frozen import frozen
 
 #: What a dataset can be called. It stands in addresses, in requests before @, and as a directory's name.
 DATASET_NAME = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}"
@@ -35,7 +34,7 @@ class MediaKind(StrEnum):
     OTHER = "other"  #: nothing that a trainer could take
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MediaFacts:
     """What the bytes of a media file say; None: unknown. A picture has one frame, and neither duration nor rate."""
 
@@ -60,7 +59,7 @@ class ItemProblem(StrEnum):
     NOT_MEDIA = "not_media"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ManifestItem:
     """One media file of a version: its path below the dataset, its bytes by their hash, and what stands beside it."""
 
@@ -135,7 +134,7 @@ def read_manifest(lines: Iterable[bytes]) -> Iterator[ManifestItem]:
             raise ValueError(f"this line of a manifest lacks {error}") from None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetItem:
     """An item as people see it: what the manifest says of it, and what its bytes are known to be."""
 
@@ -162,7 +161,7 @@ class DatasetItem:
 ANY_PROBLEM = "any"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ItemFilter:
     """Which items a page shows; None does not choose."""
 
@@ -176,7 +175,7 @@ class ItemFilter:
         return not self.search and self.problem is None and self.excluded is None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetVersion:
     """One state of a dataset, which never changes. `origin` says where it came from, as what made it put it."""
 
@@ -214,7 +213,7 @@ class EntryProblem(StrEnum):
     NOT_MEDIA = "not_media"  #: no trainer opens it
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class EntryFinding:
     """What is wrong with one entry of a registered directory."""
 
@@ -223,7 +222,7 @@ class EntryFinding:
     text: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DirectoryWatch:
     """What the latest look at a registered directory found. `unread` counts what was wrong when its newest version was
     read: files that could not be read, and captions that were none.
@@ -244,7 +243,7 @@ class DirectoryWatch:
     total_bytes: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A named collection of media; its versions hold the items."""
 
@@ -262,7 +261,7 @@ class Dataset:
     watch: DirectoryWatch | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PinnedDataset:
     """What a task uses of a dataset, whatever becomes of the dataset itself."""
 
@@ -278,7 +277,7 @@ class PinnedDataset:
         return self.manifest.removeprefix("sha256:")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Blob:
     """A stored file, named by its content."""
 

@@ -1,13 +1,12 @@
 """What the trainer computes of a dataset before its first step, made ahead: a cache, and what it depends on. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from api.domain.reason import ReasonCode
-from api.util.frozen import frozen
 
 
 class CacheState(StrEnum):
@@ -21,7 +20,7 @@ class CacheState(StrEnum):
     FAILED = "failed"  #: the task that should have made it has failed or was stopped
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PlannedCache:
     """What a request has to do with a cache made ahead."""
 
@@ -33,7 +32,7 @@ class PlannedCache:
     counts_items: bool = True  #: whether the trainer's bars count media files; else batches of them
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BuiltCache:
     """What is kept of a cache that was made: by its files it is seen whether it is still the same."""
 
@@ -52,7 +51,7 @@ class BuiltCache:
         return cls(**{each.name: kept[each.name] for each in fields(cls)})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetCacheView:
     """A cache of a dataset in a list."""
 

@@ -1,15 +1,14 @@
 """What a task may wish of the engine that places it on a cluster. No I/O."""
 
 import re
-
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 _SIGNS = re.compile(r"[&|,()\[\]]")
 _CLOSED_BY = {"(": ")", "[": "]"}
 _FEATURES = re.compile(r"[A-Za-z0-9_.\-]+(&[A-Za-z0-9_.\-]+)*", re.ASCII)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class EngineWishes:
     """Wishes of one request; None leaves each to the cluster."""
 

@@ -1,10 +1,10 @@
 """Append-only facts about GPUs."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from api.domain.reason import ReasonCode
-from api.util.frozen import frozen
 
 
 class EventType(StrEnum):
@@ -26,7 +26,7 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUEvent:
     """One event; `id` grows by one with each."""
 
@@ -43,7 +43,7 @@ class GPUEvent:
     message_code: ReasonCode | None = None  #: what the message says, where it is the reason of a status
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeGPUEvent(GPUEvent):
     """One event of several machines."""
 

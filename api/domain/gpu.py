@@ -1,6 +1,7 @@
 """GPUs as the API shows them. Memory in MB (MiB, as nvidia-smi counts), °C, W, %, seconds; null is unknown."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -8,7 +9,6 @@ from api.domain.node import NodeStatus
 from api.domain.reading import Clocks, ECCErrors, MemoryRepair, MIGSlice, NVLink, ProcessKind, SourceName
 from api.domain.reason import ReasonCode, Words, code_of, text_of, words_of
 from api.domain.task import TaskType
-from api.util.frozen import frozen
 
 
 class GPUStatus(StrEnum):
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"  #: no fresh reading to judge by
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUHealth:
     """The verdict, what it rests on, and what to do about it."""
 
@@ -60,7 +60,7 @@ class GPUHealth:
         return list(map(words_of, self.reasons, self.reason_codes))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUMemory:
     """Memory in MB. `unified`: the GPU shares the host's memory, and these are the host's figures."""
 
@@ -74,7 +74,7 @@ class GPUMemory:
     unified: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUTemperature:
     """Temperatures in °C."""
 
@@ -82,7 +82,7 @@ class GPUTemperature:
     memory: int | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUTemperatureDetails:
     """Temperatures in °C, with the ones at which the GPU slows down and shuts down."""
 
@@ -92,7 +92,7 @@ class GPUTemperatureDetails:
     shutdown: int | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUUtilization:
     """Utilisation in %, averaged by the driver over 1/6 to 1 s."""
 
@@ -102,7 +102,7 @@ class GPUUtilization:
     decoder: int | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUPower:
     """Power in W, energy in J since the driver was loaded."""
 
@@ -115,7 +115,7 @@ class GPUPower:
     energy_joules: float | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUClocks:
     """Clocks in MHz, now and at most."""
 
@@ -123,7 +123,7 @@ class GPUClocks:
     max: Clocks
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUPCIe:
     """The PCIe link. It may train down while idle."""
 
@@ -134,7 +134,7 @@ class GPUPCIe:
     max_width: int | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUMIG:
     """Multi-instance GPU: the mode, and the slices with their own memory."""
 
@@ -143,7 +143,7 @@ class GPUMIG:
     slices: tuple[MIGSlice, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CurrentTask:
     """The task that holds a GPU. Progress in %, time left in seconds."""
 
@@ -154,7 +154,7 @@ class CurrentTask:
     started_at: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CurrentTaskDetails:
     """The task that holds a GPU, with what was said about it when it was registered."""
 
@@ -168,7 +168,7 @@ class CurrentTaskDetails:
     start_time: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ProcessOnGPU:
     """Who holds memory of a GPU. `memory` and `host_memory` in MB; `command` is cut at 256 characters."""
 
@@ -185,7 +185,7 @@ class ProcessOnGPU:
     unavailable: Mapping[str, str]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUInfo:
     """One GPU in `/gpu/status`. `read_at` is when its values were read; `stale` when that is too long ago."""
 
@@ -210,14 +210,14 @@ class GPUInfo:
     read_at: datetime | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeGPUInfo(GPUInfo):
     """One GPU of several machines."""
 
     node: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUSummary:
     """The machine in figures. Memory in MB over the GPUs whose memory is known; utilisation in %."""
 
@@ -231,7 +231,7 @@ class GPUSummary:
     updated_at: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUStatusResponse:
     """Every GPU. `source_problem` says why there are no fresh readings, when the whole source fails."""
 
@@ -244,7 +244,7 @@ class GPUStatusResponse:
     stale: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeSummary:
     """A machine beside its GPUs: whether it is there, and since when it is silent."""
 
@@ -255,14 +255,14 @@ class NodeSummary:
     silent_seconds: int  #: since it was last heard; 0 for this server's own
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FleetStatusResponse(GPUStatusResponse):
     """Every GPU of several machines, and the machines."""
 
     nodes: tuple[NodeSummary, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AvailableGPU:
     """A GPU that can be had now, with the model types that fit in its free memory.
 
@@ -286,14 +286,14 @@ class AvailableGPU:
     startable_reason_code: ReasonCode | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeAvailableGPU(AvailableGPU):
     """An available GPU where there are several machines."""
 
     node: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AvailableGPUResponse:
     """The GPUs that satisfy the request, best first. `total_available` counts them before `count` cut the list."""
 
@@ -303,7 +303,7 @@ class AvailableGPUResponse:
     source: SourceName
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUDetails:
     """Everything that is known about one GPU; `unavailable` says for each null field why it is null."""
 
@@ -344,14 +344,14 @@ class GPUDetails:
     unavailable: Mapping[str, str]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeGPUDetails(GPUDetails):
     """Everything about one GPU of several machines."""
 
     node: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUProcesses:
     """The processes on one GPU; null when they cannot be listed, with the reason."""
 
@@ -365,14 +365,14 @@ class GPUProcesses:
     source: SourceName
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeGPUProcesses(GPUProcesses):
     """The processes on one GPU of several machines."""
 
     node: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUOffer:
     """A GPU as the scheduler sees it. `held_by`: the task of ours that has it, so that it will come free."""
 

@@ -1,10 +1,10 @@
 """A time series as the API shows it."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from api.domain.reading import SourceName
-from api.util.frozen import frozen
 
 
 class Metric(StrEnum):
@@ -20,7 +20,7 @@ class Metric(StrEnum):
     FAN_SPEED = "fan_speed"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HistoryPoint:
     """One step of a series: mean, lowest and highest value; null where nothing was read."""
 
@@ -34,7 +34,7 @@ class HistoryPoint:
         return datetime.fromtimestamp(unix_seconds, UTC)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUHistoryResponse:
     """A metric of one GPU over time; `step` is in seconds."""
 
@@ -49,7 +49,7 @@ class GPUHistoryResponse:
     source: SourceName
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeGPUHistoryResponse(GPUHistoryResponse):
     """A metric of one GPU of several machines over time."""
 

@@ -1,9 +1,8 @@
 """What is held back: the queue, of which then nothing begins, or a GPU, which then nobody gets. No I/O."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-
-from api.util.frozen import frozen
 
 
 class HoldKind(StrEnum):
@@ -13,7 +12,7 @@ class HoldKind(StrEnum):
     GPU = "gpu"  #: nobody gets it; what runs on it goes on
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Something that is held back, until the hold is ended. One thing may have several."""
 

@@ -1,10 +1,10 @@
 """An exclusive hold on a resource of the machine."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from api.domain.reason import ReasonCode
-from api.util.frozen import frozen
 
 #: Seconds after its last renewal at which a lease expires.
 LEASE_SECONDS = 60.0
@@ -25,7 +25,7 @@ class LeaseState(StrEnum):
     DRAINING = "draining"  #: the holder has ended, but the GPU does not show it yet
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who holds a resource. Only the holder of the token may renew or change it."""
 

@@ -1,11 +1,11 @@
 """A line of a log, what it means, and the answers to questions about logs. No I/O."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from api.domain.cause import Cause
 from api.domain.training import TaskStatus
-from api.util.frozen import frozen
 
 #: Other programs' words for the levels.
 _LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical": "error", "fatal": "error"}
@@ -26,7 +26,7 @@ class LogLevel(StrEnum):
         return next((level for level in cls if level.value == word), None)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogTime:
     """At `at` (Unix seconds) the byte at `offset` came, with `newlines` newlines before it since the log began."""
 
@@ -35,7 +35,7 @@ class LogTime:
     at: float
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogSpan:
     """How much a log holds: bytes and lines since it began, and how much of that is gone from the disk."""
 
@@ -45,7 +45,7 @@ class LogSpan:
     newlines: int  #: newlines before `end`
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogPart:
     """An open file of which the first `size` bytes count; the one who takes it closes it."""
 
@@ -65,7 +65,7 @@ class LogType(StrEnum):
 LEVELS = tuple(LogLevel)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Meaning:
     """What a trainer's line says beyond its text; unknown is None."""
 
@@ -83,7 +83,7 @@ class Classifier(Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """One line, safe to be shown."""
 
@@ -99,7 +99,7 @@ class LogLine:
     truncated: bool  #: its message, or the line itself, was cut
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LineFilter:
     """Which lines are wanted; a field that is None does not restrict them."""
 
@@ -121,7 +121,7 @@ class LineFilter:
 EVERYTHING = LineFilter()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Gap:
     """A part of a log that is gone from the disk."""
 
@@ -130,7 +130,7 @@ class Gap:
     lines: int | None  #: None where nobody has counted them
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """Some lines, and where in the log they are. Offsets are bytes in the whole log."""
 
@@ -144,7 +144,7 @@ class LogPage:
     dropped_lines: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskLogPage(LogPage):
     """A page of a task's log, with the task it belongs to."""
 
@@ -152,7 +152,7 @@ class TaskLogPage(LogPage):
     log_lost_bytes: int | None  #: bytes that were printed and are in no log: the disk was full, or they came too fast
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SearchHit:
     """A line that was found."""
 
@@ -178,7 +178,7 @@ class StopReason(StrEnum):
     TIME = "time"  #: as long as one request may take
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """What a search found, how far it came, and where it can go on."""
 
@@ -194,7 +194,7 @@ class SearchResult:
     elapsed_ms: float
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogEnd:
     """How a followed task ended."""
 

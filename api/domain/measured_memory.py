@@ -1,11 +1,9 @@
 """How much GPU memory trainings have used here, and what bears on it. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-
-from api.util.frozen import frozen
 
 
 class MemoryOrigin(StrEnum):
@@ -18,7 +16,7 @@ class MemoryOrigin(StrEnum):
     UNKNOWN = "unknown"  #: nothing tells
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MemorySize:
     """What a GPU works on at a time: the side of a square of as many pixels, frames, and how many of them."""
 
@@ -31,7 +29,7 @@ class MemorySize:
         return self.side >= other.side and self.frames >= other.frames and self.batch >= other.batch
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MemoryFacts:
     """What bears on the GPU memory of a training; with the same facts it needs the same.
 
@@ -54,7 +52,7 @@ class MemoryFacts:
         )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MemoryRun:
     """MB that the fullest GPU of one training used at most, by the driver."""
 
@@ -62,7 +60,7 @@ class MemoryRun:
     peak_mb: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PlannedMemory:
     """What is known of the memory that a training needs: MB of its fullest GPU. `runs` is how many trainings the figure
     rests on.

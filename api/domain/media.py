@@ -1,12 +1,12 @@
 """What a media file was found to be, how it is cut for a training, and what may be opened to find out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from api.domain.dataset import MediaFacts, MediaKind
-from api.util.frozen import frozen
 
 #: Formats that the video reader may open: none refers to other files, as a playlist would.
 VIDEO_FORMATS = (
@@ -39,7 +39,7 @@ class MediaProblem(StrEnum):
 MAX_PIXELS = 178_956_970
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MediaSource:
     """Where a media file lies; `sha256` is what its content must have, where others may write to it."""
 
@@ -47,7 +47,7 @@ class MediaSource:
     sha256: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MediaProbe:
     """What a look at a whole media file found, besides its facts."""
 
@@ -64,7 +64,7 @@ class MediaProbe:
         return is_damaged and facts.kind is MediaKind.IMAGE and facts.width is not None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How a trainer makes its pixels of a media file: from `box` of the picture, and for a video from these frames."""
 

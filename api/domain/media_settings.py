@@ -1,11 +1,9 @@
 """What a preprocessing makes of media files: re-timed, scaled, cropped, cut, converted. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
-
-from api.util.frozen import frozen
 
 
 class CutBy(StrEnum):
@@ -22,7 +20,7 @@ class FirstFrame(StrEnum):
     ONLY = "only"  #: it takes the video's place
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rectangle:
     """A part of a picture, in its pixels."""
 
@@ -32,7 +30,7 @@ class Rectangle:
     height: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Cut:
     """How videos are cut. `seconds` is the length of a piece, or the longest that a scene may be; None: any."""
 
@@ -42,7 +40,7 @@ class Cut:
     threshold: float = 27.0  #: how much a scene differs from the one before, in PySceneDetect's measure
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MediaSettings:
     """What is made of each file; None leaves that as it is."""
 

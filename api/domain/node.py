@@ -1,6 +1,7 @@
 """The machines of a fleet: what one tells of itself, what is kept of it, and what the API shows."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -17,7 +18,6 @@ from api.domain.reading import (
 from api.domain.reason import Reason, ReasonCode, ToldWords
 from api.domain.shared_storage import NodeStorage, StorageCall, ToldStorage
 from api.domain.task import TaskType
-from api.util.frozen import frozen
 
 #: Seconds without a word after which nothing that a node last told counts any more.
 SILENT_SECONDS = 15.0
@@ -60,7 +60,7 @@ class NodeRole(StrEnum):
     NODE = "node"  #: it reads its GPUs and tells a head of them
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToldGPU:
     """One GPU as a node tells of it. `age` is how many seconds ago it was read, so that no clock is compared."""
 
@@ -75,7 +75,7 @@ class ToldGPU:
     age: float | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodePlace:
     """Where a node's program runs: of two programs of one name it tells which is meant."""
 
@@ -93,7 +93,7 @@ class NodePlace:
         return f"{self.host} (port {self.port})"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MachineReport:
     """What a node tells: all its GPUs after one sweep."""
 
@@ -118,7 +118,7 @@ class MachineReport:
     uptime: float | None = None  #: seconds since that boot, sleep included: each report has a later one
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Drain:
     """Why nothing new is started on a node."""
 
@@ -132,7 +132,7 @@ class Drain:
         return Reason.of("{why} ({who})", "drained_by", why=self.reason, who=self.by)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KeptNode:
     """A node as the database knows it."""
 
@@ -147,7 +147,7 @@ class KeptNode:
     drain: Drain | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeWarning:
     """Something about a node that is to be looked at, though it works."""
 
@@ -157,7 +157,7 @@ class NodeWarning:
     message_code: ReasonCode
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeGPUs:
     """The GPUs of a node in figures."""
 
@@ -167,7 +167,7 @@ class NodeGPUs:
     unknown: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeTask:
     """A task that has GPUs of a node."""
 
@@ -177,7 +177,7 @@ class NodeTask:
     has_ended: bool = False  #: what it ran there is over; it keeps the GPUs only until these are known to be free
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SlurmNode:
     """What Slurm says of a node: `state` in this service's words, `says` in its own, and why."""
 
@@ -187,7 +187,7 @@ class SlurmNode:
     partitions: tuple[str, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeInfo:
     """A node in `/nodes`. `clock_skew_seconds` is how far its clock is ahead of this server's."""
 
@@ -217,7 +217,7 @@ class NodeInfo:
     storage: NodeStorage | None = None  #: of a cluster, whose machines share one; None: it needs to share none
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HeldGPUs:
     """Which task has which GPUs of a node."""
 
@@ -227,7 +227,7 @@ class HeldGPUs:
     started_at: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReportReceipt:
     """What a head answers to a report."""
 

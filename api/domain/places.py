@@ -1,17 +1,16 @@
 """Who occupies what: tasks that run, on GPUs and without."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from api.domain.task import TaskType
 from api.domain.usage import Owner
-from api.util.frozen import frozen
 
 #: What mostly waits for a hub, and so has places of its own.
 TRANSFERS = frozenset({TaskType.DOWNLOAD, TaskType.PUSH})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunningTransfer:
     """A download or push that runs. `address` is that of its one file; None: it goes to the hub."""
 
@@ -19,7 +18,7 @@ class RunningTransfer:
     address: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskPlaces:
     """The tasks that run now."""
 

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from api.util.frozen import frozen
-
 
 class Stage(StrEnum):
     """What a running trainer is busy with."""
@@ -88,7 +86,7 @@ class Progress:
         return max(0, self.total_steps - self.step) * self.seconds_per_step
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Point:
     """One value of a series: `train/loss` at a step, at a time in Unix seconds."""
 
@@ -98,7 +96,7 @@ class Point:
     at: float
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ProgressView:
     """How far a training is. Durations in seconds, progress 0 to 100."""
 
@@ -118,7 +116,7 @@ class ProgressView:
     items_cached: int | None = None  #: of a task that caches ahead: media files, once for each of their sizes
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MetricsView:
     """The latest values; a loss that is no number is null, and counted."""
 
@@ -131,7 +129,7 @@ class MetricsView:
     nan_steps: int | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SpeedView:
     """How fast it is."""
 
@@ -140,7 +138,7 @@ class SpeedView:
     time_per_step: float | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ProgressReport:
     """How far a task is, as it is told, kept in the database and shown."""
 

@@ -6,11 +6,9 @@ None means unknown; `unavailable` then says why, by the field's path in `/gpu/{i
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-
-from api.util.frozen import frozen
 
 #: Bounds that tell garbage from readings: no GPU holds 16 TiB (2^24 MiB), and no machine 512 GPUs.
 MAX_MEMORY_MB = 1 << 24
@@ -34,7 +32,7 @@ class FaultKind(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DriverVersions:
     """The versions that hold for every GPU of the machine."""
 
@@ -44,7 +42,7 @@ class DriverVersions:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Clocks:
     """Clock frequencies in MHz."""
 
@@ -54,7 +52,7 @@ class Clocks:
     video: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUIdentity:
     """What does not change while the driver runs: read once after each initialisation."""
 
@@ -77,7 +75,7 @@ class GPUIdentity:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUVitals:
     """What changes all the time. Memory in MiB, utilisation in %, temperatures in °C, clocks in MHz."""
 
@@ -106,7 +104,7 @@ class GPUVitals:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ECCErrors:
     """Memory errors: since the driver was loaded (volatile) and over the life of the board (aggregate)."""
 
@@ -117,7 +115,7 @@ class ECCErrors:
     uncorrected_aggregate: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MemoryRepair:
     """Retired pages (up to Volta) and remapped rows (since Ampere)."""
 
@@ -129,7 +127,7 @@ class MemoryRepair:
     remapped_rows_failure: bool | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MIGSlice:
     """One MIG device: a part of a GPU with memory of its own. NVML has no utilisation for it."""
 
@@ -143,7 +141,7 @@ class MIGSlice:
     utilization_gpu: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NVLink:
     """One NVLink port."""
 
@@ -151,7 +149,7 @@ class NVLink:
     active: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUCondition:
     """What changes seldom: limits, modes, links and memory errors."""
 
@@ -180,7 +178,7 @@ class ProcessKind(StrEnum):
     UNKNOWN = "unknown"  #: what a newer node calls it, which this version does not know
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUProcess:
     """Who holds memory of a GPU."""
 
@@ -197,7 +195,7 @@ class GPUProcess:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class XidEvent:
     """An error that the driver reported for a GPU; `uuid` is None when it did not say for which."""
 

@@ -2,15 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
-
-from api.util.frozen import frozen
 
 _PLACE = re.compile(r"\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReasonCode:
     """What a sentence says, for programs: a stable word, and by name the values that stand in the sentence.
 
@@ -21,7 +19,7 @@ class ReasonCode:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reason:
     """An English sentence together with its code."""
 
@@ -50,7 +48,7 @@ def fill(sentence: str, params: Mapping[str, Any]) -> str:
     return _PLACE.sub(replace, sentence)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToldWords:
     """A sentence as it is sent: its text, and its code where it is one of ours."""
 

@@ -1,9 +1,9 @@
 """Preview samples of a model's version: pictures and clips that show what it makes."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from api.domain.dataset import MediaFacts, MediaKind
-from api.util.frozen import frozen
 
 #: The most that a version has, and the most bytes of one.
 MOST_SAMPLES = 50
@@ -20,7 +20,7 @@ SEED = r"-?[0-9]{1,20}"
 SAMPLE_ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif", "mp4": ".mp4", "webm": ".webm"}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SampleSettings:
     """How a sample was made, as far as its sender says."""
 
@@ -29,7 +29,7 @@ class SampleSettings:
     step: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewSample:
     """A sample as it is about to be kept; its bytes are the blob of this hash."""
 
@@ -42,7 +42,7 @@ class NewSample:
     actor: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelSample:
     """A sample of one version."""
 
@@ -67,7 +67,7 @@ class ModelSample:
         return SAMPLE_ENDINGS[self.format]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SampleView:
     """A sample as it is answered."""
 
@@ -92,7 +92,7 @@ class SampleView:
     actor: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SampleDeleted:
     """What was deleted."""
 

@@ -1,12 +1,11 @@
 """What answers show of the trainer's keys, and of a request in both of its forms."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from api.util.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class SettingView:
     """A key of the trainer, and what it may hold; null: no bound, or not known."""
 
@@ -26,7 +25,7 @@ class SettingView:
     only_for: tuple[str, ...] | None  #: the values of the table's `type` with which it is read; null: with each
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SettingTableView:
     """A table of the trainer's files: its name, which is empty for the top level, in one of the two."""
 
@@ -36,7 +35,7 @@ class SettingTableView:
     settings: tuple[SettingView, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelSettingsView:
     """Every key with which a model type can be trained."""
 
@@ -44,7 +43,7 @@ class ModelSettingsView:
     tables: tuple[SettingTableView, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RequestFormsView:
     """A configuration in both forms; what was not given is null."""
 

@@ -1,11 +1,10 @@
 """Whether the machines of a cluster see one STORAGE_ROOT: what each tells of its probes, and what the API shows."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from api.domain.reason import ReasonCode, ToldWords, Words
-from api.util.frozen import frozen
 
 #: What the file of a probe can be called.
 PROBE_FILE = r"[A-Za-z0-9][A-Za-z0-9.\-]{0,95}"
@@ -21,7 +20,7 @@ class StorageState(StrEnum):
     UNCHECKED = "unchecked"  #: it does not look: its STORAGE_ROOT is another one, or its version is older
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StorageCall:
     """What a head tells a node to look for: the number in this file of its own, or a later one."""
 
@@ -30,7 +29,7 @@ class StorageCall:
     number: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToldStorage:
     """What a node tells of its latest probe. `number` is what it has written to its own `file`."""
 
@@ -42,7 +41,7 @@ class ToldStorage:
     offset: float | None = None  #: seconds that the storage's clock is ahead of the node's
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What one probe has found."""
 
@@ -54,7 +53,7 @@ class Probe:
     offset: float | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeStorage:
     """A node's way to the shared storage, in `/nodes`."""
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 #: Stands in sentences for a task whose name its reader may not know.
 ANOTHERS_TASK = "another user's task"
@@ -14,7 +13,7 @@ OF_ANOTHER_USER = "of_another_user"
 NEEDS_PROCESSES_READ = "needs_processes_read"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sight:
     """How far a reader sees. Equal ones see the same bytes, so that these are made once for all who have it."""
 

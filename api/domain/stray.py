@@ -1,9 +1,9 @@
 """An attempt that lives on this machine although the database does not know it."""
 
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Stray:
     """A stray attempt. `supervisor_pid` None: it has lost its supervisor; a stop gives it a new one first."""
 

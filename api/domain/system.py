@@ -1,14 +1,14 @@
 """The machine and the service as the API shows them. Memory and disk in MB, times in seconds."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from api.domain.gpu import GPUSummary
 from api.domain.reading import SourceName
 from api.domain.training import TaskStatus
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HostMemory:
     """The host's memory in MB."""
 
@@ -18,7 +18,7 @@ class HostMemory:
     percent: float
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DiskUsage:
     """The disk that holds `path`, in MB."""
 
@@ -29,7 +29,7 @@ class DiskUsage:
     percent: float | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SystemInfo:
     """The machine. `cpu_percent` is over the last sweep of the GPUs; load over 1, 5 and 15 minutes.
 
@@ -53,7 +53,7 @@ class SystemInfo:
     disk_free: int | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUTotals(GPUSummary):
     """The GPUs in figures; the short names say how many there are, can be had, and are busy."""
 
@@ -62,7 +62,7 @@ class GPUTotals(GPUSummary):
     busy: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskTotals:
     """How many trainings there are, and in each status."""
 
@@ -76,7 +76,7 @@ class TaskTotals:
     stopped: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeAtAGlance:
     """A machine of this service."""
 
@@ -85,7 +85,7 @@ class NodeAtAGlance:
     gpus: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HolderCounts:
     """How many tasks hold GPUs, by type."""
 
@@ -98,7 +98,7 @@ class HolderCounts:
     external: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainerProblem:
     """Something that a trainer lacks on this machine: a stable word for it, what it is, and what to do about it."""
 
@@ -107,7 +107,7 @@ class TrainerProblem:
     remedy: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainerAtAGlance:
     """A trainer, what it can train, and whether it can start anything here."""
 
@@ -117,7 +117,7 @@ class TrainerAtAGlance:
     problems: tuple[TrainerProblem, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ExecutorAtAGlance:
     """What starts trainings, and where."""
 
@@ -127,7 +127,7 @@ class ExecutorAtAGlance:
     features: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SystemOverview:
     """The machine, its GPUs and tasks at a glance; `uptime` is the service's."""
 
@@ -144,7 +144,7 @@ class SystemOverview:
     version: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Health:
     """The service is alive. `status`: `ok`; `degraded`: it works, without what `problems` names; `failing`: nothing
     is kept any more.
@@ -156,7 +156,7 @@ class Health:
     problems: tuple[str, ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Readiness:
     """Whether answers can be relied on, and what is wrong when not."""
 

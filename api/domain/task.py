@@ -1,10 +1,10 @@
 """A task that occupies GPUs, as the registry keeps it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 
 from api.domain.reason import Words
-from api.util.frozen import frozen
 
 
 class TaskType(StrEnum):
@@ -35,7 +35,7 @@ class Keep(Enum):
     KEEP = "keep"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ProcessIdentity:
     """A process: its pid, and its start in the host's own unit, which tells it from a later one with the same pid."""
 
@@ -43,7 +43,7 @@ class ProcessIdentity:
     start: float
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RegisteredTask:
     """A holder of GPUs. Progress in %, time left in seconds; both null until the program says them."""
 
@@ -65,7 +65,7 @@ class RegisteredTask:
     is_last: bool = False  #: nobody gets its GPU afterwards
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskView:
     """A registered task as the API shows it."""
 

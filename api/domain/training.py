@@ -1,7 +1,7 @@
 """A task with attempts, a training above all: words, states, and which state may follow which. No I/O."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,6 @@ from api.domain.measured_memory import PlannedMemory
 from api.domain.progress import ProgressReport
 from api.domain.reason import ReasonCode
 from api.domain.task import TaskType
-from api.util.frozen import frozen
 
 
 class TaskStatus(StrEnum):
@@ -67,7 +66,7 @@ class StopRung(StrEnum):
     KILL = "kill"  #: SIGKILL to the whole tree
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPURequest:
     """Which GPUs a task wants: these, or any `count` with `min_memory` MB free."""
 
@@ -77,7 +76,7 @@ class GPURequest:
     is_single: bool = False  #: asked for as gpu_id, and not in a list
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskNotice:
     """Who wants to be told of what happens to a task."""
 
@@ -89,7 +88,7 @@ class TaskNotice:
 NOTICES = ("finished", "failed", "hung", "nan", "no_checkpoint", "slow", "waiting")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainingRequest:
     """What a user asked for. It holds no secrets: they are kept in a file of their own."""
 
@@ -120,7 +119,7 @@ class TrainingRequest:
         return len(self.gpus.references) or self.gpus.count
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainingPlan:
     """What a request amounts to. Memory in MB for each GPU; unknown is None."""
 
@@ -146,7 +145,7 @@ class TrainingPlan:
     cache: PlannedCache | None = None  #: what is known of a cache made ahead; None: it names no dataset
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Resumable state that the trainer wrote at a step."""
 
@@ -158,7 +157,7 @@ class Checkpoint:
     is_latest: bool
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResumeOptions:
     """How an attempt goes on from a checkpoint."""
 
@@ -178,7 +177,7 @@ class EventKind(StrEnum):
     CHANGE = "change"  #: somebody changed the task
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskEvent:
     """An append-only fact about a task; `id` grows with each."""
 
@@ -195,7 +194,7 @@ class TaskEvent:
     message_code: ReasonCode | None = None  #: the message for programs, and in other languages
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StopState:
     """A stop that was asked for. `cause` is set when the service itself asked: the task then fails with it."""
 
@@ -207,7 +206,7 @@ class StopState:
     cause: Cause | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskSummary:
     """A task without its request and plan: what lists and the scheduler need."""
 
@@ -249,7 +248,7 @@ class TaskSummary:
         return self.gpu_count > 0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainingTask(TaskSummary):
     """A task with everything that is kept of it."""
 
@@ -257,7 +256,7 @@ class TrainingTask(TaskSummary):
     plan: TrainingPlan
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewTask:
     """What a task begins with."""
 
@@ -281,7 +280,7 @@ class AttemptStatus(StrEnum):
     ENDED = "ended"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at a task."""
 
@@ -317,7 +316,7 @@ class TaskOrder(StrEnum):
     QUEUE = "queue"  #: only those that wait, as they are served: by priority, then age
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskFilter:
     """Which tasks a list shows; empty and None do not restrict it."""
 

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any
 
 from api.domain.dataset import MediaFacts
-from api.util.frozen import frozen
 
 
 class UploadKind(StrEnum):
@@ -33,7 +32,7 @@ class UploadStatus(StrEnum):
         return self in (UploadStatus.COMPLETED, UploadStatus.FAILED)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UploadProblem:
     """Why an upload has failed: a stable word, a sentence, and of an archive the entry that it is about."""
 
@@ -42,7 +41,7 @@ class UploadProblem:
     entry: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FormSettings:
     """What a form says of the file that comes with it."""
 
@@ -53,7 +52,7 @@ class FormSettings:
     dataset: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UploadResult:
     """What an upload has become."""
 
@@ -71,7 +70,7 @@ class UploadResult:
     model: str | None = None  #: the registered model that it is a version of
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Upload:
     """An upload as it is kept. How many bytes of it are here only its file says."""
 
@@ -93,7 +92,7 @@ class Upload:
     problem: UploadProblem | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewUpload:
     """An upload that is wanted."""
 
@@ -109,7 +108,7 @@ class NewUpload:
     batch: "UploadBatch | None" = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UploadBatch:
     """Uploads that were begun together, such as the files of a folder."""
 
@@ -121,7 +120,7 @@ class UploadBatch:
 _COMING, _SILENT = timedelta(minutes=10), timedelta(minutes=1)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BatchState:
     """How much of a batch of uploads is here."""
 
@@ -139,7 +138,7 @@ class BatchState:
         return (self.begun >= self.size and not self.coming) or abs(now - self.changed_at) > waits
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UploadView:
     """An upload as it is answered."""
 

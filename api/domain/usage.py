@@ -1,10 +1,9 @@
 """What owners of trainings use, and what of it their quotas leave."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.domain.access import Quota
-from api.util.frozen import frozen
 
 #: Whom tasks belong to; None: nobody, which counts as one owner.
 Owner = str | None
@@ -15,7 +14,7 @@ GB = 1024**3
 DAY_SECONDS = 86_400.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What one user uses now, in the units of a quota."""
 
@@ -25,7 +24,7 @@ class Usage:
     storage_gb: float | None  #: of the files of their tasks; None: not measured yet
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUHold:
     """GPUs that an attempt had from one time to another, in Unix seconds; `ended_at` None: it has them still."""
 
@@ -34,7 +33,7 @@ class GPUHold:
     ended_at: float | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Account:
     """What an owner may use, and uses, as a pass over the queue sees it."""
 

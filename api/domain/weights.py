@@ -1,10 +1,8 @@
 """What a file of weights is, as far as its content tells."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
-
-from api.util.frozen import frozen
 
 
 class FileForm(StrEnum):
@@ -39,7 +37,7 @@ class AdapterKind(StrEnum):
     DORA = "dora"  #: a LoRA that also scales the weights it is put on
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Component:
     """A component of a model that was recognised. `slots` are where it belongs: `flux.transformer_path`."""
 
@@ -50,7 +48,7 @@ class Component:
     source: str  #: where the signs are from by which it was recognised
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AdapterFacts:
     """What the tensors of an adapter tell."""
 
@@ -62,7 +60,7 @@ class AdapterFacts:
     is_certain: bool = False  #: no other model has such layers
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WeightsFacts:
     """What one file is. `problem` completes the sentence "It …"; None where nothing is wrong with it."""
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -24,7 +25,6 @@ from api.streaming.models import EventPosition, Message, MessageType, StreamEndi
 from api.streaming.query_parameters import StreamQuery, read_query, some_of
 from api.streaming.subscription import Published, Subscription, TooSlow
 from api.util.envelope import encode_message
-from api.util.frozen import frozen
 
 _ID = re.compile(r"(\d{1,18}):(\d{0,18})", re.ASCII)
 
@@ -49,7 +49,7 @@ class TaskStreamQuery(StreamQuery):
     last_event_id: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What one subscriber asks for, and where it goes on."""
 

@@ -4,7 +4,7 @@ Absent, unknown and dead are three things: only an outcome, or the proof that no
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,6 @@ from api.domain.log import LogPart, LogSpan, LogTime
 from api.domain.reason import Reason, Words
 from api.domain.task import ProcessIdentity
 from api.domain.training import StopRung
-from api.util.frozen import frozen
 
 #: Gives the directory that the attempt of a uid would have; None without one.
 Locate = Callable[[str], Path | None]
@@ -45,7 +44,7 @@ class EngineNever(OSError):
     """An engine does not take this, however long it waits: it asks for more than there is for it at all."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AttemptRef:
     """An attempt, by its uid: the directory that its supervisor works in, and the log of its task."""
 
@@ -54,7 +53,7 @@ class AttemptRef:
     log_directory: Path  #: the task's: all its attempts share one log
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Submission:
     """What a supervisor is told: what to start, where and how."""
 
@@ -76,7 +75,7 @@ class Submission:
     wishes: EngineWishes | None = None  #: what its request wishes of the engine of a cluster
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StopOrder:
     """How an attempt is to be stopped. `signal_file` None leaves the first rung out."""
 
@@ -85,7 +84,7 @@ class StopOrder:
     terminate_seconds: float = 30.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What `exit.json` says.
 
@@ -114,7 +113,7 @@ class Outcome:
     error_file: str | None = None  #: the file or directory that `error` is about, where it names one
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Observation:
     """An attempt as the executor sees it now."""
 
@@ -133,7 +132,7 @@ class Observation:
     gpu_indices: tuple[int, ...] | None = None  #: the GPUs that an engine gave it on its node; None: those of its claim
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LivingAttempt:
     """An attempt of which some process lives, as the machine itself shows it."""
 
@@ -144,7 +143,7 @@ class LivingAttempt:
     has_ended: bool = False  #: whether its outcome is recorded already: what lives of it has nothing left to do
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeState:
     """A machine that runs attempts."""
 
@@ -158,7 +157,7 @@ class NodeState:
     bar: Reason | None = None  #: why nothing is to be started there, although an engine would
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AheadOfTurn:
     """An attempt that a task would begin next, for which an engine may choose GPUs of these nodes already."""
 
@@ -169,7 +168,7 @@ class AheadOfTurn:
     wishes: EngineWishes | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GivenAhead:
     """What an engine has for such an attempt: its place, and once it has chosen the node and the GPUs there."""
 

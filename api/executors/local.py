@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -44,7 +44,6 @@ from api.executors.spec import describe, refuse_wishes
 from api.executors.stop_orders import give_order, order_of
 from api.executors.trainer_user import TrainerUser
 from api.util.foreign_files import make_directory, open_own, read, status_of
-from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +56,13 @@ _REMEMBERED_OUTCOMES = 4096
 _LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Started:
     process: subprocess.Popen[bytes]
     at: float  # monotonic
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Read:
     version: tuple[int, int, int]
     runner: Runner | None

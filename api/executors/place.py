@@ -4,14 +4,14 @@ import errno
 import fcntl
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.executors.attempt.processes import boot_id, pid_namespace
 from api.executors.records import Runner
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Place:
     """A machine by its name, its present boot, and the pid namespace in which processes are seen."""
 

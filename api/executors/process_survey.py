@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +10,6 @@ from api.domain.task import ProcessIdentity
 from api.executors.attempt.files import read_file
 from api.executors.attempt.process_marks import MARKER, limit_of, read_limit
 from api.executors.attempt.processes import all_pids, read_stat
-from api.util.frozen import frozen
 
 #: The arguments of a supervisor after its Python: `-I -S …/executors/supervisor.py DIRECTORY`.
 _PROGRAM = b"/executors/supervisor.py"
@@ -20,7 +19,7 @@ K = TypeVar("K")
 _MARKER = f"{MARKER}=".encode()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Survey:
     """The live supervisors by the directory of their attempt, and the processes of attempts by their uid.
 

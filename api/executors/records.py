@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from api.domain.task import ProcessIdentity
 from api.domain.training import StopRung
 from api.executors.attempt.files import number
 from api.executors.executor import Outcome
-from api.util.frozen import frozen
 
 #: The values of `Outcome.reason`.
 REASONS = frozenset(
@@ -35,7 +35,7 @@ _LAST_SECOND = 253_402_300_799.0  #: of the year 9999
 MAX_GPUS, MAX_UUID = 64, 128
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Runner:
     """`runner.json`: the supervisor, and what it supervised, when it was last written."""
 
@@ -76,7 +76,7 @@ def parse_runner(content: bytes) -> Runner | None:
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Described:
     """`spec.json`: which attempt a directory belongs to, and what it occupies."""
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import api
@@ -14,7 +15,6 @@ from api.config import ConfigError
 from api.executors.attempt.process_marks import ProcessMark, read_limit
 from api.executors.attempt.processes import read_stat
 from api.executors.attempt.run_as import RunAs
-from api.util.frozen import frozen
 
 _NUMBERS = re.compile(r"(\d{1,10}):(\d{1,10})", re.ASCII)
 
@@ -27,7 +27,7 @@ _REMEDY = (
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainerUser:
     """A user of this machine that is not the service's own."""
 

@@ -1,18 +1,18 @@
 """Where the files of a task lie under STORAGE_ROOT."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from api.util.foreign_files import OWN_LEVELS, make_directory, read, write
-from api.util.frozen import frozen
 
 #: Parts of a path entered without following a link: the task's own directory. Those above are the administrator's.
 _ROOT_LEVELS = 1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskFiles:
     """The directories of one task."""
 

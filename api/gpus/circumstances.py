@@ -1,14 +1,14 @@
 """What bears on a GPU besides its reading: who holds it, its Xid errors, what an engine and its node say of it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from api.domain.gpu import GPUStatus
 from api.domain.reason import Reason, Words
 from api.domain.task import RegisteredTask
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class EngineWord:
     """What the engine of a cluster says of a GPU: that a job has it, or that its machine takes none."""
 
@@ -20,7 +20,7 @@ class EngineWord:
 AskEngine = Callable[[str, int], EngineWord | None]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUCircumstances:
     """What bears on a GPU besides its reading. `draining_for`: seconds since its task ended, None when none did.
 

@@ -9,12 +9,12 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from api.domain.history import HistoryPoint, Metric
 from api.domain.reading import GPUVitals
 from api.gpus.snapshot import GPUReading
 from api.util.bounds import forget_absent
-from api.util.frozen import frozen
 
 DAY_SECONDS = 86_400
 
@@ -81,7 +81,7 @@ class _Ring:
                 column[position] = stored
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Series:
     """A part of the history, one point for each `step` seconds."""
 

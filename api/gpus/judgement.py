@@ -1,6 +1,6 @@
 """What a GPU's reading amounts to: its status, whether it can be had, and how well it is. Pure functions."""
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from api.domain.gpu import GPUHealth, GPUStatus, Verdict
 from api.domain.reading import FaultKind, GPUCondition, GPUIdentity, GPUVitals
@@ -10,7 +10,6 @@ from api.gpus.circumstances import GPUCircumstances
 from api.gpus.foreign_use import describe_use
 from api.gpus.health import LOST, judge_health
 from api.gpus.snapshot import GPUReading
-from api.util.frozen import frozen
 
 #: Seconds for which a GPU counts as draining after its task ended; memory held longer belongs to somebody.
 DRAINING_SECONDS = 60.0
@@ -30,7 +29,7 @@ _NO_VITALS = GPUVitals()
 _NO_CONDITION = GPUCondition()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """The status of a GPU with its reason, and its health."""
 
@@ -50,7 +49,7 @@ class Judgement:
         return self.status is GPUStatus.AVAILABLE
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class JudgedGPU:
     """A GPU with everything that its answers are made from."""
 

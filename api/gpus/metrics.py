@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from api.domain.reading import MIGSlice
 from api.gpus.judgement import JudgedGPU
 from api.gpus.metric_families import DCGM_FAMILIES, MIB, SMI_FAMILIES, MetricFamily, scaled
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.xid_history import XidCount
-from api.util.frozen import frozen
 
 _VERSION_NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?")
 
@@ -16,7 +16,7 @@ _VERSION_NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,6})?")
 XidCounts = Mapping[tuple[str, int], XidCount]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CollectStats:
     """How many sweeps have failed so far, and NVML's latest return code (None: it has not answered)."""
 

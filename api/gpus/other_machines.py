@@ -1,14 +1,14 @@
 """The GPUs of other machines, as these told of them, and what can be said of each machine. Pure functions."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from api.domain.node import SILENT_SECONDS, NodeStatus
 from api.domain.reason import Reason, Words
 from api.gpus.snapshot import GPUSnapshot
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodePart:
     """What another node told last. The times of its snapshot are by this server's monotonic clock."""
 
@@ -29,7 +29,7 @@ class NodePart:
 NOT_HEARD = Reason.of("it has not been heard since this server started", "not_heard_yet")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeCondition:
     """What can be said of a node at one moment."""
 

@@ -1,5 +1,6 @@
 """A frozen reading of a machine's GPUs."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from api.domain.reading import (
@@ -12,10 +13,9 @@ from api.domain.reading import (
     SourceName,
 )
 from api.domain.reason import Words
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUReading:
     """What is known of one GPU. The identity stays when the GPU is lost; vitals go.
 
@@ -40,7 +40,7 @@ class GPUReading:
         return None if self.identity is None else self.identity.uuid
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUSnapshot:
     """All GPUs after one sweep.
 

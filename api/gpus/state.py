@@ -1,7 +1,7 @@
 """The latest snapshot with everything that bears on it, judged and published as one immutable state."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from api.domain.event import EventType
 from api.domain.gpu import GPUStatus
@@ -24,10 +24,9 @@ from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.gpus.xid_histories import XidHistories
 from api.gpus.xid_history import XidCount
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUState:
     """All GPUs, judged. Everything that a request sees of one moment comes from one of these."""
 
@@ -82,7 +81,7 @@ class GPUState:
         return {uuid: gpu.reading.index for uuid, gpu in self.by_uuid.items()}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Whole:
     """What holds for all GPUs of a node."""
 

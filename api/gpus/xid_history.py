@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from api.gpus.snapshot import GPUReading
 from api.gpus.xids import FatalXid, XidClass, look_up
-from api.util.frozen import frozen
 
 #: All reports of one code within so many seconds of the first are one incident.
 INCIDENT_SECONDS = 30.0
@@ -18,7 +17,7 @@ DAY_SECONDS = 86_400.0
 _KEPT = 16
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class XidCount:
     """How often an Xid was reported for a GPU, and when last (Unix seconds)."""
 

@@ -6,11 +6,10 @@ the driver's own recovery action decides.
 # A catalogue is read by rows.
 # ruff: noqa: E501
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from api.domain.reason import Reason, Words
-from api.util.frozen import frozen
 
 
 class XidClass(StrEnum):
@@ -36,7 +35,7 @@ class Retry(StrEnum):
         return Reason.of(self.value, f"retry_{self.name.lower()}")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Xid:
     """One kind of error. Seen `repeats` times within a day it counts as `repeated` instead."""
 
@@ -144,7 +143,7 @@ def look_up(code: int) -> Xid:
     return CATALOGUE.get(code, _UNKNOWN)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RecoveryAction:
     """What the driver itself asks for (NVML's field 230, since driver 570); it stays set until it is done."""
 
@@ -181,7 +180,7 @@ def look_up_action(number: int) -> RecoveryAction | None:
 XidKey = tuple[str, str, int]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FatalXid:
     """An error for which a GPU must not be offered until it is reset: what a restart of this server must not forget."""
 

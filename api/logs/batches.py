@@ -1,12 +1,12 @@
 """The batches of lines that followers of a log are sent, encoded once for all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from api.domain.log import Gap, LineFilter, LogEnd, LogLine
 from api.util.envelope import encode_json
-from api.util.frozen import frozen
 
 #: The most lines, and bytes, of one message.
 BATCH_LINES = 200
@@ -18,7 +18,7 @@ _LINE_BYTES = 220
 Kind = Literal["log", "partial", "dropped", "end"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogBatch:
     """One message to a follower: its JSON, and the part of the log that it covers.
 

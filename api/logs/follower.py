@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from api.domain.log import EVERYTHING, Gap, LineFilter
 from api.logs.batches import LogBatch, batches_of, dropped_of
@@ -14,7 +15,6 @@ from api.logs.lines import LineStream
 from api.logs.reader import LogReader
 from api.logs.source import LogSource
 from api.logs.watcher import LogWatcher
-from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ FOLLOWER_THREADS = 2
 READ_BYTES = 8 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Tail:
     """Asks to begin with the last so many lines."""
 

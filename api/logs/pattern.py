@@ -1,9 +1,9 @@
 """What is searched for: a word or a regular expression, by RE2 in linear time and bounded memory."""
 
 import re
+from dataclasses import dataclass
 
 from api.errors import InvalidPattern
-from api.util.frozen import frozen
 
 #: The memory of one compiled pattern in bytes; what needs more is refused, or searched for more slowly.
 PATTERN_MEMORY = 16 * 2**20
@@ -12,7 +12,7 @@ PATTERN_MEMORY = 16 * 2**20
 _ABSOLUTE_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*\\[AzZ]")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Match:
     """The begin and end of a match."""
 

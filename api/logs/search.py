@@ -10,7 +10,6 @@ from api.logs.lines import CONTEXT_BYTES, LINE_BYTES, LineStream
 from api.logs.pattern import LogPattern, Match
 from api.logs.source import LogSource
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.terminal_text import clean
 
 #: Bytes that one search may read, and seconds that it may take; then it stops and says where it can go on.
@@ -25,7 +24,7 @@ BLOCK = 256 * 1024
 _WINDOW_READ = 16 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogQuery:
     """What is searched for. Times are Unix seconds."""
 
@@ -179,7 +178,7 @@ def _line_bounds(block: bytes, start: int, match: Match) -> tuple[int, int]:
     return first, last
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Found:
     before: tuple[LogLine, ...]
     line: LogLine

@@ -1,15 +1,15 @@
 """A log that can be read, searched and followed: a task's, or the server's own."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from api.domain.log import LogEnd
 from api.executors.executor import Log
 from api.logs.lines import CreateClassifier
 from api.logs.reader import LogReader
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogSource:
     """A log, and what is needed to read it."""
 

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Protocol
 
 from api.logs.follower import Tail
-from api.util.frozen import frozen
 
 
 class LogPiece(Protocol):
@@ -24,7 +24,7 @@ class LogPiece(Protocol):
 FollowLog = Callable[[str, int | Tail], AsyncGenerator[LogPiece, None]]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FakePiece:
     """A piece of output that a test makes up."""
 

@@ -1,5 +1,6 @@
 """The query of a stream of a log."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -8,7 +9,6 @@ from api.domain.log import LineFilter, LogLevel, LogType
 from api.logs.follower import Tail
 from api.streaming.addresses import Asked
 from api.streaming.query_parameters import StreamQuery, one_of, read_query, up_to
-from api.util.frozen import frozen
 
 #: How many earlier lines come first by default, and at most.
 DEFAULT_TAIL = 100
@@ -40,7 +40,7 @@ class LogStreamQuery(StreamQuery):
     type: Annotated[LogType | None, BeforeValidator(_one_type)] = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FollowQuery:
     """Where to begin, and which lines are wanted."""
 

@@ -1,16 +1,16 @@
 """Whether a report is newer than those before it: one that is sent again must not keep a dead node up."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from api.domain.node import MachineReport
-from api.util.frozen import frozen
 
 #: The most boots of a machine that are remembered; the oldest are forgotten first.
 MOST_ERAS = 64
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Freshness:
     """How far a node's reports have come. No clock of another machine is compared with this one's.
 

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import orjson
 
 from api.domain.node import KeptNode, NodeRole, NodeWarning
 from api.domain.reason import Reason
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 THERE_SECONDS = 30.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Head:
     mark: object  #: when it says that it was there last, by its own clock, which is never compared with ours
     changed_at: float  #: monotonic; when that changed before our eyes

@@ -4,17 +4,17 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.domain.task import ProcessIdentity
 from api.gpus.sources import host
 from api.util.clock import read_boot_id
-from api.util.frozen import frozen
 
 _LOCKED = "locked"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ServerIdentity:
     """Identifies one process of one server among all, earlier and later ones included."""
 

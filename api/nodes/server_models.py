@@ -1,12 +1,12 @@
 """Servers: the processes that answer people, of which several may share a database."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from api.domain.node import NodeStatus
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KeptServer:
     """A server as the database knows it; times are its own clock's."""
 
@@ -21,7 +21,7 @@ class KeptServer:
     last_seen: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     """A server in `/system/servers`."""
 

@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from api.domain.node import NodeStatus
@@ -14,7 +14,6 @@ from api.nodes.server_models import KeptServer, ServerInfo
 from api.nodes.server_store import ServerStore
 from api.util.clock import Clock, SteadyMark
 from api.util.deadlines import READ_SECONDS, hurrying
-from api.util.frozen import frozen
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ FAR_AHEAD = timedelta(hours=1)
 _LEADS = {"queue": "queue", "attempts ": "attempts", "alerts of ": "machine_alerts", "alerts": "alerts"}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Sign:
     server: KeptServer
     at: float  #: monotonic; when it came, or seems to have come

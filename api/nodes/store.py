@@ -2,7 +2,7 @@
 
 import hashlib
 import socket
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, insert, select, update
@@ -11,12 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from api.db.database import Database
 from api.db.database_url import DatabaseError
 from api.db.tables import attempts, nodes, registrations
-from api.util.frozen import frozen
 
 _MACHINE_ID = Path("/etc/machine-id")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Node:
     """This machine. `former` is what it was called when this storage was last used, if that was something else."""
 

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from api.streaming.delivery import Frames
-from api.util.frozen import frozen
 from api.util.ids import check_task_id
 
 
@@ -18,7 +17,7 @@ class Transport(StrEnum):
     WEB_SOCKET = "websocket"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A request for a stream."""
 
@@ -31,7 +30,7 @@ class Asked:
 Opener = Callable[[Asked], AbstractAsyncContextManager[Frames]]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LiveRoute:
     """One address, written as those of Flask are: `/training/<task_id>/events/stream`."""
 
@@ -50,7 +49,7 @@ class LiveRoute:
         return None if found is None else found.groupdict()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MatchedRoute:
     """The route of a path, and the variable parts."""
 

@@ -6,12 +6,12 @@ import threading
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from api.domain.sight import WHOLE, Sight
 from api.errors import Unavailable
 from api.streaming.models import Message, MessageType, Topic
 from api.streaming.subscription import QUEUE_MESSAGES, Published, Subscription, TooSlow
-from api.util.frozen import frozen
 
 #: Messages of a topic that are kept for subscribers who come back. Eight trainings make about 16 a second.
 HISTORY: Mapping[Topic, int] = {Topic.GPU: 1, Topic.TASK: 1024, Topic.LOG: 0, Topic.SYSTEM: 128, Topic.ALERT: 512}
@@ -22,7 +22,7 @@ _DIGITS = 18
 _Address = tuple[Topic, str | None]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Missed:
     """What a subscriber gets first."""
 

@@ -1,12 +1,12 @@
 """What live streams carry, before it is framed for a transport. No I/O."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from api.domain.cause import Cause
 from api.domain.sight import Sight
 from api.domain.training import TaskEvent, TaskStatus
-from api.util.frozen import frozen
 
 
 class Topic(StrEnum):
@@ -45,7 +45,7 @@ class StreamEnding(StrEnum):
     NODE_GONE = "node_gone"  #: the machine that alone was asked for is known no more
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message: its whole JSON `{"type", "timestamp", "data"}`, and what decides who gets it."""
 
@@ -75,7 +75,7 @@ class Message:
         return (self.task_id is None and not self.is_personal) or sight.sees(self.owner)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToldEvent:
     """An event, and the status that its task had by then."""
 
@@ -83,7 +83,7 @@ class ToldEvent:
     status: TaskStatus
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class EventPosition:
     """Events of a task up to `last_id`, and the status that it has now, all read in one moment."""
 
@@ -93,7 +93,7 @@ class EventPosition:
     has_more: bool  #: whether later events exist already
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskEnd:
     """How a task ended."""
 

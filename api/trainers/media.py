@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
@@ -15,7 +15,6 @@ from api.domain.dataset import MediaKind
 from api.domain.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.errors import ServiceError
 from api.util.caller import has_caller_left
-from api.util.frozen import frozen
 from api.util.regular_files import open_regular
 
 T = TypeVar("T")
@@ -63,7 +62,7 @@ _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 _END_BYTES = 256 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Look:
     """What a header tells. An animated image has more than one frame; None is a video whose length it does not tell."""
 
@@ -90,7 +89,7 @@ class Examiner(Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DecodedFiles:
     """The looks of the files that were decoded, and how many were left for lack of time."""
 

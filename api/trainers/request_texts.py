@@ -7,18 +7,18 @@ text that is no path leads to nothing that is protected.
 import tomllib
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from api.domain.training import TrainingRequest
 from api.trainers.pointers import pointer
 from api.trainers.toml_text import text_excess
-from api.util.frozen import frozen
 
 #: Keys of a configuration that the service replaces before the trainer sees them.
 REPLACED = ("output_dir", "dataset", "resume_from_checkpoint")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RequestText:
     """A text of a request. Of a dataset the trainer also writes into the directory that it reads."""
 

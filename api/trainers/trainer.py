@@ -1,7 +1,7 @@
 """The seam to a trainer: what would this request do, how is it started and asked to stop, what does its output mean."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,10 +11,9 @@ from api.domain.media import MediaProbe, Recipe
 from api.domain.progress import Point, Progress
 from api.domain.training import Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
 from api.errors import Mistake
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Check:
     """Everything that was found in a request; the plan is None when an error leaves none to make.
 
@@ -27,7 +26,7 @@ class Check:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Launch:
     """The circumstances of one attempt."""
 
@@ -40,7 +39,7 @@ class Launch:
     gpu_names: tuple[str | None, ...] = ()  #: the names of the boards in NVML
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Command:
     """What is executed: an argument vector, never a shell. The environment is added to the allow-listed one."""
 
@@ -51,7 +50,7 @@ class Command:
     is_own: bool = False  #: a program of the service's, which runs as its user though trainers have another
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Ending:
     """How an attempt's process ended, as its supervisor recorded it."""
 
@@ -63,7 +62,7 @@ class Ending:
     nan_in_a_row: int = 0  #: how many of the last steps in a row had a loss of NaN
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SeenFile:
     """A media file of a dataset as the trainer will find it, with what is known of its bytes; None: not looked at yet.
 
@@ -79,7 +78,7 @@ class SeenFile:
     control: MediaProbe | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetQuestion:
     """What would be trained on, and how: settings of a dataset, and those of a configuration that bear on it."""
 
@@ -89,7 +88,7 @@ class DatasetQuestion:
     gpu_count: int = 1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SizeBucket:
     """Files that are trained on in one size. `dropped` of its examples are in no step of an epoch, and why."""
 
@@ -104,7 +103,7 @@ class SizeBucket:
     reason: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetOutlook:
     """What the trainer will make of a dataset. `skipped` has files that it will not train on, by a word for why."""
 
@@ -132,7 +131,7 @@ class DatasetRules(Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CacheFacts:
     """What the cache of a dataset depends on, besides the dataset's own files: the same values make the same cache.
 

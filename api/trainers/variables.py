@@ -1,9 +1,8 @@
 """The environment variables that a request may set for its trainer: each by its exact name, with what it may hold."""
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
-
-from api.util.frozen import frozen
 
 
 class VariableKind(StrEnum):
@@ -28,7 +27,7 @@ FORMS = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Variable:
     """One variable, with what it does in a few words."""
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +12,6 @@ from api.training.views import Artifact
 from api.util.clock import time_of
 from api.util.foreign_files import open_directory, open_plain_at
 from api.util.foreign_trees import walk
-from api.util.frozen import frozen
 
 #: The most files listed; a run of weeks with a checkpoint an hour stays far below.
 MAX_FILES = 50_000
@@ -31,7 +31,7 @@ class ArtifactNotFound(NotFound):
     code = "artifact_not_found"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OpenFile:
     """A regular file that is open for reading; the one who takes it closes it."""
 

@@ -1,7 +1,7 @@
 """Attempts: claimed with their GPUs in one transaction, renewed while they live, finished once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ from api.training.rounds import DrainingGPU, Round, read_drains, read_open, read
 from api.training.store import insert_task
 from api.training.task_rows import OF_TASK, find_summary, find_task
 from api.training.usage_store import Bound, require_gpus, take_turns
-from api.util.frozen import frozen
 
 _BEGIN = insert(attempts)
 _OF_TASK = select(attempts).where(attempts.c.task_id == bindparam("task_id")).order_by(attempts.c.number)
@@ -60,7 +59,7 @@ _KEEP_PROGRESS = (
 _HELD_PORTS = select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.PORT)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewAttempt:
     """The values of a new attempt's row."""
 
@@ -79,7 +78,7 @@ class NewAttempt:
     is_fleet: bool = False  #: whether there are other machines, so that the event names each GPU with its own
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finish:
     """How an attempt ended, and what becomes of its task: a final status, or QUEUED for another try."""
 

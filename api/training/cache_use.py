@@ -1,7 +1,7 @@
 """What trainings need of caches made ahead, as a seam: whoever keeps these implements it."""
 
 from collections.abc import Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from api.domain.dataset_cache import CacheState, PlannedCache
@@ -9,10 +9,9 @@ from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Mistake, ServiceError
 from api.trainers.trainer import Trainer
 from api.training.dataset_use import UsedDatasets
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CacheQuestion:
     """A request whose datasets were found, and for whom and which task it is checked."""
 
@@ -24,7 +23,7 @@ class CacheQuestion:
     known_by: Sequence[str] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CacheChoice:
     """What a request has to do with caches. `place` is the directory of datasets that is used, by the task's own."""
 

@@ -1,16 +1,15 @@
 """What trainings need of named datasets, as a seam: whoever keeps these implements it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from api.domain.dataset import PinnedDataset
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Mistake
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class UsedDatasets:
     """A request whose named datasets were found, or the mistakes in how it names them."""
 

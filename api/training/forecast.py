@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from api.domain.gpu import GPUOffer
@@ -15,7 +16,6 @@ from api.training.quotas import Quotas
 from api.training.scheduler import suits
 from api.training.store import TaskStore
 from api.util.clock import Clock
-from api.util.frozen import frozen
 from api.util.pagination import MAX_LIMIT
 
 #: Seconds for which a forecast is kept: a page of 50 rows asks 50 times.
@@ -24,7 +24,7 @@ FRESH_SECONDS = 2.0
 _ACTIVE = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """When a waiting task may begin and how long it may take; `position` is its place in the queue, from 1."""
 

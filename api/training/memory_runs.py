@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, insert, select
 
 from api.db.database import Database
 from api.db.measurement_tables import memory_runs
-from api.db.typed_json import TypedJSON
 from api.domain.measured_memory import MemoryFacts, MemoryRun
 
-_FACTS = TypedJSON(MemoryFacts)
+_FACTS = TypeAdapter(MemoryFacts)
 
 #: The most runs of one variant that are looked at: the latest.
 _MOST_RUNS = 1_000
@@ -29,7 +29,7 @@ class MemoryRunStore:
         query = select(memory_runs.c.facts, memory_runs.c.peak_mb).where(mine)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(memory_runs.c.serial.desc()).limit(_MOST_RUNS)).all()
-        return [MemoryRun(_FACTS.read(row.facts), row.peak_mb) for row in rows]
+        return [MemoryRun(_FACTS.validate_python(row.facts), row.peak_mb) for row in rows]
 
 
 def keep_memory_run(connection: Connection, attempt_uid: str, run: MemoryRun, seconds: float) -> None:

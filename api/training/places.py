@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -9,12 +10,11 @@ from api.domain.places import TRANSFERS, RunningTransfer, TaskPlaces
 from api.domain.reason import Reason
 from api.domain.training import TaskSummary
 from api.domain.usage import Owner
-from api.util.frozen import frozen
 
 _PORTS = {"http": 80, "https": 443}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PlaceRules:
     """How many tasks without GPUs run at a time: `parallel` that work, and `transfers`, to which a host that has none
     adds one. `hub` is the address of the hub.

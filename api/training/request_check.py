@@ -4,7 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from api.access.readable_paths import ReadablePaths
@@ -25,7 +25,6 @@ from api.training.cluster import EngineCheck, NoEngine
 from api.training.dataset_use import DatasetUse, NoDatasets
 from api.training.measured_memory import with_measured_memory
 from api.util.bounds import capped
-from api.util.frozen import frozen
 from api.util.masking import MASK
 from api.util.suggestions import nearest
 
@@ -35,7 +34,7 @@ MAX_WAITING = 8
 WAIT_SECONDS = 2.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CheckedRequest:
     """A request with what was found in it; `request` holds no secret any more."""
 

@@ -1,7 +1,7 @@
 """Which waiting task gets which GPUs, and why the others wait. Pure functions."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -25,7 +25,6 @@ from api.training.waiting_words import (
     offer_obstacle,
 )
 from api.util.collector import uncollected
-from api.util.frozen import frozen
 
 #: The references, the MB, and the machines.
 _Wish = tuple[tuple[int | str, ...], int, frozenset[str] | None]
@@ -35,7 +34,7 @@ _Wish = tuple[tuple[int | str, ...], int, frozenset[str] | None]
 MOST_SHORT = 500
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class QueueCircumstances:
     """What a pass depends on besides queue and GPUs. `max_concurrent` 0: as many as the GPUs allow. `active` are the
     tasks that have GPUs, `places` tells of those without any, `addresses` where transfers go that wait.
@@ -61,7 +60,7 @@ class QueueCircumstances:
     is_fleet: bool = False  #: whether there are several machines, so that reasons name each GPU with its own
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """The decision to give a task these GPUs, or for one that needs none to begin it."""
 
@@ -69,7 +68,7 @@ class Assignment:
     gpus: tuple[GPUOffer, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Pass:
     """What one pass over the queue decided. Nobody can change it."""
 

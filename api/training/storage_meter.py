@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from api.domain.task import TASK_ID_KINDS, TaskType
@@ -14,7 +14,6 @@ from api.errors import DatabaseUnavailable
 from api.files.task_files import task_files
 from api.util.clock import Clock
 from api.util.foreign_trees import walk
-from api.util.frozen import frozen
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ _MOST_ENTRIES = 1_000_000
 OwnedTask = tuple[str, str, float | None]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Measured:
     owner: str
     bytes: int

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import (
     Connection,
     bindparam,
@@ -21,7 +22,6 @@ from api.db.dataset_tables import dataset_pins
 from api.db.rows import dump, dump_words, read_task, to_seconds
 from api.db.tables import attempts, leases, task_gpus, task_roll, tasks
 from api.db.tables import events as event_table
-from api.db.typed_json import TypedJSON
 from api.domain.audit import forget_change, note_change
 from api.domain.engine import EngineWishes
 from api.domain.places import TaskPlaces
@@ -54,7 +54,7 @@ from api.training.task_pages import find_by_serial, read_page, read_served
 from api.training.task_rows import ENROLL, OF_TASK, find_summary, find_task, is_of
 from api.training.usage_store import Bound, keep_use, require_place, take_turns
 
-_ENGINE = TypedJSON(EngineWishes)
+_ENGINE = TypeAdapter(EngineWishes)
 
 #: The most completed trainings from which the pace of the next ones is estimated.
 _PACE_ROWS = 200
@@ -222,7 +222,7 @@ class TaskStore:
         wishes = tasks.c.request["slurm"]
         query = select(tasks.c.task_id, wishes.label("wishes")).where(tasks.c.status == TaskStatus.QUEUED)
         with self._database.read() as connection:
-            return {row.task_id: _ENGINE.read(row.wishes) for row in connection.execute(query) if row.wishes}
+            return {row.task_id: _ENGINE.validate_python(row.wishes) for row in connection.execute(query) if row.wishes}
 
     def queued_steps(self) -> dict[str, int]:
         """How many steps each waiting task is planned to make, by id, where that is known."""

@@ -1,6 +1,7 @@
 """Living attempts that no row tells of: their task adopts them, or their GPUs are kept from everybody."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select
@@ -14,7 +15,6 @@ from api.domain.lease import Lease, LeaseKind, LeaseState
 from api.domain.reason import Reason, Words
 from api.domain.training import AttemptStatus, TaskStatus
 from api.training.moves import move
-from api.util.frozen import frozen
 
 # Made once: to build a statement anew takes as long as to execute it. What is open or holds something is little.
 _KNOWN = (
@@ -33,7 +33,7 @@ _QUARANTINED = (
 )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FoundAttempt:
     """An attempt that was found alive."""
 

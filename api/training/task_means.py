@@ -1,6 +1,7 @@
 """By what every task without a training is made, shown, stopped and begun again: preprocessing, downloads, pushes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from api.training.attempt_store import AttemptStore
@@ -11,10 +12,9 @@ from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers
 from api.training.task_stops import TaskStops
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskMeans:
     """The parts that such tasks go through; the stores see those of one kind alone."""
 

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +30,6 @@ from api.db.rows import to_seconds
 from api.db.tables import attempts, past_use, tasks
 from api.domain.training import TaskStatus
 from api.domain.usage import DAY_SECONDS, GPUHold, Owner
-from api.util.frozen import frozen
 
 #: The first key of PostgreSQL's advisory locks on an owner ("quot" in hexadecimal); the second is made of the owner.
 _OWNERS = 0x7175_6F74
@@ -105,7 +105,7 @@ class OverQuota(Exception):
         self.used = used
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Bound:
     """The most that an owner may have of something."""
 

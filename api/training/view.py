@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,11 @@ from api.training.views import (
     TaskProgressView,
     TaskRow,
 )
-from api.util.frozen import frozen
 
 GPUs = Mapping[str | None, GPUInfo]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """Why a task waits, and its forecast; both None when it does not wait."""
 

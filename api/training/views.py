@@ -1,6 +1,7 @@
 """Trainings as the API shows them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,10 +11,9 @@ from api.domain.progress import MetricsView, ProgressView, SpeedView
 from api.domain.reason import ReasonCode
 from api.domain.task import TaskType
 from api.domain.training import AttemptStatus, Checkpoint, StopRung, TaskStatus, TrainingPlan
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StopView:
     """A stop that was asked for."""
 
@@ -24,7 +24,7 @@ class StopView:
     rung: StopRung | None
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
     """A training in a list."""
 
@@ -62,7 +62,7 @@ class TaskRow:
     speed: SpeedView
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class GPUStats:
     """What a GPU of a training shows now."""
 
@@ -76,7 +76,7 @@ class GPUStats:
     power_usage: float | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AttemptView:
     """One try at a training."""
 
@@ -100,7 +100,7 @@ class AttemptView:
     failure: Cause | None
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDetails(TaskRow):
     """Everything about a training."""
 
@@ -118,7 +118,7 @@ class TaskDetails(TaskRow):
     run_dir: str | None
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoppedTask(TaskDetails):
     """A training that was asked to stop; unknown until it has ended."""
 
@@ -128,7 +128,7 @@ class StoppedTask(TaskDetails):
     training_time: float | None  #: seconds, over all attempts
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskProgressView:
     """How far a training is, and how well it goes."""
 
@@ -144,7 +144,7 @@ class TaskProgressView:
     speed: SpeedView
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PlannedGPUs:
     """The GPUs that a request would get now, or why it would wait."""
 
@@ -154,7 +154,7 @@ class PlannedGPUs:
     waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FindingView:
     """Something about a request: where (a JSON pointer), what, and what to do about it."""
 
@@ -163,7 +163,7 @@ class FindingView:
     remedy: str | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Validation:
     """What starting a request would find and do."""
 
@@ -181,7 +181,7 @@ class XAxis(StrEnum):
     EPOCH = "epoch"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SeriesPoint:
     """One value; null is a value that was no number. One of `step` and `epoch` is null."""
 
@@ -191,7 +191,7 @@ class SeriesPoint:
     timestamp: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SeriesView:
     """A metric over steps or epochs. `total`: how many values there are; `data` has at most `limit` of them."""
 
@@ -204,7 +204,7 @@ class SeriesView:
     available: tuple[str, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CheckpointList:
     """The checkpoints of a training, oldest first."""
 
@@ -212,7 +212,7 @@ class CheckpointList:
     checkpoints: tuple[Checkpoint, ...]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """A file that a training made; `path` is what a download asks for."""
 
@@ -224,7 +224,7 @@ class Artifact:
     is_complete: bool  #: a checkpoint's file counts once the checkpoint does
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Deleted:
     """What was deleted, and where the files are that were kept."""
 

@@ -2,19 +2,19 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from api.domain.reason import Reason
 from api.domain.sight import current_sight
 from api.training.scheduler import Pass
 from api.training.waiting_words import JUST_QUEUED
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 #: Seconds after which a pass is too old to give reasons: the loop makes two a second.
 DECISION_SECONDS = 5.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatedPass:
     """A pass, and the monotonic time at which it was made."""
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from api.domain.gpu import GPUOffer
@@ -9,7 +10,6 @@ from api.domain.reason import Reason, ReasonCode, Words, code_of, text_of
 from api.domain.sight import ANOTHERS_TASK, Sight
 from api.domain.training import TaskSummary
 from api.gpus.hiding import hide_in_words
-from api.util.frozen import frozen
 
 #: The most groups of GPUs that are named, as many as fit two lines; the rest is counted.
 MOST_GROUPS = 3
@@ -32,7 +32,7 @@ _NAMELESS: Mapping[str, str | None] = {"task_id": None, "name": None}
 JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Obstacle:
     """Why one GPU cannot serve: `kind` is a stable word, `what` what it is about; equal ones are said together."""
 

@@ -7,6 +7,7 @@ none of the first any more is taken back. It is claimed, with leases, once the e
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from api.domain.engine import EngineWishes
 from api.domain.gpu import GPUOffer, GPUStatus
@@ -16,7 +17,6 @@ from api.executors.executor import AheadOfTurn, EngineQueue, GivenAhead
 from api.files.task_files import TaskFiles
 from api.training.moves import attempt_uid
 from api.util.clock import Clock
-from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ Claim = Callable[[TaskSummary, Sequence[GPUOffer]], bool]
 _Wanted = tuple[int, AheadOfTurn]  # with its priority
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Engine:
     """What a window needs of an engine. `machines` are how many GPUs each of its machines has, by name."""
 

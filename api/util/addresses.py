@@ -4,10 +4,8 @@ import ipaddress
 import socket
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
-
-from api.util.frozen import frozen
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -40,7 +38,7 @@ class PrivateAddress(OSError):
         self.host = host
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReachableHosts:
     """Decides about addresses. `hosts` (with or without a port) and `networks` are what an administrator has listed."""
 

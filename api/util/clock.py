@@ -2,12 +2,11 @@
 
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Protocol
-
-from api.util.frozen import frozen
 
 #: Clocks of two servers, or of one before and after it is corrected, may differ by so many seconds: a stored time that
 #: is later than that was written before the clock was set back.
@@ -22,7 +21,7 @@ def time_of(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds if 0 <= seconds <= LAST_SECOND else LAST_SECOND * (seconds > 0), UTC)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Mark:
     """A moment by a clock that nobody sets; it can be compared with later ones even after a restart of the service."""
 
@@ -30,7 +29,7 @@ class Mark:
     seconds: float  #: since that boot, sleep included
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SteadyMark:
     """A steady time and the moment at which it was read, to go on from after a restart."""
 

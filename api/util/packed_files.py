@@ -2,9 +2,8 @@
 
 import gzip
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-
-from api.util.frozen import frozen
 
 #: The kinds of files that pages are made of. Others are not served.
 CONTENT_TYPES = {
@@ -16,7 +15,7 @@ CONTENT_TYPES = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PackedFile:
     """A file ready to be sent; `compressed` is its content by gzip."""
 

@@ -2,9 +2,8 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
-
-from api.util.frozen import frozen
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500  #: a larger limit is taken as this one
@@ -16,7 +15,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PageRequest:
     """Which page is wanted; where both are given, the cursor holds and not the offset."""
 
@@ -25,7 +24,7 @@ class PageRequest:
     cursor: str | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Pagination:
     """Where in the list a page is; `next_cursor` leads to the page after it."""
 
@@ -36,7 +35,7 @@ class Pagination:
     next_cursor: str | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """Some rows of a list."""
 

@@ -3,15 +3,14 @@
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
-
-from api.util.frozen import frozen
 
 #: The most bytes of such a file.
 MOST_BYTES = 16_384
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SecretFile:
     """What a file held, and by which it is known whether it has been changed since."""
 

@@ -1,11 +1,10 @@
 """A file that is made while it is sent: nobody knows its length before its end."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from api.util.frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class StreamedFile:
     """The parts of the file in their order, each made when it is asked for; a generator, which closes what it holds."""
 

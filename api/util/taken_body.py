@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 #: The keys in the state of an ASGI scope under which the shell leaves a form, and the hash of what a request said
 #: otherwise than in its body: by that a retry is known.
@@ -17,7 +16,7 @@ PART = "application/offset+octet-stream"
 FILE = "file"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TakenForm:
     """What a form said, and where its file is."""
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from api.domain.sample import MOST_SAMPLE_BYTES
 from api.domain.upload import Upload, UploadView
 from api.errors import TooLarge
 from api.util.base_path import BASE_PATH
-from api.util.frozen import frozen
 from api.util.taken_body import FORM, SAID, TakenForm
 from api.web.forms import FormReader
 from api.web.incoming import Checksum, Incoming
@@ -17,7 +17,7 @@ from api.web.taking import BodyRequest
 from api.web.wsgi import WSGIAnswer
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TakenFile:
     """The file of a form: the names that its field may have, and its most bytes if that is less than of any upload."""
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -14,7 +15,6 @@ from api.domain.sight import seeing
 from api.errors import CrossSite, KeyInAddress, RateLimited, ServiceError, Unauthenticated, WrongKey, WrongTicket
 from api.util.caller import REQUEST_PRINCIPAL, SESSION_COOKIE, address_of_caller
 from api.util.deadlines import READ_SECONDS, hurrying
-from api.util.frozen import frozen
 from api.util.ids import check_task_id
 from api.util.key_format import key_id_of
 from api.web.operations import Belonging, Operation
@@ -36,7 +36,7 @@ _KEY_IN_QUERY = re.compile(rf"{_KEY.pattern}|(?:^|&)(?:api_?key|access_token|aut
 _OWN_SITE = (b"same-origin", b"none")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Visitor:
     """Somebody at the gate: who they are, or why that is not known."""
 

@@ -2,12 +2,12 @@
 
 import errno
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from api.domain.upload import Upload
 from api.errors import ChecksumMismatch, InsufficientStorage, TooLarge, Unavailable
 from api.files.upload_files import UploadFile, UploadFiles
-from api.util.frozen import frozen
 
 #: Algorithms of a part's checksum; tus asks every server for SHA-1.
 CHECKSUMS = ("sha256", "sha1")
@@ -18,7 +18,7 @@ _LOOK_BYTES = 64 * 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Checksum:
     """What the bytes of a request must have."""
 

@@ -1,13 +1,12 @@
 """An answer that is kept, to be given again to a retry of the same request."""
 
 from collections.abc import Mapping
-
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 KEPT_SECONDS = 24 * 3600.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KeptAnswer:
     """Status, body and the headers that belong to it."""
 
@@ -16,7 +15,7 @@ class KeptAnswer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AlreadyMade:
     """What a request with an Idempotency-Key had made when its server was killed or failed before the answer."""
 

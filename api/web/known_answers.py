@@ -3,14 +3,13 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 #: The most answers, bytes of all answers, and bytes of one.
 ANSWERS, TOTAL_BYTES, ANSWER_BYTES = 200, 8 * 1024 * 1024, 1024 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KnownAnswer:
     """The body of a success, and when (by the monotonic clock) it was asked for."""
 

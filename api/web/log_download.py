@@ -1,16 +1,16 @@
 """A log as one file to download: all of it open, so that nothing can go while a slow client reads."""
 
 import os
+from dataclasses import dataclass
 
 from api.domain.log import LogPart
 from api.errors import Unavailable
 from api.executors.executor import Log
-from api.util.frozen import frozen
 
 _ATTEMPTS = 3  # to open its segments while the oldest are being removed
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LogDownload:
     """The bytes of a log as they are now; the one who takes it closes it."""
 

@@ -1,11 +1,11 @@
 """The one table of permissions: what each operation needs. What is not in it is denied to everybody."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from api.domain.access import Permission
 from api.util.base_path import BASE_PATH
-from api.util.frozen import frozen
 
 
 class Belonging(StrEnum):
@@ -31,7 +31,7 @@ class RateGroup(StrEnum):
     PREPROCESSING = "preprocessing"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One method at one address."""
 

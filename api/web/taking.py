@@ -1,18 +1,18 @@
 """Bodies that go to disk and not into memory: which operations have them, and how they stand beside Flask's answer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.types import Receive, Scope
 
 from api.errors import MalformedRequest, UnsupportedMediaType
-from api.util.frozen import frozen
 from api.web.body import AS_IT_IS
 from api.web.reply import Headers
 from api.web.wsgi import WSGIAnswer
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BodyRequest:
     """A request whose body has not been read."""
 

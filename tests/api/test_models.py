@@ -1,7 +1,8 @@
 from pathlib import Path
 from typing import Any
 
-from api.db.typed_json import TypedJSON
+from pydantic import TypeAdapter
+
 from api.domain.measured_memory import MemoryFacts, MemoryRun
 from api.training.memory_runs import keep_memory_run
 from tests.api.conftest import MakeWorld
@@ -120,7 +121,7 @@ def test_what_trainings_used_here_replaces_the_estimate(make_world: MakeWorld, t
 
     before = planned()
     assert (before["memory"]["origin"], before["estimated_memory_mb"]) == ("estimated", 22_560)
-    facts = TypedJSON(MemoryFacts).read(before["memory"]["facts"])
+    facts = TypeAdapter(MemoryFacts).validate_python(before["memory"]["facts"])
     with world.runtime.database.write() as connection:
         for number, peak in enumerate((21_000, 21_914, 20_000)):
             keep_memory_run(connection, f"t{number}/1", MemoryRun(facts, peak), 0.0)

@@ -1,13 +1,13 @@
 """The seam between what is to be told and the ways to people."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote
 
 from api.domain.channel import ChannelSecret, ChannelSettings, ToldAlert
 from api.domain.event import Severity
-from api.util.frozen import frozen
 
 #: Statuses of HTTP after which another attempt may succeed; every other 4xx is for good.
 PASSING_STATUSES = frozenset({408, 425, 429})
@@ -16,7 +16,7 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 REFUSAL_STATUSES = frozenset({401, 403, 404, 410})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OutboundMessage:
     """One message, ready to be told. `id` stays the same over all attempts, so that a receiver can drop doubles."""
 
@@ -49,14 +49,14 @@ def page_link(told: ToldAlert | None, public_url: str) -> str | None:
     return f"{public_url}/#/alerts?alert={quote(told.alert_id, safe='')}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """The receiver has taken it."""
 
     status: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RetryLater:
     """It may succeed later. `after_seconds`: what the receiver asks for."""
 
@@ -65,7 +65,7 @@ class RetryLater:
     status: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """It will never succeed. With `is_refusal` the address itself is no longer good."""
 
@@ -81,7 +81,7 @@ class AddressRefused(ValueError):
     """An address cannot be used; the message says why, and repeats nothing secret of it."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ShownAddress:
     """What may be shown of an address."""
 

@@ -11,6 +11,7 @@ import hmac
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -36,7 +37,6 @@ from api.alerts.notifiers.notifier import (
 )
 from api.domain.alert import AlertState
 from api.domain.channel import ChannelSecret, ChannelSettings, ToldAlert, WebhookFormat
-from api.util.frozen import frozen
 from api.util.tracing import traceparent_headers
 
 #: Seconds for a connection, and for everything together.
@@ -59,7 +59,7 @@ _NEVER = "0001-01-01T00:00:00Z"
 _FOLLOWED, MOST_REDIRECTS = (301, 302, 307, 308), 2
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Redirect:
     location: str
     status: int

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from api.domain.reason import Words
@@ -13,7 +13,6 @@ from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
 from api.executors.slurm.sight import StorageSight
 from api.executors.slurm.words import who_holds
-from api.util.frozen import frozen
 
 #: Seconds for which a look may be used again, by whoever does not observe.
 FRESH_SECONDS = 1.5
@@ -78,7 +77,7 @@ class Cluster(Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ClusterLook:
     """The jobs of one moment. `problem` says why there are none."""
 

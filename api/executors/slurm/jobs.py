@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from api.executors.slurm.hosts import expand
-from api.util.frozen import frozen
 from api.util.terminal_text import show
 
 #: States in which a job has nothing on any node any more.
@@ -45,7 +44,7 @@ _MOST_TEXT, _MOST_LIST = 1_000, 65_536
 _FIRST, _LAST = 0, 253_402_300_799
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job of the cluster. One without a name or without states is one that cannot be read: it may be in any."""
 

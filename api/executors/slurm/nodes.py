@@ -1,10 +1,10 @@
 """Reads what slurmrestd says of nodes. What cannot be understood is left out; nothing here raises."""
 
 import re
+from dataclasses import dataclass
 
 from api.domain.reading import MAX_GPUS
 from api.executors.slurm.jobs import indices
-from api.util.frozen import frozen
 from api.util.terminal_text import show
 
 _DOWN = frozenset({"DOWN", "NOT_RESPONDING", "POWERED_DOWN", "POWERING_DOWN", "FAIL", "FUTURE", "UNKNOWN", "ERROR"})
@@ -15,7 +15,7 @@ _COUNT = re.compile(r"gpu(?::[^:(,]+)?:(\d{1,4})", re.ASCII)
 _MOST_TEXT, _MOST_LIST, _MOST_WORDS = 300, 65_536, 1_000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NodeReport:
     """A machine of the cluster."""
 

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Collection
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from api.executors.attempt.files import parse_json, write_json
 from api.util.foreign_files import ForeignFile, read
-from api.util.frozen import frozen
 
 #: The file in an attempt's directory that says that it is, or was, Slurm's, and by which number.
 NOTE = "slurm.json"
@@ -17,7 +16,7 @@ NOTE = "slurm.json"
 _MOST_SAID = 500
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class JobNote:
     """What is known of an attempt's jobs."""
 

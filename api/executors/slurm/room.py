@@ -7,13 +7,13 @@ least job that there can be is offered by the same account, QOS and partition: w
 import errno
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from api.domain.reason import Reason
 from api.executors.executor import EngineFull, EngineNever
 from api.executors.slurm.ahead import AheadJobs
 from api.executors.slurm.client import QUEUE_FULL, SlurmRefused
 from api.executors.slurm.cluster import ClusterWatch
-from api.util.frozen import frozen
 
 #: Slurm's number for a job that violates a limit of accounting, whichever.
 OVER_LIMIT = 2050
@@ -33,7 +33,7 @@ _OFFER = "#!/bin/sh\nexit 0\n"
 _COMMON = ("partition", "constraints", "account", "qos", "environment", "current_working_directory")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Full:
     """A refusal for now."""
 

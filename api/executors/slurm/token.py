@@ -4,18 +4,18 @@ import base64
 import json
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api.util.frozen import frozen
 from api.util.secret_files import SecretFile, read_secret_file
 
 #: The first and the last second (Unix) of which a year can be told.
 _FIRST, _LAST = 0, 253_402_300_799
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Token:
     """A token, and what it says of itself: Slurm alone can tell whether that is true."""
 

@@ -13,13 +13,13 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tarfile import EOFHeaderError, HeaderError, ReadError  # type: ignore[attr-defined]
 from typing import Any, BinaryIO, Self
 
 from api.files.archives.limits import BadArchive
 from api.util.foreign_files import TROUBLE
-from api.util.frozen import frozen
 
 #: Bytes of an entry that are in memory at a time.
 PART_BYTES = 256 * 1024
@@ -46,7 +46,7 @@ _TAR_KINDS = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file or directory of an archive. `packed_size` None: an archive that is packed as a whole does not say."""
 

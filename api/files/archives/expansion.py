@@ -10,7 +10,6 @@ import orjson
 from api.files.archives.entries import SNIFFED_BYTES, Entry, form_of, read_entries
 from api.files.archives.limits import MB, ArchiveLimits, BadArchive, NoRoom
 from api.files.archives.names import EntryNames, is_litter, is_packed_data, shown
-from api.util.frozen import frozen
 
 #: The file that lists what was written: one JSON line each.
 INDEX = "index"
@@ -19,7 +18,7 @@ INDEX = "index"
 _LOOK_BYTES = 16 * MB
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Expanded:
     """A file that was in the archive: its name there, and the name of the file that has its content now."""
 

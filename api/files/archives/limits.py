@@ -1,11 +1,11 @@
 """What an archive may cost at most, and how it is refused."""
 
-from api.util.frozen import frozen
+from dataclasses import dataclass
 
 MB = 1024 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ArchiveLimits:
     """Bounds that hold while an archive is written out, whatever its own headers say. Sizes are in bytes."""
 

@@ -6,15 +6,13 @@ import re
 import stat
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import orjson
-
-from api.util.frozen import frozen
 
 #: The most bytes of a header that are read; those of the largest models have less than 1 MB.
 MOST_HEADER_BYTES = 8 * 2**20
@@ -53,7 +51,7 @@ class Unsound(Exception):
     """The file is no whole safetensors file: why, as the end of a sentence."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Header:
     """The shapes of a file's tensors by their names, without the prefix that an export may put before them.
 

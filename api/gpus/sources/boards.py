@@ -1,12 +1,12 @@
 """Boards that can be simulated: figures from NVIDIA's data sheets, idle power as commonly reported."""
 
 import re
+from dataclasses import dataclass
 
 from api.domain.reading import MAX_GPUS
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Board:
     """A board model. Memory in MiB, power in W, clocks in MHz, temperatures in °C."""
 

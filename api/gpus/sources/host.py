@@ -6,6 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from api.domain.reading import GPUProcess, ProcessKind
 from api.domain.system import DiskUsage, HostMemory, SystemInfo
 from api.domain.task import ProcessIdentity
 from api.util.formatting import shorten_command
-from api.util.frozen import frozen
 
 _MIB = 1024 * 1024
 _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
@@ -28,7 +28,7 @@ _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 _NO_PROCESS = (psutil.Error, ValueError, OverflowError)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ProcessDescription:
     """What the host knows of a process; every field None when it cannot be seen."""
 

@@ -1,9 +1,8 @@
 """Faults that simulated GPUs are to have, so that whoever watches them can be tried."""
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
-
-from api.util.frozen import frozen
 
 
 class SimulatedFault(StrEnum):
@@ -16,7 +15,7 @@ class SimulatedFault(StrEnum):
     XID = "xid"  #: the driver reports this error, once
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SimulatedEvent:
     """A fault of one GPU. Seconds are from the start of the service; `lasts` infinite: until its end."""
 

@@ -3,9 +3,8 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from api.util.frozen import frozen
 
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -15,7 +14,7 @@ class UnreadableAnswer(ValueError):
     """The answer is none that a hub gives."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HubFile:
     """A file of a repository. Of hashes those that the hub tells."""
 
@@ -25,7 +24,7 @@ class HubFile:
     git_sha1: str | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Description:
     """A repository at one commit, where the hub tells which."""
 

@@ -23,7 +23,6 @@ from api.jobs.downloads.refusal import DownloadRefused, StopAsked, private_addre
 from api.jobs.downloads.waiting import Patience, wait
 from api.util.addresses import PrivateAddress
 from api.util.durable import sync_directory
-from api.util.frozen import frozen
 
 #: Whoever trains reads it, and may be another user of the directory's group.
 _MODE = 0o640
@@ -48,7 +47,7 @@ class _Hash(Protocol):
     def hexdigest(self) -> str: ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """A file that is to be had. Of hashes those that are known are checked."""
 

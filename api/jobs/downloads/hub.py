@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import quote
 
@@ -20,7 +21,6 @@ from api.jobs.downloads.refusal import DownloadRefused, StopAsked, private_addre
 from api.jobs.downloads.waiting import Patience
 from api.jobs.downloads.wish import RepositoryWish
 from api.util.addresses import PrivateAddress
-from api.util.frozen import frozen
 
 #: Files of one repository that are looked at.
 _MOST_FILES = 20_000
@@ -29,7 +29,7 @@ _MOST_FILES = 20_000
 _MOST_BYTES, _LONGEST_SECONDS = 32 * 2**20, 120.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Hub:
     """A hub by its address, with the token that it is shown."""
 

@@ -1,10 +1,8 @@
 """What is to be downloaded, as the service lays it out for the program: no secrets, which come by the environment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from api.util.frozen import frozen
 
 #: The names of the files in a task's output directory: what is wanted, how far it is, and that it was given up.
 WISH, STATE, CANCELLED = "wish.json", "state.json", "cancelled"
@@ -13,7 +11,7 @@ WISH, STATE, CANCELLED = "wish.json", "state.json", "cancelled"
 ADDRESS_TOKEN = "ADDRESS_TOKEN"  # noqa: S105 - a name
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RepositoryWish:
     """Files of one repository: those that a pattern of `include` fits (all, when there is none) and none of `exclude`.
 
@@ -27,7 +25,7 @@ class RepositoryWish:
     sha256: Mapping[str, str]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AddressWish:
     """One file by its address, which must have this hash."""
 
@@ -37,7 +35,7 @@ class AddressWish:
     is_named: bool = True  #: the request gave the name; else the server's own name for the file goes before it
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DownloadWish:
     """All that one task downloads, and what it may do."""
 

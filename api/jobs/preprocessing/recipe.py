@@ -1,9 +1,9 @@
 """What is to be done to one file, by what it is and what is asked for. Pure functions: nothing is decoded here."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from api.domain.media_settings import CutBy, MediaSettings, Rectangle
-from api.util.frozen import frozen
 
 #: Frames of a picture rate that differ by less are the same: 29.97 is not 30, and 16.0001 is 16.
 SAME_RATE = 0.001
@@ -15,7 +15,7 @@ Size = tuple[int, int]
 Span = tuple[float, float]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Geometry:
     """What is done to each picture: first the crop, then the scaling; None leaves that out."""
 

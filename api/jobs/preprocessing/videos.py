@@ -1,6 +1,7 @@
 """Videos: decoded once from beginning to end of each piece, re-timed, cropped, scaled and written as H.264."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,6 @@ from PIL import Image
 
 from api.domain.media import MAX_PIXELS
 from api.jobs.preprocessing.recipe import Geometry, Span
-from api.util.frozen import frozen
 
 #: Demuxers that read one file and nothing else: none that follows an address or a list of other files.
 OPTIONS = {
@@ -36,7 +36,7 @@ _TURNS = {90: [("transpose", "cclock")], 180: [("hflip", ""), ("vflip", "")], 27
 Tick = Callable[[float], None]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class VideoFacts:
     """What a video is. `turn`: by how many degrees it is turned for people."""
 
@@ -178,7 +178,7 @@ class Pictures:
         return graph
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Written:
     """What was written."""
 

@@ -5,13 +5,13 @@ import base64
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from api.domain.captioning import CaptionSettings
 from api.util.bounded_answers import refuse_compressed
-from api.util.frozen import frozen
 
 #: Bytes of an answer that are read: a caption is a few hundred.
 MAX_ANSWER = 2**20
@@ -34,7 +34,7 @@ class Unreachable(Exception):
     """The endpoint does not answer at all, or not as it should, after every try."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     headers: httpx.Headers

@@ -2,19 +2,18 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
 
 from api.domain.media_settings import MediaSettings
-from api.util.frozen import frozen
 
 #: Raised whenever the program makes something else of the same file and settings: what was made before counts no more.
 PROGRAM_VERSION = 1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WorkItem:
     """One file to work on, and its side files; each lies in the directory of the sources under its SHA-256."""
 
@@ -30,7 +29,7 @@ class WorkItem:
         return orjson.dumps(asdict(self), option=orjson.OPT_APPEND_NEWLINE)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Made:
     """One file that was made of an item. `name`: its file in the directory of results; None: the source as it is."""
 
@@ -46,7 +45,7 @@ class Made:
     frame_count: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Record:
     """What became of an item. With a problem it stays as it was."""
 

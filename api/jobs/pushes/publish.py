@@ -21,10 +21,9 @@ from api.jobs.downloads.waiting import Patience
 from api.jobs.pushes.failures import HubTrouble, asked_wait, explain, is_final
 from api.jobs.pushes.watched_file import WatchedFile
 from api.jobs.pushes.wish import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushWish
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PushResult:
     """What came of it: the commit, and whether anything was new."""
 

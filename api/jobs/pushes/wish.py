@@ -1,11 +1,9 @@
 """What is to be pushed, as the service lays it out for the program: no secrets, which come by the environment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
-
-from api.util.frozen import frozen
 
 #: The name of a repository's model card, and a line of it by which one is known that the service wrote.
 CARD = "README.md"
@@ -23,7 +21,7 @@ class CardRule(StrEnum):
     NEVER = "never"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PushedFile:
     """A file of the task's output directory, and what it is called in the repository."""
 
@@ -32,7 +30,7 @@ class PushedFile:
     size: int
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class PushWish:
     """All that one task pushes, as one commit."""
 

@@ -1,13 +1,12 @@
 """How many examples go into one step."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive, whole
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer
-from api.util.frozen import frozen
 
 #: The largest micro batch that is accepted: no GPU takes more, and the trainer loops over it.
 _MOST = 1_000_000
@@ -20,7 +19,7 @@ Sizes = tuple[tuple[float, int], ...]
 _FORM = "Write a whole number from 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]]."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Batches:
     """The micro batch of a GPU by resolution (one entry counts for all), and what multiplies it."""
 

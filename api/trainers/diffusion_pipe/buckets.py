@@ -2,12 +2,12 @@
 
 import math
 from bisect import bisect_left
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
 from api.trainers.diffusion_pipe.findings import Findings
-from api.util.frozen import frozen
 
 #: A size bucket; with its aspect ratio first where the trainer makes it from one. Width, height and frames stand last.
 Bucket = tuple[float, ...]
@@ -28,7 +28,7 @@ _SIDE_RANGE = (16, 16_384)
 _FRAMES_RANGE = (1, 100_000)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Bucketing:
     """How one directory's files are sorted. `sizes` is None when resolutions and aspect ratios decide."""
 
@@ -70,7 +70,7 @@ class Bucketing:
         return round(width / self.round_to) * self.round_to, round(area / width / self.round_to) * self.round_to
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings of one directory: its own before those of the dataset."""
 

@@ -23,7 +23,6 @@ from api.trainers.diffusion_pipe.retiming import align
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
 from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
 from api.trainers.media import Budget, Looks
-from api.util.frozen import frozen
 
 _ELSEWHERE = {
     **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),
@@ -34,7 +33,7 @@ _ELSEWHERE = {
 MAX_DIRECTORIES = 1000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ListedDirectory:
     """A directory whose files are known, with those of its masks and control images."""
 
@@ -43,7 +42,7 @@ class ListedDirectory:
     controls: Folder | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class DatasetCircumstances:
     """What bears on the check of a dataset besides its text."""
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.pointers import shown
-from api.util.frozen import frozen
 
 CAPTIONS = "captions.json"
 
@@ -47,7 +46,7 @@ class FoundItems:
         return notes
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Complaint:
     what: str
     is_error: bool

@@ -4,7 +4,7 @@ import json
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.retiming import retimed_count
 from api.trainers.diffusion_pipe.totals import Item
 from api.trainers.media import IMAGE_SUFFIXES, PASSED_OVER, Budget, Look, Unreadable, is_video
-from api.util.frozen import frozen
 
 _MOST_JSON_BYTES = 32 * 1024 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Scan:
     """What is looked for in one directory."""
 
@@ -229,7 +228,7 @@ class DatasetScanner:
             found.note("control", name)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Companions:
     masks: dict[str, str] | None  #: the names of their files by stem
     controls: dict[str, str] | None

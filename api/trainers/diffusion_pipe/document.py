@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from api.trainers.pointers import pointer
-from api.util.frozen import frozen
 
 #: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
 MOST_COUNT = 2**31 - 1
@@ -14,7 +13,7 @@ MOST_COUNT = 2**31 - 1
 _FLOAT_BITS = 1023
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TrainerDocument:
     """The trainer's keys and values; `moved` has the pointers of top-level keys that do not stand below `base`."""
 

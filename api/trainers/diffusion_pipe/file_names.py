@@ -3,19 +3,19 @@ warns only.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe.document import number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
-from api.util.frozen import frozen
 
 #: Characters of a name that are looked at.
 _MOST_CHARACTERS = 255
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Hint:
     """A word in the names of files that are seldom meant in a place, unless another word stands there, too."""
 

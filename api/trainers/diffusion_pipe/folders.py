@@ -3,14 +3,13 @@
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
 from api.trainers.diffusion_pipe import paths
 from api.trainers.media import Budget, DecodedFiles, Look, Looks, Unreadable
-from api.util.frozen import frozen
 
 _MOST_CAPTION_BYTES = 1024 * 1024
 
@@ -23,7 +22,7 @@ class CaptionFile(Enum):
     UNREADABLE = "unreadable"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Listing:
     """The names in a directory, and whether each is a file; `unknown` says why some are missing."""
 
@@ -104,7 +103,7 @@ class FolderOnDisk:
         return replace(found, looks={os.path.basename(path): look for path, look in found.looks.items()})
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ListedFolder:
     """A directory whose files are known. A file whose look is None cannot be read."""
 

@@ -5,10 +5,9 @@ in the words.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
-
-from api.util.frozen import frozen
 
 
 class KeyGroup(StrEnum):
@@ -28,7 +27,7 @@ class KeyGroup(StrEnum):
     REPORTS = "reports"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class KeyWords:
     """What a key is for."""
 

@@ -4,10 +4,10 @@ Read from the trainer's `train.py`, `utils/dataset.py`, `utils/saver.py` and `mo
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from api.trainers.diffusion_pipe.document import MOST_COUNT
-from api.util.frozen import frozen
 
 DTYPES = ("float32", "float16", "bfloat16", "float8", "float8_e4m3fn", "float8_e5m2")
 
@@ -24,7 +24,7 @@ class KeyKind(StrEnum):
     OTHER = "something that is checked elsewhere"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Key:
     """What one key may hold; the bounds are inclusive, `above` is not."""
 

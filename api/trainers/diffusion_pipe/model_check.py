@@ -1,5 +1,6 @@
 """Checks [model]: the type, its paths and its keys; finds out which variant of a model it is."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,12 @@ from api.trainers.diffusion_pipe.keys import MODEL, MODEL_COMMON
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
-from api.util.frozen import frozen
 
 #: The variant of Flux 2 by the width of its first layer: it decides the name of the cache.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Variant:
     """What the dataset's check needs of a model: frame rate, multiple of pixels, names of caches (one of several)."""
 

@@ -4,10 +4,8 @@ Read from the trainer's `models/*.py`, commit 8f83dbf.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
-
-from api.util.frozen import frozen
 
 
 class PathKind(StrEnum):
@@ -22,7 +20,7 @@ class PathKind(StrEnum):
     PRETRAINED = "pretrained"  #: a directory; a name on Hugging Face is downloaded
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Swap:
     """The blocks of a model that are swapped: the lists' names in its weights, and how many each has (None: by size).
 
@@ -35,7 +33,7 @@ class Swap:
     is_certain: bool = True
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """One model type. Each of `alternatives` is a set of keys that is enough to load it."""
 
@@ -78,7 +76,7 @@ _PREDICT2_KEYS = _LEARNING_RATES | {"multiscale_loss_weight", "text_encoder_nf4"
 _PREDICT2_KINDS = {"transformer_path": F, "vae_path": F, "t5_path": F, "llm_path": E, "llm_adapter_path": F}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Comfy:
     """What the models loaded by ComfyUI's code have in common."""
 

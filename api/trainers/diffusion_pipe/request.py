@@ -1,6 +1,7 @@
 """Reads a request's two forms, structured and text, into what the trainer will read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from api.domain.training import TrainingRequest
@@ -9,7 +10,6 @@ from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import TOP
 from api.trainers.pointers import pointer, shown
-from api.util.frozen import frozen
 
 #: Groups of the structured form whose keys stand at the trainer's top level, with the prefix that may be left out.
 GROUPS: Mapping[str, str] = {"eval": "eval_", "save": "save_", "optimization": ""}
@@ -17,7 +17,7 @@ GROUPS: Mapping[str, str] = {"eval": "eval_", "save": "save_", "optimization": "
 _TWO_FORMS = "Give `config` and `dataset`, or `config_toml` and `dataset_toml`."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """The two documents of a request; one that cannot be read is None."""
 

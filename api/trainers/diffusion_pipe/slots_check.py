@@ -1,6 +1,7 @@
 """Whether each file that [model] names is what belongs there, by its content; what is not recognised is warned of."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
 from api.trainers.diffusion_pipe.quantised_check import check_quantised
 from api.trainers.diffusion_pipe.slot_words import ANY_LANGUAGE_MODEL, what_to_name
 from api.trainers.pointers import shown
-from api.util.frozen import frozen
 
 #: Widths of Flux 2's first layer that the trainer knows.
 FLUX2_WIDTHS = (6144, 3072, 4096)
@@ -46,7 +46,7 @@ _MAIN = ("transformer", "checkpoint")
 _WITH_PARTS = (".diffusers_path", "hunyuan-video.ckpt_path")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Given:
     """A file or directory that the configuration names, and the header of all that is in it; `slots` are its places."""
 

@@ -2,14 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket, Bucketing
 from api.trainers.diffusion_pipe.document import MOST_COUNT
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Item:
     """A file that is trained on: its size in pixels, its frames at the model's rate, its captions, its name."""
 
@@ -20,7 +20,7 @@ class Item:
     name: str = ""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Share:
     """What one directory brings in."""
 
@@ -29,7 +29,7 @@ class Share:
     num_repeats: float = 1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BucketCount:
     """A size bucket: its examples (captions, repeated), how many of them one step takes, and its whole steps."""
 
@@ -44,7 +44,7 @@ class BucketCount:
         return self.examples - self.steps * self.batch_size
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Totals:
     """The steps of an epoch, and the size buckets."""
 

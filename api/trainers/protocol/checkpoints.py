@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from api.domain.training import Checkpoint
 from api.util.clock import time_of
 from api.util.foreign_files import OWN_LEVELS, TROUBLE, open_directory, read, remove, write
 from api.util.foreign_trees import list_names, remove_tree, remove_tree_at, walk
-from api.util.frozen import frozen
 
 _NAME = re.compile(r"global_step(\d{1,12})", re.ASCII)
 _SAVED_MODEL = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
@@ -29,7 +29,7 @@ _CHECKPOINT_LEVELS = OWN_LEVELS + 1
 _JUDGED = ".judged_checkpoints.json"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Found:
     name: str
     step: int

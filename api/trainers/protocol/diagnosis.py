@@ -3,12 +3,12 @@
 import re
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
 from api.trainers.trainer import Ending
-from api.util.frozen import frozen
 
 #: So many losses in a row that were NaN explain an end that nothing else explains.
 NAN_IN_A_ROW = 10
@@ -17,7 +17,7 @@ NAN_IN_A_ROW = 10
 LAST_LINES = 10
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Rule:
     code: CauseCode
     pattern: re.Pattern[str]

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from api.trainers.protocol.phrases import STEP_BEGINNING
-from api.util.frozen import frozen
 
 LINE_LIMIT = 500
 TRACEBACK_LIMIT = 30
@@ -30,7 +29,7 @@ SIGN = re.compile(
 _BARE = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Z]\w{0,60}(?:Error|Exception|Interrupt))(?::\s|$)", re.ASCII)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ErrorLine:
     """A line that says what went wrong, and the lines that lead to it."""
 

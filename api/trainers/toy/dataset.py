@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from api.trainers.dataset_file import write_dataset
 from api.trainers.media import Budget, Looks, Unreadable
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.values import read_values
-from api.util.frozen import frozen
 
 #: Of a video the first picture is taken.
 MEDIA_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -33,7 +33,7 @@ _NOT_USED = ("mask_path", "control_path")
 _FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ToyDataset:
     """What was found in the directories of a request; `items` None: it has none to count."""
 

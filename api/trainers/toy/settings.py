@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from api.errors import Mistake
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.mishaps import ERRORS, SIGNALS
 from api.util.bounds import MAX_MISTAKES
-from api.util.frozen import frozen
 from api.util.suggestions import nearest
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Setting:
     """What a value may be: a whole number, a number or a text with these bounds or choices, or true and false."""
 

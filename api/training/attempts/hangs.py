@@ -1,8 +1,9 @@
 """When a training that says nothing counts as hanging. Pure functions."""
 
+from dataclasses import dataclass
+
 from api.domain.progress import Progress, Stage
 from api.domain.reason import Reason
-from api.util.frozen import frozen
 
 #: A step may take this many times the usual one, or the longest one seen, before something is wrong: the first step
 #: after an evaluation compiles, moves memory, or waits for the disk.
@@ -24,7 +25,7 @@ _STAGES = {
 }
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HangLimits:
     """Bounds in seconds. `step` is the least bound for a step; `quiet` holds where there are no steps: loading,
     caching, evaluating, saving.

@@ -1,15 +1,15 @@
 """The seam to whoever takes up what a task has made that is no training: its end waits for them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from api.domain.cause import Cause
 from api.domain.training import TrainingTask
-from api.util.frozen import frozen
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Harvest:
     """What a task has made, as its answers show it; or why that could not be taken up."""
 

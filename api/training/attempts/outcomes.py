@@ -3,7 +3,7 @@
 import errno
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from api.domain.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.domain.progress import Progress
@@ -13,7 +13,6 @@ from api.executors.executor import EngineNever, Outcome
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending, Trainer
 from api.training.attempts.starter import CannotStart
-from api.util.frozen import frozen
 
 #: Seconds before a retry: doubled with each try in a row, up to the bound.
 FIRST_WAIT = 5.0
@@ -39,7 +38,7 @@ _ONLY_NAN = Cause.of(
 STOPPED_BEFORE_START = Reason.of("stopped before it was started", "stopped_before_start")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AttemptVerdict:
     """How an attempt ended, in a sentence, and why it failed if it did."""
 
@@ -49,7 +48,7 @@ class AttemptVerdict:
     is_passing: bool = False  #: it could not be started for a reason that may be gone by the next try
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NextTry:
     """Another try, in so many seconds. `counts`: it uses up one of max_retries."""
 

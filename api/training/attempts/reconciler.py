@@ -4,7 +4,7 @@ import errno
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,7 +36,6 @@ from api.training.attempts.watch import SAVE_SECONDS, AttemptWatch
 from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.foreign_files import TROUBLE
-from api.util.frozen import frozen
 from api.util.measures import TASK_ID, attempt_starts, starts
 from api.util.tracing import spanning
 
@@ -58,7 +57,7 @@ _HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 SUBMISSIONS = 5
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StopTimes:
     """How many seconds each rung of a stop is given."""
 

@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,7 +12,6 @@ from api.domain.training import Attempt
 from api.training.attempts.progress import step_of
 from api.util.foreign_files import OWN_LEVELS, make_directory, open_own
 from api.util.foreign_trees import list_names
-from api.util.frozen import frozen
 
 #: One value: its step, the value, its time in Unix seconds.
 RECORD = struct.Struct("<qdd")
@@ -39,7 +39,7 @@ EPOCH_LOSS = "train/epoch_loss"
 LONGEST_NAME = 240
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """The series of one attempt. It went on from `after_step`: earlier attempts' values beyond that step are void."""
 

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,7 +12,6 @@ import numpy.typing as npt
 from api.training.attempts.series import EPOCH_LOSS, LEVELS, SUFFIX, Stretch, path_of
 from api.util.foreign_files import ForeignFile, read
 from api.util.foreign_trees import list_names
-from api.util.frozen import frozen
 
 #: The form of a record in a series' file, as NumPy reads it: the same as `series.RECORD`.
 RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("at", "<f8")])
@@ -57,7 +57,7 @@ def _read(path: Path) -> Records:
     return records[len(records) - 1 - last]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Thinned:
     """Some records of a series, and how many there were; `nan_count` counts values that are no numbers."""
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from api.domain.audit import note_change
@@ -11,7 +11,6 @@ from api.domain.training import StopState, TaskStatus, TrainingTask
 from api.errors import DatabaseUnavailable, StorageFull
 from api.files.disk import DiskReserve
 from api.training.attempts.watch import AttemptWatch
-from api.util.frozen import frozen
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +19,7 @@ ASKED = Reason.of("asked to stop with a checkpoint", "asked_to_stop")
 ASKED_AT_ONCE = Reason.of("asked to stop without a checkpoint", "asked_to_stop_at_once")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Wish:
     """A stop that is being carried out, and that the database does not know of yet."""
 

@@ -1,9 +1,9 @@
 """One component of a model, and the tensors by which it is known: a small notation, read once."""
 
 import re
+from dataclasses import dataclass
 
 from api.files.weights.header import Header
-from api.util.frozen import frozen
 
 #: A text such as `img_in.weight [6144|4096,128]`: a name, and the sides that its shape may have; `*` is any side.
 _SIGN = re.compile(r"(\*?)([^\s*\[|]+)(\*?)(?:\s*\[([\d|,*]+)\])?")
@@ -11,7 +11,7 @@ _SIGN = re.compile(r"(\*?)([^\s*\[|]+)(\*?)(?:\s*\[([\d|,*]+)\])?")
 _NOTATION = "A sign is `name`, `start.*` or `*.end`, and may have a shape behind it: {text!r}."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sign:
     """A tensor by its name, or by how its name begins or ends, and the sides of its shape (empty: any)."""
 
@@ -36,7 +36,7 @@ class Sign:
         return len(shape) == len(self.sides) and all(not allowed or side in allowed for allowed, side in pairs)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What a file is when it has each of these signs (of several in one tuple, any) and lacks the others.
 
