@@ -59,7 +59,7 @@ class HubWrites:
         self.answer(200, b"{}")
 
     def _preupload(self: Any, path: str, body: bytes) -> None:
-        repository = path.removeprefix("/api/domain/").partition("/preupload/")[0]
+        repository = path.removeprefix("/api/models/").partition("/preupload/")[0]
         if repository not in self.hub.files:
             self.answer(404, b"{}", **{"X-Error-Code": "RepoNotFound"})
             return
@@ -101,7 +101,7 @@ class HubWrites:
 
     def _commit(self: Any, path: str, body: bytes) -> None:
         hub = self.hub
-        repository = path.removeprefix("/api/domain/").partition("/commit/")[0]
+        repository = path.removeprefix("/api/models/").partition("/commit/")[0]
         message, changed, parent = "", {}, None
         for line in map(json.loads, body.splitlines()):
             value = line["value"]

@@ -87,8 +87,8 @@ class _Handler(HubWrites, BaseHTTPRequestHandler):
         given = self.headers.get("Authorization")
         hub.asked.append((self.path, self.headers.get("Range"), given))
         path = self.path.partition("?")[0]
-        if path.startswith("/api/domain/"):
-            self._answer_api(path.removeprefix("/api/domain/").partition("/revision/")[0], given)
+        if path.startswith("/api/models/"):
+            self._answer_api(path.removeprefix("/api/models/").partition("/revision/")[0], given)
             return
         repository, _, rest = path.removeprefix("/").partition("/resolve/")
         content = hub.files.get(repository, {}).get(rest.partition("/")[2])

@@ -87,7 +87,7 @@ class Hub:
         """Raises DownloadRefused, StopAsked, UnreadableAnswer, PrivateAddress, httpx.HTTPError, httpx.InvalidURL."""
         at = f"/revision/{quote(wish.revision, safe='')}" if wish.revision else ""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        address = f"{self.endpoint}/api/domain/{wish.repository}{at}"
+        address = f"{self.endpoint}/api/models/{wish.repository}{at}"
         with self.client.stream("GET", address, params={"blobs": "true"}, headers=headers) as response:
             if not response.is_success:
                 self._judge(wish, response)

@@ -135,7 +135,7 @@ export function open(app, place) {
   }
 
   async function refetch() {
-    const [found] = await Promise.all([api.domain(), downloads.refetch()]);
+    const [found] = await Promise.all([api.models(), downloads.refetch()]);
     all = found.models;
     if (!chosen()) wanted.type = (all.find((model) => stateOf(model) === "whole") ?? all[0])?.id ?? "";
     draw();

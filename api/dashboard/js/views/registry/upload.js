@@ -48,7 +48,7 @@ export function modelUploads(added) {
   /** @param {Found} found */
   async function ask({ file, path }) {
     const known = cutOff.find(({ filename }) => filename === file.name) ?? {};
-    const { models: types } = await api.domain();
+    const { models: types } = await api.models();
     const choices = types.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]));
     await askFields(
       t("model.upload.title"),

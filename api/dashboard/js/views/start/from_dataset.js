@@ -33,6 +33,6 @@ function datasetTable(reference) {
 
 /** Of a model type without a ready request: a LoRA, with the paths of what is on this machine. @param {string} model */
 async function plainConfig(model) {
-  const known = (await api.domain()).models.find(({ id }) => id === model);
+  const known = (await api.models()).models.find(({ id }) => id === model);
   return { ...PLAIN, model: { ...(known ? firstVariant(known).model : { type: model }), dtype: "bfloat16" } };
 }

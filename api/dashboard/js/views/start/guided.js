@@ -129,7 +129,7 @@ export function guidedForm(changed, takeEnv) {
   }
 
   async function refetch() {
-    const [{ models: found }] = await Promise.all([api.domain(), downloads.refetch()]);
+    const [{ models: found }] = await Promise.all([api.models(), downloads.refetch()]);
     model.know(found);
     if (pending) {
       const { model: id, variant } = pending;
