@@ -75,9 +75,6 @@ _RULES: tuple[AlertRule, ...] = (
     _rule("retry_storm", "Retries without progress", _TASK, _C, "attempts_without_checkpoint >= 3 and running == 1", "{task} is at attempt {attempts}, and the last {attempts_without_checkpoint} saved no checkpoint.", "Stop it and read why its attempts failed.", resolved="{task} saves checkpoints again"),
     _rule("loss_nan", "Loss is NaN", _TASK, _C, "nan_losses == 1", "The loss of {task} is NaN{at_step}.", "Stop it, lower the learning rate and resume from an earlier checkpoint.", resolved="The loss of {task} is a number again"),
     _rule("loss_spike", "Loss jumped", _TASK, _W, "loss_excess > 8", "The loss of {task} jumped to {loss}.", "Lower the learning rate if it stays high.", resolved="The loss of {task} is back to normal", for_seconds=_MINUTE, clear="loss_excess < 4", clear_seconds=2 * _MINUTE, enabled=False),
-    _rule("loss_plateau", "Loss no longer falls", _TASK, _I, "loss_flat_percent >= 10", "The smoothed loss of {task} has not fallen for {loss_flat_percent} % of its steps; it is {loss}.", "The training may be done: compare its samples. The loss of diffusion models is noisy; an eval loss tells more.", enabled=False, is_event=True),
-    _rule("log_grows", "Log grows fast", _TASK, _I, "log_growth > 1", "{task} writes {log_growth} GiB an hour to its log; the oldest lines will be dropped.", "Check what it prints. LOG_MAX_BYTES limits the log.", resolved="The log of {task} grows normally again", for_seconds=15 * _MINUTE, clear="log_growth < 0.5", clear_seconds=15 * _MINUTE),
-    _rule("log_full", "Log full", _TASK, _I, "log_has_lost == 1", "The log of {task} has reached LOG_MAX_BYTES; its oldest lines were dropped.", "Raise LOG_MAX_BYTES if you need them.", is_event=True),
     _rule("eta_slips", "Training takes longer", _TASK, _I, "eta_slip > 1.5 and eta_total > eta_total_first + 3600", "{task} will take {eta_slip} times as long as first estimated.", "Compare its time per step with before. Data loading, heat or another program may slow it down.", resolved="{task} is back to its estimated time", for_seconds=15 * _MINUTE, clear="eta_slip < 1.3"),
     _rule("no_checkpoint", "No recent checkpoint", _TASK, _W, "checkpoint_age > 21600 and running == 1", "{task} has saved no checkpoint for {checkpoint_age:seconds}; a crash would lose that work.", "Ask for one with POST /training/{task_id}/save.", resolved="{task} has saved a checkpoint"),
     _rule("queue_waits", "Training waits although GPUs are free", _TASK, _I, "queued_seconds > 14400 and gpus_free_for_it >= 1", "{task} has waited for {queued_seconds:seconds} although a GPU is free.", "Read the training's waiting_reason.", resolved="{task} no longer waits", for_seconds=10 * _MINUTE),
@@ -94,7 +91,6 @@ _RULES: tuple[AlertRule, ...] = (
     _rule("clock_off", "Clock off", RuleScope.SERVICE, _W, "clock_offset > 0.5", "The clock of {node} is off by {clock_offset} s.", "Start chrony or another NTP client.", resolved="The clock of {node} is right again", for_seconds=5 * _MINUTE, clear="clock_offset < 0.1", clear_seconds=5 * _MINUTE),
     _rule("action_failed", "Action of a rule failed", RuleScope.ACTION, _W, "failed_age < 3600", "The action {action} for {about}, by the rule {rule_id}, failed: {why}", "Do it by hand; GET /alerts/{alert_id} shows the alert.", is_event=True),
     _rule("machine_idle", "Machine idle", RuleScope.SERVICE, _I, "idle == 1", "{node} is idle: no training runs or waits.", "Switch it off if it costs money while idle.", for_seconds=30 * _MINUTE, enabled=False, is_event=True),
-    _rule("certificate_ends", "Certificate expires soon", RuleScope.SERVICE, _W, "certificate_days_left < 20", "The certificate of {node} expires in {certificate_days_left:days}.", "Renew it and reload the proxy.", resolved="The certificate of {node} is renewed", critical_when="certificate_days_left < 3"),
     _rule("delivery_broken", "Alerts are not delivered", RuleScope.CHANNEL, _W, "failures >= 5 or oldest_unsent_seconds > 900 or put_aside > 0", "{channel} does not deliver: {last_error}.", "Check its address, then try it with POST /alerts/channels/{channel_id}/test. GET /alerts/deliveries lists what failed.", resolved="{channel} delivers again", clear="failures == 0 and put_aside == 0"),
 )  # fmt: skip
 
@@ -111,7 +107,7 @@ INHIBITIONS: tuple[tuple[str, frozenset[str], str], ...] = (
     ("xid_fatal", frozenset({"ecc_uncorrected", "repair_pending"}), "gpu_uuid"),
     ("repair_failed", frozenset({"ecc_uncorrected", "repair_pending"}), "gpu_uuid"),
     ("foreign_memory_blocks", frozenset({"foreign_memory"}), "gpu_uuid"),
-    ("training_failed", frozenset({"idle_while_leased", "training_hung", "loss_nan", "loss_spike", "loss_plateau", "log_grows", "eta_slips", "no_checkpoint"}), "task_id"),
+    ("training_failed", frozenset({"idle_while_leased", "training_hung", "loss_nan", "loss_spike", "eta_slips", "no_checkpoint"}), "task_id"),
     ("training_hung", frozenset({"idle_while_leased", "eta_slips", "no_checkpoint"}), "task_id"),
     ("database_away", frozenset({"queue_waits", "quota_near", "quota_used"}), "node"),
     ("quota_used", frozenset({"quota_near"}), "user"),

@@ -47,19 +47,6 @@ class FactTable:
         return found
 
 
-def join_tables(first: FactTable, second: FactTable) -> FactTable:
-    """The targets of both. What one of them does not know at all is unknown of its own."""
-    columns = {
-        name: [
-            *first.columns.get(name, [UNKNOWN] * len(first.targets)),
-            *second.columns.get(name, [UNKNOWN] * len(second.targets)),
-        ]
-        for name in {**first.columns, **second.columns}
-    }
-    is_complete = first.is_complete and second.is_complete
-    return FactTable(first.scope, (*first.targets, *second.targets), columns, is_complete)
-
-
 def find_breaching(rule: AlertRule, table: FactTable) -> Sequence[int]:
     """The places of the targets of which the rule's condition is known to be true, ascending."""
     if rule.any_of:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from api.alerts.action_store import ActionStore
 from api.alerts.ages import Ages
-from api.alerts.evaluation import UNKNOWN, FactTable, join_tables
+from api.alerts.evaluation import UNKNOWN, FactTable
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.site_facts import (
@@ -19,7 +19,7 @@ from api.alerts.site_facts import (
     user_table,
 )
 from api.alerts.task_facts import TaskFacts
-from api.alerts.told_machines import TOLD_SCOPES, ToldMachines
+from api.alerts.told_machines import ToldMachines
 from api.domain.access import AccessKey, Quota, User
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import Channel
@@ -106,34 +106,10 @@ class FactBoard:
         """Says that something has happened to tasks; from any thread."""
         self._has_news = True
 
-    def latest(self, scope: RuleScope) -> FactTable | None:
-        """The latest table of a scope, from memory; None when there is none here. From any thread."""
-        return self._latest.get(scope)
-
     def recent(self, scope: RuleScope) -> FactTable | None:
         """The latest table of a scope while it is made anew here; None once that has stopped. From any thread."""
         age = self._clock.monotonic() - self._made_at.get(scope, float("-inf"))
         return self._latest.get(scope) if age <= _KEPT[scope] + _LATE_SECONDS else None
-
-    def of_all_machines(self, scope: RuleScope) -> FactTable | None:
-        """The facts for who tries a rule: of this machine, and of those that only tell, whichever server looks after
-        their alerts. Of what another one counts over minutes nothing is known. From any thread.
-        """
-        if scope not in TOLD_SCOPES:
-            return self._latest.get(scope)
-        state = self._state()
-        own, told = self.recent(scope), self._recently_told(scope, state)
-        if own is None:
-            is_gpu = scope is RuleScope.GPU
-            own = GPUFacts(self._clock).table(state, UNKNOWN) if is_gpu else self._latest.get(scope)
-        return told if own is None else own if told is None else join_tables(own, told)
-
-    def _recently_told(self, scope: RuleScope, state: GPUState) -> FactTable | None:
-        if self._told is None or not state.is_fleet:
-            return None
-        if self._clock.monotonic() - self._told_at <= _KEPT[RuleScope.GPU] + _LATE_SECONDS:
-            return self._told_tables.get(scope)
-        return next((table for table in self._told.tables_now(state) if table.scope is scope), None)
 
     def tables(self, scopes: Iterable[RuleScope], channels: Iterable[Channel]) -> dict[RuleScope, FactTable]:
         """The tables of these scopes. One that the database does not give now is missing."""

@@ -1,6 +1,6 @@
 """What rules can be about: every metric with its unit. A test holds the facts against this list."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from api.domain.alert_rule import AlertMetric, RuleScope
 
@@ -66,7 +66,6 @@ _ROWS: tuple[tuple[RuleScope, str, str, str], ...] = (
     (RuleScope.SERVICE, "starts_15m", "starts", "of the service in the last 15 min"),
     (RuleScope.SERVICE, "clock_offset", "s", "between this machine's clock and the database's, without sign"),
     (RuleScope.SERVICE, "idle", "0/1", "nothing runs, waits or comes in, and no GPU is at work"),
-    (RuleScope.SERVICE, "certificate_days_left", "d", "until the certificate of TLS_CERTIFICATE_FILE ends"),
     (RuleScope.QUEUE, "waiting", "tasks", "that wait"),
     (RuleScope.QUEUE, "oldest_seconds", "s", "that the oldest has waited"),
     (RuleScope.QUEUE, "gpus_available", "GPUs", "that a task could get"),
@@ -85,9 +84,6 @@ _ROWS: tuple[tuple[RuleScope, str, str, str], ...] = (
     (_TASK, "nan_losses", "0/1", "its latest losses are no numbers"),
     (_TASK, "loss", "", "its latest loss"),
     (_TASK, "loss_excess", "MADs", "of the loss above the median of the last 200, in median absolute deviations"),
-    (_TASK, "loss_flat_percent", "%", "of all steps for which its smoothed loss has not fallen; after two epochs"),
-    (_TASK, "log_growth", "GiB/h", "by which its log grows"),
-    (_TASK, "log_has_lost", "0/1", "the oldest lines of its log are gone: it has reached LOG_MAX_BYTES"),
     (_TASK, "progress", "%", "of all its steps"),
     (_TASK, "step_time", "s", "for a step"),
     (_TASK, "eta", "s", "until its end, as it looks now"),
@@ -121,13 +117,3 @@ _BY_SCOPE: dict[RuleScope, dict[str, AlertMetric]] = {
 def metrics_of(scope: RuleScope) -> Mapping[str, AlertMetric]:
     """The metrics that rules of this scope may name, by name."""
     return _BY_SCOPE[scope]
-
-
-def without_history(scope: RuleScope, names: Iterable[str]) -> list[str]:
-    """Those of these metrics of which the last 24 h are not known, and that are not constant for a board."""
-    known = metrics_of(scope)
-    return [name for name in names if not known[name].has_history and name not in CONSTANT]
-
-
-#: Of each GPU the same at all times.
-CONSTANT = frozenset({"temperature_slowdown", "power_limit_default"})

@@ -21,7 +21,6 @@ from api.alerts.rule_schemas import (
     RuleListAnswer,
     RuleQuery,
     RuleResultAnswer,
-    TryQuery,
 )
 from api.alerts.schemas import (
     Acknowledge,
@@ -42,15 +41,6 @@ from api.web.context import services
 from api.web.idempotency_routes import idempotent, made_before
 from api.web.optional_body import body_is_optional
 from api.web.schemas import PageQuery, utc
-
-_TRIED: dict[int, str] = {
-    200: "Only tried: nothing is kept.",
-    400: "Bad Request",
-    409: "Conflict",
-    415: "Unsupported Media Type",
-    422: "Unprocessable Entity",
-    503: "Service Unavailable",
-}
 
 alerts = APIBlueprint("alerts", __name__, url_prefix=f"{BASE_PATH}/alerts", tag="Alerts")
 
@@ -163,23 +153,19 @@ def list_rules(query_data: RuleQuery) -> Response:
 
 
 @alerts.post("/rules")
-@alerts.input(TryQuery, location="query")
 @alerts.input(MakeRule)
 @alerts.output(RuleResultAnswer, status_code=201)
-@alerts.doc(responses=_TRIED)
+@alerts.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
-def make_rule(query_data: TryQuery, json_data: MakeRule) -> Response:
-    """Make a rule, or try it
+def make_rule(json_data: MakeRule) -> Response:
+    """Make a rule
 
-    With `dry_run=true` nothing is kept: `trial` says when it would have fired within the last 24 h, as far as a history
-    of its metrics is kept, and what it is true of now.
+    It holds at once.
     """
-    rules, rule = services().rules, json_data.rule()
-    if query_data.dry_run:
-        return answer({"rule": None, "trial": rules.try_new(rule)}, message="tried")
+    rules = services().rules
     if before := made_before():
-        return answer({"rule": rules.get(before.about), "trial": None}, 201, "created")
-    return answer({"rule": rules.add(rule, current_principal.get()), "trial": None}, 201, "created")
+        return answer({"rule": rules.get(before.about)}, 201, "created")
+    return answer({"rule": rules.add(json_data.rule(), current_principal.get())}, 201, "created")
 
 
 @alerts.get("/rules/<rule_id>")
@@ -194,20 +180,17 @@ def get_rule(rule_id: str) -> Response:
 
 
 @alerts.patch("/rules/<rule_id>")
-@alerts.input(TryQuery, location="query")
 @alerts.input(ChangeRule)
 @alerts.output(RuleResultAnswer)
 @alerts.doc(responses=[400, 404, 415, 422, 503])
-def change_rule(rule_id: str, query_data: TryQuery, json_data: ChangeRule) -> Response:
-    """Change a rule, or try the change
+def change_rule(rule_id: str, json_data: ChangeRule) -> Response:
+    """Change a rule
 
     Of one that is built in `enabled`, `for_seconds`, `clear_seconds`, `severity`, `labels` and `actions` can be
     changed.
     """
-    rules, changes = services().rules, json_data.changes()
-    if query_data.dry_run:
-        return answer({"rule": None, "trial": rules.try_changed(rule_id, changes)}, message="tried")
-    return answer({"rule": rules.change(rule_id, changes, current_principal.get()), "trial": None})
+    changed = services().rules.change(rule_id, json_data.changes(), current_principal.get())
+    return answer({"rule": changed})
 
 
 @alerts.delete("/rules/<rule_id>")
@@ -226,7 +209,7 @@ def delete_rule(rule_id: str) -> Response:
 def list_metrics() -> Response:
     """What rules may be about
 
-    Every metric with its scope and unit, and whether a rule about it can be tried against the last 24 h.
+    Every metric with its scope and unit, and whether its last 24 h are known.
     """
     return answer({"metrics": METRICS})
 

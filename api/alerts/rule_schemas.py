@@ -8,7 +8,7 @@ from api.alerts.builtin_rules import parse_clause
 from api.alerts.schemas import Label, LabelValue, Lasting, Line, Weight
 from api.alerts.views import RuleView
 from api.domain.alert_action import ActionKind
-from api.domain.alert_rule import AlertMetric, AlertRule, Clause, RuleScope, Trial
+from api.domain.alert_rule import AlertMetric, AlertRule, Clause, RuleScope
 from api.domain.event import Severity
 from api.util.pagination import Pagination
 from api.util.validation import Strict
@@ -136,12 +136,6 @@ class RuleQuery(PageQuery):
     enabled: bool | None = Field(None, description="only those that are on, or off")
 
 
-class TryQuery(Strict):
-    """Whether a rule is only tried."""
-
-    dry_run: bool = Field(False, description="only say what it would have told within the last 24 h; nothing is kept")
-
-
 class RuleList(Shown):
     """Rules."""
 
@@ -150,10 +144,9 @@ class RuleList(Shown):
 
 
 class RuleResult(Shown):
-    """A rule as it is kept; or what it would have told, when it was only tried."""
+    """A rule as it is stored."""
 
-    rule: RuleView | None
-    trial: Trial | None
+    rule: RuleView
 
 
 class MetricList(Shown):
@@ -171,7 +164,7 @@ class RuleAnswer(Envelope[RuleView]):
 
 
 class RuleResultAnswer(Envelope[RuleResult]):
-    """A rule, or a trial."""
+    """A rule."""
 
 
 class MetricListAnswer(Envelope[MetricList]):

@@ -1,19 +1,16 @@
-"""Rules: made, changed, tried, and forgotten by people; those that are built in only changed."""
+"""Rules: people make, change and delete their own, and change those that are built in."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from api.alerts.action_plan import authorise, check_actions
-from api.alerts.evaluation import FactTable
 from api.alerts.metrics import metrics_of
 from api.alerts.rule_store import RuleStore
-from api.alerts.trial import try_rule
 from api.alerts.views import RuleView, show_rule
 from api.domain.access import Principal
-from api.domain.alert_rule import BUILTIN_CHANGES, AlertRule, Clause, RuleScope, Trial
+from api.domain.alert_rule import BUILTIN_CHANGES, AlertRule, Clause, RuleScope
 from api.errors import AlertNotFound, Conflict, Invalid, Mistake
-from api.gpus.history import GPUHistory
 from api.util.clock import Clock
 from api.util.pagination import Page, PageRequest, paginate
 from api.util.suggestions import nearest
@@ -29,19 +26,14 @@ class RuleService:
         self,
         store: RuleStore,
         builtin: Mapping[str, AlertRule],
-        facts: Callable[[RuleScope], FactTable | None],
-        history: Callable[[str], GPUHistory],
         clock: Clock,
         on_change: Callable[[], None],
         has_idle_command: bool = False,
     ) -> None:
-        """`facts` gives the latest table of a scope, from memory, `history` the past of a machine's GPUs by its name.
-        `has_idle_command`: the operator has set one."""
+        """`has_idle_command`: the operator has set one."""
         self._has_idle_command = has_idle_command
         self._store = store
         self._builtin = builtin
-        self._facts = facts
-        self._history = history
         self._clock = clock
         self._on_change = on_change
 
@@ -93,15 +85,6 @@ class RuleService:
         self._store.delete(rule_id)
         self._on_change()
         return shown
-
-    def try_new(self, rule: AlertRule) -> Trial:
-        """What a rule would have told, without keeping it. Raises Invalid."""
-        self._check(rule)
-        return try_rule(rule, self._facts(rule.scope), self._history, self._clock.now())
-
-    def try_changed(self, rule_id: str, changes: Mapping[str, Any]) -> Trial:
-        """What a rule would have told with these changes. Raises AlertNotFound, Invalid."""
-        return self.try_new(self._changed(self._find(rule_id), changes))
 
     def _find(self, rule_id: str) -> AlertRule:
         rule = self._store.load(self._builtin).get(rule_id)

@@ -116,12 +116,10 @@ class ServiceFacts:
         store: AlertFactStore,
         clock: Clock,
         find_idle: Callable[[], float] = lambda: UNKNOWN,
-        certificate_days: Callable[[], float] = lambda: UNKNOWN,
     ) -> None:
         """`find_trouble` says from memory why nothing can be kept now; `find_idle` whether the machine is idle, as 1, 0
-        or NaN; `certificate_days` for how long the watched certificate holds, or NaN.
+        or NaN.
         """
-        self._certificate_days = certificate_days
         self._find_idle = find_idle
         self._node = node
         self._find_trouble = find_trouble
@@ -148,7 +146,6 @@ class ServiceFacts:
             "starts_15m": [float(sum(self._ages.of(f"start {at}", time_of(at)) < 900 for at in self._starts.starts))],
             "clock_offset": [self._clock_offset(monotonic, now)],
             "idle": [self._find_idle()],
-            "certificate_days_left": [self._certificate_days()],
         }
         words = {
             "name": self._node,

@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from api.alerts.ages import Ages
 from api.alerts.evaluation import UNKNOWN, FactTable, show_number
 from api.alerts.fact_store import AlertFactStore, Headway
-from api.alerts.log_growth import NO_LOG, LogGrowth
-from api.alerts.loss_plateau import LossPlateau
 from api.alerts.queue_facts import QueueFacts, count_available, describe_task
 from api.domain.alert import AlertTarget, Subject
 from api.domain.alert_rule import RuleScope
@@ -36,7 +34,6 @@ _STABLE_SECONDS = 300.0
 _OF_PROGRESS = (
     "loss",
     "loss_excess",
-    "loss_flat_percent",
     "progress",
     "step_time",
     "eta",
@@ -80,7 +77,6 @@ class _Memory:
     losses: deque[float] = field(default_factory=lambda: deque(maxlen=_LOSSES))
     step: int | None = None
     eta_total_first: float | None = None
-    plateau: LossPlateau = field(default_factory=LossPlateau)
 
 
 class TaskFacts:
@@ -90,12 +86,10 @@ class TaskFacts:
         self,
         store: AlertFactStore,
         clock: Clock,
-        logs: LogGrowth | None = None,
         holds: Callable[[], Sequence[Hold]] = tuple,
     ) -> None:
-        """`logs` None: nobody looks at logs. `holds` returns every hold, oldest first."""
+        """`holds` returns every hold, oldest first."""
         self._holds = holds
-        self._logs = logs
         self._store = store
         self._clock = clock
         self._queue = QueueFacts(clock)
@@ -137,8 +131,6 @@ class TaskFacts:
         for known in (self._memories, self._notify):
             for gone in set(known) - set(there):
                 del known[gone]
-        if self._logs is not None:
-            self._logs.forget(there)
         self._asked &= set(there)
         new = set(there) - self._asked
         if new:
@@ -163,7 +155,6 @@ class TaskFacts:
             **self._progress(task, memory),
         }
         row["hung_seconds"] = self._hung(task, memory)
-        row |= self._logs.of(task.task_id) if self._logs is not None and is_active else NO_LOG
         return row
 
     def _headway(self, task: TaskSummary, memory: _Memory, headway: Headway | None) -> dict[str, float]:
@@ -199,17 +190,13 @@ class TaskFacts:
         if memory.attempt != report.attempt:
             memory.attempt, memory.step, memory.eta_total_first = report.attempt, None, None
             memory.losses.clear()
-            memory.plateau = LossPlateau()
         view, loss = report.progress, report.metrics.current_loss
         if loss is not None:
             facts["loss_excess"] = _excess(loss, memory.losses)
             if view.current_step != memory.step:
                 memory.losses.append(loss)
                 memory.step = view.current_step
-                if view.current_step is not None:
-                    memory.plateau.add(view.current_step, loss, view.total_steps)
             facts["loss"] = loss
-        facts["loss_flat_percent"] = memory.plateau.percent(view.current_step, view.current_epoch, view.total_steps)
         facts["progress"] = _known(view.overall_progress)
         facts["eta"], facts["step_time"] = _known(view.eta_seconds), _known(report.speed.time_per_step)
         if view.eta_seconds is not None and view.training_time is not None:

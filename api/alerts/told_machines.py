@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from api.alerts.evaluation import UNKNOWN, FactTable
+from api.alerts.evaluation import FactTable
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.site_facts import told_service_table
@@ -36,13 +36,6 @@ class ToldMachines:
         # A head that begins has not heard all of them yet.
         names = [name for name, role in self._ask().items() if role is NodeRole.NODE]
         table = self._gpus.table_of_others(state, waiting, names)
-        return table, told_service_table(state, table.is_complete)
-
-    def tables_now(self, state: GPUState) -> tuple[FactTable, FactTable]:
-        """The same at once, for a head that does not look after them: what is counted over minutes is unknown. From
-        any thread.
-        """
-        table = GPUFacts(self._clock).table_of_others(state, UNKNOWN, ())
         return table, told_service_table(state, table.is_complete)
 
     def owns(self, alert: Alert) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from api.alerts.action_store import ActionStore
 from api.alerts.builtin_rules import BUILTIN_RULES
 from api.alerts.carriers import ThreadCarriers
-from api.alerts.certificate import CertificateLook
 from api.alerts.channel_store import ChannelStore
 from api.alerts.channels import ChannelService
 from api.alerts.courier import Courier
@@ -20,7 +19,6 @@ from api.alerts.fact_store import AlertFactStore
 from api.alerts.facts import FactBoard, People
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.idle import IdleLook
-from api.alerts.log_growth import LogGrowth
 from api.alerts.loop import AlertLoop, Section
 from api.alerts.machine import AlertMachine
 from api.alerts.news import AlertNews
@@ -49,8 +47,6 @@ from api.db.sealing import Sealer
 from api.domain.alert import Alert
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import ChannelKind
-from api.executors.log_files import LogFiles
-from api.files.task_files import task_files
 from api.gpus.hold_store import HoldStore
 from api.gpus.service import GPUService
 from api.gpus.sources import host
@@ -138,8 +134,6 @@ class AlertParts:
         self.rules = RuleService(
             self.rule_store,
             BUILTIN_RULES,
-            self.board.of_all_machines,
-            gpus.past_of,
             self._clock,
             self._note_request,
             has_idle_command,
@@ -172,8 +166,6 @@ class AlertParts:
         told: ToldMachines,
     ) -> FactBoard:
         facts, root = AlertFactStore(database), config.storage_root.absolute()
-        logs = LogGrowth(lambda task_id: _log_extent(root, task_id), self._clock)
-        certificate = CertificateLook(config.tls_certificate_file, self._clock)
         people = None
         if config.needs_keys:
             usage_of = None if quotas is None else quotas.usage_of
@@ -181,11 +173,9 @@ class AlertParts:
         return FactBoard(
             lambda: gpus.state,
             gpu_facts,
-            TaskFacts(facts, self._clock, logs, HoldStore(database).list),
+            TaskFacts(facts, self._clock, HoldStore(database).list),
             DiskFacts([Path("/"), root], node, self._clock),
-            ServiceFacts(
-                node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact, certificate.days_left
-            ),
+            ServiceFacts(node, lambda: watch.trouble, self.starts, facts, self._clock, self.idle.fact),
             NodeFacts(facts, node, self._clock, lambda: tuple(gpus.state.parts.values())),
             self.outbox_store,
             self.action_store,
@@ -282,12 +272,6 @@ def _create_remote(config: Config, local: ThreadCarriers, clock: Clock) -> Remot
 
 def _create_starts(root: Path, node: str, clock: Clock) -> StartLog:
     return StartLog(root / "starts.json", host.own_identity(node), lambda other: host.is_alive(other, node), clock)
-
-
-def _log_extent(root: Path, task_id: str) -> tuple[int, int] | None:
-    """Where the log of a task begins and ends; None where it is not there."""
-    log = LogFiles(task_files(root, task_id).log)
-    return (log.first(), log.end()) if log.starts() else None
 
 
 def _create_guard(config: Config) -> AddressGuard:

@@ -322,9 +322,6 @@ class Config:
     upload_hours: float = _setting(
         "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours that an upload may wait for its next part", "24"
     )
-    tls_certificate_file: Path | None = _setting(
-        "TLS_CERTIFICATE_FILE", None, Path, "certificate of the proxy before this service, whose end is told", "none"
-    )
     sign_of_life_url: str = _setting(
         "SIGN_OF_LIFE_URL",
         "",

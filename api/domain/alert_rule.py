@@ -116,29 +116,4 @@ class AlertMetric:
     scope: RuleScope
     unit: str
     text: str
-    has_history: bool = False  #: whether the last 24 h of it are known, to try a rule against
-
-
-@dataclass(frozen=True, slots=True)
-class TrialPeriod:
-    """A time in which a rule would have fired. `until` None: it would still fire."""
-
-    target: str
-    since: datetime
-    until: datetime | None
-    peak: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a rule would have told within the last 24 h."""
-
-    tried: bool  #: False: of these metrics no history is kept, and only the present was looked at
-    why_not: str | None  #: or what of it was not
-    since: datetime | None
-    until: datetime
-    would_have_fired: int
-    periods: tuple[TrialPeriod, ...]  #: the latest 100
-    breaching_now: tuple[str, ...]  #: what it is true of at present
-    unknown_now: tuple[str, ...]  #: of what nobody can say it at present
-    words: str
+    has_history: bool = False  #: whether GET /gpu/{id}/history has the last 24 h of it

@@ -30,16 +30,12 @@ class FleetHistory:
             ]
             self._others.record(state.snapshot.taken_at.timestamp(), now, fresh)
 
-    def of(self, state: GPUState, node: str) -> GPUHistory:
-        """What the GPUs of a machine are found in."""
-        return self.own if node == state.node else self._others
-
     def show(
         self, state: GPUState, reference: str, metric: Metric, since: datetime, until: datetime, step: float | None
     ) -> GPUHistoryResponse:
         """A metric of one GPU over time. Raises GPUNotFound."""
         gpu = find_gpu(state, reference)
-        history = self.of(state, gpu.node)
+        history = self.own if gpu.node == state.node else self._others
         # A GPU with another's UUID has no history of its own.
         uuid = "" if gpu.is_twin else gpu.reading.uuid or ""
         series = history.read(uuid, metric, since.timestamp(), until.timestamp(), step)

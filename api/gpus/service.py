@@ -23,7 +23,6 @@ from api.gpus.events import GPUEvents
 from api.gpus.fleet_history import FleetHistory
 from api.gpus.fleet_view import narrow, node_of, show_processes_of
 from api.gpus.hiding import hide_in_event
-from api.gpus.history import GPUHistory
 from api.gpus.holders import GPUHolders
 from api.gpus.lookup import find_gpu
 from api.gpus.monitor import GPUMonitor
@@ -326,10 +325,6 @@ class GPUService:
     ) -> GPUHistoryResponse:
         """A metric of one GPU over time. Raises GPUNotFound."""
         return self._histories.show(self._state, reference, metric, since, until, step)
-
-    def past_of(self, node: str) -> GPUHistory:
-        """What the GPUs of a machine did over the last day."""
-        return self._histories.of(self._state, node)
 
     def get_events(
         self, selects: Callable[[GPUEvent, str], bool], page: PageRequest, node: str | None = None

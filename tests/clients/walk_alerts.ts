@@ -5,7 +5,7 @@ import { api, data, refused } from "./walk_client.js";
 export async function handleAlerts(): Promise<void> {
   const when = ["temperature_gpu > 200"];
   const rule = { rule_id: "hot_ts", title: "hot", scope: "gpu" as const, when, summary: "{gpu}" };
-  data(await api.POST("/api/v1/alerts/rules", { body: rule, params: { query: { dry_run: false } } }));
+  data(await api.POST("/api/v1/alerts/rules", { body: rule }));
   const named = { path: { rule_id: "hot_ts" } };
   data(await api.GET("/api/v1/alerts/rules/{rule_id}", { params: named }));
   data(await api.PATCH("/api/v1/alerts/rules/{rule_id}", { params: named, body: { enabled: false } }));

@@ -65,7 +65,6 @@ declare global {
     type RuleWish = Partial<Schemas["MakeRule"]>;
     type RuleChange = Partial<Schemas["ChangeRule"]>;
     type AlertMetric = Schemas["AlertMetric"];
-    type Trial = Schemas["Trial"];
     type Channel = Schemas["ChannelView"];
     type ChannelList = Schemas["ChannelList"];
     type ChannelWish = Partial<Schemas["MakeChannel"]>;

@@ -25,9 +25,7 @@ const MOST = 500;
  * @property {() => Promise<API.RuleList>} rules
  * @property {() => Promise<{metrics: API.AlertMetric[]}>} metrics
  * @property {(body: API.RuleWish, key: string) => Promise<API.RuleResult>} makeRule
- * @property {(body: API.RuleWish) => Promise<API.RuleResult>} tryRule
  * @property {(id: string, body: API.RuleChange) => Promise<API.RuleResult>} changeRule
- * @property {(id: string, body: API.RuleChange) => Promise<API.RuleResult>} tryChange
  * @property {(id: string) => Promise<API.Rule>} deleteRule
  * @property {() => Promise<API.ChannelList>} channels
  * @property {(body: API.ChannelWish, key: string) => Promise<API.Channel>} makeChannel
@@ -49,9 +47,7 @@ export const alertApi = {
   rules: () => ask(`/alerts/rules${query({ limit: MOST })}`),
   metrics: () => ask("/alerts/metrics"),
   makeRule: (body, key) => ask("/alerts/rules", { method: "POST", body, key }),
-  tryRule: (body) => ask("/alerts/rules?dry_run=true", { method: "POST", body }),
   changeRule: (id, body) => ask(rule(id), { method: "PATCH", body }),
-  tryChange: (id, body) => ask(`${rule(id)}?dry_run=true`, { method: "PATCH", body }),
   deleteRule: (id) => ask(rule(id), { method: "DELETE" }),
   channels: () => ask(`/alerts/channels${query({ limit: MOST })}`),
   makeChannel: (body, key) => ask("/alerts/channels", { method: "POST", body, key }),

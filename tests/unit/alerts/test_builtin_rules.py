@@ -34,7 +34,6 @@ def test_what_is_off_by_default_is_what_would_be_noise():
         "foreign_leak",
         "loss_spike",
         "machine_idle",
-        "loss_plateau",
     }
 
 

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 
 import pytest
 
@@ -13,7 +12,6 @@ from api.alerts.evaluation import (
     holds,
     is_breaching,
     is_clear,
-    join_tables,
     say_over,
     show_number,
 )
@@ -101,11 +99,3 @@ def test_a_text_is_filled_and_nothing_in_it_is_evaluated():
 )
 def test_numbers_have_as_many_digits_as_matter(value: float, shown: str):
     assert show_number(value) == shown
-
-
-def test_what_one_of_two_tables_does_not_know_is_unknown_of_its_own():
-    joined = join_tables(gpus(90), replace(gpus(None, fan_speed=[3.0]), targets=gpus(1, 2).targets[1:]))
-    assert [target.key for target in joined.targets] == ["n/0", "n/1"]
-    assert (joined.value("temperature_gpu", 0), joined.value("fan_speed", 1)) == (90, 3)
-    assert math.isnan(joined.value("temperature_gpu", 1))
-    assert math.isnan(joined.value("fan_speed", 0))

@@ -2,13 +2,9 @@ from typing import Any
 
 from api.alerts.evaluation import FactTable
 from api.alerts.facts import FactBoard, People
-from api.alerts.gpu_facts import GPUFacts
-from api.alerts.told_machines import ToldMachines
 from api.domain.alert_rule import RuleScope
 from api.errors import DatabaseUnavailable
 from api.util.clock import FakeClock
-from tests.unit.builders import reading, vitals
-from tests.unit.gpus.fleets import fleet
 
 
 class Made:
@@ -78,10 +74,10 @@ def test_what_the_database_does_not_give_is_missing_and_not_empty(clock: FakeClo
     board = Board(clock)
     board.tasks.is_away = True
     assert board.tables(RuleScope.TASK, RuleScope.GPU) == {RuleScope.GPU}
-    assert board.board.latest(RuleScope.TASK) is None
+    assert board.board.recent(RuleScope.TASK) is None
     board.tasks.is_away = False
     assert RuleScope.TASK in board.tables(RuleScope.TASK)
-    assert board.board.latest(RuleScope.TASK) is not None
+    assert board.board.recent(RuleScope.TASK) is not None
 
 
 def test_people_are_looked_at_where_keys_are_asked_for(clock: FakeClock):
@@ -98,19 +94,3 @@ def test_a_table_that_is_no_longer_made_is_not_recent(clock: FakeClock):
     assert board.board.recent(RuleScope.TASK) is not None
     clock.advance(2)
     assert board.board.recent(RuleScope.TASK) is None
-    assert board.board.latest(RuleScope.TASK) is not None
-
-
-def test_who_tries_a_rule_sees_the_gpus_of_all_machines_whichever_head_looks_after_their_alerts(clock: FakeClock):
-    board: Any = Board(clock)
-    board.state = fleet(reading(1, vitals=vitals(temperature_gpu=88)), clock=clock)
-    board.board._told = told = ToldMachines(board, GPUFacts(clock), "here", clock)
-    table = board.board.of_all_machines(RuleScope.GPU)
-    assert [target.labels["node"] for target in table.targets] == ["here", "gpu2"]
-    assert table.value("temperature_gpu", 1) == 88
-    assert {target.labels.get("node") for target in board.board.of_all_machines(RuleScope.SERVICE).targets} == {"gpu2"}
-    # Where the head makes them itself, what it counts over minutes is known, too.
-    told.tables = lambda state, waiting: told.tables_now(state)[::-1]  # type: ignore[method-assign]
-    made = board.board.told(has_alerts=False)[RuleScope.GPU]
-    assert board.board._recently_told(RuleScope.GPU, board.state) is made
-    assert board.board.of_all_machines(RuleScope.DISK) is None

@@ -1,4 +1,4 @@
-from api.alerts.metrics import IN_HISTORY, METRICS, metrics_of, without_history
+from api.alerts.metrics import IN_HISTORY, METRICS, metrics_of
 from api.domain.alert_rule import RuleScope
 from api.domain.history import Metric
 
@@ -11,7 +11,3 @@ def test_a_metric_is_named_once_in_its_scope_and_every_scope_has_some():
 def test_the_metrics_with_a_history_are_those_that_the_history_keeps():
     assert set(IN_HISTORY.values()) == {metric.value for metric in Metric}
     assert {metric.name for metric in METRICS if metric.has_history} == IN_HISTORY.keys()
-
-
-def test_constants_need_no_history():
-    assert without_history(RuleScope.GPU, ["temperature_gpu", "temperature_slowdown", "lost"]) == ["lost"]

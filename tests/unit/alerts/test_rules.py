@@ -7,10 +7,9 @@ from api.domain.alert_action import ActionKind
 from api.domain.alert_rule import RuleScope
 from api.domain.event import Severity
 from api.errors import AlertNotFound, Conflict, Forbidden, Invalid
-from api.gpus.history import GPUHistory
 from api.util.pagination import PageRequest
 from tests.unit.alerts.conftest import Desk
-from tests.unit.alerts.facts import gpus, rule
+from tests.unit.alerts.facts import rule
 
 ANN, BOB = (Principal(name, None, frozenset(), Credential.KEY) for name in ("ann", "bob"))
 ROOT = Principal("root", Role.ADMIN, ROLE_PERMISSIONS[Role.ADMIN], Credential.KEY)
@@ -19,8 +18,7 @@ TRAINER = Principal("ann", None, ROLE_PERMISSIONS[Role.TRAINER] | {Permission.AL
 
 @pytest.fixture
 def rules(desk: Desk) -> RuleService:
-    table = gpus(90)
-    return RuleService(desk.rules, BUILTIN_RULES, lambda _: table, lambda _: GPUHistory(5), desk.clock, lambda: None)
+    return RuleService(desk.rules, BUILTIN_RULES, desk.clock, lambda: None)
 
 
 def test_the_built_in_ones_come_first_and_pages_are_filtered(rules: RuleService):
@@ -75,14 +73,6 @@ def test_there_are_only_so_many(rules: RuleService, monkeypatch: pytest.MonkeyPa
     rules.add(rule(rule_id="one"), ANN)
     with pytest.raises(Conflict, match="which is the most"):
         rules.add(rule(rule_id="two"), ANN)
-
-
-def test_a_trial_keeps_nothing(rules: RuleService):
-    trial = rules.try_new(rule(rule_id="mine"))
-    assert trial.breaching_now == ("GPU 0",)
-    assert rules.try_changed("gpu_lost", {"for_seconds": 1.0}).tried is False
-    with pytest.raises(AlertNotFound):
-        rules.get("mine")
 
 
 STOP, SAVE = ActionKind.STOP_WITH_CHECKPOINT, ActionKind.SAVE_CHECKPOINT

@@ -1,4 +1,4 @@
-// A rule: looked at, tried against the last day, made or changed, by a form or as JSON.
+// A rule: shown, made or changed, by a form or as JSON.
 
 import { whyNot } from "../access.js";
 import { alertApi } from "../api_alerts.js";
@@ -16,7 +16,6 @@ import { newId } from "./deeds.js";
 import { NEW_RULE, ruleForm } from "./rule_form.js";
 import { rulePicture } from "./rule_picture.js";
 import { tellRule } from "./told.js";
-import { trialView } from "./trial.js";
 
 const TYPING_MS = 400;
 
@@ -30,7 +29,7 @@ export function openRule(rule, metrics) {
     let once = newId();
     const isBuiltin = rule?.is_builtin ?? false;
     const denied = whyNot("alerts:manage");
-    const [problem, result] = [h("div", { role: "alert" }), h("div")];
+    const problem = h("div", { role: "alert" });
     const picture = rulePicture(metrics);
     const changed = () => {
       once = newId();
@@ -105,16 +104,6 @@ export function openRule(rule, metrics) {
       }
     }
 
-    async function attemptTrial() {
-      const { trial } = rule
-        ? await alertApi.tryChange(rule.rule_id, { for_seconds: rule.for_seconds, ...differing(rule, wish()) })
-        : await alertApi.tryRule(wish());
-      if (!trial) return;
-      fill(result, trialView(trial));
-      await picture.showTrial(trial);
-      result.scrollIntoView({ block: "nearest" });
-    }
-
     async function keep() {
       if (rule) {
         const changes = differing(rule, wish());
@@ -179,12 +168,7 @@ export function openRule(rule, metrics) {
           h("div", { class: "editor-head" }, h("h2", { class: "foreign" }, title), modes.element),
           rule && explanation(rule),
           denied && note("idle", h("p", {}, denied)),
-          h(
-            "div",
-            { class: "rule-columns" },
-            h("div", { class: "stack" }, form.element, json),
-            h("div", { class: "stack" }, picture.element, result),
-          ),
+          h("div", { class: "rule-columns" }, h("div", { class: "stack" }, form.element, json), picture.element),
           problem,
           h(
             "div",
@@ -193,7 +177,6 @@ export function openRule(rule, metrics) {
             rule?.is_changed && act(t("rule.restore"), "redo", ending),
             h("span", { class: "grow" }),
             h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
-            act(t("rule.try"), "history", attemptTrial),
             save,
           ),
         );

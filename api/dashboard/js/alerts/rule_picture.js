@@ -44,8 +44,6 @@ export function rulePicture(metrics) {
   const details = new Map();
   /** @type {Pick<API.RuleWish, "scope"|"when"|"clear">} */
   let rule = {};
-  /** @type {readonly API.Trial["periods"][number][]} */
-  let periods = [];
   choice.addEventListener("change", () => void attempt(draw));
 
   async function draw() {
@@ -85,11 +83,6 @@ export function rulePicture(metrics) {
     });
     chart.reshape(series);
     if (!place.firstChild) fill(place, chart.element);
-    chart.mark(
-      periods
-        .filter(({ target }) => target.includes(`GPU ${gpu.gpu_id} `))
-        .map(({ since }) => ({ x: seconds(since) ?? 0, label: t("alert.firing") })),
-    );
     chart.set([xs, history.data.map(({ value }) => value), ...lines.map(({ level }) => xs.map(() => level))]);
   }
 
@@ -107,14 +100,6 @@ export function rulePicture(metrics) {
     /** @param {Pick<API.RuleWish, "scope"|"when"|"clear">} next */
     update(next) {
       rule = next;
-      return attempt(draw);
-    },
-    /** The GPU of the latest period is shown. @param {API.Trial} trial */
-    showTrial(trial) {
-      periods = trial.periods;
-      const latest = trial.periods.at(-1)?.target ?? trial.breaching_now[0];
-      const gpu = machine.value?.gpus.find(({ gpu_id: index }) => latest?.includes(`GPU ${index} `));
-      if (gpu?.uuid) choice.value = gpu.uuid;
       return attempt(draw);
     },
     close() {

@@ -247,34 +247,6 @@ export const rules = {
     remedy: ["Lower the learning rate if it stays high.", "如果一直偏高，请降低学习率。"],
     resolved: ["The loss of {task} is back to normal", "{task} 的损失恢复正常"],
   },
-  loss_plateau: {
-    title: "损失不再下降",
-    summary: [
-      "The smoothed loss of {task} has not fallen for {loss_flat_percent} % of its steps; it is {loss}.",
-      "{task} 的平滑损失在其 {loss_flat_percent} % 的步数内没有下降；现为 {loss}。",
-    ],
-    remedy: [
-      "The training may be done: compare its samples. The loss of diffusion models is noisy; an eval loss tells more.",
-      "训练可能已完成：比较它生成的样张。扩散模型的损失噪声大；评估损失更能说明问题。",
-    ],
-  },
-  log_grows: {
-    title: "日志增长过快",
-    summary: [
-      "{task} writes {log_growth} GiB an hour to its log; the oldest lines will be dropped.",
-      "{task} 每小时向日志写入 {log_growth} GiB；最早的行将被丢弃。",
-    ],
-    remedy: ["Check what it prints. LOG_MAX_BYTES limits the log.", "查看它输出了什么；LOG_MAX_BYTES 限制日志大小。"],
-    resolved: ["The log of {task} grows normally again", "{task} 的日志恢复正常增长"],
-  },
-  log_full: {
-    title: "日志已满",
-    summary: [
-      "The log of {task} has reached LOG_MAX_BYTES; its oldest lines were dropped.",
-      "{task} 的日志已达 LOG_MAX_BYTES；最早的行已被丢弃。",
-    ],
-    remedy: ["Raise LOG_MAX_BYTES if you need them.", "如果需要它们，请调高 LOG_MAX_BYTES。"],
-  },
   eta_slips: {
     title: "训练耗时变长",
     summary: [
@@ -426,15 +398,6 @@ export const rules = {
     title: "机器空闲",
     summary: ["{node} is idle: no training runs or waits.", "{node} 空闲：没有训练在运行或等待。"],
     remedy: ["Switch it off if it costs money while idle.", "如果闲置也要花钱，请关机。"],
-  },
-  certificate_ends: {
-    title: "证书即将过期",
-    summary: [
-      "The certificate of {node} expires in {certificate_days_left:days}.",
-      "{node} 的证书将在 {certificate_days_left:days} 后过期。",
-    ],
-    remedy: ["Renew it and reload the proxy.", "续期并重新加载代理。"],
-    resolved: ["The certificate of {node} is renewed", "{node} 的证书已续期"],
   },
   delivery_broken: {
     title: "告警送不出去",
