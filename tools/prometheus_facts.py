@@ -39,7 +39,7 @@ SCOPES: Mapping[RuleScope, Scope] = {
     RuleScope.CHANNEL: Scope({"channel_id": "c1", "channel": "team"}, "The channel {{ $labels.channel }}"),
     RuleScope.KEY: Scope({"key_id": "k1", "user": "ann"}, "The key {{ $labels.key_id }} of {{ $labels.user }}"),
     RuleScope.ACTION: Scope(
-        {"action_id": "a1", "action": "hold_queue", "rule_id": "disk_low"},
+        {"action_id": "a1", "action": "hold_gpu", "rule_id": "xid_fatal"},
         "{{ $labels.action }} of {{ $labels.rule_id }}",
     ),
     RuleScope.USER: Scope({"user": "ann"}, "{{ $labels.user }}"),

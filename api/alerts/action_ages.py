@@ -13,7 +13,6 @@ _MOST = 1_000
 class _Seen:
     at: float
     grace: float
-    checkpoint: int | None = None
 
 
 class ActionAges:
@@ -30,14 +29,6 @@ class ActionAges:
     def has_had_grace(self, action: AlertAction) -> bool:
         """Return whether people have had their time to object."""
         return self.of(action) >= self._find(action).grace
-
-    def note_checkpoint(self, action: AlertAction, event_id: int) -> None:
-        """Remember the task's latest checkpoint, before it is asked for another."""
-        self._find(action).checkpoint = event_id
-
-    def checkpoint_before(self, action: AlertAction) -> int | None:
-        """Return what `note_checkpoint` remembered; None after a restart."""
-        return self._find(action).checkpoint
 
     def _find(self, action: AlertAction) -> _Seen:
         seen = self._seen.get(action.action_id)

@@ -11,11 +11,9 @@ from api.domain.alert_action import ANNOUNCED, GRACE_SECONDS, ActionKind, Planne
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.errors import Forbidden, Mistake
 
-#: What each action can be about; none: anything. What is done to a task is, for a GPU, done to the one on it.
+#: What each action can be about. What is done to a task is, for a GPU, done to the one on it.
 _SCOPES: dict[ActionKind, tuple[RuleScope, ...]] = {
     ActionKind.STOP_WITH_CHECKPOINT: (RuleScope.TASK, RuleScope.GPU),
-    ActionKind.SAVE_CHECKPOINT: (RuleScope.TASK, RuleScope.GPU),
-    ActionKind.HOLD_QUEUE: (),
     ActionKind.HOLD_GPU: (RuleScope.GPU,),
     ActionKind.IDLE_COMMAND: (RuleScope.SERVICE,),
 }
@@ -88,7 +86,7 @@ def check_actions(rule: AlertRule, has_idle_command: bool) -> list[Mistake]:
 
 def _check(rule: AlertRule, pointer: str, kind: ActionKind) -> Iterable[Mistake]:
     scopes = _SCOPES[kind]
-    if scopes and rule.scope not in scopes:
+    if rule.scope not in scopes:
         yield Mistake(
             pointer, f"{kind} belongs to rules of scope {' or '.join(scopes)}, and this one's is {rule.scope}"
         )

@@ -20,6 +20,9 @@ _LONGEST_LEASE, _LONGEST_WAIT = 180.0, 60.0
 
 _OPEN = (ActionState.WAITING, ActionState.UNDERWAY)
 
+#: Older versions had more kinds. Their rows are left alone; what became of them is in the history of their alert.
+_IS_KNOWN = alert_actions.c.kind.in_(list(ActionKind))
+
 
 def insert_actions(connection: Connection, changes: Sequence[AlertChange], now: datetime) -> None:
     """Keeps what is to be done because of these changes."""
@@ -94,7 +97,7 @@ class ActionStore:
 
     def of_alert(self, alert_id: str, limit: int = 100) -> list[AlertAction]:
         """The latest actions of an alert, oldest first."""
-        query = select(alert_actions).where(alert_actions.c.alert_id == alert_id)
+        query = select(alert_actions).where(alert_actions.c.alert_id == alert_id, _IS_KNOWN)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(alert_actions.c.serial.desc()).limit(limit)).all()
         return [_read(row) for row in reversed(rows)]
@@ -102,7 +105,7 @@ class ActionStore:
     def failed_since(self, since: datetime, limit: int = 100) -> list[AlertAction]:
         """What has failed since this time, newest first."""
         failed = (alert_actions.c.state == ActionState.FAILED) & (alert_actions.c.finished_at >= to_seconds(since))
-        query = select(alert_actions).where(failed).order_by(alert_actions.c.serial.desc()).limit(limit)
+        query = select(alert_actions).where(failed, _IS_KNOWN).order_by(alert_actions.c.serial.desc()).limit(limit)
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query)]
 
@@ -185,7 +188,7 @@ def _is_due(seconds: float) -> Any:
     is_free = or_(columns.lease_until.is_(None), ~is_ahead(columns.lease_until, seconds, _LONGEST_LEASE))
     # The idle command counts its time of grace by a monotonic clock.
     is_time = or_(columns.kind == ActionKind.IDLE_COMMAND, ~is_ahead(columns.not_before, seconds, _LONGEST_WAIT))
-    return and_(columns.state.in_(_OPEN), is_time, is_free)
+    return and_(columns.state.in_(_OPEN), _IS_KNOWN, is_time, is_free)
 
 
 def _held(action_id: str, token: str) -> Any:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.alerts.channels import ChannelRequest
-from api.alerts.schemas import DAY, ID, Lasting, Matchers, Weight
+from api.alerts.schemas import DAY, ID, Matchers, Weight
 from api.alerts.views import ChannelView
 from api.domain.channel import (
     ChannelKind,
@@ -82,7 +82,6 @@ class ChannelFields(Strict):
     matchers: Matchers | None = Field(None, description="only what fits all of these")
     send_resolved: bool | None = Field(None, description="also that something is over; true by default")
     only_opted_in: bool | None = Field(None, description="only what a training's own `notify` asks for")
-    after_seconds: Lasting | None = Field(None, description="only what nobody has acknowledged for so long")
     group_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(None, description="30 by default")
     critical_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(None, description="5 by default")
     per_minute: Number | None = Field(None, description="messages a minute; 6 by default")

@@ -77,7 +77,7 @@ class EmergencyWord:
             channels, told = self._pending.pop(0)
             for channel, sealed in channels:
                 settings = channel.settings
-                is_wanted = channel.enabled and not settings.only_opted_in and not settings.after_seconds
+                is_wanted = channel.enabled and not settings.only_opted_in
                 if is_wanted and rank(told.severity) >= rank(settings.min_severity):
                     self._send(channel, sealed, told)
 

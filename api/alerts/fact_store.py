@@ -28,7 +28,6 @@ class Headway:
 
     checkpoint_at: float | None
     attempts_since: int  #: attempts begun since then
-    checkpoint_id: int | None = None  #: of the event
 
 
 class AlertFactStore:
@@ -78,7 +77,7 @@ class AlertFactStore:
             of_task, last = numbers.get(task_id, {}), checkpoints.get(task_id)
             made_by = 0 if last is None else of_task.get(last.attempt_uid, 0)
             since = sum(number > made_by for number in of_task.values())
-            found[task_id] = Headway(None, since) if last is None else Headway(last.at, since, last.id)
+            found[task_id] = Headway(None, since) if last is None else Headway(last.at, since)
         return found
 
     def unfinished_work(self, node: str, now: datetime) -> str | None:

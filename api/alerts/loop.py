@@ -266,9 +266,8 @@ class AlertLoop:
         if not reminds:
             return
         for key, track in section.machine.tracks.items():
-            rule = self._rules.get(key[0])
-            if drafts.get(key) is None and planner.has_reminder(track, rule):
-                planner.remind(drafts.of(key, track), rule, track.target)
+            if drafts.get(key) is None and planner.has_reminder(track):
+                planner.remind(drafts.of(key, track))
 
     def _tell_new_channels(self, section: Section, drafts: Drafts) -> None:
         """What fires is told to a channel that was made, changed or switched on since. One that is switched off counts
@@ -284,7 +283,7 @@ class AlertLoop:
             reached = (
                 channel.channel_id
                 for channel in self._channels.values()
-                if not channel.settings.after_seconds and is_reached(channel, alert, rule, track.target)
+                if is_reached(channel, alert, rule, track.target)
             )
             if any(channel_id not in alert.told for channel_id in reached):
                 drafts.of(key, track)

@@ -28,7 +28,6 @@ _SIGNS_OF_RULES = {"training_failed": "❌", "training_finished": _OVER}
 
 _NOTES = {
     NotificationKind.REPEAT: "It is still so.",
-    NotificationKind.ESCALATION: "No one has acknowledged it.",
     NotificationKind.FLAPPING: "It comes and goes: the next message comes when it has been calm for an hour.",
     NotificationKind.CALM: "It has stopped coming and going.",
 }

@@ -60,13 +60,11 @@ class Planner:
         fresh = wanted if kind is NotificationKind.CALM else wanted - set(alert.told)
         self._tell(draft, fresh, kind)
 
-    def remind(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
-        """Adds what is told of an alert that goes on: repeats, and escalations to who is told late."""
+    def remind(self, draft: Draft) -> None:
+        """Add the repeats that are due of an alert that goes on."""
         alert, now = draft.after, draft.track.now(self.monotonic, self.now)
         if not needs_reminding(alert):
             return
-        late = self._reached(draft, rule, target, late=True) - set(alert.told)
-        self._tell(draft, late, NotificationKind.ESCALATION)
         for channel_id in alert.told:
             channel = self.channels.get(channel_id)
             if channel is not None and channel.enabled and is_repeat_due(alert, channel.settings, now):
@@ -74,31 +72,19 @@ class Planner:
         if draft.notifications:
             draft.change(told_at=now)
 
-    def has_reminder(self, track: Track, rule: AlertRule | None) -> bool:
+    def has_reminder(self, track: Track) -> bool:
         """Whether `remind` would add anything."""
         alert, now = track.alert, track.now(self.monotonic, self.now)
         if not needs_reminding(alert):
             return False
-        for channel in self.channels.values():
-            if not channel.enabled:
-                continue
-            if channel.channel_id in alert.told:
-                if is_repeat_due(alert, channel.settings, now):
-                    return True
-            elif _is_late(channel, alert, now) and is_reached(channel, alert, rule, track.target):
-                return True
-        return False
-
-    def _reached(
-        self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None, late: bool = False
-    ) -> set[str]:
-        now = draft.track.now(self.monotonic, self.now)
-        return {
-            channel.channel_id
+        return any(
+            channel.enabled and channel.channel_id in alert.told and is_repeat_due(alert, channel.settings, now)
             for channel in self.channels.values()
-            if (_is_late(channel, draft.after, now) if late else not channel.settings.after_seconds)
-            and is_reached(channel, draft.after, rule, target)
-        }
+        )
+
+    def _reached(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> set[str]:
+        channels = self.channels.values()
+        return {channel.channel_id for channel in channels if is_reached(channel, draft.after, rule, target)}
 
     def _tell(self, draft: Draft, channel_ids: set[str], kind: NotificationKind) -> None:
         known = sorted(each for each in channel_ids if each in self.channels)
@@ -111,7 +97,7 @@ class Planner:
 
     def _add(self, draft: Draft, channel: Channel, kind: NotificationKind) -> None:
         alert, settings = draft.after, channel.settings
-        at, group = self.now + timedelta(seconds=_wait(alert, settings, kind)), group_key(alert)
+        at, group = self.now + timedelta(seconds=_wait(alert, settings)), group_key(alert)
         until = None if settings.quiet_hours is None else quiet_until(settings.quiet_hours, self.now)
         if until is not None and alert.severity is not Severity.CRITICAL:
             # All that was held back comes as one message.
@@ -131,9 +117,8 @@ def group_key(alert: Alert) -> str:
     return f"{alert.rule_id} {alert.labels.get('node', '')}".strip()
 
 
-def _wait(alert: Alert, settings: ChannelSettings, kind: NotificationKind) -> float:
-    is_grave = alert.severity is Severity.CRITICAL or kind is NotificationKind.ESCALATION
-    return settings.critical_wait_seconds if is_grave else settings.group_wait_seconds
+def _wait(alert: Alert, settings: ChannelSettings) -> float:
+    return settings.critical_wait_seconds if alert.severity is Severity.CRITICAL else settings.group_wait_seconds
 
 
 def is_reached(channel: Channel, alert: Alert, rule: AlertRule | None, target: AlertTarget | None) -> bool:
@@ -155,11 +140,6 @@ def needs_reminding(alert: Alert) -> bool:
     """Whether people are told again of what goes on: not while somebody knows of it, or nobody is to be told."""
     is_quiet = alert.muted_by is not None or alert.acknowledged_by is not None or alert.flapping_since is not None
     return alert.state is AlertState.FIRING and not is_quiet
-
-
-def _is_late(channel: Channel, alert: Alert, now: datetime) -> bool:
-    after = channel.settings.after_seconds
-    return after > 0 and alert.fired_at is not None and (now - alert.fired_at).total_seconds() >= after
 
 
 def is_repeat_due(alert: Alert, settings: ChannelSettings, now: datetime) -> bool:

@@ -79,7 +79,7 @@ def get_alert(alert_id: str) -> Response:
 def acknowledge_alert(alert_id: str, json_data: Acknowledge) -> Response:
     """Say that one knows of an alert
 
-    It is neither repeated nor escalated until it ends, `until` is over, or it becomes graver. Its end is told. Without
+    It is not repeated until it ends, `until` is over, or it becomes graver. Its end is told. Without
     `alerts:manage` only alerts about your own tasks, keys and quotas can be acknowledged.
     """
     until = None if json_data.until is None else utc(json_data.until)
@@ -93,7 +93,7 @@ def acknowledge_alert(alert_id: str, json_data: Acknowledge) -> Response:
 def withdraw_acknowledgement(alert_id: str) -> Response:
     """Take an acknowledgement back
 
-    The alert is repeated and escalated again.
+    The alert is repeated again.
     """
     return answer(services().alerts.withdraw(alert_id, current_principal.get()))
 

@@ -85,7 +85,7 @@ class AlertService:
         return AlertDetailView(show_alert(alert), tuple(self._store.history(alert_id)), deliveries, actions)
 
     def acknowledge(self, alert_id: str, until: datetime | None, comment: str, by: Principal) -> AlertView:
-        """Says that somebody knows of an alert: it is neither repeated nor escalated, and its end is told.
+        """Says that somebody knows of an alert: it is not repeated, and its end is told.
 
         Raises AlertNotFound, NotYours, Conflict, Invalid.
         """

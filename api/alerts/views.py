@@ -199,7 +199,6 @@ class ChannelView:
     matchers: tuple[Matcher, ...]
     send_resolved: bool
     only_opted_in: bool
-    after_seconds: float
     group_wait_seconds: float
     critical_wait_seconds: float
     per_minute: int
@@ -233,7 +232,6 @@ def show_channel(channel: Channel, with_errors: bool) -> ChannelView:
         matchers=settings.matchers,
         send_resolved=settings.send_resolved,
         only_opted_in=settings.only_opted_in,
-        after_seconds=settings.after_seconds,
         group_wait_seconds=settings.group_wait_seconds,
         critical_wait_seconds=settings.critical_wait_seconds,
         per_minute=settings.per_minute,

@@ -6,7 +6,6 @@ from api.access.audit_store import AuditStore
 from api.alerts.action_deeds import ActionDeeds, CommandEnd, IdleCommand
 from api.alerts.action_loop import ActionLoop
 from api.alerts.action_store import ActionStore
-from api.alerts.fact_store import AlertFactStore
 from api.alerts.idle import IdleLook
 from api.composition.training import TrainingParts
 from api.config import Config, child_environment
@@ -32,14 +31,11 @@ def build_action_loop(
     deeds = ActionDeeds(
         training.stops,
         training.service,
-        training.saving,
         training.holds,
         TaskStore(database),
-        AlertFactStore(database),
         store,
         idle,
         _build_command(config),
-        training.is_watched_here,
         clock,
     )
     audit = AuditStore(database)

@@ -83,7 +83,6 @@ class TrainingParts:
     owners: TaskOwners
     holds: Holds
     cluster: Callable[[], Sequence[NodeState]]  #: the machines as a cluster's engine knows them; none without one
-    is_watched_here: Callable[[str], bool]  #: whether this server watches the attempt of a task
     wishes: ClusterWishes | None  #: what requests may wish of a cluster; None: trainings run on this machine
 
 
@@ -196,7 +195,6 @@ def build_training(needs: TrainingNeeds, executor: Executor | None = None, *, is
         owners=TaskOwners(tasks, reconciler.find_watch),
         holds=Holds(holds, gpus, clock, loop.wake),
         cluster=tuple if slurm is None else slurm.executor.known_nodes,
-        is_watched_here=lambda task_id: reconciler.find_watch(task_id) is not None,
         wishes=None if slurm is None else slurm.wishes,
     )
 

@@ -21,7 +21,7 @@ from api.db import alert_tables, dataset_tables, measurement_tables, registry_ta
 from api.db.columns import Document, Serial
 
 #: The revision of the latest migration, whose tables these are.
-REVISION = "0022"
+REVISION = "0023"
 
 #: All tables, those of datasets, registered models and alerts among them.
 metadata = dataset_tables.datasets.metadata

@@ -40,7 +40,6 @@ class NotificationKind(StrEnum):
 
     FIRING = "firing"
     REPEAT = "repeat"  #: it fires still
-    ESCALATION = "escalation"  #: nobody has acknowledged it
     FLAPPING = "flapping"  #: it comes and goes: nothing more is told until it is calm
     CALM = "calm"  #: it has stopped coming and going
     RESOLVED = "resolved"

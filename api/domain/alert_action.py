@@ -10,15 +10,13 @@ class ActionKind(StrEnum):
     """What can be done."""
 
     STOP_WITH_CHECKPOINT = "stop_with_checkpoint"  #: the task saves a checkpoint and ends
-    SAVE_CHECKPOINT = "save_checkpoint"  #: the training saves a checkpoint and goes on
-    HOLD_QUEUE = "hold_queue"  #: nothing that waits begins while the alert is open
     HOLD_GPU = "hold_gpu"  #: nobody gets the GPU while the alert is open
     IDLE_COMMAND = "idle_command"  #: the operator's IDLE_COMMAND is run, once nothing runs or waits
 
     @property
     def is_of_task(self) -> bool:
         """Whether it is done to a task."""
-        return self in (ActionKind.STOP_WITH_CHECKPOINT, ActionKind.SAVE_CHECKPOINT)
+        return self is ActionKind.STOP_WITH_CHECKPOINT
 
     @property
     def is_tried_once(self) -> bool:
@@ -32,8 +30,6 @@ GRACE_SECONDS = 60.0
 #: What an alert says of each before it is done.
 ANNOUNCED: Mapping[ActionKind, str] = {
     ActionKind.STOP_WITH_CHECKPOINT: "By its rule the task is stopped with a checkpoint.",
-    ActionKind.SAVE_CHECKPOINT: "By its rule the training is asked for a checkpoint.",
-    ActionKind.HOLD_QUEUE: "By its rule nothing that waits begins until this ends.",
     ActionKind.HOLD_GPU: "By its rule nobody gets this GPU until this ends.",
     ActionKind.IDLE_COMMAND: (
         f"By its rule IDLE_COMMAND is run in {GRACE_SECONDS:.0f} s, unless somebody acknowledges this."

@@ -62,7 +62,6 @@ class ChannelSettings:
     matchers: tuple[Matcher, ...] = ()  #: all must fit; none: everything
     send_resolved: bool = True
     only_opted_in: bool = False  #: only what a training's own request asks to be told
-    after_seconds: float = 0.0  #: only what nobody has acknowledged for so long: an escalation
     group_wait_seconds: float = 30.0
     critical_wait_seconds: float = 5.0
     per_minute: int = 6

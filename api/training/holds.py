@@ -34,12 +34,15 @@ class Holds:
             raise HoldNotFound(f'No hold has the id "{hold_id[:80]}".')
         return found
 
-    def hold_queue(self, reason: str, by: str, alert_id: str | None = None) -> Hold | None:
-        """Holds the queue; None where the alert that it is for has ended, or has done so already. Raises Conflict."""
-        return self._hold(HoldKind.QUEUE, None, reason, by, alert_id)
+    def hold_queue(self, reason: str, by: str) -> Hold | None:
+        """Hold the queue. Raises Conflict."""
+        return self._hold(HoldKind.QUEUE, None, reason, by, None)
 
     def hold_gpu(self, reference: str, reason: str, by: str, alert_id: str | None = None) -> Hold | None:
-        """Holds a GPU, named as in every request; None as above. Raises GPUNotFound, Conflict."""
+        """Hold a GPU, named as in every request.
+
+        Return None where the alert that it is for has ended, or holds it already. Raises GPUNotFound, Conflict.
+        """
         found = find_gpu(self._gpus.state, reference).reading.uuid
         if found is None:
             raise GPUNotFound(f"GPU {reference[:80]} tells no UUID now, by which it could be held: look at its health.")

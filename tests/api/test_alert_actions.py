@@ -25,7 +25,7 @@ def test_who_may_have_a_rule_act(guarded: Hot):
         return world.client.post(f"{ALERTS}/rules", json=body, headers=key)
 
     assert post(STOPPING, ann).json()["data"]["rule"]["acts_for"] == "ann"
-    refused = post({**STOPPING, "rule_id": "holds", "actions": ["hold_queue"]}, ann)
+    refused = post({**STOPPING, "rule_id": "holds", "actions": ["hold_gpu"]}, ann)
     assert (refused.status_code, refused.json()["data"]) == (403, {"missing_permission": "system:write"})
     assert post({**STOPPING, "rule_id": "all"}, root).json()["data"]["rule"]["acts_for"] is None
     changed = world.client.patch(f"{ALERTS}/rules/all", json={"for_seconds": 1}, headers=ann)
@@ -47,19 +47,19 @@ def test_what_a_rule_cannot_do_is_refused(refusing: Hot, changes: dict[str, Any]
 
 
 def test_an_action_is_told_with_its_alert_and_in_the_audit(hot: Hot):
-    hot.ask("POST", "/rules", {**RULE, "actions": ["hold_queue"]}, status=201)
+    hot.ask("POST", "/rules", {**RULE, "actions": ["hold_gpu"]}, status=201)
     hot.temperature(90)
     (alert,) = hot.ask("GET")["alerts"]
-    assert alert["remedy"] == "By its rule nothing that waits begins until this ends."
+    assert alert["remedy"] == "By its rule nobody gets this GPU until this ends."
     hot.alerts.actions.run_once()
     detail = hot.ask("GET", f"/{alert['alert_id']}")
-    assert [(each["kind"], each["state"]) for each in detail["actions"]] == [("hold_queue", "done")]
-    assert detail["history"][-1]["message"] == "hold_queue done: the queue is held until the alert ends"
+    assert [(each["kind"], each["state"]) for each in detail["actions"]] == [("hold_gpu", "done")]
+    assert detail["history"][-1]["message"] == "hold_gpu done: nobody gets the GPU until the alert ends"
     assert hot.world.client.data("/api/v1/system/holds")["holds"][0]["made_by"] == "rule hot"
     hot.temperature(40)
     hot.alerts.actions.run_once()
     assert hot.world.client.data("/api/v1/system/holds")["holds"] == []
-    rows = hot.world.runtime.services.audit._store.page(AuditFilter(operations=("alert action hold_queue",)), 10, None)
+    rows = hot.world.runtime.services.audit._store.page(AuditFilter(operations=("alert action hold_gpu",)), 10, None)
     assert [record.entry.actor for record in rows[0]] == ["rule hot"]
 
 

@@ -41,14 +41,11 @@ class ActingMachine:
         deeds = ActionDeeds(
             parts.stops,
             parts.service,
-            parts.saving,
             parts.holds,
             self.machine.tasks,
-            AlertFactStore(self.machine.database),
             self.store,
             self.idle,
             self.run_command if self.has_command else None,
-            parts.is_watched_here,
             self.clock,
         )
         return ActionLoop(self.store, deeds, parts.holds, node, self.clock, self.audited.append, self.note_end)
@@ -86,6 +83,11 @@ class ActingMachine:
         """Lets the machine have been up for long enough to count as idle."""
         self.clock.advance(STARTING_SECONDS)
         self.machine.gpus._monitor.sweep()
+
+    @property
+    def gpu(self) -> str:
+        """The UUID of a GPU of the machine."""
+        return self.machine.gpus.state.gpus[1].reading.uuid or ""
 
     @property
     def action(self) -> AlertAction:

@@ -29,10 +29,3 @@ def test_an_action_that_another_process_has_looked_at_gets_its_whole_time_again(
     assert not ages.has_had_grace(seen)
     clock.advance(60)
     assert ages.has_had_grace(seen)
-
-
-def test_the_checkpoint_before_is_forgotten_with_the_process(clock: FakeClock):
-    ages = ActionAges(clock)
-    assert ages.checkpoint_before(FIRST) is None
-    ages.note_checkpoint(FIRST, 7)
-    assert (ages.checkpoint_before(FIRST), ActionAges(clock).checkpoint_before(FIRST)) == (7, None)

@@ -6,13 +6,12 @@ import pytest
 
 from api.alerts.action_deeds import CommandEnd
 from api.domain.alert_action import ActionKind, ActionState
-from api.domain.training import StopRung, TaskStatus
+from api.domain.training import StopRung
 from api.executors.fake import outcome
 from tests.unit.alerts.acting import ActingMachine
 from tests.unit.trainings import TrainingMachine, steps
 
-STOP, SAVE = ActionKind.STOP_WITH_CHECKPOINT, ActionKind.SAVE_CHECKPOINT
-IDLE = ActionKind.IDLE_COMMAND
+STOP, IDLE = ActionKind.STOP_WITH_CHECKPOINT, ActionKind.IDLE_COMMAND
 
 
 @pytest.fixture
@@ -80,45 +79,8 @@ def test_a_rule_of_one_user_does_not_touch_anothers_task(training: ActingMachine
     assert training.machine.task().stop is None
 
 
-def test_a_checkpoint_is_asked_for_and_the_training_goes_on(training: ActingMachine):
-    training.fire(SAVE, "a")
-    assert training.round().state is ActionState.UNDERWAY
-    assert [path.name for path in training.machine.files().output.glob("*/save*")] == ["save"]
-    training.clock.advance(1)
-    training.machine.saves(9)
-    training.machine.prints(steps(9))
-    training.clock.advance(6)
-    training.machine.train()
-    action = training.round(after=6)
-    assert (action.state, action.result) == (ActionState.DONE, "saved; its last checkpoint is global_step9")
-    assert training.machine.status() is TaskStatus.RUNNING
-
-
-def test_one_that_cannot_save_yet_is_asked_again_and_in_the_end_it_failed(acting: ActingMachine):
-    acting.machine.run()
-    acting.fire(SAVE, "a")
-    assert acting.round().state is ActionState.WAITING
-    assert acting.round(after=20).attempts == 2
-    action = acting.round(after=700)
-    assert action.state is ActionState.FAILED
-    assert "ask again when it trains" in str(action.result)
-
-
-def test_the_queue_is_held_while_the_alert_is_open(acting: ActingMachine):
-    alert = acting.fire(ActionKind.HOLD_QUEUE)
-    assert acting.round().state is ActionState.DONE
-    acting.machine.put()
-    acting.machine.train()
-    assert acting.machine.status() is TaskStatus.QUEUED
-    acting.resolve(alert)
-    acting.round()
-    acting.machine.train()
-    assert acting.machine.status() is TaskStatus.STARTING
-
-
 def test_a_gpu_is_held_while_the_alert_is_open(acting: ActingMachine):
-    uuid = acting.machine.gpus.state.gpus[1].reading.uuid
-    alert = acting.fire(ActionKind.HOLD_GPU, uuid)
+    alert = acting.fire(ActionKind.HOLD_GPU, acting.gpu)
     assert acting.round().state is ActionState.DONE
     assert [gpu.judgement.is_available for gpu in acting.machine.gpus.state.gpus] == [True, False, True, True]
     acting.resolve(alert)
@@ -218,16 +180,3 @@ def test_a_clock_that_is_set_takes_nobodys_time_to_object(acting: ActingMachine,
     acting.round(after=50)
     assert acting.runs == 0
     assert (acting.round(after=11).state, acting.runs) == (ActionState.DONE, 1)
-
-
-@pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_ends_no_wait_for_a_checkpoint(training: ActingMachine, hours: int):
-    training.fire(SAVE, "a")
-    assert training.round().state is ActionState.UNDERWAY
-    training.clock.jump(hours * 3600)
-    assert training.round(after=6).state is ActionState.UNDERWAY
-    training.machine.saves(9)
-    training.machine.prints(steps(9))
-    training.clock.advance(6)
-    training.machine.train()
-    assert training.round(after=6).state is ActionState.DONE

@@ -12,12 +12,7 @@ from api.domain.alert_action import ActionKind, PlannedAction
 from api.domain.alert_rule import AlertRule, RuleScope
 from tests.unit.alerts.facts import NOW, firing, rule
 
-STOP, QUEUE, GPU, IDLE = (
-    ActionKind.STOP_WITH_CHECKPOINT,
-    ActionKind.HOLD_QUEUE,
-    ActionKind.HOLD_GPU,
-    ActionKind.IDLE_COMMAND,
-)
+STOP, GPU, IDLE = ActionKind.STOP_WITH_CHECKPOINT, ActionKind.HOLD_GPU, ActionKind.IDLE_COMMAND
 ON_TASK = firing(labels={"task_id": "train_1"}, owner="ann", bound=Subject("train_1", "ann", 1))
 ON_GPU = AlertTarget("n/0", subject=Subject("train_2", "bob"))
 
@@ -33,13 +28,14 @@ def planned(*args: Any, **more: Any) -> list[PlannedAction]:
 
 
 def test_a_rule_acts_when_its_alert_begins_and_the_alert_says_so():
-    draft = plan(ON_TASK, rule(actions=(STOP, QUEUE), actions_by="root"))
+    on_gpu = firing(bound=ON_GPU.subject)
+    draft = plan(on_gpu, rule(actions=(STOP, GPU), actions_by="root"), target=ON_GPU)
     assert [(each.kind, each.about, each.owner, each.set_by) for each in draft.actions] == [
-        (STOP, "train_1", "ann", "root"),
-        (QUEUE, None, None, "root"),
+        (STOP, "train_2", "bob", "root"),
+        (GPU, "0", None, "root"),
     ]
     assert "By its rule the task is stopped with a checkpoint." in draft.after.remedy
-    assert draft.messages == ["acts: stop_with_checkpoint, hold_queue"]
+    assert draft.messages == ["acts: stop_with_checkpoint, hold_gpu"]
 
 
 @pytest.mark.parametrize(
@@ -99,9 +95,9 @@ def mistakes(*kinds: ActionKind, has_command: bool = True, **changes: Any) -> li
 
 
 def test_actions_are_of_what_the_rule_is_about():
-    assert mistakes(STOP, QUEUE, GPU) == []
+    assert mistakes(STOP, GPU) == []
     assert mistakes(IDLE) == ["/actions/0"]
-    assert mistakes(QUEUE, GPU, scope=RuleScope.DISK) == ["/actions/1"]
+    assert mistakes(GPU, scope=RuleScope.DISK) == ["/actions/0"]
     assert mistakes(STOP, STOP) == ["/actions"]
 
 

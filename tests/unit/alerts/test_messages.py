@@ -139,7 +139,6 @@ def test_of_many_the_gravest_comes_first_and_the_rest_is_counted():
     ("kind", "words"),
     [
         (NotificationKind.REPEAT, "It is still so."),
-        (NotificationKind.ESCALATION, "No one has acknowledged it."),
         (NotificationKind.FLAPPING, "It comes and goes"),
         (NotificationKind.CALM, "It has stopped coming and going."),
     ],

@@ -37,7 +37,6 @@ def test_it_goes_through_every_channel_that_takes_it():
         channel("mine", matchers=(Matcher("node", "n"), Matcher("rule", "h*", is_glob=True))),
         channel("other", matchers=(Matcher("node", "m"),)),
         channel("opted", only_opted_in=True),
-        channel("late", after_seconds=60),
     )
     assert told(made) == [("all", NotificationKind.FIRING), ("mine", NotificationKind.FIRING)]
     assert (made.after.told, made.after.told_at) == (("all", "mine"), NOW)
@@ -120,28 +119,17 @@ def test_a_repeat_is_told_once_an_interval():
     alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
     at = NOW + timedelta(hours=9)
     planner = Planner({"c1": channel()}, at)
-    assert planner.has_reminder(Track(alert), HOT)
+    assert planner.has_reminder(Track(alert))
     made = draft(alert)
-    planner.remind(made, HOT, None)
+    planner.remind(made)
     assert told(made) == [("c1", NotificationKind.REPEAT)]
-    assert not planner.has_reminder(Track(made.after), HOT)
+    assert not planner.has_reminder(Track(made.after))
 
 
 @pytest.mark.parametrize("quiet", [{"acknowledged_by": "ann"}, {"muted_by": "s"}, {"flapping_since": NOW}])
 def test_nobody_is_reminded_of_what_somebody_knows(quiet: dict[str, object]):
     alert = replace(firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW), **quiet)  # type: ignore[arg-type]
-    assert not Planner({"c1": channel()}, NOW + timedelta(days=9)).has_reminder(Track(alert), HOT)
-
-
-def test_what_nobody_acknowledges_goes_on_to_the_next():
-    late = channel("late", after_seconds=900)
-    before, after = NOW + timedelta(seconds=899), NOW + timedelta(seconds=900)
-    assert not Planner({"late": late}, before).has_reminder(Track(firing()), HOT)
-    planner, made = Planner({"late": late}, after), draft(firing())
-    assert planner.has_reminder(Track(firing()), HOT)
-    planner.remind(made, HOT, None)
-    assert told(made) == [("late", NotificationKind.ESCALATION)]
-    assert not planner.has_reminder(Track(made.after), HOT)
+    assert not Planner({"c1": channel()}, NOW + timedelta(days=9)).has_reminder(Track(alert))
 
 
 @pytest.mark.parametrize(
@@ -206,18 +194,15 @@ def test_an_event_is_told_when_it_happens_or_its_silence_ends_and_to_no_later_ch
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_repeats_and_escalations_come_by_monotonic_time(hours: int):
+def test_repeats_come_by_monotonic_time(hours: int):
     alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
-    channels = {"c1": channel(), "late": channel("late", after_seconds=5 * 3600)}
+    channels = {"c1": channel()}
     track, wall = Track(alert, fired_at=1000.0), NOW + timedelta(hours=hours)
-    assert not Planner(channels, wall, 1000.0 + 3.9 * 3600).has_reminder(track, HOT)
+    assert not Planner(channels, wall, 1000.0 + 3.9 * 3600).has_reminder(track)
     planner = Planner(channels, wall, 1000.0 + 4.1 * 3600)
-    assert planner.has_reminder(track, HOT)
+    assert planner.has_reminder(track)
     made = Draft(("hot", "n/0"), track, alert, alert)
-    planner.remind(made, HOT, None)
+    planner.remind(made)
     assert told(made) == [("c1", NotificationKind.REPEAT)]
     track.alert = made.after
-    assert not Planner(channels, wall, 1000.0 + 4.2 * 3600).has_reminder(track, HOT)
-    late = Draft(("hot", "n/0"), track, track.alert, track.alert)
-    Planner(channels, wall, 1000.0 + 5.1 * 3600).remind(late, HOT, None)
-    assert told(late) == [("late", NotificationKind.ESCALATION)]
+    assert not Planner(channels, wall, 1000.0 + 4.2 * 3600).has_reminder(track)

@@ -14,7 +14,7 @@ from api.domain.alert_action import ActionKind, ActionState, PlannedAction
 from tests.unit.alerts.facts import NOW, firing
 
 LEASE = timedelta(seconds=60)
-PLANNED = PlannedAction("action_1", ActionKind.HOLD_QUEUE, None, None, None, None, "root", NOW)
+PLANNED = PlannedAction("action_1", ActionKind.HOLD_GPU, None, "GPU-1", None, None, "root", NOW)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_end_stands_in_the_history_of_the_alert(store: ActionStore, database
     (action,) = store.of_alert("alert_1")
     assert (action.state, action.result, action.finished_at) == (ActionState.FAILED, "no room", NOW)
     last = AlertStore(database).history("alert_1")[-1]
-    assert (last.actor, last.message) == ("rule hot", "hold_queue failed: no room")
+    assert (last.actor, last.message) == ("rule hot", "hold_gpu failed: no room")
     assert store.failed_since(NOW) == [action]
     assert store.failed_since(NOW + LEASE) == []
 

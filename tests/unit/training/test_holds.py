@@ -50,7 +50,7 @@ def test_a_held_gpu_is_not_offered_at_once_and_is_again_when_the_hold_ends(desk:
 
 
 def test_a_hold_for_an_alert_that_is_not_open_is_not_made(desk: Desk):
-    assert desk.holds.hold_queue("why", "rule x", alert_id="gone") is None
+    assert desk.holds.hold_gpu("1", "why", "rule x", alert_id="gone") is None
     assert (desk.holds.list(), desk.woken) == ([], 0)
 
 

@@ -15,7 +15,6 @@ const USUAL = {
   min_severity: "warning",
   send_resolved: true,
   only_opted_in: false,
-  after_seconds: 0,
   group_wait_seconds: 30,
   critical_wait_seconds: 5,
   per_minute: 6,
@@ -38,12 +37,6 @@ export function channelSettings(channel) {
   const optedIn = checkField("channel-opted", t("channel.opted"), given.only_opted_in);
   const now = { zero: t("channel.at_once") };
   const never = { never: t("channel.never") };
-  const after = lastingField(
-    "channel-after",
-    [0, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR],
-    given.after_seconds,
-    now,
-  );
   const wait = lastingField("channel-wait", [0, 30, MINUTE, 5 * MINUTE], given.group_wait_seconds, now);
   const grave = lastingField("channel-grave", [0, 5, 30], given.critical_wait_seconds, now);
   const critical = lastingField("channel-critical", REPEATS, given.repeat_critical_seconds, never);
@@ -76,7 +69,6 @@ export function channelSettings(channel) {
           field(t("channel.repeat.warning"), warning.input),
           field(t("channel.minute"), perMinute),
           field(t("channel.hour"), perHour, t("channel.most.hint")),
-          field(t("channel.after"), after.input, t("channel.after.hint")),
         ),
       ),
     ),
@@ -94,7 +86,6 @@ export function channelSettings(channel) {
       min_severity: /** @type {API.Severity} */ (severity.value),
       send_resolved: resolved.input.checked,
       only_opted_in: optedIn.input.checked,
-      after_seconds: after.value(),
       group_wait_seconds: wait.value(),
       critical_wait_seconds: grave.value(),
       repeat_critical_seconds: critical.value(),
@@ -152,7 +143,6 @@ export function settingsWords(channel) {
   return [
     word("channel.from", severity),
     channel.only_opted_in && t("channel.opted.short"),
-    channel.after_seconds > 0 && t("channel.after.short", { n: Math.round(channel.after_seconds / MINUTE) }),
     quiet && t("channel.quiet.short", { begins: quiet.begins, ends: quiet.ends, zone: quiet.zone }),
     matchers.length > 0 && matchers.map(({ label, value }) => `${label} = ${value}`).join(", "),
   ]

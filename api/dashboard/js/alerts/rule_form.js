@@ -18,7 +18,7 @@ export const SCOPES = /** @type {const} */ ([
   "action",
 ]);
 const SEVERITIES = ["critical", "warning", "info"];
-const ACTIONS = ["stop_with_checkpoint", "save_checkpoint", "hold_gpu", "hold_queue", "idle_command"];
+const ACTIONS = ["stop_with_checkpoint", "hold_gpu", "idle_command"];
 const UNITS = /** @type {const} */ ([
   [1, "unit.s"],
   [60, "unit.min"],
