@@ -222,4 +222,4 @@ def _answer_os_error(error: OSError) -> Response:
 
 def _answer_unforeseen(error: Exception) -> Response:
     logger.error("request failed", exc_info=error, extra={"method": request.method, "path": request.path})
-    return answer_error(ServiceError("Something went wrong inside the service; its log has the details."))
+    return answer_error(ServiceError())

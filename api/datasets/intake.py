@@ -53,7 +53,7 @@ _PAUSE_SECONDS, _LONGEST_PAUSE = 5.0, 600.0
 #: How long it is tried.
 _PATIENCE = timedelta(hours=24)
 
-_OUR_FAULT = UploadProblem(ServiceError.code, "Something went wrong inside the service; its log has the details.")
+_OUR_FAULT = UploadProblem(ServiceError.code, ServiceError.message)
 
 #: Some of the paths that a result names.
 _EXAMPLES = 20

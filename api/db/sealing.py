@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 #: A key is 44 characters.
 _KEY_BYTES = 44
 
+_OTHER_KEY = (
+    "The secret was stored with another key than this storage has. "
+    "Enter the channel's address again, or put the file with the key back."
+)
+
 
 class SecretUnreadable(Exception):
-    """The secret was kept with another key than this storage has: give the channel its address again, or put the file
-    with the key back.
-    """
+    """A stored secret that cannot be decrypted, or a file that holds no key. The message is shown to users."""
 
 
 class Sealer:
@@ -46,7 +49,7 @@ class Sealer:
         try:
             return ChannelSecret(**orjson.loads(self._key().decrypt(sealed)))
         except (InvalidToken, ValueError, TypeError) as error:
-            raise SecretUnreadable(SecretUnreadable.__doc__) from error
+            raise SecretUnreadable(_OTHER_KEY) from error
 
     def _key(self) -> "Fernet":
         with self._lock:

@@ -1,4 +1,4 @@
-"""The errors of any request, and what all errors have in common."""
+"""The base class of all errors, and the errors that any request can meet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +22,21 @@ class Mistake:
 
 
 class ServiceError(Exception):
-    """Something went wrong inside the service."""
+    """A failure that the service answers with; on its own, an unforeseen one.
 
-    code = "internal_error"  #: the stable word that clients compare
+    A subclass with a `code` of its own has a `message` of its own. One without either is answered as its parent.
+    """
+
+    code = "internal_error"  #: the stable value that clients compare
     status = 500  #: the HTTP status
-    is_refusal = False  #: somebody may not do what they asked for: the audit keeps it
+    message = "Something went wrong inside the service; its log has the details."  #: what happened, then what to do
+    is_refusal = False  #: the caller lacks the permission, so the audit records it
+
+    def __init_subclass__(cls) -> None:
+        """Raise TypeError for a class that has a code and no message."""
+        super().__init_subclass__()
+        if "code" in vars(cls) and "message" not in vars(cls):
+            raise TypeError(f"{cls.__name__} has a code of its own, and needs a message of its own")
 
     def __init__(
         self,
@@ -36,8 +46,8 @@ class ServiceError(Exception):
         mistakes: Sequence[Mistake] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
-        """`detail` is the message, by default the class's docstring; `data` is what helps the caller to go on."""
-        self.detail = detail or (type(self).__doc__ or "").strip()
+        """Take `detail` in place of the class's message; `data` is what helps the caller to go on."""
+        self.detail = detail or self.message
         super().__init__(self.detail)
         self.data = data
         self.mistakes = tuple(mistakes)
@@ -45,146 +55,177 @@ class ServiceError(Exception):
 
 
 class MalformedRequest(ServiceError):
-    """The request cannot be read."""
+    """A request that cannot be parsed."""
 
     code, status = "malformed_request", 400
+    message = "The request cannot be read. Correct its syntax."
 
 
 class InvalidPattern(ServiceError):
-    """The pattern is no regular expression that RE2 takes."""
+    """A search pattern that RE2 refuses."""
 
     code, status = "invalid_pattern", 400
+    message = "The pattern is not a regular expression that RE2 supports. Correct it."
 
 
 class HostNotAllowed(ServiceError):
-    """The Host header names a machine that this service does not answer for."""
+    """A request whose Host header is not in ALLOWED_HOSTS."""
 
     code, status = "host_not_allowed", 403
+    message = (
+        "The Host header names a host that this service does not serve. If it should, add the name to ALLOWED_HOSTS."
+    )
     is_refusal = True
 
 
 class OriginNotAllowed(ServiceError):
-    """A page of another origin may not use this service."""
+    """A request from a page whose origin is not in CORS_ORIGINS."""
 
     code, status = "origin_not_allowed", 403
+    message = "Pages of this origin may not use this service. If they should, add the origin to CORS_ORIGINS."
     is_refusal = True
 
 
 class NotFound(ServiceError):
-    """There is nothing at this address: /docs shows every address that there is."""
+    """An address or a thing that does not exist."""
 
     code, status = "not_found", 404
+    message = "Nothing exists at this address. The page /docs lists all addresses."
 
 
 class MethodNotAllowed(ServiceError):
-    """This address does not take this method: the header Allow names those that it takes."""
+    """A method that the address does not support."""
 
     code, status = "method_not_allowed", 405
+    message = "This address does not support this method. The header Allow lists those that it supports."
 
 
 class RequestTimeout(ServiceError):
-    """The request did not arrive in time."""
+    """A request whose body takes too long to arrive."""
 
     code, status = "request_timeout", 408
+    message = "The request did not arrive in time. Send it again."
 
 
 class Conflict(ServiceError):
-    """The request contradicts the present state."""
+    """A request that contradicts the present state."""
 
     code, status = "conflict", 409
+    message = "The request contradicts the present state. Read the state, then try again."
 
 
 class RequestInProgress(Conflict):
-    """A request with this Idempotency-Key is still being worked on; ask again."""
+    """A second request with an Idempotency-Key whose first one has no answer yet."""
 
     code = "request_in_progress"
+    message = "A request with this Idempotency-Key is still in progress. Send it again in a moment."
 
 
 class TooLarge(ServiceError):
-    """The request body is larger than this service takes."""
+    """A body above the limit of its route."""
 
     code, status = "body_too_large", 413
+    message = "The request body is larger than this service accepts. Send a smaller one."
 
 
 class UnsupportedMediaType(ServiceError):
-    """The body must be JSON: send Content-Type: application/json."""
+    """A body whose media type or encoding the route does not accept."""
 
     code, status = "unsupported_media_type", 415
+    message = "The body must be JSON. Send it with Content-Type: application/json."
 
 
 class Invalid(ServiceError):
-    """The request is well-formed, but some of its values are not valid."""
+    """A request with values that are not valid; `mistakes` names each."""
 
     code, status = "validation_failed", 422
+    message = (
+        "The request is well-formed, but some of its values are not valid. Correct those that the listed errors name."
+    )
 
 
 class IdempotencyKeyReused(ServiceError):
-    """This Idempotency-Key was used before with another body: send a new request with a new key."""
+    """An Idempotency-Key that was sent before with another body."""
 
     code, status = "idempotency_key_reused", 422
+    message = "This Idempotency-Key was used before with another body. Send a new request with a new key."
 
 
 class HeadersTooLarge(ServiceError):
-    """The request's headers are larger than this service takes."""
+    """A request whose headers exceed the limit."""
 
     code, status = "headers_too_large", 431
+    message = "The request's headers are larger than this service accepts. Send fewer or shorter ones."
 
 
 class RangeNotSatisfiable(ServiceError):
-    """The range lies outside of the file."""
+    """A Range header that lies outside the file."""
 
     code, status = "range_not_satisfiable", 416
+    message = "The range lies outside the file. Request a range within the size that Content-Range gives."
 
 
 class InsufficientStorage(ServiceError):
-    """There is too little free disk space."""
+    """A request that needs more disk space than is free."""
 
     code, status = "insufficient_storage", 507
+    message = "There is too little free disk space. Free some, then try again."
 
 
 class DatabaseUnavailable(ServiceError):
-    """The database does not answer; nothing was changed. Ask again."""
+    """A request that the database does not answer."""
 
     code, status = "database_unavailable", 503
+    message = "The database does not answer; nothing was changed. Try again."
 
 
 class StorageGone(DatabaseUnavailable):
-    """What this service keeps has been moved, deleted or replaced under it; nothing was changed."""
+    """A write after the storage or the database file was moved, deleted or replaced."""
 
     code = "storage_gone"
+    message = (
+        "The service's storage was moved, deleted or replaced; nothing was changed. "
+        "Put it back, or restart the service."
+    )
 
 
 class DatabaseDamaged(DatabaseUnavailable):
-    """The database is damaged; nothing was changed. Restore it from a backup."""
+    """A request that meets damage in the database file."""
 
     code = "database_damaged"
+    message = "The database is damaged; nothing was changed. Restore it from a backup."
 
 
 class StorageFull(DatabaseUnavailable):
-    """The disk of the database is full; nothing was changed."""
+    """A write to a database whose disk is full."""
 
     code = "storage_full"
+    message = "The disk of the database is full; nothing was changed. Free some space, then try again."
 
 
 class Unavailable(ServiceError):
-    """The service cannot answer this now."""
+    """A request that the service cannot answer for the moment."""
 
     code, status = "unavailable", 503
+    message = "The service cannot answer this now. Try again later."
 
 
 class TooManyStreams(ServiceError):
-    """There are too many live streams."""
+    """A new stream above the limit of open streams."""
 
     code, status = "too_many_streams", 503
+    message = "There are too many live streams. Close some, or try again later."
 
 
 class SearchBusy(Unavailable):
-    """As many searches are running as are allowed at a time: ask again in a moment."""
+    """A search while the permitted number of searches is running."""
 
     code = "search_busy"
+    message = "The permitted number of searches is running already. Try again in a moment."
 
 
 class CheckBusy(Unavailable):
-    """As many requests are being checked as are allowed at a time: ask again in a moment."""
+    """A check while the permitted number of checks is running."""
 
     code = "check_busy"
+    message = "The permitted number of requests is being checked already. Try again in a moment."

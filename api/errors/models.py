@@ -1,81 +1,99 @@
-"""What can go wrong about files of weights and named models."""
+"""Errors of model types, files of weights and registered models."""
 
 from api.errors.base import Conflict, NotFound, ServiceError
 
 
 class ModelNotFound(NotFound):
-    """The trainer knows no model type of this name."""
+    """A model type that the trainer does not know."""
 
     code = "model_not_found"
+    message = "The trainer has no model type of this name. List the model types to find the right one."
 
 
 class RegisteredModelNotFound(NotFound):
-    """No model is registered under this name."""
+    """A name that belongs to no registered model."""
 
     code = "registered_model_not_found"
+    message = "No model is registered under this name. List the registered models to find the right one."
 
 
 class HiddenModel(RegisteredModelNotFound):
-    """No model is registered under this name."""  # that one is, only the audit learns
+    """A model that the caller may not see.
+
+    The answer is that of one that does not exist; only the audit records more.
+    """
 
     is_refusal = True
 
 
 class ModelVersionNotFound(NotFound):
-    """This model has no such version."""
+    """A version that the registered model does not have."""
 
     code = "model_version_not_found"
+    message = "This model has no such version. List its versions to find the right one."
 
 
 class SampleNotFound(NotFound):
-    """The version has no sample of this id."""
+    """An id that belongs to no sample of the version."""
 
     code = "sample_not_found"
+    message = "The version has no sample with this id. List its samples to find the right one."
 
 
 class PresetNotFound(NotFound):
-    """This model type has no preset of this name."""
+    """A preset that the model type does not have."""
 
     code = "preset_not_found"
+    message = "This model type has no preset of this name. Choose one of those in the answer's data."
 
 
 class WeightsNotFound(NotFound):
-    """There are no weights at this path that the service can read."""
+    """A path without weights that the service can read."""
 
     code = "weights_not_found"
+    message = "The service can read no weights at this path. Correct the path, or let the service read it."
 
 
 class ModelExists(Conflict):
-    """A model is called so already."""
+    """A new model with a name that is in use."""
 
     code = "model_exists"
+    message = "A model with this name exists already. Choose another name."
 
 
 class PicklesRefused(Conflict):
-    """This is published as a pickle, which can hold code."""
+    """Weights published as a pickle, where only safetensors are permitted."""
 
     code = "pickles_refused"
+    message = (
+        "These weights are published as a pickle, which can hold code. "
+        "Choose safetensors, or set ALLOW_PICKLED_WEIGHTS=1."
+    )
 
 
 class VersionInUse(Conflict):
-    """This version has aliases, or a task needs it."""
+    """The deletion of a version that has aliases or that tasks need."""
 
     code = "version_in_use"
+    message = "This version has aliases, or a task needs it. Remove the aliases, and stop the tasks first."
 
 
 class TooManySamples(Conflict):
-    """This version has as many samples as it may have: delete some of them first."""
+    """A new sample of a version that has the permitted number."""
 
     code = "too_many_samples"
+    message = "This version has the permitted number of samples already. Delete some of them first."
 
 
 class SampleRefused(ServiceError):
-    """This file is no picture or clip that every browser shows."""
+    """A sample that browsers cannot show."""
 
     code, status = "sample_refused", 422
+    message = "This file is not a picture or clip that every browser shows. Send it in another format."
 
 
 class WeightsRefused(ServiceError):
-    """This file is no whole safetensors file."""
+    """A file that is not complete and safe to load as weights."""
 
     code, status = "weights_refused", 422
+    message = "This file is not a complete safetensors file. Send or register one that is."

@@ -1,4 +1,4 @@
-"""What can go wrong about GPUs and the tasks on them."""
+"""Errors of GPUs, nodes, tasks and alerts."""
 
 from typing import Self
 
@@ -6,15 +6,17 @@ from api.errors.base import Conflict, NotFound, ServiceError
 
 
 class GPUNotFound(NotFound):
-    """No GPU has this index or UUID."""
+    """An index or UUID that belongs to no GPU."""
 
     code = "gpu_not_found"
+    message = "No GPU has this index or UUID. List the GPUs to find the right one."
 
 
 class TaskNotFound(NotFound):
-    """No task has this id."""
+    """An id that belongs to no task."""
 
     code = "task_not_found"
+    message = "No task has this id. List the tasks to find the right one."
 
     @classmethod
     def named(cls, task_id: str) -> Self:
@@ -23,114 +25,151 @@ class TaskNotFound(NotFound):
 
 
 class HiddenTask(TaskNotFound):
-    """No task has this id."""  # that one does, only the audit learns
+    """A task that the caller may not see.
+
+    The answer is that of one that does not exist; only the audit records more.
+    """
 
     is_refusal = True
 
 
 class StrayNotFound(NotFound):
-    """No attempt that the database does not know has this name."""
+    """A name that belongs to no orphaned attempt."""
 
     code = "stray_not_found"
+    message = "No orphaned attempt has this name. List them to find the right one."
 
 
 class HoldNotFound(NotFound):
-    """No hold has this id: it has been ended, perhaps with its alert."""
+    """An id that belongs to no hold."""
 
     code = "hold_not_found"
+    message = (
+        "No hold has this id: it was ended, perhaps together with its alert. List the holds to find the right one."
+    )
 
 
 class AlertNotFound(NotFound):
-    """No alert, rule, silence or channel has this id."""
+    """An id that belongs to no alert, rule, silence or channel."""
 
     code = "alert_not_found"
+    message = "No alert, rule, silence or channel has this id. List them to find the right one."
 
 
 class GPUBusy(Conflict):
-    """The GPU is held by another task."""
+    """A request for a GPU that another task holds."""
 
     code = "gpu_busy"
+    message = "Another task holds the GPU. Choose another one, or wait for it."
 
 
 class GPULost(Conflict):
-    """The GPU does not answer; the driver reports it as lost."""
+    """A request for a GPU that the driver reports as lost."""
 
     code = "gpu_lost"
+    message = "The GPU does not answer; the driver reports it as lost. Choose another one, or restart the machine."
 
 
 class TaskExists(Conflict):
-    """A task with this id exists already."""
+    """A new task with an id that is in use."""
 
     code = "task_exists"
+    message = "A task with this id exists already. Choose another id."
 
 
 class TaskNotFinished(Conflict):
-    """The task has not finished: stop it first."""
+    """The restart or deletion of a task that still runs."""
 
     code = "task_not_finished"
+    message = "The task has not finished. Stop it first."
 
 
 class TaskNotStoppable(Conflict):
-    """The task has finished already: there is nothing to stop."""
+    """The stop of a task that has finished."""
 
     code = "task_finished"
+    message = "The task has finished already. There is nothing to stop."
 
 
 class TaskActive(Conflict):
-    """The task is queued or runs already."""
+    """The restart of a task that is queued or running."""
 
     code = "task_active"
+    message = "The task is queued or running already. There is nothing to start."
 
 
 class NoCheckpoint(Conflict):
-    """There is no complete checkpoint to go on from; restart begins anew."""
+    """The resumption of a task without a complete checkpoint."""
 
     code = "no_checkpoint"
+    message = "There is no complete checkpoint to resume from. Restart the task instead."
 
 
 class TaskIsTraining(Conflict):
-    """This task is held by the training routes: stop it there."""
+    """A change to a training by the routes for other tasks."""
 
     code = "task_is_training"
+    message = "This task is a training. Use the training routes to stop it."
 
 
 class ProcessNotRunning(Conflict):
-    """No process with this pid runs on this machine."""
+    """A pid that belongs to no running process."""
 
     code = "process_not_running"
+    message = "No process with this pid runs on this machine. Correct the pid, or omit it."
 
 
 class InsufficientGPUs(ServiceError):
-    """This machine can never serve the request."""
+    """A request that exceeds the GPUs of all machines."""
 
     code, status = "insufficient_gpus", 507
+    message = "No machine has the GPUs that the request needs. Request fewer or smaller ones."
 
 
 class NodeNotFound(NotFound):
-    """No node has this name."""
+    """A name that belongs to no node."""
 
     code = "node_not_found"
+    message = "No node has this name. List the nodes to find the right one."
 
 
 class NodeNameTaken(Conflict):
-    """Another node has this name."""
+    """A report from a second machine under one name."""
 
     code = "node_name_taken"
+    message = "Another node has this name. Set another NODE_NAME."
 
 
 class ReportReplayed(Conflict):
-    """This report was sent before, or is older than the last one of its node: send a new one."""
+    """A report that is not newer than the last one of its node."""
 
     code = "report_replayed"
+    message = "This report was sent before, or is older than the last one of its node. Send a new one."
 
 
 class NodeDrained(Conflict):
-    """The node is drained: nothing new is started on it."""
+    """A start on a node that is drained."""
 
     code = "node_drained"
+    message = "The node is drained, so nothing new starts on it. Choose another node, or end its drain."
 
 
 class NodeIsThere(Conflict):
-    """The node is heard: end its service before it is forgotten."""
+    """The removal of a node that still sends reports."""
 
     code = "node_is_there"
+    message = "The node still sends reports. Stop its service before you remove it."
+
+
+class ArtifactNotFound(NotFound):
+    """A path that belongs to no file of the training."""
+
+    code = "artifact_not_found"
+    message = "This training has no such file. Its `/artifacts` lists the files that it has."
+
+
+class NotTraining(Conflict):
+    """The saving of a checkpoint while the task is not training."""
+
+    code = "not_training"
+    message = "The task is not training now, so there is nothing to save. Try again when it trains."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from api.errors import NotFound
+from api.errors import ArtifactNotFound
 from api.training.download_names import name_download, natural
 from api.training.views import Artifact
 from api.util.clock import time_of
@@ -23,12 +23,6 @@ MAX_ENTRIES = 200_000
 _OUTPUT_LEVELS = 2
 
 _SIGNAL_FILES = frozenset({"save", "save_quit"})
-
-
-class ArtifactNotFound(NotFound):
-    """This training has no such file; its `/artifacts` lists those that it has."""
-
-    code = "artifact_not_found"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from api.domain.audit import note_change
 from api.domain.progress import LISTENING_STAGES
 from api.domain.reason import Reason
 from api.domain.training import EventKind, TaskStatus
-from api.errors import Conflict, Unavailable
+from api.errors import NotTraining, Unavailable
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore
 from api.training.service import TrainingService
@@ -19,12 +19,6 @@ from api.util.foreign_files import put_empty
 from api.util.foreign_trees import list_names
 
 logger = logging.getLogger(__name__)
-
-
-class NotTraining(Conflict):
-    """The task is not training now: there is nothing to save."""
-
-    code = "not_training"
 
 
 class CheckpointSaving:

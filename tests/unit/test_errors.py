@@ -1,39 +1,72 @@
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from api import errors
 from api.errors import GPUBusy, Mistake, ServiceError
 
+#: The words that the style guide replaces.
+DIALECT = re.compile(
+    r"\b(wish(es|ed)?|harvest|deeds?|stray|sight|told|tells?|says?|place|whoever|nobody|somebody|who|is had|to be had|"
+    r"there is none|shall|mend(ed)?|begun anew|given up|kept|rooms?|words?|gone|means)\b",
+    re.IGNORECASE,
+)
+
 
 def kinds() -> list[type[ServiceError]]:
     return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)]
 
 
+def draw(kind: type[ServiceError], depth: int = 0) -> Iterator[str]:
+    """Yield the lines of the tree below this class, as the docstring of `api.errors` has them."""
+    yield f"{'  ' * depth}{kind.__name__}".ljust(34) + f"{kind.status} {kind.code}"
+    for below in sorted((each for each in kinds() if kind in each.__bases__), key=lambda each: each.__name__):
+        yield from draw(below, depth + 1)
+
+
 @pytest.mark.parametrize("kind", kinds())
-def test_error_has_a_stable_word_and_a_failing_status(kind: type[ServiceError]):
+def test_error_has_a_stable_code_and_a_failing_status(kind: type[ServiceError]):
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.code)
     assert 400 <= kind.status <= 599
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_docstring_is_the_default_message(kind: type[ServiceError]):
-    assert kind().detail == (kind.__doc__ or "").strip()
-    assert str(kind()) == kind().detail != ""
+def test_message_is_one_to_three_plain_sentences(kind: type[ServiceError]):
+    assert re.fullmatch(r"[A-Z].*\.", kind.message)
+    assert 1 <= len(re.findall(r"\.(?= [A-Z]|$)", kind.message)) <= 3
+    assert DIALECT.findall(kind.message) == []
 
 
-def test_no_two_errors_share_a_word():
-    # One without a word of its own shall look like its parent.
-    codes = [kind.code for kind in kinds() if "code" in vars(kind)]
-    assert len(codes) == len(set(codes))
+@pytest.mark.parametrize("kind", kinds())
+def test_docstring_is_not_the_message(kind: type[ServiceError]):
+    assert kind.__doc__
+    assert kind.__doc__ != kind.message
 
 
-def test_task_that_is_hidden_is_answered_as_one_that_does_not_exist():
+@pytest.mark.parametrize("attribute", ["code", "message"])
+def test_no_two_errors_share_a_code_or_a_message(attribute: str):
+    # An error without its own is answered as its parent.
+    own = [getattr(kind, attribute) for kind in kinds() if attribute in vars(kind)]
+    assert len(own) == len(set(own))
+
+
+def test_error_with_a_code_needs_a_message():
+    with pytest.raises(TypeError, match="Wordless"):
+        type("Wordless", (ServiceError,), {"code": "wordless"})
+
+
+def test_tree_shows_every_error():
+    assert "\n".join(draw(ServiceError)) in (errors.__doc__ or "")
+
+
+def test_hidden_task_is_answered_as_one_that_does_not_exist():
     hidden, absent = errors.HiddenTask(), errors.TaskNotFound()
     assert (hidden.code, hidden.status, hidden.detail) == (absent.code, absent.status, absent.detail)
 
 
-def test_detail_replaces_the_docstring():
+def test_message_is_the_default_detail():
+    assert GPUBusy().detail == str(GPUBusy()) == GPUBusy.message
     assert GPUBusy("GPU 3 is busy.").detail == "GPU 3 is busy."
 
 

@@ -285,7 +285,7 @@ def test_the_last_administrator_is_revoked_by_force_only(client: Client, admin: 
     key(user_id="anna", role=Role.TRAINER)
     refused = failure_of(client.delete(f"{AUTH}/keys/{id_of(admin)}", headers=admin))
     assert (refused["code"], refused["error"]["code"]) == (409, "last_administrator")
-    assert "make another one first" in refused["error"]["detail"]
+    assert "Create another one first" in refused["error"]["detail"]
     assert whoami(client, admin) == 200
     other = key(user_id="other", permissions=tuple(Permission))
     assert client.delete(f"{AUTH}/keys/{id_of(admin)}", headers=admin).status_code == 200

@@ -143,7 +143,7 @@ def test_keys_are_listed_without_their_secrets(machine: Machine):
 def test_the_last_administrator_is_revoked_by_force_only(machine: Machine):
     key_id = machine.makes("new", "--name", "root", "--role", "admin")[3:15]
     code, _, err = machine.types("revoke", key_id)
-    assert (code, "make another one first" in err) == (1, True)
+    assert (code, "Create another one first" in err) == (1, True)
     assert machine.types("revoke", key_id, "--force")[0] == 0
     assert machine.knows().keys == {}
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.errors import ArtifactNotFound
 from api.training import artifacts
-from api.training.artifacts import ArtifactNotFound, list_artifacts, open_artifact
+from api.training.artifacts import list_artifacts, open_artifact
 from tests.unit.util.foreign import Plant, each_plant
 
 

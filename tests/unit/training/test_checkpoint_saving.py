@@ -5,8 +5,7 @@ import shutil
 import pytest
 
 from api.domain.training import EventKind
-from api.errors import TaskNotFound, Unavailable
-from api.training.checkpoint_saving import NotTraining
+from api.errors import NotTraining, TaskNotFound, Unavailable
 from tests.unit.trainings import TrainingMachine, steps
 
 
