@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from api import errors
 from api.alerts.builtin_rules import BUILTIN_RULES
 from api.domain.cause import CauseCode
 from api.domain.gpu import GPUStatus
 from api.domain.progress import Stage
 from api.domain.reason import Reason
 from api.domain.training import AttemptStatus, StopRung, TaskStatus
+from api.errors import ServiceError
 from api.gpus.xids import CATALOGUE, RECOVERY_ACTIONS, look_up, look_up_action
 from api.trainers.diffusion_pipe.catalog.presets import PRESETS
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
@@ -183,6 +185,15 @@ def test_nothing_is_translated_that_the_service_does_not_say():
     of_trainers = {"trainer_not_found", "interpreter_not_found"}
     known = {code for code, _ in sentences()} | of_trainers | {f"{code}_remedy" for code in of_trainers}
     assert said_in_chinese().keys() - known == set()
+
+
+def test_every_error_has_a_chinese_text_with_the_parameters_of_its_message():
+    text = SOURCES["i18n/zh_errors.js"]
+    chinese = dict(re.findall(r'^  (\w+): "(.*[。：])",$', text, re.MULTILINE))
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)]
+    english = {kind.code: kind.message for kind in kinds}
+    assert chinese.keys() == english.keys()
+    assert {code for code in english if places(english[code]) != places(chinese[code])} == set()
 
 
 def test_every_key_of_the_trainer_is_told_in_chinese_too():

@@ -12,8 +12,11 @@ export const language = choose();
 /** @type {{words: Record<WordKey, string>}} */
 const { words } = await import(`./i18n/${language}.js`);
 // The service's own sentences are English; each has a code, by which they are said in another language.
-/** @type {{said: Record<string, string>}} */
-const { said } = language === "zh" ? await import("./i18n/zh_said.js") : { said: {} };
+/** @type {[{said: Record<string, string>}, {errors: Record<string, string>}]} */
+const [{ said }, { errors }] =
+  language === "zh"
+    ? await Promise.all([import("./i18n/zh_said.js"), import("./i18n/zh_errors.js")])
+    : [{ said: {} }, { errors: {} }];
 
 /** Screens of datasets have words that no other needs. */
 export async function learnDataWords() {
@@ -58,6 +61,17 @@ export function t(key, values) {
  */
 export function tell(sentence, what) {
   return what && said[what.code] ? filled(said[what.code], what.params) : sentence;
+}
+
+/**
+ * Return an error's message in the page's language.
+ * @param {string} code @param {string} message the service's own @param {string[]} details what is wrong in the request
+ */
+export function errorText(code, message, details) {
+  const text = errors[code];
+  if (!text) return [message, ...details].join(" ");
+  const named = details.length === 0 && text.endsWith("：") ? [message] : details;
+  return text + named.join(" ");
 }
 
 /** @param {string} text @param {Record<string, unknown>} [values] */

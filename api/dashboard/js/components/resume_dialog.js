@@ -4,6 +4,7 @@ import { api, Refused } from "../api.js";
 import { fill, h } from "../dom.js";
 import { count, isKnown, localTime } from "../format.js";
 import { t } from "../i18n.js";
+import { refusalWords } from "../refusal.js";
 import { openDialog } from "./dialog.js";
 import { gpuPicks } from "./gpu_picks.js";
 import { note } from "./status.js";
@@ -66,7 +67,7 @@ function sayRefusal(error) {
   if (!(error instanceof Refused)) return h("p", {}, t("error.unreachable"));
   return error.errors.length
     ? error.errors.map(({ message, remedy }) => h("p", { class: "foreign" }, message, " ", remedy))
-    : h("p", { class: "foreign" }, error.message);
+    : h("p", { class: "foreign" }, refusalWords(error));
 }
 
 /** Those that are whole, the newest first. @param {API.Task} task */

@@ -2,6 +2,8 @@
 
 import { ask, query, Refused, SIGNED_OUT, streamURL } from "../api.js";
 import { newKey } from "../api_data.js";
+import { errorText } from "../i18n.js";
+import { refusalWords } from "../refusal.js";
 import { soon } from "../soon.js";
 import { Store } from "../store.js";
 
@@ -233,7 +235,7 @@ function refused(job, error) {
   }
   const said = new Refused(response.getStatus(), body);
   if (said.status === 401) dispatchEvent(new CustomEvent(SIGNED_OUT, { detail: said }));
-  fail(job, [said.message, ...said.errors.map(({ message }) => message)].join(" "));
+  fail(job, refusalWords(said));
 }
 
 /** @param {Job} job @param {string} problem */
@@ -273,7 +275,7 @@ async function newest(count) {
 function settle(job, { status, problem, result }) {
   if (!job || (status !== "completed" && status !== "failed")) return;
   Object.assign(job, { state: status === "completed" ? "done" : "failed", result });
-  if (problem) job.problem = [problem.entry, problem.message].filter(Boolean).join(": ");
+  if (problem) job.problem = [problem.entry, errorText(problem.code, problem.message, [])].filter(Boolean).join(": ");
   pump();
   if (status === "completed") for (const listener of listeners) listener(result?.dataset ?? job.place, result);
 }

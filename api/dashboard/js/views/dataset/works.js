@@ -7,7 +7,7 @@ import { time } from "../../components/time.js";
 import { waitingWords } from "../../components/waiting.js";
 import { h } from "../../dom.js";
 import { count, duration, percent } from "../../format.js";
-import { t, tell, word } from "../../i18n.js";
+import { errorText, t, tell, word } from "../../i18n.js";
 import { icon } from "../../icons.js";
 import { datasetAddress } from "../../router.js";
 import { difference } from "./difference.js";
@@ -181,5 +181,5 @@ function failure({ failure: cause, problem }) {
       " ",
       tell(cause.remedy, cause.remedy_code ?? null),
     );
-  return problem ? h("p", { class: "small bad foreign" }, problem.message) : null;
+  return problem ? h("p", { class: "small bad foreign" }, errorText(problem.code, problem.message, [])) : null;
 }

@@ -7,6 +7,7 @@ import { h, setAttribute, setText } from "../../../dom.js";
 import { bytes, count } from "../../../format.js";
 import { t } from "../../../i18n.js";
 import { icon } from "../../../icons.js";
+import { refusalWords } from "../../../refusal.js";
 import { recall, remember } from "../../../settings.js";
 import { LogLines } from "./lines.js";
 import { Rows } from "./rows.js";
@@ -231,7 +232,7 @@ export function logPanel(taskId) {
     } catch (error) {
       if (!(error instanceof Error) || error.name === "AbortError") return;
       input.classList.add("wrong");
-      setText(found, error.message);
+      setText(found, refusalWords(error));
     }
   }
 
