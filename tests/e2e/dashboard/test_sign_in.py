@@ -70,7 +70,7 @@ def test_what_is_wrong_with_a_key_is_said_in_words(open_page: Open, guarded: Gua
     revoked = guarded.make_key("ann")
     guarded.revoke(revoked)
     page = open_page(at=guarded)
-    for key, words in (("dp_" + "a" * 12 + "_" + "b" * 43, "not known here"), (revoked["api_key"], "was revoked")):
+    for key, words in (("dp_" + "a" * 12 + "_" + "b" * 43, "is unknown"), (revoked["api_key"], "was revoked")):
         page.get_by_label("Key", exact=True).fill(key)
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()
