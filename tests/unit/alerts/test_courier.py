@@ -106,7 +106,7 @@ def test_a_secret_that_nobody_can_read_is_told_in_the_delivery(desk: Desk):
     desk.begin()
     desk.drain()
     assert desk.notifier.sent == []
-    assert "kept with another key" in (desk.deliveries()[0].result or "")
+    assert "stored with another key" in (desk.deliveries()[0].result or "")
 
 
 def test_past_the_outbox_it_needs_no_database(desk: Desk):
