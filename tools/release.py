@@ -24,7 +24,7 @@ STOP_SECONDS = 20
 _VENDOR = "api/dashboard/vendor"
 NEEDED = (
     "api/dashboard/index.html",
-    "api/dashboard/js/main.js",
+    "api/dashboard/app/main.js",
     f"{_VENDOR}/uPlot.iife.min.js",
     f"{_VENDOR}/tus.min.js",
 )
@@ -104,11 +104,11 @@ def look(address: str, server: subprocess.Popen[bytes], wanted: str) -> None:
     if health["data"]["version"] != wanted:
         raise Unfit(f"/health says {health['data']['version']}")
     page = _get(f"{address}/").decode()
-    scripts = re.findall(r'src="(/dashboard/[^"]+/js/main\.js)"', page)
+    scripts = re.findall(r'src="(/dashboard/[^"]+/app/main\.js)"', page)
     charts = re.findall(r'<meta name="?charts"? content="([^"]+)"', page)
     if not scripts or not charts:
         raise Unfit("the page at / names no script, or no charts")
-    for path in (scripts[0], charts[0], scripts[0].replace("js/main.js", "vendor/uPlot.js")):
+    for path in (scripts[0], charts[0], scripts[0].replace("app/main.js", "vendor/uPlot.js")):
         if not _get(address + path):
             raise Unfit(f"{path} is empty")
 

@@ -18,7 +18,7 @@ FOLDER = Path(api.__file__).resolve().parent / "dashboard"
 PAGE = "index.html"
 
 #: The module that the page begins with. It imports a screen when that is shown, one language, and charts when needed.
-_MAIN = "js/main.js"
+_MAIN = "app/main.js"
 
 #: Matches `import … from "./there.js";` and `import "./there.js";`: what a module cannot run without.
 _IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]+)";', re.MULTILINE)
@@ -66,7 +66,7 @@ class DashboardFiles:
 
 def _without_notes(name: str, content: bytes) -> bytes:
     """A script of ours without its comments; each line keeps its number, for who looks for a fault."""
-    if not name.startswith("js/"):
+    if not name.endswith(".js") or name.startswith("vendor/"):
         return content
     return _NOTES.sub(lambda found: b"\n" * found[0].count(b"\n"), content)
 

@@ -54,7 +54,7 @@ def test_files_are_compressed_for_those_who_take_it(client: Client):
 
 
 @pytest.mark.parametrize(
-    "name", ["js/nothing.js", "package.json", "fetch.sh", "index.html", "../app.py", "%2e%2e/app.py", "js"]
+    "name", ["app/nothing.js", "package.json", "fetch.sh", "index.html", "../app.py", "%2e%2e/app.py", "app"]
 )
 def test_other_files_are_not_there(client: Client, name: str):
     digest = files_of(client)[0].split("/")[2]
@@ -62,7 +62,7 @@ def test_other_files_are_not_there(client: Client, name: str):
 
 
 def test_files_of_another_version_are_not_there(client: Client):
-    assert client.get("/dashboard/0123456789abcdef/js/main.js").status_code == 404
+    assert client.get("/dashboard/0123456789abcdef/app/main.js").status_code == 404
 
 
 def test_icon_is_also_at_its_old_name(client: Client):

@@ -52,7 +52,7 @@ def test_head_is_the_get_without_its_body(client: Client, path: str):
     [
         "/dashboard",
         "/dashboard/",
-        "/dashboard/absent/js/main.js",
+        "/dashboard/absent/app/main.js",
         "/api",
         "/api/v1",
         "/api/v1/gpu",

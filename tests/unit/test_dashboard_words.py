@@ -26,13 +26,17 @@ from api.trainers.diffusion_pipe.settings import describe_settings
 from api.trainers.protocol import diagnosis, hints
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "api" / "dashboard" / "js"
-SOURCES = {path.relative_to(SCRIPTS).as_posix(): path.read_text() for path in SCRIPTS.rglob("*.js")}
+SCRIPTS = ROOT / "api" / "dashboard"
+SOURCES = {
+    path.relative_to(SCRIPTS).as_posix(): path.read_text()
+    for path in SCRIPTS.rglob("*.js")
+    if path.parent.name != "vendor"
+}
 
 
 def words(language: str) -> dict[str, str]:
     text = "".join(
-        SOURCES[f"i18n/{language}{part}.js"] for part in ("", "_form", "_access", "_data", "_models", "_alerts")
+        SOURCES[f"locales/{language}{part}.js"] for part in ("", "_form", "_access", "_data", "_models", "_alerts")
     )
     return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', text, re.MULTILINE))
 
@@ -47,7 +51,7 @@ def test_both_languages_say_the_same_things():
     assert {key for key in english if places(english[key]) != places(chinese[key])} == set()
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("i18n/zh") and "titles" not in name])
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("locales/zh") and "titles" not in name])
 def test_chinese_has_chinese_punctuation(name: str):
     # Lists in brackets are written as a configuration has them.
     plain = re.sub(r"\[[^\]]*\]", "", SOURCES[name])
@@ -63,7 +67,7 @@ def test_a_plural_is_of_a_number_that_is_told():
 
 def in_chinese(text: str) -> str:
     """What `titled` makes of what the catalogue says."""
-    source = SOURCES["i18n/zh_titles.js"]
+    source = SOURCES["locales/zh_titles.js"]
     parts, within, sentences = re.split(r"export const (?:within|sentences)", source)
     known = dict(re.findall(r'^  (?:"([^"]+)"|Enormous):\s+"(.*)",$', sentences, re.MULTILINE))
     if text in known:
@@ -88,7 +92,7 @@ def test_what_the_catalogue_of_models_says_is_said_in_chinese_too():
 
 
 def test_every_rule_that_is_built_in_is_told_in_chinese_too():
-    text = SOURCES["i18n/zh_rules.js"]
+    text = SOURCES["locales/zh_rules.js"]
     found = re.findall(r"^  (\w+): \{\n((?:    .*\n)+)  \},$", text, re.MULTILINE)
     assert {rule_id for rule_id, _ in found} == BUILTIN_RULES.keys()
     for rule_id, body in found:
@@ -123,7 +127,7 @@ def test_every_status_of_the_service_has_a_word(group: str, names: type):
 
 
 def said_in_chinese() -> dict[str, str]:
-    text = SOURCES["i18n/zh_said.js"] + SOURCES["i18n/zh_catalogue.js"]
+    text = SOURCES["locales/zh_said.js"] + SOURCES["locales/zh_catalogue.js"]
     return {code: said for code, _, said in re.findall(r"""^  (\w+):\s+(["'])(.*)\2,$""", text, re.MULTILINE)}
 
 
@@ -188,7 +192,7 @@ def test_nothing_is_translated_that_the_service_does_not_say():
 
 
 def test_every_error_has_a_chinese_text_with_the_parameters_of_its_message():
-    text = SOURCES["i18n/zh_errors.js"]
+    text = SOURCES["locales/zh_errors.js"]
     chinese = dict(re.findall(r'^  (\w+): "(.*[。：])",$', text, re.MULTILINE))
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)]
     english = {kind.code: kind.message for kind in kinds}
@@ -197,7 +201,7 @@ def test_every_error_has_a_chinese_text_with_the_parameters_of_its_message():
 
 
 def test_every_key_of_the_trainer_is_told_in_chinese_too():
-    text = SOURCES["i18n/zh_settings.js"]
+    text = SOURCES["locales/zh_settings.js"]
     told = set(re.findall(r'^  "?([\w.]+)"?: ".*",$', text.split("export const paths")[0], re.MULTILINE))
     tables = [table for name in MODELS for table in describe_settings(name).tables]
     keys = {(table.name or table.file, each.name, each.is_path) for table in tables for each in table.settings}
@@ -213,7 +217,7 @@ def test_every_key_of_the_trainer_is_told_in_chinese_too():
 
 
 def test_every_model_type_can_be_chosen():
-    listed = re.findall(r'"([^"]+)"', SOURCES["model_types.js"].split("= [")[1])
+    listed = re.findall(r'"([^"]+)"', SOURCES["screens/models/model_types.js"].split("= [")[1])
     assert set(listed) == {"toy", *MODELS}
 
 

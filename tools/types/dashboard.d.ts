@@ -193,10 +193,10 @@ declare global {
 
   /** Words that have a text in both languages. */
   type WordKey =
-    | keyof typeof import("../../api/dashboard/js/i18n/en.js").words
-    | keyof typeof import("../../api/dashboard/js/i18n/en_data.js").dataWords
-    | keyof typeof import("../../api/dashboard/js/i18n/en_models.js").modelWords
-    | keyof typeof import("../../api/dashboard/js/i18n/en_alerts.js").alertWords;
+    | keyof typeof import("../../api/dashboard/locales/en.js").words
+    | keyof typeof import("../../api/dashboard/locales/en_data.js").dataWords
+    | keyof typeof import("../../api/dashboard/locales/en_models.js").modelWords
+    | keyof typeof import("../../api/dashboard/locales/en_alerts.js").alertWords;
 
   /** What an element can hold. */
   type Child = Node | string | number | false | null | undefined | readonly Child[];
@@ -214,7 +214,7 @@ declare global {
   type SeverityFinding = API.Finding & { severity: "error" | "warning" };
 
   interface HTMLCanvasElement {
-    sparkline?: import("../../api/dashboard/js/components/sparkline.js").Sparkline;
+    sparkline?: import("../../api/dashboard/ui/sparkline.js").Sparkline;
   }
 }
 

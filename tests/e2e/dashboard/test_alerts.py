@@ -313,7 +313,7 @@ def test_the_browser_tells_of_the_end_of_a_training(page: Page, watched: Watched
 )
 def test_addresses_are_made_of_what_people_know(page: Page, kind: str, values: dict[str, str], address: str) -> None:
     expression = "m.ADDRESS_KINDS[v[0]].address(v[1])"
-    assert call(page, "alerts/addresses.js", expression, [kind, values]) == address
+    assert call(page, "screens/alerts/addresses.js", expression, [kind, values]) == address
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_sentences_of_rules_are_said_in_chinese_with_their_durations(
     page: Page, sentence: str, template: str, other: str, said: str
 ) -> None:
     values = [sentence, template, other]
-    assert call(page, "alerts/told.js", "m.refill(...v)", values) == said
+    assert call(page, "screens/alerts/told.js", "m.refill(...v)", values) == said
 
 
 TABS = {

@@ -73,8 +73,8 @@ def test_a_page_loads_one_language_and_no_charts_before_it_draws_one(open_page: 
     page = open_page(locale="zh-CN")
     expect(page.locator(".gpu-card")).to_have_count(4)
     names = {path.split("/", 3)[-1] for path in loaded(page)}
-    assert "js/i18n/zh.js" in names
-    assert names.isdisjoint({"js/i18n/en.js", "js/views/task/view.js", "vendor/uPlot.js", "vendor/uPlot.min.css"})
+    assert "locales/zh.js" in names
+    assert names.isdisjoint({"locales/en.js", "screens/tasks/task.js", "vendor/uPlot.js", "vendor/uPlot.min.css"})
 
 
 @pytest.mark.skipif(not has_charts(), reason="the charts could not be fetched: make charts")

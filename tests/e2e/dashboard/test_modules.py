@@ -37,7 +37,7 @@ def page(browser: Browser, server: TrainingServer) -> Iterator[Page]:
 def call(page: Page, module: str, expression: str, value: Any = None) -> Any:
     """An expression of what the module exports (`m`) and a value (`v`)."""
     script = f"""async (v) => {{
-        const base = new URL("./", document.querySelector("script[type=module]").src);
+        const base = new URL("../", document.querySelector("script[type=module]").src);
         const m = await import(new URL({module!r}, base).href);
         return {expression};
     }}"""
@@ -46,7 +46,7 @@ def call(page: Page, module: str, expression: str, value: Any = None) -> Any:
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 attempts"), ("1", "1 attempt"), ("1,234", "1,234 attempts")])
 def test_a_count_of_one_is_said_as_one(page: Page, number: Any, said: str) -> None:
-    assert call(page, "i18n.js", "m.t('attempts.n', { n: v })", number) == said
+    assert call(page, "app/i18n.js", "m.t('attempts.n', { n: v })", number) == said
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_count_of_one_is_said_as_one(page: Page, number: Any, said: str) -> No
     ],
 )
 def test_a_pointer_leads_to_its_line(page: Page, pointer: str, line: int | None) -> None:
-    assert call(page, "views/start/toml.js", "m.lineOf(v[0], v[1])", [TOML, pointer]) == line
+    assert call(page, "screens/start/toml.js", "m.lineOf(v[0], v[1])", [TOML, pointer]) == line
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_a_pointer_leads_to_its_line(page: Page, pointer: str, line: int | None)
     ],
 )
 def test_figures_are_written_for_people(page: Page, expression: str, shown: str) -> None:
-    assert call(page, "format.js", expression) == shown
+    assert call(page, "ui/format.js", expression) == shown
 
 
 def test_smoothing_leaves_the_first_value_and_skips_gaps(page: Page) -> None:
     expression = "[...m.smooth(new Map([[1, 4], [2, null], [3, 2]]), 0.5).values()]"
-    assert call(page, "views/task/series.js", expression) == [4, None, pytest.approx(8 / 3)]
+    assert call(page, "screens/tasks/series.js", expression) == [4, None, pytest.approx(8 / 3)]
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_smoothing_leaves_the_first_value_and_skips_gaps(page: Page) -> None:
 )
 def test_axis_of_few_values_is_about_them(page: Page, xs: Any, given: Any, is_time: bool, shown: Any) -> None:
     expression = "m.spanX(v[0], v[1][0], v[1][1], v[2])"
-    assert call(page, "components/chart.js", expression, [xs, given, is_time]) == shown
+    assert call(page, "ui/chart.js", expression, [xs, given, is_time]) == shown
 
 
 def test_many_gpus_are_summed_up(page: Page) -> None:
     expression = "m.summarise(v.map((each) => new Map(each)))"
     found = [[[1, 10], [2, 20]], [[1, 30], [2, None]], [[2, 40]]]
-    assert call(page, "views/task/gpu_use.js", expression, found) == [[1, 2], [20, 30], [10, 20], [30, 40]]
+    assert call(page, "screens/tasks/gpu_use.js", expression, found) == [[1, 2], [20, 30], [10, 20], [30, 40]]

@@ -8,7 +8,7 @@ import pytest
 from api.errors import NotFound
 from api.web.page_files import FOLDER, DashboardFiles
 
-PAGE = '<script src="/dashboard/@/js/early.js"></script>\n<!-- links -->'
+PAGE = '<script src="/dashboard/@/app/early.js"></script>\n<!-- links -->'
 
 
 @pytest.fixture
@@ -16,12 +16,12 @@ def folder(tmp_path: Path) -> Path:
     """A page whose first module imports others at once, and one when it is wanted."""
     written = {
         "index.html": PAGE,
-        "js/early.js": "",
-        "js/main.js": 'import { a } from "./parts/a.js";\nimport "./b.js";\nimport("./screen.js");\n',
-        "js/parts/a.js": 'import {\n  c,\n} from "../c.js";\nexport { b } from "../b.js";\nexport const a = c;\n',
-        "js/b.js": "export const b = 1;\n",
-        "js/c.js": 'import { a } from "./parts/a.js";\nexport const c = 1;\n',
-        "js/screen.js": "",
+        "app/early.js": "",
+        "app/main.js": 'import { a } from "./parts/a.js";\nimport "./b.js";\nimport("./screen.js");\n',
+        "app/parts/a.js": 'import {\n  c,\n} from "../c.js";\nexport { b } from "../b.js";\nexport const a = c;\n',
+        "app/b.js": "export const b = 1;\n",
+        "app/c.js": 'import { a } from "./parts/a.js";\nexport const c = 1;\n',
+        "app/screen.js": "",
     }
     for name, text in written.items():
         path = tmp_path / name
@@ -42,7 +42,7 @@ def page_of(files: DashboardFiles) -> str:
 
 
 def test_the_page_preloads_what_its_first_module_cannot_run_without(folder: Path) -> None:
-    preloaded = re.findall(r'modulepreload" href="/dashboard/\w+/js/([^"]+)"', page_of(DashboardFiles(folder)))
+    preloaded = re.findall(r'modulepreload" href="/dashboard/\w+/app/([^"]+)"', page_of(DashboardFiles(folder)))
     assert sorted(preloaded) == ["b.js", "c.js", "main.js", "parts/a.js"]
 
 
@@ -70,26 +70,26 @@ def test_the_client_of_uploads_can_be_imported_where_it_is(folder: Path) -> None
 
 def test_another_content_has_another_digest(folder: Path) -> None:
     before = DashboardFiles(folder)
-    (folder / "js/screen.js").write_text("export const open = 1;\n")
+    (folder / "app/screen.js").write_text("export const open = 1;\n")
     after = DashboardFiles(folder)
     assert before.digest != after.digest
     with pytest.raises(NotFound):
-        after.get(before.digest, "js/screen.js")
+        after.get(before.digest, "app/screen.js")
 
 
 def test_scripts_travel_without_their_comments_and_keep_their_lines(tmp_path: Path):
-    (tmp_path / "js").mkdir()
+    (tmp_path / "app").mkdir()
     (tmp_path / "index.html").write_text("")
     script = 'a();\n  /**\n   * Gives b.\n   */\n  // Why.\nconst c = /** @type {X} */ (d); // not alone\nf("//");\n'
-    (tmp_path / "js" / "main.js").write_text(script)
+    (tmp_path / "app" / "main.js").write_text(script)
     files = DashboardFiles(tmp_path)
-    sent = files.get(files.digest, "js/main.js").content
+    sent = files.get(files.digest, "app/main.js").content
     assert sent == b'a();\n\n\n\n\nconst c = /** @type {X} */ (d); // not alone\nf("//");\n'
 
 
 def test_no_script_has_a_text_over_several_lines_that_could_look_like_a_comment():
     opened = {
-        path.name for path in FOLDER.rglob("js/**/*.js") if any(map(_opens_a_text, path.read_text().splitlines()))
+        path.name for path in FOLDER.rglob("app/**/*.js") if any(map(_opens_a_text, path.read_text().splitlines()))
     }
     assert opened == {"prose.js"}  # a pattern of three backticks
 

@@ -1,0 +1,134 @@
+// The bar on top: where one is, whether the connection lives, language and colours.
+
+import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { icon } from "../../ui/icons.js";
+import { language, switchLanguage, t } from "../i18n.js";
+import { recall, remember } from "../settings.js";
+import { connection } from "../stream.js";
+import { bell } from "./bell.js";
+import { openHelp } from "./help.js";
+import { whoMenu } from "./who.js";
+
+/** @typedef {import("../router.js").Place["name"]} ScreenName */
+
+const ENTRIES = /** @type {const} */ ([
+  { name: "machine", address: "#/", icon: "gpu", also: ["gpu", "nodes"] },
+  { name: "tasks", address: "#/tasks", icon: "list", also: ["task"] },
+  { name: "data", address: "#/data", icon: "stack", also: ["dataset"] },
+  { name: "models", address: "#/models", icon: "cube", also: ["registry", "registered"] },
+  { name: "start", address: "#/start", icon: "plus", also: [] },
+]);
+
+/** @param {import("../main.js").App} app */
+export function bar(app) {
+  const links = ENTRIES.map((entry) =>
+    h(
+      "a",
+      { href: entry.address, "aria-label": t(`nav.${entry.name}`) },
+      icon(entry.icon),
+      h("span", { class: "only-wide" }, t(`nav.${entry.name}`)),
+    ),
+  );
+  const alerts = bell(app);
+  const theme = h("button", { class: "icon-button", on: { click: switchTheme } });
+  const words = language === "zh" ? "EN" : "中文";
+  const element = h(
+    "header",
+    { class: "bar" },
+    h(
+      "a",
+      { class: "brand", href: "#/", "aria-label": "Diffusion-Pipe" },
+      h("img", { src: iconURL(), alt: "" }),
+      h("span", {}, "Diffusion-Pipe"),
+    ),
+    h("nav", { class: "nav", "aria-label": t("nav") }, links),
+    h(
+      "div",
+      { class: "bar-end" },
+      connectionSign(app),
+      alerts.element,
+      whoMenu(app),
+      h(
+        "button",
+        {
+          class: "text-button",
+          lang: language === "zh" ? "en" : "zh-CN",
+          title: t("language"),
+          on: { click: switchLanguage },
+        },
+        words,
+      ),
+      theme,
+      h(
+        "button",
+        {
+          class: "icon-button only-wide",
+          title: `${t("keys")} (?)`,
+          "aria-label": t("keys"),
+          on: { click: () => openHelp() },
+        },
+        icon("help"),
+      ),
+    ),
+  );
+  showTheme(theme);
+  function switchTheme() {
+    const chosen = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+    remember("theme", chosen);
+    wear(chosen, theme);
+  }
+  const light = matchMedia("(prefers-color-scheme: light)");
+  light.addEventListener("change", () => {
+    // Paper is always light, which is nobody's wish.
+    if (recall("theme", "") === "" && !matchMedia("print").matches) wear(light.matches ? "light" : "dark", theme);
+  });
+  return {
+    element,
+    openBell: alerts.toggle,
+    /** @param {ScreenName} name */
+    mark(name) {
+      for (const [i, { name: own, also }] of ENTRIES.entries()) {
+        const isHere = own === name || also.some((each) => each === name);
+        setAttribute(links[i], "aria-current", isHere ? "page" : null);
+      }
+    },
+  };
+}
+
+const iconURL = () => /** @type {HTMLLinkElement} */ (document.querySelector("link[rel=icon]")).href;
+
+/**
+ * @param {"light"|"dark"} colours
+ * @param {HTMLElement} button
+ */
+function wear(colours, button) {
+  document.documentElement.dataset.theme = colours;
+  showTheme(button);
+  dispatchEvent(new Event("themechange"));
+}
+
+/** @param {HTMLElement} button */
+function showTheme(button) {
+  const other = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+  fill(button, icon(other === "light" ? "sun" : "moon"));
+  button.title = t(`theme.${other}`);
+  button.setAttribute("aria-label", t(`theme.${other}`));
+}
+
+/** @param {import("../main.js").App} app */
+function connectionSign(app) {
+  const words = h("span", { class: "words" });
+  const element = h(
+    "span",
+    { class: "connection", role: "status", "aria-live": "polite" },
+    h("span", { class: "dot" }),
+    words,
+  );
+  connection.watch(({ state }) => {
+    setAttribute(element, "data-state", state);
+    setText(words, t(`connection.${state}`));
+    element.title = t(`connection.${state}.title`);
+  });
+  element.addEventListener("click", () => app.stream.retry());
+  return element;
+}

@@ -1,0 +1,72 @@
+// Who one is, and the way out; nothing where nobody is asked.
+
+import { h, setText } from "../../ui/dom.js";
+import { localTime, utcTime } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { openMenu } from "../../ui/menu.js";
+import { attempt } from "../../ui/toast.js";
+import { access } from "../access.js";
+import { api } from "../api.js";
+import { t, word } from "../i18n.js";
+import { go } from "../router.js";
+
+/** @param {import("../main.js").App} app */
+export function whoMenu(app) {
+  const name = h("span", { class: "only-wide clip foreign" });
+  const button = h("button", { class: "text-button who", "aria-haspopup": "menu", hidden: true }, icon("user"), name);
+  button.addEventListener("click", () => {
+    const who = access.value?.who;
+    if (!who) return;
+    openMenu(button, choices(app), description(who));
+  });
+  access.watch((known) => {
+    const who = known?.who;
+    button.hidden = !who;
+    setText(name, who?.user_id ?? "");
+    button.setAttribute("aria-label", t("who.is", { name: who?.user_id ?? "" }));
+  });
+  return button;
+}
+
+/** @param {import("../main.js").App} app @returns {import("../../ui/menu.js").Choice[]} */
+const choices = (app) => [
+  { label: t("nav.access"), icon: "key", run: () => go("/access") },
+  {
+    label: t("signout"),
+    icon: "leave",
+    run: () =>
+      void attempt(async () => {
+        await api.logOut();
+        forgetDrafts();
+        app.signedOut(null);
+      }),
+  },
+];
+
+/** What was begun here is nobody else's. */
+function forgetDrafts() {
+  try {
+    sessionStorage.clear();
+  } catch {
+    // Nothing was kept.
+  }
+}
+
+/** @param {API.WhoAmI} who */
+function description({ user_id: user, name, role, expires_at: end }) {
+  return h(
+    "div",
+    { class: "menu-head small" },
+    h("strong", { class: "foreign" }, user),
+    name && name !== user && h("span", { class: "soft foreign" }, name),
+    h("span", { class: "soft" }, roleWord(role)),
+    h(
+      "span",
+      { class: "faint", title: utcTime(end) },
+      end ? t("who.until", { time: localTime(end) }) : t("never.ends"),
+    ),
+  );
+}
+
+/** @param {string|null} role */
+export const roleWord = (role) => (role ? word("role", role) : t("role.own"));

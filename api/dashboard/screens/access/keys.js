@@ -1,0 +1,186 @@
+// Keys: who has which, whether they are used, and their end.
+
+import { access } from "../../app/access.js";
+import { api } from "../../app/api.js";
+import { t, word } from "../../app/i18n.js";
+import { permissionWord } from "../../app/refusal.js";
+import { roleWord } from "../../app/shell/who.js";
+import { askWhich } from "../../ui/dialog.js";
+import { fill, h } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { menuButton } from "../../ui/menu.js";
+import { pagerOf } from "../../ui/pager.js";
+import { segments } from "../../ui/segments.js";
+import { empty, loading, stackedTable } from "../../ui/states.js";
+import { time } from "../../ui/time.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { askForKey, nameOf, showOnce } from "./new_key.js";
+
+const ROWS = 25;
+const STATES = /** @type {const} */ (["active", "expired", "revoked", ""]);
+/** Seconds that a key which was replaced may hold on. */
+const OVERLAPS = /** @type {const} */ ([
+  [0, "overlap.none"],
+  [3600, "overlap.hour"],
+  [86_400, "overlap.day"],
+  [7 * 86_400, "overlap.week"],
+]);
+const TONES = { active: "ok", expired: "idle", revoked: "bad" };
+const SIGNS = /** @type {const} */ ({ active: "check", expired: "clock", revoked: "cross" });
+
+/** @param {() => unknown} changed called when a key was made or ended */
+export function keysPanel(changed) {
+  const total = h("span", { class: "count-badge" });
+  const [body, foot] = [h("div", {}, loading()), h("div", { class: "pager" })];
+  /** @type {typeof STATES[number]} */
+  let state = "active";
+  let offset = 0;
+  let asked = 0;
+  const filter = segments(
+    t("key.state"),
+    STATES.map((value) => ({ value, label: value ? t(`key.${value}`) : t("filter.all") })),
+    state,
+    (value) => {
+      state = value;
+      offset = 0;
+      attempt(refetch);
+    },
+  );
+  const make = async () => {
+    const made = await askForKey();
+    if (made) changed();
+  };
+
+  async function refetch() {
+    const mine = ++asked;
+    const found = await api.keys({ state, limit: ROWS, offset });
+    if (mine !== asked) return;
+    const { keys, pagination } = found;
+    fill(total, count(pagination.total));
+    fill(
+      body,
+      keys.length
+        ? stackedTable(
+            HEADS(),
+            keys.map((key) => row(key, changed)),
+            "keys-table",
+          )
+        : empty("key", t("access.keys.none")),
+    );
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
+      attempt(refetch);
+    };
+    fill(foot, pagerOf({ offset, limit: ROWS }, keys.length, pagination, goTo));
+  }
+
+  const element = h(
+    "section",
+    { class: "panel access-list", "aria-label": t("access.keys") },
+    h(
+      "header",
+      {},
+      h("h2", {}, t("access.keys")),
+      total,
+      h(
+        "div",
+        { class: "tools" },
+        filter.element,
+        h("button", { class: "button primary small", on: { click: () => attempt(make) } }, icon("plus"), t("key.make")),
+      ),
+    ),
+    body,
+    foot,
+  );
+  return { element, refetch };
+}
+
+const HEADS = () => [
+  { label: t("user") },
+  { label: t("name") },
+  { label: t("role") },
+  { label: t("key.state") },
+  { label: t("key.used") },
+  { label: t("expires") },
+  { label: t("key.created") },
+  { label: t("actions") },
+];
+
+/** @param {API.Key} key @param {() => unknown} changed */
+function row(key, changed) {
+  const isOwn = access.value?.who?.key_id === key.key_id;
+  const { state } = key;
+  const chip = h(
+    "span",
+    { class: "status chip", data: { tone: TONES[state] } },
+    icon(SIGNS[state]),
+    word("key", state),
+  );
+  return h(
+    "tr",
+    { data: { key: key.key_id } },
+    h("td", { class: "foreign" }, h("strong", {}, key.user_id)),
+    h(
+      "td",
+      { class: "foreign" },
+      key.name,
+      isOwn && h("span", { class: "faint tiny" }, ` ${t("key.own")}`),
+      h("div", { class: "faint tiny mono" }, key.key_id),
+    ),
+    h("td", { title: key.permissions.map(permissionWord).join("\n") }, roleWord(key.role)),
+    h("td", {}, chip, key.rotated_to && state === "active" && h("div", { class: "faint tiny" }, t("key.replaced"))),
+    h("td", {}, key.last_used_at ? time(key.last_used_at) : h("span", { class: "faint" }, t("key.unused"))),
+    h("td", {}, key.expires_at ? time(key.expires_at) : h("span", { class: "faint" }, t("never.ends"))),
+    h("td", {}, time(key.created_at), h("div", { class: "faint tiny foreign" }, t("key.by", { name: key.created_by }))),
+    h(
+      "td",
+      { class: "menu-cell" },
+      state === "active" && menuButton(t("actions.of", { name: key.name }), () => choices(key, changed)),
+    ),
+  );
+}
+
+/** @param {API.Key} key @param {() => unknown} changed @returns {import("../../ui/menu.js").Choice[]} */
+function choices(key, changed) {
+  const denied = key.rotated_to ? t("key.replaced.already") : null;
+  return [
+    {
+      label: t("key.rotate"),
+      icon: "redo",
+      denied,
+      run: () => (denied ? toast("bad", denied) : void attempt(() => rotate(key, changed))),
+    },
+    { label: t("key.revoke"), icon: "trash", danger: true, run: () => void attempt(() => revoke(key, changed)) },
+  ];
+}
+
+/** @param {API.Key} key */
+const named = (key) => h("p", {}, h("strong", { class: "foreign" }, nameOf(key)));
+
+/** @param {API.Key} key @param {() => unknown} changed */
+async function rotate(key, changed) {
+  const chosen = await askWhich({
+    title: t("key.rotate.title"),
+    text: [named(key), h("p", {}, t("key.rotate.text"))],
+    choices: OVERLAPS.map(([seconds, label]) => ({ label: t(label), value: String(seconds) })),
+  });
+  if (chosen === null) return;
+  const made = await api.rotateKey(key.key_id, Number(chosen));
+  changed();
+  await showOnce(made);
+}
+
+/** @param {API.Key} key @param {() => unknown} changed */
+async function revoke(key, changed) {
+  const isOwn = access.value?.who?.key_id === key.key_id;
+  const chosen = await askWhich({
+    title: t("key.revoke.title"),
+    text: [named(key), h("p", {}, t(isOwn ? "key.revoke.own" : "key.revoke.text"))],
+    choices: [{ label: t("key.revoke.do"), value: "yes", kind: "danger sure" }],
+  });
+  if (!chosen) return;
+  await api.revokeKey(key.key_id);
+  toast("ok", t("key.revoked.done"));
+  changed();
+}

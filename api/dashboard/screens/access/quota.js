@@ -1,0 +1,20 @@
+// A field for a bound of a quota; empty: without one.
+
+import { h } from "../../ui/dom.js";
+import { UNKNOWN } from "../../ui/format.js";
+
+/** Bounds that are counted in whole things. */
+const WHOLE = ["gpus", "queued_tasks"];
+
+/** @param {typeof import("./own.js").BOUNDS[number]} name @param {string} label @param {number|null} value */
+export function quotaInput(name, label, value) {
+  return h("input", {
+    class: "input quota-input",
+    type: "number",
+    min: 0,
+    step: WHOLE.includes(name) ? 1 : "any",
+    value,
+    placeholder: UNKNOWN,
+    "aria-label": label,
+  });
+}

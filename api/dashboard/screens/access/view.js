@@ -1,0 +1,50 @@
+// Who may do what: oneself; and for those who manage them keys, people and the audit.
+
+import { access, has } from "../../app/access.js";
+import { t } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { note } from "../../ui/status.js";
+import { auditPanel } from "./audit.js";
+import { keysPanel } from "./keys.js";
+import { ownPanel } from "./own.js";
+import { peoplePanel } from "./people.js";
+
+/** @param {import("../../app/main.js").App} app @returns {import("../../app/main.js").Screen} */
+export function open(app) {
+  const own = ownPanel();
+  const openToAll = h("div");
+  const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
+  const [keys, people, audit] = [keysPanel(refetchOrRetry), peoplePanel(), auditPanel()];
+  const forget = access.watch(() => {
+    fill(openToAll, access.value?.asks === false && note("warn", h("p", {}, t("access.off"))));
+    keys.element.hidden = people.element.hidden = !has("keys:manage");
+    audit.element.hidden = !has("audit:read");
+  });
+
+  async function refetch() {
+    const forManagers = has("keys:manage") ? [keys.refetch(), people.refetch()] : [];
+    await Promise.all([own.refetch(), ...forManagers, has("audit:read") && audit.refetch()]);
+  }
+
+  return {
+    element: h(
+      "div",
+      { class: "screen" },
+      h("div", { class: "screen-head" }, h("h1", {}, t("nav.access"))),
+      openToAll,
+      own.element,
+      keys.element,
+      people.element,
+      audit.element,
+    ),
+    title: () => t("nav.access"),
+    topics: "gpu,system",
+    on: {},
+    refetch,
+    close() {
+      forget();
+      own.close();
+      audit.close();
+    },
+  };
+}

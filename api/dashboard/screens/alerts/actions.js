@@ -1,0 +1,107 @@
+// What can be done about an alert: saying that one knows, and having nobody told for a while.
+
+import { has, whyNot } from "../../app/access.js";
+import { alertApi } from "../../app/api_alerts.js";
+import { t } from "../../app/i18n.js";
+import { h } from "../../ui/dom.js";
+import { icon } from "../../ui/icons.js";
+import { openMenu } from "../../ui/menu.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { refetchFiring } from "./state.js";
+
+export const HOUR_MS = 3_600_000;
+/** Hours that a silence can last, by one click. */
+export const LASTS = /** @type {const} */ ([
+  [1, "silence.1h"],
+  [4, "silence.4h"],
+  [24, "silence.1d"],
+  [168, "silence.7d"],
+]);
+
+/** What an alert is about, by the label that tells it from others of its rule. */
+const ABOUT = ["gpu_uuid", "task_id", "disk", "channel_id", "channel", "key", "user", "node"];
+
+/** @param {API.Alert} alert */
+export function matchersOf({ rule_id: rule, labels }) {
+  const about = ABOUT.find((label) => labels[label]);
+  return [{ label: "rule", value: rule }, ...(about ? [{ label: about, value: labels[about] }] : [])];
+}
+
+export const newId = () => crypto.randomUUID?.() ?? `page-${Date.now()}-${Math.random().toString(36).slice(2)}`;
+
+/** @param {() => Promise<unknown>} deed @param {string} done */
+const run = (deed, done) =>
+  attempt(async () => {
+    await deed();
+    toast("ok", done);
+    await refetchFiring();
+  });
+
+/**
+ * Why alerts of this user cannot be acknowledged or silenced, in words; null when they can.
+ * @param {string|null} owner
+ */
+export const whyNotMuted = (owner) => whyNot("alerts:write", has("alerts:manage") ? undefined : owner);
+
+/** The buttons for an alert as it is. @param {API.Alert} alert @returns {HTMLElement[]} */
+export function deedsFor(alert) {
+  const denied = whyNotMuted(alert.owner);
+  /** @param {import("../../ui/icons.js").IconName} sign @param {string} label @param {(button: HTMLElement) => void} act @param {string} [more] */
+  const button = (sign, label, act, more) => {
+    /** @type {HTMLElement} */
+    const element = h(
+      "button",
+      {
+        class: "button small",
+        type: "button",
+        "aria-disabled": denied ? "true" : null,
+        "aria-haspopup": more,
+        title: denied,
+        on: { click: () => (denied ? toast("bad", denied) : act(element)) },
+      },
+      icon(sign),
+      label,
+    );
+    return element;
+  };
+  const { alert_id: id, state } = alert;
+  if (state === "resolved") return [];
+  const silence = button("mute", t("alert.silence"), (place) => openMenu(place, lasting(alert)), "menu");
+  if (state === "firing") return [acknowledge(), silence];
+  if (state === "acknowledged") return [withdraw(), silence];
+  if (state === "silenced" && alert.muted_by?.startsWith("silence_")) return [unsilence(alert.muted_by)];
+  return state === "pending" ? [silence] : [];
+
+  function acknowledge() {
+    return button("eye", t("alert.acknowledge"), () =>
+      run(() => alertApi.acknowledge(id), t("alert.acknowledged.done")),
+    );
+  }
+  function withdraw() {
+    return button("redo", t("alert.withdraw"), () => run(() => alertApi.withdraw(id), t("alert.withdrawn")));
+  }
+  /** @param {string} silenceId */
+  function unsilence(silenceId) {
+    return button("bell", t("silence.end"), () => run(() => alertApi.endSilence(silenceId), t("silence.ended")));
+  }
+}
+
+/** @param {API.Alert} alert @returns {import("../../ui/menu.js").Choice[]} */
+const lasting = (alert) =>
+  LASTS.map(([hours, label]) => ({
+    label: t(label),
+    icon: "clock",
+    run: () =>
+      void run(
+        () =>
+          alertApi.silence(
+            {
+              matchers: matchersOf(alert),
+              until: new Date(Date.now() + hours * HOUR_MS).toISOString(),
+              comment: t("silence.by.click", { title: alert.title }),
+            },
+            newId(),
+          ),
+        t("silence.done"),
+      ),
+  }));

@@ -1,0 +1,84 @@
+// One alert: how grave, what, since when, what to do, and what can be done about it here.
+
+import { t } from "../../app/i18n.js";
+import { ageOf } from "../../app/machine.js";
+import { fill, h, setAttribute } from "../../ui/dom.js";
+import { duration } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { prose } from "../../ui/prose.js";
+import { time } from "../../ui/time.js";
+import { deedsFor } from "./actions.js";
+import { alertLink, linksOf } from "./links.js";
+import { alertStateChip, severityChip, toneOfSeverity } from "./severity.js";
+import { tellAlert, tellEnd } from "./told.js";
+
+/** @param {API.Alert} first */
+export function alertCard(first) {
+  const element = h("article", { class: "alert-card", data: { alert: first.alert_id } });
+  let drawn = "";
+
+  /** @param {API.Alert} alert */
+  function update(alert) {
+    const key = JSON.stringify([alert, Math.floor((ageOf(alert.since) ?? 0) / 60)]);
+    if (key === drawn) return;
+    drawn = key;
+    // Whoever has the keyboard on a button keeps it there.
+    const focused = [...element.querySelectorAll("button, a")].indexOf(/** @type {Element} */ (document.activeElement));
+    draw(element, alert);
+    if (focused >= 0)
+      /** @type {HTMLElement|undefined} */ ([...element.querySelectorAll("button, a")][focused])?.focus();
+  }
+  return { element, update };
+}
+
+/** @param {HTMLElement} element @param {API.Alert} alert */
+function draw(element, alert) {
+  const { summary, remedy } = tellAlert(alert);
+  setAttribute(element, "data-tone", alert.state === "firing" ? toneOfSeverity(alert.severity) : "idle");
+  fill(
+    element,
+    h(
+      "header",
+      {},
+      severityChip(alert.severity),
+      alert.state !== "firing" && alertStateChip(alert.state),
+      alert.is_flapping && h("span", { class: "tag", title: t("alert.flapping.why") }, t("alert.flapping")),
+      alert.is_unknown && h("span", { class: "tag", title: t("alert.unknown.why") }, t("unknown")),
+      h("span", { class: "faint small since" }, since(alert)),
+    ),
+    h("h3", {}, alertLink(alert.alert_id, summary)),
+    alert.state === "resolved" && h("p", { class: "soft small foreign" }, tellEnd(alert)),
+    remedy &&
+      h(
+        "p",
+        { class: "small remedy foreign" },
+        icon("arrow"),
+        h("span", {}, h("span", { class: "visually-hidden" }, t("remedy"), " "), prose(remedy)),
+      ),
+    why(alert),
+    h("footer", {}, linksOf(alert), h("span", { class: "grow" }), deedsFor(alert)),
+  );
+}
+
+/** @param {API.Alert} alert @returns {Child} */
+function since({ since: begun, resolved_at: ended }) {
+  const shown = time(begun);
+  if (ended) return [shown, " · ", duration((Date.parse(ended) - Date.parse(begun)) / 1000)];
+  return [shown, " · ", t("alert.for", { time: duration(ageOf(begun)) })];
+}
+
+/** Who knows of it, or why nobody is told. @param {API.Alert} alert @returns {Child} */
+function why({ acknowledged_by: by, acknowledged_until: until, muted_by: muted, state }) {
+  if (state === "silenced" && muted) {
+    const words = t(muted.startsWith("silence_") ? "alert.muted.silence" : "alert.muted.graver");
+    const isAlert = !muted.startsWith("silence_");
+    return h("p", { class: "faint small" }, words, " ", isAlert ? alertLink(muted, t("alert.muted.which")) : null);
+  }
+  if (!by) return null;
+  return h(
+    "p",
+    { class: "faint small foreign" },
+    t("alert.acknowledged.by", { name: by }),
+    until && [" ", t("until"), " ", time(until)],
+  );
+}

@@ -1,0 +1,150 @@
+// All about one alert: what it says, its labels, what became of it, and what was told to whom.
+
+import { alertApi } from "../../app/api_alerts.js";
+import { learnAlertWords, t, word } from "../../app/i18n.js";
+import { refusalWords } from "../../app/refusal.js";
+import { openDialog } from "../../ui/dialog.js";
+import { fill, h } from "../../ui/dom.js";
+import { figure } from "../../ui/format.js";
+import { loading } from "../../ui/states.js";
+import { note } from "../../ui/status.js";
+import { table } from "../../ui/table.js";
+import { time } from "../../ui/time.js";
+import { alertCard } from "./card.js";
+import { alertStateChip } from "./severity.js";
+import { firing } from "./state.js";
+
+/** @param {string} id */
+export async function openAlert(id) {
+  await learnAlertWords();
+  const [card, rest] = [h("div"), h("div", { class: "stack" }, loading())];
+  const dialog = openDialog(
+    t("alert"),
+    (close) =>
+      h(
+        "div",
+        { class: "inside" },
+        h("h2", {}, t("alert")),
+        card,
+        rest,
+        h("div", { class: "choices" }, h("button", { class: "button primary", on: { click: close } }, t("close"))),
+      ),
+    "alert-dialog",
+  );
+  /** @type {ReturnType<typeof alertCard>|null} */
+  let shown = null;
+
+  async function refetch() {
+    try {
+      const { alert, history, deliveries, actions } = await alertApi.get(id);
+      shown ??= alertCard(alert);
+      shown.update(alert);
+      if (!card.firstChild) fill(card, shown.element);
+      fill(
+        rest,
+        facts(alert),
+        historyTable(history),
+        actions.length ? done(actions) : null,
+        deliveries?.length ? told(deliveries) : null,
+      );
+    } catch (error) {
+      fill(rest, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+    }
+  }
+  const unwatch = firing.watch(() => void refetch());
+  dialog.addEventListener("close", unwatch);
+}
+
+/** @param {API.Alert} alert */
+function facts({ alert_id: id, rule_id: rule, value, peak, labels, resolution, target }) {
+  /** @type {[string, Child][]} */
+  const rows = [
+    [t("alert.rule"), h("a", { href: `#/alerts?tab=rules&rule=${encodeURIComponent(rule)}` }, rule)],
+    [t("alert.target"), target],
+    [t("alert.value"), figure(value)],
+    [t("alert.peak"), figure(peak)],
+    ...(resolution ? /** @type {[string, Child][]} */ ([[t("alert.resolution"), resolution]]) : []),
+    [
+      t("alert.labels"),
+      h(
+        "span",
+        { class: "matchers" },
+        Object.entries(labels).map(([name, text]) => h("code", { class: "tag" }, `${name} = ${text}`)),
+      ),
+    ],
+    [t("alert.id"), h("span", { class: "mono" }, id)],
+  ];
+  return h(
+    "dl",
+    { class: "facts" },
+    rows.map(([name, content]) => [h("dt", {}, name), h("dd", { class: "foreign" }, content)]),
+  );
+}
+
+/** @param {readonly API.AlertHistoryRow[]} history */
+function historyTable(history) {
+  const rows = history.map(({ at, state, actor, message, value }) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, time(at)),
+      h("td", {}, alertStateChip(state)),
+      h("td", { class: "foreign" }, message, actor !== "service" && h("span", { class: "faint" }, ` · ${actor}`)),
+      h("td", { class: "num" }, figure(value)),
+    ),
+  );
+  const heads = [
+    { label: t("time") },
+    { label: t("status") },
+    { label: t("alert.happened") },
+    { label: t("alert.value"), isNumber: true },
+  ];
+  return h("section", {}, h("h3", {}, t("alerts.tab.history")), table(heads, rows));
+}
+
+/** What its rule has done, or is doing. @param {API.AlertDetail["actions"]} actions */
+function done(actions) {
+  const rows = actions.map(({ created_at: at, kind, about, state, result }) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, time(at)),
+      h("td", {}, word("action", kind), about && h("div", { class: "mono tiny foreign" }, about)),
+      h("td", {}, word("action.state", state)),
+      h("td", { class: "foreign" }, result ?? ""),
+    ),
+  );
+  const heads = [
+    { label: t("time") },
+    { label: t("alert.actions") },
+    { label: t("status") },
+    { label: t("alert.happened") },
+  ];
+  return h("section", {}, h("h3", {}, t("alert.actions")), table(heads, rows));
+}
+
+/** @param {readonly API.Delivery[]} deliveries */
+function told(deliveries) {
+  const rows = deliveries.map(({ created_at: at, channel, state, result, attempts, not_before: next }) =>
+    h(
+      "tr",
+      {},
+      h("td", {}, time(at)),
+      h("td", { class: "foreign" }, channel ?? t("channel.gone")),
+      h("td", {}, word("delivery", state)),
+      h(
+        "td",
+        { class: "foreign" },
+        result ?? "",
+        next && h("div", { class: "faint small" }, t("delivery.next"), " ", time(next), ` (${attempts})`),
+      ),
+    ),
+  );
+  const heads = [
+    { label: t("time") },
+    { label: t("channel") },
+    { label: t("status") },
+    { label: t("delivery.answer") },
+  ];
+  return h("section", {}, h("h3", {}, t("alerts.tab.deliveries")), table(heads, rows));
+}

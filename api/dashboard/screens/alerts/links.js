@@ -1,0 +1,38 @@
+// Where an alert leads: to its GPU, its training, its own page, and out.
+
+import { t } from "../../app/i18n.js";
+import { machine } from "../../app/machine.js";
+import { gpuAddress, taskAddress } from "../../app/router.js";
+import { h } from "../../ui/dom.js";
+import { gpuName } from "../../ui/gpus.js";
+import { icon } from "../../ui/icons.js";
+import { attempt } from "../../ui/toast.js";
+
+/** @param {string} id */
+export const alertAddress = (id) => `#/alerts?alert=${encodeURIComponent(id)}`;
+
+/** @param {import("../../ui/icons.js").IconName} sign @param {string} href @param {Child} text */
+const link = (sign, href, text) => h("a", { class: "alert-link", href }, icon(sign), h("span", {}, text));
+
+/** Only what can be shown here: another machine's GPU has its page there. @param {API.Alert} alert @returns {HTMLElement[]} */
+export function linksOf({ labels, link: outside }) {
+  const { gpu_uuid: uuid, gpu, task_id: task } = labels;
+  const isElsewhere = machine.value && !machine.value.gpus.some((each) => each.uuid === uuid);
+  return [
+    ...(uuid && !isElsewhere ? [link("gpu", gpuAddress(uuid), gpuName(gpu ?? null))] : []),
+    ...(task ? [link("list", taskAddress(task), t("alert.task"))] : []),
+    ...(outside
+      ? [h("a", { class: "alert-link", href: outside, target: "_blank", rel: "noopener noreferrer" }, t("alert.more"))]
+      : []),
+  ];
+}
+
+/** Leads to all about an alert, where one is. @param {string} id @param {Child} content */
+export function alertLink(id, content) {
+  const open = (/** @type {MouseEvent} */ event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    attempt(async () => (await import("./detail.js")).openAlert(id));
+  };
+  return h("a", { class: "foreign", href: alertAddress(id), on: { click: open } }, content);
+}

@@ -1,0 +1,86 @@
+// What is open now: what fires first, then what may fire soon, and what somebody knows of.
+
+import { whyNot } from "../../app/access.js";
+import { alertApi } from "../../app/api_alerts.js";
+import { t } from "../../app/i18n.js";
+import { fill, h, reconcile, setText } from "../../ui/dom.js";
+import { count, isKnown } from "../../ui/format.js";
+import { empty, loading } from "../../ui/states.js";
+import { note } from "../../ui/status.js";
+import { alertCard } from "./card.js";
+import { byWeight } from "./state.js";
+
+const MOST = 200;
+/** How long they go on already is told anew so often. */
+const TICK_MS = 30_000;
+const STATES = /** @type {const} */ (["firing", "pending", "acknowledged", "silenced"]);
+
+/** @type {import("./view.js").MakePart} */
+export function nowPart() {
+  const figures = STATES.map((state) => ({
+    state,
+    value: h("b", {}, "–"),
+    under: h("span", { class: "faint small" }),
+  }));
+  const groups = STATES.map((state) => group(state));
+  const calm = h("div", {}, loading());
+  const denied = whyNot("alerts:write");
+
+  async function refetch() {
+    const { alerts, counts, pagination } = await alertApi.list({ open: "true", limit: MOST });
+    for (const { state, value } of figures) setText(value, count(counts[state]));
+    setText(figures[0].under, counts.critical ? t("alerts.critical.n", { n: count(counts.critical) }) : "");
+    for (const each of groups) each.show(byWeight(alerts.filter(({ state }) => state === each.state)));
+    fill(
+      calm,
+      alerts.length === 0 && h("section", { class: "panel" }, empty("check", t("alerts.none.text"))),
+      pagination.total > alerts.length &&
+        note("warn", h("p", {}, t("alerts.shown", { n: count(alerts.length), total: count(pagination.total) }))),
+    );
+  }
+
+  const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), TICK_MS);
+  return {
+    element: h(
+      "div",
+      { class: "stack" },
+      denied && note("idle", h("p", {}, denied)),
+      h(
+        "section",
+        { class: "panel figures-row", "aria-label": t("alerts.counts") },
+        figures.map(({ state, value, under }) =>
+          h("div", { class: "figure" }, h("span", { class: "label" }, t(`alert.${state}`)), value, under),
+        ),
+      ),
+      calm,
+      groups.map(({ element }) => element),
+    ),
+    refetch,
+    isLive: true,
+    close: () => clearInterval(ticking),
+  };
+}
+
+/** @param {typeof STATES[number]} state */
+function group(state) {
+  const list = h("div", { class: "alert-grid" });
+  const total = h("span", { class: "count-badge" });
+  /** @type {Map<string, ReturnType<typeof alertCard>>} */
+  const cards = new Map();
+  const element = h(
+    "section",
+    { "aria-label": t(`alert.${state}`), hidden: true, class: "stack" },
+    h("h2", { class: "alert-group" }, t(`alert.${state}`), " ", total),
+    list,
+  );
+  return {
+    element,
+    state,
+    /** @param {API.Alert[]} alerts */
+    show(alerts) {
+      element.hidden = !alerts.length;
+      setText(total, isKnown(alerts.length) ? count(alerts.length) : "");
+      reconcile(list, cards, alerts, ({ alert_id: id }) => id, alertCard);
+    },
+  };
+}

@@ -1,0 +1,206 @@
+// What a rule says, as a form: of one that is built in only when and how it is told.
+
+import { t, word } from "../../app/i18n.js";
+import { h } from "../../ui/dom.js";
+import { clauseFields } from "./clauses.js";
+import { checkField, choiceField, field } from "./fields.js";
+
+export const SCOPES = /** @type {const} */ ([
+  "gpu",
+  "task",
+  "disk",
+  "queue",
+  "node",
+  "service",
+  "channel",
+  "key",
+  "user",
+  "action",
+]);
+const SEVERITIES = ["critical", "warning", "info"];
+const ACTIONS = ["stop_with_checkpoint", "hold_gpu", "idle_command"];
+const UNITS = /** @type {const} */ ([
+  [1, "unit.s"],
+  [60, "unit.min"],
+  [3600, "unit.h"],
+]);
+
+/** A new rule begins like this. @type {API.RuleWish} */
+export const NEW_RULE = {
+  rule_id: "",
+  title: "",
+  scope: "gpu",
+  when: ["temperature_gpu >= 85"],
+  match: "all",
+  for_seconds: 300,
+  clear: ["temperature_gpu < 80"],
+  clear_seconds: 60,
+  severity: "warning",
+  critical_when: [],
+  summary: "{gpu} is at {temperature_gpu} °C.",
+  remedy: "",
+  link: null,
+  labels: {},
+  enabled: true,
+  actions: [],
+};
+
+/** A time as a number and its unit. @param {string} id @param {string} label @param {() => void} changed */
+function lasting(id, label, changed) {
+  const number = h("input", { class: "input", id, type: "number", min: 0, step: "any", required: true });
+  const unit = h(
+    "select",
+    { class: "input", "aria-label": `${label}: ${t("rule.unit")}` },
+    UNITS.map(([seconds, name]) => h("option", { value: seconds }, t(name))),
+  );
+  number.addEventListener("input", changed);
+  return {
+    element: h("div", { class: "field" }, h("label", { for: id }, label), h("div", { class: "lasting" }, number, unit)),
+    value: () => (number.valueAsNumber || 0) * Number(unit.value),
+    /** @param {number} seconds */
+    set(seconds) {
+      const [size] = UNITS.findLast(([each]) => seconds >= each && seconds % each === 0) ?? [1];
+      number.value = String(seconds / size);
+      unit.value = String(size);
+    },
+  };
+}
+
+/** @param {string} id @param {number} maxlength @param {boolean} [required] @param {Properties} [more] */
+const text = (id, maxlength, required, more) => h("input", { class: "input", id, maxlength, required, ...more });
+
+/**
+ * @param {readonly API.AlertMetric[]} metrics @param {{isBuiltin: boolean, isNew: boolean}} what @param {() => void} changed
+ */
+export function ruleForm(metrics, { isBuiltin, isNew }, changed) {
+  const id = text("rule-id", 64, true, { pattern: "[A-Za-z0-9_]+", title: t("rule.id.form"), disabled: !isNew });
+  const title = text("rule-title", 200, true);
+  const scope = choiceField(
+    "rule-scope",
+    SCOPES.map((value) => [value, word("scope", value)]),
+  );
+  scope.disabled = !isNew;
+  const ofScope = () => metrics.filter((metric) => metric.scope === scope.value);
+  const match = choiceField("rule-match", [
+    ["all", t("rule.match.all")],
+    ["any", t("rule.match.any")],
+  ]);
+  const when = clauseFields(t("rule.when"), ofScope, changed);
+  const clear = clauseFields(t("rule.clear"), ofScope, changed);
+  const critical = clauseFields(t("rule.critical"), ofScope, changed);
+  const held = lasting("rule-for", t("rule.for"), changed);
+  const calm = lasting("rule-calm", t("rule.clear_for"), changed);
+  const severity = choiceField(
+    "rule-severity",
+    SEVERITIES.map((value) => [value, word("severity", value)]),
+  );
+  const summary = text("rule-summary", 1000, true);
+  const remedy = text("rule-remedy", 1000);
+  const link = text("rule-link", 500, false, { type: "url" });
+  const labels = text("rule-labels", 2000, false, { placeholder: "team=vision, shift=night" });
+  const enabled = checkField("rule-enabled", t("rule.enabled"), true);
+  const actions = ACTIONS.map((value) => ({ value, ...checkField(`act-${value}`, word("action", value), false) }));
+  scope.addEventListener("change", () => {
+    for (const part of [when, clear, critical]) part.set([]);
+    when.set([`${ofScope()[0]?.name} >= 1`]);
+    changed();
+  });
+
+  const own = [
+    h("div", { class: "pair wide" }, field(t("rule.title"), title), field(t("rule.id"), id, t("rule.id.form"))),
+    h("div", { class: "pair wide" }, field(t("rule.scope"), scope), field(t("rule.match"), match)),
+    when.element,
+    clear.element,
+  ];
+  const words = [
+    field(t("rule.summary"), summary, t("rule.summary.hint")),
+    field(t("rule.remedy"), remedy),
+    h("details", {}, h("summary", { class: "label" }, t("rule.critical")), critical.element),
+    field(t("rule.link"), link),
+  ];
+  const element = h(
+    "div",
+    { class: "stack", on: { input: changed, change: changed } },
+    enabled.element,
+    isBuiltin ? null : own,
+    h(
+      "div",
+      { class: "pair wide" },
+      held.element,
+      calm.element,
+      field(t("rule.severity"), severity),
+      field(t("alert.labels"), labels),
+    ),
+    isBuiltin ? null : words,
+    h(
+      "details",
+      {},
+      h("summary", { class: "label" }, t("rule.actions")),
+      h("p", { class: "faint small" }, t("rule.actions.text")),
+      h(
+        "div",
+        { class: "stack tight" },
+        actions.map((each) => each.element),
+      ),
+    ),
+  );
+
+  /** @param {API.RuleWish|API.Rule} rule */
+  function set(rule) {
+    id.value = rule.rule_id ?? "";
+    title.value = rule.title ?? "";
+    scope.value = rule.scope ?? "gpu";
+    match.value = rule.match ?? "all";
+    when.set(rule.when ?? []);
+    clear.set(rule.clear ?? []);
+    critical.set(rule.critical_when ?? []);
+    held.set(rule.for_seconds ?? 0);
+    calm.set(rule.clear_seconds ?? 0);
+    severity.value = rule.severity ?? "warning";
+    summary.value = rule.summary ?? "";
+    remedy.value = rule.remedy ?? "";
+    link.value = rule.link ?? "";
+    labels.value = Object.entries(rule.labels ?? {})
+      .map(([name, value]) => `${name}=${value}`)
+      .join(", ");
+    enabled.input.checked = rule.enabled ?? true;
+    for (const { value, input } of actions) input.checked = (rule.actions ?? []).some((each) => each === value);
+  }
+
+  /** @returns {API.RuleWish} */
+  function wish() {
+    const told = {
+      enabled: enabled.input.checked,
+      for_seconds: held.value(),
+      clear_seconds: calm.value(),
+      severity: /** @type {API.Severity} */ (severity.value),
+      labels: readLabels(labels.value),
+      actions: /** @type {API.RuleWish["actions"]} */ (
+        actions.filter(({ input }) => input.checked).map(({ value }) => value)
+      ),
+    };
+    if (isBuiltin) return told;
+    return {
+      ...(isNew ? { rule_id: id.value.trim(), scope: /** @type {API.RuleScope} */ (scope.value) } : {}),
+      title: title.value.trim(),
+      when: when.values(),
+      match: /** @type {"all"|"any"} */ (match.value),
+      clear: clear.values(),
+      critical_when: critical.values(),
+      summary: summary.value.trim(),
+      remedy: remedy.value.trim(),
+      link: link.value.trim() || null,
+      ...told,
+    };
+  }
+  return { element, set, wish };
+}
+
+/** @param {string} given as `name=value, other=value` @returns {Record<string, string>} */
+const readLabels = (given) =>
+  Object.fromEntries(
+    given
+      .split(",")
+      .map((part) => part.split("=").map((each) => each.trim()))
+      .filter(([name, value]) => name && value),
+  );

@@ -1,0 +1,194 @@
+// Rules: which are on, when they fire, and one's own.
+
+import { whyNot } from "../../app/access.js";
+import { alertApi } from "../../app/api_alerts.js";
+import { t, word } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { prose } from "../../ui/prose.js";
+import { segments } from "../../ui/segments.js";
+import { empty, loading } from "../../ui/states.js";
+import { note } from "../../ui/status.js";
+import { attempt, toast, toastError } from "../../ui/toast.js";
+import { whole } from "./fields.js";
+import { conditionOf, openRule } from "./rule_dialog.js";
+import { SCOPES } from "./rule_form.js";
+import { severityChip } from "./severity.js";
+import { tellRule } from "./told.js";
+
+const WHICH = /** @type {const} */ (["all", "on", "off", "own"]);
+/** @type {Record<typeof WHICH[number], (rule: API.Rule) => boolean>} */
+const FITS = {
+  all: () => true,
+  on: ({ enabled }) => enabled,
+  off: ({ enabled }) => !enabled,
+  own: ({ is_builtin: isBuiltin, is_changed: isChanged }) => !isBuiltin || isChanged,
+};
+
+/** @type {import("./view.js").MakePart} */
+export function rulesPart(place) {
+  const body = h("div", { class: "stack" }, loading());
+  const total = h("span", { class: "count-badge" });
+  const denied = whyNot("alerts:manage");
+  /** @type {API.Rule[]} */
+  let rules = [];
+  /** @type {API.AlertMetric[]} */
+  let metrics = [];
+  /** @type {typeof WHICH[number]} */
+  let which = "all";
+  let wanted = place.query.get("rule");
+  const search = h("input", {
+    class: "input",
+    type: "search",
+    placeholder: t("rules.search"),
+    "aria-label": t("rules.search"),
+    data: { search: "" },
+    on: { input: () => draw() },
+  });
+  const filter = segments(
+    t("rules.which"),
+    WHICH.map((value) => ({ value, label: t(`rules.${value}`) })),
+    which,
+    (value) => {
+      which = value;
+      draw();
+    },
+  );
+  const add = h(
+    "button",
+    {
+      class: "button primary small",
+      "aria-disabled": denied ? "true" : null,
+      title: denied,
+      on: { click: () => (denied ? toast("bad", denied) : attempt(() => look(null))) },
+    },
+    icon("plus"),
+    t("rule.new"),
+  );
+
+  /** @param {API.Rule|null} rule */
+  async function look(rule) {
+    if (await openRule(rule, metrics)) await refetch();
+  }
+
+  function draw() {
+    const text = search.value.trim().toLowerCase();
+    const fits = (/** @type {API.Rule} */ rule) =>
+      FITS[which](rule) &&
+      [rule.rule_id, ...Object.values(tellRule(rule)), ...rule.when].some((each) =>
+        String(each).toLowerCase().includes(text),
+      );
+    const shown = rules.filter(fits);
+    fill(total, count(shown.length));
+    fill(
+      body,
+      shown.length === 0 && h("section", { class: "panel" }, empty("bell", t("rules.none"))),
+      SCOPES.map((scope) => {
+        const own = shown.filter((rule) => rule.scope === scope);
+        return own.length > 0 && group(scope, own, denied, look);
+      }),
+    );
+  }
+
+  async function refetch() {
+    [{ rules }, { metrics }] = await Promise.all([alertApi.rules(), alertApi.metrics()]);
+    draw();
+    const asked = rules.find(({ rule_id: id }) => id === wanted);
+    wanted = null;
+    if (asked) look(asked).catch(toastError);
+  }
+
+  return {
+    element: h(
+      "div",
+      { class: "stack" },
+      h(
+        "div",
+        { class: "screen-head" },
+        h("h2", {}, t("alerts.tab.rules")),
+        total,
+        h("div", { class: "tools" }, search, filter.element, add),
+      ),
+      denied && note("idle", h("p", {}, denied)),
+      body,
+    ),
+    refetch,
+  };
+}
+
+/** @param {string} scope @param {API.Rule[]} rules @param {string|null} denied @param {(rule: API.Rule) => unknown} look */
+const group = (scope, rules, denied, look) =>
+  h(
+    "section",
+    { class: "panel rule-group", "aria-label": word("scope", scope) },
+    h("header", {}, h("h3", {}, word("scope", scope)), h("span", { class: "count-badge" }, count(rules.length))),
+    h(
+      "ul",
+      {},
+      rules.map((rule) => row(rule, denied, look)),
+    ),
+  );
+
+/** @param {API.Rule} rule @param {string|null} denied @param {(rule: API.Rule) => unknown} look */
+function row(rule, denied, look) {
+  const { title, remedy } = tellRule(rule);
+  // What each alert says for itself is not known yet.
+  const general = remedy.replace(/^\{\w+\}\s*/, "").replace(/\{\w+\}/g, "…");
+  return h(
+    "li",
+    { class: "rule-row", data: { rule: rule.rule_id } },
+    onOff(rule, title, denied),
+    h(
+      "div",
+      { class: "grow" },
+      h(
+        "div",
+        { class: "rule-head" },
+        h("button", { class: "link-button foreign", type: "button", on: { click: () => look(rule) } }, title),
+        severityChip(rule.severity),
+        !rule.is_builtin && h("span", { class: "tag" }, t("rule.own")),
+        rule.is_changed && h("span", { class: "tag" }, t("rule.changed")),
+        rule.is_opt_in && h("span", { class: "tag", title: t("rule.opt_in.why") }, t("rule.opt_in")),
+        rule.actions.length > 0 &&
+          h("span", { class: "tag" }, rule.actions.map((each) => word("action", each)).join(", ")),
+      ),
+      h(
+        "p",
+        { class: "small soft" },
+        conditionOf(rule),
+        rule.for_seconds > 0 && ` · ${t("rule.for.short", { time: whole(rule.for_seconds) })}`,
+      ),
+      general && h("p", { class: "small faint foreign" }, prose(general)),
+    ),
+  );
+}
+
+/** @param {API.Rule} rule @param {string} title @param {string|null} denied */
+function onOff(rule, title, denied) {
+  const button = h("input", {
+    type: "checkbox",
+    role: "switch",
+    class: "switch",
+    checked: rule.enabled,
+    "aria-label": title,
+    "aria-disabled": denied ? "true" : null,
+    title: denied ?? t(rule.enabled ? "switch.off" : "switch.on"),
+  });
+  button.addEventListener("change", async () => {
+    const isOn = button.checked;
+    if (denied) {
+      button.checked = rule.enabled;
+      return toast("bad", denied);
+    }
+    try {
+      await alertApi.changeRule(rule.rule_id, { enabled: isOn });
+      rule.enabled = isOn;
+      toast("ok", t(isOn ? "rule.on" : "rule.off", { title }));
+    } catch (error) {
+      button.checked = rule.enabled;
+      toastError(error);
+    }
+  });
+  return button;
+}

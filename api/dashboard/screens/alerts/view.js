@@ -1,0 +1,86 @@
+// Alerts: what fires, what has fired, who was told, and by which rules.
+
+import { t } from "../../app/i18n.js";
+import { note } from "../../app/router.js";
+import { soon } from "../../app/soon.js";
+import { fill, h } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { segments } from "../../ui/segments.js";
+import { loading } from "../../ui/states.js";
+import { attempt } from "../../ui/toast.js";
+import { nowPart } from "./now.js";
+import { firing } from "./state.js";
+
+/** Changes come in bursts. */
+const PAUSE_MS = 500;
+
+/**
+ * A part of the screen, behind one of its tabs.
+ * @typedef {object} Part
+ * @property {HTMLElement} element
+ * @property {() => Promise<void>} refetch
+ * @property {boolean} [isLive] it is asked for anew when something becomes of an alert
+ * @property {() => void} [close]
+ */
+/** @typedef {(place: import("../../app/router.js").Place) => Part} MakePart */
+
+/** Those that are seldom looked at are loaded then. @type {Record<string, () => Promise<MakePart>>} */
+const PARTS = {
+  now: async () => nowPart,
+  history: async () => (await import("./history.js")).historyPart,
+  silences: async () => (await import("./silences.js")).silencesPart,
+  rules: async () => (await import("./rules.js")).rulesPart,
+  channels: async () => (await import("./channels.js")).channelsPart,
+  deliveries: async () => (await import("./deliveries.js")).deliveriesPart,
+};
+const NAMES = /** @type {const} */ (["now", "history", "silences", "rules", "channels", "deliveries"]);
+
+/** @param {import("../../app/main.js").App} _app @param {import("../../app/router.js").Place} place @returns {import("../../app/main.js").Screen} */
+export function open(_app, place) {
+  /** @type {Part|null} */
+  let part = null;
+  let chosen = NAMES.find((name) => name === place.query.get("tab")) ?? "now";
+  const body = h("div", { class: "alerts-body" }, loading());
+  const tabs = segments(
+    t("alerts.parts"),
+    NAMES.map((value) => ({ value, label: t(`alerts.tab.${value}`) })),
+    chosen,
+    (value) => {
+      chosen = value;
+      note("/alerts", { tab: value === "now" ? "" : value });
+      attempt(show);
+    },
+  );
+  const refetchSoon = soon(() => part?.isLive && part.refetch().catch(() => {}), PAUSE_MS);
+  const unwatch = firing.watch(refetchSoon);
+
+  async function show() {
+    const mine = chosen;
+    const make = await PARTS[mine]();
+    if (mine !== chosen) return;
+    part?.close?.();
+    part = make(place);
+    fill(body, part.element);
+    await part.refetch();
+  }
+
+  const asked = place.query.get("alert");
+  if (asked) attempt(async () => (await import("./detail.js")).openAlert(asked));
+  return {
+    element: h(
+      "div",
+      { class: "screen" },
+      h("div", { class: "screen-head" }, h("h1", {}, t("alerts")), h("div", { class: "tools" }, tabs.element)),
+      body,
+    ),
+    title: () => (firing.value?.counts.firing ? `(${count(firing.value.counts.firing)}) ${t("alerts")}` : t("alerts")),
+    topics: "gpu,system",
+    on: {},
+    refetch: () => (part ? part.refetch() : show()),
+    close() {
+      unwatch();
+      refetchSoon.cancel();
+      part?.close?.();
+    },
+  };
+}

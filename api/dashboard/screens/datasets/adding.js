@@ -1,0 +1,77 @@
+// Files are added to a dataset: dragged in, or chosen; with what is on its way.
+
+import { t } from "../../app/i18n.js";
+import { soon } from "../../app/soon.js";
+import { fill, h, setAttribute } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { openMenu } from "../../ui/menu.js";
+import { note } from "../../ui/status.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { filePicker, takeDrops } from "../../ui/uploads/drop.js";
+import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
+import { uploadsPanel } from "../../ui/uploads/panel.js";
+import { addFiles, canUpload, interrupted, onUploaded } from "../../ui/uploads/uploads.js";
+
+/** Files that come together are shown together. */
+const SHOW_PAUSE_MS = 700;
+
+/**
+ * @param {string} name of the dataset
+ * @param {{denied: () => string|null, added: () => unknown}} how `denied` says why nothing may be added
+ */
+export function addingFiles(name, how) {
+  const panel = uploadsPanel((place) => place === name);
+  const left = h("div");
+  const whyNot = () => (canUpload ? how.denied() : t("upload.absent"));
+
+  /** @param {readonly import("../../ui/uploads/files.js").Found[]} files */
+  function add(files) {
+    const why = whyNot();
+    if (why) return toast("bad", why);
+    if (!files.length) return toast("bad", t("upload.nothing"));
+    fill(left);
+    addFiles(name, files);
+  }
+
+  const files = filePicker(false, (input) => add(chosenFiles(input)));
+  const folder = filePicker(true, (input) => add(chosenFiles(input)));
+  const button = h("button", { class: "button", "aria-haspopup": "menu" }, icon("up"), t("upload.ask"));
+  button.addEventListener("click", () => {
+    const why = whyNot();
+    if (why) return toast("bad", why);
+    openMenu(button, [
+      { label: t("upload.folder"), icon: "folder", run: () => folder.click() },
+      { label: t("upload.files"), icon: "file", run: () => files.click() },
+    ]);
+  });
+  const forgetDrops = takeDrops(
+    () => whyNot() ?? t("upload.drop", { name }),
+    (transfer) => {
+      const found = droppedFiles(transfer);
+      attempt(async () => add(await found));
+    },
+  );
+  const addedSoon = soon(how.added, SHOW_PAUSE_MS);
+  const forgetUploads = onUploaded((dataset) => dataset === name && addedSoon());
+  interrupted(({ dataset }) => dataset === name).then(
+    ({ length: n }) => fill(left, n > 0 && note("warn", h("p", {}, t("upload.interrupted", { n: count(n) })))),
+    () => {},
+  );
+
+  return {
+    button,
+    element: h("div", { class: "stack adding" }, left, panel.element, files, folder),
+    showAccess() {
+      const why = whyNot();
+      setAttribute(button, "aria-disabled", why ? "true" : null);
+      setAttribute(button, "title", why);
+    },
+    close() {
+      forgetDrops();
+      forgetUploads();
+      addedSoon.cancel();
+      panel.close();
+    },
+  };
+}

@@ -1,0 +1,105 @@
+// An item as the trainer sees it: the very pixels, frame by frame, and where in the file they are taken from.
+
+import { data, fetchPicture, itemURL } from "../../app/api_data.js";
+import { t } from "../../app/i18n.js";
+import { refusalWords } from "../../app/refusal.js";
+import { fill, h } from "../../ui/dom.js";
+import { count, figure } from "../../ui/format.js";
+import { scrollable } from "../../ui/scroll.js";
+import { note } from "../../ui/status.js";
+import { trainedQuery } from "./settings.js";
+
+/**
+ * @param {string} name of the dataset
+ * @param {(recipe: API.Recipe|null) => void} told how the pixels are made
+ */
+export function trainedView(name, told) {
+  const picture = h("img", { alt: t("trained") });
+  const frame = h("input", { type: "range", min: 0, value: 0, step: 1, "aria-label": t("trained.frame") });
+  const position = h("span", { class: "small soft" });
+  const slider = h("div", { class: "frame-slider", hidden: true }, frame, position);
+  const strip = h("div", { class: "frame-strip", hidden: true });
+  scrollable(strip);
+  const words = h("p", { class: "small soft" });
+  const problem = h("div");
+  const place = h("div", { class: "trained-picture" }, picture);
+  /** @type {AbortController} */
+  let asked = new AbortController();
+  /** What is shown now, and has to be let go. @type {Map<string, string>} */
+  const addresses = new Map();
+  /** @type {{item: API.Item, values: API.Query, recipe: API.Recipe}|null} */
+  let shown = null;
+
+  /** @param {HTMLImageElement} image @param {string} what @param {API.Query} values @param {AbortSignal} signal */
+  async function draw(image, what, values, signal) {
+    if (!shown) return;
+    const address = await fetchPicture(
+      itemURL(name, shown.item.item_id, "as_trained", { ...shown.values, ...values }),
+      signal,
+    );
+    if (signal.aborted) return URL.revokeObjectURL(address);
+    URL.revokeObjectURL(addresses.get(what) ?? "");
+    addresses.set(what, address);
+    image.src = address;
+  }
+
+  async function drawFrame() {
+    if (!shown) return;
+    const at = frame.valueAsNumber;
+    const { frames, fps } = shown.recipe;
+    position.textContent = t("trained.at", {
+      n: count(at + 1),
+      total: count(frames.length),
+      index: count(frames[at]),
+      fps: figure(fps),
+    });
+    const { signal } = asked;
+    await draw(picture, "frame", { frame: at }, signal).catch((error) => fail(error, signal));
+  }
+
+  /** @param {unknown} error @param {AbortSignal} signal */
+  function fail(error, signal) {
+    if (signal.aborted) return;
+    place.hidden = slider.hidden = strip.hidden = true;
+    words.textContent = "";
+    told(null);
+    fill(problem, note("warn", h("p", { class: "foreign" }, refusalWords(error))));
+  }
+
+  frame.addEventListener("input", drawFrame);
+  return {
+    element: h("div", { class: "trained stack" }, place, slider, strip, words, problem),
+    /** @param {API.Item} item @param {number|null} version where it is not the newest @param {import("./settings.js").Settings} settings */
+    async show(item, version, settings) {
+      asked.abort();
+      asked = new AbortController();
+      const { signal } = asked;
+      const values = { ...trainedQuery(settings), version };
+      fill(problem);
+      try {
+        const recipe = await data.recipe(name, item.item_id, values);
+        if (signal.aborted) return;
+        shown = { item, values, recipe };
+        const { frames, is_video: isVideo, width, height } = recipe;
+        place.hidden = false;
+        place.style.setProperty("--ratio", String(width / height));
+        slider.hidden = strip.hidden = !isVideo || frames.length < 2;
+        frame.max = String(frames.length - 1);
+        frame.value = "0";
+        words.textContent = t("trained.size", { size: `${width} × ${height}` });
+        told(recipe);
+        const image = h("img", { alt: t("trained.strip") });
+        fill(strip, image);
+        image.addEventListener("load", () => scrollable(strip, image), { once: true });
+        await drawFrame();
+        if (!strip.hidden) await draw(image, "strip", {}, signal);
+      } catch (error) {
+        fail(error, signal);
+      }
+    },
+    close() {
+      asked.abort();
+      for (const address of addresses.values()) URL.revokeObjectURL(address);
+    },
+  };
+}

@@ -1,0 +1,85 @@
+// What was cached of a dataset ahead: whether a training can use it, who does, and its end.
+
+import { whyNot } from "../../app/access.js";
+import { api } from "../../app/api.js";
+import { data } from "../../app/api_data.js";
+import { t, tell, word } from "../../app/i18n.js";
+import { taskAddress } from "../../app/router.js";
+import { askWhich } from "../../ui/dialog.js";
+import { h } from "../../ui/dom.js";
+import { bytes, count } from "../../ui/format.js";
+import { time } from "../../ui/time.js";
+import { endButton, lookChip, polledList } from "./work_parts.js";
+
+const LIST = 50;
+/** How often it is asked while something is being cached. */
+const LOOK_MS = 3000;
+
+/** @type {Record<API.DatasetCache["state"], import("./work_parts.js").Look>} */
+const LOOKS = {
+  none: ["idle", "clock"],
+  building: ["run", "spin"],
+  complete: ["ok", "check"],
+  changed: ["warn", "warn"],
+  missing: ["warn", "warn"],
+  failed: ["bad", "cross"],
+};
+
+/** @param {string} name of the dataset */
+export function cachesList(name) {
+  const list = polledList(t("caches"), "works caches", {
+    ask: async () => (await data.caches(name, { limit: LIST })).caches,
+    row,
+    isActive: ({ state }) => state === "building",
+    pauseMs: LOOK_MS,
+  });
+
+  /** @param {API.DatasetCache} cache */
+  function row(cache) {
+    const parts = [
+      cache.size_bytes === null ? "" : bytes(cache.size_bytes),
+      cache.used_by.length ? t("cache.used", { n: count(cache.used_by.length) }) : "",
+    ];
+    return h(
+      "li",
+      { class: "work", data: { task: cache.task_id } },
+      h(
+        "div",
+        { class: "work-head" },
+        lookChip(LOOKS[cache.state], word("cache", cache.state)),
+        h("strong", { class: "foreign" }, cache.model_type),
+        h("span", { class: "small" }, t("version.n", { n: count(cache.version) })),
+        h("a", { class: "faint tiny mono", href: taskAddress(cache.task_id) }, cache.task_id),
+        h("span", { class: "grow" }),
+        time(cache.built_at ?? cache.created_at),
+        removeButton(cache),
+      ),
+      parts.some(Boolean) && h("p", { class: "small soft" }, parts.filter(Boolean).join(" · ")),
+      cache.reason && h("p", { class: "small soft foreign" }, tell(cache.reason, cache.reason_code ?? null)),
+    );
+  }
+
+  /** @param {API.DatasetCache} cache */
+  function removeButton(cache) {
+    const isUsed = cache.used_by.length > 0;
+    const denied =
+      cache.state === "building"
+        ? t("cache.builds")
+        : isUsed
+          ? t("cache.used", { n: count(cache.used_by.length) })
+          : whyNot("training:write", cache.owner ?? null);
+    const remove = async () => {
+      const sure = await askWhich({
+        title: t("cache.remove"),
+        text: h("p", {}, t("cache.remove.text")),
+        choices: [{ label: t("delete"), value: "yes", kind: "danger" }],
+      });
+      if (!sure) return;
+      await api.remove(cache.task_id, true);
+      await list.refetch();
+    };
+    return endButton("trash", t("delete"), denied, remove);
+  }
+
+  return list;
+}

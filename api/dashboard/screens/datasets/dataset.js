@@ -1,0 +1,311 @@
+// One dataset: its items, the tags of their captions, its versions.
+
+import { access, whyNot } from "../../app/access.js";
+import { Refused } from "../../app/api.js";
+import { data } from "../../app/api_data.js";
+import { t } from "../../app/i18n.js";
+import { datasetAddress, go, note } from "../../app/router.js";
+import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { bytes, count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { openMenu } from "../../ui/menu.js";
+import { segments } from "../../ui/segments.js";
+import { note as tell } from "../../ui/status.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { addingFiles } from "./adding.js";
+import { datasetChoices } from "./dialogs.js";
+import { itemsPanel } from "./items_panel.js";
+import { panelLater } from "./later.js";
+import { goBack, versionsPanel } from "./versions.js";
+import { watchNote } from "./watched.js";
+
+const TABS = /** @type {const} */ (["items", "check", "prepare", "tags", "versions"]);
+/** How often a directory that is being read is asked about. */
+const READING_MS = 2000;
+/** @typedef {typeof TABS[number]} Tab */
+
+/**
+ * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
+ * @returns {import("../../app/main.js").Screen}
+ */
+export function open(app, { id: name, query }) {
+  /** @type {API.DatasetDetails|null} */
+  let known = null;
+  let reading = 0;
+  /** Closes the message that offers to undo the latest edit. */
+  let closeUndo = () => {};
+  const wanted = {
+    tab: TABS.find((each) => each === query.get("tab")) ?? "items",
+    version: Number(query.get("version")) || null,
+    search: query.get("search") ?? "",
+    problem: query.get("problem") ?? "",
+  };
+
+  const latest = () => known?.dataset.latest ?? null;
+  const shown = () => wanted.version ?? latest();
+  const isOld = () => wanted.version !== null && wanted.version !== latest();
+
+  /** Why items may not be removed or excluded now. @returns {string|null} */
+  function deniedItems() {
+    if (!known) return t("loading");
+    if (isOld()) return t("version.old.why", { n: count(wanted.version) });
+    return whyNot("datasets:write", known.dataset.owner);
+  }
+
+  /** Why what the dataset holds may not be changed now: of a directory on the server only which items are used. */
+  const denied = () => (known?.dataset.directory ? t("data.registered.why") : deniedItems());
+
+  const panel = itemsPanel(name, {
+    wanted,
+    shown,
+    latest,
+    isOld,
+    denied,
+    deniedItems,
+    isRegistered: () => Boolean(known?.dataset.directory),
+    edited: (version, message) => edited(version, message),
+    filtered: () => noteAddress(),
+  });
+  const adding = addingFiles(name, {
+    denied: () =>
+      known?.dataset.directory ? t("data.registered.why") : whyNot("datasets:write", known?.dataset.owner),
+    added: () => (isOld() ? undefined : refetchOrRetry()),
+  });
+  /** @param {string} tag */
+  const sought = (tag) => {
+    panel.search(tag);
+    setTab("items");
+  };
+  const tags = panelLater(async () => (await import("./tags.js")).tagsPanel(panel.items, sought));
+  const versions = versionsPanel(name, {
+    shown,
+    latest,
+    look(version) {
+      look(version);
+      setTab("items");
+    },
+    denied: () => (known ? whyNot("datasets:write", known.dataset.owner) : t("loading")),
+    restored: () => look(null),
+  });
+  const checkWays = {
+    shown,
+    pinned: () => (isOld() ? shown() : null),
+    /** @param {import("./check.js").Some} some */
+    show(some) {
+      panel.showSome(some);
+      setTab("items");
+    },
+    /** @param {string} problem */
+    showProblem(problem) {
+      panel.showProblem(problem);
+      setTab("items");
+    },
+    looked: () => void attempt(() => panel.show()),
+    denied: deniedItems,
+    change: panel.change,
+  };
+  const check = panelLater(async () => (await import("./check.js")).checkPanel(name, checkWays));
+  const prepareWays = {
+    shown,
+    owner: () => known?.dataset.owner ?? null,
+    made: () => look(null),
+    /** @param {number} version */
+    undo: (version) => void attempt(async () => look(await goBack(name, version).then(() => null))),
+  };
+  const prepare = panelLater(async () => (await import("./prepare.js")).preparePanel(name, prepareWays));
+  const panels = { items: panel, check, prepare, tags, versions };
+
+  const title = h("h1", { class: "foreign clip" }, name);
+  const facts = h("p", { class: "soft small dataset-facts" });
+  const description = h("p", { class: "soft small foreign", hidden: true });
+  const tagRow = h("div", { class: "tag-row" });
+  const notices = h("div", { class: "stack" });
+  const menu = h("button", { class: "button", "aria-haspopup": "menu" }, icon("more"), t("actions"));
+  menu.addEventListener("click", () => known && openMenu(menu, choices(known.dataset)));
+  /** Why there is nothing to train on, or one may not. */
+  const whyNoTraining = () => (shown() === null ? t("items.none") : whyNot("training:write"));
+  // Until it is known what there is.
+  const train = h("button", { class: "button primary", "aria-disabled": "true" }, icon("play"), t("train.ask"));
+  train.addEventListener("click", () => {
+    const [why, version] = [whyNoTraining(), shown()];
+    if (why || version === null) toast("bad", why ?? "");
+    else attempt(async () => (await import("./train.js")).trainOn(name, version));
+  });
+  const tabs = segments(
+    t("dataset.shown"),
+    TABS.map((value) => ({ value, label: t(value) })),
+    wanted.tab,
+    (value) => setTab(value),
+  );
+
+  /** @param {API.Dataset} dataset */
+  const choices = (dataset) =>
+    datasetChoices(dataset, whyNot("datasets:write", dataset.owner), (now) => {
+      if (!now) go("/data");
+      else if (now.name !== name) go(datasetAddress(now.name).slice(1));
+      else refetchOrRetry();
+    });
+
+  /** @param {Tab} tab */
+  function setTab(tab) {
+    wanted.tab = tab;
+    tabs.select(tab);
+    noteAddress();
+    showTab();
+    if (tab !== "items") attempt(() => panels[tab].refetch());
+  }
+
+  function showTab() {
+    for (const [tab, { element }] of Object.entries(panels)) element.hidden = tab !== wanted.tab;
+  }
+
+  function noteAddress() {
+    const { tab, version, search, problem } = wanted;
+    note(`/data/${encodeURIComponent(name)}`, {
+      tab: tab === "items" ? "" : tab,
+      version: version === null ? "" : String(version),
+      search,
+      problem,
+    });
+  }
+
+  /** Shows another version; null: the newest. @param {number|null} version */
+  function look(version) {
+    wanted.version = version === latest() ? null : version;
+    noteAddress();
+    refetchOrRetry();
+  }
+
+  /** An edit has made a version, which can be undone. @param {API.DatasetVersion} version @param {string} message */
+  function edited(version, message) {
+    // Only this edit is undone.
+    const before = version.version > 1 ? version.version - 1 : null;
+    if (known) known = { ...known, latest_version: version, dataset: { ...known.dataset, latest: version.version } };
+    showHead();
+    const undo = async () => {
+      closeUndo();
+      panels.items.focus();
+      if (before === null) return;
+      const { dataset } = await data.get(name);
+      if (dataset.latest !== version.version) return toast("bad", t("undo.late"));
+      await goBack(name, before);
+      look(null);
+    };
+    closeUndo();
+    closeUndo = toast(
+      "ok",
+      message,
+      " ",
+      before !== null && h("button", { class: "button small", on: { click: () => void attempt(undo) } }, t("undo")),
+    );
+  }
+
+  function showHead() {
+    if (!known) return;
+    const { dataset, latest_version: newest } = known;
+    setText(title, dataset.name);
+    description.hidden = !dataset.description;
+    setText(description, dataset.description ?? "");
+    fill(
+      tagRow,
+      dataset.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
+    );
+    fill(
+      facts,
+      newest
+        ? t("dataset.holds", {
+            items: count(newest.items),
+            size: bytes(newest.size_bytes),
+            version: count(newest.version),
+          })
+        : t("data.empty"),
+      newest && newest.excluded > 0 && ` · ${t("dataset.excluded", { n: count(newest.excluded) })}`,
+      dataset.owner && [" · ", h("span", { class: "foreign" }, t("owner.n", { owner: dataset.owner }))],
+      dataset.directory && [" · ", h("code", { class: "foreign" }, dataset.directory)],
+    );
+    fill(notices, isOld() && oldNote(), watchNote(dataset, whyNot("datasets:write", dataset.owner), refetchOrRetry));
+  }
+
+  const oldNote = () =>
+    tell(
+      "warn",
+      h("p", {}, t("version.old", { n: count(wanted.version), latest: count(latest()) })),
+      h("button", { class: "button small", on: { click: () => look(null) } }, t("version.to_newest")),
+    );
+
+  const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
+
+  async function refetch() {
+    try {
+      known = await data.get(name);
+    } catch (error) {
+      if (!(error instanceof Refused && error.status === 404)) throw error;
+      return void fill(element, missing(name));
+    }
+    showHead();
+    showAccess();
+    clearTimeout(reading);
+    if (known.dataset.watch?.state === "reading") reading = setTimeout(refetchOrRetry, READING_MS);
+    await panel.show();
+    if (wanted.tab !== "items") await panels[wanted.tab].refetch();
+    app.retitle();
+  }
+
+  function showAccess() {
+    panel.showAccess();
+    adding.showAccess();
+    prepare.showAccess();
+    const why = known && whyNoTraining();
+    setAttribute(train, "aria-disabled", !known || why ? "true" : null);
+    setAttribute(train, "title", why);
+  }
+
+  const forgetAccess = access.watch(showAccess);
+  showTab();
+  const element = h(
+    "div",
+    { class: "screen dataset-screen" },
+    h(
+      "div",
+      { class: "screen-head" },
+      h(
+        "a",
+        { class: "icon-button", href: "#/data", "aria-label": t("data.back"), title: t("data.back") },
+        icon("left"),
+      ),
+      title,
+      facts,
+      h("div", { class: "tools" }, adding.button, train, menu),
+    ),
+    notices,
+    adding.element,
+    h("div", { class: "dataset-about" }, tabs.element, description, tagRow),
+    Object.values(panels).map((each) => each.element),
+  );
+  return {
+    element,
+    title: () => name,
+    topics: "gpu,system",
+    on: {},
+    refetch,
+    close() {
+      forgetAccess();
+      closeUndo();
+      clearTimeout(reading);
+      adding.close();
+      check.close();
+      prepare.close();
+      panel.close();
+    },
+  };
+}
+
+/** @param {string} name */
+const missing = (name) =>
+  h(
+    "div",
+    { class: "empty" },
+    icon("question"),
+    h("p", { class: "foreign" }, t("data.missing", { name })),
+    h("a", { class: "button", href: "#/data" }, t("data.back")),
+  );

@@ -1,0 +1,167 @@
+// The same edit over many captions: what it would make of them is shown before it is made.
+
+import { Refused } from "../../app/api.js";
+import { data } from "../../app/api_data.js";
+import { t } from "../../app/i18n.js";
+import { refusalWords } from "../../app/refusal.js";
+import { openDialog } from "../../ui/dialog.js";
+import { fill, h } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { note } from "../../ui/status.js";
+import { difference } from "./difference.js";
+
+const PREVIEW_PAUSE_MS = 350;
+const SHOWN = 100;
+
+/** Which items an edit is about, as the service takes it. @typedef {Pick<API.CaptionsWish, "item_ids"|"search">} Scope */
+
+/**
+ * Asks for an edit and makes it.
+ * @param {string} name of the dataset @param {number} version the newest
+ * @param {Scope} scope @param {number} total how many items that are
+ * @returns {Promise<API.CaptionEdit|null>} what was made; null: nothing
+ */
+export function editMany(name, version, scope, total) {
+  return new Promise((resolve) => {
+    /** @type {API.CaptionEdit|null} */
+    let made = null;
+    const dialog = openDialog(
+      t("edit.title"),
+      (close) => form(name, { ...scope, version }, total, close, (edit) => (made = edit)),
+      "wide",
+    );
+    dialog.addEventListener("close", () => resolve(made));
+  });
+}
+
+/**
+ * @param {string} name @param {API.CaptionsWish} base @param {number} total
+ * @param {() => void} close @param {(edit: API.CaptionEdit) => void} done
+ */
+function form(name, base, total, close, done) {
+  const fields = editFields();
+  const preview = h("div", { class: "edit-preview", "aria-live": "polite" });
+  const save = h("button", { class: "button primary", type: "submit", disabled: true }, t("edit.do"));
+  let asked = 0;
+  let timer = 0;
+
+  async function look() {
+    const mine = ++asked;
+    const wish = fields.wish();
+    save.disabled = true;
+    if (!wish) return void fill(preview, h("p", { class: "faint small" }, t("edit.hint")));
+    try {
+      const found = await data.captions(name, { ...base, ...wish, dry_run: true });
+      if (mine !== asked) return;
+      save.disabled = found.changed === 0;
+      fill(preview, previewOf(found));
+    } catch (error) {
+      if (mine === asked) fill(preview, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+    }
+  }
+
+  async function submit(/** @type {Event} */ event) {
+    event.preventDefault();
+    const wish = fields.wish();
+    if (!wish || save.disabled) return;
+    save.disabled = true;
+    try {
+      done(await data.captions(name, { ...base, ...wish }));
+      close();
+    } catch (error) {
+      const isOld = error instanceof Refused && error.code === "dataset_changed";
+      fill(preview, note("bad", h("p", { class: "foreign" }, isOld ? t("data.changed") : refusalWords(error))));
+    }
+  }
+
+  const input = () => {
+    // Nothing is made that was not shown before.
+    save.disabled = true;
+    clearTimeout(timer);
+    timer = setTimeout(look, PREVIEW_PAUSE_MS);
+  };
+  look();
+  return h(
+    "form",
+    { class: "inside", on: { submit, input } },
+    h("h2", {}, t("edit.title")),
+    h("p", { class: "soft small" }, t("edit.scope", { n: count(total) })),
+    fields.element,
+    preview,
+    h(
+      "div",
+      { class: "choices" },
+      h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
+      save,
+    ),
+  );
+}
+
+function editFields() {
+  const [find, put] = [text("edit-find", "edit.find", true), text("edit-put", "edit.put")];
+  const regex = h("input", { type: "checkbox", id: "edit-regex" });
+  const [trigger, prefix, suffix] = [
+    text("edit-trigger", "edit.trigger"),
+    text("edit-prefix", "edit.prefix"),
+    text("edit-suffix", "edit.suffix"),
+  ];
+  const missing = text("edit-missing", "edit.missing");
+  const others = [find.input, put.input, regex, trigger.input, prefix.input, suffix.input];
+  missing.input.addEventListener("input", () => {
+    for (const each of others) each.disabled = missing.input.value.trim() !== "";
+  });
+  return {
+    element: h(
+      "div",
+      { class: "stack" },
+      missing.element,
+      h("div", { class: "pair" }, find.element, put.element),
+      h("label", { class: "check", for: "edit-regex" }, regex, t("edit.regex")),
+      h("div", { class: "pair" }, trigger.element, prefix.element, suffix.element),
+      h("p", { class: "faint tiny" }, t("edit.once")),
+    ),
+    /** What is wanted; null: nothing yet. @returns {API.CaptionsWish|null} */
+    wish() {
+      if (missing.input.value.trim()) return { caption: missing.input.value.trim(), only_missing: true };
+      const word = trigger.input.value.trim();
+      const front = (word ? `${word}, ` : "") + prefix.input.value;
+      /** @type {API.CaptionsWish} */
+      const wish = {};
+      if (find.input.value) {
+        wish.replace = { from: find.input.value, to: put.input.value };
+        if (regex.checked) wish.regex = true;
+      }
+      if (front) wish.prefix = front;
+      if (suffix.input.value) wish.suffix = suffix.input.value;
+      return Object.keys(wish).length ? wish : null;
+    },
+  };
+}
+
+/** @param {string} id @param {WordKey} label */
+function text(id, label, autofocus = false) {
+  const input = h("input", { class: "input", id, autocomplete: "off", maxlength: 1000, autofocus });
+  return { input, element: h("div", { class: "field" }, h("label", { for: id }, t(label)), input) };
+}
+
+/** @param {API.CaptionEdit} found @returns {Child} */
+function previewOf({ changed, differences }) {
+  if (!changed) return note("idle", h("p", {}, t("edit.nothing")));
+  const shown = differences.slice(0, SHOWN);
+  return [
+    h("p", { class: "small" }, h("strong", {}, t("edit.changes", { n: count(changed) }))),
+    h(
+      "ul",
+      { class: "edit-list", tabindex: 0, "aria-label": t("edit.preview") },
+      shown.map(({ name, before, after }) =>
+        h(
+          "li",
+          {},
+          h("span", { class: "faint tiny foreign" }, name),
+          h("p", { class: "small foreign" }, difference(before, after)),
+        ),
+      ),
+      changed > shown.length && h("li", { class: "faint small" }, t("more", { n: count(changed - shown.length) })),
+    ),
+  ];
+}

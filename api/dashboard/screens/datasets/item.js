@@ -1,0 +1,183 @@
+// An item in full: its file with the part that is trained on, the pixels that the trainer gets, its caption, its facts.
+
+import { t } from "../../app/i18n.js";
+import { openDialog } from "../../ui/dialog.js";
+import { fill, h, setText } from "../../ui/dom.js";
+import { bytes, count, duration, figure, UNKNOWN } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { note } from "../../ui/status.js";
+import { attempt } from "../../ui/toast.js";
+import { trainedView } from "./as_trained.js";
+import { MOST_CHARACTERS } from "./caption_editor.js";
+import { originalView } from "./original.js";
+import { recallSettings, settingsForm } from "./settings.js";
+import { isSeen, problemWord } from "./tile.js";
+
+/**
+ * @param {string} name of the dataset
+ * @param {object} how
+ * @param {number} how.index of the item that is shown first
+ * @param {number|null} how.version that is shown, where it is not the newest
+ * @param {number} how.total
+ * @param {(index: number) => Promise<API.Item|undefined>} how.get
+ * @param {string|null} how.denied why its caption cannot be changed
+ * @param {(item: API.Item, caption: string) => Promise<void>} how.save
+ * @param {string|null} how.deniedItems why it cannot be excluded
+ * @param {(what: import("./items_panel.js").ItemChange, ids: readonly string[]) => Promise<boolean>} how.change
+ * @param {(index: number) => void} how.closed with the item that was shown last
+ */
+export function openItem(name, how) {
+  let at = how.index;
+  /** @type {API.Item|undefined} */
+  let item;
+  let settings = recallSettings();
+  const title = h("h2", { class: "clip foreign grow" });
+  const place = h("span", { class: "small soft nowrap" });
+  const original = originalView(name);
+  const trained = trainedView(name, (recipe) => original.mark(recipe));
+  const caption = h("textarea", { class: "input", id: "item-caption", rows: 4, maxlength: MOST_CHARACTERS });
+  caption.readOnly = how.denied !== null;
+  const save = h(
+    "button",
+    { class: "button small primary", title: how.denied, on: { click: () => void attempt(keep) } },
+    t("save"),
+  );
+  save.setAttribute("aria-disabled", String(how.denied !== null));
+  const exclude = h("button", {
+    class: "button small",
+    title: how.deniedItems,
+    "aria-disabled": String(how.deniedItems !== null),
+    on: { click: () => void attempt(toggle) },
+  });
+  const facts = h("dl", { class: "facts" });
+  const problems = h("div", { class: "stack" });
+
+  /** What was written is kept before another item is shown. */
+  async function keep() {
+    if (!item || how.denied || caption.value === (item.caption ?? "")) return;
+    const written = caption.value;
+    await how.save(item, written);
+    item = { ...item, caption: written };
+  }
+
+  /** Excludes the item, or includes it again. */
+  async function toggle() {
+    const before = item;
+    if (!before || !(await how.change(before.excluded ? "include" : "exclude", [before.item_id]))) return;
+    if (item === before) item = { ...before, excluded: !before.excluded };
+    showExcluded();
+  }
+
+  const showExcluded = () => setText(exclude, t(item?.excluded ? "items.include" : "items.exclude"));
+
+  /** @param {number} index */
+  async function show(index) {
+    await keep();
+    at = Math.min(how.total - 1, Math.max(0, index));
+    const mine = at;
+    const next = await how.get(at);
+    if (mine !== at || !next) return;
+    item = next;
+    setText(title, item.name);
+    setText(place, `${count(at + 1)} / ${count(how.total)}`);
+    caption.value = item.caption ?? "";
+    caption.placeholder = t(item.caption === null ? "caption.none" : "problem.empty_caption");
+    showExcluded();
+    fill(facts, factsOf(item));
+    const { problems: found, problem_text: said } = item;
+    fill(
+      problems,
+      found.length > 0 &&
+        note("warn", h("p", {}, found.map(problemWord).join(" · ")), said && h("p", { class: "foreign" }, said)),
+    );
+    original.show(item, how.version);
+    showTrained();
+  }
+
+  function showTrained() {
+    trained.element.hidden = !item || !isSeen(item);
+    if (item && isSeen(item)) trained.show(item, how.version, settings);
+  }
+
+  const form = settingsForm("item", settings, (now) => {
+    settings = now;
+    showTrained();
+  });
+  /** @param {WordKey} key @param {import("../../ui/icons.js").IconName} sign @param {() => void} run */
+  const button = (key, sign, run) =>
+    h("button", { class: "icon-button", "aria-label": t(key), title: t(key), on: { click: run } }, icon(sign));
+  const turn = (/** @type {number} */ by) => void attempt(() => show(at + by));
+  const dialog = openDialog(
+    t("item"),
+    (close) =>
+      h(
+        "div",
+        { class: "item-view" },
+        h(
+          "div",
+          { class: "item-head" },
+          button("item.back", "left", () => turn(-1)),
+          button("item.on", "right", () => turn(1)),
+          title,
+          place,
+          button("close", "close", close),
+        ),
+        h(
+          "div",
+          { class: "item-pictures" },
+          h("figure", {}, h("figcaption", { class: "label" }, t("original")), original.element),
+          h("figure", {}, h("figcaption", { class: "label" }, t("trained")), trained.element),
+        ),
+        h(
+          "div",
+          { class: "item-sides" },
+          h(
+            "div",
+            { class: "stack" },
+            h("div", { class: "field" }, h("label", { for: "item-caption" }, t("caption")), caption),
+            h("div", { class: "choices" }, exclude, save),
+            problems,
+            facts,
+          ),
+          h("details", { open: true }, h("summary", { class: "label" }, t("trained.how")), form),
+        ),
+      ),
+    "item-dialog",
+  );
+  dialog.addEventListener("keydown", (event) => {
+    const isField = event.target instanceof Element && event.target.matches("input, textarea, select, video");
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) attempt(keep);
+    else if (isField) return;
+    else if (event.key === "ArrowLeft") turn(-1);
+    else if (event.key === "ArrowRight") turn(1);
+    else if (event.key.toLowerCase() === "e") caption.focus();
+    else return;
+    event.preventDefault();
+  });
+  dialog.addEventListener("close", () => {
+    attempt(keep);
+    trained.close();
+    how.closed(at);
+  });
+  attempt(() => show(at));
+}
+
+/** @param {API.Item} item @returns {Child} */
+function factsOf(item) {
+  const { kind, format, width, height, duration: seconds, fps, frame_count: frames, size_bytes: size, sha256 } = item;
+  /** @param {WordKey} key @param {Child} value */
+  const fact = (key, value) => [h("dt", {}, t(key)), h("dd", { class: "foreign" }, value)];
+  return [
+    fact("kind", [kind ? t(`kind.${kind}`) : UNKNOWN, format && ` · ${format}`]),
+    fact("fact.pixels", width && height ? `${count(width)} × ${count(height)}` : UNKNOWN),
+    kind !== "image" && [
+      fact("duration", duration(seconds)),
+      fact("fact.fps", figure(fps)),
+      fact("fact.frames", count(frames)),
+    ],
+    fact("size", bytes(size)),
+    (item.has_mask || item.has_control) &&
+      fact("fact.beside", [item.has_mask && t("item.mask"), " ", item.has_control && t("item.control")]),
+    fact("fact.sha256", h("code", {}, sha256)),
+  ];
+}

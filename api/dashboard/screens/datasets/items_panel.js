@@ -1,0 +1,326 @@
+// The items of a version: looked for, chosen, and their captions changed.
+
+import { data } from "../../app/api_data.js";
+import { t } from "../../app/i18n.js";
+import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { searchField } from "../../ui/search_field.js";
+import { attempt, toast, toastError } from "../../ui/toast.js";
+import { Chosen, MOST_NAMED } from "./chosen.js";
+import { amountWords, Grid } from "./grid.js";
+import { Items } from "./items.js";
+import { problemWord } from "./tile.js";
+
+/** Problems that items are looked for by. */
+const PROBLEMS = [
+  "any",
+  "missing_caption",
+  "empty_caption",
+  "unreadable",
+  "truncated",
+  "media_bomb",
+  "not_media",
+  "turned",
+  "variable_frame_rate",
+  "excluded",
+  "included",
+];
+
+/** @type {Record<string, "true"|"false">} */
+const EXCLUDED = { excluded: "true", included: "false" };
+
+/** The filter for what stands in the list of problems. @param {{search: string, problem: string}} wanted */
+const filterOf = ({ search, problem }) =>
+  problem in EXCLUDED ? { search, problem: "", excluded: EXCLUDED[problem] } : { search, problem };
+
+/** @typedef {"remove"|"exclude"|"include"} ItemChange */
+
+/**
+ * @param {string} name of the dataset
+ * @param {object} how
+ * @param {{search: string, problem: string, version: number|null}} how.wanted changed here
+ * @param {() => number|null} how.shown the version that is shown
+ * @param {() => number|null} how.latest
+ * @param {() => boolean} how.isOld
+ * @param {() => string|null} how.denied why captions cannot be changed
+ * @param {() => string|null} how.deniedItems why items cannot be removed or excluded
+ * @param {() => boolean} how.isRegistered whether it is a directory on the server
+ * @param {(version: API.DatasetVersion, message: string) => void} how.edited
+ * @param {() => void} how.filtered
+ */
+export function itemsPanel(name, how) {
+  const { wanted } = how;
+  const items = new Items(name, { changed: () => showItems(), failed: toastError });
+  const chosen = new Chosen(() => showItems());
+  const grid = new Grid({
+    items,
+    chosen,
+    version: () => (how.isOld() ? how.shown() : null),
+    open: (index) => void attempt(() => openAt(index)),
+    denied() {
+      const why = how.denied();
+      if (why) toast("bad", why);
+      return why;
+    },
+    save: saveCaption,
+    remove: (item) => void attempt(() => changeChosen("remove", item)),
+    exclude: (item) => void attempt(() => changeChosen(isExcluded(item) ? "include" : "exclude", item)),
+  });
+
+  const search = searchField(t("items.search"), wanted.search, (text) => apply({ search: text }));
+  search.input.addEventListener("keydown", (event) => {
+    if (event.key !== "ArrowDown") return;
+    event.preventDefault();
+    grid.element.focus();
+  });
+  /** @type {HTMLSelectElement} */
+  const problem = h(
+    "select",
+    {
+      class: "input model-filter",
+      "aria-label": t("problem"),
+      on: { change: () => apply({ problem: problem.value }) },
+    },
+    h("option", { value: "" }, t("problem.all")),
+    PROBLEMS.map((each) => h("option", { value: each, selected: each === wanted.problem }, problemWord(each))),
+  );
+  /** Those that were chosen elsewhere, such as the items of a bucket. @type {import("./check.js").Some|null} */
+  let only = null;
+  const onlyText = h("span", { class: "clip foreign" });
+  const onlyButton = h(
+    "button",
+    { class: "button small only-some", hidden: true, title: t("filter.clear"), on: { click: () => apply({}) } },
+    onlyText,
+    icon("close"),
+  );
+  const amount = h("span", { class: "soft small", role: "status", "aria-live": "polite" });
+  const all = h("button", { class: "button small", on: { click: () => chosen.all() } }, t("choose.all"));
+  const none = h("button", { class: "button small", on: { click: () => chosen.clear() } }, t("choose.none"));
+  const edit = h(
+    "button",
+    { class: "button small", on: { click: () => void attempt(editChosen) } },
+    icon("pen"),
+    t("edit.ask"),
+  );
+  /** @param {WordKey} label @param {import("../../ui/icons.js").IconName} sign @param {() => Promise<unknown>} run */
+  const chosenButton = (label, sign, run) =>
+    h("button", { class: "button small", hidden: true, on: { click: () => void attempt(run) } }, icon(sign), t(label));
+  const exclude = chosenButton("items.exclude", "cross", () => changeChosen("exclude"));
+  const include = chosenButton("items.include", "eye", () => changeChosen("include"));
+  const split = chosenButton("items.split", "leave", splitChosen);
+  const removal = chosenButton("items.remove", "trash", () => changeChosen("remove"));
+  const empty = h("div");
+  const hint = h("p", { class: "faint tiny only-wide grid-hint" }, t("grid.hint"));
+
+  function showItems() {
+    if (!items.isKnown) return;
+    const n = chosen.count(items.total);
+    setText(amount, amountWords(items.total, n));
+    none.hidden = n === 0;
+    all.hidden = edit.hidden = items.total === 0;
+    const picked = n === 0 ? [] : items.known.filter((item) => chosen.has(item));
+    removal.hidden = split.hidden = n === 0;
+    include.hidden = !picked.some((item) => item.excluded);
+    exclude.hidden = n === 0 || (picked.length > 0 && picked.every((item) => item.excluded));
+    grid.element.hidden = hint.hidden = items.total === 0;
+    fill(empty, items.total === 0 && nothing());
+    grid.fit();
+    grid.draw();
+  }
+
+  function nothing() {
+    const isFiltered = wanted.search || wanted.problem || only;
+    return h(
+      "div",
+      { class: "empty" },
+      icon(isFiltered ? "search" : "stack"),
+      h("p", {}, t(isFiltered ? "filter.none" : how.isRegistered() ? "data.registered.why" : "items.none")),
+      isFiltered &&
+        h("button", { class: "button", on: { click: () => apply({ search: "", problem: "" }) } }, t("filter.clear")),
+    );
+  }
+
+  /** @param {{search?: string, problem?: string}} change @param {import("./check.js").Some|null} [some] only these */
+  function apply(change, some = null) {
+    Object.assign(wanted, change);
+    only = some;
+    onlyButton.hidden = !only;
+    setText(onlyText, only?.label ?? "");
+    search.input.value = wanted.search;
+    problem.value = wanted.problem;
+    how.filtered();
+    chosen.clear();
+    attempt(() => show(true));
+  }
+
+  /** What is shown now; `isNew` from its first item on. @param {boolean} [isNew] */
+  async function show(isNew = false) {
+    const version = how.shown();
+    if (version === null) {
+      items.isKnown = true;
+      return showItems();
+    }
+    await items.show(version, filterOf(wanted), only && new Set(only.ids));
+    if (isNew) grid.reset();
+  }
+
+  /** @param {number} index */
+  const openAt = async (index) =>
+    (await import("./item.js")).openItem(name, {
+      index,
+      version: how.isOld() ? how.shown() : null,
+      total: items.total,
+      get: (at) => items.get(at),
+      denied: how.denied(),
+      save: saveCaption,
+      deniedItems: how.deniedItems(),
+      change,
+      closed(at) {
+        grid.go(at);
+        grid.element.focus({ preventScroll: true });
+      },
+    });
+
+  /** @param {API.Item} item @param {string} caption */
+  async function saveCaption({ item_id: id, name: item }, caption) {
+    const body = { changes: [{ item_id: id, caption }], version: how.latest() };
+    const edit = await data.captions(name, body);
+    await follow(edit, [id], t("caption.saved", { name: item }));
+  }
+
+  /** @param {API.CaptionEdit} edit @param {string[]} ids of what has changed @param {string} message */
+  async function follow({ version }, ids, message) {
+    if (!version) return;
+    how.edited(version, message);
+    const changed = await Promise.all(ids.map((id) => data.item(name, id, { version: version.version })));
+    items.follow(version.version, changed);
+  }
+
+  /** Which items an edit is about. @returns {Promise<import("./edit_many.js").Scope|null>} null: they are too many */
+  async function scope() {
+    const isSome = !chosen.isNone && !chosen.isAll;
+    if (!isSome && !wanted.problem && !only) return wanted.search ? { search: wanted.search } : {};
+    const ids = isSome ? chosen.ids : (await items.all()).map(({ item_id: id }) => id);
+    if (ids.length <= MOST_NAMED) return { item_ids: ids };
+    toast("bad", t("edit.too_many", { n: count(MOST_NAMED) }));
+    return null;
+  }
+
+  async function editChosen() {
+    const [why, latest] = [how.denied(), how.latest()];
+    if (why || latest === null) return toast("bad", why ?? t("data.empty"));
+    const about = await scope();
+    if (!about) return;
+    const n = chosen.isNone ? items.total : chosen.count(items.total);
+    const { editMany } = await import("./edit_many.js");
+    const edit = await editMany(name, latest, about, n);
+    if (!edit?.version) return;
+    how.edited(edit.version, t("edit.done", { n: count(edit.changed) }));
+    await show();
+  }
+
+  /** Whether the chosen items, or this one where none are chosen, are excluded. @param {API.Item} item */
+  function isExcluded(item) {
+    const picked = chosen.isNone ? [item] : items.known.filter((each) => chosen.has(each));
+    return picked.length > 0 && picked.every(({ excluded }) => excluded);
+  }
+
+  /** The ids of the chosen items, or of this one where none are chosen. @param {API.Item} [item] */
+  async function chosenIds(item) {
+    if (chosen.isNone) return item ? [item.item_id] : [];
+    return chosen.isAll ? (await items.all()).map(({ item_id: id }) => id) : chosen.ids;
+  }
+
+  /** @param {ItemChange} what @param {API.Item} [item] */
+  const changeChosen = async (what, item) => change(what, await chosenIds(item));
+
+  /** Why items cannot be edited now; says so. @param {readonly string[]} ids @param {string|null} why */
+  function isRefused(ids, why) {
+    const said = why ?? (ids.length > MOST_NAMED ? t("items.too_many", { n: count(MOST_NAMED) }) : null);
+    if (said) toast("bad", said);
+    return said !== null;
+  }
+
+  /**
+   * Removes, excludes or includes items, in a new version. @param {ItemChange} what @param {readonly string[]} ids
+   * @returns {Promise<boolean>} whether that changed anything
+   */
+  async function change(what, ids) {
+    if (!ids.length || isRefused(ids, how.deniedItems())) return false;
+    const edit = await data.editItems(name, { [what]: [...ids], version: how.latest() });
+    if (!edit.version) {
+      toast("ok", t("items.unchanged"));
+      return false;
+    }
+    const [verb, n] = /** @type {const} */ ({
+      remove: ["items.removed", edit.removed],
+      exclude: ["items.excluded.n", edit.excluded],
+      include: ["items.included", edit.included],
+    })[what];
+    how.edited(edit.version, t(verb, { n: count(n) }));
+    if (what === "remove") chosen.clear();
+    await show();
+    return true;
+  }
+
+  async function splitChosen() {
+    const [ids, latest] = [await chosenIds(), how.latest()];
+    if (latest === null || isRefused(ids, how.denied())) return;
+    const { askForSplit } = await import("./split.js");
+    const made = await askForSplit(name, latest, ids);
+    if (!made?.version) return;
+    how.edited(made.version, t("split.done", { n: count(made.moved), into: made.into }));
+    chosen.clear();
+    await show();
+  }
+
+  function showAccess() {
+    for (const [button, why] of /** @type {const} */ ([
+      [edit, how.denied()],
+      [split, how.denied()],
+      [exclude, how.deniedItems()],
+      [include, how.deniedItems()],
+      [removal, how.deniedItems()],
+    ])) {
+      setAttribute(button, "aria-disabled", why ? "true" : null);
+      setAttribute(button, "title", why);
+    }
+  }
+
+  const element = h(
+    "section",
+    { class: "items-panel", "aria-label": t("items") },
+    h(
+      "div",
+      { class: "filters" },
+      search.element,
+      problem,
+      onlyButton,
+      amount,
+      h("div", { class: "tools" }, all, none, edit, exclude, include, split, removal),
+    ),
+    grid.element,
+    hint,
+    empty,
+  );
+  return {
+    element,
+    items,
+    show,
+    showAccess,
+    /** @param {string} text */
+    search: (text) => apply({ search: text, problem: "" }),
+    /** @param {string} name */
+    showProblem: (name) => apply({ search: "", problem: name }),
+    /** @param {import("./check.js").Some} some */
+    showSome: (some) => apply({ search: "", problem: "" }, some),
+    change,
+    focus: () => grid.element.focus({ preventScroll: true }),
+    close() {
+      search.close();
+      grid.close();
+    },
+    refetch: () => show(),
+  };
+}

@@ -1,0 +1,245 @@
+// What is made of a dataset: its files prepared for a model, its captions written by one, an archive of it.
+
+import { whyNot } from "../../app/access.js";
+import { data, exportURL, newKey } from "../../app/api_data.js";
+import { t } from "../../app/i18n.js";
+import { fill, h, setAttribute } from "../../ui/dom.js";
+import { count, duration, figure } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { note } from "../../ui/status.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { formField, numberInput, selectInput, textInput } from "../start/fields.js";
+import { cachesList } from "./caches.js";
+import { DATA_TYPES } from "./settings.js";
+import { worksList } from "./works.js";
+
+const FORMS = /** @type {const} */ (["trainer", "kohya", "ai_toolkit"]);
+const TEMPLATES = /** @type {const} */ (["detailed", "short", "tags"]);
+
+/**
+ * @param {string} name of the dataset
+ * @param {object} how
+ * @param {() => number|null} how.shown the version that is worked on
+ * @param {() => string|null} how.owner
+ * @param {() => unknown} how.made called when there is a new version
+ * @param {(version: number) => unknown} how.undo
+ */
+export function preparePanel(name, how) {
+  const works = worksList(name, how);
+  const caches = cachesList(name);
+  /** Why nothing can be made now. */
+  const denied = () => (how.shown() === null ? t("items.none") : whyNot("datasets:write", how.owner()));
+  /** @param {() => Promise<void>} run */
+  const guarded = (run) => async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const why = denied();
+    if (why) toast("bad", why);
+    else await attempt(run);
+  };
+  const started = async () => {
+    toast("ok", t("work.started"));
+    await works.refetch();
+  };
+  const [files, captions, archives] = [filesForm(), captionsForm(), h("div", { class: "choices export" })];
+
+  const startFiles = guarded(async () => {
+    await data.preprocess({ ...files.wish(), dataset: `${name}@${how.shown()}` }, newKey());
+    await started();
+  });
+  const estimate = guarded(async () => {
+    const { estimate: found } = await data.generate(name, {
+      ...captions.wish(),
+      version: String(how.shown()),
+      dry_run: true,
+    });
+    captions.tell(found);
+  });
+  const startCaptions = guarded(async () => {
+    await data.generate(name, { ...captions.wish(), version: String(how.shown()) }, newKey());
+    await started();
+  });
+  const buttons = [
+    h("button", { class: "button primary", type: "submit" }, icon("play"), t("prepare.files.do")),
+    h("button", { class: "button", type: "button", on: { click: estimate } }, t("prepare.captions.ask")),
+    h("button", { class: "button primary", type: "submit" }, icon("pen"), t("prepare.captions.do")),
+  ];
+
+  function showAccess() {
+    const why = denied();
+    for (const button of buttons) {
+      setAttribute(button, "aria-disabled", why ? "true" : null);
+      setAttribute(button, "title", why);
+    }
+    const version = how.shown();
+    fill(
+      archives,
+      version === null
+        ? h("p", { class: "faint small" }, t("items.none"))
+        : FORMS.map((form) =>
+            h(
+              "a",
+              { class: "button", href: exportURL(name, { form, version }), download: "" },
+              icon("down"),
+              t(`export.${form}`),
+            ),
+          ),
+    );
+  }
+
+  /** @param {WordKey} title @param {WordKey} text @param {...Child} content */
+  const part = (title, text, ...content) =>
+    h(
+      "section",
+      { class: "panel", "aria-label": t(title) },
+      h("header", {}, h("h2", {}, t(title))),
+      h("div", { class: "body stack" }, h("p", { class: "faint small" }, t(text)), content),
+    );
+  const element = h(
+    "div",
+    { class: "prepare" },
+    h("div", { class: "prepare-works" }, works.element),
+    h("div", { class: "prepare-works" }, caches.element),
+    part(
+      "prepare.files",
+      "prepare.files.text",
+      h(
+        "form",
+        { class: "stack", on: { submit: startFiles } },
+        files.element,
+        h("div", { class: "choices" }, buttons[0]),
+      ),
+    ),
+    h(
+      "div",
+      { class: "stack" },
+      part(
+        "prepare.captions",
+        "prepare.captions.text",
+        h(
+          "form",
+          { class: "stack", on: { submit: startCaptions } },
+          captions.element,
+          h("div", { class: "choices" }, buttons[1], buttons[2]),
+        ),
+      ),
+      part("export", "export.text", archives),
+    ),
+  );
+  return {
+    element,
+    showAccess,
+    async refetch() {
+      showAccess();
+      await Promise.all([works.refetch(), caches.refetch()]);
+    },
+    close() {
+      works.close();
+      caches.close();
+    },
+  };
+}
+
+/** @template {HTMLElement} Input @param {string} name @param {Input} input @param {string} [hint] */
+const field = (name, input, hint) =>
+  formField({ name: `prepare-${name}`, label: t(/** @type {WordKey} */ (`make.${name}`)), pointers: [], input, hint });
+
+function filesForm() {
+  const none = /** @type {[string, string]} */ (["", t("make.none")]);
+  const fields = {
+    model_type: field(
+      "model_type",
+      selectInput([none, ...DATA_TYPES.map((name) => /** @type {[string, string]} */ ([name, name]))]),
+    ),
+    fps: field("fps", textInput({ placeholder: t("make.fps.hint"), pattern: "\\s*(keep|\\d+(\\.\\d+)?)?\\s*" })),
+    resolution: field(
+      "resolution",
+      textInput({ placeholder: "512x512", pattern: "\\s*\\d{2,5}\\s*[x×]\\s*\\d{2,5}\\s*" }),
+    ),
+    short_side: field("short_side", numberInput({ min: 16, max: 16_384, step: 1 })),
+    cut: field("cut", selectInput([none, ["seconds", t("make.cut.seconds")], ["scene", t("make.cut.scene")]])),
+    seconds: field("seconds", numberInput({ min: 0.1, step: "any" })),
+    first_frame: field(
+      "first_frame",
+      selectInput([none, ["add", t("make.first.add")], ["only", t("make.first.only")]]),
+    ),
+    image_format: field("image_format", selectInput([none, ["png", "PNG"], ["jpeg", "JPEG"], ["webp", "WebP"]])),
+    trigger: field("trigger", textInput({ maxlength: 1000 })),
+    into: field("into", textInput({ placeholder: t("make.into.hint"), maxlength: 100 })),
+  };
+  /** @param {keyof typeof fields} name */
+  const value = (name) => fields[name].input.value.trim();
+  return {
+    element: h(
+      "div",
+      { class: "form-grid" },
+      Object.values(fields).map((each) => each.element),
+    ),
+    /** @returns {API.WorkWish} */
+    wish() {
+      /** @type {Record<string, unknown>} */
+      const wish = {
+        model_type: value("model_type"),
+        fps: value("fps") === "keep" ? "keep" : Number(value("fps")),
+        resolution: value("resolution").replace(/\s*[x×]\s*/, "x"),
+        short_side: Number(value("short_side")),
+        first_frame: value("first_frame"),
+        image_format: value("image_format"),
+        into: value("into"),
+      };
+      if (value("cut"))
+        wish.cut = { by: value("cut"), ...(value("seconds") ? { seconds: Number(value("seconds")) } : {}) };
+      if (value("trigger")) wish.captions = { trigger: value("trigger") };
+      return Object.fromEntries(Object.entries(wish).filter(([, each]) => each));
+    },
+  };
+}
+
+function captionsForm() {
+  const template = field(
+    "template",
+    selectInput([
+      ...TEMPLATES.map((name) => /** @type {[string, string]} */ ([name, t(`template.${name}`)])),
+      ["", t("template.own")],
+    ]),
+  );
+  const prompt = field("prompt", h("textarea", { class: "input", rows: 3, maxlength: 8000 }));
+  const frames = field("frames", numberInput({ min: 1, max: 16, step: 1, value: 4 }));
+  const missing = h("input", { type: "checkbox", id: "prepare-missing", checked: true });
+  const told = h("div", { "aria-live": "polite" });
+  const show = () => {
+    prompt.element.hidden = template.input.value !== "";
+  };
+  template.input.addEventListener("change", show);
+  show();
+  return {
+    element: h(
+      "div",
+      { class: "stack" },
+      h("div", { class: "form-grid" }, template.element, frames.element),
+      prompt.element,
+      h("label", { class: "check", for: "prepare-missing" }, missing, t("make.missing")),
+      told,
+    ),
+    /** @returns {API.GenerateWish} */
+    wish: () => ({
+      ...(template.input.value
+        ? { template: /** @type {typeof TEMPLATES[number]} */ (template.input.value) }
+        : { prompt: prompt.input.value }),
+      frames: frames.input.valueAsNumber || 4,
+      only_missing: missing.checked,
+    }),
+    /** @param {API.CaptionEstimate} found */
+    tell(found) {
+      const { questions, known, endpoint, model, estimated_seconds: seconds, estimated_cost: cost } = found;
+      const parts = [
+        t("estimate.questions", { n: count(questions - known), known: count(known) }),
+        seconds === null ? t("estimate.time.unknown") : t("estimate.time", { time: duration(seconds) }),
+        cost === null ? t("estimate.cost.unknown") : t("estimate.cost", { cost: figure(cost) }),
+      ];
+      fill(
+        told,
+        note("idle", h("p", {}, parts.join(" · ")), h("p", { class: "foreign soft" }, `${model} · ${endpoint}`)),
+      );
+    },
+  };
+}

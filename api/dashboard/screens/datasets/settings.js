@@ -1,0 +1,161 @@
+// How a dataset would be trained on: the settings by which it is checked, and its items are shown as trained.
+
+import { t } from "../../app/i18n.js";
+import { recall, remember } from "../../app/settings.js";
+import { h } from "../../ui/dom.js";
+import { MODEL_TYPES } from "../models/model_types.js";
+import { formField, numberInput, selectInput, textInput } from "../start/fields.js";
+
+/**
+ * @typedef {object} Settings
+ * @property {string} model_type
+ * @property {string} resolutions such as "512" or "512, 1280x720"
+ * @property {boolean} buckets whether there are buckets of several ratios
+ * @property {number} min_ar @property {number} max_ar @property {number} num_ar_buckets
+ * @property {string} frames such as "1, 33"
+ * @property {number} batch_size
+ * @property {number} num_repeats
+ */
+
+/** @type {Settings} */
+const FIRST = {
+  model_type: "flux",
+  resolutions: "512",
+  buckets: true,
+  min_ar: 0.5,
+  max_ar: 2,
+  num_ar_buckets: 7,
+  frames: "1, 33",
+  batch_size: 1,
+  num_repeats: 1,
+};
+const NAME = "data.settings";
+
+/** The toy takes datasets as they are. */
+export const DATA_TYPES = MODEL_TYPES.filter((name) => name !== "toy");
+
+/** As they were chosen last. @returns {Settings} */
+export function recallSettings() {
+  try {
+    const kept = JSON.parse(recall(NAME, "{}"));
+    const known = Object.entries(FIRST).map(([name, value]) => [
+      name,
+      typeof kept?.[name] === typeof value ? kept[name] : value,
+    ]);
+    return /** @type {Settings} */ (Object.fromEntries(known));
+  } catch {
+    return FIRST;
+  }
+}
+
+/** @param {Settings} settings */
+export const keepSettings = (settings) => remember(NAME, JSON.stringify(settings));
+
+/** Sides of squares, and sizes. @param {string} text @returns {(number|[number, number])[]} */
+export const readResolutions = (text) =>
+  [...text.matchAll(/(\d+)(?:\s*[x×*]\s*(\d+))?/gi)].map(([, width, height]) =>
+    height ? [Number(width), Number(height)] : Number(width),
+  );
+
+/** @param {string} text */
+export const readFrames = (text) => (text.match(/\d+/g) ?? []).map(Number);
+
+/** What the trainer's dataset file says by them. @param {Settings} settings @returns {Record<string, unknown>} */
+export const datasetSettings = ({ resolutions, buckets, min_ar, max_ar, num_ar_buckets, frames, num_repeats }) => ({
+  resolutions: readResolutions(resolutions),
+  ...(buckets ? { enable_ar_bucket: true, min_ar, max_ar, num_ar_buckets } : {}),
+  frame_buckets: readFrames(frames),
+  ...(num_repeats > 1 ? { num_repeats } : {}),
+});
+
+/** What a check is asked by them. @param {Settings} settings @returns {API.CheckWish} */
+export const checkWish = (settings) => ({
+  model_type: settings.model_type,
+  ...datasetSettings(settings),
+  config: { micro_batch_size_per_gpu: settings.batch_size },
+});
+
+/** What the pixels of an item are asked by, at its first resolution. @param {Settings} settings @returns {API.Query} */
+export function trainedQuery(settings) {
+  const [first] = readResolutions(settings.resolutions);
+  return {
+    model_type: settings.model_type,
+    resolution: Array.isArray(first) ? first.join("x") : String(first ?? 512),
+    ar_buckets: settings.buckets ? ratios(settings).join(",") : null,
+    frame_buckets: readFrames(settings.frames).join(",") || null,
+  };
+}
+
+/** Ratios of equal steps from the least to the most, as the trainer makes them. @param {Settings} settings */
+function ratios({ min_ar: least, max_ar: most, num_ar_buckets: count }) {
+  if (count < 2) return [least];
+  const step = Math.log(most / least) / (count - 1);
+  return Array.from({ length: Math.min(count, 64) }, (_, i) => Number((least * Math.exp(step * i)).toFixed(9)));
+}
+
+/**
+ * The fields of the settings.
+ * @param {string} place a word that makes their names unique in the page
+ * @param {Settings} settings @param {(settings: Settings) => void} changed
+ */
+export function settingsForm(place, settings, changed) {
+  let now = settings;
+  /** @param {keyof Settings} name @param {HTMLInputElement|HTMLSelectElement} input @param {string} [hint] */
+  const field = (name, input, hint) => {
+    input.value = String(now[name]);
+    return formField({ name: `${place}-${name}`, label: t(`set.${name}`), pointers: [`/${name}`], input, hint });
+  };
+  const fields = {
+    model_type: field("model_type", selectInput(DATA_TYPES.map((name) => [name, name]))),
+    resolutions: field("resolutions", textInput({ placeholder: "512, 1280x720" })),
+    frames: field("frames", textInput({ placeholder: "1, 33" })),
+    min_ar: field("min_ar", numberInput({ min: 0.1, max: 10, step: "any" })),
+    max_ar: field("max_ar", numberInput({ min: 0.1, max: 10, step: "any" })),
+    num_ar_buckets: field("num_ar_buckets", numberInput({ min: 1, max: 64, step: 1 })),
+    batch_size: field("batch_size", numberInput({ min: 1, step: 1 })),
+    num_repeats: field("num_repeats", numberInput({ min: 1, step: 1 })),
+  };
+  const buckets = h("input", { type: "checkbox", id: `${place}-buckets`, checked: now.buckets });
+  const ratioFields = h(
+    "div",
+    { class: "pair" },
+    fields.min_ar.element,
+    fields.max_ar.element,
+    fields.num_ar_buckets.element,
+  );
+  ratioFields.hidden = !now.buckets;
+  const read = () => {
+    ratioFields.hidden = !buckets.checked;
+    now = {
+      model_type: fields.model_type.input.value,
+      resolutions: fields.resolutions.input.value,
+      buckets: buckets.checked,
+      min_ar: numberOf(fields.min_ar.input, now.min_ar),
+      max_ar: numberOf(fields.max_ar.input, now.max_ar),
+      num_ar_buckets: numberOf(fields.num_ar_buckets.input, now.num_ar_buckets),
+      frames: fields.frames.input.value,
+      batch_size: numberOf(fields.batch_size.input, now.batch_size),
+      num_repeats: numberOf(fields.num_repeats.input, now.num_repeats),
+    };
+    keepSettings(now);
+    changed(now);
+  };
+  return h(
+    "div",
+    { class: "stack settings-form", on: { change: read } },
+    h(
+      "div",
+      { class: "pair" },
+      fields.model_type.element,
+      fields.resolutions.element,
+      fields.frames.element,
+      fields.batch_size.element,
+      fields.num_repeats.element,
+    ),
+    h("label", { class: "check", for: `${place}-buckets` }, buckets, t("set.buckets")),
+    ratioFields,
+  );
+}
+
+/** @param {HTMLInputElement|HTMLSelectElement} input @param {number} otherwise */
+const numberOf = (input, otherwise) => Number(input.value) || otherwise;

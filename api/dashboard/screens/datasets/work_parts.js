@@ -1,0 +1,54 @@
+// What rows of works and caches have in common.
+
+import { fill, h, setAttribute } from "../../ui/dom.js";
+import { icon } from "../../ui/icons.js";
+import { polling } from "../../ui/polling.js";
+import { attempt, toast } from "../../ui/toast.js";
+
+/**
+ * A list below its heading, hidden while it is empty, and asked for again while something in it goes on.
+ * @template T
+ * @param {string} title @param {string} className of the list
+ * @param {{ask: () => Promise<T[]>, row: (each: T) => Node, isActive: (each: T) => boolean, pauseMs: number, shown?: (all: T[]) => void}} how
+ */
+export function polledList(title, className, { ask, row, isActive, pauseMs, shown }) {
+  const list = h("ul", { class: className });
+  const element = h("div", { class: "stack", hidden: true }, h("h2", {}, title), list);
+  let drawn = "";
+  const asked = polling(
+    ask,
+    (found) => {
+      element.hidden = found.length === 0;
+      const key = JSON.stringify(found);
+      if (key !== drawn) fill(list, found.map(row));
+      drawn = key;
+      shown?.(found);
+      return found.some(isActive);
+    },
+    pauseMs,
+  );
+  return { element, ...asked };
+}
+
+/** @typedef {[tone: string, sign: import("../../ui/icons.js").IconName]} Look */
+
+/** @param {Look} look @param {string} words */
+export const lookChip = ([tone, sign], words) =>
+  h("span", { class: "status chip", data: { tone } }, icon(sign, sign === "spin" ? "spin" : ""), words);
+
+/**
+ * A button for what cannot be undone; pressed where it is denied it says why.
+ * @param {import("../../ui/icons.js").IconName} sign @param {string} label
+ * @param {string|null} denied @param {() => Promise<unknown>} run
+ */
+export function endButton(sign, label, denied, run) {
+  const press = () => (denied ? toast("bad", denied) : void attempt(run));
+  const button = h(
+    "button",
+    { class: "button small danger", type: "button", title: denied, on: { click: press } },
+    icon(sign),
+    label,
+  );
+  setAttribute(button, "aria-disabled", denied ? "true" : null);
+  return button;
+}

@@ -1,0 +1,315 @@
+// The log of a training: followed, paused, filtered, searched; only what can be seen is drawn.
+
+import { logDownloadURL } from "../../app/api.js";
+import { t } from "../../app/i18n.js";
+import { refusalWords } from "../../app/refusal.js";
+import { recall, remember } from "../../app/settings.js";
+import { h, setAttribute, setText } from "../../ui/dom.js";
+import { bytes, count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { segments } from "../../ui/segments.js";
+import { attempt } from "../../ui/toast.js";
+import { LogLines } from "./lines.js";
+import { Rows } from "./rows.js";
+import { LogSearch } from "./search.js";
+
+const LEVELS = /** @type {const} */ (["", "info", "warning", "error"]);
+const SEARCH_PAUSE_MS = 250;
+
+/** @param {string} taskId */
+export function logPanel(taskId) {
+  const log = new LogLines(taskId);
+  const [finds, errors] = [new LogSearch(taskId), new LogSearch(taskId)];
+  let isFollowing = true;
+  let isPaused = false;
+  let isWrapped = recall("log-wrap", "") === "1";
+  /** What came while it was paused. @type {{lines: API.LogLine[], next: number}[]} */
+  let held = [];
+  let isScheduled = false;
+  let shift = 0;
+
+  const rows = new Rows(onScroll);
+  rows.isMarked = (line) => finds.marks.get(line.offset) ?? null;
+  const input = h("input", {
+    class: "input",
+    type: "search",
+    placeholder: t("log.search"),
+    "aria-label": t("log.search"),
+    maxlength: 1000,
+    data: { search: "" },
+  });
+  const isRegex = h("input", { type: "checkbox" });
+  const found = h("span", { class: "soft small finds", "aria-live": "polite" });
+  const state = h("span", { class: "faint small", "aria-live": "off" });
+  const newer = h("button", { class: "button small newer", hidden: true, on: { click: () => follow(true) } });
+  /**
+   * @param {WordKey} key @param {import("../../ui/icons.js").IconName} sign @param {() => void} run
+   * @param {string|null} [label]
+   */
+  const button = (key, sign, run, label = null) =>
+    h(
+      "button",
+      { class: label ? "button small" : "icon-button small", title: t(key), "aria-label": t(key), on: { click: run } },
+      icon(sign),
+      label,
+    );
+  const followButton = button("log.follow", "follow", () => follow(!isFollowing), t("log.follow.short"));
+  const wrapButton = button("log.wrap", "wrap", () => wrap(!isWrapped));
+  const pauseButton = button("log.pause", "pause", () => pause(!isPaused));
+  const levels = segments(
+    t("log.level"),
+    LEVELS.map((value) => ({ value, label: t(`level.${value || "all"}`) })),
+    "",
+    (level) => attempt(() => setLevel(level)),
+  );
+  const none = h("div", { class: "log-none faint small" });
+
+  const element = h(
+    "section",
+    { class: "panel log-panel", "aria-label": t("log") },
+    h(
+      "header",
+      {},
+      h("h2", {}, t("log")),
+      state,
+      h(
+        "div",
+        { class: "tools" },
+        levels.element,
+        button("log.error.back", "up", () => toError(-1)),
+        button("log.error.on", "chevron", () => toError(1), t("log.errors")),
+        wrapButton,
+        pauseButton,
+        followButton,
+        h(
+          "a",
+          {
+            class: "icon-button small",
+            href: logDownloadURL(taskId),
+            download: `${taskId}.log`,
+            title: t("log.download"),
+            "aria-label": t("log.download"),
+          },
+          icon("down"),
+        ),
+      ),
+    ),
+    h(
+      "div",
+      { class: "log-tools" },
+      h("div", { class: "search grow" }, icon("search"), input),
+      h("label", { class: "check", title: t("log.regex.title") }, isRegex, t("log.regex")),
+      found,
+      button("log.find.back", "up", () => toFind(-1)),
+      button("log.find.on", "chevron", () => toFind(1)),
+    ),
+    h("div", { class: "log-body" }, rows.element, none, newer),
+  );
+
+  function draw() {
+    isScheduled = false;
+    const lines = log.partial ? [...log.lines, log.partial] : log.lines;
+    rows.show(lines, isFollowing && log.isLive, shift);
+    shift = 0;
+    none.hidden = lines.length > 0;
+    setText(none, t(log.level ? "log.none.level" : "log.none"));
+    setText(state, log.end > 0 ? t("log.size", { size: bytes(log.end - log.first), lines: count(log.total) }) : "");
+    newer.hidden = isFollowing && log.isLive && !held.length;
+    setText(newer, isPaused && held.length ? t("log.held", { n: count(held.length) }) : t("log.newest"));
+    setAttribute(followButton, "aria-pressed", String(isFollowing && !isPaused));
+    setAttribute(pauseButton, "aria-pressed", String(isPaused));
+  }
+
+  function drawSoon() {
+    if (isScheduled) return;
+    isScheduled = true;
+    requestAnimationFrame(draw);
+  }
+
+  /** @param {boolean} wanted */
+  function wrap(wanted) {
+    isWrapped = wanted;
+    remember("log-wrap", wanted ? "1" : "");
+    setAttribute(wrapButton, "aria-pressed", String(wanted));
+    rows.wrap(wanted);
+  }
+
+  /** @param {boolean} wanted */
+  async function follow(wanted) {
+    isFollowing = wanted;
+    if (wanted) {
+      pause(false);
+      if (!log.isLive) await attempt(() => log.loadTail());
+    }
+    drawSoon();
+  }
+
+  /** @param {boolean} wanted */
+  function pause(wanted) {
+    isPaused = wanted;
+    if (!isPaused && held.length) {
+      const kept = held;
+      held = [];
+      for (const { lines, next } of kept) add(lines, next);
+    }
+    drawSoon();
+  }
+
+  /** @param {API.LogLine[]} lines @param {number} next */
+  function add(lines, next) {
+    const dropped = log.append(lines, next);
+    if (!isFollowing) shift -= dropped;
+    drawSoon();
+  }
+
+  /**
+   * A person who scrolls up wants to read; one who scrolls to the end wants to follow.
+   * @param {{isUp: boolean, isAtEnd: boolean, isAtStart: boolean}} how
+   */
+  function onScroll({ isUp, isAtEnd, isAtStart }) {
+    const wanted = !isUp && isAtEnd && log.isLive;
+    if (isFollowing !== wanted && (isUp || wanted)) {
+      isFollowing = wanted;
+      drawSoon();
+    }
+    if (isUp && isAtStart && log.hasOlder) older();
+    else if (isAtEnd && !log.isLive) log.loadNewer().then(drawSoon, () => {});
+  }
+
+  async function older() {
+    const came = await log.loadOlder().catch(() => 0);
+    shift += came;
+    if (came) drawSoon();
+  }
+
+  /** What came while nobody was connected; when it is too much, only the end of it. */
+  async function catchUp() {
+    for (let round = 0; round < 4; round += 1) {
+      await log.loadNewer();
+      if (log.isLive) return;
+    }
+    await log.loadTail();
+  }
+
+  /** @param {API.LogLevel|""} level */
+  async function setLevel(level) {
+    log.level = level;
+    await log.loadTail();
+    isFollowing = true;
+    drawSoon();
+  }
+
+  // Search
+
+  let typing = 0;
+  const search = () => {
+    clearTimeout(typing);
+    typing = setTimeout(runSearch, SEARCH_PAUSE_MS);
+  };
+  input.addEventListener("input", search);
+  isRegex.addEventListener("change", search);
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    toFind(event.shiftKey ? -1 : 1);
+  });
+
+  async function runSearch() {
+    const text = input.value;
+    input.classList.remove("wrong");
+    if (!text) {
+      finds.clear();
+      setText(found, "");
+      return rows.redraw();
+    }
+    try {
+      await finds.run({ [isRegex.checked ? "regex" : "keyword"]: text, ignore_case: "true", level: log.level });
+      sayFinds();
+      rows.redraw();
+      // The newest is what is looked for most.
+      if (finds.results.length && finds.at < 0) await reveal(finds.step(-1));
+      sayFinds();
+    } catch (error) {
+      if (!(error instanceof Error) || error.name === "AbortError") return;
+      input.classList.add("wrong");
+      setText(found, refusalWords(error));
+    }
+  }
+
+  function sayFinds() {
+    const { length } = finds.results;
+    const total = count(length) + (finds.isComplete ? "" : "+");
+    setText(
+      found,
+      length
+        ? finds.at < 0
+          ? t("log.finds", { n: total })
+          : `${count(finds.at + 1)} / ${total}`
+        : t("log.finds.none"),
+    );
+  }
+
+  /** @param {number} by */
+  async function toFind(by) {
+    if (input.value && !finds.results.length) await runSearch();
+    else await reveal(finds.step(by));
+    sayFinds();
+  }
+
+  /** @param {number} by */
+  async function toError(by) {
+    const from = rows.current ?? (by > 0 ? -1 : Infinity);
+    await attempt(async () => {
+      const at = errors.results[errors.at];
+      await errors.run({ regex: ".", level: "error" });
+      const error = errors.step(by, at?.offset ?? from);
+      if (error) await reveal(error);
+      else setText(found, t("log.errors.none"));
+    });
+  }
+
+  /** @param {API.SearchHit|null} find */
+  async function reveal(find) {
+    if (!find) return;
+    isFollowing = false;
+    const indexOf = () => log.lines.findIndex((line) => line.offset === find.offset);
+    if (indexOf() < 0) {
+      await attempt(() => log.loadAround(find.offset));
+      draw();
+    }
+    const index = indexOf();
+    if (index >= 0) rows.reveal(index);
+    drawSoon();
+  }
+
+  wrap(isWrapped);
+  return {
+    element,
+    /** Where the stream has to go on. */
+    get next() {
+      return log.isLive ? log.next : log.end;
+    },
+    /** The newest lines at first; later whatever came while nobody was connected. */
+    async refetch() {
+      if (!log.isLoaded) await log.loadTail();
+      else if (log.isLive) await catchUp();
+      drawSoon();
+    },
+    /** @param {API.Messages["log"]} told */
+    add({ logs, next_offset: next }) {
+      if (isPaused) {
+        held.push({ lines: logs, next });
+        drawSoon();
+      } else add(logs, next);
+    },
+    /** @param {API.LogLine} line */
+    setPartial(line) {
+      if (isPaused) return;
+      log.setPartial(line);
+      drawSoon();
+    },
+    follow: () => follow(!isFollowing),
+    toError,
+    close: () => rows.close(),
+  };
+}

@@ -1,0 +1,35 @@
+// What happened to GPUs: changes of status and health, Xid errors.
+
+import { t, tell, word } from "../../app/i18n.js";
+import { gpuAddress, nodesAddress } from "../../app/router.js";
+import { h } from "../../ui/dom.js";
+import { isKnown } from "../../ui/format.js";
+import { gpuName, gpuReference } from "../../ui/gpus.js";
+import { prose } from "../../ui/prose.js";
+import { table } from "../../ui/table.js";
+import { time } from "../../ui/time.js";
+
+/** @type {Record<string, string>} */
+const TONES = { critical: "bad", warning: "warn" };
+
+/** @param {API.GPUEvent[]} events newest first @param {boolean} [namesGPU] whether each says which GPU it is about */
+export function eventTable(events, namesGPU = false) {
+  if (!events.length) return h("p", { class: "faint small" }, t("events.none"));
+  const row = (/** @type {API.GPUEvent} */ event) =>
+    h(
+      "tr",
+      {},
+      h("td", { class: "faint" }, time(event.timestamp)),
+      namesGPU &&
+        h(
+          "td",
+          { class: "nowrap" },
+          isKnown(event.gpu_id)
+            ? h("a", { href: gpuAddress(gpuReference(event)) }, gpuName(gpuReference(event)))
+            : event.node && h("a", { href: nodesAddress }, event.node),
+        ),
+      h("td", { class: `nowrap ${TONES[event.severity] ?? "soft"}` }, word("event", event.type)),
+      h("td", { class: "foreign" }, prose(tell(event.message, event.message_code))),
+    );
+  return table(null, events.map(row));
+}

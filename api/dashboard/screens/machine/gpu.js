@@ -1,0 +1,160 @@
+// One GPU: its card, its lines in full, who is on it, and what is known about it.
+
+import { api, Refused } from "../../app/api.js";
+import { t, word } from "../../app/i18n.js";
+import { machine } from "../../app/machine.js";
+import { Chart } from "../../ui/chart.js";
+import { fill, h } from "../../ui/dom.js";
+import { clockTime, gigabytes, isKnown, UNKNOWN } from "../../ui/format.js";
+import { gpuName, gpuReference } from "../../ui/gpus.js";
+import { note } from "../../ui/status.js";
+import { gpuCard } from "./card.js";
+import { eventTable } from "./events.js";
+import { processTable } from "./holders.js";
+import { rangeChoice } from "./range.js";
+import { READINGS } from "./readings.js";
+
+const REFETCH_MS = 60_000;
+
+/**
+ * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
+ * @returns {import("../../app/main.js").Screen}
+ */
+export function open(app, place) {
+  const cardPlace = h("div");
+  const [processes, facts, events] = [h("div"), h("div"), h("div")];
+  const charts = READINGS.map((reading) => ({
+    reading,
+    chart: new Chart({
+      label: reading.label,
+      height: 11,
+      isTime: true,
+      showX: (x) => clockTime(x * 1000),
+      xLabel: "",
+      showY: reading.metric === "memory_used" ? gigabytes : undefined,
+      series: [{ label: reading.label, colour: "--series-1", show: reading.show }],
+    }),
+  }));
+  const range = rangeChoice(() => {
+    card?.close();
+    card = null;
+    draw(machine.value);
+    refetch().catch(() => app.stream.retry());
+  });
+  /** @type {ReturnType<typeof gpuCard>|null} */
+  let card = null;
+  let told = "";
+
+  /** @param {API.Snapshot|null} snapshot */
+  function draw(snapshot) {
+    if (!snapshot) return;
+    const gpu = snapshot.gpus.find(
+      (one) => String(gpuReference(one)) === place.id || one.uuid === place.id || String(one.gpu_id) === place.id,
+    );
+    if (!gpu) return void fill(cardPlace, note("bad", h("p", {}, t("gpu.missing", { n: place.id }))));
+    if (!card) {
+      card = gpuCard(gpu, range.value, { isPage: true, drawn: drawCharts });
+      fill(cardPlace, card.element);
+    }
+    for (const { reading, chart } of charts) chart.top = reading.top(gpu);
+    card.update(gpu);
+    // What the snapshot does not carry changes with the status.
+    if (told !== "" && told !== gpu.status) refetch().catch(() => app.stream.retry());
+    told = gpu.status;
+  }
+
+  /** @param {import("./history.js").History} history */
+  function drawCharts(history) {
+    for (const { reading, chart } of charts) {
+      const points = history.get(reading.metric);
+      chart.set([points.map(([time]) => time), points.map(([, value]) => value)]);
+    }
+  }
+
+  async function refetch() {
+    const [details, held, happened] = await Promise.all([
+      api.gpu(place.id),
+      api.gpuProcesses(place.id),
+      api.gpuEvents({ gpu_id: place.id, limit: 50 }),
+    ]);
+    fill(processes, processTable(held, details));
+    fill(facts, factList(details));
+    fill(events, eventTable(happened.events));
+  }
+
+  /** @param {string} title @param {...Child} body */
+  const panel = (title, ...body) =>
+    h("section", { class: "panel" }, h("header", {}, h("h2", {}, title)), h("div", { class: "body" }, body));
+  const unwatch = machine.watch(draw);
+  const ticking = setInterval(() => document.hidden || refetch().catch(() => {}), REFETCH_MS);
+  return {
+    element: h(
+      "div",
+      { class: "screen" },
+      h(
+        "div",
+        { class: "screen-head" },
+        h("a", { class: "soft", href: "#/" }, t("machine")),
+        h("span", { class: "faint" }, "/"),
+        h("h1", {}, gpuName(place.id)),
+        h("div", { class: "tools" }, range.element),
+      ),
+      h(
+        "div",
+        { class: "gpu-page" },
+        cardPlace,
+        h(
+          "div",
+          { class: "gpu-charts" },
+          charts.map(({ chart }) => h("section", { class: "panel" }, h("div", { class: "body top" }, chart.element))),
+        ),
+      ),
+      panel(t("holders"), processes),
+      h("div", { class: "two" }, panel(t("gpu.facts"), facts), panel(t("events"), events)),
+    ),
+    title: () => gpuName(place.id),
+    topics: "gpu,system",
+    on: {},
+    refetch: () => refetch().catch(ignoreMissing),
+    close() {
+      unwatch();
+      clearInterval(ticking);
+      card?.close();
+      for (const { chart } of charts) chart.close();
+    },
+  };
+}
+
+/** The GPU is gone: the screen says so by itself. @param {unknown} error */
+function ignoreMissing(error) {
+  if (!(error instanceof Refused) || error.status !== 404) throw error;
+}
+
+/** @param {API.GPUDetails} gpu */
+function factList(gpu) {
+  const rows = {
+    name: gpu.name,
+    uuid: gpu.uuid,
+    serial: gpu.serial,
+    architecture: [gpu.architecture, gpu.compute_capability].filter(Boolean).join(" · "),
+    driver: [gpu.driver_version, gpu.cuda_version && `CUDA ${gpu.cuda_version}`].filter(Boolean).join(" · "),
+    pcie: isKnown(gpu.pcie.generation) ? `${gpu.pcie.bus_id} · Gen ${gpu.pcie.generation} ×${gpu.pcie.width}` : null,
+    clocks: isKnown(gpu.clocks.current.sm) ? `${gpu.clocks.current.sm} / ${gpu.clocks.max.sm ?? UNKNOWN} MHz` : null,
+    pstate: isKnown(gpu.pstate) ? `P${gpu.pstate}` : null,
+    // An idle GPU runs slowly because nobody asks it to do more.
+    throttle: gpu.throttle_reasons
+      ?.filter((reason) => reason !== "gpu_idle")
+      .map((reason) => reason.replaceAll("_", " "))
+      .join(", "),
+    slowdown: isKnown(gpu.temperature.slowdown) ? `${gpu.temperature.slowdown} °C` : null,
+    memtemp: isKnown(gpu.temperature.memory) ? `${gpu.temperature.memory} °C` : null,
+    fan: isKnown(gpu.fan_speed) ? `${gpu.fan_speed} %` : null,
+    ecc: gpu.ecc && isKnown(gpu.ecc.uncorrected_volatile) ? t("ecc.errors", { n: gpu.ecc.uncorrected_volatile }) : null,
+    mig: isKnown(gpu.mig.enabled) ? t(gpu.mig.enabled ? "yes" : "no") : null,
+  };
+  return h(
+    "dl",
+    { class: "facts" },
+    Object.entries(rows).map(([name, value]) => [h("dt", {}, word("fact", name)), h("dd", {}, value || UNKNOWN)]),
+  );
+}

@@ -1,0 +1,82 @@
+// A GPU as a tile, for machines with many: one line, one bar, three figures. Its page has the rest.
+
+import { t, tell } from "../../app/i18n.js";
+import { now } from "../../app/machine.js";
+import { gpuAddress } from "../../app/router.js";
+import { h, setAttribute, setText } from "../../ui/dom.js";
+import { gigabytes, isKnown, percent, UNKNOWN, unit } from "../../ui/format.js";
+import { gpuName, gpuReference } from "../../ui/gpus.js";
+import { meter } from "../../ui/meter.js";
+import { Sparkline } from "../../ui/sparkline.js";
+import { statusChip, toneOf } from "../../ui/status.js";
+import { History, historyName } from "./history.js";
+import { nameOf } from "./occupant.js";
+import { staleness } from "./staleness.js";
+
+const METRIC = "utilization_gpu";
+
+/** @param {API.GPU} first as it is now @param {import("./history.js").Range} range of the line */
+export function gpuTile(first, range) {
+  const history = new History(historyName(first), range, [METRIC]);
+  const line = new Sparkline("--fill");
+  const [chip, age] = [statusChip("gpu"), staleness()];
+  const memory = meter(t("gpu.memory"));
+  const [number, use, heat, power, held, task] = ["number", "use", "heat", "power", "held", "task clip foreign"].map(
+    (name) => h("span", { class: name }),
+  );
+  const name = gpuName(first.gpu_id);
+  number.ariaHidden = "true";
+  const element = h(
+    "a",
+    { class: "gpu-tile panel", href: gpuAddress(gpuReference(first)) },
+    h("span", { class: "tile-head" }, h("span", { class: "visually-hidden" }, name), number, chip.element),
+    h("span", { class: "tile-main" }, use, h("span", { class: "spark" }, line.element)),
+    memory.element,
+    h("span", { class: "tile-foot" }, held, heat, power),
+    h("span", { class: "tile-task" }, task, age.element),
+  );
+  let gpu = first;
+  let isLoaded = false;
+
+  const redraw = () => line.update(history.get(METRIC), now() - history.seconds, now());
+
+  /** @returns {string} */
+  function sayTask() {
+    if (!gpu.current_task) return tell(gpu.status_reason ?? "", gpu.status_reason_code);
+    return nameOf(gpu.current_task.task_id, () => setText(task, sayTask()))?.name || gpu.current_task.task_id;
+  }
+
+  // What is far below is asked for when it comes into sight.
+  const sight = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting || isLoaded) return;
+    isLoaded = true;
+    sight.disconnect();
+    history.load(redraw);
+  });
+  sight.observe(element);
+
+  return {
+    element,
+    /** @param {API.GPU} reading */
+    update(reading) {
+      gpu = reading;
+      history.add(gpu);
+      setText(number, gpu.gpu_id ?? UNKNOWN);
+      chip.update(gpu.status);
+      setText(use, percent(gpu.utilization_gpu));
+      setText(held, isKnown(gpu.memory.used) ? `${gigabytes(gpu.memory.used)} GB` : UNKNOWN);
+      setText(heat, unit(gpu.temperature.gpu, "°C"));
+      setText(power, unit(gpu.power_usage, "W"));
+      setText(task, sayTask());
+      memory.update(gpu.memory.utilization);
+      setAttribute(element, "data-tone", toneOf("gpu", gpu.status));
+      element.classList.toggle("stale", age.update(gpu));
+      redraw();
+    },
+    close() {
+      sight.disconnect();
+      history.close();
+      line.close();
+    },
+  };
+}

@@ -1,0 +1,121 @@
+// What is this file? A path on the server's machine, and what lies there by its content.
+
+import { models } from "../../app/api_models.js";
+import { t, word } from "../../app/i18n.js";
+import { refusalWords } from "../../app/refusal.js";
+import { fill, h } from "../../ui/dom.js";
+import { bytes, count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { note } from "../../ui/status.js";
+import { titled } from "./titles.js";
+
+export function examinePanel() {
+  const path = h("input", {
+    class: "input mono",
+    id: "examined-path",
+    autocomplete: "off",
+    spellcheck: "false",
+    maxlength: 4096,
+    placeholder: "/srv/models/file.safetensors",
+  });
+  const answer = h("div", { class: "stack", "aria-live": "polite" });
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const asked = path.value.trim();
+    if (!asked) return path.focus();
+    try {
+      fill(answer, verdict(await models.examine({ path: asked })));
+    } catch (error) {
+      fill(answer, note("bad", h("p", { class: "foreign" }, refusalWords(error))));
+    }
+  };
+  return h(
+    "section",
+    { class: "panel examine", "aria-label": t("examine") },
+    h("header", {}, h("h2", {}, t("examine"))),
+    h(
+      "div",
+      { class: "body stack" },
+      h(
+        "form",
+        { class: "field", on: { submit } },
+        h("label", { for: "examined-path" }, t("examine.path")),
+        h(
+          "div",
+          { class: "examine-line" },
+          path,
+          h("button", { class: "button", type: "submit" }, icon("search"), t("examine.do")),
+        ),
+        h("p", { class: "faint tiny" }, t("examine.text")),
+      ),
+      answer,
+    ),
+  );
+}
+
+/** @param {API.Weights} found @returns {Child} */
+function verdict(found) {
+  const { adapter, metadata = {} } = found;
+  const tone = found.is_whole === false || found.problem ? "bad" : found.title || adapter ? "ok" : "warn";
+  const title = (found.title && titled(found.title)) ?? (adapter ? t("examine.adapter") : t("examine.unknown"));
+  return [
+    note(
+      tone,
+      h("strong", {}, title),
+      found.problem && h("p", { class: "foreign" }, t("component.problem", { problem: found.problem })),
+      h("p", {}, t(found.is_whole ? "whole.yes" : found.is_whole === false ? "whole.no" : "whole.unknown")),
+    ),
+    facts([
+      ["fact.file", found.name],
+      ["size", bytes(found.size_bytes)],
+      ["fact.form", word("form", found.form)],
+      ["fact.dtype", found.dtype],
+      ["fact.quantisation", found.quantisation && word("quantisation", found.quantisation)],
+      ["fact.parameters", found.parameters === null ? null : count(found.parameters)],
+      ["fact.tensors", found.tensors === null ? null : count(found.tensors)],
+      ["kind", adapter && [adapter.kind, adapter.rank && t("rank.n", { n: adapter.rank })].filter(Boolean).join(", ")],
+      ["fact.base", adapter?.model_id],
+      ["fact.readers", adapter?.readers.join(", ")],
+      ["fact.missing", found.missing_files.join(", ")],
+    ]),
+    found.places.length > 0 &&
+      h(
+        "div",
+        { class: "stack" },
+        h("h3", {}, t("examine.places")),
+        h(
+          "ul",
+          { class: "place-list" },
+          found.places.map(({ model_id: id, key }) =>
+            h(
+              "li",
+              {},
+              h("a", { href: `#/models?type=${encodeURIComponent(id)}` }, id),
+              h("code", { class: "soft" }, key),
+            ),
+          ),
+        ),
+      ),
+    Object.keys(metadata).length > 0 &&
+      h("details", {}, h("summary", { class: "small soft" }, t("fact.metadata")), metadataList(metadata)),
+  ];
+}
+
+/** Of what is known. @param {[WordKey, string|null|undefined|false][]} rows */
+export const facts = (rows) =>
+  h(
+    "dl",
+    { class: "facts" },
+    rows.map(([key, value]) => value && [h("dt", {}, t(key)), h("dd", { class: "foreign" }, value)]),
+  );
+
+/** @param {Record<string, string>} metadata */
+export const metadataList = (metadata) =>
+  h(
+    "dl",
+    { class: "facts metadata" },
+    Object.entries(metadata).map(([name, value]) => [
+      h("dt", { class: "mono foreign" }, name),
+      h("dd", { class: "mono tiny foreign" }, value),
+    ]),
+  );

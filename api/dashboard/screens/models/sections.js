@@ -1,0 +1,14 @@
+// The two halves of what is known of models, and the way between them.
+
+import { t } from "../../app/i18n.js";
+import { h } from "../../ui/dom.js";
+
+/** @param {"models"|"registry"} here */
+export const sections = (here) =>
+  h(
+    "nav",
+    { class: "segments", "aria-label": t("models.sections") },
+    /** @type {const} */ (["models", "registry"]).map((each) =>
+      h("a", { href: `#/${each}`, "aria-current": each === here ? "page" : null }, t(`models.${each}`)),
+    ),
+  );

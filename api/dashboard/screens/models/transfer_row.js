@@ -1,0 +1,139 @@
+// A download or a push in a list: how far it is, what is wrong, and its buttons. It is loaded when the first is shown.
+
+import { t, tell, word } from "../../app/i18n.js";
+import { fill, h, setAttribute, setText } from "../../ui/dom.js";
+import { bytes, duration, percent } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { meter } from "../../ui/meter.js";
+import { note } from "../../ui/status.js";
+import { waitingWords } from "../../ui/waiting.js";
+import { deedButtons } from "./transfer_actions.js";
+import { isActive, isOver } from "./transfers.js";
+
+/** @typedef {import("./transfers.js").Transfer} Transfer */
+/** @typedef {import("./transfers.js").TransferFile} TransferFile */
+/** @typedef {import("./transfer_actions.js").Deed} Deed */
+/** @typedef {Transfer["status"]} Status */
+/** @template {Transfer} T @typedef {import("./transfers.js").Watched<T>} Watched */
+
+export { tellLate, tellUndone } from "./transfer_actions.js";
+
+/** @type {Record<Status, [string, import("../../ui/icons.js").IconName]>} */
+const LOOKS = {
+  queued: ["idle", "clock"],
+  downloading: ["run", "down"],
+  pushing: ["run", "up"],
+  verifying: ["run", "spin"],
+  paused: ["warn", "pause"],
+  completed: ["ok", "check"],
+  failed: ["bad", "cross"],
+  cancelled: ["idle", "stop"],
+};
+/** @type {Partial<Record<Status, string>>} */
+const LEVELS = { completed: "ok", failed: "bad", cancelled: "idle", paused: "warn" };
+
+/** Of one that was asked to end, or to go on. @type {[string, import("../../ui/icons.js").IconName]} */
+const ENDING = ["warn", "spin"];
+
+/** @param {HTMLElement|null} element */
+export function focusOn(element) {
+  element?.setAttribute("tabindex", "-1");
+  element?.focus({ preventScroll: true });
+}
+
+/** @template {Transfer} T @param {Watched<T>} watched */
+export function transferRow({ kind, change, askedOf }) {
+  const [name, status, told] = [h("strong", { class: "foreign" }), h("span"), h("span", { class: "small soft" })];
+  const chip = h("span", { class: "status chip" });
+  const bar = meter(t("progress"));
+  const share = h("b", { class: "small num" });
+  const [problem, files] = [h("div"), h("ul", { class: "download-files" })];
+  const buttons = deedButtons(kind, change);
+  const result = h("div", { class: "small" });
+  const details = h("details", {}, h("summary", { class: "small soft" }, t("download.files")), files);
+  let drawn = "";
+  const element = h(
+    "li",
+    { class: "download-row" },
+    h("div", { class: "download-head" }, chip, h("div", { class: "grow" }, name, " ", told), share, buttons.element),
+    bar.element,
+    status,
+    problem,
+    result,
+    details,
+  );
+
+  /** @param {T} now @param {Deed|undefined} asked */
+  function showStatus(now, asked) {
+    const [tone, sign] = asked ? ENDING : LOOKS[now.status];
+    setAttribute(chip, "data-tone", tone);
+    const words = asked ? t(`download.${asked}.busy`) : word("download", now.status);
+    fill(chip, icon(sign, sign === "spin" ? "spin" : ""), words);
+    fill(result, now.status === "completed" && kind.resultOf?.(now));
+    fill(
+      problem,
+      now.failure &&
+        note(
+          "bad",
+          h("p", { class: "foreign" }, tell(now.failure.detail, now.failure.detail_code)),
+          h("p", { class: "what-to-do" }, tell(now.failure.remedy, now.failure.remedy_code)),
+        ),
+    );
+  }
+
+  /** @param {T} now @param {boolean} isAsked */
+  function showButtons(now, isAsked) {
+    const hadFocus = buttons.element.contains(document.activeElement);
+    buttons.update(now, isOver(now) ? "over" : isActive(now) ? "active" : "paused", isAsked);
+    if (hadFocus && isOver(now)) focusOn(element);
+  }
+
+  return {
+    element,
+    /** @param {T} now */
+    update(now) {
+      const asked = askedOf(now);
+      setText(name, kind.nameOf(now));
+      // Of what was cancelled there is nothing any more.
+      setText(share, now.status === "cancelled" ? "" : percent(now.progress));
+      bar.update(now.progress ?? (isOver(now) ? 100 : null), LEVELS[now.status]);
+      bar.element.hidden = now.status === "completed" || now.status === "cancelled";
+      setText(told, progressWords(now));
+      const key = `${now.status} ${asked}`;
+      if (key !== drawn) showStatus(now, asked);
+      drawn = key;
+      fill(
+        status,
+        now.waiting_reason &&
+          h("p", { class: "small soft" }, waitingWords(now.waiting_reason, now.waiting_reason_code)),
+        now.warnings.map((text) => h("p", { class: "small warn foreign" }, text)),
+      );
+      showButtons(now, asked !== undefined);
+      const all = kind.filesOf(now);
+      fill(files, all.map(fileRow));
+      details.hidden = !all.length;
+    },
+  };
+}
+
+/** @param {TransferFile} file */
+const fileRow = ({ name, title, text }) =>
+  h(
+    "li",
+    { class: "small" },
+    h("span", { class: "mono tiny foreign grow", title }, name),
+    h("span", { class: "soft num nowrap" }, text),
+  );
+
+/** 3.2 / 23.8 GB, 85 MB/s, 4 min left @param {Transfer} transfer */
+function progressWords(transfer) {
+  const { bytes_done: done, bytes_total: total, bytes_per_second: speed, eta_seconds: left } = transfer;
+  if (isOver(transfer)) return bytes(total);
+  return [
+    total === null ? "" : t("download.done", { done: bytes(done), total: bytes(total) }),
+    isActive(transfer) && speed ? t("download.speed", { speed: bytes(speed) }) : "",
+    isActive(transfer) && left ? t("left", { time: duration(left) }) : "",
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}

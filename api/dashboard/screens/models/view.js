@@ -1,0 +1,252 @@
+// What can be trained, what of it is on this machine, and how the rest comes here.
+
+import { api } from "../../app/api.js";
+import { t, word } from "../../app/i18n.js";
+import { note } from "../../app/router.js";
+import { fill, h, reconcile, setAttribute, setText } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { segments } from "../../ui/segments.js";
+import { otherDownloads } from "./download_other.js";
+import { downloadList, watchDownloads } from "./downloads.js";
+import { examinePanel } from "./examine.js";
+import { sections } from "./sections.js";
+import { firstVariant, STATES, stateOf } from "./state.js";
+import { titled } from "./titles.js";
+import { abilities, memoryChip, variantView } from "./variant.js";
+
+/** @typedef {"all"|import("./state.js").State} Filter */
+
+/**
+ * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
+ * @returns {import("../../app/main.js").Screen}
+ */
+export function open(app, place) {
+  /** @type {API.Model[]} */
+  let all = [];
+  const wanted = { type: place.query.get("type") ?? "", variant: place.query.get("variant") ?? "" };
+  /** @type {Filter} */
+  let filter = "all";
+  let isFirst = true;
+  const downloads = watchDownloads(() => refetch().catch(() => app.stream.retry()));
+  /** @type {Map<string, ReturnType<typeof typeRow>>} */
+  const parts = new Map();
+  const list = h("ul", { class: "type-list" });
+  const none = h("p", { class: "none faint", hidden: true }, t("filter.none"));
+  const search = h("input", {
+    class: "input",
+    type: "search",
+    placeholder: t("models.search"),
+    "aria-label": t("models.search"),
+    maxlength: 100,
+    data: { search: "" },
+    on: { input: () => draw() },
+  });
+  const filters = segments(
+    t("models.filter"),
+    /** @type {Filter[]} */ (["all", "whole", "partial", "missing"]).map((value) => ({
+      value,
+      label: word("state", value),
+    })),
+    "all",
+    (value) => {
+      filter = value;
+      draw();
+    },
+  );
+  const view = variantView(downloads, ({ id }) => {
+    wanted.variant = id;
+    note("/models", wanted);
+    showTrain();
+  });
+  const [head, told] = [h("header"), h("div", { class: "stack" })];
+  const detail = h(
+    "section",
+    { class: "panel type-detail", "aria-label": t("models.type"), hidden: true },
+    head,
+    h("div", { class: "body stack" }, told, view.element),
+  );
+  const total = h("span", { class: "count-badge" });
+  const train = h("a", { class: "button primary", href: "#/start" }, icon("play"), t("models.train"));
+  const rows = downloadList(downloads);
+  const noDownloads = h("p", { class: "none faint" }, t("downloads.none"));
+  const forget = downloads.shown.watch((found) => {
+    noDownloads.hidden = found.length > 0;
+  });
+
+  const chosen = () => all.find(({ id }) => id === wanted.type);
+
+  function draw() {
+    const text = search.value.trim().toLowerCase();
+    const shown = all.filter((model) => (filter === "all" || stateOf(model) === filter) && matches(model, text));
+    reconcile(
+      list,
+      parts,
+      shown,
+      ({ id }) => id,
+      () => typeRow(choose),
+    );
+    for (const [id, row] of parts) row.mark(id === wanted.type);
+    none.hidden = shown.length > 0 || all.length === 0;
+    fill(total, count(shown.length));
+  }
+
+  /** @param {string} id */
+  function choose(id) {
+    wanted.type = id;
+    wanted.variant = "";
+    note("/models", wanted);
+    draw();
+    showDetail();
+    if (detail.getBoundingClientRect().top > innerHeight * 0.8) detail.scrollIntoView({ block: "start" });
+  }
+
+  function showTrain() {
+    const query = new URLSearchParams({ model: wanted.type, ...(view.variant ? { variant: view.variant.id } : {}) });
+    setAttribute(train, "href", `#/start?${query}`);
+  }
+
+  function showDetail() {
+    const model = chosen();
+    detail.hidden = !model;
+    if (!model) return;
+    view.update(model, wanted.variant || firstVariant(model).id);
+    showTrain();
+    fill(
+      head,
+      icon(model.type === "video" ? "film" : "image"),
+      h("h2", {}, titled(model.name)),
+      h("code", { class: "faint small" }, model.id),
+      h("div", { class: "tools" }, train),
+    );
+    fill(
+      told,
+      abilities(model),
+      h(
+        "p",
+        { class: "small soft" },
+        titled(model.vram_note ?? ""),
+        " ",
+        h("span", { class: "faint" }, t("source.of", { source: word("origin", model.vram_source) })),
+      ),
+      model.requirements.length > 0 &&
+        h("p", { class: "small soft" }, t("models.requirements"), " ", model.requirements.map(titled).join(", ")),
+    );
+  }
+
+  async function refetch() {
+    const [found] = await Promise.all([api.models(), downloads.refetch()]);
+    all = found.models;
+    if (!chosen()) wanted.type = (all.find((model) => stateOf(model) === "whole") ?? all[0])?.id ?? "";
+    draw();
+    showDetail();
+    if (isFirst) parts.get(wanted.type)?.show();
+    isFirst = false;
+  }
+
+  /** The keys j and k. @param {number} step */
+  function move(step) {
+    const buttons = [...parts.values()].map(({ button }) => button);
+    const at = buttons.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
+    buttons[Math.min(buttons.length - 1, Math.max(0, at + step))]?.focus();
+  }
+
+  return {
+    element: h(
+      "div",
+      { class: "screen models-screen" },
+      h("div", { class: "screen-head" }, h("h1", {}, t("nav.models")), sections("models")),
+      h(
+        "div",
+        { class: "filters" },
+        h("div", { class: "search" }, icon("search"), search, h("kbd", {}, "/")),
+        filters.element,
+      ),
+      h(
+        "div",
+        { class: "models-columns" },
+        h(
+          "section",
+          { class: "panel types", "aria-label": t("models.types") },
+          h("header", {}, h("h2", {}, t("models.types")), total),
+          list,
+          none,
+        ),
+        h(
+          "div",
+          { class: "stack" },
+          detail,
+          h(
+            "section",
+            { class: "panel downloads", "aria-label": t("downloads") },
+            h(
+              "header",
+              {},
+              h("h2", {}, t("downloads")),
+              h("div", { class: "tools" }, otherDownloads(downloads.refetch)),
+            ),
+            rows.element,
+            noDownloads,
+          ),
+          examinePanel(),
+        ),
+      ),
+    ),
+    title: () => t("nav.models"),
+    topics: "gpu,task,system",
+    on: { status: downloads.look },
+    refetch,
+    keys: { j: () => move(1), k: () => move(-1) },
+    close() {
+      forget();
+      rows.close();
+      view.close();
+      downloads.close();
+    },
+  };
+}
+
+/** @param {API.Model} model @param {string} text */
+const matches = ({ id, name, variants }, text) =>
+  !text || [id, name, ...variants.map((each) => each.name)].some((each) => each.toLowerCase().includes(text));
+
+/** @param {(id: string) => void} choose */
+function typeRow(choose) {
+  const [name, id, chips] = [
+    h("strong", { class: "clip" }),
+    h("code", { class: "faint tiny clip" }),
+    h("span", { class: "type-memory" }),
+  ];
+  const [medium, state] = [h("span", { class: "type-medium" }), h("span", { class: "status" })];
+  let own = "";
+  const button = h(
+    "button",
+    { class: "type-row", type: "button", on: { click: () => choose(own) } },
+    medium,
+    h("span", { class: "type-name" }, name, id),
+    chips,
+    state,
+  );
+  return {
+    element: h("li", {}, button),
+    button,
+    /** Brings it into view within the list. */
+    show() {
+      const list = button.closest("ul");
+      if (list) list.scrollTop = Math.max(0, button.offsetTop - list.offsetTop - list.clientHeight / 3);
+    },
+    /** @param {boolean} isChosen */
+    mark: (isChosen) => setAttribute(button, "aria-pressed", String(isChosen)),
+    /** @param {API.Model} model */
+    update(model) {
+      own = model.id;
+      setText(name, titled(model.name));
+      setText(id, model.id);
+      fill(chips, memoryChip(model));
+      fill(medium, icon(model.type === "video" ? "film" : "image"));
+      const [tone, sign] = STATES[stateOf(model)];
+      setAttribute(state, "data-tone", tone);
+      fill(state, icon(sign), word("state", stateOf(model)));
+    },
+  };
+}

@@ -1,0 +1,272 @@
+// The machines: whether each is there, what it has and runs, and whether anything new may start on it.
+
+import { has } from "../../app/access.js";
+import { api } from "../../app/api.js";
+import { t, tell } from "../../app/i18n.js";
+import { machine } from "../../app/machine.js";
+import { nodeAddress, taskAddress } from "../../app/router.js";
+import { soon } from "../../app/soon.js";
+import { askFields } from "../../ui/ask_fields.js";
+import { askWhich } from "../../ui/dialog.js";
+import { fill, h, reconcile, setText } from "../../ui/dom.js";
+import { duration, UNKNOWN } from "../../ui/format.js";
+import { prose } from "../../ui/prose.js";
+import { loading, stackedTable } from "../../ui/states.js";
+import { statusChip } from "../../ui/status.js";
+import { time } from "../../ui/time.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { servers } from "./servers.js";
+import { isGone } from "./state.js";
+
+const PAUSE_MS = 500;
+const AGAIN_MS = 5000;
+
+/** What a row shows. @typedef {{node: API.Node, nodes: API.Node[]}} Shown */
+
+/** @param {import("../../app/main.js").App} app @returns {import("../../app/main.js").Screen} */
+export function open(app) {
+  const body = h("div", {}, loading());
+  const heads = servers();
+  const counts = h("p", { class: "soft small", "aria-live": "polite" });
+  /** @type {ReturnType<typeof list>|null} */
+  let rows = null;
+
+  async function refetch() {
+    const { nodes } = await api.nodes();
+    setText(counts, sayCounts(nodes));
+    const isCluster = nodes.some((node) => node.slurm);
+    if (rows?.isCluster !== isCluster) {
+      rows = list(isCluster, () => attempt(refetch));
+      fill(body, rows.element);
+    }
+    rows.update(nodes);
+    await heads.refetch();
+  }
+
+  const refetchSoon = soon(() => refetch().catch(() => app.stream.retry()), PAUSE_MS);
+  let states = "";
+  const unwatch = machine.watch((snapshot) => {
+    const now = (snapshot?.nodes ?? []).map(({ name, state }) => `${name} ${state}`).join();
+    if (now !== states) refetchSoon();
+    states = now;
+  });
+  const ticking = setInterval(refetchSoon, AGAIN_MS);
+  return {
+    element: h(
+      "div",
+      { class: "screen" },
+      h("div", { class: "screen-head" }, h("h1", {}, t("nodes")), counts),
+      h("section", { class: "panel nodes-list", "aria-label": t("nodes") }, body),
+      heads.element,
+    ),
+    title: () => t("nodes"),
+    topics: "gpu,system",
+    on: {},
+    refetch,
+    close() {
+      unwatch();
+      clearInterval(ticking);
+      refetchSoon.cancel();
+    },
+  };
+}
+
+/**
+ * The table. Its rows stay while they are asked for anew, so that whoever is at one by keyboard stays there.
+ * @param {boolean} isCluster @param {() => void} changed
+ */
+function list(isCluster, changed) {
+  const alone = h("p", { class: "none faint small", hidden: true }, t("nodes.alone"));
+  const labels = heads(isCluster);
+  const content = stackedTable(labels, [], "nodes-table");
+  const rows = /** @type {HTMLElement} */ (content.querySelector("tbody"));
+  /** @type {Map<string, import("../../ui/dom.js").Part<Shown>>} */
+  const parts = new Map();
+  return {
+    isCluster,
+    element: h("div", {}, content, alone),
+    /** @param {API.Node[]} nodes */
+    update(nodes) {
+      const shown = byTrouble(nodes).map((node) => ({ node, nodes }));
+      reconcile(
+        rows,
+        parts,
+        shown,
+        ({ node }) => node.name,
+        () => row(labels, isCluster, changed),
+      );
+      alone.hidden = nodes.length > 1;
+    },
+  };
+}
+
+/** Those that are silent or have ended before the others: among fifty nobody looks for them. @param {API.Node[]} nodes */
+function byTrouble(nodes) {
+  const rank = (/** @type {API.Node} */ { state }) => (state === "unknown" ? 0 : state === "down" ? 1 : 2);
+  return [...nodes].sort((one, other) => rank(one) - rank(other));
+}
+
+/** @param {API.Node[]} nodes */
+function sayCounts(nodes) {
+  const states = /** @type {const} */ (["up", "draining", "unknown", "down"]);
+  return states
+    .map((state) => ({ state, n: nodes.filter((node) => node.state === state).length }))
+    .filter(({ n }) => n > 0)
+    .map(({ state, n }) => `${n} ${t(`node.${state}`)}`)
+    .join(" · ");
+}
+
+/** @param {boolean} isCluster */
+const heads = (isCluster) => [
+  { label: t("name") },
+  { label: t("node.state") },
+  ...(isCluster ? [{ label: "Slurm" }] : []),
+  { label: t("node.gpus") },
+  { label: t("node.tasks") },
+  { label: t("node.heard") },
+  { label: t("node.version") },
+  { label: t("node.where") },
+  { label: t("actions") },
+];
+
+/** @param {import("../../ui/table.js").Head[]} labels @param {boolean} isCluster @param {() => void} changed */
+function row(labels, isCluster, changed) {
+  const chip = statusChip("node");
+  const said = h("div", {});
+  const cells = labels.map(({ label }) => h("td", { data: { label } }));
+  const [name, state, ...others] = cells;
+  const [slurm, [gpus, tasks, heard, version, where, actions]] = isCluster
+    ? [others[0], others.slice(1)]
+    : [null, others];
+  for (const cell of [gpus, heard, version]) cell.classList.add("nowrap");
+  where.classList.add("foreign");
+  state.append(chip.element, said);
+  return {
+    element: h("tr", {}, cells),
+    /** @param {Shown} shown */
+    update({ node, nodes }) {
+      chip.update(node.state);
+      put(name, [
+        h("a", { href: nodeAddress(node.name) }, node.name),
+        node.is_this_server && h("span", { class: "faint small" }, ` ${t("node.here")}`),
+      ]);
+      put(said, saidOf(node));
+      if (slurm) put(slurm, slurmOf(node.slurm));
+      setText(gpus, t("node.free", { free: node.gpus.available, all: node.gpus.total }));
+      put(tasks, tasksOf(node, nodes));
+      put(heard, lastHeard(node));
+      setText(version, node.version ?? UNKNOWN);
+      setText(where, node.host ?? UNKNOWN);
+      put(actions, deeds(node, changed));
+    },
+  };
+}
+
+/**
+ * Fills a cell where that differs from what it shows; whoever is at a button that goes is at the first one that comes.
+ * @param {HTMLElement} cell @param {Child} content
+ */
+function put(cell, content) {
+  const next = h("div", {}, content).childNodes;
+  const isSame = (/** @type {Node} */ child, /** @type {number} */ i) => child.isEqualNode(cell.childNodes[i] ?? null);
+  if (next.length === cell.childNodes.length && [...next].every(isSame)) return;
+  const isHere = cell.contains(document.activeElement);
+  cell.replaceChildren(...next);
+  if (isHere) cell.querySelector("button")?.focus();
+}
+
+/** Why it is as it is, and what is to be looked at. @param {API.Node} node @returns {Child} */
+function saidOf(node) {
+  const problems = [node.source_problem, ...node.warnings.map((one) => tell(one.message, one.message_code))];
+  return [
+    node.reason && h("p", { class: "soft small foreign" }, prose(tell(node.reason, node.reason_code))),
+    // The machine is up, and still somebody has to do something: among fifty it must be found.
+    problems.map((words) => words && h("p", { class: "warn small foreign" }, prose(words))),
+  ];
+}
+
+/** @param {API.Node["slurm"]} slurm @returns {Child} */
+function slurmOf(slurm) {
+  if (!slurm) return h("span", { class: "faint" }, t("node.slurm.none"));
+  const says = [slurm.says.join(" + "), slurm.partitions.join(", ")].filter(Boolean).join(" · ");
+  return [
+    t(`node.slurm.${slurm.state}`),
+    h("p", { class: "faint small foreign" }, says),
+    slurm.reason && h("p", { class: "soft small foreign" }, slurm.reason),
+  ];
+}
+
+/** @param {API.Node} node @param {API.Node[]} nodes @returns {Child} */
+function tasksOf(node, nodes) {
+  if (!node.tasks.length) return h("span", { class: "faint" }, UNKNOWN);
+  const whereElse = (/** @type {string} */ id) =>
+    nodes.find((other) => other !== node && other.tasks.some((task) => task.task_id === id) && !isGone(other));
+  return [
+    node.tasks.map(({ task_id: id, task_type: type, has_ended: hasEnded }) => {
+      const other = isGone(node) && whereElse(id);
+      return h(
+        "p",
+        { class: "clip" },
+        type === "training" ? h("a", { href: taskAddress(id) }, id) : id,
+        other && h("span", { class: "soft small" }, " ", t("node.task.elsewhere", { node: other.name })),
+        !other && isGone(node) && hasEnded && h("span", { class: "soft small" }, " ", t("node.task.again")),
+      );
+    }),
+    isGone(node) &&
+      node.tasks.some(({ task_id: id, has_ended: hasEnded }) => !hasEnded && !whereElse(id)) &&
+      h("p", { class: "warn small" }, t("node.tasks.unknown")),
+  ];
+}
+
+/** @param {API.Node} node @returns {Child} */
+function lastHeard(node) {
+  if (node.is_this_server || !node.last_seen) return UNKNOWN;
+  const age = t("node.ago", { age: duration(node.silent_seconds) });
+  return isGone(node) && node.silent_seconds !== null
+    ? [time(node.last_seen), h("p", { class: "soft small" }, age)]
+    : time(node.last_seen);
+}
+
+/** @param {API.Node} node @param {() => void} changed @returns {Child} */
+function deeds(node, changed) {
+  if (!has("system:write")) return null;
+  const { name } = node;
+  const button = (/** @type {string} */ label, /** @type {() => Promise<unknown>} */ act) =>
+    h("button", { class: "button small", on: { click: () => attempt(act) } }, label);
+  const undrain = async () => {
+    await api.undrainNode(name);
+    toast("ok", t("node.undrained", { node: name }));
+    changed();
+  };
+  return h(
+    "div",
+    { class: "tools" },
+    node.drain ? button(t("node.undrain"), undrain) : button(t("node.drain"), () => drain(name, changed)),
+    isGone(node) && button(t("node.forget"), () => forget(name, changed)),
+  );
+}
+
+/** @param {string} name @param {() => void} changed */
+async function drain(name, changed) {
+  const why = { name: "reason", label: t("node.drain.why"), value: "", required: true };
+  const isDone = await askFields(
+    t("node.drain.title", { node: name }),
+    [why],
+    t("node.drain"),
+    ({ reason }) => api.drainNode(name, reason),
+    t("node.drain.text"),
+  );
+  if (!isDone) return;
+  toast("ok", t("node.drained", { node: name }));
+  changed();
+}
+
+/** @param {string} name @param {() => void} changed */
+async function forget(name, changed) {
+  const choices = [{ label: t("node.forget"), value: "forget", kind: "danger" }];
+  const title = t("node.forget.title", { node: name });
+  if (!(await askWhich({ title, text: t("node.forget.text"), choices }))) return;
+  await api.forgetNode(name);
+  toast("ok", t("node.forgotten", { node: name }));
+  changed();
+}

@@ -1,0 +1,146 @@
+// What is asked before a named model or one of its versions is changed or deleted.
+
+import { Refused } from "../../app/api.js";
+import { newKey } from "../../app/api_data.js";
+import { models } from "../../app/api_models.js";
+import { t } from "../../app/i18n.js";
+import { taskAddress } from "../../app/router.js";
+import { askFields, MODEL_NAME } from "../../ui/ask_fields.js";
+import { askWhich } from "../../ui/dialog.js";
+import { h } from "../../ui/dom.js";
+import { toast } from "../../ui/toast.js";
+
+/** Aliases, as the service takes them. */
+const ALIASES = "\\s*([a-z][a-z0-9._\\-]{0,39}\\s*[,，]?\\s*)*";
+
+/** @param {string} text */
+const split = (text) => [...new Set(text.split(/[,，\s]+/).filter(Boolean))];
+/** @param {string} text */
+const splitTags = (text) => [...new Set(text.split(/[,，]/).map((tag) => tag.trim()))].filter(Boolean);
+
+/** @param {API.RegisteredModel} model @param {(now: API.RegisteredModel) => unknown} changed */
+export const changeModel = (model, changed) =>
+  askFields(
+    t("registered.change"),
+    [
+      {
+        name: "name",
+        label: t("name"),
+        hint: t("data.name.form"),
+        pattern: MODEL_NAME,
+        required: true,
+        value: model.name,
+      },
+      { name: "description", label: t("description"), rows: 3, value: model.description ?? "" },
+      { name: "tags", label: t("data.tags"), hint: t("data.tags.hint"), value: model.tags.join(", ") },
+    ],
+    t("save"),
+    async ({ name, description, tags }) =>
+      changed(
+        await models.changeRegistered(model.name, { name, description: description || null, tags: splitTags(tags) }),
+      ),
+  );
+
+/** @param {API.ModelVersion} version @param {() => unknown} changed */
+export const changeVersion = (version, changed) =>
+  askFields(
+    t("version.change.title", { n: version.version }),
+    [
+      {
+        name: "aliases",
+        label: t("aliases"),
+        hint: t("aliases.hint"),
+        pattern: ALIASES,
+        value: version.aliases.join(", "),
+      },
+      { name: "notes", label: t("notes"), rows: 4, value: version.notes ?? "" },
+      { name: "tags", label: t("data.tags"), hint: t("data.tags.hint"), value: version.tags.join(", ") },
+    ],
+    t("save"),
+    async ({ aliases, notes, tags }) => {
+      await models.changeVersion(version.model, version.version, {
+        aliases: split(aliases),
+        notes: notes || null,
+        tags: splitTags(tags),
+      });
+      changed();
+    },
+  );
+
+/** A copy with the words in its header that other programs look for. @param {API.ModelVersion} version @param {() => unknown} changed */
+export function writeMetadata(version, changed) {
+  const key = newKey();
+  return askFields(
+    t("metadata.title"),
+    [{ name: "trigger", label: t("metadata.trigger"), hint: t("optional"), value: "" }],
+    t("metadata.do"),
+    async ({ trigger }) => {
+      const made = await models.writeMetadata(version.model, version.version, trigger ? { trigger } : {}, key);
+      toast("ok", t("version.made", { n: made.version, name: made.model }));
+      changed();
+    },
+    t("metadata.text"),
+  );
+}
+
+/** @param {API.RegisteredModel} model @returns {Promise<boolean>} whether it is gone */
+export const deleteModel = (model) =>
+  deleteOne(t("registered.delete.title"), model.name, t("registered.delete.text", { n: model.versions }), () =>
+    models.removeRegistered(model.name),
+  );
+
+/** @param {API.ModelVersion} version @returns {Promise<boolean>} whether it is gone */
+export const deleteVersion = (version) =>
+  deleteOne(t("version.delete.title", { n: version.version }), version.file_name, t("version.delete.text"), () =>
+    models.removeVersion(version.model, version.version),
+  );
+
+/** @param {string} title @param {string} name @param {string} text @param {() => Promise<unknown>} remove */
+async function deleteOne(title, name, text, remove) {
+  const choice = await askWhich({
+    title,
+    text: [h("p", {}, h("strong", { class: "foreign" }, name)), h("p", {}, text)],
+    choices: [{ label: t("data.delete.do"), value: "yes", kind: "danger sure" }],
+  });
+  if (!choice) return false;
+  try {
+    await remove();
+    toast("ok", t("data.deleted"));
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refused && error.code === "version_in_use")) throw error;
+    await tellUsers(name, error);
+    return false;
+  }
+}
+
+/** What keeps it: aliases, and tasks that have not finished. @param {string} name @param {Refused} refused */
+function tellUsers(name, refused) {
+  const { aliases, tasks } = /** @type {{aliases?: Record<string, number>|string[], tasks?: string[]}} */ (
+    refused.data ?? {}
+  );
+  const held = Array.isArray(aliases) ? aliases : Object.keys(aliases ?? {});
+  return askWhich({
+    title: t("data.in_use.title"),
+    text: [
+      h("p", {}, h("strong", { class: "foreign" }, name)),
+      h("p", {}, t("version.in_use")),
+      held.length > 0 &&
+        h(
+          "p",
+          {},
+          t("aliases"),
+          " ",
+          held.map((alias) => h("span", { class: "alias" }, alias)),
+        ),
+      tasks?.length
+        ? h(
+            "ul",
+            {},
+            tasks.map((id) => h("li", {}, h("a", { href: taskAddress(id) }, id))),
+          )
+        : null,
+    ],
+    choices: [],
+  });
+}

@@ -1,0 +1,166 @@
+// A named model with its versions, the newest first.
+
+import { whyNot } from "../../app/access.js";
+import { Refused } from "../../app/api.js";
+import { models } from "../../app/api_models.js";
+import { t } from "../../app/i18n.js";
+import { go, registeredAddress } from "../../app/router.js";
+import { fill, h, setText } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { menuButton } from "../../ui/menu.js";
+import { pagerOf } from "../../ui/pager.js";
+import { empty } from "../../ui/states.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { changeModel, deleteModel } from "./dialogs.js";
+import { pushesPanel } from "./pushes.js";
+import { sampleGallery } from "./samples.js";
+import { versionCard } from "./version.js";
+
+const ROWS = 20;
+
+/**
+ * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
+ * @returns {import("../../app/main.js").Screen}
+ */
+export function open(app, { id: name }) {
+  /** @type {API.RegisteredModel|null} */
+  let model = null;
+  let offset = 0;
+  const title = h("h1", { class: "clip foreign" }, name);
+  const [about, versions, foot, missing] = [
+    h("div", { class: "dataset-about" }),
+    h("ul", { class: "version-cards" }),
+    h("div", { class: "pager" }),
+    h("div"),
+  ];
+  /** @type {Map<number, ReturnType<typeof sampleGallery>>} */
+  const galleries = new Map();
+  const pushes = pushesPanel(name);
+  const total = h("span", { class: "count-badge" });
+  const tools = h("div", { class: "tools" });
+  const menu = menuButton(t("actions.of", { name }), choices);
+
+  function choices() {
+    const known = model;
+    if (!known) return [];
+    const denied = whyNot("models:write", known.owner);
+    /** @param {() => unknown} run */
+    const guarded = (run) => () => (denied ? toast("bad", denied) : void attempt(run));
+    return [
+      {
+        label: t("data.change"),
+        icon: /** @type {const} */ ("pen"),
+        denied,
+        run: guarded(() =>
+          changeModel(known, (now) => (now.name === name ? refetch() : go(registeredAddress(now.name).slice(1)))),
+        ),
+      },
+      {
+        label: t("data.delete"),
+        icon: /** @type {const} */ ("trash"),
+        danger: true,
+        denied,
+        run: guarded(async () => (await deleteModel(known)) && go("/registry")),
+      },
+    ];
+  }
+
+  async function refetch() {
+    try {
+      const [found, page] = await Promise.all([
+        models.registered(name),
+        models.versions(name, { limit: ROWS, offset }),
+        pushes.refetch(),
+      ]);
+      model = found;
+      show(page);
+    } catch (error) {
+      if (!(error instanceof Refused && error.status === 404)) throw error;
+      fill(missing, empty("cube", t("registered.missing", { name })));
+      tools.hidden = true;
+      fill(versions);
+      fill(about);
+    }
+  }
+
+  /** It stays while cards are made anew. @param {API.ModelVersion} version @param {string|null} owner */
+  function galleryOf(version, owner) {
+    const gallery = galleries.get(version.version) ?? sampleGallery(version, owner);
+    galleries.set(version.version, gallery);
+    gallery.update(version);
+    return gallery;
+  }
+
+  const pushed = () => pushes.refetch().then(() => pushes.element.scrollIntoView({ block: "nearest" }));
+
+  /** @param {API.ModelVersionList} page */
+  function show(page) {
+    const known = /** @type {API.RegisteredModel} */ (model);
+    fill(missing, page.versions.length === 0 && empty("cube", t("registered.empty")));
+    tools.hidden = false;
+    setText(title, known.name);
+    fill(total, t("registry.versions", { n: count(known.versions) }));
+    fill(
+      about,
+      known.description && h("p", { class: "soft foreign" }, known.description),
+      known.tags.length > 0 &&
+        h(
+          "div",
+          { class: "tag-row" },
+          known.tags.map((tag) => h("span", { class: "tag foreign" }, tag)),
+        ),
+      known.owner && h("span", { class: "small soft foreign" }, t("owner.n", { owner: known.owner })),
+    );
+    const hadFocus = versions.contains(document.activeElement);
+    const changed = () => refetch().catch(() => app.stream.retry());
+    fill(
+      versions,
+      page.versions.map((each) => {
+        const gallery = galleryOf(each, known.owner);
+        const isNewest = each.version === known.latest?.version;
+        return versionCard(each, known.owner, isNewest, changed, gallery.element, pushed);
+      }),
+    );
+    for (const [number, gallery] of galleries) {
+      if (page.versions.some(({ version }) => version === number)) continue;
+      gallery.close();
+      galleries.delete(number);
+    }
+    if (hadFocus) /** @type {HTMLElement|null} */ (versions.querySelector("a, button"))?.focus();
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
+      changed();
+    };
+    fill(foot, pagerOf({ offset, limit: ROWS }, page.versions.length, page.pagination, goTo));
+    foot.hidden = page.pagination.total <= ROWS;
+  }
+  fill(tools, menu);
+  return {
+    element: h(
+      "div",
+      { class: "screen" },
+      h(
+        "div",
+        { class: "screen-head" },
+        h("a", { class: "soft back", href: "#/registry", "aria-label": t("models.registry") }, icon("left")),
+        title,
+        total,
+        tools,
+      ),
+      about,
+      missing,
+      versions,
+      foot,
+      pushes.element,
+    ),
+    title: () => name,
+    topics: "gpu,task,system",
+    on: { status: pushes.look },
+    refetch,
+    close() {
+      pushes.close();
+      for (const gallery of galleries.values()) gallery.close();
+    },
+  };
+}

@@ -1,0 +1,132 @@
+// Models that were made elsewhere: dragged in or chosen, named, and sent in parts that can be resumed.
+
+import { whyNot } from "../../app/access.js";
+import { api } from "../../app/api.js";
+import { t } from "../../app/i18n.js";
+import { registeredAddress } from "../../app/router.js";
+import { askFields, MODEL_NAME } from "../../ui/ask_fields.js";
+import { fill, h, setAttribute } from "../../ui/dom.js";
+import { bytes } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { note } from "../../ui/status.js";
+import { attempt, toast } from "../../ui/toast.js";
+import { filePicker, takeDrops } from "../../ui/uploads/drop.js";
+import { chosenFiles, droppedFiles } from "../../ui/uploads/files.js";
+import { uploadsPanel } from "../../ui/uploads/panel.js";
+import { addFiles, canUpload, interrupted, onUploaded } from "../../ui/uploads/uploads.js";
+
+const ACCEPTED = ".safetensors,.pt,.pth,.ckpt,.bin";
+const PLACE = "/models/";
+const SHA256 = "\\s*([0-9a-f]{64})?\\s*";
+
+/** @typedef {import("../../ui/uploads/files.js").Found} Found */
+
+/** @param {() => unknown} added called when a model has a new version */
+export function modelUploads(added) {
+  const panel = uploadsPanel((place) => place.startsWith(PLACE));
+  const [left, done] = [h("div"), h("div", { "aria-live": "polite" })];
+  /** What was told of uploads that were cut off. @type {Record<string, string>[]} */
+  let cutOff = [];
+  const picker = filePicker(false, (input) => add(chosenFiles(input)), { accept: ACCEPTED, isOne: true });
+  const button = h("button", { class: "button", type: "button" }, icon("up"), t("model.upload"));
+  const denied = () => (canUpload ? whyNot("models:write") : t("upload.absent.models"));
+
+  button.addEventListener("click", () => {
+    const why = denied();
+    if (why) toast("bad", why);
+    else picker.click();
+  });
+
+  /** @param {readonly Found[]} files */
+  function add(files) {
+    const why = denied();
+    if (why) return toast("bad", why);
+    if (files.length !== 1) return toast("bad", t(files.length ? "model.upload.one" : "upload.nothing"));
+    void attempt(() => ask(files[0]));
+  }
+
+  /** @param {Found} found */
+  async function ask({ file, path }) {
+    const known = cutOff.find(({ filename }) => filename === file.name) ?? {};
+    const { models: types } = await api.models();
+    const choices = types.map(({ id, name }) => /** @type {[string, string]} */ ([id, name]));
+    await askFields(
+      t("model.upload.title"),
+      [
+        {
+          name: "name",
+          label: t("name"),
+          hint: t("model.upload.name.hint"),
+          pattern: MODEL_NAME,
+          required: true,
+          value: known.name ?? nameFor(file.name),
+        },
+        {
+          name: "model_type",
+          label: t("models.type"),
+          options: [["", t("model.upload.type.none")], ...choices],
+          value: known.model_type ?? "",
+        },
+        {
+          name: "sha256",
+          label: "SHA-256",
+          hint: t("model.upload.sha256.hint"),
+          pattern: SHA256,
+          value: known.sha256 ?? "",
+        },
+      ],
+      t("model.upload.do"),
+      async (given) => {
+        const about = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
+        addFiles(`${PLACE}${given.name}`, [{ file, path: file.name }], { kind: "model", ...about });
+        fill(left);
+      },
+      h("p", {}, h("span", { class: "mono foreign" }, path), ` · ${bytes(file.size)}`),
+    );
+  }
+
+  const forgetDrops = takeDrops(
+    () => denied() ?? t("model.upload.drop"),
+    (transfer) => {
+      const found = droppedFiles(transfer);
+      attempt(async () => add(await found));
+    },
+  );
+  const forgetUploads = onUploaded((place, result) => {
+    if (!place.startsWith(PLACE) || !result?.model) return;
+    const link = h("a", { href: registeredAddress(result.model) }, t("version.made.open"));
+    fill(done, note("ok", h("p", {}, t("version.made", { n: result.version, name: result.model }), " ", link)));
+    added();
+  });
+  interrupted(({ kind }) => kind === "model").then(
+    (found) => {
+      cutOff = found;
+      const names = found.map(({ filename, name }) => `${filename} (${name})`).join(", ");
+      fill(left, found.length > 0 && note("warn", h("p", { class: "foreign" }, t("model.upload.cut_off", { names }))));
+    },
+    () => {},
+  );
+
+  return {
+    button,
+    element: h("div", { class: "stack adding" }, left, panel.element, done, picker),
+    showAccess() {
+      const why = denied();
+      setAttribute(button, "aria-disabled", why ? "true" : null);
+      setAttribute(button, "title", why);
+    },
+    close() {
+      forgetDrops();
+      forgetUploads();
+      panel.close();
+    },
+  };
+}
+
+/** A name that the service takes. @param {string} file */
+const nameFor = (file) =>
+  file
+    .replace(/\.[^.]*$/, "")
+    .replace(/[^A-Za-z0-9._-]+/g, "-")
+    .replace(/^[^A-Za-z0-9]+/, "")
+    .slice(0, 100);

@@ -1,0 +1,102 @@
+// Signing in: with a key, or where the organisation's accounts are.
+
+import { access, learnAccess } from "../../app/access.js";
+import { api, Refused } from "../../app/api.js";
+import { t } from "../../app/i18n.js";
+import { refusalWords } from "../../app/refusal.js";
+import { fill, h } from "../../ui/dom.js";
+import { icon } from "../../ui/icons.js";
+import { note } from "../../ui/status.js";
+
+/** What is a key in what was pasted: people copy whole headers. */
+const KEY = /dp_[a-z0-9]+_\S+/i;
+const LONGEST_PROBLEM = 500;
+
+/**
+ * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
+ * @returns {import("../../app/main.js").Screen}
+ */
+export function open(app, { query }) {
+  const problem = h("div", { role: "alert" });
+  const field = h("input", {
+    class: "input",
+    id: "sign-in-key",
+    type: "password",
+    autocomplete: "off",
+    spellcheck: "false",
+    autocapitalize: "none",
+    maxlength: 500,
+    placeholder: "dp_…",
+    required: true,
+    autofocus: true,
+  });
+  const button = h("button", { class: "button primary", type: "submit" }, icon("key"), t("signin.do"));
+  const elsewhere = h("div", { class: "stack" });
+
+  /** @param {string} text */
+  const complain = (text) => fill(problem, text && note("bad", h("p", { class: "foreign" }, text)));
+
+  /** @param {Event} event */
+  async function submit(event) {
+    event.preventDefault();
+    const written = field.value.trim();
+    if (!written) return field.focus();
+    // It stays nowhere in the page, whatever becomes of it.
+    field.value = "";
+    button.disabled = true;
+    complain("");
+    try {
+      app.signedIn(await api.logIn(KEY.exec(written)?.[0] ?? written));
+    } catch (error) {
+      complain(refusalWords(error));
+    } finally {
+      button.disabled = false;
+      field.focus();
+    }
+  }
+
+  /** The link to where the organisation's accounts are; the way back leads to where one was. */
+  function showElsewhere() {
+    const place = access.value?.oidc;
+    const next = `/${location.hash.startsWith("#/sign-in") ? "" : location.hash}`;
+    fill(
+      elsewhere,
+      place && [
+        h("p", { class: "faint small or" }, t("signin.or")),
+        h("a", { class: "button", href: `${place}?next=${encodeURIComponent(next)}` }, icon("user"), t("signin.oidc")),
+      ],
+    );
+  }
+
+  const forget = access.watch(showElsewhere);
+  if (!access.value) learnAccess().catch(() => {});
+  complain(query.get("problem")?.slice(0, LONGEST_PROBLEM) ?? said(app.signedOutBy));
+  return {
+    element: h(
+      "div",
+      { class: "screen sign-in" },
+      h(
+        "form",
+        { class: "panel", novalidate: true, on: { submit } },
+        h("h1", {}, t("signin")),
+        h("p", { class: "soft small" }, t("signin.text")),
+        problem,
+        h("div", { class: "field" }, h("label", { for: "sign-in-key" }, t("signin.key")), field),
+        button,
+        elsewhere,
+      ),
+    ),
+    title: () => t("signin"),
+    isQuiet: true,
+    on: {},
+    refetch: async () => {},
+    shown: () => field.focus(),
+    close: () => {
+      forget();
+      field.value = "";
+    },
+  };
+}
+
+/** Why one is no longer signed in; nothing for somebody who comes. @param {unknown} why */
+const said = (why) => (why instanceof Refused && why.code !== "unauthenticated" ? refusalWords(why) : "");

@@ -1,0 +1,287 @@
+// The second step: on what. Datasets by name and version, or directories on the server; and how they are cut.
+
+import { data } from "../../app/api_data.js";
+import { t } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { count } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { segments } from "../../ui/segments.js";
+import { formField, numberInput, selectInput, textInput } from "./fields.js";
+import { findingItem } from "./findings.js";
+import { settingField } from "./setting_field.js";
+import { helpOf } from "./settings_form.js";
+
+const MOST = 500;
+
+/** @typedef {{dataset?: string, path?: string, num_repeats?: number, [name: string]: unknown}} Directory */
+
+/** @param {import("./draft.js").Draft} draft @param {() => void} changed called when another dataset was chosen */
+export function datasetChoice(draft, changed) {
+  /** @type {readonly API.Dataset[]} */
+  let known = [];
+  const rows = h("div", { class: "stack" });
+  const settings = h("div", { class: "form-grid" });
+  const rest = h("div", { class: "form-grid" });
+  const more = h("details", { hidden: true }, h("summary", { class: "small soft" }, t("settings.all")), rest);
+  const add = h(
+    "button",
+    { class: "text-button", type: "button", on: { click: () => append({ path: "" }) } },
+    icon("plus"),
+    " ",
+    t("dataset.more"),
+  );
+  const wrong = h("ul", { class: "findings" });
+  const element = h("div", { class: "stack dataset-choice" }, rows, wrong, add, settings, more);
+  /** @type {ReturnType<typeof settingField>[]} */
+  let fields = [];
+  /** @type {ReturnType<typeof directoryRow>[]} */
+  let parts = [];
+  /** @type {API.ModelSettings|null} */
+  let model = null;
+
+  /** @returns {Directory[]} */
+  const directories = () => {
+    const found = draft.get(["dataset", "directories"]) ?? draft.get(["dataset", "directory"]);
+    return Array.isArray(found) ? found : [];
+  };
+  /** @param {Directory[]} next */
+  function put(next) {
+    if (draft.get(["dataset", "directory"]) !== undefined) draft.set(["dataset", "directory"], undefined);
+    draft.set(["dataset", "directories"], next.length ? next : undefined);
+    changed();
+  }
+  /** @param {Directory} directory */
+  function append(directory) {
+    put([...directories(), directory]);
+    draw();
+  }
+
+  function draw() {
+    const focused = rows.contains(document.activeElement) ? document.activeElement?.id : "";
+    const here = directories();
+    const shown = here.length ? here : [{}];
+    parts = shown.map((each, place) => {
+      const set = (/** @type {Directory|null} */ next) => {
+        const now = directories();
+        const isKept = next && Object.keys(next).length > 0;
+        put(isKept ? [...now.slice(0, place), next, ...now.slice(place + 1)] : now.filter((_, i) => i !== place));
+        draw();
+      };
+      return directoryRow(each, place, known, shown.length > 1, set, model, draft);
+    });
+    fill(
+      rows,
+      parts.map((part) => part.element),
+    );
+    if (focused) document.getElementById(focused)?.focus();
+    add.hidden = !here.length;
+    for (const field of fields) field.update();
+  }
+
+  data.list({ limit: MOST }).then(
+    ({ datasets }) => {
+      known = datasets.filter(({ latest }) => latest !== null);
+      draw();
+    },
+    () => {},
+  );
+  draw();
+  return {
+    element,
+    update: draw,
+    /** The one named dataset that is trained on; null: several, or none. @returns {string|null} */
+    get reference() {
+      const [first, ...others] = directories();
+      return others.length ? null : (first?.dataset ?? null);
+    },
+    /** The keys of a dataset, as fields. @param {API.ModelSettings|null} found */
+    describe(found) {
+      model = found;
+      const table = found?.tables.find(({ name, file }) => file === "dataset" && !name);
+      const own = (table?.settings ?? []).filter(({ name }) => name !== "num_repeats");
+      const field = (/** @type {API.Setting} */ each) =>
+        settingField(each, ["dataset", each.name], draft, table ? helpOf(table, each) : each.help);
+      const [common, others] = [
+        own.filter((each) => each.is_common).map(field),
+        own.filter((each) => !each.is_common).map(field),
+      ];
+      fields = [...common, ...others];
+      fill(
+        settings,
+        common.map((each) => each.element),
+      );
+      fill(
+        rest,
+        others.map((each) => each.element),
+      );
+      more.hidden = !others.length;
+      draw();
+    },
+    /** @param {SeverityFinding[]} findings */
+    show(findings) {
+      const whole = findings.filter(({ pointer }) => /^\/dataset(\/director(y|ies))?$/.test(pointer));
+      fill(
+        wrong,
+        whole.map((finding) => findingItem(finding, "", null)),
+      );
+      const own = [
+        ...whole,
+        ...parts.flatMap((part) => part.show(findings)),
+        ...fields.flatMap((each) => each.show(findings)),
+      ];
+      if (rest.querySelector(".finding")) more.open = true;
+      return own;
+    },
+  };
+}
+
+/**
+ * One directory, or one dataset by its name.
+ * @param {Directory} directory @param {number} place @param {readonly API.Dataset[]} known @param {boolean} isOneOfMany
+ * @param {(next: Directory|null) => void} set @param {API.ModelSettings|null} model @param {import("./draft.js").Draft} draft
+ */
+function directoryRow(directory, place, known, isOneOfMany, set, model, draft) {
+  const now = { ...directory };
+  const at = [`/dataset/directories/${place}`, `/dataset/directory/${place}`, `/dataset_toml/directory/${place}`];
+  const isPath = "path" in directory;
+  const kinds = segments(
+    t("dataset.kind"),
+    /** @type {const} */ ([
+      { value: "named", label: t("dataset.named") },
+      { value: "path", label: t("dataset.path") },
+    ]),
+    isPath ? "path" : "named",
+    (kind) => {
+      const { path: _path, dataset: _dataset, ...rest } = now;
+      set(kind === "path" ? { ...rest, path: "" } : rest);
+    },
+  );
+  const source = isPath ? pathField(now, place, at, set) : namedField(now, place, at, known, set);
+  const repeats = formField({
+    name: `repeats-${place}`,
+    label: t("dataset.repeats"),
+    pointers: at.map((each) => `${each}/num_repeats`),
+    input: numberInput({ min: 1, step: "any", value: now.num_repeats ?? 1 }),
+  });
+  repeats.input.addEventListener("change", () => {
+    now.num_repeats = repeats.input.valueAsNumber || 1;
+    set(now);
+  });
+  const table = model?.tables.find(({ name }) => name === "directory");
+  const own = Object.keys(directory).length
+    ? (table?.settings ?? [])
+        .filter(({ name }) => name !== "path" && name !== "num_repeats")
+        .map((each) =>
+          settingField(
+            each,
+            ["dataset", "directories", String(place), each.name],
+            draft,
+            table ? helpOf(table, each) : each.help,
+          ),
+        )
+    : [];
+  for (const each of own) each.update();
+  const label = t("dataset.less");
+  return {
+    element: h(
+      "div",
+      { class: "directory-row" },
+      h(
+        "div",
+        { class: "choice-line" },
+        kinds.element,
+        isOneOfMany &&
+          h(
+            "button",
+            {
+              class: "icon-button small",
+              type: "button",
+              "aria-label": label,
+              title: label,
+              on: { click: () => set(null) },
+            },
+            icon("cross"),
+          ),
+      ),
+      h(
+        "div",
+        { class: "directory-fields" },
+        source.map((each) => each.element),
+        // The toy knows neither this nor any other setting of a directory.
+        table && Object.keys(directory).length > 0 && repeats.element,
+      ),
+      own.length > 0 &&
+        h(
+          "details",
+          {},
+          h("summary", { class: "small soft" }, t("table.dataset.directory")),
+          h(
+            "div",
+            { class: "form-grid" },
+            own.map((each) => each.element),
+          ),
+        ),
+    ),
+    /** @param {SeverityFinding[]} findings */
+    show(findings) {
+      const told = [...(table ? [repeats] : []), ...own].flatMap((each) => each.show(findings));
+      // Whatever else is said of the directory stands beside what names it.
+      const others = findings.filter((each) => !told.includes(each));
+      return [...told, ...source.flatMap((each) => each.show(others))];
+    },
+  };
+}
+
+/** @param {Directory} now @param {number} place @param {string[]} at @param {(next: Directory) => void} set */
+function pathField(now, place, at, set) {
+  const field = formField({
+    name: `path-${place}`,
+    label: t("dataset.path.label"),
+    pointers: at.map((each) => `${each}/path`),
+    input: textInput({ class: "input mono", spellcheck: "false", placeholder: "/srv/cats", value: now.path ?? "" }),
+    wide: true,
+  });
+  field.input.addEventListener("change", () => {
+    now.path = field.input.value.trim();
+    set(now);
+  });
+  return [field];
+}
+
+/** @param {Directory} now @param {number} place @param {string[]} at @param {readonly API.Dataset[]} known @param {(next: Directory) => void} set */
+function namedField(now, place, at, known, set) {
+  const [chosen = "", version = ""] = (now.dataset ?? "").split("@");
+  const found = known.find(({ name }) => name === chosen);
+  /** @type {[string, string][]} */
+  const options = [["", t("dataset.none")], ...known.map(({ name }) => /** @type {[string, string]} */ ([name, name]))];
+  if (chosen && !found) options.push([chosen, chosen]);
+  const name = formField({
+    name: `dataset-${place}`,
+    label: t("dataset.choose"),
+    pointers: [...at, ...at.map((each) => `${each}/dataset`)],
+    input: selectInput(options),
+  });
+  name.input.value = chosen;
+  const latest = found?.latest ?? null;
+  const numbers = latest === null ? [] : Array.from({ length: Math.min(latest, 100) }, (_, i) => latest - i);
+  /** @type {[string, string][]} */
+  const versions = numbers.map((n) => [String(n), n === latest ? t("dataset.latest", { n: count(n) }) : count(n)]);
+  if (version && !versions.some(([value]) => value === version)) versions.push([version, version]);
+  const pinned = formField({
+    name: `version-${place}`,
+    label: t("dataset.version"),
+    pointers: [],
+    input: selectInput(versions),
+  });
+  pinned.input.value = version || String(latest ?? "");
+  pinned.element.hidden = !chosen;
+  const put = () => {
+    const own = known.find((each) => each.name === name.input.value);
+    const number = name.input.value === chosen ? pinned.input.value : String(own?.latest ?? "");
+    const { dataset: _old, ...rest } = now;
+    set(name.input.value ? { ...rest, dataset: number ? `${name.input.value}@${number}` : name.input.value } : rest);
+  };
+  name.input.addEventListener("change", put);
+  pinned.input.addEventListener("change", put);
+  return [name, pinned];
+}

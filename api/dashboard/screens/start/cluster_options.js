@@ -1,0 +1,99 @@
+// What a training wishes of the cluster that it runs on. Not there where trainings run on one machine.
+
+import { t } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { formField, numberInput, textInput } from "./fields.js";
+import { findingItem } from "./findings.js";
+
+/** @typedef {NonNullable<API.Request["slurm"]>} Wishes */
+/** As the service takes them: their bounds are its own. @satisfies {Record<string, number>} */
+const NUMBERS = { time_limit: 527_040, cpus_per_gpu: 1024, memory_per_gpu: 2 ** 31 };
+const TEXTS = { partition: 256, constraint: 256, account: 64, qos: 64 };
+
+/** @param {string} name @param {HTMLInputElement} input */
+const field = (name, input) =>
+  formField({
+    name: `slurm-${name}`,
+    label: t(/** @type {any} */ (`slurm.${name}`)),
+    pointers: [`/slurm/${name}`],
+    input,
+    hint: t(/** @type {any} */ (`slurm.${name}.hint`)),
+  });
+
+export function clusterWishes() {
+  const [partitions, features] = [choices("slurm-partitions"), choices("slurm-features")];
+  const lists = { partition: partitions.id, constraint: features.id };
+  const texts = Object.entries(TEXTS).map(([name, maxlength]) => {
+    const list = lists[/** @type {keyof lists} */ (name)];
+    return { name, ...field(name, textInput({ maxlength, list, placeholder: t("optional"), spellcheck: "false" })) };
+  });
+  const numbers = Object.entries(NUMBERS).map(([name, max]) => ({
+    name,
+    ...field(name, numberInput({ min: 1, max, step: 1, placeholder: t("optional") })),
+  }));
+  const fields = [...texts, ...numbers];
+  const wrong = h("ul", { class: "findings" });
+  const element = h(
+    "fieldset",
+    { class: "field cluster-wishes", hidden: true },
+    h("legend", { class: "label" }, t("slurm")),
+    h(
+      "div",
+      { class: "form-grid" },
+      fields.map((each) => each.element),
+    ),
+    partitions,
+    features,
+    wrong,
+  );
+  let hasCluster = false;
+
+  /** @returns {Wishes|undefined} */
+  function wish() {
+    const given = [
+      ...texts.map(({ name, input }) => [name, input.value.trim()]),
+      ...numbers.map(({ name, input }) => [name, input.valueAsNumber]),
+    ].filter(([, value]) => value);
+    return given.length ? /** @type {Wishes} */ (Object.fromEntries(given)) : undefined;
+  }
+
+  // What a copied request wishes is shown even where there is no cluster: the service refuses it until it is emptied.
+  const show = () => {
+    element.hidden = !hasCluster && !wish();
+  };
+  return {
+    element,
+    wish,
+    /** @param {API.Overview["executor"]} executor */
+    offer(executor) {
+      hasCluster = executor.name === "slurm";
+      for (const [list, names] of /** @type {const} */ ([
+        [partitions, executor.partitions],
+        [features, executor.features],
+      ]))
+        fill(
+          list,
+          names.map((value) => h("option", { value })),
+        );
+      show();
+    },
+    /** @param {Pick<API.Request, "slurm">} begun */
+    choose({ slurm }) {
+      const given = /** @type {Record<string, string|number|null>} */ (slurm ?? {});
+      for (const { name, input } of fields) input.value = String(given[name] ?? "");
+      show();
+    },
+    /** @param {SeverityFinding[]} findings */
+    show(findings) {
+      const own = findings.filter(({ pointer }) => pointer === "/slurm");
+      fill(
+        wrong,
+        own.map((finding) => findingItem(finding, "", null)),
+      );
+      return [...own, ...fields.flatMap((each) => each.show(findings))];
+    },
+  };
+}
+
+/** @param {string} id */
+const choices = (id) => h("datalist", { id });

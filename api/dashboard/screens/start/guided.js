@@ -1,0 +1,212 @@
+// A new training step by step: model, dataset, preset, settings. All of them edit one request.
+
+import { api } from "../../app/api.js";
+import { models } from "../../app/api_models.js";
+import { t } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { attempt } from "../../ui/toast.js";
+import { watchDownloads } from "../models/downloads.js";
+import { datasetChoice } from "./choose_dataset.js";
+import { modelChoice } from "./choose_model.js";
+import { presetChoice } from "./choose_preset.js";
+import { PLAIN, PLAIN_DATASET, requestDraft } from "./draft.js";
+import { settingsForm } from "./settings_form.js";
+import { toyForm } from "./toy.js";
+
+/** @typedef {import("./draft.js").Table} Table */
+
+/**
+ * @param {() => void} changed
+ * @param {(env: Record<string, string>) => void} takeEnv what a preset sets in the environment
+ */
+export function guidedForm(changed, takeEnv) {
+  const draft = requestDraft(changed);
+  const downloads = watchDownloads(() => refetch().catch(() => {}));
+  const toy = toyForm();
+  let type = "toy";
+  /** What is to be chosen once the models are known. @type {{model: string, variant: string}|null} */
+  let pending = null;
+  /** @type {ReturnType<typeof settingsForm>|null} */
+  let form = null;
+  let described = 0;
+  const model = modelChoice(downloads, draft, (found, variant) => attempt(() => pick(found, variant)));
+  const dataset = datasetChoice(draft, changed);
+  const preset = presetChoice((chosen) => {
+    if (chosen) apply(chosen);
+    changed();
+  });
+  const settings = h("div", { class: "stack" });
+  const presetStep = step("step.preset", preset.element);
+  const element = h(
+    "div",
+    { class: "steps" },
+    step("step.model", model.element),
+    step("step.dataset", dataset.element),
+    presetStep,
+    step("step.settings", toy.element, settings),
+  );
+
+  function show() {
+    const isToy = type === "toy";
+    toy.element.hidden = !isToy;
+    settings.hidden = isToy;
+    presetStep.hidden = isToy;
+  }
+
+  /** What was chosen by hand; no model is the toy. @param {API.Model|null} found @param {API.Variant|null} variant */
+  async function pick(found, variant) {
+    const isOther = type !== (found?.id ?? "toy");
+    type = found?.id ?? "toy";
+    const directories = draft.get(["dataset", "directories"]);
+    const kept = directories ? { directories } : {};
+    if (!found) draft.choose({ config: {}, dataset: plainDirectories(directories) });
+    else if (isOther)
+      draft.choose({
+        config: { ...PLAIN, model: { ...variant?.model, dtype: "bfloat16" } },
+        dataset: { ...PLAIN_DATASET, ...kept },
+      });
+    else if (variant) draft.choose({ config: { ...draft.config, model: withVariant(found, variant) } });
+    show();
+    await describe();
+    // Another model was chosen while this one was fetched: the preset is not for that.
+    if (type !== (found?.id ?? "toy")) return;
+    const best = found && isOther && preset.best;
+    if (best) {
+      preset.select(best.name);
+      apply(best);
+    }
+    changed();
+  }
+
+  /** The table [model] with another variant's paths. @param {API.Model} found @param {API.Variant} variant @returns {Table} */
+  function withVariant(found, variant) {
+    const others = new Set(found.variants.flatMap((each) => Object.keys(each.model)));
+    const now = /** @type {Table} */ (draft.config.model ?? {});
+    const own = Object.entries(now).filter(([name]) => !others.has(name));
+    return { ...Object.fromEntries(own), ...variant.model };
+  }
+
+  /** @param {API.Preset} chosen */
+  function apply(chosen) {
+    const {
+      config,
+      dataset: cut,
+      env,
+    } = /** @type {{config: Table, dataset: Table, env?: Record<string, string>}} */ (chosen.request);
+    const directories = draft.get(["dataset", "directories"]);
+    const { directories: _asked, ...own } = cut;
+    draft.choose({
+      config: { ...config, model: { .../** @type {Table} */ (config.model), ...model.variant?.model } },
+      dataset: { ...own, ...(directories ? { directories } : {}) },
+    });
+    if (env) takeEnv(env);
+    update();
+  }
+
+  function update() {
+    form?.update();
+    model.update();
+    dataset.update();
+  }
+
+  /** Fetches what is told of the chosen type, and shows its keys. */
+  async function describe() {
+    const own = ++described;
+    const asked = type;
+    if (asked === "toy") {
+      form = null;
+      model.describe(null);
+      dataset.describe(null);
+      return;
+    }
+    const [keys, { presets }] = await Promise.all([models.settings(asked), api.presets(asked)]);
+    if (own !== described) return;
+    preset.know(presets, model.variant);
+    form = settingsForm(keys, draft);
+    fill(settings, form.element);
+    model.describe(keys);
+    dataset.describe(keys);
+  }
+
+  async function refetch() {
+    const [{ models: found }] = await Promise.all([api.models(), downloads.refetch()]);
+    model.know(found);
+    if (pending) {
+      const { model: id, variant } = pending;
+      pending = null;
+      model.select(id, variant || undefined);
+      await pick(model.model, model.variant);
+    }
+  }
+
+  show();
+  return {
+    element,
+    refetch,
+    get type() {
+      return type;
+    },
+    /** The dataset that is trained on; null: several, or none. */
+    get reference() {
+      return dataset.reference;
+    },
+    get draft() {
+      return draft;
+    },
+    /** The part of the request. @param {API.Request} base @returns {API.Request} */
+    request(base) {
+      const isEmpty = !Object.keys(draft.dataset).length;
+      if (type !== "toy") return { model_type: type, config: draft.config, dataset: draft.dataset };
+      const { dataset: _dataset, dataset_toml: text } = base;
+      const data = isEmpty ? (text ? { dataset_toml: text } : {}) : { dataset: draft.dataset };
+      return { ...data, model_type: "toy", config: toy.config() };
+    },
+    /** Shows a request. @param {API.Request} request */
+    async choose(request) {
+      type = request.model_type ?? "toy";
+      draft.choose({ config: type === "toy" ? {} : (request.config ?? {}), dataset: request.dataset ?? {} });
+      if (type === "toy") toy.choose(request.config ?? {});
+      model.select(type);
+      preset.select("");
+      show();
+      dataset.update();
+      await describe();
+    },
+    /** Begins with a model that was chosen elsewhere. @param {string} id @param {string} variant */
+    begin(id, variant) {
+      pending = { model: id, variant };
+    },
+    /** @param {SeverityFinding[]} findings */
+    show: (findings) => {
+      const parts = type === "toy" ? [toy, dataset] : [model, dataset, ...(form ? [form] : [])];
+      return parts.flatMap((part) => part.show(findings));
+    },
+    close() {
+      model.close();
+      preset.close();
+      downloads.close();
+    },
+  };
+}
+
+/** Where data is, without the settings that only the trainer has. @param {unknown} directories @returns {Table} */
+function plainDirectories(directories) {
+  if (!Array.isArray(directories)) return {};
+  const place = (/** @type {Table} */ each) =>
+    Object.fromEntries(Object.entries(each).filter(([name]) => name === "path" || name === "dataset"));
+  return { directories: directories.map(place) };
+}
+
+/** A part of the form; they are numbered as they stand. @param {WordKey} key @param {...Child} content */
+export const step = (key, ...content) =>
+  h(
+    "section",
+    { class: "step" },
+    h(
+      "header",
+      { class: "step-head" },
+      h("span", { class: "step-number", "aria-hidden": "true" }),
+      h("h2", {}, t(key)),
+    ),
+    h("div", { class: "step-body" }, content),
+  );

@@ -1,0 +1,115 @@
+// What a request says besides the form's fields: shown, sent as it is, or left out. Secrets are asked for again.
+
+import { t } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { icon } from "../../ui/icons.js";
+import { textInput } from "./fields.js";
+import { findingItem } from "./findings.js";
+import { besides, MASK } from "./request.js";
+
+/** @param {() => void} changed */
+export function keptFields(changed) {
+  const list = h("dl", { class: "kept-list" });
+  const wrong = h("ul", { class: "findings" });
+  const element = h(
+    "section",
+    { class: "kept", hidden: true, "aria-label": t("kept") },
+    h("h3", {}, t("kept")),
+    h("p", { class: "faint small" }, t("kept.text")),
+    list,
+    wrong,
+  );
+  /** @type {API.Request} */
+  let request = {};
+  /** @type {Map<string, HTMLInputElement>} */
+  const secrets = new Map();
+
+  /** @param {() => void} remove */
+  function drop(remove) {
+    remove();
+    draw();
+    changed();
+  }
+
+  /** @param {string} name @param {Node} shown @param {() => void} remove @returns {Child} */
+  function row(name, shown, remove) {
+    const label = t("kept.drop", { name });
+    const button = h(
+      "button",
+      {
+        class: "icon-button small",
+        type: "button",
+        "aria-label": label,
+        title: label,
+        on: { click: () => drop(remove) },
+      },
+      icon("cross"),
+    );
+    return [h("dt", {}, h("code", {}, name)), h("dd", {}, shown, button)];
+  }
+
+  /** @param {string} name */
+  function secret(name) {
+    const before = secrets.get(name)?.value ?? "";
+    const input = textInput({ type: "password", "aria-label": name, placeholder: t("kept.secret"), value: before });
+    secrets.set(name, input);
+    return input;
+  }
+
+  function draw() {
+    const env = request.env ?? {};
+    fill(
+      list,
+      Object.entries(env).map(([name, value]) =>
+        row(
+          name,
+          value === MASK ? secret(name) : h("code", { class: "foreign" }, value),
+          () => (request = { ...request, env: without(env, name) }),
+        ),
+      ),
+      besides(request).map(([name, value]) =>
+        row(name, h("code", { class: "foreign" }, JSON.stringify(value)), () => (request = without(request, name))),
+      ),
+    );
+    for (const name of secrets.keys()) if (!(name in env)) secrets.delete(name);
+    element.hidden = !list.childElementCount;
+  }
+
+  return {
+    element,
+    /** @param {API.Request} next */
+    choose(next) {
+      request = next;
+      secrets.clear();
+      draw();
+    },
+    /**
+     * The request that was begun with, less what was left out; a draft keeps masks, and nothing that was typed.
+     * @param {boolean} isDraft @returns {API.Request}
+     */
+    base(isDraft) {
+      if (isDraft || !request.env) return request;
+      const env = Object.entries(request.env).map(([name, value]) => [
+        name,
+        value === MASK ? (secrets.get(name)?.value ?? "") : value,
+      ]);
+      return { ...request, env: Object.fromEntries(env.filter(([, value]) => value)) };
+    },
+    /** @param {SeverityFinding[]} findings */
+    show(findings) {
+      const own = findings.filter(({ pointer }) => /^\/env(\/|$)/.test(pointer));
+      fill(
+        wrong,
+        own.map((finding) => findingItem(finding, finding.pointer.slice(5), null)),
+      );
+      return own;
+    },
+  };
+}
+
+/**
+ * @template {Record<string, any>} Values
+ * @param {Values} values @param {string} name @returns {Values}
+ */
+const without = (values, name) =>
+  /** @type {Values} */ (Object.fromEntries(Object.entries(values).filter(([key]) => key !== name)));

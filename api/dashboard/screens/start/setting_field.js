@@ -1,0 +1,125 @@
+// A field for one key of the trainer, made of what the service tells of it.
+
+import { t } from "../../app/i18n.js";
+import { h } from "../../ui/dom.js";
+import { readValue, showValue } from "./draft.js";
+import { formField, selectInput, textInput } from "./fields.js";
+
+let lists = 0;
+
+/**
+ * @param {API.Setting} setting @param {import("./draft.js").Path} path @param {import("./draft.js").Draft} draft
+ * @param {string} help in the language of the page
+ * @param {() => void} [written] called when it was changed by hand
+ * @param {string} [table] that is named before it
+ */
+export function settingField(setting, path, draft, help, written, table) {
+  const { name, kind } = setting;
+  const pointer = `/${path.join("/")}`;
+  const input = inputOf(setting);
+  const label = [table, name].filter(Boolean).join(" ").replaceAll("_", " ");
+  const form = formField({
+    name: path.join("-"),
+    label,
+    pointers: [pointer, pointer.replace(/^\/(config|dataset)\//, "/$1_toml/").replace("/directory/", "/directories/")],
+    input,
+    hint: [help, rangeWords(setting), defaultWords(setting)].filter(Boolean).join(" "),
+    wide: setting.is_path || kind === "table",
+  });
+  form.element.classList.add("setting");
+  const read = () => {
+    const text = input.value.trim();
+    const value = text === "" ? undefined : readAs(setting, text);
+    const isWrong = value === WRONG;
+    input.classList.toggle("wrong", isWrong);
+    input.setCustomValidity(isWrong ? t("settings.wrong") : "");
+    // What is no value is sent as it was typed: the service says what belongs there.
+    draft.set(path, isWrong ? text : value);
+    written?.();
+  };
+  input.addEventListener("change", read);
+  return {
+    ...form,
+    setting,
+    /** Shows what the request has. */
+    update() {
+      const value = draft.get(path);
+      const shown = showValue(value);
+      if (input instanceof HTMLSelectElement && shown && ![...input.options].some((each) => each.value === shown))
+        input.append(h("option", { value: shown }, shown));
+      input.value = shown;
+      input.classList.remove("wrong");
+    },
+  };
+}
+
+const WRONG = Symbol("wrong");
+
+/** @param {API.Setting} setting */
+function inputOf({ kind, options, is_open: isOpen, name }) {
+  /** @type {[string, string]} */
+  const left = ["", t("settings.left")];
+  if (kind === "switch") return selectInput([left, ["true", "true"], ["false", "false"]]);
+  if (options.length && (!isOpen || kind === "value"))
+    return selectInput([
+      left,
+      ...options.map((each) => /** @type {[string, string]} */ ([showValue(each), showValue(each)])),
+    ]);
+  if (options.length) {
+    lists += 1;
+    const id = `options-${name}-${lists}`;
+    const input = textInput({ list: id, spellcheck: "false" });
+    // A list of options is found by its id wherever it stands.
+    document.getElementById(id)?.remove();
+    queueMicrotask(() =>
+      input.after(
+        h(
+          "datalist",
+          { id },
+          options.map((value) => h("option", { value: showValue(value) })),
+        ),
+      ),
+    );
+    return input;
+  }
+  const isNumber = kind === "whole" || kind === "number";
+  return textInput({
+    inputmode: isNumber ? "decimal" : null,
+    spellcheck: "false",
+    class: `input${kind === "text" && !isNumber ? "" : " mono"}`,
+  });
+}
+
+/** @param {API.Setting} setting @param {string} text */
+function readAs({ kind, options }, text) {
+  if (kind === "text") return text;
+  if (kind === "value" && options.some((each) => each === text)) return text;
+  if (kind === "whole" || kind === "number") {
+    const number = Number(text.replaceAll("_", ""));
+    return Number.isFinite(number) ? number : WRONG;
+  }
+  try {
+    const value = readValue(text);
+    return kind === "list" && !Array.isArray(value) ? WRONG : value;
+  } catch {
+    return WRONG;
+  }
+}
+
+/** @param {API.Setting} setting */
+function rangeWords({ kind, least, above, most }) {
+  if (kind !== "whole" && kind !== "number") return "";
+  // The largest count that the trainer takes says nothing to people.
+  const top = most !== null && most < 1e6 ? most : null;
+  if (least !== null && top !== null) return `(${t("settings.range", { least, most: top })})`;
+  const said = [
+    least !== null && t("settings.least", { least }),
+    above !== null && t("settings.above", { above }),
+    top !== null && t("settings.most", { most: top }),
+  ].filter(Boolean);
+  return said.length ? `(${said.join(", ")})` : "";
+}
+
+/** @param {API.Setting} setting */
+const defaultWords = ({ default: value }) =>
+  value === null || value === undefined ? "" : `· ${t("settings.default", { value: showValue(value) })}`;

@@ -1,0 +1,166 @@
+// Every key of the trainer as a form: those that most trainings set at once, the others below, by table.
+
+import { language, t, word } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { moreKeys } from "./more_keys.js";
+import { settingField } from "./setting_field.js";
+
+/** @typedef {ReturnType<typeof settingField>} SettingField */
+
+/** What keys are for, in Chinese; in English the service says it. @type {{settings: Record<string, string>, paths: Record<string, string>}} */
+const told = language === "zh" ? await import("../../locales/zh_settings.js") : { settings: {}, paths: {} };
+
+/** @param {API.SettingTable} table @param {API.Setting} setting */
+export const helpOf = ({ name, file }, setting) =>
+  told.settings[`${name || file}.${setting.name}`] ??
+  told.settings[setting.name] ??
+  told.paths[setting.help] ??
+  setting.help;
+
+/** The place of a table in a request. @param {API.SettingTable} table @returns {string[]} */
+const placeOf = ({ name, file }) => (name ? [file, name] : [file]);
+
+/** Keys that have places of their own: the type of a model is chosen above. @param {API.SettingTable} table @param {API.Setting} setting */
+const isElsewhere = ({ name }, setting) => name === "model" && (setting.name === "type" || setting.is_path);
+
+/**
+ * @param {API.ModelSettings} settings @param {import("./draft.js").Draft} draft
+ */
+export function settingsForm(settings, draft) {
+  const tables = settings.tables.filter(({ file }) => file === "config");
+  /** @type {SettingField[]} */
+  let fields = [];
+  const parts = tables.map((table) => ({ table, more: moreKeys(placeOf(table), table, draft) }));
+  const common = h("div", { class: "form-grid" });
+  const rest = h("div", { class: "stack" });
+  const search = h("input", {
+    class: "input",
+    type: "search",
+    placeholder: t("settings.search"),
+    "aria-label": t("settings.search"),
+    on: { change: (event) => event.stopPropagation() },
+  });
+  search.addEventListener("input", (event) => {
+    event.stopPropagation();
+    filter();
+  });
+  const adapter = h("input", { type: "checkbox", id: "has-adapter" });
+  adapter.addEventListener("change", () => {
+    draft.set(["config", "adapter"], adapter.checked ? { type: "lora", rank: 32, dtype: "bfloat16" } : undefined);
+    draw();
+  });
+  const all = h(
+    "details",
+    { class: "all-settings" },
+    h("summary", {}, t("settings.all")),
+    h("div", { class: "stack" }, h("p", { class: "small soft" }, t("settings.text")), search, rest),
+  );
+
+  /** Whether a key is read as the request is now. @param {API.SettingTable} table @param {API.Setting} setting */
+  function isRead({ name }, { only_for: takers, name: key }) {
+    if (name === "adapter") return adapter.checked;
+    if (!takers) return true;
+    const type = String(draft.get(["config", "optimizer", "type"]) ?? "").toLowerCase();
+    const isSet = draft.get(["config", "optimizer", key]) !== undefined;
+    return isSet || takers.includes(type);
+  }
+
+  /** @param {API.SettingTable} table @param {API.Setting} setting */
+  function field(table, setting) {
+    const isType = table.name === "optimizer" && setting.name === "type";
+    const made = settingField(
+      setting,
+      [...placeOf(table), setting.name],
+      draft,
+      helpOf(table, setting),
+      isType ? draw : undefined,
+      table.name && setting.is_common ? table.name : "",
+    );
+    made.update();
+    fields.push(made);
+    return made;
+  }
+
+  function draw() {
+    const focused = document.activeElement?.id;
+    adapter.checked = draft.get(["config", "adapter"]) !== undefined;
+    fields = [];
+    const shown = tables.map((table) => ({
+      table,
+      settings: table.settings.filter((each) => !isElsewhere(table, each) && isRead(table, each)),
+    }));
+    const ofAll = (/** @type {boolean} */ isCommon) =>
+      shown.flatMap(({ table, settings: own }) =>
+        own.filter((each) => each.is_common === isCommon).map((each) => field(table, each).element),
+      );
+    fill(common, ofAll(true));
+    fill(
+      rest,
+      shown.map(({ table, settings: own }) =>
+        section(
+          table,
+          own.filter((each) => !each.is_common),
+        ),
+      ),
+    );
+    filter();
+    if (focused) document.getElementById(focused)?.focus();
+  }
+
+  /** @param {API.SettingTable} table @param {API.Setting[]} settings */
+  function section(table, settings) {
+    const groups = [...new Set(settings.map(({ group }) => group))];
+    const more = parts.find((each) => each.table === table)?.more;
+    more?.update();
+    if (!settings.length && !more?.element.childElementCount) return null;
+    return h(
+      "section",
+      { class: "setting-table" },
+      h("h3", {}, word("table", table.name ? `${table.file}.${table.name}` : table.file)),
+      groups.map((group) =>
+        h(
+          "div",
+          { class: "setting-group" },
+          groups.length > 1 && h("h4", {}, word("group", group)),
+          h(
+            "div",
+            { class: "form-grid" },
+            settings.filter((each) => each.group === group).map((each) => field(table, each).element),
+          ),
+        ),
+      ),
+      more?.element,
+    );
+  }
+
+  function filter() {
+    const text = search.value.trim().toLowerCase().replaceAll("_", " ");
+    for (const each of rest.querySelectorAll(".setting")) {
+      if (each instanceof HTMLElement) each.hidden = !(each.textContent ?? "").toLowerCase().includes(text);
+    }
+    for (const each of rest.querySelectorAll(".setting-group, .setting-table")) {
+      if (each instanceof HTMLElement) each.hidden = Boolean(text) && !each.querySelector(".setting:not([hidden])");
+    }
+  }
+
+  draw();
+  return {
+    element: h(
+      "div",
+      { class: "stack" },
+      h("label", { class: "check", for: "has-adapter" }, adapter, t("settings.adapter")),
+      common,
+      all,
+    ),
+    update: draw,
+    /** @param {SeverityFinding[]} findings */
+    show(findings) {
+      const own = [
+        ...fields.flatMap((each) => each.show(findings)),
+        ...parts.flatMap(({ more }) => more.show(findings)),
+      ];
+      if (rest.querySelector(".finding")) all.open = true;
+      return own;
+    },
+  };
+}

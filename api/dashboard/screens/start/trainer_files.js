@@ -1,0 +1,113 @@
+// The trainer's two files as text, and the model type, which follows what the configuration says.
+
+import { api } from "../../app/api.js";
+import { t, tell } from "../../app/i18n.js";
+import { fill, h } from "../../ui/dom.js";
+import { prose } from "../../ui/prose.js";
+import { note } from "../../ui/status.js";
+import { MODEL_TYPES } from "../models/model_types.js";
+import { tomlEditor } from "./editor.js";
+import { formField, selectInput } from "./fields.js";
+import { MASK, masksIn } from "./request.js";
+import { modelTypeIn, pointersOf } from "./toml.js";
+
+const CONFIG_HINT = 'epochs = 40\nmicro_batch_size_per_gpu = 1\nsave_every_n_epochs = 5\n\n[model]\ntype = "flux"\n…';
+const DATASET_HINT = 'resolutions = [512]\n\n[[directory]]\npath = "/data/cats"\n…';
+
+/** The two files. @typedef {{config: string, dataset: string}} Texts */
+
+/** @param {() => void} changed */
+export function trainerFiles(changed) {
+  const model = formField({
+    name: "model",
+    label: t("model"),
+    pointers: ["/model_type"],
+    input: selectInput(MODEL_TYPES.map((name) => [name, name])),
+  });
+  model.input.value = "flux";
+  const config = tomlEditor("config", t("config.toml"), CONFIG_HINT, () => {
+    follow();
+    changed();
+  });
+  const dataset = tomlEditor("dataset", t("dataset.toml"), DATASET_HINT, changed);
+  const trainers = h("div", { class: "stack" });
+  const element = h("div", { class: "stack" }, trainers, model.element, config.element, dataset.element);
+  let named = "";
+  /**
+   * A request in structured form, and the texts that stand for it: it is sent as it is until one is changed.
+   * @type {{config: API.Request["config"], dataset: API.Request["dataset"], texts: Texts}|null}
+   */
+  let structured = null;
+
+  /** Only when the text's own type changes: who then chooses another meant it. */
+  function follow() {
+    const found = modelTypeIn(config.value);
+    if (found !== named && MODEL_TYPES.includes(found)) model.input.value = found;
+    named = found;
+  }
+
+  /** The structured request, while nothing of its texts was changed. */
+  const asItCame = () =>
+    structured && config.value === structured.texts.config && dataset.value === structured.texts.dataset
+      ? structured
+      : null;
+
+  api.overview().then(
+    ({ trainers: known }) => fill(trainers, known.filter(({ ready }) => !ready).map(trainerNote)),
+    () => {},
+  );
+  return {
+    element,
+    /** @returns {API.Request} */
+    request() {
+      const type = { model_type: model.input.value };
+      const same = asItCame();
+      if (same) return { ...type, config: same.config, dataset: same.dataset };
+      return { ...type, config_toml: config.value, dataset_toml: dataset.value };
+    },
+    /** Whether anything stands in them. */
+    get isWritten() {
+      return Boolean(config.value.trim() || dataset.value.trim());
+    },
+    /** The texts that stand for a structured request. */
+    get texts() {
+      return structured?.texts;
+    },
+    /** @param {API.Request} request @param {Texts|null} [texts] */
+    choose(request, texts) {
+      model.input.value = request.model_type ?? "";
+      structured = request.config_toml || !texts ? null : { config: request.config, dataset: request.dataset, texts };
+      config.value = request.config_toml ?? texts?.config ?? "";
+      dataset.value = request.dataset_toml ?? texts?.dataset ?? "";
+      named = modelTypeIn(config.value);
+    },
+    /** @param {SeverityFinding[]} findings */
+    show: (findings) => [model, config, dataset].flatMap((part) => part.show(findings)),
+    /** Masks would reach the trainer as if they were the secret. */
+    masked() {
+      const same = asItCame();
+      const places = same
+        ? masksIn(same.config, "/config")
+        : pointersOf(config.value, MASK).map((pointer) => `/config_toml${pointer}`);
+      return places.map((pointer) => ({ pointer, message: t("masked"), remedy: t("masked.remedy") }));
+    },
+  };
+}
+
+/** Said before anything is pasted: which model types cannot be trained here yet, and what would change it. @param {API.Trainer} trainer */
+function trainerNote({ name, model_types: types, problems }) {
+  return note(
+    "warn",
+    h("strong", {}, t("trainer.missing", { name })),
+    problems.map(({ code, message, remedy }) =>
+      h(
+        "p",
+        {},
+        prose(tell(message, { code, params: {} })),
+        " ",
+        prose(tell(remedy, { code: `${code}_remedy`, params: {} })),
+      ),
+    ),
+    h("details", {}, h("summary", {}, t("trainer.types", { n: types.length })), h("p", {}, types.join(", "))),
+  );
+}

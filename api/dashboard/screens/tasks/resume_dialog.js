@@ -1,0 +1,177 @@
+// How a training goes on: from which checkpoint, for how many epochs, on which GPUs.
+
+import { api, Refused } from "../../app/api.js";
+import { t } from "../../app/i18n.js";
+import { refusalWords } from "../../app/refusal.js";
+import { openDialog } from "../../ui/dialog.js";
+import { fill, h } from "../../ui/dom.js";
+import { count, isKnown, localTime } from "../../ui/format.js";
+import { gpuPicks } from "../../ui/gpu_picks.js";
+import { note } from "../../ui/status.js";
+
+/**
+ * Asks, and resumes it; a refusal is shown in the dialog, which stays.
+ * @param {API.Task} task its details
+ * @returns {Promise<boolean>} whether it was resumed
+ */
+export function askResume(task) {
+  return new Promise((resolve) => {
+    let isDone = false;
+    const gpus = gpuField();
+    const dialog = openDialog(t("resume.title"), (close) => form(task, gpus, close, () => (isDone = true)));
+    dialog.addEventListener("close", () => {
+      gpus.close();
+      resolve(isDone);
+    });
+  });
+}
+
+/** @param {API.Task} task @param {ReturnType<typeof gpuField>} gpus @param {() => void} close @param {() => void} done */
+function form(task, gpus, close, done) {
+  const [checkpoint, epochs] = [checkpointField(task), epochsField(task)];
+  const problem = h("div", { "aria-live": "assertive" });
+  const go = h("button", { class: "button primary", type: "submit" }, t("resume"));
+  const submit = async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    go.disabled = true;
+    try {
+      await api.resume(task.task_id, { ...checkpoint.body(), ...epochs.body(), ...gpus.body() });
+      done();
+      close();
+    } catch (error) {
+      fill(problem, note("bad", sayRefusal(error)));
+    } finally {
+      go.disabled = false;
+    }
+  };
+  return h(
+    "form",
+    { class: "inside", on: { submit } },
+    h("h2", {}, t("resume.title")),
+    h("p", {}, h("strong", { class: "foreign" }, task.name ?? task.task_id)),
+    checkpoint.element,
+    epochs.element,
+    gpus.element,
+    problem,
+    h(
+      "div",
+      { class: "choices" },
+      h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
+      go,
+    ),
+  );
+}
+
+/** @param {unknown} error */
+function sayRefusal(error) {
+  if (!(error instanceof Refused)) return h("p", {}, t("error.unreachable"));
+  return error.errors.length
+    ? error.errors.map(({ message, remedy }) => h("p", { class: "foreign" }, message, " ", remedy))
+    : h("p", { class: "foreign" }, refusalWords(error));
+}
+
+/** Those that are whole, the newest first. @param {API.Task} task */
+export const wholeCheckpoints = (task) =>
+  task.checkpoints
+    .filter(({ is_complete: isComplete }) => isComplete)
+    .sort((a, b) => b.created_at.localeCompare(a.created_at) || (b.step ?? 0) - (a.step ?? 0));
+
+/** @param {API.Task} task */
+function checkpointField(task) {
+  const choices = wholeCheckpoints(task);
+  const latest = choices.find(({ is_latest: isLatest }) => isLatest) ?? choices[0];
+  const select = h(
+    "select",
+    { class: "input", id: "resume-checkpoint" },
+    choices.map((each) =>
+      h(
+        "option",
+        { value: each.name, selected: each === latest },
+        [t("resume.step", { n: count(each.step) }), localTime(each.created_at), each === latest && t("resume.latest")]
+          .filter(Boolean)
+          .join(" · "),
+      ),
+    ),
+  );
+  return {
+    element: h("div", { class: "field" }, h("label", { for: select.id }, t("resume.checkpoint")), select),
+    body: () => (select.value === latest.name ? {} : { checkpoint: select.value }),
+  };
+}
+
+/** @param {API.Task} task */
+function epochsField(task) {
+  const planned = task.plan.epochs;
+  const isOver = task.status === "completed";
+  const input = h("input", {
+    class: "input",
+    id: "resume-epochs",
+    type: "number",
+    min: isOver && isKnown(planned) ? planned + 1 : 1,
+    step: 1,
+    // What has completed has nothing left to do: as much again is a first guess.
+    value: isKnown(planned) ? (isOver ? 2 * planned : planned) : "",
+    required: isOver,
+    autofocus: true,
+    "aria-describedby": "resume-epochs-hint",
+  });
+  return {
+    element: h(
+      "div",
+      { class: "field" },
+      h("label", { for: input.id }, t("resume.epochs")),
+      input,
+      h(
+        "p",
+        { class: "faint tiny", id: "resume-epochs-hint" },
+        isOver && isKnown(planned) ? t("resume.epochs.more", { n: count(planned) }) : t("resume.epochs.hint"),
+      ),
+    ),
+    body: () => (input.value && input.valueAsNumber !== planned ? { config: { epochs: input.valueAsNumber } } : {}),
+  };
+}
+
+const GPU_CHOICES = /** @type {const} */ (["same", "any", "these"]);
+
+function gpuField() {
+  const choice = h(
+    "select",
+    { class: "input", id: "resume-gpus" },
+    GPU_CHOICES.map((value) => h("option", { value }, t(`resume.gpus.${value}`))),
+  );
+  const number = h("input", {
+    class: "input",
+    type: "number",
+    min: 1,
+    step: 1,
+    value: 1,
+    "aria-label": t("gpu.count"),
+  });
+  const picks = gpuPicks();
+  api.overview().then(
+    ({ executor }) => picks.only(executor.nodes),
+    () => {},
+  );
+  const show = () => {
+    number.hidden = number.disabled = choice.value !== "any";
+    number.required = choice.value === "any";
+    picks.element.hidden = choice.value !== "these";
+  };
+  choice.addEventListener("change", show);
+  show();
+  return {
+    element: h(
+      "div",
+      { class: "field" },
+      h("label", { for: choice.id }, t("gpus")),
+      h("div", { class: "pair" }, choice, number),
+      picks.element,
+    ),
+    close: picks.close,
+    body() {
+      if (choice.value === "any") return { gpu_count: number.valueAsNumber };
+      if (choice.value === "these") return { gpu_ids: picks.named };
+      return {};
+    },
+  };
+}

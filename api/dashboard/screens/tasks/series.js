@@ -1,0 +1,102 @@
+// The figures of a training over its steps: fetched whole, then continued.
+
+import { api } from "../../app/api.js";
+import { seconds } from "../../ui/format.js";
+
+const LIMIT = 2000;
+
+/** What a metric was at a step, and when, in seconds. @typedef {{value: number|null, time: number}} StepValue */
+
+export class SeriesStore {
+  /** By metric, then by step. @type {Map<string, Map<number, StepValue>>} */
+  #points = new Map();
+  /** Names of all series that there are. @type {string[]} */
+  available = [];
+
+  /** @param {string} taskId */
+  constructor(taskId) {
+    this.taskId = taskId;
+  }
+
+  /** Fetches a metric; an unknown one has no values. @param {string} metric */
+  async load(metric) {
+    const found = await api.metrics(this.taskId, { metric, limit: LIMIT });
+    this.available = found.available;
+    /** @type {Map<number, StepValue>} */
+    const points = new Map();
+    for (const point of found.data) put(points, point);
+    this.#points.set(metric, points);
+  }
+
+  /** New points from the stream. A step that is gone over again after a resume replaces what it had. @param {API.Point[]} points */
+  add(points) {
+    for (const point of points) {
+      const { metric } = point;
+      const known = this.#points.get(metric) ?? new Map();
+      put(known, point);
+      this.#points.set(metric, known);
+      if (!this.available.includes(metric)) this.available.push(metric);
+    }
+  }
+
+  /** @param {string} metric @returns {[number, StepValue][]} by step */
+  sorted(metric) {
+    return [...(this.#points.get(metric) ?? new Map()).entries()].sort(([a], [b]) => a - b);
+  }
+
+  /** @param {string} metric @returns {Map<number, number|null>} */
+  values(metric) {
+    return new Map(this.sorted(metric).map(([step, { value }]) => [step, value]));
+  }
+
+  /** The losses of evaluation runs. */
+  get evaluations() {
+    return this.available.filter((name) => name.endsWith("/loss"));
+  }
+}
+
+/** @param {Map<number, StepValue>} points @param {Omit<API.Point, "metric">} point */
+const put = (points, { step, epoch, value, timestamp }) =>
+  points.set(step ?? epoch ?? 0, { value, time: seconds(timestamp) ?? 0 });
+
+/**
+ * An exponential mean, corrected for its beginning; `weight` from 0 (none) to below 1.
+ * @param {Map<number, number|null>} values by step
+ * @param {number} weight
+ */
+export function smooth(values, weight) {
+  /** @type {Map<number, number|null>} */
+  const smoothed = new Map();
+  let [mean, n] = [0, 0];
+  for (const [step, value] of values) {
+    if (value === null) {
+      smoothed.set(step, null);
+      continue;
+    }
+    n += 1;
+    mean = weight * mean + (1 - weight) * value;
+    smoothed.set(step, mean / (1 - weight ** n));
+  }
+  return smoothed;
+}
+
+/**
+ * Steps a second, from when the steps were: their times have whole seconds, so a value is the mean over a stretch.
+ * @param {[number, StepValue][]} points by step
+ */
+export function speed(points, pieces = 60) {
+  /** @type {Map<number, number|null>} */
+  const found = new Map();
+  if (points.length < 2) return found;
+  const total = points[points.length - 1][1].time - points[0][1].time;
+  const stretch = Math.max(5, total / pieces);
+  let [fromStep, fromTime] = [points[0][0], points[0][1].time];
+  for (const [step, { time }] of points) {
+    // Time went back: an attempt began anew.
+    if (time < fromTime) [fromStep, fromTime] = [step, time];
+    if (time - fromTime < stretch) continue;
+    found.set(step, (step - fromStep) / (time - fromTime));
+    [fromStep, fromTime] = [step, time];
+  }
+  return found;
+}

@@ -1,0 +1,114 @@
+// What a training went through: a band of its statuses and stages over time, with its checkpoints; below it each event.
+
+import { t, tell, word } from "../../app/i18n.js";
+import { now } from "../../app/machine.js";
+import { fill, h } from "../../ui/dom.js";
+import { duration, seconds, utcTime } from "../../ui/format.js";
+import { scrollable } from "../../ui/scroll.js";
+import { isFinished } from "../../ui/status.js";
+import { time } from "../../ui/time.js";
+
+/** By a status, or a type of event. @type {Record<string, string>} */
+const TONES = { failed: "bad", stopping: "warn", warning: "warn", completed: "ok" };
+
+/** A status or stage, from when to when. @typedef {{name: string, label: string, from: number, to: number}} Stretch */
+
+/** @param {API.TaskEvent[]} events @param {number} end @returns {Stretch[]} */
+function stretches(events, end) {
+  /** @type {Stretch[]} */
+  const found = [];
+  for (const event of events) {
+    if (event.type !== "status" && event.type !== "stage") continue;
+    const at = seconds(event.timestamp) ?? end;
+    const last = found.at(-1);
+    if (last) last.to = at;
+    if (event.type === "status" && isFinished(event.current)) continue;
+    const isRunning = event.type === "status" && event.current === "running";
+    found.push({
+      name: event.current ?? "",
+      label: event.type === "stage" || isRunning ? word("stage", event.current) : word("task", event.current),
+      from: at,
+      to: end,
+    });
+  }
+  return found.filter(({ from, to }) => to > from);
+}
+
+export function timeline() {
+  const band = h("div", { class: "band" });
+  const legend = h("div", { class: "legend band-legend" });
+  const list = h("ol", { class: "event-list" });
+  const element = h(
+    "section",
+    { class: "panel timeline", "aria-label": t("timeline") },
+    h("header", {}, h("h2", {}, t("timeline"))),
+    h("div", { class: "body" }, band, legend, scrollable(h("div", { class: "table-scroll" }, list), list)),
+  );
+  return {
+    element,
+    /** @param {API.TaskEvent[]} events @param {API.Task} task */
+    update(events, task) {
+      const end = (isFinished(task.status) ? seconds(task.finished_at) : null) ?? now();
+      const start = seconds(task.created_at) ?? end;
+      const whole = Math.max(end - start, 1);
+      const parts = stretches(events, end);
+      const marks = events.filter((event) => event.type === "checkpoint");
+      fill(
+        band,
+        parts.map((part) => {
+          const piece = h("span", {
+            class: `stretch stage-${part.name}`,
+            title: `${part.label} · ${duration(part.to - part.from)}`,
+          });
+          piece.style.left = `${(100 * (part.from - start)) / whole}%`;
+          piece.style.width = `${(100 * (part.to - part.from)) / whole}%`;
+          return piece;
+        }),
+        marks.map((event) => {
+          const told = tell(event.message, event.message_code);
+          const tick = h("span", { class: "tick", title: `${told} · ${utcTime(event.timestamp)}` });
+          tick.style.left = `${Math.min(100, (100 * ((seconds(event.timestamp) ?? start) - start)) / whole)}%`;
+          return tick;
+        }),
+      );
+      fill(
+        legend,
+        sums(parts).map(({ name, label, length }) =>
+          h("span", {}, h("i", { class: `key stage-${name}` }), label, h("b", {}, duration(length))),
+        ),
+        marks.length > 0 && h("span", {}, h("i", { class: "key tick" }), t("checkpoints.n", { n: marks.length })),
+      );
+      fill(
+        list,
+        [...events]
+          .reverse()
+          .map((event) =>
+            h(
+              "li",
+              { data: { tone: TONES[event.current ?? ""] ?? TONES[event.type] ?? "idle" } },
+              time(event.timestamp),
+              h(
+                "div",
+                { class: "grow" },
+                h("p", { class: "foreign" }, tell(event.message, event.message_code)),
+                h(
+                  "p",
+                  { class: "faint tiny" },
+                  [word("event", event.type), event.actor && word("actor", event.actor)].filter(Boolean).join(" · "),
+                ),
+              ),
+            ),
+          ),
+      );
+    },
+  };
+}
+
+/** How long each status or stage was in all. @param {Stretch[]} parts */
+function sums(parts) {
+  /** @type {Map<string, {name: string, label: string, length: number}>} */
+  const by = new Map();
+  for (const { name, label, from, to } of parts)
+    by.set(name, { name, label, length: (by.get(name)?.length ?? 0) + to - from });
+  return [...by.values()];
+}

@@ -1,0 +1,205 @@
+// All tasks: what runs, then what waits in the order in which it is served, then what has ended.
+
+import { access } from "../../app/access.js";
+import { t, word } from "../../app/i18n.js";
+import { note } from "../../app/router.js";
+import { soon } from "../../app/soon.js";
+import { fill, h, setAttribute } from "../../ui/dom.js";
+import { percent } from "../../ui/format.js";
+import { icon } from "../../ui/icons.js";
+import { searchField } from "../../ui/search_field.js";
+import { segments } from "../../ui/segments.js";
+import { MODEL_TYPES } from "../models/model_types.js";
+import { TaskList } from "./list.js";
+
+/** @typedef {API.TaskStatus[]} Statuses */
+
+/** @type {Statuses} */
+const RUNNING = ["starting", "running", "stopping"];
+/** @type {Statuses} */
+const WAITING = ["queued"];
+/** @type {Statuses} */
+const FINISHED = ["completed", "failed", "stopped"];
+/** @typedef {"all"|"queued"|"active"|"completed"|"failed"|"stopped"} Filter */
+/** @type {Record<Filter, Statuses>} */
+const FILTERS = {
+  all: [...RUNNING, ...WAITING, ...FINISHED],
+  queued: WAITING,
+  active: RUNNING,
+  completed: ["completed"],
+  failed: ["failed"],
+  stopped: ["stopped"],
+};
+
+const NAMES = /** @type {Filter[]} */ (Object.keys(FILTERS));
+
+// Several events of one change come together.
+const REFETCH_PAUSE_MS = 250;
+
+/**
+ * @param {import("../../app/main.js").App} app @param {import("../../app/router.js").Place} place
+ * @returns {import("../../app/main.js").Screen}
+ */
+export function open(app, place) {
+  const wanted = {
+    status: NAMES.find((name) => name === place.query.get("status")) ?? "all",
+    search: place.query.get("search") ?? "",
+    model: place.query.get("model") ?? "",
+    owner: place.query.get("owner") ?? "",
+  };
+  const filter = (/** @type {Statuses} */ among) => ({
+    status: FILTERS[wanted.status].filter((status) => among.includes(status)).join(","),
+    search: wanted.search,
+    model_type: wanted.model,
+    owner: wanted.owner,
+  });
+  /** @param {WordKey} title @param {Statuses} among @param {number} limit @param {API.Query} [more] */
+  const list = (title, among, limit, more = {}) => {
+    const made = new TaskList({
+      title: t(title),
+      limit,
+      values: () => ({ ...filter(among), ...more }),
+      changed: () => refetchSoon(),
+    });
+    return Object.assign(made, { among });
+  };
+  const running = list("tasks.running", RUNNING, 100);
+  const waiting = list("tasks.queue", WAITING, 25, { order: "queue" });
+  const finished = list("tasks.finished", FINISHED, 25);
+  const lists = [running, waiting, finished];
+  const none = h("section", { class: "panel", hidden: true, "aria-live": "polite" });
+
+  const search = searchField(t("tasks.search"), wanted.search, (text) => apply({ search: text }));
+  search.element.classList.add("grow");
+  /** @type {HTMLSelectElement} */
+  const model = h(
+    "select",
+    { class: "input model-filter", "aria-label": t("model"), on: { change: () => apply({ model: model.value }) } },
+    h("option", { value: "" }, t("model.all")),
+    MODEL_TYPES.map((name) => h("option", { value: name, selected: name === wanted.model }, name)),
+  );
+  const filters = segments(
+    t("status"),
+    NAMES.map((value) => ({
+      value,
+      label: value === "all" || value === "active" ? t(`filter.${value}`) : word("task", value),
+    })),
+    wanted.status,
+    (status) => apply({ status }),
+  );
+
+  // Where nobody is asked who they are, nothing is anybody's.
+  const mine = h("button", { class: "button small", on: { click: () => apply({ owner: wanted.owner ? "" : "me" }) } });
+  fill(mine, icon("user"), t("filter.mine"));
+  const forgetAccess = access.watch((known) => {
+    mine.hidden = !known?.asks;
+  });
+
+  /** @param {Partial<typeof wanted>} change */
+  function apply(change) {
+    Object.assign(wanted, change);
+    note("/tasks", { ...wanted, status: wanted.status === "all" ? "" : wanted.status });
+    showMine();
+    for (const each of lists) each.reset();
+    refetchOrRetry();
+  }
+
+  const showMine = () => setAttribute(mine, "aria-pressed", String(wanted.owner === "me"));
+  showMine();
+
+  const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
+  const refetchSoon = soon(refetchOrRetry, REFETCH_PAUSE_MS);
+
+  async function refetch() {
+    const has = (/** @type {{among: Statuses}} */ { among }) =>
+      FILTERS[wanted.status].some((status) => among.includes(status));
+    await Promise.all(lists.filter(has).map((each) => each.refetch()));
+    for (const each of lists) each.element.hidden = !has(each) || each.isEmpty;
+    showNone(lists.every(({ element }) => element.hidden));
+    app.retitle();
+  }
+
+  /** @param {boolean} isNone */
+  function showNone(isNone) {
+    const isFiltered = wanted.status !== "all" || wanted.search || wanted.model || wanted.owner;
+    none.hidden = !isNone;
+    fill(none, isNone && (isFiltered ? noMatch(clear) : nothing()));
+  }
+
+  function clear() {
+    search.input.value = model.value = "";
+    filters.select("all");
+    apply({ status: "all", search: "", model: "", owner: "" });
+    search.input.focus();
+  }
+
+  /** @param {number} step */
+  function move(step) {
+    const links = lists.flatMap((each) => (each.element.hidden ? [] : each.links));
+    const at = links.indexOf(/** @type {HTMLAnchorElement} */ (document.activeElement));
+    const next = links[at < 0 ? (step > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + step))];
+    next?.focus();
+    next?.closest(".task-row")?.scrollIntoView({ block: "nearest" });
+  }
+
+  const element = h(
+    "div",
+    { class: "screen" },
+    h(
+      "div",
+      { class: "screen-head" },
+      h("h1", {}, t("tasks")),
+      h("div", { class: "tools" }, h("a", { class: "button primary", href: "#/start" }, icon("plus"), t("nav.start"))),
+    ),
+    h("div", { class: "filters" }, search.element, model, filters.element, mine),
+    none,
+    lists.map(({ element }) => element),
+  );
+  return {
+    element,
+    title: () => title(running),
+    topics: "gpu,task,system",
+    on: {
+      progress: (told) => running.progress(told),
+      status: (told) =>
+        told.event?.type === "status" || told.event?.type === "change" || told.event?.type === "stop"
+          ? refetchSoon()
+          : undefined,
+    },
+    refetch,
+    keys: { j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1) },
+    close() {
+      search.close();
+      forgetAccess();
+      refetchSoon.cancel();
+      for (const each of lists) each.close();
+    },
+  };
+}
+
+/** The progress of what runs, for a tab in the background. @param {TaskList} running */
+function title(running) {
+  const first = running.tasks.find((task) => task.status === "running");
+  return first ? `${percent(first.progress.overall_progress)} ${first.name ?? first.task_id}` : t("tasks");
+}
+
+function nothing() {
+  return h(
+    "div",
+    { class: "empty" },
+    icon("list"),
+    h("p", {}, t("tasks.none")),
+    h("a", { class: "button", href: "#/start" }, icon("plus"), t("nav.start")),
+  );
+}
+
+/** @param {() => void} clear */
+function noMatch(clear) {
+  return h(
+    "div",
+    { class: "empty" },
+    icon("search"),
+    h("p", {}, t("filter.none")),
+    h("button", { class: "button", on: { click: clear } }, icon("close"), t("filter.clear")),
+  );
+}

@@ -1,0 +1,101 @@
+// Questions before something is done. The browser keeps the focus inside, and Esc closes.
+
+import { t } from "../app/i18n.js";
+import { h } from "./dom.js";
+
+/**
+ * Opens a dialog with this content; it is gone when it is closed. One that `isKept` is closed by its buttons alone.
+ * @param {string} label
+ * @param {(close: () => void) => Node} build
+ */
+export function openDialog(label, build, className = "", isKept = false) {
+  const dialog = h("dialog", { "aria-label": label, class: className });
+  const close = () => dialog.close();
+  dialog.append(build(close));
+  dialog.addEventListener("close", () => dialog.remove());
+  // A click beside it is a way out as well; the second of the double click that opened it is none.
+  dialog.addEventListener("click", (event) => event.target === dialog && event.detail < 2 && !isKept && close());
+  dialog.addEventListener("cancel", (event) => isKept && event.preventDefault());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+/**
+ * Asks; gives the value of the choice, or null.
+ * @param {{title: string, text?: Child, choices: {label: string, value: string, kind?: string}[], back?: string}} question `back` is the way out in words
+ * @returns {Promise<string|null>}
+ */
+export function askWhich({ title, text, choices, back = t("cancel") }) {
+  return new Promise((resolve) => {
+    /** @type {string|null} */
+    let chosen = null;
+    const dialog = openDialog(title, (close) => {
+      const choose = (/** @type {string} */ value) => {
+        chosen = value;
+        close();
+      };
+      const buttons = choices.map(({ label, value, kind }) =>
+        h("button", { class: `button ${kind ?? ""}`, on: { click: () => choose(value) } }, label),
+      );
+      return h(
+        "div",
+        { class: "inside" },
+        h("h2", {}, title),
+        text && h("div", { class: "soft" }, text),
+        h(
+          "div",
+          { class: "choices" },
+          h("button", { class: "button", autofocus: true, on: { click: close } }, back),
+          buttons,
+        ),
+      );
+    });
+    dialog.addEventListener("close", () => resolve(chosen));
+  });
+}
+
+/**
+ * Asks for a number; gives it, or null.
+ * @param {{title: string, text: Child, value: number, min: number, max: number, action: string}} question
+ * @returns {Promise<number|null>}
+ */
+export function askNumber({ title, text, value, min, max, action }) {
+  return new Promise((resolve) => {
+    /** @type {number|null} */
+    let given = null;
+    const input = h("input", {
+      class: "input",
+      type: "number",
+      value,
+      min,
+      max,
+      step: 1,
+      required: true,
+      "aria-label": title,
+      autofocus: true,
+    });
+    const dialog = openDialog(title, (close) => {
+      const submit = (/** @type {Event} */ event) => {
+        event.preventDefault();
+        if (!input.reportValidity()) return;
+        given = input.valueAsNumber;
+        close();
+      };
+      return h(
+        "form",
+        { class: "inside", on: { submit } },
+        h("h2", {}, title),
+        h("div", { class: "soft" }, text),
+        input,
+        h(
+          "div",
+          { class: "choices" },
+          h("button", { class: "button", type: "button", on: { click: close } }, t("cancel")),
+          h("button", { class: "button primary", type: "submit" }, action),
+        ),
+      );
+    });
+    dialog.addEventListener("close", () => resolve(given));
+  });
+}

@@ -1,0 +1,135 @@
+// A list of named things: searched, narrowed to one's own, turned page by page, walked by keys.
+
+import { access } from "../app/access.js";
+import { t } from "../app/i18n.js";
+import { note } from "../app/router.js";
+import { fill, h, reconcile, setAttribute } from "./dom.js";
+import { count } from "./format.js";
+import { icon } from "./icons.js";
+import { pagerOf } from "./pager.js";
+import { searchField } from "./search_field.js";
+
+const ROWS = 50;
+
+/** @typedef {{element: HTMLElement, link: HTMLAnchorElement, update: (row: any) => void}} NamedRow */
+
+/**
+ * What is listed.
+ * @template {{name: string}} Named
+ * @typedef {object} Kind
+ * @property {string} address of the screen, such as /data
+ * @property {string} title
+ * @property {(values: API.Query) => Promise<{rows: Named[], pagination: API.DatasetList["pagination"]}>} list
+ * @property {(row: Named, changed: () => void) => NamedRow} newRow
+ * @property {() => Child} nothing what there is to do where there is nothing yet
+ * @property {Node} [tools] in the head of the list
+ * @property {(rows: Named[], isWhole: boolean) => void} [drawn]
+ */
+
+/**
+ * @template {{name: string}} Named
+ * @param {import("../app/main.js").App} app @param {import("../app/router.js").Place} place @param {Kind<Named>} kind
+ */
+export function namedList(app, place, kind) {
+  const wanted = { search: place.query.get("search") ?? "", owner: place.query.get("owner") ?? "" };
+  let offset = 0;
+  let asked = 0;
+  /** @type {Map<string, NamedRow>} */
+  const parts = new Map();
+  const total = h("span", { class: "count-badge" });
+  const rows = h("ul", { class: "dataset-rows" });
+  const [none, foot] = [h("div"), h("div", { class: "pager" })];
+  const search = searchField(t("data.search"), wanted.search, (text) => apply({ search: text }));
+  const mine = h(
+    "button",
+    { class: "button", type: "button", on: { click: () => apply({ owner: wanted.owner ? "" : "me" }) } },
+    icon("user"),
+    t("filter.mine"),
+  );
+  const forgetAccess = access.watch((known) => {
+    mine.hidden = !known?.asks;
+  });
+
+  /** @param {Partial<typeof wanted>} change */
+  function apply(change) {
+    Object.assign(wanted, change);
+    search.input.value = wanted.search;
+    offset = 0;
+    note(kind.address, wanted);
+    showMine();
+    refetchOrRetry();
+  }
+  const showMine = () => setAttribute(mine, "aria-pressed", String(wanted.owner === "me"));
+  showMine();
+  const refetchOrRetry = () => refetch().catch(() => app.stream.retry());
+
+  /** @returns {Promise<void>} */
+  async function refetch() {
+    const own = ++asked;
+    // `me` is whoever is signed in; where nobody is, nothing is anybody's.
+    const owner = wanted.owner === "me" ? access.value?.who?.user_id : "";
+    const { rows: found, pagination } = await kind.list({ search: wanted.search, owner, limit: ROWS, offset });
+    if (own !== asked) return;
+    if (!found.length && offset > 0) {
+      offset = Math.max(0, offset - ROWS);
+      return refetch();
+    }
+    reconcile(
+      rows,
+      parts,
+      found,
+      ({ name }) => name,
+      (/** @type {Named} */ row) => kind.newRow(row, refetchOrRetry),
+    );
+    fill(total, count(pagination.total));
+    kind.drawn?.(found, pagination.total === found.length);
+    fill(none, found.length === 0 && (wanted.search || wanted.owner ? noMatch(clear) : kind.nothing()));
+    const goTo = (/** @type {number} */ to) => {
+      offset = to;
+      refetchOrRetry();
+    };
+    fill(foot, pagerOf({ offset, limit: ROWS }, found.length, pagination, goTo));
+    foot.hidden = pagination.total <= ROWS;
+  }
+
+  function clear() {
+    apply({ search: "", owner: "" });
+    search.input.focus();
+  }
+
+  /** The keys j and k. @param {number} step */
+  function move(step) {
+    const links = [...parts.values()].map(({ link }) => link);
+    const at = links.indexOf(/** @type {HTMLAnchorElement} */ (document.activeElement));
+    links[Math.min(links.length - 1, Math.max(0, at + step))]?.focus();
+  }
+
+  return {
+    filters: h("div", { class: "filters" }, search.element, mine),
+    panel: h(
+      "section",
+      { class: "panel datasets", "aria-label": kind.title },
+      h("header", {}, h("h2", {}, kind.title), total, kind.tools),
+      rows,
+      none,
+      foot,
+    ),
+    keys: { j: () => move(1), k: () => move(-1) },
+    refetch,
+    refetchOrRetry,
+    close() {
+      search.close();
+      forgetAccess();
+    },
+  };
+}
+
+/** @param {() => void} clear */
+const noMatch = (clear) =>
+  h(
+    "div",
+    { class: "empty" },
+    icon("search"),
+    h("p", {}, t("filter.none")),
+    h("button", { class: "button", on: { click: clear } }, t("filter.clear")),
+  );

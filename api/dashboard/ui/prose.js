@@ -1,0 +1,6 @@
+// What the service says: its `commands` between backticks are set as code.
+
+import { h } from "./dom.js";
+
+/** @param {string} text @returns {(string|HTMLElement)[]} */
+export const prose = (text) => text.split(/`([^`]+)`/).map((part, i) => (i % 2 ? h("code", {}, part) : part));

@@ -1,0 +1,32 @@
+// A field that is searched by while one types, after a pause; `/` goes to it.
+
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
+
+const PAUSE_MS = 200;
+
+/**
+ * @param {string} label @param {string} value @param {(text: string) => void} search called with what stands there then
+ */
+export function searchField(label, value, search) {
+  const input = h("input", {
+    class: "input",
+    type: "search",
+    value,
+    placeholder: label,
+    "aria-label": label,
+    maxlength: 200,
+    data: { search: "" },
+  });
+  let typing = 0;
+  input.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => search(input.value.trim()), PAUSE_MS);
+  });
+  return {
+    element: h("div", { class: "search" }, icon("search"), input, h("kbd", { class: "only-wide" }, "/")),
+    input,
+    /** What was typed last is not searched for any more. */
+    close: () => clearTimeout(typing),
+  };
+}

@@ -1,0 +1,90 @@
+// A status: a colour, a shape and a word, so that none of them is needed alone.
+
+import { t, word } from "../app/i18n.js";
+import { h, setAttribute, setText } from "./dom.js";
+import { icon } from "./icons.js";
+
+/** A tone, and an icon. @typedef {[string, import("./icons.js").IconName]} Look */
+
+/** @type {Record<API.TaskStatus, Look>} */
+const TASK = {
+  queued: ["idle", "clock"],
+  starting: ["run", "spin"],
+  running: ["run", "play"],
+  stopping: ["warn", "stop"],
+  completed: ["ok", "check"],
+  stopped: ["idle", "stop"],
+  failed: ["bad", "cross"],
+};
+
+/** @type {Record<API.GPUStatus, Look>} */
+const GPU = {
+  available: ["ok", "check"],
+  training: ["run", "play"],
+  preprocessing: ["run", "play"],
+  busy: ["warn", "square"],
+  draining: ["idle", "drain"],
+  lost: ["bad", "cross"],
+  unknown: ["warn", "question"],
+};
+
+/** @type {Record<API.NodeStatus, Look>} */
+const NODE = {
+  up: ["ok", "check"],
+  draining: ["idle", "drain"],
+  down: ["idle", "stop"],
+  unknown: ["warn", "question"],
+};
+
+/** A newer service may have others. @type {{task: Record<string, Look>, gpu: Record<string, Look>, node: Record<string, Look>}} */
+const KINDS = { task: TASK, gpu: GPU, node: NODE };
+
+/** Statuses of a task after which nothing changes by itself. @param {string|null} status */
+export const isFinished = (status) => status === "completed" || status === "stopped" || status === "failed";
+
+/**
+ * Whether its latest loss was no number: what it learned since is worth nothing, however far it is.
+ * @param {{metrics: API.Metrics}} task
+ */
+export const isSpoiled = ({ metrics }) => (metrics.nan_steps ?? 0) > 0 && metrics.current_loss === null;
+
+/** Says so beside the status. */
+export const spoiledChip = () =>
+  h(
+    "span",
+    { class: "spoiled chip", data: { tone: "warn" }, title: t("nan.last"), hidden: true },
+    icon("warn"),
+    t("nan.chip"),
+  );
+
+/** @param {"task"|"gpu"|"node"} kind @param {string} status */
+export const toneOf = (kind, status) => (KINDS[kind][status] ?? ["idle"])[0];
+
+/** @param {"task"|"gpu"|"node"} kind */
+export function statusChip(kind) {
+  const text = h("span");
+  let sign = icon("circle");
+  const element = h("span", { class: "status chip" }, sign, text);
+  let shown = "";
+  return {
+    element,
+    /** @param {string} status */
+    update(status) {
+      if (status === shown) return;
+      shown = status;
+      const [tone, name] = KINDS[kind][status] ?? ["idle", "question"];
+      setAttribute(element, "data-tone", tone);
+      const next = icon(name, name === "spin" ? "spin" : "");
+      sign.replaceWith(next);
+      sign = next;
+      setText(text, word(kind, status));
+    },
+  };
+}
+
+const SIGNS = /** @type {const} */ ({ bad: "cross", warn: "warn", ok: "check", run: "play", idle: "help" });
+
+/** Something that has to be said. @param {keyof typeof SIGNS} tone @param {...Child} content */
+export function note(tone, ...content) {
+  return h("div", { class: "note", data: { tone } }, icon(SIGNS[tone]), h("div", { class: "grow" }, content));
+}
