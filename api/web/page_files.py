@@ -27,6 +27,9 @@ _IMPORT = re.compile(rb'^(?:import|export)\s+(?:[\w*{},\s]+?\s+from\s+)?"(\.[^"]
 #: lines.
 _NOTES = re.compile(rb"^[ \t]*(?://.*|/\*\*(?s:(?!\*/).)*\*/[ \t]*)$", re.MULTILINE)
 
+#: Names the libraries to fetch; no part of the page.
+_PACKAGE = "package.json"
+
 #: The placeholder in the page that is replaced by the digest of its files.
 _PLACE = b"/dashboard/@/"
 #: The placeholder in the page for the list of its modules: a browser that knows them asks for all at once.
@@ -73,7 +76,8 @@ def _without_notes(name: str, content: bytes) -> bytes:
 
 def _walk(folder: Path) -> list[tuple[str, Path]]:
     files = sorted(path for path in folder.rglob("*") if path.suffix in CONTENT_TYPES and path.is_file())
-    return [(path.relative_to(folder).as_posix(), path) for path in files]
+    named = [(path.relative_to(folder).as_posix(), path) for path in files]
+    return [(name, path) for name, path in named if name != _PACKAGE]
 
 
 def _digest(files: Mapping[str, bytes]) -> str:

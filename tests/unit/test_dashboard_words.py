@@ -1,6 +1,7 @@
 """What the dashboard's scripts say, and what they know of the service: held against each other."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -32,13 +33,15 @@ SOURCES = {
     for path in SCRIPTS.rglob("*.js")
     if path.parent.name != "vendor"
 }
+TEXTS: dict[str, dict[str, str]] = {
+    language: json.loads((SCRIPTS / "locales" / f"{language}.json").read_text()) for language in ("en", "zh")
+}
+#: The service's sentences and the messages of its errors are English already: their codes have a text in Chinese only.
+SERVICE, ERROR = "service.", "api_error."
 
 
 def words(language: str) -> dict[str, str]:
-    text = "".join(
-        SOURCES[f"locales/{language}{part}.js"] for part in ("", "_form", "_access", "_data", "_models", "_alerts")
-    )
-    return dict(re.findall(r'^  "?([\w.]+)"?:\s+"(.*)",$', text, re.MULTILINE))
+    return {key: text for key, text in TEXTS[language].items() if not key.startswith((SERVICE, ERROR))}
 
 
 def places(text: str) -> set[str]:
@@ -51,10 +54,10 @@ def test_both_languages_say_the_same_things():
     assert {key for key in english if places(english[key]) != places(chinese[key])} == set()
 
 
-@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith("locales/zh") and "titles" not in name])
+@pytest.mark.parametrize("name", ["zh.json", "zh_rules.js", "zh_settings.js"])
 def test_chinese_has_chinese_punctuation(name: str):
     # Lists in brackets are written as a configuration has them.
-    plain = re.sub(r"\[[^\]]*\]", "", SOURCES[name])
+    plain = re.sub(r"\[[^\]]*\]", "", (SCRIPTS / "locales" / name).read_text())
     texts = re.findall(r'"((?:[^"\\]|\\.)*)"', plain)
     mixed = r"[\u4e00-\u9fff][,:;?!(]|[,:;?!)][\u4e00-\u9fff]"
     assert [text for text in texts if re.search(mixed, text)] == []
@@ -126,9 +129,8 @@ def test_every_status_of_the_service_has_a_word(group: str, names: type):
     assert {f"{group}.{name.value}" for name in names} <= words("en").keys()
 
 
-def said_in_chinese() -> dict[str, str]:
-    text = SOURCES["locales/zh_said.js"] + SOURCES["locales/zh_catalogue.js"]
-    return {code: said for code, _, said in re.findall(r"""^  (\w+):\s+(["'])(.*)\2,$""", text, re.MULTILINE)}
+def said_in_chinese(prefix: str = SERVICE) -> dict[str, str]:
+    return {key.removeprefix(prefix): text for key, text in TEXTS["zh"].items() if key.startswith(prefix)}
 
 
 @cache
@@ -192,11 +194,11 @@ def test_nothing_is_translated_that_the_service_does_not_say():
 
 
 def test_every_error_has_a_chinese_text_with_the_parameters_of_its_message():
-    text = SOURCES["locales/zh_errors.js"]
-    chinese = dict(re.findall(r'^  (\w+): "(.*[。：])",$', text, re.MULTILINE))
+    chinese = said_in_chinese(ERROR)
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ServiceError)]
     english = {kind.code: kind.message for kind in kinds}
     assert chinese.keys() == english.keys()
+    assert {code for code, text in chinese.items() if not text.endswith(("。", "："))} == set()
     assert {code for code in english if places(english[code]) != places(chinese[code])} == set()
 
 

@@ -191,12 +191,8 @@ declare global {
     type Listeners = { [Type in keyof Messages]?: (data: Messages[Type], message: { timestamp: string }) => void };
   }
 
-  /** Words that have a text in both languages. */
-  type WordKey =
-    | keyof typeof import("../../api/dashboard/locales/en.js").words
-    | keyof typeof import("../../api/dashboard/locales/en_data.js").dataWords
-    | keyof typeof import("../../api/dashboard/locales/en_models.js").modelWords
-    | keyof typeof import("../../api/dashboard/locales/en_alerts.js").alertWords;
+  /** Keys of texts, which both languages have. */
+  type WordKey = keyof typeof import("../../api/dashboard/locales/en.json");
 
   /** What an element can hold. */
   type Child = Node | string | number | false | null | undefined | readonly Child[];

@@ -1,41 +1,15 @@
-// The words of the page, in the browser's language or the one that was chosen.
+// The texts of the page, in the browser's language or the one that was chosen.
 
 import { recall, remember } from "./settings.js";
-import { learnStyle } from "./shell/style.js";
 
 const LANGUAGES = ["en", "zh"];
 
 /** `en` or `zh`. */
 export const language = choose();
 
-// One of them is enough: both have the same keys.
-/** @type {{words: Record<WordKey, string>}} */
-const { words } = await import(`../locales/${language}.js`);
-// The service's own sentences are English; each has a code, by which they are said in another language.
-/** @type {[{said: Record<string, string>}, {errors: Record<string, string>}]} */
-const [{ said }, { errors }] =
-  language === "zh"
-    ? await Promise.all([import("../locales/zh_said.js"), import("../locales/zh_errors.js")])
-    : [{ said: {} }, { errors: {} }];
-
-/** Screens of datasets have words that no other needs. */
-export async function learnDataWords() {
-  const { dataWords } = await import(`../locales/${language}_data.js`);
-  Object.assign(words, dataWords);
-}
-
-/** So have screens of models, and of a new training. */
-export async function learnModelWords() {
-  const { modelWords } = await import(`../locales/${language}_models.js`);
-  Object.assign(words, modelWords);
-}
-
-/** And those of alerts, which are told without their styles where these cannot be had. */
-export async function learnAlertWords() {
-  const styled = learnStyle("alerts").catch(() => {});
-  const [{ alertWords }] = await Promise.all([import(`../locales/${language}_alerts.js`), styled]);
-  Object.assign(words, alertWords);
-}
+// One file is enough: both have the same keys. The Chinese one also has what the service says, by its code.
+/** @type {Record<string, string>} */
+const words = await load(`../locales/${language}.json`);
 
 document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
 
@@ -43,6 +17,13 @@ function choose() {
   const chosen = LANGUAGES.find((each) => each === recall("language", ""));
   if (chosen) return chosen;
   return navigator.language?.toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+/** @param {string} path beside this module */
+async function load(path) {
+  const answer = await fetch(new URL(path, import.meta.url));
+  if (!answer.ok) throw new Error(`${answer.url}: ${answer.status}`);
+  return answer.json();
 }
 
 /**
@@ -60,7 +41,8 @@ export function t(key, values) {
  * @returns {string}
  */
 export function tell(sentence, what) {
-  return what && said[what.code] ? filled(said[what.code], what.params) : sentence;
+  const text = what && words[`service.${what.code}`];
+  return text ? filled(text, what.params) : sentence;
 }
 
 /**
@@ -68,7 +50,7 @@ export function tell(sentence, what) {
  * @param {string} code @param {string} message the service's own @param {string[]} details what is wrong in the request
  */
 export function errorText(code, message, details) {
-  const text = errors[code];
+  const text = words[`api_error.${code}`];
   if (!text) return [message, ...details].join(" ");
   const named = details.length === 0 && text.endsWith("：") ? [message] : details;
   return text + named.join(" ");
@@ -96,7 +78,7 @@ function shown(value) {
  * @param {string} group @param {string|null|undefined} name
  */
 export function word(group, name) {
-  return words[/** @type {WordKey} */ (`${group}.${name}`)] ?? String(name ?? "–").replaceAll("_", " ");
+  return words[`${group}.${name}`] ?? String(name ?? "–").replaceAll("_", " ");
 }
 
 /** Takes the other language; the page draws itself anew. */

@@ -5,7 +5,7 @@ import { fill, h, setAttribute } from "../ui/dom.js";
 import { toast, toastError } from "../ui/toast.js";
 import { access, learnAccess, signIn } from "./access.js";
 import { api, lives, Refused, SIGNED_OUT } from "./api.js";
-import { learnAlertWords, learnDataWords, learnModelWords, t } from "./i18n.js";
+import { t } from "./i18n.js";
 import { Keys } from "./keys.js";
 import { ageOfReadings, machine, take } from "./machine.js";
 import { forgetReload, reloadOnce } from "./reload.js";
@@ -15,7 +15,7 @@ import { banners } from "./shell/banners.js";
 import { bar } from "./shell/bar.js";
 import { openHelp } from "./shell/help.js";
 import { printInLight } from "./shell/print.js";
-import { learnStyle } from "./shell/style.js";
+import { learnAlertStyle, learnStyle } from "./shell/style.js";
 import { connection, Stream } from "./stream.js";
 
 // Each is loaded when it is shown first.
@@ -30,7 +30,7 @@ const SCREENS = {
   registry: () => withModels(import("../screens/registry/view.js")),
   registered: () => withModels(import("../screens/registry/registered.js")),
   start: () => withModels(import("../screens/start/view.js")),
-  alerts: () => withAlertWords(import("../screens/alerts/view.js")),
+  alerts: () => withAlerts(import("../screens/alerts/view.js")),
   access: () => import("../screens/access/view.js"),
   nodes: () => import("../screens/nodes/view.js"),
   "sign-in": () => import("../screens/sign_in/view.js"),
@@ -39,15 +39,14 @@ const SCREENS = {
 /** With the styles of logs. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
 const withLog = async (module) => (await Promise.all([module, learnStyle("log")]))[0];
 
-/** With the words and the styles of datasets. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withData = async (module) => (await Promise.all([module, learnDataWords(), learnStyle("data")]))[0];
+/** With the styles of datasets. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withData = async (module) => (await Promise.all([module, learnStyle("data")]))[0];
 
 /** With those of models, too. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withModels = async (module) =>
-  (await Promise.all([withData(module), learnModelWords(), learnStyle("models")]))[0];
+const withModels = async (module) => (await Promise.all([withData(module), learnStyle("models")]))[0];
 
-/** @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
-const withAlertWords = async (module) => (await Promise.all([module, learnAlertWords()]))[0];
+/** With those of alerts. @template Module @param {Promise<Module>} module @returns {Promise<Module>} */
+const withAlerts = async (module) => (await Promise.all([module, learnAlertStyle()]))[0];
 
 const PRODUCT = "Diffusion-Pipe";
 

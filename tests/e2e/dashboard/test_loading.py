@@ -11,18 +11,18 @@ from tests.e2e.server import ROOT
 from tests.e2e.toy_tasks import toy
 from tests.e2e.training_server import TrainingServer
 
-#: Page, scripts and styles of one screen, as they go over the wire: compressed, the notes of their types included.
-BUDGET_BYTES = 105_000
+#: Page, scripts, styles and the texts of all screens (20 KB), as they go over the wire: compressed.
+BUDGET_BYTES = 118_000
 
 _LOADED = """() => {
     const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
     const named = all.map((each) => [new URL(each.name).pathname, each.encodedBodySize]);
-    return Object.fromEntries(named.filter(([path]) => /^\\/$|\\.(js|css)$/.test(path)));
+    return Object.fromEntries(named.filter(([path]) => /^\\/$|\\.(js|css|json)$/.test(path)));
 }"""
 
 
 def loaded(page: Page) -> dict[str, int]:
-    """The bytes of page, scripts and styles that a page has asked for, unpacked, by path."""
+    """The bytes of page, scripts, texts and styles that a page has asked for, unpacked, by path."""
     found: dict[str, int] = page.evaluate(_LOADED)
     return found
 
@@ -73,8 +73,8 @@ def test_a_page_loads_one_language_and_no_charts_before_it_draws_one(open_page: 
     page = open_page(locale="zh-CN")
     expect(page.locator(".gpu-card")).to_have_count(4)
     names = {path.split("/", 3)[-1] for path in loaded(page)}
-    assert "locales/zh.js" in names
-    assert names.isdisjoint({"locales/en.js", "screens/tasks/task.js", "vendor/uPlot.js", "vendor/uPlot.min.css"})
+    assert "locales/zh.json" in names
+    assert names.isdisjoint({"locales/en.json", "screens/tasks/task.js", "vendor/uPlot.js", "vendor/uPlot.min.css"})
 
 
 @pytest.mark.skipif(not has_charts(), reason="the charts could not be fetched: make charts")

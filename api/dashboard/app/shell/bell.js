@@ -7,7 +7,8 @@ import { count } from "../../ui/format.js";
 import { icon } from "../../ui/icons.js";
 import { attempt } from "../../ui/toast.js";
 import { access } from "../access.js";
-import { learnAlertWords, t, word } from "../i18n.js";
+import { t, word } from "../i18n.js";
+import { learnAlertStyle } from "./style.js";
 
 /** Screens with a stream of their own do not hear of alerts: then it is asked so often. */
 const ASK_MS = 10_000;
@@ -27,7 +28,7 @@ export function bell(app) {
 
   async function toggle() {
     if (close) return close();
-    const [{ openPanel }] = await Promise.all([import("../../screens/alerts/panel.js"), learnAlertWords()]);
+    const [{ openPanel }] = await Promise.all([import("../../screens/alerts/panel.js"), learnAlertStyle()]);
     if (close) return;
     setAttribute(button, "aria-expanded", "true");
     close = openPanel(button, () => {

@@ -11,6 +11,9 @@ export function learnStyle(name) {
   return known;
 }
 
+/** Loads the styles of alerts; without them alerts are still shown. */
+export const learnAlertStyle = () => learnStyle("alerts").catch(() => {});
+
 /** @param {string} name @returns {Promise<void>} */
 function load(name) {
   return new Promise((resolve, reject) => {

@@ -1,8 +1,9 @@
 // All about one alert: what it says, its labels, what became of it, and what was told to whom.
 
 import { alertApi } from "../../app/api_alerts.js";
-import { learnAlertWords, t, word } from "../../app/i18n.js";
+import { t, word } from "../../app/i18n.js";
 import { refusalWords } from "../../app/refusal.js";
+import { learnAlertStyle } from "../../app/shell/style.js";
 import { openDialog } from "../../ui/dialog.js";
 import { fill, h } from "../../ui/dom.js";
 import { figure } from "../../ui/format.js";
@@ -16,7 +17,7 @@ import { firing } from "./state.js";
 
 /** @param {string} id */
 export async function openAlert(id) {
-  await learnAlertWords();
+  await learnAlertStyle();
   const [card, rest] = [h("div"), h("div", { class: "stack" }, loading())];
   const dialog = openDialog(
     t("alert"),

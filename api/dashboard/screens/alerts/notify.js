@@ -3,7 +3,7 @@
 
 import { access } from "../../app/access.js";
 import { ask, streamURL } from "../../app/api.js";
-import { language, learnAlertWords, t, word } from "../../app/i18n.js";
+import { language, t, word } from "../../app/i18n.js";
 import { recall, remember } from "../../app/settings.js";
 import { soon } from "../../app/soon.js";
 import { Store } from "../../app/store.js";
@@ -132,7 +132,6 @@ async function showNew() {
   if (!fresh.length) return;
   // Before they are shown: better none than the same again.
   list("notified", [...known, ...fresh.map(({ alert_id: id }) => id)]);
-  await learnAlertWords();
   if (fresh.length <= AT_ONCE) for (const alert of fresh) await show(alert, false);
   else {
     const { tellAlert } = await import("./told.js");
