@@ -61,5 +61,6 @@ def test_only_named_files_get_into_an_image():
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     kept = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
-    assert kept == {"api", "LICENSE", "Makefile", "requirements*.lock", "requirements*.txt", "run.py", "tools/npm.sh"}
+    tools = {"tools/install.sh", "tools/npm.sh", "tools/uv.lock"}
+    assert kept == {"api", "LICENSE", "Makefile", "requirements*.lock", "requirements*.txt", "run.py"} | tools
     assert not re.search(r"(PASSWORD|SECRET|TOKEN|KEY)=", CONTAINERFILE)
