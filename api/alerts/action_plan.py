@@ -91,12 +91,14 @@ def _check(rule: AlertRule, pointer: str, kind: ActionKind) -> Iterable[Mistake]
             pointer, f"{kind} belongs to rules of scope {' or '.join(scopes)}, and this one's is {rule.scope}"
         )
     elif kind is ActionKind.IDLE_COMMAND and not _says_idle(rule):
-        remedy = f"add `{IDLE_METRIC} == 1` to its condition"
+        remedy = f"make its condition `{IDLE_METRIC}` at least 1"
         yield Mistake(pointer, f"{kind} belongs to rules that are true of an idle machine only", remedy)
 
 
 def _says_idle(rule: AlertRule) -> bool:
-    return not rule.any_of and any(clause.text == f"{IDLE_METRIC} == 1" for clause in rule.when)
+    return not rule.any_of and any(
+        clause.text in (f"{IDLE_METRIC} == 1", f"{IDLE_METRIC} >= 1") for clause in rule.when
+    )
 
 
 def authorise(before: AlertRule | None, after: AlertRule, by: Principal) -> AlertRule:

@@ -186,8 +186,8 @@ def get_rule(rule_id: str) -> Response:
 def change_rule(rule_id: str, json_data: ChangeRule) -> Response:
     """Change a rule
 
-    Of one that is built in `enabled`, `for_seconds`, `clear_seconds`, `severity`, `labels` and `actions` can be
-    changed.
+    Of one that is built in `enabled`, `value` (its threshold), `for_seconds`, `clear_seconds`, `severity`, `labels` and
+    `actions` can be changed.
     """
     changed = services().rules.change(rule_id, json_data.changes(), current_principal.get())
     return answer({"rule": changed})

@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from api.alerts.builtin_rules import parse_clause
 from api.alerts.schemas import Label, LabelValue, Lasting, Line, Weight
 from api.alerts.views import RuleView
 from api.domain.alert_action import ActionKind
-from api.domain.alert_rule import AlertMetric, AlertRule, Clause, RuleScope
+from api.domain.alert_rule import AlertMetric, AlertRule, Clause, Comparison, RuleScope
 from api.domain.event import Severity
 from api.util.pagination import Pagination
 from api.util.validation import Strict
@@ -17,25 +16,10 @@ from api.web.schemas import Envelope, Name, PageQuery, Shown
 RuleId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", min_length=1, max_length=64)]
 
 
-def _a_clause(text: str) -> str:
-    parse_clause(" ".join(text.split()))
-    return " ".join(text.split())
-
-
-ClauseText = Annotated[
-    str,
-    Field(max_length=200),
-    AfterValidator(_a_clause),
-    Field(examples=["temperature_gpu >= temperature_slowdown - 5"]),
-]
-Clauses = Annotated[list[ClauseText], Field(max_length=10)]
-
-
+Metric = Annotated[str, Field(pattern=r"^\w+$", max_length=64)]
+Bound = Literal["above", "at_least", "below", "at_most"]
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Actions = Annotated[list[Annotated[ActionKind, Field(strict=False)]], Field(max_length=5)]
-
-
-def _clauses(texts: list[str]) -> tuple[Clause, ...]:
-    return tuple(parse_clause(text) for text in texts)
 
 
 class RuleFields(Strict):
@@ -45,13 +29,12 @@ class RuleFields(Strict):
 
     title: Annotated[Name, Field(min_length=1)]
     scope: Annotated[RuleScope, Field(strict=False)] = Field(description="what it is held against, one by one")
-    when: Annotated[Clauses, Field(min_length=1)] = Field(description="its condition")
-    match: Literal["all", "any"] = Field("all", description="how many clauses of `when` must be true")
+    metric: Metric = Field(description="one of its scope, of GET /alerts/metrics")
+    comparison: Bound = Field(description="on which side of the value it must be")
+    value: Number
     for_seconds: Lasting = Field(0.0, description="for how long")
-    clear: Clauses = Field(default_factory=list, description="what ends it; by default that `when` is no longer true")
-    clear_seconds: Lasting = Field(0.0, description="and for how long")
+    clear_seconds: Lasting = Field(0.0, description="for how long it must be over")
     severity: Weight = Severity.WARNING
-    critical_when: Clauses = Field(default_factory=list, description="it is critical while these are true as well")
     summary: Annotated[Line, Field(min_length=1)] = Field(description="what is told")
     remedy: Line = Field("", description="what to do")
     link: Annotated[str, Field(pattern=r"^https?://[!-~]{1,500}$")] | None = None
@@ -70,9 +53,10 @@ class MakeRule(RuleFields):
                 "rule_id": "hot_memory",
                 "title": "memory is hot",
                 "scope": "gpu",
-                "when": ["temperature_memory >= 95"],
+                "metric": "temperature_memory",
+                "comparison": "at_least",
+                "value": 95,
                 "for_seconds": 300,
-                "clear": ["temperature_memory < 90"],
                 "summary": "{gpu}: its memory has {temperature_memory} °C.",
             }
         },
@@ -82,7 +66,9 @@ class MakeRule(RuleFields):
 
     def rule(self) -> AlertRule:
         """The rule as the service takes it."""
-        return AlertRule(rule_id=self.rule_id, **_rule_values(self.model_dump(exclude={"rule_id"})))
+        given = _rule_values(self.model_dump())
+        condition = Clause(given.pop("metric"), given.pop("comparison"), given.pop("value"))
+        return AlertRule(when=(condition,), **given)
 
 
 class ChangeRule(Strict):
@@ -91,13 +77,12 @@ class ChangeRule(Strict):
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"enabled": False}})
 
     title: Annotated[Name, Field(min_length=1)] | None = None
-    when: Annotated[Clauses, Field(min_length=1)] | None = None
-    match: Literal["all", "any"] | None = None
+    metric: Metric | None = None
+    comparison: Bound | None = None
+    value: Number | None = Field(None, description="of one that is built in, its threshold")
     for_seconds: Lasting | None = None
-    clear: Clauses | None = None
     clear_seconds: Lasting | None = None
     severity: Weight | None = None
-    critical_when: Clauses | None = None
     summary: Annotated[Line, Field(min_length=1)] | None = None
     remedy: Line | None = None
     link: Annotated[str, Field(pattern=r"^https?://[!-~]{1,500}$")] | None = None
@@ -119,13 +104,10 @@ class ChangeRule(Strict):
 
 def _rule_values(given: dict[str, Any]) -> dict[str, Any]:
     values = dict(given)
-    for name in ("when", "clear", "critical_when"):
-        if name in values:
-            values[name] = _clauses(values[name])
     if "actions" in values:
         values["actions"] = tuple(values["actions"])
-    if "match" in values:
-        values["any_of"] = values.pop("match") == "any"
+    if "comparison" in values:
+        values["comparison"] = Comparison[values["comparison"].upper()]
     return values
 
 

@@ -173,5 +173,7 @@ def _read_document(connection: Connection, rule_id: str) -> dict[str, Any] | Non
 
 
 def _with_changes(rule: AlertRule, changes: Mapping[str, Any], stamps: Mapping[str, Any]) -> AlertRule:
-    plain = {**dump_rule(rule), "rule_id": rule.rule_id, "is_builtin": True, **changes, **stamps}
+    others = dict(changes)
+    moved = rule.changed({"value": others.pop("value")}) if "value" in others else rule
+    plain = {**dump_rule(moved), "rule_id": rule.rule_id, "is_builtin": True, **others, **stamps}
     return _RULE.validate_python(plain)

@@ -9,7 +9,7 @@ from api.alerts.metrics import metrics_of
 from api.alerts.rule_store import RuleStore
 from api.alerts.views import RuleView, show_rule
 from api.domain.access import Principal
-from api.domain.alert_rule import BUILTIN_CHANGES, AlertRule, Clause, RuleScope
+from api.domain.alert_rule import BUILTIN_CHANGES, AlertRule, RuleScope
 from api.errors import AlertNotFound, Conflict, Invalid, Mistake
 from api.util.clock import Clock
 from api.util.pagination import Page, PageRequest, paginate
@@ -54,7 +54,7 @@ class RuleService:
 
     def add(self, rule: AlertRule, by: Principal) -> RuleView:
         """Keeps a new rule. Raises Invalid, Conflict, and Forbidden where it would act on what is not theirs."""
-        self._check(rule)
+        self._check(replace(rule, enabled=True))
         rule = authorise(None, rule, by)
         if rule.rule_id in self._builtin:
             raise Conflict(f'A rule called "{rule.rule_id}" is built in: change that, or choose another id.')
@@ -99,29 +99,27 @@ class RuleService:
                 words = f"cannot be changed of a rule that is built in; {', '.join(sorted(BUILTIN_CHANGES))} can"
                 remedy = "make a rule of your own with the rest of it, and switch this one off"
                 raise Invalid(mistakes=[Mistake(f"/{name}", words, remedy) for name in fixed])
-        after = replace(rule, **changes)
+            if "value" in changes and rule.threshold is None:
+                raise Invalid(mistakes=[Mistake("/value", "cannot be changed: the rule is about a state")])
+        after = rule.changed(changes)
         self._check(after)
         return after
 
     def _check(self, rule: AlertRule) -> None:
-        parts = {"when": rule.when, "clear": rule.clear, "critical_when": rule.critical_when}
-        mistakes = [
-            mistake
-            for name, clauses in parts.items()
-            for place, clause in enumerate(clauses)
-            for mistake in _unknown_metrics(rule.scope, f"/{name}/{place}", clause)
-        ]
-        mistakes += check_actions(rule, self._has_idle_command)
+        mistakes = check_actions(rule, self._has_idle_command)
+        if rule.enabled and not rule.is_builtin:
+            mistakes += _check_condition(rule)
         if mistakes:
             raise Invalid(mistakes=mistakes)
 
 
-def _unknown_metrics(scope: RuleScope, pointer: str, clause: Clause) -> list[Mistake]:
-    known = metrics_of(scope)
-    found = []
-    for name in clause.metrics:
-        if name not in known:
-            close = nearest(name, known)
-            hint = f'; did you mean "{close}"?' if close else "; GET /alerts/metrics lists them"
-            found.append(Mistake(pointer, f"names no metric of {scope}{hint}"))
-    return found
+def _check_condition(rule: AlertRule) -> list[Mistake]:
+    if not rule.is_simple:
+        words = "cannot be switched on: its condition comes from an older version and is more than one bound"
+        return [Mistake("/enabled", words, "set its metric, comparison and value")]
+    name, known = rule.when[0].metric, metrics_of(rule.scope)
+    if name in known:
+        return []
+    close = nearest(name, known)
+    hint = f'; did you mean "{close}"?' if close else "; GET /alerts/metrics lists them"
+    return [Mistake("/metric", f"names no metric of {rule.scope}{hint}")]

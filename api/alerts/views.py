@@ -87,13 +87,19 @@ class AlertDetailView:
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """One rule. Conditions look like `temperature_gpu >= temperature_slowdown - 5`."""
+    """One rule. Conditions look like `temperature_gpu >= temperature_slowdown - 5`.
+
+    `metric`, `comparison` and `value` are those of its threshold; null for a rule about states.
+    """
 
     rule_id: str
     title: str
     scope: RuleScope
     when: tuple[str, ...]
     match: str  #: all or any of `when`
+    metric: str | None
+    comparison: str | None
+    value: float | None
     for_seconds: float
     clear: tuple[str, ...]
     clear_seconds: float
@@ -117,12 +123,16 @@ class RuleView:
 
 def show_rule(rule: AlertRule) -> RuleView:
     """A rule as it is shown."""
+    threshold = rule.threshold
     return RuleView(
         rule_id=rule.rule_id,
         title=rule.title,
         scope=rule.scope,
         when=tuple(clause.text for clause in rule.when),
         match="any" if rule.any_of else "all",
+        metric=None if threshold is None else threshold.metric,
+        comparison=None if threshold is None else threshold.compare.name.lower(),
+        value=None if threshold is None else threshold.value,
         for_seconds=rule.for_seconds,
         clear=tuple(clause.text for clause in rule.clear),
         clear_seconds=rule.clear_seconds,

@@ -40,6 +40,11 @@ class Comparison(StrEnum):
     EQUAL = "=="
     OTHER = "!="
 
+    @property
+    def is_ordering(self) -> bool:
+        """Whether it compares with a bound, which can be moved."""
+        return self not in (Comparison.EQUAL, Comparison.OTHER)
+
 
 @dataclass(frozen=True, slots=True)
 class Clause:
@@ -99,13 +104,49 @@ class AlertRule:
         clauses = (*self.when, *self.clear, *self.critical_when)
         return tuple(dict.fromkeys(name for clause in clauses for name in clause.metrics))
 
+    @property
+    def threshold(self) -> Clause | None:
+        """The clause whose number is the rule's threshold; None for a rule about states."""
+        return next((clause for clause in self.when if clause.compare.is_ordering), None)
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether its condition is one metric above or below a number, as that of every own rule."""
+        return len(self.when) == 1 and self.when[0].of is None and self.threshold is not None and not self.critical_when
+
     def changed(self, changes: Mapping[str, Any]) -> "AlertRule":
-        """The rule with these fields instead of its own."""
-        return replace(self, **changes)
+        """Return the rule with these fields; `metric`, `comparison` and `value` are those of its threshold.
+
+        Of a built-in rule the other clauses with the same bound, and the level at which the alert ends, follow it. An
+        own rule has no other clauses.
+        """
+        others = {name: value for name, value in changes.items() if name not in _OF_THRESHOLD}
+        parts = {name: changes[given] for given, name in _OF_THRESHOLD.items() if given in changes}
+        old, after = self.threshold or self.when[0], replace(self, **others)
+        new = replace(old, **parts)
+        if not parts:
+            return after
+        if not self.is_builtin:
+            return replace(after, when=(replace(new, of=None),), any_of=False, clear=(), critical_when=())
+        bound = (old.compare, old.value)
+        when = tuple(replace(each, **parts) if (each.compare, each.value) == bound else each for each in self.when)
+        return replace(after, when=when, clear=tuple(_follow(each, old, new.value) for each in self.clear))
+
+
+_OF_THRESHOLD = {"metric": "metric", "comparison": "compare", "value": "value"}
+
+
+def _follow(clear: Clause, old: Clause, value: float) -> Clause:
+    """Return the level at which an alert ends, moved with its threshold: it must not hold while the condition does."""
+    if (clear.metric, clear.of) != (old.metric, old.of):
+        return clear
+    if old.of is None and old.value:
+        return replace(clear, value=clear.value * value / old.value)
+    return replace(clear, value=clear.value + value - old.value)
 
 
 #: What may be changed of a rule that is built in; everything else of it comes with the version.
-BUILTIN_CHANGES = frozenset({"enabled", "for_seconds", "clear_seconds", "severity", "labels", "actions"})
+BUILTIN_CHANGES = frozenset({"enabled", "value", "for_seconds", "clear_seconds", "severity", "labels", "actions"})
 
 
 @dataclass(frozen=True, slots=True)

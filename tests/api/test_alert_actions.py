@@ -38,7 +38,7 @@ def test_who_may_have_a_rule_act(guarded: Hot):
         {"actions": ["power_off"]},
         {"actions": ["idle_command"]},
         {"idle_command": "/bin/true"},
-        {"scope": "disk", "when": ["free_gb < 1"]},
+        {"scope": "disk", "metric": "free_gb", "comparison": "below", "value": 1},
     ],
     ids=["no action", "not set", "a command by request", "no task of a disk"],
 )

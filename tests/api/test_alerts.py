@@ -21,7 +21,9 @@ RULE = {
     "rule_id": "hot",
     "title": "hot",
     "scope": "gpu",
-    "when": ["temperature_gpu >= 80"],
+    "metric": "temperature_gpu",
+    "comparison": "at_least",
+    "value": 80,
     "summary": "{gpu} is at {temperature_gpu} °C.",
 }
 HOOK = {"name": "hook", "kind": "webhook", "url": "https://8.8.8.8/topsecret-path", "group_wait_seconds": 0}
@@ -162,8 +164,8 @@ def test_metrics_are_listed(hot: Hot):
 @pytest.mark.parametrize(
     ("path", "body", "pointers"),
     [
-        ("/rules", {**RULE, "when": ["temperature_gpu >> 5"]}, {"/when/0"}),
-        ("/rules", {**RULE, "when": ["nothing > 5"], "clear": ["temperature_gpu < x"]}, {"/when/0", "/clear/0"}),
+        ("/rules", {**RULE, "comparison": "equal", "value": "hot"}, {"/comparison", "/value"}),
+        ("/rules", {**RULE, "metric": "nothing"}, {"/metric"}),
         ("/rules", {**RULE, "rule_id": "a b", "scope": "moon"}, {"/rule_id", "/scope"}),
         ("/rules", {**RULE, "for_seconds": -1, "strange": 1}, {"/for_seconds", "/strange"}),
         ("/channels", {**HOOK, "url": "http://127.0.0.1/x"}, {"/url"}),

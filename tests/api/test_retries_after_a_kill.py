@@ -19,7 +19,15 @@ from tests.unit.files.weights.stand_ins import write_stand_in
 
 API = "/api/v1"
 KEY = {"Idempotency-Key": "k-1"}
-RULE = {"rule_id": "hot", "title": "hot", "scope": "gpu", "when": ["temperature_gpu > 85"], "summary": "It is hot."}
+RULE = {
+    "rule_id": "hot",
+    "title": "hot",
+    "scope": "gpu",
+    "metric": "temperature_gpu",
+    "comparison": "above",
+    "value": 85,
+    "summary": "It is hot.",
+}
 CHANNEL = {"name": "hook", "kind": "webhook", "url": "https://8.8.8.8/x"}
 UNTIL = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 SILENCE = {"matchers": [{"label": "rule_id", "value": "hot"}], "until": UNTIL, "comment": "quiet"}

@@ -6,8 +6,10 @@ from tests.clients.walking import Walk
 
 
 def handle_alerts(walk: Walk) -> None:
-    rule = {"rule_id": "hot", "title": "hot", "scope": "gpu", "when": ["temperature_gpu > 200"], "summary": "{gpu}"}
-    assert walk.call("post_alerts_make_rule", body=walk.body("MakeRule", rule), expected=201).rule.when == rule["when"]
+    bound = {"metric": "temperature_gpu", "comparison": "above", "value": 200}
+    rule = {"rule_id": "hot", "title": "hot", "scope": "gpu", "summary": "{gpu}", **bound}
+    made = walk.call("post_alerts_make_rule", body=walk.body("MakeRule", rule), expected=201).rule
+    assert made.when == ["temperature_gpu > 200"]
     assert walk.call("get_alerts_get_rule", "hot").severity.value == "warning"
     change = walk.body("ChangeRule", {"enabled": False})
     assert not walk.call("patch_alerts_change_rule", "hot", body=change).rule.enabled
@@ -15,12 +17,12 @@ def handle_alerts(walk: Walk) -> None:
     walk.call("delete_alerts_delete_rule", "hot")
     assert walk.call("get_alerts_list_metrics").metrics
     wanted = {"name": "hook", "kind": "webhook", "url": "https://8.8.8.8/x", "enabled": False}
-    made = walk.call("post_alerts_make_channel", body=walk.body("MakeChannel", wanted), expected=201).channel_id
-    assert walk.call("get_alerts_get_channel", made).address == "https://8.8.8.8/…"
-    walk.call("patch_alerts_change_channel", made, body=walk.body("ChangeChannel", {"per_hour": 7}))
-    walk.call("post_alerts_test_channel", made, expected=409)
+    channel = walk.call("post_alerts_make_channel", body=walk.body("MakeChannel", wanted), expected=201).channel_id
+    assert walk.call("get_alerts_get_channel", channel).address == "https://8.8.8.8/…"
+    walk.call("patch_alerts_change_channel", channel, body=walk.body("ChangeChannel", {"per_hour": 7}))
+    walk.call("post_alerts_test_channel", channel, expected=409)
     assert [each.per_hour for each in walk.call("get_alerts_list_channels").channels] == [7]
-    walk.call("delete_alerts_delete_channel", made)
+    walk.call("delete_alerts_delete_channel", channel)
     until_ = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     quiet = {"matchers": [{"label": "rule", "value": "hot"}], "until": until_, "comment": "x"}
     silence = walk.call("post_alerts_make_silence", body=walk.body("MakeSilence", quiet), expected=201).silence_id

@@ -3,8 +3,8 @@
 import { api, data, refused } from "./walk_client.js";
 
 export async function handleAlerts(): Promise<void> {
-  const when = ["temperature_gpu > 200"];
-  const rule = { rule_id: "hot_ts", title: "hot", scope: "gpu" as const, when, summary: "{gpu}" };
+  const bound = { metric: "temperature_gpu", comparison: "above" as const, value: 200 };
+  const rule = { rule_id: "hot_ts", title: "hot", scope: "gpu" as const, summary: "{gpu}", ...bound };
   data(await api.POST("/api/v1/alerts/rules", { body: rule }));
   const named = { path: { rule_id: "hot_ts" } };
   data(await api.GET("/api/v1/alerts/rules/{rule_id}", { params: named }));

@@ -10,7 +10,9 @@ RULE = {
     "rule_id": "too_hot",
     "title": "too hot",
     "scope": "gpu",
-    "when": ["temperature_gpu >= 85"],
+    "metric": "temperature_gpu",
+    "comparison": "at_least",
+    "value": 85,
     "summary": "{gpu} is at {temperature_gpu} °C.",
     "actions": ["stop_with_checkpoint", "hold_gpu"],
 }

@@ -36,7 +36,9 @@ class WatchedServer(GuardedServer):
             "rule_id": rule_id,
             "title": rule_id,
             "scope": "gpu",
-            "when": ["temperature_gpu >= 80"],
+            "metric": "temperature_gpu",
+            "comparison": "at_least",
+            "value": 80,
             "summary": "{gpu} is at {temperature_gpu} °C.",
             "remedy": "Look at `nvidia-smi`.",
             "severity": severity,
@@ -152,7 +154,7 @@ def test_who_only_looks_sees_what_fires_and_why_no_more_may_be_done(open_page: O
     expect(page.locator(".toast").first).to_contain_text("Your key does not permit this")
     assert watched.state_of(alert_id) == "firing"
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Deliveries").click()
+    page.get_by_role("button", name="Rules").click()
     expect(page.locator(".alerts-body .note")).to_contain_text("change rules and channels")
 
 
@@ -194,14 +196,15 @@ def test_a_rule_is_made(page: Page, watched: WatchedServer) -> None:
     form = page.get_by_role("dialog")
     form.get_by_label("Title").fill("by the form")
     form.get_by_label("Id", exact=True).fill("by_the_form")
-    form.get_by_label("Number, or").first.fill("80")
+    form.get_by_label("Number", exact=True).fill("80")
     form.get_by_label("for", exact=True).fill("0")
     if has_charts():
         expect(form.locator(".rule-picture canvas")).to_be_visible()
         expect(form.locator(".rule-picture .legend")).to_contain_text("fires80")
     form.get_by_role("button", name="JSON").click()
     written = json.loads(form.get_by_label("JSON").input_value())
-    assert (written["when"], written["for_seconds"]) == (["temperature_gpu >= 80"], 0)
+    assert (written["metric"], written["comparison"], written["value"]) == ("temperature_gpu", "at_least", 80)
+    assert written["for_seconds"] == 0
     form.get_by_label("JSON").fill("{")
     form.get_by_role("button", name="Make it").click()
     expect(form.get_by_role("alert")).to_contain_text("This is no JSON")
@@ -210,6 +213,16 @@ def test_a_rule_is_made(page: Page, watched: WatchedServer) -> None:
     expect(page.locator("[data-rule=by_the_form]")).to_contain_text("own")
     assert watched.get("/alerts/rules/by_the_form")["severity"] == "info"
     until(lambda: watched.get("/alerts", params={"rule": "by_the_form"})["alerts"], what="it to fire")
+
+
+def test_threshold_of_a_built_in_rule_is_changed(page: Page, watched: WatchedServer) -> None:
+    go(page, "/alerts?tab=rules&rule=near_slowdown")
+    form = page.get_by_role("dialog")
+    form.get_by_label("Threshold").fill("-8")
+    form.get_by_role("button", name="Save").click()
+    row = page.locator("[data-rule=near_slowdown]")
+    expect(row).to_contain_text("temperature_gpu >= temperature_slowdown - 8")
+    assert watched.get("/alerts/rules/near_slowdown")["for_seconds"] == 300
 
 
 def test_a_rule_that_is_built_in_is_switched_off_and_made_as_it_came(page: Page, watched: WatchedServer) -> None:
@@ -342,7 +355,6 @@ TABS = {
     "silences": ".alerts-body .panel",
     "rules": ".rule-row",
     "channels": ".channel-card",
-    "deliveries": ".alerts-body .panel",
 }
 
 

@@ -18,7 +18,14 @@ def test_every_rule_names_metrics_of_its_scope_and_says_what_to_do(rule: AlertRu
 
 @pytest.mark.parametrize("rule", BUILTIN_RULES.values(), ids=list(BUILTIN_RULES))
 def test_no_clear_level_is_true_while_the_condition_is(rule: AlertRule):
-    """Else it would fire and end in every round."""
+    """Else it would fire and end in every round; so also with another threshold."""
+    threshold = rule.threshold
+    moved = [] if threshold is None else [rule.changed({"value": threshold.value * factor}) for factor in (0.5, 2, 3)]
+    for each in (rule, *moved):
+        check_clear_levels(each)
+
+
+def check_clear_levels(rule: AlertRule) -> None:
     for raised in rule.when:
         for cleared in rule.clear:
             if raised.metric == cleared.metric and raised.of == cleared.of:

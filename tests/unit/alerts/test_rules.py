@@ -1,10 +1,10 @@
 import pytest
 
-from api.alerts.builtin_rules import BUILTIN_RULES, parse_clause
+from api.alerts.builtin_rules import BUILTIN_RULES
 from api.alerts.rules import RuleService
 from api.domain.access import ROLE_PERMISSIONS, Credential, Permission, Principal, Role
 from api.domain.alert_action import ActionKind
-from api.domain.alert_rule import RuleScope
+from api.domain.alert_rule import Comparison, RuleScope
 from api.domain.event import Severity
 from api.errors import AlertNotFound, Conflict, Forbidden, Invalid
 from api.util.pagination import PageRequest
@@ -42,15 +42,36 @@ def test_of_a_built_in_rule_only_when_and_how_it_is_told_is_changed(rules: RuleS
         "ann",
     )
     with pytest.raises(Invalid) as refused:
-        rules.change("gpu_lost", {"when": (parse_clause("lost == 0"),), "title": "x"}, ANN)
-    assert {mistake.pointer for mistake in refused.value.mistakes} == {"/when", "/title"}
+        rules.change("gpu_lost", {"metric": "health", "title": "x"}, ANN)
+    assert {mistake.pointer for mistake in refused.value.mistakes} == {"/metric", "/title"}
+    with pytest.raises(Invalid, match="value"):
+        rules.change("gpu_lost", {"value": 2.0}, ANN)
     assert rules.delete("gpu_lost").is_changed
     assert not rules.get("gpu_lost").is_changed
 
 
+def test_threshold_of_a_built_in_rule_is_changed_and_its_clear_level_follows(rules: RuleService):
+    changed = rules.change("near_slowdown", {"value": -12.0}, ANN)
+    assert (changed.when, changed.value) == (("temperature_gpu >= temperature_slowdown - 12",), -12)
+    assert changed.clear == ("temperature_gpu <= temperature_slowdown - 17",)
+    disk = rules.change("disk_forecast", {"value": 24.0, "for_seconds": 60.0}, ANN)
+    assert disk.when == ("hours_to_full_1h < 24", "hours_to_full_6h < 24", "free_percent < 30")
+    assert disk.clear == ("hours_to_full_1h > 48",)
+
+
+def test_a_rule_of_an_older_version_is_switched_on_with_one_bound_only(rules: RuleService, desk: Desk):
+    old = rule(rule_id="old", when=["temperature_gpu > 5", "lost == 1"], enabled=False)
+    desk.rules.add(old, "ann", desk.clock.now())
+    with pytest.raises(Invalid) as refused:
+        rules.change("old", {"enabled": True}, ANN)
+    assert refused.value.mistakes[0].pointer == "/enabled"
+    assert rules.change("old", {"enabled": True, "value": 90.0}, ANN).when == ("temperature_gpu > 90",)
+
+
 def test_ones_own_rule_can_be_changed_and_deleted(rules: RuleService):
     rules.add(rule(rule_id="mine"), ANN)
-    assert rules.change("mine", {"when": (parse_clause("power_usage > 300"),)}, BOB).when == ("power_usage > 300",)
+    changes = {"metric": "power_usage", "comparison": Comparison.ABOVE, "value": 300.0}
+    assert rules.change("mine", changes, BOB).when == ("power_usage > 300",)
     rules.delete("mine")
     with pytest.raises(AlertNotFound):
         rules.get("mine")
@@ -60,10 +81,10 @@ def test_what_cannot_be_a_rule_is_refused_with_every_mistake(rules: RuleService)
     with pytest.raises(Conflict, match="built in"):
         rules.add(rule(rule_id="gpu_lost"), ANN)
     with pytest.raises(Invalid) as refused:
-        rules.add(rule(rule_id="mine", when=["temprature_gpu > 5", "lost > queued_seconds + 1"], clear=["x < 1"]), ANN)
-    found = {mistake.pointer: mistake.message for mistake in refused.value.mistakes}
-    assert found.keys() == {"/when/0", "/when/1", "/clear/0"}
-    assert 'did you mean "temperature_gpu"?' in found["/when/0"]
+        rules.add(rule(rule_id="mine", when=["temprature_gpu > 5"]), ANN)
+    (mistake,) = refused.value.mistakes
+    assert mistake.pointer == "/metric"
+    assert 'did you mean "temperature_gpu"?' in mistake.message
     with pytest.raises(AlertNotFound):
         rules.change("nothing", {"enabled": False}, ANN)
 

@@ -1,6 +1,7 @@
 """The way of the tables from nothing to this version."""
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -8,17 +9,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+from api.alerts.builtin_rules import BUILTIN_RULES
+from api.alerts.rule_store import RuleStore
 from api.db import database as database_module
 from api.db.database import Database, sqlite_url
 from api.db.database_url import DatabaseError
 from api.db.migrations.upgrading import upgrade
 from api.db.tables import REVISION, metadata
+from api.domain.alert_action import ActionKind
 from tests.unit.db.builders import Stores
 
 
@@ -203,3 +208,39 @@ def test_retries_find_their_first_answer_after_the_keys_became_hashes(fresh: Dat
     with fresh.read() as connection:
         scope = connection.scalar(text("SELECT scope FROM kept_answers"))
     assert scope == hashlib.sha256(b"\0train.go\0k 1").hexdigest()
+
+
+def clause(metric: str, compare: str = ">", of: str | None = None) -> dict[str, Any]:
+    return {"metric": metric, "compare": compare, "value": 1.0, "of": of}
+
+
+HOT = clause("temperature_gpu")
+OWN_RULES: dict[str, tuple[dict[str, Any], bool]] = {
+    "simple": ({"when": [HOT], "clear": [clause("temperature_gpu", "<")]}, True),
+    "several": ({"when": [HOT, HOT]}, False),
+    "relative": ({"when": [clause("temperature_gpu", of="temperature_slowdown")]}, False),
+    "equal": ({"when": [clause("lost", "==")]}, False),
+    "graver": ({"when": [HOT], "critical_when": [HOT]}, False),
+    "no_metric": ({"when": [clause("log_growth")]}, False),
+    "holds": ({"when": [HOT], "actions": ["hold_queue", "hold_gpu"]}, False),
+}
+
+
+def test_own_rules_that_no_longer_fit_are_switched_off_and_named(fresh: Database, caplog: pytest.LogCaptureFixture):
+    with fresh.write() as connection:
+        upgrade(connection, "0022")
+        rows = {name: {"title": name, "scope": "gpu", "summary": "x", **rule} for name, (rule, _) in OWN_RULES.items()}
+        for name, document in {**rows, "retry_storm": {"actions": ["save_checkpoint"]}}.items():
+            values = {"id": name, "builtin": name == "retry_storm", "document": json.dumps(document)}
+            row = "INSERT INTO alert_rules VALUES (:id, :builtin, :document, 0, 'ann')"
+            connection.execute(text(row), values)
+    with caplog.at_level("WARNING"):
+        fresh.migrate()
+    rules = RuleStore(fresh).load(BUILTIN_RULES)
+    assert {name: rules[name].enabled for name in OWN_RULES} == {name: on for name, (_, on) in OWN_RULES.items()}
+    assert rules["holds"].actions == (ActionKind.HOLD_GPU,)
+    assert (rules["retry_storm"].enabled, rules["retry_storm"].actions) == (True, ())
+    (notice,) = [record for record in caplog.records if "no longer fit" in record.message]
+    named = set(notice.__dict__["switched_off"].split(", "))
+    assert named == OWN_RULES.keys() - {"simple"}
+    assert notice.__dict__["without_action"] == "retry_storm"

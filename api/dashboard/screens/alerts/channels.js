@@ -188,11 +188,6 @@ function channelCard(denied, edit, refetch) {
         {},
         button("send", t("channel.test"), () => test(channel)),
         !channel.from_environment && button("pen", t("channel.change"), () => edit(channel)),
-        h(
-          "a",
-          { class: "alert-link", href: `#/alerts?tab=deliveries&channel_id=${encodeURIComponent(channel.channel_id)}` },
-          t("alerts.tab.deliveries"),
-        ),
         h("span", { class: "grow" }),
         !channel.from_environment && menuButton(t("actions.of", { name: channel.name }), () => more(channel)),
       ),

@@ -35,7 +35,7 @@ export function openRule(rule, metrics) {
       once = newId();
       redraw();
     };
-    const form = ruleForm(metrics, { isBuiltin, isNew: rule === null }, changed);
+    const form = ruleForm(metrics, rule, changed);
     const json = h("textarea", {
       class: "input mono json",
       rows: 18,

@@ -1,8 +1,7 @@
-// What a rule says, as a form: of one that is built in only when and how it is told.
+// A rule as a form: of one that is built in only its threshold, and when and how people are told.
 
 import { t, word } from "../../app/i18n.js";
-import { h } from "../../ui/dom.js";
-import { clauseFields } from "./clauses.js";
+import { fill, h } from "../../ui/dom.js";
 import { checkField, choiceField, field } from "./fields.js";
 
 export const SCOPES = /** @type {const} */ ([
@@ -18,6 +17,7 @@ export const SCOPES = /** @type {const} */ ([
   "action",
 ]);
 const SEVERITIES = ["critical", "warning", "info"];
+const BOUNDS = /** @type {const} */ (["at_least", "above", "at_most", "below"]);
 const ACTIONS = ["stop_with_checkpoint", "hold_gpu", "idle_command"];
 const UNITS = /** @type {const} */ ([
   [1, "unit.s"],
@@ -30,13 +30,12 @@ export const NEW_RULE = {
   rule_id: "",
   title: "",
   scope: "gpu",
-  when: ["temperature_gpu >= 85"],
-  match: "all",
+  metric: "temperature_gpu",
+  comparison: "at_least",
+  value: 85,
   for_seconds: 300,
-  clear: ["temperature_gpu < 80"],
   clear_seconds: 60,
   severity: "warning",
-  critical_when: [],
   summary: "{gpu} is at {temperature_gpu} °C.",
   remedy: "",
   link: null,
@@ -69,10 +68,9 @@ function lasting(id, label, changed) {
 /** @param {string} id @param {number} maxlength @param {boolean} [required] @param {Properties} [more] */
 const text = (id, maxlength, required, more) => h("input", { class: "input", id, maxlength, required, ...more });
 
-/**
- * @param {readonly API.AlertMetric[]} metrics @param {{isBuiltin: boolean, isNew: boolean}} what @param {() => void} changed
- */
-export function ruleForm(metrics, { isBuiltin, isNew }, changed) {
+/** @param {readonly API.AlertMetric[]} metrics @param {API.Rule|null} rule null: a new one @param {() => void} changed */
+export function ruleForm(metrics, rule, changed) {
+  const [isBuiltin, isNew] = [rule?.is_builtin ?? false, rule === null];
   const id = text("rule-id", 64, true, { pattern: "[A-Za-z0-9_]+", title: t("rule.id.form"), disabled: !isNew });
   const title = text("rule-title", 200, true);
   const scope = choiceField(
@@ -80,14 +78,22 @@ export function ruleForm(metrics, { isBuiltin, isNew }, changed) {
     SCOPES.map((value) => [value, word("scope", value)]),
   );
   scope.disabled = !isNew;
-  const ofScope = () => metrics.filter((metric) => metric.scope === scope.value);
-  const match = choiceField("rule-match", [
-    ["all", t("rule.match.all")],
-    ["any", t("rule.match.any")],
-  ]);
-  const when = clauseFields(t("rule.when"), ofScope, changed);
-  const clear = clauseFields(t("rule.clear"), ofScope, changed);
-  const critical = clauseFields(t("rule.critical"), ofScope, changed);
+  const metric = choiceField("rule-metric", []);
+  const comparison = choiceField(
+    "rule-comparison",
+    BOUNDS.map((value) => [value, word("bound", value)]),
+  );
+  const value = h("input", { class: "input", id: "rule-value", type: "number", step: "any", required: true });
+  /** @param {string} [chosen] */
+  const listMetrics = (chosen) =>
+    fill(
+      metric,
+      metrics
+        .filter((each) => each.scope === scope.value)
+        .map(({ name, unit }) =>
+          h("option", { value: name, selected: name === chosen }, unit ? `${name} (${unit})` : name),
+        ),
+    );
   const held = lasting("rule-for", t("rule.for"), changed);
   const calm = lasting("rule-calm", t("rule.clear_for"), changed);
   const severity = choiceField(
@@ -101,28 +107,33 @@ export function ruleForm(metrics, { isBuiltin, isNew }, changed) {
   const enabled = checkField("rule-enabled", t("rule.enabled"), true);
   const actions = ACTIONS.map((value) => ({ value, ...checkField(`act-${value}`, word("action", value), false) }));
   scope.addEventListener("change", () => {
-    for (const part of [when, clear, critical]) part.set([]);
-    when.set([`${ofScope()[0]?.name} >= 1`]);
+    listMetrics();
     changed();
   });
 
   const own = [
     h("div", { class: "pair wide" }, field(t("rule.title"), title), field(t("rule.id"), id, t("rule.id.form"))),
-    h("div", { class: "pair wide" }, field(t("rule.scope"), scope), field(t("rule.match"), match)),
-    when.element,
-    clear.element,
+    field(t("rule.scope"), scope),
+    h(
+      "fieldset",
+      { class: "bound" },
+      h("legend", { class: "label" }, t("rule.when")),
+      field(t("bound.metric"), metric),
+      field(t("bound.comparison"), comparison),
+      field(t("bound.value"), value),
+    ),
   ];
+  const hasThreshold = isBuiltin && rule?.value !== null;
   const words = [
     field(t("rule.summary"), summary, t("rule.summary.hint")),
     field(t("rule.remedy"), remedy),
-    h("details", {}, h("summary", { class: "label" }, t("rule.critical")), critical.element),
     field(t("rule.link"), link),
   ];
   const element = h(
     "div",
     { class: "stack", on: { input: changed, change: changed } },
     enabled.element,
-    isBuiltin ? null : own,
+    isBuiltin ? hasThreshold && field(t("rule.threshold"), value, rule?.metric ?? "") : own,
     h(
       "div",
       { class: "pair wide" },
@@ -150,10 +161,9 @@ export function ruleForm(metrics, { isBuiltin, isNew }, changed) {
     id.value = rule.rule_id ?? "";
     title.value = rule.title ?? "";
     scope.value = rule.scope ?? "gpu";
-    match.value = rule.match ?? "all";
-    when.set(rule.when ?? []);
-    clear.set(rule.clear ?? []);
-    critical.set(rule.critical_when ?? []);
+    listMetrics(rule.metric ?? "");
+    comparison.value = rule.comparison ?? "at_least";
+    value.value = String(rule.value ?? "");
     held.set(rule.for_seconds ?? 0);
     calm.set(rule.clear_seconds ?? 0);
     severity.value = rule.severity ?? "warning";
@@ -179,14 +189,13 @@ export function ruleForm(metrics, { isBuiltin, isNew }, changed) {
         actions.filter(({ input }) => input.checked).map(({ value }) => value)
       ),
     };
-    if (isBuiltin) return told;
+    if (isBuiltin) return hasThreshold ? { ...told, value: value.valueAsNumber } : told;
     return {
       ...(isNew ? { rule_id: id.value.trim(), scope: /** @type {API.RuleScope} */ (scope.value) } : {}),
       title: title.value.trim(),
-      when: when.values(),
-      match: /** @type {"all"|"any"} */ (match.value),
-      clear: clear.values(),
-      critical_when: critical.values(),
+      metric: metric.value,
+      comparison: /** @type {API.RuleWish["comparison"]} */ (comparison.value),
+      value: value.valueAsNumber,
       summary: summary.value.trim(),
       remedy: remedy.value.trim(),
       link: link.value.trim() || null,

@@ -8,7 +8,6 @@ import { fill, h } from "../../ui/dom.js";
 import { clockTime, isKnown, seconds } from "../../ui/format.js";
 import { gpuName } from "../../ui/gpus.js";
 import { attempt } from "../../ui/toast.js";
-import { parseClause } from "./clauses.js";
 
 /** What a clause may be compared with, and is the same at all times. @type {Record<string, (gpu: API.GPUDetails) => number|null|undefined>} */
 const CONSTANT = {
@@ -17,14 +16,27 @@ const CONSTANT = {
   power_limit_default: (gpu) => gpu.power.default_limit,
 };
 
-/** The level that a clause means for a GPU; null where it is not about this metric, or not known. @param {string} text @param {string} metric @param {API.GPUDetails} gpu */
-function levelOf(text, metric, gpu) {
-  const clause = parseClause(text);
-  if (!clause || clause.metric !== metric) return null;
-  if (!clause.of) return clause.value;
-  const base = CONSTANT[clause.of]?.(gpu);
-  return isKnown(base) ? base + clause.value : null;
+const CLAUSE = /^(\w+) (?:>=|<=|==|!=|>|<) (?:(-?[\d.]+)|(\w+)(?: ([+-]) ([\d.]+))?)$/;
+
+/**
+ * The level that a clause means for a GPU; null where it is not about this metric, or not known.
+ * @param {string} text @param {string} metric @param {API.GPUDetails} gpu @param {number|null} [threshold] instead of its own number
+ */
+function levelOf(text, metric, gpu, threshold) {
+  const found = CLAUSE.exec(text);
+  if (!found || found[1] !== metric) return null;
+  const [, , number, of, sign = "+", offset = "0"] = found;
+  const value = threshold ?? Number(of ? `${sign}${offset}` : number);
+  if (!of) return value;
+  const base = CONSTANT[of]?.(gpu);
+  return isKnown(base) ? base + value : null;
 }
+
+/** @typedef {Partial<Pick<API.Rule, "scope"|"metric"|"value"|"is_builtin"|"when"|"clear">>} Drawn */
+
+/** The clause that says when it fires: an own rule compares with a number. @param {Drawn} rule @param {string} metric */
+const whenOf = (rule, metric) =>
+  (rule.is_builtin && rule.when?.find((text) => text.startsWith(`${metric} `))) || `${metric} >= 0`;
 
 /** @param {readonly API.AlertMetric[]} metrics */
 export function rulePicture(metrics) {
@@ -42,12 +54,12 @@ export function rulePicture(metrics) {
   const known = new Map();
   /** @type {Map<string|null, Promise<API.GPUDetails>>} */
   const details = new Map();
-  /** @type {Pick<API.RuleWish, "scope"|"when"|"clear">} */
+  /** @type {Drawn} */
   let rule = {};
   choice.addEventListener("change", () => void attempt(draw));
 
   async function draw() {
-    const metric = parseClause(rule.when?.[0] ?? "")?.metric ?? "";
+    const metric = rule.metric ?? "";
     const has = metrics.find(({ name, scope }) => name === metric && scope === "gpu");
     const gpu = machine.value?.gpus.find(({ uuid }) => uuid === choice.value);
     element.hidden = rule.scope !== "gpu" || !has?.has_history || !gpu;
@@ -64,10 +76,10 @@ export function rulePicture(metrics) {
   function show(history, metric, gpu) {
     const xs = history.data.map(({ timestamp }) => seconds(timestamp) ?? 0);
     const lines = [
-      ...(rule.when ?? []).map((text) => ({ text, colour: "--bad", label: t("rule.picture.fires") })),
-      ...(rule.clear ?? []).map((text) => ({ text, colour: "--ok", label: t("rule.picture.ends") })),
+      { text: whenOf(rule, metric), threshold: rule.value, colour: "--bad", label: t("rule.picture.fires") },
+      ...(rule.clear ?? []).map((text) => ({ text, threshold: null, colour: "--ok", label: t("rule.picture.ends") })),
     ].flatMap((line) => {
-      const level = levelOf(line.text, metric, gpu);
+      const level = levelOf(line.text, metric, gpu, line.threshold);
       return level === null ? [] : [{ ...line, level }];
     });
     const series = [
@@ -97,7 +109,7 @@ export function rulePicture(metrics) {
 
   return {
     element,
-    /** @param {Pick<API.RuleWish, "scope"|"when"|"clear">} next */
+    /** @param {Drawn} next */
     update(next) {
       rule = next;
       return attempt(draw);

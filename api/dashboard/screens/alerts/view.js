@@ -31,9 +31,8 @@ const PARTS = {
   silences: async () => (await import("./silences.js")).silencesPart,
   rules: async () => (await import("./rules.js")).rulesPart,
   channels: async () => (await import("./channels.js")).channelsPart,
-  deliveries: async () => (await import("./deliveries.js")).deliveriesPart,
 };
-const NAMES = /** @type {const} */ (["now", "history", "silences", "rules", "channels", "deliveries"]);
+const NAMES = /** @type {const} */ (["now", "history", "silences", "rules", "channels"]);
 
 /** @param {import("../../app/main.js").App} _app @param {import("../../app/router.js").Place} place @returns {import("../../app/main.js").Screen} */
 export function open(_app, place) {
