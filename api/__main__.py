@@ -10,7 +10,7 @@ def run() -> NoReturn:
     """Run `api.main.main` with the arguments of this process and exit with its code."""
     # Ctrl-C while modules load: nothing has started yet, and an exception would be a traceback from inside an import.
     _handle_stop(lambda *_: os._exit(0))
-    # Loaded once a stop is handled, as it takes half a second and 45 MB.
+    # Only once a stop is handled, as this takes a while.
     from api.main import main  # noqa: PLC0415
 
     # Until the server handles signals itself, a stop is a normal exit.

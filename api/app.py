@@ -2,22 +2,36 @@
 
 import errno
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import orjson
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Blueprint, Request, Response, current_app, g, request
+from flask import Request, Response, current_app, g, request
 from flask.json.provider import JSONProvider
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
 from api import __version__
-from api.composition.rooms import ROOMS, load_all
+from api.access.audit_routes import audit
+from api.access.oidc_routes import oidc
+from api.access.routes import auth
+from api.alerts.routes import alerts
+from api.catalog.download_routes import downloads
+from api.catalog.push_routes import pushes
+from api.catalog.registry_routes import registry
+from api.catalog.routes import models
+from api.catalog.sample_routes import samples
+from api.composition.openapi import finish_document
 from api.composition.services import Services
+from api.datasets.item_routes import dataset_items
+from api.datasets.media_routes import dataset_media
+from api.datasets.preprocess_routes import preprocess
+from api.datasets.routes import datasets
+from api.datasets.upload_routes import uploads
 from api.domain.audit import note_refusal
 from api.errors import (
     Invalid,
@@ -30,14 +44,22 @@ from api.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from api.gpus.routes import gpu
+from api.logs.routes import logs
+from api.nodes.routes import nodes
+from api.system.health_routes import health
+from api.system.routes import system
+from api.training.routes import training
 from api.util.envelope import JSON, encode_json
 from api.util.foreign_files import TROUBLE
 from api.util.ids import check_task_id, current_request_id, new_request_id
 from api.util.responses import answer_error
 from api.util.validation import mistakes_in
+from api.web.docs_routes import docs
 from api.web.known_answers import KnownAnswers
 from api.web.last_known import answer_from_what_is_known
 from api.web.optional_body import may_have_no_body
+from api.web.page_routes import dashboard
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +110,6 @@ def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
     return may_have_no_body(view) and not asked.content_length
 
 
-def create_rooms(services: Services) -> Callable[[str], APIFlask]:
-    """What makes the application of a room by its name. All of them forget together what was known."""
-    known, by_name = KnownAnswers(), {room.name: room for room in ROOMS}
-    return lambda name: create_app(services, by_name[name].load(), known)
-
-
 _OPTIONS: dict[str, Any] = {
     "docs_path": None,
     # The document is served by routes/docs, compressed and with an ETag.
@@ -104,10 +120,35 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def create_app(
-    services: Services, blueprints: Iterable[Blueprint] | None = None, known: KnownAnswers | None = None
-) -> APIFlask:
-    """The Flask application that answers by these services; without `blueprints` it has all of them."""
+#: In the order of the OpenAPI document.
+_BLUEPRINTS = (
+    health,
+    gpu,
+    training,
+    logs,
+    datasets,
+    dataset_items,
+    dataset_media,
+    uploads,
+    preprocess,
+    models,
+    registry,
+    samples,
+    downloads,
+    pushes,
+    alerts,
+    auth,
+    oidc,
+    audit,
+    nodes,
+    system,
+    docs,
+    dashboard,
+)
+
+
+def create_app(services: Services) -> APIFlask:
+    """Create the Flask application that answers with these services."""
     app = _App("api", title="Diffusion-Pipe API", version=__version__, **_OPTIONS)
     app.json = _StrictJSON(app)
     app.request_class = _Request
@@ -123,10 +164,10 @@ def create_app(
     # `//gpu/status` is an unknown address, not one to be redirected in HTML.
     app.url_map.merge_slashes = False
     app.url_map.converters["path"] = _AnyPath
-    answer_from_what_is_known(app, known or KnownAnswers())
+    answer_from_what_is_known(app, KnownAnswers())
     app.before_request(_begin_request)
     app.teardown_request(_end_request)
-    for blueprint in load_all() if blueprints is None else blueprints:
+    for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     for kind, handler in (
         (ServiceError, _answer_service_error),
@@ -136,15 +177,8 @@ def create_app(
         (Exception, _answer_unforeseen),
     ):
         app.register_error_handler(kind, handler)
-    app.spec_processor(partial(_finish_document, needs_keys=services.access.needs_keys))
+    app.spec_processor(partial(finish_document, needs_keys=services.access.needs_keys))
     return app
-
-
-def _finish_document(document: dict[str, Any], needs_keys: bool) -> dict[str, Any]:
-    # Loaded with the OpenAPI document: 3 MB.
-    from api.composition.openapi import finish_document  # noqa: PLC0415
-
-    return finish_document(document, needs_keys=needs_keys)
 
 
 def _begin_request() -> None:

@@ -9,14 +9,15 @@ import resource
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING
 
 from api import __version__
 from api.access.first_key import MAKE_ONE
+from api.app import create_app
+from api.commands.audit import run_audit_command
+from api.commands.backup import run_backup_command
+from api.commands.key import run_key_command
+from api.commands.worker import run_worker_command
 from api.composition.composition import Runtime
-from api.composition.rooms import room_at
-from api.composition.services import Services
 from api.composition.storage_root import StorageError
 from api.config import Config, ConfigError, program, read_config
 from api.db.database_url import DatabaseError
@@ -30,13 +31,9 @@ from api.web.gate import Gate
 from api.web.operations import OperationTable
 from api.web.pouring import DiskThreads, Pourer
 from api.web.protocol import CannotListen, listen
-from api.web.rooms import Rooms
 from api.web.serving import Server
 from api.web.shell import Shell
 from api.web.tus import Tus
-
-if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
 
 logger = logging.getLogger("api")
 
@@ -49,6 +46,14 @@ SERVE = "serve"
 #: The parameter of glibc's mallopt that bounds how many heaps there are (malloc.h).
 _M_ARENA_MAX = -8
 
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "key": run_key_command,
+    "audit-verify": run_audit_command,
+    "worker": run_worker_command,
+    "backup": lambda arguments: run_backup_command(["backup", *arguments]),
+    "restore": lambda arguments: run_backup_command(["restore", *arguments]),
+}
+
 
 def main(argv: Sequence[str]) -> int:
     """Serves until told to end. Returns the exit code: 0 then, 1 when it cannot start, 2 when a setting is wrong.
@@ -56,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     `serve` as the first argument says so; with `key`, `backup`, `restore`, `audit-verify` or `worker` there it does
     what the command of that name does.
     """
-    command = _find_command(argv[0]) if argv else None
+    command = _COMMANDS.get(argv[0]) if argv else None
     if command is not None:
         gc.enable()
         return command(argv[1:])
@@ -117,38 +122,12 @@ def _run_server(runtime: Runtime, listener: socket.socket) -> int:
 
 
 def _run_node(config: Config) -> int:
-    # Loaded where it is used: its HTTP client takes 6 MB.
+    # httpx is heavy, and only a node uses it.
     from api.commands.node import run_node  # noqa: PLC0415
 
     # run.py has switched it off until all is loaded.
     gc.enable()
     return run_node(config)
-
-
-def _find_command(word: str) -> Callable[[Sequence[str]], int] | None:
-    """What does the command of this name; None where it is none."""
-    match word:
-        case "key":
-            # Loaded where it is called: 10 MB.
-            from api.commands.key import run_key_command  # noqa: PLC0415
-
-            return run_key_command
-        case "audit-verify":
-            # Loaded where it is called: 0.1 MB.
-            from api.commands.audit import run_audit_command  # noqa: PLC0415
-
-            return run_audit_command
-        case "worker":
-            # Loaded where it is called: 0.1 MB.
-            from api.commands.worker import run_worker_command  # noqa: PLC0415
-
-            return run_worker_command
-        case "backup" | "restore":
-            # Loaded where it is called: 0.3 MB.
-            from api.commands.backup import run_backup_command  # noqa: PLC0415
-
-            return lambda arguments: run_backup_command([word, *arguments])
-    return None
 
 
 def _refuse(why: object, code: int = 1) -> int:
@@ -171,13 +150,13 @@ def _show_first_key(key: str | None) -> None:
 def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
     """The ASGI application built from the runtime's parts, for the server and for tests."""
     gpus, system = runtime.services.gpus, runtime.services.system
-    uploads, largest = runtime.taken_uploads, runtime.config.max_upload_bytes
+    uploads, largest = runtime.services.uploads, runtime.config.max_upload_bytes
     pourer = Pourer(DiskThreads())
     tus = Tus(uploads, pourer, largest)
     forms = {operation: FormUpload(uploads, pourer, file) for operation, file in FORM_UPLOADS.items()}
     takers = {**tus.takers, **forms}
     return Shell(
-        Rooms(room_at, partial(_load_rooms, runtime.services)),
+        create_app(runtime.services),
         AllowedMethods(OperationTable().all),
         runtime.policy,
         Gate(runtime.access.authority, runtime.access.rates, runtime.live.serving.has),
@@ -192,13 +171,6 @@ def create_shell(runtime: Runtime, serves_documents: bool = True) -> Shell:
         tus,
         takers,
     )
-
-
-def _load_rooms(services: Services) -> "Callable[[str], WSGIApplication]":
-    # Loaded with the first request that is not answered from memory: 9 MB.
-    from api.app import create_rooms  # noqa: PLC0415
-
-    return create_rooms(services)
 
 
 def _announce(runtime: Runtime, port: int) -> None:

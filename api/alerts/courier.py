@@ -62,7 +62,6 @@ class Courier:
         self._store = store
         self._sealer = sealer
         self._notifiers = notifiers
-        self._used: set[ChannelKind] = set()
         self._clock = clock
         self._pause = pause
 
@@ -95,14 +94,12 @@ class Courier:
             secret = self._sealer.open(sealed)
         except (SecretUnreadable, OSError) as error:
             return Rejected(str(error))
-        self._used.add(channel.kind)
         return self._notifiers[channel.kind].send(message, secret, channel.settings)
 
     def end_overdue(self) -> None:
         """Ends attempts whose time is over."""
-        # The others are not loaded for it.
-        for kind in [*self._used]:
-            self._notifiers[kind].end_overdue()
+        for notifier in self._notifiers.values():
+            notifier.end_overdue()
 
     def _send(self, claimed: ClaimedDelivery) -> SendOutcome:
         if not claimed.channel.enabled:

@@ -4,16 +4,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
+
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api.alerts.evaluation import FactTable
 from api.domain.alert import Alert
 from api.domain.alert_rule import RuleScope
-from api.util.families import gauge
-
-if TYPE_CHECKING:
-    from prometheus_client.core import GaugeMetricFamily
-    from prometheus_client.metrics_core import Metric
 
 #: The most series of one name: a label for each task, key or user must not grow without end.
 MOST_SERIES = 500
@@ -115,7 +112,7 @@ class AlertExposition:
         self._latest = latest
         self._open_alerts = open_alerts
 
-    def collect(self) -> "Iterator[Metric]":
+    def collect(self) -> Iterator[Metric]:
         """The series for prometheus-client; what nobody knows is left out."""
         tables = {scope: self._latest(scope) for scope in RuleScope}
         families: dict[str, GaugeMetricFamily] = {}
@@ -136,7 +133,7 @@ class AlertExposition:
 
     def _alerts(self) -> "Metric":
         names = ("rule", "severity", "state")
-        family = gauge("diffusion_pipe_alerts", "Alerts that this server looks after.", labels=names)
+        family = GaugeMetricFamily("diffusion_pipe_alerts", "Alerts that this server looks after.", labels=names)
         counts: dict[tuple[str, ...], int] = {}
         for alert in self._open_alerts():
             key = (alert.rule_id, alert.severity, alert.shown_state)
@@ -146,9 +143,9 @@ class AlertExposition:
         return family
 
 
-def _family(series: ShownFact) -> "GaugeMetricFamily":
+def _family(series: ShownFact) -> GaugeMetricFamily:
     names = [*_LABELS[series.scope].values(), *(name for name, _ in series.more_labels)]
-    return gauge(f"diffusion_pipe_{series.name}", series.help, labels=names)
+    return GaugeMetricFamily(f"diffusion_pipe_{series.name}", series.help, labels=names)
 
 
 def _places(series: ShownFact, table: FactTable) -> list[int]:

@@ -79,14 +79,14 @@ def _default_quota(config: Config) -> Quota:
 
 
 def _create_rates(config: Config, clock: Clock) -> "RateLimits":
-    # Loaded only where keys are asked for: with Redis' client it takes 6 MB.
+    # Redis' client is heavy, and used only where keys are required.
     from api.access.rates import RateLimits  # noqa: PLC0415
 
     return RateLimits(dict(config.rate_limits), clock, config.redis_url)
 
 
 def _create_oidc(config: Config, database: Database, clock: Clock) -> "OIDC":
-    # Loaded only where a provider is named: Authlib, joserfc and cryptography take 14 MB.
+    # Authlib and what it needs are heavy, and used only where a provider is named.
     from api.access.oidc import OIDC, OIDCSettings  # noqa: PLC0415
 
     settings = OIDCSettings(

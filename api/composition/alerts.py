@@ -23,7 +23,9 @@ from api.alerts.loop import AlertLoop, Section
 from api.alerts.machine import AlertMachine
 from api.alerts.news import AlertNews
 from api.alerts.notifiers.addresses import AddressGuard
+from api.alerts.notifiers.apprise_channel import AppriseNotifier
 from api.alerts.notifiers.notifier import AddressRefused, Notifier
+from api.alerts.notifiers.webhook import WebhookNotifier, ping
 from api.alerts.outbox import Outbox
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.remote_carriers import RemoteCarriers
@@ -38,7 +40,6 @@ from api.alerts.told_machines import TOLD_SCOPES, ToldMachines
 from api.composition.access import AccessParts
 from api.composition.alert_actions import build_action_loop
 from api.composition.celery_transport import CeleryTransport
-from api.composition.later import Later
 from api.composition.training import TrainingParts
 from api.config import Config, ConfigError
 from api.db.database import Database
@@ -283,30 +284,11 @@ def _create_guard(config: Config) -> AddressGuard:
 
 def _create_dead_man(config: Config, clock: Clock) -> DeadMan:
     guard, url = _create_guard(config), config.sign_of_life_url
-    return DeadMan(_create_ping(url, guard) if url else None, clock)
-
-
-def _create_ping(url: str, guard: AddressGuard) -> Callable[[], str | None]:
-    # Loaded where it is used: its HTTP client takes 1 MB.
-    from api.alerts.notifiers.webhook import ping  # noqa: PLC0415
-
-    return partial(ping, url, guard)
+    return DeadMan(partial(ping, url, guard) if url else None, clock)
 
 
 def _create_notifiers(config: Config) -> dict[ChannelKind, Notifier]:
-    notifiers = Later(partial(_load_notifiers, _create_guard(config)))
-
-    def stand_in(kind: ChannelKind) -> Notifier:
-        return notifiers.part(lambda loaded: loaded[kind])
-
-    return {kind: stand_in(kind) for kind in (ChannelKind.APPRISE, ChannelKind.WEBHOOK)}
-
-
-def _load_notifiers(guard: AddressGuard) -> dict[ChannelKind, Notifier]:
-    # Loaded when the first address is looked at, or the first message sent: 1 MB.
-    from api.alerts.notifiers.apprise_channel import AppriseNotifier  # noqa: PLC0415
-    from api.alerts.notifiers.webhook import WebhookNotifier  # noqa: PLC0415
-
+    guard = _create_guard(config)
     return {ChannelKind.APPRISE: AppriseNotifier(guard), ChannelKind.WEBHOOK: WebhookNotifier(guard)}
 
 

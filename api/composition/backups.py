@@ -152,7 +152,7 @@ def _refuse_unfit(backup: Backup, database: Database) -> None:
 
 
 def _refuse_revision(revision: str) -> None:
-    # Loaded only here: it takes 9 MB.
+    # Alembic is heavy, and seldom needed.
     from api.db.migrations.upgrading import known_revisions  # noqa: PLC0415
 
     if revision not in known_revisions():
@@ -182,7 +182,7 @@ def _file(database: Database) -> Path:
 
 
 def _postgres(database: Database) -> "PostgresTables":
-    # Loaded for those who use it: its driver takes 11 MB.
+    # SQLite's users need no driver of PostgreSQL.
     from api.db.postgres_backup import PostgresTables  # noqa: PLC0415
 
     return PostgresTables(database.url)

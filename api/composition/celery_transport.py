@@ -22,7 +22,7 @@ AT_A_TIME = 4
 
 def create_app(broker_url: str) -> Any:
     """The Celery application. It connects to nothing."""
-    # Loaded only where CELERY_BROKER_URL is given: 20 MB.
+    # Celery is optional.
     from celery import Celery  # noqa: PLC0415
 
     app = Celery("diffusion-pipe-api", set_as_current=False)

@@ -6,17 +6,21 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from api.catalog.downloaded import find_downloaded, write_allowances
+from api.catalog.store import RegistryStore
 from api.composition.access import AccessParts
 from api.composition.alerts import AlertParts
+from api.composition.dataset_media import DatasetMediaParts
+from api.composition.datasets import DatasetParts
 from api.composition.fleet import build_nodes, build_servers
 from api.composition.gpu_source import create_source
-from api.composition.library_watch import LaterUploads, LibraryWatch
+from api.composition.library import Library
 from api.composition.live import Live
 from api.composition.measuring import Measuring
+from api.composition.preprocessing import PreprocessingParts
 from api.composition.readable_paths import build_readable_paths
-from api.composition.roots import datasets_root, models_root, registry_root
+from api.composition.roots import models_root
 from api.composition.services import Services
 from api.composition.storage_root import name_machine, require_database, usable
 from api.composition.tracing import Tracing
@@ -24,7 +28,7 @@ from api.composition.trainer_user import check_places, prepare_trainer_user
 from api.composition.training import TrainingNeeds, build_trainers, build_training
 from api.composition.work import WorkParts
 from api.config import LOOPBACK_NAMES, Config
-from api.datasets.library_contents import LibraryContents
+from api.datasets.store import DatasetStore
 from api.db.database import Database, sqlite_url
 from api.domain.access import Quota
 from api.domain.event import GPUEvent
@@ -60,12 +64,6 @@ from api.web.guard import HostPolicy, host_name
 from api.web.kept_answers import DatabaseIdempotencyStore
 from api.web.operations import Belonging
 
-if TYPE_CHECKING:
-    from api.composition.datasets import DatasetParts
-    from api.composition.library import Library
-    from api.composition.models import RegistryParts
-    from api.composition.uploads import UploadParts
-
 logger = logging.getLogger(__name__)
 
 #: Seconds that the start waits for the first sweep, so that the first answer is already about GPUs.
@@ -81,6 +79,7 @@ class Runtime:
         self._clock = clock or SystemClock()
         self._root = config.storage_root.absolute()
         self._trainer_user = prepare_trainer_user(config)
+        self._trainers_group = None if self._trainer_user is None else self._trainer_user.gid
         self._node = name_machine(self._root, config.node_name, self._trainer_user)
         self.tracing = Tracing(config, self._node.name)
         http_metrics = HTTPMetrics()
@@ -90,20 +89,18 @@ class Runtime:
         measuring = Measuring(http_metrics, self.database, self._clock)
         self._build_gpus(measuring)
         self.quotas = self._create_quotas() if config.needs_keys else None
-        self._library = LibraryWatch(
-            lambda: self._load_library(trainers),
-            LibraryContents(self.database, (datasets_root(config), registry_root(config))),
-        )
-        trainers = build_trainers(config, self._library.library.part(lambda library: library.media.by_path))
-        names = [trainer.name for trainer in trainers]
-        self.work = WorkParts(config, self._library.library, self._clock, self._wake_training, names)
+        trainers = build_trainers(config)
+        self._build_datasets(trainers)
+        # The media parts are themselves built from the trainers.
+        trainers[0].examiner = self._media.by_path
+        self.work = WorkParts(config, self.datasets, self._preprocessing, self._clock, self._wake_training)
         self._build_training(trainers, executor)
+        self.library = self._build_library()
         self._build_access()
         self._build_streams()
         self._build_system()
         self._build_alerts()
         measuring.add(self.live, self._system, self.alerts.exposition)
-        self.taken_uploads = LaterUploads(self._library.library)
         self.services = self._offer_services()
         self.policy = HostPolicy(allowed_names(config), config.cors_origins)
 
@@ -135,8 +132,14 @@ class Runtime:
         self.nodes = build_nodes(config, self.database, self._gpus, clock, self._node)
         self.servers = build_servers(config, self.database, clock, self._node)
 
+    def _build_datasets(self, trainers: tuple[Trainer, ...]) -> None:
+        config, database, clock, quotas, paths = self.config, self.database, self._clock, self.quotas, self._paths
+        self.datasets = DatasetParts(config, database, clock, quotas, self._trainers_group, trainers, paths)
+        self._media = DatasetMediaParts(database, clock, self.datasets, trainers, paths)
+        self._preprocessing = PreprocessingParts(config, database, self.datasets, clock, quotas)
+
     def _build_training(self, trainers: tuple[Trainer, ...], executor: Executor | None) -> None:
-        part, self._desk = self._library.library.part, NewsDesk()
+        self._desk = NewsDesk()
         needs = TrainingNeeds(
             self.config,
             self.database,
@@ -149,8 +152,8 @@ class Runtime:
             self._reserve,
             self._events,
             quotas=self.quotas,
-            datasets=part(lambda found: found.datasets.references),
-            caches=part(lambda found: found.datasets.caches),
+            datasets=self.datasets.references,
+            caches=self.datasets.caches,
             paths=self._paths,
             kinds=self.work.kinds,
             trainers=trainers,
@@ -160,12 +163,26 @@ class Runtime:
         self.training_loop = self._training.loop
         self.nodes.show_engine(self._training.cluster)
 
+    def _build_library(self) -> Library:
+        return Library(
+            self.config,
+            self.database,
+            self._training,
+            self.datasets,
+            self._media,
+            self._preprocessing,
+            self._clock,
+            self.quotas,
+            self._trainers_group,
+            self._paths,
+        )
+
     def _build_access(self) -> None:
         owners = {
             Belonging.TASK: self._training.owners.of,
             Belonging.REGISTRATION: self._gpus.tasks.owner_of,
-            Belonging.DATASET: self._owner_of_dataset,
-            Belonging.MODEL: self._owner_of_model,
+            Belonging.DATASET: self.datasets.service.owner_of,
+            Belonging.MODEL: self.library.registry.service.owner_of,
         }
         usage_of = None if self.quotas is None else self.quotas.usage_of
         self.access = AccessParts(self.config, self.database, owners, self._clock, usage_of)
@@ -176,7 +193,7 @@ class Runtime:
         self._logs = LogService(
             self._tasks, self._attempts, training.trainers, self._root, clock, source, training.executor, require
         )
-        self.live = Live(
+        self.live: Live = Live(
             self.config,
             self.database,
             self._desk,
@@ -190,7 +207,7 @@ class Runtime:
 
     def _build_system(self) -> None:
         training = self._training
-        self._system = SystemService(
+        self._system: SystemService = SystemService(
             self._gpus,
             training.service,
             self._clock,
@@ -203,7 +220,7 @@ class Runtime:
         self._gpus.subscribe(self._system.note_state)
 
     def _build_alerts(self) -> None:
-        self.alerts = AlertParts(
+        self.alerts: AlertParts = AlertParts(
             self.config,
             self.database,
             self._gpus,
@@ -222,34 +239,34 @@ class Runtime:
         return DatabaseIdempotencyStore(self.database, self._clock, owner, lambda other: host.is_alive(other, node))
 
     def _offer_services(self) -> Services:
-        part, training = self._library.library.part, self._training
+        datasets, media, library, training = self.datasets, self._media, self.library, self._training
         return Services(
             gpus=self._gpus,
             training=training.service,
             saving=training.saving,
-            datasets=part(lambda found: found.datasets.service),
-            registered=part(lambda found: found.datasets.registered),
-            items=part(lambda found: found.datasets.items),
-            captions=part(lambda found: found.datasets.captions),
-            item_edits=part(lambda found: found.datasets.item_edits),
-            splits=part(lambda found: found.datasets.splits),
-            caches=part(lambda found: found.datasets.cache_list),
-            uploads=part(lambda found: found.uploads.service),
-            forms=part(lambda found: found.uploads.forms),
-            export=part(lambda found: found.media.export),
-            checker=part(lambda found: found.media.checker),
-            thumbnails=part(lambda found: found.media.thumbnails),
-            item_files=part(lambda found: found.media.item_files),
-            as_trained=part(lambda found: found.media.as_trained),
-            preprocessing=part(lambda found: found.works),
-            captioning=part(lambda found: found.captioning),
+            datasets=datasets.service,
+            registered=datasets.registered,
+            items=datasets.items,
+            captions=datasets.captions,
+            item_edits=datasets.item_edits,
+            splits=datasets.splits,
+            caches=datasets.cache_list,
+            uploads=library.uploads.service,
+            forms=library.uploads.forms,
+            export=media.export,
+            checker=media.checker,
+            thumbnails=media.thumbnails,
+            item_files=media.item_files,
+            as_trained=media.as_trained,
+            preprocessing=library.works,
+            captioning=library.captioning,
             logs=self._logs,
-            models=part(lambda found: found.catalog),
-            settings=part(lambda found: found.settings),
-            registry=part(lambda found: found.registry.service),
-            samples=part(lambda found: found.registry.samples),
-            downloads=part(lambda found: found.downloads),
-            pushes=part(lambda found: found.pushes),
+            models=library.catalog,
+            settings=library.settings,
+            registry=library.registry.service,
+            samples=library.registry.samples,
+            downloads=library.downloads,
+            pushes=library.pushes,
             system=self._system,
             nodes=self.nodes,
             servers=self.servers,
@@ -265,21 +282,8 @@ class Runtime:
             clock=self._clock,
         )
 
-    def _load_library(self, trainers: tuple[Trainer, ...]) -> "Library":
-        # Loaded when somebody needs datasets, models or uploads: 6 MB.
-        from api.composition.library import Library  # noqa: PLC0415
-
-        group = None if self._trainer_user is None else self._trainer_user.gid
-        quotas, paths = self.quotas, self._paths
-        return Library(self.config, self.database, self._training, self._clock, quotas, group, trainers, paths)
-
     def _create_quotas(self) -> Quotas:
         usage = UsageStore(self.database)
-        # Loaded where people have quotas: 0.3 MB.
-        from api.catalog.downloaded import find_downloaded, write_allowances  # noqa: PLC0415
-        from api.catalog.store import RegistryStore  # noqa: PLC0415
-        from api.datasets.store import DatasetStore  # noqa: PLC0415
-
         datasets, models = DatasetStore(self.database), RegistryStore(self.database)
         meter = StorageMeter(
             usage.owned_tasks,
@@ -303,27 +307,6 @@ class Runtime:
 
     def _tell_source(self, event: GPUEvent) -> None:
         self.live.tell_source(event)
-
-    @property
-    def datasets(self) -> "DatasetParts":
-        """The parts of datasets; this loads them."""
-        return self._library.library().datasets
-
-    @property
-    def uploads(self) -> "UploadParts":
-        """The parts of uploads; this loads them."""
-        return self._library.library().uploads
-
-    @property
-    def registry(self) -> "RegistryParts":
-        """The parts of registered models; this loads them."""
-        return self._library.library().registry
-
-    def _owner_of_dataset(self, name: str) -> str | None:
-        return self.datasets.service.owner_of(name)
-
-    def _owner_of_model(self, name: str) -> str | None:
-        return self.registry.service.owner_of(name)
 
     def prepare(self) -> None:
         """Brings the database to this version. Raises DatabaseError, StorageError."""
@@ -356,7 +339,7 @@ class Runtime:
         self.live.start()
         self.work.harvester.start()
         self.training_loop.start()
-        self._library.start()
+        self.library.start()
         self.alerts.start()
 
     def stop(self) -> None:
@@ -364,7 +347,7 @@ class Runtime:
         self.alerts.stop()
         self.training_loop.stop()
         self.work.harvester.stop()
-        self._library.stop()
+        self.library.stop()
         self.live.stop()
         self.servers.stop()
         self.nodes.stop()

@@ -5,6 +5,7 @@ from api.config import Config, ConfigError
 from api.gpus.sources.absent import AbsentSource
 from api.gpus.sources.auto import AutoSource
 from api.gpus.sources.boards import parse_boards
+from api.gpus.sources.nvml import NVMLSource
 from api.gpus.sources.nvml_library import library_is_absent
 from api.gpus.sources.simulated import SimulatedSource
 from api.gpus.sources.simulated_events import parse_events
@@ -15,7 +16,7 @@ from api.util.clock import Clock
 def create_source(config: Config, clock: Clock) -> GPUSource:
     """The source that GPU_SOURCE names. Raises ConfigError when SIMULATED_GPUS or SIMULATED_EVENTS cannot be read."""
     if config.gpu_source in ("nvml", "none"):
-        return _create_nvml() if config.gpu_source == "nvml" else AbsentSource()
+        return NVMLSource() if config.gpu_source == "nvml" else AbsentSource()
     try:
         boards = parse_boards(config.simulated_gpus)
     except ValueError as error:
@@ -27,11 +28,4 @@ def create_source(config: Config, clock: Clock) -> GPUSource:
     simulated = SimulatedSource(boards, simulated_seed(config), clock, events)
     if config.gpu_source == "simulated":
         return simulated
-    return AutoSource(_create_nvml, simulated, library_is_absent)
-
-
-def _create_nvml() -> GPUSource:
-    # Loaded where it is used: 2 MB.
-    from api.gpus.sources.nvml import NVMLSource  # noqa: PLC0415
-
-    return NVMLSource()
+    return AutoSource(NVMLSource, simulated, library_is_absent)

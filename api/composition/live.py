@@ -2,27 +2,31 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
 from api.access.authority import Authority
-from api.composition.later import Later
+from api.alerts.stream import create_alerts_stream
+from api.composition.everything_stream import create_events_stream
 from api.config import Config, ConfigError
 from api.db.database import Database
 from api.domain.event import GPUEvent
 from api.events.following import TaskFollowing
 from api.events.messages import system_message
 from api.events.publisher import Outlet, TaskNews
+from api.events.stream import create_task_stream
 from api.events.tail import EventTail
 from api.gpus.documents import GPUDocuments
 from api.gpus.stream import create_gpu_stream, snapshot_message
+from api.logs.follower import LogFeeds
 from api.logs.service import LogService
-from api.streaming.addresses import LiveRoute, LiveRoutes, Opener, Transport
+from api.logs.stream import create_log_stream, create_own_log_stream, follow_task_log
+from api.streaming.addresses import LiveRoute, LiveRoutes, Transport
 from api.streaming.admission import Admission
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker
 from api.streaming.connections import LiveServing
-from api.streaming.later import opened_later
 from api.streaming.models import Topic
 from api.streaming.permits import Permits
 from api.training.attempt_store import AttemptStore
@@ -32,12 +36,8 @@ from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
-from api.util.families import counter, gauge
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
-
-    from api.logs.follower import LogFeeds
     from api.streaming.redis_link import RedisLink
 
 
@@ -57,7 +57,7 @@ class Live:
     ) -> None:
         """Raises ConfigError when REDIS_URL cannot be used."""
         broker = self.broker = Broker()
-        self._feeds = Later(_create_feeds)
+        self._feeds = LogFeeds()
         self.admission = Admission(config.max_streams, config.max_streams_per_client)
         self._reads = BlockingReads()
         tasks, attempts, events = TaskStore(database), AttemptStore(database), EventStore(database)
@@ -84,11 +84,11 @@ class Live:
     def _create_routes(self, following: TaskFollowing, logs: LogService) -> LiveRoutes:
         broker, feeds, reads = self.broker, self._feeds, self._reads
         gpu = create_gpu_stream(broker)
-        task = opened_later(partial(_load_task_stream, broker, following, logs, feeds, reads))
-        log = opened_later(partial(_load_log_stream, logs, feeds, reads))
-        own_log = opened_later(partial(_load_own_log_stream, logs, feeds))
-        everything = opened_later(partial(_load_events_stream, broker))
-        alerts = opened_later(partial(_load_alerts_stream, broker))
+        task = create_task_stream(broker, following, reads, follow_task_log(logs, feeds, reads))
+        log = create_log_stream(logs, feeds, reads)
+        own_log = create_own_log_stream(logs, feeds)
+        everything = create_events_stream(broker)
+        alerts = create_alerts_stream(broker)
         events, socket = Transport.EVENTS, Transport.WEB_SOCKET
         streams = (
             ("/gpu/stream", events, gpu),
@@ -147,36 +147,32 @@ class Live:
     def close_soon(self) -> None:
         """Ends every stream; may be called from a signal handler."""
         self.broker.close_soon()
-        if (feeds := self._feeds.built) is not None:
-            feeds.close_soon()
+        self._feeds.close_soon()
 
     def stop(self) -> None:
         """Stops every loop, in reverse order."""
         if self.link is not None:
             self.link.stop()
         self.news.stop()
-        if (feeds := self._feeds.built) is not None:
-            feeds.stop()
+        self._feeds.stop()
         self._reads.stop()
 
-    def collect(self) -> "Iterator[Metric]":
+    def collect(self) -> Iterator[Metric]:
         """The metrics of the streams, for prometheus-client."""
-        yield gauge("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
-        yield counter(
+        yield GaugeMetricFamily("diffusion_pipe_stream_subscribers", "Live streams.", value=self.admission.streams)
+        yield CounterMetricFamily(
             "diffusion_pipe_stream_refused",
             "Streams refused because there were too many.",
             value=self.admission.refused,
         )
-        feeds = self._feeds.built
-        followers = 0 if feeds is None else feeds.followers
-        yield gauge("diffusion_pipe_log_followers", "Who follows logs.", value=followers)
+        yield GaugeMetricFamily("diffusion_pipe_log_followers", "Who follows logs.", value=self._feeds.followers)
         by_topic = (
             ("diffusion_pipe_stream_messages", "Messages published.", self.broker.published),
             ("diffusion_pipe_stream_dropped", "Subscribers dropped for not reading.", self.broker.dropped),
             ("diffusion_pipe_stream_lost_messages", "Messages thrown away with them.", self.broker.lost),
         )
         for name, text, counts in by_topic:
-            metric = counter(name, text, labels=["topic"])
+            metric = CounterMetricFamily(name, text, labels=["topic"])
             for topic in Topic:
                 metric.add_metric([topic], counts[topic])
             yield metric
@@ -184,62 +180,17 @@ class Live:
             yield from _redis_metrics(self.link)
 
 
-def _create_feeds() -> "LogFeeds":
-    # Loaded with the first stream of a log: asyncinotify runs ldconfig to find the C library, and takes 1 MB.
-    from api.logs.follower import LogFeeds  # noqa: PLC0415
-
-    return LogFeeds()
-
-
-def _load_events_stream(broker: Broker) -> Opener:
-    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
-    from api.composition.everything_stream import create_events_stream  # noqa: PLC0415
-
-    return create_events_stream(broker)
-
-
-def _load_alerts_stream(broker: Broker) -> Opener:
-    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
-    from api.alerts.stream import create_alerts_stream  # noqa: PLC0415
-
-    return create_alerts_stream(broker)
-
-
-def _load_log_stream(logs: LogService, feeds: "Later[LogFeeds]", reads: BlockingReads) -> Opener:
-    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
-    from api.logs.stream import create_log_stream  # noqa: PLC0415
-
-    return create_log_stream(logs, feeds(), reads)
-
-
-def _load_own_log_stream(logs: LogService, feeds: "Later[LogFeeds]") -> Opener:
-    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
-    from api.logs.stream import create_own_log_stream  # noqa: PLC0415
-
-    return create_own_log_stream(logs, feeds())
-
-
-def _load_task_stream(
-    broker: Broker, following: TaskFollowing, logs: LogService, feeds: "Later[LogFeeds]", reads: BlockingReads
-) -> Opener:
-    # Loaded with the first stream of this kind, as what reads queries takes: 10 MB.
-    from api.events.stream import create_task_stream  # noqa: PLC0415
-    from api.logs.stream import follow_task_log  # noqa: PLC0415
-
-    return create_task_stream(broker, following, reads, follow_task_log(logs, feeds(), reads))
-
-
-def _redis_metrics(link: "RedisLink") -> "Iterator[Metric]":
-    yield gauge(
+def _redis_metrics(link: "RedisLink") -> Iterator[Metric]:
+    yield GaugeMetricFamily(
         "diffusion_pipe_redis_connected", "Whether messages of other servers are heard.", value=link.is_listening
     )
-    yield counter("diffusion_pipe_redis_received", "Messages of other servers.", value=link.received)
-    yield counter("diffusion_pipe_redis_lost", "Messages that could not be sent.", value=link.lost)
-    yield counter("diffusion_pipe_redis_refused", "What came and could not be read.", value=link.refused)
+    yield CounterMetricFamily("diffusion_pipe_redis_received", "Messages of other servers.", value=link.received)
+    yield CounterMetricFamily("diffusion_pipe_redis_lost", "Messages that could not be sent.", value=link.lost)
+    yield CounterMetricFamily("diffusion_pipe_redis_refused", "What came and could not be read.", value=link.refused)
 
 
 def _create_link(url: str, database: Database, broker: Broker, on_events: Callable[[], None]) -> "RedisLink":
-    # Loaded only where REDIS_URL is given: it takes 3.5 MB.
+    # Redis is optional.
     from api.streaming.redis_link import RedisLink  # noqa: PLC0415
 
     # Servers on other storages may use the same Redis.

@@ -1,8 +1,12 @@
 """The series of this process in /metrics, put together; a part of the composition root."""
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
 
 from api import __version__
 from api.db.database import Database
@@ -11,15 +15,7 @@ from api.training.counts import TrainingCounts
 from api.training.store import TaskStore
 from api.util import measures
 from api.util.clock import Clock
-from api.util.families import gauge
 from api.web.access_log import HTTPMetrics
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.metrics_core import Metric
-    from prometheus_client.registry import Collector
 
 
 class Measuring:
@@ -30,15 +26,12 @@ class Measuring:
         self._first: Sequence[Collector] = (http_metrics,)
         self._then: list[Collector] = [_Build(), counts, *measures.ALL]
 
-    def add(self, *collectors: "Collector") -> None:
+    def add(self, *collectors: Collector) -> None:
         """Adds what has series of its own, before the first scrape."""
         self._then += collectors
 
     def render(self, is_open: bool) -> bytes:
         """The text of all series: as OpenMetrics with exemplars, or as Prometheus' older one without."""
-        # Loaded with the first scrape: 2 MB.
-        from prometheus_client import generate_latest  # noqa: PLC0415
-        from prometheus_client.openmetrics import exposition as openmetrics  # noqa: PLC0415
 
         if not is_open:
             return generate_latest(self._registry)
@@ -46,10 +39,7 @@ class Measuring:
         return text
 
     @functools.cached_property
-    def _registry(self) -> "CollectorRegistry":
-        # Loaded with the first scrape: 2 MB.
-        from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415
-
+    def _registry(self) -> CollectorRegistry:
         registry = CollectorRegistry()
         for each in self._first:
             registry.register(each)
@@ -62,7 +52,7 @@ class Measuring:
 class _Build:
     """The version of the service."""
 
-    def collect(self) -> "Iterator[Metric]":
-        family = gauge("diffusion_pipe_build_info", "The version of the service.", labels=["version"])
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily("diffusion_pipe_build_info", "The version of the service.", labels=["version"])
         family.add_metric([__version__], 1)
         yield family

@@ -8,6 +8,7 @@ from api.access.readable_paths import PathOwners, PathRule, PlaceKind, ReadableP
 from api.catalog.links import LinkedVersions
 from api.composition.roots import datasets_root, models_root, registry_root
 from api.config import Config, cache_roots, child_environment
+from api.datasets.store import DatasetStore
 from api.db.database import Database
 from api.domain.sight import Sight
 from api.files.blobs import BlobStore
@@ -22,9 +23,6 @@ def build_readable_paths(
     blobs, tasks = BlobStore(registry_root(config)), TaskStore(database)
 
     def registered_directories() -> list[tuple[str, str | None]]:
-        # Loaded when a user who does not see everything names a path: 0.1 MB.
-        from api.datasets.store import DatasetStore  # noqa: PLC0415
-
         return [(found.directory or "", found.owner) for found in DatasetStore(database).registered()]
 
     owners = PathOwners(

@@ -8,6 +8,28 @@ from api.access.service import AccessService
 from api.alerts.channels import ChannelService
 from api.alerts.rules import RuleService
 from api.alerts.service import AlertService
+from api.catalog.downloads import DownloadService
+from api.catalog.pushes import PushService
+from api.catalog.registry import Registry
+from api.catalog.samples import Samples
+from api.catalog.service import CatalogService
+from api.catalog.settings import SettingsService
+from api.datasets.as_trained import AsTrained
+from api.datasets.cache_list import DatasetCacheList
+from api.datasets.captioning import CaptioningService
+from api.datasets.captions import CaptionEditor
+from api.datasets.check import DatasetChecker
+from api.datasets.downloads import ItemFiles
+from api.datasets.export import DatasetExport
+from api.datasets.form_uploads import FormUploads
+from api.datasets.item_edits import ItemEditor
+from api.datasets.items import DatasetItems
+from api.datasets.preprocessing import PreprocessingService
+from api.datasets.registered_directories import RegisteredDirectories
+from api.datasets.service import DatasetService
+from api.datasets.splitting import DatasetSplitter
+from api.datasets.thumbnails import Thumbnails
+from api.datasets.uploads import UploadService
 from api.gpus.service import GPUService
 from api.logs.service import LogService
 from api.nodes.servers import ServerList
@@ -22,28 +44,6 @@ from api.web.idempotency import IdempotencyStore
 
 if TYPE_CHECKING:
     from api.access.oidc import OIDC
-    from api.catalog.downloads import DownloadService
-    from api.catalog.pushes import PushService
-    from api.catalog.registry import Registry
-    from api.catalog.samples import Samples
-    from api.catalog.service import CatalogService
-    from api.catalog.settings import SettingsService
-    from api.datasets.as_trained import AsTrained
-    from api.datasets.cache_list import DatasetCacheList
-    from api.datasets.captioning import CaptioningService
-    from api.datasets.captions import CaptionEditor
-    from api.datasets.check import DatasetChecker
-    from api.datasets.downloads import ItemFiles
-    from api.datasets.export import DatasetExport
-    from api.datasets.form_uploads import FormUploads
-    from api.datasets.item_edits import ItemEditor
-    from api.datasets.items import DatasetItems
-    from api.datasets.preprocessing import PreprocessingService
-    from api.datasets.registered_directories import RegisteredDirectories
-    from api.datasets.service import DatasetService
-    from api.datasets.splitting import DatasetSplitter
-    from api.datasets.thumbnails import Thumbnails
-    from api.datasets.uploads import UploadService
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +53,29 @@ class Services:
     gpus: GPUService
     training: TrainingService
     saving: CheckpointSaving
-    datasets: "DatasetService"
-    registered: "RegisteredDirectories"
-    items: "DatasetItems"
-    captions: "CaptionEditor"
-    item_edits: "ItemEditor"
-    splits: "DatasetSplitter"
-    caches: "DatasetCacheList"
-    uploads: "UploadService"
-    forms: "FormUploads"
-    checker: "DatasetChecker"
-    thumbnails: "Thumbnails"
-    item_files: "ItemFiles"
-    as_trained: "AsTrained"
-    preprocessing: "PreprocessingService"
-    captioning: "CaptioningService"
-    export: "DatasetExport"
+    datasets: DatasetService
+    registered: RegisteredDirectories
+    items: DatasetItems
+    captions: CaptionEditor
+    item_edits: ItemEditor
+    splits: DatasetSplitter
+    caches: DatasetCacheList
+    uploads: UploadService
+    forms: FormUploads
+    checker: DatasetChecker
+    thumbnails: Thumbnails
+    item_files: ItemFiles
+    as_trained: AsTrained
+    preprocessing: PreprocessingService
+    captioning: CaptioningService
+    export: DatasetExport
     logs: LogService
-    models: "CatalogService"
-    settings: "SettingsService"
-    registry: "Registry"
-    samples: "Samples"
-    downloads: "DownloadService"
-    pushes: "PushService"
+    models: CatalogService
+    settings: SettingsService
+    registry: Registry
+    samples: Samples
+    downloads: DownloadService
+    pushes: PushService
     system: SystemService
     nodes: NodeService
     servers: ServerList

@@ -32,7 +32,7 @@ class SlurmParts:
     def __init__(
         self, config: Config, local: Executor, wishes: Callable[[], Mapping[str, EngineWishes]], env: Mapping[str, str]
     ) -> None:
-        # Loaded where a cluster is asked: 7 MB.
+        # httpx is heavy, and only a cluster is asked by it.
         from api.executors.slurm.client import SlurmClient  # noqa: PLC0415
         from api.executors.slurm.executor import SlurmExecutor  # noqa: PLC0415
 

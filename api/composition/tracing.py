@@ -42,7 +42,7 @@ class Tracing:
 def _load() -> "Callable[[str, str], OpenTelemetryTracer]":
     if missing := describe_missing("otel", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         raise ConfigError(missing)
-    # Loaded only where traces are made: 7 MB.
+    # OpenTelemetry is optional.
     from api.composition.opentelemetry_spans import OpenTelemetryTracer  # noqa: PLC0415
 
     return OpenTelemetryTracer

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from api.access.readable_paths import ReadablePaths
 from api.alerts.channel_store import ChannelStore
 from api.composition.places import place_rules
 from api.composition.slurm import PlaceKeeper, SlurmParts
 from api.config import Config, cache_roots, child_environment
+from api.datasets.references import DatasetReferences
 from api.db.database import Database
 from api.db.file_lock import FileLock
 from api.db.leadership import Leaders, Leadership
@@ -26,7 +26,6 @@ from api.gpus.service import GPUService
 from api.gpus.sources import host
 from api.nodes.server_identity import ServerIdentity
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from api.trainers.media import Examiner
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore
@@ -62,9 +61,6 @@ from api.training.task_stops import TaskStops
 from api.training.window import EngineWindow
 from api.util.clock import Clock
 
-if TYPE_CHECKING:
-    from api.datasets.references import DatasetReferences
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingParts:
@@ -94,13 +90,12 @@ class TaskKinds:
     harvesters: Mapping[TaskType, Harvester] = field(default_factory=dict)
 
 
-def build_trainers(config: Config, examiner: Examiner | None = None) -> tuple[Trainer, ...]:
+def build_trainers(config: Config) -> tuple[DiffusionPipe, Toy]:
     """The trainers of this program: diffusion-pipe and the toy."""
     real = DiffusionPipe(
         config.diffusion_pipe_root,
         config.diffusion_pipe_python,
         allow_pickled_weights=config.allow_pickled_weights,
-        examiner=examiner,
     )
     return real, Toy(sys.executable)
 
@@ -122,7 +117,7 @@ class TrainingNeeds:
     reserve: DiskReserve
     events: GPUEvents
     quotas: Quotas | None = None
-    datasets: "DatasetReferences | None" = None
+    datasets: DatasetReferences | None = None
     caches: CacheUse | None = None
     paths: ReadablePaths | None = None  #: which files a request may name; None: all
     kinds: TaskKinds = field(default_factory=TaskKinds)

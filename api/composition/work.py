@@ -1,11 +1,11 @@
 """What executes tasks on datasets and models, put together; a part of the composition root."""
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from api.composition.later import Later
+from api.composition.datasets import DatasetParts
 from api.composition.places import place_rules
+from api.composition.preprocessing import PreprocessingParts
 from api.composition.training import TaskKinds
 from api.config import Config
 from api.datasets.harvesting import TakesUp, WorkHarvester
@@ -17,9 +17,6 @@ from api.jobs.pushes.trainer import Pusher
 from api.trainers.trainer import Trainer
 from api.util.clock import Clock
 
-if TYPE_CHECKING:
-    from api.composition.library import Library
-
 
 class WorkParts:
     """The programs by name, and the loop that has taken up what they made. Building it starts nothing."""
@@ -27,16 +24,16 @@ class WorkParts:
     def __init__(
         self,
         config: Config,
-        library: "Later[Library]",
+        datasets: DatasetParts,
+        preprocessing: PreprocessingParts,
         clock: Clock,
         wake: Callable[[], None],
-        cached_by: Sequence[str] = (),
     ) -> None:
-        """`wake` has the training loop look at once. `cached_by`: the trainers that cache ahead, by name."""
+        """`wake` has the training loop look at once."""
         by_trainer: dict[str, TakesUp] = {
-            PREPROCESSING: library.part(lambda found: found.preprocessing.harvest),
-            CAPTIONING: library.part(lambda found: found.preprocessing.caption_harvest),
-            **dict.fromkeys(cached_by, library.part(lambda found: found.datasets.cache_harvest)),
+            PREPROCESSING: preprocessing.harvest,
+            CAPTIONING: preprocessing.caption_harvest,
+            **{trainer.name: datasets.cache_harvest for trainer in datasets.trainers},
         }
         self.harvester = WorkHarvester(by_trainer, clock, wake)
         threads = max(1, (os.cpu_count() or 1) // place_rules(config).parallel)

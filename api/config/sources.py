@@ -9,6 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
 
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+
 from api.config.contradictions import find_contradictions
 from api.config.settings import Config
 from api.util.masking import mask_secrets
@@ -52,9 +55,6 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
     try:
         if not path.exists():
             return {}
-        # Loaded where there is one, as it takes 5 ms and 0.1 MB.
-        from dotenv import dotenv_values  # noqa: PLC0415
-
         _check_dotenv(path)
         return dotenv_values(path)
     except PermissionError:
@@ -72,9 +72,6 @@ def _check_dotenv(path: Path) -> None:
 
     A name that no setting resembles may belong to another program that reads the same file: a warning.
     """
-    # Loaded where there is a file, as it takes 5 ms and 0.1 MB.
-    from dotenv.parser import parse_stream  # noqa: PLC0415
-
     known = [setting.metadata["env"] for setting in fields(Config)]
     mistakes = []
     with path.open(encoding="utf-8") as file:

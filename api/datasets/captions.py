@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import re2
+
 from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived, require_own_files
 from api.datasets.views import CaptionDifference, CaptionEdit, VersionView
@@ -180,9 +182,6 @@ def _replacing(wish: CaptionsWish) -> _Rewrite:
         return lambda caption: caption
     if not wish.is_regex:
         return lambda caption: _replace_text(caption, sought, put)
-    # Loaded with the first pattern: it takes 2 MB.
-    import re2  # noqa: PLC0415
-
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _PATTERN_MEMORY

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import tomlkit
+
 #: What a version is prepared for where nobody has said it.
 DEFAULT_RESOLUTIONS = (512,)
 
@@ -14,9 +16,6 @@ def write_dataset_toml(
     num_repeats: int | None = None,
 ) -> str:
     """The text; `directory` says where the items are: `dataset` or `path`, and the directories beside it."""
-    # Loaded where it is needed: 3 MB.
-    import tomlkit  # noqa: PLC0415
-
     document = tomlkit.document()
     document["resolutions"] = _alike(resolutions or DEFAULT_RESOLUTIONS)
     document["enable_ar_bucket"] = True

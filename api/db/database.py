@@ -390,7 +390,7 @@ def _create_engine(url: URL, check: Callable[[], None], pool_size: int) -> Engin
     try:
         if url.get_backend_name() == "sqlite":
             return create_sqlite_engine(url, LOCK_MS, check, **shared)
-        # Loaded for those who use it: its driver and SQLAlchemy's part for it take 11 MB.
+        # SQLite's users need no driver of PostgreSQL.
         from api.db.postgresql import create_postgres_engine  # noqa: PLC0415
 
         return create_postgres_engine(url, LOCK_MS, _how_to_begin, **shared)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 
@@ -14,7 +15,4 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[
     if connection.dialect.name == "sqlite":
         connection.execute(sqlite_insert(table).on_conflict_do_nothing(), list(rows))
         return
-    # Loaded for those who use it: 2 MB.
-    from sqlalchemy.dialects.postgresql import insert as postgres_insert  # noqa: PLC0415
-
     connection.execute(postgres_insert(table).on_conflict_do_nothing(), list(rows))

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
 from api.db.rows import read_lease, to_seconds
@@ -89,9 +89,6 @@ def _take_what_is_free(dialect: str) -> ReturningInsert[Any]:
     about to take the same, and returns what it took.
     """
     if dialect == "postgresql":
-        # Loaded for those who use it: 2 MB.
-        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
-
         return postgresql.insert(leases).on_conflict_do_nothing().returning(leases.c.resource)
     return sqlite.insert(leases).on_conflict_do_nothing().returning(leases.c.resource)
 

@@ -41,7 +41,7 @@ def _upgrade(connection: Connection, shown: str) -> None:
         _revision.create(connection, checkfirst=True)
         connection.execute(_revision.insert().values(version_num=REVISION))
     else:
-        # Loaded only when it is needed, which is seldom: it takes 9 MB.
+        # Alembic is heavy, and seldom needed.
         from api.db.migrations.upgrading import UnknownRevision, upgrade  # noqa: PLC0415
 
         try:

@@ -43,7 +43,7 @@ class Sealer:
 
     def open(self, sealed: bytes) -> ChannelSecret:
         """The secret. Raises SecretUnreadable, OSError."""
-        # Loaded with the key: 8 MB.
+        # cryptography is heavy, and only channels need it.
         from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
         try:
@@ -58,7 +58,7 @@ class Sealer:
             return self._fernet
 
     def _load(self) -> "Fernet":
-        # Loaded only where somebody has made a channel: 8 MB.
+        # cryptography is heavy, and only channels need it.
         from cryptography.fernet import Fernet  # noqa: PLC0415
 
         if not self._path.exists():

@@ -1,11 +1,8 @@
 """The tables, as SQLAlchemy Core knows them. Times are Unix seconds; the migrations make the same in the database."""
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     Float,
     Index,
     Integer,
@@ -13,7 +10,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    event,
     text,
 )
 
@@ -72,9 +68,10 @@ Index("ix_tasks_status", tasks.c.status, tasks.c.serial)
 Index("ix_tasks_model_type", tasks.c.model_type, tasks.c.serial)
 Index("ix_tasks_owner", tasks.c.owner, tasks.c.serial)
 #: Without the trainings, which are the most: their lists go by the serial number.
-_others = Index("ix_tasks_kind", tasks.c.kind, tasks.c.serial, sqlite_where=text("kind <> 'training'"))
+_OTHER_KINDS, _IN_QUEUE = text("kind <> 'training'"), text("status = 'queued'")
+Index("ix_tasks_kind", tasks.c.kind, tasks.c.serial, sqlite_where=_OTHER_KINDS, postgresql_where=_OTHER_KINDS)
 #: Of the queue alone: a task that joins it comes behind the latest.
-_queued = Index("ix_tasks_queued", tasks.c.queued_at, sqlite_where=text("status = 'queued'"))
+Index("ix_tasks_queued", tasks.c.queued_at, sqlite_where=_IN_QUEUE, postgresql_where=_IN_QUEUE)
 
 #: The roll of all tasks: what never changes of each, in few bytes. Counting reads it instead of the tasks, of which
 #: PostgreSQL counts by an index alone only those that have not changed lately.
@@ -116,16 +113,8 @@ attempts = Table(
 )
 Index("ix_attempts_task", attempts.c.task_id, attempts.c.number)
 Index("ix_attempts_ended", attempts.c.ended_at)
-_open = Index("ix_attempts_open", attempts.c.status, sqlite_where=text("status <> 'ended'"))
-
-
-@event.listens_for(tasks, "before_create")
-@event.listens_for(attempts, "before_create")
-def _narrow(table: Table, connection: Connection, **_: Any) -> None:
-    # Named in the index, it would load all that SQLAlchemy knows of PostgreSQL for SQLite too: 2 MB.
-    if connection.dialect.name == "postgresql":
-        for partial in (_open, _others, _queued):
-            partial.dialect_kwargs["postgresql_where"] = partial.dialect_kwargs["sqlite_where"]
+_NOT_ENDED = text("status <> 'ended'")
+Index("ix_attempts_open", attempts.c.status, sqlite_where=_NOT_ENDED, postgresql_where=_NOT_ENDED)
 
 
 #: What deleted tasks used of GPUs in the last day: their owners' quotas still count it.

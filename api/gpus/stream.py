@@ -1,8 +1,10 @@
 """The stream of the GPUs, of all machines or of one: the latest snapshot at once, then each new one."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
 
 from api.domain.sight import Sight, current_sight
 from api.errors import NodeNotFound
@@ -11,10 +13,21 @@ from api.streaming.broker import Broker
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame
 from api.streaming.models import Message, MessageType, StreamEnding, Topic
+from api.streaming.query_parameters import StreamQuery, read_query
 from api.streaming.subscription import Published, Subscription, TooSlow
 
 #: How many snapshots a subscriber may be behind.
 QUEUE_SNAPSHOTS = 16
+
+_LONGEST_NAME = 255
+
+
+class GPUStreamQuery(StreamQuery):
+    """Names the node whose GPUs the client wants."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    node: Annotated[str, Field(max_length=_LONGEST_NAME)] | None = None
 
 
 def snapshot_message(
@@ -54,7 +67,7 @@ def create_gpu_stream(broker: Broker) -> Opener:
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        node = await _read_node(asked.query)
+        node = read_node(asked.query)
         with broker.subscribe([Topic.GPU], capacity=QUEUE_SNAPSHOTS) as subscription:
             latest, sight = broker.latest_snapshot(), current_sight.get()
             if latest is not None:
@@ -64,19 +77,12 @@ def create_gpu_stream(broker: Broker) -> Opener:
     return open_stream
 
 
-async def _read_node(query: str) -> str | None:
-    """The one machine that is asked for; None for all. Raises Invalid and MalformedRequest."""
+def read_node(query: str) -> str | None:
+    """Return the node that a query names, or None for all nodes. Raises Invalid and MalformedRequest."""
     if "node=" not in query:
         # These addresses have always taken any query.
         return None
-    return (await asyncio.to_thread(_load_reader))(query)
-
-
-def _load_reader() -> Callable[[str], str | None]:
-    # Loaded with the first stream of one node, as what reads queries takes: 10 MB.
-    from api.gpus.stream_query import read_node  # noqa: PLC0415
-
-    return read_node
+    return read_query(GPUStreamQuery, query).node
 
 
 async def _frames(subscription: Subscription, latest: Published | None, sight: Sight, node: str | None) -> Frames:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+import re2
+
 from api.errors import InvalidPattern
 
 #: The memory of one compiled pattern in bytes; what needs more is refused, or searched for more slowly.
@@ -28,9 +30,6 @@ class LogPattern:
         self.text = text
         if is_regex and _ABSOLUTE_ANCHOR.search(text):
             raise InvalidPattern("\\A and \\z mean nothing in a log: use ^ and $ for the ends of a line.")
-        # Loaded with the first search: it takes 2 MB.
-        import re2  # noqa: PLC0415
-
         options = re2.Options()
         options.literal = not is_regex
         options.case_sensitive = not ignore_case

@@ -14,6 +14,7 @@ from api.errors import Invalid
 from api.gpus.other_machines import NodePart
 from api.nodes.fleet_store import RowMark
 from api.nodes.freshness import Freshness, read_freshness
+from api.nodes.report_check import read_report
 from api.nodes.wire import encode_report, take_report
 
 logger = logging.getLogger(__name__)
@@ -46,9 +47,6 @@ class Heard:
 
 def parse_report(told: Any, name: str) -> MachineReport:
     """Read a node's report. Raises Invalid."""
-    # Loaded with the first report: 9 MB.
-    from api.nodes.report_check import read_report  # noqa: PLC0415
-
     return read_report(told, name)
 
 

@@ -64,7 +64,6 @@ _LONGEST_NAME = 255
 
 @functools.cache
 def _adapter() -> TypeAdapter[MachineReport]:
-    # Built with the first report: 1 MB.
     return TypeAdapter(MachineReport)
 
 

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api import __version__
 from api.domain.gpu import GPUSummary
@@ -31,10 +32,6 @@ from api.trainers.trainer import Trainer
 from api.training.cluster import ClusterWishes
 from api.training.service import TrainingService
 from api.util.clock import Clock
-from api.util.families import gauge
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 _MIB = 1024 * 1024
 
@@ -87,7 +84,7 @@ class SystemService:
         """Whole seconds since the service was built."""
         return int(self._clock.monotonic() - self._started)
 
-    def collect(self) -> "Iterator[Metric]":
+    def collect(self) -> Iterator[Metric]:
         """The machine's series, for prometheus-client."""
         system = host.read_system([self._storage_root], self._cpu.percent)
         known: tuple[tuple[str, str, float | None], ...] = (
@@ -100,7 +97,7 @@ class SystemService:
         )
         for name, text, value in known:
             if value is not None:
-                yield gauge(f"diffusion_pipe_host_{name}", text, value=value)
+                yield GaugeMetricFamily(f"diffusion_pipe_host_{name}", text, value=value)
 
     def get_health(self) -> Health:
         """The answer that the service is alive. Reads memory only: the event loop itself asks.

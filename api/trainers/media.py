@@ -11,6 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
+from PIL import Image
+
 from api.domain.dataset import MediaKind
 from api.domain.media import VIDEO_OPTIONS, MediaProbe, MediaProblem, MediaSource
 from api.errors import ServiceError
@@ -267,9 +269,6 @@ def _told(seen: Look | None) -> Look:
 def _image(file: BinaryIO, suffix: str) -> Look:
     if suffix.lower() == ".webp":
         return _webp(file)
-    # Loaded when the first dataset is looked at: it takes 2 MB.
-    from PIL import Image  # noqa: PLC0415
-
     with Image.open(file) as image:
         size, end = image.size, _ENDS.get(image.format or "")
     if end is None:
@@ -315,7 +314,7 @@ def _count_webp_frames(file: BinaryIO) -> int:
 
 
 def _video(file: BinaryIO, *, is_counted: bool) -> Look:
-    # Loaded only when there is a video: it takes 16 MB.
+    # PyAV is heavy, and only videos need it.
     import av  # noqa: PLC0415
 
     with av.open(file, mode="r", options=dict(VIDEO_OPTIONS), metadata_errors="replace") as container:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import toml
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from api.trainers import toml_text
 
@@ -14,10 +16,6 @@ Path = tuple[str | int, ...]
 
 def edit(text: str, changes: dict[Path, Any], removed: Iterable[str | Path] = ()) -> str | None:
     """The text with values set (in existing tables) and keys removed; all else stays. None when that is impossible."""
-    # Loaded when the first text is changed: it takes 0.6 MB.
-    import tomlkit  # noqa: PLC0415
-    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
-
     try:
         document = tomlkit.parse(text)
         wanted = tomllib.loads(text)

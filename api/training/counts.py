@@ -1,16 +1,13 @@
 """How many trainings are in which status, for prometheus-client."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from api.domain.training import TaskStatus
 from api.errors import DatabaseUnavailable
 from api.util.clock import Clock
 from api.util.deadlines import READ_SECONDS, hurrying
-from api.util.families import gauge
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 
 class TrainingCounts:
@@ -21,7 +18,7 @@ class TrainingCounts:
         self._clock = clock
         self._known: tuple[Mapping[TaskStatus, int], float] | None = None
 
-    def collect(self) -> "Iterator[Metric]":
+    def collect(self) -> Iterator[Metric]:
         """The series for prometheus-client; none before anything is known."""
         now = self._clock.monotonic()
         try:
@@ -31,9 +28,9 @@ class TrainingCounts:
             if self._known is None:
                 return
         counts, counted_at = self._known
-        trainings = gauge("diffusion_pipe_trainings", "Trainings by status.", labels=["status"])
+        trainings = GaugeMetricFamily("diffusion_pipe_trainings", "Trainings by status.", labels=["status"])
         for status in TaskStatus:
             trainings.add_metric([status], counts.get(status, 0))
         yield trainings
         help_ = "Age of the numbers of trainings: above 0 while the database does not answer."
-        yield gauge("diffusion_pipe_trainings_age_seconds", help_, value=round(now - counted_at, 3))
+        yield GaugeMetricFamily("diffusion_pipe_trainings_age_seconds", help_, value=round(now - counted_at, 3))

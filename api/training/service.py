@@ -371,7 +371,7 @@ class TrainingService:
         self._tasks.get_summary(task_id)
         self._require_storage()
         stretches = list_stretches(self._attempts.of_task(task_id))
-        # Loaded with the first question: NumPy takes 10 MB.
+        # NumPy is heavy, and only this needs it.
         from api.training.metrics import show_series  # noqa: PLC0415
 
         return show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)

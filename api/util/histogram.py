@@ -5,14 +5,8 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from api.util.families import exemplar, histogram
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
-    from prometheus_client.samples import Exemplar
-
+from prometheus_client.core import Exemplar, HistogramMetricFamily, Metric
 
 #: Bounds in seconds, for what takes a moment; and for what takes as long as a queue or a training.
 SHORT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -69,9 +63,9 @@ class Histogram:
         size = len(self.bounds) + 1
         return _Row([0] * size, [None] * size)
 
-    def collect(self) -> "Iterator[Metric]":
+    def collect(self) -> Iterator[Metric]:
         """The series, for prometheus-client; none before something was counted."""
-        family = histogram(self.name, self.help, labels=self.labels)
+        family = HistogramMetricFamily(self.name, self.help, labels=self.labels)
         with self._lock:
             rows = [(labels, list(row.counts), list(row.examples), row.total) for labels, row in self._rows.items()]
         for labels, counts, examples, total in rows:
@@ -80,12 +74,12 @@ class Histogram:
 
     def _buckets(
         self, counts: list[int], examples: list[Example | None]
-    ) -> "Iterator[tuple[str, float] | tuple[str, float, Exemplar]]":
+    ) -> Iterator[tuple[str, float] | tuple[str, float, Exemplar]]:
         total = 0
         for bound, count, example in zip((*map(str, self.bounds), "+Inf"), counts, examples, strict=True):
             total += count
             yield (bound, total) if example is None else (bound, total, _as_exemplar(*example))
 
 
-def _as_exemplar(name: str, value: str, seconds: float, at: float) -> "Exemplar":
-    return exemplar({name: value}, seconds, at)
+def _as_exemplar(name: str, value: str, seconds: float, at: float) -> Exemplar:
+    return Exemplar({name: value}, seconds, at)

@@ -9,17 +9,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
-from api.util.families import counter
+from prometheus_client.core import CounterMetricFamily, Metric
+
 from api.util.histogram import Histogram
 from api.util.logs import format_line
 from api.util.masking import mask_secrets
 from api.util.measures import REQUEST_ID
 from api.util.periodic import PeriodicThread
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 #: The most requests that wait to be written; further lines are lost, and their number is logged.
 CAPACITY = 100_000
@@ -167,9 +165,11 @@ class HTTPMetrics:
                 labels = (route, known, _CLASSES[status // 100])
                 self._durations.observe(seconds, labels, (REQUEST_ID, request_id), ended)
 
-    def collect(self) -> "Iterator[Metric]":
+    def collect(self) -> Iterator[Metric]:
         """The metrics of all requests, for prometheus-client."""
-        requests = counter("diffusion_pipe_http_requests", "Requests answered.", labels=("method", "route", "status"))
+        requests = CounterMetricFamily(
+            "diffusion_pipe_http_requests", "Requests answered.", labels=("method", "route", "status")
+        )
         with self._lock:
             for (method, route, status), count in self._requests.items():
                 requests.add_metric((method, route, str(status)), count)

@@ -1,5 +1,5 @@
 """Which methods each address takes, and by which route: the most specific one. Read from the table of operations, so
-that no route need be loaded to refuse a request.
+that a request is refused without entering Flask.
 
 `/training/list` is no training that is called "list": what `/training/<task_id>` takes beyond it is not taken there.
 """

@@ -6,6 +6,7 @@ import os
 from email.utils import formatdate
 from typing import Protocol
 
+from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import MalformedRequest, RangeNotSatisfiable
@@ -74,9 +75,6 @@ async def send_file(file: File, scope: Scope, receive: Receive, send: Send) -> N
 
 
 def _respond_with(file: File, if_none_match: bytes) -> ASGIApp:
-    # Loaded with the first download: with anyio it takes 1 MB.
-    from starlette.responses import FileResponse, Response  # noqa: PLC0415
-
     # By its descriptor: the name may be another file by now.
     path = f"/proc/self/fd/{file.descriptor}"
     response = FileResponse(path, filename=_shown_name(file.name), stat_result=_status(file.descriptor))

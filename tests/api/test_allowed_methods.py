@@ -6,6 +6,8 @@ import re
 import pytest
 
 from api.app import create_app
+from api.web.allowed_methods import AllowedMethods
+from api.web.operations import OperationTable
 from tests.api.client import Client, failure_of
 from tests.api.conftest import TOY, TRAINING, World
 
@@ -28,6 +30,9 @@ ALLOWED = [
     (f"{TRAINING}/a/stop", "OPTIONS, POST"),
 ]
 
+#: What may stand in the place of a variable part, some of it easily taken for another address.
+VALUES = ("x", "list", "stop", "0", "a.b", "é\r\n", "stream", "logs", "a/b", "a/b/", "/a", "")
+
 
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED)
 def test_options_name_what_the_path_takes_and_nothing_else(client: Client, path: str, allowed: str):
@@ -49,6 +54,30 @@ def test_every_method_that_is_named_is_taken(world: World):
         path = re.sub(r"<[^>]+>", "x", rule.rule)
         for method in world.client.ask("OPTIONS", path).headers["allow"].split(", "):
             assert world.client.ask(method, path).status_code != 405, (method, path)
+
+
+def _sample_paths() -> list[str]:
+    patterns = {each.pattern for each in OperationTable().all if each.method != "WEBSOCKET"}
+    filled = {re.sub(r"<[^>]+>", value, pattern) for pattern in patterns for value in VALUES}
+    return sorted({*filled, *(f"{path}/" for path in filled), *(path.rpartition("/")[0] for path in filled)})
+
+
+def test_table_of_operations_takes_what_flask_takes(world: World):
+    adapter = create_app(world.runtime.services).url_map.bind("localhost")
+    streams = set(world.runtime.live.routes.patterns)
+    table = AllowedMethods(each for each in OperationTable().all if each.pattern not in streams)
+    fixed = {each.pattern for each in OperationTable().all if "<" not in each.pattern}
+    checked = 0
+    for path in _sample_paths():
+        if path.startswith("//") or path in fixed:
+            continue
+        methods = table.methods(path)
+        assert methods == tuple(sorted(adapter.allowed_methods(path))), path
+        for method in methods:
+            rule, arguments = adapter.match(path, method, return_rule=True)
+            assert table.find(path, method) == (rule.rule, arguments), (method, path)
+            checked += 1
+    assert checked > 300
 
 
 @pytest.mark.parametrize(

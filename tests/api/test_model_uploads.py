@@ -108,7 +108,7 @@ def test_metadata_that_make_no_sense_are_told_at_the_beginning(
 def test_upload_that_was_not_noted_makes_no_second_version(uploads: Uploads):
     told = {"kind": "model", "name": "cats", "filename": "c.safetensors", "dataset": ""}
     url = uploads.upload(weights(), **told)
-    intake = uploads.world.runtime.uploads.intake
+    intake = uploads.world.runtime.library.uploads.intake
     with patch.object(UploadStore, "complete", side_effect=DatabaseUnavailable):
         intake.take_models()
     assert uploads.get(url)["status"] == "received"

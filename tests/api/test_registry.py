@@ -129,7 +129,7 @@ def test_a_link_for_comfyui_belongs_to_one_model(make_world: MakeWorld, tmp_path
 
 def test_files_that_no_version_needs_are_collected(world: World, task: str):
     register(world, task)
-    service = world.runtime.registry.service
+    service = world.runtime.library.registry.service
     store = world.storage / "registry" / "sha256"
     service.collect(0)
     service.collect(0)

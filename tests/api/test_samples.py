@@ -145,7 +145,7 @@ def test_a_deleted_sample_takes_its_bytes_along(cats: World):
     first, second = add(cats, picture(color=1)), add(cats, picture(color=2))
     assert cats.client.delete(first["file"].removesuffix("/file")).status_code == 200
     assert [each["sample_id"] for each in listed(cats)] == [second["sample_id"]]
-    parts = cats.runtime.registry
+    parts = cats.runtime.library.registry
     parts.service.collect(0)
     parts.service.collect(0)
     assert (parts.blobs.has(first["sha256"]), parts.blobs.has(second["sha256"])) == (False, True)
@@ -176,7 +176,7 @@ def test_an_upload_in_parts_becomes_a_sample_once(uploads: Uploads):
 def test_an_upload_that_was_not_noted_makes_no_second_sample(uploads: Uploads):
     told = {"kind": "sample", "name": "cats", "version": "1", "filename": "x.png", "dataset": ""}
     url = uploads.upload(picture(), **told)
-    intake = uploads.world.runtime.uploads.intake
+    intake = uploads.world.runtime.library.uploads.intake
     with patch.object(UploadStore, "complete", side_effect=DatabaseUnavailable):
         intake.take_models()
     intake._pauses.clear()

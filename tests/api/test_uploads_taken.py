@@ -171,7 +171,7 @@ def test_what_never_succeeds_fails_after_a_day(make_world: MakeWorld, clock: Fak
 
 def test_an_upload_that_another_server_works_on_is_left_to_it(uploads: Uploads):
     url = uploads.upload(picture(), filename="x.png")
-    with uploads.world.runtime.uploads.intake._files.open(url.rpartition("/")[2]):
+    with uploads.world.runtime.library.uploads.intake._files.open(url.rpartition("/")[2]):
         uploads.take()
         assert uploads.get(url)["status"] == "received"
         assert uploads.world.client.ask("DELETE", url, headers={"Tus-Resumable": "1.0.0"}).status_code == 409
@@ -192,7 +192,7 @@ def test_what_was_unpacked_by_a_killed_server_goes(uploads: Uploads):
 def test_what_was_added_before_a_kill_is_added_once(uploads: Uploads):
     url = uploads.upload(archive(**{"x.png": picture()}), filename="x.zip")
     with (
-        patch.object(type(uploads.world.runtime.uploads.intake), "_complete", side_effect=KeyboardInterrupt),
+        patch.object(type(uploads.world.runtime.library.uploads.intake), "_complete", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         uploads.take()

@@ -71,9 +71,9 @@ class Uploads:
 
     def take(self) -> None:
         """One round of what makes datasets of uploads."""
-        self.world.runtime.uploads.intake.take_items()
-        self.world.runtime.uploads.intake.take_archives()
-        self.world.runtime.uploads.intake.take_models()
+        self.world.runtime.library.uploads.intake.take_items()
+        self.world.runtime.library.uploads.intake.take_archives()
+        self.world.runtime.library.uploads.intake.take_models()
 
     def get(self, url: str) -> dict[str, Any]:
         found: dict[str, Any] = self.world.client.data(url)

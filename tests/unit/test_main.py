@@ -31,7 +31,7 @@ def test_a_node_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_command_collects_its_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.commands.worker.run_worker_command", lambda words: int(gc.isenabled()))
+    monkeypatch.setitem(api.main._COMMANDS, "worker", lambda words: int(gc.isenabled()))
     assert api.main.main(["worker"]) == 1
 
 

@@ -130,7 +130,7 @@ class AppriseNotifier:
         title, body = _fit(plugin, message)
         _mark(plugin, message)
         add_urgency(plugin, message, url)
-        # Loaded with Apprise, which is: 4 MB.
+        # It imports requests, as Apprise does.
         from api.alerts.notifiers.short_replies import short_replies  # noqa: PLC0415
 
         host = _own_host(plugin) or ""
@@ -163,7 +163,7 @@ def _scheme(url: str) -> str:
 
 def _make(url: str) -> Any:
     """The plugin of an address. Raises AddressRefused."""
-    # Loaded only where something is sent through it: 25 MB.
+    # Apprise is heavy, and used only where something is sent by it.
     from apprise import Apprise, AppriseAsset, NotificationManager  # noqa: PLC0415
 
     scheme = _scheme(url)

@@ -74,7 +74,7 @@ class _Converter:
         return sink.pull()
 
     def _build(self, frame: Any) -> tuple[Any, Any, Any]:
-        # Loaded only when there is a video: it takes 16 MB.
+        # PyAV is heavy, and only videos need it.
         from av.filter import Graph  # noqa: PLC0415
 
         right, below = -frame.width % _LANE, -frame.height % _LANE

@@ -28,7 +28,7 @@ def hash_of(image: Image.Image) -> str | None:
 
     A bit says whether one of the lowest frequencies (DCT-II) is above their median: ImageHash's `phash`, bit by bit.
     """
-    # Loaded only in a decoder's process: 20 MB.
+    # NumPy is heavy, and only a decoder's process needs it.
     import numpy as np  # noqa: PLC0415
 
     grey = _shrunk(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
@@ -44,7 +44,7 @@ def hash_of(image: Image.Image) -> str | None:
 @cache
 def _waves() -> "npt.NDArray[np.float64]":
     """Return the first rows of the DCT-II of a picture's side."""
-    # Loaded only in a decoder's process: 20 MB.
+    # NumPy is heavy, and only a decoder's process needs it.
     import numpy as np  # noqa: PLC0415
 
     return 2 * np.cos(np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(_SIDE) + 1) / (2 * _SIDE))

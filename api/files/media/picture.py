@@ -99,7 +99,7 @@ def _pick(frames: Iterable[Image.Image], wanted: Sequence[int]) -> dict[int, Ima
 
 
 def _video_frames(path: Path, sha256: str | None) -> Iterator[Image.Image]:
-    # Loaded only when there is a video: it takes 16 MB.
+    # PyAV is heavy, and only videos need it.
     import av  # noqa: PLC0415
 
     with open_plain(path, sha256) as file:

@@ -122,7 +122,7 @@ class _Pass:
 
 
 def _probe_video(file: BinaryIO) -> MediaProbe:
-    # Loaded only when there is a video: it takes 16 MB.
+    # PyAV is heavy, and only videos need it.
     import av  # noqa: PLC0415
 
     file.seek(0)

@@ -69,7 +69,7 @@ class ItemWork:
         cut = self._settings.cut
         if cut is None or cut.by is not CutBy.SCENE:
             return []
-        # Loaded where videos are cut by scene: with OpenCV it takes 90 MB.
+        # PySceneDetect is optional, and heavy with OpenCV.
         from api.jobs.preprocessing.scenes import find_scenes  # noqa: PLC0415
 
         with told():

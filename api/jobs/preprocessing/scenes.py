@@ -11,7 +11,7 @@ _CHUNK_SECONDS = 5.0
 
 def find_scenes(path: Path, threshold: float, min_seconds: float, tick: Tick) -> list[Span]:
     """The scenes in seconds, in order; one where nothing is cut. Raises ValueError, OSError."""
-    # Loaded where scenes are sought: with OpenCV it takes 90 MB.
+    # PySceneDetect is optional, and heavy with OpenCV.
     from scenedetect import ContentDetector, SceneManager, open_video  # noqa: PLC0415
 
     video = open_video(str(path), backend="pyav")

@@ -4,18 +4,15 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from api.domain.media import Recipe
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.errors import Mistake
+from api.trainers.diffusion_pipe.checking import RequestWork
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.media import Examiner
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.trainer import CacheFacts, Check, Command, DatasetOutlook, DatasetQuestion, Launch, SeenFile
-
-if TYPE_CHECKING:
-    from api.trainers.diffusion_pipe.checking import RequestWork
 
 _NO_CHECKOUT = Mistake(
     "/model_type",
@@ -49,7 +46,7 @@ class DiffusionPipe(RunProtocol):
         """`budget_seconds` bounds how long one check looks into the files of datasets; without `examiner` it reads
         their headers alone.
         """
-        self._examiner = examiner
+        self.examiner = examiner  #: may be set until the first request
         self._root = root.absolute() if root is not None else None
         self._python = python
         self._budget_seconds = budget_seconds
@@ -65,17 +62,14 @@ class DiffusionPipe(RunProtocol):
         return tuple(found)
 
     @cached_property
-    def _work(self) -> "RequestWork":
-        # Loaded with the first request: it is 50 ms of a start, and with all that it knows of the trainer takes 1.5 MB.
-        from api.trainers.diffusion_pipe.checking import RequestWork  # noqa: PLC0415
-
+    def _work(self) -> RequestWork:
         return RequestWork(
             self.name,
             self._root,
             self._python,
             self._budget_seconds,
             accepts_risks=self._allow_pickled_weights,
-            examiner=self._examiner,
+            examiner=self.examiner,
         )
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:

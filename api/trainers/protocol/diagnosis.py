@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from api.domain.cause import Cause, CauseCode
 from api.domain.reason import Reason
 from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
+from api.trainers.protocol.hints import hint_for
 from api.trainers.trainer import Ending
 
 #: So many losses in a row that were NaN explain an end that nothing else explains.
@@ -166,9 +167,6 @@ def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
 
 
 def _trainer_error(error: ErrorLine) -> Cause:
-    # Loaded with the first failure: 2 ms of regular expressions, 0.2 MB.
-    from api.trainers.protocol.hints import hint_for  # noqa: PLC0415
-
     hint, lines = hint_for(error.text), tuple(error.traceback or (error.text,))
     return Cause(CauseCode.TRAINER_ERROR, error.text, hint.text, lines, remedy_code=hint.said)
 

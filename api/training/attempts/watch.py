@@ -254,7 +254,7 @@ class AttemptWatch:
         if self.run_dir is None or self.task.kind is not TaskType.TRAINING:
             return False
         if self._events is None:
-            # Loaded with the first run directory: with what it needs of tensorboard it takes 15 MB.
+            # Protobuf and what it needs of tensorboard are heavy, and only trainings of this kind need them.
             from api.trainers.protocol.event_files import EventFileTail  # noqa: PLC0415
 
             self._events = EventFileTail(self.run_dir, self._positions)

@@ -52,17 +52,6 @@ def test_a_receiver_says_itself_when_to_come_back(desk: Desk):
         desk.clock.advance(wait)
 
 
-def test_only_who_sends_is_asked_for_what_takes_too_long(desk: Desk, monkeypatch: pytest.MonkeyPatch):
-    asked = []
-    monkeypatch.setattr(desk.notifier, "end_overdue", lambda: asked.append(1))
-    desk.courier.end_overdue()
-    assert asked == []
-    desk.add_channel()
-    desk.courier.deliver(only(desk))
-    desk.courier.end_overdue()
-    assert asked == [1]
-
-
 def test_three_refusals_put_a_channel_aside(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [Rejected("HTTP 404", 404, is_refusal=True)] * 3

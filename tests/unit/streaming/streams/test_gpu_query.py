@@ -1,7 +1,7 @@
 import pytest
 
 from api.errors import Invalid
-from api.gpus.stream_query import read_node
+from api.gpus.stream import read_node
 
 
 @pytest.mark.parametrize(
