@@ -126,6 +126,13 @@ def test_image_has_neither_secrets_nor_node_nor_tests(buildah: Buildah, containe
     assert (here / "api" / "dashboard" / "vendor" / "uPlot.iife.min.js").is_file()
 
 
+def test_what_is_added_to_the_base_is_below_345_mb(buildah: Buildah, container: str):
+    # With python:3.13-slim (120 MB) and PostgreSQL's client, the whole image.
+    here = Path(buildah("mount", container)) / "opt"
+    used = subprocess.run(["du", "-smx", here], capture_output=True, text=True, check=True).stdout
+    assert int(used.split()[0]) <= 345
+
+
 def test_image_serves_as_its_user(buildah: Buildah, container: str):
     port = free_port()
     server = buildah.start(
