@@ -72,6 +72,7 @@ NO_NUL = r"^[^\x00]*$"
 _PATTERNS = {
     ONE_LINE: "must be one line without control characters, those for the direction of text included",
     NO_NUL: "must not hold NUL characters",
+    r"^\w+$": "must consist of letters, digits and underscores",
     r"^[0-9a-fA-F]{64}$": "must be a SHA-256: 64 hexadecimal digits",
     ONE_TAG: "must be one line without control characters, quotation marks and backslashes",
     CURSOR: "must be a `next_cursor` of the page before",
