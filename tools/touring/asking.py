@@ -43,7 +43,7 @@ class Tour:
         self.client = httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False)
         self.names, self.kept, self.section = names, kept, section
         self.files: Mapping[str, bytes] = {}
-        self.gate = threading.Event()
+        self.gate, self.reached = threading.Event(), threading.Event()
         self.run: Callable[[str], None] = lambda words: None
         self.key = kept["admin"]
         self.records: list[dict[str, Any]] = []
@@ -79,6 +79,10 @@ class Tour:
                 self.names.loosen(self.kept[rest])
             case "SHUT":
                 self.gate.clear()
+                self.reached.clear()
+            case "REACH":
+                if not self.reached.wait(PATIENCE):
+                    raise TimeoutError("nobody comes to the gate of the hub")
             case "OPEN":
                 self.gate.set()
             case "RUN":

@@ -125,6 +125,8 @@ def _without_luck(value: dict[str, Any]) -> dict[str, Any]:
     if str(value.get("message")).startswith("its process runs"):
         # The pid is told if it is known already.
         return value | {"message": "its process runs", "message_code": None}
+    if value.get("status") == "starting":
+        return value | {"status": "running"}
     if "events" in value or "entries" in value:
         return value | {"pagination": None}
     return value

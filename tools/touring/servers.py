@@ -107,12 +107,13 @@ def end_processes(directory: Path) -> None:
                 os.kill(int(place.name), signal.SIGKILL)
 
 
-def keep_gate(hub: LocalHub, gate: threading.Event) -> None:
+def keep_gate(hub: LocalHub, gate: threading.Event, reached: threading.Event) -> None:
     """Have the hub write captions, take messages, and let no file or commit through while its gate is shut."""
 
     def is_held(handler: Any) -> bool:
         if gate.is_set():
             return False
+        reached.set()
         gate.wait(PATIENCE)
         handler.close_connection = True
         return True
