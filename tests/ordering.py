@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TypeVar
 
-#: In their order.
+#: Folders of whole servers, browsers, clusters and a compiled driver, in which a test costs seconds; in their order.
 SLOW = ("tests/simulation/", "tests/e2e/", "tests/nvml/", "tests/clients/")
 
 Item = TypeVar("Item")

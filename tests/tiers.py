@@ -6,10 +6,9 @@ slow folder that stands for one whole path, `slow` on what costs seconds elsewhe
 
 import pytest
 
-TIERS = ("quick", "slow", "long")
+from tests.ordering import SLOW
 
-#: Whole servers, browsers, clusters, a compiled driver: a test costs seconds.
-SLOW_FOLDERS = ("tests/clients/", "tests/e2e/", "tests/nvml/", "tests/simulation/")
+TIERS = ("quick", "slow", "long")
 
 #: Programs that quick tests may need besides Python; every other is for `make test-all` only.
 OF_QUICK_TESTS = frozenset({"redis-server"})
@@ -21,7 +20,7 @@ _running: list[str] = []
 def tier_of(item: pytest.Item) -> str:
     """Return the tier of a test: that of the marker closest to it, else that of its folder."""
     closest = next((mark.name for mark in item.iter_markers() if mark.name in TIERS), None)
-    return closest or ("slow" if item.nodeid.startswith(SLOW_FOLDERS) else "quick")
+    return closest or ("slow" if item.nodeid.startswith(SLOW) else "quick")
 
 
 def mark_tiers(items: list[pytest.Item]) -> None:

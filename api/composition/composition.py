@@ -89,10 +89,10 @@ class Runtime:
         measuring = Measuring(http_metrics, self.database, self._clock)
         self._build_gpus(measuring)
         self.quotas = self._create_quotas() if config.needs_keys else None
-        trainers = build_trainers(config)
+        trainers = diffusion_pipe, _ = build_trainers(config)
         self._build_datasets(trainers)
         # The media parts are themselves built from the trainers.
-        trainers[0].examiner = self._media.by_path
+        diffusion_pipe.examiner = self._media.by_path
         self.work = WorkParts(config, self.datasets, self._preprocessing, self._clock, self._wake_training)
         self._build_training(trainers, executor)
         self.library = self._build_library()

@@ -1,10 +1,7 @@
 """One whole path for each part, on a real server with SQLite: what a user does first works."""
 
 import io
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from PIL import Image
 from tests.e2e.server import until
 from tests.e2e.toy_tasks import STARTED, toy
 from tests.e2e.training_server import LONG, TrainingServer
+from tests.unit.alerts.notifiers.receivers import receiving, status
 
 pytestmark = pytest.mark.quick
 
@@ -21,26 +19,6 @@ pytestmark = pytest.mark.quick
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingServer]:
     with TrainingServer(tmp_path_factory.mktemp("paths"), PRIVATE_HOSTS_ALLOWED="127.0.0.1") as started:
         yield started
-
-
-@pytest.fixture
-def received() -> Iterator[tuple[str, list[dict[str, object]]]]:
-    """The URL of a webhook receiver, and the messages that it got."""
-    messages: list[dict[str, object]] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{receiver.server_port}/", messages
-        receiver.shutdown()
 
 
 def test_training_is_started_stopped_with_a_checkpoint_and_resumed(server: TrainingServer) -> None:
@@ -68,14 +46,15 @@ def test_picture_is_uploaded_and_trained_on(server: TrainingServer) -> None:
     assert server.await_status(task_id, "completed")["plan"]["dataset_items"] == 1
 
 
-def test_failed_training_sends_a_message(server: TrainingServer, received: tuple[str, list[dict[str, object]]]) -> None:
-    url, messages = received
-    channel = {"name": "hook", "kind": "webhook", "url": url, "group_wait_seconds": 0, "webhook_format": "plain"}
-    server.post("/alerts/channels", 201, json=channel)
-    task_id = server.start_task(toy(5, knobs={"fail_at_step": 2}, name="doomed", max_retries=0))
-    server.await_status(task_id, "failed")
-    until(lambda: messages, LONG, "the message")
-    assert "doomed failed at step 1" in json.dumps(messages)
+def test_failed_training_sends_a_message(server: TrainingServer) -> None:
+    with receiving(status("204 No Content")) as receiver:
+        url = f"http://127.0.0.1:{receiver.port}/"
+        channel = {"name": "hook", "kind": "webhook", "url": url, "group_wait_seconds": 0, "webhook_format": "plain"}
+        server.post("/alerts/channels", 201, json=channel)
+        task_id = server.start_task(toy(5, knobs={"fail_at_step": 2}, name="doomed", max_retries=0))
+        server.await_status(task_id, "failed")
+        until(lambda: receiver.requests, LONG, "the message")
+    assert b"doomed failed at step 1" in b"".join(receiver.requests)
 
 
 def test_request_without_a_key_is_refused_and_one_with_a_key_is_served(tmp_path: Path) -> None:

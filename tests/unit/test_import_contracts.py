@@ -57,6 +57,15 @@ def test_a_fault_is_known_for_every_contract():
     assert {name for _, name in FAULTS.values()} == set(names)
 
 
+def test_contract_names_all_routes_and_stores():
+    contract = (
+        (ROOT / "pyproject.toml").read_text().partition('"Routes call services, not stores"')[2].partition("[[")[0]
+    )
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "api").rglob("*.py")]
+    there = {module for module in modules if module.endswith(("_routes", "_store"))}
+    assert there == set(re.findall(r'"(api\.\w+\.\w+_(?:routes|store))"', contract))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("place", FAULTS)
 def test_a_planted_fault_breaks_its_contract(copy: Path, place: str):

@@ -57,7 +57,7 @@ class Item:
     marks: tuple[str, ...] = ()
 
     def iter_markers(self) -> list[pytest.Mark]:
-        return [pytest.Mark(name, (), {}) for name in self.marks]
+        return [getattr(pytest.mark, name).mark for name in self.marks]
 
 
 @pytest.mark.parametrize(
