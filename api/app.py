@@ -112,7 +112,7 @@ def _has_no_body(asked: Request, view: Callable[..., Any]) -> bool:
 
 _OPTIONS: dict[str, Any] = {
     "docs_path": None,
-    # The document is served by routes/docs, compressed and with an ETag.
+    # The document is served by web/docs_routes, compressed and with an ETag.
     "spec_path": None,
     "json_errors": False,
     # Flask's own route for files would stream them.

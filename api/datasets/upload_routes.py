@@ -1,4 +1,4 @@
-"""Resumable uploads by tus 1.0, and what became of them. Their bytes are taken by the shell (`shell/tus.py`)."""
+"""Resumable uploads by tus 1.0, and what became of them. Their bytes are taken by the shell (`web/tus.py`)."""
 
 from apiflask import APIBlueprint
 from flask import Response

@@ -1,1 +1,1 @@
-"""What is kept between requests: the database, the files of tasks, and the fakes in memory for tests."""
+"""The database: engine, tables, migrations, leases, leadership, backup and restore. Stores stand in their packages."""

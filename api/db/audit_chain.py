@@ -19,7 +19,7 @@ from api.domain.audit import AuditEntry, AuditOutcome, AuditRecord, RequestNote,
 from api.util.logs import AUDIT_LOGGER
 from api.util.shortening import shorten, shorten_text
 
-#: Its lines are JSON whatever the others are, and are written at every level: see `utils/logs`.
+#: Its lines are JSON whatever the others are, and are written at every level: see `util/logs`.
 logger = logging.getLogger(AUDIT_LOGGER)
 
 #: What the first row of all follows.

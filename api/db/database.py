@@ -125,7 +125,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection to read from, on one state of the database. Raises DatabaseUnavailable: within the time that
-        this context has (`utils/deadlines`), and at once when somebody has just waited in vain.
+        this context has (`util/deadlines`), and at once when somebody has just waited in vain.
         """
         note_read()
         if is_in_a_hurry() and not self._breaker.admits():

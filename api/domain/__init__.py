@@ -1,1 +1,1 @@
-"""Frozen dataclasses and enums: the words of the service, without I/O."""
+"""Values that several packages share: frozen dataclasses and enums, without I/O."""

@@ -1,4 +1,4 @@
-"""The machine as a whole: overview, health, its servers' storage.
+"""The machine as a whole: overview, health, and what is wrong with the storage.
 
 Others import `service.SystemService`.
 """

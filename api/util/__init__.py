@@ -1,1 +1,1 @@
-"""Small pieces used by more than one layer."""
+"""Small pieces that several packages use: clock, ids, safe file access, periodic threads, bounded HTTP."""

@@ -1,5 +1,5 @@
-"""Spans, where traces are made at all: `runtime/tracing` says by what. Otherwise each place that could make one looks
-at a name, and that is all.
+"""Spans, if traces are made: `composition/tracing` sets the tracer. Without one, a place that could make a span only
+looks at a name.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""What every request passes before a route sees it: protocol, guard, ready documents, access log."""
+"""What every request passes around its route: protocol, gate, bodies, idempotency, OpenAPI parts, the page's files."""

@@ -1,1 +1,1 @@
-"""By what the components of models are told apart, as data: `recognise` in the room above asks the `table`."""
+"""Fingerprints of model components, as data; `files.weights.recognition` reads the `table`."""
