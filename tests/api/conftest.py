@@ -251,6 +251,18 @@ def client(world: World) -> Client:
     return world.client
 
 
+@pytest.fixture(scope="module")
+def shared_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One server for the tests of a module that leave it as it was: they only read, or are refused."""
+    with ExitStack() as stack:
+        yield open_world(stack, tmp_path_factory.mktemp("shared") / "storage")
+
+
+@pytest.fixture(scope="module")
+def shared_client(shared_world: World) -> Client:
+    return shared_world.client
+
+
 @pytest.fixture
 def source() -> FakeSource:
     return FakeSource(count=4)

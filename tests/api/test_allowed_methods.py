@@ -35,15 +35,15 @@ VALUES = ("x", "list", "stop", "0", "a.b", "é\r\n", "stream", "logs", "a/b", "a
 
 
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED)
-def test_options_name_what_the_path_takes_and_nothing_else(client: Client, path: str, allowed: str):
-    answer = client.ask("OPTIONS", path)
+def test_options_name_what_the_path_takes_and_nothing_else(shared_client: Client, path: str, allowed: str):
+    answer = shared_client.ask("OPTIONS", path)
     assert (answer.status_code, answer.headers["allow"], answer.content) == (200, allowed, b"")
 
 
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED)
-def test_every_other_method_is_refused_with_the_same_names(client: Client, path: str, allowed: str):
+def test_every_other_method_is_refused_with_the_same_names(shared_client: Client, path: str, allowed: str):
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - set(allowed.split(", ")):
-        answer = client.ask(method, path)
+        answer = shared_client.ask(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed), method
         if method != "HEAD":
             assert failure_of(answer)["error"]["code"] == "method_not_allowed"
@@ -94,8 +94,8 @@ def test_table_of_operations_takes_what_flask_takes(world: World):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_slash_at_the_end_leads_to_the_address_without_it(client: Client, method: str, path: str, there: str):
-    answer = client.ask(method, path)
+def test_slash_at_the_end_leads_to_the_address_without_it(shared_client: Client, method: str, path: str, there: str):
+    answer = shared_client.ask(method, path)
     assert (answer.status_code, answer.headers["location"], answer.content) == (308, there, b"")
 
 
@@ -126,10 +126,10 @@ def test_request_that_follows_the_address_is_the_same_request(client: Client):
     [("POST", f"{TRAINING}/start"), ("POST", f"{TRAINING}/validate"), ("PATCH", f"{TRAINING}/a")],
 )
 def test_body_that_is_compressed_is_refused_and_says_how_it_is_taken(
-    client: Client, method: str, path: str, coding: str
+    shared_client: Client, method: str, path: str, coding: str
 ):
     headers = {"Content-Type": "application/json", "Content-Encoding": coding}
-    answer = client.ask(method, path, content=gzip.compress(b'{"model_type": "toy"}'), headers=headers)
+    answer = shared_client.ask(method, path, content=gzip.compress(b'{"model_type": "toy"}'), headers=headers)
     assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
     assert failure_of(answer)["error"]["code"] == "unsupported_media_type"
 

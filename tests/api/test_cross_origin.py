@@ -23,8 +23,8 @@ def test_request_with_two_origins_is_malformed(crossing: Client, origins: tuple[
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", METHODS)
-def test_page_of_a_foreign_origin_is_refused_for_every_method(client: Client, method: str, path: str):
-    answer = client.ask(method, path, headers={"Origin": FOREIGN})
+def test_page_of_a_foreign_origin_is_refused_for_every_method(shared_client: Client, method: str, path: str):
+    answer = shared_client.ask(method, path, headers={"Origin": FOREIGN})
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
     if method != "HEAD":

@@ -56,9 +56,9 @@ def test_files_are_compressed_for_those_who_take_it(client: Client):
 @pytest.mark.parametrize(
     "name", ["app/nothing.js", "package.json", "fetch.sh", "index.html", "../app.py", "%2e%2e/app.py", "app"]
 )
-def test_other_files_are_not_there(client: Client, name: str):
-    digest = files_of(client)[0].split("/")[2]
-    assert failure_of(client.get(f"/dashboard/{digest}/{name}"))["error"]["code"] == "not_found"
+def test_other_files_are_not_there(shared_client: Client, name: str):
+    digest = files_of(shared_client)[0].split("/")[2]
+    assert failure_of(shared_client.get(f"/dashboard/{digest}/{name}"))["error"]["code"] == "not_found"
 
 
 def test_files_of_another_version_are_not_there(client: Client):

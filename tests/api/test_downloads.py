@@ -163,8 +163,8 @@ def test_token_is_in_the_file_of_secrets_alone(world: World):
         {"url": "https://:80/x", "sha256": "0" * 64},
     ],
 )
-def test_order_that_makes_no_sense_is_422(world: World, body: dict[str, Any]):
-    refused = world.client.post(DOWNLOAD, json=body)
+def test_order_that_makes_no_sense_is_422(shared_world: World, body: dict[str, Any]):
+    refused = shared_world.client.post(DOWNLOAD, json=body)
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
 
 
@@ -176,20 +176,20 @@ HOSTS = [
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_private_literal_is_refused_at_once(world: World, host: str):
-    refused = world.client.post(DOWNLOAD, json={"url": f"http://{host}/x.safetensors", "sha256": "0" * 64})
+def test_private_literal_is_refused_at_once(shared_world: World, host: str):
+    refused = shared_world.client.post(DOWNLOAD, json={"url": f"http://{host}/x.safetensors", "sha256": "0" * 64})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "validation_failed")
     assert refused.json()["error"]["errors"][0]["pointer"] == "/url"
     assert "PRIVATE_HOSTS_ALLOWED" in refused.text
-    assert world.client.data("/api/v1/models/downloads")["downloads"] == []
+    assert shared_world.client.data("/api/v1/models/downloads")["downloads"] == []
 
 
 QUERIES = ["?token=PLANTED", "?a=b&api_key=PLANTED", "?X-Amz-Signature=PLANTED", "?%74oken=PLANTED", "#sig=PLANTED"]
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_credential_in_an_address_is_refused_and_not_repeated(world: World, query: str):
-    refused = world.client.post(DOWNLOAD, json={"url": f"https://h.example/x{query}", "sha256": "0" * 64})
+def test_credential_in_an_address_is_refused_and_not_repeated(shared_world: World, query: str):
+    refused = shared_world.client.post(DOWNLOAD, json={"url": f"https://h.example/x{query}", "sha256": "0" * 64})
     assert (refused.status_code, refused.json()["error"]["errors"][0]["pointer"]) == (422, "/url")
     assert "`token`" in refused.json()["error"]["errors"][0]["message"]
     assert "PLANTED" not in refused.text

@@ -30,9 +30,9 @@ READS = [
 
 
 @pytest.mark.parametrize("path", READS)
-def test_success_is_an_envelope(client: Client, path: str):
+def test_success_is_an_envelope(shared_client: Client, path: str):
     before = int(time.time())
-    answer = client.get(path)
+    answer = shared_client.get(path)
     envelope = answer.json()
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     assert set(envelope) == {"code", "message", "data", "timestamp"}
@@ -41,8 +41,8 @@ def test_success_is_an_envelope(client: Client, path: str):
 
 
 @pytest.mark.parametrize("path", READS)
-def test_head_is_the_get_without_its_body(client: Client, path: str):
-    get, head = client.get(path), client.ask("HEAD", path)
+def test_head_is_the_get_without_its_body(shared_client: Client, path: str):
+    get, head = shared_client.get(path), shared_client.ask("HEAD", path)
     assert (head.status_code, head.content) == (get.status_code, b"")
     assert head.headers["content-type"] == get.headers["content-type"]
 
@@ -72,8 +72,8 @@ def test_head_is_the_get_without_its_body(client: Client, path: str):
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-def test_unknown_address_is_not_found(client: Client, method: str, path: str):
-    answer = client.ask(method, path)
+def test_unknown_address_is_not_found(shared_client: Client, method: str, path: str):
+    answer = shared_client.ask(method, path)
     if answer.status_code == 405:
         assert method != "GET"
         failure_of(answer)
@@ -95,8 +95,8 @@ def test_unknown_address_is_not_found(client: Client, method: str, path: str):
         ("TRACE", "/health", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_wrong_method_is_told_the_right_ones(client: Client, method: str, path: str, allowed: set[str]):
-    answer = client.ask(method, path)
+def test_wrong_method_is_told_the_right_ones(shared_client: Client, method: str, path: str, allowed: set[str]):
+    answer = shared_client.ask(method, path)
     assert answer.status_code == 405
     assert failure_of(answer)["error"]["code"] == "method_not_allowed"
     assert set(answer.headers["allow"].split(", ")) == allowed
@@ -127,16 +127,16 @@ def test_wrong_method_for_the_stream_is_told_the_right_ones(client: Client):
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_body_that_is_no_json_is_malformed(client: Client, method: str, path: str, body: bytes):
-    answer = client.ask(method, path, content=body, headers=JSON)
+def test_body_that_is_no_json_is_malformed(shared_client: Client, method: str, path: str, body: bytes):
+    answer = shared_client.ask(method, path, content=body, headers=JSON)
     assert answer.status_code == 400
     assert failure_of(answer)["error"]["code"] == "malformed_request"
 
 
 @pytest.mark.parametrize(("method", "path"), BODIES)
 @pytest.mark.parametrize("body", [b"[]", b"null", b"1", b'"text"', b"true"])
-def test_json_that_is_no_object_is_refused(client: Client, method: str, path: str, body: bytes):
-    answer = client.ask(method, path, content=body, headers=JSON)
+def test_json_that_is_no_object_is_refused(shared_client: Client, method: str, path: str, body: bytes):
+    answer = shared_client.ask(method, path, content=body, headers=JSON)
     assert answer.status_code in (400, 422)
     failure_of(answer)
 
@@ -154,9 +154,9 @@ def test_json_that_is_no_object_is_refused(client: Client, method: str, path: st
         "application/jsonx",
     ],
 )
-def test_body_of_another_type_is_unsupported(client: Client, method: str, path: str, content_type: str | None):
+def test_body_of_another_type_is_unsupported(shared_client: Client, method: str, path: str, content_type: str | None):
     headers = {} if content_type is None else {"Content-Type": content_type}
-    answer = client.ask(method, path, content=b'{"gpu_ids": [0], "task_type": "training"}', headers=headers)
+    answer = shared_client.ask(method, path, content=b'{"gpu_ids": [0], "task_type": "training"}', headers=headers)
     assert answer.status_code == 415
     assert failure_of(answer)["error"]["code"] == "unsupported_media_type"
 

@@ -109,14 +109,14 @@ def test_the_header_of_event_source_is_the_id(world: World):
 
 @BOTH
 @pytest.mark.parametrize("last_id", ["abc", "0-0", "-1", "99999999999999999999", "x" * 4000, "%F0%9F%92%A9"])
-def test_id_that_is_not_known_gets_a_reset_and_the_present_state(world: World, path: str, last_id: str):
-    client = world.client
+def test_id_that_is_not_known_gets_a_reset_and_the_present_state(shared_world: World, path: str, last_id: str):
+    shared_client = shared_world.client
 
     async def talk() -> Any:
-        async with client.live(), listen(client, path, f"topics=gpu&last_event_id={last_id}") as stream:
+        async with shared_client.live(), listen(shared_client, path, f"topics=gpu&last_event_id={last_id}") as stream:
             return await stream.next(), await stream.next()
 
-    reset, now = client.run(talk())
+    reset, now = shared_client.run(talk())
     assert (reset.type, reset.id, now.type) == ("reset", None, "snapshot")
     assert now.id
 

@@ -84,8 +84,8 @@ def test_model_type_filters_nothing_for_preprocessing(client: Client):
         ("model_type=gpt", "/model_type"),
     ],
 )
-def test_parameter_that_is_not_valid_is_refused(client: Client, query: str, pointer: str):
-    answer = client.get(f"{GPU}/available?{query}")
+def test_parameter_that_is_not_valid_is_refused(shared_client: Client, query: str, pointer: str):
+    answer = shared_client.get(f"{GPU}/available?{query}")
     assert answer.status_code == 422
     envelope = failure_of(answer)
     assert envelope["error"]["code"] == "validation_failed"

@@ -17,8 +17,8 @@ def test_gpu_is_found_by_index_and_by_uuid(client: Client, suffix: str):
 
 @pytest.mark.parametrize("suffix", ["", "/details", "/processes", "/history"])
 @pytest.mark.parametrize("name", NOBODY, ids=lambda name: name[:12])
-def test_gpu_that_does_not_exist_is_not_found(client: Client, name: str, suffix: str):
-    answer = client.get(f"{GPU}/{name}{suffix}")
+def test_gpu_that_does_not_exist_is_not_found(shared_client: Client, name: str, suffix: str):
+    answer = shared_client.get(f"{GPU}/{name}{suffix}")
     assert answer.status_code == 404
     envelope = failure_of(answer)
     if envelope["error"]["code"] == "gpu_not_found":

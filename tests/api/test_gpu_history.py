@@ -28,8 +28,8 @@ def test_history_shows_what_was_read(client: Client):
         "step=1.5&since=6h&until=2026-01-01T00:00:00Z",
     ],
 )
-def test_period_is_taken(client: Client, query: str):
-    assert client.get(f"{GPU}/0/history?{query}").status_code == 200
+def test_period_is_taken(shared_client: Client, query: str):
+    assert shared_client.get(f"{GPU}/0/history?{query}").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_period_is_taken(client: Client, query: str):
         "step=86401",
     ],
 )
-def test_period_that_is_not_valid_is_refused(client: Client, query: str):
-    answer = client.get(f"{GPU}/0/history?{query}")
+def test_period_that_is_not_valid_is_refused(shared_client: Client, query: str):
+    answer = shared_client.get(f"{GPU}/0/history?{query}")
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
     assert mistake["pointer"] == "/" + query.partition("=")[0]

@@ -103,10 +103,10 @@ def test_task_id_that_exists_is_a_conflict(client: Client):
 
 
 @pytest.mark.parametrize("name", [99, "GPU-absent", "abc", 65535])
-def test_gpu_that_does_not_exist_is_not_found(client: Client, name: int | str):
-    answer = register(client, 0, name)
+def test_gpu_that_does_not_exist_is_not_found(shared_client: Client, name: int | str):
+    answer = register(shared_client, 0, name)
     assert (answer.status_code, failure_of(answer)["error"]["code"]) == (404, "gpu_not_found")
-    assert client.data(TASKS)["tasks"] == []
+    assert shared_client.data(TASKS)["tasks"] == []
 
 
 def test_lost_gpu_cannot_be_held(fake_world: World, source: FakeSource):
@@ -150,8 +150,8 @@ def test_lost_gpu_cannot_be_held(fake_world: World, source: FakeSource):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_field_that_is_not_valid_is_refused(client: Client, fields: dict[str, Any], pointer: str):
-    answer = register(client, 0, **fields)
+def test_field_that_is_not_valid_is_refused(shared_client: Client, fields: dict[str, Any], pointer: str):
+    answer = register(shared_client, 0, **fields)
     assert answer.status_code == 422
     envelope = failure_of(answer)
     assert [mistake["pointer"] for mistake in envelope["error"]["errors"]] == [pointer]
@@ -205,8 +205,8 @@ def test_progress_of_null_is_no_longer_known(client: Client):
 
 @pytest.mark.parametrize(("method", "options"), [("GET", {}), ("DELETE", {}), ("PATCH", {"json": {"progress": 1}})])
 @pytest.mark.parametrize("name", ["absent", "%2e%2e", "x" * 5000, "a%00b", "é"])
-def test_task_that_does_not_exist_is_not_found(client: Client, method: str, options: dict[str, Any], name: str):
-    answer = client.ask(method, f"{TASKS}/{name}", **options)
+def test_task_that_does_not_exist_is_not_found(shared_client: Client, method: str, options: dict[str, Any], name: str):
+    answer = shared_client.ask(method, f"{TASKS}/{name}", **options)
     assert answer.status_code == 404
     failure_of(answer)
 
@@ -355,8 +355,8 @@ def test_walk_by_cursor_misses_no_task_while_seen_ones_leave(crowded: Client):
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=x", "offset=-1", "offset=x", f"offset={10**30}"])
-def test_page_that_is_not_valid_is_refused(client: Client, query: str):
-    answer = client.get(f"{TASKS}?{query}")
+def test_page_that_is_not_valid_is_refused(shared_client: Client, query: str):
+    answer = shared_client.get(f"{TASKS}?{query}")
     assert answer.status_code == 422
     failure_of(answer)
 

@@ -42,13 +42,13 @@ PATHS = ["/api/v1/gpu/status", "/api/v1/gpu/tasks", "/health", "/api/v1/gpu/stre
 
 
 @pytest.mark.parametrize("host", GOOD_HOSTS)
-def test_own_name_is_answered(client: Client, host: bytes):
-    assert client.raw("GET", "/api/v1/gpu/status", [(b"host", host)]).status_code == 200
+def test_own_name_is_answered(shared_client: Client, host: bytes):
+    assert shared_client.raw("GET", "/api/v1/gpu/status", [(b"host", host)]).status_code == 200
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS, ids=lambda host: repr(host[:24]))
-def test_foreign_name_is_refused(client: Client, host: bytes):
-    answer = client.raw("GET", "/api/v1/gpu/status", [(b"host", host)])
+def test_foreign_name_is_refused(shared_client: Client, host: bytes):
+    answer = shared_client.raw("GET", "/api/v1/gpu/status", [(b"host", host)])
     assert answer.status_code == 403
     assert failure_of(answer)["error"]["code"] == "host_not_allowed"
     assert len(answer.content) < 1000
@@ -56,8 +56,8 @@ def test_foreign_name_is_refused(client: Client, host: bytes):
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", METHODS)
-def test_foreign_name_is_refused_for_every_method(client: Client, method: str, path: str):
-    assert client.ask(method, path, headers={"Host": "evil.example"}).status_code == 403
+def test_foreign_name_is_refused_for_every_method(shared_client: Client, method: str, path: str):
+    assert shared_client.ask(method, path, headers={"Host": "evil.example"}).status_code == 403
 
 
 @pytest.mark.parametrize("path", PATHS)

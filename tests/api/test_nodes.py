@@ -175,8 +175,8 @@ def test_a_stream_of_one_node_has_what_its_status_has(world: World, path: str):
 
 @pytest.mark.parametrize("path", [GPU_STREAM, GPU_SOCKET])
 @pytest.mark.parametrize("query", ["node=gpu9", "node=", f"node={'x' * 256}"])
-def test_a_stream_of_an_unknown_node_is_refused_as_its_status_is(world: World, path: str, query: str):
-    told = world.client.get(f"{GPUS}/status?{query}")
+def test_a_stream_of_an_unknown_node_is_refused_as_its_status_is(shared_world: World, path: str, query: str):
+    told = shared_world.client.get(f"{GPUS}/status?{query}")
 
-    status, answer = refusal(world.client, path, query)
+    status, answer = refusal(shared_world.client, path, query)
     assert (status, answer["error"]["code"]) == (told.status_code, told.json()["error"]["code"])

@@ -18,9 +18,8 @@ CONTENT = bytes(range(256)) * 10
 MODEL = f"{RUN_DIR}/epoch1/adapter_model.safetensors"
 
 
-@pytest.fixture
-def training(world: World) -> str:
-    """One with a file of each kind."""
+def with_files(world: World) -> str:
+    """The id of a training with a file of each kind."""
     task_id = world.run()
     run_dir = world.make_checkpoints(task_id, 10, 20, complete=False)
     for name in ("epoch1", "samples"):
@@ -31,6 +30,19 @@ def training(world: World) -> str:
     (run_dir / "events.out.tfevents.1.host.1.0").write_bytes(b"e")
     (run_dir / "notes é #1?.txt").write_text("notes")
     (run_dir / "save").touch()
+    return task_id
+
+
+@pytest.fixture
+def training(world: World) -> str:
+    return with_files(world)
+
+
+@pytest.fixture(scope="module")
+def shared_training(shared_world: World) -> str:
+    """One for the tests that change nothing; secrets stand beside its files."""
+    task_id = with_files(shared_world)
+    (shared_world.storage / "tasks" / task_id / "secrets.json").write_text("SECRET")
     return task_id
 
 
@@ -318,13 +330,10 @@ def outside(world: World, training: str, tmp_path: Path) -> Path:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_path_that_is_none_of_its_files_is_not_found(
-    world: World, training: str, outside: Path, path: str, method: str
-):
-    del outside
+def test_path_that_is_none_of_its_files_is_not_found(shared_world: World, shared_training: str, path: str, method: str):
     if path == "\udcff":
         path = b"\xff".decode("latin-1")
-    answer = raw(world, training, path, method)
+    answer = raw(shared_world, shared_training, path, method)
     assert answer.status_code == 404
     assert b"SECRET" not in answer.content
     if method == "GET":

@@ -2,14 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from api.db import database
 from tests.api.client import Client, failure_of
-from tests.api.conftest import TOY, TRAINING, MakeWorld, World
+from tests.api.conftest import TOY, TRAINING, MakeWorld, World, open_world
 from tests.unit.trainers.diffusion_pipe.builders import PYTHON, Case, TextCase
 
 JSON = {"Content-Type": "application/json"}
@@ -35,8 +36,8 @@ WITH_BODY = [
         ("BREW", f"/{ID}/metrics", {"GET", "HEAD"}),
     ],
 )
-def test_wrong_method_is_refused(client: Client, method: str, path: str, allowed: set[str] | None):
-    answer = client.ask(method, TRAINING + path)
+def test_wrong_method_is_refused(shared_client: Client, method: str, path: str, allowed: set[str] | None):
+    answer = shared_client.ask(method, TRAINING + path)
     assert answer.status_code in ((405,) if allowed else (404, 405))
     failure_of(answer)
     if allowed:
@@ -45,8 +46,8 @@ def test_wrong_method_is_refused(client: Client, method: str, path: str, allowed
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_body_of_another_type_is_refused(client: Client, method: str, path: str, content_type: str):
-    answer = client.ask(method, TRAINING + path, content=b'{"a": 1}', headers={"Content-Type": content_type})
+def test_body_of_another_type_is_refused(shared_client: Client, method: str, path: str, content_type: str):
+    answer = shared_client.ask(method, TRAINING + path, content=b'{"a": 1}', headers={"Content-Type": content_type})
     assert answer.status_code == 415
     failure_of(answer)
 
@@ -60,15 +61,15 @@ def test_body_of_another_type_is_refused(client: Client, method: str, path: str,
     ],
     ids=lambda body: repr(body[:12]),
 )  # fmt: skip
-def test_body_that_is_no_json_is_malformed(client: Client, method: str, path: str, body: bytes):
-    answer = client.ask(method, TRAINING + path, content=body, headers=JSON)
+def test_body_that_is_no_json_is_malformed(shared_client: Client, method: str, path: str, body: bytes):
+    answer = shared_client.ask(method, TRAINING + path, content=body, headers=JSON)
     assert answer.status_code == 400
     failure_of(answer)
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
-def test_body_that_is_too_large_is_refused(client: Client, method: str, path: str):
-    answer = client.ask(method, TRAINING + path, content=b"{" + b" " * (1024 * 1024) + b"}", headers=JSON)
+def test_body_that_is_too_large_is_refused(shared_client: Client, method: str, path: str):
+    answer = shared_client.ask(method, TRAINING + path, content=b"{" + b" " * (1024 * 1024) + b"}", headers=JSON)
     assert answer.status_code == 413
     failure_of(answer)
 
@@ -83,11 +84,20 @@ def nested(depth: int, kind: str) -> str:
     return '{"a":' * depth + "1" + "}" * depth if kind == "object" else "[" * depth + "1" + "]" * depth
 
 
+@pytest.fixture(scope="module")
+def trainer_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Case]]:
+    directory = tmp_path_factory.mktemp("trainer")
+    case = Case(directory)
+    with ExitStack() as stack:
+        settings = {"diffusion_pipe_root": directory / "trainer", "diffusion_pipe_python": PYTHON}
+        yield open_world(stack, directory / "storage", **settings), case
+
+
 @pytest.fixture
-def diffusion(make_world: MakeWorld, tmp_path: Any) -> tuple[World, dict[str, Any]]:
-    case = Case(tmp_path / "files")
-    world = make_world(diffusion_pipe_root=tmp_path / "files" / "trainer", diffusion_pipe_python=PYTHON)
-    return world, {"model_type": "sdxl", "config": case.config, "dataset": case.dataset}
+def diffusion(trainer_world: tuple[World, Case]) -> tuple[World, dict[str, Any]]:
+    """A server that the tests share, and a request that each may change."""
+    world, case = trainer_world
+    return world, deepcopy({"model_type": "sdxl", "config": case.config, "dataset": case.dataset})
 
 
 @pytest.mark.parametrize("depth", [60, 400, 1000])
@@ -262,8 +272,8 @@ def test_database_that_is_away_takes_nothing_else_with_it(world: World, monkeypa
         ("PATCH", "/api/v1/gpu/tasks/a"),
     ],
 )
-def test_body_that_is_no_object_is_one_mistake_in_plain_words(client: Client, method: str, path: str, body: str):
-    answer = client.ask(method, path, content=body, headers={"Content-Type": "application/json"})
+def test_body_that_is_no_object_is_one_mistake_in_plain_words(shared_client: Client, method: str, path: str, body: str):
+    answer = shared_client.ask(method, path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422, answer.text
     mistake = {"pointer": "", "message": "The body must be an object of JSON, in braces."}
     assert failure_of(answer)["error"]["errors"] == [mistake]
@@ -283,8 +293,8 @@ def test_body_that_is_no_object_is_one_mistake_in_plain_words(client: Client, me
     ],
     ids=["80,000 fields", "15,000 fields", "19,000 keys", "long names", "15,000 causes", "dotted", "dotted dataset"],
 )
-def test_huge_requests_get_a_short_answer(client: Client, path: str, body: dict[str, Any]):
-    answer = client.post(TRAINING + path, json=body)
+def test_huge_requests_get_a_short_answer(shared_client: Client, path: str, body: dict[str, Any]):
+    answer = shared_client.post(TRAINING + path, json=body)
     assert answer.status_code == (200 if path == "/validate" else 422)
     assert len(answer.content) < 200_000
     errors = answer.json()["data"]["errors"] if path == "/validate" else answer.json()["error"]["errors"]

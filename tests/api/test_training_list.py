@@ -129,8 +129,8 @@ def test_walk_by_cursor_is_stable_while_trainings_come_and_go(world: World):
         "order=oldest",
     ],
 )  # fmt: skip
-def test_query_that_is_wrong_is_refused(client: Client, query: str):
-    answer = client.get(f"{LIST}?{query}")
+def test_query_that_is_wrong_is_refused(shared_client: Client, query: str):
+    answer = shared_client.get(f"{LIST}?{query}")
     assert answer.status_code == 422
     (mistake,) = failure_of(answer)["error"]["errors"]
     assert mistake["pointer"] == "/" + query.partition("=")[0]
@@ -387,7 +387,9 @@ def test_training_waits_for_the_gpu_of_a_program(world: World):
     ],
 )
 @pytest.mark.parametrize("task_id", ["train_20260101_00000000", "x", "a b", "%00", "é", "x" * 300, "-rf", "'"])
-def test_unknown_training_is_not_found(client: Client, method: str, part: str, task_id: str):
-    answer = client.ask(method, f"{TRAINING}/{task_id}{part}", json={"priority": 1} if method == "PATCH" else None)
+def test_unknown_training_is_not_found(shared_client: Client, method: str, part: str, task_id: str):
+    answer = shared_client.ask(
+        method, f"{TRAINING}/{task_id}{part}", json={"priority": 1} if method == "PATCH" else None
+    )
     assert answer.status_code == 404
     assert failure_of(answer)["error"]["code"] in ("task_not_found", "not_found")

@@ -94,8 +94,8 @@ def test_every_mistake_is_found_at_once(client: Client):
     ("field", "suggestion"),
     [("priorty", "priority"), ("gpu_ID", "gpu_id"), ("configs", "config"), ("model-type", "model_type")],
 )
-def test_unknown_field_is_told_the_one_that_was_meant(client: Client, field: str, suggestion: str):
-    (error,) = validate(client, **{field: 1})["errors"]
+def test_unknown_field_is_told_the_one_that_was_meant(shared_client: Client, field: str, suggestion: str):
+    (error,) = validate(shared_client, **{field: 1})["errors"]
     assert error["pointer"] == f"/{field}"
     assert f'did you mean "{suggestion}"' in error["message"]
 
@@ -215,14 +215,14 @@ def test_contradiction_about_gpus_is_found_beside_other_mistakes(client: Client)
 
 
 @pytest.mark.parametrize("gpu", [4, 99, "4", "GPU-nobody", "01"])
-def test_gpu_that_is_not_there_is_refused(client: Client, gpu: int | str):
-    assert set(mistakes(refused(client, 422, gpu_id=gpu))) == {"/gpu_id"}
-    assert set(mistakes(refused(client, 422, gpu_ids=[0, gpu]))) == {"/gpu_ids/1"}
+def test_gpu_that_is_not_there_is_refused(shared_client: Client, gpu: int | str):
+    assert set(mistakes(refused(shared_client, 422, gpu_id=gpu))) == {"/gpu_id"}
+    assert set(mistakes(refused(shared_client, 422, gpu_ids=[0, gpu]))) == {"/gpu_ids/1"}
 
 
 @pytest.mark.parametrize("gpu", [-1, 1.5, True, "", "a b", {}, [0], "../0", 2**40])
-def test_gpu_that_is_none_is_refused(client: Client, gpu: Any):
-    assert set(mistakes(refused(client, 422, gpu_id=gpu))) == {"/gpu_id"}
+def test_gpu_that_is_none_is_refused(shared_client: Client, gpu: Any):
+    assert set(mistakes(refused(shared_client, 422, gpu_id=gpu))) == {"/gpu_id"}
 
 
 def test_gpu_that_is_named_twice_is_refused(client: Client):
@@ -351,8 +351,8 @@ def test_gpu_of_a_foreign_program_is_waited_for(fake_world: World, source: FakeS
         "BASH_ENV", "A=B", "", "HF_\n", "MASTER_ADDR", "DIFFUSION_PIPE_ATTEMPT",
     ],
 )  # fmt: skip
-def test_variable_that_may_not_be_set_is_refused(client: Client, name: str):
-    envelope = refused(client, 422, env={name: "x"})
+def test_variable_that_may_not_be_set_is_refused(shared_client: Client, name: str):
+    envelope = refused(shared_client, 422, env={name: "x"})
     assert len(envelope["error"]["errors"]) == 1
     assert next(iter(mistakes(envelope))).startswith("/env/")
 

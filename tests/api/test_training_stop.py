@@ -229,7 +229,7 @@ def test_body_that_is_wrong_stops_nothing(
 
 @pytest.mark.parametrize("address", ADDRESSES)
 @pytest.mark.parametrize("task_id", ["train_20260101_00000000", "x", "..", "a%00b", "é", "x" * 500, "-"])
-def test_unknown_training_cannot_be_stopped(world: World, address: str, task_id: str):
-    answer = world.client.post(address.format(task_id))
+def test_unknown_training_cannot_be_stopped(shared_world: World, address: str, task_id: str):
+    answer = shared_world.client.post(address.format(task_id))
     assert answer.status_code == 404
     assert failure_of(answer)["error"]["code"] in ("task_not_found", "not_found")

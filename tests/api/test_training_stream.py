@@ -99,8 +99,8 @@ def test_who_comes_back_after_a_restart_of_the_server_misses_no_event(make_world
 
 @BOTH
 @pytest.mark.parametrize("task_id", ["train_1", "nobody", "..", "%2e%2e", "a%00b", "-1", "x" * 300, "é"])
-def test_task_that_nobody_knows_is_not_found_in_the_envelope(world: World, path_of: Any, task_id: str):
-    status, envelope = refusal(world.client, path_of(task_id))
+def test_task_that_nobody_knows_is_not_found_in_the_envelope(shared_world: World, path_of: Any, task_id: str):
+    status, envelope = refusal(shared_world.client, path_of(task_id))
     assert (status, envelope["code"], envelope["error"]["code"]) == (404, 404, "task_not_found")
 
 

@@ -237,7 +237,6 @@ def test_a_hang_is_a_warning_with_the_last_lines(troubled: Troubled) -> None:
     assert "steps: 4" in "\n".join(warning["details"]["last_lines"])
 
 
-@pytest.mark.quick
 def test_a_stop_goes_up_the_rungs_for_all_to_see(troubled: Troubled) -> None:
     server, task_id = troubled.server, troubled.hangs
     until(lambda: server.task_events(task_id, "warning"), LONG, "a warning")

@@ -56,7 +56,6 @@ def finish(server: TrainingServer, url: str) -> None:
     assert {item["sha256"] for item in items} == {hashlib.sha256(CONTENT).hexdigest()}
 
 
-@pytest.mark.quick
 def test_an_upload_goes_on_after_cuts_and_kills(server: TrainingServer):
     url, chance = begin(server), random.Random(2)
     for number, cut in enumerate(sorted(chance.sample(range(1, SIZE), 5))):

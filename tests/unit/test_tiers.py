@@ -12,21 +12,37 @@ import pytest
 from tests import tiers
 
 ROOT = Path(__file__).resolve().parents[2]
-NODE = re.compile(r"^(tests/\S+\.py)", re.MULTILINE)
+LISTED = re.compile(r"^(tests/\S+\.py)::\S+ (quick|slow|long)$", re.MULTILINE)
+
+#: Prints each collected test with its tier.
+LIST_TIERS = """
+import sys
+import pytest
+from tests.tiers import tier_of
+
+class Lister:
+    def pytest_collection_finish(self, session):
+        for item in session.items:
+            print(item.nodeid.partition("[")[0], tier_of(item))
+
+sys.exit(pytest.main(sys.argv[1:], plugins=[Lister()]))
+"""
 
 
-def collected(*arguments: str) -> set[str]:
-    """The files of the tests that pytest would run."""
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider", *arguments]
+@pytest.fixture(scope="module")
+def files() -> dict[str, set[str]]:
+    """Return the files of the slow folders' tests by tier, as pytest collects them."""
+    command = [sys.executable, "-c", LIST_TIERS, "--collect-only", "-qq", "-p", "no:cacheprovider"]
+    command += ["tests/e2e", "tests/nvml", "tests/simulation"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=100)
-    return set(NODE.findall(done.stdout))
+    found: dict[str, set[str]] = {tier: set() for tier in tiers.TIERS}
+    for file, tier in LISTED.findall(done.stdout):
+        found[tier].add(file.rpartition("/")[2])
+    return found
 
 
-def test_each_part_has_a_whole_path_in_the_quick_tier() -> None:
-    found = {
-        file.rpartition("/")[2] for file in collected("-m", "quick", "tests/e2e", "tests/nvml", "tests/simulation")
-    }
-    assert found >= {
+def test_each_part_has_a_whole_path_in_the_quick_tier(files: dict[str, set[str]]) -> None:
+    assert files["quick"] >= {
         "test_access.py",
         "test_downloads.py",
         "test_following.py",
@@ -37,16 +53,12 @@ def test_each_part_has_a_whole_path_in_the_quick_tier() -> None:
         "test_survival.py",
         "test_tasks.py",
         "test_toy_trainer.py",
-        "test_uploads.py",
         "test_whole_paths.py",
     }
 
 
-def test_only_long_tests_are_left_to_make_test_long() -> None:
-    assert collected("-m", "not quick and not slow", "tests/e2e", "tests/simulation") == {
-        "tests/e2e/test_image.py",
-        "tests/simulation/test_hour.py",
-    }
+def test_only_long_tests_are_left_to_make_test_long(files: dict[str, set[str]]) -> None:
+    assert files["long"] == {"test_image.py", "test_hour.py"}
 
 
 @dataclass

@@ -1,3 +1,5 @@
+import functools
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -48,9 +50,19 @@ def make_trainer(tmp_path: Path, budget_seconds: float = 60.0, allow_pickled_wei
     return DiffusionPipe(root, PYTHON, budget_seconds, allow_pickled_weights=allow_pickled_weights)
 
 
+@functools.cache
+def _png(size: tuple[int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", size).save(buffer, "png")
+    return buffer.getvalue()
+
+
 def write_image(path: Path, size: tuple[int, int] = (512, 512), caption: str | None = "a thing") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", size).save(path)
+    if path.suffix == ".png":
+        path.write_bytes(_png(size))
+    else:
+        Image.new("L", size).save(path)
     if caption is not None:
         path.with_suffix(".txt").write_text(caption)
     return path
