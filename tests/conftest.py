@@ -23,6 +23,9 @@ share_compiled_statements()
 # What is collected lives to the end: the collector need not look through it again and again, now or later.
 gc.disable()
 
+# No test cuts the power: what the kernel has outlives every kill.
+os.fsync = os.fdatasync = lambda fd: None
+
 # A shell ignores Ctrl-C for what it starts in the background, and every process of a test would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

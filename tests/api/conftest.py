@@ -25,10 +25,10 @@ from api.gpus.sources.source import FakeSource
 from api.util.clock import Clock
 from api.util.key_format import hash_of, new_key
 from tests.api.client import Client, client_of
-from tests.api.quick_worlds import keep_builders, provide_database
+from tests.api.quick_worlds import keep_compiled_rules, provide_database
 from tests.databases import hurry
 
-keep_builders()
+keep_compiled_rules()
 
 TRAINING = "/api/v1/training"
 RUN_DIR = "20260101_00-00-00"

@@ -1,12 +1,14 @@
 """Pages of which origins may address the service, and the same for WebSockets."""
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from api.app import create_app
 from tests.api.client import Client, failure_of, scope
-from tests.api.conftest import World
+from tests.api.conftest import World, open_world
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 PATHS = ["/api/v1/gpu/status", "/api/v1/gpu/tasks", "/health", "/api/v1/gpu/stream", "/nothing", "/metrics"]
@@ -45,9 +47,10 @@ def test_page_of_its_own_origin_is_answered(client: Client, path: str):
     assert answer.status_code == 200
 
 
-@pytest.fixture
-def crossing(make_world) -> Client:
-    return make_world(cors_origins=(ALLOWED,)).client
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with ExitStack() as stack:
+        yield open_world(stack, tmp_path_factory.mktemp("crossing") / "storage", cors_origins=(ALLOWED,)).client
 
 
 @pytest.mark.parametrize("path", ["/api/v1/gpu/status", "/api/v1/gpu/available", "/health", "/metrics"])

@@ -26,14 +26,22 @@ def refused(world: World, task_id: str) -> dict[str, Any]:
     return failure_of(answer)
 
 
-@pytest.fixture
-def training(world: World) -> str:
-    """One that makes steps."""
+def run_with_steps(world: World) -> str:
     task_id = world.run()
     world.prints(task_id, "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 64.0\n")
     world.make_checkpoints(task_id, 1)
     world.note_progress()
     return task_id
+
+
+@pytest.fixture
+def training(world: World) -> str:
+    return run_with_steps(world)
+
+
+@pytest.fixture(scope="module")
+def shared_training(shared_world: World) -> str:
+    return run_with_steps(shared_world)
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -219,12 +227,13 @@ def test_body_may_be_left_out(world: World, training: str, address: str, headers
 )
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_body_that_is_wrong_stops_nothing(
-    world: World, training: str, address: str, content: bytes, content_type: str, status: int
+    shared_world: World, shared_training: str, address: str, content: bytes, content_type: str, status: int
 ):
-    answer = world.client.post(address.format(training), content=content, headers={"Content-Type": content_type})
+    headers = {"Content-Type": content_type}
+    answer = shared_world.client.post(address.format(shared_training), content=content, headers=headers)
     assert answer.status_code == status
     failure_of(answer)
-    assert world.get(training)["status"] == "running"
+    assert shared_world.get(shared_training)["status"] == "running"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
