@@ -84,8 +84,8 @@ def test_no_two_words_of_the_contents_lead_to_one_chapter():
     [
         ("### The audit", AuditRow),
         ("### Every GPU", GPUStatusResponse),
-        ("### Who holds its memory", GPUProcesses),
-        ("### What happened", GPUEvent),
+        ("### Processes", GPUProcesses),
+        ("### GPU events", GPUEvent),
         ("### Validate", Validation),
         ("### Progress\n\n```sh\nsleep", TaskProgressView),
         ("### Read", TaskLogPage),
