@@ -1,4 +1,4 @@
-"""The settings, read once. Nothing else reads the environment."""
+"""The settings, read once. No other package reads the environment."""
 
 from api.config.settings import LOOPBACK_NAMES, Config
 from api.config.sources import ConfigError, program, read_config

@@ -1,4 +1,4 @@
-"""The settings: each with its name in the environment, its default, how its text is read, and what it is for."""
+"""The settings: name in the environment, default, parser and help text of each."""
 
 import sys
 from collections.abc import Callable
@@ -42,11 +42,11 @@ def _setting(env: str, default: Any, parse: Callable[[str], Any], text: str, sho
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Every setting, checked. Times are in seconds."""
+    """All settings, checked. Times are in seconds."""
 
     host: str = _setting("API_HOST", "127.0.0.1", str, "address to listen on")
-    port: int = _setting("API_PORT", 8080, number(0, 65535), "port to listen on; 0 takes a free one")
-    storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for everything that is kept", "./data")
+    port: int = _setting("API_PORT", 8080, number(0, 65535), "port to listen on; 0 chooses a free port")
+    storage_root: Path = _setting("STORAGE_ROOT", Path("data"), Path, "directory for all stored data", "./data")
     datasets_root: Path | None = _setting(
         "DATASETS_ROOT", None, Path, "directory for the files of datasets", "datasets/ under STORAGE_ROOT"
     )
@@ -54,76 +54,76 @@ class Config:
         "DATASET_DIRECTORIES",
         (),
         directories,
-        "directories, separated by colons, below which directories may be registered as datasets",
+        "directories (separated by colons) whose subdirectories may be registered as datasets",
         "none",
     )
     models_root: Path | None = _setting(
-        "MODELS_ROOT", None, Path, "directory that models are downloaded to and found in", "models/ under STORAGE_ROOT"
+        "MODELS_ROOT", None, Path, "directory of downloaded models", "models/ under STORAGE_ROOT"
     )
     models_directories: tuple[Path, ...] = _setting(
         "MODELS_DIRECTORIES",
         (),
         directories,
-        "directories, separated by colons, in which models are found too, and used in place",
+        "further directories with models (separated by colons), which are used in place",
         "none",
     )
-    hf_endpoint: str = _setting("HF_ENDPOINT", "https://huggingface.co", str, "the hub that models come from")
+    hf_endpoint: str = _setting("HF_ENDPOINT", "https://huggingface.co", str, "address of the model hub")
     comfyui_loras: Path | None = _setting(
-        "COMFYUI_LORAS", None, Path, "directory that versions of models with an alias are linked into", "none"
+        "COMFYUI_LORAS", None, Path, "directory in which model versions with an alias are linked", "none"
     )
     database_url: str = _setting(
         "DATABASE_URL",
         "",
         str,
-        "postgresql://user:password@host/name, with host1,host2 for a replica; or sqlite:///file",
+        "postgresql://user:password@host/name, host1,host2 with a replica; or sqlite:///file",
         "SQLite under STORAGE_ROOT",
     )
     database_pool_size: int = _setting(
-        "DATABASE_POOL_SIZE", 24, number(2, 1000), "most connections to the database; fewer where servers share it"
+        "DATABASE_POOL_SIZE", 24, number(2, 1000), "most database connections; set fewer if servers share it"
     )
     node_name: str = _setting(
-        "NODE_NAME", "", node_name, "what this machine is called where several share a database", "the host's name"
+        "NODE_NAME", "", node_name, "name of this machine where several share a database", "the host's name"
     )
     executor: str = _setting(
         "EXECUTOR",
         "local",
         choice("local", "slurm"),
-        "where trainings run: local, this machine; slurm, a cluster with this STORAGE_ROOT on each of its machines",
+        "where trainings run: local (this machine) or slurm (a cluster whose machines all mount STORAGE_ROOT)",
     )
     slurmrestd_url: str = _setting(
-        "SLURMRESTD_URL", "", slurm_url, "address of slurmrestd, as http://127.0.0.1:6820 or unix:///path", "none"
+        "SLURMRESTD_URL", "", slurm_url, "address of slurmrestd, such as http://127.0.0.1:6820 or unix:///path", "none"
     )
     slurm_token_file: Path | None = _setting(
-        "SLURM_TOKEN_FILE", None, Path, "file with the token for it, read again when it changes", "none"
+        "SLURM_TOKEN_FILE", None, Path, "file with the token for slurmrestd, read again when it changes", "none"
     )
     slurm_window: int = _setting(
         "SLURM_WINDOW",
         2,
         number(0, 100),
-        "how many tasks that are next and wait for GPUs wait in Slurm's queue, too; 0: none before it has its GPUs",
+        "how many waiting tasks are submitted to Slurm in advance; 0: each only when its GPUs are free",
         "2",
     )
     role: str = _setting(
         "ROLE",
         "all",
         choice("all", "node"),
-        "all: serves the API; node: reads this machine's GPUs and tells the head at HEAD_URL of them, and no more",
+        "all: serves the API; node: only reads this machine's GPUs and reports them to the head at HEAD_URL",
     )
     head_url: str = _setting(
         "HEAD_URL",
         "",
         head_url,
-        "address of the head that a node tells of its GPUs; of several on one database, with commas, it tells one",
+        "address of the head to which a node reports; several heads on one database, by comma: it reports to one",
         "none",
     )
     node_key_file: Path | None = _setting(
-        "NODE_KEY_FILE", None, Path, "file with the node's key, where the head asks for one", "none"
+        "NODE_KEY_FILE", None, Path, "file with the node's key, if the head requires keys", "none"
     )
     diffusion_pipe_root: Path | None = _setting(
-        "DIFFUSION_PIPE_ROOT", None, Path, "the checkout of tdrussell/diffusion-pipe", "none"
+        "DIFFUSION_PIPE_ROOT", None, Path, "checkout of tdrussell/diffusion-pipe", "none"
     )
     diffusion_pipe_python: str | None = _setting(
-        "DIFFUSION_PIPE_PYTHON", None, str, "the Python of the environment that diffusion-pipe is installed in", "none"
+        "DIFFUSION_PIPE_PYTHON", None, str, "Python of the environment with diffusion-pipe", "none"
     )
     allow_pickled_weights: bool = _setting(
         "ALLOW_PICKLED_WEIGHTS",
@@ -136,91 +136,95 @@ class Config:
         "TRAINER_CACHE_ROOTS",
         (),
         directories,
-        "directories, separated by colons, below which trainers may cache, besides STORAGE_ROOT/caches",
+        "directories (separated by colons) below which trainers may cache, besides STORAGE_ROOT/caches",
         "the service's own caches",
     )
     trainer_user: str = _setting(
-        "TRAINER_USER", "", trainer_user, "user that trainings run as (a name, or uid:gid)", "the service's own"
+        "TRAINER_USER", "", trainer_user, "user as which trainings run (a name, or uid:gid)", "the service's own"
     )
     max_concurrent_tasks: int = _setting(
-        "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "trainings at a time; 0: as many as the GPUs allow"
+        "MAX_CONCURRENT_TASKS", 0, number(0, 10_000), "most trainings at a time; 0: as many as the GPUs allow"
     )
     preprocess_parallel: int = _setting(
-        "PREPROCESS_PARALLEL", 0, number(0, 1000), "preprocessing tasks at a time; 0: half as many as cores"
+        "PREPROCESS_PARALLEL", 0, number(0, 1000), "most preprocessing tasks at a time; 0: half the number of cores"
     )
     transfers_parallel: int = _setting(
-        "TRANSFERS_PARALLEL", 4, number(1, 1000), "downloads and pushes at a time; a host that has none gets one more"
+        "TRANSFERS_PARALLEL", 4, number(1, 1000), "most downloads and pushes at a time; an idle host may start one more"
     )
     caption_endpoint: str = _setting(
-        "CAPTION_ENDPOINT", "", endpoint, "address of an OpenAI-compatible API that writes captions, as …/v1", "none"
+        "CAPTION_ENDPOINT", "", endpoint, "address of an OpenAI-compatible API for captions, as https://host/v1", "none"
     )
-    caption_model: str = _setting("CAPTION_MODEL", "", str, "the vision model there that is asked by default", "none")
+    caption_model: str = _setting("CAPTION_MODEL", "", str, "default vision model at that address", "none")
     caption_key_file: Path | None = _setting(
-        "CAPTION_KEY_FILE", None, Path, "file with the key for that address", "none: it needs no key"
+        "CAPTION_KEY_FILE", None, Path, "file with the API key for CAPTION_ENDPOINT", "none: it needs no key"
     )
     caption_command: tuple[str, ...] = _setting(
         "CAPTION_COMMAND",
         (),
         caption_command,
-        "program that writes captions in place of an endpoint, with its arguments, of which one has {file}",
+        "program that writes captions instead of an endpoint, with arguments; one must contain {file}",
         "none",
     )
     caption_command_seconds: float = _setting(
-        "CAPTION_COMMAND_SECONDS", 300.0, number(1, 86_400, float), "how long it may take for one file", "300"
+        "CAPTION_COMMAND_SECONDS", 300.0, number(1, 86_400, float), "seconds of CAPTION_COMMAND for one file", "300"
     )
     caption_per_minute: int = _setting(
-        "CAPTION_PER_MINUTE", 0, number(0, 10**6), "questions a minute to it at most, for each task; 0: any number"
+        "CAPTION_PER_MINUTE", 0, number(0, 10**6), "most caption requests per minute and task; 0: no limit"
     )
     caption_price: float | None = _setting(
-        "CAPTION_PRICE", None, number(0, 10**6, float), "what 1,000 captions cost, to be told before", "not known"
+        "CAPTION_PRICE", None, number(0, 10**6, float), "price of 1,000 captions, shown before a start", "not known"
     )
     stop_checkpoint_seconds: float = _setting(
-        "STOP_CHECKPOINT_SECONDS", 300.0, number(0, 86_400, float), "how long a stop waits for a checkpoint", "300"
+        "STOP_CHECKPOINT_SECONDS", 300.0, number(0, 86_400, float), "seconds that a stop waits for a checkpoint", "300"
     )
     stop_terminate_seconds: float = _setting(
-        "STOP_TERMINATE_SECONDS", 30.0, number(0, 3600, float), "and then for the end after SIGTERM", "30"
+        "STOP_TERMINATE_SECONDS", 30.0, number(0, 3600, float), "seconds that a stop then waits after SIGTERM", "30"
     )
     hang_step_seconds: float = _setting(
-        "HANG_STEP_SECONDS", 300.0, number(1, 86_400, float), "no step for so long, at least, counts as a hang", "300"
+        "HANG_STEP_SECONDS", 300.0, number(1, 86_400, float), "least seconds without a step that are a hang", "300"
     )
     hang_quiet_seconds: float = _setting(
-        "HANG_QUIET_SECONDS", 1800.0, number(1, 86_400, float), "and no output while it loads or caches", "1800"
+        "HANG_QUIET_SECONDS",
+        1800.0,
+        number(1, 86_400, float),
+        "seconds without output in loading or caching that are a hang",
+        "1800",
     )
     min_free_disk_mb: int = _setting(
-        "MIN_FREE_DISK_MB", 2048, number(0, 2**40), "free disk in MB below which no training is started"
+        "MIN_FREE_DISK_MB", 2048, number(0, 2**40), "free disk space in MB below which no training starts"
     )
     log_max_bytes: int = _setting(
-        "LOG_MAX_BYTES", 2**30, number(2**20, 2**50), "most bytes of a task's log; the oldest part goes", "1 GiB"
+        "LOG_MAX_BYTES", 2**30, number(2**20, 2**50), "most bytes of a task's log; the oldest part is deleted", "1 GiB"
     )
     server_log_max_bytes: int = _setting(
         "SERVER_LOG_MAX_BYTES",
         2**26,
         number(2**20, 2**50),
-        "most bytes of the server's own log; the oldest part goes",
+        "most bytes of the server's log; the oldest part is deleted",
         "64 MiB",
     )
     gpu_source: str = _setting(
         "GPU_SOURCE",
         "auto",
         choice("auto", "nvml", "simulated", "none"),
-        "auto: NVML, or simulated GPUs when its library is absent; nvml; simulated; none: a head without GPUs",
+        "auto: NVML, or simulated GPUs if its library is missing; nvml; simulated; none: a head without GPUs",
     )
     simulated_gpus: str = _setting(
         "SIMULATED_GPUS",
         "4x NVIDIA GeForce RTX 4090",
         str,
-        'which GPUs to simulate, such as "8x NVIDIA H100 80GB HBM3, 2x NVIDIA L40S"',
+        'the simulated GPUs, such as "8x NVIDIA H100 80GB HBM3, 2x NVIDIA L40S"',
     )
-    simulated_seed: int = _setting("SIMULATED_SEED", 0, number(0, 2**32), "the same seed gives the same readings")
+    simulated_seed: int = _setting("SIMULATED_SEED", 0, number(0, 2**32), "seed of the simulated readings")
     simulated_events: str = _setting(
         "SIMULATED_EVENTS",
         "",
         str,
-        'what happens to simulated GPUs, such as "30s gpu0 overheats 5m; 1m gpu1 xid 79"',
+        'events of simulated GPUs, such as "30s gpu0 overheats 5m; 1m gpu1 xid 79"',
         "nothing",
     )
     gpu_monitor_interval: float = _setting(
-        "GPU_MONITOR_INTERVAL", 5.0, number(0.1, 3600, float), "seconds between two sweeps of the GPUs", "5"
+        "GPU_MONITOR_INTERVAL", 5.0, number(0.1, 3600, float), "seconds between two readings of the GPUs", "5"
     )
     gpu_status_check_timeout: float = _setting(
         "GPU_STATUS_CHECK_TIMEOUT", 10.0, number(0.1, 86400, float), "seconds after which a reading is stale", "10"
@@ -229,145 +233,143 @@ class Config:
         "METRICS_DCGM_ALIASES", False, flag, "1 adds the DCGM_FI_DEV_* names to /metrics", "0"
     )
     cors_origins: tuple[str, ...] = _setting(
-        "CORS_ORIGINS", (), origins, "origins whose pages may use the API, by comma", "none but its own"
+        "CORS_ORIGINS", (), origins, "origins (by comma) whose pages may use the API", "none but its own"
     )
     allowed_hosts: tuple[str, ...] = _setting(
-        "ALLOWED_HOSTS", (), names, "names that requests may address, by comma, besides loopback", "loopback only"
+        "ALLOWED_HOSTS", (), names, "host names (by comma) that requests may use, besides loopback", "loopback only"
     )
     allow_unauthenticated: bool = _setting(
-        "ALLOW_UNAUTHENTICATED", False, flag, "1 permits an address beyond loopback although there are no keys", "0"
+        "ALLOW_UNAUTHENTICATED", False, flag, "1 permits to listen beyond loopback without keys", "0"
     )
     auth: str = _setting(
         "AUTH",
         "off",
         choice("off", "required"),
-        "required: every request needs a key; off: everybody who reaches the address may do everything",
+        "required: every request needs a key; off: every client that reaches the address may do everything",
     )
     admin_key_file: Path | None = _setting(
         "ADMIN_KEY_FILE",
         None,
         Path,
-        "file with the administrator's key, for a service that shall not print one",
+        "file with the administrator's key, so that the service does not print one",
         "none",
     )
     visibility: str = _setting(
-        "VISIBILITY", "team", choice("team", "own"), "team: everybody sees all tasks; own: one's own tasks only"
+        "VISIBILITY", "team", choice("team", "own"), "team: all users see all tasks; own: users see only their own"
     )
     oidc_issuer: str = _setting(
-        "OIDC_ISSUER", "", issuer, "address of an OpenID Connect provider at which people sign in to the page", "none"
+        "OIDC_ISSUER", "", issuer, "address of an OpenID Connect provider for sign-in to the page", "none"
     )
-    oidc_client_id: str = _setting("OIDC_CLIENT_ID", "", str, "what that provider calls this service", "none")
+    oidc_client_id: str = _setting("OIDC_CLIENT_ID", "", str, "client id of this service at the provider", "none")
     oidc_client_secret_file: Path | None = _setting(
-        "OIDC_CLIENT_SECRET_FILE", None, Path, "file with the secret that it gave", "none: a public client"
+        "OIDC_CLIENT_SECRET_FILE", None, Path, "file with the client secret of the provider", "none: a public client"
     )
     oidc_scopes: str = _setting(
-        "OIDC_SCOPES", "openid profile email", str, "what it is asked for; some want another one to tell groups"
+        "OIDC_SCOPES", "openid profile email", str, "requested scopes; some providers need another one for groups"
     )
-    oidc_user_claim: str = _setting("OIDC_USER_CLAIM", "email", str, "its claim that names a user here")
-    oidc_groups_claim: str = _setting("OIDC_GROUPS_CLAIM", "groups", str, "its claim with the user's groups")
+    oidc_user_claim: str = _setting("OIDC_USER_CLAIM", "email", str, "claim with the user name")
+    oidc_groups_claim: str = _setting("OIDC_GROUPS_CLAIM", "groups", str, "claim with the user's groups")
     oidc_roles: tuple[tuple[str, str], ...] = _setting(
-        "OIDC_ROLES", (), roles, "group=role by comma, as in ml-admins=admin,ml-team=trainer,*=viewer", "nobody"
+        "OIDC_ROLES", (), roles, "group=role, by comma, such as ml-admins=admin,ml-team=trainer,*=viewer", "no user"
     )
     rate_limits: tuple[tuple[str, str], ...] = _setting(
         "RATE_LIMITS",
         DEFAULT_RATES,
         rates,
-        "how often a key may ask, by group, with AUTH=required; off: as often as it likes",
+        "most requests of a key, by group, with AUTH=required; off: no limit",
         show_rates(DEFAULT_RATES),
     )
     trusted_proxies: tuple[str, ...] = _setting(
         "TRUSTED_PROXIES",
         (),
         networks,
-        "addresses and networks, by comma, whose X-Forwarded-For and X-Forwarded-Proto are believed",
+        "addresses and networks (by comma) of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted",
         "none",
     )
     quota_gpus: int | None = _setting(
-        "QUOTA_GPUS", None, number(0, 10**5), "GPUs at a time for each user whose own quota does not say", "no bound"
+        "QUOTA_GPUS", None, number(0, 10**5), "most GPUs at a time of a user without an own quota", "no bound"
     )
     quota_queued_tasks: int | None = _setting(
-        "QUOTA_QUEUED_TASKS", None, number(0, 10**6), "and tasks in the queue", "no bound"
+        "QUOTA_QUEUED_TASKS", None, number(0, 10**6), "most queued tasks of such a user", "no bound"
     )
     quota_gpu_hours_per_day: float | None = _setting(
-        "QUOTA_GPU_HOURS_PER_DAY", None, number(0, 10**6, float), "and GPU hours within the last 24 h", "no bound"
+        "QUOTA_GPU_HOURS_PER_DAY", None, number(0, 10**6, float), "most GPU hours of such a user in 24 h", "no bound"
     )
     quota_storage_gb: float | None = _setting(
-        "QUOTA_STORAGE_GB", None, number(0, 10**9, float), "and GB of disk for the files of their tasks", "no bound"
+        "QUOTA_STORAGE_GB", None, number(0, 10**9, float), "most GB of disk for the tasks of such a user", "no bound"
     )
     audit_retention_days: int = _setting(
-        "AUDIT_RETENTION_DAYS", 365, number(0, 36_500), "days for which the audit is kept; 0: for ever"
+        "AUDIT_RETENTION_DAYS", 365, number(0, 36_500), "days for which the audit is stored; 0: forever"
     )
     private_hosts_allowed: tuple[str, ...] = _setting(
         "PRIVATE_HOSTS_ALLOWED",
         (),
         names,
-        "hosts, addresses and networks, by comma, for alerts and downloads although they are private",
+        "private hosts, addresses and networks (by comma) that alerts and downloads may use",
         "none",
     )
     channel_key_file: Path | None = _setting(
-        "CHANNEL_KEY_FILE", None, Path, "file with the key for channels' addresses", "STORAGE_ROOT/channels.key"
+        "CHANNEL_KEY_FILE", None, Path, "file with the key that encrypts channels", "STORAGE_ROOT/channels.key"
     )
     public_url: str = _setting(
-        "PUBLIC_URL", "", page_url, "address of the page, https://gpu.example.org: messages link to it", "none"
+        "PUBLIC_URL", "", page_url, "address of the page for links in messages, as https://gpu.example.org", "none"
     )
     notify_url: str = _setting(
-        "NOTIFY_URL", "", str.strip, "Apprise address that alerts and finished trainings are sent to", "none"
+        "NOTIFY_URL", "", str.strip, "Apprise address to which alerts and finished trainings are sent", "none"
     )
-    max_body_bytes: int = _setting(
-        "MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "largest JSON body that is taken, in bytes"
-    )
+    max_body_bytes: int = _setting("MAX_BODY_BYTES", 1024 * 1024, number(1024, 2**30), "most bytes of a JSON body")
     max_upload_bytes: int = _setting(
-        "MAX_UPLOAD_BYTES", 2**40, number(1024, 2**60), "most bytes of an upload, and of what an archive holds", "1 TiB"
+        "MAX_UPLOAD_BYTES", 2**40, number(1024, 2**60), "most bytes of an upload, and of an archive's content", "1 TiB"
     )
     upload_hours: float = _setting(
-        "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours that an upload may wait for its next part", "24"
+        "UPLOAD_HOURS", 24.0, number(0.01, 8760, float), "hours after which an idle upload expires", "24"
     )
     sign_of_life_url: str = _setting(
         "SIGN_OF_LIFE_URL",
         "",
         endpoint,
-        "address that is asked for once a minute while the rules are evaluated: who misses it, tells",
+        "address requested once a minute while rules are evaluated, for a monitor that notifies when this stops",
         "none",
     )
     idle_command: tuple[str, ...] = _setting(
         "IDLE_COMMAND",
         (),
         operator_command,
-        "command that a rule may have run when the machine is idle, as in /usr/bin/systemctl poweroff",
+        "command that a rule may run when the machine is idle, such as /usr/bin/systemctl poweroff",
         "none",
     )
     celery_broker_url: str = _setting(
         "CELERY_BROKER_URL",
         "",
         redis_url,
-        "redis://host:6379/1, to have alerts delivered by workers (`make worker`)",
+        "redis://host:6379/1, to deliver alerts by workers (`make worker`)",
         "none: the servers deliver themselves",
     )
     otel_endpoint: str = _setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "",
         otlp_endpoint,
-        "receiver of traces by OTLP over HTTP, as in http://127.0.0.1:4318 (needs `make install EXTRAS=otel`)",
-        "none: no traces are made",
+        "receiver of traces by OTLP over HTTP, such as http://127.0.0.1:4318 (needs `make install EXTRAS=otel`)",
+        "none: no traces",
     )
     redis_url: str = _setting(
-        "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages between servers", "none"
+        "REDIS_URL", "", redis_url, "redis://host:6379/0, to share live messages among servers", "none"
     )
-    max_streams: int = _setting("MAX_STREAMS", 5_000, number(1, 1_000_000), "live streams in all")
+    max_streams: int = _setting("MAX_STREAMS", 5_000, number(1, 1_000_000), "most live streams")
     max_streams_per_client: int = _setting(
         "MAX_STREAMS_PER_CLIENT",
         2_000,
         number(1, 1_000_000),
-        "live streams of one user, or without keys of one address",
+        "most live streams of one user (without keys: of one address)",
     )
-    log_level: str = _setting("LOG_LEVEL", "INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged")
+    log_level: str = _setting("LOG_LEVEL", "INFO", choice("DEBUG", "INFO", "WARNING", "ERROR"), "lowest logged level")
     log_format: str = _setting(
         "LOG_FORMAT", "auto", choice("auto", "text", "json"), "text, json, or auto: text on a terminal, else json"
     )
 
     @property
     def needs_keys(self) -> bool:
-        """Whether every request must show a key."""
+        """Whether every request needs a key."""
         return self.auth == "required"
 
     @property

@@ -1,10 +1,10 @@
-"""Reads the settings, once: from flags, the environment and `.env`."""
+"""Reads the settings once, from flags, the environment and `.env`."""
 
 import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import NoReturn
@@ -12,7 +12,6 @@ from typing import NoReturn
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
-from api.config.contradictions import find_contradictions
 from api.config.settings import Config
 from api.util.masking import mask_secrets
 from api.util.suggestions import nearest
@@ -21,7 +20,7 @@ logger = logging.getLogger("api")
 
 
 class ConfigError(Exception):
-    """A setting cannot be used: which one, why, and what to do."""
+    """A setting that cannot be used; the message names it, the reason and what to do."""
 
 
 def read_config(
@@ -29,7 +28,7 @@ def read_config(
     argv: Sequence[str] = (),
     dotenv_path: Path | None = Path(".env"),
 ) -> Config:
-    """Settings from flags, then the environment, then `.env`. Raises ConfigError with every mistake."""
+    """Return the settings from flags, then the environment, then `.env`. Raise ConfigError with every mistake."""
     given: dict[str, str | None] = {} if dotenv_path is None else _read_dotenv(dotenv_path)
     given.update(os.environ if environ is None else environ)
     flags = vars(_parser().parse_args(argv))
@@ -41,14 +40,39 @@ def read_config(
         try:
             values[setting.name] = setting.metadata["parse"](text)
         except ValueError as error:
-            # Of an address that cannot be read nobody knows where its password is.
+            # An address that cannot be parsed is not shown, since the position of its password is unknown.
             shown = "" if setting.metadata["env"].endswith("_URL") else f'="{mask_secrets(text)}"'
             mistakes.append(f"{setting.metadata['env']}{shown} {error}")
     config = Config(**values)
-    mistakes.extend(find_contradictions(config))
+    mistakes.extend(_find_contradictions(config))
     if mistakes:
         raise ConfigError("; ".join(mistakes))
     return config
+
+
+def _find_contradictions(config: Config) -> Iterator[str]:
+    """Yield a message for each contradiction between valid settings. It names the settings and what to do."""
+    if config.role == "node" and not config.head_url:
+        yield "ROLE=node needs HEAD_URL, the address of the server to which it reports its GPUs"
+    if config.caption_endpoint and config.caption_command:
+        yield "CAPTION_ENDPOINT and CAPTION_COMMAND are both set, but only one can write captions; remove one"
+    if not config.is_loopback and not config.needs_keys and not config.allow_unauthenticated:
+        yield (
+            f"API_HOST={config.host} is reachable from other machines and no keys are required: anyone there could "
+            "use this service. Set AUTH=required, which prints an administrator's key at the first start; or "
+            "listen on 127.0.0.1 and use an SSH tunnel; or set ALLOW_UNAUTHENTICATED=1 if the network is trusted"
+        )
+    if config.executor == "slurm" and not (config.slurmrestd_url and config.slurm_token_file):
+        yield "EXECUTOR=slurm needs SLURMRESTD_URL (the address of Slurm's API) and SLURM_TOKEN_FILE (its token)"
+    if config.executor == "slurm" and config.trainer_user:
+        yield "TRAINER_USER has no effect on a cluster: trainings run as the user of SLURM_TOKEN_FILE; remove it"
+    if config.oidc_issuer and not (config.oidc_client_id and config.oidc_roles):
+        yield "OIDC_ISSUER needs OIDC_CLIENT_ID and OIDC_ROLES: without roles, no user may sign in"
+    if config.visibility == "own" and not config.needs_keys:
+        yield "VISIBILITY=own needs AUTH=required: without keys, tasks have no owners"
+    bounds = (config.quota_gpus, config.quota_queued_tasks, config.quota_gpu_hours_per_day, config.quota_storage_gb)
+    if any(bound is not None for bound in bounds) and not config.needs_keys:
+        yield "QUOTA_* needs AUTH=required: without keys, usage cannot be counted by user"
 
 
 def _read_dotenv(path: Path) -> dict[str, str | None]:
@@ -59,33 +83,33 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
         return dotenv_values(path)
     except PermissionError:
         raise ConfigError(
-            f"{path} cannot be read by the user of this service: it must be that user's own (chown), and only its owner"
-            " should read it (chmod 600)"
+            f"{path} cannot be read by the user of this service: make that user its owner (chown), and let only the"
+            " owner read it (chmod 600)"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{path} cannot be read: {why}") from None
 
 
 def _check_dotenv(path: Path) -> None:
-    """Raise ConfigError with every line that would have no effect although its author expects one.
+    """Raise ConfigError with every line that has no effect, contrary to its author's intention.
 
-    A name that no setting resembles may belong to another program that reads the same file: a warning.
+    Names unlike any setting only cause a warning, because another program may read the same file.
     """
     known = [setting.metadata["env"] for setting in fields(Config)]
     mistakes = []
     with path.open(encoding="utf-8") as file:
         for binding in parse_stream(file):
-            # A binding begins with the empty lines before it.
+            # A binding includes the empty lines before it.
             text = binding.original.string
             line = f"line {binding.original.line + text[: len(text) - len(text.lstrip())].count(chr(10))}"
             if binding.error:
-                mistakes.append(f"{line} is not NAME=value: look for a quote without its pair, or a missing =")
+                mistakes.append(f"{line} is not NAME=value: correct an unmatched quote or a missing =")
             elif binding.key is None or binding.key in known:
                 if binding.key is not None and binding.value is None:
                     mistakes.append(f"{line}: {binding.key} has no value; write {binding.key}=value")
                 elif "\n" in (binding.value or ""):
-                    mistakes.append(f"{line}: the value of {binding.key} goes on over lines; close its quote")
+                    mistakes.append(f"{line}: the value of {binding.key} spans several lines; close its quote")
             elif close := nearest(binding.key.upper(), known, likeness=0.8):
                 mistakes.append(f'{line}: unknown setting "{binding.key}"; did you mean "{close}"?')
             else:
@@ -98,11 +122,11 @@ def _check_dotenv(path: Path) -> None:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{mask_secrets(message)}; --help lists the flags")
+        raise ConfigError(f"{mask_secrets(message)}; --help lists the options")
 
 
 def program() -> str:
-    """The command that started this process, as help and messages name it."""
+    """Return the name of this program as shown in help and messages."""
     name = Path(sys.argv[0]).name
     return "python -m api" if name == "__main__.py" else name
 
@@ -111,9 +135,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program(),
         description="Diffusion-Pipe API: GPUs and diffusion training by HTTP.",
-        epilog="Each setting is a flag, an environment variable, or a line NAME=value in .env; the first found holds.\n"
-        "A word before them says what to do: `serve`, as without any, or `key`, `backup`, `restore`, `audit-verify`, "
-        "`worker`;\nthe flags of each are told by its own --help, as in `key --help`.",
+        epilog="Each setting is an option, an environment variable, or a line NAME=value in .env, in this order.\n"
+        "A command may come first: `serve` (the default), `key`, `backup`, `restore`, `audit-verify` or `worker`.\n"
+        "Its own --help lists its options, such as `key --help`.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

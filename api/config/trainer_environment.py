@@ -1,4 +1,4 @@
-"""What trainers get of the service's environment: its variables, and where they may keep caches."""
+"""What trainers receive from the service's environment: variables, and directories for caches."""
 
 import os
 import re
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from api.config.settings import Config
 
-#: Variables of the service's own environment that a trainer gets too; everything else stays here.
-_HANDED_ON = re.compile(
+#: Variables of the service's environment that trainers receive; all others are withheld.
+_INHERITED = re.compile(
     r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_\w+|TZ|TMPDIR|LD_LIBRARY_PATH|XDG_CACHE_HOME|SSL_CERT_FILE|SSL_CERT_DIR"
     r"|(?:https?|no|all)_proxy|HTTPS?_PROXY|NO_PROXY|ALL_PROXY|CUDA_HOME|CUDA_PATH|CUDA_CACHE_PATH|NVIDIA_\w+"
     r"|(?:HF|HUGGINGFACE|TORCH|PYTORCH|TRITON|NCCL|OMP|MKL)_\w+|TOKENIZERS_PARALLELISM|WANDB_BASE_URL)"
@@ -16,17 +16,17 @@ _HANDED_ON = re.compile(
 
 
 def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables of the service's environment that trainers get too."""
+    """Return the variables of the service's environment that trainers receive."""
     given = os.environ if environ is None else environ
-    return {name: value for name, value in given.items() if _HANDED_ON.fullmatch(name)}
+    return {name: value for name, value in given.items() if _INHERITED.fullmatch(name)}
 
 
-#: Variables of the service's environment that name a cache.
+#: Variables of the service's environment that name a cache directory.
 _CACHES = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TORCH_HOME", "TRITON_CACHE_DIR", "XDG_CACHE_HOME")
 
 
 def cache_roots(config: Config, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """The directories below which a request may place its trainer's caches."""
+    """Return the directories below which requests may place trainers' caches."""
     own = [environ[name] for name in _CACHES if environ.get(name)]
     home = [f"{environ['HOME']}/.cache"] if environ.get("HOME") else []
     found = [config.storage_root.absolute() / "caches", *config.trainer_cache_roots, *map(Path, [*own, *home])]

@@ -67,11 +67,11 @@ ServiceError                      500 internal_error
     NoPicture                     404 no_picture
     NodeNotFound                  404 node_not_found
     NotTrained                    404 not_trained
+    OrphanNotFound                404 stray_not_found
     PresetNotFound                404 preset_not_found
     RegisteredModelNotFound       404 registered_model_not_found
       HiddenModel                 404 registered_model_not_found
     SampleNotFound                404 sample_not_found
-    StrayNotFound                 404 stray_not_found
     TaskNotFound                  404 task_not_found
       HiddenTask                  404 task_not_found
     UploadNotFound                404 upload_not_found

@@ -1,4 +1,4 @@
-"""The base class of all errors, and the errors that any request can meet."""
+"""The base class of all errors, and the errors that any request can cause."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,11 +6,11 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
-    """One mistake in a request: a JSON pointer to it ("/gpu_ids/0"), what is wrong there, and what to do about it.
+class Finding:
+    """A finding: a JSON pointer into the request ("/gpu_ids/0"), what is wrong there, and how to fix it.
 
-    `code` is a stable word for the message, where there is one, and `params` are the values that the message names.
-    `about` names all files or items that a finding about a dataset is about; the message names only some.
+    `code` is a stable identifier of the message, if it has one, and `params` are the values in the message.
+    `about` names all files or items that a finding about a dataset concerns; the message names only some.
     """
 
     pointer: str
@@ -22,31 +22,31 @@ class Mistake:
 
 
 class ServiceError(Exception):
-    """A failure that the service answers with; on its own, an unforeseen one.
+    """A failure that the service reports to the client; the base class stands for unexpected failures.
 
-    A subclass with a `code` of its own has a `message` of its own. One without either is answered as its parent.
+    A subclass with its own `code` must have its own `message`. A subclass without both is reported as its parent.
     """
 
     code = "internal_error"  #: the stable value that clients compare
     status = 500  #: the HTTP status
-    message = "Something went wrong inside the service; its log has the details."  #: what happened, then what to do
+    message = "The service failed unexpectedly. Read its log for details."  #: what happened, then what to do
     is_refusal = False  #: the caller lacks the permission, so the audit records it
 
     def __init_subclass__(cls) -> None:
         """Raise TypeError for a class that has a code and no message."""
         super().__init_subclass__()
         if "code" in vars(cls) and "message" not in vars(cls):
-            raise TypeError(f"{cls.__name__} has a code of its own, and needs a message of its own")
+            raise TypeError(f"{cls.__name__} has its own code, so it needs its own message")
 
     def __init__(
         self,
         detail: str | None = None,
         *,
         data: Any = None,
-        mistakes: Sequence[Mistake] = (),
+        mistakes: Sequence[Finding] = (),
         headers: dict[str, str] | None = None,
     ) -> None:
-        """Take `detail` in place of the class's message; `data` is what helps the caller to go on."""
+        """`detail` replaces the class's message; `data` helps the client to continue."""
         self.detail = detail or self.message
         super().__init__(self.detail)
         self.data = data
@@ -62,7 +62,7 @@ class MalformedRequest(ServiceError):
 
 
 class InvalidPattern(ServiceError):
-    """A search pattern that RE2 refuses."""
+    """A search pattern that RE2 rejects."""
 
     code, status = "invalid_pattern", 400
     message = "The pattern is not a regular expression that RE2 supports. Correct it."
@@ -87,7 +87,7 @@ class OriginNotAllowed(ServiceError):
 
 
 class NotFound(ServiceError):
-    """An address or a thing that does not exist."""
+    """An address or a resource that does not exist."""
 
     code, status = "not_found", 404
     message = "Nothing exists at this address. The page /docs lists all addresses."

@@ -93,7 +93,7 @@ class UploadConflict(Conflict):
 
     code = "upload_conflict"
     message = (
-        "The upload is not at this offset, or another client writes it. Request its offset, then go on from there."
+        "The upload is not at this offset, or another client writes it. Request its offset, then continue from there."
     )
 
 

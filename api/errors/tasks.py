@@ -33,7 +33,7 @@ class HiddenTask(TaskNotFound):
     is_refusal = True
 
 
-class StrayNotFound(NotFound):
+class OrphanNotFound(NotFound):
     """A name that belongs to no orphaned attempt."""
 
     code = "stray_not_found"

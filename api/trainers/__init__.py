@@ -1,1 +1,1 @@
-"""What a trainer is told, and what its output means."""
+"""Trainers: how the service checks requests for them, starts them and reads their output."""

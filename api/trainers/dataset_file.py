@@ -1,4 +1,4 @@
-"""The dataset file that an attempt reads, written the same way for every trainer."""
+"""The dataset file that an attempt reads, in the same format for every trainer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +9,9 @@ DATASET = "dataset.toml"
 
 
 def write_dataset(text: str | None, values: Mapping[str, Any]) -> str | None:
-    """Return the request's own text, or its values as TOML with `directory` instead of `directories`.
+    """Return the request's TOML text, or its values as TOML with `directory` instead of `directories`.
 
-    None: the trainer's parser cannot read these values.
+    Return None if the trainer's parser cannot read the values.
     """
     if text is not None:
         return text

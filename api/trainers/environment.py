@@ -1,11 +1,11 @@
-"""Which environment variables a request may set for its trainer, and which of them are secrets."""
+"""The environment variables that a request may set for its trainer, and which of them are secrets."""
 
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.pointers import pointer, shown
 from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, Variable, VariableKind
 from api.util.masking import has_userinfo
@@ -17,33 +17,33 @@ MAX_VARIABLES = 64
 MAX_VALUE_CHARACTERS = 4096
 
 _ALLOWED = f"Allowed are {', '.join(VARIABLES)}."
-#: Only the first unknown name gets the list of all known ones: with each of 64 names it would be 150 kB.
-_ALLOWED_ABOVE = "The allowed ones are listed with the first refused variable."
+#: Only the first unknown name lists all allowed ones; repeated for 64 names, the list would have 150 kB.
+_ALLOWED_ABOVE = "The first rejected variable lists the allowed ones."
 
 
-def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[Mistake]:
-    """What is wrong with the variables of a request; a value is never repeated in a message.
+def check_env(env: Mapping[str, str], cache_roots: Sequence[Path] = ()) -> list[Finding]:
+    """Return the findings about the variables of a request. Messages never repeat a value.
 
-    The directories that variables name must lie below one of the roots.
+    Directories in variables must be below one of `cache_roots`.
     """
     if len(env) > MAX_VARIABLES:
         return [
-            Mistake("/env", f"These are {len(env)} variables; at most {MAX_VARIABLES} are taken.", "Leave some out.")
+            Finding("/env", f"The request sets {len(env)} variables; the limit is {MAX_VARIABLES}.", "Remove some.")
         ]
-    mistakes: list[Mistake] = []
-    refused = False
+    mistakes: list[Finding] = []
+    has_unknown = False
     for name, value in env.items():
         variable = VARIABLES.get(name)
         if variable is None:
-            mistakes.append(_refuse(name, with_list=not refused))
-            refused = True
-        elif (mistake := _mistake_in(variable, value, cache_roots)) is not None:
+            mistakes.append(_reject(name, with_list=not has_unknown))
+            has_unknown = True
+        elif (mistake := _find_problem(variable, value, cache_roots)) is not None:
             mistakes.append(mistake)
     return mistakes
 
 
 def split_secrets(env: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The public variables and the secret ones: known by the table or else by their names, or by a password within."""
+    """Return the public and the secret variables. The table, the name, or a password in the value make one secret."""
     secret = {name: value for name, value in env.items() if _is_secret(name) or has_userinfo(str(value))}
     return {name: value for name, value in env.items() if name not in secret}, secret
 
@@ -53,33 +53,33 @@ def _is_secret(name: str) -> bool:
     return bool(_SECRET.search(name.upper())) if known is None else known.kind is VariableKind.SECRET
 
 
-def _refuse(name: str, with_list: bool) -> Mistake:
+def _reject(name: str, with_list: bool) -> Finding:
     remedy = _ALLOWED if with_list else _ALLOWED_ABOVE
     if ENDPOINTS.fullmatch(name):
-        remedy = f"Where things are sent is set in the service's own environment only. {remedy}"
+        remedy = f"Only the operator can set addresses and proxies, in the service's environment. {remedy}"
     elif close := nearest(name, VARIABLES, likeness=0.85):
         remedy = f"Did you mean {close}? {remedy}"
-    return Mistake(pointer("env", name), f"The variable {shown(name)} may not be set.", remedy)
+    return Finding(pointer("env", name), f"The variable {shown(name)} cannot be set by a request.", remedy)
 
 
-def _mistake_in(variable: Variable, value: str, cache_roots: Sequence[Path]) -> Mistake | None:
+def _find_problem(variable: Variable, value: str, cache_roots: Sequence[Path]) -> Finding | None:
     at = pointer("env", variable.name)
     if not isinstance(value, str):
-        return Mistake(at, "The value is not a text.", "Write it in quotes.")
+        return Finding(at, "The value is not a string.", "Write it in quotes.")
     if len(value) > MAX_VALUE_CHARACTERS:
-        return Mistake(at, f"The value is longer than {MAX_VALUE_CHARACTERS} characters.", "Shorten it.")
+        return Finding(at, f"The value is longer than {MAX_VALUE_CHARACTERS} characters.", "Shorten it.")
     if not value.isprintable():
-        return Mistake(at, "The value holds a control character or a line break.", "Write it on one line.")
+        return Finding(at, "The value contains a control character or a line break.", "Write it on one line.")
     if not FORMS[variable.kind].fullmatch(value):
-        return Mistake(at, f"The value is not {variable.kind}.", f"{variable.name} is {variable.meaning}.")
+        return Finding(at, f"The value is not {variable.kind}.", f"{variable.name} is {variable.meaning}.")
     if variable.kind is VariableKind.PATH and not _lies_below(value, cache_roots):
         below = ", ".join(map(str, cache_roots)) or "no directory"
-        remedy = "TRAINER_CACHE_ROOTS in the service's settings adds roots."
-        return Mistake(at, f"The directory is not below {below}.", remedy)
+        remedy = "Choose a directory there, or have the operator add one to TRAINER_CACHE_ROOTS."
+        return Finding(at, f"The directory is not below {below}.", remedy)
     return None
 
 
 def _lies_below(path: str, roots: Sequence[Path]) -> bool:
-    # Links are followed on both sides: what counts is where the trainer would write.
+    # Resolve links on both sides, because the target decides where the trainer writes.
     real = Path(os.path.realpath(path))
     return any(real.is_relative_to(os.path.realpath(root)) for root in roots)

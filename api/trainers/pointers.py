@@ -1,15 +1,15 @@
-"""JSON pointers to what a check found, and names as a message may show them."""
+"""JSON pointers for findings, and safe display of names in messages."""
 
 _LONGEST_SHOWN = 80
 
 
 def shown(text: object) -> str:
-    """A name as a message may show it: bounded, on one line, without control characters or halves of characters."""
-    whole = str(text)
-    cut = whole[:_LONGEST_SHOWN] + ("…" if len(whole) > _LONGEST_SHOWN else "")
+    """Return a name that is safe in a message: bounded, on one line, without control characters or lone surrogates."""
+    full = str(text)
+    cut = full[:_LONGEST_SHOWN] + ("…" if len(full) > _LONGEST_SHOWN else "")
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in cut)
 
 
 def pointer(*path: str | int) -> str:
-    """A JSON pointer (RFC 6901) made of these keys and indices."""
+    """Return the JSON pointer (RFC 6901) of these keys and indices."""
     return "".join("/" + shown(part).replace("~", "~0").replace("/", "~1") for part in path)

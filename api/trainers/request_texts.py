@@ -1,7 +1,7 @@
-"""Every text of a request for a training that a trainer could take for a path.
+"""All strings of a training request that a trainer could use as a path.
 
-All texts count, not only those of known keys: a key that the trainer learns to read tomorrow is covered today, and a
-text that is no path leads to nothing that is protected.
+Strings of unknown keys are included, in case the trainer starts to read them. A string that is not a path
+does no harm, as it leads to no protected file.
 """
 
 import tomllib
@@ -14,13 +14,13 @@ from api.domain.training import TrainingRequest
 from api.trainers.pointers import pointer
 from api.trainers.toml_text import text_excess
 
-#: Keys of a configuration that the service replaces before the trainer sees them.
+#: Keys of a configuration that the service replaces before the trainer reads them.
 REPLACED = ("output_dir", "dataset", "resume_from_checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestText:
-    """A text of a request. Of a dataset the trainer also writes into the directory that it reads."""
+    """A string of a request. The trainer also writes into the directories of a dataset."""
 
     pointer: str
     text: str
@@ -28,7 +28,7 @@ class RequestText:
 
 
 def list_texts(request: TrainingRequest) -> Iterator[RequestText]:
-    """Every text of the configuration, the dataset and the environment, with a pointer to it."""
+    """Yield every string of the configuration, the dataset and the environment, with a pointer to it."""
     for at, values, text in (
         ("/config", request.config, None),
         ("/config_toml", {}, request.config_toml),
@@ -44,20 +44,20 @@ def list_texts(request: TrainingRequest) -> Iterator[RequestText]:
 
 
 def texts_in(values: Any, at: str, *, is_of_dataset: bool = False) -> Iterator[RequestText]:
-    """Every text in nested values."""
+    """Yield every string in nested values."""
     pending = deque([(at, values)])
     while pending:
-        place, value = pending.popleft()
+        location, value = pending.popleft()
         if isinstance(value, str):
-            yield RequestText(place, value, is_of_dataset)
+            yield RequestText(location, value, is_of_dataset)
         elif isinstance(value, Mapping):
-            pending.extend((place + pointer(key), child) for key, child in value.items())
+            pending.extend((location + pointer(key), child) for key, child in value.items())
         elif isinstance(value, list | tuple):
-            pending.extend((place + pointer(index), child) for index, child in enumerate(value))
+            pending.extend((location + pointer(index), child) for index, child in enumerate(value))
 
 
 def parse(text: str) -> Mapping[str, Any]:
-    """The values of a TOML text; none of one that the trainers' checks refuse unread."""
+    """Return the values of a TOML text; empty if it is invalid or exceeds the limits of a check."""
     if text_excess(text) is not None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""A TOML text with some of its values changed, its comments and order kept."""
+"""Edits values in a TOML text without changing its comments and order."""
 
 import math
 import tomllib
@@ -15,25 +15,25 @@ Path = tuple[str | int, ...]
 
 
 def edit(text: str, changes: dict[Path, Any], removed: Iterable[str | Path] = ()) -> str | None:
-    """The text with values set (in existing tables) and keys removed; all else stays. None when that is impossible."""
+    """Return the text with values set (in existing tables) and keys removed, or None if that is impossible."""
     try:
         document = tomlkit.parse(text)
-        wanted = tomllib.loads(text)
+        expected = tomllib.loads(text)
         for path, value in changes.items():
             _set(document, path, value)
-            _set(wanted, path, value)
+            _set(expected, path, value)
         for each in removed:
             path = (each,) if isinstance(each, str) else each
             _remove(document, path)
-            _remove(wanted, path)
+            _remove(expected, path)
         edited = tomlkit.dumps(document)
     except (TOMLKitError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return edited if reads_as(edited, wanted) else None
+    return edited if reads_as(edited, expected) else None
 
 
 def write(values: dict[str, Any]) -> str | None:
-    """The text that the trainer's parser reads as exactly these values; None when there is none."""
+    """Return a text that the trainer's parser reads as exactly these values, or None."""
     try:
         text = toml_text.write(values)
     except (ValueError, TypeError, RecursionError):
@@ -42,7 +42,7 @@ def write(values: dict[str, Any]) -> str | None:
 
 
 def reads_as(text: str, values: dict[str, Any]) -> bool:
-    """Whether the trainer's parser and Python's own read the text as exactly these values."""
+    """Return whether the trainer's parser and Python's own read the text as exactly these values."""
     try:
         text.encode()
         return same(toml.loads(text), values) and same(tomllib.loads(text), values)
@@ -51,7 +51,7 @@ def reads_as(text: str, values: dict[str, Any]) -> bool:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two parsers read the same values."""
+    """Return whether two parsers read equal values."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -60,7 +60,7 @@ def same(one: Any, other: Any) -> bool:
         return one == other or (math.isnan(one) and math.isnan(other))
     if isinstance(one, str | bool | int | float):
         return type(one) is type(other) and bool(one == other)
-    # Dates: both packages have types of their own, and the trainer takes none of them.
+    # Dates: both packages have their own types, and the trainer accepts none of them.
     return one is not None and not isinstance(other, str | int | float | dict | list)
 
 

@@ -1,4 +1,4 @@
-"""Bounds of a TOML text before any parser gets it, and a writer: no parser or writer at hand is linear by itself."""
+"""Limits of a TOML text, checked before parsing, and a TOML writer in linear time."""
 
 import json
 import math
@@ -9,21 +9,21 @@ from typing import Any
 
 from api.util.bounds import excess
 
-#: Bounds of a whole text: the largest configuration of a thousand directories reaches half of them.
+#: Limits of a whole text; the largest known configuration, with a thousand directories, reaches half of them.
 MAX_CHARACTERS = 131_072
 MAX_VALUES = 6_000
 MAX_DEPTH = 16
 
-#: Lines: both parsers take a microsecond for one that says nothing.
+#: Most lines; both parsers take about a microsecond for an empty one.
 MAX_LINES = 16_000
 
-#: Characters of one string in it: the trainer's own parser takes quadratic time for the quotes in a string.
+#: Most characters of one string; the trainer's parser takes quadratic time for quotes in a string.
 MAX_STRING = 4_096
 
-#: How many characters may open or join something: each costs a parser work, the parts of a dotted key most.
+#: Most characters that open or join parts; each costs a parser time, dotted keys most.
 MAX_MARKS = 20_000
 
-# Texts and comments, the unfinished ones, too: each begins where it begins and gives nothing back, so this is linear.
+# Strings and comments, including unterminated ones. The possessive patterns never backtrack, so this is linear.
 _OPAQUE = re.compile(
     r'"""(?:[^"\\]++|\\[\s\S]|"(?!""))*+(?:"{3,5})?'
     r"|'''(?:[^']++|'(?!''))*+(?:'{3,5})?"
@@ -38,7 +38,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def text_excess(text: str) -> str | None:
-    """What a TOML text has too much of to be parsed, as a sentence; None when it may be."""
+    """Return why a TOML text is too large to be parsed, as a sentence, or None if it is not."""
     if len(text) > MAX_CHARACTERS:
         return f"The text is longer than {MAX_CHARACTERS:,} characters."
     if text.count("\n") > MAX_LINES:
@@ -54,34 +54,34 @@ def text_excess(text: str) -> str | None:
 
     structure = _OPAQUE.sub(hide, text)
     if longest > MAX_STRING:
-        return f"A text in it is longer than {MAX_STRING:,} characters."
+        return f"It contains a string longer than {MAX_STRING:,} characters."
     if len(_MARK.findall(structure)) > MAX_MARKS:
-        return f"These are more than {MAX_VALUES:,} values."
+        return f"It has more than {MAX_VALUES:,} values."
     levels = accumulate((1 if bracket in "[{" else -1) for bracket in _BRACKET.findall(structure))
     if max(levels, default=0) > MAX_DEPTH or _DOTTED.search(structure) is not None:
-        return f"This is nested more than {MAX_DEPTH} levels deep."
+        return f"It is nested more than {MAX_DEPTH} levels deep."
     return None
 
 
 def mask_comments(text: str, mask: Callable[[str], str]) -> str:
-    """The text with its comments masked; one that is too long for a configuration stays as it is."""
+    """Return the text with masked comments; a text above the length limit is unchanged."""
     if "#" not in text or len(text) > MAX_CHARACTERS:
         return text
     return _OPAQUE.sub(lambda found: mask(found[0]) if found[0][:1] == "#" and len(found[0]) > 1 else found[0], text)
 
 
 def without_comments(text: str) -> str:
-    """The text without its comments; nothing of one that is too long for a configuration."""
+    """Return the text without comments; empty for a text above the length limit."""
     return "" if len(text) > MAX_CHARACTERS else mask_comments(text, lambda comment: "")
 
 
 def values_excess(values: Any) -> str | None:
-    """What values have too much of to be a configuration, as a sentence; None when they may be one."""
+    """Return why values are too large for a configuration, as a sentence, or None if they are not."""
     return excess(values, depth=MAX_DEPTH, count=MAX_VALUES, characters=MAX_CHARACTERS)
 
 
 def write(values: Mapping[str, Any]) -> str:
-    """Values as TOML: plain ones first, then the tables. Raises TypeError for what TOML has no form for."""
+    """Return values as TOML, tables last. Raise TypeError for values that TOML cannot represent."""
     lines: list[str] = []
     _write_table(values, (), lines)
     return "\n".join(lines).lstrip("\n") + "\n"
@@ -91,11 +91,11 @@ def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[st
     inner = {name: value for name, value in table.items() if _is_table(value) or _is_tables(value)}
     lines += [f"{_key(name)} = {_value(value)}" for name, value in table.items() if name not in inner]
     for name, value in inner.items():
-        place = (*path, name)
-        header = ".".join(map(_key, place))
+        full_path = (*path, name)
+        header = ".".join(map(_key, full_path))
         for each in [value] if _is_table(value) else value:
             lines += ["", f"[{header}]" if _is_table(value) else f"[[{header}]]"]
-            _write_table(each, place, lines)
+            _write_table(each, full_path, lines)
 
 
 def _is_table(value: Any) -> bool:
@@ -111,7 +111,7 @@ def _key(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    # A JSON text is a TOML text, but for the one control character that JSON leaves as it is.
+    # A JSON string is a TOML string, except for the control character that JSON does not escape.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -128,4 +128,4 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_key(name)} = {_value(inner)}" for name, inner in value.items()) + "}"
-    raise TypeError(f"TOML has no form for {type(value).__name__}")
+    raise TypeError(f"TOML cannot represent {type(value).__name__}")

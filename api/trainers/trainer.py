@@ -1,4 +1,4 @@
-"""The seam to a trainer: what would this request do, how is it started and asked to stop, what does its output mean."""
+"""The interface of a trainer: check a request, start and stop an attempt, and interpret its output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,68 +10,68 @@ from api.domain.log import Classifier
 from api.domain.media import MediaProbe, Recipe
 from api.domain.progress import Point, Progress
 from api.domain.training import Checkpoint, ResumeOptions, TrainingPlan, TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Everything that was found in a request; the plan is None when an error leaves none to make.
+    """The findings about a request, and its plan; the plan is None when there are errors.
 
-    `secrets` are values that were in the request and reach the trainer by its environment only, by the variable's name.
+    `secrets` maps names of environment variables to secret values of the request. The trainer gets them only there.
     """
 
-    errors: tuple[Mistake, ...] = ()
-    warnings: tuple[Mistake, ...] = ()
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     plan: TrainingPlan | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The circumstances of one attempt."""
+    """The parameters of one attempt."""
 
-    directory: Path  #: the attempt's own; the files of the command are written here
-    output_dir: Path  #: the task's; the trainer makes its run directory in it
-    gpu_indices: tuple[int, ...]  #: NVML's indices of its GPUs
+    directory: Path  #: the attempt's own directory; the command's files are written here
+    output_dir: Path  #: the task's output directory; the trainer creates its run directory in it
+    gpu_indices: tuple[int, ...]  #: NVML indices of the attempt's GPUs
     master_port: int
     run_dir: Path | None = None  #: the run directory to resume from
     resume: ResumeOptions = field(default_factory=ResumeOptions)
-    gpu_names: tuple[str | None, ...] = ()  #: the names of the boards in NVML
+    gpu_names: tuple[str | None, ...] = ()  #: NVML names of the attempt's GPUs
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is executed: an argument vector, never a shell. The environment is added to the allow-listed one."""
+    """An argument vector, executed without a shell. `env` extends the allow-listed environment."""
 
     argv: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str]
-    files: Mapping[str, str]  #: by name, written into the attempt's directory first
-    is_own: bool = False  #: a program of the service's, which runs as its user though trainers have another
+    files: Mapping[str, str]  #: by name, written into the attempt's directory before the start
+    is_own: bool = False  #: a program of this service: runs as the service's user even if trainers have their own
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How an attempt's process ended, as its supervisor recorded it."""
 
-    exit_code: int | None  #: None when a signal ended it, or nobody saw the end
+    exit_code: int | None  #: None when a signal ended the process, or its end was not observed
     signal: int | None
     stop_requested: bool
-    phrases: frozenset[str]  #: those of the trainer's phrases that were printed
+    phrases: frozenset[str]  #: phrases of the trainer that were printed
     last_lines: Sequence[str]  #: the last lines of the log, oldest first
-    nan_in_a_row: int = 0  #: how many of the last steps in a row had a loss of NaN
+    nan_in_a_row: int = 0  #: number of consecutive NaN losses up to the last step
 
 
 @dataclass(frozen=True, slots=True)
-class SeenFile:
-    """A media file of a dataset as the trainer will find it, with what is known of its bytes; None: not looked at yet.
+class DatasetFile:
+    """A media file of a dataset as the trainer will find it.
 
-    Of a mask and a control image it counts whether there is one, too.
+    The probes are None until the file has been examined. `has_mask` and `has_control` say whether these files exist.
     """
 
     name: str
     media: MediaProbe | None
-    caption: str | None = None  #: None: it has none
+    caption: str | None = None  #: None when there is no caption
     has_mask: bool = False
     mask: MediaProbe | None = None
     has_control: bool = False
@@ -79,8 +79,8 @@ class SeenFile:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetQuestion:
-    """What would be trained on, and how: settings of a dataset, and those of a configuration that bear on it."""
+class DatasetSetup:
+    """The settings of a dataset, and the configuration values that affect how it is used."""
 
     model_type: str
     settings: Mapping[str, Any]
@@ -90,13 +90,16 @@ class DatasetQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SizeBucket:
-    """Files that are trained on in one size. `dropped` of its examples are in no step of an epoch, and why."""
+    """Files that are trained at one size.
+
+    `dropped` is the number of examples that no step of an epoch contains, and `reason` says why.
+    """
 
     width: int
     height: int
     frames: int
     names: tuple[str, ...]
-    examples: int  #: captions of its files, repeated
+    examples: int  #: captions of its files, times repeats
     batch_size: int
     batches: int
     dropped: int
@@ -104,151 +107,154 @@ class SizeBucket:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetOutlook:
-    """What the trainer will make of a dataset. `skipped` has files that it will not train on, by a word for why."""
+class DatasetPreview:
+    """What the trainer will make of a dataset. `skipped` lists untrained files by reason."""
 
-    errors: tuple[Mistake, ...] = ()
-    warnings: tuple[Mistake, ...] = ()
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     buckets: tuple[SizeBucket, ...] = ()
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     steps_per_epoch: int | None = None
-    items: int | None = None  #: how many are trained on
+    items: int | None = None  #: number of files that are trained on
 
 
 @runtime_checkable
 class DatasetRules(Protocol):
-    """What a trainer does with the files of a dataset; nothing is opened to tell."""
+    """How a trainer uses the files of a dataset, computed without opening any file."""
 
     model_types: frozenset[str]
 
-    def check_dataset(self, question: DatasetQuestion, files: Sequence[SeenFile]) -> DatasetOutlook:
-        """What it will make of these files."""
+    def check_dataset(self, question: DatasetSetup, files: Sequence[DatasetFile]) -> DatasetPreview:
+        """Return how the trainer will use these files."""
         ...
 
-    def recipes(self, question: DatasetQuestion, file: SeenFile) -> tuple[Recipe, ...]:
-        """How it makes the pixels of a file, once a resolution; none when it does not train on it. Raises Invalid."""
+    def recipes(self, question: DatasetSetup, file: DatasetFile) -> tuple[Recipe, ...]:
+        """Return the conversions of a file to training pixels, one per resolution.
+
+        The result is empty when the file is not trained on. Raise Invalid for invalid settings.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CacheFacts:
-    """What the cache of a dataset depends on, besides the dataset's own files: the same values make the same cache.
+    """What the cache of a dataset depends on, besides the dataset's files: equal values mean an equal cache.
 
-    `problem` says why that cannot be told, or why a cache cannot be made ahead.
+    `problem` says why the values are unknown, or why a cache cannot be made in advance.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)  #: those of the request, for people
-    counts_items: bool = True  #: whether its bars count media files; else batches of them
+    settings: Mapping[str, Any] = field(default_factory=dict)  #: request settings, for display
+    counts_items: bool = True  #: whether the trainer's caching bars count media files; otherwise they count batches
     problem: str | None = None
 
 
 @runtime_checkable
-class CachesAhead(Protocol):
-    """A trainer that can be asked to cache a dataset and no more."""
+class SupportsCaching(Protocol):
+    """A trainer that can cache a dataset without training."""
 
     def cache_facts(self, request: TrainingRequest) -> CacheFacts:
-        """What the cache of this request depends on."""
+        """Return the values that the cache of this request depends on."""
         ...
 
     def find_cache_gap(self, directories: Sequence[Path]) -> str | None:
-        """What is missing of a cache in these directories of media; None when each has one. Raises OSError."""
+        """Return which part of the cache is missing in these media directories, or None. Raise OSError."""
         ...
 
 
 @runtime_checkable
-class OpensPaths(Protocol):
+class SupportsPaths(Protocol):
     """A trainer whose requests name files by path."""
 
     def working_directory(self, attempt: Path) -> Path | None:
-        """The directory from which an attempt with this directory opens relative paths; None: it cannot be started."""
+        """Return the directory against which an attempt resolves relative paths, or None if it cannot start."""
         ...
 
     def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
-        """The files of datasets, in TOML, that a request names besides its own: a pointer to each, and its path."""
+        """Return the additional dataset files (TOML) that a request names, each as a pointer and a path."""
         ...
 
 
 class ProgressReader(Protocol):
-    """Reads the output of one attempt in its order, and knows how far the attempt is."""
+    """Reads the output of one attempt in order and maintains its progress."""
 
     progress: Progress
 
     def read(self, line: str, at: float) -> Point | None:
-        """Takes the next line, which came `at` a time in Unix seconds; returns the point of a series in it, if any."""
+        """Read the next line, received `at` (Unix seconds), and return the metric point it contains, or None."""
         ...
 
     def take_point(self, point: Point) -> None:
-        """Takes a point that the trainer wrote elsewhere than in its output."""
+        """Accept a metric point that the trainer wrote outside of its output."""
         ...
 
     def save(self) -> dict[str, Any]:
-        """What it knows, as JSON values that `restore` takes."""
+        """Return the state as JSON values for `restore`."""
         ...
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Goes on from what `save` gave. Raises ValueError, TypeError or KeyError when that is damaged."""
+        """Restore the state that `save` returned. Raise ValueError, TypeError or KeyError if it is damaged."""
         ...
 
 
 class Trainer(Protocol):
-    """One trainer. Nothing here starts a process or changes the database."""
+    """A trainer. Its methods neither start processes nor change the database."""
 
     name: str
     model_types: frozenset[str]
-    completed_phrase: str  #: what it prints when its work is done
-    stopped_phrase: str  #: what it prints when it quits because it was asked to
-    step_prefix: str  #: what a step line begins with; the number follows
+    completed_phrase: str  #: the line it prints when training is complete
+    stopped_phrase: str  #: the line it prints when it quits on request
+    step_prefix: str  #: the text before the number in a step line
 
-    def problems(self) -> tuple[Mistake, ...]:
-        """Why it can start nothing on this machine, whatever is asked for; empty when it can."""
+    def problems(self) -> tuple[Finding, ...]:
+        """Return the reasons why this trainer cannot start anything on this machine; empty if it can."""
         ...
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
-        """Checks everything that can be checked without starting anything, and makes the plan."""
+        """Check all that can be checked without starting anything, and make the plan."""
         ...
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
-        """The same request with *** where `check` found secrets; it can be checked and prepared again."""
+        """Return the request with `***` in place of each secret; it can still be checked and prepared."""
         ...
 
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
-        """The command and the files of one attempt."""
+        """Return the command and the files of one attempt."""
         ...
 
     def create_reader(self, plan: TrainingPlan) -> ProgressReader:
-        """A reader of this task's output that has seen nothing yet."""
+        """Return a new reader for this task's output."""
         ...
 
     def create_classifier(self, steps_per_epoch: int | None) -> Classifier:
-        """A reader that tells what lines mean, from anywhere in a log."""
+        """Return a classifier of log lines that can start anywhere in a log."""
         ...
 
     def find_run_dir(self, output_dir: Path) -> Path | None:
-        """The newest run directory; None until the trainer has made one. Raises OSError."""
+        """Return the newest run directory, or None if there is none yet. Raise OSError."""
         ...
 
     def checkpoints(self, run_dir: Path) -> tuple[Checkpoint, ...]:
-        """The checkpoints in a run directory, oldest first. Raises OSError: what cannot be read is not absent."""
+        """Return the checkpoints in a run directory, oldest first. Raise OSError if it cannot be read."""
         ...
 
     def signal_file(self, run_dir: Path) -> Path:
-        """The file whose presence asks it to save a checkpoint and quit."""
+        """Return the path of the file that requests the trainer to save a checkpoint and quit."""
         ...
 
     def save_file(self, run_dir: Path) -> Path:
-        """The file whose presence asks it to save a checkpoint and go on."""
+        """Return the path of the file that requests the trainer to save a checkpoint and continue."""
         ...
 
     def prepare_resume(self, run_dir: Path, checkpoint: str | None) -> None:
-        """Makes a run directory ready to be resumed from: no left-over signal files, `latest` on the checkpoint."""
+        """Prepare a run directory for a resume: remove signal files, and point `latest` at the checkpoint."""
         ...
 
     def prune(self, run_dir: Path, keep: int) -> tuple[str, ...]:
-        """Removes all but the newest `keep` complete checkpoints (at least one stays); the names of those removed."""
+        """Remove all but the newest `keep` (at least one) complete checkpoints, and return the removed names."""
         ...
 
     def diagnose(self, ending: Ending) -> Cause:
-        """Why an attempt failed."""
+        """Return the cause of a failed attempt."""
         ...

@@ -1,4 +1,4 @@
-"""A pretend NVIDIA driver: a machine described in Python, answered through a stand-in libnvidia-ml.so.1."""
+"""A simulated NVIDIA driver: a machine described in Python, served by a stand-in libnvidia-ml.so.1."""
 
 import os
 import re
@@ -23,7 +23,7 @@ MAX_MIG = 7
 ALL_XIDS_KEPT = 1024
 GPU_IS_LOST = 15
 
-# Taken from the C source, so that the two sides cannot come to know different names.
+# Taken from the C source, so that both sides use the same names.
 _SOURCE_TEXT = SOURCE.read_text()
 FUNCTIONS = frozenset(re.findall(r"\bFUNCTION\((nvml\w+)\)", _SOURCE_TEXT))
 FIELDS = frozenset(re.findall(r"\b(?:NUMBER|TEXT|LIST)\((\w+)\)", _SOURCE_TEXT))
@@ -33,12 +33,12 @@ _FLAGS = ("-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-pthread", 
 
 
 def compiler() -> str | None:
-    """The C compiler on PATH, if there is one."""
+    """Return the C compiler on PATH, or None."""
     return shutil.which("gcc") or shutil.which("cc")
 
 
 def build(directory: Path) -> Path:
-    """Compiles the library into a directory, unless an up-to-date one is there, and returns its path."""
+    """Compile the library into a directory, unless an up-to-date one exists, and return its path."""
     directory = directory.resolve()
     target = directory / LIBRARY
     if target.exists() and target.stat().st_mtime_ns >= SOURCE.stat().st_mtime_ns:
@@ -155,13 +155,13 @@ def _check_function(function: str) -> None:
 
 
 class StandIn:
-    """One machine: the library its programs load, and the state file that the library answers from.
+    """One machine: the library that programs load, and the state file from which the library answers.
 
-    Give `environment()` to the child process that is to see this machine. Every change reaches it at its next call.
+    Pass `environment()` to the child process that should see this machine. Changes apply at its next call.
     """
 
     def __init__(self, directory: Path, library: Path | None = None) -> None:
-        """Describes a machine without GPUs; `library` names one built before, else it is built in `directory`."""
+        """Describe a machine without GPUs; `library` is an existing build, else it is built in `directory`."""
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.library = (library or build(self.directory)).resolve()
@@ -176,20 +176,20 @@ class StandIn:
             "cuda_version": "13000",
         }
         self._gpus: list[dict[str, str]] = []
-        # The lines of each GPU are kept as text, so that a change to one of many does not render them all again.
+        # The lines of each GPU are stored as text, so that a change of one GPU does not render all again.
         self._rendered: list[str | None] = []
         self._xids: list[str] = []
         self._write()
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that lead a child process to this machine."""
+        """Return the environment variables that make a child process use this machine."""
         before = os.environ.get("LD_LIBRARY_PATH")
         folders = [str(self.library.parent), *([before] if before else [])]
         return {"LD_LIBRARY_PATH": ":".join(folders), "STANDIN_NVML_STATE": str(self.state)}
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Changes made inside reach the state file at once, at the end."""
+        """Write the changes made inside to the state file together, at the end."""
         with self._lock:
             self._held += 1
             try:
@@ -201,7 +201,7 @@ class StandIn:
     def add_gpus(
         self, count: int, name: str = "NVIDIA H100 80GB HBM3", memory_total_mb: int = 81559, **values: Value
     ) -> range:
-        """Adds idle GPUs after those there are, with the given fields changed, and returns their indices."""
+        """Add idle GPUs with the given fields changed, and return their indices."""
         for key in values:
             _check_field(key)
         with self.together():
@@ -215,10 +215,10 @@ class StandIn:
             return range(first, first + count)
 
     def set(self, gpu: int | None, key: str, value: Value) -> None:
-        """Sets a field of one GPU, or of the machine with None; the value None makes the field unsupported.
+        """Set a field of one GPU, or of the machine with None; the value None makes the field unsupported.
 
         Numbers are in NVML's own units, such as bytes, milliwatts and millijoules. A slice's field is
-        `mig.<slice>.<field>`, and the value `error:<code>` makes the field answer that code.
+        `mig.<slice>.<field>`, and the value `error:<code>` makes the field return that code.
         """
         if gpu is not None:
             _check_field(key)
@@ -233,12 +233,12 @@ class StandIn:
         kind: Literal["compute", "graphics"] = "compute",
         mig: int | None = None,
     ) -> None:
-        """Sets the processes on a GPU or one of its slices: (pid, bytes or None), or those and both instance ids."""
+        """Set the processes on a GPU or one of its slices: (pid, bytes or None), optionally with both instance ids."""
         items = [":".join("-" if part is None else str(part) for part in process) for process in processes]
         self.set(gpu, f"{'' if mig is None else f'mig.{mig}.'}{kind}_processes", ",".join(items))
 
     def add_mig(self, gpu: int, slices: Sequence[tuple[str, int]], **values: Value) -> range:
-        """Turns MIG on and adds slices, each (profile such as "1g.10gb", memory in MiB); returns their indices."""
+        """Enable MIG and add slices, each (profile such as "1g.10gb", memory in MiB); return their indices."""
         with self.together():
             fields = self._gpus[gpu]
             taken = {int(key.split(".")[1]) for key in fields if key.startswith("mig.")}
@@ -271,7 +271,7 @@ class StandIn:
             return range(first, first + len(slices))
 
     def remove_mig(self, gpu: int) -> None:
-        """Turns MIG off and removes every slice of a GPU."""
+        """Disable MIG and remove every slice of a GPU."""
         with self.together():
             for key in [key for key in self._gpus[gpu] if key.startswith("mig.")]:
                 del self._gpus[gpu][key]
@@ -279,29 +279,29 @@ class StandIn:
             self.set(gpu, "mig_mode_pending", 0)
 
     def fail(self, function: str, code: int, gpu: int | None = None) -> None:
-        """Makes a function, or every one with "*", answer a code, on one GPU or on the whole machine."""
+        """Make a function (all with "*") return a code, on one GPU or on the whole machine."""
         _check_function(function)
         self._put(gpu, f"code.{function}", str(code))
 
     def delay(self, function: str, milliseconds: int, gpu: int | None = None) -> None:
-        """Makes a function, or every one with "*", take its time, on one GPU or on the whole machine."""
+        """Delay a function (all with "*"), on one GPU or on the whole machine."""
         _check_function(function)
         self._put(gpu, f"delay_ms.{function}", str(milliseconds))
 
     def lose(self, gpu: int) -> None:
-        """Takes a GPU off the bus: every call on it, asking for its handle included, answers GPU_IS_LOST."""
+        """Remove a GPU from the bus: every call on it, including for its handle, returns GPU_IS_LOST."""
         self.fail("*", GPU_IS_LOST, gpu)
 
     def hang(self, gpu: int, milliseconds: int) -> None:
-        """Makes every call on a GPU take so long, until it is restored."""
+        """Make every call on a GPU take this long, until it is restored."""
         self.delay("*", milliseconds, gpu)
 
     def fail_driver(self, code: int) -> None:
-        """Makes every call answer a code, whatever else is asked for."""
+        """Make every call return a code, with priority over other settings."""
         self._put(None, "driver_code", str(code))
 
     def restore(self, gpu: int | None = None) -> None:
-        """Removes the failures and delays of a GPU, or all there are, the driver's included."""
+        """Remove the failures and delays of a GPU, or all of them, including the driver's."""
         with self.together():
             for index in range(len(self._gpus)) if gpu is None else [gpu]:
                 kept = {key: text for key, text in self._gpus[index].items() if not key.startswith(("code.", "delay_"))}
@@ -313,7 +313,7 @@ class StandIn:
                     del self._machine[key]
 
     def raise_xid(self, gpu: int, xid: int) -> int:
-        """Raises an Xid error on a GPU for every event set then registered, and returns its sequence number."""
+        """Raise an Xid error on a GPU for every registered event set, and return its sequence number."""
         with self.together():
             self._sequence += 1
             self._xids.append(f"xid.{self._sequence}={gpu}:{xid}\n")
@@ -340,7 +340,7 @@ class StandIn:
             whole = "".join([*lines, *(text for text in self._rendered if text is not None), *self._xids])
             beside = self.state.with_name(self.state.name + ".tmp")
             beside.write_text(whole)
-            # Two changes within one tick of the file system's clock must still differ, as a reused inode may not.
+            # Two changes within one tick of the file system's clock must differ, as an inode may be reused.
             self._written_ns = max(time.time_ns(), self._written_ns + 1)
             os.utime(beside, ns=(self._written_ns, self._written_ns))
             beside.replace(self.state)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 import pytest
 
 from api import errors
-from api.errors import GPUBusy, Mistake, ServiceError
+from api.errors import Finding, GPUBusy, ServiceError
 
-#: The words that the style guide replaces.
+#: Words that the style guide replaces.
 DIALECT = re.compile(
     r"\b(wish(es|ed)?|harvest|deeds?|stray|sight|told|tells?|says?|place|whoever|nobody|somebody|who|is had|to be had|"
     r"there is none|shall|mend(ed)?|begun anew|given up|kept|rooms?|words?|gone|means)\b",
@@ -19,7 +19,7 @@ def kinds() -> list[type[ServiceError]]:
 
 
 def draw(kind: type[ServiceError], depth: int = 0) -> Iterator[str]:
-    """Yield the lines of the tree below this class, as the docstring of `api.errors` has them."""
+    """Yield the lines of the tree below this class, in the format of the docstring of `api.errors`."""
     yield f"{'  ' * depth}{kind.__name__}".ljust(34) + f"{kind.status} {kind.code}"
     for below in sorted((each for each in kinds() if kind in each.__bases__), key=lambda each: each.__name__):
         yield from draw(below, depth + 1)
@@ -32,7 +32,7 @@ def test_error_has_a_stable_code_and_a_failing_status(kind: type[ServiceError]):
 
 
 @pytest.mark.parametrize("kind", kinds())
-def test_message_is_one_to_three_plain_sentences(kind: type[ServiceError]):
+def test_message_has_one_to_three_plain_sentences(kind: type[ServiceError]):
     assert re.fullmatch(r"[A-Z].*\.", kind.message)
     assert 1 <= len(re.findall(r"\.(?= [A-Z]|$)", kind.message)) <= 3
     assert DIALECT.findall(kind.message) == []
@@ -46,7 +46,7 @@ def test_docstring_is_not_the_message(kind: type[ServiceError]):
 
 @pytest.mark.parametrize("attribute", ["code", "message"])
 def test_no_two_errors_share_a_code_or_a_message(attribute: str):
-    # An error without its own is answered as its parent.
+    # An error without its own code is reported as its parent.
     own = [getattr(kind, attribute) for kind in kinds() if attribute in vars(kind)]
     assert len(own) == len(set(own))
 
@@ -60,7 +60,7 @@ def test_tree_shows_every_error():
     assert "\n".join(draw(ServiceError)) in (errors.__doc__ or "")
 
 
-def test_hidden_task_is_answered_as_one_that_does_not_exist():
+def test_hidden_task_looks_like_a_missing_one():
     hidden, absent = errors.HiddenTask(), errors.TaskNotFound()
     assert (hidden.code, hidden.status, hidden.detail) == (absent.code, absent.status, absent.detail)
 
@@ -70,8 +70,8 @@ def test_message_is_the_default_detail():
     assert GPUBusy("GPU 3 is busy.").detail == "GPU 3 is busy."
 
 
-def test_error_carries_what_helps_the_caller():
-    mistake = Mistake("/a", "b")
+def test_error_carries_data_and_headers():
+    mistake = Finding("/a", "b")
     error = GPUBusy(data={"available_gpus": [1]}, mistakes=[mistake], headers={"Retry-After": "5"})
     assert (error.data, error.mistakes, error.headers) == (
         {"available_gpus": [1]},

@@ -1,1 +1,1 @@
-"""The trainer `tdrussell/diffusion-pipe`: what it is told, and what can be known before it starts."""
+"""The trainer `tdrussell/diffusion-pipe`: requests, plans and checks before a start."""

@@ -1,4 +1,4 @@
-"""Whether what a training merges, fuses or goes on from is an adapter, and one for its model."""
+"""Checks that the adapters which a training merges, fuses or continues fit its model."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +11,12 @@ from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
 
-#: Types that are one code, and so one form of adapters.
+#: Types that share code and adapters with another type.
 _SAME = {"anima": "cosmos_predict2"}
 
 
 def check_adapter_files(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
-    """Checks the content of each adapter that is named."""
+    """Check the content of each configured adapter."""
     for at, text in _named(config):
         path = paths.resolve(text, root) if isinstance(text, str) and text else None
         headers = [] if path is None else paths.headers_of(path)
@@ -24,18 +24,20 @@ def check_adapter_files(config: TrainerDocument, model_type: str, root: Path | N
             continue
         adapter, component = read_adapter(headers[0]), recognise(headers[0])
         if adapter is None and component is not None:
-            findings.error(at, f"{shown(path.name)} is {component.title}.", "Here belongs an adapter (LoRA).")
+            findings.error(at, f"{shown(path.name)} is {component.title}.", "Set the path of an adapter (LoRA).")
         if adapter is None and component is None:
             findings.warn(
                 at,
-                f"{shown(path.name)} is not recognised as an adapter: the trainer may fail on it.",
-                f"Here belongs an adapter (LoRA) for {model_type}.",
+                f"{shown(path.name)} is not recognised as an adapter; the trainer may fail to load it.",
+                f"Set the path of an adapter (LoRA) for {model_type}.",
             )
-        told = None if adapter is None else adapter.model_type
-        if adapter is None or told is None or _SAME.get(told, told) == _SAME.get(model_type, model_type):
+        trained_for = None if adapter is None else adapter.model_type
+        if adapter is None or trained_for is None:
             continue
-        say = findings.error if adapter.is_certain else findings.warn
-        say(at, f"{shown(path.name)} is an adapter for {told}.", f"Here belongs an adapter for {model_type}.")
+        if _SAME.get(trained_for, trained_for) == _SAME.get(model_type, model_type):
+            continue
+        add = findings.error if adapter.is_certain else findings.warn
+        add(at, f"{shown(path.name)} is an adapter for {trained_for}.", f"Set the path of an adapter for {model_type}.")
 
 
 def _named(config: TrainerDocument) -> Iterator[tuple[str, Any]]:

@@ -1,27 +1,27 @@
-"""How many examples go into one step."""
+"""The number of examples per step."""
 
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.trainers.diffusion_pipe.document import TrainerDocument, number, positive, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number, positive
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import pointer
 
-#: The largest micro batch that is accepted: no GPU takes more, and the trainer loops over it.
-_MOST = 1_000_000
+#: The largest accepted micro batch; no GPU can process more, and the trainer loops over it.
+_MAX = 1_000_000
 
-#: The most pairs in one list: each size bucket is compared with all of them.
+#: Most pairs in one list, as each size bucket is compared with all of them.
 MAX_PAIRS = 64
 
 Sizes = tuple[tuple[float, int], ...]
 
-_FORM = "Write a whole number from 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]]."
+_FORM = "Set a whole number of at least 1, or a list of [resolution, size] pairs: [[512, 4], [1024, 1]]."
 
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """The micro batch of a GPU by resolution (one entry counts for all), and what multiplies it."""
+    """The micro batch sizes of a GPU by resolution (a single entry applies to all), and their multipliers."""
 
     videos: Sizes = ((0, 1),)
     images: Sizes = ((0, 1),)
@@ -30,22 +30,22 @@ class Batches:
 
     @property
     def global_size(self) -> int:
-        """The number of examples in one step, as the trainer prints it: by the first micro batch that is given."""
+        """The number of examples per step as the trainer prints it, based on the first micro batch size."""
         return self.videos[0][1] * self.accumulation * self.replicas
 
     def size_for(self, width: int, height: int, frames: int) -> int:
-        """The number of examples in one step from a size bucket."""
+        """Return the number of examples per step for a size bucket."""
         return self.micro_for(width, height, frames) * self.accumulation * self.replicas
 
     def micro_for(self, width: int, height: int, frames: int) -> int:
-        """How many of a size bucket a GPU takes at a time: by the nearest resolution, the first of equal ones."""
+        """Return the micro batch size for a size bucket: that of the nearest resolution, the first if equal."""
         sizes = self.images if frames == 1 else self.videos
         side = math.sqrt(width * height)
         return min(sizes, key=lambda entry: abs(entry[0] - side))[1]
 
 
 def read_batches(config: TrainerDocument, gpu_count: int, findings: Findings) -> tuple[Batches, Batches]:
-    """The batches of training and of evaluation; what cannot be read counts as 1 and becomes a finding."""
+    """Return the batches of training and of evaluation. Invalid values count as 1 and add a finding."""
     values = config.values
     stages = positive(values.get("pipeline_stages", 1), 1)
     videos = _read(config, "micro_batch_size_per_gpu", ((0, 1),), findings)
@@ -69,26 +69,26 @@ def _read(config: TrainerDocument, name: str, default: Sizes, findings: Findings
         return default
     value = config.values[name]
     if isinstance(value, list) and len(value) > MAX_PAIRS:
-        findings.error(config.at(name), f"These are more than {MAX_PAIRS} pairs.", "Leave some out.")
+        findings.error(config.at(name), f"The list has more than {MAX_PAIRS} pairs.", "Remove some.")
         return default
     if isinstance(value, list) and value:
         pairs = [_read_pair(pair, config.at(name) + pointer(i), findings) for i, pair in enumerate(value)]
-        # As in a dict: of two sizes for one resolution the later counts, at the place of the first.
+        # As in a dict: of two sizes for one resolution the last applies, at the position of the first.
         return tuple(dict(pair for pair in pairs if pair is not None).items()) or ((0, 1),)
     if _is_size(value):
         return ((0, value),)
-    findings.error(config.at(name), "This is no batch size.", _FORM)
+    findings.error(config.at(name), "This is not a batch size.", _FORM)
     return default
 
 
 def _read_pair(pair: Any, at: str, findings: Findings) -> tuple[float, int] | None:
     side = number(pair[0]) if isinstance(pair, list) and len(pair) == 2 else None
-    if side is not None and 0 < side <= _MOST and _is_size(pair[1]):
+    if side is not None and 0 < side <= _MAX and _is_size(pair[1]):
         return side, pair[1]
-    findings.error(at, "This is no pair of a resolution and a batch size.", _FORM)
+    findings.error(at, "This is not a pair of a resolution and a batch size.", _FORM)
     return None
 
 
 def _is_size(value: Any) -> bool:
-    size = whole(value)
-    return size is not None and 1 <= size <= _MOST
+    size = as_integer(value)
+    return size is not None and 1 <= size <= _MAX

@@ -1,4 +1,4 @@
-"""Into which size bucket the trainer puts an image or a video: its own arithmetic, as `utils/dataset.py` has it."""
+"""Sorts images and videos into size buckets with the arithmetic of the trainer's `utils/dataset.py`."""
 
 import math
 from bisect import bisect_left
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number
 from api.trainers.diffusion_pipe.findings import Findings
 
-#: A size bucket; with its aspect ratio first where the trainer makes it from one. Width, height and frames stand last.
+#: Width, height and frames of a size bucket, preceded by its aspect ratio if the trainer derives it from one.
 Bucket = tuple[float, ...]
 
 _DIGITS = 3  #: decimals to which the trainer rounds aspect ratios and resolutions
 
 MAX_RESOLUTIONS = 3
 
-#: The most entries of one list: each file of each directory is compared with all of them.
+#: Most entries of one list, as each file of each directory is compared with all of them.
 MAX_BUCKETS = 128
 _LISTS = ("resolutions", "ar_buckets", "size_buckets", "frame_buckets")
 
-#: The (width, height) pairs that Cosmos knows; the trainer quits on any other.
+#: The (width, height) pairs that Cosmos supports; the trainer quits on others.
 _COSMOS_SIDES = ((960, 960), (960, 704), (704, 960), (1280, 704), (704, 1280))
 _COSMOS_SIZES = [[*sides, frames] for frames in (1, 121) for sides in _COSMOS_SIDES]
 
@@ -30,16 +30,16 @@ _FRAMES_RANGE = (1, 100_000)
 
 @dataclass(frozen=True, slots=True)
 class Bucketing:
-    """How one directory's files are sorted. `sizes` is None when resolutions and aspect ratios decide."""
+    """How the files of one directory are sorted. `sizes` is None if resolutions and aspect ratios decide."""
 
-    sizes: tuple[tuple[int, int, int], ...] | None = None  #: the ones with most frames first
+    sizes: tuple[tuple[int, int, int], ...] | None = None  #: sorted by frames, most first
     resolutions: tuple[float, ...] = ()
     ratios: tuple[float, ...] = (1.0,)
     frames: tuple[int, ...] = (1,)
     round_to: int = 16
 
     def sort(self, width: int, height: int, frames: int) -> tuple[Bucket, ...]:
-        """The buckets of a file, one a resolution; none when it is too short for any."""
+        """Return the buckets of a file, one per resolution; empty if the file is too short for any."""
         if frames < 1:
             return ()
         ratio = math.log(width / height)
@@ -49,14 +49,14 @@ class Bucketing:
         length = max((bucket for bucket in self.frames if bucket <= frames), default=1)
         if frames > 1 and length == 1:
             return ()
-        # They are sorted: the nearest is one of the two around it, of two equally near the first.
-        place = bisect_left(self.ratios, ratio, key=math.log)
-        around = self.ratios[max(place - 1, 0) : place + 1]
+        # The ratios are sorted, so the nearest is one of the two neighbours; on a tie, the first.
+        position = bisect_left(self.ratios, ratio, key=math.log)
+        around = self.ratios[max(position - 1, 0) : position + 1]
         nearest = min(around, key=lambda candidate: abs(ratio - math.log(candidate)))
         return tuple((nearest, *self._sides(side, nearest), length) for side in self.resolutions)
 
     def _nearest_size(self, ratio: float, frames: int) -> tuple[int, int, int] | None:
-        # The trainer sorts and merges the ratios but not the buckets, and then indexes one by the other.
+        # The trainer sorts and merges the ratios but not the buckets, then uses the indices of one for the other.
         sizes = self.sizes or ()
         order = sorted(range(len(self.ratios)), key=lambda i: abs(ratio - math.log(self.ratios[i])))
         for size in (sizes[i] for i in order):
@@ -72,7 +72,7 @@ class Bucketing:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one directory: its own before those of the dataset."""
+    """The settings of one directory, with those of the dataset as defaults."""
 
     document: TrainerDocument
     index: int
@@ -86,18 +86,18 @@ class Settings:
         return self.own.get(name, self.document.values.get(name, default))
 
     def at(self, name: str, *path: str | int) -> str:
-        """Where the setting stands; at the top level when it stands nowhere."""
+        """Return the pointer to a setting, at the top level if it is not set."""
         if name in self.own:
             return self.document.at("directory", self.index, name, *path)
         return self.document.at(name, *path)
 
 
 def read_bucketing(settings: Settings, model_type: str, round_to: int, findings: Findings) -> Bucketing | None:
-    """The bucketing of one directory; None when something about it is wrong, which then is a finding."""
+    """Return the bucketing of one directory, or None if a setting is invalid, which adds a finding."""
     for name in _LISTS:
         values = settings.get(name)
         if isinstance(values, list) and len(values) > MAX_BUCKETS:
-            findings.error(settings.at(name), f"These are more than {MAX_BUCKETS} entries.", "Leave some out.")
+            findings.error(settings.at(name), f"The list has more than {MAX_BUCKETS} entries.", "Remove some.")
             return None
     before = findings.error_count
     if model_type == "cosmos":
@@ -106,9 +106,9 @@ def read_bucketing(settings: Settings, model_type: str, round_to: int, findings:
     if isinstance(resolutions, list) and len(resolutions) > MAX_RESOLUTIONS:
         findings.error(
             settings.at("resolutions"),
-            f"These are {len(resolutions)} resolutions; with more than {MAX_RESOLUTIONS} the trainer quits without"
-            " a word of failure. Every image is trained in every one of them.",
-            f"Give {MAX_RESOLUTIONS} at most.",
+            f"The list has {len(resolutions)} resolutions; with more than {MAX_RESOLUTIONS} the trainer quits without"
+            " an error message. Every image is trained at each of them.",
+            f"Set at most {MAX_RESOLUTIONS}.",
         )
     if settings.get("size_buckets") is not None:
         found = _sized(settings, round_to, findings)
@@ -128,8 +128,8 @@ def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
     if not sizes or len(sizes) != len(values):
         findings.error(
             settings.at("size_buckets"),
-            "These are no size buckets.",
-            "Write [[width, height, frames], …]: [[512, 512, 1]].",
+            "This is not a list of size buckets.",
+            "Write a list of [width, height, frames], for example [[512, 512, 1]].",
         )
         return Bucketing()
     sizes.sort(key=lambda size: size[2], reverse=True)
@@ -137,8 +137,8 @@ def _sized(settings: Settings, round_to: int, findings: Findings) -> Bucketing:
     if [round(width / height, _DIGITS) for width, height, _ in sizes] != list(ratios):
         findings.warn(
             settings.at("size_buckets"),
-            "The trainer mixes these buckets up: it matches the sorted aspect ratios to buckets that it does not sort.",
-            "Order them by rising width / height, no ratio twice and all of one length; or use resolutions.",
+            "The trainer confuses these buckets: it matches sorted aspect ratios with unsorted buckets.",
+            "Sort them by rising width / height, with each ratio once and one frame count; or use resolutions.",
         )
     return Bucketing(sizes=tuple(sizes), ratios=ratios, round_to=round_to)
 
@@ -171,7 +171,7 @@ def _read_resolutions(settings: Settings, findings: Findings) -> tuple[float, ..
     if "resolutions" not in settings.document.values:
         _only_here(settings, "resolutions", findings)
     if not isinstance(values, list) or not values:
-        findings.error(settings.at("resolutions"), "This is no list of resolutions.", "Write [512], say.")
+        findings.error(settings.at("resolutions"), "This is not a list of resolutions.", "Set for example [512].")
         return ()
     found = []
     for index, value in enumerate(values):
@@ -179,7 +179,7 @@ def _read_resolutions(settings: Settings, findings: Findings) -> tuple[float, ..
         if not is_pair and not _is_side(value):
             findings.error(
                 settings.at("resolutions", index),
-                "This is no resolution.",
+                "This is not a resolution.",
                 f"Write a side in pixels ({_SIDE_RANGE[0]} to {_SIDE_RANGE[1]}), or [width, height].",
             )
         else:
@@ -196,7 +196,7 @@ def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
     missing = [name for name in names if settings.get(name) is None]
     for name in missing:
         findings.error(
-            settings.document.at(name), f"`{name}` is missing.", "Set it, or ar_buckets, or leave enable_ar_bucket out."
+            settings.document.at(name), f"`{name}` is missing.", "Set it or ar_buckets, or remove enable_ar_bucket."
         )
     for name in names:
         if name in settings.own and name not in settings.document.values:
@@ -204,7 +204,7 @@ def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
     low, high, count = (
         number(settings.get("min_ar")),
         number(settings.get("max_ar")),
-        whole(settings.get("num_ar_buckets")),
+        as_integer(settings.get("num_ar_buckets")),
     )
     if (
         low is None
@@ -218,7 +218,7 @@ def _read_ratios(settings: Settings, findings: Findings) -> tuple[float, ...]:
 
 def _read_given_ratios(settings: Settings, values: Any, findings: Findings) -> tuple[float, ...]:
     if not isinstance(values, list):
-        findings.error(settings.at("ar_buckets"), "This is no list of aspect ratios.", "Write [1.0, 1.5], say.")
+        findings.error(settings.at("ar_buckets"), "This is not a list of aspect ratios.", "Set for example [1.0, 1.5].")
         return (1.0,)
     found = []
     for index, value in enumerate(values):
@@ -227,7 +227,7 @@ def _read_given_ratios(settings: Settings, values: Any, findings: Findings) -> t
         if not _is_positive(ratio) or not 0.001 <= ratio <= 1000:
             findings.error(
                 settings.at("ar_buckets", index),
-                "This is no aspect ratio.",
+                "This is not an aspect ratio.",
                 "Write width / height, or [width, height].",
             )
         else:
@@ -238,7 +238,7 @@ def _read_given_ratios(settings: Settings, values: Any, findings: Findings) -> t
 def _read_frames(settings: Settings, findings: Findings) -> tuple[int, ...]:
     values = settings.get("frame_buckets", [1])
     if not isinstance(values, list) or not all(map(_is_length, values)):
-        findings.error(settings.at("frame_buckets"), "These are no frame counts.", "Write [1, 33], say.")
+        findings.error(settings.at("frame_buckets"), "This is not a list of frame counts.", "Set for example [1, 33].")
         return (1,)
     return tuple(sorted({1, *map(int, values)}))
 
@@ -246,8 +246,8 @@ def _read_frames(settings: Settings, findings: Findings) -> tuple[int, ...]:
 def _only_here(settings: Settings, name: str, findings: Findings) -> None:
     findings.error(
         settings.at(name),
-        f"`{name}` stands in this directory only; the trainer then fails with a KeyError.",
-        f"Set `{name}` at the top level of the dataset, too.",
+        f"`{name}` is set only in this directory; the trainer then fails with a KeyError.",
+        f"Set `{name}` at the top level of the dataset, as well.",
     )
 
 
@@ -258,12 +258,12 @@ def _check_cosmos(settings: Settings, findings: Findings) -> None:
         if not isinstance(sizes, list) or not sizes or any(size not in _COSMOS_SIZES for size in sizes):
             findings.error(
                 at("size_buckets"),
-                "Cosmos takes a few sizes only, at the top level and in every directory; else the trainer quits.",
-                "Set size_buckets in both places, from these: " + ", ".join(map(str, _COSMOS_SIZES)) + ".",
+                "Cosmos supports only certain sizes, at the top level and in every directory; else the trainer quits.",
+                "Set size_buckets in both, with these entries only: " + ", ".join(map(str, _COSMOS_SIZES)) + ".",
             )
         for name in ("resolutions", "min_ar", "max_ar", "num_ar_buckets"):
             if name in values:
-                findings.error(at(name), f"The trainer quits on `{name}` for Cosmos.", "Leave it out.")
+                findings.error(at(name), f"For Cosmos, the trainer quits if `{name}` is set.", "Remove it.")
 
 
 def _is_positive(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """What the trainer's cache of a dataset depends on.
 
-Its own fingerprint (`utils/dataset.py`, commit 8f83dbf) covers the paths of the media, their captions and sizes; what
-it does not cover is here: the model's files, the settings of the model, and the trainer's own code.
+The trainer's own fingerprint (`utils/dataset.py`, commit 8f83dbf) covers media paths, captions and sizes.
+This module adds the rest: the model's files and settings, and the trainer's code.
 """
 
 import os
@@ -14,32 +14,32 @@ from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.paths import resolve
 from api.trainers.trainer import CacheFacts
 
-#: Keys of [model] that no cached value depends on: they are about noise and steps.
+#: Keys of [model] that do not affect cached values, as they concern noise and steps.
 _OF_STEPS = frozenset({"timestep_sample_method", "shift", "flux_shift", "sigmoid_scale", "min_t", "max_t", "guidance"})
 
-#: Keys of the configuration, besides [model], that a cached value depends on.
+#: Keys of the configuration, besides [model], that affect cached values.
 _OF_CACHE = ("video_clip_mode", "caching_batch_size")
 
-#: Keys of a dataset that only say how often its items come.
+#: Keys of a dataset that only set how often items repeat.
 _OF_COUNTS = frozenset({"num_repeats"})
 
-#: Keys of paths in the tables within [model].
+#: Path keys in the tables within [model].
 _PATHS = frozenset({"path", "paths"})
 
-#: The most files of a model that are looked at.
-_MOST_FILES = 10_000
+#: Most files of a model that are examined.
+_MAX_FILES = 10_000
 
-#: Where the trainer's code lies that decides what is cached.
+#: Directories of the trainer's code that affects cached values.
 _CODE = ("", "models", "utils")
 _HEAD_BYTES = 200
 
 
 class _Unknown(Exception):
-    """Something that the cache depends on cannot be told."""
+    """A value that the cache depends on is unknown."""
 
 
 def gather_facts(config: TrainerDocument, dataset: TrainerDocument, root: Path | None) -> CacheFacts:
-    """What the cache of this configuration and dataset depends on."""
+    """Return what the cache of this configuration and dataset depends on."""
     problem = _problem(config, dataset)
     if problem is not None:
         return CacheFacts(problem=problem)
@@ -62,26 +62,26 @@ def gather_facts(config: TrainerDocument, dataset: TrainerDocument, root: Path |
 
 def _problem(config: TrainerDocument, dataset: TrainerDocument) -> str | None:
     if config.values.get("eval_datasets"):
-        return "it evaluates on datasets by path, whose files may change"
+        return "its evaluation datasets are paths whose files may change"
     directories = dataset.values.get("directory")
     each = directories if isinstance(directories, list | tuple) else ()
     tables = [dataset.values, *(table for table in each if isinstance(table, Mapping))]
     if any("size_buckets" in table for table in tables):
-        # It writes its lists anew at each start, under the eyes of trainings that read them.
+        # The trainer rewrites its lists at each start, while other trainings read them.
         return "with size_buckets the trainer writes to its cache at each start"
     return None
 
 
 def _without_counts(values: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in values.items() if name not in _OF_COUNTS}
-    directories = kept.get("directory")
+    remaining = {name: value for name, value in values.items() if name not in _OF_COUNTS}
+    directories = remaining.get("directory")
     if isinstance(directories, list | tuple):
-        kept["directory"] = [_without_counts(each) if isinstance(each, Mapping) else each for each in directories]
-    return kept
+        remaining["directory"] = [_without_counts(each) if isinstance(each, Mapping) else each for each in directories]
+    return remaining
 
 
 def _model_files(model: Mapping[str, Any], root: Path | None) -> Iterator[list[Any]]:
-    """Path, size and time of change of every file that [model] names. Raises _Unknown, OSError."""
+    """Yield path, size and modification time of every file in [model]. Raise _Unknown or OSError."""
     kinds = MODELS[str(model["type"])].kinds if model.get("type") in MODELS else {}
     for key, text in _texts(model):
         path = resolve(text, root) if text else None
@@ -112,8 +112,8 @@ def _files_at(path: Path) -> Iterator[list[Any]]:
         directories.sort()
         for name in sorted(names):
             count += 1
-            if count > _MOST_FILES:
-                raise _Unknown(f"{path} has more than {_MOST_FILES:,} files")
+            if count > _MAX_FILES:
+                raise _Unknown(f"{path} has more than {_MAX_FILES:,} files")
             yield _fact(Path(directory) / name)
 
 

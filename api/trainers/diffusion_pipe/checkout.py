@@ -1,21 +1,21 @@
-"""Which commit of the trainer is checked out, by git's own files and without git."""
+"""Reads the checked-out commit of the trainer from git's files, without git."""
 
 import re
 from contextlib import suppress
 from pathlib import Path
 
-#: The file of an attempt's directory that holds the commit with which it began.
+#: The file in an attempt's directory that stores the trainer's commit at its start.
 COMMIT_FILE = "trainer_commit"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?", re.ASCII)
 _REF = re.compile(r"refs/[A-Za-z0-9._/\-]{1,200}", re.ASCII)
 
-#: Bytes that are read of a file of git's.
-_MOST_BYTES = 1024 * 1024
+#: Most bytes read of one of git's files.
+_MAX_BYTES = 1024 * 1024
 
 
 def read_commit(root: Path) -> str | None:
-    """The commit of a checkout; None where there is none, or where it is not told plainly."""
+    """Return the commit of a checkout, or None if there is none or it cannot be determined."""
     with suppress(OSError, ValueError):
         git = _find_git(root)
         head = _text(git / "HEAD")
@@ -25,15 +25,15 @@ def read_commit(root: Path) -> str | None:
         if _REF.fullmatch(name) is None or ".." in name:
             return None
         shared = _find_shared(git)
-        for place in (git, shared):
+        for directory in (git, shared):
             with suppress(FileNotFoundError):
-                return _as_commit(_text(place / name))
+                return _as_commit(_text(directory / name))
         return _find_packed(shared, name)
     return None
 
 
 def is_commit(text: str) -> bool:
-    """Whether this is the name of a commit."""
+    """Return whether the text is a full commit hash."""
     return _COMMIT.fullmatch(text) is not None
 
 
@@ -41,7 +41,7 @@ def _find_git(root: Path) -> Path:
     git = root / ".git"
     if git.is_dir():
         return git
-    return root / _text(git).removeprefix("gitdir: ")  # of a work tree or a submodule
+    return root / _text(git).removeprefix("gitdir: ")  # for a work tree or a submodule
 
 
 def _find_shared(git: Path) -> Path:
@@ -61,7 +61,7 @@ def _find_packed(git: Path, name: str) -> str | None:
 
 def _text(path: Path) -> str:
     with path.open("rb") as file:
-        return file.read(_MOST_BYTES).decode("ascii").strip()
+        return file.read(_MAX_BYTES).decode("ascii").strip()
 
 
 def _as_commit(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The command of an attempt: DeepSpeed's launcher, started directly, with exactly the GPUs of the lease."""
+"""The command of an attempt: DeepSpeed's launcher with exactly the GPUs of the task."""
 
 import base64
 import json
@@ -11,17 +11,17 @@ from api.trainers.diffusion_pipe.files import CONFIG
 from api.trainers.environment import split_secrets
 from api.trainers.trainer import Command, Launch
 
-#: Variables set only on boards of the GeForce RTX 40 series, which have no direct way between GPUs (anywhere else they
-#: would take NVLink away), unless the request says otherwise.
+#: Variables for GeForce RTX 40 boards, which lack direct transfer between GPUs, unless the request sets them.
+#: Other boards must not get them, as they would lose NVLink.
 _WITHOUT_P2P = {"NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1"}
 _HAS_NO_P2P = re.compile(r"\bGeForce RTX 40\d\d\b")
 
-#: Variables that are always set: the launcher's indices are NVML's, and every printed line arrives at once.
+#: Always set: the launcher's GPU indices are those of NVML, and printed lines arrive immediately.
 _FIXED = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "PYTHONUNBUFFERED": "1"}
 
 
 def build(python: str, root: Path, request: TrainingRequest, launch: Launch, files: Mapping[str, str]) -> Command:
-    """The command with its files. The request's secret variables are not in it: the service keeps and adds them."""
+    """Return the command and its files. Secret variables are not included; the service stores and adds them."""
     public, _ = split_secrets(request.env)
     return Command(
         argv=(python, *_arguments(request, launch)),
@@ -37,7 +37,7 @@ def _nccl(gpu_names: Sequence[str | None]) -> dict[str, str]:
 
 def _arguments(request: TrainingRequest, launch: Launch) -> tuple[str, ...]:
     port = str(launch.master_port)
-    # The trainer takes the port from its own flag, whatever the launcher was told: both are given.
+    # The trainer reads the port from its own option and ignores the launcher's, so set both.
     arguments = [
         "-u",
         "-m",
@@ -68,5 +68,5 @@ def _arguments(request: TrainingRequest, launch: Launch) -> tuple[str, ...]:
 
 
 def world_info(gpu_indices: tuple[int, ...]) -> str:
-    """The GPUs in the form that the launcher takes."""
+    """Return the GPUs in the launcher's format."""
     return base64.urlsafe_b64encode(json.dumps({"localhost": list(gpu_indices)}).encode()).decode()

@@ -1,4 +1,4 @@
-"""Checks a dataset: its settings, its directories, and what the trainer will make of them."""
+"""Checks a dataset: settings, directories, and how the trainer will use them."""
 
 import os
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Settings, read_bucketing
 from api.trainers.diffusion_pipe.dataset_report import HANGS, FoundItems, list_names
 from api.trainers.diffusion_pipe.dataset_scan import DatasetScanner, Scan
-from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.folders import Folder, FolderOnDisk
 from api.trainers.diffusion_pipe.key_check import check_names, check_values
-from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MODEL, MOST, TOP
+from api.trainers.diffusion_pipe.keys import ADAPTER, DATASET, DIRECTORY, MAX, MODEL, TOP
 from api.trainers.diffusion_pipe.model_check import Variant
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.retiming import align
 from api.trainers.diffusion_pipe.silent_check import check_silent_settings
 from api.trainers.diffusion_pipe.totals import Item, Share, count_steps
-from api.trainers.media import Budget, Looks
+from api.trainers.media import Budget, MediaInfoCache
 
 _ELSEWHERE = {
     **dict.fromkeys((*TOP, *MODEL, *ADAPTER), "the training configuration"),
@@ -35,7 +35,7 @@ MAX_DIRECTORIES = 1000
 
 @dataclass(frozen=True, slots=True)
 class ListedDirectory:
-    """A directory whose files are known, with those of its masks and control images."""
+    """A directory with known files, masks and control images."""
 
     media: Folder
     masks: Folder | None = None
@@ -43,93 +43,95 @@ class ListedDirectory:
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetCircumstances:
-    """What bears on the check of a dataset besides its text."""
+class DatasetContext:
+    """The conditions of a dataset check, besides the dataset's text."""
 
-    variant: Variant | None  #: the model's variant; None when the model is not known
+    variant: Variant | None  #: the model's variant; None if the model is unknown
     batches: Batches
-    root: Path | None  #: the trainer's directory, from which it opens relative paths
-    looks: Looks
+    root: Path | None  #: the trainer's directory, against which it resolves relative paths
+    media_cache: MediaInfoCache
     budget: Budget
-    names_keys: bool = True  #: whether unknown keys are named; not those of a file that the request only points to
-    listed: ListedDirectory | None = None  #: stands for each directory, where their files are known already
+    reports_unknown_keys: bool = True  #: whether to report unknown keys; false for files that a request only refers to
+    listed: ListedDirectory | None = None  #: replaces each directory if its files are already known
 
 
 @dataclass(slots=True)
-class KnownDataset:
-    """What is known of a dataset after the check; unknown is None."""
+class DatasetSummary:
+    """The results of a dataset check; unknown values are None."""
 
     steps_per_epoch: int | None = None
     items: int | None = None
     directories: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    seen: list[FoundItems] = field(default_factory=list)  #: what was found in each directory that was looked into
-    shares: list[Share] = field(default_factory=list)  #: what they bring in, as far as it is known
-    buckets: list[tuple[int, int, int]] = field(default_factory=list)  #: width, height, frames of what is trained on
+    seen: list[FoundItems] = field(default_factory=list)  #: the items found in each scanned directory
+    shares: list[Share] = field(default_factory=list)  #: the contribution of each directory, as far as known
+    buckets: list[tuple[int, int, int]] = field(default_factory=list)  #: width, height and frames of trained buckets
 
 
-def check_dataset(document: TrainerDocument, around: DatasetCircumstances, findings: Findings) -> KnownDataset:
-    """Checks everything about a dataset that can be checked without the trainer."""
-    outcome, errors = KnownDataset(), findings.error_count
-    if around.names_keys:
+def check_dataset(document: TrainerDocument, context: DatasetContext, findings: Findings) -> DatasetSummary:
+    """Check all of a dataset that can be checked without the trainer."""
+    summary, errors = DatasetSummary(), findings.error_count
+    if context.reports_unknown_keys:
         check_names(document.values, DATASET, document.at, findings, _ELSEWHERE)
     check_values(document.values, DATASET, document.at, findings)
     directories = document.values.get("directory")
     if not isinstance(directories, list) or not directories:
         if directories is None or isinstance(directories, list):
             findings.error(
-                document.at("directory"), "The dataset has no directories.", "Give at least one, with its path."
+                document.at("directory"), "The dataset has no directories.", "Add at least one, with its path."
             )
-        return outcome
+        return summary
     if len(directories) > MAX_DIRECTORIES:
-        findings.error(document.at("directory"), f"These are more than {MAX_DIRECTORIES} directories.", "Merge some.")
-        return outcome
+        findings.error(
+            document.at("directory"), f"The list has more than {MAX_DIRECTORIES} directories.", "Merge some."
+        )
+        return summary
     scanner = None
-    if around.variant is not None:
-        scanner = DatasetScanner(around.budget, around.variant, findings)
+    if context.variant is not None:
+        scanner = DatasetScanner(context.budget, context.variant, findings)
     shares = [
-        _check_directory(Settings(document, i), around, scanner, outcome, findings) for i in range(len(directories))
+        _check_directory(Settings(document, i), context, scanner, summary, findings) for i in range(len(directories))
     ]
-    _check_twice(document, outcome.directories, findings)
-    if around.variant is None:
-        outcome.notes.append("The totals are not known, because the model type is not.")
+    _check_twice(document, summary.directories, findings)
+    if context.variant is None:
+        summary.notes.append("The totals are unknown because the model type is unknown.")
     elif findings.error_count == errors:
-        _count(document, [share for share in shares if share is not None], around, outcome, findings)
-    return outcome
+        _count(document, [share for share in shares if share is not None], context, summary, findings)
+    return summary
 
 
 def _check_directory(
     settings: Settings,
-    around: DatasetCircumstances,
+    context: DatasetContext,
     scanner: DatasetScanner | None,
-    outcome: KnownDataset,
+    summary: DatasetSummary,
     findings: Findings,
 ) -> Share | None:
-    around.budget.require()
+    context.budget.require()
     at = partial(settings.document.at, "directory", settings.index)
     if not isinstance(settings.document.values["directory"][settings.index], dict):
-        findings.error(at(), "This is not a table.", "Write {path = '…'}.")
+        findings.error(at(), "This entry is not a table.", "Write {path = '…'}.")
         return None
-    if around.names_keys:
+    if context.reports_unknown_keys:
         check_names((name for name in settings.own if name != "dataset"), DIRECTORY, at, findings, _ELSEWHERE)
     check_values(settings.own, DIRECTORY, at, findings)
     if "dataset" in settings.own:
-        findings.error(at("dataset"), "Named datasets are not known yet.", "Give the directory's `path`.")
-    variant = around.variant
-    check_silent_settings(settings, around.variant.type if around.variant else None, findings)
+        findings.error(at("dataset"), "Named datasets are not supported here.", "Set the directory's `path`.")
+    variant = context.variant
+    check_silent_settings(settings, context.variant.type if context.variant else None, findings)
     bucketing = read_bucketing(settings, variant.type if variant else "", variant.round_to if variant else 16, findings)
-    scan = _find_directory(settings, around, outcome, findings)
+    scan = _find_directory(settings, context, summary, findings)
     if scan is None or scanner is None:
         return None
     found = scanner.scan(scan)
-    outcome.seen.append(found)
-    outcome.notes += found.notes
+    summary.seen.append(found)
+    summary.notes += found.notes
     if bucketing is None:
         return None
-    # Another value is a mistake of its own, and the totals count without it.
+    # Invalid values have their own finding; count the totals without them.
     repeats = number(settings.get("num_repeats", 1)) or 1
-    share = Share(bucketing, found.items, repeats if 0 < repeats <= MOST else 1)
-    outcome.shares.append(share)
+    share = Share(bucketing, found.items, repeats if 0 < repeats <= MAX else 1)
+    summary.shares.append(share)
     if variant is not None:
         _check_missing_frames(share, found, variant, at("path"), findings)
     if found.unknown is not None:
@@ -139,20 +141,20 @@ def _check_directory(
 
 
 def _find_directory(
-    settings: Settings, around: DatasetCircumstances, outcome: KnownDataset, findings: Findings
+    settings: Settings, context: DatasetContext, summary: DatasetSummary, findings: Findings
 ) -> Scan | None:
-    if around.listed is not None:
-        return _scan(settings, around.listed, around)
-    path = _check_paths(settings, around.root, findings)
+    if context.listed is not None:
+        return _scan(settings, context.listed, context)
+    path = _check_paths(settings, context.root, findings)
     if path is None:
         return None
-    outcome.directories.append(path)
-    there = ListedDirectory(
-        FolderOnDisk(path, around.looks),
-        masks=_folder(settings, "mask_path", around),
-        controls=_folder(settings, "control_path", around),
+    summary.directories.append(path)
+    on_disk = ListedDirectory(
+        FolderOnDisk(path, context.media_cache),
+        masks=_folder(settings, "mask_path", context),
+        controls=_folder(settings, "control_path", context),
     )
-    return _scan(settings, there, around)
+    return _scan(settings, on_disk, context)
 
 
 def _check_paths(settings: Settings, root: Path | None, findings: Findings) -> Path | None:
@@ -160,7 +162,7 @@ def _check_paths(settings: Settings, root: Path | None, findings: Findings) -> P
     path = _directory(settings.own, "path", at("path"), root, findings)
     if "path" not in settings.own and "dataset" not in settings.own:
         findings.error(
-            at("path"), "`path` is missing.", "Give the directory of the images, or a dataset by its name as `dataset`."
+            at("path"), "`path` is missing.", "Set the directory of the images, or the name of a dataset as `dataset`."
         )
     for name in ("mask_path", "control_path"):
         _directory(settings.own, name, at(name), root, findings)
@@ -168,12 +170,12 @@ def _check_paths(settings: Settings, root: Path | None, findings: Findings) -> P
     if isinstance(default, str):
         file = paths.check_exists(default, at("default_mask_file"), root, findings)
         if file is not None and file.is_dir():
-            findings.error(at("default_mask_file"), "This is a directory.", "Name an image.")
+            findings.error(at("default_mask_file"), "This is a directory.", "Set the path of an image.")
     if path is not None and not _can_cache(path):
         findings.error(
             at("path"),
             "The trainer cannot write its cache into this directory.",
-            "Give the service's user the permission to write there.",
+            "Give the service's user write permission for it.",
         )
         return None
     return path
@@ -185,7 +187,7 @@ def _directory(own: Mapping[str, Any], name: str, at: str, root: Path | None, fi
         return None
     path = paths.check_exists(text, at, root, findings)
     if path is not None and not path.is_dir():
-        findings.error(at, "This is a file.", "Name a directory.")
+        findings.error(at, "This is a file.", "Set the path of a directory.")
         return None
     return path
 
@@ -195,20 +197,20 @@ def _can_cache(path: Path) -> bool:
     return os.access(cache if cache.is_dir() else path, os.W_OK | os.X_OK)
 
 
-def _scan(settings: Settings, there: ListedDirectory, around: DatasetCircumstances) -> Scan:
-    shuffles = whole(settings.get("cache_shuffle_num", 0)) or 0
+def _scan(settings: Settings, directory: ListedDirectory, context: DatasetContext) -> Scan:
+    shuffles = as_integer(settings.get("cache_shuffle_num", 0)) or 0
     if shuffles == 0 and settings.get("shuffle_tags", False):
         shuffles = 1
-    default_mask = _existing(settings, "default_mask_file", around.root)
+    default_mask = _existing(settings, "default_mask_file", context.root)
     return Scan(
-        folder=there.media,
+        folder=directory.media,
         at=lambda name: settings.at(name) if name == "online_captions" else _own(settings, name),
         skip_uncaptioned=bool(settings.get("skip_empty_caption", True)),
         captions_each=max(shuffles, 1),
         needs_captions_json=bool(settings.get("online_captions", False)),
-        masks=there.masks,
-        default_mask=None if default_mask is None else partial(around.looks.look, default_mask),
-        controls=there.controls,
+        masks=directory.masks,
+        default_mask=None if default_mask is None else partial(context.media_cache.read_info, default_mask),
+        controls=directory.controls,
     )
 
 
@@ -216,9 +218,9 @@ def _own(settings: Settings, name: str) -> str:
     return settings.document.at("directory", settings.index, name)
 
 
-def _folder(settings: Settings, name: str, around: DatasetCircumstances) -> FolderOnDisk | None:
-    path = _existing(settings, name, around.root)
-    return None if path is None else FolderOnDisk(path, around.looks)
+def _folder(settings: Settings, name: str, context: DatasetContext) -> FolderOnDisk | None:
+    path = _existing(settings, name, context.root)
+    return None if path is None else FolderOnDisk(path, context.media_cache)
 
 
 def _existing(settings: Settings, name: str, root: Path | None) -> Path | None:
@@ -232,7 +234,7 @@ def _check_fit(share: Share, found: FoundItems, at: str, findings: Findings) -> 
     if border:
         findings.warn(
             at,
-            f"{len(border)} videos are hardly long enough for their bucket; the trainer may count fewer frames.",
+            f"{len(border)} videos are just long enough for their bucket; the trainer may count fewer frames.",
             "Set shorter frame_buckets, or use longer clips.",
             (item.name for item in border),
         )
@@ -240,22 +242,21 @@ def _check_fit(share: Share, found: FoundItems, at: str, findings: Findings) -> 
     if not unfit:
         return
     message = (
-        f"{len(unfit)} of {len(found.items)} files fit into no bucket (too short for the frames asked for) and are"
-        " skipped."
+        f"{len(unfit)} of {len(found.items)} files fit no bucket (too short for the requested frames) and are skipped."
     )
-    remedy = "Set shorter frame_buckets; videos never go into the bucket of one frame."
-    say = findings.error if len(unfit) == len(found.items) else findings.warn
-    say(at, message, remedy, (item.name for item in unfit))
+    remedy = "Set shorter frame_buckets; videos never use the bucket of 1 frame."
+    add = findings.error if len(unfit) == len(found.items) else findings.warn
+    add(at, message, remedy, (item.name for item in unfit))
 
 
 def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at: str, findings: Findings) -> None:
-    """Finds videos that are sorted by more frames than can be decoded of them: cut by an edit list, or damaged."""
+    """Report videos with fewer decodable frames than their buckets need: cut by an edit list, or damaged."""
     short = [
         item.name
         for item in share.items
-        if (shown := found.shown.get(item.name)) is not None
+        if (decodable := found.shown.get(item.name)) is not None
         and any(
-            shown < align(int(bucket[-1]), MODELS[variant.type])
+            decodable < align(int(bucket[-1]), MODELS[variant.type])
             for bucket in share.bucketing.sort(item.width, item.height, item.frames)
         )
     ]
@@ -264,13 +265,13 @@ def _check_missing_frames(share: Share, found: FoundItems, variant: Variant, at:
             at,
             f"{len(short)} videos have fewer frames than their headers state, and too few for their buckets."
             f" {HANGS}: {list_names(short)}.",
-            "Copy or convert them again, or remove them.",
+            "Copy or convert them again, or remove them from the directory.",
             short,
         )
 
 
 def _is_borderline(share: Share, item: Item) -> bool:
-    """Whether two frames less would leave it without a bucket: variable frame rates are counted that inexactly."""
+    """Return whether an item would lose its bucket with 2 fewer frames, the error for variable frame rates."""
     sort = share.bucketing.sort
     longer = sort(item.width, item.height, item.frames)
     return bool(longer) and not sort(item.width, item.height, max(item.frames - 2, 1))
@@ -283,38 +284,38 @@ def _check_twice(document: TrainerDocument, directories: list[Path], findings: F
         if first != index:
             findings.warn(
                 document.at("directory"),
-                f"Directories {first} and {index} are the same; both use one cache and may spoil it for each other.",
-                "Name it once, with num_repeats; or copy it.",
+                f"Directories {first} and {index} are the same; both write to one cache and may damage it.",
+                "List it once with num_repeats, or copy it.",
             )
 
 
 def _count(
     document: TrainerDocument,
     shares: list[Share],
-    around: DatasetCircumstances,
-    outcome: KnownDataset,
+    context: DatasetContext,
+    summary: DatasetSummary,
     findings: Findings,
 ) -> None:
     if len(shares) < len(document.values["directory"]):
         return
     ratio = number(document.values.get("subsample_ratio"))
-    totals = count_steps(shares, around.batches, ratio, around.budget.require)
-    outcome.steps_per_epoch = totals.steps_per_epoch
+    totals = count_steps(shares, context.batches, ratio, context.budget.require)
+    summary.steps_per_epoch = totals.steps_per_epoch
     for count in totals.counts:
         width, height, frames = map(int, count.bucket[-3:])
         if count.steps:
-            outcome.buckets.append((width, height, frames))
-    outcome.items = sum(
+            summary.buckets.append((width, height, frames))
+    summary.items = sum(
         1 for share in shares for item in share.items if share.bucketing.sort(item.width, item.height, item.frames)
     )
-    if totals.steps_per_epoch == 0 and ratio and count_steps(shares, around.batches).steps_per_epoch:
+    if totals.steps_per_epoch == 0 and ratio and count_steps(shares, context.batches).steps_per_epoch:
         findings.error(
-            document.at("subsample_ratio"), "Of the steps of an epoch none is left.", "Raise it, or leave it out."
+            document.at("subsample_ratio"), "With this ratio, an epoch has no steps.", "Raise it, or remove the key."
         )
     elif totals.steps_per_epoch == 0:
         findings.error(
             document.at("directory"),
-            "No size bucket has enough files for a single step, so that nothing is left to train on.",
+            "No size bucket has enough files for one step, so there is nothing to train on.",
             "Lower the batch size or gradient_accumulation_steps, raise num_repeats, or use fewer buckets.",
         )
     elif totals.dropped:

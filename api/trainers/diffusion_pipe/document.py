@@ -1,4 +1,4 @@
-"""A configuration as the trainer will read it, and where in the request each of its values stands."""
+"""A configuration as the trainer reads it, with the location of each value in the request."""
 
 import math
 from collections.abc import Mapping
@@ -7,54 +7,52 @@ from typing import Any
 
 from api.trainers.pointers import pointer
 
-#: No count that the trainer takes is larger; beyond it, a number is a slip, and torch's integers end at 2**63.
-MOST_COUNT = 2**31 - 1
+#: The largest count of the trainer; larger numbers are mistakes, and torch's integers end at 2**63.
+MAX_COUNT = 2**31 - 1
 
 _FLOAT_BITS = 1023
 
 
 @dataclass(frozen=True, slots=True)
 class TrainerDocument:
-    """The trainer's keys and values; `moved` has the pointers of top-level keys that do not stand below `base`."""
+    """The trainer's keys and values. `moved` has the pointers of top-level keys that are not below `base`."""
 
     values: dict[str, Any]
     base: str
     moved: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, *path: str | int) -> str:
-        """The JSON pointer of a value, given its path as the trainer names it."""
-        if path and (place := self.moved.get(str(path[0]))) is not None:
-            return place + pointer(*path[1:])
+        """Return the JSON pointer of a value, given its path as the trainer names it."""
+        if path and (location := self.moved.get(str(path[0]))) is not None:
+            return location + pointer(*path[1:])
         return self.base + pointer(*path)
 
     def table(self, name: str) -> dict[str, Any]:
-        """A table; empty when it is not there, or no table."""
+        """Return a table; empty if it is missing or not a table."""
         value = self.values.get(name)
         return value if isinstance(value, dict) else {}
 
 
-def whole(value: Any) -> int | None:
-    """The value when it is an integer; true and false are none."""
+def as_integer(value: Any) -> int | None:
+    """Return the value if it is an integer, else None; booleans are not integers."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def number(value: Any) -> float | int | None:
-    """The value when it is a finite number; true and false are none, nor are integers that no float holds."""
+    """Return the value if it is a finite number that a float can hold, else None; booleans are not numbers."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    found = whole(value)
+    found = as_integer(value)
     return found if found is not None and found.bit_length() <= _FLOAT_BITS else None
 
 
 def count(value: Any) -> int | None:
-    """A number as a count: rounded down, and 1 at least; None where it is no number."""
+    """Return a number as a count (rounded down, at least 1), or None if it is not a number."""
     found = number(value)
     return None if found is None else max(1, int(found))
 
 
 def positive(value: Any, default: int) -> int:
-    """The value when it is a positive integer that trainers count to, else the default; other checks say what is
-    wrong.
-    """
-    found = whole(value)
-    return found if found is not None and 0 < found <= MOST_COUNT else default
+    """Return the value if it is a positive integer in the trainer's range, else the default. Other checks report it."""
+    found = as_integer(value)
+    return found if found is not None and 0 < found <= MAX_COUNT else default

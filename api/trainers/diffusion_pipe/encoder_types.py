@@ -1,7 +1,7 @@
-"""Whether the `type` of each text encoder is the one that its model and its file need.
+"""Checks that the `type` of each text encoder fits its model and file.
 
-ComfyUI chooses tokenizer and encoder by it (comfy/sd.py, load_text_encoder_state_dicts): of two files by it alone, of
-Qwen3 4B between Flux 2 Klein and all else. It takes a name that it does not know for Stable Diffusion's.
+ComfyUI uses it to choose tokenizer and encoder (comfy/sd.py, load_text_encoder_state_dicts): for pairs of files
+always, and for Qwen3 4B to tell Flux 2 Klein from the rest. It treats unknown types as Stable Diffusion's.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.pointers import shown
 
-#: The types with which ComfyUI reads Qwen3 4B as the text encoder of Flux 2 Klein.
+#: The types for which ComfyUI reads Qwen3 4B as the text encoder of Flux 2 Klein.
 _KLEIN = ("flux", "flux2")
 
 
 def check_encoder_types(
     config: TrainerDocument, model_type: str, components: Mapping[str, Component | None], findings: Findings
 ) -> None:
-    """Check each entry of text_encoders; `components` has by pointer what a file was recognised as."""
+    """Check each entry of text_encoders; `components` maps pointers to the recognised files."""
     facts, encoders = MODELS[model_type], config.table("model").get("text_encoders")
     expected = facts.encoder_type
     for index, encoder in enumerate(encoders if expected is not None and isinstance(encoders, list) else []):
@@ -27,12 +27,14 @@ def check_encoder_types(
         if not isinstance(kind, str) or kind.lower() == expected or {kind.lower(), expected} <= set(_KLEIN):
             continue
         at = config.at("model", "text_encoders", index)
-        names = {found.name for place, found in components.items() if found is not None and place.startswith(f"{at}/")}
+        names = {
+            found.name for location, found in components.items() if found is not None and location.startswith(f"{at}/")
+        }
         is_other = "qwen-3-4b" in names and (kind.lower() in _KLEIN) != (expected in _KLEIN)
-        say = findings.error if is_other or facts.encoder_files > 1 else findings.warn
-        say(
+        add = findings.error if is_other or facts.encoder_files > 1 else findings.warn
+        add(
             f"{at}/type",
-            f"The text encoder of {model_type} has the type `{expected}`. With `{shown(kind)}` ComfyUI may read the"
-            " captions with the tokenizer of another model, and the trainer fails or learns from wrong captions.",
-            f"Write type = '{expected}'.",
+            f"The text encoder of {model_type} needs the type `{expected}`. With `{shown(kind)}` ComfyUI may use the"
+            " tokenizer of another model, so that the trainer fails or learns from wrong captions.",
+            f"Set type = '{expected}'.",
         )

@@ -1,6 +1,4 @@
-"""What the name of a file tells where its tensors do not: models that are alike by shape. A name can lie, so that this
-warns only.
-"""
+"""Warns about file names that suggest the wrong model, where tensors cannot show it. A name may be misleading."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,60 +9,60 @@ from api.trainers.diffusion_pipe.document import number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
 
-#: Characters of a name that are looked at.
-_MOST_CHARACTERS = 255
+#: Most characters of a name that are examined.
+_MAX_CHARACTERS = 255
 
 
 @dataclass(frozen=True, slots=True)
 class _Hint:
-    """A word in the names of files that are seldom meant in a place, unless another word stands there, too."""
+    """A word in the names of files that are rarely right for a slot, unless another word is there, too."""
 
     word: str
-    says: str
+    description: str
     remedy: str
     unless: str = ""
-    lacking: str = ""  #: a key of [model] that makes it right
+    lacking: str = ""  #: a key of [model] that makes the file right
 
 
-#: By place. Turbo, distilled and unconditional models by the trainer's documentation and by that of other trainers.
+#: By slot. Turbo, distilled and unconditional models, from the documentation of this and other trainers.
 _HINTS: Mapping[str, tuple[_Hint, ...]] = {
     "z_image.diffusion_model": (
         _Hint(
             "turbo",
-            "Z-Image Turbo, which is distilled and trained with an adapter that undoes that",
-            "Name zimage_turbo_training_adapter_v1.safetensors in merge_adapters, or train the base model.",
+            "Z-Image Turbo, which is distilled and needs an adapter that removes the distillation",
+            "Add zimage_turbo_training_adapter_v1.safetensors to merge_adapters, or train the base model.",
             lacking="merge_adapters",
         ),
     ),
     "flux2.diffusion_model": (
-        _Hint("klein", "the distilled Klein", "Take the base model, flux-2-klein-base-….", unless="base"),
+        _Hint("klein", "the distilled Klein", "Use the base model, flux-2-klein-base-….", unless="base"),
     ),
     "ideogram4.diffusion_model": (
-        _Hint("unconditional", "the unconditional half of Ideogram 4", "Take ideogram4_fp8_scaled.safetensors."),
+        _Hint("unconditional", "the unconditional half of Ideogram 4", "Use ideogram4_fp8_scaled.safetensors."),
     ),
     "krea2.diffusion_model": (_Hint("turbo", "Krea 2 Turbo, which is distilled", "Train on krea2_raw."),),
     "minimax_h3.diffusion_model": (
-        _Hint("ref2va", "the MiniMax H3 that works from references, which is not trained", "Take the fl2va file."),
+        _Hint("ref2va", "the MiniMax H3 for references, which the trainer does not train", "Use the fl2va file."),
     ),
     "hunyuan_image.transformer_path": (
-        _Hint("refiner", "the refiner of HunyuanImage 2.1", "Take hunyuanimage2.1.safetensors."),
+        _Hint("refiner", "the refiner of HunyuanImage 2.1", "Use hunyuanimage2.1.safetensors."),
     ),
 }
 
-#: By a word in the names of Wan 2.2's models, the times at which each works, and beyond which it is not trained.
+#: By a word in the names of Wan 2.2's models: the times for which each is trained.
 _NOISES = {"low_noise": (0.0, 0.875), "high_noise": (0.875, 1.0)}
 
-#: How far from them a border may be: that of images to videos is 0.9.
+#: Tolerance of these limits, as image-to-video models use 0.9.
 _TOLERANCE = 0.05
 
 
 def check_file_name(path: Path, slots: tuple[str, ...], model: Mapping[str, Any], at: str, findings: Findings) -> None:
-    """Warns of a name that tells of something that is seldom meant here."""
-    name = path.name[:_MOST_CHARACTERS].lower()
+    """Warn about a file name that suggests a wrong model."""
+    name = path.name[:_MAX_CHARACTERS].lower()
     for hint in (each for slot in slots for each in _HINTS.get(slot, ())):
         is_right = (hint.unless and hint.unless in name) or (hint.lacking and model.get(hint.lacking))
         if hint.word in name and not is_right:
-            findings.warn(at, f"By its name {shown(path.name)} is {hint.says}.", hint.remedy)
+            findings.warn(at, f"By its name, {shown(path.name)} is {hint.description}.", hint.remedy)
     if "wan.transformer_path" in slots:
         _check_noise(path, name, model, at, findings)
 
@@ -77,7 +75,7 @@ def _check_noise(path: Path, name: str, model: Mapping[str, Any], at: str, findi
         if low < begin - _TOLERANCE or high > end + _TOLERANCE:
             findings.warn(
                 at,
-                f"By its name {shown(path.name)} is the model of Wan 2.2 for {noise.replace('_', ' ')}, and it is"
-                f" trained at the times from {low:g} to {high:g}.",
-                f"Set min_t = {begin:g} and max_t = {end:g} (0.9 instead of 0.875 for images to videos).",
+                f"By its name, {shown(path.name)} is the model of Wan 2.2 for {noise.replace('_', ' ')}, but min_t and"
+                f" max_t train it at times from {low:g} to {high:g}.",
+                f"Set min_t = {begin:g} and max_t = {end:g} (for image-to-video, 0.9 instead of 0.875).",
             )

@@ -1,4 +1,4 @@
-"""The two TOML files that the trainer reads: the request's, with the service's own keys, and without secrets."""
+"""The two TOML files that the trainer reads: those of the request, with the service's keys, without secrets."""
 
 import tomllib
 from collections.abc import Mapping
@@ -18,25 +18,25 @@ from api.util.masking import MASK
 
 CONFIG = "config.toml"
 
-#: Weights & Biases takes its key from here when the one in the configuration is empty.
+#: Weights & Biases reads its key from this variable if the one in the configuration is empty.
 WANDB_VARIABLE = "WANDB_API_KEY"
 
 
 _WANDB_PATH: toml_files.Path = ("monitoring", "wandb_api_key")
 
-#: Shorter secrets are not searched for in the rest of a text: they would be found everywhere.
+#: Least length of a secret that is searched in the rest of a text; shorter ones would match unrelated text.
 _SHORTEST_SECRET = 8
 
 
 def find_secrets(request: TrainingRequest) -> dict[str, str]:
-    """The secrets of a request, by the variable that carries each to the trainer; a mask (***) is no secret."""
+    """Return the secrets of a request by the variable that passes each to the trainer, without masks (`***`)."""
     key = _wandb_key(request)
     found = {**split_secrets(request.env)[1], **({WANDB_VARIABLE: key} if key else {})}
     return {name: value for name, value in found.items() if value != MASK}
 
 
 def without_secrets(request: TrainingRequest) -> TrainingRequest:
-    """The request with its secrets masked. A text that cannot be edited is left out; nor could it start."""
+    """Return the request with masked secrets. A text that cannot be edited is dropped; it could not start anyway."""
     public, secret = split_secrets(request.env)
     masked = replace(request, env={**public, **dict.fromkeys(secret, MASK)})
     key = _wandb_key(request)
@@ -52,7 +52,7 @@ def without_secrets(request: TrainingRequest) -> TrainingRequest:
 def write_files(
     request: TrainingRequest, config: TrainerDocument, dataset: TrainerDocument, output_dir: Path, directory: Path
 ) -> dict[str, str] | None:
-    """The files of an attempt in this directory, by name; None when the trainer's parser could not read them."""
+    """Return the files of an attempt by name, or None if the trainer's parser cannot read them."""
     owned: dict[toml_files.Path, Any] = {
         ("output_dir",): str(output_dir),
         ("dataset",): str(directory / DATASET),
@@ -66,16 +66,16 @@ def write_files(
         written = None if edited is None else _without(edited, key if isinstance(key, str) else "")
     else:
         written = toml_files.write(_owned_values(config.values, owned))
-    laid_out = write_dataset(request.dataset_toml, dataset.values)
-    return None if written is None or laid_out is None else {CONFIG: written, DATASET: laid_out}
+    dataset_text = write_dataset(request.dataset_toml, dataset.values)
+    return None if written is None or dataset_text is None else {CONFIG: written, DATASET: dataset_text}
 
 
-def read_again(request: TrainingRequest) -> tuple[TrainerDocument, TrainerDocument]:
-    """The documents of a request that was checked before. Raises ValueError when it cannot be read after all."""
-    wanted = read(request, Findings())
-    if wanted.config is None or wanted.dataset is None:
+def read_checked(request: TrainingRequest) -> tuple[TrainerDocument, TrainerDocument]:
+    """Return the documents of a checked request. Raise ValueError if they cannot be read."""
+    given = read(request, Findings())
+    if given.config is None or given.dataset is None:
         raise ValueError("The configuration cannot be read; check the request first.")
-    return wanted.config, wanted.dataset
+    return given.config, given.dataset
 
 
 def _owned_values(values: Mapping[str, Any], owned: Mapping[toml_files.Path, Any]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _wandb_key(request: TrainingRequest) -> str:
 
 
 def _without(text: str | None, secret: str) -> str | None:
-    # It may stand in a comment, too.
+    # The secret may also be in a comment.
     if text is None or len(secret) < _SHORTEST_SECRET or secret not in text:
         return text
     cleaned = text.replace(secret, "")

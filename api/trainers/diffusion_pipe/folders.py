@@ -1,4 +1,4 @@
-"""The directories of a dataset as the trainer finds them: on a disk, or listed by who knows their files already."""
+"""The directories of a dataset as the trainer sees them: on disk, or as a list of known files."""
 
 import os
 import stat
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from api.trainers.diffusion_pipe import paths
-from api.trainers.media import Budget, DecodedFiles, Look, Looks, Unreadable
+from api.trainers.media import Budget, DecodedFiles, MediaInfo, MediaInfoCache, Unreadable
 
-_MOST_CAPTION_BYTES = 1024 * 1024
+_MAX_CAPTION_BYTES = 1024 * 1024
 
 
 class CaptionFile(Enum):
-    """What the text file of a caption holds."""
+    """The content of a caption file."""
 
     TEXT = "text"
     EMPTY = "empty"
@@ -24,7 +24,7 @@ class CaptionFile(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The names in a directory, and whether each is a file; `unknown` says why some are missing."""
+    """The names in a directory, and whether each is a file; `unknown` says why names are missing."""
 
     names: Mapping[str, bool]
     unknown: str | None = None
@@ -34,41 +34,41 @@ class Folder(Protocol):
     """One directory of a dataset."""
 
     def list(self, budget: Budget) -> Listing:
-        """The names in it, within the budget."""
+        """Return the names in it, within the budget."""
         ...
 
     def start_of(self, name: str, size: int) -> bytes:
-        """The first bytes of a file; none when it cannot be read."""
+        """Return the first bytes of a file, empty if it cannot be read."""
         ...
 
     def caption_file(self, name: str) -> CaptionFile:
-        """What the file of this name holds as a caption."""
+        """Return the kind of content of a caption file."""
         ...
 
-    def look(self, name: str) -> Look:
-        """What an image or a video is. Raises Unreadable."""
+    def read_info(self, name: str) -> MediaInfo:
+        """Return the properties of an image or video. Raise Unreadable."""
         ...
 
     def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
-        """Return what the data of these files adds to their looks, as far as the budget lasts."""
+        """Return the properties of these files from their data, as far as the budget lasts."""
         ...
 
 
 class FolderOnDisk:
-    """A directory of this machine."""
+    """A directory on this machine."""
 
-    def __init__(self, path: Path, looks: Looks) -> None:
+    def __init__(self, path: Path, cache: MediaInfoCache) -> None:
         self._path = path
-        self._looks = looks
+        self._cache = cache
 
     def list(self, budget: Budget) -> Listing:
-        """Lists the directory within the budget's entries and time."""
+        """List the directory within the budget's entries and time."""
         names: dict[str, bool] = {}
         try:
             with os.scandir(self._path) as entries:
                 for entry in entries:
                     if budget.entries <= 0 or (len(names) % 1024 == 1023 and budget.is_spent):
-                        return Listing(names, f"only the first {len(names)} entries of a directory were looked at")
+                        return Listing(names, f"only the first {len(names)} entries of a directory were examined")
                     budget.entries -= 1
                     names[entry.name] = _is_file(entry)
         except OSError:
@@ -76,61 +76,61 @@ class FolderOnDisk:
         return Listing(names)
 
     def start_of(self, name: str, size: int) -> bytes:
-        """The first bytes of a file in it."""
+        """Return the first bytes of a file."""
         return paths.read_start(self._path / name, size)
 
     def caption_file(self, name: str) -> CaptionFile:
-        """Whether a file is a text, and has something in it."""
+        """Return whether a file is readable text, and whether it is empty."""
         path = self._path / name
         if not stat.S_ISREG(paths.mode_of(path) or 0) or not os.access(path, os.R_OK):
             return CaptionFile.UNREADABLE
-        text = paths.read_start(path, _MOST_CAPTION_BYTES)
+        text = paths.read_start(path, _MAX_CAPTION_BYTES)
         try:
             text.decode()
         except UnicodeDecodeError as error:
-            # A character may be cut in two where the read ended.
-            if len(text) < _MOST_CAPTION_BYTES or error.start <= len(text) - 4:
+            # The read may have ended within a multi-byte character.
+            if len(text) < _MAX_CAPTION_BYTES or error.start <= len(text) - 4:
                 return CaptionFile.UNREADABLE
         return CaptionFile.TEXT if text.strip() else CaptionFile.EMPTY
 
-    def look(self, name: str) -> Look:
-        """What the header of a file tells."""
-        return self._looks.look(self._path / name)
+    def read_info(self, name: str) -> MediaInfo:
+        """Return the properties in a file's header."""
+        return self._cache.read_info(self._path / name)
 
     def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
         """Decode these files."""
-        found = self._looks.decode([self._path / name for name in names], budget)
-        return replace(found, looks={os.path.basename(path): look for path, look in found.looks.items()})
+        found = self._cache.decode([self._path / name for name in names], budget)
+        return replace(found, infos={os.path.basename(path): info for path, info in found.infos.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFolder:
-    """A directory whose files are known. A file whose look is None cannot be read."""
+    """A directory with known files. A file whose properties are None cannot be read."""
 
-    looks: Mapping[str, Look | None]
+    infos: Mapping[str, MediaInfo | None]
     captions: Mapping[str, str] = field(default_factory=dict)  #: by the name of the text file
 
     def list(self, budget: Budget) -> Listing:
-        """All of its names: nothing has to be looked for."""
-        return Listing(dict.fromkeys((*self.looks, *self.captions), True))
+        """Return all names; nothing is read."""
+        return Listing(dict.fromkeys((*self.infos, *self.captions), True))
 
     def start_of(self, name: str, size: int) -> bytes:
-        """Nothing: neither archives nor lists of captions are among its files."""
+        """Return nothing, because the list contains no archives and no lists of captions."""
         return b""
 
     def caption_file(self, name: str) -> CaptionFile:
-        """Whether a caption has something in it."""
+        """Return whether a caption is empty."""
         return CaptionFile.TEXT if self.captions.get(name, "").strip() else CaptionFile.EMPTY
 
-    def look(self, name: str) -> Look:
-        """What is known of a file."""
-        look = self.looks.get(name)
-        if look is None:
+    def read_info(self, name: str) -> MediaInfo:
+        """Return the known properties of a file."""
+        info = self.infos.get(name)
+        if info is None:
             raise Unreadable
-        return look
+        return info
 
     def decode(self, names: Sequence[str], budget: Budget) -> DecodedFiles:
-        """Return nothing: the looks are those of decoded files already."""
+        """Return nothing, because the properties already come from decoded files."""
         return DecodedFiles({})
 
 

@@ -1,4 +1,4 @@
-"""A configuration in its other form: text as values, values as text."""
+"""Converts configurations between TOML text and structured values."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.request import read_config, read_dataset
 from api.trainers.pointers import pointer
 
-_AS_TEXT = "Keep it as text: the structured form has none."
+_AS_TEXT = "Keep it as text: JSON cannot represent it."
 
 
 def convert_forms(
@@ -22,7 +22,7 @@ def convert_forms(
     config_toml: str | None,
     dataset_toml: str | None,
 ) -> RequestFormsView:
-    """Both forms of what is given; a text stays as it is, with its comments. Raises Invalid with every mistake."""
+    """Return both forms of the given values or texts; texts stay unchanged. Raise Invalid with every mistake."""
     findings = Findings()
     values, text = _config(model_type, config, config_toml, findings)
     items, items_text = _dataset(dataset, dataset_toml, findings)
@@ -60,7 +60,7 @@ def _written(
 
 
 def _tables_last(values: dict[str, Any]) -> dict[str, Any]:
-    """In TOML whatever stands behind a table belongs to it."""
+    """Move tables to the end, because in TOML all keys after a table belong to it."""
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
     return {**{name: value for name, value in values.items() if name not in tables}, **tables}
 
@@ -69,9 +69,11 @@ def _parse(text: str, name: str, findings: Findings) -> dict[str, Any] | None:
     values = toml_files.parse(text, pointer(name), findings)
     for path, value in toml_files.leaves(values or {}):
         if isinstance(value, float) and not math.isfinite(value):
-            findings.error(pointer(name, *path), "JSON has no form for this number.", _AS_TEXT)
+            findings.error(pointer(name, *path), "JSON cannot represent this number.", _AS_TEXT)
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            findings.error(pointer(name, *path), "Whole numbers of TOML have 64 bits, and this one has more.")
+            findings.error(
+                pointer(name, *path), "The number exceeds the 64 bits of TOML integers.", "Use a smaller number."
+            )
     return values
 
 

@@ -1,40 +1,40 @@
-"""Checks keys one by one: is it known, is its value of the right kind, does it lie within its bounds."""
+"""Checks keys one by one: known name, type of value, and bounds."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from api.trainers.diffusion_pipe.document import number, whole
+from api.trainers.diffusion_pipe.document import as_integer, number
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import IGNORED, Key, KeyKind
 from api.trainers.pointers import shown
 from api.util.suggestions import nearest
 
-LEAVE_OUT = "Correct the name, or leave it out."
+REMOVE_KEY = "Correct the name, or remove it."
 
-#: The pointer of a key in the table that is being checked.
+#: Returns the pointer of a key in the table that is checked.
 At = Callable[[str], str]
 
 
 def check_values(values: Mapping[str, Any], keys: Mapping[str, Key], at: At, findings: Findings) -> None:
-    """Checks the values of the known keys of one table."""
+    """Check the values of the known keys of one table."""
     for name, value in values.items():
         if name in keys:
             check_value(value, keys[name], at(name), findings)
 
 
 def check_value(value: Any, key: Key, at: str, findings: Findings) -> bool:
-    """Whether a value is what the key holds; says what is wrong otherwise."""
+    """Return whether a value is valid for the key; if not, add a finding."""
     if not _is_kind(value, key.kind):
-        findings.error(at, f"This is not {key.kind.value}.", f"Write {_wanted(key)}.")
+        findings.error(at, f"The value is not {key.kind.value}.", f"Set {_wanted(key)}.")
         return False
     if key.choices and value not in key.choices:
-        findings.error(at, f"`{shown(value)}` is not known here.", f"Write {_wanted(key)}.")
+        findings.error(at, f"`{shown(value)}` is not a known value.", f"Set {_wanted(key)}.")
         return False
     if key.kind is KeyKind.SWITCH and isinstance(value, str) and value:
-        findings.warn(at, "This is a text, and to the trainer any text means true.", "Write true or false.")
+        findings.warn(at, "The value is a string, and the trainer treats any string as true.", "Set true or false.")
     if key.kind in (KeyKind.WHOLE, KeyKind.NUMBER) and not _is_within(value, key):
-        findings.error(at, "The number is out of range.", f"Write {_wanted(key)}.")
+        findings.error(at, "The number is out of range.", f"Set {_wanted(key)}.")
         return False
     return True
 
@@ -42,32 +42,32 @@ def check_value(value: Any, key: Key, at: str, findings: Findings) -> bool:
 def check_names(
     values: Iterable[str], known: Iterable[str], at: At, findings: Findings, elsewhere: Mapping[str, str] | None = None
 ) -> None:
-    """Warns of keys that the trainer does not read; `elsewhere` tells where those of other tables belong."""
+    """Warn about keys that the trainer does not read; `elsewhere` maps keys of other tables to those tables."""
     names = tuple(known)
     for name in values:
         if name in names:
             continue
-        place = at(name)
+        location = at(name)
         if name in IGNORED:
-            findings.warn(place, f"The trainer ignores `{shown(name)}` here.", IGNORED[name])
+            findings.warn(location, f"The trainer ignores `{shown(name)}` here.", IGNORED[name])
         elif elsewhere and name in elsewhere:
-            findings.warn(place, f"The trainer ignores `{shown(name)}` here.", f"It belongs in {elsewhere[name]}.")
+            findings.warn(location, f"The trainer ignores `{shown(name)}` here.", f"It belongs in {elsewhere[name]}.")
         else:
-            advice = did_you_mean(name, names) if findings.takes_warnings else LEAVE_OUT
-            findings.warn(place, f"The trainer does not know `{shown(name)}` and ignores it.", advice)
+            advice = did_you_mean(name, names) if findings.stores_warnings else REMOVE_KEY
+            findings.warn(location, f"The trainer does not know `{shown(name)}` and ignores it.", advice)
 
 
 def did_you_mean(name: Any, names: Iterable[str]) -> str:
-    """The nearest known name as advice, or the advice to leave it out."""
+    """Return the nearest known name as a suggestion, or the advice to remove it."""
     lower = {known.lower(): known for known in names}
     near = nearest(str(name).lower(), lower)
-    return f"Did you mean `{lower[near]}`?" if near else LEAVE_OUT
+    return f"Did you mean `{lower[near]}`?" if near else REMOVE_KEY
 
 
 def _is_kind(value: Any, kind: KeyKind) -> bool:
     match kind:
         case KeyKind.WHOLE:
-            return whole(value) is not None
+            return as_integer(value) is not None
         case KeyKind.NUMBER:
             return number(value) is not None or value == math.inf
         case KeyKind.TEXT:

@@ -1,23 +1,23 @@
-"""Every key that the trainer reads, table by table, with what it may hold.
+"""Every key that the trainer reads, by table, with its permitted values.
 
-Read from the trainer's `train.py`, `utils/dataset.py`, `utils/saver.py` and `models/base.py`, commit 8f83dbf.
+Taken from the trainer's `train.py`, `utils/dataset.py`, `utils/saver.py` and `models/base.py`, commit 8f83dbf.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from api.trainers.diffusion_pipe.document import MOST_COUNT
+from api.trainers.diffusion_pipe.document import MAX_COUNT
 
 DTYPES = ("float32", "float16", "bfloat16", "float8", "float8_e4m3fn", "float8_e5m2")
 
 
 class KeyKind(StrEnum):
-    """What a key holds, as a message calls it."""
+    """The type of a key's value, as messages name it."""
 
     WHOLE = "a whole number"
     NUMBER = "a number"
-    TEXT = "a text"
+    TEXT = "a string"
     SWITCH = "true or false"
     LIST = "a list"
     TABLE = "a table"
@@ -26,23 +26,23 @@ class KeyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What one key may hold; the bounds are inclusive, `above` is not."""
+    """The permitted values of a key; bounds are inclusive, except `above`."""
 
     kind: KeyKind
     least: float | None = None
     above: float | None = None
     most: float | None = None
     choices: tuple[str, ...] = ()
-    infinite: bool = False  #: whether infinity is allowed
+    infinite: bool = False  #: whether infinity is permitted
 
 
-MOST = MOST_COUNT
+MAX = MAX_COUNT
 
-_COUNT = Key(KeyKind.WHOLE, least=1, most=MOST)
-_COUNT_OR_NONE = Key(KeyKind.WHOLE, least=0, most=MOST)
-# What is only compared with, or divided by, may have a fraction; 0 means never where the trainer asks for truth first.
-_EVERY = Key(KeyKind.NUMBER, above=0, most=MOST)
-_EVERY_OR_NEVER = Key(KeyKind.NUMBER, least=0, most=MOST)
+_COUNT = Key(KeyKind.WHOLE, least=1, most=MAX)
+_COUNT_OR_NONE = Key(KeyKind.WHOLE, least=0, most=MAX)
+# Keys that are only compared or divided by may have fractions. 0 means never where the trainer tests for truth first.
+_EVERY = Key(KeyKind.NUMBER, above=0, most=MAX)
+_EVERY_OR_NEVER = Key(KeyKind.NUMBER, least=0, most=MAX)
 _SWITCH = Key(KeyKind.SWITCH)
 _TEXT = Key(KeyKind.TEXT)
 _TABLE = Key(KeyKind.TABLE)
@@ -68,7 +68,7 @@ TOP: Mapping[str, Key] = {
     "pipeline_stages": _COUNT,
     "partition_method": _TEXT,
     "partition_split": _LIST,
-    "warmup_steps": Key(KeyKind.NUMBER, most=MOST),
+    "warmup_steps": Key(KeyKind.NUMBER, most=MAX),
     "lr_scheduler": Key(KeyKind.TEXT, choices=("constant", "linear", "cosine")),
     "force_constant_lr": _RATE,
     "blocks_to_swap": _COUNT_OR_NONE,
@@ -107,13 +107,13 @@ TOP: Mapping[str, Key] = {
 
 ADAPTER: Mapping[str, Key] = {
     "type": Key(KeyKind.TEXT, choices=("lora", "lokr")),
-    "rank": Key(KeyKind.NUMBER, above=0, most=MOST),
+    "rank": Key(KeyKind.NUMBER, above=0, most=MAX),
     "dtype": _DTYPE,
     "dropout": _SHARE,
     "exclude_modules": _OTHER,
     "init_from_existing": _TEXT,
     "fuse_adapters": _LIST,
-    "decompose_factor": Key(KeyKind.WHOLE, least=-1, most=MOST),
+    "decompose_factor": Key(KeyKind.WHOLE, least=-1, most=MAX),
     "rank_dropout": _SHARE,
 }
 
@@ -124,7 +124,7 @@ MONITORING: Mapping[str, Key] = {
     "wandb_run_name": _TEXT,
 }
 
-#: Keys of [model] that all types share, and those that some have; which type has which stands in `model_types`.
+#: All keys of [model]; `model_types` lists which types have them.
 MODEL: Mapping[str, Key] = {
     "type": _TEXT,
     "dtype": _DTYPE,
@@ -164,7 +164,7 @@ MODEL: Mapping[str, Key] = {
     "text_encoders": _LIST,
 }
 
-#: Keys of [model] that every model type takes.
+#: Keys of [model] that every model type reads.
 MODEL_COMMON = frozenset(
     {
         "type",
@@ -186,7 +186,7 @@ _BUCKETS: Mapping[str, Key] = {
     "max_ar": _RATIO,
     "num_ar_buckets": Key(KeyKind.WHOLE, least=1, most=1000),
     "frame_buckets": _OTHER,
-    "num_repeats": Key(KeyKind.NUMBER, above=0, most=MOST),
+    "num_repeats": Key(KeyKind.NUMBER, above=0, most=MAX),
     "caption_prefix": _TEXT,
     "shuffle_tags": _SWITCH,
     "cache_shuffle_num": Key(KeyKind.WHOLE, least=0, most=10_000),
@@ -198,7 +198,7 @@ _BUCKETS: Mapping[str, Key] = {
 
 DATASET: Mapping[str, Key] = {
     **_BUCKETS,
-    "subsample_ratio": Key(KeyKind.NUMBER, least=0, most=MOST),
+    "subsample_ratio": Key(KeyKind.NUMBER, least=0, most=MAX),
     "directory": _LIST,
 }
 
@@ -210,18 +210,18 @@ DIRECTORY: Mapping[str, Key] = {
     "default_mask_file": _TEXT,
 }
 
-#: Keys that look right and do nothing, with what to write instead.
+#: Keys that look right but have no effect, with remedies.
 IGNORED: Mapping[str, str] = {
-    "regenerate_cache": "Set `regenerate_cache` beside the configuration, in the request itself.",
-    "trust_cache": "Set `trust_cache` beside the configuration, in the request itself.",
-    "reset_dataloader": "Give it when you resume the task.",
-    "reset_optimizer": "Give it when you resume the task.",
-    "pseudo_huber_c": "Write `huber_delta` (or `smooth_l1_beta`).",
-    "image_eval_micro_batch_size_per_gpu": "Write `eval_image_micro_batch_size_per_gpu`.",
-    "master_port": "Leave it out: the service gives each run a free port.",
+    "regenerate_cache": "Set `regenerate_cache` in the request, outside of the configuration.",
+    "trust_cache": "Set `trust_cache` in the request, outside of the configuration.",
+    "reset_dataloader": "Set it when you resume the task.",
+    "reset_optimizer": "Set it when you resume the task.",
+    "pseudo_huber_c": "Use `huber_delta` (or `smooth_l1_beta`).",
+    "image_eval_micro_batch_size_per_gpu": "Use `eval_image_micro_batch_size_per_gpu`.",
+    "master_port": "Remove it: the service chooses a free port for each run.",
 }
 
-#: Optimizers that the trainer knows itself, in lower case, with the arguments they take.
+#: Optimizers built into the trainer, in lower case, with their arguments.
 _ADAM = frozenset({"lr", "betas", "eps", "weight_decay"})
 _TORCH = frozenset({"maximize", "foreach", "differentiable", "fused"})
 _BITSANDBYTES = _ADAM | {
@@ -291,5 +291,5 @@ SPAM SRMM SWATS ScalableShampoo ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFree
 SimplifiedAdEMAMix SophiaH StableAdamW StableSPAM TAM Tiger VSGD Yogi
 """
 
-#: Classes of pytorch_optimizer that people use, to recognise a misspelling; the full list is in that package.
+#: Common classes of pytorch_optimizer, to recognise misspellings; the package has more.
 KNOWN_CLASSES = tuple(_CLASSES.split())

@@ -1,4 +1,4 @@
-"""Checks [model]: the type, its paths and its keys; finds out which variant of a model it is."""
+"""Checks [model]: type, paths and keys; determines the variant of the model."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +16,13 @@ from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, PathKind
 from api.trainers.diffusion_pipe.wan_files import IMAGE_MARK, wan_config, wan_transformer
 from api.trainers.pointers import shown
 
-#: The variant of Flux 2 by the width of its first layer: it decides the name of the cache.
+#: The cache name of a Flux 2 variant, by the width of its first layer.
 _FLUX2_CACHES = {6144: "flux2", 3072: "flux2_klein_4b", 4096: "flux2_klein_9b"}
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What the dataset's check needs of a model: frame rate, multiple of pixels, names of caches (one of several)."""
+    """The properties of a model that the dataset check needs: frame rate, rounding, possible cache names."""
 
     caches: tuple[str, ...]
     framerate: int | None = None
@@ -32,22 +32,22 @@ class Variant:
 
     @property
     def pixels_to(self) -> int:
-        """Width and height of the pictures themselves become multiples of it."""
-        # The one type whose variants differ.
+        """The number of pixels of which width and height of the pictures are multiples."""
+        # Only the variants of this type differ.
         return self.round_to if self.type == "wan" else MODELS[self.type].pixels_to
 
 
 def read_type(config: TrainerDocument | None, requested: str, findings: Findings) -> str | None:
-    """The model type, which request and configuration must agree on; None when it is unknown."""
+    """Return the model type, on which request and configuration must agree, or None if unknown."""
     written = config.table("model").get("type") if config is not None else None
     if config is not None and isinstance(config.values.get("model"), dict) and not isinstance(written, str):
-        message = "`type` is missing." if written is None else "This is not a text."
-        findings.error(config.at("model", "type"), message, f"Write type = '{shown(requested) or 'flux'}'.")
+        message = "`type` is missing." if written is None else "`type` is not a string."
+        findings.error(config.at("model", "type"), message, f"Set type = '{shown(requested) or 'flux'}'.")
     if config is not None and isinstance(written, str) and requested and written != requested:
         findings.error(
             config.at("model", "type"),
-            f"The configuration says `{shown(written)}`, the request says `{shown(requested)}`.",
-            "Give the same type in both places.",
+            f"The configuration sets the type `{shown(written)}`, but the request `{shown(requested)}`.",
+            "Use the same type in both.",
         )
     name = written if isinstance(written, str) else requested
     if name in MODELS:
@@ -55,13 +55,13 @@ def read_type(config: TrainerDocument | None, requested: str, findings: Findings
     at = config.at("model", "type") if config is not None and isinstance(written, str) else "/model_type"
     known = ", ".join(sorted(MODELS))
     findings.error(
-        at, f"The trainer knows no model type `{shown(name)}`.", f"{did_you_mean(name, MODELS)} Known: {known}."
+        at, f"The trainer has no model type `{shown(name)}`.", f"{did_you_mean(name, MODELS)} Known: {known}."
     )
     return None
 
 
 def check_model(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
-    """Checks the keys and the paths of [model]."""
+    """Check the keys and paths of [model]."""
     if not isinstance(config.values.get("model"), dict):
         return
     model, facts = config.table("model"), MODELS[model_type]
@@ -69,7 +69,7 @@ def check_model(config: TrainerDocument, model_type: str, root: Path | None, fin
     known = (MODEL_COMMON - facts.unread) | facts.keys | facts.kinds.keys()
     known |= {facts.dtype_key} if facts.dtype_key else set()
     check_names(model, sorted(known), at, findings, _NEVER_READ)
-    # The type has been checked already, against that of the request.
+    # `read_type` has checked the type.
     check_values(
         {name: value for name, value in model.items() if name in known | _NEVER_READ.keys() and name != "type"},
         MODEL,
@@ -84,17 +84,17 @@ def check_model(config: TrainerDocument, model_type: str, root: Path | None, fin
     _check_ranges(config, model_type, findings)
 
 
-#: Keys that other model types read, and what to do about them.
+#: Keys that other model types read, with remedies.
 _NEVER_READ = dict.fromkeys(
     ("transformer_dtype", "diffusion_model_dtype", "guidance", *sorted(MODEL_COMMON)),
-    "the [model] of other types; leave it out here",
+    "the [model] of other types; remove it here",
 )
 
-_ADVICE = {"dtype": "Write dtype = 'bfloat16'.", "max_sequence_length": "Write 256; 768 for Pony V7."}
+_ADVICE = {"dtype": "Set dtype = 'bfloat16'.", "max_sequence_length": "Set 256, or 768 for Pony V7."}
 
 
 def find_variant(config: TrainerDocument | None, model_type: str, root: Path | None) -> Variant:
-    """The variant of a model, by its files; what they do not tell is taken from the plainest variant."""
+    """Return the variant of a model according to its files, or the plainest one if they do not show it."""
     facts = MODELS[model_type]
     plain = Variant((facts.cache_name or model_type,), facts.framerate, facts.round_to, type=model_type)
     if config is None:
@@ -134,7 +134,7 @@ def _check_text_path(value: Any, kind: PathKind, at: str, root: Path | None, fin
     if isinstance(value, str):
         paths.check_path(value, kind, at, root, findings)
     else:
-        findings.error(at, "This is not a text.", "Write the path in quotes.")
+        findings.error(at, "The path is not a string.", "Write it in quotes.")
 
 
 def _check_flux(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
@@ -148,8 +148,8 @@ def _check_flux(config: TrainerDocument, root: Path | None, findings: Findings) 
         return
     findings.error(
         config.at("model", "transformer_path"),
-        "diffusers_path has no directory `transformer` here, and transformer_path is missing.",
-        "Give a complete local model, or set transformer_path.",
+        "diffusers_path has no local directory `transformer`, and transformer_path is missing.",
+        "Set the path of a complete local model, or set transformer_path.",
     )
 
 
@@ -163,27 +163,25 @@ def _check_comfy(config: TrainerDocument, facts: ModelFacts, root: Path | None, 
     if "text_encoders" not in facts.keys or not isinstance(encoders, list):
         return
     if not encoders:
-        findings.error(config.at("model", "text_encoders"), "The list is empty.", "Name a text encoder.")
+        findings.error(config.at("model", "text_encoders"), "The list is empty.", "Add a text encoder.")
     for index, encoder in enumerate(encoders):
         _check_encoder(encoder, facts, config.at("model", "text_encoders", index), root, findings)
 
 
 def _check_encoder(encoder: Any, facts: ModelFacts, at: str, root: Path | None, findings: Findings) -> None:
     if not isinstance(encoder, dict):
-        findings.error(at, "This is not a table.", "Write {path = '…', type = '…'}.")
+        findings.error(at, "This entry is not a table.", "Write {path = '…', type = '…'}.")
         return
     if not isinstance(encoder.get("type"), str):
-        findings.error(
-            f"{at}/type", "The type of the text encoder is missing.", f"Write type = '{facts.encoder_type}'."
-        )
+        findings.error(f"{at}/type", "The type of the text encoder is missing.", f"Set type = '{facts.encoder_type}'.")
     name = "paths" if "paths" in encoder else "path"
     found = encoder.get(name)
     count = len(found) if isinstance(found, list) else isinstance(found, str)
     if 0 < count < facts.encoder_files:
         findings.error(
             f"{at}/{name}",
-            f"This text encoder is made of {facts.encoder_files} files; with less the trainer fails on the captions.",
-            f"Write paths = ['…', '…'], {facts.encoder_files} of them.",
+            f"This text encoder needs {facts.encoder_files} files; with fewer, the trainer fails on the captions.",
+            f"Set paths = ['…', '…'] with {facts.encoder_files} files.",
         )
     if isinstance(found, str):
         paths.check_path(found, PathKind.COMFY, f"{at}/{name}", root, findings)
@@ -198,12 +196,12 @@ def _check_ranges(config: TrainerDocument, model_type: str, findings: Findings) 
     model = config.table("model")
     low, high = number(model.get("min_t", 0)), number(model.get("max_t", 1))
     if model_type == "wan" and low is not None and high is not None and low >= high:
-        findings.error(config.at("model", "min_t"), "min_t is not below max_t.", "Write 0 ≤ min_t < max_t ≤ 1.")
+        findings.error(config.at("model", "min_t"), "min_t is not below max_t.", "Set 0 ≤ min_t < max_t ≤ 1.")
     cfg = number(model.get("cfg", 1))
     stages = positive(config.values.get("pipeline_stages", 1), 1)
     if model_type == "minimax_h3" and cfg is not None and cfg > 1 and stages > 1:
         findings.error(
-            config.at("model", "cfg"), "`cfg` above 1 needs pipeline_stages = 1.", "Leave `cfg` out, or use one stage."
+            config.at("model", "cfg"), "`cfg` above 1 needs pipeline_stages = 1.", "Remove `cfg`, or use one stage."
         )
 
 

@@ -1,6 +1,6 @@
-"""The trainer's 24 model types: the paths each needs, and what it can and cannot do.
+"""The trainer's 24 model types: the paths that each needs, and its capabilities.
 
-Read from the trainer's `models/*.py`, commit 8f83dbf.
+Taken from the trainer's `models/*.py`, commit 8f83dbf.
 """
 
 from collections.abc import Mapping
@@ -9,25 +9,25 @@ from enum import StrEnum
 
 
 class PathKind(StrEnum):
-    """What the trainer opens a path as."""
+    """How the trainer opens a path."""
 
-    FILE = "file"  #: a weights file: safetensors when its name ends so, else unpickled
-    COMFY = "comfy"  #: a weights file opened by ComfyUI's code, which takes other endings for safetensors, too
-    SAFETENSORS = "safetensors"  #: a file that is opened as safetensors, whatever its name
+    FILE = "file"  #: a weights file: safetensors if its name ends so, else unpickled
+    COMFY = "comfy"  #: a weights file opened by ComfyUI's code, which also treats other suffixes as safetensors
+    SAFETENSORS = "safetensors"  #: a file opened as safetensors regardless of its name
     WEIGHTS = "weights"  #: a .safetensors file, or a directory with such files
     DIRECTORY = "directory"
     EITHER = "either"  #: a file or a directory
-    PRETRAINED = "pretrained"  #: a directory; a name on Hugging Face is downloaded
+    PRETRAINED = "pretrained"  #: a directory; a name at Hugging Face is downloaded
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """The blocks of a model that are swapped: the lists' names in its weights, and how many each has (None: by size).
+    """The swappable blocks of a model: names of the lists in its weights, and the length of each (None: see the file).
 
-    `is_certain`: the trainer itself fixes the number; else a file tells it.
+    `is_certain` means that the trainer fixes the numbers; otherwise the file decides.
     """
 
-    key: str  #: the key of [model] that names the weights
+    key: str  #: the key of [model] with the path of the weights
     lists: tuple[str, ...]
     blocks: tuple[int, ...] | None
     is_certain: bool = True
@@ -35,27 +35,29 @@ class Swap:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """One model type. Each of `alternatives` is a set of keys that is enough to load it."""
+    """One model type. Each entry of `alternatives` is a set of keys that suffices to load it."""
 
     alternatives: tuple[tuple[str, ...], ...]
     kinds: Mapping[str, PathKind]
     lora_only: bool = False
     lokr: bool = True
-    framerate: int | None = None  #: frames a second; None: it takes no videos
-    round_to: int = 16  #: pixels; width and height of its buckets become multiples of it
-    pixels_to: int = 16  #: the same for the pictures themselves, which it makes of the buckets
-    cache_name: str | None = None  #: the directory below `cache`; None is the type itself
+    framerate: int | None = None  #: frames per second; None: does not support videos
+    round_to: int = 16  #: pixels; width and height of buckets become multiples of it
+    pixels_to: int = 16  #: the same for the pictures that the trainer makes for the buckets
+    cache_name: str | None = None  #: the directory below `cache`; None: the type's name
     keys: frozenset[str] = frozenset()  #: further keys of [model]
-    required: tuple[str, ...] = ()  #: keys of [model] that are no paths
-    may_be_empty: frozenset[str] = frozenset()  #: paths whose empty text means that they are not given
-    dtype_key: str | None = "transformer_dtype"  #: the key that sets a small type for the weights; None: no key does
-    swap: Swap | None = None  #: None: it cannot swap blocks
-    comfy: bool = False  #: loaded by ComfyUI's code, which knows quantised weights
-    frame_step: int = 1  #: clips are cut to a multiple of it and `frame_rest` more
+    required: tuple[str, ...] = ()  #: keys of [model] that are not paths
+    may_be_empty: frozenset[str] = frozenset()  #: paths for which an empty string means that they are not set
+    dtype_key: str | None = (
+        "transformer_dtype"  #: the key that sets a smaller type for the weights; None: there is none
+    )
+    swap: Swap | None = None  #: None: does not support swapping blocks
+    comfy: bool = False  #: loaded by ComfyUI's code, which supports quantised weights
+    frame_step: int = 1  #: clips are cut to a multiple of it plus `frame_rest`
     frame_rest: int = 1
     unread: frozenset[str] = frozenset()  #: keys of [model] that all other types read
-    caches_text: bool = True  #: whatever `cache_text_embeddings` says
-    encoder_files: int = 1  #: how many files its text encoder is made of, at least
+    caches_text: bool = True  #: regardless of `cache_text_embeddings`
+    encoder_files: int = 1  #: least number of files of its text encoder
     encoder_type: str | None = None  #: the `type` of its text encoders
 
 
@@ -78,7 +80,7 @@ _PREDICT2_KINDS = {"transformer_path": F, "vae_path": F, "t5_path": F, "llm_path
 
 @dataclass(frozen=True, slots=True)
 class _Comfy:
-    """What the models loaded by ComfyUI's code have in common."""
+    """Common properties of models loaded by ComfyUI's code."""
 
     kinds: Mapping[str, PathKind] = field(default_factory=lambda: {"diffusion_model": C, "vae": C})
 

@@ -1,11 +1,11 @@
-"""Whether paths that a configuration names are there; their content is never shown."""
+"""Checks that configured paths exist and have the right kind of content, without showing the content."""
 
 import os
 import stat
 from pathlib import Path
 
 from api.domain.weights import FileForm
-from api.files.weights.examination import FORM_WORDS, START_BYTES, examine, tell_form
+from api.files.weights.examination import FORM_TEXTS, START_BYTES, detect_form, examine
 from api.files.weights.header import Header, Unsound, read_header
 from api.files.weights.shards import is_shard
 from api.trainers.diffusion_pipe.findings import Findings
@@ -13,24 +13,24 @@ from api.trainers.diffusion_pipe.model_types import PathKind
 from api.trainers.pointers import shown
 from api.util.regular_files import open_regular
 
-#: The most directory entries that are looked at in search of weights.
-_MOST_ENTRIES = 10_000
+#: Most directory entries that are read in search of weights.
+_MAX_ENTRIES = 10_000
 
-#: The ends of names that are taken for safetensors; all else is unpickled.
+#: Suffixes that the trainer treats as safetensors; it unpickles all other files.
 _SAFETENSORS_NAMES = {PathKind.FILE: (".safetensors",), PathKind.COMFY: (".safetensors", ".sft")}
 
-#: What is no weights at all, though it may stand under their name.
+#: Forms that are not weights, even if the name suggests it.
 _NO_WEIGHTS = (FileForm.EMPTY, FileForm.LFS_POINTER, FileForm.WEB_PAGE, FileForm.GGUF)
 
-#: What to do about a pickle.
-_CONVERT = "Convert it to safetensors, or let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source."
+#: The remedy for a pickle.
+_CONVERT = "Convert it to safetensors, or run the service with ALLOW_PICKLED_WEIGHTS=1 if you trust its source."
 
-#: What is unpickled, and told as such.
+#: Forms that are unpickled.
 _PICKLED = (FileForm.TORCH_ZIP, FileForm.PICKLE)
 
 
 def resolve(text: str, root: Path | None) -> Path | None:
-    """The path as the trainer, which runs in its root, opens it; None when that cannot be told."""
+    """Return the path as the trainer opens it from its root, or None if the root is unknown."""
     path = Path(text)
     if path.is_absolute():
         return path
@@ -38,12 +38,12 @@ def resolve(text: str, root: Path | None) -> Path | None:
 
 
 def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: Findings) -> None:
-    """Checks one path of [model]."""
+    """Check one path of [model]."""
     if kind is PathKind.PRETRAINED and is_hub_name(text, root):
         findings.warn(
             at,
-            "This is no directory here; the trainer will take it as a name on Hugging Face and download it.",
-            "Give the directory of a downloaded model to be sure of it.",
+            "This directory does not exist; the trainer will download the model of this name from Hugging Face.",
+            "Set the directory of a downloaded model to avoid the download.",
         )
         return
     path = check_exists(text, at, root, findings)
@@ -51,9 +51,9 @@ def check_path(text: str, kind: PathKind, at: str, root: Path | None, findings: 
         return
     is_folder = path.is_dir()
     if kind in (PathKind.FILE, PathKind.COMFY, PathKind.SAFETENSORS) and is_folder:
-        findings.error(at, "This is a directory, and the trainer needs a file.", "Name the weights file in it.")
+        findings.error(at, "This is a directory, but the trainer needs a file.", "Set the path of the weights file.")
     elif kind in (PathKind.DIRECTORY, PathKind.PRETRAINED) and not is_folder:
-        findings.error(at, "This is a file, and the trainer needs a directory.", "Name the model's directory.")
+        findings.error(at, "This is a file, but the trainer needs a directory.", "Set the model's directory.")
     elif is_folder:
         _check_folder(path, kind, at, findings)
     elif kind is PathKind.WEIGHTS and path.suffix != ".safetensors":
@@ -69,21 +69,21 @@ def _check_folder(path: Path, kind: PathKind, at: str, findings: Findings) -> No
     elif kind is PathKind.WEIGHTS:
         names = safetensors_in(path)
         if not names:
-            findings.error(at, "This directory has no .safetensors files.", "Name the directory that has the weights.")
+            findings.error(at, "This directory has no .safetensors files.", "Set the directory with the weights.")
         for name in names[:64]:
             check_weights(path / name, at, findings)
 
 
 def _check_name(path: Path, kind: PathKind, at: str, findings: Findings) -> None:
-    """Whether a file's name and content agree on what it is, as far as the trainer asks."""
-    form = tell_form(read_start(path, START_BYTES))
+    """Check that a file's name and content agree, as far as the trainer depends on it."""
+    form = detect_form(read_start(path, START_BYTES))
     is_safetensors = form is FileForm.SAFETENSORS
     name = path.name.lower() if kind is PathKind.COMFY else path.name
     if is_safetensors and kind in _SAFETENSORS_NAMES and not name.endswith(_SAFETENSORS_NAMES[kind]):
         findings.error(
             at,
-            f"{shown(path.name)} is safetensors, but the trainer goes by the name, unpickles it and fails.",
-            "Let its name end in .safetensors.",
+            f"{shown(path.name)} is a safetensors file, but because of its name the trainer unpickles it and fails.",
+            "Rename it to end in .safetensors.",
         )
     elif (
         kind is PathKind.SAFETENSORS
@@ -94,110 +94,109 @@ def _check_name(path: Path, kind: PathKind, at: str, findings: Findings) -> None
     elif is_shard(path.name):
         findings.error(
             at,
-            f"{shown(path.name)} is one part of several, and the trainer opens this file alone.",
-            "Name the directory that has all parts where the key takes one, else a file that holds the whole model.",
+            f"{shown(path.name)} is one of several parts, but the trainer opens only this file.",
+            "Set the directory of all parts if the key supports one, else a file with the complete model.",
         )
 
 
 def check_pretrained(directory: Path, at: str, findings: Findings) -> None:
-    """Checks the weights of a directory in transformers' or diffusers' form, or of a part of one, as far as they are
-    there: those in safetensors, and without any the pickled ones.
-    """
+    """Check the weights in a directory of transformers or diffusers: safetensors, or if there are none, pickles."""
     names = safetensors_in(directory)
     for name in names if names else names_in(directory, ".bin"):
-        # Of variants, such as fp16, none is opened.
+        # The trainer does not open variants, such as fp16.
         if name.count(".") == 1:
             check_weights(directory / name, at, findings)
 
 
 def has_weights(directory: Path) -> bool:
-    """Whether weights in transformers' or diffusers' form are in a directory, besides variants such as fp16."""
+    """Return whether a directory has weights of transformers or diffusers, other than variants such as fp16."""
     return any(name.endswith((".safetensors", ".bin")) and name.count(".") == 1 for name in names_in(directory, ""))
 
 
 def check_exists(text: str, at: str, root: Path | None, findings: Findings) -> Path | None:
-    """The path when it names a readable file or directory; says what is wrong otherwise."""
+    """Return the path if it is a readable file or directory; if not, add a finding and return None."""
     if not text:
-        findings.error(at, "The path is empty.", "Give the path.")
+        findings.error(at, "The path is empty.", "Set the path.")
         return None
     path = resolve(text, root)
     if path is None:
-        findings.error(at, "The path is relative, and the trainer's directory is not known.", "Give an absolute path.")
+        findings.error(at, "The path is relative, but the trainer's directory is unknown.", "Set an absolute path.")
         return None
     mode = mode_of(path)
     if mode is None:
-        advice = "Write the home directory out; `~` is not resolved." if text.startswith("~") else "Correct the path."
+        advice = "Write the full path; `~` is not resolved." if text.startswith("~") else "Correct the path."
         findings.error(at, "This path does not exist.", advice)
         return None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        findings.error(at, "This is neither a file nor a directory.", "Name a file or a directory.")
+        findings.error(at, "This is neither a file nor a directory.", "Set the path of a file or directory.")
         return None
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
-        findings.error(at, "This path cannot be read.", "Give the service's user the permission to read it.")
+        findings.error(at, "This path cannot be read.", "Give the service's user read permission.")
         return None
     return path
 
 
 def check_adapter_directory(
-    text: str, at: str, root: Path | None, findings: Findings, *, takes_files: bool = False
+    text: str, at: str, root: Path | None, findings: Findings, *, accepts_files: bool = False
 ) -> None:
-    """Checks a directory from which an adapter is continued: it must hold exactly one .safetensors file."""
+    """Check the directory of an adapter to continue from, which must contain exactly one .safetensors file."""
     path = check_exists(text, at, root, findings)
     if path is None:
         return
-    if takes_files and text.endswith(".safetensors") and not path.is_dir():
+    if accepts_files and text.endswith(".safetensors") and not path.is_dir():
         check_weights(path, at, findings)
         return
     names = safetensors_in(path) if path.is_dir() else []
     if not path.is_dir():
-        findings.error(at, "This is a file, and the trainer needs a directory.", "Name the directory of the adapter.")
+        findings.error(at, "This is a file, but the trainer needs a directory.", "Set the adapter's directory.")
     elif len(names) == 1:
         check_weights(path / names[0], at, findings)
     else:
         findings.error(
             at,
             f"This directory has {len(names)} .safetensors files; the trainer needs exactly one.",
-            "Name one saved adapter.",
+            "Set the directory of one saved adapter.",
         )
 
 
 def check_weights(path: Path, at: str, findings: Findings, remedy: str = _CONVERT) -> None:
-    """Checks by its content, whatever it is called, that a file is whole safetensors: torch unpickles what is not, and
-    `remedy` is what to do about that.
+    """Check by content that a file is complete safetensors; torch unpickles other files.
+
+    `remedy` is the remedy for pickles.
     """
-    form, name = tell_form(read_start(path, START_BYTES)), shown(path.name)
+    form, name = detect_form(read_start(path, START_BYTES)), shown(path.name)
     if form in _NO_WEIGHTS:
-        findings.error(at, f"{name} {FORM_WORDS[form]}.", "Download the weights themselves.")
+        findings.error(at, f"{name} {FORM_TEXTS[form]}.", "Download the weights themselves.")
     elif form is FileForm.SAFETENSORS:
         try:
             header = read_header(path)
         except Unsound as unsound:
-            findings.error(at, f"{name} is no whole safetensors file: it {unsound}.", "Download it again.")
+            findings.error(at, f"{name} is not a complete safetensors file: it {unsound}.", "Download it again.")
         else:
             if header is None:
-                what = f"{name} has a header too large to be looked into: whether it belongs here is not known."
-                findings.warn(at, what, "Make sure that it is the right file.")
+                what = f"{name} has a header that is too large to check; it may be the wrong file."
+                findings.warn(at, what, "Verify that it is the right file.")
     elif path.name.endswith(".safetensors"):
         findings.error(
             at,
-            f"{name} {FORM_WORDS[form]}; the trainer goes by its name and fails.",
+            f"{name} {FORM_TEXTS[form]}; because of its name the trainer reads it as safetensors and fails.",
             "Download the weights themselves, or convert them to safetensors.",
         )
     elif form is FileForm.TORCH_ZIP and _is_cut(path):
-        findings.error(at, f"{name} is a zip without its end: it was not downloaded to it.", "Download it again.")
+        findings.error(at, f"{name} is a truncated zip file: its download is incomplete.", "Download it again.")
     else:
         findings.risk(
             at,
-            f"{name} {FORM_WORDS[form]}, and run it when it is loaded."
+            f"{name} {FORM_TEXTS[form]}, and run it when it is loaded."
             if form in _PICKLED
-            else f"{name} is no safetensors file; what else the trainer loads can hold code, and run it.",
+            else f"{name} is not a safetensors file; other formats can contain code that the trainer would run.",
             remedy,
         )
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is safetensors by its content, whatever it is called."""
-    return tell_form(read_start(path, START_BYTES)) is FileForm.SAFETENSORS
+    """Return whether a file's content is safetensors, regardless of its name."""
+    return detect_form(read_start(path, START_BYTES)) is FileForm.SAFETENSORS
 
 
 def _is_cut(path: Path) -> bool:
@@ -208,7 +207,7 @@ def _is_cut(path: Path) -> bool:
 
 
 def is_hub_name(text: str, root: Path | None) -> bool:
-    """Whether a text is no path here, but `owner/name` as Hugging Face has them."""
+    """Return whether a text is `owner/name` at Hugging Face instead of a local path."""
     path = resolve(text, root)
     if path is not None and mode_of(path) is not None:
         return False
@@ -217,7 +216,7 @@ def is_hub_name(text: str, root: Path | None) -> bool:
 
 
 def mode_of(path: Path) -> int | None:
-    """The `st_mode` of what a path leads to; None when it leads nowhere, or may not be followed."""
+    """Return the path's `st_mode`, or None if it does not exist or cannot be accessed."""
     try:
         return path.stat().st_mode
     except (OSError, ValueError):
@@ -225,28 +224,28 @@ def mode_of(path: Path) -> int | None:
 
 
 def safetensors_in(directory: Path) -> list[str]:
-    """The names of the .safetensors files directly in a directory, of its first 10,000 entries."""
+    """Return the names of the .safetensors files in a directory, among its first 10,000 entries."""
     return names_in(directory, ".safetensors")
 
 
 def names_in(directory: Path, ending: str) -> list[str]:
-    """The names with an ending directly in a directory, of its first 10,000 entries."""
+    """Return the names with an ending in a directory, among its first 10,000 entries."""
     try:
         with os.scandir(directory) as entries:
-            names = [entry.name for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False)]
+            names = [entry.name for _, entry in zip(range(_MAX_ENTRIES), entries, strict=False)]
     except OSError:
         return []
     return sorted(name for name in names if name.endswith(ending))
 
 
 def directories_in(directory: Path) -> list[Path]:
-    """The directories directly in a directory, at most 32."""
+    """Return the directories in a directory, at most 32."""
     found = (directory / name for name in names_in(directory, "") if not name.startswith("."))
     return [path for path in found if is_directory(path)][:32]
 
 
 def read_start(path: Path, size: int) -> bytes:
-    """The first bytes of a regular file; none when it is no such file, or cannot be read. Never waits for a pipe."""
+    """Return the first bytes of a regular file, empty if it is not one or cannot be read. Never blocks on a pipe."""
     try:
         with open_regular(path) as file:
             return file.read(size)
@@ -255,7 +254,7 @@ def read_start(path: Path, size: int) -> bytes:
 
 
 def headers_of(path: Path) -> list[Header]:
-    """The headers of a .safetensors file, or of those in a directory, as far as they are whole."""
+    """Return the valid headers of a .safetensors file, or of those in a directory."""
     files = [path / name for name in safetensors_in(path)[:64]] if is_directory(path) else [path]
     found = []
     for file in files:
@@ -269,6 +268,6 @@ def headers_of(path: Path) -> list[Header]:
 
 
 def is_directory(path: Path) -> bool:
-    """Whether a path leads to a directory."""
+    """Return whether a path leads to a directory."""
     mode = mode_of(path)
     return mode is not None and stat.S_ISDIR(mode)

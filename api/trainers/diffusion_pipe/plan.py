@@ -1,4 +1,4 @@
-"""The plan of a training: totals, caches, memory, files, and the command as it would be."""
+"""Builds the plan of a training: totals, caches, memory, files, and a preview of the command."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,13 +9,13 @@ from api.domain.measured_memory import PlannedMemory
 from api.domain.model_memory import STATED_WITH_SWAP, ModelType, training_mb
 from api.domain.training import TrainingPlan, TrainingRequest
 from api.trainers.diffusion_pipe.batches import Batches
-from api.trainers.diffusion_pipe.dataset_check import KnownDataset
-from api.trainers.diffusion_pipe.document import TrainerDocument, count, number, positive, whole
+from api.trainers.diffusion_pipe.dataset_check import DatasetSummary
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, count, number, positive
 from api.trainers.diffusion_pipe.eval_check import Evaluations
 from api.trainers.diffusion_pipe.memory_facts import count_blocks, read_memory_facts, weights_mb
 from api.trainers.diffusion_pipe.model_check import Variant
 
-#: MB of each figure in the memory table that do not shrink with the number of pipeline stages (see model_memory).
+#: MB of each figure in the memory table that do not shrink with more pipeline stages (see model_memory).
 _ACTIVATIONS_MB = 4_000
 
 
@@ -24,50 +24,50 @@ def build(
     config: TrainerDocument,
     variant: Variant,
     batches: Batches,
-    outcome: KnownDataset,
+    summary: DatasetSummary,
     evaluations: Evaluations,
     files: Mapping[str, str],
     command: tuple[str, ...],
     trainer: str,
     root: Path | None,
 ) -> TrainingPlan:
-    """Puts together what the checks found."""
+    """Combine the results of the checks into a plan."""
     epochs = count(config.values.get("epochs"))
     memory, basis = estimate_memory(config, variant.type, root)
-    directories = [*outcome.directories, *evaluations.directories]
+    directories = [*summary.directories, *evaluations.directories]
     return TrainingPlan(
         trainer=trainer,
         model_type=variant.type,
         gpu_count=request.gpu_count,
         epochs=epochs,
-        steps_per_epoch=outcome.steps_per_epoch,
-        total_steps=_total(epochs, outcome.steps_per_epoch, _ceiling(config.values.get("max_steps"))),
+        steps_per_epoch=summary.steps_per_epoch,
+        total_steps=_total(epochs, summary.steps_per_epoch, _ceiling(config.values.get("max_steps"))),
         global_batch_size=batches.global_size,
-        dataset_items=outcome.items,
+        dataset_items=summary.items,
         estimated_memory_mb=memory,
         memory_basis=basis,
         weights_mb=weights_on_gpu(config, variant.type, root),
         memory=PlannedMemory(
-            read_memory_facts(config, variant.type, outcome.buckets, batches, request.gpu_count, root)
+            read_memory_facts(config, variant.type, summary.buckets, batches, request.gpu_count, root)
         ),
         files=dict(files),
         command=command,
         caches=caches(directories, variant),
         evaluates=bool(config.values.get("eval_datasets")),
-        notes=tuple(dict.fromkeys([*outcome.notes, *evaluations.notes, *_remarks(config, variant)])),
+        notes=tuple(dict.fromkeys([*summary.notes, *evaluations.notes, *_remarks(config, variant)])),
     )
 
 
 def caches(directories: Iterable[Path], variant: Variant) -> tuple[str, ...]:
-    """The cache directories that may be written; through links, so that one cache has one name."""
+    """Return the cache directories that may be written, with links resolved so that each cache has one name."""
     found = {str(directory.resolve() / "cache" / name) for directory in directories for name in variant.caches}
     return tuple(sorted(found))
 
 
 def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, str]:
-    """MB that each GPU needs, and where the figure comes from."""
+    """Return the MB that each GPU needs, and the basis of the estimate."""
     if "adapter" not in config.values:
-        return None, "Not known: the table of this service has figures for adapters, not for full fine-tuning."
+        return None, "Unknown: the service has figures for adapters, but not for full fine-tuning."
     known, source = _known(config, model_type, root)
     if known is None:
         return None, source
@@ -76,44 +76,45 @@ def estimate_memory(config: TrainerDocument, model_type: str, root: Path | None)
     if stages == 1:
         return (
             known,
-            f"{known:,} MB, from {source}{swapped}; batch and resolution not counted.",
+            f"{known:,} MB, from {source}{swapped}; without batch size and resolution.",
         )
     shared = max(known - _ACTIVATIONS_MB, 0)
     estimate = min(known, _ACTIVATIONS_MB) + -(-shared // stages)
     return estimate, (
-        f"4,000 MB + ({known:,} MB - 4,000 MB) / {stages} stages, from {source}{swapped}; batch and resolution not"
-        " counted."
+        f"4,000 MB + ({known:,} MB - 4,000 MB) / {stages} stages, from {source}{swapped}; without batch size"
+        " and resolution."
     )
 
 
 def _known(config: TrainerDocument, model_type: str, root: Path | None) -> tuple[int | None, str]:
-    """MB by the table, or by the very weights where these need more: the table has those of the smallest variant."""
+    """Return MB from the table, or from the weights if they need more; the table is for the smallest variant."""
     known = training_mb(ModelType(model_type))
     own = None if ModelType(model_type) in STATED_WITH_SWAP else weights_mb(config, model_type, root)
     if own is not None and (known is None or own + _ACTIVATIONS_MB > known):
         return own + _ACTIVATIONS_MB, f"its weights of {own:,} MB"
     if known is None:
-        return None, f"Not known: no source gives the memory of {model_type}, and its weights are not here."
+        return None, f"Unknown: no figure exists for {model_type}, and its weights are not on this machine."
     return known, f"the table for a LoRA of {model_type}"
 
 
 def weights_on_gpu(config: TrainerDocument, model_type: str, root: Path | None) -> int | None:
-    """MB that the trained weights alone take of each GPU; None when no file tells."""
+    """Return the MB of the trained weights on each GPU, or None if unknown."""
     whole_mb = weights_mb(config, model_type, root)
     if whole_mb is None:
         return None
-    blocks, wanted = count_blocks(config, model_type, root), whole(config.values.get("blocks_to_swap")) or 0
-    kept = max(blocks - wanted, 0) / blocks if blocks and wanted > 0 else 1
-    return int(whole_mb * kept / positive(config.values.get("pipeline_stages", 1), 1))
+    blocks, swapped = count_blocks(config, model_type, root), as_integer(config.values.get("blocks_to_swap")) or 0
+    remaining = max(blocks - swapped, 0) / blocks if blocks and swapped > 0 else 1
+    return int(whole_mb * remaining / positive(config.values.get("pipeline_stages", 1), 1))
 
 
 def _with_swapped_blocks(config: TrainerDocument, model_type: str, known: int, blocks: int) -> tuple[int, str]:
-    """MB less the share of the weights whose blocks are swapped; and that share in words."""
-    wanted = whole(config.values.get("blocks_to_swap")) or 0
-    if wanted <= 0 or not blocks or ModelType(model_type) in STATED_WITH_SWAP:
+    """Return MB without the share of swapped blocks, and a description of the share."""
+    swapped = as_integer(config.values.get("blocks_to_swap")) or 0
+    if swapped <= 0 or not blocks or ModelType(model_type) in STATED_WITH_SWAP:
         return known, ""
-    kept = max(blocks - wanted, 0)
-    return _ACTIVATIONS_MB + (known - _ACTIVATIONS_MB) * kept // blocks, f", {kept} of {blocks} blocks on the GPU"
+    remaining = max(blocks - swapped, 0)
+    share = f", {remaining} of {blocks} blocks on the GPU"
+    return _ACTIVATIONS_MB + (known - _ACTIVATIONS_MB) * remaining // blocks, share
 
 
 def _total(epochs: int | None, steps_per_epoch: int | None, max_steps: int | None) -> int | None:
@@ -131,5 +132,5 @@ def _ceiling(value: Any) -> int | None:
 def _remarks(config: TrainerDocument, variant: Variant) -> list[str]:
     remarks = []
     if len(variant.caches) > 1:
-        remarks.append("Which of the caches is used cannot be told from the model's files; all of them are reserved.")
+        remarks.append("The model's files do not show which cache is used, so all of them are reserved.")
     return remarks

@@ -1,4 +1,4 @@
-"""Whether the trainer can load weights that are quantised."""
+"""Checks that the trainer can load quantised weights."""
 
 from api.domain.weights import Quantisation
 from api.files.weights.header import Header
@@ -8,36 +8,36 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.pointers import shown
 
-#: What the trainer's own code for a type loads wrong, or not at all; the words for each.
+#: Formats that the trainer's own code loads incorrectly or not at all, with descriptions.
 _TITLES = {
     Quantisation.SCALED_FP8: "fp8 with scales",
-    Quantisation.COMFY: "ComfyUI's form, with scales",
-    Quantisation.BITSANDBYTES: "bitsandbytes' form",
-    Quantisation.NUNCHAKU: "Nunchaku's form",
+    Quantisation.COMFY: "ComfyUI's format with scales",
+    Quantisation.BITSANDBYTES: "the format of bitsandbytes",
+    Quantisation.NUNCHAKU: "the format of Nunchaku",
 }
 
-#: What ComfyUI's code loads.
+#: Formats that ComfyUI's code loads.
 _COMFY_SCALES = (Quantisation.SCALED_FP8, Quantisation.COMFY)
 
 
 def loadable(model_type: str) -> tuple[Quantisation, ...]:
-    """The forms of quantised weights that the trainer loads for a model type."""
+    """Return the formats of quantised weights that the trainer loads for a model type."""
     return (Quantisation.PLAIN_FP8, *(_COMFY_SCALES if MODELS[model_type].comfy else ()))
 
 
 def check_quantised(
     header: Header, name: str, at: str, config: TrainerDocument, model_type: str, is_trained: bool, findings: Findings
 ) -> None:
-    """Checks one file of [model]; `is_trained` is the one with the weights that are trained."""
+    """Check one file of [model]; `is_trained` marks the file with the trained weights."""
     facts, found = MODELS[model_type], read_quantisation(header)
     if found is None or found not in _TITLES:
         return
-    title = f"{shown(name)} is quantised, in {_TITLES[found]}"
+    title = f"{shown(name)} is quantised in {_TITLES[found]}"
     if found not in loadable(model_type):
         findings.error(
             at,
-            f"{title}, which the trainer cannot load for this type, or loads wrong.",
-            "Take the bf16 or fp16 file, or one of plain fp8 without scales.",
+            f"{title}, which the trainer cannot load correctly for this type.",
+            "Use the bf16 or fp16 file, or a plain fp8 file without scales.",
         )
     elif is_trained and "adapter" not in config.values and facts.dtype_key not in config.table("model"):
-        findings.error(at, f"{title}; such weights cannot be trained in full.", "Take the bf16 file, or add [adapter].")
+        findings.error(at, f"{title}; such weights cannot be trained in full.", "Use the bf16 file, or add [adapter].")

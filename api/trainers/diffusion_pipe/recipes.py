@@ -1,4 +1,4 @@
-"""How the trainer makes the pixels of a file: size, crop and frames, by the arithmetic of its `models/base.py`."""
+"""How the trainer converts a file to training pixels: size, crop and frames, as in its `models/base.py`."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from api.trainers.diffusion_pipe.document import TrainerDocument
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_check import Variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
-from api.trainers.diffusion_pipe.outlook import document_of, look_of, variant_of
+from api.trainers.diffusion_pipe.preview import document_of, info_of, variant_of
 from api.trainers.diffusion_pipe.retiming import CLIP_MODES, align, cut_clip, retimed_count, retimed_frames
-from api.trainers.media import Look, is_video
-from api.trainers.trainer import DatasetQuestion, SeenFile
+from api.trainers.media import MediaInfo, is_video
+from api.trainers.trainer import DatasetFile, DatasetSetup
 
 
-def list_recipes(question: DatasetQuestion, file: SeenFile, root: Path | None) -> tuple[Recipe, ...]:
-    """One recipe a resolution; none when the trainer does not train on the file. Raises Invalid."""
+def list_recipes(question: DatasetSetup, file: DatasetFile, root: Path | None) -> tuple[Recipe, ...]:
+    """Return one conversion per resolution; empty if the trainer does not use the file. Raise Invalid."""
     findings = Findings()
     model_type = read_type(None, question.model_type, findings)
     if model_type is None:
@@ -30,34 +30,34 @@ def list_recipes(question: DatasetQuestion, file: SeenFile, root: Path | None) -
     if bucketing is None or findings.errors:
         raise Invalid(mistakes=findings.errors)
     as_video = is_video(file.name)
-    look = look_of(file.name, file.media)
-    if look is None or look.is_damaged or (as_video and variant.framerate is None):
+    info = info_of(file.name, file.media)
+    if info is None or info.is_damaged or (as_video and variant.framerate is None):
         return ()
-    frames = _frames(file, look, variant) if as_video else 1
+    frames = _frames(file, info, variant) if as_video else 1
     mode = str(question.config.get("video_clip_mode", CLIP_MODES[0]))
     return tuple(
-        _recipe(bucket, look, file, variant, mode) for bucket in bucketing.sort(look.width, look.height, frames)
+        _recipe(bucket, info, file, variant, mode) for bucket in bucketing.sort(info.width, info.height, frames)
     )
 
 
-def _frames(file: SeenFile, look: Look, variant: Variant) -> int:
-    if look.frames is None or not look.frames_per_second:
+def _frames(file: DatasetFile, info: MediaInfo, variant: Variant) -> int:
+    if info.frames is None or not info.frames_per_second:
         return 0
-    return retimed_count(look.frames, look.frames_per_second, variant.framerate or 0)
+    return retimed_count(info.frames, info.frames_per_second, variant.framerate or 0)
 
 
-def _recipe(bucket: Bucket, look: Look, file: SeenFile, variant: Variant, mode: str) -> Recipe:
+def _recipe(bucket: Bucket, info: MediaInfo, file: DatasetFile, variant: Variant, mode: str) -> Recipe:
     facts = MODELS[variant.type]
     width, height = (_to_multiple(side, variant.pixels_to) for side in bucket[-3:-1])
     rotation = 0 if file.media is None else file.media.rotation
-    sides = (look.height, look.width) if rotation % 180 else (look.width, look.height)
+    sides = (info.height, info.width) if rotation % 180 else (info.width, info.height)
     box = _box(sides, (width, height))
     if not is_video(file.name):
         return Recipe(width, height, box, (0,), is_video=False)
-    # The bucket goes by what the header states, the frames by those that are there.
-    there = (file.media.facts.frame_count if file.media is not None else None) or look.frames or 0
+    # The header's frame count selects the bucket; the decodable frames fill the clip.
+    available = (file.media.facts.frame_count if file.media is not None else None) or info.frames or 0
     fps = float(variant.framerate or 0)
-    indices = retimed_frames(there, look.frames_per_second or fps, fps)
+    indices = retimed_frames(available, info.frames_per_second or fps, fps)
     return Recipe(width, height, box, cut_clip(indices, align(int(bucket[-1]), facts), mode), is_video=True, fps=fps)
 
 
@@ -66,12 +66,12 @@ def _to_multiple(side: float, multiple: int) -> int:
 
 
 def _box(sides: tuple[int, int], target: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The largest box of the target's ratio in the middle of the picture: Pillow's `ImageOps.fit`."""
-    ratio, wanted = sides[0] / sides[1], target[0] / target[1]
+    """Return the largest centred box with the target's aspect ratio, like Pillow's `ImageOps.fit`."""
+    ratio, target_ratio = sides[0] / sides[1], target[0] / target[1]
     across, down = float(sides[0]), float(sides[1])
-    if ratio > wanted:
-        across = wanted * sides[1]
-    elif ratio < wanted:
-        down = sides[0] / wanted
+    if ratio > target_ratio:
+        across = target_ratio * sides[1]
+    elif ratio < target_ratio:
+        down = sides[0] / target_ratio
     left, top = (sides[0] - across) * 0.5, (sides[1] - down) * 0.5
     return left, top, left + across, top + down

@@ -1,4 +1,4 @@
-"""Reads a request's two forms, structured and text, into what the trainer will read."""
+"""Reads a request, in structured or text form, into the documents that the trainer reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.keys import TOP
 from api.trainers.pointers import pointer, shown
 
-#: Groups of the structured form whose keys stand at the trainer's top level, with the prefix that may be left out.
+#: Groups of the structured form whose keys are top-level keys of the trainer, with the optional prefix.
 GROUPS: Mapping[str, str] = {"eval": "eval_", "save": "save_", "optimization": ""}
 
-_TWO_FORMS = "Give `config` and `dataset`, or `config_toml` and `dataset_toml`."
+_TWO_FORMS = "Send either `config` and `dataset`, or `config_toml` and `dataset_toml`."
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The two documents of a request; one that cannot be read is None."""
+    """The two documents of a request; None for a document that cannot be read."""
 
     config: TrainerDocument | None = None
     dataset: TrainerDocument | None = None
 
 
 def read(request: TrainingRequest, findings: Findings) -> Configuration:
-    """Reads whichever form the request has; what is wrong with the form becomes a finding."""
+    """Read the form that the request has; problems of the form become findings."""
     is_text = request.config_toml is not None or request.dataset_toml is not None
     is_structured = bool(request.config) or bool(request.dataset)
     if is_text and is_structured:
-        findings.error("", "The request gives its configuration both as text and structured.", _TWO_FORMS)
+        findings.error("", "The request contains its configuration both as text and in structured form.", _TWO_FORMS)
         return Configuration()
     if not is_text and not is_structured:
         findings.error("", "The request has no configuration.", _TWO_FORMS)
@@ -58,13 +58,13 @@ def _read_structured(request: TrainingRequest, findings: Findings) -> Configurat
 
 
 def read_config(config: Any, model_type: str, findings: Findings) -> TrainerDocument | None:
-    """The structured form of a configuration as the trainer will read it; None when it cannot be read."""
+    """Return a structured configuration as the trainer will read it, or None if it cannot be read."""
     values = _structured(config, "config", findings)
     return None if values is None else _flatten(values, model_type, findings)
 
 
 def read_dataset(dataset: Any, findings: Findings) -> TrainerDocument | None:
-    """The structured form of a dataset as the trainer will read it; None when it cannot be read."""
+    """Return a structured dataset as the trainer will read it, or None if it cannot be read."""
     values = _structured(dataset, "dataset", findings)
     return None if values is None else _rename_directories(values, findings)
 
@@ -85,7 +85,7 @@ def _structured(values: Any, name: str, findings: Findings) -> dict[str, Any] | 
 
 
 def _widen(value: Any) -> Any:
-    # JSON does not tell 1 from 1.0, the trainer's parser does: in a list that has a fraction, all become floats.
+    # JSON does not distinguish 1 from 1.0, but the trainer's parser does. A list with a fraction becomes all floats.
     if isinstance(value, dict):
         return {key: _widen(child) for key, child in value.items()}
     if not isinstance(value, list | tuple):
@@ -104,20 +104,20 @@ def _is_writable(values: dict[str, Any], at: str, findings: Findings) -> bool:
     for path in mixed:
         findings.error(
             at + pointer(*path),
-            "This list mixes kinds of values, which the trainer's TOML parser refuses.",
-            "Write all of them alike: all numbers, or all texts.",
+            "This list mixes types of values, which the trainer's TOML parser rejects.",
+            "Use values of one type: all numbers, or all strings.",
         )
     found = len(mixed)
     for path, value in toml_files.leaves(values):
         if value is None:
-            findings.error(at + pointer(*path), "null cannot be written in TOML.", "Leave the key out.")
+            findings.error(at + pointer(*path), "TOML has no null.", "Remove the key.")
         elif all(toml_files.write({str(part): value}) is not None for part in ("value", path[-1])):
             continue
         else:
-            findings.error(at + pointer(*path), "The trainer's TOML parser cannot read this.", "Write it more plainly.")
+            findings.error(at + pointer(*path), "The trainer's TOML parser cannot read this.", "Simplify it.")
         found += 1
     if not found:
-        findings.error(at, "The trainer's TOML parser cannot read this configuration.", "Write it more plainly.")
+        findings.error(at, "The trainer's TOML parser cannot read this configuration.", "Simplify it.")
     return False
 
 
@@ -126,14 +126,14 @@ def _flatten(config: dict[str, Any], model_type: str, findings: Findings) -> Tra
     moved: dict[str, str] = {}
     for group in GROUPS.keys() & config.keys():
         if not isinstance(config[group], dict):
-            findings.error(pointer("config", group), "This is not an object.", f"Put the keys of `{group}` into one.")
+            findings.error(
+                pointer("config", group), "`{group}` is not an object.", f"Write the keys of `{group}` as an object."
+            )
             continue
         for key, value in config[group].items():
             name = _full_name(group, key)
             if name in values:
-                findings.error(
-                    pointer("config", group, key), f"`{shown(name)}` is given twice.", "Give it in one place only."
-                )
+                findings.error(pointer("config", group, key), f"`{shown(name)}` is set twice.", "Set it only once.")
                 continue
             values[name] = value
             moved[name] = pointer("config", group, key)
@@ -154,9 +154,7 @@ def _rename_directories(dataset: dict[str, Any], findings: Findings) -> TrainerD
             dataset, "/dataset", {} if "directory" in dataset else {"directory": "/dataset/directories"}
         )
     if "directory" in dataset:
-        findings.error(
-            "/dataset/directory", "`directory` and `directories` are both given.", "Give `directories` only."
-        )
+        findings.error("/dataset/directory", "`directory` and `directories` are both set.", "Set only `directories`.")
     values = {key: value for key, value in dataset.items() if key != "directories"}
     values["directory"] = dataset["directories"]
     return TrainerDocument(values, "/dataset", {"directory": "/dataset/directories"})

@@ -1,10 +1,20 @@
-"""Every key with which a model type can be trained: what the checks hold values against, with words for people."""
+"""Describes all keys of a model type for users: permitted values and help."""
 
 from collections.abc import Iterable, Mapping
 
 from api.domain.settings_view import ModelSettingsView, SettingTableView, SettingView
-from api.trainers.diffusion_pipe import key_words as words
-from api.trainers.diffusion_pipe.key_words import KeyGroup, KeyWords
+from api.trainers.diffusion_pipe.key_help import (
+    ADAPTER_HELP,
+    DATASET_HELP,
+    DIRECTORY_HELP,
+    MODEL_HELP,
+    MONITORING_HELP,
+    OPTIMIZER_HELP,
+    PATH_HELP,
+    TOP_HELP,
+    KeyGroup,
+    KeyHelp,
+)
 from api.trainers.diffusion_pipe.keys import (
     ADAPTER,
     DATASET,
@@ -20,7 +30,7 @@ from api.trainers.diffusion_pipe.keys import (
 )
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 
-#: Keys that the service writes itself, and those that are tables of their own.
+#: Keys that the service sets, and keys that are tables.
 _NOT_SET = frozenset({"output_dir", "dataset", "resume_from_checkpoint", "lora"})
 _TABLES = frozenset({"model", "adapter", "optimizer", "monitoring", "directory"})
 
@@ -64,22 +74,22 @@ _SWITCHES = frozenset(
 )
 _TEXTS = frozenset({"type", "momentum_type", "second_moment_type", "proj_type"})
 _LISTS = frozenset({"betas"})
-#: Arguments of classes whose kind depends on the class.
+#: Arguments whose type depends on the optimizer class.
 _ANY = frozenset({"args", "eps", "maximize"})
 
 
 def describe_settings(model_type: str) -> ModelSettingsView:
-    """The keys of a model type, by table. Raises KeyError."""
+    """Return the keys of a model type, by table. Raise KeyError for an unknown type."""
     facts = MODELS[model_type]
     top = {name: key for name, key in TOP.items() if name not in _NOT_SET | _TABLES and not _is_swap(name, facts)}
     tables = [
-        _table("", "config", top, words.TOP_WORDS),
+        _table("", "config", top, TOP_HELP),
         _table("model", "config", _model_keys(facts), _model_words(facts), facts.required),
-        _table("adapter", "config", _adapter_keys(facts), words.ADAPTER_WORDS),
-        _table("optimizer", "config", _optimizer_keys(), words.OPTIMIZER_WORDS, is_open=True),
-        _table("monitoring", "config", MONITORING, words.MONITORING_WORDS),
-        _table("", "dataset", _without(DATASET, _TABLES), words.DATASET_WORDS),
-        _table("directory", "dataset", DIRECTORY, words.DIRECTORY_WORDS),
+        _table("adapter", "config", _adapter_keys(facts), ADAPTER_HELP),
+        _table("optimizer", "config", _optimizer_keys(), OPTIMIZER_HELP, is_open=True),
+        _table("monitoring", "config", MONITORING, MONITORING_HELP),
+        _table("", "dataset", _without(DATASET, _TABLES), DATASET_HELP),
+        _table("directory", "dataset", DIRECTORY, DIRECTORY_HELP),
     ]
     return ModelSettingsView(model_type, tuple(tables))
 
@@ -88,40 +98,40 @@ def _table(
     name: str,
     file: str,
     keys: Mapping[str, Key],
-    told: Mapping[str, KeyWords],
+    help_texts: Mapping[str, KeyHelp],
     required: Iterable[str] = (),
     *,
     is_open: bool = False,
 ) -> SettingTableView:
     needed = (_REQUIRED.get(name, frozenset()) if name or file == "config" else frozenset()) | set(required)
-    found = tuple(_setting(name, key_name, key, told[key_name], needed) for key_name, key in keys.items())
+    found = tuple(_setting(name, key_name, key, help_texts[key_name], needed) for key_name, key in keys.items())
     return SettingTableView(name, file, is_open, found)
 
 
-def _setting(table: str, name: str, key: Key, told: KeyWords, required: Iterable[str]) -> SettingView:
-    options = tuple(key.choices) or told.options
+def _setting(table: str, name: str, key: Key, text: KeyHelp, required: Iterable[str]) -> SettingView:
+    options = tuple(key.choices) or text.options
     if table == "optimizer" and name == "type":
         options = (*OPTIMIZERS, *KNOWN_CLASSES)
     return SettingView(
         name=name,
         kind="value" if key.kind is KeyKind.OTHER else key.kind.name.lower(),
-        group=told.group,
-        help=told.help,
-        default=told.default,
+        group=text.group,
+        help=text.help,
+        default=text.default,
         least=key.least,
         above=key.above,
         most=key.most,
         options=options,
         is_open=not key.choices,
         is_required=name in required,
-        is_common=told.is_common or name in required,
-        is_path=told.group is KeyGroup.PATHS,
-        only_for=_takers(name) if table == "optimizer" else None,
+        is_common=text.is_common or name in required,
+        is_path=text.group is KeyGroup.PATHS,
+        only_for=_optimizers_with(name) if table == "optimizer" else None,
     )
 
 
-def _takers(name: str) -> tuple[str, ...] | None:
-    """The optimizers that take an argument, of those that are known; None: it is none of theirs."""
+def _optimizers_with(name: str) -> tuple[str, ...] | None:
+    """Return the known optimizers that accept an argument, or None if there are none."""
     takers = tuple(optimizer for optimizer, taken in OPTIMIZERS.items() if name in taken)
     return takers or None
 
@@ -132,7 +142,7 @@ def _without(keys: Mapping[str, Key], names: Iterable[str]) -> dict[str, Key]:
 
 
 def _is_swap(name: str, facts: ModelFacts) -> bool:
-    """Whether it is about swapping blocks, of a type that cannot."""
+    """Return whether a key concerns block swapping, for a type that does not support it."""
     return facts.swap is None and name in ("blocks_to_swap", "disable_block_swap_for_eval")
 
 
@@ -142,12 +152,9 @@ def _model_keys(facts: ModelFacts) -> dict[str, Key]:
     return paths | {name: key for name, key in MODEL.items() if name in known}
 
 
-def _model_words(facts: ModelFacts) -> dict[str, KeyWords]:
-    paths = {
-        name: KeyWords(KeyGroup.PATHS, words.PATH_WORDS[kind.value], is_common=True)
-        for name, kind in facts.kinds.items()
-    }
-    return {**words.MODEL_WORDS, **paths}
+def _model_words(facts: ModelFacts) -> dict[str, KeyHelp]:
+    paths = {name: KeyHelp(KeyGroup.PATHS, PATH_HELP[kind.value], is_common=True) for name, kind in facts.kinds.items()}
+    return {**MODEL_HELP, **paths}
 
 
 def _adapter_keys(facts: ModelFacts) -> dict[str, Key]:
@@ -158,7 +165,7 @@ def _adapter_keys(facts: ModelFacts) -> dict[str, Key]:
 
 
 def _optimizer_keys() -> dict[str, Key]:
-    return {name: Key(_argument_kind(name)) for name in words.OPTIMIZER_WORDS}
+    return {name: Key(_argument_kind(name)) for name in OPTIMIZER_HELP}
 
 
 def _argument_kind(name: str) -> KeyKind:

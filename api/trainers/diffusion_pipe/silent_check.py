@@ -1,31 +1,31 @@
-"""Warns of settings that the trainer silently ignores or takes otherwise than meant."""
+"""Warns about settings that the trainer silently ignores or interprets in unexpected ways."""
 
 from functools import partial
 
 from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe.buckets import Settings
-from api.trainers.diffusion_pipe.document import TrainerDocument, number, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, number
 from api.trainers.diffusion_pipe.files import WANDB_VARIABLE
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts
 
-#: Model types whose code knows control images; the others fail in a child, for which the trainer waits for ever.
+#: Model types that support control images. Others fail in a child process, for which the trainer waits forever.
 _EDITORS = ("flux", "flux2", "qwen_image")
 
-#: Keys that shift the timesteps, read only where `shift` is not given.
+#: Keys that shift the timesteps, read only if `shift` is not set.
 _SHIFTS_BY_SIZE = ("flux_shift", "lumina_shift")
 
 _RATIOS = ("ar_buckets", "min_ar", "max_ar", "num_ar_buckets")
 
 
 def check_silent(config: TrainerDocument, model_type: str | None, request: TrainingRequest, findings: Findings) -> None:
-    """Checks the training configuration."""
+    """Check the training configuration."""
     monitoring = config.table("monitoring")
     if monitoring.get("enable_wandb") and monitoring.get("wandb_api_key") == "" and WANDB_VARIABLE not in request.env:
         findings.warn(
             config.at("monitoring", "wandb_api_key"),
-            "The key is empty: Weights & Biases then asks for one, and nobody is there to answer.",
-            f"Give the key here, or in `env` as {WANDB_VARIABLE}.",
+            "The key is empty, so Weights & Biases prompts for one and the training waits.",
+            f"Set the key here, or in `env` as {WANDB_VARIABLE}.",
         )
     if model_type == "sdxl":
         _check_sdxl(config, findings)
@@ -34,8 +34,8 @@ def check_silent(config: TrainerDocument, model_type: str | None, request: Train
     if is_off and model_type is not None and MODELS[model_type].caches_text and model_type != "sdxl":
         findings.warn(
             config.at("model", "cache_text_embeddings"),
-            f"The trainer caches those of {model_type} all the same; this only keeps the encoders in memory.",
-            "Leave it out.",
+            f"The trainer always caches text embeddings of {model_type}; this only keeps the encoders in memory.",
+            "Remove it.",
         )
 
 
@@ -43,15 +43,15 @@ def _check_timesteps(config: TrainerDocument, findings: Findings) -> None:
     model, at = config.table("model"), partial(config.at, "model")
     for name in _SHIFTS_BY_SIZE if model.get("shift") else ():
         if model.get(name):
-            findings.warn(at(name), "`shift` is set as well and takes precedence.", "Leave one of them out.")
+            findings.warn(at(name), "`shift` is set as well and takes precedence.", "Remove one of them.")
     if model.get("timestep_sample_method") == "uniform" and "sigmoid_scale" in model:
         findings.warn(
-            at("sigmoid_scale"), "It is not used with timestep_sample_method = 'uniform'.", "Leave one of them out."
+            at("sigmoid_scale"), "This key is ignored with timestep_sample_method = 'uniform'.", "Remove one of them."
         )
 
 
 def check_warmup(config: TrainerDocument, total_steps: int | None, findings: Findings) -> None:
-    """Warns when the warmup is longer than the training, so that the learning rate never gets to its height."""
+    """Warn when the warmup is longer than the training, so that the learning rate never reaches its value."""
     warmup = number(config.values.get("warmup_steps"))
     if warmup is not None and total_steps is not None and warmup >= total_steps:
         findings.warn(
@@ -65,37 +65,37 @@ def _check_sdxl(config: TrainerDocument, findings: Findings) -> None:
     if config.table("model").get("debiased_estimation_loss", True) in (False, 0):
         findings.warn(
             config.at("model", "debiased_estimation_loss"),
-            "The trainer asks only whether the key is there: this turns it on.",
-            "Leave the key out.",
+            "The trainer only checks whether the key exists, so this value enables the loss.",
+            "Remove the key.",
         )
     for name in ("huber_delta", "smooth_l1_beta"):
         if name in config.values:
-            findings.warn(config.at(name), "The trainer does not read this for sdxl.", "Leave it out.")
+            findings.warn(config.at(name), "The trainer does not read this for sdxl.", "Remove it.")
 
 
 def check_silent_settings(settings: Settings, model_type: str | None, findings: Findings) -> None:
-    """Checks the settings of one directory of a dataset."""
+    """Check the settings of one directory of a dataset."""
     if settings.get("size_buckets") is None and not settings.get("enable_ar_bucket", False):
         for name in _RATIOS:
             if settings.get(name) is not None:
                 findings.warn(
                     settings.at(name),
-                    "Without enable_ar_bucket this is not used, and everything is cropped to squares.",
+                    "Without enable_ar_bucket this key is ignored, and all media are cropped to squares.",
                     "Set enable_ar_bucket = true.",
                 )
-    shuffles = whole(settings.get("cache_shuffle_num", 0)) or settings.get("shuffle_tags", False)
+    shuffles = as_integer(settings.get("cache_shuffle_num", 0)) or settings.get("shuffle_tags", False)
     if settings.get("cache_shuffle_delimiter") is not None and not shuffles:
         findings.warn(
             settings.at("cache_shuffle_delimiter"),
-            "Nothing is shuffled without cache_shuffle_num or shuffle_tags, so this is not used.",
-            "Set cache_shuffle_num, or leave it out.",
+            "Without cache_shuffle_num or shuffle_tags nothing is shuffled, so this key is ignored.",
+            "Set cache_shuffle_num, or remove this key.",
         )
     at = partial(settings.document.at, "directory", settings.index)
     if model_type is not None and settings.own.get("control_path") is not None and model_type not in _EDITORS:
         findings.error(
             at("control_path"),
-            f"{model_type} takes no control images. The trainer hangs on it, holding its GPUs.",
-            f"Leave it out, or train one of {', '.join(_EDITORS)}.",
+            f"{model_type} does not support control images. The trainer would hang and occupy its GPUs.",
+            f"Remove the key, or train one of {', '.join(_EDITORS)}.",
         )
     if model_type is not None:
         _check_frames(settings, MODELS[model_type], findings)
@@ -114,10 +114,10 @@ def _check_frames(settings: Settings, facts: ModelFacts, findings: Findings) -> 
     for index, value in enumerate(lengths):
         length = number(value)
         if length is not None and length > 1 and (length - rest) % step:
-            kept = int((length - rest) // step) * step + rest
+            used = int((length - rest) // step) * step + rest
             findings.warn(
                 settings.at(name, index),
-                f"Of these {length:g} frames the trainer takes {max(kept, 1)}: a multiple of {step}"
-                f"{' and one' if rest else ''}.",
-                f"Write {kept} or {kept + step}." if kept > 1 else f"Write {kept + step}.",
+                f"The trainer uses {max(used, 1)} of these {length:g} frames: a multiple of {step}"
+                f"{' plus 1' if rest else ''}.",
+                f"Set {used} or {used + step}." if used > 1 else f"Set {used + step}.",
             )

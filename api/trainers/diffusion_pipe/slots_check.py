@@ -1,4 +1,4 @@
-"""Whether each file that [model] names is what belongs there, by its content; what is not recognised is warned of."""
+"""Checks by content that each file in [model] fits its slot; unrecognised files cause a warning."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from api.domain.weights import Component
 from api.files.weights.adapters import read_adapter
 from api.files.weights.fingerprints.fingerprint import Fingerprint
-from api.files.weights.fingerprints.table import what_belongs
+from api.files.weights.fingerprints.table import fingerprints_for, titles_for
 from api.files.weights.fingerprints.text_encoders import LANGUAGE_MODELS, UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.header import COMFY_PREFIX, Header, merged
 from api.files.weights.recognition import recognise
@@ -21,34 +21,43 @@ from api.trainers.diffusion_pipe.file_names import check_file_name
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, PathKind
 from api.trainers.diffusion_pipe.quantised_check import check_quantised
-from api.trainers.diffusion_pipe.slot_words import ANY_LANGUAGE_MODEL, what_to_name
 from api.trainers.pointers import shown
 
-#: Widths of Flux 2's first layer that the trainer knows.
+#: Widths of Flux 2's first layer that the trainer supports.
 FLUX2_WIDTHS = (6144, 3072, 4096)
 
-#: The text encoder that fits each of Flux 2's transformers; another one passes the caching and fails at the first step.
+#: The text encoder of each Flux 2 transformer; with another one, caching works but the first step fails.
 _FLUX2_ENCODERS = {"flux2-dev": "mistral-small-3", "flux2-klein-9b": "qwen-3-8b", "flux2-klein-4b": "qwen-3-4b"}
 
-#: By type, what may stand before the names of a transformer's tensors and is taken off, as its own code has it
-#: (models/*.py, commit 8f83dbf). Of types that are not here it is ComfyUI's code, or another's, and not known.
-_TAKEN_OFF: Mapping[str, tuple[str, ...]] = {
+#: By type, prefixes of the transformer's tensor names that the type's code removes (models/*.py, commit 8f83dbf).
+#: For types not listed here, other code (such as ComfyUI's) reads the names, and the prefixes are unknown.
+_REMOVED_PREFIXES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("flux", "chroma", "qwen_image", "hunyuan_image", "cosmos", "hidream", "sd3", "omnigen2"), ()),
     **dict.fromkeys(("sdxl", "wan", "lumina_2"), (COMFY_PREFIX,)),
     **dict.fromkeys(("cosmos_predict2", "anima"), (COMFY_PREFIX, "net.")),
     **dict.fromkeys(("hunyuan-video", "auraflow"), ("model.model.",)),
 }
 
-#: What has such names at all.
+#: Component kinds with such prefixes.
 _MAIN = ("transformer", "checkpoint")
 
-#: The ends of slots in whose place the trainer opens something else than the directory itself: its parts, by name.
+#: Ends of slots for which the trainer opens parts by name instead of the directory itself.
 _WITH_PARTS = (".diffusers_path", "hunyuan-video.ckpt_path")
+
+#: Other types take a language model as a directory (models/cosmos_predict2.py); only Anima takes a file.
+ANY_LANGUAGE_MODEL = "anima.llm_path/"
+
+#: Slots whose files have unknown headers, or too many possible files to list.
+_DESCRIPTIONS = {
+    "minimax_h3.vae": "the video VAE of MiniMax H3 (minimax_h3_video_vae_fp16.safetensors)",
+    "minimax_h3.audio_vae": "the audio VAE of MiniMax H3 (minimax_h3_audio_vae_fp32.safetensors)",
+    ANY_LANGUAGE_MODEL: "a language model as a directory in transformers' form",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """A file or directory that the configuration names, and the header of all that is in it; `slots` are its places."""
+class _NamedFile:
+    """A file or directory in the configuration, with its slots and the merged header of its weights."""
 
     slots: tuple[str, ...]
     at: str
@@ -57,21 +66,21 @@ class _Given:
     component: Component | None
 
     @property
-    def belongs(self) -> tuple[Fingerprint, ...]:
-        return tuple(each for slot in self.slots for each in what_belongs(slot))
+    def expected(self) -> tuple[Fingerprint, ...]:
+        return tuple(each for slot in self.slots for each in fingerprints_for(slot))
 
 
 def check_slots(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
-    """Checks all paths of [model]."""
+    """Check all paths of [model]."""
     model = config.table("model")
     found = list(_find(config, model_type, root, findings))
     for given in found:
-        refused = _check_one(given, model_type, findings)
+        rejected = _check_one(given, model_type, findings)
         is_main = any(slot.endswith(".diffusion_model") for slot in given.slots)
         check_quantised(given.header, given.path.name, given.at, config, model_type, is_main, findings)
-        if not refused and is_main:
+        if not rejected and is_main:
             _check_main(given, model_type, findings)
-        if not refused:
+        if not rejected:
             check_file_name(given.path, given.slots, model, given.at, findings)
     if model_type == "flux2":
         _check_flux2(found, findings)
@@ -79,7 +88,7 @@ def check_slots(config: TrainerDocument, model_type: str, root: Path | None, fin
     check_encoder_types(config, model_type, {each.at: each.component for each in found}, findings)
 
 
-def _find(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> Iterator[_Given]:
+def _find(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> Iterator[_NamedFile]:
     model = config.table("model")
     for key, kind in MODELS[model_type].kinds.items():
         path = _path(model.get(key), root)
@@ -102,29 +111,29 @@ def _find(config: TrainerDocument, model_type: str, root: Path | None, findings:
 
 def _find_in(
     directory: Path, slots: tuple[str, ...], at: str, model: Mapping[str, Any], findings: Findings
-) -> Iterator[_Given]:
-    """What a directory that is a model holds, as far as the trainer opens it."""
+) -> Iterator[_NamedFile]:
+    """Yield the files in a model's directory that the trainer opens."""
     for part in paths.directories_in(directory):
         inner = tuple(f"{slot}/{part.name}" for slot in slots)
-        if is_replaced(part.name, model) or not any(what_belongs(slot) for slot in inner):
+        if is_replaced(part.name, model) or not any(fingerprints_for(slot) for slot in inner):
             continue
         paths.check_pretrained(part, at, findings)
         _check_shards(part, at, findings)
         yield from _read(inner, at, part)
-    # Beside the parts such models often have single files, which the trainer does not open; and of a directory whose
-    # weights are named elsewhere it opens only the rest.
+    # Such directories often also contain single files that the trainer does not open. If the weights are set elsewhere,
+    # the trainer opens only the remaining parts.
     if any(slot.endswith(_WITH_PARTS) for slot in slots) or model.get("transformer_path"):
         return
     if slots != ("wan.ckpt_path",):
         paths.check_pretrained(directory, at, findings)
         if not paths.has_weights(directory):
-            findings.error(at, f"{shown(directory.name)} has no weights.", "Download the whole model into it.")
+            findings.error(at, f"{shown(directory.name)} has no weights.", "Download all files of the model into it.")
     _check_shards(directory, at, findings)
     yield from _read(slots, at, directory)
 
 
 def _slots(model_type: str, key: str, model: Mapping[str, Any], path: Path) -> tuple[str, ...]:
-    """The places that a key stands for. cosmos_predict2 and anima are one code, which goes by what it is given."""
+    """Return the slots of a key. cosmos_predict2 and anima share code, which decides by the keys that are set."""
     if model_type not in ("cosmos_predict2", "anima"):
         return (f"{model_type}.{key}",)
     if key == "transformer_path" and model_type == "cosmos_predict2" and "llm_path" in model and "t5_path" not in model:
@@ -136,7 +145,7 @@ def _slots(model_type: str, key: str, model: Mapping[str, Any], path: Path) -> t
     return (f"anima.{key}" if key == "llm_path" else f"{_TYPE_OF_KEY.get(key, model_type)}.{key}",)
 
 
-#: Keys that mean the same under both types.
+#: Keys with the same meaning for both types.
 _TYPE_OF_KEY = {"t5_path": "cosmos_predict2", "llm_adapter_path": "anima", "vae_path": "cosmos_predict2"}
 
 
@@ -156,35 +165,33 @@ def _encoders(config: TrainerDocument) -> Iterator[tuple[str, Any]]:
             yield f"{at}/paths/{number}", path
 
 
-def _read(slots: tuple[str, ...], at: str, path: Path) -> Iterator[_Given]:
+def _read(slots: tuple[str, ...], at: str, path: Path) -> Iterator[_NamedFile]:
     headers = paths.headers_of(path)
     if headers:
         header = headers[0] if len(headers) == 1 else merged(headers)
-        yield _Given(slots, at, path, header, recognise(header))
+        yield _NamedFile(slots, at, path, header, recognise(header))
 
 
 def _check_shards(directory: Path, at: str, findings: Findings) -> None:
     names = paths.names_in(directory, "") if paths.is_directory(directory) else []
     missing, outside = missing_shards(directory, names), find_outside(directory, names)
     if outside is not None:
-        what = f"The index of the weights in {shown(directory.name)} names a file elsewhere: {shown(outside)}."
-        findings.error(at, what, "Download the model again, from a source that you trust.")
+        what = f"The index of the weights in {shown(directory.name)} refers to a file outside of it: {shown(outside)}."
+        findings.error(at, what, "Download the model again from a trusted source.")
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         named = ", ".join(shown(name) for name in missing[:3])
-        findings.error(
-            at, f"Of the weights in {shown(directory.name)} {named}{more} are missing.", "Download the rest of them."
-        )
+        findings.error(at, f"The weights in {shown(directory.name)} lack {named}{more}.", "Download the missing files.")
 
 
-def _check_one(given: _Given, model_type: str, findings: Findings) -> bool:
-    """Whether what stands here was refused."""
-    remedy, name, component = what_to_name(given.slots), shown(given.path.name), given.component
+def _check_one(given: _NamedFile, model_type: str, findings: Findings) -> bool:
+    """Return whether the file is rejected."""
+    remedy, name, component = advice_for(given.slots), shown(given.path.name), given.component
     adapter = read_adapter(given.header)
     if adapter is not None:
-        findings.error(given.at, f"{name} is an adapter ({adapter.kind}), and no model.", remedy)
+        findings.error(given.at, f"{name} is an adapter ({adapter.kind}), not a model.", remedy)
         return True
-    if component is None or (component.name == UNKNOWN_LANGUAGE_MODEL and given.belongs):
+    if component is None or (component.name == UNKNOWN_LANGUAGE_MODEL and given.expected):
         _warn_of_unknown(given, remedy, findings)
     if component is None:
         return False
@@ -192,66 +199,66 @@ def _check_one(given: _Given, model_type: str, findings: Findings) -> bool:
     if not is_one and not set(given.slots) & component.slots:
         findings.error(given.at, f"{name} is {component.title}.", remedy)
         return True
-    taken = _TAKEN_OFF.get(model_type)
-    if taken is None:
+    removed = _REMOVED_PREFIXES.get(model_type)
+    if removed is None:
         return False
-    # In a directory Wan's names are read as they are.
+    # In a directory, Wan's names are read unchanged.
     if component.kind not in _MAIN or (model_type == "wan" and paths.is_directory(given.path)):
-        taken = ()
-    left = sorted(given.header.prefixes - set(taken))
+        removed = ()
+    left = sorted(given.header.prefixes - set(removed))
     if left:
         findings.error(
             given.at,
-            f"{name} is {component.title} with `{left[0]}` before its names, which the trainer does not take off here.",
-            "Take the file without that prefix.",
+            f"{name} is {component.title} with the prefix `{left[0]}` in tensor names, which the trainer keeps.",
+            "Use the file without that prefix.",
         )
     return bool(left)
 
 
-def _warn_of_unknown(given: _Given, remedy: str, findings: Findings) -> None:
-    """What is not recognised may still be right; of a place whose files no one can tell apart nothing is said."""
-    if given.belongs or given.slots == (ANY_LANGUAGE_MODEL,):
-        what = "is not recognised by its tensors" if given.component is None else f"is {given.component.title}"
-        findings.warn(
-            given.at, f"{shown(given.path.name)} {what}: whether the trainer can use it is not known.", remedy
-        )
+def _warn_of_unknown(given: _NamedFile, remedy: str, findings: Findings) -> None:
+    """Warn about an unrecognised file, which may still be right. Skip slots whose files cannot be told apart."""
+    if given.expected or given.slots == (ANY_LANGUAGE_MODEL,):
+        what = "is not recognised" if given.component is None else f"is {given.component.title}"
+        findings.warn(given.at, f"{shown(given.path.name)} {what}; the trainer may not be able to use it.", remedy)
 
 
-def _check_main(given: _Given, model_type: str, findings: Findings) -> None:
-    """Whether the weights are of a model that the trainer trains under this type, as it asks after caching."""
+def _check_main(given: _NamedFile, model_type: str, findings: Findings) -> None:
+    """Check that the weights are of a model that the trainer supports for this type, as it verifies after caching."""
     header = given.header
     if model_type == "flux2" and header.width("img_in.weight") not in FLUX2_WIDTHS:
         widths = ", ".join(map(str, FLUX2_WIDTHS))
-        found = f"The width of its `img_in.weight` is {header.width('img_in.weight')}, and the trainer knows"
-        findings.error(given.at, f"{found} {widths} only.", "Name the weights of Flux 2 dev, Klein 4B or Klein 9B.")
+        found = f"The width of its `img_in.weight` is {header.width('img_in.weight')}, but the trainer supports"
+        findings.error(
+            given.at, f"{found} only {widths}.", "Set the path of the weights of Flux 2 dev, Klein 4B or Klein 9B."
+        )
     if model_type == "hunyuan_video_15" and header.has_key_starting("guidance_in."):
         findings.error(
-            given.at, "This model is distilled for guidance; the trainer refuses to train it.", "Take the base model."
+            given.at, "This model is distilled for guidance, and the trainer rejects it.", "Use the base model."
         )
     if model_type == "ltx2" and not header.has_key_starting("vae."):
         findings.error(
-            given.at, "The trainer takes the VAE from this file, and there is none in it.", "Take the whole checkpoint."
+            given.at, "This file has no VAE, which the trainer reads from it.", "Use the complete checkpoint."
         )
 
 
-def _check_flux2(found: list[_Given], findings: Findings) -> None:
+def _check_flux2(found: list[_NamedFile], findings: Findings) -> None:
     main = next((each.component for each in found if "flux2.diffusion_model" in each.slots), None)
-    wanted = None if main is None else _FLUX2_ENCODERS.get(main.name)
+    expected = None if main is None else _FLUX2_ENCODERS.get(main.name)
     for given in found:
         encoder = given.component
-        is_other = encoder is not None and encoder.name != wanted and encoder.name in _FLUX2_ENCODERS.values()
-        if "flux2.text_encoders" not in given.slots or not is_other or main is None or encoder is None or not wanted:
+        is_other = encoder is not None and encoder.name != expected and encoder.name in _FLUX2_ENCODERS.values()
+        if "flux2.text_encoders" not in given.slots or not is_other or main is None or encoder is None or not expected:
             continue
-        title = next(each.title for each in given.belongs if each.name == wanted)
+        title = next(each.title for each in given.expected if each.name == expected)
         findings.error(
             given.at,
-            f"{shown(given.path.name)} is {encoder.title}; with {main.title} the trainer fails at its first step.",
-            f"Here belongs {title}.",
+            f"{shown(given.path.name)} is {encoder.title}; with {main.title} the trainer fails at the first step.",
+            f"Set the path of {title}.",
         )
 
 
-def _check_pairs(config: TrainerDocument, found: list[_Given], findings: Findings) -> None:
-    """Whether an encoder of several files has each of them."""
+def _check_pairs(config: TrainerDocument, found: list[_NamedFile], findings: Findings) -> None:
+    """Check that an encoder with several files has each of them once."""
     for index in range(8):
         at = config.at("model", "text_encoders", index)
         files = [each for each in found if each.at.startswith(f"{at}/paths/")]
@@ -259,9 +266,17 @@ def _check_pairs(config: TrainerDocument, found: list[_Given], findings: Finding
         for number, given in enumerate(files):
             if len(names) != len(files) or given.component is None or names.index(given.component.name) == number:
                 continue
-            missing = [each.title for each in given.belongs if each.name not in names]
+            missing = [each.title for each in given.expected if each.name not in names]
             findings.error(
                 given.at,
-                f"{given.component.title.capitalize()} is named twice.",
-                f"Here belongs {' or '.join(missing)}.",
+                f"{given.component.title.capitalize()} is set twice.",
+                f"Set the path of {' or '.join(missing)} here.",
             )
+
+
+def advice_for(slots: tuple[str, ...]) -> str:
+    """Return the remedy for a wrong file in these slots."""
+    titles = dict.fromkeys(
+        title for slot in slots for title in ((_DESCRIPTIONS[slot],) if slot in _DESCRIPTIONS else titles_for(slot))
+    )
+    return f"Set the path of {', or '.join(titles)}." if titles else "Set the path of the right file."

@@ -1,4 +1,4 @@
-"""TOML as the trainer reads and writes it: parsed by the same package."""
+"""Reads and writes TOML with the package that the trainer uses."""
 
 import tomllib
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from api.trainers.toml_edit import Path, edit, same, write
 
 __all__ = ["Path", "edit", "fits", "leaves", "mixed_arrays", "parse", "write"]
 
-_SIMPLIFY = "Leave some out, or write it more plainly."
+_SIMPLIFY = "Remove some of it, or simplify it."
 
 
 def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
-    """What the trainer will read; None when no parser can read it. What its own parser refuses is an error, too."""
+    """Return the values that the trainer will read, or None if no parser can read them."""
     too_much = toml_text.text_excess(text)
     if too_much is not None:
         findings.error(base, too_much, _SIMPLIFY)
@@ -25,11 +25,11 @@ def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as mistake:
-        findings.error(base, f"This is not valid TOML: {shown(mistake)}.", "Correct the text there.")
+        findings.error(base, f"This is not valid TOML: {shown(mistake)}.", "Correct the text at this position.")
         return None
     except (ValueError, RecursionError, OverflowError):
         findings.error(
-            base, "This TOML cannot be read: a number is too long, or it is nested too deeply.", "Simplify it."
+            base, "This TOML cannot be read: a number is too long, or the nesting is too deep.", "Simplify it."
         )
         return None
     if not fits(values, base, findings):
@@ -40,7 +40,7 @@ def parse(text: str, base: str, findings: Findings) -> dict[str, Any] | None:
 
 
 def fits(values: Any, base: str, findings: Findings) -> bool:
-    """Whether the values are few and flat enough to be checked; a finding says so otherwise."""
+    """Return whether the values are within the limits of the checks; if not, add a finding."""
     too_much = toml_text.values_excess(values)
     if too_much is not None:
         findings.error(base, too_much, _SIMPLIFY)
@@ -48,7 +48,7 @@ def fits(values: Any, base: str, findings: Findings) -> bool:
 
 
 def mixed_arrays(values: Any, path: Path = ()) -> Iterator[Path]:
-    """Where arrays hold values of different kinds, which the trainer's parser refuses."""
+    """Yield the paths of arrays with mixed types, which the trainer's parser rejects."""
     if isinstance(values, dict):
         for key, value in values.items():
             yield from mixed_arrays(value, (*path, key))
@@ -60,7 +60,7 @@ def mixed_arrays(values: Any, path: Path = ()) -> Iterator[Path]:
 
 
 def leaves(values: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every value that holds no others, with its path; empty tables and arrays are such values."""
+    """Yield every value without children, with its path; these include empty tables and arrays."""
     if isinstance(values, dict) and values:
         for key, value in values.items():
             yield from leaves(value, (*path, key))
@@ -74,7 +74,9 @@ def leaves(values: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 def _check_dates(values: dict[str, Any], base: str, findings: Findings) -> None:
     for path, value in leaves(values):
         if not isinstance(value, str | int | float | dict | list):
-            findings.error(base + pointer(*path), "The trainer takes no dates or times.", "Write it in quotes.")
+            findings.error(
+                base + pointer(*path), "The trainer does not support dates and times.", "Write it in quotes."
+            )
 
 
 def _compare(text: str, values: dict[str, Any], base: str, findings: Findings) -> None:
@@ -82,39 +84,39 @@ def _compare(text: str, values: dict[str, Any], base: str, findings: Findings) -
     for path in mixed:
         findings.error(
             base + pointer(*path),
-            "This array mixes kinds of values, which the trainer's TOML parser refuses.",
-            "Write all of them alike: [1.0, 2.5] instead of [1, 2.5].",
+            "This array mixes types of values, which the trainer's TOML parser rejects.",
+            "Use values of one type: [1.0, 2.5] instead of [1, 2.5].",
         )
     if mixed:
         return
-    # It raises nearly anything (IndexError, TypeError, KeyError) on what it does not understand.
+    # The package raises arbitrary errors (IndexError, TypeError, KeyError) for unsupported syntax.
     try:
         read = toml.loads(text)
-    except Exception as refusal:
-        line = getattr(refusal, "lineno", None)
+    except Exception as error:
+        line = getattr(error, "lineno", None)
         where = f" (line {line})" if line is not None else ""
         findings.error(
-            base, f"The trainer's TOML parser refuses this{where}.", "Write it more plainly; it knows TOML 0.5 only."
+            base, f"The trainer's TOML parser rejects this{where}.", "Simplify it; the parser supports only TOML 0.5."
         )
         return
     for path in _inline_tables(read):
-        # The trainer turns those of its configuration into plain tables, those of a dataset it hands to processes.
+        # The trainer converts such tables in its configuration, but passes those of a dataset to other processes.
         if path[0] == "directory":
             findings.warn(
                 base + pointer(*path),
-                "Tables of a dataset within braces are known to trouble the trainer's caching.",
-                "Write [[directory]] with a line for each key.",
+                "Inline tables (in braces) in a dataset can break the trainer's caching.",
+                "Write [[directory]] with one line per key.",
             )
     if not same(read, values):
         findings.error(
             base,
-            "The trainer's TOML parser reads other values here than are written.",
-            "Write it more plainly; it knows TOML 0.5 only.",
+            "The trainer's TOML parser reads other values than the text has.",
+            "Simplify it; the parser supports only TOML 0.5.",
         )
 
 
 def _inline_tables(values: Any, path: Path = ()) -> Iterator[Path]:
-    # The package makes a class of its own for each.
+    # The package creates a separate class for each inline table.
     if isinstance(values, dict):
         if type(values) is not dict:
             yield path

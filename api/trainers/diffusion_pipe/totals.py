@@ -1,4 +1,4 @@
-"""How many steps an epoch has: the trainer's own counting over its size buckets."""
+"""Counts the steps of an epoch from size buckets, as the trainer does."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from api.trainers.diffusion_pipe.batches import Batches
 from api.trainers.diffusion_pipe.buckets import Bucket, Bucketing
-from api.trainers.diffusion_pipe.document import MOST_COUNT
+from api.trainers.diffusion_pipe.document import MAX_COUNT
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file that is trained on: its size in pixels, its frames at the model's rate, its captions, its name."""
+    """A file that is trained on: size in pixels, frames at the model's rate, captions, name."""
 
     width: int
     height: int
@@ -22,7 +22,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one directory brings in."""
+    """The contribution of one directory."""
 
     bucketing: Bucketing
     items: Sequence[Item]
@@ -31,7 +31,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class BucketCount:
-    """A size bucket: its examples (captions, repeated), how many of them one step takes, and its whole steps."""
+    """A size bucket: its examples (captions times repeats), examples per step, and complete steps."""
 
     bucket: Bucket
     examples: int
@@ -40,7 +40,7 @@ class BucketCount:
 
     @property
     def left_over(self) -> int:
-        """How many of its examples are in no step."""
+        """The number of its examples that are in no step."""
         return self.examples - self.steps * self.batch_size
 
 
@@ -53,7 +53,7 @@ class Totals:
 
     @property
     def dropped(self) -> tuple[Bucket, ...]:
-        """The size buckets that are too small for a single step."""
+        """The size buckets that are too small for one step."""
         return tuple(count.bucket for count in self.counts if count.steps == 0)
 
 
@@ -63,9 +63,9 @@ def count_steps(
     subsample_ratio: float | None = None,
     require_time: Callable[[], None] = lambda: None,
 ) -> Totals:
-    """Counts: a bucket's items, repeated, of all directories together, in whole steps; what remains is dropped.
+    """Count the complete steps per size bucket over all directories; remaining examples are dropped.
 
-    `require_time` raises when it has taken too long.
+    `require_time` raises if the count takes too long.
     """
     sizes: defaultdict[Bucket, int] = defaultdict(int)
     for share in shares:
@@ -79,7 +79,7 @@ def count_steps(
         counts.append(BucketCount(bucket, size, batch_size, size // batch_size))
     steps = sum(count.steps for count in counts)
     if subsample_ratio:
-        steps = int(min(steps * subsample_ratio, MOST_COUNT))
+        steps = int(min(steps * subsample_ratio, MAX_COUNT))
     return Totals(steps, tuple(counts))
 
 

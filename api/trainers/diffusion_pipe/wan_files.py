@@ -1,4 +1,4 @@
-"""The directory of a Wan model: which variant its config.json names, and the files that the trainer opens in it."""
+"""Checks the directory of a Wan model: the variant in its config.json, and the files that the trainer opens."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from typing import Any
 from api.files.weights.header import merged
 from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe import paths
-from api.trainers.diffusion_pipe.document import TrainerDocument, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.pointers import shown
 
-#: The most bytes of a model's config.json that are read.
-_MOST_CONFIG_BYTES = 1024 * 1024
+#: Most bytes read of a model's config.json.
+_MAX_CONFIG_BYTES = 1024 * 1024
 
-#: The widths that the trainer knows of each kind.
+#: The widths that the trainer supports, by kind.
 _WIDTHS = {"t2v": (1536, 5120), "i2v": (1536, 5120), "flf2v": (5120,), "ti2v": (3072,)}
 
 _TEXT_ENCODER = "models_t5_umt5-xxl-enc-bf16.pth"
@@ -24,15 +24,15 @@ _TOKENIZER = Path("google", "umt5-xxl")
 _CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 _VAE, _VAE_22 = "Wan2.1_VAE.pth", "Wan2.2_VAE.pth"
 
-#: The fingerprint of what belongs under each of these names.
+#: The expected fingerprint of each of these files.
 _CONTENTS = {_VAE: "vae-wan-2.1", _VAE_22: "vae-wan-2.2", _TEXT_ENCODER: "umt5-xxl-wan", _CLIP: "clip-vision-h"}
 
-#: A tensor whose presence tells that images go in by CLIP, as in Wan 2.1.
+#: A tensor that shows that images are input through CLIP, as in Wan 2.1.
 IMAGE_MARK = "blocks.0.cross_attn.k_img.weight"
 
 
-#: The type and width that config.json must have for the weights that were recognised: the trainer builds the model by
-#: it, and copies into that whatever has the same name.
+#: The type and width in config.json that recognised weights need. The trainer builds the model from config.json and
+#: copies the tensors of equal names.
 _CONFIG_OF = {
     "wan-2.1-t2v-1.3b": ("t2v", 1536),
     "wan-2.1-i2v-1.3b": ("i2v", 1536),
@@ -45,7 +45,7 @@ _CONFIG_OF = {
 
 
 def wan_config(model: dict[str, Any], root: Path | None) -> dict[str, Any] | None:
-    """The config.json that the trainer reads; None when there is none that can be read."""
+    """Return the config.json that the trainer reads, or None if there is no readable one."""
     checkpoint = model.get("ckpt_path")
     directory = paths.resolve(checkpoint, root) if isinstance(checkpoint, str) else None
     if directory is None:
@@ -57,7 +57,7 @@ def wan_config(model: dict[str, Any], root: Path | None) -> dict[str, Any] | Non
         candidates = [directory / "config.json", directory / "low_noise_model" / "config.json"]
     for candidate in candidates:
         try:
-            found = json.loads(paths.read_start(candidate, _MOST_CONFIG_BYTES))
+            found = json.loads(paths.read_start(candidate, _MAX_CONFIG_BYTES))
         except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
@@ -66,13 +66,13 @@ def wan_config(model: dict[str, Any], root: Path | None) -> dict[str, Any] | Non
 
 
 def wan_transformer(model: dict[str, Any], root: Path | None) -> Path | None:
-    """The file or directory of the transformer's weights."""
+    """Return the file or directory of the transformer's weights."""
     text = model.get("transformer_path", model.get("ckpt_path"))
     return paths.resolve(text, root) if isinstance(text, str) else None
 
 
 def check_wan_files(config: TrainerDocument, root: Path | None, findings: Findings) -> None:
-    """Checks config.json and the files beside it."""
+    """Check config.json and the other files in its directory."""
     model, at = config.table("model"), partial(config.at, "model")
     text = model.get("ckpt_path")
     directory = paths.resolve(text, root) if isinstance(text, str) else None
@@ -82,16 +82,16 @@ def check_wan_files(config: TrainerDocument, root: Path | None, findings: Findin
     if known is None:
         findings.error(
             at("ckpt_path"),
-            "This directory has no config.json of a Wan model.",
-            "Name the original checkpoint's directory; for Wan 2.2 also set transformer_path to its sub-directory.",
+            "This directory has no readable config.json of a Wan model.",
+            "Set the directory of the original checkpoint; for Wan 2.2 also set transformer_path to its subdirectory.",
         )
         return
-    kind, width = known.get("model_type"), whole(known.get("dim"))
+    kind, width = known.get("model_type"), as_integer(known.get("dim"))
     if not isinstance(kind, str) or width not in _WIDTHS.get(kind, ()):
         findings.error(
             at("ckpt_path"),
-            f"The trainer knows no Wan model of type `{shown(kind)}` and width {shown(width)}.",
-            "Take one of the supported models: T2V, I2V, FLF2V of 2.1, T2V, I2V, TI2V-5B of 2.2.",
+            f"The trainer supports no Wan model of type `{shown(kind)}` and width {shown(width)}.",
+            "Use a supported model: T2V, I2V, FLF2V of 2.1, T2V, I2V, TI2V-5B of 2.2.",
         )
         return
     _check_weights(model, root, at, findings)
@@ -101,8 +101,8 @@ def check_wan_files(config: TrainerDocument, root: Path | None, findings: Findin
     if not paths.is_directory(directory / _TOKENIZER):
         findings.error(
             at("ckpt_path"),
-            f"The directory `{_TOKENIZER}` of the tokenizer is missing in it.",
-            "Download the original checkpoint, all but its transformer if you have that as a file.",
+            f"The tokenizer's directory `{_TOKENIZER}` is missing in it.",
+            "Download the original checkpoint; you may omit its transformer if you have it as a file.",
         )
 
 
@@ -115,30 +115,30 @@ def _check_weights(model: dict[str, Any], root: Path | None, at: Any, findings: 
         findings.error(
             at("ckpt_path"),
             "This directory has no weights of the transformer.",
-            "Download them, or set transformer_path to a file or, for Wan 2.2, to one of its two sub-directories.",
+            "Download them, or set transformer_path to a file or, for Wan 2.2, to one of its two subdirectories.",
         )
     for name in names[:64]:
         paths.check_weights(transformer / name, at("ckpt_path"), findings)
 
 
 def _check_variant(
-    model: dict[str, Any], root: Path | None, told: tuple[str, int | None], at: Any, findings: Findings
+    model: dict[str, Any], root: Path | None, configured: tuple[str, int | None], at: Any, findings: Findings
 ) -> None:
-    """Whether config.json and the weights are of the same model."""
+    """Check that config.json and the weights belong to the same model."""
     transformer = wan_transformer(model, root)
     found = recognise(merged(paths.headers_of(transformer))) if transformer is not None else None
     expected = None if found is None else _CONFIG_OF.get(found.name)
-    if found is None or expected is None or expected == told:
+    if found is None or expected is None or expected == configured:
         return
     findings.error(
         at("transformer_path" if model.get("transformer_path") else "ckpt_path"),
-        f"These weights are {found.title}, but config.json tells of `{shown(told[0])}` with the width {told[1]}.",
-        f"Name a ckpt_path whose config.json has model_type `{expected[0]}` and dim {expected[1]}.",
+        f"These weights are {found.title}, but config.json names `{shown(configured[0])}` with width {configured[1]}.",
+        f"Set a ckpt_path whose config.json has model_type `{expected[0]}` and dim {expected[1]}.",
     )
 
 
 def _files(model: dict[str, Any], root: Path | None, kind: str) -> list[str]:
-    """The files that the trainer opens in the directory besides the transformer."""
+    """Return the files that the trainer opens in the directory besides the transformer."""
     names = [_VAE_22 if kind == "ti2v" else _VAE]
     if not model.get("llm_path"):
         names.append(_TEXT_ENCODER)
@@ -158,7 +158,7 @@ def _check_file(directory: Path, name: str, at: str, findings: Findings) -> None
             remedy += ", or set llm_path to a .safetensors file of UMT5-XXL"
         findings.error(at, f"`{name}` is missing in it.", f"{remedy}.")
     elif not os.access(path, os.R_OK):
-        findings.error(at, f"`{name}` in it cannot be read.", "Give the service's user the permission to read it.")
+        findings.error(at, f"`{name}` in it cannot be read.", "Give the service's user read permission.")
     else:
         paths.check_weights(path, at, findings, _remedy(name))
         found = recognise(merged(paths.headers_of(path)))
@@ -167,19 +167,19 @@ def _check_file(directory: Path, name: str, at: str, findings: Findings) -> None
         elif paths.is_safetensors(path):
             findings.error(
                 at,
-                f"`{name}` in it is safetensors, but the trainer goes by the name, unpickles it and fails.",
+                f"`{name}` in it is a safetensors file, but the trainer unpickles files with this name and fails.",
                 _instead(name),
             )
 
 
 def _instead(name: str) -> str:
-    """What to do about safetensors under a name that is unpickled."""
+    """Return the remedy for a safetensors file whose name makes the trainer unpickle it."""
     if name == _TEXT_ENCODER:
-        return "Let its name end in .safetensors, and set llm_path to it."
+        return "Rename it to end in .safetensors, and set llm_path to it."
     return "Download the original checkpoint's own file."
 
 
 def _remedy(name: str) -> str:
-    """What to do about a pickle: these names are opened as such, whatever is in them."""
-    remedy = "Let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source"
+    """Return the remedy for a pickle; the trainer unpickles files with these names in any case."""
+    remedy = "If you trust its source, run the service with ALLOW_PICKLED_WEIGHTS=1"
     return f"{remedy}, or set llm_path to UMT5-XXL as .safetensors." if name == _TEXT_ENCODER else f"{remedy}."

@@ -1,37 +1,37 @@
-"""Checks what a model's own files tell: how many blocks may be swapped, and whether the trainer can load them."""
+"""Checks the content of model files: swappable blocks, data types, and required parts."""
 
 from pathlib import Path
 from typing import Any
 
 from api.trainers.diffusion_pipe import paths
 from api.trainers.diffusion_pipe.adapter_files import check_adapter_files
-from api.trainers.diffusion_pipe.document import TrainerDocument, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer
 from api.trainers.diffusion_pipe.findings import Findings
 from api.trainers.diffusion_pipe.model_types import MODELS, ModelFacts, Swap
 from api.trainers.diffusion_pipe.slots_check import check_slots
 from api.trainers.diffusion_pipe.wan_files import check_wan_files, wan_config
 
-#: Small floating-point types, fit for the big weights of a model only.
+#: Small floating-point types, suitable only for the large weights of a model.
 _FLOAT8 = ("float8", "float8_e4m3fn", "float8_e5m2")
 
-#: How many blocks a wan model has, by its width.
+#: Number of blocks of a wan model, by width.
 _WAN_BLOCKS = {1536: 30, 3072: 30, 5120: 40}
 
-#: By key, the file that hunyuan-video opens below `ckpt_path` unless the key names another.
+#: By key, the file that hunyuan-video opens below `ckpt_path` unless the key is set.
 _HUNYUAN_FILES = {
     "transformer_path": Path("hunyuan-video-t2v-720p", "transformers", "mp_rank_00_model_states.pt"),
     "vae_path": Path("hunyuan-video-t2v-720p", "vae", "pytorch_model.pt"),
 }
 
-#: By key, the directory below `ckpt_path` that has what the key does not name.
+#: By key, the directory below `ckpt_path` that is used if the key is not set.
 _HUNYUAN_PARTS = {"llm_path": "text_encoder", "clip_path": "text_encoder_2"}
 
-#: Parts of a diffusers model that qwen_image reads its weights from, unless a key names others.
+#: Parts of a diffusers model from which qwen_image reads weights, unless the key is set.
 _QWEN_PARTS = {"transformer": "transformer_path", "text_encoder": "text_encoder_path", "vae": "vae_path"}
 
 
 def check_files(config: TrainerDocument, model_type: str, root: Path | None, findings: Findings) -> None:
-    """Checks what the files named in [model] contain."""
+    """Check the contents of the files in [model]."""
     facts = MODELS[model_type]
     _check_swap(config, model_type, facts, root, findings)
     _check_dtypes(config, model_type, facts, findings)
@@ -46,7 +46,7 @@ def check_files(config: TrainerDocument, model_type: str, root: Path | None, fin
 
 
 def most_swapped(blocks: tuple[int, ...]) -> int:
-    """The largest `blocks_to_swap` for lists of so many blocks: two are left, and of two lists both are asked."""
+    """Return the largest valid `blocks_to_swap`. Two blocks of each list must remain."""
     if len(blocks) == 1:
         return blocks[0] - 2
     double, single = blocks
@@ -57,24 +57,24 @@ def most_swapped(blocks: tuple[int, ...]) -> int:
 def _check_swap(
     config: TrainerDocument, model_type: str, facts: ModelFacts, root: Path | None, findings: Findings
 ) -> None:
-    wanted = whole(config.values.get("blocks_to_swap"))
-    if not wanted or facts.swap is None:
+    requested = as_integer(config.values.get("blocks_to_swap"))
+    if not requested or facts.swap is None:
         return
     model = config.table("model")
     blocks, is_certain = _wan_blocks(model, root) if model_type == "wan" else _blocks(model, facts.swap, root)
-    if blocks is None or wanted <= (most := most_swapped(blocks)):
+    if blocks is None or requested <= (most := most_swapped(blocks)):
         return
-    say = findings.error if is_certain else findings.warn
-    say(
+    add = findings.error if is_certain else findings.warn
+    add(
         config.at("blocks_to_swap"),
-        f"This model has {' + '.join(map(str, blocks))} blocks, of which at most {most} can be swapped; with more the"
+        f"This model has {' + '.join(map(str, blocks))} blocks, of which at most {most} can be swapped; with more, the"
         " trainer fails after loading.",
         f"Set blocks_to_swap to {most} or less.",
     )
 
 
 def _blocks(model: dict[str, Any], swap: Swap, root: Path | None) -> tuple[tuple[int, ...] | None, bool]:
-    """How many blocks the lists have, and whether that is certain."""
+    """Return the number of blocks of each list, and whether it is certain."""
     if swap.blocks is not None and swap.is_certain:
         return swap.blocks, True
     text = model.get(swap.key)
@@ -88,7 +88,7 @@ def _blocks(model: dict[str, Any], swap: Swap, root: Path | None) -> tuple[tuple
 
 def _wan_blocks(model: dict[str, Any], root: Path | None) -> tuple[tuple[int, ...] | None, bool]:
     known = wan_config(model, root) or {}
-    count = whole(known.get("num_layers")) or _WAN_BLOCKS.get(whole(known.get("dim")) or 0)
+    count = as_integer(known.get("num_layers")) or _WAN_BLOCKS.get(as_integer(known.get("dim")) or 0)
     return (None if count is None else (count,)), True
 
 
@@ -97,13 +97,15 @@ def _check_dtypes(config: TrainerDocument, model_type: str, facts: ModelFacts, f
     if model.get("dtype") in _FLOAT8:
         findings.error(
             config.at("model", "dtype"),
-            "VAE and text encoders are cast to it, too, and cannot work in it.",
-            "Write dtype = 'bfloat16'"
-            + (f"; {facts.dtype_key} makes the big weights small." if facts.dtype_key else "."),
+            "The trainer also casts VAE and text encoders to this type, in which they do not work.",
+            "Set dtype = 'bfloat16'"
+            + (f"; use {facts.dtype_key} to shrink the large weights." if facts.dtype_key else "."),
         )
     if config.table("adapter").get("dtype") in _FLOAT8:
         findings.error(
-            config.at("adapter", "dtype"), "No adapter can be trained in it.", "Write dtype = 'bfloat16' in [adapter]."
+            config.at("adapter", "dtype"),
+            "An adapter cannot be trained in this type.",
+            "Set dtype = 'bfloat16' in [adapter].",
         )
     small = model.get(facts.dtype_key or "")
     if small not in _FLOAT8:
@@ -111,14 +113,14 @@ def _check_dtypes(config: TrainerDocument, model_type: str, facts: ModelFacts, f
     if "adapter" not in config.values:
         findings.error(
             config.at("model", facts.dtype_key or ""),
-            "Without [adapter] the weights themselves are trained, and they cannot be in it.",
-            "Leave it out, or add [adapter].",
+            "Without [adapter] the weights themselves are trained, which is impossible in this type.",
+            "Remove the key, or add [adapter].",
         )
     elif model_type == "cosmos_predict2" and small != "float8_e5m2":
         findings.warn(
             config.at("model", facts.dtype_key or ""),
-            "Of the small types this model is known to work with float8_e5m2 only.",
-            "Write float8_e5m2.",
+            "Of the small types, this model is known to work only with float8_e5m2.",
+            "Set float8_e5m2.",
         )
 
 
@@ -142,7 +144,7 @@ def _check_hunyuan(config: TrainerDocument, root: Path | None, findings: Finding
         if key not in model and not paths.has_weights(directory / part):
             findings.error(
                 at,
-                f"Its directory `{part}` has no weights, and `{key}` names no others.",
+                f"Its directory `{part}` has no weights, and `{key}` is not set.",
                 f"Download the text encoder into it, or set {key}.",
             )
 
@@ -159,8 +161,8 @@ def _check_qwen(config: TrainerDocument, root: Path | None, findings: Findings) 
         if not paths.safetensors_in(directory / part):
             findings.error(
                 config.at("model", "diffusers_path"),
-                f"Its directory `{part}` has no .safetensors files, and `{key}` names no others.",
-                f"Download the whole model, or set {key}.",
+                f"Its directory `{part}` has no .safetensors files, and `{key}` is not set.",
+                f"Download the complete model, or set {key}.",
             )
         for name in paths.safetensors_in(directory / part)[:64]:
             paths.check_weights(directory / part / name, config.at("model", "diffusers_path"), findings)

@@ -1,1 +1,1 @@
-"""What trainers of diffusion-pipe's kind share: their words, progress, run directory, checkpoints and ends."""
+"""What trainers with diffusion-pipe's protocol share: output, progress, run directory, checkpoints, failures."""

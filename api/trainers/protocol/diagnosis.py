@@ -1,4 +1,4 @@
-"""Why an attempt failed: from its last lines, its exit code and its signal to a cause with a remedy."""
+"""Derives the cause of a failed attempt, with a remedy, from its last lines, exit code and signal."""
 
 import re
 import signal
@@ -11,10 +11,10 @@ from api.trainers.protocol.error_lines import LINE_LIMIT, ErrorLine, find_errors
 from api.trainers.protocol.hints import hint_for
 from api.trainers.trainer import Ending
 
-#: So many losses in a row that were NaN explain an end that nothing else explains.
+#: Consecutive NaN losses that count as the cause if nothing else explains the failure.
 NAN_IN_A_ROW = 10
 
-#: Lines shown where no traceback says more.
+#: Lines shown when there is no traceback.
 LAST_LINES = 10
 
 
@@ -31,21 +31,21 @@ class _Rule:
         return cls(code, re.compile(pattern), detail, remedy, said)
 
 
-#: Rules that name the cause of an error's line; the first that matches holds.
+#: Rules for the cause of an error line; the first match applies.
 _RULES = (
     _Rule.of(
         CauseCode.CUDA_OUT_OF_MEMORY,
         r"CUDA out of memory|\bOutOfMemoryError|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED"
         r"|Cuda failure (?:\d+ )?'out of memory'|HIP out of memory",
-        "the memory of a GPU was not enough",
+        "a GPU ran out of memory",
         "lower micro_batch_size_per_gpu or the resolutions, set activation_checkpointing = true, raise blocks_to_swap, "
-        "or ask for more GPUs with pipeline_stages; under WSL2, where blocks_to_swap needs pinned memory, lower it",
+        "or request more GPUs and set pipeline_stages; under WSL2, where blocks_to_swap needs pinned memory, lower it",
         "cuda_memory",
     ),
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
         r"out of shared memory|Bus error|(?:shared memory|/dev/shm|/torch_\d).*No space left",
-        "the machine's shared memory (/dev/shm) was not enough",
+        "the machine ran out of shared memory (/dev/shm)",
         "make /dev/shm larger (in a container: --shm-size or --ipc=host), or lower map_num_proc",
         "shared_memory",
     ),
@@ -60,31 +60,31 @@ _RULES = (
     _Rule.of(
         CauseCode.HOST_OUT_OF_MEMORY,
         r"^MemoryError|DefaultCPUAllocator: |[Cc]annot allocate memory|std::bad_alloc|killed by signal: Killed",
-        "the machine's memory was not enough",
+        "the machine ran out of memory",
         "lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer tasks at once, or add memory",
         "host_memory",
     ),
     _Rule.of(
         CauseCode.PORT_IN_USE,
         r"EADDRINUSE|[Aa]ddress already in use|errno: 98\b|\[Errno 98\]",
-        "the port of its ranks was in use",
-        "start it again: it gets another port",
+        "the port for communication between ranks was in use",
+        "retry the task: it gets another port",
         "port_in_use",
     ),
     _Rule.of(
         CauseCode.GPU_LOST,
         r"fallen off the bus|[Uu]ncorrectable (?:ECC|NVLink) error|GPU is lost|hardware stack error"
         r"|No CUDA GPUs are available|no CUDA-capable device is detected",
-        "a GPU failed or was not there any more",
-        "look at the GPU's health and Xid errors; reset or replace it, then resume",
+        "a GPU failed or disappeared",
+        "check the GPU's health and Xid errors; reset or replace it, then resume",
         "gpu_lost",
     ),
     _Rule.of(
         CauseCode.MISSING_FILE,
         r"GatedRepoError|[Gg]ated repo|\b40[13] Client Error"
         r"|Access to model .{1,200} is restricted|Invalid credentials",
-        "the hub did not give a model out",
-        "accept its licence on its page, and give a token as HF_TOKEN in `env`; or download it and name its directory",
+        "the model hub denied access to a model",
+        "accept the model's licence on its page and set HF_TOKEN in `env`, or download it and give its directory",
         "hub_refused",
     ),
     _Rule.of(
@@ -92,7 +92,7 @@ _RULES = (
         r"(?:MaxRetryError|NameResolutionError|Max retries exceeded|couldn't connect to|Cannot reach).{0,300}hugging"
         r"|LocalEntryNotFoundError.{0,300}[Cc]onnection|OfflineModeIsEnabled",
         "a model could not be downloaded",
-        "download it where there is a network, and name its directory or file in the request",
+        "download it on a machine with network access, and give its directory or file in the request",
         "hub_unreachable",
     ),
     _Rule.of(
@@ -101,7 +101,7 @@ _RULES = (
         r"|(?:LocalEntryNotFound|EntryNotFound|RepositoryNotFound|NotADirectory)Error|is not a valid model identifier"
         r"|[Ee]rror no file named|[Uu]nable to find .*\.safetensors",
         "a file or model was not found",
-        "correct the path in the request, or put the file there; it must be readable by this service's user",
+        "correct the path in the request, or create the file; the trainer's user must be able to read it",
         "missing_file",
     ),
 )
@@ -110,13 +110,13 @@ _NCCL_TIMEOUT = _Rule.of(
     CauseCode.NCCL_TIMEOUT,
     r"Watchdog caught collective operation timeout|NCCL operations have failed or timed out|wait timeout after \d+ ?ms"
     r"|Timed out after \d+ seconds waiting for clients",
-    "the ranks waited for one another until the time was up",
-    "resume it; if it returns, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1, or a larger DEEPSPEED_TIMEOUT (minutes)",
+    "the ranks timed out while waiting for one another",
+    "resume it; if it recurs, set NCCL_P2P_DISABLE=1 and NCCL_IB_DISABLE=1, or raise DEEPSPEED_TIMEOUT (minutes)",
     "nccl_timeout",
 )
 
-#: What the other ranks print when one has failed: it counts as the cause only when there is nothing else.
-_AFTERMATH = re.compile(
+#: Lines that ranks print after another rank failed; they are the cause only if there is no other error.
+_SECONDARY = re.compile(
     r"NCCL|ProcessGroup|DistBackendError|DistNetworkError|DistStoreError|TCPStore|Connection (?:reset|refused|closed)"
     r"|^(?:EOFError|BrokenPipeError|ConnectionResetError|ConnectionRefusedError|SystemExit|KeyboardInterrupt)"
     r"|^(?:torch\.distributed\.|subprocess\.CalledProcessError)|pymp-|terminate called|exits with return code"
@@ -127,7 +127,7 @@ _RECEIVED = re.compile(r"Main process received (SIG[A-Z]{2,6})")
 
 
 def diagnose(ending: Ending, stopped_phrase: str) -> Cause:
-    """The cause of an ending that was no success. The first error in time is the cause; the rest follows from it."""
+    """Return the cause of a failure: the first error in time, as later errors follow from it."""
     errors = find_errors(ending.last_lines)
     roots = [error for error in errors if _is_root(error)]
     for error in roots:
@@ -145,7 +145,7 @@ def diagnose(ending: Ending, stopped_phrase: str) -> Cause:
 def _is_root(error: ErrorLine) -> bool:
     if any(rule.pattern.search(error.text) for rule in _RULES):
         return True
-    return not _AFTERMATH.search(error.text)
+    return not _SECONDARY.search(error.text)
 
 
 def _classify(error: ErrorLine) -> Cause | None:
@@ -161,7 +161,7 @@ def _cause(rule: _Rule, error: ErrorLine) -> Cause:
 
 
 def _last_of_its_rank(raised: Sequence[ErrorLine]) -> ErrorLine:
-    """The exception that ended the first rank to fail, the last of those that led to one another."""
+    """Return the last exception of the first rank that failed; earlier ones of that rank led to it."""
     first = raised[0].rank
     return [error for error in raised if error.rank == first][-1]
 
@@ -172,13 +172,13 @@ def _trainer_error(error: ErrorLine) -> Cause:
 
 
 def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: str) -> Cause:
-    """The cause where no error was printed: by what the ranks said about one another, else by how the process ended."""
+    """Return the cause when no original error was printed: from secondary errors, the signal or the exit code."""
     for error in errors:
         if _NCCL_TIMEOUT.pattern.search(error.text):
             return _cause(_NCCL_TIMEOUT, error)
-        told = _signal_told(error)
-        if told is not None:
-            return _killed(ending, told)
+        reported = _reported_signal(error)
+        if reported is not None:
+            return _killed(ending, reported)
     number = _signal_number(ending)
     if number is not None:
         return _killed(ending, number)
@@ -193,15 +193,15 @@ def _without_root(ending: Ending, errors: Sequence[ErrorLine], stopped_phrase: s
     return Cause.of(
         CauseCode.TRAINER_ERROR,
         "said_nothing",
-        "it ended {how} and said nothing about why",
-        "look at the end of the log, and at the kernel's log (`dmesg`)",
+        "the trainer ended {how} and printed no error",
+        "read the end of the task's log and the kernel's log (`dmesg`)",
         _last_lines(ending),
         how=how,
     )
 
 
-def _signal_told(error: ErrorLine) -> int | None:
-    """The number of the signal that, by a launcher's words, ended one of its ranks or itself; None without one."""
+def _reported_signal(error: ErrorLine) -> int | None:
+    """Return the number of the signal that ended a rank or the launcher, according to the launcher, or None."""
     received = _RECEIVED.search(error.text)
     if received is not None and received[1] in signal.Signals.__members__:
         return signal.Signals[received[1]].value
@@ -215,7 +215,7 @@ def _signal_number(ending: Ending) -> int | None:
     if ending.signal is not None:
         return ending.signal
     code = ending.exit_code or 0
-    # A launcher's exit(-n); but 255 is what programs end with by themselves: exit(-1).
+    # The launcher exits with -n for signal n. 255 is excluded, as programs use exit(-1) themselves.
     if 192 <= code < 255:
         return 256 - code
     return code - 128 if 128 < code < 192 else None
@@ -228,7 +228,7 @@ def _killed(ending: Ending, number: int) -> Cause:
         return Cause.of(
             CauseCode.KILLED,
             "killed_on_stop",
-            "it was asked to stop and ended with {signal}",
+            "the trainer was stopped and ended with {signal}",
             "resume it from its last checkpoint",
             lines,
             signal=name,
@@ -237,9 +237,9 @@ def _killed(ending: Ending, number: int) -> Cause:
         return Cause.of(
             CauseCode.HOST_OUT_OF_MEMORY,
             "killed_for_memory",
-            "a process of it was killed (SIGKILL) and nobody here asked for that: most likely the machine ran out of "
-            "memory and the kernel chose it",
-            "see `dmesg` for the killer's words; lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer "
+            "the kernel or another program killed a process of the training (SIGKILL); most likely the machine ran out "
+            "of memory",
+            "confirm it in `dmesg`; lower blocks_to_swap, map_num_proc or caching_batch_size, run fewer "
             "tasks at once, or add memory",
             lines,
         )
@@ -247,17 +247,17 @@ def _killed(ending: Ending, number: int) -> Cause:
         return Cause.of(
             CauseCode.KILLED,
             "killed_outside",
-            "somebody outside of this service ended it with {signal}",
-            "find out who did (a shutdown, an administrator, a limit), then resume it from its last checkpoint",
+            "a program or person outside of this service ended the training with {signal}",
+            "find the cause (a shutdown, an administrator, a limit), then resume from the last checkpoint",
             lines,
             signal=name,
         )
     return Cause.of(
         CauseCode.TRAINER_ERROR,
         "crashed",
-        "it crashed with {signal}",
-        "look at the end of the log; a crash in native code often means that driver, CUDA and the trainer's packages "
-        "do not fit together",
+        "the trainer crashed with {signal}",
+        "read the end of the log; a crash in native code often means that the versions of the driver, CUDA and the "
+        "trainer's packages are incompatible",
         lines,
         signal=name,
     )
@@ -269,23 +269,23 @@ def _exit_zero(ending: Ending, stopped_phrase: str) -> Cause:
         return Cause.of(
             CauseCode.QUIT_UNASKED,
             "quit_unasked",
-            "it found a file save_quit that this service did not write, saved a checkpoint and quit",
-            "find out who wrote the file, then resume it",
+            "the trainer found a file save_quit that this service did not write, saved a checkpoint and quit",
+            "find what wrote the file, then resume the task",
             lines,
         )
     if any("have set a lot of resolutions" in line for line in ending.last_lines):
         return Cause.of(
             CauseCode.DID_NOT_TRAIN,
             "too_many_resolutions",
-            "it refuses more than 3 resolutions and ended without training",
-            "give at most 3 resolutions: every image is trained at each of them",
+            "the trainer rejects more than 3 resolutions and ended without training",
+            "set at most 3 resolutions: every image is trained at each of them",
             lines,
         )
     return Cause.of(
         CauseCode.DID_NOT_TRAIN,
         "did_not_train",
-        "it ended with exit code 0 but never said that its training was complete",
-        "look at the end of the log for what it did instead; then resume or restart it",
+        "the trainer ended with exit code 0 but did not report that training was complete",
+        "read the end of the log to see what it did, then resume or restart the task",
         lines,
     )
 
@@ -294,8 +294,8 @@ def _nan(ending: Ending) -> Cause:
     return Cause.of(
         CauseCode.NAN_LOSS,
         "nan_loss",
-        "its last {losses} losses were not numbers (NaN)",
-        "resume from a checkpoint before them with a lower learning rate, or use dtype bfloat16 and check the dataset",
+        "the last {losses} losses were NaN",
+        "resume from an earlier checkpoint with a lower learning rate, or use dtype bfloat16 and check the dataset",
         _last_lines(ending),
         losses=ending.nan_in_a_row,
     )

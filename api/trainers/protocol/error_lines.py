@@ -1,4 +1,4 @@
-"""Finds what went wrong in the last lines of a log: exceptions by rank, and the signs that come without one."""
+"""Finds errors in the last lines of a log: exceptions by rank, and fatal messages without a traceback."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,15 +9,15 @@ from api.trainers.protocol.phrases import STEP_BEGINNING
 LINE_LIMIT = 500
 TRACEBACK_LIMIT = 30
 
-#: What torch puts before each line of a rank's traceback.
+#: The prefix that torch adds to each line of a rank's traceback.
 RANK = re.compile(r"\[rank(\d{1,6})\]:\s?", re.ASCII)
 
-#: The first line of a traceback. Not only at the beginning of a line: a progress bar before it has no end of its own.
+#: The first line of a traceback. It may follow a progress bar on the same line.
 TRACEBACK = re.compile(r"(?:\[rank(\d{1,6})\]:\s?)?(Traceback \(most recent call last\).*)", re.ASCII)
 #: The last line of a traceback.
 EXCEPTION = re.compile(r"([A-Za-z_][\w.]{0,200})(?::\s|$)", re.ASCII)
 
-#: Fatal signs that programs print without a Python traceback.
+#: Fatal messages that programs print without a Python traceback.
 SIGN = re.compile(
     r"Watchdog caught collective operation timeout|EADDRINUSE|[Aa]ddress already in use|fallen off the bus"
     r"|No space left on device|terminate called after throwing|Main process received SIG|: error: "
@@ -25,36 +25,36 @@ SIGN = re.compile(
     r"|^(?:torch(?:\.cuda)?\.)?OutOfMemoryError\b|^setpriv: failed to execute "
 )
 
-#: The last line of a traceback that stands alone: the program that printed it may have gone on.
+#: An exception line without a traceback: the program that printed it may have continued.
 _BARE = re.compile(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Z]\w{0,60}(?:Error|Exception|Interrupt))(?::\s|$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorLine:
-    """A line that says what went wrong, and the lines that lead to it."""
+    """A line that reports an error, and its traceback."""
 
     text: str
     position: int  #: its index among the lines
     rank: str | None = None
-    exception: str | None = None  #: the last part of its class's name; None for a sign without a traceback
+    exception: str | None = None  #: class name without its module; None for a fatal message without a traceback
     traceback: tuple[str, ...] = ()
-    is_bare: bool = False  #: an exception's line without its traceback
+    is_bare: bool = False  #: an exception line without a traceback
 
 
 @dataclass(slots=True)
-class _Open:
-    """A traceback whose exception has not come yet."""
+class _OpenTraceback:
+    """A traceback whose exception line has not been read yet."""
 
     lines: list[str] = field(default_factory=list)
     is_ignored: bool = False
 
 
 def find_errors(lines: Sequence[str]) -> tuple[ErrorLine, ...]:
-    """Every exception and fatal sign, in the order of the lines.
+    """Return all exceptions and fatal messages in order.
 
-    What stands before the last step line was survived, and is left out unless nothing stands after it: ranks share
-    one output, so that a step line may come late. An exception's line without a traceback counts where
-    nothing else was said.
+    Errors before the last step line did not end the training and are left out, unless there are no later ones:
+    ranks share one output, so a step line may arrive late. An exception line without a traceback counts only if
+    there is no other error.
     """
     every = tuple(_scan(line[:LINE_LIMIT] for line in lines))
     errors = tuple(error for error in every if not error.is_bare) or every
@@ -64,14 +64,14 @@ def find_errors(lines: Sequence[str]) -> tuple[ErrorLine, ...]:
 
 
 def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
-    open_by_rank: dict[str | None, _Open] = {}
+    open_by_rank: dict[str | None, _OpenTraceback] = {}
     before = ""
-    for position, whole in enumerate(lines):
-        prefix = RANK.match(whole)
-        rank, text = (prefix[1], whole[prefix.end() :]) if prefix else (None, whole)
-        begun = TRACEBACK.search(text)
-        if begun is not None:
-            open_by_rank[begun[1] or rank] = _Open([begun[2]], before.startswith("Exception ignored in"))
+    for position, line in enumerate(lines):
+        prefix = RANK.match(line)
+        rank, text = (prefix[1], line[prefix.end() :]) if prefix else (None, line)
+        started = TRACEBACK.search(text)
+        if started is not None:
+            open_by_rank[started[1] or rank] = _OpenTraceback([started[2]], before.startswith("Exception ignored in"))
         elif rank in open_by_rank:
             error = _continue(open_by_rank, rank, text, position)
             if error is not None:
@@ -83,12 +83,14 @@ def _scan(lines: Iterable[str]) -> Iterable[ErrorLine]:
         before = text
 
 
-def _continue(open_by_rank: dict[str | None, _Open], rank: str | None, text: str, position: int) -> ErrorLine | None:
-    """Adds a line to a traceback; returns the error when the line is the one that names the exception."""
+def _continue(
+    open_by_rank: dict[str | None, _OpenTraceback], rank: str | None, text: str, position: int
+) -> ErrorLine | None:
+    """Add a line to a traceback, and return the error if the line names the exception, else None."""
     traceback = open_by_rank[rank]
     named = EXCEPTION.match(text)
     if named is None:
-        # Indented lines belong to it; others are another process's words in between.
+        # Indented lines belong to the traceback; other lines come from other processes.
         if text[:1] in (" ", "\t") and len(traceback.lines) < TRACEBACK_LIMIT * 4:
             traceback.lines.append(text)
         return ErrorLine(text.strip(), position, rank) if SIGN.search(text) else None

@@ -1,4 +1,4 @@
-"""Reads the scalars of TensorBoard event files while they grow."""
+"""Reads scalars from TensorBoard event files while they grow."""
 
 import os
 from collections.abc import Iterator
@@ -16,48 +16,48 @@ from api.util.foreign_trees import list_names
 
 _PREFIX = "events.out.tfevents."
 
-#: Bytes of the longest record that is believed: the longest that a trainer writes, a histogram, has a few KB.
+#: Bytes of the longest valid record; the longest that a trainer writes, a histogram, has a few KB.
 LONGEST_RECORD = 16 * 2**20
 
-#: Bytes of the longest record that is read: a longer one holds pictures, and to check its sum would take seconds.
+#: Bytes of the longest record that is read. Longer ones hold pictures, and their checksums would take seconds.
 LONGEST_READ = 2**20
 
-#: Generous bounds on values in a record, tags, characters of a tag, and steps (counted in examples).
-MOST_VALUES = 1_000
-MOST_TAGS = 500
+#: Limits for values in a record, tags, characters of a tag, and steps (counted in examples).
+MAX_VALUES = 1_000
+MAX_TAGS = 500
 LONGEST_TAG = 200
 LARGEST_STEP = 10**12
-#: The most event files of one run directory that are read: each start of the trainer makes one.
+#: Most event files read in one run directory; each start of the trainer creates one.
 MAX_FILES = 1000
 
-#: Bytes that one call reads, in about 30 ms.
+#: Bytes read per call, in about 30 ms.
 BUDGET = 256 * 2**10
 
-#: The tag whose x axis is the epoch, whatever that of the others is.
+#: The tag whose x axis is always the epoch.
 EPOCH_LOSS = "train/epoch_loss"
 
-#: The position in a file that cannot be read any further.
+#: The position of a file that cannot be read further.
 STOPPED = -1
 
 
 @dataclass(slots=True)
 class EventFileTail:
-    """All event files of a run directory, oldest first; each call gives what is new.
+    """All event files of a run directory, oldest first; each call returns the new points.
 
-    `positions` (bytes read, by file name) can be kept and given to another tail, which goes on from there. With
-    `examples_per_step` the x axis in the files counts examples, and is turned back into steps.
+    Another tail continues from `positions` (bytes read, by file name). With `examples_per_step`, the x axis
+    of the files counts examples and is converted to steps.
     """
 
     run_dir: Path
     positions: dict[str, int] = field(default_factory=dict)
     examples_per_step: int | None = None
-    notes: list[str] = field(default_factory=list)  #: what could not be read, and why
+    notes: list[str] = field(default_factory=list)  #: files and records that could not be read, with reasons
     _tags: set[str] = field(default_factory=set)
-    is_caught_up: bool = False  #: whether the latest call left nothing for the next one
-    trouble: OSError | None = None  #: what kept the latest call from reading; the next call tries the same again
+    is_caught_up: bool = False  #: whether the latest call left nothing unread
+    trouble: OSError | None = None  #: the error that interrupted the latest call; the next call retries
 
     def read(self, budget: int = BUDGET) -> list[Point]:
-        """The new points, from about `budget` bytes at most. Never raises for what the files hold."""
+        """Return the new points from about `budget` bytes. Damaged content never raises."""
         points: list[Point] = []
         self.is_caught_up, self.trouble = True, None
         for name in self._names():
@@ -71,12 +71,12 @@ class EventFileTail:
         try:
             files = list_names(str(self.run_dir))[1]
         except OSError as error:
-            self._heed(error, str(self.run_dir))
+            self._handle_error(error, str(self.run_dir))
             return []
         return sorted(name for name in files if name.startswith(_PREFIX))[:MAX_FILES]
 
     def _read_file(self, name: str, budget: int, points: list[Point]) -> int:
-        """Appends the new points of one file; returns how many bytes were read."""
+        """Append the new points of one file, and return the number of bytes read."""
         start = position = self.positions.get(name, 0)
         if position == STOPPED:
             return 0
@@ -92,35 +92,35 @@ class EventFileTail:
                 else:
                     self.is_caught_up = False
         except OSError as error:
-            self._heed(error, name)
+            self._handle_error(error, name)
         if self.positions.get(name) != STOPPED:
             self.positions[name] = position
         return position - start
 
     def _next_record(self, file: BinaryIO, name: str) -> bytes | None:
-        """The next whole record, empty when it is damaged; None when there is none (yet)."""
+        """Return the next complete record, empty if damaged, or None if there is none yet."""
         header = file.read(HEADER.size)
         if len(header) < HEADER.size:
             return None
         length, checksum = HEADER.unpack(header)
         if masked_crc32c(header[:8]) != checksum or length > LONGEST_RECORD:
-            # Without a length nobody can tell where the next record begins.
+            # Without a valid length, the start of the next record is unknown.
             self.positions[name] = STOPPED
-            self._note(f"{name} is damaged after {file.tell() - len(header)} bytes: the rest of it is not read")
+            self._note(f"{name} is damaged after {file.tell() - len(header)} bytes: the rest is ignored")
             return None
         if length > LONGEST_READ:
-            return self._pass_over(file, length + CHECKSUM.size)
+            return self._skip(file, length + CHECKSUM.size)
         body = file.read(length + CHECKSUM.size)
         if len(body) < length + CHECKSUM.size:
             return None
         record = body[:length]
         if masked_crc32c(record) != CHECKSUM.unpack_from(body, length)[0]:
-            self._note(f"{name} has a damaged record, which is left out")
+            self._note(f"{name} has a damaged record, which is ignored")
             return b""
         return record
 
-    def _pass_over(self, file: BinaryIO, size: int) -> bytes | None:
-        """Skips a record and returns an empty one; None while it is not whole."""
+    def _skip(self, file: BinaryIO, size: int) -> bytes | None:
+        """Skip a record and return an empty one, or None if it is incomplete."""
         if file.tell() + size > os.fstat(file.fileno()).st_size:
             return None
         file.seek(size, os.SEEK_CUR)
@@ -130,29 +130,29 @@ class EventFileTail:
         try:
             event = Event.FromString(record)
         except DecodeError:
-            self._note("a record is no event, and is left out")
+            self._note("a record is not an event and is ignored")
             return
         if not (0 <= event.wall_time <= LAST_SECOND and 0 <= event.step <= LARGEST_STEP):
-            self._note("a record has no possible time or step, and is left out")
+            self._note("a record with an invalid time or step is ignored")
             return
-        for value in event.summary.value[:MOST_VALUES]:
-            if value.HasField("simple_value") and self._takes(value.tag):
+        for value in event.summary.value[:MAX_VALUES]:
+            if value.HasField("simple_value") and self._accepts(value.tag):
                 step = event.step
                 if self.examples_per_step and value.tag != EPOCH_LOSS:
                     step //= self.examples_per_step
                 yield Point(value.tag, step, value.simple_value, event.wall_time)
 
-    def _takes(self, tag: str) -> bool:
-        """Whether a series may have this name, and there are not too many of them already: each is a file."""
+    def _accepts(self, tag: str) -> bool:
+        """Return whether values of this tag are stored. Each tag becomes a file, so their number is limited."""
         if tag in self._tags:
             return True
-        if len(self._tags) >= MOST_TAGS or not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable():
-            self._note("there are too many tags, or some that are no names; their values are left out")
+        if len(self._tags) >= MAX_TAGS or not 0 < len(tag) <= LONGEST_TAG or not tag.isprintable():
+            self._note("some tags are invalid or beyond the limit; their values are ignored")
             return False
         self._tags.add(tag)
         return True
 
-    def _heed(self, error: OSError, name: str) -> None:
+    def _handle_error(self, error: OSError, name: str) -> None:
         self._note(f"{name} cannot be read: {error.strerror or error}")
         if error.errno in TROUBLE:
             self.trouble, self.is_caught_up = error, False

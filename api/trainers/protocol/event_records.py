@@ -1,8 +1,8 @@
-"""Records of TensorBoard event files: their frames, and the part of the messages that scalars need.
+"""Records of TensorBoard event files: their framing, and the parts of the messages that scalars need.
 
-Names and numbers of the fields are those of TensorBoard's event.proto and summary.proto. What else a message holds
-(histograms, pictures) is skipped by the decoder. The toy trainer loads this module by its path: it imports nothing of
-the service.
+Field names and numbers are those of TensorBoard's event.proto and summary.proto. The decoder skips other
+content, such as histograms and pictures. The toy trainer loads this module by its path, so it must not
+import anything of the service.
 """
 
 import struct
@@ -11,7 +11,7 @@ from typing import Any
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-#: Before the bytes of a record: their length, and the checksum of that. After them: the checksum of the bytes.
+#: A record is preceded by its length and the checksum of the length, and followed by the checksum of its bytes.
 HEADER = struct.Struct("<QI")
 CHECKSUM = struct.Struct("<I")
 
@@ -26,7 +26,7 @@ def masked_crc32c(data: bytes) -> int:
 
 
 def frame(record: bytes) -> bytes:
-    """Return the bytes that stand in an event file for a record."""
+    """Return a record in the framing of event files."""
     length = struct.pack("<Q", len(record))
     return b"".join((length, CHECKSUM.pack(masked_crc32c(length)), record, CHECKSUM.pack(masked_crc32c(record))))
 

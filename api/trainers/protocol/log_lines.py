@@ -1,4 +1,4 @@
-"""What a line of a trainer's log means to who reads it: its level, what it is about, and where in the training."""
+"""Classifies log lines of a trainer: level, type, epoch and step."""
 
 import re
 
@@ -21,13 +21,13 @@ from api.trainers.protocol.phrases import (
     STEP,
     STEP_PREFIX,
     STOPPED,
-    is_no_number,
+    is_not_finite,
 )
 
-#: Characters at the start of a line that are looked at.
+#: Characters of a line that are examined.
 LINE_LIMIT = 2048
 
-#: Lines of others within a traceback after which its end is no longer awaited.
+#: Unrelated lines within a traceback after which its end is no longer expected.
 TRACEBACK_PATIENCE = 200
 
 _SAVED_STEP = re.compile(r"global_step(\d{1,10})", re.ASCII)
@@ -35,16 +35,16 @@ _SAVED_STEP = re.compile(r"global_step(\d{1,10})", re.ASCII)
 _TRAIN_BEGINNINGS = (SAVING_MODEL, COMPLETED, STOPPED)
 _TRAIN_PARTS = (SAVING_CHECKPOINT, "Checkpoint global_step", "Saved global_step", "] [Torch] Saving ")
 
-#: Printed only before the first step of an attempt: it ends whatever went on before.
+#: Printed only before the first step of an attempt, so they end the previous attempt.
 _BEGINNINGS = (CACHING, CACHING_LOGGED, BATCH_SIZE_BEGINNING, "toy trainer: ")
 
-#: The first characters of lines about progress.
+#: First characters of progress lines.
 _PROGRESS_BEGINNINGS = frozenset("s[SRTMcGt")
 
-#: The meanings of most lines, made once.
+#: Shared instances for most lines.
 _SYSTEM = {level: Meaning(level, LogType.SYSTEM) for level in LogLevel}
 
-# A level as loggers write it: in brackets, between blanks or colons, or quoted in JSON; and c10's single letter.
+# A level as loggers write it: in brackets, between spaces or colons, quoted in JSON, or as c10's single letter.
 _LEVEL_WORD = re.compile(r"(?<![\w.])(DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)(?![\w.])", re.ASCII)
 _C10 = re.compile(r"(?:\[rank\d{1,6}\]:\s?)?\[([IWEF])\d{4} ", re.ASCII)
 _LEVELS = {
@@ -60,24 +60,24 @@ _LEVELS = {
     "E": LogLevel.ERROR,
     "F": LogLevel.ERROR,
 }
-_LEVEL_PLACE = 120  #: characters within which a logger names the level
+_LEVEL_LIMIT = 120  #: characters of a line within which a logger names the level
 
 _ERROR_NAME = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:Error|Exception|Interrupt)(?::\s|$)", re.ASCII)
 _CHAIN_BEGINNINGS = ("During handling of the above exception", "The above exception was the direct cause")
 
 
 class LineClassifier:
-    """Reads lines one after the other, from anywhere in a log; what it has not seen is unknown."""
+    """Classifies lines in order, starting anywhere in a log; epoch and step are unknown until they appear."""
 
     def __init__(self, steps_per_epoch: int | None = None) -> None:
         self._steps_per_epoch = steps_per_epoch
         self._epoch: int | None = None
         self._step: int | None = None
         self._evaluates = False
-        self._traceback: dict[str | None, int] = {}  #: by rank with an open traceback, the lines since its last part
+        self._traceback: dict[str | None, int] = {}  #: by rank with an open traceback: lines since its last own line
 
     def read(self, text: str) -> Meaning:
-        """The meaning of the next line."""
+        """Return the meaning of the next line."""
         if len(text) > LINE_LIMIT:
             text = text[:LINE_LIMIT]
         found = self._read_progress(text) if text[:1] in _PROGRESS_BEGINNINGS else None
@@ -91,7 +91,7 @@ class LineClassifier:
     # -- steps, epochs, saving, evaluating --------------------------------------------------------------------------
 
     def _read_progress(self, text: str) -> Meaning | None:
-        """The meaning of one of the trainer's own lines about its progress."""
+        """Return the meaning of a progress line of the trainer, or None for other lines."""
         first = text[:1]
         if first == "s" and text.startswith(STEP_PREFIX):
             return self._read_step(text)
@@ -113,7 +113,7 @@ class LineClassifier:
         if found is None:
             return None
         self._step = _count(found[1])
-        return self._train(LogLevel.WARNING if is_no_number(found[2]) else LogLevel.INFO)
+        return self._train(LogLevel.WARNING if is_not_finite(found[2]) else LogLevel.INFO)
 
     def _read_logged(self, text: str) -> Meaning | None:
         found = LOGGED_STEP.search(text) if LOGGED_STEP_PART in text else None
@@ -165,11 +165,11 @@ class LineClassifier:
             return LogLevel.ERROR
         if not text:
             return LogLevel.INFO
-        named = _LEVEL_WORD.search(text, 0, _LEVEL_PLACE) if _may_name_a_level(text) else None
+        named = _LEVEL_WORD.search(text, 0, _LEVEL_LIMIT) if _may_name_a_level(text) else None
         return _level_of_words(text) if named is None else _LEVELS[named[1]]
 
     def _read_traceback(self, text: str) -> bool:
-        """Whether the line belongs to a traceback. Others' words may stand in between."""
+        """Return whether the line belongs to a traceback. Lines of other processes may come in between."""
         prefix = RANK.match(text)
         rank, rest = (prefix[1], text[prefix.end() :]) if prefix else (None, text)
         if TRACEBACK.search(rest) is not None:
@@ -189,7 +189,7 @@ class LineClassifier:
         return False
 
 
-# Most lines hold none of what the patterns look for, and to find a text in another is far quicker than a pattern.
+# Substring tests come first, because they are far faster than the patterns and exclude most lines.
 
 
 def _may_name_a_level(text: str) -> bool:
@@ -230,7 +230,7 @@ def _may_be_a_sign(text: str) -> bool:
 
 
 def _warns(text: str) -> bool:
-    """Whether a line is a warning of Python's, or begins with the word."""
+    """Return whether the line is a Python warning or starts with "warning:"."""
     return "Warning: " in text or "warnings.warn(" in text or text[:8].lower() == "warning:"
 
 

@@ -1,14 +1,14 @@
-"""What a trainer's lines say about how far it is."""
+"""Reads the progress of a training from its output."""
 
 import math
 import re
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from api.domain.progress import Point, Progress, Stage
 from api.domain.training import TrainingPlan
-from api.trainers.protocol.latest_median import LatestMedian
 from api.trainers.protocol.phrases import (
     BATCH_SIZE,
     CACHING,
@@ -23,14 +23,14 @@ from api.trainers.protocol.phrases import (
     SAVING_CHECKPOINT,
     SAVING_MODEL,
     STEP,
-    is_no_number,
+    is_not_finite,
 )
 
-#: Characters of a line that are looked at; no line that means anything is longer.
+#: Characters of a line that are examined; no meaningful line is longer.
 LINE_LIMIT = 4096
 WARNING_LIMIT = 500
 
-#: The tag under which the learning rate is kept, as event files do not have it for every optimizer.
+#: The tag of the learning rate, which event files lack for some optimizers.
 LEARNING_RATE_TAG = "train/learning_rate"
 
 _LOG_PREFIX = re.compile(r"(?:\[[^\]]{1,100}\] ?){1,4}")
@@ -45,10 +45,29 @@ _CACHING_BEGINNINGS = (
 _WARNING_BEGINNINGS = ("WARNING", *DATA_WARNINGS)
 
 
-class OutputReader:
-    """Reads lines one after the other; what it has seen can be saved, and it can go on from there.
+class LatestMedian:
+    """Computes the median of the latest 50 values, kept sorted because every step needs it."""
 
-    One reader reads one attempt: a resume begins with a new one.
+    LIMIT = 50
+
+    def __init__(self, values: Iterable[float] = ()) -> None:
+        self.latest: list[float] = list(values)[-self.LIMIT :]
+        self._sorted = sorted(self.latest)
+
+    def add(self, value: float) -> float:
+        """Add a value and return the new median."""
+        self.latest.append(value)
+        insort(self._sorted, value)
+        if len(self.latest) > self.LIMIT:
+            del self._sorted[bisect_left(self._sorted, self.latest.pop(0))]
+        middle, ordered = len(self._sorted) // 2, self._sorted
+        return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+class OutputReader:
+    """Reads lines in order and maintains the progress; its state can be saved and restored.
+
+    One reader reads one attempt: a resume starts with a new one.
     """
 
     def __init__(self, plan: TrainingPlan, completed_phrase: str, stopped_phrase: str) -> None:
@@ -58,11 +77,13 @@ class OutputReader:
         self._global_batch_size = plan.global_batch_size
         self._max_steps = _max_steps(plan)
         self._steps_per_epoch_seen = False
-        self._is_consecutive = False  #: whether the latest step line followed the one before without a gap
-        self._loss_sum = 0.0  #: sum of the losses of this epoch, as the trainer counts: a resume begins anew
+        self._is_consecutive = False  #: whether the latest step number is the previous one plus 1
+        self._loss_sum = 0.0  #: sum of this epoch's losses; restarts on a resume, as in the trainer
         self._loss_count = 0
         self._best_epoch_loss: float | None = None
-        self._epoch_of_loss = 0  #: of the latest epoch loss: an older one may come late, and must not replace it
+        self._epoch_of_loss = (
+            0  #: epoch of the latest epoch loss, so that an older one that comes late does not replace it
+        )
         self._durations = LatestMedian()
         self._handlers: dict[str, Callable[[str, float], Point | None]] = {
             "s": self._read_step,
@@ -81,7 +102,7 @@ class OutputReader:
     progress: Progress
 
     def read(self, line: str, at: float) -> Point | None:
-        """Takes the next line, without its end; returns the point of the loss when it is a step line."""
+        """Read the next line, without its line end, and return the point of the loss for a step line."""
         progress = self.progress
         progress.last_line_at = at
         if progress.stage_since is None:
@@ -89,31 +110,31 @@ class OutputReader:
         if len(line) > LINE_LIMIT:
             line = line[:LINE_LIMIT]
         for phrase in self._phrases:
-            # Every rank may print it, and their line ends may come after both.
+            # Several ranks may print the phrase before their line ends, so it may repeat in one line.
             if line.startswith(phrase) and not line.replace(phrase, ""):
-                self._take_phrase(phrase)
+                self._record_phrase(phrase)
         handler = self._handlers.get(line[:1])
         return None if handler is None else handler(line, at)
 
     def take_point(self, point: Point) -> None:
-        """Takes a point from an event file: gradient norm, learning rate, the loss of an epoch."""
+        """Accept a point of an event file: gradient norm, learning rate, or loss of an epoch."""
         if not math.isfinite(point.value):
             return
         if point.tag == "train/epoch_loss":
-            self._take_epoch_loss(point.step, point.value)
+            self._record_epoch_loss(point.step, point.value)
         elif point.tag == "train/grad_norm":
             self.progress.grad_norm = point.value
         elif point.tag == "train/automagic_avg_lr":
             self.progress.learning_rate = point.value
 
     def save(self) -> dict[str, Any]:
-        """What it has seen, as JSON."""
+        """Return the state as JSON."""
         progress = {name: _to_json(getattr(self.progress, name)) for name in _PROGRESS_FIELDS}
         state = {name: _to_json(getattr(self, "_" + name)) for name in _STATE_FIELDS}
         return {"progress": progress, "state": state, "durations": self._durations.latest}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Goes on from what `save` gave."""
+        """Restore the state that `save` returned."""
         for name, value in saved.get("progress", {}).items():
             if name in _PROGRESS_FIELDS:
                 setattr(self.progress, name, _from_json(name, value))
@@ -127,10 +148,10 @@ class OutputReader:
             self.progress.stage = stage
             self.progress.stage_since = at
 
-    def _take_phrase(self, phrase: str) -> None:
+    def _record_phrase(self, phrase: str) -> None:
         if phrase not in self.progress.phrases:
             self.progress.phrases.add(phrase)
-            # No line follows upon the last epoch: it is over when all its steps were seen.
+            # No line follows the last epoch; it ends when all its steps were read.
             if phrase == self._completed_phrase and self._loss_count == self.progress.steps_per_epoch:
                 self._close_epoch()
 
@@ -141,10 +162,10 @@ class OutputReader:
         step = int(found[1])
         if not 1 <= step <= LARGEST_COUNT:
             return None
-        # What was said before a further step was not the trainer's last word.
+        # A further step shows that an earlier phrase did not end the training.
         self.progress.phrases.clear()
-        self._take_step(step, at)
-        self._take_duration(_positive(found[3]), at)
+        self._record_step(step, at)
+        self._record_duration(_positive(found[3]), at)
         self.progress.last_step_at = at
         self._enter(Stage.TRAINING, at)
         speed = _positive(found[4])
@@ -153,10 +174,10 @@ class OutputReader:
         loss = _loss(found[2])
         if loss is None:
             return None
-        self._take_loss(loss)
+        self._record_loss(loss)
         return Point("train/loss", step, loss, at)
 
-    def _take_step(self, step: int, at: float) -> None:
+    def _record_step(self, step: int, at: float) -> None:
         progress = self.progress
         if progress.first_step is None:
             progress.first_step = step
@@ -169,7 +190,7 @@ class OutputReader:
         if progress.total_steps is not None and step > progress.total_steps:
             progress.total_steps = step
 
-    def _take_duration(self, seconds: float | None, at: float) -> None:
+    def _record_duration(self, seconds: float | None, at: float) -> None:
         progress = self.progress
         if seconds is None and progress.last_step_at is not None and progress.stage is Stage.TRAINING:
             seconds = at - progress.last_step_at
@@ -179,7 +200,7 @@ class OutputReader:
         if progress.longest_step is None or seconds > progress.longest_step:
             progress.longest_step = seconds
 
-    def _take_loss(self, loss: float) -> None:
+    def _record_loss(self, loss: float) -> None:
         progress = self.progress
         progress.loss = loss
         self._loss_sum += loss
@@ -249,11 +270,11 @@ class OutputReader:
             return None
         found = NEW_EPOCH.match(line)
         if found is not None and 1 <= int(found[1]) <= LARGEST_COUNT:
-            self._begin_epoch(int(found[1]))
+            self._start_epoch(int(found[1]))
         return None
 
-    def _begin_epoch(self, epoch: int) -> None:
-        """The step before it is the last of the epoch before: from two such marks follows the length of an epoch."""
+    def _start_epoch(self, epoch: int) -> None:
+        """Start an epoch. The steps between two starts give the length of an epoch."""
         progress = self.progress
         self._close_epoch()
         step = progress.step if self._is_consecutive else None
@@ -267,10 +288,10 @@ class OutputReader:
 
     def _close_epoch(self) -> None:
         if self._loss_count and self.progress.epoch is not None and math.isfinite(self._loss_sum):
-            self._take_epoch_loss(self.progress.epoch, self._loss_sum / self._loss_count)
+            self._record_epoch_loss(self.progress.epoch, self._loss_sum / self._loss_count)
         self._loss_sum, self._loss_count = 0.0, 0
 
-    def _take_epoch_loss(self, epoch: int, loss: float) -> None:
+    def _record_epoch_loss(self, epoch: int, loss: float) -> None:
         if epoch >= self._epoch_of_loss:
             self.progress.epoch_loss, self._epoch_of_loss = loss, epoch
         best = self._best_epoch_loss
@@ -309,7 +330,7 @@ _STATE_FIELDS = frozenset(
 
 
 def _max_steps(plan: TrainingPlan) -> int | None:
-    """The most steps by a plan: as it says, or its total where the epochs do not explain that; else None."""
+    """Return the plan's limit of steps, or its total if the epochs do not explain it, else None."""
     if plan.max_steps is not None:
         return plan.max_steps
     if plan.total_steps is None or plan.epochs is None or plan.steps_per_epoch is None:
@@ -318,8 +339,8 @@ def _max_steps(plan: TrainingPlan) -> int | None:
 
 
 def _loss(text: str) -> float | None:
-    """A loss as printed; infinity counts as NaN, and a number that no printed loss can be is none."""
-    if is_no_number(text):
+    """Return a printed loss (infinity as NaN), or None if it is not a number."""
+    if is_not_finite(text):
         return math.nan
     return _finite(text)
 

@@ -1,12 +1,12 @@
-"""What a trainer of diffusion-pipe's kind prints: its phrases, and the forms of its lines, for all who read them."""
+"""The phrases and line formats that trainers of diffusion-pipe's kind print."""
 
 import re
 
-#: Phrases that each fill a line: the trainer has saved its last checkpoint, and ends.
+#: Phrases that fill a line: the trainer has saved its last checkpoint and ends.
 COMPLETED = "TRAINING COMPLETE!"
 STOPPED = "Manually quitting"
 
-#: The highest step or epoch that is believed.
+#: The highest step or epoch that is accepted.
 LARGEST_COUNT = 10**9
 
 STEP_PREFIX = "steps: "
@@ -15,7 +15,7 @@ STEP = re.compile(
     r"steps: (\d{1,10}) loss: (\S{1,40})(?: iter time \(s\): (\S{1,40}))?(?: samples/sec: (\S{1,40}))?", re.ASCII
 )
 
-#: A line that DeepSpeed logs of a step; it always has the step's number.
+#: Part of a line that DeepSpeed logs for a step; such a line always has the step's number.
 LOGGED_STEP_PART = "] step="
 LOGGED_STEP = re.compile(r"\] step=(\d{1,10}),", re.ASCII)
 LEARNING_RATE = re.compile(r"\] step=(\d{1,10}), skipped=\d{1,10}, lr=\[?([0-9.eE+-]{1,32})", re.ASCII)
@@ -32,10 +32,10 @@ CACHING_LOGGED = "[CACHE] "
 BATCH_SIZE_BEGINNING = "Global batch size = "
 BATCH_SIZE = re.compile(r"Global batch size = (\d{1,10})", re.ASCII)
 
-#: Beginnings of lines about data that the trainer leaves out or changes.
+#: Starts of lines about data that the trainer leaves out or changes.
 DATA_WARNINGS = ("video with frames=", "size bucket ", "Cound not find caption", "Media file ")
 
 
-def is_no_number(loss: str) -> bool:
-    """Whether a loss as printed is NaN or infinity."""
+def is_not_finite(loss: str) -> bool:
+    """Return whether a loss as printed is NaN or infinity."""
     return loss.lower().lstrip("+-") in ("nan", "inf")

@@ -1,1 +1,1 @@
-"""A toy trainer: a tiny diffusion model on the CPU that honours the real trainer's protocol."""
+"""A toy trainer: a tiny diffusion model on the CPU with the protocol of the real trainer."""

@@ -1,4 +1,4 @@
-"""The pictures that a toy training may be given instead of those that it draws itself."""
+"""Checks the pictures that a toy training can use instead of the ones that it draws."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,127 +7,130 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.dataset_file import write_dataset
-from api.trainers.media import Budget, Looks, Unreadable
+from api.trainers.media import Budget, MediaInfoCache, Unreadable
 from api.trainers.pointers import pointer, shown
 from api.trainers.toy.values import read_values
 
-#: Of a video the first picture is taken.
+#: For a video, the first picture is used.
 MEDIA_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".mp4", ".mov", ".mkv", ".webm", ".avi")
 
-#: The most pictures that are read, for the sake of the toy's memory.
-MOST_PICTURES = 20_000
-MOST_DIRECTORIES = 50
+#: Most pictures that are read, to limit the toy's memory.
+MAX_PICTURES = 20_000
+MAX_DIRECTORIES = 50
 
-#: The most entries of one directory that are looked at.
-MOST_NAMES = 100_000
+#: Most entries of one directory that are examined.
+MAX_NAMES = 100_000
 
-#: Seconds in which files are looked at, and names of damaged ones in one sentence.
-_LOOK_SECONDS = 3.0
-_MOST_NAMED = 5
+#: Time limit for examining files in seconds, and most damaged names in one message.
+_READ_SECONDS = 3.0
+_MAX_NAMED = 5
 
-#: Settings of a directory that the service fills in for a dataset with masks or control images.
+#: Settings of a directory that the service adds for datasets with masks or control images.
 _NOT_USED = ("mask_path", "control_path")
 
-_FORM = 'Give {"directories": [{"path": "/…"}]}, or leave the dataset out: the toy draws its own pictures.'
+_FORM = 'Set {"directories": [{"path": "/…"}]}, or remove the dataset: the toy then draws its own pictures.'
 
 
 @dataclass(frozen=True, slots=True)
 class ToyDataset:
-    """What was found in the directories of a request; `items` None: it has none to count."""
+    """The results of the check; `items` is None if there are none to count."""
 
-    mistakes: tuple[Mistake, ...] = ()
+    mistakes: tuple[Finding, ...] = ()
     items: int | None = None
-    warnings: tuple[Mistake, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
 
-def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None, looks: Looks) -> ToyDataset:
-    """The dataset of a request, from whichever of the two forms it has; `looks` remembers what was looked at."""
+def read_dataset(dataset: Mapping[str, Any], dataset_toml: str | None, cache: MediaInfoCache) -> ToyDataset:
+    """Check the dataset of a request in either form; `cache` stores the properties of files."""
     if dataset_toml is None and not dataset:
         return ToyDataset()
     key, root = ("directories", "/dataset") if dataset_toml is None else ("directory", "/dataset_toml")
     try:
-        found = _check(read_values(dataset, dataset_toml), key, root, looks)
+        found = _check(read_values(dataset, dataset_toml), key, root, cache)
         if not found.mistakes:
             write_dataset_file(dataset, dataset_toml)
     except ValueError as error:
-        return ToyDataset((Mistake(root, str(error), "Correct it."),))
+        return ToyDataset((Finding(root, str(error), "Correct it."),))
     return found
 
 
 def write_dataset_file(dataset: Mapping[str, Any], dataset_toml: str | None) -> str | None:
-    """Return the dataset file of a request that was checked; None when it names no dataset. Raises ValueError."""
+    """Return the dataset file of a checked request, or None if it has no dataset. Raise ValueError."""
     if dataset_toml is None and not dataset:
         return None
     text = write_dataset(dataset_toml, read_values(dataset, dataset_toml))
     if text is None:
-        raise ValueError("The dataset cannot be written as TOML that the trainer reads.")
+        raise ValueError("The dataset cannot be written as TOML for the trainer.")
     return text
 
 
-def _check(values: Mapping[str, Any], key: str, root: str, looks: Looks) -> ToyDataset:
+def _check(values: Mapping[str, Any], key: str, root: str, cache: MediaInfoCache) -> ToyDataset:
     mistakes = [
-        Mistake(root + pointer(name), f"The toy trainer has no dataset setting `{shown(name)}`.", _FORM)
+        Finding(root + pointer(name), f"The toy trainer has no dataset setting `{shown(name)}`.", _FORM)
         for name in values
         if name != key
     ]
     directories = values.get(key)
     if not isinstance(directories, list | tuple) or not directories:
-        return ToyDataset((*mistakes, Mistake(f"{root}/{key}", "The dataset names no directory.", _FORM)))
-    if len(directories) > MOST_DIRECTORIES:
-        too_many = f"These are more than {MOST_DIRECTORIES} directories."
-        return ToyDataset((*mistakes, Mistake(f"{root}/{key}", too_many, "Give it fewer.")))
-    warnings: list[Mistake] = []
-    items, budget = 0, Budget(_LOOK_SECONDS)
+        return ToyDataset((*mistakes, Finding(f"{root}/{key}", "The dataset has no directories.", _FORM)))
+    if len(directories) > MAX_DIRECTORIES:
+        too_many = f"The dataset has more than {MAX_DIRECTORIES} directories."
+        return ToyDataset((*mistakes, Finding(f"{root}/{key}", too_many, "Remove some.")))
+    warnings: list[Finding] = []
+    items, budget = 0, Budget(_READ_SECONDS)
     for index, directory in enumerate(directories):
         at = f"{root}/{key}/{index}"
         found, names = _check_directory(directory, at)
         mistakes += found
         items += len(names)
-        if not found and items <= MOST_PICTURES:
-            damaged = _find_damaged(Path(directory["path"]), names, looks, budget)
+        if not found and items <= MAX_PICTURES:
+            damaged = _find_damaged(Path(directory["path"]), names, cache, budget)
             items -= len(damaged) if len(damaged) < len(names) else 0
-            warnings += _tell_damaged(damaged, len(names), f"{at}/path")
+            warnings += _report_damaged(damaged, len(names), f"{at}/path")
             if any(name in directory for name in _NOT_USED):
                 what = "The toy trains on whole pictures: it uses no masks and no control images."
-                warnings.append(Mistake(f"{at}/path", what, "Train another model type to use them."))
-    if items > MOST_PICTURES:
-        mistakes.append(Mistake(root, f"These are {items} pictures; the toy takes {MOST_PICTURES}.", "Give it fewer."))
+                warnings.append(Finding(f"{at}/path", what, "Train another model type to use them."))
+    if items > MAX_PICTURES:
+        mistakes.append(Finding(root, f"The dataset has {items} pictures; the limit is {MAX_PICTURES}.", "Use fewer."))
     return ToyDataset(tuple(mistakes), items or None, tuple(warnings))
 
 
-def _check_directory(directory: Any, at: str) -> tuple[list[Mistake], list[str]]:
-    """What is wrong with a directory, and the names of its pictures and videos."""
+def _check_directory(directory: Any, at: str) -> tuple[list[Finding], list[str]]:
+    """Return the findings about a directory, and the names of its pictures and videos."""
     if not isinstance(directory, Mapping) or not isinstance(directory.get("path"), str):
-        return [Mistake(f"{at}/path", "The directory has no `path`.", _FORM)], []
+        return [Finding(f"{at}/path", "The directory has no `path`.", _FORM)], []
     unknown = [
-        Mistake(at + pointer(name), f"The toy trainer has no directory setting `{shown(name)}`.", "Leave it out.")
+        Finding(at + pointer(name), f"The toy trainer has no directory setting `{shown(name)}`.", "Remove it.")
         for name in directory
         if name not in ("path", *_NOT_USED)
     ]
     path = directory["path"]
     try:
         if not Path(path).is_absolute():
-            return [*unknown, Mistake(f"{at}/path", "The path is not absolute.", "Begin it with `/`.")], []
-        names = sorted(name for name in islice(_names(path), MOST_NAMES) if name.lower().endswith(MEDIA_SUFFIXES))
+            return [*unknown, Finding(f"{at}/path", "The path is not absolute.", "Start it with `/`.")], []
+        names = sorted(name for name in islice(_names(path), MAX_NAMES) if name.lower().endswith(MEDIA_SUFFIXES))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        return [*unknown, Mistake(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], []
+        return [*unknown, Finding(f"{at}/path", f"{shown(path)} cannot be read: {reason}.", "Correct the path.")], []
     if not names:
         endings = ", ".join(MEDIA_SUFFIXES)
-        return [*unknown, Mistake(f"{at}/path", "It has no pictures and no videos.", f"Put some in: {endings}.")], []
+        return [
+            *unknown,
+            Finding(f"{at}/path", "The directory has no pictures or videos.", f"Add some: {endings}."),
+        ], []
     return unknown, names
 
 
-def _find_damaged(directory: Path, names: Sequence[str], looks: Looks, budget: Budget) -> list[str]:
-    """The files that cannot be read, as far as there is time to look."""
+def _find_damaged(directory: Path, names: Sequence[str], cache: MediaInfoCache, budget: Budget) -> list[str]:
+    """Return the damaged files, as far as the budget lasts."""
     damaged = []
     for name in names:
         if budget.is_spent:
             break
         try:
-            is_damaged = looks.look(directory / name).is_damaged
+            is_damaged = cache.read_info(directory / name).is_damaged
         except Unreadable:
             is_damaged = True
         if is_damaged:
@@ -135,12 +138,12 @@ def _find_damaged(directory: Path, names: Sequence[str], looks: Looks, budget: B
     return damaged
 
 
-def _tell_damaged(damaged: Sequence[str], count: int, at: str) -> Iterator[Mistake]:
+def _report_damaged(damaged: Sequence[str], count: int, at: str) -> Iterator[Finding]:
     if damaged:
-        more = f" and {len(damaged) - _MOST_NAMED} more" if len(damaged) > _MOST_NAMED else ""
-        listed = ", ".join(shown(name) for name in damaged[:_MOST_NAMED]) + more
-        what = f"{len(damaged)} of {count} files cannot be read, or lack their end, and are skipped: {listed}."
-        yield Mistake(at, what, "Replace or remove them.")
+        more = f" and {len(damaged) - _MAX_NAMED} more" if len(damaged) > _MAX_NAMED else ""
+        listed = ", ".join(shown(name) for name in damaged[:_MAX_NAMED]) + more
+        what = f"{len(damaged)} of {count} files are unreadable or truncated, and are skipped: {listed}."
+        yield Finding(at, what, "Replace or remove them.")
 
 
 def _names(path: str) -> Iterator[str]:

@@ -1,20 +1,20 @@
-"""The settings of the toy trainer: which there are, what they may be, and how they are written down."""
+"""The settings of the toy trainer: names, permitted values, and TOML output."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.pointers import pointer, shown
-from api.trainers.toy.mishaps import ERRORS, SIGNALS
+from api.trainers.toy.simulated_failures import ERRORS, SIGNALS
 from api.util.bounds import MAX_MISTAKES
 from api.util.suggestions import nearest
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a value may be: a whole number, a number or a text with these bounds or choices, or true and false."""
+    """The permitted values of a setting: an integer, number or string with bounds or choices, or a boolean."""
 
     kind: type
     low: float = 0
@@ -22,7 +22,7 @@ class Setting:
     choices: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """What may be written as the value, in words."""
+        """Return the permitted values in words."""
         if self.kind is bool:
             return "true or false"
         if self.choices:
@@ -30,7 +30,7 @@ class Setting:
         return f"a {'whole ' if self.kind is int else ''}number from {self.low:g} to {self.high:g}"
 
     def allows(self, value: Any) -> bool:
-        """Whether the setting may have this value."""
+        """Return whether a value is permitted."""
         if self.kind is bool or isinstance(value, bool):
             return self.kind is bool and isinstance(value, bool)
         if self.kind is str:
@@ -80,11 +80,11 @@ TABLES: Mapping[str, Mapping[str, Setting]] = {
     },
 }
 
-#: Groups of the structured form whose settings stand at the top level, with the prefix that may be left out.
+#: Groups of the structured form with top-level settings, with the optional prefix.
 GROUPS: Mapping[str, str] = {"save": "save_", "eval": "eval_", "optimization": ""}
 
-#: Settings that the service fills in, whatever the request says.
-FILLED_IN = ("output_dir", "dataset")
+#: Settings that the service sets itself.
+SET_BY_SERVICE = ("output_dir", "dataset")
 
 STEPS_PER_EPOCH = 40
 SIZE = 16
@@ -92,7 +92,7 @@ MICRO_BATCH_SIZE = 64
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
-    """The values at the top level, those of the groups included, each with the pointer to it in the request."""
+    """Return all top-level values, including those of groups, each with its pointer in the request."""
     found: dict[str, tuple[str, Any]] = {}
     for name, value in config.items():
         if name in GROUPS and isinstance(value, Mapping):
@@ -104,24 +104,28 @@ def flatten(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     return found
 
 
-def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Mistake]:
-    """Every mistake in the values at the top level and in the tables; `root` is the pointer to all of them."""
-    mistakes: list[Mistake] = []
+def check(values: Mapping[str, tuple[str, Any]], root: str) -> list[Finding]:
+    """Return all findings about the values; `root` is the pointer to the configuration."""
+    mistakes: list[Finding] = []
     for name, (at, value) in values.items():
         advises = len(mistakes) < MAX_MISTAKES
         if name in TABLES:
             mistakes += _check_table(name, value, root + at)
-        elif name not in FILLED_IN:
+        elif name not in SET_BY_SERVICE:
             mistakes += _check_value(name, value, TOP, root + at, (*TOP, *TABLES, *GROUPS), advises)
     if "epochs" not in values:
-        mistakes.append(Mistake(f"{root}/epochs", "`epochs` is missing.", f"Write {TOP['epochs'].describe()}."))
+        mistakes.append(Finding(f"{root}/epochs", "`epochs` is missing.", f"Set {TOP['epochs'].describe()}."))
     return mistakes
 
 
-def _check_table(name: str, table: Any, at: str) -> list[Mistake]:
+def _check_table(name: str, table: Any, at: str) -> list[Finding]:
     if not isinstance(table, Mapping):
-        return [Mistake(at, f"`{name}` is not a table.", f"Put its settings into it: {', '.join(TABLES[name])}.")]
-    known, mistakes = TABLES[name], list[Mistake]()
+        return [
+            Finding(
+                at, f"`{name}` is not a table.", f"Write it as a table with its settings: {', '.join(TABLES[name])}."
+            )
+        ]
+    known, mistakes = TABLES[name], list[Finding]()
     for key, value in table.items():
         advises = len(mistakes) < MAX_MISTAKES
         mistakes += _check_value(key, value, known, at + pointer(key), tuple(known), advises)
@@ -130,23 +134,23 @@ def _check_table(name: str, table: Any, at: str) -> list[Mistake]:
 
 def _check_value(
     name: str, value: Any, known: Mapping[str, Setting], at: str, names: tuple[str, ...], advises: bool
-) -> list[Mistake]:
-    """`advises`: whether the nearest name is looked for, which takes a while; what is only counted needs none."""
+) -> list[Finding]:
+    """Check one value. `advises` enables the search for a similar name, which is slow."""
     setting = known.get(name)
     if setting is None:
         owner = next((table for table, inside in TABLES.items() if known is TOP and name in inside), None)
         close = f"{owner}.{name}" if owner else nearest(name, names) if advises else None
-        remedy = f"Did you mean `{close}`?" if close else f"Known are: {', '.join(names)}."
-        return [Mistake(at, f"The toy trainer has no setting `{shown(name)}`.", remedy)]
+        remedy = f"Did you mean `{close}`?" if close else f"The settings are: {', '.join(names)}."
+        return [Finding(at, f"The toy trainer has no setting `{shown(name)}`.", remedy)]
     if not setting.allows(value):
         return [
-            Mistake(at, f"`{name}` cannot be {shown(json.dumps(value, default=str))}.", f"Write {setting.describe()}.")
+            Finding(at, f"`{name}` cannot be {shown(json.dumps(value, default=str))}.", f"Set {setting.describe()}.")
         ]
     return []
 
 
 def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Checked values; where nothing says when to save, a model and a checkpoint are saved after every epoch."""
+    """Return the values with defaults: save a model and a checkpoint after every epoch."""
     completed = dict(values)
     if not any(name.startswith("save_every_n_") for name in values):
         completed["save_every_n_epochs"] = 1
@@ -157,7 +161,7 @@ def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_toml(values: Mapping[str, Any]) -> str:
-    """Checked values as TOML: plain ones first, then the tables."""
+    """Return the values as TOML, tables last."""
     lines = [f"{name} = {_write(value)}" for name, value in values.items() if not isinstance(value, Mapping)]
     for name, table in values.items():
         if isinstance(table, Mapping):
@@ -166,5 +170,5 @@ def write_toml(values: Mapping[str, Any]) -> str:
 
 
 def _write(value: Any) -> str:
-    # A JSON text is a TOML text, but for the one control character that JSON leaves as it is.
+    # A JSON string is a TOML string, except for the control character that JSON does not escape.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""The toy's cache of a dataset, in the places of the real trainer's: made ahead, and only read afterwards."""
+"""The toy's cache of a dataset, at the paths of the real trainer's: written in advance, then only read."""
 
 import hashlib
 import json
@@ -9,41 +9,42 @@ import toy_files  # type: ignore[import-not-found]
 
 
 def find(dataset: Path, size: int, *, trusts: bool) -> toy_files.Array | None:
-    """The cached pictures of a dataset file's directories; None unless all of them are cached. With `trusts` nobody
-    looks whether they are still the same.
+    """Return the cached pictures of a dataset file's directories, or None unless all are cached.
+
+    With `trusts`, do not check whether the pictures have changed.
     """
     found = []
     for directory in toy_files.list_directories(dataset):
-        place = _place(directory, size)
-        if not (place / "metadata.db").is_file():
+        path = _cache_path(directory, size)
+        if not (path / "metadata.db").is_file():
             return None
-        kept = json.loads((place / "metadata.db").read_text(encoding="utf-8"))
-        print(f"[CACHE] Existing cache has fingerprint {kept['fingerprint']}")  # noqa: T201 - as the real one does
-        if not trusts and kept["fingerprint"] != _fingerprint(directory, size):
+        stored = json.loads((path / "metadata.db").read_text(encoding="utf-8"))
+        print(f"[CACHE] Existing cache has fingerprint {stored['fingerprint']}")  # noqa: T201 - like the real trainer
+        if not trusts and stored["fingerprint"] != _fingerprint(directory, size):
             return None
-        pictures = np.load(place / "shard_0.bin", allow_pickle=False)
+        pictures = np.load(path / "shard_0.bin", allow_pickle=False)
         print(f"[CACHE] Existing cache length: {len(pictures)}")  # noqa: T201
         found.append(pictures)
     return np.concatenate(found) if found else None
 
 
 def write(dataset: Path, size: int) -> None:
-    """Caches the pictures of each directory; what says that they are there is written last."""
+    """Cache the pictures of each directory; the file that marks them as cached is written last."""
     for directory in toy_files.list_directories(dataset):
-        place = _place(directory, size)
-        place.mkdir(parents=True, exist_ok=True)
-        with (place / "shard_0.bin").open("wb") as file:
-            # What cannot be read was said when the pictures were.
+        path = _cache_path(directory, size)
+        path.mkdir(parents=True, exist_ok=True)
+        with (path / "shard_0.bin").open("wb") as file:
+            # Unreadable pictures were reported when they were first read.
             rows = toy_files.read_directory(directory, size, lambda text: None)
             np.save(file, np.asarray(rows, dtype=np.float32).reshape(len(rows), size**2))
-        kept = {"fingerprint": _fingerprint(directory, size)}
-        (place / "metadata.db").write_text(json.dumps(kept), encoding="utf-8")
+        stored = {"fingerprint": _fingerprint(directory, size)}
+        (path / "metadata.db").write_text(json.dumps(stored), encoding="utf-8")
         lists = directory / "cache" / "toy" / "metadata"
         lists.mkdir(exist_ok=True)
         (lists / "grouping_keys.json").write_text(json.dumps([[1.0, 1]]), encoding="utf-8")
 
 
-def _place(directory: Path, size: int) -> Path:
+def _cache_path(directory: Path, size: int) -> Path:
     return directory / "cache" / "toy" / f"cache_1.000x{size}x{size}x1" / "latents"
 
 

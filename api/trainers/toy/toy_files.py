@@ -1,4 +1,4 @@
-"""What the toy trainer reads and writes: pictures, run directory, checkpoints, saved models, event files."""
+"""The files that the toy trainer reads and writes: pictures, run directory, checkpoints, saved models, event files."""
 
 import json
 import os
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
-# A program of its own, which imports nothing of the service: the module stands beside its package.
+# This is a separate program, which imports nothing of the service, so it loads the module by its path.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "protocol"))
 from event_records import Event, Summary, frame  # type: ignore[import-not-found]
 
@@ -29,35 +29,36 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 SAMPLE_ZOOM = 8
 
 
-def read_pictures(dataset: Path, size: int, say: Callable[[str], None] = print) -> Array:
-    """The pictures of a dataset file's directories, and the first of each video: grey and small, from -1 to 1, one a
-    row. What cannot be read is left out, and said.
+def read_pictures(dataset: Path, size: int, report: Callable[[str], None] = print) -> Array:
+    """Return the pictures of a dataset file's directories, and the first picture of each video, one per row.
+
+    They are grey, small, and from -1 to 1. Unreadable files are skipped and reported.
     """
-    rows = [row for directory in list_directories(dataset) for row in read_directory(directory, size, say)]
+    rows = [row for directory in list_directories(dataset) for row in read_directory(directory, size, report)]
     if not rows:
         raise RuntimeError(f"Processed dataset was empty: {dataset} names no pictures.")
     return np.stack(rows)
 
 
 def list_directories(dataset: Path) -> list[Path]:
-    """The directories of a dataset file."""
+    """Return the directories in a dataset file."""
     return [Path(each["path"]) for each in tomllib.loads(dataset.read_text(encoding="utf-8"))["directory"]]
 
 
 def list_media(directory: Path) -> list[Path]:
-    """The pictures and videos of a directory, by name."""
+    """Return the pictures and videos of a directory, sorted by name."""
     suffixes = (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
     return sorted(path for path in directory.iterdir() if path.suffix.lower() in suffixes)
 
 
-def read_directory(directory: Path, size: int, say: Callable[[str], None] = print) -> list[Array]:
-    """The pictures of a directory, as `read_pictures` gives them."""
+def read_directory(directory: Path, size: int, report: Callable[[str], None] = print) -> list[Array]:
+    """Return the pictures of a directory like `read_pictures`."""
     rows = []
     for path in list_media(directory):
         try:
             small = _read_picture(path).convert("L").resize((size, size))
         except Exception as error:  # the decoders raise nearly anything
-            say(f"skipping {path.name}: {error}")
+            report(f"skipping {path.name}: {error}")
         else:
             rows.append(np.asarray(small, dtype=np.float32).ravel() / 127.5 - 1)
     return rows
@@ -76,7 +77,7 @@ def _read_picture(path: Path) -> Image.Image:
 
 
 def make_run_dir(output_dir: Path, files: list[Path]) -> Path:
-    """A directory named by the time, with copies of these files."""
+    """Create a directory named by the time, with copies of these files, and return it."""
     run_dir = output_dir / datetime.now(UTC).strftime("%Y%m%d_%H-%M-%S")
     run_dir.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -85,7 +86,7 @@ def make_run_dir(output_dir: Path, files: list[Path]) -> Path:
 
 
 def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Array]], state: dict[str, Any]) -> None:
-    """Writes a checkpoint; `latest` names it when all its files are there."""
+    """Write a checkpoint; write `latest` when all its files exist."""
     directory = run_dir / f"global_step{step}"
     directory.mkdir(exist_ok=True)
     for name, part in tensors.items():
@@ -95,7 +96,7 @@ def save_checkpoint(run_dir: Path, step: int, tensors: dict[str, dict[str, Array
 
 
 def load_checkpoint(run_dir: Path) -> tuple[dict[str, dict[str, Array]], dict[str, Any]]:
-    """The checkpoint that `latest` names."""
+    """Return the checkpoint named in `latest`."""
     latest = run_dir / "latest"
     assert latest.exists(), f"{run_dir} has no file `latest`: there is nothing to resume from"  # noqa: S101
     directory = run_dir / latest.read_text(encoding="utf-8").strip()
@@ -104,7 +105,7 @@ def load_checkpoint(run_dir: Path) -> tuple[dict[str, dict[str, Array]], dict[st
 
 
 def save_model(run_dir: Path, name: str, weights: dict[str, Array], config: Path) -> None:
-    """Writes the model as others would load it, first into a directory `tmp`, which must not exist yet."""
+    """Write the model in the usual format, first into a directory `tmp`, which must not exist yet."""
     directory = run_dir / name
     temporary = directory / "tmp"
     temporary.mkdir(parents=True)
@@ -117,7 +118,7 @@ def save_model(run_dir: Path, name: str, weights: dict[str, Array], config: Path
 
 
 def save_samples(run_dir: Path, name: str, pictures: Array, size: int) -> None:
-    """Writes generated pictures as one PNG, four by four."""
+    """Write generated pictures as one PNG with 4 by 4 pictures."""
     grid = pictures.reshape(4, 4, size, size).transpose(0, 2, 1, 3).reshape(4 * size, 4 * size)
     image = Image.fromarray(((grid + 1) * 127.5).astype(np.uint8))
     (run_dir / "samples").mkdir(exist_ok=True)
@@ -126,16 +127,16 @@ def save_samples(run_dir: Path, name: str, pictures: Array, size: int) -> None:
 
 
 class EventWriter:
-    """Writes scalars to a TensorBoard event file of its own."""
+    """Writes scalars to its own TensorBoard event file."""
 
     def __init__(self, run_dir: Path) -> None:
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.0"
-        # Open as long as the process lives.
+        # The file stays open as long as the process lives.
         self._file = (run_dir / name).open("wb")
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def add_scalars(self, step: int, values: dict[str, float]) -> None:
-        """Writes values, by tag, at a step."""
+        """Write values by tag for a step."""
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
         self._write(Event(wall_time=time.time(), step=step, summary=summary))
 

@@ -11,12 +11,12 @@ Array = npt.NDArray[np.float32]
 HIDDEN = 192
 BETAS = (0.9, 0.999)
 SAMPLING_STEPS = 24
-#: How many sines, and cosines, of the time are inputs beside the time itself.
+#: Number of sines and cosines of the time that are inputs besides the time itself.
 FREQUENCIES = 4
 
 
 def draw_pictures(count: int, size: int, seed: int) -> Array:
-    """`count` grey pictures of `size` × `size` pixels from -1 to 1, one a row."""
+    """Return `count` grey pictures of `size` × `size` pixels from -1 to 1, one per row."""
     rng = np.random.default_rng([seed, 0])
     y, x = np.mgrid[0:size, 0:size].astype(np.float32)
     pictures = np.empty((count, size * size), dtype=np.float32)
@@ -36,7 +36,7 @@ def draw_pictures(count: int, size: int, seed: int) -> Array:
 
 
 class ToyModel:
-    """A network of three layers that tells the clean picture from a noisy one and the time (0 clean, 1 noise)."""
+    """A network of three layers that predicts the clean picture from a noisy one and the time (0 clean, 1 noise)."""
 
     def __init__(self, pixels: int, seed: int) -> None:
         rng = np.random.default_rng([seed, 1])
@@ -49,15 +49,15 @@ class ToyModel:
             self.weights[f"layer{layer}.bias"] = np.zeros(outputs, dtype=np.float32)
 
     def predict(self, noisy: Array, time: Array) -> Array:
-        """The clean pictures behind the noisy ones."""
+        """Return the predicted clean pictures."""
         return self._forward(noisy, time)[-1]
 
     def loss(self, clean: Array, noise: Array, time: Array) -> float:
-        """The mean squared error of the predicted pictures at these times."""
+        """Return the mean squared error of the predicted pictures at these times."""
         return float(np.mean((self.predict(_mix(clean, noise, time), time) - clean) ** 2))
 
     def gradients(self, clean: Array, noise: Array, time: Array) -> tuple[float, dict[str, Array]]:
-        """The loss and its gradient by every weight."""
+        """Return the loss and its gradient for every weight."""
         weights = self.weights
         inputs, first, second, output = self._forward(_mix(clean, noise, time), time)
         error = output - clean
@@ -71,7 +71,7 @@ class ToyModel:
         return float(np.mean(error**2)), found
 
     def sample(self, count: int, seed: int) -> Array:
-        """New pictures, from noise along the flow to time 0."""
+        """Generate pictures from noise along the flow to time 0."""
         rng = np.random.default_rng([seed, 2])
         pictures = rng.standard_normal((count, self.pixels), dtype=np.float32)
         for step in range(SAMPLING_STEPS, 0, -1):
@@ -89,7 +89,7 @@ class ToyModel:
 
 
 class Adam:
-    """The optimizer: a running mean and a running square of every gradient."""
+    """The optimizer Adam: keeps a running mean and square of every gradient."""
 
     def __init__(self, model: ToyModel, learning_rate: float) -> None:
         self.model = model
@@ -99,7 +99,7 @@ class Adam:
         self.squares = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
 
     def step(self, gradients: dict[str, Array]) -> float:
-        """Moves the weights by one step; returns the norm of the gradient."""
+        """Update the weights by one step and return the norm of the gradient."""
         self.step_count += 1
         rate = self.learning_rate * np.sqrt(1 - BETAS[1] ** self.step_count) / (1 - BETAS[0] ** self.step_count)
         for name, gradient in gradients.items():
@@ -111,7 +111,7 @@ class Adam:
 
 
 def pick_noise(shape: tuple[int, int], seed: Sequence[int]) -> tuple[Array, Array]:
-    """Noise and times of one step, the same whenever the step is made again."""
+    """Return the noise and times of a step, reproducible by seed."""
     rng = np.random.default_rng(list(seed))
     return rng.standard_normal(shape, dtype=np.float32), rng.random((shape[0], 1), dtype=np.float32)
 

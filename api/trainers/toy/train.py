@@ -1,9 +1,9 @@
-"""The toy trainer: trains a real, tiny diffusion model, and prints and writes what diffusion-pipe's train.py would.
+"""The toy trainer: trains a real, tiny diffusion model, with the output and files of diffusion-pipe's train.py.
 
-A program of its own: `python -u train.py --config X.toml`. It computes on the CPU and needs no GPU.
+It is a separate program: `python -u train.py --config X.toml`. It computes on the CPU and needs no GPU.
 """
 
-# ruff: noqa: T201 - it speaks by what it prints
+# ruff: noqa: T201 - its output is its interface
 
 import argparse
 import os
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import toy_cache  # type: ignore[import-not-found]
 import toy_files  # type: ignore[import-not-found]
-from mishaps import Mishaps, spawn_children  # type: ignore[import-not-found]
+from simulated_failures import SimulatedFailures, spawn_children  # type: ignore[import-not-found]
 from toy_model import Adam, ToyModel, draw_pictures, pick_noise  # type: ignore[import-not-found]
 
 PICTURES = 512
@@ -28,28 +28,28 @@ QUANTILES = tuple(count / 10 for count in range(1, 10))
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The flags that the real trainer has, as far as they mean something here."""
+    """Return the options of the real trainer that apply here."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--resume_from_checkpoint", type=Path, default=None, help="the run directory")
     parser.add_argument("--reset_dataloader", action="store_true")
     parser.add_argument("--reset_optimizer", action="store_true")
-    parser.add_argument("--cache_only", action="store_true", help="ends when the pictures are cached")
-    parser.add_argument("--trust_cache", action="store_true", help="uses a cache without a look at the pictures")
-    parser.add_argument("--regenerate_cache", action="store_true", help="uses no cache that is there")
-    parser.add_argument("--master_port", type=int, default=29500, help="taken and not used")
+    parser.add_argument("--cache_only", action="store_true", help="end when the pictures are cached")
+    parser.add_argument("--trust_cache", action="store_true", help="use a cache without checking the pictures")
+    parser.add_argument("--regenerate_cache", action="store_true", help="ignore an existing cache")
+    parser.add_argument("--master_port", type=int, default=29500, help="accepted and ignored")
     parser.add_argument("--ranks", type=int, default=1, help="processes; all but the first only wait")
     return parser.parse_args()
 
 
 def log(text: str) -> None:
-    """Prints like DeepSpeed's log of rank 0."""
+    """Print in the format of DeepSpeed's log of rank 0."""
     moment = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]  # noqa: DTZ005 - local, as DeepSpeed prints
     print(f"[{moment}] [INFO] [logging.py:123:log_dist] [Rank 0] {text}")
 
 
 class Ranks:
-    """The other ranks: processes that say what every rank says, and end with the first one."""
+    """The other ranks: processes that print what every rank prints, and end with the first one."""
 
     def __init__(self, count: int) -> None:
         self._pipes: list[int] = []
@@ -59,18 +59,18 @@ class Ranks:
                 os.close(writer)
                 for other in self._pipes:
                     os.close(other)
-                _be_a_rank(reader)
+                _run_rank(reader)
             os.close(reader)
             self._pipes.append(writer)
 
-    def say(self, text: str) -> None:
-        """Makes every rank print a line, this one included."""
+    def print_line(self, text: str) -> None:
+        """Print a line on every rank, including this one."""
         print(text)
         for pipe in self._pipes:
             os.write(pipe, text.encode() + b"\n")
 
 
-def _be_a_rank(reader: int) -> None:
+def _run_rank(reader: int) -> None:
     with os.fdopen(reader) as orders:
         for line in orders:
             print(line, end="")
@@ -78,7 +78,7 @@ def _be_a_rank(reader: int) -> None:
 
 
 class ToyTraining:
-    """One training: its model, its data, and where it is."""
+    """One training: its model, data and progress."""
 
     def __init__(self, arguments: argparse.Namespace, config: dict[str, Any]) -> None:
         self.arguments = arguments
@@ -93,7 +93,7 @@ class ToyTraining:
         self.step_seconds: float = self.toy.get("step_seconds", 0.05)
         self.log_lines: int = self.toy.get("log_lines_per_step", 0)
         self.batch_size: int = config.get("micro_batch_size_per_gpu", 64) * arguments.ranks
-        self.mishaps = Mishaps(self.toy, self.output_dir)
+        self.failures = SimulatedFailures(self.toy, self.output_dir)
         self.epoch, self.step, self.position = 1, 1, 0
         self.order = np.empty(0, dtype=np.int64)
         self.losses: list[float] = []
@@ -102,18 +102,18 @@ class ToyTraining:
     # -- before the first step -------------------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Makes the model; a real trainer would load one here."""
+        """Create the model, where a real trainer would load one."""
         print("toy trainer: a tiny model on the CPU, for trying things out")
-        self.mishaps.enter("loading")
+        self.failures.enter("loading")
         time.sleep(self.toy.get("load_seconds", 0.3))
         self.model = ToyModel(self.size**2, self.seed)
         self.optimizer = Adam(self.model, self.config.get("optimizer", {}).get("lr", 0.002))
 
     def cache(self) -> None:
-        """Gets the pictures, with the words and the bar of a cache that is being filled."""
+        """Load or draw the pictures, with the output of a real cache."""
         print(f"caching latents: (1.0, {self.size}, {self.size}, 1)")
         print("[CACHE] Initializing")
-        self.mishaps.enter("caching")
+        self.failures.enter("caching")
         pictures = self._find_cached()
         if pictures is None:
             pictures = self._make_pictures()
@@ -123,7 +123,7 @@ class ToyTraining:
         self.pictures = pictures[held_out:] if len(pictures) > 1 else pictures
 
     def _find_cached(self) -> Any:
-        """The pictures of a cache that is there; None where there is none, or it is not of these."""
+        """Return the pictures of a matching cache, or None."""
         if self.dataset is None or self.arguments.regenerate_cache:
             return None
         found = toy_cache.find(self.dataset, self.size, trusts=self.arguments.trust_cache)
@@ -149,14 +149,14 @@ class ToyTraining:
         return pictures
 
     def open(self) -> None:
-        """Makes the run directory, or takes up the one to resume from."""
+        """Create the run directory, or open the one to resume from."""
         resumed: Path | None = self.arguments.resume_from_checkpoint
         if resumed is None:
             copied = [self.arguments.config] + ([] if self.dataset is None else [self.dataset])
             self.run_dir = toy_files.make_run_dir(self.output_dir, copied)
         else:
             self.run_dir = self.output_dir / resumed
-        self.ranks.say(f"Global batch size = {self.batch_size}")
+        self.ranks.print_line(f"Global batch size = {self.batch_size}")
         if resumed is not None:
             self._restore()
         self.events = toy_files.EventWriter(self.run_dir)
@@ -170,18 +170,18 @@ class ToyTraining:
             self.optimizer.squares.update(tensors["optimizer_squares"])
             self.optimizer.step_count = state["optimizer_steps"]
         self.epoch, self.step = state["epoch"], state["step"] + 1
-        is_anew = self.arguments.reset_dataloader or state["position"] >= self.steps_per_epoch
-        self.position = 0 if is_anew else state["position"]
+        starts_epoch = self.arguments.reset_dataloader or state["position"] >= self.steps_per_epoch
+        self.position = 0 if starts_epoch else state["position"]
         print(f"Resuming training from checkpoint. Resuming at epoch: {self.epoch}, step: {self.step}")
 
     # -- the steps -------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Makes all the steps."""
+        """Train all steps."""
         epochs, max_steps = self.config["epochs"], self.config.get("max_steps")
         if self._evaluates and self.step == 1 and self.config.get("eval_before_first_step", True):
             self.evaluate(0)
-        self.mishaps.enter("training")
+        self.failures.enter("training")
         last, checkpointed, saved = f"epoch{self.epoch}", True, True
         while self.epoch <= epochs:
             last = f"epoch{self.epoch}"
@@ -204,14 +204,14 @@ class ToyTraining:
         print("TRAINING COMPLETE!")
 
     def make_step(self) -> tuple[float, float]:
-        """Makes one step of training; returns its loss and the norm of its gradient."""
+        """Train one step; return its loss and the norm of its gradient."""
         began = time.monotonic()
-        self.mishaps.before_step(self.step)
+        self.failures.before_step(self.step)
         chosen = self.order[self.position * self.batch_size : (self.position + 1) * self.batch_size]
         clean = self.pictures[chosen]
         loss, gradients = self.model.gradients(clean, *pick_noise(clean.shape, (self.seed, 3, self.step)))
         norm = self.optimizer.step(gradients)
-        loss = self.mishaps.loss_at(self.step, loss)
+        loss = self.failures.loss_at(self.step, loss)
         self.position += 1
         self.losses.append(loss)
         for number in range(self.log_lines):
@@ -224,7 +224,7 @@ class ToyTraining:
         return loss, norm
 
     def end_epoch(self) -> float:
-        """Goes on to the next epoch; returns the mean loss of this one since it was begun or resumed."""
+        """Start the next epoch; return the mean loss of this one since its start or a resume."""
         loss = sum(self.losses) / len(self.losses)
         self.losses.clear()
         self.epoch, self.position = self.epoch + 1, 0
@@ -232,7 +232,7 @@ class ToyTraining:
         return loss
 
     def write_events(self, loss: float, norm: float, epoch_loss: float | None) -> None:
-        """Writes what event files tell about a step, and evaluates when it is time."""
+        """Write the metrics of a step to the event file, and evaluate if due."""
         self.events.add_scalars(self.step, {"train/loss": loss, "train/grad_norm": norm})
         if epoch_loss is not None:
             self.events.add_scalars(self.epoch - 1, {"train/epoch_loss": epoch_loss})
@@ -241,7 +241,7 @@ class ToyTraining:
             self.evaluate(self.step)
 
     def evaluate(self, step: int) -> None:
-        """Measures the loss on held-out pictures at nine times between clean and noise."""
+        """Evaluate the loss on held-out pictures at nine times between clean and noise."""
         print("Running eval")
         began = time.monotonic()
         noise, _ = pick_noise(self.held_out.shape, (self.seed, 4))
@@ -255,7 +255,7 @@ class ToyTraining:
     # -- saving ----------------------------------------------------------------------------------------------------
 
     def save_after_epoch(self, epochs: int) -> tuple[bool, bool]:
-        """Saves what is due at the end of an epoch; returns whether a checkpoint and whether a model was saved."""
+        """Save what is due at the end of an epoch; return whether a checkpoint and a model were saved."""
         ended = self.epoch - 1
         checkpointed = _is_due(self.config.get("checkpoint_every_n_epochs"), ended)
         if checkpointed:
@@ -269,22 +269,22 @@ class ToyTraining:
         return checkpointed, saved
 
     def save_after_step(self) -> tuple[bool, bool]:
-        """Saves what is due after a step, and heeds signal files; returns whether that was a checkpoint, or a model."""
-        asked = self._take_signal("save")
-        must_quit = not asked and self._take_signal("save_quit")
+        """Save what is due after a step, and obey signal files; return whether a checkpoint and a model were saved."""
+        requested = self._take_signal("save")
+        must_quit = not requested and self._take_signal("save_quit")
         saved = _is_due(self.config.get("save_every_n_steps"), self.step)
         if saved:
             self.save_model(f"step{self.step}")
         due = _is_due(self.toy.get("checkpoint_every_n_steps"), self.step) or self._is_time()
-        if asked or must_quit or due:
+        if requested or must_quit or due:
             self.save_checkpoint()
         if must_quit:
-            self.ranks.say("Manually quitting")
+            self.ranks.print_line("Manually quitting")
             sys.exit()
-        return asked or due, saved
+        return requested or due, saved
 
     def save_checkpoint(self) -> None:
-        """Writes everything that a resume needs."""
+        """Write everything that is needed to resume."""
         log(f"[Torch] Checkpoint global_step{self.step} is about to be saved!")
         tensors = {
             "model": self.model.weights,
@@ -298,7 +298,7 @@ class ToyTraining:
         self.checkpointed_at = time.monotonic()
 
     def save_model(self, name: str) -> None:
-        """Writes the model as it is now."""
+        """Write the current model."""
         print(f"Saving model to directory {name}")
         toy_files.save_model(self.run_dir, name, self.model.weights, self.arguments.config)
 
@@ -334,7 +334,7 @@ def _show_exception(kind: type[BaseException], error: BaseException, trace: Trac
 
 
 def main() -> None:
-    """Trains as the configuration says."""
+    """Train according to the configuration."""
     sys.excepthook = _show_exception
     arguments = parse_arguments()
     config = tomllib.loads(arguments.config.read_text(encoding="utf-8"))

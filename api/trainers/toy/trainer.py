@@ -1,4 +1,4 @@
-"""The toy as a trainer of this service: a stand-in that really trains, needs no GPU, and fails when it is asked to."""
+"""The toy trainer behind the trainer interface: really trains, needs no GPU, and simulates failures on request."""
 
 import sys
 import tomllib
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.dataset_file import DATASET
 from api.trainers.environment import split_secrets
-from api.trainers.media import Looks
+from api.trainers.media import MediaInfoCache
 from api.trainers.pointers import pointer
 from api.trainers.protocol.run import RunProtocol
 from api.trainers.toy import settings
@@ -24,30 +24,38 @@ PICTURES = 512
 
 
 class Toy(RunProtocol):
-    """Trains a tiny diffusion model on the CPU. A whole request: `{"model_type": "toy", "config": {"epochs": 3}}`."""
+    """Trains a tiny diffusion model on the CPU. Request: `{"model_type": "toy", "config": {"epochs": 3}}`."""
 
     name = "toy"
     model_types = frozenset({"toy"})
 
     def __init__(self, python: str = sys.executable) -> None:
         self._python = python
-        self._looks = Looks()
+        self._media_cache = MediaInfoCache()
 
-    def problems(self) -> tuple[Mistake, ...]:
-        """No problems, ever: the toy comes with the service."""
+    def problems(self) -> tuple[Finding, ...]:
+        """Return no problems: the toy is part of the service."""
         return ()
 
     def check(self, request: TrainingRequest, output_dir: Path) -> Check:
-        """Checks every setting, and makes the plan."""
+        """Check every setting and make the plan."""
         root = "/config" if request.config_toml is None else "/config_toml"
         if request.config_toml is not None and request.config:
-            return Check((Mistake("", "The configuration is given both as text and structured.", "Give one of them."),))
+            return Check(
+                (
+                    Finding(
+                        "",
+                        "The request contains its configuration both as text and in structured form.",
+                        "Send only one of them.",
+                    ),
+                )
+            )
         try:
             config = read_values(request.config, request.config_toml)
         except ValueError as error:
-            return Check((Mistake(root, str(error), "Correct it."),))
-        values = settings.flatten(config) if request.config_toml is None else _as_they_stand(config)
-        dataset = read_dataset(request.dataset, request.dataset_toml, self._looks)
+            return Check((Finding(root, str(error), "Correct it."),))
+        values = settings.flatten(config) if request.config_toml is None else _with_pointers(config)
+        dataset = read_dataset(request.dataset, request.dataset_toml, self._media_cache)
         errors = tuple(capped((*settings.check(values, root), *dataset.mistakes)))
         plan = (
             None
@@ -57,19 +65,19 @@ class Toy(RunProtocol):
         return Check(errors, (*_warnings(request, values, root), *dataset.warnings), plan)
 
     def without_secrets(self, request: TrainingRequest) -> TrainingRequest:
-        """The request as it is: no setting of the toy is a secret."""
+        """Return the request unchanged: no setting of the toy is secret."""
         return request
 
     def working_directory(self, attempt: Path) -> Path | None:
-        """The attempt's own directory."""
+        """Return the attempt's own directory."""
         return attempt
 
     def list_dataset_files(self, request: TrainingRequest) -> Sequence[tuple[str, str]]:
-        """None: its dataset stands in the request."""
+        """Return nothing: the toy's dataset is part of the request."""
         return ()
 
     def cache_facts(self, request: TrainingRequest) -> CacheFacts:
-        """What the cache of this request depends on: the size of its pictures, and the toy itself."""
+        """Return the values that the cache depends on: the size of its pictures, and the toy's code."""
         try:
             config = read_values(request.config, request.config_toml)
             dataset = read_values(request.dataset, request.dataset_toml)
@@ -83,7 +91,7 @@ class Toy(RunProtocol):
         return CacheFacts({"size": size, "dataset": dataset, "code": code}, {"size": size})
 
     def prepare(self, request: TrainingRequest, plan: TrainingPlan, launch: Launch) -> Command:
-        """Return the command of one attempt, with the dataset where the request has it, not the plan."""
+        """Return the command of one attempt; the dataset comes from the request, not from the plan."""
         config = tomllib.loads(plan.files["config.toml"]) | {"output_dir": str(launch.output_dir)}
         return Command(
             argv=(self._python, *_arguments(launch), *_flags(request)),
@@ -92,7 +100,7 @@ class Toy(RunProtocol):
                 **split_secrets(request.env)[0],
                 "CUDA_VISIBLE_DEVICES": ",".join(map(str, launch.gpu_indices)),
                 "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-                # Its matrices are too small for more threads, and a run is then the same every time.
+                # Its matrices are too small to benefit from threads, and one thread makes runs reproducible.
                 "OPENBLAS_NUM_THREADS": "1",
                 "OMP_NUM_THREADS": "1",
             },
@@ -119,18 +127,18 @@ def _dataset_files(request: TrainingRequest) -> dict[str, str]:
     return {} if text is None else {DATASET: text}
 
 
-def _as_they_stand(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+def _with_pointers(config: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     return {name: (pointer(name), value) for name, value in config.items()}
 
 
-def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], root: str) -> tuple[Mistake, ...]:
+def _warnings(request: TrainingRequest, values: Mapping[str, tuple[str, Any]], root: str) -> tuple[Finding, ...]:
     replaced = [
-        Mistake(root + values[name][0], f"`{name}` is chosen by the service; this value is not used.", "Leave it out.")
-        for name in settings.FILLED_IN
+        Finding(root + values[name][0], f"`{name}` is set by the service; this value is ignored.", "Remove it.")
+        for name in settings.SET_BY_SERVICE
         if name in values
     ]
     cache = [
-        Mistake(f"/{name}", "The toy draws its own pictures, and caches none; this changes nothing.", "Leave it out.")
+        Finding(f"/{name}", "The toy draws its own pictures and caches none, so this has no effect.", "Remove it.")
         for name in ("regenerate_cache", "trust_cache")
         if getattr(request, name) and not request.dataset and request.dataset_toml is None
     ]
@@ -142,7 +150,7 @@ def _plan(request: TrainingRequest, values: dict[str, Any], dataset: ToyDataset,
     files = _dataset_files(request)
     if files:
         config["dataset"] = DATASET
-    chosen = {name: value for name, value in values.items() if name not in settings.FILLED_IN}
+    chosen = {name: value for name, value in values.items() if name not in settings.SET_BY_SERVICE}
     config |= settings.with_defaults(chosen)
     toy = config.get("toy", {})
     steps = int(toy.get("steps_per_epoch", settings.STEPS_PER_EPOCH))

@@ -1,6 +1,6 @@
-"""The stand-in's saving: checkpoints with `latest` last, models, and the signal files, looked at once a step."""
+"""Saving in the stand-in: checkpoints (`latest` last), models, and signal files, which are checked once a step."""
 
-# ruff: noqa: T201 - it speaks by what it prints
+# ruff: noqa: T201 - its output is its interface
 
 import os
 import shutil
@@ -37,7 +37,7 @@ class Saver:
         self.checkpointed_at: float | None = None
 
     def process_epoch(self, epoch: int, next_epoch: int, state: dict[str, Any]) -> tuple[int | None, bool, bool]:
-        """What is due when an epoch may have ended: the next epoch (None: all are done), and what was saved."""
+        """Save what is due at the end of an epoch; return the next epoch (None after the last), and what was saved."""
         if next_epoch == epoch:
             return epoch, False, False
         checkpointed = _is_due(self.config.get("checkpoint_every_n_epochs"), epoch)
@@ -54,7 +54,7 @@ class Saver:
         return next_epoch, checkpointed, saved
 
     def process_step(self, state: dict[str, Any]) -> tuple[bool, bool]:
-        """What is due after a step, the wishes of the signal files among it; what was saved."""
+        """Save what is due after a step, including requests by signal files; return what was saved."""
         asked = self._take("save")
         must_quit = not asked and self._take("save_quit")
         saved = _is_due(self.config.get("save_every_n_steps"), state["step"])
@@ -69,7 +69,7 @@ class Saver:
         return checkpointed, saved
 
     def _take(self, name: str) -> bool:
-        # Each rank looks for itself, before the barrier: they may see different things.
+        # Each rank checks the file before the barrier, so ranks may see different states.
         path = self.run_dir / name
         if not path.is_file() or (name == "save_quit" and traps.is_set("ranks_disagree")):
             return False
@@ -81,17 +81,17 @@ class Saver:
     def _is_time(self) -> bool:
         if "checkpoint_every_n_minutes" not in self.config:
             return False
-        told = [False]
+        is_due = [False]
         if self.is_first:
             now = time.time()
             since = now if self.checkpointed_at is None else self.checkpointed_at
-            told = [(now - since) / 60 > self.config["checkpoint_every_n_minutes"]]
-            self.checkpointed_at = now if told[0] else since
-        dist.broadcast_object_list(told, src=0)
-        return told[0]
+            is_due = [(now - since) / 60 > self.config["checkpoint_every_n_minutes"]]
+            self.checkpointed_at = now if is_due[0] else since
+        dist.broadcast_object_list(is_due, src=0)
+        return is_due[0]
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Every rank takes part; `latest` names it when all of it is there."""
+        """Write a checkpoint on every rank; write `latest` when it is complete."""
         tag = f"global_step{state['step']}"
         dist.barrier()
         self.log(f"[Torch] Checkpoint {tag} is about to be saved!")
@@ -108,7 +108,7 @@ class Saver:
         dist.barrier()
 
     def save_model(self, name: str) -> None:
-        """Saves the adapter; its `tmp` must not be there from an earlier try."""
+        """Save the adapter; its `tmp` must not exist."""
         if self.is_first:
             print(f"Saving model to directory {name}")
             (self.run_dir / name / "tmp").mkdir(parents=True)
@@ -124,7 +124,7 @@ class Saver:
 
 
 def load_checkpoint(run_dir: Path, log: Callable[[str], None]) -> dict[str, Any] | None:
-    """The state that `latest` names; None without it, as DeepSpeed has it."""
+    """Return the state that `latest` names, or None without it, like DeepSpeed."""
     if not (run_dir / "latest").is_file():
         log(f"Unable to find latest file at {run_dir / 'latest'}, if trying to load latest please ensure this")
         return None

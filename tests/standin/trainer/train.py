@@ -1,10 +1,10 @@
-"""A stand-in for diffusion-pipe's train.py: its command line, words, order, barriers and exits, without a model.
+"""A stand-in for diffusion-pipe's train.py: its options, output, order, barriers and exits, without a model.
 
-DeepSpeed's own launcher starts it. Its ranks truly talk to one another (gloo), so that ports collide and ranks die as
-they would. What is to go wrong is said by environment variables: see traps.py.
+DeepSpeed's launcher starts it. Its ranks really communicate (gloo), so ports collide and ranks fail as in a real
+run. Environment variables request failures: see traps.py.
 """
 
-# ruff: noqa: T201 - it speaks by what it prints
+# ruff: noqa: T201 - its output is its interface
 
 import argparse
 import json
@@ -29,12 +29,12 @@ IS_FIRST = RANK == 0
 QUANTILES = 9
 IMAGES = (".png", ".jpg", ".jpeg", ".webp")
 
-# The queue of the cache goes from rank to rank.
+# The cache's queue is passed from rank to rank.
 multiprocessing.current_process().authkey = b"stand-in"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The flags of the real one."""
+    """Parse the options of the real trainer."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--config")
     parser.add_argument("--local_rank", type=int, default=-1)
@@ -58,14 +58,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def log(text: str, place: str = "logging.py:107:log_dist", mark: str = "[Rank 0] ") -> None:
-    """Prints like DeepSpeed's log; with a mark on rank 0 only."""
+    """Print like DeepSpeed's log; with a mark only on rank 0."""
     if IS_FIRST or not mark:
         moment = datetime.now().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3]  # noqa: DTZ005 - local, as DeepSpeed prints
         print(f"[{moment}] [INFO] [{place}] {mark}{text}")
 
 
 def open_group(arguments: argparse.Namespace) -> None:
-    """Opens the group of ranks, on the port of its own flag, whatever the launcher was told."""
+    """Open the group of ranks on the port of the trainer's own option, regardless of the launcher's."""
     os.environ["MASTER_ADDR"] = os.getenv("MASTER_ADDR", "localhost")
     os.environ["MASTER_PORT"] = str(arguments.master_port)
     log("cdb=None", "comm.py:658:init_distributed", "")
@@ -77,7 +77,7 @@ def open_group(arguments: argparse.Namespace) -> None:
 
 
 def read_items(config: dict[str, Any]) -> tuple[list[str], int]:
-    """The images of a dataset, and how often each is used in an epoch."""
+    """Return the images of a dataset, and how often an epoch uses each."""
     dataset = toml.load(config["dataset"])
     items: list[str] = []
     repeats = 0
@@ -97,7 +97,7 @@ def read_items(config: dict[str, Any]) -> tuple[list[str], int]:
 
 
 def cache(items: list[str]) -> None:
-    """Fills the cache: a process of rank 0 reads the files, and the ranks encode what comes from it."""
+    """Fill the cache: a process of rank 0 reads the files, and the ranks encode its output."""
     shared: list[Any] = [None]
     if IS_FIRST:
         manager = multiprocessing.Manager()
@@ -108,7 +108,7 @@ def cache(items: list[str]) -> None:
         process = multiprocessing.Process(target=_read_all, args=(items, queue))
         process.start()
     while True:
-        # When that process dies, nobody ever puts anything here.
+        # If that process dies, nothing is ever put here.
         task = queue.get()
         if task is None:
             queue.put(None)
@@ -139,7 +139,7 @@ def _read_all(items: list[str], queue: Any) -> None:
 
 
 def draw_bar(done: int, total: int) -> None:
-    # Like tqdm's, it has no end of line until it is full: whatever is printed meanwhile follows upon it.
+    # Like tqdm's, the bar has no line end until it is full, so other output follows on the same line.
     full = 10 * done // total
     sys.stderr.write(
         f"\r{100 * done // total:3d}%|{'█' * full}{' ' * (10 - full)}| {done}/{total} [00:00<00:00, 9.00it/s]"
@@ -151,15 +151,15 @@ def draw_bar(done: int, total: int) -> None:
 
 
 def find_run_dir(arguments: argparse.Namespace, config: dict[str, Any]) -> Path:
-    """Makes the run directory, or takes up the one to resume from; rank 0 says which."""
+    """Create the run directory, or open the one to resume from; rank 0 decides which."""
     resumed, output_dir = arguments.resume_from_checkpoint, config["output_dir"]
-    told: list[Any] = [None]
+    chosen: list[Any] = [None]
     if IS_FIRST and resumed is True:
-        told = [sorted(os.path.join(output_dir, name) for name in os.listdir(output_dir))[-1]]
+        chosen = [sorted(os.path.join(output_dir, name) for name in os.listdir(output_dir))[-1]]
     elif IS_FIRST:
-        told = [os.path.join(output_dir, resumed or datetime.now(UTC).strftime("%Y%m%d_%H-%M-%S"))]
-    dist.broadcast_object_list(told, src=0)
-    run_dir = Path(told[0])
+        chosen = [os.path.join(output_dir, resumed or datetime.now(UTC).strftime("%Y%m%d_%H-%M-%S"))]
+    dist.broadcast_object_list(chosen, src=0)
+    run_dir = Path(chosen[0])
     run_dir.mkdir(parents=True, exist_ok=True)
     if not resumed and IS_FIRST:
         shutil.copy(arguments.config, run_dir)
@@ -181,12 +181,12 @@ class Training:
         self.config = config
         self.steps_per_epoch = examples // self.batch
         self.saver = Saver(run_dir, arguments.config, config, log, IS_FIRST)
-        # The gradients go through a group of their own, so that a step of one rank never answers another's barrier.
+        # The gradients use a separate group, so that a step of one rank never matches another's barrier.
         self.group = dist.new_group()
         self.loader_epoch, self.position, self.step = 1, 0, 1
 
     def resume(self, arguments: argparse.Namespace) -> None:
-        """Goes on from what `latest` names."""
+        """Continue from the checkpoint that `latest` names."""
         state = load_checkpoint(self.saver.run_dir, log)
         dist.barrier()
         assert state is not None
@@ -196,7 +196,7 @@ class Training:
             print(f"Resuming training from checkpoint. Resuming at epoch: {self.loader_epoch}, step: {self.step}")
 
     def run(self, is_resumed: bool) -> None:
-        """Makes all the steps, and saves what was not saved in the last one."""
+        """Run all steps, and save what the last one did not save."""
         epoch, max_steps = self.loader_epoch, self.config.get("max_steps")
         if self.config.get("eval_before_first_step", True) and not is_resumed:
             self.evaluate()
@@ -224,11 +224,11 @@ class Training:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What a resume needs."""
+        """Return what a resume needs."""
         return {"step": self.step, "epoch": self.loader_epoch, "position": self.position}
 
     def make_step(self) -> None:
-        """One step: every rank takes part, and the first one tells."""
+        """Run one step on every rank; the first one prints it."""
         began = time.monotonic()
         traps.before_step(self.step)
         loss = traps.loss_at(self.step, 1 / (1 + 0.1 * self.step))
@@ -241,7 +241,7 @@ class Training:
             print(f"steps: {self.step} loss: {loss:0.4f} iter time (s): {seconds:0.3f} samples/sec: {speed:0.3f}")
 
     def evaluate(self) -> None:
-        """Measures the loss on the evaluation datasets; it is told to TensorBoard only."""
+        """Evaluate the loss on the evaluation datasets, for TensorBoard only."""
         if not self.config.get("eval_datasets"):
             return
         if IS_FIRST:
@@ -265,7 +265,7 @@ class Training:
         except RuntimeError:
             if traps.GRIEVES:
                 raise
-            # NCCL does not notice that a rank is gone; the launcher ends this one.
+            # NCCL does not notice a lost rank; the launcher ends this one.
             time.sleep(traps.HOLD_SECONDS)
 
     def _advance_loader(self) -> None:
@@ -275,7 +275,7 @@ class Training:
 
 
 def main() -> None:
-    """Trains, in the order of the real one."""
+    """Train in the order of the real trainer."""
     arguments = parse_arguments()
     traps.begin()
     # Inline tables of the package `toml` cannot be pickled.

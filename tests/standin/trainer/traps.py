@@ -1,14 +1,14 @@
-"""What may go wrong in the stand-in, chosen by environment variables that a request may set.
+"""Failures of the stand-in, requested by environment variables that a request may set.
 
-WANDB_STANDIN_TRAP     which: a name below
-WANDB_STANDIN_STEP     before or in which step (5)
-WANDB_STANDIN_RANK     in which rank (the last one)
-WANDB_STANDIN_PACE     seconds a step takes (0.02)
-WANDB_STANDIN_SECONDS  how long `slow_end` takes to follow SIGTERM (60)
-WANDB_STANDIN_GRIEF    1: a rank that loses the others says so and ends, where NCCL would wait
+WANDB_STANDIN_TRAP     name of the failure, see below
+WANDB_STANDIN_STEP     step of the failure (5)
+WANDB_STANDIN_RANK     rank of the failure (the last one)
+WANDB_STANDIN_PACE     seconds per step (0.02)
+WANDB_STANDIN_SECONDS  seconds that `slow_end` takes after SIGTERM (60)
+WANDB_STANDIN_GRIEF    1: a rank that loses the others reports it and ends, while NCCL would wait
 """
 
-# ruff: noqa: T201 - it speaks by what it prints
+# ruff: noqa: T201 - its output is its interface
 
 import os
 import resource
@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import torch
 
-#: A process that holds on ends by itself after this many seconds, lest one stays on a machine for ever.
+#: Seconds after which a process that outlives the training ends, so that none stays forever.
 HOLD_SECONDS = 600
 
 NAME = os.environ.get("WANDB_STANDIN_TRAP", "")
@@ -41,19 +41,19 @@ _WORK = "WorkNCCL(SeqNum=17, OpType=ALLREDUCE, NumelIn=1, NumelOut=1, Timeout(ms
 
 
 def is_set(name: str) -> bool:
-    """Whether this trap is set, and for this rank."""
+    """Return whether this failure is requested, for this rank."""
     return name == NAME and IS_HERE
 
 
 def begin() -> None:
-    """What is prepared at the start."""
+    """Prepare failures at the start."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if NAME == "slow_end":
         signal.signal(signal.SIGTERM, _end_slowly)
 
 
 def before_step(step: int) -> None:
-    """What happens before a step."""
+    """Fail before a step if requested."""
     if not IS_HERE or step != STEP:
         return
     if NAME == "error":
@@ -69,38 +69,38 @@ def before_step(step: int) -> None:
 
 
 def loss_at(step: int, loss: float) -> float:
-    """The loss, or NaN from a step on."""
+    """Return the loss, or NaN from the requested step on."""
     if NAME == "nan_then_error" and step == STEP + 15:
         raise RuntimeError("Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.")
     return float("nan") if NAME.startswith("nan") and step >= STEP else loss
 
 
 def in_cache_process() -> None:
-    """What happens in the process that reads the dataset."""
+    """Fail in the process that reads the dataset if requested."""
     if NAME == "cache_process_fails":
         raise ValueError("mask shape (512, 512) does not match image shape (768, 512)")
 
 
 def in_cached_item() -> None:
-    """What happens where an item is encoded on the GPU."""
+    """Fail while encoding an item on the GPU if requested."""
     if NAME == "cache_cuda_oom" and RANK == 0:
         raise torch.OutOfMemoryError(_OUT_OF_MEMORY)
 
 
 def in_evaluation(step: int) -> None:
-    """What happens while it evaluates, after the first step."""
+    """Fail during an evaluation after the first step if requested."""
     if is_set("eval_cuda_oom") and step > 1:
         raise torch.OutOfMemoryError(_OUT_OF_MEMORY)
 
 
 def fill_disk(path: Path) -> None:
-    """Puts a file on a disk that is full."""
+    """Write a file to a full disk if requested."""
     if NAME == "disk_full":
         path.symlink_to("/dev/full")
 
 
 def after_all() -> None:
-    """What happens when everything is done and said."""
+    """Fail at the very end if requested."""
     if is_set("crash_at_exit"):
         os.kill(os.getpid(), signal.SIGSEGV)
 
@@ -127,7 +127,7 @@ def _time_out() -> NoReturn:
 
 
 def _leave_orphan() -> None:
-    """A process of another session, without a parent, without the environment, that ignores SIGTERM."""
+    """Start a process of another session without parent and environment that ignores SIGTERM."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

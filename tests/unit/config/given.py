@@ -1,4 +1,4 @@
-"""Settings as a test gives them: no variable of the machine, and no `.env` of the folder, is among them."""
+"""Settings without the machine's variables and without a `.env` file."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ from api.config import Config, read_config
 
 
 def read(environ: dict[str, str] | None = None, *argv: str, dotenv: Path | None = None) -> Config:
-    """The settings that these variables and flags make."""
+    """Return the settings for these variables and flags."""
     return read_config(environ or {}, argv, dotenv)

@@ -7,7 +7,7 @@ from api.config import Config, ConfigError
 from tests.unit.config.given import read
 
 
-def test_defaults_are_those_of_the_table():
+def test_settings_have_the_documented_defaults():
     config = read()
     assert (config.host, config.port, config.storage_root, config.gpu_source) == (
         "127.0.0.1",
@@ -26,7 +26,7 @@ def test_defaults_are_those_of_the_table():
 
 
 @pytest.mark.parametrize("setting", fields(Config), ids=lambda setting: setting.name)
-def test_every_setting_has_a_flag_of_its_name(setting):
+def test_every_setting_has_a_flag(setting):
     flag = "--" + setting.metadata["env"].lower().replace("_", "-")
     with pytest.raises(ConfigError, match="expected one argument"):
         read({}, flag)
@@ -63,13 +63,13 @@ def test_every_setting_has_a_flag_of_its_name(setting):
         ("HANG_QUIET_SECONDS", "nan"),
     ],
 )
-def test_bad_value_is_refused_by_name(name: str, value: str):
+def test_invalid_value_is_rejected_with_its_setting(name: str, value: str):
     with pytest.raises(ConfigError, match=f"^{name}="):
         read({name: value})
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "::1", "[::1]", "127.8.9.10"])
-def test_loopback_address_is_taken(host: str):
+def test_loopback_address_is_accepted(host: str):
     assert read({"API_HOST": host}).is_loopback
 
 
@@ -82,20 +82,20 @@ def test_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("text", ["1", "true", "YES", "on"])
-def test_switch_can_be_put_on(text: str):
+def test_switch_can_be_enabled(text: str):
     assert read({"METRICS_DCGM_ALIASES": text}).dcgm_aliases
 
 
 @pytest.mark.parametrize("text", ["0", "false", "No", "off"])
-def test_switch_can_be_put_off(text: str):
+def test_switch_can_be_disabled(text: str):
     assert not read({"METRICS_DCGM_ALIASES": text}).dcgm_aliases
 
 
-def test_names_are_split_trimmed_and_lowered():
+def test_names_are_split_trimmed_and_lower_cased():
     assert read({"ALLOWED_HOSTS": " GPU.example , ,other "}).allowed_hosts == ("gpu.example", "other")
 
 
-def test_origins_lose_their_last_slash():
+def test_trailing_slash_of_origins_is_removed():
     assert read({"CORS_ORIGINS": "https://A.example/"}).cors_origins == ("https://a.example",)
 
 
@@ -104,26 +104,26 @@ def test_log_format_can_be_chosen(format_: str, as_json: bool):
     assert read({"LOG_FORMAT": format_}).logs_json is as_json
 
 
-def test_cache_root_that_is_not_absolute_is_refused():
+def test_relative_cache_root_is_rejected():
     with pytest.raises(ConfigError, match="TRAINER_CACHE_ROOTS"):
         read({"TRAINER_CACHE_ROOTS": "/a:b"})
 
 
-def test_limits_are_read_by_group():
+def test_rate_limits_are_read_by_group():
     assert read({"RATE_LIMITS": "starts=100/hour, logs=5/second"}).rate_limits == (
         ("starts", "100/hour"),
         ("logs", "5/second"),
     )
 
 
-def test_limits_can_be_off():
+def test_rate_limits_can_be_disabled():
     assert read({"RATE_LIMITS": "off"}).rate_limits == ()
 
 
 @pytest.mark.parametrize(
     "text", ["10/hour", "starts=0/hour", "starts=1/year", "starts=1/hour,starts=2/hour", "x=1/day"]
 )
-def test_limits_that_say_nothing_are_refused(text: str):
+def test_invalid_rate_limits_are_rejected(text: str):
     with pytest.raises(ConfigError, match="RATE_LIMITS"):
         read({"RATE_LIMITS": text})
 
@@ -133,12 +133,12 @@ def test_proxies_are_addresses_and_networks():
 
 
 @pytest.mark.parametrize("text", ["*", "nginx", "10.0.0.1/8"])
-def test_proxies_that_are_no_addresses_are_refused(text: str):
+def test_invalid_proxies_are_rejected(text: str):
     with pytest.raises(ConfigError, match="TRUSTED_PROXIES"):
         read({"TRUSTED_PROXIES": text})
 
 
-def test_receiver_of_traces_is_an_address_without_a_password():
+def test_trace_receiver_must_be_an_address_without_a_password():
     given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318/"}
     assert read(given).otel_endpoint == "http://127.0.0.1:4318"
     for wrong in ("127.0.0.1:4318", "http://user:pass@host:4318", "http://host:4318/?a=b"):

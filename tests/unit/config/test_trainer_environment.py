@@ -21,7 +21,7 @@ from tests.unit.config.given import read
         "WANDB_BASE_URL",
     ],
 )
-def test_trainer_gets_what_it_needs_of_the_environment(name: str):
+def test_trainer_inherits_the_variables_that_it_needs(name: str):
     assert child_environment({name: "x"}) == {name: "x"}
 
 
@@ -29,11 +29,11 @@ def test_trainer_gets_what_it_needs_of_the_environment(name: str):
     "name",
     ["DATABASE_URL", "REDIS_URL", "AWS_SECRET_ACCESS_KEY", "PYTHONPATH", "LD_PRELOAD", "CUDA_VISIBLE_DEVICES", "XHOME"],
 )
-def test_rest_of_the_environment_stays_with_the_service(name: str):
+def test_other_variables_are_not_inherited(name: str):
     assert child_environment({name: "x"}) == {}
 
 
-def test_trainers_may_cache_below_the_storage_the_configured_roots_and_the_services_caches(tmp_path: Path):
+def test_cache_roots_are_the_storage_the_setting_and_the_services_caches(tmp_path: Path):
     config = read({"STORAGE_ROOT": str(tmp_path), "TRAINER_CACHE_ROOTS": "/nvme/cache:/models"})
     roots = cache_roots(config, {"HOME": "/home/ada", "HF_HOME": "/hf", "TORCH_HOME": ""})
     assert [str(root) for root in roots] == [f"{tmp_path}/caches", "/nvme/cache", "/models", "/hf", "/home/ada/.cache"]

@@ -9,7 +9,7 @@ def test_structured_directories_become_tables_of_the_trainers_file():
     assert tomllib.loads(text) == {"resolutions": [512], "directory": [{"path": "/a b"}]}
 
 
-def test_text_of_a_request_stays_as_it_is():
+def test_text_of_a_request_is_unchanged():
     text = "# mine\n[[directory]]\npath = '/a'\n"
     assert write_dataset(text, {"directory": []}) == text
 

@@ -2,7 +2,7 @@ from api.domain.training import TrainingRequest
 from api.trainers.request_texts import RequestText, list_texts, parse
 
 
-def test_every_text_is_listed_with_its_place():
+def test_every_string_is_listed_with_its_pointer():
     request = TrainingRequest(
         "flux",
         config={"output_dir": "/o", "model": {"a/b": "one", "rank": 3}, "list": [{"path": "two"}, "three"]},
@@ -18,7 +18,7 @@ def test_every_text_is_listed_with_its_place():
     }
 
 
-def test_texts_are_found_in_toml_too():
+def test_strings_in_toml_are_listed():
     request = TrainingRequest(
         "flux", config_toml="dataset = '/d'\n[model]\na = 'one'", dataset_toml="[[directory]]\npath = 'two'"
     )
@@ -28,5 +28,5 @@ def test_texts_are_found_in_toml_too():
     ]
 
 
-def test_a_text_that_no_trainer_reads_has_no_values():
+def test_unreadable_text_has_no_values():
     assert [parse(text) for text in ("a = ", "a = 'x'\n" * 200_000, "[" * 5_000)] == [{}, {}, {}]

@@ -15,23 +15,23 @@ key = 'x'
 """
 
 
-def test_a_value_is_changed_and_comments_and_order_are_kept():
+def test_edit_changes_a_value_and_preserves_comments_and_order():
     edited = edit(TEXT, {("a",): 3, ("table", "key"): "y"})
     assert edited == TEXT.replace("a = 2", "a = 3").replace("'x'", '"y"')
 
 
-def test_a_new_key_is_added_and_another_removed():
+def test_edit_adds_and_removes_keys():
     edited = edit(TEXT, {("c",): "new"}, removed=("b", "nothing"))
     assert edited is not None
     assert reads_as(edited, {"a": 2, "c": "new", "table": {"key": "x"}})
 
 
 @pytest.mark.parametrize("text", ["a = ", "a = 1\na = 2", "x = " + "[" * 5000])
-def test_what_is_no_toml_cannot_be_edited(text: str):
+def test_invalid_toml_cannot_be_edited(text: str):
     assert edit(text, {("a",): 1}) is None
 
 
-def test_a_table_that_is_not_there_is_not_made():
+def test_edit_does_not_create_missing_tables():
     assert edit(TEXT, {("nothing", "key"): 1}) is None
 
 
@@ -50,5 +50,5 @@ def test_a_table_that_is_not_there_is_not_made():
         (None, None, False),
     ],
 )
-def test_values_are_the_same_when_two_parsers_read_them_alike(one: object, other: object, are_same: bool):
+def test_values_of_two_parsers_are_compared_by_type_and_value(one: object, other: object, are_same: bool):
     assert same(one, other) is are_same

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from api.trainers.toml_text import MAX_STRING, text_excess, write
 
-DEEP = "This is nested more than 16 levels deep."
-MANY = "These are more than 6,000 values."
+DEEP = "It is nested more than 16 levels deep."
+MANY = "It has more than 6,000 values."
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,11 @@ MANY = "These are more than 6,000 values."
         ("a = " + "[" * 20 + "]" * 20, DEEP),
         ("a = " + "{b=" * 20 + "1" + "}" * 20, DEEP),
         ("a = [" + "1," * 30_000 + "]", MANY),
-        ("a = '" + "x" * MAX_STRING + "'", "A text in it is longer than 4,096 characters."),
-        ("a = '''" + "'\n" * MAX_STRING, "A text in it is longer than 4,096 characters."),
+        ("a = '" + "x" * MAX_STRING + "'", "It contains a string longer than 4,096 characters."),
+        ("a = '''" + "'\n" * MAX_STRING, "It contains a string longer than 4,096 characters."),
     ],
 )  # fmt: skip
-def test_a_text_is_measured_before_it_is_parsed(text: str, found: str | None):
+def test_text_limits_are_checked_without_parsing(text: str, found: str | None):
     assert text_excess(text) == found
 
 
@@ -42,11 +42,11 @@ values = st.recursive(simple, lambda inner: st.lists(inner, max_size=4) | st.dic
 
 
 @given(st.dictionaries(st.text("abc .-", max_size=3), values, max_size=5))
-def test_what_is_written_is_read_again(table: dict[str, Any]):
+def test_written_values_are_read_back_unchanged(table: dict[str, Any]):
     assert same(tomllib.loads(write(table)), table)
 
 
-def test_tables_stand_below_the_plain_values_as_people_write_them():
+def test_tables_are_written_after_plain_values():
     written = write(
         {"model": {"type": "sdxl"}, "epochs": 3, "directory": [{"path": "/a"}, {"path": "/b", "x": {"y": 1}}]}
     )
@@ -57,7 +57,7 @@ def test_tables_stand_below_the_plain_values_as_people_write_them():
     assert toml.loads(written)["directory"][1]["x"] == {"y": 1}
 
 
-def test_null_has_no_form():
+def test_null_cannot_be_written():
     with pytest.raises(TypeError):
         write({"a": [None]})
 
@@ -72,6 +72,6 @@ def sorted_(value: Any) -> Any:
     return [sorted_(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_text_of_very_many_lines_is_too_much_whatever_they_say():
+def test_text_with_too_many_lines_is_rejected():
     assert text_excess("\n" * 16_000) is None
     assert text_excess("#\n" * 16_001) == "The text has more than 16,000 lines."

@@ -15,16 +15,16 @@ from api.trainers.variables import ENDPOINTS, FORMS, VARIABLES, VariableKind
         (VariableKind.SECRET, "hf_abc", "a b"),
     ],
 )
-def test_a_value_has_the_form_of_its_kind(kind: VariableKind, good: str, bad: str):
+def test_value_must_match_the_pattern_of_its_kind(kind: VariableKind, good: str, bad: str):
     assert FORMS[kind].fullmatch(good)
     assert not FORMS[kind].fullmatch(bad)
 
 
 @pytest.mark.parametrize("name", ["HF_ENDPOINT", "WANDB_BASE_URL", "https_proxy", "MASTER_ADDR", "SSL_CERT_FILE"])
-def test_where_things_are_sent_is_known_as_such_and_may_not_be_set(name: str):
+def test_endpoint_variables_are_recognised_and_rejected(name: str):
     assert ENDPOINTS.fullmatch(name)
     assert name not in VARIABLES
 
 
-def test_no_variable_that_may_be_set_says_where_things_are_sent():
+def test_no_permitted_variable_is_an_endpoint():
     assert not [name for name in VARIABLES if ENDPOINTS.fullmatch(name)]

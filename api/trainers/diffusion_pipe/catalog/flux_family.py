@@ -1,4 +1,4 @@
-"""Flux and what resembles it, Qwen-Image and Z-Image: their variants and what each is made of."""
+"""Variants and components of Flux and related types, Qwen-Image and Z-Image."""
 
 from collections.abc import Mapping
 
@@ -125,7 +125,7 @@ FLUX_FAMILY: Mapping[str, tuple[ModelVariant, ...]] = {
                     gated=True,
                 ),
             ),
-            "It edits: the directories of the dataset need `control_path`.",
+            "This model edits images: the directories of the dataset need `control_path`.",
         ),
     ),
     "chroma": (
@@ -237,7 +237,7 @@ FLUX_FAMILY: Mapping[str, tuple[ModelVariant, ...]] = {
                 (
                     need(
                         "merge_adapters",
-                        "the adapter that undoes the distillation",
+                        "the adapter that removes the distillation",
                         source(
                             "ostris/zimage_turbo_training_adapter",
                             "zimage_turbo_training_adapter_v1.safetensors",

@@ -1,4 +1,4 @@
-"""The other model types that make images: their variants and what each is made of."""
+"""Variants and components of the other image model types."""
 
 from collections.abc import Mapping
 

@@ -1,15 +1,15 @@
-"""Components that several model types share, and short ways to write one down."""
+"""Components that several model types share, and helpers to declare components."""
 
 from api.domain.catalog import ComponentNeed, FileSource, Origin
 
-#: Where a size is from.
+#: The origin of a size.
 H, D, U = Origin.FILE_PAGE, Origin.TRAINER_DOCS, Origin.UNVERIFIED
 
 _SPLIT = "split_files"
 
 
 def source(repository: str, path: str, size_gb: float | None, origin: Origin = U, *exclude: str) -> FileSource:
-    """A file, or with an empty path or one that ends in / a directory without what is excluded."""
+    """Return the source of a file, or of a directory (a path that is empty or ends in `/`) without `exclude`."""
     return FileSource(repository, path, size_gb, origin, exclude)
 
 
@@ -22,9 +22,9 @@ def need(
     needs_name: bool = False,
     is_pickle: bool = False,
     gated: bool | None = None,
-    license: str | None = None,  # noqa: A002 — the word that it is
+    license: str | None = None,  # noqa: A002 - the field's name
 ) -> ComponentNeed:
-    """What belongs under a key. `known_as` names fingerprints, `directory` kinds of directories, by blanks."""
+    """Return the component for a key. `known_as` and `directory` list fingerprints and directory kinds, by spaces."""
     return ComponentNeed(
         key=key,
         title=title,
@@ -41,7 +41,7 @@ def need(
 def diffusers(
     title: str, repository: str, size_gb: float | None, pipeline: str, *exclude: str, gated: bool | None = None
 ) -> ComponentNeed:
-    """A whole model in diffusers' form, as `diffusers_path` names it."""
+    """Return a complete model in the format of diffusers, for `diffusers_path`."""
     return need(
         "diffusers_path",
         title,

@@ -1,7 +1,7 @@
-"""Settings by model type and tier of GPU memory that are documented, or that a user has reported to work.
+"""Presets by model type and GPU memory, which are documented or were reported to work.
 
-By the trainer's documentation and examples at commit 8f83dbf, and reports in its issues, whose numbers stand beside
-them. A title says so where the memory itself is an estimate.
+From the trainer's documentation and examples at commit 8f83dbf, and from numbered reports in its issues.
+The title says so if the memory is an estimate.
 """
 
 from collections.abc import Mapping
@@ -9,10 +9,10 @@ from typing import Any
 
 from api.domain.catalog import Precision, Preset
 
-#: Part of the trainer's own examples for 24 GB.
+#: From the trainer's examples for 24 GB.
 _EXPANDABLE = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 
-#: What all of them share; the learning rate is that of the trainer's main example.
+#: Settings of all presets; the learning rate is that of the trainer's main example.
 _COMMON: Mapping[str, Any] = {
     "epochs": 100,
     "micro_batch_size_per_gpu": 1,
@@ -50,7 +50,7 @@ def _preset(
     precisions: Mapping[str, Precision] | None = None,
     **config: Any,
 ) -> Preset:
-    """A preset; `rank` None trains the model in full."""
+    """Return a preset; `rank` None means full fine-tuning."""
     adapter = {} if rank is None else {"adapter": {"type": "lora", "rank": rank, "dtype": "bfloat16"}}
     buckets = {"frame_buckets": list(frames)} if frames else {}
     return Preset(
@@ -75,7 +75,7 @@ _SDXL_RATES = {"unet_lr": 4e-5, "text_encoder_1_lr": 2e-5, "text_encoder_2_lr": 
 
 
 def _wan22(noise: str) -> Preset:
-    """One of Wan 2.2's two models; the variant has its min_t and max_t."""
+    """Return the preset of one of Wan 2.2's two models; the variant sets min_t and max_t."""
     return _preset(
         f"24gb-2.2-{noise}",
         "wan",
@@ -94,7 +94,7 @@ def _wan22(noise: str) -> Preset:
 
 _BF16 = {"diffusion_model": Precision.BF16}
 
-#: Settings for 24 GB that the documentation has, without a source for the memory that they need.
+#: Documented settings for 24 GB without a source for their memory.
 _ESTIMATED: tuple[tuple[str, str, str, str, str, Mapping[str, Precision], Mapping[str, Any]], ...] = (
     ("24gb-klein-4b", "flux2", "klein-4b", "Klein 4B base: bf16", "Flux 2, Klein 4b", _BF16, {"shift": 3}),
     ("24gb-klein-9b", "flux2", "klein-9b", "Klein 9B base: float8", "Flux 2, Klein 9b", {},
@@ -174,7 +174,7 @@ PRESETS: tuple[Preset, ...] = (
         "wan",
         "2.1-t2v-14b",
         80,
-        "bf16, 81 frames of 1280x720: close to the bound",
+        "bf16, 81 frames of 1280x720: close to the limit",
         "tdrussell/diffusion-pipe#153",
         960,
         precisions={"transformer_path": Precision.BF16},
@@ -223,7 +223,7 @@ PRESETS: tuple[Preset, ...] = (
         "sdxl",
         "base-1.0",
         24,
-        "a LoRA at 1024 px; the memory is an estimate: 16 GB ran out (#157), 48 GB train the whole model",
+        "a LoRA at 1024 px; the memory is an estimate: 16 GB is too little (#157), 48 GB suffices for full fine-tuning",
         f"{_DOCS} (SDXL)",
         1024,
         model=_SDXL_RATES,
@@ -233,7 +233,7 @@ PRESETS: tuple[Preset, ...] = (
         "sdxl",
         "base-1.0",
         48,
-        "the whole model, not an adapter",
+        "full fine-tuning, without an adapter",
         "the trainer's documentation",
         1024,
         rank=None,
@@ -331,7 +331,7 @@ PRESETS: tuple[Preset, ...] = (
         "cosmos_predict2",
         "14b",
         24,
-        "float8_e5m2, the one small type that is known to work",
+        "float8_e5m2, the only small type that is known to work",
         "the trainer's documentation",
         512,
         model={"transformer_dtype": "float8_e5m2"},

@@ -1,4 +1,4 @@
-"""The trainer's model types in one table: what each can do, as the checks know it, and the memory that it needs."""
+"""The catalog of model types: capabilities according to the checks, components, and memory."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ _TITLES = {
     "ltx-video": "LTX-Video", "ltx2": "LTX-2.3", "minimax_h3": "MiniMax H3", "cosmos": "Cosmos 1.0",
 }  # fmt: skip
 
-#: What the trainer's environment needs beyond its requirements.
+#: Additional requirements of the trainer's environment.
 _FLASH = "flash-attn"
 _NEEDS: Mapping[str, tuple[str, ...]] = {
     "wan": (_FLASH,),
@@ -40,7 +40,7 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
 
 
 def _loadable(model_type: str, variant: ModelVariant) -> ModelVariant:
-    """The same, of files that the trainer loads for this type."""
+    """Return the variant with the weight formats that the trainer loads for this type."""
     forms = loadable(model_type)
     return replace(variant, components=tuple(replace(need, loadable=forms) for need in variant.components))
 
@@ -62,5 +62,5 @@ def _model(model_type: str) -> CatalogModel:
     )
 
 
-#: Every model type by its name.
+#: Every model type by name.
 CATALOG: Mapping[str, CatalogModel] = {model_type: _model(model_type) for model_type in sorted(MODELS)}

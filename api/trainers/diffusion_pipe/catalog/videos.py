@@ -1,4 +1,4 @@
-"""The model types that make videos: their variants and what each is made of."""
+"""Variants and components of the video model types."""
 
 from collections.abc import Mapping
 
@@ -28,7 +28,7 @@ def _wan(
     settings: Mapping[str, float] | None = None,
     needs_name: bool = True,
 ) -> ModelVariant:
-    """One of Wan's: its original directory, without the transformer where that is a file of its own."""
+    """Return a variant of Wan: its original directory, without the transformer if that is a separate file."""
     excluded = ("diffusion_pytorch_model*", "*/diffusion_pytorch_model*", "models_t5*", "assets/*", "examples/*")
     own = () if weights is not None else ("models_t5*", "assets/*", "examples/*")
     directory = need(
@@ -52,7 +52,7 @@ def _wan21(file: str, size_gb: float, origin: Origin = H) -> FileSource:
 
 
 def _wan22(task: str, noise: str) -> ModelVariant:
-    # One run trains one of the two; the border of the times is the trainer's documentation's.
+    # One run trains one of the two models; the boundary is from the trainer's documentation.
     border = 0.9 if task == "i2v" else 0.875
     low = noise == "low"
     return _wan(
@@ -62,8 +62,8 @@ def _wan22(task: str, noise: str) -> ModelVariant:
         f"{task}:5120",
         source(_WAN22, f"{_SPLIT}/diffusion_models/wan2.2_{task}_{noise}_noise_14B_fp16.safetensors", 28.6, H),
         "wan-2.2-i2v-14b" if task == "i2v" else "wan-t2v-14b",
-        note="One training is of one of the two models, for low and for high noise."
-        + (" It takes videos only." if task == "i2v" else ""),
+        note="One training trains one of the two models, for low or for high noise."
+        + (" It accepts only videos." if task == "i2v" else ""),
         settings={"min_t": 0.0 if low else border, "max_t": border if low else 1.0},
     )
 
@@ -94,7 +94,7 @@ _WAN = (
             f"{task}:5120",
             _wan21(f"wan2.1_{task}_{size}_14B_fp16", 32.8),
             f"wan-2.1-{task}-14b",
-            note="It takes videos only.",
+            note="It accepts only videos.",
         )
         for task, size in (("i2v", "480p"), ("i2v", "720p"), ("flf2v", "720p"))
     ),
@@ -108,7 +108,7 @@ _WAN = (
         None,
         "wan-2.1-i2v-1.3b",
         size_gb=3.1,
-        note="It takes videos only.",
+        note="It accepts only videos.",
     ),
 )
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from api.domain.training import GPURequest, TrainingPlan, TrainingRequest
-from api.errors import Mistake
-from api.files.weights.fingerprints.table import what_belongs
+from api.errors import Finding
+from api.files.weights.fingerprints.table import fingerprints_for
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
 from api.trainers.trainer import Check
@@ -22,7 +22,7 @@ from tests.unit.files.weights.stand_ins import STAND_INS, Shapes, write_stand_in
 
 PYTHON = sys.executable
 
-#: What a test changes in a configuration about which there is nothing to say.
+#: Changes to a configuration without findings.
 Change = Callable[[dict[str, Any]], Any]
 
 
@@ -88,20 +88,20 @@ def write_video(path: Path, frames: int, rate: int, size: tuple[int, int] = (512
 
 
 def write_safetensors(path: Path, tensors: Shapes | None = None) -> str:
-    """A file with these tensors, of which nobody knows what it is unless they tell."""
+    """A file with these tensors, not recognised as any model unless they match one."""
     return str(write_stand_in(path, tensors or {"w": [1]}, "F32"))
 
 
 def write_right(path: Path, slot: str) -> str:
-    """A file that belongs in a place such as `flux.transformer_path`, as far as it is known what does."""
-    known = [each.name for each in what_belongs(slot) if each.name in STAND_INS]
+    """A file that fits a slot such as `flux.transformer_path`, as far as its content is known."""
+    known = [each.name for each in fingerprints_for(slot) if each.name in STAND_INS]
     return str(write_stand_in(path, STAND_INS[known[0]] if known else {"w": [1]}))
 
 
-#: The least that is taken for a whole pickle of torch, which is a zip.
+#: The smallest content recognised as a complete torch pickle, which is a zip file.
 PICKLE = b"PK\x03\x04" + bytes(60) + b"PK\x05\x06" + bytes(18)
 
-#: By type and width, what the weights of a Wan are.
+#: The recognised Wan weights by type and width.
 WAN_STAND_INS = {
     ("t2v", 1536): STAND_INS["wan-2.1-t2v-1.3b"],
     ("i2v", 1536): STAND_INS["wan-2.1-i2v-1.3b"],
@@ -113,7 +113,7 @@ WAN_STAND_INS = {
 
 WAN_CLIP = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 
-#: What a complete [model] of each type names: files, and directories with what must be in them.
+#: A complete [model] of each type: files, and directories with their required content.
 FILES = {
     "sdxl": "checkpoint_path",
     "ltx-video": "single_file_path",
@@ -154,7 +154,7 @@ DIRECTORIES = {
 
 
 def make_model(model_type: str, directory: Path) -> dict[str, Any]:
-    """A complete [model] of each type, with files of no weight."""
+    """A complete [model] of each type, with files without data."""
     model: dict[str, Any] = {"type": model_type, "dtype": "bfloat16"}
     for name in FILES.get(model_type, "").split():
         model[name] = write_right(directory / f"{name}.safetensors", f"{model_type}.{name}")
@@ -179,7 +179,7 @@ def make_model(model_type: str, directory: Path) -> dict[str, Any]:
     return model
 
 
-#: The pipeline that the trainer makes of `diffusers_path`.
+#: The pipeline that the trainer loads from `diffusers_path`.
 PIPELINES = {
     **dict.fromkeys(("flux", "chroma"), "FluxPipeline"),
     "ltx-video": "LTXPipeline",
@@ -191,10 +191,10 @@ PIPELINES = {
 
 
 def write_index(directory: Path, model_type: str, **parts: list[str]) -> None:
-    """The model_index.json of a model in diffusers' form."""
+    """The model_index.json of a model in the format of diffusers."""
     directory.mkdir(parents=True, exist_ok=True)
-    told = {"_class_name": PIPELINES[model_type], **parts}
-    (directory / "model_index.json").write_text(json.dumps(told))
+    index = {"_class_name": PIPELINES[model_type], **parts}
+    (directory / "model_index.json").write_text(json.dumps(index))
 
 
 def make_hunyuan(directory: Path) -> Path:
@@ -208,7 +208,7 @@ def make_hunyuan(directory: Path) -> Path:
 
 
 def make_wan(directory: Path, kind: str = "t2v", width: int = 1536, tensors: Shapes | None = None) -> Path:
-    """The directory of a Wan model. Its .pth files are pickles, as the trainer wants them."""
+    """The directory of a Wan model. Its .pth files are pickles, as the trainer expects."""
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("Wan2.1_VAE.pth", "Wan2.2_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", WAN_CLIP):
         (directory / name).write_bytes(PICKLE)
@@ -219,7 +219,7 @@ def make_wan(directory: Path, kind: str = "t2v", width: int = 1536, tensors: Sha
 
 
 def make_config(model: dict[str, Any]) -> dict[str, Any]:
-    """A configuration about which there is nothing to say."""
+    """A configuration without findings."""
     return {
         "epochs": 10,
         "micro_batch_size_per_gpu": 1,
@@ -236,13 +236,13 @@ def make_dataset(directory: Path) -> dict[str, Any]:
     return {"resolutions": [512], "directories": [{"path": str(directory), "num_repeats": 1}]}
 
 
-def besides_pickles(warnings: Sequence[Mistake]) -> list[Mistake]:
-    """What is told besides that Wan's own files are pickles, which nobody can do anything about."""
+def besides_pickles(warnings: Sequence[Finding]) -> list[Finding]:
+    """The findings without the unavoidable one that Wan's own files are pickles."""
     return [each for each in warnings if "can hold code" not in each.message]
 
 
 class Case:
-    """A request that can be changed before it is checked, and the trainer that checks it."""
+    """A request that can be changed before its check, and the trainer that checks it."""
 
     def __init__(self, tmp_path: Path, model_type: str = "sdxl") -> None:
         self.tmp_path = tmp_path
@@ -257,7 +257,7 @@ class Case:
             }
         self.gpus = 1
         self.output_dir = tmp_path / "task" / "output"
-        # Of Wan's files some are pickles: without this permission it cannot be trained from its original directory.
+        # Some of Wan's files are pickles. Its original directory needs this permission.
         self.trainer = make_trainer(tmp_path, allow_pickled_weights=model_type == "wan")
 
     def request(self, **others: Any) -> TrainingRequest:
@@ -270,7 +270,7 @@ class Case:
         )
 
     def check(self, **others: Any) -> Check:
-        """What the trainer finds. Whatever it is, it is a sentence and says what to do."""
+        """Return the findings. Each must be a sentence with a remedy."""
         found = self.trainer.check(self.request(**others), self.output_dir)
         for mistake in (*found.errors, *found.warnings):
             assert mistake.remedy, mistake
@@ -278,29 +278,29 @@ class Case:
         return found
 
     def plan(self) -> TrainingPlan:
-        """The plan of a request without errors."""
+        """Return the plan of a request without errors."""
         plan = self.check().plan
         assert plan is not None
         return plan
 
     def errors(self) -> list[str]:
-        """The pointers of the errors."""
+        """Return the pointers of the errors."""
         return [mistake.pointer for mistake in self.check().errors]
 
-    def only_error(self) -> Mistake:
+    def only_error(self) -> Finding:
         found = self.check()
         assert len(found.errors) == 1, found.errors
         return found.errors[0]
 
-    def only_warning(self) -> Mistake:
-        """The one warning of a request without errors."""
+    def only_warning(self) -> Finding:
+        """Return the only warning of a request without errors."""
         found = self.check()
         assert found.errors == ()
         assert len(found.warnings) == 1, found.warnings
         return found.warnings[0]
 
     def warnings(self) -> list[str]:
-        """The pointers of the warnings of a request without errors."""
+        """Return the pointers of the warnings of a request without errors."""
         found = self.check()
         assert found.errors == ()
         return [mistake.pointer for mistake in found.warnings]
@@ -311,7 +311,7 @@ def remarks(
     warnings: Sequence[tuple[Change, str]] = (),
     nothing: Sequence[Change] = (),
 ) -> Callable[..., None]:
-    """A test over a table: each change gets one error or one warning at its place, or is not remarked on."""
+    """Test a table of changes: each causes one error or one warning at its pointer, or nothing."""
     rows = [
         *(pytest.param(change, Case.errors, [pointer], id=f"error {pointer}") for change, pointer in errors),
         *(pytest.param(change, Case.warnings, [pointer], id=f"warning {pointer}") for change, pointer in warnings),
@@ -358,7 +358,7 @@ path = '{images}'  # all of them
 
 
 class TextCase:
-    """The same in the text form."""
+    """Return the same request in text form."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.images = make_images(tmp_path / "images")

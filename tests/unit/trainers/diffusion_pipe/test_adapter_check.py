@@ -27,16 +27,14 @@ test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, warnings=WARNINGS
     ("tensors", "fits"),
     [({"a.lora_A.weight": [16, 4]}, True), ({"a.lora_A.weight": [8, 4]}, False), ({"a.lokr_w1": [8]}, False)],
 )
-def test_adapter_to_go_on_from_has_the_rank_that_is_asked_for(
-    tmp_path: Path, tensors: dict[str, list[int]], fits: bool
-):
+def test_existing_adapter_must_have_the_configured_rank(tmp_path: Path, tensors: dict[str, list[int]], fits: bool):
     case = Case(tmp_path, "chroma")
     write_safetensors(tmp_path / "epoch5" / "adapter_model.safetensors", tensors)
     case.config["adapter"]["init_from_existing"] = str(tmp_path / "epoch5")
     assert case.errors() == ([] if fits else ["/config/adapter/init_from_existing"])
 
 
-def test_adapter_to_fuse_is_a_safetensors_file(tmp_path: Path):
+def test_fused_adapter_must_be_a_safetensors_file(tmp_path: Path):
     case = Case(tmp_path, "chroma")
     adapter = tmp_path / "adapter.safetensors"
     adapter.write_bytes(b"PK\x03\x04" + bytes(60))

@@ -12,7 +12,7 @@ Z_IMAGE = {
 }
 
 
-def test_model_is_no_adapter_to_go_on_from(tmp_path: Path):
+def test_model_is_rejected_as_existing_adapter(tmp_path: Path):
     case = Case(tmp_path, "z_image")
     write_stand_in(tmp_path / "lora" / "a.safetensors", STAND_INS["z-image"])
     case.config["adapter"]["init_from_existing"] = str(tmp_path / "lora")
@@ -20,14 +20,14 @@ def test_model_is_no_adapter_to_go_on_from(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("tensors", "fits"), [(Z_IMAGE, True), (WAN, False)])
-def test_adapter_that_is_merged_is_one_for_this_model(tmp_path: Path, tensors: dict[str, list[int]], fits: bool):
+def test_merged_adapter_must_fit_the_model(tmp_path: Path, tensors: dict[str, list[int]], fits: bool):
     case = Case(tmp_path, "z_image")
     case.config["model"]["merge_adapters"] = [write_safetensors(tmp_path / "a.safetensors", tensors)]
     found = [each.message for each in case.check().errors]
     assert found == ([] if fits else ["a.safetensors is an adapter for wan."])
 
 
-def test_what_is_fused_is_an_adapter(tmp_path: Path):
+def test_fused_file_must_be_an_adapter(tmp_path: Path):
     case = Case(tmp_path, "flux")
     model = write_stand_in(tmp_path / "a.safetensors", STAND_INS["flux-dev"])
     case.config["adapter"]["fuse_adapters"] = [{"path": str(model), "weight": 1.0}]

@@ -18,7 +18,7 @@ NOTHING = [
 test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, nothing=NOTHING)
 
 
-def test_the_nearest_resolution_tells_the_batch_and_of_two_equally_near_the_first():
+def test_batch_size_is_that_of_the_nearest_resolution():
     batches = Batches(videos=((500, 8), (700, 2)), images=((512, 4), (1024, 1)), accumulation=3, replicas=2)
     assert batches.size_for(512, 512, 1) == 4 * 6
     assert batches.size_for(2048, 512, 1) == 1 * 6
@@ -26,7 +26,7 @@ def test_the_nearest_resolution_tells_the_batch_and_of_two_equally_near_the_firs
     assert batches.global_size == 8 * 6
 
 
-def test_pipelines_share_the_gpus_and_evaluation_goes_by_training_where_nothing_else_is_said():
+def test_evaluation_batches_default_to_training_batches():
     values = {"micro_batch_size_per_gpu": 2, "pipeline_stages": 2, "gradient_accumulation_steps": 4}
     training, evaluation = read_batches(TrainerDocument(values, ""), 4, Findings())
     assert (training.global_size, evaluation.global_size) == (2 * 4 * 2, 2 * 1 * 2)
@@ -35,7 +35,7 @@ def test_pipelines_share_the_gpus_and_evaluation_goes_by_training_where_nothing_
     assert (training.images, evaluation.videos, evaluation.images) == (((0, 3),), ((0, 5),), ((0, 5),))
 
 
-def test_of_two_sizes_for_one_resolution_the_later_counts():
+def test_last_of_two_sizes_for_one_resolution_applies():
     document = TrainerDocument({"micro_batch_size_per_gpu": [[512, 1], [1024, 2], [512, 3]]}, "")
     training, _ = read_batches(document, 1, Findings())
     assert training.videos == ((512, 3), (1024, 2))

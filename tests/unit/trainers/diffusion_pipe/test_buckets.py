@@ -30,7 +30,7 @@ from tests.unit.trainers.diffusion_pipe.builders import Case
         ({"size_buckets": []}, "/dataset/size_buckets"),
     ],
 )
-def test_mistake_in_the_settings_is_one_error_at_its_place(case: Case, settings: dict[str, Any], pointer: str):
+def test_invalid_setting_is_one_error_at_its_pointer(case: Case, settings: dict[str, Any], pointer: str):
     case.dataset.update(settings)
     assert case.only_error().pointer == pointer
 
@@ -41,19 +41,19 @@ def test_mistake_in_the_settings_is_one_error_at_its_place(case: Case, settings:
         ({"size_buckets": [[512, 256, 1], [512, 512, 1]]}, "/dataset/size_buckets"),
     ],
 )
-def test_ignored_or_mixed_up_setting_is_one_warning(case: Case, settings: dict[str, Any], pointer: str):
+def test_ignored_or_confusing_setting_is_one_warning(case: Case, settings: dict[str, Any], pointer: str):
     case.dataset.update(settings)
     assert case.only_warning().pointer == pointer
 
 
-def test_resolutions_in_a_directory_only_are_an_error(case: Case):
+def test_resolutions_only_in_a_directory_are_an_error(case: Case):
     del case.dataset["resolutions"]
     case.dataset["directories"][0]["resolutions"] = [512]
     assert case.only_error().pointer == "/dataset/directories/0/resolutions"
 
 
 @pytest.mark.parametrize("name", ["min_ar", "max_ar", "num_ar_buckets"])
-def test_aspect_ratios_in_a_directory_only_are_an_error(case: Case, name: str):
+def test_aspect_ratios_only_in_a_directory_are_an_error(case: Case, name: str):
     case.dataset.update(enable_ar_bucket=True, min_ar=0.5, max_ar=2.0, num_ar_buckets=3)
     case.dataset["directories"][0][name] = case.dataset.pop(name)
     assert case.only_error().pointer == f"/dataset/directories/0/{name}"
@@ -65,13 +65,13 @@ def test_missing_resolutions_are_an_error(case: Case):
 
 
 @pytest.mark.parametrize("name", ["resolutions", "ar_buckets", "size_buckets", "frame_buckets"])
-def test_lists_that_each_file_is_compared_with_are_bounded(tmp_path: Path, name: str):
+def test_bucket_lists_are_limited(tmp_path: Path, name: str):
     case = Case(tmp_path)
     case.dataset[name] = [512] * 129
     assert f"/dataset/{name}" in case.errors()
 
 
-def test_of_two_ratios_equally_near_the_first_counts():
+def test_first_of_two_equally_near_ratios_is_chosen():
     bucketing = Bucketing(resolutions=(512,), ratios=(0.5, 1.0, 2.0), frames=(1,))
     assert [bucketing.sort(width, 100, 1)[0][0] for width in (1, 60, 80, 100, 140, 150, 9000)] == [
         0.5, 0.5, 1.0, 1.0, 1.0, 2.0, 2.0,
@@ -91,20 +91,20 @@ def test_image_goes_into_the_nearest_aspect_ratio(width: int, height: int, bucke
 @pytest.mark.parametrize(
     ("frames", "length"), [(1, 1), (2, None), (32, None), (33, 33), (64, 33), (65, 65), (1000, 65), (0, None)]
 )
-def test_video_goes_into_the_longest_frames_that_it_fills(frames: int, length: int | None):
+def test_video_goes_into_the_longest_bucket_that_it_fills(frames: int, length: int | None):
     buckets = Bucketing(resolutions=(512,), frames=(1, 33, 65)).sort(512, 512, frames)
     assert [bucket[-1] for bucket in buckets] == ([] if length is None else [length])
 
 
-def test_size_buckets_take_the_longest_that_fits():
+def test_longest_fitting_size_bucket_is_chosen():
     sizes = Bucketing(sizes=((512, 512, 33), (512, 512, 1)), ratios=(1.0,))
-    # One ratio only is left of two buckets, so that the trainer never gets to the second.
+    # Two buckets share one ratio, so the trainer never uses the second.
     assert sizes.sort(512, 512, 40) == ((512, 512, 33),)
     assert sizes.sort(512, 512, 1) == ()
 
 
 def trainers_own_bucket(width: int, height: int, frames: int, ars: list[float], frame_buckets: list[int]):
-    """The same choice as an independent reading of the trainer: with numpy, in log space, first of equals."""
+    """Choose like an independent implementation of the trainer: with numpy, in log space, the first of equals."""
     log_ars = np.log(np.array(ars))
     ratio = int(np.argmin(np.abs(np.log(width / height) - log_ars)))
     differences = frames - np.array(frame_buckets)
@@ -137,7 +137,7 @@ def test_sorting_agrees_with_numpy(width: int, height: int, frames: int, ends: t
     assert bucket[-1] == theirs[1]
 
 
-def test_cosmos_refuses_other_sizes(tmp_path: Path):
+def test_cosmos_rejects_other_sizes(tmp_path: Path):
     case = Case(tmp_path, "cosmos")
     case.dataset["size_buckets"] = [[512, 512, 1]]
     assert case.errors() == ["/dataset/size_buckets"]

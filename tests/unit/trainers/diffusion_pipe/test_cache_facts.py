@@ -22,14 +22,14 @@ def case(tmp_path: Path) -> Case:
 
 
 def facts(trainer: DiffusionPipe, case: Case, *changes: Any, **request: Any) -> CacheFacts:
-    asked: TrainingRequest = case.request(**request)
-    config = {**asked.config, "model": dict(asked.config["model"]), "adapter": dict(asked.config["adapter"])}
+    original: TrainingRequest = case.request(**request)
+    config = {**original.config, "model": dict(original.config["model"]), "adapter": dict(original.config["adapter"])}
     for change in changes:
         change(config)
-    return trainer.cache_facts(replace(asked, config=config))
+    return trainer.cache_facts(replace(original, config=config))
 
 
-def test_what_is_only_trained_with_changes_no_cache(trainer: DiffusionPipe, case: Case):
+def test_training_only_settings_do_not_change_the_cache(trainer: DiffusionPipe, case: Case):
     same = [
         setting(epochs=77),
         setting(micro_batch_size_per_gpu=2),
@@ -41,7 +41,7 @@ def test_what_is_only_trained_with_changes_no_cache(trainer: DiffusionPipe, case
         assert facts(trainer, case, change) == facts(trainer, case)
 
 
-def test_what_is_cached_with_another_setting_is_another_cache(trainer: DiffusionPipe, case: Case):
+def test_setting_that_affects_cached_values_changes_the_cache(trainer: DiffusionPipe, case: Case):
     others = [within("model", dtype="float32"), setting(video_clip_mode="single_middle"), setting(caching_batch_size=4)]
     for change in others:
         assert facts(trainer, case, change).values != facts(trainer, case).values
@@ -49,12 +49,10 @@ def test_what_is_cached_with_another_setting_is_another_cache(trainer: Diffusion
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS))
-def test_a_changed_file_of_a_model_is_another_cache(
-    trainer: DiffusionPipe, tmp_path: Path, case: Case, model_type: str
-):
-    asked = case.request()
+def test_changed_model_file_changes_the_cache(trainer: DiffusionPipe, tmp_path: Path, case: Case, model_type: str):
+    original = case.request()
     model = make_model(model_type, tmp_path / model_type)
-    request = replace(asked, model_type=model_type, config={**asked.config, "model": model})
+    request = replace(original, model_type=model_type, config={**original.config, "model": model})
     files = [path for path in (tmp_path / model_type).rglob("*") if path.is_file()]
     before = trainer.cache_facts(request)
     assert before.problem is None
@@ -65,7 +63,7 @@ def test_a_changed_file_of_a_model_is_another_cache(
         before = after
 
 
-def test_a_changed_trainer_is_another_cache(trainer: DiffusionPipe, case: Case, tmp_path: Path):
+def test_changed_trainer_changes_the_cache(trainer: DiffusionPipe, case: Case, tmp_path: Path):
     before = facts(trainer, case)
     code = tmp_path / "trainer" / "utils"
     code.mkdir()
@@ -76,30 +74,30 @@ def test_a_changed_trainer_is_another_cache(trainer: DiffusionPipe, case: Case, 
     assert len({str(each.values) for each in (before, changed, facts(trainer, case))}) == 3
 
 
-def test_a_model_that_is_still_to_be_downloaded_is_not_known(trainer: DiffusionPipe, case: Case):
+def test_model_that_is_not_downloaded_yet_is_a_problem(trainer: DiffusionPipe, case: Case):
     model = {"type": "flux", "dtype": "bfloat16", "diffusers_path": "black-forest-labs/FLUX.1-dev"}
     problem = facts(trainer, case, setting(model=model)).problem
     assert problem == "black-forest-labs/FLUX.1-dev is not on this machine yet"
 
 
-def test_where_the_trainer_writes_to_its_cache_none_is_made_ahead(trainer: DiffusionPipe, case: Case):
-    asked = case.request()
-    sized = replace(asked, dataset={**asked.dataset, "size_buckets": [[512, 512, 1]]})
+def test_size_buckets_prevent_caching_in_advance(trainer: DiffusionPipe, case: Case):
+    original = case.request()
+    sized = replace(original, dataset={**original.dataset, "size_buckets": [[512, 512, 1]]})
     assert "size_buckets" in (trainer.cache_facts(sized).problem or "")
     evaluated = facts(trainer, case, setting(eval_datasets=[{"name": "e", "config": "/e.toml"}]))
-    assert "evaluates" in (evaluated.problem or "")
+    assert "evaluation" in (evaluated.problem or "")
 
 
-def test_how_often_items_come_changes_no_cache(trainer: DiffusionPipe, case: Case):
-    asked = case.request()
-    directory = dict(asked.dataset["directories"][0])
-    often = replace(asked, dataset={**asked.dataset, "directories": [{**directory, "num_repeats": 9}]})
-    assert trainer.cache_facts(often).values == trainer.cache_facts(asked).values
-    larger = replace(asked, dataset={**asked.dataset, "resolutions": [640]})
-    assert trainer.cache_facts(larger).values != trainer.cache_facts(asked).values
+def test_repeats_do_not_change_the_cache(trainer: DiffusionPipe, case: Case):
+    original = case.request()
+    directory = dict(original.dataset["directories"][0])
+    often = replace(original, dataset={**original.dataset, "directories": [{**directory, "num_repeats": 9}]})
+    assert trainer.cache_facts(often).values == trainer.cache_facts(original).values
+    larger = replace(original, dataset={**original.dataset, "resolutions": [640]})
+    assert trainer.cache_facts(larger).values != trainer.cache_facts(original).values
 
 
 @pytest.mark.parametrize("config", [{}, {"model": 3}, {"model": {"type": "flux", "diffusers_path": "a\0b"}}])
-def test_a_wrong_request_is_left_to_its_check(trainer: DiffusionPipe, case: Case, config: dict[str, Any]):
+def test_invalid_request_is_left_to_its_check(trainer: DiffusionPipe, case: Case, config: dict[str, Any]):
     wrong = replace(case.request(), config=config, dataset={"directory": 3})
     assert isinstance(trainer.cache_facts(wrong), CacheFacts)

@@ -10,7 +10,7 @@ from api.trainers.trainer import Launch
 from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase
 
 
-def test_all_mistakes_are_found_at_once(tmp_path: Path):
+def test_all_mistakes_are_reported_together(tmp_path: Path):
     case = Case(tmp_path)
     del case.config["epochs"]
     case.config["adapter"]["alpha"] = 1
@@ -24,15 +24,15 @@ def test_all_mistakes_are_found_at_once(tmp_path: Path):
     }
 
 
-def test_a_check_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_check_that_takes_too_long_is_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(media, "REASONING_SECONDS", -100.0)
     case = Case(tmp_path)
     (mistake,) = case.check().errors
     assert mistake.pointer == ""
-    assert "was given up" in mistake.message
+    assert "was cancelled" in mistake.message
 
 
-def test_plan_shows_the_files_and_the_command_as_they_would_be(tmp_path: Path):
+def test_plan_shows_files_and_command(tmp_path: Path):
     case = Case(tmp_path)
     plan = case.check().plan
     assert plan is not None
@@ -41,7 +41,7 @@ def test_plan_shows_the_files_and_the_command_as_they_would_be(tmp_path: Path):
     assert plan.command[1:4] == ("-u", "-m", "deepspeed.launcher.launch")
 
 
-def test_prepare_refuses_what_was_never_checked(tmp_path: Path):
+def test_prepare_rejects_unchecked_request(tmp_path: Path):
     case = Case(tmp_path)
     plan = case.check().plan
     assert plan is not None
@@ -60,7 +60,7 @@ def launch(case: Case | TextCase, **others) -> Launch:
     )
 
 
-def test_plan_names_indices_that_were_asked_for(tmp_path: Path):
+def test_plan_shows_the_requested_gpu_indices(tmp_path: Path):
     case = Case(tmp_path)
     request = replace(case.request(), gpus=GPURequest(references=(5,)))
     plan = case.trainer.check(request, case.output_dir).plan

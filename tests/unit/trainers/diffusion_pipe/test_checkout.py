@@ -29,7 +29,7 @@ def make(root: Path, files: dict[str, str]) -> Path:
         },
     ],
 )
-def test_commit_is_read_wherever_git_keeps_it(tmp_path: Path, files: dict[str, str]):
+def test_commit_is_read_from_every_git_location(tmp_path: Path, files: dict[str, str]):
     assert read_commit(make(tmp_path, files)) == COMMIT
 
 
@@ -44,7 +44,7 @@ def test_commit_is_read_wherever_git_keeps_it(tmp_path: Path, files: dict[str, s
         {".git": "gitdir: nowhere"},
     ],
 )
-def test_what_does_not_tell_it_plainly_is_none(tmp_path: Path, files: dict[str, str]):
+def test_undeterminable_commit_is_none(tmp_path: Path, files: dict[str, str]):
     assert read_commit(make(tmp_path, files)) is None
 
 

@@ -59,11 +59,11 @@ def test_resume_names_the_run_directory_and_what_is_reset(tmp_path: Path):
     assert argv[-4:] == ("--resume_from_checkpoint", str(run_dir), "--reset_dataloader", "--reset_optimizer")
 
 
-def test_nothing_is_reset_without_a_run_directory(tmp_path: Path):
+def test_reset_options_need_a_run_directory(tmp_path: Path):
     assert "--reset_optimizer" not in prepare(TextCase(tmp_path), resume=ResumeOptions(reset_optimizer=True)).argv
 
 
-def test_cache_flags_are_those_of_the_request(tmp_path: Path):
+def test_cache_options_come_from_the_request(tmp_path: Path):
     case = TextCase(tmp_path)
     argv = prepare(case, case.request(regenerate_cache=True, trust_cache=True)).argv
     assert argv[-2:] == ("--regenerate_cache", "--trust_cache")
@@ -92,6 +92,6 @@ def test_environment_can_be_overridden_but_not_the_order_of_gpus(tmp_path: Path)
         ((), False),
     ],
 )
-def test_direct_way_between_gpus_is_closed_only_on_boards_that_have_none(tmp_path: Path, names, disabled: bool):
+def test_p2p_is_disabled_only_on_gpus_without_it(tmp_path: Path, names, disabled: bool):
     env = prepare(TextCase(tmp_path), gpu_names=names).env
     assert ("NCCL_P2P_DISABLE" in env, "NCCL_IB_DISABLE" in env) == (disabled, disabled)

@@ -49,7 +49,7 @@ test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, warnings=WARNINGS
 @pytest.mark.parametrize(
     ("gpus", "stages", "fits"), [(4, 2, True), (4, 4, True), (4, 3, False), (3, 2, False), (1, 2, False)]
 )
-def test_gpus_divide_into_pipelines_or_it_is_an_error(tmp_path: Path, gpus: int, stages: int, fits: bool):
+def test_gpus_must_divide_into_pipelines(tmp_path: Path, gpus: int, stages: int, fits: bool):
     case = Case(tmp_path)
     case.gpus = gpus
     case.config["pipeline_stages"] = stages
@@ -57,14 +57,14 @@ def test_gpus_divide_into_pipelines_or_it_is_an_error(tmp_path: Path, gpus: int,
 
 
 @pytest.mark.parametrize("split", [[], [10, 20], [20.0], ["a"], [0]])
-def test_partition_split_has_one_layer_less_than_stages(tmp_path: Path, split: list):
+def test_partition_split_needs_one_layer_less_than_stages(tmp_path: Path, split: list):
     case = Case(tmp_path)
     case.gpus = 2
     case.config.update(pipeline_stages=2, partition_method="manual", partition_split=split)
     assert case.errors() == ["/config/partition_split"]
 
 
-def test_partition_split_that_fits_is_taken(tmp_path: Path):
+def test_valid_partition_split_is_accepted(tmp_path: Path):
     case = Case(tmp_path)
     case.gpus = 3
     case.config.update(pipeline_stages=3, partition_method="manual", partition_split=[10, 20])
@@ -72,7 +72,7 @@ def test_partition_split_that_fits_is_taken(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("source", "works"), [("", False), ("def _allocate_or_extend_buffers(): ...", True)])
-def test_flux2_in_three_stages_waits_for_ever_unless_the_trainer_is_mended(tmp_path: Path, source: str, works: bool):
+def test_flux2_with_three_stages_needs_a_fixed_trainer(tmp_path: Path, source: str, works: bool):
     case = Case(tmp_path, "flux2")
     (tmp_path / "trainer" / "utils").mkdir()
     (tmp_path / "trainer" / "utils" / "patches.py").write_text(source)
@@ -88,21 +88,21 @@ def test_gradient_release_needs_one_pipeline(tmp_path: Path):
     assert case.errors() == ["/config/optimizer/gradient_release"]
 
 
-def test_blocks_are_swapped_with_an_adapter_only(tmp_path: Path):
+def test_block_swap_needs_an_adapter(tmp_path: Path):
     case = Case(tmp_path, "flux")
     case.config["blocks_to_swap"] = 3
     del case.config["adapter"]
     assert case.errors() == ["/config/blocks_to_swap"]
 
 
-def test_blocks_are_swapped_with_one_stage_only(tmp_path: Path):
+def test_block_swap_needs_one_stage(tmp_path: Path):
     case = Case(tmp_path, "flux")
     case.gpus = 2
     case.config.update(blocks_to_swap=3, pipeline_stages=2)
     assert case.errors() == ["/config/blocks_to_swap"]
 
 
-def test_resume_in_the_text_is_taken_out_with_a_warning(tmp_path: Path):
+def test_resume_key_in_the_text_is_removed_with_a_warning(tmp_path: Path):
     case = TextCase(tmp_path)
     case.config = "resume_from_checkpoint = true\n" + case.config
     found = case.check()
@@ -111,7 +111,7 @@ def test_resume_in_the_text_is_taken_out_with_a_warning(tmp_path: Path):
     assert "resume_from_checkpoint" not in found.plan.files["config.toml"]
 
 
-def test_video_mode_matters_to_models_of_videos(tmp_path: Path):
+def test_clip_mode_is_checked_only_for_video_models(tmp_path: Path):
     case = Case(tmp_path, "hunyuan-video")
     case.config["video_clip_mode"] = "multiple_overlapping"
     assert case.errors() == ["/config/video_clip_mode"]

@@ -23,18 +23,18 @@ from tests.unit.trainers.diffusion_pipe.builders import (
         ({"directories": [{"dataset": "cats"}]}, "/dataset/directories/0/dataset"),
     ],
 )
-def test_mistake_in_the_settings_is_one_error_at_its_place(case: Case, settings: dict[str, Any], pointer: str):
+def test_invalid_setting_is_one_error_at_its_pointer(case: Case, settings: dict[str, Any], pointer: str):
     case.dataset.update(settings)
     assert case.only_error().pointer == pointer
 
 
-def test_file_is_no_directory(case: Case):
+def test_file_is_rejected_as_directory(case: Case):
     case.dataset["directories"][0]["path"] = str(case.images / "0.png")
     assert case.only_error().pointer == "/dataset/directories/0/path"
 
 
 @pytest.mark.parametrize("name", ["mask_path", "control_path", "default_mask_file"])
-def test_directory_beside_must_exist(case: Case, name: str):
+def test_mask_and_control_directories_must_exist(case: Case, name: str):
     case.dataset["directories"][0][name] = "/nowhere"
     assert f"/dataset/directories/0/{name}" in case.errors()
 
@@ -45,7 +45,7 @@ def test_same_directory_twice_is_a_warning(case: Case, tmp_path: Path):
     assert case.only_warning().pointer == "/dataset/directories"
 
 
-def test_relative_path_is_one_below_the_trainer(case: Case, tmp_path: Path):
+def test_relative_path_is_resolved_against_the_trainer(case: Case, tmp_path: Path):
     make_images(tmp_path / "trainer" / "pictures")
     case.dataset["directories"][0]["path"] = "pictures"
     plan = case.check().plan
@@ -65,12 +65,12 @@ def test_bucket_without_a_step_is_a_warning(case: Case):
     assert "720×368×1" in case.only_warning().message
 
 
-def test_share_of_an_epoch_that_leaves_no_step_is_named(case: Case):
+def test_subsample_ratio_that_leaves_no_step_is_an_error(case: Case):
     case.dataset["subsample_ratio"] = 0.1
     assert case.only_error().pointer == "/dataset/subsample_ratio"
 
 
-def test_videos_count_at_the_frame_rate_of_the_model(tmp_path: Path):
+def test_videos_are_counted_at_the_frame_rate_of_the_model(tmp_path: Path):
     case = Case(tmp_path, "wan")
     write_video(case.images / "long.mp4", 60, 30)  # 32 frames at 16 a second
     write_video(case.images / "short.mp4", 20, 30)  # 10
@@ -78,10 +78,10 @@ def test_videos_count_at_the_frame_rate_of_the_model(tmp_path: Path):
     found = case.check()
     assert found.plan is not None
     assert found.plan.dataset_items == 5
-    assert ["fit into no bucket" in mistake.message for mistake in besides_pickles(found.warnings)] == [True]
+    assert ["fit no bucket" in mistake.message for mistake in besides_pickles(found.warnings)] == [True]
 
 
-def test_directory_that_cannot_be_written_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unwritable_directory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     case = TextCase(tmp_path)
     allowed = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and allowed(path, mode))

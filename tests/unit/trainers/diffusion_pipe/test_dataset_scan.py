@@ -8,7 +8,7 @@ from PIL import Image
 from api.domain.media import MediaProbe, MediaSource
 from api.files.media.probe import probe
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from api.trainers.media import DecodedFiles, Looks
+from api.trainers.media import DecodedFiles, MediaInfoCache
 from tests.unit.files.media.samples import cut_by_edit_list, damaged_png, write_clip
 from tests.unit.files.weights.stand_ins import STAND_INS
 from tests.unit.trainers.diffusion_pipe.builders import (
@@ -29,7 +29,7 @@ PATH = "/dataset/directories/0/path"
         ({"online_captions": True}, "/dataset/online_captions"),
     ],
 )
-def test_mistake_in_the_settings_is_one_error_at_its_place(case: Case, settings: dict[str, Any], pointer: str):
+def test_invalid_setting_is_one_error_at_its_pointer(case: Case, settings: dict[str, Any], pointer: str):
     case.dataset.update(settings)
     assert case.only_error().pointer == pointer
 
@@ -39,7 +39,7 @@ def test_empty_directory_would_hang_the_trainer(case: Case, tmp_path: Path):
     case.dataset["directories"][0]["path"] = str(tmp_path / "empty")
     mistake = case.only_error()
     assert mistake.pointer == PATH
-    assert "hangs" in mistake.message
+    assert "would hang" in mistake.message
 
 
 def test_broken_image_is_skipped_with_a_warning(case: Case):
@@ -61,7 +61,7 @@ def test_animated_webp_would_hang_the_trainer(case: Case):
     assert "moving.webp" in case.only_error().message
 
 
-def test_animated_webp_with_a_suffix_in_upper_case_is_taken_as_an_image(case: Case):
+def test_animated_webp_with_an_upper_case_suffix_is_used_as_an_image(case: Case):
     frames = [Image.new("RGB", (512, 512), color) for color in ("red", "blue")]
     frames[0].save(case.images / "moving.WEBP", format="webp", save_all=True, append_images=frames[1:])
     (case.images / "moving.txt").write_text("it moves")
@@ -83,13 +83,13 @@ def test_broken_webp_would_hang_the_trainer(case: Case):
     assert "bad.webp" in case.only_error().message
 
 
-def test_pipe_with_the_name_of_an_image_does_not_hang(case: Case):
+def test_pipe_with_the_name_of_an_image_does_not_block(case: Case):
     os.mkfifo(case.images / "pipe.png")
     os.mkfifo(case.images / "0b.png")
     assert case.errors() == []
 
 
-def test_links_are_followed_and_loops_are_none(case: Case):
+def test_links_are_followed_except_loops(case: Case):
     (case.images / "link.png").symlink_to(case.images / "0.png")
     (case.images / "link.txt").symlink_to(case.images / "0.txt")
     (case.images / "loop.png").symlink_to(case.images / "loop.png")
@@ -122,7 +122,7 @@ def test_missing_mask_is_a_warning(case: Case, tmp_path: Path):
     assert case.only_warning().message.startswith("3 of 4 files have no mask")
 
 
-def test_missing_mask_is_covered_by_the_default(case: Case, tmp_path: Path):
+def test_default_replaces_a_missing_mask(case: Case, tmp_path: Path):
     write_image(tmp_path / "masks" / "0.png", caption=None)
     default = write_image(tmp_path / "white.png", caption=None)
     case.dataset["directories"][0].update(mask_path=str(tmp_path / "masks"), default_mask_file=str(default))
@@ -130,7 +130,7 @@ def test_missing_mask_is_covered_by_the_default(case: Case, tmp_path: Path):
 
 
 class RealExaminer:
-    """Decodes within the test's own process."""
+    """Decodes within the test's process."""
 
     children = 1
 
@@ -144,16 +144,16 @@ def with_decoder(case: Case, budget_seconds: float = 60.0) -> Case:
     return case
 
 
-def test_image_with_a_whole_header_and_damaged_data_hangs_the_trainer(case: Case):
+def test_image_with_a_valid_header_and_damaged_data_would_hang_the_trainer(case: Case):
     assert with_decoder(case).errors() == []
     write_image(case.images / "damaged.png")
     (case.images / "damaged.png").write_bytes(damaged_png())
     error = case.only_error()
-    assert (error.pointer, "data is damaged" in error.message) == (PATH, True)
+    assert (error.pointer, "are damaged" in error.message) == (PATH, True)
     assert "damaged.png" in error.message
 
 
-def test_mask_with_damaged_data_hangs_the_trainer(case: Case, tmp_path: Path):
+def test_mask_with_damaged_data_would_hang_the_trainer(case: Case, tmp_path: Path):
     masks = tmp_path / "masks"
     for index in range(4):
         write_image(masks / f"{index}.png", caption=None)
@@ -174,9 +174,7 @@ def test_video_cut_by_an_edit_list_has_too_few_frames_for_its_bucket(tmp_path: P
 
 
 @pytest.mark.parametrize(("name", "codec"), [("clip.mkv", "mpeg4"), ("clip.webm", "libvpx-vp9")])
-def test_frames_that_no_header_states_are_counted_whatever_the_length_of_the_sound(
-    tmp_path: Path, name: str, codec: str
-):
+def test_frames_missing_in_the_header_are_counted_from_the_video(tmp_path: Path, name: str, codec: str):
     case = with_decoder(Case(tmp_path, "wan"))
     case.dataset["frame_buckets"] = [1, 5, 33]
     write_clip(case.images / name, 20, 16, (512, 512), codec=codec, sound=4)
@@ -185,21 +183,19 @@ def test_frames_that_no_header_states_are_counted_whatever_the_length_of_the_sou
     assert case.plan().dataset_items == 5
 
 
-def test_files_that_were_not_decoded_for_lack_of_time_are_counted_in_a_note(
-    case: Case, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(Looks, "decode", lambda self, paths, budget: DecodedFiles({}, len(paths)))
+def test_files_not_decoded_for_lack_of_time_are_noted(case: Case, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(MediaInfoCache, "decode", lambda self, paths, budget: DecodedFiles({}, len(paths)))
     assert any(note.startswith("The data of 4 files was not read") for note in case.plan().notes)
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png"])
-def test_image_that_ends_too_early_hangs_the_trainer(case: Case, kind: str):
+def test_truncated_image_would_hang_the_trainer(case: Case, kind: str):
     path = case.images / f"cut.{kind}"
     Image.effect_noise((300, 300), 80).save(path)
     path.with_suffix(".txt").write_text("a thing")
     assert case.errors() == []
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert "ends too early" in case.only_error().message
+    assert "truncated images" in case.only_error().message
 
 
 def test_missing_control_image_would_hang_the_trainer(tmp_path: Path):
@@ -211,7 +207,7 @@ def test_missing_control_image_would_hang_the_trainer(tmp_path: Path):
     assert mistake.message.startswith("3 of 4 files have no control image")
 
 
-def test_spent_budget_leaves_the_totals_unknown_and_says_so(tmp_path: Path):
+def test_spent_budget_leaves_the_totals_unknown(tmp_path: Path):
 
     case = Case(tmp_path)
     case.trainer = DiffusionPipe(tmp_path / "trainer", PYTHON, budget_seconds=0)
@@ -222,23 +218,23 @@ def test_spent_budget_leaves_the_totals_unknown_and_says_so(tmp_path: Path):
     assert any("lack of time" in note for note in found.plan.notes)
 
 
-def test_videos_are_skipped_by_models_of_images(tmp_path: Path):
+def test_image_models_skip_videos(tmp_path: Path):
     case = Case(tmp_path)
     write_video(case.images / "a.mp4", 5, 30)
     found = case.check()
     assert found.plan is not None
     assert found.plan.dataset_items == 4
-    assert ["does not take" in mistake.message for mistake in found.warnings] == [True]
+    assert ["does not support" in mistake.message for mistake in found.warnings] == [True]
 
 
-def test_only_videos_for_a_model_of_images_are_an_error(tmp_path: Path):
+def test_only_videos_for_an_image_model_are_an_error(tmp_path: Path):
     case = Case(tmp_path)
     write_video(tmp_path / "videos" / "a.mp4", 5, 30)
     case.dataset["directories"][0]["path"] = str(tmp_path / "videos")
     assert case.errors() == ["/dataset/directories/0/path"]
 
 
-def test_image_to_video_model_refuses_images(tmp_path: Path):
+def test_image_to_video_model_rejects_images(tmp_path: Path):
     case = Case(tmp_path, "wan")
     directory = tmp_path / "models" / "ckpt_path"
     (directory / "config.json").write_text('{"model_type": "i2v", "dim": 5120}')

@@ -19,7 +19,7 @@ INDEX = {
 }
 
 
-def test_each_part_with_weights_that_the_index_names_is_there(tmp_path: Path):
+def test_missing_part_of_the_index_is_an_error(tmp_path: Path):
     case = Case(tmp_path, "sd3")
     directory = Path(case.config["model"]["diffusers_path"])
     (directory / "model_index.json").write_text(json.dumps(INDEX))
@@ -30,7 +30,7 @@ def test_each_part_with_weights_that_the_index_names_is_there(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "[" * 60_000, None])
-def test_model_without_an_index_that_can_be_read_is_refused_with_what_it_holds(tmp_path: Path, text: str | None):
+def test_model_without_a_readable_index_is_rejected_with_its_content(tmp_path: Path, text: str | None):
     case = Case(tmp_path, "sd3")
     directory = Path(case.config["model"]["diffusers_path"])
     write_stand_in(directory / "a.safetensors", STAND_INS["sd3-single-file"])
@@ -40,16 +40,18 @@ def test_model_without_an_index_that_can_be_read_is_refused_with_what_it_holds(t
 
 
 @pytest.mark.parametrize(
-    ("told", "fits"),
+    ("pipeline", "fits"),
     [("StableDiffusion3Pipeline", True), ("StableDiffusionXLPipeline", False), ("FluxPipeline", False), ("Mine", True)],
 )
-def test_model_of_another_pipeline_is_refused_by_name(tmp_path: Path, told: str, fits: bool):
+def test_model_of_another_pipeline_is_rejected(tmp_path: Path, pipeline: str, fits: bool):
     case = Case(tmp_path, "sd3")
-    (Path(case.config["model"]["diffusers_path"]) / "model_index.json").write_text(json.dumps({"_class_name": told}))
-    assert [told in each.message for each in case.check().errors] == ([] if fits else [True])
+    (Path(case.config["model"]["diffusers_path"]) / "model_index.json").write_text(
+        json.dumps({"_class_name": pipeline})
+    )
+    assert [pipeline in each.message for each in case.check().errors] == ([] if fits else [True])
 
 
-def test_index_that_lies_about_its_parts_says_nothing(tmp_path: Path):
+def test_index_with_invalid_parts_is_ignored(tmp_path: Path):
     case = Case(tmp_path, "sd3")
     (Path(case.config["model"]["diffusers_path"]) / "model_index.json").write_text(
         '{"vae": 3, "../x": ["a", "BModel"]}'
@@ -57,7 +59,7 @@ def test_index_that_lies_about_its_parts_says_nothing(tmp_path: Path):
     assert case.errors() == []
 
 
-def test_variant_alone_is_no_part(tmp_path: Path):
+def test_part_with_only_a_variant_is_missing(tmp_path: Path):
     case = Case(tmp_path, "sd3")
     directory = Path(case.config["model"]["diffusers_path"])
     write_index(directory, "sd3", vae=["diffusers", "AutoencoderKL"])
@@ -65,7 +67,7 @@ def test_variant_alone_is_no_part(tmp_path: Path):
     assert "`vae`" in case.only_error().message
 
 
-def test_single_files_beside_the_parts_are_not_opened(tmp_path: Path):
+def test_single_files_next_to_the_parts_are_not_opened(tmp_path: Path):
     case = Case(tmp_path, "flux")
     directory = Path(case.config["model"]["diffusers_path"])
     write_stand_in(directory / "flux1-dev.safetensors", STAND_INS["flux-dev"])
@@ -73,7 +75,7 @@ def test_single_files_beside_the_parts_are_not_opened(tmp_path: Path):
     assert case.errors() == []
 
 
-def test_part_that_another_key_names_is_not_opened():
+def test_part_replaced_by_another_key_is_not_opened():
     assert is_replaced("transformer", {"transformer_path": "a"})
     assert not is_replaced("transformer", {"transformer_path": ""})
     assert not is_replaced("vae", {"transformer_path": "a"})

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from api.trainers.diffusion_pipe.document import TrainerDocument, count, number, positive, whole
+from api.trainers.diffusion_pipe.document import TrainerDocument, as_integer, count, number, positive
 
 
-def test_a_value_stands_below_the_base_unless_its_key_was_moved():
+def test_pointer_is_below_the_base_unless_the_key_was_moved():
     document = TrainerDocument({}, "/config", {"save_every_n_epochs": "/config/save/every_n_epochs"})
     assert document.at() == "/config"
     assert document.at("model", "a/b", 0) == "/config/model/a~1b/0"
@@ -14,13 +14,13 @@ def test_a_value_stands_below_the_base_unless_its_key_was_moved():
 
 
 @pytest.mark.parametrize("values", [{}, {"model": 3}, {"model": None}, {"model": []}])
-def test_a_table_that_is_none_is_empty(values: dict[str, Any]):
+def test_missing_or_invalid_table_is_empty(values: dict[str, Any]):
     assert TrainerDocument(values, "").table("model") == {}
     assert TrainerDocument({"model": {"type": "wan"}}, "").table("model") == {"type": "wan"}
 
 
 @pytest.mark.parametrize(
-    ("value", "as_whole", "as_number", "as_count"),
+    ("value", "expected_integer", "expected_number", "expected_count"),
     [
         (3, 3, 3, 3),
         (-3, -3, -3, 1),
@@ -32,9 +32,9 @@ def test_a_table_that_is_none_is_empty(values: dict[str, Any]):
         (math.inf, None, None, None),
     ],
 )
-def test_only_what_is_a_number_counts_as_one(value: Any, as_whole: Any, as_number: Any, as_count: Any):
-    assert (whole(value), number(value), count(value)) == (as_whole, as_number, as_count)
+def test_only_numbers_are_numbers(value: Any, expected_integer: Any, expected_number: Any, expected_count: Any):
+    assert (as_integer(value), number(value), count(value)) == (expected_integer, expected_number, expected_count)
 
 
-def test_the_default_stands_for_what_is_not_positive():
+def test_default_replaces_values_that_are_not_positive():
     assert [positive(value, 7) for value in (1, 0, -1, True, 1.0, "1", None)] == [1, 7, 7, 7, 7, 7, 7]

@@ -21,7 +21,7 @@ def test_type_that_loads_the_encoder_of_another_model_is_an_error(tmp_path: Path
     assert typed(tmp_path, model_type, kind).errors() == [POINTER]
 
 
-def test_klein_is_read_as_z_image_by_another_type(tmp_path: Path):
+def test_wrong_type_reads_klein_as_z_image(tmp_path: Path):
     case = typed(tmp_path, "flux2", "lumina2")
     for key, name in (("diffusion_model", "flux2-klein-4b"), ("encoder", "qwen-3-4b")):
         place = tmp_path / f"{key}.safetensors"
@@ -45,10 +45,10 @@ def test_klein_is_read_as_z_image_by_another_type(tmp_path: Path):
         ("minimax_h3", "h3"),
     ],
 )
-def test_other_types_are_warned_of(tmp_path: Path, model_type: str, kind: str):
+def test_other_types_cause_a_warning(tmp_path: Path, model_type: str, kind: str):
     assert typed(tmp_path, model_type, kind).warnings() == [POINTER]
 
 
 @pytest.mark.parametrize(("model_type", "kind"), [("z_image", "LUMINA2"), ("ernie_image", "flux2")])
-def test_type_of_the_documentation_is_right_in_any_case(tmp_path: Path, model_type: str, kind: str):
+def test_documented_type_is_accepted_in_any_case(tmp_path: Path, model_type: str, kind: str):
     assert typed(tmp_path, model_type, kind).warnings() == []

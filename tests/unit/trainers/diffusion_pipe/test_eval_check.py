@@ -31,7 +31,7 @@ def test_evaluation_dataset_is_checked_like_the_main_one(case: Case, tmp_path: P
     assert "secret" not in mistake.message
 
 
-def test_evaluation_dataset_has_a_cache_of_its_own(case: Case, tmp_path: Path):
+def test_evaluation_dataset_has_its_own_cache(case: Case, tmp_path: Path):
     directory = make_images(tmp_path / "held", 2)
     make_eval(case, tmp_path, f"resolutions = [512]\n[[directory]]\npath = '{directory}'\n")
     plan = case.check().plan
@@ -56,10 +56,10 @@ def test_other_files_are_not_read_as_evaluation_datasets(case: Case, tmp_path: P
     file = tmp_path / "eval.conf"
     file.write_text("password = 'x")
     case.config["eval"] = {"datasets": [{"name": "held out", "config": str(file)}], "every_n_epochs": 1}
-    assert "no TOML file" in case.only_error().message
+    assert "not the TOML file" in case.only_error().message
 
 
-def test_of_two_evaluation_datasets_of_one_name_the_last_counts(case: Case, tmp_path: Path):
+def test_duplicate_name_of_evaluation_datasets_is_a_warning(case: Case, tmp_path: Path):
     directory = make_images(tmp_path / "held", 2)
     make_eval(case, tmp_path, f"resolutions = [512]\n[[directory]]\npath = '{directory}'\n")
     case.config["eval"]["datasets"] *= 2
@@ -77,7 +77,7 @@ def test_evaluation_dataset_may_have_any_name(tmp_path: Path, name: Any, file: s
     assert case.errors() == []
 
 
-def test_file_that_is_no_dataset_is_not_told_of(tmp_path: Path):
+def test_content_of_other_files_is_not_shown(tmp_path: Path):
     case = Case(tmp_path)
     (tmp_path / "secret").write_text("password = 'hunter2'\nresolutions = 'x'\n")
     case.config["eval_datasets"] = [{"name": "a", "config": str(tmp_path / "secret")}]

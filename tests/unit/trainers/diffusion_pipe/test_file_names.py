@@ -8,7 +8,7 @@ from api.trainers.diffusion_pipe.findings import Findings
 
 
 @pytest.mark.parametrize(
-    ("slot", "name", "model", "is_told"),
+    ("slot", "name", "model", "is_reported"),
     [
         ("z_image.diffusion_model", "z_image_turbo_bf16.safetensors", {}, True),
         ("z_image.diffusion_model", "z_image_turbo_bf16.safetensors", {"merge_adapters": ["a"]}, False),
@@ -25,8 +25,8 @@ from api.trainers.diffusion_pipe.findings import Findings
         ("wan.transformer_path", "wan2.2_high_noise.safetensors", {"min_t": float("nan")}, False),
     ],
 )
-def test_name_tells_of_a_model_that_is_alike_by_shape(slot: str, name: str, model: dict[str, Any], is_told: bool):
+def test_file_name_reveals_a_model_with_equal_shapes(slot: str, name: str, model: dict[str, Any], is_reported: bool):
     findings = Findings()
     check_file_name(Path("/m") / name, (slot,), model, "/at", findings)
     assert findings.errors == ()
-    assert [each.pointer for each in findings.warnings] == (["/at"] if is_told else [])
+    assert [each.pointer for each in findings.warnings] == (["/at"] if is_reported else [])

@@ -25,7 +25,7 @@ def prepare(case: Case | TextCase, request=None, **others) -> Command:
     return case.trainer.prepare(request, plan, launch(case, **others))
 
 
-def test_secret_variables_are_kept_apart(tmp_path: Path):
+def test_secret_variables_are_separated(tmp_path: Path):
     case = TextCase(tmp_path)
     request = case.request(env={"HF_TOKEN": "hf_secret", "HF_HOME": "/hf"})
     found = case.trainer.check(request, case.output_dir)
@@ -34,7 +34,7 @@ def test_secret_variables_are_kept_apart(tmp_path: Path):
     assert "HF_TOKEN" not in prepare(case, request).env
 
 
-def test_text_is_kept_byte_for_byte_except_for_the_keys_of_the_service(tmp_path: Path):
+def test_text_is_unchanged_except_for_the_keys_of_the_service(tmp_path: Path):
     case = TextCase(tmp_path)
     files = prepare(case).files
     expected = case.config.replace("'/elsewhere'", f'"{case.output_dir}"', 1)
@@ -43,7 +43,7 @@ def test_text_is_kept_byte_for_byte_except_for_the_keys_of_the_service(tmp_path:
     assert files["dataset.toml"] == case.dataset
 
 
-def test_text_without_the_keys_of_the_service_gets_them(tmp_path: Path):
+def test_keys_of_the_service_are_added_to_the_text(tmp_path: Path):
     case = TextCase(tmp_path)
     case.config = "\n".join(line for line in case.config.splitlines() if "elsewhere" not in line) + "\n"
     read = toml.loads(prepare(case).files["config.toml"])
@@ -52,7 +52,7 @@ def test_text_without_the_keys_of_the_service_gets_them(tmp_path: Path):
     assert read["optimizer"] == {"type": "adamw_optimi", "lr": 2e-5, "betas": [0.9, 0.99]}
 
 
-def test_structured_form_is_written_as_the_trainer_reads_it(tmp_path: Path):
+def test_structured_form_is_written_for_the_trainer(tmp_path: Path):
     case = Case(tmp_path)
     case.config["eval"] = {"before_first_step": False}
     case.config["optimizer"]["betas"] = [0, 0.99]
@@ -79,7 +79,7 @@ def wandb(case: Case) -> None:
     }
 
 
-def test_key_of_wandb_leaves_the_structured_form(tmp_path: Path):
+def test_wandb_key_is_removed_from_the_structured_form(tmp_path: Path):
     case = Case(tmp_path)
     wandb(case)
     found = case.check()
@@ -91,7 +91,7 @@ def test_key_of_wandb_leaves_the_structured_form(tmp_path: Path):
     assert toml.loads(found.plan.files["config.toml"])["monitoring"]["wandb_api_key"] == ""
 
 
-def test_key_of_wandb_leaves_the_text_and_its_comments(tmp_path: Path):
+def test_wandb_key_is_removed_from_the_text_and_its_comments(tmp_path: Path):
     case = TextCase(tmp_path)
     case.config += f"# mine is {KEY}\n[monitoring]\nenable_wandb = true\nwandb_api_key = '{KEY}' # secret\n"
     case.config += "wandb_tracker_name = 't'\nwandb_run_name = 'r'\n"
@@ -103,7 +103,7 @@ def test_key_of_wandb_leaves_the_text_and_its_comments(tmp_path: Path):
     assert "# secret" in found.plan.files["config.toml"]
 
 
-def test_request_can_be_kept_without_its_secrets_and_still_be_prepared(tmp_path: Path):
+def test_request_without_secrets_can_still_be_prepared(tmp_path: Path):
     case = Case(tmp_path)
     wandb(case)
     request = case.request(env={"HF_TOKEN": "hf_secret", "HF_HOME": "/hf"})
@@ -116,7 +116,7 @@ def test_request_can_be_kept_without_its_secrets_and_still_be_prepared(tmp_path:
     assert case.trainer.without_secrets(kept) == kept
 
 
-def test_request_in_text_can_be_kept_without_its_secrets(tmp_path: Path):
+def test_text_request_can_be_stored_without_its_secrets(tmp_path: Path):
     case = TextCase(tmp_path)
     case.config += f"[monitoring]\nwandb_api_key = '{KEY}' # {KEY}\n"
     kept = case.trainer.without_secrets(case.request())
@@ -125,7 +125,7 @@ def test_request_in_text_can_be_kept_without_its_secrets(tmp_path: Path):
     assert prepare(case, kept).files["dataset.toml"] == case.dataset
 
 
-def test_request_without_secrets_is_kept_as_it_is(tmp_path: Path):
+def test_request_that_has_no_secrets_is_unchanged(tmp_path: Path):
     case = TextCase(tmp_path)
     assert case.trainer.without_secrets(case.request()) == case.request()
 
@@ -137,7 +137,7 @@ def test_text_with_inline_tables_can_be_edited(tmp_path: Path):
     assert case.errors() == []
 
 
-def test_windows_line_ends_are_kept(tmp_path: Path):
+def test_windows_line_ends_are_preserved(tmp_path: Path):
     case = TextCase(tmp_path)
     case.config = case.config.replace("\n", "\r\n")
     written = prepare(case).files["config.toml"]

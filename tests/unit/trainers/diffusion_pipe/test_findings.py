@@ -1,19 +1,19 @@
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.diffusion_pipe.findings import Findings
 from api.util.bounds import MAX_MISTAKES
 
 
-def test_the_same_finding_counts_once():
+def test_equal_findings_count_once():
     findings = Findings()
     for _ in range(3):
         findings.error("/a", "It is wrong.", "Mend it.")
         findings.warn("/a", "It is odd.")
-    assert findings.errors == (Mistake("/a", "It is wrong.", "Mend it."),)
-    assert findings.warnings == (Mistake("/a", "It is odd."),)
+    assert findings.errors == (Finding("/a", "It is wrong.", "Mend it."),)
+    assert findings.warnings == (Finding("/a", "It is odd."),)
     assert findings.error_count == 1
 
 
-def test_a_risk_is_an_error_unless_risks_are_accepted():
+def test_risk_is_an_error_unless_accepted():
     careful, bold = Findings(), Findings(accepts_risks=True)
     for findings in (careful, bold):
         findings.risk("/a", "It can hold code.")
@@ -21,10 +21,10 @@ def test_a_risk_is_an_error_unless_risks_are_accepted():
     assert (len(bold.errors), len(bold.warnings)) == (0, 1)
 
 
-def test_findings_beyond_the_bound_are_counted_and_no_more():
+def test_findings_above_the_limit_are_only_counted():
     findings = Findings()
     for number in range(MAX_MISTAKES + 5):
-        assert findings.takes_warnings == (number < MAX_MISTAKES)
+        assert findings.stores_warnings == (number < MAX_MISTAKES)
         findings.error(f"/{number}", "It is wrong.")
         findings.warn(f"/{number}", "It is odd.")
     findings.error("/0", "It is wrong.")
@@ -33,11 +33,11 @@ def test_findings_beyond_the_bound_are_counted_and_no_more():
     assert "5 more" in findings.errors[-1].message
 
 
-def test_findings_in_another_file_stand_where_that_is_named():
+def test_findings_about_another_file_point_to_its_path():
     inner, outer = Findings(), Findings()
     inner.error("/directory/0", "It is wrong.", "Mend it.")
     inner.warn("", "It is odd.")
-    outer.take(inner, "/config/eval/datasets/0", "In eval.toml")
+    outer.merge(inner, "/config/eval/datasets/0", "In eval.toml")
     (error,), (warning,) = outer.errors, outer.warnings
-    assert error == Mistake("/config/eval/datasets/0", "In eval.toml, at /directory/0: It is wrong.", "Mend it.")
+    assert error == Finding("/config/eval/datasets/0", "In eval.toml, at /directory/0: It is wrong.", "Mend it.")
     assert warning.message == "In eval.toml: It is odd."

@@ -15,7 +15,7 @@ def convert(**given: Any) -> RequestFormsView:
     return convert_forms("flux", *(given.get(name) for name in ("config", "dataset", "config_toml", "dataset_toml")))
 
 
-def test_text_becomes_values_and_stays_as_it_is():
+def test_text_is_converted_to_values_and_returned_unchanged():
     found = convert(config_toml=CONFIG, dataset_toml=DATASET)
     assert found.config == {"epochs": 3, "model": {"type": "flux", "dtype": "bfloat16"}}
     assert found.dataset == {"resolutions": [512], "directories": [{"path": "/srv/cats"}]}
@@ -30,13 +30,13 @@ def test_groups_of_the_structured_form_become_keys_of_the_file():
     assert (found.dataset, found.dataset_toml) == (None, None)
 
 
-def test_what_is_empty_is_empty_in_both_forms():
+def test_empty_form_is_converted_to_empty_form():
     found = convert(config={}, dataset_toml="")
     assert (found.config, found.config_toml, found.dataset, found.dataset_toml) == ({}, "", {}, "")
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: f"{preset.model_type}-{preset.name}")
-def test_each_preset_comes_back_from_its_text(preset: Any):
+def test_each_preset_survives_conversion_to_text(preset: Any):
     values = {**preset.config, "model": {"type": preset.model_type, **preset.model}}
     there = convert_forms(preset.model_type, values, dict(preset.dataset), None, None)
     back = convert_forms(preset.model_type, None, None, there.config_toml, there.dataset_toml)
@@ -55,7 +55,7 @@ def test_each_preset_comes_back_from_its_text(preset: Any):
         ({"dataset": {"resolutions": [1, "a"]}}, "/dataset/resolutions"),
     ],
 )
-def test_what_has_no_other_form_is_told_at_its_place(given: dict[str, Any], pointer: str):
+def test_value_without_a_json_form_is_an_error_at_its_pointer(given: dict[str, Any], pointer: str):
     with pytest.raises(Invalid) as found:
         convert(**given)
     assert [mistake.pointer for mistake in found.value.mistakes] == [pointer]

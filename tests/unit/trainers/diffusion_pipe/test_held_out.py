@@ -1,9 +1,9 @@
-"""Configurations written from the trainer's code alone (commit 8f83dbf), blind to the checks.
+"""Configurations that were written from the trainer's code (commit 8f83dbf), without knowledge of the checks.
 
-Each line of a table in `held_out` is [name, the line of the trainer that decides it, model type, GPUs, changes] and, of
-those at fault, a pattern of what a finding must name. Changes are made to `plain.json`'s [model] and to a plain
-configuration: by dotted key, `d:` of the dataset, `i:` of its first directory; null takes a key away; `text:`, `head:`
-and `replace:` change the TOML text itself. `@data` and `@models` are made by the modules there.
+Each line of a table in `held_out` is [name, the deciding line of the trainer, model type, GPUs, changes], and for
+invalid ones a pattern that a finding must match. Changes apply to `plain.json`'s [model] and to a plain
+configuration, by dotted key: `d:` for the dataset, `i:` for its first directory. null removes a key. `text:`,
+`head:` and `replace:` change the TOML text. The modules there create `@data` and `@models`.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from api.domain.training import GPURequest, TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.toml_text import write
 from api.trainers.trainer import Check
 from tests.unit.trainers.diffusion_pipe.builders import make_trainer
@@ -93,23 +93,23 @@ def check(row: Row, world: Path) -> Check:
     return make_trainer(world, allow_pickled_weights=True).check(request, world / "task" / "output")
 
 
-def told(row: Row, mistakes: tuple[Mistake, ...]) -> bool:
+def is_reported(row: Row, mistakes: tuple[Finding, ...]) -> bool:
     return any(re.search(row[5], f"{found.pointer} {found.message} {found.remedy}") for found in mistakes)
 
 
 @pytest.mark.parametrize("row", rows("faults"), ids=lambda row: row[0])
-def test_what_fails_or_hangs_the_trainer_is_an_error_that_names_it(world: Path, row: Row):
+def test_request_that_would_fail_or_hang_is_an_error(world: Path, row: Row):
     found = check(row, world)
-    assert told(row, found.errors), found
+    assert is_reported(row, found.errors), found
 
 
 @pytest.mark.parametrize("row", rows("silent"), ids=lambda row: row[0])
-def test_what_the_trainer_does_unasked_is_a_warning_that_names_it(world: Path, row: Row):
+def test_unexpected_behaviour_of_the_trainer_is_a_warning(world: Path, row: Row):
     found = check(row, world)
     assert found.errors == ()
-    assert told(row, found.warnings), found
+    assert is_reported(row, found.warnings), found
 
 
 @pytest.mark.parametrize("row", rows("valid"), ids=lambda row: row[0])
-def test_what_the_trainer_takes_is_never_refused(world: Path, row: Row):
+def test_request_that_the_trainer_accepts_is_never_rejected(world: Path, row: Row):
     assert check(row, world).errors == ()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import Mistake
+from api.errors import Finding
 from tests.unit.trainers.diffusion_pipe.builders import Case, remarks, setting, within
 
 ERRORS = [
@@ -61,7 +61,7 @@ test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, warnings=WARNINGS
         ({"directories": [{"path": 3}]}, "/dataset/directories/0/path"),
     ],
 )
-def test_mistake_in_the_settings_is_one_error_at_its_place(case: Case, settings: dict[str, Any], pointer: str):
+def test_invalid_setting_is_one_error_at_its_pointer(case: Case, settings: dict[str, Any], pointer: str):
     case.dataset.update(settings)
     assert case.only_error().pointer == pointer
 
@@ -74,26 +74,26 @@ def test_mistake_in_the_settings_is_one_error_at_its_place(case: Case, settings:
         ({"mask_path": "/x"}, "/dataset/mask_path"),
     ],
 )
-def test_ignored_or_mixed_up_setting_is_one_warning(case: Case, settings: dict[str, Any], pointer: str):
+def test_ignored_or_confusing_setting_is_one_warning(case: Case, settings: dict[str, Any], pointer: str):
     case.dataset.update(settings)
     assert case.only_warning().pointer == pointer
 
 
-def test_slip_in_a_key_gets_a_suggestion(tmp_path: Path):
+def test_misspelt_key_gets_a_suggestion(tmp_path: Path):
     case = Case(tmp_path)
     case.config["warmup_step"] = 3
     (mistake,) = case.check().warnings
     assert mistake.remedy == "Did you mean `warmup_steps`?"
 
 
-def test_key_of_another_table_is_shown_where_it_belongs(tmp_path: Path):
+def test_key_of_another_table_is_reported_with_its_table(tmp_path: Path):
     case = Case(tmp_path)
     case.config["rank"] = 3
     (mistake,) = case.check().warnings
     assert mistake.remedy == "It belongs in [adapter]."
 
 
-#: CPU time: a few times what the machine of a developer takes.
+#: CPU time limit in seconds, a few times that of a developer's machine.
 SECONDS = 5.0
 
 
@@ -101,19 +101,19 @@ def keys(count: int) -> dict[str, Any]:
     return {f"k{index}": index for index in range(count)}
 
 
-def test_as_many_keys_as_are_taken_are_checked_in_no_time(tmp_path: Path):
+def test_largest_accepted_number_of_keys_is_checked_quickly(tmp_path: Path):
     case = Case(tmp_path)
     case.config.update(keys(5_800))
     began = time.thread_time()
     found = case.check()
     assert time.thread_time() - began < SECONDS
     assert found.errors == ()
-    assert found.warnings[-1] == Mistake(
-        "", "There are 5,600 more findings than these.", "Mend these, then check again."
+    assert found.warnings[-1] == Finding(
+        "", "There are 5,600 more findings than these.", "Fix these, then check again."
     )
 
 
-def test_text_for_a_switch_means_true_and_is_told(tmp_path: Path):
+def test_string_for_a_boolean_is_reported(tmp_path: Path):
     case = Case(tmp_path)
     case.config["compile"] = "false"
     assert case.warnings() == ["/config/compile"]

@@ -24,14 +24,14 @@ def flux(tmp_path: Path) -> Case:
     return case
 
 
-def test_facts_are_those_of_the_configuration(flux: Case):
+def test_memory_facts_come_from_the_configuration(flux: Case):
     flux.config |= {"blocks_to_swap": 8, "activation_checkpointing": "unsloth", "micro_batch_size_per_gpu": 2}
     flux.config["model"]["transformer_dtype"] = "float8"
     found = facts(flux)
     assert (found.model_type, found.variant, found.rank, found.blocks_to_swap) == ("flux", "flux-dev", 16, 8)
     assert found.sizes == (MemorySize(512, 1, 2),)
-    told = {name: found.settings[name] for name in ("method", "dtype", "weights_dtype", "activation_checkpointing")}
-    assert told == {
+    actual = {name: found.settings[name] for name in ("method", "dtype", "weights_dtype", "activation_checkpointing")}
+    assert actual == {
         "method": "lora",
         "dtype": "bfloat16",
         "weights_dtype": "float8",
@@ -48,7 +48,7 @@ def test_facts_are_those_of_the_configuration(flux: Case):
         ({"optimizer": {"type": "ADAMW_OPTIMI", "lr": 1e-3}}, False),
     ],
 )
-def test_only_what_bears_on_memory_makes_other_settings(flux: Case, change: dict[str, Any], is_other: bool):
+def test_only_settings_that_affect_memory_are_compared(flux: Case, change: dict[str, Any], is_other: bool):
     before = facts(flux).settings
     flux.config |= change
     assert (facts(flux).settings != before) is is_other
@@ -69,13 +69,13 @@ def test_videos_count_by_their_frames(tmp_path: Path):
     assert facts(case).sizes == (MemorySize(512, 33, 1),)
 
 
-def test_of_several_sizes_those_stay_that_no_other_covers():
+def test_sizes_covered_by_larger_ones_are_dropped():
     batches = Batches(images=((512, 4), (1024, 1)))
     sizes = sizes_of([(512, 512, 1), (1024, 1024, 1), (256, 256, 1)], batches)
     assert sizes == (MemorySize(512, 1, 4), MemorySize(1024, 1, 1))
 
 
-def test_weights_that_nobody_knows_are_told_by_how_many_they_are(tmp_path: Path):
+def test_unknown_weights_are_identified_by_their_number(tmp_path: Path):
     case = Case(tmp_path)
     case.config["model"]["checkpoint_path"] = write_safetensors(tmp_path / "w.safetensors", {"w": [7]})
     assert facts(case).variant == "7 parameters"

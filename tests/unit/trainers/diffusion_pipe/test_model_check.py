@@ -38,7 +38,7 @@ def test_each_path_of_a_model_must_exist(tmp_path: Path, model_type: str):
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS))
-def test_each_path_that_a_model_needs_is_asked_for(tmp_path: Path, model_type: str):
+def test_each_missing_path_of_a_model_is_an_error(tmp_path: Path, model_type: str):
     case = Case(tmp_path, model_type)
     case.config["model"] = (
         {"dtype": "bfloat16", "max_sequence_length": 1} if model_type == "auraflow" else {"dtype": "bfloat16"}
@@ -47,7 +47,7 @@ def test_each_path_that_a_model_needs_is_asked_for(tmp_path: Path, model_type: s
     assert sorted(case.errors()) == sorted(f"/config/model/{name}" for name in best)
 
 
-def test_hunyuan_video_loads_from_single_files_too(tmp_path: Path):
+def test_hunyuan_video_can_load_single_files(tmp_path: Path):
     case = Case(tmp_path, "hunyuan-video")
     llm, clip = tmp_path / "llm", tmp_path / "clip"
     llm.mkdir()
@@ -62,7 +62,7 @@ def test_hunyuan_video_loads_from_single_files_too(tmp_path: Path):
     assert case.errors() == []
 
 
-def test_flux_from_hugging_face_needs_its_transformer_here(tmp_path: Path):
+def test_flux_from_hugging_face_needs_a_local_transformer(tmp_path: Path):
     case = Case(tmp_path, "flux")
     case.config["model"]["diffusers_path"] = "black-forest-labs/FLUX.1-dev"
     assert case.errors() == ["/config/model/transformer_path"]
@@ -148,7 +148,7 @@ def test_two_model_types_that_differ_are_an_error(tmp_path: Path):
     assert case.errors() == ["/config/model/type"]
 
 
-def test_model_type_may_stand_in_the_request_only(tmp_path: Path):
+def test_model_type_may_be_set_only_in_the_request(tmp_path: Path):
     case = Case(tmp_path)
     del case.config["model"]["type"]
     found = case.check()

@@ -56,14 +56,14 @@ test_change_gets_the_remark_that_fits = remarks(errors=ERRORS, warnings=WARNINGS
 @pytest.mark.parametrize(
     ("model_type", "works"), [("sdxl", True), ("anima", True), ("lumina_2", False), ("flux", False)]
 )
-def test_gradient_release_is_for_models_with_rates_of_their_own(tmp_path: Path, model_type: str, works: bool):
+def test_gradient_release_is_limited_to_models_with_group_rates(tmp_path: Path, model_type: str, works: bool):
     case = Case(tmp_path, model_type)
     case.config["optimizer"]["gradient_release"] = True
     assert case.errors() == ([] if works else ["/config/optimizer/gradient_release"])
 
 
 @pytest.mark.parametrize(("kind", "works"), [("AdamW", False), ("Prodigy", False), ("automagic", True)])
-def test_model_that_hands_the_rate_on_needs_one(tmp_path: Path, kind: str, works: bool):
+def test_model_that_passes_the_learning_rate_on_needs_one(tmp_path: Path, kind: str, works: bool):
     case = Case(tmp_path, "anima")
     case.config["optimizer"] = {"type": kind}
     assert case.errors() == ([] if works else ["/config/optimizer/lr"])
@@ -73,7 +73,7 @@ def test_model_that_hands_the_rate_on_needs_one(tmp_path: Path, kind: str, works
     ("optimizer", "model", "works"),
     [(0, {}, False), (0, {"mlp_lr": 1e-5}, True), (1e-5, {"llm_adapter_lr": 0}, True)],
 )
-def test_some_learning_rate_is_above_zero(tmp_path: Path, optimizer: float, model: dict[str, float], works: bool):
+def test_some_learning_rate_must_be_above_zero(tmp_path: Path, optimizer: float, model: dict[str, float], works: bool):
     case = Case(tmp_path, "anima")
     case.config["optimizer"]["lr"] = optimizer
     case.config["model"].update(model)

@@ -9,7 +9,7 @@ from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_images
 
 
-def test_plan_of_a_known_dataset_has_the_totals_counted_by_hand(tmp_path: Path):
+def test_plan_of_a_known_dataset_has_the_expected_totals(tmp_path: Path):
     case = Case(tmp_path)
     make_images(case.images / "more", 5, (1024, 512))
     case.dataset = {
@@ -37,7 +37,7 @@ def test_plan_of_a_known_dataset_has_the_totals_counted_by_hand(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("stages", "expected"), [(1, 22_560), (2, 13_280), (4, 8_640)])
-def test_memory_is_shared_by_the_stages_of_a_pipeline(tmp_path: Path, stages: int, expected: int):
+def test_memory_is_divided_among_pipeline_stages(tmp_path: Path, stages: int, expected: int):
     case = Case(tmp_path)
     case.gpus = stages
     case.config["pipeline_stages"] = stages
@@ -47,7 +47,7 @@ def test_memory_is_shared_by_the_stages_of_a_pipeline(tmp_path: Path, stages: in
     assert "22,560 MB" in str(plan.memory_basis)
 
 
-def test_memory_of_full_fine_tuning_is_not_known(tmp_path: Path):
+def test_memory_of_full_fine_tuning_is_unknown(tmp_path: Path):
     case = Case(tmp_path)
     del case.config["adapter"]
     plan = case.check().plan
@@ -64,7 +64,7 @@ def test_memory_of_full_fine_tuning_is_not_known(tmp_path: Path):
         ({"blocks_to_swap": 30}, 4_000 + 30_000 // 4, "10 of 40 blocks on the GPU"),
     ],
 )
-def test_memory_is_that_of_the_weights_that_are_named(tmp_path: Path, settings: dict, expected: int, basis: str):
+def test_memory_is_estimated_from_the_configured_weights(tmp_path: Path, settings: dict, expected: int, basis: str):
     case = Case(tmp_path, "wan")
     shapes = STAND_INS["wan-t2v-14b"]
     rest = 15_000 * 2**20 - sum(math.prod(shape) for shape in shapes.values())
@@ -73,15 +73,15 @@ def test_memory_is_that_of_the_weights_that_are_named(tmp_path: Path, settings: 
     case.config["model"] |= {"transformer_path": str(weights), **settings}
     case.config |= swap
     config = TrainerDocument(case.config, "")
-    estimated, told = estimate_memory(config, "wan", None)
+    estimated, actual = estimate_memory(config, "wan", None)
     assert estimated == expected
-    assert basis in told
+    assert basis in actual
     assert weights_on_gpu(config, "wan", None) == expected - 4_000
     config.values["pipeline_stages"] = 2
     assert weights_on_gpu(config, "wan", None) == (expected - 4_000) // 2
 
 
-def test_memory_of_a_type_without_a_figure_is_not_known_until_its_weights_are_here(tmp_path: Path):
+def test_memory_of_a_type_without_a_figure_needs_local_weights(tmp_path: Path):
     config = TrainerDocument({"model": {"transformer_path": "/absent"}, "adapter": {"rank": 8}}, "")
     assert estimate_memory(config, "cosmos", None)[0] is None
     shapes = {**STAND_INS["cosmos"], "rest": [10_000 * 2**19]}

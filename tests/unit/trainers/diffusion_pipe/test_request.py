@@ -22,13 +22,13 @@ def test_both_forms_at_once_are_an_error(tmp_path: Path):
     assert [mistake.pointer for mistake in found.errors] == [""]
 
 
-def test_half_a_form_is_an_error(tmp_path: Path):
+def test_incomplete_form_is_an_error(tmp_path: Path):
     case = Case(tmp_path)
     case.dataset = {}
     assert case.errors() == ["/dataset"]
 
 
-#: CPU time: a few times what the machine of a developer takes.
+#: CPU time limit in seconds, a few times that of a developer's machine.
 SECONDS = 5.0
 
 
@@ -48,7 +48,7 @@ def keys(count: int) -> dict[str, Any]:
     ],
     ids=["19,000 keys", "9,000 keys and a null", "5,800 keys and a null", "15,000 pairs", "1,000 pairs", "a long text"],
 )
-def test_a_huge_configuration_is_refused_in_no_time(tmp_path: Path, config: dict[str, Any], at: str):
+def test_huge_configuration_is_rejected_quickly(tmp_path: Path, config: dict[str, Any], at: str):
     case = Case(tmp_path)
     case.config.update(config)
     case.dataset["directories"] *= 900
@@ -57,14 +57,14 @@ def test_a_huge_configuration_is_refused_in_no_time(tmp_path: Path, config: dict
     assert time.thread_time() - began < SECONDS
 
 
-def test_mistakes_in_the_text_have_their_place_in_it(tmp_path: Path):
+def test_errors_in_the_text_have_pointers_into_it(tmp_path: Path):
     case = TextCase(tmp_path)
     case.config = case.config.replace("'bfloat16'", "'bf16'")
     case.dataset = case.dataset.replace(str(case.images), "/nowhere")
     assert case.errors() == ["/config_toml/model/dtype", "/dataset_toml/directory/0/path"]
 
 
-def test_half_of_the_text_is_an_error(tmp_path: Path):
+def test_missing_text_of_two_is_an_error(tmp_path: Path):
     case = TextCase(tmp_path)
     case.dataset = None  # type: ignore[assignment]
     assert case.errors() == ["/dataset_toml"]

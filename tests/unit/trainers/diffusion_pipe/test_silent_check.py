@@ -33,7 +33,7 @@ test_change_gets_the_remark_that_fits = remarks(warnings=WARNINGS, nothing=NOTHI
         ({"cache_shuffle_delimiter": ";"}, "/dataset/cache_shuffle_delimiter"),
     ],
 )
-def test_ignored_or_mixed_up_setting_is_one_warning(case: Case, settings: dict[str, Any], pointer: str):
+def test_ignored_or_confusing_setting_is_one_warning(case: Case, settings: dict[str, Any], pointer: str):
     case.dataset.update(settings)
     assert case.only_warning().pointer == pointer
 
@@ -46,20 +46,20 @@ def test_ignored_or_mixed_up_setting_is_one_warning(case: Case, settings: dict[s
         ({"cache_text_embeddings": False}, "cache_text_embeddings"),
     ],
 )
-def test_what_another_key_makes_useless_is_one_warning(tmp_path: Path, settings: dict[str, Any], key: str):
+def test_key_overridden_by_another_is_one_warning(tmp_path: Path, settings: dict[str, Any], key: str):
     case = Case(tmp_path, "flux")
     case.config["model"].update(settings)
     assert case.warnings() == [f"/config/model/{key}"]
 
 
-def test_misspelt_type_of_a_text_encoder_is_told(tmp_path: Path):
+def test_misspelt_type_of_a_text_encoder_is_reported(tmp_path: Path):
     case = Case(tmp_path, "z_image")
     case.config["model"]["text_encoders"][0]["type"] = "lumina-2"
     assert case.warnings() == ["/config/model/text_encoders/0/type"]
 
 
 @pytest.mark.parametrize("model_type", ["sdxl", "wan", "z_image", "chroma"])
-def test_control_images_of_a_model_that_takes_none_are_an_error(tmp_path: Path, model_type: str):
+def test_control_images_for_an_unsupported_model_are_an_error(tmp_path: Path, model_type: str):
     case = Case(tmp_path, model_type)
     for number in range(4):
         write_image(tmp_path / "controls" / f"{number}.png", caption=None)
@@ -71,7 +71,7 @@ def test_control_images_of_a_model_that_takes_none_are_an_error(tmp_path: Path, 
     ("model_type", "lengths"),
     [("wan", [32]), ("hunyuan-video", [33, 34]), ("ltx2", [33, 37]), ("minimax_h3", [34, 10])],
 )
-def test_length_that_the_trainer_cuts_is_told(tmp_path: Path, model_type: str, lengths: list[int]):
+def test_clip_length_that_the_trainer_shortens_is_reported(tmp_path: Path, model_type: str, lengths: list[int]):
     case = Case(tmp_path, model_type)
     case.dataset["frame_buckets"] = lengths
     (found,) = besides_pickles(case.check().warnings)

@@ -5,19 +5,21 @@ from pathlib import Path
 import pytest
 
 from api.files.weights.fingerprints.table import FINGERPRINTS
+from api.trainers.diffusion_pipe.model_types import MODELS
+from api.trainers.diffusion_pipe.slots_check import advice_for
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import Case, make_wan
 
 _PREFIX = "model.diffusion_model."
 
 
-def test_adapter_is_no_model(tmp_path: Path):
+def test_adapter_is_rejected_as_model(tmp_path: Path):
     case = Case(tmp_path, "z_image")
     write_stand_in(Path(case.config["model"]["diffusion_model"]), {"a.lora_A.weight": [8, 4]})
     assert "adapter" in case.only_error().message
 
 
-def test_export_with_a_prefix_is_refused_where_the_trainer_takes_none(tmp_path: Path):
+def test_weights_with_an_unsupported_prefix_are_rejected(tmp_path: Path):
     case = Case(tmp_path, "flux")
     path = write_stand_in(tmp_path / "f.safetensors", {_PREFIX + name: s for name, s in STAND_INS["flux-dev"].items()})
     case.config["model"]["transformer_path"] = str(path)
@@ -35,17 +37,17 @@ def test_export_with_a_prefix_is_refused_where_the_trainer_takes_none(tmp_path: 
         ("flux2-klein-9b", "qwen-3-4b", False),
     ],
 )
-def test_text_encoder_of_flux2_fits_its_transformer(tmp_path: Path, main: str, encoder: str, works: bool):
+def test_text_encoder_of_flux2_must_fit_its_transformer(tmp_path: Path, main: str, encoder: str, works: bool):
     case = Case(tmp_path, "flux2")
     write_stand_in(Path(case.config["model"]["diffusion_model"]), STAND_INS[main])
     write_stand_in(Path(case.config["model"]["text_encoders"][0]["path"]), STAND_INS[encoder])
     assert case.errors() == ([] if works else ["/config/model/text_encoders/0/path"])
 
 
-def test_text_encoder_of_another_model_is_refused(tmp_path: Path):
+def test_text_encoder_of_another_model_is_rejected(tmp_path: Path):
     case = Case(tmp_path, "z_image")
     write_stand_in(Path(case.config["model"]["text_encoders"][0]["path"]), STAND_INS["qwen-3-8b"])
-    assert case.only_error().remedy == "Here belongs the text encoder Qwen3 4B."
+    assert case.only_error().remedy == "Set the path of the text encoder Qwen3 4B."
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_text_encoder_of_another_model_is_refused(tmp_path: Path):
         ("ti2v", 3072, "wan-2.2-ti2v-5b", True),
     ],
 )
-def test_weights_of_wan_fit_its_config(tmp_path: Path, kind: str, width: int, name: str, works: bool):
+def test_weights_of_wan_must_fit_its_config(tmp_path: Path, kind: str, width: int, name: str, works: bool):
     case = Case(tmp_path, "wan")
     directory = make_wan(tmp_path / "other", kind, width)
     write_stand_in(directory / "model.safetensors", STAND_INS[name])
@@ -67,7 +69,7 @@ def test_weights_of_wan_fit_its_config(tmp_path: Path, kind: str, width: int, na
     assert ("/config/model/ckpt_path" not in case.errors()) is works
 
 
-def test_missing_shard_is_named(tmp_path: Path):
+def test_missing_shard_is_reported(tmp_path: Path):
     case = Case(tmp_path, "wan")
     directory = make_wan(tmp_path / "other")
     os.rename(directory / "model.safetensors", directory / "model-00002-of-00002.safetensors")
@@ -75,16 +77,16 @@ def test_missing_shard_is_named(tmp_path: Path):
     assert "model-00001-of-00002.safetensors" in case.only_error().message
 
 
-def test_an_index_that_leads_out_of_its_directory_is_refused(tmp_path: Path):
+def test_index_that_refers_outside_of_its_directory_is_rejected(tmp_path: Path):
     case = Case(tmp_path, "wan")
     directory = make_wan(tmp_path / "other")
     index = json.dumps({"weight_map": {"a": "../../tasks/another/adapter_model.safetensors"}})
     (directory / "model.safetensors.index.json").write_text(index)
     case.config["model"]["ckpt_path"] = str(directory)
-    assert "names a file elsewhere: ../../tasks/another/" in case.only_error().message
+    assert "refers to a file outside of it: ../../tasks/another/" in case.only_error().message
 
 
-def test_weights_that_are_named_elsewhere_need_not_be_in_the_directory(tmp_path: Path):
+def test_separately_configured_weights_need_not_be_in_the_directory(tmp_path: Path):
     case = Case(tmp_path, "wan")
     directory = make_wan(tmp_path / "other")
     os.rename(directory / "model.safetensors", directory / "model-00002-of-00002.safetensors")
@@ -94,7 +96,7 @@ def test_weights_that_are_named_elsewhere_need_not_be_in_the_directory(tmp_path:
 
 
 @pytest.mark.parametrize("key", ["t5_path", "llm_path"])
-def test_adapter_of_anima_decides_which_of_two_types_a_file_is(tmp_path: Path, key: str):
+def test_llm_adapter_decides_between_anima_and_cosmos(tmp_path: Path, key: str):
     case = Case(tmp_path, "cosmos_predict2")
     case.config["model"][key] = case.config["model"].pop("t5_path")
     if key == "llm_path":
@@ -103,7 +105,7 @@ def test_adapter_of_anima_decides_which_of_two_types_a_file_is(tmp_path: Path, k
     assert case.errors() == ([] if key == "llm_path" else ["/config/model/transformer_path"])
 
 
-def test_part_of_a_diffusers_model_is_judged_too(tmp_path: Path):
+def test_part_of_a_diffusers_model_is_checked(tmp_path: Path):
     case = Case(tmp_path, "flux")
     part = Path(case.config["model"]["diffusers_path"]) / "vae"
     write_stand_in(part / "model.safetensors", STAND_INS["vae-flux-diffusers"])
@@ -122,7 +124,7 @@ def test_part_of_a_diffusers_model_is_judged_too(tmp_path: Path):
         ("z_image", "diffusion_model", "z-image", "net.", True),
     ],
 )
-def test_prefix_that_the_trainer_does_not_take_off_is_refused(
+def test_prefix_that_the_trainer_does_not_remove_is_rejected(
     tmp_path: Path, model_type: str, key: str, name: str, prefix: str, is_taken: bool
 ):
     case = Case(tmp_path, model_type)
@@ -130,7 +132,7 @@ def test_prefix_that_the_trainer_does_not_take_off_is_refused(
     assert [prefix in each.message for each in case.check().errors] == ([] if is_taken else [True])
 
 
-def test_names_of_wan_in_a_directory_are_read_as_they_are(tmp_path: Path):
+def test_tensor_names_in_a_wan_directory_are_read_unchanged(tmp_path: Path):
     case = Case(tmp_path, "wan")
     weights = Path(case.config["model"]["ckpt_path"]) / "model.safetensors"
     write_stand_in(weights, {_PREFIX + each: shape for each, shape in STAND_INS["wan-2.1-t2v-1.3b"].items()})
@@ -145,7 +147,7 @@ def test_names_of_wan_in_a_directory_are_read_as_they_are(tmp_path: Path):
         (("qwen-2.5-vl-7b", "qwen-2.5-vl-7b"), ["/config/model/text_encoders/0/paths/1"]),
     ],
 )
-def test_text_encoder_of_two_files_has_each_of_them(tmp_path: Path, names: tuple[str, ...], pointers: list[str]):
+def test_text_encoder_of_two_files_needs_different_files(tmp_path: Path, names: tuple[str, ...], pointers: list[str]):
     case = Case(tmp_path, "hunyuan_video_15")
     files = [str(write_stand_in(tmp_path / f"{n}.safetensors", STAND_INS[name])) for n, name in enumerate(names)]
     case.config["model"]["text_encoders"][0]["paths"] = files
@@ -153,9 +155,7 @@ def test_text_encoder_of_two_files_has_each_of_them(tmp_path: Path, names: tuple
 
 
 @pytest.mark.parametrize(("transformer", "pointers"), [("cosmos-predict2-2b", []), ("flux-dev", ["transformer_path"])])
-def test_cosmos_is_trained_with_any_language_model_that_is_a_directory(
-    tmp_path: Path, transformer: str, pointers: list[str]
-):
+def test_cosmos_accepts_any_language_model_as_a_directory(tmp_path: Path, transformer: str, pointers: list[str]):
     case = Case(tmp_path, "cosmos_predict2")
     del case.config["model"]["t5_path"]
     write_stand_in(tmp_path / "llm" / "model.safetensors", STAND_INS["llama-3-8b"])
@@ -167,7 +167,26 @@ def test_cosmos_is_trained_with_any_language_model_that_is_a_directory(
 @pytest.mark.parametrize(
     ("name", "content"), [("Wan2.1_VAE.pth", "vae-flux"), ("models_t5_umt5-xxl-enc-bf16.pth", "t5-xxl")]
 )
-def test_what_stands_under_a_name_of_wan_is_what_the_name_says(tmp_path: Path, name: str, content: str):
+def test_file_in_a_wan_directory_must_match_its_name(tmp_path: Path, name: str, content: str):
     case = Case(tmp_path, "wan")
     write_stand_in(Path(case.config["model"]["ckpt_path"]) / name, STAND_INS[content])
     assert next(each.title for each in FINGERPRINTS if each.name == content) in case.only_error().message
+
+
+def test_remedy_lists_all_files_for_the_slot():
+    assert advice_for(("z_image.text_encoders",)) == "Set the path of the text encoder Qwen3 4B."
+    assert advice_for(("anima.transformer_path", "cosmos_predict2.transformer_path")).count(", or ") == 2
+
+
+def test_each_slot_of_a_model_type_has_a_remedy():
+    silent = {
+        f"{model_type}.{key}"
+        for model_type, facts in MODELS.items()
+        for key in facts.kinds
+        if advice_for((f"{model_type}.{key}",)) == "Set the path of the right file."
+    }
+    # Complete models, whose parts are described, and two keys that stand for another type's.
+    assert {each for each in silent if not each.endswith((".diffusers_path", "hunyuan-video.ckpt_path"))} == {
+        "anima.t5_path",
+        "cosmos_predict2.llm_adapter_path",
+    }

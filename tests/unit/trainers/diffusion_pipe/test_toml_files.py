@@ -8,11 +8,11 @@ from api.domain.training import TrainingRequest
 from api.trainers.diffusion_pipe import toml_files
 from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase
 
-#: CPU time: a few times what the machine of a developer takes.
+#: CPU time limit in seconds, a few times that of a developer's machine.
 SECONDS = 5.0
 
 
-def test_a_text_that_no_parser_should_get_is_none_for_secrets_either(tmp_path: Path):
+def test_oversized_text_is_not_searched_for_secrets(tmp_path: Path):
     case = Case(tmp_path)
     dotted = TrainingRequest(model_type="sdxl", config_toml=".".join("a" * 50_000) + " = 1", dataset_toml="")
     began = time.thread_time()
@@ -35,7 +35,7 @@ def test_a_text_that_no_parser_should_get_is_none_for_secrets_either(tmp_path: P
         ("x = '" + "y" * 200_000 + "'", "/config_toml"),
     ],
 )
-def test_text_that_the_trainer_would_choke_on_is_an_error_at_its_place(tmp_path: Path, config: str, pointer: str):
+def test_toml_that_the_trainer_cannot_read_is_an_error_at_its_pointer(tmp_path: Path, config: str, pointer: str):
     case = TextCase(tmp_path)
     case.config = config + "\n" + case.config
     assert pointer in case.errors()
@@ -50,13 +50,13 @@ def test_syntax_error_names_line_and_column(tmp_path: Path):
     assert "column" in mistake.message
 
 
-def test_odd_names_survive_the_writing(tmp_path: Path):
+def test_unusual_names_survive_writing(tmp_path: Path):
     odd = {"path": "/a\\b\"c'd\n\té\u2028 #[]=", "a.b": 1, "": 2, "é": [True], "t": [{"x": 1}, {"x": 2}], "n": {}}
     text = toml_files.write({"directory": [odd], "resolutions": [512]})
     assert text is None or toml.loads(text) == {"directory": [odd], "resolutions": [512]}
 
 
-def test_directories_within_braces_are_warned_of(tmp_path: Path):
+def test_inline_directories_cause_a_warning(tmp_path: Path):
     case = TextCase(tmp_path)
     case.dataset = f"resolutions = [512]\ndirectory = [{{path = '{case.images}'}}]\n"
     found = case.check()

@@ -26,26 +26,26 @@ def test_steps_of_one_bucket(items: int, repeats: float, batches: Batches, steps
     assert count_steps([share], batches).steps_per_epoch == steps
 
 
-def test_every_resolution_is_a_bucket_of_its_own():
+def test_each_resolution_has_its_own_bucket():
     share = Share(Bucketing(resolutions=(512, 768)), [Item(512, 512)] * 5)
     assert count_steps([share], Batches(accumulation=2)).steps_per_epoch == 4
 
 
-def test_directories_fill_a_bucket_together():
+def test_directories_share_buckets():
     share = Share(SQUARE, [Item(512, 512)] * 3)
     assert count_steps([share, share], Batches(accumulation=2)).steps_per_epoch == 3
 
 
-def test_captions_multiply_an_image():
+def test_each_caption_of_an_image_is_an_example():
     assert count_steps([Share(SQUARE, [Item(512, 512, captions=3)])], Batches()).steps_per_epoch == 3
 
 
-def test_subsampling_cuts_the_epoch_down_and_truncates():
+def test_subsampling_reduces_the_steps_and_rounds_down():
     share = Share(SQUARE, [Item(512, 512)] * 7)
     assert count_steps([share], Batches(), 0.5).steps_per_epoch == 3
 
 
-def test_dropped_buckets_are_told():
+def test_dropped_buckets_are_reported():
     share = Share(Bucketing(resolutions=(512,), ratios=(1.0, 2.0)), [Item(512, 512)] * 4 + [Item(1024, 512)])
     totals = count_steps([share], Batches(accumulation=2))
     assert totals.steps_per_epoch == 2

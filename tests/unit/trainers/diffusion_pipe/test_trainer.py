@@ -5,7 +5,7 @@ from api.trainers.trainer import Trainer
 from tests.unit.trainers.diffusion_pipe.builders import Case, TextCase
 
 
-def test_trainer_that_is_not_set_up_is_named_with_its_settings(tmp_path: Path):
+def test_missing_trainer_is_reported_with_its_settings(tmp_path: Path):
     case = Case(tmp_path)
     del case.config["epochs"]
     case.trainer = DiffusionPipe(None, None)
@@ -15,7 +15,7 @@ def test_trainer_that_is_not_set_up_is_named_with_its_settings(tmp_path: Path):
     assert "DIFFUSION_PIPE_PYTHON" in str(found.errors[1].remedy)
 
 
-def test_it_is_a_trainer(tmp_path: Path):
+def test_diffusion_pipe_implements_the_trainer_interface(tmp_path: Path):
     trainer: Trainer = TextCase(tmp_path).trainer
     assert trainer.name == "diffusion_pipe"
     assert trainer.find_run_dir(tmp_path) is None

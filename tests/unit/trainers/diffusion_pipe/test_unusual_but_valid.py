@@ -1,4 +1,4 @@
-"""What the trainer takes although it looks odd: falsy means off, whole numbers may be written as fractions."""
+"""Unusual values that the trainer accepts: false values disable, whole numbers may be written with a fraction."""
 
 import math
 from pathlib import Path
@@ -29,7 +29,7 @@ CONFIGS: list[dict[str, Any]] = [
     {"compile": 1},
     {"eval_before_first_step": 0},
     {"reentrant_activation_checkpointing": 0},
-    {"video_clip_mode": "whole"},  # of a model that takes no videos
+    {"video_clip_mode": "whole"},  # of a model without videos
     {"blocks_to_swap": 0},
     {"eval_datasets": []},
     {"monitoring": {"enable_wandb": 0}},
@@ -74,28 +74,28 @@ DATASETS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("values", CONFIGS, ids=str)
-def test_odd_setting_is_taken(tmp_path: Path, values: dict[str, Any]):
+def test_unusual_setting_is_accepted(tmp_path: Path, values: dict[str, Any]):
     case = Case(tmp_path)
     case.config.update(values)
     assert case.errors() == []
 
 
 @pytest.mark.parametrize(("model_type", "values"), MODELS, ids=str)
-def test_odd_model_is_taken(tmp_path: Path, model_type: str, values: dict[str, Any]):
+def test_unusual_model_is_accepted(tmp_path: Path, model_type: str, values: dict[str, Any]):
     case = Case(tmp_path, model_type)
     case.config["model"].update(values)
     assert case.errors() == []
 
 
 @pytest.mark.parametrize("values", OPTIMIZERS, ids=str)
-def test_odd_optimizer_is_taken(tmp_path: Path, values: dict[str, Any]):
+def test_unusual_optimizer_is_accepted(tmp_path: Path, values: dict[str, Any]):
     case = Case(tmp_path)
     case.config["optimizer"].update(values)
     assert case.errors() == []
 
 
 @pytest.mark.parametrize("values", DATASETS, ids=str)
-def test_odd_dataset_is_taken(tmp_path: Path, values: dict[str, Any]):
+def test_unusual_dataset_is_accepted(tmp_path: Path, values: dict[str, Any]):
     case = Case(tmp_path)
     case.dataset.update(values)
     assert case.errors() == []

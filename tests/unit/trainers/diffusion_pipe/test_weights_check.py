@@ -16,7 +16,7 @@ from tests.unit.trainers.diffusion_pipe.builders import (
     ("blocks", "most"),
     [((19, 38), 34), ((20, 40), 36), ((16, 32), 28), ((8, 48), 13), ((8, 24), 13), ((5, 20), 7), ((60,), 58)],
 )
-def test_limits_of_the_block_swap_are_those_of_the_trainers_sums(blocks: tuple[int, ...], most: int):
+def test_block_swap_limits_match_the_trainers_arithmetic(blocks: tuple[int, ...], most: int):
     assert most_swapped(blocks) == most
 
 
@@ -36,7 +36,7 @@ def test_more_blocks_than_can_be_swapped_are_an_error(tmp_path: Path, model_type
 
 
 @pytest.mark.parametrize(("model_type", "most"), [("z_image", 28), ("ideogram4", 32), ("krea2", 26), ("ltx2", 46)])
-def test_number_that_only_a_file_tells_is_a_warning_without_it(tmp_path: Path, model_type: str, most: int):
+def test_uncertain_number_of_blocks_is_only_a_warning(tmp_path: Path, model_type: str, most: int):
     case = Case(tmp_path, model_type)
     case.config["model"]["diffusion_model"] = write_safetensors(tmp_path / "w.safetensors", {"vae.w": [1]})
     case.config["blocks_to_swap"] = most + 1
@@ -70,9 +70,7 @@ def test_blocks_are_counted_in_the_weights(tmp_path: Path, model_type: str, key:
         ({"adapter": {"dtype": "float8"}}, "/config/adapter/dtype"),
     ],
 )
-def test_small_type_where_the_trainer_cannot_work_in_it_is_an_error(
-    tmp_path: Path, values: dict[str, dict[str, Any]], pointer: str
-):
+def test_unsupported_small_dtype_is_an_error(tmp_path: Path, values: dict[str, dict[str, Any]], pointer: str):
     case = Case(tmp_path, "chroma")
     for table, changes in values.items():
         case.config[table].update(changes)
@@ -88,14 +86,14 @@ def test_full_fine_tuning_of_small_weights_is_an_error(tmp_path: Path):
 
 
 @pytest.mark.parametrize("model_type", ["sdxl", "lumina_2", "cosmos", "omnigen2"])
-def test_type_that_no_key_makes_small_says_that_the_key_is_not_read(tmp_path: Path, model_type: str):
+def test_dtype_key_of_a_type_without_one_is_ignored(tmp_path: Path, model_type: str):
     case = Case(tmp_path, model_type)
     case.config["model"]["transformer_dtype"] = "float8"
     assert case.warnings() == ["/config/model/transformer_dtype"]
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
-def test_parts_of_a_diffusers_model_are_looked_at(tmp_path: Path, name: str):
+def test_parts_of_a_diffusers_model_are_examined(tmp_path: Path, name: str):
     case = Case(tmp_path, "sd3")
     part = Path(case.config["model"]["diffusers_path"]) / "text_encoder"
     part.mkdir()
@@ -103,7 +101,7 @@ def test_parts_of_a_diffusers_model_are_looked_at(tmp_path: Path, name: str):
     assert case.errors() == ["/config/model/diffusers_path"]
 
 
-def test_qwen_image_finds_each_part_somewhere(tmp_path: Path):
+def test_qwen_image_needs_each_part(tmp_path: Path):
     case = Case(tmp_path, "qwen_image")
     del case.config["model"]["transformer_path"]
     directory = make_images(tmp_path / "qwen", 0)
@@ -123,9 +121,7 @@ def test_qwen_image_finds_each_part_somewhere(tmp_path: Path):
         ("ltx2", {"transformer_blocks.0.w": [1]}),
     ],
 )
-def test_weights_of_a_model_that_is_not_trained_are_an_error(
-    tmp_path: Path, model_type: str, tensors: dict[str, list[int]]
-):
+def test_weights_of_an_untrainable_model_are_an_error(tmp_path: Path, model_type: str, tensors: dict[str, list[int]]):
     case = Case(tmp_path, model_type)
     case.config["model"]["diffusion_model"] = write_safetensors(tmp_path / "w.safetensors", tensors)
     assert case.errors() == ["/config/model/diffusion_model"]
@@ -134,7 +130,7 @@ def test_weights_of_a_model_that_is_not_trained_are_an_error(
 @pytest.mark.parametrize(
     "gone", ["hunyuan-video-t2v-720p/transformers/mp_rank_00_model_states.pt", "text_encoder_2/model.safetensors"]
 )
-def test_directory_of_hunyuan_video_lacks_nothing_that_is_opened(tmp_path: Path, gone: str):
+def test_hunyuan_video_directory_must_have_all_opened_files(tmp_path: Path, gone: str):
     case = Case(tmp_path, "hunyuan-video")
     assert case.errors() == []
     (Path(case.config["model"]["ckpt_path"]) / gone).unlink()

@@ -43,13 +43,13 @@ LINES = [
 ]
 
 
-def test_media_are_counted_over_all_sizes_and_captions_are_not():
+def test_media_of_all_sizes_are_counted_but_not_captions():
     reader = create()
     feed(reader, *LINES)
     assert (reader.progress.items_cached, reader.progress.stage) == (12, Stage.CACHING)
 
 
-def test_it_goes_on_counting_after_a_restart():
+def test_counting_continues_after_a_restart():
     whole, first = create(), create()
     feed(whole, *LINES)
     feed(first, *LINES[:5])
@@ -60,7 +60,7 @@ def test_it_goes_on_counting_after_a_restart():
     assert second.progress == whole.progress
 
 
-def test_batches_are_no_items_and_nothing_is_known_before_the_first_bar():
+def test_batches_are_not_counted_as_items():
     reader = create(counts_items=False)
     feed(reader, *LINES)
     assert reader.progress.items_cached is None
@@ -69,14 +69,14 @@ def test_batches_are_no_items_and_nothing_is_known_before_the_first_bar():
     assert reader.progress.items_cached is None
 
 
-def test_there_are_no_steps_whatever_it_says():
+def test_caching_run_ignores_step_lines():
     reader = create()
     assert reader.read("steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0", 1.0) is None
     assert (reader.progress.step, reader.progress.overall_progress, reader.progress.only_caches) == (None, None, True)
 
 
 @given(st.text(alphabet="0123456789%|/[] █", max_size=300))
-def test_no_bar_breaks_it(line: str):
+def test_malformed_bars_are_ignored(line: str):
     reader = create()
     feed(reader, "caching latents: x", line, line[::-1])
 
@@ -90,19 +90,19 @@ def media(tmp_path: Path) -> Path:
     return tmp_path / "cats" / "media"
 
 
-def test_a_whole_cache_has_no_gap(media: Path):
+def test_complete_cache_has_no_gap(media: Path):
     assert find_gap([media]) is None
-    assert find_gap([media, media.parent / "none"]) == "there is no list of sizes for cats"
+    assert find_gap([media, media.parent / "none"]) == "the cache has no list of sizes for cats"
 
 
 @pytest.mark.parametrize("name", ["metadata", "latents/metadata.db", "latents/shard_0.bin"])
-def test_what_is_missing_of_a_cache_is_told(media: Path, name: str):
+def test_missing_part_of_a_cache_is_reported(media: Path, name: str):
     for path in [path for path in media.rglob("*") if path.is_file() and name in str(path)]:
         path.unlink()
     assert find_gap([media]) is not None
 
 
-def test_a_cache_behind_a_link_is_none(media: Path, tmp_path: Path):
+def test_cache_behind_a_link_is_ignored(media: Path, tmp_path: Path):
     (media / "cache").rename(tmp_path / "elsewhere")
     (media / "cache").symlink_to(tmp_path / "elsewhere")
     assert find_gap([media]) is not None

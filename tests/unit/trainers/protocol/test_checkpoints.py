@@ -38,20 +38,20 @@ def test_checkpoints_are_listed_by_step_with_size_and_time(tmp_path: Path):
     assert (first.is_complete, first.is_latest, second.is_complete, second.is_latest) == (True, False, True, True)
 
 
-def test_checkpoint_that_latest_does_not_name_yet_is_not_complete(tmp_path: Path):
+def test_checkpoint_newer_than_latest_is_not_complete(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40, is_latest=False)
     assert complete(tmp_path) == [20]
 
 
-def test_without_latest_none_is_complete(tmp_path: Path):
+def test_without_latest_no_checkpoint_is_complete(tmp_path: Path):
     write(tmp_path, 20, is_latest=False)
     assert complete(tmp_path) == []
     with pytest.raises(ValueError, match="no complete checkpoint"):
         prepare_resume(tmp_path, None)
 
 
-def test_torn_latest_means_the_newest(tmp_path: Path):
+def test_truncated_latest_selects_the_newest_checkpoint(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40)
     (tmp_path / "latest").write_text("")
@@ -66,13 +66,13 @@ def test_empty_checkpoint_is_not_complete(tmp_path: Path):
     assert complete(tmp_path) == [20]
 
 
-def test_links_are_no_checkpoints(tmp_path: Path):
+def test_links_are_not_checkpoints(tmp_path: Path):
     write(tmp_path, 20)
     (tmp_path / "global_step10").symlink_to(tmp_path / "global_step20")
     assert [one.step for one in list_checkpoints(tmp_path)] == [20]
 
 
-def test_resume_removes_signal_files_and_the_remains_of_a_killed_save(tmp_path: Path):
+def test_resume_removes_signal_files_and_remains_of_an_interrupted_save(tmp_path: Path):
     write(tmp_path, 20)
     for name in ("save", "save_quit"):
         (tmp_path / name).touch()
@@ -84,20 +84,20 @@ def test_resume_removes_signal_files_and_the_remains_of_a_killed_save(tmp_path: 
     assert (tmp_path / "epoch1" / "adapter_model.safetensors").exists()
 
 
-def test_a_trainer_of_another_user_in_the_files_group_can_write_latest_anew(tmp_path: Path):
+def test_latest_is_writable_for_the_group_of_a_trainer_with_its_own_user(tmp_path: Path):
     write(tmp_path, 20)
     prepare_resume(tmp_path, None)
     assert (tmp_path / "latest").stat().st_mode & 0o777 == 0o660
 
 
-def test_resume_from_an_older_one_moves_latest(tmp_path: Path):
+def test_resume_from_an_older_checkpoint_changes_latest(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40)
     prepare_resume(tmp_path, "global_step20")
     assert latest(tmp_path) == "global_step20"
 
 
-def test_newer_one_stays_whole_after_going_back(tmp_path: Path):
+def test_newer_checkpoint_stays_complete_after_resuming_an_older_one(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40)
     prepare_resume(tmp_path, "global_step20")
@@ -106,7 +106,7 @@ def test_newer_one_stays_whole_after_going_back(tmp_path: Path):
     assert latest(tmp_path) == "global_step40"
 
 
-def test_newer_one_that_is_written_again_is_not_complete_until_latest_names_it(tmp_path: Path):
+def test_rewritten_newer_checkpoint_is_complete_only_when_latest_names_it(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40)
     prepare_resume(tmp_path, "global_step20")
@@ -116,7 +116,7 @@ def test_newer_one_that_is_written_again_is_not_complete_until_latest_names_it(t
     assert complete(tmp_path) == [20, 40]
 
 
-def test_broken_off_one_stays_incomplete_when_latest_has_passed_it(tmp_path: Path):
+def test_interrupted_checkpoint_stays_incomplete_when_latest_has_passed_it(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40, is_latest=False)
     prepare_resume(tmp_path, None)
@@ -130,12 +130,12 @@ def test_broken_off_one_stays_incomplete_when_latest_has_passed_it(tmp_path: Pat
     ("name", "words"),
     [
         ("global_step40", "not complete"),
-        ("global_step30", "complete ones: global_step20"),
+        ("global_step30", "choose from global_step20"),
         ("../x", "no checkpoint"),
         ("", "no checkpoint"),
     ],
 )
-def test_resume_refuses_what_cannot_be_resumed_from(tmp_path: Path, name: str, words: str):
+def test_resume_rejects_unknown_and_incomplete_checkpoints(tmp_path: Path, name: str, words: str):
     write(tmp_path, 20)
     write(tmp_path, 40, is_latest=False)
     (tmp_path / "save_quit").touch()
@@ -160,7 +160,7 @@ def test_prune_always_keeps_one(tmp_path: Path):
     assert complete(tmp_path) == [40]
 
 
-def test_prune_never_removes_what_latest_names_nor_what_is_being_written(tmp_path: Path):
+def test_prune_never_removes_latest_or_incomplete_checkpoints(tmp_path: Path):
     for step in (20, 40, 60):
         write(tmp_path, step)
     prepare_resume(tmp_path, "global_step20")
@@ -169,7 +169,7 @@ def test_prune_never_removes_what_latest_names_nor_what_is_being_written(tmp_pat
     assert [one.step for one in list_checkpoints(tmp_path)] == [20, 60, 80]
 
 
-def test_prune_after_going_back_goes_by_time(tmp_path: Path):
+def test_prune_sorts_by_time_after_resuming_an_older_checkpoint(tmp_path: Path):
     for step in (20, 40, 60):
         write(tmp_path, step)
     prepare_resume(tmp_path, "global_step20")
@@ -177,7 +177,7 @@ def test_prune_after_going_back_goes_by_time(tmp_path: Path):
     assert prune(tmp_path, 2) == ("global_step20", "global_step40")
 
 
-def test_prune_finishes_what_an_earlier_one_began(tmp_path: Path):
+def test_prune_finishes_an_interrupted_prune(tmp_path: Path):
     write(tmp_path, 20)
     (tmp_path / ".global_step10.removed").mkdir()
     (tmp_path / ".global_step10.removed" / "file").touch()
@@ -192,7 +192,7 @@ def test_missing_run_directory_has_no_checkpoints(tmp_path: Path):
 
 @each_plant
 @pytest.mark.parametrize("name", ["latest", ".judged_checkpoints.json", "save_quit", "save", "global_step30"])
-def test_no_name_in_a_run_directory_hangs_or_leads_out(tmp_path: Path, plant: Plant, name: str):
+def test_pipes_and_links_in_a_run_directory_are_not_opened(tmp_path: Path, plant: Plant, name: str):
     write(tmp_path, 20)
     (tmp_path / name).unlink(missing_ok=True)
     plant(tmp_path / name)
@@ -208,7 +208,7 @@ def test_no_name_in_a_run_directory_hangs_or_leads_out(tmp_path: Path, plant: Pl
 
 
 @each_plant
-def test_what_is_written_for_a_resume_goes_through_no_name_that_can_be_foreseen(tmp_path: Path, plant: Plant):
+def test_resume_writes_files_under_unpredictable_names(tmp_path: Path, plant: Plant):
     write(tmp_path, 20)
     for name in (".latest.new", ".judged_checkpoints.json.new"):
         plant(tmp_path / name)
@@ -218,7 +218,7 @@ def test_what_is_written_for_a_resume_goes_through_no_name_that_can_be_foreseen(
     assert not (tmp_path / "made-by-following").exists()
 
 
-def test_what_a_removed_checkpoint_links_to_stays(tmp_path: Path):
+def test_pruning_does_not_delete_link_targets(tmp_path: Path):
     for step in (10, 20):
         write(tmp_path, step)
     outside = tmp_path / "outside"
@@ -230,23 +230,21 @@ def test_what_a_removed_checkpoint_links_to_stays(tmp_path: Path):
     assert (outside / "kept").exists()
 
 
-def test_checkpoint_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
+def test_checkpoint_with_an_impossible_time_is_listed(tmp_path: Path):
     write(tmp_path, 20)
     for path in (tmp_path / "global_step20").iterdir():
         os.utime(path, ns=(-(10**18), -(10**18)))
     assert [one.created_at.year for one in list_checkpoints(tmp_path)] == [1970]
 
 
-def test_run_directory_with_more_entries_than_are_looked_at_is_listed_in_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_run_directory_with_too_many_entries_is_listed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.util.foreign_trees.list_names.__defaults__", (3, 5))
     for step in range(20):
         write(tmp_path, step + 1)
     assert 0 < len(list_checkpoints(tmp_path)) <= 5
 
 
-def test_judgement_of_an_earlier_version_holds(tmp_path: Path):
+def test_stored_verdicts_of_an_earlier_version_are_used(tmp_path: Path):
     write(tmp_path, 20)
     write(tmp_path, 40, is_latest=False)
     directory = tmp_path / "global_step40"
@@ -256,7 +254,7 @@ def test_judgement_of_an_earlier_version_holds(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("call", "where"), [("scandir", ""), ("open", "/latest"), ("open", "/.judged"), ("stat", "")])
-def test_a_resume_judges_no_checkpoint_by_what_the_disk_hides(tmp_path: Path, faults: Faults, call: str, where: str):
+def test_resume_fails_when_files_cannot_be_read(tmp_path: Path, faults: Faults, call: str, where: str):
     write(tmp_path, 20)
     prepare_resume(tmp_path, None)
     judged = (tmp_path / ".judged_checkpoints.json").read_text()

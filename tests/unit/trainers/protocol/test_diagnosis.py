@@ -27,9 +27,9 @@ def traceback(exception: str, rank: int | None = None) -> list[str]:
 
 
 def diagnose(
-    *lines: str, code: int | None = 1, number: int | None = None, asked: bool = False, phrases=(), nan: int = 0
+    *lines: str, code: int | None = 1, number: int | None = None, stop_requested: bool = False, phrases=(), nan: int = 0
 ) -> Cause:
-    return RunProtocol().diagnose(Ending(code, number, asked, frozenset(phrases), lines, nan))
+    return RunProtocol().diagnose(Ending(code, number, stop_requested, frozenset(phrases), lines, nan))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def diagnose(
     ],
 )
 @pytest.mark.parametrize("rank", [None, 1])
-def test_exception_names_the_cause(exception: str, code: CauseCode, rank: int | None):
+def test_exception_determines_the_cause(exception: str, code: CauseCode, rank: int | None):
     cause = diagnose("some line", *traceback(exception, rank))
     assert cause.code is code
     assert exception in cause.detail
@@ -80,7 +80,7 @@ def test_exception_names_the_cause(exception: str, code: CauseCode, rank: int | 
     assert cause.last_lines[-1] == exception
 
 
-def test_what_came_first_wins_over_what_follows_from_it():
+def test_first_error_wins_over_later_ones():
     cause = diagnose(
         *traceback("torch.OutOfMemoryError: CUDA out of memory.", 1),
         *traceback("torch.distributed.DistBackendError: NCCL error: remote process exited", 0),
@@ -101,18 +101,18 @@ def test_what_came_first_wins_over_what_follows_from_it():
         "RuntimeError: CUDA error: out of memory",
     ],
 )
-def test_lack_of_memory_is_told_by_a_bare_line(line: str):
+def test_out_of_memory_line_without_a_traceback_is_recognised(line: str):
     found = diagnose("steps: 3 loss: 0.5", line, code=1)
     assert (found.code, "micro_batch_size" in found.remedy) == (CauseCode.CUDA_OUT_OF_MEMORY, True)
 
 
-def test_bare_exception_is_the_cause_where_nothing_else_was_said():
+def test_exception_without_a_traceback_is_the_cause_if_alone():
     assert diagnose("FileNotFoundError: no such model").code is CauseCode.MISSING_FILE
     traceback = ("Traceback (most recent call last):", '  File "a.py", line 1', "KeyError: 'epochs'")
     assert "epochs" in diagnose("ValueError: caught, and told", *traceback).detail
 
 
-def test_aftermath_that_was_printed_first_is_not_the_cause():
+def test_secondary_error_printed_first_is_not_the_cause():
     cause = diagnose(
         *traceback("ConnectionResetError: [Errno 104] Connection reset by peer", 0),
         *traceback("KeyError: 'epochs'", 1),
@@ -120,14 +120,14 @@ def test_aftermath_that_was_printed_first_is_not_the_cause():
     assert (cause.code, cause.detail) == (CauseCode.TRAINER_ERROR, "KeyError: 'epochs'")
 
 
-def test_tracebacks_of_ranks_that_interleave_are_told_apart():
+def test_interleaved_tracebacks_of_ranks_are_separated():
     first, second = traceback("KeyError: 'epochs'", 0), traceback("EOFError", 1)
     cause = diagnose(*[line for pair in zip(first, second, strict=True) for line in pair])
     assert cause.detail == "KeyError: 'epochs'"
     assert len(cause.last_lines) == 4
 
 
-def test_last_of_exceptions_that_led_to_one_another_is_shown():
+def test_last_of_chained_exceptions_is_shown():
     cause = diagnose(
         *traceback("KeyError: 'a'"),
         "",
@@ -138,7 +138,7 @@ def test_last_of_exceptions_that_led_to_one_another_is_shown():
     assert cause.detail == "ValueError: the setting a is missing"
 
 
-def test_error_that_training_survived_is_not_the_cause():
+def test_error_before_further_steps_is_not_the_cause():
     cause = diagnose(
         *traceback("FileNotFoundError: [Errno 2] No such file or directory: 'libbitsandbytes.so'"),
         "steps: 1 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0",
@@ -152,17 +152,17 @@ def test_error_before_a_late_step_line_is_still_found():
     assert cause.detail == "KeyError: 'epochs'"
 
 
-def test_ignored_exception_is_no_cause():
+def test_ignored_exception_is_not_the_cause():
     lines = ["Exception ignored in: <function _Pool.__del__ at 0x7f>", *traceback("FileNotFoundError: /x")]
     assert diagnose(*lines, *traceback("KeyError: 'dtype'")).detail == "KeyError: 'dtype'"
 
 
-def test_watchdog_alone_is_a_timeout_of_the_ranks():
+def test_watchdog_message_alone_is_a_timeout_of_the_ranks():
     cause = diagnose("steps: 9 loss: 0.5", WATCHDOG, "terminate called after throwing an instance of 'x'", code=250)
     assert cause.code is CauseCode.NCCL_TIMEOUT
 
 
-def test_rank_that_was_killed_comes_before_the_timeout_of_the_others():
+def test_killed_rank_wins_over_the_timeout_of_other_ranks():
     assert diagnose(LAUNCHER_ERROR.format(-9), WATCHDOG, code=247).code is CauseCode.HOST_OUT_OF_MEMORY
 
 
@@ -180,54 +180,54 @@ def test_rank_that_was_killed_comes_before_the_timeout_of_the_others():
         (None, 11, CauseCode.TRAINER_ERROR),
     ],
 )
-def test_signal_without_a_word_names_the_cause(exit_code: int | None, number: int | None, code: CauseCode):
+def test_signal_without_output_determines_the_cause(exit_code: int | None, number: int | None, code: CauseCode):
     assert diagnose("steps: 9 loss: 0.5", code=exit_code, number=number).code is code
 
 
-def test_launcher_that_received_a_signal_says_so():
+def test_signal_reported_by_the_launcher_determines_the_cause():
     line = "[2026-07-30 09:16:29,681] [INFO] [launch.py:335:sigkill_handler] Main process received SIGTERM, exiting"
     assert diagnose("steps: 9 loss: 0.5", line, code=1).code is CauseCode.KILLED
 
 
-def test_kill_that_was_asked_for_is_no_lack_of_memory():
-    assert diagnose(number=9, code=None, asked=True).code is CauseCode.KILLED
+def test_kill_during_a_stop_is_not_out_of_memory():
+    assert diagnose(number=9, code=None, stop_requested=True).code is CauseCode.KILLED
 
 
-def test_nan_explains_what_nothing_else_explains():
+def test_nan_losses_are_the_cause_if_there_is_no_other():
     lines = [f"steps: {step} loss: nan" for step in range(1, 21)]
     assert diagnose(*lines, code=1, nan=20).code is CauseCode.NAN_LOSS
     assert diagnose(*lines, *traceback("torch.OutOfMemoryError: x"), nan=20).code is CauseCode.CUDA_OUT_OF_MEMORY
 
 
-def test_exit_zero_without_a_word_did_not_train():
+def test_exit_code_0_without_a_phrase_did_not_train():
     assert diagnose("Global batch size = 4", code=0).code is CauseCode.DID_NOT_TRAIN
 
 
-def test_too_many_resolutions_are_named():
+def test_too_many_resolutions_are_reported():
     cause = diagnose("WARNING: You have set a lot of resolutions in the dataset config. Please read", code=0)
     assert (cause.code, "at most 3 resolutions" in cause.remedy) == (CauseCode.DID_NOT_TRAIN, True)
 
 
-def test_quitting_without_being_asked_is_named():
+def test_quitting_without_a_stop_is_reported():
     assert diagnose("Manually quitting", code=0, phrases={"Manually quitting"}).code is CauseCode.QUIT_UNASKED
 
 
-def test_missing_key_comes_with_what_to_do():
+def test_missing_key_has_a_remedy():
     assert "Set `epochs`" in diagnose(*traceback("KeyError: 'epochs'")).remedy
     assert "`rank`" in diagnose(*traceback("KeyError: 'rank'")).remedy
 
 
-def test_left_over_of_a_killed_save_comes_with_what_to_do():
+def test_remains_of_an_interrupted_save_have_a_remedy():
     cause = diagnose(*traceback("FileExistsError: [Errno 17] File exists: '/out/x/epoch1/tmp'"))
     assert "resume" in cause.remedy
 
 
-def test_refused_argument_is_shown():
+def test_rejected_argument_is_shown():
     cause = diagnose("usage: train.py [-h]", "train.py: error: unrecognized arguments: --x", code=2)
     assert cause.detail == "train.py: error: unrecognized arguments: --x"
 
 
-def test_silence_is_told_with_the_last_lines():
+def test_failure_without_an_error_shows_the_last_lines():
     cause = diagnose(*[f"line {count}" for count in range(30)], code=3)
     assert cause.code is CauseCode.TRAINER_ERROR
     assert "exit code 3" in cause.detail
@@ -244,18 +244,18 @@ def test_silence_is_told_with_the_last_lines():
     ),
     code=st.one_of(st.none(), st.integers(-500, 500)),
     number=st.one_of(st.none(), st.integers(0, 200)),
-    asked=st.booleans(),
+    stop_requested=st.booleans(),
     nan=st.integers(0, 20),
 )
-def test_every_ending_has_a_cause(lines, code, number, asked, nan):
-    cause = diagnose(*lines, code=code, number=number, asked=asked, nan=nan)
+def test_every_ending_has_a_cause(lines, code, number, stop_requested, nan):
+    cause = diagnose(*lines, code=code, number=number, stop_requested=stop_requested, nan=nan)
     assert cause.detail
     assert cause.remedy
     assert len(cause.last_lines) <= 30
 
 
 @pytest.mark.parametrize("rank", [None, 0])
-def test_traceback_behind_a_progress_bar_is_read(rank: int | None):
+def test_traceback_after_a_progress_bar_is_read(rank: int | None):
     first, *rest = traceback("torch.OutOfMemoryError: CUDA out of memory.", rank)
     cause = diagnose(f" 25%|██        | 2/8 [00:00<00:00, 9.00it/s]{first}", *rest)
     assert cause.code is CauseCode.CUDA_OUT_OF_MEMORY
@@ -270,12 +270,12 @@ def test_traceback_behind_a_progress_bar_is_read(rank: int | None):
         "huggingface_hub.errors.RepositoryNotFoundError: 401 Client Error. (Request ID: Root=1)",
     ],
 )
-def test_model_behind_a_licence_comes_with_the_way_to_it(line: str):
+def test_gated_model_has_a_remedy(line: str):
     found = diagnose("Traceback (most recent call last):", line)
     assert (found.code, "licence" in found.remedy, "HF_TOKEN" in found.remedy) == (CauseCode.MISSING_FILE, True, True)
 
 
-def test_a_program_that_the_trainers_user_may_not_execute_is_the_cause_and_the_remedy_names_the_user():
+def test_program_without_execute_permission_is_the_cause():
     cause = diagnose("setpriv: failed to execute /home/me/venv/bin/python: Permission denied", code=126)
     assert cause.code is CauseCode.TRAINER_ERROR
     assert "setpriv: failed to execute /home/me/venv/bin/python" in cause.detail

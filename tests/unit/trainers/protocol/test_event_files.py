@@ -9,7 +9,7 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from api.domain.progress import Point
-from api.trainers.protocol.event_files import LONGEST_READ, MOST_TAGS, EventFileTail
+from api.trainers.protocol.event_files import LONGEST_READ, MAX_TAGS, EventFileTail
 from tests.faults import Faults
 
 
@@ -46,14 +46,14 @@ def test_scalars_are_read_once(writer: EventFileWriter, tmp_path: Path):
     assert [point.step for point in tail.read()] == [3]
 
 
-def test_nan_and_histograms_pass(writer: EventFileWriter, tmp_path: Path):
+def test_nan_is_read_and_histograms_are_skipped(writer: EventFileWriter, tmp_path: Path):
     histogram = Event(step=1, summary=Summary(value=[Summary.Value(tag="train/automagic_lrs", histo=HistogramProto())]))
     write(writer, histogram, scalar(1, math.nan))
     (point,) = EventFileTail(tmp_path).read()
     assert (point.tag, math.isnan(point.value)) == ("train/loss", True)
 
 
-def test_another_tail_goes_on_from_the_positions(writer: EventFileWriter, tmp_path: Path):
+def test_another_tail_continues_from_the_positions(writer: EventFileWriter, tmp_path: Path):
     first = EventFileTail(tmp_path)
     write(writer, scalar(1, 0.5))
     first.read()
@@ -61,7 +61,7 @@ def test_another_tail_goes_on_from_the_positions(writer: EventFileWriter, tmp_pa
     assert [point.step for point in EventFileTail(tmp_path, dict(first.positions)).read()] == [2]
 
 
-def test_files_are_read_in_the_order_in_which_they_were_begun(tmp_path: Path):
+def test_files_are_read_in_order_of_creation(tmp_path: Path):
     for number in (2, 1):
         made = EventFileWriter(str(tmp_path / "new"))
         write(made, scalar(number, 0.5))
@@ -80,12 +80,12 @@ def test_budget_leaves_the_rest_for_later(writer: EventFileWriter, tmp_path: Pat
     assert calls > 5
 
 
-def test_examples_are_turned_into_steps_but_epochs_stay(writer: EventFileWriter, tmp_path: Path):
+def test_examples_are_converted_to_steps_but_not_epochs(writer: EventFileWriter, tmp_path: Path):
     write(writer, scalar(40, 0.5), scalar(2, 0.4, "train/epoch_loss"))
     assert [point.step for point in EventFileTail(tmp_path, examples_per_step=4).read()] == [10, 2]
 
 
-def test_half_written_record_is_read_when_it_is_whole(writer: EventFileWriter, tmp_path: Path):
+def test_partially_written_record_is_read_when_complete(writer: EventFileWriter, tmp_path: Path):
     write(writer, scalar(1, 0.5), scalar(2, 0.25))
     whole = only_file(tmp_path).read_bytes()
     copy = tmp_path / "copy"
@@ -98,7 +98,7 @@ def test_half_written_record_is_read_when_it_is_whole(writer: EventFileWriter, t
     assert tail.notes == []
 
 
-def test_damaged_record_is_left_out(writer: EventFileWriter, tmp_path: Path):
+def test_damaged_record_is_ignored(writer: EventFileWriter, tmp_path: Path):
     write(writer, scalar(1, 0.5), scalar(2, 0.25), scalar(3, 0.125))
     file = only_file(tmp_path)
     content = bytearray(file.read_bytes())
@@ -106,7 +106,7 @@ def test_damaged_record_is_left_out(writer: EventFileWriter, tmp_path: Path):
     file.write_bytes(content)
     tail = EventFileTail(tmp_path)
     assert [point.step for point in tail.read()] == [1, 3]
-    assert tail.notes == [f"{file.name} has a damaged record, which is left out"]
+    assert tail.notes == [f"{file.name} has a damaged record, which is ignored"]
 
 
 def test_damaged_length_ends_its_file_but_not_the_others(tmp_path: Path):
@@ -135,14 +135,14 @@ def test_missing_directory_has_no_points(tmp_path: Path):
 
 @settings(max_examples=50)
 @given(content=st.binary(max_size=200))
-def test_no_content_makes_it_fail(content: bytes, tmp_path_factory):
+def test_any_file_content_can_be_read(content: bytes, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     (directory / "events.out.tfevents.1.host").write_bytes(content)
     EventFileTail(directory).read()
 
 
 @pytest.mark.parametrize("wall_time", [math.nan, math.inf, -math.inf, 1e300, -1.0])
-def test_a_time_that_cannot_be_is_left_out(writer: EventFileWriter, tmp_path: Path, wall_time: float):
+def test_record_with_an_impossible_time_is_ignored(writer: EventFileWriter, tmp_path: Path, wall_time: float):
     odd = scalar(1, 0.5)
     odd.wall_time = wall_time
     write(writer, odd, scalar(2, 0.25))
@@ -152,7 +152,7 @@ def test_a_time_that_cannot_be_is_left_out(writer: EventFileWriter, tmp_path: Pa
 
 
 @pytest.mark.parametrize("step", [-1, -(2**63), 2**63 - 1])
-def test_a_step_that_cannot_be_is_left_out(writer: EventFileWriter, tmp_path: Path, step: int):
+def test_record_with_an_impossible_step_is_ignored(writer: EventFileWriter, tmp_path: Path, step: int):
     odd = scalar(1, 0.5)
     odd.step = step
     write(writer, odd, scalar(2, 0.25))
@@ -160,22 +160,22 @@ def test_a_step_that_cannot_be_is_left_out(writer: EventFileWriter, tmp_path: Pa
 
 
 @pytest.mark.parametrize("tag", ["", "a\nb", "\x1b[2J", "x" * 201])
-def test_a_tag_that_is_no_name_is_left_out(writer: EventFileWriter, tmp_path: Path, tag: str):
+def test_value_with_an_invalid_tag_is_ignored(writer: EventFileWriter, tmp_path: Path, tag: str):
     write(writer, scalar(1, 0.5, tag), scalar(2, 0.25))
     assert [point.step for point in EventFileTail(tmp_path).read()] == [2]
 
 
-def test_tags_and_values_of_a_record_are_bounded(writer: EventFileWriter, tmp_path: Path):
-    values = [Summary.Value(tag=f"t{index}", simple_value=1.0) for index in range(3 * MOST_TAGS)]
+def test_tags_and_values_of_a_record_are_limited(writer: EventFileWriter, tmp_path: Path):
+    values = [Summary.Value(tag=f"t{index}", simple_value=1.0) for index in range(3 * MAX_TAGS)]
     write(writer, Event(wall_time=1.0, step=1, summary=Summary(value=values)))
     tail = EventFileTail(tmp_path)
     points = tail.read()
     while not tail.is_caught_up:
         points += tail.read()
-    assert len(points) == MOST_TAGS
+    assert len(points) == MAX_TAGS
 
 
-def test_a_record_of_pictures_is_passed_over(writer: EventFileWriter, tmp_path: Path):
+def test_record_with_pictures_is_skipped(writer: EventFileWriter, tmp_path: Path):
     picture = Summary.Value(tag="p", image=Summary.Image(encoded_image_string=b"x" * 2 * LONGEST_READ))
     write(writer, Event(wall_time=1.0, step=1, summary=Summary(value=[picture])), scalar(2, 0.25))
     tail = EventFileTail(tmp_path)
@@ -186,7 +186,7 @@ def test_a_record_of_pictures_is_passed_over(writer: EventFileWriter, tmp_path: 
 
 
 @pytest.mark.parametrize("call", ["scandir", "open"])
-def test_what_the_disk_hides_is_read_later(writer: EventFileWriter, tmp_path: Path, faults: Faults, call: str):
+def test_temporarily_unreadable_file_is_read_later(writer: EventFileWriter, tmp_path: Path, faults: Faults, call: str):
     write(writer, scalar(1, 0.5))
     tail = EventFileTail(tmp_path)
     hidden = faults.strike(call, str(tmp_path))

@@ -1,4 +1,4 @@
-"""The records are those of TensorBoard: its own code writes and reads the same bytes."""
+"""The records equal those of TensorBoard: its own code reads and writes the same bytes."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from api.trainers.protocol.event_records import Event, Summary, frame, masked_cr
 
 
 @given(st.binary(max_size=200))
-def test_checksum_is_that_of_tensorboard(data: bytes):
+def test_checksum_equals_tensorboards(data: bytes):
     assert masked_crc32c(data) == their_checksum(data)
 
 
-def test_tensorboard_reads_what_is_written(tmp_path: Path):
+def test_tensorboard_reads_written_records(tmp_path: Path):
     summary = Summary(value=[Summary.Value(tag="train/loss", simple_value=0.5)])
     event = Event(wall_time=12.5, step=7, summary=summary)
     (tmp_path / "events").write_bytes(frame(event.SerializeToString()))

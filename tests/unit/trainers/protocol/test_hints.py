@@ -2,15 +2,15 @@ import pytest
 
 from api.trainers.protocol.hints import hint_for
 
-GENERIC = hint_for("something that nobody has met")
+GENERIC = hint_for("an unknown error")
 
-#: Last words of a trainer, and a word of the remedy that helps.
+#: Error lines of a trainer, and a word in the expected remedy.
 ENDINGS = [
     ("KeyError: 'epochs'", "epochs"),
     ("KeyError: 'blocks.0.self_attn.q.weight'", "incomplete"),
     ("KeyError: 'model.layers.3.mlp.up_proj.weight'", "incomplete"),
     ("KeyError: 'lr'", "gradient_release"),
-    ("KeyError: 'nf4'", "no data type"),
+    ("KeyError: 'nf4'", "not a data type"),
     ("KeyError: 'min_ar'", "top level"),
     ("KeyError: 'output_dir'", "output_dir"),
     ("NotImplementedError: Using RTX 4000 series doesn't support faster communication via P2P", "NCCL_IB_DISABLE=1"),
@@ -53,14 +53,14 @@ ENDINGS = [
         "disable_block_swap_for_eval",
     ),
     ("TypeError: AdamW.__init__() got an unexpected keyword argument 'learning_rate'", "remove `learning_rate`"),
-    ("AttributeError: module 'pytorch_optimizer' has no attribute 'prodigy'", "upper and lower case"),
+    ("AttributeError: module 'pytorch_optimizer' has no attribute 'prodigy'", "case-sensitive"),
     ("NotImplementedError: Unknown lr_scheduler: poly", "cosine"),
     ("NotImplementedError: video_clip_mode=whole is not recognized", "single_middle"),
     ("TypeError: string indices must be integers, not 'str'", "eval_datasets"),
     ("RuntimeError: Invalid mask_path: /x", "mask_path"),
     ("AssertionError: Directory /x had no images/videos!", "images or videos"),
     ("RuntimeError: No control file exists for image /x/a.png", "control_path"),
-    ("ValueError: Mask shape (1, 2) was not the same as image shape (3, 4).", "as large as"),
+    ("ValueError: Mask shape (1, 2) was not the same as image shape (3, 4).", "same size"),
     ("OSError: image file is truncated (3 bytes not processed)", "damaged"),
     ("RuntimeError: stack expects each tensor to be equal size, but got [1] at entry 0", "caching_batch_size"),
     ("FileExistsError: [Errno 17] File exists: '/r/epoch1/tmp'", "tmp"),
@@ -69,7 +69,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize(("text", "word"), ENDINGS)
-def test_remedy_says_what_helps(text: str, word: str):
+def test_remedy_contains_the_expected_advice(text: str, word: str):
     remedy = hint_for(text)
     assert remedy != GENERIC
     assert word in remedy.text

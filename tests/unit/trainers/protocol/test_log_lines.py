@@ -1,4 +1,4 @@
-"""What lines mean, one after the other."""
+"""Classification of log lines in order."""
 
 import pytest
 from hypothesis import given
@@ -37,7 +37,7 @@ def types(*lines: str) -> list[LogType]:
         ("Manually quitting", None),
     ],
 )
-def test_what_is_printed_about_steps_epochs_and_saving_is_train(line: str, step: int | None):
+def test_lines_about_steps_epochs_and_saving_have_type_train(line: str, step: int | None):
     [meaning] = read(line)
     assert (meaning.level, meaning.type, meaning.step) == (INFO, LogType.TRAIN, step)
 
@@ -54,35 +54,35 @@ def test_what_is_printed_about_steps_epochs_and_saving_is_train(line: str, step:
         "[2026-07-30 09:16:29,681] [INFO] [launch.py:1:main] [Rank 0] dist_world_size=1",
     ],
 )
-def test_everything_else_is_system(line: str):
+def test_other_lines_have_type_system(line: str):
     assert read(line) == [Meaning(INFO, LogType.SYSTEM)]
 
 
-def test_an_evaluation_lasts_until_the_next_step():
+def test_evaluation_lasts_until_the_next_step():
     lines = (STEP.format(1), "Running eval", "50%|█████     | 1/2", "warm words", STEP.format(2), "words")
     assert types(*lines) == ["train", "eval", "eval", "eval", "train", "system"]
 
 
-def test_an_attempt_that_begins_anew_evaluates_no_longer():
+def test_new_attempt_ends_an_evaluation():
     assert types("Running eval", "toy trainer: ready", "words") == ["eval", "system", "system"]
 
 
-def test_the_epoch_is_the_one_that_was_announced():
+def test_epoch_is_the_announced_one():
     meanings = read(STEP.format(5), "Started new epoch: 2", STEP.format(6), "Running eval")
     assert [meaning.epoch for meaning in meanings] == [None, 2, 2, 2]
 
 
-def test_the_epoch_follows_from_the_step_where_none_was_announced():
+def test_epoch_is_derived_from_the_step_if_not_announced():
     meanings = read(STEP.format(10), STEP.format(11), STEP.format(21), steps_per_epoch=10)
     assert [meaning.epoch for meaning in meanings] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("number", ["0", "9999999999"])
-def test_a_step_that_cannot_be_is_not_told(number: str):
+def test_impossible_step_is_ignored(number: str):
     assert read(STEP.format(number))[0].step is None
 
 
-def test_a_loss_that_is_no_number_is_a_warning():
+def test_nan_loss_is_a_warning():
     assert levels("steps: 18 loss: nan iter time (s): 3.235 samples/sec: 0.309") == [WARNING]
 
 
@@ -96,26 +96,26 @@ TRACEBACK = (
 
 
 @pytest.mark.parametrize("prefix", ["", "[rank0]: ", "[rank12]: "])
-def test_every_line_of_a_traceback_is_an_error_and_what_follows_is_not(prefix: str):
+def test_all_lines_of_a_traceback_are_errors_but_not_later_lines(prefix: str):
     assert levels(*(prefix + line for line in TRACEBACK), "words") == [ERROR] * 5 + [INFO]
 
 
-def test_the_lines_of_a_traceback_are_errors_although_others_print_in_between():
+def test_traceback_interleaved_with_other_output_is_an_error():
     first, *rest = TRACEBACK
     assert levels(first, STEP.format(3), *rest) == [ERROR, INFO, ERROR, ERROR, ERROR, ERROR]
 
 
-def test_a_chain_of_tracebacks_is_errors():
+def test_chained_tracebacks_are_errors():
     chained = "During handling of the above exception, another exception occurred:"
     assert set(levels(*TRACEBACK, chained, *TRACEBACK)) == {ERROR}
 
 
-def test_a_traceback_behind_a_bar_is_one():
+def test_traceback_after_a_progress_bar_is_an_error():
     assert levels(" 50%|███   | 2/4Traceback (most recent call last):", "  File x", "KeyError: 1") == [ERROR] * 3
 
 
-def test_a_traceback_without_an_end_is_given_up():
-    quiet = ["words of somebody else"] * (TRACEBACK_PATIENCE + 1)
+def test_traceback_without_an_end_is_abandoned():
+    quiet = ["output of another process"] * (TRACEBACK_PATIENCE + 1)
     assert levels(TRACEBACK[0], *quiet, "  indented")[-1] is INFO
 
 
@@ -144,10 +144,10 @@ def test_a_traceback_without_an_end_is_given_up():
         ("INFORMATION", INFO),
     ],
 )
-def test_levels(line: str, level: LogLevel):
+def test_line_has_the_expected_level(line: str, level: LogLevel):
     assert levels(line) == [level]
 
 
 @given(st.lists(st.text(max_size=80), max_size=20))
-def test_any_lines_mean_something(lines: list[str]):
+def test_any_lines_are_classified(lines: list[str]):
     assert len(read(*lines)) == len(lines)

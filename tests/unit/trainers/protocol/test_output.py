@@ -1,5 +1,7 @@
 import json
 import math
+import random
+import statistics
 
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from api.domain.progress import Point, Stage
 from api.domain.training import TrainingPlan
-from api.trainers.protocol.output import OutputReader
+from api.trainers.protocol.output import LatestMedian, OutputReader
 from api.trainers.protocol.run import RunProtocol
 
 LEARNING_RATE_LINE = (
@@ -38,7 +40,7 @@ def feed(reader: OutputReader, *lines: str, start: float = 0.0) -> None:
         reader.read(line, start + count)
 
 
-def test_step_line_gives_its_point_and_its_figures(reader: OutputReader):
+def test_step_line_returns_a_point_and_updates_progress(reader: OutputReader):
     point = reader.read("steps: 17 loss: 0.5994 iter time (s): 3.162 samples/sec: 0.316", 5.0)
     assert point == Point("train/loss", 17, 0.5994, 5.0)
     progress = reader.progress
@@ -51,7 +53,7 @@ def test_step_line_gives_its_point_and_its_figures(reader: OutputReader):
     assert (progress.stage, progress.last_step_at, progress.first_step) == (Stage.TRAINING, 5.0, 17)
 
 
-def test_nan_is_a_loss_and_is_counted(reader: OutputReader):
+def test_nan_losses_are_counted(reader: OutputReader):
     feed(reader, step_line(1, "0.5"), step_line(2, "nan"), step_line(3, "nan"))
     assert math.isnan(reader.progress.loss)
     assert (reader.progress.nan_in_a_row, reader.progress.nan_steps, reader.progress.best_loss) == (2, 2, 0.5)
@@ -64,13 +66,13 @@ def test_infinity_counts_as_nan(reader: OutputReader):
 
 
 @pytest.mark.parametrize("loss", ["1e400", "-1e999", "0.1.2", "zero"])
-def test_step_with_an_impossible_loss_counts_without_it(reader: OutputReader, loss: str):
+def test_step_with_an_invalid_loss_is_counted_without_it(reader: OutputReader, loss: str):
     assert reader.read(step_line(1, loss), 1.0) is None
     assert (reader.progress.step, reader.progress.loss) == (1, None)
 
 
 @pytest.mark.parametrize("line", ["steps: -3 loss: 1", "steps: 0 loss: 1", "steps: " + "9" * 5000, "steps: x loss: y"])
-def test_line_without_a_possible_step_is_passed_over(reader: OutputReader, line: str):
+def test_line_with_an_impossible_step_is_ignored(reader: OutputReader, line: str):
     assert reader.read(line, 1.0) is None
     assert reader.progress.step is None
 
@@ -80,12 +82,12 @@ def test_learning_rate_is_read(reader: OutputReader):
     assert reader.progress.learning_rate == 1e-06
 
 
-def test_training_that_begins_at_step_1_is_in_epoch_1(reader: OutputReader):
+def test_training_that_starts_at_step_1_is_in_epoch_1(reader: OutputReader):
     reader.read(step_line(1), 1.0)
     assert (reader.progress.epoch, reader.progress.epoch_progress) == (1, 25.0)
 
 
-def test_step_before_a_new_epoch_is_the_length_of_an_epoch(reader: OutputReader):
+def test_new_epoch_shows_the_length_of_an_epoch(reader: OutputReader):
     feed(reader, *[step_line(step) for step in range(1, 6)], "Started new epoch: 2")
     progress = reader.progress
     assert (progress.epoch, progress.steps_per_epoch, progress.total_steps) == (2, 5, 15)
@@ -93,31 +95,31 @@ def test_step_before_a_new_epoch_is_the_length_of_an_epoch(reader: OutputReader)
     assert progress.epoch_progress == 20.0
 
 
-def test_length_of_an_epoch_is_seen_where_it_was_not_planned():
+def test_length_of_an_epoch_is_observed_if_not_planned():
     reader = create(steps_per_epoch=None, total_steps=None)
     feed(reader, step_line(1), step_line(2), "Started new epoch: 2")
     assert (reader.progress.steps_per_epoch, reader.progress.total_steps) == (2, 6)
 
 
-def test_max_steps_bounds_the_total_also_after_an_epoch_was_seen():
+def test_max_steps_limits_the_total_after_an_observed_epoch():
     reader = create(total_steps=6)
     feed(reader, *[step_line(step) for step in range(1, 4)], "Started new epoch: 2")
     assert (reader.progress.steps_per_epoch, reader.progress.total_steps) == (3, 6)
 
 
-def test_total_is_never_below_the_step_seen(reader: OutputReader):
+def test_total_is_never_below_the_current_step(reader: OutputReader):
     feed(reader, step_line(40))
     assert (reader.progress.total_steps, reader.progress.overall_progress) == (40, 100.0)
 
 
-def test_resume_goes_on_at_its_epoch_and_step(reader: OutputReader):
+def test_resume_continues_at_its_epoch_and_step(reader: OutputReader):
     reader.read("Resuming training from checkpoint. Resuming at epoch: 2, step: 6", 0.0)
     assert (reader.progress.epoch, reader.progress.step, reader.progress.first_step) == (2, 5, None)
     reader.read(step_line(6), 1.0)
     assert (reader.progress.first_step, reader.progress.epoch, reader.progress.epoch_progress) == (6, 2, 50.0)
 
 
-def test_resume_takes_the_length_of_an_epoch_only_from_a_whole_one(reader: OutputReader):
+def test_resume_observes_the_length_only_of_a_complete_epoch(reader: OutputReader):
     feed(reader, "Resuming training from checkpoint. Resuming at epoch: 2, step: 6", step_line(6), step_line(7))
     reader.read("Started new epoch: 3", 4.0)
     assert (reader.progress.steps_per_epoch, reader.progress.epoch_began_after) == (4, 7)
@@ -155,12 +157,12 @@ def test_stages_follow_the_lines(reader: OutputReader):
     )  # fmt: skip
 
 
-def test_stage_knows_since_when(reader: OutputReader):
+def test_stage_has_a_start_time(reader: OutputReader):
     feed(reader, "loading", "caching latents: x", "caching text embeddings: x", start=10.0)
     assert (reader.progress.stage_since, reader.progress.last_line_at) == (11.0, 12.0)
 
 
-def test_phrase_is_seen_when_ranks_say_it_together(reader: OutputReader):
+def test_phrase_printed_by_several_ranks_on_one_line_is_recognised(reader: OutputReader):
     feed(reader, "Manually quittingManually quitting", "", "TRAINING COMPLETE!")
     assert reader.progress.phrases == {"Manually quitting", "TRAINING COMPLETE!"}
 
@@ -175,49 +177,49 @@ def test_phrase_is_seen_when_ranks_say_it_together(reader: OutputReader):
         "Manually quitting smoking",
     ],
 )
-def test_line_with_a_phrase_inside_is_no_phrase(reader: OutputReader, line: str):
+def test_phrase_within_other_text_is_ignored(reader: OutputReader, line: str):
     reader.read(line, 1.0)
     assert reader.progress.phrases == set()
 
 
-def test_phrase_before_a_further_step_was_not_the_trainers(reader: OutputReader):
+def test_phrase_before_another_step_is_discarded(reader: OutputReader):
     feed(reader, "TRAINING COMPLETE!", "steps: 5 loss: 0.5 iter time (s): 1.0 samples/sec: 1.0")
     assert reader.progress.phrases == set()
 
 
-def test_warnings_are_kept_without_their_prefix_and_once(reader: OutputReader):
+def test_warnings_are_stored_once_without_their_prefix(reader: OutputReader):
     warning = "size bucket (512, 512, 1) is being completely dropped because it doesn't have enough images"
     feed(reader, *[f"[2026-07-30 09:16:29,681] [WARNING] [dataset.py:396:post_init] {warning}"] * 2)
     assert list(reader.progress.warnings) == [warning]
 
 
-def test_only_the_latest_warnings_are_kept(reader: OutputReader):
+def test_only_the_latest_warnings_are_stored(reader: OutputReader):
     feed(reader, *[f"Cound not find caption for {count}. Skipping image." for count in range(50)])
     assert len(reader.progress.warnings) == 20
     assert reader.progress.warnings[-1] == "Cound not find caption for 49. Skipping image."
 
 
-def test_other_batch_size_than_planned_is_a_warning(reader: OutputReader):
+def test_unplanned_batch_size_is_a_warning(reader: OutputReader):
     reader.read("Global batch size = 8", 1.0)
     assert list(reader.progress.warnings) == ["the trainer's global batch size is 8; 4 was planned"]
 
 
-def test_pace_is_the_median_of_the_latest_steps(reader: OutputReader):
+def test_seconds_per_step_are_the_median_of_the_latest_steps(reader: OutputReader):
     feed(reader, step_line(1, seconds=60.0), *[step_line(step, seconds=2.0) for step in range(2, 10)])
     assert (reader.progress.seconds_per_step, reader.progress.longest_step) == (2.0, 60.0)
 
 
-def test_pace_without_printed_times_is_that_of_the_lines(reader: OutputReader):
+def test_seconds_per_step_without_printed_times_come_from_line_times(reader: OutputReader):
     feed(reader, "steps: 1 loss: 0.5", "steps: 2 loss: 0.5", "steps: 3 loss: 0.5")
     assert (reader.progress.seconds_per_step, reader.progress.longest_step) == (1.0, 1.0)
 
 
-def test_time_left_follows_from_pace_and_total(reader: OutputReader):
+def test_remaining_time_follows_from_seconds_per_step_and_total(reader: OutputReader):
     feed(reader, step_line(1, seconds=2.0), step_line(2, seconds=2.0))
     assert (reader.progress.eta_seconds, reader.progress.overall_progress) == (20.0, pytest.approx(100 / 6))
 
 
-def test_nothing_is_known_before_the_first_step(reader: OutputReader):
+def test_remaining_time_is_unknown_before_the_first_step(reader: OutputReader):
     progress = reader.progress
     assert (progress.eta_seconds, progress.overall_progress, progress.epoch_progress, progress.epoch) == (None,) * 4
 
@@ -227,26 +229,26 @@ def test_loss_of_an_epoch_is_the_mean_of_its_steps(reader: OutputReader):
     assert (reader.progress.epoch_loss, reader.progress.best_epoch) == (0.75, 1)
 
 
-def test_last_epoch_closes_with_the_training(reader: OutputReader):
+def test_last_epoch_ends_with_the_training(reader: OutputReader):
     feed(reader, step_line(1, "1.0"), step_line(2, "1.0"), "Started new epoch: 2")
     feed(reader, step_line(3, "0.5"), step_line(4, "0.5"), "TRAINING COMPLETE!")
     assert (reader.progress.epoch_loss, reader.progress.best_epoch) == (0.5, 2)
 
 
-def test_late_point_of_an_older_epoch_does_not_take_its_place(reader: OutputReader):
+def test_late_point_of_an_older_epoch_does_not_replace_the_loss(reader: OutputReader):
     for epoch, loss in ((1, 0.4), (2, 0.6), (1, 0.41)):
         reader.take_point(Point("train/epoch_loss", epoch, loss, 1.0))
     assert (reader.progress.epoch_loss, reader.progress.best_epoch) == (0.6, 1)
 
 
-def test_points_of_event_files_are_taken_up(reader: OutputReader):
+def test_points_of_event_files_update_progress(reader: OutputReader):
     reader.take_point(Point("train/grad_norm", 3, 0.25, 1.0))
     reader.take_point(Point("train/automagic_avg_lr", 3, 1e-4, 1.0))
     reader.take_point(Point("train/grad_norm", 4, math.nan, 1.0))
     assert (reader.progress.grad_norm, reader.progress.learning_rate) == (0.25, 1e-4)
 
 
-def test_reader_goes_on_from_what_was_saved(reader: OutputReader):
+def test_reader_continues_from_a_saved_state(reader: OutputReader):
     lines = [
         "caching latents: x",
         step_line(1, "0.5", 2.0),
@@ -286,7 +288,7 @@ LINES = st.one_of(
 
 
 @given(st.lists(st.tuples(LINES, st.floats(allow_nan=False, allow_infinity=False)), max_size=30))
-def test_no_line_makes_it_fail(lines):
+def test_any_line_can_be_read(lines):
     reader = create()
     for line, at in lines:
         reader.read(line, at)
@@ -299,6 +301,18 @@ def test_no_line_makes_it_fail(lines):
         assert share is None or 0 <= share <= 100
 
 
-def test_very_long_line_is_only_looked_at_in_part(reader: OutputReader):
+def test_only_the_start_of_a_very_long_line_is_read(reader: OutputReader):
     reader.read("steps: 3 loss: 0.5 " + "x" * 10_000_000, 1.0)
     assert reader.progress.step == 3
+
+
+def test_median_covers_the_latest_fifty_values():
+    chance, median = random.Random(1), LatestMedian()
+    values = [chance.randrange(100) for _ in range(200)]
+    for end, value in enumerate(values, start=1):
+        assert median.add(value) == statistics.median(values[max(0, end - 50) : end])
+
+
+def test_median_continues_from_given_values():
+    assert LatestMedian([1, 2, 3]).add(9) == 2.5
+    assert len(LatestMedian(range(1000)).latest) == LatestMedian.LIMIT

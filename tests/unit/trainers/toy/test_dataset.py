@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from api.trainers.media import Looks
+from api.trainers.media import MediaInfoCache
 from api.trainers.toy.dataset import ToyDataset, read_dataset, write_dataset_file
 from tests.unit.trainers.diffusion_pipe.builders import write_image, write_video
 
 
 def read(dataset: dict[str, Any], dataset_toml: str | None = None) -> ToyDataset:
-    return read_dataset(dataset, dataset_toml, Looks())
+    return read_dataset(dataset, dataset_toml, MediaInfoCache())
 
 
-def test_damaged_files_are_told_and_not_counted(tmp_path: Path):
+def test_damaged_files_are_reported_and_not_counted(tmp_path: Path):
     write_image(tmp_path / "a.png", (64, 64))
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-20])
     (tmp_path / "no.mp4").write_text("no video")
@@ -24,7 +24,7 @@ def test_damaged_files_are_told_and_not_counted(tmp_path: Path):
     assert "cut.png, no.mp4" in warning.message
 
 
-def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path):
+def test_pictures_are_counted_and_directories_are_written(tmp_path: Path):
     write_image(tmp_path / "a.png")
     write_video(tmp_path / "b.mp4", 4, 8)
     (tmp_path / "notes.txt").touch()
@@ -35,7 +35,7 @@ def test_pictures_are_counted_and_their_directories_written_down(tmp_path: Path)
     assert read({}, f'[[directory]]\npath = "{tmp_path}"') == found
 
 
-def test_masks_of_a_dataset_are_no_mistake_and_a_warning_says_that_they_are_not_used(tmp_path: Path):
+def test_masks_of_a_dataset_are_only_a_warning(tmp_path: Path):
     write_image(tmp_path / "a.png")
     found = read({"directories": [{"path": str(tmp_path), "mask_path": str(tmp_path)}]})
     assert (found.mistakes, found.items) == ((), 1)
@@ -59,12 +59,12 @@ def test_without_a_dataset_there_is_nothing_to_count():
         ({"resolutions": [512]}, "/dataset/resolutions"),
     ],
 )
-def test_dataset_that_cannot_be_used_is_told(dataset: dict[str, Any], pointer: str):
+def test_unusable_dataset_is_an_error(dataset: dict[str, Any], pointer: str):
     mistakes = read(dataset).mistakes
     assert pointer in [mistake.pointer for mistake in mistakes]
     assert all(mistake.remedy for mistake in mistakes)
 
 
-def test_text_that_is_no_toml_is_told():
+def test_invalid_toml_is_an_error():
     (mistake,) = read({}, "[[directory]").mistakes
     assert mistake.pointer == "/dataset_toml"

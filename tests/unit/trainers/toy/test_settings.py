@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.toy.settings import COUNT, FLAG, SECONDS, Setting, check, flatten, with_defaults, write_toml
 
 
-def mistakes_in(config: dict[str, Any]) -> list[Mistake]:
+def mistakes_in(config: dict[str, Any]) -> list[Finding]:
     return check(flatten(config), "/config")
 
 
-def test_all_mistakes_are_found_at_once_each_at_its_place():
+def test_all_mistakes_are_reported_with_pointers():
     mistakes = mistakes_in(
         {
             "epochs": 0,
@@ -44,12 +44,12 @@ def test_all_mistakes_are_found_at_once_each_at_its_place():
         ({"epochs": 1, "toy": {"step_second": 3}}, "Did you mean `step_seconds`?"),
     ],
 )
-def test_unknown_setting_comes_with_the_one_that_was_meant(config: dict[str, Any], remedy: str):
+def test_unknown_setting_gets_a_suggestion(config: dict[str, Any], remedy: str):
     (mistake,) = mistakes_in(config)
     assert mistake.remedy == remedy
 
 
-def test_missing_epochs_are_told():
+def test_missing_epochs_are_an_error():
     assert [mistake.pointer for mistake in mistakes_in({})] == ["/config/epochs"]
 
 
@@ -62,18 +62,18 @@ def test_missing_epochs_are_told():
         (Setting(str, choices=("a", "b")), ["a"], ["c", 1, None]),
     ],
 )
-def test_a_setting_allows_its_kind_within_its_bounds(setting: Setting, good: list[Any], bad: list[Any]):
+def test_setting_permits_its_kind_within_its_bounds(setting: Setting, good: list[Any], bad: list[Any]):
     assert all(setting.allows(value) for value in good)
     assert not any(setting.allows(value) for value in bad)
 
 
-def test_a_model_and_a_checkpoint_are_saved_after_every_epoch_where_nothing_else_is_said():
+def test_model_and_checkpoint_are_saved_after_every_epoch_by_default():
     every_epoch = {"save_every_n_epochs": 1, "checkpoint_every_n_epochs": 1}
     assert with_defaults({"epochs": 2}) == {"epochs": 2} | every_epoch
     chosen = {"save_every_n_steps": 5, "toy": {"checkpoint_every_n_steps": 3}}
     assert with_defaults(chosen) == chosen
 
 
-def test_what_is_written_is_read_again():
+def test_written_values_are_read_back_unchanged():
     values = {"epochs": 2, "name": 'é "\x7f\n', "toy": {"seed": 1, "fail_once": True}, "after": 0.5}
     assert tomllib.loads(write_toml(values)) == values

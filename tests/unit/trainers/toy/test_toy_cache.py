@@ -15,7 +15,7 @@ from api.trainers.toy.trainer import PROGRAM
 
 @pytest.fixture
 def toy_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module as the program imports it: beside its own files."""
+    """The module as the program imports it: next to its own files."""
     monkeypatch.syspath_prepend(str(PROGRAM.parent))
     yield importlib.import_module("toy_cache")
     for name in ("toy_cache", "toy_files"):
@@ -32,7 +32,7 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "dataset.toml"
 
 
-def test_what_was_cached_is_what_would_be_read(toy_cache: ModuleType, dataset: Path):
+def test_cached_pictures_equal_the_read_ones(toy_cache: ModuleType, dataset: Path):
     assert toy_cache.find(dataset, 4, trusts=True) is None
     toy_cache.write(dataset, 4)
     found = toy_cache.find(dataset, 4, trusts=False)
@@ -41,7 +41,7 @@ def test_what_was_cached_is_what_would_be_read(toy_cache: ModuleType, dataset: P
     assert find_gap([dataset.parent / "media"]) is None
 
 
-def test_another_size_or_other_pictures_are_not_cached(toy_cache: ModuleType, dataset: Path):
+def test_cache_is_not_used_for_another_size_or_other_pictures(toy_cache: ModuleType, dataset: Path):
     toy_cache.write(dataset, 4)
     assert toy_cache.find(dataset, 8, trusts=False) is None
     Image.new("L", (8, 8), 9).save(dataset.parent / "media" / "9.png")

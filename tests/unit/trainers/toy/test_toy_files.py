@@ -19,7 +19,7 @@ def test_pictures_are_read_small_and_grey_from_minus_one_to_one(tmp_path: Path):
     assert toy_files.read_pictures(dataset, 4).tolist() == [[-1.0] * 16, [1.0] * 16]
 
 
-def test_of_a_video_the_first_picture_is_read(tmp_path: Path):
+def test_first_picture_of_a_video_is_read(tmp_path: Path):
     with av.open(str(tmp_path / "clip.mp4"), "w") as video:
         stream = video.add_stream("mpeg4", rate=8)
         stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
@@ -33,7 +33,7 @@ def test_of_a_video_the_first_picture_is_read(tmp_path: Path):
     assert row.min() > 0.9
 
 
-def test_a_file_that_cannot_be_read_is_left_out_and_told_by_its_name(tmp_path: Path):
+def test_unreadable_file_is_skipped_and_reported(tmp_path: Path):
     (tmp_path / "clip.mp4").write_bytes(b"no video")
     Image.new("L", (4, 4), 255).save(tmp_path / "a.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:-24])
@@ -44,21 +44,21 @@ def test_a_file_that_cannot_be_read_is_left_out_and_told_by_its_name(tmp_path: P
     assert [line.partition(":")[0] for line in said] == ["skipping clip.mp4", "skipping cut.png"]
 
 
-def test_a_dataset_without_pictures_is_refused_in_the_words_of_the_real_trainer(tmp_path: Path):
+def test_dataset_without_pictures_fails_with_the_real_trainers_text(tmp_path: Path):
     dataset = tmp_path / "dataset.toml"
     dataset.write_text(f'[[directory]]\npath = "{tmp_path}"\n')
     with pytest.raises(RuntimeError, match="Processed dataset was empty"):
         toy_files.read_pictures(dataset, 4)
 
 
-def test_a_checkpoint_is_loaded_as_it_was_saved_and_the_latest_is_the_one(tmp_path: Path):
+def test_latest_checkpoint_is_loaded_as_saved(tmp_path: Path):
     for step in (5, 10):
         toy_files.save_checkpoint(tmp_path, step, {"model": {"w": np.full(3, step, np.float32)}}, {"step": step})
     tensors, state = toy_files.load_checkpoint(tmp_path)
     assert (tensors["model"]["w"].tolist(), state) == ([10.0] * 3, {"step": 10})
 
 
-def test_a_saved_model_is_whole_and_leaves_nothing_behind(tmp_path: Path):
+def test_saved_model_is_complete_and_leaves_no_temporary_files(tmp_path: Path):
     config = tmp_path / "config.toml"
     config.write_text("epochs = 1\n")
     toy_files.save_model(tmp_path, "epoch1", {"w": np.zeros(2, np.float32)}, config)
@@ -70,13 +70,13 @@ def test_a_saved_model_is_whole_and_leaves_nothing_behind(tmp_path: Path):
         toy_files.save_model(tmp_path, "epoch1", {"w": np.zeros(2, np.float32)}, config)
 
 
-def test_samples_are_one_picture_of_four_by_four(tmp_path: Path):
+def test_samples_are_one_picture_with_four_by_four_tiles(tmp_path: Path):
     toy_files.save_samples(tmp_path, "epoch1", np.zeros((16, 16), np.float32), 4)
     with Image.open(tmp_path / "samples" / "epoch1.png") as picture:
         assert picture.size == (4 * 4 * toy_files.SAMPLE_ZOOM,) * 2
 
 
-def test_scalars_are_read_as_they_were_written(tmp_path: Path):
+def test_written_scalars_are_read_back(tmp_path: Path):
     writer = toy_files.EventWriter(tmp_path)
     writer.add_scalars(3, {"train/loss": 0.5})
     (point,) = EventFileTail(tmp_path).read()

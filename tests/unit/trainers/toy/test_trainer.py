@@ -24,7 +24,7 @@ def pointers(checked: Check) -> list[str]:
     return [mistake.pointer for mistake in checked.errors]
 
 
-def test_epochs_alone_are_a_whole_request():
+def test_epochs_alone_are_a_complete_request():
     checked = check({"epochs": 3})
     assert (checked.errors, checked.warnings) == ((), ())
     plan = checked.plan
@@ -32,7 +32,7 @@ def test_epochs_alone_are_a_whole_request():
     assert (plan.estimated_memory_mb, plan.memory_basis, plan.caches) == (None, "the toy computes on the CPU", ())
 
 
-def test_plan_holds_the_file_that_the_toy_will_read():
+def test_plan_contains_the_toys_configuration():
     plan = check({"epochs": 2, "save": {"every_n_epochs": 2}, "toy": {"steps_per_epoch": 7, "seed": 1}}).plan
     assert tomllib.loads(plan.files["config.toml"]) == {
         "output_dir": str(OUTPUT),
@@ -43,27 +43,27 @@ def test_plan_holds_the_file_that_the_toy_will_read():
     }
 
 
-def test_text_is_taken_as_well():
+def test_text_form_is_accepted():
     plan = check(config_toml='epochs = 2\noutput_dir = "/x"\n[toy]\nsteps_per_epoch = 7\n').plan
     assert plan.total_steps == 14
     assert tomllib.loads(plan.files["config.toml"])["output_dir"] == str(OUTPUT)
 
 
-def test_value_that_the_service_fills_in_is_warned_of():
+def test_value_that_the_service_sets_is_a_warning():
     assert [mistake.pointer for mistake in check(config_toml='epochs = 2\noutput_dir = "/x"').warnings] == [
         "/config_toml/output_dir"
     ]
 
 
-def test_max_steps_bounds_the_total():
+def test_max_steps_limits_the_total():
     assert check({"epochs": 3, "max_steps": 50}).plan.total_steps == 50
 
 
-def test_every_gpu_adds_to_the_batch():
+def test_each_gpu_adds_to_the_batch():
     assert check({"epochs": 1}, gpus=4).plan.global_batch_size == 256
 
 
-def test_command_is_that_of_the_attempt(tmp_path: Path):
+def test_command_contains_the_paths_of_the_attempt(tmp_path: Path):
     request = TrainingRequest(model_type="toy", config={"epochs": 1})
     plan = TOY.check(request, OUTPUT).plan
     command = TOY.prepare(request, plan, Launch(tmp_path, tmp_path / "out", (2, 3), 29511))
@@ -74,7 +74,7 @@ def test_command_is_that_of_the_attempt(tmp_path: Path):
     assert tomllib.loads(command.files["config.toml"])["output_dir"] == str(tmp_path / "out")
 
 
-def test_dataset_file_names_the_directory_laid_out_for_the_attempt(tmp_path: Path):
+def test_dataset_file_uses_the_directory_of_the_attempt(tmp_path: Path):
     planned, laid = tmp_path / "planned", tmp_path / "laid"
     for directory in (planned, laid):
         directory.mkdir()
@@ -102,7 +102,7 @@ def test_resume_names_the_run_directory(tmp_path: Path):
     )
 
 
-def test_no_setting_is_a_secret():
+def test_toy_has_no_secrets():
     request = TrainingRequest(model_type="toy", config={"epochs": 1})
     assert TOY.without_secrets(request) == request
     assert check({"epochs": 1}).secrets == {}
@@ -120,7 +120,7 @@ NAMES = st.sampled_from([*TOP, *TABLES, "save", "eval", "optimization", "output_
     config=st.dictionaries(NAMES, JSON | st.dictionaries(st.sampled_from(list(TABLES["toy"])), JSON)),
     dataset=st.dictionaries(st.just("directories") | st.text(max_size=5), JSON, max_size=2),
 )
-def test_any_request_is_judged_and_what_passes_can_be_read_back(config: dict, dataset: dict):
+def test_any_request_can_be_checked_and_accepted_ones_read_back(config: dict, dataset: dict):
     checked = check(config, dataset=dataset)
     assert (checked.plan is None) == bool(checked.errors)
     if checked.plan is not None:

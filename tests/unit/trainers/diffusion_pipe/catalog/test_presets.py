@@ -26,20 +26,19 @@ from tests.unit.trainers.diffusion_pipe.builders import (
 _IDS = [f"{preset.model_type}-{preset.name}" for preset in PRESETS]
 
 
-#: An adapter that undoes the distillation of Z-Image Turbo.
+#: An adapter that removes the distillation of Z-Image Turbo.
 ADAPTER = {f"diffusion_model.layers.0.attention.qkv.lora_{side}.weight": [16, 3840] for side in "AB"}
 
 
 def make_stand_in(path: Path, model_type: str, need: ComponentNeed) -> None:
-    """A file that is what belongs there and as large, or a directory with what the trainer looks for."""
+    """A file with the right content and size, or a directory with the files that the trainer needs."""
     slot, fingerprints, kinds = f"{model_type}.{need.key}", need.fingerprints, need.directory_kinds
     size_gb = need.sources[0].size_gb
     if slot.endswith(".merge_adapters"):
         write_stand_in(path, ADAPTER)
     elif not kinds:
         shapes = STAND_INS[fingerprints[0]] if fingerprints else {"w": [4, 4]}
-        # A file with a hole, as large as the model, and of as many blocks as Wan's larger ones: by it the memory is
-        # estimated.
+        # A sparse file with the size of the model and the blocks of larger Wan models, to estimate its memory.
         more = int((size_gb or 0) * 10**9 / 2) - sum(math.prod(shape) for shape in shapes.values())
         rest = "blocks.39.rest" if "wan" in str(fingerprints) else "rest"
         write_stand_in(path, {**shapes, rest: [max(more, 1)]})
@@ -85,14 +84,14 @@ def test_each_preset_passes_the_check_and_fits_its_tier(tmp_path: Path, preset: 
     assert [(each.pointer, each.message) for each in found.errors] == []
     assert [(each.pointer, each.message) for each in besides_pickles(found.warnings)] == []
     assert found.plan is not None
-    # Of a whole model nobody knows it.
+    # The share is unknown for full fine-tuning.
     assert (found.plan.estimated_memory_mb is None) is ("adapter" not in request["config"])
     assert (found.plan.estimated_memory_mb or 0) <= preset.tier_gb * 1000
     assert (preset.known_memory_gb or 0) <= preset.tier_gb
     assert check_env(dict(preset.env), ()) == []
 
 
-def test_each_preset_says_who_has_trained_with_it():
+def test_each_preset_has_a_source():
     assert all(preset.source and preset.title for preset in PRESETS)
     assert len({(preset.model_type, preset.name) for preset in PRESETS}) == len(PRESETS)
 
@@ -102,7 +101,7 @@ def model_of(model_type: str, name: str) -> dict[str, Any]:
     return request_of(preset, Path("/models"), Path("/data"))["config"]["model"]
 
 
-def test_presets_have_what_the_trainers_documentation_says():
+def test_presets_match_the_trainers_documentation():
     """docs/supported_models.md and examples/minimax_h3_example.toml at 8f83dbf."""
     minimax = model_of("minimax_h3", "24gb")
     assert (minimax["cfg"], minimax["timestep_sample_method"], minimax["shift"]) == (4, "uniform", 8)
@@ -117,7 +116,7 @@ def test_presets_have_what_the_trainers_documentation_says():
     assert "klein-base-9b" in model_of("flux2", "24gb-klein-9b")["diffusion_model"]
 
 
-def test_file_that_a_preset_names_has_its_precision():
+def test_file_of_a_preset_has_its_precision():
     assert "int8" in model_of("minimax_h3", "24gb")["diffusion_model"]
     assert "fp8" in model_of("hunyuan-video", "16gb")["transformer_path"]
     assert "bf16" in model_of("hunyuan-video", "48gb")["transformer_path"]

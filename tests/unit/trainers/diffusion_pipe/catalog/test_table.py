@@ -18,13 +18,13 @@ NEEDS = [
 ]
 
 
-def test_every_model_type_of_the_trainer_is_in_it():
+def test_catalog_has_every_model_type():
     assert set(CATALOG) == set(MODELS)
     assert len(CATALOG) == 24
 
 
 @pytest.mark.parametrize("model_type", sorted(CATALOG))
-def test_each_variant_has_all_that_one_of_the_trainers_ways_needs(model_type: str):
+def test_each_variant_has_all_paths_of_one_alternative(model_type: str):
     for variant in CATALOG[model_type].variants:
         keys = {need.key for need in variant.components}
         assert any(keys >= set(way) for way in MODELS[model_type].alternatives), variant.name
@@ -33,7 +33,7 @@ def test_each_variant_has_all_that_one_of_the_trainers_ways_needs(model_type: st
 
 
 @pytest.mark.parametrize(("model_type", "need"), NEEDS)
-def test_each_component_is_what_its_key_takes(model_type: str, need: ComponentNeed):
+def test_each_component_fits_its_key(model_type: str, need: ComponentNeed):
     facts = MODELS[model_type]
     assert need.key in facts.kinds or need.key in facts.keys
     known = {each.name: each for each in FINGERPRINTS}
@@ -48,13 +48,13 @@ def test_each_component_is_what_its_key_takes(model_type: str, need: ComponentNe
 
 
 @pytest.mark.parametrize(("model_type", "need"), NEEDS)
-def test_scaled_weights_are_taken_where_comfyui_loads_them(model_type: str, need: ComponentNeed):
+def test_scaled_weights_are_loadable_by_comfyui_types(model_type: str, need: ComponentNeed):
     assert (Quantisation.SCALED_FP8 in need.loadable) is MODELS[model_type].comfy
     assert Quantisation.NUNCHAKU not in need.loadable
 
 
 @pytest.mark.parametrize(("model_type", "need"), NEEDS)
-def test_each_figure_has_a_source_and_no_name_leads_out(model_type: str, need: ComponentNeed):
+def test_each_size_has_a_source_and_each_path_stays_inside(model_type: str, need: ComponentNeed):
     for source in need.sources:
         assert source.origin
         assert source.repository.count("/") == 1
@@ -63,7 +63,7 @@ def test_each_figure_has_a_source_and_no_name_leads_out(model_type: str, need: C
 
 
 @pytest.mark.skipif("DIFFUSION_PIPE_ROOT" not in os.environ, reason="needs a checkout of the trainer")
-def test_the_trainers_checkout_knows_each_type():
+def test_trainers_checkout_has_each_type():
     root = Path(os.environ["DIFFUSION_PIPE_ROOT"])
     text = (root / "train.py").read_text()
     assert [name for name in CATALOG if json.dumps(name) not in text and f"'{name}'" not in text] == []

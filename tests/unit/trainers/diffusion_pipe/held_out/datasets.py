@@ -1,4 +1,4 @@
-"""Directories of images and videos as users have them, sound and broken, below `data`."""
+"""Creates directories of images and videos as users have them, valid and damaged, below `data`."""
 
 import io
 import json
@@ -23,7 +23,7 @@ _CAPTIONS = {
 
 
 def make_datasets(data: Path) -> None:
-    """Makes them all."""
+    """Create all directories."""
     _make_sound(data)
     _make_captions(data)
     _make_companions(data)

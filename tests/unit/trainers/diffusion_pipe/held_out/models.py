@@ -1,4 +1,4 @@
-"""Weights of every model type below `models`: sound headers over zeros that take no place, and files of other kinds."""
+"""Creates weights of every model type below `models`: valid headers over sparse data, and files of other kinds."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _PICKLE = b"PK\x03\x04" + bytes(64) + b"PK\x05\x06" + bytes(18)
 _FLUX = {"double_blocks": 19, "single_blocks": 38}
 _HUNYUAN = {"double_blocks": 20, "single_blocks": 40}
 
-#: Names of files with the lists of blocks in them, and how many each has.
+#: File names with the lists of blocks in them, and their lengths.
 _BLOCKS: Mapping[str, Mapping[str, int]] = {
     "flux1-dev": _FLUX,
     "chroma": _FLUX,
@@ -42,7 +42,7 @@ _BLOCKS: Mapping[str, Mapping[str, int]] = {
     "h3": {"blocks": 50},
 }
 
-#: Tensors besides the blocks, by which a file is told from others.
+#: Tensors besides the blocks, by which a file is recognised.
 _TENSORS: Mapping[str, dict[str, list[int]]] = {
     "chroma_scaled": {"double_blocks.0.img_attn.qkv.scale_weight": [1]},
     "cp2_scaled": {"net.blocks.0.mlp.layer1.scale_weight": [1]},
@@ -74,12 +74,12 @@ _OTHERS = [
 ]
 _PARTS = ("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "mllm")
 
-#: The directories in diffusers' form, and what makes a pipeline of each.
+#: Directories in the format of diffusers, with their pipelines.
 _PIPELINES = {"flux": "flux", "ltx": "ltx-video", "hidream": "hidream", "sd3": "sd3", "omni": "omnigen2"}
 
 
 def make_models(models: Path) -> None:
-    """Makes them all."""
+    """Create all files."""
     for name in (*_BLOCKS, *_OTHERS, "a,b {c}", "it's"):
         tensors = {f"{part}.{i}.w": [4, 4] for part, count in _BLOCKS.get(name, {}).items() for i in range(count)}
         write_safetensors(models / f"{name}.safetensors", tensors | _TENSORS.get(name, {"w": [4, 4]}))
@@ -118,13 +118,13 @@ def _make_wans(models: Path) -> None:
     ):
         _make_wan(models / name, kind, width, layers)
     (models / "wan_noconf" / "config.json").unlink()
-    whole = models / "Wan2.2-A14B"
+    directory = models / "Wan2.2-A14B"
     for half in ("low_noise_model", "high_noise_model"):
-        (whole / half).mkdir()
-        (whole / half / "config.json").write_text((whole / "config.json").read_text())
-        write_safetensors(whole / half / "diffusion_pytorch_model.safetensors", {"blocks.0.w": [4, 4]})
-    (whole / "config.json").unlink()
-    (whole / "diffusion_pytorch_model.safetensors").unlink()
+        (directory / half).mkdir()
+        (directory / half / "config.json").write_text((directory / "config.json").read_text())
+        write_safetensors(directory / half / "diffusion_pytorch_model.safetensors", {"blocks.0.w": [4, 4]})
+    (directory / "config.json").unlink()
+    (directory / "diffusion_pytorch_model.safetensors").unlink()
 
 
 def _make_adapters(models: Path) -> None:

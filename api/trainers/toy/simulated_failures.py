@@ -1,6 +1,6 @@
-"""What may go wrong in a toy training when it is asked for: errors, hangs, and processes that will not go away."""
+"""Failures that a toy training simulates on request: errors, hangs, and child processes that do not end."""
 
-# ruff: noqa: T201 - it speaks by what it prints
+# ruff: noqa: T201 - its output is its interface
 
 import os
 import resource
@@ -11,28 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: Seconds after which processes that hold on give up, lest one stays on a machine for ever.
+#: Seconds after which processes that outlive the training end, so that none stays forever.
 HOLD_SECONDS = 600
 
 
 class OutOfMemoryError(RuntimeError):
-    """The name under which PyTorch says that the memory of a GPU was not enough."""
+    """PyTorch's error for insufficient GPU memory, with the same qualified name."""
 
     __module__ = "torch"
 
 
 class DistNetworkError(RuntimeError):
-    """The name under which PyTorch says that its port is in use."""
+    """PyTorch's error for a port in use, with the same qualified name."""
 
     __module__ = "torch.distributed"
 
 
-#: The exception for each value of `fail_with`, in the words of the real trainer.
+#: The exception for each value of `fail_with`, with the real trainer's text.
 ERRORS: dict[str, Callable[[], Exception]] = {
     "error": lambda: RuntimeError("the toy was asked to fail here"),
     "cuda_oom": lambda: OutOfMemoryError(
         "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.64 GiB of which "
-        "1.12 GiB is free. (the toy was asked to say so)"
+        "1.12 GiB is free. (simulated by the toy)"
     ),
     "port_in_use": lambda: DistNetworkError(
         "The server socket has failed to listen on any local network address. port: 29500, useIpv6: false, "
@@ -43,7 +43,7 @@ ERRORS: dict[str, Callable[[], Exception]] = {
     "gpu_lost": lambda: RuntimeError("CUDA error: uncorrectable ECC error encountered"),
 }
 
-#: The signal for each value of `fail_with` that ends the process as the kernel or a crash would.
+#: The signal for each value of `fail_with` that ends the process like the kernel or a crash.
 SIGNALS = {
     "host_oom": signal.SIGKILL,
     "terminated": signal.SIGTERM,
@@ -57,8 +57,8 @@ WATCHDOG = (
 )
 
 
-class Mishaps:
-    """The mishaps that the table [toy] of a configuration asks for."""
+class SimulatedFailures:
+    """The failures that the table [toy] of a configuration requests."""
 
     def __init__(self, toy: dict[str, Any], output_dir: Path) -> None:
         self._fail_at_step: int | None = toy.get("fail_at_step")
@@ -69,19 +69,19 @@ class Mishaps:
         self._hang_in: str | None = toy.get("hang_in")
 
     def loss_at(self, step: int, loss: float) -> float:
-        """The loss, or NaN where that was asked for."""
+        """Return the loss, or NaN if requested."""
         is_nan = self._fail_with == "nan" and self._fail_at_step is not None and step >= self._fail_at_step
         return float("nan") if is_nan else loss
 
     def enter(self, stage: str) -> None:
-        """Hangs in a stage; fails in the first one when the step to fail at is 0."""
+        """Hang in a stage if requested; fail in the first one if the step to fail at is 0."""
         if self._hang_in == stage and (stage != "training" or self._hang_at_step is None):
             _hang()
         if stage == "loading":
             self.before_step(0)
 
     def before_step(self, step: int) -> None:
-        """Hangs or fails before a step."""
+        """Hang or fail before a step if requested."""
         if step == self._hang_at_step:
             _hang()
         if step != self._fail_at_step or self._fail_with == "nan":
@@ -95,7 +95,7 @@ class Mishaps:
 
 
 def fail(how: str) -> NoReturn:
-    """Ends the process like the real trainer would."""
+    """End the process as the real trainer would."""
     if how in ERRORS:
         raise ERRORS[how]()
     if how == "quit":
@@ -110,8 +110,11 @@ def fail(how: str) -> NoReturn:
 
 
 def spawn_children(count: int, are_nasty: bool, hold_on: bool) -> None:
-    """Starts processes that only wait. Nasty ones ignore SIGTERM; the first has a session of its own, the second no
-    parent. Nasty ones, and those that are to hold on, outlive this process."""
+    """Start processes that only wait.
+
+    Nasty ones ignore SIGTERM; the first has its own session, the second no parent. Nasty ones, and those with
+    `hold_on`, outlive this process.
+    """
     parent = os.getpid()
     for number in range(count):
         if os.fork():
@@ -128,7 +131,7 @@ def spawn_children(count: int, are_nasty: bool, hold_on: bool) -> None:
 
 
 def _wait(is_wanted: Callable[[], bool]) -> NoReturn:
-    # The pipes to the ranks must not be kept open by somebody else.
+    # Close the pipes to the ranks, which this process must not keep open.
     os.closerange(3, 256)
     deadline = time.monotonic() + HOLD_SECONDS
     while is_wanted() and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What the trainer will make of files that are known already: the check of `/training/validate`, told by bucket."""
+"""Predicts how the trainer will use known files, with the checks of `/training/validate`, by bucket."""
 
 import math
 from collections import defaultdict
@@ -9,13 +9,13 @@ from typing import Any
 
 from api.domain.dataset import MediaKind
 from api.domain.media import MediaProbe, MediaProblem
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.diffusion_pipe.batches import Batches, read_batches
 from api.trainers.diffusion_pipe.buckets import Bucket
 from api.trainers.diffusion_pipe.config_check import check_clip_mode
 from api.trainers.diffusion_pipe.dataset_check import (
-    DatasetCircumstances,
-    KnownDataset,
+    DatasetContext,
+    DatasetSummary,
     ListedDirectory,
     check_dataset,
 )
@@ -25,101 +25,104 @@ from api.trainers.diffusion_pipe.folders import ListedFolder
 from api.trainers.diffusion_pipe.model_check import Variant, find_variant, read_type
 from api.trainers.diffusion_pipe.model_types import MODELS
 from api.trainers.diffusion_pipe.totals import BucketCount, count_steps
-from api.trainers.media import Budget, Look, Looks, TooLong, count_shown, is_video
-from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile, SizeBucket
+from api.trainers.media import Budget, MediaInfo, MediaInfoCache, TooLong, count_shown, is_video
+from api.trainers.trainer import DatasetFile, DatasetPreview, DatasetSetup, SizeBucket
 
-#: Seconds for the check of a dataset: a million files take ten.
+#: Time limit of the check of a dataset in seconds; a million files take ten.
 _SECONDS = 30.0
 
-#: Files that the trainer passes over, or sees in another light, by a word for why.
+#: Problems for which the trainer skips a file.
 _SKIPPED = ("uncaptioned", "stray", "broken", "videos", "no captions")
 
 _DIRECTORY = "/directory"
 
-_PICTURE = ".png"  #: a suffix of images: that of masks and control images does not count
+_PICTURE = ".png"  #: a suffix for masks and control images, whose own suffix does not matter
 
-#: What keeps a file from being opened at all.
+#: Problems that prevent opening a file.
 _FATAL = frozenset({MediaProblem.BOMB, MediaProblem.CHANGED})
 
 
-def foresee(question: DatasetQuestion, files: Sequence[SeenFile], root: Path | None) -> DatasetOutlook:
-    """Everything that can be said of a dataset before it is trained on."""
+def preview_dataset(question: DatasetSetup, files: Sequence[DatasetFile], root: Path | None) -> DatasetPreview:
+    """Return all that is known about a dataset before a training."""
     findings = Findings()
     config = TrainerDocument(dict(question.config), "/config")
     model_type = read_type(None, question.model_type, findings)
     if model_type is None:
-        return DatasetOutlook(errors=findings.errors)
+        return DatasetPreview(errors=findings.errors)
     variant = find_variant(config if question.config else None, model_type, root)
     check_clip_mode(config, MODELS[model_type], findings)
     batches, _ = read_batches(config, question.gpu_count, findings)
     known_files = [file for file in files if file.media is not None]
-    around = DatasetCircumstances(
-        variant, batches, root, Looks(), Budget(_SECONDS, entries=0), listed=list_files(known_files)
+    context = DatasetContext(
+        variant, batches, root, MediaInfoCache(), Budget(_SECONDS, entries=0), listed=list_files(known_files)
     )
     document = document_of(question)
     try:
-        known = check_dataset(document, around, findings)
+        known = check_dataset(document, context, findings)
     except TooLong:
-        findings.error("", "The check took too long and was given up.", "Ask about fewer sizes.")
-        known = KnownDataset()
+        findings.error("", "The check took too long and was cancelled.", "Use fewer sizes.")
+        known = DatasetSummary()
     unseen = len(files) - len(known_files)
-    return _tell(known, batches, question, findings, unseen)
+    return _preview(known, batches, question, findings, unseen)
 
 
-def document_of(question: DatasetQuestion) -> TrainerDocument:
-    """The trainer's file of a dataset with one directory."""
-    # Cosmos wants its sizes in both places.
+def document_of(question: DatasetSetup) -> TrainerDocument:
+    """Return the trainer's file of a dataset with one directory."""
+    # Cosmos needs its sizes at both levels.
     own = {name: value for name, value in question.settings.items() if name == "size_buckets"}
     return TrainerDocument({**question.settings, "directory": [own]}, "")
 
 
-def list_files(files: Iterable[SeenFile]) -> ListedDirectory:
-    """These files as the directory in which they will lie, with their captions, masks and control images."""
-    looks: dict[str, Look | None] = {}
+def list_files(files: Iterable[DatasetFile]) -> ListedDirectory:
+    """Return these files as a directory with captions, masks and control images."""
+    infos: dict[str, MediaInfo | None] = {}
     captions: dict[str, str] = {}
-    masks: dict[str, Look | None] = {}
-    controls: dict[str, Look | None] = {}
+    masks: dict[str, MediaInfo | None] = {}
+    controls: dict[str, MediaInfo | None] = {}
     for file in files:
-        looks[file.name] = look_of(file.name, file.media)
+        infos[file.name] = info_of(file.name, file.media)
         stem = file.name.rsplit(".", 1)[0]
         if file.caption is not None:
             captions[f"{stem}.txt"] = file.caption
         if file.has_mask:
-            masks[stem + _PICTURE] = look_of(_PICTURE, file.mask)
+            masks[stem + _PICTURE] = info_of(_PICTURE, file.mask)
         if file.has_control:
-            controls[stem + _PICTURE] = look_of(_PICTURE, file.control)
+            controls[stem + _PICTURE] = info_of(_PICTURE, file.control)
     return ListedDirectory(
-        ListedFolder(looks, captions),
+        ListedFolder(infos, captions),
         masks=ListedFolder(masks) if masks else None,
         controls=ListedFolder(controls) if controls else None,
     )
 
 
-def look_of(name: str, probe: MediaProbe | None) -> Look | None:
-    """What the trainer sees of a file, which it takes for a video by its name alone; None when it cannot be opened."""
+def info_of(name: str, probe: MediaProbe | None) -> MediaInfo | None:
+    """Return the trainer's view of a file, or None if it cannot open it. The name decides whether it is a video."""
     if probe is None or probe.facts.problem in _FATAL:
         return None
     facts, as_video = probe.facts, is_video(name)
-    is_wanted = facts.kind is (MediaKind.VIDEO if as_video else MediaKind.IMAGE)
-    # Under the name of a WebP the trainer's reader takes nothing else.
+    is_expected = facts.kind is (MediaKind.VIDEO if as_video else MediaKind.IMAGE)
+    # The trainer's reader accepts only WebP data in files with this suffix.
     is_other = name.lower().endswith(".webp") and facts.format != "webp"
-    if not is_wanted or is_other or facts.width is None or facts.height is None:
+    if not is_expected or is_other or facts.width is None or facts.height is None:
         return None
     if not as_video:
-        return Look(facts.width, facts.height, facts.frame_count or 1, is_damaged=probe.has_damaged_pixels)
-    # Of Matroska alone the trainer counts the frames; of others it believes the header.
+        return MediaInfo(facts.width, facts.height, facts.frame_count or 1, is_damaged=probe.has_damaged_pixels)
+    # The trainer counts the frames only of Matroska files; for others it trusts the header.
     frames = facts.frame_count if name.lower().endswith(".mkv") else probe.stated_frames or facts.frame_count
-    return Look(facts.width, facts.height, frames, facts.fps, shown_frames=count_shown(probe))
+    return MediaInfo(facts.width, facts.height, frames, facts.fps, shown_frames=count_shown(probe))
 
 
-def _tell(
-    known: KnownDataset, batches: Batches, question: DatasetQuestion, findings: Findings, unseen: int
-) -> DatasetOutlook:
+def _preview(
+    known: DatasetSummary, batches: Batches, question: DatasetSetup, findings: Findings, unseen: int
+) -> DatasetPreview:
     notes = list(dict.fromkeys(known.notes))
     if unseen:
-        notes.append(f"The totals are not known: {unseen} files have not been looked at yet.")
+        notes.append(f"The totals are unknown: {unseen} files have not been examined yet.")
     skipped = {
-        word: tuple(names) for found in known.seen for word, names in found.names.items() if word in _SKIPPED and names
+        problem: tuple(names)
+        for found in known.seen
+        for problem, names in found.names.items()
+        if problem in _SKIPPED and names
     }
     short = tuple(
         item.name
@@ -129,19 +132,19 @@ def _tell(
     )
     if short:
         skipped["too short"] = short
-    return DatasetOutlook(
+    return DatasetPreview(
         errors=tuple(_placed(findings.errors)),
         warnings=tuple(_placed(findings.warnings)),
         notes=tuple(notes),
         buckets=tuple(_buckets(known, batches, question.settings)),
-        skipped={word.replace(" ", "_"): names for word, names in skipped.items()},
+        skipped={problem.replace(" ", "_"): names for problem, names in skipped.items()},
         steps_per_epoch=None if unseen else known.steps_per_epoch,
         items=None if unseen else known.items,
     )
 
 
-def _placed(mistakes: Iterable[Mistake]) -> Iterable[Mistake]:
-    # The one directory is the dataset itself, which stands in the address; what it has of settings stands above, too.
+def _placed(mistakes: Iterable[Finding]) -> Iterable[Finding]:
+    # The request names the dataset in its path, so its one directory has no pointer. Settings have top-level pointers.
     for mistake in mistakes:
         pointer = mistake.pointer
         if pointer.startswith(f"{_DIRECTORY}/0/size_buckets"):
@@ -151,7 +154,7 @@ def _placed(mistakes: Iterable[Mistake]) -> Iterable[Mistake]:
         yield replace(mistake, pointer=pointer)
 
 
-def _buckets(known: KnownDataset, batches: Batches, settings: Mapping[str, Any]) -> Iterable[SizeBucket]:
+def _buckets(known: DatasetSummary, batches: Batches, settings: Mapping[str, Any]) -> Iterable[SizeBucket]:
     names: defaultdict[Bucket, list[str]] = defaultdict(list)
     for share in known.shares:
         for item in share.items:
@@ -177,16 +180,16 @@ def _buckets(known: KnownDataset, batches: Batches, settings: Mapping[str, Any])
 def _reason(count: BucketCount, ratio: float | None) -> str | None:
     if count.steps == 0:
         examples = "one example does" if count.examples == 1 else f"{count.examples} examples do"
-        return f"Its {examples} not fill one step of {count.batch_size}, so that none is trained on."
+        return f"Its {examples} not fill one step of {count.batch_size}, so none of them is trained."
     if count.left_over:
         last = "last example of an epoch does" if count.left_over == 1 else f"last {count.left_over} of an epoch do"
         return f"The {last} not fill a step of {count.batch_size}."
     if ratio and not math.isclose(ratio, 1.0):
-        return f"Of the steps of all buckets an epoch has {ratio:g}."
+        return f"An epoch contains {ratio:g} of the steps of all buckets."
     return None
 
 
-def variant_of(question: DatasetQuestion, model_type: str, root: Path | None) -> Variant:
-    """The variant of the model that is asked about."""
+def variant_of(question: DatasetSetup, model_type: str, root: Path | None) -> Variant:
+    """Return the variant of the model."""
     config = TrainerDocument(dict(question.config), "/config") if question.config else None
     return find_variant(config, model_type, root)

@@ -1,7 +1,7 @@
 import pytest
 
 from api.domain.training import TrainingRequest
-from api.trainers.stray_secrets import find_userinfo, without_secret_comments
+from api.trainers.misplaced_secrets import find_userinfo, without_secret_comments
 
 TEXT = """# wandb_api_key = "s3cret"
 epochs = 1  # HF_TOKEN=s3cret
@@ -9,7 +9,7 @@ path = "/data # token=kept"
 """
 
 
-def test_secrets_in_comments_are_masked_and_values_stay():
+def test_secrets_in_comments_are_masked_but_not_values():
     masked = without_secret_comments(
         TrainingRequest(model_type="toy", config_toml=TEXT, dataset_toml="# token: s3cret")
     )
@@ -23,7 +23,7 @@ path = "/data # token=kept"
     assert masked.dataset_toml == "# token: ***"
 
 
-def test_a_secret_of_the_request_itself_is_masked_in_the_comments_of_both_texts():
+def test_secret_of_the_request_is_masked_in_comments_of_both_texts():
     request = TrainingRequest(
         model_type="toy",
         config_toml="[monitoring]\nwandb_api_key = 'abcdefghij'\n# abcdefghij",
@@ -35,7 +35,7 @@ def test_a_secret_of_the_request_itself_is_masked_in_the_comments_of_both_texts(
     assert masked.dataset_toml == "# not *** but ***"
 
 
-def test_a_request_without_texts_is_the_same():
+def test_request_without_texts_is_unchanged():
     request = TrainingRequest(model_type="toy", config={"epochs": 1})
     assert without_secret_comments(request) == request
 
@@ -51,7 +51,7 @@ def test_a_request_without_texts_is_the_same():
         ({"config": {"a": "/data/a@b", "b": 1}}, []),
     ],
 )
-def test_a_password_in_an_address_is_an_error_at_its_place(fields: dict, at: list[str]):
+def test_password_in_an_address_is_an_error_at_its_pointer(fields: dict, at: list[str]):
     found = find_userinfo(TrainingRequest(model_type="toy", **fields))
     assert [mistake.pointer for mistake in found] == at
     assert all("p@host" not in mistake.message for mistake in found)
