@@ -1,4 +1,4 @@
-"""Who asks, and what they may do: principals, roles, permissions, quotas."""
+"""Principals, roles, permissions and quotas."""
 
 from collections.abc import Iterable
 from contextvars import ContextVar
@@ -10,28 +10,28 @@ from api.domain import audit
 
 
 class Permission(StrEnum):
-    """One thing that a principal may do."""
+    """One permission of a principal."""
 
-    GPUS_READ = "gpus:read"  #: GPUs, their history and events, the machine at a glance, metrics
+    GPUS_READ = "gpus:read"  #: GPUs, their history and events, the system overview, metrics
     PROCESSES_READ = "processes:read"  #: the command lines of processes on the GPUs
-    NODES_REPORT = "nodes:report"  #: to tell this head of a machine's GPUs: what a node's key is for
-    GPUS_REGISTER = "gpus:register"  #: to register programs that were started outside, and change one's own
+    NODES_REPORT = "nodes:report"  #: send reports to this head; for the keys of nodes
+    GPUS_REGISTER = "gpus:register"  #: register programs that were started outside, and change one's own registrations
     TRAINING_READ = "training:read"  #: trainings, their metrics, events and files
-    TRAINING_WRITE = "training:write"  #: to start trainings, and change one's own
+    TRAINING_WRITE = "training:write"  #: start trainings, and change one's own
     LOGS_READ = "logs:read"  #: the logs of tasks
     DATASETS_READ = "datasets:read"  #: datasets, their versions, items and media
-    DATASETS_WRITE = "datasets:write"  #: to make datasets, upload into them, and change one's own
+    DATASETS_WRITE = "datasets:write"  #: create datasets, upload into them, and change one's own
     MODELS_READ = "models:read"  #: models, their versions and files
-    MODELS_WRITE = "models:write"  #: to look into files of weights, download models, and make and change versions
-    TASKS_READ_ANY = "tasks:read_any"  #: other people's tasks where VISIBILITY=own hides them
-    TASKS_WRITE_ANY = "tasks:write_any"  #: to change other people's tasks and registrations
-    ALERTS_READ = "alerts:read"  #: what fires, rules, silences, channels without their addresses
-    ALERTS_WRITE = "alerts:write"  #: to acknowledge alerts and to silence them
-    ALERTS_MANAGE = "alerts:manage"  #: rules and channels, and what became of each message
-    SYSTEM_READ = "system:read"  #: the service's own log, the servers, and attempts that no task knows
-    SYSTEM_WRITE = "system:write"  #: to end attempts that no task knows, and to hold queue, GPUs and machines back
-    KEYS_MANAGE = "keys:manage"  #: keys, people and their quotas
-    AUDIT_READ = "audit:read"  #: who did what
+    MODELS_WRITE = "models:write"  #: inspect weights files, download models, and create and change versions
+    TASKS_READ_ANY = "tasks:read_any"  #: other users' tasks, if VISIBILITY=own hides them
+    TASKS_WRITE_ANY = "tasks:write_any"  #: change other users' tasks and registrations
+    ALERTS_READ = "alerts:read"  #: alerts, rules, silences, channels without their addresses
+    ALERTS_WRITE = "alerts:write"  #: acknowledge and silence alerts
+    ALERTS_MANAGE = "alerts:manage"  #: rules, channels and deliveries
+    SYSTEM_READ = "system:read"  #: the service's own log, the servers, and orphans
+    SYSTEM_WRITE = "system:write"  #: stop orphans, and hold the queue, GPUs and nodes
+    KEYS_MANAGE = "keys:manage"  #: keys, users and their quotas
+    AUDIT_READ = "audit:read"  #: the audit
 
 
 _WORDS = {permission.value: permission for permission in Permission}
@@ -70,7 +70,7 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
 }
 
-#: Names of several permissions at once, which an earlier server's keys were made with.
+#: Names for several permissions, which keys of earlier versions may contain.
 PERMISSION_GROUPS: dict[str, frozenset[Permission]] = {
     "training": frozenset(
         {Permission.GPUS_READ, Permission.TRAINING_READ, Permission.TRAINING_WRITE, Permission.LOGS_READ}
@@ -81,7 +81,7 @@ PERMISSION_GROUPS: dict[str, frozenset[Permission]] = {
 
 
 def expand_permissions(words: Iterable[str]) -> frozenset[Permission]:
-    """The permissions that these words name, groups among them. A word of a newer version gives nothing."""
+    """Return the permissions with these names, including groups. Names from a newer version grant nothing."""
     found: set[Permission] = set()
     for word in words:
         if word in PERMISSION_GROUPS:
@@ -92,97 +92,97 @@ def expand_permissions(words: Iterable[str]) -> frozenset[Permission]:
 
 
 def granted_by(role: Role | None, words: Iterable[str] | None) -> frozenset[Permission]:
-    """What a role permits, or a list of words in its place."""
+    """Return the permissions of a role, or of a list of names if there is one."""
     if words is not None:
         return expand_permissions(words)
     return frozenset() if role is None else ROLE_PERMISSIONS[role]
 
 
 class Credential(StrEnum):
-    """By what a principal has shown who it is."""
+    """How a principal authenticated."""
 
-    NONE = "none"  #: a service that asks nobody: everyone at this machine may do everything
+    NONE = "none"  #: the service has no keys: every local client may do everything
     KEY = "key"
     SESSION = "session"  #: the page's cookie
     TICKET = "ticket"  #: for one stream
-    COMMAND = "command"  #: a command at the machine, run by the service's own user
+    COMMAND = "command"  #: a command on the machine, run by the service's own user
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a user, by the key or session that was shown, with what it permits."""
+    """The authenticated user of a request, with permissions."""
 
     user_id: str
-    role: Role | None  #: None: a list of permissions of its own
+    role: Role | None  #: None: the permissions are listed individually
     permissions: frozenset[Permission]
     credential: Credential
-    key_id: str | None = None  #: the key behind it; None where there is none, as after signing in by OIDC
-    session: str | None = None  #: the hash of the session behind it
-    name: str | None = None  #: what people call it
+    key_id: str | None = None  #: the key used; None without a key, as after signing in by OIDC
+    session: str | None = None  #: hash of the session
+    name: str | None = None  #: display name
     expires_at: datetime | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Whether it has this permission."""
+        """Return whether it has this permission."""
         return permission in self.permissions
 
     @property
     def owner(self) -> str | None:
-        """Whom the things that it makes belong to; None where nobody is asked for who they are."""
+        """The owner of resources that it creates. None if the service has no keys."""
         return None if self.credential is Credential.NONE else self.user_id
 
     @property
     def actor(self) -> str:
         """Its name in events."""
-        return ANYBODY if self.credential is Credential.NONE else self.user_id
+        return API_ACTOR if self.credential is Credential.NONE else self.user_id
 
 
-#: The actor of what was asked of a service without keys.
-ANYBODY = "api"
+#: The actor of requests to a service without keys.
+API_ACTOR = "api"
 
-#: Everybody, for a service that listens on loopback only and has no keys.
+#: The principal of all requests to a service that listens on loopback only and has no keys.
 LOCAL = Principal("local", Role.ADMIN, frozenset(Permission), Credential.NONE)
 
-#: Who asks for what is open to everybody.
-NOBODY = Principal("nobody", None, frozenset(), Credential.NONE)
+#: The principal of requests to public routes.
+ANONYMOUS = Principal("nobody", None, frozenset(), Credential.NONE)
 
-#: Who makes and ends keys at the machine itself.
+#: The principal of commands that create and revoke keys on the machine itself.
 OPERATOR = Principal(audit.OPERATOR, Role.ADMIN, frozenset(Permission), Credential.COMMAND)
 
-#: Whoever asks, where lists are filtered by an owner.
+#: Stands for the current user where lists are filtered by owner.
 ME = "me"
 
-#: What a user can be called, and the names that the service and its events use for somebody without a key.
+#: Pattern of a user id, and names reserved for the service and its events.
 USER_ID = r"[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}"
-_RESERVED_USER_IDS = frozenset({ANYBODY, LOCAL.user_id, NOBODY.user_id, OPERATOR.user_id, audit.SERVICE, ME})
+_RESERVED_USER_IDS = frozenset({API_ACTOR, LOCAL.user_id, ANONYMOUS.user_id, OPERATOR.user_id, audit.SERVICE, ME})
 
 
 def is_reserved(user_id: str) -> bool:
-    """Whether nobody can be called so: the service uses the name itself, and no other letter case of it deceives."""
+    """Return whether the service uses this name itself, in any letter case."""
     return user_id.lower() in _RESERVED_USER_IDS
 
 
-#: The principal of the request that is being answered. The shell sets it; outside of a request it is the service.
+#: The principal of the current request, set by the HTTP layer. Outside of a request it is the service.
 current_principal: ContextVar[Principal] = ContextVar("current_principal", default=LOCAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a user may use at most; None: without a bound."""
+    """The limits of a user. None: no limit."""
 
-    gpus: int | None = None  #: GPUs at a time
+    gpus: int | None = None  #: at a time
     queued_tasks: int | None = None
     gpu_hours_per_day: float | None = None  #: in the last 24 h
-    storage_gb: float | None = None  #: of the files of one's tasks
+    storage_gb: float | None = None  #: size of the files of the user's tasks
 
     def or_else(self, defaults: "Quota") -> "Quota":
-        """This quota, with the bounds of another where it has none."""
+        """Return this quota, with missing limits taken from the defaults."""
         own = {each.name: getattr(self, each.name) for each in fields(Quota)}
         return replace(defaults, **{name: bound for name, bound in own.items() if bound is not None})
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person or program that keys are made for."""
+    """A person or program that has keys."""
 
     user_id: str
     quota: Quota
@@ -191,34 +191,34 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A key as it is kept: without its secret, of which only a hash is known."""
+    """A key as stored, with a hash instead of its secret."""
 
     key_id: str
     user_id: str
     name: str
     role: Role | None
-    permissions: tuple[str, ...] | None  #: the words that it was made with; None: those of its role
+    permissions: tuple[str, ...] | None  #: permission names it was created with; None: those of its role
     created_at: datetime
     created_by: str
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
     revoked_by: str | None = None
-    rotated_to: str | None = None  #: the key that follows it
+    rotated_to: str | None = None  #: the key that replaces it
 
     @property
     def granted(self) -> frozenset[Permission]:
-        """What it permits."""
+        """Its permissions."""
         return granted_by(self.role, self.permissions)
 
     def holds(self, now: datetime) -> bool:
-        """Whether it can be used at this time."""
+        """Return whether it is valid at this time."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A sign-in at the page. `key_id` None: by OIDC; else it ends with that key."""
+    """A sign-in to the page. `key_id` is None after OIDC; otherwise the session ends with that key."""
 
     hash: str
     user_id: str
@@ -231,5 +231,5 @@ class Session:
 
     @property
     def granted(self) -> frozenset[Permission]:
-        """What it permits."""
+        """Its permissions."""
         return granted_by(self.role, self.permissions)

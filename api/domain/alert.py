@@ -1,4 +1,4 @@
-"""Alerts: what fires, since when, who has seen it. No I/O."""
+"""Alerts, their notifications and silences. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from api.domain.event import Severity
 
 
 class AlertState(StrEnum):
-    """Where an alert is in its life."""
+    """The state of an alert."""
 
-    PENDING = "pending"  #: its condition is true, and not yet for long enough
+    PENDING = "pending"  #: its condition is true, but not for long enough yet
     FIRING = "firing"
     RESOLVED = "resolved"
 
 
-#: Why an alert ended, where its rule has no sentence for that.
+#: Why an alert ended, if its rule has no text for it.
 IS_OVER = "it is over"
 NOT_RUNNING = "{task} is no longer running"
 TARGET_GONE = "what it was about no longer exists"
@@ -26,53 +26,53 @@ RULE_GONE = "its rule was deleted or switched off"
 
 
 class ShownState(StrEnum):
-    """The states by which people look for alerts."""
+    """The states by which users filter alerts."""
 
     PENDING = "pending"
     FIRING = "firing"
-    ACKNOWLEDGED = "acknowledged"  #: it fires, and somebody has said that they know
-    SILENCED = "silenced"  #: it fires, and nobody is told
+    ACKNOWLEDGED = "acknowledged"  #: firing, and acknowledged by a user
+    SILENCED = "silenced"  #: firing, but notifications are suppressed
     RESOLVED = "resolved"
 
 
 class NotificationKind(StrEnum):
-    """What a notification says of its alert."""
+    """The kind of a notification."""
 
     FIRING = "firing"
-    REPEAT = "repeat"  #: it fires still
-    FLAPPING = "flapping"  #: it comes and goes: nothing more is told until it is calm
-    CALM = "calm"  #: it has stopped coming and going
+    REPEAT = "repeat"  #: still firing
+    FLAPPING = "flapping"  #: it fires and ends repeatedly: no more notifications until it is stable
+    CALM = "calm"  #: it has become stable
     RESOLVED = "resolved"
     TEST = "test"
 
     @property
     def says_firing(self) -> bool:
-        """Whether whoever got it believes that the alert fires."""
+        """Whether its recipient believes that the alert is firing."""
         return self not in (NotificationKind.RESOLVED, NotificationKind.TEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The task that an alert's actions are done to."""
+    """The task that an alert's actions apply to."""
 
     task_id: str
     owner: str | None
-    attempt: int | None = None  #: None: not known
+    attempt: int | None = None  #: None: unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One incident of one rule at one target."""
+    """One incident of one rule for one target."""
 
     alert_id: str
-    fingerprint: str  #: of the rule and what it is about; one incident of it is open at a time
+    fingerprint: str  #: identifies rule and target; at most one incident of it is active
     rule_id: str
     scope: RuleScope
     target: str
     labels: Mapping[str, str]
     severity: Severity
     state: AlertState
-    number: int  #: of its latest change
+    number: int  #: number of its latest change
     title: str
     summary: str
     remedy: str
@@ -82,21 +82,22 @@ class Alert:
     fired_at: datetime | None = None
     resolved_at: datetime | None = None
     resolution: str | None = None  #: why it ended
-    value: float | None = None  #: of the first metric of its rule, now or at the end
+    value: float | None = None  #: value of its rule's first metric, now or at the end
     peak: float | None = None
-    is_unknown: bool = False  #: nobody can say at present whether its condition is true
-    owner: str | None = None  #: whom the thing that it is about belongs to
+    is_unknown: bool = False  #: whether its condition is true is unknown at present
+    owner: str | None = None  #: owner of the target
     acknowledged_by: str | None = None
     acknowledged_at: datetime | None = None
     acknowledged_until: datetime | None = None
-    acknowledged_severity: Severity | None = None  #: what it was then: a graver one is to be acknowledged anew
-    muted_by: str | None = None  #: the silence, or the alert, because of which nobody is told
+    #: severity when acknowledged; a higher one must be acknowledged again
+    acknowledged_severity: Severity | None = None
+    muted_by: str | None = None  #: the silence or alert that suppresses notifications
     flips: tuple[float, ...] = ()  #: when it fired or ended within the last hour, in Unix seconds
     flapping_since: datetime | None = None
-    told: tuple[str, ...] = ()  #: channels that were told that it fires, and not yet that it has ended
-    told_at: datetime | None = None  #: when a message was last planned, as the alert counts its time
-    delivered_at: datetime | None = None  #: when one was last delivered; None where that was not looked up
-    bound: Subject | None = None  #: the task that it was about when its condition began
+    told: tuple[str, ...] = ()  #: channels notified that it fires, but not yet that it ended
+    told_at: datetime | None = None  #: when a notification was last planned, on the alert's own clock
+    delivered_at: datetime | None = None  #: when one was last delivered; None if not looked up
+    bound: Subject | None = None  #: the task that it concerned when its condition began
 
     @property
     def is_open(self) -> bool:
@@ -105,7 +106,7 @@ class Alert:
 
     @property
     def shown_state(self) -> ShownState:
-        """The state as people look for it."""
+        """The state by which users filter alerts."""
         if self.state is AlertState.FIRING and self.muted_by is not None:
             return ShownState.SILENCED
         if self.state is AlertState.FIRING and self.acknowledged_by is not None:
@@ -115,7 +116,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class AlertNotification:
-    """What a channel is to be told of a change of an alert: appended together with that change."""
+    """A notification of a change, appended together with that change."""
 
     alert_id: str
     number: int
@@ -128,24 +129,24 @@ class AlertNotification:
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """A change of an alert with its notifications: all of it is kept in one transaction, or nothing."""
+    """A change of an alert with its notifications and actions, stored in one transaction."""
 
     before: Alert | None
     after: Alert
-    message: str | None = None  #: for its history; None: nothing that anybody would look for
+    message: str | None = None  #: history entry; None: not worth an entry
     actor: str = "service"
     notifications: tuple[AlertNotification, ...] = ()
     actions: tuple[PlannedAction, ...] = ()
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether it was pending and ended without a word: then it is as if it had never been."""
+        """Whether the alert was pending and ended without firing. It is then deleted."""
         return self.after.state is AlertState.RESOLVED and self.after.fired_at is None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertHistoryRow:
-    """A change of an alert, as it is kept."""
+    """A stored change of an alert."""
 
     id: int
     alert_id: str
@@ -160,7 +161,7 @@ class AlertHistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """What a label must be. With `is_glob` the value may hold `*`."""
+    """A condition on a label. With `is_glob` the value may contain `*`."""
 
     label: str
     value: str
@@ -169,7 +170,7 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """For how long nobody is told of which alerts, and why."""
+    """Suppresses notifications of matching alerts for a time."""
 
     silence_id: str
     matchers: tuple[Matcher, ...]
@@ -178,49 +179,49 @@ class Silence:
     author: str
     comment: str
     created_at: datetime
-    owner: str | None = None  #: the user whose alerts alone it silences; None: everybody's
-    ended_at: datetime | None = None  #: when a request ended it: no clock that is set revives it
+    owner: str | None = None  #: the only user whose alerts it applies to; None: all
+    ended_at: datetime | None = None  #: when a request ended it; a later clock change does not revive it
 
     def is_active(self, now: datetime) -> bool:
-        """Whether it holds at this time."""
+        """Return whether it is in force at this time."""
         return self.ended_at is None and self.starts_at <= now < self.ends_at
 
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts a list shows."""
+    """Which alerts to list."""
 
     states: tuple[ShownState, ...] = ()
     severity: Severity | None = None
     rule_id: str | None = None
     task_id: str | None = None
-    seen_by: str | None = None  #: the user whose own alone may be seen, besides what is nobody's
-    gpu_uuid: str | None = None  #: only about this GPU
-    is_open: bool | None = None  #: only what has not ended, or only what has
-    since: datetime | None = None  #: only what went on at this time, or later
-    until: datetime | None = None  #: only what had begun by this time
+    seen_by: str | None = None  #: the only user whose alerts are visible, besides those without an owner
+    gpu_uuid: str | None = None  #: only alerts about this GPU
+    is_open: bool | None = None  #: True: only active alerts; False: only ended ones
+    since: datetime | None = None  #: only alerts that were active at this time or later
+    until: datetime | None = None  #: only alerts that began by this time
 
 
 @dataclass(frozen=True, slots=True)
 class AlertCounts:
-    """How many alerts are open."""
+    """The number of active alerts."""
 
     firing: int = 0
     pending: int = 0
     acknowledged: int = 0
     silenced: int = 0
-    critical: int = 0  #: of those that fire, neither acknowledged nor silenced
+    critical: int = 0  #: critical alerts that are neither acknowledged nor silenced
 
 
 @dataclass(frozen=True, slots=True)
 class AlertTarget:
-    """Something that rules are held against."""
+    """A target that rules are evaluated for."""
 
     key: str
     labels: Mapping[str, str] = field(default_factory=dict)
-    words: Mapping[str, str] = field(default_factory=dict)  #: more that a summary may name
+    words: Mapping[str, str] = field(default_factory=dict)  #: additional values for summaries
     owner: str | None = None
-    channels: tuple[str, ...] = ()  #: names of channels that are told besides those by rule
-    told_of: tuple[str, ...] = ()  #: ids of the rules that these are told of
+    channels: tuple[str, ...] = ()  #: names of channels to notify besides those by rule
+    told_of: tuple[str, ...] = ()  #: ids of the rules for which these channels are notified
     subject: Subject | None = None  #: the task that it is, or that runs on it
-    has_failed: bool = False  #: it is a task that has failed: no end of an alert about it is good news
+    has_failed: bool = False  #: a failed task: the end of an alert about it is not good news

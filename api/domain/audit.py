@@ -1,4 +1,4 @@
-"""What the audit keeps: who did what to what, from where, and how that ended."""
+"""Audit entries: who changed what, from where, and with which outcome."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,38 +12,38 @@ from api.domain.reason import Reason, ReasonCode
 
 
 class AuditOutcome(StrEnum):
-    """How something ended that the audit keeps."""
+    """The outcome of an audited operation."""
 
     DONE = "done"
     REFUSED = "refused"
-    DROPPED = "dropped"  #: there was more to be noted than there is room for; `count` says how much
+    DROPPED = "dropped"  #: entries were lost for lack of space; `count` is their number
 
 
-#: The actors of what nobody asked for by HTTP: the service by itself, and whoever commands this machine.
+#: Actors of operations without a request: the service itself, and operators with access to the machine.
 SERVICE, OPERATOR = "service", "operator"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Something to be kept in the audit."""
+    """An entry to store in the audit."""
 
     at: datetime
     actor: str
-    operation: str  #: method and address, or words
+    operation: str  #: method and path, or a description
     outcome: AuditOutcome = AuditOutcome.DONE
-    key_id: str | None = None  #: the key that was used
-    object: str | None = None  #: the id of what it was done to
-    address: str | None = None  #: where the request came from
+    key_id: str | None = None  #: key that authenticated the request
+    object: str | None = None  #: id of the changed object
+    address: str | None = None  #: address of the client
     request_id: str | None = None
-    code: str | None = None  #: why it was refused
-    count: int = 1  #: how often, within a minute
+    code: str | None = None  #: error code of a rejected request
+    count: int = 1  #: occurrences within a minute
     before: Any = None
     after: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """A row of the audit; `hash` covers it and the row before."""
+    """A row of the audit. `hash` covers it and the previous row."""
 
     id: int
     entry: AuditEntry
@@ -52,7 +52,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which rows are wanted; None does not choose. The operation is any one of `operations`."""
+    """Which rows to return. None does not restrict them. The operation is any of `operations`."""
 
     actor: str | None = None
     operations: tuple[str, ...] | None = None
@@ -64,26 +64,26 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class ChainCheck:
-    """What a walk along the audit's chain has found. `next_id` is where to go on when it stopped at its bound."""
+    """The result of checking the audit's hash chain. `next_id` is where to continue after its limit was reached."""
 
     checked: int  #: rows
-    first_id: int | None  #: the oldest row that is kept
+    first_id: int | None  #: oldest stored row
     kept_since: datetime | None
-    last_id: int | None  #: the row that it came to
+    last_id: int | None  #: last row that was checked
     last_hash: str | None
     next_id: int | None = None
-    bad_id: int | None = None  #: where the chain is broken first
+    bad_id: int | None = None  #: first row where the chain is broken
     problem: Reason | None = None
 
     @property
     def is_unbroken(self) -> bool:
-        """Whether nothing was found that does not fit."""
+        """Whether no problem was found."""
         return self.problem is None
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A row of the audit as it is answered."""
+    """A row of the audit as the API shows it."""
 
     id: int
     at: datetime
@@ -102,51 +102,51 @@ class AuditRow:
 
     @classmethod
     def of(cls, record: AuditRecord) -> "AuditRow":
-        """The row of a record."""
+        """Return the row of a record."""
         return cls(record.id, hash=record.hash, **asdict(record.entry))
 
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """Whether the audit is what was written, as it is answered."""
+    """Whether the audit is unchanged, as the API shows it."""
 
     ok: bool
-    complete: bool  #: False: so far; `next_cursor` leads on
+    complete: bool  #: False: the check stopped at its limit; continue with `next_cursor`
     next_cursor: str | None
     checked: int  #: rows
-    first_id: int | None  #: the oldest row that is kept
+    first_id: int | None  #: oldest stored row
     kept_since: datetime | None
-    last_id: int | None  #: the row that the walk came to, and its hash
+    last_id: int | None  #: last row that was checked, and its hash
     last_hash: str | None
-    bad_id: int | None  #: the first row where it is broken
+    bad_id: int | None  #: first row where the chain is broken
     problem: str | None
     problem_code: ReasonCode | None
-    anchor_holds: bool | None  #: whether the row that was named still has the hash that was named
+    anchor_holds: bool | None  #: whether the requested row still has the requested hash
 
 
 @dataclass(slots=True)
 class RequestNote:
-    """What the audit will say of the request that is being answered, as it becomes known."""
+    """The audit entry of the current request, filled in while it is processed."""
 
     at: datetime
     actor: str
     operation: str
-    is_change: bool  #: the transaction that makes the change keeps this note
+    is_change: bool  #: the transaction of the change stores this note
     key_id: str | None = None
     object: str | None = None
     address: str | None = None
     request_id: str | None = None
     before: Any = None
     after: Any = None
-    key_scope: str | None = None  #: of the Idempotency-Key: the same transaction keeps what was made
-    has_changed: bool = False  #: somebody has said what it changes: the next transaction to be committed keeps it
-    has_committed: bool = False  #: one was committed before that
-    refused_with: str | None = None  #: the code of a refusal
-    pending: AuditRecord | None = field(default=None, repr=False)  #: appended, and not yet committed
+    key_scope: str | None = None  #: scope of the Idempotency-Key; the same transaction stores the result
+    has_changed: bool = False  #: a change was recorded: the next committed transaction stores it
+    has_committed: bool = False  #: a transaction was committed before that
+    refused_with: str | None = None  #: error code of the rejection
+    pending: AuditRecord | None = field(default=None, repr=False)  #: appended, but not yet committed
     is_kept: bool = False
 
     def entry(self) -> AuditEntry:
-        """This note as it is to be kept."""
+        """Return this note as an audit entry."""
         return AuditEntry(
             at=self.at,
             actor=self.actor,
@@ -162,13 +162,13 @@ class RequestNote:
         )
 
 
-#: The note about the request that is being answered. The shell sets it; the service's own loops have none.
+#: The note of the current request, set by the HTTP layer. The service's own loops have none.
 current_note: ContextVar[RequestNote | None] = ContextVar("current_note", default=None)
 
 
 @contextmanager
 def noting(note: RequestNote) -> Iterator[RequestNote]:
-    """Keeps this note with the first transaction of the `with` block that is committed after `note_change`."""
+    """Store this note with the first transaction that commits after `note_change` within the `with` block."""
     token = current_note.set(note)
     try:
         yield note
@@ -184,31 +184,32 @@ def note_change(
     actor: str | None = None,
     key_id: str | None = None,
 ) -> None:
-    """Says what the present request changes: the id of that, and how it was before and is afterwards; of a sign-in also
-    who it turned out to be, and with which key. What was said earlier stays. Without a request it does nothing.
+    """Record the change of the current request: the object's id, and its state before and after.
+
+    A sign-in also records the actor and the key. Earlier values remain. Outside of a request this does nothing.
     """
     note = current_note.get()
     if note is None:
         return
     note.has_changed = True
-    told = {"object": about, "before": before, "after": after, "actor": actor, "key_id": key_id}
-    for name, value in told.items():
-        said = getattr(note, name)
-        if isinstance(said, dict) and isinstance(value, dict):
-            setattr(note, name, {**said, **value})
+    values = {"object": about, "before": before, "after": after, "actor": actor, "key_id": key_id}
+    for name, value in values.items():
+        earlier = getattr(note, name)
+        if isinstance(earlier, dict) and isinstance(value, dict):
+            setattr(note, name, {**earlier, **value})
         elif value is not None:
             setattr(note, name, value)
 
 
 def forget_change() -> None:
-    """Takes back what was said of a change: it was not made."""
+    """Discard the recorded change, because it was not made."""
     note = current_note.get()
     if note is not None:
         note.has_changed, note.before, note.after = False, None, None
 
 
 def note_refusal(code: str) -> None:
-    """Says that the present request is refused, and why."""
+    """Record that the current request is rejected with this error code."""
     note = current_note.get()
     if note is not None:
         note.refused_with = code

@@ -1,4 +1,4 @@
-"""Captions from a vision model: what is asked of it, and what that would take."""
+"""Settings and prompts for captioning with a vision model."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class PromptTemplate(StrEnum):
-    """A ready prompt."""
+    """A predefined prompt."""
 
     SHORT = "short"
     DETAILED = "detailed"
     TAGS = "tags"
 
 
-#: What the templates ask for.
+#: Text of each predefined prompt.
 PROMPTS: Mapping[PromptTemplate, str] = {
     PromptTemplate.SHORT: "Describe this in one sentence. Answer with the sentence alone.",
     PromptTemplate.DETAILED: (
@@ -25,25 +25,25 @@ PROMPTS: Mapping[PromptTemplate, str] = {
 }
 
 
-#: Stands in a command's arguments for the path of the file.
+#: Placeholder for the file's path in a command's arguments.
 FILE_PLACEHOLDER = "{file}"
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionSettings:
-    """How a model is asked. The key is no part of it: it comes by the environment."""
+    """Options for one captioning run. The API key is not part of them; it comes from the environment."""
 
-    endpoint: str  #: the address that /chat/completions is below; empty with a command
+    endpoint: str  #: base URL of the API, below which is /chat/completions; empty if a command is used
     model: str
     prompt: str
     max_tokens: int = 300
     temperature: float = 0.2
-    frames: int = 4  #: pictures of a video that are shown
-    parallel: int = 2  #: questions at a time
-    per_minute: int = 0  #: questions a minute at most; 0: any number
+    frames: int = 4  #: number of frames of a video that are sent
+    parallel: int = 2  #: concurrent requests
+    per_minute: int = 0  #: limit of requests per minute; 0: no limit
     timeout_seconds: float = 120.0
-    command: tuple[str, ...] = ()  #: the arguments of a program that is started in place of asking an endpoint
+    command: tuple[str, ...] = ()  #: program and arguments to run instead of calling an endpoint
 
     def as_json(self) -> dict[str, Any]:
-        """What `CaptionSettings(**…)` takes."""
+        """Return the keyword arguments for `CaptionSettings`."""
         return asdict(self)

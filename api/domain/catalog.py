@@ -1,4 +1,4 @@
-"""What the trainer's model types are made of, where that can be had, and what of it is on this machine."""
+"""The components of the trainer's model types, their sources, and the files found on this machine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,24 +9,24 @@ from api.domain.weights import Quantisation, WeightsFacts
 
 
 class Origin(StrEnum):
-    """Where a figure or a name is from."""
+    """The source of a figure or a name."""
 
     TRAINER_DOCS = "trainer_documentation"
     FILE_PAGE = "file_page"  #: the page of the file on Hugging Face
     OTHER_TRAINER = "other_trainer"  #: the documentation of another trainer of the same model
-    REPORT = "report"  #: a user's report in the trainer's issues, whose number stands beside it
+    REPORT = "report"  #: a user's report in the trainer's issues; the text gives its number
     UNVERIFIED = "unverified"  #: parameters times bytes, or general knowledge
 
 
 class Medium(StrEnum):
-    """What a model makes."""
+    """What a model generates."""
 
     IMAGE = "image"
     VIDEO = "video"
 
 
 class Precision(StrEnum):
-    """What the numbers of a file of weights are, as the names of published files call it."""
+    """The precision of a weights file, as published file names spell it."""
 
     FP8 = "fp8"
     INT8 = "int8"
@@ -47,46 +47,47 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A file of a repository on Hugging Face, or a directory of it where `path` ends in / (the whole one where empty).
+    """A file or directory of a repository on Hugging Face.
 
-    `exclude` are the patterns of what of a directory the trainer does not open.
+    `path` ends in / for a directory and is empty for the whole repository. `exclude` has patterns of files in a
+    directory that the trainer does not open.
     """
 
     repository: str
     path: str
     size_gb: float | None  #: 10⁹ bytes; None: not known
-    origin: Origin  #: of the size
+    origin: Origin  #: source of the size
     exclude: tuple[str, ...] = ()
 
     @property
     def is_directory(self) -> bool:
-        """Whether it is more than one file."""
+        """Whether it is a directory."""
         return not self.path or self.path.endswith("/")
 
     @property
     def name(self) -> str:
-        """The last part of the path; of a whole repository its name."""
+        """The last part of the path, or the repository's name if the path is empty."""
         return (self.path or self.repository).rstrip("/").rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentNeed:
-    """A path of [model], what belongs there, and where it can be had; the first of `sources` is what to take."""
+    """A slot of [model] and the files that fit it. The first of `sources` is recommended."""
 
-    key: str  #: as the trainer's [model] has it
+    key: str  #: key in the trainer's [model]
     title: str
     sources: tuple[FileSource, ...]
-    fingerprints: tuple[str, ...] = ()  #: by which it is recognised; none: by its name alone
-    directory_kinds: tuple[str, ...] = ()  #: what a directory must be; none: it is a file
-    needs_name: bool = False  #: several models have the same fingerprint, so that the name must tell
-    is_pickle: bool = False  #: it is published as a pickle, which can hold code
-    gated: bool | None = None  #: whether the hub asks for an accepted licence; None: not known
+    fingerprints: tuple[str, ...] = ()  #: fingerprints that identify it; empty: identified by name only
+    directory_kinds: tuple[str, ...] = ()  #: accepted kinds of directory; empty: a file is required
+    needs_name: bool = False  #: several models share the fingerprint, so the file name must identify it
+    is_pickle: bool = False  #: published as a pickle, which can hold code
+    gated: bool | None = None  #: whether the hub requires accepting a licence; None: unknown
     license: str | None = None
-    dtypes: tuple[str, ...] = ()  #: what most bytes of its file must be; none: anything
-    loadable: tuple[Quantisation, ...] = tuple(Quantisation)  #: the forms of quantised weights that the trainer loads
+    dtypes: tuple[str, ...] = ()  #: accepted types of most of its bytes; empty: any
+    loadable: tuple[Quantisation, ...] = tuple(Quantisation)  #: quantised formats that the trainer loads
 
     def of(self, precision: Precision | None) -> "ComponentNeed":
-        """The same, of this precision only; None: of any."""
+        """Return this component restricted to one precision. None does not restrict it."""
         if precision is None:
             return self
         sources = tuple(source for source in self.sources if precision in source.path.lower())
@@ -95,7 +96,7 @@ class ComponentNeed:
 
 @dataclass(frozen=True, slots=True)
 class ModelVariant:
-    """One of the models that a type stands for."""
+    """One of the models that a model type covers."""
 
     name: str
     title: str
@@ -106,7 +107,7 @@ class ModelVariant:
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
-    """GB of GPU memory that training a LoRA needs; None: nobody has told."""
+    """GB of GPU memory needed to train a LoRA. None: unknown."""
 
     least_gb: float | None
     comfortable_gb: float | None
@@ -125,27 +126,28 @@ class CatalogModel:
     memory: MemoryNeed
     supports_full: bool
     supports_fp8: bool
-    most_swapped: int | None  #: the largest `blocks_to_swap`; None: no blocks can be swapped
-    swap_is_counted: bool = False  #: the file tells the number of blocks, and it may be another
-    needs: tuple[str, ...] = ()  #: what the trainer's environment needs besides its requirements
+    most_swapped: int | None  #: largest `blocks_to_swap`; None: blocks cannot be swapped
+    swap_is_counted: bool = False  #: the number of blocks is read from the file, since files differ
+    needs: tuple[str, ...] = ()  #: packages that the trainer's environment needs besides its requirements
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Settings for a tier of GPU memory that somebody is known to have trained with."""
+    """Settings that are known to work with a tier of GPU memory."""
 
     name: str
     model_type: str
     variant: str
     tier_gb: int
     title: str
-    source: str  #: who says so
+    source: str  #: who reported it
     model: Mapping[str, Any]  #: keys of [model]
     config: Mapping[str, Any]  #: the rest of the configuration
     dataset: Mapping[str, Any]
     env: Mapping[str, str] = field(default_factory=dict)
-    known_memory_gb: float | None = None  #: what was measured; None: only that it fits
-    precisions: Mapping[str, Precision] = field(default_factory=dict)  #: by key of [model], what its file must be
+    known_memory_gb: float | None = None  #: measured memory; None: known only to fit
+    #: required precision of a file, by key of [model]
+    precisions: Mapping[str, Precision] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +160,19 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class FoundDirectory:
-    """A directory that is a model: a diffusers or transformers one, or one of Wan's."""
+    """A directory that holds a model in diffusers', transformers' or Wan's layout."""
 
     path: str
     kind: str  #: such as diffusers:FluxPipeline, transformers:LlamaForCausalLM, wan:t2v:1536
     size_bytes: int
-    broken: tuple[str, ...] = ()  #: files in it that are not whole
-    lacking: tuple[str, ...] = ()  #: parts and files that it should have; a model in pieces can do without some
+    broken: tuple[str, ...] = ()  #: incomplete files in it
+    lacking: tuple[str, ...] = ()  #: missing parts and files; a model in pieces does not need all of them
 
 
 @dataclass(frozen=True, slots=True)
 class LocalWeights:
-    """All that was found below the roots."""
+    """All weights found below the model roots."""
 
     files: tuple[FoundFile, ...] = ()
     directories: tuple[FoundDirectory, ...] = ()
-    is_cut: bool = False  #: there was more than is looked at
+    is_cut: bool = False  #: the scan stopped at its limit

@@ -1,11 +1,11 @@
-"""Why an attempt at a task failed, in words and as a code, and which causes another try can get past. No I/O."""
+"""Causes of failed attempts, with messages and codes, and which causes are worth a retry. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from api.domain.reason import Reason, ReasonCode, Words, words_of
+from api.domain.reason import Reason, ReasonCode, ReasonOrText, message_of
 
 
 class CauseCode(StrEnum):
@@ -18,33 +18,34 @@ class CauseCode(StrEnum):
     NAN_LOSS = "nan_loss"
     MISSING_FILE = "missing_file"
     DISK_FULL = "disk_full"
-    GATED = "gated"  #: the hub wants its licence accepted first
-    UNAUTHORIZED = "unauthorized"  #: the server wants a token that may read it
-    NOT_FOUND = "not_found"  #: there is no such repository, revision or file
-    WRONG_HASH = "wrong_hash"  #: what came is not what it must be: its hash or its length is another
-    REFUSED_FILE = "refused_file"  #: it is no whole weights, can hold code, or its name leads elsewhere
-    REFUSED_ADDRESS = "refused_address"  #: its address is private, or none at all
-    NETWORK = "network"  #: the server was not reached, or did not answer as it should
-    HUB_REFUSED = "hub_refused"  #: the hub does not take what is pushed; the detail says why
+    GATED = "gated"  #: the hub requires accepting the licence first
+    UNAUTHORIZED = "unauthorized"  #: the server requires a token with read access
+    NOT_FOUND = "not_found"  #: the repository, revision or file does not exist
+    WRONG_HASH = "wrong_hash"  #: the received data has an unexpected hash or length
+    #: weights that are incomplete or can hold code, or a name that leads outside the target directory
+    REFUSED_FILE = "refused_file"
+    REFUSED_ADDRESS = "refused_address"  #: the address is private or invalid
+    NETWORK = "network"  #: the server was unreachable or gave an unexpected answer
+    HUB_REFUSED = "hub_refused"  #: the hub rejects the push; the detail says why
     GPU_LOST = "gpu_lost"
     HANG = "hang"
-    KILLED = "killed"  #: a signal from outside ended it
+    KILLED = "killed"  #: ended by an external signal
     QUIT_UNASKED = "quit_unasked"  #: it found a signal file that this service did not write
-    DID_NOT_TRAIN = "did_not_train"  #: exit code 0 without the trainer's word that it was done
-    CACHE_INCOMPLETE = "cache_incomplete"  #: exit code 0, but what it cached is not there, or not to be trusted
-    TRAINER_ERROR = "trainer_error"  #: an error of the trainer's own; the detail has its last words
+    DID_NOT_TRAIN = "did_not_train"  #: exit code 0 without the trainer's completion message
+    CACHE_INCOMPLETE = "cache_incomplete"  #: exit code 0, but the cache is missing or invalid
+    TRAINER_ERROR = "trainer_error"  #: an error of the trainer itself; the detail has its last lines
     COULD_NOT_START = "could_not_start"
     SUPERVISOR_LOST = "supervisor_lost"
     MACHINE_RESTARTED = "machine_restarted"
-    NODE_LOST = "node_lost"  #: the machine of the cluster that it ran on is gone, or was taken out
-    JOB_CANCELLED = "job_cancelled"  #: somebody cancelled its job in the cluster
-    JOB_LOST = "job_lost"  #: the cluster's controller forgot that it ran, and had it ended
-    STORAGE_UNSEEN = "storage_unseen"  #: the machine of the cluster does not see STORAGE_ROOT, or may not write there
-    PREEMPTED = "preempted"  #: the cluster has given its GPUs to a job with more right to them
-    TIME_LIMIT = "time_limit"  #: the cluster's time limit for it was over
+    NODE_LOST = "node_lost"  #: the cluster node failed or was removed
+    JOB_CANCELLED = "job_cancelled"  #: the job was cancelled in the cluster
+    JOB_LOST = "job_lost"  #: the cluster's controller lost track of the job and ended it
+    STORAGE_UNSEEN = "storage_unseen"  #: the cluster node does not see STORAGE_ROOT, or cannot write to it
+    PREEMPTED = "preempted"  #: the cluster gave its GPUs to a job of higher priority
+    TIME_LIMIT = "time_limit"  #: the cluster's time limit was reached
 
 
-#: Causes that lie outside the training: tried again without being asked, this many times in a row.
+#: Causes outside of the training, retried without a request up to this many times in a row.
 RETRIED_BY_ITSELF: Mapping[CauseCode, int] = {
     CauseCode.PORT_IN_USE: 5,
     CauseCode.SUPERVISOR_LOST: 3,
@@ -56,7 +57,7 @@ RETRIED_BY_ITSELF: Mapping[CauseCode, int] = {
     CauseCode.TIME_LIMIT: 3,
 }
 
-#: What `max_retries` covers unless `retry_on` says otherwise: causes that another try can get past.
+#: Causes that `max_retries` covers by default, because a retry may succeed.
 RETRIED_BY_DEFAULT = frozenset(
     {
         CauseCode.HOST_OUT_OF_MEMORY,
@@ -73,14 +74,14 @@ RETRIED_BY_DEFAULT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why an attempt failed, in words, and what to do about it."""
+    """Why an attempt failed and what to do about it."""
 
     code: CauseCode
     detail: str
     remedy: str
     last_lines: tuple[str, ...] = ()
-    said: str | None = None  #: a stable word for this very detail and remedy, finer than `code`
-    detail_code: ReasonCode | None = None  #: what the detail says; None where it is the trainer's own words
+    said: str | None = None  #: stable code of this detail and remedy, finer than `code`
+    detail_code: ReasonCode | None = None  #: code of the detail; None if it is the trainer's own text
     remedy_code: ReasonCode | None = None
 
     @classmethod
@@ -94,11 +95,11 @@ class Cause:
         /,
         **params: Any,
     ) -> "Cause":
-        """A cause in the service's own words: each `{name}` in detail and remedy is replaced by that parameter."""
+        """Return a cause with the service's own messages. `{name}` in detail and remedy becomes that parameter."""
         told, advice = Reason.of(detail, f"{said}_detail", **params), Reason.of(remedy, f"{said}_remedy", **params)
         return cls(code, told.text, advice.text, tuple(last_lines), said, told.said, advice.said)
 
     @property
-    def words(self) -> Words:
+    def words(self) -> ReasonOrText:
         """The detail together with its code."""
-        return words_of(self.detail, self.detail_code)
+        return message_of(self.detail, self.detail_code)

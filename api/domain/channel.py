@@ -1,4 +1,4 @@
-"""Channels to people, and what is on its way through them. No I/O."""
+"""Notification channels and their deliveries. No I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -11,57 +11,57 @@ from api.domain.event import Severity
 class ChannelKind(StrEnum):
     """How a channel reaches people."""
 
-    APPRISE = "apprise"  #: e-mail, SMS, chat: by an Apprise address
-    WEBHOOK = "webhook"  #: a signed POST of our own
+    APPRISE = "apprise"  #: e-mail, SMS or chat through an Apprise address
+    WEBHOOK = "webhook"  #: a signed POST request
 
 
 class WebhookFormat(StrEnum):
-    """What a webhook's body looks like."""
+    """The body format of a webhook."""
 
     ALERTMANAGER = "alertmanager"  #: Alertmanager's version 4
     PLAIN = "plain"
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery is in its life."""
+    """The state of a delivery."""
 
-    WAITING = "waiting"  #: until its next attempt
+    WAITING = "waiting"  #: waits for its next attempt
     SENDING = "sending"
     DELIVERED = "delivered"
-    REJECTED = "rejected"  #: the receiver refused it for good
-    EXPIRED = "expired"  #: nobody took it within 24 h
+    REJECTED = "rejected"  #: the receiver rejected it permanently
+    EXPIRED = "expired"  #: not delivered within 24 h
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more is tried."""
+        """Whether the state is final."""
         return self not in (DeliveryState.WAITING, DeliveryState.SENDING)
 
 
 class DeliveryKind(StrEnum):
-    """What a delivery holds."""
+    """The content of a delivery."""
 
-    ALERTS = "alerts"  #: of one group
-    DIGEST = "digest"  #: all that was held back
+    ALERTS = "alerts"  #: alerts of one group
+    DIGEST = "digest"  #: all notifications held back during quiet hours
     TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """A time of day in which only what is critical is told; the rest waits until its end."""
+    """Hours in which only critical alerts are sent. Others wait until the end."""
 
-    zone: str  #: an IANA name, as Europe/Berlin
+    zone: str  #: IANA name, such as Europe/Berlin
     begins: time
     ends: time
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """What goes through a channel, and how often."""
+    """Which notifications a channel sends, and how often."""
 
     min_severity: Severity = Severity.WARNING
-    matchers: tuple[Matcher, ...] = ()  #: all must fit; none: everything
+    matchers: tuple[Matcher, ...] = ()  #: all must match; empty: everything matches
     send_resolved: bool = True
-    only_opted_in: bool = False  #: only what a training's own request asks to be told
+    only_opted_in: bool = False  #: only notifications that a training's own request asks for
     group_wait_seconds: float = 30.0
     critical_wait_seconds: float = 5.0
     per_minute: int = 6
@@ -72,47 +72,47 @@ class ChannelSettings:
     webhook_format: WebhookFormat = WebhookFormat.ALERTMANAGER
 
 
-#: The id of the channel of the setting NOTIFY_URL.
+#: The id of the channel that the setting NOTIFY_URL creates.
 ENVIRONMENT_CHANNEL = "channel_environment"
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A way to people, without its secret address."""
+    """A notification channel without its secret address."""
 
     channel_id: str
     name: str
     kind: ChannelKind
-    shown: str  #: its address, masked
-    mark: str  #: tells one address from another without showing it
+    shown: str  #: masked address
+    mark: str  #: distinguishes addresses without revealing them
     settings: ChannelSettings
     enabled: bool
     created_at: datetime
     created_by: str
     updated_at: datetime
-    disabled_reason: str | None = None  #: why the service itself has put it aside
-    failures: int = 0  #: in a row
-    refusals: int = 0  #: in a row, of those that say that the address is no longer good
+    disabled_reason: str | None = None  #: why the service disabled it
+    failures: int = 0  #: consecutive failures
+    refusals: int = 0  #: consecutive rejections that mean that the address is no longer valid
     last_error: str | None = None
     last_success_at: datetime | None = None
 
     @property
     def is_from_environment(self) -> bool:
-        """Whether the setting NOTIFY_URL made it: requests cannot change it."""
+        """Whether the setting NOTIFY_URL created it. Requests cannot change it."""
         return self.channel_id == ENVIRONMENT_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSecret:
-    """What is secret of a channel."""
+    """The secrets of a channel."""
 
     url: str
-    key: str | None = None  #: that a webhook's messages are signed with
+    key: str | None = None  #: key that signs a webhook's messages
 
 
 @dataclass(frozen=True, slots=True)
-class ToldAlert:
-    """An alert in a message, as it was when its notification was made."""
+class AlertSnapshot:
+    """An alert as it was when its notification was made."""
 
     alert_id: str
     number: int
@@ -136,7 +136,7 @@ class ToldAlert:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message on its way through one channel."""
+    """One message to be sent through one channel."""
 
     delivery_id: str
     channel_id: str
@@ -144,25 +144,25 @@ class Delivery:
     state: DeliveryState
     severity: Severity
     group_key: str
-    count: int  #: of notifications in it
+    count: int  #: number of notifications in it
     attempts: int
     created_at: datetime
     not_before: datetime
     first_attempt_at: datetime | None = None
     finished_at: datetime | None = None
-    status: int | None = None  #: the receiver's HTTP status
+    status: int | None = None  #: HTTP status from the receiver
     result: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery that is ours to send until its lease ends, with everything that is needed for it."""
+    """A delivery that this server may send until its lease ends, with everything that sending needs."""
 
     delivery: Delivery
     token: str
     channel: Channel
-    sealed: bytes  #: the channel's secret, encrypted
-    alerts: tuple[ToldAlert, ...]
+    sealed: bytes  #: encrypted secrets of the channel
+    alerts: tuple[AlertSnapshot, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +171,15 @@ class DeliveryView:
 
     delivery_id: str
     channel_id: str
-    channel: str | None  #: its name; null when the channel is gone
+    channel: str | None  #: its name; null if the channel is deleted
     kind: DeliveryKind
     state: DeliveryState
     severity: Severity
     count: int
-    alerts: tuple[str, ...]  #: the ids of the first 100
+    alerts: tuple[str, ...]  #: ids of the first 100
     attempts: int
     created_at: datetime
-    not_before: datetime | None  #: the next attempt; null when it has ended
+    not_before: datetime | None  #: next attempt; null if it has ended
     finished_at: datetime | None
     status: int | None
     result: str | None
@@ -187,7 +187,7 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries a list shows."""
+    """Which deliveries to list."""
 
     states: tuple[DeliveryState, ...] = ()
     channel_id: str | None = None

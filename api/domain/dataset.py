@@ -1,4 +1,4 @@
-"""Datasets: their names, versions and items, the manifest that a version is, and what is known of media."""
+"""Datasets, versions, items, manifests and facts about media."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,17 +9,17 @@ from typing import Any
 
 import orjson
 
-#: What a dataset can be called. It stands in addresses, in requests before @, and as a directory's name.
+#: Pattern of a dataset name. It is used in URLs, in requests before @, and as a directory name.
 DATASET_NAME = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}"
 
-#: A SHA-256 in hexadecimal.
+#: Pattern of a SHA-256 in hexadecimal.
 SHA256 = r"[0-9a-f]{64}"
 
-#: The id of an item: the beginning of the SHA-256 of its path.
+#: Pattern of an item id, the start of the SHA-256 of its path.
 ITEM_ID = r"[0-9a-f]{16}"
 
-#: The most items of one version; the longest path and caption of one, in characters, and of all of them together:
-#: whoever edits a version has it in memory.
+#: Limits of a version: number of items, characters of a path, of a caption, and of all together. An edit loads the
+#: whole version into memory.
 MAX_ITEMS = 250_000
 MAX_PATH = 1024
 MAX_CAPTION = 20_000
@@ -27,31 +27,31 @@ MAX_TEXT = 64 * 2**20
 
 
 class MediaKind(StrEnum):
-    """What a media file is, by its content."""
+    """The kind of a media file, by its content."""
 
     IMAGE = "image"
     VIDEO = "video"
-    OTHER = "other"  #: nothing that a trainer could take
+    OTHER = "other"  #: not usable by a trainer
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """What the bytes of a media file say; None: unknown. A picture has one frame, and neither duration nor rate."""
+    """Facts from the bytes of a media file. None: unknown. A picture has one frame, no duration and no rate."""
 
     kind: MediaKind
-    format: str | None = None  #: of the container: png, jpeg, mp4, …
+    format: str | None = None  #: container format: png, jpeg, mp4, …
     width: int | None = None
     height: int | None = None
     duration: float | None = None  #: seconds
     fps: float | None = None
     frame_count: int | None = None
     is_variable_rate: bool | None = None
-    problem: str | None = None  #: a stable word: unreadable, truncated, media_bomb, …
-    problem_text: str | None = None  #: the same for people
+    problem: str | None = None  #: code: unreadable, truncated, media_bomb, …
+    problem_text: str | None = None  #: the same as text
 
 
 class ItemProblem(StrEnum):
-    """What is wrong with an item by itself. A problem of its bytes is named by `MediaFacts.problem` instead."""
+    """A problem of an item. Problems of its bytes are in `MediaFacts.problem` instead."""
 
     MISSING_CAPTION = "missing_caption"
     EMPTY_CAPTION = "empty_caption"
@@ -61,24 +61,24 @@ class ItemProblem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ManifestItem:
-    """One media file of a version: its path below the dataset, its bytes by their hash, and what stands beside it."""
+    """One media file of a version: its path below the dataset, the hash of its bytes, caption, mask and control."""
 
     path: str
     sha256: str
     size_bytes: int
-    caption: str | None = None  #: None: there is none; an empty one is a caption too
+    caption: str | None = None  #: None: missing; an empty text is also a caption
     mask_sha256: str | None = None
     control_sha256: str | None = None
-    excluded: bool = False  #: trainings, checks and caches do not see it
+    excluded: bool = False  #: not used by trainings, checks and caches
 
     @property
     def item_id(self) -> str:
-        """What names it in every version of its dataset, whatever becomes of its bytes and its caption."""
+        """The id of this path in every version of the dataset, independent of its bytes and caption."""
         return item_id_of(self.path)
 
     @property
     def caption_problem(self) -> ItemProblem | None:
-        """What is wrong with its caption; None when nothing is."""
+        """The problem of its caption, or None."""
         if self.caption is None:
             return ItemProblem.MISSING_CAPTION
         return None if self.caption.strip() else ItemProblem.EMPTY_CAPTION
@@ -90,17 +90,17 @@ class ManifestItem:
 
 
 def item_id_of(path: str) -> str:
-    """The id of the item with this path."""
+    """Return the id of the item with this path."""
     return hashlib.sha256(path.encode()).hexdigest()[:16]
 
 
 def included_items(items: Iterable[ManifestItem]) -> list[ManifestItem]:
-    """Return the items that trainings, checks and caches see."""
+    """Return the items that trainings, checks and caches use."""
     return [item for item in items if not item.excluded]
 
 
 def write_manifest(items: Iterable[ManifestItem]) -> Iterator[bytes]:
-    """The canonical lines of a manifest: JSON, sorted by path, so that the same items make the same bytes anywhere."""
+    """Yield the canonical lines of a manifest: JSON, sorted by path, so that equal items give equal bytes."""
     for item in sorted(items, key=lambda each: each.path):
         line = {
             "path": item.path,
@@ -110,14 +110,14 @@ def write_manifest(items: Iterable[ManifestItem]) -> Iterator[bytes]:
             "mask": item.mask_sha256,
             "control": item.control_sha256,
         }
-        # Only where it is set: versions without exclusions keep the hashes that they have always had.
+        # Written only if set, so that versions without exclusions keep their hashes.
         if item.excluded:
             line["excluded"] = True
         yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def read_manifest(lines: Iterable[bytes]) -> Iterator[ManifestItem]:
-    """The items of a manifest. Raises ValueError for a line that is none of `write_manifest`."""
+    """Yield the items of a manifest. Raise ValueError for a line that `write_manifest` did not write."""
     for line in lines:
         fields = orjson.loads(line)
         try:
@@ -136,15 +136,15 @@ def read_manifest(lines: Iterable[bytes]) -> Iterator[ManifestItem]:
 
 @dataclass(frozen=True, slots=True)
 class DatasetItem:
-    """An item as people see it: what the manifest says of it, and what its bytes are known to be."""
+    """An item with the facts about its media."""
 
     item: ManifestItem
-    facts: MediaFacts | None = None  #: None: nobody has looked into it yet
-    position: int = 0  #: its place among the items of its version
+    facts: MediaFacts | None = None  #: None: not examined yet
+    position: int = 0  #: position among the items of its version
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Words for what is wrong with it; empty when nothing is known to be."""
+        """The codes of its problems. Empty if none are known."""
         found: list[str] = []
         if self.facts is not None and self.facts.problem is not None:
             found.append(self.facts.problem)
@@ -157,13 +157,13 @@ class DatasetItem:
         return tuple(found)
 
 
-#: The problem that stands for each and every one, where items are looked for.
+#: Matches every problem in a filter.
 ANY_PROBLEM = "any"
 
 
 @dataclass(frozen=True, slots=True)
 class ItemFilter:
-    """Which items a page shows; None does not choose."""
+    """Which items to list. None does not restrict them."""
 
     search: str | None = None  #: part of path or caption
     problem: str | None = None
@@ -171,13 +171,13 @@ class ItemFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it lets everything pass."""
+        """Whether it restricts nothing."""
         return not self.search and self.problem is None and self.excluded is None
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetVersion:
-    """One state of a dataset, which never changes. `origin` says where it came from, as what made it put it."""
+    """One immutable state of a dataset. `origin` is a description by its creator."""
 
     ordinal: int
     manifest_sha256: str
@@ -185,47 +185,48 @@ class DatasetVersion:
     actor: str
     message: str
     items: int
-    size_bytes: int  #: of the media files
+    size_bytes: int  #: size of the media files
     origin: Mapping[str, Any] | None = None
-    excluded: int = 0  #: how many of the items are excluded
+    excluded: int = 0  #: number of excluded items
 
     @property
     def included(self) -> int:
-        """How many items trainings see."""
+        """The number of items that trainings use."""
         return self.items - self.excluded
 
 
 class WatchState(StrEnum):
-    """How a registered directory compares with the newest version that was made of it."""
+    """How a registered directory compares with the newest version made from it."""
 
-    READING = "reading"  #: it is about to be read, or being read
+    READING = "reading"  #: waiting to be read, or being read
     SAME = "same"
     CHANGED = "changed"
-    GONE = "gone"  #: it is not there, or cannot be read
+    GONE = "gone"  #: missing or unreadable
 
 
 class EntryProblem(StrEnum):
-    """Why an entry of a registered directory is no part of the dataset; the rest of the directory is."""
+    """Why an entry of a registered directory is not part of the dataset."""
 
-    NAME = "bad_name"  #: no item can be called so
-    CAPTION = "bad_caption"  #: a text that cannot be one of captions, or one caption of such a file
+    NAME = "bad_name"  #: not a valid item name
+    CAPTION = "bad_caption"  #: a file that is not valid as captions, or one invalid caption in it
     UNREADABLE = "unreadable"
     NOT_MEDIA = "not_media"  #: no trainer opens it
 
 
 @dataclass(frozen=True, slots=True)
 class EntryFinding:
-    """What is wrong with one entry of a registered directory."""
+    """A problem with one entry of a registered directory."""
 
-    path: str  #: made printable
+    path: str  #: with unprintable characters escaped
     problem: EntryProblem
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryWatch:
-    """What the latest look at a registered directory found. `unread` counts what was wrong when its newest version was
-    read: files that could not be read, and captions that were none.
+    """The result of the latest check of a registered directory.
+
+    `unread` counts the problems when its newest version was made: unreadable files and invalid captions.
     """
 
     state: WatchState
@@ -235,51 +236,51 @@ class DirectoryWatch:
     changed: int = 0
     examples: tuple[str, ...] = ()  #: some of the paths
     problem: str | None = None  #: why it could not be read
-    misnamed: int = 0  #: files whose names no item can have
+    misnamed: int = 0  #: files whose names are not valid item names
     unread: int = 0
     left_out: int = 0  #: files that no trainer opens
-    findings: tuple[EntryFinding, ...] = ()  #: the first of both
-    read_bytes: int | None = None  #: while it is being read: how many of `total_bytes` are
+    findings: tuple[EntryFinding, ...] = ()  #: findings about the first of both
+    read_bytes: int | None = None  #: progress while it is being read, out of `total_bytes`
     total_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A named collection of media; its versions hold the items."""
+    """A named collection of media. Its versions hold the items."""
 
     serial: int
     name: str
     owner: str | None
     description: str | None
     tags: tuple[str, ...]
-    directory: str | None  #: of a registered one: where its files lie, which only others change
+    directory: str | None  #: directory of the files, if registered; only others change it
     created_at: datetime
     updated_at: datetime
-    latest: int | None  #: the ordinal of the newest version; None: it has none yet
-    stored_bytes: int = 0  #: of the different files that its versions hold
-    items: int | None = None  #: of the newest version
+    latest: int | None  #: number of the newest version; None: no version yet
+    stored_bytes: int = 0  #: size of the distinct files of all versions
+    items: int | None = None  #: number of items of the newest version
     watch: DirectoryWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedDataset:
-    """What a task uses of a dataset, whatever becomes of the dataset itself."""
+    """The version of a dataset that a task uses. It stays valid if the dataset is renamed or deleted."""
 
-    dataset: str  #: what it was called then
+    dataset: str  #: name of the dataset at that time
     version: int
     manifest: str  #: sha256:…
-    items: int  #: without excluded ones
-    serial: int  #: of the dataset, which a renamed one keeps
+    items: int  #: without excluded items
+    serial: int  #: serial of the dataset, which survives renaming
 
     @property
     def manifest_sha256(self) -> str:
-        """The hash alone."""
+        """The hash without its prefix."""
         return self.manifest.removeprefix("sha256:")
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A stored file, named by its content."""
+    """A stored file, named by the hash of its content."""
 
     sha256: str
     size_bytes: int

@@ -1,4 +1,4 @@
-"""What the trainer computes of a dataset before its first step, made ahead: a cache, and what it depends on. No I/O."""
+"""Caches that a task computes for a dataset before training, and what they depend on. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,42 +10,42 @@ from api.domain.reason import ReasonCode
 
 
 class CacheState(StrEnum):
-    """What can be said of a cache."""
+    """The state of a cache."""
 
-    NONE = "none"  #: nobody has made it
-    BUILDING = "building"  #: a task that waits or runs makes it
-    COMPLETE = "complete"  #: it is whole, and nothing that it depends on has changed
-    CHANGED = "changed"  #: the model, the trainer or its own files are others since: it is not used
+    NONE = "none"  #: not built
+    BUILDING = "building"  #: a queued or running task builds it
+    COMPLETE = "complete"  #: complete and still valid
+    CHANGED = "changed"  #: the model, the trainer or the cache's files have changed: it is not used
     MISSING = "missing"  #: its files are not on this machine
-    FAILED = "failed"  #: the task that should have made it has failed or was stopped
+    FAILED = "failed"  #: the task that should have built it failed or was stopped
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCache:
-    """What a request has to do with a cache made ahead."""
+    """How a request relates to a prebuilt cache."""
 
     state: CacheState
-    key: str | None  #: names everything that the cache depends on; null: none can be made ahead, `reason` says why
-    task_id: str | None = None  #: the task that has made it, or makes it
+    key: str | None  #: identifies everything that the cache depends on; null if no cache can be prebuilt, see `reason`
+    task_id: str | None = None  #: the task that built or builds it
     reason: str | None = None
-    is_made: bool = False  #: this very task makes it
-    counts_items: bool = True  #: whether the trainer's bars count media files; else batches of them
+    is_made: bool = False  #: this task itself builds it
+    counts_items: bool = True  #: whether the trainer's progress bars count media files instead of batches
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltCache:
-    """What is kept of a cache that was made: by its files it is seen whether it is still the same."""
+    """The record of a built cache. Its digest shows whether the files have changed."""
 
     key: str
-    digest: str  #: SHA-256 over path, size and time of change of each file
+    digest: str  #: SHA-256 over path, size and modification time of each file
     files: int
-    size_bytes: int  #: of what the trainer has computed
+    size_bytes: int  #: size of the computed files
     built_at: str
-    settings: Mapping[str, Any]  #: what bears on it, for people
+    settings: Mapping[str, Any]  #: settings that affect the cache, for display
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any] | None) -> "BuiltCache | None":
-        """What was kept with its task; None where nothing was."""
+        """Return the record stored with a task, or None if there is none."""
         if not kept or "digest" not in kept:
             return None
         return cls(**{each.name: kept[each.name] for each in fields(cls)})
@@ -56,7 +56,7 @@ class DatasetCacheView:
     """A cache of a dataset in a list."""
 
     key: str
-    task_id: str  #: GET /training/{task_id} tells the rest of it, DELETE removes it
+    task_id: str  #: GET /training/{task_id} returns its details, DELETE removes the cache
     state: CacheState
     reason: str | None  #: why it is not used
     reason_code: ReasonCode | None
@@ -67,8 +67,8 @@ class DatasetCacheView:
     trainer: str
     owner: str | None
     settings: Mapping[str, Any]
-    size_bytes: int | None  #: null while it is not complete
+    size_bytes: int | None  #: null until it is complete
     files: int | None
     created_at: datetime
     built_at: datetime | None
-    used_by: tuple[str, ...]  #: tasks that have not finished and train on it
+    used_by: tuple[str, ...]  #: unfinished tasks that train with it

@@ -1,4 +1,4 @@
-"""Append-only facts about GPUs."""
+"""Append-only events about GPUs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,18 +8,18 @@ from api.domain.reason import ReasonCode
 
 
 class EventType(StrEnum):
-    """What kind of fact an event records."""
+    """The kind of an event."""
 
     XID = "xid"  #: the driver reported an error of the GPU or of a program on it
-    STATUS = "status"  #: a GPU went from one status to another
-    HEALTH = "health"  #: the verdict on a GPU changed
-    SOURCE = "source"  #: the driver came, went, or failed
+    STATUS = "status"  #: a GPU's status changed
+    HEALTH = "health"  #: a GPU's health verdict changed
+    SOURCE = "source"  #: the driver became available, stopped or failed
     TASK = "task"  #: the registry released a task by itself
-    NODE = "node"  #: a machine came, went, fell silent, or was drained
+    NODE = "node"  #: a node joined, left, stopped reporting or was drained
 
 
 class Severity(StrEnum):
-    """How much an event matters."""
+    """How serious an event is."""
 
     INFO = "info"
     WARNING = "warning"
@@ -28,7 +28,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GPUEvent:
-    """One event; `id` grows by one with each."""
+    """One event. Ids increase by one."""
 
     id: int
     timestamp: datetime
@@ -40,11 +40,11 @@ class GPUEvent:
     previous: str | None = None
     current: str | None = None
     xid: int | None = None
-    message_code: ReasonCode | None = None  #: what the message says, where it is the reason of a status
+    message_code: ReasonCode | None = None  #: code of the message if it is the reason of a status
 
 
 @dataclass(frozen=True, slots=True)
 class NodeGPUEvent(GPUEvent):
-    """One event of several machines."""
+    """One event in a fleet of several nodes."""
 
-    node: str | None = None  #: the machine that it is about
+    node: str | None = None  #: the node that the event concerns

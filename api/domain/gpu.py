@@ -7,34 +7,34 @@ from enum import StrEnum
 
 from api.domain.node import NodeStatus
 from api.domain.reading import Clocks, ECCErrors, MemoryRepair, MIGSlice, NVLink, ProcessKind, SourceName
-from api.domain.reason import ReasonCode, Words, code_of, text_of, words_of
+from api.domain.reason import ReasonCode, ReasonOrText, code_of, message_of, text_of
 from api.domain.task import TaskType
 
 
 class GPUStatus(StrEnum):
-    """What a GPU is doing, and so whether a task can get it."""
+    """The status of a GPU, which decides whether a task can get it."""
 
-    AVAILABLE = "available"  #: free, fresh and healthy
-    TRAINING = "training"  #: held by a training task
+    AVAILABLE = "available"  #: free and healthy, with a recent reading
+    TRAINING = "training"  #: held by a training
     PREPROCESSING = "preprocessing"  #: held by a preprocessing task
     BUSY = "busy"  #: used by a process, or held by a task, of another kind
-    DRAINING = "draining"  #: its task has ended, the memory is not yet back
-    LOST = "lost"  #: the driver cannot reach it any more
-    UNKNOWN = "unknown"  #: nobody can say that it is free: no fresh reading, or it is unhealthy
+    DRAINING = "draining"  #: its task has ended, but its memory is not free yet
+    LOST = "lost"  #: the driver cannot reach it
+    UNKNOWN = "unknown"  #: not known to be free: no recent reading, or unhealthy
 
 
 class Verdict(StrEnum):
-    """How well a GPU is."""
+    """The health of a GPU."""
 
     HEALTHY = "healthy"
-    DEGRADED = "degraded"  #: it works, but look after it
-    UNHEALTHY = "unhealthy"  #: do not start anything on it
-    UNKNOWN = "unknown"  #: no fresh reading to judge by
+    DEGRADED = "degraded"  #: works, but needs attention
+    UNHEALTHY = "unhealthy"  #: must not be used for new tasks
+    UNKNOWN = "unknown"  #: no recent reading
 
 
 @dataclass(frozen=True, slots=True)
 class GPUHealth:
-    """The verdict, what it rests on, and what to do about it."""
+    """The verdict with its reasons and suggested actions."""
 
     verdict: Verdict
     reasons: tuple[str, ...] = ()
@@ -43,8 +43,8 @@ class GPUHealth:
     action_codes: tuple[ReasonCode | None, ...] = ()
 
     @classmethod
-    def of(cls, verdict: Verdict, reasons: Iterable[Words], actions: Iterable[Words] = ()) -> "GPUHealth":
-        """The health with this verdict; an action that several findings ask for is named once."""
+    def of(cls, verdict: Verdict, reasons: Iterable[ReasonOrText], actions: Iterable[ReasonOrText] = ()) -> "GPUHealth":
+        """Return the health with this verdict. Actions that several findings suggest are listed once."""
         why, what = tuple(reasons), tuple({text_of(action): action for action in actions}.values())
         return cls(
             verdict,
@@ -55,14 +55,14 @@ class GPUHealth:
         )
 
     @property
-    def words(self) -> list[Words]:
+    def words(self) -> list[ReasonOrText]:
         """The reasons, each with its code."""
-        return list(map(words_of, self.reasons, self.reason_codes))
+        return list(map(message_of, self.reasons, self.reason_codes))
 
 
 @dataclass(frozen=True, slots=True)
 class GPUMemory:
-    """Memory in MB. `unified`: the GPU shares the host's memory, and these are the host's figures."""
+    """Memory in MB. `unified`: the GPU shares the host's memory, and the figures are the host's."""
 
     total: int | None
     used: int | None
@@ -84,7 +84,7 @@ class GPUTemperature:
 
 @dataclass(frozen=True, slots=True)
 class GPUTemperatureDetails:
-    """Temperatures in °C, with the ones at which the GPU slows down and shuts down."""
+    """Temperatures in °C, and the thresholds at which the GPU slows down and shuts down."""
 
     gpu: int | None
     memory: int | None
@@ -117,7 +117,7 @@ class GPUPower:
 
 @dataclass(frozen=True, slots=True)
 class GPUClocks:
-    """Clocks in MHz, now and at most."""
+    """Current and maximum clocks in MHz."""
 
     current: Clocks
     max: Clocks
@@ -125,7 +125,7 @@ class GPUClocks:
 
 @dataclass(frozen=True, slots=True)
 class GPUPCIe:
-    """The PCIe link. It may train down while idle."""
+    """The PCIe link. Its speed may drop while the GPU is idle."""
 
     bus_id: str | None
     generation: int | None
@@ -145,7 +145,7 @@ class GPUMIG:
 
 @dataclass(frozen=True, slots=True)
 class CurrentTask:
-    """The task that holds a GPU. Progress in %, time left in seconds."""
+    """The task that holds a GPU. Progress in %, remaining time in seconds."""
 
     task_id: str
     task_type: TaskType
@@ -156,7 +156,7 @@ class CurrentTask:
 
 @dataclass(frozen=True, slots=True)
 class CurrentTaskDetails:
-    """The task that holds a GPU, with what was said about it when it was registered."""
+    """The task that holds a GPU, with the details of its registration."""
 
     task_id: str
     task_type: TaskType
@@ -170,7 +170,7 @@ class CurrentTaskDetails:
 
 @dataclass(frozen=True, slots=True)
 class ProcessOnGPU:
-    """Who holds memory of a GPU. `memory` and `host_memory` in MB; `command` is cut at 256 characters."""
+    """A process that uses memory of a GPU. `memory` and `host_memory` in MB; `command` is cut at 256 characters."""
 
     pid: int
     type: ProcessKind
@@ -187,7 +187,7 @@ class ProcessOnGPU:
 
 @dataclass(frozen=True, slots=True)
 class GPUInfo:
-    """One GPU in `/gpu/status`. `read_at` is when its values were read; `stale` when that is too long ago."""
+    """One GPU in `/gpu/status`. `read_at` is the time of the reading; `stale` means that it is too old."""
 
     gpu_id: int | None
     uuid: str | None
@@ -201,7 +201,7 @@ class GPUInfo:
     power_utilization: float | None
     status: GPUStatus
     status_reason: str | None
-    status_reason_code: ReasonCode | None  #: the same for programs, and in other languages
+    status_reason_code: ReasonCode | None  #: code and parameters of the reason, for programs and translations
     is_available: bool
     current_task: CurrentTask | None
     driver_version: str | None
@@ -212,7 +212,7 @@ class GPUInfo:
 
 @dataclass(frozen=True, slots=True)
 class NodeGPUInfo(GPUInfo):
-    """One GPU of several machines."""
+    """One GPU in a fleet of several nodes."""
 
     node: str
 
@@ -233,40 +233,40 @@ class GPUSummary:
 
 @dataclass(frozen=True, slots=True)
 class GPUStatusResponse:
-    """Every GPU. `source_problem` says why there are no fresh readings, when the whole source fails."""
+    """Every GPU. `source_problem` is the reason if the source fails as a whole."""
 
     gpus: tuple[NodeGPUInfo | GPUInfo, ...]
     summary: GPUSummary
     timestamp: datetime | None
     source: SourceName
     source_problem: str | None
-    source_problem_code: ReasonCode | None  #: the same for programs, and in other languages
+    source_problem_code: ReasonCode | None  #: code and parameters of the problem, for programs and translations
     stale: bool
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSummary:
-    """A machine beside its GPUs: whether it is there, and since when it is silent."""
+    """The status of a node, listed beside its GPUs."""
 
     name: str
     state: NodeStatus
     reason: str | None
     reason_code: ReasonCode | None
-    silent_seconds: int  #: since it was last heard; 0 for this server's own
+    silent_seconds: int  #: seconds since its last report; 0 for this server itself
 
 
 @dataclass(frozen=True, slots=True)
 class FleetStatusResponse(GPUStatusResponse):
-    """Every GPU of several machines, and the machines."""
+    """Every GPU of several nodes, and the nodes."""
 
     nodes: tuple[NodeSummary, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AvailableGPU:
-    """A GPU that can be had now, with the model types that fit in its free memory.
+    """A GPU that is available now, with the model types that fit in its free memory.
 
-    `startable`: whether this service can start trainings on it; the reason says why not.
+    `startable`: whether this service can start trainings on it. If not, the reason follows.
     """
 
     gpu_id: int | None
@@ -288,14 +288,17 @@ class AvailableGPU:
 
 @dataclass(frozen=True, slots=True)
 class NodeAvailableGPU(AvailableGPU):
-    """An available GPU where there are several machines."""
+    """An available GPU in a fleet of several nodes."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class AvailableGPUResponse:
-    """The GPUs that satisfy the request, best first. `total_available` counts them before `count` cut the list."""
+    """The GPUs that satisfy the request, best first.
+
+    `total_available` is their number before `count` limits the list.
+    """
 
     available_gpus: tuple[NodeAvailableGPU | AvailableGPU, ...]
     total_available: int
@@ -305,7 +308,7 @@ class AvailableGPUResponse:
 
 @dataclass(frozen=True, slots=True)
 class GPUDetails:
-    """Everything that is known about one GPU; `unavailable` says for each null field why it is null."""
+    """All known facts about one GPU. `unavailable` has the reason for each null field."""
 
     gpu_id: int | None
     uuid: str | None
@@ -332,7 +335,7 @@ class GPUDetails:
     health: GPUHealth
     status: GPUStatus
     status_reason: str | None
-    status_reason_code: ReasonCode | None  #: the same for programs, and in other languages
+    status_reason_code: ReasonCode | None  #: code and parameters of the reason, for programs and translations
     is_available: bool
     current_task: CurrentTaskDetails | None
     driver_version: str | None
@@ -346,14 +349,14 @@ class GPUDetails:
 
 @dataclass(frozen=True, slots=True)
 class NodeGPUDetails(GPUDetails):
-    """Everything about one GPU of several machines."""
+    """All known facts about one GPU in a fleet of several nodes."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class GPUProcesses:
-    """The processes on one GPU; null when they cannot be listed, with the reason."""
+    """The processes on one GPU. Null with a reason if they cannot be listed."""
 
     gpu_id: int | None
     uuid: str | None
@@ -367,16 +370,16 @@ class GPUProcesses:
 
 @dataclass(frozen=True, slots=True)
 class NodeGPUProcesses(GPUProcesses):
-    """The processes on one GPU of several machines."""
+    """The processes on one GPU in a fleet of several nodes."""
 
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class GPUOffer:
-    """A GPU as the scheduler sees it. `held_by`: the task of ours that has it, so that it will come free."""
+    """A GPU as the scheduler sees it. `held_by` is the task of this service that has it and will free it."""
 
-    node: str  #: the machine that it is in, as the database names it
+    node: str  #: name of its node in the database
     index: int
     uuid: str
     name: str | None
@@ -384,10 +387,10 @@ class GPUOffer:
     free_mb: int | None
     is_available: bool
     status: GPUStatus
-    reason: Words | None
+    reason: ReasonOrText | None
     held_by: str | None
 
     @property
     def names(self) -> tuple[str, str, str]:
-        """The texts by which a request may name the GPU: its index, that with its node, and its UUID."""
+        """The texts by which a request may name the GPU: index, node and index, or UUID."""
         return str(self.index), f"{self.node}:{self.index}", self.uuid

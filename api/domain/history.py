@@ -1,4 +1,4 @@
-"""A time series as the API shows it."""
+"""Time series as the API shows them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from api.domain.reading import SourceName
 
 
 class Metric(StrEnum):
-    """The metrics that are kept, by the names that requests use."""
+    """The stored metrics, by the names that requests use."""
 
     UTILIZATION_GPU = "utilization_gpu"
     UTILIZATION_MEMORY = "utilization_memory"
@@ -22,7 +22,7 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """One step of a series: mean, lowest and highest value; null where nothing was read."""
+    """One step of a series: mean, minimum and maximum. Null if there was no reading."""
 
     timestamp: datetime
     value: float | None
@@ -36,7 +36,7 @@ class HistoryPoint:
 
 @dataclass(frozen=True, slots=True)
 class GPUHistoryResponse:
-    """A metric of one GPU over time; `step` is in seconds."""
+    """One metric of one GPU over time. `step` is in seconds."""
 
     gpu_id: int | None
     uuid: str | None
@@ -51,6 +51,6 @@ class GPUHistoryResponse:
 
 @dataclass(frozen=True, slots=True)
 class NodeGPUHistoryResponse(GPUHistoryResponse):
-    """A metric of one GPU of several machines over time."""
+    """One metric of one GPU over time, in a fleet of several nodes."""
 
     node: str

@@ -1,4 +1,4 @@
-"""What is held back: the queue, of which then nothing begins, or a GPU, which then nobody gets. No I/O."""
+"""Holds on the queue or on a GPU. No I/O."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,20 +6,20 @@ from enum import StrEnum
 
 
 class HoldKind(StrEnum):
-    """What is held back."""
+    """What a hold applies to."""
 
-    QUEUE = "queue"  #: nothing that waits begins; what runs goes on
-    GPU = "gpu"  #: nobody gets it; what runs on it goes on
+    QUEUE = "queue"  #: no queued task starts; running tasks continue
+    GPU = "gpu"  #: no task gets the GPU; tasks that run on it continue
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Something that is held back, until the hold is ended. One thing may have several."""
+    """A hold on the queue or a GPU, in force until it is ended. One target may have several holds."""
 
     hold_id: str
     kind: HoldKind
-    gpu_uuid: str | None  #: None: the queue
+    gpu_uuid: str | None  #: None for a hold on the queue
     reason: str
-    made_by: str  #: a user, or `rule` and the id of a rule
-    alert_id: str | None  #: the alert by whose rule it was made: it ends with it
+    made_by: str  #: a user, or `rule` and a rule id
+    alert_id: str | None  #: the alert whose rule made the hold; it ends with the alert
     created_at: datetime

@@ -1,4 +1,4 @@
-"""An exclusive hold on a resource of the machine."""
+"""An exclusive, time-limited right to a resource of the machine."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,28 +6,28 @@ from enum import StrEnum
 
 from api.domain.reason import ReasonCode
 
-#: Seconds after its last renewal at which a lease expires.
+#: Seconds between the last renewal of a lease and its expiry.
 LEASE_SECONDS = 60.0
 
 
 class LeaseKind(StrEnum):
-    """What kind of resource a lease holds."""
+    """The kind of resource that a lease covers."""
 
-    GPU = "gpu"  #: by UUID
+    GPU = "gpu"  #: resource is the GPU's UUID
     PORT = "port"  #: a master port of this machine
-    CACHE = "cache"  #: a cache directory that a trainer writes
+    CACHE = "cache"  #: a cache directory that a trainer writes to
 
 
 class LeaseState(StrEnum):
-    """Whether the holder of a lease still works."""
+    """Whether the holder of a lease is still at work."""
 
     HELD = "held"
-    DRAINING = "draining"  #: the holder has ended, but the GPU does not show it yet
+    DRAINING = "draining"  #: the holder has ended, but its GPU memory is not free yet
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds a resource. Only the holder of the token may renew or change it."""
+    """The lease of one resource. Only the holder of the token may renew or change it."""
 
     resource: str
     kind: LeaseKind
@@ -36,7 +36,7 @@ class Lease:
     token: str
     state: LeaseState
     claimed_at: datetime
-    expires_at: datetime | None  #: None: it holds until the task is released
+    expires_at: datetime | None  #: None: valid until the task is released
     draining_since: datetime | None = None
     reason: str | None = None
     reason_code: ReasonCode | None = None

@@ -1,4 +1,4 @@
-"""A line of a log, what it means, and the answers to questions about logs. No I/O."""
+"""Log lines, their classification and the results of log queries. No I/O."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,12 +7,12 @@ from typing import Protocol
 from api.domain.cause import Cause
 from api.domain.training import TaskStatus
 
-#: Other programs' words for the levels.
+#: Other programs' names for the levels.
 _LEVEL_WORDS = {"trace": "debug", "warn": "warning", "err": "error", "critical": "error", "fatal": "error"}
 
 
 class LogLevel(StrEnum):
-    """How much a line matters. Other programs' words for it are known too, in any case: INFO, Warn."""
+    """The level of a log line. Other programs' names are accepted in any case: INFO, Warn."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -28,7 +28,7 @@ class LogLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogTime:
-    """At `at` (Unix seconds) the byte at `offset` came, with `newlines` newlines before it since the log began."""
+    """The arrival time of the byte at `offset`, in Unix seconds, with the number of newlines before it."""
 
     offset: int
     newlines: int
@@ -37,73 +37,74 @@ class LogTime:
 
 @dataclass(frozen=True, slots=True)
 class LogSpan:
-    """How much a log holds: bytes and lines since it began, and how much of that is gone from the disk."""
+    """The bytes and lines of a log since it began, and how much of that was deleted from the disk."""
 
-    first: int  #: the first byte that is still there
-    end: int  #: the offset after the last byte
+    first: int  #: offset of the first byte on disk
+    end: int  #: offset after the last byte
     lines_before: int  #: newlines before `first`
     newlines: int  #: newlines before `end`
 
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """An open file of which the first `size` bytes count; the one who takes it closes it."""
+    """An open file of which the first `size` bytes are valid. The recipient closes it."""
 
     descriptor: int
     size: int
 
 
 class LogType(StrEnum):
-    """What a line is about."""
+    """The subject of a line."""
 
     TRAIN = "train"  #: steps, epochs, saving
-    EVAL = "eval"  #: from the beginning of an evaluation to the next step
-    SYSTEM = "system"  #: everything else: launcher, loading, caching, tracebacks, the supervisor's own words
+    EVAL = "eval"  #: from the start of an evaluation to the next step
+    SYSTEM = "system"  #: everything else: launcher, loading, caching, tracebacks, the supervisor's messages
 
 
-#: The levels from the least to the most serious.
+#: Levels from least to most serious.
 LEVELS = tuple(LogLevel)
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a trainer's line says beyond its text; unknown is None."""
+    """The classification of a trainer's log line. None: unknown."""
 
     level: LogLevel
     type: LogType
     epoch: int | None = None
     step: int | None = None
+    shown: str | None = None  #: text to show in place of the line; None: the line itself
 
 
 class Classifier(Protocol):
-    """Reads the lines of a log in their order, beginning anywhere in it."""
+    """Reads the lines of a log in order, from any starting point."""
 
     def read(self, text: str) -> Meaning:
-        """The level of a line, what it is about, and where in a training it was said."""
+        """Return the level, type, epoch and step of a line."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line, safe to be shown."""
+    """One line, escaped for display."""
 
-    offset: int  #: the byte at which it begins in the whole log
-    line_number: int  #: from 1, since the log began; the parts of a line that was cut share one
-    timestamp: str | None  #: when its first byte came, to the millisecond
+    offset: int  #: offset of its first byte in the whole log
+    line_number: int  #: from 1, since the log began; the parts of a line that was cut have the same number
+    timestamp: str | None  #: arrival of its first byte, in milliseconds precision
     level: LogLevel
     type: LogType
     message: str
     epoch: int | None
     step: int | None
-    is_complete: bool  #: false while its end may still come
+    is_complete: bool  #: false if more of the line may follow
     truncated: bool  #: its message, or the line itself, was cut
 
 
 @dataclass(frozen=True, slots=True)
 class LineFilter:
-    """Which lines are wanted; a field that is None does not restrict them."""
+    """Which lines to return. None does not restrict them."""
 
-    level: LogLevel | None = None  #: this level and the more serious ones
+    level: LogLevel | None = None  #: this level and more serious ones
     type: LogType | None = None
 
     @property
@@ -112,7 +113,7 @@ class LineFilter:
         return self.level in (None, LogLevel.DEBUG) and self.type is None
 
     def selects(self, line: LogLine | Meaning) -> bool:
-        """Whether this line is wanted."""
+        """Return whether the filter matches this line."""
         if self.type is not None and line.type is not self.type:
             return False
         return self.level is None or LEVELS.index(line.level) >= LEVELS.index(self.level)
@@ -123,38 +124,38 @@ EVERYTHING = LineFilter()
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A part of a log that is gone from the disk."""
+    """A part of a log that was deleted from the disk."""
 
     start: int
     end: int
-    lines: int | None  #: None where nobody has counted them
+    lines: int | None  #: None: not counted
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Some lines, and where in the log they are. Offsets are bytes in the whole log."""
+    """Some lines and their position in the log. Offsets are bytes in the whole log."""
 
     logs: tuple[LogLine, ...]
     total_lines: int  #: since the log began
-    first_offset: int  #: the first byte that is still there
-    next_offset: int  #: where the next call goes on
-    end_offset: int  #: the offset after the last byte
+    first_offset: int  #: offset of the first byte on disk
+    next_offset: int  #: offset for the next request
+    end_offset: int  #: offset after the last byte
     has_more: bool
-    dropped_bytes: int  #: of the log's beginning, gone from the disk
+    dropped_bytes: int  #: deleted from the start of the log
     dropped_lines: int
 
 
 @dataclass(frozen=True, slots=True)
 class TaskLogPage(LogPage):
-    """A page of a task's log, with the task it belongs to."""
+    """A page of a task's log."""
 
     task_id: str
-    log_lost_bytes: int | None  #: bytes that were printed and are in no log: the disk was full, or they came too fast
+    log_lost_bytes: int | None  #: bytes that were printed but not stored: the disk was full, or they came too fast
 
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A line that was found."""
+    """A matching line."""
 
     line_number: int
     offset: int
@@ -163,7 +164,7 @@ class SearchHit:
     type: LogType
     message: str
     matched_text: str
-    match_start: int | None  #: characters in `message`; None where the match lies in a part that is not shown
+    match_start: int | None  #: offsets in `message`, in characters; None if the match is in a part that is not shown
     match_end: int | None
     before: tuple[LogLine, ...]
     after: tuple[LogLine, ...]
@@ -171,20 +172,20 @@ class SearchHit:
 
 
 class StopReason(StrEnum):
-    """Why a search did not look at everything."""
+    """Why a search ended early."""
 
-    LIMIT = "limit"  #: as many results as were asked for
-    BYTES = "bytes"  #: as much as one request may read
-    TIME = "time"  #: as long as one request may take
+    LIMIT = "limit"  #: the requested number of results was reached
+    BYTES = "bytes"  #: the byte limit of one request was reached
+    TIME = "time"  #: the time limit of one request was reached
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found, how far it came, and where it can go on."""
+    """The result of a search, and where to continue it."""
 
-    task_id: str | None  #: whose log was searched; None for the server's own, or for all tasks
-    query: str  #: the word or the pattern
-    total_matches: int | None  #: lines that match, from where the search began; None when it did not come to the end
+    task_id: str | None  #: task whose log was searched; None: the server's own log, or all tasks
+    query: str  #: the text or pattern
+    total_matches: int | None  #: matching lines from where the search began; None if it ended early
     results: tuple[SearchHit, ...]
     searched_bytes: int
     complete: bool
@@ -198,6 +199,6 @@ class SearchResult:
 class LogEnd:
     """How a followed task ended."""
 
-    status: TaskStatus | None  #: None when the task was deleted
+    status: TaskStatus | None  #: None if the task was deleted
     failure: Cause | None = None
     exit_code: int | None = None

@@ -1,4 +1,4 @@
-"""How much GPU memory trainings have used here, and what bears on it. No I/O."""
+"""The GPU memory that trainings used here, and what it depends on. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,44 +7,44 @@ from typing import Any
 
 
 class MemoryOrigin(StrEnum):
-    """Where a figure of GPU memory is from."""
+    """The source of a GPU memory figure."""
 
     MEASURED = "measured"  #: trainings with the same facts ran here
-    AT_MOST = "at_most"  #: trainings that need as much or more ran here
-    AT_LEAST = "at_least"  #: trainings that need as much or less ran here
-    ESTIMATED = "estimated"  #: nothing comparable ran here: a table tells
-    UNKNOWN = "unknown"  #: nothing tells
+    AT_MOST = "at_most"  #: trainings that need the same or more ran here
+    AT_LEAST = "at_least"  #: trainings that need the same or less ran here
+    ESTIMATED = "estimated"  #: no comparable training ran here; the figure is from a table
+    UNKNOWN = "unknown"  #: no figure is known
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySize:
-    """What a GPU works on at a time: the side of a square of as many pixels, frames, and how many of them."""
+    """The size of one batch on a GPU: side of a square of equal area, frames, and examples."""
 
     side: int
     frames: int
     batch: int
 
     def covers(self, other: "MemorySize") -> bool:
-        """Whether it needs as much memory as another, or more."""
+        """Return whether it needs at least as much memory as the other."""
         return self.side >= other.side and self.frames >= other.frames and self.batch >= other.batch
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryFacts:
-    """What bears on the GPU memory of a training; with the same facts it needs the same.
+    """What the GPU memory of a training depends on. Trainings with equal facts need equal memory.
 
-    Trainings are compared only where `variant` and `settings` are the same.
+    Trainings are comparable only if `variant` and `settings` are equal.
     """
 
     model_type: str
-    variant: str | None  #: which weights; null: it cannot be told, and nothing is compared
+    variant: str | None  #: which weights; null: unknown, so nothing is compared
     settings: Mapping[str, Any] = field(default_factory=dict)
-    sizes: tuple[MemorySize, ...] = ()  #: none of them covers another
-    rank: int | None = None  #: of an adapter
+    sizes: tuple[MemorySize, ...] = ()  #: sizes of which none covers another
+    rank: int | None = None  #: rank of an adapter
     blocks_to_swap: int = 0
 
     def covers(self, other: "MemoryFacts") -> bool:
-        """Whether it needs as much memory as another of the same variant and settings, or more."""
+        """Return whether it needs at least as much memory as the other, given equal variant and settings."""
         return (
             (self.rank or 0) >= (other.rank or 0)
             and self.blocks_to_swap <= other.blocks_to_swap
@@ -54,7 +54,7 @@ class MemoryFacts:
 
 @dataclass(frozen=True, slots=True)
 class MemoryRun:
-    """MB that the fullest GPU of one training used at most, by the driver."""
+    """The peak memory of the fullest GPU of one training in MB, as the driver reported it."""
 
     facts: MemoryFacts
     peak_mb: int
@@ -62,9 +62,7 @@ class MemoryRun:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMemory:
-    """What is known of the memory that a training needs: MB of its fullest GPU. `runs` is how many trainings the figure
-    rests on.
-    """
+    """The expected memory of the fullest GPU of a training in MB. `runs` is the number of measured trainings."""
 
     facts: MemoryFacts
     origin: MemoryOrigin = MemoryOrigin.ESTIMATED
@@ -75,7 +73,7 @@ class PlannedMemory:
     at_least_mb: int | None = None
 
 
-def outermost(sizes: "list[MemorySize]") -> tuple[MemorySize, ...]:
-    """The sizes that no other one covers, in order."""
+def drop_covered_sizes(sizes: "list[MemorySize]") -> tuple[MemorySize, ...]:
+    """Return the sizes that no other size covers, sorted."""
     found = sorted(set(sizes), key=lambda each: (each.side, each.frames, each.batch))
     return tuple(each for each in found if not any(other.covers(each) for other in found if other != each))

@@ -1,4 +1,4 @@
-"""What a preprocessing makes of media files: re-timed, scaled, cropped, cut, converted. No I/O."""
+"""Options for preprocessing media files: frame rate, size, crop, cuts, format. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 
 class CutBy(StrEnum):
-    """Where videos are cut."""
+    """How videos are cut."""
 
     SECONDS = "seconds"
     SCENE = "scene"
 
 
 class FirstFrame(StrEnum):
-    """What becomes of the first frame of videos, as an image."""
+    """What to do with the first frame of a video, as an image."""
 
-    ADD = "add"  #: it stands beside the video
-    ONLY = "only"  #: it takes the video's place
+    ADD = "add"  #: store it beside the video
+    ONLY = "only"  #: store it instead of the video
 
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """A part of a picture, in its pixels."""
+    """A part of a picture, in pixels."""
 
     x: int
     y: int
@@ -32,41 +32,41 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How videos are cut. `seconds` is the length of a piece, or the longest that a scene may be; None: any."""
+    """How to cut videos. `seconds` is the length of a piece, or the maximum length of a scene; None: no limit."""
 
     by: CutBy
     seconds: float | None = None
-    min_seconds: float = 0.5  #: shorter pieces are left out
-    threshold: float = 27.0  #: how much a scene differs from the one before, in PySceneDetect's measure
+    min_seconds: float = 0.5  #: shorter pieces are dropped
+    threshold: float = 27.0  #: minimum difference between two scenes, on PySceneDetect's scale
 
 
 @dataclass(frozen=True, slots=True)
 class MediaSettings:
-    """What is made of each file; None leaves that as it is."""
+    """The changes to make to each file. None leaves a property unchanged."""
 
     fps: float | None = None
-    width: int | None = None  #: with `height`: exactly this size, by scaling and cropping
+    width: int | None = None  #: together with `height`: exact size, reached by scaling and cropping
     height: int | None = None
-    short_side: int | None = None  #: larger ones are scaled down until their shorter side has so many pixels
-    crop: Rectangle | None = None  #: what is left of the picture before it is scaled
+    short_side: int | None = None  #: scale larger files down until their shorter side has this many pixels
+    crop: Rectangle | None = None  #: crop before scaling
     cut: Cut | None = None
     first_frame: FirstFrame | None = None
     image_format: str | None = None  #: png, jpeg, webp
-    video_format: str | None = None  #: mp4: H.264 in a container that everything reads
+    video_format: str | None = None  #: mp4: H.264 in a container that every program reads
     keep_audio: bool = False
 
     @property
     def is_empty(self) -> bool:
-        """Whether no file is changed by it."""
+        """Whether these settings change no file."""
         return self == MediaSettings(keep_audio=self.keep_audio)
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
+        """Return the mapping that `from_json` reads."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "MediaSettings":
-        """The settings from their JSON. Raises TypeError, ValueError."""
+        """Return the settings from their JSON. Raise TypeError or ValueError if it is invalid."""
         crop, cut = given.get("crop"), given.get("cut")
         frame = given.get("first_frame")
         return cls(

@@ -1,6 +1,4 @@
-"""The GPU memory that training a LoRA needs, by the trainer's model type: the one table of it, which holds until a
-machine's own runs say more.
-"""
+"""GPU memory needed to train a LoRA, by model type. Measured runs of this machine take precedence."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -39,7 +37,7 @@ class ModelType(StrEnum):
 
 _DOCS, _REPORT, _GUESS = Origin.TRAINER_DOCS, Origin.REPORT, Origin.UNVERIFIED
 
-#: The nominal GB of the smallest board that is enough, and of one with room to spare, and the source of both figures.
+#: GB of the smallest sufficient GPU and of a comfortable one (nominal), and the source of both figures.
 MODEL_MEMORY: Mapping[ModelType, MemoryNeed] = {
     ModelType.SDXL: MemoryNeed(24, 48, "16 GB ran out even at 512 px; 48 GB train it in full.", _REPORT),
     ModelType.FLUX: MemoryNeed(24, 48, "24 GB with float8; 1024 px only at a low rank.", _REPORT),
@@ -51,20 +49,20 @@ MODEL_MEMORY: Mapping[ModelType, MemoryNeed] = {
     ModelType.Z_IMAGE: MemoryNeed(16, 24, "Its weights take 12.3 GB in bf16, 6.2 in float8.", _GUESS),
     ModelType.WAN: MemoryNeed(12, 24, "The 1.3B on 12 GB; the 14B on 24, on 16 with much RAM.", _REPORT),
     ModelType.HUNYUAN_VIDEO: MemoryNeed(16, 24, "24 GB; 16 with 20 blocks swapped.", _REPORT),
-    ModelType.HUNYUAN_VIDEO_15: MemoryNeed(24, 48, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.HUNYUAN_VIDEO_15: MemoryNeed(24, 48, "An estimate without reports.", _GUESS),
     ModelType.HUNYUAN_IMAGE: MemoryNeed(24, 48, "1024 px cost what 512 px cost elsewhere.", _GUESS),
-    ModelType.LTX_VIDEO: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.LTX_VIDEO: MemoryNeed(24, None, "An estimate without reports.", _GUESS),
     ModelType.LTX2: MemoryNeed(24, 48, "24 GB barely: 46 blocks swapped, low resolution, length and rank.", _DOCS),
     ModelType.MINIMAX_H3: MemoryNeed(24, 48, "24 GB with 48 blocks swapped and int8 weights.", _DOCS),
     ModelType.COSMOS: MemoryNeed(None, None, "Enormous for videos.", _DOCS),
     ModelType.COSMOS_PREDICT2: MemoryNeed(12, 24, "The 14B on 24 GB needs float8_e5m2.", _DOCS),
-    ModelType.ANIMA: MemoryNeed(12, 24, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.ANIMA: MemoryNeed(12, 24, "An estimate without reports.", _GUESS),
     ModelType.LUMINA_2: MemoryNeed(24, 24, "In full at 1024 px on 24 GB with an 8-bit optimizer.", _DOCS),
     ModelType.HIDREAM: MemoryNeed(24, 48, "48 GB without block swapping, 24 with.", _DOCS),
-    ModelType.SD3: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    ModelType.OMNIGEN2: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    ModelType.AURAFLOW: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
-    ModelType.ERNIE_IMAGE: MemoryNeed(24, None, "An estimate: nobody has reported it.", _GUESS),
+    ModelType.SD3: MemoryNeed(24, None, "An estimate without reports.", _GUESS),
+    ModelType.OMNIGEN2: MemoryNeed(24, None, "An estimate without reports.", _GUESS),
+    ModelType.AURAFLOW: MemoryNeed(24, None, "An estimate without reports.", _GUESS),
+    ModelType.ERNIE_IMAGE: MemoryNeed(24, None, "An estimate without reports.", _GUESS),
     ModelType.IDEOGRAM4: MemoryNeed(
         24, 24, "24 GB; another trainer measured 15.6 GiB at 1024 px in fp8, rank 32.", _DOCS
     ),
@@ -73,21 +71,21 @@ MODEL_MEMORY: Mapping[ModelType, MemoryNeed] = {
     ),
 }
 
-#: Those whose figure is stated for weights of which blocks are swapped already.
+#: Model types whose figure already assumes swapped blocks.
 STATED_WITH_SWAP = frozenset({ModelType.HIDREAM, ModelType.LTX2, ModelType.MINIMAX_H3, ModelType.QWEN_IMAGE})
 
-#: MB that a board has free of each nominal GB: 15,040 of a 16 GB T4, 22,560 of a 24 GB A10G, 45,120 of a 48 GB L40S.
+#: Free MB per nominal GB of a GPU: 15,040 of a 16 GB T4, 22,560 of a 24 GB A10G, 45,120 of a 48 GB L40S.
 _FREE_MB_PER_GB = 940
 
 
 def training_mb(model_type: ModelType) -> int | None:
-    """MB of free GPU memory that training a LoRA needs; None where no source gives a figure."""
+    """Return the free GPU memory in MB needed to train a LoRA, or None if no source gives a figure."""
     least = MODEL_MEMORY[model_type].least_gb
     return None if least is None else int(least * _FREE_MB_PER_GB)
 
 
 def models_that_fit(free_mb: int | None) -> tuple[str, ...]:
-    """The model types whose LoRA training fits in this much free memory; none when it is unknown."""
+    """Return the model types whose LoRA training fits in this free memory. None as memory gives an empty tuple."""
     if free_mb is None:
         return ()
     return tuple(model.value for model in ModelType if (needed := training_mb(model)) is not None and needed <= free_mb)

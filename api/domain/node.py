@@ -1,4 +1,4 @@
-"""The machines of a fleet: what one tells of itself, what is kept of it, and what the API shows."""
+"""The nodes of a fleet: their reports, stored records and views in the API."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,54 +15,54 @@ from api.domain.reading import (
     SourceName,
     XidEvent,
 )
-from api.domain.reason import Reason, ReasonCode, ToldWords
-from api.domain.shared_storage import NodeStorage, StorageCall, ToldStorage
+from api.domain.reason import Reason, ReasonCode, ReportedMessage
+from api.domain.shared_storage import NodeStorage, StorageProbeRequest, StorageReport
 from api.domain.task import TaskType
 
-#: Seconds without a word after which nothing that a node last told counts any more.
+#: Seconds without a report after which a node's readings are no longer used.
 SILENT_SECONDS = 15.0
 
-#: The form of reports that this version writes. One that is newer by one is read without what it adds.
+#: Version of the report format. A format newer by one is accepted, without its additions.
 REPORT_FORMAT = 1
 
-#: The most Xid errors in a report; the rest follows in the next.
+#: Limit of Xid errors in one report. The rest follows in the next.
 MOST_XIDS = 200
 
-#: What a node can be called.
+#: Pattern of a node name.
 NODE_NAME = r"[A-Za-z0-9][A-Za-z0-9.\-]{0,62}"
 
 
 def fold_name(name: str) -> str:
-    """Return the form by which names of nodes are compared: as in host names, case does not count."""
+    """Return the normalised form of a node name. As in host names, case is ignored."""
     return name.lower()
 
 
 def find_name(name: str, known: Iterable[str]) -> str | None:
-    """Return a node's name as it is spelt among the known ones; None for one that is not among them."""
+    """Return a node's name as spelt in the known names, or None if it is unknown."""
     spelt = list(known)
     folded = fold_name(name)
     return name if name in spelt else next((each for each in spelt if fold_name(each) == folded), None)
 
 
 class NodeStatus(StrEnum):
-    """What can be said of a node."""
+    """The status of a node."""
 
     UP = "up"
-    DRAINING = "draining"  #: it is there, and nothing new is started on it
-    DOWN = "down"  #: it has said that it ends
-    UNKNOWN = "unknown"  #: it is silent: it may live, and so may what runs on it
+    DRAINING = "draining"  #: alive, but no new tasks start on it
+    DOWN = "down"  #: it reported its shutdown
+    UNKNOWN = "unknown"  #: it does not report: it and its tasks may still run
 
 
 class NodeRole(StrEnum):
-    """What a server is there for."""
+    """The role of a server."""
 
-    ALL = "all"  #: a head: it serves the API
-    NODE = "node"  #: it reads its GPUs and tells a head of them
+    ALL = "all"  #: a head: serves the API
+    NODE = "node"  #: reads its GPUs and reports them to a head
 
 
 @dataclass(frozen=True, slots=True)
-class ToldGPU:
-    """One GPU as a node tells of it. `age` is how many seconds ago it was read, so that no clock is compared."""
+class GPUReport:
+    """One GPU in a node's report. `age` is the age of the reading in seconds, so that clocks need not agree."""
 
     index: int | None
     identity: GPUIdentity | None
@@ -71,22 +71,22 @@ class ToldGPU:
     processes: tuple[GPUProcess, ...] | None = None
     processes_unlisted: str | None = None
     fault: FaultKind | None = None
-    fault_reason: ToldWords | None = None
+    fault_reason: ReportedMessage | None = None
     age: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class NodePlace:
-    """Where a node's program runs: of two programs of one name it tells which is meant."""
+class NodeLocation:
+    """Identifies the program of a node, in case two programs use one name."""
 
-    machine: str  #: the installation's id
+    machine: str  #: id of the installation
     host: str
-    port: int  #: where it serves its own metrics; two programs cannot both have it
-    started: str = ""  #: chosen anew at each start
+    port: int  #: port of its own metrics, which two programs cannot share
+    started: str = ""  #: random id of each start
 
     @property
     def is_at(self) -> tuple[str, str, int]:
-        """The place without the start: whoever begins anew at the same one has followed the former."""
+        """The location without the start. A program with the same value is the successor of the former one."""
         return self.machine, self.host, self.port
 
     def __str__(self) -> str:
@@ -95,32 +95,32 @@ class NodePlace:
 
 @dataclass(frozen=True, slots=True)
 class MachineReport:
-    """What a node tells: all its GPUs after one sweep."""
+    """A report of a node: all its GPUs after one sweep."""
 
     format: int
     version: str
-    place: NodePlace
+    place: NodeLocation
     sequence: int
     interval: float  #: seconds between two reports
     source: SourceName
     versions: DriverVersions
-    gpus: tuple[ToldGPU, ...]
+    gpus: tuple[GPUReport, ...]
     sweep_seconds: float = 0.0
     stuck: int = 0
-    problem: ToldWords | None = None
+    problem: ReportedMessage | None = None
     problem_code: int | None = None
-    sent_at: float | None = None  #: Unix seconds by the node's clock
-    clock_offset: float | None = None  #: seconds that its clock is ahead of the head's, by the head's last answer
+    sent_at: float | None = None  #: Unix seconds on the node's clock
+    clock_offset: float | None = None  #: seconds by which its clock is ahead of the head's, from the head's last answer
     xids: tuple[XidEvent, ...] = ()
-    leaves: bool = False  #: it ends now
-    storage: ToldStorage | None = None  #: its probes of the STORAGE_ROOT that it shares with its head
-    boot: str = ""  #: the kernel's id of the machine's present boot; empty where the kernel or an older node gives none
-    uptime: float | None = None  #: seconds since that boot, sleep included: each report has a later one
+    leaves: bool = False  #: the node is shutting down
+    storage: StorageReport | None = None  #: its probe of the STORAGE_ROOT that it shares with its head
+    boot: str = ""  #: the kernel's id of the current boot; empty if the kernel or an older node gives none
+    uptime: float | None = None  #: seconds since that boot, including sleep; grows with each report
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Why nothing new is started on a node."""
+    """An order that no new tasks start on a node."""
 
     since: datetime
     reason: str
@@ -128,17 +128,17 @@ class Drain:
 
     @property
     def words(self) -> Reason:
-        """Why, and who wants it so."""
+        """The reason and its author."""
         return Reason.of("{why} ({who})", "drained_by", why=self.reason, who=self.by)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptNode:
-    """A node as the database knows it."""
+class NodeRecord:
+    """A node as stored in the database."""
 
     name: str
-    role: NodeRole | None = None  #: None: a machine that has been a head before nodes were kept
-    place: NodePlace | None = None
+    role: NodeRole | None = None  #: None: a machine that was a head before the database stored nodes
+    place: NodeLocation | None = None
     version: str | None = None
     clock_offset: float | None = None
     first_seen: datetime | None = None
@@ -149,7 +149,7 @@ class KeptNode:
 
 @dataclass(frozen=True, slots=True)
 class NodeWarning:
-    """Something about a node that is to be looked at, though it works."""
+    """A problem of a node that still works."""
 
     #: clock_skew, newer_version, older_version, uuid_elsewhere, storage_not_shared, report_refused, other_server
     code: str
@@ -159,7 +159,7 @@ class NodeWarning:
 
 @dataclass(frozen=True, slots=True)
 class NodeGPUs:
-    """The GPUs of a node in figures."""
+    """The GPU counts of a node."""
 
     total: int
     available: int
@@ -169,19 +169,19 @@ class NodeGPUs:
 
 @dataclass(frozen=True, slots=True)
 class NodeTask:
-    """A task that has GPUs of a node."""
+    """A task that holds GPUs of a node."""
 
     task_id: str
     task_type: str
     gpu_uuids: tuple[str, ...]
-    has_ended: bool = False  #: what it ran there is over; it keeps the GPUs only until these are known to be free
+    has_ended: bool = False  #: its process has ended; it holds the GPUs only until they are known to be free
 
 
 @dataclass(frozen=True, slots=True)
 class SlurmNode:
-    """What Slurm says of a node: `state` in this service's words, `says` in its own, and why."""
+    """A node as Slurm reports it: `state` in this service's terms, `says` in Slurm's, and the reason."""
 
-    state: NodeStatus  #: unknown where Slurm was not heard of for long
+    state: NodeStatus  #: unknown if Slurm has not answered for long
     says: tuple[str, ...]
     reason: str | None
     partitions: tuple[str, ...]
@@ -203,23 +203,23 @@ class NodeInfo:
     driver_version: str | None
     cuda_version: str | None
     source: SourceName | None
-    source_problem: str | None  #: why it has no readings, when its driver gives none
+    source_problem: str | None  #: why there are no readings, if the driver fails
     first_seen: datetime | None
     last_seen: datetime | None
-    silent_seconds: float | None  #: since it was last heard, rounded
+    silent_seconds: float | None  #: seconds since its last report, rounded
     clock_skew_seconds: float | None
     drain: Drain | None
     gpus: NodeGPUs
     gpu_uuids: tuple[str, ...]
     tasks: tuple[NodeTask, ...]
     warnings: tuple[NodeWarning, ...] = ()
-    slurm: SlurmNode | None = None  #: None where Slurm has no such node, or nothing is known of it yet
-    storage: NodeStorage | None = None  #: of a cluster, whose machines share one; None: it needs to share none
+    slurm: SlurmNode | None = None  #: None: Slurm has no such node, or it is not known yet
+    storage: NodeStorage | None = None  #: access to the cluster's shared storage; None: not needed
 
 
 @dataclass(frozen=True, slots=True)
 class HeldGPUs:
-    """Which task has which GPUs of a node."""
+    """The GPUs that a task holds on a node."""
 
     task_id: str
     task_type: TaskType
@@ -229,12 +229,12 @@ class HeldGPUs:
 
 @dataclass(frozen=True, slots=True)
 class ReportReceipt:
-    """What a head answers to a report."""
+    """The answer of a head to a report."""
 
-    time: float  #: Unix seconds by the head's clock
+    time: float  #: Unix seconds on the head's clock
     version: str
     state: NodeStatus
     drain: Drain | None
-    held: tuple[HeldGPUs, ...] = ()  #: what holds its GPUs, as far as the head knows
+    held: tuple[HeldGPUs, ...] = ()  #: tasks that hold the node's GPUs, as far as the head knows
     warnings: tuple[NodeWarning, ...] = ()
-    storage: StorageCall | None = None  #: what it is to look for
+    storage: StorageProbeRequest | None = None  #: storage probe that the node should check for

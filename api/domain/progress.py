@@ -1,4 +1,4 @@
-"""How far an attempt is: as its output tells, as it is kept and shown; and the points of its series."""
+"""Progress of an attempt, as read from its output, stored and shown, and points of its series."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 
 class Stage(StrEnum):
-    """What a running trainer is busy with."""
+    """The current stage of a running trainer."""
 
     LOADING = "loading"
     CACHING = "caching"
@@ -17,29 +17,29 @@ class Stage(StrEnum):
     SAVING = "saving"
 
 
-#: Stages in which a trainer looks for its signal files. While it loads or caches it has nothing to save.
+#: Stages in which a trainer checks for its signal files. While it loads or caches, it has nothing to save.
 LISTENING_STAGES = (Stage.TRAINING, Stage.EVALUATING, Stage.SAVING)
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far an attempt is, as its output told so far. Times are Unix seconds; unknown is None."""
+    """Progress of an attempt, as its output has reported it. Times are Unix seconds; unknown is None."""
 
     stage: Stage = Stage.LOADING
     epoch: int | None = None  #: from 1
     step: int | None = None
-    first_step: int | None = None  #: the first step that this attempt made
+    first_step: int | None = None  #: first step of this attempt
     epochs: int | None = None
-    steps_per_epoch: int | None = None  #: as planned, then as seen
+    steps_per_epoch: int | None = None  #: as planned, then as observed
     total_steps: int | None = None
-    loss: float | None = None  #: NaN is a value: the trainer said so
+    loss: float | None = None  #: may be NaN, if the trainer reported NaN
     best_loss: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
     epoch_loss: float | None = None
     best_epoch: int | None = None
     samples_per_second: float | None = None
-    seconds_per_step: float | None = None  #: the median of the latest steps
+    seconds_per_step: float | None = None  #: median of the latest steps
     longest_step: float | None = None
     nan_in_a_row: int = 0
     nan_steps: int = 0
@@ -48,13 +48,13 @@ class Progress:
     last_line_at: float | None = None
     phrases: set[str] = field(default_factory=set)
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=20))
-    epoch_began_after: int | None = None  #: the last step before this epoch, where that is certain
-    activity: str | None = None  #: what a preprocessing is busy with, in words
-    only_caches: bool = False  #: it makes a cache, and no steps
-    items_cached: int | None = None  #: media files whose pixels are cached, once for each of their sizes
+    epoch_began_after: int | None = None  #: last step before this epoch, if certain
+    activity: str | None = None  #: current activity of a preprocessing, as text
+    only_caches: bool = False  #: the task builds a cache and makes no steps
+    items_cached: int | None = None  #: media files with cached latents, once per size
 
     def shift(self, seconds: float) -> None:
-        """Moves all times by so many seconds, after the wall clock was set by as much: ages stay as they were."""
+        """Move all times by this many seconds, after the wall clock was set, so that ages stay the same."""
         for name in ("stage_since", "last_step_at", "last_line_at"):
             at = getattr(self, name)
             if at is not None:
@@ -62,14 +62,14 @@ class Progress:
 
     @property
     def overall_progress(self) -> float | None:
-        """How much of the whole is done, 0 to 100."""
+        """Overall progress from 0 to 100."""
         if self.step is None or not self.total_steps:
             return None
         return min(100.0, 100.0 * self.step / self.total_steps)
 
     @property
     def epoch_progress(self) -> float | None:
-        """How much of this epoch is done, 0 to 100. After a resume it takes the epochs before for whole ones."""
+        """Progress within the epoch from 0 to 100. After a resume, earlier epochs are assumed complete."""
         if self.step is None or self.epoch is None or not self.steps_per_epoch:
             return None
         before = self.epoch_began_after
@@ -80,7 +80,7 @@ class Progress:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Seconds of training left at the present pace; evaluations and saves come on top."""
+        """Seconds of training left at the current pace, without evaluations and saves."""
         if self.step is None or self.total_steps is None or self.seconds_per_step is None:
             return None
         return max(0, self.total_steps - self.step) * self.seconds_per_step
@@ -88,7 +88,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of a series: `train/loss` at a step, at a time in Unix seconds."""
+    """One value of a series such as `train/loss` at a step. `at` is in Unix seconds."""
 
     tag: str
     step: int
@@ -98,7 +98,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ProgressView:
-    """How far a training is. Durations in seconds, progress 0 to 100."""
+    """Progress of a training. Durations in seconds, progress from 0 to 100."""
 
     stage: Stage | None
     current_epoch: int | None
@@ -112,13 +112,14 @@ class ProgressView:
     eta_formatted: str | None
     training_time: float | None
     training_time_formatted: str | None
-    activity: str | None = None  #: what a preprocessing is busy with, in words; null for trainings
-    items_cached: int | None = None  #: of a task that caches ahead: media files, once for each of their sizes
+    activity: str | None = None  #: current activity of a preprocessing, as text; null for trainings
+    #: media files with cached latents, once per size; only for tasks that build a cache
+    items_cached: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsView:
-    """The latest values; a loss that is no number is null, and counted."""
+    """The latest values. A loss that is not a number is null, and counted."""
 
     current_loss: float | None
     best_loss: float | None
@@ -131,7 +132,7 @@ class MetricsView:
 
 @dataclass(frozen=True, slots=True)
 class SpeedView:
-    """How fast it is."""
+    """The speed of a training."""
 
     steps_per_second: float | None
     samples_per_second: float | None
@@ -140,22 +141,22 @@ class SpeedView:
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """How far a task is, as it is told, kept in the database and shown."""
+    """Progress of a task, as reported, stored and shown."""
 
     progress: ProgressView
     metrics: MetricsView
     speed: SpeedView
     warnings: tuple[str, ...] = ()
-    attempt: str | None = None  #: the uid of the attempt that it is of
-    first_step: int | None = None  #: the first step that this attempt made
+    attempt: str | None = None  #: uid of the attempt that it describes
+    first_step: int | None = None  #: first step of this attempt
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` reads."""
+        """Return the mapping that `from_json` reads."""
         return {**asdict(self), "warnings": list(self.warnings)}
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> "ProgressReport":
-        """What was kept, by whichever version: what that did not know of is None, and what only it knew is left out."""
+        """Return a stored report of any version. Missing fields become None and unknown ones are ignored."""
         progress = kept.get("progress") or {}
         return cls(
             _read(ProgressView, {**progress, "stage": _STAGES.get(progress.get("stage"))}),
@@ -167,7 +168,7 @@ class ProgressReport:
         )
 
     def without_pace(self) -> "ProgressReport":
-        """The report without speed and time left, for an attempt whose steps do not come or cannot be seen."""
+        """Return the report without speed and remaining time, for an attempt whose steps cannot be observed."""
         progress = replace(self.progress, eta_seconds=None, eta_formatted=None)
         return replace(self, progress=progress, speed=_read(SpeedView, None))
 
@@ -177,7 +178,7 @@ _Part = TypeVar("_Part", ProgressView, MetricsView, SpeedView)
 
 _STAGES: dict[Any, Stage] = {stage.value: stage for stage in Stage}
 
-#: The names of the fields of each part, in their order; asked for with every task that is read.
+#: Field names of each part in order, cached because every task that is read needs them.
 _NAMES: dict[type, tuple[str, ...]] = {
     part: tuple(each.name for each in fields(part)) for part in (ProgressView, MetricsView, SpeedView)
 }
@@ -188,5 +189,5 @@ def _read(part: type[_Part], kept: Mapping[str, Any] | None) -> _Part:
     return part(*[given.get(name) for name in _NAMES[part]])
 
 
-#: Of a task that has said nothing yet.
-NOTHING_YET = ProgressReport.from_json({"progress": {"overall_progress": 0.0}})
+#: The report of a task before its program reports progress.
+NO_PROGRESS = ProgressReport.from_json({"progress": {"overall_progress": 0.0}})

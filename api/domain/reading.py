@@ -1,6 +1,6 @@
-"""What a source says about a GPU: identity once, vitals every sweep, condition and processes on slower beats.
+"""Readings of one GPU: identity once, vitals every sweep, condition and processes less often.
 
-None means unknown; `unavailable` then says why, by the field's path in `/gpu/{id}/details` ("power.current"):
+None means unknown. `unavailable` then has the reason, by the field's path in `/gpu/{id}/details` ("power.current"):
 `unsupported`, `no_permission`, `unified_memory`, `implausible`, `disabled`, `process_not_visible`, `simulated`, or
 `nvml_error_<code>`.
 """
@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-#: Bounds that tell garbage from readings: no GPU holds 16 TiB (2^24 MiB), and no machine 512 GPUs.
+#: Plausibility limits: no GPU has 16 TiB (2^24 MiB), and no machine 512 GPUs.
 MAX_MEMORY_MB = 1 << 24
 MAX_GPUS = 512
 
 
 class SourceName(StrEnum):
-    """Where readings come from."""
+    """The source of readings."""
 
     NVML = "nvml"
     SIMULATED = "simulated"
-    NONE = "none"  #: a machine that is to have none
-    UNKNOWN = "unknown"  #: what a newer node reads by, of which this version knows nothing
+    NONE = "none"  #: a machine without GPUs by configuration
+    UNKNOWN = "unknown"  #: a source of a newer node that this version does not know
 
 
 class FaultKind(StrEnum):
-    """How one GPU fails while others may be well."""
+    """A failure of one GPU. Others may still work."""
 
     LOST = "lost"
     NO_PERMISSION = "no_permission"
@@ -34,7 +34,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DriverVersions:
-    """The versions that hold for every GPU of the machine."""
+    """Versions of the driver and its libraries, the same for all GPUs of a machine."""
 
     driver: str | None = None
     cuda: str | None = None
@@ -54,7 +54,7 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True)
 class GPUIdentity:
-    """What does not change while the driver runs: read once after each initialisation."""
+    """Properties that do not change while the driver runs, read once after each initialisation."""
 
     index: int
     uuid: str
@@ -71,13 +71,13 @@ class GPUIdentity:
     clocks_max: Clocks = Clocks()
     pcie_max_generation: int | None = None
     pcie_max_width: int | None = None
-    is_integrated: bool = False  #: known to be a part of the host's chip, and to share its memory
+    is_integrated: bool = False  #: part of the host's chip, with shared memory
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GPUVitals:
-    """What changes all the time. Memory in MiB, utilisation in %, temperatures in °C, clocks in MHz."""
+    """Values that change all the time. Memory in MiB, utilisation in %, temperatures in °C, clocks in MHz."""
 
     memory_total_mb: int | None = None
     memory_used_mb: int | None = None
@@ -96,17 +96,17 @@ class GPUVitals:
     clocks: Clocks = Clocks()
     pstate: int | None = None
     throttle_reasons: tuple[str, ...] | None = None
-    recovery_action: int | None = None  #: NVML's number of what the driver asks for; 0 is nothing
-    pcie_rx_bytes: int | None = None  #: counters that may wrap
+    recovery_action: int | None = None  #: recovery action requested by the driver, as NVML's number; 0: none
+    pcie_rx_bytes: int | None = None  #: counters, which may wrap
     pcie_tx_bytes: int | None = None
-    pcie_rx_bytes_per_second: float | None = None  #: averaged since the reading before
+    pcie_rx_bytes_per_second: float | None = None  #: average since the previous reading
     pcie_tx_bytes_per_second: float | None = None
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ECCErrors:
-    """Memory errors: since the driver was loaded (volatile) and over the life of the board (aggregate)."""
+    """Memory errors since the driver was loaded (volatile) and over the life of the board (aggregate)."""
 
     enabled: bool | None = None
     corrected_volatile: int | None = None
@@ -129,7 +129,7 @@ class MemoryRepair:
 
 @dataclass(frozen=True, slots=True)
 class MIGSlice:
-    """One MIG device: a part of a GPU with memory of its own. NVML has no utilisation for it."""
+    """One MIG device: a part of a GPU with its own memory. NVML reports no utilisation for it."""
 
     uuid: str | None
     name: str | None
@@ -151,7 +151,7 @@ class NVLink:
 
 @dataclass(frozen=True, slots=True)
 class GPUCondition:
-    """What changes seldom: limits, modes, links and memory errors."""
+    """Values that change rarely: limits, modes, links and memory errors."""
 
     power_limit_watts: float | None = None
     power_enforced_limit_watts: float | None = None
@@ -170,17 +170,17 @@ class GPUCondition:
 
 
 class ProcessKind(StrEnum):
-    """What a process does on a GPU."""
+    """How a process uses a GPU."""
 
     COMPUTE = "compute"
     GRAPHICS = "graphics"
     BOTH = "compute+graphics"
-    UNKNOWN = "unknown"  #: what a newer node calls it, which this version does not know
+    UNKNOWN = "unknown"  #: a kind from a newer node that this version does not know
 
 
 @dataclass(frozen=True, slots=True)
 class GPUProcess:
-    """Who holds memory of a GPU."""
+    """A process that uses memory of a GPU."""
 
     pid: int
     kind: ProcessKind
@@ -197,7 +197,7 @@ class GPUProcess:
 
 @dataclass(frozen=True, slots=True)
 class XidEvent:
-    """An error that the driver reported for a GPU; `uuid` is None when it did not say for which."""
+    """An error that the driver reported for a GPU. `uuid` is None if the driver did not report it."""
 
     uuid: str | None
     xid: int

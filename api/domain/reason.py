@@ -1,4 +1,4 @@
-"""Sentences that a program can tell from others, and a page can say in another language."""
+"""Messages with stable codes, so that programs can recognise and the page can translate them."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ _PLACE = re.compile(r"\{(\w+)(?:\|([^|}]*)\|([^|}]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class ReasonCode:
-    """What a sentence says, for programs: a stable word, and by name the values that stand in the sentence.
+    """The code of a message and the values in its text, by name.
 
-    A parameter that is itself a sentence of ours is an object with `text`, `code` and `params`; several are a list.
+    A parameter that is itself a coded message is an object with `text`, `code` and `params`. Several are a list.
     """
 
     code: str
@@ -21,21 +21,23 @@ class ReasonCode:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """An English sentence together with its code."""
+    """An English message together with its code."""
 
     text: str
     said: ReasonCode
 
     @classmethod
     def of(cls, sentence: str, code: str, /, **params: Any) -> "Reason":
-        """The reason whose text is this sentence, with each `{name}` in it replaced by the parameter of that name, and
-        each `{name|one|many}` by the one word or the other as that parameter is 1 or not.
+        """Return the message with its placeholders filled in.
+
+        `{name}` becomes the parameter of that name. `{name|one|many}` becomes `one` if that parameter is 1, else
+        `many`.
         """
         return cls(fill(sentence, params), ReasonCode(code, {name: _dump(value) for name, value in params.items()}))
 
 
 def fill(sentence: str, params: Mapping[str, Any]) -> str:
-    """A sentence with its parameters in the places of their names; places without a parameter stay."""
+    """Return a sentence with its placeholders filled in. Placeholders without a parameter stay."""
 
     def replace(place: re.Match[str]) -> str:
         if place[1] not in params:
@@ -49,34 +51,34 @@ def fill(sentence: str, params: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldWords:
-    """A sentence as it is sent: its text, and its code where it is one of ours."""
+class ReportedMessage:
+    """A message as it is sent: its text, and its code if it has one."""
 
     text: str
     said: ReasonCode | None = None
 
 
-#: A sentence of ours; or what a driver, a trainer or a person said, which is passed on as it is and has no code.
-Words = Reason | str
+#: A coded message, or a text of a driver, trainer or user, which is passed on unchanged and has no code.
+ReasonOrText = Reason | str
 
 
-def text_of(words: Words) -> str:
-    """The text of the words: English where they are ours, else as they were said."""
+def text_of(words: ReasonOrText) -> str:
+    """Return the text of a message."""
     return words.text if isinstance(words, Reason) else words
 
 
-def code_of(words: Words | None) -> ReasonCode | None:
-    """The code of a sentence of ours; None for None and for what somebody else said."""
+def code_of(words: ReasonOrText | None) -> ReasonCode | None:
+    """Return the code of a message, or None if it has none."""
     return words.said if isinstance(words, Reason) else None
 
 
-def words_of(text: str, said: ReasonCode | None) -> Words:
-    """Puts a text and its code, stored apart, together again; a text without a code stays a plain string."""
+def message_of(text: str, said: ReasonCode | None) -> ReasonOrText:
+    """Return the message for a text and code that were stored separately. A text without code stays a string."""
     return text if said is None else Reason(text, said)
 
 
-def load_words(value: Any) -> Words:
-    """The words in a parameter of a code: a sentence of ours, or any other value as text."""
+def load_message(value: Any) -> ReasonOrText:
+    """Return the message in a parameter of a code. Other values become text."""
     if isinstance(value, Mapping):
         return Reason(value["text"], ReasonCode(value["code"], value["params"]))
     return str(value)

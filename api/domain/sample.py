@@ -1,28 +1,28 @@
-"""Preview samples of a model's version: pictures and clips that show what it makes."""
+"""Samples of a model version: pictures and clips that show its output."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from api.domain.dataset import MediaFacts, MediaKind
 
-#: The most that a version has, and the most bytes of one.
+#: Limits per version: number of samples, and bytes of one sample.
 MOST_SAMPLES = 50
 MOST_SAMPLE_BYTES = 64 * 1024 * 1024
 
-#: The most characters of its prompt, and the last step that it may be of.
+#: Limits of a sample: characters of its prompt, and its step.
 MOST_PROMPT = 4000
 MOST_STEP = 999_999_999
 
-#: What a sample's number of its random generator looks like: programs use up to 64 bits, more than JavaScript counts.
+#: Pattern of a seed. Programs use up to 64 bits, more than JavaScript numbers can hold.
 SEED = r"-?[0-9]{1,20}"
 
-#: The formats that are taken, with the ending under which each is handed on: those that every browser shows.
+#: Accepted formats and their file endings. Every browser shows these formats.
 SAMPLE_ENDINGS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "gif": ".gif", "mp4": ".mp4", "webm": ".webm"}
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
-    """How a sample was made, as far as its sender says."""
+    """How a sample was made, according to its sender."""
 
     prompt: str | None = None
     seed: str | None = None
@@ -31,7 +31,7 @@ class SampleSettings:
 
 @dataclass(frozen=True, slots=True)
 class NewSample:
-    """A sample as it is about to be kept; its bytes are the blob of this hash."""
+    """A sample before it is stored. Its bytes are the blob with this hash."""
 
     sample_id: str
     sha256: str
@@ -47,7 +47,7 @@ class ModelSample:
     """A sample of one version."""
 
     sample_id: str
-    ordinal: int  #: of its version
+    ordinal: int  #: number within its version
     sha256: str
     size_bytes: int
     format: str
@@ -63,37 +63,37 @@ class ModelSample:
 
     @property
     def ending(self) -> str:
-        """What its name ends with."""
+        """The file ending."""
         return SAMPLE_ENDINGS[self.format]
 
 
 @dataclass(frozen=True, slots=True)
 class SampleView:
-    """A sample as it is answered."""
+    """A sample as the API shows it."""
 
     sample_id: str
     model: str
     version: int
     kind: MediaKind
-    file_name: str  #: what its download is called
+    file_name: str  #: name of its download
     size_bytes: int
     sha256: str
     width: int | None
     height: int | None
-    duration: float | None  #: seconds; of a picture null
+    duration: float | None  #: seconds; null for a picture
     fps: float | None
     frame_count: int | None
     prompt: str | None
     seed: str | None  #: digits
     step: int | None
-    file: str  #: where it is
-    thumbnail: str  #: where a small picture of it is
+    file: str  #: address of the file
+    thumbnail: str  #: address of a small picture of it
     created_at: datetime
     actor: str
 
 
 @dataclass(frozen=True, slots=True)
 class SampleDeleted:
-    """What was deleted."""
+    """The deleted sample."""
 
     sample_id: str

@@ -1,4 +1,4 @@
-"""What answers show of the trainer's keys, and of a request in both of its forms."""
+"""Views of the trainer's settings, and of a request as JSON and as TOML."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,37 +7,37 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class SettingView:
-    """A key of the trainer, and what it may hold; null: no bound, or not known."""
+    """A setting of the trainer and the values that it accepts. Null bounds mean unlimited or unknown."""
 
     name: str
     kind: str  #: whole, number, text, switch, list, table or value (of several kinds; `help` says which)
-    group: str  #: keys that belong together
+    group: str  #: settings of one group belong together
     help: str
-    default: Any  #: what holds when it is left out
+    default: Any  #: the value if the setting is omitted
     least: float | None
-    above: float | None  #: it must be more than that
+    above: float | None  #: exclusive lower bound
     most: float | None
-    options: tuple[Any, ...]  #: what may be written; a `value`, and a text with `is_open`, may be another
+    options: tuple[Any, ...]  #: the allowed values; a `value`, and a text with `is_open`, may have others
     is_open: bool
     is_required: bool
     is_common: bool  #: most trainings set it
     is_path: bool
-    only_for: tuple[str, ...] | None  #: the values of the table's `type` with which it is read; null: with each
+    only_for: tuple[str, ...] | None  #: values of the table's `type` for which it applies; null: all
 
 
 @dataclass(frozen=True, slots=True)
 class SettingTableView:
-    """A table of the trainer's files: its name, which is empty for the top level, in one of the two."""
+    """A table of one of the trainer's two files. The top level has an empty name."""
 
     name: str
     file: str  #: config or dataset
-    is_open: bool  #: it takes keys that are not listed
+    is_open: bool  #: also accepts settings that are not listed
     settings: tuple[SettingView, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettingsView:
-    """Every key with which a model type can be trained."""
+    """All settings for training one model type."""
 
     model_id: str
     tables: tuple[SettingTableView, ...]
@@ -45,7 +45,7 @@ class ModelSettingsView:
 
 @dataclass(frozen=True, slots=True)
 class RequestFormsView:
-    """A configuration in both forms; what was not given is null."""
+    """A configuration as JSON and as TOML. Forms that were not given are null."""
 
     config: Mapping[str, Any] | None
     dataset: Mapping[str, Any] | None

@@ -1,28 +1,28 @@
-"""Whether the machines of a cluster see one STORAGE_ROOT: what each tells of its probes, and what the API shows."""
+"""Whether the machines of a cluster share one STORAGE_ROOT: reported probes and the view in the API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from api.domain.reason import ReasonCode, ToldWords, Words
+from api.domain.reason import ReasonCode, ReasonOrText, ReportedMessage
 
-#: What the file of a probe can be called.
+#: Pattern for the name of a probe file.
 PROBE_FILE = r"[A-Za-z0-9][A-Za-z0-9.\-]{0,95}"
 
 
 class StorageState(StrEnum):
-    """What can be said of a machine's way to the storage."""
+    """Whether a machine shares the storage."""
 
-    SHARED = "shared"  #: what is written here is read there, and the other way round
+    SHARED = "shared"  #: files written by one machine are visible to the other, in both directions
     CHECKING = "checking"  #: not known yet
-    NOT_SHARED = "not_shared"  #: it sees another directory, or none, or cannot write to it
-    UNKNOWN = "unknown"  #: its storage does not answer
-    UNCHECKED = "unchecked"  #: it does not look: its STORAGE_ROOT is another one, or its version is older
+    NOT_SHARED = "not_shared"  #: the machine sees another directory or none, or cannot write to it
+    UNKNOWN = "unknown"  #: the machine's storage does not answer
+    UNCHECKED = "unchecked"  #: the machine does not probe: its STORAGE_ROOT differs, or its version is older
 
 
 @dataclass(frozen=True, slots=True)
-class StorageCall:
-    """What a head tells a node to look for: the number in this file of its own, or a later one."""
+class StorageProbeRequest:
+    """A head's request to a node: look for this number, or a later one, in the head's probe file."""
 
     directory: str  #: the STORAGE_ROOT
     file: str
@@ -30,34 +30,36 @@ class StorageCall:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldStorage:
-    """What a node tells of its latest probe. `number` is what it has written to its own `file`."""
+class StorageReport:
+    """A node's report of its latest probe. `number` is the number that it wrote to its own `file`."""
 
     file: str
     number: int | None = None
-    seen: Mapping[str, int] = field(default_factory=dict)  #: what it has read in others' files
-    problem: ToldWords | None = None
-    age: float | None = None  #: seconds since a probe has ended; None: none has yet
-    offset: float | None = None  #: seconds that the storage's clock is ahead of the node's
+    seen: Mapping[str, int] = field(default_factory=dict)  #: number read from each file of another machine
+    problem: ReportedMessage | None = None
+    age: float | None = None  #: seconds since a probe ended; None: none has ended yet
+    offset: float | None = None  #: seconds by which the storage's clock is ahead of the node's
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one probe has found."""
+    """The result of one probe."""
 
-    at: float  #: when it ended, monotonic
-    number: int | None = None  #: what was written to the own file; None: nothing could be
-    seen: Mapping[str, int] = field(default_factory=dict)  #: what was read last in each file that is looked for
-    problem: Words | None = None  #: with the own file
-    problems: Mapping[str, Words] = field(default_factory=dict)  #: with the files of others, by file
+    at: float  #: end of the probe on the monotonic clock
+    number: int | None = None  #: number written to the own file; None: writing failed
+    seen: Mapping[str, int] = field(default_factory=dict)  #: last number read from each expected file
+    problem: ReasonOrText | None = None  #: problem with the own file
+    problems: Mapping[str, ReasonOrText] = field(
+        default_factory=dict
+    )  #: problems with files of other machines, by file
     offset: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStorage:
-    """A node's way to the shared storage, in `/nodes`."""
+    """A node's access to the shared storage, in `/nodes`."""
 
     state: StorageState
     reason: str | None = None
     reason_code: ReasonCode | None = None
-    clock_offset_seconds: float | None = None  #: how far the storage's clock is ahead of the node's
+    clock_offset_seconds: float | None = None  #: seconds by which the storage's clock is ahead of the node's

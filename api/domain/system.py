@@ -31,9 +31,9 @@ class DiskUsage:
 
 @dataclass(frozen=True, slots=True)
 class SystemInfo:
-    """The machine. `cpu_percent` is over the last sweep of the GPUs; load over 1, 5 and 15 minutes.
+    """The machine. `cpu_percent` covers the last sweep of the GPUs; load is over 1, 5 and 15 minutes.
 
-    The flat fields say the same for programs that know no others; `disk_*` is the disk of the storage.
+    The flat fields repeat values for clients that know no others. `disk_*` is the disk of the storage.
     """
 
     hostname: str
@@ -55,7 +55,7 @@ class SystemInfo:
 
 @dataclass(frozen=True, slots=True)
 class GPUTotals(GPUSummary):
-    """The GPUs in figures; the short names say how many there are, can be had, and are busy."""
+    """The GPUs in figures. `total`, `available` and `busy` repeat the fields with longer names."""
 
     total: int
     available: int
@@ -64,7 +64,7 @@ class GPUTotals(GPUSummary):
 
 @dataclass(frozen=True, slots=True)
 class TaskTotals:
-    """How many trainings there are, and in each status."""
+    """The number of trainings, in total and by status."""
 
     total: int
     queued: int
@@ -81,13 +81,13 @@ class NodeAtAGlance:
     """A machine of this service."""
 
     name: str
-    state: str  #: up: it answers; else draining, down or unknown, as in /nodes
+    state: str  #: up, draining, down or unknown, as in /nodes
     gpus: int
 
 
 @dataclass(frozen=True, slots=True)
 class HolderCounts:
-    """How many tasks hold GPUs, by type."""
+    """The number of tasks that hold GPUs, by type."""
 
     total: int
     training: int
@@ -100,7 +100,7 @@ class HolderCounts:
 
 @dataclass(frozen=True, slots=True)
 class TrainerProblem:
-    """Something that a trainer lacks on this machine: a stable word for it, what it is, and what to do about it."""
+    """A missing requirement of a trainer on this machine: its code, a message and a remedy."""
 
     code: str
     message: str
@@ -109,7 +109,7 @@ class TrainerProblem:
 
 @dataclass(frozen=True, slots=True)
 class TrainerAtAGlance:
-    """A trainer, what it can train, and whether it can start anything here."""
+    """A trainer, its model types, and whether it can start tasks here."""
 
     name: str
     model_types: tuple[str, ...]
@@ -119,23 +119,23 @@ class TrainerAtAGlance:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorAtAGlance:
-    """What starts trainings, and where."""
+    """The executor that starts trainings, and its nodes."""
 
     name: str  #: local: this machine; slurm: a cluster
-    nodes: tuple[str, ...]  #: the machines whose GPUs it can give
-    partitions: tuple[str, ...] = ()  #: of the cluster: what a request may wish for
+    nodes: tuple[str, ...]  #: nodes whose GPUs it can assign
+    partitions: tuple[str, ...] = ()  #: partitions of the cluster that a request may choose
     features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SystemOverview:
-    """The machine, its GPUs and tasks at a glance; `uptime` is the service's."""
+    """The machine, its GPUs and its tasks at a glance. `uptime` is the service's."""
 
     system: SystemInfo
     gpus: GPUTotals
     source: SourceName
     tasks: TaskTotals
-    trainings: Mapping[TaskStatus, int]  #: how many there are in each status
+    trainings: Mapping[TaskStatus, int]  #: number of trainings by status
     holders: HolderCounts
     nodes: tuple[NodeAtAGlance, ...]
     trainers: tuple[TrainerAtAGlance, ...]
@@ -146,8 +146,9 @@ class SystemOverview:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The service is alive. `status`: `ok`; `degraded`: it works, without what `problems` names; `failing`: nothing
-    is kept any more.
+    """Whether the service is alive.
+
+    `status` is `ok`; `degraded` if it works except for what `problems` names; or `failing` if it cannot store anything.
     """
 
     status: str
@@ -158,7 +159,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether answers can be relied on, and what is wrong when not."""
+    """Whether answers are reliable, with the reasons if they are not."""
 
     status: str
     reasons: tuple[str, ...]

@@ -1,10 +1,10 @@
-"""A task that occupies GPUs, as the registry keeps it."""
+"""A task that occupies GPUs, as stored in the registry."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, StrEnum
 
-from api.domain.reason import Words
+from api.domain.reason import ReasonOrText
 
 
 class TaskType(StrEnum):
@@ -13,12 +13,12 @@ class TaskType(StrEnum):
     TRAINING = "training"
     PREPROCESSING = "preprocessing"
     DOWNLOAD = "download"
-    CACHE = "cache"  #: caches a dataset ahead, as a training would
+    CACHE = "cache"  #: builds the cache of a dataset before a training needs it
     PUSH = "push"
     EXTERNAL = "external"
 
 
-#: How a task id begins, by type.
+#: Prefix of a task id, by type.
 TASK_ID_KINDS = {
     TaskType.TRAINING: "train",
     TaskType.PREPROCESSING: "preprocess",
@@ -30,14 +30,14 @@ TASK_ID_KINDS = {
 
 
 class Keep(Enum):
-    """KEEP, given in place of a new value, leaves the old one; None would say that it is no longer known."""
+    """A marker that leaves a value unchanged. None would mean that the value is no longer known."""
 
     KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessIdentity:
-    """A process: its pid, and its start in the host's own unit, which tells it from a later one with the same pid."""
+    """A process: its pid and its start time in the host's own unit. Together they exclude a reused pid."""
 
     pid: int
     start: float
@@ -45,7 +45,7 @@ class ProcessIdentity:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredTask:
-    """A holder of GPUs. Progress in %, time left in seconds; both null until the program says them."""
+    """A task that holds GPUs. Progress in %, remaining time in seconds; both None until the program reports them."""
 
     task_id: str
     task_type: TaskType
@@ -56,13 +56,13 @@ class RegisteredTask:
     progress: float | None = None
     estimated_remaining_time: float | None = None
     updated_at: datetime | None = None
-    serial: int = 0  #: given by the store: tasks are listed in its order
-    has_ended: bool = False  #: it holds its GPUs only until their memory is back
-    owner: str | None = None  #: the user that registered it; None where no keys were asked for
-    is_started_here: bool = False  #: a training, whose process the service itself has started
-    quarantine: Words | None = None  #: why nobody gets its GPUs: an attempt that no task knows lives on them
-    hold: Words | None = None  #: why nobody gets its GPU, which nobody has: it is held back
-    is_last: bool = False  #: nobody gets its GPU afterwards
+    serial: int = 0  #: sort key, assigned by the store
+    has_ended: bool = False  #: it holds its GPUs only until their memory is free
+    owner: str | None = None  #: the user that registered it; None if the service has no keys
+    is_started_here: bool = False  #: a training whose process this service started
+    quarantine: ReasonOrText | None = None  #: why its GPUs are unavailable: an orphan runs on them
+    hold: ReasonOrText | None = None  #: why its GPU is unavailable although no task has it: a hold
+    is_last: bool = False  #: the GPU is not assigned again afterwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +79,4 @@ class TaskView:
     estimated_remaining_time: float | None
     started_at: datetime
     updated_at: datetime | None
-    owner: str | None  #: the user that registered it; null where no keys were asked for
+    owner: str | None  #: the user that registered it; null if the service has no keys

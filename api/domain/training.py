@@ -1,4 +1,4 @@
-"""A task with attempts, a training above all: words, states, and which state may follow which. No I/O."""
+"""Tasks, trainings above all: their statuses, transitions, requests, plans and attempts. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from api.domain.cause import Cause, CauseCode
+from api.domain.cluster_options import ClusterOptions
 from api.domain.dataset import PinnedDataset
 from api.domain.dataset_cache import PlannedCache
-from api.domain.engine import EngineWishes
 from api.domain.measured_memory import PlannedMemory
 from api.domain.progress import ProgressReport
 from api.domain.reason import ReasonCode
@@ -17,19 +17,19 @@ from api.domain.task import TaskType
 
 
 class TaskStatus(StrEnum):
-    """Where a task is in its life."""
+    """The status of a task."""
 
     QUEUED = "queued"  #: waits for GPUs
     STARTING = "starting"  #: holds its GPUs; its process is being started
     RUNNING = "running"  #: its process runs
-    STOPPING = "stopping"  #: was asked to stop; its process still runs
-    COMPLETED = "completed"  #: the trainer said that it was done
-    FAILED = "failed"  #: it ended otherwise; the cause says how
-    STOPPED = "stopped"  #: it ended because it was asked to
+    STOPPING = "stopping"  #: a stop was requested; its process still runs
+    COMPLETED = "completed"  #: the trainer reported completion
+    FAILED = "failed"  #: ended otherwise; see the cause
+    STOPPED = "stopped"  #: ended by a requested stop
 
     @property
     def is_finished(self) -> bool:
-        """Whether the status is final: nothing more happens by itself."""
+        """Whether the status is final. Only a request can change it."""
         return self in (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.STOPPED)
 
     @property
@@ -38,7 +38,7 @@ class TaskStatus(StrEnum):
         return self in (TaskStatus.STARTING, TaskStatus.RUNNING, TaskStatus.STOPPING)
 
 
-#: Which status may follow which; every change is guarded by it. From an active status back to `queued` leads a retry.
+#: Allowed status changes; every change is checked against them. A retry leads from an active status back to `queued`.
 TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
     TaskStatus.QUEUED: frozenset({TaskStatus.STARTING, TaskStatus.STOPPED, TaskStatus.FAILED}),
     TaskStatus.STARTING: frozenset(
@@ -59,38 +59,38 @@ TRANSITIONS: Mapping[TaskStatus, frozenset[TaskStatus]] = {
 
 
 class StopRung(StrEnum):
-    """How hard a stop is being asked for, from soft to hard."""
+    """The steps of a stop, from soft to hard."""
 
     CHECKPOINT = "checkpoint"  #: the signal file asks the trainer to save a checkpoint and quit
-    TERMINATE = "terminate"  #: SIGTERM to the whole tree
-    KILL = "kill"  #: SIGKILL to the whole tree
+    TERMINATE = "terminate"  #: SIGTERM to the whole process tree
+    KILL = "kill"  #: SIGKILL to the whole process tree
 
 
 @dataclass(frozen=True, slots=True)
 class GPURequest:
-    """Which GPUs a task wants: these, or any `count` with `min_memory` MB free."""
+    """The GPUs that a task requests: specific ones, or any `count` with `min_memory` MB free."""
 
     references: tuple[int | str, ...] = ()  #: indices or UUIDs
-    count: int = 1  #: 0: it needs none
+    count: int = 1  #: 0: needs no GPU
     min_memory: int = 0
-    is_single: bool = False  #: asked for as gpu_id, and not in a list
+    is_single: bool = False  #: requested as gpu_id instead of a list
 
 
 @dataclass(frozen=True, slots=True)
 class TaskNotice:
-    """Who wants to be told of what happens to a task."""
+    """Notifications that a request asks for."""
 
-    on: tuple[str, ...] = ()  #: the words of NOTICES
+    on: tuple[str, ...] = ()  #: values of NOTICES
     channels: tuple[str, ...] = ()  #: names of channels
 
 
-#: What people can have themselves told of their own training.
+#: Events of their own training that users can be notified of.
 NOTICES = ("finished", "failed", "hung", "nan", "no_checkpoint", "slow", "waiting")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What a user asked for. It holds no secrets: they are kept in a file of their own."""
+    """A user's request. It has no secrets, which are stored in a separate file."""
 
     model_type: str
     gpus: GPURequest = field(default_factory=GPURequest)
@@ -109,19 +109,19 @@ class TrainingRequest:
     keep_last_checkpoints: int | None = None
     regenerate_cache: bool = False
     trust_cache: bool = False
-    cache_only: bool = False  #: it ends when the dataset is cached
+    cache_only: bool = False  #: the task ends when the dataset is cached
     notify: TaskNotice | None = None
-    slurm: EngineWishes | None = None  #: what it wishes of a cluster
+    slurm: ClusterOptions | None = None  #: options for the cluster
 
     @property
     def gpu_count(self) -> int:
-        """How many GPUs it needs."""
+        """The number of GPUs that it needs."""
         return len(self.gpus.references) or self.gpus.count
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What a request amounts to. Memory in MB for each GPU; unknown is None."""
+    """The plan of a request. Memory in MB per GPU; unknown is None."""
 
     trainer: str
     model_type: str
@@ -129,57 +129,57 @@ class TrainingPlan:
     epochs: int | None = None
     steps_per_epoch: int | None = None
     total_steps: int | None = None
-    max_steps: int | None = None  #: a bound that the request itself sets
-    global_batch_size: int | None = None  #: examples a step: over all data-parallel GPUs
-    dataset_items: int | None = None  #: images and videos that are used, once each
+    max_steps: int | None = None  #: a limit in the request itself
+    global_batch_size: int | None = None  #: examples per step over all data-parallel GPUs
+    dataset_items: int | None = None  #: number of images and videos, each counted once
     estimated_memory_mb: int | None = None
-    memory_basis: str | None = None  #: where the figure of the memory comes from
-    weights_mb: int | None = None  #: what the trained weights alone take, after block swapping and by stage
-    memory: PlannedMemory | None = None  #: what trainings used here that can be compared; None: nothing is compared
+    memory_basis: str | None = None  #: source of the memory figure
+    weights_mb: int | None = None  #: memory of the trained weights alone, after block swapping and by stage
+    memory: PlannedMemory | None = None  #: measurements of comparable trainings; None: nothing was compared
     files: Mapping[str, str] = field(default_factory=dict)  #: the files that the trainer will read: text by name
     command: tuple[str, ...] = ()
-    caches: tuple[str, ...] = ()  #: cache directories that it writes; one task at a time may
+    caches: tuple[str, ...] = ()  #: cache directories that it writes to; one task at a time may use them
     evaluates: bool = False
-    notes: tuple[str, ...] = ()  #: what could not be known, and why; and what has changed since
-    datasets: tuple[PinnedDataset, ...] = ()  #: the versions of named datasets that it uses
-    cache: PlannedCache | None = None  #: what is known of a cache made ahead; None: it names no dataset
+    notes: tuple[str, ...] = ()  #: facts that could not be determined, and changes since
+    datasets: tuple[PinnedDataset, ...] = ()  #: versions of named datasets that it uses
+    cache: PlannedCache | None = None  #: prebuilt cache of its dataset; None: it names no dataset
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Resumable state that the trainer wrote at a step."""
+    """State that the trainer saved at a step, from which a training can resume."""
 
     name: str  #: global_step100
     step: int | None
     size_bytes: int
     created_at: datetime
-    is_complete: bool  #: the trainer's file `latest` names it, or it was written before one that is named
+    is_complete: bool  #: the trainer's file `latest` names it, or it precedes one that is named
     is_latest: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ResumeOptions:
-    """How an attempt goes on from a checkpoint."""
+    """How an attempt continues from a checkpoint."""
 
-    checkpoint: str | None = None  #: None is the last complete one
+    checkpoint: str | None = None  #: None: the last complete one
     reset_dataloader: bool = False
     reset_optimizer: bool = False
 
 
 class EventKind(StrEnum):
-    """What an event of a task tells."""
+    """The kind of a task event."""
 
-    STATUS = "status"  #: it went from one status to another
-    STOP = "stop"  #: a stop was asked for, or is being carried out harder
-    STAGE = "stage"  #: the trainer went on to something else
+    STATUS = "status"  #: the status changed
+    STOP = "stop"  #: a stop was requested, or reached its next step
+    STAGE = "stage"  #: the trainer entered another stage
     CHECKPOINT = "checkpoint"  #: a checkpoint was completed or removed
-    WARNING = "warning"  #: something needs attention: a hang, a full disk
-    CHANGE = "change"  #: somebody changed the task
+    WARNING = "warning"  #: needs attention: a hang, a full disk
+    CHANGE = "change"  #: a user changed the task
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """An append-only fact about a task; `id` grows with each."""
+    """An append-only event of a task. Ids increase."""
 
     id: int
     task_id: str
@@ -188,27 +188,27 @@ class TaskEvent:
     type: EventKind
     previous: str | None
     current: str | None
-    actor: str  #: who: a user by way of the API, the scheduler, the supervisor, the service
+    actor: str  #: author: a user through the API, the scheduler, the supervisor, the service
     message: str
     details: Mapping[str, Any] | None = None
-    message_code: ReasonCode | None = None  #: the message for programs, and in other languages
+    message_code: ReasonCode | None = None  #: code and parameters of the message, for programs and translations
 
 
 @dataclass(frozen=True, slots=True)
 class StopState:
-    """A stop that was asked for. `cause` is set when the service itself asked: the task then fails with it."""
+    """A requested stop. `cause` is set if the service itself requested it: the task then fails with this cause."""
 
     requested_at: datetime
     actor: str
     force: bool
-    timeout_seconds: float | None  #: for the checkpoint; None is the service's setting
-    rung: StopRung | None = None  #: None until the supervisor has taken it up
+    timeout_seconds: float | None  #: time for saving the checkpoint; None: the service's setting
+    rung: StopRung | None = None  #: None until the supervisor acts on it
     cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSummary:
-    """A task without its request and plan: what lists and the scheduler need."""
+    """A task without its request and plan, as lists and the scheduler need it."""
 
     serial: int
     task_id: str
@@ -238,19 +238,20 @@ class TaskSummary:
     resume: ResumeOptions | None
     warning: str | None
     warning_code: ReasonCode | None
-    owner: str | None  #: the user that it belongs to; None where no keys were asked for
+    owner: str | None  #: the user that owns it; None if the service has no keys
     kind: TaskType
-    result: Mapping[str, Any] | None  #: what it made, as its kind has it; None before its end, and for trainings
+    #: the result, in a form that depends on the kind; None before its end, and for trainings
+    result: Mapping[str, Any] | None
 
     @property
     def needs_gpus(self) -> bool:
-        """Whether it waits for GPUs; otherwise for one of the places of tasks without them."""
+        """Whether it waits for GPUs. Otherwise it waits for a slot for tasks without GPUs."""
         return self.gpu_count > 0
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingTask(TaskSummary):
-    """A task with everything that is kept of it."""
+    """A task with its request and plan."""
 
     request: TrainingRequest
     plan: TrainingPlan
@@ -258,7 +259,7 @@ class TrainingTask(TaskSummary):
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """What a task begins with."""
+    """A task to create."""
 
     task_id: str
     trainer: str
@@ -268,13 +269,13 @@ class NewTask:
     idempotency_key: str | None = None
     owner: str | None = None
     kind: TaskType = TaskType.TRAINING
-    keys_since: datetime | None = None  #: older tasks no longer hold their idempotency keys; None: all do
+    keys_since: datetime | None = None  #: idempotency keys of older tasks no longer count; None: all count
 
 
 class AttemptStatus(StrEnum):
-    """Where an attempt is in its life."""
+    """The status of an attempt."""
 
-    CLAIMED = "claimed"  #: it holds its GPUs; nothing was started
+    CLAIMED = "claimed"  #: holds its GPUs; nothing is started
     SUBMITTED = "submitted"  #: its supervisor is being started; from here on only an outcome ends it
     RUNNING = "running"
     ENDED = "ended"
@@ -282,7 +283,7 @@ class AttemptStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at a task."""
+    """One run of a task's program."""
 
     uid: str
     task_id: str
@@ -310,21 +311,21 @@ class Attempt:
 
 
 class TaskOrder(StrEnum):
-    """In which order a list shows tasks."""
+    """The order of tasks in a list."""
 
     NEWEST = "newest"
-    QUEUE = "queue"  #: only those that wait, as they are served: by priority, then age
+    QUEUE = "queue"  #: only queued tasks in queue order: by priority, then age
 
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks a list shows; empty and None do not restrict it."""
+    """Which tasks to list. Empty and None do not restrict them."""
 
     statuses: tuple[TaskStatus, ...] = ()
     model_type: str | None = None
     gpu_uuid: str | None = None
     search: str | None = None  #: part of the id, name or description
     owner: str | None = None
-    seen_by: str | None = None  #: the user whose tasks alone may be seen; None: everybody's
+    seen_by: str | None = None  #: the only user whose tasks are visible; None: all
     kind: TaskType | None = None
     pushed_model: str | None = None  #: the registered model that it pushes

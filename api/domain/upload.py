@@ -1,4 +1,4 @@
-"""Uploads: what comes in over several requests, and what became of it."""
+"""Uploads, received over several requests, and their results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,31 +10,31 @@ from api.domain.dataset import MediaFacts
 
 
 class UploadKind(StrEnum):
-    """What an upload is to become."""
+    """What an upload contains."""
 
     ITEM = "item"  #: one media file, its caption, or its mask
-    ARCHIVE = "archive"  #: a zip or tar of them
-    MODEL = "model"  #: weights that become a version of a registered model
-    SAMPLE = "sample"  #: a picture or clip that shows what such a version makes
+    ARCHIVE = "archive"  #: a zip or tar of media files
+    MODEL = "model"  #: weights for a version of a registered model
+    SAMPLE = "sample"  #: a picture or clip that shows the output of such a version
 
 
 class UploadStatus(StrEnum):
-    """How far an upload is."""
+    """The state of an upload."""
 
     RECEIVING = "receiving"
-    RECEIVED = "received"  #: all of it is here; it is being looked into
-    COMPLETED = "completed"  #: a version of its dataset has it
-    FAILED = "failed"  #: nothing of it was kept
+    RECEIVED = "received"  #: completely received; being processed
+    COMPLETED = "completed"  #: part of a dataset version
+    FAILED = "failed"  #: nothing of it was stored
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing changes any more."""
+        """Whether the status is final."""
         return self in (UploadStatus.COMPLETED, UploadStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class UploadProblem:
-    """Why an upload has failed: a stable word, a sentence, and of an archive the entry that it is about."""
+    """Why an upload failed: a code, a message, and the entry concerned if it is an archive."""
 
     code: str
     message: str
@@ -43,7 +43,7 @@ class UploadProblem:
 
 @dataclass(frozen=True, slots=True)
 class FormSettings:
-    """What a form says of the file that comes with it."""
+    """Form fields that accompany an uploaded file."""
 
     prompt: str | None = None
     model_type: str | None = None
@@ -54,33 +54,33 @@ class FormSettings:
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What an upload has become."""
+    """The result of an upload."""
 
     dataset: str | None  #: None: it became a version of `model`, or a sample of one
     version: int
     added: int  #: items
-    changed: int  #: items that the dataset had under the same path
+    changed: int  #: items that replaced one with the same path
     left_out: int  #: files that are no media, captions, masks or controls
     left_out_examples: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()  #: some of the items
-    num_repeats: Mapping[str, int] = field(default_factory=dict)  #: of directories named as in kohya's form
-    further_captions: int = 0  #: of items that came with several: the first is taken
-    item: str | None = None  #: of a single file: the path of its item
-    facts: MediaFacts | None = None  #: of a single file: what it is
+    paths: tuple[str, ...] = ()  #: paths of some of the items
+    num_repeats: Mapping[str, int] = field(default_factory=dict)  #: by directory, from names in kohya's form
+    further_captions: int = 0  #: items with several captions, of which the first is used
+    item: str | None = None  #: path of its item; single files only
+    facts: MediaFacts | None = None  #: facts about the file; single files only
     model: str | None = None  #: the registered model that it is a version of
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload as it is kept. How many bytes of it are here only its file says."""
+    """An upload as stored. Only its file knows how many bytes have arrived."""
 
     serial: int
     upload_id: str
     owner: str | None
-    kind: UploadKind | None  #: None: its content will tell
-    filename: str | None  #: below the dataset, with its directories
+    kind: UploadKind | None  #: None: determined from the content
+    filename: str | None  #: path below the dataset, with directories
     dataset: str | None
-    metadata: Mapping[str, str]  #: what the client said of it, as it said it
+    metadata: Mapping[str, str]  #: metadata as the client sent it
     size_bytes: int | None  #: None: not known before its end
     status: UploadStatus
     created_at: datetime
@@ -94,7 +94,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """An upload that is wanted."""
+    """An upload to create."""
 
     upload_id: str
     owner: str | None
@@ -110,37 +110,37 @@ class NewUpload:
 
 @dataclass(frozen=True, slots=True)
 class UploadBatch:
-    """Uploads that were begun together, such as the files of a folder."""
+    """Uploads that a client started together, such as the files of a folder."""
 
-    name: str  #: the client's
-    size: int  #: how many they are
+    name: str  #: chosen by the client
+    size: int  #: number of uploads
 
 
-#: How long a batch waits for the rest after something of it came: while some of it is under way, and while none is.
+#: How long a batch waits for missing parts after the last one arrived: with uploads in progress, and without.
 _COMING, _SILENT = timedelta(minutes=10), timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class BatchState:
-    """How much of a batch of uploads is here."""
+    """How much of a batch has arrived."""
 
     owner: str | None
     dataset: str
     name: str
-    size: int  #: as its client says
+    size: int  #: as the client announced
     begun: int
-    coming: int  #: those of the begun ones that are not here whole
-    changed_at: datetime  #: when something of it came last
+    coming: int  #: started uploads that are not complete
+    changed_at: datetime  #: when the last part arrived
 
     def is_ready(self, now: datetime) -> bool:
-        """Whether all of it is here, or nothing more is waited for: also where the clock was ahead when it came."""
+        """Return whether the batch is complete, or its waiting time is over. A clock that was ahead does not matter."""
         waits = _COMING if self.coming else _SILENT
         return (self.begun >= self.size and not self.coming) or abs(now - self.changed_at) > waits
 
 
 @dataclass(frozen=True, slots=True)
 class UploadView:
-    """An upload as it is answered."""
+    """An upload as the API shows it."""
 
     upload_id: str
     status: UploadStatus
@@ -148,7 +148,7 @@ class UploadView:
     filename: str | None
     dataset: str | None
     owner: str | None
-    offset: int | None  #: bytes that are here, durably; None: another server has them
+    offset: int | None  #: bytes durably stored; None: another server has them
     size_bytes: int | None
     task_id: str | None
     result: UploadResult | None
@@ -159,14 +159,14 @@ class UploadView:
 
 
 def metadata_text(values: Mapping[str, Any], name: str) -> str | None:
-    """A value that the client said of its upload; None where it said nothing, as some clients say `null`."""
+    """Return a value of an upload's metadata, or None if it is missing. Some clients send `null` for missing values."""
     value = values.get(name)
     return None if value in (None, "", "null", "undefined") else str(value)
 
 
 @dataclass(slots=True)
 class IntakeProgress:
-    """How far an upload is that is being looked into."""
+    """Progress of processing an upload."""
 
     step: str
     done: int = 0
@@ -174,5 +174,5 @@ class IntakeProgress:
 
     @property
     def percent(self) -> float:
-        """How much of it is done; of what has no known end 0."""
+        """Progress in %. Zero if the end is unknown."""
         return 0.0 if not self.total else round(100 * self.done / self.total, 1)

@@ -1,32 +1,32 @@
-"""What owners of trainings use, and what of it their quotas leave."""
+"""The resources that owners of tasks use, compared with their quotas."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.domain.access import Quota
 
-#: Whom tasks belong to; None: nobody, which counts as one owner.
+#: The user that owns a task. Tasks without an owner (None) count as one owner.
 Owner = str | None
 
 GB = 1024**3
 
-#: Seconds for which the use of a GPU counts.
+#: Length of the window in which GPU use counts, in seconds.
 DAY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one user uses now, in the units of a quota."""
+    """The current usage of one user, in the units of a quota."""
 
-    gpus: int  #: held by attempts that have not ended
+    gpus: int  #: GPUs of attempts that have not ended
     queued_tasks: int
     gpu_hours_last_day: float
-    storage_gb: float | None  #: of the files of their tasks; None: not measured yet
+    storage_gb: float | None  #: size of the files of the user's tasks; None: not measured yet
 
 
 @dataclass(frozen=True, slots=True)
 class GPUHold:
-    """GPUs that an attempt had from one time to another, in Unix seconds; `ended_at` None: it has them still."""
+    """The GPUs of one attempt and when it had them, in Unix seconds. `ended_at` is None if it still has them."""
 
     gpus: int
     began_at: float
@@ -35,12 +35,12 @@ class GPUHold:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What an owner may use, and uses, as a pass over the queue sees it."""
+    """The quota and usage of one owner, as the scheduler sees them."""
 
     quota: Quota = field(default_factory=Quota)
-    gpus: int = 0  #: held now
+    gpus: int = 0  #: GPUs in use now
     gpu_seconds: float = 0.0  #: GPU seconds of the last day
-    hours_return_at: datetime | None = None  #: when a used up quota of GPU hours has room again; None: not known
+    hours_return_at: datetime | None = None  #: when GPU hours become available again; None: unknown
     storage_bytes: int | None = None  #: None: not measured yet
 
     @property
@@ -51,6 +51,6 @@ class Account:
 
     @property
     def has_filled_its_storage(self) -> bool:
-        """Whether its files take what they may; not while nobody knows how much they take."""
+        """Whether the owner's files fill the storage quota. False while their size is unknown."""
         most = self.quota.storage_gb
         return most is not None and self.storage_bytes is not None and self.storage_bytes >= most * GB

@@ -1,4 +1,4 @@
-"""What a file of weights is, as far as its content tells."""
+"""What is known about a file of weights from its content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from enum import StrEnum
 
 
 class FileForm(StrEnum):
-    """The form of a file, by its first bytes."""
+    """The format of a file, by its first bytes."""
 
     SAFETENSORS = "safetensors"
     EMPTY = "empty"
-    LFS_POINTER = "git_lfs_pointer"  #: the pointer of a file that Git LFS did not fetch
-    WEB_PAGE = "web_page"  #: what a server sent in the place of the file
+    LFS_POINTER = "git_lfs_pointer"  #: pointer of a file that Git LFS did not fetch
+    WEB_PAGE = "web_page"  #: a web page that a server sent instead of the file
     GGUF = "gguf"
     TORCH_ZIP = "torch_zip"  #: torch's zip of pickles
     PICKLE = "pickle"
-    OTHER = "other"  #: nothing that is known; torch would unpickle it
+    OTHER = "other"  #: unknown format; torch would unpickle it
 
 
 class Quantisation(StrEnum):
-    """How small numbers stand for weights."""
+    """How weights are quantised."""
 
     PLAIN_FP8 = "plain_fp8"  #: fp8 without scales
     SCALED_FP8 = "scaled_fp8"  #: the older form, `*.scale_weight`
@@ -29,48 +29,48 @@ class Quantisation(StrEnum):
 
 
 class AdapterKind(StrEnum):
-    """What an adapter is."""
+    """The kind of an adapter."""
 
     LORA = "lora"
     LOKR = "lokr"
     LOHA = "loha"
-    DORA = "dora"  #: a LoRA that also scales the weights it is put on
+    DORA = "dora"  #: a LoRA that also scales the base weights
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A component of a model that was recognised. `slots` are where it belongs: `flux.transformer_path`."""
+    """A recognised component of a model. `slots` are the slots that it fits, such as `flux.transformer_path`."""
 
     name: str
     title: str
     kind: str  #: transformer, checkpoint, vae, text_encoder, image_encoder, adapter, controlnet
     slots: frozenset[str]
-    source: str  #: where the signs are from by which it was recognised
+    source: str  #: source of the fingerprint that matched
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterFacts:
-    """What the tensors of an adapter tell."""
+    """What the tensors of an adapter show."""
 
     kind: AdapterKind
-    rank: int | None  #: None when its layers have different ones, or none tells
-    keys: str  #: how its tensors are named: diffusers, kohya, comfyui, original
-    model_type: str | None  #: what it was trained on, where the names tell
-    readers: tuple[str, ...]  #: the programs that read this form
+    rank: int | None  #: None if unknown, or if its layers have different ranks
+    keys: str  #: naming scheme of its tensors: diffusers, kohya, comfyui, original
+    model_type: str | None  #: the model type that it was trained for, if the names show it
+    readers: tuple[str, ...]  #: programs that read this format
     is_certain: bool = False  #: no other model has such layers
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsFacts:
-    """What one file is. `problem` completes the sentence "It …"; None where nothing is wrong with it."""
+    """What is known about one file. `problem` completes the sentence "It …", or is None if there is no problem."""
 
     form: FileForm
     size_bytes: int
-    is_whole: bool | None = None  #: None: it cannot be told
+    is_whole: bool | None = None  #: whether the file is complete; None: unknown
     problem: str | None = None
     component: Component | None = None
     adapter: AdapterFacts | None = None
-    dtype: str | None = None  #: what most of its bytes are, as safetensors calls it
+    dtype: str | None = None  #: type of most of its bytes, in safetensors' spelling
     quantisation: Quantisation | None = None
     parameters: int | None = None
     tensors: int | None = None
@@ -79,7 +79,7 @@ class WeightsFacts:
 
     @property
     def title(self) -> str | None:
-        """What it is, as a sentence has it; None when it was not recognised."""
+        """A description for use in sentences, or None if the file was not recognised."""
         if self.component is not None:
             return self.component.title
         if self.adapter is not None:

@@ -1,33 +1,42 @@
-"""The files that a training made: listed, and opened so that nothing outside of its directory can be reached."""
+"""The files of a training's output directory: listed, and opened without reaching anything outside."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from api.errors import ArtifactNotFound
-from api.training.download_names import name_download, natural
 from api.training.views import Artifact
 from api.util.clock import time_of
 from api.util.foreign_files import open_directory, open_plain_at
 from api.util.foreign_trees import walk
 
-#: The most files listed; a run of weeks with a checkpoint an hour stays far below.
+#: Limit of listed files. A run of weeks with a checkpoint per hour stays far below.
 MAX_FILES = 50_000
 
-#: The most directory entries looked at for the list, directories and hidden ones included.
+#: Limit of examined directory entries, including directories and hidden files.
 MAX_ENTRIES = 200_000
 
-#: Parts of a path entered without following a link: the output directory and the task's own.
+#: Path levels to enter without following links: the task's directory and its output directory.
 _OUTPUT_LEVELS = 2
 
 _SIGNAL_FILES = frozenset({"save", "save_quit"})
 
+#: Limit of characters taken from a task's name.
+MAX_NAME = 80
+
+_SAVED = re.compile(r"(?:epoch|step)\d{1,12}", re.ASCII)
+_UNFIT = re.compile(r"[^\w.]+")
+
+#: Names that only say that the file is a model.
+_PLAIN = frozenset({"adapter_model", "lora", "model", "diffusion_pytorch_model"})
+
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file that is open for reading; the one who takes it closes it."""
+    """A regular file open for reading. The recipient closes it."""
 
     descriptor: int
     name: str
@@ -36,8 +45,9 @@ class OpenFile:
 
 
 def list_artifacts(root: Path, complete: Mapping[str, bool], task: str) -> list[Artifact]:
-    """Every file under the output directory, by path. `complete`: of each checkpoint, by name, whether it is. `task`
-    is what downloads are named after.
+    """Return every file in the output directory, by path.
+
+    `complete` says for each checkpoint, by name, whether it is complete. `task` is the prefix of download names.
     """
     below = walk(str(root), _OUTPUT_LEVELS, MAX_ENTRIES)
     shown = ((PurePosixPath(path), status) for path, status in below if not _is_hidden(path.rsplit("/", 1)[-1]))
@@ -46,17 +56,17 @@ def list_artifacts(root: Path, complete: Mapping[str, bool], task: str) -> list[
 
 
 def newest_first(files: Iterable[Artifact]) -> list[Artifact]:
-    """The files sorted by time, newest first; those of one moment by path, backwards."""
+    """Return the files sorted by time, newest first, then by descending path."""
     return sorted(files, key=lambda file: (file.modified_at, natural(file.path)), reverse=True)
 
 
 def _is_hidden(name: str) -> bool:
-    # Notes of the service, and files that are being written.
+    # Files of the service itself, and files that are being written.
     return name.startswith(".") or name in _SIGNAL_FILES
 
 
 def _shown(name: str) -> str:
-    """A file's name as an answer can hold it: a replacement character stands for what is not UTF-8."""
+    """Return a file name as valid UTF-8, with replacement characters."""
     return os.fsencode(name).decode(errors="replace")
 
 
@@ -73,7 +83,7 @@ def _describe(path: PurePosixPath, entry: os.stat_result, complete: Mapping[str,
 
 
 def is_checkpoint_state(path: str) -> bool:
-    """Whether a file is of a checkpoint, by its path: the state by which its trainer goes on, and no model."""
+    """Return whether a path belongs to a checkpoint, which is training state and not a model."""
     named = PurePosixPath(path)
     return any(part.startswith("global_step") for part in named.parts) or named.name == "latest"
 
@@ -91,9 +101,9 @@ def _kind(path: PurePosixPath) -> str:
 
 
 def open_artifact(root: Path, path: str, task: str) -> OpenFile:
-    """Opens a file by its path below the root, following no link; `task` is the name that its download begins with.
+    """Open a file by its path below the root, without following links. Raise ArtifactNotFound.
 
-    Raises ArtifactNotFound.
+    `task` is the prefix of the download name.
     """
     parts = path.split("/")
     if not path or any(part in ("", ".", "..") or "\0" in part for part in parts):
@@ -107,8 +117,8 @@ def open_artifact(root: Path, path: str, task: str) -> OpenFile:
 
 
 def _open_below(root: Path, parts: list[str]) -> int:
-    # One directory after the other, each without following a link: no name can lead out, not even one that is
-    # exchanged meanwhile.
+    # Opens one directory after another without following links. So no path leads outside, even if it changes at the
+    # same time.
     directory = open_directory(str(root), _OUTPUT_LEVELS)
     try:
         for part in parts[:-1]:
@@ -121,8 +131,33 @@ def _open_below(root: Path, parts: list[str]) -> int:
 
 
 def _real(directory: int, shown: str) -> str:
-    """The real name of the file that is shown like this: with a replacement character it may be any name like it."""
+    """Return the file name that is displayed as `shown`. A replacement character matches any character."""
     if "\N{REPLACEMENT CHARACTER}" not in shown:
         return shown
     with os.scandir(directory) as entries:
         return next((entry.name for entry in islice(entries, MAX_ENTRIES) if _shown(entry.name) == shown), shown)
+
+
+# -- names of downloads ----------------------------------------------------------------------------------------
+
+
+def name_download(task: str, path: str) -> str:
+    """Return `<task>-epoch12.safetensors` for a saved model, and the file's own name for any other file."""
+    *directories, name = path.split("/")
+    stem, dot, suffix = name.rpartition(".")
+    saved = directories[-1] if directories else ""
+    if not dot or suffix != "safetensors" or _SAVED.fullmatch(saved) is None:
+        return name
+    parts = [_fit(task) or "model", saved, *([] if stem in _PLAIN else [_fit(stem)])]
+    return "-".join(filter(None, parts)) + f".{suffix}"
+
+
+def _fit(text: str) -> str:
+    """Return the text with only characters that are safe in file names."""
+    return _UNFIT.sub("-", text).strip("-._")[:MAX_NAME].strip("-._")
+
+
+def natural(path: str) -> tuple[tuple[int, str], ...]:
+    """Return a sort key by which `epoch2` comes before `epoch10`."""
+    parts = re.split(r"(\d{1,18})", path, flags=re.ASCII)
+    return tuple((int(part), "") if n % 2 else (-1, part) for n, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""Attempts: claimed with their GPUs in one transaction, renewed while they live, finished once."""
+"""Attempts: claimed with their GPUs in one transaction, renewed while they run, finished once."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,24 +19,24 @@ from api.domain.cause import Cause
 from api.domain.lease import Lease, LeaseKind
 from api.domain.measured_memory import MemoryRun
 from api.domain.progress import ProgressReport
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import ProcessIdentity, TaskType
 from api.domain.training import Attempt, AttemptStatus, NewTask, TaskStatus, TaskSummary, TrainingTask
 from api.errors import NodeDrained
 from api.nodes.fleet_store import is_drained
-from api.training.memory_runs import keep_memory_run
+from api.training.memory_runs import store_memory_run
 from api.training.moves import attempt_uid, move, start
 from api.training.rounds import DrainingGPU, Round, read_drains, read_open, read_open_elsewhere, read_round
 from api.training.store import insert_task
 from api.training.task_rows import OF_TASK, find_summary, find_task
-from api.training.usage_store import Bound, require_gpus, take_turns
+from api.training.usage_store import Bound, lock_owner, require_gpus
 
 _BEGIN = insert(attempts)
 _OF_TASK = select(attempts).where(attempts.c.task_id == bindparam("task_id")).order_by(attempts.c.number)
 _HAD = select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == bindparam("serial"))
-#: What it returns makes it one statement for all rows.
+#: `returning` makes SQLAlchemy use one statement for all rows.
 _HAVE = insert(task_gpus).returning(task_gpus.c.serial)
-#: Asked twice a second for as long as the service runs; to build it takes as long as to execute it.
+#: Runs twice per second. Building it takes as long as executing it.
 _HAS_WORK = select(
     exists().where(tasks.c.status == TaskStatus.QUEUED)
     | exists().where(attempts.c.status != AttemptStatus.ENDED)
@@ -51,7 +51,7 @@ _SUBMIT = update(attempts).where(_MINE, _IS_NEW).values(status=AttemptStatus.SUB
 _RUN = update(attempts).where(attempts.c.uid == bindparam("of_attempt"), attempts.c.status == AttemptStatus.SUBMITTED)
 _STATUS = select(tasks.c.status, tasks.c.started_at).where(OF_TASK).with_for_update()
 _STOP = select(tasks.c.status, tasks.c.stop).where(OF_TASK).with_for_update()
-_KEEP_PROGRESS = (
+_STORE_PROGRESS = (
     update(tasks)
     .where(OF_TASK, or_(*[tasks.c.status == status for status in TaskStatus if status.is_active]))
     .values(progress=bindparam("latest", type_=tasks.c.progress.type), updated_at=bindparam("now"))
@@ -61,7 +61,7 @@ _HELD_PORTS = select(lease_table.c.resource).where(lease_table.c.kind == LeaseKi
 
 @dataclass(frozen=True, slots=True)
 class NewAttempt:
-    """The values of a new attempt's row."""
+    """The values of a new attempt."""
 
     task_id: str
     token: str
@@ -69,21 +69,21 @@ class NewAttempt:
     gpu_uuids: tuple[str, ...]
     gpu_indices: tuple[int, ...]
     caches: tuple[str, ...]
-    master_port: int | None  #: None: it talks to no other process
-    directory_of: str  #: the directory of the task's attempts, in which each has one named by its number
+    master_port: int | None  #: None: it needs no port
+    directory_of: str  #: the directory of the task's attempts; each has a subdirectory named by its number
     known_run_dirs: tuple[str, ...]
-    run_dir: str | None  #: the run directory that is resumed; None begins anew
+    run_dir: str | None  #: the run directory to resume; None starts from scratch
     resumed_from: str | None  #: the checkpoint in it
     expires_at: datetime
-    is_fleet: bool = False  #: whether there are other machines, so that the event names each GPU with its own
+    is_fleet: bool = False  #: whether there are several nodes, so that the event names the node of each GPU
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How an attempt ended, and what becomes of its task: a final status, or QUEUED for another try."""
+    """How an attempt ended, and the next status of its task: final, or QUEUED for a retry."""
 
     status: TaskStatus
-    message: Words
+    message: ReasonOrText
     actor: str = "supervisor"
     cause: Cause | None = None
     outcome: Mapping[str, Any] | None = None
@@ -92,42 +92,41 @@ class Finish:
     last_step: int | None = None
     run_dir: str | None = None
     peak_memory_mb: int | None = None
-    memory: MemoryRun | None = None  #: what is learnt from it about others
-    retry_in: timedelta | None = None  #: seconds until the next try, for QUEUED
+    memory: MemoryRun | None = None  #: its measured memory
+    retry_in: timedelta | None = None  #: time until the retry, for QUEUED
     retry_counts: bool = False  #: whether it uses up one of max_retries
-    retries_in_a_row: int = 0  #: tries since one came further than those before
+    retries_in_a_row: int = 0  #: retries since one made progress
     resume: Mapping[str, Any] | None = None
-    result: Mapping[str, Any] | None = None  #: what the task has made, for COMPLETED
+    result: Mapping[str, Any] | None = None  #: the task's result, for COMPLETED
 
 
 class AttemptStore:
     """Attempts and leases in the database."""
 
     def __init__(self, database: Database, *kinds: TaskType) -> None:
-        """With kinds it finds tasks of these alone."""
+        """Create the store. With kinds, it only finds tasks of these kinds."""
         self._database = database
         self._kinds = frozenset(kinds) or None
 
     def claim(self, new: NewAttempt, now: datetime, bound: Bound | None = None) -> Attempt:
-        """Takes the GPUs, the port and the caches for a task that waits, and begins an attempt. `bound` is the most
-        GPUs that its owner may then have.
+        """Claim GPUs, port and caches for a queued task and create an attempt. `bound` limits its owner's GPUs.
 
-        Raises ResourceHeld or Conflict when somebody was first, and OverQuota; NodeDrained; then nothing has changed.
+        Raise ResourceHeld or Conflict if another claim was faster, OverQuota or NodeDrained. Nothing has changed then.
         """
         with self._database.write() as connection:
-            take_turns(connection, bound)
+            lock_owner(connection, bound)
             return _claim(connection, new, now, bound)
 
     def create_and_claim(
         self, task: NewTask, new: NewAttempt, now: datetime, actor: str, bound: Bound | None = None
     ) -> Attempt | None:
-        """Makes a task that does not wait: with its GPUs at once, or not at all. `bound` as in `claim`.
+        """Create a task that does not wait, together with its GPUs. `bound` is as in `claim`.
 
-        Raises ResourceHeld, OverQuota, NodeDrained; None when a task was made with the same idempotency key before.
+        Raise ResourceHeld, OverQuota or NodeDrained. Return None if a task with the same idempotency key exists.
         """
         try:
             with self._database.write() as connection:
-                take_turns(connection, bound)
+                lock_owner(connection, bound)
                 insert_task(connection, task, now, actor)
                 return _claim(connection, new, now, bound)
         except IntegrityError:
@@ -135,52 +134,52 @@ class AttemptStore:
             return None
 
     def get(self, uid: str) -> Attempt:
-        """The attempt of this uid, which must exist."""
+        """Return an existing attempt."""
         with self._database.read() as connection:
             return _get(connection, uid)
 
     def of_task(self, task_id: str) -> list[Attempt]:
-        """The attempts of a task, oldest first."""
+        """Return the attempts of a task, oldest first."""
         with self._database.read() as connection:
             return _of_task(connection, task_id)
 
     def with_task(self, task_id: str) -> tuple[TrainingTask, list[Attempt]]:
-        """A task with everything, and its attempts, in one state of both. Raises TaskNotFound."""
+        """Return a task with its request and plan, and its attempts, from one snapshot. Raise TaskNotFound."""
         with self._database.read() as connection:
             return find_task(connection, task_id, self._kinds), _of_task(connection, task_id)
 
     def with_summary(self, task_id: str) -> tuple[TaskSummary, list[Attempt]]:
-        """A task without its request and plan, and its attempts, in one state of both. Raises TaskNotFound."""
+        """Return a task without its request and plan, and its attempts, from one snapshot. Raise TaskNotFound."""
         with self._database.read() as connection:
             return find_summary(connection, task_id, self._kinds), _of_task(connection, task_id)
 
     def open(self, node: str | None, root: Path) -> list[Attempt]:
-        """The attempts of this machine, or of all, below this directory, that have not ended."""
+        """Return the open attempts of this node, or of all nodes, below this directory."""
         with self._database.read() as connection:
             return read_open(connection, node, root)
 
     def round(self, node: str | None, root: Path) -> Round:
-        """Those attempts with their tasks, and the GPUs that drain, in one state of all."""
+        """Return those attempts with their tasks, and draining GPUs, from one snapshot."""
         with self._database.read() as connection:
             return read_round(connection, node, root)
 
     def open_elsewhere(self, node: str | None, root: Path) -> list[Attempt]:
-        """The attempts of other machines and directories that have not ended."""
+        """Return the open attempts of other nodes and directories."""
         with self._database.read() as connection:
             return read_open_elsewhere(connection, node, root)
 
     def has_work(self) -> bool:
-        """Whether the training loop has anything to do: a task that waits, an open attempt, a lease that ends."""
+        """Return whether the training loop has work: a queued task, an open attempt or a draining lease."""
         with self._database.read() as connection:
             return bool(connection.scalar(_HAS_WORK))
 
     def note_submitted(self, attempt: Attempt) -> bool:
-        """Records that its supervisor is about to be started; False when it has ended meanwhile."""
+        """Record that the supervisor is about to start. Return False if the attempt has ended."""
         with self._database.write() as connection:
             return connection.execute(_SUBMIT, _mine(attempt)).rowcount == 1
 
     def note_running(self, attempt: Attempt, process: ProcessIdentity | None, now: datetime) -> None:
-        """Records that its process runs; its task is then running, unless it is stopping already."""
+        """Record that the process runs. The task is then running, unless it is stopping."""
         seconds = to_seconds(now)
         pid, start = (None, None) if process is None else (process.pid, process.start)
         values = {"status": AttemptStatus.RUNNING, "started_at": seconds, "pid": pid, "pid_start": start}
@@ -190,9 +189,9 @@ class AttemptStore:
             task = connection.execute(_STATUS, {"of_task": attempt.task_id}).one_or_none()
             if task is None or task.status != TaskStatus.STARTING:
                 return
-            message = Reason.of("its process runs, with pid {pid}", "process_runs", pid=pid)
+            message = Reason.of("its process is running with pid {pid}", "process_runs", pid=pid)
             if pid is None:
-                message = Reason.of("its process runs", "runs")
+                message = Reason.of("its process is running", "runs")
             move(
                 connection,
                 attempt.task_id,
@@ -206,12 +205,12 @@ class AttemptStore:
             )
 
     def note(self, attempt: Attempt, **values: Any) -> None:
-        """Records what became known of an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
+        """Record facts about an open attempt: run_dir, first_step, last_step, peak_memory_mb."""
         with self._database.write() as connection:
             connection.execute(_CHANGE, {**_mine(attempt), **values})
 
     def save_progress(self, progress: Mapping[str, ProgressReport], now: datetime) -> None:
-        """Keeps the latest progress of tasks that run, by id."""
+        """Store the latest progress of running tasks, by task id."""
         if not progress:
             return
         rows = [
@@ -219,10 +218,10 @@ class AttemptStore:
             for task_id, latest in progress.items()
         ]
         with self._database.write() as connection:
-            connection.execute(_KEEP_PROGRESS, rows)
+            connection.execute(_STORE_PROGRESS, rows)
 
     def finish(self, attempt: Attempt, finish: Finish, now: datetime) -> bool:
-        """Ends an attempt and moves its task; its GPUs drain from here on. False when it had ended before."""
+        """End an attempt and move its task. Its GPUs start draining. Return False if it had already ended."""
         seconds = to_seconds(now)
         with self._database.write() as connection:
             values: dict[str, Any] = {
@@ -232,68 +231,69 @@ class AttemptStore:
                 "cause": dump(finish.cause),
             }
             for name in ("run_dir", "first_step", "last_step", "peak_memory_mb"):
-                # What was noted while it ran stays, unless more is known now.
+                # Values recorded while it ran remain unless there are newer ones.
                 if getattr(finish, name) is not None:
                     values[name] = getattr(finish, name)
             if connection.execute(_CHANGE, {**_mine(attempt), **values}).rowcount == 0:
                 return False
             task = connection.execute(_STOP, {"of_task": attempt.task_id}).one()
-            fate = _heed_stop(task.stop, finish)
+            finish = _apply_stop(task.stop, finish)
             move(
                 connection,
                 attempt.task_id,
-                fate.status,
+                finish.status,
                 now,
-                fate.actor,
-                fate.message,
+                finish.actor,
+                finish.message,
                 previous=task.status,
                 attempt_uid=attempt.uid,
-                **_fate(fate, now),
+                **_task_values(finish, now),
             )
             leases.drain(connection, attempt.token, now)
             if finish.memory is not None:
-                keep_memory_run(connection, attempt.uid, finish.memory, seconds)
+                store_memory_run(connection, attempt.uid, finish.memory, seconds)
         return True
 
     # -- leases ----------------------------------------------------------------------------------------------------
 
     def leases(self, kind: LeaseKind | None = None) -> list[Lease]:
-        """Every lease, or every one of a kind."""
+        """Return every lease, or those of one kind."""
         with self._database.read() as connection:
             return leases.list_leases(connection, kind)
 
     def draining(self, node: str | None, root: Path) -> list[DrainingGPU]:
-        """The GPUs of this node, or of all, whose holders, below this directory, have ended and may still be there."""
+        """Return the draining GPUs of this node, or of all nodes, whose attempts are below this directory."""
         with self._database.read() as connection:
             return read_drains(connection, node, root)
 
     def renew(self, open_attempts: Sequence[Attempt], expires_at: datetime, now: datetime) -> list[Lease]:
-        """Moves the expiry of the leases of these attempts; frees and returns those leases that have expired and belong
-        to no open attempt, so that nobody renews them.
-        """
+        """Extend the leases of these attempts. Release expired leases without an open attempt, and return them."""
         with self._database.write() as connection:
             if open_attempts:
                 leases.renew(connection, [attempt.token for attempt in open_attempts], expires_at)
             return leases.release_expired(connection, now)
 
     def release_cache(self, attempt: Attempt) -> bool:
-        """Lets others write the caches that this attempt has filled; False when it held none any more."""
+        """Release the caches that this attempt has completed, so that other tasks can write.
+
+        Return False if it held none.
+        """
         with self._database.write() as connection:
             return leases.release(connection, attempt.token, LeaseKind.CACHE) > 0
 
     def release_drained(self, lease: Lease) -> bool:
-        """Frees a draining GPU; False when that was done before."""
+        """Free a draining GPU. Return False if it was already free."""
         with self._database.write() as connection:
             return leases.release_drained(connection, lease.token, lease.resource)
 
     def held_ports(self) -> set[int]:
-        """The master ports that are held."""
+        """Return the master ports in use."""
         with self._database.read() as connection:
             return {int(resource.rpartition(":")[2]) for resource in connection.scalars(_HELD_PORTS)}
 
 
 def port_resource(node: str, port: int) -> str:
-    """How a port of a machine is named as a resource."""
+    """Return the resource name of a port."""
     return f"port:{node}:{port}"
 
 
@@ -306,20 +306,20 @@ def _get(connection: Connection, uid: str) -> Attempt:
 
 
 def _mine(attempt: Attempt) -> dict[str, str]:
-    """The values of _MINE."""
+    """Return the parameters of _MINE."""
     return {"of_attempt": attempt.uid, "of_token": attempt.token}
 
 
 def _claim(connection: Connection, new: NewAttempt, now: datetime, bound: Bound | None) -> Attempt:
     require_gpus(connection, bound, len(new.gpu_uuids))
     if is_drained(connection, new.node):
-        raise NodeDrained(f"Nothing new is started on {new.node}, which is drained.")
-    serial, number = start(connection, new.task_id, new.gpu_uuids, now, _got(new))
+        raise NodeDrained(f"No new tasks start on {new.node} because it is drained.")
+    serial, number = start(connection, new.task_id, new.gpu_uuids, now, _start_message(new))
     uid = attempt_uid(new.task_id, number)
     leases.claim(connection, _resources(new), leases.Holder(new.task_id, new.token, uid, new.expires_at), now)
     row = _row(new, uid, number, now)
     connection.execute(_BEGIN, row)
-    # Only a former attempt had any.
+    # Only a retry can have some already.
     had = set(connection.scalars(_HAD, {"serial": serial})) if number > 1 else ()
     fresh = [{"gpu_uuid": uuid, "serial": serial} for uuid in new.gpu_uuids if uuid not in had]
     if fresh:
@@ -328,11 +328,11 @@ def _claim(connection: Connection, new: NewAttempt, now: datetime, bound: Bound 
     return Attempt(**{**row, "created_at": to_time(row["created_at"]), **lists})
 
 
-def _got(new: NewAttempt) -> Reason:
+def _start_message(new: NewAttempt) -> Reason:
     if not new.gpu_uuids:
-        return Reason.of("begins; it needs no GPU", "begins_without_gpu")
-    place = f"{new.node}:" if new.is_fleet else ""
-    return Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {place}{index}" for index in new.gpu_indices))
+        return Reason.of("starts; it needs no GPU", "begins_without_gpu")
+    prefix = f"{new.node}:" if new.is_fleet else ""
+    return Reason.of("got {gpus}", "got_gpus", gpus=", ".join(f"GPU {prefix}{index}" for index in new.gpu_indices))
 
 
 def _resources(new: NewAttempt) -> Iterable[tuple[LeaseKind, str]]:
@@ -361,15 +361,15 @@ def _row(new: NewAttempt, uid: str, number: int, now: datetime) -> dict[str, Any
     }
 
 
-def _heed_stop(stop: Mapping[str, Any] | None, finish: Finish) -> Finish:
-    """The finish, without another try where a user has asked the task to stop meanwhile."""
+def _apply_stop(stop: Mapping[str, Any] | None, finish: Finish) -> Finish:
+    """Return the finish, without a retry if a user has requested a stop in the meantime."""
     if finish.status is not TaskStatus.QUEUED or stop is None or stop["cause"] is not None:
         return finish
-    ended = Reason.of("it ended by itself after it was asked to stop", "ended_by_itself")
+    ended = Reason.of("it ended by itself after a stop was requested", "ended_by_itself")
     return replace(finish, status=TaskStatus.STOPPED, message=ended, cause=None)
 
 
-def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
+def _task_values(finish: Finish, now: datetime) -> dict[str, Any]:
     values: dict[str, Any] = {"warning": None, "warning_code": None}
     if finish.progress is not None:
         values["progress"] = finish.progress.as_json()
@@ -385,5 +385,5 @@ def _fate(finish: Finish, now: datetime) -> dict[str, Any]:
         "not_before": to_seconds(now + wait),
         "resume": None if finish.resume is None else dict(finish.resume),
         "cause": dump(finish.cause),
-        "stop": None,  # it was for the try that has ended
+        "stop": None,  # it applied to the attempt that has ended
     }

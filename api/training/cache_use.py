@@ -1,4 +1,4 @@
-"""What trainings need of caches made ahead, as a seam: whoever keeps these implements it."""
+"""The interface through which trainings use prebuilt caches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -6,14 +6,14 @@ from typing import Protocol
 
 from api.domain.dataset_cache import CacheState, PlannedCache
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import Mistake, ServiceError
+from api.errors import Finding, ServiceError
 from api.trainers.trainer import Trainer
 from api.training.dataset_use import UsedDatasets
 
 
 @dataclass(frozen=True, slots=True)
 class CacheQuestion:
-    """A request whose datasets were found, and for whom and which task it is checked."""
+    """A request with resolved datasets, its task and owner."""
 
     request: TrainingRequest
     used: UsedDatasets
@@ -25,28 +25,31 @@ class CacheQuestion:
 
 @dataclass(frozen=True, slots=True)
 class CacheChoice:
-    """What a request has to do with caches. `place` is the directory of datasets that is used, by the task's own."""
+    """How a request uses caches.
+
+    `place` is the task's own dataset directory and the one to use instead.
+    """
 
     cache: PlannedCache | None = None
     place: tuple[str, str] | None = None
     lease: tuple[str, ...] | None = None  #: the caches that it writes or waits for; None: those of the trainer's plan
-    mistakes: tuple[Mistake, ...] = field(default=())
+    mistakes: tuple[Finding, ...] = field(default=())
     problems: tuple[ServiceError, ...] = field(default=())
 
     def given(self, request: TrainingRequest) -> TrainingRequest:
-        """The request as the trainer is asked: a whole cache is only read."""
-        is_whole = self.cache is not None and self.cache.state is CacheState.COMPLETE and not self.cache.is_made
-        return replace(request, trust_cache=True) if is_whole else request
+        """Return the request for the trainer. A complete cache is only read."""
+        is_complete = self.cache is not None and self.cache.state is CacheState.COMPLETE and not self.cache.is_made
+        return replace(request, trust_cache=True) if is_complete else request
 
     def finish(self, plan: TrainingPlan) -> TrainingPlan:
-        """The plan with the directories where they will be. Of one that only caches it has no steps."""
+        """Return the plan with final directories. A task that only builds a cache has no steps."""
         made = replace(plan, cache=self.cache, caches=plan.caches if self.lease is None else self.lease)
         if self.place is not None:
-            own, there = self.place
+            own, used = self.place
             made = replace(
                 made,
-                files={name: text.replace(own, there) for name, text in plan.files.items()},
-                command=tuple(part.replace(own, there) for part in plan.command),
+                files={name: text.replace(own, used) for name, text in plan.files.items()},
+                command=tuple(part.replace(own, used) for part in plan.command),
             )
         if self.cache is not None and self.cache.is_made:
             made = replace(made, epochs=None, steps_per_epoch=None, total_steps=None, max_steps=None, evaluates=False)
@@ -54,18 +57,18 @@ class CacheChoice:
 
 
 class CacheUse(Protocol):
-    """Knows the caches that were made ahead."""
+    """Finds prebuilt caches."""
 
     def choose(self, question: CacheQuestion) -> CacheChoice:
-        """Which cache a request makes, uses or waits for."""
+        """Return which cache a request builds, uses or waits for."""
         ...
 
 
 class NoCaches:
-    """A service in which nothing is cached ahead."""
+    """A service without prebuilt caches."""
 
     def choose(self, question: CacheQuestion) -> CacheChoice:
-        """Chooses none; a request for one is a mistake."""
+        """Return no cache. A request to build one is an error."""
         if not question.request.cache_only:
             return CacheChoice()
-        return CacheChoice(mistakes=(Mistake("/dataset", "Nothing is cached ahead here."),))
+        return CacheChoice(mistakes=(Finding("/dataset", "This service does not prebuild caches."),))

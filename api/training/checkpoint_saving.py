@@ -1,4 +1,4 @@
-"""Has a training save a checkpoint now, at a user's wish, and go on."""
+"""Saving a checkpoint of a running training on request."""
 
 import logging
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class CheckpointSaving:
-    """Asks trainers to save a checkpoint; an event tells when it is there."""
+    """Requests checkpoints from trainers. An event reports the completion."""
 
     def __init__(
         self,
@@ -39,31 +39,34 @@ class CheckpointSaving:
         self._clock = clock
 
     def save(self, task_id: str, actor: str) -> TaskDetails:
-        """Asks a training to save a checkpoint after its present step; asked again before that, nothing changes.
+        """Request a checkpoint after the current step. Repeated requests before that change nothing.
 
-        Raises TaskNotFound, NotTraining, and Unavailable when its directory cannot be written.
+        Raise TaskNotFound, NotTraining, or Unavailable if the run directory is not writable.
         """
         file = self._signal_file(task_id)
         try:
-            is_asked = file.name in list_names(str(file.parent))[1]
+            is_requested = file.name in list_names(str(file.parent))[1]
             put_empty(str(file))
         except OSError as error:
-            raise Unavailable(f"{file} cannot be written ({error.strerror}): ask again.") from error
-        if not is_asked:
+            raise Unavailable(f"{file} cannot be written ({error.strerror}). Try again.") from error
+        if not is_requested:
             uid = self._attempts.of_task(task_id)[-1].uid
             note_change(after={"attempt": uid})
-            now, message = self._clock.now(), Reason.of("asked to save a checkpoint now", "asked_to_save")
+            now, message = self._clock.now(), Reason.of("a checkpoint was requested", "asked_to_save")
             self._tasks.add_event(task_id, EventKind.CHANGE, now, actor, message, uid)
-            logger.info("checkpoint asked for", extra={"task_id": task_id})
+            logger.info("checkpoint requested", extra={"task_id": task_id})
         return self._training.get_changed(task_id)
 
     def _signal_file(self, task_id: str) -> Path:
         task, attempts = self._tasks.get_summary(task_id), self._attempts.of_task(task_id)
         stage = self._training.get_progress(task_id).progress.stage
         if task.status is not TaskStatus.RUNNING:
-            raise NotTraining(f"{task_id} is {task.status}: it saves nothing.", data={"status": task.status})
+            raise NotTraining(
+                f"{task_id} is {task.status}. Only a running training can save a checkpoint.",
+                data={"status": task.status},
+            )
         run_dir = attempts[-1].run_dir if attempts else None
         if stage not in LISTENING_STAGES or run_dir is None:
-            doing = "has not begun to train" if stage in LISTENING_STAGES or stage is None else f"is {stage} still"
-            raise NotTraining(f"{task_id} {doing}: ask again when it trains.", data={"stage": stage})
+            doing = "has not started to train" if stage in LISTENING_STAGES or stage is None else f"is still {stage}"
+            raise NotTraining(f"{task_id} {doing}. Try again when it trains.", data={"stage": stage})
         return self._trainers[task.trainer].save_file(Path(run_dir))

@@ -1,94 +1,98 @@
-"""What requests wish of a cluster: whether it can have it, and which machines that leaves."""
+"""Cluster options of requests: validation, and the nodes that satisfy them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from api.domain.engine import EngineWishes
+from api.domain.cluster_options import ClusterOptions
 from api.domain.training import TaskSummary, TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 from api.executors.executor import NodeState
 
 
-class EngineCheck(Protocol):
-    """Finds what is wrong with a request's wishes of a cluster."""
+class ClusterCheck(Protocol):
+    """Validates the cluster options of a request."""
 
-    def mistakes(self, request: TrainingRequest) -> Sequence[Mistake]:
-        """Every wish that cannot be had."""
+    def mistakes(self, request: TrainingRequest) -> Sequence[Finding]:
+        """Return an error for each option that the cluster cannot satisfy."""
         ...
 
 
-class NoEngine:
-    """A service that starts trainings on its own machine."""
+class NoCluster:
+    """For a service that starts trainings on its own machine."""
 
-    def mistakes(self, request: TrainingRequest) -> Sequence[Mistake]:
-        """A mistake for wishes of a cluster, which nobody would heed here."""
+    def mistakes(self, request: TrainingRequest) -> Sequence[Finding]:
+        """Return an error if the request has cluster options."""
         if request.slurm is None:
             return ()
-        text = "Trainings run on this machine (EXECUTOR=local), where there are no partitions, accounts or limits."
-        return (Mistake("/slurm", text, "Leave it out, or ask a service with EXECUTOR=slurm."),)
+        text = "Trainings run on this machine (EXECUTOR=local), without partitions, accounts or limits."
+        return (Finding("/slurm", text, "Remove it, or use a service with EXECUTOR=slurm."),)
 
 
-class ClusterWishes:
-    """Knows the machines of a cluster; `nodes` gives them at once, `wishes` the wishes of tasks that wait, by id."""
+class ClusterNodes:
+    """Matches requests with the nodes of a cluster."""
 
     def __init__(
-        self, nodes: Callable[[], Sequence[NodeState]], wishes: Callable[[], Mapping[str, EngineWishes]]
+        self, nodes: Callable[[], Sequence[NodeState]], options: Callable[[], Mapping[str, ClusterOptions]]
     ) -> None:
+        """Create the check. `options` returns the cluster options of waiting tasks, by task id."""
         self._nodes = nodes
-        self._wishes = wishes
+        self._options = options
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """The names of the partitions that its machines are in."""
+        """The partitions of the cluster's nodes."""
         return tuple(sorted({name for node in self._nodes() for name in _details(node, "partitions")}))
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The features that its machines have, which constraints name."""
+        """The features of the cluster's nodes, for use in constraints."""
         return tuple(sorted({name for node in self._nodes() for name in _details(node, "features")}))
 
-    def mistakes(self, request: TrainingRequest) -> Sequence[Mistake]:
-        """Every wish that no machine of the cluster can fulfil."""
-        nodes, wishes = self._nodes(), request.slurm
-        if wishes is None or not nodes:
+    def mistakes(self, request: TrainingRequest) -> Sequence[Finding]:
+        """Return an error for each option that no node of the cluster satisfies."""
+        nodes, options = self._nodes(), request.slurm
+        if options is None or not nodes:
             return ()
-        found = [*self._mistakes_of_partition(wishes), *self._mistakes_of_constraint(wishes)]
-        if not found and not choose_nodes(nodes, wishes):
-            text = f'No machine of the cluster fulfils the constraint "{wishes.constraint}" in that partition.'
-            found.append(Mistake("/slurm/constraint", text, self._say_features()))
+        found = [*self._partition_errors(options), *self._constraint_errors(options)]
+        if not found and not choose_nodes(nodes, options):
+            text = f'No node of the cluster satisfies the constraint "{options.constraint}" in that partition.'
+            found.append(Finding("/slurm/constraint", text, self._list_features()))
         return found
 
-    def _mistakes_of_partition(self, wishes: EngineWishes) -> Iterator[Mistake]:
+    def _partition_errors(self, options: ClusterOptions) -> Iterator[Finding]:
         partitions = self.partitions
-        there = f"There are: {', '.join(partitions)}."
-        if wishes.partition is not None and not wishes.partitions:
-            yield Mistake("/slurm/partition", f'"{wishes.partition}" names no partition.', there)
-        for name in sorted(wishes.partitions.difference(partitions)):
-            yield Mistake("/slurm/partition", f'The cluster has no partition "{name}".', there)
+        remedy = f"Partitions: {', '.join(partitions)}."
+        if options.partition is not None and not options.partitions:
+            yield Finding("/slurm/partition", f'"{options.partition}" is not a partition.', remedy)
+        for name in sorted(options.partitions.difference(partitions)):
+            yield Finding("/slurm/partition", f'The cluster has no partition "{name}".', remedy)
 
-    def _mistakes_of_constraint(self, wishes: EngineWishes) -> Iterator[Mistake]:
-        """What Slurm would refuse once the training is to begin: a feature that no machine has, in whatever form."""
-        if wishes.constraint is None:
+    def _constraint_errors(self, options: ClusterOptions) -> Iterator[Finding]:
+        """Yield errors that Slurm would report only at the start: features that no node has, invalid syntax."""
+        if options.constraint is None:
             return
-        if not wishes.named_features or not wishes.is_constraint_closed:
-            text = f'"{wishes.constraint}" is no constraint that Slurm takes.'
-            yield Mistake("/slurm/constraint", text, "Give features joined by & or |, such as h100&nvlink.")
-        for name in sorted(wishes.named_features.difference(self.features)):
-            text = f'No machine of the cluster has the feature "{name}".'
-            yield Mistake("/slurm/constraint", text, self._say_features())
+        if not options.named_features or not options.is_constraint_closed:
+            text = f'"{options.constraint}" is not a valid Slurm constraint.'
+            yield Finding("/slurm/constraint", text, "Join features by & or |, for example h100&nvlink.")
+        for name in sorted(options.named_features.difference(self.features)):
+            text = f'No node of the cluster has the feature "{name}".'
+            yield Finding("/slurm/constraint", text, self._list_features())
 
-    def _say_features(self) -> str:
-        return f"Features are: {', '.join(self.features) or 'none'}."
+    def _list_features(self) -> str:
+        return f"Features: {', '.join(self.features) or 'none'}."
 
     def nodes_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, frozenset[str]]:
-        """The machines that these tasks are bound to by their wishes, by id; others have the choice."""
-        wishes, nodes = self._wishes(), self._nodes()
-        return {task.task_id: choose_nodes(nodes, wishes[task.task_id]) for task in queue if task.task_id in wishes}
+        """Return the nodes that satisfy the options of each task, by task id. Tasks without options are omitted."""
+        options, nodes = self._options(), self._nodes()
+        return {task.task_id: choose_nodes(nodes, options[task.task_id]) for task in queue if task.task_id in options}
 
 
-def choose_nodes(nodes: Sequence[NodeState], wishes: EngineWishes) -> frozenset[str]:
-    """The machines in the partition that is wished for, with the features; a constraint of another form leaves all."""
-    partitions, features = wishes.partitions, wishes.features or frozenset()
+def choose_nodes(nodes: Sequence[NodeState], options: ClusterOptions) -> frozenset[str]:
+    """Return the names of nodes in the requested partition with the requested features.
+
+    Constraints of another form do not exclude nodes.
+    """
+    partitions, features = options.partitions, options.features or frozenset()
     return frozenset(
         node.name
         for node in nodes

@@ -1,4 +1,4 @@
-"""How many trainings are in which status, for prometheus-client."""
+"""Numbers of trainings by status, for prometheus-client."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -7,11 +7,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from api.domain.training import TaskStatus
 from api.errors import DatabaseUnavailable
 from api.util.clock import Clock
-from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.deadlines import READ_SECONDS, wait_limit
 
 
 class TrainingCounts:
-    """Collects the counts; while the database does not answer, those that it last told, with their age."""
+    """Collects the numbers. While the database is unavailable it repeats the last ones with their age."""
 
     def __init__(self, count: Callable[[], Mapping[TaskStatus, int]], clock: Clock) -> None:
         self._count = count
@@ -19,10 +19,10 @@ class TrainingCounts:
         self._known: tuple[Mapping[TaskStatus, int], float] | None = None
 
     def collect(self) -> Iterator[Metric]:
-        """The series for prometheus-client; none before anything is known."""
+        """Yield the metrics, or nothing before the first successful query."""
         now = self._clock.monotonic()
         try:
-            with hurrying(READ_SECONDS):
+            with wait_limit(READ_SECONDS):
                 self._known = (self._count(), now)
         except DatabaseUnavailable:
             if self._known is None:
@@ -32,5 +32,5 @@ class TrainingCounts:
         for status in TaskStatus:
             trainings.add_metric([status], counts.get(status, 0))
         yield trainings
-        help_ = "Age of the numbers of trainings: above 0 while the database does not answer."
+        help_ = "Age of the number of trainings. Above 0 while the database is unavailable."
         yield GaugeMetricFamily("diffusion_pipe_trainings_age_seconds", help_, value=round(now - counted_at, 3))

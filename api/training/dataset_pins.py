@@ -1,4 +1,4 @@
-"""Which versions of datasets tasks use: kept with the task, in its own transactions."""
+"""The dataset versions that tasks use, stored in the tasks' own transactions."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,9 @@ from api.errors import DatasetNotFound
 
 
 def pin_datasets(connection: Connection, task_id: str, pins: Sequence[PinnedDataset]) -> None:
-    """Makes these the versions that a task uses, in place of those that it used. Raises DatasetNotFound when one was
-    deleted meanwhile that no task uses.
-    """
+    """Replace the versions that a task uses. Raise DatasetNotFound for a deleted dataset that no task uses."""
     for pin in pins:
-        # Whoever deletes a dataset, or lets go of a deleted one, waits for this transaction.
+        # The lock makes a concurrent deletion of the dataset wait for this transaction.
         locked = select(datasets.c.deleted_at).where(datasets.c.serial == pin.serial).with_for_update()
         row = connection.execute(locked).one_or_none()
         if row is None or (row.deleted_at is not None and not _is_pinned(connection, pin)):

@@ -1,4 +1,4 @@
-"""What trainings need of named datasets, as a seam: whoever keeps these implements it."""
+"""The interface through which trainings use named datasets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,34 +6,34 @@ from typing import Protocol
 
 from api.domain.dataset import PinnedDataset
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 
 
 @dataclass(frozen=True, slots=True)
 class UsedDatasets:
-    """A request whose named datasets were found, or the mistakes in how it names them."""
+    """A request with resolved datasets, or the errors in how it names them."""
 
-    kept: TrainingRequest  #: as the task keeps it: each dataset named by its manifest
-    given: TrainingRequest  #: as the trainer is asked: each a directory
+    kept: TrainingRequest  #: as stored with the task: each dataset named by its manifest
+    given: TrainingRequest  #: for the trainer: each dataset as a directory
     pins: tuple[PinnedDataset, ...] = ()
-    mistakes: tuple[Mistake, ...] = ()
-    notes: tuple[str, ...] = ()  #: what has changed since the task began
-    pointers: Mapping[str, str] = field(default_factory=dict)  #: where a mistake in a directory is shown instead
-    moved: Mapping[str, str] = field(default_factory=dict)  #: where directories will be, by where they are now
-    beside: str | None = None  #: what else than versions of datasets it trains on, in words; None: nothing
+    mistakes: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()  #: changes since the task was created
+    pointers: Mapping[str, str] = field(default_factory=dict)  #: pointers to show instead, by pointer to a directory
+    moved: Mapping[str, str] = field(default_factory=dict)  #: final directories, by current directory
+    beside: str | None = None  #: other training data than dataset versions, as text; None: none
 
-    def point(self, findings: Sequence[Mistake]) -> tuple[Mistake, ...]:
-        """The trainer's findings, pointing to what the request itself says."""
-        # Of a directory whose dataset was not found nothing else is worth being said.
-        wrong = [mistake.pointer.removesuffix("/dataset") or mistake.pointer for mistake in self.mistakes]
-        shown = [each for each in findings if not any(_is_below(each.pointer, pointer) for pointer in wrong)]
+    def point(self, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+        """Return the trainer's findings with pointers into the user's request."""
+        # Findings about a dataset that was not resolved would only distract.
+        unresolved = [mistake.pointer.removesuffix("/dataset") or mistake.pointer for mistake in self.mistakes]
+        shown = [each for each in findings if not any(_is_below(each.pointer, pointer) for pointer in unresolved)]
         return tuple(replace(each, pointer=self._moved_pointer(each.pointer)) for each in shown)
 
     def _moved_pointer(self, pointer: str) -> str:
         return next((to + pointer[len(at) :] for at, to in self.pointers.items() if _is_below(pointer, at)), pointer)
 
     def finish(self, plan: TrainingPlan) -> TrainingPlan:
-        """The plan with the directories where they will be, and with what is used of datasets."""
+        """Return the plan with final directories and with the dataset versions in use."""
         if not self.pins:
             return plan
         return replace(
@@ -56,10 +56,10 @@ def _is_below(pointer: str, above: str) -> bool:
 
 
 class DatasetUse(Protocol):
-    """Finds the datasets that requests name."""
+    """Resolves the datasets that requests name."""
 
     def use(self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = ()) -> UsedDatasets:
-        """The datasets of a request for this task; also those that the tasks of `known_by` use, by their manifest."""
+        """Resolve the datasets of a request for this task, including manifests used by the tasks in `known_by`."""
         ...
 
 
@@ -67,5 +67,5 @@ class NoDatasets:
     """A service without named datasets."""
 
     def use(self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = ()) -> UsedDatasets:
-        """The request as it is."""
+        """Return the request unchanged."""
         return UsedDatasets(request, request)

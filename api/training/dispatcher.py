@@ -1,4 +1,4 @@
-"""Gives free GPUs, and places without, to waiting tasks: a pass over the queue, and the claims that it leads to."""
+"""Assigns free GPUs, and slots for tasks without GPUs: plans a pass over the queue and claims its assignments."""
 
 import logging
 import secrets
@@ -10,8 +10,8 @@ from pathlib import Path
 from api.db.leases import ResourceHeld
 from api.domain.gpu import GPUOffer
 from api.domain.lease import LEASE_SECONDS, LeaseKind
-from api.domain.places import TRANSFERS
 from api.domain.reason import Reason
+from api.domain.running_tasks import TRANSFERS
 from api.domain.training import (
     Attempt,
     NewTask,
@@ -29,31 +29,31 @@ from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore, NewAttempt
 from api.training.attempts.retry_waits import RetryWaits
 from api.training.fair_share import NOT_SHARED
-from api.training.places import PlaceRules
 from api.training.queue_rows import TaskName
 from api.training.quotas import Quotas
 from api.training.resume_points import last_complete
-from api.training.scheduler import Pass, QueueCircumstances, plan_pass
+from api.training.scheduler import Pass, PassContext, plan_pass
+from api.training.slots import SlotLimits
 from api.training.store import TaskStore
 from api.training.usage_store import Bound, OverQuota
 from api.training.waiting_reasons import WaitingReasons
-from api.training.window import EngineWindow
+from api.training.window import ClusterWindow
 from api.util.clock import Clock
 from api.util.foreign_trees import list_names
 from api.util.measures import TASK_ID, queue_waits
 
 logger = logging.getLogger(__name__)
 
-#: How many times a claim that cannot wait looks for GPUs again when somebody else was first.
+#: Number of attempts of a claim that cannot wait, if other tasks take the GPUs first.
 CLAIM_TRIES = 16
 
-#: Without news a pass is followed by a rest this many times as long: so 1,000 waiting tasks cost 2 % of a core.
+#: A pass without news is followed by a pause this many times as long, so that 1,000 waiting tasks use 2 % of a core.
 REST_SHARE = 50.0
 LONGEST_REST = 3.0
 
 
 class Dispatcher:
-    """The queue of this machine. One thread calls `dispatch`; anybody may ask why a task waits."""
+    """The queue of this machine. One thread calls `dispatch`; any thread may read why a task waits."""
 
     def __init__(
         self,
@@ -67,16 +67,18 @@ class Dispatcher:
         *,
         node: str,
         max_concurrent: int = 0,
-        places: PlaceRules | None = None,
+        places: SlotLimits | None = None,
         min_free_mb: int = 0,
         quotas: Quotas | None = None,
         holds: HoldStore | None = None,
         nodes_of: Callable[[Sequence[TaskSummary]], Mapping[str, frozenset[str]]] = lambda queue: {},
-        window: EngineWindow | None = None,
+        window: ClusterWindow | None = None,
     ) -> None:
-        """`node` is this machine; `places` are those of tasks without GPUs, one by default. `quotas` None: tasks belong
-        to nobody. `holds` None: nothing is ever held back. `nodes_of` gives the machines that tasks are bound to,
-        `window` hands the first of the queue to an engine.
+        """Create the dispatcher.
+
+        `node` is this machine. `places` limits tasks without GPUs, to one by default. Without `quotas`, tasks have no
+        owners; without `holds`, nothing is held. `nodes_of` returns the nodes to which tasks are restricted. `window`
+        submits the first tasks to a cluster.
         """
         self._tasks = tasks
         self._attempts = attempts
@@ -87,8 +89,8 @@ class Dispatcher:
         self._storage_root = storage_root
         self._node = node
         self._max_concurrent = max_concurrent
-        self._place_rules = places or PlaceRules()
-        self._addresses: dict[str, str | None] = {}  #: of the transfers that waited when it was looked at last
+        self._place_rules = places or SlotLimits()
+        self._addresses: dict[str, str | None] = {}  #: of the transfers that waited at the last pass
         self._min_free_mb = min_free_mb
         self._quotas = quotas
         self._holds = holds
@@ -99,8 +101,9 @@ class Dispatcher:
         self._rests_until = float("-inf")
 
     def dispatch(self, news: bool = True) -> int:
-        """Makes one pass: claims for every task that can begin; returns how many there were. Without news a long queue
-        is gone over less often.
+        """Make one pass and claim every task that can start. Return their number.
+
+        Without news, a long queue is considered less often.
         """
         began = self._clock.monotonic()
         if not news and began < self._rests_until:
@@ -112,37 +115,37 @@ class Dispatcher:
         now = self._clock.monotonic()
         self._rests_until = now + min(LONGEST_REST, REST_SHARE * (now - began))
         claimed = sum(self._claim(found.task, found.gpus) for found in decided.assignments)
-        claimed += self._turn(decided)
+        claimed += self._update_window(decided)
         if claimed:
             self._gpus.note_change()
         return claimed
 
-    def _turn(self, decided: Pass) -> int:
-        """Has the first that wait for GPUs wait in an engine, too, and begins those to which it has given some."""
+    def _update_window(self, decided: Pass) -> int:
+        """Let the first tasks that lack GPUs wait in the cluster, and start those that got GPUs there."""
         if self._window is None or not (self._window.is_open or decided.short):
             return 0
         state = self._gpus.state
         offers = [offer for offer in list_offers(state) if state.drain_of(offer.node) is None]
-        return self._window.turn(decided.short, offers, self._nodes_of(decided.short), self._claim)
+        return self._window.update(decided.short, offers, self._nodes_of(decided.short), self._claim)
 
     def plan(self, queue: Sequence[TaskSummary]) -> Pass:
-        """What a pass over these tasks would decide now; nothing is changed."""
+        """Return what a pass over these tasks would decide now, without changing anything."""
         queue = _in_order(self._waits.steady(queue))
-        places = self._tasks.places()
+        running = self._tasks.places()
         caches = {lease.resource: lease.task_id for lease in self._attempts.leases(LeaseKind.CACHE)}
         state = self._gpus.state
         offers = list_offers(state)
-        known = self._know(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
+        known = self._named_tasks(queue, {gpu.held_by for gpu in offers if gpu.held_by} | set(caches.values()))
         programs = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
-        around = QueueCircumstances(
+        circumstances = PassContext(
             names={task.task_id: task.name for task in known if task.name},
             owners={**programs, **{task.task_id: task.owner for task in known}},
             now=self._clock.now(),
-            active=places.on_gpus,
+            active=running.on_gpus,
             max_concurrent=self._max_concurrent,
-            places=places,
+            running=running,
             addresses=self._addresses_of(queue),
-            place_rules=self._place_rules,
+            slot_limits=self._place_rules,
             cache_holders=caches,
             disk_problem=describe_shortage(self._storage_root, self._min_free_mb),
             hold=self._why_held(),
@@ -153,14 +156,14 @@ class Dispatcher:
             drained=state.drain_of(self._node),
             accounts=self._quotas.accounts(task.owner for task in queue) if self._quotas else NOT_SHARED,
         )
-        return plan_pass(queue, offers, around)
+        return plan_pass(queue, offers, circumstances)
 
     def _addresses_of(self, queue: Sequence[TaskSummary]) -> Mapping[str, str | None]:
-        """Where the transfers among these tasks go, by id. It never changes, so each is asked for once."""
-        known, wanted = self._addresses, [task.task_id for task in queue if task.kind in TRANSFERS]
-        unknown = [task_id for task_id in wanted if task_id not in known]
+        """Return the URLs of the transfers among these tasks, by id. They never change, so each is read once."""
+        known, transfers = self._addresses, [task.task_id for task in queue if task.kind in TRANSFERS]
+        unknown = [task_id for task_id in transfers if task_id not in known]
         fresh = self._tasks.addresses(unknown) if unknown else {}
-        found = {task_id: known[task_id] if task_id in known else fresh.get(task_id) for task_id in wanted}
+        found = {task_id: known[task_id] if task_id in known else fresh.get(task_id) for task_id in transfers}
         self._addresses = found
         return found
 
@@ -168,20 +171,18 @@ class Dispatcher:
         hold = None if self._holds is None else self._holds.of_queue()
         return None if hold is None else Reason.of("the queue is held: {why}", "queue_held", why=hold.reason)
 
-    def _know(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary | TaskName]:
-        """The tasks of which reasons can speak."""
+    def _named_tasks(self, queue: Sequence[TaskSummary], holders: Collection[str]) -> list[TaskSummary | TaskName]:
+        """Return the tasks that reasons may name."""
         return [*queue, *(self._tasks.names(holders) if holders else ())]
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Why a queued task waits, as whoever asks may know it, or one that an engine has and has not begun; None for
-        any other. Asking changes nothing.
-        """
+        """Return why a task waits, queued here or in the cluster, as far as the reader may know. Otherwise None."""
         if task.status is TaskStatus.STARTING:
             return self._why_queued(task)
         if task.status is not TaskStatus.QUEUED:
             return None
-        by_engine = None if self._window is None else self._window.why(task)
-        return by_engine or self._reasons.get(task.task_id)
+        by_cluster = None if self._window is None else self._window.why(task)
+        return by_cluster or self._reasons.get(task.task_id)
 
     def _why_queued(self, task: TaskSummary) -> Reason | None:
         latest = self._attempts.of_task(task.task_id)[-1:]
@@ -189,8 +190,8 @@ class Dispatcher:
         refs = [AttemptRef(attempt.uid, Path(attempt.directory), files.log) for attempt in latest]
         return next((self._executor.why_queued(ref) for ref in refs), None)
 
-    def claim_at_once(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
-        """Makes a task that does not wait, with its GPUs; None when tasks before it have a right to them."""
+    def claim_immediately(self, new: NewTask, task: TaskSummary, actor: str) -> Attempt | None:
+        """Create a task that does not wait, with its GPUs. Return None if earlier tasks have a right to them."""
         for _ in range(CLAIM_TRIES):
             decided = self.plan([*self._tasks.queued(), task])
             chosen = next((a for a in decided.assignments if a.task.task_id == task.task_id), None)
@@ -201,7 +202,7 @@ class Dispatcher:
                 bound = self._bound(task)
                 attempt = self._attempts.create_and_claim(new, claim, self._clock.now(), actor, bound)
             except (ResourceHeld, OverQuota, NodeDrained):
-                # Somebody was first, perhaps a moment ago; other GPUs may still be free.
+                # Another task was faster. Other GPUs may still be free.
                 self._gpus.note_change()
                 continue
             self._gpus.note_change()
@@ -212,11 +213,11 @@ class Dispatcher:
         try:
             attempt = self._attempts.claim(self._new_attempt(task, gpus), self._clock.now(), self._bound(task))
         except OSError as error:
-            # What it would go on from is not known: to begin anew would throw work away.
-            logger.warning("a task cannot be started yet", extra={"task_id": task.task_id, "problem": str(error)})
+            # Its checkpoint is unknown, and a start from scratch would lose work.
+            logger.warning("cannot start a task yet", extra={"task_id": task.task_id, "problem": str(error)})
             return False
         except (ResourceHeld, OverQuota, Conflict) as error:
-            logger.info("somebody was first", extra={"task_id": task.task_id, "what": str(error)})
+            logger.info("another task was faster", extra={"task_id": task.task_id, "problem": str(error)})
             return False
         logger.info("attempt claimed", extra={"attempt": attempt.uid, "gpus": list(attempt.gpu_indices)})
         waited = (attempt.created_at - task.queued_at).total_seconds()
@@ -224,14 +225,14 @@ class Dispatcher:
         return True
 
     def _bound(self, task: TaskSummary) -> Bound | None:
-        # Who needs no GPU more may have as many as before.
+        # A task without GPUs does not count towards the limit.
         return self._quotas.gpu_bound(task.owner) if self._quotas is not None and task.needs_gpus else None
 
     def _new_attempt(self, task: TaskSummary, gpus: Sequence[GPUOffer]) -> NewAttempt:
         files = task_files(self._storage_root, task.task_id)
         run_dir, checkpoint = self._resume_point(task, files)
         ordered = sorted(gpus, key=lambda gpu: gpu.index)
-        # Several GPUs may mean several processes, which meet at a port.
+        # Several GPUs may mean several processes, which connect through a port.
         node = ordered[0].node if ordered else self._node
         port = self._executor.free_port(node, self._attempts.held_ports()) if ordered else None
         return NewAttempt(
@@ -251,7 +252,7 @@ class Dispatcher:
         )
 
     def _resume_point(self, task: TaskSummary, files: TaskFiles) -> tuple[str | None, str | None]:
-        """The run directory and the checkpoint to go on from; None for both begins anew."""
+        """Return the run directory and checkpoint to resume from, or None for both to start from scratch."""
         trainer = self._trainers.get(task.trainer)
         if task.resume is None or trainer is None:
             return None, None
@@ -259,13 +260,13 @@ class Dispatcher:
         if run_dir is None:
             return None, None
         last = last_complete(trainer.checkpoints(run_dir))
-        wanted = task.resume.checkpoint or (None if last is None else last.name)
-        return (None, None) if wanted is None else (str(run_dir), wanted)
+        name = task.resume.checkpoint or (None if last is None else last.name)
+        return (None, None) if name is None else (str(run_dir), name)
 
 
 def _in_order(queue: list[TaskSummary]) -> list[TaskSummary]:
-    """The tasks by priority, then age."""
-    # One key after the other: a tuple for each of a long queue has the collector walk over everything there is.
+    """Sort the tasks by priority, then age."""
+    # Three stable sorts. A key tuple per task of a long queue would trigger a full garbage collection.
     queue.sort(key=attrgetter("serial"))
     queue.sort(key=attrgetter("queued_at"))
     queue.sort(key=attrgetter("priority"), reverse=True)

@@ -1,4 +1,4 @@
-"""In which order tasks of equal priority are served: whose owner used fewer GPUs in the last day goes first. Pure."""
+"""The order of tasks with equal priority: owners who used fewer GPUs in the last day come first."""
 
 import heapq
 from collections import deque
@@ -9,36 +9,36 @@ from itertools import groupby
 from api.domain.training import TaskSummary
 from api.domain.usage import Account, Owner
 
-#: Seconds for which a GPU counts that was given away just now: nobody knows yet how long it will be used.
+#: Assumed use of a newly assigned GPU in seconds, because the real one is unknown.
 ASSUMED_SECONDS = 3600.0
 
-#: The accounts of a service without keys, where nobody owns a task: priority and age decide alone.
+#: Accounts of a service without keys. Tasks have no owners; only priority and age count.
 NOT_SHARED: Mapping[Owner, Account] = {}
 
 
-class FairLine:
-    """A queue as its tasks are served. Each owner has a line of its own, by age, and the lines take turns."""
+class FairQueue:
+    """A queue in the order of service. Each owner has a line ordered by age, and the lines take turns."""
 
     def __init__(self, queue: Sequence[TaskSummary], accounts: Mapping[Owner, Account]) -> None:
-        """`queue` is in the order of priority, then age; where there is one owner it stays in that order."""
+        """Create the line. `queue` is sorted by priority, then age, and stays so if there is only one owner."""
         self._queue = queue
         self._used = {owner: account.gpu_seconds for owner, account in accounts.items()}
         self._is_shared = bool(accounts)
 
     def __iter__(self) -> Iterator[TaskSummary]:
-        """The next task each time; what was charged meanwhile counts."""
+        """Yield the next task, considering what has been charged in the meantime."""
         if not self._is_shared:
             yield from self._queue
             return
-        for _, level in groupby(enumerate(self._queue), key=lambda placed: placed[1].priority):
+        for _, level in groupby(enumerate(self._queue), key=lambda indexed: indexed[1].priority):
             yield from self._take_turns(level)
 
     def _take_turns(self, level: Iterator[tuple[int, TaskSummary]]) -> Iterator[TaskSummary]:
         lines: dict[Owner, deque[tuple[int, TaskSummary]]] = {}
-        for place, task in level:
-            lines.setdefault(task.owner, deque()).append((place, task))
+        for position, task in level:
+            lines.setdefault(task.owner, deque()).append((position, task))
         heads = [(self._used.get(owner, 0.0), line[0][0], line) for owner, line in lines.items()]
-        # Places differ, so that two lines are never compared.
+        # Positions are unique, so the deques are never compared.
         heapq.heapify(heads)
         while heads:
             _, _, line = heapq.heappop(heads)
@@ -48,23 +48,21 @@ class FairLine:
                 heapq.heappush(heads, (self._used.get(task.owner, 0.0), line[0][0], line))
 
     def charge(self, task: TaskSummary) -> None:
-        """Counts the GPUs that a task gets, or that are kept for it, among what its owner has used; the place of one
-        that needs none counts as one GPU.
-        """
+        """Charge a task's GPUs, assigned or reserved, to its owner. A task without GPUs counts as one GPU."""
         self._used[task.owner] = self._used.get(task.owner, 0.0) + max(1, task.gpu_count) * ASSUMED_SECONDS
 
 
-def by_places(accounts: Mapping[Owner, Account], places: Mapping[Owner, int]) -> Mapping[Owner, Account]:
-    """The accounts by which tasks without GPUs take turns: whose owner has fewer of the `places` now goes first."""
+def by_running_tasks(accounts: Mapping[Owner, Account], running: Mapping[Owner, int]) -> Mapping[Owner, Account]:
+    """Return accounts for the order of tasks without GPUs: owners with fewer running tasks come first."""
     return {
-        owner: replace(account, gpu_seconds=places.get(owner, 0) * ASSUMED_SECONDS)
+        owner: replace(account, gpu_seconds=running.get(owner, 0) * ASSUMED_SECONDS)
         for owner, account in accounts.items()
     }
 
 
 def in_fair_order(queue: Sequence[TaskSummary], accounts: Mapping[Owner, Account]) -> list[TaskSummary]:
-    """The queue in the order in which its tasks are served as GPUs come free."""
-    line, served = FairLine(queue, accounts), []
+    """Return the queue in the order in which its tasks start as GPUs become free."""
+    line, served = FairQueue(queue, accounts), []
     for task in line:
         line.charge(task)
         served.append(task)

@@ -1,4 +1,4 @@
-"""Estimates when waiting tasks may begin, and how long a training may take, from those that run and ran."""
+"""Forecasts of start times and durations, from running and finished trainings."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.pagination import MAX_LIMIT
 
-#: Seconds for which a forecast is kept: a page of 50 rows asks 50 times.
+#: Seconds for which a forecast is cached, because a page of 50 rows requests it 50 times.
 FRESH_SECONDS = 2.0
 
 _ACTIVE = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
@@ -26,11 +26,11 @@ _ACTIVE = TaskFilter(tuple(status for status in TaskStatus if status.is_active))
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """When a waiting task may begin and how long it may take; `position` is its place in the queue, from 1."""
+    """The expected start and duration of a queued task. `position` counts from 1."""
 
     position: int
     starts_at: datetime | None
-    seconds: float | None  #: how long the training may take
+    seconds: float | None  #: expected duration of the training
 
 
 def forecast_queue(
@@ -41,17 +41,17 @@ def forecast_queue(
     now: datetime,
     quotas: QuotaForecast | None = None,
 ) -> dict[str, Forecast]:
-    """Forecasts for all tasks of a queue, by id: in its order each takes the GPUs that come free first.
+    """Return forecasts for all queued tasks, by id. In queue order, each task takes the GPUs that become free first.
 
-    `remaining` and `durations` are seconds by task id; for a task without them, and those that wait for it, the
-    times are unknown.
+    `remaining` and `durations` are seconds by task id. Times are unknown for tasks without them, and for tasks that
+    wait for these.
     """
     quotas = quotas or QuotaForecast({}, (), remaining, now)
     free_in = {gpu.uuid: 0.0 for gpu in gpus if gpu.is_available}
     free_in |= {gpu.uuid: remaining[gpu.held_by] for gpu in gpus if gpu.held_by and gpu.held_by in remaining}
     found = {}
-    # Who is barred for hours takes nothing from those behind.
-    for position, task in sorted(enumerate(queue, start=1), key=lambda placed: quotas.is_barred(placed[1])):
+    # Owners that have used up their hours take no GPUs from later tasks, so they come last.
+    for position, task in sorted(enumerate(queue, start=1), key=lambda indexed: quotas.is_barred(indexed[1])):
         seconds, permitted = durations.get(task.task_id), quotas.permits_in(task)
         able = [gpu for gpu in gpus if gpu.uuid in free_in and suits(gpu, task)]
         chosen = _soonest(able, free_in, permitted or 0.0)[: task.gpu_count]
@@ -70,8 +70,9 @@ def forecast_queue(
 
 
 def _soonest(gpus: Sequence[GPUOffer], free_in: Mapping[str, float], at: float) -> list[GPUOffer]:
-    """The GPUs by when they can be used from `at` on. Of those that are free before it the latest comes first: the
-    others may serve somebody else meanwhile.
+    """Sort GPUs by when they can be used from `at` on.
+
+    Of GPUs that are free before, the one freed last comes first, because the others can run other tasks in between.
     """
 
     def rank(gpu: GPUOffer) -> tuple[bool, float]:
@@ -82,7 +83,7 @@ def _soonest(gpus: Sequence[GPUOffer], free_in: Mapping[str, float], at: float) 
 
 
 class QueueForecast:
-    """The forecast of this machine's queue. Any thread may ask."""
+    """The forecast of this machine's queue. Thread-safe."""
 
     def __init__(self, tasks: TaskStore, gpus: GPUService, clock: Clock, quotas: Quotas | None = None) -> None:
         self._quotas = quotas
@@ -94,17 +95,17 @@ class QueueForecast:
         self._made_at = float("-inf")
 
     def of(self, task: TaskSummary) -> Forecast | None:
-        """The forecast of a task; None when it does not wait for GPUs."""
+        """Return the forecast of a task, or None if it does not wait for GPUs."""
         if task.status is not TaskStatus.QUEUED or not task.needs_gpus:
             return None
         with self._lock:
-            # A task that has just been put into the queue is in no older forecast.
+            # A newly queued task is missing in older forecasts.
             if self._clock.monotonic() - self._made_at > FRESH_SECONDS or task.task_id not in self._known:
                 self._known, self._made_at = self._make(self._tasks.queued()), self._clock.monotonic()
             return self._known.get(task.task_id)
 
     def starts_at(self, task: TaskSummary) -> datetime | None:
-        """When a task could begin if it joined the end of the queue now; None when unknown."""
+        """Return when a task could start if it joined the queue now, or None if unknown."""
         found = self._make([*self._tasks.queued(), task])
         return found[task.task_id].starts_at
 
@@ -129,7 +130,7 @@ class QueueForecast:
 
 
 def remaining_seconds(task: TaskSummary) -> float | None:
-    """Seconds that a running task will still take, by its own progress; None when unknown."""
+    """Return the remaining seconds of a running task according to its progress, or None if unknown."""
     if (task.warning or "").startswith(UNKNOWN):
         return None
     return None if task.progress is None else task.progress.progress.eta_seconds

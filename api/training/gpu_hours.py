@@ -1,4 +1,4 @@
-"""When GPU hours that were used come back: each counts for a day. Pure functions."""
+"""The return of used GPU hours to a quota, 24 hours after their use. Pure functions."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -7,10 +7,7 @@ from api.domain.usage import DAY_SECONDS, GPUHold
 
 
 def when_below(holds: Iterable[GPUHold], gpu_seconds: float, now: datetime) -> datetime | None:
-    """The time at which the use of the last day falls to this figure, if what goes on goes on.
-
-    None: it never does, as with a figure of 0.
-    """
+    """Return when the use of the last day falls to this figure if running attempts continue. None: never."""
     began = at = now.timestamp()
     used, pace, turns = _at(holds, began)
     if gpu_seconds <= 0:
@@ -25,7 +22,7 @@ def when_below(holds: Iterable[GPUHold], gpu_seconds: float, now: datetime) -> d
 
 
 def _at(holds: Iterable[GPUHold], at: float) -> tuple[float, int, list[tuple[float, int]]]:
-    """The GPU seconds of the day before this time, by how much they grow each second, and when that changes by what."""
+    """Return the GPU seconds of the last day, their growth per second, and the times and amounts of its changes."""
     since, used, pace = at - DAY_SECONDS, 0.0, 0
     turns: list[tuple[float, int]] = []
     for hold in holds:
@@ -33,7 +30,7 @@ def _at(holds: Iterable[GPUHold], at: float) -> tuple[float, int, list[tuple[flo
         if ended <= since or hold.began_at > ended:
             continue
         used += hold.gpus * (ended - max(hold.began_at, since))
-        # The use grows at one end of the day while GPUs are held, and shrinks at the other a day later.
+        # Use grows at the end of the window while GPUs are held, and shrinks at its start a day later.
         if hold.ended_at is None:
             pace += hold.gpus
         else:

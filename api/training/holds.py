@@ -1,4 +1,4 @@
-"""Holds the queue and GPUs back: nothing new begins there, and what runs goes on."""
+"""Holds on the queue and on GPUs. Nothing new starts there; running tasks continue."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Holds:
-    """What is held back. `wake` makes the training loop look at once."""
+    """Manages holds. `wake` triggers the training loop immediately."""
 
     def __init__(self, store: HoldStore, gpus: GPUService, clock: Clock, wake: Callable[[], None]) -> None:
         self._store = store
@@ -24,39 +24,39 @@ class Holds:
         self._wake = wake
 
     def list(self) -> list[Hold]:
-        """Every hold, oldest first."""
+        """Return every hold, oldest first."""
         return self._store.list()
 
     def get(self, hold_id: str) -> Hold:
-        """Return one hold. Raises HoldNotFound."""
+        """Return one hold. Raise HoldNotFound."""
         found = next((hold for hold in self._store.list() if hold.hold_id == hold_id), None)
         if found is None:
-            raise HoldNotFound(f'No hold has the id "{hold_id[:80]}".')
+            raise HoldNotFound(f'There is no hold with the id "{hold_id[:80]}".')
         return found
 
     def hold_queue(self, reason: str, by: str) -> Hold | None:
-        """Hold the queue. Raises Conflict."""
+        """Hold the queue. Raise Conflict."""
         return self._hold(HoldKind.QUEUE, None, reason, by, None)
 
     def hold_gpu(self, reference: str, reason: str, by: str, alert_id: str | None = None) -> Hold | None:
-        """Hold a GPU, named as in every request.
+        """Hold a GPU, referenced as in any request. Raise GPUNotFound or Conflict.
 
-        Return None where the alert that it is for has ended, or holds it already. Raises GPUNotFound, Conflict.
+        Return None if the alert has ended or already holds the GPU.
         """
         found = find_gpu(self._gpus.state, reference).reading.uuid
         if found is None:
-            raise GPUNotFound(f"GPU {reference[:80]} tells no UUID now, by which it could be held: look at its health.")
+            raise GPUNotFound(f"The UUID of GPU {reference[:80]} is unknown, so it cannot be held. Check its health.")
         return self._hold(HoldKind.GPU, found, reason, by, alert_id)
 
     def end(self, hold_id: str) -> Hold:
-        """Ends a hold. Raises HoldNotFound."""
+        """End a hold. Raise HoldNotFound."""
         hold = self._store.end(hold_id)
         logger.info("hold ended", extra={"hold": hold_id, "what": hold.gpu_uuid or "queue"})
         self._note()
         return hold
 
     def end_orphans(self) -> int:
-        """Ends the holds of alerts that have ended; says how many there were. Raises DatabaseUnavailable."""
+        """End the holds of ended alerts. Return their number. Raise DatabaseUnavailable."""
         ended = self._store.end_orphans()
         if ended:
             logger.info("holds ended with their alerts", extra={"count": ended})
@@ -68,7 +68,9 @@ class Holds:
         hold = Hold(new_task_id("hold", now), kind, uuid, reason, by, alert_id, now)
         if not self._store.add(hold):
             return None
-        logger.warning("held back", extra={"hold": hold.hold_id, "what": uuid or "queue", "reason": reason, "by": by})
+        logger.warning(
+            "hold created", extra={"hold": hold.hold_id, "what": uuid or "queue", "reason": reason, "by": by}
+        )
         self._note()
         return hold
 

@@ -1,4 +1,4 @@
-"""Lets trainings into the queue, or to their GPUs at once, as far as GPUs and quotas permit."""
+"""Admission of trainings to the queue, or directly to their GPUs, within quotas."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TypeVar
 
 from api.domain.gpu import GPUInfo, NodeGPUInfo
+from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
-from api.domain.sight import current_sight
 from api.domain.training import NewTask, TaskSummary, TrainingRequest
 from api.domain.usage import Owner
 from api.errors import Conflict, GPUBusy, QuotaExceeded
@@ -16,18 +16,18 @@ from api.gpus.service import GPUService
 from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
 from api.training.preview import preview
-from api.training.quota_words import BOUNDS
-from api.training.quotas import Quotas, queue_is_full, refusal
+from api.training.quota_reasons import BOUNDS
+from api.training.quotas import Quotas, queue_is_full, quota_error
 from api.training.store import TaskStore
 from api.training.usage_store import Bound, OverQuota
 from api.util.clock import Clock
-from api.web.kept_answer_models import KEPT_SECONDS
+from api.web.stored_responses import KEPT_SECONDS
 
 T = TypeVar("T")
 
 
 class Intake:
-    """The last step of a start. Any thread may ask."""
+    """The last step of a start. Thread-safe."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Intake:
         clock: Clock,
         quotas: Quotas | None,
     ) -> None:
-        """`quotas` None: tasks belong to nobody."""
+        """Create the intake. Without `quotas`, tasks have no owners."""
         self._tasks = tasks
         self._dispatcher = dispatcher
         self._gpus = gpus
@@ -47,22 +47,19 @@ class Intake:
         self._quotas = quotas
 
     def problems(self, owner: Owner, request: TrainingRequest) -> list[QuotaExceeded]:
-        """What a start of this would be refused for, besides what is wrong with the request."""
+        """Return the quotas that would reject this start."""
         if self._quotas is None:
             return []
-        places = self._quotas.queue_problems(owner) if request.queue else []
-        return [*self._quotas.problems(owner, request), *places]
+        queue_problems = self._quotas.queue_problems(owner) if request.queue else []
+        return [*self._quotas.problems(owner, request), *queue_problems]
 
     def require(self, owner: Owner, request: TrainingRequest) -> None:
-        """Lets through what the owner's quota permits, or will permit. Raises QuotaExceeded."""
+        """Raise QuotaExceeded if the owner's quota never permits the request."""
         for problem in [] if self._quotas is None else self._quotas.problems(owner, request):
             raise problem
 
     def create(self, new: NewTask, actor: str) -> TaskSummary:
-        """Makes the task; one that was made with the same idempotency key is given again.
-
-        Raises GPUBusy, QuotaExceeded.
-        """
+        """Create the task, or return the one with the same idempotency key. Raise GPUBusy or QuotaExceeded."""
         now = self._clock.now()
         new = replace(new, keys_since=self._clock.steady.now() - timedelta(seconds=KEPT_SECONDS))
         if new.request.queue:
@@ -71,12 +68,12 @@ class Intake:
         if first is not None:
             return first
         task = preview(new.task_id, new.request, new.plan, now, new.owner, new.kind)
-        if self._dispatcher.claim_at_once(new, task, actor) is None:
-            raise self._refusal(task)
+        if self._dispatcher.claim_immediately(new, task, actor) is None:
+            raise self._rejection(task)
         return self._tasks.get_summary(new.task_id)
 
     def enqueue(self, owner: Owner, put: Callable[[Bound | None], T]) -> T:
-        """Puts a task of this owner into the queue by `put`, which takes the bound on it. Raises QuotaExceeded."""
+        """Add a task of this owner to the queue through `put`, which enforces the limit. Raise QuotaExceeded."""
         bound = None if self._quotas is None else self._quotas.queue_bound(owner)
         try:
             return put(bound)
@@ -85,16 +82,16 @@ class Intake:
                 raise
             raise queue_is_full(bound) from None
 
-    def _refusal(self, task: TaskSummary) -> Conflict:
-        reason = self._dispatcher.plan([*self._tasks.queued(), task]).why(task.task_id, current_sight.get())
+    def _rejection(self, task: TaskSummary) -> Conflict:
+        reason = self._dispatcher.plan([*self._tasks.queued(), task]).why(task.task_id, current_scope.get())
         if reason is not None and reason.said.code in BOUNDS:
-            return refusal(reason)
+            return quota_error(reason)
         return self._busy(task, reason)
 
     def _busy(self, task: TaskSummary, reason: Reason | None) -> GPUBusy:
-        why = "was not the first to ask for them" if reason is None else reason.text
+        why = "lost the GPUs to another task" if reason is None else reason.text
         return GPUBusy(
-            f'The task {why}. With "queue": true it waits for them.',
+            f'The task {why}. Set "queue": true to let it wait.',
             data={
                 **describe_busy(self._startable_gpus(), [str(name) for name in task.gpus.references]),
                 "estimated_available_time": self._forecast.starts_at(task),
@@ -102,6 +99,6 @@ class Intake:
         )
 
     def _startable_gpus(self) -> list[GPUInfo]:
-        """All GPUs but those of machines on which no training can be started."""
+        """Return all GPUs except those of nodes on which no training can start."""
         nodes = self._gpus.state.startable
         return [gpu for gpu in self._gpus.get_all_gpus() if not isinstance(gpu, NodeGPUInfo) or gpu.node in nodes]

@@ -1,4 +1,4 @@
-"""How much of what a task printed is in no log: the disk was full, or it came faster than it could be kept."""
+"""Output of tasks that is missing in their logs, because the disk was full or the output too fast."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,18 +9,18 @@ from api.files.task_files import task_files
 
 
 class LostOutput:
-    """Counts lost bytes: by the outcome of an ended attempt, by the supervisor of a running one."""
+    """Counts lost bytes, from the outcome of ended attempts and the supervisor of running ones."""
 
     def __init__(self, executor: Executor, storage_root: Path) -> None:
         self._executor = executor
         self._storage_root = storage_root
 
     def count(self, attempts: Sequence[Attempt]) -> int | None:
-        """The lost bytes of all these attempts together; None when none of them has told yet."""
-        told = [count for attempt in attempts if (count := self._told(attempt)) is not None]
-        return sum(told) if told else None
+        """Return the lost bytes of these attempts together, or None if none is known."""
+        known = [count for attempt in attempts if (count := self._lost_bytes(attempt)) is not None]
+        return sum(known) if known else None
 
-    def _told(self, attempt: Attempt) -> int | None:
+    def _lost_bytes(self, attempt: Attempt) -> int | None:
         if attempt.outcome is not None:
             count = attempt.outcome.get("log_lost_bytes")
             return count if isinstance(count, int) else None

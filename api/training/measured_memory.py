@@ -1,4 +1,4 @@
-"""Answers how much GPU memory a training needs by what others used on these machines. Pure functions."""
+"""The GPU memory that a training needs, judged by measured runs on these machines. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,8 +9,8 @@ from api.domain.training import TrainingPlan
 
 
 def judge_memory(facts: MemoryFacts, runs: Sequence[MemoryRun]) -> PlannedMemory:
-    """What these runs tell of a training; of other variants and settings they tell nothing."""
-    alike = [
+    """Return what these runs show about a training. Only the same variant and settings are compared."""
+    comparable = [
         run
         for run in runs
         if facts.variant is not None
@@ -18,14 +18,14 @@ def judge_memory(facts: MemoryFacts, runs: Sequence[MemoryRun]) -> PlannedMemory
         == (facts.model_type, facts.variant, dict(facts.settings))
         and run.facts.sizes
     ]
-    if not facts.sizes or not alike:
+    if not facts.sizes or not comparable:
         return PlannedMemory(facts)
-    above = [run for run in alike if run.facts.covers(facts)]
-    below = [run for run in alike if facts.covers(run.facts)]
+    above = [run for run in comparable if run.facts.covers(facts)]
+    below = [run for run in comparable if facts.covers(run.facts)]
     same = [run.peak_mb for run in above if run in below]
     if same:
         return PlannedMemory(facts, MemoryOrigin.MEASURED, len(same), median_mb=round(median(same)), most_mb=max(same))
-    # Of those that need more the least tells most; of those with the same facts, the most that one of them used.
+    # Of the runs that need more, the smallest figure is the best bound; of runs with equal facts, the largest.
     most = min((_most(run.facts, above) for run in above), default=None)
     least = max((run.peak_mb for run in below), default=None)
     if most is None and least is None:
@@ -41,24 +41,24 @@ def _most(facts: MemoryFacts, runs: Sequence[MemoryRun]) -> int:
 
 
 def with_measured_memory(plan: TrainingPlan, runs: Sequence[MemoryRun]) -> TrainingPlan:
-    """The plan with what trainings used here; what nothing comparable is known of stays as the trainer estimates it."""
+    """Return the plan with measured memory. The trainer's estimate stays if no run is comparable."""
     if plan.memory is None:
         return plan
     found, estimate = judge_memory(plan.memory.facts, runs), plan.estimated_memory_mb
     count = f"{found.runs} run{'s' if found.runs != 1 else ''} here"
     match found.origin:
         case MemoryOrigin.MEASURED:
-            figure, basis = found.most_mb, f"measured in {count} with the same settings: {_gb(found.most_mb)} at most"
+            figure, basis = found.most_mb, f"measured in {count} with the same settings: at most {_gb(found.most_mb)}"
         case MemoryOrigin.AT_MOST:
             figure = found.at_most_mb
-            basis = f"at most: {count} with as much or more to do used {_gb(found.at_most_mb)}"
+            basis = f"at most: {count} with the same or a larger load used {_gb(found.at_most_mb)}"
             if found.at_least_mb is not None:
-                basis += f", one with less {_gb(found.at_least_mb)}"
+                basis += f", one with a smaller load {_gb(found.at_least_mb)}"
         case MemoryOrigin.AT_LEAST:
             figure = max(found.at_least_mb or 0, estimate or 0)
-            basis = f"at least: {count} with as much or less to do used {_gb(found.at_least_mb)}"
+            basis = f"at least: {count} with the same or a smaller load used {_gb(found.at_least_mb)}"
             if estimate is not None:
-                basis += f"; by the estimate {_gb(estimate)}"
+                basis += f"; estimated: {_gb(estimate)}"
         case _:
             origin = MemoryOrigin.UNKNOWN if estimate is None else MemoryOrigin.ESTIMATED
             return replace(plan, memory=replace(found, origin=origin))

@@ -1,4 +1,4 @@
-"""What trainings used of their GPUs' memory, kept beyond their tasks."""
+"""Measured GPU memory of trainings, stored longer than their tasks."""
 
 from dataclasses import asdict
 
@@ -11,18 +11,18 @@ from api.domain.measured_memory import MemoryFacts, MemoryRun
 
 _FACTS = TypeAdapter(MemoryFacts)
 
-#: The most runs of one variant that are looked at: the latest.
+#: Limit of runs per variant; the latest are used.
 _MOST_RUNS = 1_000
 
 
 class MemoryRunStore:
-    """Finds what was measured."""
+    """Reads stored measurements."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find(self, model_type: str, variant: str | None) -> list[MemoryRun]:
-        """The latest runs of a variant, the newest first; none when the variant is not known."""
+        """Return the latest runs of a variant, newest first. Empty if the variant is unknown."""
         if variant is None:
             return []
         mine = (memory_runs.c.model_type == model_type) & (memory_runs.c.variant == variant)
@@ -32,8 +32,8 @@ class MemoryRunStore:
         return [MemoryRun(_FACTS.validate_python(row.facts), row.peak_mb) for row in rows]
 
 
-def keep_memory_run(connection: Connection, attempt_uid: str, run: MemoryRun, seconds: float) -> None:
-    """Keeps what an attempt used, in the transaction that ends it: that happens once."""
+def store_memory_run(connection: Connection, attempt_uid: str, run: MemoryRun, seconds: float) -> None:
+    """Store the memory that an attempt used, in the transaction that ends the attempt."""
     row = {
         "attempt_uid": attempt_uid,
         "model_type": run.facts.model_type,

@@ -12,7 +12,7 @@ from api.util.clock import time_of
 def show_series(
     stretches: Sequence[Stretch], metric: str, axis: XAxis, limit: int, since_step: int | None
 ) -> SeriesView:
-    """The values of a metric from `since_step` on, thinned out to `limit`; empty for a metric without values."""
+    """Return the values of a metric from `since_step` on, reduced to `limit`. Empty if there are no values."""
     tag = EPOCH_LOSS if axis is XAxis.EPOCH and metric in ("loss", "epoch_loss") else TAGS.get(metric, metric)
     over_epochs = tag == EPOCH_LOSS
     records = read_series(stretches, tag)

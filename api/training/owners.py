@@ -1,4 +1,4 @@
-"""Whom a training belongs to: asked before a request about it is let through."""
+"""Owners of trainings, checked before a request about a training is accepted."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,13 @@ from api.training.store import TaskStore
 
 
 class TaskOwners:
-    """Finds the owner of a task, in memory while its attempt runs here: so they can stop it without a database."""
+    """Finds the owner of a task. Uses memory while its attempt runs here, so that a stop works without a database."""
 
     def __init__(self, tasks: TaskStore, find_watch: Callable[[str], AttemptWatch | None]) -> None:
         self._tasks = tasks
         self._find_watch = find_watch
 
     def of(self, task_id: str) -> str | None:
-        """The user that a task belongs to; None: nobody. Raises TaskNotFound, DatabaseUnavailable."""
+        """Return the owner of a task, or None if it has none. Raise TaskNotFound or DatabaseUnavailable."""
         watch = self._find_watch(task_id)
         return self._tasks.get_summary(task_id).owner if watch is None else watch.task.owner

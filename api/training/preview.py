@@ -1,4 +1,4 @@
-"""A task that does not exist yet, as the scheduler would see it."""
+"""The summary of a task that does not exist yet, for the scheduler."""
 
 from datetime import datetime
 
@@ -6,9 +6,9 @@ from api.domain.task import TaskType
 from api.domain.training import TaskStatus, TaskSummary, TrainingPlan, TrainingRequest
 from api.util.clock import LAST_SECOND, time_of
 
-#: A serial number behind that of every task that exists.
+#: A serial number after that of every existing task.
 _LAST = 2**62
-#: A time behind that of every task in the queue, also of those from before the clock was set back.
+#: A time after that of every queued task, including those from before the clock was set back.
 _LAST_TIME = time_of(LAST_SECOND)
 
 
@@ -20,7 +20,7 @@ def preview(
     owner: str | None = None,
     kind: TaskType = TaskType.TRAINING,
 ) -> TaskSummary:
-    """The summary that the queue would hold of this request, made by `owner`."""
+    """Return the summary that a queued task with this request would have."""
     return TaskSummary(
         serial=_LAST,
         task_id=task_id,

@@ -1,4 +1,4 @@
-"""The queue as rows: of a long one only what has changed since the last look is read whole."""
+"""Reading the queue. For a long queue, only changed rows are read completely."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,42 +10,42 @@ from sqlalchemy import Boolean, ColumnElement, Connection, bindparam, func, lite
 
 from api.db.rows import SUMMARY_COLUMNS, read_summary, to_seconds
 from api.db.tables import tasks
-from api.domain.places import TRANSFERS, RunningTransfer, TaskPlaces
+from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
 from api.domain.training import TaskStatus, TaskSummary
 from api.domain.usage import Owner
 from api.training.task_pages import SERVED_ORDER
 from api.util.batches import in_batches
 
-#: Tasks from which reading marks first is cheaper than reading all of each.
+#: Queue length from which reading change marks first is cheaper than reading complete rows.
 LONG = 500
 
-#: Rows that one statement asks for by their numbers.
+#: Limit of rows per statement.
 _AT_ONCE = 500
 
 
 class TaskName(NamedTuple):
-    """What is said of a task that others wait for."""
+    """Name and owner of a task that other tasks wait for."""
 
     task_id: str
     name: str | None
     owner: str | None
 
 
-#: The marks of a task's row, as the database's driver gives them: its serial number first.
+#: Columns that change whenever a queued task's row changes, as the driver returns them; the serial number first.
 Mark = tuple[Any, ...]
 
-#: What waited, by serial number and in the order in which it is served: each task with the mark of its row.
+#: Queued tasks in queue order, by serial number, each with its row's mark.
 Queue = Mapping[int, tuple[Mark, TaskSummary]]
 
-#: Seconds between two tasks that are queued at the same time.
+#: Seconds between two tasks queued at the same time.
 _TICK = 1e-6
 
 _WAITS = tasks.c.status == TaskStatus.QUEUED
-# Whatever changes a task that waits changes one of these: the time of its change, or what a clock that is set hides.
+# Every change of a queued task changes one of these columns, even if the clock was set back.
 _MARKED = ("serial", "priority", "queued_at", "not_before", "updated_at", "attempts", "name", "owner")
 _WHOLE = select(*SUMMARY_COLUMNS).where(_WAITS).order_by(*SERVED_ORDER)
 _MARKS = select(*[tasks.c[name] for name in _MARKED]).where(_WAITS).order_by(*SERVED_ORDER)
-# Written out: SQLite takes the index of all tasks' statuses otherwise, and looks at every row of the queue.
+# Plain SQL with an index hint: SQLite would otherwise use the index on statuses and read every row of the queue.
 _LATEST = {
     "sqlite": text("SELECT max(queued_at) FROM tasks INDEXED BY ix_tasks_queued WHERE status = 'queued'"),
     "postgresql": text("SELECT max(queued_at) FROM tasks WHERE status = 'queued'"),
@@ -54,7 +54,7 @@ _NAMES = select(tasks.c.task_id, tasks.c.name, tasks.c.owner).where(
     tasks.c.task_id.in_(bindparam("of_tasks", expanding=True))
 )
 _THESE = select(*SUMMARY_COLUMNS).where(tasks.c.serial.in_(bindparam("serials", expanding=True)))
-# Written out: PostgreSQL takes two expressions with a parameter each for different ones.
+# Plain SQL: PostgreSQL treats two expressions with one parameter each as different.
 _ON_GPUS: ColumnElement[bool] = literal_column("gpu_count > 0", Boolean)
 _mark = attrgetter(*_MARKED)
 _RUNS = tasks.c.status.in_([status for status in TaskStatus if status.is_active])
@@ -69,18 +69,16 @@ _ADDRESSES = select(tasks.c.task_id, _ADDRESS).where(tasks.c.task_id.in_(bindpar
 
 
 def join_queue(connection: Connection, now: datetime) -> float:
-    """Return the time that puts a task behind all that are queued, also where the clock was set back since."""
+    """Return a queue time after that of all queued tasks, even if the clock was set back."""
     latest, seconds = connection.scalar(_LATEST[connection.dialect.name]), to_seconds(now)
     return seconds if latest is None or latest < seconds else latest + _TICK
 
 
 def read_queue(connection: Connection, known: Queue) -> Queue:
-    """Every task that waits, in the order in which they are served: priority, then age. `known` is what a former call
-    gave.
-    """
+    """Return the queued tasks in queue order: by priority, then age. `known` is the previous result."""
     if len(known) < LONG:
         return {row.serial: (_mark(row), read_summary(row)) for row in connection.execute(_WHOLE)}
-    order, changed = _look_at_marks(connection, known)
+    order, changed = _compare_marks(connection, known)
     if not changed and len(order) == len(known):
         return known
     fresh = dict[int, tuple[Mark, TaskSummary]]()
@@ -90,8 +88,8 @@ def read_queue(connection: Connection, known: Queue) -> Queue:
     return {serial: fresh.get(serial) or known[serial] for serial in order if serial in fresh or serial in known}
 
 
-def _look_at_marks(connection: Connection, known: Queue) -> tuple[list[int], dict[int, Mark]]:
-    """The serial numbers of all that wait, in their order, and the marks of those that are not as they were known."""
+def _compare_marks(connection: Connection, known: Queue) -> tuple[list[int], dict[int, Mark]]:
+    """Return the serial numbers of all queued tasks in order, and the marks of those that have changed."""
     order, changed = list[int](), dict[int, Mark]()
     for mark in _read_marks(connection):
         serial = mark[0]
@@ -103,20 +101,20 @@ def _look_at_marks(connection: Connection, known: Queue) -> tuple[list[int], dic
 
 
 def _read_marks(connection: Connection) -> Iterator[Mark]:
-    # The driver's own tuples, some at a time: a Row of each would take as long again, and all of them at once have the
-    # collector walk over everything there is, for a third of a second.
+    # Reads the driver's tuples in batches. Row objects would take twice as long, and all tuples at once would trigger a
+    # garbage collection of a third of a second.
     cursor = connection.execute(_MARKS).cursor
     while cursor is not None and (some := cursor.fetchmany(_AT_ONCE)):
         yield from some
 
 
 def read_names(connection: Connection, task_ids: Collection[str]) -> list[TaskName]:
-    """The names and owners of those of these tasks that exist."""
+    """Return names and owners of the existing ones of these tasks."""
     return [TaskName(*row) for row in connection.execute(_NAMES, {"of_tasks": list(task_ids)})] if task_ids else []
 
 
 def read_addresses(connection: Connection, task_ids: Sequence[str]) -> dict[str, str | None]:
-    """The addresses of the files that these downloads bring, by id; None for one that is of the hub."""
+    """Return the URLs of these downloads by task id. None means a file of the hub."""
     found: dict[str, str | None] = {}
     for start in range(0, len(task_ids), _AT_ONCE):
         rows = connection.execute(_ADDRESSES, {"of_tasks": task_ids[start : start + _AT_ONCE]})
@@ -124,16 +122,16 @@ def read_addresses(connection: Connection, task_ids: Sequence[str]) -> dict[str,
     return found
 
 
-def read_places(connection: Connection) -> TaskPlaces:
-    """The tasks that run now."""
+def read_running_tasks(connection: Connection) -> RunningTasks:
+    """Return the running tasks, as counted for limits."""
     rows, working = connection.execute(_PLACES).all(), Counter[Owner]()
     for row in rows:
         if not row.on_gpus and row.kind not in TRANSFERS:
             working[row.owner] += row.number
-    # Of most passes there are none, and their requests are not looked into.
+    # Most passes have no transfers; then their requests need not be read.
     has_transfers = any(row.kind in TRANSFERS for row in rows)
     transfers = connection.execute(_RUNNING_TRANSFERS).all() if has_transfers else ()
-    return TaskPlaces(
+    return RunningTasks(
         sum(row.number for row in rows if row.on_gpus),
         working,
         tuple(RunningTransfer(row.owner, row.address) for row in transfers),

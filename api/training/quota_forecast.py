@@ -1,4 +1,4 @@
-"""When quotas will permit waiting tasks to begin, as far as that is known."""
+"""When quotas permit waiting tasks to start, as far as known."""
 
 from bisect import insort
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ _NEVER = float("inf")
 
 
 class QuotaForecast:
-    """What owners hold, and until when. Who has no account has no bound."""
+    """The GPUs that owners hold, and until when. Owners without account have no limit."""
 
     def __init__(
         self,
@@ -20,7 +20,7 @@ class QuotaForecast:
         remaining: Mapping[str, float],
         now: datetime,
     ) -> None:
-        """`active` are the tasks that hold GPUs; `remaining` are the seconds that they still take, where known."""
+        """Create the forecast. `active` tasks hold GPUs; `remaining` has their remaining seconds, if known."""
         self._accounts = accounts
         self._now = now
         self._held: dict[Owner, list[tuple[float, int]]] = {}
@@ -28,12 +28,12 @@ class QuotaForecast:
             self.note(task, remaining.get(task.task_id))
 
     def is_barred(self, task: TaskSummary) -> bool:
-        """Whether the owner can begin nothing now, however many GPUs are free."""
+        """Return whether the owner cannot start any task now, even if GPUs are free."""
         account = self._accounts.get(task.owner)
         return account is not None and (account.has_used_its_hours or account.has_filled_its_storage)
 
     def permits_in(self, task: TaskSummary) -> float | None:
-        """Seconds until the owner's quota permits the task to begin; None: not known."""
+        """Return the seconds until the owner's quota permits the task to start, or None if unknown."""
         account = self._accounts.get(task.owner)
         if account is None:
             return 0.0
@@ -42,22 +42,22 @@ class QuotaForecast:
         hours = 0.0
         if account.has_used_its_hours and account.hours_return_at is not None:
             hours = max(0.0, (account.hours_return_at - self._now).total_seconds())
-        most = account.quota.gpus
-        gpus = 0.0 if most is None else self._has_room_in(task, most)
+        limit = account.quota.gpus
+        gpus = 0.0 if limit is None else self._free_in(task, limit)
         return None if gpus == _NEVER else max(hours, gpus)
 
-    def _has_room_in(self, task: TaskSummary, most: int) -> float:
+    def _free_in(self, task: TaskSummary, limit: int) -> float:
         held = self._held.get(task.owner, [])
         left = sum(gpus for _, gpus in held)
-        room_in = 0.0
+        free_in = 0.0
         for until, gpus in held:
-            if left + task.gpu_count <= most:
+            if left + task.gpu_count <= limit:
                 break
-            left, room_in = left - gpus, until
-        return room_in if left + task.gpu_count <= most else _NEVER
+            left, free_in = left - gpus, until
+        return free_in if left + task.gpu_count <= limit else _NEVER
 
     def note(self, task: TaskSummary, until: float | None) -> None:
-        """Counts the GPUs of a task as held for so many seconds from now; None: nobody knows how long."""
+        """Count the GPUs of a task as held for this many seconds from now. None: unknown."""
         account = self._accounts.get(task.owner)
         if account is not None and account.quota.gpus is not None:
             insort(self._held.setdefault(task.owner, []), (_NEVER if until is None else until, task.gpu_count))

@@ -1,4 +1,4 @@
-"""Checks a request for a training: everything at once, before anything is started."""
+"""Validation of training requests: everything is checked at once before anything starts."""
 
 import threading
 from collections import Counter
@@ -10,25 +10,26 @@ from pathlib import Path
 from api.access.readable_paths import ReadablePaths
 from api.domain.gpu import GPUOffer
 from api.domain.measured_memory import MemoryRun
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import CheckBusy, InsufficientGPUs, Invalid, Mistake, ServiceError
+from api.errors import CheckBusy, Finding, InsufficientGPUs, Invalid, ServiceError
 from api.files.disk import find_shortage
 from api.files.task_files import task_files
 from api.gpus.offers import explain_no_gpus, list_offers
 from api.gpus.service import GPUService
 from api.trainers.environment import check_env, split_secrets
-from api.trainers.stray_secrets import find_userinfo, without_secret_comments
+from api.trainers.misplaced_secrets import find_userinfo, without_secret_comments
 from api.trainers.trainer import Trainer
 from api.training.cache_use import CacheQuestion, CacheUse, NoCaches
-from api.training.cluster import EngineCheck, NoEngine
+from api.training.cluster import ClusterCheck, NoCluster
 from api.training.dataset_use import DatasetUse, NoDatasets
 from api.training.measured_memory import with_measured_memory
 from api.util.bounds import capped
 from api.util.masking import MASK
 from api.util.suggestions import nearest
 
-#: The most checks at a time, the most that wait for one to end, and for how many seconds: of 16 threads some stay free.
+#: Limits on concurrent checks and on waiting ones, and the maximum wait in seconds, so that some of the 16 threads stay
+#: free.
 MAX_CHECKS = 4
 MAX_WAITING = 8
 WAIT_SECONDS = 2.0
@@ -36,18 +37,18 @@ WAIT_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class CheckedRequest:
-    """A request with what was found in it; `request` holds no secret any more."""
+    """A request with its findings. `request` contains no secrets."""
 
     request: TrainingRequest
     trainer: Trainer | None
-    errors: tuple[Mistake, ...] = ()
-    warnings: tuple[Mistake, ...] = ()
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     plan: TrainingPlan | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    problems: tuple[ServiceError, ...] = ()  #: what is well-formed, but more than this machine has
+    problems: tuple[ServiceError, ...] = ()  #: reasons why this machine cannot serve a valid request
 
     def require(self) -> tuple[Trainer, TrainingPlan]:
-        """The trainer and the plan. Raises Invalid, or the first problem of the machine."""
+        """Return the trainer and the plan. Raise Invalid, or the machine's first problem."""
         if self.errors or self.trainer is None or self.plan is None:
             raise Invalid(mistakes=self.errors)
         for problem in self.problems:
@@ -55,12 +56,12 @@ class CheckedRequest:
         return self.trainer, self.plan
 
 
-#: What trainings of a model type and a variant used of GPUs.
+#: Returns measured memory of trainings of a model type and variant.
 FindRuns = Callable[[str, str | None], Sequence[MemoryRun]]
 
 
 class RequestChecker:
-    """Finds what is wrong with a request; it changes nothing."""
+    """Validates requests, without changing anything."""
 
     def __init__(
         self,
@@ -73,15 +74,17 @@ class RequestChecker:
         channel_names: Callable[[], Collection[str]] = lambda: (),
         caches: CacheUse | None = None,
         find_runs: FindRuns = lambda model_type, variant: (),
-        engine: EngineCheck | None = None,
+        engine: ClusterCheck | None = None,
         paths: ReadablePaths | None = None,
     ) -> None:
-        """`find_runs` tells what trainings of a model type and a variant used of GPUs; `channel_names` gives the names
-        of the channels by which people can be told. Both may ask the database. `engine` knows the cluster; None:
-        trainings run on this machine. `paths` None: every path may be read.
+        """Create the checker.
+
+        `find_runs` returns measured memory of a model type and variant, `channel_names` the names of notification
+        channels. Both may query the database. `engine` knows the cluster; without it trainings run on this machine.
+        Without `paths`, every path may be read.
         """
         self._paths = paths
-        self._engine = engine or NoEngine()
+        self._engine = engine or NoCluster()
         self._datasets = datasets or NoDatasets()
         self._caches = caches or NoCaches()
         self._trainers = trainers
@@ -96,14 +99,15 @@ class RequestChecker:
 
     @property
     def model_types(self) -> list[str]:
-        """Every model type that some trainer knows."""
+        """Every model type that a trainer supports."""
         return sorted({name for trainer in self._trainers.values() for name in trainer.model_types})
 
     def check(
         self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = (), owner: str | None = None
     ) -> CheckedRequest:
-        """Everything that was found, and the plan where one can be made. What the tasks of `known_by` use of datasets
-        may be used again, and caches that are the owner's. Raises CheckBusy.
+        """Return all findings, and the plan if there can be one. Raise CheckBusy.
+
+        Dataset versions in use by the tasks in `known_by` are allowed, and caches of the owner.
         """
         with self._gate():
             found = self._check(request, task_id, known_by, owner)
@@ -111,15 +115,15 @@ class RequestChecker:
 
     @contextmanager
     def _gate(self) -> Iterator[None]:
-        """Holds a place among the running checks. Raises CheckBusy when too many wait for one already."""
-        if not (self._checking.acquire(blocking=False) or self._wait_for_place()):
+        """Limit the number of concurrent checks. Raise CheckBusy if too many are waiting."""
+        if not (self._checking.acquire(blocking=False) or self._wait_for_slot()):
             raise CheckBusy(headers={"Retry-After": "1"})
         try:
             yield
         finally:
             self._checking.release()
 
-    def _wait_for_place(self) -> bool:
+    def _wait_for_slot(self) -> bool:
         if not self._waiting.acquire(blocking=False):
             return False
         try:
@@ -140,12 +144,12 @@ class RequestChecker:
         if trainer is None:
             return CheckedRequest(request, None, errors=(self._unknown_type(request.model_type), *mistakes))
         files = task_files(self._storage_root, task_id)
-        sight = current_sight.get()
-        refused = self._paths.check_request(request, trainer, files.attempts / "1", sight) if self._paths else []
-        if refused:
-            # Nothing else is said of what may not be read: other checks would open it.
-            return CheckedRequest(request, None, errors=(*mistakes, *refused))
-        # Before anything is made of it: files and plans are written from what is kept.
+        scope = current_scope.get()
+        forbidden = self._paths.check_request(request, trainer, files.attempts / "1", scope) if self._paths else []
+        if forbidden:
+            # Other checks would open files that the user may not read, so they are skipped.
+            return CheckedRequest(request, None, errors=(*mistakes, *forbidden))
+        # Secrets must be removed first, because files and plans are written from the stored request.
         request = without_secret_comments(request)
         mistakes += find_userinfo(request)
         used = self._datasets.use(request, task_id, known_by)
@@ -165,25 +169,25 @@ class RequestChecker:
             problems=(*self._problems(request), *cached.problems),
         )
 
-    def _unknown_type(self, name: str) -> Mistake:
+    def _unknown_type(self, name: str) -> Finding:
         known = self.model_types
         close = nearest(name, known)
-        remedy = f'Did you mean "{close}"?' if close else f"Known are: {', '.join(known)}."
-        return Mistake("/model_type", f'No trainer knows the model type "{name[:80]}".', remedy)
+        remedy = f'Did you mean "{close}"?' if close else f"Known types: {', '.join(known)}."
+        return Finding("/model_type", f'No trainer knows the model type "{name[:80]}".', remedy)
 
     @property
     def _knows_machines(self) -> bool:
-        """Whether the engine has said which machines it has, and GPUs of theirs are reported.
+        """Whether the cluster has reported its nodes and their GPUs.
 
-        Before that nothing is known to be too much for them.
+        Until then, no request is known to be too large.
         """
         state = self._gpus.state
         return bool(state.startable) and explain_no_gpus(state) is None
 
-    def _call(self, gpu: GPUOffer) -> int | str:
+    def _name(self, gpu: GPUOffer) -> int | str:
         return f"{gpu.node}:{gpu.index}" if self._gpus.state.is_fleet else gpu.index
 
-    def _gpu_mistakes(self, request: TrainingRequest) -> list[Mistake]:
+    def _gpu_mistakes(self, request: TrainingRequest) -> list[Finding]:
         if not self._knows_machines:
             return []
         offers = list_offers(self._gpus.state)
@@ -192,58 +196,64 @@ class RequestChecker:
             for name in gpu.names:
                 by_name.setdefault(name, []).append(gpu)
         mistakes, seen, nodes = [], set(), {gpu.node for gpu in offers}
-        there = ", ".join(str(self._call(gpu)) for gpu in offers)
+        existing = ", ".join(str(self._name(gpu)) for gpu in offers)
         for at, reference in enumerate(request.gpus.references):
             pointer = "/gpu_id" if request.gpus.is_single else f"/gpu_ids/{at}"
             found = by_name.get(str(reference))
             if found is None:
-                text = f"No GPU has the index or UUID {reference}."
+                text = f"There is no GPU with the index or UUID {reference}."
                 if self._gpus.state.is_fleet:
-                    text = f"No GPU of a machine on which trainings are started is called {reference}."
-                mistakes.append(Mistake(pointer, text, f"There are: {there}."))
+                    text = f"No node on which trainings can start has the GPU {reference}."
+                mistakes.append(Finding(pointer, text, f"Existing GPUs: {existing}."))
                 continue
             if found[0].uuid in seen:
-                mistakes.append(Mistake(pointer, "This GPU is named twice.", "Name each GPU once."))
+                mistakes.append(Finding(pointer, "This GPU is listed twice.", "List each GPU once."))
             seen.add(found[0].uuid)
             nodes &= {gpu.node for gpu in found}
         if not mistakes and not nodes and seen:
-            text = "These GPUs are of several machines, and no trainer can be started on several at once."
-            mistakes.append(Mistake("/gpu_ids", text, "Name GPUs of one machine."))
+            text = "These GPUs are on several nodes, but a training runs on a single node."
+            mistakes.append(Finding("/gpu_ids", text, "Choose GPUs of one node."))
         return mistakes
 
-    def _notice_mistakes(self, request: TrainingRequest) -> list[Mistake]:
+    def _notice_mistakes(self, request: TrainingRequest) -> list[Finding]:
         if request.notify is None:
             return []
         known = sorted(self._channel_names())
-        there = f"There are: {', '.join(known)}." if known else "There is none yet: an administrator makes them."
+        remedy = (
+            f"Existing channels: {', '.join(known)}."
+            if known
+            else "There are no channels yet. An administrator can create them."
+        )
         return [
-            Mistake(f"/notify/channels/{place}", f'No channel is called "{name}".', there)
-            for place, name in enumerate(request.notify.channels)
+            Finding(f"/notify/channels/{index}", f'There is no channel "{name}".', remedy)
+            for index, name in enumerate(request.notify.channels)
             if name not in known
         ]
 
     def _problems(self, request: TrainingRequest) -> list[ServiceError]:
         problems: list[ServiceError] = []
-        wish, offers = request.gpus, list_offers(self._gpus.state)
-        fit = [gpu for gpu in offers if _is_large_enough(gpu, wish.min_memory)]
-        most = max(Counter(gpu.node for gpu in fit).values(), default=0)
-        if not wish.references and most < wish.count and self._knows_machines:
-            with_memory = f" with {wish.min_memory:,} MB" if wish.min_memory else ""
-            message = f"It needs {wish.count} GPUs{with_memory}; this machine has {most}."
+        requested, offers = request.gpus, list_offers(self._gpus.state)
+        fit = [gpu for gpu in offers if _is_large_enough(gpu, requested.min_memory)]
+        largest = max(Counter(gpu.node for gpu in fit).values(), default=0)
+        if not requested.references and largest < requested.count and self._knows_machines:
+            with_memory = f" with {requested.min_memory:,} MB" if requested.min_memory else ""
+            message = f"It needs {requested.count} GPUs{with_memory}; this machine has {largest}."
             if len({gpu.node for gpu in offers}) > 1:
-                # No trainer can be started on several machines at once.
-                message = f"It needs {wish.count} GPUs{with_memory} in one machine; the largest has {most} of such."
-            sizes = [{"gpu_id": self._call(gpu), "memory_total": gpu.total_mb} for gpu in offers]
+                # A training runs on a single node.
+                message = f"It needs {requested.count} GPUs{with_memory} on one node; the largest has {largest}."
+            sizes = [{"gpu_id": self._name(gpu), "memory_total": gpu.total_mb} for gpu in offers]
             problems.append(InsufficientGPUs(message, data={"gpus": sizes}))
-        if wish.references and any(not _is_large_enough(gpu, wish.min_memory) for gpu in _named(offers, request)):
-            problems.append(InsufficientGPUs("A GPU that is named has less memory than min_memory asks for."))
+        if requested.references and any(
+            not _is_large_enough(gpu, requested.min_memory) for gpu in _named(offers, request)
+        ):
+            problems.append(InsufficientGPUs("A requested GPU has less memory than min_memory."))
         shortage = find_shortage(self._storage_root, self._min_free_mb)
         if shortage is not None:
             problems.append(shortage)
         return problems
 
-    def _memory_warnings(self, request: TrainingRequest, plan: TrainingPlan | None) -> list[Mistake]:
-        """Whether the GPUs hold the weights at all; what is unknown of a GPU is not taken for too little."""
+    def _memory_warnings(self, request: TrainingRequest, plan: TrainingPlan | None) -> list[Finding]:
+        """Return a warning if GPUs cannot hold the weights. Unknown sizes count as sufficient."""
         weights = None if plan is None else plan.weights_mb
         if weights is None or not self._knows_machines or request.gpus.count == 0:
             return []
@@ -254,12 +264,12 @@ class RequestChecker:
         if not small or (not request.gpus.references and max(fits.values(), default=0) >= request.gpu_count):
             return []
         return [
-            Mistake(
+            Finding(
                 "/config/model",
-                f"The weights alone take {weights:,} MB on each GPU, and a GPU here has {max(small):,} MB: the trainer"
-                " runs out of memory when it loads them.",
-                "Train them as float8 or take a quantised file, set blocks_to_swap, use more pipeline_stages, or ask"
-                " for a larger GPU.",
+                f"The weights alone need {weights:,} MB on each GPU, but a GPU here has {max(small):,} MB: the trainer"
+                " will run out of memory when loading them.",
+                "Train them as float8, use a quantised file, set blocks_to_swap, use more pipeline_stages, or"
+                " request a larger GPU.",
             )
         ]
 

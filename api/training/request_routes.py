@@ -1,4 +1,4 @@
-"""The body of `validate` and `start`: read so far as it can be, with every mistake in its form."""
+"""The body of `validate` and `start`, parsed as far as possible so that all errors are reported together."""
 
 from typing import Any
 
@@ -7,44 +7,46 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from api.domain.training import TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 from api.training.schemas import StartTraining
 from api.util.bounds import excess
 from api.util.validation import details_of, mistakes_in
 
-#: Bounds on values and depth of a body, far above what any trainer takes; trainers bound the rest.
+#: Limits on the number and depth of values in a body, far above what any trainer needs.
 MAX_VALUES = 20_000
 MAX_DEPTH = 64
 
-#: The fields that a mistake about the body as a whole is about: at most one of them may be given.
+#: Fields that an error about the body as a whole concerns. At most one of them may be given.
 _GPU_FIELDS = ("gpu_id", "gpu_ids", "gpu_count")
 
 
 class StartBody(RootModel[Any]):
-    """Any JSON, described as a training: its form is checked together with what is in it."""
+    """Any JSON, documented as a training. The form and the values are checked together."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema of StartTraining."""
+        """Return the schema of StartTraining."""
         return handler.resolve_ref_schema(handler(StartTraining.__pydantic_core_schema__))
 
 
-def read_start(body: Any) -> tuple[TrainingRequest | None, list[Mistake]]:
-    """The request without the fields that are wrong, and what is wrong with them: the rest can be checked as well.
+def read_start(body: Any) -> tuple[TrainingRequest | None, list[Finding]]:
+    """Return the request without its invalid fields, and the errors in them.
 
-    None when nothing is left that could be.
+    The request is None if the rest cannot be checked.
     """
-    mistakes: list[Mistake] = []
+    mistakes: list[Finding] = []
     too_much = excess(body, depth=MAX_DEPTH, count=MAX_VALUES)
     if too_much is not None:
-        return None, [Mistake("", too_much, "Leave some out.")]
+        return None, [Finding("", too_much, "Leave some out.")]
     while True:
         try:
             return StartTraining.model_validate(body).request(), mistakes
         except ValidationError as error:
             mistakes += mistakes_in(error)
-            wrong = {str(found["loc"][0]) for found in details_of(error) if found["loc"]} or set(_GPU_FIELDS)
-            rest = {name: value for name, value in body.items() if name not in wrong} if isinstance(body, dict) else {}
+            invalid = {str(found["loc"][0]) for found in details_of(error) if found["loc"]} or set(_GPU_FIELDS)
+            rest = (
+                {name: value for name, value in body.items() if name not in invalid} if isinstance(body, dict) else {}
+            )
             if "model_type" not in rest or rest == body:
                 return None, mistakes
             body = rest

@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from."""
+"""The checkpoints from which a training can resume."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from api.training.views import CheckpointList
 
 
 def find_checkpoints(trainer: Trainer | None, output_dir: Path) -> CheckpointList:
-    """The checkpoints in the newest run directory of a task. Raises OSError where they cannot be read."""
+    """Return the checkpoints in the newest run directory of a task. Raise OSError if they cannot be read."""
     run_dir = None if trainer is None else trainer.find_run_dir(output_dir)
     if trainer is None or run_dir is None:
         return CheckpointList(None, ())
@@ -18,23 +18,23 @@ def find_checkpoints(trainer: Trainer | None, output_dir: Path) -> CheckpointLis
 
 
 def last_complete(checkpoints: Sequence[Checkpoint]) -> Checkpoint | None:
-    """The complete checkpoint that the trainer wrote, or was told to go on from, last; None when there is none.
+    """Return the complete checkpoint from which a resume continues by default, or None.
 
-    After a resume from an older checkpoint that is not the one of the highest step.
+    After a resume from an older checkpoint, this is not the one with the highest step.
     """
     complete = [found for found in checkpoints if found.is_complete]
     return next((found for found in complete if found.is_latest), complete[-1] if complete else None)
 
 
-def choose_checkpoint(task_id: str, checkpoints: Sequence[Checkpoint], wanted: str | None) -> Checkpoint:
-    """The complete checkpoint of this name, by default the last one. Raises NoCheckpoint."""
+def choose_checkpoint(task_id: str, checkpoints: Sequence[Checkpoint], name: str | None) -> Checkpoint:
+    """Return the complete checkpoint of this name, by default the last one. Raise NoCheckpoint."""
     complete = [found for found in checkpoints if found.is_complete]
     last = last_complete(complete)
-    if wanted is None and last is not None:
+    if name is None and last is not None:
         return last
     for checkpoint in complete:
-        if checkpoint.name == wanted:
+        if checkpoint.name == name:
             return checkpoint
     names = [checkpoint.name for checkpoint in complete]
-    what = "has no complete checkpoint" if wanted is None else f'has no complete checkpoint "{wanted}"'
-    raise NoCheckpoint(f"{task_id} {what}; restart begins anew.", data={"checkpoints": names})
+    what = "has no complete checkpoint" if name is None else f'has no complete checkpoint "{name}"'
+    raise NoCheckpoint(f"{task_id} {what}; restart it instead.", data={"checkpoints": names})

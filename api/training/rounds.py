@@ -1,4 +1,4 @@
-"""What the training loop looks after in a round, read in one state of the database."""
+"""The state that one round of the training loop needs, read in one database snapshot."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +10,7 @@ from api.db.tables import attempts, leases, tasks
 from api.domain.lease import Lease, LeaseKind, LeaseState
 from api.domain.training import Attempt, AttemptStatus, TaskSummary
 
-# Made once: these are asked for twice a second for as long as the service runs, and to build one takes as long as to
-# execute it.
+# Built once: they run twice per second, and building a statement takes as long as executing it.
 _NODE = bindparam("of_node", type_=String)
 _IS_OF = or_(_NODE == "", attempts.c.node == _NODE) & attempts.c.directory.like(bindparam("of_root"), escape="/")
 _IS_OPEN = attempts.c.status != AttemptStatus.ENDED
@@ -27,14 +26,14 @@ _DRAINING = (
 
 
 class DrainingGPU(NamedTuple):
-    """A GPU whose holder has ended and may still be there, with the directory of that attempt."""
+    """A GPU whose holder has ended but may still be using it, with the attempt's directory."""
 
     lease: Lease
     directory: Path
 
 
 class Round(NamedTuple):
-    """The attempts that have not ended, oldest first, with their tasks by id, and the GPUs that drain."""
+    """Open attempts, oldest first, with their tasks by id, and draining GPUs."""
 
     attempts: list[Attempt]
     tasks: dict[str, TaskSummary]
@@ -42,33 +41,33 @@ class Round(NamedTuple):
 
 
 def read_round(connection: Connection, node: str | None, root: Path) -> Round:
-    """What is to be looked after of this node, or of all, below this directory."""
-    place = _of(node, root)
-    found = [read_attempt(row) for row in connection.execute(_OPEN, place)]
-    rows = connection.execute(_TASKS, place) if found else ()
-    return Round(found, {row.task_id: read_summary(row) for row in rows}, _read_drains(connection, place))
+    """Return the round of a node, or of all nodes, below this directory."""
+    parameters = _of(node, root)
+    found = [read_attempt(row) for row in connection.execute(_OPEN, parameters)]
+    rows = connection.execute(_TASKS, parameters) if found else ()
+    return Round(found, {row.task_id: read_summary(row) for row in rows}, _read_drains(connection, parameters))
 
 
 def read_open(connection: Connection, node: str | None, root: Path) -> list[Attempt]:
-    """The attempts of this node, or of all, below this directory, that have not ended."""
+    """Return the open attempts of a node, or of all nodes, below this directory."""
     return [read_attempt(row) for row in connection.execute(_OPEN, _of(node, root))]
 
 
 def read_open_elsewhere(connection: Connection, node: str | None, root: Path) -> list[Attempt]:
-    """Those of other nodes and directories."""
+    """Return the open attempts of other nodes and directories."""
     return [read_attempt(row) for row in connection.execute(_OPEN_ELSEWHERE, _of(node, root))]
 
 
 def read_drains(connection: Connection, node: str | None, root: Path) -> list[DrainingGPU]:
-    """The GPUs of this node, or of all, whose holders, below this directory, have ended and may still be there."""
+    """Return the draining GPUs of a node, or of all nodes, whose attempts are below this directory."""
     return _read_drains(connection, _of(node, root))
 
 
-def _read_drains(connection: Connection, place: dict[str, str]) -> list[DrainingGPU]:
-    return [DrainingGPU(read_lease(row), Path(row.directory)) for row in connection.execute(_DRAINING, place)]
+def _read_drains(connection: Connection, parameters: dict[str, str]) -> list[DrainingGPU]:
+    return [DrainingGPU(read_lease(row), Path(row.directory)) for row in connection.execute(_DRAINING, parameters)]
 
 
 def _of(node: str | None, root: Path) -> dict[str, str]:
-    """The values of _IS_OF for the attempts of a node, or of all (empty), below a directory."""
+    """Return the parameters of _IS_OF. An empty node stands for all nodes."""
     below = f"{root}/".replace("/", "//").replace("%", "/%").replace("_", "/_")
     return {"of_node": node or "", "of_root": f"{below}%"}

@@ -1,4 +1,4 @@
-"""Trainings: validate, start, follow, stop, resume."""
+"""Routes for trainings: validate, start, follow, stop, resume."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ from flask import Response, request
 
 from api.domain.access import current_principal
 from api.domain.training import ResumeOptions, TrainingRequest
-from api.errors import Invalid, Mistake
+from api.errors import Finding, Invalid
 from api.training.artifacts import newest_first
 from api.training.request_routes import StartBody, read_start
 from api.training.schemas import (
@@ -36,15 +36,15 @@ from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
 from api.util.responses import answer, answer_file
 from api.web.context import services
-from api.web.idempotency_routes import idempotency_scope, idempotent, made_before
+from api.web.idempotency_routes import earlier_result, idempotency_scope, idempotent
 from api.web.optional_body import body_is_optional
 from api.web.schemas import PageQuery, file_responses
 
 training = APIBlueprint("training", __name__, url_prefix=f"{BASE_PATH}/training", tag="Training")
 
-#: The answer 200 of a stop, which has the form of its 202.
+#: Descriptions of a stop's other answers. 200 has the same form as 202.
 _STOPPED: dict[int, str] = {
-    200: "It has ended.",
+    200: "The training has ended.",
     400: "Bad request",
     404: "Not found",
     409: "Conflict",
@@ -57,11 +57,12 @@ _STOPPED: dict[int, str] = {
 @training.input(StartBody)
 @training.output(ValidationAnswer)
 @training.doc(responses=[400, 415, 503])
-def validate(json_data: StartBody) -> Response:
-    """What starting this request would find and do
+def validate_training(json_data: StartBody) -> Response:
+    """Check a request and show its plan.
 
-    All findings at once, with the plan: the GPUs that it would get now, steps, estimated memory, and the trainer's
-    files exactly as they would be written. Nothing is started. The answer is 200 whatever is found: see `valid`.
+    Returns all findings at once and the plan: the GPUs that it would get now, steps, estimated memory, and the
+    trainer's files exactly as they would be written. Nothing is started. The status is 200 whatever the findings; see
+    `valid`.
     """
     parsed, mistakes = read_start(json_data.root)
     return answer(services().training.validate(parsed, mistakes, current_principal.get().owner))
@@ -72,19 +73,19 @@ def validate(json_data: StartBody) -> Response:
 @training.output(TrainingAnswer, status_code=201)
 @training.doc(responses=[400, 409, 415, 422, 503, 507])
 @idempotent
-def start(json_data: StartBody) -> Response:
-    """Start a training
+def start_training(json_data: StartBody) -> Response:
+    """Start a training.
 
-    It waits in the queue for its GPUs; with `"queue": false` it has them at once or is refused with 409 `gpu_busy`.
-    What this machine can never serve is 507, and what its user's quota does not permit 409 `quota_exceeded`.
-    `Idempotency-Key` makes a retry safe.
+    It waits in the queue for its GPUs. With `"queue": false` it gets them immediately or is rejected with 409
+    `gpu_busy`. 507 means that this machine can never serve the request, 409 `quota_exceeded` that the user's quota does
+    not permit it. `Idempotency-Key` makes retries safe.
     """
-    if before := made_before():
+    if before := earlier_result():
         return _created(services().training.get(before.about))
     parsed, mistakes = read_start(json_data.root)
     parsed = _require_form(parsed, mistakes)
-    asks = current_principal.get()
-    return _created(services().training.start(parsed, asks.actor, idempotency_scope(), owner=asks.owner))
+    principal = current_principal.get()
+    return _created(services().training.start(parsed, principal.actor, idempotency_scope(), owner=principal.owner))
 
 
 @training.post("/cache")
@@ -92,28 +93,28 @@ def start(json_data: StartBody) -> Response:
 @training.output(TrainingAnswer, status_code=201)
 @training.doc(responses=[400, 409, 415, 422, 503, 507])
 @idempotent
-def cache(json_data: StartBody) -> Response:
-    """Cache a dataset ahead
+def cache_dataset(json_data: StartBody) -> Response:
+    """Build the cache of a dataset.
 
-    The body is a request for a training on versions of datasets. A task of the kind `cache` gets its GPUs, has the
-    trainer compute what it needs of the dataset, and ends; a training whose model, settings and versions are the same
-    then begins with its first step. Nothing is made twice: what is there is 409 `cache_exists`, what is being made 409
-    `cache_building`; `"regenerate_cache": true` makes it anew. It is followed, stopped and deleted as a training is.
+    The body is a request for a training with dataset versions. A task of the kind `cache` gets its GPUs, lets the
+    trainer compute the cache and ends. A training with the same model, settings and versions then starts with its first
+    step. If the cache exists, the answer is 409 `cache_exists`; if a task is building it, 409 `cache_building`.
+    `"regenerate_cache": true` rebuilds it. Cache tasks are followed, stopped and deleted like trainings.
     """
-    if before := made_before():
+    if before := earlier_result():
         return _created(services().training.get(before.about))
     parsed, mistakes = read_start(json_data.root)
-    wanted = replace(_require_form(parsed, mistakes), cache_only=True)
-    asks = current_principal.get()
-    return _created(services().training.start(wanted, asks.actor, idempotency_scope(), owner=asks.owner))
+    requested = replace(_require_form(parsed, mistakes), cache_only=True)
+    principal = current_principal.get()
+    return _created(services().training.start(requested, principal.actor, idempotency_scope(), owner=principal.owner))
 
 
-def _require_form(parsed: TrainingRequest | None, mistakes: list[Mistake]) -> TrainingRequest:
-    """The request. Raises Invalid with everything that is wrong with it when its form is."""
+def _require_form(parsed: TrainingRequest | None, mistakes: list[Finding]) -> TrainingRequest:
+    """Return the request. Raise Invalid with all errors if its form is invalid."""
     if not mistakes and parsed is not None:
         return parsed
     found = services().training.validate(parsed, mistakes)
-    raise Invalid(mistakes=[Mistake(each.pointer, each.message, each.remedy) for each in found.errors])
+    raise Invalid(mistakes=[Finding(each.pointer, each.message, each.remedy) for each in found.errors])
 
 
 def _created(task: Any) -> Response:
@@ -124,12 +125,12 @@ def _created(task: Any) -> Response:
 @training.input(ListQuery, location="query")
 @training.output(TrainingListAnswer)
 @training.doc(responses=[422])
-def get_list(query_data: ListQuery) -> Response:
-    """Trainings, newest first
+def list_trainings(query_data: ListQuery) -> Response:
+    """List trainings, newest first.
 
-    Those that one may see. With `order=queue` those that wait, in the order in which they are served: by priority,
-    then, where tasks belong to users, whose user used less GPU time in the last day, then age. Filters are joined by
-    and. Each row has what a list shows; the rest is under `/training/{task_id}`.
+    Shows the trainings that the user may see. `order=queue` shows queued trainings in the order in which they will
+    start: by priority, then by the GPU time that their users had in the last day, then by age. Filters are combined
+    with AND. Rows are short; `/training/{task_id}` has the rest.
     """
     query = query_data
     page = services().training.get_page(query.filter(), query.gpu_id, query.page(), query.order)
@@ -142,12 +143,13 @@ def get_list(query_data: ListQuery) -> Response:
 @training.output(StoppedTrainingAnswer, status_code=202)
 @training.doc(responses=_STOPPED)
 @body_is_optional
-def stop(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
-    """Stop a training
+def stop_training(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
+    """Stop a training.
 
-    It is asked to save a checkpoint and quit; when that takes longer than `timeout_seconds`, it is terminated, and then
-    killed. `force` leaves the checkpoint out. `stop.rung` says how far that is. Asked again: the same answer. With
-    `wait` the answer comes when it has ended, or after so many seconds. What has ended is 200, what is under way 202.
+    The trainer is asked to save a checkpoint and quit. After `timeout_seconds` it is terminated, and then killed.
+    `force` skips the checkpoint. `stop.rung` shows the current step. Repeated requests get the same answer. With `wait`
+    the answer comes when the training has ended, or after that many seconds. The status is 200 if it has ended,
+    otherwise 202.
     """
     return _stop(task_id, json_data, query_data.wait)
 
@@ -158,8 +160,8 @@ def stop(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Respon
 @training.output(StoppedTrainingAnswer, status_code=202)
 @training.doc(responses=_STOPPED)
 @body_is_optional
-def stop_task(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
-    """Stop a training
+def stop_training_task(task_id: str, json_data: StopTraining, query_data: StopQuery) -> Response:
+    """Stop a training.
 
     The same as `/training/stop/{task_id}`.
     """
@@ -177,11 +179,12 @@ def _stop(task_id: str, how: StopTraining, wait: float) -> Response:
 @training.output(TrainingAnswer, status_code=202)
 @training.doc(responses=[400, 404, 409, 415, 422, 503, 507])
 @body_is_optional
-def resume(task_id: str, json_data: ResumeTraining) -> Response:
-    """Let a finished training go on from a checkpoint
+def resume_training(task_id: str, json_data: ResumeTraining) -> Response:
+    """Resume a finished training from a checkpoint.
 
-    From the last complete one, unless `checkpoint` names another. `config` and `dataset` are merged into what it had
-    (null removes); TOML texts replace it. 409 `no_checkpoint` when there is none: then restart it.
+    Uses the last complete checkpoint unless `checkpoint` names another. `config` and `dataset` are merged into the
+    task's own (null removes a key); TOML texts replace them. 409 `no_checkpoint` means that there is none: restart the
+    training instead.
     """
     service = services().training
     options = ResumeOptions(json_data.checkpoint, json_data.reset_dataloader, json_data.reset_optimizer)
@@ -192,38 +195,38 @@ def resume(task_id: str, json_data: ResumeTraining) -> Response:
 @training.post("/<task_id>/save")
 @training.output(TrainingAnswer, status_code=202)
 @training.doc(responses=[404, 409, 503])
-def save(task_id: str) -> Response:
-    """Save a checkpoint now
+def save_checkpoint(task_id: str) -> Response:
+    """Save a checkpoint now.
 
-    After its present step the trainer saves one and goes on; an event of the type `checkpoint` tells when it is there.
-    409 `not_training` while it loads or caches, and when it does not run. It takes no body.
+    The trainer saves it after the current step and continues. An event of the type `checkpoint` reports its completion.
+    409 `not_training` is returned while the training loads or caches, and if it does not run. No body is needed.
     """
     task = services().saving.save(task_id, current_principal.get().actor)
-    return answer(task, 202, "asked", {"Location": f"{BASE_PATH}/training/{task_id}/checkpoints"})
+    return answer(task, 202, "requested", {"Location": f"{BASE_PATH}/training/{task_id}/checkpoints"})
 
 
 @training.post("/restart/<task_id>")
 @training.output(TrainingAnswer, status_code=201)
 @training.doc(responses=[404, 409, 422, 503, 507])
 @idempotent
-def restart(task_id: str) -> Response:
-    """Start a finished training anew
+def restart_training(task_id: str) -> Response:
+    """Restart a finished training.
 
-    A new task with the same request; `restarted_from` names the old one. It takes no body.
+    Creates a new task with the same request; `restarted_from` names the old one. No body is needed.
     """
-    if before := made_before():
+    if before := earlier_result():
         return _created(services().training.get(before.about))
-    asks = current_principal.get()
-    return _created(services().training.restart(task_id, asks.actor, idempotency_scope(), asks.owner))
+    principal = current_principal.get()
+    return _created(services().training.restart(task_id, principal.actor, idempotency_scope(), principal.owner))
 
 
 @training.get("/<task_id>")
 @training.output(TrainingAnswer)
 @training.doc(responses=[404])
-def get_task(task_id: str) -> Response:
-    """Everything about a training
+def get_training(task_id: str) -> Response:
+    """Show a training.
 
-    Its request, attempts, progress, speed, memory, cause and remedy of a failure, and what it waits for.
+    Returns its request, attempts, progress, speed, memory, why it waits, and the cause and remedy of a failure.
     """
     return answer(services().training.get(task_id))
 
@@ -232,10 +235,10 @@ def get_task(task_id: str) -> Response:
 @training.input(PatchTraining)
 @training.output(TrainingAnswer)
 @training.doc(responses=[400, 404, 415, 422])
-def patch_task(task_id: str, json_data: PatchTraining) -> Response:
-    """Change priority, name or description
+def update_training(task_id: str, json_data: PatchTraining) -> Response:
+    """Change priority, name or description.
 
-    At any time; a new priority counts at the next look at the queue.
+    Possible at any time. The scheduler's next pass uses a new priority.
     """
     changes = json_data.model_dump(exclude_unset=True)
     return answer(services().training.patch(task_id, changes, current_principal.get().actor))
@@ -245,10 +248,11 @@ def patch_task(task_id: str, json_data: PatchTraining) -> Response:
 @training.input(DeleteQuery, location="query")
 @training.output(DeletedAnswer)
 @training.doc(responses=[404, 409, 422])
-def delete_task(task_id: str, query_data: DeleteQuery) -> Response:
-    """Delete a finished training
+def delete_training(task_id: str, query_data: DeleteQuery) -> Response:
+    """Delete a finished training.
 
-    Its files stay, unless `files=true`. A cache goes with its task, unless trainings use it: 409 `cache_in_use`.
+    Its files stay unless `files=true`. The cache of a cache task is always deleted, unless trainings use it: 409
+    `cache_in_use`.
     """
     return answer(services().training.delete(task_id, query_data.files), message="deleted")
 
@@ -256,11 +260,11 @@ def delete_task(task_id: str, query_data: DeleteQuery) -> Response:
 @training.get("/<task_id>/progress")
 @training.output(TrainingProgressAnswer)
 @training.doc(responses=[404])
-def get_progress(task_id: str) -> Response:
-    """How far a training is, and how well it goes
+def get_training_progress(task_id: str) -> Response:
+    """Show the progress of a training.
 
-    Stage, epoch, step, progress in %, speed, time left and the latest metrics; null where the trainer has not
-    said it yet.
+    Returns stage, epoch, step, progress in %, speed, remaining time and the latest metrics. Values that the trainer has
+    not reported yet are null.
     """
     return answer(services().training.get_progress(task_id))
 
@@ -269,10 +273,10 @@ def get_progress(task_id: str) -> Response:
 @training.input(MetricsQuery, location="query")
 @training.output(TrainingMetricsAnswer)
 @training.doc(responses=[404, 422])
-def get_metrics(task_id: str, query_data: MetricsQuery) -> Response:
-    """A metric over steps or epochs
+def get_training_metrics(task_id: str, query_data: MetricsQuery) -> Response:
+    """Show a metric over steps or epochs.
 
-    Thinned out to `limit` values so that no peak is lost. A value that was no number is null, and counted.
+    The series is reduced to `limit` values so that no peak is lost. A value that is not a number is null, and counted.
     """
     return answer(services().training.get_metrics(task_id, **dict(query_data)))
 
@@ -280,10 +284,10 @@ def get_metrics(task_id: str, query_data: MetricsQuery) -> Response:
 @training.get("/<task_id>/checkpoints")
 @training.output(CheckpointsAnswer)
 @training.doc(responses=[404])
-def get_checkpoints(task_id: str) -> Response:
-    """The checkpoints of a training, oldest first
+def list_checkpoints(task_id: str) -> Response:
+    """List the checkpoints of a training, oldest first.
 
-    What can be resumed from; `complete` says whether a checkpoint is whole.
+    A training can resume from those with `complete`.
     """
     return answer(services().training.get_checkpoints(task_id))
 
@@ -292,10 +296,10 @@ def get_checkpoints(task_id: str) -> Response:
 @training.input(ArtifactsQuery, location="query")
 @training.output(ArtifactsAnswer)
 @training.doc(responses=[404, 422])
-def get_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
-    """The files that a training made
+def list_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
+    """List the files that a training made.
 
-    Saved models, checkpoints, samples and configurations of its output directory, with their sizes: by path, or the
+    Shows saved models, checkpoints, samples and configurations in its output directory with their sizes, by path or
     newest first.
     """
     files = services().training.get_artifacts(task_id)
@@ -308,11 +312,11 @@ def get_artifacts(task_id: str, query_data: ArtifactsQuery) -> Response:
 
 @training.get("/<task_id>/artifacts/<path:path>")
 @training.doc(responses=file_responses("The file.", "No such file.", "application/octet-stream"))
-def get_artifact(task_id: str, path: str) -> Response:
-    """Download a file
+def download_artifact(task_id: str, path: str) -> Response:
+    """Download a file.
 
-    Streamed; a saved model is called by its task and epoch or step. `Range` asks for a part, so that a download that
-    broke off can be continued.
+    The file is streamed. A saved model gets the name of its task and epoch or step. `Range` requests a part, so that an
+    interrupted download can continue.
     """
     return answer_file(request.environ, services().training.open_artifact(task_id, path))
 
@@ -321,10 +325,10 @@ def get_artifact(task_id: str, path: str) -> Response:
 @training.input(PageQuery, location="query")
 @training.output(TrainingEventsAnswer)
 @training.doc(responses=[404, 422])
-def get_events(task_id: str, query_data: PageQuery) -> Response:
-    """What happened to a training, oldest first: with who and why
+def list_training_events(task_id: str, query_data: PageQuery) -> Response:
+    """List the events of a training, oldest first.
 
-    Each change of its state and each notable moment; an event is never changed.
+    Shows each change of status and each notable event, with its actor and reason. Events never change.
     """
     page = services().training.get_events(task_id, query_data.page())
     return answer({"events": page.rows, "pagination": page.pagination})

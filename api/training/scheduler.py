@@ -1,22 +1,28 @@
-"""Which waiting task gets which GPUs, and why the others wait. Pure functions."""
+"""Planning: which queued task gets which GPUs, and why the others wait. Pure functions."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
 from api.domain.gpu import GPUOffer
-from api.domain.places import TaskPlaces
+from api.domain.read_scope import ReadScope
 from api.domain.reason import Reason
-from api.domain.sight import Sight
+from api.domain.running_tasks import RunningTasks
 from api.domain.training import TaskSummary
 from api.domain.usage import Account, Owner
 from api.training.attempts.outcomes import LONGEST_WAIT
-from api.training.fair_share import NOT_SHARED, FairLine, by_places
-from api.training.places import PlaceRules, open_rooms
-from api.training.quota_pass import QuotaPass
+from api.training.fair_share import NOT_SHARED, FairQueue, by_running_tasks
+from api.training.quota_reasons import (
+    has_filled_storage,
+    has_used_hours,
+    needs_more,
+    reserved_for_own,
+    waits_for_own,
+)
+from api.training.slots import SlotLimits, open_slots
 from api.training.supply import Supply
-from api.training.waiting_words import (
+from api.training.waiting_messages import (
     JUST_QUEUED,
     Obstacle,
     caching,
@@ -24,20 +30,22 @@ from api.training.waiting_words import (
     needs_gpus,
     offer_obstacle,
 )
-from api.util.collector import uncollected
+from api.util.collector import gc_paused
 
-#: The references, the MB, and the machines.
-_Wish = tuple[tuple[int | str, ...], int, frozenset[str] | None]
+#: References, MB of memory, and nodes.
+_Demand = tuple[tuple[int | str, ...], int, frozenset[str] | None]
 
 
-#: How many of those that wait for GPUs alone are named: an engine is handed the first of them.
+#: Limit of tasks listed as lacking only GPUs. The first of them are submitted to a cluster.
 MOST_SHORT = 500
 
 
 @dataclass(frozen=True, slots=True)
-class QueueCircumstances:
-    """What a pass depends on besides queue and GPUs. `max_concurrent` 0: as many as the GPUs allow. `active` are the
-    tasks that have GPUs, `places` tells of those without any, `addresses` where transfers go that wait.
+class PassContext:
+    """The state that a pass depends on, besides queue and GPUs.
+
+    `max_concurrent` 0 means no limit. `active` is the number of tasks with GPUs, `running` counts running tasks, and
+    `addresses` has the URLs of waiting transfers.
     """
 
     now: datetime
@@ -45,24 +53,25 @@ class QueueCircumstances:
     max_concurrent: int = 0
     cache_holders: Mapping[str, str] = field(default_factory=dict)
     disk_problem: Reason | None = None
-    hold: Reason | None = None  #: why nothing of the queue begins
-    drained: Reason | None = None  #: why nothing without GPUs begins on this machine
-    names: Mapping[str, str] = field(default_factory=dict)  #: of tasks, by id: reasons name them
-    accounts: Mapping[Owner, Account] = field(default_factory=lambda: NOT_SHARED)  #: of the owners of the queue's tasks
-    owners: Mapping[str, str | None] = field(default_factory=dict)  #: the users that tasks belong to, by id
-    places: TaskPlaces = field(default_factory=TaskPlaces)
+    hold: Reason | None = None  #: why no queued task starts
+    drained: Reason | None = None  #: why no task without GPUs starts on this machine
+    names: Mapping[str, str] = field(default_factory=dict)  #: names of tasks by id, for reasons
+    accounts: Mapping[Owner, Account] = field(default_factory=lambda: NOT_SHARED)  #: of the owners of queued tasks
+    owners: Mapping[str, str | None] = field(default_factory=dict)  #: owners of tasks, by task id
+    running: RunningTasks = field(default_factory=RunningTasks)
     addresses: Mapping[str, str | None] = field(default_factory=dict)
-    place_rules: PlaceRules = field(default_factory=PlaceRules)
-    nodes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: the machines that tasks are bound to, by id
-    #: The GPUs on which nothing can be started, each with the reason.
+    slot_limits: SlotLimits = field(default_factory=SlotLimits)
+    #: nodes to which tasks are restricted, by task id
+    nodes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: GPUs on which nothing can start, with the reasons.
     unstartable: Callable[[], Sequence[tuple[GPUOffer, Reason]]] = tuple
-    no_gpus: Reason | None = None  #: why there is no GPU at all that could be given away
-    is_fleet: bool = False  #: whether there are several machines, so that reasons name each GPU with its own
+    no_gpus: Reason | None = None  #: why there is no GPU at all
+    is_fleet: bool = False  #: whether there are several nodes, so that reasons name the node of each GPU
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The decision to give a task these GPUs, or for one that needs none to begin it."""
+    """The decision to start a task on these GPUs, or without GPUs."""
 
     task: TaskSummary
     gpus: tuple[GPUOffer, ...]
@@ -70,218 +79,266 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one pass over the queue decided. Nobody can change it."""
+    """The decisions of one pass. Immutable."""
 
     assignments: tuple[Assignment, ...] = ()
-    #: Why each task without an assignment waits, by id.
+    #: Why each task without an assignment waits, by task id.
     waiting: Mapping[str, Reason] = field(default_factory=lambda: MappingProxyType({}))
-    short: tuple[TaskSummary, ...] = ()  #: the first that wait for GPUs alone, in their order
-    #: The users that the tasks in these reasons belong to, by id.
+    short: tuple[TaskSummary, ...] = ()  #: the first tasks that only lack GPUs, in order
+    #: The owners of tasks named in reasons, by task id.
     owners: Mapping[str, str | None] = field(default_factory=dict)
 
-    def why(self, task_id: str, sight: Sight) -> Reason | None:
-        """Why a task waits, in words that name nothing which a reader with this sight may not see."""
+    def why(self, task_id: str, scope: ReadScope) -> Reason | None:
+        """Return why a task waits, without anything that the scope hides."""
         reason = self.waiting.get(task_id)
-        if reason is None or sight.is_whole:
+        if reason is None or scope.is_whole:
             return reason
-        return hide_in_reason(reason, sight, lambda other: sight.sees(self.owners.get(other)))
+        return hide_in_reason(reason, scope, lambda other: scope.sees(self.owners.get(other)))
 
 
-def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> Pass:
-    """Decides for each task of the queue, which is in the order of priority and age; tasks of equal priority take
-    turns by owner. GPUs that a task at the front could use are kept for it, as long as the rest of what it needs will
-    come free.
+def plan_pass(queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], context: PassContext) -> Pass:
+    """Decide about each queued task. `queue` is sorted by priority and age.
+
+    Owners of tasks with equal priority take turns. GPUs that a task at the front could use are reserved for it if the
+    rest of its GPUs will become free.
     """
-    # Over 1,000 nodes a pass makes a quarter of a million containers, and lets go of all of them.
-    with uncollected():
-        return _Planner(queue, gpus, around).run()
+    # With 1,000 nodes, a pass creates and frees a quarter of a million containers.
+    with gc_paused():
+        return _Planner(queue, gpus, context).run()
 
 
 class _Reasons(Mapping[str, Reason]):
-    """Why tasks wait, by id. What is short of GPUs is said when somebody asks: to look at all GPUs for each task of a
-    long queue would take longer than all else.
+    """Why tasks wait, by task id.
+
+    Reasons for a lack of GPUs are computed on access, because examining all GPUs for each task of a long queue would
+    dominate the pass.
     """
 
-    def __init__(self, queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> None:
+    def __init__(self, queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], context: PassContext) -> None:
         self._queue = queue
-        self._by_id: dict[str, TaskSummary] = {}  #: the queue, when somebody has asked
-        self._holders = frozenset[str]()  #: the tasks that hold GPUs, likewise
+        self._by_id: dict[str, TaskSummary] = {}  #: the queue by id, filled at the first access
+        self._holders = frozenset[str]()  #: the tasks that hold GPUs, filled at the first access
         self._gpus = gpus
-        self._around = around
-        self._said: dict[str, Reason | int] = {}
-        self._alike: dict[tuple[_Wish, int, int], Reason] = {}
-        #: Of each GPU that is taken or kept: for which task, and as how manieth.
+        self._context = context
+        self._stored: dict[str, Reason | int] = {}
+        self._shared: dict[tuple[_Demand, int, int], Reason] = {}
+        #: The task to which a GPU is assigned or reserved, and the sequence number of that decision.
         self.taken: dict[str, tuple[str, int]] = {}
-        self.kept: dict[str, tuple[str, int]] = {}
+        self.reserved: dict[str, tuple[str, int]] = {}
 
-    def say(self, task: TaskSummary, reason: Reason) -> None:
-        """Notes why this task waits."""
-        self._said[task.task_id] = reason
+    def set(self, task: TaskSummary, reason: Reason) -> None:
+        """Store why this task waits."""
+        self._stored[task.task_id] = reason
 
-    def say_later(self, task: TaskSummary, after: int) -> None:
-        """Notes that this task is short of GPUs, after so many others were given away or kept."""
-        # A number, and nothing that is made for each: the collector would walk over it.
-        self._said[task.task_id] = after
+    def set_short(self, task: TaskSummary, after: int) -> None:
+        """Store that this task lacks GPUs after this many earlier decisions."""
+        # Stores a number, because the garbage collector would have to visit an object per task.
+        self._stored[task.task_id] = after
 
     def __getitem__(self, task_id: str) -> Reason:
-        after = self._said[task_id]
+        after = self._stored[task_id]
         if isinstance(after, Reason):
             return after
         if not self._by_id:
             self._by_id = {task.task_id: task for task in self._queue}
             self._holders = frozenset(gpu.held_by for gpu in self._gpus if gpu.held_by is not None)
         if task_id in self._holders:
-            # It was given GPUs after the queue was read, or they are not back from its former try: no other has them.
+            # It got GPUs after the queue was read, or still has those of its previous attempt. No other task has them.
             return JUST_QUEUED
         task = self._by_id[task_id]
-        # Those who want the same at the same time are short of the same.
-        key = (_wish(task, self._around), task.gpu_count, after)
-        reason = self._alike.get(key)
+        # Tasks with equal demand lack the same GPUs after the same decisions.
+        key = (_demand_of(task, self._context), task.gpu_count, after)
+        reason = self._shared.get(key)
         if reason is None:
-            reason = self._alike[key] = self._short_of(task, after)
+            reason = self._shared[key] = self._short_of(task, after)
         return reason
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._said)
+        return iter(self._stored)
 
     def __len__(self) -> int:
-        return len(self._said)
+        return len(self._stored)
 
     def _short_of(self, task: TaskSummary, after: int) -> Reason:
-        nodes = self._around.nodes_of.get(task.task_id)
+        nodes = self._context.nodes_of.get(task.task_id)
         if nodes is not None and not nodes:
-            return Reason.of("no machine of the cluster is in the partition and has what it asks for", "no_such_node")
-        if not self._gpus and self._around.no_gpus is not None:
-            return self._around.no_gpus
-        wanted = [gpu for gpu in self._gpus if _is_wanted(gpu, task) and (nodes is None or gpu.node in nodes)]
+            return Reason.of("no node of the requested partition has the requested features", "no_such_node")
+        if not self._gpus and self._context.no_gpus is not None:
+            return self._context.no_gpus
+        requested = [gpu for gpu in self._gpus if _is_requested(gpu, task) and (nodes is None or gpu.node in nodes)]
         obstacles = [
-            (self._name(gpu), found) for gpu in wanted if (found := self._obstacle(gpu, task, after)) is not None
+            (self._name(gpu), found) for gpu in requested if (found := self._obstacle(gpu, task, after)) is not None
         ]
-        # Those that are free are named, as a list of free GPUs shows them, too; and those that were asked for.
+        # Free GPUs are included because a list of free GPUs shows them, too, and requested ones in any case.
         others = [
             (gpu, why)
-            for gpu, why in self._around.unstartable()
-            if _is_wanted(gpu, task) and (task.gpus.references or (gpu.is_available and suits(gpu, task)))
+            for gpu, why in self._context.unstartable()
+            if _is_requested(gpu, task) and (task.gpus.references or (gpu.is_available and suits(gpu, task)))
         ]
         elsewhere = [(self._name(gpu), Obstacle("not_startable", detail=why)) for gpu, why in others]
-        there = [*self._gpus, *(gpu for gpu, _ in others)]
-        known = {name for gpu in there for name in gpu.names} if task.gpus.references else set()
+        existing = [*self._gpus, *(gpu for gpu, _ in others)]
+        known = {name for gpu in existing for name in gpu.names} if task.gpus.references else set()
         absent = [str(name) for name in task.gpus.references if str(name) not in known]
-        return needs_gpus(task, obstacles, absent, self._around.names, elsewhere)
+        return needs_gpus(task, obstacles, absent, self._context.names, elsewhere)
 
     def _name(self, gpu: GPUOffer) -> tuple[str, int]:
-        return gpu.node if self._around.is_fleet else "", gpu.index
+        return gpu.node if self._context.is_fleet else "", gpu.index
 
     def _obstacle(self, gpu: GPUOffer, task: TaskSummary, after: int) -> Obstacle | None:
         if gpu.held_by is not None:
             return Obstacle("held_by", gpu.held_by)
-        for kind, given in (("kept_for", self.kept.get(gpu.uuid)), ("goes_to", self.taken.get(gpu.uuid))):
+        for kind, given in (("kept_for", self.reserved.get(gpu.uuid)), ("goes_to", self.taken.get(gpu.uuid))):
             if given is not None and given[1] <= after:
                 return Obstacle(kind, given[0])
         is_ready = gpu.is_available and suits(gpu, task)
         return None if is_ready else offer_obstacle(gpu, task.gpus.min_memory)
 
 
+class _PassQuotas:
+    """The accounts of the owners and what this pass has assigned. Owners without account have no limit."""
+
+    def __init__(self, accounts: Mapping[Owner, Account], names: Mapping[str, str]) -> None:
+        self._accounts = dict(accounts)
+        self._names = names
+        self._reserved: dict[str, Reason] = {}  #: by owner, the reason for tasks behind the one with the reservation
+
+    def why_barred(self, task: TaskSummary) -> Reason | None:
+        """Return why the owner cannot start this task even if GPUs are free, or None."""
+        account = self._accounts.get(task.owner)
+        if account is None or task.owner is None:
+            return None
+        if account.quota.gpus is not None and task.gpu_count > account.quota.gpus:
+            return needs_more(task.owner, account.quota.gpus, task.gpu_count)
+        if task.needs_gpus and account.has_used_its_hours:
+            return has_used_hours(task.owner, account)
+        return has_filled_storage(task.owner, account) if account.has_filled_its_storage else None
+
+    def why_full(self, task: TaskSummary) -> Reason | None:
+        """Return why the owner must first free other GPUs, or None."""
+        account = self._accounts.get(task.owner)
+        if account is None or task.owner is None or account.quota.gpus is None:
+            return None
+        if task.owner in self._reserved:
+            return self._reserved[task.owner]
+        if account.gpus + task.gpu_count > account.quota.gpus:
+            return waits_for_own(task.owner, account, task, account.quota.gpus)
+        return None
+
+    def reserve(self, task: TaskSummary) -> None:
+        """Reserve the rest of the owner's GPUs for a task, so that smaller tasks do not overtake it forever."""
+        limit = self._accounts[task.owner].quota.gpus
+        if task.owner is not None and limit is not None and task.owner not in self._reserved:
+            self._reserved[task.owner] = reserved_for_own(task.owner, limit, task.task_id, self._names)
+
+    def take(self, task: TaskSummary) -> None:
+        """Count the GPUs that a task gets."""
+        account = self._accounts.get(task.owner)
+        if account is not None:
+            self._accounts[task.owner] = replace(account, gpus=account.gpus + task.gpu_count)
+
+
 class _Planner:
-    def __init__(self, queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], around: QueueCircumstances) -> None:
+    def __init__(self, queue: Sequence[TaskSummary], gpus: Sequence[GPUOffer], context: PassContext) -> None:
         self._queue = queue
         self._gpus = gpus
-        self._around = around
-        self._open = {gpu.uuid for gpu in gpus if gpu.is_available}  #: neither taken nor kept
-        self._waiting = _Reasons(queue, gpus, around)
-        self._given = 0  #: how many times GPUs were taken or kept
+        self._context = context
+        self._open = {gpu.uuid for gpu in gpus if gpu.is_available}  #: neither assigned nor reserved
+        self._waiting = _Reasons(queue, gpus, context)
+        self._given = 0  #: number of decisions that assigned or reserved GPUs
         self._by_name: dict[str, list[GPUOffer]] = {}
-        self._supplies: dict[_Wish, Supply] = {}
-        self._gone: list[GPUOffer] = []  #: what was taken or kept, as it went
-        #: How many may still be taken or kept: those that are free, or come free.
+        self._supplies: dict[_Demand, Supply] = {}
+        self._assigned: list[GPUOffer] = []  #: assigned or reserved GPUs, in order
+        #: Number of GPUs that can still be assigned or reserved: free ones and those that will be.
         self._left = sum(gpu.is_available or gpu.held_by is not None for gpu in gpus)
-        self._active = around.active
-        self._caches = dict(around.cache_holders)
+        self._active = context.active
+        self._caches = dict(context.cache_holders)
         self._assignments: list[Assignment] = []
         self._short: list[TaskSummary] = []
-        self._quotas = QuotaPass(around.accounts, around.names)
+        self._quotas = _PassQuotas(context.accounts, context.names)
 
     def run(self) -> Pass:
         queue = self._queue
         without = [task for task in queue if not task.needs_gpus]
         if without:
-            self._give_places(without)
+            self._use_slots(without)
             queue = [task for task in queue if task.needs_gpus]
-        line = FairLine(queue, self._around.accounts)
+        line = FairQueue(queue, self._context.accounts)
         for task in line:
             given, reason = self._given, self._why_not_now(task)
             if reason is not None:
-                self._waiting.say(task, reason)
+                self._waiting.set(task, reason)
             elif self._assign(task) or self._given > given:
                 line.charge(task)
-        most = self._around.max_concurrent
-        short = self._short[: max(0, most - self._active)] if most else self._short
-        return Pass(tuple(self._assignments), self._waiting, tuple(short), self._around.owners)
+        limit = self._context.max_concurrent
+        short = self._short[: max(0, limit - self._active)] if limit else self._short
+        return Pass(tuple(self._assignments), self._waiting, tuple(short), self._context.owners)
 
-    def _give_places(self, queue: Sequence[TaskSummary]) -> None:
-        """Begins tasks that need no GPU, as many as there are places."""
-        around = self._around
-        for room in open_rooms(around.places, around.addresses, around.place_rules):
-            line = FairLine([task for task in queue if room.takes(task)], by_places(around.accounts, room.by_owner))
+    def _use_slots(self, queue: Sequence[TaskSummary]) -> None:
+        """Start tasks without GPUs while there are slots."""
+        context = self._context
+        for slots in open_slots(context.running, context.addresses, context.slot_limits):
+            line = FairQueue(
+                [task for task in queue if slots.takes(task)], by_running_tasks(context.accounts, slots.by_owner)
+            )
             for task in line:
-                reason = self._why_not_yet(task) or around.drained or room.why_full(task)
+                reason = self._why_not_yet(task) or context.drained or slots.why_full(task)
                 if reason is not None:
-                    self._waiting.say(task, reason)
+                    self._waiting.set(task, reason)
                     continue
-                room.take(task)
+                slots.take(task)
                 line.charge(task)
                 self._assignments.append(Assignment(task, ()))
 
     def _why_not_yet(self, task: TaskSummary) -> Reason | None:
-        around = self._around
-        if around.hold is not None:
-            return around.hold
-        wait = (task.not_before - around.now).total_seconds() if task.not_before > around.now else 0.0
-        # No retry waits longer: then the clock was set back meanwhile.
+        context = self._context
+        if context.hold is not None:
+            return context.hold
+        wait = (task.not_before - context.now).total_seconds() if task.not_before > context.now else 0.0
+        # Retries never wait longer, so a longer wait means that the clock was set back.
         if 0 < wait <= LONGEST_WAIT:
-            return Reason.of("tries again in {seconds} s", "tries_again", seconds=round(wait))
-        if around.disk_problem is not None:
-            return around.disk_problem
-        return self._quotas.why_barred(task) if around.accounts else None
+            return Reason.of("retries in {seconds} s", "tries_again", seconds=round(wait))
+        if context.disk_problem is not None:
+            return context.disk_problem
+        return self._quotas.why_barred(task) if context.accounts else None
 
     def _why_not_now(self, task: TaskSummary) -> Reason | None:
-        around, barred = self._around, self._why_not_yet(task)
+        context, barred = self._context, self._why_not_yet(task)
         if barred is not None:
             return barred
-        if around.max_concurrent and self._active >= around.max_concurrent:
+        if context.max_concurrent and self._active >= context.max_concurrent:
             return Reason.of(
                 "{running} {running|task runs|tasks run}, and MAX_CONCURRENT_TASKS is {limit}",
                 "max_concurrent",
                 running=self._active,
-                limit=around.max_concurrent,
+                limit=context.max_concurrent,
             )
         if task.caches and self._caches:
             holders = {self._caches[cache] for cache in task.caches if cache in self._caches}
             if holders:
-                return caching(sorted(holders), around.names)
+                return caching(sorted(holders), context.names)
         return None
 
     def _assign(self, task: TaskSummary) -> bool:
-        """Whether it gets GPUs; else it is noted why not."""
-        full = self._quotas.why_full(task) if self._around.accounts else None
+        """Try to assign GPUs to the task; otherwise record the reason. Return whether it got GPUs."""
+        full = self._quotas.why_full(task) if self._context.accounts else None
         if full is None and task.gpu_count > self._left:
-            # So it is with most of a long queue.
+            # The quick path for most tasks of a long queue.
             self._note_short(task)
             return False
         supply = self._supply(task)
         if full is not None:
-            # As with GPUs: nobody waits behind a task whose GPUs may never come.
+            # As with GPUs: no task waits behind one whose GPUs may never become available.
             if supply.most >= task.gpu_count:
-                self._quotas.keep(task)
-            self._waiting.say(task, full)
+                self._quotas.reserve(task)
+            self._waiting.set(task, full)
             return False
         chosen = supply.choose(task.gpu_count)
         if chosen is None:
             self._note_short(task)
-            kept = supply.keep(task.gpu_count)
-            if kept is not None:
-                # Only if the rest will come: nobody waits for ever behind what may not.
-                self._give(kept, task, self._waiting.kept)
+            reserved = supply.reserve(task.gpu_count)
+            if reserved is not None:
+                # Reserved only if the rest will become free, so that no task waits forever behind this one.
+                self._give(reserved, task, self._waiting.reserved)
             return False
         self._give(chosen, task, self._waiting.taken)
         self._active += 1
@@ -291,7 +348,7 @@ class _Planner:
         return True
 
     def _note_short(self, task: TaskSummary) -> None:
-        self._waiting.say_later(task, self._given)
+        self._waiting.set_short(task, self._given)
         if len(self._short) < MOST_SHORT:
             self._short.append(task)
 
@@ -300,24 +357,24 @@ class _Planner:
         for gpu in gpus:
             noted[gpu.uuid] = task.task_id, self._given
             self._open.discard(gpu.uuid)
-        self._gone += gpus
+        self._assigned += gpus
         self._left -= len(gpus)
 
     def _supply(self, task: TaskSummary) -> Supply:
-        wish = _wish(task, self._around)
-        found = self._supplies.get(wish)
+        demand = _demand_of(task, self._context)
+        found = self._supplies.get(demand)
         if found is None:
-            nodes = wish[2]
+            nodes = demand[2]
             suitable = [
                 gpu
-                for gpu in self._wanted(task)
+                for gpu in self._requested(task)
                 if _is_large_enough(gpu, task) and (nodes is None or gpu.node in nodes)
             ]
-            found = self._supplies[wish] = Supply(suitable, self._open, self._waiting.kept, self._gone)
+            found = self._supplies[demand] = Supply(suitable, self._open, self._waiting.reserved, self._assigned)
         return found
 
-    def _wanted(self, task: TaskSummary) -> Iterable[GPUOffer]:
-        """Those that a task may mean, without a look at each for a task that names a few."""
+    def _requested(self, task: TaskSummary) -> Iterable[GPUOffer]:
+        """Return the GPUs that a task may use, without examining all of them if it names some."""
         if not task.gpus.references:
             return self._gpus
         if not self._by_name:
@@ -328,18 +385,18 @@ class _Planner:
         return {gpu.uuid: gpu for gpu in named}.values()
 
 
-def _wish(task: TaskSummary, around: QueueCircumstances) -> _Wish:
-    return task.gpus.references, task.gpus.min_memory, around.nodes_of.get(task.task_id)
+def _demand_of(task: TaskSummary, context: PassContext) -> _Demand:
+    return task.gpus.references, task.gpus.min_memory, context.nodes_of.get(task.task_id)
 
 
-def _is_wanted(gpu: GPUOffer, task: TaskSummary) -> bool:
+def _is_requested(gpu: GPUOffer, task: TaskSummary) -> bool:
     references = {str(reference) for reference in task.gpus.references}
     return not references or not references.isdisjoint(gpu.names)
 
 
 def suits(gpu: GPUOffer, task: TaskSummary) -> bool:
-    """Whether this GPU could serve the task, now or once it is free."""
-    return _is_wanted(gpu, task) and _is_large_enough(gpu, task)
+    """Return whether this GPU can serve the task, now or once it is free."""
+    return _is_requested(gpu, task) and _is_large_enough(gpu, task)
 
 
 def _is_large_enough(gpu: GPUOffer, task: TaskSummary) -> bool:

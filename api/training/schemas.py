@@ -1,4 +1,4 @@
-"""What requests about trainings may hold, and what their answers look like."""
+"""Schemas of requests about trainings and of their answers."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from api.domain.training import (
     TaskStatus,
     TrainingRequest,
 )
+from api.training.placement_schemas import ONE_WAY_TO_GPUS, GPUSelection, Notify, SlurmOptions
 from api.training.views import (
     Artifact,
     CheckpointList,
@@ -27,7 +28,6 @@ from api.training.views import (
     Validation,
     XAxis,
 )
-from api.training.wish_schemas import ONE_WAY_TO_GPUS, GPUWish, Notify, SlurmWishes
 from api.util.masking import mask_secrets
 from api.util.pagination import Pagination
 from api.util.validation import Strict
@@ -35,7 +35,7 @@ from api.web.schemas import Change, Envelope, Name, PageQuery, Shown, at_most_on
 
 _EXAMPLE: dict[str, Any] = {"model_type": "toy", "gpu_count": 1, "config": {"epochs": 3}}
 
-#: What a start may not say twice: which GPUs, and the trainer's files as text and in structured form.
+#: Alternatives of a start request: ways to select GPUs, and the trainer's files as text or as JSON.
 _RULES: list[JsonValue] = [
     ONE_WAY_TO_GPUS,
     at_most_one("config", "config_toml"),
@@ -48,41 +48,43 @@ RetriedCause = Annotated[CauseCode, Field(strict=False)]
 Step = Annotated[int, Field(ge=0, le=2**53)]
 
 
-class TrainerFiles(GPUWish):
-    """What the trainer is to do: its own files as text, or the structured form."""
+class TrainerFiles(GPUSelection):
+    """The configuration of the trainer: its own files as text, or as JSON."""
 
-    config_toml: str | None = Field(None, description="the trainer's configuration, as text; instead of config")
-    dataset_toml: str | None = Field(None, description="the dataset's configuration, as text; instead of dataset")
-    config: dict[str, Any] | None = Field(None, description="the configuration in structured form")
-    dataset: dict[str, Any] | None = Field(None, description="the dataset in structured form")
+    config_toml: str | None = Field(None, description="the trainer's configuration, as text, instead of config")
+    dataset_toml: str | None = Field(None, description="the dataset's configuration, as text, instead of dataset")
+    config: dict[str, Any] | None = Field(None, description="the configuration as JSON")
+    dataset: dict[str, Any] | None = Field(None, description="the dataset as JSON")
     env: dict[str, str] | None = Field(None, max_length=64, description="environment variables (allow-listed)")
 
 
 class StartTraining(TrainerFiles):
-    """A training."""
+    """A request to start a training."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": _EXAMPLE, "allOf": _RULES})
 
-    model_type: str = Field(min_length=1, max_length=64, description="what is trained: flux, wan, sdxl, … or toy")
+    model_type: str = Field(
+        min_length=1, max_length=64, description="the model type to train: flux, wan, sdxl, … or toy"
+    )
     name: Name | None = None
     description: Description | None = None
-    priority: Priority = Field(0, description="the higher goes first; then age")
+    priority: Priority = Field(0, description="higher priorities start first, then older tasks")
     queue: bool = Field(True, description="false: 409 `gpu_busy` unless the GPUs are free now")
     max_retries: Annotated[int, Field(ge=0, le=100), BeforeValidator(whole)] = Field(
-        0, description="tries again after a failure, from the last complete checkpoint"
+        0, description="retries after a failure, from the last complete checkpoint"
     )
-    retry_on: list[RetriedCause] | None = Field(None, description="which causes that covers")
-    stop_on_hang: bool = Field(False, description="stop it when it seems to hang, instead of only warning")
+    retry_on: list[RetriedCause] | None = Field(None, description="the causes of failure that are retried")
+    stop_on_hang: bool = Field(False, description="stop the training if it seems to hang, instead of only warning")
     keep_last_checkpoints: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(whole)] | None = Field(
-        None, description="older complete checkpoints are removed; by default all are kept"
+        None, description="older complete checkpoints are deleted; by default all stay"
     )
-    regenerate_cache: bool = Field(False, description="build the dataset's cache anew")
+    regenerate_cache: bool = Field(False, description="rebuild the dataset's cache")
     trust_cache: bool = Field(False, description="use the dataset's cache without checking it")
-    notify: Notify | None = Field(None, description="who is told of what happens to it")
-    slurm: SlurmWishes | None = Field(None, description="what it wishes of the cluster, with EXECUTOR=slurm")
+    notify: Notify | None = Field(None, description="notifications about this training")
+    slurm: SlurmOptions | None = Field(None, description="options for the cluster, with EXECUTOR=slurm")
 
     def request(self) -> TrainingRequest:
-        """The request as the services take it."""
+        """Return the request for the services."""
         return TrainingRequest(
             model_type=self.model_type,
             gpus=self.gpus(),
@@ -90,7 +92,7 @@ class StartTraining(TrainerFiles):
             dataset=self.dataset or {},
             env=self.env or {},
             notify=None if self.notify is None else self.notify.notice(),
-            slurm=None if self.slurm is None else self.slurm.wishes(),
+            slurm=None if self.slurm is None else self.slurm.options(),
             retry_on=None if self.retry_on is None else tuple(self.retry_on),
             **{name: getattr(self, name) for name in _PLAIN},
         )
@@ -112,7 +114,7 @@ _PLAIN = (
 
 
 class StopTraining(Strict):
-    """Says how a training is to be stopped."""
+    """How to stop a training."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"force": False}})
 
@@ -123,16 +125,16 @@ class StopTraining(Strict):
 
 
 class StopQuery(Strict):
-    """How long to wait for the end."""
+    """Query parameters of a stop."""
 
-    wait: float = Field(
-        0, ge=0, le=60, description="seconds for which the answer may wait: 200 when it has ended by then"
-    )
+    wait: float = Field(0, ge=0, le=60, description="maximum seconds to wait for the end of the training")
 
 
 class ResumeTraining(TrainerFiles):
-    """How to go on. What is given replaces what the task had; `config` and `dataset` are merged into it; `config` also
-    into a text.
+    """How to resume.
+
+    Given values replace those of the task. `config` and `dataset` are merged into the task's own; `config` also into a
+    TOML text.
     """
 
     model_config = ConfigDict(
@@ -140,23 +142,26 @@ class ResumeTraining(TrainerFiles):
     )
 
     env: dict[str, str | None] | None = Field(  # type: ignore[assignment]
-        None, max_length=64, description="environment variables; null takes one away"
+        None, max_length=64, description="environment variables; null removes one"
     )
     checkpoint: str | None = Field(
-        None, max_length=64, pattern=r"^[A-Za-z0-9_]+$", description="global_step100; the last complete one by default"
+        None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_]+$",
+        description="such as global_step100; default: the last complete one",
     )
-    reset_dataloader: bool = Field(False, description="begin the data order anew")
-    reset_optimizer: bool = Field(False, description="drop the state of optimizer and learning rate")
+    reset_dataloader: bool = Field(False, description="restart the order of the data")
+    reset_optimizer: bool = Field(False, description="discard the state of optimizer and learning rate")
 
     def changes(self, task: TrainingRequest) -> dict[str, Any]:
-        """What is changed in the task's request."""
+        """Return the changes of the task's request."""
         changed: dict[str, Any] = {}
         for name, text in (("config", self.config_toml), ("dataset", self.dataset_toml)):
             if text is not None:
                 changed |= {f"{name}_toml": text, name: {}}
         for name, given in (("config", self.config), ("dataset", self.dataset), ("env", self.env)):
             if name == "config" and given is not None and task.config_toml is not None:
-                # They are set in the task's own text, or stand beside the one that replaces it.
+                # The values are set in the task's own text, or apply in addition to the new text.
                 changed[name] = given
             elif given is not None:
                 changed[name] = _merge(changed.get(name, getattr(task, name)), given)
@@ -166,7 +171,7 @@ class ResumeTraining(TrainerFiles):
 
 
 def _merge(base: Any, patch: Any) -> Any:
-    """RFC 7396: what is given replaces, objects are gone into, null removes."""
+    """Apply a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(base) if isinstance(base, dict) else {}
@@ -183,23 +188,23 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 class PatchTraining(Change):
-    """What can be changed of a task at any time; null takes a name or description away."""
+    """Fields of a task that can change at any time. Null removes a name or description."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"priority": 10}})
 
     name: Name | None = None
     description: Description | None = None
-    # It has no default to tell: what is not given stays as it is.
+    # The default is hidden: an omitted priority stays unchanged.
     priority: Priority = Field(0, json_schema_extra=_without_default)
 
 
 class ListQuery(PageQuery):
-    """Says which trainings are wanted."""
+    """Query parameters that select trainings."""
 
-    status: str | None = Field(None, max_length=100, description="one or more, by comma: queued,running")
+    status: str | None = Field(None, max_length=100, description="one or more, separated by commas: queued,running")
     model_type: str | None = Field(None, pattern=r"^[A-Za-z0-9_.\-]{1,64}$", description="only this model type")
     gpu_id: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9_:.\-]{1,80}$", description="only those that had this GPU, by index or UUID"
+        None, pattern=r"^[A-Za-z0-9_:.\-]{1,80}$", description="only trainings that used this GPU, by index or UUID"
     )
     search: str | None = Field(
         None, max_length=200, pattern=r"^[^\x00]*$", description="part of the id, the name or the description"
@@ -207,11 +212,11 @@ class ListQuery(PageQuery):
     owner: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}$",
-        description="only this user's; `me`: one's own (without keys everybody's)",
+        description="only trainings of this user; `me` for the current user (without keys all trainings)",
     )
-    kind: Literal["training", "cache"] = Field("training", description="cache: tasks that cache a dataset ahead")
+    kind: Literal["training", "cache"] = Field("training", description="cache: tasks that build the cache of a dataset")
     order: TaskOrder = Field(
-        TaskOrder.NEWEST, description="queue: only those that wait, in the order in which they are served"
+        TaskOrder.NEWEST, description="queue: only queued trainings, in the order in which they will start"
     )
 
     @field_validator("status")
@@ -220,11 +225,11 @@ class ListQuery(PageQuery):
         known = [status.value for status in TaskStatus]
         unknown = [name for name in _names(text) if name not in known]
         if unknown:
-            raise ValueError(f"status has no {', '.join(unknown)}; it is one or more of {', '.join(known)}")
+            raise ValueError(f"unknown status {', '.join(unknown)}; use one or more of {', '.join(known)}")
         return text
 
     def filter(self) -> TaskFilter:
-        """The filter as the store takes it; the GPU is the service's to find."""
+        """Return the filter for the store, without the GPU, which the service resolves."""
         statuses = tuple(TaskStatus(name) for name in _names(self.status))
         owner = current_principal.get().owner if self.owner == ME else self.owner
         return TaskFilter(statuses, self.model_type, None, self.search, owner, kind=TaskType(self.kind))
@@ -235,37 +240,37 @@ def _names(text: str | None) -> list[str]:
 
 
 class MetricsQuery(Strict):
-    """Says which values are wanted."""
+    """Query parameters that select a series."""
 
     metric: str = Field(
         "loss", min_length=1, max_length=200, description="loss, grad_norm, learning_rate, epoch_loss, or a tag"
     )
-    type: XAxis = Field(XAxis.STEP, description="over steps or over epochs")
-    limit: int = Field(1000, ge=1, description="values at most; more than 10000 is taken as 10000")
-    since_step: Step | None = Field(None, description="only from this step (or epoch) on")
+    type: XAxis = Field(XAxis.STEP, description="the x-axis: steps or epochs")
+    limit: int = Field(1000, ge=1, description="maximum number of values; at most 10000 are returned")
+    since_step: Step | None = Field(None, description="only values from this step (or epoch) on")
 
 
 class FileOrder(StrEnum):
-    """In which order files are listed."""
+    """The order of files in a list."""
 
     PATH = "path"
     NEWEST = "newest"
 
 
 class ArtifactsQuery(PageQuery):
-    """Says which files are wanted."""
+    """Query parameters that order files."""
 
-    order: FileOrder = Field(FileOrder.PATH, description="path: numbers in it by their value; newest: the newest first")
+    order: FileOrder = Field(FileOrder.PATH, description="path: numbers in numerical order; newest: newest first")
 
 
 class DeleteQuery(Strict):
-    """Says what is to be deleted."""
+    """Query parameters of a deletion."""
 
-    files: bool = Field(False, description="its files too: checkpoints, models, logs")
+    files: bool = Field(False, description="also delete its files: checkpoints, models, logs")
 
 
 class TrainingList(Shown):
-    """Trainings, in the order that was asked for."""
+    """Trainings in the requested order."""
 
     tasks: list[TaskRow]
     pagination: Pagination
@@ -279,7 +284,7 @@ class TrainingEventList(Shown):
 
 
 class ArtifactList(Shown):
-    """Files."""
+    """Files of a training."""
 
     artifacts: list[Artifact]
     total_bytes: int
@@ -287,7 +292,7 @@ class ArtifactList(Shown):
 
 
 class ValidationAnswer(Envelope[Validation]):
-    """What was found."""
+    """The findings about a request."""
 
 
 class TrainingAnswer(Envelope[TaskDetails]):
@@ -295,7 +300,7 @@ class TrainingAnswer(Envelope[TaskDetails]):
 
 
 class StoppedTrainingAnswer(Envelope[StoppedTask]):
-    """A training that was asked to stop."""
+    """A training with a requested stop."""
 
 
 class TrainingListAnswer(Envelope[TrainingList]):
@@ -303,24 +308,24 @@ class TrainingListAnswer(Envelope[TrainingList]):
 
 
 class TrainingProgressAnswer(Envelope[TaskProgressView]):
-    """How far it is."""
+    """Progress of a training."""
 
 
 class TrainingMetricsAnswer(Envelope[SeriesView]):
-    """A metric."""
+    """A metric of a training."""
 
 
 class CheckpointsAnswer(Envelope[CheckpointList]):
-    """Checkpoints."""
+    """Checkpoints of a training."""
 
 
 class ArtifactsAnswer(Envelope[ArtifactList]):
-    """Files."""
+    """Files of a training."""
 
 
 class TrainingEventsAnswer(Envelope[TrainingEventList]):
-    """What happened."""
+    """Events of a training."""
 
 
 class DeletedAnswer(Envelope[Deleted]):
-    """What was deleted."""
+    """The deleted training."""

@@ -1,4 +1,4 @@
-"""Trainings: checked, started, stopped, resumed, shown. What they do on their own is the training loop's."""
+"""The use cases of trainings: check, start, stop, resume, show. The training loop does the rest."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.audit import note_change
+from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
-from api.domain.sight import current_sight
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import (
     Attempt,
@@ -25,15 +25,15 @@ from api.domain.training import (
     TrainingRequest,
     TrainingTask,
 )
-from api.errors import Conflict, Mistake, NotFound, StorageGone, TaskActive, TaskNotFinished
+from api.errors import Conflict, Finding, NotFound, StorageGone, TaskActive, TaskNotFinished
 from api.files.task_files import TaskFiles, task_files
 from api.gpus.service import GPUService
 from api.trainers.trainer import Trainer
 from api.training.artifacts import OpenFile, list_artifacts, open_artifact
 from api.training.attempt_store import AttemptStore
+from api.training.attempts.pending_stops import PendingStops
 from api.training.attempts.reconciler import Reconciler
 from api.training.attempts.series import list_stretches
-from api.training.attempts.stop_wishes import StopWishes
 from api.training.attempts.watch import AttemptWatch
 from api.training.dispatcher import Dispatcher
 from api.training.forecast import QueueForecast
@@ -79,15 +79,15 @@ from api.util.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
 
-#: Stands in a plan for the task's id while there is none yet.
+#: Placeholder for the task id in the plan of a validated request.
 NO_TASK = "TASK_ID"
 
-#: The most values of a series in one answer.
+#: Limit of values of a series in one answer.
 MAX_VALUES = 10_000
 
 
 class TrainingService:
-    """The use cases of `/training`. `wake` makes the training loop look at once."""
+    """The use cases of `/training`. `wake` triggers the training loop immediately."""
 
     def __init__(
         self,
@@ -101,14 +101,17 @@ class TrainingService:
         clock: Clock,
         storage_root: Path,
         wake: Callable[[], None],
-        wishes: StopWishes,
+        pending_stops: PendingStops,
         lost: LostOutput,
         quotas: Quotas | None = None,
         require_storage: Callable[[], None] = lambda: None,
     ) -> None:
-        """`quotas` None: tasks belong to nobody. `require_storage` raises StorageGone where no file could be found."""
+        """Create the service.
+
+        Without `quotas`, tasks have no owners. `require_storage` raises StorageGone if the storage is unavailable.
+        """
         self._require_storage = require_storage
-        self._wishes = wishes
+        self._pending_stops = pending_stops
         self._lost = lost
         self._tasks = tasks
         self._attempts = attempts
@@ -126,21 +129,22 @@ class TrainingService:
         self._lists = TaskLists(tasks, quotas)
         self._waiting = StopWaiters()
         self._progress = ProgressAnswers(attempts, dispatcher, reconciler, clock)
-        self._stops = TaskStops(tasks, attempts, self._progress, reconciler, clock, wishes, wake)
+        self._stops = TaskStops(tasks, attempts, self._progress, reconciler, clock, pending_stops, wake)
 
-    # -- beginning -------------------------------------------------------------------------------------------------
+    # -- starting --------------------------------------------------------------------------------------------------
 
     def validate(
-        self, request: TrainingRequest | None, mistakes: Sequence[Mistake] = (), owner: str | None = None
+        self, request: TrainingRequest | None, mistakes: Sequence[Finding] = (), owner: str | None = None
     ) -> Validation:
-        """What `start` would find and do for this owner. `mistakes` were found in the form of the request already;
-        where they leave nothing to check, the request is None.
+        """Return the findings and the plan that `start` would have for this owner.
+
+        `mistakes` are errors in the form of the request. `request` is None if they leave nothing to check.
         """
         if request is None:
             return Validation(False, show_findings(mistakes), (), None, None)
         checked = self._checker.check(request, NO_TASK, owner=owner)
-        refusals = [*checked.problems, *self._intake.problems(owner, request)]
-        problems = [Mistake("", problem.detail, None) for problem in refusals]
+        rejections = [*checked.problems, *self._intake.problems(owner, request)]
+        problems = [Finding("", problem.detail, None) for problem in rejections]
         errors = show_findings([*mistakes, *checked.errors, *problems])
         return Validation(
             valid=not errors,
@@ -162,15 +166,15 @@ class TrainingService:
         restarted_from: TrainingTask | None = None,
         owner: str | None = None,
     ) -> TaskDetails:
-        """Makes a task: it waits for its GPUs, or with `queue` false has them at once.
+        """Create a task. It waits for its GPUs, or with `queue` false gets them immediately.
 
-        Raises Invalid with every mistake, InsufficientGPUs, InsufficientStorage, GPUBusy, QuotaExceeded.
+        Raise Invalid with all errors, InsufficientGPUs, InsufficientStorage, GPUBusy or QuotaExceeded.
         """
         now = self._clock.now()
         kind = TaskType.CACHE if request.cache_only else TaskType.TRAINING
         task_id = new_task_id(TASK_ID_KINDS[kind], now)
-        former = [] if restarted_from is None else [restarted_from.task_id]
-        checked = self._checker.check(request, task_id, former, owner)
+        previous = [] if restarted_from is None else [restarted_from.task_id]
+        checked = self._checker.check(request, task_id, previous, owner)
         trainer, plan = checked.require()
         self._intake.require(owner, request)
         secrets = dict(checked.secrets)
@@ -192,13 +196,13 @@ class TrainingService:
         return self.get_changed(task.task_id)
 
     def _create(self, new: NewTask, secrets: Mapping[str, str], actor: str) -> TaskSummary:
-        """Keeps the secrets and makes the task; without one of this id nothing is left of it."""
+        """Store the secrets and create the task. Remove its files if no task with this id is created."""
         files = self._files(new.task_id)
-        files.keep_secrets(secrets)
+        files.store_secrets(secrets)
         try:
             task = self._intake.create(new, actor)
         except (Conflict, NotFound):
-            # There is no place for it, or a dataset was deleted meanwhile.
+            # The queue is full, or a dataset was deleted in the meantime.
             remove_tree(str(files.root), levels=0)
             raise
         if task.task_id != new.task_id:
@@ -210,9 +214,9 @@ class TrainingService:
     def stop(
         self, task_id: str, force: bool, timeout_seconds: float | None, actor: str, wait: float = 0
     ) -> StoppedTask:
-        """Asks a task to stop: with a checkpoint, or with `force` without. One that was stopped stays as it is.
+        """Request a stop, with a checkpoint unless `force`. A stopped task stays unchanged.
 
-        Returns after `wait` seconds at most, earlier when it has ended. Raises TaskNotFound, TaskNotStoppable.
+        Return when it has ended, or after `wait` seconds. Raise TaskNotFound or TaskNotStoppable.
         """
         watch = self._stops.ask(task_id, force, timeout_seconds, actor)
         if watch is not None:
@@ -221,11 +225,11 @@ class TrainingService:
         return show_stopped(self.get_changed(task_id))
 
     def _show_from_memory(self, watch: AttemptWatch) -> TaskDetails:
-        """The details of a task whose stop is carried out although the database cannot be used."""
-        attempt, task = watch.attempt, self._wishes.show(watch.task)
+        """Return the details of a task that stops while the database is unavailable."""
+        attempt, task = watch.attempt, self._pending_stops.show(watch.task)
         live, files = watch.show(), self._files(task.task_id)
-        gpus, places, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
-        return show_details(task, (attempt,), live, watch.checkpoints, gpus, places, self._clock.now(), idle)
+        gpus, directories, idle = self._gpus.get_all_gpus(), (files.output, files.log), Waiting(None, None)
+        return show_details(task, (attempt,), live, watch.checkpoints, gpus, directories, self._clock.now(), idle)
 
     def resume(
         self,
@@ -234,9 +238,9 @@ class TrainingService:
         change: Callable[[TrainingRequest], Mapping[str, Any]],
         actor: str,
     ) -> TaskDetails:
-        """Lets a finished task go on from a checkpoint; `change` says what is replaced in its request.
+        """Resume a finished task from a checkpoint. `change` returns the changes of its request.
 
-        Raises TaskNotFound, TaskActive, NoCheckpoint, Invalid, InsufficientGPUs, InsufficientStorage, QuotaExceeded.
+        Raise TaskNotFound, TaskActive, NoCheckpoint, Invalid, InsufficientGPUs, InsufficientStorage or QuotaExceeded.
         """
         task = self._tasks.get(task_id)
         if not task.status.is_finished:
@@ -247,11 +251,11 @@ class TrainingService:
         _, plan = checked.require()
         if task.status is TaskStatus.COMPLETED and not changes:
             raise Conflict(
-                f"{task_id} has completed: to go on, change its config (more epochs, say); to begin anew, restart it."
+                f"{task_id} has completed. To continue it, change its config (for example, more epochs). Or restart it."
             )
         self._intake.require(task.owner, checked.request)
         files = self._files(task_id)
-        files.keep_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
+        files.store_secrets({**files.read_secrets(), **checked.secrets} if checked.secrets else {})
         note_resume(task.request, checked.request, checkpoint.name)
         message = Reason.of("to be resumed from {name}", "to_be_resumed", name=checkpoint.name)
         again = (task_id, options, checked.request, plan, self._clock.now(), actor, message)
@@ -262,23 +266,23 @@ class TrainingService:
     def restart(
         self, task_id: str, actor: str, idempotency_key: str | None = None, owner: str | None = None
     ) -> TaskDetails:
-        """Makes a new task with the same request. Raises TaskNotFound, TaskNotFinished, and what `start` raises."""
+        """Create a new task with the same request. Raise TaskNotFound, TaskNotFinished, or the errors of `start`."""
         task = self._tasks.get(task_id)
         if not task.status.is_finished:
             raise TaskNotFinished(f"{task_id} is {task.status}: stop it first.", data={"status": task.status})
         return self.start(task.request, actor, idempotency_key, restarted_from=task, owner=owner)
 
     def patch(self, task_id: str, changes: Mapping[str, Any], actor: str) -> TaskDetails:
-        """Changes name, description or priority. Raises TaskNotFound."""
+        """Change name, description or priority. Raise TaskNotFound."""
         task = self._tasks.patch(task_id, dict(changes), self._clock.now(), actor)
         if task.status is TaskStatus.QUEUED and "priority" in changes:
             self._wake()
         return self._show_changed(task, self._attempts.of_task(task_id))
 
     def delete(self, task_id: str, with_files: bool) -> Deleted:
-        """Forgets a finished task, and removes its files if that is wanted; a cache goes with its task.
+        """Delete a finished task, and its files if requested. A cache task always loses its files.
 
-        Raises TaskNotFound, TaskNotFinished, CacheInUse.
+        Raise TaskNotFound, TaskNotFinished or CacheInUse.
         """
         with_files = with_files or self._tasks.get_summary(task_id).kind is TaskType.CACHE
         note_change(after={"files_removed": with_files})
@@ -287,7 +291,7 @@ class TrainingService:
         if with_files:
             remove_tree(str(root), levels=0)
         else:
-            # Nobody can resume or restart it any more.
+            # The secrets only serve to resume or restart the task.
             remove(str(self._files(task_id).secrets), levels=1)
         logger.info("training deleted", extra={"task_id": task_id, "with_files": with_files})
         is_left = not is_gone(str(root))
@@ -298,12 +302,12 @@ class TrainingService:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def get(self, task_id: str) -> TaskDetails:
-        """Everything about a task. Raises TaskNotFound, and OSError where its checkpoints cannot be read."""
+        """Return the details of a task. Raise TaskNotFound, or OSError if its checkpoints cannot be read."""
         task, attempts = self._attempts.with_task(task_id)
         return self._show(task, attempts, self._checkpoints(task).checkpoints)
 
     def get_changed(self, task_id: str) -> TaskDetails:
-        """The details after a change that was made. A disk in trouble raises nothing: nobody shall ask for it again."""
+        """Return the details after a change. Ignore disk errors, so that clients do not repeat the change."""
         return self._show_changed(*self._attempts.with_task(task_id))
 
     def _show_changed(self, task: TrainingTask, attempts: Sequence[Attempt]) -> TaskDetails:
@@ -315,35 +319,35 @@ class TrainingService:
     def _show(
         self, known: TrainingTask, attempts: Sequence[Attempt], checkpoints: tuple[Checkpoint, ...]
     ) -> TaskDetails:
-        task = self._wishes.show(known)
+        task = self._pending_stops.show(known)
         files, live = self._files(known.task_id), self._progress.live(task, attempts)
-        gpus, now, places = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
-        details = show_details(task, attempts, live, checkpoints, gpus, places, now, self._waits(task))
+        gpus, now, directories = self._gpus.get_all_gpus(), self._clock.now(), (files.output, files.log)
+        details = show_details(task, attempts, live, checkpoints, gpus, directories, now, self._waits(task))
         return replace(details, log_lost_bytes=self._lost.count(attempts))
 
     def _waits(self, task: TaskSummary) -> Waiting:
         return Waiting(self._dispatcher.why_waiting(task), self._forecast.of(task))
 
-    def get_page(self, wanted: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
-        """A page of the tasks that whoever asks may see. `gpu`: an index or UUID; an unknown one has an empty page."""
+    def get_page(self, criteria: TaskFilter, gpu: str | None, page: PageRequest, order: TaskOrder) -> Page[TaskRow]:
+        """Return a page of visible tasks. `gpu` is an index or UUID; an unknown one gives an empty page."""
         gpus = {one.uuid: one for one in self._gpus.get_all_gpus()}
         if gpu is not None:
             by_index = {str(one.gpu_id): one.uuid for one in gpus.values()}
-            wanted = replace(wanted, gpu_uuid=by_index.get(gpu) or gpu)
-        wanted = replace(wanted, seen_by=current_sight.get().only_of)
+            criteria = replace(criteria, gpu_uuid=by_index.get(gpu) or gpu)
+        criteria = replace(criteria, seen_by=current_scope.get().only_of)
         found = read_page(
-            lambda limit, offset, cursor: self._lists.page(wanted, limit, offset, cursor, order),
+            lambda limit, offset, cursor: self._lists.page(criteria, limit, offset, cursor, order),
             lambda row: row.serial,
             page,
         )
         return found.map(lambda task: show_row(task, gpus, self._waits(task)))
 
     def get_progress(self, task_id: str) -> TaskProgressView:
-        """How far a task is. Raises TaskNotFound."""
+        """Return the progress of a task. Raise TaskNotFound."""
         return self._progress.get_progress(task_id)
 
     def get_checkpoints(self, task_id: str) -> CheckpointList:
-        """The checkpoints of a task, oldest first. Raises TaskNotFound, OSError."""
+        """Return the checkpoints of a task, oldest first. Raise TaskNotFound or OSError."""
         return self._checkpoints(self._tasks.get_summary(task_id))
 
     def _checkpoints(self, task: TaskSummary) -> CheckpointList:
@@ -351,34 +355,34 @@ class TrainingService:
         return find_checkpoints(self._trainers.get(task.trainer), self._files(task.task_id).output)
 
     def get_artifacts(self, task_id: str) -> list[Artifact]:
-        """Every file that a task made, by path. Raises TaskNotFound, OSError."""
+        """Return every file that a task made, by path. Raise TaskNotFound or OSError."""
         task = self._tasks.get_summary(task_id)
         complete = {found.name: found.is_complete for found in self._checkpoints(task).checkpoints}
         return list_artifacts(self._files(task_id).output, complete, task.name or task.model_type)
 
     def open_artifact(self, task_id: str, path: str) -> OpenFile:
-        """A file that a task made, open for reading. Raises TaskNotFound, ArtifactNotFound, StorageGone."""
+        """Open a file of a task for reading. Raise TaskNotFound, ArtifactNotFound or StorageGone."""
         task = self._tasks.get_summary(task_id)
         self._require_storage()
         return open_artifact(self._files(task_id).output, path, task.name or task.model_type)
 
     def get_events(self, task_id: str, page: PageRequest) -> Page[TaskEvent]:
-        """What happened to a task, oldest first. Raises TaskNotFound."""
+        """Return events of a task, oldest first. Raise TaskNotFound."""
         return event_page(self._tasks, task_id, page)
 
     def get_metrics(self, task_id: str, metric: str, type: XAxis, limit: int, since_step: int | None) -> SeriesView:  # noqa: A002
-        """A metric over steps or epochs. Raises TaskNotFound."""
+        """Return a metric over steps or epochs. Raise TaskNotFound."""
         self._tasks.get_summary(task_id)
         self._require_storage()
         stretches = list_stretches(self._attempts.of_task(task_id))
-        # NumPy is heavy, and only this needs it.
+        # NumPy takes long to import, and only metrics need it.
         from api.training.metrics import show_series  # noqa: PLC0415
 
         return show_series(stretches, metric, type, min(limit, MAX_VALUES), since_step)
 
     def count(self) -> dict[TaskStatus, int]:
-        """How many tasks each status has, of those that whoever asks may see."""
-        counts = self._tasks.count_by_status(current_sight.get().only_of)
+        """Return the number of visible tasks in each status."""
+        counts = self._tasks.count_by_status(current_scope.get().only_of)
         return {status: counts.get(status, 0) for status in TaskStatus}
 
     def _files(self, task_id: str) -> TaskFiles:

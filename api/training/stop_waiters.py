@@ -1,4 +1,4 @@
-"""Waits a moment for a task that was asked to stop."""
+"""Waiting for a task to stop."""
 
 import threading
 import time
@@ -6,31 +6,31 @@ from collections.abc import Callable
 
 from api.util.caller import has_caller_left
 
-#: The most requests that wait at a time: each holds one of the threads that answer everybody.
+#: Limit of concurrent waiting requests. Each blocks one of the threads that serve requests.
 MAX_WAITERS = 4
 
-#: Seconds between two looks.
-LOOK_SECONDS = 0.1
+#: Interval between two checks, in seconds.
+POLL_SECONDS = 0.1
 
 
 class StopWaiters:
-    """Lets a few callers wait until something is over; further ones do not wait."""
+    """Lets a limited number of callers wait. Further callers return immediately."""
 
     def __init__(
         self, sleep: Callable[[float], None] = time.sleep, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        self._places = threading.BoundedSemaphore(MAX_WAITERS)
+        self._slots = threading.BoundedSemaphore(MAX_WAITERS)
         self._sleep = sleep
         self._monotonic = monotonic
 
     def wait(self, is_over: Callable[[], bool], seconds: float) -> None:
-        """Returns when `is_over` says so, the caller has left, or so many seconds have passed."""
-        if seconds <= 0 or not self._places.acquire(blocking=False):
+        """Return when `is_over` is true, the client has disconnected, or the time is over."""
+        if seconds <= 0 or not self._slots.acquire(blocking=False):
             return
         try:
             end = self._monotonic() + seconds
             has_left = has_caller_left.get()
             while not has_left() and not is_over() and self._monotonic() < end:
-                self._sleep(LOOK_SECONDS)
+                self._sleep(POLL_SECONDS)
         finally:
-            self._places.release()
+            self._slots.release()

@@ -1,5 +1,6 @@
-"""How much disk the files of each user take: of their trainings and downloads, measured in the background, some at a
-time; and of their datasets, which know it.
+"""Disk usage of each user.
+
+Files of trainings and downloads are measured in the background, some at a time. Datasets know their size.
 """
 
 import logging
@@ -18,21 +19,21 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks, and the most trainings that are measured in one.
-LOOK_SECONDS = 60.0
+#: Interval of measurements in seconds, and limit of trainings measured in one.
+MEASURE_SECONDS = 60.0
 MOST_AT_ONCE = 1000
 
-#: Seconds for which a figure holds: while a training goes on, and after its end, when only other people change it.
+#: Seconds for which a figure is valid: for active tasks, and for finished ones, whose files rarely change.
 ACTIVE_SECONDS = 300.0
 FINISHED_SECONDS = 86_400.0
 
-#: Parts of a path that are entered without following a link: `tasks`, the task's, and its own.
+#: Path levels to enter without following links: `tasks`, the task's directory, and its own.
 _LEVELS = 1
 
-#: The most files and directories of one training that are looked at.
+#: Limit of files and directories examined per training.
 _MOST_ENTRIES = 1_000_000
 
-#: A training's id, its owner, and for a finished one the time of its end.
+#: Id and owner of a task, and the end time if it has finished.
 OwnedTask = tuple[str, str, float | None]
 
 
@@ -41,12 +42,12 @@ class _Measured:
     owner: str
     bytes: int
     finished_at: float | None
-    at: float  #: monotonic
+    at: float  #: on the monotonic clock
     downloaded: Mapping[str, int] = field(default_factory=dict)  #: bytes by path, outside of the task's directory
 
 
 class StorageMeter:
-    """The figures below this STORAGE_ROOT. Asking reads memory only."""
+    """Measures files below this STORAGE_ROOT. Queries only read memory."""
 
     def __init__(
         self,
@@ -56,8 +57,10 @@ class StorageMeter:
         stored_by: Callable[[], Mapping[str, int]] = dict,
         downloaded_by: Callable[[str], Mapping[str, int]] = lambda task_id: {},
     ) -> None:
-        """`stored_by` gives the bytes of the datasets and registered models of each user, `downloaded_by` those of the
-        files that a download has brought or brings, by path. `on_measured` is called after each look.
+        """Create the meter.
+
+        `stored_by` returns the bytes of datasets and registered models by user, `downloaded_by` those of a download's
+        files by path. `on_measured` is called after each measurement.
         """
         self._downloaded_by = downloaded_by
         self.on_measured: Callable[[], None] = lambda: None
@@ -69,39 +72,39 @@ class StorageMeter:
         self._lock = threading.Lock()
         self._measured: dict[str, _Measured] = {}
         self._sums: dict[str, int | None] | None = None
-        self._thread = PeriodicThread("storage-meter", LOOK_SECONDS, self.measure)
+        self._thread = PeriodicThread("storage-meter", MEASURE_SECONDS, self.measure)
 
     def start(self) -> None:
-        """Starts the thread that measures."""
+        """Start the measuring thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the thread; a look at a file system that hangs is left behind."""
+        """Stop the thread. A measurement blocked by a file system is abandoned."""
         self._thread.stop(timeout=0.5)
 
     def bytes_of(self, owner: str) -> int | None:
-        """Bytes on disk of this user's trainings and datasets; None: not all of them are measured yet."""
+        """Return the bytes on disk of this user's tasks and datasets, or None until all are measured."""
         sums = self._sums
         of_tasks = None if sums is None else sums.get(owner, 0)
         return None if of_tasks is None else of_tasks + self._stored.get(owner, 0)
 
-    def ask_datasets(self) -> None:
-        """Takes what datasets hold now. Raises DatabaseUnavailable."""
+    def read_datasets(self) -> None:
+        """Read the current size of datasets. Raise DatabaseUnavailable."""
         self._stored = self._stored_by()
 
     def forget(self, task_id: str) -> None:
-        """Counts the files of a training no more: they were deleted."""
+        """Remove the deleted files of a training from the totals."""
         with self._lock:
-            gone = self._measured.pop(task_id, None)
-            known = None if gone is None or self._sums is None else self._sums.get(gone.owner)
-            if gone is not None and self._sums is not None and known is not None:
-                self._sums = {**self._sums, gone.owner: known - gone.bytes}
+            removed = self._measured.pop(task_id, None)
+            known = None if removed is None or self._sums is None else self._sums.get(removed.owner)
+            if removed is not None and self._sums is not None and known is not None:
+                self._sums = {**self._sums, removed.owner: known - removed.bytes}
 
     def measure(self) -> None:
-        """Measures what was not measured yet or too long ago. While the database does not answer, figures stay."""
+        """Measure tasks without a current figure. Figures stay while the database is unavailable."""
         try:
             owned = list(self._owned_tasks())
-            self.ask_datasets()
+            self.read_datasets()
         except DatabaseUnavailable as error:
             logger.debug("storage cannot be measured", extra={"problem": error.detail})
             return
@@ -119,7 +122,7 @@ class StorageMeter:
         self.on_measured()
 
     def active_downloads(self) -> list[tuple[str, str]]:
-        """The ids and owners of downloads that have not ended."""
+        """Return ids and owners of unfinished downloads."""
         with self._lock:
             rows = list(self._measured.items())
         return [(task_id, row.owner) for task_id, row in rows if is_download(task_id) and row.finished_at is None]
@@ -130,23 +133,25 @@ class StorageMeter:
         if known is None or known.finished_at != finished_at:
             return True
         if is_download(task_id):
-            # Its files grow fast, and others may remove them.
+            # Its files grow fast, and other users may remove them.
             return finished_at is None or now - known.at >= ACTIVE_SECONDS
         return now - known.at >= (ACTIVE_SECONDS if finished_at is None else FINISHED_SECONDS)
 
     def _size_of(self, task_id: str) -> int | None:
         root = task_files(self._root, task_id).root
         try:
-            # Blocks, not lengths: a file with holes takes less than it is long.
+            # Counts blocks, because sparse files take less space than their length.
             found = walk(str(root), _LEVELS, _MOST_ENTRIES)
             return sum(512 * status.st_blocks for path, status in found if not _is_linked(path, status))
         except OSError as error:
-            logger.warning("the files of a training cannot be measured", extra={"task_id": task_id, "why": str(error)})
+            logger.warning(
+                "failed to measure the files of a training", extra={"task_id": task_id, "problem": str(error)}
+            )
             return None
 
     def _add_up(self, owned: Iterable[OwnedTask]) -> None:
         sums: dict[str, int | None] = {}
-        counted: set[str] = set()  # a file that several downloads have brought counts to the first
+        counted: set[str] = set()  # a file of several downloads counts for the first one
         with self._lock:
             known = self._measured
             self._measured = {task_id: known[task_id] for task_id, _, _ in owned if task_id in known}
@@ -162,10 +167,10 @@ class StorageMeter:
 
 
 def is_download(task_id: str) -> bool:
-    """Whether this is the id of a download."""
+    """Return whether this is the id of a download."""
     return task_id.startswith(f"{TASK_ID_KINDS[TaskType.DOWNLOAD]}_")
 
 
 def _is_linked(path: str, status: os.stat_result) -> bool:
-    """Whether it is another name of a dataset's file, which counts to the owner of that."""
+    """Return whether it is a hard link to a dataset's file, which counts for the dataset's owner."""
     return status.st_nlink > 1 and path.startswith("datasets/")

@@ -1,4 +1,4 @@
-"""Tasks: made, found, listed, and moved from status to status by guarded statements."""
+"""Tasks: created, found, listed and moved between statuses by guarded statements."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -19,13 +19,13 @@ from sqlalchemy.exc import IntegrityError
 
 from api.db.database import Database
 from api.db.dataset_tables import dataset_pins
-from api.db.rows import dump, dump_words, read_task, to_seconds
+from api.db.rows import dump, dump_message, read_task, to_seconds
 from api.db.tables import attempts, leases, task_gpus, task_roll, tasks
 from api.db.tables import events as event_table
 from api.domain.audit import forget_change, note_change
-from api.domain.engine import EngineWishes
-from api.domain.places import TaskPlaces
-from api.domain.reason import Reason, Words
+from api.domain.cluster_options import ClusterOptions
+from api.domain.reason import Reason, ReasonOrText
+from api.domain.running_tasks import RunningTasks
 from api.domain.task import TaskType
 from api.domain.training import (
     Attempt,
@@ -47,16 +47,24 @@ from api.training import event_store as events
 from api.training.dataset_caches import require_single, require_unused
 from api.training.dataset_pins import pin_datasets
 from api.training.moves import move
-from api.training.queue_rows import Queue, TaskName, join_queue, read_addresses, read_names, read_places, read_queue
-from api.training.stop_store import ask_to_stop, note_rung
+from api.training.queue_rows import (
+    Queue,
+    TaskName,
+    join_queue,
+    read_addresses,
+    read_names,
+    read_queue,
+    read_running_tasks,
+)
+from api.training.stop_store import record_stop_step, request_task_stop
 from api.training.task_counts import count_statuses
 from api.training.task_pages import find_by_serial, read_page, read_served
 from api.training.task_rows import ENROLL, OF_TASK, find_summary, find_task, is_of
-from api.training.usage_store import Bound, keep_use, require_place, take_turns
+from api.training.usage_store import Bound, lock_owner, require_queue_limit, store_past_use
 
-_ENGINE = TypeAdapter(EngineWishes)
+_CLUSTER_OPTIONS = TypeAdapter(ClusterOptions)
 
-#: The most completed trainings from which the pace of the next ones is estimated.
+#: Number of completed trainings from which the pace of new ones is estimated.
 _PACE_ROWS = 200
 
 _CHANGES = {
@@ -66,10 +74,12 @@ _CHANGES = {
 }
 
 
-#: What the audit says of a task that was deleted.
-_TOLD = [tasks.c[name] for name in ("status", "model_type", "name", "description", "priority", "owner", "created_at")]
+#: Columns of a deleted task that the audit stores.
+_AUDITED = [
+    tasks.c[name] for name in ("status", "model_type", "name", "description", "priority", "owner", "created_at")
+]
 
-# Made once: to build a statement anew takes longer than to execute it.
+# Built once: building a statement takes longer than executing it.
 _CHANGEABLE = select(tasks.c.kind, *[tasks.c[name] for name in _CHANGES]).where(OF_TASK).with_for_update()
 _CHANGE = update(tasks).where(OF_TASK).returning(tasks)
 _SET = update(tasks).where(OF_TASK)
@@ -90,10 +100,10 @@ _PACES = (
 
 
 def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str) -> None:
-    """Puts a new task into the queue. Raises IntegrityError when its id or idempotency key is there already."""
+    """Insert a new queued task. Raise IntegrityError if its id or idempotency key exists."""
     request, seconds = new.request, to_seconds(now)
     if new.idempotency_key is not None and new.keys_since is not None:
-        # A key that is no longer kept may be used for something else.
+        # An expired key may be used again.
         connection.execute(_FORGET_KEY, {"key": new.idempotency_key, "before": to_seconds(new.keys_since)})
     row = {
         "task_id": new.task_id,
@@ -103,7 +113,7 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         "name": request.name,
         "description": request.description,
         "priority": request.priority,
-        **_wishes(request),
+        **_gpu_columns(request),
         "caches": list(new.plan.caches),
         **dict.fromkeys(("created_at", "updated_at"), seconds),
         "queued_at": join_queue(connection, now),
@@ -125,13 +135,13 @@ def insert_task(connection: Connection, new: NewTask, now: datetime, actor: str)
         before=None if new.restarted_from is None else {"restarted_from": new.restarted_from},
         after={"trainer": new.trainer, "owner": new.owner, "request": row["request"]},
     )
-    message = Reason.of("put into the queue", "queued")
+    message = Reason.of("queued", "queued")
     if new.restarted_from is not None:
-        message = Reason.of("put into the queue, as {task_id} anew", "queued_anew", task_id=new.restarted_from)
+        message = Reason.of("queued as a restart of {task_id}", "queued_anew", task_id=new.restarted_from)
     events.append(connection, new.task_id, now, EventKind.STATUS, actor, message, current=TaskStatus.QUEUED)
 
 
-def _wishes(request: TrainingRequest) -> dict[str, Any]:
+def _gpu_columns(request: TrainingRequest) -> dict[str, Any]:
     return {
         "gpu_count": request.gpu_count,
         "min_memory": request.gpus.min_memory,
@@ -143,24 +153,26 @@ class TaskStore:
     """Tasks in the database."""
 
     def __init__(self, database: Database, kind: TaskType | None = None, *beside: TaskType) -> None:
-        """With a kind it finds, lists and changes tasks of that kind alone; what waits and runs it tells of all. Those
-        of the kinds `beside` it finds and changes, and lists where they are asked for.
+        """Create the store.
+
+        With a kind, it finds, lists and changes only tasks of that kind, but returns queued and running tasks of all
+        kinds. Tasks of the kinds `beside` can also be found and changed, and listed on request.
         """
         self._database = database
         self._kind = kind
         self._kinds = None if kind is None else frozenset({kind, *beside})
-        self._queue: Queue = {}  #: what waited when that was asked for last; replaced as a whole
+        self._queue: Queue = {}  #: result of the last query; replaced as a whole
 
     def create(self, new: NewTask, now: datetime, actor: str, bound: Bound | None = None) -> TrainingTask:
-        """Puts a new task into the queue; a task that was made with the same idempotency key is given again.
+        """Add a new task to the queue, or return the one with the same idempotency key.
 
-        Raises OverQuota when more tasks of the owner would wait than `bound` permits; then nothing has changed.
+        Raise OverQuota if the owner would then have more queued tasks than `bound`. Nothing has changed then.
         """
         try:
             with self._database.write() as connection:
-                take_turns(connection, bound)
+                lock_owner(connection, bound)
                 insert_task(connection, new, now, actor)
-                require_place(connection, bound)
+                require_queue_limit(connection, bound)
                 return find_task(connection, new.task_id)
         except IntegrityError:
             first = self.find_by_key(new.idempotency_key)
@@ -170,7 +182,7 @@ class TaskStore:
             return first
 
     def find_by_key(self, key: str | None) -> TrainingTask | None:
-        """The task that was made with this idempotency key; None without one."""
+        """Return the task with this idempotency key, or None."""
         if key is None:
             return None
         with self._database.read() as connection:
@@ -178,97 +190,101 @@ class TaskStore:
         return None if row is None else read_task(row)
 
     def get(self, task_id: str) -> TrainingTask:
-        """A task with everything. Raises TaskNotFound."""
+        """Return a task with its request and plan. Raise TaskNotFound."""
         with self._database.read() as connection:
             return find_task(connection, task_id, self._kinds)
 
     def get_summary(self, task_id: str) -> TaskSummary:
-        """A task without its request and plan. Raises TaskNotFound."""
+        """Return a task without its request and plan. Raise TaskNotFound."""
         with self._database.read() as connection:
             return find_summary(connection, task_id, self._kinds)
 
     def page(
         self,
-        wanted: TaskFilter,
+        criteria: TaskFilter,
         limit: int,
         offset: int | None,
         cursor: int | None,
         order: TaskOrder = TaskOrder.NEWEST,
     ) -> tuple[list[TaskSummary], int]:
-        """A page of tasks, after the serial number `cursor` or after `offset` rows; and how many there are in all."""
+        """Return a page of tasks after the serial number `cursor` or after `offset` rows, and the total number."""
         with self._database.read() as connection:
-            return read_page(connection, self._of_kind(wanted), order, limit, offset, cursor)
+            return read_page(connection, self._of_kind(criteria), order, limit, offset, cursor)
 
     def served_page(
-        self, wanted: TaskFilter, served: Sequence[int], limit: int, offset: int
+        self, criteria: TaskFilter, served: Sequence[int], limit: int, offset: int
     ) -> tuple[list[TaskSummary], int]:
-        """A page of waiting tasks in the order of these serial numbers; and how many of them there are in all."""
+        """Return a page of queued tasks in the order of these serial numbers, and the total number."""
         with self._database.read() as connection:
-            return read_served(connection, self._of_kind(wanted), served, limit, offset)
+            return read_served(connection, self._of_kind(criteria), served, limit, offset)
 
     def find_by_serial(self, serial: int) -> TaskSummary | None:
-        """The task with this serial number; None when there is none."""
+        """Return the task with this serial number, or None."""
         with self._database.read() as connection:
             return find_by_serial(connection, serial)
 
     def queued(self) -> list[TaskSummary]:
-        """Every task that waits, in the order in which they are served: priority, then age."""
+        """Return every queued task in queue order: by priority, then age."""
         with self._database.read() as connection:
             self._queue = read_queue(connection, self._queue)
         return [task for _, task in self._queue.values()]
 
-    def queued_wishes(self) -> dict[str, EngineWishes]:
-        """What waiting tasks wish of the engine of a cluster, by id, where they wish anything."""
-        wishes = tasks.c.request["slurm"]
-        query = select(tasks.c.task_id, wishes.label("wishes")).where(tasks.c.status == TaskStatus.QUEUED)
+    def queued_cluster_options(self) -> dict[str, ClusterOptions]:
+        """Return the cluster options of queued tasks that have some, by task id."""
+        options = tasks.c.request["slurm"]
+        query = select(tasks.c.task_id, options.label("options")).where(tasks.c.status == TaskStatus.QUEUED)
         with self._database.read() as connection:
-            return {row.task_id: _ENGINE.validate_python(row.wishes) for row in connection.execute(query) if row.wishes}
+            return {
+                row.task_id: _CLUSTER_OPTIONS.validate_python(row.options)
+                for row in connection.execute(query)
+                if row.options
+            }
 
     def queued_steps(self) -> dict[str, int]:
-        """How many steps each waiting task is planned to make, by id, where that is known."""
+        """Return the planned steps of queued tasks, by task id, where known."""
         with self._database.read() as connection:
             return {row.task_id: row.steps for row in connection.execute(_QUEUED_STEPS) if row.steps}
 
     def usual_step_seconds(self) -> dict[tuple[str, int], float]:
-        """Seconds for a step, by model type and number of GPUs, from the latest completed training of each."""
+        """Return seconds per step by model type and number of GPUs, from the latest completed trainings."""
         with self._database.read() as connection:
             rows = [row for row in connection.execute(_PACES) if row.pace]
         return {(row.model_type, row.gpu_count): row.pace for row in reversed(rows)}
 
     def names(self, task_ids: Collection[str]) -> list[TaskName]:
-        """The names and owners of those of these tasks that exist."""
+        """Return names and owners of the existing ones of these tasks."""
         with self._database.read() as connection:
             return read_names(connection, task_ids)
 
     def addresses(self, task_ids: Sequence[str]) -> dict[str, str | None]:
-        """The addresses of the files that these downloads bring, by id; None for one that is of the hub."""
+        """Return the URLs of these downloads by task id. None means a file of the hub."""
         with self._database.read() as connection:
             return read_addresses(connection, task_ids)
 
-    def places(self) -> TaskPlaces:
-        """The tasks that run now."""
+    def places(self) -> RunningTasks:
+        """Return the running tasks, as counted for limits."""
         with self._database.read() as connection:
-            return read_places(connection)
+            return read_running_tasks(connection)
 
     def count_by_status(self, seen_by: str | None = None) -> dict[TaskStatus, int]:
-        """How many tasks each status has; with `seen_by` of those that belong to this user."""
+        """Return the number of tasks in each status, for one user if given."""
         with self._database.read() as connection:
             return count_statuses(connection, self._kind, seen_by)
 
-    def request_stop(self, task_id: str, stop: StopState, now: datetime, message: Words) -> TaskSummary:
-        """Records that the task is to stop: one that waits is stopped at once; asked again, the harder way holds.
+    def request_stop(self, task_id: str, stop: StopState, now: datetime, message: ReasonOrText) -> TaskSummary:
+        """Request a stop. A queued task stops immediately. A repeated request can only make the stop harder.
 
-        Raises TaskNotFound, and Conflict when it has finished.
+        Raise TaskNotFound, or Conflict if the task has finished.
         """
         with self._database.write() as connection:
             task = find_summary(connection, task_id, self._kinds, lock=True)
-            ask_to_stop(connection, task, stop, now, message)
+            request_task_stop(connection, task, stop, now, message)
             return find_summary(connection, task_id)
 
-    def note_rung(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
-        """Records the rung that a stop is on."""
+    def record_stop_step(self, task: TaskSummary, stop: StopState, attempt_uid: str, now: datetime) -> None:
+        """Record the current step of a stop."""
         with self._database.write() as connection:
-            note_rung(connection, find_summary(connection, task.task_id, lock=True), stop, attempt_uid, now)
+            record_stop_step(connection, find_summary(connection, task.task_id, lock=True), stop, attempt_uid, now)
 
     def enqueue_again(
         self,
@@ -278,15 +294,15 @@ class TaskStore:
         plan: TrainingPlan,
         now: datetime,
         actor: str,
-        message: Words,
+        message: ReasonOrText,
         bound: Bound | None = None,
     ) -> TrainingTask:
-        """Puts a finished task back into the queue, to go on from a checkpoint.
+        """Put a finished task back into the queue to resume from a checkpoint.
 
-        Raises TaskNotFound, TaskActive, and OverQuota as `create` does.
+        Raise TaskNotFound, TaskActive, or OverQuota as in `create`.
         """
         values = {
-            **_wishes(request),
+            **_gpu_columns(request),
             "caches": list(plan.caches),
             "request": dump(request),
             "plan": dump(plan),
@@ -297,18 +313,18 @@ class TaskStore:
             **dict.fromkeys(("finished_at", "cause", "stop", "warning", "warning_code", "result")),
         }
         with self._database.write() as connection:
-            take_turns(connection, bound)
+            lock_owner(connection, bound)
             status = find_summary(connection, task_id, self._kinds, lock=True).status
             if not status.is_finished:
                 raise TaskActive(f"{task_id} is {status}.", data={"status": status})
             values["queued_at"] = join_queue(connection, now)
             move(connection, task_id, TaskStatus.QUEUED, now, actor, message, **values)
             pin_datasets(connection, task_id, plan.datasets)
-            require_place(connection, bound)
+            require_queue_limit(connection, bound)
             return find_task(connection, task_id)
 
     def patch(self, task_id: str, changes: dict[str, Any], now: datetime, actor: str) -> TrainingTask:
-        """Changes name, description or priority. Raises TaskNotFound."""
+        """Change name, description or priority. Raise TaskNotFound."""
         with self._database.write() as connection:
             mine = {"of_task": task_id}
             before = connection.execute(_CHANGEABLE, mine).mappings().one_or_none()
@@ -316,14 +332,16 @@ class TaskStore:
                 raise TaskNotFound.named(task_id)
             note_change(before={name: before[name] for name in changes}, after=changes)
             row = connection.execute(_CHANGE, {**mine, **changes, "updated_at": to_seconds(now)}).one()
-            said = [_CHANGES[name](value) for name, value in changes.items()]
-            message = said[0] if len(said) == 1 else Reason.of("{changes}", "changes", changes=said)
+            messages = [_CHANGES[name](value) for name, value in changes.items()]
+            message = messages[0] if len(messages) == 1 else Reason.of("{changes}", "changes", changes=messages)
             events.append(connection, task_id, now, EventKind.CHANGE, actor, message)
             return read_task(row)
 
-    def set_warning(self, task_id: str, attempt_uid: str, warning: Words | None, now: datetime, **details: Any) -> None:
-        """Sets or clears what needs attention; a new warning is an event as well."""
-        shown = dump_words(warning, "warning")
+    def set_warning(
+        self, task_id: str, attempt_uid: str, warning: ReasonOrText | None, now: datetime, **details: Any
+    ) -> None:
+        """Set or clear the warning. A new warning is also an event."""
+        shown = dump_message(warning, "warning")
         with self._database.write() as connection:
             connection.execute(_SET, {"of_task": task_id, **shown})
             if warning is not None:
@@ -344,55 +362,55 @@ class TaskStore:
         kind: EventKind,
         now: datetime,
         actor: str,
-        message: Words,
+        message: ReasonOrText,
         attempt_uid: str | None,
         **more: Any,
     ) -> None:
-        """Appends an event; `previous` and `current` may be given."""
+        """Append an event. `more` may have `previous` and `current`."""
         with self._database.write() as connection:
             if not self._database.is_sqlite:
-                # Under the task's lock its events become visible in the order of their ids: a reader misses none.
+                # With the task locked, events become visible in the order of their ids, so that readers miss none.
                 connection.execute(_LOCK, {"of_task": task_id})
             events.append(connection, task_id, now, kind, actor, message, attempt_uid=attempt_uid, **more)
 
     def note_checkpoint(self, attempt: Attempt, name: str, now: datetime) -> None:
-        """Records that a checkpoint has become complete."""
+        """Record that a checkpoint is complete."""
         message = Reason.of("{name} is complete", "checkpoint_complete", name=name)
         self.add_event(attempt.task_id, EventKind.CHECKPOINT, now, "trainer", message, attempt.uid, current=name)
 
     def events(self, task_id: str, after: int, limit: int) -> list[TaskEvent]:
-        """The events of a task with an id above `after`, oldest first."""
+        """Return events of a task with an id above `after`, oldest first."""
         with self._database.read() as connection:
             return events.list_events(connection, task_id, after, limit)
 
     def count_events(self, task_id: str) -> int:
-        """How many events the task has."""
+        """Return the number of events of the task."""
         with self._database.read() as connection:
             query = select(func.count()).select_from(event_table).where(event_table.c.task_id == task_id)
             return connection.scalar(query) or 0
 
     def delete(self, task_id: str, now: datetime) -> None:
-        """Forgets a finished task, its attempts and events; what its owner used in the last day still counts.
+        """Delete a finished task, its attempts and events. Its usage of the last day still counts.
 
-        Raises TaskNotFound, TaskNotFinished.
+        Raise TaskNotFound or TaskNotFinished.
         """
         with self._database.write() as connection:
-            wanted = select(tasks.c.serial, tasks.c.kind, *_TOLD).where(tasks.c.task_id == task_id).with_for_update()
-            row = connection.execute(wanted).one_or_none()
+            locked = select(tasks.c.serial, tasks.c.kind, *_AUDITED).where(tasks.c.task_id == task_id).with_for_update()
+            row = connection.execute(locked).one_or_none()
             if row is None or not is_of(row.kind, self._kinds):
                 raise TaskNotFound.named(task_id)
             if not TaskStatus(row.status).is_finished:
-                raise TaskNotFinished(f"{task_id} is {row.status}: stop it first.", data={"status": row.status})
+                raise TaskNotFinished(f"{task_id} is {row.status}. Stop it first.", data={"status": row.status})
             if connection.scalar(select(func.count()).select_from(leases).where(leases.c.task_id == task_id)):
-                raise TaskNotFinished(f"A GPU of {task_id} is still draining: ask again in a moment.")
+                raise TaskNotFinished(f"A GPU of {task_id} is still draining. Try again in a moment.")
             require_unused(connection, task_id)
-            keep_use(connection, task_id, now)
-            note_change(before={column.name: getattr(row, column.name) for column in _TOLD})
+            store_past_use(connection, task_id, now)
+            note_change(before={column.name: getattr(row, column.name) for column in _AUDITED})
             for numbered in (task_gpus, task_roll):
                 connection.execute(delete(numbered).where(numbered.c.serial == row.serial))
             for table in (attempts, event_table, dataset_pins, tasks):
                 connection.execute(delete(table).where(table.c.task_id == task_id))
 
-    def _of_kind(self, wanted: TaskFilter) -> TaskFilter:
-        is_asked = self._kinds is None or (wanted.kind is not None and wanted.kind in self._kinds)
-        return wanted if is_asked else replace(wanted, kind=self._kind)
+    def _of_kind(self, criteria: TaskFilter) -> TaskFilter:
+        is_included = self._kinds is None or (criteria.kind is not None and criteria.kind in self._kinds)
+        return criteria if is_included else replace(criteria, kind=self._kind)

@@ -1,7 +1,7 @@
-"""The GPUs that suit one wish, as a pass over the queue gives them away: what is free and what comes free, by node.
+"""The GPUs that suit one request during a pass over the queue, free or held, by node.
 
-A task's GPUs are always of one node. All sums are kept up with each GPU that goes, so that a pass over many tasks looks
-at no GPU twice.
+A task's GPUs are always on one node. Totals are updated with each assigned GPU, so that a pass over many tasks examines
+no GPU twice.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 from api.domain.gpu import GPUOffer
 
-_Kind = tuple[int, str]  # the MB of memory, and the name
-_Nodes = dict[str, None]  # a set that keeps its order
+_Kind = tuple[int, str]  # memory in MB, and name
+_Nodes = dict[str, None]  # an ordered set
 
 
 @dataclass(slots=True)
 class _Node:
     free: dict[str, GPUOffer] = field(default_factory=dict)  #: by UUID
     coming: dict[str, GPUOffer] = field(default_factory=dict)
-    alike: dict[_Kind, int] = field(default_factory=dict)  #: how many of each kind are free
+    alike: dict[_Kind, int] = field(default_factory=dict)  #: number of free GPUs of each kind
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -25,22 +25,24 @@ class _Node:
 
 
 class Supply:
-    """GPUs that suit a wish. Those that are not open, and of which nobody knows when they will be, are not in it."""
+    """GPUs that suit a request, without those that may never become available."""
 
     def __init__(
         self,
         suitable: Iterable[GPUOffer],
         is_open: Collection[str],
         reserved: Collection[str],
-        gone: Sequence[GPUOffer] = (),
+        removed: Sequence[GPUOffer] = (),
     ) -> None:
-        """`is_open` are the UUIDs of what is neither taken nor kept, `reserved` of what is kept. `gone` grows by what
-        is given away or kept later: who is asked looks what that was.
+        """Create the supply.
+
+        `is_open` has the UUIDs of GPUs that are neither taken nor reserved, `reserved` those of reserved ones. GPUs
+        that are assigned or reserved later are appended to `removed`, which is read at the next call.
         """
-        self._gone, self._known_gone = gone, len(gone)
+        self._removed, self._seen = removed, len(removed)
         self.suitable = tuple(suitable)
         self._nodes: dict[str, _Node] = {}
-        self.most = self._sort(is_open, reserved)  #: on one node, now or once they are free
+        self.most = self._sort(is_open, reserved)  #: maximum on one node, now or once they are free
         self._by_shape: dict[tuple[int, int], _Nodes] = {}
         self._by_kind: dict[_Kind, dict[int, _Nodes]] = {}
         for name, node in self._nodes.items():
@@ -49,15 +51,15 @@ class Supply:
                 self._by_kind.setdefault(kind, {}).setdefault(count, {})[name] = None
         self._kinds = sorted(self._by_kind)
         self._free = sum(len(node.free) for node in self._nodes.values())
-        #: Those that are free or come free, on all nodes; less what has gone since it was last asked.
+        #: Number of GPUs that are free or will be, on all nodes, as of the last call.
         self.left = self._free + sum(len(node.coming) for node in self._nodes.values())
 
     def _sort(self, is_open: Collection[str], reserved: Collection[str]) -> int:
-        """Puts each GPU to its node; how many the fullest node has, now or once they are free."""
+        """Assign each GPU to its node. Return the largest number on one node, now or once they are free."""
         usable: dict[str, int] = {}
         for gpu in self.suitable:
             if not gpu.is_available and gpu.held_by is None:
-                # A foreign process may stay for ever, and nobody waits for ever behind it.
+                # A foreign process may never end, so no task waits for it.
                 continue
             name = gpu.node
             usable[name] = usable.get(name, 0) + 1
@@ -76,27 +78,26 @@ class Supply:
         return max(usable.values(), default=0)
 
     def choose(self, count: int) -> list[GPUOffer] | None:
-        """The smallest GPUs that suffice, of one kind where possible, so that large boards stay free for who needs
-        them; on the node that has the fewest left then. None when no node has enough.
+        """Return the smallest sufficient GPUs, preferably of one kind, on the node with the fewest left.
+
+        Return None if no node has enough. Larger GPUs stay free for tasks that need them.
         """
         self._catch_up()
         if self._free < count:
             return None
         for kind in self._kinds:
-            places = self._by_kind[kind]
-            left = min((number for number, nodes in places.items() if number >= count and nodes), default=None)
+            nodes_by_count = self._by_kind[kind]
+            left = min((number for number, nodes in nodes_by_count.items() if number >= count and nodes), default=None)
             if left is not None:
-                node = self._nodes[next(iter(places[left]))]
+                node = self._nodes[next(iter(nodes_by_count[left]))]
                 return _smallest(node.free.values(), kind)[:count]
         shape = min((each for each, nodes in self._by_shape.items() if each[0] >= count and nodes), default=None)
         return (
             None if shape is None else _smallest(self._nodes[next(iter(self._by_shape[shape]))].free.values())[:count]
         )
 
-    def keep(self, count: int) -> list[GPUOffer] | None:
-        """What is to be kept for a task that waits for these many: on the node that has the most of them already.
-        None when they will not come.
-        """
+    def reserve(self, count: int) -> list[GPUOffer] | None:
+        """Return the GPUs to reserve for a waiting task, on the node with most of them free. None: not enough."""
         self._catch_up()
         if self.left < count:
             return None
@@ -108,14 +109,14 @@ class Supply:
         return [*_smallest(node.free.values()), *node.coming.values()][:count]
 
     def _catch_up(self) -> None:
-        """Takes out what was given away or is kept since it was last asked."""
-        # A GPU suits many wishes, each of which is asked now and then: to tell all of them of each GPU takes longer.
-        if self._known_gone < len(self._gone):
-            for gpu in self._gone[self._known_gone :]:
+        """Remove GPUs that were assigned or reserved since the last call."""
+        # A GPU suits many requests, most of which are rarely evaluated. Updating all of them for each GPU takes longer.
+        if self._seen < len(self._removed):
+            for gpu in self._removed[self._seen :]:
                 node = self._nodes.get(gpu.node)
                 if node is not None and (gpu.uuid in node.free or gpu.uuid in node.coming):
                     self._remove(gpu, node)
-            self._known_gone = len(self._gone)
+            self._seen = len(self._removed)
 
     def _remove(self, gpu: GPUOffer, node: _Node) -> None:
         self.left -= 1
@@ -136,5 +137,5 @@ def _kind(gpu: GPUOffer) -> _Kind:
 
 
 def _smallest(gpus: Iterable[GPUOffer], kind: _Kind | None = None) -> list[GPUOffer]:
-    wanted = [gpu for gpu in gpus if kind is None or _kind(gpu) == kind]
-    return sorted(wanted, key=lambda gpu: (_kind(gpu), gpu.index))
+    matching = [gpu for gpu in gpus if kind is None or _kind(gpu) == kind]
+    return sorted(matching, key=lambda gpu: (_kind(gpu), gpu.index))

@@ -1,4 +1,4 @@
-"""Pages of what happened to a task, whatever its kind."""
+"""Pages of task events."""
 
 from api.domain.training import TaskEvent
 from api.training.store import TaskStore
@@ -6,7 +6,7 @@ from api.util.pagination import MAX_LIMIT, Page, PageRequest, Pagination
 
 
 def event_page(tasks: TaskStore, task_id: str, page: PageRequest) -> Page[TaskEvent]:
-    """A page of the events of a task that the store knows, oldest first. Raises TaskNotFound."""
+    """Return a page of a task's events, oldest first. Raise TaskNotFound."""
     tasks.get_summary(task_id)
     limit, after = min(page.limit, MAX_LIMIT), int(page.cursor or 0)
     skipped = 0 if page.cursor is not None else page.offset or 0

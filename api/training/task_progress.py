@@ -1,4 +1,4 @@
-"""How far tasks are, whatever their kind: by the watch over the attempt, else by what the database keeps."""
+"""Progress of tasks of any kind, from the watch of the attempt or else from the database."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from api.util.clock import Clock
 
 
 class ProgressAnswers:
-    """Answers how far a task is. Any thread may ask."""
+    """Reports the progress of tasks. Thread-safe."""
 
     def __init__(self, attempts: AttemptStore, dispatcher: Dispatcher, reconciler: Reconciler, clock: Clock) -> None:
         self._attempts = attempts
@@ -22,12 +22,12 @@ class ProgressAnswers:
         self._clock = clock
 
     def get_progress(self, task_id: str) -> TaskProgressView:
-        """How far a task is. Raises TaskNotFound."""
+        """Return the progress of a task. Raise TaskNotFound."""
         task, attempts = self._attempts.with_summary(task_id)
         reason = self._dispatcher.why_waiting(task)
         return show_progress_of(task, attempts, self.live(task, attempts), self._clock.now(), reason)
 
     def live(self, task: TaskSummary, attempts: Sequence[Attempt]) -> ProgressReport | None:
-        """What the watch over its latest attempt knows; None where none watches here."""
+        """Return the progress known to the watch of the latest attempt, or None if this server does not watch it."""
         watch = self._reconciler.get_watch(attempts[-1].uid) if attempts and task.status.is_active else None
         return None if watch is None else watch.show()

@@ -1,4 +1,4 @@
-"""One task, found by its id within a transaction."""
+"""Reading one task by its id within a transaction."""
 
 from collections.abc import Collection
 
@@ -10,22 +10,22 @@ from api.domain.task import TaskType
 from api.domain.training import TaskSummary, TrainingTask
 from api.errors import TaskNotFound
 
-#: The condition of a statement that is about one task; its id is given when the statement is executed.
+#: Condition for one task. Its id is passed at execution.
 OF_TASK = tasks.c.task_id == bindparam("of_task")
 
-# Made once: these are most of what is read, and to build a statement anew takes as long as to execute it.
+# Built once: these are the most frequent queries, and building a statement takes as long as executing it.
 _TASK = select(tasks).where(OF_TASK)
 _SUMMARY = select(*SUMMARY_COLUMNS).where(OF_TASK)
 _LOCKED_SUMMARY = _SUMMARY.with_for_update()
 
-#: Puts a new task into the roll by which tasks are counted.
+#: Adds a new task to the table by which tasks are counted.
 ENROLL = insert(task_roll).from_select(
     [column.name for column in task_roll.c], select(*[tasks.c[column.name] for column in task_roll.c]).where(OF_TASK)
 )
 
 
 def find_task(connection: Connection, task_id: str, kinds: Collection[TaskType] | None = None) -> TrainingTask:
-    """The task with everything; with kinds only one of these. Raises TaskNotFound."""
+    """Return the task with its request and plan, if its kind matches. Raise TaskNotFound."""
     row = connection.execute(_TASK, {"of_task": task_id}).one_or_none()
     if row is None or not is_of(row.kind, kinds):
         raise TaskNotFound.named(task_id)
@@ -35,9 +35,9 @@ def find_task(connection: Connection, task_id: str, kinds: Collection[TaskType] 
 def find_summary(
     connection: Connection, task_id: str, kinds: Collection[TaskType] | None = None, *, lock: bool = False
 ) -> TaskSummary:
-    """The task without its request and plan; with `lock` nobody else changes it before this transaction ends.
+    """Return the task without its request and plan, if its kind matches.
 
-    With kinds only one of these. Raises TaskNotFound.
+    `lock` prevents changes by others until this transaction ends. Raise TaskNotFound.
     """
     row = connection.execute(_LOCKED_SUMMARY if lock else _SUMMARY, {"of_task": task_id}).one_or_none()
     if row is None or not is_of(row.kind, kinds):
@@ -46,5 +46,5 @@ def find_summary(
 
 
 def is_of(kind: str, kinds: Collection[TaskType] | None) -> bool:
-    """Whether a kind is one of these; without any it always is."""
+    """Return whether the kind is one of these. Without kinds it always is."""
     return kinds is None or kind in kinds

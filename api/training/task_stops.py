@@ -1,14 +1,14 @@
-"""Asks tasks to stop, whatever their kind."""
+"""Requests to stop tasks of any kind."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
-from api.domain.progress import LISTENING_STAGES, NOTHING_YET
+from api.domain.progress import LISTENING_STAGES, NO_PROGRESS
 from api.domain.training import StopRung, StopState, TaskStatus, TaskSummary
 from api.errors import Conflict, TaskNotStoppable
 from api.training.attempt_store import AttemptStore
+from api.training.attempts.pending_stops import STOP_NOW_REQUESTED, STOP_REQUESTED, PendingStop, PendingStops
 from api.training.attempts.reconciler import Reconciler
-from api.training.attempts.stop_wishes import ASKED, ASKED_AT_ONCE, StopWishes, Wish
 from api.training.attempts.watch import AttemptWatch
 from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers
@@ -16,7 +16,7 @@ from api.util.clock import Clock
 
 
 class TaskStops:
-    """The stops of tasks. `wake` makes the training loop look at once."""
+    """Stops tasks. `wake` triggers the training loop immediately."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class TaskStops:
         progress: ProgressAnswers,
         reconciler: Reconciler,
         clock: Clock,
-        wishes: StopWishes,
+        pending_stops: PendingStops,
         wake: Callable[[], None],
     ) -> None:
         self._tasks = tasks
@@ -33,35 +33,36 @@ class TaskStops:
         self._progress = progress
         self._reconciler = reconciler
         self._clock = clock
-        self._wishes = wishes
+        self._pending_stops = pending_stops
         self._wake = wake
 
     def ask(self, task_id: str, force: bool, timeout_seconds: float | None, actor: str) -> AttemptWatch | None:
-        """Asks a task to stop; one that was stopped stays as it is. The watch over its attempt where the order was
-        passed on although the database cannot be used, else None. Raises TaskNotFound, TaskNotStoppable.
+        """Request a stop. A stopped task stays unchanged. Raise TaskNotFound or TaskNotStoppable.
+
+        Return the watch of its attempt if the stop was passed on although the database is unavailable, else None.
         """
         stop = StopState(self._clock.now(), actor, force, timeout_seconds, StopRung.TERMINATE)
-        wish = Wish(stop, ASKED_AT_ONCE if force else ASKED, "")
-        watch = self._wishes.record(lambda: self._note(task_id, wish), task_id, wish, self._reconciler)
+        pending = PendingStop(stop, STOP_NOW_REQUESTED if force else STOP_REQUESTED, "")
+        watch = self._pending_stops.record(lambda: self._note(task_id, pending), task_id, pending, self._reconciler)
         self._wake()
         return watch
 
-    def _note(self, task_id: str, wish: Wish) -> None:
-        task, stop = self._tasks.get_summary(task_id), wish.stop
+    def _note(self, task_id: str, pending: PendingStop) -> None:
+        task, stop = self._tasks.get_summary(task_id), pending.stop
         if task.status is TaskStatus.STOPPED:
             return
         if task.status.is_finished:
             raise TaskNotStoppable(f"{task_id} is {task.status} already.", data={"status": task.status})
         try:
             stop = replace(stop, rung=self._first_rung(task, stop.force))
-            self._tasks.request_stop(task_id, stop, stop.requested_at, wish.message)
+            self._tasks.request_stop(task_id, stop, stop.requested_at, pending.message)
         except Conflict:
-            # It has finished in this moment.
+            # It finished in the meantime.
             raise TaskNotStoppable(f"{task_id} has finished.") from None
 
     def _first_rung(self, task: TaskSummary, force: bool) -> StopRung:
-        """The rung that a stop will begin with, as far as that can be told now."""
+        """Return the first step of a stop, as far as it is known now."""
         attempts = self._attempts.of_task(task.task_id)
-        live = self._progress.live(task, attempts) or task.progress or NOTHING_YET
+        live = self._progress.live(task, attempts) or task.progress or NO_PROGRESS
         listens = live.progress.stage in LISTENING_STAGES
         return StopRung.CHECKPOINT if listens and not force else StopRung.TERMINATE

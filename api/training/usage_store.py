@@ -1,4 +1,4 @@
-"""What the owners of trainings use, by the database; and the bounds on it, held inside of the claiming transaction."""
+"""Usage of owners in the database, and limits that are enforced within the claiming transaction."""
 
 import zlib
 from collections.abc import Iterable
@@ -31,16 +31,17 @@ from api.db.tables import attempts, past_use, tasks
 from api.domain.training import TaskStatus
 from api.domain.usage import DAY_SECONDS, GPUHold, Owner
 
-#: The first key of PostgreSQL's advisory locks on an owner ("quot" in hexadecimal); the second is made of the owner.
+#: First key of PostgreSQL's advisory locks on an owner ("quot" in hexadecimal). The second one is derived from the
+#: owner.
 _OWNERS = 0x7175_6F74
 
-_TAKE_TURNS = text("SELECT pg_advisory_xact_lock(:space, :owner)")
+_LOCK_OWNER = text("SELECT pg_advisory_xact_lock(:space, :owner)")
 
 _SINCE, _NOW, _WHO = bindparam("since", type_=Float), bindparam("now", type_=Float), bindparam("who", type_=String)
 _OF_TASKS = attempts.join(tasks, tasks.c.task_id == attempts.c.task_id)
 _GPUS = func.json_array_length(attempts.c.gpu_uuids, type_=Integer)
 
-# Made once: to build a statement anew takes longer than to execute it.
+# Built once: building a statement takes longer than executing it.
 _HELD = (
     select(tasks.c.owner, func.sum(_GPUS).label("gpus"))
     .select_from(_OF_TASKS)
@@ -65,7 +66,7 @@ def _touches(began: ColumnElement[float], ended: ColumnElement[float]) -> Column
 
 
 def _seconds(began: ColumnElement[float], ended: ColumnElement[float]) -> ColumnElement[float]:
-    """The seconds between both that lie between `since` and `now`."""
+    """Return the seconds between both that lie between `since` and `now`."""
     last = case((or_(ended.is_(None), ended > _NOW), _NOW), else_=ended)
     first = case((began < _SINCE, _SINCE), else_=began)
     return last - first
@@ -96,7 +97,7 @@ _HOLDS = union_all(
 
 
 class OverQuota(Exception):
-    """What was asked for is more than a bound permits, counted in the transaction that would have taken it."""
+    """The request exceeds a limit, counted in the transaction that would have stored it."""
 
     def __init__(self, owner: str, limit: int, used: int) -> None:
         super().__init__(f"{owner} uses {used} of {limit}")
@@ -107,35 +108,35 @@ class OverQuota(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The most that an owner may have of something."""
+    """A limit of one owner."""
 
     owner: str
     most: int
 
 
 class UsageStore:
-    """What owners use. All questions are answered by an index, however many trainings there were."""
+    """Reads the usage of owners. Every query uses an index, so the number of past trainings does not matter."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def held(self) -> dict[str, int]:
-        """How many GPUs each owner's open attempts have."""
+        """Return the number of GPUs of each owner's open attempts."""
         with self._database.read() as connection:
             return {row.owner: row.gpus for row in connection.execute(_HELD)}
 
     def queued(self) -> dict[str, int]:
-        """How many tasks of each owner wait."""
+        """Return the number of queued tasks of each owner."""
         with self._database.read() as connection:
             return {row.owner: row.tasks for row in connection.execute(_QUEUED)}
 
     def queued_by(self, owner: str) -> int:
-        """How many tasks of this owner wait."""
+        """Return the number of queued tasks of this owner."""
         with self._database.read() as connection:
             return _count(connection, _QUEUED_BY, owner)
 
     def gpu_seconds(self, now: datetime) -> dict[Owner, float]:
-        """GPU seconds of the last day by owner: those of attempts that go on up to now, of deleted tasks too."""
+        """Return GPU seconds of the last day by owner, including running attempts and deleted tasks."""
         window, spent = _window(now), dict[Owner, float]()
         with self._database.read() as connection:
             for query in (_SPENT, _SPENT_BEFORE):
@@ -144,13 +145,13 @@ class UsageStore:
         return spent
 
     def holds(self, owner: str, now: datetime) -> list[GPUHold]:
-        """The attempts of this owner that had GPUs in the last day."""
+        """Return the attempts of this owner that had GPUs in the last day."""
         with self._database.read() as connection:
             rows = connection.execute(_HOLDS, {**_window(now), "who": owner})
             return [GPUHold(row.gpus, row.began_at, row.ended_at) for row in rows]
 
     def owned_tasks(self) -> Iterable[tuple[str, str, float | None]]:
-        """The id and the owner of each task that has one, and for a finished one the Unix seconds of its end."""
+        """Return id, owner and end time (Unix seconds, None while unfinished) of each task with an owner."""
         query = select(tasks.c.task_id, tasks.c.owner, tasks.c.finished_at).where(tasks.c.owner.is_not(None))
         with self._database.read() as connection:
             return [(row.task_id, row.owner, row.finished_at) for row in connection.execute(query)]
@@ -165,31 +166,31 @@ def _count(connection: Connection, query: Select[Any], owner: str) -> int:
     return connection.scalar(query, {"who": owner}) or 0
 
 
-def take_turns(connection: Connection, bound: Bound | None) -> None:
-    """Lets nobody else take anything of this owner's before the transaction ends; None has no bound, and no turns.
+def lock_owner(connection: Connection, bound: Bound | None) -> None:
+    """Lock the owner until the transaction ends. Without a limit, nothing is locked.
 
-    To be called before anything is locked, so that no two transactions wait for each other.
+    Call it before locking anything else, to avoid deadlocks.
     """
-    # On SQLite a writing transaction is alone already.
+    # SQLite allows only one writing transaction anyway.
     if bound is not None and connection.dialect.name == "postgresql":
         owner = zlib.crc32(bound.owner.encode()) - 2**31
-        connection.execute(_TAKE_TURNS, {"space": _OWNERS, "owner": owner})
+        connection.execute(_LOCK_OWNER, {"space": _OWNERS, "owner": owner})
 
 
 def require_gpus(connection: Connection, bound: Bound | None, more: int) -> None:
-    """Lets so many GPUs more pass, if the owner then has no more than the bound. Raises OverQuota."""
+    """Raise OverQuota if this many more GPUs exceed the limit."""
     if bound is not None and (held := _count(connection, _HELD_BY, bound.owner)) + more > bound.most:
         raise OverQuota(bound.owner, bound.most, held)
 
 
-def require_place(connection: Connection, bound: Bound | None) -> None:
-    """Lets the queue pass as it is, if no more tasks of the owner wait than the bound. Raises OverQuota."""
+def require_queue_limit(connection: Connection, bound: Bound | None) -> None:
+    """Raise OverQuota if more tasks of the owner are queued than the limit."""
     if bound is not None and (queued := _count(connection, _QUEUED_BY, bound.owner)) > bound.most:
         raise OverQuota(bound.owner, bound.most, queued - 1)
 
 
-def keep_use(connection: Connection, task_id: str, now: datetime) -> None:
-    """Keeps what a task used in the last day, which is about to be deleted: nobody gets hours back by that."""
+def store_past_use(connection: Connection, task_id: str, now: datetime) -> None:
+    """Store the usage of a task that is being deleted, so that the deletion does not restore quota."""
     since = to_seconds(now) - DAY_SECONDS
     used = (
         select(

@@ -1,4 +1,4 @@
-"""Tasks and attempts put together into what the API shows. Pure functions."""
+"""Views of tasks and attempts for the API. Pure functions."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.gpu import GPUInfo
-from api.domain.progress import NOTHING_YET, ProgressReport, ProgressView
+from api.domain.progress import NO_PROGRESS, ProgressReport, ProgressView
+from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
-from api.domain.sight import current_sight
 from api.domain.training import Attempt, Checkpoint, TaskStatus, TaskSummary, TrainingRequest, TrainingTask
-from api.errors import Mistake
+from api.errors import Finding
 from api.training.attempts.progress import UNKNOWN, with_training_time
 from api.training.forecast import Forecast
 from api.training.scheduler import Pass
@@ -33,22 +33,22 @@ GPUs = Mapping[str | None, GPUInfo]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Why a task waits, and its forecast; both None when it does not wait."""
+    """Why a task waits, and its forecast. Both are None if it does not wait."""
 
     reason: Reason | None
     forecast: Forecast | None
 
 
 def show_row(task: TaskSummary, gpus: GPUs, waiting: Waiting) -> TaskRow:
-    """A task in a list. `gpus`: the present GPUs by UUID."""
+    """Return the list row of a task. `gpus` are the present GPUs by UUID."""
     return TaskRow(**_row(task, gpus, waiting, _known(task, None)))
 
 
 def _known(task: TaskSummary, live: ProgressReport | None) -> ProgressReport:
-    """The progress of a task: `live`, or what the database keeps; without pace when nobody here can see the task."""
-    known = live or task.progress or NOTHING_YET
-    is_out_of_sight = task.status.is_active and (task.warning or "").startswith(UNKNOWN)
-    return known.without_pace() if is_out_of_sight else known
+    """Return the live or the stored progress, without pace if no server can observe the task."""
+    known = live or task.progress or NO_PROGRESS
+    is_unobserved = task.status.is_active and (task.warning or "").startswith(UNKNOWN)
+    return known.without_pace() if is_unobserved else known
 
 
 def _row(task: TaskSummary, gpus: GPUs, waiting: Waiting, report: ProgressReport) -> dict[str, Any]:
@@ -99,9 +99,9 @@ def _stop(task: TaskSummary) -> StopView | None:
 
 
 def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
-    """The GPUs that a pass would give to a task, or why it would wait, as whoever asks may know it."""
+    """Return the GPUs that a pass would assign to a task, or why it would wait, as far as the reader may know."""
     chosen = next((found.gpus for found in decided.assignments if found.task.task_id == task_id), ())
-    reason = decided.why(task_id, current_sight.get())
+    reason = decided.why(task_id, current_scope.get())
     return PlannedGPUs(
         gpu_ids=tuple(gpu.index for gpu in chosen),
         gpu_uuids=tuple(gpu.uuid for gpu in chosen),
@@ -113,7 +113,7 @@ def show_planned(decided: Pass, task_id: str) -> PlannedGPUs:
 def show_progress_of(
     task: TaskSummary, attempts: Sequence[Attempt], live: ProgressReport | None, now: datetime, reason: Reason | None
 ) -> TaskProgressView:
-    """How far a task is; `live` is fresher than what the database keeps."""
+    """Return the progress of a task. `live` is more recent than the stored progress."""
     report = with_time(_known(task, live), attempts, now)
     return TaskProgressView(
         task_id=task.task_id,
@@ -130,18 +130,18 @@ def show_progress_of(
 
 
 def with_time(report: ProgressReport, attempts: Sequence[Attempt], now: datetime) -> ProgressReport:
-    """The progress with the training time of all attempts together."""
+    """Return the progress with the total training time of all attempts."""
     known = [_seconds(attempt, report, now) for attempt in attempts if attempt.started_at is not None]
     return with_training_time(report, sum(known)) if known else report
 
 
 def _seconds(attempt: Attempt, report: ProgressReport, now: datetime) -> float:
-    """Seconds that an attempt has trained: by its supervisor's steady clock, else by that of its watch."""
-    told = (attempt.outcome or {}).get("seconds")
-    if told is None and attempt.ended_at is None and report.attempt == attempt.uid:
-        told = report.progress.training_time
-    if told is not None:
-        return float(told)
+    """Return the seconds that an attempt trained, by its supervisor's or its watch's monotonic clock if known."""
+    seconds = (attempt.outcome or {}).get("seconds")
+    if seconds is None and attempt.ended_at is None and report.attempt == attempt.uid:
+        seconds = report.progress.training_time
+    if seconds is not None:
+        return float(seconds)
     span = (attempt.ended_at or now) - (attempt.started_at or now)
     return max(0.0, span.total_seconds())
 
@@ -156,7 +156,7 @@ def show_details(
     now: datetime,
     waiting: Waiting,
 ) -> TaskDetails:
-    """Everything about a task. `directories`: of its output and of its log."""
+    """Return all details of a task. `directories` are those of its output and its log."""
     report = with_time(_known(task, live), attempts, now)
     output, log = directories
     return TaskDetails(
@@ -184,7 +184,7 @@ def _duration(task: TaskSummary, progress: ProgressView, forecast: Forecast | No
 
 
 def show_stopped(task: TaskDetails) -> StoppedTask:
-    """A task that was asked to stop, with what has become of it."""
+    """Return a task with a requested stop and the results of the stop."""
     complete = [found for found in task.checkpoints if found.is_complete]
     last = max(complete, key=lambda found: found.created_at, default=None)
     asked_at = None if task.stop is None else task.stop.requested_at
@@ -202,16 +202,16 @@ def _is_saved(last: Checkpoint | None, asked_at: datetime | None) -> bool:
 
 
 def _request(request: TrainingRequest) -> dict[str, Any]:
-    """The request in the form in which it was sent: it can be sent again."""
+    """Return the request in the form in which it was sent, so that it can be sent again."""
     shown = asdict(request)
-    # Which kind of task it is tells this.
+    # The task's kind has the same information.
     del shown["cache_only"]
-    wish = shown.pop("gpus")
-    named = list(wish["references"])
+    selection = shown.pop("gpus")
+    named = list(selection["references"])
     return {
         **shown,
-        **({"gpu_ids": named} if named else {"gpu_count": wish["count"]}),
-        "min_memory": wish["min_memory"],
+        **({"gpu_ids": named} if named else {"gpu_count": selection["count"]}),
+        "min_memory": selection["min_memory"],
     }
 
 
@@ -230,7 +230,7 @@ def _as_json(value: Any) -> Any:
         return {name: _as_json(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_as_json(inner) for inner in value]
-    # A whole number of more than 64 bits cannot be encoded.
+    # JSON integers have at most 64 bits.
     return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
@@ -248,7 +248,7 @@ def _stats(gpu: GPUInfo) -> GPUStats:
 
 
 def show_attempt(attempt: Attempt, report: ProgressReport) -> AttemptView:
-    """One attempt of a training; while it runs, the task's progress tells its steps."""
+    """Return the view of an attempt. While it runs, its steps come from the task's progress."""
     outcome = attempt.outcome or {}
     first, last = attempt.first_step, attempt.last_step
     if attempt.ended_at is None and report.attempt == attempt.uid and report.first_step is not None:
@@ -275,6 +275,6 @@ def show_attempt(attempt: Attempt, report: ProgressReport) -> AttemptView:
     )
 
 
-def show_findings(mistakes: Sequence[Mistake]) -> tuple[FindingView, ...]:
-    """The findings in a request as the API shows them."""
+def show_findings(mistakes: Sequence[Finding]) -> tuple[FindingView, ...]:
+    """Return the findings about a request as the API shows them."""
     return tuple(FindingView(mistake.pointer, mistake.message, mistake.remedy) for mistake in mistakes)

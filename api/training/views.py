@@ -15,7 +15,7 @@ from api.domain.training import AttemptStatus, Checkpoint, StopRung, TaskStatus,
 
 @dataclass(frozen=True, slots=True)
 class StopView:
-    """A stop that was asked for."""
+    """A requested stop."""
 
     requested_at: datetime
     actor: str
@@ -29,25 +29,25 @@ class TaskRow:
     """A training in a list."""
 
     task_id: str
-    kind: TaskType  #: training, or cache: it only caches a dataset ahead
+    kind: TaskType  #: training, or cache for a task that builds the cache of a dataset
     name: str | None
     description: str | None
-    owner: str | None  #: the user that it belongs to; null where no keys were asked for
+    owner: str | None  #: the user that owns it; null if the service has no keys
     model_type: str
     trainer: str
     status: TaskStatus
     priority: int
     gpu_count: int
-    gpu_id: int | None  #: the first of its GPUs
+    gpu_id: int | None  #: index of its first GPU
     gpu_name: str | None
     gpu_ids: tuple[int | None, ...]
     gpu_uuids: tuple[str, ...]
     waiting_reason: str | None
-    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
-    queue_position: int | None  #: of one that waits, from 1
-    estimated_start: datetime | None  #: of one that waits
+    waiting_reason_code: ReasonCode | None  #: code and parameters of the reason, for programs and translations
+    queue_position: int | None  #: position in the queue, from 1; null if it does not wait
+    estimated_start: datetime | None  #: null if it does not wait
     warning: str | None
-    warning_code: ReasonCode | None  #: the same for programs, and in other languages
+    warning_code: ReasonCode | None  #: code and parameters of the warning, for programs and translations
     failure: Cause | None
     stop: StopView | None
     created_at: datetime
@@ -64,7 +64,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class GPUStats:
-    """What a GPU of a training shows now."""
+    """The current readings of a training's GPU."""
 
     gpu_id: int | None
     uuid: str
@@ -78,7 +78,7 @@ class GPUStats:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
-    """One try at a training."""
+    """One run of a training's program."""
 
     attempt: str
     number: int
@@ -102,7 +102,7 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDetails(TaskRow):
-    """Everything about a training."""
+    """All details of a training."""
 
     request: Mapping[str, Any]
     config: Mapping[str, Any]
@@ -114,30 +114,30 @@ class TaskDetails(TaskRow):
     warnings: tuple[str, ...]
     output_dir: str
     logs_path: str
-    log_lost_bytes: int | None  #: printed, and in no log; None when nobody has told
+    log_lost_bytes: int | None  #: bytes that were printed but not stored; None if unknown
     run_dir: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoppedTask(TaskDetails):
-    """A training that was asked to stop; unknown until it has ended."""
+    """A training with a requested stop. Results are null until it has ended."""
 
     stopped_at: datetime | None
-    checkpoint_saved: bool | None  #: whether a whole checkpoint was written since it was asked
-    last_checkpoint: str | None  #: the name of the last whole one
+    checkpoint_saved: bool | None  #: whether a complete checkpoint was saved after the request
+    last_checkpoint: str | None  #: name of the last complete checkpoint
     training_time: float | None  #: seconds, over all attempts
 
 
 @dataclass(frozen=True, slots=True)
 class TaskProgressView:
-    """How far a training is, and how well it goes."""
+    """The progress of a training."""
 
     task_id: str
     status: TaskStatus
     waiting_reason: str | None
-    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
+    waiting_reason_code: ReasonCode | None  #: code and parameters of the reason, for programs and translations
     warning: str | None
-    warning_code: ReasonCode | None  #: the same for programs, and in other languages
+    warning_code: ReasonCode | None  #: code and parameters of the warning, for programs and translations
     updated_at: datetime
     progress: ProgressView
     metrics: MetricsView
@@ -151,12 +151,12 @@ class PlannedGPUs:
     gpu_ids: tuple[int, ...]
     gpu_uuids: tuple[str, ...]
     waiting_reason: str | None
-    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
+    waiting_reason_code: ReasonCode | None  #: code and parameters of the reason, for programs and translations
 
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """Something about a request: where (a JSON pointer), what, and what to do about it."""
+    """An error or warning about a request: JSON pointer, message and remedy."""
 
     pointer: str
     message: str
@@ -165,7 +165,7 @@ class FindingView:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What starting a request would find and do."""
+    """The result of checking a request."""
 
     valid: bool
     errors: tuple[FindingView, ...]
@@ -175,7 +175,7 @@ class Validation:
 
 
 class XAxis(StrEnum):
-    """What a series is over."""
+    """The x-axis of a series."""
 
     STEP = "step"
     EPOCH = "epoch"
@@ -183,7 +183,7 @@ class XAxis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SeriesPoint:
-    """One value; null is a value that was no number. One of `step` and `epoch` is null."""
+    """One value, or null if it was not a number. One of `step` and `epoch` is null."""
 
     step: int | None
     epoch: int | None
@@ -193,7 +193,7 @@ class SeriesPoint:
 
 @dataclass(frozen=True, slots=True)
 class SeriesView:
-    """A metric over steps or epochs. `total`: how many values there are; `data` has at most `limit` of them."""
+    """A metric over steps or epochs. `total` counts all values; `data` has at most `limit` of them."""
 
     metric: str
     type: str
@@ -214,19 +214,19 @@ class CheckpointList:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file that a training made; `path` is what a download asks for."""
+    """A file that a training made. `path` is its path in the download URL."""
 
     path: str
-    download_name: str  #: what the download is called
+    download_name: str  #: suggested file name
     kind: str  #: model, checkpoint, sample, events, config, other
     size_bytes: int
     modified_at: datetime
-    is_complete: bool  #: a checkpoint's file counts once the checkpoint does
+    is_complete: bool  #: a file of a checkpoint is complete when the checkpoint is
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What was deleted, and where the files are that were kept."""
+    """The deleted task, and the directory of its remaining files."""
 
     task_id: str
     files_deleted: bool

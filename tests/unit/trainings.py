@@ -1,11 +1,11 @@
-"""A machine on which trainings run as a test says: real stores, fake GPUs, executor and clock, and no thread."""
+"""A simulated machine for trainings: real stores; fake GPUs, executor and clock; no threads."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from api.composition.training import TaskKinds, TrainingNeeds, TrainingParts, build_training
+from api.composition.training import TaskKinds, TrainingDependencies, TrainingParts, build_training
 from api.config import Config
 from api.db.database import Database
 from api.domain.access import Quota
@@ -32,8 +32,8 @@ from api.gpus.sources.source import FakeSource
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Command, Launch
 from api.training.attempt_store import AttemptStore
-from api.training.attempts.harvest import Harvester
 from api.training.attempts.reconciler import Reconciler
+from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.updates import NewsDesk
 from api.training.attempts.watch import AttemptWatch
 from api.training.quotas import Quotas
@@ -48,12 +48,12 @@ TOY = TrainingRequest("toy", config={"epochs": 3})
 
 
 def steps(*numbers: int, loss: str = "0.5") -> str:
-    """Lines of steps that take a second each."""
+    """Return output lines of steps that take a second each."""
     return "".join(f"steps: {number} loss: {loss} iter time (s): 1.0 samples/sec: 64.0\n" for number in numbers)
 
 
 class Errand(Toy):
-    """Executes tasks without GPUs as the toy executes trainings: it is what it is asked for that differs."""
+    """A trainer for tasks without GPUs, based on the toy."""
 
     name = "errand"
     model_types = frozenset()
@@ -63,7 +63,7 @@ class Errand(Toy):
 
 
 class TrainingMachine:
-    """Every part of it, and what happens to a training in words."""
+    """All parts of the machine, and methods for events of a training."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class TrainingMachine:
         root: Path,
         clock: FakeClock,
         quota_of: Callable[[str], Quota] | None = None,
-        harvester: Harvester | None = None,
+        harvester: TaskResultRecorder | None = None,
         **settings: Any,
     ) -> None:
-        """With `quota_of` tasks have owners, whose quotas it says. `harvester` takes up what preprocessing makes."""
+        """With `quota_of`, tasks have owners with quotas. `harvester` records results of preprocessing tasks."""
         harvesters = {} if harvester is None else {TaskType.PREPROCESSING: harvester}
         config = Config(**{"storage_root": root, "min_free_disk_mb": 0, **settings})
         self.clock = clock
@@ -92,7 +92,7 @@ class TrainingMachine:
         self.meter = StorageMeter(usage.owned_tasks, root, clock)
         self.quotas = None if quota_of is None else Quotas(usage, quota_of, self.meter, clock)
         self.parts: TrainingParts = build_training(
-            TrainingNeeds(
+            TrainingDependencies(
                 config,
                 database,
                 self.tasks,
@@ -129,25 +129,25 @@ class TrainingMachine:
         *gpus: int | str,
         plan: TrainingPlan | None = None,
         owner: str | None = None,
-        **wishes: Any,
+        **options: Any,
     ) -> str:
-        """A toy training that waits, for GPUs by number or by name."""
-        request = replace(TOY, gpus=GPURequest(gpus, count), **wishes)
+        """Create a queued toy training that needs a number of GPUs or specific ones."""
+        request = replace(TOY, gpus=GPURequest(gpus, count), **options)
         new = NewTask(task_id, "toy", request, plan or self.plan(request), owner=owner)
         self.tasks.create(new, self.clock.now(), "ann")
         return task_id
 
-    def put_errand(self, task_id: str = "e", owner: str | None = None, **wishes: Any) -> str:
-        """A preprocessing that waits, and needs no GPU."""
-        request = TrainingRequest("wan", GPURequest(count=0), **wishes)
+    def put_errand(self, task_id: str = "e", owner: str | None = None, **options: Any) -> str:
+        """Create a queued preprocessing task without GPUs."""
+        request = TrainingRequest("wan", GPURequest(count=0), **options)
         plan = TrainingPlan(Errand.name, "wan", 0, total_steps=3)
         new = NewTask(task_id, Errand.name, request, plan, owner=owner, kind=TaskType.PREPROCESSING)
         self.tasks.create(new, self.clock.now(), "ann")
         return task_id
 
-    def run_errand(self, task_id: str = "e", **wishes: Any) -> str:
-        """A preprocessing that runs."""
-        self.put_errand(task_id, **wishes)
+    def run_errand(self, task_id: str = "e", **options: Any) -> str:
+        """Create a running preprocessing task."""
+        self.put_errand(task_id, **options)
         self.train()
         self.executor.runs(self.uid(task_id), PROCESS)
         self.train()
@@ -155,19 +155,19 @@ class TrainingMachine:
         return task_id
 
     def train(self) -> None:
-        """One round of the loop."""
+        """Make one round of the loop."""
         self.parts.loop.wake()
         self.parts.loop.run_once()
 
-    def claim(self, task_id: str = "a", **wishes: Any) -> Attempt:
-        """A training that has its GPUs, and was not started yet."""
-        self.put(task_id, **wishes)
+    def claim(self, task_id: str = "a", **options: Any) -> Attempt:
+        """Create a training that has its GPUs but is not started."""
+        self.put(task_id, **options)
         self.parts.loop._dispatcher.dispatch()
         return self.attempt(task_id)
 
-    def run(self, task_id: str = "a", **wishes: Any) -> str:
-        """A training that runs."""
-        self.put(task_id, **wishes)
+    def run(self, task_id: str = "a", **options: Any) -> str:
+        """Create a running training."""
+        self.put(task_id, **options)
         self.train()
         self.executor.runs(self.uid(task_id), PROCESS)
         self.train()
@@ -178,7 +178,7 @@ class TrainingMachine:
         self.executor.prints(self.files(task_id).log, text.encode())
 
     def saves(self, *numbers: int, task_id: str = "a") -> Path:
-        """Its trainer has saved whole checkpoints after these steps."""
+        """Create complete checkpoints of these steps."""
         run_dir = self.files(task_id).output / RUN_DIR
         for number in numbers:
             (run_dir / f"global_step{number}").mkdir(parents=True)
@@ -186,17 +186,17 @@ class TrainingMachine:
             (run_dir / "latest").write_text(f"global_step{number}")
         return run_dir
 
-    def ask_to_stop(self, task_id: str = "a", *, force: bool = False, seconds: float | None = None) -> None:
+    def request_task_stop(self, task_id: str = "a", *, force: bool = False, seconds: float | None = None) -> None:
         stop = StopState(self.clock.now(), "ann", force, seconds)
         self.tasks.request_stop(task_id, stop, self.clock.now(), "asked to stop")
 
     def end(self, task_id: str = "a", how: Outcome | None = None) -> None:
-        """Its process ends, with 0 unless it is said how; its GPUs drain."""
+        """End its process, by default with exit code 0. Its GPUs drain."""
         self.executor.ends(self.uid(task_id), how or outcome())
         self.train()
 
     def free_gpus(self) -> None:
-        """Another sweep shows that nothing is left on the GPUs."""
+        """Make a sweep that shows no process on the GPUs."""
         self.clock.advance(1.0)
         self.gpus._monitor.sweep()
         self.train()
@@ -222,5 +222,5 @@ class TrainingMachine:
         return found
 
     def messages(self, kind: EventKind, task_id: str = "a") -> list[str]:
-        """What the events of a kind say, oldest first."""
+        """Return the messages of events of this kind, oldest first."""
         return [event.message for event in self.tasks.events(task_id, 0, 500) if event.type is kind]

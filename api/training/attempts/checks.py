@@ -1,8 +1,8 @@
-"""What is looked at while an attempt runs: its checkpoints, caches, GPUs, and whether it hangs."""
+"""Checks of running attempts: checkpoints, caches, GPUs and hangs."""
 
 from api.domain.cause import Cause, CauseCode
 from api.domain.progress import Stage
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import TaskType
 from api.domain.training import EventKind, StopState, TaskStatus, TaskSummary
 from api.gpus.offers import find_lost, is_shared, measure_memory
@@ -17,19 +17,19 @@ from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.util.formatting import as_sentence
 
-#: Stages that get an event each. Evaluating and saving come between steps too often for that.
+#: Stages with an event. Evaluating and saving are too frequent.
 _STAGES = {
-    Stage.LOADING: Reason.of("it loads the model", "stage_loading"),
-    Stage.CACHING: Reason.of("it caches the dataset", "stage_caching"),
-    Stage.TRAINING: Reason.of("it trains", "stage_training"),
+    Stage.LOADING: Reason.of("loading the model", "stage_loading"),
+    Stage.CACHING: Reason.of("caching the dataset", "stage_caching"),
+    Stage.TRAINING: Reason.of("training", "stage_training"),
 }
 
-#: Lines shown with a warning or a cause.
+#: Number of lines shown with a warning or a cause.
 SHOWN_LINES = 20
 
 
 class AttemptChecks:
-    """Checks a running attempt, once a tick."""
+    """Checks a running attempt once per tick."""
 
     def __init__(
         self,
@@ -40,7 +40,10 @@ class AttemptChecks:
         hang_limits: HangLimits,
         has_own_pids: bool = False,
     ) -> None:
-        """`has_own_pids`: this service has a pid namespace of its own, in which the driver's pids mean nothing."""
+        """Create the checks.
+
+        With `has_own_pids`, this service has its own pid namespace, so the driver's pids are useless.
+        """
         self._has_own_pids = has_own_pids
         self._tasks = tasks
         self._attempts = attempts
@@ -49,17 +52,17 @@ class AttemptChecks:
         self._hang_limits = hang_limits
 
     def check(self, task: TaskSummary, watch: AttemptWatch) -> None:
-        """Records what needs attention as events, and stops what cannot go on."""
+        """Record what needs attention as events, and stop attempts that cannot continue."""
         self._note_run_dir(watch)
         self._note_stage(watch)
-        self._look_at_checkpoints(watch)
-        self._give_caches_up(watch)
+        self._check_checkpoints(watch)
+        self._release_caches(watch)
         self._measure_memory(watch)
         now = self._clock.now().timestamp()
-        watch.heed_stall(is_stalled(watch.progress, watch.began_at, now, self._hang_limits))
+        watch.set_stalled(is_stalled(watch.progress, watch.began_at, now, self._hang_limits))
         if task.status is not TaskStatus.STOPPING:
-            self._look_at_gpus(task, watch)
-            self._look_for_trouble(task, watch)
+            self._check_gpus(task, watch)
+            self._check_hang_and_losses(task, watch)
 
     def _note_run_dir(self, watch: AttemptWatch) -> None:
         if watch.run_dir is not None and not watch.run_dir_is_noted:
@@ -69,7 +72,7 @@ class AttemptChecks:
     def _note_stage(self, watch: AttemptWatch) -> None:
         stage = watch.progress.stage if watch.progress.stage in _STAGES else Stage.TRAINING
         if watch.task.kind not in (TaskType.TRAINING, TaskType.CACHE):
-            # It has stages of its own, which its log tells.
+            # Other kinds have their own stages, shown in the log.
             return
         if stage is watch.noted_stage:
             return
@@ -84,23 +87,23 @@ class AttemptChecks:
             current=stage,
         )
         watch.noted_stage = stage
-        # A restarted service must not tell of it again.
+        # Saved so that a restarted service does not repeat the event.
         watch.save()
 
-    def _look_at_checkpoints(self, watch: AttemptWatch) -> None:
+    def _check_checkpoints(self, watch: AttemptWatch) -> None:
         if not watch.checkpoints_are_due():
             return
-        fresh = watch.look_for_checkpoints()
+        fresh = watch.find_new_checkpoints()
         for found in fresh if watch.task.kind is TaskType.TRAINING else ():
             self._tasks.note_checkpoint(watch.attempt, found.name, self._clock.now())
         if fresh:
-            # A restarted service must not tell of them again.
+            # Saved so that a restarted service does not repeat the events.
             watch.save()
         if watch.progress.stage is not Stage.SAVING:
             prune_checkpoints(self._tasks, watch, self._clock.now())
 
-    def _give_caches_up(self, watch: AttemptWatch) -> None:
-        """Releases the caches once the attempt trains, as it has filled them: others may write them then."""
+    def _release_caches(self, watch: AttemptWatch) -> None:
+        """Release the caches when the attempt trains. They are complete then, and other tasks may write."""
         if not watch.has_filled_caches and watch.progress.first_step is not None:
             if watch.task.caches:
                 self._attempts.release_cache(watch.attempt)
@@ -115,20 +118,20 @@ class AttemptChecks:
         if not watch.shares_gpus and is_shared(self._gpus.state, watch.attempt.gpu_uuids, self._has_own_pids):
             watch.shares_gpus = True
 
-    def _look_at_gpus(self, task: TaskSummary, watch: AttemptWatch) -> None:
+    def _check_gpus(self, task: TaskSummary, watch: AttemptWatch) -> None:
         lost = list(find_lost(self._gpus.state, watch.attempt.gpu_uuids).values())
         if lost:
             cause = Cause.of(
                 CauseCode.GPU_LOST,
                 "gpu_lost_here",
                 "A GPU that it ran on is lost: {why}.",
-                "Reset the GPU or reboot the machine, then resume it; the last complete checkpoint is kept.",
+                "Reset the GPU or reboot the machine, then resume it. The last complete checkpoint is still there.",
                 _last_lines(watch),
                 why=lost[0],
             )
             self._stop(task, cause, force=True)
 
-    def _look_for_trouble(self, task: TaskSummary, watch: AttemptWatch) -> None:
+    def _check_hang_and_losses(self, task: TaskSummary, watch: AttemptWatch) -> None:
         now, uid = self._clock.now(), watch.attempt.uid
         hang = describe_hang(watch.progress, watch.began_at, now.timestamp(), self._hang_limits)
         warning = None
@@ -136,12 +139,11 @@ class AttemptChecks:
             warning = Reason.of("It seems to hang: {hang}.{last}", "hangs", hang=hang, last=_last_error(watch))
         elif watch.progress.nan_in_a_row >= NAN_IN_A_ROW:
             warning = Reason.of(
-                "Its last {losses} losses or more were no numbers (NaN): a checkpoint from before is worth more than "
-                "what is learnt now.",
+                "At least its last {losses} losses were NaN: an earlier checkpoint is better than later ones.",
                 "nan_losses",
                 losses=NAN_IN_A_ROW,
             )
-        # The task keeps it over a restart of the service: then it is neither given twice nor kept for ever.
+        # Compared with the task's stored warning, so that it is set once and cleared even after a restart.
         if (task.warning_code and task.warning_code.code) != (warning and warning.said.code):
             self._tasks.set_warning(task.task_id, uid, warning, now, last_lines=_last_lines(watch))
         if hang is not None and watch.request.stop_on_hang:
@@ -149,7 +151,7 @@ class AttemptChecks:
                 CauseCode.HANG,
                 "hang",
                 "It hung: {hang}.{last}",
-                "Read the last lines; an error while caching hangs the trainer for ever. Then resume or restart it.",
+                "Read the last lines. An error while caching makes the trainer hang. Then resume or restart it.",
                 _last_lines(watch),
                 hang=hang,
                 last=_last_error(watch),
@@ -162,8 +164,8 @@ class AttemptChecks:
         self._tasks.request_stop(task.task_id, stop, now, cause.words)
 
 
-def _last_error(watch: AttemptWatch) -> Words:
-    """The last error before the output stopped: a trainer whose cache cannot be made prints a traceback and hangs."""
+def _last_error(watch: AttemptWatch) -> ReasonOrText:
+    """Return the last error in the output. A trainer that cannot build its cache prints a traceback and hangs."""
     errors = [error.text for error in find_errors(watch.last_lines) if error.exception is not None]
     return Reason.of(" Its last error: {error}", "last_error", error=as_sentence(errors[-1])) if errors else ""
 

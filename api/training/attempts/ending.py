@@ -1,4 +1,4 @@
-"""Ends attempts: the verdict, the retry, and the GPUs, which are free only when they show it."""
+"""Ending attempts: the verdict, the retry, and freeing GPUs once readings show them free."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,8 @@ from api.gpus.judgement import DRAINING_SECONDS
 from api.gpus.offers import is_clear
 from api.gpus.service import GPUService
 from api.training.attempt_store import AttemptStore, Finish
-from api.training.attempts.harvest import Harvester
 from api.training.attempts.outcomes import (
-    PASSING,
+    TEMPORARY,
     AttemptVerdict,
     NextTry,
     judge_caching,
@@ -32,6 +31,7 @@ from api.training.attempts.outcomes import (
 from api.training.attempts.progress import reached, show_ended
 from api.training.attempts.pruning import prune_checkpoints
 from api.training.attempts.starter import AttemptStarter
+from api.training.attempts.task_results import TaskResultRecorder
 from api.training.attempts.watch import AttemptWatch
 from api.training.rounds import DrainingGPU
 from api.training.store import TaskStore
@@ -39,15 +39,15 @@ from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-#: How many times the service tries to read what an ended attempt left.
+#: Limit of attempts to read the files of an ended attempt.
 FINISH_TRIES = 3
 
-#: Seconds for which it tries while the disk is in trouble, lest the verdict misses what the disk hides.
-PASSING_SECONDS = 20.0
+#: Seconds of retries while the disk fails, so that the verdict considers all files.
+TEMPORARY_SECONDS = 20.0
 
 
 class AttemptEnding:
-    """Ends attempts: records the verdict and the next try, and frees the GPUs."""
+    """Ends attempts: records verdict and retry, and frees the GPUs."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class AttemptEnding:
         clock: Clock,
         node: str | None,
         root: Path,
-        harvesters: Mapping[TaskType, Harvester] = MappingProxyType({}),
+        harvesters: Mapping[TaskType, TaskResultRecorder] = MappingProxyType({}),
     ) -> None:
-        """`harvesters` take up what tasks of their kinds have made."""
+        """Create the ending. `harvesters` collect the results of tasks of their kinds."""
         self._harvesters = harvesters
         self._tasks = tasks
         self._attempts = attempts
@@ -72,29 +72,29 @@ class AttemptEnding:
         self._starter = starter
         self._executor = executor
         self._drains: dict[str, float] = {}
-        #: Failed tries to read what an attempt left, by its uid: how many, and since when (monotonic).
+        #: Failed reads of an attempt's files, by uid: their number, and monotonic time of the first.
         self._failures: dict[str, tuple[int, float]] = {}
-        self._unclear: set[str] = set()  #: GPUs already reported as kept by something that nobody can see
-        self._told: set[str] = set()  #: GPUs already reported with what keeps them
+        self._unclear: set[str] = set()  #: GPUs for which an unreadable state was already logged
+        self._reported: set[str] = set()  #: GPUs for which remaining processes were already reported
 
     def end(self, task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> bool:
-        """Records how an attempt ended, by its supervisor's word; False while what it made is still being taken up."""
-        self._take_up_the_rest(watch)
+        """Record how an attempt ended. Return False while its results are still being collected."""
+        self._read_rest(watch)
         verdict = _judge(task, watch, outcome)
         harvester = self._harvesters.get(task.kind) if verdict.status is TaskStatus.COMPLETED else None
         if harvester is None:
             self._finish(task, watch.attempt, verdict, outcome, watch)
             return True
-        harvest = harvester.harvest(watch.task, self._starter.files(task.task_id).output)
-        if harvest is None:
+        collected = harvester.harvest(watch.task, self._starter.files(task.task_id).output)
+        if collected is None:
             return False
-        if harvest.cause is not None:
-            verdict = AttemptVerdict(TaskStatus.FAILED, harvest.cause.words, harvest.cause)
-        self._finish(task, watch.attempt, verdict, outcome, watch, harvest.result)
+        if collected.cause is not None:
+            verdict = AttemptVerdict(TaskStatus.FAILED, collected.cause.words, collected.cause)
+        self._finish(task, watch.attempt, verdict, outcome, watch, collected.result)
         return True
 
-    def _take_up_the_rest(self, watch: AttemptWatch) -> None:
-        """Reads what the attempt left, in later ticks again if need be; in the end no unreadable file keeps it open."""
+    def _read_rest(self, watch: AttemptWatch) -> None:
+        """Read the remaining output, with retries in later ticks. After several errors the attempt ends without it."""
         uid = watch.attempt.uid
         try:
             found_last = watch.finish()
@@ -106,14 +106,14 @@ class AttemptEnding:
         except Exception as error:
             tries, since = self._failures.get(uid, (0, self._clock.monotonic()))
             self._failures[uid] = tries + 1, since
-            is_passing = isinstance(error, OSError) and error.errno in PASSING
-            if tries + 1 < FINISH_TRIES or (is_passing and self._clock.monotonic() - since < PASSING_SECONDS):
+            is_temporary = isinstance(error, OSError) and error.errno in TEMPORARY
+            if tries + 1 < FINISH_TRIES or (is_temporary and self._clock.monotonic() - since < TEMPORARY_SECONDS):
                 raise
-            logger.exception("the end of an attempt cannot be read: it is judged without", extra={"attempt": uid})
+            logger.exception("cannot read the end of an attempt; ending it without", extra={"attempt": uid})
         self._failures.pop(uid, None)
 
-    def give_up(self, task: TaskSummary, attempt: Attempt, verdict: AttemptVerdict) -> bool:
-        """Records the end of an attempt that nothing was started for; False when that was done before."""
+    def abandon(self, task: TaskSummary, attempt: Attempt, verdict: AttemptVerdict) -> bool:
+        """Record the end of an attempt that never started. Return False if it was already recorded."""
         return self._finish(task, attempt, verdict, None, None)
 
     def _finish(
@@ -126,8 +126,8 @@ class AttemptEnding:
         result: Mapping[str, Any] | None = None,
     ) -> bool:
         progress = None if watch is None else watch.progress
-        got_further = verdict.cause is not None and self._got_further(watch)
-        retry = self._retry(task, verdict, got_further)
+        made_progress = verdict.cause is not None and self._made_progress(watch)
+        retry = self._retry(task, verdict, made_progress)
         last_step = None if progress is None else progress.step
         if last_step is None and outcome is not None:
             last_step = outcome.last_step
@@ -135,7 +135,7 @@ class AttemptEnding:
             status=verdict.status if retry is None else TaskStatus.QUEUED,
             message=verdict.message
             if retry is None
-            else Reason.of("{what} It is tried again.", "tried_again", what=verdict.message),
+            else Reason.of("{what} It is retried.", "tried_again", what=verdict.message),
             cause=verdict.cause,
             outcome=None if outcome is None else _show_outcome(outcome, watch),
             progress=None if progress is None or watch is None else show_ended(progress, attempt, watch.seconds),
@@ -143,33 +143,35 @@ class AttemptEnding:
             last_step=last_step,
             run_dir=None if watch is None or watch.run_dir is None else str(watch.run_dir),
             peak_memory_mb=None if watch is None else watch.peak_memory_mb,
-            memory=None if watch is None else _learn(verdict, watch),
+            memory=None if watch is None else _memory_run(verdict, watch),
             retry_in=None if retry is None else timedelta(seconds=retry.wait),
             retry_counts=retry is not None and retry.counts,
-            retries_in_a_row=0 if retry is None else (0 if got_further else task.retries_in_a_row) + 1,
+            retries_in_a_row=0 if retry is None else (0 if made_progress else task.retries_in_a_row) + 1,
             resume=None if retry is None else self._resume_of(task, watch),
             result=result,
         )
         is_first = self._attempts.finish(attempt, finish, self._clock.now())
         if is_first:
-            self._tell_end(attempt, finish)
+            self._report_end(attempt, finish)
         return is_first
 
-    def _tell_end(self, attempt: Attempt, finish: Finish) -> None:
+    def _report_end(self, attempt: Attempt, finish: Finish) -> None:
         code = None if finish.cause is None else finish.cause.code
         logger.info("attempt ended", extra={"attempt": attempt.uid, "status": finish.status, "cause": code})
-        # The sooner the GPUs are read again, the sooner they are free.
+        # Read the GPUs soon, so that they become free soon.
         self._gpus.note_change()
         self._gpus.sweep_soon()
 
-    def _retry(self, task: TaskSummary, verdict: AttemptVerdict, got_further: bool) -> NextTry | None:
-        was_asked_to_stop = task.stop is not None and task.stop.cause is None
-        if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_asked_to_stop:
+    def _retry(self, task: TaskSummary, verdict: AttemptVerdict, made_progress: bool) -> NextTry | None:
+        was_stopped_by_user = task.stop is not None and task.stop.cause is None
+        if verdict.status is not TaskStatus.FAILED or verdict.cause is None or was_stopped_by_user:
             return None
-        return plan_retry(task, self._tasks.get(task.task_id).request, verdict.cause, got_further, verdict.is_passing)
+        return plan_retry(
+            task, self._tasks.get(task.task_id).request, verdict.cause, made_progress, verdict.is_temporary
+        )
 
-    def _got_further(self, watch: AttemptWatch | None) -> bool:
-        """Whether the attempt came further than every one before, so that its failure is a new one."""
+    def _made_progress(self, watch: AttemptWatch | None) -> bool:
+        """Return whether the attempt got further than every previous one, so that its failure is a new one."""
         reached = None if watch is None else watch.progress.step
         if watch is None or reached is None:
             return False
@@ -178,8 +180,9 @@ class AttemptEnding:
 
     @staticmethod
     def _resume_of(task: TaskSummary, watch: AttemptWatch | None) -> dict[str, object] | None:
-        """The options of the next try: those of this one if it made no step, else the last complete checkpoint; None
-        begins anew.
+        """Return the resume options of the retry: those of this attempt if it made no step, otherwise defaults.
+
+        None starts from scratch, because there is no complete checkpoint.
         """
         if task.resume is not None and (watch is None or watch.progress.first_step is None):
             return asdict(task.resume)
@@ -190,13 +193,13 @@ class AttemptEnding:
     # -- draining --------------------------------------------------------------------------------------------------
 
     def free_drained(self, draining: Sequence[DrainingGPU]) -> bool:
-        """Frees the GPUs that show nothing of their last holder any more; True when there were any."""
+        """Free the draining GPUs that show no trace of their last holder. Return whether there were any."""
         now = self._clock.monotonic()
         self._drains = {lease.resource: self._drains.get(lease.resource, now) for lease, _ in draining}
-        self._told.intersection_update(self._drains)
+        self._reported.intersection_update(self._drains)
         self._unclear.intersection_update(self._drains)
-        gone = [drain.lease for drain in draining if self._can_be_freed(drain)]
-        freed = [lease for lease in gone if self._attempts.release_drained(lease)]
+        drained = [drain.lease for drain in draining if self._can_be_freed(drain)]
+        freed = [lease for lease in drained if self._attempts.release_drained(lease)]
         if freed:
             self._gpus.note_change()
         elif draining:
@@ -210,36 +213,36 @@ class AttemptEnding:
         except (DatabaseUnavailable, LeadershipLost):
             raise
         except Exception:
-            # One that nobody can tell of stays, and keeps no other one.
+            # An error with one GPU must not affect others. This one stays draining.
             if lease.resource not in self._unclear:
                 self._unclear.add(lease.resource)
-                logger.exception("a GPU that drains cannot be looked at", extra={"gpu": lease.resource})
+                logger.exception("cannot check a draining GPU", extra={"gpu": lease.resource})
             return False
 
     def _is_drained(self, drain: DrainingGPU) -> bool:
         lease = drain.lease
-        # By the monotonic clock: after a restart the bound begins anew.
+        # On the monotonic clock, so the limit starts again after a restart.
         since = self._drains[lease.resource]
         looks_free = is_clear(self._gpus.state, lease.resource, since)
         is_overdue = self._clock.monotonic() - since >= DRAINING_SECONDS
         if not looks_free and not is_overdue:
             return False
         pids = self._survivors(drain)
-        if pids and is_overdue and lease.resource not in self._told:
-            self._told.add(lease.resource)
-            self._warn(lease, _stays(lease.resource, pids))
+        if pids and is_overdue and lease.resource not in self._reported:
+            self._reported.add(lease.resource)
+            self._warn(lease, _still_draining(lease.resource, pids))
         elif not pids and not looks_free:
-            let_go = Reason.of(
-                "{gpu} is let go after {seconds} s, although it does not look free",
+            released = Reason.of(
+                "{gpu} is released after {seconds} s although its readings do not show it free",
                 "let_go",
                 gpu=lease.resource,
                 seconds=round(DRAINING_SECONDS),
             )
-            self._warn(lease, let_go)
+            self._warn(lease, released)
         return not pids
 
     def _survivors(self, drain: DrainingGPU) -> Sequence[int]:
-        """The pids that are left of the lease's attempt: they use the GPU, whatever the readings show."""
+        """Return the remaining processes of the lease's attempt. They use the GPU whatever the readings show."""
         lease = drain.lease
         if lease.attempt_uid is None:
             return ()
@@ -251,8 +254,8 @@ class AttemptEnding:
         self._tasks.add_event(lease.task_id, EventKind.WARNING, now, "service", message, uid)
 
 
-def _learn(verdict: AttemptVerdict, watch: AttemptWatch) -> MemoryRun | None:
-    """What the attempt tells of the memory that others will need: where it had its GPUs for itself, and trained."""
+def _memory_run(verdict: AttemptVerdict, watch: AttemptWatch) -> MemoryRun | None:
+    """Return the attempt's measured memory if it trained, ended well and had its GPUs to itself."""
     planned, peak = watch.task.plan.memory, watch.peak_memory_mb
     ended_well = verdict.status in (TaskStatus.COMPLETED, TaskStatus.STOPPED)
     is_training = watch.task.kind is TaskType.TRAINING and watch.was_measured_training
@@ -263,21 +266,21 @@ def _learn(verdict: AttemptVerdict, watch: AttemptWatch) -> MemoryRun | None:
 
 def _judge(task: TaskSummary, watch: AttemptWatch, outcome: Outcome) -> AttemptVerdict:
     progress = reached(watch.progress, watch.attempt, task.progress)
-    seen = (outcome, watch.trainer, task.stop, progress, tuple(watch.last_lines))
-    return judge_caching(*seen) if task.kind is TaskType.CACHE else judge_outcome(*seen, watch.checkpoints)
+    arguments = (outcome, watch.trainer, task.stop, progress, tuple(watch.last_lines))
+    return judge_caching(*arguments) if task.kind is TaskType.CACHE else judge_outcome(*arguments, watch.checkpoints)
 
 
-def _stays(gpu: str, pids: Sequence[int]) -> Reason:
+def _still_draining(gpu: str, pids: Sequence[int]) -> Reason:
     shown = ", ".join(str(pid) for pid in pids[:5])
     if len(pids) == 1:
         return Reason.of(
-            "{gpu} stays draining: of its last attempt process {pid} is still there",
+            "{gpu} stays draining because process {pid} of its last attempt is still running",
             "stays_draining",
             gpu=gpu,
             pid=shown,
         )
     return Reason.of(
-        "{gpu} stays draining: of its last attempt processes {pids} are still there",
+        "{gpu} stays draining because processes {pids} of its last attempt are still running",
         "stays_draining_many",
         gpu=gpu,
         pids=shown,

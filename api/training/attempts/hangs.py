@@ -1,17 +1,17 @@
-"""When a training that says nothing counts as hanging. Pure functions."""
+"""Detection of hanging trainings. Pure functions."""
 
 from dataclasses import dataclass
 
 from api.domain.progress import Progress, Stage
 from api.domain.reason import Reason
 
-#: A step may take this many times the usual one, or the longest one seen, before something is wrong: the first step
-#: after an evaluation compiles, moves memory, or waits for the disk.
+#: Multiples of the usual and of the longest step after which a training hangs. The first step after an evaluation
+#: compiles, moves memory, or waits for the disk.
 USUAL_STEPS = 20.0
 LONGEST_STEPS = 3.0
 
-#: A step that takes 5 times the usual one, twice the longest, and 20 s ends the belief in the earlier pace: speed and
-#: time left become unknown, long before the training counts as hanging.
+#: A step that takes 5 times the usual one, twice the longest, and 20 s makes the pace unknown, long before the training
+#: counts as hanging.
 STALLED_STEPS = 5.0
 STALLED_LONGEST = 2.0
 STALLED_SECONDS = 20.0
@@ -27,8 +27,10 @@ _STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class HangLimits:
-    """Bounds in seconds. `step` is the least bound for a step; `quiet` holds where there are no steps: loading,
-    caching, evaluating, saving.
+    """Limits in seconds.
+
+    `step` is the minimum limit of a step. `quiet` applies to stages without steps: loading, caching, evaluating,
+    saving.
     """
 
     step: float = 300.0
@@ -36,13 +38,13 @@ class HangLimits:
 
 
 def describe_hang(progress: Progress, started_at: float, now: float, limits: HangLimits) -> Reason | None:
-    """Why this training counts as hanging, in words; None when it does not. Times in Unix seconds."""
+    """Return why this training counts as hanging, or None. Times in Unix seconds."""
     if progress.stage is Stage.TRAINING:
         return _without_step(progress, started_at, now, limits)
     since = max(progress.last_line_at or started_at, progress.stage_since or started_at)
     if now - since > limits.quiet:
         return Reason.of(
-            "it is {stage} and has said nothing for {seconds} s (the bound is {bound} s)",
+            "it is {stage} and has printed nothing for {seconds} s (the limit is {bound} s)",
             "says_nothing",
             stage=_STAGES[progress.stage],
             seconds=round(now - since),
@@ -52,7 +54,7 @@ def describe_hang(progress: Progress, started_at: float, now: float, limits: Han
 
 
 def is_stalled(progress: Progress, started_at: float, now: float, limits: HangLimits) -> bool:
-    """Whether nobody can say how fast it is and how long it will take: no step comes, or it hangs."""
+    """Return whether its pace is unknown because steps have stopped or it hangs."""
     if progress.stage is not Stage.TRAINING:
         return describe_hang(progress, started_at, now, limits) is not None
     usual, longest = progress.seconds_per_step or 0.0, progress.longest_step or 0.0
@@ -66,7 +68,7 @@ def _step_bound(progress: Progress, limits: HangLimits) -> float:
         USUAL_STEPS * (progress.seconds_per_step or 0.0),
         LONGEST_STEPS * (progress.longest_step or 0.0),
     )
-    # No step yet to learn from: the first one compiles and fills caches.
+    # The first step compiles and fills caches.
     return max(bound, limits.quiet) if progress.seconds_per_step is None else bound
 
 
@@ -80,9 +82,9 @@ def _without_step(progress: Progress, started_at: float, now: float, limits: Han
         return None
     seconds, limit = round(now - since), round(bound)
     if progress.seconds_per_step is None:
-        return Reason.of("no step for {seconds} s (the bound is {bound} s)", "no_step", seconds=seconds, bound=limit)
+        return Reason.of("no step for {seconds} s (the limit is {bound} s)", "no_step", seconds=seconds, bound=limit)
     return Reason.of(
-        "no step for {seconds} s, where {usual} s is usual (the bound is {bound} s)",
+        "no step for {seconds} s, where {usual} s is usual (the limit is {bound} s)",
         "no_step_where_usual",
         seconds=seconds,
         usual=f"{progress.seconds_per_step:.1f}",

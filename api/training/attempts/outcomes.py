@@ -1,4 +1,4 @@
-"""What the end of an attempt amounts to: the trainer's own words, weighed against its exit and its checkpoints."""
+"""Verdicts on ended attempts, from the trainer's messages, its exit and its checkpoints."""
 
 import errno
 import math
@@ -7,50 +7,50 @@ from dataclasses import dataclass, replace
 
 from api.domain.cause import RETRIED_BY_DEFAULT, RETRIED_BY_ITSELF, Cause, CauseCode
 from api.domain.progress import Progress
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import Checkpoint, StopRung, StopState, TaskStatus, TaskSummary, TrainingRequest
-from api.executors.executor import EngineNever, Outcome
+from api.executors.executor import EngineRejected, Outcome
 from api.trainers.protocol.error_lines import find_errors
 from api.trainers.trainer import Ending, Trainer
 from api.training.attempts.starter import CannotStart
 
-#: Seconds before a retry: doubled with each try in a row, up to the bound.
+#: Seconds before a retry, doubled with each consecutive retry up to the limit.
 FIRST_WAIT = 5.0
 LONGEST_WAIT = 300.0
 
-#: System errors of a machine that is short of something for now: the next start may well succeed.
-PASSING = frozenset(
+#: Errors of a temporary lack of resources, after which the next start may succeed.
+TEMPORARY = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR}
     | {errno.EBUSY, errno.ETXTBSY, errno.ESTALE, errno.ETIMEDOUT}
 )
 
-#: Starts in a row that are tried after such an error, with growing waits: five minutes in all.
-PASSING_TRIES = 6
+#: Number of consecutive starts after such an error, with growing waits of five minutes in total.
+TEMPORARY_TRIES = 6
 
 _ONLY_NAN = Cause.of(
     CauseCode.NAN_LOSS,
     "only_nan",
-    "It made all its steps, but every loss was no number (NaN): it has learnt nothing.",
-    "Start it anew, and not from one of its checkpoints: with a lower learning rate, with dtype bfloat16 instead of "
-    "float16 or float8, or after a check of the dataset. What it saved is of no use.",
+    "It made all its steps, but every loss was NaN, so it has learnt nothing.",
+    "Restart it from scratch, not from a checkpoint: with a lower learning rate, with dtype bfloat16 instead of "
+    "float16 or float8, or after checking the dataset. Its saved models are useless.",
 )
 
-STOPPED_BEFORE_START = Reason.of("stopped before it was started", "stopped_before_start")
+STOPPED_BEFORE_START = Reason.of("stopped before its start", "stopped_before_start")
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptVerdict:
-    """How an attempt ended, in a sentence, and why it failed if it did."""
+    """How an attempt ended, and the cause if it failed."""
 
     status: TaskStatus
-    message: Words
+    message: ReasonOrText
     cause: Cause | None = None
-    is_passing: bool = False  #: it could not be started for a reason that may be gone by the next try
+    is_temporary: bool = False  #: a start that failed for a possibly temporary reason
 
 
 @dataclass(frozen=True, slots=True)
 class NextTry:
-    """Another try, in so many seconds. `counts`: it uses up one of max_retries."""
+    """A retry in `wait` seconds. `counts`: whether it uses up one of max_retries."""
 
     wait: float
     counts: bool
@@ -64,52 +64,53 @@ def judge_outcome(
     last_lines: Sequence[str],
     checkpoints: Sequence[Checkpoint],
 ) -> AttemptVerdict:
-    """The verdict on an attempt that has ended. `checkpoints` are those of its run directory.
+    """Return the verdict on an ended attempt. `checkpoints` are those of its run directory.
 
-    Both phrases are said after a checkpoint of the last step was saved, so they count for nothing without one.
+    The trainer prints both phrases after saving a checkpoint of the last step, so they do not count without one.
     """
-    said = outcome.phrases | progress.phrases
-    phrases: frozenset[str] = said if _is_borne_out(outcome, progress, checkpoints) else frozenset()
+    printed = outcome.phrases | progress.phrases
+    phrases: frozenset[str] = printed if _has_last_checkpoint(outcome, progress, checkpoints) else frozenset()
     if trainer.completed_phrase in phrases and _ended_well(outcome, progress):
         if _has_only_nan(progress):
             return AttemptVerdict(TaskStatus.FAILED, _ONLY_NAN.words, _ONLY_NAN)
-        said_it = Reason.of('the trainer said "{phrase}"', "said_complete", phrase=trainer.completed_phrase)
-        return AttemptVerdict(TaskStatus.COMPLETED, said_it)
-    stopped = None if stop is None else _judge_stop(outcome, trainer, stop, said, phrases)
+        message = Reason.of('the trainer said "{phrase}"', "said_complete", phrase=trainer.completed_phrase)
+        return AttemptVerdict(TaskStatus.COMPLETED, message)
+    stopped = None if stop is None else _judge_stop(outcome, trainer, stop, printed, phrases)
     if stopped is not None:
         return stopped
     cause = _cause(outcome, trainer, stop, progress, last_lines, phrases)
-    if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in said:
+    if cause.code is CauseCode.DID_NOT_TRAIN and trainer.completed_phrase in printed:
         detail = Reason.of(
-            'Its output has the words "{phrase}", but it left no checkpoint of its last step.',
+            'It printed "{phrase}", but left no checkpoint of its last step.',
             "no_last_checkpoint_detail",
             phrase=trainer.completed_phrase,
         )
         cause = replace(cause, detail=detail.text, detail_code=detail.said)
-    return AttemptVerdict(TaskStatus.FAILED, cause.words, cause, outcome.error_number in PASSING)
+    return AttemptVerdict(TaskStatus.FAILED, cause.words, cause, outcome.error_number in TEMPORARY)
 
 
 def judge_caching(
     outcome: Outcome, trainer: Trainer, stop: StopState | None, progress: Progress, last_lines: Sequence[str]
 ) -> AttemptVerdict:
-    """The verdict on an attempt that only caches: it says nothing at its end, so the exit code of the command decides,
-    which its supervisor has seen. Whether the cache is there is looked at by whoever takes it up.
+    """Return the verdict on an attempt that only builds a cache.
+
+    The trainer prints nothing at the end, so the exit code decides. The result collector checks the cache itself.
     """
-    is_told = stop is not None and stop.cause is not None
-    if outcome.exit_code == 0 and outcome.signal is None and not is_told:
-        said = Reason.of("the trainer ended with exit code 0", "caching_ended")
-        return AttemptVerdict(TaskStatus.COMPLETED, said)
+    was_stopped_by_service = stop is not None and stop.cause is not None
+    if outcome.exit_code == 0 and outcome.signal is None and not was_stopped_by_service:
+        message = Reason.of("the trainer ended with exit code 0", "caching_ended")
+        return AttemptVerdict(TaskStatus.COMPLETED, message)
     return judge_outcome(outcome, trainer, stop, progress, last_lines, ())
 
 
 def could_not_start(error: Exception) -> AttemptVerdict:
-    """The verdict on an attempt whose supervisor could not be started."""
-    if isinstance(error, EngineNever):
+    """Return the verdict on an attempt whose supervisor could not be started."""
+    if isinstance(error, EngineRejected):
         never = Cause.of(
             CauseCode.COULD_NOT_START,
             "over_engine_limit",
-            "The cluster never takes it: a limit of its user, account or QOS allows no such job ({why}).",
-            "Ask for fewer GPUs, less of time_limit, cpus_per_gpu or memory_per_gpu, or by another account or qos.",
+            "The cluster will never accept it, because of a limit of its user, account or QOS ({why}).",
+            "Request fewer GPUs, reduce time_limit, cpus_per_gpu or memory_per_gpu, or use another account or qos.",
             why=error.strerror or str(error),
         )
         return AttemptVerdict(TaskStatus.FAILED, never.words, never)
@@ -118,27 +119,27 @@ def could_not_start(error: Exception) -> AttemptVerdict:
         CauseCode.COULD_NOT_START,
         "attempt_not_started",
         "The attempt could not be started: {why}.",
-        "Look at what is named here; then resume or restart it.",
-        why=error.words if isinstance(error, CannotStart) else str(error),
+        "Fix the cause. Then resume or restart it.",
+        why=error.reason if isinstance(error, CannotStart) else str(error),
     )
     return AttemptVerdict(
-        TaskStatus.FAILED, cause.words, cause, isinstance(reason, OSError) and reason.errno in PASSING
+        TaskStatus.FAILED, cause.words, cause, isinstance(reason, OSError) and reason.errno in TEMPORARY
     )
 
 
-def _is_borne_out(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
-    """Whether the attempt made steps and left a whole checkpoint of its last printed one, or of a later one."""
+def _has_last_checkpoint(outcome: Outcome, progress: Progress, checkpoints: Sequence[Checkpoint]) -> bool:
+    """Return whether the attempt made steps and left a complete checkpoint of its last printed one, or a later one."""
     steps = [step for step in (progress.step, outcome.last_step) if step is not None]
     return any(one.is_complete and steps and (one.step is None or one.step >= max(steps)) for one in checkpoints)
 
 
 def _has_only_nan(progress: Progress) -> bool:
-    """Whether all losses of a training were NaN; of one that was resumed, other attempts may have had better."""
+    """Return whether all losses were NaN. A resumed training may have had better losses in other attempts."""
     return progress.first_step == 1 and progress.nan_steps > 0 and progress.best_loss is None
 
 
 def _ended_well(outcome: Outcome, progress: Progress) -> bool:
-    """Whether the exit fits a training that is done: after all its steps a rank may still crash at the very end."""
+    """Return whether the exit fits a completed training. A process may crash at the very end, after all steps."""
     if outcome.exit_code == 0:
         return True
     if outcome.exit_code is None and outcome.signal is None:
@@ -147,9 +148,9 @@ def _ended_well(outcome: Outcome, progress: Progress) -> bool:
 
 
 def _judge_stop(
-    outcome: Outcome, trainer: Trainer, stop: StopState, said: frozenset[str], phrases: frozenset[str]
+    outcome: Outcome, trainer: Trainer, stop: StopState, printed: frozenset[str], phrases: frozenset[str]
 ) -> AttemptVerdict | None:
-    """The verdict on a stop that was carried out; None when the attempt ended by itself meanwhile."""
+    """Return the verdict on a stop, or None if the attempt ended by itself in the meantime."""
     if stop.cause is not None:
         return AttemptVerdict(TaskStatus.FAILED, stop.cause.words, stop.cause)
     if trainer.stopped_phrase in phrases:
@@ -157,98 +158,98 @@ def _judge_stop(
     if outcome.reason == "stopped_before_start":
         return AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START)
     if outcome.stop_rung in (StopRung.TERMINATE, StopRung.KILL):
-        how = "SIGTERM" if outcome.stop_rung is StopRung.TERMINATE else "SIGKILL"
-        by = Reason.of("stopped by {signal}, without a new checkpoint", "stopped_by", signal=how)
-        return AttemptVerdict(TaskStatus.STOPPED, by)
-    if trainer.stopped_phrase in said and outcome.exit_code == 0:
-        quit_ = Reason.of("it quit as it was asked to, but left no checkpoint of its last step", "quit_without")
-        return AttemptVerdict(TaskStatus.STOPPED, quit_)
+        name = "SIGTERM" if outcome.stop_rung is StopRung.TERMINATE else "SIGKILL"
+        message = Reason.of("stopped by {signal}, without a new checkpoint", "stopped_by", signal=name)
+        return AttemptVerdict(TaskStatus.STOPPED, message)
+    if trainer.stopped_phrase in printed and outcome.exit_code == 0:
+        message = Reason.of("it quit as requested, but left no checkpoint of its last step", "quit_without")
+        return AttemptVerdict(TaskStatus.STOPPED, message)
     return None
 
 
 def _cause_by_reason(outcome: Outcome) -> Cause | None:
-    """The cause when the outcome's reason alone tells it; None when the trainer's output must."""
+    """Return the cause if the outcome's reason alone determines it, else None."""
     if outcome.reason == "machine_restarted":
         return Cause.of(
             CauseCode.MACHINE_RESTARTED,
             "machine_restarted",
             "The machine was restarted while it ran.",
-            "It is tried again by itself; resume it if that was not enough.",
+            "It is retried automatically. Resume it if the retries fail.",
         )
-    return _why_not_started(outcome) if outcome.reason == "could_not_start" else _cause_of_cluster(outcome)
+    return _cause_of_failed_start(outcome) if outcome.reason == "could_not_start" else _cause_of_cluster(outcome)
 
 
 def _cause_of_cluster(outcome: Outcome) -> Cause | None:
-    """The cause where a cluster's engine has ended it; None for any other."""
+    """Return the cause if a cluster ended the attempt, else None."""
     why = outcome.error or ""
     if outcome.reason == "node_lost":
         return Cause.of(
             CauseCode.NODE_LOST,
             "node_lost",
             "The machine that it ran on was lost: {why}.",
-            "It is tried again by itself, on another machine where there is one; look at the one that was lost.",
+            "It is retried automatically, on another node if there is one. Check the lost node.",
             why=why,
         )
     if outcome.reason == "preempted":
         return Cause.of(
             CauseCode.PREEMPTED,
             "preempted",
-            "The cluster gave its GPUs to a job with more right to them: {why}.",
-            "It goes on by itself from its last checkpoint, once GPUs are free.",
+            "The cluster gave its GPUs to a job of higher priority: {why}.",
+            "It continues automatically from its last checkpoint when GPUs are free.",
             why=why,
         )
     if outcome.reason == "time_limit":
         return Cause.of(
             CauseCode.TIME_LIMIT,
             "time_limit",
-            "The cluster's time limit for it was over: {why}.",
-            "It goes on by itself from its last checkpoint, as long as it gets further; with "
-            "`slurm.time_limit` it gets more time at once, as far as its partition allows.",
+            "It reached the cluster's time limit: {why}.",
+            "It continues automatically from its last checkpoint, as long as it makes progress. Set "
+            "`slurm.time_limit` for more time, as far as its partition allows.",
             why=why,
         )
-    return _fault_of_cluster(outcome.reason, why)
+    return _cause_of_cluster_fault(outcome.reason, why)
 
 
-def _fault_of_cluster(reason: str, why: str) -> Cause | None:
-    """The cause where something of a cluster is not as it should be; None for any other."""
+def _cause_of_cluster_fault(reason: str, why: str) -> Cause | None:
+    """Return the cause if the cluster failed, else None."""
     if reason == "job_cancelled":
         return Cause.of(
             CauseCode.JOB_CANCELLED,
             "job_cancelled",
             "{why}.",
-            "Ask the cluster's administrator why; then resume it from its last checkpoint.",
+            "Ask the cluster's administrator for the reason. Then resume it from its last checkpoint.",
             why=why,
         )
     if reason == "job_lost":
         return Cause.of(
             CauseCode.JOB_LOST,
             "job_lost",
-            "The cluster's controller forgot that it ran, and had it ended: {why}.",
-            "It goes on by itself from its last checkpoint; look for why the controller was restarted.",
+            "The cluster's controller lost track of the job and ended it: {why}.",
+            "It continues automatically from its last checkpoint. Find out why the controller was restarted.",
             why=why,
         )
     if reason == "storage_unseen":
         return Cause.of(
             CauseCode.STORAGE_UNSEEN,
             "storage_unseen",
-            "The machine that it was given does not share STORAGE_ROOT: {why}.",
-            "It is tried again by itself, on another machine where there is one. Mount STORAGE_ROOT there at the same "
-            "path, for the service's user to read and write; five minutes after its last failure it is tried again.",
+            "The node that it was assigned does not share STORAGE_ROOT: {why}.",
+            "It is retried automatically, on another node if there is one. Mount STORAGE_ROOT on the node at the same "
+            "path, readable and writable for the service's user. It is used again five minutes after its last failure.",
             why=why,
         )
     return None
 
 
-def _why_not_started(outcome: Outcome) -> Cause:
-    why = outcome.error or Reason.of("no reason is known", "no_reason")
+def _cause_of_failed_start(outcome: Outcome) -> Cause:
+    why = outcome.error or Reason.of("the reason is unknown", "no_reason")
     if outcome.error_number in (errno.EACCES, errno.EPERM) and outcome.error_file:
-        # It may be the trainer's program, a directory above it, or a file of the service's own.
+        # The file may be the trainer's program, a directory above it, or a file of the service.
         return Cause.of(
             CauseCode.COULD_NOT_START,
             "start_denied",
             "The trainer could not be started: {why}.",
-            "Let the service's user use {file}: execute it if it is a program, else read and write it, and enter each "
-            "directory above it. Then resume or restart the task.",
+            "Give the service's user access to {file}: execute permission for a program, otherwise read and "
+            "write, and access to each directory above. Then resume or restart the task.",
             why=why,
             file=outcome.error_file,
         )
@@ -256,7 +257,7 @@ def _why_not_started(outcome: Outcome) -> Cause:
         CauseCode.COULD_NOT_START,
         "could_not_start",
         "The trainer could not be started: {why}.",
-        "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user may execute them.",
+        "Check DIFFUSION_PIPE_PYTHON and DIFFUSION_PIPE_ROOT, and that the service's user can execute them.",
         why=why,
     )
 
@@ -281,35 +282,37 @@ def _cause(
             nan_in_a_row=progress.nan_in_a_row,
         )
     )
-    return _cause_beside(outcome, found, stop, last_lines) or found
+    return _cause_outside_trainer(outcome, found, stop, last_lines) or found
 
 
-def _cause_beside(outcome: Outcome, found: Cause, stop: StopState | None, last_lines: Sequence[str]) -> Cause | None:
-    """What the supervisor or the disk did, where the trainer's own words tell less; None otherwise."""
+def _cause_outside_trainer(
+    outcome: Outcome, found: Cause, stop: StopState | None, last_lines: Sequence[str]
+) -> Cause | None:
+    """Return a cause from the supervisor or the disk if the trainer's own messages say less, else None."""
     is_vague = found.code in (CauseCode.TRAINER_ERROR, CauseCode.DID_NOT_TRAIN, CauseCode.KILLED)
     if outcome.reason == "supervisor_lost" and is_vague:
         return Cause.of(
             CauseCode.SUPERVISOR_LOST,
             "supervisor_lost",
-            "The process that watched over the trainer was killed, and how the trainer ended was not seen.",
-            "It is tried again by itself; look for what kills processes of this user (the out-of-memory killer?).",
+            "The supervisor of the trainer was killed, so how the trainer ended is unknown.",
+            "It is retried automatically. Find out what kills this user's processes, such as the out-of-memory killer.",
             last_lines,
         )
     if stop is None and outcome.stop_rung is not None and found.code is CauseCode.KILLED:
         return Cause.of(
             CauseCode.KILLED,
             "supervisor_ended_it",
-            "Its own supervisor ended it, by an order that this service did not give: a signal, or a file stop.json.",
-            "Find out who did (an administrator, the trainer itself), then resume it from its last checkpoint.",
+            "Its supervisor ended it by an order from outside this service: a signal, or a file stop.json.",
+            "Find out the origin (an administrator, or the trainer itself). Then resume it from its last checkpoint.",
             found.last_lines,
         )
     if outcome.log_lost_bytes and is_vague and not find_errors(last_lines):
-        # Its last words are lost, and what kept the log from being written kept it from writing as well.
+        # The trainer's last messages are lost, and the cause of that probably affected its files, too.
         return Cause.of(
             CauseCode.DISK_FULL,
             "output_lost",
-            "The disk did not take the last {bytes} bytes of its output: most likely it was full.",
-            "Free disk space (old checkpoints, caches), set keep_last_checkpoints, then resume.",
+            "The last {bytes} bytes of its output could not be written; the disk was probably full.",
+            "Free disk space (old checkpoints, caches), set keep_last_checkpoints, and then resume it.",
             found.last_lines,
             bytes=f"{outcome.log_lost_bytes:,}",
         )
@@ -317,12 +320,12 @@ def _cause_beside(outcome: Outcome, found: Cause, stop: StopState | None, last_l
 
 
 def plan_retry(
-    task: TaskSummary, request: TrainingRequest, cause: Cause, got_further: bool, is_passing: bool = False
+    task: TaskSummary, request: TrainingRequest, cause: Cause, made_progress: bool, is_temporary: bool = False
 ) -> NextTry | None:
-    """Whether and when a failed task is tried again. `got_further`: the attempt made steps."""
-    in_a_row = 0 if got_further else task.retries_in_a_row
+    """Return whether and when to retry a failed task. `made_progress`: the attempt made new steps."""
+    in_a_row = 0 if made_progress else task.retries_in_a_row
     wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**in_a_row)
-    if in_a_row < (PASSING_TRIES if is_passing else RETRIED_BY_ITSELF.get(cause.code, 0)):
+    if in_a_row < (TEMPORARY_TRIES if is_temporary else RETRIED_BY_ITSELF.get(cause.code, 0)):
         return NextTry(0.0 if cause.code is CauseCode.PORT_IN_USE else wait, counts=False)
     causes = RETRIED_BY_DEFAULT if request.retry_on is None else frozenset(request.retry_on)
     if task.retries < request.max_retries and cause.code in causes:

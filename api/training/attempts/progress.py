@@ -1,34 +1,34 @@
-"""From what an attempt's output told to the report that is kept and shown."""
+"""Progress reports from the output of an attempt."""
 
 import math
 from dataclasses import replace
 
 from api.domain.progress import MetricsView, Progress, ProgressReport, ProgressView, SpeedView
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import Attempt
 from api.util.formatting import format_duration
 
-#: How the warning of a task begins whose attempt nobody here can see.
-UNKNOWN = "How it is cannot be seen from here"
+#: How the warning of a task starts whose attempt no server can observe. The second text is from earlier versions.
+UNKNOWN = ("Its state is unknown", "How it is cannot be seen from here")
 
 
-def out_of_sight(why: Words) -> Reason:
-    """The warning of a task whose attempt nobody here can see, with the reason."""
+def unobserved_warning(why: ReasonOrText) -> Reason:
+    """Return the warning of a task whose attempt no server can observe."""
     return Reason.of(
-        "How it is cannot be seen from here: {why}. Neither is it ended nor are its GPUs given away.",
+        "Its state is unknown: {why}. It is not ended, and its GPUs stay assigned.",
         "out_of_sight",
         why=why,
     )
 
 
 def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> ProgressReport:
-    """The report of an attempt that is kept and shown; NaN becomes None. `seconds`: how long it has trained."""
+    """Return the report of an attempt. NaN becomes None. `seconds` is its training time."""
     if progress.step is None and attempt.resumed_from is not None:
-        # While it loads it is as far as the checkpoint that it goes on from.
+        # While it loads, its step is that of the checkpoint that it resumes from.
         progress = replace(progress, step=step_of(attempt.resumed_from))
     step_seconds = progress.seconds_per_step
     return ProgressReport(
-        progress=_show_place(progress, seconds),
+        progress=_show_position(progress, seconds),
         metrics=MetricsView(
             current_loss=_finite(progress.loss),
             best_loss=_finite(progress.best_loss),
@@ -49,7 +49,7 @@ def show_progress(progress: Progress, attempt: Attempt, seconds: float) -> Progr
     )
 
 
-def _show_place(progress: Progress, seconds: float) -> ProgressView:
+def _show_position(progress: Progress, seconds: float) -> ProgressView:
     eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
     time, time_formatted = _show_time(seconds)
     return ProgressView(
@@ -60,8 +60,7 @@ def _show_place(progress: Progress, seconds: float) -> ProgressView:
         total_steps=progress.total_steps,
         steps_per_epoch=progress.steps_per_epoch,
         epoch_progress=_round(progress.epoch_progress, 2),
-        # Without a step nothing is done yet; with one and no known end it is not known how much.
-        # How much there is to cache nobody tells.
+        # Without a step, the progress is 0. The amount of work of a cache is unknown.
         overall_progress=0.0 if progress.step is None and not progress.only_caches else _overall(progress),
         eta_seconds=eta,
         eta_formatted=None if eta is None else format_duration(eta),
@@ -73,27 +72,29 @@ def _show_place(progress: Progress, seconds: float) -> ProgressView:
 
 
 def show_ended(progress: Progress, attempt: Attempt, seconds: float) -> ProgressReport:
-    """The progress of an ended attempt in the form of `show_progress`: without stage and time left."""
+    """Return the report of an ended attempt, without stage and remaining time."""
     shown = show_progress(progress, attempt, seconds)
     return replace(shown, progress=replace(shown.progress, stage=None, eta_seconds=None, eta_formatted=None))
 
 
 def with_training_time(report: ProgressReport, seconds: float) -> ProgressReport:
-    """The same report with so many seconds of training."""
+    """Return the report with this training time in seconds."""
     time, time_formatted = _show_time(seconds)
     progress = replace(report.progress, training_time=time, training_time_formatted=time_formatted)
     return replace(report, progress=progress)
 
 
 def _show_time(seconds: float) -> tuple[float, str]:
-    """The training time in seconds for programs, and as text for people."""
+    """Return the training time in seconds and as text."""
     seconds = max(0.0, seconds)
     return round(seconds, 1), format_duration(seconds)
 
 
 def reached(progress: Progress, attempt: Attempt, before: ProgressReport | None) -> Progress:
-    """How far an attempt got that has ended: one that went on from the checkpoint of the very last step had none left
-    to make. How many there are may be known from `before`, the task's kept progress.
+    """Return the progress of an ended attempt.
+
+    An attempt resumed from the last step had no step left to make. The number of steps may come from `before`, the
+    task's stored report.
     """
     resumed = None if attempt.resumed_from is None else step_of(attempt.resumed_from)
     total = progress.total_steps or (None if before is None else before.progress.total_steps)
@@ -103,7 +104,7 @@ def reached(progress: Progress, attempt: Attempt, before: ProgressReport | None)
 
 
 def step_of(checkpoint: str) -> int | None:
-    """The step that a checkpoint is named after."""
+    """Return the step in a checkpoint's name."""
     digits = checkpoint.removeprefix("global_step")
     return int(digits) if digits.isdecimal() else None
 

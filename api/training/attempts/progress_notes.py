@@ -1,4 +1,4 @@
-"""The progress of what runs, noted in the database now and then: others and a restarted server know it by that."""
+"""Periodic storage of the progress of running attempts, for other servers and after a restart."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,25 +7,24 @@ from api.training.attempt_store import AttemptStore
 from api.training.attempts.watch import AttemptWatch
 from api.util.clock import Clock
 
-#: Seconds between two notes, and the most attempts of which a round makes one: of four thousand it takes a third of a
-#: second.
+#: Interval in seconds, and limit of attempts per round. Four thousand take a third of a second.
 PROGRESS_SECONDS = 2.0
 MOST_OF_A_ROUND = 1_000
 
 
 class ProgressNotes:
-    """Notes all that is watched, of many attempts in several rounds."""
+    """Stores the progress of all watched attempts, in several rounds if there are many."""
 
     def __init__(self, attempts: AttemptStore, clock: Clock) -> None:
         self._attempts = attempts
         self._clock = clock
         self._noted_at = float("-inf")  # monotonic
-        self._left: list[str] = []  # the uids of those whose turn is still to come
+        self._left: list[str] = []  # uids of attempts still to be stored in this interval
 
-    def note(self, watches: Mapping[str, AttemptWatch], tell_trouble: Callable[[Attempt], object]) -> None:
-        """Notes those whose turn it is, by the uids of their attempts; `tell_trouble` gets one that cannot be shown.
+    def note(self, watches: Mapping[str, AttemptWatch], report_error: Callable[[Attempt], object]) -> None:
+        """Store the progress of the next attempts. `report_error` is called for an attempt that raises.
 
-        Raises DatabaseUnavailable.
+        Raise DatabaseUnavailable.
         """
         now = self._clock.monotonic()
         if not self._left:
@@ -38,5 +37,5 @@ class ProgressNotes:
             try:
                 latest[watch.attempt.task_id] = watch.show()
             except Exception:
-                tell_trouble(watch.attempt)
+                report_error(watch.attempt)
         self._attempts.save_progress(latest, self._clock.now())

@@ -1,4 +1,4 @@
-"""Removes the checkpoints that a training need not keep, while it runs and once it has ended."""
+"""Deletes old checkpoints of a training, while it runs and after its end."""
 
 import logging
 from datetime import datetime
@@ -12,7 +12,10 @@ logger = logging.getLogger(__name__)
 
 
 def prune_checkpoints(tasks: TaskStore, watch: AttemptWatch, now: datetime) -> None:
-    """Removes all but the newest complete checkpoints, as many as were asked for; each removal becomes an event."""
+    """Delete all but the newest complete checkpoints, as the request specifies.
+
+    Each deletion is recorded as an event.
+    """
     keep = watch.request.keep_last_checkpoints
     complete = sum(checkpoint.is_complete for checkpoint in watch.checkpoints)
     if keep is None or watch.run_dir is None or complete <= keep:
@@ -21,11 +24,11 @@ def prune_checkpoints(tasks: TaskStore, watch: AttemptWatch, now: datetime) -> N
     try:
         removed = watch.trainer.prune(watch.run_dir, keep)
     except OSError as error:
-        # It is tried again at the next look; nothing else may wait for it.
-        logger.warning("checkpoints cannot be removed", extra={"attempt": uid, "problem": str(error)})
+        # The next check retries.
+        logger.warning("cannot delete checkpoints", extra={"attempt": uid, "problem": str(error)})
         return
     for name in removed:
         message = Reason.of(
-            "{name} was removed: keep_last_checkpoints is {keep}", "checkpoint_removed", name=name, keep=keep
+            "{name} was deleted because keep_last_checkpoints is {keep}", "checkpoint_removed", name=name, keep=keep
         )
         tasks.add_event(task_id, EventKind.CHECKPOINT, now, "service", message, uid, previous=name)

@@ -1,4 +1,7 @@
-"""The one tick that starts, watches, stops, adopts and ends attempts: observe, match by uid, apply what is wanted."""
+"""The control loop that starts, observes, stops, adopts and ends attempts.
+
+It matches observations with the database by uid, and corrects the differences.
+"""
 
 import errno
 import logging
@@ -20,17 +23,17 @@ from api.domain.training import (
     TaskSummary,
 )
 from api.errors import Conflict, DatabaseUnavailable, TaskNotFound
-from api.executors.executor import AttemptRef, EngineFull, EngineSilent, Executor, Observation, Phase, StopOrder
+from api.executors.executor import AttemptRef, EngineFull, EngineUnavailable, Executor, Observation, Phase, StopOrder
 from api.trainers.trainer import Trainer
 from api.training.attempt_store import AttemptStore
 from api.training.attempts.checks import AttemptChecks
 from api.training.attempts.ending import AttemptEnding
 from api.training.attempts.outcomes import STOPPED_BEFORE_START, AttemptVerdict, could_not_start
+from api.training.attempts.pending_stops import PendingStop, PendingStops
 from api.training.attempts.portions import Portions
-from api.training.attempts.progress import UNKNOWN, out_of_sight
+from api.training.attempts.progress import UNKNOWN, unobserved_warning
 from api.training.attempts.progress_notes import ProgressNotes
 from api.training.attempts.starter import AttemptStarter, CannotStart
-from api.training.attempts.stop_wishes import StopWishes, Wish
 from api.training.attempts.updates import TrainingNews
 from api.training.attempts.watch import SAVE_SECONDS, AttemptWatch
 from api.training.store import TaskStore
@@ -41,32 +44,32 @@ from api.util.tracing import spanning
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two renewals of the leases.
+#: Interval of lease renewals in seconds.
 RENEW_SECONDS = 15.0
 
-#: The most notes of watches in a second: each waits twice for the disk. Of many attempts each is noted more seldom.
+#: Limit of watch notes per second, since each waits twice for the disk. With many attempts each is written less often.
 SAVES_A_SECOND = 50.0
 
-#: Seconds for which an attempt cannot be seen before its task says so.
+#: Seconds after which an unobservable attempt is reported in its task.
 UNKNOWN_SECONDS = 5.0
 
 #: Errors that do not mean that the notes on an attempt are damaged.
 _HIDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
-#: How many times in a row a supervisor is started for one attempt before that counts as impossible.
+#: Limit of consecutive supervisor starts for one attempt.
 SUBMISSIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class StopTimes:
-    """How many seconds each rung of a stop is given."""
+    """Seconds that each step of a stop may take."""
 
     checkpoint: float = 300.0
     terminate: float = 30.0
 
 
 class Reconciler:
-    """The attempts of this machine and storage. One thread calls `tick`."""
+    """Reconciles the attempts of this machine and storage. One thread calls `tick`."""
 
     def __init__(
         self,
@@ -82,12 +85,15 @@ class Reconciler:
         root: Path,
         stop_times: StopTimes,
         news: TrainingNews,
-        wishes: StopWishes,
-        heed_place: Callable[[Attempt, str, Sequence[int]], None] = lambda attempt, node, indices: None,
+        pending_stops: PendingStops,
+        note_location: Callable[[Attempt, str, Sequence[int]], None] = lambda attempt, node, indices: None,
     ) -> None:
-        """`node` None looks after the attempts of all machines. `heed_place` takes up where an engine runs one."""
-        self._heed_place = heed_place
-        self._wishes = wishes
+        """Create the reconciler.
+
+        With `node` None it handles attempts of all nodes. `note_location` records where a cluster runs an attempt.
+        """
+        self._note_location = note_location
+        self._pending_stops = pending_stops
         self._tasks = tasks
         self._attempts = attempts
         self._starter = starter
@@ -102,19 +108,17 @@ class Reconciler:
         self._news = news
         self._watches: dict[str, AttemptWatch] = {}
         self._submissions: dict[str, int] = {}
-        self._refusals: dict[str, OSError] = {}  #: why the latest submission failed, by the attempt's uid
+        self._refusals: dict[str, OSError] = {}  #: error of the latest submission, by attempt uid
         self._troubled: set[str] = set()
         self._renewed_at = float("-inf")
         self._save_seconds = SAVE_SECONDS
-        self.has_work = False  #: whether the last tick left anything that the next one has to look after
+        self.has_work = False  #: whether the last tick left work for the next one
         self._portions, self._progress_notes = Portions(clock), ProgressNotes(attempts, clock)
 
     def tick(self) -> bool:
-        """Makes one round, of many attempts over as many as there is time for; True when a GPU, port or cache became
-        free, so that others may have it.
-        """
-        # First of all: the end of one that was stopped is no failure.
-        self._wishes.note(self._note_wish)
+        """Make one round over as many attempts as time permits. Return whether a GPU, port or cache became free."""
+        # Before anything else, so that the end of a stopped attempt does not count as a failure.
+        self._pending_stops.note(self._note_stop)
         open_attempts, tasks, draining = self._attempts.round(self._node, self._root)
         self._renew(open_attempts)
         self._save_seconds = max(SAVE_SECONDS, len(open_attempts) / SAVES_A_SECOND)
@@ -132,18 +136,18 @@ class Reconciler:
             except (DatabaseUnavailable, LeadershipLost):
                 raise
             except Exception as error:
-                # One attempt in trouble must not keep the others from being watched.
+                # An error with one attempt must not affect the others.
                 self._note_trouble(attempt, error)
-        self._progress_notes.note(self._watches, self._say_trouble)
+        self._progress_notes.note(self._watches, self._log_error)
         if freed:
-            # What has just ended drains from now on.
+            # Attempts that ended in this round are draining now.
             draining = self._attempts.draining(self._node, self._root)
         self.has_work = bool(open_attempts or draining)
         return self._ending.free_drained(draining) or freed
 
     @staticmethod
     def _changes(task: TaskSummary, seen: Observation, watch: AttemptWatch | None) -> bool:
-        """Whether a look at it is likely to wait for the disk; one that an engine has is merely asked about."""
+        """Return whether handling it probably waits for the disk. Jobs queued in a cluster only need a query."""
         if seen.phase is Phase.QUEUED:
             return False
         is_followed = watch is not None and seen.phase in (Phase.RUNNING, Phase.STOPPING)
@@ -151,52 +155,50 @@ class Reconciler:
         return is_to_be_stopped or not is_followed
 
     def _note_trouble(self, attempt: Attempt, error: Exception) -> None:
-        """Logs the error once, and begins the watch anew unless the disk is in trouble: the notes on the attempt may be
-        damaged.
-        """
+        """Log the error once. Unless the disk fails, restart the watch, because the attempt's notes may be damaged."""
         if isinstance(error, OSError) and error.errno in _HIDING:
             if attempt.uid not in self._troubled:
-                logger.warning("attempt cannot be read", extra={"attempt": attempt.uid, "problem": str(error)})
+                logger.warning("cannot read attempt", extra={"attempt": attempt.uid, "problem": str(error)})
             self._troubled.add(attempt.uid)
             return
-        if not self._say_trouble(attempt):
+        if not self._log_error(attempt):
             return
         watch = self._watches.pop(attempt.uid, None)
         if watch is not None:
             watch.forget()
 
     def stand_down(self) -> None:
-        """Forgets all watches, as another server goes on with the attempts."""
+        """Forget all watches, because another server takes over."""
         self._watches.clear()
         self._submissions.clear()
         self._refusals.clear()
         self._renewed_at = float("-inf")
         self.has_work = False
 
-    def _say_trouble(self, attempt: Attempt) -> bool:
+    def _log_error(self, attempt: Attempt) -> bool:
         if attempt.uid in self._troubled:
             return False
         self._troubled.add(attempt.uid)
-        logger.exception("attempt cannot be reconciled", extra={"attempt": attempt.uid})
+        logger.exception("cannot reconcile attempt", extra={"attempt": attempt.uid})
         return True
 
     def find_watch(self, task_id: str) -> AttemptWatch | None:
-        """The watch over the attempt of a task that runs here."""
+        """Return the watch of a task's attempt that runs here, or None."""
         return next((watch for watch in list(self._watches.values()) if watch.attempt.task_id == task_id), None)
 
     def stop_now(self, watch: AttemptWatch, stop: StopState) -> None:
-        """Passes a stop on without a look into the database. Raises OSError."""
+        """Pass on a stop without querying the database. Raise OSError."""
         order = self._order(stop, watch)
         self._executor.stop(watch.ref, order)
         watch.ordered = order
 
-    def _note_wish(self, task_id: str, wish: Wish) -> None:
-        # One that has finished needs no stop any more.
+    def _note_stop(self, task_id: str, pending: PendingStop) -> None:
+        # A finished task needs no stop.
         with suppress(Conflict, TaskNotFound):
-            self._tasks.request_stop(task_id, wish.stop, self._clock.now(), wish.message)
+            self._tasks.request_stop(task_id, pending.stop, self._clock.now(), pending.message)
 
     def get_watch(self, attempt_uid: str) -> AttemptWatch | None:
-        """The watch over an attempt that runs here."""
+        """Return the watch of an attempt that runs here, or None."""
         return self._watches.get(attempt_uid)
 
     def _renew(self, open_attempts: Sequence[Attempt]) -> None:
@@ -207,7 +209,7 @@ class Reconciler:
             self._renewed_at = now
 
     def _reconcile(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef, seen: Observation) -> bool:
-        """Brings one attempt nearer to what is wanted; True when it has ended."""
+        """Reconcile one attempt. Return whether it has ended."""
         if seen.phase is Phase.UNKNOWN:
             self._note_unknown(task, attempt, seen)
             return False
@@ -220,9 +222,9 @@ class Reconciler:
         return self._follow(task, attempt, ref, seen)
 
     def _follow(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef, seen: Observation) -> bool:
-        """Looks at one that runs or has ended; True when it has ended."""
+        """Handle an attempt that runs or has ended. Return whether it has ended."""
         if seen.gpu_indices is not None:
-            self._heed_place(attempt, seen.node, seen.gpu_indices)
+            self._note_location(attempt, seen.node, seen.gpu_indices)
         watch = self._watch_over(attempt, ref, seen)
         if seen.phase is Phase.ENDED and seen.outcome is not None:
             if seen.outcome.started_at is not None:
@@ -241,15 +243,15 @@ class Reconciler:
             self._checks.check(task, watch)
             self._prepare_leave(watch)
         finally:
-            # Whatever its files look like, it can be stopped.
+            # It must be possible to stop it even if its files cannot be read.
             if task.status is TaskStatus.STOPPING and task.stop is not None:
                 self._stop(task, task.stop, watch, seen)
-            elif seen.is_called_away and watch.ordered is None:
-                self._save_in_time(watch)
+            elif seen.must_leave and watch.ordered is None:
+                self._save_before_leave(watch)
         return False
 
     def _prepare_leave(self, watch: AttemptWatch) -> None:
-        """Tell the supervisor how to save, for a time at which an engine ends its job and no service is there."""
+        """Prepare the supervisor for saving in case the cluster ends its job while no service runs."""
         order = self._leave_order(watch)
         if order.signal_file is not None and watch.leave_order != order:
             self._executor.prepare_leave(watch.ref, order)
@@ -258,72 +260,72 @@ class Reconciler:
     def _leave_order(self, watch: AttemptWatch) -> StopOrder:
         return StopOrder(watch.signal_file, self._stop_times.checkpoint, self._stop_times.terminate)
 
-    def _save_in_time(self, watch: AttemptWatch) -> None:
-        """Has one whose GPUs an engine wants back save and quit, so that its next try goes on from there."""
+    def _save_before_leave(self, watch: AttemptWatch) -> None:
+        """Make an attempt whose GPUs the cluster wants back save and quit, so that the retry continues from there."""
         order = self._leave_order(watch)
         if order.signal_file is not None:
             self._executor.stop(watch.ref, order)
             watch.ordered = order
 
     def _note_unknown(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
-        """Warns that an attempt cannot be seen. It keeps its GPUs, as it may live."""
+        """Warn that an attempt cannot be observed. It keeps its GPUs, because it may be running."""
         watch = self._watches.get(attempt.uid)
         if watch is not None and seen.age >= UNKNOWN_SECONDS:
-            watch.heed_stall(True)
+            watch.set_stalled(True)
         if seen.age >= UNKNOWN_SECONDS and not (task.warning or "").startswith(UNKNOWN):
-            logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": seen.reason})
-            warning = out_of_sight(seen.reason or "")
+            logger.warning("cannot observe attempt", extra={"attempt": attempt.uid, "reason": seen.reason})
+            warning = unobserved_warning(seen.reason or "")
             self._tasks.set_warning(task.task_id, attempt.uid, warning, self._clock.now())
 
     def _start(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
-        """Starts a supervisor for an attempt without one: the first, or one that takes over from a lost one."""
+        """Start a supervisor for an attempt without one: its first, or a successor of a lost one."""
         with spanning("start attempt", {"diffusion_pipe.task_id": task.task_id, "diffusion_pipe.attempt": attempt.uid}):
             return self._start_supervisor(task, attempt, ref)
 
     def _start_supervisor(self, task: TaskSummary, attempt: Attempt, ref: AttemptRef) -> bool:
         is_new = attempt.status is AttemptStatus.CLAIMED
         if is_new and task.status is TaskStatus.STOPPING:
-            return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
+            return self._ending.abandon(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
         tries = self._submissions[attempt.uid] = self._submissions.get(attempt.uid, 0) + 1
         try:
             if tries > SUBMISSIONS and not self._executor.survivors(ref):
                 never = Reason.of(
-                    "its supervisor was started {times} times in a row and is not there",
+                    "its supervisor was started {times} times in a row but is not running",
                     "supervisor_never_there",
                     times=SUBMISSIONS,
                 )
                 raise self._refusals.get(attempt.uid) or CannotStart(never)
             full = self._tasks.get(task.task_id)
             submission = self._starter.prepare(full, attempt, self._trainers[full.trainer], is_new)
-            # One that runs already is submitted to be taken over.
+            # A running attempt is submitted so that a supervisor takes it over.
             if attempt.status is AttemptStatus.RUNNING or self._attempts.note_submitted(attempt):
                 self._starter.submit(submission)
         except EngineFull:
-            return self._wait_for_room(task, attempt)
+            return self._wait_for_slot(task, attempt)
         except (CannotStart, OSError) as error:
-            if isinstance(error, EngineSilent) and task.status is not TaskStatus.STOPPING:
-                self._wait_for_engine(task, attempt, error)
+            if isinstance(error, EngineUnavailable) and task.status is not TaskStatus.STOPPING:
+                self._wait_for_cluster(task, attempt, error)
                 return False
             if isinstance(error, OSError):
                 self._refusals[attempt.uid] = error
-            is_passing = isinstance(error, OSError) and tries <= SUBMISSIONS
-            if is_passing or self._executor.survivors(ref):
-                # A disk that refuses once says little; and for as long as it lives its GPUs are in use.
+            is_temporary = isinstance(error, OSError) and tries <= SUBMISSIONS
+            if is_temporary or self._executor.survivors(ref):
+                # A single disk error may be temporary. While processes of the attempt run, its GPUs are in use.
                 return False
             self._forget(attempt)
-            return self._ending.give_up(task, attempt, could_not_start(error))
+            return self._ending.abandon(task, attempt, could_not_start(error))
         return False
 
-    def _wait_for_room(self, task: TaskSummary, attempt: Attempt) -> bool:
-        """Tries again for as long as it takes, and the executor tells why; True when it is stopped meanwhile."""
+    def _wait_for_slot(self, task: TaskSummary, attempt: Attempt) -> bool:
+        """Retry without limit; the executor reports the reason. Return whether it was stopped in the meantime."""
         self._submissions.pop(attempt.uid, None)
         if task.status is not TaskStatus.STOPPING:
             return False
         self._forget(attempt)
-        return self._ending.give_up(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
+        return self._ending.abandon(task, attempt, AttemptVerdict(TaskStatus.STOPPED, STOPPED_BEFORE_START))
 
-    def _wait_for_engine(self, task: TaskSummary, attempt: Attempt, error: EngineSilent) -> None:
-        """Tries again for as long as it takes: an engine that is away says nothing against the attempt."""
+    def _wait_for_cluster(self, task: TaskSummary, attempt: Attempt, error: EngineUnavailable) -> None:
+        """Retry without limit, because an unavailable cluster is not the attempt's fault."""
         self._submissions.pop(attempt.uid, None)
         seen = Observation(Phase.UNKNOWN, "", reason=error.strerror or str(error), age=UNKNOWN_SECONDS)
         self._note_unknown(task, attempt, seen)
@@ -337,7 +339,7 @@ class Reconciler:
             self._watches[attempt.uid] = watch
         if watch.log_start is None:
             watch.log_start = seen.log_start
-        watch.heed_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
+        watch.set_training_seconds(seen.seconds if seen.outcome is None else seen.outcome.seconds)
         return watch
 
     def _note_running(self, task: TaskSummary, attempt: Attempt, seen: Observation) -> None:
@@ -353,7 +355,7 @@ class Reconciler:
 
     def _stop(self, task: TaskSummary, stop: StopState, watch: AttemptWatch, seen: Observation) -> None:
         order = self._order(stop, watch)
-        # A softer way is never gone back to: the signal file stays offered even while the trainer looks away.
+        # A stop never becomes softer. The signal file stays in the order even while the trainer does not check for it.
         is_harder = watch.ordered is None or (watch.ordered.checkpoint_seconds > 0 and stop.force)
         if is_harder:
             self._executor.stop(watch.ref, order)
@@ -362,7 +364,7 @@ class Reconciler:
 
     def _note_rung(self, task: TaskSummary, watch: AttemptWatch, rung: StopRung | None) -> None:
         if task.stop is not None and rung is not None and rung is not task.stop.rung:
-            self._tasks.note_rung(task, replace(task.stop, rung=rung), watch.attempt.uid, self._clock.now())
+            self._tasks.record_stop_step(task, replace(task.stop, rung=rung), watch.attempt.uid, self._clock.now())
 
     def _order(self, stop: StopState, watch: AttemptWatch) -> StopOrder:
         signal_file = None if stop.force else watch.signal_file

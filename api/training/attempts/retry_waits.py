@@ -1,4 +1,4 @@
-"""How long tasks wait for their next try, by a clock that nobody sets."""
+"""Waiting times before retries, measured on the monotonic clock."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,26 +9,27 @@ from api.domain.training import TaskSummary
 from api.training.attempts.outcomes import LONGEST_WAIT
 from api.util.clock import Clock
 
-_Wait = tuple[str, float]  # a task, and its time not to begin before
+_Wait = tuple[str, float]  # a task id and its earliest start
 
 
 class RetryWaits:
-    """Measures each wait from when the loop first saw it; a restart of the service begins with what the wall clock
-    says. One caller at a time notes; anybody may ask.
+    """Measures each wait from when the loop first saw it. After a restart the wall clock counts.
+
+    One caller at a time may call `note`. `steady` is thread-safe.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._due: Mapping[_Wait, float] = MappingProxyType({})  #: monotonic; replaced as a whole
+        self._due: Mapping[_Wait, float] = MappingProxyType({})  #: on the monotonic clock; replaced as a whole
 
     def note(self, queue: Sequence[TaskSummary]) -> None:
-        """Measures the waits of these tasks from now on, and forgets all others."""
+        """Start measuring the waits of these tasks, and forget all others."""
         now, passed = self._clock.now(), self._clock.monotonic()
         due = {_name(task): at for task in queue if (at := self._due_at(task, now, passed)) is not None}
         self._due = MappingProxyType(due)
 
     def steady(self, queue: Sequence[TaskSummary]) -> list[TaskSummary]:
-        """The same tasks, with their `not_before` corrected for any change of the clock since."""
+        """Return the tasks with `not_before` corrected for changes of the wall clock."""
         now, passed = self._clock.now(), self._clock.monotonic()
         due = [self._due_at(task, now, passed) for task in queue]
         return [
@@ -37,11 +38,11 @@ class RetryWaits:
         ]
 
     def _due_at(self, task: TaskSummary, now: datetime, passed: float) -> float | None:
-        """The monotonic time at which the task's wait ends; None when it does not wait for a retry."""
+        """Return the monotonic time at which the task's wait ends, or None if it does not wait for a retry."""
         known = self._due.get(_name(task)) if self._due else None
         if known is not None:
             return known
-        # Asked of each task of a queue that may be long: most never wait for a retry.
+        # Called for each task of a possibly long queue, most of which do not wait for a retry.
         wait = (task.not_before - now).total_seconds() if task.not_before > now else 0.0
         return passed + wait if 0 < wait <= LONGEST_WAIT else None
 

@@ -1,4 +1,4 @@
-"""Reads series and thins them out for answers."""
+"""Reading series and reducing them for answers."""
 
 import errno
 from collections.abc import Sequence
@@ -13,32 +13,32 @@ from api.training.attempts.series import EPOCH_LOSS, LEVELS, SUFFIX, Stretch, pa
 from api.util.foreign_files import ForeignFile, read
 from api.util.foreign_trees import list_names
 
-#: The form of a record in a series' file, as NumPy reads it: the same as `series.RECORD`.
+#: The format of a record for NumPy, equal to `series.RECORD`.
 RECORD = np.dtype([("step", "<i8"), ("value", "<f8"), ("at", "<f8")])
 
-#: The most bytes of one file that are read: 2.8 million values.
+#: Limit of bytes read from one file: 2.8 million values.
 LONGEST_SERIES = 64 * 2**20
 
 Records = npt.NDArray[np.void]
 
 
 def list_tags(stretches: Sequence[Stretch]) -> list[str]:
-    """The tags that any of these attempts has a series of."""
+    """Return the tags of all series of these attempts."""
     names = {name for stretch in stretches for name in list_names(str(stretch.directory), LEVELS)[1]}
     return sorted({unquote(name.removesuffix(SUFFIX)) for name in names if name.endswith(SUFFIX)})
 
 
 def read_series(stretches: Sequence[Stretch], tag: str) -> Records:
-    """One series over the attempts of a task, by step. Where an attempt went over steps again, the later one holds."""
-    kept = np.empty(0, dtype=RECORD)
+    """Return one series over the attempts of a task, by step. For repeated steps, the later attempt wins."""
+    merged = np.empty(0, dtype=RECORD)
     for stretch in stretches:
-        # The x axis of an epoch's loss is the epoch: no step says which of them are lost.
+        # An epoch loss has the epoch on its x axis, so the step does not show which values are void.
         if stretch.after_step is not None and tag != EPOCH_LOSS:
-            kept = kept[kept["step"] <= stretch.after_step]
+            merged = merged[merged["step"] <= stretch.after_step]
         records = _read(path_of(stretch.directory, tag))
         if len(records):
-            kept = np.concatenate([kept[kept["step"] < records["step"][0]], records])
-    return kept
+            merged = np.concatenate([merged[merged["step"] < records["step"][0]], records])
+    return merged
 
 
 def _read(path: Path) -> Records:
@@ -47,19 +47,19 @@ def _read(path: Path) -> Records:
     except ForeignFile:
         return np.empty(0, dtype=RECORD)
     except OSError as error:
-        # No series has a name that is too long for a file.
+        # A name that is too long cannot be that of a series.
         if error.errno not in (errno.ENOENT, errno.ENAMETOOLONG):
             raise
         return np.empty(0, dtype=RECORD)
     records = np.frombuffer(content[: len(content) - len(content) % RECORD.itemsize], dtype=RECORD)
-    # What was read twice, around a restart, is there twice: the last one holds.
+    # Records read again after a restart are duplicates; the last one is used.
     _, last = np.unique(records["step"][::-1], return_index=True)
     return records[len(records) - 1 - last]
 
 
 @dataclass(frozen=True, slots=True)
 class Thinned:
-    """Some records of a series, and how many there were; `nan_count` counts values that are no numbers."""
+    """Some records of a series, and their original number. `nan_count` is the number of NaN values."""
 
     records: Records
     total: int
@@ -67,13 +67,13 @@ class Thinned:
 
 
 def thin_out(records: Records, limit: int) -> Thinned:
-    """At most `limit` records that show the same curve: of each stretch its lowest and its highest value."""
+    """Return at most `limit` records that show the same curve: the minimum and maximum of each interval."""
     total, nan_count = len(records), int(np.isnan(records["value"]).sum())
     if total <= limit or total <= 2:
         return Thinned(records, total, nan_count)
     if limit < 4:
         return Thinned(records[np.linspace(0, total - 1, max(1, limit), dtype=int)], total, nan_count)
-    # The ends are always shown; each stretch between them gives two.
+    # Both ends are always included; each interval between them gives two records.
     inner, stretches = np.arange(1, total - 1), (limit - 2) // 2
     chosen = [np.array([0, total - 1])]
     for stretch in np.array_split(inner, stretches):

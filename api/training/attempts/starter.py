@@ -1,4 +1,4 @@
-"""Turns a claimed attempt into a submission: its files, its environment, its resume point."""
+"""Preparation of attempts for the executor: files, environment and resume point."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api.access.readable_paths import ReadablePaths
-from api.domain.reason import Reason, Words, text_of
+from api.domain.reason import Reason, ReasonOrText, text_of
 from api.domain.training import Attempt, AttemptStatus, ResumeOptions, TrainingRequest, TrainingTask
 from api.errors import DatabaseUnavailable, ServiceError
 from api.executors.executor import AttemptRef, Executor, Submission
@@ -19,20 +19,20 @@ logger = logging.getLogger(__name__)
 
 
 class CannotStart(Exception):
-    """An attempt cannot be started: why, in words."""
+    """An attempt cannot be started, with the reason."""
 
-    def __init__(self, words: Words) -> None:
-        super().__init__(text_of(words))
-        self.words = words
+    def __init__(self, reason: ReasonOrText) -> None:
+        super().__init__(text_of(reason))
+        self.reason = reason
 
 
 class Materials(Protocol):
-    """Lays out the named datasets that an attempt trains on."""
+    """Provides the named datasets that an attempt trains on."""
 
     def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
-        """The task's request with the directories of its datasets, which are made where the attempt is new.
+        """Return the task's request with the directories of its datasets. For a new attempt, create them.
 
-        Raises ServiceError or OSError when they cannot be.
+        Raise ServiceError or OSError if that fails.
         """
         ...
 
@@ -41,12 +41,12 @@ class NoMaterials:
     """A service without named datasets."""
 
     def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
-        """The request as it is."""
+        """Return the request unchanged."""
         return task.request
 
 
 class AttemptStarter:
-    """Prepares attempts and hands them to the executor. `environment` is the allow-listed part of the service's own."""
+    """Prepares attempts and submits them to the executor. `environment` is the allowed part of the service's own."""
 
     def __init__(
         self,
@@ -59,8 +59,10 @@ class AttemptStarter:
         own_environment: Mapping[str, str] | None = None,
         paths: ReadablePaths | None = None,
     ) -> None:
-        """`name_gpus` gives the names of boards by their UUIDs; `own_environment` is that of the service's own programs
-        where trainers have another. `paths` None: every path may be read.
+        """Create the starter.
+
+        `name_gpus` returns GPU names by UUID. `own_environment` is for the service's own programs if trainers have
+        another. Without `paths`, every path may be read.
         """
         self._paths = paths
         self._materials = materials or NoMaterials()
@@ -72,16 +74,17 @@ class AttemptStarter:
         self._name_gpus = name_gpus
 
     def files(self, task_id: str) -> TaskFiles:
-        """The directories of a task."""
+        """Return the directories of a task."""
         return task_files(self._storage_root, task_id)
 
     def ref(self, attempt: Attempt) -> AttemptRef:
-        """How the executor knows an attempt."""
+        """Return the executor's reference to an attempt."""
         return AttemptRef(attempt.uid, Path(attempt.directory), self.files(attempt.task_id).log)
 
     def prepare(self, task: TrainingTask, attempt: Attempt, trainer: Trainer, is_new: bool) -> Submission:
-        """The submission of an attempt. For a new one its files are written, and the run directory is made ready to be
-        resumed; one that runs already is left alone. Raises CannotStart.
+        """Return the submission of an attempt. Raise CannotStart.
+
+        For a new attempt, write its files and prepare the run directory for a resume. A running attempt is not touched.
         """
         files, options = self.files(task.task_id), task.resume or ResumeOptions()
         run_dir = None if attempt.run_dir is None else Path(attempt.run_dir)
@@ -98,7 +101,7 @@ class AttemptStarter:
                 if run_dir is not None:
                     trainer.prepare_resume(run_dir, attempt.resumed_from)
         except DatabaseUnavailable:
-            raise  # it is tried again
+            raise  # retried by the caller
         except (OSError, ValueError, ServiceError) as error:
             raise CannotStart(f"{error}") from error
         return Submission(
@@ -119,16 +122,16 @@ class AttemptStarter:
         )
 
     def _check_paths(self, task: TrainingTask, trainer: Trainer, attempt: Path) -> None:
-        """Raises CannotStart for a path that leads by now to where the task's owner may not read."""
+        """Raise CannotStart if a path now leads to a location that the task's owner may not read."""
         if self._paths is None:
             return
-        sight = self._paths.sight_of_owner(task.owner)
-        for refused in self._paths.check_request(task.request, trainer, attempt, sight)[:1]:
+        scope = self._paths.scope_of_owner(task.owner)
+        for forbidden in self._paths.check_request(task.request, trainer, attempt, scope)[:1]:
             raise CannotStart(
                 Reason.of(
-                    "{pointer} leads by now to files of the service or of another user",
+                    "{pointer} now leads to files of the service or of another user",
                     "path_not_permitted",
-                    pointer=refused.pointer,
+                    pointer=forbidden.pointer,
                 )
             )
 
@@ -151,17 +154,17 @@ class AttemptStarter:
             write_private(launch.directory / name, text.encode())
 
     def submit(self, submission: Submission) -> None:
-        """Starts the attempt's supervisor, or one that takes it over. Raises OSError."""
+        """Start the attempt's supervisor, or one that takes it over. Raise OSError."""
         self._executor.submit(submission)
 
 
 def _check_secrets(task: TrainingTask, secrets: Mapping[str, str]) -> None:
-    """Raises CannotStart when a secret is missing: the database has only masks, the secrets lie under STORAGE_ROOT."""
+    """Raise CannotStart if a secret is missing. The database has only masks; secrets are below STORAGE_ROOT."""
     missing = sorted(name for name, value in task.request.env.items() if value == MASK and name not in secrets)
     if missing:
         raise CannotStart(
             Reason.of(
-                "{names} is not kept in this STORAGE_ROOT, so perhaps in another server's: give it again",
+                "{names} is missing in this STORAGE_ROOT, maybe because another server stored it: send it again",
                 "secrets_missing",
                 names=", ".join(missing),
             )

@@ -1,4 +1,4 @@
-"""Attempts of other machines and storages that no server looks after: they are unknown, which their tasks say."""
+"""Attempts of other nodes and storages that no server observes. Their state is unknown."""
 
 import logging
 from pathlib import Path
@@ -8,19 +8,19 @@ from api.domain.reason import Reason
 from api.domain.training import Attempt
 from api.nodes.server_identity import name_scope
 from api.training.attempt_store import AttemptStore
-from api.training.attempts.progress import UNKNOWN, out_of_sight
+from api.training.attempts.progress import UNKNOWN, unobserved_warning
 from api.training.store import TaskStore
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks, and for which nobody looked after an attempt before its task says so.
-LOOK_SECONDS = 30.0
+#: Interval of checks, and time without an observing server until the task gets a warning, in seconds.
+CHECK_SECONDS = 30.0
 QUIET_SECONDS = 60.0
 
 
 class UnwatchedAttempts:
-    """Warns the tasks of such attempts, on behalf of all servers; the attempts are left alone."""
+    """Sets warnings for the tasks of such attempts on behalf of all servers. The attempts are not touched."""
 
     def __init__(
         self, tasks: TaskStore, attempts: AttemptStore, leaders: Leaders, clock: Clock, node: str | None, root: Path
@@ -31,14 +31,14 @@ class UnwatchedAttempts:
         self._clock = clock
         self._node = node
         self._root = root
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
 
-    def look(self) -> None:
-        """Looks for such attempts, at most every 30 s. Raises DatabaseUnavailable."""
+    def check(self) -> None:
+        """Check for such attempts, at most every 30 s. Raise DatabaseUnavailable."""
         now = self._clock.monotonic()
-        if now - self._looked_at < LOOK_SECONDS:
+        if now - self._checked_at < CHECK_SECONDS:
             return
-        self._looked_at = now
+        self._checked_at = now
         others = self._attempts.open_elsewhere(self._node, self._root)
         watched = self._leaders.since(self._clock.now().timestamp() - QUIET_SECONDS) if others else set()
         for attempt in others:
@@ -51,10 +51,10 @@ class UnwatchedAttempts:
         if (self._tasks.get_summary(attempt.task_id).warning or "").startswith(UNKNOWN):
             return
         where = Reason.of(
-            "it was started on {node} under {root}, and no server looks after that now",
+            "it was started on {node} with the storage {root}, which no server observes now",
             "nobody_looks",
             node=attempt.node,
             root=str(root),
         )
-        logger.warning("attempt cannot be seen", extra={"attempt": attempt.uid, "reason": where.text})
-        self._tasks.set_warning(attempt.task_id, attempt.uid, out_of_sight(where), self._clock.now())
+        logger.warning("cannot observe attempt", extra={"attempt": attempt.uid, "reason": where.text})
+        self._tasks.set_warning(attempt.task_id, attempt.uid, unobserved_warning(where), self._clock.now())

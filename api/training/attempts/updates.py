@@ -1,4 +1,4 @@
-"""Hands over what the training loop has seen to the streams."""
+"""Passes news of the training loop to the streams."""
 
 import threading
 from collections import defaultdict
@@ -7,19 +7,19 @@ from typing import Protocol
 
 from api.domain.progress import Point
 
-#: The most points of a task that wait; there are more only after a standstill, and `/metrics` has them all.
+#: Limit of waiting points per task. It is only reached after a standstill, and `/metrics` has all points.
 MOST_POINTS = 2_000
 
 
 class TrainingNews(Protocol):
-    """Is told what the training loop has seen. Every call returns at once and never fails."""
+    """Receives news from the training loop. Calls return immediately and never fail."""
 
     def note_progress(self, task_id: str) -> None: ...
     def note_points(self, task_id: str, points: Sequence[Point]) -> None: ...
 
 
 class FakeNews:
-    """Keeps what it was told."""
+    """Records the calls."""
 
     def __init__(self) -> None:
         self.progress: list[str] = []
@@ -33,7 +33,7 @@ class FakeNews:
 
 
 class NewsDesk:
-    """Keeps notes of the training loop for TaskNews, which reads everything else from the table of events."""
+    """Stores news of the training loop for TaskPublisher, which reads everything else from the table of events."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,13 +42,13 @@ class NewsDesk:
         self.wake: Callable[[], None] = lambda: None
 
     def note_progress(self, task_id: str) -> None:
-        """Notes that a task's progress may have changed."""
+        """Record that a task's progress may have changed."""
         with self._lock:
             self._changed.add(task_id)
         self.wake()
 
     def note_points(self, task_id: str, points: Sequence[Point]) -> None:
-        """Notes new points of a task's series."""
+        """Record new points of a task's series."""
         if not points:
             return
         with self._lock:
@@ -57,7 +57,7 @@ class NewsDesk:
         self.wake()
 
     def take(self) -> tuple[set[str], dict[str, list[Point]]]:
-        """What was noted since the last time: the tasks whose progress may have changed, and new points."""
+        """Return the news since the last call: tasks whose progress may have changed, and new points."""
         with self._lock:
             changed, self._changed = self._changed, set()
             points, self._points = self._points, defaultdict(list)

@@ -1,4 +1,4 @@
-"""Follows one attempt: its log, its event files, its checkpoints. What it knows survives a restart of the service."""
+"""Follows one attempt through its log, event files and checkpoints. Its state survives a restart of the service."""
 
 import hashlib
 import logging
@@ -27,34 +27,35 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of the log that one look takes up; at 100 lines/s a look has 10 KB to read.
+#: Limit of log bytes per poll. At 100 lines/s, a poll reads 10 KB.
 LOG_BUDGET = 2**20
 
-#: Bytes: a watch that is further behind skips what lies between, so that a flood does not make its progress old.
+#: Bytes of backlog beyond which a watch skips log output, so that a flood does not delay its progress.
 LOG_BACKLOG = 16 * 2**20
 
-#: The most looks at log and event files once an attempt has ended, as somebody else may go on writing there.
+#: Limit of reads of log and event files of an ended attempt, because another process may still write to them.
 FINISH_ROUNDS = 500
 
-#: Bytes of a line that are looked at.
+#: Limit of bytes parsed per line.
 LINE_BYTES = 64 * 2**10
 
-#: Points kept in memory while the disk takes none: three values for each step of a day.
-UNKEPT_POINTS = 100_000
+#: Limit of points buffered while the disk cannot be written: three values for each step of a day.
+MAX_BUFFERED_POINTS = 100_000
 
-#: Lines kept for a diagnosis and for events.
+#: Number of lines stored for diagnoses and events.
 LAST_LINES = 200
 
-#: Seconds between wall clock and monotonic time that only a clock that was set can put there from one look to the next.
+#: Difference in seconds between wall clock and monotonic clock, from one poll to the next, that means that the clock
+#: was set.
 CLOCK_JUMP = 2.0
 
-#: Seconds between two looks at the checkpoints, and between two notes of what is known.
+#: Intervals in seconds of checks for checkpoints, and of notes.
 CHECKPOINT_SECONDS = 5.0
 SAVE_SECONDS = 10.0
 
 
 class AttemptWatch:
-    """Follows one attempt. One thread uses it at a time."""
+    """Follows one attempt. Not thread-safe."""
 
     def __init__(
         self,
@@ -70,24 +71,24 @@ class AttemptWatch:
         self.attempt = attempt
         self.ref = ref
         self.trainer = trainer
-        self.task = task  #: the task as it was when the watch began
+        self.task = task  #: the task as it was when the watch started
         self._executor = executor
         self._clock = clock
         self._news = news
         self._plan = task.plan
         self._reader = trainer.create_reader(task.plan)
         self._output_dir = ref.directory.parent.parent / "output"
-        self.log_start: int | None = None  #: the offset at which its lines begin; None until its supervisor has told
+        self.log_start: int | None = None  #: offset of its first line; None until its supervisor reports it
         self._offset: int | None = None
         self._rest = b""
         self._events: EventFileTail | None = None
         self._positions: dict[str, int] = {}
         self._points: list[Point] = []
-        self._told: dict[str, int] = {}  # the last step of each series that was told
+        self._last_steps: dict[str, int] = {}  # last published step of each series
         self._checkpoints_at = float("-inf")
-        self._save_at: float | None = None  #: monotonic; when its next note is due
+        self._save_at: float | None = None  #: monotonic time of the next note
         self._cannot_save = self._is_stalled = False
-        self._unkept: OSError | None = None  # why the points are not in their files yet
+        self._write_error: OSError | None = None  # why points could not be written
         self._clock_offset = self._measure_clocks()
         self._seconds = max(0.0, (clock.now() - (attempt.started_at or attempt.created_at)).total_seconds())
         self._seconds_at = clock.monotonic()
@@ -96,71 +97,71 @@ class AttemptWatch:
         self.run_dir: Path | None = None if attempt.run_dir is None else Path(attempt.run_dir)
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checkpoints: tuple[Checkpoint, ...] = ()
-        self._fresh: list[Checkpoint] = []  # found at the end, and not told yet
+        self._fresh: list[Checkpoint] = []  # found at the end, not recorded yet
         self.peak_memory_mb: int | None = None
-        self.was_measured_training = False  #: whether its memory was read after its first step
-        self.shares_gpus = False  #: whether somebody else was ever seen on its GPUs
+        self.was_measured_training = False  #: whether its memory was measured after its first step
+        self.shares_gpus = False  #: whether another process was ever seen on its GPUs
         self.run_dir_is_noted = attempt.run_dir is not None
-        self.noted_stage: Stage | None = None  #: the latest stage that has an event
-        self.has_filled_caches = False  #: whether its caches are full and their leases given up
-        self.ordered: StopOrder | None = None  #: the order to stop that its supervisor was given
-        self.leave_order: StopOrder | None = None  #: the order that it was told to follow when an engine ends its job
+        self.noted_stage: Stage | None = None  #: latest stage with an event
+        self.has_filled_caches = False  #: whether its caches are complete and their leases released
+        self.ordered: StopOrder | None = None  #: the stop order that its supervisor received
+        self.leave_order: StopOrder | None = None  #: the order for its supervisor in case the cluster ends its job
         self._restore()
 
     @property
     def progress(self) -> Progress:
-        """How far the attempt is, by the output that was read so far."""
+        """The progress of the attempt, according to the output read so far."""
         return self._reader.progress
 
     @property
     def signal_file(self) -> Path | None:
-        """The file by which the trainer is asked to save and quit; None while it does not look: loading, caching."""
+        """The file that makes the trainer save and quit. None while it does not check for it: loading, caching."""
         listens = self.progress.stage in LISTENING_STAGES
         return self.trainer.signal_file(self.run_dir) if listens and self.run_dir is not None else None
 
     @property
     def seconds(self) -> float:
-        """Seconds that the attempt has trained, whatever was done to the wall clock."""
+        """Seconds of training so far, unaffected by changes of the wall clock."""
         return self._seconds + self._clock.monotonic() - self._seconds_at
 
     def show(self) -> ProgressReport:
-        """The progress in the form that is shown and kept."""
+        """Return the progress in the form that is shown and stored."""
         shown = show_progress(self.progress, self.attempt, self.seconds)
         return shown.without_pace() if self._is_stalled else shown
 
-    def heed_stall(self, is_stalled: bool) -> None:
-        """Notes whether steps have stopped coming; followers are told of a change."""
+    def set_stalled(self, is_stalled: bool) -> None:
+        """Record whether steps have stopped. Subscribers are notified of a change."""
         if is_stalled is not self._is_stalled:
             self._is_stalled = is_stalled
             self._news.note_progress(self.attempt.task_id)
 
-    def heed_seconds(self, told: float | None) -> None:
-        """Takes the training time (s) that its supervisor tells, which began before this watch."""
-        if told is not None:
-            self._seconds, self._seconds_at = told, self._clock.monotonic()
+    def set_training_seconds(self, seconds: float | None) -> None:
+        """Set the training time in seconds reported by the supervisor, which started before this watch."""
+        if seconds is not None:
+            self._seconds, self._seconds_at = seconds, self._clock.monotonic()
 
     def poll(self, save_seconds: float = SAVE_SECONDS) -> None:
-        """Reads what is new; what cannot be read now is tried again the next time. Every `save_seconds` it is noted."""
+        """Read new output. Failed reads are retried at the next poll. A note is written every `save_seconds`."""
         before = self._offset
-        self._heed_clock()
+        self._check_clock()
         self._read_log()
         self._find_run_dir()
         self._read_events()
         if self._points or self._offset != before:
             self._news.note_progress(self.attempt.task_id)
-        self._keep_points()
+        self._write_points()
         now = self._clock.monotonic()
         if self._save_at is None:
-            # Those that a head takes up all at once do not note all at once, then and ever after.
+            # Spreads the notes of attempts that are taken over at the same time.
             self._save_at = now + save_seconds * _share_of(self.attempt.uid)
-        if now >= self._save_at and self._unkept is None:
+        if now >= self._save_at and self._write_error is None:
             self._save_at = now + save_seconds
             self.save()
 
     def finish(self) -> list[Checkpoint]:
-        """Reads everything that is left after the attempt has ended; returns the checkpoints that are new.
+        """Read everything that is left after the attempt has ended. Return new checkpoints.
 
-        Raises OSError where the disk hides or refuses something: then it can be called again.
+        Raise OSError if the disk fails. It can then be called again.
         """
         for _ in range(FINISH_ROUNDS):
             before = self._offset
@@ -174,22 +175,22 @@ class AttemptWatch:
         for _ in range(FINISH_ROUNDS):
             if not self._read_events():
                 break
-        self._keep_points()
-        self._fresh += self.look_for_checkpoints()
-        self._heed_trouble()
+        self._write_points()
+        self._fresh += self.find_new_checkpoints()
+        self._raise_disk_errors()
         self.save()
         fresh, self._fresh = self._fresh, []
         return fresh
 
-    def _heed_trouble(self) -> None:
-        """Raises the error that keeps points of the curves from being read or kept, unless the disk is merely full."""
+    def _raise_disk_errors(self) -> None:
+        """Raise the error that prevents points from being read or written, unless the disk is only full."""
         read = None if self._events is None else self._events.trouble
-        for error in (self._unkept, read):
+        for error in (self._write_error, read):
             if error is not None and error.errno in TROUBLE:
                 raise error
 
-    def _heed_clock(self) -> None:
-        """Corrects its times after the wall clock was set or the machine slept, lest that looks like a hang."""
+    def _check_clock(self) -> None:
+        """Correct its times after the wall clock was set or the machine slept, to avoid the appearance of a hang."""
         offset = self._measure_clocks()
         jump, self._clock_offset = offset - self._clock_offset, offset
         self._shift(jump)
@@ -206,13 +207,13 @@ class AttemptWatch:
     # -- the log ---------------------------------------------------------------------------------------------------
 
     def _read_log(self) -> None:
-        # The log is the task's: an earlier attempt's lines are none of this one's.
+        # The log belongs to the task and may have lines of earlier attempts.
         offset = self.log_start if self._offset is None else self._offset
         if offset is None:
             return
         began, content = self._executor.read_log(self.ref, offset, LOG_BUDGET)
         if began != offset:
-            # The oldest part of the log is gone already.
+            # The oldest part of the log was already deleted.
             self._rest = b""
         self._offset = began + len(content)
         if not content:
@@ -250,11 +251,11 @@ class AttemptWatch:
             self.run_dir = found
 
     def _read_events(self) -> bool:
-        """Reads new points; returns whether there may be more at once."""
+        """Read new points. Return whether there may be more now."""
         if self.run_dir is None or self.task.kind is not TaskType.TRAINING:
             return False
         if self._events is None:
-            # Protobuf and what it needs of tensorboard are heavy, and only trainings of this kind need them.
+            # Protobuf and tensorboard take long to import, and only trainings need them.
             from api.trainers.protocol.event_files import EventFileTail  # noqa: PLC0415
 
             self._events = EventFileTail(self.run_dir, self._positions)
@@ -262,42 +263,42 @@ class AttemptWatch:
         for point in points:
             self._reader.take_point(point)
         if self.attempt.resumed_from is not None:
-            # Its run directory has the event files of earlier attempts too: those points are in their series.
+            # The run directory also has event files of earlier attempts, whose points are in their own series.
             points = [point for point in points if point.at >= self._made_at]
         self._points.extend(points)
         return not self._events.is_caught_up and self._events.trouble is None
 
-    def _keep_points(self) -> None:
+    def _write_points(self) -> None:
         if not self._points:
             return
-        self._tell_points()
+        self._publish_points()
         try:
             append_points(self.ref.directory / "series", self._points)
         except OSError as error:
-            # Said once; the points are kept for when the disk takes them.
-            if self._unkept is None:
-                logger.warning("series cannot be written", extra={"attempt": self.ref.uid, "problem": str(error)})
-            self._unkept = error
-            del self._points[:-UNKEPT_POINTS]
+            # Logged once. The points stay buffered until the disk can be written.
+            if self._write_error is None:
+                logger.warning("cannot write series", extra={"attempt": self.ref.uid, "problem": str(error)})
+            self._write_error = error
+            del self._points[:-MAX_BUFFERED_POINTS]
             return
-        self._unkept = None
+        self._write_error = None
         self._points.clear()
 
-    def _tell_points(self) -> None:
-        # Of most points both the log and the event files tell.
+    def _publish_points(self) -> None:
+        # Most points are in both the log and the event files.
         fresh = []
         for point in self._points:
-            if point.step > self._told.get(point.tag, -1):
-                self._told[point.tag] = point.step
+            if point.step > self._last_steps.get(point.tag, -1):
+                self._last_steps[point.tag] = point.step
                 fresh.append(point)
         self._news.note_points(self.attempt.task_id, fresh)
 
     def checkpoints_are_due(self) -> bool:
-        """Whether it is time to look for checkpoints again."""
+        """Return whether checkpoints must be checked again."""
         return self._clock.monotonic() - self._checkpoints_at >= CHECKPOINT_SECONDS
 
-    def look_for_checkpoints(self) -> list[Checkpoint]:
-        """Looks again; returns the checkpoints that have become complete since the last look."""
+    def find_new_checkpoints(self) -> list[Checkpoint]:
+        """Read the checkpoints. Return those that have become complete since the last call."""
         self._checkpoints_at = self._clock.monotonic()
         if self.run_dir is None:
             return []
@@ -305,10 +306,10 @@ class AttemptWatch:
         self.checkpoints = self.trainer.checkpoints(self.run_dir)
         return [found for found in self.checkpoints if found.is_complete and found.name not in known]
 
-    # -- over a restart --------------------------------------------------------------------------------------------
+    # -- restarts --------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Writes a note of what it knows, so that a restarted service goes on from there."""
+        """Write a note of its state, from which a restarted service continues."""
         if self._events is not None:
             self._positions = self._events.positions
         note = {
@@ -332,13 +333,15 @@ class AttemptWatch:
             write_private(self._note_path, encode_note(note))
             self._cannot_save = False
         except OSError as error:
-            # Said once: a full disk may stay full for days.
+            # Logged once, because a full disk may stay full for days.
             if not self._cannot_save:
-                logger.warning("progress cannot be noted", extra={"attempt": self.ref.uid, "problem": str(error)})
+                logger.warning(
+                    "cannot write the note of an attempt", extra={"attempt": self.ref.uid, "problem": str(error)}
+                )
             self._cannot_save = True
 
     def forget(self) -> None:
-        """Removes the note: the next watch reads the log anew."""
+        """Remove the note, so that the next watch reads the log from the start."""
         remove(str(self._note_path))
 
     @property
@@ -346,7 +349,7 @@ class AttemptWatch:
         return self.ref.directory / "watch.json"
 
     def _restore(self) -> None:
-        # Half-written notes of a service that was killed; nobody but the leading one writes them.
+        # Temporary files of a service that was killed. Only the leading server writes here.
         remove_temporaries(str(self.ref.directory), 0.0, only=(self._note_path.name,))
         try:
             note = WatchNote(orjson.loads(read(str(self._note_path))), self._output_dir)
@@ -356,22 +359,24 @@ class AttemptWatch:
             self.last_lines.extend(note.last_lines)
             self.peak_memory_mb, self.noted_stage = note.peak_memory_mb, note.noted_stage
             self.shares_gpus, self.was_measured_training = note.shares_gpus, note.was_measured_training
-            self._take_up_time(note)
+            self._restore_time(note)
         except FileNotFoundError:
-            # A run directory that is resumed has checkpoints already; they are no news.
-            self.look_for_checkpoints()
+            # Existing checkpoints of a resumed run directory are not new.
+            self.find_new_checkpoints()
             self._checkpoints_at = float("-inf")
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             if isinstance(error, OSError) and error.errno in TROUBLE:
                 raise
-            logger.warning("the note of an attempt cannot be read: its log is read anew", extra={"problem": str(error)})
+            logger.warning(
+                "cannot read the note of an attempt; reading its log from the start", extra={"problem": str(error)}
+            )
             self._reader = self.trainer.create_reader(self._plan)
             self._offset = None
         else:
-            self._know(note.checkpoints)
+            self._restore_checkpoints(note.checkpoints)
 
-    def _take_up_time(self, note: WatchNote) -> None:
-        """Goes on by the steady clock: the wall clock may have been set while nobody looked."""
+    def _restore_time(self, note: WatchNote) -> None:
+        """Continue by the boot clock, because the wall clock may have been set in the meantime."""
         mark = self._clock.mark()
         if note.mark is None or note.mark.boot_id != mark.boot_id:
             return
@@ -381,12 +386,12 @@ class AttemptWatch:
         self._made_at += note.shift
         self._shift(self._clock.now().timestamp() - note.noted_at - passed)
 
-    def _know(self, names: list[str]) -> None:
+    def _restore_checkpoints(self, names: list[str]) -> None:
         if self.run_dir is not None:
             found = self.trainer.checkpoints(self.run_dir)
             self.checkpoints = tuple(checkpoint for checkpoint in found if checkpoint.name in names)
 
 
 def _share_of(uid: str) -> float:
-    """A number from 0 to 1 that is another for each attempt, and always the same."""
+    """Return a number from 0 to 1 that differs between attempts but is constant for each."""
     return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:4]) / 2**32

@@ -1,4 +1,4 @@
-"""GPUs that are offered, and tasks that wait for them."""
+"""GPU offers and queued tasks."""
 
 from dataclasses import replace
 from typing import Any

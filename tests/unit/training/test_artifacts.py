@@ -13,7 +13,7 @@ from tests.unit.util.foreign import Plant, each_plant
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An output directory, with a secret beside it and ways that lead there."""
+    """An output directory with a secret beside it, and links to the secret."""
     parent = tmp_path_factory.mktemp("task")
     output = parent / "output"
     (output / "run" / "global_step10").mkdir(parents=True)
@@ -45,7 +45,7 @@ def test_file_is_opened_with_its_size(root: Path):
 @pytest.mark.parametrize(
     "path", ["link", "up/secret", "up/output/file", "run/root/etc/passwd", "pipe", "run", "absent"]
 )
-def test_what_is_no_file_inside_is_not_found(root: Path, path: str):
+def test_missing_or_irregular_file_is_not_found(root: Path, path: str):
     assert content(root, path) is None
 
 
@@ -54,22 +54,22 @@ PARTS = st.sampled_from(["..", ".", "", "file", "run", "up", "link", "root", "ou
 
 @settings(max_examples=300, deadline=None)
 @given(path=st.lists(PARTS, max_size=6).map("/".join) | st.text(max_size=20))
-def test_no_path_leads_out(root: Path, path: str):
+def test_no_path_leaves_the_directory(root: Path, path: str):
     assert content(root, path) == (b"inside" if path == "file" else None)
 
 
-def test_refusal_leaves_nothing_open(root: Path):
+def test_rejection_leaves_no_file_open(root: Path):
     before = len(os.listdir("/proc/self/fd"))
     for path in ("link", "up/secret", "pipe", "run", "run/global_step10", "absent", "run/absent/x"):
         assert content(root, path) is None
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_list_is_in_order_and_has_files_only(root: Path):
+def test_list_is_sorted_and_has_only_files(root: Path):
     assert [one.path for one in list_artifacts(root, {}, "t")] == ["file", "run/global_step10/state"]
 
 
-def test_checkpoint_that_nobody_knows_is_not_complete(root: Path):
+def test_unknown_checkpoint_is_not_complete(root: Path):
     assert [one.is_complete for one in list_artifacts(root, {}, "t")] == [True, False]
     assert [one.is_complete for one in list_artifacts(root, {"global_step10": True}, "t")] == [True, True]
     assert [one.is_complete for one in list_artifacts(root, {"global_step10": False}, "t")] == [True, False]
@@ -90,14 +90,14 @@ def test_checkpoint_that_nobody_knows_is_not_complete(root: Path):
         ("r/x.json", "other"),
     ],
 )
-def test_kind_of_a_file_is_known_by_its_name(tmp_path: Path, path: str, kind: str):
+def test_kind_of_a_file_depends_on_its_name(tmp_path: Path, path: str, kind: str):
     file = tmp_path / path
     file.parent.mkdir(parents=True)
     file.touch()
     assert [one.kind for one in list_artifacts(tmp_path, {}, "t")] == [kind]
 
 
-def test_name_that_is_no_text_is_listed_and_opened_all_the_same(tmp_path: Path):
+def test_name_that_is_not_utf8_can_be_listed_and_opened(tmp_path: Path):
     (tmp_path / os.fsdecode(b"\xff")).mkdir()
     (tmp_path / os.fsdecode(b"\xff") / os.fsdecode(b"a\xfe")).write_bytes(b"inside")
     (shown,) = [one.path for one in list_artifacts(tmp_path, {}, "t")]
@@ -105,27 +105,27 @@ def test_name_that_is_no_text_is_listed_and_opened_all_the_same(tmp_path: Path):
     assert content(tmp_path, shown) == b"inside"
 
 
-def test_time_that_no_calendar_has_is_listed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # Only some file systems keep such a time.
+def test_file_with_an_impossible_time_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    # Only some file systems can store such a time.
     status = os.stat_result((0o100644, 0, 0, 1, 0, 0, 5, 0, 10**15, 0))
     monkeypatch.setattr(artifacts, "walk", lambda root, levels, most: [("a", status)])
     assert list_artifacts(tmp_path, {}, "t")[0].modified_at.year == 9999
 
 
-def test_list_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_list_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(artifacts, "MAX_FILES", 3)
     for number in range(5):
         (tmp_path / str(number)).touch()
     assert len(list_artifacts(tmp_path, {}, "t")) == 3
 
 
-def test_directory_that_is_not_there_has_no_files(tmp_path: Path):
+def test_missing_directory_has_no_files(tmp_path: Path):
     assert list_artifacts(tmp_path / "absent", {}, "t") == []
     assert content(tmp_path / "absent", "x") is None
 
 
 @each_plant
-def test_what_is_no_file_is_no_artifact(tmp_path: Path, plant: Plant):
+def test_only_regular_files_are_artifacts(tmp_path: Path, plant: Plant):
     (tmp_path / "run").mkdir()
     plant(tmp_path / "run" / "sample.png")
     listed = {artifact.path for artifact in list_artifacts(tmp_path, {}, "t")}
@@ -134,7 +134,7 @@ def test_what_is_no_file_is_no_artifact(tmp_path: Path, plant: Plant):
             open_artifact(tmp_path, "run/sample.png", "t")
 
 
-def test_directories_without_end_are_listed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_endless_directories_are_listed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(artifacts, "MAX_ENTRIES", 50)
     for number in range(100):
         (tmp_path / str(number) / "below").mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_directories_without_end_are_listed_in_part(tmp_path: Path, monkeypatch:
     assert len(list_artifacts(tmp_path, {}, "t")) <= 1
 
 
-def test_file_with_a_time_that_no_calendar_has_is_listed(tmp_path: Path):
+def test_file_with_an_extreme_time_is_listed(tmp_path: Path):
     (tmp_path / "file").touch()
     os.utime(tmp_path / "file", ns=(-(10**18), -(10**18)))
     assert [artifact.modified_at.year for artifact in list_artifacts(tmp_path, {}, "t")] == [1970]

@@ -11,17 +11,17 @@ PLAN = TrainingPlan(
 
 
 def question(**request) -> CacheQuestion:
-    asked = TrainingRequest("toy", **request)
-    return CacheQuestion(asked, UsedDatasets(asked, asked), Toy(), "t", None)
+    training_request = TrainingRequest("toy", **request)
+    return CacheQuestion(training_request, UsedDatasets(training_request, training_request), Toy(), "t", None)
 
 
-def test_without_caches_nothing_changes_and_nothing_is_cached_ahead():
+def test_service_without_caches_changes_nothing_and_prebuilds_nothing():
     choice = NoCaches().choose(question())
     assert (choice.finish(PLAN), choice.given(REQUEST)) == (PLAN, REQUEST)
     assert NoCaches().choose(question(cache_only=True)).mistakes
 
 
-def test_a_plan_names_the_directories_of_the_cache_that_is_used():
+def test_plan_has_the_directories_of_the_cache_in_use():
     choice = CacheChoice(PlannedCache(CacheState.COMPLETE, "k", "c"), place=("/own", "/theirs"), lease=())
     made = choice.finish(PLAN)
     assert (made.files, made.command) == ({"dataset.toml": 'path = "/theirs/a"'}, ("x", "/theirs/b"))
@@ -29,6 +29,6 @@ def test_a_plan_names_the_directories_of_the_cache_that_is_used():
     assert choice.given(REQUEST).trust_cache
 
 
-def test_what_only_caches_has_no_steps():
+def test_cache_task_has_no_steps():
     made = CacheChoice(PlannedCache(CacheState.BUILDING, "k", "t", is_made=True)).finish(PLAN)
     assert (made.epochs, made.steps_per_epoch, made.total_steps, made.caches) == (None, None, None, PLAN.caches)

@@ -1,4 +1,4 @@
-"""A checkpoint at the wish of a person."""
+"""Saving a checkpoint on request."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from tests.unit.trainings import TrainingMachine, steps
 
 @pytest.fixture
 def training(machine: TrainingMachine) -> TrainingMachine:
-    """A training that makes steps, and whose run directory is known."""
+    """A training that makes steps in a known run directory."""
     machine.run()
     machine.saves(1)
     machine.prints(steps(1, 2))
@@ -20,16 +20,16 @@ def training(machine: TrainingMachine) -> TrainingMachine:
     return machine
 
 
-def test_the_trainer_is_asked_by_its_file_and_once(training: TrainingMachine):
+def test_trainer_gets_one_signal_file(training: TrainingMachine):
     for _ in range(2):
         training.parts.saving.save("a", "ann")
     run_dir = training.attempt().run_dir
     assert run_dir is not None
     assert [path.name for path in training.files().output.glob("*/save*")] == ["save"]
-    assert training.messages(EventKind.CHANGE) == ["asked to save a checkpoint now"]
+    assert training.messages(EventKind.CHANGE) == ["a checkpoint was requested"]
 
 
-def test_what_does_not_train_saves_nothing(machine: TrainingMachine):
+def test_task_that_does_not_train_cannot_save(machine: TrainingMachine):
     with pytest.raises(TaskNotFound):
         machine.parts.saving.save("a", "ann")
     machine.put()
@@ -37,13 +37,13 @@ def test_what_does_not_train_saves_nothing(machine: TrainingMachine):
         machine.parts.saving.save("a", "ann")
 
 
-def test_one_that_loads_is_asked_later(machine: TrainingMachine):
+def test_loading_training_cannot_save_yet(machine: TrainingMachine):
     machine.run()
-    with pytest.raises(NotTraining, match="ask again when it trains"):
+    with pytest.raises(NotTraining, match="Try again when it trains"):
         machine.parts.saving.save("a", "ann")
 
 
-def test_a_directory_that_cannot_be_written_is_told(training: TrainingMachine):
+def test_unwritable_directory_is_reported(training: TrainingMachine):
     shutil.rmtree(next(training.files().output.glob("2*")))
     with pytest.raises(Unavailable, match="cannot be written"):
         training.parts.saving.save("a", "ann")

@@ -7,7 +7,7 @@ from api.util.clock import FakeClock
 
 
 class Counting:
-    """Trainings that are counted, or not."""
+    """Counts of trainings that may be unavailable."""
 
     def __init__(self) -> None:
         self.is_away = False
@@ -24,13 +24,13 @@ def shown(counts: TrainingCounts) -> str:
     return generate_latest(registry).decode()
 
 
-def test_counts_are_of_now(clock: FakeClock):
+def test_counts_are_current(clock: FakeClock):
     text = shown(TrainingCounts(Counting(), clock))
     assert 'diffusion_pipe_trainings{status="running"} 2.0' in text
     assert "diffusion_pipe_trainings_age_seconds 0.0" in text
 
 
-def test_last_counts_are_shown_with_their_age_while_the_database_is_away(clock: FakeClock):
+def test_last_counts_are_shown_with_their_age_while_the_database_is_unavailable(clock: FakeClock):
     counting = Counting()
     counts = TrainingCounts(counting, clock)
     shown(counts)
@@ -40,7 +40,7 @@ def test_last_counts_are_shown_with_their_age_while_the_database_is_away(clock: 
     assert "diffusion_pipe_trainings_age_seconds 30.0" in shown(counts)
 
 
-def test_counts_that_were_never_known_are_left_out(clock: FakeClock):
+def test_unknown_counts_are_omitted(clock: FakeClock):
     counting = Counting()
     counting.is_away = True
     assert "diffusion_pipe_trainings" not in shown(TrainingCounts(counting, clock))

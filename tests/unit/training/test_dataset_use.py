@@ -1,6 +1,6 @@
 from api.domain.dataset import PinnedDataset
 from api.domain.training import TrainingPlan, TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 from api.training.dataset_use import NoDatasets, UsedDatasets
 
 REQUEST = TrainingRequest("toy")
@@ -8,14 +8,14 @@ PIN = PinnedDataset("cats", 1, "sha256:" + "a" * 64, 3, 1)
 PLAN = TrainingPlan("toy", "toy", 1, files={"dataset.toml": 'path = "/view"'}, caches=("/view/cache/x",), notes=("n",))
 
 
-def test_without_named_datasets_everything_stays_as_it_is():
+def test_request_without_named_datasets_is_unchanged():
     used = NoDatasets().use(REQUEST, "t")
     assert (used.kept, used.given) == (REQUEST, REQUEST)
     assert used.finish(PLAN) is PLAN
-    assert used.point([Mistake("/a", "b")]) == (Mistake("/a", "b"),)
+    assert used.point([Finding("/a", "b")]) == (Finding("/a", "b"),)
 
 
-def test_a_plan_names_the_places_where_the_directories_will_be():
+def test_plan_has_the_final_directories():
     used = UsedDatasets(REQUEST, REQUEST, pins=(PIN,), notes=("changed",), moved={"/view": "/task"})
     finished = used.finish(PLAN)
     assert finished.files == {"dataset.toml": 'path = "/task"'}
@@ -25,7 +25,7 @@ def test_a_plan_names_the_places_where_the_directories_will_be():
 def test_findings_about_a_directory_point_to_its_dataset():
     used = UsedDatasets(REQUEST, REQUEST, pointers={"/dataset/directories/0/path": "/dataset/directories/0/dataset"})
     found = used.point(
-        [Mistake("/dataset/directories/0/path", "empty"), Mistake("/dataset/directories/0/pathology", "x")]
+        [Finding("/dataset/directories/0/path", "empty"), Finding("/dataset/directories/0/pathology", "x")]
     )
     assert [mistake.pointer for mistake in found] == [
         "/dataset/directories/0/dataset",
@@ -33,7 +33,7 @@ def test_findings_about_a_directory_point_to_its_dataset():
     ]
 
 
-def test_of_a_dataset_that_was_not_found_nothing_else_is_said():
-    used = UsedDatasets(REQUEST, REQUEST, mistakes=(Mistake("/dataset/directories/1/dataset", "none"),))
-    said = [Mistake("/dataset/directories/1/path", "missing"), Mistake("/dataset/directories/10/path", "missing")]
+def test_unresolved_dataset_has_no_other_findings():
+    used = UsedDatasets(REQUEST, REQUEST, mistakes=(Finding("/dataset/directories/1/dataset", "none"),))
+    said = [Finding("/dataset/directories/1/path", "missing"), Finding("/dataset/directories/10/path", "missing")]
     assert used.point(said) == (said[1],)

@@ -1,4 +1,4 @@
-"""The queue of a machine and the check of a request, over a database and GPUs of their own."""
+"""The queue of a machine and the check of a request, with a real database and fake GPUs."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,9 +21,9 @@ from api.gpus.sources.source import FakeSource
 from api.trainers.toy.trainer import Toy
 from api.training.attempt_store import AttemptStore
 from api.training.dispatcher import Dispatcher
-from api.training.places import PlaceRules
 from api.training.preview import preview
 from api.training.request_check import MASK, RequestChecker
+from api.training.slots import SlotLimits
 from api.training.store import TaskStore
 from api.util.clock import FakeClock
 from api.util.measures import queue_waits
@@ -34,7 +34,7 @@ TRAINERS = {"toy": Toy()}
 
 @dataclass
 class Machine:
-    """Four GPUs, a queue, and nothing that runs."""
+    """Four GPUs and a queue without running tasks."""
 
     tasks: TaskStore
     attempts: AttemptStore
@@ -44,14 +44,14 @@ class Machine:
     checker: RequestChecker
     clock: FakeClock
 
-    def new(self, task_id: str, **wishes: Any) -> NewTask:
-        gpus = GPURequest(wishes.pop("references", ()), wishes.pop("count", 1), wishes.pop("min_memory", 0))
-        asked = TrainingRequest("toy", gpus, config={"epochs": 1}, **wishes)
-        _, plan = self.checker.check(asked, task_id).require()
-        return NewTask(task_id, "toy", asked, plan)
+    def new(self, task_id: str, **options: Any) -> NewTask:
+        gpus = GPURequest(options.pop("references", ()), options.pop("count", 1), options.pop("min_memory", 0))
+        training_request = TrainingRequest("toy", gpus, config={"epochs": 1}, **options)
+        _, plan = self.checker.check(training_request, task_id).require()
+        return NewTask(task_id, "toy", training_request, plan)
 
-    def put(self, task_id: str, **wishes: Any) -> None:
-        self.tasks.create(self.new(task_id, **wishes), self.clock.now(), "test")
+    def put(self, task_id: str, **options: Any) -> None:
+        self.tasks.create(self.new(task_id, **options), self.clock.now(), "test")
         self.clock.advance(1)
 
     def status(self, task_id: str) -> str:
@@ -66,7 +66,7 @@ def machine(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
     gpus = GPUService(FakeSource(4), DatabaseRegistrations(database, "here", clock), clock, max_age=10_000)
     gpus._monitor.sweep()
     executor = FakeExecutor()
-    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", places=PlaceRules(2))
+    queue = Dispatcher(tasks, attempts, gpus, TRAINERS, executor, clock, tmp_path, node="here", places=SlotLimits(2))
     yield Machine(tasks, attempts, gpus, queue, executor, RequestChecker(TRAINERS, gpus, tmp_path, 0), clock)
     gpus.stop_monitoring()
     database.close()
@@ -85,7 +85,7 @@ def test_waiting_tasks_get_gpus_ports_and_a_directory(machine: Machine, tmp_path
     assert machine.dispatcher.dispatch() == 0
 
 
-def test_higher_priority_and_then_age_goes_first(machine: Machine):
+def test_higher_priority_then_age_comes_first(machine: Machine):
     machine.put("old", count=4)
     machine.put("older still", count=4)
     machine.put("urgent", count=4, priority=1)
@@ -101,7 +101,7 @@ def test_planning_changes_nothing(machine: Machine):
     assert machine.attempts.leases() == []
 
 
-def test_asking_why_tasks_wait_changes_nothing_of_what_the_loop_sees(machine: Machine):
+def test_reading_waiting_reasons_does_not_affect_the_loop(machine: Machine):
     for task_id in ("a", "b", "c"):
         machine.put(task_id, count=3)
     machine.dispatcher.dispatch()
@@ -114,7 +114,7 @@ def test_asking_why_tasks_wait_changes_nothing_of_what_the_loop_sees(machine: Ma
     def ask(_: int) -> set[str]:
         return {str(machine.dispatcher.why_waiting(task)) for task in waiting}
 
-    for age in (0.0, 60.0):  # what the loop has published, and what it published too long ago
+    for age in (0.0, 60.0):  # a recent pass of the loop, and an outdated one
         machine.clock.advance(age)
         before = seen()
         with ThreadPoolExecutor(8) as threads:
@@ -124,7 +124,7 @@ def test_asking_why_tasks_wait_changes_nothing_of_what_the_loop_sees(machine: Ma
         assert answers == [answers[0]] * 100
 
 
-def test_many_questions_at_once_make_one_pass(machine: Machine, monkeypatch: pytest.MonkeyPatch):
+def test_concurrent_readers_share_one_pass(machine: Machine, monkeypatch: pytest.MonkeyPatch):
     machine.put("a", count=4)
     machine.put("b", count=4)
     machine.dispatcher.dispatch()
@@ -138,7 +138,7 @@ def test_many_questions_at_once_make_one_pass(machine: Machine, monkeypatch: pyt
     assert (len(passes), len(answers)) == (1, 1)
 
 
-def test_a_pass_that_was_published_cannot_be_changed(machine: Machine):
+def test_published_pass_is_immutable(machine: Machine):
     machine.put("a", count=4)
     machine.put("b", count=4)
     decided = machine.dispatcher.plan(machine.tasks.queued())
@@ -146,13 +146,13 @@ def test_a_pass_that_was_published_cannot_be_changed(machine: Machine):
         decided.waiting["b"] = decided.waiting["b"]  # type: ignore[index]
 
 
-def test_task_that_runs_waits_for_nothing(machine: Machine):
+def test_running_task_has_no_waiting_reason(machine: Machine):
     machine.put("a")
     machine.dispatcher.dispatch()
     assert machine.dispatcher.why_waiting(machine.tasks.get_summary("a")) is None
 
 
-def test_task_that_was_stopped_meanwhile_is_not_claimed(machine: Machine):
+def test_task_stopped_in_the_meantime_is_not_claimed(machine: Machine):
     machine.put("a")
     (task,) = machine.tasks.queued()
     machine.tasks.request_stop("a", StopState(machine.clock.now(), "test", False, None), machine.clock.now(), "")
@@ -160,17 +160,17 @@ def test_task_that_was_stopped_meanwhile_is_not_claimed(machine: Machine):
     assert machine.attempts.leases() == []
 
 
-def test_claim_at_once_makes_a_task_with_its_gpus_or_none(machine: Machine):
+def test_immediate_claim_creates_a_task_with_its_gpus_or_none(machine: Machine):
     for task_id in ("a", "b"):
         new = machine.new(task_id, count=3, queue=False)
         task = preview(task_id, new.request, new.plan, machine.clock.now())
-        attempt = machine.dispatcher.claim_at_once(new, task, "test")
+        attempt = machine.dispatcher.claim_immediately(new, task, "test")
         assert (attempt is not None) == (task_id == "a")
     assert [task.task_id for task in machine.tasks.names(["a", "b"])] == ["a"]
 
 
-def test_each_attempt_has_a_port_that_nobody_else_holds_or_hears_on(machine: Machine):
-    machine.executor.hears_on(FIRST_PORT)
+def test_each_attempt_has_a_free_port(machine: Machine):
+    machine.executor.occupies_ports(FIRST_PORT)
     machine.put("a")
     machine.put("b")
     machine.dispatcher.dispatch()
@@ -181,17 +181,17 @@ def test_each_attempt_has_a_port_that_nobody_else_holds_or_hears_on(machine: Mac
 # -- the check of a request ----------------------------------------------------------------------------------------
 
 
-def request(**wishes: Any) -> TrainingRequest:
-    gpus = {name: wishes.pop(name) for name in ("references", "count", "min_memory", "is_single") if name in wishes}
-    return TrainingRequest(wishes.pop("model_type", "toy"), GPURequest(**gpus), **{"config": {"epochs": 1}, **wishes})
+def request(**options: Any) -> TrainingRequest:
+    gpus = {name: options.pop(name) for name in ("references", "count", "min_memory", "is_single") if name in options}
+    return TrainingRequest(options.pop("model_type", "toy"), GPURequest(**gpus), **{"config": {"epochs": 1}, **options})
 
 
-def test_right_request_has_a_trainer_and_a_plan(machine: Machine):
+def test_valid_request_has_a_trainer_and_a_plan(machine: Machine):
     trainer, plan = machine.checker.check(request(), "a").require()
     assert (trainer.name, plan.total_steps) == ("toy", 40)
 
 
-def test_all_mistakes_are_found_at_once(machine: Machine):
+def test_all_errors_are_found_at_once(machine: Machine):
     wrong = request(references=(0, 9), env={"LD_PRELOAD": "x"}, config={"epochs": 0, "bogus": 1})
     with pytest.raises(Invalid) as refused:
         machine.checker.check(wrong, "a").require()
@@ -199,13 +199,13 @@ def test_all_mistakes_are_found_at_once(machine: Machine):
     assert pointers == {"/gpu_ids/1", "/env/LD_PRELOAD", "/config/epochs", "/config/bogus"}
 
 
-def test_unknown_model_does_not_hide_other_mistakes(machine: Machine):
+def test_unknown_model_type_does_not_hide_other_errors(machine: Machine):
     found = machine.checker.check(request(model_type="toi", references=("x",), is_single=True), "a")
     assert [mistake.pointer for mistake in found.errors] == ["/model_type", "/gpu_id"]
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "options",
     [
         {"count": 5},
         {"min_memory": 24_577},
@@ -213,50 +213,50 @@ def test_unknown_model_does_not_hide_other_mistakes(machine: Machine):
         {"references": (0,), "min_memory": 10**6},
     ],
 )
-def test_more_than_the_machine_has_is_a_problem_and_no_mistake(machine: Machine, wishes: dict[str, Any]):
-    found = machine.checker.check(request(**wishes), "a")
+def test_request_larger_than_the_machine_is_a_problem_not_an_error(machine: Machine, options: dict[str, Any]):
+    found = machine.checker.check(request(**options), "a")
     assert (found.errors, len(found.problems)) == ((), 1)
     with pytest.raises(InsufficientGPUs):
         found.require()
 
 
-def test_all_that_the_machine_has_is_none(machine: Machine):
+def test_request_for_the_whole_machine_is_valid(machine: Machine):
     machine.checker.check(request(count=4, min_memory=24_576), "a").require()
 
 
-def test_too_little_disk_is_a_problem(machine: Machine, tmp_path: Path):
+def test_lack_of_disk_space_is_a_problem(machine: Machine, tmp_path: Path):
     checker = RequestChecker(TRAINERS, machine.gpus, tmp_path, 2**40)
     with pytest.raises(InsufficientStorage):
         checker.check(request(), "a").require()
 
 
-def test_secrets_are_taken_out_of_the_request(machine: Machine):
+def test_secrets_are_removed_from_the_request(machine: Machine):
     found = machine.checker.check(request(env={"HF_TOKEN": "hf_1", "NCCL_DEBUG": "INFO"}), "a")
     assert found.request.env == {"HF_TOKEN": MASK, "NCCL_DEBUG": "INFO"}
     assert found.secrets == {"HF_TOKEN": "hf_1"}
     assert "hf_1" not in repr(found)
 
 
-def test_request_without_its_secrets_can_be_checked_again(machine: Machine):
+def test_request_with_masked_secrets_can_be_checked_again(machine: Machine):
     first = machine.checker.check(request(env={"HF_TOKEN": "hf_1"}), "a")
     again = machine.checker.check(first.request, "a")
     assert (again.errors, again.secrets, again.request) == ((), {}, first.request)
 
 
-def test_task_without_gpus_begins_without_gpus_and_port(machine: Machine):
+def test_task_without_gpus_starts_without_gpus_and_port(machine: Machine):
     for number in range(3):
-        asked = TrainingRequest("wan", GPURequest(count=0))
+        training_request = TrainingRequest("wan", GPURequest(count=0))
         plan = TrainingPlan("toy", "wan", 0)
-        new = NewTask(f"e{number}", "toy", asked, plan, kind=TaskType.PREPROCESSING)
+        new = NewTask(f"e{number}", "toy", training_request, plan, kind=TaskType.PREPROCESSING)
         machine.tasks.create(new, machine.clock.now(), "test")
     assert machine.dispatcher.dispatch() == 2
-    begun = machine.attempts.of_task("e0")[0]
-    assert (begun.gpu_uuids, begun.master_port, begun.node) == ((), None, "here")
+    started = machine.attempts.of_task("e0")[0]
+    assert (started.gpu_uuids, started.master_port, started.node) == ((), None, "here")
     assert machine.attempts.leases() == []
     assert machine.status("e2") == "queued"
 
 
-def test_it_is_measured_how_long_a_task_waited(machine: Machine):
+def test_waiting_time_of_a_task_is_measured(machine: Machine):
     before = observed(queue_waits, "training")
     machine.put("t1")
     machine.clock.advance(42)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.training.download_names import name_download, natural
+from api.training.artifacts import name_download, natural
 
 
 @pytest.mark.parametrize(
@@ -22,22 +22,22 @@ from api.training.download_names import name_download, natural
         ("a", "r/epoch1x/adapter_model.safetensors", "adapter_model.safetensors"),
     ],
 )
-def test_saved_model_is_called_by_its_task_and_when_it_was_saved(task: str, path: str, name: str):
+def test_saved_model_is_named_after_its_task_and_step(task: str, path: str, name: str):
     assert name_download(task, path) == name
 
 
 @given(task=st.text(max_size=200), path=st.text(max_size=60))
-def test_name_has_no_way_out_and_no_control_character(task: str, path: str):
+def test_download_name_has_no_path_separator_or_control_character(task: str, path: str):
     name = name_download(task, f"run/epoch1/{path.replace('/', '')}.safetensors")
     assert "/" not in name
     assert name.isprintable()
 
 
-def test_numbers_in_paths_are_ordered_by_their_value():
+def test_numbers_in_paths_are_sorted_numerically():
     paths = ["r/epoch10/a", "r/epoch2/a", "r/a", "10", "9", "a"]
     assert sorted(paths, key=natural) == ["9", "10", "a", "r/a", "r/epoch2/a", "r/epoch10/a"]
 
 
 @given(one=st.text(max_size=20), other=st.text(max_size=20))
-def test_any_two_paths_can_be_ordered(one: str, other: str):
+def test_any_two_paths_can_be_compared(one: str, other: str):
     assert (natural(one) < natural(other)) or (natural(other) < natural(one)) or natural(one) == natural(other)

@@ -1,4 +1,4 @@
-"""When waiting tasks may begin, by what is known."""
+"""Forecasts of start times."""
 
 from datetime import timedelta
 
@@ -12,37 +12,37 @@ def seconds_until(found, task_id):
     return None if starts_at is None else (starts_at - NOW).total_seconds()
 
 
-def test_one_that_finds_a_free_gpu_begins_now():
+def test_task_with_a_free_gpu_starts_now():
     found = forecast_queue([task("a")], [offer(0)], {}, {"a": 60.0}, NOW)
     assert (found["a"].position, found["a"].starts_at, found["a"].seconds) == (1, NOW, 60.0)
 
 
-def test_one_that_needs_more_gpus_waits_for_the_last_of_them():
+def test_task_with_several_gpus_starts_when_the_last_is_free():
     gpus = [offer(0), held(1, "x"), held(2, "y")]
     found = forecast_queue([task("a", 2)], gpus, {"x": 30.0, "y": 90.0}, {}, NOW)
     assert seconds_until(found, "a") == 30.0
 
 
-def test_those_behind_wait_for_those_before():
+def test_later_tasks_wait_for_earlier_ones():
     found = forecast_queue([task("a"), task("b"), task("c")], [held(0, "x")], {"x": 10.0}, {"a": 100.0}, NOW)
     assert [seconds_until(found, name) for name in "abc"] == [10.0, 110.0, None]
     assert [found[name].position for name in "abc"] == [1, 2, 3]
 
 
-def test_a_gpu_that_is_named_is_waited_for():
+def test_task_waits_for_its_requested_gpu():
     gpus = [offer(0), held(1, "x")]
     assert seconds_until(forecast_queue([task("a", 1, 1)], gpus, {"x": 5.0}, {}, NOW), "a") == 5.0
 
 
-def test_nothing_is_known_of_a_gpu_whose_task_has_not_said_when_it_ends():
+def test_start_is_unknown_if_the_end_of_a_running_task_is_unknown():
     assert seconds_until(forecast_queue([task("a")], [held(0, "x")], {}, {}, NOW), "a") is None
 
 
-def test_a_foreign_program_is_not_expected_to_end():
+def test_foreign_program_is_not_expected_to_end():
     foreign = offer(0, is_available=False)
     assert seconds_until(forecast_queue([task("a")], [foreign, held(1, "x")], {"x": 7.0}, {}, NOW), "a") == 7.0
 
 
-def test_times_are_from_now_on():
+def test_times_are_relative_to_now():
     found = forecast_queue([task("a")], [held(0, "x")], {"x": 1.5}, {}, NOW)
     assert found["a"].starts_at == NOW + timedelta(seconds=1.5)

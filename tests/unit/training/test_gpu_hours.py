@@ -1,4 +1,4 @@
-"""When GPU hours come back."""
+"""When GPU hours return."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ HOUR = 3600.0
 
 
 def ago(gpus: int, began: float, ended: float | None) -> GPUHold:
-    """GPUs held from so many hours ago to so many hours ago; None: still."""
+    """Return GPUs held from this many hours ago until this many hours ago; None: still held."""
     return GPUHold(gpus, AT - began * HOUR, None if ended is None else AT - ended * HOUR)
 
 
@@ -24,22 +24,22 @@ def hours_until(holds: list[GPUHold], hours: float) -> float | None:
     return None if found is None else (found - NOW) / timedelta(hours=1)
 
 
-def test_hours_come_back_a_day_after_they_were_used():
+def test_hours_return_a_day_after_their_use():
     assert hours_until([ago(1, 10, 2)], 8) == pytest.approx(14)
     assert hours_until([ago(1, 10, 2)], 6) == pytest.approx(16)
     assert hours_until([ago(2, 10, 6)], 4) == pytest.approx(16)
 
 
-def test_what_goes_on_uses_hours_up_as_fast_as_others_come_back():
+def test_running_task_uses_hours_as_fast_as_others_return():
     assert hours_until([ago(1, 20, 10), ago(1, 5, None)], 10) is None
     assert hours_until([ago(3, 23, 18), ago(1, 5, None)], 15) == pytest.approx(4)
 
 
-def test_owner_whose_training_goes_on_for_ever_never_comes_below():
+def test_endless_training_never_gets_below_the_limit():
     assert hours_until([ago(1, 30, None)], 20) is None
 
 
-def test_quota_of_nothing_never_has_room():
+def test_quota_of_zero_is_never_available():
     assert hours_until([], 0) is None
     assert hours_until([ago(1, 2, 1)], 0) is None
 
@@ -53,7 +53,7 @@ HOLDS = st.lists(
 
 
 def used_at(holds: list[GPUHold], at: float) -> float:
-    """GPU hours of the day before this time, if what goes on goes on; as it is defined."""
+    """Return the GPU hours of the day before this time by their definition, if running attempts continue."""
     since = at - DAY_SECONDS
     spans = [
         (hold.gpus, max(hold.began_at, since), min(at if hold.ended_at is None else hold.ended_at, at))
@@ -64,7 +64,7 @@ def used_at(holds: list[GPUHold], at: float) -> float:
 
 @settings(max_examples=300, deadline=None)
 @given(holds=HOLDS, share=st.floats(0.05, 1))
-def test_time_is_the_first_at_which_the_use_is_below(holds: list[GPUHold], share: float):
+def test_time_is_the_first_with_use_below_the_limit(holds: list[GPUHold], share: float):
     used = used_at(holds, AT)
     hours = used * share
     found = hours_until(holds, hours)

@@ -1,4 +1,4 @@
-"""Holds: whoever makes or ends one has GPUs judged anew, and the queue looked at."""
+"""Creating or ending a hold updates the GPUs and wakes the queue."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def desk(tmp_path: Path, clock: FakeClock) -> Iterator[Desk]:
     database.close()
 
 
-def test_a_held_gpu_is_not_offered_at_once_and_is_again_when_the_hold_ends(desk: Desk):
+def test_held_gpu_is_unavailable_until_the_hold_ends(desk: Desk):
     hold = desk.holds.hold_gpu("1", "why", "root")
     assert hold is not None
     assert (desk.status(), desk.woken) == (["available", "busy"], 1)
@@ -49,18 +49,18 @@ def test_a_held_gpu_is_not_offered_at_once_and_is_again_when_the_hold_ends(desk:
     assert (desk.status(), desk.woken) == (["available", "available"], 2)
 
 
-def test_a_hold_for_an_alert_that_is_not_open_is_not_made(desk: Desk):
+def test_hold_for_an_ended_alert_is_not_created(desk: Desk):
     assert desk.holds.hold_gpu("1", "why", "rule x", alert_id="gone") is None
     assert (desk.holds.list(), desk.woken) == ([], 0)
 
 
-def test_only_a_gpu_that_is_there_is_held(desk: Desk):
+def test_only_an_existing_gpu_can_be_held(desk: Desk):
     with pytest.raises(GPUNotFound):
         desk.holds.hold_gpu("9", "why", "root")
     assert desk.holds.end_orphans() == 0
 
 
-def test_an_index_that_two_machines_have_holds_neither_gpu(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_ambiguous_index_holds_no_gpu(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     state = fleet(reading(0, identity=identity(1)))
     monkeypatch.setattr(type(desk.gpus), "state", property(lambda gpus: state))
     with pytest.raises(GPUNotFound, match="here:0"):

@@ -1,11 +1,11 @@
-"""What is let in, and what is refused with which words."""
+"""Admission of tasks, and the messages of rejections."""
 
 from dataclasses import replace
 
 import pytest
 
 from api.domain.access import Quota
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.domain.training import GPURequest, ResumeOptions, TrainingRequest
 from api.domain.usage import GB
 from api.errors import GPUBusy, QuotaExceeded
@@ -21,40 +21,44 @@ def service(owned: Owned) -> TrainingService:
     return owned.machine.parts.service
 
 
-def wish(count: int = 1, *, queue: bool = True) -> TrainingRequest:
+def toy_request(count: int = 1, *, queue: bool = True) -> TrainingRequest:
     return TrainingRequest("toy", GPURequest(count=count), config={"epochs": 3}, queue=queue)
 
 
 def start(service: TrainingService, count: int = 1, *, queue: bool = True, owner: str | None = "ann") -> str:
-    return service.start(wish(count, queue=queue), "ann", owner=owner).task_id
+    return service.start(toy_request(count, queue=queue), "ann", owner=owner).task_id
 
 
-def test_task_that_cannot_wait_is_refused_for_its_quota(owned: Owned, service: TrainingService):
+def test_task_that_does_not_wait_is_rejected_by_its_quota(owned: Owned, service: TrainingService):
     owned.given["ann"] = Quota(gpus=2)
     start(service, 2, queue=False)
-    with pytest.raises(QuotaExceeded) as refused:
+    with pytest.raises(QuotaExceeded) as rejection:
         start(service, queue=False)
-    assert refused.value.detail == "Waits for 1 of ann's 2 GPUs: the quota is 2 at a time."
-    assert (refused.value.data["quota"], refused.value.data["used"], refused.value.data["limit"]) == ("gpus", 2, 2)
+    assert rejection.value.detail == "Waits for 1 of ann's 2 GPUs: the quota is 2 at a time."
+    assert (rejection.value.data["quota"], rejection.value.data["used"], rejection.value.data["limit"]) == (
+        "gpus",
+        2,
+        2,
+    )
     start(service, 2, queue=False, owner="bob")
     with pytest.raises(GPUBusy):
         start(service, queue=False, owner="cem")
     assert len(list(owned.machine.root.glob("tasks/*"))) <= 2
 
 
-def test_refusal_names_no_task_that_its_reader_may_not_see(service: TrainingService):
-    named = replace(wish(4, queue=False), name="secret plan")
+def test_rejection_names_no_hidden_task(service: TrainingService):
+    named = replace(toy_request(4, queue=False), name="secret plan")
     held = service.start(named, "ann", owner="ann").task_id
-    with seeing(Sight("bob", sees_all=False)), pytest.raises(GPUBusy) as refused:
+    with seeing(ReadScope("bob", sees_all=False)), pytest.raises(GPUBusy) as rejection:
         start(service, queue=False, owner="bob")
-    assert "another user's task" in refused.value.detail
+    assert "another user's task" in rejection.value.detail
     with pytest.raises(GPUBusy, match="secret plan"):
         start(service, queue=False, owner="ann")
-    told = f"{refused.value.detail} {refused.value.data}"
-    assert not any(word in told for word in ("secret plan", held))
+    text = f"{rejection.value.detail} {rejection.value.data}"
+    assert not any(word in text for word in ("secret plan", held))
 
 
-def test_hours_that_are_used_up_are_waited_for_or_refused(owned: Owned, service: TrainingService):
+def test_task_waits_for_used_up_hours_or_is_rejected(owned: Owned, service: TrainingService):
     owned.given["ann"] = Quota(gpu_hours_per_day=1)
     owned.machine.run(owner="ann")
     owned.machine.clock.advance(7200)
@@ -69,23 +73,23 @@ def test_hours_that_are_used_up_are_waited_for_or_refused(owned: Owned, service:
     assert waits.waiting_reason.startswith("ann has used 2.0 of 1 GPU hours of the last day; the next are free about ")
 
 
-def test_queue_takes_as_many_tasks_as_the_quota_says(owned: Owned, service: TrainingService):
+def test_queue_accepts_as_many_tasks_as_the_quota_permits(owned: Owned, service: TrainingService):
     owned.given["ann"] = Quota(queued_tasks=2)
     first = [start(service, 4) for _ in range(2)]
-    with pytest.raises(QuotaExceeded, match="may have 2 tasks in the queue"):
+    with pytest.raises(QuotaExceeded, match="already has 2 tasks in the queue"):
         start(service)
     assert sorted(task.task_id for task in owned.machine.tasks.queued()) == sorted(first)
     start(service, owner="bob")
 
 
-def test_start_that_can_never_be_is_refused(owned: Owned, service: TrainingService):
+def test_start_that_can_never_happen_is_rejected(owned: Owned, service: TrainingService):
     owned.given["ann"] = Quota(gpus=2)
-    with pytest.raises(QuotaExceeded, match="quota of 2 at a time"):
+    with pytest.raises(QuotaExceeded, match="quota is 2 at a time"):
         start(service, 3)
     assert owned.machine.tasks.queued() == []
 
 
-def test_full_storage_is_refused_until_files_are_deleted(owned: Owned, service: TrainingService):
+def test_start_is_rejected_while_storage_is_full(owned: Owned, service: TrainingService):
     owned.given["ann"] = Quota(storage_gb=0.0001)
     task_id = owned.machine.run(owner="ann")
     owned.machine.prints(steps(1), task_id)
@@ -101,30 +105,30 @@ def test_full_storage_is_refused_until_files_are_deleted(owned: Owned, service: 
     start(service)
 
 
-def test_validating_says_what_starting_would(owned: Owned, service: TrainingService):
+def test_validation_reports_what_start_would(owned: Owned, service: TrainingService):
     owned.given["ann"] = Quota(gpus=2, queued_tasks=1)
     start(service)
-    for request in (wish(3), wish(1)):
-        with pytest.raises(QuotaExceeded) as refused:
+    for request in (toy_request(3), toy_request(1)):
+        with pytest.raises(QuotaExceeded) as rejection:
             service.start(request, "ann", owner="ann")
         found = service.validate(request, owner="ann")
-        assert refused.value.detail in [error.message for error in found.errors]
-    assert service.validate(wish(3), owner="bob").valid
+        assert rejection.value.detail in [error.message for error in found.errors]
+    assert service.validate(toy_request(3), owner="bob").valid
 
 
-def test_plan_says_that_a_quota_would_be_waited_for(owned: Owned, service: TrainingService):
+def test_plan_reports_waiting_for_a_quota(owned: Owned, service: TrainingService):
     owned.given["ann"] = Quota(gpus=1)
     owned.machine.run(owner="ann")
-    found = service.validate(wish(), owner="ann")
+    found = service.validate(toy_request(), owner="ann")
     assert found.gpus is not None
     assert found.gpus.waiting_reason == "waits for 1 of ann's 1 GPUs: the quota is 1 at a time"
 
 
-def test_resuming_is_bounded_as_a_start(owned: Owned, service: TrainingService):
+def test_resume_has_the_same_limits_as_a_start(owned: Owned, service: TrainingService):
     owned.machine.run(owner="ann")
     owned.machine.prints(steps(1, 2))
     owned.machine.saves(1)
-    owned.machine.ask_to_stop()
+    owned.machine.request_task_stop()
     owned.machine.train()
     owned.machine.end()
     owned.machine.free_gpus()
@@ -135,7 +139,7 @@ def test_resuming_is_bounded_as_a_start(owned: Owned, service: TrainingService):
     assert service.resume("a", ResumeOptions(), lambda _: {}, "ann").status == "queued"
 
 
-def test_running_tasks_stay_when_a_quota_is_lowered(owned: Owned, service: TrainingService):
+def test_lowered_quota_does_not_stop_running_tasks(owned: Owned, service: TrainingService):
     owned.machine.run(count=3, owner="ann")
     owned.given["ann"] = Quota(gpus=1)
     task_id = start(service)

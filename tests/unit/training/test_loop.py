@@ -1,4 +1,4 @@
-"""A round of the loop: who leads, what it does when the database fails, and when there is nothing to do."""
+"""Rounds of the loop: leadership, database outages and idle rounds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +11,13 @@ from api.errors import DatabaseUnavailable
 from tests.unit.trainings import TrainingMachine
 
 
-def test_what_was_just_claimed_is_started_in_the_same_round(machine: TrainingMachine):
+def test_new_claim_is_started_in_the_same_round(machine: TrainingMachine):
     machine.put()
     machine.train()
     assert (machine.status(), len(machine.executor.submissions)) == (TaskStatus.STARTING, 1)
 
 
-def test_a_round_without_news_and_work_asks_the_executor_nothing(
-    machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch
-):
+def test_idle_round_does_not_query_the_executor(machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch):
     machine.train()
     ticks: list[bool] = []
     monkeypatch.setattr(machine.reconciler, "tick", lambda: ticks.append(True) or False)
@@ -30,7 +28,7 @@ def test_a_round_without_news_and_work_asks_the_executor_nothing(
     assert ticks
 
 
-def test_one_of_two_servers_on_a_storage_looks_after_the_trainings(machine: TrainingMachine):
+def test_one_of_two_servers_on_a_storage_observes_the_trainings(machine: TrainingMachine):
     other = TrainingMachine(machine.database, machine.root, machine.clock)
     try:
         machine.put()
@@ -45,7 +43,7 @@ def test_one_of_two_servers_on_a_storage_looks_after_the_trainings(machine: Trai
         other.close()
 
 
-def test_who_lost_the_leadership_writes_nothing_and_asks_anew(machine: TrainingMachine):
+def test_server_without_leadership_writes_nothing(machine: TrainingMachine):
     machine.run()
     other = TrainingMachine(machine.database, machine.root, machine.clock)
     try:
@@ -60,7 +58,7 @@ def test_who_lost_the_leadership_writes_nothing_and_asks_anew(machine: TrainingM
         other.close()
 
 
-def test_a_database_that_does_not_answer_is_told_of_once_and_again_when_it_does(
+def test_database_outage_is_logged_once_and_its_end_once(
     machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     machine.run()
@@ -75,8 +73,8 @@ def test_a_database_that_does_not_answer_is_told_of_once_and_again_when_it_does(
         broken.setattr(Database, "write", away)
         for _ in range(3):
             machine.train()
-    assert [record.message for record in caplog.records] == ["the database does not answer; trainings go on"]
+    assert [record.message for record in caplog.records] == ["the database is unavailable; trainings continue"]
     caplog.set_level("INFO")
     machine.train()
-    assert "the database answers again" in caplog.text
+    assert "the database is available again" in caplog.text
     assert machine.status() is TaskStatus.RUNNING

@@ -14,7 +14,7 @@ def runs(*peaks: int, **others: Any) -> list[MemoryRun]:
     return [MemoryRun(replace(FACTS, **others), peak) for peak in peaks]
 
 
-def test_trainings_with_the_same_facts_give_what_they_used_and_how_many_there_were():
+def test_equal_facts_give_the_measured_memory_and_the_number_of_runs():
     found = judge_memory(FACTS, runs(21_000, 22_000, 21_500) + runs(9_000, rank=8))
     assert (found.origin, found.runs, found.median_mb, found.most_mb) == (MemoryOrigin.MEASURED, 3, 21_500, 22_000)
 
@@ -23,14 +23,14 @@ def test_trainings_with_the_same_facts_give_what_they_used_and_how_many_there_we
     "more",
     [{"rank": 64}, {"blocks_to_swap": 0}, {"sizes": (MemorySize(768, 1, 1),)}, {"sizes": (MemorySize(512, 1, 4),)}],
 )
-def test_more_to_do_is_an_upper_bound_and_less_a_lower_one(more: dict[str, Any]):
+def test_larger_load_gives_an_upper_bound_and_smaller_load_a_lower_bound(more: dict[str, Any]):
     found = judge_memory(FACTS, runs(30_000, **more))
     assert (found.origin, found.at_most_mb, found.at_least_mb) == (MemoryOrigin.AT_MOST, 30_000, None)
     found = judge_memory(replace(FACTS, **more), runs(20_000))
     assert (found.origin, found.at_most_mb, found.at_least_mb) == (MemoryOrigin.AT_LEAST, None, 20_000)
 
 
-def test_the_nearest_bound_holds():
+def test_closest_bound_is_used():
     above = [*runs(40_000, rank=128), *runs(26_000, 27_000, rank=64)]
     found = judge_memory(FACTS, [*above, *runs(18_000, rank=8), *runs(19_000, rank=16)])
     assert (found.runs, found.at_most_mb, found.at_least_mb) == (2, 27_000, 19_000)
@@ -46,11 +46,11 @@ def test_the_nearest_bound_holds():
         {"sizes": (MemorySize(1024, 1, 1),), "rank": 8},
     ],
 )
-def test_what_cannot_be_compared_tells_nothing(other: dict[str, Any]):
+def test_incomparable_runs_are_ignored(other: dict[str, Any]):
     assert judge_memory(FACTS, runs(30_000, **other)) == PlannedMemory(FACTS)
 
 
-def test_weights_that_cannot_be_told_are_compared_with_nothing():
+def test_unknown_weights_are_not_compared():
     facts = replace(FACTS, variant=None)
     assert judge_memory(facts, [MemoryRun(facts, 9_000)]).origin is MemoryOrigin.ESTIMATED
 
@@ -58,22 +58,20 @@ def test_weights_that_cannot_be_told_are_compared_with_nothing():
 @pytest.mark.parametrize(
     ("found", "estimate", "figure", "basis"),
     [
-        (runs(21_914, 20_000), 16_000, 21_914, "measured in 2 runs here with the same settings: 21.4 GB at most."),
-        (runs(21_914, rank=64), 16_000, 21_914, "at most: 1 run here with as much or more to do used 21.4 GB."),
+        (runs(21_914, 20_000), 16_000, 21_914, "measured in 2 runs here with the same settings: at most 21.4 GB."),
+        (runs(21_914, rank=64), 16_000, 21_914, "at most: 1 run here with the same or a larger load used 21.4 GB."),
         (
             runs(10_240, rank=8),
             16_384,
             16_384,
-            "at least: 1 run here with as much or less to do used 10.0 GB; by the estimate 16.0 GB.",
+            "at least: 1 run here with the same or a smaller load used 10.0 GB; estimated: 16.0 GB.",
         ),
-        (runs(20_480, rank=8), None, 20_480, "at least: 1 run here with as much or less to do used 20.0 GB."),
+        (runs(20_480, rank=8), None, 20_480, "at least: 1 run here with the same or a smaller load used 20.0 GB."),
         ([], 16_384, 16_384, "a table"),
         ([], None, None, "a table"),
     ],
 )
-def test_plan_says_what_its_figure_rests_on(
-    found: list[MemoryRun], estimate: int | None, figure: int | None, basis: str
-):
+def test_plan_explains_its_memory_figure(found: list[MemoryRun], estimate: int | None, figure: int | None, basis: str):
     plan = TrainingPlan(
         "x", "flux", 1, estimated_memory_mb=estimate, memory_basis="a table", memory=PlannedMemory(FACTS)
     )

@@ -12,14 +12,12 @@ def put(machine: TrainingMachine, owner: str | None) -> None:
 
 
 @pytest.mark.parametrize("owner", ["ann", None])
-def test_the_owner_of_a_task_that_waits_is_in_the_database(machine: TrainingMachine, owner: str | None):
+def test_owner_of_a_queued_task_is_read_from_the_database(machine: TrainingMachine, owner: str | None):
     put(machine, owner)
     assert machine.parts.owners.of("a") == owner
 
 
-def test_the_owner_of_a_task_that_runs_is_known_without_a_database(
-    machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch
-):
+def test_owner_of_a_running_task_is_known_without_a_database(machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch):
     put(machine, "ann")
     machine.train()
     machine.executor.runs(machine.uid(), ProcessIdentity(4711, 1.0))
@@ -32,6 +30,6 @@ def test_the_owner_of_a_task_that_runs_is_known_without_a_database(
     assert machine.parts.owners.of("a") == "ann"
 
 
-def test_a_task_that_nobody_knows_has_no_owner(machine: TrainingMachine):
+def test_unknown_task_has_no_owner(machine: TrainingMachine):
     with pytest.raises(TaskNotFound):
         machine.parts.owners.of("b")

@@ -1,4 +1,4 @@
-"""When quotas will permit waiting tasks to begin."""
+"""When quotas permit waiting tasks to start."""
 
 from datetime import timedelta
 from typing import Any
@@ -29,14 +29,14 @@ def forecast(
     return forecast_queue(queue, gpus, remaining, {each.task_id: 100.0 for each in queue}, NOW, permitted)
 
 
-def test_task_waits_for_the_end_of_its_owners_own():
+def test_task_waits_for_the_end_of_its_owners_other_task():
     found = forecast(
         [of_ann("a"), of_ann("b")], Account(Quota(gpus=1)), [offer(0), held(1, "x")], {"x": 30.0}, (of_ann("x"),)
     )
     assert [seconds_until(found, name) for name in "ab"] == [30.0, 130.0]
 
 
-def test_colleague_has_the_gpu_that_a_quota_leaves_free():
+def test_other_owner_gets_the_gpu_that_a_quota_leaves_free():
     found = forecast(
         [of_ann("a"), task("b", owner="bob")],
         Account(Quota(gpus=1)),
@@ -47,20 +47,20 @@ def test_colleague_has_the_gpu_that_a_quota_leaves_free():
     assert [seconds_until(found, name) for name in "ab"] == [30.0, 0.0]
 
 
-def test_nothing_is_known_while_nobody_knows_when_the_owners_own_end():
+def test_start_is_unknown_while_the_end_of_the_owners_tasks_is_unknown():
     found = forecast([of_ann("a")], Account(Quota(gpus=1)), [offer(0), held(1, "x")], {}, (of_ann("x"),))
     assert seconds_until(found, "a") is None
     assert seconds_until(forecast([of_ann("a", 2)], Account(Quota(gpus=1)), [offer(0), offer(1)], {}), "a") is None
 
 
-def test_used_hours_are_waited_for_and_keep_nothing_from_others():
+def test_used_up_hours_delay_only_their_owner():
     account = Account(Quota(gpu_hours_per_day=1), 0, 3600, NOW + timedelta(seconds=500))
     found = forecast([of_ann("a"), task("b", owner="bob")], account, [offer(0)], {})
     assert [seconds_until(found, name) for name in "ab"] == [500.0, 0.0]
     assert [found[name].position for name in "ab"] == [1, 2]
 
 
-def test_full_storage_and_hours_that_never_return_are_not_known():
+def test_start_is_unknown_with_full_storage_or_hours_that_never_return():
     for account in (
         Account(Quota(storage_gb=1), storage_bytes=GB),
         Account(Quota(gpu_hours_per_day=0)),
@@ -68,7 +68,7 @@ def test_full_storage_and_hours_that_never_return_are_not_known():
         assert seconds_until(forecast([of_ann("a")], account, [offer(0)], {}), "a") is None
 
 
-def test_owner_without_a_quota_is_forecast_as_nobody():
+def test_owner_without_a_quota_is_forecast_without_limits():
     queue, gpus, remaining = [of_ann("a", 2), of_ann("b"), of_ann("c", 3)], [offer(0), held(1, "x")], {"x": 30.0}
     durations = {each.task_id: 100.0 for each in queue}
     assert forecast(queue, Account(gpu_seconds=9000), gpus, remaining, (of_ann("x"),)) == forecast_queue(

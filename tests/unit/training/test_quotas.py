@@ -1,4 +1,4 @@
-"""What owners may use and use, as passes and starts ask it."""
+"""Quotas and usage of owners."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,11 +53,11 @@ def owned(migrated_file: Path, tmp_path: Path, clock: FakeClock) -> Iterator[Own
     database.close()
 
 
-def wish(count: int) -> TrainingRequest:
+def toy_request(count: int) -> TrainingRequest:
     return TrainingRequest("toy", GPURequest(count=count))
 
 
-def test_account_has_what_is_held_and_used(owned: Owned):
+def test_account_has_held_gpus_and_used_hours(owned: Owned):
     owned.given["ann"] = Quota(gpus=4)
     owned.machine.run(count=2, owner="ann")
     owned.machine.clock.advance(HOUR)
@@ -65,27 +65,27 @@ def test_account_has_what_is_held_and_used(owned: Owned):
     assert owned.quotas.accounts([None])[None] == Account()
 
 
-def test_used_hours_are_counted_anew_when_a_gpu_changes_hands_and_else_now_and_then(
+def test_used_hours_are_counted_again_when_a_gpu_changes_hands_or_after_a_while(
     owned: Owned, monkeypatch: pytest.MonkeyPatch
 ):
-    asked = []
+    counted = []
     count = UsageStore.gpu_seconds
-    monkeypatch.setattr(UsageStore, "gpu_seconds", lambda self, now: asked.append(now) or count(self, now))
+    monkeypatch.setattr(UsageStore, "gpu_seconds", lambda self, now: counted.append(now) or count(self, now))
     owned.machine.run(owner="ann")
     owned.account()
-    asked.clear()
+    counted.clear()
     for _ in range(3):
         owned.account()
-    assert asked == []
+    assert counted == []
     owned.machine.clock.advance(quotas_module.FRESH_SECONDS + 1)
     owned.account()
-    assert len(asked) == 1
+    assert len(counted) == 1
     owned.machine.end()
     owned.account()
-    assert len(asked) == 2
+    assert len(counted) == 2
 
 
-def test_who_has_used_the_hours_is_told_when_they_return(owned: Owned):
+def test_return_of_used_up_hours_is_known(owned: Owned):
     owned.given["ann"] = Quota(gpu_hours_per_day=1)
     began = owned.machine.clock.now()
     owned.machine.run(owner="ann")
@@ -96,7 +96,7 @@ def test_who_has_used_the_hours_is_told_when_they_return(owned: Owned):
     assert account.hours_return_at == began + timedelta(days=1, hours=1)
 
 
-def test_usage_is_shown_in_the_units_of_the_quota(owned: Owned):
+def test_usage_has_the_units_of_the_quota(owned: Owned):
     owned.machine.run(count=2, owner="ann")
     owned.machine.put("b", count=4, owner="ann")
     owned.machine.clock.advance(HOUR / 2)
@@ -105,17 +105,17 @@ def test_usage_is_shown_in_the_units_of_the_quota(owned: Owned):
     assert owned.quotas.usage_of(["bob", "ann"])["bob"] == Usage(0, 0, 0.0, 0.0)
 
 
-def test_bounds_are_those_of_the_owners_quota(owned: Owned):
+def test_limits_are_those_of_the_owners_quota(owned: Owned):
     owned.given["ann"] = Quota(gpus=3, queued_tasks=0)
     assert (owned.quotas.gpu_bound("ann"), owned.quotas.queue_bound("ann")) == (Bound("ann", 3), Bound("ann", 0))
     assert [owned.quotas.gpu_bound(owner) for owner in ("bob", None)] == [None, None]
 
 
-def test_what_waiting_cannot_help_is_refused(owned: Owned, monkeypatch: pytest.MonkeyPatch):
+def test_request_that_waiting_cannot_help_is_rejected(owned: Owned, monkeypatch: pytest.MonkeyPatch):
     owned.given["ann"] = Quota(gpus=2, queued_tasks=1, storage_gb=1)
 
     def problems(count: int) -> list[str]:
-        return [each.data["quota"] for each in owned.quotas.problems("ann", wish(count))]
+        return [each.data["quota"] for each in owned.quotas.problems("ann", toy_request(count))]
 
     assert (problems(2), problems(3)) == ([], ["gpus"])
     monkeypatch.setattr(owned.meter, "bytes_of", lambda owner: GB)
@@ -123,20 +123,18 @@ def test_what_waiting_cannot_help_is_refused(owned: Owned, monkeypatch: pytest.M
     assert owned.quotas.queue_problems("ann") == []
     owned.machine.put(count=4, owner="ann")
     assert [each.code for each in owned.quotas.queue_problems("ann")] == ["quota_exceeded"]
-    assert owned.quotas.problems(None, wish(9)) == []
+    assert owned.quotas.problems(None, toy_request(9)) == []
 
 
-def test_error_says_what_the_reason_says(owned: Owned):
+def test_error_has_the_text_of_the_reason(owned: Owned):
     owned.given["ann"] = Quota(gpus=2)
-    problem = owned.quotas.problems("ann", wish(3))[0]
-    assert problem.detail == (
-        "Asks for more GPUs (3) than ann's quota of 2 at a time: ask for fewer, or have it raised."
-    )
+    problem = owned.quotas.problems("ann", toy_request(3))[0]
+    assert problem.detail == ("Needs 3 GPUs, but ann's quota is 2 at a time: request fewer, or ask for a higher quota.")
     assert problem.status == 409
     assert problem.data == {"quota": "gpus", "user": "ann", "limit": 2, "requested": 3}
 
 
-def test_more_bytes_of_datasets_than_the_quota_leaves_are_refused(owned: Owned, monkeypatch: pytest.MonkeyPatch):
+def test_dataset_larger_than_the_remaining_quota_is_rejected(owned: Owned, monkeypatch: pytest.MonkeyPatch):
     owned.given["ann"] = Quota(storage_gb=1.0)
     monkeypatch.setattr(owned.meter, "_stored_by", lambda: {"ann": GB // 2})
     owned.meter.measure()

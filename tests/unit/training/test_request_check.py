@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.domain.training import GPURequest, TrainingPlan, TrainingRequest
-from api.errors import CheckBusy, Mistake
+from api.errors import CheckBusy, Finding
 from api.trainers.toy.trainer import Toy
 from api.trainers.trainer import Check
 from api.training import request_check
@@ -49,30 +49,32 @@ def checker(trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def nest(checker: RequestChecker, trainer: Trainer, depth: int) -> None:
-    """So many checks at once: each is asked for within the one before."""
+    """Run this many checks concurrently, each started within the one before."""
     trainer.meanwhile = (lambda: nest(checker, trainer, depth - 1)) if depth > 1 else None
     checker.check(REQUEST, "a")
 
 
-def test_four_checks_run_at_a_time(checker: RequestChecker, trainer: Trainer):
+def test_four_checks_run_concurrently(checker: RequestChecker, trainer: Trainer):
     nest(checker, trainer, MAX_CHECKS)
 
 
-def test_one_more_is_asked_to_come_again(checker: RequestChecker, trainer: Trainer):
+def test_surplus_check_is_rejected_with_retry_after(checker: RequestChecker, trainer: Trainer):
     with pytest.raises(CheckBusy) as refusal:
         nest(checker, trainer, MAX_CHECKS + 1)
     assert refusal.value.status == 503
     assert refusal.value.headers == {"Retry-After": "1"}
 
 
-def test_a_check_that_fails_gives_its_place_back(checker: RequestChecker, trainer: Trainer):
+def test_failed_check_releases_its_slot(checker: RequestChecker, trainer: Trainer):
     for _ in range(MAX_CHECKS + 1):
         with pytest.raises(CheckBusy):
             nest(checker, trainer, MAX_CHECKS + 1)
     nest(checker, trainer, MAX_CHECKS)
 
 
-def test_those_who_wait_for_a_place_are_few(checker: RequestChecker, trainer: Trainer, monkeypatch: pytest.MonkeyPatch):
+def test_number_of_waiting_checks_is_limited(
+    checker: RequestChecker, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(request_check, "WAIT_SECONDS", 600.0)
     with ExitStack() as waiting:
         for _ in range(request_check.MAX_WAITING):
@@ -84,7 +86,7 @@ def test_those_who_wait_for_a_place_are_few(checker: RequestChecker, trainer: Tr
 
 
 def test_findings_are_capped_with_a_count(checker: RequestChecker, trainer: Trainer):
-    trainer.found = Check(errors=tuple(Mistake(f"/{index}", "wrong") for index in range(300)))
+    trainer.found = Check(errors=tuple(Finding(f"/{index}", "wrong") for index in range(300)))
     errors = checker.check(REQUEST, "a").errors
     assert len(errors) == 201
     assert errors[-1].message == "There are 100 more findings than these."
@@ -103,7 +105,7 @@ CLUSTER = [offer(index, node=node, uuid=f"GPU-{node}-{index}") for node in ("n1"
         (("n3:0",), ["/gpu_ids/0"]),
     ],
 )
-def test_gpus_of_a_cluster_are_named_by_their_machine_all_of_one(
+def test_gpus_of_a_cluster_are_named_with_their_single_node(
     checker: RequestChecker, monkeypatch: pytest.MonkeyPatch, named: tuple[int | str, ...], wrong: list[str]
 ):
     monkeypatch.setattr(request_check, "list_offers", lambda state: CLUSTER)
@@ -111,18 +113,18 @@ def test_gpus_of_a_cluster_are_named_by_their_machine_all_of_one(
     assert [each.pointer for each in found.errors] == wrong
 
 
-def test_nothing_is_too_much_for_a_cluster_that_was_not_heard_of_yet(checker: RequestChecker, tmp_path: Path):
-    asked = [GPURequest((), 4), GPURequest(("n1:7",), 1)]
-    assert checker.check(replace(REQUEST, gpus=asked[0]), "a").problems
+def test_no_request_is_too_large_for_a_cluster_that_has_not_reported(checker: RequestChecker, tmp_path: Path):
+    requested = [GPURequest((), 4), GPURequest(("n1:7",), 1)]
+    assert checker.check(replace(REQUEST, gpus=requested[0]), "a").problems
     unheard: Any = SimpleNamespace(state=SimpleNamespace(startable=frozenset()))
     early = RequestChecker({"toy": Trainer()}, unheard, tmp_path, min_free_mb=0)  # type: ignore[dict-item]
-    for gpus in asked:
+    for gpus in requested:
         checked = early.check(replace(REQUEST, gpus=gpus), "a")
         assert (checked.problems, checked.errors) == ((), ())
 
 
 @pytest.mark.parametrize(
-    ("weights", "gpus", "asked", "is_warned"),
+    ("weights", "gpus", "requested", "is_warned"),
     [
         (28_000, (24_564,), GPURequest(count=1), True),
         (28_000, (24_564, 81_559), GPURequest(count=1), False),
@@ -134,26 +136,26 @@ def test_nothing_is_too_much_for_a_cluster_that_was_not_heard_of_yet(checker: Re
         (None, (24_564,), GPURequest(count=1), False),
     ],
 )
-def test_weights_that_no_gpu_holds_are_warned_of(
+def test_weights_larger_than_any_gpu_give_a_warning(
     checker: RequestChecker,
     trainer: Trainer,
     monkeypatch: pytest.MonkeyPatch,
     weights: int | None,
     gpus: tuple[int | None, ...],
-    asked: GPURequest,
+    requested: GPURequest,
     is_warned: bool,
 ):
     offers = [replace(offer(index), total_mb=total) for index, total in enumerate(gpus)]
     monkeypatch.setattr(request_check, "list_offers", lambda state: offers)
     trainer.found = Check(plan=TrainingPlan("toy", "toy", 1, weights_mb=weights))
-    found = checker.check(replace(REQUEST, gpus=asked), "a")
+    found = checker.check(replace(REQUEST, gpus=requested), "a")
     assert [each.pointer for each in found.warnings] == (["/config/model"] if is_warned else [])
     if is_warned:
         assert "28,000 MB" in found.warnings[0].message
         assert "24,564 MB" in found.warnings[0].message
 
 
-def test_nothing_else_is_said_of_a_path_that_may_not_be_read(checker: RequestChecker, tmp_path: Path):
+def test_forbidden_path_has_no_other_findings(checker: RequestChecker, tmp_path: Path):
     make_files(tmp_path)
     checker._paths = paths_of(tmp_path)
     checker._trainers = {"toy": Toy()}
@@ -163,10 +165,10 @@ def test_nothing_else_is_said_of_a_path_that_may_not_be_read(checker: RequestChe
     assert found.plan is None
 
 
-def test_nothing_is_too_much_for_a_cluster_of_which_no_gpu_is_reported(trainer: Trainer, tmp_path: Path):
+def test_no_request_is_too_large_for_a_cluster_without_reported_gpus(trainer: Trainer, tmp_path: Path):
     state = SimpleNamespace(startable=frozenset({"n1"}), has_cluster=True, gpus=(), is_fleet=False)
     gpus, trainers = SimpleNamespace(state=state), {"toy": trainer}
     checker = RequestChecker(trainers, gpus, tmp_path, min_free_mb=0)  # type: ignore[arg-type]
-    for wish in (GPURequest((), 4, 0), GPURequest(("n1:0",), 1, 0)):
-        found = checker.check(replace(REQUEST, gpus=wish), "a")
+    for selection in (GPURequest((), 4, 0), GPURequest(("n1:0",), 1, 0)):
+        found = checker.check(replace(REQUEST, gpus=selection), "a")
         assert (found.problems, found.errors) == ((), ())

@@ -14,13 +14,13 @@ NAMES = ("global_step5", "global_step10", "global_step15")
 
 @pytest.fixture
 def saved(machine: TrainingMachine) -> list[Checkpoint]:
-    """Three checkpoints, of which the last is only begun and the second the latest whole one."""
+    """Three checkpoints, of which the last is incomplete."""
     run_dir = machine.saves(5, 10)
     found = Toy().checkpoints(run_dir)
     return [*found, replace(found[-1], name=NAMES[2], step=15, is_complete=False, is_latest=False)]
 
 
-def test_those_of_the_newest_run_directory_are_listed(machine: TrainingMachine):
+def test_checkpoints_of_the_newest_run_directory_are_listed(machine: TrainingMachine):
     assert find_checkpoints(Toy(), machine.files().output).run_dir is None
     run_dir = machine.saves(5, 10)
     found = find_checkpoints(Toy(), machine.files().output)
@@ -30,16 +30,16 @@ def test_those_of_the_newest_run_directory_are_listed(machine: TrainingMachine):
     )
 
 
-def test_a_trainer_that_is_not_known_has_none():
+def test_unknown_trainer_has_no_checkpoints():
     assert find_checkpoints(None, Path("/nowhere")).checkpoints == ()
 
 
-def test_the_last_complete_one_is_the_default(saved: list[Checkpoint]):
+def test_last_complete_checkpoint_is_the_default(saved: list[Checkpoint]):
     assert choose_checkpoint("a", saved, None).name == "global_step10"
     assert choose_checkpoint("a", saved, "global_step5").name == "global_step5"
 
 
-def test_after_going_back_the_latest_is_not_the_highest_step(saved: list[Checkpoint]):
+def test_after_a_resume_from_an_older_checkpoint_the_latest_is_not_the_highest_step(saved: list[Checkpoint]):
     went_back = [replace(saved[0], is_latest=True), replace(saved[1], is_latest=False), saved[2]]
     latest = last_complete(went_back)
     assert latest is not None
@@ -50,13 +50,13 @@ def test_after_going_back_the_latest_is_not_the_highest_step(saved: list[Checkpo
 
 
 @pytest.mark.parametrize("name", ["global_step15", "global_step99"])
-def test_one_that_is_not_complete_or_not_there_is_refused_with_those_that_are(saved: list[Checkpoint], name: str):
+def test_incomplete_or_missing_checkpoint_is_rejected_with_a_list(saved: list[Checkpoint], name: str):
     with pytest.raises(NoCheckpoint) as refused:
         choose_checkpoint("a", saved, name)
     assert refused.value.data == {"checkpoints": ["global_step5", "global_step10"]}
 
 
-def test_without_any_there_is_nothing_to_go_on_from():
+def test_resume_without_checkpoints_is_rejected():
     assert last_complete(()) is None
-    with pytest.raises(NoCheckpoint, match="has no complete checkpoint; restart begins anew"):
+    with pytest.raises(NoCheckpoint, match="has no complete checkpoint; restart it instead"):
         choose_checkpoint("a", (), None)

@@ -1,4 +1,4 @@
-"""The use cases of trainings, on a machine of which the test says what happens."""
+"""The use cases of trainings, on a simulated machine."""
 
 from dataclasses import replace
 from typing import Any
@@ -29,8 +29,8 @@ def service(machine: TrainingMachine) -> TrainingService:
     return machine.parts.service
 
 
-def ended(machine: TrainingMachine, *saved: int) -> None:
-    """A training that failed with these checkpoints."""
+def failed_training(machine: TrainingMachine, *saved: int) -> None:
+    """Return a failed training with these checkpoints."""
     machine.run()
     machine.prints(steps(*range(1, 6)))
     machine.saves(*saved)
@@ -42,7 +42,7 @@ def resume(service: TrainingService, checkpoint: str | None = None, **changes: A
     return service.resume("a", ResumeOptions(checkpoint), lambda _: changes, "ann")
 
 
-def test_validating_finds_every_mistake_and_leaves_nothing(machine: TrainingMachine, service: TrainingService):
+def test_validation_finds_every_error_and_leaves_no_files(machine: TrainingMachine, service: TrainingService):
     wrong = TrainingRequest("toy", GPURequest(count=9), config={"epochs": 0, "epoch": 1})
     found = service.validate(wrong)
     assert not found.valid
@@ -50,14 +50,16 @@ def test_validating_finds_every_mistake_and_leaves_nothing(machine: TrainingMach
     assert (found.gpus, list(machine.root.glob("tasks/*"))) == (None, [])
 
 
-def test_validating_a_right_request_says_which_gpus_it_would_get(machine: TrainingMachine, service: TrainingService):
+def test_validation_of_a_valid_request_shows_its_gpus(machine: TrainingMachine, service: TrainingService):
     machine.run("other", count=2)
     found = service.validate(TrainingRequest("toy", GPURequest(count=2), config={"epochs": 1}))
     assert found.gpus is not None
     assert (found.valid, found.gpus.gpu_ids) == (True, (2, 3))
 
 
-def test_a_started_training_waits_with_its_secrets_kept_apart(machine: TrainingMachine, service: TrainingService):
+def test_started_training_is_queued_with_its_secrets_in_a_separate_file(
+    machine: TrainingMachine, service: TrainingService
+):
     request = TrainingRequest("toy", config={"epochs": 1}, env={"HF_TOKEN": "hf_secret"})
     task = service.start(request, "ann")
     assert (task.status, task.task_id.startswith("train_")) == (TaskStatus.QUEUED, True)
@@ -65,7 +67,7 @@ def test_a_started_training_waits_with_its_secrets_kept_apart(machine: TrainingM
     assert "hf_secret" not in repr(machine.task(task.task_id).request)
 
 
-def test_one_that_does_not_wait_has_its_gpus_at_once_or_leaves_nothing(
+def test_training_that_does_not_wait_gets_its_gpus_immediately_or_leaves_no_files(
     machine: TrainingMachine, service: TrainingService
 ):
     request = replace(TOY, gpus=GPURequest(count=3), env={"HF_TOKEN": "hf_secret"}, queue=False)
@@ -78,14 +80,14 @@ def test_one_that_does_not_wait_has_its_gpus_at_once_or_leaves_nothing(
     assert [path.name for path in machine.root.glob("tasks/*")] == [first.task_id]
 
 
-def test_the_same_key_finds_the_same_training(machine: TrainingMachine, service: TrainingService):
+def test_same_idempotency_key_returns_the_same_training(machine: TrainingMachine, service: TrainingService):
     request = replace(TOY, env={"HF_TOKEN": "hf_secret"})
     first, second = (service.start(request, "ann", "key") for _ in range(2))
     assert first.task_id == second.task_id
     assert [path.name for path in machine.root.glob("tasks/*")] == [first.task_id]
 
 
-def test_a_stop_begins_with_the_rung_that_the_trainer_can_hear(machine: TrainingMachine, service: TrainingService):
+def test_stop_starts_with_the_step_that_the_trainer_supports(machine: TrainingMachine, service: TrainingService):
     machine.run()
     loading = service.stop("a", False, None, "ann")
     assert loading.stop is not None
@@ -98,14 +100,14 @@ def test_a_stop_begins_with_the_rung_that_the_trainer_can_hear(machine: Training
     assert training.stop.rung is StopRung.CHECKPOINT
 
 
-def test_a_stop_of_one_that_has_stopped_is_the_same_answer(machine: TrainingMachine, service: TrainingService):
+def test_repeated_stop_of_a_stopped_training_changes_nothing(machine: TrainingMachine, service: TrainingService):
     machine.put()
     assert service.stop("a", False, None, "ann").status is TaskStatus.STOPPED
     assert service.stop("a", True, None, "ann").status is TaskStatus.STOPPED
-    assert machine.messages(EventKind.STATUS)[-1] == "asked to stop with a checkpoint"
+    assert machine.messages(EventKind.STATUS)[-1] == "stop with a checkpoint requested"
 
 
-def test_a_stop_waits_a_moment_for_the_end_when_that_is_wanted(
+def test_stop_waits_for_the_end_if_requested(
     machine: TrainingMachine, service: TrainingService, monkeypatch: pytest.MonkeyPatch
 ):
     machine.run()
@@ -115,24 +117,22 @@ def test_a_stop_waits_a_moment_for_the_end_when_that_is_wanted(
     assert waits == [(False, 3.0)]
 
 
-def test_a_failed_training_goes_on_from_its_last_complete_checkpoint(
-    machine: TrainingMachine, service: TrainingService
-):
-    ended(machine, 2, 4)
+def test_failed_training_resumes_from_its_last_complete_checkpoint(machine: TrainingMachine, service: TrainingService):
+    failed_training(machine, 2, 4)
     assert resume(service).status is TaskStatus.QUEUED
     machine.train()
     assert machine.attempt().resumed_from == "global_step4"
 
 
-def test_another_checkpoint_and_changes_are_taken(machine: TrainingMachine, service: TrainingService):
-    ended(machine, 2, 4)
+def test_resume_accepts_another_checkpoint_and_changes(machine: TrainingMachine, service: TrainingService):
+    failed_training(machine, 2, 4)
     resume(service, "global_step2", config={"epochs": 9})
     machine.train()
     assert (machine.attempt().resumed_from, machine.task().request.config) == ("global_step2", {"epochs": 9})
 
 
-def test_what_cannot_be_resumed_stays_as_it_is(machine: TrainingMachine, service: TrainingService):
-    ended(machine)
+def test_rejected_resume_changes_nothing(machine: TrainingMachine, service: TrainingService):
+    failed_training(machine)
     with pytest.raises(NoCheckpoint):
         resume(service)
     with pytest.raises(TaskNotFound):
@@ -142,14 +142,14 @@ def test_what_cannot_be_resumed_stays_as_it_is(machine: TrainingMachine, service
         service.resume("b", ResumeOptions(), lambda _: {}, "ann")
 
 
-def test_a_change_that_is_wrong_resumes_nothing(machine: TrainingMachine, service: TrainingService):
-    ended(machine, 4)
+def test_invalid_change_resumes_nothing(machine: TrainingMachine, service: TrainingService):
+    failed_training(machine, 4)
     with pytest.raises(Invalid):
         resume(service, config={"epochs": 0})
     assert machine.status() is TaskStatus.FAILED
 
 
-def test_a_completed_training_is_resumed_with_a_change_only(machine: TrainingMachine, service: TrainingService):
+def test_completed_training_resumes_only_with_a_change(machine: TrainingMachine, service: TrainingService):
     machine.run()
     machine.prints(steps(1, 2, 3))
     machine.saves(3)
@@ -160,7 +160,7 @@ def test_a_completed_training_is_resumed_with_a_change_only(machine: TrainingMac
     assert resume(service, config={"epochs": 9}).status is TaskStatus.QUEUED
 
 
-def test_a_restart_is_a_new_training_with_the_same_request_and_secrets(
+def test_restart_creates_a_training_with_the_same_request_and_secrets(
     machine: TrainingMachine, service: TrainingService
 ):
     first = service.start(TrainingRequest("toy", config={"epochs": 1}, env={"HF_TOKEN": "hf_secret"}), "ann")
@@ -173,11 +173,11 @@ def test_a_restart_is_a_new_training_with_the_same_request_and_secrets(
 
 
 @pytest.mark.parametrize("with_files", [True, False])
-def test_a_deleted_training_keeps_its_files_unless_they_are_to_go_and_never_its_secrets(
+def test_deleted_training_keeps_its_files_unless_requested_but_never_its_secrets(
     machine: TrainingMachine, service: TrainingService, with_files: bool
 ):
-    ended(machine, 4)
-    machine.files().keep_secrets({"HF_TOKEN": "hf_secret"})
+    failed_training(machine, 4)
+    machine.files().store_secrets({"HF_TOKEN": "hf_secret"})
     deleted = service.delete("a", with_files)
     assert (deleted.files_deleted, machine.files().output.exists()) == (with_files, not with_files)
     assert not machine.files().secrets.exists()
@@ -185,7 +185,7 @@ def test_a_deleted_training_keeps_its_files_unless_they_are_to_go_and_never_its_
         service.get("a")
 
 
-def test_a_list_goes_on_behind_its_cursor_and_knows_gpus_by_index(machine: TrainingMachine, service: TrainingService):
+def test_list_continues_after_its_cursor_and_accepts_gpu_indices(machine: TrainingMachine, service: TrainingService):
     for task_id in ("a", "b", "c"):
         machine.run(task_id)
     first = service.get_page(TaskFilter(), None, PageRequest(limit=2), TaskOrder.NEWEST)
@@ -220,7 +220,7 @@ def test_every_status_is_counted(machine: TrainingMachine, service: TrainingServ
     ("is_queued", "changes", "is_woken"),
     [(True, {"priority": 5}, True), (True, {"name": "cats"}, False), (False, {"priority": 5}, False)],
 )
-def test_only_a_new_place_in_the_queue_wakes_the_loop(
+def test_only_a_changed_queue_position_wakes_the_loop(
     machine: TrainingMachine,
     service: TrainingService,
     monkeypatch: pytest.MonkeyPatch,
@@ -231,7 +231,7 @@ def test_only_a_new_place_in_the_queue_wakes_the_loop(
     if is_queued:
         machine.put()
     else:
-        ended(machine)
+        failed_training(machine)
     woken: list[bool] = []
     monkeypatch.setattr(service, "_wake", lambda: woken.append(True))
     changed = service.patch("a", changes, "ann")

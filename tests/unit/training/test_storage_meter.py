@@ -1,4 +1,4 @@
-"""How much disk the files of a user's trainings take."""
+"""Disk usage of a user's trainings."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from api.util.clock import FakeClock
 
 
 class Measured:
-    """A meter over a directory, and the trainings that it is told of."""
+    """A meter of a directory, and the trainings that it measures."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -36,11 +36,11 @@ def blocks(*paths: Path) -> int:
     return sum(512 * path.stat().st_blocks for path in paths)
 
 
-def test_nothing_is_known_before_the_first_look(measured: Measured):
+def test_usage_is_unknown_before_the_first_measurement(measured: Measured):
     assert measured.meter.bytes_of("ann") is None
 
 
-def test_files_of_all_trainings_of_an_owner_are_added(measured: Measured):
+def test_files_of_all_trainings_of_an_owner_are_summed(measured: Measured):
     mine = [measured.write("a", 70_000), measured.write("a", 5, "log/0.log"), measured.write("b", 9000)]
     measured.write("c", 30_000)
     measured.owned = [("a", "ann", None), ("b", "ann", 5.0), ("c", "bob", None)]
@@ -49,7 +49,7 @@ def test_files_of_all_trainings_of_an_owner_are_added(measured: Measured):
     assert measured.meter.bytes_of("cem") == 0
 
 
-def test_link_that_a_trainer_made_leads_nowhere(measured: Measured, tmp_path: Path):
+def test_symbolic_link_is_not_followed(measured: Measured, tmp_path: Path):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "big").write_bytes(os.urandom(100_000))
@@ -60,7 +60,7 @@ def test_link_that_a_trainer_made_leads_nowhere(measured: Measured, tmp_path: Pa
     assert measured.meter.bytes_of("ann") == blocks(inside)
 
 
-def test_training_that_goes_on_is_measured_again_after_a_while_and_a_finished_one_seldom(measured: Measured):
+def test_running_training_is_measured_often_and_a_finished_one_rarely(measured: Measured):
     measured.owned = [("a", "ann", None), ("b", "bob", 5.0)]
     measured.meter.measure()
     files = {name: measured.write(name, 50_000) for name in "ab"}
@@ -74,7 +74,7 @@ def test_training_that_goes_on_is_measured_again_after_a_while_and_a_finished_on
     assert measured.meter.bytes_of("bob") == blocks(files["b"])
 
 
-def test_training_is_measured_once_more_when_it_has_finished(measured: Measured):
+def test_training_is_measured_again_after_its_end(measured: Measured):
     measured.owned = [("a", "ann", None)]
     measured.meter.measure()
     file, measured.owned = measured.write("a", 50_000), [("a", "ann", 9.0)]
@@ -82,17 +82,17 @@ def test_training_is_measured_once_more_when_it_has_finished(measured: Measured)
     assert measured.meter.bytes_of("ann") == blocks(file)
 
 
-def test_deleted_files_count_no_more_at_once(measured: Measured):
+def test_deleted_files_are_subtracted_immediately(measured: Measured):
     measured.write("a", 50_000)
-    kept = measured.write("b", 9000)
+    remaining = measured.write("b", 9000)
     measured.owned = [("a", "ann", 1.0), ("b", "ann", 1.0)]
     measured.meter.measure()
     measured.meter.forget("a")
     measured.meter.forget("unknown")
-    assert measured.meter.bytes_of("ann") == blocks(kept)
+    assert measured.meter.bytes_of("ann") == blocks(remaining)
 
 
-def test_many_trainings_are_measured_some_at_a_time_and_unknown_till_then(
+def test_many_trainings_are_measured_in_batches_and_unknown_until_then(
     measured: Measured, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(storage_meter, "MOST_AT_ONCE", 2)
@@ -103,7 +103,7 @@ def test_many_trainings_are_measured_some_at_a_time_and_unknown_till_then(
     assert measured.meter.bytes_of("bob") == 0
 
 
-def test_disk_in_trouble_leaves_the_figure_unknown(measured: Measured, monkeypatch: pytest.MonkeyPatch):
+def test_disk_error_leaves_the_figure_unknown(measured: Measured, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
@@ -113,7 +113,7 @@ def test_disk_in_trouble_leaves_the_figure_unknown(measured: Measured, monkeypat
     assert measured.meter.bytes_of("ann") is None
 
 
-def test_figures_stay_while_the_database_does_not_answer(measured: Measured):
+def test_figures_stay_while_the_database_is_unavailable(measured: Measured):
     file, measured.owned = measured.write("a", 9000), [("a", "ann", None)]
     measured.meter.measure()
 
@@ -125,7 +125,7 @@ def test_figures_stay_while_the_database_does_not_answer(measured: Measured):
     assert measured.meter.bytes_of("ann") == blocks(file)
 
 
-def test_datasets_of_an_owner_count_too_and_their_links_in_a_task_do_not(measured: Measured, tmp_path: Path):
+def test_datasets_count_but_their_links_in_a_task_do_not(measured: Measured, tmp_path: Path):
     own = measured.write("a", 9000)
     blob = tmp_path / "blob"
     blob.write_bytes(os.urandom(50_000))
@@ -138,7 +138,7 @@ def test_datasets_of_an_owner_count_too_and_their_links_in_a_task_do_not(measure
     assert (meter.bytes_of("ann"), meter.bytes_of("bob")) == (blocks(own) + 7, 5)
 
 
-def test_a_trainer_cannot_hide_its_files_by_giving_them_another_name(measured: Measured):
+def test_hard_links_do_not_hide_files_of_a_trainer(measured: Measured):
     own = measured.write("a", 9000)
     (own.parent / "twin").hardlink_to(own)
     measured.owned = [("a", "ann", None)]
@@ -146,7 +146,7 @@ def test_a_trainer_cannot_hide_its_files_by_giving_them_another_name(measured: M
     assert measured.meter.bytes_of("ann") == 2 * blocks(own)
 
 
-def test_downloads_count_to_who_brought_a_file_first(measured: Measured):
+def test_shared_download_counts_for_its_first_owner(measured: Measured):
     brought = {"dl_1": {"/m/a": 1000, "/m/b": 10}, "dl_2": {"/m/a": 1000}, "dl_3": {"/m/c": 5}}
     looks: list[int] = []
     meter = StorageMeter(lambda: measured.owned, measured.root, measured.clock, dict, lambda task: brought[task])

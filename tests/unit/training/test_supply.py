@@ -1,4 +1,4 @@
-"""What a wish finds: GPUs of one node, the smallest that suffice, and of those that come free no more than do."""
+"""The GPUs for a request: on one node, the smallest sufficient ones, and no more than will be free."""
 
 from dataclasses import replace
 
@@ -33,41 +33,41 @@ def names(gpus: list[GPUOffer] | None) -> list[str] | None:
     return None if gpus is None else [each.uuid for each in gpus]
 
 
-def test_gpus_of_one_task_are_of_one_node() -> None:
+def test_gpus_of_one_task_are_on_one_node() -> None:
     found = supply(gpu("a0"), gpu("b0"), gpu("b1"))
     assert names(found.choose(2)) == ["b0", "b1"]
     assert found.choose(3) is None
 
 
-def test_a_node_is_filled_before_another_is_begun() -> None:
+def test_node_is_filled_before_the_next_is_used() -> None:
     assert names(supply(gpu("a0"), gpu("a1"), gpu("b0")).choose(1)) == ["b0"]
 
 
-def test_small_boards_go_first_and_those_of_one_kind() -> None:
+def test_small_gpus_and_those_of_one_kind_come_first() -> None:
     found = supply(gpu("a0", mb=80_000), gpu("a1"), gpu("b0", mb=80_000), gpu("b1", mb=80_000))
     assert names(found.choose(1)) == ["a1"]
     assert names(found.choose(2)) == ["b0", "b1"]
 
 
-def test_what_was_given_away_is_not_found_again() -> None:
+def test_assigned_gpus_are_not_found_again() -> None:
     gone: list[GPUOffer] = []
     found = Supply((gpu("a0"), gpu("a1")), {"a0", "a1"}, (), gone)
     gone += [gpu("a0"), gpu("b0")]
     assert names(found.choose(1)) == ["a1"]
     assert found.choose(2) is None
     gone.append(gpu("a1"))
-    assert found.keep(1) is None
+    assert found.reserve(1) is None
     assert found.left == 0
 
 
-def test_what_comes_free_is_kept_where_the_most_is_free_already() -> None:
+def test_gpus_are_reserved_where_most_are_free() -> None:
     found = supply(gpu("a0"), gpu("a1", "x"), gpu("b0"), gpu("b1"), gpu("b2", "x"))
-    assert names(found.keep(3)) == ["b0", "b1", "b2"]
-    assert names(found.keep(2)) == ["b0", "b1"]
-    assert found.keep(4) is None
+    assert names(found.reserve(3)) == ["b0", "b1", "b2"]
+    assert names(found.reserve(2)) == ["b0", "b1"]
+    assert found.reserve(4) is None
 
 
-def test_what_is_kept_for_another_does_not_come() -> None:
+def test_gpus_reserved_for_another_task_are_unavailable() -> None:
     gpus = (gpu("a0"), gpu("a1", "x"))
-    assert Supply(gpus, {"a0"}, {"a1"}).keep(2) is None
+    assert Supply(gpus, {"a0"}, {"a1"}).reserve(2) is None
     assert Supply(gpus, {"a0"}, {"a1"}).most == 2

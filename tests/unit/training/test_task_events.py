@@ -10,7 +10,7 @@ from api.util.pagination import PageRequest
 from tests.unit.trainings import TrainingMachine
 
 
-def test_events_come_page_by_page(machine: TrainingMachine):
+def test_events_are_returned_in_pages(machine: TrainingMachine):
     machine.run_errand()
     first = event_page(machine.tasks, "e", PageRequest(limit=2))
     rest = event_page(machine.tasks, "e", PageRequest(limit=50, cursor=first.pagination.next_cursor))
@@ -18,7 +18,7 @@ def test_events_come_page_by_page(machine: TrainingMachine):
     assert (first.pagination.total, first.pagination.has_more, rest.pagination.has_more) == (3, True, False)
 
 
-def test_a_store_of_a_kind_shows_those_of_its_tasks(machine: TrainingMachine):
+def test_store_of_one_kind_returns_events_of_its_tasks(machine: TrainingMachine):
     machine.put_errand()
     with pytest.raises(TaskNotFound):
         event_page(TaskStore(machine.database, TaskType.TRAINING), "e", PageRequest())

@@ -1,4 +1,4 @@
-"""The queue in the order in which it is served, page by page."""
+"""The queue in start order, page by page."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def page(lists: TaskLists, limit: int = 50, wanted: TaskFilter = EVERYTHING, **a
     return [row.task_id for row in rows]
 
 
-def test_queue_is_shown_as_it_is_served(lists: TaskLists, owned: Owned):
+def test_queue_is_listed_in_queue_order(lists: TaskLists, owned: Owned):
     assert page(lists) == ["urgent", "bob", "ann0", "ann1", "ann2", "ann3"]
     positions = [owned.machine.parts.service._forecast.of(task) for task in owned.machine.tasks.queued()]
     assert [found.position for found in positions if found] == [1, 3, 4, 5, 6, 2]
@@ -43,17 +43,17 @@ def test_pages_follow_each_other_by_cursor_and_by_offset(lists: TaskLists, owned
     assert ([row.task_id for row in rows], total) == (["ann1", "ann2"], 6)
 
 
-def test_task_that_has_left_the_queue_still_has_its_place(lists: TaskLists, owned: Owned):
+def test_task_that_left_the_queue_keeps_its_position(lists: TaskLists, owned: Owned):
     serial = owned.machine.tasks.get("ann1").serial
-    owned.machine.ask_to_stop("ann1")
+    owned.machine.request_task_stop("ann1")
     assert page(lists, cursor=serial) == ["ann2", "ann3"]
 
 
-def test_filters_hold_in_this_order_too(lists: TaskLists):
+def test_filters_apply_in_queue_order(lists: TaskLists):
     assert page(lists, wanted=TaskFilter(search="ann")) == ["ann0", "ann1", "ann2", "ann3"]
     assert page(lists, wanted=TaskFilter(model_type="flux")) == []
 
 
-def test_newest_come_first_where_nobody_asks_for_the_queue(lists: TaskLists):
+def test_newest_tasks_come_first_by_default(lists: TaskLists):
     rows, _ = lists.page(EVERYTHING, 2, None, None, TaskOrder.NEWEST)
     assert [row.task_id for row in rows] == ["urgent", "bob"]

@@ -1,4 +1,4 @@
-"""How far tasks of every kind are."""
+"""Progress of tasks of every kind."""
 
 import pytest
 
@@ -8,20 +8,20 @@ from api.training.task_progress import ProgressAnswers
 from tests.unit.trainings import TrainingMachine, steps
 
 
-def test_progress_is_told_of_every_kind(machine: TrainingMachine):
+def test_progress_is_available_for_every_kind(machine: TrainingMachine):
     machine.run_errand()
     machine.prints(steps(1, 2), "e")
     machine.train()
     assert machine.parts.progress.get_progress("e").progress.current_step == 2
 
 
-def test_trainings_do_not_tell_of_other_kinds(machine: TrainingMachine):
+def test_training_store_does_not_find_other_kinds(machine: TrainingMachine):
     machine.put_errand()
     with pytest.raises(TaskNotFound):
         machine.parts.service.get_progress("e")
 
 
-def test_what_waits_without_needing_a_gpu_says_for_what(machine: TrainingMachine):
+def test_task_without_gpus_has_a_waiting_reason(machine: TrainingMachine):
     for number in range(60):
         machine.put_errand(f"e{number}")
     machine.train()

@@ -13,13 +13,13 @@ def stops(machine: TrainingMachine) -> TaskStops:
     return machine.parts.stops
 
 
-def test_task_without_gpus_that_waits_is_stopped_at_once(machine: TrainingMachine, stops: TaskStops):
+def test_queued_task_without_gpus_stops_immediately(machine: TrainingMachine, stops: TaskStops):
     machine.put_errand()
     assert stops.ask("e", force=False, timeout_seconds=None, actor="ann") is None
     assert machine.status("e") is TaskStatus.STOPPED
 
 
-def test_task_without_gpus_that_runs_is_ordered_to_stop(machine: TrainingMachine, stops: TaskStops):
+def test_running_task_without_gpus_gets_a_stop_order(machine: TrainingMachine, stops: TaskStops):
     machine.run_errand()
     stops.ask("e", force=True, timeout_seconds=None, actor="ann")
     machine.train()
@@ -30,7 +30,7 @@ def test_task_without_gpus_that_runs_is_ordered_to_stop(machine: TrainingMachine
     assert [ref.uid for ref, _ in machine.executor.orders] == ["e.1"]
 
 
-def test_task_that_has_ended_cannot_be_stopped(machine: TrainingMachine, stops: TaskStops):
+def test_finished_task_cannot_be_stopped(machine: TrainingMachine, stops: TaskStops):
     machine.run_errand()
     machine.end("e")
     with pytest.raises(TaskNotStoppable):

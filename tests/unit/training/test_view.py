@@ -1,11 +1,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from api.domain.progress import NOTHING_YET, Progress, ProgressReport
+from api.domain.progress import NO_PROGRESS, Progress, ProgressReport
 from api.domain.reason import Reason
 from api.domain.training import Attempt, AttemptStatus, StopRung, TaskStatus
 from api.executors.fake import outcome
-from api.training.attempts.progress import out_of_sight, show_progress
+from api.training.attempts.progress import show_progress, unobserved_warning
 from api.training.forecast import Forecast
 from api.training.view import Waiting, show_attempt, show_progress_of, show_row, show_stopped, with_time
 from tests.unit.builders import NOW
@@ -14,35 +14,35 @@ from tests.unit.trainings import TrainingMachine, steps
 ATTEMPT = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "token", "here", "/d", (), (), None, NOW, NOW)
 
 
-def test_time_is_that_of_all_attempts_and_never_below_zero():
+def test_training_time_sums_all_attempts_and_is_never_negative():
     first = replace(ATTEMPT, ended_at=NOW + timedelta(seconds=100))
     second = replace(ATTEMPT, started_at=NOW + timedelta(seconds=500))
     waiting = replace(ATTEMPT, started_at=None)
-    shown = with_time(NOTHING_YET, [first, second, waiting], NOW + timedelta(seconds=520))
+    shown = with_time(NO_PROGRESS, [first, second, waiting], NOW + timedelta(seconds=520))
     assert shown.progress.training_time == 120.0
-    early = with_time(NOTHING_YET, [ATTEMPT], NOW - timedelta(seconds=10))
+    early = with_time(NO_PROGRESS, [ATTEMPT], NOW - timedelta(seconds=10))
     assert early.progress.training_time == 0.0
-    assert with_time(NOTHING_YET, [waiting], NOW) is NOTHING_YET
+    assert with_time(NO_PROGRESS, [waiting], NOW) is NO_PROGRESS
 
 
-def test_time_is_that_of_the_steady_clocks_where_they_are_known():
-    told = replace(ATTEMPT, ended_at=NOW + timedelta(seconds=500), outcome={"seconds": 7.0})
-    assert with_time(NOTHING_YET, [told], NOW).progress.training_time == 7.0
+def test_training_time_uses_monotonic_clocks_if_known():
+    ended = replace(ATTEMPT, ended_at=NOW + timedelta(seconds=500), outcome={"seconds": 7.0})
+    assert with_time(NO_PROGRESS, [ended], NOW).progress.training_time == 7.0
 
 
-def test_a_row_of_a_task_that_nobody_can_see_has_no_pace(machine: TrainingMachine):
+def test_row_of_an_unobserved_task_has_no_pace(machine: TrainingMachine):
     machine.run()
     machine.prints(steps(1, 2, 3))
     machine.train()
     live = machine.watch().show()
     seen = show_progress_of(machine.task(), machine.attempts.of_task("a"), live, machine.clock.now(), None)
     assert (seen.speed.steps_per_second, seen.progress.eta_seconds is None) == (1.0, False)
-    hidden = replace(machine.task(), warning=out_of_sight("it is elsewhere").text)
+    hidden = replace(machine.task(), warning=unobserved_warning("it is elsewhere").text)
     shown = show_progress_of(hidden, (), live, machine.clock.now(), None)
     assert (shown.speed.steps_per_second, shown.progress.eta_seconds) == (None, None)
 
 
-def test_a_running_attempt_shows_the_steps_that_it_has_made(machine: TrainingMachine):
+def test_running_attempt_shows_its_steps(machine: TrainingMachine):
     machine.run()
     machine.prints(steps(4, 5, 6))
     machine.train()
@@ -50,13 +50,13 @@ def test_a_running_attempt_shows_the_steps_that_it_has_made(machine: TrainingMac
     live = machine.watch().show()
     shown = show_attempt(attempt, live)
     assert (shown.first_step, shown.last_step) == (4, 6)
-    kept = show_attempt(attempt, ProgressReport.from_json(live.as_json()))
-    assert (kept.first_step, kept.last_step) == (4, 6)
+    stored = show_attempt(attempt, ProgressReport.from_json(live.as_json()))
+    assert (stored.first_step, stored.last_step) == (4, 6)
     for other in (replace(attempt, uid="a.2"), replace(attempt, ended_at=NOW)):
         assert (show_attempt(other, live).first_step, show_attempt(other, live).last_step) == (None, None)
 
 
-def test_an_attempt_that_only_loads_has_made_no_steps(machine: TrainingMachine):
+def test_loading_attempt_has_no_steps(machine: TrainingMachine):
     machine.run()
     [attempt] = machine.attempts.of_task("a")
     resumed = replace(attempt, resumed_from="global_step5")
@@ -64,7 +64,7 @@ def test_an_attempt_that_only_loads_has_made_no_steps(machine: TrainingMachine):
     assert (shown.first_step, shown.last_step) == (None, None)
 
 
-def test_a_row_has_a_cause_only_when_it_failed_and_a_wait_only_when_it_waits(machine: TrainingMachine):
+def test_row_has_a_cause_only_if_failed_and_a_waiting_reason_only_if_queued(machine: TrainingMachine):
     machine.run()
     machine.end(how=outcome(exit_code=1))
     waits = Waiting(Reason.of("needs 1 GPU", "needs_gpus"), Forecast(2, None, 5.0))
@@ -75,7 +75,7 @@ def test_a_row_has_a_cause_only_when_it_failed_and_a_wait_only_when_it_waits(mac
     assert (row.failure, row.waiting_reason) == (None, None)
 
 
-def test_the_request_is_shown_in_the_form_in_which_it_was_sent(machine: TrainingMachine):
+def test_request_is_shown_in_its_original_form(machine: TrainingMachine):
     machine.put("by count", count=2)
     machine.put("by name", 2, 3, "GPU-x")
     shown = [machine.parts.service.get(task_id).request for task_id in ("by count", "by name")]
@@ -83,7 +83,7 @@ def test_the_request_is_shown_in_the_form_in_which_it_was_sent(machine: Training
     assert (shown[1]["gpu_ids"], "gpu_count" in shown[1]) == ([3, "GPU-x"], False)
 
 
-def test_a_configuration_as_text_is_shown_as_values_that_json_can_hold(machine: TrainingMachine):
+def test_configuration_text_is_shown_as_json_values(machine: TrainingMachine):
     plan = machine.plan()
     machine.put(config={}, config_toml=f"epochs = 3\nlarge = {2**70}", plan=plan)
     machine.put("broken", config={}, config_toml="epochs = ", plan=plan)
@@ -91,12 +91,12 @@ def test_a_configuration_as_text_is_shown_as_values_that_json_can_hold(machine: 
     assert machine.parts.service.get("broken").config == {}
 
 
-def test_whether_a_checkpoint_was_saved_is_known_at_the_end(machine: TrainingMachine):
+def test_saved_checkpoint_is_known_at_the_end(machine: TrainingMachine):
     machine.run()
     machine.saves(5)
-    machine.ask_to_stop()
-    asked = replace(machine.parts.service.get("a"), checkpoints=())
-    assert show_stopped(asked).checkpoint_saved is None
+    machine.request_task_stop()
+    stopping = replace(machine.parts.service.get("a"), checkpoints=())
+    assert show_stopped(stopping).checkpoint_saved is None
     machine.end(how=outcome(stop_rung=StopRung.CHECKPOINT))
     stopped = machine.parts.service.get("a")
     (only,) = stopped.checkpoints

@@ -7,19 +7,19 @@ from api.training.waiting_reasons import DECISION_SECONDS, WaitingReasons
 from api.util.clock import FakeClock
 
 
-def a_pass(words: str) -> Pass:
-    return Pass(waiting={"a": Reason.of(words, "some")})
+def a_pass(text: str) -> Pass:
+    return Pass(waiting={"a": Reason.of(text, "some")})
 
 
-def planning(words: str, made: list[int]) -> Callable[[], Pass]:
+def planning(text: str, made: list[int]) -> Callable[[], Pass]:
     def plan() -> Pass:
         made.append(1)
-        return a_pass(words)
+        return a_pass(text)
 
     return plan
 
 
-def test_what_was_published_is_given_while_it_is_fresh(clock: FakeClock):
+def test_published_pass_is_used_while_it_is_recent(clock: FakeClock):
     made: list[int] = []
     reasons = WaitingReasons(clock, planning("as asked", made))
     reasons.publish(a_pass("as published"))
@@ -29,7 +29,7 @@ def test_what_was_published_is_given_while_it_is_fresh(clock: FakeClock):
     assert (reasons.get("a").text, made) == ("as asked", [1])
 
 
-def test_many_questions_at_once_make_one_pass(clock: FakeClock):
+def test_concurrent_readers_share_one_pass(clock: FakeClock):
     made: list[int] = []
     reasons = WaitingReasons(clock, planning("as asked", made))
     with ThreadPoolExecutor(8) as threads:
@@ -37,7 +37,7 @@ def test_many_questions_at_once_make_one_pass(clock: FakeClock):
     assert (answers, made) == ({"as asked"}, [1])
 
 
-def test_a_question_changes_nothing_of_what_was_published(clock: FakeClock):
+def test_reading_does_not_change_the_published_pass(clock: FakeClock):
     reasons = WaitingReasons(clock, planning("as asked", []))
     reasons.publish(a_pass("as published"))
     before = reasons._published
@@ -46,7 +46,7 @@ def test_a_question_changes_nothing_of_what_was_published(clock: FakeClock):
     assert reasons._published is before
 
 
-def test_who_came_after_the_pass_has_just_been_queued(clock: FakeClock):
+def test_task_queued_after_the_pass_gets_that_reason(clock: FakeClock):
     reasons = WaitingReasons(clock, Pass)
     reasons.publish(a_pass("as published"))
-    assert reasons.get("new").text == "it has just been put into the queue"
+    assert reasons.get("new").text == "it was queued a moment ago"

@@ -1,4 +1,4 @@
-"""The window of the queue into which an engine may look, over an engine in memory."""
+"""The window of tasks that wait in a cluster, with an in-memory cluster."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,79 +6,79 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.engine import EngineWishes
+from api.domain.cluster_options import ClusterOptions
 from api.domain.gpu import GPUOffer, GPUStatus
 from api.domain.reason import Reason
 from api.domain.training import GPURequest, TaskSummary, TrainingPlan, TrainingRequest
-from api.executors.executor import AheadOfTurn, GivenAhead
+from api.executors.executor import EarlyJob, EarlyJobRequest
 from api.files.task_files import TaskFiles
 from api.training.preview import preview
-from api.training.window import ASTRAY_SECONDS, CLAIM_SECONDS, REST_SECONDS, Engine, EngineWindow
+from api.training.window import CLAIM_SECONDS, REST_SECONDS, UNUSABLE_SECONDS, ClusterWindow, Engine
 from api.util.clock import FakeClock
 
 
-class EngineInMemory:
-    """Keeps what waits there in `there`, by uid."""
+class InMemoryClusterQueue:
+    """A cluster queue in memory. `waiting` has the waiting jobs by uid."""
 
     def __init__(self) -> None:
-        self.there: dict[str, GivenAhead] = {}
-        self.asked: list[AheadOfTurn] = []
-        self.begun: set[str] = set()
+        self.waiting: dict[str, EarlyJob] = {}
+        self.requests: list[EarlyJobRequest] = []
+        self.started: set[str] = set()
         self.starting: set[str] = set()
         self.submitted: set[str] = set()
-        self.refused: set[str] = set()
+        self.rejected: set[str] = set()
         self.problem: OSError | None = None
 
-    def list(self) -> Mapping[str, GivenAhead]:
+    def list(self) -> Mapping[str, EarlyJob]:
         if self.problem is not None:
             raise self.problem
-        return self.there
+        return self.waiting
 
     def has_job(self, uid: str) -> bool:
         return uid in self.submitted
 
-    def hand_over(self, wanted: AheadOfTurn) -> bool:
-        if wanted.uid in self.refused:
+    def hand_over(self, wanted: EarlyJobRequest) -> bool:
+        if wanted.uid in self.rejected:
             raise OSError("no such account")
-        self.asked.append(wanted)
-        self.there[wanted.uid] = GivenAhead(len(self.asked), nodes=wanted.nodes)
+        self.requests.append(wanted)
+        self.waiting[wanted.uid] = EarlyJob(len(self.requests), nodes=wanted.nodes)
         return True
 
-    def widen(self, uid: str, nodes: frozenset[str]) -> None:
-        self.there[uid] = replace(self.there[uid], nodes=nodes)
+    def set_allowed_nodes(self, uid: str, nodes: frozenset[str]) -> None:
+        self.waiting[uid] = replace(self.waiting[uid], nodes=nodes)
 
-    def take_back(self, uids: Sequence[str]) -> None:
+    def cancel_jobs(self, uids: Sequence[str]) -> None:
         for uid in uids:
-            del self.there[uid]
+            del self.waiting[uid]
 
     def gives(self, uid: str, *gpus: int) -> None:
-        self.there[uid] = replace(self.there[uid], node="n1", gpu_indices=gpus)
+        self.waiting[uid] = replace(self.waiting[uid], node="n1", gpu_indices=gpus)
 
 
 @pytest.fixture
-def engine() -> EngineInMemory:
-    return EngineInMemory()
+def engine() -> InMemoryClusterQueue:
+    return InMemoryClusterQueue()
 
 
 @pytest.fixture
-def window(engine: EngineInMemory, clock: FakeClock) -> EngineWindow:
-    return open_window(engine, clock, {"n1": 2}, {"a": EngineWishes(qos="high")})
+def window(engine: InMemoryClusterQueue, clock: FakeClock) -> ClusterWindow:
+    return open_window(engine, clock, {"n1": 2}, {"a": ClusterOptions(qos="high")})
 
 
 def open_window(
-    engine: EngineInMemory,
+    engine: InMemoryClusterQueue,
     clock: FakeClock,
     machines: Mapping[str, int],
-    wishes: Mapping[str, EngineWishes] | None = None,
+    options: Mapping[str, ClusterOptions] | None = None,
     size: int = 2,
-) -> EngineWindow:
-    seam = Engine(engine, lambda: engine.begun, lambda: engine.starting, lambda: machines, lambda: wishes or {})
-    return EngineWindow(seam, size, lambda task_id: TaskFiles(Path("/storage") / task_id), clock)
+) -> ClusterWindow:
+    cluster = Engine(engine, lambda: engine.started, lambda: engine.starting, lambda: machines, lambda: options or {})
+    return ClusterWindow(cluster, size, lambda task_id: TaskFiles(Path("/storage") / task_id), clock)
 
 
-def task(name: str, count: int = 1, **wishes: object) -> TaskSummary:
-    asked = TrainingRequest("toy", GPURequest(count=count, **wishes))  # type: ignore[arg-type]
-    return preview(name, asked, TrainingPlan("toy", "toy", count), FakeClock().now())
+def task(name: str, count: int = 1, **options: object) -> TaskSummary:
+    request = TrainingRequest("toy", GPURequest(count=count, **options))  # type: ignore[arg-type]
+    return preview(name, request, TrainingPlan("toy", "toy", count), FakeClock().now())
 
 
 def gpu(index: int, reason: Reason | None = None, held_by: str | None = None, mb: int = 24_000) -> GPUOffer:
@@ -92,7 +92,7 @@ OFFERS = (gpu(0, OTHERS_JOB), gpu(1, held_by="x"))
 
 
 class Claims:
-    """Notes what is claimed, and lets it be as `succeeds` says."""
+    """Records claims, which succeed or fail as set."""
 
     def __init__(self, succeeds: bool = True) -> None:
         self.made: list[tuple[str, list[int]]] = []
@@ -103,124 +103,122 @@ class Claims:
         return self._succeeds
 
 
-def turn(window: EngineWindow, *short: TaskSummary, offers: Sequence[GPUOffer] = OFFERS) -> Claims:
+def turn(window: ClusterWindow, *short: TaskSummary, offers: Sequence[GPUOffer] = OFFERS) -> Claims:
     claims = Claims()
-    window.turn(short, offers, {}, claims)
+    window.update(short, offers, {}, claims)
     return claims
 
 
-def test_the_first_that_wait_for_gpus_wait_there_too_and_no_more(window: EngineWindow, engine: EngineInMemory):
+def test_first_tasks_wait_in_the_cluster_up_to_the_limit(window: ClusterWindow, engine: InMemoryClusterQueue):
     turn(window, task("a"), task("b"), task("c"))
-    assert list(engine.there) == ["a.1", "b.1"]
-    assert engine.asked[0] == AheadOfTurn(
-        "a.1", Path("/storage/a/attempts/1"), 1, frozenset({"n1"}), EngineWishes(qos="high")
+    assert list(engine.waiting) == ["a.1", "b.1"]
+    assert engine.requests[0] == EarlyJobRequest(
+        "a.1", Path("/storage/a/attempts/1"), 1, frozenset({"n1"}), ClusterOptions(qos="high")
     )
     turn(window, task("a"), task("b"), task("c"))
-    assert len(engine.asked) == 2
+    assert len(engine.requests) == 2
 
 
-def test_none_waits_there_where_the_window_is_shut(engine: EngineInMemory, clock: FakeClock):
-    engine.there["a.1"] = GivenAhead(1)
+def test_no_task_waits_in_the_cluster_with_size_zero(engine: InMemoryClusterQueue, clock: FakeClock):
+    engine.waiting["a.1"] = EarlyJob(1)
     turn(open_window(engine, clock, {"n1": 2}, size=0), task("a"))
-    assert not engine.there
+    assert not engine.waiting
 
 
-def test_who_waits_no_more_is_taken_back(window: EngineWindow, engine: EngineInMemory):
+def test_task_that_no_longer_waits_is_withdrawn(window: ClusterWindow, engine: InMemoryClusterQueue):
     turn(window, task("a"), task("b"))
     turn(window, task("b"), task("c"))
-    assert list(engine.there) == ["b.1", "c.1"]
+    assert list(engine.waiting) == ["b.1", "c.1"]
     turn(window)
-    assert not engine.there
+    assert not engine.waiting
     turn(window)
     assert not window.is_open
 
 
-def test_equals_keep_their_turns_there_whoever_is_next_here_now(window: EngineWindow, engine: EngineInMemory):
+def test_equal_tasks_keep_their_positions_in_the_cluster(window: ClusterWindow, engine: InMemoryClusterQueue):
     turn(window, task("a"), task("b"))
     turn(window, task("c"), task("b"), task("a"))
-    assert {uid: given.number for uid, given in engine.there.items()} == {"a.1": 1, "b.1": 2}
+    assert {uid: given.number for uid, given in engine.waiting.items()} == {"a.1": 1, "b.1": 2}
 
 
-def test_who_has_a_higher_priority_now_waits_before_others_there(window: EngineWindow, engine: EngineInMemory):
+def test_higher_priority_waits_before_others_in_the_cluster(window: ClusterWindow, engine: InMemoryClusterQueue):
     turn(window, task("a"), task("b"))
     turn(window, replace(task("b"), priority=5), task("a"))
-    assert sorted(engine.there, key=lambda uid: engine.there[uid].number) == ["b.1", "a.1"]
+    assert sorted(engine.waiting, key=lambda uid: engine.waiting[uid].number) == ["b.1", "a.1"]
 
 
-def test_a_task_is_claimed_on_the_gpus_that_it_was_given(window: EngineWindow, engine: EngineInMemory):
+def test_task_is_claimed_on_its_given_gpus(window: ClusterWindow, engine: InMemoryClusterQueue):
     turn(window, task("a"), task("b"))
     engine.gives("b.1", 1)
     assert turn(window, task("a"), task("b")).made == [("b", [1])]
-    engine.begun.add("b.1")
+    engine.started.add("b.1")
     turn(window, task("a"))
-    assert "b.1" in engine.there, "it is the attempt's own now"
+    assert "b.1" in engine.waiting, "it is the attempt's own now"
 
 
-def test_a_claim_is_tried_for_a_while_and_then_the_gpus_go_back(
-    window: EngineWindow, engine: EngineInMemory, clock: FakeClock
+def test_claim_is_retried_and_then_the_gpus_are_returned(
+    window: ClusterWindow, engine: InMemoryClusterQueue, clock: FakeClock
 ):
     turn(window, task("a"))
     engine.gives("a.1", 0)
     for seconds in (0, CLAIM_SECONDS - 1):
         clock.advance(seconds)
-        window.turn([task("a")], OFFERS, {}, Claims(succeeds=False))
-        assert "a.1" in engine.there
+        window.update([task("a")], OFFERS, {}, Claims(succeeds=False))
+        assert "a.1" in engine.waiting
     for seconds in (1, REST_SECONDS - 1):
         clock.advance(seconds)
-        window.turn([task("a")], OFFERS, {}, Claims(succeeds=False))
-        assert not engine.there
+        window.update([task("a")], OFFERS, {}, Claims(succeeds=False))
+        assert not engine.waiting
     clock.advance(1)
     turn(window, task("a"))
-    assert "a.1" in engine.there
+    assert "a.1" in engine.waiting
 
 
-def test_who_was_given_gpus_of_a_machine_that_lost_its_storage_gets_others_elsewhere(
-    engine: EngineInMemory, clock: FakeClock
-):
+def test_task_with_gpus_of_a_node_without_storage_gets_others(engine: InMemoryClusterQueue, clock: FakeClock):
     window = open_window(engine, clock, {"n1": 2, "n2": 1})
     elsewhere = replace(gpu(0, OTHERS_JOB), node="n2", uuid="GPU-9")
     lost = Reason.of("its machine does not share STORAGE_ROOT", "storage_not_shared")
     turn(window, task("a"), offers=(*OFFERS, elsewhere))
     engine.gives("a.1", 0)
     now = (gpu(0, lost), gpu(1, lost), elsewhere)
-    window.turn([task("a")], now, {}, Claims(succeeds=False))
-    clock.advance(ASTRAY_SECONDS - 1)
-    # One that is back at once keeps what it has.
-    window.turn([task("a")], (*OFFERS, elsewhere), {}, Claims(succeeds=False))
-    window.turn([task("a")], now, {}, Claims(succeeds=False))
-    clock.advance(ASTRAY_SECONDS - 1)
-    window.turn([task("a")], now, {}, Claims(succeeds=False))
-    assert engine.there["a.1"].node == "n1"
+    window.update([task("a")], now, {}, Claims(succeeds=False))
+    clock.advance(UNUSABLE_SECONDS - 1)
+    # A node that returns immediately keeps its job.
+    window.update([task("a")], (*OFFERS, elsewhere), {}, Claims(succeeds=False))
+    window.update([task("a")], now, {}, Claims(succeeds=False))
+    clock.advance(UNUSABLE_SECONDS - 1)
+    window.update([task("a")], now, {}, Claims(succeeds=False))
+    assert engine.waiting["a.1"].node == "n1"
     clock.advance(1)
-    window.turn([task("a")], now, {}, Claims(succeeds=False))
-    assert (engine.there["a.1"].node, engine.asked[-1].nodes) == ("", {"n2"})
+    window.update([task("a")], now, {}, Claims(succeeds=False))
+    assert (engine.waiting["a.1"].node, engine.requests[-1].nodes) == ("", {"n2"})
 
 
-def test_nothing_is_submitted_ahead_while_a_claimed_attempt_has_no_job(window: EngineWindow, engine: EngineInMemory):
+def test_nothing_is_submitted_while_a_claimed_attempt_has_no_job(window: ClusterWindow, engine: InMemoryClusterQueue):
     engine.starting = {"x.1", "y.1"}
     engine.submitted = {"x.1"}
     turn(window, task("a"), task("b"))
-    assert not engine.there
+    assert not engine.waiting
     assert window.is_open
     engine.submitted.add("y.1")
     turn(window, task("a"), task("b"))
-    assert list(engine.there) == ["a.1", "b.1"]
+    assert list(engine.waiting) == ["a.1", "b.1"]
 
 
-def test_a_job_ahead_gives_back_gpus_that_are_leased_to_another_attempt(
-    window: EngineWindow, engine: EngineInMemory, clock: FakeClock
+def test_job_returns_gpus_that_are_leased_to_another_attempt(
+    window: ClusterWindow, engine: InMemoryClusterQueue, clock: FakeClock
 ):
     turn(window, task("a"), task("b"))
     engine.gives("a.1", 1)
     leased = (gpu(0, OTHERS_JOB), gpu(1, held_by="x"))
-    window.turn([task("a"), task("b")], leased, {}, Claims(succeeds=False))
-    clock.advance(ASTRAY_SECONDS - 1)
-    window.turn([task("a"), task("b")], leased, {}, Claims(succeeds=False))
-    assert engine.there["a.1"].node == "n1"
+    window.update([task("a"), task("b")], leased, {}, Claims(succeeds=False))
+    clock.advance(UNUSABLE_SECONDS - 1)
+    window.update([task("a"), task("b")], leased, {}, Claims(succeeds=False))
+    assert engine.waiting["a.1"].node == "n1"
     clock.advance(1)
-    window.turn([task("a"), task("b")], leased, {}, Claims(succeeds=False))
-    # It waits there again, behind the job of the attempt that has the GPU.
-    assert (engine.there["a.1"].node, engine.asked[-1].uid) == ("", "a.1")
+    window.update([task("a"), task("b")], leased, {}, Claims(succeeds=False))
+    # The task waits there again, behind the job of the attempt that has the GPU.
+    assert (engine.waiting["a.1"].node, engine.requests[-1].uid) == ("", "a.1")
 
 
 @pytest.mark.parametrize(
@@ -228,22 +226,22 @@ def test_a_job_ahead_gives_back_gpus_that_are_leased_to_another_attempt(
     [replace(gpu(1, held_by="x"), status=GPUStatus.DRAINING), gpu(1, held_by="a")],
     ids=["drains", "was its own task's"],
 )
-def test_a_job_ahead_keeps_gpus_that_its_task_can_claim_soon(
-    window: EngineWindow, engine: EngineInMemory, clock: FakeClock, given: GPUOffer
+def test_job_keeps_gpus_that_its_task_can_claim_soon(
+    window: ClusterWindow, engine: InMemoryClusterQueue, clock: FakeClock, given: GPUOffer
 ):
     turn(window, task("a"))
     engine.gives("a.1", 1)
     for _ in range(2):
-        window.turn([task("a")], (gpu(0, OTHERS_JOB), given), {}, Claims(succeeds=False))
+        window.update([task("a")], (gpu(0, OTHERS_JOB), given), {}, Claims(succeeds=False))
         clock.advance(CLAIM_SECONDS / 2)
-    assert engine.there["a.1"].node == "n1"
+    assert engine.waiting["a.1"].node == "n1"
 
 
-def test_gpus_that_were_given_to_who_has_left_the_queue_go_back(window: EngineWindow, engine: EngineInMemory):
+def test_gpus_of_a_task_that_left_the_queue_are_returned(window: ClusterWindow, engine: InMemoryClusterQueue):
     turn(window, task("a"))
     engine.gives("a.1", 0)
     assert turn(window, task("b")).made == []
-    assert list(engine.there) == ["b.1"]
+    assert list(engine.waiting) == ["b.1"]
 
 
 @pytest.mark.parametrize(
@@ -257,23 +255,23 @@ def test_gpus_that_were_given_to_who_has_left_the_queue_go_back(window: EngineWi
     ],
     ids=["names a GPU", "needs more memory", "needs more GPUs", "a GPU is not given", "a GPU is not read"],
 )
-def test_a_machine_that_could_give_a_wrong_gpu_is_left_out(
-    window: EngineWindow, engine: EngineInMemory, wanted: TaskSummary, offers: Sequence[GPUOffer]
+def test_node_that_could_give_an_unsuitable_gpu_is_excluded(
+    window: ClusterWindow, engine: InMemoryClusterQueue, wanted: TaskSummary, offers: Sequence[GPUOffer]
 ):
     turn(window, wanted, offers=offers)
-    assert not engine.there
+    assert not engine.waiting
 
 
-def test_an_engine_that_does_not_answer_keeps_nobody_from_anything(window: EngineWindow, engine: EngineInMemory):
+def test_unavailable_cluster_blocks_nothing(window: ClusterWindow, engine: InMemoryClusterQueue):
     engine.problem = OSError("gone")
-    assert window.turn([task("a")], OFFERS, {}, Claims()) == 0
+    assert window.update([task("a")], OFFERS, {}, Claims()) == 0
 
 
-def test_what_the_engine_expects_is_told_while_it_answers(window: EngineWindow, engine: EngineInMemory):
+def test_reason_of_the_cluster_is_shown_while_it_answers(window: ClusterWindow, engine: InMemoryClusterQueue):
     until = Reason.of("Slurm expects them about noon", "slurm_resources_until")
     turn(window, task("a"))
     assert window.why(task("a")) is None
-    engine.there["a.1"] = replace(engine.there["a.1"], reason=until)
+    engine.waiting["a.1"] = replace(engine.waiting["a.1"], reason=until)
     turn(window, task("a"))
     assert window.why(task("a")) == until
     engine.problem = OSError("gone")
@@ -281,24 +279,24 @@ def test_what_the_engine_expects_is_told_while_it_answers(window: EngineWindow, 
     assert window.why(task("a")) is None
 
 
-def test_one_that_the_engine_refuses_leaves_its_place_to_others(
-    window: EngineWindow, engine: EngineInMemory, clock: FakeClock
+def test_task_rejected_by_the_cluster_leaves_its_position_to_others(
+    window: ClusterWindow, engine: InMemoryClusterQueue, clock: FakeClock
 ):
-    engine.refused.add("a.1")
+    engine.rejected.add("a.1")
     for _ in range(2):
         turn(window, task("a"), task("b"), task("c"))
-    assert list(engine.there) == ["b.1", "c.1"]
-    engine.refused.clear()
+    assert list(engine.waiting) == ["b.1", "c.1"]
+    engine.rejected.clear()
     clock.advance(REST_SECONDS)
     turn(window, task("a"), task("b"))
     turn(window, replace(task("a"), priority=1), task("b"))
-    assert set(engine.there) == {"a.1", "b.1"}
+    assert set(engine.waiting) == {"a.1", "b.1"}
 
 
-def test_who_waits_there_learns_of_machines_that_have_come_back(engine: EngineInMemory, clock: FakeClock):
+def test_waiting_job_gets_nodes_that_have_returned(engine: InMemoryClusterQueue, clock: FakeClock):
     window = open_window(engine, clock, {"n1": 2, "n2": 2})
     turn(window, task("a"))
-    there = [replace(each, node="n2", uuid=f"GPU-2{each.index}") for each in OFFERS]
-    turn(window, task("a"), offers=[*OFFERS, *there])
-    assert engine.there["a.1"].nodes == {"n1", "n2"}
-    assert len(engine.asked) == 1, "it keeps its turn"
+    others = [replace(each, node="n2", uuid=f"GPU-2{each.index}") for each in OFFERS]
+    turn(window, task("a"), offers=[*OFFERS, *others])
+    assert engine.waiting["a.1"].nodes == {"n1", "n2"}
+    assert len(engine.requests) == 1, "it keeps its turn"

@@ -1,4 +1,4 @@
-"""What is looked at while an attempt runs, and what becomes of what is found."""
+"""Checks of running attempts and their results."""
 
 from dataclasses import replace
 from typing import Any
@@ -17,15 +17,15 @@ from tests.unit.trainings import PROCESS, RUN_DIR, TrainingMachine, steps
 PACE = steps(*range(1, 11))
 
 
-def test_its_way_to_the_steps_is_told_once(machine: TrainingMachine):
+def test_stages_before_the_first_step_are_recorded_once(machine: TrainingMachine):
     machine.run()
     machine.prints(steps(1))
     for _ in range(3):
         machine.train()
-    assert machine.messages(EventKind.STAGE) == ["it loads the model", "it trains"]
+    assert machine.messages(EventKind.STAGE) == ["loading the model", "training"]
 
 
-def test_its_run_directory_is_noted(machine: TrainingMachine):
+def test_run_directory_is_recorded(machine: TrainingMachine):
     machine.run()
     machine.saves(5)
     machine.clock.advance(6.0)
@@ -33,7 +33,7 @@ def test_its_run_directory_is_noted(machine: TrainingMachine):
     assert machine.attempt().run_dir == str(machine.files().output / RUN_DIR)
 
 
-def test_a_new_checkpoint_is_told_once(machine: TrainingMachine):
+def test_new_checkpoint_is_recorded_once(machine: TrainingMachine):
     machine.run()
     machine.saves(5)
     for _ in range(3):
@@ -42,7 +42,7 @@ def test_a_new_checkpoint_is_told_once(machine: TrainingMachine):
     assert sum("global_step5" in message for message in machine.messages(EventKind.CHECKPOINT)) == 1
 
 
-def test_checkpoints_beyond_those_to_keep_are_removed(machine: TrainingMachine):
+def test_surplus_checkpoints_are_deleted(machine: TrainingMachine):
     machine.run(keep_last_checkpoints=1)
     run_dir = machine.saves(5, 10)
     machine.clock.advance(6.0)
@@ -50,7 +50,7 @@ def test_checkpoints_beyond_those_to_keep_are_removed(machine: TrainingMachine):
     assert sorted(path.name for path in run_dir.glob("global_step*")) == ["global_step10"]
 
 
-def test_its_caches_are_free_for_others_once_it_trains(machine: TrainingMachine):
+def test_caches_are_released_once_it_trains(machine: TrainingMachine):
     plan = replace(machine.plan(), caches=("/data/cats/cache/toy",))
     machine.put(plan=plan)
     machine.train()
@@ -61,7 +61,7 @@ def test_its_caches_are_free_for_others_once_it_trains(machine: TrainingMachine)
     assert machine.attempts.leases(LeaseKind.CACHE) == []
 
 
-def test_the_most_memory_that_its_gpus_used_is_kept(machine: TrainingMachine):
+def test_peak_memory_is_recorded(machine: TrainingMachine):
     machine.run()
     for used in (5_000, 9_000, 7_000):
         machine.source.set_memory(0, used)
@@ -69,7 +69,7 @@ def test_the_most_memory_that_its_gpus_used_is_kept(machine: TrainingMachine):
     assert machine.watch().peak_memory_mb == 9_000
 
 
-def test_a_lost_gpu_stops_the_training_at_once_and_is_its_cause(machine: TrainingMachine):
+def test_lost_gpu_stops_the_training_immediately_as_its_cause(machine: TrainingMachine):
     machine.run()
     machine.source.faults[0] = GPUFault(FaultKind.LOST, "it fell off the bus")
     machine.free_gpus()
@@ -82,11 +82,11 @@ def test_a_lost_gpu_stops_the_training_at_once_and_is_its_cause(machine: Trainin
     assert (stop.cause.code, "fell off the bus" in stop.cause.detail) == (CauseCode.GPU_LOST, True)
 
 
-@pytest.mark.parametrize(("wishes", "status"), [({}, "running"), ({"stop_on_hang": True}, "stopping")])
-def test_one_that_makes_no_step_is_told_and_stopped_where_that_is_wanted(
-    machine: TrainingMachine, wishes: dict[str, Any], status: str
+@pytest.mark.parametrize(("options", "status"), [({}, "running"), ({"stop_on_hang": True}, "stopping")])
+def test_training_without_steps_gets_a_warning_and_is_stopped_if_requested(
+    machine: TrainingMachine, options: dict[str, Any], status: str
 ):
-    machine.run(**wishes)
+    machine.run(**options)
     machine.prints(PACE)
     machine.train()
     machine.clock.advance(299)
@@ -99,7 +99,7 @@ def test_one_that_makes_no_step_is_told_and_stopped_where_that_is_wanted(
 
 
 @pytest.mark.parametrize("seconds", [86_400, -86_400])
-def test_a_clock_that_is_set_makes_no_hang_and_hides_none(machine: TrainingMachine, seconds: float):
+def test_changed_clock_neither_causes_nor_hides_a_hang(machine: TrainingMachine, seconds: float):
     machine.run("trains")
     machine.run("loads")
     machine.prints(PACE, "trains")
@@ -112,10 +112,10 @@ def test_a_clock_that_is_set_makes_no_hang_and_hides_none(machine: TrainingMachi
     assert "no step for 301 s" in (machine.task("trains").warning or "")
     machine.clock.advance(1500)
     machine.train()
-    assert "has said nothing for 1801 s" in (machine.task("loads").warning or "")
+    assert "has printed nothing for 1801 s" in (machine.task("loads").warning or "")
 
 
-def test_losses_that_are_no_numbers_are_told_and_forgotten_when_they_are_again(machine: TrainingMachine):
+def test_nan_losses_set_a_warning_until_losses_are_numbers_again(machine: TrainingMachine):
     machine.run()
     machine.prints(steps(*range(1, 21), loss="nan"))
     machine.train()
@@ -125,7 +125,7 @@ def test_losses_that_are_no_numbers_are_told_and_forgotten_when_they_are_again(m
     assert machine.task().warning is None
 
 
-def test_somebody_else_on_its_gpus_is_never_forgotten(machine: TrainingMachine):
+def test_foreign_process_on_its_gpus_is_remembered(machine: TrainingMachine):
     machine.run()
     machine.prints(steps(1))
     machine.source.set_memory(0, 9_000)

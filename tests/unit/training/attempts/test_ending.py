@@ -1,4 +1,4 @@
-"""What follows when an attempt is over: its verdict, its retry, and its GPUs."""
+"""The end of an attempt: its verdict, its retry and its GPUs."""
 
 import errno
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def complete(machine: TrainingMachine) -> None:
     machine.end(how=COMPLETED)
 
 
-def test_a_training_that_is_done_has_completed_with_its_last_step(machine: TrainingMachine):
+def test_finished_training_is_completed_with_its_last_step(machine: TrainingMachine):
     machine.run()
     complete(machine)
     attempt = machine.attempt()
@@ -41,7 +41,7 @@ def test_a_training_that_is_done_has_completed_with_its_last_step(machine: Train
 
 
 def run_measured(machine: TrainingMachine, **plan: object) -> None:
-    """A training whose GPU shows 9,000 MB, all of them its own, after its first step."""
+    """Run a training whose GPU shows 9,000 MB, all its own, after its first step."""
     facts = MemoryFacts("toy", "toy-1", sizes=(MemorySize(64, 1, 1),))
     machine.put(plan=replace(machine.plan(), memory=PlannedMemory(facts)))
     machine.train()
@@ -53,17 +53,17 @@ def run_measured(machine: TrainingMachine, **plan: object) -> None:
     machine.free_gpus()
 
 
-def learnt(machine: TrainingMachine) -> list[int]:
+def recorded_memory(machine: TrainingMachine) -> list[int]:
     return [run.peak_mb for run in MemoryRunStore(machine.database).find("toy", "toy-1")]
 
 
-def test_what_a_training_used_of_its_gpus_is_learnt_from_it(machine: TrainingMachine):
+def test_memory_of_a_training_is_recorded(machine: TrainingMachine):
     run_measured(machine)
     complete(machine)
-    assert learnt(machine) == [9_000]
+    assert recorded_memory(machine) == [9_000]
 
 
-def test_a_restarted_service_learns_it_too(machine: TrainingMachine):
+def test_restarted_service_records_memory(machine: TrainingMachine):
     run_measured(machine)
     machine.watch().save()
     machine.reconciler.stand_down()
@@ -71,25 +71,25 @@ def test_a_restarted_service_learns_it_too(machine: TrainingMachine):
     machine.source.processes[0] = ()
     machine.free_gpus()
     complete(machine)
-    assert learnt(machine) == [9_000]
+    assert recorded_memory(machine) == [9_000]
 
 
-def test_nothing_is_learnt_from_one_that_failed_or_shared_its_gpus(machine: TrainingMachine):
+def test_memory_of_a_failed_or_sharing_training_is_not_recorded(machine: TrainingMachine):
     run_measured(machine)
     machine.end(how=outcome(exit_code=1, last_step=1))
-    assert learnt(machine) == []
+    assert recorded_memory(machine) == []
 
 
-def test_nothing_is_learnt_where_somebody_else_was_on_its_gpus(machine: TrainingMachine):
+def test_memory_with_a_foreign_process_on_its_gpus_is_not_recorded(machine: TrainingMachine):
     run_measured(machine)
     machine.source.set_memory(0, 12_000)
     machine.source.processes[0] = (process(PROCESS.pid, memory_mb=8_600), process(99, memory_mb=3_000))
     machine.free_gpus()
     complete(machine)
-    assert learnt(machine) == []
+    assert recorded_memory(machine) == []
 
 
-def test_its_gpus_drain_until_a_reading_shows_nobody_on_them(machine: TrainingMachine):
+def test_gpus_drain_until_a_reading_shows_no_process(machine: TrainingMachine):
     machine.run(count=2)
     complete(machine)
     assert set(gpus_of(machine).values()) == {LeaseState.DRAINING}
@@ -97,7 +97,7 @@ def test_its_gpus_drain_until_a_reading_shows_nobody_on_them(machine: TrainingMa
     assert gpus_of(machine) == {}
 
 
-def test_memory_that_is_still_held_after_a_while_is_somebody_elses(machine: TrainingMachine):
+def test_memory_held_for_long_counts_as_foreign(machine: TrainingMachine):
     machine.run()
     machine.source.set_memory(0, 20_000)
     complete(machine)
@@ -106,25 +106,25 @@ def test_memory_that_is_still_held_after_a_while_is_somebody_elses(machine: Trai
     machine.clock.advance(DRAINING_SECONDS)
     machine.free_gpus()
     assert gpus_of(machine) == {}
-    assert "is let go" in machine.messages(EventKind.WARNING)[-1]
+    assert "is released" in machine.messages(EventKind.WARNING)[-1]
 
 
-def test_a_gpu_is_not_given_away_while_a_process_of_its_last_holder_is_left(machine: TrainingMachine):
+def test_gpu_is_not_freed_while_a_process_of_its_last_holder_runs(machine: TrainingMachine):
     machine.run()
-    machine.executor.leaves_behind(machine.uid(), 4711)
+    machine.executor.leaves_survivors(machine.uid(), 4711)
     complete(machine)
     for _ in range(2):
         machine.clock.advance(DRAINING_SECONDS + 1)
         machine.free_gpus()
     assert len(gpus_of(machine)) == 1
-    (told,) = machine.messages(EventKind.WARNING)
-    assert "process 4711 is still there" in told
-    machine.executor.leaves_behind(machine.uid())
+    (warning,) = machine.messages(EventKind.WARNING)
+    assert "process 4711" in warning
+    machine.executor.leaves_survivors(machine.uid())
     machine.free_gpus()
     assert gpus_of(machine) == {}
 
 
-def test_a_failure_that_may_pass_is_tried_again_from_the_last_checkpoint(machine: TrainingMachine):
+def test_temporary_failure_is_retried_from_the_last_checkpoint(machine: TrainingMachine):
     machine.run(max_retries=2)
     machine.prints(steps(1, 2) + PORT_IN_USE)
     machine.saves(2)
@@ -132,14 +132,14 @@ def test_a_failure_that_may_pass_is_tried_again_from_the_last_checkpoint(machine
     first, second = machine.attempts.of_task("a")
     assert first.cause is not None
     assert (first.cause.code, second.resumed_from) == (CauseCode.PORT_IN_USE, "global_step2")
-    assert any("It is tried again." in message for message in machine.messages(EventKind.STATUS))
+    assert any("It is retried." in message for message in machine.messages(EventKind.STATUS))
 
 
-def test_who_was_asked_to_stop_is_not_tried_again(machine: TrainingMachine):
+def test_stopped_task_is_not_retried(machine: TrainingMachine):
     machine.run(max_retries=2)
     machine.prints(steps(1, 2) + PORT_IN_USE)
     machine.train()
-    machine.ask_to_stop()
+    machine.request_task_stop()
     machine.end(how=outcome(exit_code=1))
     assert machine.status() in (TaskStatus.FAILED, TaskStatus.STOPPED)
     assert len(machine.attempts.of_task("a")) == 1
@@ -148,7 +148,7 @@ def test_who_was_asked_to_stop_is_not_tried_again(machine: TrainingMachine):
 @pytest.mark.parametrize(
     ("error", "rounds"), [(OverflowError("too large"), 3), (OSError(errno.ENOENT, "not there"), 3)]
 )
-def test_what_cannot_be_read_at_the_end_is_tried_three_times_and_keeps_nothing_from_ending(
+def test_unreadable_end_is_read_three_times_and_blocks_nothing(
     machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch, error: Exception, rounds: int
 ):
     machine.run()
@@ -161,7 +161,7 @@ def test_what_cannot_be_read_at_the_end_is_tried_three_times_and_keeps_nothing_f
     assert machine.status() is TaskStatus.FAILED
 
 
-def test_a_disk_that_stumbles_is_given_longer(machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch):
+def test_disk_errors_are_retried_longer(machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch):
     machine.run()
     monkeypatch.setattr(AttemptWatch, "finish", raises(OSError(errno.EIO, "Input/output error")))
     machine.end()

@@ -16,7 +16,7 @@ from api.trainers.toy.trainer import Toy
 from api.training.attempts.outcomes import (
     FIRST_WAIT,
     LONGEST_WAIT,
-    PASSING_TRIES,
+    TEMPORARY_TRIES,
     could_not_start,
     judge_caching,
     judge_outcome,
@@ -56,7 +56,7 @@ def judge(
 def expected(
     reason: str, phrases: tuple[str, ...], stop: StopState | None, rung: StopRung | None, fits: bool
 ) -> TaskStatus:
-    """The table, in other words than the code's."""
+    """The expected verdict, specified independently of the code."""
     if DONE in phrases and fits:
         return TaskStatus.COMPLETED
     if stop is None or stop.cause is not None:
@@ -73,7 +73,7 @@ def expected(
     ("exit_code", "progress", "fits"),
     [(0, HALFWAY, True), (1, HALFWAY, False), (None, HALFWAY, False), (1, LAST, True), (None, LAST, True)],
 )
-def test_words_of_the_trainer_count_where_they_fit_to_its_exit(
+def test_phrases_of_the_trainer_count_if_they_fit_its_exit(
     reason: str,
     phrases: tuple[str, ...],
     stop: StopState | None,
@@ -96,7 +96,7 @@ def test_words_of_the_trainer_count_where_they_fit_to_its_exit(
     assert verdict.message
 
 
-def test_phrase_that_only_the_log_had_counts_as_well():
+def test_phrase_found_only_in_the_log_counts():
     assert judge(progress=replace(LAST, phrases={DONE}), checkpoints=(saved(20),)).status is TaskStatus.COMPLETED
 
 
@@ -109,7 +109,7 @@ def test_phrase_that_only_the_log_had_counts_as_well():
         (Progress(step=20, total_steps=20, first_step=1), TaskStatus.COMPLETED),
     ],
 )
-def test_training_whose_every_loss_is_nan_is_no_success(progress: Progress, status: TaskStatus):
+def test_training_with_only_nan_losses_fails(progress: Progress, status: TaskStatus):
     verdict = judge(progress=progress, checkpoints=(saved(20),), phrases=(DONE,), exit_code=0)
     assert verdict.status is status
     assert (verdict.cause is None) == (status is TaskStatus.COMPLETED)
@@ -119,7 +119,7 @@ def test_training_whose_every_loss_is_nan_is_no_success(progress: Progress, stat
 
 
 @pytest.mark.parametrize("checkpoints", [(), (saved(19),), (saved(20, is_complete=False),)])
-def test_words_count_for_nothing_without_the_checkpoint_that_goes_before_them(checkpoints: tuple[Checkpoint, ...]):
+def test_phrases_do_not_count_without_their_checkpoint(checkpoints: tuple[Checkpoint, ...]):
     for progress, how in ((LAST, {}), (Progress(), {"last_step": 20})):
         done = judge(progress=progress, checkpoints=checkpoints, phrases=[DONE], **how)
         quit_ = judge(USER, progress, checkpoints=checkpoints, phrases=[QUIT], exit_code=1, **how)
@@ -128,23 +128,23 @@ def test_words_count_for_nothing_without_the_checkpoint_that_goes_before_them(ch
         assert quit_.status is TaskStatus.FAILED
 
 
-def test_words_before_the_first_step_count_for_nothing_though_an_earlier_attempt_left_a_checkpoint():
+def test_phrases_before_the_first_step_do_not_count_despite_an_earlier_checkpoint():
     assert judge(checkpoints=(saved(20),), phrases=[DONE]).status is TaskStatus.FAILED
 
 
 @pytest.mark.parametrize("how", [{"exit_code": 1}, {"exit_code": 247}, {"exit_code": None, "signal": 9}])
-def test_caption_before_a_violent_end_is_no_success(how: dict[str, Any]):
+def test_caption_with_the_phrase_before_a_kill_is_not_a_success(how: dict[str, Any]):
     for progress in (HALFWAY, replace(HALFWAY, total_steps=None)):
         verdict = judge(progress=progress, checkpoints=(saved(10),), phrases=[DONE], **how)
         assert verdict.status is TaskStatus.FAILED
 
 
-def test_quitting_as_asked_without_a_checkpoint_says_so():
+def test_requested_quit_without_a_checkpoint_is_reported():
     verdict = judge(USER, HALFWAY, phrases=[QUIT])
     assert (verdict.status, "no checkpoint" in text_of(verdict.message)) == (TaskStatus.STOPPED, True)
 
 
-def test_exit_code_0_alone_is_no_success():
+def test_exit_code_0_alone_is_not_a_success():
     verdict = judge(exit_code=0)
     assert (verdict.status, verdict.cause.code) == (TaskStatus.FAILED, CauseCode.DID_NOT_TRAIN)
 
@@ -164,32 +164,32 @@ def test_exit_code_0_alone_is_no_success():
         ({"exit_code": 1, "log_lost_bytes": 5}, CauseCode.DISK_FULL),
     ],
 )
-def test_cause_is_named(how: dict[str, Any], code: CauseCode):
+def test_cause_has_its_code(how: dict[str, Any], code: CauseCode):
     cause = judge(**how).cause
     assert cause.code is code
     assert cause.detail
     assert cause.remedy
 
 
-def test_reason_for_not_starting_is_told():
+def test_reason_of_a_failed_start_is_reported():
     assert "no such file" in judge(reason="could_not_start", exit_code=None, error="no such file").cause.detail
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
 @pytest.mark.parametrize("file", ["/opt/env/bin/python", "/data/tasks/t1/attempts/1/spec.json"])
-def test_remedy_for_what_was_denied_names_the_file(number: int, file: str):
+def test_remedy_for_denied_access_names_the_file(number: int, file: str):
     error = f"[Errno {number}] denied: {file!r}"
     cause = judge(reason="could_not_start", exit_code=None, error=error, error_number=number, error_file=file).cause
     assert file in cause.remedy
     assert "DIFFUSION_PIPE" not in cause.remedy
 
 
-def test_remedy_for_what_is_missing_names_the_settings():
+def test_remedy_for_a_missing_program_names_the_settings():
     how = {"error": "[Errno 2] missing", "error_number": errno.ENOENT, "error_file": "/nowhere/python"}
     assert "DIFFUSION_PIPE_PYTHON" in judge(reason="could_not_start", exit_code=None, **how).cause.remedy
 
 
-def test_error_in_the_log_goes_before_a_lost_supervisor():
+def test_error_in_the_log_takes_precedence_over_a_lost_supervisor():
     lines = (
         "[rank0]: Traceback (most recent call last):",
         "[rank0]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.",
@@ -197,45 +197,47 @@ def test_error_in_the_log_goes_before_a_lost_supervisor():
     assert judge(reason="supervisor_lost", exit_code=None, lines=lines).cause.code is CauseCode.CUDA_OUT_OF_MEMORY
 
 
-def test_error_in_the_log_goes_before_output_that_was_lost():
+def test_error_in_the_log_takes_precedence_over_lost_output():
     lines = ("Traceback (most recent call last):", "ValueError: no such bucket")
     assert judge(exit_code=1, log_lost_bytes=5, lines=lines).cause.code is CauseCode.TRAINER_ERROR
 
 
-def test_stop_by_the_service_itself_fails_with_its_cause():
+def test_stop_by_the_service_fails_the_task_with_its_cause():
     verdict = judge(SERVICE, stop_rung=StopRung.TERMINATE, exit_code=None, signal=15)
     assert (verdict.status, verdict.cause) == (TaskStatus.FAILED, HUNG)
 
 
-def test_attempt_that_failed_by_itself_before_the_stop_reached_it_has_failed():
+def test_attempt_that_failed_before_the_stop_reached_it_is_failed():
     assert judge(USER, exit_code=1, stop_rung=StopRung.CHECKPOINT).status is TaskStatus.FAILED
 
 
-# -- another try ---------------------------------------------------------------------------------------------------
+# -- retries -------------------------------------------------------------------------------------------------------
 
 
-def retry(code: CauseCode, retries: int = 0, in_a_row: int = 0, got_further: bool = False, **request: Any):
-    asked = TrainingRequest("toy", **request)
-    task = replace(preview("a", asked, TrainingPlan("toy", "toy", 1), NOW), retries=retries, retries_in_a_row=in_a_row)
-    return plan_retry(task, asked, Cause(code, "", ""), got_further)
+def retry(code: CauseCode, retries: int = 0, in_a_row: int = 0, made_progress: bool = False, **request: Any):
+    training_request = TrainingRequest("toy", **request)
+    task = replace(
+        preview("a", training_request, TrainingPlan("toy", "toy", 1), NOW), retries=retries, retries_in_a_row=in_a_row
+    )
+    return plan_retry(task, training_request, Cause(code, "", ""), made_progress)
 
 
 @pytest.mark.parametrize("code", CauseCode)
-def test_only_what_lies_outside_the_training_is_tried_again_unasked(code: CauseCode):
+def test_only_external_causes_are_retried_automatically(code: CauseCode):
     found = retry(code)
     assert (found is not None) == (code in RETRIED_BY_ITSELF)
     assert found is None or not found.counts
 
 
 @pytest.mark.parametrize(("code", "limit"), RETRIED_BY_ITSELF.items())
-def test_unasked_tries_have_an_end(code: CauseCode, limit: int):
+def test_automatic_retries_are_limited(code: CauseCode, limit: int):
     assert retry(code, in_a_row=limit - 1) is not None
     assert retry(code, in_a_row=limit) is None
-    assert retry(code, in_a_row=limit, got_further=True) is not None
+    assert retry(code, in_a_row=limit, made_progress=True) is not None
 
 
 @pytest.mark.parametrize("code", CauseCode)
-def test_tries_that_were_asked_for_are_counted(code: CauseCode):
+def test_requested_retries_are_counted(code: CauseCode):
     if code in RETRIED_BY_ITSELF:
         return
     found = retry(code, max_retries=2)
@@ -244,20 +246,20 @@ def test_tries_that_were_asked_for_are_counted(code: CauseCode):
     assert retry(code, retries=2, max_retries=2) is None
 
 
-def test_causes_can_be_chosen():
+def test_retried_causes_can_be_selected():
     chosen = {"max_retries": 1, "retry_on": (CauseCode.CUDA_OUT_OF_MEMORY,)}
     assert retry(CauseCode.CUDA_OUT_OF_MEMORY, **chosen) is not None
     assert retry(CauseCode.TRAINER_ERROR, **chosen) is None
 
 
-def test_start_that_failed_for_a_passing_fault_is_tried_again_with_a_bound():
+def test_start_with_a_temporary_error_is_retried_up_to_a_limit():
     verdict = could_not_start(OSError(errno.ENOSPC, "No space left on device"))
-    assert verdict.is_passing
-    asked = TrainingRequest("toy")
-    task = preview("a", asked, TrainingPlan("toy", "toy", 1), NOW)
+    assert verdict.is_temporary
+    training_request = TrainingRequest("toy")
+    task = preview("a", training_request, TrainingPlan("toy", "toy", 1), NOW)
     tries = [
-        plan_retry(replace(task, retries_in_a_row=count), asked, verdict.cause, False, verdict.is_passing)
-        for count in range(PASSING_TRIES + 1)
+        plan_retry(replace(task, retries_in_a_row=count), training_request, verdict.cause, False, verdict.is_temporary)
+        for count in range(TEMPORARY_TRIES + 1)
     ]
     assert tries[-1] is None
     assert [retry.wait for retry in tries[:-1]] == [5, 10, 20, 40, 80, 160]
@@ -265,24 +267,24 @@ def test_start_that_failed_for_a_passing_fault_is_tried_again_with_a_bound():
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOENT, "No such file"), OSError("?"), ValueError("no such bucket")])
-def test_start_that_failed_for_a_lasting_fault_is_not(error: Exception):
-    assert not could_not_start(error).is_passing
+def test_start_with_a_permanent_error_is_not_retried(error: Exception):
+    assert not could_not_start(error).is_temporary
 
 
-def test_port_that_was_taken_is_tried_again_at_once():
+def test_start_with_a_used_port_is_retried_immediately():
     assert retry(CauseCode.PORT_IN_USE, in_a_row=4).wait == 0
 
 
-@given(in_a_row=st.integers(0, 500), got_further=st.booleans(), code=st.sampled_from(CauseCode))
-def test_wait_grows_up_to_its_bound(in_a_row: int, got_further: bool, code: CauseCode):
-    found = retry(code, in_a_row=in_a_row, got_further=got_further, max_retries=10**6, retry_on=tuple(CauseCode))
+@given(in_a_row=st.integers(0, 500), made_progress=st.booleans(), code=st.sampled_from(CauseCode))
+def test_wait_grows_up_to_its_limit(in_a_row: int, made_progress: bool, code: CauseCode):
+    found = retry(code, in_a_row=in_a_row, made_progress=made_progress, max_retries=10**6, retry_on=tuple(CauseCode))
     assert found is not None
     assert 0 <= found.wait <= LONGEST_WAIT
-    if got_further and code is not CauseCode.PORT_IN_USE:
+    if made_progress and code is not CauseCode.PORT_IN_USE:
         assert found.wait == FIRST_WAIT
 
 
-def test_an_order_to_stop_that_the_service_did_not_give_is_told_as_such():
+def test_stop_order_from_outside_the_service_is_reported():
     verdict = judge(exit_code=None, signal=15, stop_rung=StopRung.TERMINATE)
     assert verdict.cause is not None
     assert verdict.cause.code is CauseCode.KILLED
@@ -299,7 +301,7 @@ def test_an_order_to_stop_that_the_service_did_not_give_is_told_as_such():
         (None, None, TaskStatus.FAILED),
     ],
 )
-def test_of_what_only_caches_the_exit_code_decides(exit_code: int | None, stop: StopState | None, status: TaskStatus):
+def test_exit_code_decides_for_cache_tasks(exit_code: int | None, stop: StopState | None, status: TaskStatus):
     phrases = frozenset({DONE})
     found = judge_caching(outcome(exit_code=exit_code, phrases=phrases), TOY, stop, Progress(), ())
     assert found.status is status

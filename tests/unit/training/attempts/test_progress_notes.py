@@ -1,4 +1,4 @@
-"""The progress of what runs is noted in the database, in turns."""
+"""Progress of running attempts is stored in several rounds."""
 
 import pytest
 
@@ -6,7 +6,9 @@ from api.training.attempts import progress_notes
 from tests.unit.trainings import TrainingMachine, steps
 
 
-def test_that_of_many_is_noted_in_several_rounds(machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch):
+def test_progress_of_many_attempts_is_stored_in_several_rounds(
+    machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(progress_notes, "MOST_OF_A_ROUND", 2)
     for task_id in "abc":
         machine.run(task_id)

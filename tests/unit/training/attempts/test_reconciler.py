@@ -1,4 +1,4 @@
-"""One round over the open attempts: what the executor sees, and what is done about it."""
+"""One round over the open attempts: observations and actions."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import pytest
 
 from api.domain.cause import CauseCode
 from api.domain.training import AttemptStatus, EventKind, StopRung, TaskStatus
-from api.executors.executor import EngineFull, EngineNever, EngineSilent
+from api.executors.executor import EngineFull, EngineRejected, EngineUnavailable
 from api.executors.fake import outcome
 from api.training.attempts.reconciler import SUBMISSIONS
 from api.training.attempts.watch import AttemptWatch
@@ -18,7 +18,7 @@ from tests.unit.trainings import PROCESS, TrainingMachine, steps
 WHY = "it was started on elsewhere, and this is here"
 
 
-def test_a_claimed_attempt_is_submitted_once_and_runs_when_its_process_is_seen(machine: TrainingMachine):
+def test_claimed_attempt_is_submitted_once_and_runs_when_its_process_is_observed(machine: TrainingMachine):
     machine.put()
     machine.train()
     machine.executor.runs(machine.uid())
@@ -30,14 +30,14 @@ def test_a_claimed_attempt_is_submitted_once_and_runs_when_its_process_is_seen(m
     assert (machine.status(), machine.attempt().status) == (TaskStatus.RUNNING, AttemptStatus.RUNNING)
 
 
-def test_one_that_was_seen_running_is_never_submitted_as_a_new_one(machine: TrainingMachine):
+def test_running_attempt_is_never_submitted_as_a_new_one(machine: TrainingMachine):
     machine.run()
     machine.executor.is_absent(machine.uid(), "it was never started")
     machine.train()
     assert [submission.has_run for submission in machine.executor.submissions] == [False, True]
 
 
-def test_one_that_cannot_be_seen_keeps_its_status_and_its_gpus(machine: TrainingMachine):
+def test_unobserved_attempt_keeps_its_status_and_gpus(machine: TrainingMachine):
     machine.run(count=4)
     machine.executor.is_unknown(machine.uid(), WHY, age=3600.0)
     for _ in range(3):
@@ -53,14 +53,14 @@ def test_one_that_cannot_be_seen_keeps_its_status_and_its_gpus(machine: Training
     assert machine.task().warning is None
 
 
-def test_short_blindness_is_no_news(machine: TrainingMachine):
+def test_short_loss_of_observation_is_not_reported(machine: TrainingMachine):
     machine.run()
     machine.executor.is_unknown(machine.uid(), WHY, age=1.0)
     machine.train()
     assert machine.task().warning is None
 
 
-def test_a_disk_that_refuses_a_start_once_does_not_fail_the_training(machine: TrainingMachine):
+def test_single_disk_error_at_the_start_does_not_fail_the_training(machine: TrainingMachine):
     machine.put()
     machine.executor.refusal = OSError(errno.ENOSPC, "No space left on device")
     machine.train()
@@ -71,7 +71,7 @@ def test_a_disk_that_refuses_a_start_once_does_not_fail_the_training(machine: Tr
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE])
-def test_a_fault_that_passes_is_tried_again_later_and_not_for_ever(machine: TrainingMachine, number: int):
+def test_temporary_error_is_retried_later_up_to_a_limit(machine: TrainingMachine, number: int):
     machine.put()
     machine.executor.refusal = OSError(number, os.strerror(number))
     for _ in range(SUBMISSIONS + 2):
@@ -79,9 +79,9 @@ def test_a_fault_that_passes_is_tried_again_later_and_not_for_ever(machine: Trai
     assert (machine.status(), len(machine.attempts.of_task("a"))) == (TaskStatus.QUEUED, 1)
 
 
-def test_an_engine_that_does_not_answer_is_waited_for_and_says_nothing_against_the_attempt(machine: TrainingMachine):
+def test_unavailable_cluster_delays_an_attempt_without_failing_it(machine: TrainingMachine):
     machine.put()
-    machine.executor.refusal = EngineSilent(errno.EHOSTUNREACH, WHY)
+    machine.executor.refusal = EngineUnavailable(errno.EHOSTUNREACH, WHY)
     for _ in range(3 * SUBMISSIONS):
         machine.train()
     assert machine.status() is TaskStatus.STARTING
@@ -94,17 +94,17 @@ def test_an_engine_that_does_not_answer_is_waited_for_and_says_nothing_against_t
     assert len(machine.executor.submissions) == 1
 
 
-def test_one_that_is_stopped_while_an_engine_takes_nothing_ends(machine: TrainingMachine):
+def test_attempt_stopped_while_the_cluster_is_unavailable_ends(machine: TrainingMachine):
     machine.put()
-    machine.executor.refusal = EngineSilent(errno.EHOSTUNREACH, WHY)
+    machine.executor.refusal = EngineUnavailable(errno.EHOSTUNREACH, WHY)
     machine.train()
-    machine.ask_to_stop()
+    machine.request_task_stop()
     for _ in range(SUBMISSIONS + 2):
         machine.train()
     assert machine.status() is not TaskStatus.STOPPING
 
 
-def test_an_engine_without_room_is_waited_for_without_a_warning(machine: TrainingMachine):
+def test_full_cluster_delays_an_attempt_without_a_warning(machine: TrainingMachine):
     machine.put()
     machine.executor.refusal = EngineFull(errno.EAGAIN, WHY)
     for _ in range(3 * SUBMISSIONS):
@@ -115,39 +115,39 @@ def test_an_engine_without_room_is_waited_for_without_a_warning(machine: Trainin
     assert len(machine.executor.submissions) == 1
 
 
-def test_one_that_is_stopped_while_an_engine_has_no_room_is_stopped_at_once(machine: TrainingMachine):
+def test_attempt_stopped_while_the_cluster_is_full_stops_immediately(machine: TrainingMachine):
     machine.put()
     machine.executor.refusal = EngineFull(errno.EAGAIN, WHY)
     machine.train()
-    machine.ask_to_stop()
+    machine.request_task_stop()
     machine.train()
     assert (machine.status(), machine.attempts.of_task("a")[-1].status) == (TaskStatus.STOPPED, AttemptStatus.ENDED)
 
 
-def test_what_an_engine_never_takes_fails_and_says_what_to_change(machine: TrainingMachine):
+def test_attempt_rejected_by_the_cluster_fails_with_a_remedy(machine: TrainingMachine):
     machine.put()
-    machine.executor.refusal = EngineNever(errno.EREMOTEIO, WHY)
+    machine.executor.refusal = EngineRejected(errno.EREMOTEIO, WHY)
     for _ in range(SUBMISSIONS):
         machine.train()
-    # Room that came between two questions looks the same.
+    # A slot that became free between two queries looks the same.
     assert machine.status() is TaskStatus.STARTING
     for _ in range(2):
         machine.train()
     cause = machine.task().cause
     assert cause is not None
     assert (machine.status(), cause.code, WHY in cause.detail) == (TaskStatus.FAILED, CauseCode.COULD_NOT_START, True)
-    assert cause.remedy.startswith("Ask for fewer GPUs")
+    assert cause.remedy.startswith("Request fewer GPUs")
 
 
-def test_a_stop_is_ordered_once_and_again_only_when_it_gets_harder(machine: TrainingMachine):
+def test_stop_is_ordered_again_only_if_harder(machine: TrainingMachine):
     machine.run()
     machine.saves(1)
     machine.prints(steps(1, 2))
     machine.train()
-    machine.ask_to_stop(seconds=7.0)
+    machine.request_task_stop(seconds=7.0)
     for _ in range(3):
         machine.train()
-    machine.ask_to_stop(force=True)
+    machine.request_task_stop(force=True)
     for _ in range(3):
         machine.train()
     gentle, hard = (order for _, order in machine.executor.orders)
@@ -155,9 +155,9 @@ def test_a_stop_is_ordered_once_and_again_only_when_it_gets_harder(machine: Trai
     assert (hard.signal_file, hard.checkpoint_seconds) == (None, 0.0)
 
 
-def test_the_rung_that_a_stop_has_reached_is_noted(machine: TrainingMachine):
+def test_step_of_a_stop_is_recorded(machine: TrainingMachine):
     machine.run()
-    machine.ask_to_stop()
+    machine.request_task_stop()
     machine.executor.is_stopping(machine.uid(), StopRung.TERMINATE)
     machine.train()
     stop = machine.task().stop
@@ -165,14 +165,14 @@ def test_the_rung_that_a_stop_has_reached_is_noted(machine: TrainingMachine):
     assert stop.rung is StopRung.TERMINATE
 
 
-def test_one_that_is_stopped_before_its_start_is_never_started(machine: TrainingMachine):
+def test_attempt_stopped_before_its_start_is_never_started(machine: TrainingMachine):
     machine.claim()
-    machine.ask_to_stop()
+    machine.request_task_stop()
     machine.train()
     assert (machine.status(), machine.executor.submissions) == (TaskStatus.STOPPED, [])
 
 
-def test_one_in_trouble_keeps_no_other_from_being_watched_and_is_told_once(
+def test_error_of_one_attempt_affects_no_other_and_is_logged_once(
     machine: TrainingMachine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     machine.run("bad")
@@ -188,14 +188,14 @@ def test_one_in_trouble_keeps_no_other_from_being_watched_and_is_told_once(
     machine.prints(steps(1, 2, 3), "good")
     for _ in range(3):
         machine.train()
-    assert sum("cannot be reconciled" in record.message for record in caplog.records) == 1
+    assert sum("cannot reconcile" in record.message for record in caplog.records) == 1
     assert machine.watch("good").progress.step == 3
-    machine.ask_to_stop("bad")
+    machine.request_task_stop("bad")
     machine.train()
     assert [ref.uid for ref, _ in machine.executor.orders] == [machine.uid("bad")]
 
 
-def test_who_stands_down_forgets_its_watches_and_takes_them_up_anew(machine: TrainingMachine):
+def test_server_that_stands_down_forgets_its_watches(machine: TrainingMachine):
     machine.run()
     machine.reconciler.stand_down()
     assert machine.reconciler.find_watch("a") is None
@@ -216,7 +216,7 @@ def test_leases_are_renewed_every_fifteen_seconds(machine: TrainingMachine):
     assert all(later[resource] > began[resource] for resource in began)
 
 
-def test_the_end_is_recorded_and_told(machine: TrainingMachine):
+def test_end_is_recorded_and_logged(machine: TrainingMachine):
     machine.run()
     machine.prints(steps(1, 2))
     machine.end(how=outcome(exit_code=1))
@@ -225,14 +225,14 @@ def test_the_end_is_recorded_and_told(machine: TrainingMachine):
     assert machine.messages(EventKind.STATUS)[-1]
 
 
-def test_it_is_measured_once_how_long_a_start_took(machine: TrainingMachine):
+def test_start_duration_is_measured_once(machine: TrainingMachine):
     before = observed(starts, "training"), observed(attempt_starts, "training")
     machine.run()
     machine.train()
     assert (observed(starts, "training"), observed(attempt_starts, "training")) == (before[0] + 1, before[1] + 1)
 
 
-def test_one_that_an_engine_has_waits_and_says_why(machine: TrainingMachine):
+def test_attempt_queued_in_the_cluster_waits_with_a_reason(machine: TrainingMachine):
     machine.put()
     machine.train()
     machine.executor.is_queued(machine.uid(), "waits for 2 GPUs in partition gpu")
@@ -243,11 +243,11 @@ def test_one_that_an_engine_has_waits_and_says_why(machine: TrainingMachine):
     assert why.text == "waits for 2 GPUs in partition gpu"
 
 
-def test_a_stop_reaches_one_that_an_engine_has_not_begun(machine: TrainingMachine):
+def test_stop_reaches_an_attempt_queued_in_the_cluster(machine: TrainingMachine):
     machine.put()
     machine.train()
     machine.executor.is_queued(machine.uid())
-    machine.ask_to_stop()
+    machine.request_task_stop()
     machine.train()
     assert [ref.uid for ref, _ in machine.executor.orders] == [machine.uid()]
     machine.executor.ends(machine.uid(), outcome("stopped_before_start", exit_code=None))
@@ -255,7 +255,7 @@ def test_a_stop_reaches_one_that_an_engine_has_not_begun(machine: TrainingMachin
     assert machine.status() is TaskStatus.STOPPED
 
 
-def test_the_supervisor_learns_how_to_save_once_the_trainer_listens(machine: TrainingMachine):
+def test_supervisor_gets_the_save_order_once_the_trainer_checks_for_it(machine: TrainingMachine):
     machine.run()
     machine.train()
     assert machine.executor.leave_orders == []
@@ -268,12 +268,12 @@ def test_the_supervisor_learns_how_to_save_once_the_trainer_listens(machine: Tra
     assert machine.executor.orders == []
 
 
-def test_one_whose_gpus_an_engine_wants_back_is_asked_once_to_save(machine: TrainingMachine):
+def test_attempt_whose_gpus_the_cluster_wants_back_saves_once(machine: TrainingMachine):
     machine.run()
     machine.saves(1)
     machine.prints(steps(1, 2))
     machine.train()
-    machine.executor.is_called_away(machine.uid())
+    machine.executor.must_leave(machine.uid())
     for _ in range(3):
         machine.train()
     (order,) = (order for _, order in machine.executor.orders)

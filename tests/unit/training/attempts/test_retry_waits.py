@@ -21,7 +21,7 @@ def wait_of(waits: RetryWaits, clock: FakeClock, waiting: TaskSummary) -> float:
 
 
 @pytest.mark.parametrize("jump", [86_400.0, -86_400.0, -15.0])
-def test_wait_does_not_follow_the_wall_clock(clock: FakeClock, jump: float):
+def test_wait_is_independent_of_the_wall_clock(clock: FakeClock, jump: float):
     waits, waiting = RetryWaits(clock), task(clock, 30)
     assert wait_of(waits, clock, waiting) == 30
     clock.advance(10)
@@ -31,7 +31,7 @@ def test_wait_does_not_follow_the_wall_clock(clock: FakeClock, jump: float):
     assert wait_of(waits, clock, waiting) == 0
 
 
-def test_wait_that_no_retry_has_is_left_to_whoever_decides(clock: FakeClock):
+def test_wait_longer_than_any_retry_is_not_measured(clock: FakeClock):
     waiting = task(clock, LONGEST_WAIT + 1)
     assert RetryWaits(clock).steady([waiting]) == [waiting]
 
@@ -44,7 +44,7 @@ def test_wait_of_a_task_that_left_the_queue_is_forgotten(clock: FakeClock):
     assert wait_of(waits, clock, waiting) == 50
 
 
-def test_asking_begins_no_wait_and_ends_none(clock: FakeClock):
+def test_reading_neither_starts_nor_ends_a_wait(clock: FakeClock):
     waits, noted, asked = RetryWaits(clock), task(clock, 30), replace(task(clock, 40), task_id="asked")
     waits.note([noted])
     waits.steady([asked])

@@ -10,7 +10,7 @@ from api.training.attempts.series_reader import list_tags, read_series
 Curve = dict[int, float]
 
 
-def draw(directory: Path, curve: Curve, tag: str = "train/loss", after_step: int | None = None) -> Stretch:
+def write_curve(directory: Path, curve: Curve, tag: str = "train/loss", after_step: int | None = None) -> Stretch:
     directory.mkdir(parents=True, exist_ok=True)
     append_points(directory, [Point(tag, step, value, float(step)) for step, value in curve.items()])
     return Stretch(directory, after_step)
@@ -20,13 +20,13 @@ def read(*stretches: Stretch, tag: str = "train/loss") -> Curve:
     return {int(step): float(value) for step, value, _ in read_series(stretches, tag).tolist()}
 
 
-def test_points_are_read_as_they_were_written(tmp_path: Path):
-    draw(tmp_path, {1: 0.5, 2: math.inf, 2**40: -1e300})
-    draw(tmp_path, {2**40 + 1: 7.0})
+def test_points_are_read_as_written(tmp_path: Path):
+    write_curve(tmp_path, {1: 0.5, 2: math.inf, 2**40: -1e300})
+    write_curve(tmp_path, {2**40 + 1: 7.0})
     assert read(Stretch(tmp_path)) == {1: 0.5, 2: math.inf, 2**40: -1e300, 2**40 + 1: 7.0}
 
 
-def test_series_that_is_not_there_is_empty(tmp_path: Path):
+def test_missing_series_is_empty(tmp_path: Path):
     assert read(Stretch(tmp_path), Stretch(tmp_path / "absent")) == {}
     assert list_tags([Stretch(tmp_path), Stretch(tmp_path / "absent")]) == []
     assert read() == {}
@@ -38,29 +38,29 @@ def test_no_points_write_nothing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("tag", ["train/loss", "../../x", "a b", "ä", "a%2Fb", ".", "..", "-", "x" * 200, "a\nb"])
-def test_tag_is_a_file_name_and_comes_back(tmp_path: Path, tag: str):
-    stretch = draw(tmp_path / "series", {1: 1.0}, tag)
+def test_tag_survives_its_file_name(tmp_path: Path, tag: str):
+    stretch = write_curve(tmp_path / "series", {1: 1.0}, tag)
     assert list_tags([stretch]) == [tag]
     assert read(stretch, tag=tag) == {1: 1.0}
     assert list(tmp_path.iterdir()) == [stretch.directory]
 
 
-def test_write_that_was_cut_off_does_not_shift_what_follows(tmp_path: Path):
-    draw(tmp_path, {1: 1.0, 2: 2.0})
+def test_partial_write_does_not_shift_later_records(tmp_path: Path):
+    write_curve(tmp_path, {1: 1.0, 2: 2.0})
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-5])
     assert read(Stretch(tmp_path)) == {1: 1.0}
-    draw(tmp_path, {3: 3.0})
+    write_curve(tmp_path, {3: 3.0})
     assert read(Stretch(tmp_path)) == {1: 1.0, 3: 3.0}
 
 
-def test_points_that_were_taken_up_twice_are_shown_once(tmp_path: Path):
-    draw(tmp_path, {1: 1.0, 2: 2.0, 3: 3.0})
-    draw(tmp_path, {2: 2.5, 3: 3.5, 4: 4.0})
+def test_points_read_twice_are_shown_once(tmp_path: Path):
+    write_curve(tmp_path, {1: 1.0, 2: 2.0, 3: 3.0})
+    write_curve(tmp_path, {2: 2.5, 3: 3.5, 4: 4.0})
     assert read(Stretch(tmp_path)) == {1: 1.0, 2: 2.5, 3: 3.5, 4: 4.0}
 
 
-# -- thinning out --------------------------------------------------------------------------------------------------
+# -- reducing ------------------------------------------------------------------------------------------------------
 
 
 # -- as the API shows them -----------------------------------------------------------------------------------------

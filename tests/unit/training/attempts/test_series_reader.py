@@ -15,7 +15,7 @@ Curve = dict[int, float]
 VALUES = st.lists(st.floats(width=32) | st.just(math.nan), min_size=1, max_size=300)
 
 
-def draw(directory: Path, curve: Curve, tag: str = "train/loss", after_step: int | None = None) -> Stretch:
+def write_curve(directory: Path, curve: Curve, tag: str = "train/loss", after_step: int | None = None) -> Stretch:
     directory.mkdir(parents=True, exist_ok=True)
     append_points(directory, [Point(tag, step, value, float(step)) for step, value in curve.items()])
     return Stretch(directory, after_step)
@@ -29,37 +29,37 @@ def records(values: list[float]) -> Records:
     return np.array([(step, value, 0.0) for step, value in enumerate(values)], dtype=RECORD)
 
 
-def test_later_attempt_holds_from_where_it_began(tmp_path: Path):
-    first = draw(tmp_path / "1", dict.fromkeys(range(1, 11), 1.0))
-    second = draw(tmp_path / "2", dict.fromkeys(range(6, 8), 2.0))
+def test_later_attempt_replaces_values_from_its_start(tmp_path: Path):
+    first = write_curve(tmp_path / "1", dict.fromkeys(range(1, 11), 1.0))
+    second = write_curve(tmp_path / "2", dict.fromkeys(range(6, 8), 2.0))
     assert read(first, second) == {**dict.fromkeys(range(1, 6), 1.0), 6: 2.0, 7: 2.0}
 
 
-def test_steps_beyond_the_checkpoint_are_lost_before_the_next_attempt_makes_one(tmp_path: Path):
-    first = draw(tmp_path / "1", dict.fromkeys(range(1, 13), 1.0))
-    resumed = draw(tmp_path / "2", {}, after_step=10)
+def test_steps_beyond_the_checkpoint_are_void_before_the_next_attempt_makes_one(tmp_path: Path):
+    first = write_curve(tmp_path / "1", dict.fromkeys(range(1, 13), 1.0))
+    resumed = write_curve(tmp_path / "2", {}, after_step=10)
     assert list(read(first, resumed)) == list(range(1, 11))
 
 
-def test_attempt_that_begins_anew_begins_its_curve_anew(tmp_path: Path):
-    first = draw(tmp_path / "1", dict.fromkeys(range(1, 13), 1.0))
-    assert read(first, draw(tmp_path / "2", {}, after_step=0)) == {}
+def test_attempt_from_scratch_restarts_its_curve(tmp_path: Path):
+    first = write_curve(tmp_path / "1", dict.fromkeys(range(1, 13), 1.0))
+    assert read(first, write_curve(tmp_path / "2", {}, after_step=0)) == {}
 
 
-def test_losses_of_epochs_are_kept_whatever_steps_are_lost(tmp_path: Path):
-    first = draw(tmp_path / "1", {1: 2.0, 2: 1.0}, EPOCH_LOSS)
-    resumed = draw(tmp_path / "2", {}, EPOCH_LOSS, after_step=1)
+def test_epoch_losses_stay_whatever_steps_are_void(tmp_path: Path):
+    first = write_curve(tmp_path / "1", {1: 2.0, 2: 1.0}, EPOCH_LOSS)
+    resumed = write_curve(tmp_path / "2", {}, EPOCH_LOSS, after_step=1)
     assert read(first, resumed, tag=EPOCH_LOSS) == {1: 2.0, 2: 1.0}
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 10)), min_size=1, max_size=4))
-def test_steps_over_attempts_are_in_order_and_each_once(
+def test_steps_over_attempts_are_sorted_and_unique(
     tmp_path_factory: pytest.TempPathFactory, attempts: list[tuple[int, int]]
 ):
     root = tmp_path_factory.mktemp("series")
     stretches = [
-        draw(root / str(number), {step: float(number) for step in range(first, first + count)})
+        write_curve(root / str(number), {step: float(number) for step in range(first, first + count)})
         for number, (first, count) in enumerate(attempts)
     ]
     shown = read(*stretches)
@@ -70,7 +70,7 @@ def test_steps_over_attempts_are_in_order_and_each_once(
 
 @settings(max_examples=200, deadline=None)
 @given(values=VALUES, limit=st.integers(4, 320))
-def test_thinned_out_series_keeps_its_highest_and_lowest_value(values: list[float], limit: int):
+def test_reduced_series_keeps_its_maximum_and_minimum(values: list[float], limit: int):
     thinned = thin_out(records(values), limit)
     shown = thinned.records["value"]
     assert 1 <= len(shown) <= max(limit, 2)
@@ -83,7 +83,7 @@ def test_thinned_out_series_keeps_its_highest_and_lowest_value(values: list[floa
 
 @settings(max_examples=100, deadline=None)
 @given(values=VALUES, limit=st.integers(1, 320))
-def test_thinned_out_series_is_a_part_of_the_whole_in_its_order(values: list[float], limit: int):
+def test_reduced_series_is_an_ordered_part_of_the_whole(values: list[float], limit: int):
     thinned = thin_out(records(values), limit).records
     steps = thinned["step"].tolist()
     assert steps == sorted(set(steps))
@@ -91,10 +91,10 @@ def test_thinned_out_series_is_a_part_of_the_whole_in_its_order(values: list[flo
     assert all(value == values[step] or math.isnan(values[step]) for step, value, _ in thinned.tolist())
 
 
-def test_series_within_the_limit_stays_as_it_is():
+def test_series_within_the_limit_is_unchanged():
     whole = records([3.0, math.nan, 1.0])
     assert thin_out(whole, 3).records is whole
 
 
-def test_first_and_last_value_are_always_shown():
+def test_first_and_last_value_are_always_included():
     assert {0, 999} <= set(thin_out(records([float(n % 7) for n in range(1000)]), 10).records["step"].tolist())

@@ -1,4 +1,4 @@
-"""What a supervisor is told of a claimed attempt."""
+"""The submission of a claimed attempt."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +21,9 @@ def starter(tmp_path: Path) -> AttemptStarter:
     return AttemptStarter(FakeExecutor(), tmp_path, {"PATH": "/bin", "HF_HOME": "/service"}, 1000)
 
 
-def test_a_new_attempt_gets_its_files_its_environment_and_its_words(machine: TrainingMachine, starter: AttemptStarter):
+def test_new_attempt_gets_files_environment_and_phrases(machine: TrainingMachine, starter: AttemptStarter):
     attempt = machine.claim(env={"HF_HOME": "/cache"})
-    machine.files().keep_secrets({"HF_TOKEN": "hf_secret"})
+    machine.files().store_secrets({"HF_TOKEN": "hf_secret"})
     submission = starter.prepare(machine.task(), attempt, TOY, is_new=True)
     assert (Path(attempt.directory) / "config.toml").is_file()
     assert submission.argv[0] == "python"
@@ -37,20 +37,20 @@ def test_a_new_attempt_gets_its_files_its_environment_and_its_words(machine: Tra
     assert submission.gpu_uuids == attempt.gpu_uuids
 
 
-def test_one_that_runs_already_is_left_alone(machine: TrainingMachine, starter: AttemptStarter):
+def test_running_attempt_is_not_touched(machine: TrainingMachine, starter: AttemptStarter):
     attempt = replace(machine.claim(), status=AttemptStatus.RUNNING)
     submission = starter.prepare(machine.task(), attempt, TOY, is_new=False)
     assert submission.has_run
     assert not (Path(attempt.directory) / "config.toml").exists()
 
 
-def test_secrets_that_are_kept_elsewhere_are_asked_for(machine: TrainingMachine, starter: AttemptStarter):
+def test_secrets_in_another_storage_must_be_sent_again(machine: TrainingMachine, starter: AttemptStarter):
     attempt = machine.claim(env={"HF_TOKEN": "***"})
-    with pytest.raises(CannotStart, match="HF_TOKEN is not kept in this STORAGE_ROOT"):
+    with pytest.raises(CannotStart, match="HF_TOKEN is missing in this STORAGE_ROOT"):
         starter.prepare(machine.task(), attempt, TOY, is_new=True)
 
 
-def test_a_run_directory_is_made_ready_to_be_resumed(machine: TrainingMachine, starter: AttemptStarter):
+def test_run_directory_is_prepared_for_a_resume(machine: TrainingMachine, starter: AttemptStarter):
     attempt = machine.claim()
     run_dir = machine.saves(5, 10)
     resumed = replace(attempt, run_dir=str(run_dir), resumed_from="global_step5")
@@ -59,7 +59,7 @@ def test_a_run_directory_is_made_ready_to_be_resumed(machine: TrainingMachine, s
     assert (run_dir / "latest").read_text() == "global_step5"
 
 
-def test_a_checkpoint_that_is_gone_cannot_be_started_from(machine: TrainingMachine, starter: AttemptStarter):
+def test_deleted_checkpoint_cannot_be_resumed(machine: TrainingMachine, starter: AttemptStarter):
     attempt = machine.claim()
     run_dir = machine.saves(5)
     with pytest.raises(CannotStart):
@@ -68,7 +68,7 @@ def test_a_checkpoint_that_is_gone_cannot_be_started_from(machine: TrainingMachi
         )
 
 
-def test_a_program_of_the_services_own_has_its_environment_and_its_user(machine: TrainingMachine, tmp_path: Path):
+def test_own_program_of_the_service_has_its_environment_and_user(machine: TrainingMachine, tmp_path: Path):
     own = {"HOME": "/home/service"}
     starter = AttemptStarter(FakeExecutor(), tmp_path, {"HOME": "/caches"}, 1000, own_environment=own)
 
@@ -83,7 +83,7 @@ def test_a_program_of_the_services_own_has_its_environment_and_its_user(machine:
     assert (other.env["HOME"], other.output_dir) == ("/caches", starter.files(attempt.task_id).output)
 
 
-def test_a_path_that_leads_elsewhere_by_now_is_not_started(machine: TrainingMachine, tmp_path: Path):
+def test_attempt_with_a_path_that_became_forbidden_is_not_started(machine: TrainingMachine, tmp_path: Path):
     make_files(tmp_path)
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "loras")
@@ -94,6 +94,6 @@ def test_a_path_that_leads_elsewhere_by_now_is_not_started(machine: TrainingMach
     starter.prepare(task, attempt, TOY, is_new=True)
     link.unlink()
     link.symlink_to(tmp_path / "storage" / "tasks" / "bob" / "output")
-    with pytest.raises(CannotStart, match="/config/anything leads by now to files of the service or of another user"):
+    with pytest.raises(CannotStart, match="/config/anything now leads to files of the service or of another user"):
         starter.prepare(task, attempt, TOY, is_new=True)
     starter.prepare(replace(task, owner="bob"), attempt, TOY, is_new=True)

@@ -1,4 +1,4 @@
-"""Attempts that only another server could see, and none looks after."""
+"""Attempts that no server observes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from api.db.database import Database, sqlite_url
 from api.db.leadership import Leaders, Leadership
 from api.nodes.server_identity import name_scope
-from api.training.attempts.unwatched_attempts import LOOK_SECONDS, QUIET_SECONDS, UnwatchedAttempts
+from api.training.attempts.unwatched_attempts import CHECK_SECONDS, QUIET_SECONDS, UnwatchedAttempts
 from api.util.clock import FakeClock
 from tests.databases import hurry
 from tests.unit.db.builders import NODE, ROOT, Stores
@@ -17,7 +17,7 @@ ELSEWHERE = Path("/elsewhere")
 
 
 class World:
-    """A database with a training of this server and one of another's storage."""
+    """A database with a training of this server and one of another storage."""
 
     def __init__(self, database: Database) -> None:
         self.clock = FakeClock()
@@ -48,28 +48,28 @@ def world(tmp_path: Path) -> Iterator[World]:
     database.close()
 
 
-def test_task_says_that_nobody_can_see_how_it_is(world: World):
-    world.unwatched.look()
-    assert "under /elsewhere, and no server looks after that now" in (world.warning("t2") or "")
+def test_task_of_an_unobserved_attempt_gets_a_warning(world: World):
+    world.unwatched.check()
+    assert "with the storage /elsewhere, which no server observes now" in (world.warning("t2") or "")
     assert world.warning("t1") is None
 
 
-def test_attempt_that_its_own_server_looks_after_is_not_unknown(world: World):
+def test_attempt_observed_by_its_own_server_is_not_unknown(world: World):
     world.watch()
-    world.unwatched.look()
+    world.unwatched.check()
     assert world.warning("t2") is None
 
 
-def test_attempt_is_unknown_when_its_server_has_shown_nothing_for_long(world: World):
+def test_attempt_is_unknown_if_its_server_is_silent_for_long(world: World):
     world.watch()
-    world.unwatched.look()
-    world.clock.advance(QUIET_SECONDS + LOOK_SECONDS)
-    world.unwatched.look()
+    world.unwatched.check()
+    world.clock.advance(QUIET_SECONDS + CHECK_SECONDS)
+    world.unwatched.check()
     assert world.warning("t2") is not None
 
 
-def test_it_is_said_once(world: World):
+def test_warning_is_set_once(world: World):
     for _ in range(3):
-        world.unwatched.look()
-        world.clock.advance(LOOK_SECONDS)
+        world.unwatched.check()
+        world.clock.advance(CHECK_SECONDS)
     assert sum(event.type == "warning" for event in world.stores.tasks.events("t2", 0, 100)) == 1

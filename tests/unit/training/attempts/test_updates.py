@@ -6,7 +6,7 @@ def point(step: int) -> Point:
     return Point("train/loss", step, 0.5, float(step))
 
 
-def test_what_was_noted_is_taken_once_and_wakes_who_tells_it():
+def test_news_is_returned_once_and_wakes_the_publisher():
     desk, woken = NewsDesk(), []
     desk.wake = lambda: woken.append(True)
     desk.note_progress("a")
@@ -19,14 +19,14 @@ def test_what_was_noted_is_taken_once_and_wakes_who_tells_it():
     assert desk.take() == (set(), {})
 
 
-def test_no_points_are_no_news():
+def test_empty_points_are_not_news():
     desk, woken = NewsDesk(), []
     desk.wake = lambda: woken.append(True)
     desk.note_points("a", [])
     assert (woken, desk.take()) == ([], (set(), {}))
 
 
-def test_of_very_many_points_the_latest_wait():
+def test_only_the_latest_points_are_stored():
     desk = NewsDesk()
     desk.note_points("a", [point(step) for step in range(MOST_POINTS + 10)])
     _, points = desk.take()

@@ -24,7 +24,7 @@ def test_lines_become_progress_and_points(watched: Watched):
     assert list(watch.last_lines) == [line for line in (step(1, 0.5) + step(2, 0.25)).split("\n") if line]
 
 
-def test_line_that_is_not_whole_yet_waits_for_its_rest(watched: Watched):
+def test_incomplete_line_waits_for_its_rest(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1)[:20])
     watch.poll()
@@ -34,7 +34,7 @@ def test_line_that_is_not_whole_yet_waits_for_its_rest(watched: Watched):
     assert watch.progress.step == 1
 
 
-def test_last_line_counts_without_its_end_once_the_attempt_has_ended(watched: Watched):
+def test_last_line_counts_without_newline_after_the_end(watched: Watched):
     watch = watched.watch()
     watched.prints("TRAINING COMPLETE!")
     watch.finish()
@@ -42,7 +42,7 @@ def test_last_line_counts_without_its_end_once_the_attempt_has_ended(watched: Wa
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\0\x80\n", b"\r\r\r\n", b"\n\n", b"x" * 200_000 + b"\n", b"\x1b[2J\n"])
-def test_strange_output_is_borne(watched: Watched, content: bytes):
+def test_strange_output_is_tolerated(watched: Watched, content: bytes):
     watch = watched.watch()
     watched.prints(content + step(1).encode())
     watch.poll()
@@ -50,14 +50,14 @@ def test_strange_output_is_borne(watched: Watched, content: bytes):
     assert all(len(line) <= LINE_BYTES for line in watch.last_lines)
 
 
-def test_bars_are_lines_of_their_own(watched: Watched):
+def test_progress_bars_are_separate_lines(watched: Watched):
     watch = watched.watch()
     watched.prints("10%|#\r20%|##\r" + step(1))
     watch.poll()
     assert watch.progress.step == 1
 
 
-def test_lines_of_earlier_attempts_are_none_of_this_one(watched: Watched):
+def test_lines_of_earlier_attempts_are_ignored(watched: Watched):
     watched.prints(step(99))
     watch = watched.watch(log_start=len(step(99)))
     watched.prints(step(1))
@@ -65,14 +65,14 @@ def test_lines_of_earlier_attempts_are_none_of_this_one(watched: Watched):
     assert (watch.progress.step, watched.losses()) == (1, {1: 0.5})
 
 
-def test_nothing_is_read_before_it_is_known_where_to_begin(watched: Watched):
+def test_nothing_is_read_before_the_start_offset_is_known(watched: Watched):
     watched.prints(step(99))
     watch = watched.watch(log_start=None)
     watch.poll()
     assert watch.progress.step is None
 
 
-def test_flood_is_skipped_and_the_latest_is_seen(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+def test_flood_of_output_is_skipped_to_the_latest_lines(watched: Watched, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(attempt_watch, "LOG_BUDGET", 1000)
     monkeypatch.setattr(attempt_watch, "LOG_BACKLOG", 5000)
     watch = watched.watch()
@@ -82,7 +82,7 @@ def test_flood_is_skipped_and_the_latest_is_seen(watched: Watched, monkeypatch: 
     assert watch.progress.step == 1000
 
 
-def test_run_directory_is_found_and_earlier_ones_are_not_taken(watched: Watched):
+def test_run_directory_is_found_and_earlier_ones_are_ignored(watched: Watched):
     watched.run_dir("20250101_00-00-00")
     watch = watched.watch(known_run_dirs=("20250101_00-00-00",))
     watch.poll()
@@ -108,27 +108,27 @@ def test_event_files_become_points(watched: Watched):
     assert len(read_series([Stretch(watched.directory / "series")], "train/grad_norm")) == 1
 
 
-def test_completed_checkpoints_are_told_once(watched: Watched):
+def test_completed_checkpoints_are_reported_once(watched: Watched):
     directory = watched.run_dir("20260101_00-00-00", 10)
     watch = watched.watch()
     watch.poll()
-    assert [one.name for one in watch.look_for_checkpoints()] == ["global_step10"]
-    assert watch.look_for_checkpoints() == []
+    assert [one.name for one in watch.find_new_checkpoints()] == ["global_step10"]
+    assert watch.find_new_checkpoints() == []
     (directory / "global_step20").mkdir()
     (directory / "global_step20" / "state").write_text("x")
-    assert watch.look_for_checkpoints() == []
+    assert watch.find_new_checkpoints() == []
     (directory / "latest").write_text("global_step20")
-    assert [one.name for one in watch.look_for_checkpoints()] == ["global_step20"]
+    assert [one.name for one in watch.find_new_checkpoints()] == ["global_step20"]
 
 
-def test_checkpoints_of_a_resumed_run_are_no_news(watched: Watched):
+def test_checkpoints_of_a_resumed_run_are_not_new(watched: Watched):
     directory = watched.run_dir("20260101_00-00-00", 10)
     watch = watched.watch(run_dir=str(directory))
-    assert watch.look_for_checkpoints() == []
+    assert watch.find_new_checkpoints() == []
     assert [one.name for one in watch.checkpoints] == ["global_step10"]
 
 
-def test_signal_file_is_offered_only_while_the_trainer_looks(watched: Watched):
+def test_signal_file_is_available_only_while_the_trainer_checks_for_it(watched: Watched):
     watched.run_dir()
     watch = watched.watch()
     watch.poll()
@@ -138,7 +138,7 @@ def test_signal_file_is_offered_only_while_the_trainer_looks(watched: Watched):
     assert watch.signal_file == watched.output / "20260101_00-00-00" / "save_quit"
 
 
-def test_new_points_and_progress_are_told(watched: Watched):
+def test_new_points_and_progress_are_published(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1, 0.5))
     watch.poll()
@@ -146,16 +146,16 @@ def test_new_points_and_progress_are_told(watched: Watched):
     assert [(task_id, point.tag, point.step) for task_id, point in watched.news.points] == [("t", "train/loss", 1)]
 
 
-def test_look_that_finds_nothing_tells_nothing(watched: Watched):
+def test_poll_without_news_publishes_nothing(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1))
     watch.poll()
-    told = len(watched.news.progress)
+    published = len(watched.news.progress)
     watch.poll()
-    assert len(watched.news.progress) == told
+    assert len(watched.news.progress) == published
 
 
-def test_point_that_comes_again_is_told_once(watched: Watched):
+def test_repeated_point_is_published_once(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1) + step(2) + step(2))
     watch.poll()
@@ -164,23 +164,21 @@ def test_point_that_comes_again_is_told_once(watched: Watched):
     assert [point.step for _, point in watched.news.points] == [1, 2, 3]
 
 
-def test_last_points_are_told_before_the_end(watched: Watched):
+def test_last_points_are_published_before_the_end(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1))
     watch.finish()
     assert len(watched.news.points) == 1
 
 
-def test_an_attempt_whose_log_nobody_knows_the_start_of_ends(watched: Watched):
+def test_attempt_with_unknown_log_start_ends(watched: Watched):
     watch = watched.watch(log_start=None)
     watched.prints(step(1))
     watch.finish()
     assert watch.progress.step is None
 
 
-def test_event_files_that_somebody_goes_on_writing_do_not_keep_an_attempt_from_ending(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
-):
+def test_growing_event_files_do_not_prevent_the_end(watched: Watched, monkeypatch: pytest.MonkeyPatch):
     watch = watched.watch()
     monkeypatch.setattr(attempt_watch, "FINISH_ROUNDS", 3)
     monkeypatch.setattr(watch, "_read_events", lambda: True)
@@ -189,7 +187,7 @@ def test_event_files_that_somebody_goes_on_writing_do_not_keep_an_attempt_from_e
 
 @each_plant
 @pytest.mark.parametrize("name", ["watch.json", "series"])
-def test_no_name_in_its_directory_hangs_a_watch(watched: Watched, plant: Plant, name: str):
+def test_file_names_in_its_directory_do_not_block_a_watch(watched: Watched, plant: Plant, name: str):
     plant(watched.directory / name)
     watch = watched.watch()
     watched.prints(step(1))
@@ -201,16 +199,16 @@ def test_no_name_in_its_directory_hangs_a_watch(watched: Watched, plant: Plant, 
 
 
 @each_plant
-def test_no_run_directory_hangs_a_watch(watched: Watched, plant: Plant):
+def test_run_directory_does_not_block_a_watch(watched: Watched, plant: Plant):
     plant(watched.output / "20260101_00-00-00")
     watch = watched.watch()
     watch.poll()
-    watch.look_for_checkpoints()
+    watch.find_new_checkpoints()
     watch.finish()
 
 
 @each_plant
-def test_no_event_file_hangs_a_watch(watched: Watched, plant: Plant):
+def test_event_file_does_not_block_a_watch(watched: Watched, plant: Plant):
     plant(watched.run_dir() / "events.out.tfevents.1.x.0")
     watch = watched.watch()
     watch.poll()
@@ -218,7 +216,7 @@ def test_no_event_file_hangs_a_watch(watched: Watched, plant: Plant):
 
 
 @pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
-def test_time_of_a_training_does_not_follow_the_wall_clock(watched: Watched, jump: float):
+def test_training_time_is_independent_of_the_wall_clock(watched: Watched, jump: float):
     watch = watched.watch(started_at=NOW)
     before = watch.seconds
     watched.clock.advance(10)
@@ -227,15 +225,15 @@ def test_time_of_a_training_does_not_follow_the_wall_clock(watched: Watched, jum
     assert watch.seconds == before + 10
 
 
-def test_supervisors_word_for_the_time_goes_further_back(watched: Watched):
+def test_time_from_the_supervisor_starts_earlier(watched: Watched):
     watch = watched.watch(started_at=NOW)
-    watch.heed_seconds(500.0)
+    watch.set_training_seconds(500.0)
     watched.clock.advance(1)
-    watch.heed_seconds(None)
+    watch.set_training_seconds(None)
     assert watch.seconds == 501.0
 
 
-def test_event_of_a_resumed_run_after_the_clock_was_set_back_is_its_own(watched: Watched):
+def test_event_of_a_resumed_run_after_a_clock_change_belongs_to_it(watched: Watched):
     run_dir = watched.run_dir()
     watch = watched.watch(resumed_from="global_step5", created_at=watched.clock.now())
     watched.clock.jump(-86_400.0)

@@ -24,7 +24,7 @@ NOTE: dict[str, Any] = {
 }
 
 
-def test_a_note_is_read_as_it_was_written():
+def test_note_is_read_as_written():
     note = WatchNote(orjson.loads(encode_note(dict(NOTE))), OUTPUT)
     assert (note.reader, note.offset, note.rest) == ({"step": 3}, 17, b"caf\xe9")
     assert note.positions == {"events.out": 5, "stopped": -1}
@@ -32,12 +32,12 @@ def test_a_note_is_read_as_it_was_written():
     assert (note.seconds, note.noted_at) == (9.0, 0.0)
 
 
-def test_no_note_leads_out_of_the_output_directory():
+def test_note_never_points_outside_the_output_directory():
     assert WatchNote(NOTE, OUTPUT).run_dir == OUTPUT / "20260101_00-00-00"
     assert WatchNote({**NOTE, "run_dir": None}, OUTPUT).run_dir is None
 
 
-def test_a_note_of_an_older_version_is_read():
+def test_note_of_an_older_version_is_read():
     older = {name: value for name, value in NOTE.items() if name not in ("noted_stage", "mark", "seconds")}
     note = WatchNote(older, OUTPUT)
     assert (note.noted_stage, note.mark, note.seconds) == (None, None, 0.0)
@@ -61,15 +61,15 @@ def test_a_note_of_an_older_version_is_read():
         ("run_dir", 3),
     ],
 )
-def test_a_note_that_somebody_else_wrote_is_refused(name: str, value: object):
+def test_forged_note_is_rejected(name: str, value: object):
     with pytest.raises((ValueError, TypeError, LookupError, AttributeError)):
         WatchNote({**NOTE, name: value}, OUTPUT)
 
 
-def test_of_many_long_lines_the_last_are_kept_so_that_it_can_be_read_again():
+def test_note_keeps_only_the_last_of_many_long_lines():
     lines = [f"{number} " + "x" * 60_000 for number in range(2 * MAX_BYTES // 60_000)]
     content = encode_note({**NOTE, "last_lines": list(lines)})
-    kept = orjson.loads(content)["last_lines"]
+    stored = orjson.loads(content)["last_lines"]
     assert len(content) <= MAX_BYTES
-    assert kept == lines[-len(kept) :]
-    assert kept
+    assert stored == lines[-len(stored) :]
+    assert stored

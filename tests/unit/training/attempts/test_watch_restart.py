@@ -1,4 +1,4 @@
-"""A watch after a restart of the service: what its note says, and what it must not."""
+"""A watch after a restart of the service, and its note."""
 
 import json
 from collections import Counter
@@ -12,24 +12,24 @@ from tests.unit.builders import NOW
 from tests.unit.training.attempts.watched import Watched, step
 
 
-def test_restarted_service_goes_on_where_it_was(watched: Watched):
+def test_restarted_service_continues_where_it_was(watched: Watched):
     watched.run_dir("20260101_00-00-00", 1)
     watch = watched.watch()
     watched.prints(step(1, 0.5) + step(2, 0.25)[:10])
     watch.poll()
-    watch.look_for_checkpoints()
+    watch.find_new_checkpoints()
     watch.peak_memory_mb = 123
     watch.save()
     watched.prints(step(2, 0.25)[10:])
     again = watched.watch()
     assert (again.progress.step, again.run_dir, again.peak_memory_mb) == (1, watch.run_dir, 123)
-    assert again.look_for_checkpoints() == []
+    assert again.find_new_checkpoints() == []
     again.poll()
     assert (again.progress.step, again.progress.best_loss) == (2, 0.25)
     assert watched.losses() == {1: 0.5, 2: 0.25}
 
 
-def test_notes_that_a_killed_service_has_half_written_are_removed(watched: Watched):
+def test_partial_notes_of_a_killed_service_are_removed(watched: Watched):
     watch = watched.watch()
     watch.save()
     half, other = (watched.directory / f".{name}.0123456789abcdef.new" for name in ("watch.json", "stop.json"))
@@ -39,7 +39,7 @@ def test_notes_that_a_killed_service_has_half_written_are_removed(watched: Watch
     assert (half.exists(), other.exists(), (watched.directory / "watch.json").exists()) == (False, True, True)
 
 
-def test_service_that_was_killed_before_its_note_shows_nothing_twice(watched: Watched):
+def test_service_killed_before_its_note_repeats_nothing(watched: Watched):
     watch = watched.watch()
     watched.prints(step(1))
     watch.poll()
@@ -54,7 +54,7 @@ def test_service_that_was_killed_before_its_note_shows_nothing_twice(watched: Wa
 @pytest.mark.parametrize(
     "note", [b"", b"{", b"[]", b"null", b"{}", b'{"reader": 5}', b"\xff", b'{"reader": {}, "offset": 5}']
 )
-def test_note_that_is_damaged_is_read_anew(watched: Watched, note: bytes):
+def test_damaged_note_makes_the_log_be_read_again(watched: Watched, note: bytes):
     (watched.directory / "watch.json").write_bytes(note)
     watched.prints(step(1))
     watch = watched.watch()
@@ -62,7 +62,7 @@ def test_note_that_is_damaged_is_read_anew(watched: Watched, note: bytes):
     assert watch.progress.step == 1
 
 
-def test_note_is_written_now_and_then(watched: Watched):
+def test_note_is_written_periodically(watched: Watched):
     watch = watched.watch()
     path = watched.directory / "watch.json"
     watched.prints(step(1))
@@ -78,7 +78,7 @@ def test_note_is_written_now_and_then(watched: Watched):
     assert json.loads(path.read_bytes())["offset"] == len(step(1) + step(2))
 
 
-def test_watches_that_begin_together_do_not_note_together(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+def test_watches_that_start_together_write_notes_at_different_times(watched: Watched, monkeypatch: pytest.MonkeyPatch):
     noted: list[tuple[str, float]] = []
     monkeypatch.setattr(
         AttemptWatch, "save", lambda watch: noted.append((watch.attempt.uid, watched.clock.monotonic()))
@@ -92,7 +92,7 @@ def test_watches_that_begin_together_do_not_note_together(watched: Watched, monk
     assert max(Counter(at for _, at in noted).values()) <= 8
 
 
-def test_disk_that_takes_nothing_stops_no_watch(watched: Watched, monkeypatch: pytest.MonkeyPatch):
+def test_disk_error_does_not_stop_a_watch(watched: Watched, monkeypatch: pytest.MonkeyPatch):
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -106,7 +106,7 @@ def test_disk_that_takes_nothing_stops_no_watch(watched: Watched, monkeypatch: p
 
 
 @pytest.mark.parametrize("run_dir", ["/etc", "../..", "/outside/20260101_00-00-00"])
-def test_a_note_does_not_lead_out_of_the_output_directory(watched: Watched, run_dir: str):
+def test_note_cannot_point_outside_the_output_directory(watched: Watched, run_dir: str):
     watched.run_dir()
     watch = watched.watch()
     watch.poll()
@@ -121,7 +121,7 @@ def test_a_note_does_not_lead_out_of_the_output_directory(watched: Watched, run_
     "change",
     [{"offset": "5"}, {"offset": -1}, {"positions": []}, {"positions": {"a": "b"}}, {"last_lines": 3}, {"rest": None}],
 )
-def test_a_note_that_makes_no_sense_is_not_gone_on_from(watched: Watched, change: dict[str, object]):
+def test_invalid_note_is_ignored(watched: Watched, change: dict[str, object]):
     watched.prints(step(1))
     watch = watched.watch()
     watch.poll()
@@ -134,7 +134,7 @@ def test_a_note_that_makes_no_sense_is_not_gone_on_from(watched: Watched, change
     assert again.progress.step == 1
 
 
-def test_a_note_of_many_long_lines_can_be_read_again(watched: Watched):
+def test_note_with_many_long_lines_can_be_read(watched: Watched):
     watch = watched.watch()
     for number in range(60):
         watched.prints("x" * 60_000 + f"{number}\n")
@@ -144,7 +144,7 @@ def test_a_note_of_many_long_lines_can_be_read_again(watched: Watched):
 
 
 @pytest.mark.parametrize("jump", [86_400.0, -86_400.0])
-def test_clock_that_is_set_while_nobody_looks_changes_no_duration(watched: Watched, jump: float):
+def test_clock_change_between_watches_changes_no_duration(watched: Watched, jump: float):
     watch = watched.watch(started_at=NOW)
     before, began_at = watch.seconds, watch.began_at
     watched.prints(step(1))

@@ -20,7 +20,7 @@ PLAN = TrainingPlan("toy", "toy", 1, epochs=3, steps_per_epoch=10, total_steps=3
 
 
 class Watched:
-    """An attempt's directory and log, and watches over it that come and go."""
+    """An attempt's directory and log, and successive watches over it."""
 
     def __init__(self, root: Path, clock: FakeClock) -> None:
         self.directory = root / "attempts" / "1"
@@ -33,10 +33,10 @@ class Watched:
         self.news = FakeNews()
 
     def watch(self, log_start: int | None = 0, **changes: Any) -> AttemptWatch:
-        """A new one, as after a restart of the service."""
-        asked = TrainingRequest("toy")
-        shown = preview("t", asked, PLAN, NOW)
-        task = TrainingTask(**{name: getattr(shown, name) for name in shown.__slots__}, request=asked, plan=PLAN)
+        """Return a new watch, as after a restart of the service."""
+        request = TrainingRequest("toy")
+        shown = preview("t", request, PLAN, NOW)
+        task = TrainingTask(**{name: getattr(shown, name) for name in shown.__slots__}, request=request, plan=PLAN)
         plain = Attempt("t.1", "t", 1, AttemptStatus.RUNNING, "x", "here", str(self.directory), (), (), None, NOW)
         made = AttemptWatch(task, replace(plain, **changes), self.ref, Toy(), self.executor, self.clock, self.news)
         if made.log_start is None:

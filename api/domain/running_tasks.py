@@ -1,4 +1,4 @@
-"""Who occupies what: tasks that run, on GPUs and without."""
+"""Running tasks, counted for the limits on tasks with and without GPUs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,22 +6,25 @@ from dataclasses import dataclass, field
 from api.domain.task import TaskType
 from api.domain.usage import Owner
 
-#: What mostly waits for a hub, and so has places of its own.
+#: Task types that mostly wait for a hub and therefore have their own limit.
 TRANSFERS = frozenset({TaskType.DOWNLOAD, TaskType.PUSH})
 
 
 @dataclass(frozen=True, slots=True)
 class RunningTransfer:
-    """A download or push that runs. `address` is that of its one file; None: it goes to the hub."""
+    """A running download or push.
+
+    `address` is the URL of a single file; None means the model hub.
+    """
 
     owner: Owner
     address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class TaskPlaces:
+class RunningTasks:
     """The tasks that run now."""
 
     on_gpus: int = 0
-    working: Mapping[Owner, int] = field(default_factory=dict)  #: without GPUs, and no transfers, by owner
+    working: Mapping[Owner, int] = field(default_factory=dict)  #: tasks without GPUs by owner, transfers excluded
     transfers: tuple[RunningTransfer, ...] = ()

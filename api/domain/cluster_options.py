@@ -1,4 +1,4 @@
-"""What a task may wish of the engine that places it on a cluster. No I/O."""
+"""Options that a request passes to the cluster's scheduler. No I/O."""
 
 import re
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ _FEATURES = re.compile(r"[A-Za-z0-9_.\-]+(&[A-Za-z0-9_.\-]+)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class EngineWishes:
-    """Wishes of one request; None leaves each to the cluster."""
+class ClusterOptions:
+    """Cluster options of one request. None leaves the choice to the cluster."""
 
-    partition: str | None = None  #: several by comma
-    constraint: str | None = None  #: features that a node must have, in the engine's own form
+    partition: str | None = None  #: several are separated by commas
+    constraint: str | None = None  #: required node features, in the cluster's own syntax
     account: str | None = None
     qos: str | None = None
     time_limit: int | None = None  #: minutes
@@ -22,25 +22,25 @@ class EngineWishes:
 
     @property
     def partitions(self) -> frozenset[str]:
-        """The partitions of which one will do; none leaves the choice to the engine."""
+        """The acceptable partitions. Empty: the cluster chooses."""
         return frozenset(name for name in (self.partition or "").split(",") if name)
 
     @property
     def features(self) -> frozenset[str] | None:
-        """The features that a node must have all of; None where only the engine knows what the constraint means."""
+        """The features that a node must have, or None if the constraint is too complex to decide here."""
         if self.constraint is None:
             return frozenset()
         return frozenset(self.constraint.split("&")) if _FEATURES.fullmatch(self.constraint) else None
 
     @property
     def named_features(self) -> frozenset[str]:
-        """Every feature that the constraint names, in whatever form: `h100*2` names `h100`."""
+        """Every feature that the constraint mentions: `h100*2` mentions `h100`."""
         words = (part.partition("*")[0] for part in _SIGNS.split(self.constraint or ""))
         return frozenset(word for word in words if word)
 
     @property
     def is_constraint_closed(self) -> bool:
-        """Whether each bracket of the constraint is closed in its turn."""
+        """Whether the brackets of the constraint are balanced."""
         open_ones: list[str] = []
         for sign in self.constraint or "":
             if sign in _CLOSED_BY:

@@ -1,4 +1,4 @@
-"""Living attempts that no row tells of: their task adopts them, or their GPUs are kept from everybody."""
+"""Orphans, attempts that run without a row in the database: adopted by their task, or their GPUs quarantined."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from sqlalchemy import ColumnElement, bindparam, delete, insert, select
 
 from api.db import leases
 from api.db.database import Database
-from api.db.rows import dump_words, read_lease, to_seconds
+from api.db.rows import dump_message, read_lease, to_seconds
 from api.db.tables import attempts, task_gpus, tasks
 from api.db.tables import leases as lease_table
 from api.domain.lease import Lease, LeaseKind, LeaseState
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import AttemptStatus, TaskStatus
 from api.training.moves import move
 
-# Made once: to build a statement anew takes as long as to execute it. What is open or holds something is little.
+# Built once: building a statement takes as long as executing it. Open attempts and leases are few.
 _KNOWN = (
     select(attempts.c.uid)
     .where(attempts.c.status != AttemptStatus.ENDED)
@@ -35,7 +35,7 @@ _QUARANTINED = (
 
 @dataclass(frozen=True, slots=True)
 class FoundAttempt:
-    """An attempt that was found alive."""
+    """A running attempt that was found on the machine."""
 
     uid: str
     task_id: str
@@ -45,48 +45,46 @@ class FoundAttempt:
     gpu_indices: tuple[int, ...]
 
 
-class StrayStore:
-    """Adopts attempts that were found alive on a machine, or quarantines their GPUs."""
+class OrphanStore:
+    """Adopts orphans found on a machine, or quarantines their GPUs."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def unknown(self, uids: Iterable[str]) -> set[str]:
-        """The uids that no row tells of, or only one that has ended and holds nothing any more."""
-        wanted = set(uids)
-        if not wanted:
-            return wanted
+        """Return the uids without an open attempt or lease in the database."""
+        remaining = set(uids)
+        if not remaining:
+            return remaining
         with self._database.read() as connection:
-            return wanted.difference(connection.scalars(_KNOWN))
+            return remaining.difference(connection.scalars(_KNOWN))
 
     def status_of(self, task_id: str) -> TaskStatus | None:
-        """The status of a task; None when there is none."""
+        """Return the status of a task, or None if it does not exist."""
         with self._database.read() as connection:
             status = connection.scalar(select(tasks.c.status).where(tasks.c.task_id == task_id))
         return None if status is None else TaskStatus(status)
 
     def needs_gpus(self, task_id: str) -> bool:
-        """Whether a task, which must exist, runs on GPUs."""
+        """Return whether an existing task runs on GPUs."""
         with self._database.read() as connection:
             return bool(connection.scalar(select(tasks.c.gpu_count).where(tasks.c.task_id == task_id)))
 
     def adopt(self, found: FoundAttempt, node: str, token: str, expires_at: datetime, now: datetime) -> bool:
-        """Makes it the attempt of its task, if that waits, with the GPUs that it has; False when it does not.
+        """Make it the current attempt of its queued task, with its GPUs. Return False if the task is not queued.
 
-        Raises ResourceHeld when somebody else holds one of them; then nothing has changed.
+        Raise ResourceHeld if another holder has one of the GPUs. Nothing has changed then.
         """
         with self._database.write() as connection:
             mine = select(tasks).where(tasks.c.task_id == found.task_id).with_for_update()
             task = connection.execute(mine).one_or_none()
-            is_there = select(attempts.c.uid).where(attempts.c.uid == found.uid)
-            if task is None or task.status != TaskStatus.QUEUED or connection.scalar(is_there) is not None:
+            existing = select(attempts.c.uid).where(attempts.c.uid == found.uid)
+            if task is None or task.status != TaskStatus.QUEUED or connection.scalar(existing) is not None:
                 return False
-            connection.execute(delete(lease_table).where(_kept_for(found.uid)))
+            connection.execute(delete(lease_table).where(_quarantined_for(found.uid)))
             holder = leases.Holder(found.task_id, token, found.uid, expires_at)
             leases.claim(connection, ((LeaseKind.GPU, uuid) for uuid in found.gpu_uuids), holder, now)
-            message = Reason.of(
-                "its attempt {number} was found alive, and is taken up again", "adopted", number=found.number
-            )
+            message = Reason.of("its attempt {number} was found running and continues", "adopted", number=found.number)
             values = {"attempts": max(task.attempts, found.number), "gpu_uuids": list(found.gpu_uuids)}
             move(
                 connection,
@@ -105,8 +103,8 @@ class StrayStore:
                 connection.execute(insert(task_gpus), fresh)
         return True
 
-    def quarantine(self, found: FoundAttempt, token: str, reason: Words, now: datetime) -> list[str]:
-        """Keeps its GPUs from everybody; returns the UUIDs of those that nobody held before."""
+    def quarantine(self, found: FoundAttempt, token: str, reason: ReasonOrText, now: datetime) -> list[str]:
+        """Quarantine its GPUs. Return the UUIDs of those that no other holder had."""
         with self._database.write() as connection:
             held = connection.scalars(select(lease_table.c.resource).where(lease_table.c.kind == LeaseKind.GPU))
             free = sorted(set(found.gpu_uuids).difference(held))
@@ -117,25 +115,25 @@ class StrayStore:
                 "token": token,
                 "state": LeaseState.HELD,
                 "claimed_at": to_seconds(now),
-                **dump_words(reason, "reason"),
+                **dump_message(reason, "reason"),
             }
             if free:
                 connection.execute(insert(lease_table).values([{**row, "resource": uuid} for uuid in free]))
         return free
 
     def quarantined(self, token: str) -> list[Lease]:
-        """The leases of quarantined GPUs with this token."""
+        """Return the leases of quarantined GPUs with this token."""
         with self._database.read() as connection:
             return [read_lease(row) for row in connection.execute(_QUARANTINED, {"of_token": token})]
 
     def release(self, uids: Iterable[str]) -> None:
-        """Frees the GPUs that were quarantined for these attempts."""
+        """Free the GPUs quarantined for these attempts."""
         with self._database.write() as connection:
             for uid in uids:
-                connection.execute(delete(lease_table).where(_kept_for(uid)))
+                connection.execute(delete(lease_table).where(_quarantined_for(uid)))
 
 
-def _kept_for(uid: str) -> ColumnElement[bool]:
+def _quarantined_for(uid: str) -> ColumnElement[bool]:
     return (lease_table.c.attempt_uid == uid) & lease_table.c.reason.is_not(None)
 
 

@@ -1,4 +1,4 @@
-"""By what every task without a training is made, shown, stopped and begun again: preprocessing, downloads, pushes."""
+"""Resources of tasks other than trainings: preprocessing, downloads and pushes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from api.util.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class TaskMeans:
-    """The parts that such tasks go through; the stores see those of one kind alone."""
+class TaskResources:
+    """The services that such tasks use. The stores are restricted to one kind of task."""
 
     tasks: TaskStore
     attempts: AttemptStore
@@ -24,8 +24,8 @@ class TaskMeans:
     dispatcher: Dispatcher
     progress: ProgressAnswers
     stops: TaskStops
-    wake: Callable[[], None]  #: makes the training loop look at once
+    wake: Callable[[], None]  #: triggers the training loop immediately
     clock: Clock
     storage_root: Path
     min_free_mb: int = 0
-    quotas: Quotas | None = None  #: None: tasks belong to nobody
+    quotas: Quotas | None = None  #: None: tasks have no owners

@@ -1,4 +1,4 @@
-"""Why a task waits, in words that stay short however many GPUs there are. Pure functions."""
+"""Reasons why a task waits, with short texts for any number of GPUs. Pure functions."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -6,39 +6,39 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.domain.gpu import GPUOffer
-from api.domain.reason import Reason, ReasonCode, Words, code_of, text_of
-from api.domain.sight import ANOTHERS_TASK, Sight
+from api.domain.read_scope import OTHER_USERS_TASK, ReadScope
+from api.domain.reason import Reason, ReasonCode, ReasonOrText, code_of, text_of
 from api.domain.training import TaskSummary
-from api.gpus.hiding import hide_in_words
+from api.gpus.hiding import hide_in_message
 
-#: The most groups of GPUs that are named, as many as fit two lines; the rest is counted.
+#: Limit of named groups of GPUs, which fit two lines. The rest is counted.
 MOST_GROUPS = 3
-#: The most machines whose GPUs are named in one group, likewise.
+#: Limit of nodes whose GPUs are named in one group.
 MOST_NODES = 3
-#: Characters of a GPU's own reason that are shown, as several may stand in one sentence.
+#: Characters of a GPU's own reason to show, because a sentence may have several.
 LONGEST_REASON = 70
 
-#: A GPU as words call it: its machine, which is empty where there is one alone, and its index there.
+#: The name of a GPU: its node, empty if there is only one, and its index there.
 GPUName = tuple[str, int]
 
 #: Kinds of obstacles that name a task.
 _HOLDERS = ("held_by", "kept_for", "goes_to")
 
-#: Stands for a task that a reader may not see.
+#: Replaces a task that the reader may not see.
 _NAMELESS: Mapping[str, str | None] = {"task_id": None, "name": None}
 
 
-#: What is said of a task that no pass has looked at yet.
-JUST_QUEUED = Reason.of("it has just been put into the queue", "just_queued")
+#: The reason for a task that no pass has considered yet.
+JUST_QUEUED = Reason.of("it was queued a moment ago", "just_queued")
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why one GPU cannot serve: `kind` is a stable word, `what` what it is about; equal ones are said together."""
+    """Why one GPU is unsuitable. `kind` is a stable value and `what` its object; equal obstacles are grouped."""
 
     kind: str
     what: str = ""
-    detail: Words = ""
+    detail: ReasonOrText = ""
 
 
 def needs_gpus(
@@ -48,9 +48,9 @@ def needs_gpus(
     names: Mapping[str, str],
     elsewhere: Sequence[tuple[GPUName, Obstacle]] = (),
 ) -> Reason:
-    """The reason that a task is short of GPUs: what is in the way of each, and which are `absent` from the machine.
+    """Return the reason that a task lacks GPUs: the obstacle of each, and requested GPUs that are `absent`.
 
-    `elsewhere` are GPUs on which nothing can be started; they are named last.
+    `elsewhere` are GPUs on which nothing can be started. They are named last.
     """
     groups: dict[tuple[str, str], list[tuple[GPUName, Obstacle]]] = {}
     for gpu, found in obstacles:
@@ -67,18 +67,20 @@ def needs_gpus(
         "more": rest,
         "absent": list(absent[:MOST_GROUPS]),
     }
-    return _say_needs(f"needs {describe_wish(task)}: ", params)
+    return _format_needs(f"needs {describe_request(task)}: ", params)
 
 
-def _say_needs(beginning: str, params: Mapping[str, Any]) -> Reason:
-    said = [f"{'GPU' if each['is_one'] else 'GPUs'} {each['gpus']} {_words(each)}" for each in params["obstacles"]]
-    said += [f"{params['more']} more cannot be had either"] if params["more"] else []
-    said += [f"GPU {name} is not there" for name in params["absent"]]
-    return Reason(f"{beginning}{', '.join(said) or 'there are too few'}", ReasonCode("needs_gpus", params))
+def _format_needs(prefix: str, params: Mapping[str, Any]) -> Reason:
+    parts = [
+        f"{'GPU' if each['is_one'] else 'GPUs'} {each['gpus']} {_format_obstacle(each)}" for each in params["obstacles"]
+    ]
+    parts += [f"{params['more']} more are unavailable, too"] if params["more"] else []
+    parts += [f"GPU {name} does not exist" for name in params["absent"]]
+    return Reason(f"{prefix}{', '.join(parts) or 'there are too few'}", ReasonCode("needs_gpus", params))
 
 
 def _fullest_nodes(group: list[tuple[GPUName, Obstacle]]) -> list[tuple[GPUName, Obstacle]]:
-    """Those of a group that are in the machines with the most of it, as many as are named."""
+    """Return the GPUs of a group that are in the nodes with most of them, up to the limit."""
     counts = Counter(node for (node, _), _ in group)
     named = {node for node, _ in counts.most_common(MOST_NODES)}
     return group if len(named) == len(counts) else [each for each in group if each[0][0] in named]
@@ -87,30 +89,30 @@ def _fullest_nodes(group: list[tuple[GPUName, Obstacle]]) -> list[tuple[GPUName,
 def _show(group: Sequence[tuple[GPUName, Obstacle]], names: Mapping[str, str]) -> dict[str, Any]:
     first = group[0][1]
     details = {text_of(found.detail): found.detail for _, found in group}
-    shown: dict[str, Any] = {"kind": first.kind, "gpus": _call([gpu for gpu, _ in group])}
+    shown: dict[str, Any] = {"kind": first.kind, "gpus": _name_gpus([gpu for gpu, _ in group])}
     shown["is_one"] = len(group) == 1
     if first.kind in _HOLDERS:
         return shown | {"task_id": first.what, "name": names.get(first.what)}
-    # What differs from GPU to GPU stands on the page of each.
+    # Details that differ between GPUs are shown on the page of each GPU.
     text, detail = details.popitem() if len(details) == 1 else ("", "")
     return shown | {"what": first.what, "detail": _shorten(text), "detail_code": code_of(detail)}
 
 
-def _call(gpus: Sequence[GPUName]) -> str:
-    """0–3, 5 of one machine alone, and box2:0–1, box3:7 of several."""
+def _name_gpus(gpus: Sequence[GPUName]) -> str:
+    """Return names such as `0–3, 5` on a single node, or `box2:0–1, box3:7` on several."""
     by_node: dict[str, list[int]] = {}
     for node, index in gpus:
         by_node.setdefault(node, []).append(index)
     return ", ".join(ranges(sorted(indices), f"{node}:" if node else "") for node, indices in by_node.items())
 
 
-def _words(shown: Mapping[str, Any]) -> str:
-    verb, holder = "is" if shown["is_one"] else "are", shown.get("name") or shown.get("task_id") or ANOTHERS_TASK
+def _format_obstacle(shown: Mapping[str, Any]) -> str:
+    verb, holder = "is" if shown["is_one"] else "are", shown.get("name") or shown.get("task_id") or OTHER_USERS_TASK
     match shown["kind"]:
         case "held_by":
             return f"{verb} held by {holder}"
         case "kept_for":
-            return f"{verb} kept for {holder}"
+            return f"{verb} reserved for {holder}"
         case "goes_to":
             return f"{'goes' if shown['is_one'] else 'go'} to {holder}"
         case "too_small":
@@ -119,11 +121,11 @@ def _words(shown: Mapping[str, Any]) -> str:
             return f"{verb} {shown['what']}" + (f" ({shown['detail']})" if shown["detail"] else "")
         case "not_startable":
             return "cannot be used" + (f" ({shown['detail']})" if shown["detail"] else "")
-    return f"{verb} not known well enough"
+    return f"{verb} not sufficiently known"
 
 
 def ranges(numbers: Sequence[int], before: str = "") -> str:
-    """Numbers in their order, those that follow each other as a range: 0–5, 8. `before` stands before each."""
+    """Return numbers as text, with consecutive ones as ranges: 0–5, 8. `before` is a prefix of each."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:
@@ -134,7 +136,7 @@ def ranges(numbers: Sequence[int], before: str = "") -> str:
 
 
 def _few(runs: list[list[int]]) -> list[list[int]]:
-    """The ranges, shortened where there are very many: from the first number to the last."""
+    """Return the ranges, or a single one from first to last if there are very many."""
     return runs if len(runs) <= 12 else [[runs[0][0], runs[-1][-1]]]
 
 
@@ -142,8 +144,8 @@ def _shorten(text: str) -> str:
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
 
 
-def describe_wish(task: TaskSummary) -> str:
-    """What a task asks for, in words."""
+def describe_request(task: TaskSummary) -> str:
+    """Return the requested GPUs as text."""
     if task.gpus.references:
         return ("GPU " if len(task.gpus.references) == 1 else "GPUs ") + _references(task)
     memory = f" with {task.gpus.min_memory:,} MB free" if task.gpus.min_memory else ""
@@ -157,42 +159,42 @@ def _references(task: TaskSummary) -> str:
 
 
 def caching(holders: Sequence[str], names: Mapping[str, str]) -> Reason:
-    """The reason that others are caching the same dataset directory."""
-    return _say_caching([{"task_id": holder, "name": names.get(holder)} for holder in holders])
+    """Return the reason that other tasks are caching the same dataset directory."""
+    return _format_caching([{"task_id": holder, "name": names.get(holder)} for holder in holders])
 
 
-def _say_caching(named: Sequence[Mapping[str, str | None]]) -> Reason:
-    who = ", ".join(each["name"] or each["task_id"] or ANOTHERS_TASK for each in named)
+def _format_caching(named: Sequence[Mapping[str, str | None]]) -> Reason:
+    tasks = ", ".join(each["name"] or each["task_id"] or OTHER_USERS_TASK for each in named)
     verb = "are" if len(named) > 1 else "is"
-    return Reason(f"{who} {verb} caching the same dataset directory", ReasonCode("caching", {"tasks": list(named)}))
+    return Reason(f"{tasks} {verb} caching the same dataset directory", ReasonCode("caching", {"tasks": list(named)}))
 
 
-def hide_in_reason(reason: Reason, sight: Sight, sees_task: Callable[[str], bool]) -> Reason:
-    """The reason in words that name no task which its reader may not see, and no command line. Null stands in the code
-    for what is hidden.
-    """
+def hide_in_reason(reason: Reason, scope: ReadScope, sees_task: Callable[[str], bool]) -> Reason:
+    """Return the reason without tasks and command lines that the reader may not see. The code has null instead."""
     params = reason.said.params
     if reason.said.code == "caching":
-        return _say_caching([each if sees_task(each["task_id"]) else _NAMELESS for each in params["tasks"]])
+        return _format_caching([each if sees_task(each["task_id"]) else _NAMELESS for each in params["tasks"]])
     if reason.said.code != "needs_gpus":
         return reason
-    ways = [_hide_in_obstacle(each, sight, sees_task) for each in params["obstacles"]]
-    return _say_needs(reason.text.partition(": ")[0] + ": ", {**params, "obstacles": ways})
+    obstacles = [_hide_in_obstacle(each, scope, sees_task) for each in params["obstacles"]]
+    return _format_needs(reason.text.partition(": ")[0] + ": ", {**params, "obstacles": obstacles})
 
 
-def _hide_in_obstacle(shown: Mapping[str, Any], sight: Sight, sees_task: Callable[[str], bool]) -> Mapping[str, Any]:
+def _hide_in_obstacle(
+    shown: Mapping[str, Any], scope: ReadScope, sees_task: Callable[[str], bool]
+) -> Mapping[str, Any]:
     if shown["kind"] in _HOLDERS:
         return shown if sees_task(shown["task_id"]) else {**shown, **_NAMELESS}
     code: ReasonCode | None = shown.get("detail_code")
     if code is None:
         return shown
-    # Whom a reason of a GPU names, no task of the queue tells.
-    words = hide_in_words(Reason(shown["detail"], code), sight, None)
-    return {**shown, "detail": _shorten(text_of(words)), "detail_code": code_of(words)}
+    # A user named by a GPU's reason belongs to no task of the queue.
+    message = hide_in_message(Reason(shown["detail"], code), scope, None)
+    return {**shown, "detail": _shorten(text_of(message)), "detail_code": code_of(message)}
 
 
 def offer_obstacle(gpu: GPUOffer, min_memory: int) -> Obstacle:
-    """What keeps a task from a GPU that no other task holds."""
+    """Return why a task cannot use a GPU that no other task holds."""
     if not gpu.is_available:
         return Obstacle("status", str(gpu.status), gpu.reason or "")
     if gpu.free_mb is not None and gpu.free_mb < min_memory:

@@ -1,4 +1,4 @@
-"""Where an engine runs an attempt: its GPUs are held instead of those that were claimed for it."""
+"""The nodes and GPUs on which a cluster runs attempts, which may differ from those that were claimed."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,15 +15,17 @@ from api.domain.lease import LeaseKind, LeaseState
 from api.domain.training import Attempt, AttemptStatus
 
 
-class AttemptPlaces:
-    """The places of attempts in the database."""
+class AttemptLocations:
+    """Stores the nodes and GPUs of attempts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def note(self, attempt: Attempt, node: str, uuids: Sequence[str], indices: Sequence[int], now: datetime) -> bool:
-        """Records that an open attempt has these GPUs, and no others; another attempt of ours to which one was claimed
-        gets one of this attempt's in exchange. False when the attempt has ended, or somebody else holds one.
+        """Record that an open attempt has exactly these GPUs.
+
+        Another attempt that claimed one of them gets one of this attempt's GPUs in exchange. Return False if the
+        attempt has ended, or another holder has one of the GPUs.
         """
         try:
             return self._note(attempt, node, uuids, indices, now)
@@ -36,7 +38,7 @@ class AttemptPlaces:
             values = {"node": node, "gpu_uuids": list(uuids), "gpu_indices": list(indices)}
             if connection.execute(update(attempts).where(mine).values(values)).rowcount == 0:
                 return False
-            _take(connection, attempt, frozenset(uuids), now)
+            _hold(connection, attempt, frozenset(uuids), now)
             serial = connection.scalar(select(tasks.c.serial).where(tasks.c.task_id == attempt.task_id))
             had = set(connection.scalars(select(task_gpus.c.gpu_uuid).where(task_gpus.c.serial == serial)))
             fresh = [{"gpu_uuid": uuid, "serial": serial} for uuid in uuids if uuid not in had]
@@ -45,14 +47,14 @@ class AttemptPlaces:
         return True
 
 
-def _take(connection: Connection, attempt: Attempt, wanted: frozenset[str], now: datetime) -> None:
-    """Has the attempt hold these GPUs. Raises ResourceHeld where somebody else than an attempt holds one."""
+def _hold(connection: Connection, attempt: Attempt, uuids: frozenset[str], now: datetime) -> None:
+    """Make the attempt hold these GPUs. Raise ResourceHeld if a holder other than an attempt has one."""
     own = (lease_table.c.token == attempt.token) & (lease_table.c.kind == LeaseKind.GPU)
     rows = connection.execute(select(lease_table).where(own)).all()
     held = {row.resource for row in rows}
-    spare = sorted(held - wanted)
+    spare = sorted(held - uuids)
     connection.execute(delete(lease_table).where(own & lease_table.c.resource.in_(spare)))
-    missing = sorted(wanted - held)
+    missing = sorted(uuids - held)
     others = connection.execute(select(lease_table).where(lease_table.c.resource.in_(missing))).all()
     for other in others:
         if other.attempt_uid is None:
@@ -72,7 +74,7 @@ def _take(connection: Connection, attempt: Attempt, wanted: frozenset[str], now:
 
 
 def _exchange(connection: Connection, uid: str, taken: str, given: str) -> None:
-    """Puts one GPU in the place of another in what is recorded of an attempt, until its own place is known."""
+    """Replace one GPU by another in the record of an attempt, until its real GPUs are known."""
     row = connection.execute(select(attempts.c.gpu_uuids).where(attempts.c.uid == uid)).one()
     uuids = [given if uuid == taken else uuid for uuid in row.gpu_uuids]
     connection.execute(update(attempts).where(attempts.c.uid == uid).values(gpu_uuids=uuids))

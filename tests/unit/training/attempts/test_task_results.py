@@ -1,4 +1,4 @@
-"""What a task without GPUs has made is taken up before it counts as completed."""
+"""The result of a task without GPUs is recorded before the task completes."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from api.domain.cause import Cause, CauseCode
 from api.domain.task import TaskType
 from api.domain.training import EventKind, TaskStatus
 from api.executors.fake import outcome
-from api.training.attempts.harvest import FakeHarvester, Harvest
+from api.training.attempts.task_results import FakeTaskResultRecorder, TaskResult
 from api.util.clock import FakeClock
 from tests.unit.trainings import TrainingMachine, steps
 
@@ -19,13 +19,13 @@ DONE = outcome(phrases=["TRAINING COMPLETE!"], last_step=3)
 
 
 @pytest.fixture
-def harvester() -> FakeHarvester:
-    return FakeHarvester()
+def harvester() -> FakeTaskResultRecorder:
+    return FakeTaskResultRecorder()
 
 
 @pytest.fixture
 def machine(
-    migrated_file: Path, tmp_path: Path, clock: FakeClock, harvester: FakeHarvester
+    migrated_file: Path, tmp_path: Path, clock: FakeClock, harvester: FakeTaskResultRecorder
 ) -> Iterator[TrainingMachine]:
     shutil.copy(migrated_file, tmp_path / "database.sqlite")
     database = Database(sqlite_url(tmp_path / "database.sqlite"))
@@ -41,21 +41,21 @@ def finish(machine: TrainingMachine) -> None:
     machine.end("e", DONE)
 
 
-def test_it_runs_until_what_it_made_is_taken_up(machine: TrainingMachine, harvester: FakeHarvester):
+def test_task_runs_until_its_result_is_recorded(machine: TrainingMachine, harvester: FakeTaskResultRecorder):
     machine.run_errand()
     finish(machine)
     assert machine.status("e") is TaskStatus.RUNNING
-    harvester.given = Harvest({"dataset": "clips", "version": 2})
+    harvester.given = TaskResult({"dataset": "clips", "version": 2})
     machine.train()
     assert (machine.status("e"), machine.task("e").result) == (
         TaskStatus.COMPLETED,
         {"dataset": "clips", "version": 2},
     )
-    assert set(harvester.asked) == {"e"}
+    assert set(harvester.requested) == {"e"}
 
 
-def test_it_fails_when_what_it_made_cannot_be_taken_up(machine: TrainingMachine, harvester: FakeHarvester):
-    harvester.given = Harvest(cause=Cause(CauseCode.TRAINER_ERROR, "The dataset is gone.", "Name another one."))
+def test_task_fails_if_its_result_cannot_be_recorded(machine: TrainingMachine, harvester: FakeTaskResultRecorder):
+    harvester.given = TaskResult(cause=Cause(CauseCode.TRAINER_ERROR, "The dataset is gone.", "Name another one."))
     machine.run_errand()
     finish(machine)
     failed = machine.task("e")
@@ -64,21 +64,21 @@ def test_it_fails_when_what_it_made_cannot_be_taken_up(machine: TrainingMachine,
     assert failed.cause.detail == "The dataset is gone."
 
 
-def test_what_failed_by_itself_is_not_taken_up(machine: TrainingMachine, harvester: FakeHarvester):
+def test_result_of_a_failed_task_is_not_recorded(machine: TrainingMachine, harvester: FakeTaskResultRecorder):
     machine.run_errand()
     machine.end("e", outcome(exit_code=1))
-    assert (machine.status("e"), harvester.asked) == (TaskStatus.FAILED, [])
+    assert (machine.status("e"), harvester.requested) == (TaskStatus.FAILED, [])
 
 
-def test_a_training_is_nobodys_harvest(machine: TrainingMachine, harvester: FakeHarvester):
+def test_training_has_no_result_recorder(machine: TrainingMachine, harvester: FakeTaskResultRecorder):
     machine.run("a")
     machine.prints(steps(1, 2, 3))
     machine.saves(3)
     machine.end("a", DONE)
-    assert (machine.status("a"), harvester.asked) == (TaskStatus.COMPLETED, [])
+    assert (machine.status("a"), harvester.requested) == (TaskStatus.COMPLETED, [])
 
 
-def test_its_stages_are_not_told_as_those_of_a_training(machine: TrainingMachine):
+def test_stages_of_other_tasks_are_not_recorded_as_training_stages(machine: TrainingMachine):
     machine.run_errand()
     machine.prints(steps(1), "e")
     machine.train()

@@ -1,24 +1,24 @@
-"""What a training wishes besides its trainer's files: GPUs, a cluster, and who is told of it."""
+"""Schemas of a training's options besides its trainer's files: GPUs, cluster and notifications."""
 
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from api.domain.engine import EngineWishes
+from api.domain.cluster_options import ClusterOptions
 from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB
 from api.domain.training import NOTICES, GPURequest, TaskNotice
 from api.util.validation import Strict
 from api.web.schemas import GPUReference, at_most_one, whole
 
-#: GPUs are wished for in one way only.
+#: GPUs are selected in one way only.
 ONE_WAY_TO_GPUS = at_most_one("gpu_id", "gpu_ids", "gpu_count")
 
 Count = Annotated[int, Field(ge=1, le=65_535), BeforeValidator(whole)]
 Memory = Annotated[int, Field(ge=0, le=MAX_MEMORY_MB), BeforeValidator(whole)]
 
 
-class GPUWish(Strict):
-    """Which GPUs a task wants."""
+class GPUSelection(Strict):
+    """The GPUs that a task requests."""
 
     model_config = ConfigDict(strict=True)
 
@@ -29,12 +29,12 @@ class GPUWish(Strict):
         None, min_length=1, max_length=MAX_GPUS, description="exactly these GPUs; instead of gpu_id and gpu_count"
     )
     gpu_count: Count | None = Field(
-        None, description="any so many GPUs, instead of gpu_id and gpu_ids; 1 when nothing is said"
+        None, description="this many GPUs of any kind, instead of gpu_id and gpu_ids; default 1"
     )
-    min_memory: Memory | None = Field(None, description="free memory in MB that each must have")
+    min_memory: Memory | None = Field(None, description="required free memory of each GPU in MB")
 
     @model_validator(mode="after")
-    def _one_way(self) -> "GPUWish":
+    def _one_way(self) -> "GPUSelection":
         given = [name for name in ("gpu_id", "gpu_ids", "gpu_count") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"give one of gpu_id, gpu_ids and gpu_count, not {' and '.join(given)}")
@@ -42,18 +42,18 @@ class GPUWish(Strict):
 
     @property
     def names_gpus(self) -> bool:
-        """Whether anything about GPUs was said."""
+        """Whether the request mentions GPUs."""
         return any(value is not None for value in (self.gpu_id, self.gpu_ids, self.gpu_count, self.min_memory))
 
     def gpus(self) -> GPURequest:
-        """The wish as the scheduler takes it."""
+        """Return the selection for the scheduler."""
         named = [self.gpu_id] if self.gpu_id is not None else self.gpu_ids or []
         count = self.gpu_count or len(named) or 1
         return GPURequest(tuple(named), count, self.min_memory or 0, is_single=self.gpu_id is not None)
 
 
 class Notify(Strict):
-    """Who is told of what happens to a training, besides what rules tell anyway."""
+    """Notifications about a training, in addition to those by rules."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"on": ["finished"], "channels": ["mail"]}})
 
@@ -68,37 +68,37 @@ class Notify(Strict):
     )
 
     def notice(self) -> TaskNotice:
-        """The wish as the services take it."""
+        """Return the notifications for the services."""
         return TaskNotice(tuple(dict.fromkeys(self.on)), tuple(dict.fromkeys(self.channels)))
 
 
 SlurmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 
 
-class SlurmWishes(Strict):
-    """What a training wishes of the cluster that it runs on; only where the service starts trainings by Slurm."""
+class SlurmOptions(Strict):
+    """Options for the cluster. Only valid if the service starts trainings through Slurm."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"partition": "gpu", "time_limit": 1440}})
 
     partition: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,\-]{1,256}$")] | None = Field(
-        None, description="where it may run; several by comma"
+        None, description="partitions where it may run, separated by commas"
     )
     constraint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,&|*:\[\]()\-]{1,256}$")] | None = Field(
-        None, description="features that its machine must have, as `h100&nvlink`"
+        None, description="features that its node must have, such as `h100&nvlink`"
     )
-    account: SlurmName | None = Field(None, description="the account that it is charged to")
+    account: SlurmName | None = Field(None, description="the account to charge")
     qos: SlurmName | None = Field(None, description="the quality of service")
     time_limit: Annotated[int, Field(ge=1, le=527_040), BeforeValidator(whole)] | None = Field(
-        None, description="minutes after which the cluster ends it"
+        None, description="minutes until the cluster ends it"
     )
     cpus_per_gpu: Annotated[int, Field(ge=1, le=1024), BeforeValidator(whole)] | None = Field(
-        None, description="cores for each GPU"
+        None, description="CPU cores per GPU"
     )
     memory_per_gpu: Annotated[int, Field(ge=1, le=2**31), BeforeValidator(whole)] | None = Field(
-        None, description="MB of the machine's memory for each GPU"
+        None, description="host memory per GPU in MB"
     )
 
-    def wishes(self) -> EngineWishes:
-        """The wishes as the services take them."""
+    def options(self) -> ClusterOptions:
+        """Return the options for the services."""
         given = (self.partition, self.constraint, self.account, self.qos, self.time_limit)
-        return EngineWishes(*given, self.cpus_per_gpu, self.memory_per_gpu)
+        return ClusterOptions(*given, self.cpus_per_gpu, self.memory_per_gpu)

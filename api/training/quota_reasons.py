@@ -1,4 +1,4 @@
-"""What a quota keeps from a task, in words. Pure functions."""
+"""Reasons by which quotas keep tasks from starting. Pure functions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from api.domain.reason import Reason
 from api.domain.training import TaskSummary
 from api.domain.usage import GB, Account
 
-#: The bound of a quota that each reason is about, by the reason's code.
+#: The quota limit that each reason concerns, by the reason's code.
 BOUNDS = {
     "quota_gpus": "gpus",
     "quota_gpus_kept": "gpus",
@@ -21,9 +21,9 @@ BOUNDS = {
 
 
 def needs_more(owner: str, limit: int, count: int) -> Reason:
-    """The reason that a task alone needs more GPUs than its owner may ever have."""
+    """Return the reason that the task needs more GPUs than its owner may ever have."""
     return Reason.of(
-        "asks for more GPUs ({requested}) than {user}'s quota of {limit} at a time: ask for fewer, or have it raised",
+        "needs {requested} GPUs, but {user}'s quota is {limit} at a time: request fewer, or ask for a higher quota",
         "quota_gpus_never",
         user=owner,
         limit=limit,
@@ -32,7 +32,7 @@ def needs_more(owner: str, limit: int, count: int) -> Reason:
 
 
 def waits_for_own(owner: str, account: Account, task: TaskSummary, limit: int) -> Reason:
-    """The reason that the owner's other tasks have the GPUs that the quota permits."""
+    """Return the reason that the owner's other tasks use up the quota."""
     missing = account.gpus + task.gpu_count - limit
     return Reason.of(
         "waits for {missing} of {user}'s {used} GPUs: the quota is {limit} at a time",
@@ -45,10 +45,10 @@ def waits_for_own(owner: str, account: Account, task: TaskSummary, limit: int) -
     )
 
 
-def kept_for_own(owner: str, limit: int, before: str, names: Mapping[str, str]) -> Reason:
-    """The reason that the rest of the quota is kept for an earlier task of the same owner."""
+def reserved_for_own(owner: str, limit: int, before: str, names: Mapping[str, str]) -> Reason:
+    """Return the reason that the rest of the quota is reserved for an earlier task of the owner."""
     return Reason.of(
-        "waits behind {name}, for which the rest of {user}'s {limit} GPUs at a time is kept",
+        "waits behind {name}, for which the rest of {user}'s {limit} GPUs at a time is reserved",
         "quota_gpus_kept",
         name=names.get(before) or before,
         task_id=before,
@@ -58,7 +58,7 @@ def kept_for_own(owner: str, limit: int, before: str, names: Mapping[str, str]) 
 
 
 def has_used_hours(owner: str, account: Account) -> Reason:
-    """The reason that the GPU hours of the last day are used up."""
+    """Return the reason that the GPU hours of the last day are used up."""
     values: dict[str, Any] = {
         "user": owner,
         "used": f"{account.gpu_seconds / 3600:.1f}",
@@ -77,7 +77,7 @@ def has_used_hours(owner: str, account: Account) -> Reason:
 
 
 def has_filled_storage(owner: str, account: Account) -> Reason:
-    """The reason that the files of the owner's tasks and datasets take what they may."""
+    """Return the reason that the owner's files fill the storage quota."""
     return Reason.of(
         "{user}'s trainings, datasets and downloads take {used} of {limit} GB of disk: delete finished trainings "
         "together with their files, or datasets; an administrator can remove downloaded models",
@@ -89,7 +89,7 @@ def has_filled_storage(owner: str, account: Account) -> Reason:
 
 
 def would_fill_storage(owner: str, account: Account, more_bytes: int) -> Reason:
-    """The reason that so many bytes more are not taken."""
+    """Return the reason that this many more bytes exceed the storage quota."""
     return Reason.of(
         "{user}'s trainings, datasets and downloads take {used} of {limit} GB of disk, and this takes {more} GB more: "
         "delete finished trainings together with their files, or datasets; an administrator can remove downloaded "
@@ -103,9 +103,9 @@ def would_fill_storage(owner: str, account: Account, more_bytes: int) -> Reason:
 
 
 def has_filled_queue(owner: str, limit: int) -> Reason:
-    """The reason that as many tasks of the owner wait as may."""
+    """Return the reason that the owner has as many queued tasks as allowed."""
     return Reason.of(
-        "{user} may have {limit} tasks in the queue, and has: wait until one has begun, or stop one",
+        "{user} already has {limit} tasks in the queue, the maximum: wait until one starts, or stop one",
         "quota_queued_tasks",
         user=owner,
         limit=limit,

@@ -1,14 +1,14 @@
-"""Places of tasks without GPUs."""
+"""Slots for tasks without GPUs."""
 
 import pytest
 
-from api.domain.places import RunningTransfer, TaskPlaces
+from api.domain.running_tasks import RunningTasks, RunningTransfer
 from api.domain.task import TaskType
 from api.domain.training import TaskSummary
-from api.training.places import PlaceRules, open_rooms
+from api.training.slots import SlotLimits, open_slots
 from tests.unit.training.builders import task
 
-RULES = PlaceRules(2, 3, "https://hub.example")
+RULES = SlotLimits(2, 3, "https://hub.example")
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,13 @@ RULES = PlaceRules(2, 3, "https://hub.example")
         ("http://[::1/w", ""),
     ],
 )
-def test_host_is_known_by_name_and_port(address, host):
+def test_host_is_identified_by_name_and_port(address, host):
     assert RULES.host_of(address) == host
 
 
 @pytest.mark.parametrize("kind", list(TaskType))
-def test_every_task_without_gpus_runs_in_one_room(kind):
-    rooms = open_rooms(TaskPlaces(), {}, RULES)
+def test_every_task_without_gpus_uses_one_kind_of_slot(kind):
+    rooms = open_slots(RunningTasks(), {}, RULES)
     assert len([room for room in rooms if room.takes(task("a", 0, kind=kind))]) == 1
 
 
@@ -36,9 +36,9 @@ def download(task_id: str) -> TaskSummary:
     return task(task_id, 0, kind=TaskType.DOWNLOAD)
 
 
-def test_hosts_that_hang_hold_no_other_until_there_are_as_many_again():
+def test_hanging_hosts_block_no_other_host_up_to_twice_the_limit():
     addresses = {str(number): f"https://{number}.example/w" for number in range(9)}
-    [_, room] = open_rooms(TaskPlaces(), addresses, RULES)
+    [_, room] = open_slots(RunningTasks(), addresses, RULES)
     for number in range(6):
         asks = download(str(number))
         assert room.why_full(asks) is None
@@ -46,9 +46,9 @@ def test_hosts_that_hang_hold_no_other_until_there_are_as_many_again():
     assert room.why_full(download("6")).said.params == {"running": 6, "limit": 3}
 
 
-def test_transfers_that_run_already_count_with_their_hosts():
+def test_running_transfers_count_with_their_hosts():
     running = (RunningTransfer("ann"), RunningTransfer("bob", "https://hub.example/w"), RunningTransfer("ann"))
-    [_, room] = open_rooms(TaskPlaces(transfers=running), {"b": "https://a.example"}, RULES)
+    [_, room] = open_slots(RunningTasks(transfers=running), {"b": "https://a.example"}, RULES)
     assert room.by_owner == {"ann": 2, "bob": 1}
     assert room.why_full(download("a")).said.code == "transfers_parallel"
     assert room.why_full(download("b")) is None

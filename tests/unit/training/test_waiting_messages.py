@@ -1,14 +1,14 @@
 import pytest
 
 from api.domain.gpu import GPUOffer, GPUStatus
+from api.domain.read_scope import ReadScope
 from api.domain.reason import Reason
-from api.domain.sight import Sight
 from api.domain.training import TaskSummary
-from api.training.waiting_words import (
+from api.training.waiting_messages import (
     LONGEST_REASON,
     Obstacle,
     caching,
-    describe_wish,
+    describe_request,
     hide_in_reason,
     needs_gpus,
     offer_obstacle,
@@ -26,8 +26,8 @@ from tests.unit.training.builders import offer, task
         (task("a", 1, 3, "GPU-x"), "GPUs 3, GPU-x"),
     ],
 )
-def test_wish_is_told_in_words(wanted: TaskSummary, words: str):
-    assert describe_wish(wanted) == words
+def test_request_is_described(wanted: TaskSummary, words: str):
+    assert describe_request(wanted) == words
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_wish_is_told_in_words(wanted: TaskSummary, words: str):
         (list(range(0, 26, 2)), "0–24"),
     ],
 )
-def test_numbers_that_follow_each_other_are_a_range(numbers: list[int], words: str):
+def test_consecutive_numbers_are_a_range(numbers: list[int], words: str):
     assert ranges(numbers) == words
 
 
-def test_what_is_in_the_way_of_several_is_said_together_and_of_most_first():
+def test_common_obstacles_are_grouped_largest_first():
     obstacles = [
         (("", 0), Obstacle("held_by", "a")),
         (("", 1), Obstacle("status", "busy", "pid 9")),
@@ -55,19 +55,19 @@ def test_what_is_in_the_way_of_several_is_said_together_and_of_most_first():
     assert waits.text == "needs 4 GPUs: GPUs 1–2 are busy (pid 9), GPU 0 is held by portrait, GPU 3 has 1,000 MB free"
 
 
-def test_beyond_three_groups_the_rest_is_counted():
+def test_groups_after_the_third_are_counted():
     obstacles = [(("", index), Obstacle("held_by", f"t{index}")) for index in range(5)]
     waits = needs_gpus(task("b", 4), obstacles, ("9",), {})
-    assert waits.text.endswith("GPU 2 is held by t2, 2 more cannot be had either, GPU 9 is not there")
+    assert waits.text.endswith("GPU 2 is held by t2, 2 more are unavailable, too, GPU 9 does not exist")
     assert (waits.said.params["more"], waits.said.params["absent"]) == (2, ["9"])
 
 
-def test_reasons_that_differ_stand_on_the_page_of_each_gpu():
+def test_different_details_are_left_to_the_page_of_each_gpu():
     obstacles = [(("", index), Obstacle("status", "busy", f"pid {index}")) for index in range(2)]
     assert needs_gpus(task("b", 2), obstacles, (), {}).text == "needs 2 GPUs: GPUs 0–1 are busy"
 
 
-def test_gpus_of_several_machines_are_named_with_their_own():
+def test_gpus_of_several_nodes_are_named_with_their_node():
     obstacles = [(("box", index), Obstacle("held_by", "a")) for index in (0, 1, 3)]
     obstacles += [(("gpu2", 0), Obstacle("status", "busy")), (("gpu3", 0), Obstacle("status", "busy"))]
     waits = needs_gpus(task("b", 4), [*obstacles, (("gpu3", 1), Obstacle("held_by", "c"))], (), {"a": "portrait"})
@@ -77,23 +77,23 @@ def test_gpus_of_several_machines_are_named_with_their_own():
     assert [way["gpus"] for way in waits.said.params["obstacles"]] == ["box:0–1, box:3", "gpu2:0, gpu3:0", "gpu3:1"]
 
 
-def test_of_very_many_machines_the_fullest_are_named_and_the_rest_is_counted():
+def test_fullest_nodes_are_named_and_the_rest_is_counted():
     obstacles = [((f"gpu{node}", index), Obstacle("status", "lost")) for node in range(9) for index in range(1 + node)]
     waits = needs_gpus(task("b", 4), obstacles, (), {})
-    assert waits.text == ("needs 4 GPUs: GPUs gpu6:0–6, gpu7:0–7, gpu8:0–8 are lost, 21 more cannot be had either")
+    assert waits.text == ("needs 4 GPUs: GPUs gpu6:0–6, gpu7:0–7, gpu8:0–8 are lost, 21 more are unavailable, too")
 
 
-def test_a_long_reason_is_cut():
+def test_long_reason_is_cut():
     said = needs_gpus(task("b"), [(("", 0), Obstacle("status", "busy", "x" * 500))], (), {}).text
     assert "x" * (LONGEST_REASON - 1) + "…" in said
     assert "x" * LONGEST_REASON not in said
 
 
-def test_a_machine_with_too_few_gpus_says_so():
+def test_lack_of_gpus_is_reported():
     assert needs_gpus(task("b", 9), (), (), {}).text == "needs 9 GPUs: there are too few"
 
 
-def test_who_caches_the_same_directory_is_named():
+def test_task_that_caches_the_same_directory_is_named():
     assert caching(["a"], {"a": "portrait"}).text == "portrait is caching the same dataset directory"
     assert caching(["a", "b"], {"a": "portrait"}).text == "portrait, b are caching the same dataset directory"
 
@@ -109,15 +109,15 @@ def test_who_caches_the_same_directory_is_named():
         (offer(0, free_mb=None), Obstacle("not_known")),
     ],
 )
-def test_a_gpu_that_nobody_of_ours_has_may_be_none_for_a_task(gpu: GPUOffer, obstacle: Obstacle):
+def test_unassigned_gpu_can_be_unsuitable(gpu: GPUOffer, obstacle: Obstacle):
     assert offer_obstacle(gpu, 2000) == obstacle
 
 
-ANN = Sight("ann", sees_all=False)
+ANN = ReadScope("ann", sees_all=False)
 PROCESS = {"who": "pid 7", "memory": "5 MB", "command": ": secret.py"}
 
 
-def test_a_hidden_reason_names_only_what_its_reader_may_see():
+def test_hidden_reason_names_only_visible_tasks():
     obstacles = [
         (("", 0), Obstacle("held_by", "hers")),
         (("", 1), Obstacle("held_by", "his")),
@@ -127,18 +127,18 @@ def test_a_hidden_reason_names_only_what_its_reader_may_see():
     hidden = hide_in_reason(needs_gpus(task("x"), obstacles, ("9",), names), ANN, lambda task_id: task_id == "hers")
     assert hidden.text.endswith(
         ": GPU 0 is held by my run, GPU 1 is held by another user's task, GPU 2 is busy (pid 7 holds 5 MB), "
-        "GPU 9 is not there"
+        "GPU 9 does not exist"
     )
     assert "secret" not in str(hidden)
     assert [way.get("task_id") for way in hidden.said.params["obstacles"]] == ["hers", None, None]
 
 
-def test_whoever_sees_all_tasks_reads_the_same_words():
+def test_reader_with_full_scope_gets_the_same_text():
     said = needs_gpus(task("x"), [(("", 0), Obstacle("kept_for", "his"))], (), {"his": "a plan"})
-    assert hide_in_reason(said, Sight(sees_commands=False), lambda task_id: True) == said
+    assert hide_in_reason(said, ReadScope(sees_commands=False), lambda task_id: True) == said
 
 
-def test_who_is_caching_is_hidden_too():
+def test_caching_task_is_hidden_if_not_visible():
     hidden = hide_in_reason(caching(["hers", "his"], {"his": "secret"}), ANN, lambda task_id: task_id == "hers")
     assert hidden.text == "hers, another user's task are caching the same dataset directory"
     assert hidden.said.params["tasks"][1] == {"task_id": None, "name": None}

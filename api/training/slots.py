@@ -1,4 +1,4 @@
-"""Places of tasks without GPUs: those of downloads and pushes, which mostly wait for a hub, and those of other work."""
+"""Limits on tasks without GPUs: one for downloads and pushes, which mostly wait for a hub, and one for others."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from api.domain.places import TRANSFERS, RunningTransfer, TaskPlaces
 from api.domain.reason import Reason
+from api.domain.running_tasks import TRANSFERS, RunningTasks, RunningTransfer
 from api.domain.training import TaskSummary
 from api.domain.usage import Owner
 
@@ -15,9 +15,11 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceRules:
-    """How many tasks without GPUs run at a time: `parallel` that work, and `transfers`, to which a host that has none
-    adds one. `hub` is the address of the hub.
+class SlotLimits:
+    """Limits on tasks without GPUs that run at the same time.
+
+    `parallel` limits other work, `transfers` downloads and pushes; a host without a transfer may exceed it. `hub` is
+    the address of the hub.
     """
 
     parallel: int = 1
@@ -25,37 +27,37 @@ class PlaceRules:
     hub: str = ""
 
     def host_of(self, address: str | None) -> str:
-        """With which host a transfer of a file at this address speaks; without one it is the hub."""
+        """Return the host and port of a transfer of a file at this address. None is the hub."""
         try:
             found = urlsplit(address or self.hub)
             port = found.port or _PORTS.get(found.scheme)
-        except ValueError:  # no address of a host: its program says so
+        except ValueError:  # not a valid address; the task's program reports that
             return ""
         return f"{(found.hostname or '').rstrip('.')}:{port}"
 
 
-class TaskRoom(Protocol):
-    """Places of one kind during a pass."""
+class TaskSlots(Protocol):
+    """Free slots of one kind during a pass."""
 
     by_owner: Mapping[Owner, int]
 
     def takes(self, task: TaskSummary) -> bool:
-        """Whether such a task runs here."""
+        """Return whether this kind of task uses these slots."""
 
     def why_full(self, task: TaskSummary) -> Reason | None:
-        """Why the task gets no place now; None when there is one."""
+        """Return why the task gets no slot now, or None if there is one."""
 
     def take(self, task: TaskSummary) -> None:
-        """Gives a place away."""
+        """Use one slot."""
 
 
-def open_rooms(running: TaskPlaces, addresses: Mapping[str, str | None], rules: PlaceRules) -> tuple[TaskRoom, ...]:
-    """The places as they are when a pass begins. `addresses` are those of the transfers that wait, by id."""
-    return (WorkRoom(running.working, rules.parallel), TransferRoom(running.transfers, addresses, rules))
+def open_slots(running: RunningTasks, addresses: Mapping[str, str | None], rules: SlotLimits) -> tuple[TaskSlots, ...]:
+    """Return the free slots at the start of a pass. `addresses` are those of waiting transfers, by task id."""
+    return (WorkSlots(running.working, rules.parallel), TransferSlots(running.transfers, addresses, rules))
 
 
-class WorkRoom:
-    """Places of tasks that need the machine's own cores."""
+class WorkSlots:
+    """Slots for tasks that use the machine's CPU."""
 
     def __init__(self, working: Mapping[Owner, int], most: int) -> None:
         self.by_owner = working
@@ -63,11 +65,11 @@ class WorkRoom:
         self._most = most
 
     def takes(self, task: TaskSummary) -> bool:
-        """Whether it is no transfer."""
+        """Return whether it is not a transfer."""
         return task.kind not in TRANSFERS
 
     def why_full(self, task: TaskSummary) -> Reason | None:
-        """Why the task gets no place now; None when there is one."""
+        """Return why the task gets no slot now, or None if there is one."""
         if self._running < self._most:
             return None
         return Reason.of(
@@ -78,43 +80,45 @@ class WorkRoom:
         )
 
     def take(self, task: TaskSummary) -> None:
-        """Gives a place away."""
+        """Use one slot."""
         self._running += 1
 
 
-class TransferRoom:
-    """Places of downloads and pushes. Where all are taken a host that has none still gets one, up to as many again:
-    hosts that hang, or send a byte a minute, do not hold what comes from elsewhere.
+class TransferSlots:
+    """Slots for downloads and pushes.
+
+    If all are in use, a host without a transfer still gets one, up to twice the limit. So a host that hangs or is slow
+    does not block transfers from others.
     """
 
     def __init__(
-        self, running: Sequence[RunningTransfer], addresses: Mapping[str, str | None], rules: PlaceRules
+        self, running: Sequence[RunningTransfer], addresses: Mapping[str, str | None], rules: SlotLimits
     ) -> None:
-        """`addresses` are those of the transfers that wait, by id."""
+        """Create the slots. `addresses` are those of waiting transfers, by task id."""
         self.by_owner: Mapping[Owner, int] = Counter(each.owner for each in running)
         self._by_host = Counter(rules.host_of(each.address) for each in running)
         self._addresses = addresses
         self._rules = rules
 
     def takes(self, task: TaskSummary) -> bool:
-        """Whether it is a transfer."""
+        """Return whether it is a transfer."""
         return task.kind in TRANSFERS
 
     def why_full(self, task: TaskSummary) -> Reason | None:
-        """Why the task gets no place now; None when there is one."""
-        running, most = self._by_host.total(), self._rules.transfers
-        if running < most or (running < 2 * most and not self._by_host[self._host_of(task)]):
+        """Return why the task gets no slot now, or None if there is one."""
+        running, limit = self._by_host.total(), self._rules.transfers
+        if running < limit or (running < 2 * limit and not self._by_host[self._host_of(task)]):
             return None
         return Reason.of(
             "{running} {running|download or push|downloads and pushes} {running|runs|run}, and TRANSFERS_PARALLEL is"
             " {limit}",
             "transfers_parallel",
             running=running,
-            limit=most,
+            limit=limit,
         )
 
     def take(self, task: TaskSummary) -> None:
-        """Gives a place away."""
+        """Use one slot."""
         self._by_host[self._host_of(task)] += 1
 
     def _host_of(self, task: TaskSummary) -> str:
