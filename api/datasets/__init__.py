@@ -1,1 +1,1 @@
-"""Datasets: what is in them, who may see them, and what tasks take of them. `service` is the way in."""
+"""Datasets: their items, access to them, and their use by tasks. `service` is the entry point."""

@@ -1,4 +1,4 @@
-"""What a version becomes when files are added to it. Pure functions."""
+"""Compute the items of the next version when files are added. Pure functions."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from api.files.archives.names import fold, shown
 
 @dataclass(frozen=True, slots=True)
 class AddedFile:
-    """A media file that comes in."""
+    """A media file to add."""
 
     path: str
     sha256: str
@@ -20,14 +20,14 @@ class AddedFile:
 
 @dataclass(frozen=True, slots=True)
 class SideFiles:
-    """What belongs to items, by their path or their path without its suffix: captions, and the hashes of pictures."""
+    """Captions and hashes of pictures that belong to items, by item path or by path without suffix."""
 
     captions: Mapping[str, str]
     masks: Mapping[str, str]
     controls: Mapping[str, str]
 
     def beside(self, item: ManifestItem) -> ManifestItem:
-        """The item with what came for it; the rest it keeps."""
+        """Return the item with its new caption, mask and control; keep the old ones where none is new."""
         stem = stem_of(item.path)
         return replace(
             item,
@@ -38,7 +38,7 @@ class SideFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class Addition:
     """The items of the next version, and how they differ from the last."""
 
     items: tuple[ManifestItem, ...]
@@ -46,9 +46,10 @@ class Sum:
     changed: tuple[str, ...]
 
 
-def require_own_places(known: Iterable[str], added: Iterable[str]) -> None:
-    """Raises BadArchive where an added path would be one file with another on some file system, or lies below a file,
-    as an archive's entries may not either.
+def require_distinct_paths(known: Iterable[str], added: Iterable[str]) -> None:
+    """Raise BadArchive if an added path collides with another path on some file system, or lies below a file.
+
+    Paths that differ only in case or Unicode form collide. The entries of an archive follow the same rule.
     """
     spelled = {fold(path): path for path in known}
     directories = {above for path in spelled for above in _above(path)}
@@ -58,7 +59,7 @@ def require_own_places(known: Iterable[str], added: Iterable[str]) -> None:
         if other != path:
             raise BadArchive(f'differs from "{shown(other)}" only in case or in the form of its letters', shown(path))
         if folded in directories or any(above in spelled for above in _above(folded)):
-            raise BadArchive("is a file and a directory at once, as other items are named", shown(path))
+            raise BadArchive("is a file here and a directory in the path of another item", shown(path))
         directories.update(_above(folded))
 
 
@@ -69,9 +70,10 @@ def _above(path: str) -> Iterator[str]:
         end = path.find("/", end + 1)
 
 
-def add(before: Iterable[ManifestItem], files: Iterable[AddedFile], side: SideFiles) -> Sum:
-    """The items with these files among them: one with a path that is there already takes its place, and inherits its
-    caption, mask and control where none came.
+def add(before: Iterable[ManifestItem], files: Iterable[AddedFile], side: SideFiles) -> Addition:
+    """Add these files to the items.
+
+    A file with the path of an existing item replaces it, and inherits its caption, mask and control where none is new.
     """
     old = {item.path: item for item in before}
     new = dict(old)
@@ -82,4 +84,4 @@ def add(before: Iterable[ManifestItem], files: Iterable[AddedFile], side: SideFi
     new = {path: side.beside(item) for path, item in new.items()}
     added = tuple(path for path in new if path not in old)
     changed = tuple(path for path, item in new.items() if path in old and old[path] != item)
-    return Sum(tuple(new.values()), added, changed)
+    return Addition(tuple(new.values()), added, changed)

@@ -1,16 +1,16 @@
-"""Items as the trainer will see them: how it makes their pixels, and the pixels."""
+"""Show items as the trainer will see them: how it makes their pixels, and the pixels."""
 
 from collections.abc import Sequence
 
-from api.datasets.check import CheckWish, see
+from api.datasets.check import CheckRequest, seen_file
 from api.datasets.check_models import RecipeView
 from api.datasets.items import DatasetItems
 from api.datasets.media import DatasetMedia
 from api.datasets.rules import RuleBook
 from api.domain.media import Decoder, MediaSource, Recipe
-from api.errors import Invalid, Mistake, NotTrained
+from api.errors import Finding, Invalid, NotTrained
 
-#: Frames beside each other in a strip, and pixels of one.
+#: Most frames in a strip, and most pixels of all its frames together.
 MAX_FRAMES = 16
 MAX_PIXELS = 16_000_000
 
@@ -24,11 +24,14 @@ class AsTrained:
         self._decoder = decoder
         self._rules = rules
 
-    def describe(self, name: str, item_id: str, wish: CheckWish, frame: int | None) -> RecipeView:
-        """How the pixels are made. Raises DatasetNotFound, VersionNotFound, ItemNotFound, NotTrained, Invalid."""
-        _, recipe, shown = self._find(name, item_id, wish, frame)
+    def describe(self, name: str, item_id: str, request: CheckRequest, frame: int | None) -> RecipeView:
+        """Return how the pixels are made.
+
+        Raises DatasetNotFound, VersionNotFound, ItemNotFound, NotTrained, Invalid.
+        """
+        _, recipe, shown = self._find(name, item_id, request, frame)
         return RecipeView(
-            wish.model_type or "",
+            request.model_type or "",
             recipe.width,
             recipe.height,
             recipe.box,
@@ -38,25 +41,25 @@ class AsTrained:
             tuple(shown),
         )
 
-    def draw(self, name: str, item_id: str, wish: CheckWish, frame: int | None) -> bytes:
-        """The pixels as a PNG: those of one frame, or a strip of frames. Raises as `describe`, and DecoderBusy."""
-        source, recipe, shown = self._find(name, item_id, wish, frame)
+    def draw(self, name: str, item_id: str, request: CheckRequest, frame: int | None) -> bytes:
+        """Return a PNG of one frame or a strip of frames. Raises the errors of `describe`, and DecoderBusy."""
+        source, recipe, shown = self._find(name, item_id, request, frame)
         drawn = self._decoder.as_trained(source, recipe, shown)
         if drawn is None:
             raise NotTrained("The item cannot be decoded to its end, although its header says that it can.")
         return drawn
 
     def _find(
-        self, name: str, item_id: str, wish: CheckWish, frame: int | None
+        self, name: str, item_id: str, request: CheckRequest, frame: int | None
     ) -> tuple[MediaSource, Recipe, Sequence[int]]:
-        dataset, _, found = self._items.find(name, item_id, wish.version)
-        question = wish.question
+        dataset, _, found = self._items.find(name, item_id, request.version)
+        question = request.question
         if question is None:
-            raise Invalid(mistakes=[Mistake("/model_type", "The model type is missing.", "Say for which model.")])
+            raise Invalid(mistakes=[Finding("/model_type", "The model type is missing.", "Set model_type.")])
         source = self._media.source_of(dataset, found.item)
         probe = self._media.require(found.item.sha256, source)
         recipes = self._rules.of_question(question).recipes(
-            question, see(found.item, found.item.path, {found.item.sha256: probe})
+            question, seen_file(found.item, found.item.path, {found.item.sha256: probe})
         )
         if not recipes or not recipes[0].frames:
             raise NotTrained
@@ -64,12 +67,12 @@ class AsTrained:
 
 
 def _positions(recipe: Recipe, frame: int | None) -> Sequence[int]:
-    """Which of the trained frames are shown: this one, or some at even distances with the first and the last."""
+    """Return the indexes of the frames to show: the given one, or evenly spaced ones with the first and the last."""
     count = len(recipe.frames)
     if frame is not None:
         if frame >= count:
-            message = f"The item has {count} frames as it is trained on."
-            raise Invalid(mistakes=[Mistake("/frame", message, f"Give 0 to {count - 1}.")])
+            message = f"The trainer uses {count} frames of the item."
+            raise Invalid(mistakes=[Finding("/frame", message, f"Use 0 to {count - 1}.")])
         return [frame]
     shown = min(count, MAX_FRAMES, max(1, MAX_PIXELS // (recipe.width * recipe.height)))
     return range(count) if shown == count else [round(i * (count - 1) / max(shown - 1, 1)) for i in range(shown)]

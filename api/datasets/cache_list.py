@@ -1,4 +1,4 @@
-"""The caches of a dataset, as a list shows them; and those that went with their dataset."""
+"""List the caches of a dataset, and remove those of deleted datasets."""
 
 import logging
 from datetime import datetime
@@ -8,8 +8,8 @@ from api.datasets.caches import CacheVerdict, DatasetCaches
 from api.datasets.references import DatasetReferences
 from api.datasets.service import DatasetService
 from api.domain.dataset_cache import BuiltCache, CacheState, DatasetCacheView
-from api.domain.reason import Reason, Words, code_of, text_of
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
+from api.domain.reason import Reason, ReasonOrText, code_of, text_of
 from api.domain.training import TaskStatus, TrainingTask
 from api.errors import Conflict, NotFound, ServiceError
 from api.files.task_files import task_files
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class DatasetCacheList:
-    """What is known of caches, judged anew each time."""
+    """The list of caches; their state is checked on each call."""
 
     def __init__(
         self,
@@ -43,9 +43,9 @@ class DatasetCacheList:
         self._clock = clock
 
     def of_dataset(self, name: str) -> list[DatasetCacheView]:
-        """The caches of a dataset that whoever asks may see, newest first. Raises DatasetNotFound."""
+        """Return the caches of a dataset that the caller may see, newest first. Raises DatasetNotFound."""
         dataset = self._datasets.find(name)
-        seen = [task for task in self._store.of_dataset(dataset.serial) if current_sight.get().sees(task.owner)]
+        seen = [task for task in self._store.of_dataset(dataset.serial) if current_scope.get().sees(task.owner)]
         users = self._store.users([task.task_id for task in seen])
         shown = (self._show(task, dataset.serial, tuple(users.get(task.task_id, ()))) for task in seen)
         return [each for each in shown if each is not None]
@@ -84,31 +84,31 @@ class DatasetCacheList:
         if verdict.state is not CacheState.COMPLETE:
             return verdict
         try:
-            self._caches.require_same(task, self._references.give_views(task))
+            self._caches.require_same(task, self._references.with_views(task))
         except (ServiceError, ValueError, OSError) as error:
             return CacheVerdict(CacheState.CHANGED, str(error))
         return verdict
 
     def collect(self) -> int:
-        """Removes the caches of datasets that were deleted; how many. Raises DatabaseUnavailable."""
-        gone = 0
+        """Remove the caches of deleted datasets and return their number. Raises DatabaseUnavailable."""
+        removed = 0
         for task_id in self._store.abandoned():
             root = task_files(self._root, task_id).root
             if not root.is_dir():
-                # It lies on another machine, whose server removes it.
+                # The cache is on another machine, whose server removes it.
                 continue
             try:
                 self._tasks.delete(task_id, self._clock.steady.now())
             except (Conflict, NotFound):
                 continue
             remove_tree(str(root), levels=0)
-            gone += 1
-        if gone:
-            logger.info("caches of deleted datasets removed", extra={"caches": gone})
-        return gone
+            removed += 1
+        if removed:
+            logger.info("caches of deleted datasets removed", extra={"caches": removed})
+        return removed
 
 
-def _why_lost(task: TrainingTask) -> Words:
+def _why_lost(task: TrainingTask) -> ReasonOrText:
     if task.cause is not None:
         return task.cause.words
     return Reason.of("its task was stopped", "cache_stopped")

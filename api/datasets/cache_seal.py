@@ -1,4 +1,4 @@
-"""What is kept of the files of a cache, by which it is seen later whether they are still the same."""
+"""The seal of a cache: a digest by which later changes of its files are detected."""
 
 import hashlib
 import os
@@ -9,17 +9,20 @@ from pathlib import Path
 
 from api.datasets.materials import CACHE
 
-#: The most files and directories of a cache, its media included.
+#: Most files and directories of a cache, including its media.
 _MOST_ENTRIES = 2_000_000
 
 
 class Tampered(Exception):
-    """Something lies there that no trainer of ours leaves: what, in words."""
+    """A cache contains something that no trainer creates; the message describes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A digest over path, size and time of change of each file; figures are those of the trainer's cache alone."""
+    """A digest over path, size and modification time of each file.
+
+    The counts include only the trainer's cache files.
+    """
 
     digest: str
     files: int
@@ -27,9 +30,9 @@ class Seal:
 
 
 def seal(root: Path) -> Seal | None:
-    """The seal of the directory that a version and its cache lie in; None where there is none.
+    """Return the seal of the directory with a version and its cache; None if it is missing or empty.
 
-    Raises Tampered for links, and whatever else is no file, in the cache; OSError.
+    Raises Tampered for links and special files in the cache; OSError.
     """
     lines, files, size = [], 0, 0
     for path, status, target in _entries(root) if os.path.lexists(root) else ():
@@ -40,7 +43,7 @@ def seal(root: Path) -> Seal | None:
             lines.append(f"{path}\0{target}")
             continue
         if not stat.S_ISREG(status.st_mode):
-            raise Tampered(f"{path} is no file")
+            raise Tampered(f"{path} is not a regular file")
         lines.append(f"{path}\0{status.st_size}\0{status.st_mtime_ns}")
         files, size = files + is_cached, size + status.st_size * is_cached
     if not lines:
@@ -50,7 +53,7 @@ def seal(root: Path) -> Seal | None:
 
 
 def _entries(root: Path) -> Iterator[tuple[str, os.stat_result, str | None]]:
-    """The path, status and, for a link, target of all that is no directory. No link is followed."""
+    """Yield path, status and, for a link, target of everything except directories. Links are not followed."""
     count, start = 0, len(str(root)) + 1
     for above, directories, names, at in os.fwalk(root, follow_symlinks=False, onerror=_raise):
         for name in (*directories, *names):

@@ -1,8 +1,8 @@
-"""Caches made ahead: named by all that they depend on, used only while nothing of that has changed.
+"""Caches that are built in advance: identified by everything they depend on, used only while nothing of that changed.
 
-A cache is what a task of the kind `cache` has made: it lies in that task's own directory of datasets, whose paths the
-trainer's fingerprint covers, so a training that uses it trains on that directory and only reads it. It is its owner's
-alone, since a trainer believes what it finds there.
+A task of the kind `cache` builds a cache in its own directory of datasets. The trainer's fingerprint includes the
+paths there, so a training that uses the cache trains on that directory and only reads it. Only its owner can use a
+cache, because a trainer trusts its content.
 """
 
 import hashlib
@@ -16,20 +16,20 @@ import orjson
 
 from api.datasets.cache_seal import Tampered, seal
 from api.domain.dataset_cache import BuiltCache, CacheState, PlannedCache
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.training import TaskStatus, TrainingRequest, TrainingTask
-from api.errors import CacheBuilding, CacheExists, Mistake, ServiceError
+from api.errors import CacheBuilding, CacheExists, Finding, ServiceError
 from api.files.task_files import task_files
-from api.trainers.trainer import CacheFacts, CachesAhead, Trainer
+from api.trainers.trainer import CacheFacts, SupportsCaching, Trainer
 from api.training.cache_use import CacheChoice, CacheQuestion
 from api.training.dataset_caches import DatasetCacheStore
 
 logger = logging.getLogger(__name__)
 
-#: What is said where a cache cannot be made ahead, and what to do.
-_REMEDY = "Start the training as it is: it caches by itself."
+#: The remedy if a cache cannot be built in advance.
+_REMEDY = "Start the training without it: the trainer caches during the run."
 
-#: Names the form of keys: another one makes other keys.
+#: Version of the key format; another value gives other keys.
 _FORM = 1
 
 
@@ -38,11 +38,11 @@ class CacheVerdict:
     """Whether a cache can be used, and why not."""
 
     state: CacheState
-    reason: Words | None = None
+    reason: ReasonOrText | None = None
 
 
 class DatasetCaches:
-    """Finds and judges caches; implements what trainings ask of them before they are started."""
+    """Finds and checks caches; implements the interface that trainings use before they start."""
 
     def __init__(
         self,
@@ -52,7 +52,10 @@ class DatasetCaches:
         *,
         are_apart: bool = False,
     ) -> None:
-        """`are_apart`: trainings run as another user, which cannot go from one task's directory to another's."""
+        """Create the service.
+
+        `are_apart`: trainings run as another user who cannot read the directory of another task.
+        """
         self._store = store
         self._trainers = trainers
         self._root = storage_root
@@ -61,20 +64,20 @@ class DatasetCaches:
     # -- before a task -------------------------------------------------------------------------------------------------
 
     def choose(self, question: CacheQuestion) -> CacheChoice:
-        """Which cache a request makes, uses or waits for."""
+        """Choose the cache that a request builds, uses or waits for."""
         wanted, used = question.request.cache_only, question.used
         if not used.pins:
             if not wanted or used.mistakes:
                 return CacheChoice()
-            what = "Only versions of datasets are cached ahead, and this request names none."
-            return CacheChoice(mistakes=(Mistake("/dataset", what, 'Name a dataset, as "dataset": "name".'),))
+            what = "Only dataset versions can be cached in advance, and this request names none."
+            return CacheChoice(mistakes=(Finding("/dataset", what, 'Name a dataset, as "dataset": "name".'),))
         facts, key = self.key_of(question.trainer, used.given, question.owner, used.beside)
         if key is None:
             planned = PlannedCache(CacheState.NONE, None, reason=facts.problem)
-            what = f"This cannot be cached ahead: {facts.problem}."
-            return CacheChoice(planned, mistakes=(Mistake("/dataset", what, _REMEDY),) if wanted else ())
+            what = f"This cannot be cached in advance: {facts.problem}."
+            return CacheChoice(planned, mistakes=(Finding("/dataset", what, _REMEDY),) if wanted else ())
         if question.task_id in question.known_by and not wanted:
-            return self._go_on(question, key)
+            return self._resume(question, key)
         maker, state = self._find(key)
         if wanted:
             return self._make(question, facts, key, maker, state)
@@ -83,15 +86,18 @@ class DatasetCaches:
         return self._use(question, PlannedCache(state, key, maker.task_id))
 
     def _use(self, question: CacheQuestion, planned: PlannedCache) -> CacheChoice:
-        own, there = (str(task_files(self._root, each or "").datasets) for each in (question.task_id, planned.task_id))
+        own, shared = (str(task_files(self._root, each or "").datasets) for each in (question.task_id, planned.task_id))
         if planned.state is CacheState.COMPLETE:
-            # It is only read, by however many at a time.
-            return CacheChoice(planned, place=(own, there), lease=())
-        # Whoever makes it holds the lease until it is whole.
-        return CacheChoice(planned, lease=(there,))
+            # Any number of trainings may read it at the same time.
+            return CacheChoice(planned, place=(own, shared), lease=())
+        # The task that builds it holds the lease until it is complete.
+        return CacheChoice(planned, lease=(shared,))
 
-    def _go_on(self, question: CacheQuestion, key: str) -> CacheChoice:
-        """A task that goes on stays where its order of items is from: another directory has another."""
+    def _resume(self, question: CacheQuestion, key: str) -> CacheChoice:
+        """Choose the cache of a task that resumes.
+
+        It keeps its directory, because its order of items comes from there and another directory has another order.
+        """
         if task_files(self._root, question.task_id).datasets.is_dir():
             return CacheChoice(PlannedCache(CacheState.NONE, key))
         maker, state = self._find(key)
@@ -113,7 +119,7 @@ class DatasetCaches:
         return CacheChoice(planned, lease=(str(task_files(self._root, question.task_id).datasets),), problems=problems)
 
     def _find(self, key: str) -> tuple[TrainingTask | None, CacheState]:
-        """The task that has made a cache which can be used, else one that makes it."""
+        """Return the task that built a usable cache, else a task that is building one."""
         tasks = self._store.with_key(key)
         for task in tasks:
             if task.status is TaskStatus.COMPLETED and self.judge_files(task).state is CacheState.COMPLETE:
@@ -121,15 +127,16 @@ class DatasetCaches:
         building = next((task for task in tasks if not task.status.is_finished), None)
         return building, CacheState.NONE if building is None else CacheState.BUILDING
 
-    # -- what it depends on --------------------------------------------------------------------------------------------
+    # -- keys ----------------------------------------------------------------------------------------------------------
 
     def key_of(
         self, trainer: Trainer, given: TrainingRequest, owner: str | None, beside: str | None = None
     ) -> tuple[CacheFacts, str | None]:
-        """What the cache of a request depends on, whose directories are views of versions, and its name; None where
-        there is none.
+        """Return what the cache of a request depends on, and its key; the key is None if it cannot be cached.
+
+        The directories in the request must be views of versions.
         """
-        facts = trainer.cache_facts(given) if isinstance(trainer, CachesAhead) else CacheFacts(problem="")
+        facts = trainer.cache_facts(given) if isinstance(trainer, SupportsCaching) else CacheFacts(problem="")
         problem = self._problem(trainer, beside) or facts.problem
         if problem is not None:
             return CacheFacts(problem=problem), None
@@ -138,22 +145,22 @@ class DatasetCaches:
         return facts, hashlib.sha256(text).hexdigest()
 
     def _problem(self, trainer: Trainer, beside: str | None) -> str | None:
-        if not isinstance(trainer, CachesAhead):
-            return f"the trainer {trainer.name} caches nothing"
+        if not isinstance(trainer, SupportsCaching):
+            return f"the trainer {trainer.name} does not cache"
         if self._are_apart:
-            return "TRAINER_USER is set, and keeps the trainings of one task from the files of another"
+            return "TRAINER_USER is set, so a training cannot read the files of another task"
         return beside
 
     def judge_files(self, task: TrainingTask) -> CacheVerdict:
-        """Whether the files that a task has made are still the same."""
+        """Check that the files that a task has built are unchanged."""
         built = BuiltCache.from_json(task.result)
         if built is None:
-            return CacheVerdict(CacheState.FAILED, Reason.of("its files were not taken up", "cache_not_taken"))
+            return CacheVerdict(CacheState.FAILED, Reason.of("its files were not recorded", "cache_not_taken"))
         try:
             found = seal(task_files(self._root, task.task_id).datasets)
         except (Tampered, OSError) as error:
-            said = Reason.of("among its files is what was not made: {what}", "cache_strange", what=str(error))
-            return CacheVerdict(CacheState.CHANGED, said)
+            reason = Reason.of("it contains unexpected files: {what}", "cache_strange", what=str(error))
+            return CacheVerdict(CacheState.CHANGED, reason)
         if found is None:
             return CacheVerdict(CacheState.MISSING, Reason.of("its files are not on this machine", "cache_not_here"))
         if found.digest != built.digest:
@@ -162,14 +169,14 @@ class DatasetCaches:
             )
         return CacheVerdict(CacheState.COMPLETE)
 
-    # -- when an attempt begins ----------------------------------------------------------------------------------------
+    # -- start of an attempt -------------------------------------------------------------------------------------------
 
-    def find_place(
+    def find_usable(
         self, task: TrainingTask, give: Callable[[], TrainingRequest], *, is_new: bool
-    ) -> tuple[str | None, Words | None]:
-        """The task whose cache an attempt uses, None for none; and why not, where one was planned.
+    ) -> tuple[str | None, ReasonOrText | None]:
+        """Return the task whose cache an attempt uses, or None; and why not if a cache was planned.
 
-        `give` makes the request with views of versions as directories. Raises ServiceError, OSError.
+        `give` returns the request with views of versions as directories. Raises ServiceError, OSError.
         """
         planned = task.plan.cache
         if planned is None or planned.is_made or planned.task_id is None:
@@ -179,16 +186,19 @@ class DatasetCaches:
             return (None, None) if has_own else (planned.task_id, None)
         _, key = self.key_of(self._trainers[task.trainer], give(), task.owner)
         if key is None or key != planned.key:
-            return None, Reason.of("the model or the trainer has changed since", "cache_outdated")
+            return None, Reason.of("the model or the trainer has changed since then", "cache_outdated")
         maker = next((each for each in self._store.with_key(key) if each.task_id == planned.task_id), None)
         if maker is None or maker.status is not TaskStatus.COMPLETED:
-            return None, Reason.of("it was not made", "cache_not_made")
+            return None, Reason.of("it was not built", "cache_not_made")
         verdict = self.judge_files(maker)
         return (planned.task_id, None) if verdict.state is CacheState.COMPLETE else (None, verdict.reason)
 
     def require_same(self, task: TrainingTask, given: TrainingRequest) -> CacheFacts:
-        """What the cache that a task makes depends on. Raises ValueError when that has changed since it was planned."""
+        """Return what the cache that a task builds depends on.
+
+        Raises ValueError if that has changed since it was planned.
+        """
         facts, key = self.key_of(self._trainers[task.trainer], given, task.owner)
         if task.plan.cache is None or key != task.plan.cache.key:
-            raise ValueError("What the cache depends on has changed since: the model's files, or the trainer's")
+            raise ValueError("The files of the model or of the trainer have changed since the cache was planned")
         return facts

@@ -1,4 +1,4 @@
-"""Captions from a vision model: what they would take, and the task that asks for them."""
+"""Captions from a vision model: the estimate, and the task that generates them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from api.domain.captioning import CaptionSettings
 from api.domain.dataset import ManifestItem, PinnedDataset, included_items
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import GPURequest, NewTask, TaskFilter, TrainingPlan, TrainingRequest
-from api.errors import Invalid, Mistake, Unavailable
+from api.errors import Finding, Invalid, Unavailable
 from api.files.task_files import task_files
-from api.jobs.preprocessing.words import CAPTIONING, KEY_VARIABLE
+from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING
 from api.jobs.preprocessing.work import WorkItem
-from api.training.task_means import TaskMeans
+from api.training.task_resources import TaskResources
 from api.util.ids import new_task_id
 from api.util.secret_files import read_secret_file
 
@@ -32,20 +32,20 @@ _LATEST = 50
 
 @dataclass(frozen=True, slots=True)
 class CaptionEndpoint:
-    """Who writes captions, as the administrator has said."""
+    """The administrator's settings for generating captions."""
 
     address: str
     model: str
     key_file: Path | None = None
     per_minute: int = 0
-    price: float | None = None  #: of 1,000 captions
-    command: tuple[str, ...] = ()  #: a program's arguments in place of an address
-    command_seconds: float = 300.0  #: how long that may take for one file
+    price: float | None = None  #: price of 1,000 captions
+    command: tuple[str, ...] = ()  #: program and arguments in place of an address
+    command_seconds: float = 300.0  #: time limit of the program for one file
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionWanted:
-    """What is wanted of one dataset."""
+class CaptionRequest:
+    """A request for captions of one dataset."""
 
     prompt: str
     model: str | None = None
@@ -57,29 +57,29 @@ class CaptionWanted:
 
 
 class CaptioningService:
-    """The use cases of `/datasets/{name}/captions/generate`."""
+    """Use cases of `/datasets/{name}/captions/generate`."""
 
     def __init__(
         self,
-        means: TaskMeans,
+        context: TaskResources,
         datasets: DatasetService,
         preprocessing: PreprocessingService,
         derivations: DerivationStore,
         endpoint: CaptionEndpoint | None,
     ) -> None:
-        """`endpoint` None: nobody writes captions here."""
-        self._means = means
+        """Create the service. `endpoint` None: captions cannot be generated."""
+        self._context = context
         self._datasets = datasets
         self._preprocessing = preprocessing
         self._derivations = derivations
         self._endpoint = endpoint
 
     def generate(
-        self, name: str, wanted: CaptionWanted, asks: Principal, idempotency_key: str | None, *, dry_run: bool
+        self, name: str, wanted: CaptionRequest, principal: Principal, idempotency_key: str | None, *, dry_run: bool
     ) -> CaptionGeneration:
-        """Tells what it would take, and without `dry_run` makes the task.
+        """Estimate the work, and without `dry_run` start the task.
 
-        Raises Unavailable without an endpoint, DatasetNotFound, VersionNotFound, DatasetIsRegistered, Invalid,
+        Raises Unavailable without an endpoint; DatasetNotFound, VersionNotFound, DatasetIsRegistered, Invalid,
         QuotaExceeded.
         """
         dataset = self._datasets.find(name)
@@ -90,28 +90,28 @@ class CaptioningService:
         estimate = self._estimate(settings, len(items), len(todo), known)
         if dry_run:
             return CaptionGeneration(dry_run, estimate, None)
-        first = self._means.tasks.find_by_key(idempotency_key)
+        first = self._context.tasks.find_by_key(idempotency_key)
         if first is not None:
             return CaptionGeneration(dry_run, estimate, self._preprocessing.get(first.task_id))
         if not todo and not known:
             what = "Every item has a caption." if wanted.only_missing else "The version has no items."
-            raise Invalid(mistakes=[Mistake("/only_missing", what, "Give only_missing: false to write them anew.")])
+            raise Invalid(mistakes=[Finding("/only_missing", what, "Set only_missing: false to rewrite all captions.")])
         pin = PinnedDataset(name, version.ordinal, f"sha256:{version.manifest_sha256}", len(items), dataset.serial)
-        new = self._new_task(wanted, settings, pin, len(todo), asks, idempotency_key)
+        new = self._new_task(wanted, settings, pin, len(todo), principal, idempotency_key)
         self._keep_key(new.task_id)
-        self._preprocessing.submit(new, dataset, settings.as_json(), todo, asks.actor)
+        self._preprocessing.submit(new, dataset, settings.as_json(), todo, principal.actor)
         return CaptionGeneration(dry_run, estimate, self._preprocessing.get(new.task_id))
 
     def _new_task(
         self,
-        wanted: CaptionWanted,
+        wanted: CaptionRequest,
         settings: CaptionSettings,
         pin: PinnedDataset,
         questions: int,
-        asks: Principal,
+        principal: Principal,
         idempotency_key: str | None,
     ) -> NewTask:
-        wish = {
+        request_fields = {
             "model": settings.model,
             "prompt": settings.prompt,
             "only_missing": wanted.only_missing,
@@ -121,22 +121,24 @@ class CaptioningService:
         }
         given = {"dataset": pin.dataset, "version": pin.version, "manifest": pin.manifest_sha256}
         target = {"name": pin.dataset, "serial": pin.serial}
-        config = {"wish": wish, "input": given, "target": target, "settings": settings.as_json()}
-        # An endpoint that went away may come back: what it has said is kept meanwhile.
+        config = {"wish": request_fields, "input": given, "target": target, "settings": settings.as_json()}
+        # An endpoint may be down for a while; its earlier answers are stored meanwhile.
         request = TrainingRequest("", GPURequest(count=0), config=config, max_retries=5)
         plan = TrainingPlan(CAPTIONING, "", 0, total_steps=questions, dataset_items=pin.items, datasets=(pin,))
-        task_id = new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], self._means.clock.now())
-        return NewTask(task_id, CAPTIONING, request, plan, None, idempotency_key, asks.owner, TaskType.PREPROCESSING)
+        task_id = new_task_id(TASK_ID_KINDS[TaskType.PREPROCESSING], self._context.clock.now())
+        return NewTask(
+            task_id, CAPTIONING, request, plan, None, idempotency_key, principal.owner, TaskType.PREPROCESSING
+        )
 
-    def _settings(self, wanted: CaptionWanted) -> CaptionSettings:
-        """Raises Unavailable, Invalid."""
+    def _settings(self, wanted: CaptionRequest) -> CaptionSettings:
+        """Return the settings. Raises Unavailable, Invalid."""
         if self._endpoint is None:
-            raise Unavailable("Nobody writes captions here: neither CAPTION_ENDPOINT nor CAPTION_COMMAND is set.")
+            raise Unavailable("Captions cannot be generated: set CAPTION_ENDPOINT or CAPTION_COMMAND.")
         if self._endpoint.command:
             return self._settings_of_command(self._endpoint, wanted)
         model = wanted.model or self._endpoint.model
         if not model:
-            raise Invalid(mistakes=[Mistake("/model", "No model is named.", "Name one, or set CAPTION_MODEL.")])
+            raise Invalid(mistakes=[Finding("/model", "No model is set.", "Set model, or CAPTION_MODEL.")])
         return CaptionSettings(
             self._endpoint.address,
             model,
@@ -147,31 +149,31 @@ class CaptioningService:
         )
 
     @staticmethod
-    def _settings_of_command(asked: CaptionEndpoint, wanted: CaptionWanted) -> CaptionSettings:
-        # One at a time: it loads a model on this machine.
+    def _settings_of_command(endpoint: CaptionEndpoint, wanted: CaptionRequest) -> CaptionSettings:
+        # One at a time: the program loads a model on this machine.
         return CaptionSettings(
             "",
-            wanted.model or asked.model or Path(asked.command[0]).name,
+            wanted.model or endpoint.model or Path(endpoint.command[0]).name,
             wanted.prompt,
             parallel=1,
-            timeout_seconds=asked.command_seconds,
-            command=asked.command,
+            timeout_seconds=endpoint.command_seconds,
+            command=endpoint.command,
         )
 
     def _keep_key(self, task_id: str) -> None:
-        """Keeps the key for the task's environment, in a file of its own. Raises OSError."""
+        """Store the key for the task's environment in a private file. Raises OSError."""
         if self._endpoint is not None and self._endpoint.key_file is not None:
             key = read_secret_file(self._endpoint.key_file).content.decode().strip()
-            task_files(self._means.storage_root, task_id).keep_secrets({KEY_VARIABLE: key})
+            task_files(self._context.storage_root, task_id).store_secrets({CAPTION_KEY_VARIABLE: key})
 
     def _todo(
-        self, items: list[ManifestItem], wanted: CaptionWanted, settings: CaptionSettings
+        self, items: list[ManifestItem], wanted: CaptionRequest, settings: CaptionSettings
     ) -> tuple[list[WorkItem], int]:
-        """The files to ask about, each once, and how many were answered before."""
-        asked = {caption_key(item, settings): item for item in items if is_wanted(item, wanted.only_missing)}
-        known = self._derivations.find(asked, self._means.clock.steady.now())
+        """Return the files to caption, each once, and the number of answers that are known already."""
+        by_key = {caption_key(item, settings): item for item in items if is_wanted(item, wanted.only_missing)}
+        known = self._derivations.find(by_key, self._context.clock.steady.now())
         todo = [
-            WorkItem(item.path, item.sha256, item.size_bytes, key) for key, item in asked.items() if key not in known
+            WorkItem(item.path, item.sha256, item.size_bytes, key) for key, item in by_key.items() if key not in known
         ]
         return todo, len(known)
 
@@ -194,24 +196,25 @@ class CaptioningService:
         )
 
     def _pace(self, model: str) -> float | None:
-        """Seconds for a question to this model, by the latest task that asked it."""
+        """Return the seconds per question for this model, measured by its latest task."""
         wanted = TaskFilter(STATUSES[PreprocessStatus.COMPLETED])
-        for task in self._means.tasks.page(wanted, _LATEST, None, None)[0]:
+        for task in self._context.tasks.page(wanted, _LATEST, None, None)[0]:
             if task.trainer == CAPTIONING and task.result is not None and task.result.get("model") == model:
                 return PreprocessResult.from_json(task.result).seconds_per_question
         return None
 
 
 def is_wanted(item: ManifestItem, only_missing: bool) -> bool:
-    """Whether a caption is asked for: of every item, or of those without a word."""
+    """Return whether an item gets a caption: every item, or only those with no or an empty one."""
     return not only_missing or not (item.caption or "").strip()
 
 
 def caption_key(item: ManifestItem, settings: CaptionSettings | Mapping[str, Any]) -> str:
-    """What names the answer to a question: the file, the model, and what it is asked."""
-    kept = settings.as_json() if isinstance(settings, CaptionSettings) else settings
+    """Return the key of a question's answer: a hash of the file, the model and the prompt."""
+    fields = settings.as_json() if isinstance(settings, CaptionSettings) else settings
     of_endpoint = ("endpoint", "model", "prompt", "max_tokens", "temperature", "frames")
-    # Tasks of an earlier version know no command.
-    asked = {name: kept[name] for name in (("command", "model", "prompt") if kept.get("command") else of_endpoint)}
-    said = orjson.dumps(["caption", item.sha256, asked], option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(said).hexdigest()
+    # Tasks of earlier versions have no command.
+    names = ("command", "model", "prompt") if fields.get("command") else of_endpoint
+    question = {name: fields[name] for name in names}
+    content = orjson.dumps(["caption", item.sha256, question], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""Edits of captions: of some items, or over many at once; each makes a new version."""
+"""Edit captions: of some items, or the same edit for many. Each edit makes a new version."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -11,40 +11,40 @@ from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived, require_own_files
 from api.datasets.views import CaptionDifference, CaptionEdit, VersionView
 from api.domain.dataset import MAX_CAPTION, Dataset, ManifestItem
-from api.errors import Invalid, InvalidPattern, ItemNotFound, Mistake
+from api.errors import Finding, Invalid, InvalidPattern, ItemNotFound
 from api.util.bounds import MAX_MISTAKES, capped
 
-#: The most differences that one answer shows.
+#: Most differences in one response.
 MOST_SHOWN = 200
 
-#: The memory of one compiled pattern in bytes; what needs more is refused.
+#: Memory limit of one compiled pattern in bytes; larger patterns are rejected.
 _PATTERN_MEMORY = 4 * 2**20
 
-#: Text up to the next group of a match, or a group.
+#: Text up to the next group reference, or a group reference.
 _GROUP = re.compile(r"((?:[^\\]|\\\\|\\(?![0-9\\]))+)|\\([0-9])", re.DOTALL)
 
 _Rewrite = Callable[[str], str]
 
 
 class _TooLong(Exception):
-    """A caption would get longer than any may be; it was not made."""
+    """A caption would exceed the maximum length."""
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionsWish:
-    """What is wanted of the captions: those of `changes`, or the same edit over many."""
+class CaptionEditRequest:
+    """An edit of captions: those in `changes`, or the same edit for many."""
 
-    changes: Mapping[str, str | None] | None = None  #: the new caption by item; None takes it away
-    caption: str | None = None  #: the caption that each gets, before replace, prefix and suffix; None: its own
-    only_missing: bool = False  #: only of items without a caption, or with an empty one
-    prefix: str | None = None  #: put before captions that do not begin with it
+    changes: Mapping[str, str | None] | None = None  #: new captions by item id; None removes the caption
+    caption: str | None = None  #: caption for each, before the other edits; None: its own
+    only_missing: bool = False  #: only items with no or an empty caption
+    prefix: str | None = None  #: put before captions that do not start with it
     suffix: str | None = None
     replace_from: str | None = None
     replace_to: str = ""
-    is_regex: bool = False  #: whether `replace_from` is a pattern of RE2, and \1 in `replace_to` its group
-    item_ids: frozenset[str] | None = None  #: only of these
-    search: str | None = None  #: only of items whose path or caption holds this
-    expected_version: int | None = None  #: the newest version that the wish was made for; None: whichever it is
+    is_regex: bool = False  #: `replace_from` is an RE2 pattern; \1 in `replace_to` is its group
+    item_ids: frozenset[str] | None = None  #: only these items
+    search: str | None = None  #: only items whose path or caption contains this text
+    expected_version: int | None = None  #: expected newest version; None: any
     message: str | None = None
 
 
@@ -54,24 +54,24 @@ class CaptionEditor:
     def __init__(self, datasets: DatasetService) -> None:
         self._datasets = datasets
 
-    def edit(self, name: str, wish: CaptionsWish, actor: str, *, dry_run: bool) -> CaptionEdit:
-        """Does what is wished in a new version, or with `dry_run` only tells what it would do.
+    def edit(self, name: str, request: CaptionEditRequest, actor: str, *, dry_run: bool) -> CaptionEdit:
+        """Make the edit in a new version, or with `dry_run` only return its differences.
 
         Raises DatasetNotFound, VersionNotFound, ItemNotFound, DatasetChanged, DatasetIsRegistered, Invalid.
         """
-        return edit_newest(wish.expected_version, lambda: self._edit(name, wish, actor, dry_run=dry_run))
+        return edit_newest(request.expected_version, lambda: self._edit(name, request, actor, dry_run=dry_run))
 
-    def _edit(self, name: str, wish: CaptionsWish, actor: str, *, dry_run: bool) -> CaptionEdit:
+    def _edit(self, name: str, request: CaptionEditRequest, actor: str, *, dry_run: bool) -> CaptionEdit:
         dataset = self._datasets.find(name)
         require_own_files(dataset)
-        latest = self._datasets.find_latest(dataset, wish.expected_version)
+        latest = self._datasets.find_latest(dataset, request.expected_version)
         items = list(self._datasets.read_items(latest.manifest_sha256))
-        edited, differences = apply_wish(items, wish)
+        edited, differences = apply_edit(items, request)
         shown = differences[:MOST_SHOWN]
         if dry_run or not differences:
             return CaptionEdit(dry_run, len(differences), shown, None)
-        # One with a message of its own stays a version of its own.
-        run = None if wish.message else self._datasets.find_run(dataset, latest, actor)
+        # An edit with its own message stays a separate version.
+        run = None if request.message else self._datasets.find_run(dataset, latest, actor)
         base, changed = latest.ordinal, len(differences)
         if run is not None and latest.origin is not None:
             base = int(latest.origin["edited"])
@@ -80,33 +80,35 @@ class CaptionEditor:
             dataset,
             edited,
             actor,
-            wish.message or _describe(wish if run is None else CaptionsWish(), changed),
+            request.message or _describe(request if run is None else CaptionEditRequest(), changed),
             expected_latest=latest.ordinal,
             origin={"edited": base, "captions": changed},
             derived=Derived.of(latest.manifest_sha256, items, edited),
-            run=run or not wish.message,
+            run=run or not request.message,
         )
         return CaptionEdit(dry_run, len(differences), shown, VersionView.of(made))
 
     def _count_changed(self, dataset: Dataset, base: int, edited: Sequence[ManifestItem]) -> int:
-        """Return how many captions differ from those of the version before the run of edits."""
+        """Return the number of captions that differ from the version before the run of edits."""
         before = self._datasets.find_version(dataset, str(base))
         items = self._datasets.read_items(before.manifest_sha256)
         return sum(old.caption != new.caption for old, new in zip(items, edited, strict=True))
 
 
-def apply_wish(items: Sequence[ManifestItem], wish: CaptionsWish) -> tuple[list[ManifestItem], list[CaptionDifference]]:
-    """The items with their new captions, and every difference. Raises ItemNotFound, InvalidPattern, Invalid."""
-    after_of = _chooser(items, wish)
+def apply_edit(
+    items: Sequence[ManifestItem], request: CaptionEditRequest
+) -> tuple[list[ManifestItem], list[CaptionDifference]]:
+    """Return the items with their new captions, and the differences. Raises ItemNotFound, InvalidPattern, Invalid."""
+    after_of = _chooser(items, request)
     edited: list[ManifestItem] = []
     differences: list[CaptionDifference] = []
-    mistakes: list[Mistake] = []
+    mistakes: list[Finding] = []
     for item in items:
         try:
             after = after_of(item)
         except _TooLong:
             what = f"The caption of {item.path[:200]} would have more than {MAX_CAPTION:,} characters."
-            mistakes.append(Mistake("", what, "Shorten it, or leave the item out."))
+            mistakes.append(Finding("", what, "Shorten it, or leave the item out."))
             if len(mistakes) > MAX_MISTAKES:
                 break
             continue
@@ -120,25 +122,25 @@ def apply_wish(items: Sequence[ManifestItem], wish: CaptionsWish) -> tuple[list[
     return edited, differences
 
 
-def _chooser(items: Iterable[ManifestItem], wish: CaptionsWish) -> Callable[[ManifestItem], str | None]:
-    named = wish.changes if wish.changes is not None else wish.item_ids
+def _chooser(items: Iterable[ManifestItem], request: CaptionEditRequest) -> Callable[[ManifestItem], str | None]:
+    named = request.changes if request.changes is not None else request.item_ids
     paths = None if named is None else find_named(items, named)
-    if wish.changes is not None and paths is not None:
-        changes = {path: wish.changes[item_id] for path, item_id in paths.items()}
+    if request.changes is not None and paths is not None:
+        changes = {path: request.changes[item_id] for path, item_id in paths.items()}
         return lambda item: changes.get(item.path, item.caption)
-    rewrite = _rewriter(wish)
+    rewrite = _rewriter(request)
 
     def after(item: ManifestItem) -> str | None:
-        before = item.caption if wish.caption is None else wish.caption
-        is_chosen = (paths is None or item.path in paths) and _is_sought(item, wish)
-        # An item without a caption has nothing that could be edited.
+        before = item.caption if request.caption is None else request.caption
+        is_chosen = (paths is None or item.path in paths) and _is_sought(item, request)
+        # Without a caption there is nothing to edit.
         return item.caption if before is None or not is_chosen else rewrite(before)
 
     return after
 
 
 def find_named(items: Iterable[ManifestItem], named: Collection[str]) -> dict[str, str]:
-    """Return the ids of the named items by their paths. Raises ItemNotFound with all unknown ids."""
+    """Return the ids of the named items by path. Raises ItemNotFound with all unknown ids."""
     wanted = frozenset(named)
     found = {item.path: item_id for item in items if (item_id := item.item_id) in wanted}
     if len(found) < len(wanted):
@@ -152,35 +154,35 @@ def find_named(items: Iterable[ManifestItem], named: Collection[str]) -> dict[st
     return found
 
 
-def _is_sought(item: ManifestItem, wish: CaptionsWish) -> bool:
-    if wish.only_missing and item.caption_problem is None:
+def _is_sought(item: ManifestItem, request: CaptionEditRequest) -> bool:
+    if request.only_missing and item.caption_problem is None:
         return False
-    if not wish.search:
+    if not request.search:
         return True
-    sought = wish.search.lower()
+    sought = request.search.lower()
     return sought in item.path.lower() or sought in (item.caption or "").lower()
 
 
-def _rewriter(wish: CaptionsWish) -> _Rewrite:
-    replacing = _replacing(wish)
+def _rewriter(request: CaptionEditRequest) -> _Rewrite:
+    replacing = _replacing(request)
 
     def rewrite(caption: str) -> str:
         caption = replacing(caption)
-        # Twice the same prefix is never meant: an edit that is repeated changes nothing.
-        if wish.prefix and not caption.startswith(wish.prefix):
-            caption = wish.prefix + caption
-        if wish.suffix and not caption.endswith(wish.suffix):
-            caption += wish.suffix
+        # Never added twice, so repeating an edit changes nothing.
+        if request.prefix and not caption.startswith(request.prefix):
+            caption = request.prefix + caption
+        if request.suffix and not caption.endswith(request.suffix):
+            caption += request.suffix
         return _bounded(caption)
 
     return rewrite
 
 
-def _replacing(wish: CaptionsWish) -> _Rewrite:
-    sought, put = wish.replace_from, wish.replace_to
+def _replacing(request: CaptionEditRequest) -> _Rewrite:
+    sought, put = request.replace_from, request.replace_to
     if not sought:
         return lambda caption: caption
-    if not wish.is_regex:
+    if not request.is_regex:
         return lambda caption: _replace_text(caption, sought, put)
     options = re2.Options()
     options.log_errors = False
@@ -188,9 +190,9 @@ def _replacing(wish: CaptionsWish) -> _Rewrite:
     try:
         pattern = re2.compile(sought, options)
     except re2.error as error:
-        reason = error.args[0] if error.args else "it is no regular expression"
+        reason = error.args[0] if error.args else "it is not a regular expression"
         shown = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-        raise InvalidPattern(f"RE2 refuses the pattern: {shown}.") from None
+        raise InvalidPattern(f"RE2 rejects the pattern: {shown}.") from None
     parts = _parse_replacement(put, pattern.groups)
     numbers = {part for part in parts if isinstance(part, int)}
 
@@ -201,7 +203,7 @@ def _replacing(wish: CaptionsWish) -> _Rewrite:
             nonlocal length
             groups = {part: match.group(part) or "" for part in numbers}
             filled = [part if isinstance(part, str) else groups[part] for part in parts]
-            # Counted before they are joined.
+            # Check the length before joining, to bound memory.
             length += sum(map(len, filled))
             if length > MAX_CAPTION:
                 raise _TooLong
@@ -213,7 +215,7 @@ def _replacing(wish: CaptionsWish) -> _Rewrite:
 
 
 def _replace_text(caption: str, sought: str, put: str) -> str:
-    # Counted before: what is put in may be as long as a caption, and as often as it has characters.
+    # Check the length before replacing: the result may be as large as caption length times replacement length.
     if caption.count(sought) * len(put) > MAX_CAPTION:
         raise _TooLong
     return caption.replace(sought, put)
@@ -226,27 +228,27 @@ def _bounded(caption: str) -> str:
 
 
 def _parse_replacement(text: str, groups: int) -> list[str | int]:
-    """What replaces a match: texts, and the numbers of groups, which stand there as \\1 to \\9.
+    r"""Split a replacement into texts and group numbers (written \1 to \9).
 
     Raises InvalidPattern for a group that the pattern does not have.
     """
     parts: list[str | int] = []
     for literal, number in _GROUP.findall(text):
         if number and int(number) > groups:
-            raise InvalidPattern(f"\\{number} names a group, and the pattern has {groups or 'none'}.")
+            raise InvalidPattern(f"\\{number} refers to a group, but the number of groups in the pattern is {groups}.")
         parts.append(int(number) if number else literal.replace("\\\\", "\\"))
     return parts
 
 
-def _describe(wish: CaptionsWish, changed: int) -> str:
+def _describe(request: CaptionEditRequest, changed: int) -> str:
     what = "1 caption" if changed == 1 else f"{changed:,} captions"
     ways = []
-    if wish.caption is not None:
-        ways.append("written where there was none" if wish.only_missing else "the same for all")
-    if wish.replace_from:
-        ways.append(f"{'pattern' if wish.is_regex else 'text'} replaced")
-    if wish.prefix:
+    if request.caption is not None:
+        ways.append("added where missing" if request.only_missing else "same for all")
+    if request.replace_from:
+        ways.append(f"{'pattern' if request.is_regex else 'text'} replaced")
+    if request.prefix:
         ways.append("prefix")
-    if wish.suffix:
+    if request.suffix:
         ways.append("suffix")
     return f"{what} changed" + (f": {', '.join(ways)}" if ways else "")

@@ -1,4 +1,4 @@
-"""Checks a version before it is trained on: its files by themselves, and what a trainer will make of them."""
+"""Check a version before training: its files, and how a trainer will use them."""
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,25 +14,25 @@ from api.datasets.rules import RuleBook
 from api.datasets.service import DatasetService
 from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, ManifestItem, included_items
 from api.domain.media import Decoder, MediaProbe
-from api.errors import CheckBusy, Mistake
-from api.trainers.trainer import DatasetOutlook, DatasetQuestion, SeenFile, SizeBucket
+from api.errors import CheckBusy, Finding
+from api.trainers.trainer import DatasetFile, DatasetPreview, DatasetSetup, SizeBucket
 from api.util.bounds import capped
 
-#: Seconds that one request looks into files of which nothing is known yet.
-LOOK_SECONDS = 20.0
+#: Seconds for which one request examines files that are not known yet.
+EXAMINE_SECONDS = 20.0
 
-#: Checks at a time: each holds all items of its version. Others wait for so many seconds.
+#: Checks in parallel, because each loads all items of a version; and seconds that further checks wait.
 MAX_CHECKS = 2
 WAIT_SECONDS = 2.0
 
-#: Ids of items that stand beside each finding and count, as many as one edit of items takes; and beside a bucket.
+#: Most item ids in each finding and count (the limit of one edit of items); and in each bucket.
 MAX_IDS = 10_000
 MAX_BUCKET_IDS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class CheckWish:
-    """What is asked about: a version, and how it would be trained on; without a model type its files alone."""
+class CheckRequest:
+    """A check of a version and how it would be trained on; without a model type only the files are checked."""
 
     version: str | None = None
     model_type: str | None = None
@@ -42,15 +42,15 @@ class CheckWish:
     near_distance: int = 4
 
     @property
-    def question(self) -> DatasetQuestion | None:
-        """The same for a trainer; None without a model type."""
+    def question(self) -> DatasetSetup | None:
+        """The question for a trainer; None without a model type."""
         if self.model_type is None:
             return None
-        return DatasetQuestion(self.model_type, self.settings, self.config, self.gpu_count)
+        return DatasetSetup(self.model_type, self.settings, self.config, self.gpu_count)
 
 
 class DatasetChecker:
-    """Answers `/datasets/{name}/check`; changes nothing but what is known of files."""
+    """Use cases of `/datasets/{name}/check`. Stores facts about files and changes nothing else."""
 
     def __init__(self, datasets: DatasetService, media: DatasetMedia, decoder: Decoder, rules: RuleBook) -> None:
         self._datasets = datasets
@@ -59,37 +59,37 @@ class DatasetChecker:
         self._rules = rules
         self._checking = threading.BoundedSemaphore(MAX_CHECKS)
 
-    def check(self, name: str, wish: CheckWish) -> DatasetCheck:
-        """Everything that can be said now.
+    def check(self, name: str, request: CheckRequest) -> DatasetCheck:
+        """Return all results that are known now.
 
         Raises DatasetNotFound, VersionNotFound, BlobMissing, DecoderBusy, CheckBusy, Invalid.
         """
         if not self._checking.acquire(timeout=WAIT_SECONDS):
             raise CheckBusy(headers={"Retry-After": "2"})
         try:
-            return self._check(name, wish)
+            return self._check(name, request)
         finally:
             self._checking.release()
 
-    def _check(self, name: str, wish: CheckWish) -> DatasetCheck:
+    def _check(self, name: str, request: CheckRequest) -> DatasetCheck:
         dataset = self._datasets.find(name)
-        version = self._datasets.find_version(dataset, wish.version)
-        question = wish.question
+        version = self._datasets.find_version(dataset, request.version)
+        question = request.question
         rules = None if question is None else self._rules.of_question(question)
         items = included_items(self._datasets.read_items(version.manifest_sha256))
-        probes = self._media.look(self._media.find_sources(dataset, items), LOOK_SECONDS)
+        probes = self._media.examine_all(self._media.find_sources(dataset, items), EXAMINE_SECONDS)
         names = flat_names(items)
-        files = [see(item, names[item.path], probes) for item in items]
-        outlook = DatasetOutlook()
+        files = [seen_file(item, names[item.path], probes) for item in items]
+        outlook = DatasetPreview()
         if rules is not None and question is not None:
             outlook = rules.check_dataset(question, files)
-        duplicates = find_duplicates(items, probes, self._decoder, wish.near_distance)
-        return _tell(_Found(dataset, version, items, names, probes, outlook, duplicates, wish))
+        duplicates = find_duplicates(items, probes, self._decoder, request.near_distance)
+        return _to_result(_Found(dataset, version, items, names, probes, outlook, duplicates, request))
 
 
-def see(item: ManifestItem, name: str, probes: Mapping[str, MediaProbe]) -> SeenFile:
-    """An item as the trainer will find it, under this name."""
-    return SeenFile(
+def seen_file(item: ManifestItem, name: str, probes: Mapping[str, MediaProbe]) -> DatasetFile:
+    """Return the item as the trainer will find it, under this file name."""
+    return DatasetFile(
         name=name,
         media=probes.get(item.sha256),
         caption=item.caption,
@@ -105,15 +105,15 @@ class _Found:
     dataset: Dataset
     version: DatasetVersion
     items: Sequence[ManifestItem]
-    names: Mapping[str, str]  #: by path, those that the trainer sees
+    names: Mapping[str, str]  #: file names for the trainer, by path
     probes: Mapping[str, MediaProbe]
-    outlook: DatasetOutlook
+    outlook: DatasetPreview
     duplicates: DuplicatesView
-    wish: CheckWish
+    request: CheckRequest
 
 
-def _tell(found: _Found) -> DatasetCheck:
-    outlook, has_model = found.outlook, found.wish.model_type is not None
+def _to_result(found: _Found) -> DatasetCheck:
+    outlook, has_model = found.outlook, found.request.model_type is not None
     by_name = {found.names[item.path]: item for item in found.items}
     ids = {name: item.item_id for name, item in by_name.items()}
     own = find_in_files(found.items, found.probes, found.duplicates, by_itself=not has_model)
@@ -125,7 +125,7 @@ def _tell(found: _Found) -> DatasetCheck:
         dataset=found.dataset.name,
         version=found.version.ordinal,
         manifest_sha256=found.version.manifest_sha256,
-        model_type=found.wish.model_type,
+        model_type=found.request.model_type,
         valid=not errors and not unexamined,
         items=len(found.items),
         excluded=found.version.excluded,
@@ -170,12 +170,12 @@ def _problems(found: _Found) -> Iterable[ItemsView]:
         yield ItemsView(problem, len(item_ids), tuple(item_ids[:MAX_IDS]))
 
 
-def _by_id(mistakes: Iterable[Mistake], ids: Mapping[str, str]) -> Iterable[Mistake]:
-    """Put ids of items in place of the names by which the trainer knows them."""
+def _by_id(mistakes: Iterable[Finding], ids: Mapping[str, str]) -> Iterable[Finding]:
+    """Replace the trainer's file names by item ids."""
     for mistake in mistakes:
         yield replace(mistake, about=tuple(ids[name] for name in mistake.about if name in ids))
 
 
-def _view(mistake: Mistake) -> DatasetFindingView:
+def _view(mistake: Finding) -> DatasetFindingView:
     about = tuple(dict.fromkeys(mistake.about))
     return DatasetFindingView(mistake.pointer, mistake.message, mistake.remedy, len(about), about[:MAX_IDS])

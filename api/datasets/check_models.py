@@ -1,23 +1,24 @@
-"""What a check of a dataset version finds, as its answer has it."""
+"""Results of a dataset check."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFindingView:
-    """A finding about a version, in the form of a training's, with the items that it is about."""
+    """A finding about a version, like those of trainings, with its items."""
 
     pointer: str
     message: str
     remedy: str | None
-    items: int  #: how many items it is about; 0: it is not about single items
-    item_ids: tuple[str, ...]  #: the ids of the first 10,000 of them
+    items: int  #: number of affected items; 0: not about single items
+    item_ids: tuple[str, ...]  #: ids of the first 10,000 affected items
 
 
 @dataclass(frozen=True, slots=True)
 class BucketView:
-    """Files that are trained on in one size, with the first hundred of their ids: `dropped` of its examples are in
-    no step of an epoch, and why.
+    """Files that are trained on in one size, with the first hundred ids.
+
+    `dropped` is the number of examples that no step of an epoch uses; `reason` explains it.
     """
 
     width: int
@@ -34,7 +35,7 @@ class BucketView:
 
 @dataclass(frozen=True, slots=True)
 class ItemsView:
-    """Items that have one thing in common, with the first 10,000 of their ids."""
+    """Items with something in common, with the first 10,000 of their ids."""
 
     reason: str
     items: int
@@ -43,25 +44,26 @@ class ItemsView:
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesView:
-    """Groups of items by their ids: of the same bytes, and of pictures that look alike (videos: the first).
+    """Groups of items by id: byte-identical files, and pictures that look alike (of videos the first frames).
 
-    Each group begins with the item to keep. `exact_extra` and `near_extra` have the others of all groups, up to 10,000.
+    Each group starts with the item to keep. `exact_extra` and `near_extra` list the other items of all groups, up to
+    10,000.
     """
 
     exact: tuple[tuple[str, ...], ...] = ()
     near: tuple[tuple[str, ...], ...] = ()
     exact_groups: int = 0
     near_groups: int = 0
-    near_is_whole: bool = True  #: false: too many look too much alike for all to be compared
+    near_is_whole: bool = True  #: false: too many similar pictures to compare them all
     exact_extra: tuple[str, ...] = ()
     near_extra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetCheck:
-    """Everything that can be said of a version before it is trained on. Unknown is null.
+    """The result of a check of a version. Unknown values are null.
 
-    `unexamined` files have not been looked into yet: the same request goes on with them.
+    `unexamined` files have not been examined yet: repeat the request to continue.
     """
 
     dataset: str
@@ -69,7 +71,7 @@ class DatasetCheck:
     manifest_sha256: str
     model_type: str | None
     valid: bool
-    items: int  #: without excluded ones
+    items: int  #: excluded items are not counted
     excluded: int
     unexamined: int
     errors: tuple[DatasetFindingView, ...]
@@ -85,12 +87,12 @@ class DatasetCheck:
 
 @dataclass(frozen=True, slots=True)
 class RecipeView:
-    """How the trainer makes the pixels of an item; `shown` are the positions in `frames` of those in the strip."""
+    """How the trainer makes the pixels of an item. `shown` has the positions in `frames` of the frames in the strip."""
 
     model_type: str
     width: int
     height: int
-    box: tuple[float, ...]  #: left, top, right, bottom in pixels of the file
+    box: tuple[float, ...]  #: left, top, right, bottom in pixels of the original
     frames: tuple[int, ...]
     fps: float | None
     is_video: bool

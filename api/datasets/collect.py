@@ -1,4 +1,4 @@
-"""Collects what nobody needs any more: stored files, rows of items, and directories that nobody looks into."""
+"""Garbage collection: stored files, rows of items and directories that nothing uses any more."""
 
 import logging
 import os
@@ -20,20 +20,20 @@ from api.util.periodic import PeriodicThread
 logger = logging.getLogger(__name__)
 
 #: Seconds between two passes.
-LOOK_SECONDS = 900.0
+CHECK_SECONDS = 900.0
 
-#: Seconds for which a stored file that nothing needs stays, and then stays in the trash.
-KEPT_SECONDS = 3600.0
+#: Seconds for which an unneeded file stays in the store, and then for the same time in the trash.
+RETENTION_SECONDS = 3600.0
 
-#: How long a version can be restored that a later edit of the same person took the place of.
+#: How long a version that was superseded by a later edit of the same user can be restored.
 SUPERSEDED = timedelta(hours=1)
 
-#: How long rows of items, and views, stay that nobody has asked for.
+#: How long unused rows of items and views stay.
 UNUSED = timedelta(days=2)
 
 
 class DatasetCollector:
-    """One pass after the other. A pass that is killed at any point is made good by the next."""
+    """Removes unused data in passes. After a kill, the next pass completes the work."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class DatasetCollector:
         clock: Clock,
         collect_caches: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`collect_caches` removes the caches of datasets that are gone: they keep the files of these."""
+        """Create the collector. `collect_caches` removes the caches of deleted datasets, which hold their files."""
         self._collect_caches = collect_caches
         self._blobs = blobs
         self._holds = holds
@@ -53,31 +53,31 @@ class DatasetCollector:
         self._views = views
         self._thumbnails = thumbnails
         self._clock = clock
-        self._thread = PeriodicThread("dataset-collector", LOOK_SECONDS, self.run_once)
+        self._thread = PeriodicThread("dataset-collector", CHECK_SECONDS, self.run_once)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the thread; a pass over a file system that hangs is left behind."""
+        """Stop the thread; do not wait for a pass on a file system that hangs."""
         self._thread.stop(timeout=0.5)
 
     def run_once(self) -> None:
-        """One pass; while the database or the disk does not answer nothing is removed."""
+        """Run one pass; nothing is removed while the database or the disk is unavailable."""
         try:
-            self.collect(KEPT_SECONDS)
+            self.collect(RETENTION_SECONDS)
         except DatabaseUnavailable as error:
-            logger.debug("datasets cannot be collected", extra={"problem": error.detail})
+            logger.debug("unused dataset files cannot be removed", extra={"problem": error.detail})
         except OSError as error:
-            logger.warning("datasets cannot be collected", extra={"problem": str(error)})
+            logger.warning("unused dataset files cannot be removed", extra={"problem": str(error)})
 
-    def collect(self, kept_seconds: float) -> Sweep:
-        """Removes what nobody has needed for so long. Raises DatabaseUnavailable, OSError."""
+    def collect(self, retention_seconds: float) -> Sweep:
+        """Remove what has been unused for this time. Raises DatabaseUnavailable, OSError."""
         if not self._holds.belongs_with(self._blobs.identity()):
-            # Whatever lies there another database knows of.
+            # Another database refers to these files.
             logger.error(
-                "DATASETS_ROOT belongs to another database: nothing in it is collected",
+                "DATASETS_ROOT belongs to another database: nothing in it is removed",
                 extra={"directory": str(self._blobs.root)},
             )
             return Sweep()
@@ -87,17 +87,19 @@ class DatasetCollector:
         self._holds.remove_superseded(self._clock.steady.now() - SUPERSEDED)
         self._items.prune(now - UNUSED)
         self._remove_views(UNUSED.total_seconds())
-        # Those of registered directories, whose files nothing holds, are made anew after that time.
+        # Nothing holds the thumbnails of registered directories; they are made again after that time.
         self._thumbnails.sweep(self._holds.needed, UNUSED.total_seconds())
-        done = self._blobs.sweep(self._holds.needed, kept_seconds)
+        done = self._blobs.sweep(self._holds.needed, retention_seconds)
         if done.set_aside or done.restored or done.removed:
-            told = {"set_aside": done.set_aside, "restored": done.restored, "removed": done.removed}
-            logger.info("stored files collected", extra={**told, "bytes": done.removed_bytes})
+            counts = {"set_aside": done.set_aside, "restored": done.restored, "removed": done.removed}
+            logger.info("unused stored files removed", extra={**counts, "bytes": done.removed_bytes})
         return done
 
     def _remove_views(self, seconds: float) -> None:
-        """Removes views that nobody has looked into for so long, those of manifests that nothing needs any more, which
-        would keep their files, and those that were half made by a killed process.
+        """Remove views that are not needed.
+
+        These are views that are unused for this time, views of manifests that nothing needs (such a view would hold
+        the files), and incomplete views that a killed process left.
         """
         if not self._views.is_dir():
             return
@@ -105,7 +107,7 @@ class DatasetCollector:
         needed = self._holds.needed([name[:64] for name in names])
         for name in names:
             with suppress(OSError):
-                # They are made again: one from a time that has not come yet goes, too.
+                # Views are made again when needed, so one with a time in the future is removed, too.
                 age = abs(time.time() - (self._views / name).lstat().st_mtime)
                 is_half_made = name.startswith(".")
                 if age >= seconds or (name[:64] not in needed and not is_half_made):

@@ -5,7 +5,7 @@ from typing import Any
 
 import tomlkit
 
-#: What a version is prepared for where nobody has said it.
+#: Default resolutions in pixels.
 DEFAULT_RESOLUTIONS = (512,)
 
 
@@ -15,9 +15,12 @@ def write_dataset_toml(
     frame_buckets: Sequence[int] = (),
     num_repeats: int | None = None,
 ) -> str:
-    """The text; `directory` says where the items are: `dataset` or `path`, and the directories beside it."""
+    """Return the text of the file.
+
+    `directory` locates the items: `dataset` or `path`, and the directories beside it.
+    """
     document = tomlkit.document()
-    document["resolutions"] = _alike(resolutions or DEFAULT_RESOLUTIONS)
+    document["resolutions"] = _uniform(resolutions or DEFAULT_RESOLUTIONS)
     document["enable_ar_bucket"] = True
     document["min_ar"], document["max_ar"], document["num_ar_buckets"] = 0.5, 2.0, 7
     if frame_buckets:
@@ -34,8 +37,8 @@ def write_dataset_toml(
     return tomlkit.dumps(document)
 
 
-def _alike(resolutions: Sequence[Any]) -> list[Any]:
-    """Sides, or pairs of them, but not both: the trainer's parser refuses a list of different things."""
+def _uniform(resolutions: Sequence[Any]) -> list[Any]:
+    """Return only sides or only pairs of sides: the trainer's parser rejects mixed lists."""
     if all(isinstance(each, int) for each in resolutions):
         return list(resolutions)
     return [[each, each] if isinstance(each, int) else list(each) for each in resolutions]

@@ -1,4 +1,4 @@
-"""What was made of files before, so that it need not be made again."""
+"""Outcomes of earlier processing, stored for reuse."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -14,18 +14,18 @@ from api.util.batches import in_batches
 
 _BATCH = 500
 
-#: What nobody asked for in so long is forgotten; the files themselves belong to versions.
+#: Outcomes that are unused for this time are deleted; the files themselves belong to versions.
 KEPT = timedelta(days=365)
 
 
 class DerivationStore:
-    """Outcomes by their key: the source, what was asked for, and the program that did it."""
+    """Outcomes by a key that hashes the source, the settings and the program."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find(self, keys: Iterable[str], now: datetime) -> dict[str, Any]:
-        """The outcomes that are known, by key; they count as used now."""
+        """Return the known outcomes by key, and mark them as used now."""
         wanted, found = list(dict.fromkeys(keys)), dict[str, Any]()
         for batch in in_batches(wanted, _BATCH):
             some = derivations.c.key.in_(batch)
@@ -39,7 +39,7 @@ class DerivationStore:
         return found
 
     def keep(self, outcomes: Mapping[str, Any], now: datetime) -> None:
-        """Keeps what was made, by key; what is known already stays. Forgets what nobody asked for in a year."""
+        """Store outcomes by key unless they are known; delete those that were unused for a year."""
         for batch in in_batches(list(outcomes), _BATCH):
             rows = [{"key": key, "outputs": outcomes[key], "used_at": to_seconds(now)} for key in batch]
             with self._database.write(is_audited=False) as connection:
@@ -48,7 +48,7 @@ class DerivationStore:
             connection.execute(delete(derivations).where(derivations.c.used_at < to_seconds(now - KEPT)))
 
     def forget(self, keys: Iterable[str]) -> None:
-        """Forgets outcomes whose files are gone."""
+        """Delete outcomes whose files are missing."""
         for batch in in_batches(list(keys), _BATCH):
             with self._database.write(is_audited=False) as connection:
                 connection.execute(delete(derivations).where(derivations.c.key.in_(batch)))

@@ -1,4 +1,4 @@
-"""The files of a registered directory, as a look finds them without reading any, and what has changed of them."""
+"""List the files of a registered directory without reading them, and find changes."""
 
 import errno
 import os
@@ -12,20 +12,20 @@ from api.datasets.materials import CACHE
 from api.datasets.names import problem_of_path
 from api.datasets.registered_files import RegisteredFile
 from api.domain.dataset import MAX_ITEMS, DirectoryWatch, EntryFinding, EntryProblem, WatchState
-from api.trainers.media import IMAGE_SUFFIXES, PASSED_OVER, is_opened
+from api.trainers.media import IGNORED_SUFFIXES, IMAGE_SUFFIXES, is_opened
 from api.util.foreign_trees import walk
 
-#: Paths that a look names when something has changed, and entries whose problems it tells.
+#: Most paths and most findings in a report of changes.
 EXAMPLES = 10
 
-#: Endings of files that are left out, with why.
+#: Suffixes of archives, which are ignored, and endings of files with captions.
 _ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 _TEXTS = (".txt", "captions.json", "metadata.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """A file as a look finds it."""
+    """Size, modification time and inode of a file."""
 
     size_bytes: int
     modified_ns: int
@@ -33,34 +33,34 @@ class FileStamp:
 
     @classmethod
     def of(cls, status: os.stat_result) -> "FileStamp":
-        """The file with this status."""
+        """Return the stamp of a file with this status."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
     def is_as(self, known: RegisteredFile | None) -> bool:
-        """Whether it is the file that is known, as far as that can be told without reading it."""
+        """Return whether this is the known file, as far as its stamp shows."""
         if known is None:
             return False
         return (self.size_bytes, self.modified_ns, self.inode) == (known.size_bytes, known.modified_ns, known.inode)
 
     def hashed(self, path: str, sha256: str) -> RegisteredFile:
-        """The file as it is remembered."""
+        """Return the record of the file with its hash."""
         return RegisteredFile(path, self.size_bytes, self.modified_ns, self.inode, sha256)
 
 
 @dataclass(slots=True)
 class DirectoryListing:
-    """The files of a directory that can be of a dataset, by path; and those whose names no item can have."""
+    """The usable files of a directory by path, and those whose names no item can have."""
 
     files: dict[str, FileStamp] = field(default_factory=dict)
     misnamed: list[EntryFinding] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)  #: paths of files that no trainer opens
+    left_out: list[str] = field(default_factory=list)  #: paths of files that trainers cannot open
 
 
 def list_directory(root: str) -> DirectoryListing:
-    """What lies below a registered directory now, but hidden files and caches. Raises OSError."""
+    """List the files below a registered directory, except hidden files and caches. Raises OSError."""
     if os.path.realpath(root, strict=True) != root:
-        # It was none when it was registered, and may lead to where nobody permitted.
-        raise OSError(errno.ELOOP, "there is a link in its path now")
+        # It had no link when it was registered. A link may lead to a directory that is not permitted.
+        raise OSError(errno.ELOOP, "its path now contains a link")
     found = DirectoryListing()
     for path, status in walk(root, 0, 2 * MAX_ITEMS):
         parts = path.split("/")
@@ -80,7 +80,7 @@ def list_directory(root: str) -> DirectoryListing:
 
 
 def finding(path: str, problem: EntryProblem, text: str) -> EntryFinding:
-    """What is wrong with an entry; its path is made printable, as a name may hold anything."""
+    """Return a finding about an entry, with a printable path: a file name may contain any character."""
     shown = path if path.isprintable() else repr(path)
     return EntryFinding(shown[:300], problem, text)
 
@@ -88,7 +88,7 @@ def finding(path: str, problem: EntryProblem, text: str) -> EntryFinding:
 def compare(
     listing: DirectoryListing, known: Mapping[str, RegisteredFile], before: DirectoryWatch | None, now: datetime
 ) -> DirectoryWatch:
-    """How a directory differs from its newest version. What `before` said of files that were read still holds."""
+    """Compare a directory with its newest version. Findings of `before` about file contents are retained."""
     seen = listing.files
     added, removed = sorted(seen.keys() - known.keys()), sorted(known.keys() - seen.keys())
     changed = sorted(path for path in seen.keys() & known.keys() if not seen[path].is_as(known[path]))
@@ -111,7 +111,7 @@ def compare(
 
 
 def first_of(listing: DirectoryListing, unread: Sequence[EntryFinding]) -> tuple[EntryFinding, ...]:
-    """The findings that are shown: of each kind some."""
+    """Select the findings to show: some of each kind."""
     left_out = [finding(path, EntryProblem.NOT_MEDIA, _why_left_out(path)) for path in listing.left_out[:EXAMPLES]]
     misnamed = listing.misnamed[: EXAMPLES - len(unread[: EXAMPLES // 2])]
     first = (*misnamed, *unread)[: EXAMPLES - len(left_out[: EXAMPLES // 5])]
@@ -121,28 +121,28 @@ def first_of(listing: DirectoryListing, unread: Sequence[EntryFinding]) -> tuple
 def _why_left_out(path: str) -> str:
     suffix = PurePosixPath(path).suffix.lower()
     if not suffix:
-        return "it has no ending: give it that of its format"
+        return "its name has no suffix: add that of its format"
     if suffix in _ARCHIVES:
-        return "archives are not looked into: unpack it, or upload it"
-    if suffix in PASSED_OVER:
-        return f"trainers pass over {suffix} files"
+        return "archives are not read: unpack it, or upload it"
+    if suffix in IGNORED_SUFFIXES:
+        return f"trainers ignore {suffix} files"
     if suffix in IMAGE_SUFFIXES:
         return f"trainers cannot open {suffix} files: convert it to PNG or JPEG"
-    return f"trainers open no {suffix} files: convert it, if it is an image or a video"
+    return f"trainers cannot open {suffix} files: convert it if it is an image or a video"
 
 
 def is_media(path: str) -> bool:
-    """Whether a trainer opens it as an image or a video, by its name."""
+    """Return whether a trainer opens a file with this name as an image or a video."""
     return is_opened(path)
 
 
 def is_text(path: str) -> bool:
-    """Whether it may hold captions by its name."""
+    """Return whether a file with this name may contain captions."""
     return path.lower().endswith(_TEXTS)
 
 
 def is_still(root: Path, file: RegisteredFile) -> bool:
-    """Whether the file is there as it was when it was read."""
+    """Return whether the file is unchanged since it was read."""
     with suppress(OSError):
         return FileStamp.of((root / file.path).lstat()).is_as(file)
     return False

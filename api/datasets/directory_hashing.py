@@ -1,4 +1,4 @@
-"""A registered directory being read: in turns of bounded time, so that one with huge files keeps no other waiting."""
+"""Read a registered directory in turns of limited time, so that huge files do not delay other directories."""
 
 import errno
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from api.datasets.directory_files import DirectoryListing, FileStamp, finding, is_media, is_text
 from api.datasets.registered_files import RegisteredFile
-from api.datasets.tree import FileTree, TreeFile, bytes_of_text, sort_out, stem_of
+from api.datasets.tree import FileTree, TreeFile, bytes_of_text, sort_files, stem_of
 from api.domain.dataset import MAX_ITEMS, MAX_TEXT, EntryFinding, EntryProblem, ManifestItem
 from api.files.archives.limits import BadArchive
 from api.util.foreign_files import TROUBLE, open_plain
@@ -18,10 +18,10 @@ from api.util.foreign_files import TROUBLE, open_plain
 _CHUNK = 1024 * 1024
 _TRIES = 3
 
-#: Bytes of all texts of a directory: what its captions may have together, in the widest encoding.
+#: Most bytes of all text files of a directory: the limit of its captions in the widest encoding.
 _TEXT_BYTES = 4 * MAX_TEXT
 
-#: What stands for the hash of a file that was not read: of texts nobody needs one, others could not be read.
+#: Placeholder for the hash of a file that was not read: text files need none, others could not be read.
 UNREAD = ""
 
 
@@ -39,7 +39,7 @@ class _OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadDirectory:
-    """What came of it: the items, the files as they are remembered, and what is wrong with entries."""
+    """The result: items, records of the files, and findings about entries."""
 
     items: tuple[ManifestItem, ...]
     files: tuple[RegisteredFile, ...]
@@ -47,7 +47,7 @@ class ReadDirectory:
 
 
 class DirectoryHashing:
-    """Hashes what has changed of a directory, small files first; lives in one thread."""
+    """Hashes the changed files of a directory, small ones first. Used by one thread."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class DirectoryHashing:
         known: Mapping[str, RegisteredFile],
         is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Raises BadArchive for a directory that can be no dataset."""
+        """Create the hasher. Raises BadArchive for a directory that cannot be a dataset."""
         self.listing = listing
         self._root = root
         self._is_ending = is_ending
@@ -69,7 +69,7 @@ class DirectoryHashing:
         self._read_bytes = 0
 
     def _plan(self, known: Mapping[str, RegisteredFile]) -> list[str]:
-        """The files that are to be read, the next one last."""
+        """Return the files to read; the next one is last."""
         left: list[str] = []
         for path, seen in self.listing.files.items():
             before = known.get(path)
@@ -83,12 +83,13 @@ class DirectoryHashing:
 
     @property
     def read_bytes(self) -> int:
-        """How many of `total_bytes` have been read."""
+        """The number of bytes read so far, of `total_bytes`."""
         return min(self.total_bytes, self._read_bytes + (0 if self._open is None else self._open.read_bytes))
 
-    def go_on(self, seconds: float) -> bool:
-        """Reads for so long, or a little more; True when everything is read. Raises OSError when the disk is in
-        trouble.
+    def read_for(self, seconds: float) -> bool:
+        """Read for about this many seconds and return True when everything is read.
+
+        Raises OSError for disk failures.
         """
         until = time.monotonic() + seconds
         while self._open is not None or self._left:
@@ -97,7 +98,7 @@ class DirectoryHashing:
                     self._open = self._begin(self._left.pop())
                 self._read_part(self._open)
             except OSError as error:
-                self._give_up(error)
+                self._skip(error)
             if time.monotonic() >= until or self._is_ending():
                 break
         return self._open is None and not self._left
@@ -130,15 +131,15 @@ class DirectoryHashing:
         self._read_bytes += file.before.size_bytes
         self._open = None
 
-    def _give_up(self, error: OSError) -> None:
-        """Leaves out the file that could not be opened or read. Raises the error where the disk is in trouble."""
+    def _skip(self, error: OSError) -> None:
+        """Skip the file that could not be opened or read. Raises the error for disk failures."""
         if error.errno in TROUBLE:
             raise error
         path = str(error.filename) if self._open is None else self._open.path
         if self._open is not None:
             self._end(self._open)
         if error.errno == errno.ENOENT:
-            return  # it went away meanwhile, and is no part of what is there now
+            return  # deleted meanwhile
         self._leave_out(path, self.listing.files[path], error.strerror or str(error))
 
     def _leave_out(self, path: str, seen: FileStamp, why: str) -> None:
@@ -146,33 +147,33 @@ class DirectoryHashing:
         self._findings.append(finding(path, EntryProblem.UNREADABLE, f"it cannot be read: {why}"))
 
     def close(self) -> None:
-        """Lets go of the file that is being read."""
+        """Close the file that is being read."""
         if self._open is not None:
             self._end(self._open)
 
     def finish(self) -> ReadDirectory:
-        """Reads the captions, and puts everything together. Raises OSError, BadArchive when no media are left."""
+        """Read the captions and return the result. Raises OSError; BadArchive if no media are left."""
         findings = list(self._findings)
 
-        def refuse(refused: BadArchive) -> None:
-            findings.append(finding(refused.entry or "", EntryProblem.CAPTION, refused.reason))
+        def on_invalid(error: BadArchive) -> None:
+            findings.append(finding(error.entry or "", EntryProblem.CAPTION, error.reason))
 
         files = [_as_file(self._root, path, self.listing.files[path]) for path in sorted(self._hashed)]
-        items = tuple(_make_items(sort_out(files, refuse), self._hashed))
+        items = tuple(_make_items(sort_files(files, on_invalid), self._hashed))
         if not items:
             raise BadArchive("has no images or videos that can be read")
         return ReadDirectory(items, tuple(self._hashed.values()), tuple(findings))
 
 
 def _require_possible(listing: DirectoryListing) -> None:
-    """Raises BadArchive; before anything is read."""
+    """Raise BadArchive if the directory cannot be a dataset; checked before any file is read."""
     if not any(is_media(path) for path in listing.files):
         raise BadArchive("has no images or videos")
     if sum(is_media(path) for path in listing.files) > MAX_ITEMS:
         raise BadArchive(f"has more than {MAX_ITEMS:,} images and videos: make two datasets")
     texts = (bytes_of_text(path, seen.size_bytes) for path, seen in listing.files.items() if is_text(path))
     if sum(texts) > _TEXT_BYTES:
-        raise BadArchive(f"has captions of more than {_TEXT_BYTES:,} bytes together")
+        raise BadArchive(f"has captions of more than {_TEXT_BYTES:,} bytes in total")
 
 
 def _as_file(root: Path, path: str, seen: FileStamp) -> TreeFile:
@@ -196,5 +197,5 @@ def _make_items(tree: FileTree, hashed: Mapping[str, RegisteredFile]) -> Iterato
 
 
 def _hash_of(side: TreeFile | None, hashed: Mapping[str, RegisteredFile]) -> str | None:
-    """The hash of a mask or control; None where there is none, or it could not be read, which is told as a finding."""
+    """Return the hash of a mask or control; None if it is missing or unreadable, which is reported as a finding."""
     return None if side is None else hashed[side.path].sha256 or None

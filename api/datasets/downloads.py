@@ -1,4 +1,4 @@
-"""The media files of items, opened for a download."""
+"""Open the media files of items for download."""
 
 import errno
 import os
@@ -18,19 +18,19 @@ class ItemFiles:
         self._media = media
 
     def open(self, name: str, item_id: str, version: str | None = None) -> OpenFile:
-        """The file of an item; the one who takes it closes it.
+        """Open the file of an item; the caller must close it.
 
         Raises DatasetNotFound, VersionNotFound, ItemNotFound, BlobMissing, DatasetChanged.
         """
-        dataset, kept, found = self._items.find(name, item_id, version)
+        dataset, version_, found = self._items.find(name, item_id, version)
         path = self._media.source_of(dataset, found.item).path
-        # Below a registered directory others write: no part of a file's path there may be a link.
+        # Other programs write to a registered directory: no part of a file's path there may be a link.
         levels = 1 if dataset.directory is None else len(path.relative_to(dataset.directory).parts) - 1
         try:
             descriptor = open_plain(str(path), levels)
         except OSError as error:
             raise BlobMissing(f"{found.item.path[:200]}: {os.strerror(error.errno or errno.ENOENT)}.") from None
         status = os.fstat(descriptor)
-        # What lies in the store has a mark for its time.
-        modified_at = status.st_mtime if dataset.directory is not None else kept.created_at.timestamp()
+        # The modification time of a stored file is a mark, not its time.
+        modified_at = status.st_mtime if dataset.directory is not None else version_.created_at.timestamp()
         return OpenFile(descriptor, found.item.path.rsplit("/", 1)[-1], status.st_size, modified_at)

@@ -1,4 +1,4 @@
-"""Items of a version that are the same, or look alike."""
+"""Find duplicate and similar items of a version."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from api.datasets.check_models import DuplicatesView
 from api.domain.dataset import ManifestItem, MediaKind
 from api.domain.media import Decoder, MediaProbe
 
-#: Groups that an answer has, items of one group, and items of all groups that are not to be kept.
+#: Most groups in a response, most items of one group, and most extra items of all groups.
 MAX_GROUPS = 200
 MAX_MEMBERS = 100
 MAX_EXTRA = 10_000
@@ -18,9 +18,10 @@ _Rank = tuple[int, int, bool, int, int, str]
 def find_duplicates(
     items: Sequence[ManifestItem], probes: Mapping[str, MediaProbe], decoder: Decoder, distance: int
 ) -> DuplicatesView:
-    """Groups of items of the same bytes, and of pictures whose perceptual hashes differ in `distance` bits at most.
+    """Group items with the same bytes, and pictures whose perceptual hashes differ in at most `distance` bits.
 
-    Images are compared with images and videos with videos. Each group begins with the item to keep. Raises DecoderBusy.
+    Images are compared with images and videos with videos. Each group starts with the item to keep. Raises
+    DecoderBusy.
     """
     by_bytes: defaultdict[str, list[ManifestItem]] = defaultdict(list)
     for item in items:
@@ -44,9 +45,9 @@ def find_duplicates(
 
 
 def _ranking(probes: Mapping[str, MediaProbe]) -> Callable[[ManifestItem], _Rank]:
-    """Return the order in which items of a group are kept.
+    """Return a sort key for the items of a group: the first is the one to keep.
 
-    The most pixels, the most frames, a caption, mask and control, the largest file, and of equal ones the first path.
+    It prefers more pixels, more frames, a caption, mask and control, the larger file, and then the first path.
     """
 
     def rank(item: ManifestItem) -> _Rank:

@@ -1,4 +1,4 @@
-"""Versions as zip files, in the forms that trainers take; made while they are sent, and nowhere whole."""
+"""Export versions as zip files in the layouts of trainers; the zip is created while it is sent."""
 
 import io
 import zipfile
@@ -15,27 +15,27 @@ from api.datasets.service import DatasetService
 from api.domain.dataset import Dataset, ManifestItem, included_items
 from api.util.streamed_file import StreamedFile
 
-#: Bytes of a file that are read, and of the archive that are sent, at a time.
+#: Bytes of a file per read, and of the archive per sent part.
 _CHUNK = 256 * 1024
 
-#: A file's time in every archive: the same version makes the same bytes.
+#: The time of all files in an archive: the same version gives the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
-#: A zip entry of more bytes needs longer fields, which must be known before it is written.
+#: A zip entry of more bytes needs Zip64 fields, which must be chosen before it is written.
 _LARGE = 2**31
 
 
 class ExportForm(StrEnum):
-    """For whom an archive is made."""
+    """The layout of an archive, named after the trainer that reads it."""
 
-    TRAINER = "trainer"  #: diffusion-pipe: media, captions, masks and controls beside it, dataset.toml, the manifest
-    KOHYA = "kohya"  #: a folder 1_NAME, dataset_config.toml
-    AI_TOOLKIT = "ai_toolkit"  #: one folder, a part of its configuration
+    TRAINER = "trainer"  #: diffusion-pipe: media with captions, masks, controls, dataset.toml, manifest
+    KOHYA = "kohya"  #: a directory 1_NAME, dataset_config.toml
+    AI_TOOLKIT = "ai_toolkit"  #: one directory, and a part of its configuration
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A file of the archive: its parts, or a file that is here."""
+    """A file of the archive: its content in parts, or the path of a file."""
 
     name: str
     parts: Iterable[bytes] = ()
@@ -50,13 +50,14 @@ class DatasetExport:
         self._media = media
 
     def open(self, name: str, version: str | None, form: ExportForm) -> StreamedFile:
-        """The archive of a version without its excluded items. All files are found before the first byte is sent.
+        """Return the archive of a version, without its excluded items.
 
-        Raises DatasetNotFound, VersionNotFound, BlobMissing, DatasetChanged.
+        All files are located before the first byte is sent. Raises DatasetNotFound, VersionNotFound, BlobMissing,
+        DatasetChanged.
         """
         dataset = self._datasets.find(name)
         found = self._datasets.find_version(dataset, version)
-        self._datasets.keep(dataset, found)
+        self._datasets.retain(dataset, found)
         items = included_items(self._datasets.read_items(found.manifest_sha256))
         entries = list(self._lay_out(dataset, items, form))
         if form is ExportForm.TRAINER:
@@ -64,7 +65,7 @@ class DatasetExport:
         return StreamedFile(f"{name}-{found.ordinal}-{form}.zip", "application/zip", _zip(entries))
 
     def _lay_out(self, dataset: Dataset, items: Sequence[ManifestItem], form: ExportForm) -> Iterator[_Entry]:
-        place = _PLACES[form].format(name=dataset.name)
+        root = _ROOTS[form].format(name=dataset.name)
         names = flat_names(items)
         has_masks = any(item.mask_sha256 is not None for item in items)
         has_controls = any(item.control_sha256 is not None for item in items)
@@ -73,20 +74,20 @@ class DatasetExport:
         for item in items:
             file = names[item.path]
             stem = PurePosixPath(file).stem
-            yield _Entry(f"{place}/{file}", path=self._media.source_of(dataset, item).path)
+            yield _Entry(f"{root}/{file}", path=self._media.source_of(dataset, item).path)
             if item.caption is not None:
-                yield _Entry(f"{place}/{stem}.txt", [item.caption.encode()])
+                yield _Entry(f"{root}/{stem}.txt", [item.caption.encode()])
             for directory, sha256 in (("masks", item.mask_sha256), ("controls", item.control_sha256)):
                 if sha256 is not None:
                     beside = ManifestItem(item.path, sha256, -1)
                     yield _Entry(f"{directory}/{stem}.png", path=self._media.source_of(dataset, beside).path)
 
 
-_PLACES = {ExportForm.TRAINER: "media", ExportForm.KOHYA: "1_{name}", ExportForm.AI_TOOLKIT: "{name}"}
+_ROOTS = {ExportForm.TRAINER: "media", ExportForm.KOHYA: "1_{name}", ExportForm.AI_TOOLKIT: "{name}"}
 
 
 def _settings(form: ExportForm, name: str, *, has_masks: bool, has_controls: bool) -> tuple[str, bytes]:
-    """The name and the text of the file that tells the trainer what is where."""
+    """Return name and text of the file that tells the trainer where the files are."""
     if form is ExportForm.TRAINER:
         directory = {
             "path": "media",
@@ -111,7 +112,7 @@ def _settings(form: ExportForm, name: str, *, has_masks: bool, has_controls: boo
 
 
 class _Pipe(io.RawIOBase):
-    """What the archive is written into, and taken from at once; it cannot seek."""
+    """The file object that the archive is written to; it cannot seek."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,13 +128,13 @@ class _Pipe(io.RawIOBase):
         return len(data)
 
     def take(self) -> bytes:
-        """What was written since it was last asked."""
-        taken, self._parts, self.size = b"".join(self._parts), [], 0
-        return taken
+        """Return and clear the bytes written since the last call."""
+        written, self._parts, self.size = b"".join(self._parts), [], 0
+        return written
 
 
 def _zip(entries: Sequence[_Entry]) -> Iterator[bytes]:
-    """The archive in parts. Media is compressed already, and so stored as it is."""
+    """Yield the archive in parts. Media files are compressed already, so they are stored as they are."""
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED) as archive:
         for entry in entries:
@@ -144,7 +145,7 @@ def _zip(entries: Sequence[_Entry]) -> Iterator[bytes]:
 
 
 def _read(entry: _Entry, archive: zipfile.ZipFile) -> Iterator[bytes]:
-    """Writes an entry, and gives each part after it was written."""
+    """Write an entry, and yield each part after it is written."""
     info = zipfile.ZipInfo(entry.name, _TIME)
     info.external_attr = 0o644 << 16
     if entry.path is None:

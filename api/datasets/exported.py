@@ -1,7 +1,7 @@
-"""An export in the trainer's form that comes back: its manifest tells the names that its files had, and their captions,
-so that what was exported is the same version anywhere.
+"""Import an export in the trainer's layout: its manifest restores the original file names and captions.
 
-In the archive all media lie in one directory, as the trainer wants them: `clips/a.mp4` is `clips__a.mp4` there.
+The same version results on any server. In the archive all media are in one directory, as the trainer requires:
+`clips/a.mp4` has the name `clips__a.mp4` there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,29 +14,29 @@ from api.datasets.tree import CONTROLS, MASKS, FileTree, TreeFile, stem_of
 from api.domain.dataset import MAX_CAPTION, MAX_ITEMS, ManifestItem, included_items, read_manifest
 from api.util.foreign_files import read
 
-#: The file of an export that has its manifest.
+#: Name of the manifest in an export.
 MANIFEST = "manifest.jsonl"
 
-#: Bytes of a manifest that are read: what the items of the largest version need.
+#: Most bytes of a manifest that are read: enough for the largest version.
 _MOST_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The files of an archive under the names that they had, and the items of the manifest that tells them."""
+    """The files of an archive with their original names, and the items of its manifest."""
 
     files: list[TreeFile]
     items: tuple[ManifestItem, ...] = ()
 
-    def give_captions(self, tree: FileTree) -> None:
-        """Gives items whose captions are those of the manifest, but for space around them, the very same."""
+    def restore_captions(self, tree: FileTree) -> None:
+        """Restore the manifest's exact captions of items whose captions differ only in surrounding space."""
         for item in self.items:
             if item.caption is not None and tree.captions.get(item.path) == item.caption.strip():
                 tree.captions[item.path] = item.caption
 
 
 def with_exported_names(files: Sequence[TreeFile]) -> Exported:
-    """The files of an export with their own names; those of any other archive as they are. Raises OSError."""
+    """Return the files of an export with their original names; files of other archives keep theirs. Raises OSError."""
     manifest = next((each for each in files if each.path == MANIFEST), None)
     if manifest is None:
         return Exported(list(files))
@@ -45,11 +45,11 @@ def with_exported_names(files: Sequence[TreeFile]) -> Exported:
     names = flat_names(items)
     by_name = {names[item.path]: item.path for item in items}
     by_stem = {stem_of(name): path for name, path in by_name.items()}
-    return Exported([replace(each, path=_own_name(each.path, by_name, by_stem)) for each in rest], items)
+    return Exported([replace(each, path=_original_name(each.path, by_name, by_stem)) for each in rest], items)
 
 
 def _read_items(manifest: TreeFile) -> Iterator[ManifestItem]:
-    """The items of a manifest, which anybody may have written; none of what is no manifest."""
+    """Yield the items of a manifest. The file may be forged; invalid content yields nothing."""
     if manifest.size_bytes > _MOST_BYTES:
         return
     lines = read(str(manifest.file), _MOST_BYTES, manifest.levels).splitlines()
@@ -67,12 +67,12 @@ def _is_possible(item: ManifestItem) -> bool:
     return isinstance(path, str) and problem_of_path(path) is None and is_text
 
 
-def _own_name(path: str, by_name: dict[str, str], by_stem: dict[str, str]) -> str:
+def _original_name(path: str, by_name: dict[str, str], by_stem: dict[str, str]) -> str:
     top, _, below = path.partition("/")
     if path in by_name:
         return by_name[path]
     if path.endswith(".txt") and path.removesuffix(".txt") in by_stem:
-        # The whole name before it: two items may have one stem.
+        # Match the whole name, because two items may have the same stem.
         return f"{by_stem[path.removesuffix('.txt')]}.txt"
     if top.lower() in MASKS | CONTROLS and stem_of(below) in by_stem:
         return f"{top}/{stem_of(by_stem[stem_of(below)])}{PurePosixPath(below).suffix}"

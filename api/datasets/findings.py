@@ -1,4 +1,4 @@
-"""What is to be said of the files of a version, apart from what a trainer says of them."""
+"""Findings about the files of a version that do not depend on a trainer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 from api.datasets.check_models import DuplicatesView
 from api.domain.dataset import ManifestItem, MediaKind
 from api.domain.media import MediaProbe, MediaProblem
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.trainer import SizeBucket
 
-#: Names of files in one sentence.
+#: Most file names in one sentence.
 _MOST_NAMES = 5
 
-#: A picture that is stretched by more than this looks soft; one of which more is cut away may lose its subject.
+#: Pictures that are enlarged by more look soft; pictures that lose a larger part may lose their subject.
 ENLARGED = 1.25
 CROPPED = 0.3
 
 
 @dataclass(slots=True)
 class FileFindings:
-    """Errors, which keep files from being trained on, and warnings."""
+    """Errors, which prevent training on files, and warnings."""
 
-    errors: list[Mistake] = field(default_factory=list)
-    warnings: list[Mistake] = field(default_factory=list)
+    errors: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Rule:
     message: str
     remedy: str
     is_error: bool = False
-    by_itself: bool = False  #: said only where no trainer's rules say it
+    by_itself: bool = False  #: only reported if no trainer's rules report it
 
 
 def _has(problem: MediaProblem) -> Callable[[ManifestItem, MediaProbe], bool]:
@@ -41,8 +41,8 @@ def _has(problem: MediaProblem) -> Callable[[ManifestItem, MediaProbe], bool]:
 _RULES = (
     _Rule(
         _has(MediaProblem.CHANGED),
-        "are no longer there as they were in this version",
-        "Make a version of what is there now: POST …/refresh.",
+        "have changed or were deleted since this version",
+        "Make a version of the current files: POST …/refresh.",
         is_error=True,
     ),
     _Rule(
@@ -59,38 +59,38 @@ _RULES = (
     ),
     _Rule(
         lambda item, probe: probe.has_damaged_pixels,
-        "are images whose data is damaged or ends too early; a trainer fails or hangs on them",
+        "are images whose data is damaged or incomplete; a trainer fails or hangs on them",
         "Copy or download them again, or remove them.",
         is_error=True,
         by_itself=True,
     ),
     _Rule(
         lambda item, probe: probe.facts.problem == MediaProblem.TRUNCATED and not probe.has_damaged_pixels,
-        "are videos that lack their end, or have damaged frames",
+        "are videos that are incomplete or have damaged frames",
         "Copy or download them again, or remove them.",
         is_error=True,
         by_itself=True,
     ),
     _Rule(
         lambda item, probe: item.caption is None,
-        "have no caption; unless skip_empty_caption is false they are not trained on",
-        "Write captions for them.",
+        "have no caption; they are not trained on unless skip_empty_caption is false",
+        "Add captions to them.",
         by_itself=True,
     ),
     _Rule(
         lambda item, probe: item.caption is not None and not item.caption.strip(),
-        "have an empty caption; they are trained with none",
-        "Write captions for them.",
+        "have an empty caption; they are trained without one",
+        "Add captions to them.",
         by_itself=True,
     ),
     _Rule(
         _has(MediaProblem.TURNED),
-        "are turned by a note in them; the trainer chooses their crop by the sides as they are stored",
-        "Save them turned, without the note.",
+        "are rotated by metadata; the trainer chooses their crop by the sides as stored",
+        "Save them rotated, without that metadata.",
     ),
     _Rule(
         lambda item, probe: probe.facts.is_variable_rate is True,
-        "have a variable frame rate; the trainer takes their frames as if they came evenly, and may count fewer",
+        "have a variable frame rate; the trainer treats their frames as evenly spaced, and may use fewer",
         "Convert them to a constant frame rate.",
     ),
 )
@@ -103,7 +103,10 @@ def find_in_files(
     *,
     by_itself: bool,
 ) -> FileFindings:
-    """What is wrong with files, about items by their ids; `by_itself`: also what the rules of a trainer would say."""
+    """Return findings about files, with the ids of the affected items.
+
+    `by_itself`: also report what a trainer's rules would report.
+    """
     found = FileFindings()
     known = [(item, probes[item.sha256]) for item in items if item.sha256 in probes]
     for rule in _RULES:
@@ -114,31 +117,30 @@ def find_in_files(
             names = _list([item.path for item in affected])
             message = f"{len(affected)} of {len(items)} files {rule.message}: {names}."
             about = tuple(item.item_id for item in affected)
-            (found.errors if rule.is_error else found.warnings).append(Mistake("", message, rule.remedy, about=about))
+            (found.errors if rule.is_error else found.warnings).append(Finding("", message, rule.remedy, about=about))
     found.warnings += _find_duplicates(duplicates)
     return found
 
 
-def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Mistake]:
+def _find_duplicates(duplicates: DuplicatesView) -> Iterator[Finding]:
     if duplicates.exact_groups:
-        yield Mistake(
+        yield Finding(
             "",
-            f"Groups of files that are the same, byte for byte: {duplicates.exact_groups}. Each is trained on so many"
-            " times.",
-            "Keep one of each, or use num_repeats.",
+            f"Groups of byte-identical files: {duplicates.exact_groups}. The trainer uses every copy.",
+            "Keep one file of each group; use num_repeats to repeat it.",
         )
     if duplicates.near_groups:
-        yield Mistake(
+        yield Finding(
             "",
             f"Groups of files that look alike (of videos their first frames): {duplicates.near_groups}.",
-            "Look at `duplicates.near`, and keep one of each group.",
+            "Review `duplicates.near` and keep one file of each group.",
         )
 
 
 def find_in_buckets(
     items: Mapping[str, ManifestItem], probes: Mapping[str, MediaProbe], buckets: Sequence[SizeBucket]
-) -> list[Mistake]:
-    """Files, by the names that buckets have for them, whose size is odd for the bucket that they go into."""
+) -> list[Finding]:
+    """Find files that are much enlarged or cropped to fit their bucket. `items` maps the names in buckets to items."""
     sizes = {name: probes[item.sha256].facts for name, item in items.items() if item.sha256 in probes}
     enlarged: dict[str, None] = {}
     cropped: dict[str, None] = {}
@@ -155,19 +157,19 @@ def find_in_buckets(
     found = []
     if enlarged:
         found.append(
-            Mistake(
+            Finding(
                 "",
-                f"{len(enlarged)} of {len(items)} files are smaller than they are trained at, and enlarged by more than"
+                f"{len(enlarged)} of {len(items)} files are smaller than the training size, and enlarged by more than"
                 f" {ENLARGED - 1:.0%}: {_list(list(enlarged))}.",
-                "Use larger files, or a smaller resolution.",
+                "Use larger files, or a lower resolution.",
                 about=tuple(items[name].item_id for name in enlarged),
             )
         )
     if cropped:
         found.append(
-            Mistake(
+            Finding(
                 "",
-                f"Of {len(cropped)} of {len(items)} files more than {CROPPED:.0%} is cut away to fit their bucket:"
+                f"{len(cropped)} of {len(items)} files lose more than {CROPPED:.0%} of their area to fit their bucket:"
                 f" {_list(list(cropped))}.",
                 "Set enable_ar_bucket with more aspect ratios, or crop them yourself.",
                 about=tuple(items[name].item_id for name in cropped),

@@ -1,4 +1,4 @@
-"""Uploads by form, as an earlier server's clients send them: one request, and a task that makes a dataset of it."""
+"""Form uploads of the older API: one request with the file, and a task that makes a dataset version from it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -8,12 +8,12 @@ from api.datasets.upload_metadata import check_filename
 from api.datasets.upload_store import UploadStore
 from api.datasets.uploads import UploadService
 from api.domain.dataset import MediaFacts, MediaKind
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.domain.upload import FormSettings, IntakeProgress, Upload, UploadStatus
-from api.errors import HiddenTask, Invalid, Mistake, TaskNotFound
+from api.errors import Finding, HiddenTask, Invalid, TaskNotFound
 from api.util.clock import Clock
 from api.util.ids import new_task_id
-from api.util.taken_body import TakenForm
+from api.util.stored_form import StoredForm
 
 _STATUSES = {
     UploadStatus.RECEIVED: PreprocessStatus.QUEUED,
@@ -23,36 +23,37 @@ _STATUSES = {
 
 
 class FormUploads:
-    """The use cases of `/preprocess/upload`."""
+    """Use cases of `/preprocess/upload`."""
 
     def __init__(
         self, uploads: UploadService, store: UploadStore, progress: Mapping[str, IntakeProgress], clock: Clock
     ) -> None:
-        """`progress` tells how far uploads are that this server looks into."""
+        """Create the service. `progress` maps the ids of uploads that this server is processing to their progress."""
         self._uploads = uploads
         self._store = store
         self._progress = progress
         self._clock = clock
 
-    def take(self, form: TakenForm, settings: FormSettings | None, mistakes: list[Mistake]) -> PreprocessView:
-        """Makes a task of a form whose file is here; `mistakes` are those of its settings. Raises Invalid with every
-        mistake, and what `hand_over` raises.
+    def submit(self, form: StoredForm, settings: FormSettings | None, mistakes: list[Finding]) -> PreprocessView:
+        """Create a task for a form whose file has arrived; `mistakes` are the errors found in its settings.
+
+        Raises Invalid with all mistakes, and the errors of `hand_over`.
         """
         filename = form.base_name
         mistakes = [*mistakes, *_mistakes_in(form, filename)]
         if mistakes or settings is None:
             raise Invalid(mistakes=mistakes)
         task_id = new_task_id("preprocess", self._clock.now())
-        said = {name: str(value) for name, value in asdict(settings).items() if value is not None}
+        metadata = {name: str(value) for name, value in asdict(settings).items() if value is not None}
         dataset = settings.dataset or task_id
-        return self._show(self._uploads.hand_over(form.upload_id, dataset, filename, task_id, said))
+        return self._show(self._uploads.hand_over(form.upload_id, dataset, filename, task_id, metadata))
 
     def get(self, task_id: str) -> PreprocessView:
-        """How far a task is. Raises TaskNotFound."""
+        """Return a task and its progress. Raises TaskNotFound."""
         upload = self._store.find_task(task_id)
         if upload is None:
             raise TaskNotFound.named(task_id)
-        if not current_sight.get().sees(upload.owner):
+        if not current_scope.get().sees(upload.owner):
             raise HiddenTask.named(task_id)
         return self._show(upload)
 
@@ -76,12 +77,12 @@ class FormUploads:
         )
 
 
-def _mistakes_in(form: TakenForm, filename: str | None) -> list[Mistake]:
+def _mistakes_in(form: StoredForm, filename: str | None) -> list[Finding]:
     mistakes = check_filename(filename, "/filename")
     if form.file_field is None:
-        mistakes.append(Mistake("/video", "is missing", "Send the video, image or archive as video or file."))
+        mistakes.append(Finding("/video", "is missing", "Send the video, image or archive as video or file."))
     elif not form.size_bytes:
-        mistakes.append(Mistake(f"/{form.file_field}", "is empty"))
+        mistakes.append(Finding(f"/{form.file_field}", "is empty"))
     return mistakes
 
 

@@ -1,4 +1,4 @@
-"""Which blobs datasets hold: what nobody holds is collected, and what a deleted dataset held, once no task needs it."""
+"""Holds: which dataset needs which blobs. A deleted dataset keeps its holds until no task needs them."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -21,18 +21,18 @@ from api.db.insertion import insert_missing
 from api.db.rows import to_seconds
 from api.util.batches import in_batches
 
-#: Rows of one transaction: other writers get their turn between two.
+#: Rows per transaction, so that other writers are not blocked for long.
 _BATCH = 1000
 
-#: Seconds within which a claim becomes a version's.
+#: Seconds within which a version must take over a claim.
 CLAIM_SECONDS = 3600.0
 
-#: A claim is the milliseconds of its time, and so many random bits that tell those of one time apart.
+#: A claim is its time in milliseconds followed by this many random bits, which make it unique.
 _RANDOM_BITS = 20
 
 
 def claim_rows(serial: int, blobs: Mapping[str, int], now: datetime) -> tuple[int, list[dict[str, Any]]]:
-    """Return a new claim, and the rows by which a dataset holds these blobs under it."""
+    """Return a new claim, and the rows that hold these blobs for a dataset under it."""
     claim = int(to_seconds(now) * 1000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
     return claim, [
         {"sha256": sha256, "dataset": serial, "claim": claim, "size_bytes": size} for sha256, size in blobs.items()
@@ -40,14 +40,15 @@ def claim_rows(serial: int, blobs: Mapping[str, int], now: datetime) -> tuple[in
 
 
 class DatasetHolds:
-    """Holds in the database."""
+    """Stores and removes the holds of datasets in the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def hold(self, serial: int, blobs: Mapping[str, int], now: datetime) -> int:
-        """Has the dataset hold these blobs, sizes in bytes by hash, so that nobody collects them. Returns the claim, by
-        which a version must take them over within an hour.
+        """Hold these blobs (sizes in bytes by hash) for the dataset, so that they are not collected. Return the claim.
+
+        A version must take over the claim within an hour.
         """
         claim, rows = claim_rows(serial, blobs, now)
         for batch in in_batches(rows, _BATCH):
@@ -56,14 +57,14 @@ class DatasetHolds:
         return claim
 
     def held(self, serial: int) -> set[str]:
-        """The blobs that the versions of a dataset hold."""
+        """Return the hashes of the blobs that the versions of a dataset hold."""
         claims = select(dataset_versions.c.claim).where(dataset_versions.c.dataset == serial)
         with self._database.read() as connection:
             mine = (dataset_blobs.c.dataset == serial) & dataset_blobs.c.claim.in_(claims)
             return set(connection.scalars(select(dataset_blobs.c.sha256).where(mine)))
 
     def manifest_bytes(self, serial: int) -> int:
-        """Bytes of the manifests of all versions: what their lists of items take, each whole."""
+        """Return the total bytes of the manifests of all versions."""
         held = select(dataset_blobs.c.sha256, func.max(dataset_blobs.c.size_bytes).label("bytes"))
         manifests = select(dataset_versions.c.manifest).where(dataset_versions.c.dataset == serial)
         mine = (dataset_blobs.c.dataset == serial) & dataset_blobs.c.sha256.in_(manifests)
@@ -72,7 +73,7 @@ class DatasetHolds:
             return int(connection.scalar(select(func.coalesce(func.sum(each.c.bytes), 0))) or 0)
 
     def needed(self, hashes: Sequence[str]) -> set[str]:
-        """Which of these blobs some dataset or upload needs."""
+        """Return those of these blobs that a dataset or an upload needs."""
         if not hashes:
             return set()
         with self._database.read() as connection:
@@ -81,28 +82,29 @@ class DatasetHolds:
             return {sha256 for found in (held, uploaded) for sha256 in found if sha256 is not None}
 
     def purge(self, now: datetime) -> int:
-        """Lets go of the blobs of deleted datasets that no task needs any more, and of claims that no version has taken
-        over; how many datasets went.
+        """Remove the holds of deleted datasets that no task needs, and expired claims.
+
+        Returns the number of removed datasets.
         """
         pinned = exists().where(dataset_pins.c.dataset == datasets.c.serial)
-        is_gone = datasets.c.deleted_at.is_not(None) & ~pinned
+        is_unneeded = datasets.c.deleted_at.is_not(None) & ~pinned
         with self._database.read() as connection:
-            gone = list(connection.scalars(select(datasets.c.serial).where(is_gone)))
-        for serial in gone:
+            deleted = list(connection.scalars(select(datasets.c.serial).where(is_unneeded)))
+        for serial in deleted:
             with self._database.write(is_audited=False) as connection:
                 connection.execute(select(datasets.c.serial).where(datasets.c.serial == serial).with_for_update())
-                connection.execute(delete(datasets).where(datasets.c.serial == serial, is_gone))
+                connection.execute(delete(datasets).where(datasets.c.serial == serial, is_unneeded))
         for table in (dataset_blobs, registered_files, dataset_versions):
             self._remove_orphans(table)
         self._remove_old_claims(int((to_seconds(now) - CLAIM_SECONDS) * 1000) << _RANDOM_BITS)
-        return len(gone)
+        return len(deleted)
 
     def remove_superseded(self, before: datetime) -> int:
-        """Remove versions that edits superseded before this time, unless something needs them; return how many went."""
+        """Remove versions that edits superseded before this time, unless they are needed; return their number."""
         other = dataset_versions.alias()
         same = dataset_versions.c.manifest
         pinned = exists().where(dataset_pins.c.dataset == dataset_versions.c.dataset, dataset_pins.c.manifest == same)
-        # Another version with the same items may rest on what this one holds.
+        # Another version with the same items may depend on the blobs that this one holds.
         shared = exists().where(
             other.c.dataset == dataset_versions.c.dataset,
             other.c.manifest == same,
@@ -121,7 +123,7 @@ class DatasetHolds:
 
     @staticmethod
     def _remove_version(connection: Connection, row: Any, unneeded: ColumnElement[bool]) -> None:
-        # Whoever pins or restores it waits for this lock, or has it marked as kept.
+        # A transaction that pins or restores the version waits for this lock, or has marked the version as kept.
         is_its = datasets.c.serial == row.dataset
         connection.execute(select(datasets.c.serial).where(is_its).with_for_update())
         is_it = (dataset_versions.c.dataset == row.dataset) & (dataset_versions.c.ordinal == row.ordinal)
@@ -133,10 +135,10 @@ class DatasetHolds:
         connection.execute(update(datasets).where(is_its).values(stored_bytes=datasets.c.stored_bytes - held))
 
     def _remove_old_claims(self, before: int) -> None:
-        """Removes claims of processes that were killed before they made their version."""
-        place, last = (dataset_blobs.c.dataset, dataset_blobs.c.claim), (0, 0)
+        """Remove claims of processes that were killed before they made their version."""
+        columns, last = (dataset_blobs.c.dataset, dataset_blobs.c.claim), (0, 0)
         while True:
-            found = select(*place).where(tuple_(*place) > tuple_(*last)).order_by(*place).limit(1)
+            found = select(*columns).where(tuple_(*columns) > tuple_(*last)).order_by(*columns).limit(1)
             with self._database.read() as connection:
                 row = connection.execute(found).first()
                 if row is None:
@@ -146,20 +148,20 @@ class DatasetHolds:
             if not is_taken and row.claim < before:
                 with self._database.write(is_audited=False) as connection:
                     mine = (dataset_blobs.c.dataset == row.dataset) & (dataset_blobs.c.claim == row.claim)
-                    taken = exists().where(is_it)
-                    connection.execute(delete(dataset_blobs).where(mine, ~taken))
+                    in_use = exists().where(is_it)
+                    connection.execute(delete(dataset_blobs).where(mine, ~in_use))
             last = (row.dataset, row.claim)
 
     def _remove_orphans(self, table: Table) -> None:
-        """Removes the rows of datasets that are no more, be it since a pass that was killed."""
+        """Remove the rows of datasets that do not exist, including those left by a killed pass."""
         last = 0
         while True:
             with self._database.read() as connection:
                 found = connection.scalar(select(func.min(table.c.dataset)).where(table.c.dataset > last))
                 if found is None:
                     return
-                is_there = connection.scalar(select(datasets.c.serial).where(datasets.c.serial == found))
-            if is_there is None:
+                owner_exists = connection.scalar(select(datasets.c.serial).where(datasets.c.serial == found))
+            if owner_exists is None:
                 self._remove_rows(table, found)
             last = found
 
@@ -174,7 +176,7 @@ class DatasetHolds:
                 connection.execute(delete(table).where(mine, keys[0].in_(some)))
 
     def belongs_with(self, store: str) -> bool:
-        """Whether the store of blobs with this id is this database's; the first one that asks becomes it."""
+        """Return whether the blob store with this id belongs to this database; the first store that is checked does."""
         with self._database.read() as connection:
             known = connection.scalar(select(blob_store.c.store).where(blob_store.c.id == 1))
         if known is None:

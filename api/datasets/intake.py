@@ -1,7 +1,7 @@
-"""Makes versions of datasets from uploads that are here whole: items together, archives one by one.
+"""Turn received uploads into dataset versions: items together, archives one by one.
 
-Several servers on one storage may do it: who holds an upload's file works on it, and the row tells when it is done. A
-kill at any point leaves the upload as it was, and what was added already is added no second time.
+Several servers may do this on one storage. The server that holds the lock of an upload's file processes it and records
+the result in the database. After a kill at any point the upload is processed again, and nothing is added twice.
 """
 
 import logging
@@ -19,7 +19,7 @@ from api.datasets.joining import Joined, Joining
 from api.datasets.tree import (
     FileTree,
     TreeFile,
-    sort_out,
+    sort_files,
     stem_of,
     without_common_directory,
     without_export_directory,
@@ -37,25 +37,25 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks for what came in while nobody could be told, and between two that tidy up.
-LOOK_SECONDS = 5.0
+#: Seconds between two checks for received uploads that sent no notification, and between two clean-ups.
+CHECK_SECONDS = 5.0
 TIDY_SECONDS = 60.0
 
-#: Uploads of items that become one version together; of a batch as many as can be held open.
-_TOGETHER, _MOST_TOGETHER = 200, 5_000
+#: Uploads of items that become one version together; the second number is the limit for a batch (open files).
+_GROUP_SIZE, _MAX_GROUP_SIZE = 200, 5_000
 
-#: Archives that are unpacked side by side, each of another owner.
+#: Archives that are unpacked in parallel, each of a different owner.
 _ARCHIVES_AT_ONCE = 2
 
-#: Seconds before what failed by no fault of the upload is tried again: the first time, and at most.
+#: Seconds before a failure that is not the upload's fault is retried: first pause, and longest pause.
 _PAUSE_SECONDS, _LONGEST_PAUSE = 5.0, 600.0
 
-#: How long it is tried.
-_PATIENCE = timedelta(hours=24)
+#: How long such a failure is retried before the upload fails.
+_RETRY_TIME = timedelta(hours=24)
 
-_OUR_FAULT = UploadProblem(ServiceError.code, ServiceError.message)
+_INTERNAL_ERROR = UploadProblem(ServiceError.code, ServiceError.message)
 
-#: Some of the paths that a result names.
+#: Number of example paths that a result lists.
 _EXAMPLES = 20
 
 
@@ -65,8 +65,8 @@ class _Pause:
     ends_at: float
 
 
-class UploadIntake:
-    """The loops of one server."""
+class UploadProcessor:
+    """The loops of one server that process received uploads."""
 
     def __init__(
         self,
@@ -84,115 +84,120 @@ class UploadIntake:
         self._expander = expander
         self._clock = clock
         self._pauses: dict[str, _Pause] = {}
-        self.progress: dict[str, IntakeProgress] = {}  #: by the id of the upload
-        self._items = PeriodicThread("upload-items", LOOK_SECONDS, _patient(self.take_items))
+        self.progress: dict[str, IntakeProgress] = {}  #: by upload id
+        self._items = PeriodicThread("upload-items", CHECK_SECONDS, _tolerate_outage(self.process_items))
         self._archives = tuple(
-            PeriodicThread(f"upload-archives-{number}", LOOK_SECONDS, _patient(self.take_archives))
+            PeriodicThread(f"upload-archives-{number}", CHECK_SECONDS, _tolerate_outage(self.process_archives))
             for number in range(1, 1 + _ARCHIVES_AT_ONCE)
         )
         self._turns = {kind: OwnerTurns() for kind in UploadKind}
-        self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _patient(uploads.tidy))
-        self._models = PeriodicThread("upload-models", LOOK_SECONDS, _patient(self.take_models))
+        self._tidying = PeriodicThread("upload-tidy", TIDY_SECONDS, _tolerate_outage(uploads.tidy))
+        self._models = PeriodicThread("upload-models", CHECK_SECONDS, _tolerate_outage(self.process_models))
         self._follow_up: Callable[[Upload, Joined], None] = lambda upload, joined: None
         self._others: dict[UploadKind, Callable[[Upload, Path], UploadResult]] = {}
         uploads.on_received(self.wake)
 
-    def follow_with(self, go_on: Callable[[Upload, Joined], None]) -> None:
-        """Has `go_on` called for each upload when a version has it, before that is noted: perhaps more than once."""
+    def set_follow_up(self, go_on: Callable[[Upload, Joined], None]) -> None:
+        """Call `go_on` for each upload after a version contains it and before that is recorded.
+
+        It may be called more than once for the same upload.
+        """
         self._follow_up = go_on
 
-    def make_with(self, kind: UploadKind, take: Callable[[Upload, Path], UploadResult]) -> None:
-        """Has `take` make something of each upload of this kind: perhaps called more than once for one."""
-        self._others[kind] = take
+    def set_handler(self, kind: UploadKind, process: Callable[[Upload, Path], UploadResult]) -> None:
+        """Process uploads of this kind with `process`, which may be called more than once for the same upload."""
+        self._others[kind] = process
 
     def start(self) -> None:
-        """Starts the loops."""
+        """Start the loops."""
         for thread in (self._items, *self._archives, self._models, self._tidying):
             thread.start()
 
     def stop(self) -> None:
-        """Stops the loops; what is under way begins anew with the next start."""
+        """Stop the loops; work in progress starts again from the beginning with the next start."""
         for thread in (self._tidying, self._models, *self._archives, self._items):
             thread.stop(timeout=0.5)
 
     def wake(self) -> None:
-        """Has what came in looked at now."""
+        """Check for received uploads now."""
         for thread in (self._items, *self._archives, self._models):
             thread.trigger()
 
-    def take_items(self) -> None:
-        """Takes the single files that are here, those for one dataset together; and each batch that is whole."""
-        self._take_single_items()
+    def process_items(self) -> None:
+        """Process received single files, those for one dataset together, and each complete batch."""
+        self._process_single_items()
         for batch in self._store.batches():
             if batch.is_ready(self._clock.now()):
-                self._take_group(self._waiting(UploadKind.ITEM, batch))
-                self._take_single_items()
+                self._process_group(self._waiting(UploadKind.ITEM, batch))
+                self._process_single_items()
 
-    def _take_single_items(self) -> None:
+    def _process_single_items(self) -> None:
         found = self._waiting(UploadKind.ITEM)
         for _, group in groupby(sorted(found, key=_target), key=_target):
-            self._take_group(list(group))
-        if len(found) == _TOGETHER:
+            self._process_group(list(group))
+        if len(found) == _GROUP_SIZE:
             self._items.trigger()
 
-    def take_archives(self) -> None:
-        """Takes the archives that are here, of owners in turn; several threads do that at once."""
-        self._take_in_turns(UploadKind.ARCHIVE, self._take_archive)
+    def process_archives(self) -> None:
+        """Process received archives, owner by owner; several threads do this in parallel."""
+        self._process_in_turns(UploadKind.ARCHIVE, self._process_archive)
 
-    def take_models(self) -> None:
-        """Takes the models, and their samples, that are here."""
-        for kind, take in self._others.items():
-            self._take_in_turns(kind, partial(self._take_other, take=take))
+    def process_models(self) -> None:
+        """Process received models and their samples."""
+        for kind, process in self._others.items():
+            self._process_in_turns(kind, partial(self._process_other, process=process))
 
-    def _take_in_turns(self, kind: UploadKind, take: Callable[[Upload], None]) -> None:
+    def _process_in_turns(self, kind: UploadKind, process: Callable[[Upload], None]) -> None:
         def find(tried: Collection[str]) -> list[Upload]:
             now = self._clock.monotonic()
             paused = [upload_id for upload_id, pause in list(self._pauses.items()) if pause.ends_at > now]
-            return self._store.first_of_each_owner(kind, [*tried, *paused[:_MOST_TOGETHER]])
+            return self._store.first_of_each_owner(kind, [*tried, *paused[:_MAX_GROUP_SIZE]])
 
-        if not self._turns[kind].take_all(find, take):
+        if not self._turns[kind].process_all(find, process):
             self.wake()
 
-    def _take_other(self, upload: Upload, take: Callable[[Upload, Path], UploadResult]) -> None:
-        with self._holding([upload]) as held, self._answering(held, splits=False):
-            for each in held:
+    def _process_other(self, upload: Upload, process: Callable[[Upload, Path], UploadResult]) -> None:
+        with self._locking([upload]) as locked, self._recording_problems(locked, splits=False):
+            for each in locked:
                 self.progress[upload.upload_id] = IntakeProgress("adding")
-                self._complete(each, take(each.upload, each.file.path))
+                self._complete(each, process(each.upload, each.file.path))
 
     def _waiting(self, kind: UploadKind, batch: BatchState | None = None) -> list[Upload]:
         now, pauses = self._clock.monotonic(), self._pauses
-        most = _TOGETHER if batch is None else min(_MOST_TOGETHER, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        most = (
+            _GROUP_SIZE if batch is None else min(_MAX_GROUP_SIZE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        )
         found = self._store.oldest(UploadStatus.RECEIVED, most, kind, batch)
         return [each for each in found if each.upload_id not in pauses or pauses[each.upload_id].ends_at <= now]
 
     # -- items -------------------------------------------------------------------------------------------------------
 
-    def _take_group(self, group: Sequence[Upload]) -> None:
-        with self._holding(group) as held, self._answering(held, splits=len(held) > 1) as failed:
-            refused: dict[str, BadArchive] = {}
-            tree = sort_out([_as_file(each) for each in held], partial(_refuse_caption, refused))
-            for each in held:
-                if (error := refused.get(_path_of(each.upload))) is not None:
+    def _process_group(self, group: Sequence[Upload]) -> None:
+        with self._locking(group) as locked, self._recording_problems(locked, splits=len(locked) > 1) as failed:
+            invalid: dict[str, BadArchive] = {}
+            tree = sort_files([_as_file(each) for each in locked], partial(_record_invalid_caption, invalid))
+            for each in locked:
+                if (error := invalid.get(_path_of(each.upload))) is not None:
                     self._fail(each, _problem_of(error, [each]))
-            taken = [each for each in held if _path_of(each.upload) not in refused]
-            if taken:
-                for each in taken:
-                    _take_prompt(tree, each.upload, [_path_of(each.upload)])
-                joined = self._joining.join(tree, taken[0].upload, self._teller(taken))
-                for each in taken:
-                    self._follow_up(each.upload, _share_of(each.upload, joined, is_alone=len(taken) == 1))
+            accepted = [each for each in locked if _path_of(each.upload) not in invalid]
+            if accepted:
+                for each in accepted:
+                    _apply_prompt(tree, each.upload, [_path_of(each.upload)])
+                joined = self._joining.join(tree, accepted[0].upload, self._progress_reporter(accepted))
+                for each in accepted:
+                    self._follow_up(each.upload, _share_of(each.upload, joined, is_alone=len(accepted) == 1))
                     self._complete(each, _result_of_item(each.upload, joined))
         if failed and len(group) > 1:
-            # One of them is at fault, and the others need not suffer for it. Captions follow their media.
+            # One of them is invalid and must not fail the others, so try each half. Captions follow their media.
             ordered = sorted(group, key=lambda upload: _path_of(upload).lower().endswith((".txt", ".json", ".jsonl")))
-            self._take_group(ordered[: len(ordered) // 2])
-            self._take_group(ordered[len(ordered) // 2 :])
+            self._process_group(ordered[: len(ordered) // 2])
+            self._process_group(ordered[len(ordered) // 2 :])
 
     # -- archives ----------------------------------------------------------------------------------------------------
 
-    def _take_archive(self, upload: Upload) -> None:
-        with self._holding([upload]) as held, self._answering(held, splits=False):
-            for each in held:
+    def _process_archive(self, upload: Upload) -> None:
+        with self._locking([upload]) as locked, self._recording_problems(locked, splits=False):
+            for each in locked:
                 self._files.remove_unpacked(upload.upload_id)
                 try:
                     joined = self._join_archive(each)
@@ -201,142 +206,144 @@ class UploadIntake:
                 self._follow_up(each.upload, joined)
                 self._complete(each, _result_of(joined))
 
-    def _join_archive(self, held: "_Held") -> Joined:
-        upload_id = held.upload.upload_id
-        told = self.progress[upload_id] = IntakeProgress("unpacking")
+    def _join_archive(self, locked: "_LockedUpload") -> Joined:
+        upload_id = locked.upload.upload_id
+        progress = self.progress[upload_id] = IntakeProgress("unpacking")
 
-        def listen(entries: int, written: int) -> None:
-            told.done = entries
+        def report(entries: int, written: int) -> None:
+            progress.done = entries
 
-        place = self._files.new_unpacked(upload_id)
-        listed = self._expander.expand(held.file.path, place, listen)
-        files = [TreeFile(each.name, place / each.file, each.size_bytes) for each in listed]
+        directory = self._files.new_unpacked(upload_id)
+        listed = self._expander.expand(locked.file.path, directory, report)
+        files = [TreeFile(each.name, directory / each.file, each.size_bytes) for each in listed]
         exported = with_exported_names(without_export_directory(without_common_directory(files)))
-        tree = sort_out(exported.files)
-        exported.give_captions(tree)
-        _take_prompt(tree, held.upload, [each.path for each in tree.pictures if tree.caption_of(each.path) is None])
-        return self._joining.join(tree, held.upload, self._teller([held]))
+        tree = sort_files(exported.files)
+        exported.restore_captions(tree)
+        _apply_prompt(tree, locked.upload, [each.path for each in tree.pictures if tree.caption_of(each.path) is None])
+        return self._joining.join(tree, locked.upload, self._progress_reporter([locked]))
 
-    # -- both --------------------------------------------------------------------------------------------------------
+    # -- locking and results -----------------------------------------------------------------------------------------
 
-    def _teller(self, held: Sequence["_Held"]) -> Callable[[int, int], None]:
-        def tell(done: int, total: int) -> None:
-            for each in held:
+    def _progress_reporter(self, locked: Sequence["_LockedUpload"]) -> Callable[[int, int], None]:
+        def report(done: int, total: int) -> None:
+            for each in locked:
                 self.progress[each.upload.upload_id] = IntakeProgress("adding", done, total)
 
-        return tell
+        return report
 
     @contextmanager
-    def _holding(self, group: Sequence[Upload]) -> Iterator[list["_Held"]]:
-        """The uploads of these that nobody else works on, and that still wait."""
-        held: list[_Held] = []
+    def _locking(self, group: Sequence[Upload]) -> Iterator[list["_LockedUpload"]]:
+        """Open and lock those uploads that still wait and that no other server processes."""
+        locked: list[_LockedUpload] = []
         with ExitStack() as stack:
             for upload in group:
                 with suppress(UploadConflict, UploadNotFound):
                     file = stack.enter_context(self._files.open(upload.upload_id))
                     if self._store.get(upload.upload_id).status is UploadStatus.RECEIVED:
-                        held.append(_Held(upload, file))
-            yield held
+                        locked.append(_LockedUpload(upload, file))
+            yield locked
         for upload in group:
             self.progress.pop(upload.upload_id, None)
 
     @contextmanager
-    def _answering(self, held: Sequence["_Held"], *, splits: bool) -> Iterator[list[UploadProblem]]:
-        """Notes what is wrong with uploads, and puts off what is wrong with this service. With `splits` the first is
-        only told to the caller.
+    def _recording_problems(self, locked: Sequence["_LockedUpload"], *, splits: bool) -> Iterator[list[UploadProblem]]:
+        """Record problems of uploads, and postpone uploads when the problem is this service's.
+
+        With `splits` the first problem is only passed to the caller, who retries with fewer uploads.
         """
         failed: list[UploadProblem] = []
         try:
             yield failed
         except BadArchive as error:
-            failed.append(_problem_of(error, held))
+            failed.append(_problem_of(error, locked))
         except ServiceError as error:
             if error.status < 500:
                 failed.append(UploadProblem(error.code, error.detail))
             else:
-                self._put_off(held, error.code, error.detail)
+                self._postpone(locked, error.code, error.detail)
         except OSError as error:
-            self._put_off(held, Unavailable.code, f"The storage cannot be read or written ({error.strerror}).")
+            self._postpone(locked, Unavailable.code, f"The storage cannot be read or written ({error.strerror}).")
         except Exception:
-            # Whatever is the matter with this one, those behind it shall not wait for it.
-            told = {"uploads": [each.upload.upload_id for each in held]}
-            logger.exception("an upload is too much for the service", extra=told)
+            # An unexpected error of one upload must not block the uploads behind it.
+            extra = {"uploads": [each.upload.upload_id for each in locked]}
+            logger.exception("upload failed unexpectedly", extra=extra)
             if splits:
-                failed.append(_OUR_FAULT)
+                failed.append(_INTERNAL_ERROR)
             else:
-                self._put_off(held, _OUR_FAULT.code, _OUR_FAULT.message)
+                self._postpone(locked, _INTERNAL_ERROR.code, _INTERNAL_ERROR.message)
         if failed and not splits:
-            for each in held:
+            for each in locked:
                 self._fail(each, failed[0])
 
-    def _put_off(self, held: Sequence["_Held"], code: str, why: str) -> None:
-        for each in held:
+    def _postpone(self, locked: Sequence["_LockedUpload"], code: str, why: str) -> None:
+        for each in locked:
             upload_id = each.upload.upload_id
-            if self._clock.steady.now() - each.upload.updated_at > _PATIENCE:
+            if self._clock.steady.now() - each.upload.updated_at > _RETRY_TIME:
                 self._fail(each, UploadProblem(code, why))
                 continue
             before = self._pauses.get(upload_id)
             seconds = _PAUSE_SECONDS if before is None else min(2 * before.seconds, _LONGEST_PAUSE)
             self._pauses[upload_id] = _Pause(seconds, self._clock.monotonic() + seconds)
-            told = {"upload_id": upload_id, "problem": why, "again_in_seconds": seconds}
-            logger.warning("an upload cannot be taken at present", extra=told)
+            extra = {"upload_id": upload_id, "problem": why, "retry_in_seconds": seconds}
+            logger.warning("upload postponed", extra=extra)
 
-    def _complete(self, held: "_Held", result: UploadResult) -> None:
+    def _complete(self, locked: "_LockedUpload", result: UploadResult) -> None:
         now = self._clock.now()
-        self._store.complete(held.upload.upload_id, now, self._clock.steady.now() + FINISHED, result)
-        self._forget(held)
+        self._store.complete(locked.upload.upload_id, now, self._clock.steady.now() + FINISHED, result)
+        self._forget(locked)
         logger.info(
-            "upload taken", extra={"upload_id": held.upload.upload_id, "dataset": result.dataset, "model": result.model}
+            "upload processed",
+            extra={"upload_id": locked.upload.upload_id, "dataset": result.dataset, "model": result.model},
         )
 
-    def _fail(self, held: "_Held", problem: UploadProblem) -> None:
+    def _fail(self, locked: "_LockedUpload", problem: UploadProblem) -> None:
         now = self._clock.now()
-        self._store.fail(held.upload.upload_id, now, self._clock.steady.now() + FINISHED, problem)
-        self._forget(held)
-        logger.info("upload refused", extra={"upload_id": held.upload.upload_id, "problem": problem.code})
+        self._store.fail(locked.upload.upload_id, now, self._clock.steady.now() + FINISHED, problem)
+        self._forget(locked)
+        logger.info("upload rejected", extra={"upload_id": locked.upload.upload_id, "problem": problem.code})
 
-    def _forget(self, held: "_Held") -> None:
-        held.file.remove()
-        self._pauses.pop(held.upload.upload_id, None)
+    def _forget(self, locked: "_LockedUpload") -> None:
+        locked.file.remove()
+        self._pauses.pop(locked.upload.upload_id, None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """An upload that nobody else works on."""
+class _LockedUpload:
+    """An upload whose file this server has locked."""
 
     upload: Upload
     file: UploadFile
 
 
-def _patient(body: Callable[[], None]) -> Callable[[], None]:
-    """The same body, for which a database that does not answer is no failure: the next round tries again."""
+def _tolerate_outage(body: Callable[[], None]) -> Callable[[], None]:
+    """Wrap a loop body so that an unavailable database is logged and not raised: the next round tries again."""
 
     def run() -> None:
         try:
             body()
         except DatabaseUnavailable as error:
-            logger.debug("uploads wait for the database", extra={"problem": error.detail})
+            logger.debug("uploads wait: the database is unavailable", extra={"problem": error.detail})
 
     return run
 
 
-def _refuse_caption(refused: dict[str, BadArchive], error: BadArchive) -> None:
-    """Note a caption that costs itself alone. Raises the error of a list of captions."""
+def _record_invalid_caption(invalid: dict[str, BadArchive], error: BadArchive) -> None:
+    """Record an invalid caption file, which fails alone. Raises the error if it came from a list of captions."""
     if error.entry is None or not error.entry.lower().endswith(".txt"):
         raise error
-    refused[error.entry] = error
+    invalid[error.entry] = error
 
 
 def _target(upload: Upload) -> tuple[str, str]:
     return upload.dataset or "", upload.owner or ""
 
 
-def _as_file(held: _Held) -> TreeFile:
-    return TreeFile(_path_of(held.upload), held.file.path, held.file.offset)
+def _as_file(locked: _LockedUpload) -> TreeFile:
+    return TreeFile(_path_of(locked.upload), locked.file.path, locked.file.offset)
 
 
-def _problem_of(error: BadArchive, held: Sequence[_Held]) -> UploadProblem:
-    is_archive = any(each.upload.kind is UploadKind.ARCHIVE for each in held)
+def _problem_of(error: BadArchive, locked: Sequence[_LockedUpload]) -> UploadProblem:
+    is_archive = any(each.upload.kind is UploadKind.ARCHIVE for each in locked)
     code = "archive_refused" if is_archive else "upload_refused"
     subject = f'"{error.entry}"' if error.entry is not None else "The archive" if is_archive else "The upload"
     return UploadProblem(code, f"{subject} {error.reason}.", error.entry)
@@ -357,7 +364,7 @@ def _result_of(joined: Joined) -> UploadResult:
 
 
 def _result_of_item(upload: Upload, joined: Joined) -> UploadResult:
-    """What an upload of one file was: an item, or what stands beside items of its stem."""
+    """Return the result of an upload of one file: an item, or a file that belongs to items with the same stem."""
     path, share = _path_of(upload), _share_of(upload, joined, is_alone=False)
     is_left_out = path in joined.left_out
     return UploadResult(
@@ -375,7 +382,7 @@ def _result_of_item(upload: Upload, joined: Joined) -> UploadResult:
 
 
 def _share_of(upload: Upload, joined: Joined, *, is_alone: bool) -> Joined:
-    """Of what was joined together, what this upload was."""
+    """Return the part of the joined files that this upload contributed."""
     path = _path_of(upload)
     added, changed = (
         tuple(each for each in paths if _is_about(path, each)) for paths in (joined.added, joined.changed)
@@ -391,8 +398,8 @@ def _path_of(upload: Upload) -> str:
     return upload.filename or upload.upload_id
 
 
-def _take_prompt(tree: FileTree, upload: Upload, paths: Iterable[str]) -> None:
-    """Takes what was said with an upload as the caption of these paths."""
+def _apply_prompt(tree: FileTree, upload: Upload, paths: Iterable[str]) -> None:
+    """Use the prompt in an upload's metadata as the caption of these paths."""
     prompt = upload.metadata.get("prompt", "").strip()
     if prompt:
         tree.captions.update(dict.fromkeys(paths, prompt))

@@ -1,4 +1,4 @@
-"""Edits of which items a dataset has, and which of them are trained on; each makes a new version."""
+"""Remove, exclude and include items of a dataset. Each edit makes a new version."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,22 +8,22 @@ from api.datasets.retrying import edit_newest
 from api.datasets.service import DatasetService, Derived
 from api.datasets.views import ItemsEdit, VersionView
 from api.domain.dataset import ManifestItem, included_items
-from api.errors import Invalid, Mistake
+from api.errors import Finding, Invalid
 
 
 @dataclass(frozen=True, slots=True)
 class ItemChanges:
-    """The ids of items to be removed, excluded and included; no id is in two of the sets."""
+    """The ids of items to remove, exclude and include; no id is in two of the sets."""
 
     remove: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
     include: frozenset[str] = frozenset()
-    expected_version: int | None = None  #: the newest version that the edit is for; None: whichever it is
+    expected_version: int | None = None  #: expected newest version; None: any
     message: str | None = None
 
 
 class ItemEditor:
-    """Removes, excludes and includes items. The files of a registered directory stay as they are."""
+    """Removes, excludes and includes items. Files of a registered directory are not changed."""
 
     def __init__(self, datasets: DatasetService) -> None:
         self._datasets = datasets
@@ -70,13 +70,13 @@ class ItemEditor:
 
 
 def require_some_left(before: Sequence[ManifestItem], after: Sequence[ManifestItem]) -> None:
-    """Raise Invalid where nothing would be left to train on."""
+    """Raise Invalid if nothing would be left to train on."""
     if not after:
         what = "The dataset would have no items left."
-        raise Invalid(mistakes=[Mistake("", what, "Leave one, or delete the dataset.")])
+        raise Invalid(mistakes=[Finding("", what, "Keep at least one item, or delete the dataset.")])
     if included_items(before) and not included_items(after):
-        what = "Every item that is left would be excluded, so that nothing would be trained on."
-        raise Invalid(mistakes=[Mistake("", what, "Leave one, or include another item.")])
+        what = "Every remaining item would be excluded, so nothing would be trained on."
+        raise Invalid(mistakes=[Finding("", what, "Keep at least one item included.")])
 
 
 def _mark(item: ManifestItem, item_id: str | None, changes: ItemChanges) -> ManifestItem:
@@ -95,5 +95,5 @@ def _describe(edit: ItemsEdit) -> str:
 
 
 def count_items(count: int) -> str:
-    """Return the count in words."""
+    """Return the count with its noun: "1 item", "2 items"."""
     return "1 item" if count == 1 else f"{count:,} items"

@@ -1,4 +1,4 @@
-"""The items of datasets, and their captions."""
+"""Routes for the items of datasets and their captions."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -21,12 +21,12 @@ from api.domain.dataset import ItemFilter
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer
 from api.web.context import services
-from api.web.idempotency_routes import TAKES_KEY, idempotency_scope, idempotent, made_before
+from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
 from api.web.optional_body import body_is_optional
 
-#: The answer 200 of a dry run, which has the form of its 201.
+#: Responses of a dry run: 200 has the same schema as 201.
 _CHECKED: dict[int, str] = {
-    200: "What it would do.",
+    200: "The result that the request would have.",
     400: "Bad request",
     403: "Forbidden",
     404: "Not found",
@@ -36,9 +36,9 @@ _CHECKED: dict[int, str] = {
     503: "Service unavailable",
 }
 
-#: The answer 200 of a dry run, which has the form of its 202.
+#: Responses of a dry run: 200 has the same schema as 202.
 _ESTIMATED: dict[int, str] = {
-    200: "What it would take.",
+    200: "The estimate.",
     400: "Bad request",
     404: "Not found",
     409: "Conflict",
@@ -55,9 +55,9 @@ dataset_items = APIBlueprint("dataset_items", __name__, url_prefix=f"{BASE_PATH}
 @dataset_items.output(ItemListAnswer)
 @dataset_items.doc(responses=[404, 422])
 def list_items(name: str, query_data: ItemListQuery) -> Response:
-    """The items of a version, by name
+    """List the items of a version, by name.
 
-    What nobody has looked into yet is null. Filters are joined by and.
+    Values of files that were not examined yet are null. Filters are combined with AND.
     """
     wanted = ItemFilter(query_data.search, query_data.problem, query_data.excluded)
     page = services().items.get_page(name, query_data.version, wanted, query_data.page())
@@ -69,9 +69,9 @@ def list_items(name: str, query_data: ItemListQuery) -> Response:
 @dataset_items.output(ItemAnswer)
 @dataset_items.doc(responses=[404, 422])
 def get_item(name: str, item_id: str, query_data: VersionQuery) -> Response:
-    """One item
+    """Return one item.
 
-    Its id is the same in every version, whatever becomes of its bytes and its caption.
+    Its id is the same in every version, even when its file or caption changes.
     """
     return answer(services().items.get(name, item_id, query_data.version))
 
@@ -81,12 +81,12 @@ def get_item(name: str, item_id: str, query_data: VersionQuery) -> Response:
 @dataset_items.output(ItemsEditAnswer)
 @dataset_items.doc(responses=[400, 404, 409, 415, 422, 503])
 def edit_items(name: str, json_data: EditItems) -> Response:
-    """Remove, exclude or include items
+    """Remove, exclude or include items.
 
-    Removed items are not in the new version; excluded ones are, but trainings, checks and caches do not see them. Files
-    of a registered directory stay as they are. `POST …/versions/{previous}/restore` undoes it. Unknown ids are 404
-    `item_not_found`, all in `data.item_ids`. With `version` it is 409 `dataset_changed` when another has become the
-    newest.
+    Removed items are not in the new version. Excluded items stay in it, but trainings, checks and caches ignore them.
+    Files of a registered directory are not touched. `POST …/versions/{previous}/restore` undoes the edit. Unknown ids
+    are 404 `item_not_found`, all listed in `data.item_ids`. With `version`, the response is 409 `dataset_changed` if a
+    different version is the newest.
     """
     actor = current_principal.get().actor
     return answer(services().item_edits.edit(name, json_data.changes(), actor, dry_run=json_data.dry_run))
@@ -98,18 +98,19 @@ def edit_items(name: str, json_data: EditItems) -> Response:
 @dataset_items.doc(responses=_CHECKED)
 @idempotent
 def split_dataset(name: str, json_data: SplitDataset) -> Response:
-    """Move items into another dataset
+    """Move items into another dataset.
 
-    With captions, masks and controls, into a dataset that exists or that the split makes; both get a new version, or
-    neither. `dry_run` is 200 and changes nothing. Items whose names `into` has already are 422, all of them. The items
-    of a registered directory cannot be moved: 409 `dataset_is_registered`.
+    Captions, masks and controls move too. The target may exist; otherwise the split creates it. Both datasets get a
+    new version, or neither does. `dry_run` returns 200 and changes nothing. Items whose names already exist in `into`
+    are 422; the response lists all of them. Items of a registered directory cannot be moved: 409
+    `dataset_is_registered`.
     """
-    asks = current_principal.get()
+    principal = current_principal.get()
     request = json_data.request()
-    if before := made_before():
+    if before := earlier_result():
         made = services().splits.get_made(name, request.into, before.numbers)
     else:
-        made = services().splits.split(name, request, asks, dry_run=json_data.dry_run)
+        made = services().splits.split(name, request, principal, dry_run=json_data.dry_run)
     if made.into_version is None:
         return answer(made)
     return answer(made, 201, "split", {"Location": f"{BASE_PATH}/datasets/{made.into}"})
@@ -120,15 +121,16 @@ def split_dataset(name: str, json_data: SplitDataset) -> Response:
 @dataset_items.output(CaptionsAnswer)
 @dataset_items.doc(responses=[400, 404, 409, 415, 422, 503])
 def edit_captions(name: str, json_data: EditCaptions) -> Response:
-    """Edit captions
+    """Edit captions.
 
-    Those of `changes`, or the same edit over many: `replace`, then `prefix` and `suffix`, in the items that `item_ids`
-    and `search` choose. `caption` gives each of them this one, with `only_missing` those that have none; otherwise
-    items without a caption stay as they are. It makes a new version, and with `dry_run` none.
-    `differences` shows the first 200. With `version` it is 409 `dataset_changed` when another has become the newest.
+    Either set the captions in `changes`, or make the same edit in many items: `replace` first, then `prefix` and
+    `suffix`, in the items that `item_ids` and `search` select. `caption` sets the same caption for each of them; with
+    `only_missing` only for items without one. Without `caption`, items that have no caption are not changed. The edit
+    creates a new version; with `dry_run` it does not. `differences` contains the first 200. With `version`, the
+    response is 409 `dataset_changed` if a different version is the newest.
     """
     actor = current_principal.get().actor
-    return answer(services().captions.edit(name, json_data.wish(), actor, dry_run=json_data.dry_run))
+    return answer(services().captions.edit(name, json_data.to_request(), actor, dry_run=json_data.dry_run))
 
 
 @dataset_items.post("/<name>/captions/generate")
@@ -138,14 +140,15 @@ def edit_captions(name: str, json_data: EditCaptions) -> Response:
 @body_is_optional
 @idempotent
 def generate_captions(name: str, json_data: GenerateCaptions) -> Response:
-    """Have captions written
+    """Generate captions.
 
-    By the vision model of `CAPTION_ENDPOINT` or the program of `CAPTION_COMMAND`, as a task; `dry_run` is 200 and only
-    tells questions, time and cost. The result is a new version with its differences, and `previous` is what `restore`
-    goes back to. What was answered before is not asked again. Without either it is 503.
+    A task asks the vision model of `CAPTION_ENDPOINT` or runs the program of `CAPTION_COMMAND`. `dry_run` returns 200
+    with the number of questions, the time and the cost only. The result is a new version with its differences;
+    `restore` with `previous` undoes it. Earlier answers of the model are reused. If neither setting is set, the
+    response is 503.
     """
-    asks, wanted = current_principal.get(), json_data.wanted()
-    made = services().captioning.generate(name, wanted, asks, idempotency_scope(), dry_run=json_data.dry_run)
+    principal, wanted = current_principal.get(), json_data.to_request()
+    made = services().captioning.generate(name, wanted, principal, idempotency_scope(), dry_run=json_data.dry_run)
     if made.task is None:
         return answer(made)
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task.task_id}"})

@@ -1,4 +1,4 @@
-"""The items of manifests as rows, from which pages are read; made anew from the manifest whenever they are missing."""
+"""Items of manifests as database rows, for paging. Missing rows are created again from the manifest."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,10 +38,10 @@ from api.domain.dataset import (
 )
 from api.errors import ItemNotFound
 
-#: Rows of one transaction: other writers get their turn between two.
+#: Rows per transaction, so that other writers are not blocked for long.
 _BATCH = 2000
 
-#: Changed rows up to which those of an earlier manifest are taken over, in the transaction that makes the version.
+#: Most changed rows for which the rows of an earlier manifest are reused, in the transaction of the version.
 MOST_MOVED = 5_000
 
 _FACTS = [column.label(f"fact_{column.name}") for column in media_facts.c]
@@ -50,15 +50,15 @@ _IS_OTHER = media_facts.c.kind == MediaKind.OTHER
 
 
 class DatasetItemStore:
-    """Items by manifest. A manifest is known here by its number."""
+    """Rows of items by manifest. Each manifest has a serial number here."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def ensure(self, manifest_sha256: str, read: Callable[[], Iterable[ManifestItem]], now: datetime) -> int:
-        """The number of a manifest whose items all have rows; `read` gives the items in order where they are missing.
+        """Return the serial number of a manifest and create missing rows; `read` returns the items in order.
 
-        May be interrupted, or done by several at once: the rows of a manifest are always the same.
+        May be interrupted, or run in parallel: the rows of a manifest are always the same.
         """
         serial, is_indexed = self._serial(manifest_sha256, now)
         if is_indexed:
@@ -71,13 +71,13 @@ class DatasetItemStore:
         return serial
 
     def is_indexed(self, manifest_sha256: str) -> bool:
-        """Whether all items of a manifest have rows."""
+        """Return whether all items of a manifest have rows."""
         query = select(manifests.c.is_indexed).where(manifests.c.sha256 == manifest_sha256)
         with self._database.read() as connection:
             return bool(connection.scalar(query))
 
     def is_of(self, serial: int, manifest_sha256: str) -> bool:
-        """Whether the rows under this number are still those of this manifest."""
+        """Return whether the rows under this number still belong to this manifest."""
         query = select(manifests.c.sha256).where(manifests.c.serial == serial)
         with self._database.read() as connection:
             return connection.scalar(query) == manifest_sha256
@@ -90,11 +90,12 @@ class DatasetItemStore:
         changed: Mapping[int, ManifestItem],
         now: datetime,
     ) -> bool:
-        """Makes the rows of the manifest `base` those of another one, which has the same items but for those that
-        `changed` has by their places; within the transaction of this connection. False, and nothing is done, where
-        the base has no rows or the other has some.
+        """Turn the rows of the manifest `base` into those of another one, in the transaction of this connection.
 
-        Who asks for the base after that makes its rows anew: of two versions it is the newer one that is looked at.
+        The other manifest has the same items, except `changed` (items by position). Returns False, and changes
+        nothing, if the base has no rows or the other has some.
+
+        A later read of the base creates its rows again; usually only the newer version is read.
         """
         rows = connection.execute(
             select(manifests).where(manifests.c.sha256.in_((base, manifest_sha256))).with_for_update()
@@ -102,12 +103,12 @@ class DatasetItemStore:
         if [(row.sha256, row.is_indexed) for row in rows] != [(base, True)]:
             return False
         is_it = manifests.c.serial == rows[0].serial
-        taken = {"sha256": manifest_sha256, "used_at": to_seconds(now)}
-        connection.execute(update(manifests).where(is_it).values(taken))
+        moved = {"sha256": manifest_sha256, "used_at": to_seconds(now)}
+        connection.execute(update(manifests).where(is_it).values(moved))
         here = (dataset_items.c.manifest == bindparam("its_manifest")) & (
             dataset_items.c.position == bindparam("its_position")
         )
-        written = [_write(rows[0].serial, place, item) for place, item in changed.items()]
+        written = [_write(rows[0].serial, position, item) for position, item in changed.items()]
         values = [{"its_manifest": row.pop("manifest"), "its_position": row.pop("position"), **row} for row in written]
         if values:
             connection.execute(update(dataset_items).where(here), values)
@@ -135,15 +136,16 @@ class DatasetItemStore:
             with self._database.write(is_audited=False) as connection:
                 connection.execute(insert(manifests).values(new))
         except IntegrityError:
-            pass  # somebody else was first
+            pass  # another writer was first
         with self._database.read() as connection:
             return connection.execute(query).one()
 
     def page(
         self, manifest: int, wanted: ItemFilter, limit: int, offset: int | None, cursor: int | None
     ) -> tuple[list[DatasetItem], int | None]:
-        """Up to `limit` items by path, after the one at the position `cursor`; and how many there are, None where all
-        of the manifest's items are wanted.
+        """Return up to `limit` items by path, after the position `cursor`, and their total number.
+
+        The number is None if there is no filter.
         """
         conditions = [dataset_items.c.manifest == manifest]
         conditions += _conditions(manifest, wanted, is_sqlite=self._database.is_sqlite)
@@ -152,7 +154,7 @@ class DatasetItemStore:
         if cursor is not None:
             query = query.where(dataset_items.c.position > cursor)
         elif offset and wanted.is_empty:
-            # Positions have no gaps: what is skipped is not even looked at.
+            # Positions have no gaps, so skipped rows need not be read.
             query = query.where(dataset_items.c.position >= offset)
         elif offset:
             query = query.offset(offset)
@@ -161,12 +163,12 @@ class DatasetItemStore:
             if wanted.is_empty:
                 return rows, None
             if cursor is None and not offset and len(rows) < limit:
-                return rows, len(rows)  # few are found by looking at all of them: once is enough
+                return rows, len(rows)  # a small result scans all rows; avoid a second scan
             counted = select(func.count()).select_from(dataset_items).where(*conditions)
             return rows, connection.scalar(counted) or 0
 
     def get(self, manifest: int, item_id: str) -> DatasetItem:
-        """The item with this id. Raises ItemNotFound."""
+        """Return the item with this id. Raises ItemNotFound."""
         query = select(dataset_items, *_FACTS).select_from(_WITH_FACTS)
         with self._database.read() as connection:
             row = connection.execute(
@@ -177,8 +179,9 @@ class DatasetItemStore:
         return _read(row)
 
     def prune(self, before: datetime) -> int:
-        """Removes the rows of manifests that nobody has asked for since, unless they are some dataset's newest; how
-        many manifests lost theirs.
+        """Remove the rows of manifests that are unused since this time, unless they are a dataset's newest version.
+
+        Returns the number of manifests.
         """
         latest = exists().where(
             dataset_versions.c.manifest == manifests.c.sha256,
@@ -188,13 +191,13 @@ class DatasetItemStore:
         )
         is_old = manifests.c.used_at < to_seconds(before)
         with self._database.write(is_audited=False) as connection:
-            # Numbers are not given again: who asks for one of these anew makes its rows under another.
-            gone = connection.execute(delete(manifests).where(is_old, ~latest)).rowcount
+            # Serial numbers are not reused: a later read of such a manifest creates rows under a new number.
+            removed = connection.execute(delete(manifests).where(is_old, ~latest)).rowcount
         self._remove_orphans()
-        return gone
+        return removed
 
     def _remove_orphans(self) -> None:
-        """Removes the rows of manifests that have no number any more, be it since a pass that was killed."""
+        """Remove the rows of manifests that do not exist, including those left by a killed pass."""
         last = 0
         while True:
             with self._database.read() as connection:
@@ -221,7 +224,7 @@ class DatasetItemStore:
 def _conditions(manifest: int, wanted: ItemFilter, *, is_sqlite: bool) -> Iterator[ColumnElement[bool]]:
     if wanted.search:
         columns = (dataset_items.c.path, dataset_items.c.caption)
-        # SQLite's LIKE is blind to case by itself, and twice as fast as one of lower().
+        # SQLite's LIKE ignores case by itself, and is twice as fast as comparing lower().
         sought = re.sub(r"([\\\\%_])", r"\\\1", wanted.search)
         like = [
             column.like(f"%{sought}%", escape="\\") if is_sqlite else column.ilike(f"%{sought}%", escape="\\")
@@ -231,10 +234,10 @@ def _conditions(manifest: int, wanted: ItemFilter, *, is_sqlite: bool) -> Iterat
     if wanted.excluded is not None:
         yield dataset_items.c.excluded.is_(True) if wanted.excluded else dataset_items.c.excluded.is_not(True)
     if wanted.problem == ANY_PROBLEM:
-        # SQLite uses an index for a range, and would look at every row for what is not null.
-        ill = (media_facts.c.problem > "", media_facts.c.is_variable_rate.is_(True), _IS_OTHER)
-        # One question each, so that each is answered by its index.
-        each = (dataset_items.c.problem.is_not(None), *map(_has_facts, ill))
+        # SQLite uses an index for a range; "is not null" would scan every row.
+        problems = (media_facts.c.problem > "", media_facts.c.is_variable_rate.is_(True), _IS_OTHER)
+        # One query per condition, so that each uses its index.
+        each = (dataset_items.c.problem.is_not(None), *map(_has_facts, problems))
         found = (select(dataset_items.c.position).where(dataset_items.c.manifest == manifest, one) for one in each)
         yield dataset_items.c.position.in_(union(*found))
     elif wanted.problem in (ItemProblem.MISSING_CAPTION, ItemProblem.EMPTY_CAPTION):

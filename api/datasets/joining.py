@@ -1,4 +1,4 @@
-"""Files join a dataset: what of them is media is stored, and a new version names it."""
+"""Add files to a dataset: store the media files and make a new version with them."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from api.datasets.adding import AddedFile, SideFiles, add, require_own_places
+from api.datasets.adding import AddedFile, SideFiles, add, require_distinct_paths
 from api.datasets.media_facts import MediaFactsStore
 from api.datasets.service import DatasetService, require_own_files
 from api.datasets.tree import FileTree, TreeFile, repeats_by_directory, stem_of
-from api.domain.access import ANYBODY
+from api.domain.access import API_ACTOR
 from api.domain.dataset import Dataset, ManifestItem, MediaFacts, MediaKind
 from api.domain.media import Decoder, MediaProbe, MediaSource
 from api.domain.upload import Upload
@@ -19,45 +19,45 @@ from api.files.archives.limits import BadArchive
 from api.files.archives.names import is_litter
 from api.files.blobs import BlobStore
 from api.files.upload_files import UploadFiles
-from api.trainers.media import PASSED_OVER
+from api.trainers.media import IGNORED_SUFFIXES
 from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-#: How often it is tried beside others who change the same dataset.
+#: Attempts when other writers change the same dataset.
 _TRIES = 10
 
-#: Files that are looked at together, and whose facts are kept by one transaction.
+#: Files that are examined together, and whose facts are stored in one transaction.
 _BATCH = 64
 
-#: Endings by which a file that no decoder can read is still one of media, which somebody should learn.
+#: Suffixes of files that become items even if the decoder cannot read them, so that users see the problem.
 _MEDIA_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jxl", ".heic", ".heif"}
     | {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 )
 
-#: Hears how many of how many files were looked at.
-Listener = Callable[[int, int], None]
+#: Receives the number of examined files and the total.
+ReportProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What became of files."""
+    """The result of adding files."""
 
     dataset: str
     version: int
     added: tuple[str, ...]  #: paths of items
     changed: tuple[str, ...]
-    left_out: tuple[str, ...]  #: paths of what is no media
+    left_out: tuple[str, ...]  #: paths of files that are not media
     num_repeats: Mapping[str, int]
     further_captions: int
-    facts: Mapping[str, MediaFacts]  #: of the media, by their path
+    facts: Mapping[str, MediaFacts]  #: of media files, by path
     is_all: bool = False  #: the version has no other items
 
 
 @dataclass(slots=True)
 class _Stored:
-    """Files that are blobs now, by their path."""
+    """Files that were stored as blobs."""
 
     media: dict[str, str]  #: hashes by path
     masks: dict[str, str]
@@ -67,7 +67,7 @@ class _Stored:
 
 
 class Joining:
-    """Adds files to datasets. Any thread may call it."""
+    """Adds files to datasets. Thread-safe."""
 
     def __init__(
         self,
@@ -85,20 +85,23 @@ class Joining:
         self._files = files
         self._clock = clock
 
-    def join(self, tree: FileTree, upload: Upload, listener: Listener) -> Joined:
-        """Makes a version of an upload's dataset with these files. Raises BadArchive, NotYours, DatasetIsRegistered,
-        QuotaExceeded, DatasetChanged, Unavailable, OSError.
+    def join(self, tree: FileTree, upload: Upload, report: ReportProgress) -> Joined:
+        """Make a version of an upload's dataset with these files.
+
+        Raises BadArchive, NotYours, DatasetIsRegistered, QuotaExceeded, DatasetChanged, Unavailable, OSError.
         """
         if not (tree.pictures or tree.captions or tree.masks or tree.controls):
-            raise BadArchive("holds no image, video or caption")
-        stored = self._store_files(tree, listener)
-        added = [AddedFile(each.path, stored.media[each.path], each.size_bytes) for each in _kept(tree, stored)]
+            raise BadArchive("contains no image, video or caption")
+        stored = self._store_files(tree, report)
+        added = [
+            AddedFile(each.path, stored.media[each.path], each.size_bytes) for each in _stored_pictures(tree, stored)
+        ]
         side = SideFiles(tree.captions, stored.masks, stored.controls)
         for _ in range(_TRIES - 1):
             try:
                 return self._add(tree, upload, stored, added, side)
             except (DatasetChanged, DatasetExists):
-                # Somebody else was first: their version is the one to add to.
+                # Another writer was first: add the files to its version.
                 continue
         return self._add(tree, upload, stored, added, side)
 
@@ -107,49 +110,52 @@ class Joining:
         before: Iterable[ManifestItem] = ()
         if dataset is not None and dataset.latest is not None:
             before = self._datasets.read_items(self._datasets.find_version(dataset).manifest_sha256)
-        total = add(before, added, side)
-        if total.added:
-            added_paths = frozenset(total.added)
-            known = (item.path for item in total.items if item.path not in added_paths)
-            require_own_places(known, total.added)
-        if not total.items:
-            raise BadArchive("holds no image, video or caption of an item that is there (zip and tar are unpacked)")
+        addition = add(before, added, side)
+        if addition.added:
+            added_paths = frozenset(addition.added)
+            known = (item.path for item in addition.items if item.path not in added_paths)
+            require_distinct_paths(known, addition.added)
+        if not addition.items:
+            raise BadArchive(
+                "contains no image, no video and no caption of an existing item (only zip and tar are unpacked)"
+            )
         dataset = dataset or self._datasets.make(upload.dataset or "", upload.owner, {})
         version = self._datasets.add_version(
             dataset,
-            total.items,
-            upload.owner or ANYBODY,
-            _say(total.added, total.changed, upload),
+            addition.items,
+            upload.owner or API_ACTOR,
+            _describe(addition.added, addition.changed, upload),
             expected_latest=dataset.latest,
             origin=_origin_of(upload, tree),
         )
         return Joined(
             dataset.name,
             version.ordinal,
-            total.added,
-            total.changed,
-            (*stored.left_out, *_strays(tree, stored, total.items)),
+            addition.added,
+            addition.changed,
+            (*stored.left_out, *_unmatched(tree, stored, addition.items)),
             repeats_by_directory(tree),
             tree.further_captions,
             stored.facts,
-            is_all=len(total.items) == len(total.added) + len(total.changed),
+            is_all=len(addition.items) == len(addition.added) + len(addition.changed),
         )
 
     def _find(self, upload: Upload) -> Dataset | None:
-        """The dataset; None when it is still to be made. Raises NotYours, DatasetIsRegistered."""
+        """Return the dataset; None if it must be created. Raises NotYours, DatasetIsRegistered."""
         try:
             found = self._datasets.find(upload.dataset or "")
         except DatasetNotFound:
             return None
         require_own_files(found)
         if found.owner != upload.owner and not found.created_at <= upload.created_at <= self._clock.now():
-            # One that was there before was looked at when the upload began; after a clock was set back nobody can tell.
-            raise NotYours(f"The dataset {found.name} belongs to somebody else: only they may add to it.")
+            # Access to an existing dataset was checked when the upload started. A clock set back makes the order
+            # unknown.
+            raise NotYours(f"The dataset {found.name} belongs to another user: only its owner may add to it.")
         return found
 
-    # -- bytes -------------------------------------------------------------------------------------------------------
+    # -- files -------------------------------------------------------------------------------------------------------
 
-    def _store_files(self, tree: FileTree, listener: Listener) -> _Stored:
+    def _store_files(self, tree: FileTree, report: ReportProgress) -> _Stored:
         stored = _Stored({}, {}, {}, [], {})
         waiting: list[tuple[TreeFile, dict[str, str], str]] = [
             (each, stored.media, each.path) for each in tree.pictures
@@ -158,7 +164,7 @@ class Joining:
             waiting += [(each, hashes, stem) for stem, each in side.items()]
         with ThreadPoolExecutor(self._decoder.children, "upload-look") as threads:
             for start in range(0, len(waiting), _BATCH):
-                listener(start, len(waiting))
+                report(start, len(waiting))
                 batch = waiting[start : start + _BATCH]
                 found = threads.map(self._examine, [each for each, _, _ in batch])
                 known: dict[str, MediaProbe] = {}
@@ -176,13 +182,13 @@ class Joining:
         return None if is_litter(each.path) else self._decoder.examine(MediaSource(each.file))
 
     def _adopt(self, file: Path) -> str:
-        # Under a second name: where this is killed before a version names the blob, the upload still has its file.
-        twin = self._files.twin_of(file)
+        # Store it under a second name: after a kill before a version names the blob, the upload still has its file.
+        twin = self._files.link_twin(file)
         return self._blobs.adopt(twin).sha256
 
 
-def _strays(tree: FileTree, stored: _Stored, items: Iterable[ManifestItem]) -> list[str]:
-    """The masks and controls that belong to no item."""
+def _unmatched(tree: FileTree, stored: _Stored, items: Iterable[ManifestItem]) -> list[str]:
+    """Return the paths of masks and controls that belong to no item."""
     if not stored.masks and not stored.controls:
         return []
     stems = {stem_of(item.path) for item in items}
@@ -190,24 +196,24 @@ def _strays(tree: FileTree, stored: _Stored, items: Iterable[ManifestItem]) -> l
     return masks + [tree.controls[stem].path for stem in stored.controls if stem not in stems]
 
 
-def _kept(tree: FileTree, stored: _Stored) -> list[TreeFile]:
+def _stored_pictures(tree: FileTree, stored: _Stored) -> list[TreeFile]:
     return [each for each in tree.pictures if each.path in stored.media]
 
 
 def _is_media(path: str, facts: MediaFacts) -> bool:
     suffix = PurePosixPath(path).suffix
-    # Whatever is in it, the trainer passes over a file of such a name, or takes it for an archive.
-    if suffix in PASSED_OVER or suffix == ".tar":
+    # Whatever such a file contains, the trainer ignores it by its name, or opens it as an archive.
+    if suffix in IGNORED_SUFFIXES or suffix == ".tar":
         return False
     return facts.kind is not MediaKind.OTHER or suffix.lower() in _MEDIA_SUFFIXES
 
 
-def _say(added: tuple[str, ...], changed: tuple[str, ...], upload: Upload) -> str:
+def _describe(added: tuple[str, ...], changed: tuple[str, ...], upload: Upload) -> str:
     parts = [f"{len(names):,} {word}" for names, word in ((added, "added"), (changed, "changed")) if names]
     return f"{' and '.join(parts) or 'nothing new'} by upload" + (f" of {upload.filename}" if upload.filename else "")
 
 
 def _origin_of(upload: Upload, tree: FileTree) -> dict[str, object]:
     repeats = repeats_by_directory(tree)
-    told: dict[str, object] = {"upload": upload.upload_id, "filename": upload.filename}
-    return {**told, **({"num_repeats": dict(repeats)} if repeats else {})}
+    origin: dict[str, object] = {"upload": upload.upload_id, "filename": upload.filename}
+    return {**origin, **({"num_repeats": dict(repeats)} if repeats else {})}

@@ -1,7 +1,7 @@
-"""Versions as directories: a view that every check looks into, and a directory of its own for each task that trains.
+"""Dataset versions as directories: a read-only view for checks, and a separate directory for each task.
 
-Files are hard links to what is stored, which nobody may write to. Whatever a trainer does in its directory (delete
-names, write caches) changes neither a version nor what another task sees.
+Files are hard links to blobs, which only the service can write. Whatever a trainer does in its directory (delete
+names, write caches) affects neither a version nor another task.
 """
 
 import hashlib
@@ -22,36 +22,36 @@ from api.files.blobs import BlobStore
 from api.util.foreign_files import make_directory
 from api.util.foreign_trees import remove_tree
 
-#: Where the trainer keeps what it has computed of a dataset: kept from one attempt to the next.
+#: Directory of the trainer's cache; retained between attempts.
 CACHE = "cache"
 
-#: Beside a larger captions.json nobody would look at captions: text files are written instead.
+#: Size limit of captions.json; above it, text files are written instead.
 _MOST_JSON_BYTES = 16 * 1024 * 1024
 
-#: The longest name of a file, in bytes, with room for endings.
+#: Longest file name in bytes, with space for suffixes.
 _LONGEST_NAME = 200
 _LONGEST_SUFFIX = 16
 
-#: Where the file with this hash lies in a registered directory. Raises DatasetChanged.
+#: Returns the path of an item's file in a registered directory. Raises DatasetChanged.
 Locate = Callable[[ManifestItem], Path]
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
-    """Where a version lies as directories; None where it has no such files."""
+class VersionLayout:
+    """The directories of a version; None for kinds of files that it does not have."""
 
     media: Path
     masks: Path | None
     controls: Path | None
 
-    def moved_to(self, other: "Laid") -> Iterator[tuple[str, str]]:
-        """Each path here with the one there, as texts."""
+    def moved_to(self, other: "VersionLayout") -> Iterator[tuple[str, str]]:
+        """Yield each path of this layout with the matching path of the other."""
         for here, there in ((self.masks, other.masks), (self.controls, other.controls), (self.media, other.media)):
             if here is not None and there is not None:
                 yield str(here), str(there)
 
 
-class DatasetMaterials:
+class DatasetDirectories:
     """Makes directories of versions."""
 
     def __init__(
@@ -62,8 +62,9 @@ class DatasetMaterials:
         locate_registered: Callable[[Dataset], Locate] | None = None,
         trainers_group: int | None = None,
     ) -> None:
-        """`locate_registered` tells of a registered directory's own files; `trainers_group` is the group of the user
-        that trainers run as, where that is another one than the service's.
+        """Create it. `locate_registered` locates the files of a registered directory.
+
+        `trainers_group` is the group of the user that trainers run as, if that is not the service's user.
         """
         self._service = service
         self._store = store
@@ -73,18 +74,16 @@ class DatasetMaterials:
 
     @property
     def root(self) -> Path:
-        """The directory that holds all files of datasets."""
+        """The directory with all files of datasets."""
         return self._blobs.root
 
     @property
     def views(self) -> Path:
-        """The directory that holds one view for each manifest."""
+        """The directory with one view for each manifest."""
         return self._blobs.root / "views"
 
-    def view(self, pin: PinnedDataset) -> Laid:
-        """The directories of a version for whoever looks only; they are made once. Raises BlobMissing, DatasetChanged,
-        OSError.
-        """
+    def view(self, pin: PinnedDataset) -> VersionLayout:
+        """Return a read-only view of a version; create it on first use. Raises BlobMissing, DatasetChanged, OSError."""
         items = included_items(self._service.read_items(pin.manifest_sha256))
         locate = self._locator_of(pin)
         root = self.views / _view_name(pin, items, locate)
@@ -93,29 +92,31 @@ class DatasetMaterials:
             new = self.views / f".{root.name}.{secrets.token_hex(8)}"
             try:
                 self._fill(items, locate, new)
-                with suppress(OSError):  # somebody else was first
+                with suppress(OSError):  # another caller was first
                     os.rename(new, root)
             finally:
                 remove_tree(str(new), levels=1)
-        os.utime(root)  # those that nobody looks into are collected
-        return _laid(root)
+        os.utime(root)  # unused views are removed after a while
+        return _layout(root)
 
-    def home(self, above: Path, pin: PinnedDataset, like: Laid) -> Laid:
-        """Where a version will lie in a task's directory of datasets, if it has what another has of it."""
+    def layout_for(self, above: Path, pin: PinnedDataset, like: VersionLayout) -> VersionLayout:
+        """Return the future layout of a version in a task's directory; it has the same kinds of files as `like`."""
         root = above / _label(pin)
-        return Laid(
+        return VersionLayout(
             root / "media",
             None if like.masks is None else root / "masks",
             None if like.controls is None else root / "controls",
         )
 
-    def lay(self, above: Path, pin: PinnedDataset, *, is_new: bool) -> Laid:
-        """The directories of a version for one task; made anew with `is_new`, and then the trainer's cache is taken
-        over from those that were there. Raises BlobMissing, DatasetChanged, OSError.
+    def lay_out(self, above: Path, pin: PinnedDataset, *, is_new: bool) -> VersionLayout:
+        """Return the directories of a version for one task.
+
+        With `is_new` they are created again, and the trainer's cache of the earlier ones is moved there. Raises
+        BlobMissing, DatasetChanged, OSError.
         """
         root = above / _label(pin)
         if not is_new:
-            return _laid(root)
+            return _layout(root)
         make_directory(str(above), 2)
         self._remove_leftovers(above)
         new, old = (above / f".{root.name}.{what}.{secrets.token_hex(8)}" for what in ("new", "old"))
@@ -124,17 +125,17 @@ class DatasetMaterials:
         self._open_to_trainers(above, new)
         with suppress(FileNotFoundError):
             os.rename(root, old)
-        # A link, or whatever else a trainer has put there, stays behind.
+        # Move only a real directory, not a link or anything else that a trainer has put there.
         with suppress(OSError):
             if (old / "media" / CACHE).lstat().st_mode & 0o170000 == 0o040000:
                 os.rename(old / "media" / CACHE, new / "media" / CACHE)
         os.rename(new, root)
         remove_tree(str(old), levels=2)
-        return _laid(root)
+        return _layout(root)
 
     @staticmethod
     def _remove_leftovers(above: Path) -> None:
-        """Removes what attempts left that were killed while they were prepared."""
+        """Remove what killed attempts left while they were being prepared."""
         for name in os.listdir(above):
             if name.startswith("."):
                 remove_tree(str(above / name), levels=2)
@@ -163,21 +164,21 @@ class DatasetMaterials:
         _write_captions(items, names, root / "media")
 
     def _locator_of(self, pin: PinnedDataset) -> Locate | None:
-        """Where the files lie of a registered directory; None for stored ones. Raises DatasetNotFound."""
+        """Return the function that locates files of a registered directory; None for blobs. Raises DatasetNotFound."""
         dataset = self._store.get_by_serial(pin.serial)
         if dataset is None:
-            raise DatasetNotFound(f"{pin.dataset} is no more.")
+            raise DatasetNotFound(f"{pin.dataset} was deleted.")
         if dataset.directory is None or self._locate_registered is None:
             return None
         return self._locate_registered(dataset)
 
     def _link(self, item: ManifestItem, locate: Locate | None, target: Path) -> None:
-        """Raises BlobMissing, DatasetChanged, OSError."""
+        """Link the file of an item at this path. Raises BlobMissing, DatasetChanged, OSError."""
         if locate is not None:
             target.symlink_to(locate(item))
             return
         if item.size_bytes >= 0 and not self._blobs.is_intact(item.sha256, item.size_bytes):
-            self._blobs.path(item.sha256)  # says that it is missing
+            self._blobs.path(item.sha256)  # raises BlobMissing if it is missing
             if not self._blobs.is_intact(item.sha256, item.size_bytes):
                 raise BlobMissing(
                     f"The stored file of {item.path} is damaged: upload it again.", data={"sha256": item.sha256}
@@ -186,48 +187,49 @@ class DatasetMaterials:
 
 
 def _beside(item: ManifestItem) -> Iterator[tuple[str, ManifestItem]]:
-    """The mask and the control picture of an item, each with its part, as items whose size is not known."""
+    """Yield the mask and control picture of an item with their directory, as items of unknown size."""
     for part, sha256 in (("masks", item.mask_sha256), ("controls", item.control_sha256)):
         if sha256 is not None:
             yield part, ManifestItem(item.path, sha256, -1)
 
 
 def _view_name(pin: PinnedDataset, items: Sequence[ManifestItem], locate: Locate | None) -> str:
-    """The name of a view: of a registered directory's files it tells where they lie. Raises DatasetChanged."""
+    """Return the name of a view; for registered directories it includes a hash of the paths. Raises DatasetChanged."""
     if locate is None:
         return pin.manifest_sha256
-    places = hashlib.sha256()
+    paths = hashlib.sha256()
     for item in items:
         for each in (item, *(beside for _, beside in _beside(item))):
-            places.update(f"{locate(each)}\0".encode(errors="surrogateescape"))
-    return f"{pin.manifest_sha256}.{places.hexdigest()[:16]}"
+            paths.update(f"{locate(each)}\0".encode(errors="surrogateescape"))
+    return f"{pin.manifest_sha256}.{paths.hexdigest()[:16]}"
 
 
-def _laid(root: Path) -> Laid:
+def _layout(root: Path) -> VersionLayout:
     masks, controls = root / "masks", root / "controls"
-    return Laid(root / "media", masks if masks.is_dir() else None, controls if controls.is_dir() else None)
+    return VersionLayout(root / "media", masks if masks.is_dir() else None, controls if controls.is_dir() else None)
 
 
 def _label(pin: PinnedDataset) -> str:
-    """The name of its directory: for people to read, and the same at every attempt."""
+    """Return the name of a task's directory for this version: readable, and the same for every attempt."""
     return f"{pin.dataset}-{pin.manifest_sha256[:16]}"
 
 
 def flat_names(items: Sequence[ManifestItem]) -> dict[str, str]:
-    """The file's name of each item by its path, in the one directory that a trainer looks into: no two share a stem,
-    whatever the case, so that captions, masks and controls are told apart.
+    """Return a file name for each item path, for the one directory that the trainer reads.
+
+    No two names have the same stem, ignoring case, so that captions, masks and controls match one item.
     """
     names: dict[str, str] = {}
-    taken = {CACHE, "captions"}
+    used = {CACHE, "captions"}
     for item in items:
         path = PurePosixPath(item.path)
         stem, suffix = "__".join((*path.parent.parts, path.stem)), path.suffix
         if len(suffix) > _LONGEST_SUFFIX:
             suffix = ""
-        if len((stem + suffix).encode()) > _LONGEST_NAME or stem.startswith(".") or stem.casefold() in taken:
+        if len((stem + suffix).encode()) > _LONGEST_NAME or stem.startswith(".") or stem.casefold() in used:
             short = stem.encode()[: _LONGEST_NAME // 2].decode(errors="ignore").lstrip(".")
             stem = f"{short}-{item.item_id}"
-        taken.add(stem.casefold())
+        used.add(stem.casefold())
         names[item.path] = stem + suffix
     return names
 

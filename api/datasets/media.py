@@ -1,4 +1,4 @@
-"""The media files of datasets: where they lie, and what is known of them, found out where it is not."""
+"""Locate the media files of datasets, and examine those that are not known yet."""
 
 import logging
 import threading
@@ -18,31 +18,33 @@ from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-#: Files whose facts are kept by one transaction.
+#: Files whose facts are stored in one transaction.
 _BATCH = 64
 
 
-_GONE = MediaProbe(
+_MISSING = MediaProbe(
     MediaFacts(
-        MediaKind.OTHER, problem=MediaProblem.CHANGED, problem_text="It is no longer there as it was in this version."
+        MediaKind.OTHER,
+        problem=MediaProblem.CHANGED,
+        problem_text="The file has changed or was deleted since this version.",
     )
 )
 
 
 class RegisteredFiles(Protocol):
-    """Where the files of registered directories lie now. All raise DatasetChanged for one that is no longer there."""
+    """Locates the files of registered directories. All methods raise DatasetChanged for a missing or changed file."""
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
-        """Where an item's file lies."""
+        """Return the path of an item's file."""
         ...
 
     def finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
-        """Gives the path of a file with this content; the second text is what it is called in an error."""
+        """Return a function that finds a file by hash; its second argument is the name for error messages."""
         ...
 
 
 class DatasetMedia:
-    """Looks into media files, once for the same bytes."""
+    """Examines media files, once for the same bytes."""
 
     def __init__(
         self,
@@ -52,22 +54,22 @@ class DatasetMedia:
         clock: Clock,
         registered: RegisteredFiles | None = None,
     ) -> None:
-        """`registered` finds the files of registered directories."""
+        """Create it. `registered` locates the files of registered directories."""
         self._facts = facts
         self._blobs = blobs
         self._decoder = decoder
         self._clock = clock
         self._registered = registered
-        self._looking = threading.Lock()
+        self._examining = threading.Lock()
 
     def source_of(self, dataset: Dataset, item: ManifestItem) -> MediaSource:
-        """Where the bytes of an item lie. Raises BlobMissing, DatasetChanged."""
+        """Return the location of an item's bytes. Raises BlobMissing, DatasetChanged."""
         if dataset.directory is None or self._registered is None:
             return MediaSource(self._blobs.path(item.sha256))
         return MediaSource(self._registered.path_of(dataset, item), item.sha256)
 
     def find_sources(self, dataset: Dataset, items: Iterable[ManifestItem]) -> dict[str, MediaSource | None]:
-        """Where the files of these items lie, by hash, masks and control images too; None for one that is gone."""
+        """Return the locations of the files of these items by hash, with masks and controls; None for missing files."""
         find, found = self._sources(dataset), dict[str, MediaSource | None]()
         for item in items:
             for sha256 in item.blobs:
@@ -84,37 +86,38 @@ class DatasetMedia:
         return lambda sha256, path: MediaSource(find(sha256, path), sha256)
 
     def known(self, sha256: str) -> MediaProbe | None:
-        """What is known of a blob; None when nobody has looked into it."""
+        """Return the facts about a blob; None if it was not examined yet."""
         return self._facts.get([sha256]).get(sha256)
 
     def require(self, sha256: str, source: MediaSource) -> MediaProbe:
-        """What is known of the file with this content, now at the latest. Raises DecoderBusy."""
+        """Return the facts about the file with this content; examine it if needed. Raises DecoderBusy."""
         known = self.known(sha256)
         if known is not None:
             return known
         found = self._decoder.examine(source)
-        self._keep({sha256: found})
+        self._store({sha256: found})
         return found
 
-    def look(self, files: Mapping[str, MediaSource | None], seconds: float) -> dict[str, MediaProbe]:
-        """What is known of these files by hash; the unknown ones are looked into for so long. Those that were not
-        reached are left out. One caller at a time looks, others get what is known.
+    def examine_all(self, files: Mapping[str, MediaSource | None], seconds: float) -> dict[str, MediaProbe]:
+        """Return the facts about these files by hash, after examining unknown ones for this many seconds.
+
+        Files that were not reached are omitted. Only one caller at a time examines files; others get the known facts.
         """
         found = self._facts.get(files.keys())
-        found.update((sha256, _GONE) for sha256, source in files.items() if source is None)
+        found.update((sha256, _MISSING) for sha256, source in files.items() if source is None)
         missing = {sha256: source for sha256, source in files.items() if sha256 not in found and source is not None}
-        if not missing or not self._looking.acquire(blocking=False):
+        if not missing or not self._examining.acquire(blocking=False):
             return found
         try:
             found.update(self._examine(missing, self._clock.monotonic() + seconds))
         finally:
-            self._looking.release()
+            self._examining.release()
         return found
 
     def _examine(self, missing: Mapping[str, MediaSource], until: float) -> dict[str, MediaProbe]:
         found: dict[str, MediaProbe] = {}
         waiting = iter(missing.items())
-        # Threads of the pool do not know for whom they work.
+        # The threads of the pool do not inherit the request's context variable.
         has_left = has_caller_left.get()
 
         def examine(file: tuple[str, MediaSource]) -> tuple[str, MediaProbe] | None:
@@ -128,11 +131,11 @@ class DatasetMedia:
         with ThreadPoolExecutor(self._decoder.children, "media-look") as threads:
             while self._clock.monotonic() < until and not has_left() and (batch := list(islice(waiting, _BATCH))):
                 new = dict(each for each in threads.map(examine, batch) if each is not None)
-                self._keep(new)
+                self._store(new)
                 found.update(new)
         return found
 
-    def _keep(self, probes: Mapping[str, MediaProbe]) -> None:
-        # What a file has become says nothing of the bytes that were wanted.
+    def _store(self, probes: Mapping[str, MediaProbe]) -> None:
+        # A changed file says nothing about the bytes of the requested hash.
         known = {sha256: each for sha256, each in probes.items() if each.facts.problem != MediaProblem.CHANGED}
         self._facts.put(known, self._clock.now())

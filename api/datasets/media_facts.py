@@ -1,4 +1,4 @@
-"""What the bytes of blobs are known to be: found out once, whatever dataset they are in."""
+"""Stored facts about the bytes of blobs, shared by all datasets."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -14,18 +14,18 @@ from api.domain.dataset import MediaFacts, MediaKind
 from api.domain.media import PROBER, MediaProbe
 from api.util.batches import in_batches
 
-#: Hashes that one statement names, and rows that one transaction writes.
+#: Hashes per statement, and rows per transaction.
 _BATCH = 500
 
 
 class MediaFactsStore:
-    """Facts by the SHA-256 of a blob. What an earlier way of looking found does not count as known."""
+    """Facts by the SHA-256 of a blob. Facts of an earlier version of the prober count as unknown."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, hashes: Collection[str]) -> dict[str, MediaProbe]:
-        """What is known of these blobs; those of which nothing is are left out."""
+        """Return the facts about these blobs; unknown ones are omitted."""
         found: dict[str, MediaProbe] = {}
         for batch in _batches(hashes):
             query = select(media_facts).where(media_facts.c.sha256.in_(batch), media_facts.c.prober == PROBER)
@@ -34,7 +34,7 @@ class MediaFactsStore:
         return found
 
     def put(self, probes: Mapping[str, MediaProbe], now: datetime) -> None:
-        """Keeps what was found of these blobs. What is known already stays: the same bytes are the same facts."""
+        """Store facts about blobs. Existing facts are not changed: the same bytes have the same facts."""
         for batch in _batches(probes):
             rows = [_write(sha256, probes[sha256], now) for sha256 in batch]
             with self._database.write(is_audited=False) as connection:
@@ -44,7 +44,7 @@ class MediaFactsStore:
 
 
 def _batches(hashes: Collection[str]) -> Iterator[Sequence[str]]:
-    # Sorted: two who write the same ones at once lock them in the same order.
+    # Sorted, so that two concurrent writers lock rows in the same order.
     return in_batches(sorted(hashes), _BATCH)
 
 
@@ -71,7 +71,7 @@ def _write(sha256: str, probe: MediaProbe, now: datetime) -> dict[str, Any]:
 
 
 def _bounded(value: int | None) -> int | None:
-    """A number out of a header, which may be anything; None where no clip can have so many."""
+    """Return a number from a header, which may be anything, or None if it is impossible."""
     return value if value is not None and 0 <= value < 2**31 else None
 
 

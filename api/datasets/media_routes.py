@@ -1,4 +1,4 @@
-"""The media of datasets: seen, as they are and as a trainer sees them, and checked."""
+"""Routes for the media of datasets: files, thumbnails, the trainer's view, checks and exports."""
 
 from apiflask import APIBlueprint
 from flask import Response, request
@@ -29,23 +29,23 @@ dataset_media = APIBlueprint("dataset_media", __name__, url_prefix=f"{BASE_PATH}
 @dataset_media.doc(responses=[400, 404, 415, 422, 503])
 @body_is_optional
 def check_dataset(name: str, json_data: CheckDataset) -> Response:
-    """Check a version
+    """Check a version.
 
-    Damaged files, captions, duplicates, and for a model type its buckets, what is dropped and why, and the steps of an
-    epoch: by the rules of `/training/validate`. Each file is looked into once, for 20 s a request; while `unexamined`
-    is not 0 the same request goes on.
+    Reports damaged files, missing captions, duplicates and, for a model type, the buckets, the dropped items with
+    reasons and the steps per epoch, by the rules of `/training/validate`. Each file is examined once, for at most 20 s
+    per request. Repeat the request while `unexamined` is not 0.
     """
-    return answer(services().checker.check(name, json_data.wish()))
+    return answer(services().checker.check(name, json_data.to_request()))
 
 
 @dataset_media.get("/<name>/export")
 @dataset_media.input(ExportQuery, location="query")
 @dataset_media.doc(responses=export_responses("The archive.", "No such dataset or version."))
 def export_dataset(name: str, query_data: ExportQuery) -> Response:
-    """A version as a zip
+    """Download a version as a zip.
 
-    In the trainer's own form with its `dataset.toml`, in kohya's or in ai-toolkit's. Made while it is sent, so that
-    neither its length is known before nor parts of it can be asked for.
+    Its layout is the trainer's own with a `dataset.toml`, kohya's, or ai-toolkit's. The zip is created while it is
+    sent, so its length is unknown and `Range` is not supported.
     """
     return answer_file(request.environ, services().export.open(name, query_data.version, query_data.form))
 
@@ -54,9 +54,9 @@ def export_dataset(name: str, query_data: ExportQuery) -> Response:
 @dataset_media.input(ThumbnailQuery, location="query")
 @dataset_media.doc(responses=picture_responses("A small picture.", "No such item, or `no_picture`.", "image/jpeg"))
 def get_thumbnail(name: str, item_id: str, query_data: ThumbnailQuery) -> Response:
-    """A small picture of an item
+    """Return a thumbnail of an item.
 
-    A JPEG, made when it is first asked for; of a video it is the first frame.
+    The JPEG is made on the first request. For a video it shows the first frame.
     """
     dataset, item = services().thumbnails.find(name, item_id, query_data.version)
     draw = lambda: services().thumbnails.draw(dataset, item, query_data.size)  # noqa: E731
@@ -67,9 +67,9 @@ def get_thumbnail(name: str, item_id: str, query_data: ThumbnailQuery) -> Respon
 @dataset_media.input(VersionQuery, location="query")
 @dataset_media.doc(responses=file_responses("The file.", "No such item.", "application/octet-stream"))
 def get_media(name: str, item_id: str, query_data: VersionQuery) -> Response:
-    """The file of an item
+    """Return the file of an item.
 
-    Streamed, as it was uploaded; `Range` asks for a part.
+    The file is streamed as it was uploaded. `Range` selects a part.
     """
     return answer_file(request.environ, services().item_files.open(name, item_id, query_data.version))
 
@@ -78,14 +78,14 @@ def get_media(name: str, item_id: str, query_data: VersionQuery) -> Response:
 @dataset_media.input(AsTrainedQuery, location="query")
 @dataset_media.output(RecipeAnswer)
 @dataset_media.doc(responses=picture_responses("The pixels.", "No such item, or `not_trained`.", "image/png"))
-def get_as_trained(name: str, item_id: str, query_data: AsTrainedQuery) -> Response:
-    """An item as the trainer sees it
+def get_item_as_trained(name: str, item_id: str, query_data: AsTrainedQuery) -> Response:
+    """Return an item as the trainer sees it.
 
-    The very pixels after crop, resize and re-timing, as a PNG: one frame, or a strip of 16 at most. `form=recipe` says
-    how they are made.
+    A PNG of the exact pixels after crop, resize and re-timing: one frame, or a strip of at most 16. `form=recipe`
+    returns how they are made.
     """
-    wish, frame = query_data.wish(), query_data.frame
+    wanted, frame = query_data.to_request(), query_data.frame
     if query_data.form is PictureForm.RECIPE:
-        return answer(services().as_trained.describe(name, item_id, wish, frame))
-    picture = services().as_trained.draw(name, item_id, wish, frame)
+        return answer(services().as_trained.describe(name, item_id, wanted, frame))
+    picture = services().as_trained.draw(name, item_id, wanted, frame)
     return answer_picture(None, "image/png", lambda: picture)

@@ -1,11 +1,11 @@
-"""What requests about the media of datasets may hold, and what their answers look like."""
+"""Request and response schemas for the media of datasets."""
 
 from enum import StrEnum
 from typing import Any
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from api.datasets.check import CheckWish
+from api.datasets.check import CheckRequest
 from api.datasets.check_models import DatasetCheck, RecipeView
 from api.datasets.export import ExportForm
 from api.datasets.schemas import Version, VersionQuery
@@ -14,12 +14,12 @@ from api.web.schemas import Envelope
 
 _SETTINGS = "as in the trainer's dataset file"
 
-#: What of a request is no setting of the dataset.
+#: Request fields that are not dataset settings.
 _OWN = frozenset({"version", "model_type", "config", "gpu_count", "near_distance"})
 
 
 class CheckDataset(Strict):
-    """A version, and how it would be trained on. Settings are the trainer's, and checked by its rules."""
+    """A version and how it would be trained on. Settings have the trainer's names and are checked by its rules."""
 
     model_config = ConfigDict(
         strict=True,
@@ -29,12 +29,17 @@ class CheckDataset(Strict):
     )
 
     version: Version | None = None
-    model_type: str | None = Field(None, max_length=64, description="without one the files alone are checked")
+    model_type: str | None = Field(None, max_length=64, description="if omitted, only the files are checked")
     config: dict[str, JsonValue] | None = Field(
-        None, description="what of a training's `config` bears on it: batch sizes, `video_clip_mode`, `model`"
+        None, description="the relevant part of a training's `config`: batch sizes, `video_clip_mode`, `model`"
     )
     gpu_count: int = Field(1, ge=1, le=1024)
-    near_distance: int = Field(4, ge=0, le=7, description="bits in which the hashes of pictures that look alike differ")
+    near_distance: int = Field(
+        4,
+        ge=0,
+        le=7,
+        description="greatest difference in bits between the hashes of two pictures that count as near duplicates",
+    )
     resolutions: JsonValue = Field(None, description=_SETTINGS)
     size_buckets: JsonValue = Field(None, description=_SETTINGS)
     enable_ar_bucket: JsonValue = Field(None, description=_SETTINGS)
@@ -52,28 +57,28 @@ class CheckDataset(Strict):
     shuffle_metadata: JsonValue = Field(None, description=_SETTINGS)
     subsample_ratio: JsonValue = Field(None, description=_SETTINGS)
 
-    def wish(self) -> CheckWish:
-        """The wish as the service takes it."""
+    def to_request(self) -> CheckRequest:
+        """Return the request for the service."""
         given: dict[str, Any] = self.model_dump(exclude=set(_OWN), exclude_none=True)
-        return CheckWish(self.version, self.model_type, given, self.config or {}, self.gpu_count, self.near_distance)
+        return CheckRequest(self.version, self.model_type, given, self.config or {}, self.gpu_count, self.near_distance)
 
 
 class ThumbnailQuery(Strict):
-    """Of which version, and how large."""
+    """Version and size of a thumbnail."""
 
     version: Version | None = None
-    size: int = Field(256, ge=16, le=512, description="pixels of the longer side: 128, 256 or 512 at most")
+    size: int = Field(256, ge=16, le=512, description="longest side in pixels; rounded up to 128, 256 or 512")
 
 
 class PictureForm(StrEnum):
-    """What an answer holds."""
+    """Content of the response: the picture, or how it is made."""
 
     PICTURE = "picture"
     RECIPE = "recipe"
 
 
 class AsTrainedQuery(Strict):
-    """For which model, and at which size. Several ratios or lengths are separated by commas."""
+    """Model type and size for the trainer's view of an item. Several ratios or lengths are separated by commas."""
 
     version: Version | None = None
     model_type: str = Field(max_length=64)
@@ -81,20 +86,20 @@ class AsTrainedQuery(Strict):
         "512", pattern=r"^\d{2,5}(x\d{2,5})?$", description="the side of a square, or width x height: `1280x720`"
     )
     ar_buckets: str | None = Field(
-        None, max_length=1000, pattern=r"^[\d.,]+$", description="width / height of each bucket; without it squares"
+        None, max_length=1000, pattern=r"^[\d.,]+$", description="width / height of each bucket; if omitted, squares"
     )
     min_ar: float | None = Field(
-        None, gt=0, le=1000, description="with `max_ar` and `num_ar_buckets`, for `ar_buckets`"
+        None, gt=0, le=1000, description="with `max_ar` and `num_ar_buckets`, in place of `ar_buckets`"
     )
     max_ar: float | None = Field(None, gt=0, le=1000)
     num_ar_buckets: int | None = Field(None, ge=1, le=1000)
     frame_buckets: str | None = Field(None, max_length=1000, pattern=r"^\d+(,\d+)*$", description="`1,33,65`")
     video_clip_mode: str = Field("single_beginning", pattern=r"^single_(beginning|middle)$")
-    frame: int | None = Field(None, ge=0, le=100_000, description="only this one of the frames that are trained on")
-    form: PictureForm = Field(PictureForm.PICTURE, description="`recipe`: how the pixels are made, as JSON")
+    frame: int | None = Field(None, ge=0, le=100_000, description="index of the only trained frame to show")
+    form: PictureForm = Field(PictureForm.PICTURE, description="`recipe`: JSON that describes how the pixels are made")
 
-    def wish(self) -> CheckWish:
-        """The wish as the service takes it."""
+    def to_request(self) -> CheckRequest:
+        """Return the request for the service."""
         width, _, height = self.resolution.partition("x")
         settings: dict[str, Any] = {"resolutions": [[int(width), int(height)] if height else int(width)]}
         if self.ar_buckets is not None:
@@ -108,11 +113,11 @@ class AsTrainedQuery(Strict):
             }
         if self.frame_buckets is not None:
             settings["frame_buckets"] = [int(part) for part in self.frame_buckets.split(",")]
-        return CheckWish(self.version, self.model_type, settings, {"video_clip_mode": self.video_clip_mode})
+        return CheckRequest(self.version, self.model_type, settings, {"video_clip_mode": self.video_clip_mode})
 
 
 class DatasetCheckAnswer(Envelope[DatasetCheck]):
-    """What a check found."""
+    """The result of a check."""
 
 
 class RecipeAnswer(Envelope[RecipeView]):
@@ -120,6 +125,6 @@ class RecipeAnswer(Envelope[RecipeView]):
 
 
 class ExportQuery(VersionQuery):
-    """Which version, in which form."""
+    """Version and layout of an export."""
 
-    form: ExportForm = Field(ExportForm.TRAINER, description="for whom: the trainer, kohya's scripts, or ai-toolkit")
+    form: ExportForm = Field(ExportForm.TRAINER, description="layout: the trainer's, kohya's scripts' or ai-toolkit's")

@@ -1,4 +1,4 @@
-"""How datasets and their versions are named in requests, `name`, `name@3`, `name@sha256:…`, and items within them."""
+"""Parse references to datasets and versions (`name`, `name@3`, `name@sha256:…`), and check paths of items."""
 
 import re
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ _REFERENCE = re.compile(rf"({DATASET_NAME})(?:@(.{{1,80}}))?", re.ASCII)
 _ORDINAL = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _MANIFEST = re.compile(rf"sha256:({SHA256})", re.ASCII)
 
-#: A path below a dataset: parts that are neither empty nor . or .., without control characters and lone surrogates.
+#: A path in a dataset: its parts are not empty, . or .., and have no control characters and no lone surrogates.
 _PART = r"(?!\.{1,2}(?:/|\Z))[^/\x00-\x1f\x7f\ud800-\udfff]+"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 
-#: Stands for the newest version.
+#: The name of the newest version.
 LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetReference:
-    """A dataset, and which version of it; None: the newest."""
+    """A dataset, and one of its versions; None: the newest."""
 
     name: str
     version: str | None = None
@@ -30,13 +30,13 @@ class DatasetReference:
 
 
 def parse_reference(text: str) -> DatasetReference | None:
-    """What the text names; None for one that is no reference."""
+    """Parse a reference; return None if the text is not one."""
     match = _REFERENCE.fullmatch(text)
     return None if match is None else DatasetReference(match[1], match[2])
 
 
 def parse_version(text: str | None) -> int | str | None:
-    """The number of a version, the SHA-256 of its manifest, or None for the newest. Raises VersionNotFound."""
+    """Return the number of a version, the SHA-256 of its manifest, or None for the newest. Raises VersionNotFound."""
     if text is None or text == LATEST:
         return None
     if _ORDINAL.fullmatch(text):
@@ -44,13 +44,13 @@ def parse_version(text: str | None) -> int | str | None:
     match = _MANIFEST.fullmatch(text)
     if match is None:
         raise VersionNotFound(
-            f'"{text[:80]}" names no version: give its number, sha256: and the hash of its manifest, or latest.'
+            f'"{text[:80]}" is not a version: use its number, sha256: and the hash of its manifest, or latest.'
         )
     return match[1]
 
 
 def problem_of_path(path: str) -> str | None:
-    """Why no item can have this path; None when one can."""
+    """Return the reason why no item can have this path, or None."""
     if len(path) > MAX_PATH or not _PATH.fullmatch(path):
-        return f"{path[:200]!r} is no path below a dataset, or has characters that none may have."
+        return f"{path[:200]!r} is not a valid path in a dataset, or contains characters that are not allowed."
     return None

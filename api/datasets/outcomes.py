@@ -1,4 +1,4 @@
-"""From what a program has made of items to the items of a new version. Pure, but for the blobs that are asked for."""
+"""Turn the output files of a program into the items of a new version. Pure, except for storing blobs."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,13 +9,13 @@ from api.datasets.preprocess_views import ItemReport
 from api.domain.dataset import Blob, ManifestItem
 from api.jobs.preprocessing.work import Made, Record
 
-#: The most problems that a result shows.
+#: Most problems in a result.
 MOST_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file that was made of an item, in the store; None stands for the item's own."""
+    """One stored file that a program made from an item; None stands for the item's own file."""
 
     suffix: str
     extension: str | None
@@ -25,7 +25,7 @@ class Output:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """What is kept of it for the next time."""
+        """Return the stored form, for reuse by later tasks."""
         blob = None if self.blob is None else [self.blob.sha256, self.blob.size_bytes]
         return {
             "suffix": self.suffix,
@@ -37,28 +37,28 @@ class Output:
         }
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "Output":
-        """The output of which this was kept."""
-        blob = None if kept["blob"] is None else Blob(*kept["blob"])
-        return cls(kept["suffix"], kept["extension"], blob, kept["mask"], kept["control"], kept["facts"])
+    def from_json(cls, fields: Mapping[str, Any]) -> "Output":
+        """Return the output with these stored fields."""
+        blob = None if fields["blob"] is None else Blob(*fields["blob"])
+        return cls(fields["suffix"], fields["extension"], blob, fields["mask"], fields["control"], fields["facts"])
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """The blobs that must still be there for it to be worth anything."""
+        """The hashes of the blobs that must still exist for this output to be usable."""
         own = None if self.blob is None else self.blob.sha256
         return tuple(sha256 for sha256 in (own, self.mask, self.control) if sha256 is not None)
 
 
-def outputs_of(record: Record, take: Callable[[str], Blob]) -> list[Output]:
-    """What a record tells, its files taken into the store by `take`. Raises OSError."""
-    taken: dict[str, Blob] = {}
+def outputs_of(record: Record, store: Callable[[str], Blob]) -> list[Output]:
+    """Return the outputs of a record; `store` puts each file into the blob store. Raises OSError."""
+    stored: dict[str, Blob] = {}
 
     def once(name: str | None) -> Blob | None:
         if name is None:
             return None
-        if name not in taken:
-            taken[name] = take(name)
-        return taken[name]
+        if name not in stored:
+            stored[name] = store(name)
+        return stored[name]
 
     return [_output(made, once(made.name), once(made.mask), once(made.control)) for made in record.made]
 
@@ -76,18 +76,18 @@ def _output(made: Made, blob: Blob | None, mask: Blob | None, control: Blob | No
 
 
 class NewItems:
-    """The items of the new version, each under a name that no other has."""
+    """The items of the new version, each with a unique path."""
 
     def __init__(self) -> None:
         self.items: list[ManifestItem] = []
         self._taken: set[str] = set()
 
     def keep(self, item: ManifestItem) -> None:
-        """Takes an item over as it is."""
+        """Add an item unchanged."""
         self._add(item, item.path)
 
     def add(self, source: ManifestItem, output: Output) -> None:
-        """Adds what was made of an item; its caption is the source's."""
+        """Add an output of an item, with the caption of the item."""
         path = PurePosixPath(source.path)
         extension = path.suffix if output.extension is None else output.extension
         name = f"{path.stem}{output.suffix}{extension}"
@@ -115,7 +115,7 @@ class NewItems:
 
 @dataclass(slots=True)
 class Tally:
-    """What a result says of the work."""
+    """Counts of the work, for its result."""
 
     made: int = 0
     reused: int = 0
@@ -125,13 +125,13 @@ class Tally:
     problems: list[ItemReport] = field(default_factory=list)
 
     def note_problem(self, path: str, text: str) -> None:
-        """Counts a problem, and shows the first ones."""
+        """Count a problem, and store it if it is one of the first."""
         self.problem_count += 1
         if len(self.problems) < MOST_SHOWN:
             self.problems.append(ItemReport(path, text))
 
     def count(self, outputs: Iterable[Output], *, is_known: bool) -> None:
-        """Counts the files that were made of one item."""
+        """Count the files that were made from one item."""
         files = [output for output in outputs if output.blob is not None]
         if not files:
             self.unchanged += 1

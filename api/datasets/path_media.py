@@ -1,4 +1,4 @@
-"""Media files by their paths, as trainers check them: a stored file is decoded once, whichever directory it lies in."""
+"""Examine media files by path, as trainers check them; a stored file is examined once, whatever view it is in."""
 
 import os
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from api.datasets.service import DatasetService
 from api.domain.dataset import included_items
 from api.domain.media import Decoder, MediaProbe, MediaSource
 
-_HASH = 64  #: characters of a SHA-256: the name of a view begins with its manifest's
+_HASH = 64  #: characters of a SHA-256; the name of a view starts with that of its manifest
 
-#: Manifests whose names are remembered: those of the datasets of one request.
+#: Number of manifests whose file names are cached: enough for the datasets of one request.
 _MANIFESTS = 8
 
 
 class PathMedia:
-    """Looks into files by path. Any thread may call it."""
+    """Examines files by path. Thread-safe."""
 
     def __init__(self, views: Path, datasets: DatasetService, media: DatasetMedia, decoder: Decoder) -> None:
-        """`views` is the directory that holds a view of each manifest, by its hash."""
+        """Create it. `views` is the directory with a view of each manifest, named by its hash."""
         self.children = decoder.children
         self._views = views
         self._media = media
@@ -29,7 +29,7 @@ class PathMedia:
         self._names = lru_cache(_MANIFESTS)(lambda manifest: _names_in_view(datasets, manifest))
 
     def examine(self, source: MediaSource) -> MediaProbe:
-        """Return what the data of a file says. Raises DecoderBusy, BlobMissing, DatabaseUnavailable."""
+        """Return the facts about a file. Raises DecoderBusy, BlobMissing, DatabaseUnavailable."""
         sha256 = self._find_hash(source.path)
         # The trainer follows links; the decoder does not.
         plain = MediaSource(Path(os.path.realpath(source.path)), sha256)

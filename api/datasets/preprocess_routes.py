@@ -1,4 +1,4 @@
-"""Preprocessing: started, followed, cancelled; its logs and events are those of any task."""
+"""Routes for preprocessing tasks: start, status, cancel, delete, events and logs."""
 
 from apiflask import APIBlueprint
 from flask import Response, request
@@ -18,9 +18,9 @@ from api.training.schemas import DeletedAnswer
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer, answer_file
 from api.web.context import services
-from api.web.idempotency_routes import TAKES_KEY, idempotency_scope, idempotent, made_before
+from api.web.form_fields import read_fields, taken_form
+from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
 from api.web.schemas import PageQuery, file_responses
-from api.web.taken_form import read_fields, taken_form
 
 preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/preprocess", tag="Preprocessing")
 
@@ -29,18 +29,18 @@ preprocess = APIBlueprint("preprocess", __name__, url_prefix=f"{BASE_PATH}/prepr
 @preprocess.output(PreprocessAnswer, status_code=202)
 @preprocess.doc(responses=[400, 403, 409, 413, 415, 422, 503, 507])
 @idempotent
-def upload_file() -> Response:
-    """Upload a file by form
+def upload_dataset_file() -> Response:
+    """Upload a file by form.
 
-    `video` or `file` is one image or video, or a zip or tar of them with their captions. A task looks into it and makes
-    a version of the dataset. What may be cut off is better sent to `/uploads`, where it can be resumed.
+    `video` or `file` is one image or video, or a zip or tar of them with captions. A task examines the file and
+    creates a version of the dataset. For large files or unstable connections use `/uploads`, which can be resumed.
     """
     form = taken_form()
     fields, mistakes = read_fields(form, UploadForm)
-    if before := made_before():
+    if before := earlier_result():
         made = services().forms.get(services().uploads.get(before.about).task_id or "")
     else:
-        made = services().forms.take(form, None if fields is None else fields.settings(), mistakes)
+        made = services().forms.submit(form, None if fields is None else fields.settings(), mistakes)
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})
 
 
@@ -49,19 +49,19 @@ def upload_file() -> Response:
 @preprocess.output(PreprocessAnswer, status_code=202)
 @preprocess.doc(responses=[400, 404, 409, 415, 422, 503, 507], extensions=TAKES_KEY)
 @idempotent
-def start_preprocess(json_data: StartPreprocess) -> Response:
-    """Preprocess a dataset
+def start_preprocessing(json_data: StartPreprocess) -> Response:
+    """Preprocess a dataset.
 
-    Re-time, scale, crop, cut, convert and normalise captions. Files are written anew only where something changes, and
-    what was made of the same file with the same settings before is not made again. The result is a new version with
-    its `dataset.toml`; nothing that is there changes. `PREPROCESS_PARALLEL` tasks work at a time.
+    Re-time, scale, crop, cut and convert files, and normalise captions. Only files that change are written, and
+    results of earlier tasks for the same file and settings are reused. The result is a new version with its
+    `dataset.toml`; existing versions do not change. At most `PREPROCESS_PARALLEL` tasks run at the same time.
     """
-    service, asks = services().preprocessing, current_principal.get()
-    if before := made_before():
-        where = f"{BASE_PATH}/preprocess/status/{before.about}"
-        return answer(service.get(before.about), 202, "accepted", {"Location": where})
+    service, principal = services().preprocessing, current_principal.get()
+    if before := earlier_result():
+        location = f"{BASE_PATH}/preprocess/status/{before.about}"
+        return answer(service.get(before.about), 202, "accepted", {"Location": location})
     dataset = json_data.dataset or service.find_directory(json_data.directory or "")
-    made = service.start(json_data.wish(dataset), asks, idempotency_scope())
+    made = service.start(json_data.to_request(dataset), principal, idempotency_scope())
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/preprocess/status/{made.task_id}"})
 
 
@@ -69,10 +69,11 @@ def start_preprocess(json_data: StartPreprocess) -> Response:
 @preprocess.input(PreprocessListQuery, location="query")
 @preprocess.output(PreprocessListAnswer)
 @preprocess.doc(responses=[422])
-def list_preprocess(query_data: PreprocessListQuery) -> Response:
-    """Preprocessing tasks, newest first
+def list_preprocessing(query_data: PreprocessListQuery) -> Response:
+    """List preprocessing tasks, newest first.
 
-    Those that one may see. Filters are joined by and. What was asked of each is under `/preprocess/status/{task_id}`.
+    Only tasks that the caller may see. Filters are combined with AND. `/preprocess/status/{task_id}` also returns the
+    request of a task.
     """
     query = query_data
     page = services().preprocessing.get_page(query.status, query.search, query.owner, query.page())
@@ -82,11 +83,11 @@ def list_preprocess(query_data: PreprocessListQuery) -> Response:
 @preprocess.get("/status/<task_id>")
 @preprocess.output(PreprocessAnswer)
 @preprocess.doc(responses=[404])
-def get_preprocess(task_id: str) -> Response:
-    """How far a task is, and what it has made
+def get_preprocessing(task_id: str) -> Response:
+    """Return the progress and result of a preprocessing task.
 
-    Also of an upload by form; of a single file `result` says what it is, of others the dataset lists its items.
-    `result.reference` can stand in a request for a training, as can the text `result.dataset_toml`.
+    Tasks of form uploads are included. For a single file `result` describes it; for several files list the items of
+    the dataset. A training request can use `result.reference` or the text `result.dataset_toml`.
     """
     return answer(services().preprocessing.get(task_id))
 
@@ -94,11 +95,11 @@ def get_preprocess(task_id: str) -> Response:
 @preprocess.post("/<task_id>/cancel")
 @preprocess.output(PreprocessAnswer, status_code=202)
 @preprocess.doc(responses=[404, 409, 503])
-def cancel_preprocess(task_id: str) -> Response:
-    """Cancel a preprocessing task
+def cancel_preprocessing(task_id: str) -> Response:
+    """Cancel a preprocessing task.
 
-    What it has made of whole files is kept for the next one with the same settings. Asked again: the same answer. It
-    takes no body.
+    Results for complete files are kept and reused by the next task with the same settings. Repeating the request
+    returns the same response. The request has no body.
     """
     return answer(services().preprocessing.cancel(task_id, current_principal.get().actor), 202, "accepted")
 
@@ -106,11 +107,11 @@ def cancel_preprocess(task_id: str) -> Response:
 @preprocess.delete("/<task_id>")
 @preprocess.output(DeletedAnswer)
 @preprocess.doc(responses=[404, 409, 503])
-def delete_preprocess(task_id: str) -> Response:
-    """Delete a finished preprocessing task
+def delete_preprocessing(task_id: str) -> Response:
+    """Delete a finished preprocessing task.
 
-    With its files: log, records and what was laid out for it. The version that it made stays, and so does what was made
-    of single files: a next one with the same settings does not make it again. It takes no body.
+    Deletes its log, records and working files. The version that it created stays, and results for single files stay
+    reusable by later tasks with the same settings. The request has no body.
     """
     return answer(services().preprocessing.delete(task_id), message="deleted")
 
@@ -119,10 +120,10 @@ def delete_preprocess(task_id: str) -> Response:
 @preprocess.input(PageQuery, location="query")
 @preprocess.output(PreprocessEventsAnswer)
 @preprocess.doc(responses=[404, 422])
-def get_preprocess_events(task_id: str, query_data: PageQuery) -> Response:
-    """What happened to a preprocessing task
+def list_preprocessing_events(task_id: str, query_data: PageQuery) -> Response:
+    """List the events of a preprocessing task.
 
-    Its state changes, oldest first, with who and why.
+    State changes, oldest first, with actor and reason.
     """
     page = services().preprocessing.get_events(task_id, query_data.page())
     return answer({"events": page.rows, "pagination": page.pagination})
@@ -132,10 +133,10 @@ def get_preprocess_events(task_id: str, query_data: PageQuery) -> Response:
 @preprocess.input(LogsQuery, location="query")
 @preprocess.output(LogsAnswer)
 @preprocess.doc(responses=[404, 422])
-def get_preprocess_logs(task_id: str, query_data: LogsQuery) -> Response:
-    """Lines of a preprocessing task's log
+def get_preprocessing_logs(task_id: str, query_data: LogsQuery) -> Response:
+    """Return lines of a preprocessing task's log.
 
-    As of a training's: the last 200 unless `tail`, `offset` or `since` say otherwise.
+    Same as for trainings: the last 200 lines unless `tail`, `offset` or `since` is given.
     """
     return page_of_log(services().logs.find(task_id), query_data)
 
@@ -144,10 +145,10 @@ def get_preprocess_logs(task_id: str, query_data: LogsQuery) -> Response:
 @preprocess.input(SearchQuery, location="query")
 @preprocess.output(SearchAnswer)
 @preprocess.doc(responses=[400, 404, 422, 503])
-def search_preprocess_logs(task_id: str, query_data: SearchQuery) -> Response:
-    """Search a preprocessing task's log
+def search_preprocessing_logs(task_id: str, query_data: SearchQuery) -> Response:
+    """Search a preprocessing task's log.
 
-    As in a training's log, with the same bounds.
+    Same as for a training's log, with the same limits.
     """
     return search_log(services().logs.find(task_id), query_data)
 
@@ -155,9 +156,9 @@ def search_preprocess_logs(task_id: str, query_data: SearchQuery) -> Response:
 @preprocess.get("/<task_id>/logs/download")
 @preprocess.input(DownloadQuery, location="query")
 @preprocess.doc(responses=file_responses("The log.", "No such task.", "application/octet-stream", "text/plain"))
-def download_preprocess_logs(task_id: str, query_data: DownloadQuery) -> Response:
-    """Download a preprocessing task's log
+def download_preprocessing_logs(task_id: str, query_data: DownloadQuery) -> Response:
+    """Download a preprocessing task's log.
 
-    All bytes as they were written, as one file. Streamed; `Range` asks for a part.
+    The complete log as one file, byte for byte. Streamed; `Range` selects a part.
     """
     return answer_file(request.environ, services().logs.open_download(task_id, query_data.inline))

@@ -1,12 +1,12 @@
-"""What requests for preprocessing may hold, and what their answers look like."""
+"""Request and response schemas for preprocessing."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from api.datasets.captioning import CaptionWanted
+from api.datasets.captioning import CaptionRequest
+from api.datasets.preprocess_request import CaptionMode, CaptionRules, PreprocessRequest, Replacement
 from api.datasets.preprocess_views import CaptionGeneration, PreprocessStatus, PreprocessView
-from api.datasets.preprocess_wish import CaptionMode, CaptionRules, PreprocessWish, Replacement
 from api.datasets.schemas import Caption, DatasetName, Description, ReplaceText, Search, Version
 from api.domain.captioning import PROMPTS, PromptTemplate
 from api.domain.dataset import DATASET_NAME
@@ -18,13 +18,15 @@ from api.util.pagination import Pagination
 from api.util.validation import NO_NUL, Strict
 from api.web.schemas import Envelope, Name, PageQuery, Shown, at_least_one, at_most_one
 
-#: Neither does a trainer take larger pictures, nor is there a clip of more frames a second.
+#: Limits: trainers accept no larger pictures (pixels), and no video has a higher frame rate.
 MAX_SIDE = 16_384
 MAX_FPS = 240.0
 
 Side = Annotated[int, Field(ge=16, le=MAX_SIDE)]
-Reference = Annotated[str, Field(min_length=1, max_length=200, description="name, name@3, or name@sha256:…")]
-Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$", description="width and height, as 512x512")]
+Reference = Annotated[str, Field(min_length=1, max_length=200, description="`name`, `name@3`, or `name@sha256:…`")]
+Size = Annotated[
+    str, Field(pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$", description="width and height, such as `512x512`")
+]
 
 _EXAMPLE: dict[str, Any] = {
     "dataset": "clips",
@@ -40,8 +42,8 @@ _RULES: list[JsonValue] = [
 ]
 
 
-class CropWish(Strict):
-    """A part of each picture, in its pixels."""
+class CropOptions(Strict):
+    """The part of each picture to keep, in pixels of the picture."""
 
     model_config = ConfigDict(strict=True)
 
@@ -51,77 +53,81 @@ class CropWish(Strict):
     height: int = Field(ge=1, le=10**6)
 
 
-class CutWish(Strict):
+class CutOptions(Strict):
     """Where videos are cut."""
 
     model_config = ConfigDict(strict=True)
 
     by: CutBy = Field(strict=False)
     seconds: float | None = Field(
-        None, ge=0.1, le=86_400, description="the length of a piece; by scene: the longest that one may be"
+        None, ge=0.1, le=86_400, description="length of a piece; by scene: its greatest length"
     )
-    min_seconds: float = Field(0.5, ge=0, le=86_400, description="shorter pieces are left out")
-    threshold: float = Field(27.0, ge=1, le=255, description="by scene: how much it must differ from the one before")
+    min_seconds: float = Field(0.5, ge=0, le=86_400, description="shorter pieces are dropped")
+    threshold: float = Field(
+        27.0, ge=1, le=255, description="by scene: how much a frame must differ from the one before"
+    )
 
     @model_validator(mode="after")
-    def _has_length(self) -> "CutWish":
+    def _has_length(self) -> "CutOptions":
         if self.by is CutBy.SECONDS and self.seconds is None:
-            raise ValueError("give seconds, the length of a piece")
+            raise ValueError("set seconds, the length of a piece")
         if self.seconds is not None and self.seconds < self.min_seconds:
-            raise ValueError("min_seconds is more than seconds: no piece would be left")
+            raise ValueError("min_seconds is greater than seconds, so every piece would be dropped: lower min_seconds")
         return self
 
 
-class CaptionsWanted(Strict):
-    """How captions are normalised: replaced first, then the trigger, then prefix and suffix."""
+class CaptionOptions(Strict):
+    """How captions are normalised: replacements first, then the trigger, then prefix and suffix."""
 
     model_config = ConfigDict(strict=True)
 
     mode: CaptionMode = Field(
-        CaptionMode.EXISTING, strict=False, description="all: also items without a caption get trigger and prefix"
+        CaptionMode.EXISTING, strict=False, description="all: items without a caption get trigger and prefix, too"
     )
     prefix: Caption | None = None
     suffix: Caption | None = None
-    trigger: Caption | None = Field(None, description="put first where a caption does not have it yet")
+    trigger: Caption | None = Field(None, description="put in front of captions that do not contain it")
     replace: list["ReplaceCaption"] = Field(default_factory=list, max_length=50)
 
     def rules(self) -> CaptionRules:
-        """What is asked for."""
+        """Return the rules for the service."""
         replaced = tuple(Replacement(each.sought, each.put, each.regex) for each in self.replace)
         return CaptionRules(self.mode, self.prefix, self.suffix, self.trigger, replaced)
 
 
 class ReplaceCaption(ReplaceText):
-    """What is replaced by what."""
+    """A text or pattern and its replacement."""
 
-    regex: bool = Field(False, description="whether `from` is a pattern of RE2")
+    regex: bool = Field(False, description="`from` is an RE2 pattern")
 
 
 class StartPreprocess(Strict):
-    """What is to be done to a version of a dataset."""
+    """A version of a dataset and the processing of it."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": _EXAMPLE, "allOf": _RULES})
 
     dataset: Reference | None = None
     directory: str | None = Field(
-        None, max_length=4096, description="in place of dataset: a directory on the server that is registered as one"
+        None, max_length=4096, description="in place of dataset: the path of a registered directory on the server"
     )
-    into: DatasetName | None = Field(None, description="the dataset that gets the result; the same by default")
-    model_type: str | None = Field(None, max_length=64, description="videos are re-timed to its frames a second")
+    into: DatasetName | None = Field(None, description="the dataset that gets the new version; by default the source")
+    model_type: str | None = Field(None, max_length=64, description="videos are re-timed to its frame rate")
     fps: Annotated[float, Field(gt=0, le=MAX_FPS)] | Literal["keep"] | None = Field(
-        None, description="frames a second in place of the model's; keep: as they are"
+        None, description="frame rate in place of the model's; keep: unchanged"
     )
-    resolution: Size | None = Field(None, description="exactly this size, by scaling and a crop in the middle")
-    short_side: Side | None = Field(None, description="larger pictures are scaled down to this shorter side")
-    crop: CropWish | None = Field(None, description="what is left of each picture before it is scaled")
-    cut: CutWish | None = None
+    resolution: Size | None = Field(None, description="exact size, by scaling and a central crop")
+    short_side: Side | None = Field(
+        None, description="larger pictures are scaled down until their shorter side has this length"
+    )
+    crop: CropOptions | None = Field(None, description="the part of each picture to keep; applied before scaling")
+    cut: CutOptions | None = None
     first_frame: FirstFrame | None = Field(
-        None, strict=False, description="of each video, as an image beside it or in its place"
+        None, strict=False, description="store the first frame of each video as an image, beside or instead of it"
     )
     image_format: Literal["png", "jpeg", "webp"] | None = None
-    video_format: Literal["mp4"] | None = Field(None, description="mp4: H.264, which everything reads")
-    keep_audio: bool = Field(False, description="of videos that are written anew")
-    captions: CaptionsWanted | None = None
+    video_format: Literal["mp4"] | None = Field(None, description="mp4: H.264, which every player reads")
+    keep_audio: bool = Field(False, description="keep the sound of videos that are converted")
+    captions: CaptionOptions | None = None
     resolutions: list[Side | Annotated[list[Side], Field(min_length=2, max_length=2)]] = Field(
         default_factory=list, max_length=20, description="for dataset.toml"
     )
@@ -130,19 +136,19 @@ class StartPreprocess(Strict):
     )
     num_repeats: Annotated[int, Field(ge=1, le=100_000)] | None = Field(None, description="for dataset.toml")
     name: Name | None = None
-    description: Description | None = Field(None, description="what the new version is said to be")
+    description: Description | None = Field(None, description="message of the new version")
     priority: int = Field(0, ge=-1000, le=1000)
 
     @model_validator(mode="after")
     def _is_possible(self) -> "StartPreprocess":
         if (self.dataset is None) is (self.directory is None):
-            raise ValueError("give either dataset or directory")
+            raise ValueError("set either dataset or directory")
         if self.resolution is not None and self.short_side is not None:
-            raise ValueError("give resolution or short_side, not both")
+            raise ValueError("set resolution or short_side, not both")
         return self
 
     def media(self) -> MediaSettings:
-        """What is made of the files."""
+        """Return the settings for the media files."""
         width, height = (None, None) if self.resolution is None else map(int, self.resolution.split("x"))
         crop = self.crop
         return MediaSettings(
@@ -158,9 +164,9 @@ class StartPreprocess(Strict):
             keep_audio=self.keep_audio,
         )
 
-    def wish(self, dataset: str) -> PreprocessWish:
-        """What is asked for, of this dataset."""
-        return PreprocessWish(
+    def to_request(self, dataset: str) -> PreprocessRequest:
+        """Return the request for the service, for this dataset."""
+        return PreprocessRequest(
             dataset=dataset,
             into=self.into,
             media=self.media(),
@@ -177,29 +183,31 @@ class StartPreprocess(Strict):
 
 
 class UploadForm(Strict):
-    """What is said beside the file."""
+    """The form fields beside the file."""
 
-    prompt: Caption | None = Field(None, description="the caption; of an archive, where none came")
-    model_type: ModelType | Literal["toy"] | None = Field(None, description="what it is for")
-    fps: float | None = Field(None, gt=0, le=240, description="frames a second that a clip is to have")
+    prompt: Caption | None = Field(None, description="the caption; for an archive, that of items without one")
+    model_type: ModelType | Literal["toy"] | None = Field(None, description="the model type that the file is for")
+    fps: float | None = Field(None, gt=0, le=240, description="target frame rate of clips")
     resolution: str | None = Field(None, pattern=r"^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$", description="such as 512x512")
-    dataset: str | None = Field(None, pattern=f"^{DATASET_NAME}$", description="made when new; else called as the task")
+    dataset: str | None = Field(
+        None, pattern=f"^{DATASET_NAME}$", description="created if it does not exist; by default named after the task"
+    )
 
     def settings(self) -> FormSettings:
-        """The same as the service takes it."""
+        """Return the settings for the service."""
         return FormSettings(self.prompt, self.model_type, self.fps, self.resolution, self.dataset)
 
 
 class PreprocessListQuery(PageQuery):
-    """Says which tasks are wanted."""
+    """Filters of the list of preprocessing tasks."""
 
     status: PreprocessStatus | None = None
     search: Search | None = Field(None, description="part of id, name or description")
-    owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only of this user")
+    owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only tasks of this user")
 
 
 class PreprocessAnswer(Envelope[PreprocessView]):
-    """One task."""
+    """One preprocessing task."""
 
 
 class PreprocessPage(Shown):
@@ -210,49 +218,49 @@ class PreprocessPage(Shown):
 
 
 class PreprocessListAnswer(Envelope[PreprocessPage]):
-    """Tasks."""
+    """Preprocessing tasks."""
 
 
 class PreprocessEvents(Shown):
-    """What happened."""
+    """Events of a task."""
 
     events: list[TaskEvent]
     pagination: Pagination
 
 
 class PreprocessEventsAnswer(Envelope[PreprocessEvents]):
-    """What happened to a task."""
+    """Events of a preprocessing task."""
 
 
 class GenerateCaptions(Strict):
-    """What is asked of a vision model."""
+    """Options for generating captions with a vision model."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"template": "detailed", "dry_run": True}})
 
-    endpoint: Literal["default"] | None = Field(None, description="the one of CAPTION_ENDPOINT, by default")
+    endpoint: Literal["default"] | None = Field(None, description="`default`: the server in CAPTION_ENDPOINT")
     model: Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NUL)] | None = Field(
-        None, description="else CAPTION_MODEL"
+        None, description="by default CAPTION_MODEL"
     )
-    template: PromptTemplate | None = Field(None, strict=False, description="a ready prompt; detailed by default")
+    template: PromptTemplate | None = Field(None, strict=False, description="a predefined prompt; detailed by default")
     prompt: Annotated[str, Field(min_length=1, max_length=8000, pattern=NO_NUL)] | None = Field(
-        None, description="one's own, in place of a template"
+        None, description="a custom prompt in place of a template"
     )
     version: Version | None = None
-    only_missing: bool = Field(True, description="only items without a caption; false: every one anew")
-    frames: int = Field(4, ge=1, le=16, description="pictures of a video that are shown")
+    only_missing: bool = Field(True, description="only items without a caption; false: rewrite all captions")
+    frames: int = Field(4, ge=1, le=16, description="frames of a video that are sent to the model")
     max_tokens: int = Field(300, ge=16, le=4000)
-    message: Description | None = Field(None, description="what the new version is said to be")
-    dry_run: bool = Field(False, description="only tell what it would take")
+    message: Description | None = Field(None, description="message of the new version")
+    dry_run: bool = Field(False, description="only return the estimate")
 
     @model_validator(mode="after")
-    def _asks_one_thing(self) -> "GenerateCaptions":
+    def _has_one_prompt(self) -> "GenerateCaptions":
         if self.prompt is not None and self.template is not None:
-            raise ValueError("give prompt or template, not both")
+            raise ValueError("set prompt or template, not both")
         return self
 
-    def wanted(self) -> CaptionWanted:
-        """What is asked for."""
-        return CaptionWanted(
+    def to_request(self) -> CaptionRequest:
+        """Return the request for the service."""
+        return CaptionRequest(
             self.prompt or PROMPTS[self.template or PromptTemplate.DETAILED],
             self.model,
             self.version,
@@ -264,4 +272,4 @@ class GenerateCaptions(Strict):
 
 
 class CaptionGenerationAnswer(Envelope[CaptionGeneration]):
-    """What captions take, and the task."""
+    """The estimate, and the task if one was started."""

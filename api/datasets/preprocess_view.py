@@ -1,7 +1,7 @@
-"""Preprocessing tasks put together into what the API shows. Pure functions."""
+"""Convert preprocessing tasks to their API views. Pure functions."""
 
 from api.datasets.preprocess_views import PreprocessResult, PreprocessStatus, PreprocessView
-from api.domain.progress import NOTHING_YET, ProgressReport
+from api.domain.progress import NO_PROGRESS, ProgressReport
 from api.domain.reason import Reason
 from api.domain.training import TaskStatus, TaskSummary, TrainingTask
 from api.training.views import StopView
@@ -16,10 +16,10 @@ _STATUSES = {
     TaskStatus.STOPPED: PreprocessStatus.CANCELLED,
 }
 
-#: The statuses of tasks that stand for one of a preprocessing.
+#: The task statuses of each preprocessing status.
 STATUSES = {shown: tuple(status for status, other in _STATUSES.items() if other is shown) for shown in PreprocessStatus}
 
-#: What it is busy with when its program says nothing.
+#: The current step if the program reports none.
 _STEPS = {
     TaskStatus.QUEUED: "waiting",
     TaskStatus.STARTING: "starting",
@@ -29,8 +29,8 @@ _STEPS = {
 
 
 def show_preprocess(task: TaskSummary, live: ProgressReport | None, reason: Reason | None) -> PreprocessView:
-    """A preprocessing; `live` is fresher than what the database keeps."""
-    report = live or task.progress or NOTHING_YET
+    """Return the view of a preprocessing task; `live` is more recent than the progress in the database."""
+    report = live or task.progress or NO_PROGRESS
     progress, config = report.progress, task.request.config if isinstance(task, TrainingTask) else {}
     given = config.get("input", {})
     is_done = task.status is TaskStatus.COMPLETED

@@ -1,4 +1,4 @@
-"""Preprocessing tasks, and those that make a dataset of an upload, as they are answered."""
+"""API views of preprocessing tasks, including those of form uploads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,7 +14,7 @@ from api.training.views import StopView
 
 
 class PreprocessStatus(StrEnum):
-    """Where a preprocessing is in its life."""
+    """The status of a preprocessing task."""
 
     QUEUED = "queued"
     PROCESSING = "processing"
@@ -25,7 +25,7 @@ class PreprocessStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ItemReport:
-    """Something about one item that people should know."""
+    """A problem of one item."""
 
     path: str
     problem: str
@@ -33,10 +33,10 @@ class ItemReport:
 
 @dataclass(frozen=True, slots=True)
 class PreprocessMetadata:
-    """What a single file became: of a dataset with more of them all is null."""
+    """Facts about a single resulting file; all null if the dataset has more."""
 
     fps: float | None = None
-    resolution: str | None = None  #: 512x512
+    resolution: str | None = None  #: such as 512x512
     duration: float | None = None  #: seconds
     frame_count: int | None = None
     original_video: str | None = None
@@ -44,47 +44,47 @@ class PreprocessMetadata:
 
 @dataclass(frozen=True, slots=True)
 class PreprocessResult:
-    """What a completed one made: a version of a dataset."""
+    """The result of a completed task: a dataset version."""
 
     dataset: str
     version: int
-    reference: str | None = None  #: both, as they can stand in a request for a training: name@3
+    reference: str | None = None  #: both as a reference for training requests: name@3
     manifest: str | None = None  #: sha256:…
     items: int | None = None
-    made: int = 0  #: files that were made new
-    reused: int = 0  #: files that an earlier one had made of the same source and settings
-    unchanged: int = 0  #: items that are as they were
-    dropped: int = 0  #: pieces that were too short
+    made: int = 0  #: new files
+    reused: int = 0  #: files of earlier tasks with the same source and settings
+    unchanged: int = 0  #: unchanged items
+    dropped: int = 0  #: pieces that are too short
     problem_count: int = 0
-    problems: tuple[ItemReport, ...] = ()  #: the first of them
-    dataset_toml: str | None = None  #: the trainer's file that names this version
-    video_path: str | None = None  #: of a single file: its path in the dataset
-    prompt: str | None = None  #: of a single file: its caption
+    problems: tuple[ItemReport, ...] = ()  #: the first problems
+    dataset_toml: str | None = None  #: a file for the trainer that names this version
+    video_path: str | None = None  #: for a single file: its path in the dataset
+    prompt: str | None = None  #: for a single file: its caption
     metadata: PreprocessMetadata | None = None
-    previous: int | None = None  #: of captions: the version that they were written for, to which `restore` goes back
-    differences: tuple[CaptionDifference, ...] = ()  #: of captions: the first of them
+    previous: int | None = None  #: captioning: the version before, for `restore`
+    differences: tuple[CaptionDifference, ...] = ()  #: captioning: the first differences
     difference_count: int | None = None
     seconds_per_question: float | None = None
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "PreprocessResult":
-        """What was kept, by whichever version."""
-        known = {each.name: kept[each.name] for each in fields(cls) if each.name in kept}
-        known["problems"] = tuple(ItemReport(**each) for each in kept.get("problems") or ())
-        known["differences"] = tuple(CaptionDifference(**each) for each in kept.get("differences") or ())
-        metadata = kept.get("metadata")
+    def from_json(cls, stored: Mapping[str, Any]) -> "PreprocessResult":
+        """Return the result with these stored fields, which any version of the service may have written."""
+        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        known["problems"] = tuple(ItemReport(**each) for each in stored.get("problems") or ())
+        known["differences"] = tuple(CaptionDifference(**each) for each in stored.get("differences") or ())
+        metadata = stored.get("metadata")
         known["metadata"] = None if metadata is None else PreprocessMetadata(**metadata)
         return cls(**known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreprocessView:
-    """A preprocessing as it is answered. Progress in percent, durations in seconds."""
+    """A preprocessing task. Progress is in percent, durations are in seconds."""
 
     task_id: str
     status: PreprocessStatus
     progress: float | None
-    current_step: str | None  #: what it is busy with, in words
+    current_step: str | None  #: current activity, for display
     eta_seconds: float | None
     created_at: datetime
     updated_at: datetime
@@ -92,7 +92,7 @@ class PreprocessView:
     name: str | None = None
     description: str | None = None
     owner: str | None = None
-    dataset: str | None = None  #: what it works on: name@3
+    dataset: str | None = None  #: the source version: name@3
     model_type: str | None = None
     items_done: int | None = None
     items_total: int | None = None
@@ -101,7 +101,7 @@ class PreprocessView:
     warning: str | None = None
     warnings: tuple[str, ...] = ()
     failure: Cause | None = None
-    problem: UploadProblem | None = None  #: what is wrong with an upload
+    problem: UploadProblem | None = None  #: why an upload failed
     stop: StopView | None = None
     result: PreprocessResult | None = None
     started_at: datetime | None = None
@@ -111,22 +111,22 @@ class PreprocessView:
 
 @dataclass(frozen=True, slots=True)
 class CaptionEstimate:
-    """What captions would take. Unknown is null."""
+    """The estimated work for generating captions. Unknown values are null."""
 
-    endpoint: str  #: its host alone; of a command the name of the program
+    endpoint: str  #: host name, or the name of the program
     model: str
-    items: int  #: of the version
-    questions: int  #: items that would be asked about
-    known: int  #: of them those that were answered before
+    items: int  #: items of the version
+    questions: int  #: items that need a caption
+    known: int  #: how many of them were answered before
     per_minute: int | None
-    seconds_per_question: float | None  #: of the latest that this model answered here
+    seconds_per_question: float | None  #: measured by the latest task with this model
     estimated_seconds: float | None
     estimated_cost: float | None  #: in the currency of CAPTION_PRICE
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionGeneration:
-    """What was asked for, and the task that does it; none after a dry run."""
+    """The estimate, and the task; a dry run has no task."""
 
     dry_run: bool
     estimate: CaptionEstimate

@@ -1,4 +1,4 @@
-"""Named datasets in requests for trainings: found, pinned by their manifest, and laid out for each attempt."""
+"""Dataset references in training requests: resolve and pin them, and lay_out out directories for each attempt."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from api.datasets.caches import DatasetCaches
-from api.datasets.materials import DatasetMaterials, Laid
+from api.datasets.materials import DatasetDirectories, VersionLayout
 from api.datasets.names import parse_reference, parse_version
 from api.datasets.requested_datasets import RequestedDataset, find_datasets, find_paths, rewrite
 from api.datasets.service import DatasetService
@@ -14,36 +14,36 @@ from api.datasets.store import DatasetStore
 from api.domain.dataset import PinnedDataset
 from api.domain.reason import Reason
 from api.domain.training import TrainingRequest, TrainingTask
-from api.errors import Mistake, NotFound, ServiceError
+from api.errors import Finding, NotFound, ServiceError
 from api.files.task_files import TaskFiles, task_files
 from api.training.dataset_use import UsedDatasets
 
-_REMEDY = 'Name one of GET /datasets: "name", "name@3", or "name@sha256:…".'
+_REMEDY = 'Use a dataset from GET /datasets: "name", "name@3", or "name@sha256:…".'
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A directory of a request with the version that it stands for."""
+    """A directory of a request with the version that it refers to."""
 
-    asked: RequestedDataset
+    requested: RequestedDataset
     pin: PinnedDataset
 
 
 class DatasetReferences:
-    """Implements what trainings ask of datasets, before they are started and when an attempt is."""
+    """Implements the dataset operations that trainings need before they start and for each attempt."""
 
     def __init__(
         self,
         service: DatasetService,
         store: DatasetStore,
-        materials: DatasetMaterials,
+        materials: DatasetDirectories,
         storage_root: Path,
         caches: DatasetCaches | None = None,
-        tell: Callable[[str, Reason], None] = lambda task_id, said: None,
+        publish: Callable[[str, Reason], None] = lambda task_id, reason: None,
     ) -> None:
-        """`caches` None: nothing is cached ahead. `tell` makes an event of a task."""
+        """Create it. `caches` None: caches are not used. `publish` adds an event to a task."""
         self._caches = caches
-        self._tell = tell
+        self._publish = publish
         self._service = service
         self._store = store
         self._materials = materials
@@ -52,28 +52,28 @@ class DatasetReferences:
     # -- before a training ---------------------------------------------------------------------------------------------
 
     def use(self, request: TrainingRequest, task_id: str, known_by: Sequence[str] = ()) -> UsedDatasets:
-        """Finds the datasets that a request names, and shows them to the trainer where they lie."""
-        asked, mistakes = find_datasets(request)
-        if not asked:
+        """Resolve the datasets that a request names, and make views of them for the trainer's checks."""
+        requested, mistakes = find_datasets(request)
+        if not requested:
             return UsedDatasets(request, request, mistakes=tuple(mistakes))
         found: list[_Found] = []
-        for each in asked:
+        for each in requested:
             try:
                 found.append(_Found(each, self._find(each.reference, known_by)))
             except (NotFound, ValueError) as error:
-                mistakes.append(Mistake(f"{each.pointer}/dataset", str(error), _REMEDY))
+                mistakes.append(Finding(f"{each.pointer}/dataset", str(error), _REMEDY))
         if mistakes:
             return UsedDatasets(request, request, mistakes=tuple(mistakes))
         try:
             return self._show(request, task_files(self._storage_root, task_id), found, known_by)
         except ServiceError as error:
-            return UsedDatasets(request, request, mistakes=(Mistake("/dataset", str(error)),))
+            return UsedDatasets(request, request, mistakes=(Finding("/dataset", str(error)),))
 
     def _find(self, text: str, known_by: Sequence[str]) -> PinnedDataset:
-        """Raises NotFound, ValueError."""
+        """Return the version that a reference names. Raises NotFound, ValueError."""
         reference = parse_reference(text)
         if reference is None:
-            raise ValueError(f'"{text[:100]}" is no name of a dataset.')
+            raise ValueError(f'"{text[:100]}" is not the name of a dataset.')
         version = parse_version(reference.version)
         pinned = self._store.find_pinned(known_by, version) if isinstance(version, str) and known_by else None
         if pinned is not None:
@@ -86,21 +86,23 @@ class DatasetReferences:
     def _show(
         self, request: TrainingRequest, files: TaskFiles, found: Sequence[_Found], known_by: Sequence[str]
     ) -> UsedDatasets:
-        """The request as it is kept, and with directories that the trainer can look into already."""
+        """Return the request in its stored form, and with directories that the trainer can read already."""
         views = [self._materials.view(each.pin) for each in found]
-        homes = [self._materials.home(files.datasets, each.pin, view) for each, view in zip(found, views, strict=True)]
-        kept = rewrite(request, {each.asked.index: {"dataset": _name(each.pin)} for each in found})
+        homes = [
+            self._materials.layout_for(files.datasets, each.pin, view) for each, view in zip(found, views, strict=True)
+        ]
+        stored = rewrite(request, {each.requested.index: {"dataset": _name(each.pin)} for each in found})
         given = rewrite(request, _directories(found, views))
-        if kept is None or given is None:
-            what = "The service cannot put the directories of datasets into this text."
-            mistake = Mistake("/dataset_toml", what, "Write each directory as a [[directory]] of its own.")
+        if stored is None or given is None:
+            what = "The service cannot insert the directories of datasets into this text."
+            mistake = Finding("/dataset_toml", what, "Write each directory as a separate [[directory]] table.")
             return UsedDatasets(request, request, mistakes=(mistake,))
         return UsedDatasets(
-            kept=kept,
+            kept=stored,
             given=given,
             pins=tuple(each.pin for each in found),
-            notes=self._tell_changes([each.pin for each in found], known_by),
-            pointers={f"{each.asked.pointer}/path": f"{each.asked.pointer}/dataset" for each in found},
+            notes=self._describe_changes([each.pin for each in found], known_by),
+            pointers={f"{each.requested.pointer}/path": f"{each.requested.pointer}/dataset" for each in found},
             beside=_beside(request, found),
             moved={now: then for view, home in zip(views, homes, strict=True) for now, then in view.moved_to(home)},
         )
@@ -108,63 +110,65 @@ class DatasetReferences:
     # -- for an attempt ------------------------------------------------------------------------------------------------
 
     def lay_out(self, task: TrainingTask, *, is_new: bool) -> TrainingRequest:
-        """The request of a task with the directories of its datasets; for a new attempt they are made anew, and caches
-        in them are kept. Raises DatasetChanged, BlobMissing, OSError.
+        """Return the request of a task with the directories of its datasets.
+
+        A new attempt gets new directories that retain the caches of the earlier ones. Raises DatasetChanged,
+        BlobMissing, OSError.
         """
         if not task.plan.datasets:
             return task.request
-        asked, _ = find_datasets(task.request)
+        requested, _ = find_datasets(task.request)
         by_name = {_name(pin): pin for pin in task.plan.datasets}
-        found = [_Found(each, by_name[each.reference]) for each in asked]
+        found = [_Found(each, by_name[each.reference]) for each in requested]
         maker = self._find_cache(task, is_new=is_new)
         files = task_files(self._storage_root, maker or task.task_id)
         is_laid = maker is not None or not is_new
-        homes = [self._materials.lay(files.datasets, each.pin, is_new=not is_laid) for each in found]
+        homes = [self._materials.lay_out(files.datasets, each.pin, is_new=not is_laid) for each in found]
         request = _put(task.request, _directories(found, homes))
-        # Whoever checked it would write to it.
+        # Checking the cache would write to it.
         return request if maker is None else replace(request, trust_cache=True)
 
     def _find_cache(self, task: TrainingTask, *, is_new: bool) -> str | None:
-        """The task whose cache an attempt uses; an event tells why not, or that it does."""
+        """Return the task whose cache an attempt uses, and publish an event that it is used, or why not."""
         if self._caches is None or task.plan.cache is None:
             return None
         if task.plan.cache.is_made:
             if is_new:
-                self._caches.require_same(task, self.give_views(task))
+                self._caches.require_same(task, self.with_views(task))
             return None
-        maker, reason = self._caches.find_place(task, lambda: self.give_views(task), is_new=is_new)
+        maker, reason = self._caches.find_usable(task, lambda: self.with_views(task), is_new=is_new)
         if not is_new or (maker is None and reason is None):
             return maker
-        said = Reason.of("it uses the cache that {task_id} has made", "cache_used", task_id=task.plan.cache.task_id)
+        event = Reason.of("it uses the cache that {task_id} has built", "cache_used", task_id=task.plan.cache.task_id)
         if maker is None:
-            said = Reason.of(
-                "the cache of {task_id} is not used, as {why}: it caches by itself",
+            event = Reason.of(
+                "the cache of {task_id} is not used ({why}): the training caches by itself",
                 "cache_not_used",
                 task_id=task.plan.cache.task_id,
                 why=reason,
             )
-        self._tell(task.task_id, said)
+        self._publish(task.task_id, event)
         return maker
 
-    def give_views(self, task: TrainingTask) -> TrainingRequest:
-        """The request of a task with views of its versions as directories, as checks are given it.
+    def with_views(self, task: TrainingTask) -> TrainingRequest:
+        """Return the request of a task with views of its versions as directories, as checks use it.
 
         Raises DatasetChanged, BlobMissing, OSError.
         """
-        asked, _ = find_datasets(task.request)
+        requested, _ = find_datasets(task.request)
         by_name = {_name(pin): pin for pin in task.plan.datasets}
-        found = [_Found(each, by_name[each.reference]) for each in asked]
+        found = [_Found(each, by_name[each.reference]) for each in requested]
         return _put(task.request, _directories(found, [self._materials.view(each.pin) for each in found]))
 
     def homes(self, task: TrainingTask) -> list[Path]:
-        """The directories of media that a task has of its own."""
+        """Return the task's own directories of media."""
         files = task_files(self._storage_root, task.task_id)
-        return [self._materials.lay(files.datasets, pin, is_new=False).media for pin in task.plan.datasets]
+        return [self._materials.lay_out(files.datasets, pin, is_new=False).media for pin in task.plan.datasets]
 
-    # -- what has changed ----------------------------------------------------------------------------------------------
+    # -- changes -------------------------------------------------------------------------------------------------------
 
-    def _tell_changes(self, pins: Sequence[PinnedDataset], known_by: Sequence[str]) -> tuple[str, ...]:
-        """For a task that goes on: what it uses now instead of before, and what has become of its datasets since."""
+    def _describe_changes(self, pins: Sequence[PinnedDataset], known_by: Sequence[str]) -> tuple[str, ...]:
+        """Describe for a resumed task which versions replace earlier ones, and later changes of its datasets."""
         if not known_by:
             return ()
         before = {pin.serial: pin for pin in self._store.pins_of(known_by)}
@@ -173,7 +177,7 @@ class DatasetReferences:
             old = before.get(pin.serial)
             if old is not None and old.manifest != pin.manifest:
                 what = self._compare(old.manifest_sha256, pin.manifest_sha256)
-                notes.append(f"{pin.dataset}: version {pin.version} is used, and no longer {old.version}: {what}.")
+                notes.append(f"{pin.dataset}: version {pin.version} is used instead of {old.version}: {what}.")
             dataset = self._store.get_by_serial(pin.serial)
             if dataset is None or not dataset.name:
                 notes.append(f"{pin.dataset} was deleted; its version {pin.version} is kept for this task.")
@@ -181,7 +185,7 @@ class DatasetReferences:
                 newest = self._service.find_version(dataset)
                 what = self._compare(pin.manifest_sha256, newest.manifest_sha256)
                 notes.append(
-                    f"{dataset.name}: version {pin.version} is used; its newest is {newest.ordinal}, with {what}."
+                    f"{dataset.name}: version {pin.version} is used; the newest is {newest.ordinal}, with {what}."
                 )
         return tuple(notes)
 
@@ -203,18 +207,18 @@ class DatasetReferences:
 
 
 def _put(request: TrainingRequest, directories: Mapping[int, Mapping[str, Any]]) -> TrainingRequest:
-    """The request with these directories. Raises ValueError."""
+    """Return the request with these directories. Raises ValueError."""
     given = rewrite(request, directories)
     if given is None:
-        raise ValueError("The directories of datasets cannot be put into this text.")
+        raise ValueError("The directories of datasets cannot be inserted into this text.")
     return given
 
 
 def _beside(request: TrainingRequest, found: Sequence[_Found]) -> str | None:
-    """What else than versions of datasets a request trains on: what a cache could not be known by."""
+    """Return why a request also depends on files outside of dataset versions, which no cache key covers; else None."""
     if any(True for _ in find_paths(request)):
         return "it names files by path, which may change"
-    if any(key.endswith(("path", "file")) for each in found for key in each.asked.given):
+    if any(key.endswith(("path", "file")) for each in found for key in each.requested.given):
         return "it names files by path, which may change"
     return None
 
@@ -223,15 +227,15 @@ def _name(pin: PinnedDataset) -> str:
     return f"{pin.dataset}@{pin.manifest}"
 
 
-def _directories(found: Sequence[_Found], laid: Sequence[Laid]) -> dict[int, Mapping[str, Any]]:
-    """The values with which directories stand in the request for their datasets."""
+def _directories(found: Sequence[_Found], layouts: Sequence[VersionLayout]) -> dict[int, Mapping[str, Any]]:
+    """Return the values that replace datasets by directories in the request."""
     values: dict[int, Mapping[str, Any]] = {}
-    for each, place in zip(found, laid, strict=True):
-        own: dict[str, Any] = {"dataset": None, "path": str(place.media)}
-        # Who names others means them.
-        if place.masks is not None and "mask_path" not in each.asked.given:
-            own["mask_path"] = str(place.masks)
-        if place.controls is not None and "control_path" not in each.asked.given:
-            own["control_path"] = str(place.controls)
-        values[each.asked.index] = own
+    for each, layout in zip(found, layouts, strict=True):
+        own: dict[str, Any] = {"dataset": None, "path": str(layout.media)}
+        # Explicit paths in the request take precedence.
+        if layout.masks is not None and "mask_path" not in each.requested.given:
+            own["mask_path"] = str(layout.masks)
+        if layout.controls is not None and "control_path" not in each.requested.given:
+            own["control_path"] = str(layout.controls)
+        values[each.requested.index] = own
     return values

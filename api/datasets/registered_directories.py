@@ -1,5 +1,6 @@
-"""Directories on the server that are datasets in place: only read, looked at again and again, and hashed when they have
-changed.
+"""Directories on the server that are used in place as datasets.
+
+They are only read, checked for changes regularly, and hashed when files have changed.
 """
 
 import logging
@@ -23,13 +24,13 @@ from api.datasets.views import DatasetDetails, DatasetRow
 from api.domain.access import Principal
 from api.domain.audit import SERVICE
 from api.domain.dataset import Dataset, DirectoryWatch, ManifestItem, WatchState
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.errors import (
     Conflict,
     DatabaseUnavailable,
     DatasetChanged,
+    Finding,
     Invalid,
-    Mistake,
     ServiceError,
 )
 from api.files.archives.limits import BadArchive
@@ -38,32 +39,32 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at all registered directories.
-LOOK_SECONDS = 60.0
+#: Seconds between two checks of all registered directories.
+CHECK_SECONDS = 60.0
 
-#: Seconds for which one directory is read before it is another's turn, and between two words on how far it is.
+#: Seconds for which one directory is read before the next one's turn, and between two progress reports.
 TURN_SECONDS = 1.0
-TELL_SECONDS = 2.0
+REPORT_SECONDS = 2.0
 
-#: How often a version is offered beside edits of its items.
+#: Attempts to add a version when other writers change the dataset.
 _TRIES = 3
 
-#: A reading of which nothing was heard for so long has ended with its server: whoever looks next takes it up.
-_ABANDONED_SECONDS = 3 * LOOK_SECONDS
+#: Seconds without a progress report after which another server restarts a reading, because its server has ended.
+_ABANDONED_SECONDS = 3 * CHECK_SECONDS
 
 
 @dataclass(slots=True)
-class _Begun:
+class _Reading:
     """A directory that is being read."""
 
     dataset: Dataset
     actor: str
-    reading: DirectoryHashing
-    told_at: float = 0.0  #: monotonic
+    hashing: DirectoryHashing
+    reported_at: float = 0.0  #: monotonic time
 
 
 class RegisteredDirectories:
-    """Registers directories, and watches them by a thread of its own."""
+    """Registers directories, and watches them in its own threads."""
 
     def __init__(
         self,
@@ -74,7 +75,10 @@ class RegisteredDirectories:
         clock: Clock,
         paths: ReadablePaths | None = None,
     ) -> None:
-        """`roots` are the directories below which others may be registered. `paths` None: all of them may be read."""
+        """Create it. `roots` are the directories below which others may be registered.
+
+        `paths` None: every directory below them may be read.
+        """
         self._paths = paths
         self._service = service
         self._store = store
@@ -82,179 +86,183 @@ class RegisteredDirectories:
         self._roots = tuple(root.resolve() for root in roots)
         self._clock = clock
         self._lock = threading.Lock()
-        self._wanted: dict[int, str] = {}  #: whose files are to be read again, and who asked for it
-        self._begun: dict[int, _Begun] = {}  #: of the reader's thread alone
+        self._wanted: dict[int, str] = {}  #: actors by the serial of datasets to read
+        self._readings: dict[int, _Reading] = {}  #: changed by the reader's thread only
         self._is_ending = threading.Event()
-        self._watcher = PeriodicThread("dataset-watch", LOOK_SECONDS, self.look_once)
+        self._watcher = PeriodicThread("dataset-watch", CHECK_SECONDS, self.check_once)
         self._reader = PeriodicThread("dataset-reader", None, self.read_once)
 
     def start(self) -> None:
-        """Starts to watch."""
+        """Start watching."""
         self._watcher.start()
         self._reader.start()
 
     def stop(self) -> None:
-        """Stops watching; a look at a file system that hangs is left behind."""
+        """Stop watching; do not wait for a check on a file system that hangs."""
         self._is_ending.set()
         self._watcher.stop(timeout=0.5)
         self._reader.stop(timeout=0.5)
 
-    # -- asked for -----------------------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------------------------
 
     def create(self, name: str, principal: Principal, fields: Mapping[str, Any]) -> DatasetRow:
-        """Makes a dataset: an empty one, or one of a directory, which is read soon. Raises Invalid, DatasetExists."""
+        """Create an empty dataset, or one of a directory, which is read soon. Raises Invalid, DatasetExists."""
         directory = fields.get("directory")
         if directory is None:
             return self._service.create(name, principal, fields)
-        place = self._require_allowed(directory)
-        made = self._service.make(name, principal.owner, {**fields, "directory": str(place)})
-        self._want(made, principal.actor)
+        path = self._require_allowed(directory)
+        made = self._service.make(name, principal.owner, {**fields, "directory": str(path)})
+        self._request_reading(made, principal.actor)
         return DatasetRow.of(self._store.get(name))
 
     def refresh(self, name: str, actor: str) -> DatasetDetails:
-        """Has a registered directory read again soon. Raises DatasetNotFound, Conflict."""
+        """Request a new reading of a registered directory. Raises DatasetNotFound, Conflict."""
         dataset = self._service.find(name)
         if dataset.directory is None:
-            raise Conflict(f"{name} is no directory on the server: upload into it.")
-        self._want(dataset, actor)
+            raise Conflict(f"{name} is not a directory on the server: upload files into it.")
+        self._request_reading(dataset, actor)
         return self._service.get(name)
 
-    def _want(self, dataset: Dataset, actor: str, *, is_told: bool = True) -> None:
+    def _request_reading(self, dataset: Dataset, actor: str, *, is_shown: bool = True) -> None:
         with self._lock:
             self._wanted[dataset.serial] = actor
-        if is_told:
+        if is_shown:
             self._store.note_watch(dataset.serial, DirectoryWatch(WatchState.READING, self._clock.now()))
         self._reader.trigger()
 
     def _require_allowed(self, directory: str) -> Path:
-        """The real path of a directory that may be registered. Raises Invalid for any other."""
-        place = Path(directory)
-        what, remedy = None, "Name one below a directory of DATASET_DIRECTORIES that is no other user's."
+        """Return the real path of a directory that may be registered. Raises Invalid for any other."""
+        path = Path(directory)
+        what, remedy = None, "Use a directory below one of DATASET_DIRECTORIES that does not belong to another user."
         try:
-            real = place.resolve()
-            if not place.is_absolute():
-                what, remedy = "The path is not absolute.", "Begin it with `/`."
+            real = path.resolve()
+            if not path.is_absolute():
+                what, remedy = "The path is not absolute.", "Start it with `/`."
             elif not any(real.is_relative_to(root) for root in self._roots) or not self._may_read(real):
-                what = "No directory may be registered here." if not self._roots else "This directory is not permitted."
+                what = (
+                    "This server does not permit registered directories."
+                    if not self._roots
+                    else "This directory is not permitted."
+                )
             elif not real.is_dir():
                 what, remedy = "There is no such directory.", "Correct the path."
         except (OSError, ValueError, RuntimeError) as error:
-            what, remedy = f"The path cannot be looked at: {error}.", "Correct the path."
+            what, remedy = f"The path cannot be read: {error}.", "Correct the path."
         if what is not None:
-            raise Invalid(mistakes=[Mistake("/directory", what, remedy)])
+            raise Invalid(mistakes=[Finding("/directory", what, remedy)])
         return real
 
     def _may_read(self, real: Path) -> bool:
-        sight = current_sight.get()
-        # What one user registers others cannot use: nobody takes a directory that everybody shares.
+        sight = current_scope.get()
+        # A user may not register a directory that contains the roots, because others could then not register theirs.
         if not sight.sees_all and any(root.is_relative_to(real) for root in self._roots):
             return False
         return self._paths is None or self._paths.may_register(real, sight)
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
-    def look_once(self) -> None:
-        """A look at every registered directory that is not being read; one without a version is to be read."""
+    def check_once(self) -> None:
+        """Check every registered directory that is not being read; request a reading of those without a version."""
         try:
             for dataset in self._store.registered():
-                if self._is_to_be_read(dataset):
-                    self._want(dataset, SERVICE, is_told=False)
+                if self._needs_reading(dataset):
+                    self._request_reading(dataset, SERVICE, is_shown=False)
                 elif dataset.watch is None or dataset.watch.state is not WatchState.READING:
-                    self._look(dataset)
+                    self._check(dataset)
         except DatabaseUnavailable as error:
-            logger.debug("registered directories cannot be looked at", extra={"problem": error.detail})
+            logger.debug("registered directories cannot be checked", extra={"problem": error.detail})
 
-    def _is_to_be_read(self, dataset: Dataset) -> bool:
+    def _needs_reading(self, dataset: Dataset) -> bool:
         with self._lock:
-            if dataset.serial in self._wanted or dataset.serial in self._begun:
+            if dataset.serial in self._wanted or dataset.serial in self._readings:
                 return False
         if dataset.watch is None or dataset.watch.state is not WatchState.READING:
             return dataset.latest is None
         return abs((self._clock.now() - dataset.watch.checked_at).total_seconds()) >= _ABANDONED_SECONDS
 
-    def _look(self, dataset: Dataset) -> None:
+    def _check(self, dataset: Dataset) -> None:
         now = self._clock.now()
         try:
             watch = compare(list_directory(dataset.directory or ""), self._files.of(dataset.serial), dataset.watch, now)
         except OSError as error:
-            watch = DirectoryWatch(WatchState.GONE, now, problem=_tell(error))
+            watch = DirectoryWatch(WatchState.GONE, now, problem=_describe(error))
         if dataset.watch is None or replace(dataset.watch, checked_at=now) != watch:
             self._store.note_watch(dataset.serial, watch)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def read_once(self) -> None:
-        """A turn for each directory that is to be read: what is left of it then waits for the others."""
+        """Read each requested directory for one turn; directories that are not finished wait for their next turn."""
         try:
-            self._begin_wanted()
-            for serial, begun in list(self._begun.items()):
+            self._start_requested()
+            for serial, reading in list(self._readings.items()):
                 if self._is_ending.is_set():
                     return
-                self._take_turn(serial, begun)
+                self._take_turn(serial, reading)
         except DatabaseUnavailable as error:
             logger.debug("registered directories cannot be read", extra={"problem": error.detail})
             self._is_ending.wait(TURN_SECONDS)
         with self._lock:
-            is_more = bool(self._begun or self._wanted)
-        if is_more:
+            has_more = bool(self._readings or self._wanted)
+        if has_more:
             self._reader.trigger()
 
-    def _begin_wanted(self) -> None:
+    def _start_requested(self) -> None:
         with self._lock:
-            wanted = {serial: actor for serial, actor in self._wanted.items() if serial not in self._begun}
+            wanted = {serial: actor for serial, actor in self._wanted.items() if serial not in self._readings}
         for serial, actor in wanted.items():
             dataset = self._store.get_by_serial(serial)
             if dataset is not None:
-                self._begin(dataset, actor)
+                self._start_reading(dataset, actor)
             with self._lock:
                 self._wanted.pop(serial, None)
 
-    def _begin(self, dataset: Dataset, actor: str) -> None:
+    def _start_reading(self, dataset: Dataset, actor: str) -> None:
         try:
             known, root = self._files.of(dataset.serial), dataset.directory or ""
-            reading = DirectoryHashing(Path(root), list_directory(root), known, self._is_ending.is_set)
+            hashing = DirectoryHashing(Path(root), list_directory(root), known, self._is_ending.is_set)
         except (OSError, BadArchive) as error:
-            self._note_gone(dataset, error)
+            self._report_problem(dataset, error)
             return
         with self._lock:
-            self._begun[dataset.serial] = _Begun(dataset, actor, reading)
+            self._readings[dataset.serial] = _Reading(dataset, actor, hashing)
 
-    def _take_turn(self, serial: int, begun: _Begun) -> None:
+    def _take_turn(self, serial: int, reading: _Reading) -> None:
         try:
-            is_there = self._tell_how_far(begun)
-            if is_there and not begun.reading.go_on(TURN_SECONDS):
+            exists = self._report_progress(reading)
+            if exists and not reading.hashing.read_for(TURN_SECONDS):
                 return
-            if is_there:
-                self._finish(begun)
+            if exists:
+                self._finish(reading)
         except DatabaseUnavailable:
             raise
         except DatasetChanged:
-            self._look(begun.dataset)  # another server has read it meanwhile
+            self._check(reading.dataset)  # another server has read it meanwhile
         except (OSError, BadArchive, ServiceError) as error:
-            self._note_gone(begun.dataset, error)
-        begun.reading.close()
+            self._report_problem(reading.dataset, error)
+        reading.hashing.close()
         with self._lock:
-            del self._begun[serial]
+            del self._readings[serial]
 
-    def _tell_how_far(self, begun: _Begun) -> bool:
-        """Says how much is read, now and then; False for a dataset that was deleted meanwhile."""
-        if time.monotonic() - begun.told_at < TELL_SECONDS:
+    def _report_progress(self, reading: _Reading) -> bool:
+        """Store the progress from time to time; return False if the dataset was deleted meanwhile."""
+        if time.monotonic() - reading.reported_at < REPORT_SECONDS:
             return True
-        reading, now = begun.reading, self._clock.now()
-        watch = DirectoryWatch(WatchState.READING, now, read_bytes=reading.read_bytes, total_bytes=reading.total_bytes)
-        begun.told_at = time.monotonic()
-        return self._store.note_watch(begun.dataset.serial, watch)
+        hashing, now = reading.hashing, self._clock.now()
+        watch = DirectoryWatch(WatchState.READING, now, read_bytes=hashing.read_bytes, total_bytes=hashing.total_bytes)
+        reading.reported_at = time.monotonic()
+        return self._store.note_watch(reading.dataset.serial, watch)
 
-    def _finish(self, begun: _Begun) -> None:
-        """Makes a version of what was read. Raises OSError, BadArchive, ServiceError."""
-        dataset, found, listing = begun.dataset, begun.reading.finish(), begun.reading.listing
+    def _finish(self, reading: _Reading) -> None:
+        """Make a version of the files that were read. Raises OSError, BadArchive, ServiceError."""
+        dataset, found, listing = reading.dataset, reading.hashing.finish(), reading.hashing.listing
         for _ in range(_TRIES - 1):
-            # Another version since then is an edit of items, or of another server that has read the directory.
+            # A version that was added meanwhile is an edit of items, or another server's reading of the directory.
             with suppress(DatasetChanged):
-                self._add_version(begun, found.items)
+                self._add_version(reading, found.items)
                 break
         else:
-            self._add_version(begun, found.items)
+            self._add_version(reading, found.items)
         self._files.replace(dataset.serial, found.files)
         self._store.note_watch(
             dataset.serial,
@@ -268,42 +276,48 @@ class RegisteredDirectories:
             ),
         )
 
-    def _add_version(self, begun: _Begun, items: Sequence[ManifestItem]) -> None:
-        serial, directory = begun.dataset.serial, begun.dataset.directory
-        named = self._store.get_by_serial(serial) or begun.dataset  # it may have another name by now
-        if named.latest is not None:
-            latest = self._service.find_version(named)
+    def _add_version(self, reading: _Reading, items: Sequence[ManifestItem]) -> None:
+        serial, directory = reading.dataset.serial, reading.dataset.directory
+        current = self._store.get_by_serial(serial) or reading.dataset  # it may have been renamed
+        if current.latest is not None:
+            latest = self._service.find_version(current)
             items = _as_edited(items, self._files.of(serial), self._service.read_items(latest.manifest_sha256))
         self._service.add_version(
-            named,
+            current,
             items,
-            begun.actor,
+            reading.actor,
             f"read from {directory}",
-            expected_latest=named.latest,
+            expected_latest=current.latest,
             origin={"directory": directory},
         )
 
-    def _note_gone(self, dataset: Dataset, error: Exception) -> None:
-        self._store.note_watch(dataset.serial, DirectoryWatch(WatchState.GONE, self._clock.now(), problem=_tell(error)))
+    def _report_problem(self, dataset: Dataset, error: Exception) -> None:
+        self._store.note_watch(
+            dataset.serial, DirectoryWatch(WatchState.GONE, self._clock.now(), problem=_describe(error))
+        )
 
     # -- for trainings -------------------------------------------------------------------------------------------------
 
     def locator(self, dataset: Dataset) -> Locate:
-        """Tells where a registered directory's own files lie. What it gives raises DatasetChanged for a file that is no
-        longer the one of the version.
+        """Return a function that locates an item's file in a registered directory.
+
+        It raises DatasetChanged if the file is not that of the version any more.
         """
         find = self.finder(dataset)
         return lambda item: find(item.sha256, item.path)
 
     def path_of(self, dataset: Dataset, item: ManifestItem) -> Path:
-        """Where an item's file lies in a registered directory. Raises DatasetChanged."""
+        """Return the path of an item's file in a registered directory. Raises DatasetChanged."""
         file, root = self._files.find(dataset.serial, item.path), Path(dataset.directory or "")
         if file is not None and file.sha256 == item.sha256 and is_still(root, file):
             return root / file.path
         return self.finder(dataset)(item.sha256, item.path)
 
     def finder(self, dataset: Dataset) -> Callable[[str, str], Path]:
-        """Gives the path of a file with this content, whatever its name is now; raises DatasetChanged without one."""
+        """Return a function that finds a file by content, whatever its name is now.
+
+        The function raises DatasetChanged if no file has the content.
+        """
         root, by_hash = Path(dataset.directory or ""), defaultdict[str, list[RegisteredFile]](list)
         for file in self._files.of(dataset.serial).values():
             by_hash[file.sha256].append(file)
@@ -315,8 +329,9 @@ class RegisteredDirectories:
                     return root / file.path
             name = known[0].path if known and shown == sha256 else shown
             raise DatasetChanged(
-                f"{name} in {root} is no longer the file of this version: POST /datasets/{dataset.name}/refresh makes "
-                "a version of what is there now."
+                f"{name} in {root} has changed or was deleted since this version: "
+                f"POST /datasets/{dataset.name}/refresh "
+                "makes a version of the current files."
             )
 
         return find
@@ -325,10 +340,10 @@ class RegisteredDirectories:
 def _as_edited(
     found: Sequence[ManifestItem], known: Mapping[str, RegisteredFile], latest: Iterable[ManifestItem]
 ) -> list[ManifestItem]:
-    """Return the items of a directory as people have edited the newest version.
+    """Return the items of a directory with the edits of the newest version.
 
-    What they excluded stays excluded. A file that was read before and is no item was removed, and stays so while it is
-    there.
+    Excluded items stay excluded. A file that was read before and is not an item was removed by a user; it is left out
+    as long as the file exists.
     """
     before = {item.path: item for item in latest}
     items = list[ManifestItem]()
@@ -339,11 +354,11 @@ def _as_edited(
         elif file is None or file.sha256 == UNREAD:
             items.append(item)
     if not items:
-        raise BadArchive("holds only files that were removed from the dataset")
+        raise BadArchive("contains only files that were removed from the dataset")
     return items
 
 
-def _tell(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"it cannot be read: {error.strerror or error}"
     if isinstance(error, Invalid):

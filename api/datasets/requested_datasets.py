@@ -1,4 +1,4 @@
-"""Where a request for a training names datasets, in either of its two forms; and the same request with others there."""
+"""Find the datasets that a training request names, in either of its two forms, and replace them."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api.domain.training import TrainingRequest
-from api.errors import Mistake
+from api.errors import Finding
 from api.trainers.toml_edit import Path, edit
 from api.trainers.toml_text import text_excess
 
-#: The key of a directory that names a dataset, in place of its path.
+#: The key that names a dataset in a directory of a request, in place of `path`.
 KEY = "dataset"
 
-_ONE = "Give the dataset's name, or a `path`."
+_ONE = "Set either `dataset` or `path`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,31 +21,31 @@ class RequestedDataset:
     """A directory of a request that is a named dataset."""
 
     index: int
-    pointer: str  #: to the directory
+    pointer: str  #: JSON pointer to the directory
     reference: str
-    given: Mapping[str, Any]  #: everything that the request says of the directory
+    given: Mapping[str, Any]  #: all values of the directory in the request
 
 
-def find_datasets(request: TrainingRequest) -> tuple[list[RequestedDataset], list[Mistake]]:
-    """The directories that are named datasets, and what is wrong with how they are named."""
+def find_datasets(request: TrainingRequest) -> tuple[list[RequestedDataset], list[Finding]]:
+    """Return the directories that name datasets, and the errors in them."""
     found: list[RequestedDataset] = []
-    mistakes: list[Mistake] = []
+    mistakes: list[Finding] = []
     at, directories = _directories(request)
     for index, directory in enumerate(directories):
         if not isinstance(directory, Mapping) or KEY not in directory:
             continue
         pointer, reference = f"{at}/{index}", directory[KEY]
         if not isinstance(reference, str):
-            mistakes.append(Mistake(f"{pointer}/{KEY}", "This is no text.", 'Write "name", or "name@3".'))
+            mistakes.append(Finding(f"{pointer}/{KEY}", "The value is not a string.", 'Use "name" or "name@3".'))
         elif "path" in directory:
-            mistakes.append(Mistake(f"{pointer}/{KEY}", "The directory has both `dataset` and `path`.", _ONE))
+            mistakes.append(Finding(f"{pointer}/{KEY}", "The directory has both `dataset` and `path`.", _ONE))
         else:
             found.append(RequestedDataset(index, pointer, reference, directory))
     return found, mistakes
 
 
 def find_paths(request: TrainingRequest) -> Iterator[tuple[str, str]]:
-    """The files and directories that the directories of a request name by path: each with a pointer to it."""
+    """Yield the paths in the directories of a request: a JSON pointer and the path."""
     at, directories = _directories(request, "path")
     for index, directory in enumerate(directories):
         if isinstance(directory, Mapping):
@@ -67,7 +67,7 @@ def _directories(request: TrainingRequest, sought: str = KEY) -> tuple[str, list
 
 
 def _parse(text: str, sought: str) -> Mapping[str, Any]:
-    # What is wrong with the text the trainer's own check says.
+    # The trainer's own check reports errors in the text.
     if sought not in text or text_excess(text) is not None:
         return {}
     try:
@@ -77,8 +77,9 @@ def _parse(text: str, sought: str) -> Mapping[str, Any]:
 
 
 def rewrite(request: TrainingRequest, values: Mapping[int, Mapping[str, Any]]) -> TrainingRequest | None:
-    """The request with these values in its directories, by their index; None takes a key away. None when its text
-    cannot be edited.
+    """Return the request with these values in its directories, by index; the value None removes a key.
+
+    Returns None if the request's text cannot be edited.
     """
     if not values:
         return request
@@ -88,8 +89,8 @@ def rewrite(request: TrainingRequest, values: Mapping[int, Mapping[str, Any]]) -
         ("directory", index, key): value for index, each in values.items() for key, value in each.items()
     }
     removed = [path for path, value in flat.items() if value is None]
-    kept = {path: value for path, value in flat.items() if value is not None}
-    text = edit(request.dataset_toml, kept, removed)
+    changed = {path: value for path, value in flat.items() if value is not None}
+    text = edit(request.dataset_toml, changed, removed)
     return None if text is None else replace(request, dataset_toml=text)
 
 

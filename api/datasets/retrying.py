@@ -1,4 +1,4 @@
-"""Edits that are for whichever version is the newest: another edit that comes first does not refuse them."""
+"""Retry edits of the newest version when another edit comes first."""
 
 import random
 import time
@@ -9,15 +9,15 @@ from api.errors import DatasetChanged
 
 T = TypeVar("T")
 
-#: Each try reads the newest version again. With pauses this long at most, a dozen clients at once all get their turn.
+#: Each attempt reads the newest version again. With these pauses, a dozen concurrent clients all succeed.
 _TRIES = 40
 _MOST_PAUSE_SECONDS = 0.1
 
 
 def edit_newest(expected_version: int | None, edit: Callable[[], T]) -> T:
-    """Do an edit, again where another one was first; not where it is for one version only.
+    """Run an edit, and again if another edit was first; only once if it expects a certain version.
 
-    Raises DatasetChanged, and what `edit` raises.
+    Raises DatasetChanged, and the errors of `edit`.
     """
     for _ in range(_TRIES if expected_version is None else 0):
         try:

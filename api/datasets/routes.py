@@ -1,4 +1,4 @@
-"""Datasets and their versions."""
+"""Routes for datasets and their versions."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -20,7 +20,7 @@ from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
 from api.util.responses import answer
 from api.web.context import services
-from api.web.idempotency_routes import idempotent, made_before
+from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.schemas import PageQuery
 
 datasets = APIBlueprint("datasets", __name__, url_prefix=f"{BASE_PATH}/datasets", tag="Datasets")
@@ -31,9 +31,9 @@ datasets = APIBlueprint("datasets", __name__, url_prefix=f"{BASE_PATH}/datasets"
 @datasets.output(DatasetListAnswer)
 @datasets.doc(responses=[422])
 def list_datasets(query_data: DatasetListQuery) -> Response:
-    """Datasets, newest first
+    """List datasets, newest first.
 
-    Those that one may see. Filters are joined by and.
+    Only datasets that the caller may see. Filters are combined with AND.
     """
     page = services().datasets.get_page(query_data.search, query_data.owner, query_data.page())
     return answer({"datasets": page.rows, "pagination": page.pagination})
@@ -45,12 +45,13 @@ def list_datasets(query_data: DatasetListQuery) -> Response:
 @datasets.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
 def create_dataset(json_data: CreateDataset) -> Response:
-    """Make a dataset
+    """Create a dataset.
 
-    An empty one, to be uploaded into; or with `directory` one that is used where it lies: it is only read, its first
-    version is made soon after, and `watch` says what has changed in it. A name that is taken is 409 `dataset_exists`.
+    Creates an empty dataset for uploads. With `directory` it registers a directory on the server, which is only read.
+    Its first version is created soon after, and `watch` reports later changes. An existing name is 409
+    `dataset_exists`.
     """
-    if before := made_before():
+    if before := earlier_result():
         made = services().datasets.get(before.about).dataset
     else:
         made = services().registered.create(json_data.name, current_principal.get(), json_data.fields())
@@ -61,9 +62,9 @@ def create_dataset(json_data: CreateDataset) -> Response:
 @datasets.output(DatasetAnswer)
 @datasets.doc(responses=[404])
 def get_dataset(name: str) -> Response:
-    """One dataset
+    """Return a dataset.
 
-    With its newest version, and the tasks that use any of its versions.
+    Includes its newest version and the tasks that use any of its versions.
     """
     return answer(services().datasets.get(name))
 
@@ -73,9 +74,9 @@ def get_dataset(name: str) -> Response:
 @datasets.output(DatasetRowAnswer)
 @datasets.doc(responses=[400, 404, 409, 415, 422, 503])
 def change_dataset(name: str, json_data: ChangeDataset) -> Response:
-    """Rename, describe or tag a dataset
+    """Rename, describe or tag a dataset.
 
-    Tasks that use it keep what they use under whichever name it has.
+    Tasks that use the dataset are not affected by a new name.
     """
     return answer(services().datasets.change(name, json_data.changes()))
 
@@ -84,11 +85,11 @@ def change_dataset(name: str, json_data: ChangeDataset) -> Response:
 @datasets.output(DatasetDeletedAnswer)
 @datasets.doc(responses=[404, 409, 503])
 def delete_dataset(name: str) -> Response:
-    """Delete a dataset
+    """Delete a dataset.
 
-    While a task that has not finished uses it, that is 409 `dataset_in_use` with the tasks in `data.tasks`. For
-    finished tasks, `kept_for`, its files are kept until these are deleted: they can be resumed. Those of a registered
-    directory stay where they are.
+    If an unfinished task uses it, the response is 409 `dataset_in_use` with the tasks in `data.tasks`. If finished
+    tasks use it (`kept_for`), its files are kept until these tasks are deleted, so that they can be resumed. Files of
+    a registered directory are never deleted.
     """
     return answer(services().datasets.delete(name), message="deleted")
 
@@ -97,12 +98,12 @@ def delete_dataset(name: str) -> Response:
 @datasets.input(PageQuery, location="query")
 @datasets.output(CacheListAnswer)
 @datasets.doc(responses=[404, 422, 503])
-def list_caches(name: str, query_data: PageQuery) -> Response:
-    """The caches of a dataset that were made ahead, newest first
+def list_dataset_caches(name: str, query_data: PageQuery) -> Response:
+    """List the caches that were built for a dataset, newest first.
 
-    Those that one may see; a training uses its own user's alone. `state` is looked at anew: what is `complete` a
-    training with the same `key` uses by itself. `POST /training/cache` makes one, `DELETE /training/{task_id}` removes
-    it.
+    Only caches that the caller may see; a training uses only caches of its own user. `state` is checked on each
+    request. A training with the same `key` uses a `complete` cache automatically. `POST /training/cache` builds one,
+    `DELETE /training/{task_id}` removes it.
     """
     found = list(enumerate(services().caches.of_dataset(name), start=1))
     page = paginate(found, lambda row: row[0], query_data.page())
@@ -113,10 +114,10 @@ def list_caches(name: str, query_data: PageQuery) -> Response:
 @datasets.input(PageQuery, location="query")
 @datasets.output(VersionListAnswer)
 @datasets.doc(responses=[404, 422])
-def list_versions(name: str, query_data: PageQuery) -> Response:
-    """The versions of a dataset, newest first
+def list_dataset_versions(name: str, query_data: PageQuery) -> Response:
+    """List the versions of a dataset, newest first.
 
-    A version never changes; `manifest` names what it holds, and is the same on every server.
+    A version never changes. `manifest` identifies its content and is the same on every server.
     """
     page = services().datasets.get_versions(name, query_data.page())
     return answer({"versions": page.rows, "pagination": page.pagination})
@@ -125,10 +126,10 @@ def list_versions(name: str, query_data: PageQuery) -> Response:
 @datasets.get("/<name>/versions/<version>")
 @datasets.output(VersionAnswer)
 @datasets.doc(responses=[404])
-def get_version(name: str, version: str) -> Response:
-    """One version
+def get_dataset_version(name: str, version: str) -> Response:
+    """Return a version.
 
-    By its number, by `sha256:…` of its manifest, or `latest`.
+    Selected by number, by `sha256:…` of its manifest, or `latest`.
     """
     return answer(services().datasets.get_version(name, version))
 
@@ -137,13 +138,13 @@ def get_version(name: str, version: str) -> Response:
 @datasets.output(VersionAnswer, status_code=201)
 @datasets.doc(responses=[404, 409, 422, 503])
 @idempotent
-def restore_version(name: str, version: str) -> Response:
-    """Go back to a version
+def restore_dataset_version(name: str, version: str) -> Response:
+    """Restore a version.
 
-    Makes a new version that holds what this one does; nothing is lost. Of the newest one none is made. It takes no
-    body.
+    Creates a new version with the content of this one, so nothing is lost. Restoring the newest version creates none.
+    The request has no body.
     """
-    if (before := made_before()) and before.version is not None:
+    if (before := earlier_result()) and before.version is not None:
         made = services().datasets.get_version(name, str(before.version))
     else:
         made = services().datasets.restore(name, version, current_principal.get().actor)
@@ -154,10 +155,10 @@ def restore_version(name: str, version: str) -> Response:
 @datasets.output(DatasetAnswer, status_code=202)
 @datasets.doc(responses=[404, 409, 503])
 def refresh_dataset(name: str) -> Response:
-    """Read a registered directory again
+    """Read a registered directory again.
 
-    What has changed in it since its newest version becomes a new one: `watch.state` is `reading` until then. It takes
-    no body.
+    Changes since the newest version become a new version; until then `watch.state` is `reading`. The request has no
+    body.
     """
     found = services().registered.refresh(name, current_principal.get().actor)
     return answer(found, 202, "reading", {"Location": f"{BASE_PATH}/datasets/{name}"})

@@ -1,4 +1,4 @@
-"""The rows of datasets and their versions, as they are inserted and read within a transaction of the caller."""
+"""Insert and read the rows of datasets and versions in a transaction of the caller."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ IS_THERE = datasets.c.deleted_at.is_(None)
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version as it is about to be made."""
+    """A version to insert."""
 
     manifest_sha256: str
     actor: str
@@ -26,11 +26,11 @@ class NewVersion:
     items: int
     size_bytes: int
     origin: Mapping[str, Any] | None = None
-    claim: int | None = None  #: under which blobs are held for it; None: earlier versions hold all of them
-    claimed_blobs: int = 0  #: how many these are
-    excluded: int = 0  #: how many of the items are excluded
-    split_from: int | None = None  #: the dataset that its new items come from by a split
-    shared_bytes: int = 0  #: bytes of its claim that `split_from` holds, too
+    claim: int | None = None  #: the claim that holds its blobs; None: earlier versions hold them all
+    claimed_blobs: int = 0  #: number of blobs of the claim
+    excluded: int = 0  #: number of excluded items
+    split_from: int | None = None  #: the dataset whose split provided the new items
+    shared_bytes: int = 0  #: bytes of its claim that `split_from` also holds
 
 
 def insert_dataset(connection: Connection, new: Dataset) -> int:
@@ -48,7 +48,7 @@ def insert_dataset(connection: Connection, new: Dataset) -> int:
     try:
         key = connection.execute(insert(datasets).values(row)).inserted_primary_key
     except IntegrityError:
-        raise DatasetExists(f'A dataset is called "{new.name}" already.', data={"name": new.name}) from None
+        raise DatasetExists(f'A dataset with the name "{new.name}" exists already.', data={"name": new.name}) from None
     return 0 if key is None else int(key[0])
 
 
@@ -65,7 +65,7 @@ def insert_version(
         .values(latest=ordinal, updated_at=to_seconds(now), stored_bytes=stored)
     )
     if not changed.rowcount:
-        _refuse(connection, serial, expected_latest)
+        _raise_conflict(connection, serial, expected_latest)
     row = {
         "dataset": serial,
         "ordinal": ordinal,
@@ -86,24 +86,24 @@ def insert_version(
 
 
 def _take_over(connection: Connection, serial: int, new: NewVersion) -> int:
-    """The bytes of the blobs that are held for a version. Raises DatasetChanged when some are held no longer."""
+    """Return the bytes of the blobs held for a version. Raises DatasetChanged if some are no longer held."""
     if new.claim is None:
         return 0
     mine = (dataset_blobs.c.dataset == serial) & (dataset_blobs.c.claim == new.claim)
     figures = select(func.count().label("blobs"), func.coalesce(func.sum(dataset_blobs.c.size_bytes), 0).label("bytes"))
     row = connection.execute(figures.where(mine)).one()
     if row.blobs != new.claimed_blobs:
-        raise DatasetChanged("It took too long until the version was made; its files were let go: try again.")
+        raise DatasetChanged("Making the version took too long, so its files are no longer reserved: try again.")
     return int(row.bytes)
 
 
-def _refuse(connection: Connection, serial: int, expected: int | None) -> None:
+def _raise_conflict(connection: Connection, serial: int, expected: int | None) -> None:
     latest = select(datasets.c.latest).where(datasets.c.serial == serial, IS_THERE)
     row = connection.execute(latest).one_or_none()
     if row is None:
         raise DatasetNotFound("The dataset was deleted meanwhile.")
     raise DatasetChanged(
-        f"Its newest version is {row.latest}, not {expected}: look at it, and try again.", data={"latest": row.latest}
+        f"The newest version is {row.latest}, not {expected}: load it and try again.", data={"latest": row.latest}
     )
 
 

@@ -1,10 +1,10 @@
-"""What requests about datasets may hold, and what their answers look like."""
+"""Request and response schemas for datasets."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validator
 
-from api.datasets.captions import CaptionsWish
+from api.datasets.captions import CaptionEditRequest
 from api.datasets.item_edits import ItemChanges
 from api.datasets.splitting import SplitRequest
 from api.datasets.views import (
@@ -34,16 +34,16 @@ Affix = Annotated[str, Field(min_length=1, max_length=1000, pattern=NO_NUL)]
 ItemIds = Annotated[list[ItemId], Field(min_length=1, max_length=10_000)]
 Search = Annotated[str, Field(max_length=200, pattern=NO_NUL)]
 
-#: How a version is named.
-Version = Annotated[
-    str, Field(max_length=80, description="its number, `sha256:…` of its manifest, or `latest`, which is the default")
-]
+#: The identifier of a version in a request.
+Version = Annotated[str, Field(max_length=80, description="number, `sha256:…` of the manifest, or `latest` (default)")]
 
 ExpectedVersion = Annotated[
     int | None,
-    Field(ge=1, le=10**9, description="the newest version that this was made for; another is 409 dataset_changed"),
+    Field(
+        ge=1, le=10**9, description="expected newest version; if it is another one, the response is 409 dataset_changed"
+    ),
 ]
-Message = Annotated[Name | None, Field(description="what the new version says of itself")]
+Message = Annotated[Name | None, Field(description="message of the new version")]
 
 _SOMETHING: JsonValue = at_least_one("changes", "caption", "prefix", "suffix", "replace")
 _ONE_WAY: list[JsonValue] = [
@@ -52,7 +52,7 @@ _ONE_WAY: list[JsonValue] = [
 
 
 class CreateDataset(Strict):
-    """A dataset: empty, or a directory on the server."""
+    """A new dataset: empty, or a directory on the server."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"name": "cats", "tags": ["animals"]}})
 
@@ -60,59 +60,59 @@ class CreateDataset(Strict):
     description: Description | None = None
     tags: Tags = Field(default_factory=list)
     directory: str | None = Field(
-        None, max_length=4096, description="an absolute path below one of DATASET_DIRECTORIES, to be used in place"
+        None, max_length=4096, description="absolute path below one of DATASET_DIRECTORIES; its files are used in place"
     )
 
     def fields(self) -> dict[str, Any]:
-        """What is given besides the name."""
+        """Return all fields except the name."""
         return self.model_dump(exclude={"name"})
 
 
 class ChangeDataset(NamedChange):
-    """What is to be changed; what is not given stays."""
+    """Changes of a dataset; omitted fields do not change."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"tags": ["animals"]}})
 
-    name: DatasetName | None = Field(None, description="the new name, if any; tasks that use it go on")
-    description: Description | None = Field(None, description="null takes it away")
-    tags: Tags | None = Field(None, description="in place of those that it has; null takes them away")
+    name: DatasetName | None = Field(None, description="new name; tasks that use the dataset are not affected")
+    description: Description | None = Field(None, description="null removes it")
+    tags: Tags | None = Field(None, description="replaces all tags; null removes them")
 
 
 class DatasetListQuery(PageQuery):
-    """Says which datasets are wanted."""
+    """Filters of the list of datasets."""
 
-    search: Search | None = Field(None, description="part of the name, the description or a tag, in any case")
-    owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only of this user")
+    search: Search | None = Field(None, description="part of the name, description or a tag; case-insensitive")
+    owner: str | None = Field(None, max_length=64, pattern=NO_NUL, description="only datasets of this user")
 
 
 class ItemListQuery(PageQuery):
-    """Says which items are wanted."""
+    """Filters of the list of items."""
 
     version: Version | None = None
-    search: Search | None = Field(None, description="part of the name or caption, in any case")
+    search: Search | None = Field(None, description="part of the name or caption; case-insensitive")
     problem: str | None = Field(
-        None, pattern=r"^[a-z_]{1,64}$", description="only items with this problem; `any`: with one at least"
+        None, pattern=r"^[a-z_]{1,64}$", description="only items with this problem; `any`: with at least one problem"
     )
-    excluded: bool | None = Field(None, description="only excluded items, or with `false` only the others")
+    excluded: bool | None = Field(None, description="true: only excluded items; false: only the others")
 
 
 class VersionQuery(Strict):
-    """Says which version is wanted."""
+    """A version of a dataset."""
 
     version: Version | None = None
 
 
 class CaptionChange(Strict):
-    """A new caption."""
+    """A new caption for one item."""
 
     model_config = ConfigDict(strict=True)
 
     item_id: ItemId
-    caption: Caption | None = Field(description="null takes the caption away")
+    caption: Caption | None = Field(description="null removes the caption")
 
 
 class ReplaceText(Strict):
-    """What is replaced by what."""
+    """A text or pattern and its replacement."""
 
     model_config = ConfigDict(strict=True)
 
@@ -121,15 +121,15 @@ class ReplaceText(Strict):
         min_length=1,
         max_length=1000,
         pattern=NO_NUL,
-        description="a text, or with `regex` a pattern of RE2",
+        description="a text, or with `regex` an RE2 pattern",
     )
     put: str = Field(
-        "", alias="to", max_length=2000, pattern=NO_NUL, description="with `regex` \\1 stands for the first group"
+        "", alias="to", max_length=2000, pattern=NO_NUL, description="with `regex`, \\1 inserts the first group"
     )
 
 
 class EditCaptions(Strict):
-    """New captions for some items, or the same edit over many."""
+    """New captions for some items, or the same edit for many."""
 
     model_config = ConfigDict(
         strict=True,
@@ -141,38 +141,34 @@ class EditCaptions(Strict):
     )
 
     changes: list[CaptionChange] | None = Field(
-        None, min_length=1, max_length=10_000, description="of an item that is named twice the last one holds"
+        None, min_length=1, max_length=10_000, description="if an item occurs twice, the last caption is used"
     )
-    caption: Caption | None = Field(
-        None, description="the caption that each of them gets; what else is edited is edited in it"
-    )
-    only_missing: bool = Field(
-        False, description="only items without a caption, or with an empty one; it needs `caption`"
-    )
-    prefix: Affix | None = Field(None, description="where captions do not begin with it")
-    suffix: Affix | None = Field(None, description="where captions do not end with it")
-    replace: ReplaceText | None = Field(None, description="done before prefix and suffix")
-    regex: bool = Field(False, description="`replace.from` is a pattern")
+    caption: Caption | None = Field(None, description="the caption for each item; the other edits are applied to it")
+    only_missing: bool = Field(False, description="only items with no or an empty caption; requires `caption`")
+    prefix: Affix | None = Field(None, description="put in front of captions that do not start with it")
+    suffix: Affix | None = Field(None, description="appended to captions that do not end with it")
+    replace: ReplaceText | None = Field(None, description="applied before prefix and suffix")
+    regex: bool = Field(False, description="`replace.from` is an RE2 pattern")
     item_ids: ItemIds | None = Field(None, description="only in these items")
-    search: Search | None = Field(None, description="only in items whose name or caption holds this")
+    search: Search | None = Field(None, description="only in items whose name or caption contains this text")
     version: ExpectedVersion = None
     message: Message = None
-    dry_run: bool = Field(False, description="only show what would change")
+    dry_run: bool = Field(False, description="only return what would change")
 
     @model_validator(mode="after")
     def _one_way(self) -> "EditCaptions":
         edits = [self.caption is not None, self.prefix, self.suffix, self.replace]
         if self.changes is None and not any(edits):
-            raise ValueError("give changes, caption, prefix, suffix or replace")
+            raise ValueError("set changes, caption, prefix, suffix or replace")
         if self.only_missing and self.caption is None:
-            raise ValueError("only_missing needs caption: the caption that items without one get")
+            raise ValueError("only_missing requires caption: set the caption for items that have none")
         if self.changes is not None and (any(edits) or self.item_ids is not None or self.search is not None):
-            raise ValueError("give changes, or an edit over many items, not both")
+            raise ValueError("set changes, or an edit of many items, not both")
         return self
 
-    def wish(self) -> CaptionsWish:
-        """The wish as the service takes it."""
-        return CaptionsWish(
+    def to_request(self) -> CaptionEditRequest:
+        """Return the request for the service."""
+        return CaptionEditRequest(
             changes=None if self.changes is None else {each.item_id: each.caption for each in self.changes},
             caption=self.caption,
             only_missing=self.only_missing,
@@ -189,7 +185,7 @@ class EditCaptions(Strict):
 
 
 class EditItems(Strict):
-    """The items to be removed, excluded and included again."""
+    """Items to remove, to exclude and to include again."""
 
     model_config = ConfigDict(
         strict=True,
@@ -200,25 +196,27 @@ class EditItems(Strict):
         },
     )
 
-    remove: ItemIds | None = Field(None, description="taken out of the new version, with caption, mask and control")
-    exclude: ItemIds | None = Field(None, description="stay in the dataset, and trainings do not see them")
-    include: ItemIds | None = Field(None, description="trainings see them again")
+    remove: ItemIds | None = Field(None, description="removed from the new version with caption, mask and control")
+    exclude: ItemIds | None = Field(None, description="kept in the dataset, but ignored by trainings")
+    include: ItemIds | None = Field(None, description="used by trainings again")
     version: ExpectedVersion = None
     message: Message = None
-    dry_run: bool = Field(False, description="only count what would change")
+    dry_run: bool = Field(False, description="only return how many items would change")
 
     @model_validator(mode="after")
     def _each_once(self) -> "EditItems":
         lists = [frozenset(ids) for ids in (self.remove, self.exclude, self.include) if ids is not None]
         if not lists:
-            raise ValueError("give remove, exclude or include")
+            raise ValueError("set remove, exclude or include")
         twice = sum(map(len, lists)) - len(frozenset().union(*lists))
         if twice:
-            raise ValueError(f"{twice:,} of the ids stand in two of remove, exclude and include: name each in one")
+            raise ValueError(
+                f"{twice:,} ids are in more than one of remove, exclude and include: put each id in one list"
+            )
         return self
 
     def changes(self) -> ItemChanges:
-        """Return the changes as the service takes them."""
+        """Return the changes for the service."""
         return ItemChanges(
             frozenset(self.remove or ()),
             frozenset(self.exclude or ()),
@@ -229,20 +227,20 @@ class EditItems(Strict):
 
 
 class SplitDataset(Strict):
-    """The items to be moved, and the dataset that gets them."""
+    """Items to move, and the dataset that gets them."""
 
     model_config = ConfigDict(
         strict=True, json_schema_extra={"example": {"items": ["b94f5ce0690dbe02"], "into": "kittens", "dry_run": True}}
     )
 
     items: ItemIds
-    into: DatasetName = Field(description="another dataset; the split makes it where it does not exist")
+    into: DatasetName = Field(description="target dataset; created if it does not exist")
     version: ExpectedVersion = None
     message: Message = None
-    dry_run: bool = Field(False, description="only check whether the items can be moved")
+    dry_run: bool = Field(False, description="only check that the items can be moved")
 
     def request(self) -> SplitRequest:
-        """Return the request as the service takes it."""
+        """Return the request for the service."""
         return SplitRequest(self.items, self.into, self.version, self.message)
 
 
@@ -287,7 +285,7 @@ class DatasetListAnswer(Envelope[DatasetList]):
 
 
 class DatasetDeletedAnswer(Envelope[DatasetDeleted]):
-    """A dataset that is gone."""
+    """A deleted dataset."""
 
 
 class VersionAnswer(Envelope[VersionView]):
@@ -311,12 +309,12 @@ class ItemListAnswer(Envelope[ItemList]):
 
 
 class CaptionsAnswer(Envelope[CaptionEdit]):
-    """What an edit did, or would do."""
+    """The result of an edit of captions, or of its dry run."""
 
 
 class ItemsEditAnswer(Envelope[ItemsEdit]):
-    """What an edit of items did, or would do."""
+    """The result of an edit of items, or of its dry run."""
 
 
 class SplitAnswer(Envelope[DatasetSplit]):
-    """What a split did, or would do."""
+    """The result of a split, or of its dry run."""

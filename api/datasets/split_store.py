@@ -1,4 +1,4 @@
-"""Splits of datasets: the version without the moved items and the version with them are made by one transaction."""
+"""Store splits of datasets: one transaction inserts the new versions of both datasets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from api.domain.dataset import Dataset, DatasetVersion
 from api.errors import DatasetChanged
 from api.util.batches import in_batches
 
-#: Rows of one statement.
+#: Rows per statement.
 _BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSide:
-    """One of the two datasets, with the version that it gets. A dataset without a serial is made by the split."""
+    """One of the two datasets with its new version. A dataset without a serial number is created by the split."""
 
     dataset: Dataset
     version: NewVersion
@@ -30,7 +30,7 @@ class SplitSide:
 
 
 class DatasetSplitStore:
-    """Writes splits."""
+    """Stores splits in the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -38,25 +38,25 @@ class DatasetSplitStore:
     def split(
         self, source: SplitSide, target: SplitSide, now: datetime, steady: datetime
     ) -> tuple[DatasetVersion, DatasetVersion]:
-        """Make both versions, or neither, and return them; `steady` is the time by which claims age.
+        """Insert both versions, or neither, and return them; `steady` is the time of their claims.
 
         Raises DatasetChanged, DatasetExists, DatasetNotFound.
         """
         try:
             with self._database.write() as connection:
-                # In one order, so that two splits in opposite directions do not wait for each other.
+                # Locked in a fixed order, so that two splits in opposite directions do not deadlock.
                 both = datasets.c.serial.in_((source.dataset.serial, target.dataset.serial))
                 connection.execute(select(datasets.c.serial).where(both).order_by(datasets.c.serial).with_for_update())
-                kept, moved = _insert(connection, source, now, steady), _insert(connection, target, now, steady)
-                told = {"version": kept.ordinal, "into": target.dataset.name, "into_version": moved.ordinal}
+                rest, moved = _insert(connection, source, now, steady), _insert(connection, target, now, steady)
+                numbers = {"version": rest.ordinal, "into": target.dataset.name, "into_version": moved.ordinal}
                 note_change(
                     about=source.dataset.name,
                     before={"version": source.dataset.latest},
-                    after=told | {"moved": moved.items},
+                    after=numbers | {"moved": moved.items},
                 )
         except IntegrityError:
-            raise DatasetChanged("Another version was made at this moment: try again.") from None
-        return kept, moved
+            raise DatasetChanged("Another request made a version at the same time: try again.") from None
+        return rest, moved
 
 
 def _insert(connection: Connection, side: SplitSide, now: datetime, steady: datetime) -> DatasetVersion:

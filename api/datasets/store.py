@@ -1,4 +1,4 @@
-"""Datasets and their versions in the database, and which tasks use them."""
+"""Datasets and their versions in the database, and the tasks that use them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -21,18 +21,18 @@ from api.db.tables import servers, tasks
 from api.db.version_runs import VersionRuns
 from api.domain.audit import note_change
 from api.domain.dataset import Dataset, DatasetVersion, DirectoryWatch, PinnedDataset
-from api.domain.sight import ANOTHERS_TASK, current_sight
+from api.domain.read_scope import OTHER_USERS_TASK, current_scope
 from api.domain.training import TaskStatus
 from api.errors import DatasetChanged, DatasetExists, DatasetInUse, DatasetNotFound, VersionNotFound
 
 _WATCH = TypeAdapter(DirectoryWatch)
 
-#: What else is done in a transaction.
-Also = Callable[[Connection], Any]
+#: An additional action in a transaction.
+Action = Callable[[Connection], Any]
 
 _HOLDS_LATEST = (dataset_versions.c.dataset == datasets.c.serial) & (dataset_versions.c.ordinal == datasets.c.latest)
 
-#: Datasets, each with how many items its newest version has.
+#: Datasets, each with the number of items in its newest version.
 _SELECT = select(datasets, dataset_versions.c["items"].label("item_count")).select_from(
     datasets.outerjoin(dataset_versions, _HOLDS_LATEST)
 )
@@ -42,23 +42,24 @@ _FINISHED = [status for status in TaskStatus if status.is_finished]
 
 @dataclass(frozen=True, slots=True)
 class DatasetFilter:
-    """Which datasets a list shows; None does not choose."""
+    """The filter of a list of datasets; None does not filter."""
 
     search: str | None = None  #: part of name, description or a tag
     owner: str | None = None
-    seen_by: str | None = None  #: the user whose datasets alone may be seen; None: everybody's
+    seen_by: str | None = None  #: only this user's datasets are visible; None: all
 
 
 class DatasetStore:
-    """What the tables of datasets know. Each change is one transaction that changes all of it or nothing."""
+    """Stores datasets and versions. Each change is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.runs = VersionRuns(database)
 
     def may_compress(self) -> bool:
-        """Return whether every server on this database reads compressed manifests; in a rolling upgrade older ones do
-        not. One that was killed counts until its row is forgotten.
+        """Return whether every server on this database reads compressed manifests.
+
+        In a rolling upgrade older servers do not. A killed server counts until its row is deleted.
         """
         with self._database.read() as connection:
             return connection.scalar(select(servers.c.server_id).where(servers.c.reads_gzip.is_(None)).limit(1)) is None
@@ -66,19 +67,19 @@ class DatasetStore:
     # -- datasets ------------------------------------------------------------------------------------------------------
 
     def create(self, new: Dataset) -> Dataset:
-        """Keeps a new dataset without any version; its serial is given here. Raises DatasetExists."""
+        """Store a new dataset without a version, and return it with its serial number. Raises DatasetExists."""
         with self._database.write() as connection:
             serial = insert_dataset(connection, new)
             note_change(about=new.name, after={"name": new.name, "directory": new.directory})
         return replace(new, serial=serial, updated_at=new.created_at)
 
     def get(self, name: str) -> Dataset:
-        """The dataset with this name. Raises DatasetNotFound."""
+        """Return the dataset with this name. Raises DatasetNotFound."""
         with self._database.read() as connection:
             return _read(_find(connection, name))
 
     def get_by_serial(self, serial: int) -> Dataset | None:
-        """The dataset with this number, also a deleted one that tasks use; None when there is none."""
+        """Return the dataset with this serial number, including a deleted one that tasks use; None if there is none."""
         with self._database.read() as connection:
             row = connection.execute(_SELECT.where(datasets.c.serial == serial)).one_or_none()
             return None if row is None else _read(row)
@@ -86,7 +87,7 @@ class DatasetStore:
     def page(
         self, wanted: DatasetFilter, limit: int, offset: int | None, cursor: int | None
     ) -> tuple[list[Dataset], int]:
-        """Up to `limit` datasets, newest first, after the one with the serial `cursor`; and how many there are."""
+        """Return up to `limit` datasets, newest first, after the serial number `cursor`, and the total number."""
         with self._database.read() as connection:
             conditions = _conditions(wanted, connection.dialect.name)
             query = _SELECT.where(*conditions).order_by(datasets.c.serial.desc()).limit(limit)
@@ -98,48 +99,50 @@ class DatasetStore:
             return [_read(row) for row in connection.execute(query)], total
 
     def registered(self) -> list[Dataset]:
-        """Those that are directories on a server."""
+        """Return the datasets that are directories on a server."""
         with self._database.read() as connection:
             found = connection.execute(_SELECT.where(datasets.c.directory.is_not(None), IS_THERE))
             return [_read(row) for row in found]
 
     def change(self, name: str, changes: Mapping[str, Any], now: datetime) -> Dataset:
-        """Changes name, description or tags. Raises DatasetNotFound, DatasetExists."""
+        """Change name, description or tags. Raises DatasetNotFound, DatasetExists."""
         values = {key: _clean(value) if isinstance(value, str) else value for key, value in changes.items()}
         try:
             with self._database.write() as connection:
                 before = _read(_find(connection, name))
-                told = {key: getattr(before, key) for key in changes}
-                note_change(about=name, before=told, after=dict(changes))
+                old = {key: getattr(before, key) for key in changes}
+                note_change(about=name, before=old, after=dict(changes))
                 is_it = (datasets.c.serial == before.serial) & IS_THERE
                 connection.execute(update(datasets).where(is_it).values(updated_at=to_seconds(now), **values))
                 row = connection.execute(_SELECT.where(datasets.c.serial == before.serial)).one()
         except IntegrityError:
-            raise DatasetExists(f'A dataset is called "{changes.get("name")}" already.') from None
+            raise DatasetExists(f'A dataset with the name "{changes.get("name")}" exists already.') from None
         return _read(row)
 
     def delete(self, name: str, now: datetime) -> Dataset:
-        """Takes a dataset away; what finished tasks need of it stays until they go.
+        """Delete a dataset; data that finished tasks need stays until they are deleted.
 
-        Raises DatasetNotFound, DatasetInUse with the tasks that have not finished.
+        Raises DatasetNotFound; DatasetInUse with the unfinished tasks.
         """
         with self._database.write() as connection:
             row = _find(connection, name, locks=True)
             users = _users(connection, row.serial, are_active=True)
             if users:
-                raise DatasetInUse(f"Tasks that have not finished use {name}.", data={"tasks": users})
+                raise DatasetInUse(
+                    f"Unfinished tasks use {name}: stop them, or wait until they finish.", data={"tasks": users}
+                )
             note_change(about=name, before={"owner": row.owner, "latest": row.latest, "bytes": row.stored_bytes})
-            gone = {"name": None, "deleted_at": to_seconds(now)}
-            connection.execute(update(datasets).where(datasets.c.serial == row.serial).values(gone))
+            values = {"name": None, "deleted_at": to_seconds(now)}
+            connection.execute(update(datasets).where(datasets.c.serial == row.serial).values(values))
         return _read(row)
 
     def users(self, serial: int, *, are_active: bool = False) -> list[str]:
-        """The tasks that use a dataset; with `are_active` only those that have not finished."""
+        """Return the tasks that use a dataset; with `are_active` only unfinished ones."""
         with self._database.read() as connection:
             return _users(connection, serial, are_active=are_active)
 
     def note_watch(self, serial: int, watch: DirectoryWatch) -> bool:
-        """Keeps what a look at a registered directory has found; False for a dataset that is not there any more."""
+        """Store the result of a check of a registered directory; return False if the dataset does not exist."""
         document = {**dump(watch), "checked_at": watch.checked_at.isoformat()}
         with self._database.write(is_audited=False) as connection:
             which = (datasets.c.serial == serial) & IS_THERE
@@ -153,30 +156,29 @@ class DatasetStore:
         new: NewVersion,
         expected_latest: int | None,
         now: datetime,
-        also: Also = lambda connection: None,
+        also: Action = lambda connection: None,
     ) -> DatasetVersion:
-        """Makes this the newest version, if the newest one still is `expected_latest`; `also` is done in the same
-        transaction.
+        """Make this the newest version if the newest one is `expected_latest`; run `also` in the same transaction.
 
-        What it needs must be held already, by its claim or earlier versions. Raises DatasetChanged, DatasetNotFound.
+        Its blobs must be held already, by its claim or earlier versions. Raises DatasetChanged, DatasetNotFound.
         """
         try:
             with self._database.write() as connection:
                 made = insert_version(connection, serial, new, expected_latest, now)
                 also(connection)
-                told = {"version": made.ordinal, "manifest": new.manifest_sha256, "items": new.items}
-                note_change(before={"version": expected_latest}, after=told)
+                values = {"version": made.ordinal, "manifest": new.manifest_sha256, "items": new.items}
+                note_change(before={"version": expected_latest}, after=values)
         except IntegrityError:
-            # Somebody else made the same manifest's rows at this moment.
-            raise DatasetChanged("The same version was made somewhere else at this moment: try again.") from None
+            # Another writer inserted the rows of the same manifest at the same time.
+            raise DatasetChanged("Another request made the same version at the same time: try again.") from None
         return made
 
     def get_version(self, serial: int, ordinal: int) -> DatasetVersion:
-        """The version with this number. Raises VersionNotFound."""
+        """Return the version with this number. Raises VersionNotFound."""
         return self._version(serial, dataset_versions.c.ordinal == ordinal, str(ordinal))
 
     def find_version(self, serial: int, manifest_sha256: str) -> DatasetVersion:
-        """The newest version that is this manifest. Raises VersionNotFound."""
+        """Return the newest version with this manifest. Raises VersionNotFound."""
         return self._version(serial, dataset_versions.c.manifest == manifest_sha256, f"sha256:{manifest_sha256}")
 
     def _version(self, serial: int, which: ColumnElement[bool], shown: str) -> DatasetVersion:
@@ -190,8 +192,9 @@ class DatasetStore:
     def versions(
         self, serial: int, limit: int, offset: int | None, cursor: int | None
     ) -> tuple[list[DatasetVersion], int]:
-        """Up to `limit` versions, newest first, after the one with the ordinal `cursor`; and how many there are.
-        Superseded ones are left out.
+        """Return up to `limit` versions, newest first, after the ordinal `cursor`, and the total number.
+
+        Superseded versions are omitted.
         """
         mine = (dataset_versions.c.dataset == serial) & dataset_versions.c.superseded_at.is_(None)
         query = select(dataset_versions).where(mine).order_by(dataset_versions.c.ordinal.desc()).limit(limit)
@@ -204,16 +207,16 @@ class DatasetStore:
             return [read_version(row._asdict()) for row in connection.execute(query)], total
 
     def origins(self, serial: int, after: int = 0) -> list[Mapping[str, Any]]:
-        """The origins of the versions after this one, newest first; those without one are left out."""
+        """Return the origins of the versions after this one, newest first; versions without one are omitted."""
         mine = (dataset_versions.c.dataset == serial) & (dataset_versions.c.ordinal > after)
         query = select(dataset_versions.c.origin).where(mine).order_by(dataset_versions.c.ordinal.desc())
         with self._database.read() as connection:
             return [origin for origin in connection.scalars(query) if origin is not None]
 
-    # -- what tasks and people use -------------------------------------------------------------------------------------
+    # -- uses ----------------------------------------------------------------------------------------------------------
 
     def find_pinned(self, task_ids: Iterable[str], manifest_sha256: str) -> PinnedDataset | None:
-        """What one of these tasks uses that is this manifest; None when none does."""
+        """Return the version with this manifest that one of these tasks uses, or None."""
         mine = dataset_pins.c.task_id.in_(list(task_ids)) & (dataset_pins.c.manifest == manifest_sha256)
         version = (dataset_versions.c.dataset == dataset_pins.c.dataset) & (
             dataset_versions.c.ordinal == dataset_pins.c.ordinal
@@ -232,7 +235,7 @@ class DatasetStore:
         return PinnedDataset(row.name, row.ordinal, f"sha256:{row.manifest}", items, row.dataset)
 
     def pins_of(self, task_ids: Iterable[str]) -> list[PinnedDataset]:
-        """The versions that these tasks use."""
+        """Return the versions that these tasks use."""
         query = select(dataset_pins).where(dataset_pins.c.task_id.in_(list(task_ids)))
         with self._database.read() as connection:
             return [
@@ -241,7 +244,7 @@ class DatasetStore:
             ]
 
     def used_by(self, task_ids: Iterable[str]) -> dict[str, str]:
-        """What each of these tasks uses, as it can stand in a request: name@3; of several the first by name."""
+        """Return a reference (name@3) to the version that each task uses; of several the first by name."""
         named = dict[str, str]()
         query = select(dataset_pins).where(dataset_pins.c.task_id.in_(list(task_ids))).order_by(dataset_pins.c.name)
         with self._database.read() as connection:
@@ -250,9 +253,9 @@ class DatasetStore:
         return named
 
     def stored_by(self, owners: Iterable[str] | None = None) -> dict[str, int]:
-        """Bytes that the datasets of each owner hold; deleted ones as long as tasks need them.
+        """Return the bytes that the datasets of each owner hold, including deleted ones that tasks need.
 
-        What a split made two datasets of one owner share counts once, as long as both are there.
+        Blobs that two datasets of one owner share after a split count once while both exist.
         """
         of_owners = datasets.c.owner.is_not(None) if owners is None else datasets.c.owner.in_(list(owners))
         held = select(datasets.c.owner, func.sum(datasets.c.stored_bytes).label("bytes")).group_by(datasets.c.owner)
@@ -277,13 +280,13 @@ def _find(connection: Connection, name: str, *, locks: bool = False) -> Row[Any]
 
 
 def _users(connection: Connection, serial: int, *, are_active: bool) -> list[str]:
-    """The ids of tasks, or that it is somebody else's where whoever asks may not know them."""
+    """Return the ids of tasks, with a placeholder for tasks that the caller may not see."""
     pinned = dataset_pins.join(tasks, tasks.c.task_id == dataset_pins.c.task_id)
     query = select(dataset_pins.c.task_id, tasks.c.owner).select_from(pinned).where(dataset_pins.c.dataset == serial)
     if are_active:
         query = query.where(tasks.c.status.not_in(_FINISHED))
-    sight = current_sight.get()
-    found = {row.task_id if sight.sees(row.owner) else ANOTHERS_TASK for row in connection.execute(query)}
+    sight = current_scope.get()
+    found = {row.task_id if sight.sees(row.owner) else OTHER_USERS_TASK for row in connection.execute(query)}
     return sorted(found)
 
 
@@ -291,7 +294,7 @@ def _conditions(wanted: DatasetFilter, dialect: str) -> list[ColumnElement[bool]
     conditions: list[ColumnElement[bool]] = [IS_THERE]
     conditions += [datasets.c.owner == owner for owner in (wanted.owner, wanted.seen_by) if owner is not None]
     if wanted.search:
-        # The texts of tags, and not the JSON around them, which has commas and brackets of its own.
+        # Search the tags, not the JSON around them with its commas and brackets.
         values = func.json_each if dialect == "sqlite" else func.json_array_elements_text
         tag = values(datasets.c.tags).table_valued("value")
         columns = (datasets.c.name, datasets.c.description, tag.c.value)

@@ -1,4 +1,4 @@
-"""Small pictures of items: made when they are first wanted, kept by content."""
+"""Thumbnails of items: made on first use, stored by content."""
 
 import logging
 
@@ -13,33 +13,33 @@ logger = logging.getLogger(__name__)
 
 
 class Thumbnails:
-    """Thumbnails of items."""
+    """Use cases of thumbnails."""
 
-    def __init__(self, items: DatasetItems, media: DatasetMedia, decoder: Decoder, kept: ThumbnailStore) -> None:
+    def __init__(self, items: DatasetItems, media: DatasetMedia, decoder: Decoder, store: ThumbnailStore) -> None:
         self._items = items
         self._media = media
         self._decoder = decoder
-        self._kept = kept
+        self._store = store
 
     def find(self, name: str, item_id: str, version: str | None) -> tuple[Dataset, ManifestItem]:
-        """The item whose picture is wanted. Raises DatasetNotFound, VersionNotFound, ItemNotFound."""
+        """Return an item and its dataset. Raises DatasetNotFound, VersionNotFound, ItemNotFound."""
         dataset, _, found = self._items.find(name, item_id, version)
         return dataset, found.item
 
     def draw(self, dataset: Dataset, item: ManifestItem, size: int) -> bytes:
-        """A JPEG of an item. Raises NoPicture, DecoderBusy."""
+        """Return a JPEG of an item. Raises NoPicture, DecoderBusy."""
         side = side_for(size)
-        kept = self._kept.get(item.sha256, side)
-        if kept is None:
-            kept = self._decoder.thumbnail(self._media.source_of(dataset, item), side) or b""
-            self._keep(item.sha256, side, kept)
-        if not kept:
+        picture = self._store.get(item.sha256, side)
+        if picture is None:
+            picture = self._decoder.thumbnail(self._media.source_of(dataset, item), side) or b""
+            self._save(item.sha256, side, picture)
+        if not picture:
             raise NoPicture(f"No picture can be made of {item.path[:200]}.")
-        return kept
+        return picture
 
-    def _keep(self, sha256: str, side: int, picture: bytes) -> None:
+    def _save(self, sha256: str, side: int, picture: bytes) -> None:
         try:
-            self._kept.put(sha256, side, picture)
+            self._store.put(sha256, side, picture)
         except OSError as error:
-            # It is made anew next time.
-            logger.warning("a thumbnail was not kept: %s", error.strerror)
+            # It is made again next time.
+            logger.warning("a thumbnail cannot be stored: %s", error.strerror)

@@ -1,9 +1,9 @@
-"""What the files of a folder or archive are to a dataset: media, captions, masks, controls. Reads texts only.
+"""Sort the files of a directory or archive into media, captions, masks and controls. Only text files are read.
 
-Captions come as `<stem>.txt` beside the media, as `captions.json` (file name → text, or a list of them) or as
-`metadata.jsonl` (`file_name`, and `text`, `caption` or `prompt`) in their directory; masks and controls as pictures of
-the same stem in a directory of that name beside the media, or above it. A directory `10_name`, kohya's form, says how
-often its items are repeated.
+Captions are in `<stem>.txt` beside the media, or in their directory as `captions.json` (file name → text, or a list of
+texts) or `metadata.jsonl` (`file_name`, and `text`, `caption` or `prompt`). Masks and controls are pictures with the
+same stem, in a directory of that name beside or above the media. A directory `10_name` (kohya's layout) sets how often
+its items are repeated.
 """
 
 import re
@@ -18,11 +18,11 @@ from api.domain.dataset import MAX_CAPTION
 from api.files.archives.limits import BadArchive
 from api.util.foreign_files import TROUBLE, read
 
-#: Names of directories beside or above media, whose pictures belong to those of the same stem.
+#: Names of directories beside or above media, whose pictures match media with the same stem.
 MASKS = frozenset({"mask", "masks"})
 CONTROLS = frozenset({"control", "controls", "control_images", "conditioning", "conditioning_images"})
 
-#: Bytes of a text: one caption, with what its encoding may take; and a file with those of a whole directory.
+#: Most bytes of a text file: one caption in the widest encoding; and a file with the captions of a directory.
 _CAPTION_BYTES = 8 * MAX_CAPTION
 _LIST_BYTES = 64 * 1024 * 1024
 
@@ -32,37 +32,37 @@ _TEXT_KEYS = ("text", "caption", "prompt")
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """A file: its path below the dataset, and where its bytes are."""
+    """A file: its path in the dataset, and the path of its bytes."""
 
     path: str
     file: Path
     size_bytes: int
-    levels: int = 0  #: directories above it in which somebody else may put links, which are not followed
+    levels: int = 0  #: parent directories in which links are not followed
 
 
 @dataclass(slots=True)
 class FileTree:
-    """Files by what they are. Keys of captions and side pictures are paths, whole or without their suffix."""
+    """Files by purpose. Keys of captions, masks and controls are paths, complete or without suffix."""
 
-    pictures: list[TreeFile] = field(default_factory=list)  #: what may be media: only their content will tell
+    pictures: list[TreeFile] = field(default_factory=list)  #: possible media; only the content decides
     captions: dict[str, str] = field(default_factory=dict)
     masks: dict[str, TreeFile] = field(default_factory=dict)
     controls: dict[str, TreeFile] = field(default_factory=dict)
     num_repeats: dict[str, int] = field(default_factory=dict)
-    further_captions: int = 0  #: of items with several: one is taken
+    further_captions: int = 0  #: captions that were dropped because an item has one
 
     def caption_of(self, path: str) -> str | None:
-        """The caption of the item with this path; None: none came."""
+        """Return the caption of the item with this path, or None."""
         return self.captions.get(path, self.captions.get(stem_of(path)))
 
 
 def stem_of(path: str) -> str:
-    """The path without its suffix."""
+    """Return the path without its suffix."""
     return str(PurePosixPath(path).with_suffix(""))
 
 
 def without_common_directory(files: Sequence[TreeFile]) -> list[TreeFile]:
-    """The same files, without the one directory that all lie in, as in the archive of a folder; kohya's stays."""
+    """Remove the one directory that contains all files, as in the archive of a folder; keep one of kohya's form."""
     tops = {each.path.partition("/")[0] for each in files if "/" in each.path}
     top = next(iter(tops), "")
     is_common = len(tops) == 1 and all("/" in each.path for each in files)
@@ -72,27 +72,26 @@ def without_common_directory(files: Sequence[TreeFile]) -> list[TreeFile]:
 
 
 def without_export_directory(files: Sequence[TreeFile]) -> list[TreeFile]:
-    """The same files, without the directory `media` of an export in the trainer's form, and without its settings: what
-    was exported comes back as the same manifest.
-    """
+    """Remove the directory `media` and the settings of an export in the trainer's layout, to get the same manifest."""
     tops = {each.path.partition("/")[0] for each in files}
     if not {"media", "dataset.toml"} <= tops <= {"media", "dataset.toml", "manifest.jsonl", "masks", "controls"}:
         return list(files)
-    kept = [each for each in files if each.path != "dataset.toml"]
-    return [replace(each, path=each.path.removeprefix("media/")) for each in kept]
+    rest = [each for each in files if each.path != "dataset.toml"]
+    return [replace(each, path=each.path.removeprefix("media/")) for each in rest]
 
 
-#: What is told of a text that cannot be one of captions.
-Refuse = Callable[[BadArchive], None]
+#: Called with the error of a text file that cannot contain captions.
+OnInvalid = Callable[[BadArchive], None]
 
 
-def _refuse_all(refused: BadArchive) -> None:
-    raise refused
+def _raise_error(error: BadArchive) -> None:
+    raise error
 
 
-def sort_out(files: Iterable[TreeFile], refuse: Refuse = _refuse_all) -> FileTree:
-    """What each of the files is. `refuse` hears of each text that cannot be one of captions; unless it raises, as it
-    does by default, the rest is taken. Raises OSError.
+def sort_files(files: Iterable[TreeFile], on_invalid: OnInvalid = _raise_error) -> FileTree:
+    """Sort files by purpose. `on_invalid` is called for each invalid text file.
+
+    By default it raises the error; otherwise the other files are still sorted. Raises OSError.
     """
     tree, lists = FileTree(), []
     for each in files:
@@ -100,26 +99,26 @@ def sort_out(files: Iterable[TreeFile], refuse: Refuse = _refuse_all) -> FileTre
         if name in ("captions.json", "metadata.jsonl"):
             lists.append(each)
         elif name.endswith(".txt"):
-            _take_text(tree, each, refuse)
+            _add_text(tree, each, on_invalid)
         else:
-            _take_picture(tree, each)
+            _add_picture(tree, each)
     for each in lists:
-        _take_list(tree, each, refuse)
+        _add_list(tree, each, on_invalid)
     return tree
 
 
 def bytes_of_text(path: str, size_bytes: int) -> int:
-    """How many bytes of a text of captions are read; 0 of one that is refused for its size."""
+    """Return how many bytes of a text file are read; 0 if it is too large."""
     most = _CAPTION_BYTES if path.lower().endswith(".txt") else _LIST_BYTES
     return size_bytes if size_bytes <= most else 0
 
 
-def _take_picture(tree: FileTree, each: TreeFile) -> None:
+def _add_picture(tree: FileTree, each: TreeFile) -> None:
     parts = each.path.split("/")
     for side, names in ((tree.masks, MASKS), (tree.controls, CONTROLS)):
-        for place, part in enumerate(parts[:-1]):
+        for index, part in enumerate(parts[:-1]):
             if part.lower() in names:
-                side[stem_of("/".join(parts[:place] + parts[place + 1 :]))] = each
+                side[stem_of("/".join(parts[:index] + parts[index + 1 :]))] = each
                 return
     for part in parts[:-1]:
         match = _REPEATS.fullmatch(part)
@@ -128,35 +127,35 @@ def _take_picture(tree: FileTree, each: TreeFile) -> None:
     tree.pictures.append(each)
 
 
-def _take_text(tree: FileTree, each: TreeFile, refuse: Refuse) -> None:
+def _add_text(tree: FileTree, each: TreeFile, on_invalid: OnInvalid) -> None:
     try:
         tree.captions[stem_of(each.path)] = _clean(_read(each, _CAPTION_BYTES), each.path)
-    except BadArchive as refused:
-        refuse(refused)
+    except BadArchive as error:
+        on_invalid(error)
 
 
-def _take_list(tree: FileTree, each: TreeFile, refuse: Refuse) -> None:
+def _add_list(tree: FileTree, each: TreeFile, on_invalid: OnInvalid) -> None:
     read: Callable[[str, str], Iterator[tuple[str, Any]]] = (
         _read_json if each.path.lower().endswith("captions.json") else _read_lines
     )
     try:
-        # Read to its end first: of a file that breaks off nothing is taken.
-        said = list(read(_read(each, _LIST_BYTES), each.path))
-    except BadArchive as refused:
-        refuse(refused)
+        # Read the whole file first: an invalid file is ignored completely.
+        captions = list(read(_read(each, _LIST_BYTES), each.path))
+    except BadArchive as error:
+        on_invalid(error)
         return
     directory = str(PurePosixPath(each.path).parent)
-    for name, texts in said:
+    for name, texts in captions:
         try:
-            _take_texts(tree, name if directory == "." else f"{directory}/{name}", texts, each.path)
-        except BadArchive as refused:
-            refuse(refused)
+            _add_texts(tree, name if directory == "." else f"{directory}/{name}", texts, each.path)
+        except BadArchive as error:
+            on_invalid(error)
 
 
-def _take_texts(tree: FileTree, key: str, said: Any, path: str) -> None:
-    texts = [said] if isinstance(said, str) else said
+def _add_texts(tree: FileTree, key: str, value: Any, path: str) -> None:
+    texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
-        raise BadArchive(f'has no text, and no list of texts, for "{key[:200]}"', path)
+        raise BadArchive(f'has neither a text nor a list of texts for "{key[:200]}"', path)
     if texts:
         tree.captions.setdefault(key, _clean(texts[0], path))
         tree.further_captions += len(texts) - 1
@@ -165,7 +164,7 @@ def _take_texts(tree: FileTree, key: str, said: Any, path: str) -> None:
 def _read_json(text: str, path: str) -> Iterator[tuple[str, Any]]:
     found = _parse(text, path)
     if not isinstance(found, dict):
-        raise BadArchive("must be an object of JSON: file names with their captions", path)
+        raise BadArchive("must be a JSON object: file names with their captions", path)
     yield from found.items()
 
 
@@ -176,16 +175,16 @@ def _read_lines(text: str, path: str) -> Iterator[tuple[str, Any]]:
         row = _parse(line, path)
         if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
             raise BadArchive(f"has no file_name in line {number:,}", path)
-        said = next((row[key] for key in _TEXT_KEYS if row.get(key) is not None), None)
-        if said is not None:
-            yield row["file_name"], said
+        caption = next((row[key] for key in _TEXT_KEYS if row.get(key) is not None), None)
+        if caption is not None:
+            yield row["file_name"], caption
 
 
 def _parse(text: str, path: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadArchive(f"is no JSON: {error}", path) from None
+        raise BadArchive(f"is not valid JSON: {error}", path) from None
 
 
 def _read(each: TreeFile, most: int) -> str:
@@ -202,7 +201,7 @@ def _read(each: TreeFile, most: int) -> str:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise BadArchive("is a text in no encoding that is known here: save it as UTF-8", each.path)
+    raise BadArchive("has an unknown text encoding: save it as UTF-8", each.path)
 
 
 def _clean(text: str, path: str) -> str:
@@ -213,5 +212,5 @@ def _clean(text: str, path: str) -> str:
 
 
 def repeats_by_directory(tree: FileTree) -> Mapping[str, int]:
-    """How often the items of directories are repeated, where their names say so."""
+    """Return how often the items of directories are repeated, as their names state."""
     return dict(sorted(tree.num_repeats.items()))

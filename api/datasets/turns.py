@@ -6,24 +6,28 @@ from contextlib import contextmanager
 
 from api.domain.upload import Upload
 
-#: Uploads that one call takes at most, so that the list of those that it has tried stays short.
+#: Most uploads that one call processes, so that the list of tried ids stays short.
 _MOST = 200
 
 
 class OwnerTurns:
-    """Lets several threads take uploads: one of each owner at a time, and first of the owner who was served longest
-    ago.
+    """Lets several threads process uploads in turns.
+
+    One upload per owner at a time, and first those of the owner that was served longest ago.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._at_work: set[str | None] = set()
-        self._served: dict[str | None, int] = {}  #: by owner the number of the last turn
+        self._busy: set[str | None] = set()
+        self._served: dict[str | None, int] = {}  #: number of the last turn by owner
         self._count = 0
 
-    def take_all(self, find: Callable[[Collection[str]], Sequence[Upload]], take: Callable[[Upload], None]) -> bool:
-        """Take uploads until none is left; False if more may be. `find` returns the first upload of each owner, without
-        those of these ids.
+    def process_all(
+        self, find: Callable[[Collection[str]], Sequence[Upload]], process: Callable[[Upload], None]
+    ) -> bool:
+        """Process uploads until none is left; return False if there may be more.
+
+        `find` returns the first upload of each owner, except those with the given ids.
         """
         tried: set[str] = set()
         while len(tried) < _MOST:
@@ -31,23 +35,23 @@ class OwnerTurns:
                 if upload is None:
                     return True
                 tried.add(upload.upload_id)
-                take(upload)
+                process(upload)
         return False
 
     @contextmanager
     def _turn(self, waiting: Sequence[Upload]) -> Iterator[Upload | None]:
         with self._lock:
-            free = [each for each in waiting if each.owner not in self._at_work]
+            free = [each for each in waiting if each.owner not in self._busy]
             upload = min(free, key=lambda each: (self._served.get(each.owner, -1), each.serial), default=None)
             if upload is not None:
                 self._count += 1
-                known = {each.owner for each in waiting} | self._at_work
+                known = {each.owner for each in waiting} | self._busy
                 self._served = {owner: turn for owner, turn in self._served.items() if owner in known}
                 self._served[upload.owner] = self._count
-                self._at_work.add(upload.owner)
+                self._busy.add(upload.owner)
         try:
             yield upload
         finally:
             if upload is not None:
                 with self._lock:
-                    self._at_work.discard(upload.owner)
+                    self._busy.discard(upload.owner)

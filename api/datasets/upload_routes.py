@@ -1,4 +1,4 @@
-"""Resumable uploads by tus 1.0, and what became of them. Their bytes are taken by the shell (`web/tus.py`)."""
+"""Routes for resumable uploads by tus 1.0. The ASGI shell (`web/tus.py`) receives their bytes."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -7,7 +7,7 @@ from api.datasets.upload_headers import progress_headers, read_length, read_meta
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer
 from api.web.context import services
-from api.web.idempotency_routes import idempotent, made_before
+from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.upload_schemas import UploadAnswer, UploadPageAnswer, UploadsQuery
 
 uploads = APIBlueprint("uploads", __name__, url_prefix=f"{BASE_PATH}/uploads", tag="Datasets")
@@ -17,15 +17,16 @@ uploads = APIBlueprint("uploads", __name__, url_prefix=f"{BASE_PATH}/uploads", t
 @uploads.output(UploadAnswer, status_code=201)
 @uploads.doc(responses=[400, 403, 409, 412, 413, 415, 422, 460, 503, 507])
 @idempotent
-def begin_upload() -> Response:
-    """Begin an upload
+def create_upload() -> Response:
+    """Start an upload.
 
-    `Upload-Length` is its size in bytes, `Upload-Metadata` says `dataset` (a new one is made), `filename` (below the
-    dataset; `relativePath` goes before it) and `kind`: `item` or `archive`; left out, the content tells. With the kind
-    `model` it says `name`, and what comes is the next version of that registered model; with `sample` `name`, `version`
-    and perhaps `prompt`, `seed` and `step`. `Location` is where its bytes go. Its first bytes may come along.
+    `Upload-Length` is the size in bytes. `Upload-Metadata` contains `dataset` (created if new), `filename` (path in
+    the dataset; `relativePath` is put in front) and `kind`: `item` or `archive`, detected from the content if omitted.
+    For the kind `model` it contains `name`; the file becomes the next version of that registered model. For `sample`
+    it contains `name`, `version` and optionally `prompt`, `seed` and `step`. Send the bytes to `Location`; the first
+    bytes may be part of this request.
     """
-    uploads_, before = services().uploads, made_before()
+    uploads_, before = services().uploads, earlier_result()
     if before is None:
         view = uploads_.show(uploads_.begin(read_length(), read_metadata()))
     else:
@@ -39,9 +40,9 @@ def begin_upload() -> Response:
 @uploads.output(UploadPageAnswer)
 @uploads.doc(responses=[422])
 def list_uploads(query_data: UploadsQuery) -> Response:
-    """Uploads, newest first
+    """List uploads, newest first.
 
-    Those that one may see: under way, and finished within the last seven days.
+    Uploads that the caller may see: active ones, and those that finished within the last seven days.
     """
     statuses = [] if query_data.status is None else [query_data.status]
     page = services().uploads.get_page(statuses, None, query_data.page())
@@ -52,14 +53,14 @@ def list_uploads(query_data: UploadsQuery) -> Response:
 @uploads.output(UploadAnswer)
 @uploads.doc(responses=[404, 412])
 def get_upload(upload_id: str) -> Response:
-    """How far an upload is, and what has become of it
+    """Return the progress and result of an upload.
 
-    `HEAD` says how many bytes are here, durably, in `Upload-Offset`. Once all are here, `status` tells whether a
-    version of the dataset has them, and `result` which; or `problem` why not.
+    `HEAD` returns the number of durably stored bytes in `Upload-Offset`. After the last byte, `status` shows whether a
+    dataset version contains the upload; `result` names the version, `problem` the reason of a failure.
     """
     upload = services().uploads.get(upload_id)
-    said = write_metadata(services().uploads.metadata_of(upload_id))
-    headers = {**progress_headers(upload), **({"Upload-Metadata": said} if said else {})}
+    metadata = write_metadata(services().uploads.metadata_of(upload_id))
+    headers = {**progress_headers(upload), **({"Upload-Metadata": metadata} if metadata else {})}
     return answer(upload, headers=headers)
 
 
@@ -67,11 +68,11 @@ def get_upload(upload_id: str) -> Response:
 @uploads.output({}, status_code=204)
 @uploads.doc(responses=[400, 403, 404, 408, 409, 412, 413, 415, 460, 503, 507])
 def continue_upload(upload_id: str) -> Response:
-    """Send the next bytes of an upload
+    """Send the next bytes of an upload.
 
-    From `Upload-Offset` on; 409 `upload_conflict` says where it really is, or that another request writes it. With
-    `Upload-Checksum: sha256 …` none of the bytes is kept unless all are right (460). Whatever cuts a request off: what
-    came is kept, and `HEAD` says how much that is.
+    The bytes start at `Upload-Offset`. 409 `upload_conflict` returns the actual offset, or reports that another
+    request is writing. With `Upload-Checksum: sha256 …` the bytes are stored only if the checksum matches (460). If a
+    request is interrupted, the received bytes are kept and `HEAD` returns their number.
     """
     return Response(status=204, headers=progress_headers(services().uploads.get(upload_id)))
 
@@ -80,9 +81,9 @@ def continue_upload(upload_id: str) -> Response:
 @uploads.output({}, status_code=204)
 @uploads.doc(responses=[403, 404, 409, 412])
 def remove_upload(upload_id: str) -> Response:
-    """Take an upload away
+    """Delete an upload.
 
-    What a dataset has of it already stays.
+    Files that a dataset already contains are not deleted.
     """
     services().uploads.remove(upload_id)
     return Response(status=204)

@@ -1,4 +1,4 @@
-"""The table of uploads: which there are, and what became of them. Their bytes lie in files (`upload_files`)."""
+"""The table of uploads. Their bytes are in files (`upload_files`)."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -19,27 +19,27 @@ from api.errors import UploadNotFound
 _RESULT = TypeAdapter(UploadResult)
 _PROBLEM = TypeAdapter(UploadProblem)
 
-#: What the audit says of an upload.
-_TOLD = ("kind", "filename", "dataset", "size_bytes")
+#: Columns that the audit records.
+_AUDITED = ("kind", "filename", "dataset", "size_bytes")
 
 
 class UploadStore:
-    """The uploads whose files lie at one place; those at others are known, and not touched."""
+    """Stores the uploads of one blob store; uploads of other stores are not touched."""
 
-    def __init__(self, database: Database, find_place: Callable[[], str]) -> None:
-        """`find_place` reads the id of the store of blobs."""
+    def __init__(self, database: Database, read_store_id: Callable[[], str]) -> None:
+        """Create it. `read_store_id` returns the id of the blob store."""
         self._database = database
-        self._find_place = find_place
+        self._read_store_id = read_store_id
 
     @functools.cached_property
-    def _place(self) -> str:
-        return self._find_place()
+    def _store_id(self) -> str:
+        return self._read_store_id()
 
     def add(self, new: NewUpload) -> Upload:
-        """Keeps an upload that begins. Raises DatabaseUnavailable."""
+        """Store a new upload. Raises DatabaseUnavailable."""
         values = {
             "upload_id": new.upload_id,
-            "place": self._place,
+            "place": self._store_id,
             "owner": new.owner,
             "kind": new.kind,
             "filename": None if new.filename is None else clean(new.filename),
@@ -54,23 +54,23 @@ class UploadStore:
             "batch_size": None if new.batch is None else new.batch.size,
         }
         with self._database.write() as connection:
-            note_change(about=new.upload_id, after={name: values[name] for name in _TOLD})
+            note_change(about=new.upload_id, after={name: values[name] for name in _AUDITED})
             connection.execute(insert(uploads).values(values))
         return self.get(new.upload_id)
 
     def get(self, upload_id: str) -> Upload:
-        """The upload with this id. Raises UploadNotFound, DatabaseUnavailable."""
+        """Return the upload with this id. Raises UploadNotFound, DatabaseUnavailable."""
         return self._one(uploads.c.upload_id == upload_id)
 
     def find_task(self, task_id: str) -> Upload | None:
-        """The upload that a task began with; None when it is none of this place's."""
+        """Return the upload of a task; None if this store has none."""
         try:
             return self._one(uploads.c.task_id == task_id)
         except UploadNotFound:
             return None
 
     def _one(self, condition: ColumnElement[bool]) -> Upload:
-        query = select(uploads).where(condition, uploads.c.place == self._place)
+        query = select(uploads).where(condition, uploads.c.place == self._store_id)
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
@@ -80,10 +80,11 @@ class UploadStore:
     def page(
         self, owner: str | None, statuses: Sequence[UploadStatus], limit: int, offset: int | None, cursor: int | None
     ) -> tuple[list[Upload], int]:
-        """Up to `limit` uploads, newest first, after the serial number `cursor` or after `offset` rows; and how many
-        there are. `owner` None: everybody's.
+        """Return up to `limit` uploads, newest first, and the total number.
+
+        They start after the serial number `cursor`, or after `offset` rows. `owner` None: of all users.
         """
-        conditions = [uploads.c.place == self._place]
+        conditions = [uploads.c.place == self._store_id]
         if owner is not None:
             conditions.append(uploads.c.owner == owner)
         if statuses:
@@ -97,10 +98,11 @@ class UploadStore:
     def oldest(
         self, status: UploadStatus, limit: int, kind: UploadKind | None = None, batch: BatchState | None = None
     ) -> list[Upload]:
-        """The oldest uploads with this status, of this kind or of any. Single items are those of no batch, unless one
-        is named.
+        """Return the oldest uploads with this status, of this kind or of any.
+
+        Without `batch`, items that belong to a batch are omitted.
         """
-        query = select(uploads).where(uploads.c.place == self._place, uploads.c.status == status)
+        query = select(uploads).where(uploads.c.place == self._store_id, uploads.c.status == status)
         if kind is not None:
             query = query.where(uploads.c.kind == kind)
         if batch is not None:
@@ -112,8 +114,8 @@ class UploadStore:
             return [_read(row) for row in connection.execute(query.order_by(uploads.c.serial).limit(limit))]
 
     def first_of_each_owner(self, kind: UploadKind, without: Sequence[str]) -> list[Upload]:
-        """The oldest upload of each owner that is here and waits, of this kind, but for those of these ids."""
-        is_waiting = (uploads.c.place == self._place) & (uploads.c.status == UploadStatus.RECEIVED)
+        """Return the oldest waiting upload of each owner, of this kind, except those with these ids."""
+        is_waiting = (uploads.c.place == self._store_id) & (uploads.c.status == UploadStatus.RECEIVED)
         oldest = select(func.min(uploads.c.serial)).where(is_waiting, uploads.c.kind == kind)
         oldest = oldest.where(uploads.c.upload_id.not_in(without)).group_by(uploads.c.owner)
         with self._database.read() as connection:
@@ -121,7 +123,7 @@ class UploadStore:
             return [_read(row) for row in rows]
 
     def batches(self) -> list[BatchState]:
-        """The batches of which items wait to be taken, the one that was begun first in front."""
+        """Return the batches with items that wait to be processed, the oldest batch first."""
         is_item = (uploads.c.status == UploadStatus.RECEIVED) & (uploads.c.kind == UploadKind.ITEM)
         target = (uploads.c.owner, uploads.c.dataset, uploads.c.batch)
         waiting, coming = (
@@ -129,7 +131,7 @@ class UploadStore:
         )
         query = (
             select(*target, func.max(uploads.c.batch_size), func.count(), coming, func.max(uploads.c.updated_at))
-            .where(uploads.c.place == self._place, uploads.c.batch.is_not(None))
+            .where(uploads.c.place == self._store_id, uploads.c.batch.is_not(None))
             .group_by(*target)
             .having(waiting > 0)
             .order_by(func.min(uploads.c.serial))
@@ -141,26 +143,26 @@ class UploadStore:
             ]
 
     def bound(self, latest: datetime) -> None:
-        """Let no upload expire later than this: one from while the clock was ahead would wait as long as it was."""
+        """Limit the expiry of all uploads to this time, in case the clock was ahead when they were created."""
         seconds = to_seconds(latest)
-        late = update(uploads).where(uploads.c.place == self._place, uploads.c.expires_at > seconds)
+        late = update(uploads).where(uploads.c.place == self._store_id, uploads.c.expires_at > seconds)
         with self._database.write(is_audited=False) as connection:
             connection.execute(late.values(expires_at=seconds))
 
     def expired(self, now: datetime, limit: int) -> list[Upload]:
-        """Uploads whose time is over, except for those that are being looked into."""
+        """Return expired uploads, except those that wait to be processed."""
         query = select(uploads).where(
-            uploads.c.place == self._place,
+            uploads.c.place == self._store_id,
             uploads.c.status != UploadStatus.RECEIVED,
             uploads.c.expires_at <= to_seconds(now),
         )
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query.limit(limit))]
 
-    def sizes_announced(self, owner: str | None) -> dict[str, int]:
-        """The bytes that the uploads of an owner that are under way will have, by id, as far as they say."""
+    def announced_sizes(self, owner: str | None) -> dict[str, int]:
+        """Return the announced sizes in bytes of an owner's active uploads, by id; 0 if unknown."""
         query = select(uploads.c.upload_id, func.coalesce(uploads.c.size_bytes, 0).label("size")).where(
-            uploads.c.place == self._place,
+            uploads.c.place == self._store_id,
             uploads.c.status.in_([UploadStatus.RECEIVING, UploadStatus.RECEIVED]),
             uploads.c.owner.is_not_distinct_from(owner),
         )
@@ -168,21 +170,21 @@ class UploadStore:
             return {row.upload_id: row.size for row in connection.execute(query)}
 
     def extend(self, upload_id: str, now: datetime, expires_at: datetime) -> None:
-        """Lets an upload that is being received wait longer for its rest. Raises DatabaseUnavailable."""
+        """Extend the expiry of an upload that is being received. Raises DatabaseUnavailable."""
         self._change(upload_id, UploadStatus.RECEIVING, now, {"expires_at": to_seconds(expires_at)}, is_audited=False)
 
     def receive(self, upload_id: str, now: datetime, size_bytes: int, **facts: Any) -> bool:
-        """Notes that all of an upload is here, with what became known of it; False when somebody was first."""
+        """Mark an upload as completely received, with these facts; return False if another server was first."""
         values = {"status": UploadStatus.RECEIVED, "size_bytes": size_bytes, **facts}
         return self._change(upload_id, UploadStatus.RECEIVING, now, values)
 
     def complete(self, upload_id: str, now: datetime, expires_at: datetime, result: UploadResult) -> bool:
-        """Notes what an upload has become; False when it was not waited for any more."""
+        """Record the result of an upload; return False if it is not waiting any more."""
         values = {"status": UploadStatus.COMPLETED, "expires_at": to_seconds(expires_at), "result": asdict(result)}
         return self._change(upload_id, UploadStatus.RECEIVED, now, values)
 
     def fail(self, upload_id: str, now: datetime, expires_at: datetime, problem: UploadProblem) -> bool:
-        """Notes why nothing has become of an upload; False when it was not waited for any more."""
+        """Record why an upload failed; return False if it is not waiting any more."""
         values = {"status": UploadStatus.FAILED, "expires_at": to_seconds(expires_at), "problem": asdict(problem)}
         return self._change(upload_id, UploadStatus.RECEIVED, now, values)
 
@@ -191,23 +193,23 @@ class UploadStore:
     ) -> bool:
         statement = (
             update(uploads)
-            .where(uploads.c.upload_id == upload_id, uploads.c.place == self._place, uploads.c.status == status)
+            .where(uploads.c.upload_id == upload_id, uploads.c.place == self._store_id, uploads.c.status == status)
             .values({"updated_at": to_seconds(now), **values})
         )
         with self._database.write(is_audited) as connection:
             return connection.execute(statement).rowcount == 1
 
     def remove(self, upload_id: str, *statuses: UploadStatus) -> bool:
-        """Forgets an upload that has one of these statuses; False when it has none of them."""
+        """Delete an upload that has one of these statuses; return False if it has none of them."""
         statement = delete(uploads).where(
-            uploads.c.upload_id == upload_id, uploads.c.place == self._place, uploads.c.status.in_(statuses)
+            uploads.c.upload_id == upload_id, uploads.c.place == self._store_id, uploads.c.status.in_(statuses)
         )
         with self._database.write() as connection:
             note_change(about=upload_id)
             return connection.execute(statement).rowcount == 1
 
     def known(self, upload_ids: Sequence[str]) -> set[str]:
-        """Which of these ids uploads have."""
+        """Return those of these ids that belong to uploads."""
         query = select(uploads.c.upload_id).where(uploads.c.upload_id.in_(upload_ids))
         with self._database.read() as connection:
             return set(connection.scalars(query))

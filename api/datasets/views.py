@@ -1,4 +1,4 @@
-"""Datasets as they are answered."""
+"""Views of datasets, versions and items in responses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from api.domain.dataset import Dataset, DatasetItem, DatasetVersion, DirectoryWa
 
 @dataclass(frozen=True, slots=True)
 class VersionView:
-    """A version as it is answered."""
+    """A version of a dataset."""
 
     version: int
     manifest: str  #: sha256:…
@@ -20,11 +20,11 @@ class VersionView:
     items: int
     size_bytes: int
     origin: Mapping[str, Any] | None
-    excluded: int  #: how many of `items` are excluded from trainings
+    excluded: int  #: number of items that are excluded from trainings
 
     @classmethod
     def of(cls, version: DatasetVersion) -> "VersionView":
-        """The view of a version."""
+        """Return the view of a version."""
         return cls(
             version.ordinal,
             f"sha256:{version.manifest_sha256}",
@@ -46,17 +46,17 @@ class DatasetRow:
     owner: str | None
     description: str | None
     tags: tuple[str, ...]
-    directory: str | None  #: of a registered one
+    directory: str | None  #: path of a registered directory
     created_at: datetime
     updated_at: datetime
-    latest: int | None  #: the number of the newest version; null: it has none yet
-    items: int | None  #: of the newest version
-    stored_bytes: int  #: of the different files that its versions hold; those of a registered one lie elsewhere
+    latest: int | None  #: number of the newest version; null: none yet
+    items: int | None  #: items of the newest version
+    stored_bytes: int  #: distinct files of its versions; registered files do not count
     watch: DirectoryWatch | None
 
     @classmethod
     def of(cls, dataset: Dataset) -> "DatasetRow":
-        """The row of a dataset."""
+        """Return the row of a dataset."""
         return cls(
             dataset.name,
             dataset.owner,
@@ -74,20 +74,20 @@ class DatasetRow:
 
 @dataclass(frozen=True, slots=True)
 class DatasetDetails:
-    """One dataset."""
+    """A dataset with its newest version and its users."""
 
     dataset: DatasetRow
     latest_version: VersionView | None
-    used_by: tuple[str, ...]  #: ids of the tasks that one may see
-    manifest_bytes: int  #: of `stored_bytes`: the lists of items of all versions, which are kept whole and for good
+    used_by: tuple[str, ...]  #: ids of the tasks that the caller may see
+    manifest_bytes: int  #: part of `stored_bytes` for the manifests, which are never deleted
 
 
 @dataclass(frozen=True, slots=True)
 class ItemView:
-    """An item as it is answered; what nobody has looked into yet is null."""
+    """An item of a version. Values of a file that was not examined yet are null."""
 
     item_id: str
-    name: str  #: its path below the dataset
+    name: str  #: path in the dataset
     kind: MediaKind | None
     format: str | None
     width: int | None
@@ -97,16 +97,16 @@ class ItemView:
     frame_count: int | None
     size_bytes: int
     sha256: str
-    caption: str | None  #: null: there is none
+    caption: str | None  #: null: no caption
     has_mask: bool
     has_control: bool
     problems: tuple[str, ...]
     problem_text: str | None
-    excluded: bool  #: trainings, checks and caches do not see it
+    excluded: bool  #: ignored by trainings, checks and caches
 
     @classmethod
     def of(cls, found: DatasetItem) -> "ItemView":
-        """The view of an item."""
+        """Return the view of an item."""
         item, facts = found.item, found.facts
         return cls(
             item_id=item.item_id,
@@ -131,7 +131,7 @@ class ItemView:
 
 @dataclass(frozen=True, slots=True)
 class CaptionDifference:
-    """What an edit makes of one caption."""
+    """The change of one caption."""
 
     item_id: str
     name: str
@@ -141,45 +141,45 @@ class CaptionDifference:
 
 @dataclass(frozen=True, slots=True)
 class CaptionEdit:
-    """What an edit of captions did, or with `dry_run` would do."""
+    """The result of an edit of captions, or of its dry run."""
 
     dry_run: bool
-    changed: int  #: how many captions it changes
-    differences: Sequence[CaptionDifference]  #: the first of them
-    version: VersionView | None  #: the new version; null when nothing was made
+    changed: int  #: number of changed captions
+    differences: Sequence[CaptionDifference]  #: the first differences
+    version: VersionView | None  #: the new version; null if none was made
 
 
 @dataclass(frozen=True, slots=True)
 class ItemsEdit:
-    """What an edit of items did, or with `dry_run` would do."""
+    """The result of an edit of items, or of its dry run."""
 
     dry_run: bool
     removed: int
     excluded: int
     included: int
-    items: int  #: items of the version afterwards, with the excluded ones
-    trained: int  #: those of them that trainings see
-    previous: int  #: the version that `restore` goes back to
-    version: VersionView | None  #: the new version; null when nothing was made
+    items: int  #: items of the new version, including excluded ones
+    trained: int  #: items that trainings use
+    previous: int  #: the version before the edit, for `restore`
+    version: VersionView | None  #: the new version; null if none was made
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSplit:
-    """What a split did, or with `dry_run` would do."""
+    """The result of a split, or of its dry run."""
 
     dry_run: bool
     moved: int
     into: str
-    is_new: bool  #: whether the split makes the dataset `into`
-    items: int  #: items that the source has afterwards
-    previous: int  #: the version of the source that `restore` goes back to
-    version: VersionView | None  #: the new version of the source; null when nothing was made
-    into_version: VersionView | None  #: the new version of `into`; null when nothing was made
+    is_new: bool  #: the split creates the dataset `into`
+    items: int  #: remaining items of the source
+    previous: int  #: version of the source before the split, for `restore`
+    version: VersionView | None  #: new version of the source; null if none was made
+    into_version: VersionView | None  #: new version of `into`; null if none was made
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetDeleted:
-    """A dataset that is gone; `kept_for` are finished tasks for which its files are kept."""
+    """A deleted dataset; `kept_for` lists the finished tasks for which its files are retained."""
 
     name: str
     kept_for: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The files that a program works on, laid out in its task's directory: the settings, the items, their sources."""
+"""Write the input of a program into its task's directory: the settings, the items, their files."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -15,32 +15,33 @@ from api.files.blobs import BlobStore
 from api.files.task_files import TaskFiles
 from api.util.foreign_files import make_directory
 
-#: Puts a stored file under a path. Raises BlobMissing, OSError.
+#: Links a stored file at a path. Raises BlobMissing, OSError.
 LinkSource = Callable[[str, Path], None]
 
 _CHUNK = 2**20
 
-#: What the program writes into, and reads; its user may be another one than the service's.
+#: Modes of what the program reads and writes; it may run as another user than the service.
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 
 
 class SourceFiles:
-    """Where the files of datasets come from: the store, or for a registered one its own directory."""
+    """Provides the files of datasets, from the blob store or from a registered directory."""
 
     def __init__(self, blobs: BlobStore, registered: RegisteredFiles | None = None) -> None:
         self._blobs = blobs
         self._registered = registered
 
     def linker(self, dataset: Dataset) -> LinkSource:
-        """Links files of a dataset: stored ones by hard links, which nobody can write to."""
+        """Return a function that links files of a dataset; blobs are hard-linked, and nobody can write to them."""
         if dataset.directory is None or self._registered is None:
             return lambda sha256, target: self._blobs.link_into(sha256, target, may_symlink=False)
         find = self._registered.finder(dataset)
         return lambda sha256, target: target.symlink_to(find(sha256, sha256))
 
     def store(self, dataset: Dataset, item: ManifestItem) -> None:
-        """Has the store hold the files of an item, which may lie in a registered directory only. Raises DatasetChanged,
-        BlobMissing, OSError.
+        """Copy the files of an item into the blob store if they are only in a registered directory.
+
+        Raises DatasetChanged, BlobMissing, OSError.
         """
         for sha256 in item.blobs:
             if dataset.directory is None or self._registered is None or self._blobs.has(sha256):
@@ -50,13 +51,13 @@ class SourceFiles:
                 while part := file.read(_CHUNK):
                     writer.write(part)
                 if writer.commit().sha256 != sha256:
-                    raise DatasetChanged(f"{path} has changed while it was read.")
+                    raise DatasetChanged(f"{path} changed while it was being read.")
 
 
 def lay_out_work(
     files: TaskFiles, settings: object, lines: Iterable[bytes], sources: Iterable[str], link: LinkSource
 ) -> None:
-    """Makes the directory of work of a new task. Raises BlobMissing, OSError."""
+    """Create the working directory of a new task. Raises BlobMissing, OSError."""
     make_directory(str(files.output), 2)
     (files.output / "sources").mkdir(mode=_DIRECTORY_MODE)
     (files.output / "sources").chmod(_DIRECTORY_MODE)

@@ -1,1 +1,1 @@
-"""Files and what is in them, without nouns: stored blobs, archives, media, weight headers, disk space."""
+"""Files and their content: stored blobs, archives, media, weight headers, disk space. Independent of API resources."""

@@ -1,4 +1,4 @@
-"""A file that comes into the store of blobs: written under a name that nobody looks for, and hashed meanwhile."""
+"""A file that is being added to the blob store: written under a temporary name, and hashed meanwhile."""
 
 import fcntl
 import hashlib
@@ -12,19 +12,19 @@ from typing import Protocol
 
 from api.domain.dataset import Blob
 
-#: Whoever has a hard link of a blob may read it.
+#: Permissions of a blob: readable by every user who has a hard link to it.
 MODE = 0o444
 
-#: What a compressed file begins with. No line of a manifest does.
+#: First bytes of a compressed file. No line of a manifest starts with them.
 GZIP = b"\x1f\x8b"
 
-#: Of hashes and captions a higher level saves 7 % more, in three times the time.
+#: Compression level: a higher level saves 7 % of hashes and captions, and takes three times as long.
 _LEVEL = 3
-_GZIP_FORM = 31  #: of zlib's `wbits`
+_GZIP_FORM = 31  #: value of zlib's `wbits`
 
 PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
-#: Gives a whole file with this hash and size its name in the store.
+#: Moves a complete file with this hash and size to its name in the store.
 Put = Callable[[Path, str, int], None]
 
 
@@ -35,23 +35,24 @@ class _Hash(Protocol):
 
 
 class BlobWriter:
-    """A file in the making; hashed while it is written. Leaving its `with` block without a commit removes it."""
+    """A file in the making, hashed while it is written. Leaving its `with` block without a commit deletes it."""
 
     def __init__(self, path: Path, put: Put, *, compresses: bool = False) -> None:
-        """`put` makes the whole file part of the store. With `compresses` the file is gzip, named by the hash of what
-        was written before it was compressed. Raises OSError.
+        """Create the file. `put` moves the complete file into the store.
+
+        With `compresses` the file is gzip; its name is the hash of the uncompressed content. Raises OSError.
         """
         self._packer = zlib.compressobj(_LEVEL, wbits=_GZIP_FORM) if compresses else None
         self._path = path
         self._put = put
         self._hash: _Hash = hashlib.sha256()
-        self.size_bytes = 0  #: on the disk
+        self.size_bytes = 0  #: bytes on the disk
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | PLAIN, 0o600)
-        # For as long as it is held nobody takes the file for a leftover.
+        # While the lock is held, no sweep removes the file.
         fcntl.flock(self._handle, fcntl.LOCK_EX)
 
     def write(self, data: bytes) -> None:
-        """Appends bytes. Raises OSError."""
+        """Append bytes. Raises OSError."""
         self._hash.update(data)
         self._write(data if self._packer is None else self._packer.compress(data))
 
@@ -62,7 +63,7 @@ class BlobWriter:
         self.size_bytes += len(data)
 
     def commit(self) -> Blob:
-        """Makes the file part of the store, durably. Raises OSError, and then removes it."""
+        """Add the file to the store durably. Raises OSError and deletes the file."""
         sha256 = self._hash.hexdigest()
         try:
             if self._packer is not None:
@@ -77,7 +78,7 @@ class BlobWriter:
         return Blob(sha256, self.size_bytes)
 
     def abort(self) -> None:
-        """Removes what was written; nothing after a commit."""
+        """Delete what was written; after a commit do nothing."""
         if self._handle >= 0:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)

@@ -1,9 +1,8 @@
-"""Files by their content: each is stored once, under its SHA-256, and never changed.
+"""The blob store: files are stored once under their SHA-256, and never changed.
 
-A file comes in under a name that nobody looks for, and is moved to its own when it is whole. What nothing needs is put
-into `trash` first, from where whoever asks for it gets it back, and removed only when it was needed by nobody for that
-long again. So a kill at any point leaves either the file or its absence, and an upload that brings the same bytes at
-the moment at which they are collected keeps them.
+A new file is written under a temporary name and moved to its own when it is complete. Unneeded files are first moved
+to `trash`, from where they are restored on access. They are deleted if nothing needed them for the same time again. A
+kill at any point leaves either the file or its absence. An upload of the same bytes during a collection keeps them.
 """
 
 import errno
@@ -27,28 +26,28 @@ from api.files.blob_writer import GZIP, MODE, PLAIN, BlobWriter
 from api.util.batches import in_batches
 from api.util.durable import sync_directory
 
-#: Read and written at a time.
+#: Bytes that are read and written at once.
 _CHUNK = 1024 * 1024
 
-#: Names that are looked at, and asked about, at a time: for so long nobody else can put a file into the store.
+#: Files per batch: for the duration of one batch no other process can add a file.
 _BATCH = 500
 
-#: The directories of the store are closed to everybody but the service.
+#: Only the service can enter the directories of the store.
 _DIRECTORY_MODE = 0o700
 
-#: A file system that has no hard links, or no more of them for this file, or whose file lies on another one.
+#: Errors of file systems without hard links, with too many links, or of links across file systems.
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS)
 
-#: Nanoseconds of a mark for each one of the number that a hash begins with.
+#: Nanoseconds of a mark per unit of the number at the start of a hash.
 _MARK_UNIT = 10**9 // 16
 
-#: Which of these hashes somebody needs.
+#: Returns those of these hashes that are needed.
 FindNeeded = Callable[[Sequence[str]], set[str]]
 
 
 @dataclass(slots=True)
 class Sweep:
-    """What a sweep did: files put aside, given back, and removed, with their bytes."""
+    """The result of a sweep: files moved to the trash, restored and deleted, with the deleted bytes."""
 
     set_aside: int = 0
     restored: int = 0
@@ -57,19 +56,19 @@ class Sweep:
 
 
 def _mark(sha256: str) -> int:
-    """The time of change, in nanoseconds, of a file with this content: whoever has written to it has changed it."""
+    """Return the modification time, in nanoseconds, that a file with this content gets: any write changes it."""
     return int(sha256[:8], 16) * _MARK_UNIT
 
 
 class BlobStore:
-    """The files below one directory. Several processes may use it; all of them see a file whole or not at all."""
+    """The blobs below one directory. Several processes may use it; each sees a file either complete or not at all."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._aside_since: dict[str, float] = {}
 
     def prepare(self) -> None:
-        """Makes the directories. Raises OSError."""
+        """Create the directories. Raises OSError."""
         for directory in (self.root, self._incoming, self._blobs, self._trash):
             directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
 
@@ -86,7 +85,7 @@ class BlobStore:
         return self.root / "trash"
 
     def identity(self) -> str:
-        """The id of this store, which tells it from one that somebody put in its place. Raises OSError."""
+        """Return the id of this store, which identifies it if its directory is replaced. Raises OSError."""
         path = self.root / "store"
         if not path.exists():
             self.prepare()
@@ -97,23 +96,23 @@ class BlobStore:
             own.unlink()
         return path.read_text()
 
-    # -- coming in ---------------------------------------------------------------------------------------------------
+    # -- adding ------------------------------------------------------------------------------------------------------
 
     def begin(self, *, compresses: bool = False) -> BlobWriter:
-        """A file in the making; a compressed one can be read by `lines` only. Raises OSError."""
+        """Start a new file; a compressed one can be read with `lines` only. Raises OSError."""
         self.prepare()
         return BlobWriter(self._incoming / secrets.token_hex(16), self.put, compresses=compresses)
 
     def adopt(self, path: Path, sha256: str | None = None) -> Blob:
-        """Moves a complete file of the same file system in, to which nobody writes any more.
+        """Move a complete file of the same file system into the store; nobody may write to it any more.
 
-        Raises ValueError when its content has another hash than this, and then leaves it; OSError.
+        Raises OSError; ValueError if its content has another hash than this, and leaves the file.
         """
         self.prepare()
         handle = os.open(path, os.O_RDONLY | PLAIN)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "It is not a plain file", str(path))
+                raise OSError(errno.EINVAL, "It is not a regular file", str(path))
             found, size = _digest(handle)
             if sha256 is not None and found != sha256:
                 raise ValueError(f"its content has the SHA-256 {found}, not {sha256}")
@@ -125,8 +124,8 @@ class BlobStore:
         return Blob(found, size)
 
     def put(self, path: Path, sha256: str, size_bytes: int) -> None:
-        """Gives a whole file of `incoming`, with this content, its name; or removes it when its content is there."""
-        target = self._place(sha256)
+        """Move a complete file of `incoming` with this content to its name, or delete it if that blob exists."""
+        target = self._path_of(sha256)
         os.utime(path, ns=(_mark(sha256), _mark(sha256)))
         with self._lock(fcntl.LOCK_SH):
             if self._touch(sha256) and self._is_intact(target, sha256, size_bytes):
@@ -137,9 +136,9 @@ class BlobStore:
             sync_directory(target.parent)
 
     def keep(self, hashes: Iterable[str]) -> list[str]:
-        """Protects these files from the next sweeps, as if they had just come in; returns those that are not there.
+        """Protect these files from the next sweeps, as if they were new, and return the missing ones.
 
-        To be called before a version names files that nothing else needs yet.
+        Call it before a version refers to files that nothing else needs yet.
         """
         self.prepare()
         missing: list[str] = []
@@ -149,8 +148,8 @@ class BlobStore:
         return missing
 
     def _touch(self, sha256: str) -> bool:
-        """Makes the file young, and takes it out of the trash; False when it is not there."""
-        target = self._place(sha256)
+        """Renew a file, and take it out of the trash; return False if it is missing."""
+        target = self._path_of(sha256)
         try:
             self._renew(target)
         except FileNotFoundError:
@@ -159,16 +158,16 @@ class BlobStore:
 
     @staticmethod
     def _renew(target: Path) -> None:
-        # Its permissions are set to what they are: that renews the time at which its entry was changed.
+        # Setting the same permissions renews the time of the last status change.
         target.chmod(MODE)
 
     def _restore(self, sha256: str) -> bool:
-        target = self._place(sha256)
+        target = self._path_of(sha256)
         self._make_prefix(target)
         try:
             os.rename(self._trash / sha256, target)
         except FileNotFoundError:
-            return target.exists()  # somebody else was first
+            return target.exists()  # another process was first
         self._renew(target)
         return True
 
@@ -177,17 +176,17 @@ class BlobStore:
             target.parent.mkdir(mode=_DIRECTORY_MODE)
             sync_directory(self._blobs)
 
-    # -- going out -----------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def path(self, sha256: str) -> Path:
-        """Where the file lies. Nobody may write to it. Raises BlobMissing."""
-        target = self._place(sha256)
+        """Return the path of a file, which is read-only. Raises BlobMissing."""
+        target = self._path_of(sha256)
         if not target.exists() and self.keep([sha256]):
             raise BlobMissing(f"The file with the SHA-256 {sha256} is missing.", data={"sha256": sha256})
         return target
 
     def hash_of(self, path: Path) -> str | None:
-        """The hash of the file here that another name or a symbolic link is of; None for what is of none."""
+        """Return the hash of the blob that this hard or symbolic link refers to, or None."""
         try:
             status = path.lstat()
             if stat.S_ISLNK(status.st_mode):
@@ -195,23 +194,23 @@ class BlobStore:
                 return source.name if source.parent.parent == self._blobs else None
             first = f"{status.st_mtime_ns // _MARK_UNIT:08x}"
             names = [name for name in os.listdir(self._blobs / first[:2]) if name.startswith(first)]
-            return next((name for name in names if os.path.samestat((self._place(name)).lstat(), status)), None)
+            return next((name for name in names if os.path.samestat((self._path_of(name)).lstat(), status)), None)
         except OSError:
             return None
 
     def has(self, sha256: str) -> bool:
-        """Whether the file is here."""
-        return self._place(sha256).exists() or (self._trash / sha256).exists()
+        """Return whether the file exists."""
+        return self._path_of(sha256).exists() or (self._trash / sha256).exists()
 
     def open(self, sha256: str) -> int:
-        """A handle to read the file by, which the caller closes. Raises BlobMissing, OSError."""
+        """Open a file for reading; the caller must close the descriptor. Raises BlobMissing, OSError."""
         try:
             return os.open(self.path(sha256), os.O_RDONLY | PLAIN)
         except FileNotFoundError:
             raise BlobMissing(f"The file with the SHA-256 {sha256} is missing.", data={"sha256": sha256}) from None
 
     def lines(self, sha256: str) -> Iterator[bytes]:
-        """The lines of the file, which may be compressed. Raises BlobMissing, OSError."""
+        """Yield the lines of a file, which may be compressed. Raises BlobMissing, OSError."""
         with os.fdopen(self.open(sha256), "rb") as file:
             if not file.peek(len(GZIP)).startswith(GZIP):
                 yield from file
@@ -222,8 +221,8 @@ class BlobStore:
                 raise OSError(errno.EIO, f"The stored file {sha256} is damaged ({error})") from error
 
     def is_intact(self, sha256: str, size_bytes: int) -> bool:
-        """Whether the file is here and nobody has written to it; its content is read only where something looks so."""
-        return self._is_intact(self._place(sha256), sha256, size_bytes)
+        """Return whether the file exists and is unchanged; its content is only read if its mark is wrong."""
+        return self._is_intact(self._path_of(sha256), sha256, size_bytes)
 
     def _is_intact(self, target: Path, sha256: str, size_bytes: int) -> bool:
         try:
@@ -239,14 +238,15 @@ class BlobStore:
             is_same = _digest(handle)[0] == sha256
         finally:
             os.close(handle)
-        if is_same:  # restored from a backup, perhaps
+        if is_same:  # e.g. restored from a backup
             os.utime(target, ns=(_mark(sha256), _mark(sha256)))
         return is_same
 
     def link_into(self, sha256: str, target: Path, *, may_symlink: bool = True) -> None:
-        """Gives the file another name elsewhere: a hard link, else a symbolic one, else a copy.
+        """Give the file another name elsewhere: a hard link, else a symbolic link, else a copy.
 
-        `may_symlink` False: who reads it cannot enter the store. Raises BlobMissing, OSError; FileExistsError.
+        With `may_symlink` False the reader cannot enter the store, so no symbolic link is made. Raises BlobMissing,
+        OSError; FileExistsError.
         """
         source = self.path(sha256)
         try:
@@ -264,9 +264,9 @@ class BlobStore:
     # -- collecting ----------------------------------------------------------------------------------------------------
 
     def sweep(self, needed: FindNeeded, older_than_seconds: float) -> Sweep:
-        """Removes what nobody needs: first put aside, and removed by a sweep that comes so many seconds later.
+        """Remove unneeded files: move them to the trash, and delete them in a sweep that is this much later.
 
-        Files that came in, or were kept, within that time stay. Raises OSError.
+        Files that were added or protected within that time stay. Raises OSError.
         """
         self.prepare()
         done = Sweep()
@@ -283,11 +283,11 @@ class BlobStore:
     def _set_aside(self, unneeded: set[str], older_than_seconds: float, done: Sweep) -> None:
         with self._lock(fcntl.LOCK_EX):
             for sha256 in unneeded:
-                # Looked at again: whoever has begun to need it meanwhile has renewed it.
+                # Checked again under the lock: a process that needs the file by now has renewed it.
                 if self._age(sha256) < older_than_seconds:
                     continue
                 with suppress(FileNotFoundError):
-                    os.rename(self._place(sha256), self._trash / sha256)
+                    os.rename(self._path_of(sha256), self._trash / sha256)
                     self._aside_since[sha256] = time.monotonic()
                     done.set_aside += 1
 
@@ -302,7 +302,7 @@ class BlobStore:
                         self._remove(sha256, done)
 
     def _has_waited(self, sha256: str, seconds: float) -> bool:
-        # By a clock that nobody sets; who starts anew waits anew.
+        # Measured by the monotonic clock; after a restart of the server the time starts again.
         now = time.monotonic()
         return now - self._aside_since.setdefault(sha256, now) >= seconds
 
@@ -316,7 +316,7 @@ class BlobStore:
         self._aside_since.pop(sha256, None)
 
     def _remove_leftovers(self, older_than_seconds: float) -> None:
-        """Removes what killed writers left; whoever still writes holds a lock on their file."""
+        """Delete what killed writers left; active writers hold a lock on their file."""
         for name in os.listdir(self._incoming):
             path = self._incoming / name
             with suppress(OSError):
@@ -330,18 +330,18 @@ class BlobStore:
                     os.close(handle)
 
     def _age(self, sha256: str) -> float:
-        """Seconds since the file came in or was kept, or until then; a clock that was set costs a wait in the trash."""
+        """Return the seconds since the file was added or renewed; a changed clock only causes a wait in the trash."""
         try:
-            return abs(time.time() - self._place(sha256).lstat().st_ctime)
+            return abs(time.time() - self._path_of(sha256).lstat().st_ctime)
         except FileNotFoundError:
             return 0.0
 
-    def _place(self, sha256: str) -> Path:
+    def _path_of(self, sha256: str) -> Path:
         return self._blobs / sha256[:2] / sha256
 
     @contextmanager
     def _lock(self, how: int) -> Iterator[None]:
-        """Holds the store: together with others who put files in, or alone to put files aside."""
+        """Lock the store: shared to add files, exclusively to move files to the trash."""
         handle = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, how)
@@ -351,7 +351,7 @@ class BlobStore:
 
 
 def _digest(handle: int) -> tuple[str, int]:
-    """The SHA-256 and the length of what an open file holds."""
+    """Return the SHA-256 and the size of an open file."""
     found, size = hashlib.sha256(), 0
     while part := os.read(handle, _CHUNK):
         found.update(part)

@@ -1,4 +1,4 @@
-"""Whether there is room for a training."""
+"""Check the free disk space, and hold a reserve of it."""
 
 import contextlib
 import logging
@@ -13,15 +13,15 @@ logger = logging.getLogger(__name__)
 
 MB = 1024 * 1024
 
-#: Bytes held back: many times what the database and an order to stop need.
+#: Size of the reserve in bytes: many times what the database and a stop order need.
 RESERVE_BYTES = 4 * MB
 
-#: The reserve is taken only when this many times its size is free, lest it fills the disk itself.
+#: The reserve is only filled if this many times its size is free, so that it does not fill the disk itself.
 MARGIN = 4
 
 
 def describe_shortage(directory: Path, min_free_mb: int) -> Reason | None:
-    """What is missing on the disk of this directory, in words; None when enough is free, or nothing is known."""
+    """Return a description of missing disk space; None if enough is free, or the free space is unknown."""
     try:
         free = shutil.disk_usage(directory).free // MB
     except OSError:
@@ -29,7 +29,7 @@ def describe_shortage(directory: Path, min_free_mb: int) -> Reason | None:
     if free >= min_free_mb:
         return None
     return Reason.of(
-        "only {free} MB are free under {directory}; MIN_FREE_DISK_MB asks for {wanted}",
+        "only {free} MB are free under {directory}; MIN_FREE_DISK_MB requires {wanted}",
         "disk_full",
         free=f"{free:,}",
         directory=str(directory),
@@ -37,34 +37,37 @@ def describe_shortage(directory: Path, min_free_mb: int) -> Reason | None:
     )
 
 
-def require_room(directory: Path, min_free_mb: int, size: int) -> None:
-    """Raises InsufficientStorage when so many bytes more would leave less free. Not known is taken as room."""
+def require_free_space(directory: Path, min_free_mb: int, size: int) -> None:
+    """Raise InsufficientStorage if this many more bytes would leave too little free.
+
+    Unknown free space counts as enough.
+    """
     try:
         free = shutil.disk_usage(directory).free - min_free_mb * MB
     except OSError:
         return
     if size > free:
         raise InsufficientStorage(
-            f"The disk has room for {max(0, free):,} bytes more, and this takes {size:,}: make room first.",
+            f"The disk has {max(0, free):,} usable bytes free, and this needs {size:,}: free disk space first.",
             data={"available_bytes": max(0, free)},
         )
 
 
 def find_shortage(directory: Path, min_free_mb: int) -> InsufficientStorage | None:
-    """The refusal of whatever needs room on the disk of this directory; None when enough is free."""
+    """Return the error for operations that need disk space; None if enough is free."""
     shortage = describe_shortage(directory, min_free_mb)
     return None if shortage is None else InsufficientStorage(f"There is too little disk space: {shortage.text}.")
 
 
 class DiskReserve:
-    """Room that is held back for when the disk is full: for the stop of what fills it."""
+    """Disk space held back for the time when the disk is full, so that tasks that fill it can be stopped."""
 
     def __init__(self, path: Path, size: int = RESERVE_BYTES) -> None:
         self._path = path
         self._size = size
 
     def fill(self) -> bool:
-        """Takes the room, unless it is held already or the disk has too little; whether it is held. Never raises."""
+        """Reserve the space if enough is free, and return whether it is reserved. Never raises."""
         try:
             if self._is_full():
                 return True
@@ -86,7 +89,7 @@ class DiskReserve:
             return False
 
     def give_up(self) -> None:
-        """Gives the room back. Never raises."""
+        """Release the reserved space. Never raises."""
         with contextlib.suppress(OSError):
             os.unlink(self._path)
-            logger.warning("the disk is full: its reserve is given up", extra={"reserve": str(self._path)})
+            logger.warning("the disk is full: its reserve is released", extra={"reserve": str(self._path)})

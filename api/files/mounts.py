@@ -1,4 +1,4 @@
-"""Which file system a path lies on, by the kernel's list of mounts: none is touched, as it may not answer."""
+"""Find the file system of a path in the kernel's list of mounts, without accessing one that may hang."""
 
 import os
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from typing import Protocol
 
 import psutil
 
-#: File systems that other machines write to as well, by the first part of their names.
-_OF_MANY = frozenset(
+#: File systems that other machines can write to, by the first part of their type.
+_SHARED = frozenset(
     (
         *(
             "9p",
@@ -30,25 +30,27 @@ _OF_MANY = frozenset(
 
 
 class Mount(Protocol):
-    """A mounted file system, as psutil has it."""
+    """A mounted file system, as psutil describes it."""
 
     mountpoint: str
     fstype: str
 
 
-def lies_on_network(path: Path, mounts: Iterable[Mount] | None = None) -> bool:
-    """Whether other machines may write where this path is, of which the kernel here tells nobody. Links in the path are
-    followed, so that a file server that is away holds the caller; False where the kernel has no list.
+def is_on_network(path: Path, mounts: Iterable[Mount] | None = None) -> bool:
+    """Return whether other machines may write at this path, unnoticed by this kernel.
+
+    Links in the path are followed, so the call hangs if their file server does not answer. Returns False if the kernel
+    has no list.
     """
     try:
-        place = PurePath(os.path.realpath(path))
+        real = PurePath(os.path.realpath(path))
         known = psutil.disk_partitions(all=True) if mounts is None else mounts
     except OSError:
         return False
-    # What is mounted last on a place covers what was there.
+    # A later mount on the same path hides the earlier one.
     deepest = max(
-        enumerate(mount for mount in known if place.is_relative_to(mount.mountpoint)),
+        enumerate(mount for mount in known if real.is_relative_to(mount.mountpoint)),
         key=lambda numbered: (len(PurePath(numbered[1].mountpoint).parts), numbered[0]),
         default=None,
     )
-    return deepest is not None and deepest[1].fstype.split(".", 1)[0] in _OF_MANY
+    return deepest is not None and deepest[1].fstype.split(".", 1)[0] in _SHARED

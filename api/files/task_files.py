@@ -1,4 +1,4 @@
-"""Where the files of a task lie under STORAGE_ROOT."""
+"""The paths of a task's files under STORAGE_ROOT."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import orjson
 
 from api.util.foreign_files import OWN_LEVELS, make_directory, read, write
 
-#: Parts of a path entered without following a link: the task's own directory. Those above are the administrator's.
+#: Number of path levels in which links are not followed: the task's own directory. The administrator owns the others.
 _ROOT_LEVELS = 1
 
 
@@ -20,12 +20,12 @@ class TaskFiles:
 
     @property
     def output(self) -> Path:
-        """The trainer's output_dir: run directories appear in it."""
+        """The trainer's output_dir, which contains its run directories."""
         return self.root / "output"
 
     @property
     def attempts(self) -> Path:
-        """The directory that holds one directory for each attempt, named by its number."""
+        """The directory with one directory for each attempt, named by its number."""
         return self.root / "attempts"
 
     @property
@@ -35,41 +35,41 @@ class TaskFiles:
 
     @property
     def datasets(self) -> Path:
-        """The directory that holds one directory for each named dataset that it trains on."""
+        """The directory with one directory for each dataset that the task trains on."""
         return self.root / "datasets"
 
     @property
     def secrets(self) -> Path:
-        """The file of the secret environment variables; no answer and no other file shows them."""
+        """The file with the secret environment variables, which no response and no other file contains."""
         return self.root / "secrets.json"
 
-    def keep_secrets(self, values: Mapping[str, str]) -> None:
-        """Writes the secret variables into a file that only its owner can read. Raises OSError."""
+    def store_secrets(self, values: Mapping[str, str]) -> None:
+        """Write the secret variables to a file that only its owner can read. Raises OSError."""
         if values:
             make_directory(str(self.root), _ROOT_LEVELS)
             write_private(self.secrets, orjson.dumps(dict(values)), _ROOT_LEVELS)
 
     def read_secrets(self) -> dict[str, str]:
-        """The secret variables that were kept; empty when there are none."""
+        """Return the stored secret variables; empty if there are none."""
         try:
-            kept = orjson.loads(read(str(self.secrets), levels=_ROOT_LEVELS))
+            stored = orjson.loads(read(str(self.secrets), levels=_ROOT_LEVELS))
         except (FileNotFoundError, orjson.JSONDecodeError):
             return {}
-        if not isinstance(kept, dict):
+        if not isinstance(stored, dict):
             return {}
-        return {str(name): str(value) for name, value in kept.items()}
+        return {str(name): str(value) for name, value in stored.items()}
 
 
 def tasks_directory(storage_root: Path) -> Path:
-    """The directory that holds one directory for each task, named by its id."""
+    """Return the directory with one directory for each task, named by its id."""
     return storage_root.absolute() / "tasks"
 
 
 def task_files(storage_root: Path, task_id: str) -> TaskFiles:
-    """The files of a task; its id has been made by this service or checked against the database."""
+    """Return the paths of a task's files; the id must come from this service or from the database."""
     return TaskFiles(tasks_directory(storage_root) / task_id)
 
 
 def write_private(path: Path, content: bytes, levels: int = OWN_LEVELS) -> None:
-    """Writes a whole file, for its owner only, or leaves what was there. Raises OSError."""
+    """Write a complete file that only its owner can read, or leave the old one. Raises OSError."""
     write(str(path), content, levels)

@@ -1,4 +1,4 @@
-"""Thumbnails by the content of what they show: made once, for whatever dataset that is in."""
+"""The store of thumbnails by the hash of the original, shared by all datasets."""
 
 import os
 import re
@@ -14,33 +14,33 @@ from api.util.batches import in_batches
 _NAME = re.compile(rf"({SHA256})-(\d+)\.jpg")
 _BATCH = 500
 
-#: Which of these hashes somebody needs.
+#: Returns those of these hashes that are needed.
 FindNeeded = Callable[[Sequence[str]], set[str]]
 
-#: The longer sides in pixels that pictures are made with.
+#: Longest sides of stored thumbnails in pixels.
 SIDES = (128, 256, 512)
 
 
 def side_for(size: int) -> int:
-    """The side that a picture for this size is made with: the next larger one, or the largest."""
+    """Return the stored side for a requested size: the next larger one, or the largest."""
     return next((side for side in SIDES if side >= size), SIDES[-1])
 
 
 class ThumbnailStore:
-    """Files below one directory; an empty one says that no thumbnail can be made."""
+    """Thumbnails below one directory; an empty file means that no thumbnail can be made."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def get(self, sha256: str, side: int) -> bytes | None:
-        """The thumbnail, empty where none can be made; None when nobody has tried."""
+        """Return the thumbnail, empty if none can be made; None if it was not made yet."""
         try:
             return self._path(sha256, side).read_bytes()
         except FileNotFoundError:
             return None
 
     def put(self, sha256: str, side: int, picture: bytes) -> None:
-        """Keeps a thumbnail: whole, or not at all. Raises OSError."""
+        """Store a thumbnail atomically. Raises OSError."""
         path = self._path(sha256, side)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_name(f".{secrets.token_hex(8)}")
@@ -50,16 +50,18 @@ class ThumbnailStore:
         finally:
             new.unlink(missing_ok=True)
 
-    def sweep(self, find_needed: FindNeeded, kept_seconds: float) -> int:
-        """Removes those of what nobody needs, when they are older than this; how many. Raises OSError."""
+    def sweep(self, find_needed: FindNeeded, retention_seconds: float) -> int:
+        """Remove unneeded thumbnails that are older than this, and return their number. Raises OSError."""
         removed, now = 0, time.time()
         for directory in self._directories():
             found = {path: match[1] for path in directory.iterdir() if (match := _NAME.fullmatch(path.name))}
-            paths = {path: sha256 for path, sha256 in found.items() if abs(now - path.lstat().st_mtime) >= kept_seconds}
+            paths = {
+                path: sha256 for path, sha256 in found.items() if abs(now - path.lstat().st_mtime) >= retention_seconds
+            }
             hashes = sorted(set(paths.values()))
             for batch in in_batches(hashes, _BATCH):
-                gone = set(batch) - find_needed(batch)
-                for path in [path for path, sha256 in paths.items() if sha256 in gone]:
+                unneeded = set(batch) - find_needed(batch)
+                for path in [path for path, sha256 in paths.items() if sha256 in unneeded]:
                     path.unlink(missing_ok=True)
                     removed += 1
         return removed

@@ -1,4 +1,4 @@
-"""Directories in which `backup` and `restore` work: each is removed at its end, and those of killed commands later."""
+"""Working directories of `backup` and `restore`; those of killed commands are removed later."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-BACKUP, RESTORE = ".backup-", ".restore-"  #: how their names begin
+BACKUP, RESTORE = ".backup-", ".restore-"  #: prefixes of their names
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def work_directory(prefix: str, parent: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the directories here that no command works in any more: they hold copies of the database."""
+    """Remove directories that no command uses any more: they contain copies of the database."""
     for prefix in (BACKUP, RESTORE):
         for left in parent.glob(f"{prefix}*"):
             with suppress(OSError), _locked(left):
@@ -33,7 +33,7 @@ def remove_abandoned(parent: Path) -> None:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold the lock that says that a process works in this directory. Raise BlockingIOError while another has it."""
+    """Hold the lock that marks a directory as used. Raise BlockingIOError if another process holds it."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,1 +1,1 @@
-"""Archives that others have made: names checked, limits held while writing, in a process of its own (`expander`)."""
+"""Untrusted archives: `expander` unpacks them in a separate process, with checked names and enforced limits."""

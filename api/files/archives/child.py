@@ -1,14 +1,14 @@
-"""The program that writes one archive out, executed as a plain file: `python -I child.py` with an order on its stdin.
+"""Unpack one archive: the program `python -I child.py`, which reads its order from standard input.
 
-Its limits are the kernel's: memory, processor time, the size of a file. It answers in JSON lines: how far it is, and at
-last how it ended. Whoever started it reads them; when nobody does any more, it ends.
+The kernel limits its memory, processor time and file size. It prints its progress and finally the outcome as JSON
+lines. It exits when its parent does not read them any more.
 """
 
 import os
 import sys
 
 if __name__ == "__main__":
-    # Last, so that no module of the standard library is hidden.
+    # Appended last, so that it hides no module of the standard library.
     sys.path.append(os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3)))
 
 import resource
@@ -20,33 +20,33 @@ from typing import Any
 import orjson
 
 from api.files.archives.expansion import Expansion, ExpansionProgress
-from api.files.archives.limits import ArchiveLimits, BadArchive, NoRoom
+from api.files.archives.limits import ArchiveLimits, BadArchive, DiskFull
 
-#: Seconds between two lines about how far it is.
-_TELL_SECONDS = 0.2
+#: Seconds between two progress lines.
+_REPORT_SECONDS = 0.2
 
 
 @dataclass(slots=True)
-class _Teller:
-    told_at: float = float("-inf")
+class _ProgressReporter:
+    reported_at: float = float("-inf")
 
-    def tell(self, progress: ExpansionProgress) -> None:
+    def report(self, progress: ExpansionProgress) -> None:
         now = time.monotonic()
-        if now - self.told_at >= _TELL_SECONDS:
-            self.told_at = now
-            say({"entries": progress.entries, "written": progress.written})
+        if now - self.reported_at >= _REPORT_SECONDS:
+            self.reported_at = now
+            write_line({"entries": progress.entries, "written": progress.written})
 
 
-def say(line: dict[str, Any]) -> None:
-    """Writes one line to whoever started this. Ends the program when nobody reads it any more."""
+def write_line(line: dict[str, Any]) -> None:
+    """Write one line for the parent process. Exit if nobody reads it."""
     try:
         os.write(1, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
     except OSError:
         os._exit(1)
 
 
-def bound(limits: ArchiveLimits) -> None:
-    """Has the kernel hold these limits from now on."""
+def set_limits(limits: ArchiveLimits) -> None:
+    """Set the limits of this process in the kernel."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 5))
@@ -54,22 +54,22 @@ def bound(limits: ArchiveLimits) -> None:
 
 
 def main() -> None:
-    """Reads the order, and follows it."""
+    """Read the order and execute it."""
     order = orjson.loads(sys.stdin.buffer.read())
     limits = ArchiveLimits(**order["limits"])
     os.umask(0o077)
-    bound(limits)
+    set_limits(limits)
     try:
-        done = Expansion(Path(order["archive"]), Path(order["target"]), limits, _Teller().tell).run()
-        say({"end": "done", "entries": done.entries, "written": done.written})
+        done = Expansion(Path(order["archive"]), Path(order["target"]), limits, _ProgressReporter().report).run()
+        write_line({"end": "done", "entries": done.entries, "written": done.written})
     except BadArchive as error:
-        say({"end": "refused", "reason": error.reason, "entry": error.entry})
-    except NoRoom:
-        say({"end": "no_room"})
+        write_line({"end": "refused", "reason": error.reason, "entry": error.entry})
+    except DiskFull:
+        write_line({"end": "no_room"})
     except MemoryError:
-        say({"end": "refused", "reason": "takes more memory to read than an archive may", "entry": None})
+        write_line({"end": "refused", "reason": "needs more memory than is allowed for an archive", "entry": None})
     except OSError as error:
-        say({"end": "failed", "errno": error.errno, "reason": error.strerror or str(error)})
+        write_line({"end": "failed", "errno": error.errno, "reason": error.strerror or str(error)})
 
 
 if __name__ == "__main__":

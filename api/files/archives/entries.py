@@ -1,7 +1,7 @@
-"""Zip and tar as one thing: entries in the order of the archive, their content in parts. Nothing is written here.
+"""Read zip and tar files in one way: entries in archive order, their content in parts. Nothing is written here.
 
-What these files say is hostile. The libraries read it; whatever they raise is one refusal, and their memory is bounded
-by the process that this runs in.
+The content of these files is hostile. Any exception of the libraries becomes BadArchive. The process in which this
+runs has a memory limit.
 """
 
 import bz2
@@ -21,17 +21,17 @@ from typing import Any, BinaryIO, Self
 from api.files.archives.limits import BadArchive
 from api.util.foreign_files import TROUBLE
 
-#: Bytes of an entry that are in memory at a time.
+#: Bytes of an entry that are in memory at the same time.
 PART_BYTES = 256 * 1024
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zst"}
 
-#: Where a tar's first header has its mark, and how many bytes are needed to know any of these forms.
+#: Position of the magic number in a tar's first header, and bytes that are needed to detect any of these formats.
 _TAR_MARK = 257
 SNIFFED_BYTES = 512
 
-#: Python reads Zstandard since 3.14.
+#: Python can read Zstandard since 3.14.
 HAS_ZSTD = sys.version_info >= (3, 14)
 
 _ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
@@ -48,7 +48,7 @@ _TAR_KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file or directory of an archive. `packed_size` None: an archive that is packed as a whole does not say."""
+    """A file or directory of an archive. `packed_size` is None if the archive is compressed as a whole."""
 
     name: str
     is_directory: bool
@@ -57,7 +57,7 @@ class Entry:
 
 
 def form_of(head: bytes) -> str | None:
-    """The form of the archive that begins like this: zip, tar, gz, bz2, xz or zst; None for what is no archive."""
+    """Return the format of an archive with these first bytes: zip, tar, gz, bz2, xz or zst; None for other files."""
     if head.startswith(_ZIP):
         return "zip"
     if head[_TAR_MARK : _TAR_MARK + 5] == b"ustar":
@@ -66,7 +66,7 @@ def form_of(head: bytes) -> str | None:
 
 
 def read_entries(path: Path) -> Iterator[Entry]:
-    """The entries of an archive; the content of each must be read before the next. Raises BadArchive, OSError."""
+    """Yield the entries of an archive; read the content of each before the next. Raises BadArchive, OSError."""
     with path.open("rb") as file:
         form = form_of(file.read(SNIFFED_BYTES))
         file.seek(0)
@@ -76,24 +76,24 @@ def read_entries(path: Path) -> Iterator[Entry]:
             raise BadArchive(
                 "is packed with Zstandard, which needs Python 3.14 here: pack it with gzip or xz, or send a zip"
             )
-        with _telling_damage():
+        with _damage_as_bad_archive():
             yield from _read_zip(file) if form == "zip" else _read_tar(file, form)
 
 
 @contextmanager
-def _telling_damage(entry: str | None = None) -> Iterator[None]:
-    """Turns whatever a library raises about an archive into BadArchive."""
+def _damage_as_bad_archive(entry: str | None = None) -> Iterator[None]:
+    """Convert any exception of a library about an archive to BadArchive."""
     try:
         yield
     except (BadArchive, GeneratorExit):
         raise
     except MemoryError:
-        raise BadArchive("takes more memory to read than an archive may", entry) from None
-    except Exception as error:  # zlib, lzma, struct, Unicode, recursion: the formats have many ways to be broken
-        # A place in the file that cannot be (EINVAL) is the archive's own word; trouble of the disk is not.
+        raise BadArchive("needs more memory than is allowed for an archive", entry) from None
+    except Exception as error:  # zlib, lzma, struct, Unicode, recursion: the formats can be broken in many ways
+        # An impossible file position (EINVAL) comes from the archive's content; a disk failure does not.
         if isinstance(error, OSError) and error.errno in TROUBLE:
             raise
-        raise BadArchive(f"cannot be read: it is damaged or cut off ({type(error).__name__})", entry) from error
+        raise BadArchive(f"cannot be read: it is damaged or incomplete ({type(error).__name__})", entry) from error
 
 
 # -- zip -----------------------------------------------------------------------------------------------------------
@@ -108,18 +108,18 @@ def _read_zip(file: BinaryIO) -> Iterator[Entry]:
 
 def _check_zip(info: zipfile.ZipInfo) -> None:
     if "\0" in info.orig_filename:
-        raise BadArchive("has a control character in its name, or one that is none of Unicode", info.filename)
+        raise BadArchive("has a control character or an invalid Unicode character in its name", info.filename)
     mode = info.external_attr >> 16
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR) or (stat.S_ISDIR(mode) and not info.is_dir()):
-        raise BadArchive("is a link, a device or a pipe: only files and directories are taken", info.filename)
+        raise BadArchive("is a link, a device or a pipe: only files and directories are allowed", info.filename)
     if info.flag_bits & 0x1:
         raise BadArchive("is encrypted: send the archive without a password", info.filename)
     if info.compress_type not in _ZIP_METHODS and not (info.compress_type == 93 and HAS_ZSTD):
-        raise BadArchive(f"is packed by method {info.compress_type}, which is not read here", info.filename)
+        raise BadArchive(f"uses the unsupported compression method {info.compress_type}", info.filename)
 
 
 def _content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    with _telling_damage(info.filename), archive.open(info) as content:
+    with _damage_as_bad_archive(info.filename), archive.open(info) as content:
         while part := content.read(PART_BYTES):
             yield part
 
@@ -128,7 +128,7 @@ def _content_of(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[byt
 
 
 class _StrictTarInfo(tarfile.TarInfo):
-    """Headers of a tar; the library takes a broken or missing one for the end, and items would be missing."""
+    """Strict headers of a tar: tarfile treats a broken or missing header as the end, and items would be missing."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> Self:
@@ -149,14 +149,14 @@ def _read_tar(file: BinaryIO, form: str) -> Iterator[Entry]:
         for info in archive:
             if not (info.isdir() or info.type in (tarfile.REGTYPE, tarfile.AREGTYPE)):
                 what = _TAR_KINDS.get(info.type, "of an unknown kind")
-                raise BadArchive(f"is {what}: only files and directories are taken", info.name)
+                raise BadArchive(f"is {what}: only files and directories are allowed", info.name)
             yield Entry(info.name, info.isdir(), None, _content_in(archive, info))
-            # The list of members, which the library keeps, would grow with the archive.
+            # tarfile's list of members would grow with the archive.
             archive.members = []  # type: ignore[attr-defined]
 
 
 def _unpacked(file: BinaryIO, form: str) -> Any:
-    """The tar in a packed file. tarfile's own way would have the whole of what some KB become in memory at a time."""
+    """Return the tar in a compressed file. tarfile itself would decompress large parts into memory."""
     if form == "gz":
         return gzip.GzipFile(fileobj=file)
     if form == "bz2":
@@ -171,9 +171,9 @@ def _content_in(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[byt
     if content is None:
         return
     left = info.size
-    with _telling_damage(info.name), content:
+    with _damage_as_bad_archive(info.name), content:
         while part := content.read(PART_BYTES):
             left -= len(part)
             yield part
         if left:
-            raise BadArchive("is cut off", info.name)
+            raise BadArchive("is incomplete", info.name)

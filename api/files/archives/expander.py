@@ -1,4 +1,4 @@
-"""Starts the program that writes an archive out, follows it, and ends it when it takes too long."""
+"""Run the program that unpacks an archive, follow its progress, and end it at its time limit."""
 
 import errno
 import os
@@ -20,35 +20,38 @@ from api.files.archives import child
 from api.files.archives.expansion import INDEX, Expanded
 from api.files.archives.limits import ArchiveLimits, BadArchive
 
-#: Seconds that any archive may take, and bytes of the archive that are worth one more second.
+#: Time limit: seconds for any archive, and bytes of the archive for one more second.
 _SECONDS = 120.0
 _BYTES_A_SECOND = 2 * 2**20
 
-#: Seconds between two looks at whether the time is up.
-_LOOK_SECONDS = 0.5
+#: Seconds between two checks of the time limit.
+_CHECK_SECONDS = 0.5
 
-#: The longest line that the program says.
+#: Longest line of the program's output in bytes.
 _MOST_LINE = 64 * 1024
 
-#: Hears how many entries and bytes were written so far; what it raises ends the program.
-Listener = Callable[[int, int], None]
+#: Receives the number of entries and bytes written so far; its exceptions end the program.
+ReportProgress = Callable[[int, int], None]
 
 
 class Expander:
-    """Writes archives out, each by a process of its own with the kernel's limits."""
+    """Unpacks archives, each in a separate process with kernel limits."""
 
     def __init__(self, limits: ArchiveLimits, python: str = sys.executable) -> None:
         self._limits = limits
         self._python = python
 
-    def expand(self, archive: Path, target: Path, listener: Listener = lambda entries, written: None) -> list[Expanded]:
-        """The files of an archive, written into `target`, which is made. Raises BadArchive, InsufficientStorage,
-        Unavailable, OSError; then nothing of it is kept, and `target` is the caller's to remove.
+    def expand(
+        self, archive: Path, target: Path, report: ReportProgress = lambda entries, written: None
+    ) -> list[Expanded]:
+        """Unpack an archive into the new directory `target`, and return its files.
+
+        Raises BadArchive, InsufficientStorage, Unavailable, OSError. After an error the caller must remove `target`.
         """
         target.mkdir(mode=0o700)
         seconds = _SECONDS + archive.stat().st_size / _BYTES_A_SECOND
         with self._start(archive, target) as process:
-            end = _follow(process, time.monotonic() + seconds, listener)
+            end = _follow(process, time.monotonic() + seconds, report)
         _require_done(end)
         with (target / INDEX).open("rb") as index:
             return [Expanded(**orjson.loads(line)) for line in index]
@@ -74,18 +77,21 @@ class Expander:
             _stream(process.stdout).close()
 
 
-def _follow(process: "subprocess.Popen[bytes]", ends_at: float, listener: Listener) -> dict[str, Any]:
-    """What the program says last. Raises BadArchive when its time is up, or it has ended without a word."""
+def _follow(process: "subprocess.Popen[bytes]", ends_at: float, report: ReportProgress) -> dict[str, Any]:
+    """Return the last message of the program.
+
+    Raises BadArchive at the time limit; Unavailable if the program crashes.
+    """
     for line in _lines(_stream(process.stdout), ends_at):
-        said: dict[str, Any] = orjson.loads(line)
-        if "end" in said:
-            return said
-        listener(said["entries"], said["written"])
+        message: dict[str, Any] = orjson.loads(line)
+        if "end" in message:
+            return message
+        report(message["entries"], message["written"])
     code = process.wait()
     if code in (-signal.SIGKILL, -signal.SIGXCPU):
-        # The kernel's limit on its time, or a machine that is short of memory.
-        raise BadArchive("takes more time or memory to unpack than an archive may")
-    raise Unavailable(f"The program that unpacks archives has failed ({code}): ask again.")
+        # The kernel's time limit, or a machine without free memory.
+        raise BadArchive("needs more time or memory than is allowed for an archive")
+    raise Unavailable(f"The program that unpacks archives has failed ({code}): try again.")
 
 
 def _stream(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -101,7 +107,7 @@ def _lines(stream: IO[bytes], ends_at: float) -> Iterator[bytes]:
         while True:
             if time.monotonic() > ends_at:
                 raise BadArchive("takes too long to unpack")
-            if not waiting.select(_LOOK_SECONDS):
+            if not waiting.select(_CHECK_SECONDS):
                 continue
             part = os.read(stream.fileno(), _MOST_LINE)
             if not part:
@@ -114,6 +120,8 @@ def _require_done(end: dict[str, Any]) -> None:
     if end["end"] == "refused":
         raise BadArchive(end["reason"], end["entry"])
     if end["end"] == "no_room" or end.get("errno") in (errno.ENOSPC, errno.EDQUOT):
-        raise InsufficientStorage("The disk has too little room for what the archive holds: make room, and try again.")
+        raise InsufficientStorage(
+            "The disk has too little free space for the files of the archive: free disk space and try again."
+        )
     if end["end"] == "failed":
         raise OSError(end["errno"], end["reason"])

@@ -1,4 +1,4 @@
-"""What an archive may cost at most, and how it is refused."""
+"""Limits of archives, and the errors of archives that are rejected."""
 
 from dataclasses import dataclass
 
@@ -7,29 +7,29 @@ MB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """Bounds that hold while an archive is written out, whatever its own headers say. Sizes are in bytes."""
+    """Limits that are enforced while an archive is unpacked, whatever its headers claim. Sizes are in bytes."""
 
     entries: int = 100_000  #: files and directories
-    total: int = 2**40  #: of all that is written
-    #: Written for each byte of the archive; media hardly shrink, and 1,000 is what deflate makes of zeros.
+    total: int = 2**40  #: total bytes written
+    #: Bytes written for each byte of the archive. Media hardly compress; deflate shrinks zeros by a factor of 1,000.
     ratio: int = 200
-    #: Written before the ratio counts: small archives of captions or flat pictures are no bombs.
+    #: Bytes written before the ratio applies: small archives of captions or flat pictures are not bombs.
     small: int = 64 * MB
     depth: int = 16  #: directories above a file
-    min_free: int = 2048 * MB  #: left free on the disk
+    min_free: int = 2048 * MB  #: free disk space that must remain
     memory: int = 512 * MB  #: address space of the process
     cpu_seconds: int = 3600
 
 
 class BadArchive(Exception):
-    """The archive is not taken: `reason` says why, `entry` which of its entries it is, where it is one."""
+    """The archive is rejected: `reason` says why, `entry` names the entry that is the cause, if any."""
 
     def __init__(self, reason: str, entry: str | None = None) -> None:
-        """`reason` is a whole sentence without its subject's name."""
+        """Create the error. `reason` is a sentence without its subject."""
         super().__init__(reason)
         self.reason = reason
         self.entry = entry
 
 
-class NoRoom(Exception):
-    """The disk has too little room for what the archive holds; that is nothing against the archive."""
+class DiskFull(Exception):
+    """The disk has too little free space for the files of the archive; the archive itself may be valid."""

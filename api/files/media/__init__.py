@@ -1,4 +1,4 @@
-"""Media files, decoded in processes of their own: what they are, thumbnails, and the pixels that are trained on.
+"""Media files, decoded in separate processes: their facts, thumbnails, and the pixels that a trainer uses.
 
-The service calls `decoder`; everything else here runs in its children.
+The service calls `decoder`; the other modules run in its child processes.
 """

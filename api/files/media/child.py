@@ -1,8 +1,8 @@
-"""The program that decodes media files, one request a line: `python -m api.files.media.child BYTES`, run by `decoder`.
+"""Decode media files: the program `python -m api.files.media.child BYTES`, run by `decoder`.
 
-Each request is a line of JSON on standard input, each answer a line of JSON on standard output, followed by as many
-bytes as its `bytes` says. The kernel bounds its memory (to BYTES of address space) and its time, and keeps it from
-writing files; it ends with the service, at the end of its input.
+Each request is a JSON line on standard input. Each answer is a JSON line on standard output, followed by as many bytes
+as its `bytes` states. The kernel limits its memory (to BYTES of address space) and its time, and prevents it from
+writing files. It exits at the end of its input, with the service.
 """
 
 import json
@@ -20,21 +20,21 @@ from api.files.media.perceptual import group_alike
 from api.files.media.picture import as_trained, thumbnail
 from api.files.media.probe import probe
 
-MAX_LINE = 16 * 1024**2  #: bytes of a request: a million hashes
+MAX_LINE = 16 * 1024**2  #: most bytes of a request, enough for a million hashes
 
-_NICENESS = 5  #: requests go first
+_NICENESS = 5  #: API requests have priority
 _OPEN_FILES = 64
 
-#: More memory than this is given back by starting anew.
+#: Resident memory in bytes above which the process is replaced.
 _STALE_BYTES = 600 * 1024**2
 
 Answer = tuple[dict[str, Any], bytes]
 
 
 def main() -> int:
-    """Answers requests until their end."""
+    """Answer requests until the input ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    # What a library prints must not get among the answers.
+    # Output that a library prints must not mix with the answers.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     _limit(int(sys.argv[1]))
     while line := sys.stdin.buffer.readline(MAX_LINE):
@@ -50,9 +50,9 @@ def main() -> int:
 
 def _answer(request: Mapping[str, Any]) -> Answer:
     try:
-        answer, payload = _DEEDS[request["do"]](request)
+        answer, payload = _ACTIONS[request["do"]](request)
     except MemoryError:
-        # What it holds is not known any more: the next request gets a fresh process.
+        # The state of the process is unknown now: the next request gets a new one.
         return {"failed": "memory", "is_last": True}, b""
     if _resident_bytes() > _STALE_BYTES:
         answer["is_last"] = True
@@ -60,7 +60,7 @@ def _answer(request: Mapping[str, Any]) -> Answer:
 
 
 def _resident_bytes() -> int:
-    # Not ru_maxrss: what a process was started from counts there, and a service of 600 MB is no reason.
+    # Not ru_maxrss, which includes the memory of the parent at the fork.
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -84,7 +84,7 @@ def _drawn(draw: Callable[[], bytes]) -> Answer:
     except MemoryError:
         raise
     except Exception:
-        # Decoders raise nearly anything on a file that is made to.
+        # Decoders raise almost any exception on a hostile file.
         return {"failed": "no_picture"}, b""
 
 
@@ -93,7 +93,7 @@ def _group(request: Mapping[str, Any]) -> Answer:
     return {"groups": groups, "is_whole": is_whole}, b""
 
 
-_DEEDS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
+_ACTIONS: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
     "probe": _probe,
     "group": _group,
     "thumbnail": _thumbnail,
@@ -114,12 +114,12 @@ def _limit(memory_bytes: int) -> None:
     try:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     except OSError:
-        # Somewhere else than Linux, or where files may not grow: the limit of memory holds all the same.
+        # Not on Linux, or the file size limit applies: the memory limit holds anyway.
         return
 
 
 def _arm(seconds: float, patience: float) -> None:
-    """Lets the kernel end this process when a request takes longer: in processor time, or by the clock."""
+    """Make the kernel end this process if a request exceeds its processor time or its wall-clock time."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime + seconds) + 1, hard))

@@ -1,4 +1,4 @@
-"""The processes that decode media files for this service: few, bounded in memory and time, replaced when they die."""
+"""The pool of processes that decode media files: few, with limited memory and time, replaced when they die."""
 
 import contextlib
 import json
@@ -22,34 +22,34 @@ from api.errors import DecoderBusy
 
 logger = logging.getLogger(__name__)
 
-#: Seconds of processor time that one file may take: a look at a whole one, which may be a video of gigabytes.
+#: Processor time limits in seconds: examining a whole file (maybe a video of gigabytes), grouping, drawing.
 PROBE_SECONDS = 30.0
 GROUP_SECONDS = 60.0
 THUMBNAIL_SECONDS = 10.0
 STRIP_SECONDS = 30.0
 
-#: Address space of a child: the largest image that Pillow takes needs a third of it, and the libraries a quarter.
+#: Address space of a child: the largest image that Pillow accepts needs a third of it, the libraries a quarter.
 MEMORY_BYTES = 2 * 1024**3
 
 #: Seconds that a request waits for a free process.
 PATIENCE_SECONDS = 20.0
 
-#: Requests for pictures that wait at a time, each in a thread that answers requests: a browser has six connections.
+#: Requests for pictures that may wait at the same time, each in a request thread: a browser has six connections.
 MAX_WAITING = 6
 
-#: How many times that a request may take by the clock: the machine does other things too.
+#: Factor from processor time to wall-clock time of a request, because the machine has other work.
 PATIENCE_FACTOR = 4
 
-_GRACE_SECONDS = 2.0  #: what an answer may be later than the child's own alarm
-_MAX_ANSWER = 64 * 1024**2  #: bytes of one answer
+_GRACE_SECONDS = 2.0  #: delay of an answer after the child's own alarm
+_MAX_ANSWER = 64 * 1024**2  #: most bytes of one answer
 _PACKAGE_ROOT = Path(api.__file__).resolve().parents[1]
 
-#: How a child ends that its own limits end.
+#: Exit codes of a child that its own limits have ended.
 _BY_LIMITS = frozenset({-signal.SIGALRM, -signal.SIGXCPU})
 
 
 class ChildDied(Exception):
-    """A child ended, or was ended, instead of answering; `code` is its exit code, None when it did not end in time."""
+    """A child ended, or was ended, without an answer; `code` is its exit code, None if it did not end in time."""
 
     def __init__(self, code: int | None) -> None:
         super().__init__(f"exit code {code}")
@@ -57,12 +57,12 @@ class ChildDied(Exception):
 
     @property
     def is_certain(self) -> bool:
-        """Whether the file was the cause: a child may also be killed by a person, or because memory runs out."""
+        """Whether the file is the cause: a child may also be killed by an administrator or for lack of memory."""
         return self.code is None or self.code in _BY_LIMITS
 
 
 class MediaDecoder:
-    """Hands each request to a free child. A file that is made to break decoders costs a problem in its facts."""
+    """Passes each request to a free child. A hostile file only causes a problem in its own facts."""
 
     def __init__(
         self, children: int = 2, patience_seconds: float = PATIENCE_SECONDS, memory_bytes: int = MEMORY_BYTES
@@ -78,36 +78,36 @@ class MediaDecoder:
         self._is_closed = False
 
     def probe(self, path: Path) -> MediaFacts:
-        """What the file's content says. Raises DecoderBusy."""
+        """Return the facts about a file's content. Raises DecoderBusy."""
         return self.examine(MediaSource(path)).facts
 
     def examine(self, source: MediaSource) -> MediaProbe:
-        """What a look at the whole file finds. Raises DecoderBusy."""
+        """Examine a whole file. Raises DecoderBusy."""
         try:
-            answer, _ = self._ask({"do": "probe", **_sent(source)}, PROBE_SECONDS)
+            answer, _ = self._request({"do": "probe", **_sent(source)}, PROBE_SECONDS)
         except ChildDied as death:
             return _fatal(death)
         return _read_probe(answer["probe"]) if "probe" in answer else _BOMB
 
     def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
-        """Positions of hashes that differ in `distance` bits at most, in groups; and whether all were compared.
+        """Group the positions of hashes that differ in at most `distance` bits; also return whether all were compared.
 
         Raises DecoderBusy.
         """
         if len(hashes) < 2:
             return [], True
         try:
-            answer, _ = self._ask({"do": "group", "hashes": list(hashes), "distance": distance}, GROUP_SECONDS)
+            answer, _ = self._request({"do": "group", "hashes": list(hashes), "distance": distance}, GROUP_SECONDS)
         except ChildDied:
             return [], False
         return answer.get("groups", []), answer.get("is_whole", False)
 
     def thumbnail(self, source: MediaSource, side: int) -> bytes | None:
-        """A JPEG of at most `side` × `side` pixels; None when none can be made of the file. Raises DecoderBusy."""
+        """Return a JPEG of at most `side` × `side` pixels; None if that is impossible. Raises DecoderBusy."""
         return self._draw({"do": "thumbnail", **_sent(source), "side": side}, THUMBNAIL_SECONDS)
 
     def as_trained(self, source: MediaSource, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
-        """A PNG of frames that a recipe makes, by their positions in it, beside each other; None when there is none.
+        """Return a PNG of frames of a recipe, side by side, by their positions in it; None if that is impossible.
 
         Raises DecoderBusy.
         """
@@ -116,13 +116,13 @@ class MediaDecoder:
 
     def _draw(self, request: Mapping[str, Any], seconds: float) -> bytes | None:
         try:
-            answer, picture = self._ask(request, seconds, is_counted=True)
+            answer, picture = self._request(request, seconds, is_counted=True)
         except ChildDied:
             return None
         return None if "failed" in answer else picture
 
     def close(self) -> None:
-        """Ends the children; a request that is being answered is given up."""
+        """End the children; requests in progress are abandoned."""
         with self._lock:
             self._is_closed = True
             living = list(self._living)
@@ -141,24 +141,24 @@ class MediaDecoder:
         finally:
             self._waiting.release()
 
-    def _ask(
+    def _request(
         self, request: Mapping[str, Any], seconds: float, *, is_counted: bool = False
     ) -> tuple[dict[str, Any], bytes]:
         if not self._await_child(is_counted=is_counted):
             raise DecoderBusy(headers={"Retry-After": "2"})
         try:
-            return self._ask_once(request, seconds)
+            return self._request_once(request, seconds)
         except ChildDied as death:
             if death.is_certain:
                 raise
-            return self._ask_once(request, seconds)
+            return self._request_once(request, seconds)
         finally:
             self._free.release()
 
-    def _ask_once(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
-        child, patience = self._take(), seconds * PATIENCE_FACTOR
+    def _request_once(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
+        child, patience = self._take_child(), seconds * PATIENCE_FACTOR
         try:
-            answer, payload = child.ask(
+            answer, payload = child.request(
                 {**request, "seconds": seconds, "patience": patience}, patience + _GRACE_SECONDS
             )
         except BaseException:
@@ -173,11 +173,11 @@ class MediaDecoder:
         return answer, payload
 
     def _require_open(self) -> None:
-        """What becomes of a child now says nothing of its file. Raises DecoderBusy."""
+        """Raise DecoderBusy after a close: the end of a child then says nothing about its file."""
         if self._is_closed:
             raise DecoderBusy(headers={"Retry-After": "2"})
 
-    def _take(self) -> "_Child":
+    def _take_child(self) -> "_Child":
         with self._lock:
             self._require_open()
             if self._idle:
@@ -186,7 +186,7 @@ class MediaDecoder:
                 child = _Child(self._memory_bytes)
             except OSError as error:
                 raise DecoderBusy(
-                    f"No process can be started to decode: {error.strerror}.", headers={"Retry-After": "10"}
+                    f"No decoder process can be started: {error.strerror}.", headers={"Retry-After": "10"}
                 ) from error
             self._living.add(child)
             return child
@@ -209,7 +209,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=_PACKAGE_ROOT,
-            # Its arithmetic is too small for more threads; and nothing of the service's secrets is for decoders.
+            # More threads would not help its small computations; and decoders get none of the service's secrets.
             env={"PATH": os.defpath, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
             start_new_session=True,
         )
@@ -218,11 +218,11 @@ class _Child:
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._waiting = bytearray()
 
-    def ask(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
-        """The answer and its bytes. Raises ChildDied."""
+    def request(self, message: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
+        """Return the answer and its bytes. Raises ChildDied."""
         until = time.monotonic() + seconds
         try:
-            self._stdin.write(json.dumps(request).encode() + b"\n")
+            self._stdin.write(json.dumps(message).encode() + b"\n")
             self._stdin.flush()
         except OSError:
             raise self._death() from None
@@ -230,10 +230,10 @@ class _Child:
         return answer, self._read(int(answer["bytes"]), until)
 
     def end(self) -> None:
-        """Kills the child, and waits until it has ended."""
+        """Kill the child, and wait until it has ended."""
         self._process.kill()
         for pipe in (self._stdin, self._stdout):
-            # What was not yet written is lost with it.
+            # Unwritten data is lost with the child.
             with contextlib.suppress(OSError):
                 pipe.close()
         self._process.wait()
@@ -278,7 +278,7 @@ _BOMB = MediaProbe(
     MediaFacts(
         MediaKind.OTHER,
         problem=MediaProblem.BOMB,
-        problem_text="It asks for more memory or time than any media file may.",
+        problem_text="Decoding it needs more memory or time than is allowed.",
     )
 )
 
@@ -286,7 +286,7 @@ _BOMB = MediaProbe(
 def _fatal(death: ChildDied) -> MediaProbe:
     if death.is_certain or death.code == -signal.SIGKILL:
         return _BOMB
-    text = "The decoder crashed on it."
+    text = "The decoder crashed on this file."
     return MediaProbe(MediaFacts(MediaKind.OTHER, problem=MediaProblem.UNREADABLE, problem_text=text))
 
 

@@ -1,4 +1,4 @@
-"""Media files are opened without following a link or waiting for a pipe."""
+"""Open media files without following links or waiting for pipes."""
 
 import hashlib
 import os
@@ -11,22 +11,22 @@ _CHUNK = 1024 * 1024
 
 
 class NotPlain(Exception):
-    """What stands under this name is no file, or cannot be opened; the text says why."""
+    """The path is not a regular file, or the file cannot be opened; the text says why."""
 
 
 class ContentChanged(NotPlain):
-    """The file has another content than it should have."""
+    """The content of the file has another hash than expected."""
 
 
 def open_plain(path: Path, sha256: str | None = None) -> BinaryIO:
-    """A regular file, open for reading at its start. Raises NotPlain; ContentChanged when it has not this hash."""
+    """Open a regular file for reading. Raises NotPlain; ContentChanged if it does not have this hash."""
     try:
         file = os.fdopen(foreign_files.open_plain(str(path), levels=0), "rb")
     except (OSError, ValueError) as error:
         raise NotPlain(f"It cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
     if sha256 is not None and _hash(file) != sha256:
         file.close()
-        raise ContentChanged("It is no longer the file of this version.")
+        raise ContentChanged("The file has changed since this version.")
     return file
 
 

@@ -1,7 +1,7 @@
-"""The frames of a video as the trainer's reader (ComfyUI's `VideoFromFile`) turns them into pixels.
+"""Decode the frames of a video exactly as the trainer's reader (ComfyUI's `VideoFromFile`) does.
 
-Most formats of pixels become fractions first, in another way than PyAV makes whole numbers of them, and these are cut,
-not rounded: so it is done here, too, for the sake of the last bit.
+The reader converts most pixel formats to floating point first, differently from PyAV's conversion to integers, and
+truncates the values. This module does the same, to get identical pixels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-#: Formats of pixels that are whole numbers in three colours already, or are made into them.
+#: Pixel formats that have three integer colour channels already, or are converted to them.
 _WHOLE = frozenset({"yuvj420p", "yuvj422p", "yuvj444p", "rgb24", "rgba", "pal8"})
 
-#: Widths that are no multiple of it are padded before they are converted, so that the conversion is always the same.
+#: Widths that are not a multiple of it are padded before the conversion, so that it always takes the same code path.
 _LANE = 32
 
 
 def decode_frames(container: Any) -> Iterator[Image.Image]:
-    """The frames of the first video stream, in the order in which they are shown. A damaged packet is passed over."""
+    """Yield the frames of the first video stream in display order. Damaged packets are skipped."""
     stream = container.streams.video[0]
     stream.thread_count = 1
     converter: _Converter | None = None
@@ -40,7 +40,7 @@ def _decode(packet: Any) -> Sequence[Any]:
 
 
 class _Converter:
-    """Makes pictures of frames; the first frame decides how."""
+    """Converts frames to pictures; the first frame determines the formats."""
 
     def __init__(self, first: Any, time_base: Any) -> None:
         has_alpha = first.format.name == "pal8" or any(part.is_alpha for part in first.format.components)
@@ -53,7 +53,7 @@ class _Converter:
         self._padding: tuple[Any, Any, Any] | None = None
 
     def convert(self, frame: Any) -> Image.Image:
-        """The picture of one frame, turned as a note in the video says."""
+        """Return the picture of one frame, rotated as the video's metadata says."""
         is_fraction = self._format.startswith("gbr")
         if is_fraction and frame.width % _LANE:
             pixels = self._pad(frame).to_ndarray(format=self._format)[: frame.height, : frame.width]
@@ -62,7 +62,7 @@ class _Converter:
         if frame.rotation:
             pixels = np.rot90(pixels, k=round(frame.rotation // 90), axes=(0, 1))
         if self._has_alpha:
-            # What can be seen through is not on white here, as it is of images: its colours are taken as they are.
+            # Unlike for images, transparent pixels are not blended with white: their colours are used.
             pixels = pixels[..., :3]
         if is_fraction:
             pixels = (pixels * np.float32(255)).astype(np.uint8)
@@ -89,6 +89,6 @@ class _Converter:
         pad.link_to(fill)
         fill.link_to(sink)
         graph.configure()
-        # Its ends do not keep the graph alive.
+        # The source and the sink do not keep the graph alive.
         self._padding = graph, source, sink
         return self._padding

@@ -1,4 +1,4 @@
-"""Hashes of how pictures look, and groups of those that look alike."""
+"""Perceptual hashes of pictures, and groups of similar ones."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,21 +12,22 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-#: Pictures with less between their darkest and lightest grey are too plain to be compared: all of them look alike.
+#: Pictures with a smaller range between their darkest and lightest grey are too plain: they would all look alike.
 PLAIN_RANGE = 12
 
-_SIDE = 32  #: the side to which a picture is scaled before its hash is taken
-_LOW = 8  #: how many of the lowest frequencies count, in each direction
+_SIDE = 32  #: pixels of the side to which a picture is scaled
+_LOW = 8  #: number of low frequencies in each direction
 _BITS = _LOW * _LOW
 
-#: Pairs that are compared at most: half a minute of work.
+#: Most pairs that are compared: about half a minute of work.
 MAX_PAIRS = 20_000_000
 
 
 def hash_of(image: Image.Image) -> str | None:
-    """Return the perceptual hash of a decoded picture, as 16 hexadecimal digits; None when it is too plain for one.
+    """Return the perceptual hash of a decoded picture as 16 hexadecimal digits; None if it is too plain.
 
-    A bit says whether one of the lowest frequencies (DCT-II) is above their median: ImageHash's `phash`, bit by bit.
+    Each bit says whether one of the lowest frequencies (DCT-II) is above their median, exactly as in ImageHash's
+    `phash`.
     """
     # NumPy is heavy, and only a decoder's process needs it.
     import numpy as np  # noqa: PLC0415
@@ -36,7 +37,7 @@ def hash_of(image: Image.Image) -> str | None:
     if float(high) - float(low) < PLAIN_RANGE:  # type: ignore[arg-type]
         return None
     waves = _waves()
-    # Rounded: in a picture that changes in one direction only, most frequencies are 0 and not a rounding error.
+    # Rounded: in a picture that changes in one direction only, most frequencies are 0 apart from rounding errors.
     frequencies = np.round(waves @ np.asarray(grey, dtype=np.float64) @ waves.T, 6)
     return np.packbits(frequencies > np.median(frequencies)).tobytes().hex()
 
@@ -51,14 +52,16 @@ def _waves() -> "npt.NDArray[np.float64]":
 
 
 def _shrunk(image: Image.Image) -> Image.Image:
-    """A large picture, averaged to some multiple of the side: that is most of the work, and so quickly done."""
+    """Shrink a large picture quickly by averaging, to a multiple of the side."""
     factor = min(image.size) // (_SIDE * 2)
     return image.reduce(factor) if factor > 1 and image.mode in ("L", "RGB", "RGBA", "CMYK") else image
 
 
 def group_alike(hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
-    """Positions of the hashes that differ in `distance` bits at most, in groups of two or more; who is alike to one of
-    a group belongs to it. And whether all were compared: it ends after MAX_PAIRS, with what was found.
+    """Group the positions of hashes that differ in at most `distance` bits; also return whether all were compared.
+
+    Groups have two or more members, each similar to at least one other. The comparison stops after MAX_PAIRS pairs and
+    returns what it has found.
     """
     values = [int(text, 16) for text in hashes]
     parents = list(range(len(values)))
@@ -69,7 +72,7 @@ def group_alike(hashes: Sequence[str], distance: int) -> tuple[list[list[int]], 
             index = parents[index]
         return index
 
-    # Equal ones are one: a thousand copies would else be half a million pairs.
+    # Merge equal hashes first: a thousand copies would be half a million pairs.
     first: dict[int, int] = {}
     for index, value in enumerate(values):
         parents[index] = first.setdefault(value, index)
@@ -84,7 +87,7 @@ def group_alike(hashes: Sequence[str], distance: int) -> tuple[list[list[int]], 
 
 
 def _candidates(first: Mapping[int, int], bands: int) -> Iterator[tuple[int, int]]:
-    """Pairs with a band of bits in common: two hashes that differ in fewer bits than there are bands have one."""
+    """Yield pairs with an equal band of bits: hashes that differ in fewer bits than there are bands have one."""
     width = _BITS // bands
     for shift in range(0, width * bands, width):
         band: defaultdict[int, list[int]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Pictures of media files: small ones to look at, and the very pixels that a trainer makes of them by a recipe."""
+"""Pictures of media files: thumbnails, and the exact pixels that a trainer makes with a recipe."""
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +13,8 @@ from api.files.media.files import open_plain
 from api.files.media.frames import decode_frames
 from api.files.media.probe import IMAGE_FORMATS
 
-_QUALITY = 82  #: of a thumbnail: 10 KB at 256 pixels
-_PNG_LEVEL = 1  #: the pixels are what counts, and they shall come at once
+_QUALITY = 82  #: JPEG quality of a thumbnail: 10 KB at 256 pixels
+_PNG_LEVEL = 1  #: fast, at the cost of size
 _WHITE = (255, 255, 255)
 
 
@@ -23,11 +23,11 @@ class Undrawable(Exception):
 
 
 def thumbnail(path: Path, side: int, sha256: str | None = None) -> bytes:
-    """A JPEG of at most `side` × `side` pixels; of a video, of its first frame. Raises Undrawable, NotPlain."""
+    """Return a JPEG of at most `side` × `side` pixels; of a video, its first frame. Raises Undrawable, NotPlain."""
     with open_plain(path, sha256) as file:
         image = _opened(file) or _first_frame(path, sha256)
         try:
-            # Twice as large is enough for a good small picture, and spares most of the decoding of a JPEG.
+            # Twice the size is enough for a good thumbnail, and saves most of the decoding of a JPEG.
             image.draft("RGB", (side * 2, side * 2))
             image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=2.0)
             return _encode(_flatten(image), "JPEG", quality=_QUALITY)
@@ -53,15 +53,15 @@ def _first_frame(path: Path, sha256: str | None) -> Image.Image:
 
 
 def as_trained(path: Path, recipe: Recipe, positions: Sequence[int], sha256: str | None = None) -> bytes:
-    """A PNG of these of the recipe's frames beside each other, from the left. Raises Undrawable."""
+    """Return a PNG of these frames of the recipe, side by side from the left. Raises Undrawable."""
     wanted = [recipe.frames[position] for position in positions]
     pictures = _pick(_video_frames(path, sha256), wanted) if recipe.is_video else {0: _whole_image(path, sha256)}
     strip = Image.new("RGB", (recipe.width * len(wanted), recipe.height))
-    for place, index in enumerate(wanted):
+    for position, index in enumerate(wanted):
         if index not in pictures:
             raise Undrawable
         made = _make(pictures[index], recipe)
-        strip.paste(made, (place * recipe.width, 0))
+        strip.paste(made, (position * recipe.width, 0))
     return _encode(strip, "PNG", compress_level=_PNG_LEVEL)
 
 
@@ -70,7 +70,7 @@ def _make(picture: Image.Image, recipe: Recipe) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """On white, where something of it can be seen through; in three colours."""
+    """Return the image in RGB; transparent parts are blended with white."""
     if image.mode not in ("RGB", "RGBA") and "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode != "RGBA":

@@ -1,7 +1,7 @@
-"""What a media file is, by its content: it is read to its end, an image is decoded whole, and a video frame by frame.
+"""Find out what a media file is by its content: images are decoded completely, videos frame by frame.
 
-Decoders raise nearly anything on a file that is made to, so nearly anything is caught here. Only a lack of memory is
-handed on: the process that it came up in is not fit for another file.
+Decoders raise almost any exception on a hostile file, so almost any is caught here. Only MemoryError is passed on: the
+process must not be used for another file.
 """
 
 import time
@@ -18,40 +18,40 @@ from api.domain.media import MAX_PIXELS, VIDEO_OPTIONS, MediaProbe, MediaProblem
 from api.files.media.files import ContentChanged, NotPlain, open_plain
 from api.files.media.perceptual import hash_of
 
-#: What an image may be. Pillow knows more, and starts programs of others for some of it.
+#: Accepted image formats. Pillow knows more, and runs external programs for some.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 
 
-#: More packets than any clip has: 20 hours at 60 frames a second.
+#: Most packets of a video: 20 hours at 60 frames per second.
 MAX_PACKETS = 4_500_000
 
-#: Processor time for decoding one video. Frames after that are counted by their packets.
+#: Processor time in seconds for decoding one video. Later frames are counted by their packets.
 _DECODE_SECONDS = 15.0
 
-_DRAFT = (128, 128)  #: a JPEG is read whole and decoded this small: enough for its hash, at a third of the time
-_ORIENTATION = 0x0112  #: the tag of EXIF that turns an image for people
+_DRAFT = (128, 128)  #: size at which JPEGs are decoded: enough for the hash, in a third of the time
+_ORIENTATION = 0x0112  #: the EXIF tag for the rotation of an image
 
-#: A video whose last frame comes so much earlier than its length says lacks its end: seconds, and part of the length.
+#: A video is incomplete if its last frame is earlier than its stated length by this: seconds, and part of the length.
 _MISSING_END = (0.5, 0.05)
 
-#: How far the time between two frames may be from the usual one: part of it; besides that one tick of the clock.
+#: Tolerance for the time between two frames, as part of the usual time; in addition to one tick of the clock.
 _UNEVEN = 0.05
 
 
 def probe(path: Path, sha256: str | None = None) -> MediaProbe:
-    """Looks at a media file, if it has this hash. Raises nothing but MemoryError, where a bomb asks for too much."""
+    """Examine a media file, if it has this hash. Raises only MemoryError, if a file needs too much memory."""
     try:
         file = open_plain(path, sha256)
     except ContentChanged as changed:
         return _failed(MediaKind.OTHER, None, MediaProblem.CHANGED, str(changed))
-    except NotPlain as refused:
-        return _failed(MediaKind.OTHER, None, MediaProblem.UNREADABLE, str(refused))
+    except NotPlain as error:
+        return _failed(MediaKind.OTHER, None, MediaProblem.UNREADABLE, str(error))
     with file:
         return _probe_image(file) or _probe_video(file)
 
 
 def _probe_image(file: BinaryIO) -> MediaProbe | None:
-    """None when it is no image."""
+    """Return the facts about an image; None if the file is not an image."""
     try:
         image = Image.open(file, formats=IMAGE_FORMATS)
     except UnidentifiedImageError:
@@ -89,35 +89,35 @@ def _decode_image(image: Image.Image) -> MediaProbe:
         return _with(
             facts,
             MediaProblem.TURNED,
-            "A note in it (EXIF) turns it for people; the trainer takes the pixels as they are stored.",
+            "Its metadata (EXIF) rotates it for display; the trainer uses the pixels as stored.",
             digest,
         )
     return MediaProbe(facts, 1, perceptual_hash=digest)
 
 
 def _count_frames(image: Image.Image) -> int:
-    # Of WebP the trainer refuses more than one; of other formats it takes the first, and counting would decode all.
+    # The trainer rejects WebP with several frames; of other formats it uses the first, and counting would decode all.
     return int(getattr(image, "n_frames", 1)) if image.format == "WEBP" else 1
 
 
 @dataclass(slots=True)
 class _Pass:
-    """What one pass over the packets of a video found."""
+    """The result of one pass over the packets of a video."""
 
-    times: list[int]  #: of the packets that are shown
+    times: list[int]  #: presentation times of the visible packets
     packets: int = 0
-    hidden: int = 0  #: packets outside of the file's edit list: decoded, and not shown
-    decoded: int = 0  #: frames
-    damaged: int = 0  #: packets that the decoder refuses
-    is_decoded: bool = True  #: to the end
+    hidden: int = 0  #: packets outside of the file's edit list: decoded but not visible
+    decoded: int = 0  #: number of frames
+    damaged: int = 0  #: number of packets that cannot be decoded
+    is_decoded: bool = True  #: decoded to the end
     is_corrupt: bool = False
     is_endless: bool = False
-    picture: Any = None  #: the first frame, small and grey
+    picture: Any = None  #: the first frame, small and in grey
     rotation: int = 0
 
     @property
     def frames(self) -> int | None:
-        """How many frames the trainer's reader gets; None for none."""
+        """The number of frames that the trainer's reader gets, or None for 0."""
         return (self.decoded if self.is_decoded else self.packets - self.hidden) or None
 
 
@@ -131,7 +131,9 @@ def _probe_video(file: BinaryIO) -> MediaProbe:
     except MemoryError:
         raise
     except Exception:
-        return _failed(MediaKind.OTHER, None, MediaProblem.UNREADABLE, "It is no image or video that can be opened.")
+        return _failed(
+            MediaKind.OTHER, None, MediaProblem.UNREADABLE, "It is not an image or video that can be opened."
+        )
     with container:
         try:
             return _read_video(container, av.time_base)
@@ -149,7 +151,7 @@ def _probe_video(file: BinaryIO) -> MediaProbe:
 def _read_video(container: Any, time_base: int) -> MediaProbe:
     form = _container_format(container)
     if not container.streams.video:
-        return _failed(MediaKind.OTHER, form, MediaProblem.UNREADABLE, "It has no pictures, only sound.")
+        return _failed(MediaKind.OTHER, form, MediaProblem.UNREADABLE, "It has only sound and no pictures.")
     stream = container.streams.video[0]
     if stream.width * stream.height > MAX_PIXELS:
         return _failed(MediaKind.VIDEO, form, MediaProblem.BOMB, f"Its frames have more than {MAX_PIXELS:,} pixels.")
@@ -191,7 +193,7 @@ def _video_problem(found: _Pass, stream: Any, seconds: float | None) -> tuple[Me
         return MediaProblem.TRUNCATED, "Some of its frames are damaged."
     if found.rotation % 360:
         return MediaProblem.TURNED, (
-            "A note in it turns it for people; the trainer chooses its bucket by the sides as they are stored."
+            "Its metadata rotates it for display; the trainer chooses its bucket by the sides as stored."
         )
     return None
 
@@ -199,7 +201,7 @@ def _video_problem(found: _Pass, stream: Any, seconds: float | None) -> tuple[Me
 def _walk(container: Any, stream: Any) -> _Pass:
     found, until = _Pass(times=[]), time.process_time() + _DECODE_SECONDS
     for packet in container.demux(stream):
-        # The last packet is empty: with it the decoder gives out the frames that it still holds.
+        # The last packet is empty: it makes the decoder output the frames that it still holds.
         if packet.size:
             _count(packet, found)
         found.is_decoded = found.is_decoded and time.process_time() < until
@@ -222,7 +224,7 @@ def _count(packet: Any, found: _Pass) -> None:
 
 
 def _decode(packet: Any, found: _Pass) -> None:
-    # The trainer's reader passes over a damaged packet, too, and drops frames before time 0.
+    # Like the trainer's reader, skip damaged packets and drop frames before time 0.
     try:
         frames = packet.decode()
     except MemoryError:
@@ -240,14 +242,14 @@ def _decode(packet: Any, found: _Pass) -> None:
 
 
 def _expected_packets(stream: Any) -> int:
-    # Of what an edit list cuts off, the reader skips most packets; the stream's duration is that of the edit list.
+    # The reader skips most packets outside of the edit list; the stream's duration is that of the edit list.
     if stream.duration is None or not stream.average_rate:
         return int(stream.frames)
     return min(int(stream.frames), round(float(stream.duration * stream.time_base * stream.average_rate)))
 
 
 def _stated_frames(stream: Any, rate: float | None) -> int | None:
-    # In the order in which the trainer's reader asks: the stated count, then the stream's length times its rate.
+    # The order of the trainer's reader: the stated count, then the stream's length times its rate.
     if stream.frames > 0:
         return int(stream.frames)
     if stream.duration is None or stream.time_base is None or rate is None:
@@ -263,14 +265,14 @@ def _length(times: Sequence[int], tick: float, seconds: float | None) -> float |
 
 
 def _stated_seconds(container: Any, stream: Any, seconds: float | None) -> float | None:
-    """Return how long the pictures are said to be; the length of the whole file may be that of its sound."""
+    """Return the stated length of the pictures in seconds; the length of the whole file may be that of its sound."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return seconds if len(container.streams) == 1 else None
 
 
 def _end_second(times: Sequence[int], tick: float, rate: Any) -> float | None:
-    """Return when the last frame ends, from time 0: Matroska counts its length from there, not from the first frame."""
+    """Return the end of the last frame in seconds from time 0, where Matroska's length starts, too."""
     if not times or not tick:
         return None
     return (times[-1] - min(times[0], 0)) * tick + (1 / float(rate) if rate else 0.0)
@@ -281,10 +283,10 @@ def _last_second(times: Sequence[int], tick: float) -> float | None:
 
 
 def _is_uneven(times: Sequence[int]) -> bool | None:
-    """Whether the frames come at uneven times; None when their times are not known."""
+    """Return whether the frame times are uneven; None if they are unknown."""
     if len(times) < 4:
         return None if len(times) < 2 else False
-    # The last frame is shown for as long as the file likes, and the first may wait for the sound.
+    # The last frame may have any duration, and the first may wait for the sound.
     steps = [later - earlier for earlier, later in pairwise(times[1:-1])]
     usual = sorted(steps)[len(steps) // 2]
     allowed = max(1.0, _UNEVEN * usual)
@@ -306,6 +308,6 @@ def _with(facts: MediaFacts, problem: MediaProblem, text: str, digest: str | Non
 
 
 def _shown(error: Exception) -> str:
-    """What a decoder said, short: it may quote bytes of the file."""
-    said = "".join(letter if letter.isprintable() else "?" for letter in str(error))[:200].strip()
-    return said if said.endswith(".") else f"{said or type(error).__name__}."
+    """Return a decoder's message, shortened and printable: it may quote bytes of the file."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in str(error))[:200].strip()
+    return text if text.endswith(".") else f"{text or type(error).__name__}."

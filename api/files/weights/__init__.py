@@ -1,1 +1,1 @@
-"""Files of weights, told by their content: `examine` says what a file is, `header` reads one of safetensors."""
+"""Weight files, identified by their content: `examine` describes a file, `header` reads a safetensors header."""

@@ -1,7 +1,8 @@
-"""What an adapter's tensors tell: its kind, its rank, the naming of its layers, its base model, and its readers.
+"""Identify an adapter by its tensors: kind, rank, naming of layers, base model, and programs that can load it.
 
-Names by the trainer's `models/*.py` (`save_adapter`) and `utils/saver.py`, commit 8f83dbf; of kohya's sd-scripts and
-musubi-tuner, which write a layer's path with underscores behind `lora_unet_`; of LyCORIS (LoKr, LoHa, DoRA).
+Sources of the names: the trainer's `models/*.py` (`save_adapter`) and `utils/saver.py`, commit 8f83dbf; kohya's
+sd-scripts and musubi-tuner, which write a layer's path with underscores after `lora_unet_`; LyCORIS (LoKr, LoHa,
+DoRA).
 """
 
 import re
@@ -18,26 +19,26 @@ _KINDS = (
     (AdapterKind.LOHA, (".hada_w",)),
 )
 
-#: The side of a tensor that is the rank, by the end of its name.
+#: The dimension of a tensor that is the rank, by the end of its name.
 _RANK_SIDES = {
     ".lora_A.weight": 0, ".lora_down.weight": 0, ".lora_B.weight": 1, ".lora_up.weight": 1, ".lora_A.default.weight": 0,
     ".hada_w1_b": 0, ".hada_w2_b": 0, ".lokr_w2_b": 0,
 }  # fmt: skip
 
-#: Tensors whose second side is the width of what the adapter is put on; of a LoKr it is the product of two of them.
+#: Tensors whose second dimension is the width of the adapted layer; for a LoKr it is the product of two of them.
 _WIDTHS = (".lora_A.weight", ".lora_down.weight", ".lora_A.default.weight", ".hada_w1_b")
 _FACTORS = ((".lokr_w1", ".lokr_w1_b"), (".lokr_w2", ".lokr_w2_b"))
 
-#: The prefix of a layer's path, and the rest of a tensor's name behind it.
+#: The prefix of a layer's path, and the rest of a tensor's name after it.
 _PREFIX = re.compile(r"(?:base_model\.model\.)?(?:lora_unet_|lycoris_|transformer\.|diffusion_model\.|unet\.)?")
 _END = re.compile(r"\.(?:lora_|lokr_|hada_|dora_scale|alpha|diff(?:_b)?$)")
 _NUMBER = re.compile(r"[0-9]+")
 
-#: Different layers that are looked at, besides their numbers; the largest model has some 60.
+#: Most different layers that are examined, without their numbers; the largest model has about 60.
 _MOST_LAYERS = 2_000
 
-#: By a pattern for the path of a layer, with underscores and `#` for each number, and by the widths that it may have
-#: (none: any), the model type; the first row that fits holds. Of a certain row no other model has such layers.
+#: Rows of: pattern for a layer's path (underscores, `#` for each number), possible widths (empty: any), model type, and
+#: whether no other model has such layers. The first matching row counts.
 _MODELS: tuple[tuple[str, tuple[int, ...], str, bool], ...] = (
     ("(?:input|output|middle|down|up|mid)_blocks?_.*attn#_to_[kv]$", (2048,), "sdxl", True),
     ("llm_adapter_", (), "anima", True),
@@ -66,7 +67,7 @@ _MODELS: tuple[tuple[str, tuple[int, ...], str, bool], ...] = (
     ("blocks_block#_blocks_#_", (), "cosmos", True),
 )
 
-#: The same by the beginnings of whole names, where underscores would hide the difference.
+#: The same by the start of complete names, where underscores would hide the difference.
 _BEGINNINGS = (
     ("transformer.double_blocks.", "hunyuan-video"),
     ("transformer.single_transformer_blocks.", "flux"),
@@ -78,7 +79,7 @@ _BOTH, _COMFY = ("ComfyUI", "diffusers"), ("ComfyUI",)
 
 
 def read_adapter(header: Header) -> AdapterFacts | None:
-    """Return what an adapter is, or None for a file of which most tensors are of no adapter."""
+    """Return the facts about an adapter; None if most tensors of the file do not belong to one."""
     kind = _kind(header)
     if kind is None:
         return None
@@ -103,7 +104,7 @@ def read_adapter(header: Header) -> AdapterFacts | None:
 def _kind(header: Header) -> AdapterKind | None:
     counts = {kind: sum(any(mark in name for mark in marks) for name in header.shapes) for kind, marks in _KINDS}
     kind = max(counts, key=lambda each: counts[each])
-    # Scales (`.alpha`) stand beside two tensors each; a model with a few such names is none.
+    # Two tensors share each scale (`.alpha`); a model with only a few such names is not an adapter.
     if not counts[kind] or counts[kind] * 2 < len(header.shapes):
         return None
     is_dora = kind is AdapterKind.LORA and any(mark in name for name in header.shapes for mark in _DORA)
@@ -123,7 +124,7 @@ def _keys(header: Header) -> str:
 
 
 def _base_model(header: Header) -> tuple[str | None, bool]:
-    """The model type that an adapter was trained on, and whether its layers fit no other."""
+    """Return the model type that an adapter was trained on, and whether its layers match no other model."""
     layers = _widths(header.shapes)
     for pattern, widths, model_type, is_certain in _MODELS:
         fits = re.compile(pattern).match
@@ -134,7 +135,7 @@ def _base_model(header: Header) -> tuple[str | None, bool]:
 
 
 def _widths(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, set[int]]:
-    """By the path of each layer, without its numbers, how wide the inputs of such layers are."""
+    """Return the input widths of the layers, by layer path without numbers."""
     layers: dict[str, set[int]] = {}
     for name, shape in shapes.items():
         layer = _path(name)
@@ -149,7 +150,7 @@ def _widths(shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, set[int]]:
 
 
 def _second_factors(name: str, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[int]:
-    """The widths of a LoKr's other matrix, whose Kronecker product with the first is the layer's change."""
+    """Yield the widths of a LoKr's other matrix; the Kronecker product of both is the change of the layer."""
     module = name[: name.rindex(".lokr_")]
     for end in _FACTORS[1]:
         shape = shapes.get(module + end, ())

@@ -1,4 +1,4 @@
-"""Reads the header of a .safetensors file, which tells what is in it, and whether it is whole: with bounded memory."""
+"""Read the header of a .safetensors file with bounded memory, and check that the file is complete."""
 
 import json
 import os
@@ -14,96 +14,96 @@ from typing import Any
 
 import orjson
 
-#: The most bytes of a header that are read; those of the largest models have less than 1 MB.
+#: Largest header in bytes that is read; those of the largest models have less than 1 MB.
 MOST_HEADER_BYTES = 8 * 2**20
 
-#: The largest header, in bytes, that the format itself allows.
+#: Largest header in bytes that the format allows.
 LONGEST_HEADER_BYTES = 100_000_000
 
-#: The most marks of each kind in a header that is read: what JSON can be made of them needs less than 100 MB. The
-#: largest models have 5,000 tensors.
-_MOST_MARKS = {b"{": 100_000, b"[": 100_000, b",": 1_000_000}
+#: Most characters of each kind in a header that is read, which bounds the parsed JSON to 100 MB. The largest models
+#: have 5,000 tensors.
+_MOST_CHARACTERS = {b"{": 100_000, b"[": 100_000, b",": 1_000_000}
 
-#: Characters of a name or text of its metadata that are kept, and how many there are at most.
+#: Most characters of a metadata text that is returned, and most metadata entries.
 _METADATA_CHARACTERS, _METADATA_ENTRIES = 64 * 1024, 256
 
-#: Bits of an element, by the name of its type; of newer types the size is not checked.
+#: Bits of an element by type name; the size of unknown types is not checked.
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64,
     "F8_E5M2FNUZ": 8, "F8_E4M3FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
 
-#: What a type is called; of a name that is none nothing is kept.
+#: The form of a type name; other names are rejected.
 _KIND = re.compile(r"[A-Z0-9_]{1,32}", re.ASCII)
 
 _LARGEST = 2**63 - 1
 
-#: What ComfyUI's exports put before each key of a transformer, and what others do.
+#: Prefixes of tensor names: that of ComfyUI's exports, and others.
 COMFY_PREFIX = "model.diffusion_model."
 _PREFIXES = (COMFY_PREFIX, "model.model.", "diffusion_model.", "net.")
 
-#: The keys that each tensor has once.
+#: Keys that each tensor has once.
 _KEYS = (b'"dtype"', b'"shape"', b'"data_offsets"')
 
 
 class Unsound(Exception):
-    """The file is no whole safetensors file: why, as the end of a sentence."""
+    """The file is not a complete safetensors file; the text is the end of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The shapes of a file's tensors by their names, without the prefix that an export may put before them.
+    """The shapes of a file's tensors by name, without the prefix that an export may add.
 
-    `data_start` is the byte at which the tensors begin, `dtype_bytes` how many bytes there are of each type.
+    `data_start` is the byte offset of the tensors, `dtype_bytes` the number of bytes of each type.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     dtype_bytes: Mapping[str, int] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
-    prefixes: frozenset[str] = frozenset()  #: those that stand before some name
+    prefixes: frozenset[str] = frozenset()  #: prefixes of at least one name
     data_start: int = 0
     _sorted: list[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Sorts the names, so that a beginning is found by bisection."""
+        """Sort the names, so that prefixes are found by bisection."""
         object.__setattr__(self, "_sorted", sorted(self.shapes))
 
     @property
     def parameters(self) -> int:
-        """How many elements all tensors have."""
+        """The number of elements of all tensors."""
         return sum(prod(shape) for shape in self.shapes.values())
 
     @property
     def dtype(self) -> str | None:
-        """The type that most bytes are of; None in a file without any."""
+        """The type with the most bytes; None if there are no tensors."""
         return max(self.dtype_bytes, key=lambda kind: self.dtype_bytes[kind], default=None)
 
     def count(self, list_name: str) -> int:
-        """How many blocks one list of the model has: `blocks.0.…` to `blocks.29.…` are 30."""
+        """Return the number of blocks in a list of the model: `blocks.0.…` to `blocks.29.…` are 30."""
         start = list_name + "."
         numbers = (name[len(start) :].partition(".")[0] for name in self.shapes if name.startswith(start))
-        # A number of more digits is none of a block; int() would be slow on a long one.
+        # A longer number is not a block's, and int() would be slow on a very long one.
         return (
             max((int(text) for text in numbers if len(text) < 7 and text.isascii() and text.isdigit()), default=-1) + 1
         )
 
     def width(self, name: str) -> int | None:
-        """The first side of the first tensor with this in its name; None when there is none."""
+        """Return the first dimension of the first tensor with this text in its name, or None."""
         return next((shape[0] for full, shape in self.shapes.items() if name in full and shape), None)
 
     def has_key_starting(self, start: str) -> bool:
-        """Whether some tensor's name begins so."""
+        """Return whether a tensor's name starts with this text."""
         index = bisect_left(self._sorted, start)
         return index < len(self._sorted) and self._sorted[index].startswith(start)
 
     def has_key_ending(self, *endings: str) -> bool:
-        """Whether some tensor's name ends in one of these."""
+        """Return whether a tensor's name ends with one of these texts."""
         return any(name.endswith(endings) for name in self.shapes)
 
 
 def merged(headers: Iterable[Header]) -> Header:
-    """The header that the shards of one model would have as one file."""
+    """Return the header that the shards of one model would have as one file."""
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, int] = {}
     metadata: dict[str, str] = {}
@@ -118,7 +118,10 @@ def merged(headers: Iterable[Header]) -> Header:
 
 
 def read_header(path: Path) -> Header | None:
-    """The header of a whole file; None when it cannot be told, as of one above 8 MB. Raises Unsound."""
+    """Return the header of a complete file; None if it cannot be read, for instance if it is too large.
+
+    Raises Unsound.
+    """
     try:
         status = path.stat()
         return _read(path, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
@@ -128,37 +131,37 @@ def read_header(path: Path) -> Header | None:
 
 @lru_cache(maxsize=16)
 def _read(path: Path, size: int, written_at: int) -> Header | None:
-    """The header, remembered while the file stays as it is. Raises Unsound, OSError."""
+    """Return the header, cached while the file does not change. Raises Unsound, OSError."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         return read_open_header(file.fileno(), size)
 
 
 def read_open_header(handle: int, size: int) -> Header | None:
-    """The header of an open file of so many bytes; None when it is too large to be read. Raises Unsound, OSError."""
+    """Return the header of an open file of this size; None if it is too large to read. Raises Unsound, OSError."""
     start = os.pread(handle, 8, 0)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or not 0 < length <= LONGEST_HEADER_BYTES:
-        raise Unsound("does not begin as one")
+        raise Unsound("does not start with a safetensors header")
     if 8 + length > size:
-        raise Unsound("ends within its header: it was not downloaded to its end")
+        raise Unsound("ends within its header: download it again")
     if length > MOST_HEADER_BYTES:
         return None
     text = os.pread(handle, length, 8)
-    if any(text.count(mark) > most for mark, most in _MOST_MARKS.items()):
+    if any(text.count(mark) > most for mark, most in _MOST_CHARACTERS.items()):
         return None
     entries, metadata = _parse(text)
     if not entries:
-        raise Unsound("holds no tensors")
+        raise Unsound("contains no tensors")
     header, end = _digest(entries, metadata, 8 + length)
     if size < end:
-        raise Unsound(f"is {end - size:,} bytes short: it was not downloaded to its end")
+        raise Unsound(f"is {end - size:,} bytes too short: download it again")
     if size > end:
-        raise Unsound(f"has {size - end:,} bytes more than its header tells of")
+        raise Unsound(f"is {size - end:,} bytes longer than its header states")
     return header
 
 
 def _digest(entries: dict[str, Any], metadata: Mapping[str, str], data_start: int) -> tuple[Header, int]:
-    """The header, and the size that the file must have."""
+    """Return the header, and the size that the file must have."""
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, int] = {}
     prefixes: set[str] = set()
@@ -182,12 +185,12 @@ def _parse(text: bytes) -> tuple[dict[str, Any], Mapping[str, str]]:
     if header is None:
         header = _parse_slowly(text)
     if not isinstance(header, dict):
-        raise Unsound("has a damaged header (no object)")
+        raise Unsound("has a damaged header (not an object)")
     metadata = header.pop("__metadata__", None)
     if metadata is not None and not isinstance(metadata, dict):
-        raise Unsound("has a damaged header (its metadata is no object)")
+        raise Unsound("has a damaged header (its metadata is not an object)")
     if not all(isinstance(value, str) for value in (metadata or {}).values()):
-        raise Unsound("has a damaged header (its metadata has a value that is no text)")
+        raise Unsound("has a damaged header (its metadata has a value that is not a text)")
     fits = (
         (name, value)
         for name, value in (metadata or {}).items()
@@ -197,7 +200,7 @@ def _parse(text: bytes) -> tuple[dict[str, Any], Mapping[str, str]]:
 
 
 def _parse_plain(text: bytes) -> Any:
-    """The header as a fast reader has it, where counting shows that no key stands in it twice; else None."""
+    """Return the header from a fast parser if it certainly has no duplicate keys; else None."""
     try:
         header = orjson.loads(text)
     except ValueError:
@@ -205,22 +208,25 @@ def _parse_plain(text: bytes) -> Any:
     if not isinstance(header, dict) or text.count(b'"__metadata__"') != ("__metadata__" in header):
         return None
     tensors = len(header) - ("__metadata__" in header)
-    # In JSON a quotation mark within a text has a backslash before it, so that these are keys.
+    # A quotation mark within a JSON text is escaped, so these matches are keys.
     return header if all(text.count(key) == tensors for key in _KEYS) else None
 
 
 def _parse_slowly(text: bytes) -> Any:
-    """The header, for what is wrong with it. Who loads it takes no NaN and no half of a character; Python does."""
+    """Parse the header strictly to find its errors.
+
+    The trainer rejects NaN and lone surrogates; Python's parser does not.
+    """
     try:
         header = json.loads(text.decode(), object_pairs_hook=_unique)
     except _TwiceError:
-        raise Unsound("has a damaged header (a key stands in it twice)") from None
+        raise Unsound("has a damaged header (it has a duplicate key)") from None
     except (ValueError, RecursionError):
-        raise Unsound("has a damaged header (no valid JSON)") from None
+        raise Unsound("has a damaged header (invalid JSON)") from None
     try:
         orjson.loads(text)
     except ValueError:
-        raise Unsound("has a damaged header (no valid JSON)") from None
+        raise Unsound("has a damaged header (invalid JSON)") from None
     return header
 
 
@@ -236,7 +242,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _extent(name: str, entry: Any) -> tuple[int, int]:
-    """Where a tensor's bytes begin and end."""
+    """Return the start and end of a tensor's bytes."""
     if not isinstance(entry, dict):
         raise Unsound(f"has a damaged header ({name[:80]})")
     shape: Any = entry.get("shape")
@@ -252,7 +258,7 @@ def _extent(name: str, entry: Any) -> tuple[int, int]:
     begin, end = offsets
     bits = _BITS.get(kind)
     if end < begin or (bits is not None and elements * bits != (end - begin) * 8):
-        raise Unsound(f"tells a shape and a place that do not fit to each other ({name[:80]})")
+        raise Unsound(f"has a tensor whose shape does not match its size in the file ({name[:80]})")
     return begin, end
 
 
@@ -270,10 +276,10 @@ def _are_sizes(values: Any) -> bool:
 
 
 def _check_layout(extents: Iterable[tuple[int, int]]) -> int:
-    """Where the last tensor ends: they lie behind one another, without holes."""
+    """Return the end of the last tensor; tensors must be contiguous."""
     position = 0
     for begin, end in sorted(extents):
         if begin != position:
-            raise Unsound("has tensors that overlap or leave holes")
+            raise Unsound("has tensors that overlap or leave gaps")
         position = end
     return position

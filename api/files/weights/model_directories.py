@@ -1,4 +1,4 @@
-"""Directories that are models: in diffusers' or transformers' form, or one of Wan's. What they lack."""
+"""Directories that contain models, in diffusers', transformers' or Wan's layout, and their missing files."""
 
 import json
 import os
@@ -8,16 +8,16 @@ from typing import Any
 
 from api.files.weights.shards import missing_shards
 
-#: Bytes of a model's index that are read.
+#: Most bytes of a model's index that are read.
 _MOST_INDEX_BYTES = 1024 * 1024
 
-#: By whom a directory is known.
+#: Files that identify a model directory.
 INDEX, CONFIG = "model_index.json", "config.json"
 
-#: One of the two directories in which Wan 2.2 has its models.
+#: One of the two directories with the models of Wan 2.2.
 WAN_HALF = "low_noise_model"
 
-#: Words in the names of classes whose parts have weights, and how such names end.
+#: Parts and endings of class names whose components have weights.
 _WEIGHTY_WORDS = ("Autoencoder", "Transformer")
 _WEIGHTY_ENDS = ("Model", "Model2D", "Model3D", "Encoder", "Projection", "LM", "Generation")
 
@@ -27,7 +27,7 @@ _WEIGHTS = (".safetensors", ".bin")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a small file; None where there is none that can be read."""
+    """Return the JSON object in a small file; None if there is none or it cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
@@ -41,10 +41,10 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def weighty_parts(index: Mapping[str, Any]) -> Iterator[str]:
-    """The parts of a diffusers model that have weights, by its model_index.json."""
-    for part, told in list(index.items())[:64]:
-        name = told[1] if isinstance(told, list) and len(told) == 2 else None
+def parts_with_weights(index: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parts of a diffusers model that have weights, from its model_index.json."""
+    for part, value in list(index.items())[:64]:
+        name = value[1] if isinstance(value, list) and len(value) == 2 else None
         if not isinstance(name, str) or "/" in part or part.startswith("."):
             continue
         if name.endswith(_WEIGHTY_ENDS) or any(word in name for word in _WEIGHTY_WORDS):
@@ -52,7 +52,10 @@ def weighty_parts(index: Mapping[str, Any]) -> Iterator[str]:
 
 
 def kind_of(index: Mapping[str, Any] | None, config: Mapping[str, Any] | None) -> str | None:
-    """What a directory with these two files is, such as `diffusers:FluxPipeline`; None when it is no model."""
+    """Return the kind of a directory with these two files, or None if it is not a model.
+
+    An example is `diffusers:FluxPipeline`.
+    """
     if index is not None and isinstance(index.get("_class_name"), str):
         return f"diffusers:{index['_class_name'][:80]}"
     if config is None:
@@ -65,33 +68,33 @@ def kind_of(index: Mapping[str, Any] | None, config: Mapping[str, Any] | None) -
     return None
 
 
-def find_lacking(
-    directory: Path, kind: str, index: Mapping[str, Any] | None, there: Mapping[str, Iterable[str]]
+def find_missing_parts(
+    directory: Path, kind: str, index: Mapping[str, Any] | None, present: Mapping[str, Iterable[str]]
 ) -> list[str]:
-    """What the directory should have and has not. `there` are the names in it and below it, by their directories."""
+    """Return the missing parts of a directory. `present` has the names in it and below it, by directory."""
     if kind.startswith("diffusers:"):
-        return [part for part in weighty_parts(index or {}) if not _has_weights(directory, part, there)]
-    own = tuple(there.get("", ()))
-    lacking = missing_shards(directory, own)
+        return [part for part in parts_with_weights(index or {}) if not _has_weights(directory, part, present)]
+    own = tuple(present.get("", ()))
+    missing = missing_shards(directory, own)
     if kind.startswith("wan:"):
         vae = "Wan2.2_VAE.pth" if kind.startswith("wan:ti2v") else "Wan2.1_VAE.pth"
-        lacking += [part for part in (*_WAN_PARTS, vae) if not _has_part(part, there)]
+        missing += [part for part in (*_WAN_PARTS, vae) if not _has_part(part, present)]
     elif not any(name.endswith(_WEIGHTS) for name in own):
-        lacking.append("model.safetensors")
-    return sorted(set(lacking))
+        missing.append("model.safetensors")
+    return sorted(set(missing))
 
 
-def _has_weights(directory: Path, part: str, there: Mapping[str, Iterable[str]]) -> bool:
-    names = tuple(there.get(part, ()))
+def _has_weights(directory: Path, part: str, present: Mapping[str, Iterable[str]]) -> bool:
+    names = tuple(present.get(part, ()))
     return any(name.endswith(_WEIGHTS) for name in names) and not missing_shards(directory / part, names)
 
 
-def _has_part(part: str, there: Mapping[str, Iterable[str]]) -> bool:
-    if part in there:
+def _has_part(part: str, present: Mapping[str, Iterable[str]]) -> bool:
+    if part in present:
         return True
-    names = tuple(there.get("", ()))
+    names = tuple(present.get("", ()))
     if part == "diffusion_pytorch_model.safetensors":
-        # Wan 2.2 has two of them, each in a directory of its own.
-        below = (name for place in (WAN_HALF, "high_noise_model") for name in there.get(place, ()))
+        # Wan 2.2 has two of them in separate directories.
+        below = (name for half in (WAN_HALF, "high_noise_model") for name in present.get(half, ()))
         return any(name.endswith(".safetensors") for name in (*names, *below))
     return part in names

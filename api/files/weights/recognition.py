@@ -1,15 +1,14 @@
-"""Which component of which model a header tells of, and how its weights are quantised."""
+"""Recognise the model component in a header, and the quantisation of its weights."""
 
 from api.domain.weights import Component, Quantisation
 from api.files.weights.fingerprints.table import FINGERPRINTS
 from api.files.weights.header import Header
 
-#: Endings of tensor names that show quantised weights: of the older form, which the trainer itself looks for, and of
-#: ComfyUI's newer one.
+#: Endings of tensor names of quantised weights: the older form, which the trainer looks for, and ComfyUI's newer one.
 OLD_SCALES = (".scale_weight", ".scale_input")
 NEW_SCALES = (".comfy_quant", ".weight_scale", ".weight_scale_2", ".input_scale")
 
-#: Endings that show any kind; of most files none is there, which one look at the names tells.
+#: All endings that indicate a quantisation; most files have none, so one check of the names is enough.
 _NF4 = ".quant_state.bitsandbytes__nf4"
 _FP4 = ".quant_state.bitsandbytes__fp4"
 _MARKS = (*OLD_SCALES, *NEW_SCALES, _NF4, _FP4, ".absmax", ".qweight")
@@ -18,7 +17,7 @@ _QUANTISATION_METADATA = "_quantization_metadata"
 
 
 def recognise(header: Header) -> Component | None:
-    """The component that these tensors make; None when no fingerprint fits."""
+    """Return the component that these tensors form; None if no fingerprint matches."""
     found = next((each for each in FINGERPRINTS if each.fits(header)), None)
     if found is None:
         return None
@@ -26,7 +25,7 @@ def recognise(header: Header) -> Component | None:
 
 
 def read_quantisation(header: Header) -> Quantisation | None:
-    """How the weights are quantised; None when they are not."""
+    """Return how the weights are quantised; None if they are not."""
     is_plain = not header.has_key_ending(*_MARKS) and "scaled_fp8" not in header.shapes
     if is_plain and _QUANTISATION_METADATA not in header.metadata:
         return Quantisation.PLAIN_FP8 if (header.dtype or "").startswith("F8_") else None

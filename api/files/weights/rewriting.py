@@ -1,4 +1,4 @@
-"""Writes metadata into a copy of a safetensors file: its header is made anew, its tensors are copied byte for byte."""
+"""Write metadata into a copy of a safetensors file: a new header, and a byte-for-byte copy of the tensors."""
 
 import json
 import os
@@ -7,22 +7,22 @@ from typing import Any
 
 from api.files.weights.header import MOST_HEADER_BYTES, Unsound, read_open_header
 
-#: Bytes that are copied at a time.
+#: Bytes per copied part.
 _CHUNK = 1024 * 1024
 
-#: Tensors begin at a multiple of so many bytes; the format fills a header up with blanks.
+#: Tensors start at a multiple of this many bytes; the header is padded with spaces.
 _ALIGNMENT = 8
 
 
 def rewrite(handle: int, metadata: Mapping[str, str], write: Callable[[bytes], None]) -> None:
-    """Gives `write` the open file in pieces, with this metadata besides what it has.
+    """Pass the open file to `write` in parts, with this additional metadata.
 
-    Raises Unsound when it is no whole safetensors file, ValueError when the header would be too long, OSError.
+    Raises Unsound if it is not a complete safetensors file; ValueError if the header would be too long; OSError.
     """
     size = os.fstat(handle).st_size
     header = read_open_header(handle, size)
     if header is None:
-        raise Unsound("has a header that is too long to be made anew")
+        raise Unsound("has a header that is too long to be rewritten")
     text = _with_metadata(os.pread(handle, header.data_start - 8, 8), metadata)
     write(len(text).to_bytes(8, "little") + text)
     at = header.data_start
@@ -32,7 +32,7 @@ def rewrite(handle: int, metadata: Mapping[str, str], write: Callable[[bytes], N
 
 
 def _with_metadata(text: bytes, metadata: Mapping[str, str]) -> bytes:
-    """The header with more metadata. The order and the places of the tensors stay."""
+    """Return the header with additional metadata. The order and the offsets of the tensors stay."""
     entries: dict[str, Any] = json.loads(text)
     known = entries.pop("__metadata__", None) or {}
     made = json.dumps(

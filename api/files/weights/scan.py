@@ -1,4 +1,4 @@
-"""Finds the weights below some directories, in place: nothing is copied or changed, and nothing read twice."""
+"""Find the weight files below some directories. Nothing is copied or changed, and unchanged files are read once."""
 
 import os
 import stat
@@ -12,15 +12,15 @@ from typing import Any
 from api.domain.catalog import FoundDirectory, FoundFile, LocalWeights
 from api.domain.weights import WeightsFacts
 from api.files.weights.examination import examine
-from api.files.weights.model_directories import CONFIG, INDEX, WAN_HALF, find_lacking, kind_of, read_json
+from api.files.weights.model_directories import CONFIG, INDEX, WAN_HALF, find_missing_parts, kind_of, read_json
 
-#: Endings of the names of files that are looked into.
+#: Suffixes of files that are examined.
 _ENDINGS = (".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin", ".gguf")
 
-#: Entries and levels of directories that are looked at, and files that are remembered.
+#: Most directory entries and levels that are visited, and most files whose facts are cached.
 _MOST_ENTRIES, _MOST_LEVELS, _MOST_REMEMBERED = 100_000, 10, 20_000
 
-#: Levels below a model's directory in which its parts lie.
+#: Levels below a model's directory that contain its parts.
 _PART_LEVELS = 2
 
 _Version = tuple[int, int, int, int]
@@ -28,7 +28,7 @@ _Version = tuple[int, int, int, int]
 
 @dataclass(slots=True)
 class _Walk:
-    """What one walk has found: files with what tells that they have changed, and the names in each directory."""
+    """The result of one walk: files with their version, and the names in each directory."""
 
     files: dict[str, tuple[_Version, int]] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class _Walk:
 
 
 class LocalModels:
-    """The weights below the roots, looked at anew whenever they are asked for. Threads take turns."""
+    """The weights below the roots. Each scan reads the directories again; concurrent scans wait for each other."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self.roots = tuple(root.absolute() for root in roots)
@@ -48,7 +48,7 @@ class LocalModels:
         self._configs: dict[str, tuple[_Version, dict[str, Any] | None]] = {}
 
     def scan(self) -> LocalWeights:
-        """All weights below the roots as they are now."""
+        """Return all weights below the roots as they are now."""
         with self._lock:
             walk = _Walk()
             for root in self.roots:
@@ -59,12 +59,12 @@ class LocalModels:
             return LocalWeights(tuple(files), tuple(directories), walk.is_cut)
 
     def _facts(self, path: str, walk: _Walk) -> WeightsFacts | None:
-        """What a file is; None when it went away meanwhile or cannot be read."""
+        """Return the facts about a file; None if it was deleted meanwhile or cannot be read."""
         version = walk.files[path][0]
         known = self._known.get(path)
         if known is None or known[0] != version:
             try:
-                # Metadata can be megabytes of each file, and nobody asks for it here.
+                # Metadata can be megabytes per file and is not used here.
                 known = (version, replace(examine(Path(path)), metadata={}))
             except OSError:
                 known = (version, None)
@@ -79,14 +79,16 @@ class LocalModels:
         kind = kind_of(index, config or self._config(f"{path}/{WAN_HALF}/{CONFIG}", walk))
         if kind is None:
             return None
-        there = _below(path, walk)
-        inside = [f"{path}/{place}/{name}".replace("//", "/") for place, names in there.items() for name in names]
+        present = _below(path, walk)
+        inside = [
+            f"{path}/{directory}/{name}".replace("//", "/") for directory, names in present.items() for name in names
+        ]
         return FoundDirectory(
             path=path,
             kind=kind,
             size_bytes=sum(walk.files[each][1] for each in inside if each in walk.files),
             broken=tuple(each.removeprefix(f"{path}/") for each in inside if each in broken),
-            lacking=tuple(find_lacking(Path(path), kind, index, there)),
+            lacking=tuple(find_missing_parts(Path(path), kind, index, present)),
         )
 
     def _config(self, path: str, walk: _Walk) -> dict[str, Any] | None:
@@ -100,7 +102,7 @@ class LocalModels:
 
 
 def is_text(name: str) -> bool:
-    """Whether a file's name is text; Python shows the bytes of one that is not by halves of characters."""
+    """Return whether a file's name is valid text; Python represents invalid bytes by lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -109,18 +111,18 @@ def is_text(name: str) -> bool:
 
 
 def _below(path: str, walk: _Walk) -> dict[str, list[str]]:
-    """The names in a directory and in those below it, by their paths from it."""
-    there = {"": walk.names[path]}
+    """Return the names in a directory and in those below it, by relative path."""
+    present = {"": walk.names[path]}
     frontier = [("", path)]
     for _ in range(_PART_LEVELS):
         frontier = [
-            (f"{place}/{name}".lstrip("/"), f"{above}/{name}")
-            for place, above in frontier
+            (f"{directory}/{name}".lstrip("/"), f"{above}/{name}")
+            for directory, above in frontier
             for name in walk.names[above]
             if f"{above}/{name}" in walk.names
         ]
-        there |= {place: walk.names[full] for place, full in frontier}
-    return there
+        present |= {directory: walk.names[full] for directory, full in frontier}
+    return present
 
 
 def _walk_below(root: str, walk: _Walk) -> None:
@@ -129,12 +131,12 @@ def _walk_below(root: str, walk: _Walk) -> None:
         path, level = waiting.pop()
         try:
             status = os.stat(path)
-            place = (status.st_dev, status.st_ino)
-            if place in walk.seen:  # a link that leads back
+            identity = (status.st_dev, status.st_ino)
+            if identity in walk.seen:  # a link that leads back
                 continue
-            walk.seen.add(place)
+            walk.seen.add(identity)
             with os.scandir(path) as entries:
-                below = _look_at(path, entries, walk)
+                below = _read_directory(path, entries, walk)
         except (OSError, ValueError):
             continue
         if level < _MOST_LEVELS:
@@ -143,8 +145,8 @@ def _walk_below(root: str, walk: _Walk) -> None:
             walk.is_cut = True
 
 
-def _look_at(path: str, entries: Any, walk: _Walk) -> list[str]:
-    """Notes what a directory has; returns the directories in it."""
+def _read_directory(path: str, entries: Any, walk: _Walk) -> list[str]:
+    """Record the content of a directory, and return the directories in it."""
     names = walk.names[path] = []
     below = []
     for entry in entries:
@@ -153,13 +155,13 @@ def _look_at(path: str, entries: Any, walk: _Walk) -> list[str]:
             walk.is_cut = True
             return []
         name = entry.name
-        # A name that is no text cannot be told in an answer, nor named in a request.
+        # A name that is not valid text can be neither returned nor requested.
         if name.startswith(".") or not is_text(name):
             continue
         names.append(name)
         is_weights = name.lower().endswith(_ENDINGS)
         if not is_weights and name not in (INDEX, CONFIG):
-            # What Hugging Face's cache keeps its files' content in has no names that tell anything.
+            # Hugging Face's cache stores content in "blobs", under names without meaning.
             if entry.is_dir() and name != "blobs":
                 below.append(f"{path}/{name}")
             continue
@@ -170,7 +172,7 @@ def _look_at(path: str, entries: Any, walk: _Walk) -> list[str]:
 def _note(entry: "os.DirEntry[str]", is_weights: bool, walk: _Walk) -> None:
     try:
         status = entry.stat()
-    except OSError:  # a link into nothing
+    except OSError:  # a broken link
         return
     if not stat.S_ISREG(status.st_mode):
         return

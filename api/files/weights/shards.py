@@ -1,4 +1,4 @@
-"""Models that come in several files: which of them are not there."""
+"""Find missing files of models that consist of several files."""
 
 import json
 import os
@@ -10,26 +10,27 @@ from typing import Any
 _SHARD = re.compile(r"(.{1,200})-([0-9]{5})-of-([0-9]{5})(\.safetensors)", re.DOTALL)
 _INDEX_END = ".safetensors.index.json"
 
-#: Bytes of an index that are read, and shards that a model can have; the largest known has 64.
+#: Most bytes of an index that are read, and most shards of a model; the largest known model has 64.
 _MOST_INDEX_BYTES = 8 * 2**20
 _MOST_SHARDS = 1_000
 
 
 def missing_shards(directory: Path, names: Iterable[str]) -> list[str]:
-    """The files that are missing of the models in a directory with these names in it: by their numbers, and by an index
-    where there is one, and no other weights in its place.
+    """Return the missing files of the models in a directory with these names.
+
+    Files are missing by the numbers in the names, and by an index if no other weights replace those in it.
     """
-    there = set(names)
-    missing = {name for given in there for name in _siblings(given)} - there
-    whole = {name for name in there if name.endswith(".safetensors")}
-    for name in there:
-        if name.endswith(_INDEX_END) and not whole - {each for each in whole if _SHARD.fullmatch(each)}:
-            missing |= _indexed(directory / name) - there
+    present = set(names)
+    missing = {name for given in present for name in _siblings(given)} - present
+    complete = {name for name in present if name.endswith(".safetensors")}
+    for name in present:
+        if name.endswith(_INDEX_END) and not complete - {each for each in complete if _SHARD.fullmatch(each)}:
+            missing |= _indexed(directory / name) - present
     return sorted(missing)
 
 
 def find_outside(directory: Path, names: Iterable[str]) -> str | None:
-    """A file outside of a directory with these names that an index in it names: whoever loads the model opens it."""
+    """Return a file outside of a directory that an index in it names, or None: a loader of the model would open it."""
     for name in names:
         if name.endswith(".index.json"):
             outside = next((each for each in _named_in(directory / name) if "/" in each), None)
@@ -39,7 +40,7 @@ def find_outside(directory: Path, names: Iterable[str]) -> str | None:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a name is that of one file of several."""
+    """Return whether a name is that of one shard of several."""
     found = _SHARD.fullmatch(name)
     return found is not None and int(found[3]) > 1
 
@@ -55,7 +56,7 @@ def _siblings(name: str) -> Iterable[str]:
 
 
 def _indexed(path: Path) -> set[str]:
-    """The files that an index names beside itself."""
+    """Return the files in the same directory that an index names."""
     plain = (name for name in _named_in(path) if "/" not in name and 0 < len(name) < 256)
     found: set[str] = set()
     for name in plain:
@@ -66,7 +67,7 @@ def _indexed(path: Path) -> set[str]:
 
 
 def _named_in(path: Path) -> Iterator[str]:
-    """The files that an index names, as often as it names them; none when it cannot be read."""
+    """Yield the files that an index names, with repetitions; none if it cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

@@ -1,13 +1,13 @@
-"""A service with one dataset, the toy, and tasks that cache it without a process."""
+"""A service with one dataset, the toy trainer, and tasks that cache it without a process."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from api.datasets.cache_harvest import CacheHarvest
 from api.datasets.cache_list import DatasetCacheList
+from api.datasets.cache_results import CacheResultRecorder
 from api.datasets.caches import DatasetCaches
-from api.datasets.materials import DatasetMaterials
+from api.datasets.materials import DatasetDirectories
 from api.datasets.references import DatasetReferences
 from api.domain.reason import Reason
 from api.domain.task import TaskType
@@ -15,7 +15,7 @@ from api.domain.training import NewTask, TaskStatus, TrainingPlan, TrainingReque
 from api.errors import ServiceError
 from api.files.task_files import task_files
 from api.trainers.toy.trainer import Toy
-from api.training.attempts.harvest import Harvest
+from api.training.attempts.task_results import TaskResult
 from api.training.cache_use import CacheChoice, CacheQuestion
 from api.training.dataset_caches import DatasetCacheStore
 from tests.unit.datasets.conftest import Shelf
@@ -26,26 +26,26 @@ WANTED = TrainingRequest("toy", config={"epochs": 1}, dataset={"directories": [{
 
 @dataclass
 class CacheWorld:
-    """The parts, and short ways through them."""
+    """The objects under test, and shortcuts."""
 
     shelf: Shelf
     root: Path
     owner: str | None = "ann"
     are_apart: bool = False
-    told: list[tuple[str, Reason]] = field(default_factory=list)
+    events: list[tuple[str, Reason]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shelf, trainers = self.shelf, {"toy": Toy()}
         self.stores = Stores(shelf.database)
         self.store = DatasetCacheStore(shelf.database)
         self.caches = DatasetCaches(self.store, trainers, self.root, are_apart=self.are_apart)
-        materials = DatasetMaterials(shelf.service, shelf.store, shelf.blobs)
+        materials = DatasetDirectories(shelf.service, shelf.store, shelf.blobs)
 
         def tell(task_id: str, said: Reason) -> None:
-            self.told.append((task_id, said))
+            self.events.append((task_id, said))
 
         self.references = DatasetReferences(shelf.service, shelf.store, materials, self.root, self.caches, tell)
-        self.harvest = CacheHarvest(self.caches, self.references, trainers, self.root, shelf.clock)
+        self.harvest = CacheResultRecorder(self.caches, self.references, trainers, self.root, shelf.clock)
         self.list = DatasetCacheList(
             self.store, self.stores.tasks, self.caches, self.references, shelf.service, self.root, shelf.clock
         )
@@ -59,7 +59,7 @@ class CacheWorld:
         return self.caches.choose(CacheQuestion(request, used, Toy(), task_id, owner, **more))
 
     def create(self, task_id: str, *, wanted: bool = True, request: TrainingRequest = WANTED) -> TrainingTask:
-        """A task that waits. Raises the first problem."""
+        """Create a queued task. Raise the first problem."""
         choice, request = self.choose(task_id, request, wanted=wanted), replace(request, cache_only=wanted)
         problems: tuple[ServiceError, ...] = choice.problems
         for problem in problems:
@@ -76,15 +76,15 @@ class CacheWorld:
         return found
 
     def fill(self, task: TrainingTask) -> None:
-        """What the trainer would leave."""
+        """Write the files that the trainer would leave."""
         self.references.lay_out(task, is_new=True)
         for name in ("metadata/grouping_keys.json", "cache_1/latents/metadata.db", "cache_1/latents/shard_0.bin"):
             path = self.media(task.task_id) / "cache" / "toy" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(name)
 
-    def take_up(self, task: TrainingTask) -> Harvest:
-        return self.harvest.take_up(task, task_files(self.root, task.task_id).output)
+    def record(self, task: TrainingTask) -> TaskResult:
+        return self.harvest.record(task, task_files(self.root, task.task_id).output)
 
     def finish(self, task_id: str, status: TaskStatus = TaskStatus.COMPLETED, **more: Any) -> None:
         attempt = self.stores.attempts.claim(new_attempt(task_id), self.shelf.clock.now())
@@ -93,8 +93,8 @@ class CacheWorld:
             self.stores.attempts.release_drained(lease)
 
     def make(self, task_id: str = "c1", request: TrainingRequest = WANTED) -> TrainingTask:
-        """A complete cache."""
+        """Build a complete cache."""
         task = self.create(task_id, request=request)
         self.fill(task)
-        self.finish(task_id, result=self.take_up(task).result)
+        self.finish(task_id, result=self.record(task).result)
         return self.stores.tasks.get(task_id)

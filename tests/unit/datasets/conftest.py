@@ -1,4 +1,4 @@
-"""Datasets on a database and a store of their own."""
+"""Datasets in a separate database and blob store."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from api.datasets.captions import CaptionEditor
 from api.datasets.hold_store import DatasetHolds
 from api.datasets.item_store import DatasetItemStore
 from api.datasets.items import DatasetItems
-from api.datasets.service import DatasetService, NoBound
+from api.datasets.service import DatasetService, NoQuota
 from api.datasets.store import DatasetStore
 from api.db.database import Database, sqlite_url
 from api.domain.access import LOCAL, Principal
@@ -25,7 +25,7 @@ ANN = replace(LOCAL, user_id="ann")
 
 @dataclass
 class Shelf:
-    """The parts, and short ways to fill them."""
+    """The objects under test, and shortcuts to fill them."""
 
     database: Database
     store: DatasetStore
@@ -77,5 +77,5 @@ def shelf(database: Database, tmp_path: Path, clock: FakeClock) -> Shelf:
     store, rows = DatasetStore(database), DatasetItemStore(database)
     blobs = BlobStore(tmp_path / "datasets")
     holds = DatasetHolds(database)
-    service = DatasetService(store, holds, rows, blobs, clock, NoBound())
+    service = DatasetService(store, holds, rows, blobs, clock, NoQuota())
     return Shelf(database, store, holds, rows, blobs, clock, service)

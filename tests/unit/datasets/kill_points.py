@@ -1,7 +1,7 @@
-"""A program: work on datasets that is killed at one point after the other, and a look at what that left.
+"""A program that kills dataset operations at one point after the other, and checks what is left.
 
-`python -m tests.unit.datasets.kill_points TEMPLATE DIRECTORY EVERY` prints how many points it came by. It has
-no thread, so that it can fork, and loads everything once for all points.
+`python -m tests.unit.datasets.kill_points TEMPLATE DIRECTORY EVERY` prints the number of points. It has no threads, so
+that it can fork, and loads everything once for all points.
 """
 
 import fcntl
@@ -18,8 +18,8 @@ from sqlalchemy import select
 from api.datasets.collect import DatasetCollector
 from api.datasets.hold_store import DatasetHolds
 from api.datasets.item_store import DatasetItemStore
-from api.datasets.materials import DatasetMaterials
-from api.datasets.service import DatasetService, NoBound
+from api.datasets.materials import DatasetDirectories
+from api.datasets.service import DatasetService, NoQuota
 from api.datasets.store import DatasetFilter, DatasetStore
 from api.db.database import Database, sqlite_url
 from api.db.dataset_tables import dataset_versions
@@ -32,7 +32,7 @@ from api.util.pagination import PageRequest
 from tests.databases import hurry
 from tests.unit.datasets.conftest import Shelf
 
-#: Calls of the system before which it is killed, besides those of the database.
+#: System calls before which the process is killed, besides those of the database.
 DEADLY = ("rename", "unlink", "mkdir", "chmod", "fchmod", "utime", "fsync", "write", "listdir")
 
 
@@ -41,24 +41,24 @@ def open_shelf(root: Path) -> Shelf:
     hurry(database)
     store, holds, rows = DatasetStore(database), DatasetHolds(database), DatasetItemStore(database)
     blobs, clock = BlobStore(root / "datasets"), FakeClock()
-    service = DatasetService(store, holds, rows, blobs, clock, NoBound())
+    service = DatasetService(store, holds, rows, blobs, clock, NoQuota())
     return Shelf(database, store, holds, rows, blobs, clock, service)
 
 
 def collector(shelf: Shelf) -> DatasetCollector:
-    views = DatasetMaterials(shelf.service, shelf.store, shelf.blobs).views
+    views = DatasetDirectories(shelf.service, shelf.store, shelf.blobs).views
     pictures = ThumbnailStore(shelf.blobs.root / "thumbnails")
     return DatasetCollector(shelf.blobs, shelf.holds, shelf.rows, views, pictures, shelf.clock)
 
 
 def stored(shelf: Shelf) -> set[bytes]:
-    """What lies in the store, without manifests."""
+    """Return the content of the store, without manifests."""
     files = (path for path in shelf.blobs.root.rglob("*") if path.is_file() and len(path.name) in (32, 64))
     return {path.read_bytes() for path in files if not path.read_bytes().startswith(GZIP)}
 
 
 def work(root: Path) -> None:
-    """Uploads, also of bytes that are about to be collected, a new version, a deletion, and passes of the collector."""
+    """Upload (also bytes that are about to be collected), make a version, delete a dataset, run the collector."""
     shelf = open_shelf(root)
     passes = collector(shelf)
     passes.collect(0)
@@ -72,7 +72,7 @@ def work(root: Path) -> None:
 
 
 def killed_at(root: Path, point: int) -> bool:
-    """Has a process do the work, and kills it before its n-th call of the system; False when it came to its end."""
+    """Run the operations in a process that is killed before its n-th system call; return False if it finished."""
     child = os.fork()
     if child == 0:
         calls = 0
@@ -102,7 +102,7 @@ def killed_at(root: Path, point: int) -> bool:
 
 
 def hold_every_promise(root: Path) -> None:
-    """Every version that there is can be read whole, before and after further passes, and nothing is left over."""
+    """Check that every version is complete before and after further passes, and that nothing is left over."""
     shelf = open_shelf(root)
     shelf.clock.advance(7200)
     passes = collector(shelf)

@@ -1,4 +1,4 @@
-"""A decoder that knows what it was told, and counts what it is asked."""
+"""A decoder with prepared answers that counts its calls."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ PICTURE = MediaProbe(MediaFacts(MediaKind.IMAGE, "png", 512, 512, frame_count=1)
 
 @dataclass
 class FakeDecoder:
-    """Finds a picture in every file but those whose content it was told of."""
+    """Finds a picture in every file except those with a prepared answer."""
 
     found: dict[bytes, MediaProbe] = field(default_factory=dict)
     drawn: bytes | None = b"picture"
     children: int = 2
     examined: list[Path] = field(default_factory=list)
-    asked: list[tuple[str, Path]] = field(default_factory=list)
+    requests: list[tuple[str, Path]] = field(default_factory=list)
     before: Callable[[], None] = lambda: None
 
     def examine(self, source: MediaSource) -> MediaProbe:
@@ -32,11 +32,11 @@ class FakeDecoder:
         return self.found.get(content, PICTURE)
 
     def thumbnail(self, source: MediaSource, side: int) -> bytes | None:
-        self.asked.append((f"thumbnail {side}", source.path))
+        self.requests.append((f"thumbnail {side}", source.path))
         return self.drawn
 
     def as_trained(self, source: MediaSource, recipe: Recipe, positions: Sequence[int]) -> bytes | None:
-        self.asked.append((f"as trained {list(positions)}", source.path))
+        self.requests.append((f"as trained {list(positions)}", source.path))
         return self.drawn
 
     def group_alike(self, hashes: Sequence[str], distance: int) -> tuple[list[list[int]], bool]:
@@ -45,7 +45,7 @@ class FakeDecoder:
 
 
 class FakeDirectory:
-    """A registered directory: its files by their hashes."""
+    """A registered directory: its files by hash."""
 
     def __init__(self, files: dict[str, Path]) -> None:
         self.files = files

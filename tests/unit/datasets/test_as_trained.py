@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from api.datasets.as_trained import MAX_FRAMES, AsTrained
-from api.datasets.check import CheckWish
+from api.datasets.check import CheckRequest
 from api.datasets.media import DatasetMedia
 from api.datasets.media_facts import MediaFactsStore
 from api.datasets.rules import RuleBook
@@ -17,7 +17,7 @@ from tests.unit.datasets.conftest import Shelf
 from tests.unit.datasets.media_fakes import FakeDecoder
 
 CLIP = MediaProbe(MediaFacts(MediaKind.VIDEO, "mp4", 512, 512, 5.0, 16.0, 80), 80)
-WISH = CheckWish(model_type="wan", settings={"resolutions": [256], "frame_buckets": [1, 33]})
+WISH = CheckRequest(model_type="wan", settings={"resolutions": [256], "frame_buckets": [1, 33]})
 PICTURE, VIDEO, BROKEN = item_id_of("a.png"), item_id_of("b.mp4"), item_id_of("c.png")
 
 
@@ -35,34 +35,34 @@ def as_trained(shelf: Shelf, database: Database, decoder: FakeDecoder) -> AsTrai
     return AsTrained(shelf.items, media, decoder, RuleBook([DiffusionPipe(None, None)]))
 
 
-def test_an_image_is_drawn_by_its_recipe(as_trained: AsTrained, decoder: FakeDecoder):
+def test_image_is_drawn_by_its_recipe(as_trained: AsTrained, decoder: FakeDecoder):
     assert as_trained.draw("cats", PICTURE, WISH, None) == b"picture"
     recipe = as_trained.describe("cats", PICTURE, WISH, None)
     assert (recipe.width, recipe.height, recipe.shown, recipe.model_type) == (256, 256, (0,), "wan")
-    assert decoder.asked[0][0] == "as trained [0]"
+    assert decoder.requests[0][0] == "as trained [0]"
 
 
-def test_a_strip_has_frames_at_even_distances_with_the_first_and_the_last(as_trained: AsTrained):
+def test_strip_has_evenly_spaced_frames_with_the_first_and_the_last(as_trained: AsTrained):
     shown = as_trained.describe("cats", VIDEO, WISH, None).shown
     assert (len(shown), shown[0], shown[-1]) == (MAX_FRAMES, 0, 32)
 
 
-def test_large_frames_are_fewer(as_trained: AsTrained):
+def test_strip_of_large_frames_has_fewer_frames(as_trained: AsTrained):
     large = replace(WISH, settings={"resolutions": [3000], "frame_buckets": [33]})
     assert as_trained.describe("cats", VIDEO, large, None).shown == (0,)
 
 
-def test_one_frame_is_shown_alone(as_trained: AsTrained):
+def test_single_frame_is_shown_alone(as_trained: AsTrained):
     assert as_trained.describe("cats", VIDEO, WISH, 5).shown == (5,)
     with pytest.raises(Invalid):
         as_trained.describe("cats", VIDEO, WISH, 33)
 
 
-def test_what_is_not_trained_on_is_told(as_trained: AsTrained, decoder: FakeDecoder, tmp_path: Path):
+def test_untrained_item_is_reported(as_trained: AsTrained, decoder: FakeDecoder, tmp_path: Path):
     with pytest.raises(NotTrained):
         as_trained.draw("cats", BROKEN, WISH, None)
     decoder.drawn = None
     with pytest.raises(NotTrained):
         as_trained.draw("cats", VIDEO, WISH, None)
     with pytest.raises(Invalid):
-        as_trained.draw("cats", VIDEO, CheckWish(), None)
+        as_trained.draw("cats", VIDEO, CheckRequest(), None)

@@ -24,7 +24,7 @@ def state(world: CacheWorld, task_id: str = "t1", **more) -> CacheState:
     return planned.state
 
 
-def test_a_training_uses_a_whole_cache_and_only_reads_it(world: CacheWorld):
+def test_training_uses_a_complete_cache_read_only(world: CacheWorld):
     made = world.make()
     choice = world.choose("t1")
     assert choice.cache is not None
@@ -35,7 +35,7 @@ def test_a_training_uses_a_whole_cache_and_only_reads_it(world: CacheWorld):
     request = world.references.lay_out(task, is_new=True)
     assert request.trust_cache
     assert request.dataset["directories"][0]["path"] == str(world.media(made.task_id))
-    assert [(task_id, said.said.code) for task_id, said in world.told] == [("t1", "cache_used")]
+    assert [(task_id, said.said.code) for task_id, said in world.events] == [("t1", "cache_used")]
     assert world.references.lay_out(task, is_new=False) == request
 
 
@@ -52,7 +52,7 @@ def test_a_training_uses_a_whole_cache_and_only_reads_it(world: CacheWorld):
         lambda media: media.parent.rename(media.parent.with_name("elsewhere")),
     ],
 )
-def test_a_cache_that_was_touched_is_used_by_nobody(world: CacheWorld, change):
+def test_changed_cache_is_not_used(world: CacheWorld, change):
     world.make()
     waiting = world.create("t1", wanted=False)
     change(world.media("c1"))
@@ -60,10 +60,10 @@ def test_a_cache_that_was_touched_is_used_by_nobody(world: CacheWorld, change):
     request = world.references.lay_out(waiting, is_new=True)
     assert not request.trust_cache
     assert Path(request.dataset["directories"][0]["path"]) == world.media("t1")
-    assert [said.said.code for _, said in world.told] == ["cache_not_used"]
+    assert [said.said.code for _, said in world.events] == ["cache_not_used"]
 
 
-def test_another_version_setting_or_owner_is_another_cache(world: CacheWorld):
+def test_other_version_setting_or_owner_needs_another_cache(world: CacheWorld):
     world.make()
     assert state(world, owner="bob") is CacheState.NONE
     assert state(world, request=replace(WANTED, config={"epochs": 9})) is CacheState.COMPLETE
@@ -74,7 +74,7 @@ def test_another_version_setting_or_owner_is_another_cache(world: CacheWorld):
     assert state(world, request=pinned) is CacheState.COMPLETE
 
 
-def test_what_is_there_or_being_made_is_not_made_again(world: CacheWorld):
+def test_existing_cache_is_not_built_again(world: CacheWorld):
     world.create("c1")
     with pytest.raises(CacheBuilding):
         world.create("c2")
@@ -91,14 +91,14 @@ def test_what_is_there_or_being_made_is_not_made_again(world: CacheWorld):
     world.create("c5", request=replace(WANTED, regenerate_cache=True))
 
 
-def test_a_training_that_began_before_the_cache_was_whole_caches_by_itself(world: CacheWorld):
+def test_training_that_started_before_the_cache_was_complete_caches_by_itself(world: CacheWorld):
     world.create("c1")
     task = world.create("t1", wanted=False)
     assert not world.references.lay_out(task, is_new=True).trust_cache
     assert world.media("t1").is_dir()
 
 
-def test_a_task_that_goes_on_stays_in_the_directory_that_it_began_in(world: CacheWorld):
+def test_resumed_task_keeps_its_directory(world: CacheWorld):
     own = world.create("t1", wanted=False)
     world.references.lay_out(own, is_new=True)
     world.make()
@@ -106,7 +106,7 @@ def test_a_task_that_goes_on_stays_in_the_directory_that_it_began_in(world: Cach
     assert state(world, "t2", known_by=["t2"]) is CacheState.COMPLETE
 
 
-def test_what_it_depends_on_may_not_change_between_plan_and_start(world: CacheWorld):
+def test_dependencies_must_not_change_between_plan_and_start(world: CacheWorld):
     task = world.create("c1")
     other = replace(task, plan=replace(task.plan, cache=replace(task.plan.cache, key="another")))
     with pytest.raises(ValueError, match="changed since"):
@@ -115,11 +115,11 @@ def test_what_it_depends_on_may_not_change_between_plan_and_start(world: CacheWo
     waiting = world.create("t1", wanted=False, request=replace(WANTED, config={"epochs": 1, "toy": {"size": 8}}))
     changed = replace(waiting, plan=replace(waiting.plan, cache=replace(waiting.plan.cache, key="another")))
     assert not world.references.lay_out(changed, is_new=True).trust_cache
-    assert world.told[-1][1].said.params["why"]["code"] == "cache_outdated"
+    assert world.events[-1][1].said.params["why"]["code"] == "cache_outdated"
 
 
 @pytest.mark.parametrize("directory", [{"path": "/somewhere"}, {"dataset": "cats", "mask_path": "/masks"}])
-def test_what_is_named_by_path_is_not_cached_ahead(world: CacheWorld, directory: dict[str, str]):
+def test_request_with_file_paths_is_not_cached_in_advance(world: CacheWorld, directory: dict[str, str]):
     request = replace(WANTED, dataset={"directories": [{"dataset": "cats"}, directory]})
     (mistake,) = world.choose("c1", request, wanted=True).mistakes
     assert "by path" in mistake.message
@@ -127,14 +127,14 @@ def test_what_is_named_by_path_is_not_cached_ahead(world: CacheWorld, directory:
     assert (choice.mistakes, choice.cache and choice.cache.key) == ((), None)
 
 
-def test_without_a_dataset_there_is_nothing_to_cache(world: CacheWorld):
+def test_request_without_a_dataset_is_not_cached_in_advance(world: CacheWorld):
     request = replace(WANTED, dataset={})
     assert world.choose("t1", request).cache is None
     (mistake,) = world.choose("c1", request, wanted=True).mistakes
     assert "names none" in mistake.message
 
 
-def test_tasks_that_are_kept_apart_share_no_cache(shelf: Shelf, world: CacheWorld):
+def test_isolated_tasks_share_no_cache(shelf: Shelf, world: CacheWorld):
     apart = CacheWorld(shelf, world.root, are_apart=True)
     (mistake,) = apart.choose("c1", wanted=True).mistakes
     assert "TRAINER_USER" in mistake.message

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.datasets.check import CheckWish, DatasetChecker
+from api.datasets.check import CheckRequest, DatasetChecker
 from api.datasets.media import DatasetMedia
 from api.datasets.media_facts import MediaFactsStore
 from api.datasets.rules import RuleBook
@@ -15,7 +15,7 @@ from tests.unit.datasets.conftest import Shelf
 from tests.unit.datasets.media_fakes import FakeDecoder
 
 BROKEN = MediaProbe(MediaFacts(MediaKind.OTHER, problem="unreadable"))
-SQUARE = CheckWish(model_type="flux", settings={"resolutions": [512]}, config={"gradient_accumulation_steps": 2})
+SQUARE = CheckRequest(model_type="flux", settings={"resolutions": [512]}, config={"gradient_accumulation_steps": 2})
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def checker(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetCh
     return DatasetChecker(shelf.service, media, decoder, RuleBook([DiffusionPipe(None, None)]))
 
 
-def test_a_version_is_checked_with_buckets_and_steps(shelf: Shelf, checker: DatasetChecker):
+def test_version_is_checked_with_buckets_and_steps(shelf: Shelf, checker: DatasetChecker):
     shelf.make()
     shelf.version(*(shelf.item(f"{number}.png") for number in range(5)))
     found = checker.check("cats", SQUARE)
@@ -38,7 +38,7 @@ def test_a_version_is_checked_with_buckets_and_steps(shelf: Shelf, checker: Data
     assert (bucket.items, bucket.batches, bucket.dropped, len(bucket.item_ids)) == (5, 2, 1, 5)
 
 
-def test_masks_and_control_images_are_looked_into_as_well(shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder):
+def test_masks_and_controls_are_examined(shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder):
     shelf.make()
     item = shelf.item("a.png", mask_sha256=shelf.blob(b"broken"))
     shelf.version(item)
@@ -46,15 +46,15 @@ def test_masks_and_control_images_are_looked_into_as_well(shelf: Shelf, checker:
     assert len(decoder.examined) == 2
 
 
-def test_an_earlier_version_is_checked_as_it_was(shelf: Shelf, checker: DatasetChecker):
+def test_earlier_version_is_checked(shelf: Shelf, checker: DatasetChecker):
     shelf.make()
     shelf.version(shelf.item("a.png", b"broken"))
     shelf.version(shelf.item("a.png"))
-    assert checker.check("cats", CheckWish(version="1")).problems[0].reason == "unreadable"
-    assert checker.check("cats", CheckWish()).problems == ()
+    assert checker.check("cats", CheckRequest(version="1")).problems[0].reason == "unreadable"
+    assert checker.check("cats", CheckRequest()).problems == ()
 
 
-def test_files_below_and_beside_each_other_have_names_of_their_own(shelf: Shelf, checker: DatasetChecker):
+def test_files_in_different_directories_get_distinct_names(shelf: Shelf, checker: DatasetChecker):
     shelf.make()
     items = [shelf.item("a.png"), shelf.item("a.jpg", caption=None), shelf.item("below/a.png")]
     shelf.version(*items)
@@ -63,7 +63,7 @@ def test_files_below_and_beside_each_other_have_names_of_their_own(shelf: Shelf,
     assert (found.buckets[0].items, found.trained_items) == (2, 2)
 
 
-def test_what_nobody_reached_is_counted_and_the_version_is_not_valid_yet(
+def test_unexamined_files_are_counted_and_make_the_version_invalid(
     shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder
 ):
     shelf.make()
@@ -72,13 +72,13 @@ def test_what_nobody_reached_is_counted_and_the_version_is_not_valid_yet(
     decoder.children = 1
     found = checker.check("cats", SQUARE)
     assert (found.unexamined, found.valid, found.steps_per_epoch) == (3, False, None)
-    assert "not been looked at" in found.notes[0]
+    assert "not been examined" in found.notes[0]
     while found.unexamined:
         found = checker.check("cats", SQUARE)
     assert (found.valid, found.steps_per_epoch) == (True, 2)
 
 
-def test_more_checks_than_are_allowed_at_a_time_are_put_off(
+def test_too_many_concurrent_checks_are_postponed(
     shelf: Shelf, checker: DatasetChecker, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("api.datasets.check.WAIT_SECONDS", 0)
@@ -89,7 +89,7 @@ def test_more_checks_than_are_allowed_at_a_time_are_put_off(
     assert checker.check("cats", SQUARE).valid
 
 
-def test_an_unknown_model_type_is_refused_before_anything_is_looked_into(
+def test_unknown_model_type_is_rejected_before_any_file_is_examined(
     shelf: Shelf, checker: DatasetChecker, decoder: FakeDecoder
 ):
     shelf.make()
@@ -107,12 +107,12 @@ def test_excluded_items_are_not_checked(shelf: Shelf, checker: DatasetChecker, d
     assert len(decoder.examined) == 4
 
 
-def test_findings_of_the_trainer_and_of_files_have_the_ids_of_their_items(shelf: Shelf, checker: DatasetChecker):
+def test_findings_have_the_ids_of_their_items(shelf: Shelf, checker: DatasetChecker):
     shelf.make()
     folder, top = shelf.item("x/a.png", b"broken"), shelf.item("x__a.png", b"broken")
     shelf.version(folder, top, shelf.item("b.png", caption=None), *(shelf.item(f"{each}.png") for each in range(4)))
-    for wish in (SQUARE, CheckWish()):
-        warnings = checker.check("cats", wish).warnings
+    for request in (SQUARE, CheckRequest()):
+        warnings = checker.check("cats", request).warnings
         broken = next(each for each in warnings if "cannot be" in each.message)
         assert (broken.items, set(broken.item_ids)) == (2, {folder.item_id, top.item_id})
         assert next(each.item_ids for each in warnings if "no caption" in each.message) == (item_id_of("b.png"),)

@@ -1,6 +1,6 @@
-"""What nobody needs goes, what somebody needs stays: also when the process is killed at any point.
+"""Garbage collection removes unneeded data and nothing else, even if the process is killed at any point.
 
-COLLECT_KILL_POINTS=all kills at every point; the suite takes some of them.
+COLLECT_KILL_POINTS=all kills at every point; by default the suite uses some of them.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.unit.datasets.kill_points import collector, open_shelf, stored
 EVERY = 1 if os.environ.get("COLLECT_KILL_POINTS") == "all" else 17
 
 
-def test_what_versions_need_stays_and_the_rest_goes(shelf: Shelf):
+def test_files_of_versions_stay_and_others_are_removed(shelf: Shelf):
     shelf.make()
     shelf.version(shelf.item("a.png", b"1"))
     shelf.version(shelf.item("a.png", b"2"))
@@ -28,7 +28,7 @@ def test_what_versions_need_stays_and_the_rest_goes(shelf: Shelf):
     assert stored(shelf) == {b"1", b"2"}
 
 
-def test_bytes_that_another_dataset_shares_stay(shelf: Shelf):
+def test_shared_files_stay(shelf: Shelf):
     for name in ("cats", "dogs"):
         shelf.make(name)
         shelf.version(shelf.item("a.png", b"shared"), shelf.item("b.png", name.encode()), name=name)
@@ -39,7 +39,7 @@ def test_bytes_that_another_dataset_shares_stay(shelf: Shelf):
     assert stored(shelf) == {b"shared", b"dogs"}
 
 
-def test_a_store_of_another_database_is_left_alone(shelf: Shelf):
+def test_store_of_another_database_is_not_touched(shelf: Shelf):
     orphan = shelf.blob(b"orphan")
     shelf.holds.belongs_with("another store")
     again = collector(shelf)
@@ -48,7 +48,7 @@ def test_a_store_of_another_database_is_left_alone(shelf: Shelf):
     assert shelf.blobs.has(orphan)
 
 
-def test_while_the_disk_does_not_answer_nothing_is_removed(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_removed_while_the_disk_fails(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
     orphan = shelf.blob(b"orphan")
     with monkeypatch.context() as patched:
         patched.setattr("os.listdir", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error")))
@@ -56,7 +56,7 @@ def test_while_the_disk_does_not_answer_nothing_is_removed(shelf: Shelf, monkeyp
     assert shelf.blobs.has(orphan)
 
 
-def test_views_that_nobody_looks_into_or_needs_go(shelf: Shelf):
+def test_unused_and_unneeded_views_are_removed(shelf: Shelf):
     shelf.make()
     manifest = shelf.version(shelf.item("a.png")).manifest_sha256
     views = collector(shelf)._views
@@ -68,12 +68,12 @@ def test_views_that_nobody_looks_into_or_needs_go(shelf: Shelf):
     assert sorted(os.listdir(views)) == [".half.new", manifest]
 
 
-# -- killed ------------------------------------------------------------------------------------------------------------
+# -- kills -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def template(migrated_file: Path, tmp_path: Path) -> Path:
-    """A dataset with a version, one that was deleted, and a file that nothing needs."""
+    """A dataset with a version, a deleted dataset, and an unneeded file."""
     root = tmp_path / "template"
     root.mkdir()
     shutil.copy(migrated_file, root / "database.sqlite")
@@ -90,7 +90,7 @@ def template(migrated_file: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_point_costs_no_version_and_leaves_nothing(template: Path, tmp_path: Path):
+def test_kill_at_any_point_loses_no_version_and_leaves_nothing_behind(template: Path, tmp_path: Path):
     program = [sys.executable, "-m", "tests.unit.datasets.kill_points"]
     done = subprocess.run(
         [*program, template, tmp_path, str(EVERY)],

@@ -5,7 +5,7 @@ import toml
 from api.datasets.dataset_toml import write_dataset_toml
 
 
-def test_the_trainers_own_parser_reads_what_was_meant():
+def test_trainers_parser_reads_the_intended_values():
     text = write_dataset_toml({"dataset": 'c"lips@2', "mask_path": None}, [512, [640, 480]], [1, 33], 3)
     read = toml.loads(text)
     assert (read["resolutions"], read["frame_buckets"]) == ([[512, 512], [640, 480]], [1, 33])
@@ -13,5 +13,5 @@ def test_the_trainers_own_parser_reads_what_was_meant():
     assert read["enable_ar_bucket"] is True
 
 
-def test_there_is_always_a_resolution():
+def test_resolution_has_a_default():
     assert toml.loads(write_dataset_toml({"path": "/x"}))["resolutions"] == [512]

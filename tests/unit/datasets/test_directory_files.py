@@ -17,7 +17,7 @@ from api.domain.dataset import DirectoryWatch, EntryFinding, EntryProblem, Watch
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_only_media_and_texts_are_seen(tmp_path: Path):
+def test_only_media_and_text_files_are_listed(tmp_path: Path):
     for name in ("a.PNG", "a.txt", "x.pdf", ".h.png", "cache/x.png", "s/metadata.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -25,7 +25,7 @@ def test_only_media_and_texts_are_seen(tmp_path: Path):
     assert (sorted(found.files), found.left_out) == (["a.PNG", "a.txt", "s/metadata.jsonl"], ["x.pdf"])
 
 
-def test_whatever_the_trainer_opens_is_taken_and_the_rest_is_named_with_the_reason(tmp_path: Path):
+def test_files_that_trainers_cannot_open_are_left_out_with_a_reason(tmp_path: Path):
     taken = ["a.wmv", "b.ts", "c.JP2", "d.tga", "e.mpg", "f.3gp", "g.flv", "h.ppm", "i.MTS"]
     for name in (*taken, "x.heic", "x.npz", "x.zip", "noending", "x.psd"):
         (tmp_path / name).touch()
@@ -37,29 +37,29 @@ def test_whatever_the_trainer_opens_is_taken_and_the_rest_is_named_with_the_reas
         (name, EntryProblem.NOT_MEDIA) for name in ("noending", "x.heic", "x.npz", "x.psd", "x.zip")
     ]
     assert [each.text.split(":")[0] for each in watch.findings] == [
-        "it has no ending",
+        "its name has no suffix",
         "trainers cannot open .heic files",
-        "trainers pass over .npz files",
-        "trainers open no .psd files",
-        "archives are not looked into",
+        "trainers ignore .npz files",
+        "trainers cannot open .psd files",
+        "archives are not read",
     ]
 
 
-def test_a_file_whose_name_no_item_can_have_is_told_apart(tmp_path: Path):
+def test_file_with_an_invalid_item_name_is_a_finding(tmp_path: Path):
     (tmp_path / "a\nb.png").touch()
     (tmp_path / "a.png").touch()
     listing = list_directory(str(tmp_path))
     assert (list(listing.files), [each.path for each in listing.misnamed]) == (["a.png"], ["'a\\nb.png'"])
 
 
-def test_a_link_in_the_path_is_not_followed(tmp_path: Path):
+def test_link_in_the_path_is_not_followed(tmp_path: Path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    with pytest.raises(OSError, match="a link in its path"):
+    with pytest.raises(OSError, match="contains a link"):
         list_directory(str(tmp_path / "link"))
 
 
-def test_what_was_found_while_reading_still_holds_at_the_next_look():
+def test_findings_of_a_reading_are_kept_at_the_next_check():
     seen = FileStamp(1, 2, 3)
     unread = EntryFinding("b.png", EntryProblem.UNREADABLE, "it cannot be read")
     gone = EntryFinding("c\n.png", EntryProblem.NAME, "renamed since")
@@ -68,7 +68,7 @@ def test_what_was_found_while_reading_still_holds_at_the_next_look():
     assert (found.state, found.misnamed, found.unread, found.findings) == (WatchState.SAME, 0, 1, (unread,))
 
 
-def test_of_each_kind_of_finding_some_are_shown():
+def test_some_findings_of_each_kind_are_shown():
     named = [EntryFinding(f"{number}", EntryProblem.NAME, "") for number in range(20)]
     unread = [EntryFinding(f"u{number}", EntryProblem.UNREADABLE, "") for number in range(20)]
     listing = DirectoryListing(misnamed=named)
@@ -82,7 +82,7 @@ def test_of_each_kind_of_finding_some_are_shown():
     assert len(first_of(DirectoryListing(left_out=listing.left_out), ())) == 10
 
 
-def test_a_file_that_was_written_to_is_not_still_the_same(tmp_path: Path):
+def test_modified_file_is_detected(tmp_path: Path):
     file = tmp_path / "a.png"
     file.write_text("a")
     known = FileStamp.of(os.stat(file)).hashed("a.png", "0" * 64)

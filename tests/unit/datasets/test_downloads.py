@@ -27,13 +27,13 @@ def read(files: ItemFiles, path: str) -> bytes:
         return file.read()
 
 
-def test_the_file_of_an_item_is_opened(shelf: Shelf, files: ItemFiles):
+def test_file_of_an_item_is_opened(shelf: Shelf, files: ItemFiles):
     shelf.make()
     shelf.version(shelf.item("below/a.png", b"content"))
     assert read(files, "below/a.png") == b"content"
 
 
-def test_one_that_is_gone_is_told(shelf: Shelf, files: ItemFiles):
+def test_missing_file_is_reported(shelf: Shelf, files: ItemFiles):
     shelf.make()
     item = shelf.item("a.png")
     shelf.version(item)

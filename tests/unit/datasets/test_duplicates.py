@@ -10,7 +10,7 @@ def item(path: str, sha: str) -> ManifestItem:
     return ManifestItem(path, sha.rjust(64, "0"), 1)
 
 
-def test_the_same_bytes_and_what_looks_alike_are_apart():
+def test_exact_and_near_duplicates_are_separate():
     items = [item("a.png", "1"), item("b.png", "1"), item("c.png", "2"), item("d.png", "3")]
     probes = {each.sha256: replace(PICTURE, perceptual_hash="f" * 16) for each in items[:3]}
     probes[items[3].sha256] = replace(PICTURE, perceptual_hash="0" * 16)
@@ -20,7 +20,7 @@ def test_the_same_bytes_and_what_looks_alike_are_apart():
     assert found.near == ((ids[0], ids[1], ids[2]),)
 
 
-def test_images_are_not_compared_with_videos_nor_what_has_no_hash():
+def test_images_are_not_compared_with_videos_or_files_without_hash():
     items = [item(f"{number}.png", str(number)) for number in range(4)]
     video = MediaProbe(MediaFacts(MediaKind.VIDEO), perceptual_hash="f" * 16)
     picture = replace(PICTURE, perceptual_hash="f" * 16)
@@ -28,14 +28,14 @@ def test_images_are_not_compared_with_videos_nor_what_has_no_hash():
     assert find_duplicates(items, probes, FakeDecoder(), 4).near_groups == 0
 
 
-def test_an_answer_has_a_bound_and_tells_how_many_groups_there_are():
+def test_groups_are_limited_and_counted():
     items = [item(f"{number}-{copy}", str(number)) for number in range(MAX_GROUPS + 5) for copy in range(2)]
     items += [item(f"many-{copy}", "ff") for copy in range(MAX_MEMBERS + 5)]
     found = find_duplicates(items, {}, FakeDecoder(), 4)
     assert (found.exact_groups, len(found.exact), len(found.exact[0])) == (MAX_GROUPS + 6, MAX_GROUPS, MAX_MEMBERS)
 
 
-def test_a_group_begins_with_the_item_to_keep_and_the_others_are_extra():
+def test_group_starts_with_the_item_to_keep_and_the_others_are_extra():
     def sized(width: int) -> MediaProbe:
         return replace(PICTURE, facts=replace(PICTURE.facts, width=width, height=10), perceptual_hash="f" * 16)
 
@@ -47,7 +47,7 @@ def test_a_group_begins_with_the_item_to_keep_and_the_others_are_extra():
     assert (found.exact_extra, found.near_extra) == ((ids[1],), tuple(ids[1:]))
 
 
-def test_extra_items_of_groups_that_are_not_shown_are_named_too():
+def test_extra_items_of_omitted_groups_are_listed():
     items = [item(f"{number:03}-{copy}", str(number)) for number in range(MAX_GROUPS + 5) for copy in range(2)]
     found = find_duplicates(items, {}, FakeDecoder(), 4)
     assert len(found.exact_extra) == MAX_GROUPS + 5

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import toml
 
-from api.datasets.captions import CaptionsWish
+from api.datasets.captions import CaptionEditRequest
 from api.datasets.export import DatasetExport, ExportForm
 from api.datasets.media import DatasetMedia
 from api.datasets.media_facts import MediaFactsStore
@@ -45,7 +45,7 @@ def files_in(file: StreamedFile) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_the_trainers_form_has_its_toml_captions_and_masks(export: DatasetExport, cats: Dataset):
+def test_trainer_layout_has_toml_captions_and_masks(export: DatasetExport, cats: Dataset):
     file = export.open("cats", None, ExportForm.TRAINER)
     files = files_in(file)
     assert file.name == "cats-1-trainer.zip"
@@ -67,7 +67,9 @@ def test_the_trainers_form_has_its_toml_captions_and_masks(export: DatasetExport
         (ExportForm.AI_TOOLKIT, "ai_toolkit_datasets.yaml", "cats/a.png"),
     ],
 )
-def test_others_have_theirs(export: DatasetExport, cats: Dataset, form: ExportForm, settings: str, place: str):
+def test_other_layouts_have_their_settings(
+    export: DatasetExport, cats: Dataset, form: ExportForm, settings: str, place: str
+):
     files = files_in(export.open("cats", "1", form))
     assert files[place] == b"one"
     assert b"cats" in files[settings]
@@ -75,12 +77,12 @@ def test_others_have_theirs(export: DatasetExport, cats: Dataset, form: ExportFo
         assert toml.loads(files[settings].decode())["datasets"][0]["subsets"][0]["image_dir"] == "1_cats"
 
 
-def test_the_same_version_makes_the_same_bytes(export: DatasetExport, cats: Dataset):
+def test_same_version_gives_the_same_bytes(export: DatasetExport, cats: Dataset):
     one, other = (whole(export.open("cats", None, ExportForm.TRAINER)) for _ in range(2))
     assert one == other
 
 
-def test_it_is_nowhere_whole(export: DatasetExport, shelf: Shelf):
+def test_archive_is_streamed(export: DatasetExport, shelf: Shelf):
     shelf.make("large")
     shelf.version(*(shelf.item(f"{number}.bin", bytes([number]) * 8 * 2**20) for number in range(4)), name="large")
     file = export.open("large", None, ExportForm.TRAINER)
@@ -92,15 +94,15 @@ def test_it_is_nowhere_whole(export: DatasetExport, shelf: Shelf):
     assert most < 4 * 2**20
 
 
-def test_a_file_that_is_missing_is_told_before_anything_is_sent(export: DatasetExport, cats: Dataset, shelf: Shelf):
+def test_missing_file_is_reported_before_anything_is_sent(export: DatasetExport, cats: Dataset, shelf: Shelf):
     shelf.blobs.path(shelf.blob(b"one")).unlink()
     with pytest.raises(BlobMissing):
         export.open("cats", None, ExportForm.TRAINER)
 
 
-def test_version_that_was_exported_is_not_superseded(shelf: Shelf, export: DatasetExport, cats: Dataset):
+def test_exported_version_is_not_superseded(shelf: Shelf, export: DatasetExport, cats: Dataset):
     for caption in ("one", "two"):
-        shelf.captions.edit("cats", CaptionsWish(changes={item_id_of("a.png"): caption}), "ann", dry_run=False)
+        shelf.captions.edit("cats", CaptionEditRequest(changes={item_id_of("a.png"): caption}), "ann", dry_run=False)
         whole(export.open("cats", None, ExportForm.TRAINER))
     assert [row.ordinal for row in shelf.store.versions(cats.serial, 10, None, None)[0]] == [3, 2, 1]
 

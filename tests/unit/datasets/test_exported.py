@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from api.datasets.exported import MANIFEST, with_exported_names
-from api.datasets.tree import TreeFile, sort_out, without_export_directory
+from api.datasets.tree import TreeFile, sort_files, without_export_directory
 from api.domain.dataset import ManifestItem, write_manifest
 
 SHA = "a" * 64
@@ -19,7 +19,7 @@ Pack = Callable[..., list[TreeFile]]
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Pack:
-    """The files of an archive."""
+    """Return the files of an archive."""
 
     def pack(manifest: bytes, **files: str) -> list[TreeFile]:
         shift = ITEMS[1].item_id
@@ -40,21 +40,21 @@ def pack(tmp_path: Path) -> Pack:
     return pack
 
 
-def test_files_have_their_own_names_captions_and_masks_again(pack: Pack):
+def test_files_get_their_original_names_captions_and_masks(pack: Pack):
     files = pack(b"".join(write_manifest(ITEMS)))
     exported = with_exported_names(without_export_directory(files))
-    tree = sort_out(exported.files)
-    exported.give_captions(tree)
+    tree = sort_files(exported.files)
+    exported.restore_captions(tree)
     assert [each.path for each in tree.pictures] == ["a.jpg", "a.png", "clips/b.mp4"]
     assert [tree.caption_of(item.path) for item in ITEMS] == [item.caption for item in ITEMS]
     assert tree.masks["clips/b"].file.read_text() == "M"
 
 
-def test_a_caption_that_was_edited_in_the_archive_is_taken(pack: Pack):
+def test_caption_edited_in_the_archive_is_used(pack: Pack):
     files = pack(b"".join(write_manifest(ITEMS)), **{"media/a.txt": "edited"})
     exported = with_exported_names(without_export_directory(files))
-    tree = sort_out(exported.files)
-    exported.give_captions(tree)
+    tree = sort_files(exported.files)
+    exported.restore_captions(tree)
     assert tree.caption_of("a.jpg") == "edited"
 
 
@@ -68,12 +68,12 @@ def test_a_caption_that_was_edited_in_the_archive_is_taken(pack: Pack):
         b"".join(write_manifest([ManifestItem("x.png", SHA, 1, "x" * 50_000)])),
     ],
 )
-def test_what_is_no_manifest_changes_no_name(pack: Pack, manifest: bytes):
+def test_invalid_manifest_changes_no_name(pack: Pack, manifest: bytes):
     exported = with_exported_names(without_export_directory(pack(manifest)))
     assert (exported.items, "clips__b.mp4" in [each.path for each in exported.files]) == ((), True)
     assert MANIFEST not in [each.path for each in exported.files]
 
 
-def test_an_archive_of_anything_else_stays_as_it_is(tmp_path: Path):
+def test_other_archives_are_unchanged(tmp_path: Path):
     files = [TreeFile("a.png", tmp_path / "a.png", 1)]
     assert with_exported_names(files).files == files

@@ -6,7 +6,7 @@ import pytest
 
 from api.datasets.follow_up import MOST_PATHS, UploadFollowUp
 from api.datasets.joining import Joined
-from api.datasets.preprocess_wish import PreprocessWish
+from api.datasets.preprocess_request import PreprocessRequest
 from api.domain.access import LOCAL, Permission
 from api.domain.media_settings import MediaSettings
 from api.domain.upload import Upload, UploadStatus
@@ -26,39 +26,39 @@ def started(upload: Upload, joined: Joined = JOINED) -> list[tuple[Any, ...]]:
     return calls
 
 
-def test_what_was_asked_for_is_done_to_the_items_of_the_upload_alone():
-    [(wish, asks, key, task_id)] = started(UPLOAD)
-    assert wish == PreprocessWish(
+def test_only_items_of_the_upload_are_preprocessed():
+    [(request, principal, key, task_id)] = started(UPLOAD)
+    assert request == PreprocessRequest(
         "cats@3",
         paths=("x.mp4",),
         media=MediaSettings(fps=24.0, width=512, height=384),
         model_type="wan",
         description="preprocessed upload of x.mp4",
     )
-    assert (asks, key, task_id) == (LOCAL, "upload u1", "preprocess_1")
+    assert (principal, key, task_id) == (LOCAL, "upload u1", "preprocess_1")
 
 
-def test_where_the_upload_is_all_of_the_dataset_no_item_is_singled_out():
-    [(wish, *_)] = started(UPLOAD, replace(JOINED, is_all=True))
-    assert wish.paths == ()
+def test_no_items_are_selected_if_the_upload_is_the_whole_dataset():
+    [(request, *_)] = started(UPLOAD, replace(JOINED, is_all=True))
+    assert request.paths == ()
 
 
-def test_the_task_belongs_to_whoever_uploaded():
-    [(_, asks, _, _)] = started(replace(UPLOAD, owner="ann"))
-    assert (asks.owner, asks.may(Permission.TASKS_WRITE_ANY)) == ("ann", True)
+def test_task_belongs_to_the_uploader():
+    [(_, principal, _, _)] = started(replace(UPLOAD, owner="ann"))
+    assert (principal.owner, principal.may(Permission.TASKS_WRITE_ANY)) == ("ann", True)
 
 
-@pytest.mark.parametrize("said", [{}, {"prompt": "a cat", "dataset": "cats"}])
-def test_without_a_wish_there_is_no_task(said: dict[str, str]):
-    assert started(replace(UPLOAD, metadata=said)) == []
+@pytest.mark.parametrize("options", [{}, {"prompt": "a cat", "dataset": "cats"}])
+def test_upload_without_options_starts_no_task(options: dict[str, str]):
+    assert started(replace(UPLOAD, metadata=options)) == []
 
 
-def test_what_came_by_tus_or_brought_nothing_has_no_task():
+def test_tus_upload_or_upload_without_items_starts_no_task():
     assert started(replace(UPLOAD, task_id=None)) == []
     assert started(UPLOAD, replace(JOINED, added=())) == []
 
 
-def test_too_many_items_are_not_singled_out():
+def test_too_many_items_cannot_be_selected():
     many = replace(JOINED, added=tuple(f"{n}.png" for n in range(MOST_PATHS + 1)))
     with pytest.raises(Invalid):
         started(UPLOAD, many)

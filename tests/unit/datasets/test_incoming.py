@@ -9,7 +9,7 @@ import pytest
 from api.domain.upload import Upload, UploadStatus
 from api.errors import ChecksumMismatch, InsufficientStorage, TooLarge, Unavailable
 from api.files.upload_files import UploadFiles
-from api.web.incoming import Checksum, Incoming
+from api.web.upload_writer import Checksum, UploadWriter
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UPLOAD = Upload(1, "one", None, None, None, "cats", {}, 100, UploadStatus.RECEIVING, NOW, NOW, NOW)
@@ -22,15 +22,15 @@ def files(tmp_path: Path) -> UploadFiles:
     return made
 
 
-def incoming(files: UploadFiles, most: int = 100, min_free: int = 0, checksum: Checksum | None = None) -> Incoming:
-    return Incoming(UPLOAD, files.open("one"), files, most, min_free, checksum)
+def incoming(files: UploadFiles, most: int = 100, min_free: int = 0, checksum: Checksum | None = None) -> UploadWriter:
+    return UploadWriter(UPLOAD, files.open("one"), files, most, min_free, checksum)
 
 
 def sha256(data: bytes) -> Checksum:
     return Checksum("sha256", hashlib.sha256(data).digest())
 
 
-def test_parts_follow_one_another(files: UploadFiles):
+def test_parts_are_appended(files: UploadFiles):
     taken = incoming(files)
     taken.write(b"abc")
     taken.write(bytearray(b"def"))
@@ -38,7 +38,7 @@ def test_parts_follow_one_another(files: UploadFiles):
     assert (taken.offset, files.path("one").read_bytes()) == (6, b"abcdef")
 
 
-def test_bytes_beyond_the_size_take_the_whole_part_away(files: UploadFiles):
+def test_bytes_beyond_the_size_discard_the_whole_part(files: UploadFiles):
     taken = incoming(files, most=4)
     taken.write(b"abc")
     with pytest.raises(TooLarge):
@@ -46,7 +46,7 @@ def test_bytes_beyond_the_size_take_the_whole_part_away(files: UploadFiles):
     assert taken.offset == 0
 
 
-def test_a_right_checksum_confirms_the_bytes(files: UploadFiles):
+def test_correct_checksum_confirms_the_bytes(files: UploadFiles):
     taken = incoming(files, checksum=sha256(b"abcdef"))
     taken.write(b"abc")
     assert files.offset("one") == 0
@@ -55,7 +55,7 @@ def test_a_right_checksum_confirms_the_bytes(files: UploadFiles):
     assert files.offset("one") == 6
 
 
-def test_a_wrong_checksum_takes_the_bytes_away(files: UploadFiles):
+def test_wrong_checksum_discards_the_bytes(files: UploadFiles):
     taken = incoming(files, checksum=sha256(b"abc"))
     taken.write(b"abx")
     with pytest.raises(ChecksumMismatch):
@@ -63,7 +63,7 @@ def test_a_wrong_checksum_takes_the_bytes_away(files: UploadFiles):
     assert files.offset("one") == 0
 
 
-def test_of_a_part_that_was_cut_off_what_came_is_kept_unless_it_had_a_checksum(files: UploadFiles):
+def test_interrupted_part_is_kept_unless_it_has_a_checksum(files: UploadFiles):
     taken = incoming(files)
     taken.write(b"abc")
     taken.stop()
@@ -74,13 +74,13 @@ def test_of_a_part_that_was_cut_off_what_came_is_kept_unless_it_had_a_checksum(f
     assert (doubtful.offset, files.offset("one")) == (3, 3)
 
 
-def test_a_disk_without_room_is_told_before_it_is_full(files: UploadFiles):
+def test_missing_disk_space_is_reported_before_the_disk_is_full(files: UploadFiles):
     taken = incoming(files, min_free=2**60)
     with pytest.raises(InsufficientStorage):
         taken.write(b"abc")
 
 
-def test_the_less_is_to_stay_free_the_more_often_the_disk_is_looked_at(files: UploadFiles):
+def test_small_disk_margin_is_checked_more_often(files: UploadFiles):
     taken = incoming(files, most=10_000, min_free=4000)
     with patch.object(files, "free_bytes", side_effect=[9000, 5000, 3000]) as looked:
         for _ in range(4):
@@ -94,7 +94,7 @@ def test_the_less_is_to_stay_free_the_more_often_the_disk_is_looked_at(files: Up
     ("number", "error"),
     [(errno.ENOSPC, InsufficientStorage), (errno.EDQUOT, InsufficientStorage), (errno.EIO, Unavailable)],
 )
-def test_what_the_disk_refuses_is_said(files: UploadFiles, number: int, error: type[Exception]):
+def test_disk_error_is_reported(files: UploadFiles, number: int, error: type[Exception]):
     taken = incoming(files)
     taken.write(b"abc")
     with patch.object(taken.file, "append", side_effect=OSError(number, "no")), pytest.raises(error):

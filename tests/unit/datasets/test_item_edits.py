@@ -30,7 +30,7 @@ def paths(shelf: Shelf, *, trained: bool = False) -> list[str]:
     return [item.path for item in items if not (trained and item.excluded)]
 
 
-def test_an_exclusion_is_part_of_the_manifest_and_its_absence_changes_no_hash(shelf: Shelf, editor: ItemEditor):
+def test_exclusion_changes_the_manifest_and_its_absence_does_not(shelf: Shelf, editor: ItemEditor):
     first = shelf.service.find_version(shelf.store.get("cats"))
     assert b"excluded" not in b"".join(shelf.blobs.lines(first.manifest_sha256))
     change(editor, exclude="a.png")
@@ -41,15 +41,15 @@ def test_an_exclusion_is_part_of_the_manifest_and_its_absence_changes_no_hash(sh
     assert list(write_manifest(read_manifest(lines))) == lines
 
 
-def test_a_removed_item_leaves_with_its_mask(shelf: Shelf, editor: ItemEditor):
+def test_removed_item_loses_its_mask(shelf: Shelf, editor: ItemEditor):
     change(editor, remove="b.png")
     latest = shelf.service.find_version(shelf.store.get("cats"))
     assert paths(shelf) == ["a.png", "c.png"]
-    assert b"mask" in shelf.blobs.path(shelf.blob(b"mask")).read_bytes()  # an earlier version needs it
+    assert b"mask" in shelf.blobs.path(shelf.blob(b"mask")).read_bytes()  # an earlier version still needs it
     assert all(item.mask_sha256 is None for item in shelf.service.read_items(latest.manifest_sha256))
 
 
-def test_edits_at_the_same_time_all_count_where_no_version_is_named(shelf: Shelf, editor: ItemEditor):
+def test_concurrent_edits_without_expected_version_all_succeed(shelf: Shelf, editor: ItemEditor):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda path: change(editor, exclude=path), ("a.png", "b.png")))
     assert paths(shelf, trained=True) == ["c.png"]
@@ -64,7 +64,7 @@ def test_one_edit_removes_excludes_and_includes(shelf: Shelf, editor: ItemEditor
     assert made.version.origin == {"edited": 2, "removed": 1, "excluded": 1, "included": 1}
 
 
-def test_rows_are_taken_over_for_an_exclusion(shelf: Shelf, editor: ItemEditor):
+def test_exclusion_reuses_rows(shelf: Shelf, editor: ItemEditor):
     latest = shelf.store.get_version(shelf.store.get("cats").serial, 1)
     before = shelf.service.index(latest.manifest_sha256)
     change(editor, exclude="a.png")
@@ -72,17 +72,17 @@ def test_rows_are_taken_over_for_an_exclusion(shelf: Shelf, editor: ItemEditor):
     assert not shelf.rows.get(before, B).item.excluded
 
 
-def test_the_last_item_that_is_trained_on_stays(shelf: Shelf, editor: ItemEditor):
-    for refused in ({"remove": "a.png b.png c.png"}, {"exclude": "a.png b.png c.png"}):
+def test_last_trained_item_cannot_be_removed(shelf: Shelf, editor: ItemEditor):
+    for rejected in ({"remove": "a.png b.png c.png"}, {"exclude": "a.png b.png c.png"}):
         with pytest.raises(Invalid):
-            change(editor, **refused)
+            change(editor, **rejected)
     change(editor, exclude="a.png b.png")
     with pytest.raises(Invalid):
         change(editor, remove="c.png")
     assert shelf.store.get("cats").latest == 2
 
 
-def test_unknown_items_and_older_versions_are_refused(editor: ItemEditor):
+def test_unknown_items_and_older_versions_are_rejected(editor: ItemEditor):
     with pytest.raises(ItemNotFound) as unknown:
         change(editor, remove="a.png x.png y.png")
     assert unknown.value.data["items"] == 2
@@ -91,7 +91,7 @@ def test_unknown_items_and_older_versions_are_refused(editor: ItemEditor):
 
 
 @pytest.mark.slow
-def test_thousands_of_items_are_edited_at_once(shelf: Shelf):
+def test_thousands_of_items_are_edited_together(shelf: Shelf):
     shelf.make()
     one = shelf.item("x.png")
     items = [type(one)(f"{number:05}.png", one.sha256, 1) for number in range(12_000)]

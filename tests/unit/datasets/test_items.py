@@ -17,30 +17,30 @@ def test_items_are_paged_by_path(shelf: Shelf):
     assert (first.pagination.total, second.pagination.has_more) == (5, True)
 
 
-def test_an_earlier_version_shows_what_it_held(shelf: Shelf):
+def test_earlier_version_lists_its_items(shelf: Shelf):
     shelf.make()
     shelf.version(shelf.item("a.png"))
     shelf.version(shelf.item("b.png"))
     assert [item.name for item in shelf.items.get_page("cats", "1", ALL, PageRequest()).rows] == ["a.png"]
 
 
-def test_a_dataset_without_a_version_has_an_empty_page(shelf: Shelf):
+def test_dataset_without_a_version_has_an_empty_page(shelf: Shelf):
     shelf.make()
     assert shelf.items.get_page("cats", None, ALL, PageRequest()).pagination.total == 0
     with pytest.raises(VersionNotFound):
         shelf.items.get_page("cats", "1", ALL, PageRequest())
 
 
-def test_one_item_is_found_by_its_id_in_every_version(shelf: Shelf):
+def test_item_is_found_by_its_id_in_every_version(shelf: Shelf):
     shelf.make()
     shelf.version(shelf.item("a.png", b"1"))
     shelf.version(shelf.item("a.png", b"22", mask_sha256=shelf.blob(b"mask")))
     new, old = (shelf.items.get("cats", item_id_of("a.png"), version) for version in (None, "1"))
     assert (new.size_bytes, new.has_mask, old.size_bytes, old.has_mask) == (2, True, 1, False)
-    assert new.kind is None  # nobody has looked into it
+    assert new.kind is None  # not examined yet
 
 
-def test_an_unknown_item_is_told(shelf: Shelf):
+def test_unknown_item_is_reported(shelf: Shelf):
     shelf.make()
     shelf.version(shelf.item("a.png"))
     with pytest.raises(ItemNotFound):

@@ -23,41 +23,41 @@ def media(shelf: Shelf, database: Database, decoder: FakeDecoder) -> DatasetMedi
     return DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock)
 
 
-def test_the_same_bytes_are_looked_into_once(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+def test_same_bytes_are_examined_once(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
     files = {sha256: MediaSource(shelf.blobs.path(sha256)) for sha256 in (shelf.blob(b"1"), shelf.blob(b"2"))}
-    assert media.look(files, 9) == dict.fromkeys(files, PICTURE)
-    assert media.look(files, 9) == dict.fromkeys(files, PICTURE)
+    assert media.examine_all(files, 9) == dict.fromkeys(files, PICTURE)
+    assert media.examine_all(files, 9) == dict.fromkeys(files, PICTURE)
     assert sorted(decoder.examined) == sorted(each.path for each in files.values())
 
 
-def test_what_is_not_reached_in_time_is_left_out_and_reached_next(
+def test_files_not_examined_in_time_are_examined_by_the_next_call(
     shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder
 ):
     files = {sha256: MediaSource(shelf.blobs.path(sha256)) for sha256 in (shelf.blob(bytes([i])) for i in range(10))}
     decoder.before = lambda: shelf.clock.advance(1)
     decoder.children = 1
-    first = media.look(files, 4)
+    first = media.examine_all(files, 4)
     assert len(first) == 4
-    assert len(media.look(files, 4)) == 8
+    assert len(media.examine_all(files, 4)) == 8
 
 
-def test_a_second_caller_gets_what_is_known_meanwhile(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+def test_concurrent_caller_gets_the_known_facts(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
     sha256 = shelf.blob(b"1")
-    with media._looking:
-        assert media.look({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
+    with media._examining:
+        assert media.examine_all({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
     assert decoder.examined == []
 
 
-def test_files_whose_turn_does_not_come_are_left_out(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
-    def refuse() -> None:
+def test_files_are_omitted_while_the_decoder_is_busy(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+    def fail() -> None:
         raise DecoderBusy
 
-    decoder.before = refuse
+    decoder.before = fail
     sha256 = shelf.blob(b"1")
-    assert media.look({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
+    assert media.examine_all({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
 
 
-def test_one_file_is_looked_into_at_once(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+def test_required_file_is_examined_immediately(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
     turned = replace(PICTURE, rotation=90)
     decoder.found = {b"turned": turned}
     sha256 = shelf.blob(b"turned")
@@ -67,7 +67,7 @@ def test_one_file_is_looked_into_at_once(shelf: Shelf, media: DatasetMedia, deco
     assert (media.known(sha256), len(decoder.examined)) == (turned, 1)
 
 
-def test_files_of_a_registered_directory_are_looked_into_there(
+def test_files_of_a_registered_directory_are_examined_there(
     shelf: Shelf, database: Database, decoder: FakeDecoder, tmp_path: Path
 ):
     item, gone = shelf.item("a.png"), shelf.item("b.png")
@@ -79,11 +79,11 @@ def test_files_of_a_registered_directory_are_looked_into_there(
     dataset = replace(own, directory=str(tmp_path))
     sources = media.find_sources(dataset, [item, gone])
     assert sources == {item.sha256: MediaSource(tmp_path / "a.png", item.sha256), gone.sha256: None}
-    found = media.look(sources, 9)
+    found = media.examine_all(sources, 9)
     assert (found[item.sha256], found[gone.sha256].facts.problem) == (PICTURE, "changed")
 
 
-def test_what_a_file_has_become_is_not_taken_for_the_bytes_that_were_wanted(
+def test_facts_of_a_changed_file_are_not_stored_for_the_old_hash(
     shelf: Shelf, database: Database, decoder: FakeDecoder, tmp_path: Path
 ):
     item = shelf.item("a.png")
@@ -91,14 +91,14 @@ def test_what_a_file_has_become_is_not_taken_for_the_bytes_that_were_wanted(
     registered = FakeDirectory({item.sha256: tmp_path / "a.png"})
     media = DatasetMedia(MediaFactsStore(database), shelf.blobs, decoder, shelf.clock, registered)
     dataset = replace(shelf.make("own"), directory=str(tmp_path))
-    assert media.look(media.find_sources(dataset, [item]), 9)[item.sha256].facts.problem == "changed"
+    assert media.examine_all(media.find_sources(dataset, [item]), 9)[item.sha256].facts.problem == "changed"
     assert media.known(item.sha256) is None
 
 
-def test_a_caller_who_has_left_ends_the_look(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
+def test_disconnected_caller_ends_the_examination(shelf: Shelf, media: DatasetMedia, decoder: FakeDecoder):
     sha256 = shelf.blob(b"1")
     token = has_caller_left.set(lambda: True)
     try:
-        assert media.look({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
+        assert media.examine_all({sha256: MediaSource(shelf.blobs.path(sha256))}, 9) == {}
     finally:
         has_caller_left.reset(token)

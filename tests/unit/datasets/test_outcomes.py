@@ -1,4 +1,4 @@
-"""From what was made of items to the items of a new version."""
+"""From the output files of a program to the items of a new version."""
 
 from api.datasets.outcomes import MOST_SHOWN, NewItems, Output, Tally, outputs_of
 from api.domain.dataset import Blob, ManifestItem
@@ -7,7 +7,7 @@ from api.jobs.preprocessing.work import Made, Record
 CLIP = ManifestItem("dir/clip.mkv", "a" * 64, 9, "a cat", "b" * 64)
 
 
-def test_files_of_a_record_are_taken_once_each():
+def test_each_file_of_a_record_is_stored_once():
     taken: list[str] = []
 
     def take(name: str) -> Blob:
@@ -22,14 +22,14 @@ def test_files_of_a_record_are_taken_once_each():
     assert outputs[0].hashes == ("1" * 64, "m" * 64)
 
 
-def test_pieces_stand_where_their_source_stood_with_its_caption_and_mask():
+def test_outputs_replace_their_source_with_its_caption_and_mask():
     new = NewItems()
     new.add(CLIP, Output("_000", ".mp4", Blob("c" * 64, 5), None, None))
     new.add(CLIP, Output("", None, None, None, None))
     assert new.items == [ManifestItem("dir/clip_000.mp4", "c" * 64, 5, "a cat", "b" * 64), CLIP]
 
 
-def test_no_two_items_share_a_name_in_any_case():
+def test_names_of_items_are_unique_ignoring_case():
     new = NewItems()
     for path in ("a.jpg", "A.png"):
         new.add(ManifestItem(path, path[0] * 64, 1), Output("", ".png", Blob("d" * 64, 2), None, None))
@@ -37,7 +37,7 @@ def test_no_two_items_share_a_name_in_any_case():
     assert [item.path for item in new.items] == ["a.png", "A_2.png", "a_3.PNG"]
 
 
-def test_a_tally_shows_the_first_problems_and_counts_all():
+def test_tally_counts_all_problems_and_stores_the_first():
     tally = Tally()
     for number in range(MOST_SHOWN + 5):
         tally.note_problem(f"{number}.png", "broken")

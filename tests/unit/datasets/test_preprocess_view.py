@@ -1,4 +1,4 @@
-"""Preprocessing tasks as they are shown."""
+"""Views of preprocessing tasks."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ AT_WORK = ProgressReport.from_json(
         (TaskStatus.STOPPED, PreprocessStatus.CANCELLED, None),
     ],
 )
-def test_every_status_has_its_word(
+def test_each_task_status_has_a_preprocessing_status(
     machine: TrainingMachine, status: TaskStatus, shown: PreprocessStatus, step: str | None
 ):
     machine.put_errand()
@@ -45,14 +45,14 @@ def test_every_status_has_its_word(
     assert status in STATUSES[shown]
 
 
-def test_the_last_step_is_to_keep_the_result(machine: TrainingMachine):
+def test_last_step_is_storing_the_result(machine: TrainingMachine):
     machine.put_errand()
     done = replace(AT_WORK, progress=replace(AT_WORK.progress, current_step=9))
     view = show_preprocess(replace(machine.task("e"), status=TaskStatus.RUNNING), done, None)
     assert view.current_step == "keeping the result"
 
 
-def test_a_result_is_read_whatever_version_kept_it(machine: TrainingMachine):
+def test_result_stored_by_another_version_is_read(machine: TrainingMachine):
     machine.put_errand()
     kept = {"dataset": "a@1", "version": 1, "manifest": "sha256:x", "items": 1, "of_a_newer_version": 5}
     view = show_preprocess(replace(machine.task("e"), status=TaskStatus.COMPLETED, result=kept), None, None)

@@ -1,4 +1,4 @@
-"""Preprocessing tasks: started, shown, cancelled."""
+"""Preprocessing tasks: start, show, cancel, delete."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from api.datasets.derivations import DerivationStore
-from api.datasets.preprocess_harvest import PreprocessHarvest
+from api.datasets.preprocess_request import CaptionRules, PreprocessRequest, Replacement
+from api.datasets.preprocess_results import PreprocessResultRecorder
 from api.datasets.preprocess_views import PreprocessStatus, PreprocessView
-from api.datasets.preprocess_wish import CaptionRules, PreprocessWish, Replacement
 from api.datasets.preprocessing import PreprocessingService
 from api.datasets.work_files import SourceFiles
 from api.db.database import Database
 from api.domain.access import Credential, Role
 from api.domain.media_settings import Cut, CutBy, MediaSettings
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.domain.task import TaskType
 from api.errors import (
     DatasetExists,
@@ -30,7 +30,7 @@ from api.errors import (
 from api.files.task_files import task_files
 from api.training.attempt_store import AttemptStore
 from api.training.store import TaskStore
-from api.training.task_means import TaskMeans
+from api.training.task_resources import TaskResources
 from api.training.views import Deleted
 from api.util.clock import FakeClock
 from api.util.pagination import PageRequest
@@ -57,8 +57,8 @@ def service(machine: TrainingMachine, shelf: Shelf) -> PreprocessingService:
     parts, database = machine.parts, machine.database
     files, store = SourceFiles(shelf.blobs), shelf.store
     derived = DerivationStore(database)
-    harvest = PreprocessHarvest(shelf.service, store, shelf.blobs, derived, files, shelf.clock, machine.root)
-    means = TaskMeans(
+    harvest = PreprocessResultRecorder(shelf.service, store, shelf.blobs, derived, files, shelf.clock, machine.root)
+    means = TaskResources(
         TaskStore(database, TaskType.PREPROCESSING),
         AttemptStore(database, TaskType.PREPROCESSING),
         parts.intake,
@@ -79,10 +79,10 @@ def cats(shelf: Shelf) -> Shelf:
     return shelf
 
 
-def test_each_file_is_worked_on_once_from_links_in_the_tasks_directory(
+def test_each_file_is_processed_once_from_links_in_the_task_directory(
     service: PreprocessingService, cats: Shelf, machine: TrainingMachine
 ):
-    made = service.start(PreprocessWish("cats", media=SMALL, model_type="wan"), ANN)
+    made = service.start(PreprocessRequest("cats", media=SMALL, model_type="wan"), ANN)
     assert (made.status, made.dataset, made.items_total) == (PreprocessStatus.QUEUED, "cats@1", None)
     output = task_files(machine.root, made.task_id).output
     assert len((output / "items.jsonl").read_text().splitlines()) == 2
@@ -91,76 +91,77 @@ def test_each_file_is_worked_on_once_from_links_in_the_tasks_directory(
     assert machine.tasks.get(made.task_id).gpu_count == 0
 
 
-def test_videos_keep_their_rate_where_that_is_asked_for_or_the_model_takes_none(
-    service: PreprocessingService, cats: Shelf
-):
-    for wish in (PreprocessWish("cats", model_type="wan", keeps_rate=True), PreprocessWish("cats", model_type="sdxl")):
-        assert service.start(wish, ANN).request["media"]["fps"] is None
+def test_videos_keep_their_rate_on_request_or_for_image_models(service: PreprocessingService, cats: Shelf):
+    for request in (
+        PreprocessRequest("cats", model_type="wan", keeps_rate=True),
+        PreprocessRequest("cats", model_type="sdxl"),
+    ):
+        assert service.start(request, ANN).request["media"]["fps"] is None
 
 
-def test_captions_alone_need_no_file(service: PreprocessingService, cats: Shelf, machine: TrainingMachine):
-    made = service.start(PreprocessWish("cats", captions=CaptionRules(prefix="x")), ANN)
+def test_captions_alone_need_no_files(service: PreprocessingService, cats: Shelf, machine: TrainingMachine):
+    made = service.start(PreprocessRequest("cats", captions=CaptionRules(prefix="x")), ANN)
     assert list((task_files(machine.root, made.task_id).output / "sources").iterdir()) == []
 
 
-def test_a_retry_finds_the_first_task(service: PreprocessingService, cats: Shelf):
-    first = service.start(PreprocessWish("cats"), ANN, "key")
-    assert service.start(PreprocessWish("cats"), ANN, "key").task_id == first.task_id
+def test_retry_returns_the_first_task(service: PreprocessingService, cats: Shelf):
+    first = service.start(PreprocessRequest("cats"), ANN, "key")
+    assert service.start(PreprocessRequest("cats"), ANN, "key").task_id == first.task_id
     assert service.get_page(None, None, None, PageRequest()).pagination.total == 1
 
 
-def test_cutting_by_scene_without_its_extra_says_what_to_install(
+def test_cutting_by_scene_without_its_extra_names_the_package(
     service: PreprocessingService, cats: Shelf, monkeypatch: pytest.MonkeyPatch
 ):
-    wish = PreprocessWish("cats", media=MediaSettings(cut=Cut(CutBy.SCENE)), model_type="wan")
+    request = PreprocessRequest("cats", media=MediaSettings(cut=Cut(CutBy.SCENE)), model_type="wan")
     monkeypatch.setattr("api.util.extras.find_spec", lambda name: None)
-    with pytest.raises(Invalid) as refused:
-        service.start(wish, ANN)
-    [mistake] = refused.value.mistakes
+    with pytest.raises(Invalid) as rejected:
+        service.start(request, ANN)
+    [mistake] = rejected.value.mistakes
     assert (mistake.pointer, "make install EXTRAS=scenes" in mistake.message) == ("/cut/by", True)
     monkeypatch.undo()
-    assert service.start(wish, ANN).status == PreprocessStatus.QUEUED
+    assert service.start(request, ANN).status == PreprocessStatus.QUEUED
 
 
-def test_mistakes_are_told_before_anything_is_made(
+def test_errors_are_reported_before_anything_is_created(
     service: PreprocessingService, cats: Shelf, machine: TrainingMachine
 ):
     cats.make("empty")
     cats.version(name="empty")
-    for wish, error in (
-        (PreprocessWish("a/b"), Invalid),
-        (PreprocessWish("empty"), Invalid),
-        (PreprocessWish("cats", model_type="wun"), Invalid),
-        (PreprocessWish("cats", captions=CaptionRules(replace=(Replacement("(", is_regex=True),))), InvalidPattern),
+    for request, error in (
+        (PreprocessRequest("a/b"), Invalid),
+        (PreprocessRequest("empty"), Invalid),
+        (PreprocessRequest("cats", model_type="wun"), Invalid),
+        (PreprocessRequest("cats", captions=CaptionRules(replace=(Replacement("(", is_regex=True),))), InvalidPattern),
     ):
         with pytest.raises(error):
-            service.start(wish, ANN)
+            service.start(request, ANN)
     assert machine.tasks.queued() == []
     assert not (machine.root / "tasks").exists()
 
 
-def test_results_go_to_own_datasets_alone(service: PreprocessingService, cats: Shelf, tmp_path: Path):
+def test_result_goes_only_into_own_datasets(service: PreprocessingService, cats: Shelf, tmp_path: Path):
     cats.make("there", directory=str(tmp_path))
     assert service.find_directory(str(tmp_path)) == "there"
     with pytest.raises(Invalid):
         service.find_directory("/nowhere")
     with pytest.raises(NotYours):
-        service.start(PreprocessWish("cats"), BOB)
+        service.start(PreprocessRequest("cats"), BOB)
     with pytest.raises(DatasetIsRegistered):
-        service.start(PreprocessWish("cats", into="there"), ANN)
-    assert service.start(PreprocessWish("cats", into="bobs"), BOB).owner == "bob"
+        service.start(PreprocessRequest("cats", into="there"), ANN)
+    assert service.start(PreprocessRequest("cats", into="bobs"), BOB).owner == "bob"
 
 
-def test_a_name_that_a_hidden_dataset_has_is_taken(service: PreprocessingService, cats: Shelf):
+def test_name_of_a_hidden_dataset_is_a_conflict(service: PreprocessingService, cats: Shelf):
     cats.make("bobs", BOB)
     cats.version(cats.item("c.png"), name="bobs")
     cats.make("anns", replace(BOB, user_id="ann"))
-    with seeing(Sight("bob", False, False)), pytest.raises(DatasetExists):
-        service.start(PreprocessWish("bobs", into="anns"), BOB)
+    with seeing(ReadScope("bob", False, False)), pytest.raises(DatasetExists):
+        service.start(PreprocessRequest("bobs", into="anns"), BOB)
 
 
-def test_it_is_listed_by_status_and_cancelled_once(service: PreprocessingService, cats: Shelf):
-    made = service.start(PreprocessWish("cats"), ANN)
+def test_task_is_listed_by_status_and_cancelled_once(service: PreprocessingService, cats: Shelf):
+    made = service.start(PreprocessRequest("cats"), ANN)
     assert service.cancel(made.task_id, "ann").status is PreprocessStatus.CANCELLED
     assert service.cancel(made.task_id, "ann").status is PreprocessStatus.CANCELLED
     listed = service.get_page(PreprocessStatus.CANCELLED, None, None, PageRequest())
@@ -169,13 +170,13 @@ def test_it_is_listed_by_status_and_cancelled_once(service: PreprocessingService
     assert len(service.get_events(made.task_id, PageRequest()).rows) == 2
 
 
-def test_a_list_tells_what_each_works_on(service: PreprocessingService, cats: Shelf):
-    service.start(PreprocessWish("cats", into="dogs"), ANN)
+def test_list_shows_the_source_of_each_task(service: PreprocessingService, cats: Shelf):
+    service.start(PreprocessRequest("cats", into="dogs"), ANN)
     assert [row.dataset for row in service.get_page(None, None, None, PageRequest()).rows] == ["cats@1"]
 
 
-def test_a_finished_one_is_deleted_with_its_files(service: PreprocessingService, cats: Shelf, machine: TrainingMachine):
-    made = service.start(PreprocessWish("cats", media=SMALL), ANN)
+def test_finished_task_is_deleted_with_its_files(service: PreprocessingService, cats: Shelf, machine: TrainingMachine):
+    made = service.start(PreprocessRequest("cats", media=SMALL), ANN)
     root = task_files(machine.root, made.task_id).root
     with pytest.raises(TaskNotFinished):
         service.delete(made.task_id)
@@ -189,32 +190,30 @@ def test_a_finished_one_is_deleted_with_its_files(service: PreprocessingService,
             ask(made.task_id)
 
 
-def test_a_registered_directory_is_to_be_looked_at_and_not_uploaded_to(
-    service: PreprocessingService, shelf: Shelf, tmp_path: Path
-):
+def test_empty_registered_directory_needs_a_refresh(service: PreprocessingService, shelf: Shelf, tmp_path: Path):
     shelf.make("there", directory=str(tmp_path))
     with pytest.raises(VersionNotFound, match="there/refresh"):
-        service.start(PreprocessWish("there", into="dogs"), ANN)
+        service.start(PreprocessRequest("there", into="dogs"), ANN)
     shelf.version(name="there")
-    with pytest.raises(Invalid) as refused:
-        service.start(PreprocessWish("there", into="dogs"), ANN)
-    assert "there/refresh" in (refused.value.mistakes[0].remedy or "")
+    with pytest.raises(Invalid) as rejected:
+        service.start(PreprocessRequest("there", into="dogs"), ANN)
+    assert "there/refresh" in (rejected.value.mistakes[0].remedy or "")
 
 
-def test_trainings_are_none(service: PreprocessingService, machine: TrainingMachine):
+def test_trainings_are_not_listed(service: PreprocessingService, machine: TrainingMachine):
     machine.put("a")
     for ask in (lambda: service.get("a"), lambda: service.get_events("a", PageRequest())):
         with pytest.raises(TaskNotFound):
             ask()
 
 
-def test_an_upload_that_began_its_task_meanwhile_is_shown_as_that_task(
+def test_upload_whose_task_has_started_is_shown_as_that_task(
     service: PreprocessingService, cats: Shelf, monkeypatch: pytest.MonkeyPatch
 ):
     started: list[PreprocessView] = []
 
     def upload(task_id: str) -> PreprocessView:
-        started.append(service.start(PreprocessWish("cats", media=SMALL), ANN, None, task_id))
+        started.append(service.start(PreprocessRequest("cats", media=SMALL), ANN, None, task_id))
         return replace(started[0], status=PreprocessStatus.COMPLETED)
 
     monkeypatch.setattr(service, "_find_upload", upload)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.datasets import directory_hashing, registered_directories
-from api.datasets.materials import DatasetMaterials
+from api.datasets.materials import DatasetDirectories
 from api.datasets.references import DatasetReferences
 from api.datasets.registered_directories import RegisteredDirectories
 from api.datasets.registered_files import RegisteredFileStore
@@ -19,7 +19,7 @@ from tests.unit.datasets.conftest import ANN, Shelf
 
 @pytest.fixture
 def media(tmp_path: Path) -> Path:
-    """Somebody's directory."""
+    """The directory of a user."""
     root = tmp_path / "srv" / "media"
     files = {
         "a.png": "A",
@@ -44,8 +44,8 @@ def registered(shelf: Shelf, tmp_path: Path) -> RegisteredDirectories:
 
 
 def look(registered: RegisteredDirectories) -> None:
-    """What its two threads do on their own."""
-    registered.look_once()
+    """Do what the two threads do."""
+    registered.check_once()
     registered.read_once()
 
 
@@ -69,48 +69,46 @@ def refresh(registered: RegisteredDirectories) -> None:
     look(registered)
 
 
-def test_a_directory_becomes_a_dataset_without_a_copy(shelf: Shelf, registered: RegisteredDirectories, media: Path):
+def test_directory_becomes_a_dataset_without_a_copy(shelf: Shelf, registered: RegisteredDirectories, media: Path):
     made = register(registered, media)
     assert (made.directory, made.watch.state, made.latest) == (str(media), WatchState.READING, None)
     assert items(shelf) == {"a.png": "one", "b.jpg": None, "sub/c.png": None}
     assert shelf.items.get_page("media", None, ItemFilter(), PageRequest()).rows[0].has_mask
-    assert shelf.store.get("media").stored_bytes < 2000  # of the manifest alone
+    assert shelf.store.get("media").stored_bytes < 2000  # only the manifest
     assert watch(shelf).state is WatchState.SAME
 
 
 @pytest.mark.parametrize(
-    ("directory", "said"),
+    ("directory", "message"),
     [
         ("/etc", "not permitted"),
         ("srv/media", "not absolute"),
         ("{srv}/none", "no such directory"),
         ("{srv}/../elsewhere", "not permitted"),
         ("{srv}/out", "not permitted"),
-        ("{srv}/a\0b", "cannot be looked at"),
+        ("{srv}/a\0b", "cannot be read"),
         ("{srv}/media/a.png", "no such directory"),
     ],
 )
-def test_a_directory_elsewhere_is_refused(
-    registered: RegisteredDirectories, media: Path, tmp_path: Path, directory: str, said: str
+def test_directory_elsewhere_is_rejected(
+    registered: RegisteredDirectories, media: Path, tmp_path: Path, directory: str, message: str
 ):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "srv" / "out").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Invalid) as rejected:
         register(registered, directory.format(srv=tmp_path / "srv"))
-    (mistake,) = refused.value.mistakes
-    assert (mistake.pointer, said in mistake.message) == ("/directory", True)
+    (mistake,) = rejected.value.mistakes
+    assert (mistake.pointer, message in mistake.message) == ("/directory", True)
 
 
-def test_without_permitted_directories_none_is_registered(shelf: Shelf, media: Path):
+def test_no_directory_is_registered_without_permitted_directories(shelf: Shelf, media: Path):
     none = RegisteredDirectories(shelf.service, shelf.store, RegisteredFileStore(shelf.database), [], shelf.clock)
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Invalid) as rejected:
         register(none, media)
-    assert refused.value.mistakes[0].message == "No directory may be registered here."
+    assert rejected.value.mistakes[0].message == "This server does not permit registered directories."
 
 
-def test_what_has_changed_is_said_and_nothing_else_happens(
-    shelf: Shelf, registered: RegisteredDirectories, media: Path
-):
+def test_changes_are_reported_and_nothing_else_happens(shelf: Shelf, registered: RegisteredDirectories, media: Path):
     register(registered, media)
     (media / "a.png").write_text("changed")
     (media / "b.jpg").unlink()
@@ -122,7 +120,7 @@ def test_what_has_changed_is_said_and_nothing_else_happens(
     assert shelf.store.get("media").latest == 1
 
 
-def test_a_refresh_makes_a_version_of_what_is_there_now(shelf: Shelf, registered: RegisteredDirectories, media: Path):
+def test_refresh_makes_a_version_of_the_current_files(shelf: Shelf, registered: RegisteredDirectories, media: Path):
     register(registered, media)
     (media / "a.txt").write_text("another")
     (media / "b.jpg").unlink()
@@ -134,7 +132,7 @@ def test_a_refresh_makes_a_version_of_what_is_there_now(shelf: Shelf, registered
     assert shelf.store.get("media").latest == 2
 
 
-def test_only_what_has_changed_is_read_again(
+def test_only_changed_files_are_read_again(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
 ):
     register(registered, media)
@@ -148,9 +146,7 @@ def test_only_what_has_changed_is_read_again(
     assert read == [str(media / "a.png")]
 
 
-def test_a_directory_that_is_gone_is_said_and_may_come_back(
-    shelf: Shelf, registered: RegisteredDirectories, media: Path
-):
+def test_missing_directory_is_reported_and_may_return(shelf: Shelf, registered: RegisteredDirectories, media: Path):
     register(registered, media)
     media.rename(media.parent / "away")
     look(registered)
@@ -161,19 +157,19 @@ def test_a_directory_that_is_gone_is_said_and_may_come_back(
 
 
 @pytest.mark.parametrize("above", [False, True])
-def test_a_directory_that_became_a_link_is_not_followed(
+def test_directory_replaced_by_a_link_is_not_followed(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, tmp_path: Path, above: bool
 ):
     register(registered, media)
     secret = tmp_path / "secret"
     (secret / media.name).mkdir(parents=True)
-    for place in (secret, secret / media.name):
-        (place / "x.png").write_text("secret")
+    for directory in (secret, secret / media.name):
+        (directory / "x.png").write_text("secret")
     swapped = media.parent if above else media
     swapped.rename(tmp_path / "away")
     swapped.symlink_to(secret)
     refresh(registered)
-    assert (watch(shelf).state, "a link in its path" in watch(shelf).problem) == (WatchState.GONE, True)
+    assert (watch(shelf).state, "contains a link" in watch(shelf).problem) == (WatchState.GONE, True)
     assert shelf.store.get("media").latest == 1
 
 
@@ -189,7 +185,7 @@ def test_links_are_not_followed(shelf: Shelf, registered: RegisteredDirectories,
 
 
 @pytest.mark.parametrize("name", [b"red\x1b[31m.png", b"\xff.png"])
-def test_a_name_that_no_item_can_have_is_a_finding_and_the_rest_is_taken(
+def test_invalid_name_is_a_finding_and_other_files_are_used(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, name: bytes
 ):
     Path(os.fsdecode(os.fsencode(media) + b"/" + name)).write_text("x")
@@ -208,7 +204,7 @@ def test_a_name_that_no_item_can_have_is_a_finding_and_the_rest_is_taken(
 @pytest.mark.parametrize(
     ("name", "content"), [("captions.json", "{"), ("metadata.jsonl", "{}"), ("b.txt", "x" * 200_000)]
 )
-def test_captions_that_cannot_be_read_are_a_finding_and_the_rest_is_taken(
+def test_unreadable_captions_are_a_finding_and_other_files_are_used(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, name: str, content: str
 ):
     (media / "notes.pdf").unlink()
@@ -224,18 +220,18 @@ def test_captions_that_cannot_be_read_are_a_finding_and_the_rest_is_taken(
     assert (watch(shelf).unread, watch(shelf).findings) == (0, ())
 
 
-def test_a_file_that_cannot_be_read_is_a_finding_until_it_can(
+def test_unreadable_file_is_a_finding_until_it_is_readable(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
 ):
     real = directory_hashing.open_plain
 
-    def refuse(path: str, levels: int) -> int:
+    def fail(path: str, levels: int) -> int:
         if path.endswith("b.jpg"):
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return real(path, levels)
 
     with monkeypatch.context() as patched:
-        patched.setattr(directory_hashing, "open_plain", refuse)
+        patched.setattr(directory_hashing, "open_plain", fail)
         register(registered, media)
     look(registered)
     found = watch(shelf)
@@ -246,11 +242,11 @@ def test_a_file_that_cannot_be_read_is_a_finding_until_it_can(
     assert (watch(shelf).unread, "b.jpg" in items(shelf)) == (0, True)
 
 
-def test_a_huge_file_is_read_in_turns_while_others_are_read(
+def test_huge_file_is_read_in_turns_with_other_directories(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(registered_directories, "TURN_SECONDS", 0.01)
-    monkeypatch.setattr(registered_directories, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(registered_directories, "REPORT_SECONDS", 0.0)
     huge = media.parent / "huge"
     huge.mkdir()
     with (huge / "endless.mp4").open("wb") as file:
@@ -268,12 +264,10 @@ def test_a_huge_file_is_read_in_turns_while_others_are_read(
     assert 0 < (found.read_bytes or 0) < 2**40
     shelf.service.delete("huge")
     look(registered)
-    assert not registered._begun
+    assert not registered._readings
 
 
-def test_a_reading_that_its_server_did_not_end_is_taken_up(
-    shelf: Shelf, registered: RegisteredDirectories, media: Path
-):
+def test_reading_of_a_dead_server_is_restarted(shelf: Shelf, registered: RegisteredDirectories, media: Path):
     register(registered, media)
     (media / "d.png").write_text("D")
     registered.refresh("media", "ann")
@@ -288,19 +282,19 @@ def test_a_reading_that_its_server_did_not_end_is_taken_up(
     assert (watch(shelf).state, shelf.store.get("media").latest) == (WatchState.SAME, 2)
 
 
-def test_a_directory_without_media_is_said(shelf: Shelf, registered: RegisteredDirectories, tmp_path: Path):
+def test_directory_without_media_is_reported(shelf: Shelf, registered: RegisteredDirectories, tmp_path: Path):
     (tmp_path / "srv" / "empty").mkdir(parents=True)
     register(registered, tmp_path / "srv" / "empty")
     assert watch(shelf).problem == "it has no images or videos"
 
 
-def test_an_uploaded_dataset_is_not_read_again(shelf: Shelf, registered: RegisteredDirectories):
+def test_uploaded_dataset_cannot_be_read_again(shelf: Shelf, registered: RegisteredDirectories):
     registered.create("cats", ANN, {})
-    with pytest.raises(Conflict, match="no directory"):
+    with pytest.raises(Conflict, match="not a directory"):
         registered.refresh("cats", "ann")
 
 
-def test_a_wish_outlives_a_database_that_is_away(
+def test_request_survives_an_unavailable_database(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
 ):
     register(registered, media)
@@ -313,46 +307,47 @@ def test_a_wish_outlives_a_database_that_is_away(
     assert shelf.store.get("media").latest == 2
 
 
-# -- trained on --------------------------------------------------------------------------------------------------------
+# -- trainings
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def materials(shelf: Shelf, registered: RegisteredDirectories) -> DatasetMaterials:
-    return DatasetMaterials(shelf.service, shelf.store, shelf.blobs, registered.locator)
+def materials(shelf: Shelf, registered: RegisteredDirectories) -> DatasetDirectories:
+    return DatasetDirectories(shelf.service, shelf.store, shelf.blobs, registered.locator)
 
 
-def test_its_files_are_trained_on_where_they_lie(
-    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetMaterials, media: Path, tmp_path: Path
+def test_files_are_used_in_place_by_trainings(
+    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetDirectories, media: Path, tmp_path: Path
 ):
     register(registered, media)
     references = DatasetReferences(shelf.service, shelf.store, materials, tmp_path / "storage")
     pin = references._find("media", ())
-    laid = materials.lay(tmp_path / "task" / "datasets", pin, is_new=True)
-    assert (laid.media / "sub__c.png").resolve() == media / "sub" / "c.png"
-    assert laid.masks is not None
-    assert (laid.masks / "a.png").read_text() == "mask"
-    assert (laid.media / "captions.json").read_text() == '{"a.png":["one"]}'
+    layout = materials.lay_out(tmp_path / "task" / "datasets", pin, is_new=True)
+    assert (layout.media / "sub__c.png").resolve() == media / "sub" / "c.png"
+    assert layout.masks is not None
+    assert (layout.masks / "a.png").read_text() == "mask"
+    assert (layout.media / "captions.json").read_text() == '{"a.png":["one"]}'
 
 
-def test_a_version_whose_files_have_changed_is_not_trained_on(
-    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetMaterials, media: Path, tmp_path: Path
+def test_version_with_changed_files_cannot_be_trained_on(
+    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetDirectories, media: Path, tmp_path: Path
 ):
     register(registered, media)
     pin = DatasetReferences(shelf.service, shelf.store, materials, tmp_path)._find("media", ())
     materials.view(pin)
     (media / "a.png").write_text("changed")
-    for attempt in (lambda: materials.view(pin), lambda: materials.lay(tmp_path / "t" / "d", pin, is_new=True)):
-        with pytest.raises(DatasetChanged, match=r"a.png in .* is no longer the file of this version"):
+    for attempt in (lambda: materials.view(pin), lambda: materials.lay_out(tmp_path / "t" / "d", pin, is_new=True)):
+        with pytest.raises(DatasetChanged, match=r"a.png in .* has changed or was deleted since this version"):
             attempt()
 
 
-def test_a_file_that_was_only_renamed_is_still_the_one_of_an_older_version(
-    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetMaterials, media: Path, tmp_path: Path
+def test_renamed_file_is_found_for_an_older_version(
+    shelf: Shelf, registered: RegisteredDirectories, materials: DatasetDirectories, media: Path, tmp_path: Path
 ):
     register(registered, media)
     references = DatasetReferences(shelf.service, shelf.store, materials, tmp_path)
     old = references._find("media@1", ())
     (media / "b.jpg").rename(media / "z.jpg")
     refresh(registered)
-    laid = materials.lay(tmp_path / "task" / "datasets", old, is_new=True)
-    assert (laid.media / "b.jpg").resolve() == media / "z.jpg"
+    layout = materials.lay_out(tmp_path / "task" / "datasets", old, is_new=True)
+    assert (layout.media / "b.jpg").resolve() == media / "z.jpg"

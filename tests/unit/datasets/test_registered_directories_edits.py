@@ -1,4 +1,4 @@
-"""Edits of the items of registered directories, whose files stay as they are."""
+"""Edits of the items of registered directories, whose files do not change."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from api.datasets.item_edits import ItemChanges, ItemEditor
-from api.datasets.materials import DatasetMaterials
+from api.datasets.materials import DatasetDirectories
 from api.datasets.registered_directories import RegisteredDirectories
 from api.domain.dataset import ItemFilter, PinnedDataset, WatchState, item_id_of
 from api.errors import DatasetIsRegistered
@@ -47,7 +47,7 @@ def test_items_are_removed_and_excluded_while_the_files_stay(
     assert watch(shelf).state is WatchState.SAME
 
 
-def test_what_was_removed_and_excluded_stays_so_when_the_directory_is_read_again(
+def test_removed_and_excluded_items_stay_so_after_a_refresh(
     shelf: Shelf, registered: RegisteredDirectories, media: Path
 ):
     register(registered, media)
@@ -65,7 +65,7 @@ def test_what_was_removed_and_excluded_stays_so_when_the_directory_is_read_again
     assert "b.jpg" in items(shelf)
 
 
-def test_an_edit_of_items_can_be_undone_until_the_directory_is_read_again(
+def test_edit_can_be_undone_until_the_directory_is_read_again(
     shelf: Shelf, registered: RegisteredDirectories, media: Path
 ):
     register(registered, media)
@@ -79,7 +79,7 @@ def test_an_edit_of_items_can_be_undone_until_the_directory_is_read_again(
         shelf.service.restore("media", "1", "ann")
 
 
-def test_an_edit_while_the_directory_is_read_is_kept(
+def test_edit_during_a_reading_is_kept(
     shelf: Shelf, registered: RegisteredDirectories, media: Path, monkeypatch: pytest.MonkeyPatch
 ):
     register(registered, media)
@@ -96,18 +96,18 @@ def test_an_edit_while_the_directory_is_read_is_kept(
     assert (excluded(shelf), "new.png" in items(shelf)) == (["a.png", "b.jpg"], True)
 
 
-def test_a_damaged_or_missing_excluded_file_keeps_nothing_from_being_trained_on(
+def test_damaged_or_missing_excluded_file_does_not_prevent_training(
     shelf: Shelf, registered: RegisteredDirectories, media: Path
 ):
     register(registered, media)
     made = edit(shelf, exclude="a.png").version
     (media / "a.png").unlink()
-    materials = DatasetMaterials(shelf.service, shelf.store, shelf.blobs, registered.locator)
+    materials = DatasetDirectories(shelf.service, shelf.store, shelf.blobs, registered.locator)
     pin = PinnedDataset("media", made.version, made.manifest, 2, shelf.store.get("media").serial)
     assert {path.name for path in materials.view(pin).media.iterdir()} == {"b.jpg", "sub__c.png", "captions.json"}
 
 
-def test_a_directory_with_nothing_but_removed_files_is_not_made_an_empty_version(
+def test_directory_with_only_removed_files_makes_no_empty_version(
     shelf: Shelf, registered: RegisteredDirectories, media: Path
 ):
     register(registered, media)

@@ -19,46 +19,46 @@ def test_datasets_are_found_in_the_structured_form(key: str):
     assert mistakes == []
 
 
-def test_datasets_are_found_in_the_trainers_own_text():
+def test_datasets_are_found_in_the_toml_text():
     found, _ = find_datasets(TrainingRequest("toy", dataset_toml=TEXT))
     assert [(each.index, each.pointer) for each in found] == [(1, "/dataset_toml/directory/1")]
 
 
 @pytest.mark.parametrize("directories", [None, "cats", [], ["cats"], [None], 3])
-def test_what_is_no_list_of_directories_names_no_dataset(directories: Any):
+def test_invalid_list_of_directories_names_no_dataset(directories: Any):
     assert find_datasets(TrainingRequest("toy", dataset={"directories": directories})) == ([], [])
 
 
 @pytest.mark.parametrize("text", ["dataset = [", "dataset = 1\n" * 2, "x" * 10_000_000])
-def test_a_text_that_cannot_be_read_names_none(text: str):
+def test_unreadable_text_names_no_dataset(text: str):
     assert find_datasets(TrainingRequest("toy", dataset_toml=text)) == ([], [])
 
 
 @pytest.mark.parametrize("directory", [{"dataset": 3}, {"dataset": None}, {"dataset": "cats", "path": "/a"}])
-def test_a_dataset_that_is_named_wrongly_is_told(directory: dict[str, Any]):
+def test_invalid_dataset_name_is_reported(directory: dict[str, Any]):
     found, (mistake,) = find_datasets(structured(directory))
     assert (found, mistake.pointer) == ([], "/dataset/directories/0/dataset")
 
 
-def test_a_structured_request_gets_other_values():
+def test_values_are_replaced_in_a_structured_request():
     changed = rewrite(structured({"dataset": "cats", "num_repeats": 2}), {0: {"dataset": None, "path": "/b"}})
     assert changed is not None
     assert changed.dataset == {"resolutions": [512], "directories": [{"num_repeats": 2, "path": "/b"}]}
 
 
-def test_a_text_gets_other_values_and_keeps_the_rest():
+def test_values_are_replaced_in_a_text_that_otherwise_stays():
     changed = rewrite(TrainingRequest("toy", dataset_toml=TEXT), {1: {"dataset": None, "path": "/b"}})
     assert changed is not None
     expected = TEXT.replace("dataset = 'cats@3'\n", "").replace("num_repeats = 2\n", 'num_repeats = 2\npath = "/b"\n')
     assert changed.dataset_toml == expected
 
 
-def test_without_datasets_a_request_stays_as_it_is():
+def test_request_without_datasets_is_unchanged():
     request = structured({"path": "/a"})
     assert rewrite(request, {}) is request
 
 
-def test_every_path_that_a_directory_names_is_found():
+def test_all_paths_of_a_directory_are_found():
     directory = {"path": "/a", "mask_path": "/b", "num_repeats": 2, "control_path": 3}
     found = [("/dataset/directories/1/path", "/a"), ("/dataset/directories/1/mask_path", "/b")]
     assert list(find_paths(structured(None, directory))) == found

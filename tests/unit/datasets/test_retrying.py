@@ -1,4 +1,4 @@
-"""Edits at the same time."""
+"""Concurrent edits."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from api.errors import DatasetChanged
 
 
 class Contested:
-    """An edit that others come before so many times."""
+    """An edit that loses against other edits this many times."""
 
     def __init__(self, times: int) -> None:
         self.left = times
@@ -25,11 +25,11 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrying, "_MOST_PAUSE_SECONDS", 0)
 
 
-def test_edit_of_the_newest_version_is_done_again_when_another_was_first():
+def test_edit_of_the_newest_version_is_retried_when_another_was_first():
     assert edit_newest(None, Contested(5)) == "edited"
 
 
 @pytest.mark.parametrize(("expected", "times"), [(3, 1), (None, 1000)])
-def test_edit_of_one_version_is_refused_and_so_is_one_that_never_comes_first(expected: int | None, times: int):
+def test_edit_of_a_certain_version_fails_and_so_does_one_that_always_loses(expected: int | None, times: int):
     with pytest.raises(DatasetChanged):
         edit_newest(expected, Contested(times))

@@ -6,28 +6,28 @@ import pytest
 from api.datasets.rules import RuleBook
 from api.errors import Invalid
 from api.trainers.diffusion_pipe.trainer import DiffusionPipe
-from api.trainers.trainer import DatasetQuestion
+from api.trainers.trainer import DatasetSetup
 from tests.unit.access.places import make_files, paths_of
 
 
-def test_a_model_type_has_the_rules_of_its_trainer():
+def test_model_type_has_the_rules_of_its_trainer():
     trainer = DiffusionPipe(None, None)
     assert RuleBook([trainer]).of("wan") is trainer
 
 
-def test_a_model_type_that_nobody_knows_is_refused_with_the_nearest():
-    with pytest.raises(Invalid) as refused:
+def test_unknown_model_type_is_rejected_with_the_nearest_name():
+    with pytest.raises(Invalid) as rejected:
         RuleBook([DiffusionPipe(None, None)]).of("fluxx")
-    [mistake] = refused.value.mistakes
+    [mistake] = rejected.value.mistakes
     assert (mistake.pointer, mistake.remedy) == ("/model_type", 'Did you mean "flux"?')
 
 
-def test_a_question_names_no_file_that_its_caller_may_not_read(tmp_path: Path):
+def test_question_must_not_name_a_file_that_the_caller_may_not_read(tmp_path: Path):
     make_files(tmp_path)
     rules = RuleBook([DiffusionPipe(tmp_path / "pipe", None)], paths_of(tmp_path))
     given: dict[str, Any] = {"settings": {"default_mask_file": "../secret.key"}}
     given["config"] = {"a": str(tmp_path / "storage")}
     with pytest.raises(Invalid) as refusal:
-        rules.of_question(DatasetQuestion("flux", **given))
+        rules.of_question(DatasetSetup("flux", **given))
     assert {each.pointer for each in refusal.value.mistakes} == {"/default_mask_file", "/config/a"}
-    assert rules.of_question(DatasetQuestion("flux", {"caption_prefix": "a cat"})).model_types
+    assert rules.of_question(DatasetSetup("flux", {"caption_prefix": "a cat"})).model_types

@@ -1,4 +1,4 @@
-"""Items that move into another dataset."""
+"""Splits: items move into another dataset."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from api.datasets.splitting import DatasetSplitter, SplitRequest
 from api.datasets.views import DatasetSplit
 from api.domain.access import LOCAL, Credential, Permission
 from api.domain.dataset import item_id_of
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.errors import (
     DatasetExists,
     DatasetIsRegistered,
@@ -27,7 +27,7 @@ BOB = replace(ANN, user_id="bob", permissions=frozenset({Permission.DATASETS_WRI
 
 
 class OneByte:
-    """Quotas of one byte."""
+    """A quota of one byte."""
 
     def require_storage(self, owner: str | None, more_bytes: int) -> None:
         if more_bytes > 1:
@@ -56,7 +56,7 @@ def items(service: DatasetService, shelf: Shelf, name: str) -> dict[str, object]
     return {item.path: item for item in service.read_items(latest.manifest_sha256)}
 
 
-def test_moved_items_keep_all_that_belongs_to_them(shelf: Shelf, splitter: DatasetSplitter):
+def test_moved_items_keep_captions_masks_and_controls(shelf: Shelf, splitter: DatasetSplitter):
     before = items(shelf.service, shelf, "cats")
     made = split(splitter, "b.png", "c.png")
     assert items(shelf.service, shelf, "dogs") == {path: before[path] for path in ("b.png", "c.png")}
@@ -65,17 +65,17 @@ def test_moved_items_keep_all_that_belongs_to_them(shelf: Shelf, splitter: Datas
     assert (made.version.excluded, made.into_version.excluded) == (0, 1)
 
 
-def test_both_versions_say_where_the_items_went(splitter: DatasetSplitter):
+def test_both_versions_have_the_origin_of_the_items(splitter: DatasetSplitter):
     made = split(splitter, "a.png")
     assert made.version.origin == {"edited": 1, "split": 1, "into": "dogs"}
     assert made.into_version.origin == {"split_from": "cats@1"}
     assert (made.version.message, made.into_version.message) == (
-        "1 item split off into dogs",
-        "1 item of cats, version 1",
+        "1 item moved to dogs",
+        "1 item from cats, version 1",
     )
 
 
-def test_repeats_of_folders_go_along(shelf: Shelf, splitter: DatasetSplitter):
+def test_repeats_of_directories_are_moved(shelf: Shelf, splitter: DatasetSplitter):
     dataset = shelf.store.get("cats")
     origin = {"upload": "u", "num_repeats": {"5_d": 5, "2_e": 2}}
     there = [*items(shelf.service, shelf, "cats").values(), shelf.item("e.png")]
@@ -85,7 +85,7 @@ def test_repeats_of_folders_go_along(shelf: Shelf, splitter: DatasetSplitter):
     assert made.into_version.origin["num_repeats"] == {"5_d": 5}
 
 
-def test_bytes_that_two_datasets_of_one_owner_share_count_once(shelf: Shelf, splitter: DatasetSplitter):
+def test_bytes_shared_by_datasets_of_one_owner_count_once(shelf: Shelf, splitter: DatasetSplitter):
     before = shelf.store.stored_by()["ann"]
     split(splitter, "b.png")
     manifests = shelf.holds.manifest_bytes(shelf.store.get("cats").serial)
@@ -106,30 +106,30 @@ def test_moved_files_are_not_collected_with_their_first_dataset(shelf: Shelf, sp
     assert shelf.holds.needed(sorted(needed)) == needed
 
 
-def test_a_split_can_be_undone(shelf: Shelf, splitter: DatasetSplitter):
+def test_split_can_be_undone(shelf: Shelf, splitter: DatasetSplitter):
     before = items(shelf.service, shelf, "cats")
     made = split(splitter, "a.png", "b.png")
     shelf.service.restore("cats", str(made.previous), "ann")
     assert items(shelf.service, shelf, "cats") == before
 
 
-def test_names_that_are_taken_are_all_named(shelf: Shelf, splitter: DatasetSplitter):
+def test_all_taken_names_are_reported(shelf: Shelf, splitter: DatasetSplitter):
     shelf.make("dogs")
     shelf.version(shelf.item("A.PNG"), shelf.item("b.png"), name="dogs")
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Invalid) as rejected:
         split(splitter, "c.png", "b.png", "a.png")
-    assert [mistake.pointer for mistake in refused.value.mistakes] == ["/items/1", "/items/2"]
+    assert [mistake.pointer for mistake in rejected.value.mistakes] == ["/items/1", "/items/2"]
     assert shelf.store.get("cats").latest == 1
 
 
-def test_an_item_that_would_lie_below_a_file_is_refused(shelf: Shelf, splitter: DatasetSplitter):
+def test_item_below_a_file_is_rejected(shelf: Shelf, splitter: DatasetSplitter):
     shelf.make("dogs")
     shelf.version(shelf.item("5_d"), name="dogs")
     with pytest.raises(Invalid):
         split(splitter, "5_d/d.png")
 
 
-def test_nothing_is_made_where_the_split_is_refused(shelf: Shelf, splitter: DatasetSplitter):
+def test_rejected_split_creates_nothing(shelf: Shelf, splitter: DatasetSplitter):
     for paths, error in ((("x.png",), ItemNotFound), (("a.png", "b.png", "5_d/d.png"), Invalid)):
         with pytest.raises(error):
             split(splitter, *paths)
@@ -137,7 +137,7 @@ def test_nothing_is_made_where_the_split_is_refused(shelf: Shelf, splitter: Data
         shelf.store.get("dogs")
 
 
-def test_a_registered_directory_is_neither_split_nor_split_into(shelf: Shelf, splitter: DatasetSplitter):
+def test_registered_directory_is_neither_source_nor_target(shelf: Shelf, splitter: DatasetSplitter):
     shelf.make("media", directory="/srv/media")
     with pytest.raises(DatasetIsRegistered):
         split(splitter, "a.png", into="media")
@@ -145,17 +145,17 @@ def test_a_registered_directory_is_neither_split_nor_split_into(shelf: Shelf, sp
         splitter.split("media", SplitRequest(["0" * 16], "dogs"), ANN, dry_run=False)
 
 
-def test_items_go_into_ones_own_datasets_only(shelf: Shelf, splitter: DatasetSplitter):
+def test_items_move_only_into_own_datasets(shelf: Shelf, splitter: DatasetSplitter):
     shelf.make("dogs", BOB)
     request = SplitRequest([item_id_of("b.png")], "dogs")
     with pytest.raises(NotYours):
         splitter.split("cats", request, replace(BOB, user_id="ann"), dry_run=False)
-    # An administrator may, and then the quota of the owner counts.
+    # An administrator may move them; then the owner's quota applies.
     with pytest.raises(QuotaExceeded):
         splitter.split("cats", request, ANN, dry_run=False)
 
 
-def test_a_dataset_that_the_caller_may_not_see_is_not_written_to(shelf: Shelf, splitter: DatasetSplitter):
+def test_hidden_dataset_is_not_written_to(shelf: Shelf, splitter: DatasetSplitter):
     shelf.make("dogs", BOB)
-    with seeing(Sight("ann", sees_all=False)), pytest.raises(DatasetExists):
+    with seeing(ReadScope("ann", sees_all=False)), pytest.raises(DatasetExists):
         split(splitter, "a.png")

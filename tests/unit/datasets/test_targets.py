@@ -1,4 +1,4 @@
-"""The datasets that requests write into."""
+"""Target datasets of requests."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 
 from api.datasets.targets import find_writable
 from api.domain.access import LOCAL, Credential
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.errors import DatasetExists, DatasetIsRegistered, NotYours
 from tests.unit.datasets.conftest import Shelf
 
@@ -14,26 +14,26 @@ ANN = replace(LOCAL, user_id="ann", credential=Credential.KEY)
 BOB = replace(ANN, user_id="bob", permissions=frozenset())
 
 
-def test_an_own_dataset_is_found_and_a_free_name_is_none(shelf: Shelf):
+def test_own_dataset_is_found_and_a_free_name_is_none(shelf: Shelf):
     made = shelf.make("cats")
     assert find_writable(shelf.service, "cats", ANN) == made
     assert find_writable(shelf.service, "dogs", ANN) is None
 
 
-def test_a_dataset_of_another_user_is_refused_unless_the_caller_may_write_to_all(shelf: Shelf):
+def test_dataset_of_another_user_is_rejected_unless_the_caller_may_write_to_all(shelf: Shelf):
     made = shelf.make("cats", BOB)
     assert find_writable(shelf.service, "cats", ANN) == made
     with pytest.raises(NotYours):
         find_writable(shelf.service, "cats", replace(BOB, user_id="eve"))
 
 
-def test_a_hidden_dataset_only_takes_its_name(shelf: Shelf):
+def test_hidden_dataset_is_a_conflict(shelf: Shelf):
     shelf.make("cats", BOB)
-    with seeing(Sight("ann", sees_all=False)), pytest.raises(DatasetExists):
+    with seeing(ReadScope("ann", sees_all=False)), pytest.raises(DatasetExists):
         find_writable(shelf.service, "cats", ANN)
 
 
-def test_a_registered_directory_is_not_written_to(shelf: Shelf):
+def test_registered_directory_is_not_written_to(shelf: Shelf):
     shelf.make("media", directory="/srv/media")
     with pytest.raises(DatasetIsRegistered):
         find_writable(shelf.service, "media", ANN)

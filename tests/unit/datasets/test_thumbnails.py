@@ -30,22 +30,22 @@ def draw(thumbnails: Thumbnails, path: str, size: int = 200) -> bytes:
     return thumbnails.draw(*thumbnails.find("cats", item_id_of(path), None), size)
 
 
-def test_a_thumbnail_is_made_once_for_the_same_bytes(thumbnails: Thumbnails, decoder: FakeDecoder):
+def test_thumbnail_is_made_once_for_the_same_bytes(thumbnails: Thumbnails, decoder: FakeDecoder):
     assert {draw(thumbnails, path) for path in ("a.png", "b.png", "a.png")} == {b"picture"}
-    assert [what for what, _ in decoder.asked] == ["thumbnail 256"]
+    assert [what for what, _ in decoder.requests] == ["thumbnail 256"]
 
 
-def test_what_cannot_be_drawn_is_tried_once(thumbnails: Thumbnails, decoder: FakeDecoder):
+def test_undrawable_file_is_tried_once(thumbnails: Thumbnails, decoder: FakeDecoder):
     decoder.drawn = None
     for _ in range(2):
         with pytest.raises(NoPicture):
             draw(thumbnails, "a.png")
-    assert len(decoder.asked) == 1
+    assert len(decoder.requests) == 1
 
 
-def test_a_full_disk_costs_only_the_memory_of_it(thumbnails: Thumbnails, monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_: object) -> None:
+def test_full_disk_only_prevents_storing(thumbnails: Thumbnails, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(ThumbnailStore, "put", refuse)
+    monkeypatch.setattr(ThumbnailStore, "put", fail)
     assert draw(thumbnails, "a.png") == b"picture"

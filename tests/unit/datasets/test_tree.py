@@ -6,7 +6,7 @@ import pytest
 from api.datasets.tree import (
     FileTree,
     TreeFile,
-    sort_out,
+    sort_files,
     stem_of,
     without_common_directory,
     without_export_directory,
@@ -29,23 +29,23 @@ def put(folder: Path, files: dict[str, bytes | str]) -> list[TreeFile]:
 
 
 def sort(folder: Path, files: dict[str, bytes | str]) -> FileTree:
-    return sort_out(put(folder, files))
+    return sort_files(put(folder, files))
 
 
 def paths(files: list[TreeFile]) -> list[str]:
     return [each.path for each in files]
 
 
-def test_a_text_beside_media_is_their_caption(folder: Path):
+def test_text_file_beside_media_is_its_caption(folder: Path):
     tree = sort(folder, {"a/x.png": b"", "a/x.txt": "  a cat\n", "a/y.mp4": b""})
     assert paths(tree.pictures) == ["a/x.png", "a/y.mp4"]
     assert tree.caption_of("a/x.png") == "a cat"
     assert tree.caption_of("a/y.mp4") is None
 
 
-def test_a_list_of_captions_names_files_of_its_directory(folder: Path):
-    told = json.dumps({"x.png": ["first", "second"], "y.png": "one", "z.png": []})
-    tree = sort(folder, {"a/x.png": b"", "a/captions.json": told})
+def test_caption_list_names_files_of_its_directory(folder: Path):
+    captions = json.dumps({"x.png": ["first", "second"], "y.png": "one", "z.png": []})
+    tree = sort(folder, {"a/x.png": b"", "a/captions.json": captions})
     assert (tree.caption_of("a/x.png"), tree.caption_of("a/y.png"), tree.caption_of("a/z.png")) == (
         "first",
         "one",
@@ -54,13 +54,13 @@ def test_a_list_of_captions_names_files_of_its_directory(folder: Path):
     assert tree.further_captions == 1
 
 
-def test_lines_of_metadata_name_files_and_their_texts(folder: Path):
+def test_metadata_lines_name_files_and_their_texts(folder: Path):
     lines = '{"file_name": "x.png", "text": "a"}\n\n{"file_name": "sub/y.png", "prompt": "b"}\n{"file_name": "z.png"}'
     tree = sort(folder, {"x.png": b"", "metadata.jsonl": lines})
     assert (tree.caption_of("x.png"), tree.caption_of("sub/y.png"), tree.caption_of("z.png")) == ("a", "b", None)
 
 
-def test_a_list_goes_before_a_text_beside_media_as_with_the_trainer(folder: Path):
+def test_caption_list_wins_over_text_file_as_with_the_trainer(folder: Path):
     tree = sort(folder, {"captions.json": json.dumps({"x.png": "listed"}), "x.txt": "beside"})
     assert tree.caption_of("x.png") == "listed"
     assert tree.caption_of("x.jpg") == "beside"
@@ -75,23 +75,23 @@ def test_a_list_goes_before_a_text_beside_media_as_with_the_trainer(folder: Path
         ("conditioning_images/x.jpg", "x", "controls"),
     ],
 )
-def test_pictures_in_side_directories_belong_to_those_of_the_same_stem(folder: Path, path: str, stem: str, side: str):
+def test_pictures_in_side_directories_match_media_with_the_same_stem(folder: Path, path: str, stem: str, side: str):
     tree = sort(folder, {path: b""})
     assert list(getattr(tree, side)) == [stem]
     assert tree.pictures == []
 
 
-def test_a_directory_in_kohyas_form_says_how_often(folder: Path):
+def test_directory_in_kohya_form_sets_repeats(folder: Path):
     tree = sort(folder, {"10_cat/x.png": b"", "img/3_dog race/y.png": b"", "2024/z.png": b""})
     assert tree.num_repeats == {"10_cat": 10, "img/3_dog race": 3}
 
 
-def test_the_one_directory_of_all_is_taken_away(folder: Path):
+def test_common_top_directory_is_removed(folder: Path):
     files = put(folder, {"mine/a/x.png": b"", "mine/y.png": b""})
     assert paths(without_common_directory(files)) == ["a/x.png", "y.png"]
 
 
-def test_an_export_comes_back_as_what_was_exported(folder: Path):
+def test_export_is_imported_with_the_same_manifest(folder: Path):
     files = put(folder, dict.fromkeys(["dataset.toml", "media/x.png", "media/x.txt", "masks/x.png"], b""))
     assert paths(without_export_directory(files)) == ["x.png", "x.txt", "masks/x.png"]
     others = put(folder, dict.fromkeys(["media/x.png", "y.png", "dataset.toml"], b""))
@@ -99,37 +99,37 @@ def test_an_export_comes_back_as_what_was_exported(folder: Path):
 
 
 @pytest.mark.parametrize("names", [["10_cat/x.png"], ["masks/x.png"], ["a/x.png", "y.png"], ["a/x.png", "b/y.png"]])
-def test_a_directory_that_means_something_stays(folder: Path, names: list[str]):
+def test_meaningful_top_directory_stays(folder: Path, names: list[str]):
     assert paths(without_common_directory(put(folder, dict.fromkeys(names, b"")))) == names
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("captions.json", "[1]", "object of JSON"),
-        ("captions.json", "{", "no JSON"),
-        ("captions.json", '{"x.png": 3}', "no text"),
+        ("captions.json", "[1]", "a JSON object"),
+        ("captions.json", "{", "not valid JSON"),
+        ("captions.json", '{"x.png": 3}', "neither a text"),
         ("metadata.jsonl", '{"file_name": "x"}\n{"file": "x"}', "line 2"),
         ("x.txt", "w" * 20_001, "20,000 characters"),
         ("x.txt", "w" * 200_000, "160,000 bytes"),
     ],
 )
-def test_a_text_that_is_no_caption_is_refused_by_its_name(folder: Path, name: str, content: str, reason: str):
-    with pytest.raises(BadArchive) as refused:
+def test_invalid_caption_file_is_rejected_by_name(folder: Path, name: str, content: str, reason: str):
+    with pytest.raises(BadArchive) as rejected:
         sort(folder, {f"a/{name}": content})
-    assert refused.value.entry == f"a/{name}"
-    assert reason in refused.value.reason
+    assert rejected.value.entry == f"a/{name}"
+    assert reason in rejected.value.reason
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_a_caption_may_have_any_usual_encoding(folder: Path, encoding: str):
+def test_caption_may_have_any_common_encoding(folder: Path, encoding: str):
     assert sort(folder, {"x.txt": "eine Übung".encode(encoding)}).captions == {"x": "eine Übung"}
 
 
-def test_a_caption_has_nothing_that_a_database_refuses(folder: Path):
+def test_caption_contains_nothing_that_a_database_rejects(folder: Path):
     assert sort(folder, {"x.txt": b"a\0b"}).captions == {"x": "a\N{REPLACEMENT CHARACTER}b"}
     assert sort(folder, {"captions.json": '{"x": "\\ud83d\\ude00"}'}).captions == {"x": "😀"}
 
 
-def test_a_stem_is_a_path_without_its_suffix():
+def test_stem_is_a_path_without_its_suffix():
     assert [stem_of(path) for path in ("a/x.png", "x", "a.b/c")] == ["a/x", "x", "a.b/c"]

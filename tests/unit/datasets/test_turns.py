@@ -9,7 +9,7 @@ from api.domain.upload import Upload
 
 @dataclass
 class Waiting:
-    """Uploads that wait, by owner; those that are taken do no more."""
+    """Waiting uploads by owner; processed ones are removed."""
 
     ids: dict[str, list[str]]
     taken: list[str] = field(default_factory=list)
@@ -31,11 +31,11 @@ def upload(owner: str, upload_id: str) -> Upload:
 
 def test_owners_are_served_in_turn():
     waiting = Waiting({"a": ["a1", "a2", "a3"], "b": ["b4", "b5"], "c": ["c6"]})
-    assert OwnerTurns().take_all(waiting.find, waiting.take)
+    assert OwnerTurns().process_all(waiting.find, waiting.take)
     assert waiting.taken == ["a1", "b4", "c6", "a2", "b5", "a3"]
 
 
-def test_owner_who_comes_later_waits_for_one_upload():
+def test_new_owner_waits_for_one_upload():
     waiting = Waiting({"a": ["a1", "a2", "a3"]})
 
     def take(taken: Upload) -> None:
@@ -43,24 +43,24 @@ def test_owner_who_comes_later_waits_for_one_upload():
         if taken.upload_id == "a1":
             waiting.ids["b"] = ["b9"]
 
-    OwnerTurns().take_all(waiting.find, take)
+    OwnerTurns().process_all(waiting.find, take)
     assert waiting.taken == ["a1", "b9", "a2", "a3"]
 
 
-def test_slow_upload_of_one_owner_delays_no_other():
+def test_slow_upload_does_not_delay_other_owners():
     waiting, turns = Waiting({"a": ["a1", "a2"]}), OwnerTurns()
-    begun, may_end = threading.Event(), threading.Event()
+    started, may_end = threading.Event(), threading.Event()
 
     def take_slowly(taken: Upload) -> None:
         waiting.take(taken)
-        begun.set()
+        started.set()
         assert may_end.wait(10)
 
-    slow = threading.Thread(target=turns.take_all, args=(waiting.find, take_slowly))
+    slow = threading.Thread(target=turns.process_all, args=(waiting.find, take_slowly))
     slow.start()
-    assert begun.wait(10)
+    assert started.wait(10)
     waiting.ids["b"] = ["b3"]
-    turns.take_all(waiting.find, waiting.take)
+    turns.process_all(waiting.find, waiting.take)
     assert waiting.taken == ["a1", "b3"]
     may_end.set()
     slow.join(10)
@@ -73,10 +73,10 @@ def test_upload_that_stays_is_tried_once():
     def find(without: object) -> list[Upload]:
         return [] if "a1" in without else [upload("a", "a1")]  # type: ignore[operator]
 
-    assert OwnerTurns().take_all(find, lambda taken: tried.append(taken.upload_id))
+    assert OwnerTurns().process_all(find, lambda taken: tried.append(taken.upload_id))
     assert tried == ["a1"]
 
 
-def test_one_call_has_an_end():
+def test_one_call_processes_a_limited_number():
     numbers = iter(range(1, 10_000))
-    assert not OwnerTurns().take_all(lambda _: [upload("a", f"a{next(numbers)}")], lambda _: None)
+    assert not OwnerTurns().process_all(lambda _: [upload("a", f"a{next(numbers)}")], lambda _: None)

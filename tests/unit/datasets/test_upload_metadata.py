@@ -5,7 +5,7 @@ from api.domain.upload import UploadBatch, UploadKind
 from api.errors import Invalid
 
 
-def test_a_name_is_looked_at():
+def test_dataset_name_is_checked():
     assert check_dataset_name("cats-2.1", "/x") == []
     assert [each.pointer for each in check_dataset_name("a b", "/x") + check_dataset_name(None, "/y")] == ["/x", "/y"]
     assert [each.message for each in check_filename("a\\b", "/x")] == [
@@ -13,14 +13,14 @@ def test_a_name_is_looked_at():
     ]
 
 
-def test_what_an_upload_becomes_is_told_by_its_first_bytes():
+def test_kind_is_detected_from_the_first_bytes():
     assert (kind_of(b"PK\x03\x04"), kind_of(b"PNG")) == (UploadKind.ARCHIVE, UploadKind.ITEM)
 
 
-def test_all_mistakes_are_told_together():
-    with pytest.raises(Invalid) as refused:
+def test_all_errors_are_reported_together():
+    with pytest.raises(Invalid) as rejected:
         read_metadata({"dataset": "a b", "filename": "../x", "kind": "film"})
-    assert len(refused.value.mistakes) == 3
+    assert len(rejected.value.mistakes) == 3
     assert read_metadata({"dataset": "cats", "relativePath": "a/x.png", "kind": "null"}) == ("cats", "a/x.png", None)
 
 
@@ -41,7 +41,7 @@ def test_batch_has_a_name_and_a_size():
         ({"batch": "a", "batch_size": "²"}, "batch_size"),
     ],
 )
-def test_half_a_batch_is_a_mistake(batch: dict[str, str], pointer: str):
-    with pytest.raises(Invalid) as refused:
+def test_incomplete_batch_metadata_is_rejected(batch: dict[str, str], pointer: str):
+    with pytest.raises(Invalid) as rejected:
         read_batch(batch)
-    assert [each.pointer for each in refused.value.mistakes] == [f"/Upload-Metadata/{pointer}"]
+    assert [each.pointer for each in rejected.value.mistakes] == [f"/Upload-Metadata/{pointer}"]

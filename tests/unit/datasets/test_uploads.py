@@ -4,7 +4,7 @@ import pytest
 
 from api.datasets.upload_metadata import kind_of
 from api.domain.access import ROLE_PERMISSIONS, Credential, Principal, Role, current_principal
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.domain.upload import UploadKind, UploadStatus
 from api.errors import (
     DatasetExists,
@@ -44,122 +44,122 @@ def begin(dock: Dock, size: int = 10, **metadata: str) -> str:
 
 
 @pytest.mark.usefixtures("as_ann")
-def test_an_upload_belongs_to_whoever_began_it(dock: Dock):
+def test_upload_belongs_to_its_creator(dock: Dock):
     assert dock.store.get(begin(dock)).owner == "ann"
 
 
 @pytest.mark.usefixtures("as_ann")
-def test_a_quota_counts_what_is_announced_already(dock: Dock):
+def test_quota_includes_announced_bytes(dock: Dock):
     begin(dock, 600)
     dock.bound.most = 1000
     with pytest.raises(QuotaExceeded):
         begin(dock, 500)
-    assert dock.bound.asked[-1] == ("ann", 1100)
+    assert dock.bound.checked[-1] == ("ann", 1100)
     begin(dock, 400)
 
 
-def test_the_disk_must_have_room_for_all_that_is_announced(shelf: Shelf):
+def test_disk_must_have_space_for_all_announced_bytes(shelf: Shelf):
     dock = Dock(shelf, most=2**60)
     dock.bound.most = 2**60
     free = dock.files
     free.prepare()
-    with pytest.raises(InsufficientStorage) as refused:
+    with pytest.raises(InsufficientStorage) as rejected:
         begin(dock, free.free_bytes() + 2**40)
-    assert refused.value.data["available_bytes"] > 0
+    assert rejected.value.data["available_bytes"] > 0
     begin(dock, int(free.free_bytes() * 0.7))
     with pytest.raises(InsufficientStorage):
         begin(dock, int(free.free_bytes() * 0.7))
 
 
-def test_an_upload_has_a_largest_size(dock: Dock):
-    with pytest.raises(TooLarge) as refused:
+def test_upload_size_is_limited(dock: Dock):
+    with pytest.raises(TooLarge) as rejected:
         begin(dock, 10**6 + 1)
-    assert refused.value.headers == {"Tus-Max-Size": "1000000"}
+    assert rejected.value.headers == {"Tus-Max-Size": "1000000"}
 
 
 @pytest.mark.usefixtures("as_ann")
-def test_nobody_uploads_into_anothers_dataset_but_administrators(dock: Dock):
+def test_only_owners_and_administrators_upload_into_a_dataset(dock: Dock):
     dock.shelf.make("cats", BOB)
     with pytest.raises(NotYours):
         begin(dock)
-    with seeing(Sight("ann", sees_all=False)), pytest.raises(DatasetExists):
+    with seeing(ReadScope("ann", sees_all=False)), pytest.raises(DatasetExists):
         begin(dock)
     token = current_principal.set(ROOT)
     begin(dock)
     current_principal.reset(token)
 
 
-def test_a_directory_on_the_server_takes_none(dock: Dock):
+def test_registered_directory_accepts_no_uploads(dock: Dock):
     dock.shelf.make("cats", directory="/somewhere")
     with pytest.raises(DatasetIsRegistered):
         begin(dock)
 
 
-def test_a_client_that_has_nothing_to_say_may_say_null(dock: Dock):
+def test_null_metadata_counts_as_missing(dock: Dock):
     upload = dock.store.get(begin(dock, relativePath="null", filename="x.png", kind="undefined"))
     assert (upload.filename, upload.kind) == ("x.png", None)
 
 
-def test_a_path_below_the_dataset_goes_before_the_name(dock: Dock):
+def test_relative_path_is_put_before_the_name(dock: Dock):
     assert dock.store.get(begin(dock, relativePath="a/x.png", filename="x.png")).filename == "a/x.png"
 
 
-def test_all_mistakes_are_told_at_once(dock: Dock):
-    with pytest.raises(Invalid) as refused:
-        dock.service.begin(1, {"dataset": "no name", "filename": "..", "kind": "model"})
-    assert [each.pointer for each in refused.value.mistakes] == [
+def test_all_errors_are_reported_together(dock: Dock):
+    with pytest.raises(Invalid) as rejected:
+        dock.service.begin(1, {"dataset": "is missing", "filename": "..", "kind": "model"})
+    assert [each.pointer for each in rejected.value.mistakes] == [
         "/Upload-Metadata/dataset",
         "/Upload-Metadata/filename",
         "/Upload-Metadata/kind",
     ]
 
 
-def test_the_kind_is_what_the_content_says_unless_the_client_does(dock: Dock):
+def test_kind_is_detected_unless_the_client_sets_it(dock: Dock):
     assert dock.upload(b"PK\x03\x04...").kind is UploadKind.ARCHIVE
     assert dock.upload(b"PNG").kind is UploadKind.ITEM
     assert dock.upload(b"PK\x03\x04...", kind="item").kind is UploadKind.ITEM
     assert (kind_of(b"x" * 257 + b"ustar"), kind_of(b"")) == (UploadKind.ARCHIVE, UploadKind.ITEM)
 
 
-def test_what_is_whole_takes_no_more(dock: Dock):
+def test_complete_upload_accepts_no_more_bytes(dock: Dock):
     upload = dock.upload(b"PNG")
     assert upload.status is UploadStatus.RECEIVED
-    with pytest.raises(UploadConflict) as refused:
+    with pytest.raises(UploadConflict) as rejected:
         dock.service.open(upload.upload_id, 3, 1, None)
-    assert refused.value.data == {"offset": 3}
+    assert rejected.value.data == {"offset": 3}
 
 
-def test_whoever_waits_for_uploads_is_told_at_once(dock: Dock):
-    told: list[int] = []
-    dock.service.on_received(lambda: told.append(1))
+def test_listener_is_called_immediately(dock: Dock):
+    calls: list[int] = []
+    dock.service.on_received(lambda: calls.append(1))
     dock.upload(b"PNG")
     dock.upload(b"")
-    assert told == [1, 1]
+    assert calls == [1, 1]
 
 
-def test_an_upload_by_form_that_says_its_size_is_refused_before_it_comes(dock: Dock):
+def test_too_large_form_upload_is_rejected_before_it_is_sent(dock: Dock):
     with pytest.raises(TooLarge):
-        dock.service.begin_whole(10**6 + 1)
+        dock.service.begin_form(10**6 + 1)
     dock.bound.most = 10
     with pytest.raises(QuotaExceeded):
-        dock.service.begin_whole(11)
+        dock.service.begin_form(11)
 
 
-def test_an_upload_by_form_is_discarded_until_something_is_to_become_of_it(dock: Dock):
-    gone = dock.service.begin_whole().upload_id
-    dock.service.discard(gone)
+def test_form_upload_is_discarded_unless_it_is_processed(dock: Dock):
+    discarded = dock.service.begin_form().upload_id
+    dock.service.discard(discarded)
     with pytest.raises(UploadNotFound):
-        dock.store.get(gone)
-    kept = dock.service.begin_whole().upload_id
+        dock.store.get(discarded)
+    kept = dock.service.begin_form().upload_id
     dock.service.hand_over(kept, "cats", "x.png", "preprocess_1", {"prompt": "a cat"})
     dock.service.discard(kept)
     found = dock.store.get(kept)
     assert (found.dataset, found.task_id, found.metadata) == ("cats", "preprocess_1", {"prompt": "a cat"})
 
 
-def test_what_is_discarded_frees_the_disk_though_the_database_has_no_room(dock: Dock, monkeypatch: pytest.MonkeyPatch):
-    gone = dock.service.begin_whole().upload_id
-    incoming = dock.service.open(gone, 0, None, None)
+def test_discarded_upload_frees_the_disk_even_if_the_database_is_full(dock: Dock, monkeypatch: pytest.MonkeyPatch):
+    discarded = dock.service.begin_form().upload_id
+    incoming = dock.service.open(discarded, 0, None, None)
     incoming.write(b"x" * 1000)
     dock.service.close(incoming, is_whole=False)
 
@@ -168,22 +168,22 @@ def test_what_is_discarded_frees_the_disk_though_the_database_has_no_room(dock: 
 
     monkeypatch.setattr(dock.store, "remove", full)
     with pytest.raises(StorageFull):
-        dock.service.discard(gone)
-    assert dock.files.offset(gone) == 0
+        dock.service.discard(discarded)
+    assert dock.files.offset(discarded) == 0
 
 
 @pytest.mark.usefixtures("as_ann")
-def test_others_uploads_are_not_listed_where_they_are_hidden(dock: Dock):
+def test_hidden_uploads_are_not_listed(dock: Dock):
     begin(dock)
-    with seeing(Sight("bob", sees_all=False)):
+    with seeing(ReadScope("bob", sees_all=False)):
         assert dock.service.get_page([], None, PageRequest()).rows == ()
         assert dock.service.get_page([], "ann", PageRequest()).rows == ()
-    with seeing(Sight("ann", sees_all=False)):
+    with seeing(ReadScope("ann", sees_all=False)):
         assert len(dock.service.get_page([], None, PageRequest()).rows) == 1
 
 
 @pytest.mark.usefixtures("as_ann")
-def test_announcing_an_upload_takes_no_disk_from_other_owners(shelf: Shelf):
+def test_announced_bytes_reserve_no_disk_from_other_owners(shelf: Shelf):
     dock = Dock(shelf, most=2**60)
     dock.bound.most = 2**60
     dock.files.prepare()

@@ -1,4 +1,4 @@
-"""The directory of work of a task, and where its files come from."""
+"""The working directory of a task, and the sources of its files."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from api.files.task_files import TaskFiles
 from tests.unit.datasets.conftest import Shelf
 
 
-def test_sources_are_links_that_anybody_may_read_and_nobody_write(shelf: Shelf, tmp_path: Path):
+def test_sources_are_read_only_links_for_everybody(shelf: Shelf, tmp_path: Path):
     one = shelf.item("a.png", b"one")
     files = TaskFiles(tmp_path / "task")
     link = SourceFiles(shelf.blobs).linker(shelf.make())
@@ -26,7 +26,7 @@ def test_sources_are_links_that_anybody_may_read_and_nobody_write(shelf: Shelf, 
     assert (files.output / "items.jsonl").read_bytes() == b"line\n"
 
 
-def test_a_source_that_is_gone_is_told(shelf: Shelf, tmp_path: Path):
+def test_missing_source_is_reported(shelf: Shelf, tmp_path: Path):
     with pytest.raises(BlobMissing):
         lay_out_work(TaskFiles(tmp_path / "task"), {}, [], ["0" * 64], SourceFiles(shelf.blobs).linker(shelf.make()))
 
@@ -44,9 +44,7 @@ class Elsewhere:
         return self.file
 
 
-def test_files_of_a_registered_directory_are_linked_there_and_stored_when_a_version_needs_them(
-    shelf: Shelf, tmp_path: Path
-):
+def test_files_of_a_registered_directory_are_linked_and_stored_on_demand(shelf: Shelf, tmp_path: Path):
     item = shelf.item("a.png", b"one")
     shelf.blobs.path(item.sha256).unlink()
     (tmp_path / "there.png").write_bytes(b"one")
@@ -58,7 +56,7 @@ def test_files_of_a_registered_directory_are_linked_there_and_stored_when_a_vers
     assert shelf.blobs.path(item.sha256).read_bytes() == b"one"
 
 
-def test_a_file_that_has_changed_there_is_not_taken_for_another(shelf: Shelf, tmp_path: Path):
+def test_changed_file_of_a_registered_directory_is_rejected(shelf: Shelf, tmp_path: Path):
     (tmp_path / "there.png").write_bytes(b"two")
     files = SourceFiles(shelf.blobs, Elsewhere(tmp_path / "there.png"))
     with pytest.raises(DatasetChanged):

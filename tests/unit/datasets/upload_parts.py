@@ -1,9 +1,9 @@
-"""Uploads on a shelf of datasets: what they stand on, with a prober that knows what a test says."""
+"""The upload services for tests, with a decoder that has prepared answers."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from api.datasets.intake import UploadIntake
+from api.datasets.intake import UploadProcessor
 from api.datasets.joining import Joining
 from api.datasets.media_facts import MediaFactsStore
 from api.datasets.upload_store import UploadStore
@@ -22,7 +22,7 @@ IMAGE = MediaFacts(MediaKind.IMAGE, "png", 8, 6, frame_count=1)
 
 
 class ContentDecoder(FakeDecoder):
-    """A decoder for which an image is what begins with PNG."""
+    """A decoder for which content that starts with PNG is an image."""
 
     def examine(self, source: MediaSource) -> MediaProbe:
         is_image = source.path.read_bytes().startswith(b"PNG")
@@ -31,19 +31,19 @@ class ContentDecoder(FakeDecoder):
 
 @dataclass
 class LimitedBound:
-    """A quota of bytes for everybody."""
+    """A quota of bytes for every user."""
 
     most: int = 10**9
-    asked: list[tuple[str | None, int]] = field(default_factory=list)
+    checked: list[tuple[str | None, int]] = field(default_factory=list)
 
     def require_storage(self, owner: str | None, more_bytes: int) -> None:
-        self.asked.append((owner, more_bytes))
+        self.checked.append((owner, more_bytes))
         if more_bytes > self.most:
             raise QuotaExceeded
 
 
 class Dock:
-    """The parts of uploads."""
+    """The upload services under test."""
 
     def __init__(self, shelf: Shelf, most: int = 10**6, min_free: int = 0) -> None:
         self.shelf = shelf
@@ -56,10 +56,10 @@ class Dock:
             shelf.service, shelf.blobs, ContentDecoder(), MediaFactsStore(shelf.database), self.files, shelf.clock
         )
         expander = Expander(ArchiveLimits(min_free=0))
-        self.intake = UploadIntake(self.service, self.store, self.files, self.joining, expander, shelf.clock)
+        self.intake = UploadProcessor(self.service, self.store, self.files, self.joining, expander, shelf.clock)
 
     def upload(self, content: bytes, **metadata: str) -> Upload:
-        """An upload that is here whole."""
+        """Create a complete upload."""
         begun = self.service.begin(len(content), {"dataset": "cats", **metadata})
         if content:
             taken = self.service.open(begun.upload_id, 0, len(content), None)
@@ -68,7 +68,7 @@ class Dock:
         return self.store.get(begun.upload_id)
 
     def items(self) -> dict[str, str | None]:
-        """The items of the dataset and their captions."""
+        """Return the captions of the dataset's items by name."""
         dataset = self.shelf.store.get("cats")
         found = self.shelf.service.find_version(dataset)
         return {item.path: item.caption for item in self.shelf.service.read_items(found.manifest_sha256)}

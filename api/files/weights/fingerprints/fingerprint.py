@@ -1,27 +1,27 @@
-"""One component of a model, and the tensors by which it is known: a small notation, read once."""
+"""A model component and the tensors that identify it, in a small notation that is parsed once."""
 
 import re
 from dataclasses import dataclass
 
 from api.files.weights.header import Header
 
-#: A text such as `img_in.weight [6144|4096,128]`: a name, and the sides that its shape may have; `*` is any side.
+#: A text such as `img_in.weight [6144|4096,128]`: a name, and the allowed dimensions of its shape; `*` is any.
 _SIGN = re.compile(r"(\*?)([^\s*\[|]+)(\*?)(?:\s*\[([\d|,*]+)\])?")
 
-_NOTATION = "A sign is `name`, `start.*` or `*.end`, and may have a shape behind it: {text!r}."
+_NOTATION = "A sign is `name`, `start.*` or `*.end`, optionally followed by a shape: {text!r}."
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A tensor by its name, or by how its name begins or ends, and the sides of its shape (empty: any)."""
+    """A tensor by its name, or the start or end of its name, and the allowed dimensions of its shape (empty: any)."""
 
     name: str
     is_start: bool = False
     is_end: bool = False
-    sides: tuple[frozenset[int], ...] = ()  #: for each side the numbers that it may have; an empty set: any
+    sides: tuple[frozenset[int], ...] = ()  #: allowed numbers for each dimension; an empty set: any
 
-    def stands_in(self, header: Header) -> bool:
-        """Whether the file has such a tensor."""
+    def is_in(self, header: Header) -> bool:
+        """Return whether the file has such a tensor."""
         if self.is_start:
             return header.has_key_starting(self.name)
         if self.is_end:
@@ -38,14 +38,14 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a file is when it has each of these signs (of several in one tuple, any) and lacks the others.
+    """The identity of a file that has each of these signs (of a tuple: any of them) and lacks the others.
 
-    `slots` are the places where it belongs, each `model_type.key` as the trainer's [model] has it; none: the trainer
-    has no use for it. `source` says where the signs are from.
+    `slots` lists the slots it can fill, each as `model_type.key` of the trainer's [model]; empty if the trainer cannot
+    use it. `source` names the origin of the signs.
     """
 
     name: str
-    title: str  #: as a sentence has it: "the transformer of …"
+    title: str  #: for use in sentences: "the transformer of …"
     component: str
     slots: frozenset[str]
     has: tuple[tuple[Sign, ...], ...]
@@ -53,16 +53,16 @@ class Fingerprint:
     source: str
 
     def fits(self, header: Header) -> bool:
-        """Whether this is what the file holds."""
-        return all(any(sign.stands_in(header) for sign in signs) for signs in self.has) and not any(
-            sign.stands_in(header) for sign in self.lacks
+        """Return whether the file has this fingerprint."""
+        return all(any(sign.is_in(header) for sign in signs) for signs in self.has) and not any(
+            sign.is_in(header) for sign in self.lacks
         )
 
 
 def define(
     name: str, title: str, component: str, has: str, source: str, *, slots: str = "", lacks: str = ""
 ) -> Fingerprint:
-    """A fingerprint from texts: signs stand behind `;`, with ` or ` between those of which one is enough."""
+    """Return a fingerprint from texts: signs are separated by `;`, and alternatives by ` or `."""
     return Fingerprint(
         name=name,
         title=title,
@@ -75,7 +75,7 @@ def define(
 
 
 def read_sign(text: str) -> Sign:
-    """The sign that a text tells of. Raises ValueError."""
+    """Parse a sign. Raises ValueError."""
     found = _SIGN.fullmatch(text.strip())
     if found is None or (found[1] and found[3]):
         raise ValueError(_NOTATION.format(text=text))

@@ -1,7 +1,7 @@
-"""How text encoders and image encoders are told apart.
+"""Fingerprints of text encoders and image encoders.
 
-T5 and CLIP by the names of transformers' classes, language models by the size of their vocabulary and their width, as
-their config.json have them; Kijai's and ComfyUI's names of UMT5 by the trainer's `models/wan/`, commit 8f83dbf.
+T5 and CLIP are identified by the names of transformers' classes; language models by vocabulary size and width, from
+their config.json. Kijai's and ComfyUI's names of UMT5 are from the trainer's `models/wan/`, commit 8f83dbf.
 """
 
 from api.files.weights.fingerprints.fingerprint import Fingerprint, define
@@ -12,10 +12,10 @@ _COMFY = "ComfyUI comfy/sd.py"
 
 _QWEN = "151936"
 
-#: What is known only for what kind of thing it is.
+#: The name of the generic fingerprint.
 UNKNOWN_LANGUAGE_MODEL = "language-model"
 
-#: Where a language model belongs, of whatever make.
+#: Slots for a language model of any kind.
 _LANGUAGE_SLOTS = (
     "qwen_image.text_encoder_path qwen_image.diffusers_path/text_encoder hunyuan_image.text_encoder_path"
     " hunyuan_video_15.text_encoders krea2.text_encoders ideogram4.text_encoders minimax_h3.text_encoders"
@@ -28,9 +28,9 @@ _SD3_T5 = "sd3.diffusers_path/text_encoder_3 hidream.diffusers_path/text_encoder
 _FLUX_T5 = "flux.diffusers_path/text_encoder_2 chroma.diffusers_path/text_encoder_2"
 
 
-#: By its table of words a language model is known, whatever stands before that name.
-_WORDS = ("model.", "model.language_model.", "language_model.model.", "")
-_SEES = "visual.* or model.visual.* or vision_tower.* or vision_model.*"
+#: Prefixes of the token embedding, by which a language model is identified.
+_EMBEDDING_PREFIXES = ("model.", "model.language_model.", "language_model.model.", "")
+_VISION = "visual.* or model.visual.* or vision_tower.* or vision_model.*"
 
 
 def _language_model(
@@ -42,16 +42,19 @@ def _language_model(
     *,
     sees: bool | None = False,
 ) -> Fingerprint:
-    """One of the language models, known by its table of words; `sees`: whether it takes pictures (None: either)."""
-    has = " or ".join(f"{start}embed_tokens.weight [{vocabulary},{width}]" for start in _WORDS)
+    """Return the fingerprint of a language model by its token embedding.
+
+    `sees`: whether it accepts images (None: either).
+    """
+    has = " or ".join(f"{start}embed_tokens.weight [{vocabulary},{width}]" for start in _EMBEDDING_PREFIXES)
     return define(
         name,
         title,
         "text_encoder",
-        has + (f"; {_SEES}" if sees else ""),
+        has + (f"; {_VISION}" if sees else ""),
         _CONFIG,
         slots=slots,
-        lacks=_SEES.replace(" or ", "; ") if sees is False else "",
+        lacks=_VISION.replace(" or ", "; ") if sees is False else "",
     )
 
 
@@ -177,18 +180,18 @@ TEXT_ENCODERS: tuple[Fingerprint, ...] = (
         "trainer models/llm_adapter.py",
         slots="anima.llm_adapter_path",
     ),
-    # Which one it is cannot be told; that it is none of another kind can.
+    # A generic fingerprint: the model is unknown, but certainly a language model.
     define(
         UNKNOWN_LANGUAGE_MODEL,
-        "a language model that is not known here",
+        "an unknown language model",
         "text_encoder",
-        " or ".join(f"{start}embed_tokens.weight" for start in _WORDS),
+        " or ".join(f"{start}embed_tokens.weight" for start in _EMBEDDING_PREFIXES),
         "transformers' names",
         slots=_LANGUAGE_SLOTS,
     ),
 )
 
-#: Those that continue texts, and are taken as such where any of them is.
+#: Names of the generative language models; a slot that accepts one accepts all of them.
 LANGUAGE_MODELS = frozenset(
     each.name for each in TEXT_ENCODERS if any("embed_tokens" in sign.name for signs in each.has for sign in signs)
 )

@@ -1,8 +1,8 @@
-"""How transformers, UNets and whole checkpoints are told apart, and those that resemble them and cannot be trained.
+"""Fingerprints of transformers, UNets and complete checkpoints, and of similar ones that cannot be trained.
 
-Signs by the trainer's `models/` (commit 8f83dbf), the configurations in its examples, and ComfyUI's
-comfy/model_detection.py at the commit that it pins. The first row that fits holds: what is rejected stands before what
-it resembles.
+Sources of the signs: the trainer's `models/` (commit 8f83dbf), the configurations in its examples, and ComfyUI's
+comfy/model_detection.py at the commit that the trainer pins. The first match counts, so rejected variants come before
+the models that they resemble.
 """
 
 from api.files.weights.fingerprints.fingerprint import Fingerprint, define
@@ -25,7 +25,7 @@ def _checkpoint(name: str, title: str, has: str, slots: str = "", *, lacks: str 
     return define(name, title, "checkpoint", has, _TRAINER, slots=slots, lacks=lacks)
 
 
-#: Of whatever model: it has many of that model's own tensors.
+#: Comes first, because a ControlNet has many tensors of its base model.
 _CONTROLNET = define(
     "controlnet",
     "a ControlNet, which is not trained",

@@ -1,6 +1,6 @@
-"""How VAEs are told apart: by their naming, and by the channels of what they encode into.
+"""Fingerprints of VAEs, by their naming and their number of latent channels.
 
-Naming and channels by the trainer's `models/` and ComfyUI's loader, at commit 8f83dbf of the trainer.
+Naming and channels are from the trainer's `models/` and ComfyUI's loader, at commit 8f83dbf of the trainer.
 """
 
 from api.files.weights.fingerprints.fingerprint import Fingerprint, define

@@ -1,4 +1,4 @@
-"""Archives as nobody honest makes them, by hypothesis: names that lead out, links, devices, bombs, lies and damage."""
+"""Hostile archives from hypothesis: escaping names, links, devices, bombs, lies and damage."""
 
 import bz2
 import gzip
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-OUTSIDE = "escaped"  #: in each name that tries to get out
+OUTSIDE = "escaped"  #: part of each escaping name
 
 _NASTY_PARTS = st.sampled_from(
     [
@@ -58,7 +58,7 @@ _CONTENTS = st.one_of(
 
 @dataclass(frozen=True)
 class Piece:
-    """One entry as it is to be written."""
+    """One entry to write."""
 
     name: str
     kind: str
@@ -76,7 +76,7 @@ _PIECES = st.builds(
 
 
 def make_zip(pieces: list[Piece], method: int) -> bytes:
-    """A zip of these pieces, whatever their names are."""
+    """Return a zip of these entries, whatever their names are."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for piece in pieces:
@@ -91,7 +91,7 @@ def make_zip(pieces: list[Piece], method: int) -> bytes:
 
 
 def make_tar(pieces: list[Piece], packing: str) -> bytes:
-    """A tar of these pieces, packed or not."""
+    """Return a tar of these entries, compressed or not."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for piece in pieces:
@@ -113,7 +113,7 @@ def make_tar(pieces: list[Piece], packing: str) -> bytes:
 
 @st.composite
 def archives(draw: st.DrawFn) -> bytes:
-    """The bytes of an archive; of every third some are changed, left out or added."""
+    """Return an archive; in every third some bytes are changed, removed or added."""
     pieces = draw(st.lists(_PIECES, min_size=1, max_size=6))
     form = draw(st.sampled_from(["zip", "zip", "tar", "gz", "bz2", "xz"]))
     if form == "zip":

@@ -16,17 +16,17 @@ def expand(folder: Path, data: bytes, limits: ArchiveLimits | None = None) -> di
     return {each.name: (folder / "target" / each.file).read_bytes() for each in files}
 
 
-def test_a_process_of_its_own_writes_the_files(tmp_path: Path):
+def test_separate_process_writes_the_files(tmp_path: Path):
     assert expand(tmp_path, make_zip([Piece("a/b.txt", "file", b"words", "")], 0)) == {"a/b.txt": b"words"}
 
 
-def test_a_refusal_names_the_entry(tmp_path: Path):
-    with pytest.raises(BadArchive) as refused:
+def test_rejection_names_the_entry(tmp_path: Path):
+    with pytest.raises(BadArchive) as rejected:
         expand(tmp_path, make_zip([Piece("../b.txt", "file", b"words", "")], 0))
-    assert refused.value.entry == "../b.txt"
+    assert rejected.value.entry == "../b.txt"
 
 
-def test_the_kernel_bounds_the_memory_that_a_header_wants(tmp_path: Path):
+def test_kernel_limits_the_memory_for_a_header(tmp_path: Path):
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 300 * MB
     packed = gzip.compress(info.tobuf() + bytes(300 * MB), 1)
@@ -34,18 +34,18 @@ def test_the_kernel_bounds_the_memory_that_a_header_wants(tmp_path: Path):
         expand(tmp_path, packed, ArchiveLimits(memory=160 * MB, min_free=0))
 
 
-def test_a_disk_without_room_is_said(tmp_path: Path):
+def test_full_disk_is_reported(tmp_path: Path):
     with pytest.raises(InsufficientStorage):
         expand(tmp_path, make_zip([Piece("a", "file", b"x", "")], 0), ArchiveLimits(min_free=2**60))
 
 
-def test_a_listener_that_gives_up_ends_the_process(tmp_path: Path):
-    class GaveUp(Exception):
+def test_error_in_the_progress_callback_ends_the_process(tmp_path: Path):
+    class Cancelled(Exception):
         pass
 
-    def give_up(entries: int, written: int) -> None:
-        raise GaveUp
+    def cancel(entries: int, written: int) -> None:
+        raise Cancelled
 
     (tmp_path / "archive").write_bytes(make_zip([Piece("a", "file", bytes(1000), "")], 0))
-    with pytest.raises(GaveUp):
-        Expander(ArchiveLimits(min_free=0)).expand(tmp_path / "archive", tmp_path / "target", give_up)
+    with pytest.raises(Cancelled):
+        Expander(ArchiveLimits(min_free=0)).expand(tmp_path / "archive", tmp_path / "target", cancel)

@@ -1,4 +1,4 @@
-"""Media files that are made to break decoders, by a seed."""
+"""Media files that are made to break decoders, generated from a seed."""
 
 import io
 import random
@@ -36,7 +36,7 @@ _HUGE = (0, 1, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 @cache
 def whole_files() -> dict[str, bytes]:
-    """One good file of each kind."""
+    """Return one valid file of each kind."""
     files: dict[str, bytes] = {}
     for form in _IMAGES:
         target = io.BytesIO()
@@ -52,7 +52,7 @@ def whole_files() -> dict[str, bytes]:
 
 
 def hostile(seed: int) -> bytes:
-    """A file; of the same seed always the same."""
+    """Return a hostile file, always the same for a seed."""
     choice = random.Random(seed)
     return choice.choice(_WAYS)(choice)
 
@@ -74,7 +74,7 @@ def _flipped(choice: random.Random) -> bytes:
 
 
 def _lying(choice: random.Random) -> bytes:
-    """Numbers of a header that are other than what follows."""
+    """Return a file with wrong numbers in its header."""
     content = bytearray(choice.choice(list(whole_files().values())))
     for _ in range(choice.randint(1, 4)):
         place = choice.randrange(min(len(content) - 4, 2000))
@@ -104,7 +104,7 @@ def _text_bomb(choice: random.Random) -> bytes:
 
 
 def _strips(choice: random.Random) -> bytes:
-    """A TIFF whose strips point anywhere."""
+    """Return a TIFF whose strips point anywhere."""
     side = choice.choice((100, 13_000, 60_000))
     entries = {256: side, 257: side, 258: 8, 259: choice.choice((1, 5, 7, 8, 32773)), 262: 1, 277: 1, 278: side}
     entries |= {273: choice.choice((8, 0xFFFFFFF0)), 279: choice.choice((10, 0x7FFFFFFF))}
@@ -113,7 +113,7 @@ def _strips(choice: random.Random) -> bytes:
 
 
 def _endless(choice: random.Random) -> bytes:
-    """A film that does not end."""
+    """Return a film without end."""
     if choice.random() < 0.5:
         frame = b"FRAME\n" + bytes(16 * 16 * 3 // 2)
         return b"YUV4MPEG2 W16 H16 F25:1 Ip A0:0 C420\n" + frame * choice.choice((1000, 50_000))
@@ -123,7 +123,7 @@ def _endless(choice: random.Random) -> bytes:
 
 
 def _flood(choice: random.Random) -> bytes:
-    """A moving picture of very many frames."""
+    """Return an animation with very many frames."""
     frames = [Image.new("P", (40, 40), index % 256) for index in range(choice.choice((50, 400)))]
     target = io.BytesIO()
     frames[0].save(target, "GIF", save_all=True, append_images=frames[1:])
@@ -131,7 +131,7 @@ def _flood(choice: random.Random) -> bytes:
 
 
 def _reference(choice: random.Random) -> bytes:
-    """Something that names another file, or asks for a program."""
+    """Return a file that refers to another file or program."""
     return choice.choice(
         (
             b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",

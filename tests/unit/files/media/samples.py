@@ -1,4 +1,4 @@
-"""Media files that tests make: whole ones, and ones that are made to break decoders."""
+"""Media files for tests: valid ones, and some that break decoders."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def picture(size: tuple[int, int] = (96, 64), seed: int = 0) -> Image.Image:
-    """A picture with something in it: soft shapes, different for each seed."""
+    """Return a picture with soft shapes that depend on the seed."""
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (8, 12, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
@@ -28,9 +28,9 @@ def write_clip(
     times: list[int] | None = None,
     sound: int = 0,
 ) -> Path:
-    """A video whose frames differ, with so many seconds of silence.
+    """Write a video with different frames and this many seconds of silence.
 
-    `times` are those of its frames in milliseconds, where they come unevenly.
+    `times` are the frame times in milliseconds, for uneven ones.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
@@ -60,7 +60,7 @@ def _write_silence(container: Any, stream: Any, seconds: int) -> None:
 
 
 def png_bomb(width: int = 13_000, height: int = 13_000) -> bytes:
-    """A PNG of a few hundred KB that is `width` × `height` pixels of 8 bytes each."""
+    """Return a PNG of a few hundred KB with `width` × `height` pixels of 8 bytes each."""
     rows = zlib.compressobj(9)
     line = b"\0" + bytes(width * 8)
     data = b"".join(rows.compress(line) for _ in range(height)) + rows.flush()
@@ -72,7 +72,7 @@ def png_bomb(width: int = 13_000, height: int = 13_000) -> bytes:
 
 
 def damaged_png(width: int = 512, height: int = 512) -> bytes:
-    """A PNG whose header and end are whole, and whose compressed data is not."""
+    """Return a PNG with valid header and end, and damaged compressed data."""
     target = io.BytesIO()
     picture((width, height)).save(target, "PNG")
     data = bytearray(target.getvalue())
@@ -82,7 +82,7 @@ def damaged_png(width: int = 512, height: int = 512) -> bytes:
 
 
 def cut_by_edit_list(path: Path, seconds: float) -> Path:
-    """The same MP4, whose edit list shows only its first seconds; its header states all frames still."""
+    """Return the same MP4 with an edit list for its first seconds only; its header still states all frames."""
     data = bytearray(path.read_bytes())
     at = data.index(b"elst") + 12
     data[at : at + 4] = struct.pack(">I", round(seconds * 1000))
@@ -91,5 +91,5 @@ def cut_by_edit_list(path: Path, seconds: float) -> Path:
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:
-    """A part of a PNG, with its checksum."""
+    """Return a chunk of a PNG with its checksum."""
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -29,19 +29,19 @@ def decoder() -> Iterator[MediaDecoder]:
 
 
 def child_of(decoder: MediaDecoder) -> psutil.Process:
-    """Its only process; decoders of other tests may have theirs."""
+    """Return its only process; decoders of other tests may have others."""
     [child] = decoder._living
     return psutil.Process(child._process.pid)
 
 
-def test_facts_come_whole_through_the_other_process(decoder: MediaDecoder, tmp_path: Path):
+def test_facts_survive_the_transfer_between_processes(decoder: MediaDecoder, tmp_path: Path):
     found = decoder.examine(MediaSource(write_clip(tmp_path / "a.mp4", 12, 25)))
     assert (found.facts.kind, found.facts.frame_count, found.stated_frames) == (MediaKind.VIDEO, 12, 12)
     assert found.perceptual_hash is not None
 
 
 @pytest.mark.slow
-def test_bomb_costs_a_finding_and_the_next_file_is_read(tmp_path: Path):
+def test_bomb_is_a_finding_and_the_next_file_is_read(tmp_path: Path):
     decoder = MediaDecoder(children=1, memory_bytes=512 * 1024**2)
     (tmp_path / "bomb.png").write_bytes(png_bomb())
     assert decoder.probe(tmp_path / "bomb.png").problem == MediaProblem.BOMB
@@ -50,7 +50,7 @@ def test_bomb_costs_a_finding_and_the_next_file_is_read(tmp_path: Path):
     decoder.close()
 
 
-def test_what_takes_too_long_is_ended(decoder: MediaDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_slow_file_is_ended(decoder: MediaDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "PROBE_SECONDS", 1e-6)
     clip = write_clip(tmp_path / "long.mkv", 3000, 25, (16, 16))
     assert decoder.probe(clip).problem == MediaProblem.BOMB
@@ -58,7 +58,7 @@ def test_what_takes_too_long_is_ended(decoder: MediaDecoder, tmp_path: Path, mon
     assert decoder.probe(clip).problem is None
 
 
-def test_file_of_another_content_is_not_taken_for_it(decoder: MediaDecoder, tmp_path: Path):
+def test_file_with_other_content_is_rejected(decoder: MediaDecoder, tmp_path: Path):
     picture().save(tmp_path / "a.png")
     right = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
     assert decoder.examine(MediaSource(tmp_path / "a.png", right)).facts.problem is None
@@ -67,33 +67,33 @@ def test_file_of_another_content_is_not_taken_for_it(decoder: MediaDecoder, tmp_
     assert decoder.thumbnail(MediaSource(tmp_path / "a.png", "0" * 64), 128) is None
 
 
-def test_child_that_is_killed_is_replaced(decoder: MediaDecoder, tmp_path: Path):
+def test_killed_child_is_replaced(decoder: MediaDecoder, tmp_path: Path):
     picture().save(tmp_path / "a.png")
     decoder.probe(tmp_path / "a.png")
     child = child_of(decoder)
     child.send_signal(signal.SIGKILL)
-    # Who ended it is not known: the file is tried once more.
+    # The killer is unknown, so the file is tried once more.
     assert decoder.probe(tmp_path / "a.png").kind is MediaKind.IMAGE
 
 
 @pytest.mark.parametrize(
     ("code", "problem"), [(signal.SIGKILL, MediaProblem.BOMB), (signal.SIGSEGV, MediaProblem.UNREADABLE)]
 )
-def test_file_that_ends_two_children_is_at_fault(
+def test_file_that_ends_two_children_is_damaged(
     decoder: MediaDecoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, problem: MediaProblem
 ):
-    asked = []
+    requests = []
 
     def die(*request: object) -> None:
-        asked.append(request)
+        requests.append(request)
         raise module.ChildDied(-code)
 
-    monkeypatch.setattr(module._Child, "ask", die)
+    monkeypatch.setattr(module._Child, "request", die)
     assert decoder.probe(tmp_path / "a.png").problem == problem
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
-def test_what_is_given_up_at_the_end_says_nothing_of_its_file(tmp_path: Path):
+def test_abandoned_request_says_nothing_about_its_file(tmp_path: Path):
     decoder = MediaDecoder(children=1)
     clip, said = write_clip(tmp_path / "long.mkv", 4000, 25, (16, 16)), []
 
@@ -113,11 +113,11 @@ def test_what_is_given_up_at_the_end_says_nothing_of_its_file(tmp_path: Path):
     assert decoder._living == set()
 
 
-def test_when_no_process_can_be_started_one_is_told_to_come_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(*_: object, **__: object) -> None:
+def test_busy_error_if_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(module.subprocess, "Popen", refuse)
+    monkeypatch.setattr(module.subprocess, "Popen", fail)
     with pytest.raises(DecoderBusy, match="temporarily unavailable"):
         MediaDecoder().probe(tmp_path / "a.png")
 
@@ -130,7 +130,7 @@ def test_child_can_write_no_file_and_sees_no_environment(decoder: MediaDecoder, 
     assert set(child.environ()) <= {"PATH", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "LC_ALL"}
 
 
-def test_who_waits_too_long_is_told_to_come_again(tmp_path: Path):
+def test_busy_error_after_waiting_too_long(tmp_path: Path):
     decoder = MediaDecoder(children=1, patience_seconds=0.01)
     picture().save(tmp_path / "a.png")
     with decoder._free, pytest.raises(DecoderBusy):
@@ -138,7 +138,7 @@ def test_who_waits_too_long_is_told_to_come_again(tmp_path: Path):
     decoder.close()
 
 
-def test_pictures_are_waited_for_by_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_few_picture_requests_wait_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MAX_WAITING", 1)
     decoder = MediaDecoder(children=1)
     picture().save(tmp_path / "a.png")
@@ -148,7 +148,7 @@ def test_pictures_are_waited_for_by_few_at_a_time(tmp_path: Path, monkeypatch: p
     decoder.close()
 
 
-def test_closing_leaves_no_process(tmp_path: Path):
+def test_close_leaves_no_process(tmp_path: Path):
     decoder = MediaDecoder()
     picture().save(tmp_path / "a.png")
     threads = [threading.Thread(target=decoder.probe, args=(tmp_path / "a.png",)) for _ in range(2)]
@@ -162,8 +162,8 @@ def test_closing_leaves_no_process(tmp_path: Path):
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
-def test_child_of_a_large_service_is_asked_again(tmp_path: Path):
-    # The kernel lets a process begin with the peak of who started it.
+def test_child_of_a_large_service_is_reused(tmp_path: Path):
+    # The kernel starts a process with the peak memory of its parent.
     script = f"""
 from pathlib import Path
 from api.files.media.decoder import MediaDecoder
@@ -185,7 +185,7 @@ def test_child_ends_with_its_service(tmp_path: Path):
     picture().save(tmp_path / "a.png")
     decoder.probe(tmp_path / "a.png")
     [child] = decoder._idle
-    # As the kernel does it when the service is killed.
+    # As the kernel does when the service is killed.
     child._stdin.close()
     until = time.monotonic() + 5
     while child._process.poll() is None and time.monotonic() < until:

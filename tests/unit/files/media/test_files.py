@@ -6,14 +6,14 @@ import pytest
 from api.files.media.files import NotPlain, open_plain
 
 
-def test_plain_file_is_opened(tmp_path: Path):
+def test_regular_file_is_opened(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"bytes")
     with open_plain(tmp_path / "a") as file:
         assert file.read() == b"bytes"
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "link", "nothing"])
-def test_anything_else_is_not(tmp_path: Path, kind: str):
+def test_special_file_is_not_opened(tmp_path: Path, kind: str):
     path = tmp_path / "a"
     if kind == "directory":
         path.mkdir()

@@ -9,9 +9,7 @@ from tests.unit.files.media.samples import write_clip
 
 
 @pytest.mark.parametrize(("name", "codec", "size"), [("a.mp4", "mpeg4", (64, 48)), ("a.mp4", "mpeg4", (90, 60))])
-def test_frames_are_fractions_that_are_cut_as_the_trainers_reader_does(
-    tmp_path: Path, name: str, codec: str, size: tuple[int, int]
-):
+def test_frames_are_truncated_as_in_the_trainers_reader(tmp_path: Path, name: str, codec: str, size: tuple[int, int]):
     path = write_clip(tmp_path / name, 6, size=size, codec=codec)
     with av.open(str(path)) as container:
         pictures = list(decode_frames(container))
@@ -23,7 +21,7 @@ def test_frames_are_fractions_that_are_cut_as_the_trainers_reader_does(
                 assert np.array_equal(np.asarray(picture), expected)
 
 
-def test_damaged_packets_are_passed_over(tmp_path: Path):
+def test_damaged_packets_are_skipped(tmp_path: Path):
     path = write_clip(tmp_path / "a.avi", 30, codec="mjpeg", size=(64, 64))
     content = bytearray(path.read_bytes())
     places = [i for i in range(len(content) - 4) if content[i : i + 4] == b"00dc"]

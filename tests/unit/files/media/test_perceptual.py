@@ -17,7 +17,7 @@ def test_same_picture_in_another_size_has_nearly_the_same_hash():
     assert _distance(hash_of(picture((640, 480))), hash_of(picture((320, 240)).convert("L"))) <= 2
 
 
-def test_other_pictures_have_other_hashes():
+def test_different_pictures_have_different_hashes():
     hashes = [hash_of(picture(seed=seed)) for seed in range(20)]
     assert min(_distance(a, b) for i, a in enumerate(hashes) for b in hashes[:i]) > 8
 
@@ -36,15 +36,15 @@ def ellipse() -> Image.Image:
         (ellipse(), "bd3dc2c22f4f3034"),
     ],
 )
-def test_hash_is_the_one_that_imagehash_computes(image: Image.Image, expected: str):
+def test_hash_equals_that_of_imagehash(image: Image.Image, expected: str):
     assert hash_of(image) == expected
 
 
-def test_plain_picture_has_none():
+def test_plain_picture_has_no_hash():
     assert hash_of(Image.new("RGB", (50, 50), "navy")) is None
 
 
-def test_alike_ones_are_grouped_also_by_way_of_another():
+def test_similar_hashes_are_grouped_transitively():
     assert group_alike(["0" * 16, "f" * 16, "0" * 15 + "3", "0" * 14 + "0f"], 2) == ([[0, 2, 3]], True)
 
 
@@ -59,10 +59,10 @@ def test_all_pairs_within_the_distance_are_found(distance: int):
     assert group_alike([f"{value:016x}" for value in (one, near, far)], distance)[0] == [[0, 1]]
 
 
-def test_equal_ones_of_any_number_are_one_group():
+def test_any_number_of_equal_hashes_is_one_group():
     assert group_alike(["00ff00ff00ff00ff"] * 5000, 0) == ([list(range(5000))], True)
 
 
-def test_comparing_ends_and_says_so(monkeypatch: pytest.MonkeyPatch):
+def test_comparison_is_limited_and_reports_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.files.media.perceptual.MAX_PAIRS", 10)
     assert group_alike([f"{value:016x}" for value in range(100)], 1)[1] is False

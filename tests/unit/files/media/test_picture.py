@@ -38,19 +38,19 @@ def test_every_mode_has_a_thumbnail(tmp_path: Path, mode: str):
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(50)])
-def test_there_is_none_of_what_cannot_be_decoded(tmp_path: Path, content: bytes):
+def test_undecodable_file_has_no_thumbnail(tmp_path: Path, content: bytes):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(Undrawable):
         thumbnail(tmp_path / "a.png", 128)
 
 
-def test_what_can_be_seen_through_is_trained_on_white(tmp_path: Path):
+def test_transparent_pixels_are_blended_with_white(tmp_path: Path):
     Image.new("RGBA", (96, 64), (255, 0, 0, 0)).save(tmp_path / "a.png")
     made = opened(as_trained(tmp_path / "a.png", Recipe(32, 32, WHOLE, (0,), is_video=False), [0]))
     assert made.getpixel((5, 5)) == (255, 255, 255)
 
 
-def test_image_is_cropped_and_scaled_as_its_recipe_says(tmp_path: Path):
+def test_image_is_cropped_and_scaled_by_its_recipe(tmp_path: Path):
     picture().save(tmp_path / "a.png")
     recipe = Recipe(32, 32, (16.0, 0.0, 80.0, 64.0), (0,), is_video=False)
     assert opened(as_trained(tmp_path / "a.png", recipe, [0])).tobytes() == ImageOps.fit(picture(), (32, 32)).tobytes()
@@ -65,7 +65,7 @@ def test_strip_has_its_frames_from_left_to_right(tmp_path: Path):
     assert strip.crop((144, 0, 192, 32)).tobytes() == last.tobytes()
 
 
-def test_frames_that_are_not_there_are_not_invented(tmp_path: Path):
+def test_missing_frames_are_an_error(tmp_path: Path):
     path = write_clip(tmp_path / "a.mp4", 5)
     with pytest.raises(Undrawable):
         as_trained(path, Recipe(48, 32, WHOLE, (0, 9), is_video=True), [0, 1])

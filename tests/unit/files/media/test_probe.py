@@ -15,14 +15,14 @@ from tests.unit.files.media.samples import cut_by_edit_list, damaged_png, pictur
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "bmp", "gif", "tiff"])
-def test_image_is_known_by_its_content_whatever_its_name(tmp_path: Path, form: str):
+def test_image_is_identified_by_content(tmp_path: Path, form: str):
     picture().save(tmp_path / "a.mp4", form)
     facts = probe(tmp_path / "a.mp4").facts
     assert (facts.kind, facts.format, facts.width, facts.height) == (MediaKind.IMAGE, form, 96, 64)
     assert (facts.frame_count, facts.problem) == (1, None)
 
 
-def test_video_tells_its_frames_rate_and_length(tmp_path: Path):
+def test_video_has_frames_rate_and_length(tmp_path: Path):
     found = probe(write_clip(tmp_path / "a.mp4", 30, 15))
     facts = found.facts
     assert (facts.kind, facts.format, facts.width, facts.height) == (MediaKind.VIDEO, "mp4", 96, 64)
@@ -32,18 +32,18 @@ def test_video_tells_its_frames_rate_and_length(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", "mpeg4"), ("a.webm", "libvpx-vp9"), ("a.avi", "mpeg4")])
-def test_frames_are_counted_where_the_header_does_not_state_them(tmp_path: Path, name: str, codec: str):
+def test_frames_are_counted_if_the_header_does_not_state_them(tmp_path: Path, name: str, codec: str):
     facts = probe(write_clip(tmp_path / name, 20, 25, codec=codec)).facts
     assert (facts.frame_count, facts.is_variable_rate, facts.problem) == (20, False, None)
 
 
-def test_frames_at_uneven_times_are_a_variable_rate(tmp_path: Path):
+def test_uneven_frame_times_are_a_variable_rate(tmp_path: Path):
     times = [0, 40, 80, 200, 240, 400, 440, 480, 700, 740, 780, 820]
     assert probe(write_clip(tmp_path / "a.mkv", times=times)).facts.is_variable_rate is True
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg"])
-def test_image_without_its_end_is_truncated(tmp_path: Path, form: str):
+def test_incomplete_image_is_truncated(tmp_path: Path, form: str):
     path = tmp_path / "a"
     picture((400, 300)).save(path, form)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
@@ -52,11 +52,11 @@ def test_image_without_its_end_is_truncated(tmp_path: Path, form: str):
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_video_without_its_end_is_truncated(tmp_path: Path, name: str):
+def test_incomplete_video_is_truncated(tmp_path: Path, name: str):
     path = write_clip(tmp_path / name, 100, 25)
     whole = path.read_bytes()
     if name == "a.mp4":
-        # The index goes first, as in files for the web: else nothing at all is left without the end.
+        # The index comes first, as in web files: otherwise an incomplete file has no index at all.
         whole = _faststart(path, tmp_path / "fast.mp4")
     path.write_bytes(whole[: len(whole) * 3 // 5])
     facts = probe(path).facts
@@ -66,7 +66,7 @@ def test_video_without_its_end_is_truncated(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize(("rate", "first"), [(Fraction(1, 10), 0), (Fraction(16), 60_000)])
-def test_whole_video_with_long_frames_or_a_late_start_is_not_truncated(tmp_path: Path, rate: Fraction, first: int):
+def test_complete_video_with_long_frames_or_a_late_start_is_not_truncated(tmp_path: Path, rate: Fraction, first: int):
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=rate)
@@ -82,7 +82,7 @@ def test_whole_video_with_long_frames_or_a_late_start_is_not_truncated(tmp_path:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
-def test_video_with_longer_sound_is_whole(tmp_path: Path, name: str):
+def test_video_with_longer_sound_is_complete(tmp_path: Path, name: str):
     write_clip(tmp_path / name, 16, 16, sound=4)
     facts = probe(tmp_path / name).facts
     assert (facts.frame_count, facts.problem) == (16, None)
@@ -98,7 +98,7 @@ def _faststart(path: Path, target: Path) -> bytes:
     return target.read_bytes()
 
 
-def test_image_with_a_whole_header_and_damaged_data_keeps_its_size(tmp_path: Path):
+def test_image_with_damaged_data_keeps_its_size(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(damaged_png())
     found = probe(tmp_path / "a.png")
     assert (found.facts.kind, found.facts.width, found.facts.problem) == (MediaKind.IMAGE, 512, MediaProblem.UNREADABLE)
@@ -111,16 +111,14 @@ def test_frames_outside_of_the_edit_list_do_not_count(tmp_path: Path, codec: str
     assert (found.facts.frame_count, found.stated_frames, found.facts.problem) == (45, 72, None)
 
 
-def test_frames_are_counted_by_packets_once_the_time_for_decoding_is_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_frames_are_counted_by_packets_after_the_decoding_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "_DECODE_SECONDS", -1.0)
     found = probe(cut_by_edit_list(write_clip(tmp_path / "a.mp4", 72, 24, codec="libx264"), 45 / 24))
     assert (found.facts.frame_count, found.facts.problem) == (45, None)
     assert found.perceptual_hash is not None
 
 
-def test_packets_that_cannot_be_decoded_are_damage(tmp_path: Path):
+def test_undecodable_packets_are_damage(tmp_path: Path):
     path = write_clip(tmp_path / "a.mp4", 40, 20, codec="libx264")
     data = bytearray(path.read_bytes())
     middle = data.index(b"mdat") + (data.index(b"moov") - data.index(b"mdat")) // 2
@@ -130,7 +128,7 @@ def test_packets_that_cannot_be_decoded_are_damage(tmp_path: Path):
     assert probe(path).facts.problem == MediaProblem.TRUNCATED
 
 
-def test_image_that_its_notes_turn_keeps_the_sides_that_are_trained(tmp_path: Path):
+def test_image_rotated_by_metadata_keeps_its_stored_size(tmp_path: Path):
     exif = Image.Exif()
     exif[0x0112] = 6
     picture((80, 40)).save(tmp_path / "a.jpg", exif=exif)
@@ -138,30 +136,30 @@ def test_image_that_its_notes_turn_keeps_the_sides_that_are_trained(tmp_path: Pa
     assert (facts.width, facts.height, facts.problem) == (80, 40, MediaProblem.TURNED)
 
 
-def test_animated_webp_has_its_frames_counted(tmp_path: Path):
+def test_frames_of_animated_webp_are_counted(tmp_path: Path):
     picture().save(tmp_path / "a.webp", save_all=True, append_images=[picture(seed=1), picture(seed=2)])
     assert probe(tmp_path / "a.webp").facts.frame_count == 3
 
 
 @pytest.mark.parametrize("text", ["#EXTM3U\nhttp://127.0.0.1:1/a.ts\n", "ffconcat version 1.0\nfile a.mp4\n", "", "hi"])
-def test_what_refers_to_other_files_or_is_no_media_is_neither(tmp_path: Path, text: str):
+def test_reference_to_other_files_is_not_media(tmp_path: Path, text: str):
     (tmp_path / "a.mp4").write_text(text)
     facts = probe(tmp_path / "a.mp4").facts
     assert (facts.kind, facts.problem) == (MediaKind.OTHER, MediaProblem.UNREADABLE)
 
 
-def test_programs_of_others_are_not_started_for_postscript(tmp_path: Path):
+def test_postscript_starts_no_external_program(tmp_path: Path):
     (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     assert probe(tmp_path / "a.png").facts.kind is MediaKind.OTHER
 
 
-def test_image_of_too_many_pixels_is_a_bomb_and_is_not_decoded(tmp_path: Path):
+def test_image_with_too_many_pixels_is_not_decoded(tmp_path: Path):
     (tmp_path / "a.pgm").write_bytes(f"P5 {MAX_PIXELS} 2 255\n".encode())
     assert probe(tmp_path / "a.pgm").facts.problem == MediaProblem.BOMB
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "link", "nothing"])
-def test_what_is_no_plain_file_is_not_opened(tmp_path: Path, kind: str):
+def test_special_file_is_not_opened(tmp_path: Path, kind: str):
     path = tmp_path / "a"
     if kind == "directory":
         path.mkdir()

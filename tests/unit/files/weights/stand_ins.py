@@ -1,4 +1,4 @@
-"""Headers made of the keys and shapes by which models are known, over zeros that take no place."""
+"""Sparse files with the keys and shapes by which models are recognised."""
 
 import json
 import math
@@ -44,7 +44,7 @@ def _words(rows: int, width: int, *more: str) -> dict[str, list[int]]:
     return {"model.embed_tokens.weight": [rows, width], **{name: [4, 4] for name in more}}
 
 
-#: By the name of its fingerprint, what a file of it holds.
+#: The tensors of a file by the name of its fingerprint.
 STAND_INS: Mapping[str, Shapes] = {
     "sdxl": _SDXL,
     "sdxl-inpaint": _SDXL | {"model.diffusion_model.input_blocks.0.0.weight": [320, 9, 3, 3]},
@@ -167,7 +167,7 @@ STAND_INS: Mapping[str, Shapes] = {
 
 
 def header_bytes(shapes: Shapes, kind: str = "BF16", metadata: Mapping[str, str] | None = None) -> tuple[bytes, int]:
-    """The beginning of a file with these tensors, and how many bytes of them follow."""
+    """Return the start of a file with these tensors, and the number of bytes that follow."""
     bits = {"BF16": 2, "F8_E4M3": 1, "U8": 1, "F32": 4}[kind]
     entries: dict[str, object] = {} if metadata is None else {"__metadata__": dict(metadata)}
     end = 0
@@ -179,7 +179,7 @@ def header_bytes(shapes: Shapes, kind: str = "BF16", metadata: Mapping[str, str]
 
 
 def write_stand_in(path: Path, shapes: Shapes, kind: str = "BF16", metadata: Mapping[str, str] | None = None) -> Path:
-    """A file with these tensors, which takes no place."""
+    """Write a sparse file with these tensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
     start, size = header_bytes(shapes, kind, metadata)
     path.write_bytes(start)

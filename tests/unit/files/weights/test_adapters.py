@@ -16,7 +16,7 @@ from api.files.weights.header import Header
         ("blocks.0.self_attn.q", "comfyui", "wan", ("ComfyUI",)),
     ],
 )
-def test_lora_tells_its_rank_and_its_names(name: str, keys: str, model_type: str | None, readers: tuple[str, ...]):
+def test_lora_has_rank_and_naming(name: str, keys: str, model_type: str | None, readers: tuple[str, ...]):
     shapes = {f"{name}.lora_A.weight": (32, 3072), f"{name}.lora_B.weight": (3072, 32)}
     prefixes = frozenset({"diffusion_model."}) if keys == "comfyui" else frozenset[str]()
     found = read_adapter(Header(shapes, prefixes=prefixes))
@@ -25,20 +25,20 @@ def test_lora_tells_its_rank_and_its_names(name: str, keys: str, model_type: str
     assert (found.model_type, found.readers) == (model_type, readers)
 
 
-def test_lora_of_sdxl_has_the_names_of_kohya():
+def test_lora_of_sdxl_has_kohya_names():
     names = ("lora_te2_a.lora_down.weight", "lora_te2_a.lora_up.weight", "lora_te2_a.alpha")
     found = read_adapter(Header(dict(zip(names, ((8, 4), (4, 8), ()), strict=True))))
     assert found is not None
     assert (found.rank, found.keys, found.model_type) == (8, "kohya", "sdxl")
 
 
-def test_lokr_has_no_rank_that_its_tensors_tell():
+def test_lokr_has_no_visible_rank():
     found = read_adapter(Header({"a.lokr_w1": (4, 4), "a.lokr_w2": (8, 8)}))
     assert found is not None
     assert (found.kind, found.rank) == (AdapterKind.LOKR, None)
 
 
-def test_layers_of_different_ranks_give_none():
+def test_layers_with_different_ranks_have_no_rank():
     found = read_adapter(Header({"a.lora_A.weight": (8, 4), "b.lora_A.weight": (16, 4)}))
     assert found is not None
     assert found.rank is None
@@ -98,7 +98,7 @@ HADA = ("w1_a", "w1_b", "w2_a", "w2_b")
         (loha("lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_v", 2048), "sdxl"),
     ],
 )
-def test_base_model_is_told_by_the_layers(header: Header, model_type: str | None):
+def test_base_model_is_recognised_by_layers(header: Header, model_type: str | None):
     found = read_adapter(header)
     assert found is not None
     assert found.model_type == model_type
@@ -107,24 +107,24 @@ def test_base_model_is_told_by_the_layers(header: Header, model_type: str | None
 @pytest.mark.parametrize(
     "scale", ["lora_unet_blocks_0_self_attn_q.dora_scale", "blocks.0.self_attn.q.lora_magnitude_vector.weight"]
 )
-def test_dora_is_a_kind_of_its_own_with_the_base_model_of_its_lora(scale: str):
+def test_dora_has_its_own_kind_and_the_base_model_of_its_lora(scale: str):
     found = read_adapter(Header({**kohya("blocks_0_self_attn_q", 1536).shapes, scale: (1536, 1)}))
     assert found is not None
     assert (found.kind, found.model_type, found.rank) == (AdapterKind.DORA, "wan", 8)
 
 
-def test_ranks_of_lokr_and_loha_are_told_where_they_are_factored():
+def test_ranks_of_factored_lokr_and_loha_are_detected():
     found = [read_adapter(lokr("a", 4, 8)), read_adapter(loha("a", 64))]
     assert [each.rank for each in found if each is not None] == [8, 8]
 
 
-def test_hostile_names_are_read_in_a_moment():
+def test_hostile_names_are_read_quickly():
     names = {f"down_blocks_{'x' * 200}{number:x}y.lora_A.weight": (8, 8) for number in range(20_000)}
     began = time.monotonic()
     assert read_adapter(Header(names)) is not None
     assert time.monotonic() - began < 5
 
 
-def test_model_is_no_adapter():
+def test_model_is_not_an_adapter():
     assert read_adapter(Header({"a.weight": (4,), "b.weight": (4,), "c.lora_A.weight": (4, 4)})) is None
     assert read_adapter(Header({})) is None

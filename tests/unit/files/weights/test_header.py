@@ -22,7 +22,7 @@ def tensor(begin: int, end: int, shape: list[Any], kind: str = "F32") -> dict[st
     return {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
 
 
-def test_whole_file_tells_shapes_without_the_prefix_of_its_export(tmp_path: Path):
+def test_shapes_of_a_complete_file_have_no_export_prefix(tmp_path: Path):
     header = {"__metadata__": {"format": "pt"}, "model.diffusion_model.layers.29.w": tensor(0, 24, [2, 3])}
     found = read_header(write(tmp_path / "a", header, 24))
     assert found is not None
@@ -33,11 +33,11 @@ def test_whole_file_tells_shapes_without_the_prefix_of_its_export(tmp_path: Path
 @pytest.mark.parametrize(
     ("header", "data"),
     [
-        ({"a": tensor(0, 24, [6])}, 23),  # cut off
+        ({"a": tensor(0, 24, [6])}, 23),  # incomplete
         ({"a": tensor(0, 24, [6])}, 25),
-        ({"a": tensor(0, 24, [5])}, 24),  # shape and place
+        ({"a": tensor(0, 24, [5])}, 24),  # shape and size differ
         ({"a": tensor(0, 8, [2]), "b": tensor(4, 12, [2])}, 12),  # overlap
-        ({"a": tensor(0, 8, [2]), "b": tensor(12, 20, [2])}, 20),  # hole
+        ({"a": tensor(0, 8, [2]), "b": tensor(12, 20, [2])}, 20),  # gap
         ({"a": tensor(4, 8, [1])}, 8),
         ({"a": tensor(0, 0, [2**62, 2**62])}, 0),  # overflow
         ({"a": tensor(0, 0, [2**40, 2**40, 0])}, 0),
@@ -47,8 +47,8 @@ def test_whole_file_tells_shapes_without_the_prefix_of_its_export(tmp_path: Path
         ({"a": tensor(0, 4, [True])}, 4),
         ({"a": {"dtype": "F32", "shape": [1]}}, 4),
         ({"a": 3}, 0),
-        (b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "a": 3}', 4),  # twice
-        (b'{"\\ud800": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}', 1),  # half of a character
+        (b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "a": 3}', 4),  # duplicate key
+        (b'{"\\ud800": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}', 1),  # lone surrogate
         (b'{"__metadata__": {"a": "\\udfff"}}', 0),
         ({"__metadata__": {"a": 1}}, 0),
         (b'{"a": {"dtype": "U8", "shape": [NaN], "data_offsets": [0, 1]}}', 1),
@@ -61,13 +61,13 @@ def test_whole_file_tells_shapes_without_the_prefix_of_its_export(tmp_path: Path
         (b"[" * 100_000, 0),
     ],
 )
-def test_header_that_lies_is_told(tmp_path: Path, header: Any, data: int):
+def test_inconsistent_header_is_rejected(tmp_path: Path, header: Any, data: int):
     with pytest.raises(Unsound):
         read_header(write(tmp_path / "a", header, data))
 
 
 @pytest.mark.parametrize("length", [0, 10**6, 2**63])
-def test_length_that_lies_is_told(tmp_path: Path, length: int):
+def test_wrong_length_is_rejected(tmp_path: Path, length: int):
     with pytest.raises(Unsound):
         read_header(write(tmp_path / "a", {}, length=length))
 
@@ -78,7 +78,7 @@ def test_huge_header_is_not_read(tmp_path: Path):
     assert read_header(path) is None
 
 
-def test_file_that_changed_is_read_anew(tmp_path: Path):
+def test_changed_file_is_read_again(tmp_path: Path):
     path = write(tmp_path / "a", {"a": tensor(0, 4, [1])}, 4)
     assert read_header(path) is not None
     write(path, {"a": tensor(0, 4, [1])}, 3)
@@ -86,45 +86,45 @@ def test_file_that_changed_is_read_anew(tmp_path: Path):
         read_header(path)
 
 
-def test_pipe_is_not_waited_for(tmp_path: Path):
+def test_pipe_does_not_block(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     assert read_header(tmp_path / "pipe") is None
 
 
-def test_header_of_too_many_marks_is_not_parsed(tmp_path: Path):
+def test_header_with_too_many_parts_is_not_parsed(tmp_path: Path):
     text = b'{"a": [' + b"[]," * 200_000 + b"[]]}"
     assert read_header(write(tmp_path / "a", text)) is None
 
 
-def test_metadata_is_kept_as_far_as_it_is_of_bounded_length(tmp_path: Path):
+def test_metadata_is_limited(tmp_path: Path):
     metadata = {"format": "pt", "long": "x" * 100_000}
     found = read_header(write(tmp_path / "a", {"__metadata__": metadata, "a": tensor(0, 4, [1])}, 4))
     assert found is not None
     assert (found.metadata, found.dtype, found.parameters) == ({"format": "pt"}, "F32", 1)
 
 
-def test_shards_are_one_model():
+def test_shards_are_merged():
     one, other = Header({"a": (2,)}, {"F32": 8}), Header({"b": (3,)}, {"F32": 12, "F16": 2})
     found = merged([one, other])
     assert (dict(found.shapes), dict(found.dtype_bytes)) == ({"a": (2,), "b": (3,)}, {"F32": 20, "F16": 2})
 
 
-def test_no_change_of_a_header_breaks_the_reader(tmp_path: Path):
-    """As many as the figure says by `make test-long`."""
+def test_no_mutation_of_a_header_breaks_the_reader(tmp_path: Path):
+    """`make test-long` sets the number of mutations."""
     random = Random(7)
     text = json.dumps({"__metadata__": {"f": "pt"}, "a": tensor(0, 24, [2, 3]), "b.c": tensor(24, 32, [4], "F16")})
-    whole = struct.pack("<Q", len(text)) + text.encode() + bytes(32)
+    complete = struct.pack("<Q", len(text)) + text.encode() + bytes(32)
     path = tmp_path / "a"
     for number in range(length(10_000, 300)):
-        path.write_bytes(mutated(whole, random))
+        path.write_bytes(mutated(complete, random))
         os.utime(path, ns=(number, number))
         with suppress(Unsound):
             found = read_header(path)
             assert found is None or all(isinstance(name, str) for name in found.shapes)
 
 
-def mutated(whole: bytes, random: Random) -> bytes:
-    text = bytearray(whole)
+def mutated(complete: bytes, random: Random) -> bytes:
+    text = bytearray(complete)
     for _ in range(random.randint(1, 4)):
         at = random.randrange(len(text))
         match random.randrange(5):

@@ -5,7 +5,7 @@ from api.files.weights.header import Header
 from api.files.weights.recognition import read_quantisation, recognise
 
 
-def test_what_nothing_fits_is_not_recognised():
+def test_unknown_header_is_not_recognised():
     assert recognise(Header({"w": (4, 4)})) is None
 
 
@@ -21,9 +21,9 @@ def test_what_nothing_fits_is_not_recognised():
         (["a.weight", "a.scale"], "BF16", None),
     ],
 )
-def test_quantisation_is_told_by_names_and_types(names: list[str], dtype: str, expected: Quantisation | None):
+def test_quantisation_is_detected_from_names_and_types(names: list[str], dtype: str, expected: Quantisation | None):
     assert read_quantisation(Header(dict.fromkeys(names, ()), {dtype: 8})) is expected
 
 
-def test_quantisation_is_told_by_metadata_too():
+def test_quantisation_is_detected_from_metadata():
     assert read_quantisation(Header({"a": ()}, {}, {"_quantization_metadata": "{}"})) is Quantisation.COMFY

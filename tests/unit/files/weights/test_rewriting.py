@@ -19,7 +19,7 @@ def rewritten(path: Path, metadata: dict[str, str]) -> Path:
     return made
 
 
-def test_tensors_are_the_same_bytes_and_the_metadata_is_more(tmp_path: Path):
+def test_metadata_is_added_and_tensors_are_unchanged(tmp_path: Path):
     tensors = {f"layer.{n}.weight": np.random.default_rng(n).random((3, n + 1), np.float32) for n in range(20)}
     tensors["half"] = np.arange(7, dtype=np.float16)
     save_file(tensors, tmp_path / "a.safetensors", {"format": "pt"})
@@ -32,13 +32,13 @@ def test_tensors_are_the_same_bytes_and_the_metadata_is_more(tmp_path: Path):
             assert (found.dtype, found.tobytes()) == (tensor.dtype, tensor.tobytes())
 
 
-def test_what_is_no_whole_file_is_not_rewritten(tmp_path: Path):
+def test_incomplete_file_is_not_rewritten(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
     with pytest.raises(Unsound):
         rewritten(tmp_path / "a", {})
 
 
-def test_header_that_would_be_too_long_is_refused(tmp_path: Path):
+def test_too_long_header_is_rejected(tmp_path: Path):
     save_file({"a": np.zeros(1, np.float32)}, tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="8 MiB"):
         rewritten(tmp_path / "a.safetensors", {"x": "y" * 9 * 2**20})

@@ -12,13 +12,13 @@ def names(local: LocalModels) -> dict[str, str | None]:
     return {Path(found.path).name: found.facts.title for found in local.scan().files}
 
 
-def test_weights_are_found_in_place_by_content(tmp_path: Path):
+def test_weights_are_found_by_content(tmp_path: Path):
     write_stand_in(tmp_path / "unet" / "deep" / "x.safetensors", STAND_INS["z-image"])
     (tmp_path / "unet" / "notes.txt").write_text("no weights")
     assert names(LocalModels([tmp_path])) == {"x.safetensors": "the transformer of Z-Image"}
 
 
-def test_what_did_not_change_is_not_read_again(tmp_path: Path):
+def test_unchanged_file_is_not_read_again(tmp_path: Path):
     path = write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"])
     local = LocalModels([tmp_path])
     assert len(names(local)) == 1
@@ -29,7 +29,7 @@ def test_what_did_not_change_is_not_read_again(tmp_path: Path):
     assert names(local) == {"a.safetensors": "the transformer of Lumina 2"}
 
 
-def test_cache_of_hugging_face_is_read_through_its_links(tmp_path: Path):
+def test_hugging_face_cache_is_read_through_its_links(tmp_path: Path):
     blob = write_stand_in(tmp_path / "models--a--b" / "blobs" / "0123.safetensors", STAND_INS["z-image"])
     snapshot = tmp_path / "models--a--b" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
@@ -37,7 +37,7 @@ def test_cache_of_hugging_face_is_read_through_its_links(tmp_path: Path):
     assert names(LocalModels([tmp_path])) == {"z.safetensors": "the transformer of Z-Image"}
 
 
-def test_links_that_lead_back_or_nowhere_end(tmp_path: Path):
+def test_circular_and_broken_links_are_skipped(tmp_path: Path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nothing")
@@ -45,19 +45,19 @@ def test_links_that_lead_back_or_nowhere_end(tmp_path: Path):
     assert LocalModels([tmp_path, tmp_path / "nowhere"]).scan().files == ()
 
 
-def test_names_that_are_no_text_are_left_out(tmp_path: Path):
+def test_names_that_are_not_text_are_left_out(tmp_path: Path):
     write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"])
     write_stand_in(tmp_path / os.fsdecode(b"\xff.safetensors"), STAND_INS["z-image"])
     write_stand_in(tmp_path / os.fsdecode(b"\xfe") / "b.safetensors", STAND_INS["z-image"])
     assert names(LocalModels([tmp_path])).keys() == {"a.safetensors"}
 
 
-def test_metadata_of_files_is_not_remembered(tmp_path: Path):
+def test_metadata_is_not_cached(tmp_path: Path):
     write_stand_in(tmp_path / "a.safetensors", STAND_INS["z-image"], metadata={"ss_tag_frequency": "x" * 60_000})
     assert [found.facts.metadata for found in LocalModels([tmp_path]).scan().files] == [{}]
 
 
-def test_bound_is_told(tmp_path: Path):
+def test_limit_is_reported(tmp_path: Path):
     for number in range(5):
         (tmp_path / f"{number}.safetensors").write_bytes(b"")
     with patch.object(scan, "_MOST_ENTRIES", 3):
@@ -66,7 +66,7 @@ def test_bound_is_told(tmp_path: Path):
     assert len(found.files) == 3
 
 
-def test_directories_that_are_models_say_what_they_lack(tmp_path: Path):
+def test_model_directories_list_missing_parts(tmp_path: Path):
     index = {
         "_class_name": "FluxPipeline",
         "vae": ["diffusers", "AutoencoderKL"],

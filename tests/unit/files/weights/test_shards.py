@@ -18,18 +18,18 @@ def test_missing_shards_are_named_by_the_index(tmp_path: Path):
     assert missing_shards(tmp_path, [index, "model.safetensors"]) == []
 
 
-def test_index_that_lies_names_nothing(tmp_path: Path):
+def test_invalid_index_names_nothing(tmp_path: Path):
     index = "a.safetensors.index.json"
     for text in ("[]", "{", '{"weight_map": {"a": "../x", "b": 3}}'):
         (tmp_path / index).write_text(text)
         assert missing_shards(tmp_path, [index]) == []
 
 
-def test_numbers_without_bounds_cost_nothing(tmp_path: Path):
+def test_huge_shard_counts_are_ignored(tmp_path: Path):
     assert missing_shards(tmp_path, ["a-00001-of-99999.safetensors", "a-00007-of-00003.safetensors"]) == []
 
 
-def test_an_index_that_names_a_file_elsewhere_is_found(tmp_path: Path):
+def test_index_with_a_file_elsewhere_is_found(tmp_path: Path):
     index = "a.safetensors.index.json"
     for named, outside in (
         ("../../tasks/x.safetensors", "../../tasks/x.safetensors"),

@@ -19,17 +19,17 @@ from api.files.weights.header import Header
         ("*.scale", {"scale": ()}, False),
     ],
 )
-def test_sign_stands_in_a_header_that_has_the_tensor(text: str, shapes: dict[str, tuple[int, ...]], stands: bool):
-    assert read_sign(text).stands_in(Header(shapes)) is stands
+def test_sign_is_in_a_header_that_has_the_tensor(text: str, shapes: dict[str, tuple[int, ...]], stands: bool):
+    assert read_sign(text).is_in(Header(shapes)) is stands
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a [3", "*a*", "a [x]"])
-def test_sign_that_cannot_be_read_is_an_error(text: str):
+def test_invalid_sign_is_an_error(text: str):
     with pytest.raises(ValueError, match="A sign is"):
         read_sign(text)
 
 
-def test_all_signs_are_needed_and_of_alternatives_one():
+def test_all_signs_are_needed_and_one_of_each_alternative():
     found = define("a", "A", "vae", "x or y; z", "here", lacks="w")
     assert found.fits(Header({"y": (), "z": ()}))
     assert not found.fits(Header({"y": ()}))

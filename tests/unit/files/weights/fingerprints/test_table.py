@@ -1,6 +1,6 @@
 import pytest
 
-from api.files.weights.fingerprints.table import FINGERPRINTS, what_belongs
+from api.files.weights.fingerprints.table import FINGERPRINTS, fingerprints_for
 from api.files.weights.header import Header
 from api.files.weights.recognition import recognise
 from api.trainers.diffusion_pipe.model_types import MODELS
@@ -10,14 +10,14 @@ _EXPORT = "model.diffusion_model."
 
 
 @pytest.mark.parametrize("name", STAND_INS)
-def test_each_component_is_known_by_its_keys_and_shapes(name: str):
+def test_each_component_is_recognised_by_keys_and_shapes(name: str):
     shapes = {key.removeprefix(_EXPORT): tuple(shape) for key, shape in STAND_INS[name].items()}
     found = recognise(Header(shapes))
     assert found is not None
     assert found.name == name
 
 
-def test_each_has_a_name_of_its_own_and_a_source():
+def test_each_fingerprint_has_a_unique_name_and_a_source():
     assert len({each.name for each in FINGERPRINTS}) == len(FINGERPRINTS)
     assert all(each.source and each.has for each in FINGERPRINTS)
 
@@ -31,8 +31,8 @@ def test_slots_are_keys_that_the_trainer_reads():
 
 
 @pytest.mark.parametrize("model_type", sorted(MODELS))
-def test_of_each_type_something_that_is_trained_is_known(model_type: str):
+def test_each_model_type_has_a_known_component(model_type: str):
     slots = [f"{model_type}.{key}" for key in MODELS[model_type].kinds]
     slots += [f"{slot}/transformer" for slot in slots]
-    kinds = {each.component for slot in slots for each in what_belongs(slot)}
+    kinds = {each.component for slot in slots for each in fingerprints_for(slot)}
     assert kinds & {"transformer", "checkpoint"}

@@ -1,10 +1,10 @@
-"""What is wanted of a preprocessing, and how captions are normalised."""
+"""Preprocessing requests, and the normalisation of captions."""
 
 import json
 
 import pytest
 
-from api.datasets.preprocess_wish import CaptionMode, CaptionRules, PreprocessWish, Replacement
+from api.datasets.preprocess_request import CaptionMode, CaptionRules, PreprocessRequest, Replacement
 from api.domain.dataset import ManifestItem
 from api.domain.media_settings import Cut, CutBy, MediaSettings
 from api.errors import InvalidPattern
@@ -17,8 +17,8 @@ def captions(rules: CaptionRules, *given: str | None) -> list[str | None]:
     return [item.caption for item in once]
 
 
-def test_a_wish_comes_back_from_its_task_as_it_was():
-    wish = PreprocessWish(
+def test_request_survives_storage_in_its_task():
+    request = PreprocessRequest(
         "cats@3",
         "kittens",
         MediaSettings(fps=16.0, cut=Cut(CutBy.SECONDS, 5.0)),
@@ -28,10 +28,10 @@ def test_a_wish_comes_back_from_its_task_as_it_was():
         frame_buckets=(1, 33),
         paths=("a/x.png", "y.png"),
     )
-    assert PreprocessWish.from_config(json.loads(json.dumps(wish.as_config()))) == wish
+    assert PreprocessRequest.from_config(json.loads(json.dumps(request.as_config()))) == request
 
 
-def test_captions_are_replaced_then_triggered_then_framed():
+def test_captions_are_replaced_then_get_trigger_prefix_and_suffix():
     rules = CaptionRules(prefix="photo: ", suffix=".", trigger="ohwx", replace=(Replacement("dog", "cat"),))
     assert captions(rules, "a dog", "ohwx sits", "", None) == [
         "photo: ohwx, a cat.",
@@ -41,10 +41,10 @@ def test_captions_are_replaced_then_triggered_then_framed():
     ]
 
 
-def test_items_without_a_caption_get_one_where_that_is_asked_for():
+def test_items_without_a_caption_get_one_in_mode_all():
     assert captions(CaptionRules(CaptionMode.ALL, trigger="ohwx"), None, "a") == ["ohwx", "ohwx, a"]
 
 
-def test_a_pattern_that_re2_refuses_is_told():
+def test_pattern_that_re2_rejects_is_reported():
     with pytest.raises(InvalidPattern):
         CaptionRules(replace=(Replacement("(", is_regex=True),)).apply([])

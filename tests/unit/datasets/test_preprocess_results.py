@@ -1,4 +1,4 @@
-"""A new version of what the program has made."""
+"""A new version from the output of the preprocessing program."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from api.datasets.derivations import DerivationStore
-from api.datasets.preprocess_harvest import PreprocessHarvest
-from api.datasets.preprocess_wish import CaptionRules, PreprocessWish
+from api.datasets.preprocess_request import CaptionRules, PreprocessRequest
+from api.datasets.preprocess_results import PreprocessResultRecorder
 from api.datasets.work_files import SourceFiles
 from api.db.database import Database
 from api.domain.dataset import ManifestItem, PinnedDataset
@@ -24,19 +24,19 @@ SMALL = MediaSettings(short_side=16)
 
 
 class Field:
-    """A shelf with a dataset, and a task whose program says what it has made."""
+    """A dataset, and a task whose program has stored outputs."""
 
     def __init__(self, shelf: Shelf, database: Database, root: Path) -> None:
         self.shelf, self.root, self.tasks = shelf, root, TaskStore(database)
         self.derivations = DerivationStore(database)
-        self.harvest = PreprocessHarvest(
+        self.harvest = PreprocessResultRecorder(
             shelf.service, shelf.store, shelf.blobs, self.derivations, SourceFiles(shelf.blobs), shelf.clock, root
         )
         self.dataset = shelf.make("cats")
 
-    def task(self, items: list[ManifestItem], task_id: str = "e", **wish: Any) -> TrainingTask:
+    def task(self, items: list[ManifestItem], task_id: str = "e", **fields: Any) -> TrainingTask:
         version = self.shelf.version(*items)
-        wanted = PreprocessWish("cats", **wish)
+        wanted = PreprocessRequest("cats", **fields)
         target = {"name": wanted.into or "cats", "serial": None if wanted.into else self.dataset.serial}
         given = {"dataset": "cats", "version": version.ordinal, "manifest": version.manifest_sha256}
         config = {"wish": wanted.as_config(), "input": given, "target": target}
@@ -57,8 +57,8 @@ class Field:
         write_record(directory, Record(key, made or (Made("", None),), problem))
         return key
 
-    def take_up(self, task: TrainingTask) -> Any:
-        harvest = self.harvest.take_up(task, task_files(self.root, task.task_id).output)
+    def record(self, task: TrainingTask) -> Any:
+        harvest = self.harvest.record(task, task_files(self.root, task.task_id).output)
         assert harvest.cause is None
         return harvest.result
 
@@ -73,23 +73,23 @@ def field(shelf: Shelf, database: Database, tmp_path: Path) -> Field:
     return Field(shelf, database, tmp_path)
 
 
-def test_what_was_made_is_a_new_version_with_its_toml(field: Field):
+def test_outputs_become_a_new_version_with_its_toml(field: Field):
     clip, other = field.shelf.item("clip.mkv"), field.shelf.item("other.png", caption=None)
     task = field.task([clip, other], media=SMALL, captions=CaptionRules(trigger="ohwx"), resolutions=(256,))
     field.made(task, clip, Made("_000", ".mp4", "1.mp4"), Made("_001", ".mp4", "2.mp4"))
     field.made(task, other)
-    result = field.take_up(task)
+    result = field.record(task)
     assert field.items(2) == {"clip_000.mp4": "ohwx, a cat", "clip_001.mp4": "ohwx, a cat", "other.png": None}
     assert (result["reference"], result["made"], result["unchanged"], result["items"]) == ("cats@2", 2, 1, 3)
     assert 'dataset = "cats@2"' in result["dataset_toml"]
     assert not (task_files(field.root, "e").output / "made").exists()
 
 
-def test_asked_again_it_gives_the_same_and_makes_nothing(field: Field):
+def test_repeated_call_gives_the_same_result_and_makes_nothing(field: Field):
     clip = field.shelf.item("clip.mkv")
     task = field.task([clip], media=SMALL)
     field.made(task, clip, Made("", ".mp4", "1.mp4", width=32, height=16, fps=16.0, duration=2.0, frame_count=32))
-    first = field.take_up(task)
+    first = field.record(task)
     assert first["metadata"] == {
         "fps": 16.0,
         "resolution": "32x16",
@@ -97,22 +97,22 @@ def test_asked_again_it_gives_the_same_and_makes_nothing(field: Field):
         "frame_count": 32,
         "original_video": "clip.mkv",
     }
-    assert field.take_up(task) == first
+    assert field.record(task) == first
     assert field.shelf.store.get("cats").latest == 2
 
 
-def test_the_next_task_with_the_same_settings_finds_it_made(field: Field):
+def test_next_task_with_the_same_settings_reuses_outputs(field: Field):
     clip = field.shelf.item("clip.mkv")
     task = field.task([clip], media=SMALL)
     key = field.made(task, clip, Made("", ".mp4", "1.mp4"))
-    field.take_up(task)
+    field.record(task)
     assert set(field.harvest.known([key])) == {key}
-    again = field.take_up(field.task([clip], "again", media=SMALL, into="others"))
+    again = field.record(field.task([clip], "again", media=SMALL, into="others"))
     assert (again["reused"], again["made"], again["reference"]) == (1, 0, "others@1")
     assert field.shelf.store.get("others").owner == "ann"
 
 
-def test_what_was_made_before_and_is_gone_is_forgotten(field: Field):
+def test_lost_outputs_are_forgotten(field: Field):
     field.derivations.keep(
         {"k": [{"suffix": "", "extension": None, "blob": ["0" * 64, 1], "mask": None, "control": None, "facts": {}}]},
         field.shelf.clock.now(),
@@ -121,12 +121,12 @@ def test_what_was_made_before_and_is_gone_is_forgotten(field: Field):
     assert field.derivations.find(["k"], field.shelf.clock.now()) == {}
 
 
-def test_an_item_with_a_problem_stays_and_is_told_and_tried_again(field: Field):
+def test_item_with_a_problem_is_reported_and_retried(field: Field):
     clip, bad = field.shelf.item("clip.mkv"), field.shelf.item("bad.mkv")
     task = field.task([clip, bad], media=SMALL)
     field.made(task, clip, Made("", ".mp4", "1.mp4"))
     key = field.made(task, bad, problem="it cannot be opened")
-    result = field.take_up(task)
+    result = field.record(task)
     assert (result["problem_count"], result["problems"]) == (
         1,
         [{"path": "bad.mkv", "problem": "it cannot be opened"}],
@@ -135,16 +135,16 @@ def test_an_item_with_a_problem_stays_and_is_told_and_tried_again(field: Field):
     assert field.harvest.known([key]) == {}
 
 
-def test_when_no_item_can_be_read_there_is_no_version(field: Field):
+def test_no_version_is_made_if_no_item_can_be_read(field: Field):
     bad = field.shelf.item("bad.mkv")
     task = field.task([bad], media=SMALL)
     field.made(task, bad, problem="it cannot be opened")
-    with pytest.raises(ValueError, match=r"None of its 1 items can be read; bad\.mkv: it cannot be opened"):
-        field.take_up(task)
+    with pytest.raises(ValueError, match=r"None of the 1 items can be read\. bad\.mkv: it cannot be opened"):
+        field.record(task)
     assert field.shelf.store.get("cats").latest == 1
 
 
-def test_a_result_that_is_a_link_out_is_not_read(field: Field, tmp_path: Path):
+def test_output_that_is_a_link_is_not_read(field: Field, tmp_path: Path):
     clip = field.shelf.item("clip.mkv")
     task = field.task([clip], media=SMALL)
     (tmp_path / "secret").write_text("secret")
@@ -153,32 +153,32 @@ def test_a_result_that_is_a_link_out_is_not_read(field: Field, tmp_path: Path):
     link.unlink()
     link.symlink_to(tmp_path / "secret")
     with pytest.raises(OSError, match=r"1\.mp4"):
-        field.take_up(task)
+        field.record(task)
 
 
-def test_a_dataset_that_somebody_else_took_meanwhile_gets_nothing(field: Field):
+def test_name_taken_by_another_user_meanwhile_gets_nothing(field: Field):
     task = field.task([field.shelf.item("clip.mkv")], into="others")
     field.shelf.make("others", replace(ANN, user_id="bob"))
-    with pytest.raises(ValueError, match="Another dataset is called others now"):
-        field.take_up(task)
+    with pytest.raises(ValueError, match="The name others now belongs to another dataset"):
+        field.record(task)
 
 
-def test_what_was_known_at_the_start_and_is_gone_now_costs_that_item_alone(field: Field):
+def test_output_lost_after_the_start_fails_only_its_item(field: Field):
     clip, other = field.shelf.item("clip.mkv"), field.shelf.item("other.mkv")
     task = field.task([clip, other], media=SMALL)
     field.made(task, clip, Made("", ".mp4", "1.mp4"))
-    result = field.take_up(task)
+    result = field.record(task)
     assert (result["made"], [each["path"] for each in result["problems"]]) == (1, ["other.mkv"])
     assert set(field.items(2)) == {"clip.mp4", "other.mkv"}
 
 
-def test_an_excluded_item_stays_as_it_is_and_is_not_taken_into_another_dataset(field: Field):
+def test_excluded_item_is_unchanged_and_not_copied_into_another_dataset(field: Field):
     clip, bad = field.shelf.item("clip.mkv"), field.shelf.item("bad.mkv", excluded=True)
     task = field.task([clip, bad], media=SMALL)
     field.made(task, clip, Made("", ".mp4", "1.mp4"))
-    assert field.take_up(task)["problem_count"] == 0
+    assert field.record(task)["problem_count"] == 0
     version = field.shelf.service.find_version(field.shelf.store.get("cats"))
     kept = field.shelf.service.read_items(version.manifest_sha256)
     assert {item.path: item.excluded for item in kept} == {"clip.mp4": False, "bad.mkv": True}
-    again = field.take_up(field.task([clip, bad], "again", media=SMALL, into="others"))
+    again = field.record(field.task([clip, bad], "again", media=SMALL, into="others"))
     assert again["items"] == 1

@@ -1,4 +1,4 @@
-"""Takes up what a task has cached ahead: it counts once its files are whole, sealed, and on the disk."""
+"""Record a cache that a task has built: accepted once its files are complete, synced and sealed."""
 
 import os
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ from api.domain.cause import Cause, CauseCode
 from api.domain.dataset_cache import BuiltCache
 from api.domain.training import TrainingTask
 from api.files.task_files import task_files
-from api.trainers.trainer import CachesAhead, Trainer
-from api.training.attempts.harvest import Harvest
+from api.trainers.trainer import SupportsCaching, Trainer
+from api.training.attempts.task_results import TaskResult
 from api.util.clock import Clock
 
 
-class CacheHarvest:
-    """Takes up what a task has cached. Asked again it gives the same: it only has files synced."""
+class CacheResultRecorder:
+    """Records the caches of tasks. A repeated call gives the same result, because it only syncs and reads files."""
 
     def __init__(
         self,
@@ -34,23 +34,26 @@ class CacheHarvest:
         self._root = storage_root
         self._clock = clock
 
-    def take_up(self, task: TrainingTask, output_dir: Path) -> Harvest:
-        """What was cached, or why it is not to be trusted. Raises OSError, DatabaseUnavailable, ServiceError."""
+    def record(self, task: TrainingTask, output_dir: Path) -> TaskResult:
+        """Return the built cache, or the reason why it cannot be used.
+
+        Raises OSError, DatabaseUnavailable, ServiceError.
+        """
         trainer, homes = self._trainers[task.trainer], self._references.homes(task)
-        gap = trainer.find_cache_gap(homes) if isinstance(trainer, CachesAhead) else "it caches nothing"
+        gap = trainer.find_cache_gap(homes) if isinstance(trainer, SupportsCaching) else "it caches nothing"
         if gap is not None:
-            return Harvest(cause=_incomplete(gap))
+            return TaskResult(cause=_incomplete(gap))
         try:
-            facts = self._caches.require_same(task, self._references.give_views(task))
+            facts = self._caches.require_same(task, self._references.with_views(task))
             os.sync()
             found = seal(task_files(self._root, task.task_id).datasets)
         except (Tampered, ValueError) as error:
-            return Harvest(cause=_incomplete(str(error)))
+            return TaskResult(cause=_incomplete(str(error)))
         if found is None or task.plan.cache is None or task.plan.cache.key is None:
-            return Harvest(cause=_incomplete("its files are gone"))
+            return TaskResult(cause=_incomplete("its files are missing"))
         built_at = self._clock.now().isoformat()
         key, figures = task.plan.cache.key, (found.digest, found.files, found.size_bytes)
-        return Harvest(result=asdict(BuiltCache(key, *figures, built_at, facts.settings)))
+        return TaskResult(result=asdict(BuiltCache(key, *figures, built_at, facts.settings)))
 
 
 def _incomplete(why: str) -> Cause:
@@ -58,6 +61,6 @@ def _incomplete(why: str) -> Cause:
         CauseCode.CACHE_INCOMPLETE,
         "cache_incomplete",
         "The trainer ended with exit code 0, but its cache cannot be used: {why}.",
-        "Look into its log for what it left out; then start the caching again.",
+        "Check its log for errors, then build the cache again.",
         why=why,
     )

@@ -16,10 +16,10 @@ def world(shelf: Shelf, tmp_path: Path) -> CacheWorld:
     return CacheWorld(shelf, tmp_path / "storage")
 
 
-def test_a_whole_cache_is_taken_up_and_asked_again_gives_the_same(world: CacheWorld):
+def test_complete_cache_is_recorded_and_a_repeated_call_gives_the_same_result(world: CacheWorld):
     task = world.create("c1")
     world.fill(task)
-    first, second = world.take_up(task), world.take_up(task)
+    first, second = world.record(task), world.record(task)
     assert first == second
     built = BuiltCache.from_json(first.result)
     assert built is not None
@@ -28,7 +28,7 @@ def test_a_whole_cache_is_taken_up_and_asked_again_gives_the_same(world: CacheWo
 
 
 def why(world: CacheWorld, task) -> str:
-    cause = world.take_up(task).cause
+    cause = world.record(task).cause
     assert cause is not None
     assert cause.code is CauseCode.CACHE_INCOMPLETE
     return cause.detail
@@ -37,14 +37,14 @@ def why(world: CacheWorld, task) -> str:
 @pytest.mark.parametrize(
     "name", ["metadata/grouping_keys.json", "cache_1/latents/metadata.db", "cache_1/latents/shard_0.bin"]
 )
-def test_exit_code_0_alone_makes_no_cache(world: CacheWorld, name: str):
+def test_exit_code_0_without_complete_files_makes_no_cache(world: CacheWorld, name: str):
     task = world.create("c1")
     world.fill(task)
     (world.media("c1") / "cache" / "toy" / name).unlink()
     assert "cannot be used: " in why(world, task)
 
 
-def test_a_link_that_a_trainer_left_is_refused(world: CacheWorld):
+def test_link_left_by_a_trainer_is_rejected(world: CacheWorld):
     task = world.create("c1")
     world.fill(task)
     shard = world.media("c1") / "cache" / "toy" / "cache_1" / "latents" / "shard_1.bin"
@@ -52,9 +52,9 @@ def test_a_link_that_a_trainer_left_is_refused(world: CacheWorld):
     assert "shard_1.bin is a link" in why(world, task)
 
 
-def test_a_model_that_changed_while_it_was_cached_is_told(world: CacheWorld):
+def test_model_that_changed_during_caching_is_reported(world: CacheWorld):
     task = world.create("c1")
     world.fill(task)
     assert task.plan.cache is not None
     other = replace(task, plan=replace(task.plan, cache=replace(task.plan.cache, key="before")))
-    assert "has changed since" in why(world, other)
+    assert "have changed since" in why(world, other)

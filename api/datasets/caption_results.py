@@ -1,4 +1,4 @@
-"""Makes a new version of the captions that a model has written, with what differs."""
+"""Record generated captions: make a new version with them and list the differences."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,28 +11,28 @@ import orjson
 from api.datasets.captioning import caption_key, is_wanted
 from api.datasets.derivations import DerivationStore
 from api.datasets.outcomes import Tally
-from api.datasets.preprocess_harvest import find_target
+from api.datasets.preprocess_results import find_target
 from api.datasets.preprocess_views import PreprocessResult
 from api.datasets.service import DatasetService, Derived
 from api.datasets.views import CaptionDifference
-from api.domain.access import ANYBODY
+from api.domain.access import API_ACTOR
 from api.domain.dataset import MAX_CAPTION, ManifestItem, included_items
 from api.domain.training import TrainingTask
 from api.errors import DatasetChanged
 from api.files.task_files import task_files, write_private
-from api.training.attempts.harvest import Harvest
+from api.training.attempts.task_results import TaskResult
 from api.util.clock import Clock
 from api.util.foreign_files import read
 from api.util.foreign_trees import remove_tree
 
-#: The most differences that a result shows.
+#: Most differences in a result.
 MOST_SHOWN = 50
 
 _TRIES = 8
 
 
-class CaptionHarvest:
-    """Reads what was answered, keeps it, and makes the version. One thread uses it."""
+class CaptionResultRecorder:
+    """Reads the answers of the model, stores them, and creates the version. Used by one thread."""
 
     def __init__(
         self, datasets: DatasetService, derivations: DerivationStore, clock: Clock, storage_root: Path
@@ -42,32 +42,32 @@ class CaptionHarvest:
         self._clock = clock
         self._storage_root = storage_root
 
-    def take_up(self, task: TrainingTask, output_dir: Path) -> Harvest:
-        """The result. Raises ServiceError, OSError, and ValueError where nothing was answered."""
-        noted = task_files(self._storage_root, task.task_id).root / "harvest.json"
+    def record(self, task: TrainingTask, output_dir: Path) -> TaskResult:
+        """Return the result. Raises ServiceError, OSError; ValueError if no caption was generated."""
+        record_path = task_files(self._storage_root, task.task_id).root / "harvest.json"
         with suppress(FileNotFoundError):
-            return Harvest(orjson.loads(read(str(noted), levels=1)))
-        wish, given = task.request.config["wish"], task.request.config["input"]
+            return TaskResult(orjson.loads(read(str(record_path), levels=1)))
+        wanted, given = task.request.config["wish"], task.request.config["input"]
         items = included_items(self._datasets.read_items(given["manifest"]))
         captions, tally = self._collect(task, items, output_dir / "made")
         if not captions:
-            first = tally.problems[0].problem if tally.problems else "it was not asked"
-            raise ValueError(f"Not one of {tally.problem_count:,} captions could be had; the first: {first}.")
-        result = self._add_version(task, wish, captions, tally)
-        told = {**asdict(result), "model": wish["model"]}
-        content = orjson.dumps(told)
-        write_private(noted, content, levels=1)
+            first = tally.problems[0].problem if tally.problems else "no item needed one"
+            raise ValueError(f"None of {tally.problem_count:,} captions could be generated. The first error: {first}.")
+        result = self._add_version(task, wanted, captions, tally)
+        record = {**asdict(result), "model": wanted["model"]}
+        content = orjson.dumps(record)
+        write_private(record_path, content, levels=1)
         for name in ("made", "sources"):
             remove_tree(str(output_dir / name), levels=3)
-        return Harvest(orjson.loads(content))
+        return TaskResult(orjson.loads(content))
 
     def _collect(self, task: TrainingTask, items: Sequence[ManifestItem], made: Path) -> tuple[dict[str, str], Tally]:
-        """The captions by the hash of their file, and what went wrong."""
+        """Return the captions by the hash of their file, and a tally with the problems."""
         settings, only_missing = task.request.config["settings"], task.request.config["wish"]["only_missing"]
-        asked = {caption_key(item, settings): item for item in items if is_wanted(item, only_missing)}
-        known = self._derivations.find(asked, self._clock.steady.now())
+        questions = {caption_key(item, settings): item for item in items if is_wanted(item, only_missing)}
+        known = self._derivations.find(questions, self._clock.steady.now())
         captions, tally, fresh = dict[str, str](), Tally(), dict[str, Any]()
-        for key, item in asked.items():
+        for key, item in questions.items():
             if key in known:
                 captions[item.sha256] = str(known[key]["caption"])
                 tally.reused += 1
@@ -83,20 +83,20 @@ class CaptionHarvest:
         return captions, tally
 
     def _add_version(
-        self, task: TrainingTask, wish: Mapping[str, Any], captions: Mapping[str, str], tally: Tally
+        self, task: TrainingTask, wanted: Mapping[str, Any], captions: Mapping[str, str], tally: Tally
     ) -> PreprocessResult:
-        """Writes the captions into the newest version: what was edited meanwhile stays, but for these."""
+        """Write the captions into the newest version; later edits stay, except of these captions."""
         for _ in range(_TRIES):
             dataset = find_target(self._datasets, task)
             latest = self._datasets.find_version(dataset)
             items = list(self._datasets.read_items(latest.manifest_sha256))
-            edited, differences = _write(items, captions, only_missing=wish["only_missing"])
-            message = wish["message"] or f"{len(differences):,} captions by {wish['model']}"
+            edited, differences = _write(items, captions, only_missing=wanted["only_missing"])
+            message = wanted["message"] or f"{len(differences):,} captions by {wanted['model']}"
             with suppress(DatasetChanged):
                 version = self._datasets.add_version(
                     dataset,
                     edited,
-                    task.owner or ANYBODY,
+                    task.owner or API_ACTOR,
                     message,
                     expected_latest=latest.ordinal,
                     origin={"task": task.task_id, "from": f"{dataset.name}@{latest.ordinal}", "work": "captioning"},
@@ -118,7 +118,7 @@ class CaptionHarvest:
                     difference_count=len(differences),
                     seconds_per_question=self._pace(task, tally.made),
                 )
-        raise ValueError(f"{dataset.name} gets new versions faster than this one could be made.")
+        raise ValueError(f"Other edits of {dataset.name} kept preventing the new version. Start the task again.")
 
     def _pace(self, task: TrainingTask, made: int) -> float | None:
         if not made or task.started_at is None:
@@ -142,12 +142,12 @@ def _write(
 
 
 def _read(path: Path) -> tuple[str | None, str]:
-    """The caption, or why there is none."""
+    """Return the caption, or None and the reason."""
     try:
-        kept = orjson.loads(read(str(path)))
-        caption, problem = kept["caption"], kept["problem"]
+        answer = orjson.loads(read(str(path)))
+        caption, problem = answer["caption"], answer["problem"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None, "it was not answered"
+        return None, "there is no answer"
     if isinstance(caption, str) and caption.strip():
         return caption[:MAX_CAPTION], ""
     return None, str(problem)[:500]

@@ -1,4 +1,4 @@
-"""A new version of the captions that a model has written."""
+"""A new version from the captions of a model."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.datasets.caption_harvest import CaptionHarvest
+from api.datasets.caption_results import CaptionResultRecorder
 from api.datasets.captioning import caption_key
 from api.datasets.derivations import DerivationStore
 from api.db.database import Database
@@ -21,11 +21,11 @@ SETTINGS = CaptionSettings("http://127.0.0.1/v1", "m", "What is it?").as_json()
 
 
 class Answered:
-    """A task whose program has asked."""
+    """A task whose program has stored answers."""
 
     def __init__(self, shelf: Shelf, database: Database, root: Path, *items: ManifestItem) -> None:
         self.shelf, self.root, self.derivations = shelf, root, DerivationStore(database)
-        self.harvest = CaptionHarvest(shelf.service, self.derivations, shelf.clock, root)
+        self.harvest = CaptionResultRecorder(shelf.service, self.derivations, shelf.clock, root)
         dataset = shelf.make("cats")
         version = shelf.version(*items)
         pin = PinnedDataset("cats", 1, f"sha256:{version.manifest_sha256}", len(items), dataset.serial)
@@ -46,8 +46,8 @@ class Answered:
         path = self.made / f"{caption_key(item, SETTINGS)}.caption.json"
         path.write_text(json.dumps({"key": "k", "caption": caption, "problem": problem}))
 
-    def take_up(self) -> Any:
-        return self.harvest.take_up(self.task, self.made.parent).result
+    def record(self) -> Any:
+        return self.harvest.record(self.task, self.made.parent).result
 
 
 @pytest.fixture
@@ -62,35 +62,35 @@ def answered(shelf: Shelf, database: Database, tmp_path: Path, items: list[Manif
 
 def test_answers_become_a_version_with_its_differences(answered: Answered, items: list[ManifestItem]):
     answered.answer(items[0], "a cat")
-    result = answered.take_up()
+    result = answered.record()
     assert (result["reference"], result["previous"], result["made"], result["difference_count"]) == ("cats@2", 1, 1, 1)
     assert result["differences"] == [{"item_id": items[0].item_id, "name": "a.png", "before": None, "after": "a cat"}]
-    assert answered.take_up() == result
+    assert answered.record() == result
     assert set(answered.derivations.find([caption_key(items[0], SETTINGS)], answered.shelf.clock.now())) == {
         caption_key(items[0], SETTINGS)
     }
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"caption": 5, "problem": null}', '{"caption": " ", "problem": "x"}'])
-def test_what_is_no_caption_is_none(answered: Answered, items: list[ManifestItem], content: str):
+def test_no_valid_caption_is_an_error(answered: Answered, items: list[ManifestItem], content: str):
     (answered.made / f"{caption_key(items[0], SETTINGS)}.caption.json").write_text(content)
-    with pytest.raises(ValueError, match="Not one of 1 captions could be had"):
-        answered.take_up()
+    with pytest.raises(ValueError, match="None of 1 captions could be generated"):
+        answered.record()
 
 
-def test_captions_that_were_written_by_hand_meanwhile_stay(answered: Answered, items: list[ManifestItem]):
+def test_captions_edited_meanwhile_are_kept(answered: Answered, items: list[ManifestItem]):
     answered.answer(items[0], "a cat")
     shelf = answered.shelf
     shelf.version(shelf.item("a.png", caption="by hand"), items[1])
-    result = answered.take_up()
+    result = answered.record()
     assert (result["reference"], result["difference_count"]) == ("cats@2", 0)
 
 
-def test_an_excluded_item_is_not_captioned_and_stays_excluded(shelf: Shelf, database: Database, tmp_path: Path):
-    plain, gone = shelf.item("a.png", caption=None), shelf.item("b.png", caption=None, excluded=True)
-    answered = Answered(shelf, database, tmp_path, plain, gone)
+def test_excluded_item_is_not_captioned_and_stays_excluded(shelf: Shelf, database: Database, tmp_path: Path):
+    plain, excluded = shelf.item("a.png", caption=None), shelf.item("b.png", caption=None, excluded=True)
+    answered = Answered(shelf, database, tmp_path, plain, excluded)
     answered.answer(plain, "a cat")
-    assert answered.take_up()["problem_count"] == 0
+    assert answered.record()["problem_count"] == 0
     latest = shelf.service.find_version(shelf.store.get("cats"))
     kept = shelf.service.read_items(latest.manifest_sha256)
     assert [(item.caption, item.excluded) for item in kept] == [("a cat", False), (None, True)]

@@ -1,4 +1,4 @@
-"""Makes a new version of what the preprocessing program has made."""
+"""Make a new version from the output of the preprocessing program."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,34 +12,34 @@ import orjson
 from api.datasets.dataset_toml import write_dataset_toml
 from api.datasets.derivations import DerivationStore
 from api.datasets.outcomes import NewItems, Output, Tally, outputs_of
+from api.datasets.preprocess_request import PreprocessRequest
 from api.datasets.preprocess_views import PreprocessMetadata, PreprocessResult
-from api.datasets.preprocess_wish import PreprocessWish
 from api.datasets.service import DatasetService
 from api.datasets.store import DatasetStore
 from api.datasets.work_files import SourceFiles
-from api.domain.access import ANYBODY
+from api.domain.access import API_ACTOR
 from api.domain.dataset import Blob, Dataset, DatasetVersion, ManifestItem, included_items
 from api.domain.training import TrainingTask
 from api.errors import DatasetChanged, DatasetExists
 from api.files.blobs import BlobStore
 from api.files.task_files import task_files, write_private
 from api.jobs.preprocessing.work import key_of, read_record
-from api.training.attempts.harvest import Harvest
+from api.training.attempts.task_results import TaskResult
 from api.util.clock import Clock
 from api.util.foreign_files import MAX_BYTES, open_plain, read
 from api.util.foreign_trees import remove_tree
 
 _CHUNK = 2**20
 
-#: How many times a version is offered while others make versions of the same dataset.
+#: Attempts to add the version when other writers change the dataset.
 _TRIES = 8
 
-#: The record of a video that was cut into as many pieces as may be is no longer.
+#: Most bytes of a record: that of a video that was cut into the largest number of pieces.
 _RECORD_BYTES = 4 * MAX_BYTES
 
 
-class PreprocessHarvest:
-    """Reads what was made, keeps it, and makes the version. One thread uses it."""
+class PreprocessResultRecorder:
+    """Reads the output, stores it, and creates the version. Used by one thread."""
 
     def __init__(
         self,
@@ -59,51 +59,51 @@ class PreprocessHarvest:
         self._clock = clock
         self._storage_root = storage_root
 
-    def take_up(self, task: TrainingTask, output_dir: Path) -> Harvest:
-        """The result. Raises ServiceError, OSError, and ValueError where no item can be read."""
-        noted = task_files(self._storage_root, task.task_id).root / "harvest.json"
+    def record(self, task: TrainingTask, output_dir: Path) -> TaskResult:
+        """Return the result. Raises ServiceError, OSError; ValueError if no item can be read."""
+        record_path = task_files(self._storage_root, task.task_id).root / "harvest.json"
         try:
-            return Harvest(orjson.loads(read(str(noted), levels=1)))
+            return TaskResult(orjson.loads(read(str(record_path), levels=1)))
         except FileNotFoundError:
             pass
-        wish = PreprocessWish.from_config(task.request.config["wish"])
+        request = PreprocessRequest.from_config(task.request.config["wish"])
         given = task.request.config["input"]
         items = list(self._datasets.read_items(given["manifest"]))
         if task.request.config["target"]["serial"] != task.plan.datasets[0].serial:
-            items = included_items(items)  # another dataset does not get what this one excludes
+            items = included_items(items)  # excluded items are not copied into another dataset
         source = self._source(task)
-        tally, new, outputs = self._collect(items, wish, output_dir / "made")
-        chosen = [item for item in included_items(items) if wish.chooses(item.path)]
+        tally, new, outputs = self._collect(items, request, output_dir / "made")
+        chosen = [item for item in included_items(items) if request.chooses(item.path)]
         if chosen and tally.problem_count == len(chosen):
             first = tally.problems[0]
-            raise ValueError(f"None of its {len(chosen):,} items can be read; {first.path}: {first.problem}.")
+            raise ValueError(f"None of the {len(chosen):,} items can be read. {first.path}: {first.problem}.")
         for item in new.items:
             self._files.store(source, item)
-        made = new.items if wish.captions is None else wish.captions.apply(new.items)
-        dataset, version = self._add_version(task, wish, given, made)
-        result = _show(dataset, version, made, tally, wish, chosen, outputs)
+        made = new.items if request.captions is None else request.captions.apply(new.items)
+        dataset, version = self._add_version(task, request, given, made)
+        result = _to_result(dataset, version, made, tally, request, chosen, outputs)
         content = orjson.dumps(asdict(result))
-        write_private(noted, content, levels=1)
+        write_private(record_path, content, levels=1)
         for name in ("made", "sources"):
             remove_tree(str(output_dir / name), levels=3)
-        return Harvest(orjson.loads(content))
+        return TaskResult(orjson.loads(content))
 
     def _source(self, task: TrainingTask) -> Dataset:
         source = self._store.get_by_serial(task.plan.datasets[0].serial)
         if source is None:
-            raise ValueError(f"{task.plan.datasets[0].dataset} is no more.")
+            raise ValueError(f"{task.plan.datasets[0].dataset} was deleted.")
         return source
 
-    # -- what was made -------------------------------------------------------------------------------------------------
+    # -- outputs -------------------------------------------------------------------------------------------------------
 
     def _collect(
-        self, items: Sequence[ManifestItem], wish: PreprocessWish, made: Path
+        self, items: Sequence[ManifestItem], request: PreprocessRequest, made: Path
     ) -> tuple[Tally, NewItems, list[Output]]:
         tally, new, fresh, shown = Tally(), NewItems(), dict[str, Any](), list[Output]()
-        keys = [key_of((item.sha256, item.mask_sha256, item.control_sha256), wish.media) for item in items]
-        known = {} if wish.media.is_empty else self.known(keys)
+        keys = [key_of((item.sha256, item.mask_sha256, item.control_sha256), request.media) for item in items]
+        known = {} if request.media.is_empty else self.known(keys)
         for item, key in zip(items, keys, strict=True):
-            if wish.media.is_empty or item.excluded or not wish.chooses(item.path):
+            if request.media.is_empty or item.excluded or not request.chooses(item.path):
                 new.keep(item)
                 tally.unchanged += 1
                 continue
@@ -117,31 +117,34 @@ class PreprocessHarvest:
             for output in outputs:
                 new.add(item, output)
             tally.count(outputs, is_known=key in known)
-            shown = outputs if len(wish.paths or items) == 1 else shown
+            shown = outputs if len(request.paths or items) == 1 else shown
         self._derivations.keep(fresh, self._clock.steady.now())
         return tally, new, shown
 
     def known(self, keys: Sequence[str]) -> dict[str, list[Output]]:
-        """What was made before and is still there, by key; it is kept from being collected for a while."""
+        """Return earlier outputs that are still stored, by key.
+
+        Also protects their blobs from garbage collection for a while.
+        """
         found = self._derivations.find(keys, self._clock.steady.now())
-        known = {key: [Output.from_json(each) for each in kept] for key, kept in found.items()}
+        known = {key: [Output.from_json(each) for each in outputs] for key, outputs in found.items()}
         hashes = {sha256 for outputs in known.values() for output in outputs for sha256 in output.hashes}
         missing = set(self._blobs.keep(hashes))
-        gone = [key for key, outputs in known.items() if any(missing.intersection(output.hashes) for output in outputs)]
-        self._derivations.forget(gone)
-        return {key: outputs for key, outputs in known.items() if key not in gone}
+        lost = [key for key, outputs in known.items() if any(missing.intersection(output.hashes) for output in outputs)]
+        self._derivations.forget(lost)
+        return {key: outputs for key, outputs in known.items() if key not in lost}
 
     def _read(self, made: Path, key: str, tally: Tally) -> tuple[list[Output], str | None]:
         try:
             record = read_record(read(str(made / f"{key}.json"), _RECORD_BYTES))
         except FileNotFoundError:
-            # It was known when the task began, and was collected since: versions that had it were deleted.
-            return [Output("", None, None, None, None)], "what was made of it before is gone: start it again"
+            # It was known when the task started, and was collected since because the versions with it were deleted.
+            return [Output("", None, None, None, None)], "its earlier result was deleted: start the task again"
         tally.dropped += record.dropped
-        return outputs_of(record, lambda name: self._take(made / name)), record.problem
+        return outputs_of(record, lambda name: self._store_file(made / name)), record.problem
 
-    def _take(self, path: Path) -> Blob:
-        """Copies a file into the store: whoever has made it may have it open still."""
+    def _store_file(self, path: Path) -> Blob:
+        """Copy a file into the store; the program may still have it open."""
         handle = open_plain(str(path))
         try:
             with self._blobs.begin() as writer:
@@ -154,23 +157,24 @@ class PreprocessHarvest:
     # -- the version ---------------------------------------------------------------------------------------------------
 
     def _add_version(
-        self, task: TrainingTask, wish: PreprocessWish, given: Mapping[str, Any], items: Sequence[ManifestItem]
+        self, task: TrainingTask, request: PreprocessRequest, given: Mapping[str, Any], items: Sequence[ManifestItem]
     ) -> tuple[Dataset, DatasetVersion]:
         origin = {"task": task.task_id, "from": f"{given['dataset']}@{given['version']}", "work": "preprocessing"}
-        message = wish.description or f"preprocessed from {given['dataset']}, version {given['version']}"
+        message = request.description or f"preprocessed from {given['dataset']}, version {given['version']}"
         for _ in range(_TRIES):
             dataset = find_target(self._datasets, task)
             with suppress(DatasetChanged):
                 made = self._datasets.add_version(
-                    dataset, items, task.owner or ANYBODY, message, expected_latest=dataset.latest, origin=origin
+                    dataset, items, task.owner or API_ACTOR, message, expected_latest=dataset.latest, origin=origin
                 )
                 return dataset, made
-        raise ValueError(f"{dataset.name} gets new versions faster than this one could be made.")
+        raise ValueError(f"Other edits of {dataset.name} kept preventing the new version. Start the task again.")
 
 
 def find_target(datasets: DatasetService, task: TrainingTask) -> Dataset:
-    """The dataset that gets the result of a task; made now if it was to be. Raises DatasetNotFound where it was deleted
-    meanwhile, and ValueError where somebody else has one of that name now.
+    """Return the dataset that gets the result of a task; create it if needed.
+
+    Raises DatasetNotFound if it was deleted meanwhile; ValueError if the name now belongs to another dataset.
     """
     name, serial = task.request.config["target"]["name"], task.request.config["target"]["serial"]
     if serial is None:
@@ -178,22 +182,22 @@ def find_target(datasets: DatasetService, task: TrainingTask) -> Dataset:
             return datasets.make(name, task.owner, {})
     found = datasets.find(name)
     if serial not in (None, found.serial) or (serial is None and found.owner != task.owner):
-        raise ValueError(f"Another dataset is called {name} now.")
+        raise ValueError(f"The name {name} now belongs to another dataset.")
     return found
 
 
-def _show(
+def _to_result(
     dataset: Dataset,
     version: DatasetVersion,
     items: Sequence[ManifestItem],
     tally: Tally,
-    wish: PreprocessWish,
+    request: PreprocessRequest,
     sources: Sequence[ManifestItem],
     outputs: Sequence[Output],
 ) -> PreprocessResult:
     name = f"{dataset.name}@{version.ordinal}"
     only = _made_of(sources[0], items, outputs) if len(sources) == 1 else None
-    toml = write_dataset_toml({"dataset": name}, wish.resolutions, wish.frame_buckets, wish.num_repeats)
+    toml = write_dataset_toml({"dataset": name}, request.resolutions, request.frame_buckets, request.num_repeats)
     return PreprocessResult(
         dataset=dataset.name,
         version=version.ordinal,
@@ -214,7 +218,7 @@ def _show(
 
 
 def _made_of(source: ManifestItem, items: Sequence[ManifestItem], outputs: Sequence[Output]) -> ManifestItem | None:
-    """The item that was made of a single one; None when there is none."""
+    """Return the item that was made from a single source; None if there is none."""
     blob = outputs[0].blob if outputs else None
     sha256 = source.sha256 if blob is None else blob.sha256
     return next((item for item in items if item.sha256 == sha256), None)
