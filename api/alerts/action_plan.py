@@ -1,4 +1,4 @@
-"""Which actions a change of an alert leads to, and who may have a rule act. Pure functions."""
+"""Plans the actions of an alert that starts to fire, and decides who may give a rule actions. Pure functions."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -9,28 +9,29 @@ from api.domain.access import Permission, Principal
 from api.domain.alert import AlertState
 from api.domain.alert_action import ANNOUNCED, GRACE_SECONDS, ActionKind, PlannedAction
 from api.domain.alert_rule import AlertRule, RuleScope
-from api.errors import Forbidden, Mistake
+from api.errors import Finding, Forbidden
 
-#: What each action can be about. What is done to a task is, for a GPU, done to the one on it.
+#: The rule scopes that each action supports. In the scope GPU, an action on a task affects the task on that GPU.
 _SCOPES: dict[ActionKind, tuple[RuleScope, ...]] = {
     ActionKind.STOP_WITH_CHECKPOINT: (RuleScope.TASK, RuleScope.GPU),
     ActionKind.HOLD_GPU: (RuleScope.GPU,),
     ActionKind.IDLE_COMMAND: (RuleScope.SERVICE,),
 }
 
-#: The metric without which a rule may not have the idle command run.
+#: The metric that a rule must test before it may run the idle command.
 IDLE_METRIC = "idle"
 
 
 def plan_actions(
     draft: Draft, rule: AlertRule | None, now: datetime, new_id: Callable[[datetime], str], *, anywhere: bool = False
 ) -> None:
-    """Adds to a draft what its rule does, where the alert begins to fire; not where people are not told of it.
-    `anywhere`: its machine has no server of its own, so that any does it.
+    """Add the actions of its rule to a draft whose alert starts to fire and is not muted.
+
+    With `anywhere`, any server may run them, because the alert's machine has no server of its own.
     """
     alert, before = draft.after, draft.before
-    begins = alert.state is AlertState.FIRING and (before is None or before.state is not AlertState.FIRING)
-    if rule is None or not rule.actions or not begins:
+    starts = alert.state is AlertState.FIRING and (before is None or before.state is not AlertState.FIRING)
+    if rule is None or not rule.actions or not starts:
         return
     if alert.muted_by is not None or alert.flapping_since is not None:
         return
@@ -38,7 +39,7 @@ def plan_actions(
     if _has_changed(draft):
         kinds = [kind for kind in kinds if not kind.is_of_task]
         if len(kinds) < len(rule.actions):
-            draft.messages.append("does not act on a task: its condition began with another one, or another attempt")
+            draft.messages.append("no action on the task: the condition started with another task or attempt")
     planned = [action for kind in kinds if (action := _plan(kind, draft, rule, now, new_id)) is not None]
     if anywhere:
         planned = [replace(action, node=None) for action in planned]
@@ -46,11 +47,11 @@ def plan_actions(
         draft.actions.extend(planned)
         kinds = [action.kind for action in planned]
         announced = " ".join(ANNOUNCED[kind] for kind in kinds)
-        draft.change(f"acts: {', '.join(kinds)}", remedy=f"{alert.remedy} {announced}".strip())
+        draft.change(f"planned actions: {', '.join(kinds)}", remedy=f"{alert.remedy} {announced}".strip())
 
 
 def _has_changed(draft: Draft) -> bool:
-    """Whether the task that it is about now is not the one with which its condition began."""
+    """Return whether the target's task differs from the one with which the condition started."""
     target = draft.track.target
     return target is not None and target.subject != draft.after.bound
 
@@ -58,7 +59,7 @@ def _has_changed(draft: Draft) -> bool:
 def _plan(
     kind: ActionKind, draft: Draft, rule: AlertRule, now: datetime, new_id: Callable[[datetime], str]
 ) -> PlannedAction | None:
-    """The action; None where there is nothing that it could be done to, or nothing that the rule may act on."""
+    """Return the action; None if it has no target, or the rule may not act on that target."""
     labels, bound = draft.after.labels, draft.after.bound if kind.is_of_task else None
     about = labels.get("gpu_uuid") if kind is ActionKind.HOLD_GPU else None if bound is None else bound.task_id
     owner, attempt = (None, None) if bound is None else (bound.owner, bound.attempt)
@@ -71,51 +72,49 @@ def _plan(
     return PlannedAction(new_id(now), kind, node, about, owner, rule.acts_for, rule.actions_by, at, attempt)
 
 
-def check_actions(rule: AlertRule, has_idle_command: bool) -> list[Mistake]:
-    """What is wrong about the actions of a rule."""
+def check_actions(rule: AlertRule, has_idle_command: bool) -> list[Finding]:
+    """Return the mistakes in a rule's actions."""
     found = [mistake for place, kind in enumerate(rule.actions) for mistake in _check(rule, f"/actions/{place}", kind)]
     if ActionKind.IDLE_COMMAND in rule.actions and not has_idle_command:
         remedy = (
             "set IDLE_COMMAND on the machine, as in `IDLE_COMMAND=/usr/bin/systemctl poweroff`, and restart the service"
         )
-        found.append(Mistake("/actions", "needs a command, which only this machine's operator can set", remedy))
+        found.append(Finding("/actions", "needs a command, and this machine's operator has set none", remedy))
     if len(set(rule.actions)) < len(rule.actions):
-        found.append(Mistake("/actions", "names one twice"))
+        found.append(Finding("/actions", "lists an action twice"))
     return found
 
 
-def _check(rule: AlertRule, pointer: str, kind: ActionKind) -> Iterable[Mistake]:
+def _check(rule: AlertRule, pointer: str, kind: ActionKind) -> Iterable[Finding]:
     scopes = _SCOPES[kind]
     if rule.scope not in scopes:
-        yield Mistake(
-            pointer, f"{kind} belongs to rules of scope {' or '.join(scopes)}, and this one's is {rule.scope}"
-        )
-    elif kind is ActionKind.IDLE_COMMAND and not _says_idle(rule):
-        remedy = f"make its condition `{IDLE_METRIC}` at least 1"
-        yield Mistake(pointer, f"{kind} belongs to rules that are true of an idle machine only", remedy)
+        yield Finding(pointer, f"{kind} needs a rule of scope {' or '.join(scopes)}; this rule has scope {rule.scope}")
+    elif kind is ActionKind.IDLE_COMMAND and not _requires_idle(rule):
+        remedy = f"set the rule's condition to `{IDLE_METRIC}` at least 1"
+        yield Finding(pointer, f"{kind} needs a rule that is true only on an idle machine", remedy)
 
 
-def _says_idle(rule: AlertRule) -> bool:
+def _requires_idle(rule: AlertRule) -> bool:
     return not rule.any_of and any(
         clause.text in (f"{IDLE_METRIC} == 1", f"{IDLE_METRIC} >= 1") for clause in rule.when
     )
 
 
 def authorise(before: AlertRule | None, after: AlertRule, by: Principal) -> AlertRule:
-    """The rule with whom it acts for, where this principal may have it act so. Raises Forbidden."""
+    """Return the rule with the user for whom it acts, if this principal may give it its actions. Raises Forbidden."""
     if not after.actions and (before is None or not before.actions):
         return after
     if by.may(Permission.SYSTEM_WRITE):
-        return _given(before, after, None, by)
+        return _with_authority(before, after, None, by)
     mine = None if by.may(Permission.TASKS_WRITE_ANY) else by.owner
     if before is not None and before.actions and (before.acts_for or "") != (mine or ""):
-        _refuse(f"{before.rule_id} acts for others than you: to change it")
+        _refuse(f"{before.rule_id} acts for other users: to change it,")
     if not by.may(Permission.TRAINING_WRITE) or not all(kind.is_of_task for kind in after.actions):
-        _refuse("To have a rule act on more than one's own tasks")
-    return _given(before, after, mine, by)
+        _refuse("To give a rule actions on other users' tasks or on GPUs,")
+    return _with_authority(before, after, mine, by)
 
 
-def _given(before: AlertRule | None, after: AlertRule, acts_for: str | None, by: Principal) -> AlertRule:
+def _with_authority(before: AlertRule | None, after: AlertRule, acts_for: str | None, by: Principal) -> AlertRule:
     if before is not None and before.actions == after.actions:
         return after
     if not after.actions:

@@ -1,4 +1,7 @@
-"""Actions of alerts as rows: claimed by a lease, begun, and finished by its token together with the alert's history."""
+"""The table of the actions of alerts.
+
+A server claims an action by a lease and finishes it by the lease's token, in one transaction with the alert's history.
+"""
 
 import secrets
 from collections.abc import Sequence
@@ -15,37 +18,37 @@ from api.domain.alert import Alert, AlertChange, AlertState, ShownState
 from api.domain.alert_action import ActionKind, ActionState, AlertAction
 from api.domain.channel import DeliveryState
 
-#: Seconds that no lease, and no wait for the next look, exceeds.
+#: Upper bounds, in seconds, of any lease and of any wait for the next step.
 _LONGEST_LEASE, _LONGEST_WAIT = 180.0, 60.0
 
 _OPEN = (ActionState.WAITING, ActionState.UNDERWAY)
 
-#: Older versions had more kinds. Their rows are left alone; what became of them is in the history of their alert.
+#: Older versions had more kinds. Their rows are ignored; the alert's history has their results.
 _IS_KNOWN = alert_actions.c.kind.in_(list(ActionKind))
 
 
 def insert_actions(connection: Connection, changes: Sequence[AlertChange], now: datetime) -> None:
-    """Keeps what is to be done because of these changes."""
-    rows = [_row(change, place, now) for change in changes for place in range(len(change.actions))]
+    """Store the actions that belong to these changes."""
+    rows = [_row(change, index, now) for change in changes for index in range(len(change.actions))]
     if rows:
         connection.execute(insert(alert_actions), rows)
 
 
 class ActionStore:
-    """The actions."""
+    """The stored actions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def due(self, node: str, now: datetime, limit: int = 100) -> list[AlertAction]:
-        """What this machine is to do or to look at now, oldest first."""
+        """Return the actions that this machine must start or check now, oldest first."""
         mine = or_(alert_actions.c.node.is_(None), alert_actions.c.node == node)
         query = select(alert_actions).where(mine, _is_due(to_seconds(now))).order_by(alert_actions.c.serial)
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query.limit(limit))]
 
     def claim(self, action_id: str, now: datetime, lease: timedelta) -> tuple[AlertAction, str] | None:
-        """Takes an action, with the token of its lease; None when somebody else has it, or it is over."""
+        """Claim an action; return it with its lease's token. None if another server holds it, or it is over."""
         token, mine = secrets.token_hex(8), alert_actions.c.action_id == action_id
         values = {
             "attempts": alert_actions.c.attempts + 1,
@@ -59,13 +62,13 @@ class ActionStore:
             return _read(connection.execute(select(alert_actions).where(mine)).one()), token
 
     def begin(self, action_id: str, token: str) -> bool:
-        """Notes, before it is done, that something is done now; False when the lease was no longer ours."""
+        """Record that the action starts now. Return False if the lease has expired."""
         with self._database.write() as connection:
             values = {"state": ActionState.UNDERWAY}
             return connection.execute(update(alert_actions).where(_held(action_id, token)).values(values)).rowcount == 1
 
     def look_again(self, action_id: str, token: str, state: ActionState, result: str | None, at: datetime) -> None:
-        """Gives an action back until it is looked at again."""
+        """Release an action until its next step."""
         values = {
             "state": state,
             "result": None if result is None else clean(result),
@@ -77,7 +80,7 @@ class ActionStore:
             connection.execute(update(alert_actions).where(_held(action_id, token)).values(values))
 
     def finish(self, action: AlertAction, token: str, state: ActionState, result: str, now: datetime) -> bool:
-        """Keeps how it ended, and puts that into the alert's history; False when the lease was no longer ours."""
+        """Store the result, also in the alert's history. Return False if the lease has expired."""
         values = {
             "state": state,
             "result": clean(result),
@@ -91,26 +94,29 @@ class ActionStore:
                 return False
             alert = connection.execute(select(alerts).where(alerts.c.alert_id == action.alert_id)).one_or_none()
             if alert is not None:
-                told = f"{action.kind} {state}: {result}"
-                connection.execute(insert(alert_history).values(history_row(alert, action.actor, clean(told), now)))
+                message = f"{action.kind} {state}: {result}"
+                connection.execute(insert(alert_history).values(history_row(alert, action.actor, clean(message), now)))
         return True
 
     def of_alert(self, alert_id: str, limit: int = 100) -> list[AlertAction]:
-        """The latest actions of an alert, oldest first."""
+        """Return the latest actions of an alert, oldest first."""
         query = select(alert_actions).where(alert_actions.c.alert_id == alert_id, _IS_KNOWN)
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(alert_actions.c.serial.desc()).limit(limit)).all()
         return [_read(row) for row in reversed(rows)]
 
     def failed_since(self, since: datetime, limit: int = 100) -> list[AlertAction]:
-        """What has failed since this time, newest first."""
+        """Return the actions that have failed since this time, newest first."""
         failed = (alert_actions.c.state == ActionState.FAILED) & (alert_actions.c.finished_at >= to_seconds(since))
         query = select(alert_actions).where(failed, _IS_KNOWN).order_by(alert_actions.c.serial.desc()).limit(limit)
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(query)]
 
     def find_reason(self, action: AlertAction) -> Alert | None:
-        """Return the alert while it fires, unmuted, by the change that planned the action; None once it has ended."""
+        """Return the action's alert if it still fires and is not muted.
+
+        None if it has resolved since the action was planned.
+        """
         ended = select(alert_history.c.id).where(
             alert_history.c.alert_id == action.alert_id,
             alert_history.c.number > action.number,
@@ -127,7 +133,7 @@ class ActionStore:
         return None if row is None else read_alert(row)
 
     def is_told(self, alert_id: str) -> bool:
-        """Whether nothing that people are to be told of an alert is still on its way."""
+        """Return whether no notification of an alert still waits for delivery."""
         joined = alert_notifications.outerjoin(
             alert_deliveries, alert_notifications.c.delivery_id == alert_deliveries.c.delivery_id
         )
@@ -140,8 +146,8 @@ class ActionStore:
             return not connection.scalar(query)
 
 
-def _row(change: AlertChange, place: int, now: datetime) -> dict[str, Any]:
-    alert, action = change.after, change.actions[place]
+def _row(change: AlertChange, index: int, now: datetime) -> dict[str, Any]:
+    alert, action = change.after, change.actions[index]
     return {
         "action_id": action.action_id,
         "alert_id": alert.alert_id,
@@ -186,7 +192,7 @@ def _read(row: Row[Any]) -> AlertAction:
 def _is_due(seconds: float) -> Any:
     columns = alert_actions.c
     is_free = or_(columns.lease_until.is_(None), ~is_ahead(columns.lease_until, seconds, _LONGEST_LEASE))
-    # The idle command counts its time of grace by a monotonic clock.
+    # The grace period of the idle command is measured by a monotonic clock instead.
     is_time = or_(columns.kind == ActionKind.IDLE_COMMAND, ~is_ahead(columns.not_before, seconds, _LONGEST_WAIT))
     return and_(columns.state.in_(_OPEN), _IS_KNOWN, is_time, is_free)
 

@@ -1,4 +1,4 @@
-"""What requests about channels and deliveries may hold, and what their answers look like."""
+"""Request and response schemas of channels and deliveries."""
 
 from dataclasses import fields
 from datetime import time
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from api.alerts.channels import ChannelRequest
-from api.alerts.schemas import DAY, ID, Matchers, Weight
+from api.alerts.schemas import DAY, ID, Matchers, SeverityName
 from api.alerts.views import ChannelView
 from api.domain.channel import (
     ChannelKind,
@@ -30,19 +30,19 @@ ChannelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
 
 def _clock_time(value: object) -> object:
     if not isinstance(value, str):
-        raise ValueError("must be a time of day such as 22:00")
+        raise ValueError("must be a time of day like 22:00")
     try:
         hours, minutes = value.split(":")
         return time(int(hours), int(minutes))
     except ValueError:
-        raise ValueError("must be a time of day such as 22:00") from None
+        raise ValueError("must be a time of day like 22:00") from None
 
 
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("is no time zone; they are called like Europe/Berlin") from None
+        raise ValueError("is not a time zone; use a name like Europe/Berlin") from None
     return name
 
 
@@ -53,7 +53,7 @@ ClockTime = Annotated[
 
 
 class QuietHoursBody(Strict):
-    """A time of day in which only what is critical is told; the rest comes at its end, as one message."""
+    """A time of day in which only critical alerts are sent. All others are sent at its end, as one message."""
 
     model_config = ConfigDict(strict=True)
 
@@ -62,58 +62,62 @@ class QuietHoursBody(Strict):
     ends: ClockTime = Field(strict=False)
 
     def quiet_hours(self) -> QuietHours:
-        """The quiet hours as the service takes them."""
+        """Return the quiet hours for the service."""
         return QuietHours(self.zone, self.begins, self.ends)
 
 
 class ChannelFields(Strict):
-    """What goes through a channel, and how often."""
+    """The alerts that a channel receives, and its limits."""
 
     model_config = ConfigDict(strict=True)
 
     url: Annotated[str, Field(min_length=1, max_length=2000)] | None = Field(
-        None, description="its address: taken, kept encrypted, and never shown again"
+        None, description="address of the receiver; stored encrypted and never shown again"
     )
     signing_key: Annotated[str, Field(max_length=200)] | None = Field(
-        None, description="of a webhook: whsec_ and the base64 of 24 to 64 random bytes"
+        None, description="signing key of a webhook: whsec_ and the base64 of 24 to 64 random bytes"
     )
     enabled: bool | None = None
-    min_severity: Weight | None = Field(None, description="this and what is graver; warning by default")
-    matchers: Matchers | None = Field(None, description="only what fits all of these")
-    send_resolved: bool | None = Field(None, description="also that something is over; true by default")
-    only_opted_in: bool | None = Field(None, description="only what a training's own `notify` asks for")
-    group_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(None, description="30 by default")
-    critical_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(None, description="5 by default")
-    per_minute: Number | None = Field(None, description="messages a minute; 6 by default")
-    per_hour: Number | None = Field(None, description="messages an hour; 60 by default")
+    min_severity: SeverityName | None = Field(None, description="the lowest severity that is sent; warning by default")
+    matchers: Matchers | None = Field(None, description="only alerts whose labels match all of these")
+    send_resolved: bool | None = Field(None, description="also send that an alert has ended; true by default")
+    only_opted_in: bool | None = Field(None, description="only alerts that a training requests by its own `notify`")
+    group_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
+        None, description="seconds to wait for more alerts of a group; 30 by default"
+    )
+    critical_wait_seconds: Annotated[float, Field(ge=0, le=3600)] | None = Field(
+        None, description="the same for critical alerts; 5 by default"
+    )
+    per_minute: Number | None = Field(None, description="maximum number of messages per minute; 6 by default")
+    per_hour: Number | None = Field(None, description="maximum number of messages per hour; 60 by default")
     repeat_critical_seconds: Annotated[float, Field(ge=60, le=30 * DAY)] | None = Field(
-        None, description="how often what is critical is told again; null: never"
+        None, description="interval in which critical alerts are repeated; null: never"
     )
     repeat_warning_seconds: Annotated[float, Field(ge=60, le=30 * DAY)] | None = Field(
-        None, description="and a warning; null: never"
+        None, description="interval in which warnings are repeated; null: never"
     )
     quiet_hours: QuietHoursBody | None = None
     webhook_format: Annotated[WebhookFormat, Field(strict=False)] | None = Field(
-        None, description="alertmanager by default"
+        None, description="format of a webhook's body; alertmanager by default"
     )
 
     def settings(self) -> dict[str, Any]:
-        """The settings that are given."""
+        """Return the settings that the request contains."""
         given = {name: getattr(self, name) for name in self.model_fields_set if name in _SETTINGS}
-        kept = {name: value for name, value in given.items() if value is not None or name in _MAY_BE_NONE}
-        if kept.get("matchers") is not None:
-            kept["matchers"] = tuple(each.matcher() for each in kept["matchers"])
-        if kept.get("quiet_hours") is not None:
-            kept["quiet_hours"] = kept["quiet_hours"].quiet_hours()
-        return kept
+        settings = {name: value for name, value in given.items() if value is not None or name in _MAY_BE_NONE}
+        if settings.get("matchers") is not None:
+            settings["matchers"] = tuple(each.matcher() for each in settings["matchers"])
+        if settings.get("quiet_hours") is not None:
+            settings["quiet_hours"] = settings["quiet_hours"].quiet_hours()
+        return settings
 
 
 _SETTINGS = frozenset(each.name for each in fields(ChannelSettings))
 _MAY_BE_NONE = frozenset({"repeat_critical_seconds", "repeat_warning_seconds", "quiet_hours"})
 
 
-class MakeChannel(ChannelFields):
-    """A way to people."""
+class CreateChannel(ChannelFields):
+    """A new channel for notifications."""
 
     model_config = ConfigDict(
         strict=True,
@@ -128,21 +132,21 @@ class MakeChannel(ChannelFields):
 
     name: ChannelName
     kind: Annotated[ChannelKind, Field(strict=False)] = Field(
-        description="apprise: e-mail, SMS, chat, by an address as Apprise has them; webhook: a signed POST"
+        description="apprise: e-mail, SMS or chat, by an Apprise URL; webhook: a signed POST"
     )
     url: Annotated[str, Field(min_length=1, max_length=2000)] = Field(
-        description="its address: taken, kept encrypted, and never shown again"
+        description="address of the receiver; stored encrypted and never shown again"
     )
 
     def request(self) -> ChannelRequest:
-        """The request as the service takes it."""
+        """Return the request for the service."""
         secret = ChannelSecret(self.url, self.signing_key)
         enabled = True if self.enabled is None else self.enabled
         return ChannelRequest(self.name, self.kind, secret, ChannelSettings(**self.settings()), enabled)
 
 
 class ChangeChannel(ChannelFields):
-    """What is to be changed of a channel. A new signing key needs the url with it."""
+    """Changes of a channel. A new signing key requires the url in the same request."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"enabled": False}})
 
@@ -151,13 +155,13 @@ class ChangeChannel(ChannelFields):
     @model_validator(mode="after")
     def _something(self) -> "ChangeChannel":
         if not self.model_fields_set:
-            raise ValueError("say what is to be changed")
+            raise ValueError("name at least one field to change")
         if self.signing_key is not None and self.url is None:
-            raise ValueError("give the url together with its new signing_key")
+            raise ValueError("send the url together with the new signing_key")
         return self
 
     def changes(self) -> dict[str, Any]:
-        """What is changed besides the settings."""
+        """Return the changes besides the settings."""
         changes: dict[str, Any] = {
             name: getattr(self, name) for name in ("name", "enabled") if getattr(self, name) is not None
         }
@@ -174,32 +178,32 @@ class ChannelList(Shown):
 
 
 class ChannelListAnswer(Envelope[ChannelList]):
-    """Channels."""
+    """A page of channels."""
 
 
 class ChannelAnswer(Envelope[ChannelView]):
     """One channel."""
 
 
-class TestedChannel(Shown):
-    """A message to try a channel, on its way."""
+class QueuedTest(Shown):
+    """A queued test message."""
 
     delivery_id: str
 
 
-class TestedChannelAnswer(Envelope[TestedChannel]):
-    """A message to try a channel, on its way."""
+class QueuedTestAnswer(Envelope[QueuedTest]):
+    """A queued test message."""
 
 
 class DeliveryQuery(PageQuery):
-    """Which deliveries; filters are joined by and."""
+    """Filters of deliveries. All of them must match."""
 
-    state: DeliveryState | None = Field(None, description="only in this state")
-    channel_id: str | None = Field(None, pattern=ID, description="only through this channel")
-    alert_id: str | None = Field(None, pattern=ID, description="only about this alert")
+    state: DeliveryState | None = Field(None, description="only deliveries in this state")
+    channel_id: str | None = Field(None, pattern=ID, description="only deliveries through this channel")
+    alert_id: str | None = Field(None, pattern=ID, description="only deliveries about this alert")
 
-    def wanted(self) -> DeliveryFilter:
-        """The filter as the service takes it."""
+    def criteria(self) -> DeliveryFilter:
+        """Return the filter for the service."""
         return DeliveryFilter(() if self.state is None else (self.state,), self.channel_id, self.alert_id)
 
 
@@ -211,4 +215,4 @@ class DeliveryList(Shown):
 
 
 class DeliveryListAnswer(Envelope[DeliveryList]):
-    """Deliveries."""
+    """A page of deliveries."""

@@ -1,6 +1,6 @@
-"""Channels to people: their settings, how they fare, and their addresses, which are kept encrypted."""
+"""The table of channels: their settings, their state, and their encrypted addresses."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime, time
 from typing import Any
 
@@ -20,13 +20,13 @@ _SETTINGS = TypeAdapter(ChannelSettings)
 
 
 class ChannelStore:
-    """Channels in the database. An encrypted address comes and goes as bytes."""
+    """Stored channels. An encrypted address is passed as bytes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, channel: Channel, sealed: bytes) -> None:
-        """Keeps a new channel. Raises Conflict when another one has its name."""
+        """Store a new channel. Raises Conflict if its name is taken."""
         row = {
             "channel_id": channel.channel_id,
             "name": channel.name,
@@ -45,13 +45,13 @@ class ChannelStore:
         try:
             with self._database.write() as connection:
                 connection.execute(insert(alert_channels).values(row))
-                note_change(about=channel.channel_id, after=_told(channel))
+                note_change(about=channel.channel_id, after=_audit_fields(channel))
                 raise_version(connection)
         except IntegrityError:
-            raise Conflict(f'There is a channel called "{channel.name}" already.') from None
+            raise Conflict(f'A channel called "{channel.name}" already exists. Choose another name.') from None
 
     def replace(self, channel: Channel, before: Channel, sealed: bytes | None) -> None:
-        """Keeps a channel as it is now, with another address where one is given. Raises AlertNotFound, Conflict."""
+        """Store a changed channel, with a new address if one is given. Raises AlertNotFound, Conflict."""
         values: dict[str, Any] = {
             "name": channel.name,
             "shown": channel.shown,
@@ -72,47 +72,47 @@ class ChannelStore:
                     raise _missing(channel.channel_id)
                 if channel.failures == 0:
                     _release(connection, channel.channel_id, channel.updated_at)
-                note_change(about=channel.channel_id, before=_told(before), after=_told(channel))
+                note_change(about=channel.channel_id, before=_audit_fields(before), after=_audit_fields(channel))
                 raise_version(connection)
         except IntegrityError:
-            raise Conflict(f'There is a channel called "{channel.name}" already.') from None
+            raise Conflict(f'A channel called "{channel.name}" already exists. Choose another name.') from None
 
     def delete(self, channel_id: str) -> None:
-        """Forgets a channel. What it was told stays in the deliveries. Raises AlertNotFound."""
+        """Delete a channel. Its deliveries stay in the database. Raises AlertNotFound."""
         mine = alert_channels.c.channel_id == channel_id
         with self._database.write() as connection:
             row = connection.execute(select(alert_channels).where(mine)).one_or_none()
             if row is None:
                 raise _missing(channel_id)
             connection.execute(delete(alert_channels).where(mine))
-            note_change(about=channel_id, before=_told(read_channel(row)))
+            note_change(about=channel_id, before=_audit_fields(read_channel(row)))
             raise_version(connection)
 
     def get(self, channel_id: str) -> Channel:
-        """The channel with this id. Raises AlertNotFound."""
+        """Return the channel with this id. Raises AlertNotFound."""
         with self._database.read() as connection:
             return _get(connection, channel_id)
 
     def every(self) -> list[Channel]:
-        """Every channel, oldest first."""
+        """Return every channel, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(select(alert_channels).order_by(alert_channels.c.serial))
             return [read_channel(row) for row in rows]
 
     def names(self) -> list[str]:
-        """The names of those that are in use."""
+        """Return the names of the enabled channels."""
         query = select(alert_channels.c.name).where(alert_channels.c.enabled.is_(True))
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
     def with_secrets(self) -> list[tuple[Channel, bytes]]:
-        """Every channel with its encrypted address, oldest first."""
+        """Return every channel with its encrypted address, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(select(alert_channels).order_by(alert_channels.c.serial))
             return [(read_channel(row), bytes(row.sealed)) for row in rows]
 
     def page(self, limit: int, offset: int, cursor: int | None) -> tuple[list[tuple[int, Channel]], int]:
-        """Channels with their serial numbers, newest first; and how many there are in all."""
+        """Return channels with their serial numbers, newest first, and the total number of channels."""
         query = select(alert_channels).order_by(alert_channels.c.serial.desc()).limit(limit)
         query = query.offset(offset) if cursor is None else query.where(alert_channels.c.serial < cursor)
         with self._database.read() as connection:
@@ -121,7 +121,7 @@ class ChannelStore:
 
 
 def dump_settings(settings: ChannelSettings) -> dict[str, Any]:
-    """Settings as JSON."""
+    """Return the settings as JSON."""
     plain = asdict(settings)
     if settings.quiet_hours is not None:
         for name in ("begins", "ends"):
@@ -131,7 +131,7 @@ def dump_settings(settings: ChannelSettings) -> dict[str, Any]:
 
 
 def read_channel(row: Row[Any]) -> Channel:
-    """A channel from its row."""
+    """Return the channel of a row."""
     return Channel(
         channel_id=row.channel_id,
         name=row.name,
@@ -152,7 +152,7 @@ def read_channel(row: Row[Any]) -> Channel:
 
 
 def note_success(connection: Connection, channel_id: str, now: datetime) -> None:
-    """Notes that something has gone through the channel: what waits for another attempt follows at once."""
+    """Record a successful delivery, and make the channel's waiting deliveries due now."""
     values = {"failures": 0, "refusals": 0, "last_error": None, "last_success_at": to_seconds(now)}
     connection.execute(update(alert_channels).where(alert_channels.c.channel_id == channel_id).values(values))
     _release(connection, channel_id, now)
@@ -167,15 +167,17 @@ def _release(connection: Connection, channel_id: str, now: datetime) -> None:
 
 
 def note_failure(connection: Connection, channel_id: str, why: str, is_refusal: bool, most_refusals: int) -> None:
-    """Notes that an attempt failed. After `most_refusals` in a row that say that the address is no longer good the
-    channel is put aside until somebody has looked at it.
+    """Record a failed attempt.
+
+    After `most_refusals` refusals in a row, the address counts as invalid: the channel is disabled until a user enables
+    it again.
     """
     mine = alert_channels.c.channel_id == channel_id
     refusals = alert_channels.c.refusals + 1 if is_refusal else 0
     values = {"failures": alert_channels.c.failures + 1, "refusals": refusals, "last_error": why}
     connection.execute(update(alert_channels).where(mine).values(values))
     spent = mine & (alert_channels.c.refusals >= most_refusals) & alert_channels.c.enabled.is_(True)
-    reason = f"put aside, since its receiver refuses it: {why}"
+    reason = f"disabled, because its receiver refuses messages: {why}"
     if connection.execute(update(alert_channels).where(spent).values(enabled=False, disabled_reason=reason)).rowcount:
         raise_version(connection)
 
@@ -191,11 +193,10 @@ def _missing(channel_id: str) -> AlertNotFound:
     return AlertNotFound(f'No channel has the id "{channel_id[:80]}".')
 
 
-def _told(channel: Channel) -> dict[str, Any]:
-    """What the audit says of a channel: never its address."""
-    told = replace(channel, last_error=None)
-    settings = dump_settings(told.settings)
-    return {"name": told.name, "kind": told.kind, "shown": told.shown, "mark": told.mark} | {
-        "enabled": told.enabled,
+def _audit_fields(channel: Channel) -> dict[str, Any]:
+    """Return a channel's fields for the audit, without its address."""
+    settings = dump_settings(channel.settings)
+    return {"name": channel.name, "kind": channel.kind, "shown": channel.shown, "mark": channel.mark} | {
+        "enabled": channel.enabled,
         "settings": settings,
     }

@@ -1,4 +1,4 @@
-"""Channels: made, changed, tried and forgotten; their addresses are taken and never given again."""
+"""The service of channels. Their addresses are stored, but never returned."""
 
 import hashlib
 import hmac
@@ -18,6 +18,7 @@ from api.db.sealing import Sealer, SecretUnreadable
 from api.domain.access import Permission, Principal
 from api.domain.alert import AlertState, NotificationKind
 from api.domain.channel import (
+    AlertSnapshot,
     Channel,
     ChannelKind,
     ChannelSecret,
@@ -25,24 +26,23 @@ from api.domain.channel import (
     DeliveryFilter,
     DeliveryKind,
     DeliveryView,
-    ToldAlert,
 )
 from api.domain.event import Severity
-from api.errors import Conflict, Invalid, Mistake, RateLimited, Unavailable
+from api.errors import Conflict, Finding, Invalid, RateLimited, Unavailable
 from api.util.clock import Clock
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest
 
-#: Channels at most.
+#: Maximum number of channels.
 MOST_CHANNELS = 200
 
-#: Seconds between two tries of one channel.
+#: Seconds between two test messages of one channel.
 TEST_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelRequest:
-    """A channel that is wanted."""
+    """A requested channel."""
 
     name: str
     kind: ChannelKind
@@ -52,7 +52,7 @@ class ChannelRequest:
 
 
 class ChannelService:
-    """The channels."""
+    """Creates, changes, tests and deletes channels."""
 
     def __init__(
         self,
@@ -72,40 +72,38 @@ class ChannelService:
         self._tested: dict[str, float] = {}
 
     def get_page(self, page: PageRequest, by: Principal) -> Page[ChannelView]:
-        """Channels, newest first."""
+        """Return channels, newest first."""
         return read_page(self._store.page, page).map(lambda channel: _show(channel, by))
 
     def get(self, channel_id: str, by: Principal) -> ChannelView:
-        """One channel. Raises AlertNotFound."""
+        """Return one channel. Raises AlertNotFound."""
         return _show(self._find(channel_id), by)
 
-    def add(self, wanted: ChannelRequest, by: Principal) -> ChannelView:
-        """Makes a channel. Raises Invalid for an address to which nothing can be sent, Conflict for a known name."""
+    def add(self, request: ChannelRequest, by: Principal) -> ChannelView:
+        """Create a channel. Raises Invalid if the address cannot be used, and Conflict if the name is taken."""
         if len(self._store.every()) >= MOST_CHANNELS:
-            raise Conflict(f"There are {MOST_CHANNELS} channels already, which is the most: delete some.")
-        shown, now = self._check(wanted.kind, wanted.secret), self._clock.now()
+            raise Conflict(f"There are already {MOST_CHANNELS} channels, the maximum. Delete some first.")
+        shown, now = self._check(request.kind, request.secret), self._clock.now()
         channel = Channel(
             channel_id=new_task_id("channel", now),
-            name=wanted.name,
-            kind=wanted.kind,
+            name=request.name,
+            kind=request.kind,
             shown=shown.text,
-            mark=mark_of(wanted.secret),
-            settings=wanted.settings,
-            enabled=wanted.enabled,
+            mark=mark_of(request.secret),
+            settings=request.settings,
+            enabled=request.enabled,
             created_at=now,
             created_by=by.actor,
             updated_at=now,
         )
-        self._store.add(channel, self._seal(wanted.secret))
+        self._store.add(channel, self._seal(request.secret))
         self._on_change()
         return _show(channel, by)
 
     def change(
         self, channel_id: str, changes: Mapping[str, Any], settings: Mapping[str, Any], by: Principal
     ) -> ChannelView:
-        """Changes a channel: `changes` are its name, whether it is enabled, and its secret. Raises AlertNotFound,
-        Invalid, Conflict.
-        """
+        """Change a channel: by `changes` its name, enabled state or secret. Raises AlertNotFound, Invalid, Conflict."""
         before = self._find_own(channel_id)
         plain = dict(changes)
         secret: ChannelSecret | None = plain.pop("secret", None)
@@ -121,23 +119,26 @@ class ChannelService:
         return self.get(channel_id, by)
 
     def delete(self, channel_id: str, by: Principal) -> ChannelView:
-        """Forgets a channel. Raises AlertNotFound, and Conflict for the one of NOTIFY_URL."""
+        """Delete a channel. Raises AlertNotFound, and Conflict for the channel of NOTIFY_URL."""
         shown = _show(self._find_own(channel_id), by)
         self._store.delete(channel_id)
         self._on_change()
         return shown
 
     def test(self, channel_id: str) -> str:
-        """Puts a message to try a channel into the outbox: the id of its delivery. Raises AlertNotFound, RateLimited,
-        and Conflict for one that is switched off.
+        """Queue a test message; return the id of its delivery.
+
+        Raises AlertNotFound, RateLimited, and Conflict for a disabled channel.
         """
         channel, monotonic = self._find(channel_id), self._clock.monotonic()
         if not channel.enabled:
-            raise Conflict(f'The channel "{channel.name}" is switched off: enable it first.')
+            raise Conflict(f'The channel "{channel.name}" is disabled. Enable it first.')
         wait = TEST_SECONDS - (monotonic - self._tested.get(channel_id, float("-inf")))
         if wait > 0:
             seconds = str(int(wait) + 1)
-            raise RateLimited(f"It was tried a moment ago: ask in {seconds} s.", headers={"Retry-After": seconds})
+            raise RateLimited(
+                f"The channel was tested a moment ago. Try again in {seconds} s.", headers={"Retry-After": seconds}
+            )
         self._tested[channel_id] = monotonic
         now = self._clock.now()
         bundle = Bundle(new_task_id("delivery", now), channel_id, DeliveryKind.TEST, Severity.INFO, "test", ())
@@ -145,9 +146,9 @@ class ChannelService:
         self._on_change()
         return bundle.delivery_id
 
-    def get_deliveries(self, wanted: DeliveryFilter, page: PageRequest) -> Page[DeliveryView]:
-        """Deliveries, newest first."""
-        return read_page(lambda *cut: self._outbox.page(wanted, *cut), page)
+    def get_deliveries(self, request: DeliveryFilter, page: PageRequest) -> Page[DeliveryView]:
+        """Return deliveries, newest first."""
+        return read_page(lambda *cut: self._outbox.page(request, *cut), page)
 
     def _find(self, channel_id: str) -> Channel:
         check_id(channel_id, "channel")
@@ -156,22 +157,26 @@ class ChannelService:
     def _find_own(self, channel_id: str) -> Channel:
         channel = self._find(channel_id)
         if channel.is_from_environment:
-            raise Conflict("This channel comes from the setting NOTIFY_URL: change it in .env and restart the service.")
+            raise Conflict("This channel comes from the setting NOTIFY_URL. Change it in .env and restart the service.")
         return channel
 
     def _check(self, kind: ChannelKind, secret: ChannelSecret) -> ShownAddress:
         if secret.key is not None and kind is not ChannelKind.WEBHOOK:
-            raise Invalid(mistakes=[Mistake("/signing_key", "is for webhooks: other channels are not signed")])
+            raise Invalid(
+                mistakes=[
+                    Finding("/signing_key", "applies to webhooks only; remove it, since other channels are not signed")
+                ]
+            )
         try:
             return self._notifiers[kind].check(secret)
         except AddressRefused as error:
-            raise Invalid(mistakes=[Mistake("/url", str(error))]) from None
+            raise Invalid(mistakes=[Finding("/url", str(error))]) from None
 
     def _seal(self, secret: ChannelSecret) -> bytes:
         try:
             return self._sealer.seal(secret)
         except SecretUnreadable as error:
-            raise Unavailable(f"Addresses cannot be kept: {error}", headers={"Retry-After": "60"}) from error
+            raise Unavailable(f"Addresses cannot be stored: {error}", headers={"Retry-After": "60"}) from error
 
 
 def _show(channel: Channel, by: Principal) -> ChannelView:
@@ -179,13 +184,16 @@ def _show(channel: Channel, by: Principal) -> ChannelView:
 
 
 def mark_of(secret: ChannelSecret) -> str:
-    """A short mark that tells one address from another. Long to compute, since topics and tokens may be guessable."""
+    """Return a short mark that distinguishes addresses.
+
+    It is slow to compute, since topics and tokens may be guessable.
+    """
     raw = hashlib.pbkdf2_hmac("sha256", secret.url.encode(), b"diffusion-pipe-api channel", 100_000)
     return hmac.new(raw, b"mark", hashlib.sha256).hexdigest()[:12]
 
 
-def _test_message(channel: Channel, delivery_id: str, now: datetime) -> ToldAlert:
-    return ToldAlert(
+def _test_message(channel: Channel, delivery_id: str, now: datetime) -> AlertSnapshot:
+    return AlertSnapshot(
         alert_id=delivery_id,
         number=0,
         kind=NotificationKind.TEST,

@@ -1,4 +1,4 @@
-"""Deliveries as rows, and back."""
+"""Conversion between deliveries and rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +11,13 @@ from api.db.rows import maybe_time, to_seconds, to_time
 from api.domain.channel import Delivery, DeliveryFilter, DeliveryKind, DeliveryState, DeliveryView
 from api.domain.event import Severity
 
-#: Ids of alerts that a list shows of one delivery.
+#: Maximum number of alert ids that a view lists for one delivery.
 _LISTED = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Notifications that become one message."""
+    """Notifications that form one message."""
 
     delivery_id: str
     channel_id: str
@@ -28,7 +28,7 @@ class Bundle:
 
 
 def delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
-    """The columns of a new delivery."""
+    """Return the columns of a new delivery."""
     seconds = to_seconds(now)
     return {
         "delivery_id": bundle.delivery_id,
@@ -45,7 +45,7 @@ def delivery_row(bundle: Bundle, count: int, now: datetime) -> dict[str, Any]:
 
 
 def read_delivery(row: Row[Any]) -> Delivery:
-    """A delivery from its row."""
+    """Return the delivery of a row."""
     return Delivery(
         delivery_id=row.delivery_id,
         channel_id=row.channel_id,
@@ -64,30 +64,30 @@ def read_delivery(row: Row[Any]) -> Delivery:
     )
 
 
-def conditions_of(wanted: DeliveryFilter) -> list[Any]:
-    """The conditions that a filter stands for."""
+def conditions_of(criteria: DeliveryFilter) -> list[Any]:
+    """Return the SQL conditions of a filter."""
     conditions: list[Any] = []
-    if wanted.states:
-        conditions.append(alert_deliveries.c.state.in_(wanted.states))
-    if wanted.channel_id is not None:
-        conditions.append(alert_deliveries.c.channel_id == wanted.channel_id)
-    if wanted.alert_id is not None:
+    if criteria.states:
+        conditions.append(alert_deliveries.c.state.in_(criteria.states))
+    if criteria.channel_id is not None:
+        conditions.append(alert_deliveries.c.channel_id == criteria.channel_id)
+    if criteria.alert_id is not None:
         of = select(alert_notifications.c.delivery_id).where(
-            alert_notifications.c.alert_id == wanted.alert_id, alert_notifications.c.delivery_id.is_not(None)
+            alert_notifications.c.alert_id == criteria.alert_id, alert_notifications.c.delivery_id.is_not(None)
         )
         conditions.append(alert_deliveries.c.delivery_id.in_(of))
     return conditions
 
 
 def channel_names(connection: Connection) -> dict[str, str]:
-    """The names of all channels by their ids."""
+    """Return the names of all channels by id."""
     rows = connection.execute(select(alert_channels.c.channel_id, alert_channels.c.name))
     return {row.channel_id: row.name for row in rows}
 
 
 def show_delivery(connection: Connection, row: Row[Any], name: str | None) -> DeliveryView:
-    """A delivery as it is shown; `name` is that of its channel."""
-    told = select(alert_notifications.c.alert_id).where(alert_notifications.c.delivery_id == row.delivery_id)
+    """Return the view of a delivery. `name` is the name of its channel."""
+    alert_ids = select(alert_notifications.c.alert_id).where(alert_notifications.c.delivery_id == row.delivery_id)
     delivery = read_delivery(row)
     return DeliveryView(
         delivery_id=delivery.delivery_id,
@@ -97,7 +97,7 @@ def show_delivery(connection: Connection, row: Row[Any], name: str | None) -> De
         state=delivery.state,
         severity=delivery.severity,
         count=delivery.count,
-        alerts=tuple(connection.scalars(told.distinct().limit(_LISTED))),
+        alerts=tuple(connection.scalars(alert_ids.distinct().limit(_LISTED))),
         attempts=delivery.attempts,
         created_at=delivery.created_at,
         not_before=None if delivery.state.is_finished else delivery.not_before,

@@ -1,4 +1,7 @@
-"""The channel of the setting NOTIFY_URL: one row that all servers share, so that no message is sent twice."""
+"""The channel of the setting NOTIFY_URL.
+
+All servers share its one row, so that no message is sent twice.
+"""
 
 import logging
 from dataclasses import replace
@@ -16,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 NAME = "NOTIFY_URL"
 
-#: Characters of `created_by` in the database.
+#: Maximum length of `created_by` in the database.
 _LONGEST = 64
 
 
 class EnvironmentChannel:
-    """Makes the row of the channel what the setting says, at a server's start."""
+    """Updates the channel's row from the setting when a server starts."""
 
     def __init__(
         self,
@@ -33,7 +36,7 @@ class EnvironmentChannel:
         node: str,
         clock: Clock,
     ) -> None:
-        """Raises AddressRefused for a URL to which nothing can be sent. An empty `url`: there is no such channel."""
+        """Create the channel. With an empty `url`, `update` deletes the row. Raises AddressRefused."""
         self._secret = ChannelSecret(url)
         self._shown = notifier.check(self._secret).text if url else ""
         self._store = store
@@ -44,8 +47,10 @@ class EnvironmentChannel:
         self._clock = clock
 
     def update(self) -> None:
-        """Make, change or delete the channel. While servers run on other machines only the machine that made it deletes
-        it: another one may have the setting while this one does not.
+        """Create, change or delete the channel.
+
+        While servers run on other machines, only the machine that created it deletes it: another machine may have the
+        setting while this one does not.
         """
         try:
             if self._secret.url:
@@ -53,8 +58,8 @@ class EnvironmentChannel:
             else:
                 self._delete()
         except Conflict:
-            # Another server was faster, or a channel of this name was made on the page.
-            logger.warning("the channel of NOTIFY_URL was not made: there is one of this name")
+            # Another server has just created it, or a user has created a channel with this name.
+            logger.warning("the channel of NOTIFY_URL was not created: its name is taken")
         except (DatabaseUnavailable, SecretUnreadable, OSError) as error:
             logger.warning("the channel of NOTIFY_URL could not be saved", extra={"problem": str(error)})
 
@@ -87,7 +92,7 @@ class EnvironmentChannel:
         if before is None:
             self._store.add(channel, sealed)
             return
-        # One that was put aside, and one with another address, begins without failures.
+        # A disabled channel, and one with a new address, starts without failures.
         if before.enabled and before.mark == channel.mark:
             channel = replace(channel, failures=before.failures, refusals=before.refusals)
         self._store.replace(channel, before, sealed)

@@ -1,4 +1,7 @@
-"""Holds rules against facts: columns of numbers, in which NaN is what nobody knows. Pure functions."""
+"""Evaluates rules on facts.
+
+Facts are columns of numbers, in which NaN means unknown. Pure functions.
+"""
 
 import math
 import re
@@ -8,38 +11,38 @@ from dataclasses import dataclass, field
 from api.domain.alert import IS_OVER, NOT_RUNNING, AlertTarget
 from api.domain.alert_rule import AlertRule, Clause, Comparison, RuleScope
 from api.domain.event import Severity
-from api.util.formatting import say_duration
+from api.util.formatting import format_long_duration
 
 UNKNOWN = math.nan
 
-_PLACE = re.compile(r"\{(\w+)(?::(seconds|hours|days))?\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::(seconds|hours|days))?\}")
 _SECONDS = {"seconds": 1.0, "hours": 3600.0, "days": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
 class FactTable:
-    """What is known of everything of one scope at one moment.
+    """The known facts of every target of one scope at one time.
 
-    `is_complete` False: what is missing may still be there. A metric that has no column is unknown of everything.
+    If `is_complete` is False, a missing target may still exist. A metric without a column is unknown for every target.
     """
 
     scope: RuleScope
     targets: tuple[AlertTarget, ...]
     columns: Mapping[str, Sequence[float]]
     is_complete: bool = True
-    places: Mapping[str, int] = field(init=False)
+    indexes: Mapping[str, int] = field(init=False)
     _bounds: dict[str, tuple[float, float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "places", {target.key: place for place, target in enumerate(self.targets)})
+        object.__setattr__(self, "indexes", {target.key: index for index, target in enumerate(self.targets)})
 
-    def value(self, metric: str, place: int) -> float:
-        """A metric of the target at this place; NaN when it is unknown."""
+    def value(self, metric: str, index: int) -> float:
+        """Return a metric of the target at this index; NaN if it is unknown."""
         column = self.columns.get(metric)
-        return UNKNOWN if column is None else column[place]
+        return UNKNOWN if column is None else column[index]
 
     def bounds(self, metric: str) -> tuple[float, float]:
-        """The lowest and the highest that is known of a metric; the wrong way round when nothing is."""
+        """Return the lowest and the highest known value of a metric; (inf, -inf) if none is known."""
         found = self._bounds.get(metric)
         if found is None:
             known = [value for value in self.columns[metric] if not math.isnan(value)]
@@ -48,15 +51,15 @@ class FactTable:
 
 
 def find_breaching(rule: AlertRule, table: FactTable) -> Sequence[int]:
-    """The places of the targets of which the rule's condition is known to be true, ascending."""
+    """Return the indexes, ascending, of the targets for which the rule's condition is known to be true."""
     if rule.any_of:
-        return sorted({place for clause in rule.when for place in _satisfying(clause, table)})
+        return sorted({index for clause in rule.when for index in _satisfying(clause, table)})
     first, *others = rule.when
     found: Sequence[int] = _satisfying(first, table)
     for clause in others:
         if not found:
             break
-        found = [place for place in found if holds(clause, table, place)]
+        found = [index for index in found if holds(clause, table, index)]
     return found
 
 
@@ -66,32 +69,32 @@ def _satisfying(clause: Clause, table: FactTable) -> Sequence[int]:
         return ()
     bound = clause.value
     if clause.of is None:
-        # Most rules are true of nothing: two comparisons tell so for a whole column.
-        return _above_or_below(clause.compare, column, bound, *table.bounds(clause.metric))
+        # Most rules match no target: two comparisons decide that for a whole column.
+        return _compare_column(clause.compare, column, bound, *table.bounds(clause.metric))
     other = table.columns.get(clause.of)
     if other is None:
         return ()
     test = _TESTS[clause.compare]
-    return [place for place, pair in enumerate(zip(column, other, strict=True)) if test(pair[0], pair[1] + bound)]
+    return [index for index, pair in enumerate(zip(column, other, strict=True)) if test(pair[0], pair[1] + bound)]
 
 
-def _above_or_below(
+def _compare_column(
     compare: Comparison, column: Sequence[float], bound: float, lowest: float, highest: float
 ) -> Sequence[int]:
-    # Written out, since a call for each value would cost five times as much. What is unknown is NaN, of which no
-    # comparison but "other than" is true.
+    # Written out, since a call for each value would take five times as long. Unknown values are NaN, for which only
+    # "not equal" is true.
     if compare is Comparison.ABOVE:
-        return [place for place, value in enumerate(column) if value > bound] if highest > bound else ()
+        return [index for index, value in enumerate(column) if value > bound] if highest > bound else ()
     if compare is Comparison.AT_LEAST:
-        return [place for place, value in enumerate(column) if value >= bound] if highest >= bound else ()
+        return [index for index, value in enumerate(column) if value >= bound] if highest >= bound else ()
     if compare is Comparison.BELOW:
-        return [place for place, value in enumerate(column) if value < bound] if lowest < bound else ()
+        return [index for index, value in enumerate(column) if value < bound] if lowest < bound else ()
     if compare is Comparison.AT_MOST:
-        return [place for place, value in enumerate(column) if value <= bound] if lowest <= bound else ()
+        return [index for index, value in enumerate(column) if value <= bound] if lowest <= bound else ()
     if compare is Comparison.EQUAL:
         found = lowest <= bound <= highest
-        return [place for place, value in enumerate(column) if value == bound] if found else ()
-    return [place for place, value in enumerate(column) if value != bound and not math.isnan(value)]
+        return [index for index, value in enumerate(column) if value == bound] if found else ()
+    return [index for index, value in enumerate(column) if value != bound and not math.isnan(value)]
 
 
 _TESTS: Mapping[Comparison, Callable[[float, float], bool]] = {
@@ -104,73 +107,77 @@ _TESTS: Mapping[Comparison, Callable[[float, float], bool]] = {
 }
 
 
-def holds(clause: Clause, table: FactTable, place: int) -> bool | None:
-    """Whether a clause is true of the target at this place; None when nobody knows."""
-    value = table.value(clause.metric, place)
-    bound = clause.value if clause.of is None else table.value(clause.of, place) + clause.value
+def holds(clause: Clause, table: FactTable, index: int) -> bool | None:
+    """Return whether a clause is true for the target at this index; None if unknown."""
+    value = table.value(clause.metric, index)
+    bound = clause.value if clause.of is None else table.value(clause.of, index) + clause.value
     if math.isnan(value) or math.isnan(bound):
         return None
     return bool(_TESTS[clause.compare](value, bound))
 
 
-def all_hold(clauses: Iterable[Clause], table: FactTable, place: int) -> bool | None:
-    """Whether all of these are true; None when that depends on what nobody knows."""
-    answers = [holds(clause, table, place) for clause in clauses]
-    if False in answers:
+def all_hold(clauses: Iterable[Clause], table: FactTable, index: int) -> bool | None:
+    """Return whether all of these clauses are true; None if that depends on unknown values."""
+    results = [holds(clause, table, index) for clause in clauses]
+    if False in results:
         return False
-    return None if None in answers else True
+    return None if None in results else True
 
 
-def is_breaching(rule: AlertRule, table: FactTable, place: int) -> bool | None:
-    """Whether the rule's condition is true of one target; None when nobody knows."""
+def is_breaching(rule: AlertRule, table: FactTable, index: int) -> bool | None:
+    """Return whether the rule's condition is true for one target; None if unknown."""
     if not rule.any_of:
-        return all_hold(rule.when, table, place)
-    answers = [holds(clause, table, place) for clause in rule.when]
-    if True in answers:
+        return all_hold(rule.when, table, index)
+    results = [holds(clause, table, index) for clause in rule.when]
+    if True in results:
         return True
-    return None if None in answers else False
+    return None if None in results else False
 
 
-def is_clear(rule: AlertRule, table: FactTable, place: int) -> bool | None:
-    """Whether what ends the alert is true of one target; None when nobody knows."""
+def is_clear(rule: AlertRule, table: FactTable, index: int) -> bool | None:
+    """Return whether the condition that ends the alert is true for one target; None if unknown."""
     if rule.clear:
-        return all_hold(rule.clear, table, place)
-    breaching = is_breaching(rule, table, place)
+        return all_hold(rule.clear, table, index)
+    breaching = is_breaching(rule, table, index)
     return None if breaching is None else not breaching
 
 
-def fill(text: str, table: FactTable, place: int) -> str:
-    """Return a text of a rule with each `{name}` replaced by the label, word or metric of that name. `{name:seconds}`,
-    `{name:hours}` and `{name:days}` show a metric of that unit as a duration in words. Nothing is evaluated: texts come
-    from people.
-    """
-    target = table.targets[place]
+def fill(text: str, table: FactTable, index: int) -> str:
+    """Return a text of a rule with its placeholders replaced.
 
-    def say(match: re.Match[str]) -> str:
+    `{name}` is replaced by the word, label or metric of that name. `{name:seconds}`, `{name:hours}` and `{name:days}`
+    show a metric of that unit as a duration. Nothing is evaluated as code, since users write these texts.
+    """
+    target = table.targets[index]
+
+    def replace(match: re.Match[str]) -> str:
         name = match[1]
         for known in (target.words, target.labels):
             if name in known:
                 return known[name]
         if name not in table.columns:
             return "unknown"
-        value = table.value(name, place)
+        value = table.value(name, index)
         if match[2] is None or not math.isfinite(value):
             return show_number(value)
-        return say_duration(value * _SECONDS[match[2]])
+        return format_long_duration(value * _SECONDS[match[2]])
 
-    return _PLACE.sub(say, text)
+    return _PLACEHOLDER.sub(replace, text)
 
 
-def say_over(rule: AlertRule, table: FactTable, place: int) -> str:
-    """Return why an alert ended. An end because the task has stopped is not the good news that its rule words."""
+def describe_end(rule: AlertRule, table: FactTable, index: int) -> str:
+    """Return the reason why an alert ended.
+
+    If a task stopped, the rule's own text, which announces a recovery, would be wrong.
+    """
     is_about_running = rule.is_builtin and rule.scope is RuleScope.TASK and "queued_seconds" not in rule.metrics
-    if is_about_running and table.value("running", place) == 0:
-        return fill(NOT_RUNNING, table, place)
-    return fill(rule.resolved, table, place) or IS_OVER
+    if is_about_running and table.value("running", index) == 0:
+        return fill(NOT_RUNNING, table, index)
+    return fill(rule.resolved, table, index) or IS_OVER
 
 
 def show_number(value: float) -> str:
-    """A number for people: with as many digits as matter."""
+    """Return a number for people, with its significant digits."""
     if math.isnan(value):
         return "unknown"
     if math.isinf(value):
@@ -178,19 +185,19 @@ def show_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
 
 
-def severity_of(rule: AlertRule, table: FactTable, place: int) -> Severity:
-    """Return how grave an alert of this rule is now."""
-    if rule.critical_when and all_hold(rule.critical_when, table, place):
+def severity_of(rule: AlertRule, table: FactTable, index: int) -> Severity:
+    """Return the current severity of an alert of this rule."""
+    if rule.critical_when and all_hold(rule.critical_when, table, index):
         return Severity.CRITICAL
     return rule.severity
 
 
-def value_of(rule: AlertRule, table: FactTable, place: int) -> float | None:
-    """Return the value of the rule's first metric; None where it is not a finite number."""
-    value = table.value(rule.when[0].metric, place)
+def value_of(rule: AlertRule, table: FactTable, index: int) -> float | None:
+    """Return the value of the rule's first metric; None if it is not finite."""
+    value = table.value(rule.when[0].metric, index)
     return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124 - NaN
 
 
 def worse(rule: AlertRule, value: float, peak: float) -> float:
-    """Return the value that is further beyond the rule's bound."""
+    """Return the value that is further beyond the rule's threshold."""
     return min(value, peak) if rule.when[0].compare.value.startswith("<") else max(value, peak)

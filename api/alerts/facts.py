@@ -1,4 +1,7 @@
-"""All facts that rules are held against: each kind is made anew when it may have changed, and kept until then."""
+"""All facts on which rules are evaluated.
+
+A table is computed again when it may have changed, and cached until then.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +12,7 @@ from api.alerts.ages import Ages
 from api.alerts.evaluation import UNKNOWN, FactTable
 from api.alerts.gpu_facts import GPUFacts
 from api.alerts.outbox_store import OutboxStore
+from api.alerts.reporting_machines import ReportingMachines
 from api.alerts.site_facts import (
     DiskFacts,
     NodeFacts,
@@ -19,7 +23,6 @@ from api.alerts.site_facts import (
     user_table,
 )
 from api.alerts.task_facts import TaskFacts
-from api.alerts.told_machines import ToldMachines
 from api.domain.access import AccessKey, Quota, User
 from api.domain.alert_rule import RuleScope
 from api.domain.channel import Channel
@@ -28,8 +31,8 @@ from api.errors import DatabaseUnavailable
 from api.gpus.state import GPUState
 from api.util.clock import Clock
 
-#: Seconds for which facts are kept, unless something tells that they have changed.
-_KEPT: Mapping[RuleScope, float] = {
+#: Seconds for which each table is cached, unless a change is reported.
+_CACHE_SECONDS: Mapping[RuleScope, float] = {
     RuleScope.GPU: 5.0,
     RuleScope.TASK: 5.0,
     RuleScope.QUEUE: 5.0,
@@ -43,20 +46,20 @@ _KEPT: Mapping[RuleScope, float] = {
 }
 
 
-#: Actions that failed so long ago are history.
+#: Age after which a failed action is no longer a fact.
 _FAILED = timedelta(hours=2)
 
-#: Tasks are looked at once in so many seconds at most, however much happens to them.
-NEWS_SECONDS = 1.0
+#: Minimum number of seconds between two reads of the tasks, however often they change.
+MIN_TASK_SECONDS = 1.0
 
-#: A table that is older by so much than it should be is no longer made here: another server leads, or the database is
-#: away.
+#: Seconds by which an outdated table may be late. An older one is no longer computed here: another server leads, or the
+#: database is unavailable.
 _LATE_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Where the keys and users come from; only where keys are asked for."""
+    """The sources of keys and users. Used only if authentication is on."""
 
     keys: Callable[[], Iterable[AccessKey]]
     users: Callable[[], Iterable[User]]
@@ -64,8 +67,8 @@ class People:
     usage_of: Callable[[Iterable[str]], Mapping[str, Usage]] | None
 
 
-class FactBoard:
-    """The tables of all scopes. One thread uses it, but for `note_news`."""
+class FactTables:
+    """The tables of all scopes. Not thread-safe, except `note_news` and `recent`."""
 
     def __init__(
         self,
@@ -79,12 +82,12 @@ class FactBoard:
         actions: ActionStore,
         people: People | None,
         clock: Clock,
-        told: ToldMachines | None = None,
+        reported: ReportingMachines | None = None,
     ) -> None:
-        """`told` None: no other machine tells of its GPUs."""
-        self._told = told
-        self._told_tables: dict[RuleScope, FactTable] = {}
-        self._told_at = float("-inf")
+        """Create the tables. `reported` is None if no other machine reports its GPUs."""
+        self._reported = reported
+        self._reported_tables: dict[RuleScope, FactTable] = {}
+        self._reported_at = float("-inf")
         self._state = state
         self._gpus = gpus
         self._tasks = tasks
@@ -100,53 +103,62 @@ class FactBoard:
         self._made_at: dict[RuleScope, float] = {}
         self._tables: dict[RuleScope, FactTable] = {}
         self._latest: dict[RuleScope, FactTable] = {}
-        self._has_news = False
+        self._tasks_changed = False
 
     def note_news(self) -> None:
-        """Says that something has happened to tasks; from any thread."""
-        self._has_news = True
+        """Record that tasks have changed. May be called from any thread."""
+        self._tasks_changed = True
 
     def recent(self, scope: RuleScope) -> FactTable | None:
-        """The latest table of a scope while it is made anew here; None once that has stopped. From any thread."""
+        """Return the latest table of a scope; None once it is outdated.
+
+        May be called from any thread.
+        """
         age = self._clock.monotonic() - self._made_at.get(scope, float("-inf"))
-        return self._latest.get(scope) if age <= _KEPT[scope] + _LATE_SECONDS else None
+        return self._latest.get(scope) if age <= _CACHE_SECONDS[scope] + _LATE_SECONDS else None
 
     def tables(self, scopes: Iterable[RuleScope], channels: Iterable[Channel]) -> dict[RuleScope, FactTable]:
-        """The tables of these scopes. One that the database does not give now is missing."""
-        state, wanted = self._state(), set(scopes)
-        self._age(state)
-        for scope in sorted(wanted - self._tables.keys()):
+        """Return the tables of these scopes, without those that the unavailable database prevents."""
+        state, requested = self._state(), set(scopes)
+        self._expire(state)
+        for scope in sorted(requested - self._tables.keys()):
             try:
                 self._make(scope, state, channels)
             except DatabaseUnavailable:
                 continue
-        return {scope: self._tables[scope] for scope in wanted if scope in self._tables}
+        return {scope: self._tables[scope] for scope in requested if scope in self._tables}
 
-    def told(self, has_alerts: bool) -> dict[RuleScope, FactTable]:
-        """The tables of the machines that only tell of their GPUs; none where there are no such machines, and no alerts
-        of any. News of them come all the time, and are not waited for.
+    def reported(self, has_alerts: bool) -> dict[RuleScope, FactTable]:
+        """Return the tables of the machines that report their GPUs to this one.
+
+        Empty without such machines and without alerts of them. Their reports arrive all the time and do not expire the
+        cache.
         """
         state, now = self._state(), self._clock.monotonic()
-        if self._told is None or not (state.is_fleet or has_alerts):
+        if self._reported is None or not (state.is_fleet or has_alerts):
             return {}
-        if now - self._told_at >= _KEPT[RuleScope.GPU]:
+        if now - self._reported_at >= _CACHE_SECONDS[RuleScope.GPU]:
             try:
-                made = self._told.tables(state, self._waiting())
+                made = self._reported.tables(state, self._waiting())
             except DatabaseUnavailable:
                 return {}
-            self._told_tables, self._told_at = {table.scope: table for table in made}, now
-        return self._told_tables
+            self._reported_tables, self._reported_at = {table.scope: table for table in made}, now
+        return self._reported_tables
 
-    def _age(self, state: GPUState) -> None:
+    def _expire(self, state: GPUState) -> None:
         now = self._clock.monotonic()
-        news = self._has_news and now - self._made_at.get(RuleScope.TASK, float("-inf")) >= NEWS_SECONDS
-        if news:
-            self._has_news = False
+        tasks_changed = (
+            self._tasks_changed and now - self._made_at.get(RuleScope.TASK, float("-inf")) >= MIN_TASK_SECONDS
+        )
+        if tasks_changed:
+            self._tasks_changed = False
         is_new_state = state is not self._seen_state
         self._seen_state = state
         for scope in list(self._tables):
-            is_news = (news and scope in (RuleScope.TASK, RuleScope.QUEUE)) or (is_new_state and scope is RuleScope.GPU)
-            if is_news or now - self._made_at[scope] >= _KEPT[scope]:
+            is_changed = (tasks_changed and scope in (RuleScope.TASK, RuleScope.QUEUE)) or (
+                is_new_state and scope is RuleScope.GPU
+            )
+            if is_changed or now - self._made_at[scope] >= _CACHE_SECONDS[scope]:
                 del self._tables[scope]
 
     def _make(self, scope: RuleScope, state: GPUState, channels: Iterable[Channel]) -> None:
@@ -175,12 +187,12 @@ class FactBoard:
 
     def _make_channels(self, channels: Iterable[Channel]) -> FactTable:
         unsent = self._outbox.oldest_unsent()
-        self._unsent.keep(unsent)
+        self._unsent.retain(unsent)
         return channel_table(channels, unsent, self._unsent)
 
     def _make_actions(self) -> FactTable:
         failed = self._actions.failed_since(self._clock.steady.now() - _FAILED)
-        self._failed.keep([action.action_id for action in failed])
+        self._failed.retain([action.action_id for action in failed])
         return action_table(failed, self._failed)
 
     def _make_people(self, scope: RuleScope) -> tuple[FactTable, ...]:
@@ -194,6 +206,6 @@ class FactBoard:
         return (user_table(users, people.quota_of, usage),)
 
     def _waiting(self) -> float:
-        """How many tasks wait, as far as that is known here already."""
+        """Return the number of queued tasks, or UNKNOWN if it was not read yet."""
         queue = self._tables.get(RuleScope.QUEUE)
         return UNKNOWN if queue is None or not queue.targets else queue.value("waiting", 0)

@@ -1,4 +1,7 @@
-"""Facts about GPUs, from the published state: each new one is a sample of what is counted over minutes."""
+"""Facts about GPUs, from the published state.
+
+Each new state is a sample for the values that are computed over minutes.
+"""
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +21,7 @@ from api.gpus.xids import XidClass, look_up
 from api.util.bounds import forget_absent
 from api.util.clock import Clock, time_of
 
-#: The windows of shares in seconds, and by metric the throttle reasons that are counted over which.
+#: Windows in seconds, and by metric the throttle reason and its window.
 _SHORT, _LONG = 300.0, 1800.0
 _SHARES: Mapping[str, tuple[str, float]] = {
     "hw_thermal_percent": ("hw_thermal_slowdown", _SHORT),
@@ -27,16 +30,16 @@ _SHARES: Mapping[str, tuple[str, float]] = {
     "power_cap_percent": ("sw_power_cap", _LONG),
 }
 
-#: The bit that stands for each of these reasons in a sample.
-_BITS = {reason: 1 << place for place, (reason, _) in enumerate(_SHARES.values())}
+#: The bit of each throttle reason in a sample.
+_BITS = {reason: 1 << index for index, (reason, _) in enumerate(_SHARES.values())}
 
-#: A share is known when its window is filled by so much.
+#: Filled share of a window from which on its percentage is known.
 _FILLED = 0.5
 
-#: Seconds between two samples of another machine's GPU: there may be 8,000 of them.
+#: Seconds between two samples of a GPU of another machine, of which there may be 8,000.
 OTHERS_SECONDS = 30.0
 
-#: Seconds after which a changed power limit is taken for the one that holds.
+#: Seconds after which a changed power limit replaces the previous one.
 _LIMIT_SETTLES = 600.0
 
 _HEALTH = {Verdict.HEALTHY: 0.0, Verdict.DEGRADED: 1.0, Verdict.UNHEALTHY: 2.0}
@@ -45,9 +48,9 @@ _HOUR, _HOURS = 3600.0, 3
 
 @dataclass(slots=True)
 class _Memory:
-    """What is remembered of one GPU."""
+    """The remembered values of one GPU."""
 
-    samples: deque[tuple[float, int]] = field(default_factory=deque)  #: the bits of the reasons at each moment
+    samples: deque[tuple[float, int]] = field(default_factory=deque)  #: time and bits of the reasons
     sequence: int = -1
     first_ecc: float | None = None
     fan_has_turned: bool = False
@@ -56,22 +59,22 @@ class _Memory:
     limit: float | None = None
     limit_before: float | None = None
     limit_changed_at: float = 0.0
-    foreign: deque[tuple[float, float]] = field(default_factory=deque)  #: one an hour
+    foreign: deque[tuple[float, float]] = field(default_factory=deque)  #: one per hour
 
 
 class _Moment:
-    """What holds for all rows of a table."""
+    """The values that all rows of a table share."""
 
     def __init__(self, state: GPUState, waiting: float, monotonic: float) -> None:
         self.state = state
         self.waiting = waiting
         self.monotonic = monotonic
-        gone = (NodeStatus.UNKNOWN, NodeStatus.DOWN)
-        self.silent = frozenset(node.name for node in state.nodes if node.status in gone)
+        lost = (NodeStatus.UNKNOWN, NodeStatus.DOWN)
+        self.silent = frozenset(node.name for node in state.nodes if node.status in lost)
 
 
 class GPUFacts:
-    """Makes the tables of GPUs. One thread uses it."""
+    """Computes the tables of GPUs. Not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -79,19 +82,20 @@ class GPUFacts:
         self._memories: dict[tuple[str, str], _Memory] = {}  #: by machine and UUID
 
     def table(self, state: GPUState, waiting: float) -> FactTable:
-        """The facts of this machine's GPUs; `waiting` tasks wait for GPUs."""
-        # The driver forgets no GPU: what is missing in a state was never read, or the source was changed.
+        """Return the facts of this machine's GPUs. `waiting` is the number of queued tasks."""
+        # The driver reports lost GPUs, too. A GPU that is missing was never read, or the source was changed.
         is_complete = state.snapshot.problem is None and bool(state.own_gpus)
         return self._table(state.own_gpus, state, waiting, is_complete)
 
     def table_of_others(self, state: GPUState, waiting: float, nodes: Iterable[str]) -> FactTable:
-        """The facts of the GPUs of the machines that tell of theirs, which the database knows as `nodes`. Of a machine
-        that is silent nothing is known.
+        """Return the facts of the GPUs of the machines that report to this one.
+
+        `nodes` are the names of these machines in the database. Facts of a silent machine are unknown.
         """
-        # A UUID that is another's has neither its task nor its past.
+        # A duplicate of another GPU's UUID must not get that GPU's task and history.
         others = [gpu for gpu in state.gpus if gpu.node != state.node and not gpu.is_twin]
-        heard = {name for name, part in state.parts.items() if part.snapshot.gpus or part.snapshot.problem is None}
-        return self._table(others, state, waiting, heard.issuperset(nodes))
+        reported = {name for name, part in state.parts.items() if part.snapshot.gpus or part.snapshot.problem is None}
+        return self._table(others, state, waiting, reported.issuperset(nodes))
 
     def _table(self, gpus: Iterable[JudgedGPU], state: GPUState, waiting: float, is_complete: bool) -> FactTable:
         moment = _Moment(state, waiting, self._clock.monotonic())
@@ -99,7 +103,7 @@ class GPUFacts:
         rows = [self._row(gpu, moment) for gpu in known]
         columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
         targets = tuple(_target(gpu, state) for gpu in known)
-        self._ages.keep({f"{gpu.node}/{gpu.reading.uuid}" for gpu in state.gpus})
+        self._ages.retain({f"{gpu.node}/{gpu.reading.uuid}" for gpu in state.gpus})
         forget_absent(self._memories, {(gpu.node, gpu.reading.uuid or "") for gpu in state.gpus})
         return FactTable(RuleScope.GPU, targets, columns, is_complete)
 
@@ -120,13 +124,13 @@ class GPUFacts:
             **self._remembered(gpu, memory, at, is_known),
         }
         if gpu.node in at.silent:
-            # That is told once, of the machine.
+            # The alert about the silent machine covers its GPUs.
             return dict.fromkeys(row, UNKNOWN)
         if is_known:
             return row
-        # What was read long ago says nothing of now.
-        beside = ("lost", "reading_age", "available", "queue_waiting", "xid_application_age")
-        return {name: value if name in beside else UNKNOWN for name, value in row.items()}
+        # Outdated readings are unknown.
+        current = ("lost", "reading_age", "available", "queue_waiting", "xid_application_age")
+        return {name: value if name in current else UNKNOWN for name, value in row.items()}
 
     def _application_age(self, gpu: JudgedGPU, state: GPUState) -> float:
         found = _applications(gpu, state) if state.xids else []
@@ -136,7 +140,7 @@ class GPUFacts:
         sequence, monotonic = at.state.snapshot_of(gpu.node).sequence, at.monotonic
         if is_known and sequence != memory.sequence:
             memory.sequence = sequence
-            _take(gpu, memory, monotonic, OTHERS_SECONDS if gpu.node in at.state.parts else 0.0)
+            _add_sample(gpu, memory, monotonic, OTHERS_SECONDS if gpu.node in at.state.parts else 0.0)
         ecc = gpu.condition.ecc
         errors = None if ecc is None else ecc.uncorrected_volatile
         limit = memory.limit_before if memory.limit_before is not None else memory.limit
@@ -155,22 +159,25 @@ class GPUFacts:
 
 @lru_cache(maxsize=64)
 def _sample(monotonic: float, bits: int) -> tuple[float, int]:
-    """The same object for all GPUs of a moment: of 8,000 each half an hour of samples would else take 0.2 GB."""
+    """Return the same object for all GPUs of one moment.
+
+    Half an hour of separate samples of 8,000 GPUs would take 0.2 GB.
+    """
     return monotonic, bits
 
 
-def _take(gpu: JudgedGPU, memory: _Memory, monotonic: float, apart: float) -> None:
-    """Adds a sample, and one of the throttle reasons where the last is `apart` seconds old."""
+def _add_sample(gpu: JudgedGPU, memory: _Memory, monotonic: float, interval: float) -> None:
+    """Add a sample; of the throttle reasons only if their last one is at least `interval` seconds old."""
     vitals, condition = gpu.vitals, gpu.condition
     reasons = vitals.throttle_reasons
-    if reasons is not None and (not memory.samples or monotonic - memory.samples[-1][0] >= apart):
+    if reasons is not None and (not memory.samples or monotonic - memory.samples[-1][0] >= interval):
         memory.samples.append(_sample(monotonic, sum(_BITS.get(reason, 0) for reason in set(reasons))))
     while memory.samples and monotonic - memory.samples[0][0] > _LONG:
         memory.samples.popleft()
     memory.fan_has_turned = memory.fan_has_turned or bool(vitals.fan_percent)
     if condition.ecc is not None and condition.ecc.uncorrected_volatile is not None:
         errors = float(condition.ecc.uncorrected_volatile)
-        # A driver that was loaded anew counts from 0.
+        # A reloaded driver counts from 0.
         memory.first_ecc = errors if memory.first_ecc is None else min(memory.first_ecc, errors)
     memory.best_width = _larger(memory.best_width, condition.pcie_width)
     memory.best_generation = _larger(memory.best_generation, condition.pcie_generation)
@@ -223,11 +230,11 @@ def _target(gpu: JudgedGPU, state: GPUState) -> AlertTarget:
     reading, health = gpu.reading, gpu.judgement.health
     name = gpu.identity.name or "GPU"
     index = reading.index if reading.index is not None else "?"
-    called = f"GPU {index} on {gpu.node}" if state.is_fleet else f"GPU {index}"
+    title = f"GPU {index} on {gpu.node}" if state.is_fleet else f"GPU {index}"
     labels = {"gpu_uuid": reading.uuid or "", "gpu": str(reading.index), "gpu_name": name, "node": gpu.node}
     words = {
         "name": f"GPU {reading.index} {name} on {gpu.node}",
-        "gpu": called,
+        "gpu": title,
         "health": "; ".join(health.reasons) or "healthy",
         "health_action": _sentence("; ".join(health.suggested_actions)),
         "xid_application": _describe_application(gpu, state),
@@ -243,7 +250,7 @@ def _sentence(text: str) -> str:
 
 
 def _fatal_xid(gpu: JudgedGPU) -> float:
-    """The Xid because of which the GPU counts as unhealthy; 0 without one."""
+    """Return the Xid that makes the GPU unhealthy; 0 if there is none."""
     health = gpu.judgement.health
     if health.verdict is not Verdict.UNHEALTHY:
         return 0.0 if health.verdict is not Verdict.UNKNOWN else UNKNOWN
@@ -263,7 +270,7 @@ def _describe_application(gpu: JudgedGPU, state: GPUState) -> str:
 
 
 def _foreign(gpu: JudgedGPU) -> float:
-    """MB that programs hold that are not ours, on a GPU that no task has."""
+    """Return the memory in MB that other programs use on a GPU without a task."""
     if gpu.task is not None:
         return 0.0
     processes = gpu.reading.processes
@@ -273,7 +280,7 @@ def _foreign(gpu: JudgedGPU) -> float:
 
 
 def _share(samples: Sequence[tuple[float, int]], bit: int, window: float, monotonic: float) -> float:
-    """The percentage of the samples within the window that have this bit."""
+    """Return the percentage of the samples within the window that have this bit."""
     first = samples[0][0] if samples else monotonic
     if monotonic - first < _FILLED * window:
         return UNKNOWN
@@ -282,7 +289,7 @@ def _share(samples: Sequence[tuple[float, int]], bit: int, window: float, monoto
 
 
 def _growth(hours: Sequence[tuple[float, float]]) -> float:
-    """The least percentage by which each hour is above the one before; unknown until three are known."""
+    """Return the smallest growth per hour in percent; UNKNOWN until three hours are known."""
     if len(hours) <= _HOURS:
         return UNKNOWN
     pairs = list(zip(list(hours)[:-1], list(hours)[1:], strict=True))

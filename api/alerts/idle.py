@@ -1,4 +1,7 @@
-"""Whether a machine is idle: nothing runs, waits or comes in, and no GPU is at work. What is unknown is not idle."""
+"""Decides whether a machine is idle: nothing runs, waits or is being uploaded, and no GPU is in use.
+
+Unknown is not idle.
+"""
 
 from collections.abc import Callable
 
@@ -11,63 +14,63 @@ from api.gpus.judgement import JudgedGPU
 from api.gpus.state import GPUState
 from api.util.clock import Clock
 
-#: Seconds for which what the database says is kept.
-KEPT_SECONDS = 15.0
+#: Seconds for which the result of the database query is cached.
+CACHE_SECONDS = 15.0
 
-#: A machine that has just come up is not idle yet: who has switched it on wants it.
+#: Seconds after a start in which a machine is not idle: its user has just switched it on.
 STARTING_SECONDS = 120.0
 
 
-class IdleLook:
-    """Looks whether this machine is idle."""
+class IdleCheck:
+    """Checks whether this machine is idle."""
 
     def __init__(self, state: Callable[[], GPUState], store: AlertFactStore, node: str, clock: Clock) -> None:
         self._state = state
         self._store = store
         self._node = node
         self._clock = clock
-        self._began_at = clock.monotonic()
-        self._asked_at = float("-inf")
+        self._started_at = clock.monotonic()
+        self._read_at = float("-inf")
         self._work: str | None = None
 
     def fact(self) -> float:
-        """1 while it is idle, 0 while it is not, NaN while nobody knows; at most KEPT_SECONDS old."""
+        """Return 1 if the machine is idle, 0 if not, NaN if unknown; at most CACHE_SECONDS old."""
         now = self._clock.monotonic()
-        if now - self._began_at < STARTING_SECONDS:
+        if now - self._started_at < STARTING_SECONDS:
             return 0.0
-        if now - self._asked_at >= KEPT_SECONDS:
+        if now - self._read_at >= CACHE_SECONDS:
             try:
                 self._work = self._store.unfinished_work(self._node, self._clock.steady.now())
             except DatabaseUnavailable:
                 return UNKNOWN
-            self._asked_at = now
+            self._read_at = now
         if self._work is not None:
             return 0.0
-        found = [_why_busy(gpu) for gpu in self._state().gpus]
+        found = [_find_use(gpu) for gpu in self._state().gpus]
         if any(found):
             return 0.0
         return UNKNOWN if self._is_unknown() else 1.0
 
-    def why_not(self) -> str | None:
-        """Why the machine is not idle now, in words; None when it is. Raises DatabaseUnavailable."""
+    def find_work(self) -> str | None:
+        """Return why the machine is not idle now; None if it is. Raises DatabaseUnavailable."""
         work = self._store.unfinished_work(self._node, self._clock.steady.now())
         if work is not None:
             return work
         for gpu in self._state().gpus:
-            why = _why_busy(gpu)
-            if why is not None:
-                return why
-        return "who is at work on its GPUs is not known" if self._is_unknown() else None
+            use = _find_use(gpu)
+            if use is not None:
+                return use
+        return "the use of its GPUs is unknown" if self._is_unknown() else None
 
     def _is_unknown(self) -> bool:
         state = self._state()
         return state.snapshot.problem is not None or any(_is_unknown(gpu) for gpu in state.gpus)
 
 
-def _why_busy(gpu: JudgedGPU) -> str | None:
+def _find_use(gpu: JudgedGPU) -> str | None:
     if gpu.task is not None and gpu.task.hold is None:
-        return f"{gpu.task.task_id} has GPU {gpu.reading.index}"
-    return f"a program is at work on GPU {gpu.reading.index}" if is_in_use(gpu.reading) else None
+        return f"{gpu.task.task_id} uses GPU {gpu.reading.index}"
+    return f"a program uses GPU {gpu.reading.index}" if is_in_use(gpu.reading) else None
 
 
 def _is_unknown(gpu: JudgedGPU) -> bool:

@@ -1,8 +1,10 @@
-"""Evaluates the rules, in one loop: facts become drafts, drafts become kept changes with what is to be told of them.
+"""The loop that evaluates the rules.
 
-Of what only a machine itself knows (its GPUs, disks, its service) one server of that machine makes alerts; of
-everything else, also of machines that only tell of their GPUs, one server of all on the database. Each writes as
-leader, or not at all.
+Facts become drafts, and drafts become stored changes with their notifications.
+
+For the facts that only a machine itself knows (its GPUs, its disks, its service), one server of that machine evaluates
+the rules. For everything else, one server of all on the database does, also for machines that only report their GPUs. A
+server writes only while it is the leader.
 """
 
 import logging
@@ -13,13 +15,13 @@ from sqlalchemy.exc import IntegrityError
 
 from api.alerts.action_plan import plan_actions
 from api.alerts.channel_store import ChannelStore
-from api.alerts.emergency import RULE_ID, EmergencyWord
+from api.alerts.emergency import RULE_ID, EmergencyNotifier
 from api.alerts.evaluation import FactTable
-from api.alerts.facts import FactBoard
-from api.alerts.machine import REMEMBERED, AlertMachine, rank
+from api.alerts.facts import FactTables
 from api.alerts.muting import mute
 from api.alerts.planning import Planner, is_reached
 from api.alerts.rule_store import RuleStore
+from api.alerts.state_machine import REMEMBERED, AlertStateMachine, rank
 from api.alerts.store import AlertsChanged, AlertStore
 from api.alerts.tracks import Draft, Drafts
 from api.db.leadership import Leadership, LeadershipLost
@@ -33,67 +35,71 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two rounds; a new state of the GPUs and a request wake the loop at once.
+#: Seconds between two rounds. A new GPU state and a request wake the loop immediately.
 ROUND_SECONDS = 1.0
 
-#: Seconds between two looks for what another server's requests have changed.
-LOOK_SECONDS = 2.0
+#: Seconds between two checks for changes by other servers' requests.
+REFRESH_SECONDS = 2.0
 
-#: Seconds between two looks for who is to be told again.
+#: Seconds between two checks for repeated notifications.
 REMIND_SECONDS = 5.0
 
-#: Alerts that ended so long ago are forgotten, looked for once an hour.
-KEPT = timedelta(days=90)
-_FORGET_SECONDS = 3600.0
+#: Age at which resolved alerts are deleted, and the seconds between two deletions.
+RETENTION = timedelta(days=90)
+_DELETE_SECONDS = 3600.0
 
 
 def new_action_id(now: datetime) -> str:
-    """The id of an action."""
+    """Return a new id of an action."""
     return new_task_id("action", now)
 
 
 class Section:
-    """The alerts of some scopes, which one server looks after."""
+    """The alerts of some scopes, which one server evaluates."""
 
     def __init__(
         self,
         scopes: frozenset[RuleScope],
         owns: Callable[[Alert], bool],
         leadership: Leadership,
-        machine: AlertMachine,
-        told_scopes: frozenset[RuleScope] = frozenset(),
+        machine: AlertStateMachine,
+        reported_scopes: frozenset[RuleScope] = frozenset(),
     ) -> None:
-        """`owns` tells whether a kept alert belongs to it; of the machines that only tell of their GPUs it looks after
-        `told_scopes`.
+        """Create a section.
+
+        `owns` returns whether a stored alert belongs to it. `reported_scopes` are its scopes for the machines that only
+        report their GPUs.
         """
         self.scopes = scopes
-        self.told_scopes = told_scopes
+        self.reported_scopes = reported_scopes
         self.owns = owns
         self.leadership = leadership
         self.machine = machine
         self.is_loaded = False
-        self.is_stale = False  #: somebody else has changed its alerts
+        self.is_stale = False  #: another writer has changed its alerts
         self.has_new_channels = False
 
 
 class AlertLoop:
-    """The loop. `wake` and `note_news` may be called from any thread."""
+    """The loop. `wake` and `note_state` may be called from any thread."""
 
     def __init__(
         self,
         sections: tuple[Section, ...],
-        board: FactBoard,
+        board: FactTables,
         store: AlertStore,
         rules: RuleStore,
         builtin: Mapping[str, AlertRule],
         channels: ChannelStore,
-        emergency: EmergencyWord,
+        emergency: EmergencyNotifier,
         clock: Clock,
         on_change: Callable[[bool], None],
         on_round: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_change` is called after each change that was kept, with whether anybody is to be told of it; `on_round`
-        after each round that has come to its end.
+        """Create the loop.
+
+        `on_change` is called after each stored change, with whether it has notifications. `on_round` is called after
+        each completed round.
         """
         self._on_round = on_round
         self._sections = sections
@@ -106,8 +112,8 @@ class AlertLoop:
         self._clock = clock
         self._on_change = on_change
         self._version: int | None = None
-        self._offset = 0.0  #: of the wall clock from the monotonic one, when silences were last read
-        self._looked_at = self._reminded_at = self._forgot_at = float("-inf")
+        self._offset = 0.0  #: wall clock minus monotonic clock when silences were last read
+        self._refreshed_at = self._reminded_at = self._deleted_at = float("-inf")
         self._rules: Mapping[str, AlertRule] = {}
         self._channels: dict[str, Channel] = {}
         self._secrets: list[tuple[Channel, bytes]] = []
@@ -116,11 +122,11 @@ class AlertLoop:
         self._thread = PeriodicThread("alerts", ROUND_SECONDS, self.run_once)
 
     def start(self) -> None:
-        """Starts to evaluate."""
+        """Start the loop."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the loop; another server takes over at once."""
+        """Stop the loop. Another server takes over immediately."""
         if self._thread.stop(timeout=5.0):
             for section in self._sections:
                 try:
@@ -129,71 +135,72 @@ class AlertLoop:
                     return
 
     def wake(self) -> None:
-        """Has the next round begin at once, with a look for what was changed by requests."""
-        self._looked_at = float("-inf")
+        """Run the next round immediately, and read the changes by requests."""
+        self._refreshed_at = float("-inf")
         self._thread.trigger()
 
     def note_state(self) -> None:
-        """Has a new state of the GPUs evaluated at once."""
+        """Evaluate a new GPU state immediately."""
         self._thread.trigger()
 
     def open_alerts(self) -> list[Alert]:
-        """The alerts that this server looks after and that have not ended. From any thread."""
+        """Return the open alerts that this server evaluates. May be called from any thread."""
         tracks = [
             track for section in self._sections if section.is_loaded for track in list(section.machine.tracks.values())
         ]
         return [track.alert for track in tracks if track.alert.is_open]
 
     def run_once(self) -> None:
-        """Makes one round."""
+        """Run one round."""
         try:
             self._round()
         except DatabaseUnavailable as error:
             if not self._is_failing:
-                logger.warning("alerts cannot be kept at present", extra={"problem": error.detail})
+                logger.warning("alerts cannot be stored: the database is unavailable", extra={"problem": error.detail})
             self._is_failing = True
         else:
             self._is_failing = False
-        self._look_at_database()
+        self._check_database()
         self._on_round()
 
-    def _look_at_database(self) -> None:
+    def _check_database(self) -> None:
         tables = self._board.tables([RuleScope.SERVICE], self._channels.values())
         self._emergency.look(self._rules.get(RULE_ID), tables.get(RuleScope.SERVICE), self._secrets)
 
     def _round(self) -> None:
-        self._take_up_changes()
+        self._read_changes()
         monotonic = self._clock.monotonic()
         reminds = monotonic - self._reminded_at >= REMIND_SECONDS
         if reminds:
             self._reminded_at = monotonic
         left = list(self._sections)
         while left:
-            # Where thousands change at once, each step is kept before the next is made, and nobody waits for all.
-            left = [section for section in left if self._go_step(section, reminds)]
+            # If thousands of alerts change together, each step is stored before the next, so that the first need not
+            # wait.
+            left = [section for section in left if self._try_step(section, reminds)]
             reminds = False
-        if monotonic - self._forgot_at >= _FORGET_SECONDS and any(each.is_loaded for each in self._sections):
-            self._forgot_at = monotonic
-            self._store.forget(self._clock.steady.now() - KEPT)
+        if monotonic - self._deleted_at >= _DELETE_SECONDS and any(each.is_loaded for each in self._sections):
+            self._deleted_at = monotonic
+            self._store.forget(self._clock.steady.now() - RETENTION)
 
-    def _go_step(self, section: Section, reminds: bool) -> bool:
-        """Whether there is more to be done in this round."""
+    def _try_step(self, section: Section, reminds: bool) -> bool:
+        """Run one step. Return whether there is more to do in this round."""
         try:
-            return self._go_round(section, reminds)
+            return self._run_step(section, reminds)
         except LeadershipLost:
             section.is_loaded = False
         except (AlertsChanged, IntegrityError):
-            # Somebody has acknowledged one meanwhile, or part of a long list of changes was kept before a failure.
+            # A user has acknowledged an alert in the meantime, or a failure followed the first part of a long list.
             section.is_stale = True
         return False
 
-    def _take_up_changes(self) -> None:
-        """Reads rules, silences and channels again when a request has changed one of them, on whichever server."""
+    def _read_changes(self) -> None:
+        """Read rules, silences and channels again if a request to any server has changed them."""
         monotonic = self._clock.monotonic()
-        if monotonic - self._looked_at < LOOK_SECONDS:
+        if monotonic - self._refreshed_at < REFRESH_SECONDS:
             return
         version, offset = self._store.version(), self._clock.now().timestamp() - monotonic
-        # A clock that was set can have ended silences, or begun them.
+        # Setting the clock can end or start silences.
         if version != self._version or abs(offset - self._offset) > SLACK_SECONDS:
             self._offset = offset
             self._rules = self._rule_store.load(self._builtin)
@@ -202,31 +209,31 @@ class AlertLoop:
             self._channels = {channel.channel_id: channel for channel, _ in self._secrets}
             for section in self._sections:
                 section.is_stale = section.has_new_channels = True
-        self._version, self._looked_at = version, monotonic
+        self._version, self._refreshed_at = version, monotonic
 
-    def _go_round(self, section: Section, reminds: bool) -> bool:
+    def _run_step(self, section: Section, reminds: bool) -> bool:
         if not section.leadership.hold():
             section.is_loaded = False
             return False
         if not section.is_loaded or section.is_stale:
             self._load(section)
         tables = self._find_tables(section)
-        drafts = section.machine.step(self._of(section), tables)
+        drafts = section.machine.step(self._rules_of(section), tables)
         now = self._clock.now()
         if drafts.all or reminds or section.has_new_channels:
-            self._note_acknowledged(section, drafts, now)
+            self._expire_acknowledgements(section, drafts, now)
             mute(section.machine.tracks, drafts, self._silences, now, only_drafts=drafts.is_partial)
             self._plan(section, drafts, now, reminds)
         if drafts.all:
-            self._keep(section, drafts.all, now)
+            self._store_drafts(section, drafts.all, now)
         section.has_new_channels = False
         return drafts.is_partial
 
     def _find_tables(self, section: Section) -> dict[RuleScope, FactTable]:
         tables = self._board.tables(section.scopes, self._channels.values())
-        if section.told_scopes:
-            has_alerts = any(track.alert.scope in section.told_scopes for track in section.machine.tracks.values())
-            tables |= self._board.told(has_alerts)
+        if section.reported_scopes:
+            has_alerts = any(track.alert.scope in section.reported_scopes for track in section.machine.tracks.values())
+            tables |= self._board.reported(has_alerts)
         return tables
 
     def _load(self, section: Section) -> None:
@@ -234,34 +241,36 @@ class AlertLoop:
         section.machine.load(filter(section.owns, known), is_start=not section.is_loaded)
         section.is_loaded, section.is_stale = True, False
 
-    def _of(self, section: Section) -> dict[str, AlertRule]:
+    def _rules_of(self, section: Section) -> dict[str, AlertRule]:
         return {
-            rule_id: rule for rule_id, rule in self._rules.items() if rule.scope in section.scopes | section.told_scopes
+            rule_id: rule
+            for rule_id, rule in self._rules.items()
+            if rule.scope in section.scopes | section.reported_scopes
         }
 
-    def _note_acknowledged(self, section: Section, drafts: Drafts, now: datetime) -> None:
-        """An acknowledgement ends by its time, and when the alert has become graver since."""
+    def _expire_acknowledgements(self, section: Section, drafts: Drafts, now: datetime) -> None:
+        """End an acknowledgement at its time, and if the alert has become more severe."""
         for key, track in section.machine.tracks.items():
             alert = drafts.current(key, track)
             if alert.acknowledged_by is None or alert.state is not AlertState.FIRING:
                 continue
             before, until = alert.acknowledged_severity, alert.acknowledged_until
-            is_graver = before is not None and rank(alert.severity) > rank(before)
-            if is_graver or (until is not None and not _holds(alert.acknowledged_at, until, now)):
-                why = "it has become graver" if is_graver else "its time is over"
-                gone = dict.fromkeys(
+            is_worse = before is not None and rank(alert.severity) > rank(before)
+            if is_worse or (until is not None and not _holds(alert.acknowledged_at, until, now)):
+                reason = "the severity has increased" if is_worse else "its time is over"
+                cleared = dict.fromkeys(
                     ("acknowledged_by", "acknowledged_at", "acknowledged_until", "acknowledged_severity")
                 )
-                drafts.of(key, track).change(f"no longer acknowledged: {why}", **gone)
+                drafts.of(key, track).change(f"no longer acknowledged: {reason}", **cleared)
 
     def _plan(self, section: Section, drafts: Drafts, now: datetime, reminds: bool) -> None:
         planner = Planner(self._channels, now, self._clock.monotonic())
         if section.has_new_channels:
-            self._tell_new_channels(section, drafts)
+            self._notify_new_channels(section, drafts)
         for draft in drafts.all:
             rule = self._rules.get(draft.key[0])
-            is_told_of = draft.after.scope in section.told_scopes
-            plan_actions(draft, rule, now, new_action_id, anywhere=is_told_of)
+            is_reported = draft.after.scope in section.reported_scopes
+            plan_actions(draft, rule, now, new_action_id, anywhere=is_reported)
             planner.plan(draft, rule, draft.track.target)
         if not reminds:
             return
@@ -269,9 +278,10 @@ class AlertLoop:
             if drafts.get(key) is None and planner.has_reminder(track):
                 planner.remind(drafts.of(key, track))
 
-    def _tell_new_channels(self, section: Section, drafts: Drafts) -> None:
-        """What fires is told to a channel that was made, changed or switched on since. One that is switched off counts
-        as not told: what it had in the outbox was dropped.
+    def _notify_new_channels(self, section: Section, drafts: Drafts) -> None:
+        """Plan notifications of firing alerts to channels that were created, changed or enabled.
+
+        A disabled channel counts as not notified, since its outbox was dropped.
         """
         used = {channel.channel_id for channel in self._channels.values() if channel.enabled}
         for key, track in section.machine.tracks.items():
@@ -288,7 +298,7 @@ class AlertLoop:
             if any(channel_id not in alert.told for channel_id in reached):
                 drafts.of(key, track)
 
-    def _keep(self, section: Section, drafts: list[Draft], now: datetime) -> None:
+    def _store_drafts(self, section: Section, drafts: list[Draft], now: datetime) -> None:
         changes = [draft.finished(now) for draft in drafts]
         with section.leadership.guarding():
             self._store.apply(changes, now)
@@ -297,5 +307,5 @@ class AlertLoop:
 
 
 def _holds(since: datetime | None, until: datetime, now: datetime) -> bool:
-    """Whether something that was set at one time, until another, holds now: not once the clock was set back before."""
+    """Return whether a period holds now. It does not if the clock was set back to before its start."""
     return now < until and (since is None or since <= now + timedelta(seconds=SLACK_SECONDS))

@@ -1,4 +1,7 @@
-"""What messages say of alerts: a first line that says it all, then what to do, then a link."""
+"""The texts of notifications.
+
+The first line says everything; then follow what to do and a link.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,11 +14,11 @@ from api.alerts.metrics import METRICS
 from api.alerts.notifiers.notifier import OutboundMessage, page_link
 from api.alerts.outbox_store import SHOWN_ALERTS
 from api.domain.alert import IS_OVER, RULE_GONE, TARGET_GONE, AlertState, NotificationKind
-from api.domain.channel import Channel, ClaimedDelivery, DeliveryKind, ToldAlert
+from api.domain.channel import AlertSnapshot, Channel, ClaimedDelivery, DeliveryKind
 from api.domain.event import Severity
-from api.util.formatting import as_sentence, say_duration
+from api.util.formatting import as_sentence, format_long_duration
 
-#: Alerts that a text lists one by one.
+#: Maximum number of alerts that a text lists.
 _LISTED = 20
 
 _RANK = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
@@ -23,32 +26,32 @@ _RANK = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 _OVER = "✅"
 _SIGNS = {Severity.CRITICAL: "❌", Severity.WARNING: "⚠️", Severity.INFO: "ℹ️"}
 
-#: Rules whose alerts have a sign of their own, whatever their severity.
+#: Rules whose alerts have their own sign, whatever their severity.
 _SIGNS_OF_RULES = {"training_failed": "❌", "training_finished": _OVER}
 
 _NOTES = {
-    NotificationKind.REPEAT: "It is still so.",
-    NotificationKind.FLAPPING: "It comes and goes: the next message comes when it has been calm for an hour.",
-    NotificationKind.CALM: "It has stopped coming and going.",
+    NotificationKind.REPEAT: "The alert is still active.",
+    NotificationKind.FLAPPING: "The alert is flapping: the next message follows when it has been stable for an hour.",
+    NotificationKind.CALM: "The alert is no longer flapping.",
 }
 
 _UNITS = {metric.name: metric.unit for metric in METRICS}
 
-#: Units of metrics whose worst value says something.
+#: Units of metrics whose peak is worth showing.
 _SHOWN_UNITS = ("°C", "%", "GB")
 
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """How a message is written."""
+    """The settings for formatting a message."""
 
     now: datetime
-    zone: tzinfo | None  #: None: this machine's
+    zone: tzinfo | None  #: None: the zone of this machine
     public_url: str
 
 
 def compose(claimed: ClaimedDelivery, now: datetime, public_url: str = "") -> OutboundMessage:
-    """Return the message of a delivery; `public_url` is the address of the page, for links."""
+    """Return the message of a delivery. `public_url` is the address of the page, for links."""
     delivery = claimed.delivery
     alerts = _latest(claimed.alerts)
     total = max(delivery.count - (len(claimed.alerts) - len(alerts)), len(alerts))
@@ -64,18 +67,21 @@ def compose(claimed: ClaimedDelivery, now: datetime, public_url: str = "") -> Ou
 
 
 def write(
-    message_id: str, channel: Channel, alerts: Sequence[ToldAlert], total: int, now: datetime, public_url: str
+    message_id: str, channel: Channel, alerts: Sequence[AlertSnapshot], total: int, now: datetime, public_url: str
 ) -> OutboundMessage:
-    """Return the message about these alerts, the gravest first; `total` counts those too that are not listed."""
+    """Return the message about these alerts, the most severe first.
+
+    `total` also counts alerts that are not listed.
+    """
     quiet = channel.settings.quiet_hours
     style = _Style(now, None if quiet is None else ZoneInfo(quiet.zone), public_url)
     shown = tuple(alerts[:SHOWN_ALERTS])
-    parts = tuple(_write(f"{message_id}.{told.alert_id}", channel, (told,), 1, style) for told in shown)
+    parts = tuple(_write(f"{message_id}.{alert.alert_id}", channel, (alert,), 1, style) for alert in shown)
     return replace(_write(message_id, channel, shown, total, style), parts=parts if len(parts) > 1 else ())
 
 
 def _write(
-    message_id: str, channel: Channel, alerts: tuple[ToldAlert, ...], total: int, style: _Style
+    message_id: str, channel: Channel, alerts: tuple[AlertSnapshot, ...], total: int, style: _Style
 ) -> OutboundMessage:
     is_one = total == 1 and len(alerts) == 1
     link = page_link(alerts[0] if is_one else None, style.public_url)
@@ -83,8 +89,8 @@ def _write(
         id=message_id,
         title=_title(alerts, total, style),
         body="\n".join(_detail(alerts[0], style) if is_one else _list(alerts, total, style)),
-        severity=min((told.severity for told in alerts), key=_RANK.index, default=Severity.INFO),
-        is_resolved=bool(alerts) and all(_is_over(told) for told in alerts),
+        severity=min((alert.severity for alert in alerts), key=_RANK.index, default=Severity.INFO),
+        is_resolved=bool(alerts) and all(_is_over(alert) for alert in alerts),
         alerts=alerts,
         total=total,
         group_key=alerts[0].rule_id if alerts else "",
@@ -95,26 +101,26 @@ def _write(
     )
 
 
-def _latest(alerts: Sequence[ToldAlert]) -> tuple[ToldAlert, ...]:
-    """Return each alert once, by its latest change, the gravest first."""
-    latest: dict[str, ToldAlert] = {}
-    for told in alerts:
-        before = latest.get(told.alert_id)
-        if before is not None and before.number > told.number:
+def _latest(alerts: Sequence[AlertSnapshot]) -> tuple[AlertSnapshot, ...]:
+    """Return each alert once, by its latest change, the most severe first."""
+    latest: dict[str, AlertSnapshot] = {}
+    for alert in alerts:
+        before = latest.get(alert.alert_id)
+        if before is not None and before.number > alert.number:
             continue
-        latest[told.alert_id] = told if before is None else replace(told, severity=_graver(before, told))
-    return tuple(sorted(latest.values(), key=lambda told: (_is_over(told), _RANK.index(told.severity))))
+        latest[alert.alert_id] = alert if before is None else replace(alert, severity=_higher_severity(before, alert))
+    return tuple(sorted(latest.values(), key=lambda alert: (_is_over(alert), _RANK.index(alert.severity))))
 
 
-def _graver(one: ToldAlert, other: ToldAlert) -> Severity:
+def _higher_severity(one: AlertSnapshot, other: AlertSnapshot) -> Severity:
     return min(one.severity, other.severity, key=_RANK.index)
 
 
-def _is_over(told: ToldAlert) -> bool:
-    return told.state is AlertState.RESOLVED
+def _is_over(alert: AlertSnapshot) -> bool:
+    return alert.state is AlertState.RESOLVED
 
 
-def _title(alerts: Sequence[ToldAlert], total: int, style: _Style) -> str:
+def _title(alerts: Sequence[AlertSnapshot], total: int, style: _Style) -> str:
     if not alerts:
         return "Alerts"
     line = _line(alerts[0], style)
@@ -123,77 +129,80 @@ def _title(alerts: Sequence[ToldAlert], total: int, style: _Style) -> str:
     return f"{line.rstrip('.')}, and {total - 1:,} more {'alert' if total == 2 else 'alerts'}."
 
 
-def _line(told: ToldAlert, style: _Style) -> str:
-    """Return the sentence that says it all, with its sign."""
-    if told.kind is NotificationKind.TEST:
-        return told.title
-    if _is_over(told):
-        return f"{_OVER} {_end(told)}"
-    return f"{_SIGNS_OF_RULES.get(told.rule_id, _SIGNS[told.severity])} {_stop(told.summary)}"
+def _line(alert: AlertSnapshot, style: _Style) -> str:
+    """Return the first line of an alert, with its sign."""
+    if alert.kind is NotificationKind.TEST:
+        return alert.title
+    if _is_over(alert):
+        return f"{_OVER} {_describe_end(alert)}"
+    return f"{_SIGNS_OF_RULES.get(alert.rule_id, _SIGNS[alert.severity])} {_with_full_stop(alert.summary)}"
 
 
-def _stop(text: str) -> str:
+def _with_full_stop(text: str) -> str:
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
-def _end(told: ToldAlert) -> str:
-    since, until = told.fired_at or told.since, told.resolved_at
-    took = "" if until is None else f", after {say_duration((until - since).total_seconds())}"
-    if told.resolution in (None, IS_OVER):
-        return f"{told.title}: it is over{took}."
-    if told.resolution in (TARGET_GONE, RULE_GONE):
-        return f"{told.title}: {told.resolution}{took}."
-    return f"{told.resolution}{took}."
+def _describe_end(alert: AlertSnapshot) -> str:
+    since, until = alert.fired_at or alert.since, alert.resolved_at
+    took = "" if until is None else f", after {format_long_duration((until - since).total_seconds())}"
+    if alert.resolution in (None, IS_OVER):
+        return f"{alert.title}: it is over{took}."
+    if alert.resolution in (TARGET_GONE, RULE_GONE):
+        return f"{alert.title}: {alert.resolution}{took}."
+    return f"{alert.resolution}{took}."
 
 
-def _detail(told: ToldAlert, style: _Style) -> list[str]:
+def _detail(alert: AlertSnapshot, style: _Style) -> list[str]:
     """Return the lines below the first one."""
-    lines = [_remedy(told), _NOTES.get(told.kind, "")]
-    if told.kind is NotificationKind.TEST:
-        return [told.summary]
-    lines.append(" · ".join(part for part in (_when(told, style), *_about(told)) if part))
-    lines += [told.link or "", page_link(told, style.public_url) or told.labels.get("task_id") or told.alert_id]
+    lines = [_remedy(alert), _NOTES.get(alert.kind, "")]
+    if alert.kind is NotificationKind.TEST:
+        return [alert.summary]
+    lines.append(" · ".join(part for part in (_when(alert, style), *_describe_context(alert)) if part))
+    lines += [alert.link or "", page_link(alert, style.public_url) or alert.labels.get("task_id") or alert.alert_id]
     return [line for line in lines if line]
 
 
-def _remedy(told: ToldAlert) -> str:
-    return "" if _is_over(told) or told.kind is NotificationKind.TEST else as_sentence(told.remedy)
+def _remedy(alert: AlertSnapshot) -> str:
+    return "" if _is_over(alert) or alert.kind is NotificationKind.TEST else as_sentence(alert.remedy)
 
 
-def _when(told: ToldAlert, style: _Style) -> str:
-    since = told.fired_at or told.since
-    if _is_over(told) and told.resolved_at is not None:
-        return f"{_time(since, style)} to {_time(told.resolved_at, style)}{_worst(told)}"
-    rule = BUILTIN_RULES.get(told.rule_id)
+def _when(alert: AlertSnapshot, style: _Style) -> str:
+    since = alert.fired_at or alert.since
+    if _is_over(alert) and alert.resolved_at is not None:
+        return f"{_time(since, style)} to {_time(alert.resolved_at, style)}{_worst(alert)}"
+    rule = BUILTIN_RULES.get(alert.rule_id)
     lasted = (style.now - since).total_seconds()
     if lasted < 60 or (rule is not None and rule.is_event):
         return _time(since, style)
-    return f"Since {_time(since, style)}, for {say_duration(lasted)}"
+    return f"Since {_time(since, style)}, for {format_long_duration(lasted)}"
 
 
-def _worst(told: ToldAlert) -> str:
-    rule = BUILTIN_RULES.get(told.rule_id)
+def _worst(alert: AlertSnapshot) -> str:
+    rule = BUILTIN_RULES.get(alert.rule_id)
     unit = "" if rule is None else _UNITS.get(rule.when[0].metric, "")
-    if told.peak is None or (rule is not None and unit not in _SHOWN_UNITS):
+    if alert.peak is None or (rule is not None and unit not in _SHOWN_UNITS):
         return ""
-    return f", at worst {show_number(told.peak)} {unit}".rstrip()
+    return f", at worst {show_number(alert.peak)} {unit}".rstrip()
 
 
-def _about(told: ToldAlert) -> list[str]:
-    """Return the machine and the owner, where the first line does not name them."""
-    said = f"{told.summary} {told.resolution or ''}"
-    node, owner = told.labels.get("node", ""), told.labels.get("owner", "")
-    return [node if node not in said else "", f"owner {owner}" if owner and owner not in said else ""]
+def _describe_context(alert: AlertSnapshot) -> list[str]:
+    """Return the machine and the owner if the first line does not contain them."""
+    text = f"{alert.summary} {alert.resolution or ''}"
+    node, owner = alert.labels.get("node", ""), alert.labels.get("owner", "")
+    return [node if node not in text else "", f"owner {owner}" if owner and owner not in text else ""]
 
 
-def _list(alerts: Sequence[ToldAlert], total: int, style: _Style) -> list[str]:
-    """Return one line for each alert; what to do stands once below those that share it."""
+def _list(alerts: Sequence[AlertSnapshot], total: int, style: _Style) -> list[str]:
+    """Return one line for each alert.
+
+    A remedy that several alerts share is listed once, below them.
+    """
     lines: list[str] = []
     listed = alerts[:_LISTED]
-    for place, told in enumerate(listed):
-        lines.append(f"{_line(told, style)} ({_time(told.resolved_at or told.fired_at or told.since, style)})")
-        following = listed[place + 1] if place + 1 < len(listed) else None
-        remedy = _remedy(told)
+    for index, alert in enumerate(listed):
+        lines.append(f"{_line(alert, style)} ({_time(alert.resolved_at or alert.fired_at or alert.since, style)})")
+        following = listed[index + 1] if index + 1 < len(listed) else None
+        remedy = _remedy(alert)
         if remedy and (following is None or _remedy(following) != remedy):
             lines.append(f"   {remedy}")
     if total > len(listed):

@@ -1,4 +1,4 @@
-"""Of which alerts nobody is told: by a silence that somebody has made, or since a graver alert says it all."""
+"""Mutes alerts: by a silence, or by another alert that inhibits them."""
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,12 +8,12 @@ from api.alerts.builtin_rules import INHIBITIONS
 from api.alerts.tracks import Drafts, Track, TrackKey
 from api.domain.alert import Alert, AlertState, Matcher, Silence
 
-#: How the ids of silences begin; other values of `muted_by` are alerts.
+#: Prefix of the ids of silences. Other values of `muted_by` are ids of alerts.
 SILENCE = "silence"
 
 
 def matches(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
-    """Whether every matcher fits these labels. A label that is missing fits no matcher, not even `*`."""
+    """Return whether every matcher matches these labels. A missing label matches no matcher, not even `*`."""
     return all(_fits(matcher, labels.get(matcher.label)) for matcher in matchers)
 
 
@@ -24,12 +24,12 @@ def _fits(matcher: Matcher, value: str | None) -> bool:
 
 
 def all_labels(alert: Alert) -> dict[str, str]:
-    """The labels by which people choose alerts: its own, its rule, severity and scope."""
+    """Return the labels by which users select alerts: its own, and its rule, severity and scope."""
     return {**alert.labels, "rule": alert.rule_id, "severity": alert.severity, "scope": alert.scope}
 
 
 class Muting:
-    """Finds what mutes an alert, among the silences and the alerts that fire."""
+    """Finds what mutes an alert, among the silences and the firing alerts."""
 
     def __init__(self, silences: Iterable[Silence], firing: Iterable[Alert], now: datetime) -> None:
         self._silences = [silence for silence in silences if silence.is_active(now)]
@@ -41,7 +41,7 @@ class Muting:
         }
 
     def find(self, alert: Alert) -> str | None:
-        """What mutes this alert: the id of a silence, or of another alert; None when nothing does."""
+        """Return the id of the silence or alert that mutes this alert; None if nothing does."""
         if self._silences:
             labels = all_labels(alert)
             for silence in self._silences:
@@ -65,7 +65,7 @@ def mute(
     *,
     only_drafts: bool = False,
 ) -> None:
-    """Notes on each alert that fires what mutes it now, where that has changed; or only on those that change."""
+    """Update `muted_by` of each firing alert, or only of those in `drafts`."""
     seen = {key: (track, drafts.current(key, track)) for key, track in tracks.items()}
     seen |= {draft.key: (draft.track, draft.after) for draft in drafts.all}
     firing = {key: pair for key, pair in seen.items() if pair[1].state is AlertState.FIRING}
@@ -78,6 +78,6 @@ def mute(
             continue
         draft = drafts.get(key) or drafts.of(key, track)
         if by is None:
-            draft.change("told of again", muted_by=None)
+            draft.change("no longer muted", muted_by=None)
         else:
-            draft.change("silenced" if by.startswith(SILENCE) else f"told of by {by}", muted_by=by)
+            draft.change("silenced" if by.startswith(SILENCE) else f"inhibited by {by}", muted_by=by)

@@ -1,7 +1,7 @@
-"""Drains the outbox: puts what waits into messages, and hands each message that is due to whoever sends.
+"""Drains the outbox: bundles notifications into deliveries, and passes due deliveries to the senders.
 
-A group's first notification waits for the others; a channel that has had its share of messages gets one digest of all
-that came meanwhile: late, but nothing is lost.
+The first notification of a group waits for others. A channel that has used up its message limit gets one digest of all
+notifications in the meantime: late, but complete.
 """
 
 import logging
@@ -12,8 +12,8 @@ from typing import Protocol
 
 from api.alerts.channel_store import ChannelStore
 from api.alerts.delivery_rows import Bundle
-from api.alerts.machine import rank
 from api.alerts.outbox_store import ChannelTraffic, OutboxStore, WaitingNotification
+from api.alerts.state_machine import rank
 from api.domain.alert import NotificationKind
 from api.domain.channel import Channel, DeliveryKind
 from api.domain.event import Severity
@@ -23,32 +23,32 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two rounds; a change that is to be told wakes it at once.
+#: Seconds between two rounds; a change with notifications wakes the loop immediately.
 ROUND_SECONDS = 0.5
 
-#: Seconds between two looks at a database in which nothing is due: other servers may have put something there.
-LOOK_SECONDS = 5.0
+#: Seconds between two polls of an idle outbox, to which other servers may have added rows.
+POLL_SECONDS = 5.0
 
 
-class Carriers(Protocol):
-    """Who sends: threads of this process, or Celery's workers. Every call returns at once."""
+class Senders(Protocol):
+    """Sends deliveries, by threads of this process or by Celery workers. Every call returns immediately."""
 
     def busy(self) -> frozenset[str]:
-        """The channels that something is being sent through now."""
+        """Return the channels through which a message is being sent now."""
         ...
 
     def carry(self, delivery_id: str, channel_id: str) -> bool:
-        """Has a delivery made; False when nobody is free."""
+        """Start to send a delivery. Return False if all senders are busy."""
         ...
 
     def look(self) -> None:
-        """Is called in every round of the outbox, for what has to be looked at now and then."""
+        """Do periodic work. Called in every round of the outbox."""
         ...
 
 
 @dataclass(slots=True)
-class FakeCarriers:
-    """Notes what it is to carry."""
+class FakeSenders:
+    """Records the deliveries that it should send."""
 
     carried: list[str] = field(default_factory=list)
     busy_channels: set[str] = field(default_factory=set)
@@ -61,17 +61,17 @@ class FakeCarriers:
         return True
 
     def look(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 class Outbox:
-    """The loop that drains the outbox. Every server on the database may run one."""
+    """The loop that drains the outbox. Every server may run one."""
 
     def __init__(
         self,
         store: OutboxStore,
         channels: ChannelStore,
-        carriers: Carriers,
+        carriers: Senders,
         clock: Clock,
         new_id: Callable[[datetime], str],
     ) -> None:
@@ -80,51 +80,51 @@ class Outbox:
         self._carriers = carriers
         self._clock = clock
         self._new_id = new_id
-        self._look_at = float("-inf")
+        self._next_poll = float("-inf")
         self._thread = PeriodicThread("alert-outbox", ROUND_SECONDS, self.run_once)
 
     def start(self) -> None:
-        """Starts to deliver."""
+        """Start the loop."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops. What waits is delivered after the next start."""
+        """Stop the loop. Pending notifications are delivered after the next start."""
         self._thread.stop()
 
     def wake(self) -> None:
-        """Has the outbox looked at at once."""
-        self._look_at = float("-inf")
+        """Read the outbox immediately."""
+        self._next_poll = float("-inf")
         self._thread.trigger()
 
     def run_once(self) -> None:
-        """Makes one round, if anything may be due."""
+        """Run one round, if anything may be due."""
         self._carriers.look()
         monotonic = self._clock.monotonic()
-        if monotonic < self._look_at:
+        if monotonic < self._next_poll:
             return
-        self._look_at = monotonic + LOOK_SECONDS
+        self._next_poll = monotonic + POLL_SECONDS
         try:
-            # Mostly nothing is due, and one statement says so.
-            is_all_carried, following = True, self._store.next_look(self._clock.now())
+            # Usually nothing is due, and one statement finds that out.
+            is_all_carried, following = True, self._store.next_due_at(self._clock.now())
             if following is not None and following <= self._clock.now():
-                has_room = self._bundle()
-                is_all_carried = self._carry()
-                # What no channel has room for is not looked at anew twice a second: it may be ten thousand rows.
-                following = self._store.next_look(self._clock.now(), with_notifications=has_room)
+                has_capacity = self._bundle()
+                is_all_carried = self._carry_due()
+                # Notifications above the channels' limits are not read twice a second: they may be ten thousand rows.
+                following = self._store.next_due_at(self._clock.now(), with_notifications=has_capacity)
         except DatabaseUnavailable:
-            self._look_at = monotonic + 1.0
+            self._next_poll = monotonic + 1.0
             return
         if not is_all_carried:
-            self._look_at = monotonic + ROUND_SECONDS
+            self._next_poll = monotonic + ROUND_SECONDS
         elif following is not None:
             wait = (following - self._clock.now()).total_seconds()
-            self._look_at = min(self._look_at, monotonic + max(wait, ROUND_SECONDS))
+            self._next_poll = min(self._next_poll, monotonic + max(wait, ROUND_SECONDS))
 
-    def _carry(self) -> bool:
-        """False when something is due that nobody could take up."""
+    def _carry_due(self) -> bool:
+        """Return False if a due delivery could not be carried."""
         busy, is_all = set(self._carriers.busy()), True
         for delivery_id, channel_id in self._store.due(self._clock.now()):
-            # One at a time through each channel: what came first is told first, and a slow one holds up no other.
+            # One at a time through each channel: this keeps the order, and a slow channel delays no other.
             if channel_id in busy or not self._carriers.carry(delivery_id, channel_id):
                 is_all = False
                 continue
@@ -134,7 +134,7 @@ class Outbox:
     # -- from notifications to messages ------------------------------------------------------------------------------
 
     def _bundle(self) -> bool:
-        """False when a channel has had its share of messages, and so something waits that is due."""
+        """Return False if a due notification waits because its channel's limit is used up."""
         now = self._clock.now()
         waiting = self._store.waiting(now)
         if not waiting:
@@ -143,63 +143,65 @@ class Outbox:
         by_channel: dict[str, list[WaitingNotification]] = {}
         for note in waiting:
             by_channel.setdefault(note.channel_id, []).append(note)
-        has_room = True
+        has_capacity = True
         for channel_id, notes in by_channel.items():
             channel = channels.get(channel_id)
             if channel is None or not channel.enabled:
-                # Whoever enables it again is told of what fires then.
+                # A channel that is enabled again gets the alerts that fire then.
                 self._store.supersede([note.id for note in notes])
             elif any(note.not_before <= now for note in notes):
-                has_room &= self._bundle_channel(channel, notes, now)
-        return has_room
+                has_capacity &= self._bundle_channel(channel, notes, now)
+        return has_capacity
 
     def _bundle_channel(self, channel: Channel, notes: Sequence[WaitingNotification], now: datetime) -> bool:
         traffic = self._store.traffic(channel.channel_id, now)
         ready = [note for note in notes if note.alert_id not in traffic.busy_alerts]
-        told = self._drop_pointless(channel.channel_id, ready)
-        groups = due_groups(told, now)
-        room = _room(channel, traffic)
-        if room <= 0:
+        remaining = self._drop_unannounced_ends(channel.channel_id, ready)
+        groups = due_groups(remaining, now)
+        capacity = _capacity(channel, traffic)
+        if capacity <= 0:
             return not groups
-        if len(groups) > room:
+        if len(groups) > capacity:
             merged = [note for group in groups for note in group]
-            self._make(channel, DeliveryKind.DIGEST, merged, now)
+            self._bundle_into(channel, DeliveryKind.DIGEST, merged, now)
         else:
             for group in groups:
-                self._make(channel, DeliveryKind.ALERTS, group, now)
+                self._bundle_into(channel, DeliveryKind.ALERTS, group, now)
         return True
 
-    def _drop_pointless(self, channel_id: str, notes: Sequence[WaitingNotification]) -> list[WaitingNotification]:
-        """Without the ends of what the channel was never told of."""
+    def _drop_unannounced_ends(
+        self, channel_id: str, notes: Sequence[WaitingNotification]
+    ) -> list[WaitingNotification]:
+        """Return the notifications without the ends of alerts that the channel was not notified of."""
         firing = {note.alert_id for note in notes if note.kind.says_firing}
         ends = [note for note in notes if note.kind is NotificationKind.RESOLVED and note.alert_id not in firing]
-        known = self._store.got_word(channel_id, {note.alert_id for note in ends}) if ends else set()
-        pointless = {note.id for note in ends if note.alert_id not in known}
-        if pointless:
-            self._store.supersede(sorted(pointless))
-        return [note for note in notes if note.id not in pointless]
+        known = self._store.find_notified(channel_id, {note.alert_id for note in ends}) if ends else set()
+        unannounced = {note.id for note in ends if note.alert_id not in known}
+        if unannounced:
+            self._store.supersede(sorted(unannounced))
+        return [note for note in notes if note.id not in unannounced]
 
-    def _make(self, channel: Channel, kind: DeliveryKind, notes: Sequence[WaitingNotification], now: datetime) -> None:
+    def _bundle_into(
+        self, channel: Channel, kind: DeliveryKind, notes: Sequence[WaitingNotification], now: datetime
+    ) -> None:
         severity = max((note.severity for note in notes), key=rank, default=Severity.INFO)
         group = notes[0].group_key if kind is DeliveryKind.ALERTS else "digest"
         ids = tuple(note.id for note in notes)
         bundle = Bundle(self._new_id(now), channel.channel_id, kind, severity, group, ids)
         if self._store.bundle(bundle, now) and kind is DeliveryKind.DIGEST:
             extra = {"channel": channel.name, "notifications": len(ids)}
-            logger.warning("a channel has had its share of messages: the rest comes as one digest", extra=extra)
+            logger.warning("a channel has reached its message limit: the rest is sent as one digest", extra=extra)
 
 
 def due_groups(notes: Sequence[WaitingNotification], now: datetime) -> list[list[WaitingNotification]]:
-    """The groups of which one notification is due, with all that waits for them: whatever of them was to come later
-    comes along.
-    """
+    """Return the groups with a due notification, each with all its waiting notifications."""
     groups: dict[str, list[WaitingNotification]] = {}
     for note in notes:
         groups.setdefault(note.group_key, []).append(note)
     return [group for group in groups.values() if any(note.not_before <= now for note in group)]
 
 
-def _room(channel: Channel, traffic: ChannelTraffic) -> int:
-    """How many messages the channel may still have at present."""
+def _capacity(channel: Channel, traffic: ChannelTraffic) -> int:
+    """Return how many messages the channel may still send now."""
     settings = channel.settings
     return min(settings.per_minute - traffic.in_minute, settings.per_hour - traffic.in_hour)

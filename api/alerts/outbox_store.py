@@ -1,4 +1,8 @@
-"""The outbox: what waits is bundled into deliveries, which are claimed by a lease, sent, and finished by its token."""
+"""The tables of the outbox.
+
+Waiting notifications are bundled into deliveries. A delivery is claimed by a lease, sent, and finished by the lease's
+token.
+"""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -16,45 +20,45 @@ from api.alerts.delivery_rows import (
     read_delivery,
     show_delivery,
 )
-from api.alerts.rows import dump_told, read_told
+from api.alerts.rows import dump_snapshot, read_snapshot
 from api.db.alert_tables import alert_channels, alert_deliveries, alert_notifications
 from api.db.database import Database
 from api.db.rows import clean, is_ahead, maybe_time, to_seconds, to_time
 from api.domain.alert import NotificationKind
 from api.domain.channel import (
+    AlertSnapshot,
     ClaimedDelivery,
     DeliveryFilter,
     DeliveryKind,
     DeliveryState,
     DeliveryView,
-    ToldAlert,
 )
 from api.domain.event import Severity
 from api.util.batches import in_batches
 from api.util.clock import SLACK_SECONDS
 
-#: Notifications that one look takes up at most; the rest waits for the next.
-LOOK = 20_000
+#: Maximum number of notifications that one round reads.
+MOST_NOTIFICATIONS = 20_000
 
-#: Alerts that one message holds at most; how many more there were it says by its count.
+#: Maximum number of alerts in one message; its count includes the others.
 SHOWN_ALERTS = 200
 
-#: What stands in `delivery_id` of a notification that nobody will be told any more.
+#: The `delivery_id` of a notification that will not be sent.
 SUPERSEDED = "superseded"
 
-#: Seconds for which whoever claims a delivery has it; longer than any attempt takes.
+#: Length of a delivery's lease in seconds; longer than any attempt takes.
 LEASE_SECONDS = 120.0
 
-#: Seconds that no wait for another attempt exceeds.
+#: Upper bound, in seconds, of the wait for another attempt.
 LONGEST_WAIT = 4_500.0
 
-_BATCH = 500  #: ids that one statement names at most
+_BATCH = 500  #: maximum number of ids in one statement
 _OPEN = (DeliveryState.WAITING, DeliveryState.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingNotification:
-    """A notification that is in no message yet."""
+    """A notification that belongs to no message yet."""
 
     id: int
     alert_id: str
@@ -67,28 +71,28 @@ class WaitingNotification:
 
 @dataclass(frozen=True, slots=True)
 class ChannelTraffic:
-    """What bears on the next message of a channel."""
+    """The recent messages of a channel."""
 
-    busy_alerts: frozenset[str]  #: alerts of which something is on its way already
-    in_minute: int  #: messages made within the last 60 s
+    busy_alerts: frozenset[str]  #: alerts with an unfinished delivery
+    in_minute: int  #: messages created within the last 60 s
     in_hour: int
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """How an attempt ended. `again_at` None: nothing more is tried."""
+    """The result of an attempt. `again_at` is None if no further attempt follows."""
 
     state: DeliveryState
     status: int | None
     result: str
     again_at: datetime | None = None
-    is_refusal: bool = False  #: the receiver says that the address is no longer good
+    is_refusal: bool = False  #: the receiver says that the address is no longer valid
 
 
-# Made once: they are asked for as long as the service runs, and to build them takes longer than to execute them.
+# Built once: these statements run as long as the service, and building one takes longer than executing it.
 _NOW = bindparam("now", type_=Float(53))
 _OF_STATE = alert_deliveries.c.state
-# What was made after now was made before the clock was set back: it is due at once.
+# A row from the future was created before the clock was set back: it is due immediately.
 _IS_DUE = or_(
     and_(
         _OF_STATE == DeliveryState.WAITING,
@@ -160,7 +164,7 @@ _TOLD = (
 
 
 class _Taken(Exception):
-    """Somebody else was first: the transaction changes nothing."""
+    """Another process has taken a notification: roll back the transaction."""
 
 
 class OutboxStore:
@@ -171,8 +175,8 @@ class OutboxStore:
 
     # -- from notifications to messages ------------------------------------------------------------------------------
 
-    def waiting(self, now: datetime, limit: int = LOOK) -> list[WaitingNotification]:
-        """What is in no message yet, oldest first."""
+    def waiting(self, now: datetime, limit: int = MOST_NOTIFICATIONS) -> list[WaitingNotification]:
+        """Return the notifications that belong to no message yet, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(_WAITING, {"now": to_seconds(now), "most": limit}).all()
         return [
@@ -189,7 +193,7 @@ class OutboxStore:
         ]
 
     def traffic(self, channel_id: str, now: datetime) -> ChannelTraffic:
-        """What bears on the next message of a channel."""
+        """Return the recent messages of a channel."""
         mine, seconds = {"of_channel": channel_id}, to_seconds(now)
         with self._database.read() as connection:
             until = seconds + SLACK_SECONDS
@@ -197,21 +201,21 @@ class OutboxStore:
             counts = [connection.scalar(_MADE, span) or 0 for span in spans]
             return ChannelTraffic(frozenset(connection.scalars(_BUSY, mine)), *counts)
 
-    def got_word(self, channel_id: str, alert_ids: Iterable[str]) -> set[str]:
-        """Those of these alerts of which the channel has delivered that they fire."""
+    def find_notified(self, channel_id: str, alert_ids: Iterable[str]) -> set[str]:
+        """Return those of these alerts for which the channel has delivered that they fire."""
         firing = [kind for kind in NotificationKind if kind.says_firing]
-        told, sent = alert_notifications.c, alert_deliveries.c
-        joined = alert_deliveries.join(alert_notifications, told.delivery_id == sent.delivery_id)
-        mine = (sent.channel_id == channel_id) & (sent.state == DeliveryState.DELIVERED) & told.kind.in_(firing)
+        notified, sent = alert_notifications.c, alert_deliveries.c
+        joined = alert_deliveries.join(alert_notifications, notified.delivery_id == sent.delivery_id)
+        mine = (sent.channel_id == channel_id) & (sent.state == DeliveryState.DELIVERED) & notified.kind.in_(firing)
         found = set[str]()
         with self._database.read() as connection:
             for ids in in_batches(list(alert_ids), _BATCH):
-                query = select(told.alert_id).select_from(joined).where(mine, told.alert_id.in_(ids))
+                query = select(notified.alert_id).select_from(joined).where(mine, notified.alert_id.in_(ids))
                 found.update(connection.scalars(query))
         return found
 
     def bundle(self, bundle: Bundle, now: datetime) -> bool:
-        """Makes one message of these notifications; False when somebody else has taken one of them."""
+        """Create one delivery of these notifications. Return False if another process has taken one of them."""
         try:
             with self._database.write() as connection:
                 if _mark(connection, bundle.ids, bundle.delivery_id) != len(bundle.ids):
@@ -222,21 +226,21 @@ class OutboxStore:
         return True
 
     def supersede(self, ids: Sequence[int]) -> None:
-        """Notes that nobody is to be told of these any more."""
+        """Mark notifications as not to be sent."""
         with self._database.write() as connection:
             _mark(connection, ids, SUPERSEDED)
 
-    def add_test(self, bundle: Bundle, told: ToldAlert, now: datetime) -> None:
-        """Puts a message to try a channel into the outbox."""
+    def add_test(self, bundle: Bundle, snapshot: AlertSnapshot, now: datetime) -> None:
+        """Add a test message to the outbox."""
         seconds = to_seconds(now)
         row = {
-            "alert_id": told.alert_id,
-            "number": told.number,
+            "alert_id": snapshot.alert_id,
+            "number": snapshot.number,
             "channel_id": bundle.channel_id,
             "kind": NotificationKind.TEST,
             "severity": bundle.severity,
             "group_key": bundle.group_key,
-            "told": dump_told(told),
+            "told": dump_snapshot(snapshot),
             "created_at": seconds,
             "not_before": seconds,
             "delivery_id": bundle.delivery_id,
@@ -248,21 +252,25 @@ class OutboxStore:
     # -- deliveries ----------------------------------------------------------------------------------------------------
 
     def due(self, now: datetime, limit: int = 100) -> list[tuple[str, str]]:
-        """Deliveries to be tried now, oldest first, each with its channel; also those whose sender has gone."""
+        """Return the due deliveries with their channels, oldest first, including those with an expired lease."""
         with self._database.read() as connection:
             rows = connection.execute(_DUE, {"now": to_seconds(now), "most": limit})
             return [(row.delivery_id, row.channel_id) for row in rows]
 
-    def next_look(self, now: datetime, *, with_notifications: bool = True) -> datetime | None:
-        """When something is to be done next; None when nothing waits. Without notifications: for deliveries alone."""
+    def next_due_at(self, now: datetime, *, with_notifications: bool = True) -> datetime | None:
+        """Return the time when something is due next; None if nothing waits.
+
+        Without notifications, only deliveries count.
+        """
         with self._database.read() as connection:
             query = _NEXT if with_notifications else _NEXT_DELIVERY
             found = connection.execute(query, {"now": to_seconds(now)}).one()
         return maybe_time(min((each for each in found if each is not None), default=None))
 
     def claim(self, delivery_id: str, now: datetime, lease: timedelta) -> ClaimedDelivery | None:
-        """Takes a delivery to send it; None when it is not due, or somebody else has it. The attempt is counted before
-        it is made: whoever dies of it does so in the count.
+        """Claim a delivery. Return None if it is not due or another process holds it.
+
+        The attempt is counted before it is made, so that one that crashes the process is counted, too.
         """
         token, seconds = secrets.token_hex(8), to_seconds(now)
         mine = {"of_delivery": delivery_id}
@@ -273,14 +281,18 @@ class OutboxStore:
             row = connection.execute(_ONE, mine).one()
             channel = connection.execute(_CHANNEL, {"of_channel": row.channel_id}).one_or_none()
             if channel is None:
-                gone = {"state": DeliveryState.REJECTED, "result": "its channel is gone", "finished_at": seconds}
-                connection.execute(_CHANGE, {**mine, **gone})
+                rejected = {
+                    "state": DeliveryState.REJECTED,
+                    "result": "its channel was deleted",
+                    "finished_at": seconds,
+                }
+                connection.execute(_CHANGE, {**mine, **rejected})
                 return None
-            alerts = tuple(read_told(each) for each in connection.scalars(_TOLD, mine))
+            alerts = tuple(read_snapshot(each) for each in connection.scalars(_TOLD, mine))
             return ClaimedDelivery(read_delivery(row), token, read_channel(channel), bytes(channel.sealed), alerts)
 
     def finish(self, claimed: ClaimedDelivery, ended: AttemptResult, now: datetime, most_refusals: int) -> bool:
-        """Keeps how an attempt ended; False when the lease was no longer ours."""
+        """Store the result of an attempt. Return False if the lease has expired."""
         delivery = claimed.delivery
         mine = {"of_delivery": delivery.delivery_id, "of_token": claimed.token}
         result = clean(ended.result)
@@ -303,10 +315,10 @@ class OutboxStore:
         return True
 
     def page(
-        self, wanted: DeliveryFilter, limit: int, offset: int, cursor: int | None
+        self, criteria: DeliveryFilter, limit: int, offset: int, cursor: int | None
     ) -> tuple[list[tuple[int, DeliveryView]], int]:
-        """Deliveries with their serial numbers, newest first; and how many there are in all."""
-        conditions = conditions_of(wanted)
+        """Return deliveries with their serial numbers, newest first, and the total number."""
+        conditions = conditions_of(criteria)
         query = select(alert_deliveries).where(*conditions).order_by(alert_deliveries.c.serial.desc()).limit(limit)
         query = query.offset(offset) if cursor is None else query.where(alert_deliveries.c.serial < cursor)
         with self._database.read() as connection:
@@ -317,7 +329,7 @@ class OutboxStore:
         return shown, total
 
     def oldest_unsent(self) -> dict[str, datetime]:
-        """Since when the oldest message of each channel waits that is still tried."""
+        """Return the creation time of the oldest unfinished delivery of each channel."""
         query = select(alert_deliveries.c.channel_id, func.min(alert_deliveries.c.created_at).label("since"))
         query = query.where(alert_deliveries.c.state.in_(_OPEN)).group_by(alert_deliveries.c.channel_id)
         with self._database.read() as connection:

@@ -1,35 +1,35 @@
-"""Which channel is told what of an alert, and when. Pure functions."""
+"""Decides which channels are notified of an alert, and when. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from api.alerts.machine import rank
 from api.alerts.muting import SILENCE, all_labels, matches
+from api.alerts.state_machine import rank
 from api.alerts.tracks import Draft, Track
 from api.domain.alert import Alert, AlertNotification, AlertState, AlertTarget, NotificationKind
 from api.domain.alert_rule import AlertRule
 from api.domain.channel import Channel, ChannelSettings, QuietHours
 from api.domain.event import Severity
 
-#: Rules that NOTIFY_URL is told of although they are opt-in or below its severity: it is the whole setup of one person.
-_ALSO_TOLD = frozenset({"training_finished"})
+#: Rules that NOTIFY_URL receives although they are opt-in or below its severity, since it may be a user's only channel.
+_ENVIRONMENT_RULES = frozenset({"training_finished"})
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """The channels as they are, at one moment."""
+    """The channels at one moment."""
 
     channels: Mapping[str, Channel]  #: by id
     now: datetime
     monotonic: float = 0.0
 
     def plan(self, draft: Draft, rule: AlertRule | None, target: AlertTarget | None) -> None:
-        """Adds to a draft what channels are to be told of it, and whom it was told to."""
+        """Add notifications to a draft, and record the notified channels."""
         kinds, alert = draft.kinds, draft.after
         if NotificationKind.FLAPPING in kinds:
-            self._tell(draft, self._reached(draft, rule, target) | set(alert.told), NotificationKind.FLAPPING)
+            self._notify(draft, self._reached(draft, rule, target) | set(alert.told), NotificationKind.FLAPPING)
         elif alert.flapping_since is not None:
             return
         elif alert.state is AlertState.RESOLVED:
@@ -43,10 +43,10 @@ class Planner:
             return
         is_silenced = (draft.after.muted_by or "").startswith(SILENCE)
         target = draft.track.target
-        is_news = (rule is None or not rule.is_event) and (target is None or not target.has_failed)
-        told = [self.channels[each] for each in draft.after.told if each in self.channels]
-        if is_news and not is_silenced:
-            for channel in told:
+        is_recovery = (rule is None or not rule.is_event) and (target is None or not target.has_failed)
+        notified = [self.channels[each] for each in draft.after.told if each in self.channels]
+        if is_recovery and not is_silenced:
+            for channel in notified:
                 if channel.enabled and channel.settings.send_resolved:
                     self._add(draft, channel, NotificationKind.RESOLVED)
         draft.change(told=(), muted_by=None)
@@ -56,12 +56,12 @@ class Planner:
         if alert.muted_by is not None or (rule is not None and rule.is_event and not _is_new(draft)):
             return
         kind = NotificationKind.CALM if NotificationKind.CALM in draft.kinds else NotificationKind.FIRING
-        wanted = self._reached(draft, rule, target)
-        fresh = wanted if kind is NotificationKind.CALM else wanted - set(alert.told)
-        self._tell(draft, fresh, kind)
+        reached = self._reached(draft, rule, target)
+        fresh = reached if kind is NotificationKind.CALM else reached - set(alert.told)
+        self._notify(draft, fresh, kind)
 
     def remind(self, draft: Draft) -> None:
-        """Add the repeats that are due of an alert that goes on."""
+        """Add the due repetitions for an alert that still fires."""
         alert, now = draft.after, draft.track.now(self.monotonic, self.now)
         if not needs_reminding(alert):
             return
@@ -73,7 +73,7 @@ class Planner:
             draft.change(told_at=now)
 
     def has_reminder(self, track: Track) -> bool:
-        """Whether `remind` would add anything."""
+        """Return whether `remind` would add anything."""
         alert, now = track.alert, track.now(self.monotonic, self.now)
         if not needs_reminding(alert):
             return False
@@ -86,7 +86,7 @@ class Planner:
         channels = self.channels.values()
         return {channel.channel_id for channel in channels if is_reached(channel, draft.after, rule, target)}
 
-    def _tell(self, draft: Draft, channel_ids: set[str], kind: NotificationKind) -> None:
+    def _notify(self, draft: Draft, channel_ids: set[str], kind: NotificationKind) -> None:
         known = sorted(each for each in channel_ids if each in self.channels)
         for channel_id in known:
             self._add(draft, self.channels[channel_id], kind)
@@ -100,20 +100,23 @@ class Planner:
         at, group = self.now + timedelta(seconds=_wait(alert, settings)), group_key(alert)
         until = None if settings.quiet_hours is None else quiet_until(settings.quiet_hours, self.now)
         if until is not None and alert.severity is not Severity.CRITICAL:
-            # All that was held back comes as one message.
+            # All notifications of the quiet hours form one message.
             at, group = max(at, until), f"quiet hours until {until.isoformat()}"
         note = AlertNotification(alert.alert_id, 0, kind, channel.channel_id, alert.severity, group, at)
         draft.notifications.append(note)
 
 
 def _is_new(draft: Draft) -> bool:
-    """Whether an event happens now, or was silenced until now: a channel that is made later is not told of it."""
+    """Return whether an event happens now, or was muted until now.
+
+    A channel that is created later is not notified of it.
+    """
     was_muted = draft.before is not None and draft.before.muted_by is not None
     return was_muted or NotificationKind.FIRING in draft.kinds
 
 
 def group_key(alert: Alert) -> str:
-    """Alerts with the same one become one message."""
+    """Return the key of the group with which an alert is sent."""
     return f"{alert.rule_id} {alert.labels.get('node', '')}".strip()
 
 
@@ -122,28 +125,31 @@ def _wait(alert: Alert, settings: ChannelSettings) -> float:
 
 
 def is_reached(channel: Channel, alert: Alert, rule: AlertRule | None, target: AlertTarget | None) -> bool:
-    """Whether an alert goes through this channel."""
+    """Return whether an alert is sent through this channel."""
     if not channel.enabled or alert.labels.get("channel_id") == channel.channel_id:
-        # That it is broken is told by the others.
+        # The other channels report that this channel is broken.
         return False
     if target is not None and channel.name in target.channels and alert.rule_id in target.told_of:
         return True
-    if channel.is_from_environment and alert.rule_id in _ALSO_TOLD:
+    if channel.is_from_environment and alert.rule_id in _ENVIRONMENT_RULES:
         return True
     if channel.settings.only_opted_in or (rule is not None and rule.is_opt_in):
         return False
-    is_grave = rank(alert.severity) >= rank(channel.settings.min_severity)
-    return is_grave and matches(channel.settings.matchers, all_labels(alert))
+    is_severe = rank(alert.severity) >= rank(channel.settings.min_severity)
+    return is_severe and matches(channel.settings.matchers, all_labels(alert))
 
 
 def needs_reminding(alert: Alert) -> bool:
-    """Whether people are told again of what goes on: not while somebody knows of it, or nobody is to be told."""
+    """Return whether notifications are repeated.
+
+    They are not for an acknowledged, muted or flapping alert.
+    """
     is_quiet = alert.muted_by is not None or alert.acknowledged_by is not None or alert.flapping_since is not None
     return alert.state is AlertState.FIRING and not is_quiet
 
 
 def is_repeat_due(alert: Alert, settings: ChannelSettings, now: datetime) -> bool:
-    """Whether a channel that was told is told again: at whole multiples of its interval since the alert fired."""
+    """Return whether a repetition is due: at whole multiples of its interval since the alert fired."""
     intervals = {
         Severity.CRITICAL: settings.repeat_critical_seconds,
         Severity.WARNING: settings.repeat_warning_seconds,
@@ -156,8 +162,9 @@ def is_repeat_due(alert: Alert, settings: ChannelSettings, now: datetime) -> boo
 
 
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
-    """When the quiet hours end that hold now; None when none do. Told by the wall clock of their zone, so that they
-    keep to it on the days on which it changes.
+    """Return the end of the current quiet hours, or None.
+
+    By the wall clock of their zone, so that they stay correct when daylight saving time changes.
     """
     local = now.astimezone(ZoneInfo(quiet.zone))
     time, begins, ends = local.time(), quiet.begins, quiet.ends

@@ -1,4 +1,4 @@
-"""Facts about the queue: how long it waits, whether it is stuck, and what is held back."""
+"""Facts about the queue: its waiting times, whether it is stuck, and its holds."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,7 +13,7 @@ from api.util.clock import Clock
 
 
 class QueueFacts:
-    """Makes the table of the queue. One thread uses it."""
+    """Computes the table of the queue. Not thread-safe."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -23,11 +23,14 @@ class QueueFacts:
     def table(
         self, tasks: Collection[TaskSummary], waits: Sequence[float], state: GPUState, holds: Sequence[Hold]
     ) -> FactTable:
-        """Return the facts. `waits` has for each task the seconds that it has waited, and `holds` every hold."""
+        """Return the facts.
+
+        `waits` contains the waiting time of each task in seconds, and `holds` every hold.
+        """
         queued = [task for task in tasks if task.status is TaskStatus.QUEUED]
         is_held = any(hold.kind is HoldKind.QUEUE for hold in holds)
         first = _first_in_line(queued)
-        self._ages.keep([hold.hold_id for hold in holds])
+        self._ages.retain([hold.hold_id for hold in holds])
         ages = {hold: self._ages.of(hold.hold_id, hold.created_at) for hold in holds}
         oldest = max(holds, key=ages.__getitem__, default=None)
         columns = {
@@ -40,12 +43,12 @@ class QueueFacts:
         words = {
             "name": "queue",
             "first": "nothing" if first is None else describe_task(first),
-            "hold": "nothing is held" if oldest is None else _describe(oldest),
+            "hold": "no hold" if oldest is None else _describe(oldest),
         }
         return FactTable(RuleScope.QUEUE, (AlertTarget("queue", {}, words),), columns)
 
     def _stuck(self, first: TaskSummary | None, state: GPUState) -> float:
-        """For how long the same task has been first in line while it could have had its GPUs."""
+        """Return the seconds for which the same task has been first in the queue while its GPUs are available."""
         if first is None or count_available(state, first) < first.gpu_count:
             self._first = None
             return 0.0
@@ -66,14 +69,14 @@ def _describe(hold: Hold) -> str:
 
 
 def describe_task(task: TaskSummary) -> str:
-    """Return what a task is called in alerts: its name, or its id where it has none. Labels and links have the id."""
+    """Return the name of a task in alerts, or its id if it has no name. Labels and links contain the id."""
     return task.name or task.task_id
 
 
 def count_available(state: GPUState, task: TaskSummary | None = None) -> float:
-    """Return how many GPUs a task could get now; with `task` only those that it asks for."""
+    """Return how many GPUs a task could get now; with `task`, only those that it requests."""
     usable = [gpu for gpu in state.gpus if not state.is_fleet or gpu.node in state.startable]
-    asked = () if task is None else task.gpus.references
-    if asked:
-        usable = [gpu for gpu in usable if gpu.reading.uuid in asked or gpu.reading.index in asked]
+    requested = () if task is None else task.gpus.references
+    if requested:
+        usable = [gpu for gpu in usable if gpu.reading.uuid in requested or gpu.reading.index in requested]
     return float(sum(gpu.judgement.is_available for gpu in usable))

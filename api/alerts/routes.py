@@ -1,4 +1,4 @@
-"""Alerts: what fires, by which rules, who is told, and what became of it."""
+"""Routes of alerts, rules, silences, channels and deliveries."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -7,15 +7,15 @@ from api.alerts.channel_schemas import (
     ChangeChannel,
     ChannelAnswer,
     ChannelListAnswer,
+    CreateChannel,
     DeliveryListAnswer,
     DeliveryQuery,
-    MakeChannel,
-    TestedChannelAnswer,
+    QueuedTestAnswer,
 )
 from api.alerts.metrics import METRICS
 from api.alerts.rule_schemas import (
     ChangeRule,
-    MakeRule,
+    CreateRule,
     MetricListAnswer,
     RuleAnswer,
     RuleListAnswer,
@@ -28,17 +28,17 @@ from api.alerts.schemas import (
     AlertDetailAnswer,
     AlertListAnswer,
     AlertQuery,
-    MakeSilence,
+    CreateSilence,
     SilenceAnswer,
     SilenceListAnswer,
     SilenceQuery,
 )
 from api.domain.access import current_principal
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer
 from api.web.context import services
-from api.web.idempotency_routes import idempotent, made_before
+from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.optional_body import body_is_optional
 from api.web.schemas import PageQuery, utc
 
@@ -50,13 +50,13 @@ alerts = APIBlueprint("alerts", __name__, url_prefix=f"{BASE_PATH}/alerts", tag=
 @alerts.output(AlertListAnswer)
 @alerts.doc(responses=[422, 503])
 def list_alerts(query_data: AlertQuery) -> Response:
-    """What fires, and what has fired; newest first
+    """List alerts, newest first.
 
-    `counts` says how many are open, for a bell. Filters are joined by and; an alert that is acknowledged or silenced
-    fires all the same, and stands under that state.
+    `counts` contains the number of open alerts by state. All filters must match. A firing alert that is acknowledged or
+    silenced is listed under that state.
     """
     service = services().alerts
-    page = service.get_page(query_data.wanted(current_sight.get().only_of, services().clock.now()), query_data.page())
+    page = service.get_page(query_data.criteria(current_scope.get().only_of, services().clock.now()), query_data.page())
     return answer({"alerts": page.rows, "counts": service.count(), "pagination": page.pagination})
 
 
@@ -64,9 +64,9 @@ def list_alerts(query_data: AlertQuery) -> Response:
 @alerts.output(AlertDetailAnswer)
 @alerts.doc(responses=[404, 503])
 def get_alert(alert_id: str) -> Response:
-    """One alert
+    """Get an alert.
 
-    With its history, and for who manages channels with what was told of it and what became of that.
+    With its history and, if you may manage channels, with its deliveries.
     """
     return answer(services().alerts.get(alert_id, current_principal.get()))
 
@@ -77,10 +77,10 @@ def get_alert(alert_id: str) -> Response:
 @alerts.doc(responses=[400, 403, 404, 409, 415, 422, 503])
 @body_is_optional
 def acknowledge_alert(alert_id: str, json_data: Acknowledge) -> Response:
-    """Say that one knows of an alert
+    """Acknowledge an alert.
 
-    It is not repeated until it ends, `until` is over, or it becomes graver. Its end is told. Without
-    `alerts:manage` only alerts about your own tasks, keys and quotas can be acknowledged.
+    Its notification is not repeated until it ends, `until` is over, or it becomes more severe. Its end is still
+    notified. Without `alerts:manage` you can acknowledge only alerts about your own tasks, keys and quotas.
     """
     until = None if json_data.until is None else utc(json_data.until)
     acknowledged = services().alerts.acknowledge(alert_id, until, json_data.comment, current_principal.get())
@@ -91,9 +91,9 @@ def acknowledge_alert(alert_id: str, json_data: Acknowledge) -> Response:
 @alerts.output(AlertAnswer)
 @alerts.doc(responses=[403, 404, 409, 503])
 def withdraw_acknowledgement(alert_id: str) -> Response:
-    """Take an acknowledgement back
+    """Withdraw an acknowledgement.
 
-    The alert is repeated again.
+    Notifications of the alert are repeated again.
     """
     return answer(services().alerts.withdraw(alert_id, current_principal.get()))
 
@@ -103,27 +103,27 @@ def withdraw_acknowledgement(alert_id: str) -> Response:
 @alerts.output(SilenceListAnswer)
 @alerts.doc(responses=[422, 503])
 def list_silences(query_data: SilenceQuery) -> Response:
-    """Silences, newest first
+    """List silences, newest first.
 
-    Those that have ended only with `ended=true`. Where other people's tasks are hidden, only your own.
+    Those that have ended only with `ended=true`. If you may not see other users' tasks, only your own silences.
     """
     page = services().alerts.get_silences(query_data.ended, query_data.page())
     return answer({"silences": page.rows, "pagination": page.pagination})
 
 
 @alerts.post("/silences")
-@alerts.input(MakeSilence)
+@alerts.input(CreateSilence)
 @alerts.output(SilenceAnswer, status_code=201)
 @alerts.doc(responses=[400, 403, 409, 415, 422, 503])
 @idempotent
-def make_silence(json_data: MakeSilence) -> Response:
-    """Silence alerts for a while
+def create_silence(json_data: CreateSilence) -> Response:
+    """Silence alerts for some time.
 
-    They are evaluated, shown and kept, and nobody is told; of what still fires at its end people are told then. Without
-    `alerts:manage` only alerts about your own tasks can be silenced: one matcher must be your `owner` name or the
-    `task_id` of a task of yours.
+    Silenced alerts are evaluated, shown and stored, but no notifications are sent. Alerts that still fire at the end of
+    the silence are notified then. Without `alerts:manage` you can silence only alerts about your own tasks: one matcher
+    must be your `owner` name or the `task_id` of one of your tasks.
     """
-    if before := made_before():
+    if before := earlier_result():
         return answer(services().alerts.get_silence(before.about), 201, "created")
     return answer(services().alerts.silence(json_data.request(), current_principal.get()), 201, "created")
 
@@ -132,9 +132,9 @@ def make_silence(json_data: MakeSilence) -> Response:
 @alerts.output(SilenceAnswer)
 @alerts.doc(responses=[403, 404, 503])
 def end_silence(silence_id: str) -> Response:
-    """End a silence now
+    """End a silence now.
 
-    One that has ended stays as it is. Without `alerts:manage` only your own silences can be ended.
+    A silence that has ended stays as it is. Without `alerts:manage` you can end only your own silences.
     """
     return answer(services().alerts.end_silence(silence_id, current_principal.get()), message="ended")
 
@@ -144,26 +144,26 @@ def end_silence(silence_id: str) -> Response:
 @alerts.output(RuleListAnswer)
 @alerts.doc(responses=[422, 503])
 def list_rules(query_data: RuleQuery) -> Response:
-    """The rules
+    """List the rules.
 
-    Those that are built in, then people's own.
+    First the built-in rules, then custom rules.
     """
     page = services().rules.get_page(query_data.scope, query_data.enabled, query_data.page())
     return answer({"rules": page.rows, "pagination": page.pagination})
 
 
 @alerts.post("/rules")
-@alerts.input(MakeRule)
+@alerts.input(CreateRule)
 @alerts.output(RuleResultAnswer, status_code=201)
 @alerts.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
-def make_rule(json_data: MakeRule) -> Response:
-    """Make a rule
+def create_rule(json_data: CreateRule) -> Response:
+    """Create a rule.
 
-    It holds at once.
+    It takes effect immediately.
     """
     rules = services().rules
-    if before := made_before():
+    if before := earlier_result():
         return answer({"rule": rules.get(before.about)}, 201, "created")
     return answer({"rule": rules.add(json_data.rule(), current_principal.get())}, 201, "created")
 
@@ -172,9 +172,9 @@ def make_rule(json_data: MakeRule) -> Response:
 @alerts.output(RuleAnswer)
 @alerts.doc(responses=[404, 503])
 def get_rule(rule_id: str) -> Response:
-    """One rule
+    """Get a rule.
 
-    As it holds: of one that is built in with what was changed of it.
+    A built-in rule includes the changes that were made to it.
     """
     return answer(services().rules.get(rule_id))
 
@@ -184,10 +184,10 @@ def get_rule(rule_id: str) -> Response:
 @alerts.output(RuleResultAnswer)
 @alerts.doc(responses=[400, 404, 415, 422, 503])
 def change_rule(rule_id: str, json_data: ChangeRule) -> Response:
-    """Change a rule
+    """Change a rule.
 
-    Of one that is built in `enabled`, `value` (its threshold), `for_seconds`, `clear_seconds`, `severity`, `labels` and
-    `actions` can be changed.
+    Of a built-in rule, you can change `enabled`, `value` (its threshold), `for_seconds`, `clear_seconds`, `severity`,
+    `labels` and `actions`.
     """
     changed = services().rules.change(rule_id, json_data.changes(), current_principal.get())
     return answer({"rule": changed})
@@ -197,19 +197,19 @@ def change_rule(rule_id: str, json_data: ChangeRule) -> Response:
 @alerts.output(RuleAnswer)
 @alerts.doc(responses=[404, 503])
 def delete_rule(rule_id: str) -> Response:
-    """Delete a rule of one's own, or what was changed of one that is built in
+    """Delete a custom rule, or reset a built-in rule.
 
-    What it fired ends.
+    Alerts of a deleted rule are resolved.
     """
     return answer(services().rules.delete(rule_id), message="deleted")
 
 
 @alerts.get("/metrics")
 @alerts.output(MetricListAnswer)
-def list_metrics() -> Response:
-    """What rules may be about
+def list_rule_metrics() -> Response:
+    """List the metrics that rules can use.
 
-    Every metric with its scope and unit, and whether its last 24 h are known.
+    Every metric has a scope and a unit, and shows whether its last 24 h are stored.
     """
     return answer({"metrics": METRICS})
 
@@ -219,7 +219,7 @@ def list_metrics() -> Response:
 @alerts.output(ChannelListAnswer)
 @alerts.doc(responses=[422, 503])
 def list_channels(query_data: PageQuery) -> Response:
-    """The ways to people, newest first
+    """List channels, newest first.
 
     Their addresses are masked.
     """
@@ -228,17 +228,17 @@ def list_channels(query_data: PageQuery) -> Response:
 
 
 @alerts.post("/channels")
-@alerts.input(MakeChannel)
+@alerts.input(CreateChannel)
 @alerts.output(ChannelAnswer, status_code=201)
 @alerts.doc(responses=[400, 409, 415, 422, 503])
 @idempotent
-def make_channel(json_data: MakeChannel) -> Response:
-    """Make a way to people
+def create_channel(json_data: CreateChannel) -> Response:
+    """Create a channel.
 
-    E-mail, SMS gateways and chats by an address as Apprise has them; or a webhook of our own, signed, in Alertmanager's
-    JSON. An address that leads to a private host is refused unless PRIVATE_HOSTS_ALLOWED lists it.
+    Either e-mail, SMS or chat by an Apprise URL, or a signed webhook with Alertmanager's JSON. An address that leads to
+    a private host is rejected unless PRIVATE_HOSTS_ALLOWED lists it.
     """
-    if before := made_before():
+    if before := earlier_result():
         return answer(services().channels.get(before.about, current_principal.get()), 201, "created")
     return answer(services().channels.add(json_data.request(), current_principal.get()), 201, "created")
 
@@ -247,9 +247,9 @@ def make_channel(json_data: MakeChannel) -> Response:
 @alerts.output(ChannelAnswer)
 @alerts.doc(responses=[404, 503])
 def get_channel(channel_id: str) -> Response:
-    """One channel
+    """Get a channel.
 
-    How it fares, and for who manages channels why it fails.
+    With its recent failures and, if you may manage channels, their reasons.
     """
     return answer(services().channels.get(channel_id, current_principal.get()))
 
@@ -259,9 +259,9 @@ def get_channel(channel_id: str) -> Response:
 @alerts.output(ChannelAnswer)
 @alerts.doc(responses=[400, 404, 409, 415, 422, 503])
 def change_channel(channel_id: str, json_data: ChangeChannel) -> Response:
-    """Change a channel
+    """Change a channel.
 
-    A new `url` replaces the old one. To enable one that was put aside forgets its failures.
+    A new `url` replaces the old one. Enabling a disabled channel resets its failures.
     """
     changes, settings = json_data.changes(), json_data.settings()
     return answer(services().channels.change(channel_id, changes, settings, current_principal.get()))
@@ -271,24 +271,24 @@ def change_channel(channel_id: str, json_data: ChangeChannel) -> Response:
 @alerts.output(ChannelAnswer)
 @alerts.doc(responses=[404, 503])
 def delete_channel(channel_id: str) -> Response:
-    """Delete a channel
+    """Delete a channel.
 
-    With its address. What is on its way through it is not sent any more.
+    Its address is deleted, too. Its pending deliveries are not sent.
     """
     return answer(services().channels.delete(channel_id, current_principal.get()), message="deleted")
 
 
 @alerts.post("/channels/<channel_id>/test")
-@alerts.output(TestedChannelAnswer, status_code=202)
+@alerts.output(QueuedTestAnswer, status_code=202)
 @alerts.doc(responses=[404, 409, 429, 503])
 def test_channel(channel_id: str) -> Response:
-    """Send a message to try a channel
+    """Send a test message.
 
-    Once a minute at most; `GET /alerts/deliveries?channel_id=` says what became of it. It takes no body.
+    At most once a minute; `GET /alerts/deliveries?channel_id=` shows its result. The request has no body.
     """
     delivery_id = services().channels.test(channel_id)
     location = {"Location": f"{BASE_PATH}/alerts/deliveries?channel_id={channel_id}"}
-    return answer({"delivery_id": delivery_id}, 202, "on its way", location)
+    return answer({"delivery_id": delivery_id}, 202, "queued", location)
 
 
 @alerts.get("/deliveries")
@@ -296,9 +296,9 @@ def test_channel(channel_id: str) -> Response:
 @alerts.output(DeliveryListAnswer)
 @alerts.doc(responses=[422, 503])
 def list_deliveries(query_data: DeliveryQuery) -> Response:
-    """What became of each message, newest first
+    """List deliveries, newest first.
 
-    How often it was tried, what the receiver answered, and when it is tried again.
+    Each with its attempts, the receiver's response, and the time of the next attempt.
     """
-    page = services().channels.get_deliveries(query_data.wanted(), query_data.page())
+    page = services().channels.get_deliveries(query_data.criteria(), query_data.page())
     return answer({"deliveries": page.rows, "pagination": page.pagination})

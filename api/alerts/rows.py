@@ -1,4 +1,4 @@
-"""Alerts and what is told of them as rows, and back."""
+"""Conversion between alerts, notifications and rows."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -20,15 +20,14 @@ from api.domain.alert import (
     Subject,
 )
 from api.domain.alert_rule import RuleScope
-from api.domain.channel import ToldAlert
+from api.domain.channel import AlertSnapshot
 from api.domain.event import Severity
 
-_TOLD = TypeAdapter(ToldAlert)
+_SNAPSHOT = TypeAdapter(AlertSnapshot)
 _SUBJECT = TypeAdapter(Subject)
 _MATCHERS = TypeAdapter(tuple[Matcher, ...])
 
-#: Scopes whose alerts are about something that belongs to somebody; the queue belongs to those who see everybody's
-#: tasks.
+#: Scopes whose alerts are visible only to their owner and to users who see everything. The queue has no owner.
 PERSONAL = frozenset({RuleScope.TASK, RuleScope.QUEUE, RuleScope.KEY, RuleScope.USER, RuleScope.ACTION})
 
 _VERSION = select(alert_state.c.version).where(alert_state.c.id == 1)
@@ -36,12 +35,12 @@ _RAISE = update(alert_state).where(alert_state.c.id == 1).values(version=alert_s
 
 
 def read_version(connection: Connection) -> int:
-    """The number that each change by a request raises."""
+    """Return the number that every change by a request increments."""
     return connection.scalar(_VERSION) or 0
 
 
 def raise_version(connection: Connection) -> None:
-    """Tells all servers that rules, silences, channels or an alert were changed by a request."""
+    """Signal to all servers that a request changed rules, silences, channels or an alert."""
     if connection.execute(_RAISE).rowcount == 0:
         connection.execute(insert(alert_state).values(id=1, version=1))
 
@@ -51,7 +50,7 @@ def _seconds(time: datetime | None) -> float | None:
 
 
 def alert_row(alert: Alert) -> dict[str, Any]:
-    """The columns of an alert."""
+    """Return the columns of an alert."""
     return {
         "alert_id": alert.alert_id,
         "open_key": alert.fingerprint if alert.is_open else None,
@@ -85,7 +84,7 @@ def alert_row(alert: Alert) -> dict[str, Any]:
 
 
 def _handling_row(alert: Alert) -> dict[str, Any]:
-    """The columns of what people have done about an alert, and of what was planned for it."""
+    """Return the columns for acknowledgements, muting and notifications."""
     return {
         "acknowledged_by": alert.acknowledged_by,
         "acknowledged_at": _seconds(alert.acknowledged_at),
@@ -101,8 +100,8 @@ def _handling_row(alert: Alert) -> dict[str, Any]:
 
 
 def read_alert(row: Row[Any]) -> Alert:
-    """An alert from its row."""
-    given = row.acknowledged_severity
+    """Return the alert of a row."""
+    acknowledged = row.acknowledged_severity
     return Alert(
         alert_id=row.alert_id,
         fingerprint=row.fingerprint,
@@ -129,7 +128,7 @@ def read_alert(row: Row[Any]) -> Alert:
         acknowledged_by=row.acknowledged_by,
         acknowledged_at=maybe_time(row.acknowledged_at),
         acknowledged_until=maybe_time(row.acknowledged_until),
-        acknowledged_severity=None if given is None else Severity(given),
+        acknowledged_severity=None if acknowledged is None else Severity(acknowledged),
         muted_by=row.muted_by,
         flips=tuple(row.flips),
         flapping_since=maybe_time(row.flapping_since),
@@ -141,7 +140,7 @@ def read_alert(row: Row[Any]) -> Alert:
 
 
 def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime) -> dict[str, Any]:
-    """The columns of what has become of an alert, by whom."""
+    """Return the columns of a history entry."""
     return {
         "alert_id": alert.alert_id,
         "number": alert.number,
@@ -155,7 +154,7 @@ def history_row(alert: Alert | Row[Any], actor: str, message: str, now: datetime
 
 
 def read_history(row: Row[Any]) -> AlertHistoryRow:
-    """A change of an alert from its row."""
+    """Return the history entry of a row."""
     return AlertHistoryRow(
         id=row.id,
         alert_id=row.alert_id,
@@ -170,7 +169,7 @@ def read_history(row: Row[Any]) -> AlertHistoryRow:
 
 
 def notification_row(notification: AlertNotification, alert: Alert, now: datetime) -> dict[str, Any]:
-    """The columns of a notification, with the alert as it is now."""
+    """Return the columns of a notification, with a snapshot of its alert."""
     return {
         "alert_id": notification.alert_id,
         "number": notification.number,
@@ -178,15 +177,15 @@ def notification_row(notification: AlertNotification, alert: Alert, now: datetim
         "kind": notification.kind,
         "severity": notification.severity,
         "group_key": clean(notification.group_key)[:200],
-        "told": dump_told(tell(notification, alert)),
+        "told": dump_snapshot(tell(notification, alert)),
         "created_at": to_seconds(now),
         "not_before": to_seconds(notification.not_before),
     }
 
 
-def tell(notification: AlertNotification, alert: Alert) -> ToldAlert:
-    """What a notification says of its alert."""
-    return ToldAlert(
+def tell(notification: AlertNotification, alert: Alert) -> AlertSnapshot:
+    """Return the snapshot of an alert for a notification."""
+    return AlertSnapshot(
         alert_id=alert.alert_id,
         number=notification.number,
         kind=notification.kind,
@@ -208,25 +207,25 @@ def tell(notification: AlertNotification, alert: Alert) -> ToldAlert:
     )
 
 
-def dump_told(told: ToldAlert) -> dict[str, Any]:
-    """What was told as JSON."""
-    plain = asdict(told)
+def dump_snapshot(snapshot: AlertSnapshot) -> dict[str, Any]:
+    """Return a snapshot as JSON."""
+    plain = asdict(snapshot)
     for name, value in plain.items():
         if isinstance(value, datetime):
             plain[name] = value.isoformat()
         elif isinstance(value, str):
             plain[name] = clean(value)
-    plain["labels"] = {name: clean(value) for name, value in told.labels.items()}
+    plain["labels"] = {name: clean(value) for name, value in snapshot.labels.items()}
     return plain
 
 
-def read_told(document: Any) -> ToldAlert:
-    """What was told, from its JSON."""
-    return _TOLD.validate_python(document)
+def read_snapshot(document: Any) -> AlertSnapshot:
+    """Return a snapshot from its JSON."""
+    return _SNAPSHOT.validate_python(document)
 
 
 def read_silence(row: Row[Any]) -> Silence:
-    """A silence from its row."""
+    """Return the silence of a row."""
     return Silence(
         silence_id=row.silence_id,
         matchers=_MATCHERS.validate_python(row.matchers),

@@ -1,10 +1,10 @@
-"""What requests about rules may hold, and what their answers look like."""
+"""Request and response schemas of rules."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from api.alerts.schemas import Label, LabelValue, Lasting, Line, Weight
+from api.alerts.schemas import Label, LabelValue, Line, RuleSeconds, SeverityName
 from api.alerts.views import RuleView
 from api.domain.alert_action import ActionKind
 from api.domain.alert_rule import AlertMetric, AlertRule, Clause, Comparison, RuleScope
@@ -23,41 +23,45 @@ Actions = Annotated[list[Annotated[ActionKind, Field(strict=False)]], Field(max_
 
 
 class RuleFields(Strict):
-    """What a rule says. Texts may name `{metric}`, `{label}` and `{name}`, which are replaced."""
+    """The fields of a rule. In texts, `{metric}`, `{label}` and `{name}` are replaced by their values."""
 
     model_config = ConfigDict(strict=True)
 
     title: Annotated[Name, Field(min_length=1)]
-    scope: Annotated[RuleScope, Field(strict=False)] = Field(description="what it is held against, one by one")
-    metric: Metric = Field(description="one of its scope, of GET /alerts/metrics")
-    comparison: Bound = Field(description="on which side of the value it must be")
+    scope: Annotated[RuleScope, Field(strict=False)] = Field(description="what kind of target the rule is evaluated on")
+    metric: Metric = Field(description="a metric of this scope; GET /alerts/metrics lists them")
+    comparison: Bound = Field(description="how the metric is compared with the value")
     value: Number
-    for_seconds: Lasting = Field(0.0, description="for how long")
-    clear_seconds: Lasting = Field(0.0, description="for how long it must be over")
-    severity: Weight = Severity.WARNING
-    summary: Annotated[Line, Field(min_length=1)] = Field(description="what is told")
+    for_seconds: RuleSeconds = Field(
+        0.0, description="seconds for which the condition must be true before the alert fires"
+    )
+    clear_seconds: RuleSeconds = Field(
+        0.0, description="seconds for which the condition must be false before the alert ends"
+    )
+    severity: SeverityName = Severity.WARNING
+    summary: Annotated[Line, Field(min_length=1)] = Field(description="text of the notification")
     remedy: Line = Field("", description="what to do")
     link: Annotated[str, Field(pattern=r"^https?://[!-~]{1,500}$")] | None = None
     labels: Annotated[dict[Label, LabelValue], Field(max_length=20)] = Field(default_factory=dict)
     enabled: bool = True
-    actions: Actions = Field(default_factory=list, description="what is done when it fires, besides telling")
+    actions: Actions = Field(default_factory=list, description="what is done when it fires, besides notifying")
 
 
-class MakeRule(RuleFields):
-    """A rule of one's own."""
+class CreateRule(RuleFields):
+    """A new custom rule."""
 
     model_config = ConfigDict(
         strict=True,
         json_schema_extra={
             "example": {
                 "rule_id": "hot_memory",
-                "title": "memory is hot",
+                "title": "GPU memory too hot",
                 "scope": "gpu",
                 "metric": "temperature_memory",
                 "comparison": "at_least",
                 "value": 95,
                 "for_seconds": 300,
-                "summary": "{gpu}: its memory has {temperature_memory} °C.",
+                "summary": "The memory of {gpu} is at {temperature_memory} °C.",
             }
         },
     )
@@ -65,24 +69,24 @@ class MakeRule(RuleFields):
     rule_id: RuleId
 
     def rule(self) -> AlertRule:
-        """The rule as the service takes it."""
-        given = _rule_values(self.model_dump())
-        condition = Clause(given.pop("metric"), given.pop("comparison"), given.pop("value"))
-        return AlertRule(when=(condition,), **given)
+        """Return the rule for the service."""
+        values = _rule_values(self.model_dump())
+        condition = Clause(values.pop("metric"), values.pop("comparison"), values.pop("value"))
+        return AlertRule(when=(condition,), **values)
 
 
 class ChangeRule(Strict):
-    """What is to be changed of a rule; of one that is built in only when and how it is told."""
+    """Changes of a rule. Only some fields of a built-in rule can be changed."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"enabled": False}})
 
     title: Annotated[Name, Field(min_length=1)] | None = None
     metric: Metric | None = None
     comparison: Bound | None = None
-    value: Number | None = Field(None, description="of one that is built in, its threshold")
-    for_seconds: Lasting | None = None
-    clear_seconds: Lasting | None = None
-    severity: Weight | None = None
+    value: Number | None = Field(None, description="the threshold")
+    for_seconds: RuleSeconds | None = None
+    clear_seconds: RuleSeconds | None = None
+    severity: SeverityName | None = None
     summary: Annotated[Line, Field(min_length=1)] | None = None
     remedy: Line | None = None
     link: Annotated[str, Field(pattern=r"^https?://[!-~]{1,500}$")] | None = None
@@ -93,17 +97,17 @@ class ChangeRule(Strict):
     @model_validator(mode="after")
     def _something(self) -> "ChangeRule":
         if not self.model_fields_set:
-            raise ValueError("say what is to be changed")
+            raise ValueError("name at least one field to change")
         return self
 
     def changes(self) -> dict[str, Any]:
-        """The changes as the service takes them; null takes a link away and changes nothing else."""
-        given = self.model_dump(exclude_unset=True)
-        return _rule_values({name: value for name, value in given.items() if value is not None or name == "link"})
+        """Return the changes for the service. A null link removes the link; other nulls change nothing."""
+        values = self.model_dump(exclude_unset=True)
+        return _rule_values({name: value for name, value in values.items() if value is not None or name == "link"})
 
 
-def _rule_values(given: dict[str, Any]) -> dict[str, Any]:
-    values = dict(given)
+def _rule_values(fields: dict[str, Any]) -> dict[str, Any]:
+    values = dict(fields)
     if "actions" in values:
         values["actions"] = tuple(values["actions"])
     if "comparison" in values:
@@ -112,33 +116,33 @@ def _rule_values(given: dict[str, Any]) -> dict[str, Any]:
 
 
 class RuleQuery(PageQuery):
-    """Says which rules are wanted."""
+    """Filters of rules. All of them must match."""
 
-    scope: RuleScope | None = Field(None, description="only of this scope")
-    enabled: bool | None = Field(None, description="only those that are on, or off")
+    scope: RuleScope | None = Field(None, description="only rules of this scope")
+    enabled: bool | None = Field(None, description="only enabled rules, or only disabled ones")
 
 
 class RuleList(Shown):
-    """Rules."""
+    """A page of rules."""
 
     rules: list[RuleView]
     pagination: Pagination
 
 
 class RuleResult(Shown):
-    """A rule as it is stored."""
+    """A rule as stored."""
 
     rule: RuleView
 
 
 class MetricList(Shown):
-    """What rules may be about."""
+    """The metrics that rules can use."""
 
     metrics: list[AlertMetric]
 
 
 class RuleListAnswer(Envelope[RuleList]):
-    """Rules."""
+    """A page of rules."""
 
 
 class RuleAnswer(Envelope[RuleView]):
@@ -146,8 +150,8 @@ class RuleAnswer(Envelope[RuleView]):
 
 
 class RuleResultAnswer(Envelope[RuleResult]):
-    """A rule."""
+    """A rule as stored."""
 
 
 class MetricListAnswer(Envelope[MetricList]):
-    """Metrics."""
+    """The metrics that rules can use."""

@@ -1,4 +1,4 @@
-"""Rules that people have made or changed, and silences."""
+"""The tables of rules and silences."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,23 +20,23 @@ from api.errors import AlertNotFound, Conflict
 
 _RULE = TypeAdapter(AlertRule)
 
-#: What the document of a rule leaves to columns.
-_BESIDE = ("rule_id", "is_builtin", "updated_at", "updated_by")
+#: Fields of a rule that have their own columns, outside of its document.
+_COLUMNS = ("rule_id", "is_builtin", "updated_at", "updated_by")
 
 
 def dump_rule(rule: AlertRule) -> dict[str, Any]:
-    """A rule as JSON, without who changed it last."""
-    return {name: value for name, value in asdict(rule).items() if name not in _BESIDE}
+    """Return a rule as JSON, without the fields that have their own columns."""
+    return {name: value for name, value in asdict(rule).items() if name not in _COLUMNS}
 
 
 class RuleStore:
-    """Rules of people's own, what was changed of those that are built in, and silences."""
+    """Custom rules, changes of built-in rules, and silences."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def load(self, builtin: Mapping[str, AlertRule]) -> dict[str, AlertRule]:
-        """Every rule by its id: those that are built in with what was changed of them, then people's own."""
+        """Return every rule by id: the built-in rules with their changes, then custom rules."""
         found = dict(builtin)
         with self._database.read() as connection:
             rows = connection.execute(select(alert_rules).order_by(alert_rules.c.rule_id)).all()
@@ -45,12 +45,12 @@ class RuleStore:
             if not row.is_builtin:
                 found[row.rule_id] = _RULE.validate_python({**row.document, "rule_id": row.rule_id, **stamps})
             elif row.rule_id in builtin:
-                # What a later version no longer has is left alone: an older one may come back.
+                # A change of a rule that this version lacks is ignored, but not deleted: an older version may need it.
                 found[row.rule_id] = _with_changes(builtin[row.rule_id], row.document, stamps)
         return found
 
     def add(self, rule: AlertRule, by: str, now: datetime) -> None:
-        """Keeps a rule of somebody's own. Raises Conflict."""
+        """Store a custom rule. Raises Conflict."""
         document = dump_rule(rule)
         row = {"rule_id": rule.rule_id, "is_builtin": False, "document": document, **_stamp(by, now)}
         try:
@@ -59,10 +59,10 @@ class RuleStore:
                 note_change(about=rule.rule_id, after=document)
                 raise_version(connection)
         except IntegrityError:
-            raise Conflict(f'There is a rule "{rule.rule_id}" already.') from None
+            raise Conflict(f'A rule with the id "{rule.rule_id}" already exists. Choose another id.') from None
 
     def replace(self, rule: AlertRule, before: AlertRule, by: str, now: datetime) -> None:
-        """Keeps a rule of somebody's own as it is now. Raises AlertNotFound."""
+        """Store a changed custom rule. Raises AlertNotFound."""
         document = dump_rule(rule)
         mine = (alert_rules.c.rule_id == rule.rule_id) & alert_rules.c.is_builtin.is_(False)
         with self._database.write() as connection:
@@ -73,7 +73,7 @@ class RuleStore:
             raise_version(connection)
 
     def change_builtin(self, rule_id: str, changes: Mapping[str, Any], by: str, now: datetime) -> None:
-        """Keeps what is changed of a rule that is built in, besides what was changed before."""
+        """Add changes to a built-in rule, besides its earlier changes."""
         with self._database.write() as connection:
             old = _read_document(connection, rule_id)
             new = {**(old or {}), **changes}
@@ -86,11 +86,11 @@ class RuleStore:
             raise_version(connection)
 
     def delete(self, rule_id: str) -> None:
-        """Forgets a rule of somebody's own, or what was changed of one that is built in. Raises AlertNotFound."""
+        """Delete a custom rule, or the changes of a built-in rule. Raises AlertNotFound."""
         with self._database.write() as connection:
             old = _read_document(connection, rule_id)
             if old is None:
-                raise AlertNotFound(f'No rule of your own has the id "{rule_id[:80]}".')
+                raise AlertNotFound(f'No custom rule has the id "{rule_id[:80]}".')
             connection.execute(delete(alert_rules).where(alert_rules.c.rule_id == rule_id))
             note_change(about=rule_id, before=old)
             raise_version(connection)
@@ -98,7 +98,7 @@ class RuleStore:
     # -- silences ------------------------------------------------------------------------------------------------------
 
     def add_silence(self, silence: Silence) -> None:
-        """Keeps a silence."""
+        """Store a silence."""
         plain = asdict(silence)
         row = {**plain, "matchers": [asdict(each) for each in silence.matchers]}
         for name in ("starts_at", "ends_at", "created_at"):
@@ -115,7 +115,7 @@ class RuleStore:
             return read_silence(_get_silence(connection, silence_id))
 
     def end_silence(self, silence_id: str, now: datetime) -> Silence:
-        """Ends a silence now; one that has ended stays as it is. Raises AlertNotFound."""
+        """End a silence now. A silence that has ended stays as it is. Raises AlertNotFound."""
         mine, seconds = alert_silences.c.silence_id == silence_id, to_seconds(now)
         earlier = case((alert_silences.c.ends_at > seconds, seconds), else_=alert_silences.c.ends_at)
         with self._database.write() as connection:
@@ -127,7 +127,7 @@ class RuleStore:
             return read_silence(row)
 
     def active_silences(self, now: datetime) -> list[Silence]:
-        """Those that have not ended."""
+        """Return the silences that have not ended."""
         query = select(alert_silences).where(_is_open(now))
         with self._database.read() as connection:
             return [read_silence(row) for row in connection.execute(query.order_by(alert_silences.c.serial))]
@@ -135,7 +135,10 @@ class RuleStore:
     def silence_page(
         self, now: datetime, with_ended: bool, owner: str | None, limit: int, offset: int, cursor: int | None
     ) -> tuple[list[tuple[int, Silence]], int]:
-        """Silences with their serial numbers, newest first; and how many there are in all. With `owner` only theirs."""
+        """Return silences with their serial numbers, newest first, and the total number.
+
+        With `owner`, only the silences of that user.
+        """
         conditions = [] if with_ended else [_is_open(now)]
         if owner is not None:
             conditions.append(alert_silences.c.owner == owner)
@@ -146,7 +149,7 @@ class RuleStore:
             return [(row.serial, read_silence(row)) for row in connection.execute(query)], total
 
     def count_own(self) -> int:
-        """How many rules people have made."""
+        """Return the number of custom rules."""
         query = select(func.count()).select_from(alert_rules).where(alert_rules.c.is_builtin.is_(False))
         with self._database.read() as connection:
             return connection.scalar(query) or 0

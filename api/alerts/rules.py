@@ -1,4 +1,4 @@
-"""Rules: people make, change and delete their own, and change those that are built in."""
+"""The service of rules: creates, changes and deletes custom rules, and changes built-in rules."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,17 +10,17 @@ from api.alerts.rule_store import RuleStore
 from api.alerts.views import RuleView, show_rule
 from api.domain.access import Principal
 from api.domain.alert_rule import BUILTIN_CHANGES, AlertRule, RuleScope
-from api.errors import AlertNotFound, Conflict, Invalid, Mistake
+from api.errors import AlertNotFound, Conflict, Finding, Invalid
 from api.util.clock import Clock
 from api.util.pagination import Page, PageRequest, paginate
 from api.util.suggestions import nearest
 
-#: Rules of people's own.
+#: Maximum number of custom rules.
 MOST_RULES = 1_000
 
 
 class RuleService:
-    """The rules."""
+    """Reads and changes rules."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class RuleService:
         on_change: Callable[[], None],
         has_idle_command: bool = False,
     ) -> None:
-        """`has_idle_command`: the operator has set one."""
+        """Create the service. `has_idle_command`: the operator has set IDLE_COMMAND."""
         self._has_idle_command = has_idle_command
         self._store = store
         self._builtin = builtin
@@ -38,7 +38,7 @@ class RuleService:
         self._on_change = on_change
 
     def get_page(self, scope: RuleScope | None, enabled: bool | None, page: PageRequest) -> Page[RuleView]:
-        """Rules: those that are built in as they are known, then people's own by id."""
+        """Return rules: the built-in rules, then custom rules by id."""
         rules = self._store.load(self._builtin).values()
         numbered = list(enumerate((show_rule(rule) for rule in rules), start=1))
         found = [
@@ -49,24 +49,29 @@ class RuleService:
         return paginate(found, lambda row: row[0], page).map(lambda row: row[1])
 
     def get(self, rule_id: str) -> RuleView:
-        """One rule. Raises AlertNotFound."""
+        """Return one rule. Raises AlertNotFound."""
         return show_rule(self._find(rule_id))
 
     def add(self, rule: AlertRule, by: Principal) -> RuleView:
-        """Keeps a new rule. Raises Invalid, Conflict, and Forbidden where it would act on what is not theirs."""
+        """Create a rule.
+
+        Raises Invalid, Conflict, and Forbidden if its actions would affect resources of other users.
+        """
         self._check(replace(rule, enabled=True))
         rule = authorise(None, rule, by)
         if rule.rule_id in self._builtin:
-            raise Conflict(f'A rule called "{rule.rule_id}" is built in: change that, or choose another id.')
+            raise Conflict(f'A built-in rule has the id "{rule.rule_id}". Change that rule, or choose another id.')
         if self._store.count_own() >= MOST_RULES:
-            raise Conflict(f"There are {MOST_RULES:,} rules of your own already, which is the most: delete some.")
+            raise Conflict(f"There are already {MOST_RULES:,} custom rules, the maximum. Delete some first.")
         self._store.add(rule, by.actor, self._clock.now())
         self._on_change()
         return self.get(rule.rule_id)
 
     def change(self, rule_id: str, changes: Mapping[str, Any], by: Principal) -> RuleView:
-        """Changes a rule. Raises AlertNotFound, Invalid for what cannot be changed of one that is built in, and
-        Forbidden where it acts, or would act, on what is not theirs.
+        """Change a rule.
+
+        Raises AlertNotFound, Invalid for fixed fields of a built-in rule, and Forbidden if its actions affect resources
+        of other users.
         """
         before = self._find(rule_id)
         after = authorise(before, self._changed(before, changes), by)
@@ -80,7 +85,7 @@ class RuleService:
         return self.get(rule_id)
 
     def delete(self, rule_id: str) -> RuleView:
-        """Forgets a rule, or what was changed of one that is built in. Raises AlertNotFound."""
+        """Delete a custom rule, or the changes of a built-in rule. Raises AlertNotFound."""
         shown = self.get(rule_id)
         self._store.delete(rule_id)
         self._on_change()
@@ -96,11 +101,11 @@ class RuleService:
         if rule.is_builtin:
             fixed = [name for name in changes if name not in BUILTIN_CHANGES]
             if fixed:
-                words = f"cannot be changed of a rule that is built in; {', '.join(sorted(BUILTIN_CHANGES))} can"
-                remedy = "make a rule of your own with the rest of it, and switch this one off"
-                raise Invalid(mistakes=[Mistake(f"/{name}", words, remedy) for name in fixed])
+                problem = f"cannot be changed in a built-in rule; {', '.join(sorted(BUILTIN_CHANGES))} can"
+                remedy = "create a custom rule with the other fields, and disable this one"
+                raise Invalid(mistakes=[Finding(f"/{name}", problem, remedy) for name in fixed])
             if "value" in changes and rule.threshold is None:
-                raise Invalid(mistakes=[Mistake("/value", "cannot be changed: the rule is about a state")])
+                raise Invalid(mistakes=[Finding("/value", "cannot be changed: the rule has no threshold")])
         after = rule.changed(changes)
         self._check(after)
         return after
@@ -113,13 +118,13 @@ class RuleService:
             raise Invalid(mistakes=mistakes)
 
 
-def _check_condition(rule: AlertRule) -> list[Mistake]:
+def _check_condition(rule: AlertRule) -> list[Finding]:
     if not rule.is_simple:
-        words = "cannot be switched on: its condition comes from an older version and is more than one bound"
-        return [Mistake("/enabled", words, "set its metric, comparison and value")]
+        problem = "cannot be enabled: its condition comes from an older version and has more than one clause"
+        return [Finding("/enabled", problem, "set its metric, comparison and value")]
     name, known = rule.when[0].metric, metrics_of(rule.scope)
     if name in known:
         return []
-    close = nearest(name, known)
-    hint = f'; did you mean "{close}"?' if close else "; GET /alerts/metrics lists them"
-    return [Mistake("/metric", f"names no metric of {rule.scope}{hint}")]
+    similar = nearest(name, known)
+    hint = f'; did you mean "{similar}"?' if similar else "; GET /alerts/metrics lists them"
+    return [Finding("/metric", f"is not a metric of the scope {rule.scope}{hint}")]

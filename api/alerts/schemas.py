@@ -1,4 +1,4 @@
-"""What requests about alerts, rules, silences and channels may hold, and what their answers look like."""
+"""Request and response schemas of alerts and silences, and types that other schemas of alerts share."""
 
 from datetime import datetime
 from typing import Annotated
@@ -17,29 +17,30 @@ from api.web.schemas import Duration, Envelope, PageQuery, Shown, Time, moment, 
 #: Seconds.
 DAY = 86_400.0
 
-#: What an id or name in a filter can be.
+#: The form of an id or name in a filter.
 ID = r"^[A-Za-z0-9_.\-]{1,64}$"
 
 Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$"), AfterValidator(mask_secrets)]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$", min_length=1, max_length=64)]
 LabelValue = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Weight = Annotated[Severity, Field(strict=False)]
-Lasting = Annotated[float, Field(ge=0, le=7 * DAY)]
+SeverityName = Annotated[Severity, Field(strict=False)]
+RuleSeconds = Annotated[float, Field(ge=0, le=7 * DAY)]
 
 
 class MatcherBody(Strict):
-    """A label that must have a value: `gpu_uuid`, `task_id`, `node`, `owner`, and of every alert `rule`, `severity`,
-    `scope`.
+    """A label that must have a value.
+
+    Labels are `gpu_uuid`, `task_id`, `node` and `owner`, and for every alert `rule`, `severity` and `scope`.
     """
 
     model_config = ConfigDict(strict=True)
 
     label: Label
     value: LabelValue
-    is_glob: bool = Field(False, description="the value may hold * for anything")
+    is_glob: bool = Field(False, description="whether * in the value matches any text")
 
     def matcher(self) -> Matcher:
-        """The matcher as the services take it."""
+        """Return the matcher for the services."""
         return Matcher(self.label, self.value, self.is_glob)
 
 
@@ -50,21 +51,21 @@ Matchers = Annotated[list[MatcherBody], Field(max_length=20)]
 
 
 class AlertQuery(PageQuery):
-    """Which alerts; filters are joined by and."""
+    """Filters of alerts. All of them must match."""
 
-    state: ShownState | None = Field(None, description="only in this state")
-    severity: Severity | None = Field(None, description="only of this weight")
-    rule: str | None = Field(None, pattern=ID, description="only of this rule, by its id")
-    task_id: str | None = Field(None, pattern=ID, description="only about this training")
-    gpu_uuid: str | None = Field(None, pattern=ID, description="only about this GPU")
-    open: bool | None = Field(None, description="only what has not ended, or only what has")
+    state: ShownState | None = Field(None, description="only alerts in this state")
+    severity: Severity | None = Field(None, description="only alerts of this severity")
+    rule: str | None = Field(None, pattern=ID, description="only alerts of the rule with this id")
+    task_id: str | None = Field(None, pattern=ID, description="only alerts about this training")
+    gpu_uuid: str | None = Field(None, pattern=ID, description="only alerts about this GPU")
+    open: bool | None = Field(None, description="only alerts that have not ended, or only those that have")
     since: Time | Duration | None = Field(
-        None, description="only what went on then or later: a time, or how long ago; what is open goes on"
+        None, description="only alerts that had not ended by then: a time, or how long ago"
     )
-    until: Time | None = Field(None, description="only what had begun by then")
+    until: Time | None = Field(None, description="only alerts that had started by then")
 
-    def wanted(self, seen_by: str | None, now: datetime) -> AlertFilter:
-        """The filter as the service takes it."""
+    def criteria(self, seen_by: str | None, now: datetime) -> AlertFilter:
+        """Return the filter for the service."""
         return AlertFilter(
             () if self.state is None else (self.state,),
             self.severity,
@@ -79,16 +80,20 @@ class AlertQuery(PageQuery):
 
 
 class Acknowledge(Strict):
-    """That somebody knows of it."""
+    """An acknowledgement of an alert."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"comment": "fan ordered"}})
 
-    until: Time | None = Field(None, strict=False, description="until then; else until it ends or becomes graver")
-    comment: Line = Field("", description="for its history")
+    until: Time | None = Field(
+        None,
+        strict=False,
+        description="end of the acknowledgement; by default it lasts until the alert ends or becomes more severe",
+    )
+    comment: Line = Field("", description="comment for the alert's history")
 
 
 class AlertList(Shown):
-    """Alerts, newest first, and how many are open in all."""
+    """A page of alerts, newest first, and the numbers of open alerts."""
 
     alerts: list[AlertView]
     counts: AlertCounts
@@ -96,7 +101,7 @@ class AlertList(Shown):
 
 
 class AlertListAnswer(Envelope[AlertList]):
-    """Alerts."""
+    """A page of alerts."""
 
 
 class AlertAnswer(Envelope[AlertView]):
@@ -110,8 +115,8 @@ class AlertDetailAnswer(Envelope[AlertDetailView]):
 # -- silences ----------------------------------------------------------------------------------------------------------
 
 
-class MakeSilence(Strict):
-    """For how long nobody is told of which alerts."""
+class CreateSilence(Strict):
+    """A new silence: the alerts and the time for which no notifications are sent."""
 
     model_config = ConfigDict(
         strict=True,
@@ -124,13 +129,13 @@ class MakeSilence(Strict):
         },
     )
 
-    matchers: Annotated[list[MatcherBody], Field(min_length=1, max_length=20, description="all must fit")]
-    until: Time = Field(strict=False, description="within 30 days")
-    since: Time | None = Field(None, strict=False, description="from then on; now by default")
-    comment: Annotated[Line, Field(min_length=1)] = Field(description="why")
+    matchers: Annotated[list[MatcherBody], Field(min_length=1, max_length=20, description="all must match")]
+    until: Time = Field(strict=False, description="end of the silence, at most 30 days after its start")
+    since: Time | None = Field(None, strict=False, description="start of the silence; now by default")
+    comment: Annotated[Line, Field(min_length=1)] = Field(description="reason of the silence")
 
     def request(self) -> SilenceRequest:
-        """The request as the service takes it."""
+        """Return the request for the service."""
         return SilenceRequest(
             tuple(each.matcher() for each in self.matchers),
             utc(self.until),
@@ -140,9 +145,9 @@ class MakeSilence(Strict):
 
 
 class SilenceQuery(PageQuery):
-    """Says which silences are wanted."""
+    """Filters of silences."""
 
-    ended: bool = Field(False, description="also those that have ended")
+    ended: bool = Field(False, description="also silences that have ended")
 
 
 class SilenceList(Shown):
@@ -153,7 +158,7 @@ class SilenceList(Shown):
 
 
 class SilenceListAnswer(Envelope[SilenceList]):
-    """Silences."""
+    """A page of silences."""
 
 
 class SilenceAnswer(Envelope[SilenceView]):

@@ -1,4 +1,4 @@
-"""Alerts and silences, as people see and handle them."""
+"""The service of alerts and silences."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from api.domain.access import Permission, Principal
 from api.domain.alert import Alert, AlertCounts, AlertFilter, Matcher, Silence
 from api.domain.alert_action import show_action
 from api.domain.channel import DeliveryFilter
-from api.domain.sight import current_sight
-from api.errors import AlertNotFound, Conflict, Invalid, Mistake, NotYours, TaskNotFound
+from api.domain.read_scope import current_scope
+from api.errors import AlertNotFound, Conflict, Finding, Invalid, NotYours, TaskNotFound
 from api.util.clock import Clock
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest
 
-#: A silence ends some day: what nobody remembers is as bad as no alert.
+#: Longest silence, since a forgotten silence would hide alerts forever.
 LONGEST_SILENCE = timedelta(days=30)
 
-#: Silences that hold or will, of everybody together, and of one user who may silence only their own alerts.
+#: Maximum numbers of current and future silences: in total, and of one user without `alerts:manage`.
 MOST_SILENCES, MOST_OWN_SILENCES = 1_000, 100
 
-#: Deliveries that are shown with an alert.
+#: Maximum number of deliveries in the view of an alert.
 _DELIVERIES = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SilenceRequest:
-    """A silence that is wanted."""
+    """A requested silence."""
 
     matchers: tuple[Matcher, ...]
     ends_at: datetime
@@ -43,7 +43,7 @@ class SilenceRequest:
 
 
 class AlertService:
-    """Alerts and silences."""
+    """Reads and acknowledges alerts; creates and ends silences."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class AlertService:
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
-        """`owner_of` returns the owner of a task by its id, or raises TaskNotFound."""
+        """Create the service. `owner_of` returns the owner of a task by its id, or raises TaskNotFound."""
         self._owner_of = owner_of
         self._store = store
         self._rules = rules
@@ -64,40 +64,43 @@ class AlertService:
         self._clock = clock
         self._on_change = on_change
 
-    def get_page(self, wanted: AlertFilter, page: PageRequest) -> Page[AlertView]:
-        """Alerts, newest first, as far as whoever asks may see them."""
-        return read_page(lambda *cut: self._store.page(wanted, *cut), page).map(show_alert)
+    def get_page(self, criteria: AlertFilter, page: PageRequest) -> Page[AlertView]:
+        """Return alerts that the caller may see, newest first."""
+        return read_page(lambda *cut: self._store.page(criteria, *cut), page).map(show_alert)
 
     def count(self) -> AlertCounts:
-        """How many are open, as far as whoever asks may see them."""
-        return self._store.count(current_sight.get().only_of)
+        """Return the numbers of open alerts that the caller may see."""
+        return self._store.count(current_scope.get().only_of)
 
     def get(self, alert_id: str, by: Principal) -> AlertDetailView:
-        """One alert with its history, and for who manages channels what was told of it. Raises AlertNotFound."""
+        """Return an alert with its history.
+
+        If the principal may manage channels, the deliveries are included. Raises AlertNotFound.
+        """
         alert = self._find(alert_id)
         deliveries = None
         if by.may(Permission.ALERTS_MANAGE):
             rows, _ = self._outbox.page(DeliveryFilter(alert_id=alert_id), _DELIVERIES, 0, None)
             deliveries = tuple(row for _, row in rows)
         actions = tuple(
-            show_action(action, current_sight.get().sees(action.owner)) for action in self._actions.of_alert(alert_id)
+            show_action(action, current_scope.get().sees(action.owner)) for action in self._actions.of_alert(alert_id)
         )
         return AlertDetailView(show_alert(alert), tuple(self._store.history(alert_id)), deliveries, actions)
 
     def acknowledge(self, alert_id: str, until: datetime | None, comment: str, by: Principal) -> AlertView:
-        """Says that somebody knows of an alert: it is not repeated, and its end is told.
+        """Acknowledge an alert: it is not repeated, but its end is notified.
 
         Raises AlertNotFound, NotYours, Conflict, Invalid.
         """
         self._find_to_change(alert_id, by)
         if until is not None and until <= self._clock.now():
-            raise Invalid(mistakes=[Mistake("/until", "must be in the future")])
+            raise Invalid(mistakes=[Finding("/until", "must be in the future")])
         alert = self._store.acknowledge(alert_id, by.actor, until, comment, self._clock.now())
         self._on_change()
         return show_alert(alert)
 
     def withdraw(self, alert_id: str, by: Principal) -> AlertView:
-        """Takes an acknowledgement back. Raises AlertNotFound, NotYours, Conflict."""
+        """Withdraw an acknowledgement. Raises AlertNotFound, NotYours, Conflict."""
         self._find_to_change(alert_id, by)
         alert = self._store.acknowledge(alert_id, None, None, "", self._clock.now())
         self._on_change()
@@ -105,22 +108,22 @@ class AlertService:
 
     def _find(self, alert_id: str) -> Alert:
         check_id(alert_id, "alert")
-        alert, sight = self._store.get(alert_id), current_sight.get()
+        alert, sight = self._store.get(alert_id), current_scope.get()
         if alert.scope in PERSONAL and not sight.sees(alert.owner):
             raise AlertNotFound(f'No alert has the id "{alert_id[:80]}".')
         return alert
 
     def _find_to_change(self, alert_id: str, by: Principal) -> None:
-        """Raises AlertNotFound, and NotYours for an alert about what is not the principal's own."""
+        """Raise AlertNotFound, or NotYours if the alert does not concern the principal's own resources."""
         alert, owner = self._find(alert_id), _limited_to(by)
         if owner is not None and alert.owner != owner:
-            raise NotYours(f"{alert_id} is not about one of your tasks: ask an administrator to acknowledge it.")
+            raise NotYours(f"{alert_id} does not concern your tasks. Ask an administrator to acknowledge it.")
 
     # -- silences ------------------------------------------------------------------------------------------------------
 
     def get_silences(self, with_ended: bool, page: PageRequest) -> Page[SilenceView]:
-        """Silences, newest first, as far as the caller may see them."""
-        now, owner = self._clock.now(), current_sight.get().only_of
+        """Return silences that the caller may see, newest first."""
+        now, owner = self._clock.now(), current_scope.get().only_of
         rows = read_page(lambda *cut: self._rules.silence_page(now, with_ended, owner, *cut), page)
         return rows.map(lambda silence: show_silence(silence, now))
 
@@ -128,36 +131,36 @@ class AlertService:
         """Return one silence. Raises AlertNotFound."""
         return show_silence(self._rules.get_silence(silence_id), self._clock.now())
 
-    def silence(self, wanted: SilenceRequest, by: Principal) -> SilenceView:
-        """Makes a silence. Raises Invalid, Conflict, and NotYours where it would silence alerts of others."""
+    def silence(self, request: SilenceRequest, by: Principal) -> SilenceView:
+        """Create a silence. Raises Invalid, Conflict, and NotYours if it would silence other users' alerts."""
         now, owner = self._clock.now(), _limited_to(by)
-        starts_at = wanted.starts_at or now
-        if owner is not None and not any(self._is_own(matcher, owner) for matcher in wanted.matchers):
+        starts_at = request.starts_at or now
+        if owner is not None and not any(self._is_own(matcher, owner) for matcher in request.matchers):
             raise NotYours(
-                "You may silence alerts about your own tasks only: add a matcher, without a glob, "
-                f'that is "owner" with the value "{owner}", or "task_id" with the id of a task of yours.'
+                "You may silence only alerts about your own tasks. Add a matcher without a glob: "
+                f'"owner" with the value "{owner}", or "task_id" with the id of one of your tasks.'
             )
-        if wanted.ends_at <= max(now, starts_at):
-            raise Invalid(mistakes=[Mistake("/until", "must be in the future, and after its beginning")])
-        if wanted.ends_at - starts_at > LONGEST_SILENCE:
-            raise Invalid(mistakes=[Mistake("/until", f"must be within {LONGEST_SILENCE.days} days")])
-        self._check_room(owner, now)
+        if request.ends_at <= max(now, starts_at):
+            raise Invalid(mistakes=[Finding("/until", "must be in the future and after the start")])
+        if request.ends_at - starts_at > LONGEST_SILENCE:
+            raise Invalid(mistakes=[Finding("/until", f"must be at most {LONGEST_SILENCE.days} days after the start")])
+        self._check_limit(owner, now)
         silence_id = new_task_id("silence", now)
-        made = Silence(silence_id, wanted.matchers, starts_at, wanted.ends_at, by.actor, wanted.comment, now, owner)
+        made = Silence(silence_id, request.matchers, starts_at, request.ends_at, by.actor, request.comment, now, owner)
         self._rules.add_silence(made)
         self._on_change()
         return show_silence(made, now)
 
-    def _check_room(self, owner: str | None, now: datetime) -> None:
-        """Raises Conflict where there are too many silences already. One more at the same time does no harm."""
+    def _check_limit(self, owner: str | None, now: datetime) -> None:
+        """Raise Conflict if there are too many silences. The check may be exceeded by concurrent requests."""
         bounds = [(None, MOST_SILENCES)] if owner is None else [(None, MOST_SILENCES), (owner, MOST_OWN_SILENCES)]
         for whose, most in bounds:
             _, count = self._rules.silence_page(now, False, whose, 0, 0, None)
             if count >= most:
-                raise Conflict(f"There are {count:,} silences already, which is the most: end some.")
+                raise Conflict(f"There are already {count:,} silences, the maximum. End some first.")
 
     def _is_own(self, matcher: Matcher, owner: str) -> bool:
-        """Whether what fits this matcher is about the owner's tasks."""
+        """Return whether a matcher matches only alerts about the owner's tasks."""
         if matcher.is_glob or matcher.label not in ("owner", "task_id"):
             return False
         if matcher.label == "owner":
@@ -168,20 +171,20 @@ class AlertService:
             return False
 
     def end_silence(self, silence_id: str, by: Principal) -> SilenceView:
-        """Ends a silence now. Raises AlertNotFound, and NotYours for one of somebody else."""
+        """End a silence now. Raises AlertNotFound, and NotYours for another user's silence."""
         check_id(silence_id, "silence")
         now, owner = self._clock.now(), _limited_to(by)
         if owner is not None:
             found = self._rules.get_silence(silence_id)
-            if found.owner != owner and not current_sight.get().sees(found.owner):
+            if found.owner != owner and not current_scope.get().sees(found.owner):
                 raise AlertNotFound(f'No silence has the id "{silence_id[:80]}".')
             if found.owner != owner:
-                raise NotYours(f"{silence_id} is not one of your silences: only administrators may end it.")
+                raise NotYours(f"{silence_id} is not your silence. Ask an administrator to end it.")
         ended = self._rules.end_silence(silence_id, now)
         self._on_change()
         return show_silence(ended, now)
 
 
 def _limited_to(by: Principal) -> str | None:
-    """Return the user whose alerts alone the principal may silence and acknowledge; None: everybody's."""
+    """Return the user to whose alerts the principal is limited; None if it may manage all alerts."""
     return None if by.may(Permission.ALERTS_MANAGE) else by.user_id

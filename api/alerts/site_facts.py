@@ -1,4 +1,4 @@
-"""Facts about everything but GPUs and trainings: disks, the service itself, machines, channels, keys, users."""
+"""Facts about everything except GPUs and trainings: disks, the service itself, machines, channels, keys, users."""
 
 import hashlib
 import math
@@ -30,32 +30,35 @@ _GB = 1024.0**3
 _HOUR = 3600.0
 _DAY = 86_400.0
 
-#: Seconds between two samples of a disk, and the two spans over which its pace is taken.
+#: Seconds between two samples of a disk, and the two windows over which its rate is computed.
 _SAMPLE_SECONDS = 60.0
 _SHORT, _LONG = 3600.0, 6 * 3600.0
 
-#: A pace is known when it was watched for so much of its span.
+#: Filled share of a window from which on a rate is known.
 _FILLED = 0.25
 
-#: Seconds after a start within which nothing is known of a machine that was not heard: more than the bound of
+#: Seconds after a start in which the silence of a machine that has not reported is unknown; longer than the bound of
 #: `node_offline`.
-UNHEARD_SECONDS = 120.0
+UNREPORTED_SECONDS = 120.0
 
-#: Seconds between two looks at the database's clock.
+#: Seconds between two readings of the database's clock.
 _CLOCK_SECONDS = 60.0
 
-#: The longest name of a machine that fits into a leader's scope.
+#: Longest name of a machine that fits into the scope of a lease.
 _LONGEST_NODE = 50
 
 
 def machine_scope(node: str) -> str:
-    """The scope in which a machine's own alerts are led: its leader's renewals are the machine's signs of life."""
+    """Return the scope of the lease for a machine's own alerts.
+
+    The renewals of this lease show that the machine is alive.
+    """
     name = node if len(node) <= _LONGEST_NODE else hashlib.sha256(node.encode()).hexdigest()[:_LONGEST_NODE]
     return f"alerts of {name}"
 
 
 class DiskFacts:
-    """Makes the table of disks: the machine's own, and the one that holds the storage."""
+    """Computes the table of disks: the machine's own disk, and the disk of the storage."""
 
     def __init__(self, paths: Iterable[Path], node: str, clock: Clock) -> None:
         self._paths = tuple(dict.fromkeys(paths))
@@ -64,7 +67,7 @@ class DiskFacts:
         self._samples: dict[Path, deque[tuple[float, float]]] = {path: deque() for path in self._paths}
 
     def table(self) -> FactTable:
-        """The facts of all disks; of one that cannot be asked nothing is known."""
+        """Return the facts of all disks. Facts of an unreadable disk are unknown."""
         rows = [self._row(path) for path in self._paths]
         columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
         targets = tuple(
@@ -97,16 +100,16 @@ class DiskFacts:
 
 
 def _hours_to_full(samples: Iterable[tuple[float, float]], span: float, monotonic: float, free: float) -> float:
-    """Hours until nothing is free at the pace of this span; infinite where it does not fill up."""
+    """Return the hours until the disk is full at the rate of this window; infinite if it does not fill up."""
     first = next((sample for sample in samples if monotonic - sample[0] <= span), None)
     if first is None or monotonic - first[0] < _FILLED * span:
         return UNKNOWN
-    pace = (first[1] - free) / (monotonic - first[0])
-    return free / pace / _HOUR if pace > 0 else float("inf")
+    rate = (first[1] - free) / (monotonic - first[0])
+    return free / rate / _HOUR if rate > 0 else float("inf")
 
 
 class ServiceFacts:
-    """Makes the table of this server: its driver, its database, its starts, its clock."""
+    """Computes the table of this server: its driver, its database, its starts, its clock."""
 
     def __init__(
         self,
@@ -117,8 +120,10 @@ class ServiceFacts:
         clock: Clock,
         find_idle: Callable[[], float] = lambda: UNKNOWN,
     ) -> None:
-        """`find_trouble` says from memory why nothing can be kept now; `find_idle` whether the machine is idle, as 1, 0
-        or NaN.
+        """Create the facts.
+
+        `find_trouble` returns from memory why the database is unavailable; `find_idle` returns 1 if the machine is
+        idle, 0 if not, NaN if unknown.
         """
         self._find_idle = find_idle
         self._node = node
@@ -129,10 +134,10 @@ class ServiceFacts:
         self._away_since: float | None = None
         self._ages = Ages(clock)
         self._offset = UNKNOWN
-        self._asked_at = float("-inf")
+        self._read_at = float("-inf")
 
     def table(self, state: GPUState) -> FactTable:
-        """The facts of this server; the database is asked for its clock only, once a minute."""
+        """Return the facts of this server. The database is queried only for its clock, once a minute."""
         trouble, monotonic, now = self._find_trouble(), self._clock.monotonic(), self._clock.now()
         if trouble is None:
             self._away_since = None
@@ -150,45 +155,49 @@ class ServiceFacts:
         words = {
             "name": self._node,
             "node": self._node,
-            "source_problem": "nothing is wrong" if problem is None else text_of(problem),
-            "database_problem": "nothing is wrong" if trouble is None else trouble.detail,
+            "source_problem": "no problem" if problem is None else text_of(problem),
+            "database_problem": "no problem" if trouble is None else trouble.detail,
         }
         return FactTable(RuleScope.SERVICE, (AlertTarget(self._node, {"node": self._node}, words),), columns)
 
     def _clock_offset(self, monotonic: float, now: datetime) -> float:
-        if monotonic - self._asked_at >= _CLOCK_SECONDS:
-            self._asked_at = monotonic
+        if monotonic - self._read_at >= _CLOCK_SECONDS:
+            self._read_at = monotonic
             try:
-                told = self._store.clock_offset(now)
+                offset = self._store.clock_offset(now)
             except DatabaseUnavailable:
-                told = None
-            self._offset = UNKNOWN if told is None else told
+                offset = None
+            self._offset = UNKNOWN if offset is None else offset
         return self._offset
 
 
-def told_service_table(state: GPUState, is_complete: bool) -> FactTable:
-    """What the machines that tell of their GPUs say of their drivers; of one that is silent nothing is known."""
+def reported_service_table(state: GPUState, is_complete: bool) -> FactTable:
+    """Return the facts about the drivers of the machines that report to this one.
+
+    Those of a silent machine are unknown.
+    """
     silent = {node.name for node in state.nodes if node.status in (NodeStatus.UNKNOWN, NodeStatus.DOWN)}
     problems = {name: part.snapshot.problem for name, part in state.parts.items()}
     targets = tuple(
         AlertTarget(
             name,
             {"node": name},
-            {"name": name, "node": name, "source_problem": "nothing is wrong" if said is None else text_of(said)},
+            {"name": name, "node": name, "source_problem": "no problem" if problem is None else text_of(problem)},
         )
-        for name, said in problems.items()
+        for name, problem in problems.items()
     )
-    failing = [UNKNOWN if name in silent else float(said is not None) for name, said in problems.items()]
+    failing = [UNKNOWN if name in silent else float(problem is not None) for name, problem in problems.items()]
     return FactTable(RuleScope.SERVICE, targets, {"source_failing": failing}, is_complete)
 
 
 class NodeFacts:
-    """Makes the table of the other machines: those with servers on this database, and those that tell of their GPUs.
-    Their clocks are never compared with ours.
+    """Computes the table of the other machines: with servers on this database, or reporting to this one.
+
+    Their clocks are never compared with the clock of this one.
     """
 
     def __init__(self, store: AlertFactStore, own: str, clock: Clock, parts: Callable[[], Iterable[NodePart]]) -> None:
-        """`parts` are the machines that tell of their GPUs."""
+        """Create the facts. `parts` returns the machines that report their GPUs."""
         self._store = store
         self._parts = parts
         self._own = own
@@ -196,17 +205,18 @@ class NodeFacts:
         self._seen: dict[str, tuple[float, float]] = {}
 
     def table(self) -> FactTable:
-        """How long each machine that has ever evaluated its alerts, or told of its GPUs, has given no sign. Raises
-        DatabaseUnavailable.
+        """Return how long each known machine has been silent.
+
+        These are machines that have evaluated alerts or reported GPUs. Raises DatabaseUnavailable.
         """
-        signs, monotonic = self._store.signs_of_life(), self._clock.monotonic()
+        signs, monotonic = self._store.lease_renewals(), self._clock.monotonic()
         others = [node for node in self._store.nodes() if node != self._own]
-        # One that has stood down as it should is no longer there.
-        heard = {node: signs[machine_scope(node)] for node in others if machine_scope(node) in signs}
-        for node, at in heard.items():
+        # A machine that has released its lease was stopped cleanly.
+        renewed = {node: signs[machine_scope(node)] for node in others if machine_scope(node) in signs}
+        for node, at in renewed.items():
             if self._seen.get(node, (None, 0.0))[0] != at:
                 self._seen[node] = (at, monotonic)
-        silent = {node: monotonic - self._seen[node][1] for node in heard}
+        silent = {node: monotonic - self._seen[node][1] for node in renewed}
         silent |= {part.node: _silence(part, monotonic) for part in self._parts() if not part.has_left}
         targets = tuple(AlertTarget(node, {"node": node}, {"name": node, "node": node}) for node in silent)
         columns = {"silent_seconds": list(silent.values())}
@@ -214,17 +224,17 @@ class NodeFacts:
 
 
 def _silence(part: NodePart, now: float) -> float:
-    """Seconds since a machine was last heard.
+    """Return the seconds since the last report of a machine.
 
-    After a restart of this server nothing is known at first: an alert stays as it is until the machine is heard, or was
-    not heard for long enough.
+    After a restart of this server the value is unknown at first: an alert stays as it is until the machine reports, or
+    has not reported for long enough.
     """
     silent = max(0.0, now - part.heard)
-    return silent if part.is_heard or silent > UNHEARD_SECONDS else UNKNOWN
+    return silent if part.has_reported or silent > UNREPORTED_SECONDS else UNKNOWN
 
 
 def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], ages: Ages) -> FactTable:
-    """The facts of all channels that are in use."""
+    """Return the facts of all channels in use."""
     used = [channel for channel in channels if channel.enabled or channel.disabled_reason is not None]
     waits = [unsent.get(channel.channel_id) for channel in used]
     columns = {
@@ -241,7 +251,7 @@ def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], a
             {
                 "name": channel.name,
                 "channel": f'The channel "{channel.name}"',
-                "last_error": channel.disabled_reason or channel.last_error or "its messages wait",
+                "last_error": channel.disabled_reason or channel.last_error or "its messages are delayed",
             },
         )
         for channel in used
@@ -250,7 +260,7 @@ def channel_table(channels: Iterable[Channel], unsent: Mapping[str, datetime], a
 
 
 def action_table(failed: Iterable[AlertAction], ages: Ages) -> FactTable:
-    """The facts of the actions that have failed not long ago."""
+    """Return the facts of the recently failed actions."""
     known = [(action, action.finished_at) for action in failed if action.finished_at is not None]
     targets = tuple(_action_target(action) for action, _ in known)
     return FactTable(RuleScope.ACTION, targets, {"failed_age": [ages.of(action.action_id, at) for action, at in known]})
@@ -267,13 +277,13 @@ def _action_target(action: AlertAction) -> AlertTarget:
 
 
 def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:
-    """The facts of the keys that hold and end some day."""
-    ending = [key for key in keys if key.expires_at is not None and key.holds(now) and key.rotated_to is None]
+    """Return the facts of the valid keys that expire."""
+    expiring = [key for key in keys if key.expires_at is not None and key.holds(now) and key.rotated_to is None]
     columns = {
-        "days_left": [(key.expires_at - now).total_seconds() / _DAY for key in ending if key.expires_at is not None],
+        "days_left": [(key.expires_at - now).total_seconds() / _DAY for key in expiring if key.expires_at is not None],
         "unused_days": [
             float("inf") if key.last_used_at is None else (now - key.last_used_at).total_seconds() / _DAY
-            for key in ending
+            for key in expiring
         ],
     }
     targets = tuple(
@@ -283,14 +293,14 @@ def key_table(keys: Iterable[AccessKey], now: datetime) -> FactTable:
             {"name": f"{key.key_id} of {key.user_id}", "key": key.key_id, "user": key.user_id},
             owner=key.user_id,
         )
-        for key in ending
+        for key in expiring
     )
     return FactTable(RuleScope.KEY, targets, columns)
 
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    """How a bound of a quota is held against what is used."""
+    """A limit of a quota and the usage that counts towards it."""
 
     bound: str
     used: str
@@ -303,7 +313,7 @@ _SHARES = (
 
 
 def user_table(users: Iterable[User], quota_of: Callable[[str], Quota], usage: Mapping[str, Usage]) -> FactTable:
-    """The facts of the users whose quota has a bound that is used up little by little."""
+    """Return the facts of the users with a quota that is used up gradually."""
     found = [(user.user_id, _fullest(quota_of(user.user_id), usage.get(user.user_id))) for user in users]
     bounded = [(user_id, percent) for user_id, percent in found if percent is not None]
     targets = tuple(

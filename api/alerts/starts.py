@@ -1,4 +1,7 @@
-"""Whether the servers on this storage ended before they began again: a file says who runs, and when each has begun."""
+"""Detects whether the servers on this storage ended cleanly.
+
+A file lists the running servers and the latest starts.
+"""
 
 import logging
 from collections.abc import Callable
@@ -11,10 +14,10 @@ from api.util.clock import SLACK_SECONDS, Clock
 
 logger = logging.getLogger(__name__)
 
-#: Starts that are remembered.
-_KEPT = 50
+#: Number of starts in the file.
+_MOST_STARTS = 50
 
-#: Bytes that are read of the file: fifty starts take 4 KB.
+#: Bytes that are read of the file; fifty starts take 4 KB.
 _MOST_BYTES = 65_536
 
 
@@ -22,28 +25,31 @@ class StartLog:
     """The starts of the servers on one storage."""
 
     def __init__(self, path: Path, own: str, is_alive: Callable[[str], bool], clock: Clock) -> None:
-        """`own` is the identity of this process; `is_alive` tells whether another one still runs."""
+        """Create the log.
+
+        `own` is the identity of this process; `is_alive` returns whether the process of an identity runs.
+        """
         self._path = path
         self._own = own
         self._is_alive = is_alive
         self._clock = clock
-        self.unclean_at: float | None = None  #: when a server began after another one that had not ended (Unix seconds)
+        self.unclean_at: float | None = None  #: Unix time of a start after an unclean end
         self.starts: tuple[float, ...] = ()
 
     def note_start(self) -> None:
-        """Notes that this server begins, and whether one before it never ended."""
+        """Record that this server starts, and whether an earlier one ended without recording it."""
         running, starts, unclean = self._read()
         now = self._clock.now().timestamp()
-        # What lies ahead was noted before the clock was set back: nobody knows how long ago that was.
+        # A start in the future was recorded before the clock was set back: its age is unknown.
         starts = [at for at in starts if at <= now + SLACK_SECONDS]
         unclean = None if unclean is None or unclean > now + SLACK_SECONDS else unclean
-        gone = [identity for identity in running if not self._is_alive(identity)]
-        self.unclean_at = now if gone else unclean
-        self.starts = (*starts, now)[-_KEPT:]
-        self._write([identity for identity in running if identity not in gone] + [self._own])
+        dead = [identity for identity in running if not self._is_alive(identity)]
+        self.unclean_at = now if dead else unclean
+        self.starts = (*starts, now)[-_MOST_STARTS:]
+        self._write([identity for identity in running if identity not in dead] + [self._own])
 
     def note_end(self) -> None:
-        """Notes that this server ends as it should."""
+        """Record that this server ends cleanly."""
         running, starts, unclean = self._read()
         self.starts, self.unclean_at = tuple(starts), unclean
         self._write([identity for identity in running if identity != self._own])

@@ -1,4 +1,7 @@
-"""Alerts in the database: each change guarded by its number, in one transaction with what is to be told of it."""
+"""The table of alerts.
+
+Each change is guarded by its number, and stored in one transaction with its notifications.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,13 +31,13 @@ from api.domain.event import Severity
 from api.errors import AlertNotFound, Conflict
 from api.util.batches import in_batches
 
-#: Changes of one transaction: none holds anybody up for long, however many alerts there are.
+#: Maximum number of changes in one transaction, so that no transaction blocks others for long.
 BATCH = 500
 
-#: Rows that one pass of forgetting removes.
-FORGOTTEN_AT_ONCE = 500
+#: Maximum number of alerts that one cleanup deletes.
+DELETED_AT_ONCE = 500
 
-# Made once: to build a statement anew takes longer than to execute it.
+# Built once, since building a statement takes longer than executing it.
 _COLUMNS = [column.name for column in alerts.c if column.name not in ("serial", "alert_id")]
 _CHANGE = (
     update(alerts)
@@ -51,56 +54,57 @@ _SHOWN = select(
     .scalar_subquery()
     .label("delivered_at"),
 )
-_FORGET = delete(alerts).where(alerts.c.alert_id == bindparam("wanted"), alerts.c.number == bindparam("seen"))
+_DELETE = delete(alerts).where(alerts.c.alert_id == bindparam("wanted"), alerts.c.number == bindparam("seen"))
 _OLD = (
     select(alerts.c.alert_id)
     .where(alerts.c.resolved_at < bindparam("before"), alerts.c.open_key.is_(None))
-    .limit(FORGOTTEN_AT_ONCE)
+    .limit(DELETED_AT_ONCE)
 )
 
 
 class AlertsChanged(Exception):
-    """Somebody else has changed one of these alerts meanwhile: read them again. Nothing was kept."""
+    """Another writer has changed one of these alerts: read them again. The batch was not stored."""
 
 
 class AlertStore:
-    """Alerts, their history, and what channels are to be told of them."""
+    """Alerts, their history, and their notifications."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def version(self) -> int:
-        """The number that each change by a request raises, on whichever server."""
+        """Return the number that every change by a request to any server increments."""
         with self._database.read() as connection:
             return read_version(connection)
 
     def apply(self, changes: Sequence[AlertChange], now: datetime) -> None:
-        """Keeps these changes with their notifications, BATCH of them at a time, in order.
+        """Store changes with their notifications in order, in batches of BATCH.
 
-        Raises AlertsChanged, where somebody was first; what was kept before then is kept.
+        Raises AlertsChanged if another writer was faster. Batches before that are stored.
         """
         for batch in in_batches(changes, BATCH):
             with self._database.write() as connection:
                 _apply(connection, batch, now)
 
     def load(self, resolved_after: datetime) -> list[Alert]:
-        """Every alert that is open, and those that have ended since then."""
+        """Return every open alert, and those that ended after this time."""
         recent = or_(alerts.c.open_key.is_not(None), alerts.c.resolved_at >= to_seconds(resolved_after))
         with self._database.read() as connection:
             return [read_alert(row) for row in connection.execute(select(alerts).where(recent))]
 
     def get(self, alert_id: str) -> Alert:
-        """The alert with this id. Raises AlertNotFound."""
+        """Return the alert with this id. Raises AlertNotFound."""
         with self._database.read() as connection:
             return _get(connection, alert_id)
 
     def page(
-        self, wanted: AlertFilter, limit: int, offset: int, cursor: int | None
+        self, criteria: AlertFilter, limit: int, offset: int, cursor: int | None
     ) -> tuple[list[tuple[int, Alert]], int]:
-        """Up to `limit` alerts with their serial numbers, newest first, below `cursor` or after `offset` rows; and how
-        many there are in all.
+        """Return alerts with their serial numbers, newest first, and the total number.
+
+        Up to `limit` alerts, below `cursor` or after `offset` rows.
         """
-        conditions = _conditions(wanted)
+        conditions = _conditions(criteria)
         query = _SHOWN.where(*conditions).order_by(alerts.c.serial.desc()).limit(limit)
         query = query.offset(offset) if cursor is None else query.where(alerts.c.serial < cursor)
         with self._database.read() as connection:
@@ -108,10 +112,10 @@ class AlertStore:
             return [(row.serial, read_alert(row)) for row in connection.execute(query)], total
 
     def count(self, seen_by: str | None = None) -> AlertCounts:
-        """How many are open, as far as this user sees them."""
+        """Return the numbers of open alerts that this user sees."""
         conditions = [alerts.c.open_key.is_not(None), *_conditions(AlertFilter(seen_by=seen_by))]
-        grave = case((alerts.c.severity == Severity.CRITICAL, 1), else_=0)
-        query = select(alerts.c.shown_state, func.count().label("all"), func.sum(grave).label("critical"))
+        critical_rows = case((alerts.c.severity == Severity.CRITICAL, 1), else_=0)
+        query = select(alerts.c.shown_state, func.count().label("all"), func.sum(critical_rows).label("critical"))
         with self._database.read() as connection:
             rows = connection.execute(query.where(*conditions).group_by(alerts.c.shown_state)).all()
         by_state: dict[str, int] = {row.shown_state: row.all for row in rows}
@@ -119,18 +123,18 @@ class AlertStore:
         return AlertCounts(**by_state, critical=critical)
 
     def history(self, alert_id: str, limit: int = 200) -> list[AlertHistoryRow]:
-        """The latest changes of an alert, oldest first."""
+        """Return the latest changes of an alert, oldest first."""
         mine = select(alert_history).where(alert_history.c.alert_id == alert_id)
         with self._database.read() as connection:
             rows = connection.execute(mine.order_by(alert_history.c.id.desc()).limit(limit)).all()
         return [read_history(row) for row in reversed(rows)]
 
     def acknowledge(self, alert_id: str, by: str | None, until: datetime | None, comment: str, now: datetime) -> Alert:
-        """Notes that somebody knows of a firing alert; `by` None takes that back. Raises AlertNotFound, Conflict."""
+        """Acknowledge a firing alert; `by` None withdraws that. Raises AlertNotFound, Conflict."""
         with self._database.write() as connection:
             before = _get(connection, alert_id, lock=True)
             if before.state is not AlertState.FIRING:
-                raise Conflict(f"{alert_id} is {before.state}: only what fires can be acknowledged.")
+                raise Conflict(f"{alert_id} is {before.state}. Only a firing alert can be acknowledged.")
             after = replace(
                 before,
                 number=before.number + 1,
@@ -149,41 +153,44 @@ class AlertStore:
             raise_version(connection)
             return after
 
-    # -- for those who follow ------------------------------------------------------------------------------------------
+    # -- for streams ---------------------------------------------------------------------------------------------------
 
     def latest_id(self) -> int:
-        """The highest id of the history; 0 when there is none."""
+        """Return the highest id of the history; 0 if it is empty."""
         with self._database.read() as connection:
             return connection.scalar(select(func.max(alert_history.c.id))) or 0
 
     def ids_above(self, id_: int, limit: int) -> list[int]:
-        """Up to `limit` ids of the history above this one, ascending."""
+        """Return up to `limit` ids of the history above this one, ascending."""
         query = select(alert_history.c.id).where(alert_history.c.id > id_).order_by(alert_history.c.id).limit(limit)
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
     def changes(self, ids: Sequence[int]) -> list[tuple[AlertHistoryRow, Alert]]:
-        """The changes with these ids, by ascending id, each with its alert as it is now."""
+        """Return the changes with these ids, ascending, each with its alert as it is now."""
         query = select(alert_history).where(alert_history.c.id.in_(ids)).order_by(alert_history.c.id)
         with self._database.read() as connection:
             rows = [read_history(row) for row in connection.execute(query)]
-            wanted = _SHOWN.where(alerts.c.alert_id.in_({row.alert_id for row in rows}))
-            known = {row.alert_id: read_alert(row) for row in connection.execute(wanted)}
+            query = _SHOWN.where(alerts.c.alert_id.in_({row.alert_id for row in rows}))
+            known = {row.alert_id: read_alert(row) for row in connection.execute(query)}
         return [(row, known[row.alert_id]) for row in rows if row.alert_id in known]
 
     def forget(self, before: datetime) -> int:
-        """Removes alerts that ended before this time, with what was told of them; says how many, of a few at most."""
+        """Delete alerts that ended before this time, with their notifications.
+
+        Return their number, at most DELETED_AT_ONCE.
+        """
         with self._database.read() as connection:
             ids = list(connection.scalars(_OLD, {"before": to_seconds(before)}))
         if not ids:
             return 0
         with self._database.write() as connection:
-            told = alert_notifications.c.alert_id.in_(ids)
-            messages = list(connection.scalars(select(alert_notifications.c.delivery_id).where(told).distinct()))
-            connection.execute(delete(alert_notifications).where(told))
+            of_alerts = alert_notifications.c.alert_id.in_(ids)
+            messages = list(connection.scalars(select(alert_notifications.c.delivery_id).where(of_alerts).distinct()))
+            connection.execute(delete(alert_notifications).where(of_alerts))
             left = select(alert_notifications.c.delivery_id).where(alert_notifications.c.delivery_id.in_(messages))
-            gone = alert_deliveries.c.delivery_id.in_(messages) & alert_deliveries.c.delivery_id.not_in(left)
-            connection.execute(delete(alert_deliveries).where(gone))
+            unused = alert_deliveries.c.delivery_id.in_(messages) & alert_deliveries.c.delivery_id.not_in(left)
+            connection.execute(delete(alert_deliveries).where(unused))
             connection.execute(delete(alert_actions).where(alert_actions.c.alert_id.in_(ids)))
             connection.execute(delete(alert_history).where(alert_history.c.alert_id.in_(ids)))
             connection.execute(delete(alerts).where(alerts.c.alert_id.in_(ids)))
@@ -192,11 +199,11 @@ class AlertStore:
 
 def _apply(connection: Connection, changes: Sequence[AlertChange], now: datetime) -> None:
     new = [alert_row(each.after) for each in changes if each.before is None]
-    kept = [each for each in changes if each.before is not None and not each.is_forgotten]
-    gone = [each.before for each in changes if each.before is not None and each.is_forgotten]
-    # Freed first: the fingerprint of one that ends here may belong to another that begins here.
-    _expect(len(gone), _execute(connection, _FORGET, [_guard(each) for each in gone]))
-    moved = [{**alert_row(each.after), **_guard(each.before)} for each in kept if each.before is not None]
+    changed = [each for each in changes if each.before is not None and not each.is_forgotten]
+    deleted = [each.before for each in changes if each.before is not None and each.is_forgotten]
+    # Deleted first: a new alert may have the fingerprint of one that ends here.
+    _expect(len(deleted), _execute(connection, _DELETE, [_guard(each) for each in deleted]))
+    moved = [{**alert_row(each.after), **_guard(each.before)} for each in changed if each.before is not None]
     for row in moved:
         del row["alert_id"]
     _expect(len(moved), _execute(connection, _CHANGE, moved))
@@ -205,9 +212,9 @@ def _apply(connection: Connection, changes: Sequence[AlertChange], now: datetime
     history = [history_row(each.after, each.actor, each.message, now) for each in changes if each.message is not None]
     if history:
         connection.execute(insert(alert_history), history)
-    told = [notification_row(told, each.after, now) for each in changes for told in each.notifications]
-    if told:
-        connection.execute(insert(alert_notifications), told)
+    notifications = [notification_row(note, each.after, now) for each in changes for note in each.notifications]
+    if notifications:
+        connection.execute(insert(alert_notifications), notifications)
     insert_actions(connection, changes, now)
 
 
@@ -215,8 +222,8 @@ def _execute(connection: Connection, statement: Any, rows: list[dict[str, Any]])
     return connection.execute(statement, rows).rowcount if rows else 0
 
 
-def _expect(wanted: int, changed: int) -> None:
-    if wanted != changed:
+def _expect(expected: int, changed: int) -> None:
+    if expected != changed:
         raise AlertsChanged
 
 
@@ -232,22 +239,22 @@ def _get(connection: Connection, alert_id: str, lock: bool = False) -> Alert:
     return read_alert(row)
 
 
-def _conditions(wanted: AlertFilter) -> list[Any]:
-    equal = {"severity": wanted.severity, "rule_id": wanted.rule_id, "task_id": wanted.task_id}
+def _conditions(criteria: AlertFilter) -> list[Any]:
+    equal = {"severity": criteria.severity, "rule_id": criteria.rule_id, "task_id": criteria.task_id}
     conditions: list[Any] = [alerts.c[name] == value for name, value in equal.items() if value is not None]
-    if wanted.states:
-        conditions.append(alerts.c.shown_state.in_(wanted.states))
-    if wanted.gpu_uuid is not None:
-        of_gpu = alerts.c.target.endswith(f"/{wanted.gpu_uuid}", autoescape=True)
+    if criteria.states:
+        conditions.append(alerts.c.shown_state.in_(criteria.states))
+    if criteria.gpu_uuid is not None:
+        of_gpu = alerts.c.target.endswith(f"/{criteria.gpu_uuid}", autoescape=True)
         conditions += [alerts.c.scope == RuleScope.GPU, of_gpu]
-    if wanted.is_open is not None:
-        conditions.append(alerts.c.open_key.is_not(None) if wanted.is_open else alerts.c.open_key.is_(None))
-    if wanted.since is not None:
+    if criteria.is_open is not None:
+        conditions.append(alerts.c.open_key.is_not(None) if criteria.is_open else alerts.c.open_key.is_(None))
+    if criteria.since is not None:
         ended = alerts.c.resolved_at
-        conditions.append(or_(ended.is_(None), ended >= to_seconds(wanted.since)))
-    if wanted.until is not None:
-        conditions.append(alerts.c.since <= to_seconds(wanted.until))
-    if wanted.seen_by is not None:
-        own = and_(alerts.c.is_personal.is_(True), alerts.c.owner == wanted.seen_by)
+        conditions.append(or_(ended.is_(None), ended >= to_seconds(criteria.since)))
+    if criteria.until is not None:
+        conditions.append(alerts.c.since <= to_seconds(criteria.until))
+    if criteria.seen_by is not None:
+        own = and_(alerts.c.is_personal.is_(True), alerts.c.owner == criteria.seen_by)
         conditions.append(or_(alerts.c.is_personal.is_(False), own))
     return conditions

@@ -1,11 +1,11 @@
-"""The stream of alerts: each change of one, with the alert as it is then."""
+"""The stream of alerts: each change, with the alert as it is then."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from api.domain.sight import Sight, current_sight
+from api.domain.read_scope import ReadScope, current_scope
 from api.streaming.addresses import Asked, Opener
-from api.streaming.broker import Broker, Missed
+from api.streaming.broker import Broker, MissedMessages
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame, reset_frame
 from api.streaming.models import StreamEnding, Topic
@@ -14,25 +14,25 @@ from api.streaming.subscription import Subscription, TooSlow
 
 
 class AlertsStreamQuery(StreamQuery):
-    """Where the subscriber goes on."""
+    """The position from which the stream continues."""
 
     last_event_id: str | None = None
 
 
 def create_alerts_stream(broker: Broker) -> Opener:
-    """Makes the function that opens this stream for one subscriber."""
+    """Return the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
-    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        query = read_query(AlertsStreamQuery, asked.query)
-        last_id, sight = asked.last_event_id or query.last_event_id or None, current_sight.get()
+    async def open_stream(request: Asked) -> AsyncIterator[Frames]:
+        query = read_query(AlertsStreamQuery, request.query)
+        last_id, sight = request.last_event_id or query.last_event_id or None, current_scope.get()
         with broker.subscribe([Topic.ALERT], sight=sight) as subscription:
             yield _frames(subscription, broker.catch_up([Topic.ALERT], last_id, sight), sight)
 
     return open_stream
 
 
-async def _frames(subscription: Subscription, missed: Missed, sight: Sight) -> Frames:
+async def _frames(subscription: Subscription, missed: MissedMessages, sight: ReadScope) -> Frames:
     first: list[Frame] = [published.frame(sight) for published in missed.messages]
     if missed.is_reset:
         first.insert(0, reset_frame())

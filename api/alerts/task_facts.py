@@ -1,4 +1,4 @@
-"""Facts about trainings, as the database and the published state know them."""
+"""Facts about tasks, from the database and the published state."""
 
 import statistics
 from collections import deque
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from api.alerts.ages import Ages
 from api.alerts.evaluation import UNKNOWN, FactTable, show_number
-from api.alerts.fact_store import AlertFactStore, Headway
+from api.alerts.fact_store import AlertFactStore, CheckpointProgress
 from api.alerts.queue_facts import QueueFacts, count_available, describe_task
 from api.domain.alert import AlertTarget, Subject
 from api.domain.alert_rule import RuleScope
@@ -21,16 +21,16 @@ from api.gpus.state import GPUState
 from api.util.clock import Clock, time_of
 from api.util.formatting import as_sentence, shorten
 
-#: A task that has finished is a fact for so long: then its failure is history.
+#: Age after which a finished task is no longer a fact.
 FINISHED = timedelta(days=1)
 
-#: Losses from which the usual one is taken, and how few say nothing yet.
+#: Number of losses from which the median is computed, and the minimum for it.
 _LOSSES, _FEW_LOSSES = 200, 30
 
-#: Seconds of training after which a pace is believed.
+#: Seconds of training after which an estimate is reliable.
 _STABLE_SECONDS = 300.0
 
-#: What only a task that runs has.
+#: Facts that only a running task has.
 _OF_PROGRESS = (
     "loss",
     "loss_excess",
@@ -42,9 +42,9 @@ _OF_PROGRESS = (
     "eta_slip",
 )
 
-_GRAVE = (CauseCode.GPU_LOST, CauseCode.DISK_FULL)
+_SEVERE_CAUSES = (CauseCode.GPU_LOST, CauseCode.DISK_FULL)
 
-#: What messages say of causes whose own words are long: a phone shows one line.
+#: Short texts for causes with long messages, since a phone shows one line: (cause, remedy).
 _SHORT: Mapping[CauseCode, tuple[str, str]] = {
     CauseCode.CUDA_OUT_OF_MEMORY: (
         "GPU out of memory",
@@ -52,11 +52,11 @@ _SHORT: Mapping[CauseCode, tuple[str, str]] = {
     ),
 }
 
-#: Characters of a cause in a message.
+#: Maximum length of a cause in a message.
 _CAUSE_CHARACTERS = 160
 
-#: By the words of a request's `notify`, the rules that it is told of.
-TOLD_OF: Mapping[str, tuple[str, ...]] = {
+#: The rules that each value of a request's `notify` selects.
+NOTIFY_RULES: Mapping[str, tuple[str, ...]] = {
     "finished": ("training_finished",),
     "failed": ("training_failed", "retry_storm"),
     "hung": ("training_hung", "idle_while_leased"),
@@ -69,7 +69,7 @@ TOLD_OF: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(slots=True)
 class _Memory:
-    """What is remembered of one task."""
+    """The remembered values of one task."""
 
     ages: Ages
     attempt: str | None = None
@@ -80,7 +80,7 @@ class _Memory:
 
 
 class TaskFacts:
-    """Makes the tables of tasks and of the queue. One thread uses it."""
+    """Computes the tables of tasks and of the queue. Not thread-safe."""
 
     def __init__(
         self,
@@ -88,31 +88,33 @@ class TaskFacts:
         clock: Clock,
         holds: Callable[[], Sequence[Hold]] = tuple,
     ) -> None:
-        """`holds` returns every hold, oldest first."""
+        """Create the facts. `holds` returns every hold, oldest first."""
         self._holds = holds
         self._store = store
         self._clock = clock
         self._queue = QueueFacts(clock)
         self._memories: dict[str, _Memory] = {}
         self._notify: dict[str, dict[str, list[str]]] = {}
-        self._asked: set[str] = set()
+        self._loaded: set[str] = set()
         self._finished_after, self._newest = datetime.min.replace(tzinfo=UTC), -1
 
     def tables(self, state: GPUState) -> tuple[FactTable, FactTable]:
-        """The facts of all tasks, and of the queue. Raises DatabaseUnavailable."""
+        """Return the facts of all tasks, and of the queue. Raises DatabaseUnavailable."""
         found = self._find_recent()
-        self._forget({task.task_id for task in found})
+        self._update_known({task.task_id for task in found})
         running = [task.task_id for task in found if task.status.is_active]
-        headway = self._store.headway(running) if running else {}
-        rows = [self._row(task, headway.get(task.task_id), state) for task in found]
+        checkpoint_progress = self._store.checkpoint_progress(running) if running else {}
+        rows = [self._row(task, checkpoint_progress.get(task.task_id), state) for task in found]
         columns = {name: [row.get(name, UNKNOWN) for row in rows] for name in (rows[0] if rows else {})}
         targets = tuple(self._target(task) for task in found)
         waits = [row["queued_seconds"] for row in rows]
         return FactTable(RuleScope.TASK, targets, columns), self._queue.table(found, waits, state, self._holds())
 
     def _find_recent(self) -> list[TaskSummary]:
-        """Return what is open or has just finished. What had left this list stays away, unless it is open again: to a
-        clock that is set back by a year all that finished within that year is recent.
+        """Return open and recently finished tasks.
+
+        A finished task that has left this list does not come back: if the clock is set back by a year, all tasks that
+        finished within that year would be recent.
         """
         after = self._clock.steady.now() - FINISHED
         if self._newest < 0:
@@ -127,17 +129,19 @@ class TaskFacts:
             return True
         return task.task_id in self._memories or task.serial > self._newest
 
-    def _forget(self, there: Collection[str]) -> None:
+    def _update_known(self, task_ids: Collection[str]) -> None:
         for known in (self._memories, self._notify):
-            for gone in set(known) - set(there):
-                del known[gone]
-        self._asked &= set(there)
-        new = set(there) - self._asked
+            for task_id in set(known) - set(task_ids):
+                del known[task_id]
+        self._loaded &= set(task_ids)
+        new = set(task_ids) - self._loaded
         if new:
             self._notify |= self._store.notify(new)
-            self._asked |= new
+            self._loaded |= new
 
-    def _row(self, task: TaskSummary, headway: Headway | None, state: GPUState) -> dict[str, float]:
+    def _row(
+        self, task: TaskSummary, checkpoint_progress: CheckpointProgress | None, state: GPUState
+    ) -> dict[str, float]:
         memory = self._memories.setdefault(task.task_id, _Memory(Ages(self._clock)))
         is_active, is_queued = task.status.is_active, task.status is TaskStatus.QUEUED
         free = count_available(state)
@@ -146,27 +150,29 @@ class TaskFacts:
             "completed": _flag(task.status is TaskStatus.COMPLETED),
             "failed": _flag(task.status is TaskStatus.FAILED),
             "failed_gravely": _flag(
-                task.status is TaskStatus.FAILED and task.cause is not None and task.cause.code in _GRAVE
+                task.status is TaskStatus.FAILED and task.cause is not None and task.cause.code in _SEVERE_CAUSES
             ),
             "queued_seconds": memory.ages.of("queued", task.queued_at) if is_queued else 0.0,
             "gpus_free_for_it": free if is_queued and free >= task.gpu_count else 0.0,
             "gpu_utilization_max": _busiest(task, state),
-            **self._headway(task, memory, headway),
+            **self._headway(task, memory, checkpoint_progress),
             **self._progress(task, memory),
         }
         row["hung_seconds"] = self._hung(task, memory)
         return row
 
-    def _headway(self, task: TaskSummary, memory: _Memory, headway: Headway | None) -> dict[str, float]:
-        # Nothing but a training makes checkpoints.
-        if headway is None or not task.status.is_active or task.kind is not TaskType.TRAINING:
+    def _headway(
+        self, task: TaskSummary, memory: _Memory, checkpoint_progress: CheckpointProgress | None
+    ) -> dict[str, float]:
+        # Only trainings save checkpoints.
+        if checkpoint_progress is None or not task.status.is_active or task.kind is not TaskType.TRAINING:
             return {"checkpoint_age": UNKNOWN, "attempts_without_checkpoint": UNKNOWN}
-        saved_at = None if headway.checkpoint_at is None else time_of(headway.checkpoint_at)
+        saved_at = None if checkpoint_progress.checkpoint_at is None else time_of(checkpoint_progress.checkpoint_at)
         times = {"started": task.started_at, "checkpoint": saved_at}
-        ages = [memory.ages.of(what, at) for what, at in times.items() if at is not None]
+        ages = [memory.ages.of(name, at) for name, at in times.items() if at is not None]
         return {
             "checkpoint_age": min(ages, default=UNKNOWN),
-            "attempts_without_checkpoint": float(headway.attempts_since),
+            "attempts_without_checkpoint": float(checkpoint_progress.attempts_since),
         }
 
     def _hung(self, task: TaskSummary, memory: _Memory) -> float:
@@ -212,44 +218,44 @@ class TaskFacts:
         labels = {"task_id": task.task_id, "model_type": task.model_type}
         if task.owner is not None:
             labels["owner"] = task.owner
-        called = describe_task(task)
+        title = describe_task(task)
         view = None if task.progress is None else task.progress.progress
         loss = None if task.progress is None else task.progress.metrics.current_loss
         words = {
-            "name": called,
-            "task": called,
+            "name": title,
+            "task": title,
             "gpus": str(task.gpu_count),
             "attempts": str(task.attempts),
-            "warning": task.warning or "nothing is wrong",
+            "warning": task.warning or "no problem",
             "hang": (task.warning or "unknown").removeprefix("It seems to hang: ").strip().rstrip("."),
             "at_step": "" if view is None or view.current_step is None else f" at step {view.current_step}",
-            **_tell_cause(task.cause),
+            **_describe_cause(task.cause),
             "steps": "unknown" if view is None or view.current_step is None else str(view.current_step),
             "loss": "unknown" if loss is None else show_number(loss),
         }
         notify = self._notify.get(task.task_id, {})
-        channels, told = notify.get("channels") or [], notify.get("on") or []
-        rules = tuple(rule for word in told for rule in TOLD_OF.get(word, ()))
+        channels, selected = notify.get("channels") or [], notify.get("on") or []
+        rules = tuple(rule for value in selected for rule in NOTIFY_RULES.get(value, ()))
         subject = Subject(task.task_id, task.owner, task.attempts)
         has_failed = task.status is TaskStatus.FAILED
         return AlertTarget(task.task_id, labels, words, task.owner, tuple(channels), rules, subject, has_failed)
 
 
-def _tell_cause(cause: Cause | None) -> dict[str, str]:
-    """Return the words for why a task failed: one line for the sentence, and what to do."""
+def _describe_cause(cause: Cause | None) -> dict[str, str]:
+    """Return the words for the cause of a failure: one line, and the remedy."""
     if cause is None:
         return {"cause": "unknown reason", "cause_remedy": "Read the end of its log."}
     if cause.code in _SHORT:
         detail, remedy = _SHORT[cause.code]
     else:
         lines = cause.detail.strip().splitlines() or [cause.code.value]
-        # Of a trainer's own words the last line is the error.
+        # The last line of a trainer's own message is the error.
         detail, remedy = (lines[-1] if cause.code is CauseCode.TRAINER_ERROR else lines[0]), cause.remedy
     return {"cause": shorten(detail, _CAUSE_CHARACTERS).rstrip("."), "cause_remedy": as_sentence(remedy)}
 
 
 def _busiest(task: TaskSummary, state: GPUState) -> float:
-    """The utilisation of the busiest GPU of a task that trains; unknown when one of them is not known."""
+    """Return the utilization of a training's busiest GPU; UNKNOWN if one of them is unknown."""
     report = task.progress
     if task.status is not TaskStatus.RUNNING or report is None or report.progress.stage is not Stage.TRAINING:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Alerts, rules, silences and channels as the API shows them."""
+"""Alerts, rules, silences and channels as the API returns them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from api.domain.event import Severity
 
 @dataclass(frozen=True, slots=True)
 class AlertView:
-    """One alert. `value` and `peak` are of the first metric of its rule."""
+    """An alert. `value` and `peak` belong to the first metric of its rule."""
 
     alert_id: str
     rule_id: str
@@ -32,19 +32,19 @@ class AlertView:
     resolution: str | None
     value: float | None
     peak: float | None
-    is_unknown: bool  #: nobody can say at present whether its condition is true
+    is_unknown: bool  #: whether its condition is true is unknown at present
     is_flapping: bool
     owner: str | None
     acknowledged_by: str | None
     acknowledged_at: datetime | None
     acknowledged_until: datetime | None
-    muted_by: str | None  #: the silence, or the alert, because of which nobody is told
+    muted_by: str | None  #: id of the silence or alert that suppresses its notifications
     told_at: datetime | None  #: when a message about it was last delivered
     updated_at: datetime
 
 
 def show_alert(alert: Alert) -> AlertView:
-    """An alert as it is shown."""
+    """Return the view of an alert."""
     return AlertView(
         alert_id=alert.alert_id,
         rule_id=alert.rule_id,
@@ -77,26 +77,26 @@ def show_alert(alert: Alert) -> AlertView:
 
 @dataclass(frozen=True, slots=True)
 class AlertDetailView:
-    """One alert with its history; `deliveries` is null for who may not see channels."""
+    """An alert with its history. `deliveries` is null for users who may not see channels."""
 
     alert: AlertView
     history: tuple[AlertHistoryRow, ...]
     deliveries: tuple[DeliveryView, ...] | None
-    actions: tuple[ActionView, ...]  #: what its rule has done, or is doing
+    actions: tuple[ActionView, ...]  #: actions of its rule
 
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """One rule. Conditions look like `temperature_gpu >= temperature_slowdown - 5`.
+    """A rule. Conditions look like `temperature_gpu >= temperature_slowdown - 5`.
 
-    `metric`, `comparison` and `value` are those of its threshold; null for a rule about states.
+    `metric`, `comparison` and `value` form its threshold; they are null for a rule without a threshold.
     """
 
     rule_id: str
     title: str
     scope: RuleScope
     when: tuple[str, ...]
-    match: str  #: all or any of `when`
+    match: str  #: whether `all` or `any` of `when` must be true
     metric: str | None
     comparison: str | None
     value: float | None
@@ -111,18 +111,18 @@ class RuleView:
     labels: Mapping[str, str]
     enabled: bool
     is_builtin: bool
-    is_changed: bool  #: of one that is built in: somebody has changed it
+    is_changed: bool  #: whether a built-in rule was changed
     is_event: bool
     is_opt_in: bool
     actions: tuple[ActionKind, ...]  #: what is done when it fires
-    acts_for: str | None  #: the user whose tasks alone it may act on; null: everybody's
-    actions_by: str | None  #: who had it act
+    acts_for: str | None  #: the only user on whose tasks it may act; null: all users
+    actions_by: str | None  #: the user who set its actions
     updated_at: datetime | None
     updated_by: str | None
 
 
 def show_rule(rule: AlertRule) -> RuleView:
-    """A rule as it is shown."""
+    """Return the view of a rule."""
     threshold = rule.threshold
     return RuleView(
         rule_id=rule.rule_id,
@@ -157,7 +157,7 @@ def show_rule(rule: AlertRule) -> RuleView:
 
 @dataclass(frozen=True, slots=True)
 class SilenceView:
-    """One silence."""
+    """A silence."""
 
     silence_id: str
     matchers: tuple[Matcher, ...]
@@ -167,11 +167,11 @@ class SilenceView:
     author: str
     comment: str
     created_at: datetime
-    owner: str | None  #: the user whose alerts alone it silences; null: everybody's
+    owner: str | None  #: the only user whose alerts it silences; null: all users
 
 
 def show_silence(silence: Silence, now: datetime) -> SilenceView:
-    """A silence as it is shown."""
+    """Return the view of a silence."""
     return SilenceView(
         silence.silence_id,
         silence.matchers,
@@ -187,7 +187,7 @@ def show_silence(silence: Silence, now: datetime) -> SilenceView:
 
 @dataclass(frozen=True, slots=True)
 class QuietHoursView:
-    """A time of day in which only what is critical is told."""
+    """A time of day in which only critical alerts are sent."""
 
     zone: str
     begins: str
@@ -196,13 +196,13 @@ class QuietHoursView:
 
 @dataclass(frozen=True, slots=True)
 class ChannelView:
-    """One channel. Its address is shown masked; nobody is ever shown the whole of it again."""
+    """A channel. Its address is masked and never returned in full."""
 
     channel_id: str
     name: str
     kind: ChannelKind
     address: str
-    fingerprint: str  #: tells one address from another
+    fingerprint: str  #: distinguishes addresses
     enabled: bool
     disabled_reason: str | None
     min_severity: Severity
@@ -217,9 +217,9 @@ class ChannelView:
     repeat_warning_seconds: float | None
     quiet_hours: QuietHoursView | None
     webhook_format: str
-    from_environment: bool  #: made by the setting NOTIFY_URL: it cannot be changed or deleted by requests
+    from_environment: bool  #: created by the setting NOTIFY_URL: requests cannot change or delete it
     failures: int
-    last_error: str | None  #: null for who may not manage channels
+    last_error: str | None  #: null for users who may not manage channels
     last_success_at: datetime | None
     created_at: datetime
     created_by: str
@@ -227,7 +227,7 @@ class ChannelView:
 
 
 def show_channel(channel: Channel, with_errors: bool) -> ChannelView:
-    """A channel as it is shown. What its receiver has answered, only administrators see."""
+    """Return the view of a channel. Only administrators see its receiver's responses."""
     settings: ChannelSettings = channel.settings
     quiet = settings.quiet_hours
     return ChannelView(

@@ -1,1 +1,1 @@
-"""What happens to trainings, told to those who follow it. Entered through `publisher`."""
+"""Publishes events, progress and metrics of trainings to streams. The entry point is `publisher`."""

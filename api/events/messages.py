@@ -1,4 +1,4 @@
-"""What happens to trainings, as the messages of live streams."""
+"""The messages of live streams about trainings."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from api.domain.progress import Point
 from api.domain.training import EventKind
-from api.streaming.models import Message, MessageType, TaskEnd, ToldEvent, Topic
+from api.streaming.models import EventWithStatus, Message, MessageType, TaskEnd, Topic
 from api.training.attempts.series import EPOCH_LOSS, TAGS
 from api.training.views import TaskProgressView
 from api.util.clock import time_of
@@ -16,9 +16,9 @@ from api.util.envelope import encode_message
 _SHORT = {tag: name for name, tag in TAGS.items()}
 
 
-def status_message(told: ToldEvent) -> Message:
-    """The message of an event of a task."""
-    event = told.event
+def status_message(entry: EventWithStatus) -> Message:
+    """Return the message about an event of a task."""
+    event = entry.event
     shown = {
         "id": event.id,
         "type": event.type,
@@ -31,25 +31,25 @@ def status_message(told: ToldEvent) -> Message:
         "details": event.details,
         "timestamp": event.timestamp,
     }
-    data = {"task_id": event.task_id, "status": told.status, "event": shown}
+    data = {"task_id": event.task_id, "status": entry.status, "event": shown}
     return Message(
         Topic.TASK,
         MessageType.STATUS,
         encode_message(MessageType.STATUS, data, event.timestamp),
         task_id=event.task_id,
         position=event.id,
-        status=told.status if event.type is EventKind.STATUS else None,
+        status=entry.status if event.type is EventKind.STATUS else None,
     )
 
 
 def progress_message(view: TaskProgressView) -> Message:
-    """The message of how far a task is."""
+    """Return the message about a task's progress."""
     json = encode_message(MessageType.PROGRESS, view, view.updated_at)
     return Message(Topic.TASK, MessageType.PROGRESS, json, task_id=view.task_id, status=view.status)
 
 
 def points_message(task_id: str, points: Sequence[Point], now: datetime) -> Message:
-    """The message of new points of a task's series."""
+    """Return the message about new points of a task's series."""
     json = encode_message(MessageType.METRICS, {"task_id": task_id, "points": [_show(p) for p in points]}, now)
     return Message(Topic.TASK, MessageType.METRICS, json, task_id=task_id, is_detail=True)
 
@@ -66,12 +66,12 @@ def _show(point: Point) -> dict[str, Any]:
 
 
 def end_message(end: TaskEnd, position: int, now: datetime) -> Message:
-    """The message of how a task ended, with the event of this id."""
+    """Return the message about how a task ended, with the id of its event."""
     json = encode_message(MessageType.END, end, now)
     return Message(Topic.TASK, MessageType.END, json, end.task_id, position, end.status, is_detail=True)
 
 
 def system_message(level: str, message: str, now: datetime, **facts: Any) -> Message:
-    """A message about the service itself."""
+    """Return a message about the service itself."""
     json = encode_message(MessageType.SYSTEM, {"level": level, "message": message, **facts}, now)
     return Message(Topic.SYSTEM, MessageType.SYSTEM, json)

@@ -1,4 +1,4 @@
-"""The stream of one task: its events, progress, metrics and output, and at last its end."""
+"""The stream of one task: its events, progress, metrics and log, and finally its end."""
 
 import re
 from collections.abc import AsyncIterator
@@ -10,12 +10,12 @@ from typing import Annotated
 import orjson
 from pydantic import BeforeValidator
 
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.domain.training import TaskStatus
-from api.events.following import TaskFollowing
+from api.events.stream_reader import TaskStreamReader
 from api.logs.follower import Tail
-from api.logs.stream_output import FollowingLog, FollowLog, LogPiece
-from api.logs.stream_query import PLACES, Offset, TailLines, place
+from api.logs.stream_output import FollowedLog, FollowLog, LogPiece
+from api.logs.stream_query import START_PARAMETERS, Offset, TailLines, start_of
 from api.streaming.addresses import Asked, Opener
 from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker
@@ -30,7 +30,7 @@ _ID = re.compile(r"(\d{1,18}):(\d{0,18})", re.ASCII)
 
 
 class TaskMessages(StrEnum):
-    """The kinds of messages that a subscriber can ask for."""
+    """The kinds of messages that a subscriber can select."""
 
     PROGRESS = "progress"
     METRICS = "metrics"
@@ -39,9 +39,9 @@ class TaskMessages(StrEnum):
 
 
 class TaskStreamQuery(StreamQuery):
-    """Which messages are wanted, and where the log and the subscriber go on, as it is asked."""
+    """The query parameters: the kinds of messages, and where the log and the events continue."""
 
-    alternatives = PLACES
+    alternatives = START_PARAMETERS
 
     types: Annotated[tuple[TaskMessages, ...], BeforeValidator(some_of(tuple(TaskMessages)))] = tuple(TaskMessages)
     offset: Offset = None
@@ -50,40 +50,42 @@ class TaskStreamQuery(StreamQuery):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What one subscriber asks for, and where it goes on."""
+class TaskStreamOptions:
+    """The options of one subscriber."""
 
     types: frozenset[TaskMessages]
-    after: int | None  #: the id of the last event that it has seen; None begins with the latest
-    start: int | Tail  #: where in the log it begins
-    is_reset: bool  #: whether it came back with an id that is none of ours
+    after: int | None  #: id of the last event that it has received; None starts with the latest
+    start: int | Tail  #: where the log starts
+    is_reset: bool  #: whether it reconnected with an id that is not valid here
 
 
-def create_task_stream(broker: Broker, following: TaskFollowing, reads: BlockingReads, follow_log: FollowLog) -> Opener:
-    """Makes the function that opens this stream for one subscriber."""
+def create_task_stream(
+    broker: Broker, following: TaskStreamReader, reads: BlockingReads, follow_log: FollowLog
+) -> Opener:
+    """Return the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
-    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        wanted = read_wanted(asked)
-        task_id = asked.arguments["task_id"]
-        # Subscribed first: what happens while the database is read is not missed.
+    async def open_stream(request: Asked) -> AsyncIterator[Frames]:
+        options = read_options(request)
+        task_id = request.arguments["task_id"]
+        # Subscribed first, so that no message is missed while the database is read.
         with broker.subscribe([Topic.TASK], task_id) as subscription:
-            position = await reads.read(following.position, task_id, wanted.after)
-            yield _TaskStream(task_id, wanted, broker, subscription, following, reads, follow_log).frames(position)
+            position = await reads.read(following.position, task_id, options.after)
+            yield _TaskStream(task_id, options, broker, subscription, following, reads, follow_log).frames(position)
 
     return open_stream
 
 
-def read_wanted(asked: Asked) -> Wanted:
-    """What a request asks for; an id that cannot be read counts as an old one. Raises Invalid with every mistake."""
-    query = read_query(TaskStreamQuery, asked.query)
-    start = place(query.offset, query.tail)
-    given = asked.last_event_id or query.last_event_id or None
-    last = None if given is None else _ID.fullmatch(given)
+def read_options(request: Asked) -> TaskStreamOptions:
+    """Return the options of a request. An unreadable id counts as an old one. Raises Invalid with every mistake."""
+    query = read_query(TaskStreamQuery, request.query)
+    start = start_of(query.offset, query.tail)
+    last_event_id = request.last_event_id or query.last_event_id or None
+    last = None if last_event_id is None else _ID.fullmatch(last_event_id)
     if last is not None and last[2]:
         start = int(last[2])
     after = None if last is None else int(last[1])
-    return Wanted(frozenset(query.types), after, start, is_reset=given is not None and last is None)
+    return TaskStreamOptions(frozenset(query.types), after, start, is_reset=last_event_id is not None and last is None)
 
 
 class _TaskStream:
@@ -92,29 +94,29 @@ class _TaskStream:
     def __init__(
         self,
         task_id: str,
-        wanted: Wanted,
+        options: TaskStreamOptions,
         broker: Broker,
         subscription: Subscription,
-        following: TaskFollowing,
+        following: TaskStreamReader,
         reads: BlockingReads,
         follow_log: FollowLog,
     ) -> None:
         self._task_id = task_id
-        self._wanted = wanted
+        self._options = options
         self._broker = broker
         self._subscription = subscription
         self._following = following
         self._reads = reads
-        self._log = FollowingLog(task_id, wanted.start, follow_log, subscription.news)
-        self._follows_log = TaskMessages.LOG in wanted.types
-        self._sight = current_sight.get()
+        self._log = FollowedLog(task_id, options.start, follow_log, subscription.changed)
+        self._follows_log = TaskMessages.LOG in options.types
+        self._sight = current_scope.get()
         self._event_id = 0
-        self._told = 0  # the number of the latest progress
+        self._progress_number = 0  # number of the latest progress message
         self._end: Message | None = None
-        self._was_queued_again = False  # and its log not yet followed on
+        self._was_queued_again = False  # and the log is not followed again yet
 
     async def frames(self, position: EventPosition) -> Frames:
-        """All frames, from the events of `position` on."""
+        """Yield all frames, starting with the events of `position`."""
         async with aclosing(self._log):
             async for frames in self._first(position):
                 yield frames
@@ -126,21 +128,21 @@ class _TaskStream:
         if self._subscription.ending is StreamEnding.TOO_SLOW:
             raise TooSlow
 
-    # -- the beginning ---------------------------------------------------------------------------------------------
+    # -- start -----------------------------------------------------------------------------------------------------
 
     async def _first(self, position: EventPosition) -> Frames:
-        after = self._wanted.after
-        if self._wanted.is_reset or (after is not None and position.last_id < after):
+        after = self._options.after
+        if self._options.is_reset or (after is not None and position.last_id < after):
             yield [reset_frame()]
         while True:
             self._event_id = position.last_id
-            if TaskMessages.STATUS in self._wanted.types:
+            if TaskMessages.STATUS in self._options.types:
                 missed = self._following.missed(position)
                 yield [Frame(message.type, message.json, self._id(message.position)) for message in missed]
             if not position.has_more:
                 break
             position = await self._reads.read(self._following.position, self._task_id, position.last_id)
-        if TaskMessages.PROGRESS in self._wanted.types:
+        if TaskMessages.PROGRESS in self._options.types:
             yield [Frame(MessageType.PROGRESS, await self._progress(), self._id())]
         if position.status.is_finished:
             self._end = await self._reads.read(self._following.end, self._task_id, position.last_id)
@@ -149,32 +151,32 @@ class _TaskStream:
         latest = self._broker.latest_progress(self._task_id)
         if latest is None:
             return (await self._reads.read(self._following.progress, self._task_id)).json
-        self._told = latest.number
+        self._progress_number = latest.number
         return latest.message.shown_to(self._sight)
 
-    # -- what comes ------------------------------------------------------------------------------------------------
+    # -- updates ---------------------------------------------------------------------------------------------------
 
     async def _next(self) -> list[Frame] | None:
-        """The frames of what waits; None when the stream is over."""
+        """Return the next frames; None when the stream is over."""
         while True:
-            self._subscription.news.clear()
+            self._subscription.changed.clear()
             taken = self._subscription.take()
             frames = [frame for published in taken for frame in self._show(published)]
             piece = self._log.take()
             if piece is not None:
                 frames.append(self._show_piece(piece))
             if self._was_queued_again and self._follows_log and self._log.has_ended:
-                # What has ended was its log up to then.
+                # The log that has ended belongs to the attempts before the task was queued again.
                 self._was_queued_again = False
                 self._log.start()
             if frames:
                 return frames
             if taken:
-                # Nothing of it was wanted; there may be more.
+                # The subscriber has selected none of these messages. There may be more.
                 continue
             if self._is_over():
                 return None
-            await self._subscription.news.wait()
+            await self._subscription.changed.wait()
 
     def _show(self, published: Published) -> list[Frame]:
         message = published.message
@@ -184,9 +186,9 @@ class _TaskStream:
             if (message.position or 0) >= self._event_id:
                 self._end = message
             return []
-        if message.type.value not in self._wanted.types:
+        if message.type.value not in self._options.types:
             return []
-        if message.type is MessageType.PROGRESS and published.number <= self._told:
+        if message.type is MessageType.PROGRESS and published.number <= self._progress_number:
             return []
         return [Frame(message.type, message.shown_to(self._sight), self._id())]
 
@@ -197,10 +199,10 @@ class _TaskStream:
         if message.status is not None and not message.status.is_finished:
             self._end = None
             self._was_queued_again |= message.status is TaskStatus.QUEUED
-        return [Frame(message.type, message.json, self._id())] if TaskMessages.STATUS in self._wanted.types else []
+        return [Frame(message.type, message.json, self._id())] if TaskMessages.STATUS in self._options.types else []
 
     def _show_piece(self, piece: LogPiece) -> Frame:
-        # The reader of an unfinished line is still before it.
+        # The position of the subscriber is still before an unfinished line.
         id_ = None if piece.kind == MessageType.PARTIAL else self._id()
         return Frame(MessageType(piece.kind), piece.json, id_)
 
@@ -208,7 +210,7 @@ class _TaskStream:
         offset = self._log.next_offset
         return f"{self._event_id if event_id is None else event_id}:{'' if offset is None else offset}"
 
-    # -- the end ---------------------------------------------------------------------------------------------------
+    # -- end -------------------------------------------------------------------------------------------------------
 
     def _is_over(self) -> bool:
         if self._subscription.ending is not None or self._log.was_cut_off:

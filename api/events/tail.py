@@ -1,44 +1,44 @@
-"""Reads the table of events as it grows: each event once, those of a task in their order, whoever has written them."""
+"""Reads new rows of the table of events: each event once, and those of a task in order, whichever server wrote them."""
 
 from collections.abc import Collection
 
-from api.streaming.models import ToldEvent
+from api.streaming.models import EventWithStatus
 from api.training.event_store import EventStore
 from api.util.batches import in_batches
 
-#: Transactions that run at the same time may become visible in another order than that of their ids. So far back an
-#: event is still looked for; there are never so many in the seconds that a transaction may take.
+#: Concurrent transactions may become visible in another order than that of their ids. Events this far below the highest
+#: id are still read; there are never so many during one transaction.
 WINDOW = 1_000
 
-#: Events that are read at a time.
+#: Number of events that are read at a time.
 AT_ONCE = 500
 
 
 class EventTail:
-    """One reader's place in the table of events. One thread uses it at a time."""
+    """The position of one reader in the table of events. Not thread-safe."""
 
     def __init__(self, events: EventStore) -> None:
         self._events = events
         self._highest: int | None = None
-        self._missing: set[int] = set()  #: lower ids that were not there: of a transaction under way, or of nothing
+        self._missing: set[int] = set()  #: lower ids that were not visible: of open transactions, or unused
 
     def begin(self) -> None:
-        """Takes all existing events as known. Raises DatabaseUnavailable."""
+        """Treat all existing events as known. Raises DatabaseUnavailable."""
         highest = self._events.latest_id()
         known = self._events.ids_above(highest - WINDOW, WINDOW)
         self._missing = set(range(max(0, highest - WINDOW) + 1, highest)).difference(known)
         self._highest = max(highest, *known) if known else highest
 
-    def read(self) -> list[ToldEvent]:
-        """The events that are new since the last call. Raises DatabaseUnavailable."""
+    def read(self) -> list[EventWithStatus]:
+        """Return the events that are new since the last call. Raises DatabaseUnavailable."""
         if self._highest is None:
             self.begin()
             return []
         fresh = self._fresh_ids(self._highest)
-        found: list[ToldEvent] = []
-        for some in in_batches(fresh, AT_ONCE):
-            found += self._events.get(some)
-        # Only now: when the database fails in between, they are read again.
+        found: list[EventWithStatus] = []
+        for batch in in_batches(fresh, AT_ONCE):
+            found += self._events.get(batch)
+        # Recorded only now: if the database fails before, they are read again.
         self._note(self._highest, fresh)
         return found
 

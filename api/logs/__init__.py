@@ -1,1 +1,1 @@
-"""Logs: read, searched, followed and downloaded. Entered through `service`."""
+"""Reads, searches, follows and downloads logs. The entry point is `service`."""

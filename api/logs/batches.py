@@ -1,4 +1,4 @@
-"""The batches of lines that followers of a log are sent, encoded once for all of them."""
+"""Messages with the lines of a log. Each is encoded once for all its followers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import Any, Literal
 from api.domain.log import Gap, LineFilter, LogEnd, LogLine
 from api.util.envelope import encode_json
 
-#: The most lines, and bytes, of one message.
+#: Maximum numbers of lines and bytes in one message.
 BATCH_LINES = 200
 BATCH_BYTES = 64 * 1024
 
-# What the JSON of a line takes beside its message, roughly.
+# Approximate size of a line's JSON without its message.
 _LINE_BYTES = 220
 
 Kind = Literal["log", "partial", "dropped", "end"]
@@ -22,21 +22,21 @@ Kind = Literal["log", "partial", "dropped", "end"]
 class LogBatch:
     """One message to a follower: its JSON, and the part of the log that it covers.
 
-    `log`: lines. `partial`: the line at the end as it looks now; it covers nothing. `dropped`: a part that was gone
-    before it could be read. `end`: the task has finished and everything was delivered.
+    `log`: lines. `partial`: the unfinished last line; it covers nothing. `dropped`: a part that was deleted before it
+    was read. `end`: the task has finished and everything was delivered.
     """
 
     kind: Kind
     start: int
-    next_offset: int  #: where a follower who has seen it goes on
+    next_offset: int  #: where a follower continues after it
     json: bytes
     lines: tuple[LogLine, ...] = ()
 
-    def select(self, task_id: str | None, wanted: LineFilter) -> "LogBatch | None":
-        """A batch with the wanted lines only; None when there are none."""
-        if not self.lines or wanted.selects_all:
+    def select(self, task_id: str | None, line_filter: LineFilter) -> "LogBatch | None":
+        """Return a batch with the matching lines only; None if no line matches."""
+        if not self.lines or line_filter.selects_all:
             return self
-        lines = [line for line in self.lines if wanted.selects(line)]
+        lines = [line for line in self.lines if line_filter.selects(line)]
         if len(lines) == len(self.lines):
             return self
         if not lines:
@@ -45,7 +45,7 @@ class LogBatch:
 
 
 def batches_of(task_id: str | None, lines: Sequence[LogLine], end: int) -> Iterator[LogBatch]:
-    """These lines in messages of bounded size; the last line ends at the offset `end`."""
+    """Yield messages of bounded size with these lines. The last line ends at the offset `end`."""
     batch: list[LogLine] = []
     size = 0
     for line in lines:
@@ -64,22 +64,22 @@ def _batch_of(task_id: str | None, lines: Sequence[LogLine], start: int, end: in
 
 
 def partial_of(task_id: str | None, line: LogLine) -> LogBatch:
-    """The message of the unfinished last line."""
+    """Return the message about the unfinished last line."""
     return LogBatch("partial", line.offset, line.offset, _encode("partial", task_id, {"line": line}), (line,))
 
 
 def dropped_of(task_id: str | None, gap: Gap) -> LogBatch:
-    """The message of what was gone before it could be read."""
-    told = {"from": gap.start, "to": gap.end, "bytes": gap.end - gap.start, "lines": gap.lines}
-    return LogBatch("dropped", gap.start, gap.end, _encode("dropped", task_id, told))
+    """Return the message about a part that was deleted before it was read."""
+    content = {"from": gap.start, "to": gap.end, "bytes": gap.end - gap.start, "lines": gap.lines}
+    return LogBatch("dropped", gap.start, gap.end, _encode("dropped", task_id, content))
 
 
 def end_of(task_id: str | None, end: LogEnd, offset: int) -> LogBatch:
-    """The message of how the task ended."""
-    told = {"status": end.status, "failure": end.failure, "exit_code": end.exit_code, "next_offset": offset}
-    return LogBatch("end", offset, offset, _encode("end", task_id, told))
+    """Return the message about how the task ended."""
+    content = {"status": end.status, "failure": end.failure, "exit_code": end.exit_code, "next_offset": offset}
+    return LogBatch("end", offset, offset, _encode("end", task_id, content))
 
 
-def _encode(kind: Kind, task_id: str | None, told: Mapping[str, Any]) -> bytes:
-    data = told if task_id is None else {"task_id": task_id, **told}
+def _encode(kind: Kind, task_id: str | None, content: Mapping[str, Any]) -> bytes:
+    data = content if task_id is None else {"task_id": task_id, **content}
     return encode_json({"type": kind, "timestamp": datetime.now(UTC), "data": data})

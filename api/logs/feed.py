@@ -1,8 +1,8 @@
-"""Following a log: one feed reads what is new and frames it once, for everybody who follows this log.
+"""Follows one log: a feed reads new lines and encodes them once for all followers of this log.
 
-A follower has no queue. It is at a place in the log: where the feed keeps a batch that begins there, it takes that;
-where not, it reads the file itself until it has come so far. So nothing is lost or doubled, and who is slow slows
-nobody else.
+A follower has no queue, only a position in the log. If the feed has a batch that starts there, the follower takes it;
+if not, the follower reads the file itself until it catches up. So no line is lost or repeated, and a slow follower
+delays no other.
 """
 
 import asyncio
@@ -25,30 +25,30 @@ from api.logs.watcher import LogWatcher
 
 logger = logging.getLogger(__name__)
 
-#: Bytes that are read at a time.
+#: Number of bytes that are read at a time.
 READ_BYTES = 256 * 1024
 
-#: Bytes of the latest batches that a feed keeps; a follower who is further behind reads the file.
+#: Bytes of recent batches that a feed stores. A follower that is further behind reads the file.
 RING_BYTES = 2**20
 
-GATHER_SECONDS = 0.05  #: between two reads of a log that grows: at most so long a line waits for its batch
-PARTIAL_SECONDS = 0.5  #: between two looks of an unfinished line
-UNFINISHED_SECONDS = 0.2  #: after which a line is shown unfinished: many are written in two parts
-#: After which a log without news is looked at all the same, and whether its task has ended; so is each log that other
-#: machines write.
+GATHER_SECONDS = 0.05  #: between two reads of a growing log; a line waits at most this long for its batch
+PARTIAL_SECONDS = 0.5  #: between two messages about an unfinished line
+UNFINISHED_SECONDS = 0.2  #: after which an unfinished line is sent, since many lines are written in two parts
+#: Seconds after which a log without changes, and the state of its task, is checked. Logs that other machines write are
+#: always polled this way.
 QUIET_SECONDS = 1.0
-ASK_SECONDS = 0.5  #: between two questions whether the task has ended
-UNWATCHED_SECONDS = 0.2  #: the same of a log that cannot be watched, because it has not begun
+END_CHECK_SECONDS = 0.5  #: between two checks whether the task has ended
+UNWATCHED_SECONDS = 0.2  #: the same for a log that cannot be watched, because it does not exist yet
 
 T = TypeVar("T")
 
 
 class LogFeed:
-    """Reads one log onward while somebody follows it. All but what runs in `threads` happens in the event loop."""
+    """Reads new lines of one log while it has followers. Everything except work in `threads` runs in the event loop."""
 
     def __init__(self, log: LogSource, watcher: LogWatcher, threads: Executor) -> None:
         self.log = log
-        self.position: int | None = None  #: the offset up to which it has read; None until it has begun
+        self.position: int | None = None  #: the offset up to which it has read; None before the start
         self.partial: LogBatch | None = None
         self.end: LogBatch | None = None
         self.is_closed = False
@@ -59,44 +59,44 @@ class LogFeed:
         self._ring_bytes = 0
         self._by_start: dict[int, LogBatch] = {}
         self._working: Future[Any] = Future()
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
         self._woken = asyncio.Event()
         self._is_watched = False
         self._can_be_watched = True
         self._partial_at = float("-inf")
         self._partial_end = -1
         self._line_start, self._line_since = -1, float("-inf")
-        self._asked_at = float("-inf")
+        self._checked_at = float("-inf")
 
     # -- for followers ---------------------------------------------------------------------------------------------
 
     @property
-    def news(self) -> asyncio.Event:
-        """An event that is set at the next change. Who takes it before looking misses nothing."""
-        return self._news
+    def changed(self) -> asyncio.Event:
+        """An event that is set at the next change. Get it before checking, so that no change is missed."""
+        return self._changed
 
     def batch_at(self, offset: int) -> LogBatch | None:
-        """The batch that begins at this offset, if it is kept."""
+        """Return the stored batch that starts at this offset, or None."""
         return self._by_start.get(offset)
 
     def next_start(self, offset: int) -> int | None:
-        """The offset up to which a follower at this offset must read by itself; None when it must wait."""
+        """Return the offset up to which a follower must read the file itself; None if it must wait."""
         if self.position is None or offset >= self.position:
             return None
         starts = [batch.start for batch in self._ring]
-        place = bisect_right(starts, offset)
-        return starts[place] if place < len(starts) else self.position
+        index = bisect_right(starts, offset)
+        return starts[index] if index < len(starts) else self.position
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Reads until the task has ended, or the feed is cancelled."""
+        """Read until the task has ended or the feed is cancelled."""
         stream = await self._in_thread(self._open)
         self.position = stream.offset
-        self._tell()
+        self._notify()
         try:
             while self.end is None:
-                await self._look(stream)
+                await self._step(stream)
         finally:
             self._watcher.unwatch(self.log.content.directory, self._woken.set)
             # A thread may still be reading.
@@ -104,12 +104,12 @@ class LogFeed:
 
     def _open(self) -> LineStream:
         content = self.log.content
-        self._can_be_watched = self._watcher.hears_all(content.directory)
+        self._can_be_watched = self._watcher.reports_all_changes(content.directory)
         begin = LogReader(content, self.log.create_classifier, is_finished=False).find_tail(content.end(), 1)
         return LineStream(content, begin, self.log.create_classifier)
 
-    async def _look(self, stream: LineStream) -> None:
-        """Reads what is new; waits where there is nothing new."""
+    async def _step(self, stream: LineStream) -> None:
+        """Read new lines, or wait for them."""
         self._woken.clear()
         if self._can_be_watched and not self._is_watched:
             self._is_watched = self._watcher.watch(self.log.content.directory, self._woken.set)
@@ -123,7 +123,7 @@ class LogFeed:
             await self._finish(stream, ended)
 
     async def _read(self, stream: LineStream) -> bool:
-        """Reads once; returns whether there was anything new."""
+        """Read once. Return whether there was anything new."""
         before = stream.read_to
         self._publish(await self._in_thread(lambda: self._read_batches(stream)), stream.offset)
         await self._show_partial(stream)
@@ -147,11 +147,11 @@ class LogFeed:
             self._ring_bytes -= len(oldest.json)
         self.position = position
         self.partial = None
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def _show_partial(self, stream: LineStream) -> None:
         now = monotonic()
@@ -164,22 +164,22 @@ class LogFeed:
         if line is not None:
             self._partial_at = now
             self.partial = partial_of(self.log.task_id, line)
-            self._tell()
+            self._notify()
 
     def _partial_due(self) -> float:
-        """The time from which the unfinished line may be shown."""
+        """Return the time from which on the unfinished line may be sent."""
         return max(self._line_since + UNFINISHED_SECONDS, self._partial_at + PARTIAL_SECONDS)
 
     async def _look_up_end(self) -> LogEnd | None:
-        """How the task has ended; asked only now and then, None between."""
+        """Return how the task has ended; None if it has not, or if the last check is recent."""
         now = monotonic()
-        if now - self._asked_at < ASK_SECONDS:
+        if now - self._checked_at < END_CHECK_SECONDS:
             return None
-        self._asked_at = now
+        self._checked_at = now
         try:
             return await self._in_thread(self.log.look_up_end)
         except DatabaseUnavailable as error:
-            logger.warning("whether a followed task has ended cannot be told", extra={"problem": str(error)})
+            logger.warning("the state of a followed task cannot be read", extra={"problem": str(error)})
             return None
 
     async def _wait(self, stream: LineStream) -> None:
@@ -191,13 +191,13 @@ class LogFeed:
                 await self._woken.wait()
 
     async def _finish(self, stream: LineStream, ended: LogEnd) -> None:
-        """Delivers the rest and the end: nobody writes any more, so that this is everything."""
+        """Deliver the rest and the end. The task has ended, so nothing more is written."""
         while await self._read(stream):
             continue
         rest = await self._in_thread(stream.end)
         self._publish(list(batches_of(self.log.task_id, rest, stream.offset)), stream.offset)
         self.end = end_of(self.log.task_id, ended, stream.offset)
-        self._tell()
+        self._notify()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         working = self._threads.submit(work)
@@ -205,6 +205,6 @@ class LogFeed:
         return await asyncio.wrap_future(working)
 
     def close(self) -> None:
-        """Ends its followers, without telling them an end of the log."""
+        """End the followers without an end message."""
         self.is_closed = True
-        self._tell()
+        self._notify()

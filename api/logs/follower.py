@@ -1,4 +1,4 @@
-"""Those who follow a log, each at a place of its own, and the feeds that they share."""
+"""The followers of logs, each with its own position, and the feeds that they share."""
 
 import asyncio
 import logging
@@ -18,30 +18,31 @@ from api.logs.watcher import LogWatcher
 
 logger = logging.getLogger(__name__)
 
-#: Threads that read for the feeds, and for followers that are behind: these may be many, and hold nobody else up.
+#: Numbers of threads for the feeds, and for followers that are behind. The latter may be many and must not delay
+#: others.
 FEED_THREADS = 2
 FOLLOWER_THREADS = 2
 
-#: Bytes that a follower who is behind reads at a time; as objects and JSON they take many times as many.
+#: Bytes that a follower reads at a time when it is behind. As objects and JSON they take many times as much memory.
 READ_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Asks to begin with the last so many lines."""
+    """A start position before the end of the log, in lines."""
 
     lines: int
 
 
 class Follower:
-    """An asynchronous iterator of batches. A call of it may be cancelled and made again: nothing is lost by that."""
+    """An asynchronous iterator of batches. A cancelled call can be repeated without losing a batch."""
 
-    def __init__(self, feed: LogFeed, position: int, wanted: LineFilter, threads: Executor) -> None:
-        self.position = position  #: the offset at which it goes on
+    def __init__(self, feed: LogFeed, position: int, line_filter: LineFilter, threads: Executor) -> None:
+        self.position = position  #: the offset at which it continues
         self._feed = feed
-        self._wanted = wanted
+        self._line_filter = line_filter
         self._threads = threads
-        self._own: deque[LogBatch] = deque()  #: batches that it has read by itself
+        self._own: deque[LogBatch] = deque()  #: batches that it has read from the file itself
         self._stream: LineStream | None = None
         self._pending: asyncio.Future[list[LogBatch]] | None = None
         self._partial: LogBatch | None = None
@@ -49,7 +50,7 @@ class Follower:
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether it ended before the log did, because the server ends."""
+        """Whether it ended before the log did, because the server stops."""
         return self._feed.is_closed
 
     def __aiter__(self) -> "Follower":
@@ -57,18 +58,18 @@ class Follower:
 
     async def __anext__(self) -> LogBatch:
         while True:
-            news = self._feed.news
+            changed = self._feed.changed
             batch = await self._next()
             if batch is None:
-                await news.wait()
+                await changed.wait()
                 continue
             self.position = batch.next_offset
-            shown = batch.select(self._feed.log.task_id, self._wanted)
+            shown = batch.select(self._feed.log.task_id, self._line_filter)
             if shown is not None:
                 return shown
 
     async def _next(self) -> LogBatch | None:
-        """The next batch, wanted or not; None when there is none yet."""
+        """Return the next batch, before filtering; None if there is none yet."""
         feed = self._feed
         if self._is_over or feed.is_closed:
             raise StopAsyncIteration
@@ -80,7 +81,7 @@ class Follower:
             return batch
         target = feed.next_start(self.position)
         if target is not None:
-            self._own.extend(await self._read_itself(target))
+            self._own.extend(await self._read_file(target))
             return self._own.popleft()
         if feed.end is not None:
             self._is_over = True
@@ -90,20 +91,20 @@ class Follower:
             return feed.partial
         return None
 
-    async def _read_itself(self, target: int) -> list[LogBatch]:
+    async def _read_file(self, target: int) -> list[LogBatch]:
         if self._pending is None:
             loop = asyncio.get_running_loop()
             self._pending = loop.run_in_executor(self._threads, self._read_batches, target)
         pending = self._pending
         try:
-            # A call that is cancelled leaves the read alone; the next call takes its result.
+            # A cancelled call does not stop the read. The next call gets its result.
             return await asyncio.shield(pending)
         finally:
             if pending.done():
                 self._pending = None
 
     def _read_batches(self, target: int) -> list[LogBatch]:
-        """At least one batch on the way to the target."""
+        """Return at least one batch towards the target."""
         log = self._feed.log
         stream = self._stream
         if stream is None or stream.offset != self.position:
@@ -117,7 +118,7 @@ class Follower:
                 found.append(dropped_of(log.task_id, gap))
             found += batches_of(log.task_id, lines, stream.offset)
             if stream.read_to == before:
-                # Its files were removed.
+                # Its files were deleted.
                 return [dropped_of(log.task_id, Gap(self.position, target, None))]
         return found or list(batches_of(log.task_id, stream.end(is_part=True), stream.offset))
 
@@ -127,7 +128,7 @@ class Follower:
             self._stream = None
 
     def close(self) -> None:
-        """Closes its file, once no thread reads it any more."""
+        """Close the file, after any read in progress."""
         if self._pending is None:
             self._close_stream()
         else:
@@ -135,7 +136,7 @@ class Follower:
 
 
 class LogFeeds:
-    """The feeds of the logs that are followed: made for the first follower, ended with the last."""
+    """The feeds of all followed logs. A feed starts with its first follower and ends with its last."""
 
     def __init__(self) -> None:
         self._watcher = LogWatcher()
@@ -147,19 +148,19 @@ class LogFeeds:
 
     @property
     def followers(self) -> int:
-        """How many followers there are."""
+        """The number of followers."""
         return sum(feed.followers for feed in self._running)
 
     @asynccontextmanager
     async def follow(
-        self, log: LogSource, start: int | Tail, wanted: LineFilter = EVERYTHING
+        self, log: LogSource, start: int | Tail, line_filter: LineFilter = EVERYTHING
     ) -> AsyncIterator[Follower]:
-        """A follower within an `async with`; it begins at this offset, or so many lines before the end."""
+        """Yield a follower that starts at this offset, or so many lines before the end."""
         self._loop = asyncio.get_running_loop()
         position = await self._find(log, start.lines) if isinstance(start, Tail) else start
         feed = self._feed(log)
         feed.followers += 1
-        follower = Follower(feed, position, wanted, self._follower_threads)
+        follower = Follower(feed, position, line_filter, self._follower_threads)
         try:
             yield follower
         finally:
@@ -176,7 +177,7 @@ class LogFeeds:
 
     def _feed(self, log: LogSource) -> LogFeed:
         feed = self._feeds.get(log.key)
-        # One that has ended knows nothing of a task that was resumed since.
+        # An ended feed does not notice that its task was resumed.
         if feed is None or feed.end is not None or feed.is_closed:
             feed = self._feeds[log.key] = LogFeed(log, self._watcher, self._threads)
             self._running[feed] = asyncio.create_task(self._run(feed))
@@ -198,16 +199,16 @@ class LogFeeds:
             del self._feeds[feed.log.key]
 
     def close_soon(self) -> None:
-        """Ends every follower; may be called from a signal handler."""
+        """End every follower. May be called from a signal handler."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.close)
 
     def close(self) -> None:
-        """Ends every follower."""
+        """End every follower."""
         for feed in self._running:
             feed.close()
 
     def stop(self) -> None:
-        """Stops the threads, once nobody follows any more."""
+        """Stop the threads. Call it when there are no followers."""
         for threads in (self._threads, self._follower_threads):
             threads.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The bytes of a log, in their order, as lines: cut, cleaned, numbered, timed and classified in bounded memory."""
+"""Turns the bytes of a log into lines: split, cleaned, numbered, timed and classified in bounded memory."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -8,80 +8,80 @@ from api.domain.log import Classifier, Gap, LogLine, LogTime
 from api.executors.executor import Log
 from api.util.terminal_text import clean
 
-#: A line that is longer is cut at each full MiB of the log: where it is cut is the same for every reader, wherever it
-#: began, and nobody needs to hold more than this of it.
+#: A longer line is cut at each full MiB of the log. So every reader cuts it at the same offsets, and no reader holds
+#: more than this of it.
 LINE_BYTES = 2**20
 
-#: Bytes before the first line from which its context (a traceback, an evaluation, the epoch) is taken.
+#: Bytes before the first line from which its context is computed (a traceback, an evaluation, the epoch).
 CONTEXT_BYTES = 64 * 1024
 
-#: Bytes of an unfinished line that are looked at.
+#: Bytes of an unfinished line that are shown.
 PARTIAL_BYTES = 64 * 1024
 
 CreateClassifier = Callable[[], Classifier]
 
 
 class LineStream:
-    """Reads lines onward from an offset. What it holds is the rest behind the last whole line: 1 MiB at most."""
+    """Reads lines from an offset on. It holds the unfinished rest after the last complete line: at most 1 MiB."""
 
     def __init__(self, log: Log, offset: int, create_classifier: CreateClassifier) -> None:
-        self.offset = offset  #: where the next line begins
+        self.offset = offset  #: where the next line starts
         self._log = log
         self._create_classifier = create_classifier
         self._cursor = log.follow(offset)
-        self._place(offset)
+        self._seek(offset)
 
-    def _place(self, offset: int) -> None:
-        """Finds out what only the bytes before tell: the line's number, its context, whether it is cut there."""
+    def _seek(self, offset: int) -> None:
+        """Determine the state at an offset: the line number, the context, and whether a line was cut there."""
         self.offset, self._rest = offset, b""
         self._newlines = self._log.newlines_before(offset)
-        # Asked afterwards: what is still there now was there while it was counted.
+        # Read after counting: bytes that exist now existed while they were counted.
         self._is_counted = offset == 0 or offset >= self._log.first()
         self._classifier = self._create_classifier()
         began, before = self._log.read(max(0, offset - CONTEXT_BYTES), min(offset, CONTEXT_BYTES))
         before = before[: max(0, offset - began)]
         self._is_part = bool(before) and not before.endswith(b"\n")
-        whole = before if began == 0 else before[before.find(b"\n") + 1 :]
-        for line in whole.split(b"\n")[:-1]:
+        complete = before if began == 0 else before[before.find(b"\n") + 1 :]
+        for line in complete.split(b"\n")[:-1]:
             self._classifier.read(clean(line)[0])
 
     @property
     def read_to(self) -> int:
-        """The offset behind the last byte that was read."""
+        """The offset after the last byte that was read."""
         return self.offset + len(self._rest)
 
     def read(self, limit: int) -> tuple[list[LogLine], Gap | None]:
-        """The lines that end within the next `limit` bytes, and what was gone before them. Raises OSError."""
+        """Return the lines that end within the next `limit` bytes, and a deleted part before them. Raises OSError."""
         began, content = self._cursor.read(limit)
         if not content:
             return [], None
         gap = self._skip_to(began) if began != self.read_to else None
         if gap is not None and not self._is_counted:
-            # Gone meanwhile, too: nobody could number these lines any more.
+            # The first bytes were deleted while they were counted, so these lines cannot be numbered.
             self._cursor.close()
             self._cursor = self._log.follow(began)
             return [], gap
         content = self._rest + content
         if len(content) <= LINE_BYTES and b"\n" not in content[len(self._rest) :]:
-            # A long line that comes in small parts is not searched from its beginning with each of them.
+            # A long line that arrives in small parts is not searched from its start with each part.
             self._rest = content
             return [], gap
         return self._decode(content.split(b"\n")), gap
 
     def _skip_to(self, offset: int) -> Gap:
-        """Goes on after what is gone, and drops the beginning of a line whose end is gone."""
+        """Continue after a deleted part, and drop the start of a line whose end was deleted."""
         start, newlines, is_counted = self.offset, self._newlines, self._is_counted
-        self._place(offset)
+        self._seek(offset)
         return Gap(start, offset, self._newlines - newlines if is_counted and self._is_counted else None)
 
     def _decode(self, pieces: list[bytes]) -> list[LogLine]:
-        """Lines from what was split at its newlines; the last piece has not ended."""
-        *whole, rest = pieces
+        """Return the lines of text that was split at its newlines. The last piece is unfinished."""
+        *complete, rest = pieces
         lines: list[LogLine] = []
-        if whole or len(rest) > LINE_BYTES:
-            size = sum(map(len, pieces)) + len(whole)
+        if complete or len(rest) > LINE_BYTES:
+            size = sum(map(len, pieces)) + len(complete)
             times = _LineTimes(self._log, self.offset, self.offset + size)
-            for piece in whole:
+            for piece in complete:
                 last = self._cut(piece, times, lines)
                 lines.append(self._line(last, times))
                 self.offset += len(last) + 1
@@ -92,7 +92,7 @@ class LineStream:
         return lines
 
     def _cut(self, piece: bytes, times: "_LineTimes", lines: list[LogLine]) -> bytes:
-        """Cuts a line that is too long at each full MiB; returns the rest."""
+        """Cut a line that is too long at each full MiB. Return the rest."""
         while len(piece) > LINE_BYTES:
             size = LINE_BYTES - self.offset % LINE_BYTES
             self._is_part = True
@@ -102,7 +102,7 @@ class LineStream:
         return piece
 
     def end(self, is_part: bool = False) -> list[LogLine]:
-        """The rest behind the last newline as a whole line, or as a part of one that is cut here."""
+        """Return the rest after the last newline, as a complete line or as a part of a line that is cut here."""
         if not self._rest:
             return []
         rest, self._rest = self._rest, b""
@@ -112,15 +112,15 @@ class LineStream:
         return [line]
 
     def partial(self) -> LogLine | None:
-        """The unfinished line as it looks now; None when there is none."""
+        """Return the unfinished line; None if there is none."""
         if not self._rest:
             return None
-        kept, self._classifier = self._classifier, copy.deepcopy(self._classifier)
+        saved, self._classifier = self._classifier, copy.deepcopy(self._classifier)
         try:
             times = _LineTimes(self._log, self.offset, self.offset + 1)
             return self._line(self._rest[-PARTIAL_BYTES:], times, is_complete=False)
         finally:
-            self._classifier = kept
+            self._classifier = saved
 
     def _line(self, raw: bytes, times: "_LineTimes", is_complete: bool = True) -> LogLine:
         message, is_cut = clean(raw)
@@ -131,7 +131,7 @@ class LineStream:
             times.show(self.offset),
             meaning.level,
             meaning.type,
-            message,
+            message if meaning.shown is None else meaning.shown,
             meaning.epoch,
             meaning.step,
             is_complete,
@@ -139,12 +139,12 @@ class LineStream:
         )
 
     def close(self) -> None:
-        """Closes the log."""
+        """Close the log."""
         self._cursor.close()
 
 
 class _LineTimes:
-    """The times of lines by ascending offset, written out once for all lines that came together."""
+    """The times of lines by ascending offset, formatted once for all lines that arrived together."""
 
     def __init__(self, log: Log, begin: int, end: int) -> None:
         self._records: Sequence[LogTime] = log.times_between(begin, end)
@@ -152,18 +152,18 @@ class _LineTimes:
         self._shown: str | None = None
 
     def show(self, offset: int) -> str | None:
-        """When the byte at this offset came; None when that is not known."""
-        place = self._next
-        while place < len(self._records) and self._records[place].offset <= offset:
-            place += 1
-        if place != self._next:
-            self._next = place
-            self._shown = show_time(self._records[place - 1].at)
+        """Return the time when the byte at this offset arrived; None if unknown."""
+        index = self._next
+        while index < len(self._records) and self._records[index].offset <= offset:
+            index += 1
+        if index != self._next:
+            self._next = index
+            self._shown = show_time(self._records[index - 1].at)
         return self._shown
 
 
 def show_time(at: float) -> str | None:
-    """Unix seconds in ISO 8601, to the millisecond; None for what is no time."""
+    """Return Unix seconds in ISO 8601 with milliseconds; None if they are no valid time."""
     try:
         return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,7 @@
-"""Pages of a log's lines: the last ones, from an offset, or since a time. What they cost does not grow with the log."""
+"""Pages of a log's lines: the last ones, from an offset, or since a time.
+
+Their cost does not depend on the size of the log.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +10,7 @@ from api.domain.log import EVERYTHING, LineFilter, LogLine, LogPage
 from api.executors.executor import Log
 from api.logs.lines import LINE_BYTES, CreateClassifier, LineStream
 
-#: The most bytes of the log that are read for one page, and lines on it.
+#: Maximum numbers of bytes that are read for one page, and of lines on it.
 MAX_PAGE_BYTES = 4 * 2**20
 MAX_PAGE_LINES = 10_000
 
@@ -16,7 +19,7 @@ _SMALL_BLOCK = 4 * 1024
 
 
 class LogReader:
-    """Reads one log. `is_finished`: nothing more will be written, so that its last line is whole as it is."""
+    """Reads one log. If `is_finished`, nothing more is written, so that its last line is complete."""
 
     def __init__(self, log: Log, create_classifier: CreateClassifier, is_finished: bool) -> None:
         self._log = log
@@ -27,41 +30,44 @@ class LogReader:
         self,
         count: int,
         limit_bytes: int = MAX_PAGE_BYTES,
-        wanted: LineFilter = EVERYTHING,
+        line_filter: LineFilter = EVERYTHING,
         since: float | None = None,
     ) -> LogPage:
-        """The last `count` of the wanted lines, of those within the last `limit_bytes`.
+        """Return the last `count` matching lines within the last `limit_bytes`.
 
-        `since`: only of those that came since this time (Unix seconds).
+        With `since`, only lines that arrived since this time (Unix seconds).
         """
         end = self._log.end()
         first = 0 if since is None else self.find_time(since)
-        if wanted.selects_all:
+        if line_filter.selects_all:
             begin = max(first, self.find_tail(end, count, limit_bytes))
-            lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, wanted)
+            lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, line_filter)
             return self._page(lines[max(0, len(lines) - count) :], next_offset)
         limit, begin = min(limit_bytes, _BLOCK), end + 1
         while True:
             before, begin = begin, max(first, self.find_tail(end, MAX_PAGE_LINES, limit))
-            lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, wanted)
+            lines, next_offset = self._read_lines(begin, MAX_PAGE_BYTES, MAX_PAGE_LINES, line_filter)
             if len(lines) >= count or limit >= limit_bytes or begin == before:
                 return self._page(lines[max(0, len(lines) - count) :], next_offset)
             limit = min(limit_bytes, 4 * limit)
 
     def read_from(
-        self, offset: int, limit_bytes: int, wanted: LineFilter = EVERYTHING, max_lines: int = MAX_PAGE_LINES
+        self, offset: int, limit_bytes: int, line_filter: LineFilter = EVERYTHING, max_lines: int = MAX_PAGE_LINES
     ) -> LogPage:
-        """The wanted lines that begin in the next `limit_bytes` from an offset on, and one at least if there is any."""
-        return self._page(*self._read_lines(offset, limit_bytes, max_lines, wanted))
+        """Return the matching lines that start in the next `limit_bytes` from an offset on.
 
-    def since(self, at: float, limit_bytes: int, wanted: LineFilter = EVERYTHING) -> LogPage:
-        """The lines that came since a time (Unix seconds), from the first of them on."""
-        return self.read_from(self.find_time(at), limit_bytes, wanted)
+        At least one line is read if there is any.
+        """
+        return self._page(*self._read_lines(offset, limit_bytes, max_lines, line_filter))
 
-    # -- places ----------------------------------------------------------------------------------------------------
+    def since(self, at: float, limit_bytes: int, line_filter: LineFilter = EVERYTHING) -> LogPage:
+        """Return the lines that arrived since a time (Unix seconds), starting with the first of them."""
+        return self.read_from(self.find_time(at), limit_bytes, line_filter)
+
+    # -- offsets ---------------------------------------------------------------------------------------------------
 
     def find_tail(self, end: int, count: int, limit_bytes: int = MAX_PAGE_BYTES) -> int:
-        """The offset at which the last `count` lines before `end` begin, `limit_bytes` before it at most."""
+        """Return the offset at which the last `count` lines before `end` start, at most `limit_bytes` before it."""
         blocks: list[bytes] = []
         begin, newlines, first = end, 0, max(self._log.first(), end - limit_bytes)
         while begin > first and newlines <= count:
@@ -73,16 +79,16 @@ class LogReader:
             newlines += block.count(b"\n")
             begin = start
         content = b"".join(reversed(blocks))
-        # None are from now on, and so begin with the line that has not ended.
-        place = len(content) - (content.endswith(b"\n") and count > 0)
+        # With a count of 0, reading starts with the unfinished line.
+        index = len(content) - (content.endswith(b"\n") and count > 0)
         for _ in range(max(1, count)):
-            place = content.rfind(b"\n", 0, place)
-            if place < 0:
+            index = content.rfind(b"\n", 0, index)
+            if index < 0:
                 return self.find_line(begin)
-        return begin + place + 1
+        return begin + index + 1
 
     def find_line(self, offset: int) -> int:
-        """The offset of the first line that begins at or after this byte."""
+        """Return the offset of the first line that starts at or after this byte."""
         first = self._log.first()
         if offset <= first:
             return first
@@ -90,18 +96,18 @@ class LogReader:
         newline = content.find(b"\n")
         if newline >= 0:
             return began + newline + 1
-        # So long a line is cut at each full MiB.
+        # A line this long is cut at each full MiB.
         return -(-offset // LINE_BYTES) * LINE_BYTES if len(content) > LINE_BYTES else offset
 
     def find_time(self, at: float) -> int:
-        """The offset of the first line that came at or after this time (Unix seconds)."""
+        """Return the offset of the first line that arrived at or after this time (Unix seconds)."""
         return self.find_line(self._log.offset_at(at))
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def open_stream(self, offset: int) -> Iterator[LineStream]:
-        """A stream of the lines from an offset on, closed at the end of the `with` block."""
+        """Yield a stream of the lines from an offset on."""
         stream = LineStream(self._log, max(offset, self._log.first()), self._create_classifier)
         try:
             yield stream
@@ -109,28 +115,28 @@ class LogReader:
             stream.close()
 
     def _read_lines(
-        self, offset: int, limit_bytes: int, max_lines: int, wanted: LineFilter
+        self, offset: int, limit_bytes: int, max_lines: int, line_filter: LineFilter
     ) -> tuple[list[LogLine], int]:
-        """The wanted ones of those that begin within the limit, and where the next call goes on."""
-        kept: list[LogLine] = []
+        """Return the matching lines that start within the limit, and the offset where the next call continues."""
+        found: list[LogLine] = []
         with self.open_stream(min(offset, self._log.end())) as stream:
             end = stream.offset + limit_bytes
             while stream.offset < end:
                 before = stream.read_to
                 lines, _ = stream.read(min(_BLOCK, max(_SMALL_BLOCK, end - before)))
                 for line in lines:
-                    if line.offset >= end or len(kept) == max_lines:
-                        return kept, line.offset
-                    if wanted.selects(line):
-                        kept.append(line)
+                    if line.offset >= end or len(found) == max_lines:
+                        return found, line.offset
+                    if line_filter.selects(line):
+                        found.append(line)
                 if stream.read_to == before:
-                    return [*kept, *self._last(stream, wanted)], stream.offset
-            return kept, stream.offset
+                    return [*found, *self._last(stream, line_filter)], stream.offset
+            return found, stream.offset
 
-    def _last(self, stream: LineStream, wanted: LineFilter) -> list[LogLine]:
-        """The line behind the last newline, if there is one."""
+    def _last(self, stream: LineStream, line_filter: LineFilter) -> list[LogLine]:
+        """Return the line after the last newline, if there is one."""
         line = stream.end()[0] if self._is_finished and stream.read_to > stream.offset else stream.partial()
-        return [line] if line is not None and wanted.selects(line) else []
+        return [line] if line is not None and line_filter.selects(line) else []
 
     def _page(self, lines: list[LogLine], next_offset: int) -> LogPage:
         span = self._log.span()
@@ -147,7 +153,7 @@ class LogReader:
         )
 
     def _has_line(self, offset: int, end: int) -> bool:
-        """Whether a whole line, from this offset on, is there now."""
+        """Return whether a complete line exists from this offset on."""
         if offset >= end:
             return False
         _, content = self._log.read(offset, min(end - offset, LINE_BYTES + 1))

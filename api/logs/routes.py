@@ -1,11 +1,11 @@
-"""Logs: read, searched, downloaded. Following them is the streams' part."""
+"""Routes that read, search and download logs. Streams follow them."""
 
 from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.logs.schemas import (
     DownloadQuery,
-    Form,
+    LogFormat,
     LogsAnswer,
     LogsQuery,
     OwnLogsAnswer,
@@ -26,11 +26,11 @@ logs = APIBlueprint("logs", __name__, url_prefix=BASE_PATH, tag="Logs")
 @logs.input(LogsQuery, location="query")
 @logs.output(LogsAnswer)
 @logs.doc(responses=[404, 422])
-def get_logs(task_id: str, query_data: LogsQuery) -> Response:
-    """Lines of a training's log
+def get_training_logs(task_id: str, query_data: LogsQuery) -> Response:
+    """Get lines of a training's log.
 
-    The last 200 unless `tail`, `offset` or `since` say otherwise; `next_offset` is where the next call goes on. Each
-    with its time, level, type, epoch and step, as far as they are known. Its cost does not grow with the log.
+    By default the last 200; select others by `tail`, `offset` or `since`. The next call continues at `next_offset`.
+    Each line has its time, level, type, epoch and step, if known. The cost does not depend on the size of the log.
     """
     return page_of_log(services().logs.find(task_id), query_data)
 
@@ -39,11 +39,11 @@ def get_logs(task_id: str, query_data: LogsQuery) -> Response:
 @logs.input(SearchQuery, location="query")
 @logs.output(SearchAnswer)
 @logs.doc(responses=[400, 404, 422, 503])
-def search_task(task_id: str, query_data: SearchQuery) -> Response:
-    """Search a training's log
+def search_training_logs(task_id: str, query_data: SearchQuery) -> Response:
+    """Search a training's log.
 
-    By a word or a regular expression of RE2's syntax, line by line. Bounded in results, bytes and time: `complete` and
-    `stopped_because` say whether it came to the end, `next_offset` where it can go on.
+    By a keyword or a regular expression in RE2's syntax, line by line. Results, bytes and time are bounded: `complete`
+    and `stopped_because` show whether the search reached the end, and `next_offset` where it can continue.
     """
     return search_log(services().logs.find(task_id), query_data)
 
@@ -51,10 +51,11 @@ def search_task(task_id: str, query_data: SearchQuery) -> Response:
 @logs.get("/training/<task_id>/logs/download")
 @logs.input(DownloadQuery, location="query")
 @logs.doc(responses=file_responses("The log.", "No such training.", "application/octet-stream", "text/plain"))
-def download(task_id: str, query_data: DownloadQuery) -> Response:
-    """Download a training's log
+def download_training_logs(task_id: str, query_data: DownloadQuery) -> Response:
+    """Download a training's log.
 
-    All bytes as they were written, colours kept, as one file. Streamed; `Range` asks for a part.
+    All bytes as they were written, including colour codes, as one file. The response is streamed; `Range` requests a
+    part.
     """
     return answer_file(request.environ, services().logs.open_download(task_id, query_data.inline))
 
@@ -63,11 +64,10 @@ def download(task_id: str, query_data: DownloadQuery) -> Response:
 @logs.input(SearchAllQuery, location="query")
 @logs.output(SearchAnswer)
 @logs.doc(responses=[400, 422, 503])
-def search_all(query_data: SearchAllQuery) -> Response:
-    """Search the logs of all trainings
+def search_all_logs(query_data: SearchAllQuery) -> Response:
+    """Search the logs of all trainings.
 
-    Of those that one may see, the newest training first. What does not fit into one answer follows with
-    `next_cursor`.
+    It covers the trainings that you may see, newest first. Further results follow with `next_cursor`.
     """
     query = query_data.query(services().clock.now())
     return answer(services().logs.search_all(query, query_data.cursor))
@@ -77,10 +77,10 @@ def search_all(query_data: SearchAllQuery) -> Response:
 @logs.input(LogsQuery, location="query")
 @logs.output(OwnLogsAnswer)
 @logs.doc(responses=[422])
-def get_own_logs(query_data: LogsQuery) -> Response:
-    """Lines of the server's own log
+def get_server_logs(query_data: LogsQuery) -> Response:
+    """Get lines of the server's own log.
 
-    As for a training's log: the last 200 unless `tail`, `offset` or `since` say otherwise.
+    As for a training's log: by default the last 200; select others by `tail`, `offset` or `since`.
     """
     return page_of_log(services().logs.own, query_data)
 
@@ -89,25 +89,25 @@ def get_own_logs(query_data: LogsQuery) -> Response:
 @logs.input(SearchQuery, location="query")
 @logs.output(SearchAnswer)
 @logs.doc(responses=[400, 422, 503])
-def search_own(query_data: SearchQuery) -> Response:
-    """Search the server's own log
+def search_server_logs(query_data: SearchQuery) -> Response:
+    """Search the server's own log.
 
-    As in a training's log, with the same bounds.
+    As for a training's log, with the same bounds.
     """
     return search_log(services().logs.own, query_data)
 
 
 def page_of_log(source: LogSource, query: LogsQuery) -> Response:
-    """Answers with the lines of a log that are asked for."""
+    """Respond with the requested lines of a log."""
     page = services().logs.get_page(
         source,
         tail=query.tail,
         offset=query.offset,
         since=query.since_at(services().clock.now()),
         limit_bytes=query.limit_bytes,
-        wanted=query.wanted(),
+        line_filter=query.line_filter(),
     )
-    if query.format is Form.JSON:
+    if query.format is LogFormat.JSON:
         return answer(page)
     text = "".join(f"{line.message}\n" for line in page.logs)
     headers = {"X-Next-Offset": str(page.next_offset)}
@@ -115,5 +115,5 @@ def page_of_log(source: LogSource, query: LogsQuery) -> Response:
 
 
 def search_log(source: LogSource, query: SearchQuery) -> Response:
-    """Answers with what was found in a log."""
+    """Respond with the results of a search in one log."""
     return answer(services().logs.search(source, query.query(services().clock.now()), query.offset))

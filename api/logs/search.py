@@ -1,4 +1,4 @@
-"""Searching logs: block by block outside of the interpreter's lock, bounded in bytes, time and results."""
+"""Searches logs block by block without the interpreter's lock, bounded in bytes, time and results."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -12,24 +12,24 @@ from api.logs.source import LogSource
 from api.util.clock import Clock
 from api.util.terminal_text import clean
 
-#: Bytes that one search may read, and seconds that it may take; then it stops and says where it can go on.
+#: Maximum numbers of bytes and seconds of one search. At the limit it stops and returns where it can continue.
 MAX_BYTES = 4 * 2**30
 MAX_SECONDS = 10.0
 
-#: The most characters of messages in one answer, context included.
+#: Maximum number of characters of messages in one response, including context.
 MAX_SHOWN = 4 * 2**20
 
-#: Bytes searched at a time: few enough to come back soon, enough to need the interpreter's lock seldom.
+#: Bytes searched at a time: few enough to check the time often, enough to need the interpreter's lock rarely.
 BLOCK = 256 * 1024
 _WINDOW_READ = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """What is searched for. Times are Unix seconds."""
+    """A search. Times are Unix seconds."""
 
     pattern: LogPattern
-    wanted: LineFilter = EVERYTHING
+    line_filter: LineFilter = EVERYTHING
     begin_at: float | None = None
     end_at: float | None = None
     limit: int = 100
@@ -38,11 +38,11 @@ class LogQuery:
 
 @dataclass(slots=True)
 class SearchRun:
-    """One search: what it may still do, and what it has found."""
+    """One search in progress: its limits and its results."""
 
     query: LogQuery
     clock: Clock
-    began: float
+    started_at: float
     searched_bytes: int = 0
     shown: int = 0
     hits: list[SearchHit] = field(default_factory=list)
@@ -50,22 +50,22 @@ class SearchRun:
 
     @classmethod
     def begin(cls, query: LogQuery, clock: Clock) -> "SearchRun":
-        """A search that begins now."""
+        """Start a search."""
         return cls(query, clock, clock.monotonic())
 
     @property
     def elapsed_seconds(self) -> float:
-        """Seconds that it has taken so far."""
-        return self.clock.monotonic() - self.began
+        """The seconds since the search started."""
+        return self.clock.monotonic() - self.started_at
 
     def is_late(self) -> bool:
-        """Whether its time is over; if so it is marked as stopped."""
+        """Return whether the time is used up; if so, mark the search as stopped."""
         if self.stopped is None and self.elapsed_seconds > MAX_SECONDS:
             self.stopped = StopReason.TIME
         return self.stopped is not None
 
     def search(self, source: LogSource, offset: int) -> int | None:
-        """Searches one log from an offset on; returns the offset to go on from when it had to stop, else None."""
+        """Search one log from an offset on. Return the offset to continue at if the search had to stop, else None."""
         log, query = source.content, self.query
         end = log.end() if query.end_at is None else log.offset_at(query.end_at)
         begin = max(offset, log.first())
@@ -85,24 +85,24 @@ class SearchRun:
         return None
 
     def _search_block(self, window: "_Window", task_id: str | None, start: int, block: bytes) -> int | None:
-        """Searches a block; returns the offset to go on from when it had to stop in it."""
-        end, place = len(block) - block.endswith(b"\n"), 0
-        while place <= end and (match := self.query.pattern.find(block, place, end)) is not None:
+        """Search a block. Return the offset to continue at if the search had to stop in it, else None."""
+        end, position = len(block) - block.endswith(b"\n"), 0
+        while position <= end and (match := self.query.pattern.find(block, position, end)) is not None:
             first, last = _line_bounds(block, start, match)
-            hit = self._take(window, task_id, start + first, block[match.start : match.end])
-            place = last + 1 if block[last : last + 1] == b"\n" else last
-            if hit:
+            is_hit = self._add_hit(window, task_id, start + first, block[match.start : match.end])
+            position = last + 1 if block[last : last + 1] == b"\n" else last
+            if is_hit:
                 self._count(self.hits[-1])
             if self.is_late():
-                return start + place
+                return start + position
             if last >= end:
                 break
         return None
 
-    def _take(self, window: "_Window", task_id: str | None, offset: int, matched: bytes) -> bool:
-        """Adds the line at this offset to the hits, if it is wanted; returns whether it was."""
+    def _add_hit(self, window: "_Window", task_id: str | None, offset: int, matched: bytes) -> bool:
+        """Add the line at this offset to the results if it passes the filter. Return whether it did."""
         found = window.at(offset, self.query.context)
-        if found is None or not self.query.wanted.selects(found.line):
+        if found is None or not self.query.line_filter.selects(found.line):
             return False
         line = found.line
         shown = self.query.pattern.find_in(line.message)
@@ -134,7 +134,7 @@ class SearchRun:
             self.stopped = StopReason.BYTES
 
     def _spend(self, count: int) -> bool:
-        """Counts bytes that were searched; returns whether the search may go on."""
+        """Count searched bytes. Return whether the search may continue."""
         self.searched_bytes += count
         if self.searched_bytes >= MAX_BYTES:
             self.stopped = StopReason.BYTES
@@ -142,7 +142,10 @@ class SearchRun:
 
 
 def _blocks(log: Log, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Whole lines, as many as fit into a block, and where they begin; what is too long is cut as everywhere."""
+    """Yield complete lines, as many as fit into a block, with the offset of the block.
+
+    Lines that are too long are cut as everywhere.
+    """
     cursor = log.follow(begin)
     start, rest = begin, b""
     try:
@@ -153,14 +156,14 @@ def _blocks(log: Log, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
             if began != start + len(rest):
                 start, rest = began, b""
             content = rest + content
-            whole = content.rfind(b"\n") + 1
-            while not whole and len(content) > LINE_BYTES:
+            size_of_lines = content.rfind(b"\n") + 1
+            while not size_of_lines and len(content) > LINE_BYTES:
                 size = LINE_BYTES - start % LINE_BYTES
                 yield start, content[:size]
                 start, content = start + size, content[size:]
-            if whole:
-                yield start, content[:whole]
-            start, rest = start + whole, content[whole:]
+            if size_of_lines:
+                yield start, content[:size_of_lines]
+            start, rest = start + size_of_lines, content[size_of_lines:]
         if rest:
             yield start, rest
     finally:
@@ -168,7 +171,7 @@ def _blocks(log: Log, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _line_bounds(block: bytes, start: int, match: Match) -> tuple[int, int]:
-    """Where in the block the line of a match begins and ends."""
+    """Return the start and end of a match's line within the block."""
     first = block.rfind(b"\n", 0, match.start) + 1
     last = block.find(b"\n", match.start)
     last = len(block) if last < 0 else last
@@ -186,7 +189,7 @@ class _Found:
 
 
 class _Window:
-    """The lines around one place after the other: those that are near are read on to, not anew."""
+    """The lines around one offset after another. Nearby lines are read on instead of being read again."""
 
     def __init__(self, source: LogSource) -> None:
         self._source = source
@@ -196,20 +199,20 @@ class _Window:
         self._is_at_end = False
 
     def at(self, offset: int, context: int) -> _Found | None:
-        """The line at this offset, with `context` lines on either side; None when it is gone."""
+        """Return the line at this offset with `context` lines on either side; None if it was deleted."""
         stream = self._stream
         if stream is None or not self._lines or not self._lines[0].offset <= offset <= stream.offset + CONTEXT_BYTES:
             stream = self._open(self._reader.find_tail(offset, context, CONTEXT_BYTES) if context else offset)
         while not self._is_at_end and (not self._lines or self._lines[-1].offset < offset):
             del self._lines[: max(0, len(self._lines) - context)]
             self._read(stream)
-        place = bisect_left(self._lines, offset, key=lambda line: line.offset)
-        while not self._is_at_end and place + context >= len(self._lines):
+        index = bisect_left(self._lines, offset, key=lambda line: line.offset)
+        while not self._is_at_end and index + context >= len(self._lines):
             self._read(stream)
-        if place >= len(self._lines) or self._lines[place].offset != offset:
+        if index >= len(self._lines) or self._lines[index].offset != offset:
             return None
-        before, after = self._lines[max(0, place - context) : place], self._lines[place + 1 : place + 1 + context]
-        return _Found(tuple(before), self._lines[place], tuple(after))
+        before, after = self._lines[max(0, index - context) : index], self._lines[index + 1 : index + 1 + context]
+        return _Found(tuple(before), self._lines[index], tuple(after))
 
     def _open(self, offset: int) -> LineStream:
         self.close()
@@ -227,7 +230,7 @@ class _Window:
                 self._lines.append(rest)
 
     def close(self) -> None:
-        """Closes the log."""
+        """Close the log."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None

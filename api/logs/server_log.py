@@ -1,4 +1,4 @@
-"""The server's own log, kept beside its standard error so that it can be read, searched and followed as any other."""
+"""The server's own log, stored besides standard error, so that it can be read, searched and followed like any other."""
 
 import logging
 import re
@@ -11,7 +11,7 @@ from api.logs.source import LogSource
 from api.util.logs import LineHandler
 from api.util.periodic import PeriodicThread
 
-#: The most characters that wait to be written; further lines are lost here, and are on standard error all the same.
+#: Maximum number of characters that wait to be written. Further lines are lost here, but not on standard error.
 CAPACITY = 16 * 2**20
 
 _LEVELS = {
@@ -25,13 +25,13 @@ _LEVEL = re.compile(r'(?:\{"time":"[^"]{1,40}","level":"|\d{4}-\d\d-\d\d \d\d:\d
 
 
 class ServerLog:
-    """Takes lines from any thread and writes them in one of its own, so that trouble with the disk holds up nobody.
+    """Accepts lines from any thread and writes them in its own thread, so that a slow disk delays nothing.
 
-    One server at a time writes: another one on the same storage takes over when the first has ended.
+    One server writes at a time. Another server on the same storage takes over when the first has ended.
     """
 
     def __init__(self, log: Log, sink: LogSink, as_json: bool) -> None:
-        """`sink` is where lines go, `log` where they are read again."""
+        """Create the log. `sink` receives the lines, and `log` reads them."""
         self.source = LogSource("server", None, log, ServerLines, lambda: None)
         self._directory = log.directory
         self._lock = FileLock(log.directory / "lock")
@@ -42,19 +42,19 @@ class ServerLog:
         self._thread = PeriodicThread("server-log", None, self.flush)
 
     def write(self, text: str) -> None:
-        """Takes whole lines to be written; never blocks, never raises."""
+        """Queue complete lines for writing. Never blocks, never raises."""
         if self._waiting < CAPACITY:
             self._waiting += len(text)
             self._queue.append(text)
             self._thread.trigger()
 
     def start(self) -> None:
-        """Starts to take the lines of every logger."""
+        """Start to receive the lines of every logger."""
         logging.getLogger().addHandler(self._handler)
         self._thread.start()
 
     def stop(self) -> None:
-        """Writes what is left, and stops the thread."""
+        """Write the queued lines, and stop the thread."""
         logging.getLogger().removeHandler(self._handler)
         self._thread.stop()
         self.flush()
@@ -62,7 +62,7 @@ class ServerLog:
         self._lock.release()
 
     def flush(self) -> None:
-        """Writes what has come in; what the disk does not take is lost, and counted in the log itself."""
+        """Write the queued lines. Lines that the disk does not accept are lost, and counted in the log itself."""
         waiting = [self._queue.popleft() for _ in range(len(self._queue))]
         self._waiting = 0
         if waiting and self._owns_directory():
@@ -70,8 +70,7 @@ class ServerLog:
 
     def _owns_directory(self) -> bool:
         try:
-            # Never those above: a storage that was unmounted or moved away would have an empty one in its place, into
-            # which the former is then moved back.
+            # Never with parents: an unmounted or moved storage would be replaced by an empty directory.
             self._directory.mkdir(exist_ok=True)
             return self._lock.acquire()
         except OSError:
@@ -79,13 +78,16 @@ class ServerLog:
 
 
 class ServerLines:
-    """Tells what the server's own lines mean: their level, and nothing else."""
+    """Classifies the server's own lines by their level."""
 
     def __init__(self) -> None:
         self._level = LogLevel.INFO
 
     def read(self, text: str) -> Meaning:
-        """The meaning of the next line; one without a level has that of the line before, as in a traceback."""
+        """Return the meaning of the next line.
+
+        A line without a level, as in a traceback, has the level of the line before.
+        """
         found = _LEVEL.match(text)
         if found is not None:
             self._level = _LEVELS.get(found[1], LogLevel.INFO)

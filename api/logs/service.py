@@ -1,4 +1,4 @@
-"""Logs: pages of lines, searches, downloads, and what is needed to follow them."""
+"""The service of logs: pages of lines, searches, downloads, and the sources for followers."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from api.domain.log import Classifier, LineFilter, LogEnd, LogPage, SearchResult, TaskLogPage
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.domain.training import TaskFilter, TrainingTask
 from api.errors import SearchBusy, TaskNotFound
 from api.executors.executor import Executor
@@ -25,18 +25,18 @@ from api.training.store import TaskStore
 from api.util.clock import Clock
 from api.web.log_download import LogDownload, open_download
 
-#: The most searches at a time: more would take the threads that answer everybody else.
+#: Maximum number of concurrent searches, since they occupy threads that serve other requests.
 MAX_SEARCHES = 2
 
-#: How many lines a page has by default, and how many bytes of the log one from an offset.
+#: Default number of lines on a page, and of bytes for a page from an offset.
 DEFAULT_TAIL = 200
 DEFAULT_BYTES = 256 * 1024
 
-_TASKS_AT_A_TIME = 50
+_TASKS_AT_ONCE = 50
 
 
 class LogService:
-    """The use cases about logs. `own` is the server's log."""
+    """Reads and searches logs. `own` is the server's log."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class LogService:
         executor: Executor,
         require_storage: Callable[[], None] = lambda: None,
     ) -> None:
-        """`require_storage` raises StorageGone where no log could be found."""
+        """Create the service. `require_storage` raises StorageGone if the storage is missing."""
         self.own = own
         self._require_storage = require_storage
         self._executor = executor
@@ -62,9 +62,9 @@ class LogService:
         self._searches = threading.BoundedSemaphore(MAX_SEARCHES)
 
     def find(self, task_id: str) -> LogSource:
-        """The log of a task. Raises TaskNotFound, StorageGone."""
+        """Return the log of a task. Raises TaskNotFound, StorageGone."""
         task = self._tasks.get(task_id)
-        # Where all logs are gone with their disk, none is empty.
+        # Without its disk, every log would appear empty.
         self._require_storage()
         trainer = self._trainers.get(task.trainer)
         steps = _steps_per_epoch(task)
@@ -93,19 +93,22 @@ class LogService:
         offset: int | None = None,
         since: datetime | None = None,
         limit_bytes: int | None = None,
-        wanted: LineFilter,
+        line_filter: LineFilter,
     ) -> LogPage | TaskLogPage:
-        """The last lines, those from an offset on, or those since a time: with `tail` the last of these."""
+        """Return the last lines, those from an offset on, or those since a time.
+
+        With `since` and `tail`, the last lines since that time.
+        """
         reader = source.reader()
         limit = min(limit_bytes or DEFAULT_BYTES, MAX_PAGE_BYTES)
         if offset is not None:
-            page = reader.read_from(offset, limit, wanted)
+            page = reader.read_from(offset, limit, line_filter)
         elif since is not None and tail is None:
-            page = reader.since(since.timestamp(), limit, wanted)
+            page = reader.since(since.timestamp(), limit, line_filter)
         else:
             count = min(DEFAULT_TAIL if tail is None else tail, MAX_PAGE_LINES)
             at = None if since is None else since.timestamp()
-            page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), wanted, at)
+            page = reader.tail(count, min(limit_bytes or MAX_PAGE_BYTES, MAX_PAGE_BYTES), line_filter, at)
         if source.task_id is None:
             return page
         shown = {each.name: getattr(page, each.name) for each in fields(LogPage)}
@@ -113,24 +116,27 @@ class LogService:
         return TaskLogPage(**shown, task_id=source.task_id, log_lost_bytes=lost)
 
     def open_download(self, task_id: str, is_inline: bool) -> LogDownload:
-        """The whole log of a task as one file. Raises TaskNotFound, Unavailable."""
+        """Return the complete log of a task as one file. Raises TaskNotFound, Unavailable."""
         return open_download(self.find(task_id).content, f"{task_id}.log", is_inline)
 
     # -- searching -------------------------------------------------------------------------------------------------
 
     def search(self, source: LogSource, query: LogQuery, offset: int | None) -> SearchResult:
-        """Searches one log, from an offset on. Raises SearchBusy."""
+        """Search one log from an offset on. Raises SearchBusy."""
         with self._search(query) as run:
             next_offset = run.search(source, offset or 0)
             return self._result(run, source.task_id, next_offset, None)
 
     def search_all(self, query: LogQuery, cursor: str | None) -> SearchResult:
-        """Searches the logs of all tasks that whoever asks may see, the newest task first. Raises SearchBusy."""
+        """Search the logs of all tasks that the caller may see, newest first. Raises SearchBusy."""
         with self._search(query) as run:
             return self._result(run, None, None, self._search_tasks(run, cursor))
 
     def _search_tasks(self, run: SearchRun, cursor: str | None) -> str | None:
-        """The cursor to go on from when the search had to stop, of a task's serial number and an offset; else None."""
+        """Return the cursor if the search had to stop, else None.
+
+        The cursor consists of a task's serial number and an offset.
+        """
         serial, offset = (int(part) for part in cursor.split(".")) if cursor is not None else (2**62, 0)
         for task_serial, task_id in self._tasks_from(serial):
             try:
@@ -145,13 +151,13 @@ class LogService:
         return None
 
     def _tasks_from(self, serial: int) -> Iterator[tuple[int, str]]:
-        """Serial number and id of each task from this number on, newest first."""
-        before, wanted = serial + 1, TaskFilter(seen_by=current_sight.get().only_of)
+        """Yield serial number and id of each task from this number on, newest first."""
+        before, visible = serial + 1, TaskFilter(seen_by=current_scope.get().only_of)
         while True:
-            tasks, _ = self._tasks.page(wanted, _TASKS_AT_A_TIME, None, before)
+            tasks, _ = self._tasks.page(visible, _TASKS_AT_ONCE, None, before)
             for task in tasks:
                 yield task.serial, task.task_id
-            if len(tasks) < _TASKS_AT_A_TIME:
+            if len(tasks) < _TASKS_AT_ONCE:
                 return
             before = tasks[-1].serial
 
@@ -182,6 +188,6 @@ class LogService:
 
 
 def _steps_per_epoch(task: TrainingTask) -> int | None:
-    """The steps of an epoch as observed, or as planned where nothing was seen yet; None when unknown."""
+    """Return the observed steps of an epoch, or the planned ones before the first observation; None if unknown."""
     observed = None if task.progress is None else task.progress.progress.steps_per_epoch
     return observed or task.plan.steps_per_epoch

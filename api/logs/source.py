@@ -1,4 +1,4 @@
-"""A log that can be read, searched and followed: a task's, or the server's own."""
+"""A log that can be read, searched and followed: of a task, or of the server."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from api.logs.reader import LogReader
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """A log, and what is needed to read it."""
+    """A log, and the functions to read it."""
 
-    key: str  #: a name that no other log has
+    key: str  #: unique name of the log
     task_id: str | None  #: None for the server's own log
     content: Log  #: the bytes of the log
     create_classifier: CreateClassifier
-    look_up_end: Callable[[], LogEnd | None]  #: how its task has ended; None while more may come
-    is_finished: bool = False  #: whether it had ended when this was made
+    look_up_end: Callable[[], LogEnd | None]  #: returns how its task has ended; None if it has not
+    is_finished: bool = False  #: whether the task had finished when this object was created
 
     def reader(self) -> LogReader:
-        """A reader of its lines."""
+        """Return a reader of its lines."""
         return LogReader(self.content, self.create_classifier, self.is_finished)

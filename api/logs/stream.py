@@ -1,4 +1,4 @@
-"""Streams of logs: an event's id is the byte offset at which its reader goes on."""
+"""Streams of logs. An event's id is the byte offset at which its reader continues."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,25 +16,25 @@ from api.streaming.models import MessageType, StreamEnding
 
 
 def create_log_stream(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -> Opener:
-    """Makes the function that opens the stream of a task's log: what it prints, and how the task ended."""
+    """Return the function that opens the stream of a task's log, with how the task ended."""
 
     @asynccontextmanager
-    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        query = parse_follow_query(asked)
-        source = await reads.read(logs.find, asked.arguments["task_id"])
-        async with feeds.follow(source, query.start, query.wanted) as follower:
+    async def open_stream(request: Asked) -> AsyncIterator[Frames]:
+        query = parse_follow_query(request)
+        source = await reads.read(logs.find, request.arguments["task_id"])
+        async with feeds.follow(source, query.start, query.line_filter) as follower:
             yield _frames(follower)
 
     return open_stream
 
 
 def create_own_log_stream(logs: LogService, feeds: LogFeeds) -> Opener:
-    """Makes the function that opens the stream of the server's own log."""
+    """Return the function that opens the stream of the server's own log."""
 
     @asynccontextmanager
-    async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
-        query: FollowQuery = parse_follow_query(asked)
-        async with feeds.follow(logs.own, query.start, query.wanted) as follower:
+    async def open_stream(request: Asked) -> AsyncIterator[Frames]:
+        query: FollowQuery = parse_follow_query(request)
+        async with feeds.follow(logs.own, query.start, query.line_filter) as follower:
             yield _frames(follower)
 
     return open_stream
@@ -48,12 +48,12 @@ async def _frames(follower: Follower) -> Frames:
 
 
 def frame(batch: LogBatch) -> Frame:
-    """The frame of a batch. An unfinished line has no id: its reader is still before it."""
+    """Return the frame of a batch. An unfinished line has no id, since the reader's position is still before it."""
     return Frame(MessageType(batch.kind), batch.json, None if batch.kind == "partial" else str(batch.next_offset))
 
 
 def follow_task_log(logs: LogService, feeds: LogFeeds, reads: BlockingReads) -> FollowLog:
-    """Makes the function that follows a task's log as a part of the task's stream."""
+    """Return the function that follows a task's log as a part of the task's stream."""
 
     async def follow(task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
         source = await reads.read(logs.find, task_id)

@@ -1,4 +1,4 @@
-"""Follows the output of one task at the pace of one reader: the next piece is fetched when the last was sent."""
+"""Follows the log of one task at the pace of one reader: the next piece is fetched after the last was sent."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -10,23 +10,23 @@ from api.logs.follower import Tail
 
 
 class LogPiece(Protocol):
-    """Some output; `kind` is `log`, `partial`, `dropped`, or `end` when the task has finished."""
+    """A piece of a log. `kind` is `log`, `partial`, `dropped`, or `end` when the task has finished."""
 
     @property
     def kind(self) -> str: ...
     @property
-    def json(self) -> bytes: ...  # the whole message
+    def json(self) -> bytes: ...  # the complete message
     @property
     def next_offset(self) -> int: ...
 
 
-#: A function that follows a task's output from an offset, or some lines before its end, until the task has finished.
+#: Follows a task's log, from an offset or some lines before its end, until the task has finished.
 FollowLog = Callable[[str, int | Tail], AsyncGenerator[LogPiece, None]]
 
 
 @dataclass(frozen=True, slots=True)
 class FakePiece:
-    """A piece of output that a test makes up."""
+    """A piece of a log for tests."""
 
     kind: str
     json: bytes
@@ -34,7 +34,7 @@ class FakePiece:
 
 
 class FakeTaskOutput:
-    """A fake of a log, for tests: gives the pieces that it was given, and ends when it is told to."""
+    """A fake log for tests: yields the given pieces, and ends when `ended` is set."""
 
     def __init__(self, *pieces: FakePiece) -> None:
         self.pieces = list(pieces)
@@ -42,7 +42,7 @@ class FakeTaskOutput:
         self.ended = asyncio.Event()
 
     async def follow(self, task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
-        """The pieces from `start` on, as they come."""
+        """Yield the pieces from `start` on, then wait for `ended`."""
         self.starts.append(start)
         last = 0
         for piece in self.pieces:
@@ -53,39 +53,39 @@ class FakeTaskOutput:
         yield FakePiece("end", b"", last)
 
 
-class FollowingLog:
-    """Follows a log for one reader. `news` is set when a piece, or the end, can be taken."""
+class FollowedLog:
+    """Follows a log for one reader. `changed` is set when a piece or the end can be taken."""
 
-    def __init__(self, task_id: str, start: int | Tail, follow: FollowLog, news: asyncio.Event) -> None:
+    def __init__(self, task_id: str, start: int | Tail, follow: FollowLog, changed: asyncio.Event) -> None:
         self._task_id = task_id
         self._start = start
         self._follow = follow
-        self._news = news
+        self._changed = changed
         self._piece: LogPiece | None = None
         self._taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._saw_end = False
-        #: The offset at which a reader of all pieces up to now goes on; None while unknown.
+        #: The offset at which a reader of all pieces so far continues; None while unknown.
         self.next_offset = start if isinstance(start, int) else None
 
     def start(self) -> None:
-        """Begins to follow, or goes on after an end."""
+        """Start to follow, or continue after an end."""
         self._saw_end = False
         self._task = asyncio.create_task(self._run())
-        self._task.add_done_callback(lambda _: self._news.set())
+        self._task.add_done_callback(lambda _: self._changed.set())
 
     @property
     def has_ended(self) -> bool:
-        """Whether everything was taken and no more comes."""
+        """Whether everything was taken and nothing more follows."""
         return self._piece is None and self._task is not None and self._task.done()
 
     @property
     def was_cut_off(self) -> bool:
-        """Whether following ended although the task has not."""
+        """Whether following ended before the task did."""
         return self.has_ended and not self._saw_end
 
     def take(self) -> LogPiece | None:
-        """The next piece; None when there is none yet. Raises what went wrong with following."""
+        """Return the next piece; None if there is none yet. Raises any error of following."""
         piece, self._piece = self._piece, None
         if piece is not None:
             self.next_offset = piece.next_offset
@@ -103,11 +103,11 @@ class FollowingLog:
                     return
                 self._piece = piece
                 self._taken.clear()
-                self._news.set()
+                self._changed.set()
                 await self._taken.wait()
 
     async def aclose(self) -> None:
-        """Stops following."""
+        """Stop following."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""The query of a stream of a log."""
+"""The query parameters of a stream of a log."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,7 @@ from api.logs.follower import Tail
 from api.streaming.addresses import Asked
 from api.streaming.query_parameters import StreamQuery, one_of, read_query, up_to
 
-#: How many earlier lines come first by default, and at most.
+#: Default and maximum number of earlier lines at the start of a stream.
 DEFAULT_TAIL = 100
 MAX_TAIL = 10_000
 
@@ -21,8 +21,8 @@ _DIGITS = 18
 Offset = Annotated[int | None, BeforeValidator(up_to(MAX_OFFSET))]
 TailLines = Annotated[int | None, BeforeValidator(up_to(MAX_TAIL))]
 
-#: A log is begun at an offset or before its end, and not both.
-PLACES = ("offset", "tail")
+#: Parameters for the start of a stream, of which only one may be set.
+START_PARAMETERS = ("offset", "tail")
 
 
 def _one_type(text: str) -> LogType | None:
@@ -30,9 +30,9 @@ def _one_type(text: str) -> LogType | None:
 
 
 class LogStreamQuery(StreamQuery):
-    """Where to begin, and which lines are wanted, as it is asked."""
+    """The query parameters: the start, and the filter of lines."""
 
-    alternatives = PLACES
+    alternatives = START_PARAMETERS
 
     offset: Offset = None
     tail: TailLines = None
@@ -42,22 +42,25 @@ class LogStreamQuery(StreamQuery):
 
 @dataclass(frozen=True, slots=True)
 class FollowQuery:
-    """Where to begin, and which lines are wanted."""
+    """The start of a stream, and its filter of lines."""
 
     start: int | Tail
-    wanted: LineFilter
+    line_filter: LineFilter
 
 
-def parse_follow_query(asked: Asked) -> FollowQuery:
-    """The query of a request; a Last-Event-ID goes before `offset` and `tail`. Raises Invalid with every mistake."""
-    query = read_query(LogStreamQuery, asked.query)
-    start = place(query.offset, query.tail)
-    last = asked.last_event_id or ""
+def parse_follow_query(request: Asked) -> FollowQuery:
+    """Return the options of a request.
+
+    Last-Event-ID takes precedence over `offset` and `tail`. Raises Invalid with every mistake.
+    """
+    query = read_query(LogStreamQuery, request.query)
+    start = start_of(query.offset, query.tail)
+    last = request.last_event_id or ""
     if last.isascii() and last.isdecimal() and len(last) <= _DIGITS:
         start = int(last)
     return FollowQuery(start, LineFilter(query.level, query.type))
 
 
-def place(offset: int | None, tail: int | None) -> int | Tail:
-    """Where to begin by `offset` or `tail`."""
+def start_of(offset: int | None, tail: int | None) -> int | Tail:
+    """Return the start for `offset` or `tail`."""
     return offset if offset is not None else Tail(DEFAULT_TAIL if tail is None else tail)

@@ -1,4 +1,4 @@
-"""How a task ended, as those are told who follow it or its log."""
+"""Determines how a task ended, for its streams and for followers of its log."""
 
 from api.streaming.models import TaskEnd
 from api.training.attempt_store import AttemptStore
@@ -6,7 +6,7 @@ from api.training.store import TaskStore
 
 
 def find_end(tasks: TaskStore, attempts: AttemptStore, task_id: str) -> TaskEnd | None:
-    """The end of a task, by its latest attempt; None while it goes on. Raises TaskNotFound."""
+    """Return the end of a task, from its latest attempt; None if it has not ended. Raises TaskNotFound."""
     task = tasks.get_summary(task_id)
     if not task.status.is_finished:
         return None

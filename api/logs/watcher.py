@@ -1,4 +1,4 @@
-"""Tells when files in a directory change, by inotify in the event loop."""
+"""Watches directories for changes, by inotify in the event loop."""
 
 import asyncio
 import logging
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from asyncinotify import Event, Inotify, Mask, Watch
 
-from api.files.mounts import lies_on_network
+from api.files.mounts import is_on_network
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two reads of the kernel's events, which joins equal ones meanwhile.
+#: Seconds between two reads of the kernel's events; equal events in between are merged.
 GATHER_SECONDS = 0.02
-GATHERED_EVENTS = 256  #: the most events taken at a time, in 2 ms
+GATHERED_EVENTS = 256  #: maximum number of events that are read at a time, within 2 ms
 
 _CHANGES = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR
 
@@ -22,25 +22,33 @@ Wake = Callable[[], None]
 
 
 class LogWatcher:
-    """Watches directories while somebody wants to know. All but `hears_all` is called in one event loop."""
+    """Watches directories that have followers.
 
-    def __init__(self, is_of_many: Callable[[Path], bool] = lies_on_network) -> None:
-        """`is_of_many` tells whether other machines write there, too; it may wait for a file server."""
-        self._is_of_many = is_of_many
+    Everything except `reports_all_changes` must be called in one event loop.
+    """
+
+    def __init__(self, is_shared: Callable[[Path], bool] = is_on_network) -> None:
+        """Create the watcher.
+
+        `is_shared` returns whether other machines write to a directory, too. It may block on a file server.
+        """
+        self._is_shared = is_shared
         self._inotify: Inotify | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._has_complained = False
+        self._has_warned = False
         self._wakes: dict[Path, set[Wake]] = {}
         self._watches: dict[Path, Watch] = {}
 
-    def hears_all(self, directory: Path) -> bool:
-        """Whether the kernel tells of every change there. Of what other machines write it tells nothing, and to ask it
-        to watch would hold the event loop while their file server is away. Not to be called in that loop.
+    def reports_all_changes(self, directory: Path) -> bool:
+        """Return whether the kernel reports every change in a directory.
+
+        It does not report writes by other machines. Watching their directory would block the event loop while the file
+        server is unreachable. Must not be called in that loop.
         """
-        return not self._is_of_many(directory)
+        return not self._is_shared(directory)
 
     def watch(self, directory: Path, wake: Wake) -> bool:
-        """Calls `wake` whenever a file in the directory changes; False when it cannot, and the caller has to poll."""
+        """Call `wake` whenever a file in the directory changes. Return False if the caller must poll instead."""
         try:
             if self._inotify is None:
                 self._inotify = self._begin()
@@ -49,22 +57,24 @@ class LogWatcher:
         except FileNotFoundError:
             return False
         except OSError as error:
-            if not self._has_complained:
-                self._has_complained = True
-                logger.warning("logs cannot be watched: they are looked at instead", extra={"problem": str(error)})
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "logs cannot be watched by inotify: they are polled instead", extra={"problem": str(error)}
+                )
             return False
         self._wakes.setdefault(directory, set()).add(wake)
         return True
 
     def _begin(self) -> Inotify:
-        begun = Inotify()
-        self._listening = asyncio.create_task(self._listen(begun))
-        # Not before it has ended: it takes its descriptor out of the loop.
-        self._listening.add_done_callback(lambda _: begun.close())
-        return begun
+        inotify = Inotify()
+        self._listening = asyncio.create_task(self._listen(inotify))
+        # Closed only after the task has ended, since that removes the descriptor from the loop.
+        self._listening.add_done_callback(lambda _: inotify.close())
+        return inotify
 
     def unwatch(self, directory: Path, wake: Wake) -> None:
-        """Stops calling `wake` for this directory."""
+        """Stop calling `wake` for this directory."""
         wakes = self._wakes.get(directory, set())
         wakes.discard(wake)
         if wakes:
@@ -72,7 +82,7 @@ class LogWatcher:
         self._wakes.pop(directory, None)
         watch = self._watches.pop(directory, None)
         if watch is not None and self._inotify is not None:
-            # The kernel has taken the watch of a directory that is gone.
+            # The kernel has already removed the watch of a deleted directory.
             with suppress(OSError, KeyError, ValueError):
                 self._inotify.rm_watch(watch)
         if not self._wakes:
@@ -86,15 +96,15 @@ class LogWatcher:
     async def _listen(self, inotify: Inotify) -> None:
         inotify.sync_timeout = 0
         while True:
-            self._tell(await inotify.get())
+            self._wake_followers(await inotify.get())
             for _ in range(GATHERED_EVENTS):
                 event = inotify.sync_get()
                 if event is None:
                     break
-                self._tell(event)
+                self._wake_followers(event)
             await asyncio.sleep(GATHER_SECONDS)
 
-    def _tell(self, event: Event) -> None:
+    def _wake_followers(self, event: Event) -> None:
         if event.watch is None:
             # The kernel's queue was full: anything may have changed.
             woken = [wake for wakes in self._wakes.values() for wake in wakes]

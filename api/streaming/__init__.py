@@ -1,1 +1,1 @@
-"""The streams: a bounded broker and its two transports, SSE and WebSocket."""
+"""Live streams: a bounded broker, and two transports, SSE and WebSocket."""

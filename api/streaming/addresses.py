@@ -1,4 +1,4 @@
-"""The addresses of live streams, and the parts of a request for one."""
+"""The routes of live streams, and the requests for them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ from api.util.ids import check_task_id
 
 
 class Transport(StrEnum):
-    """How a stream travels."""
+    """The transport of a stream."""
 
     EVENTS = "sse"
     WEB_SOCKET = "websocket"
@@ -23,16 +23,16 @@ class Asked:
 
     arguments: Mapping[str, str]  #: the variable parts of the path, by name
     query: str
-    last_event_id: str | None  #: the header that a client sends when it comes back; None without it
+    last_event_id: str | None  #: header of a client that reconnects; None without it
 
 
-#: Opens a stream: what is wrong with the request is raised on entering, before anything was sent.
+#: Opens a stream. Errors of the request are raised on entering, before anything is sent.
 Opener = Callable[[Asked], AbstractAsyncContextManager[Frames]]
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRoute:
-    """One address, written as those of Flask are: `/training/<task_id>/events/stream`."""
+    """One route, written as Flask's routes are: `/training/<task_id>/events/stream`."""
 
     pattern: str
     transport: Transport
@@ -44,20 +44,20 @@ class LiveRoute:
         object.__setattr__(self, "_expression", re.compile(expression))
 
     def match(self, path: str) -> Mapping[str, str] | None:
-        """The variable parts of this path, by name; None when the path is another one."""
+        """Return the variable parts of this path by name; None if the path does not match."""
         found = self._expression.fullmatch(path)
         return None if found is None else found.groupdict()
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedRoute:
-    """The route of a path, and the variable parts."""
+    """The route of a path, with the variable parts."""
 
     route: LiveRoute
     arguments: Mapping[str, str]
 
     def open(self, query: str, last_event_id: str | None) -> AbstractAsyncContextManager[Frames]:
-        """Opens the stream. What is wrong with the request is raised at the latest on entering it."""
+        """Open the stream. Errors of the request are raised here or on entering."""
         task_id = self.arguments.get("task_id")
         if task_id is not None:
             check_task_id(task_id)
@@ -78,7 +78,7 @@ class LiveRoutes:
         return tuple(route.pattern for routes in self._by_transport.values() for route in routes)
 
     def find(self, transport: Transport, path: str) -> MatchedRoute | None:
-        """The route of this path for this transport; None when there is no stream."""
+        """Return the route of this path for this transport, or None."""
         for route in self._by_transport[transport]:
             arguments = route.match(path)
             if arguments is not None:

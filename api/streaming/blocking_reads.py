@@ -1,4 +1,4 @@
-"""Runs reads that may block in threads, away from the event loop."""
+"""Runs blocking reads in threads, outside of the event loop."""
 
 import asyncio
 import contextvars
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.deadlines import READ_SECONDS, wait_limit
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: How many reads run at the same time; a read takes about a millisecond.
+#: Number of concurrent reads; one takes about a millisecond.
 THREADS = 4
 
 
@@ -21,18 +21,21 @@ class BlockingReads:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="live-read")
 
-    async def read(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What `question` returns or raises, called in a thread; it waits for the database as shortly as any reader."""
+    async def read(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in a thread, with the time limit of other readers.
 
-        def ask() -> T:
-            # Whoever opens a stream would else wait for a database that does not answer, and keep a thread from others.
-            with hurrying(READ_SECONDS):
-                return question(*args, **kwargs)
+        Return what it returns; raise what it raises.
+        """
 
-        # It is still the same reader who asks.
+        def call() -> T:
+            # Without the limit, new streams would occupy the threads while the database does not respond.
+            with wait_limit(READ_SECONDS):
+                return function(*args, **kwargs)
+
+        # The thread acts for the same principal.
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, ask)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, context.run, call)
 
     def stop(self) -> None:
-        """Ends the threads without waiting for reads that are under way."""
+        """Stop the threads without waiting for reads in progress."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Carries the frames of a stream to one client, whatever the transport."""
+"""Sends the frames of a stream to one client, by either transport."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -14,59 +14,60 @@ Frames = AsyncGenerator[Sequence[Frame], None]
 
 Send = Callable[[Sequence[Frame]], Awaitable[None]]
 
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 HEARTBEAT_SECONDS = 15.0
 
-#: Seconds that one send may take before the subscriber counts as gone.
+#: Seconds that one send may take before the subscriber is dropped.
 SEND_SECONDS = 20.0
 
-#: Seconds that the farewell to a slow subscriber may take before the connection is cut.
-FAREWELL_SECONDS = 3.0
+#: Seconds that the last frame to a slow subscriber may take before the connection is closed.
+LAST_FRAME_SECONDS = 3.0
 
-#: Seconds that it may take to tell somebody who may not listen any more: all is over within a second.
-LAST_WORD_SECONDS = 0.25
+#: Seconds that the last frame may take if access has ended, since such a stream must end within a second.
+ACCESS_ENDED_SECONDS = 0.25
 
 
-async def carry(
+async def deliver(
     frames: Frames,
     send: Send,
     beat: Callable[[], Awaitable[None]],
-    leave: Coroutine[Any, Any, None],
-    farewell: asyncio.Future[Frame] | None = None,
+    until_gone: Coroutine[Any, Any, None],
+    last_frame: asyncio.Future[Frame] | None = None,
 ) -> bool:
-    """Sends frames until they end or the client leaves; returns whether they ended. Raises TooSlow for one who does not
-    read. As soon as `farewell` has a frame that one is sent, and no other.
+    """Send frames until they end or the client leaves. Return whether they ended.
+
+    As soon as `last_frame` has a frame, that frame is sent and no other. Raises TooSlow if the client does not read.
     """
     turn = asyncio.Lock()
-    carrying = asyncio.create_task(_carry(frames, send, turn))
+    sending = asyncio.create_task(_send_frames(frames, send, turn))
     beating = asyncio.create_task(_beat(beat, turn))
-    leaving = asyncio.create_task(leave)
-    tasks = (carrying, beating, leaving)
+    leaving = asyncio.create_task(until_gone)
+    tasks = (sending, beating, leaving)
     try:
-        ends: list[asyncio.Future[Any]] = [*tasks, *([] if farewell is None else [farewell])]
+        ends: list[asyncio.Future[Any]] = [*tasks, *([] if last_frame is None else [last_frame])]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for task in (carrying, beating):
+        for task in (sending, beating):
             if task.done():
                 task.result()
-        if farewell is None or not farewell.done() or leaving.done():
-            return carrying.done()
+        if last_frame is None or not last_frame.done() or leaving.done():
+            return sending.done()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    async with _within(LAST_WORD_SECONDS):
-        await send([farewell.result()])
+    async with _within(ACCESS_ENDED_SECONDS):
+        await send([last_frame.result()])
     return True
 
 
-async def _carry(frames: Frames, send: Send, turn: asyncio.Lock) -> None:
+async def _send_frames(frames: Frames, send: Send, turn: asyncio.Lock) -> None:
     async with aclosing(frames):
-        async for some in frames:
-            if not some:
+        async for batch in frames:
+            if not batch:
                 continue
-            is_farewell = some[-1].type is MessageType.CLOSING
-            async with turn, _within(FAREWELL_SECONDS if is_farewell else SEND_SECONDS):
-                await send(some)
+            is_last = batch[-1].type is MessageType.CLOSING
+            async with turn, _within(LAST_FRAME_SECONDS if is_last else SEND_SECONDS):
+                await send(batch)
 
 
 async def _beat(beat: Callable[[], Awaitable[None]], turn: asyncio.Lock) -> None:

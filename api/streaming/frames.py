@@ -1,19 +1,22 @@
-"""Messages as they go over the wire: framed once, however many subscribers get them."""
+"""Messages in their transport format, encoded once for all subscribers."""
 
 from api.streaming.models import MessageType, StreamEnding
 from api.util.envelope import encode_message
 
-#: Types that are sent as events of that name, which EventSource hands to their own listeners instead of `onmessage`.
+#: Types that are sent as named events, which EventSource passes to their own listeners instead of `onmessage`.
 _NAMED = (MessageType.END, MessageType.CLOSING)
 
 
 class Frame:
-    """A message ready to be sent: its JSON, and the id that a returning client names."""
+    """A message ready to be sent: its JSON, and the id that a reconnecting client sends."""
 
     __slots__ = ("_event", "_shows_id", "_text", "id", "json", "type")
 
     def __init__(self, type_: MessageType, json: bytes, id_: str | None = None, *, shows_id: bool = True) -> None:
-        """`shows_id`: a WebSocket, which has no place for an id, gets it as a field of the JSON."""
+        """Create the frame.
+
+        With `shows_id`, a WebSocket message, which has no id of its own, contains it as a field of the JSON.
+        """
         self.type = type_
         self.json = json
         self.id = id_
@@ -32,7 +35,7 @@ class Frame:
 
     @property
     def text(self) -> str:
-        """The text of a WebSocket's message."""
+        """The text of a WebSocket message."""
         if self._text is None:
             text = self.json.decode()
             self._text = text if self.id is None or not self._shows_id else f'{{"id":"{self.id}",{text[1:]}'
@@ -40,10 +43,10 @@ class Frame:
 
 
 def closing_frame(reason: StreamEnding, **more: str) -> Frame:
-    """The last word of a stream that the server ends by itself; `more` stands beside the reason."""
+    """Return the last frame of a stream that the server ends. `more` is added to the reason."""
     return Frame(MessageType.CLOSING, encode_message(MessageType.CLOSING, {"reason": reason, **more}))
 
 
 def reset_frame(id_: str | None = None) -> Frame:
-    """The frame that tells a client that its id is not known, so that what it missed is not sent."""
+    """Return the frame that signals that the client's id is unknown, so that missed messages are not sent."""
     return Frame(MessageType.RESET, encode_message(MessageType.RESET, None), id_)

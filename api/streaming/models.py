@@ -1,26 +1,26 @@
-"""What live streams carry, before it is framed for a transport. No I/O."""
+"""The content of live streams, independent of the transport. No I/O."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from api.domain.cause import Cause
-from api.domain.sight import Sight
+from api.domain.read_scope import ReadScope
 from api.domain.training import TaskEvent, TaskStatus
 
 
 class Topic(StrEnum):
-    """What a message is about."""
+    """The subject of a message."""
 
-    GPU = "gpu"  #: snapshots of this machine's GPUs: only the latest matters
-    TASK = "task"  #: what happens to trainings
-    LOG = "log"  #: what trainings, and this server, print: from files, at each reader's own pace
+    GPU = "gpu"  #: snapshots of this machine's GPUs; only the latest matters
+    TASK = "task"  #: events and progress of trainings
+    LOG = "log"  #: logs of trainings and of this server: read from files, at each reader's own pace
     SYSTEM = "system"  #: the service itself
-    ALERT = "alert"  #: what fires, and what becomes of it
+    ALERT = "alert"  #: changes of alerts
 
 
 class MessageType(StrEnum):
-    """What a message says; the word that clients compare."""
+    """The type of a message, as clients see it."""
 
     SNAPSHOT = "snapshot"
     STATUS = "status"
@@ -37,47 +37,47 @@ class MessageType(StrEnum):
 
 
 class StreamEnding(StrEnum):
-    """Why the server ends a stream by itself."""
+    """The reasons why the server ends a stream."""
 
     TOO_SLOW = "too_slow"
     SERVER_ENDING = "server_ending"
-    ACCESS_ENDED = "access_ended"  #: the subscriber may no longer have it
-    NODE_GONE = "node_gone"  #: the machine that alone was asked for is known no more
+    ACCESS_ENDED = "access_ended"  #: the subscriber's access has ended
+    NODE_GONE = "node_gone"  #: the only requested machine was deleted
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: its whole JSON `{"type", "timestamp", "data"}`, and what decides who gets it."""
+    """One message: its complete JSON `{"type", "timestamp", "data"}`, and the fields that decide who receives it."""
 
     topic: Topic
     type: MessageType
     json: bytes
     task_id: str | None = None
     position: int | None = None  #: the number of the snapshot, or the id of the task's (latest) event
-    status: TaskStatus | None = None  #: the task's status after this message; None where it tells of something else
-    is_detail: bool = False  #: only for those who follow this one task
-    owner: str | None = None  #: the user that the task belongs to
-    is_personal: bool = False  #: about something of the owner's that is no task
-    restricted: bytes | None = None  #: the JSON for those who may not see everything; None: the same
-    show: Callable[[Sight], bytes] | None = None  #: makes that JSON, where it is another one for each sight
-    show_node: Callable[[Sight, str], bytes] | None = None  #: makes the JSON about this node alone; raises NodeNotFound
+    status: TaskStatus | None = None  #: the task's status after this message; None if the message does not report it
+    is_detail: bool = False  #: whether only subscribers of this one task receive it
+    owner: str | None = None  #: owner of the task
+    is_personal: bool = False  #: whether it is about another resource of the owner than a task
+    restricted: bytes | None = None  #: the JSON for users who may not see everything; None: the same
+    show: Callable[[ReadScope], bytes] | None = None  #: returns that JSON, if it differs between readers
+    show_node: Callable[[ReadScope, str], bytes] | None = None  #: returns the JSON about one node; raises NodeNotFound
 
-    def shown_to(self, sight: Sight, node: str | None = None) -> bytes:
-        """The JSON that a reader with this sight gets; with `node` about this machine alone. Raises NodeNotFound."""
+    def shown_to(self, sight: ReadScope, node: str | None = None) -> bytes:
+        """Return the JSON for a reader with this sight; with `node`, only about this machine. Raises NodeNotFound."""
         if node is not None and self.show_node is not None:
             return self.show_node(sight, node)
         if sight.is_whole:
             return self.json
         return self.show(sight) if self.show is not None else self.restricted or self.json
 
-    def concerns(self, sight: Sight) -> bool:
-        """Whether a reader with this sight gets it at all."""
+    def concerns(self, sight: ReadScope) -> bool:
+        """Return whether a reader with this sight receives the message."""
         return (self.task_id is None and not self.is_personal) or sight.sees(self.owner)
 
 
 @dataclass(frozen=True, slots=True)
-class ToldEvent:
-    """An event, and the status that its task had by then."""
+class EventWithStatus:
+    """An event, and the status of its task after it."""
 
     event: TaskEvent
     status: TaskStatus
@@ -85,12 +85,12 @@ class ToldEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventPosition:
-    """Events of a task up to `last_id`, and the status that it has now, all read in one moment."""
+    """Events of a task up to `last_id`, and the task's current status, read together."""
 
     status: TaskStatus
-    events: tuple[ToldEvent, ...]
-    last_id: int  #: the id of the latest event in `events`
-    has_more: bool  #: whether later events exist already
+    events: tuple[EventWithStatus, ...]
+    last_id: int  #: id of the latest event in `events`
+    has_more: bool  #: whether later events exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +101,4 @@ class TaskEnd:
     status: TaskStatus
     failure: Cause | None
     exit_code: int | None
-    next_offset: int | None = None  #: where its log goes on, should it be resumed; None where the log was not followed
+    next_offset: int | None = None  #: where its log continues if the task is resumed; None if the log was not followed

@@ -1,4 +1,4 @@
-"""Ends streams whose subscriber may no longer have them: a key was revoked or expired, a sign-in has ended."""
+"""Ends streams whose access has ended: a key was revoked or has expired, or a session has ended."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,45 +9,45 @@ from api.errors import ServiceError
 from api.streaming.frames import Frame, closing_frame
 from api.streaming.models import StreamEnding
 
-#: The last frame of a stream; without a result as long as its subscriber may have it.
-Farewell = asyncio.Future[Frame]
+#: The last frame of a stream; without a result while the subscriber has access.
+LastFrame = asyncio.Future[Frame]
 
 
 class Permits:
-    """Who has which stream open. Lives in the event loop; `look_again` may be called from any thread."""
+    """The open streams and their principals. Lives in the event loop; `look_again` may be called from any thread."""
 
     def __init__(self, why_ended: Callable[[Principal], ServiceError | None]) -> None:
-        """`why_ended` says why a principal that was let in would not be let in so any more; None while it would."""
+        """Create the registry. `why_ended` returns why an admitted principal has lost access; None if it has not."""
         self._why_ended = why_ended
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._open: dict[Farewell, Principal] = {}
+        self._open: dict[LastFrame, Principal] = {}
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Sets the event loop that the streams live in."""
+        """Set the event loop of the streams."""
         self._loop = loop
 
     @contextmanager
-    def hold(self, principal: Principal) -> Iterator[Farewell]:
-        """The farewell of a stream that is open within the `with` block. Raises why there is none to be opened."""
-        farewell: Farewell = asyncio.get_running_loop().create_future()
-        self._open[farewell] = principal
+    def hold(self, principal: Principal) -> Iterator[LastFrame]:
+        """Yield the future last frame of a stream that is open within the `with` block. Raises why access has ended."""
+        last_frame: LastFrame = asyncio.get_running_loop().create_future()
+        self._open[last_frame] = principal
         try:
-            # Only now: whatever ended since the principal was looked at was told to those who hold.
-            why = self._why_ended(principal)
-            if why is not None:
-                raise why
-            yield farewell
+            # Checked after registering: a later loss of access is found by `look_again`.
+            error = self._why_ended(principal)
+            if error is not None:
+                raise error
+            yield last_frame
         finally:
-            del self._open[farewell]
+            del self._open[last_frame]
 
     def look_again(self) -> None:
-        """Ends the streams of everybody who would not be let in any more."""
+        """End the streams of all principals that have lost access."""
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._look)
+                self._loop.call_soon_threadsafe(self._check)
 
-    def _look(self) -> None:
-        for farewell, principal in self._open.items():
-            why = self._why_ended(principal)
-            if why is not None and not farewell.done():
-                farewell.set_result(closing_frame(StreamEnding.ACCESS_ENDED, code=why.code))
+    def _check(self) -> None:
+        for last_frame, principal in self._open.items():
+            error = self._why_ended(principal)
+            if error is not None and not last_frame.done():
+                last_frame.set_result(closing_frame(StreamEnding.ACCESS_ENDED, code=error.code))

@@ -1,4 +1,7 @@
-"""The parameters of a request for a stream: each stream has a model of them, and all mistakes are told at once."""
+"""The query parameters of streams.
+
+Each stream has a model of its parameters, and all mistakes are reported together.
+"""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -7,26 +10,26 @@ from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
-from api.errors import Invalid, MalformedRequest, Mistake
+from api.errors import Finding, Invalid, MalformedRequest
 from api.util.validation import Strict, mistakes_in
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Query = TypeVar("Query", bound="StreamQuery")
 
-#: More parameters than any stream has.
+#: Maximum number of parameters; more than any stream has.
 _MOST = 32
 
 
 class StreamQuery(Strict):
-    """What a stream can be asked."""
+    """The base of the query parameters of a stream."""
 
-    alternatives: ClassVar[tuple[str, ...]] = ()  #: parameters of which only one may be given
+    alternatives: ClassVar[tuple[str, ...]] = ()  #: parameters of which only one may be set
 
 
 def read_query(kind: type[Query], text: str) -> Query:
-    """The parameters in this query string.
+    """Return the parameters in this query string.
 
-    Raises MalformedRequest when it is no query string, and Invalid with every mistake in it.
+    Raises MalformedRequest if it is not a query string, and Invalid with every mistake.
     """
     if not text.isascii():
         raise MalformedRequest("The query string must be percent-encoded.")
@@ -34,10 +37,10 @@ def read_query(kind: type[Query], text: str) -> Query:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST)
     except ValueError:
         raise MalformedRequest(f"The query string has more than {_MOST} parameters.") from None
-    given = dict(pairs)
-    mistakes = [*_doubles(kind, pairs), *_rivals(kind, given)]
+    values = dict(pairs)
+    mistakes = [*_check_duplicates(kind, pairs), *_check_alternatives(kind, values)]
     try:
-        query = kind.model_validate(given)
+        query = kind.model_validate(values)
     except ValidationError as error:
         raise Invalid(mistakes=[*mistakes, *mistakes_in(error, "parameter")]) from error
     if mistakes:
@@ -45,20 +48,20 @@ def read_query(kind: type[Query], text: str) -> Query:
     return query
 
 
-def _doubles(kind: type[StreamQuery], pairs: Sequence[tuple[str, str]]) -> list[Mistake]:
+def _check_duplicates(kind: type[StreamQuery], pairs: Sequence[tuple[str, str]]) -> list[Finding]:
     names = [name for name, _ in pairs]
-    return [Mistake(f"/{name}", "is given more than once") for name in kind.model_fields if names.count(name) > 1]
+    return [Finding(f"/{name}", "is given more than once") for name in kind.model_fields if names.count(name) > 1]
 
 
-def _rivals(kind: type[StreamQuery], given: dict[str, str]) -> list[Mistake]:
-    rivals = [name for name in kind.alternatives if name in given]
-    if len(rivals) < 2:
+def _check_alternatives(kind: type[StreamQuery], values: dict[str, str]) -> list[Finding]:
+    conflicting = [name for name in kind.alternatives if name in values]
+    if len(conflicting) < 2:
         return []
-    return [Mistake("", f"give one of {' and '.join(kind.alternatives)}, not {' and '.join(rivals)}")]
+    return [Finding("", f"set only one of {' and '.join(kind.alternatives)}, not {' and '.join(conflicting)}")]
 
 
 def up_to(most: int) -> Callable[[str], int]:
-    """A validator that reads a whole number from 0 to `most`."""
+    """Return a validator of a whole number from 0 to `most`."""
 
     def read(text: str) -> int:
         if text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and int(text) <= most:
@@ -69,7 +72,7 @@ def up_to(most: int) -> Callable[[str], int]:
 
 
 def one_of(allowed: type[Choice]) -> Callable[[str], Choice]:
-    """A validator that reads one of these words."""
+    """Return a validator of one of these values."""
 
     def read(text: str) -> Choice:
         try:
@@ -81,13 +84,13 @@ def one_of(allowed: type[Choice]) -> Callable[[str], Choice]:
 
 
 def some_of(allowed: Sequence[Choice]) -> Callable[[str], tuple[Choice, ...]]:
-    """A validator that reads some of these words, separated by commas."""
+    """Return a validator of some of these values, separated by commas."""
 
     def read(text: str) -> tuple[Choice, ...]:
-        named = [word.strip() for word in text.split(",")]
-        wrong = [word for word in named if word not in list(allowed)]
-        if wrong:
-            raise ValueError(f'"{wrong[0][:80]}" is none of {", ".join(allowed)}')
+        named = [value.strip() for value in text.split(",")]
+        invalid = [value for value in named if value not in list(allowed)]
+        if invalid:
+            raise ValueError(f'"{invalid[0][:80]}" is not one of {", ".join(allowed)}')
         return tuple(choice for choice in allowed if choice in named)
 
     return read

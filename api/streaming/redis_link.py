@@ -1,4 +1,7 @@
-"""Carries messages between the servers of one database, by Redis. While that is away, each server has only its own."""
+"""Exchanges messages between the servers of one database, by Redis.
+
+While Redis is unavailable, each server has only its own messages.
+"""
 
 import contextlib
 import logging
@@ -23,29 +26,32 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Types that others cannot read from the database. Of new events they are only told that there are some.
-CARRIED = frozenset({MessageType.PROGRESS, MessageType.METRICS, MessageType.SYSTEM})
+#: Types that other servers cannot read from the database. New events are only announced.
+FORWARDED_TYPES = frozenset({MessageType.PROGRESS, MessageType.METRICS, MessageType.SYSTEM})
 
-#: The most messages that wait to be sent; of more the oldest are lost, and counted.
+#: Maximum number of messages that wait to be sent. Above it, the oldest are dropped and counted.
 CAPACITY = 1_000
 
-#: Bytes of the largest message that can be one of ours.
+#: Size in bytes of the largest valid message.
 LONGEST_MESSAGE = 2**20
 
-#: Seconds that a call may take, between two tries, and between two looks whether to end.
+#: Seconds for one call, between two attempts, and between two checks whether to stop.
 CALL_SECONDS = 2.0
 RETRY_SECONDS = 1.0
 WAIT_SECONDS = 0.5
 
-#: Seconds of silence after which the connection is tried.
+#: Seconds without traffic after which the connection is tested.
 PING_SECONDS = 5
 
 
 class RedisLink:
-    """Two threads, which alone wait for Redis: one sends, one listens. `publish` returns at once and never fails."""
+    """Two threads: one sends, one listens. Only they wait for Redis. `publish` returns immediately and never fails."""
 
     def __init__(self, url: str, channel: str, broker: Broker, on_events: Callable[[], None]) -> None:
-        """`on_events` is called when another server has new events of tasks. Raises ValueError for a bad URL."""
+        """Create the link.
+
+        `on_events` is called when another server has new events. Raises ValueError for an invalid URL.
+        """
         self._client: Redis = Redis.from_url(
             url,
             socket_timeout=CALL_SECONDS,
@@ -62,9 +68,9 @@ class RedisLink:
         self._is_failing = False
         self._is_ending = False
         self._retry_at = float("-inf")
-        self.lost = 0  #: how many messages others did not get
+        self.lost = 0  #: number of messages that other servers did not receive
         self.received = 0
-        self.refused = 0  #: how many received packets were none of ours
+        self.refused = 0  #: number of received packets that were invalid
         self._sender = PeriodicThread("redis-out", RETRY_SECONDS, self.send)
         self._listener = PeriodicThread("redis-in", 0.05, self.listen)
 
@@ -74,12 +80,12 @@ class RedisLink:
         return self._pubsub is not None
 
     def start(self) -> None:
-        """Starts the threads that send and listen."""
+        """Start the threads that send and listen."""
         self._sender.start()
         self._listener.start()
 
     def stop(self) -> None:
-        """Stops both threads."""
+        """Stop both threads."""
         self._is_ending = True
         self._sender.stop()
         self._listener.stop()
@@ -89,17 +95,17 @@ class RedisLink:
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> None:
-        """Hands a message to the subscribers of this process, and to the other servers."""
+        """Pass a message to the subscribers of this process, and to the other servers."""
         self._broker.publish(message)
-        if message.type in CARRIED:
+        if message.type in FORWARDED_TYPES:
             self._enqueue(_encode(self._broker.boot, message))
 
-    def keep_progress(self, task_ids: Collection[str]) -> None:
-        """Forgets the progress of all other tasks, in this process only."""
-        self._broker.keep_progress(task_ids)
+    def retain_progress(self, task_ids: Collection[str]) -> None:
+        """Forget the progress of all other tasks, in this process only."""
+        self._broker.retain_progress(task_ids)
 
     def announce_events(self) -> None:
-        """Tells the other servers that the database has new events of tasks."""
+        """Notify the other servers that the database has new events of tasks."""
         self._enqueue(orjson.dumps({"from": self._broker.boot}))
 
     def _enqueue(self, packet: bytes) -> None:
@@ -111,7 +117,7 @@ class RedisLink:
         self._sender.trigger()
 
     def send(self) -> None:
-        """Sends what waits. What cannot be sent is lost: late, it would be old."""
+        """Send the queued messages. Those that cannot be sent are dropped, since they would be outdated later."""
         while (packet := self._next()) is not None:
             try:
                 self._client.publish(self._channel, packet)
@@ -129,7 +135,7 @@ class RedisLink:
     # -- listening -------------------------------------------------------------------------------------------------
 
     def listen(self) -> None:
-        """Takes what comes, until Redis is silent for a moment."""
+        """Receive messages until none arrives for a moment."""
         if time.monotonic() < self._retry_at:
             return
         try:
@@ -138,8 +144,8 @@ class RedisLink:
                 packet = pubsub.get_message(ignore_subscribe_messages=True, timeout=WAIT_SECONDS)
                 if packet is None:
                     return
-                if packet["type"] == "message":  # and not the answer to a ping
-                    self.take(packet["data"])
+                if packet["type"] == "message":  # not the answer to a ping
+                    self.receive(packet["data"])
         except RedisError as error:
             self._drop_connection()
             self._retry_at = time.monotonic() + RETRY_SECONDS
@@ -154,11 +160,11 @@ class RedisLink:
             pubsub.close()
             raise
         self._pubsub = pubsub
-        # What was announced meanwhile was not heard.
+        # Announcements during the interruption were missed.
         self._on_events()
         if self._is_failing:
             self._is_failing = False
-            logger.info("Redis answers again")
+            logger.info("Redis is available again")
         return pubsub
 
     def _drop_connection(self) -> None:
@@ -167,8 +173,8 @@ class RedisLink:
             with contextlib.suppress(RedisError, OSError):
                 pubsub.close()
 
-    def take(self, packet: bytes) -> None:
-        """Hands the message of a packet on, unless it is this process's own or none of ours."""
+    def receive(self, packet: bytes) -> None:
+        """Pass on the message of a packet, unless it is from this process or invalid."""
         try:
             found = _decode(packet)
         except (ValueError, TypeError, KeyError):
@@ -184,11 +190,11 @@ class RedisLink:
             self._broker.publish(message)
 
     def _note_failure(self, error: RedisError) -> None:
-        with self._lock:  # the sender and the listener may meet the same failure at the same moment
+        with self._lock:  # both threads may see the same failure at the same time
             was_failing, self._is_failing = self._is_failing, True
         if not was_failing:
-            why = str(error) or type(error).__name__
-            logger.warning("Redis does not answer; live messages stay in this process", extra={"problem": why})
+            problem = str(error) or type(error).__name__
+            logger.warning("Redis is unavailable: live messages stay in this process", extra={"problem": problem})
 
 
 def _encode(boot: str, message: Message) -> bytes:
@@ -207,7 +213,7 @@ def _encode(boot: str, message: Message) -> bytes:
 
 
 def _decode(packet: bytes) -> tuple[str, Message | None]:
-    """Who sent it, and the message; None tells of new events. Raises ValueError, TypeError or KeyError."""
+    """Return the sender and the message; None announces new events. Raises ValueError, TypeError or KeyError."""
     if len(packet) > LONGEST_MESSAGE:
         raise ValueError("too long")
     found = orjson.loads(packet)
@@ -215,11 +221,11 @@ def _decode(packet: bytes) -> tuple[str, Message | None]:
     if "type" not in found:
         return sender, None
     type_, task_id, content = MessageType(found["type"]), found["task_id"], found["message"]
-    if type_ not in CARRIED or content["type"] != type_ or not isinstance(content["data"], dict):
-        raise ValueError("not carried")
+    if type_ not in FORWARDED_TYPES or content["type"] != type_ or not isinstance(content["data"], dict):
+        raise ValueError("not a forwarded type")
     if task_id is not None and not is_safe_id(task_id):
-        raise ValueError("no task")
-    # Of a server that does not say whose it is, who may not see all gets nothing.
+        raise ValueError("invalid task id")
+    # Without an owner from its server, users who may not see everything do not receive the message.
     owner, restricted = found.get("owner"), found.get("restricted")
     return sender, Message(
         Topic(found["topic"]),

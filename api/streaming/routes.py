@@ -1,10 +1,10 @@
-"""The live streams, as the OpenAPI document describes them."""
+"""The description of the live streams for the OpenAPI document."""
 
 from typing import Any
 
 from api.util.base_path import BASE_PATH
 
-_CLOSING = "{reason}; with code where access has ended"
+_CLOSING = "{reason}, and code if access has ended"
 
 _GPU: dict[str, Any] = {
     "query": {"node": "only the GPUs of this machine"},
@@ -14,8 +14,8 @@ _GPU: dict[str, Any] = {
 
 _EVENTS: dict[str, Any] = {
     "query": {
-        "topics": "gpu, task, system, by comma: these by default; and alert",
-        "last_event_id": "as Last-Event-ID",
+        "topics": "gpu, task, system and alert, separated by commas; by default all but alert",
+        "last_event_id": "the same as Last-Event-ID",
     },
     "messages": {
         "snapshot": "GPUStatusAnswer.data",
@@ -23,7 +23,7 @@ _EVENTS: dict[str, Any] = {
         "progress": "TrainingProgressAnswer.data",
         "system": "{level, message}",
         "alert": "{alert: AlertView, change: AlertHistoryRow}",
-        "reset": "null: the id that the client came back with is not known; the present state follows",
+        "reset": "null: the client's last event id is unknown; the current state follows",
         "closing": _CLOSING,
     },
     "id": "<boot>-<number>",
@@ -31,10 +31,10 @@ _EVENTS: dict[str, Any] = {
 
 _TASK: dict[str, Any] = {
     "query": {
-        "types": "progress, metrics, status, log, by comma; all by default",
-        "offset": "the byte of the log to begin at",
-        "tail": "or so many lines before its end; 100 by default",
-        "last_event_id": "as Last-Event-ID",
+        "types": "progress, metrics, status and log, separated by commas; all by default",
+        "offset": "byte of the log at which to start",
+        "tail": "number of lines before the end at which to start, instead of offset; 100 by default",
+        "last_event_id": "the same as Last-Event-ID",
     },
     "messages": {
         "status": "{task_id, status, event: TaskEvent}",
@@ -44,7 +44,7 @@ _TASK: dict[str, Any] = {
         "partial": "{task_id, line: LogLine}",
         "dropped": "{task_id, from, to, bytes, lines}",
         "end": "{task_id, status, failure, exit_code, next_offset}",
-        "reset": "null: the id that the client came back with is not known",
+        "reset": "null: the client's last event id is unknown",
         "closing": _CLOSING,
     },
     "id": "<event id>:<byte offset>",
@@ -52,9 +52,9 @@ _TASK: dict[str, Any] = {
 
 _LOG: dict[str, Any] = {
     "query": {
-        "offset": "the byte to begin at",
-        "tail": "or so many lines before the end; 100 by default",
-        "level": "debug, info, warning or error: this level and what matters more",
+        "offset": "byte at which to start",
+        "tail": "number of lines before the end at which to start, instead of offset; 100 by default",
+        "level": "debug, info, warning or error: this level and more severe ones",
         "type": "train, eval, system or all",
     },
     "messages": {
@@ -63,11 +63,11 @@ _LOG: dict[str, Any] = {
         "dropped": "{task_id, from, to, bytes, lines}",
         "closing": _CLOSING,
     },
-    "id": "the byte offset to go on from",
+    "id": "the byte offset at which to continue",
 }
 
 _ALERTS: dict[str, Any] = {
-    "query": {"last_event_id": "as Last-Event-ID"},
+    "query": {"last_event_id": "the same as Last-Event-ID"},
     "messages": {
         "alert": "{alert: AlertView, change: AlertHistoryRow}",
         "reset": "null: the id that the client came back with is not known; read GET /alerts again",
@@ -80,8 +80,8 @@ _END = {"end": "{task_id, status, failure, exit_code, next_offset}"}
 _SSE = {"transport": "sse", "content": "text/event-stream"}
 _SOCKET = {"transport": "websocket"}
 
-#: The description of each stream, by path. Only `end` and `closing` are Server-Sent Events with a name. A client comes
-#: back with the id as Last-Event-ID; a WebSocket has it as a field of the message.
+#: The description of each stream by path. Only `end` and `closing` are named Server-Sent Events. A reconnecting client
+#: sends the id as Last-Event-ID; a WebSocket message contains it as a field.
 _STREAMS: dict[str, dict[str, Any]] = {
     f"{BASE_PATH}/gpu/stream": {**_SSE, **_GPU},
     f"{BASE_PATH}/ws/gpu": {**_SOCKET, **_GPU},
@@ -96,6 +96,6 @@ _STREAMS: dict[str, dict[str, Any]] = {
     f"{BASE_PATH}/alerts/stream": {**_SSE, **_ALERTS},
 }
 
-_TICKET = {"ticket": "of POST /auth/ticket, in place of a key: for clients that can send no header"}
+_TICKET = {"ticket": "a ticket from POST /auth/ticket instead of a key, for clients that cannot send headers"}
 
 STREAMS = {path: {**stream, "query": {**stream.get("query", {}), **_TICKET}} for path, stream in _STREAMS.items()}

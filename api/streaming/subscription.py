@@ -1,28 +1,28 @@
-"""One subscriber's queue: bounded, and nobody waits for it."""
+"""The bounded queue of one subscriber. No publisher waits for it."""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator
 
-from api.domain.sight import WHOLE, Sight
+from api.domain.read_scope import WHOLE, ReadScope
 from api.streaming.frames import Frame
 from api.streaming.models import Message, StreamEnding, Topic
 
-#: How many messages a subscriber may be behind; one that is further behind has stopped reading and is dropped.
+#: Maximum number of queued messages. A subscriber that is further behind is dropped.
 QUEUE_MESSAGES = 256
 
-#: Bytes of messages that are sent together, lest all that waits for a slow subscriber is copied at once.
+#: Bytes of messages that are sent together, so that a slow subscriber's whole queue is not copied at once.
 TOGETHER_BYTES = 64 * 1024
 
 
 class TooSlow(Exception):
-    """The subscriber has stopped reading."""
+    """The subscriber does not read."""
 
 
 class Published:
-    """A message, its number in this process, and its frames, which all who get the same bytes share.
+    """A message, its number in this process, and its frames, which subscribers with the same content share.
 
-    Frames are asked for in the event loop only.
+    Frames are created only in the event loop.
     """
 
     __slots__ = ("_boot", "_frames", "_snapshot_frames", "message", "number")
@@ -31,20 +31,21 @@ class Published:
         self.number = number
         self.message = message
         self._boot = boot
-        self._frames: dict[Sight, Frame] = {}
-        self._snapshot_frames: dict[tuple[Sight, str | None], Frame] = {}
+        self._frames: dict[ReadScope, Frame] = {}
+        self._snapshot_frames: dict[tuple[ReadScope, str | None], Frame] = {}
 
-    def frame(self, sight: Sight = WHOLE) -> Frame:
-        """The frame for readers with this sight."""
+    def frame(self, sight: ReadScope = WHOLE) -> Frame:
+        """Return the frame for readers with this sight."""
         found = self._frames.get(sight)
         if found is None:
             found = Frame(self.message.type, self.message.shown_to(sight), f"{self._boot}-{self.number}")
             self._frames[sight] = found
         return found
 
-    def snapshot_frame(self, sight: Sight = WHOLE, node: str | None = None) -> Frame:
-        """The same with the snapshot's own number as its id, for subscribers who get only snapshots; with `node` about
-        this machine alone. Raises NodeNotFound.
+    def snapshot_frame(self, sight: ReadScope = WHOLE, node: str | None = None) -> Frame:
+        """Return the frame with the snapshot's own number as id, for subscribers that receive only snapshots.
+
+        With `node`, only about this machine. Raises NodeNotFound.
         """
         found = self._snapshot_frames.get((sight, node))
         if found is None:
@@ -54,53 +55,53 @@ class Published:
 
 
 class Subscription:
-    """The messages that wait for one subscriber. It ends with the broker, or when the subscriber is too far behind."""
+    """The queued messages of one subscriber. It ends with the broker, or if the subscriber is too far behind."""
 
     def __init__(
-        self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False, sight: Sight = WHOLE
+        self, capacity: int = QUEUE_MESSAGES, *, keeps_latest_snapshot: bool = False, sight: ReadScope = WHOLE
     ) -> None:
-        """`keeps_latest_snapshot`: a snapshot that was not fetched yet gives way to the next one."""
-        self.sight = sight  #: what is beyond it is not put in
+        """Create the queue. With `keeps_latest_snapshot`, a new snapshot replaces a queued one."""
+        self.sight = sight  #: messages outside of it are not queued
         self._queue: deque[Published] = deque()
         self._capacity = capacity
         self._keeps_latest = keeps_latest_snapshot
-        self.news = asyncio.Event()  #: set whenever there may be something to take
-        self.ending: StreamEnding | None = None  #: why there will be no more; None while it goes on
+        self.changed = asyncio.Event()  #: set when there may be something to take
+        self.ending: StreamEnding | None = None  #: why the subscription has ended; None if it has not
 
     def put(self, published: Published) -> bool:
-        """Adds a message; False when the subscriber is too far behind."""
+        """Add a message. Return False if the subscriber is too far behind."""
         if self._keeps_latest and published.message.topic is Topic.GPU:
-            self._forget_snapshot()
+            self._remove_snapshot()
         if len(self._queue) >= self._capacity:
             return False
         self._queue.append(published)
-        self.news.set()
+        self.changed.set()
         return True
 
-    def _forget_snapshot(self) -> None:
+    def _remove_snapshot(self) -> None:
         for waiting in self._queue:
             if waiting.message.topic is Topic.GPU:
-                # There is one at most.
+                # At most one is queued.
                 self._queue.remove(waiting)
                 return
 
     def end(self) -> None:
-        """Ends the subscription once what waits has been taken."""
+        """End the subscription after the queued messages."""
         self._end(StreamEnding.SERVER_ENDING)
 
     def drop(self) -> Counter[Topic]:
-        """Ends the subscription at once; returns how many waiting messages were thrown away, by topic."""
+        """End the subscription immediately. Return the numbers of discarded messages by topic."""
         lost = Counter(published.message.topic for published in self._queue)
         self._queue.clear()
         self._end(StreamEnding.TOO_SLOW)
         return lost
 
-    def _end(self, why: StreamEnding) -> None:
-        self.ending = self.ending or why
-        self.news.set()
+    def _end(self, reason: StreamEnding) -> None:
+        self.ending = self.ending or reason
+        self.changed.set()
 
     def take(self) -> list[Published]:
-        """The waiting messages, as many as should be sent together; empty when there are none."""
+        """Return queued messages, as many as should be sent together; empty if there are none."""
         taken: list[Published] = []
         size = 0
         while self._queue and size < TOGETHER_BYTES:
@@ -109,13 +110,13 @@ class Subscription:
         return taken
 
     async def after(self, number: int) -> AsyncGenerator[list[Published], None]:
-        """The messages with a number above `number` as they come, in lists of all that are ready."""
+        """Yield the messages with a number above `number` as they arrive, in lists of all that are ready."""
         while True:
-            self.news.clear()
+            self.changed.clear()
             taken = self.take()
             if taken:
                 yield [published for published in taken if published.number > number]
             elif self.ending is not None:
                 return
             else:
-                await self.news.wait()
+                await self.changed.wait()

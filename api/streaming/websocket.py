@@ -1,4 +1,4 @@
-"""Streams over a WebSocket."""
+"""Streams by WebSocket."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from starlette.types import Message, Receive, Send
 
-from api.streaming.delivery import Frames, carry
+from api.streaming.delivery import Frames, deliver
 from api.streaming.frames import Frame
 from api.streaming.models import MessageType
-from api.streaming.permits import Farewell
+from api.streaming.permits import LastFrame
 from api.util.envelope import encode_json
 
 # RFC 6455, 7.4.1.
@@ -19,45 +19,46 @@ _POLICY_VIOLATION = 1008
 
 
 class _Gone(Exception):
-    """The client has left."""
+    """The client has disconnected."""
 
 
-async def send_texts(frames: Frames, receive: Receive, send: Send, farewell: Farewell | None = None) -> None:
-    """Lets the client in and sends it the texts, until `farewell` has a last one. Raises TooSlow when it does not
-    read.
+async def send_texts(frames: Frames, receive: Receive, send: Send, last_frame: LastFrame | None = None) -> None:
+    """Accept the client and send the texts until they end, or `last_frame` has a result.
+
+    Raises TooSlow if the client does not read.
     """
-    last: MessageType | None = None
+    last_type: MessageType | None = None
 
-    async def say(message: Message) -> None:
+    async def send_message(message: Message) -> None:
         try:
             await send(message)
         except (OSError, RuntimeError):
-            # It has left, or the protocol has closed it because it sent what is no frame.
+            # The client has left, or the protocol has closed the connection because of an invalid frame.
             raise _Gone from None
 
-    async def send_some(some: Sequence[Frame]) -> None:
-        nonlocal last
-        for frame in some:
-            last = frame.type
-            await say({"type": "websocket.send", "text": frame.text})
+    async def send_frames(batch: Sequence[Frame]) -> None:
+        nonlocal last_type
+        for frame in batch:
+            last_type = frame.type
+            await send_message({"type": "websocket.send", "text": frame.text})
 
     async def beat() -> None:
         text = encode_json({"type": "heartbeat", "timestamp": datetime.now(UTC)}).decode()
-        await say({"type": "websocket.send", "text": text})
+        await send_message({"type": "websocket.send", "text": text})
 
-    # A client may be gone at any point, also before it is told that it is let in.
+    # The client may leave at any time, also before it is accepted.
     with suppress(_Gone):
         await receive()
-        await say({"type": "websocket.accept"})
-        if await carry(frames, send_some, beat, _until_gone(receive), farewell):
-            if farewell is not None and farewell.done():
+        await send_message({"type": "websocket.accept"})
+        if await deliver(frames, send_frames, beat, _until_gone(receive), last_frame):
+            if last_frame is not None and last_frame.done():
                 code = _POLICY_VIOLATION
             else:
-                code = _GOING_AWAY if last is MessageType.CLOSING else _NORMAL
-            await say({"type": "websocket.close", "code": code})
+                code = _GOING_AWAY if last_type is MessageType.CLOSING else _NORMAL
+            await send_message({"type": "websocket.close", "code": code})
 
 
 async def _until_gone(receive: Receive) -> None:
-    """Waits until the client leaves; what it says is ignored."""
+    """Wait until the client disconnects. Its messages are ignored."""
     while (await receive())["type"] != "websocket.disconnect":
         pass

@@ -1,1 +1,1 @@
-"""Small pieces that several packages use: clock, ids, safe file access, periodic threads, bounded HTTP."""
+"""Helpers that several packages use: clock, ids, safe file access, periodic threads, bounded HTTP."""

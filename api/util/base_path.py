@@ -1,3 +1,3 @@
-"""Where the API stands on the server."""
+"""The path prefix of the API."""
 
 BASE_PATH = "/api/v1"

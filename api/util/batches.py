@@ -1,4 +1,4 @@
-"""Long lists in parts, as a statement, a lock or a look should not be about all of one at once."""
+"""Splits long lists, so that no statement, lock or read covers all items together."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -7,5 +7,5 @@ T = TypeVar("T")
 
 
 def in_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """The items in their order, so many at a time; nothing of none."""
+    """Yield the items in order, in batches of this size; nothing for an empty list."""
     return (items[start : start + size] for start in range(0, len(items), size))

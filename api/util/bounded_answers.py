@@ -1,6 +1,6 @@
-"""Answers to HTTP requests within a bound of bytes and of time, however slowly a peer speaks.
+"""An HTTP transport that bounds the bytes and the time of a response, however slowly the peer sends.
 
-Every request of the service that is not a model's file or a message to a channel goes through this transport.
+Every request of the service uses it, except downloads of model files and notifications.
 """
 
 import ssl
@@ -11,38 +11,38 @@ from typing import Any
 import httpcore
 import httpx
 
-#: Bytes that are handed to the system at once: in between it is looked whether there is time left.
+#: Bytes that are written at once; the remaining time is checked in between.
 _PIECE = 65_536
 
-#: Seconds for which a connection that nobody asks on is kept.
+#: Seconds for which an idle connection is kept open.
 _IDLE_SECONDS = 5.0
 
 
 class AnswerTooLong(httpx.TransportError):
-    """An answer has more bytes than are read, or takes longer than is waited."""
+    """A response exceeds its limit of bytes or of time."""
 
 
 class TimedStream(httpcore.NetworkStream):
-    """A connection on which a timeout is that of a whole question, from its first byte to the last of the answer.
+    """A connection whose timeout covers a whole request, from its first byte to the last byte of the response.
 
-    Of a single read it would never be over: whoever sends a byte of a header now and then is waited for all day.
+    A timeout of each read would never expire if the peer sends one byte from time to time.
     """
 
     def __init__(self, stream: httpcore.NetworkStream, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
         self._ends_at: float | None = None
-        self._is_asking = False
+        self._is_sending = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What comes next. Raises httpcore.ReadTimeout."""
-        self._is_asking = False
+        """Return the next bytes. Raises httpcore.ReadTimeout."""
+        self._is_sending = False
         return self._stream.read(max_bytes, self._left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Sends; what follows an answer is another question. Raises httpcore.WriteTimeout."""
-        if not self._is_asking:
-            self._is_asking = True
+        """Send bytes. A write after a read starts the next request. Raises httpcore.WriteTimeout."""
+        if not self._is_sending:
+            self._is_sending = True
             self._ends_at = None if timeout is None else self._clock() + timeout
         for start in range(0, len(buffer), _PIECE):
             self._stream.write(buffer[start : start + _PIECE], self._left(timeout, httpcore.WriteTimeout))
@@ -52,21 +52,21 @@ class TimedStream(httpcore.NetworkStream):
             return timeout
         left = self._ends_at - self._clock()
         if left <= 0:
-            raise late("the answer did not come in time")
+            raise late("the response did not arrive in time")
         return min(timeout, left)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._stream.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """The same, encrypted from here on."""
+        """Return the stream, encrypted from now on."""
         return TimedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._clock)
 
     def get_extra_info(self, info: str) -> Any:
-        """What the connection itself tells."""
+        """Return a detail of the underlying connection."""
         return self._stream.get_extra_info(info)
 
 
@@ -88,9 +88,9 @@ class _TimedBackend(httpcore.SyncBackend):
 
 
 class TimedTransport(httpx.HTTPTransport):
-    """The way to a server, by TCP or the socket of a file system, on which a client's timeout is that of a question.
+    """A transport by TCP or a Unix socket, on which a client's timeout covers a whole request.
 
-    `most_bytes` bounds the body of each answer, for libraries that read all of it; None leaves that to the caller.
+    `most_bytes` limits the body of each response, for libraries that read all of it; None leaves that to the caller.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class _BoundedBody(httpx.SyncByteStream):
         for part in self._stream:
             count += len(part)
             if count > self._most_bytes:
-                raise AnswerTooLong(f"its answer is longer than {self._most_bytes:,} bytes")
+                raise AnswerTooLong(f"the response is longer than {self._most_bytes:,} bytes")
             yield part
 
     def close(self) -> None:
@@ -135,13 +135,13 @@ class _BoundedBody(httpx.SyncByteStream):
 
 
 def refuse_compressed(answer: httpx.Response) -> None:
-    """Refuse a compressed answer: 64 KB of it can become gigabytes at once. Raises AnswerTooLong."""
+    """Raise AnswerTooLong if a response is compressed: 64 KB of it can become gigabytes."""
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        raise AnswerTooLong("its answer is compressed, which was not asked for")
+        raise AnswerTooLong("the response is compressed although that was not requested")
 
 
 def bound_body(answer: httpx.Response, most_bytes: int | None) -> httpx.Response:
-    """Bound the body of an answer that is read as it is. Raises AnswerTooLong."""
+    """Limit the body of a response that is read without decoding. Raises AnswerTooLong."""
     try:
         refuse_compressed(answer)
     except AnswerTooLong:
@@ -153,18 +153,18 @@ def bound_body(answer: httpx.Response, most_bytes: int | None) -> httpx.Response
 
 
 def read_answer(answer: httpx.Response, most_bytes: int, give_up_at: float) -> bytes:
-    """The body of a streamed answer, unpacked, until the monotonic time `give_up_at`.
+    """Return the decoded body of a streamed response, until the monotonic time `give_up_at`.
 
-    Raises AnswerTooLong, and httpx.HTTPError where the connection fails.
+    Raises AnswerTooLong, and httpx.HTTPError if the connection fails.
     """
     return b"".join(read_parts(answer, most_bytes, give_up_at))
 
 
 def read_parts(answer: httpx.Response, most_bytes: int, give_up_at: float) -> Iterator[bytes]:
-    """The same in parts, as they come."""
+    """Yield the same in parts, as they arrive."""
     count = 0
     for part in answer.iter_bytes():
         count += len(part)
         if count > most_bytes or time.monotonic() > give_up_at:
-            raise AnswerTooLong("its answer is too long, or takes too long")
+            raise AnswerTooLong("the response is too long or takes too long")
         yield part

@@ -1,4 +1,4 @@
-"""The bounded client for libraries that speak through `requests`: authlib, and the exporter of traces."""
+"""The bounded transport for libraries that use `requests`: authlib, and the exporter of traces."""
 
 import io
 import ssl
@@ -14,7 +14,7 @@ from api.util.bounded_answers import TimedTransport
 
 
 class _BoundedAdapter(BaseAdapter):
-    """Sends each request by a connection of its own whose answer is bounded in time and size."""
+    """Sends each request by its own connection, whose response is bounded in time and size."""
 
     def __init__(self, seconds: float, most_bytes: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _BoundedAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Send a request, through the proxy and with the certificates that the environment names.
+        """Send a request through the proxy and with the certificates that the environment names.
 
         Raises requests.ConnectionError.
         """
@@ -42,21 +42,21 @@ class _BoundedAdapter(BaseAdapter):
         try:
             with httpx.Client(transport=transport, timeout=self._seconds, trust_env=False) as client:
                 content = body.encode() if isinstance(body, str) else body
-                told = client.request(request.method or "GET", url, headers=dict(request.headers), content=content)
+                received = client.request(request.method or "GET", url, headers=dict(request.headers), content=content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise requests.ConnectionError(f"{error}", request=request) from None
         answer = requests.Response()
-        answer.status_code, answer.reason, answer.url = told.status_code, told.reason_phrase, url
-        answer.headers.update(told.headers)
-        answer.raw, answer.request = io.BytesIO(told.content), request
+        answer.status_code, answer.reason, answer.url = received.status_code, received.reason_phrase, url
+        answer.headers.update(received.headers)
+        answer.raw, answer.request = io.BytesIO(received.content), request
         return answer
 
     def close(self) -> None:
-        """Do nothing: no connection is kept."""
+        """Do nothing: no connection is kept open."""
 
 
 def bound_session(session: requests.Session, seconds: float, most_bytes: int, redirects: int = 0) -> requests.Session:
-    """Bound the answers of a session: seconds and bytes of each, and the redirects that it follows."""
+    """Limit the responses of a session: seconds and bytes of each, and the redirects that it follows."""
     session.max_redirects = redirects
     for scheme in ("http://", "https://"):
         session.mount(scheme, _BoundedAdapter(seconds, most_bytes))

@@ -1,18 +1,18 @@
-"""Bounds on the size of a request and on the number of findings about it, counted before anything works on it."""
+"""Limits of the size of a request and of the number of its findings, checked before any other processing."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
-from api.errors import Mistake
+from api.errors import Finding
 
 _K = TypeVar("_K")
 
-#: More findings than this help nobody; one more says how many there are besides.
+#: Maximum number of findings; one more states how many are left out.
 MAX_MISTAKES = 200
 
 
 def forget_absent(known: dict[_K, Any], present: Collection[_K], spare: int = 1_000) -> None:
-    """Drop what is remembered of things that are no longer there, once there are more than `spare` of them."""
+    """Delete the entries of absent keys, once there are more than `spare` of them."""
     if len(known) > len(present) + spare:
         for key in known.keys() - present:
             del known[key]
@@ -21,9 +21,9 @@ def forget_absent(known: dict[_K, Any], present: Collection[_K], spare: int = 1_
 def excess(
     values: Any, *, depth: int, count: int, characters: int | None = None, longest: int | None = None
 ) -> str | None:
-    """A sentence that names the bound that values (of JSON or TOML) exceed; None when they keep all bounds.
+    """Return a sentence that names the limit that values (of JSON or TOML) exceed; None if they exceed none.
 
-    `characters` counts those of all texts and keys together, `longest` those of each.
+    `characters` limits the total length of all texts and keys, `longest` the length of each.
     """
     found, length = 0, 0
     pending: list[tuple[Any, int]] = [(values, 0)]
@@ -38,7 +38,7 @@ def excess(
                 return f"A text in it has {len(value):,} characters, and the most is {longest:,}."
             continue
         if isinstance(value, dict):
-            # Counted before they are listed: what is too much costs nothing.
+            # Counted before they are listed, so that too many cost nothing.
             children: Sequence[Any] = list(value.values()) if len(value) <= count else range(len(value))
             if longest is not None and len(value) <= count:
                 children = [*children, *value]
@@ -55,14 +55,17 @@ def excess(
     return None
 
 
-def capped(mistakes: Sequence[Mistake], dropped: int = 0) -> list[Mistake]:
-    """At most `MAX_MISTAKES` findings, and one that counts the rest; `dropped` is how many were left out before."""
+def capped(mistakes: Sequence[Finding], dropped: int = 0) -> list[Finding]:
+    """Return at most `MAX_MISTAKES` findings, and one that counts the rest.
+
+    `dropped` is the number of findings that were left out before.
+    """
     left_out = max(len(mistakes) - MAX_MISTAKES, 0) + dropped
     shown = list(mistakes[:MAX_MISTAKES])
     return shown if not left_out else [*shown, more_than_these(left_out)]
 
 
-def more_than_these(left_out: int) -> Mistake:
-    """The finding that says how many others are not shown."""
+def more_than_these(left_out: int) -> Finding:
+    """Return the finding that counts those that are not shown."""
     are = "is 1 more finding" if left_out == 1 else f"are {left_out:,} more findings"
-    return Mistake("", f"There {are} than these.", "Mend these, then check again.")
+    return Finding("", f"There {are} than these.", "Fix these, then check again.")

@@ -1,4 +1,4 @@
-"""Who asked: their address, and whether they are still there; work for one who has left would be in vain."""
+"""The client of a request: its address, and whether it is still connected, since work for a lost client is useless."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -6,29 +6,30 @@ from contextvars import ContextVar
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-#: Tells whether the client of this request has left. The shell sets it; outside of a request it is always False.
+#: Returns whether the client of this request has disconnected. The shell sets it; outside of a request it returns
+#: False.
 has_caller_left: ContextVar[Callable[[], bool]] = ContextVar("has_caller_left", default=lambda: False)
 
-#: The cookie of who has signed in at the page.
+#: The cookie of a session on the page.
 SESSION_COOKIE = "dp_session"
 
-#: The key in the state of an ASGI scope under which the gate leaves who asks.
+#: The key in the state of an ASGI scope under which the gate stores the principal.
 REQUEST_PRINCIPAL = "principal"
 
 
-#: Characters of an address: IPv6 with its zone and port has fewer. What a proxy says beyond is none.
+#: Maximum length of an address; IPv6 with its zone and port is shorter. Anything longer from a proxy is not an address.
 _LONGEST_ADDRESS = 80
 
 
 def address_of_caller(scope: Mapping[str, Any]) -> str | None:
-    """The IP address that a request (an ASGI scope) comes from, in its one form; None where the socket has none."""
+    """Return the canonical IP address of a request's client (of an ASGI scope); None if the socket has none."""
     client = scope.get("client")
-    return None if client is None else _in_one_form(str(client[0])[:_LONGEST_ADDRESS])
+    return None if client is None else _canonical(str(client[0])[:_LONGEST_ADDRESS])
 
 
 @functools.lru_cache(1_000)
-def _in_one_form(address: str) -> str:
-    """One client has one address: without the port that some proxies add, and IPv4 never dressed as IPv6."""
+def _canonical(address: str) -> str:
+    """Return the same text for each form of an address: without a port, and IPv4 never mapped to IPv6."""
     if address.startswith("["):
         bare = address[1:].partition("]")[0]
     else:
@@ -41,7 +42,7 @@ def _in_one_form(address: str) -> str:
 
 
 def network_of(address: str | None) -> str:
-    """The address, of IPv6 the /64 that one customer has; "unknown" without one."""
+    """Return the address, or for IPv6 the /64 network that one customer has; "unknown" without an address."""
     try:
         found = ip_address(address or "")
     except ValueError:

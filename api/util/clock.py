@@ -1,4 +1,4 @@
-"""Time as a value that is passed in, so that tests own it."""
+"""Clocks that are passed as values, so that tests control them."""
 
 import threading
 import time
@@ -8,69 +8,75 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-#: Clocks of two servers, or of one before and after it is corrected, may differ by so many seconds: a stored time that
-#: is later than that was written before the clock was set back.
+#: Seconds by which the clocks of two servers, or one clock before and after a correction, may differ. A stored time
+#: that is further in the future was written before the clock was set back.
 SLACK_SECONDS = 30.0
 
-#: The last second that a `datetime` can hold, in Unix seconds.
+#: The last second of a `datetime`, in Unix seconds.
 LAST_SECOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def time_of(seconds: float) -> datetime:
-    """The UTC time of these Unix seconds; one out of a datetime's range becomes the nearest within, NaN 1970."""
+    """Return the UTC time of these Unix seconds.
+
+    Times out of range become the nearest valid one, NaN becomes 1970.
+    """
     return datetime.fromtimestamp(seconds if 0 <= seconds <= LAST_SECOND else LAST_SECOND * (seconds > 0), UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment by a clock that nobody sets; it can be compared with later ones even after a restart of the service."""
+    """A moment by a clock that cannot be set.
 
-    boot_id: str  #: identifies the machine's boot that it belongs to
-    seconds: float  #: since that boot, sleep included
+    It can be compared with later moments even after a restart of the service.
+    """
+
+    boot_id: str  #: identifies the boot of the machine
+    seconds: float  #: since that boot, including sleep
 
 
 @dataclass(frozen=True, slots=True)
 class SteadyMark:
-    """A steady time and the moment at which it was read, to go on from after a restart."""
+    """A steady time, and the moment when it was read, to continue after a restart."""
 
     at: datetime
     mark: Mark
 
 
-#: How fast the steady time follows a wall clock that was set forward: so many seconds per second.
+#: Seconds per second by which the steady time follows a wall clock that was set forward.
 CATCH_UP = 4.0
 
-#: Seconds between wall clock and monotonic time, from one look to the next, that only a clock that was set explains.
+#: Difference in seconds between the progress of the wall clock and of monotonic time that shows that the clock was set.
 SET_SECONDS = 60.0
 
 
 class Clock(Protocol):
-    """Wall time to show to people, monotonic time to measure with."""
+    """Wall time for people, and monotonic time for measuring."""
 
     def now(self) -> datetime:
-        """The wall clock, in UTC."""
+        """Return the wall clock's time in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start; never jumps."""
+        """Return the seconds since an arbitrary start; never jumps."""
         ...
 
     def mark(self) -> Mark:
-        """This moment, in a form that is still comparable after a restart of the service."""
+        """Return this moment, comparable even after a restart of the service."""
         ...
 
     @property
     def steady(self) -> "SteadyTime":
-        """The wall time to decide by what is old enough to be removed."""
+        """The wall time for deciding what is old enough to be deleted."""
         ...
 
 
 class SteadyTime:
-    """Wall time without its jumps forward: decides what is old enough to be removed or forgotten.
+    """Wall time without jumps forward, for deciding what is old enough to be deleted.
 
-    It never runs ahead of the wall clock: it goes back with it at once, and follows one that was set forward, or that
-    moved while the machine was off, by CATCH_UP seconds per second. So a wrong clock ages nothing by more than a few
-    times the seconds for which it was wrong, and every prune is bounded. Keeping things longer is the only cost.
+    It is never ahead of the wall clock: it goes back together with it. If the clock is set forward, or moves while the
+    machine is off, it follows by CATCH_UP seconds per second. So a wrong clock ages nothing by more than a few times
+    the duration of the error, and every deletion is bounded. The only cost is that data is kept longer.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -80,36 +86,39 @@ class SteadyTime:
         self._at = self._wall
 
     def now(self) -> datetime:
-        """Return the steady time, in UTC."""
+        """Return the steady time in UTC."""
         return self.read().at
 
     def behind(self) -> timedelta:
-        """Return by how much the wall clock is ahead of the steady time; 0 unless it was set forward."""
+        """Return how far the wall clock is ahead of the steady time; 0 unless it was set forward."""
         with self._lock:
-            self._look()
+            self._update()
             return self._wall - self._at
 
     def read(self) -> SteadyMark:
-        """Return the steady time in a form that `resume` takes after a restart."""
+        """Return the steady time for `resume` after a restart."""
         with self._lock:
-            self._look()
+            self._update()
             return SteadyMark(self._at, self._mark)
 
     def resume(self, known: SteadyMark) -> None:
-        """Go on from what was read before a restart; the time for which the machine was off is caught up with."""
+        """Continue from a time that was read before a restart.
+
+        The time during which the machine was off is caught up.
+        """
         with self._lock:
             wall, mark = self._clock.now(), self._clock.mark()
             is_same_boot = mark.boot_id != "" and mark.boot_id == known.mark.boot_id
             self._at = known.at
-            self._go_on(wall, mark, max(0.0, mark.seconds - known.mark.seconds) if is_same_boot else 0.0)
+            self._advance(wall, mark, max(0.0, mark.seconds - known.mark.seconds) if is_same_boot else 0.0)
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         wall, mark = self._clock.now(), self._clock.mark()
         passed = mark.seconds - self._mark.seconds
         was_set = abs((wall - self._wall).total_seconds() - passed) > SET_SECONDS
-        self._go_on(wall, mark, passed if was_set else passed * CATCH_UP)
+        self._advance(wall, mark, passed if was_set else passed * CATCH_UP)
 
-    def _go_on(self, wall: datetime, mark: Mark, seconds: float) -> None:
+    def _advance(self, wall: datetime, mark: Mark, seconds: float) -> None:
         self._at = min(wall, self._at + timedelta(seconds=seconds))
         self._wall, self._mark = wall, mark
 
@@ -136,7 +145,7 @@ class SystemClock:
 
 @cache
 def read_boot_id() -> str:
-    """The kernel's id of the machine's present boot; empty where the kernel does not say."""
+    """Return the kernel's id of the current boot of the machine; empty if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -144,7 +153,7 @@ def read_boot_id() -> str:
 
 
 class FakeClock:
-    """A clock that moves only when a test moves it."""
+    """A clock that only tests move."""
 
     def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._start = now
@@ -168,7 +177,7 @@ class FakeClock:
         self._elapsed += seconds
 
     def jump(self, seconds: float) -> None:
-        """Sets the wall clock forward by so many seconds; no time passes."""
+        """Set the wall clock forward by these seconds. No time passes."""
         self._start += timedelta(seconds=seconds)
 
     def restart(self) -> None:

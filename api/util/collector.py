@@ -1,4 +1,4 @@
-"""Python's collector of garbage that refers to itself, kept from walking over everything where none is made."""
+"""Pauses Python's garbage collector, which would visit all objects while none can be freed."""
 
 import gc
 from collections.abc import Iterator
@@ -6,15 +6,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Keeps the collector off for a moment, in all threads: for what makes very many things that are gone at its end.
-    Each is freed as soon as nobody has it, as ever.
+def gc_paused() -> Iterator[None]:
+    """Disable the garbage collector within the block, in all threads.
+
+    For code that creates very many objects that are freed at its end. Reference counting still frees objects
+    immediately.
     """
     is_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        # Where another thread keeps it off, too, whoever switched it off switches it on.
+        # If another thread has disabled it, that thread enables it again.
         if is_on:
             gc.enable()

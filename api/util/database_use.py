@@ -6,25 +6,25 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Use:
-    """Whether the database was asked, and whether anything was committed."""
+    """Whether the database was read, and whether a transaction was committed."""
 
     has_read: bool = False
     has_written: bool = False
 
 
-#: The record of this context; None where nobody wants one.
+#: The record of this context; None if no caller needs it.
 current_use: ContextVar[Use | None] = ContextVar("current_use", default=None)
 
 
 def note_read() -> None:
-    """Records that the database is asked."""
+    """Record that the database is read."""
     use = current_use.get()
     if use is not None:
         use.has_read = True
 
 
 def note_write() -> None:
-    """Records that a transaction was committed."""
+    """Record that a transaction was committed."""
     use = current_use.get()
     if use is not None:
         use.has_written = True

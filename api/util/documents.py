@@ -1,4 +1,4 @@
-"""Answers that are ready as bytes: encoded once, sent many times."""
+"""Responses that are stored as bytes: encoded once, sent many times."""
 
 import functools
 import hashlib
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from api.util.envelope import JSON
 
-#: Bodies below this many bytes fit a packet or two; compressing them gains nothing.
+#: Minimum size in bytes for compression; a smaller body fits one or two packets.
 COMPRESS_FROM = 860
 
 # Level 1: the fastest, and within a fifth of the best for this repetitive JSON.
@@ -27,8 +27,10 @@ HeaderList = list[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class Document:
-    """A body with its type and ETag; `read_monotonic` is when what it tells was read, None when it has no age. `vary`
-    names the headers of a request that decide on the form.
+    """A body with its type and ETag.
+
+    `read_monotonic` is the time when its content was read; None if it has no age. `vary` names the request headers that
+    select the form.
     """
 
     body: bytes
@@ -36,13 +38,13 @@ class Document:
     read_monotonic: float | None = None
     vary: bytes = b"Accept-Encoding"
     etag: str = field(init=False)
-    #: The headers of 304, and those that 200 adds to them: put together once, sent many times.
+    #: The headers of a 304 response, and those that a 200 response adds: built once, sent many times.
     headers: HeaderList = field(init=False)
     content_headers: HeaderList = field(init=False)
     _compressed: bytes | None = None
 
     def __post_init__(self) -> None:
-        # Weak: the compressed form is the same document.
+        # Weak, since the compressed form is the same document.
         self.etag = f'W/"{hashlib.blake2b(self.body, digest_size=12).hexdigest()}"'
         self.headers = [
             (b"etag", self.etag.encode()),
@@ -56,23 +58,23 @@ class Document:
 
     @property
     def compressed(self) -> bytes | None:
-        """The body as gzip, made on first use; None when the body is too small to gain."""
+        """The body as gzip, created on first use; None if the body is too small."""
         if self._compressed is None and len(self.body) >= COMPRESS_FROM:
             packer = zlib.compressobj(_LEVEL, wbits=_GZIP_CONTAINER)
             self._compressed = packer.compress(self.body) + packer.flush()
         return self._compressed
 
     def age(self, now: float) -> int | None:
-        """Whole seconds since the document's content was read; None when it has no age."""
+        """Return the whole seconds since the content was read; None if it has no age."""
         return None if self.read_monotonic is None else max(0, int(now - self.read_monotonic))
 
     def matches(self, if_none_match: str) -> bool:
-        """Whether the client holds this document already, by its If-None-Match header (RFC 9110, 13.1.2)."""
+        """Return whether the client has this document, by its If-None-Match header (RFC 9110, 13.1.2)."""
         return names_etag(if_none_match, self.etag)
 
 
 def names_etag(if_none_match: str, etag: str) -> bool:
-    """Whether an If-None-Match header names this ETag."""
+    """Return whether an If-None-Match header contains this ETag."""
     if if_none_match == etag:
         return True
     tags = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
@@ -81,19 +83,19 @@ def names_etag(if_none_match: str, etag: str) -> bool:
 
 @functools.lru_cache(256)
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether an Accept-Encoding header allows gzip."""
+    """Return whether an Accept-Encoding header allows gzip."""
     weights = {}
     for part in accept_encoding.lower().split(","):
         name, _, parameters = part.partition(";")
         weights[name.strip()] = parameters.replace(" ", "")
-    # "*" speaks for what is not named (RFC 9110, 12.5.3).
+    # "*" applies to encodings that are not listed (RFC 9110, 12.5.3).
     weight = weights.get("gzip", weights.get("*", "q=0"))
     return weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
 
 
 @functools.lru_cache(64)
 def wants_openmetrics(accept: str) -> bool:
-    """Whether an Accept header prefers OpenMetrics to Prometheus' older text."""
+    """Return whether an Accept header prefers OpenMetrics to the older text format of Prometheus."""
     if _OPENMETRICS not in accept:
         return False
     weights: dict[str, float] = {}
@@ -107,7 +109,7 @@ def wants_openmetrics(accept: str) -> bool:
 def reply_with(
     document: Document, if_none_match: str, accept_encoding: str, now: float
 ) -> tuple[int, HeaderList, bytes]:
-    """Status, headers and body that answer a GET of the document: the one place that decides them."""
+    """Return status, headers and body of the response to a GET of the document."""
     age = document.age(now)
     headers = document.headers.copy() if age is None else [*document.headers, (b"age", b"%d" % age)]
     if if_none_match and document.matches(if_none_match):
@@ -127,26 +129,26 @@ Maker = Callable[[], Document]
 
 
 class Address(NamedTuple):
-    """How a document is made, and the pattern of its route, for logs and metrics."""
+    """The factory of a document, and the pattern of its route, for logs and metrics."""
 
     route: str
     make: Maker
-    make_open: Maker | None = None  #: the same as OpenMetrics, for who asks for that
+    make_open: Maker | None = None  #: the factory of the OpenMetrics form
 
 
 class ReadyDocument(NamedTuple):
-    """A document that is made, and the pattern of the route that it answers."""
+    """A document that was created, and the pattern of its route."""
 
     document: Document
     route: str
-    is_negotiated: bool  #: whether who asks for OpenMetrics gets another one
+    is_negotiated: bool  #: whether clients that accept OpenMetrics get another form
 
 
 class DocumentTable:
-    """Documents by path, all of one moment. What is not yet made is made when it is first asked for."""
+    """Documents by path, all of one moment. Each is created when it is first requested."""
 
     def __init__(self, addresses: Mapping[str, Address], find_more: Callable[[], Mapping[str, Address]] = dict) -> None:
-        """`find_more` gives further addresses; it is asked when one is looked for that `addresses` has not."""
+        """Create the table. `find_more` returns further addresses. It is called for a path that `addresses` lacks."""
         self._addresses = addresses
         self._find_more = find_more
         self._more: Mapping[str, Address] | None = None
@@ -156,12 +158,12 @@ class DocumentTable:
 
     @property
     def addresses(self) -> Mapping[str, Address]:
-        """Where there are documents, by path."""
+        """The addresses of all documents, by path."""
         return {**self._addresses, **self._further()}
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The same, without how they are made."""
+        """The paths of all documents."""
         return tuple(self.addresses)
 
     def _further(self) -> Mapping[str, Address]:
@@ -170,17 +172,18 @@ class DocumentTable:
         return self._more
 
     def is_for_scrapers(self, path: str) -> bool:
-        """Whether there is a document at this path that is made when somebody asks for it."""
+        """Return whether the document at this path is created only on request."""
         address = self._addresses.get(path)
         return address is not None and address.make_open is not None
 
     def ready(self, path: str) -> ReadyDocument | None:
-        """The document if it is made already; never does work."""
+        """Return the document if it was created already; never does work."""
         return self._ready.get(path)
 
     def get(self, path: str, accept: str = "") -> Document | None:
-        """The document in the form that an Accept header asks for, made now if need be; None when there is none at this
-        path.
+        """Return the document in the form that the Accept header requests, or None if the path has none.
+
+        It is created if necessary.
         """
         address = self._addresses.get(path) or self._further().get(path)
         if address is None:
@@ -190,7 +193,7 @@ class DocumentTable:
                 if address.make_open not in self._made:
                     self._made[address.make_open] = address.make_open()
                 return self._made[address.make_open]
-            # Several paths may lead to one document.
+            # Several paths may share one document.
             if address.make not in self._made:
                 self._made[address.make] = address.make()
             document = self._made[address.make]
@@ -198,7 +201,10 @@ class DocumentTable:
         return document
 
     def make_all(self) -> None:
-        """Makes every document now, so that requests need not; those of two forms are for scrapers, who can wait."""
+        """Create every document now, so that requests need not wait.
+
+        Those with two forms are for scrapers, which can wait.
+        """
         for path, address in self.addresses.items():
             if address.make_open is None:
                 self.get(path)

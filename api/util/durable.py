@@ -1,11 +1,11 @@
-"""What the disk is to keep before anybody is told of it."""
+"""Makes changes durable on disk before they are acknowledged."""
 
 import os
 from pathlib import Path
 
 
 def sync_directory(directory: Path) -> None:
-    """Has the disk keep the names in this directory as they are now. Raises OSError."""
+    """Flush the names in this directory to disk. Raises OSError."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""The one shape of every JSON answer, and of every message of a stream."""
+"""The common form of every JSON response, and of every message of a stream."""
 
 import time
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from api.errors import Mistake, ServiceError
+from api.errors import Finding, ServiceError
 
 JSON = "application/json"
 
@@ -14,17 +14,17 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_OMIT_MICROSECOND
 
 
 def encode_json(value: Any) -> bytes:
-    """Dataclasses, enums and datetimes (UTC, with Z) to JSON; NaN and infinity become null."""
+    """Return dataclasses, enums and datetimes (UTC, with Z) as JSON. NaN and infinity become null."""
     return orjson.dumps(value, option=_OPTIONS)
 
 
 def encode_answer(data: Any, code: int = 200, message: str = "success") -> bytes:
-    """The envelope of a success around `data`."""
+    """Return the envelope of a success with `data`."""
     return encode_json({"code": code, "message": message, "data": data, "timestamp": int(time.time())})
 
 
 def encode_error(error: ServiceError, request_id: str) -> bytes:
-    """The envelope of a failure: what went wrong, every mistake, and what helps the caller to go on."""
+    """Return the envelope of an error: the message, every mistake, and data that helps the client."""
     return encode_json(
         {
             "code": error.status,
@@ -42,10 +42,10 @@ def encode_error(error: ServiceError, request_id: str) -> bytes:
 
 
 def encode_message(type_: str, data: Any, timestamp: datetime | None = None) -> bytes:
-    """The one shape of every message of a stream; the timestamp is now unless it is given."""
+    """Return a message of a stream. The default timestamp is the current time."""
     return encode_json({"type": type_, "timestamp": timestamp or datetime.now(UTC), "data": data})
 
 
-def _show(mistake: Mistake) -> dict[str, str]:
+def _show(mistake: Finding) -> dict[str, str]:
     shown = {"pointer": mistake.pointer, "message": mistake.message}
     return shown if mistake.remedy is None else {**shown, "remedy": mistake.remedy}

@@ -1,13 +1,13 @@
-"""Packages that only some installations have: `make install EXTRAS="scenes celery otel"`."""
+"""Optional packages that only some installations have: `make install EXTRAS="scenes celery otel"`."""
 
 from importlib.util import find_spec
 
-#: The module that an extra brings.
+#: The module that an extra installs.
 _MODULES = {"scenes": "scenedetect", "celery": "celery", "otel": "opentelemetry.sdk"}
 
 
 def describe_missing(extra: str, what: str) -> str | None:
-    """Return that `what` needs an extra and how to install it; None when the extra is there."""
+    """Return that `what` needs an extra and how to install it; None if it is installed."""
     try:
         if find_spec(_MODULES[extra]) is not None:
             return None

@@ -1,4 +1,4 @@
-"""Identifies files and directories by device and inode, so that one in another's place is noticed."""
+"""Identifies files and directories by device and inode, to detect that one was replaced."""
 
 import os
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from api.errors import StorageGone
 
-#: Device and inode; None where there is nothing.
+#: Device and inode; None if the path does not exist.
 Identity = tuple[int, int] | None
 
 _RETRY_AFTER = {"Retry-After": "5"}
 
 
 def identify(path: Path | str) -> Identity:
-    """The identity of what stands under this name now; None where nothing can be reached."""
+    """Return the identity of this path now; None if it cannot be reached."""
     try:
         found = os.stat(path)
     except OSError:
@@ -21,11 +21,11 @@ def identify(path: Path | str) -> Identity:
     return found.st_dev, found.st_ino
 
 
-class KeptPlaces:
-    """The places that everything acknowledged lies in: STORAGE_ROOT, and the file of the database.
+class GuardedPaths:
+    """The paths that hold all acknowledged data: STORAGE_ROOT, and the file of the database.
 
-    Open files outlive their names, so that a write to one that was deleted or replaced succeeds, and is gone after a
-    restart. Therefore the names are looked at with every write. Until `note` is called, nothing is known.
+    An open file survives the deletion or replacement of its name: a write to it succeeds, but the data is lost after a
+    restart. Therefore the paths are checked with every write. Nothing is checked before `note` is called.
     """
 
     def __init__(self, *paths: Path) -> None:
@@ -33,30 +33,32 @@ class KeptPlaces:
         self._noted: dict[Path, Identity] = {}
 
     def note(self) -> None:
-        """Remembers what stands there now; from then on it must stay the same."""
+        """Record the current identities. From now on they must stay the same."""
         self._noted = {path: identify(path) for path in self._paths}
 
     def problems(self) -> Iterator[str]:
-        """What has been moved, deleted or replaced, in words with what to do; nothing while it is all there."""
+        """Yield a description of each path that was moved, deleted or replaced, with what to do."""
         for path, noted in self._noted.items():
             now = identify(path)
             if now != noted:
                 yield describe_loss(path, now)
 
     def check(self) -> None:
-        """Raises StorageGone when one of the places is not what it was."""
+        """Raise StorageGone if one of the paths has changed."""
         for problem in self.problems():
             raise gone(problem)
 
 
 def describe_loss(path: Path | str, now: Identity) -> str:
-    """What has become of a place that is not what it was."""
+    """Return a description of what has happened to a path that has changed."""
     if now is None:
-        return f"{path} is gone (deleted, moved or unmounted): put the same one back, or restart this service"
-    what = "move it aside and put the former back, or restart this service to use it"
-    return f"{path} is another one than at the start: {what}"
+        return f"{path} is missing (deleted, moved or unmounted): restore it, or restart this service"
+    remedy = "restore the former one, or restart this service to use the new one"
+    return f"{path} was replaced since the start: {remedy}"
 
 
 def gone(problem: str) -> StorageGone:
-    """The error for a place that is not what it was."""
-    return StorageGone(f"Nothing is acknowledged any more: {problem}.", headers=_RETRY_AFTER)
+    """Return the error for a path that has changed."""
+    return StorageGone(
+        f"The service accepts no changes, since its storage has changed: {problem}.", headers=_RETRY_AFTER
+    )

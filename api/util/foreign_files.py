@@ -1,10 +1,10 @@
-"""Files in places that a trainer can write to: its run directory, and those of its attempt and its task.
+"""Access to files in directories that a trainer can write to: its run directory, and those of its attempt and its task.
 
-Whatever stands there under a name that we read or write may be a link out, a named pipe, a device, a directory, or a
-file without end. So nothing here follows a link, waits for a peer, or reads more than was asked for; what is written
-gets a name that nobody can foresee first, and then takes the place of whatever stands at the right one.
+A trainer may have put a link, a named pipe, a device, a directory or an endless file under any name that we read or
+write. So no function here follows a link, waits for a peer, or reads more than requested. A new file is written under
+an unpredictable name, and then replaces whatever has the final name.
 
-The standard library only: a supervisor loads this too.
+This module uses only the standard library, since supervisors load it, too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import stat
 import time
 from collections.abc import Iterator
 
-MAX_BYTES = 2**20  #: the most bytes of a file that is read as a whole
-MAX_NAMES = 20_000  #: the most entries of one directory that are looked at
+MAX_BYTES = 2**20  #: maximum size of a file that is read completely
+MAX_NAMES = 20_000  #: maximum number of entries that are read of one directory
 
-#: How many of the last parts of a directory's path are entered without following a link: a task's directory, and two
-#: below it. Those above are the administrator's, who may use links.
+#: Number of last parts of a directory's path that must not be links: a task's directory, and two levels below it. The
+#: administrator owns the parts above and may use links there.
 OWN_LEVELS = 3
 
 TEMPORARY_SUFFIX = ".new"
@@ -28,11 +28,11 @@ _TOKEN_CHARACTERS = 16
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
-#: The errors of opening a link, a socket, or a directory for writing.
+#: The errors when a link, a socket, or a directory is opened for writing.
 _FOREIGN_ERRORS = (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR, errno.EMLINK)
 
 
-#: Errors that say nothing about the file that was asked for: the disk, the network or this process is in trouble.
+#: Errors that do not concern the file itself: the disk, the network or this process is in trouble.
 TROUBLE = frozenset(
     {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN}
     | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR}
@@ -40,11 +40,11 @@ TROUBLE = frozenset(
 
 
 class ForeignFile(OSError):
-    """What stands under this name is not a plain file of ours, and is neither read nor written."""
+    """The path is not a regular file of this service. It is neither read nor written."""
 
 
 def open_directory(path: str, levels: int = OWN_LEVELS) -> int:
-    """A handle of a directory, its last `levels` parts entered without following a link. Raises OSError."""
+    """Return a handle of a directory; its last `levels` parts must not be links. Raises OSError."""
     parts = [part for part in os.path.abspath(path).split("/") if part]
     handle = os.open("/" + "/".join(parts[:-levels] if levels else parts), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -54,13 +54,13 @@ def open_directory(path: str, levels: int = OWN_LEVELS) -> int:
             handle = below
         return _enter(handle, ".", os.O_RDONLY)
     except OSError as error:
-        raise _told(error, path) from None
+        raise _as_foreign(error, path) from None
     finally:
         os.close(handle)
 
 
 def make_directory(path: str, levels: int = OWN_LEVELS) -> None:
-    """Makes a directory that may be there, and those above it, through none of the trainer's links. Raises OSError."""
+    """Create a directory and its parents if missing; the last `levels` parts must not be links. Raises OSError."""
     parts = [part for part in os.path.abspath(path).split("/") if part]
     above = "/" + "/".join(parts[: len(parts) - levels])
     if not os.path.exists(above):
@@ -73,7 +73,7 @@ def make_directory(path: str, levels: int = OWN_LEVELS) -> None:
             os.close(handle)
             handle = below
     except OSError as error:
-        raise _told(error, path) from None
+        raise _as_foreign(error, path) from None
     finally:
         os.close(handle)
 
@@ -82,7 +82,7 @@ def _enter(directory: int, name: str, flags: int = os.O_PATH) -> int:
     try:
         return os.open(name, flags | _DIRECTORY, dir_fd=directory)
     except PermissionError:
-        # A trainer that runs as the same user may have closed its own directory to us; it is ours to open again.
+        # A trainer that runs as the same user may have removed our access; as the owner we can restore it.
         status = os.fstat(directory)
         if status.st_uid != os.geteuid() or status.st_mode & 0o700 == 0o700:
             raise
@@ -98,7 +98,7 @@ def _make_at(directory: int, name: str) -> None:
 
 
 def open_plain(path: str, levels: int = OWN_LEVELS) -> int:
-    """A handle of a regular file, open for reading. Raises OSError."""
+    """Return a handle of a regular file for reading. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         return open_plain_at(directory, os.path.basename(path))
@@ -107,7 +107,7 @@ def open_plain(path: str, levels: int = OWN_LEVELS) -> int:
 
 
 def open_plain_at(directory: int, name: str) -> int:
-    """A handle of a regular file in this directory, open for reading. Raises OSError."""
+    """Return a handle of a regular file in this directory for reading. Raises OSError."""
     return _open_at(directory, name, os.O_RDONLY)
 
 
@@ -116,30 +116,33 @@ def _open_at(directory: int, name: str, flags: int, mode: int = 0o600) -> int:
         handle = os.open(name, flags | _PLAIN, mode, dir_fd=directory)
     except OSError as error:
         if error.errno == errno.EACCES and flags & os.O_ACCMODE == os.O_RDONLY:
-            # The directory could be entered: a file that is closed to us in it is none of ours.
-            raise ForeignFile(errno.EINVAL, "it is closed to us", name) from None
-        raise _told(error, name) from None
+            # The directory is accessible: an inaccessible file in it is not ours.
+            raise ForeignFile(errno.EINVAL, "it is not readable", name) from None
+        raise _as_foreign(error, name) from None
     status = os.fstat(handle)
-    # Another name of the same file may be somebody else's: it is read, and not written to.
+    # A second name of the file may belong to another program: such a file is read, but not written.
     if stat.S_ISREG(status.st_mode) and (status.st_nlink <= 1 or flags & os.O_ACCMODE == os.O_RDONLY):
         return handle
     os.close(handle)
     raise ForeignFile(errno.EINVAL, "it is not a plain file", name)
 
 
-def _told(error: OSError, name: str) -> OSError:
+def _as_foreign(error: OSError, name: str) -> OSError:
     if error.errno in _FOREIGN_ERRORS:
         return ForeignFile(error.errno, f"it is not a plain file ({error.strerror})", name)
     return error
 
 
 def read(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS) -> bytes:
-    """What a file holds. Raises OSError; ForeignFile for one that is no regular file or longer than `most` bytes."""
+    """Return the content of a file.
+
+    Raises OSError, and ForeignFile if it is not a plain file or longer than `most` bytes.
+    """
     return read_with_status(path, most, levels)[0]
 
 
 def read_with_status(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS) -> tuple[bytes, os.stat_result]:
-    """What `read` gives, and the status of that very file. Raises OSError, ForeignFile."""
+    """Return the content of a file as `read` does, and its status. Raises OSError, ForeignFile."""
     handle = open_plain(path, levels)
     try:
         status = os.fstat(handle)
@@ -150,7 +153,7 @@ def read_with_status(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS)
         while part := os.read(handle, most + 1 - size):
             parts.append(part)
             size += len(part)
-            if size > most:  # it grew meanwhile
+            if size > most:  # it has grown in the meantime
                 raise ForeignFile(errno.EFBIG, f"it is longer than {most} bytes", path)
         return b"".join(parts), status
     finally:
@@ -158,7 +161,7 @@ def read_with_status(path: str, most: int = MAX_BYTES, levels: int = OWN_LEVELS)
 
 
 def status_of(path: str, levels: int = OWN_LEVELS) -> os.stat_result:
-    """The status of what stands under this name; a link is not followed. Raises OSError."""
+    """Return the status of this path, without following a link. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         return os.stat(os.path.basename(path), dir_fd=directory, follow_symlinks=False)
@@ -167,7 +170,7 @@ def status_of(path: str, levels: int = OWN_LEVELS) -> os.stat_result:
 
 
 def is_gone(path: str) -> bool:
-    """Whether nothing stands under this name; False also where the disk is in trouble, and so cannot tell."""
+    """Return whether nothing exists under this name. False also if the disk is in trouble, so that this is unknown."""
     try:
         os.lstat(path)
     except OSError as error:
@@ -176,7 +179,7 @@ def is_gone(path: str) -> bool:
 
 
 def write(path: str, content: bytes, levels: int = OWN_LEVELS, mode: int = 0o600) -> None:
-    """Writes a file, by default for its owner only, durably; a failure leaves what was there. Raises OSError."""
+    """Write a file durably, by default readable for its owner only. A failure leaves the old file. Raises OSError."""
     space = Space(path, 0, levels, mode)
     try:
         space.fill(content)
@@ -185,7 +188,7 @@ def write(path: str, content: bytes, levels: int = OWN_LEVELS, mode: int = 0o600
 
 
 def put_empty(path: str, levels: int = OWN_LEVELS) -> None:
-    """Makes an empty file that everybody may read, unless a plain file stands there already. Raises OSError."""
+    """Create an empty file that everyone may read, unless a regular file exists. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     name = os.path.basename(path)
     try:
@@ -210,7 +213,7 @@ def _is_plain_at(directory: int, name: str) -> bool:
 
 
 class Space:
-    """A file in the making, under a name that nobody can foresee, with its blocks reserved. Raises OSError."""
+    """A file that is being written, under an unpredictable name, with its blocks reserved. Raises OSError."""
 
     def __init__(self, path: str, size: int, levels: int = OWN_LEVELS, mode: int = 0o600) -> None:
         self._path = path
@@ -222,7 +225,7 @@ class Space:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _PLAIN
             self._handle = os.open(self._temporary, flags, 0o600, dir_fd=self._directory)
             if mode != 0o600:
-                os.fchmod(self._handle, mode)  # whatever the umask is
+                os.fchmod(self._handle, mode)  # independent of the umask
             if size:
                 os.posix_fallocate(self._handle, 0, size)
         except OSError:
@@ -230,19 +233,22 @@ class Space:
             raise
 
     def fill(self, content: bytes) -> None:
-        """Writes the content and moves the file to its name, durably. Raises OSError; it can be called again then."""
+        """Write the content and move the file to its name, durably.
+
+        Raises OSError; it can be called again then.
+        """
         write_all(self._handle, content, 0)
         os.ftruncate(self._handle, len(content))
         os.fsync(self._handle)
         here = os.stat(self._temporary, dir_fd=self._directory, follow_symlinks=False)
         if not os.path.samestat(here, os.fstat(self._handle)):
-            raise ForeignFile(errno.EINVAL, "somebody else has put a file in its place", self._path)
+            raise ForeignFile(errno.EINVAL, "another program has replaced the file", self._path)
         _put(self._directory, self._temporary, self._name)
         self._temporary = ""
         os.fsync(self._directory)
 
     def close(self) -> None:
-        """Removes the file, unless it was moved to its name."""
+        """Delete the file unless it was moved to its name."""
         if self._handle >= 0:
             close(self._handle)
             if self._temporary:
@@ -266,13 +272,13 @@ def _put(directory: int, temporary: str, name: str) -> None:
 
 
 def _put_aside(directory: int, name: str) -> None:
-    # Renamed and not removed: whose it is, and what is in it, is not known.
+    # Renamed instead of deleted, since its owner and content are unknown.
     aside = f".{name}.{os.urandom(_TOKEN_CHARACTERS // 2).hex()}{_ASIDE_SUFFIX}"
     os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def put_aside(path: str, levels: int = OWN_LEVELS) -> None:
-    """Renames what stands under a name that a file of ours needs. Raises OSError."""
+    """Rename the file or directory at a path that the service needs. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         _put_aside(directory, os.path.basename(path))
@@ -281,9 +287,9 @@ def put_aside(path: str, levels: int = OWN_LEVELS) -> None:
 
 
 def open_own(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
-    """A handle of a plain file that is written in place; it is made where there is none. Raises OSError.
+    """Return a handle of a regular file that is written in place; create it if missing. Raises OSError.
 
-    What stands there instead (a link, a pipe, a second name of another file) is put aside.
+    Anything else at the path (a link, a pipe, a second name of another file) is renamed.
     """
     directory = open_directory(os.path.dirname(path), levels)
     name = os.path.basename(path)
@@ -298,7 +304,7 @@ def open_own(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
 
 
 def open_there(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
-    """A handle of a plain file, opened with these flags; whatever else stands there stays. Raises OSError."""
+    """Return a handle of a regular file, opened with these flags. Anything else at the path stays. Raises OSError."""
     directory = open_directory(os.path.dirname(path), levels)
     try:
         return _open_at(directory, os.path.basename(path), flags)
@@ -307,7 +313,7 @@ def open_there(path: str, flags: int, levels: int = OWN_LEVELS) -> int:
 
 
 def remove(path: str, levels: int = OWN_LEVELS) -> None:
-    """Removes a file, or the link itself, that may be gone already; what cannot be removed stays."""
+    """Delete a file, or a link itself, if it exists. A file that cannot be deleted stays."""
     try:
         directory = open_directory(os.path.dirname(path), levels)
     except OSError:
@@ -319,7 +325,7 @@ def remove(path: str, levels: int = OWN_LEVELS) -> None:
 
 
 def remove_at(directory: int, name: str) -> None:
-    """What `remove` does, by name in an open directory."""
+    """Delete a name in an open directory, as `remove` does."""
     try:
         os.unlink(name, dir_fd=directory)
     except OSError:
@@ -327,7 +333,7 @@ def remove_at(directory: int, name: str) -> None:
 
 
 def entries(directory: int, most: int = MAX_NAMES) -> Iterator[os.DirEntry[str]]:
-    """The entries of an open directory, `most` of them at most. Raises OSError."""
+    """Yield at most `most` entries of an open directory. Raises OSError."""
     with os.scandir(directory) as found:
         for count, entry in enumerate(found, 1):
             yield entry
@@ -342,9 +348,9 @@ def remove_temporaries(
     levels: int = OWN_LEVELS,
     only: tuple[str, ...] | None = None,
 ) -> None:
-    """Removes half-written files of killed writers from a directory, once they are so many seconds old.
+    """Delete unfinished files of killed writers from a directory, once they are this many seconds old.
 
-    `names` are beginnings of further names that count as such. `only` are the files that may have been in the making.
+    `names` are prefixes of further temporary files. `only` lists the files that may have been in progress.
     """
     try:
         directory = open_directory(path, levels)
@@ -368,7 +374,7 @@ def _is_temporary(name: str, names: tuple[str, ...]) -> bool:
 
 
 def close(handle: int) -> None:
-    """Closes a handle; errors are ignored: it is closed all the same, and what must last was synced before."""
+    """Close a handle. Errors are ignored: the handle is closed anyway, and durable content was synced before."""
     try:
         os.close(handle)
     except OSError:
@@ -376,7 +382,7 @@ def close(handle: int) -> None:
 
 
 def write_all(handle: int, content: bytes, offset: int) -> None:
-    """Writes the whole content at this offset. Raises OSError."""
+    """Write the complete content at this offset. Raises OSError."""
     while content:
         written = os.pwrite(handle, content, offset)
         content, offset = content[written:], offset + written

@@ -1,4 +1,4 @@
-"""Directories that a trainer can write to: walked and removed without following a link, and not without end."""
+"""Walks and removes directories that a trainer can write to: without following a link, and in bounded time."""
 
 import os
 import shutil
@@ -7,13 +7,15 @@ from contextlib import suppress
 
 from api.util.foreign_files import MAX_NAMES, OWN_LEVELS, TROUBLE, ForeignFile, entries, open_directory, remove_at
 
-#: Levels of directories that are walked; a trainer's own are a handful deep.
+#: Maximum depth of a walk; a trainer's own directories have a handful of levels.
 MAX_DEPTH = 32
 
 
 def list_names(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> tuple[list[str], list[str]]:
-    """The names of the directories and of the regular files in a directory, from `most` entries at most; none where
-    there is no such directory. Raises OSError where it cannot be read, and so may hold anything.
+    """Return the names of the directories and of the regular files in a directory.
+
+    At most `most` entries are read; the lists are empty if there is no such directory. Raises OSError if it cannot be
+    read, so that its content is unknown.
     """
     directories: list[str] = []
     files: list[str] = []
@@ -32,7 +34,7 @@ def list_names(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> tu
 
 
 def _open(path: str, levels: int) -> int | None:
-    """The directory; None where there is none."""
+    """Return a handle of the directory; None if it does not exist."""
     try:
         return open_directory(path, levels)
     except (FileNotFoundError, ForeignFile):
@@ -40,9 +42,9 @@ def _open(path: str, levels: int) -> int | None:
 
 
 def walk(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> Iterator[tuple[str, os.stat_result]]:
-    """The path below a directory, and the status, of each regular file in it, from `most` entries at most.
+    """Yield the relative path and the status of each regular file below a directory, from at most `most` entries.
 
-    What is closed to us below it, or goes away meanwhile, is left out. Raises OSError where the disk is in trouble.
+    Entries that are inaccessible or disappear are left out. Raises OSError if the disk is in trouble.
     """
     root = _open(path, levels)
     if root is None:
@@ -51,7 +53,7 @@ def walk(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> Iterator
         pending: list[tuple[str, ...]] = [()]
         while pending and most > 0:
             parts = pending.pop()
-            for is_directory, name, status in _look(root, parts, most):
+            for is_directory, name, status in _scan(root, parts, most):
                 most -= 1
                 if is_directory and len(parts) < MAX_DEPTH:
                     pending.append((*parts, name))
@@ -61,12 +63,12 @@ def walk(path: str, levels: int = OWN_LEVELS, most: int = MAX_NAMES) -> Iterator
         os.close(root)
 
 
-def _look(root: int, parts: tuple[str, ...], most: int) -> Iterator[tuple[bool, str, os.stat_result | None]]:
-    """For each entry whether it is a directory, its name, and for a regular file its status."""
+def _scan(root: int, parts: tuple[str, ...], most: int) -> Iterator[tuple[bool, str, os.stat_result | None]]:
+    """Yield for each entry whether it is a directory, its name, and the status of a regular file."""
     try:
         handle = _enter(root, parts)
     except OSError as error:
-        _leave_out(error)
+        _ignore_unless_trouble(error)
         return
     try:
         for entry in entries(handle, most):
@@ -74,17 +76,17 @@ def _look(root: int, parts: tuple[str, ...], most: int) -> Iterator[tuple[bool, 
                 is_file = entry.is_file(follow_symlinks=False)
                 status = entry.stat(follow_symlinks=False) if is_file else None
             except OSError as error:
-                _leave_out(error)
+                _ignore_unless_trouble(error)
                 continue
             yield entry.is_dir(follow_symlinks=False), entry.name, status
     except OSError as error:
-        _leave_out(error)
+        _ignore_unless_trouble(error)
     finally:
         os.close(handle)
 
 
-def _leave_out(error: OSError) -> None:
-    """Raises the error again where the disk, not the file, is in trouble."""
+def _ignore_unless_trouble(error: OSError) -> None:
+    """Raise the error again if the disk, not the file, is in trouble."""
     if error.errno in TROUBLE:
         raise error
 
@@ -103,7 +105,7 @@ def _enter(root: int, parts: tuple[str, ...]) -> int:
 
 
 def remove_tree(path: str, levels: int = OWN_LEVELS) -> None:
-    """Removes a directory with what is in it, or the link itself; what cannot be removed stays."""
+    """Delete a directory with its content, or a link itself. What cannot be deleted stays."""
     try:
         directory = open_directory(os.path.dirname(path), levels)
     except OSError:
@@ -115,8 +117,8 @@ def remove_tree(path: str, levels: int = OWN_LEVELS) -> None:
 
 
 def remove_tree_at(directory: int, name: str) -> None:
-    """What `remove_tree` does, by name in an open directory."""
-    # Before Python 3.13 it cannot go a thousand directories deep. It follows no link where there is `dir_fd`, as here.
+    """Delete a name in an open directory, as `remove_tree` does."""
+    # Before Python 3.13, rmtree cannot go a thousand levels deep. With `dir_fd` it follows no link.
     with suppress(RecursionError):
         shutil.rmtree(name, ignore_errors=True, dir_fd=directory)
     remove_at(directory, name)

@@ -1,19 +1,22 @@
-"""Text for people and files: command lines that can be shown, durations."""
+"""Formats texts for people and files: command lines, durations, sentences."""
 
 import shlex
 from collections.abc import Sequence
 
 from api.util.masking import MASK, is_secret_flag, mask_argument
 
-#: A command line can be megabytes long and hold anything; this much tells which program it is.
+#: Maximum length of a shown command line, which can be megabytes long.
 COMMAND_LIMIT = 256
 
-#: Characters of one argument that are looked at. What is masked makes room for what follows, but not for more.
+#: Characters of one argument that are processed, so that masking leaves enough of the rest.
 _ARGUMENT_LIMIT = 16 * COMMAND_LIMIT
 
 
 def format_duration(seconds: float) -> str:
-    """A duration in its two largest units: 45s, 3m 20s, 2h 05m, 4d 3h. A clock that was set back makes it 0s."""
+    """Return a duration in its two largest units: 45s, 3m 20s, 2h 05m, 4d 3h.
+
+    A negative one, after a clock was set back, is 0s.
+    """
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
@@ -25,16 +28,18 @@ def format_duration(seconds: float) -> str:
     return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"
 
 
-#: The units of a duration in words, largest first.
+#: The units of a written duration, largest first.
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60))
 
-#: Seconds from which a duration in words has no seconds.
+#: Seconds from which on a written duration has no seconds.
 _WHOLE_MINUTES = 120
 
 
-def say_duration(seconds: float) -> str:
-    """Return a duration in words, in its two largest units: 45 seconds, 12 minutes, 2 hours 5 minutes, 4 days 3 hours.
-    A negative one, after a clock was set back, is 0 seconds.
+def format_long_duration(seconds: float) -> str:
+    """Return a duration in words, in its two largest units.
+
+    Examples: 45 seconds, 12 minutes, 2 hours 5 minutes, 4 days 3 hours. A negative one, after a clock was set back, is
+    0 seconds.
     """
     whole = max(0, round(seconds))
     if whole < _WHOLE_MINUTES and whole != 60:
@@ -53,7 +58,10 @@ def _count(number: int, name: str) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """A phrase of ours as a sentence, with a capital and a full stop; one that begins with a name or code stays."""
+    """Return a phrase as a sentence, with a capital and a full stop.
+
+    A phrase that starts with a name or code stays as it is.
+    """
     if not text[:1].islower() or not text.split(" ", 1)[0].isalpha():
         return text
     sentence = text[:1].upper() + text[1:]
@@ -61,19 +69,19 @@ def as_sentence(text: str) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return the text, cut to so many characters with a mark at its end."""
+    """Return the text, cut to this many characters with a mark at its end."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def shorten_command(arguments: Sequence[str]) -> str:
-    """A command line with the values of secrets masked, control characters removed, cut at 256 characters."""
+    """Return a command line with secrets masked, without control characters, cut at 256 characters."""
     shown: list[str] = []
     length = 0
     after_secret_flag = False
     for argument in arguments:
-        looked_at = argument[:_ARGUMENT_LIMIT]
-        shown.append(MASK if after_secret_flag else mask_argument(looked_at, whole=len(arguments) > 1))
-        after_secret_flag = is_secret_flag(looked_at)
+        beginning = argument[:_ARGUMENT_LIMIT]
+        shown.append(MASK if after_secret_flag else mask_argument(beginning, whole=len(arguments) > 1))
+        after_secret_flag = is_secret_flag(beginning)
         length += len(shown[-1]) + 1
         if length > COMMAND_LIMIT + 1:
             break
@@ -82,5 +90,5 @@ def shorten_command(arguments: Sequence[str]) -> str:
 
 
 def _join(arguments: Sequence[str]) -> str:
-    # Some programs replace their command line by one long title; quoting that would only disfigure it.
+    # Some programs replace their command line by one title; quoting would only make it unreadable.
     return arguments[0] if len(arguments) == 1 else shlex.join(arguments)

@@ -1,4 +1,4 @@
-"""A histogram of durations that many threads fill: for prometheus-client, with an exemplar for each bucket."""
+"""A thread-safe histogram of durations for prometheus-client, with an exemplar for each bucket."""
 
 import threading
 import time
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 from prometheus_client.core import Exemplar, HistogramMetricFamily, Metric
 
-#: Bounds in seconds, for what takes a moment; and for what takes as long as a queue or a training.
+#: Bounds in seconds, for short operations, and for waits of queues and trainings.
 SHORT = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LONG = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0)
 
-#: The most characters of an exemplar's names and values together (OpenMetrics 1.0).
+#: Maximum length of an exemplar's names and values together (OpenMetrics 1.0).
 EXEMPLAR_CHARACTERS = 128
 
 
-#: One of those that were counted: what to look for it by (name and value), how long it took, its Unix time. A plain
-#: tuple, as each request makes one.
+#: One observation: name and value to find it by, its duration, and its Unix time. A plain tuple, since each request
+#: creates one.
 Example = tuple[str, str, float, float]
 
 
@@ -30,10 +30,10 @@ class _Row:
 
 @dataclass(slots=True, eq=False)
 class Histogram:
-    """How often something took how long, by labels; of each bucket the latest example is kept.
+    """Counts of durations by labels; each bucket stores its latest example.
 
-    prometheus-client's own takes 3 µs for an observation with labels and an exemplar, and adds a series for each one's
-    beginning; this takes half a microsecond.
+    The histogram of prometheus-client takes 3 µs for an observation with labels and an exemplar, and adds a series with
+    the creation time of each. This one takes half a microsecond.
     """
 
     name: str
@@ -46,25 +46,26 @@ class Histogram:
     def observe(
         self, seconds: float, labels: tuple[str, ...] = (), example: tuple[str, str] | None = None, at: float = 0.0
     ) -> None:
-        """Counts one that took so long. `example` is the name and the value by which it can be found again; `at` the
-        Unix time of its end, 0 for now.
+        """Count a duration.
+
+        `example` is a name and a value to find the observation by; `at` is the Unix time of its end, 0 for now.
         """
-        place = bisect_left(self.bounds, seconds)
+        index = bisect_left(self.bounds, seconds)
         with self._lock:
             row = self._rows.get(labels)
             if row is None:
                 row = self._rows[labels] = self._new_row()
-            row.counts[place] += 1
+            row.counts[index] += 1
             row.total += seconds
             if example is not None and len(example[0]) + len(example[1]) <= EXEMPLAR_CHARACTERS:
-                row.examples[place] = (*example, seconds, at or time.time())
+                row.examples[index] = (*example, seconds, at or time.time())
 
     def _new_row(self) -> _Row:
         size = len(self.bounds) + 1
         return _Row([0] * size, [None] * size)
 
     def collect(self) -> Iterator[Metric]:
-        """The series, for prometheus-client; none before something was counted."""
+        """Yield the series for prometheus-client; none before the first observation."""
         family = HistogramMetricFamily(self.name, self.help, labels=self.labels)
         with self._lock:
             rows = [(labels, list(row.counts), list(row.examples), row.total) for labels, row in self._rows.items()]

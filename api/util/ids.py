@@ -1,4 +1,4 @@
-"""Identifiers: made here, so that their form is in one place."""
+"""Creation and validation of identifiers."""
 
 import itertools
 import re
@@ -8,12 +8,12 @@ from datetime import datetime
 
 from api.errors import TaskNotFound
 
-#: The request being served, for log lines and error answers; empty outside a request.
+#: The id of the current request, for log lines and error responses; empty outside of a request.
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 
-# No vowels and no look-alikes: an id is read aloud and never spells a word.
+# No vowels and no similar characters, so that an id can be read aloud and never spells a word.
 _ALPHABET = "0123456789bcdfghjkmnpqrstvwxz"
 
 _run = secrets.token_hex(6)
@@ -21,21 +21,21 @@ _serial = itertools.count(1)
 
 
 def is_safe_id(text: str) -> bool:
-    """Whether a caller may send this as X-Request-ID or as a task id: safe in logs, headers, URLs and file names."""
+    """Return whether a text is valid as X-Request-ID or task id: safe in logs, headers, URLs and file names."""
     return _SAFE_ID.fullmatch(text) is not None
 
 
 def check_task_id(task_id: str) -> None:
-    """Raises TaskNotFound for a text that cannot be a task's id, before any other part has to cope with it."""
+    """Raise TaskNotFound if a text cannot be a task's id, before it is used anywhere else."""
     if not is_safe_id(task_id):
         raise TaskNotFound
 
 
 def new_request_id() -> str:
-    """A new id, unique by a random prefix of this process, and cheap enough for 20,000 requests a second."""
+    """Return a new id, unique by a random prefix of this process, and fast enough for 20,000 requests a second."""
     return f"{_run}-{next(_serial):x}"
 
 
 def new_task_id(kind: str, now: datetime) -> str:
-    """An id such as train_20261124_07k2m9xq: kind, UTC date, 8 random characters (29^8, about 5e11)."""
+    """Return an id such as train_20261124_07k2m9xq: kind, UTC date, 8 random characters (29^8, about 5e11)."""
     return f"{kind}_{now:%Y%m%d}_{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"

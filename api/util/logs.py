@@ -1,4 +1,4 @@
-"""Log lines for machines (JSON) and for people (text): one line an event, its facts as fields."""
+"""Log lines as JSON or text: one line for each event, with its facts as fields."""
 
 import logging
 import sys
@@ -11,28 +11,28 @@ import orjson
 from api.util.ids import current_request_id
 from api.util.masking import mask_userinfo
 
-#: The logger of the audit. Its lines are one JSON object each, in every format and at every level.
+#: The logger of the audit. Its lines are JSON objects in every format and at every level.
 AUDIT_LOGGER = "api.audit"
 
-# What every LogRecord has; anything else came by `extra`.
+# Attributes of every LogRecord; all others come from `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def format_line(as_json: bool, unix_seconds: float, level: str, message: str, facts: dict[str, Any]) -> str:
-    """One log line without its newline. Text is kept on one line whatever the facts hold."""
+    """Return one log line without its newline. Text stays on one line, whatever the facts contain."""
     if as_json:
         time = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = orjson.dumps({"time": time, "level": level, "message": message, **facts}, default=str).decode()
-        # JSON itself lets the control characters beyond ASCII through.
+        # JSON does not escape control characters beyond ASCII.
         return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
     time = datetime.fromtimestamp(unix_seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     line = f"{time} {level:<7} {message}" + "".join(f" {name}={value}" for name, value in facts.items())
-    # A name from outside must not be able to write a second line, nor to steer the terminal.
+    # External text must not create a second line or control the terminal.
     return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def _escape(character: str) -> str:
-    # As JSON does: beyond 16 bits by a pair of surrogates.
+    # As JSON does: a pair of surrogates beyond 16 bits.
     units = character.encode("utf-16-be")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
@@ -54,7 +54,7 @@ class LineFormatter(logging.Formatter):
         if trace is not None and as_json:
             facts["traceback"] = trace
         line = format_line(as_json, record.created, record.levelname, record.getMessage(), facts)
-        # Errors of libraries repeat the address that they were given.
+        # Errors of libraries contain the address that they were given.
         return mask_userinfo(line if trace is None or as_json else f"{line}\n{trace}")
 
 
@@ -71,20 +71,20 @@ class LineHandler(logging.Handler):
 
 
 def _is_no_false_alarm(record: logging.LogRecord) -> bool:
-    """Drop the error that uvicorn logs for each WebSocket that is refused by an HTTP answer: the access log has it."""
+    """Return False for uvicorn's error about a WebSocket that an HTTP response rejects. The access log has it."""
     return record.msg != "ASGI callable returned without completing handshake."
 
 
 def set_up_logging(level: str, as_json: bool) -> None:
-    """Sends every logger's lines to standard error."""
+    """Send the lines of every logger to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(as_json))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger(AUDIT_LOGGER).setLevel(logging.INFO)
-    # Their news is told by our own lines.
+    # Our own log lines cover their information.
     for name in ("uvicorn", "uvicorn.error", "asyncio", "websockets"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-    # The function itself, so that setting up again adds no second one.
+    # A function instead of an object, so that another call adds no second filter.
     logging.getLogger("uvicorn.error").addFilter(_is_no_false_alarm)

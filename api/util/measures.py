@@ -1,46 +1,46 @@
-"""What this process measures of itself, as histograms: one of each for a process, as its threads and clocks are."""
+"""The histograms of this process."""
 
 from api.util.histogram import LONG, SHORT, Histogram
 from api.util.ids import current_request_id
 from api.util.tracing import note_span
 
-#: The name in exemplars by which a request is found in the log, and a task by its address.
+#: The names in exemplars for a request's id, which is in the log, and for a task's id.
 REQUEST_ID = "request_id"
 TASK_ID = "task_id"
 
 loop_rounds = Histogram(
     "diffusion_pipe_loop_round_duration_seconds",
-    "Time that a round of a loop took; the loops of one kind together.",
+    "Duration of a round of a loop, by kind of loop.",
     ("loop",),
     SHORT,
 )
 transactions = Histogram(
     "diffusion_pipe_database_transaction_duration_seconds",
-    "Time from asking for a transaction to its end, the wait for its turn included.",
+    "Duration of a transaction, including the wait for its start.",
     ("mode",),
     SHORT,
 )
 queue_waits = Histogram(
     "diffusion_pipe_queue_wait_seconds",
-    "Time that tasks had waited when they were given what they wait for.",
+    "Time for which tasks had waited when their resources became available.",
     ("task_type",),
     LONG,
 )
 starts = Histogram(
     "diffusion_pipe_start_to_running_seconds",
-    "Time from the answer to the request that made a task to its trainer running for the first time.",
+    "Time from the response to the request that created a task until its trainer first ran.",
     ("task_type",),
     LONG,
 )
 attempt_starts = Histogram(
     "diffusion_pipe_attempt_start_duration_seconds",
-    "Time from an attempt's claim of its GPUs to its trainer running.",
+    "Time from an attempt's claim of its GPUs until its trainer ran.",
     ("task_type",),
     LONG,
 )
 delivery_lags = Histogram(
     "diffusion_pipe_alert_delivery_lag_seconds",
-    "Time from the making of an alert's message to its delivery, of those that this process sent.",
+    "Time from the creation of an alert's message to its delivery by this process.",
     ("channel_kind",),
     LONG,
 )
@@ -49,7 +49,7 @@ ALL = (loop_rounds, transactions, queue_waits, starts, attempt_starts, delivery_
 
 
 def note_transaction(mode: str, seconds: float) -> None:
-    """Counts a transaction; the request that it was for, if there is one, is its example."""
+    """Record the duration of a transaction, with the current request as its example."""
     request_id = current_request_id.get()
     transactions.observe(seconds, (mode,), (REQUEST_ID, request_id) if request_id else None)
     note_span(f"database {mode}", seconds, {"db.operation.name": mode})

@@ -1,4 +1,4 @@
-"""Pages of lists: by offset, or by a cursor that stays stable while rows arrive."""
+"""Pages of lists: by offset, or by a cursor that stays stable while rows are added."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 DEFAULT_LIMIT = 50
-MAX_LIMIT = 500  #: a larger limit is taken as this one
+MAX_LIMIT = 500  #: a larger limit is reduced to this
 
 #: The pattern of a cursor: the number of a row.
 CURSOR = r"^[0-9]{1,18}$"
@@ -17,7 +17,7 @@ U = TypeVar("U")
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page is wanted; where both are given, the cursor holds and not the offset."""
+    """The requested page. A cursor takes precedence over an offset."""
 
     limit: int = DEFAULT_LIMIT
     offset: int | None = None
@@ -26,7 +26,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Pagination:
-    """Where in the list a page is; `next_cursor` leads to the page after it."""
+    """The position of a page in the list. `next_cursor` leads to the next page."""
 
     total: int
     limit: int
@@ -43,16 +43,19 @@ class Page(Generic[T]):
     pagination: Pagination
 
     def map(self, show: Callable[[T], U]) -> "Page[U]":
-        """The same page, with `show` applied to each row."""
+        """Return the page with `show` applied to each row."""
         return Page(tuple(map(show, self.rows)), self.pagination)
 
 
-#: Reads up to so many rows, after so many or behind the row with that number, and counts all there are.
+#: Reads rows and counts all rows. Parameters: limit, offset, and cursor (the number of the row before the first one).
 ReadRows = Callable[[int, int, int | None], tuple[Sequence[T], int]]
 
 
 def read_page(read: ReadRows[T], number: Callable[[T], int], request: PageRequest) -> Page[T]:
-    """The wanted page of rows that a store cuts: one row more is read than is shown, to know whether there are more."""
+    """Return the requested page of rows that a store reads.
+
+    One more row is read than shown, to find out whether there are more.
+    """
     limit, cursor = min(request.limit, MAX_LIMIT), None if request.cursor is None else int(request.cursor)
     offset = request.offset or 0
     rows, total = read(limit + 1, offset, cursor)
@@ -62,10 +65,10 @@ def read_page(read: ReadRows[T], number: Callable[[T], int], request: PageReques
 
 
 def paginate(rows: Sequence[T], number: Callable[[T], int], request: PageRequest, descending: bool = False) -> Page[T]:
-    """The wanted page of rows that are sorted by `number`.
+    """Return the requested page of rows that are sorted by `number`.
 
-    A cursor is the number of the last row that was seen: whatever comes or goes meanwhile, no row is skipped or shown
-    twice.
+    A cursor is the number of the last row of the previous page. So no row is skipped or repeated when rows are added or
+    deleted.
     """
     limit = min(request.limit, MAX_LIMIT)
     start = request.offset or 0

@@ -1,4 +1,4 @@
-"""The one kind of thread of this service: a named loop with an owner and a body that tests call themselves."""
+"""The only kind of thread in this service: a named loop with an owner, and a body that tests can call directly."""
 
 import logging
 import re
@@ -11,20 +11,22 @@ from api.util.measures import loop_rounds
 
 logger = logging.getLogger(__name__)
 
-#: What tells loops of one kind apart; with a series each, a machine of many GPUs would have hundreds.
+#: The suffix that distinguishes loops of one kind. A series for each would mean hundreds on a machine with many GPUs.
 _NUMBER = re.compile(r"-\d+$")
 
 
 class PeriodicThread:
-    """Runs `body` every `interval` seconds, or only on `trigger()` when the interval is None.
+    """Runs `body` every `interval` seconds, or only on `trigger()` if the interval is None.
 
-    A body that fails is logged and the loop goes on. The thread is a daemon, because a body that is stuck in a
-    driver call can be neither stopped nor waited for.
+    A failing body is logged, and the loop continues. The thread is a daemon, because a body that hangs in a driver call
+    can neither be stopped nor waited for.
     """
 
     def __init__(self, name: str, interval: float | None, body: Callable[[], None], rest: float = 0.0) -> None:
-        """`rest`: seconds after a run in which none is begun, so that of many triggers the first is heeded at once and
-        the others together.
+        """Create the thread.
+
+        `rest` is the minimum number of seconds between two runs. The first of many triggers is handled immediately, the
+        others together.
         """
         self.name = name
         self._measured_as = (_NUMBER.sub("", name),)
@@ -36,18 +38,18 @@ class PeriodicThread:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Starts the loop; the first run of an interval loop is at once."""
+        """Start the loop. The first run of an interval loop is immediate."""
         if self._thread is not None:
-            raise RuntimeError(f"{self.name} was started before")
+            raise RuntimeError(f"{self.name} was already started")
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self._thread.start()
 
     def trigger(self) -> None:
-        """Runs the body as soon as possible, without waiting for the interval."""
+        """Run the body as soon as possible, without waiting for the interval."""
         self._wake.set()
 
     def stop(self, timeout: float = 2.0) -> bool:
-        """Ends the loop and waits for it; False when it is still running after `timeout` seconds."""
+        """Stop the loop and wait for it. Return False if it still runs after `timeout` seconds."""
         self._stopping.set()
         self._wake.set()
         if self._thread is None or self._thread is threading.current_thread():
@@ -67,19 +69,23 @@ class PeriodicThread:
             else:
                 self._wake.wait(max(0.0, due - time.monotonic()))
             if self._rest:
-                # Now and not right after the run: a run that nothing follows costs one wake-up and not two.
+                # Waited here and not right after a run, so that a run without a successor costs one wake-up instead of
+                # two.
                 self._stopping.wait(max(0.0, rested - time.monotonic()))
             self._wake.clear()
             if self._stopping.is_set():
                 return
             now = time.monotonic()
             if now >= due:
-                # A late run moves the beat instead of being followed by a burst of runs; a triggered one leaves it.
+                # A late run shifts the schedule instead of causing a burst of runs; a triggered run does not.
                 due = now + (self._interval or 0.0)
             try:
                 self._body()
             except DatabaseUnavailable as error:
-                logger.warning("a loop waits for the database", extra={"thread_name": self.name, "problem": str(error)})
+                logger.warning(
+                    "a loop cannot run: the database is unavailable",
+                    extra={"thread_name": self.name, "problem": str(error)},
+                )
             except Exception:
                 logger.exception("loop body failed", extra={"thread_name": self.name})
             finally:

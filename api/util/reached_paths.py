@@ -1,25 +1,25 @@
-"""Where a path leads, resolved part by part as the kernel does for the process that opens it."""
+"""Resolves a path part by part, as the kernel does for the process that opens it."""
 
 import errno
 import os
 
-#: Links that the kernel follows in one path, and bytes of the longest path that it takes (Linux).
+#: Maximum number of links in one path, and maximum length of a path in bytes (Linux).
 _MOST_LINKS = 40
 _LONGEST_PATH = 4095
 
-#: Views of the kernel: links below them lead elsewhere for each process, and a file there shows that process.
+#: Virtual file systems of the kernel: links below them depend on the process that opens them.
 _KERNEL_VIEWS = ("/proc", "/sys")
 
 
 class UnknownTarget(Exception):
-    """A process can open the path, but this one cannot tell what would be opened."""
+    """A process can open the path, but this one cannot determine what would be opened."""
 
 
 def reach(text: str, base: str | None = None) -> str | None:
-    """Return the absolute path without links that a process working in `base` opens by this path.
+    """Return the absolute path without links that a process with the working directory `base` opens by this path.
 
-    Missing parts stay as they are written. Return None for what no process can open: a text that no path can be, a
-    loop of links, a relative path without a base. Raises UnknownTarget.
+    Missing parts stay as they are. Return None if no process can open the path: an invalid text, a loop of links, a
+    relative path without a base. Raises UnknownTarget.
     """
     if not _is_path(text) or (base is None and not text.startswith("/")):
         return None
@@ -54,7 +54,7 @@ def _is_path(text: str) -> bool:
 
 
 def _read_link(path: str) -> str | None:
-    """Return what a link leads to; None for what is no link, or is missing. Raises UnknownTarget."""
+    """Return the target of a link; None if it is no link or missing. Raises UnknownTarget."""
     try:
         return os.readlink(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Opening a file that a request names: a regular one only, whatever stands at its path."""
+"""Opens files that requests name: only regular files, whatever is at the path."""
 
 import errno
 import os
@@ -8,12 +8,12 @@ from typing import BinaryIO
 
 
 def open_regular(path: str | Path) -> BinaryIO:
-    """Open a regular file for reading; anything else counts as missing. Never waits for a pipe, never opens a device.
+    """Open a regular file for reading; anything else counts as missing.
 
-    Raises OSError, or ValueError for a text that no path can be.
+    Never waits for a pipe and never opens a device. Raises OSError, or ValueError for a text that cannot be a path.
     """
     _require_regular(os.stat(path).st_mode, path)
-    # It may have become a pipe meanwhile.
+    # It may have been replaced by a pipe in the meantime.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         _require_regular(os.fstat(handle).st_mode, path)
@@ -25,4 +25,4 @@ def open_regular(path: str | Path) -> BinaryIO:
 
 def _require_regular(mode: int, path: str | Path) -> None:
     if not stat.S_ISREG(mode):
-        raise FileNotFoundError(errno.ENOENT, "This is no regular file", os.fspath(path))
+        raise FileNotFoundError(errno.ENOENT, "This is not a regular file", os.fspath(path))

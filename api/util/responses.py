@@ -1,4 +1,4 @@
-"""Flask responses in the service's one shape."""
+"""Flask responses in the service's common form."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,30 +9,30 @@ from werkzeug.datastructures import Headers
 from api.errors import ServiceError
 from api.util.envelope import JSON, encode_answer, encode_error
 from api.util.ids import current_request_id
-from api.util.taken_body import FILE
+from api.util.stored_form import FILE
 
 
 def answer(data: Any, code: int = 200, message: str = "success", headers: Mapping[str, str] | None = None) -> Response:
-    """A response with the envelope of a success around `data`."""
+    """Return a response with the envelope of a success with `data`."""
     return Response(encode_answer(data, code, message), status=code, content_type=JSON, headers=dict(headers or {}))
 
 
 def answer_error(error: ServiceError) -> Response:
-    """A response with the envelope of a failure."""
+    """Return a response with the envelope of an error."""
     body = encode_error(error, current_request_id.get())
     return Response(body, status=error.status, content_type=JSON, headers=error.headers)
 
 
 def answer_bytes(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Response:
-    """A response from parts that are ready."""
+    """Return a response from prepared parts."""
     response = Response(body, status, Headers([(n.decode("latin-1"), v.decode("latin-1")) for n, v in headers]))
     if status == 304:
-        # Flask gives every response a type; there is no content here to have one.
+        # Flask gives every response a type, but this one has no content.
         del response.headers["Content-Type"]
     return response
 
 
 def answer_file(environ: Mapping[str, Any], file: Any) -> Response:
-    """Leaves an open file to the shell, which sends and closes it. The returned response is never sent."""
+    """Pass an open file to the shell, which sends and closes it. The returned response is not sent."""
     environ["asgi.scope"]["state"][FILE] = file
     return Response(status=200)

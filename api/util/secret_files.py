@@ -1,4 +1,4 @@
-"""Files with a secret that an administrator names: a key, or a token that somebody renews."""
+"""Files with a secret that an administrator names: a key, or a token that is renewed."""
 
 import errno
 import os
@@ -6,24 +6,25 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The most bytes of such a file.
+#: Maximum size of such a file in bytes.
 MOST_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """What a file held, and by which it is known whether it has been changed since."""
+    """The content of a file, and a version that changes with it."""
 
     content: bytes
     version: tuple[int, int, int, int]
 
 
 def read_secret_file(path: Path, known: SecretFile | None = None) -> SecretFile:
-    """What the file holds; `known` where it has not changed since. Links are followed, as secrets are often mounted so.
+    """Return the content of a file, or `known` if it has not changed.
 
-    Raises OSError where it cannot be read, is no plain file, or has more than `MOST_BYTES`.
+    Links are followed, since secrets are often mounted by links. Raises OSError if the file cannot be read, is not a
+    regular file, or has more than `MOST_BYTES`.
     """
-    # A pipe without a writer would be waited for.
+    # Opening a pipe without a writer would block.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         found = os.fstat(handle)

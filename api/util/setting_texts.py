@@ -1,4 +1,7 @@
-"""How the texts of settings are read. Each reader raises ValueError with what is wrong: words for after the name."""
+"""Parsers of the texts of settings.
+
+Each raises ValueError with the problem, phrased to follow the name of the setting.
+"""
 
 import re
 import shlex
@@ -9,7 +12,7 @@ from urllib.parse import urlsplit
 
 
 def number(low: float, high: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
-    """Reads a number between two bounds."""
+    """Return a parser of a number between two bounds."""
 
     def parse(text: str) -> float:
         try:
@@ -24,19 +27,19 @@ def number(low: float, high: float, kind: type[int] | type[float] = int) -> Call
 
 
 def choice(*allowed: str) -> Callable[[str], str]:
-    """Reads one of several words, whatever their case."""
+    """Return a parser of one of these values, ignoring case."""
 
     def parse(text: str) -> str:
-        for word in allowed:
-            if text.lower() == word.lower():
-                return word
+        for value in allowed:
+            if text.lower() == value.lower():
+                return value
         raise ValueError(f"is not one of {', '.join(allowed)}")
 
     return parse
 
 
 def flag(text: str) -> bool:
-    """Reads 1 or 0, true or false, yes or no, on or off."""
+    """Parse 1 or 0, true or false, yes or no, on or off."""
     if text.lower() in ("1", "true", "yes", "on"):
         return True
     if text.lower() in ("0", "false", "no", "off", ""):
@@ -45,12 +48,12 @@ def flag(text: str) -> bool:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Reads names separated by commas, in lower case."""
+    """Parse names separated by commas, and convert them to lower case."""
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Reads origins separated by commas."""
+    """Parse origins separated by commas."""
     origins = tuple(name.rstrip("/") for name in names(text))
     for origin in origins:
         if origin == "*" or not origin.startswith(("http://", "https://")) or "/" in origin.partition("://")[2]:
@@ -59,7 +62,7 @@ def origins(text: str) -> tuple[str, ...]:
 
 
 def networks(text: str) -> tuple[str, ...]:
-    """Reads addresses and networks separated by commas."""
+    """Parse addresses and networks separated by commas."""
     networks = names(text)
     for name in networks:
         try:
@@ -76,7 +79,7 @@ _RATE = re.compile(r"(?P<group>\w+)\s*=\s*(?P<limit>[1-9]\d{0,8}\s*/\s*(?:second
 
 
 def rates(text: str) -> tuple[tuple[str, str], ...]:
-    """Reads how often each group may be asked for, as in `starts=10/hour`; off: without limits."""
+    """Parse the rate limit of each group, as in `starts=10/hour`; `off` means no limits."""
     if text.strip().lower() == "off":
         return ()
     found = [_RATE.fullmatch(part) for part in names(text)]
@@ -87,24 +90,24 @@ def rates(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def show_rates(rates: Sequence[tuple[str, str]]) -> str:
-    """The text that `rates` reads."""
+    """Return the text that `rates` parses."""
     return ",".join(f"{group}={limit}" for group, limit in rates)
 
 
 DEFAULT_RATES = (("auth", "60/minute"), ("starts", "10/hour"), ("logs", "100/minute"), ("preprocessing", "20/hour"))
 
 
-#: The most heads that a node tries one after the other.
+#: Maximum number of heads that a node tries one after the other.
 MOST_HEADS = 8
 
 
 def endpoint(text: str) -> str:
-    """Reads an address by HTTP of a service, without a name or password in it."""
+    """Parse the HTTP address of a service, without a user name or password."""
     return _plain_address(text, "http://127.0.0.1:11434/v1", "put the key into CAPTION_KEY_FILE")
 
 
 def head_url(text: str) -> str:
-    """Reads the addresses of heads, with commas between them and without a name or password."""
+    """Parse the addresses of heads, separated by commas and without a user name or password."""
     parts = [part.removeprefix(" ") for part in text.split(",")]
     if len(parts) > MOST_HEADS:
         raise ValueError(f"names {len(parts)} addresses, and the most is {MOST_HEADS}")
@@ -113,17 +116,17 @@ def head_url(text: str) -> str:
 
 
 def otlp_endpoint(text: str) -> str:
-    """Reads the address of a receiver of traces, without a name or password in it."""
+    """Parse the address of a receiver of traces, without a user name or password."""
     return _plain_address(text, "http://127.0.0.1:4318", "OTEL_EXPORTER_OTLP_HEADERS is for that")
 
 
 def page_url(text: str) -> str:
-    """Reads the address at which people open the page, without a name or password in it."""
+    """Parse the address at which users open the page, without a user name or password."""
     return _plain_address(text, "https://gpu.example.org", "people sign in on the page") if text else ""
 
 
 def _is_http(text: str) -> bool:
-    """Whether a text is an address by HTTP with a host, and a port that can be one."""
+    """Return whether a text is an HTTP address with a host and a valid port."""
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -143,7 +146,7 @@ def _plain_address(text: str, example: str, instead: str) -> str:
 
 
 def caption_command(text: str) -> tuple[str, ...]:
-    """Reads the arguments of a program, divided and quoted as a shell has them; no shell is ever asked."""
+    """Parse the arguments of a program, split and quoted as in a shell. No shell is run."""
     try:
         parts = tuple(shlex.split(text))
     except ValueError as error:
@@ -151,12 +154,12 @@ def caption_command(text: str) -> tuple[str, ...]:
     if not parts or not parts[0].startswith("/"):
         raise ValueError("must begin with the whole path of a program, as in /opt/captioner/caption --file={file}")
     if not any("{file}" in part for part in parts[1:]):
-        raise ValueError("must have {file} among its arguments: the path of the file stands there")
+        raise ValueError("must have {file} among its arguments, which is replaced by the path of the file")
     return parts
 
 
 def operator_command(text: str) -> tuple[str, ...]:
-    """Reads the arguments of a command, divided and quoted as a shell has them; no shell is ever asked."""
+    """Parse the arguments of a command, split and quoted as in a shell. No shell is run."""
     try:
         parts = tuple(shlex.split(text))
     except ValueError as error:
@@ -167,14 +170,14 @@ def operator_command(text: str) -> tuple[str, ...]:
 
 
 def issuer(text: str) -> str:
-    """Reads the address of an OpenID Connect provider."""
+    """Parse the address of an OpenID Connect provider."""
     if not text.startswith(("https://", "http://")):
         raise ValueError("is no address that begins with https://")
     return text
 
 
 def roles(text: str) -> tuple[tuple[str, str], ...]:
-    """Reads `group=role` separated by commas."""
+    """Parse `group=role` separated by commas."""
     pairs = [part.strip().rpartition("=") for part in text.split(",") if part.strip()]
     for group, _, role in pairs:
         if not group.strip() or role.strip() not in ROLES:
@@ -182,12 +185,12 @@ def roles(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((group.strip(), role.strip()) for group, _, role in pairs)
 
 
-#: What a group of OIDC_ROLES can be given.
+#: The roles that OIDC_ROLES can assign.
 ROLES = ("viewer", "trainer", "admin")
 
 
 def node_name(text: str) -> str:
-    """Reads what a machine is called."""
+    """Parse the name of a machine."""
     name = text.strip()
     if not name.isprintable() or len(name) > 255:
         raise ValueError("is no name of up to 255 printable characters")
@@ -195,7 +198,7 @@ def node_name(text: str) -> str:
 
 
 def trainer_user(text: str) -> str:
-    """Reads a user's name, or uid:gid."""
+    """Parse a user's name, or uid:gid."""
     name = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?|\d{1,10}:\d{1,10}", name, re.ASCII):
         raise ValueError("is neither the name of a user nor uid:gid")
@@ -203,14 +206,14 @@ def trainer_user(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """Reads the URL of a Redis."""
+    """Parse the URL of a Redis server."""
     if not text.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("is no URL of a Redis: redis://host:6379/0, rediss:// with TLS, or unix:// a socket")
     return text
 
 
 def directories(text: str) -> tuple[Path, ...]:
-    """Reads absolute paths separated by colons."""
+    """Parse absolute paths separated by colons."""
     paths = tuple(Path(part) for part in text.split(":") if part)
     if not all(path.is_absolute() for path in paths):
         raise ValueError("holds a path that does not begin with /")
@@ -218,7 +221,7 @@ def directories(text: str) -> tuple[Path, ...]:
 
 
 def slurm_url(text: str) -> str:
-    """Reads where slurmrestd hears: by HTTP, or on a socket of the file system."""
+    """Parse the address of slurmrestd: by HTTP, or a socket of the file system."""
     if text.startswith("unix:///") and len(text) > len("unix:///"):
         return text
     if _is_http(text):

@@ -1,4 +1,4 @@
-"""Makes any value small and harmless enough to be kept: plain JSON, secrets masked, long texts and lists cut."""
+"""Reduces any value to a small and safe one: plain JSON, secrets masked, long texts and lists cut."""
 
 import hashlib
 from typing import Any
@@ -7,20 +7,23 @@ import orjson
 
 from api.util.masking import MASK, is_secret_name, mask_secrets
 
-#: Bytes of a value at most, as JSON.
+#: Maximum size of a value in bytes of JSON.
 MAX_BYTES = 16 * 1024
 
-#: Characters of a text, values of a list or an object, and levels of nesting that are kept.
+#: Maximum numbers of characters of a text, of values of a list or an object, and of levels of nesting.
 MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 500, 64, 12
 
-#: Characters in which secrets are looked for before a text is cut, so that none is cut in the middle.
-_LOOKED_AT = 4 * MAX_CHARACTERS
+#: Characters that are searched for secrets before a text is cut, so that no secret is cut.
+_SEARCHED_CHARACTERS = 4 * MAX_CHARACTERS
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
 
 
 def shorten(value: Any) -> Any:
-    """The value as JSON of MAX_BYTES at most; of a larger one its size and SHA-256 only. None stays None."""
+    """Return the value as JSON of at most MAX_BYTES.
+
+    A larger value is replaced by its size and SHA-256. None stays None.
+    """
     if value is None:
         return None
     whole = orjson.dumps(value, option=_OPTIONS, default=str)
@@ -38,8 +41,8 @@ def _shorten(value: Any, depth: int) -> Any:
     if depth == 0:
         return "…"
     if isinstance(value, list):
-        kept = [_shorten(each, depth - 1) for each in value[:MAX_VALUES]]
-        return kept if len(value) <= MAX_VALUES else [*kept, f"… and {len(value) - MAX_VALUES} more"]
+        short = [_shorten(each, depth - 1) for each in value[:MAX_VALUES]]
+        return short if len(value) <= MAX_VALUES else [*short, f"… and {len(value) - MAX_VALUES} more"]
     shown = {
         shorten_text(name, MAX_CHARACTERS): MASK
         if is_secret_name(name) and each is not None
@@ -50,7 +53,7 @@ def _shorten(value: Any, depth: int) -> Any:
 
 
 def shorten_text(text: str, characters: int) -> str:
-    """The text with secrets masked, cut after so many characters, and in a form that every database takes."""
-    shown = mask_secrets(text[:_LOOKED_AT]).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """Return the text with secrets masked, cut to this many characters, in a form that every database accepts."""
+    shown = mask_secrets(text[:_SEARCHED_CHARACTERS]).replace("\0", "\N{REPLACEMENT CHARACTER}")
     shown = shown.encode(errors="replace").decode()
-    return shown if len(shown) <= characters and len(text) <= _LOOKED_AT else shown[: characters - 1] + "…"
+    return shown if len(shown) <= characters and len(text) <= _SEARCHED_CHARACTERS else shown[: characters - 1] + "…"

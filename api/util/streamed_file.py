@@ -1,4 +1,4 @@
-"""A file that is made while it is sent: nobody knows its length before its end."""
+"""A file that is created while it is sent, so that its length is unknown until its end."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StreamedFile:
-    """The parts of the file in their order, each made when it is asked for; a generator, which closes what it holds."""
+    """The parts of a file in order, each created on demand by a generator that releases its resources when closed."""
 
     name: str
     content_type: str
     parts: Iterator[bytes]
 
     def next_part(self) -> bytes | None:
-        """The next part; None at the end. Raises OSError and whatever the making raises."""
+        """Return the next part; None at the end. Raises OSError and any error of the generator."""
         return next(self.parts, None)
 
     def close(self) -> None:
-        """Gives up what the making holds."""
+        """Release the resources of the generator."""
         close = getattr(self.parts, "close", None)
         if close is not None:
             close()

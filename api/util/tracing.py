@@ -1,5 +1,6 @@
-"""Spans, if traces are made: `composition/tracing` sets the tracer. Without one, a place that could make a span only
-looks at a name.
+"""Spans, if tracing is on: `composition/tracing` sets the tracer.
+
+Without one, a span costs only the check of a variable.
 """
 
 import re
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-#: The header by which a trace goes from one program to the next (W3C Trace Context).
+#: The header that passes a trace from one program to the next (W3C Trace Context).
 TRACEPARENT = "traceparent"
 
 _TRACEPARENT = re.compile(
@@ -19,50 +20,51 @@ Value = str | int | float | bool
 
 
 class Span(Protocol):
-    """Something that takes time, and is under way."""
+    """A timed operation in progress."""
 
     @property
     def traceparent(self) -> str:
-        """The header by which another program goes on with it."""
+        """The header by which another program continues the trace."""
         ...
 
     def end(self, values: Mapping[str, Value], *, name: str | None = None, has_failed: bool = False) -> None:
-        """Ends it, with what is now known of it."""
+        """End the span, with the values that are known now."""
         ...
 
 
 class Tracer(Protocol):
-    """Makes spans."""
+    """Creates spans."""
 
     def begin(self, name: str, *, is_request: bool, parent: Span | None, traceparent: str | None) -> Span:
-        """A span that begins now, below its parent, or below what a header told, or on its own."""
+        """Start a span below its parent, below the span of a header, or on its own."""
         ...
 
     def note(self, name: str, parent: Span, seconds: float, values: Mapping[str, Value]) -> None:
-        """Makes a span of what has just ended and took so long."""
+        """Create a span of an operation that has just ended and took this long."""
         ...
 
 
 _tracer: Tracer | None = None
 
-#: The span within which the present context works.
+#: The span of the current context.
 _current: ContextVar[Span | None] = ContextVar("current_span", default=None)
 
 
 def use_tracer(tracer: Tracer | None) -> None:
-    """Has all spans of this process made by this one; None: by none."""
-    global _tracer  # noqa: PLW0603 - as with the root logger, all code of the process tells one
+    """Set the tracer of this process; None: no tracing."""
+    global _tracer  # noqa: PLW0603 - as with the root logger, all code of the process shares one
     _tracer = tracer
 
 
 def begin_request(headers: Mapping[bytes, bytes]) -> Span | None:
-    """A span of a request, below the one that its caller told; None where no traces are made. It is the current one in
-    this context from here on.
+    """Start a span of a request, below the span in its headers; None if tracing is off.
+
+    It becomes the current span of this context.
     """
     if _tracer is None:
         return None
-    told = headers.get(TRACEPARENT.encode(), b"").decode("latin-1")
-    valid = told if _TRACEPARENT.fullmatch(told) else None
+    value = headers.get(TRACEPARENT.encode(), b"").decode("latin-1")
+    valid = value if _TRACEPARENT.fullmatch(value) else None
     span = _tracer.begin("request", is_request=True, parent=None, traceparent=valid)
     _current.set(span)
     return span
@@ -70,7 +72,7 @@ def begin_request(headers: Mapping[bytes, bytes]) -> Span | None:
 
 @contextmanager
 def spanning(name: str, values: Mapping[str, Value]) -> Iterator[None]:
-    """A span over the `with` block."""
+    """Create a span over the `with` block."""
     tracer = _tracer
     if tracer is None:
         yield
@@ -87,7 +89,10 @@ def spanning(name: str, values: Mapping[str, Value]) -> Iterator[None]:
 
 
 def note_span(name: str, seconds: float, values: Mapping[str, Value]) -> None:
-    """Makes a span of what has just ended, if it was part of one: what loops do all day long is nobody's trace."""
+    """Create a span of an operation that has just ended, if it was part of one.
+
+    Operations of loops do not belong to a trace.
+    """
     if _tracer is None:
         return
     parent = _current.get()
@@ -96,6 +101,6 @@ def note_span(name: str, seconds: float, values: Mapping[str, Value]) -> None:
 
 
 def traceparent_headers() -> dict[str, str]:
-    """The headers by which a receiver goes on with the present trace; none where there is none."""
+    """Return the headers by which a receiver continues the current trace; empty if there is none."""
     span = None if _tracer is None else _current.get()
     return {} if span is None else {TRACEPARENT: span.traceparent}

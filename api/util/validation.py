@@ -1,4 +1,4 @@
-"""Requests that pydantic checks, and what it found wrong with one, as mistakes in plain words."""
+"""Requests that pydantic validates, and its errors as mistakes in plain language."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,22 +7,22 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from api.errors import Mistake
+from api.errors import Finding
 from api.util.bounds import MAX_MISTAKES, capped
 from api.util.pagination import CURSOR
 from api.util.suggestions import nearest
 
-#: Fields of one object: far more than any request knows.
+#: Maximum number of fields of one object; far more than any request has.
 MAX_FIELDS = 1_000
 
-#: Characters of a name that an answer repeats.
+#: Maximum length of a name in a response.
 LONGEST_NAME = 200
 
 _MUST = "must be "
 _TIME = "must be a time with its zone, such as 2026-11-25T09:00:00Z"
 
-#: Sentences by pydantic's type of error. What stands in braces is part of the rule, never of the request.
-_WORDS = {
+#: Messages by pydantic's type of error. Values in braces come from the rule, never from the request.
+_MESSAGES = {
     "missing": "is missing",
     "string_type": "must be text",
     "string_sub_type": "must be text",
@@ -58,17 +58,17 @@ _WORDS = {
 
 _ONE = re.compile(r"\b1 (character|value)s\b")
 
-#: One line of text for people. What ends a line, steers a terminal or turns the order of the text around (Unicode's
-#: Bidi_Control) is no part of it: "gnp.exe" would be shown as something else than it is.
+#: One line of text. It excludes characters that end a line, control a terminal or reverse the direction of text
+#: (Unicode's Bidi_Control), with which "gnp.exe" would be shown as something else.
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 
-#: And no quotation mark and no backslash: a list is searched for tags as it is kept.
+#: One line without quotation marks and backslashes, since lists of tags are searched as stored.
 ONE_TAG = ONE_LINE.replace(r"]*$", r'"\\]*$')
 
-#: Text that every database takes.
+#: Text that every database accepts.
 NO_NUL = r"^[^\x00]*$"
 
-#: What each regular expression of the requests asks for, in words.
+#: The message for each regular expression of the requests.
 _PATTERNS = {
     ONE_LINE: "must be one line without control characters, those for the direction of text included",
     NO_NUL: "must not hold NUL characters",
@@ -120,31 +120,35 @@ _PATTERNS = {
 
 
 class Strict(BaseModel):
-    """A request; an unknown field is a mistake."""
+    """The base of requests; an unknown field is a mistake."""
 
-    # Most are asked for seldom: until the first request that needs one, 1 MB is not taken.
+    # Most are rarely used: building on first use saves 1 MB.
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _have_few_fields(cls, fields: Any) -> Any:
-        # Before each unknown one becomes a finding of its own: sixty thousand are a second of work, for anybody.
+    def _limit_fields(cls, fields: Any) -> Any:
+        # Checked before each unknown field becomes a finding: sixty thousand would take a second.
         if isinstance(fields, Mapping) and len(fields) > MAX_FIELDS:
             raise ValueError(f"has {len(fields):,} fields, and the most is {MAX_FIELDS}")
         return fields
 
     @field_validator("*", mode="before")
     @classmethod
-    def _has_no_nul(cls, value: Any) -> Any:
-        # PostgreSQL takes none in a text; what is nested is kept as JSON, which may have it, or has a check of its own.
+    def _reject_nul(cls, value: Any) -> Any:
+        # PostgreSQL accepts no NUL in a text. Nested values are stored as JSON, which may contain it, or have their own
+        # check.
         texts = value if isinstance(value, list) else (value,)
         if any(isinstance(text, str) and "\0" in text for text in texts):
             raise ValueError(_PATTERNS[NO_NUL])
         return value
 
 
-def mistakes_in(error: ValidationError, noun: str = "field") -> list[Mistake]:
-    """The mistakes, each with its JSON pointer; several about one value are joined. `noun`: what the request is of."""
+def mistakes_in(error: ValidationError, noun: str = "field") -> list[Finding]:
+    """Return the mistakes, each with its JSON pointer; several about one value are joined.
+
+    `noun` is the kind of input in the messages.
+    """
     model = next(model for model in _requests(Strict) if model.__name__ == error.title)
     found: dict[str, list[str]] = {}
     details = details_of(error)
@@ -158,26 +162,26 @@ def mistakes_in(error: ValidationError, noun: str = "field") -> list[Mistake]:
         messages = found.setdefault("".join(f"/{_pointer_part(part)}" for part in location), [])
         if message not in messages:
             messages.append(message)
-    # Several messages about one value are what each of its possible types asks for.
-    mistakes = [Mistake(pointer, " or ".join(_without_repetition(messages))) for pointer, messages in found.items()]
+    # Several messages about one value come from its alternative types.
+    mistakes = [Finding(pointer, " or ".join(_without_repetition(messages))) for pointer, messages in found.items()]
     return capped(mistakes, dropped=max(len(details) - MAX_MISTAKES, 0))
 
 
 def details_of(error: ValidationError) -> list[ErrorDetails]:
-    """What pydantic found, without the values that were sent."""
+    """Return pydantic's errors without the values of the request."""
     return error.errors(include_url=False, include_input=False)
 
 
 def plain_words(detail: ErrorDetails) -> str:
-    """What is wrong with one value, as a person says it: never in pydantic's own words."""
+    """Return the problem of one value in plain language, without pydantic's terms."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "string_pattern_mismatch":
         return _PATTERNS.get(context["pattern"], f"must match the pattern {context['pattern']}")
-    template = _WORDS.get(kind)
+    template = _MESSAGES.get(kind)
     if template is None:
         return detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    words = template.format(**{name: _number(value) for name, value in context.items()})
-    return _ONE.sub(r"1 \1", words)
+    message = template.format(**{name: _number(value) for name, value in context.items()})
+    return _ONE.sub(r"1 \1", message)
 
 
 def _number(value: object) -> object:
@@ -185,14 +189,14 @@ def _number(value: object) -> object:
 
 
 def _without_repetition(messages: Sequence[str]) -> list[str]:
-    """The first message whole, of the others only what differs: "must be a whole number or text"."""
+    """Return the first message in full, and of the others only the differing part: "must be a whole number or text"."""
     first, *others = messages
     begins = first.startswith(_MUST)
     return [first, *(other.removeprefix(_MUST) if begins else other for other in others)]
 
 
 def _location(model: type[Strict], parts: Sequence[int | str]) -> list[int | str]:
-    # Where a value may be of several types, the names of the types follow; they are no part of the request.
+    # If a value may have several types, the names of the types follow; they are not part of the request.
     has_names = bool(parts) and (_is_mapping(model, str(parts[0])) or _nested(model, str(parts[0])) is not None)
     names = 2 if has_names else 1
     return [part for at, part in enumerate(parts) if at < names or isinstance(part, int)]
@@ -204,7 +208,7 @@ def _is_mapping(model: type[Strict], name: str) -> bool:
 
 
 def _nested(model: type[Strict], name: str) -> type[Strict] | None:
-    """The model that a field holds; None where it holds none."""
+    """Return the model of a field; None if it has none."""
     field = model.model_fields.get(name)
     kinds = () if field is None else (field.annotation, *get_args(field.annotation))
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict)), None)
@@ -217,8 +221,8 @@ def _pointer_part(part: int | str) -> str:
 
 
 def _unknown(noun: str, name: str, known: Sequence[str]) -> str:
-    close = nearest(name, known)
-    return f"unknown {noun}; " + (f'did you mean "{close}"?' if close else f"known are: {', '.join(known)}")
+    similar = nearest(name, known)
+    return f"unknown {noun}; " + (f'did you mean "{similar}"?' if similar else f"known are: {', '.join(known)}")
 
 
 def _requests(model: type[Strict]) -> Iterator[type[Strict]]:

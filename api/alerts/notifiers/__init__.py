@@ -1,1 +1,1 @@
-"""Ways to people: `notifier` is the seam, each other module one way."""
+"""Ways to send notifications. `notifier` defines the interface; each other module implements one way."""

@@ -1,4 +1,4 @@
-"""To which addresses messages may be sent: public ones, and private ones that the administrator has listed."""
+"""Checks of the addresses of receivers: public addresses, and private ones that the administrator has listed."""
 
 import socket
 import sys
@@ -13,53 +13,57 @@ from api.util.addresses import PrivateAddress, ReachableHosts
 
 
 class ForbiddenAddress(OSError):
-    """This address is private or not routed, and PRIVATE_HOSTS_ALLOWED does not list it."""
+    """The address is private or not routed, and PRIVATE_HOSTS_ALLOWED does not list it."""
 
 
 class AddressGuard(ReachableHosts):
-    """Decides about the addresses that are written into channels."""
+    """Checks the addresses of channels."""
 
     def resolve(self, host: str, port: int) -> str:
-        """One address of a host that may be connected to. Raises AddressRefused, or OSError when it has none."""
+        """Return an address of a host to which connections are permitted.
+
+        Raises AddressRefused, or OSError if the host has no address.
+        """
         try:
             return super().resolve(host, port)
         except PrivateAddress:
             raise AddressRefused(
-                "leads to a private address; an administrator can list it in PRIVATE_HOSTS_ALLOWED if that is meant"
+                "leads to a private address; if that is intended, an administrator can list it in PRIVATE_HOSTS_ALLOWED"
             ) from None
 
 
-# -- connections that a library makes by itself ------------------------------------------------------------------------
+# -- connections that a library opens by itself ------------------------------------------------------------------------
 
 
 class Watched:
-    """The connections of one thread within a `with` block, which end at a moment of the monotonic clock."""
+    """The connections of one thread within a `with` block, with a deadline on the monotonic clock."""
 
     def __init__(self, guard: AddressGuard, host: str, ends_at: float) -> None:
         self.guard = guard
         self.host = host
         self.ends_at = ends_at
         self.sockets: list[socket.socket] = []
-        self.was_refused = False  #: it wanted to connect to an address that is not permitted
+        self.was_refused = False  #: it tried to connect to an address that is not permitted
 
     def permits(self, address: str) -> bool:
-        """Whether it may connect to this address."""
+        """Return whether the thread may connect to this address."""
         try:
             return self.guard.permits(self.host, address)
         except ValueError:
-            # A name instead of an address: what it means is decided by whoever resolves it, and so not known.
+            # A name instead of an address: its resolver decides later what it means, so it cannot be checked.
             return False
 
     def end(self) -> None:
-        """Ends every connection, so that whoever reads from one comes back."""
+        """Shut down every connection, so that blocked reads return."""
         for sock in self.sockets:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
 
 class ConnectionWatch:
-    """Looks at each connection of a library that makes them itself: after whatever redirect, to whatever a name means
-    by then. Python's audit hook sees all of them, and cannot be gone around.
+    """Checks each connection that a library opens by itself, after redirects and name changes, too.
+
+    Python's audit hook sees every connection and cannot be bypassed.
     """
 
     _installed = threading.Lock()
@@ -73,8 +77,9 @@ class ConnectionWatch:
 
     @contextmanager
     def watching(self, host: str, seconds: float) -> Iterator[Watched]:
-        """Lets this thread connect to permitted addresses only, for so many seconds in all. `host` is the one that was
-        asked for, which may be listed.
+        """Let this thread connect only to permitted addresses, for so many seconds in total.
+
+        `host` is the host of the channel's address, which the administrator may have listed.
         """
         self._install()
         watched = Watched(self._guard, host, time.monotonic() + seconds)
@@ -89,7 +94,7 @@ class ConnectionWatch:
                 self._open.discard(watched)
 
     def end_overdue(self) -> None:
-        """Ends the connections whose time is over; somebody calls it every second."""
+        """Shut down the connections that are past their deadline. Must be called every second."""
         now = time.monotonic()
         with self._lock:
             overdue = [watched for watched in self._open if watched.ends_at <= now]

@@ -1,4 +1,4 @@
-"""E-mail, SMS, chat: by Apprise, held to permitted hosts, known options, and the limits of each service."""
+"""E-mail, SMS and chat by Apprise, limited to permitted hosts, known options, and each service's limits."""
 
 import logging
 import re
@@ -24,11 +24,11 @@ from api.alerts.notifiers.urgency import INCIDENT_SCHEMES, add_urgency
 from api.domain.channel import ChannelSecret, ChannelSettings
 from api.domain.event import Severity
 
-#: Seconds for a connection, for each read, and for everything together.
+#: Seconds for the connection, for each read, and in total.
 CONNECT_SECONDS, READ_SECONDS, SECONDS = 5.0, 10.0, 45.0
 
-#: Schemes that reach nobody from a server, run programs, read files, or connect in threads that nobody watches; and
-#: those of webhooks, which are a kind of channel of their own.
+#: Schemes that reach nobody from a server, run programs, read files, or connect in threads that cannot be checked.
+#: Webhooks are a separate kind of channel.
 REFUSED_SCHEMES = frozenset(
     (
         "dbus",
@@ -80,41 +80,41 @@ REFUSED_OPTIONS = frozenset(
 #: Options of every service.
 _COMMON_OPTIONS = frozenset(("overflow", "verify", "rto", "cto", "format"))
 
-#: Characters of a title: a phone shows fewer, a mail folds them.
+#: Maximum length of a title.
 TITLE_CHARACTERS = 160
 
 _STATUS = re.compile(r"error[=:]\s*(\d{3})\b")
-#: Words by which a chat would tell everybody.
+#: Mentions by which a chat would notify everyone.
 _MENTIONS = re.compile(r"@(?=everyone\b|here\b|channel\b|all\b)|<(?=[!@#])")
 
-#: A text this short goes by SMS, where one character outside of its alphabet halves what fits.
+#: Length limit of services that send SMS, where one character outside of its alphabet halves the space.
 _SMS_CHARACTERS = 160
 _PLAIN = str.maketrans({"°": "", "–": "-", "—": "-", "…": "...", "’": "'", "“": '"', "”": '"', "×": "x", "\xa0": " "})
 
 
 class AppriseNotifier:
-    """Sends by Apprise's plugins: a new one for each message, in the calling thread."""
+    """Sends by Apprise's plugins: a new plugin for each message, in the calling thread."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
         self._watch = ConnectionWatch(guard)
 
     def check(self, secret: ChannelSecret) -> ShownAddress:
-        """What may be shown of the address: scheme, and host where it names one. Raises AddressRefused."""
+        """Return the scheme, and the host if the address contains it. Raises AddressRefused."""
         plugin = _make(secret.url)
         host = _own_host(plugin)
         if host is None:
             return ShownAddress(f"{_scheme(secret.url)}://…")
-        # It may have a name by the time that something is to be told.
+        # The name may resolve by the time of the first message.
         with suppress(OSError):
             self._guard.resolve(host, 0)
         return ShownAddress(f"{_scheme(secret.url)}://…@{host}")
 
     def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
-        """Sends a message."""
+        """Send a message."""
         outcome: SendOutcome = Delivered()
-        # A service that keeps incidents gets one message for each alert, so that its end closes its own incident. When
-        # one of them fails all are sent again: their keys tell that they are the same.
+        # An incident service gets one message for each alert, so that its end closes its own incident. If one of them
+        # fails, all are sent again: their keys identify duplicates.
         parts = message.parts if _scheme(secret.url) in INCIDENT_SCHEMES else ()
         for part in parts or (message,):
             outcome = self._send(part, secret.url)
@@ -130,30 +130,31 @@ class AppriseNotifier:
         title, body = _fit(plugin, message)
         _mark(plugin, message)
         add_urgency(plugin, message, url)
-        # It imports requests, as Apprise does.
+        # Imported here, since it imports requests, as Apprise does.
         from api.alerts.notifiers.short_replies import short_replies  # noqa: PLC0415
 
         host = _own_host(plugin) or ""
-        with _Overheard() as said, self._watch.watching(host, SECONDS) as watched, short_replies():
+        with _StatusCapture() as captured, self._watch.watching(host, SECONDS) as watched, short_replies():
             try:
                 is_sent = plugin.notify(body=body, title=title, notify_type=_type(message))
             except Exception as error:
-                # One of 170 plugins: whatever it raises, the message is still to be sent.
+                # One of 170 plugins: whatever it raises, the message must be retried.
                 return (
                     _forbidden() if watched.was_refused else RetryLater(f"its plugin failed ({type(error).__name__})")
                 )
         if is_sent:
             return Delivered()
-        return _forbidden() if watched.was_refused else _judge(said)
+        return _forbidden() if watched.was_refused else _judge(captured)
 
     def end_overdue(self) -> None:
-        """Ends connections whose time is over."""
+        """Shut down connections that are past their deadline."""
         self._watch.end_overdue()
 
 
 def _forbidden() -> Rejected:
     return Rejected(
-        "the address leads to a private address; an administrator can list it in PRIVATE_HOSTS_ALLOWED if that is meant"
+        "the address leads to a private address; "
+        "if that is intended, an administrator can list it in PRIVATE_HOSTS_ALLOWED"
     )
 
 
@@ -162,27 +163,27 @@ def _scheme(url: str) -> str:
 
 
 def _make(url: str) -> Any:
-    """The plugin of an address. Raises AddressRefused."""
-    # Apprise is heavy, and used only where something is sent by it.
+    """Return the plugin of an address. Raises AddressRefused."""
+    # Imported here, since Apprise is large and rarely needed.
     from apprise import Apprise, AppriseAsset, NotificationManager  # noqa: PLC0415
 
     scheme = _scheme(url)
     if not re.fullmatch(r"[a-z0-9]{1,20}", scheme):
-        raise AddressRefused("must begin with its scheme, as mailtos:// or ntfys://")
+        raise AddressRefused("must begin with a scheme such as mailtos:// or ntfys://")
     if scheme in REFUSED_SCHEMES:
         raise AddressRefused(
-            f"of the scheme {scheme}:// cannot be used from here; give a webhook its own kind of channel"
+            f"has the scheme {scheme}://, which is not supported here; for a webhook, use the channel kind webhook"
         )
-    kinds: Any = NotificationManager()  # type: ignore[no-untyped-call]
-    if scheme not in kinds.schemas():
+    manager: Any = NotificationManager()  # type: ignore[no-untyped-call]
+    if scheme not in manager.schemas():
         raise AddressRefused(f"has the scheme {scheme}://, which Apprise does not know")
-    _check_options(url, kinds[scheme])
-    # What its plugins say holds parts of addresses.
+    _check_options(url, manager[scheme])
+    # The log messages of its plugins contain parts of addresses.
     logging.getLogger("apprise").propagate = False
     asset = AppriseAsset(async_mode=False, http_redirects=False, app_id="diffusion-pipe-api", app_desc="Alerts")
     plugin: Any = Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if plugin is None:
-        raise AddressRefused(f"cannot be read as one of {scheme}://; Apprise's page of the service says what it needs")
+        raise AddressRefused(f"is not a valid {scheme}:// address; Apprise's page of this service describes its form")
     plugin.socket_connect_timeout, plugin.socket_read_timeout = CONNECT_SECONDS, READ_SECONDS
     plugin.notify_format = "text"
     return plugin
@@ -193,16 +194,16 @@ def _check_options(url: str, kind: Any) -> None:
     try:
         given = [name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
     except ValueError:
-        raise AddressRefused("cannot be read: percent-encode what is special in it") from None
+        raise AddressRefused("cannot be read: percent-encode its special characters") from None
     for name in given:
-        bare = name.strip().lstrip("+-: ")
-        if bare in REFUSED_OPTIONS or (name not in known and name[:1] not in "+ "):
-            shown = bare if re.fullmatch(r"[a-z_]{1,20}", bare) else "of that name"
-            raise AddressRefused(f"has an option that is not taken here: {shown}")
+        option = name.strip().lstrip("+-: ")
+        if option in REFUSED_OPTIONS or (name not in known and name[:1] not in "+ "):
+            shown = option if re.fullmatch(r"[a-z_]{1,20}", option) else "(not shown)"
+            raise AddressRefused(f"has an option that is not supported: {shown}")
 
 
 def _own_host(plugin: Any) -> str | None:
-    """The host that its user has named; None for a service with hosts of its own."""
+    """Return the host in the address; None for a service with its own hosts."""
     templates: Iterable[str] = getattr(plugin, "templates", ())
     if not any("{host}" in template for template in templates):
         return None
@@ -211,7 +212,7 @@ def _own_host(plugin: Any) -> str | None:
 
 
 def _fit(plugin: Any, message: OutboundMessage) -> tuple[str, str]:
-    """Title and body within the service's limits, with nothing in them that would tell everybody."""
+    """Return title and body within the service's limits, without mentions that would notify everyone."""
     title, body = message.title, message.body
     if not _is_mail(plugin):
         title, body = (_MENTIONS.sub(lambda match: f"{match[0]}\u200b", text) for text in (title, body))
@@ -222,18 +223,18 @@ def _fit(plugin: Any, message: OutboundMessage) -> tuple[str, str]:
         return "", cut(f"{title}\n{body}", most)
     line = " ".join(title.split())
     short = cut(line, min(most_of_title, TITLE_CHARACTERS))
-    # What the title has no room for, the text begins with.
+    # A shortened title is repeated in full at the start of the body.
     return short, cut(body if short == line else f"{line}\n{body}", most)
 
 
 def cut(text: str, most: int) -> str:
-    """The text, cut to so many characters with a mark at its end."""
+    """Return the text, cut to the maximum length with a mark at its end."""
     mark = "..." if most <= _SMS_CHARACTERS else "…"
     return text if len(text) <= most else text[: max(0, most - len(mark))] + mark
 
 
 def _mark(plugin: Any, message: OutboundMessage) -> None:
-    """Gives an e-mail its id, by which a receiver knows a double, and says that nobody wrote it."""
+    """Add to an e-mail its id, by which receivers detect duplicates, and mark it as generated."""
     if _is_mail(plugin):
         plugin.headers = {**plugin.headers, "X-Delivery-ID": message.id, "Auto-Submitted": "auto-generated"}
         if message.alerts:
@@ -250,15 +251,15 @@ def _type(message: OutboundMessage) -> str:
     return {Severity.CRITICAL: "failure", Severity.WARNING: "warning"}.get(message.severity, "info")
 
 
-class _Overheard(logging.Handler):
-    """The statuses that Apprise names while this thread sends; nothing else of its words is kept."""
+class _StatusCapture(logging.Handler):
+    """Captures the statuses that Apprise logs in this thread. Nothing else of its messages is stored."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.statuses: list[int] = []
         self._thread = 0
 
-    def __enter__(self) -> "_Overheard":
+    def __enter__(self) -> "_StatusCapture":
         self._thread = threading.get_ident()
         logging.getLogger("apprise").addHandler(self)
         return self
@@ -267,7 +268,7 @@ class _Overheard(logging.Handler):
         logging.getLogger("apprise").removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Takes the status out of one line."""
+        """Extract the status of one log record."""
         if record.thread != self._thread:
             return
         match = _STATUS.search(record.getMessage())
@@ -275,12 +276,12 @@ class _Overheard(logging.Handler):
             self.statuses.append(int(match[1]))
 
 
-def _judge(said: _Overheard) -> SendOutcome:
-    if not said.statuses:
-        return RetryLater("the service did not take it; it did not say why")
-    status = said.statuses[-1]
+def _judge(captured: _StatusCapture) -> SendOutcome:
+    if not captured.statuses:
+        return RetryLater("the service did not accept it and gave no reason")
+    status = captured.statuses[-1]
     if 300 <= status < 400:
-        return Rejected(f"HTTP {status}: it redirects; give the address that it leads to", status, is_refusal=True)
+        return Rejected(f"HTTP {status}: it redirects; use the address to which it redirects", status, is_refusal=True)
     if 400 <= status < 500 and status not in PASSING_STATUSES:
-        return Rejected(f"the service refused it: HTTP {status}", status, is_refusal=status in REFUSAL_STATUSES)
-    return RetryLater(f"the service did not take it: HTTP {status}", None, status)
+        return Rejected(f"the service rejected it: HTTP {status}", status, is_refusal=status in REFUSAL_STATUSES)
+    return RetryLater(f"the service did not accept it: HTTP {status}", None, status)

@@ -1,4 +1,4 @@
-"""A connection whose answer is bounded: in all its time and bytes, however slowly it comes."""
+"""An HTTP connection whose response is bounded in total time and bytes, however slowly it arrives."""
 
 import io
 import socket
@@ -7,16 +7,16 @@ import time
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 
 
-class TooMuch(OSError):
-    """The answer is longer than anybody needs."""
+class ResponseTooLong(OSError):
+    """The response is too long."""
 
 
-class TooLate(OSError):
-    """The answer did not come in time."""
+class ResponseTimeout(OSError):
+    """The response did not arrive in time."""
 
 
 class BoundedReader(io.RawIOBase):
-    """Reads a socket until a moment of the monotonic clock, and so many bytes at most."""
+    """Reads a socket until a deadline on the monotonic clock, and at most so many bytes."""
 
     def __init__(self, sock: socket.socket, ends_at: float, most: int) -> None:
         self._socket = sock
@@ -29,17 +29,17 @@ class BoundedReader(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         left = self._ends_at - time.monotonic()
         if left <= 0:
-            raise TooLate("the answer did not come in time")
+            raise ResponseTimeout("the response did not arrive in time")
         if self._left <= 0:
-            raise TooMuch("the answer is too long")
+            raise ResponseTooLong("the response is too long")
         self._socket.settimeout(left)
         got = self._socket.recv_into(memoryview(buffer)[: min(len(buffer), self._left)])
         self._left -= got
         return got
 
 
-class _Answering:
-    """What HTTPResponse needs of a socket."""
+class _ResponseSocket:
+    """The part of a socket that HTTPResponse uses."""
 
     def __init__(self, reader: BoundedReader) -> None:
         self._reader = reader
@@ -49,19 +49,19 @@ class _Answering:
 
 
 class WebhookConnection(HTTPConnection):
-    """HTTP or HTTPS to one address, under the name that was asked for. It follows nothing and asks no proxy."""
+    """HTTP or HTTPS to one address, under the requested host name. It follows no redirect and uses no proxy."""
 
     def __init__(
         self, host: str, port: int, address: str, tls: ssl.SSLContext | None, connect_seconds: float, seconds: float
     ) -> None:
-        """`seconds` bounds everything together: connecting, sending, and the answer."""
+        """Create the connection. `seconds` limits the total time of connecting, sending and the response."""
         super().__init__(host, port, timeout=connect_seconds)
         self._address = address
         self._tls = tls
         self._ends_at = time.monotonic() + seconds
 
     def connect(self) -> None:
-        """Connects. Raises OSError."""
+        """Connect. Raises OSError."""
         sock = socket.create_connection((self._address, self.port), min(self.timeout or 5.0, self._left()))
         if self._tls is not None:
             try:
@@ -75,13 +75,16 @@ class WebhookConnection(HTTPConnection):
     def _left(self) -> float:
         left = self._ends_at - time.monotonic()
         if left <= 0:
-            raise TooLate("it did not answer in time")
+            raise ResponseTimeout("it did not respond in time")
         return left
 
     def read_answer(self, most: int) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and the beginning of the body: `most` bytes of it all. Raises OSError, HTTPException."""
+        """Return status, headers and the beginning of the body, reading at most `most` bytes.
+
+        Raises OSError, HTTPException.
+        """
         self.sock.settimeout(self._left())
-        response = HTTPResponse(_Answering(BoundedReader(self.sock, self._ends_at, most)), method="POST")  # type: ignore[arg-type]
+        response = HTTPResponse(_ResponseSocket(BoundedReader(self.sock, self._ends_at, most)), method="POST")  # type: ignore[arg-type]
         try:
             response.begin()
             headers = {name.lower(): value for name, value in response.getheaders()}
@@ -94,5 +97,5 @@ def _read_body(response: HTTPResponse, most: int) -> bytes:
     try:
         return response.read(min(most, 1024))
     except (OSError, ValueError, HTTPException):
-        # The status is what counts: it came in time.
+        # Only the status matters, and it arrived in time.
         return b""

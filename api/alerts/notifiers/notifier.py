@@ -1,4 +1,4 @@
-"""The seam between what is to be told and the ways to people."""
+"""The interface of the ways to send notifications."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,59 +6,65 @@ from datetime import datetime
 from typing import Protocol
 from urllib.parse import quote
 
-from api.domain.channel import ChannelSecret, ChannelSettings, ToldAlert
+from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings
 from api.domain.event import Severity
 
-#: Statuses of HTTP after which another attempt may succeed; every other 4xx is for good.
+#: HTTP statuses after which another attempt may succeed. Every other 4xx status is final.
 PASSING_STATUSES = frozenset({408, 425, 429})
 
-#: Statuses that say that the address is no longer good.
+#: HTTP statuses that say that the address is no longer valid.
 REFUSAL_STATUSES = frozenset({401, 403, 404, 410})
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundMessage:
-    """One message, ready to be told. `id` stays the same over all attempts, so that a receiver can drop doubles."""
+    """One message, ready to send.
+
+    `id` stays the same over all attempts, so that a receiver can drop duplicates.
+    """
 
     id: str
     title: str
     body: str
     severity: Severity
-    is_resolved: bool  #: nothing in it fires any more
-    alerts: tuple[ToldAlert, ...]
-    total: int  #: of alerts; `alerts` may hold the first of them only
+    is_resolved: bool  #: none of its alerts fires any more
+    alerts: tuple[AlertSnapshot, ...]
+    total: int  #: total number of alerts; `alerts` may contain only the first of them
     group_key: str
     channel_name: str
     sent_at: datetime
     is_test: bool = False
-    link: str | None = None  #: where the page shows it; None without PUBLIC_URL
+    link: str | None = None  #: its address on the page; None without PUBLIC_URL
     public_url: str = ""
-    parts: "tuple[OutboundMessage, ...]" = ()  #: one for each of several alerts, for services that keep incidents
+    parts: "tuple[OutboundMessage, ...]" = ()  #: one for each of several alerts, for incident services
 
 
-def page_link(told: ToldAlert | None, public_url: str) -> str | None:
-    """Return where the page shows the alert's training, its GPU or itself, or all alerts; None without PUBLIC_URL."""
+def page_link(alert: AlertSnapshot | None, public_url: str) -> str | None:
+    """Return the page's address for the alert's training or GPU, the alert itself, or all alerts.
+
+    None without PUBLIC_URL.
+    """
     if not public_url:
         return None
-    if told is None:
+    if alert is None:
         return f"{public_url}/#/alerts"
-    if task := told.labels.get("task_id"):
+    if task := alert.labels.get("task_id"):
         return f"{public_url}/#/tasks/{quote(task, safe='')}"
-    if gpu := told.labels.get("gpu_uuid"):
+    if gpu := alert.labels.get("gpu_uuid"):
         return f"{public_url}/#/gpu/{quote(gpu, safe='')}"
-    return f"{public_url}/#/alerts?alert={quote(told.alert_id, safe='')}"
+    return f"{public_url}/#/alerts?alert={quote(alert.alert_id, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The receiver has taken it."""
+    """The receiver has accepted the message."""
 
     status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """It may succeed later. `after_seconds`: what the receiver asks for."""
+    """The attempt failed, but another may succeed. `after_seconds` is the wait that the receiver requests."""
 
     reason: str
     after_seconds: float | None = None
@@ -67,7 +73,7 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """It will never succeed. With `is_refusal` the address itself is no longer good."""
+    """The attempt failed, and so will every other. `is_refusal`: the address itself is no longer valid."""
 
     reason: str
     status: int | None = None
@@ -78,43 +84,43 @@ SendOutcome = Delivered | RetryLater | Rejected
 
 
 class AddressRefused(ValueError):
-    """An address cannot be used; the message says why, and repeats nothing secret of it."""
+    """The address cannot be used. The message says why, and contains no secret part of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownAddress:
-    """What may be shown of an address."""
+    """The part of an address that may be shown."""
 
     text: str
 
 
 class Notifier(Protocol):
-    """One way to people. `send` is bounded in time, may be called from several threads, and never raises."""
+    """One way to send notifications. `send` is bounded in time, thread-safe, and never raises."""
 
     def check(self, secret: ChannelSecret) -> ShownAddress:
-        """What may be shown of this address. Raises AddressRefused when nothing can be sent to it."""
+        """Return the part of this address that may be shown. Raises AddressRefused if it cannot be used."""
         ...
 
     def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
-        """Sends a message."""
+        """Send a message."""
         ...
 
     def end_overdue(self) -> None:
-        """Ends what has taken too long; called every second."""
+        """Shut down connections that exceed their time limit. Called every second."""
         ...
 
 
 class FakeNotifier:
-    """Keeps what it was given, and answers as it is told."""
+    """Records messages, and returns the given outcomes."""
 
     def __init__(self, outcomes: Sequence[SendOutcome] = ()) -> None:
-        """`outcomes` are given one after the other; when there is none left, everything is delivered."""
+        """Create the fake. `outcomes` are returned one by one; after them, every message is delivered."""
         self.sent: list[OutboundMessage] = []
         self.outcomes = list(outcomes)
 
     def check(self, secret: ChannelSecret) -> ShownAddress:
         if secret.url.startswith("bad"):
-            raise AddressRefused("is no address")
+            raise AddressRefused("is not an address")
         return ShownAddress(secret.url.partition(":")[0] + "://…")
 
     def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
@@ -122,4 +128,4 @@ class FakeNotifier:
         return self.outcomes.pop(0) if self.outcomes else Delivered(200)
 
     def end_overdue(self) -> None:
-        """Does nothing: it takes no time."""
+        """Do nothing: the fake takes no time."""

@@ -1,4 +1,4 @@
-"""How urgent a message is, in the words of each service: priorities, and the key of an incident that its end closes."""
+"""The urgency of messages for each service: priorities, and the key of an incident, by which its end closes it."""
 
 import hashlib
 from typing import Any
@@ -7,11 +7,11 @@ from urllib.parse import parse_qsl, urlsplit
 from api.alerts.notifiers.notifier import OutboundMessage
 from api.domain.event import Severity
 
-#: Services that keep an incident open until its end comes, or that merge what has the same key.
+#: Services that keep an incident open until its end is sent, or that merge messages with the same key.
 INCIDENT_SCHEMES = frozenset({"pagerduty", "opsgenie"})
 
-#: By plugin the priorities of critical, warning and info; what is over has the last one. Pushover's emergency (2) and
-#: ntfy's lowest are never used: the one rings until somebody answers, the other is hidden.
+#: By plugin, the priorities of critical, warning and info; resolved alerts use the last. Pushover's emergency (2) and
+#: ntfy's lowest are not used: the former rings until a user responds, the latter is hidden.
 _PRIORITIES: dict[str, tuple[str | int, str | int, str | int]] = {
     "NotifyNtfy": ("max", "high", "default"),
     "NotifyOpsgenie": (1, 3, 5),
@@ -23,7 +23,7 @@ _LEVELS = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
 
 def add_urgency(plugin: Any, message: OutboundMessage, url: str) -> None:
-    """Give a plugin of Apprise the priority, the link and the incident of a message, unless its address names them."""
+    """Set the priority, the link and the incident of a message in an Apprise plugin, unless its address sets them."""
     kind = type(plugin).__name__
     given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     if kind in _PRIORITIES and "priority" not in given:
@@ -39,7 +39,10 @@ def add_urgency(plugin: Any, message: OutboundMessage, url: str) -> None:
 
 
 def _name_incident(plugin: Any, alert_id: str) -> None:
-    """Give an alert of Opsgenie its alias, by which it is closed: the plugin closes only what it has made itself."""
+    """Set the alias of an Opsgenie alert, by which it is closed.
+
+    The plugin itself closes only alerts that it has created.
+    """
     plugin.alias = alert_id
     fetch = plugin._fetch  # noqa: SLF001 - it has no other place for the kind of an id
 

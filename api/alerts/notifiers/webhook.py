@@ -1,7 +1,8 @@
-"""Webhooks: a signed POST to an address that was looked at first; redirects are followed within the same host only, and
-little of the answer is read.
+"""Webhooks: a signed POST to a checked address.
 
-Signed as Standard Webhooks have it: `webhook-signature: v1,<base64>` is the HMAC-SHA256 over `id.timestamp.body`.
+Redirects are followed only within the same host, and only the beginning of the response is read.
+
+Signed as Standard Webhooks defines it: `webhook-signature: v1,<base64>` is the HMAC-SHA256 over `id.timestamp.body`.
 """
 
 import base64
@@ -36,26 +37,26 @@ from api.alerts.notifiers.notifier import (
     page_link,
 )
 from api.domain.alert import AlertState
-from api.domain.channel import ChannelSecret, ChannelSettings, ToldAlert, WebhookFormat
+from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings, WebhookFormat
 from api.util.tracing import traceparent_headers
 
-#: Seconds for a connection, and for everything together.
+#: Seconds for the connection, and in total.
 CONNECT_SECONDS, SECONDS = 5.0, 15.0
 
-#: Bytes of an answer that are read at most, and characters of it that are kept.
-MOST_BYTES, KEPT = 65_536, 200
+#: Bytes of a response that are read at most, and characters of it that are stored.
+MOST_BYTES, STORED_CHARACTERS = 65_536, 200
 
-#: Bytes of a secret that signs.
+#: Valid lengths of a signing key in bytes.
 _SECRET_BYTES = range(24, 65)
 
 _PREFIX = "whsec_"
 
 
-#: What Alertmanager says for a time that has not come.
+#: Alertmanager's value for a time that is not known yet.
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-#: Redirects that keep the method or, as many servers mean it, should; and how many are followed within a host.
+#: Redirects that keep the method or that many servers intend to, and the maximum number of redirects.
 _FOLLOWED, MOST_REDIRECTS = (301, 302, 307, 308), 2
 
 
@@ -76,17 +77,17 @@ class WebhookNotifier:
         return ssl.create_default_context()
 
     def check(self, secret: ChannelSecret) -> ShownAddress:
-        """What may be shown of the address: scheme and host. Raises AddressRefused."""
+        """Return the scheme and host of an address. Raises AddressRefused."""
         parts, host, port = _split(secret.url)
         if secret.key is not None:
             read_key(secret.key)
-        # It may have a name by the time that something is to be told.
+        # The name may resolve by the time of the first message.
         with suppress(OSError):
             self._guard.resolve(host, port)
         return ShownAddress(f"{parts.scheme}://{parts.netloc}/…")
 
     def send(self, message: OutboundMessage, secret: ChannelSecret, settings: ChannelSettings) -> SendOutcome:
-        """Posts a message."""
+        """Post a message."""
         body = orjson.dumps(_BODIES[settings.webhook_format](message))
         headers = {**_headers(message, body, secret.key), **traceparent_headers()}
         url = secret.url
@@ -107,33 +108,35 @@ class WebhookNotifier:
         except AddressRefused as error:
             return Rejected(f"the address {error}")
         except OSError as error:
-            return RetryLater(f"its host has no address ({_why(error)})")
+            return RetryLater(f"its host has no address ({_describe_error(error)})")
         tls = self._tls if parts.scheme == "https" else None
         connection = WebhookConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("POST", path, body, {**headers, "Host": parts.netloc})
-            status, answered, text = connection.read_answer(MOST_BYTES)
+            status, response_headers, text = connection.read_answer(MOST_BYTES)
         except (OSError, HTTPException, ValueError) as error:
-            return RetryLater(_why(error))
+            return RetryLater(_describe_error(error))
         finally:
             connection.close()
-        if status in _FOLLOWED and "location" in answered:
-            return _Redirect(answered["location"], status)
-        return _judge(status, answered, text)
+        if status in _FOLLOWED and "location" in response_headers:
+            return _Redirect(response_headers["location"], status)
+        return _judge(status, response_headers, text)
 
     def end_overdue(self) -> None:
-        """Does nothing: each connection ends by itself."""
+        """Do nothing: each connection has its own deadline."""
 
 
 def ping(url: str, guard: AddressGuard) -> str | None:
-    """Asks for an address; why it was not reached, in words that hold nothing of it, or None."""
+    """Request an address. Return None if it succeeded, else the problem, without any part of the address."""
     try:
         parts, host, port = _split(url)
         address = guard.resolve(host, port)
     except (AddressRefused, OSError) as error:
         return (
-            f"the address {error}" if isinstance(error, AddressRefused) else f"its host has no address ({_why(error)})"
+            f"the address {error}"
+            if isinstance(error, AddressRefused)
+            else f"its host has no address ({_describe_error(error)})"
         )
     tls = ssl.create_default_context() if parts.scheme == "https" else None
     connection = WebhookConnection(host, port, address, tls, CONNECT_SECONDS, SECONDS)
@@ -142,30 +145,30 @@ def ping(url: str, guard: AddressGuard) -> str | None:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), None, agent)
         status, _, _ = connection.read_answer(MOST_BYTES)
     except (OSError, HTTPException, ValueError) as error:
-        return _why(error)
+        return _describe_error(error)
     finally:
         connection.close()
     return None if 200 <= status < 300 else f"HTTP {status}"
 
 
 def _split(url: str) -> tuple[SplitResult, str, int]:
-    """The parts of an address, its host and port. Raises AddressRefused."""
+    """Return the parts of an address, its host and port. Raises AddressRefused."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise AddressRefused("cannot be read: it looks like https://host/path") from None
+        raise AddressRefused("cannot be read; it must look like https://host/path") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise AddressRefused("must look like https://host/path")
     if parts.username is not None or parts.password is not None:
-        raise AddressRefused("must not hold a name or password: messages are signed with `signing_key` instead")
+        raise AddressRefused("must not contain a user name or password; use `signing_key` to sign messages instead")
     if any(ord(character) <= 32 or ord(character) > 126 for character in url):
         raise AddressRefused("must be plain ASCII without spaces; percent-encode other characters")
     return parts, parts.hostname, port or (443 if parts.scheme == "https" else 80)
 
 
 def _within_host(url: str, location: str) -> str | None:
-    """Return where a redirect leads, if that is the same host and port, or the same host by https; else None."""
+    """Return the target of a redirect if it has the same host and port, or the same host by https; else None."""
     try:
         target = urljoin(url, location)
         (before, host, port), (after, other_host, other_port) = _split(url), _split(target)
@@ -177,23 +180,23 @@ def _within_host(url: str, location: str) -> str | None:
 
 
 def _refuse_redirect(status: int | None, where: str) -> Rejected:
-    reason = f"HTTP {status}: it redirects {where}; give the address that it leads to"
+    reason = f"HTTP {status}: it redirects {where}; use the address to which it redirects"
     return Rejected(reason, status, is_refusal=True)
 
 
 def read_key(key: str) -> bytes:
-    """The bytes that sign, of `whsec_` and their base64. Raises AddressRefused."""
+    """Return the bytes of a signing key (`whsec_` and base64). Raises AddressRefused."""
     try:
         raw = base64.b64decode(key.removeprefix(_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         raw = b""
     if not key.startswith(_PREFIX) or len(raw) not in _SECRET_BYTES:
-        raise AddressRefused("needs a signing key of the form whsec_ and the base64 of 24 to 64 random bytes")
+        raise AddressRefused("needs a signing key of the form whsec_ followed by the base64 of 24 to 64 random bytes")
     return raw
 
 
 def sign(key: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The signature of a message, with its version before it."""
+    """Return the signature of a message, with its version."""
     signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
     return "v1," + base64.b64encode(hmac.new(read_key(key), signed, hashlib.sha256).digest()).decode()
 
@@ -215,8 +218,8 @@ def _headers(message: OutboundMessage, body: bytes, key: str | None) -> dict[str
 def _judge(status: int, headers: Mapping[str, str], body: bytes) -> SendOutcome:
     if 200 <= status < 300:
         return Delivered(status)
-    said = body.decode(errors="replace")[:KEPT].strip()
-    reason = f"HTTP {status}" + (f": {said}" if said else "")
+    text = body.decode(errors="replace")[:STORED_CHARACTERS].strip()
+    reason = f"HTTP {status}" + (f": {text}" if text else "")
     if status in PASSING_STATUSES or status >= 500:
         return RetryLater(reason, _retry_after(headers), status)
     if 300 <= status < 400:
@@ -225,32 +228,34 @@ def _judge(status: int, headers: Mapping[str, str], body: bytes) -> SendOutcome:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the receiver asks to wait."""
-    given = headers.get("retry-after", "")
-    if given.isdecimal() and len(given) < 9:
-        return float(given)
+    """Return the seconds that the receiver requests to wait, or None."""
+    value = headers.get("retry-after", "")
+    if value.isdecimal() and len(value) < 9:
+        return float(value)
     try:
-        at, now = parsedate_to_datetime(given), parsedate_to_datetime(headers.get("date", ""))
+        at, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
         return max(0.0, (at - now).total_seconds())
     except (TypeError, ValueError):
         return None
 
 
-def _why(error: Exception) -> str:
-    """An error in words that hold nothing of the address."""
+def _describe_error(error: Exception) -> str:
+    """Return a description of an error without any part of the address."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return "its certificate is not valid"
     if isinstance(error, TimeoutError):
-        return "it did not answer in time"
+        return "it did not respond in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) if type(error).__module__.startswith("api.") else type(error).__name__
 
 
 def _as_alertmanager(message: OutboundMessage) -> dict[str, object]:
-    """Alertmanager's webhook, version 4."""
-    alerts = [_alert(told, message.public_url) for told in message.alerts]
-    labels = [{**told.labels, "alertname": told.rule_id, "severity": told.severity.value} for told in message.alerts]
+    """Return the body of Alertmanager's webhook, version 4."""
+    alerts = [_alert(alert, message.public_url) for alert in message.alerts]
+    labels = [
+        {**alert.labels, "alertname": alert.rule_id, "severity": alert.severity.value} for alert in message.alerts
+    ]
     return {
         "version": "4",
         "groupKey": message.group_key,
@@ -270,20 +275,20 @@ def _common(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {name: value for name, value in first.items() if all(row.get(name) == value for row in rows)}
 
 
-def _alert(told: ToldAlert, public_url: str) -> dict[str, object]:
-    ended = told.resolved_at if told.state is AlertState.RESOLVED else None
+def _alert(alert: AlertSnapshot, public_url: str) -> dict[str, object]:
+    ended = alert.resolved_at if alert.state is AlertState.RESOLVED else None
     return {
         "status": "resolved" if ended is not None else "firing",
-        "labels": {**told.labels, "alertname": told.rule_id, "severity": told.severity.value},
+        "labels": {**alert.labels, "alertname": alert.rule_id, "severity": alert.severity.value},
         "annotations": {
-            "summary": told.summary,
-            "description": told.remedy,
-            **({"runbook_url": told.link} if told.link else {}),
+            "summary": alert.summary,
+            "description": alert.remedy,
+            **({"runbook_url": alert.link} if alert.link else {}),
         },
-        "startsAt": _time(told.fired_at or told.since),
+        "startsAt": _time(alert.fired_at or alert.since),
         "endsAt": _NEVER if ended is None else _time(ended),
-        "generatorURL": page_link(told, public_url) or "",
-        "fingerprint": told.fingerprint,
+        "generatorURL": page_link(alert, public_url) or "",
+        "fingerprint": alert.fingerprint,
     }
 
 
@@ -299,19 +304,19 @@ def _as_plain(message: OutboundMessage) -> dict[str, object]:
         "total": message.total,
         "alerts": [
             {
-                "alert_id": told.alert_id,
-                "kind": told.kind,
-                "rule": told.rule_id,
-                "severity": told.severity,
-                "title": told.title,
-                "summary": told.summary,
-                "remedy": told.remedy,
-                "link": page_link(told, message.public_url),
-                "labels": told.labels,
-                "since": told.since,
-                "resolved_at": told.resolved_at,
+                "alert_id": alert.alert_id,
+                "kind": alert.kind,
+                "rule": alert.rule_id,
+                "severity": alert.severity,
+                "title": alert.title,
+                "summary": alert.summary,
+                "remedy": alert.remedy,
+                "link": page_link(alert, message.public_url),
+                "labels": alert.labels,
+                "since": alert.since,
+                "resolved_at": alert.resolved_at,
             }
-            for told in message.alerts
+            for alert in message.alerts
         ],
     }
 

@@ -1,14 +1,14 @@
-"""A machine with trainings and alerts whose rules act, for tests."""
+"""A machine with trainings, and with alerts whose rules act, for tests."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from api.alerts.action_deeds import ActionDeeds, CommandEnd
 from api.alerts.action_loop import ActionLoop
+from api.alerts.action_runner import ActionRunner, CommandOutcome
 from api.alerts.action_store import ActionStore
 from api.alerts.fact_store import AlertFactStore
-from api.alerts.idle import STARTING_SECONDS, IdleLook
+from api.alerts.idle import STARTING_SECONDS, IdleCheck
 from api.alerts.store import AlertStore
 from api.domain.alert import Alert, AlertChange, AlertState
 from api.domain.alert_action import ActionKind, AlertAction, PlannedAction
@@ -20,10 +20,10 @@ from tests.unit.trainings import TrainingMachine
 
 @dataclass
 class ActingMachine:
-    """Real stores and services; the command is a fake, and a test makes the rounds."""
+    """Real stores and services; the command is a fake, and tests run the rounds."""
 
     machine: TrainingMachine
-    command: list[CommandEnd] = field(default_factory=lambda: [CommandEnd(None)])
+    command: list[CommandOutcome] = field(default_factory=lambda: [CommandOutcome(None)])
     runs: int = 0
     audited: list[AuditEntry] = field(default_factory=list)
     ends: int = 0
@@ -32,13 +32,13 @@ class ActingMachine:
     def __post_init__(self) -> None:
         database, self.clock = self.machine.database, self.machine.clock
         self.store, self.alerts = ActionStore(database), AlertStore(database)
-        self.idle = IdleLook(lambda: self.machine.gpus.state, AlertFactStore(database), "here", self.clock)
+        self.idle = IdleCheck(lambda: self.machine.gpus.state, AlertFactStore(database), "here", self.clock)
         self.loop = self.server()
 
     def server(self, node: str = "here") -> ActionLoop:
-        """Another server's loop on the same database."""
+        """Return the loop of another server on the same database."""
         parts = self.machine.parts
-        deeds = ActionDeeds(
+        deeds = ActionRunner(
             parts.stops,
             parts.service,
             parts.holds,
@@ -50,7 +50,7 @@ class ActingMachine:
         )
         return ActionLoop(self.store, deeds, parts.holds, node, self.clock, self.audited.append, self.note_end)
 
-    def run_command(self) -> CommandEnd:
+    def run_command(self) -> CommandOutcome:
         self.runs += 1
         return self.command[0]
 
@@ -58,7 +58,7 @@ class ActingMachine:
         self.ends += 1
 
     def fire(self, kind: ActionKind, about: str | None = None, wait: float = 0.0, **more: Any) -> Alert:
-        """An alert that fires, whose rule acts."""
+        """Store a firing alert whose rule acts."""
         task = {"scope": RuleScope.TASK, "labels": {"task_id": about}} if kind.is_of_task else {}
         labels = {"scope": RuleScope.GPU, "labels": more["labels"]} if "labels" in more else task
         alert = replace(firing(**labels), since=self.clock.now(), fired_at=self.clock.now())
@@ -74,19 +74,19 @@ class ActingMachine:
         self.alerts.apply([AlertChange(alert, ended, "over")], self.clock.now())
 
     def round(self, after: float = 0.0) -> AlertAction:
-        """Lets time pass and makes a round; the action as it is then."""
+        """Let time pass and run a round; return the action after it."""
         self.clock.advance(after)
         self.loop.run_once()
         return self.action
 
-    def come_up(self) -> None:
-        """Lets the machine have been up for long enough to count as idle."""
+    def pass_start_time(self) -> None:
+        """Let enough time pass for the machine to count as idle."""
         self.clock.advance(STARTING_SECONDS)
         self.machine.gpus._monitor.sweep()
 
     @property
     def gpu(self) -> str:
-        """The UUID of a GPU of the machine."""
+        """Return the UUID of a GPU of the machine."""
         return self.machine.gpus.state.gpus[1].reading.uuid or ""
 
     @property

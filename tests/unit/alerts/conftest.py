@@ -1,4 +1,4 @@
-"""A database with channels, and the parts that stand on it."""
+"""A database with channels, and the objects that use it."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from api.alerts.action_store import ActionStore
 from api.alerts.channel_store import ChannelStore
 from api.alerts.courier import Courier
 from api.alerts.notifiers.notifier import FakeNotifier
-from api.alerts.outbox import FakeCarriers, Outbox
+from api.alerts.outbox import FakeSenders, Outbox
 from api.alerts.outbox_store import OutboxStore
 from api.alerts.rule_store import RuleStore
 from api.alerts.store import AlertStore
@@ -27,13 +27,13 @@ from tests.unit.alerts.facts import channel, firing, new_id
 
 @dataclass
 class Desk:
-    """Everything on one database; a test lets time pass and makes the rounds."""
+    """All objects on one database. Tests let time pass and run the rounds."""
 
     database: Database
     clock: FakeClock
     sealer: Sealer
     notifier: FakeNotifier = field(default_factory=FakeNotifier)
-    carriers: FakeCarriers = field(default_factory=FakeCarriers)
+    carriers: FakeSenders = field(default_factory=FakeSenders)
 
     def __post_init__(self) -> None:
         self.alerts, self.rules = AlertStore(self.database), RuleStore(self.database)
@@ -48,10 +48,10 @@ class Desk:
         self.channels.add(made, self.sealer.seal(ChannelSecret("https://hooks.example/x")))
         return made
 
-    def begin(
+    def add_alert(
         self, number: int = 1, channel_id: str = "c1", wait: float = 0.0, group: str = "g", **alert: object
     ) -> Alert:
-        """A new alert, and what a channel is to be told of it."""
+        """Store a new alert with a notification for a channel."""
         made = firing(alert_id=f"a{number}", fingerprint=f"f{number}", **alert)
         self.alerts.apply(
             [AlertChange(None, made, "fires", notifications=(self.note(made, channel_id, wait, group),))],
@@ -71,7 +71,7 @@ class Desk:
         return AlertNotification(alert.alert_id, alert.number, kind, channel_id, alert.severity, group, at)
 
     def drain(self) -> None:
-        """Rounds of the outbox, and every delivery that it hands over, until nothing is due."""
+        """Run rounds of the outbox, and every delivery that it submits, until nothing is due."""
         for _ in range(20):
             self.outbox.wake()
             self.outbox.run_once()
@@ -82,7 +82,7 @@ class Desk:
                 return
 
     def deliveries(self) -> list[DeliveryView]:
-        """All deliveries, oldest first."""
+        """Return all deliveries, oldest first."""
         return [row for _, row in self.outbox_store.page(DeliveryFilter(), 500, 0, None)[0]][::-1]
 
 

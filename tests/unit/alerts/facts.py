@@ -34,12 +34,12 @@ def rule(base: AlertRule = HOT, **changes: Any) -> AlertRule:
 
 
 def gpus(*temperatures: float | None, **columns: list[float]) -> FactTable:
-    """GPUs with these temperatures; None is unknown."""
+    """Return a table of GPUs with these temperatures; None is unknown."""
     targets = tuple(
         AlertTarget(
-            f"n/{place}", {"gpu_uuid": str(place), "node": "n"}, {"name": f"GPU {place}", "gpu": f"GPU {place}"}
+            f"n/{index}", {"gpu_uuid": str(index), "node": "n"}, {"name": f"GPU {index}", "gpu": f"GPU {index}"}
         )
-        for place in range(len(temperatures))
+        for index in range(len(temperatures))
     )
     known = [UNKNOWN if value is None else float(value) for value in temperatures]
     return FactTable(RuleScope.GPU, targets, {"temperature_gpu": known, **columns})

@@ -1,4 +1,4 @@
-"""How long actions have waited, whatever the wall clock says."""
+"""The ages of actions, independent of the wall clock."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +13,7 @@ FIRST = AlertAction(
 )  # fmt: skip
 
 
-def test_an_action_ages_by_the_monotonic_clock(clock: FakeClock):
+def test_action_ages_by_the_monotonic_clock(clock: FakeClock):
     ages = ActionAges(clock)
     assert (ages.of(FIRST), ages.has_had_grace(FIRST)) == (0.0, False)
     clock.jump(25 * 3600)
@@ -23,7 +23,7 @@ def test_an_action_ages_by_the_monotonic_clock(clock: FakeClock):
     assert (ages.of(FIRST), ages.has_had_grace(FIRST)) == (60.0, True)
 
 
-def test_an_action_that_another_process_has_looked_at_gets_its_whole_time_again(clock: FakeClock):
+def test_action_of_a_former_process_gets_its_full_grace_period(clock: FakeClock):
     ages, seen = ActionAges(clock), replace(FIRST, attempts=3, not_before=FIRST.created_at)
     clock.advance(59)
     assert not ages.has_had_grace(seen)

@@ -1,4 +1,4 @@
-"""The loop of actions: of all servers one acts, after any end of a server, and once."""
+"""The loop of actions: one of all servers runs an action, once, even if servers crash."""
 
 from datetime import timedelta
 
@@ -14,11 +14,11 @@ from tests.unit.trainings import TrainingMachine
 @pytest.fixture
 def acting(machine: TrainingMachine) -> ActingMachine:
     made = ActingMachine(machine)
-    made.come_up()
+    made.pass_start_time()
     return made
 
 
-def test_of_two_servers_one_acts(acting: ActingMachine):
+def test_one_of_two_servers_acts(acting: ActingMachine):
     other = acting.server()
     acting.fire(ActionKind.IDLE_COMMAND)
     other.run_once()
@@ -26,13 +26,13 @@ def test_of_two_servers_one_acts(acting: ActingMachine):
     assert (acting.runs, acting.action.attempts) == (1, 1)
 
 
-def test_another_machine_leaves_it_alone(acting: ActingMachine):
+def test_another_machine_does_not_act(acting: ActingMachine):
     acting.fire(ActionKind.IDLE_COMMAND)
     acting.server("there").run_once()
     assert (acting.runs, acting.action.state) == (0, ActionState.WAITING)
 
 
-def test_what_a_server_left_before_it_did_anything_is_done_by_the_next(acting: ActingMachine):
+def test_action_of_a_server_that_died_early_is_taken_over(acting: ActingMachine):
     acting.fire(ActionKind.HOLD_GPU, acting.gpu)
     assert acting.store.claim("action_1", acting.clock.now(), LEASE) is not None
     assert acting.round().state is ActionState.WAITING
@@ -40,14 +40,14 @@ def test_what_a_server_left_before_it_did_anything_is_done_by_the_next(acting: A
     assert len(acting.machine.parts.holds.list()) == 1
 
 
-def test_what_was_done_and_not_noted_is_not_done_twice(acting: ActingMachine):
+def test_action_that_may_have_run_is_not_repeated(acting: ActingMachine):
     acting.fire(ActionKind.HOLD_GPU, acting.gpu)
     acting.machine.parts.holds.hold_gpu(acting.gpu, "x", "rule hot", "alert_1")
     assert acting.round().state is ActionState.DONE
     assert len(acting.machine.parts.holds.list()) == 1
 
 
-def test_a_fault_of_ours_is_tried_some_times_and_then_told(acting: ActingMachine, monkeypatch: pytest.MonkeyPatch):
+def test_unexpected_error_is_retried_and_then_reported(acting: ActingMachine, monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")
 
@@ -59,7 +59,7 @@ def test_a_fault_of_ours_is_tried_some_times_and_then_told(acting: ActingMachine
     assert (action.state, action.result) == (ActionState.FAILED, "RuntimeError: a bug")
 
 
-def test_a_database_that_is_away_is_waited_for(acting: ActingMachine, monkeypatch: pytest.MonkeyPatch):
+def test_unavailable_database_delays_the_actions(acting: ActingMachine, monkeypatch: pytest.MonkeyPatch):
     def away(*_: object) -> None:
         raise DatabaseUnavailable("away")
 

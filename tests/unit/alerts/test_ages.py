@@ -5,7 +5,7 @@ from api.util.clock import FakeClock
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_ages_nothing(clock: FakeClock, hours: int):
+def test_setting_the_clock_changes_no_age(clock: FakeClock, hours: int):
     ages, since = Ages(clock), clock.now()
     clock.advance(60)
     assert ages.of("a", since) == 60
@@ -14,7 +14,7 @@ def test_a_clock_that_is_set_ages_nothing(clock: FakeClock, hours: int):
     assert ages.of("a", since) == 65
 
 
-def test_a_time_that_lies_ahead_is_now(clock: FakeClock):
+def test_time_in_the_future_has_age_zero(clock: FakeClock):
     since = clock.now()
     clock.jump(-25 * 3600)
     ages = Ages(clock)
@@ -23,10 +23,10 @@ def test_a_time_that_lies_ahead_is_now(clock: FakeClock):
     assert ages.of("a", since) == 7
 
 
-def test_another_time_begins_anew_and_what_is_not_kept_is_forgotten(clock: FakeClock):
+def test_new_time_restarts_an_age_and_other_keys_are_forgotten(clock: FakeClock):
     ages, first = Ages(clock), clock.now()
     ages.of("a", first)
     clock.advance(60)
     assert ages.of("a", clock.now()) == 0
-    ages.keep([])
+    ages.retain([])
     assert ages.of("a", first) == 60

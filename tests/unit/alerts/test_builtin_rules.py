@@ -8,7 +8,7 @@ from api.domain.alert_rule import AlertRule, Clause, Comparison
 
 
 @pytest.mark.parametrize("rule", BUILTIN_RULES.values(), ids=list(BUILTIN_RULES))
-def test_every_rule_names_metrics_of_its_scope_and_says_what_to_do(rule: AlertRule):
+def test_every_rule_uses_metrics_of_its_scope_and_has_a_remedy(rule: AlertRule):
     assert set(rule.metrics) <= metrics_of(rule.scope).keys()
     assert rule.summary
     assert rule.remedy
@@ -17,7 +17,7 @@ def test_every_rule_names_metrics_of_its_scope_and_says_what_to_do(rule: AlertRu
 
 
 @pytest.mark.parametrize("rule", BUILTIN_RULES.values(), ids=list(BUILTIN_RULES))
-def test_no_clear_level_is_true_while_the_condition_is(rule: AlertRule):
+def test_clear_level_and_condition_exclude_each_other(rule: AlertRule):
     """Else it would fire and end in every round; so also with another threshold."""
     threshold = rule.threshold
     moved = [] if threshold is None else [rule.changed({"value": threshold.value * factor}) for factor in (0.5, 2, 3)]
@@ -33,7 +33,7 @@ def check_clear_levels(rule: AlertRule) -> None:
                 assert cleared.value <= raised.value if above else cleared.value >= raised.value
 
 
-def test_what_is_off_by_default_is_what_would_be_noise():
+def test_rules_that_are_off_by_default():
     assert {rule_id for rule_id, rule in BUILTIN_RULES.items() if not rule.enabled} == {
         "thermal_throttle_soft",
         "power_cap",
@@ -54,12 +54,12 @@ def test_what_is_off_by_default_is_what_would_be_noise():
         ("a == b + 1.5", Clause("a", Comparison.EQUAL, 1.5, "b")),
     ],
 )
-def test_a_clause_is_read_and_written(text: str, clause: Clause):
+def test_clause_is_parsed_and_formatted(text: str, clause: Clause):
     assert parse_clause(text) == clause
     assert parse_clause(clause.text) == clause
 
 
 @pytest.mark.parametrize("text", ["", "a", "a > ", "> 5", "a => 5", "a > b * 2", "a > 5 or 1", "__import__('os') > 1"])
-def test_what_is_no_clause_is_refused(text: str):
+def test_invalid_clause_is_rejected(text: str):
     with pytest.raises(ValueError, match="is no clause"):
         parse_clause(text)

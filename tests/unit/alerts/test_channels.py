@@ -20,20 +20,20 @@ def service(desk: Desk) -> ChannelService:
     return ChannelService(desk.channels, desk.outbox_store, desk.sealer, kinds, desk.clock, lambda: None)
 
 
-def test_an_address_is_taken_and_never_given_again(desk: Desk, service: ChannelService):
+def test_address_is_stored_and_never_returned(desk: Desk, service: ChannelService):
     made = service.add(MAIL, LOCAL)
     assert "p4ss" not in repr(made) + repr(service.get(made.channel_id, LOCAL)) + repr(desk.channels.with_secrets())
     assert (made.address, made.fingerprint) == ("mailto://…", mark_of(MAIL.secret))
     assert desk.sealer.open(desk.channels.with_secrets()[0][1]) == MAIL.secret
 
 
-def test_an_address_that_is_none_is_refused(service: ChannelService):
+def test_invalid_address_is_rejected(service: ChannelService):
     with pytest.raises(Invalid) as refused:
         service.add(replace(MAIL, secret=ChannelSecret("bad")), LOCAL)
     assert [mistake.pointer for mistake in refused.value.mistakes] == ["/url"]
 
 
-def test_a_new_address_brings_back_one_that_was_put_aside(desk: Desk, service: ChannelService):
+def test_new_address_enables_a_disabled_channel(desk: Desk, service: ChannelService):
     made = service.add(MAIL, LOCAL)
     before = desk.channels.get(made.channel_id)
     desk.channels.replace(replace(before, enabled=False, disabled_reason="refused", refusals=3), before, None)
@@ -44,16 +44,16 @@ def test_a_new_address_brings_back_one_that_was_put_aside(desk: Desk, service: C
     assert changed.fingerprint != made.fingerprint
 
 
-def test_why_it_fails_only_those_see_who_manage_it(desk: Desk, service: ChannelService):
+def test_only_managers_see_the_errors_of_a_channel(desk: Desk, service: ChannelService):
     made = service.add(MAIL, LOCAL)
     desk.notifier.outcomes = [RetryLater("HTTP 500: secret words")]
-    desk.begin(channel_id=made.channel_id)
+    desk.add_alert(channel_id=made.channel_id)
     desk.drain()
     assert service.get(made.channel_id, LOCAL).last_error == "HTTP 500: secret words"
     assert service.get_page(PageRequest(), ANN).rows[0].last_error is None
 
 
-def test_a_try_is_sent_once_a_minute_and_told_as_it_is(desk: Desk, service: ChannelService):
+def test_test_message_is_limited_to_one_per_minute(desk: Desk, service: ChannelService):
     made = service.add(MAIL, LOCAL)
     desk.notifier.outcomes = [RetryLater("HTTP 500")]
     delivery_id = service.test(made.channel_id)
@@ -72,10 +72,10 @@ def test_a_try_is_sent_once_a_minute_and_told_as_it_is(desk: Desk, service: Chan
         service.test(made.channel_id)
 
 
-def test_channels_are_deleted_and_there_are_only_so_many(service: ChannelService, monkeypatch: pytest.MonkeyPatch):
+def test_channels_are_deleted_and_their_number_is_limited(service: ChannelService, monkeypatch: pytest.MonkeyPatch):
     made = service.add(MAIL, LOCAL)
     monkeypatch.setattr("api.alerts.channels.MOST_CHANNELS", 1)
-    with pytest.raises(Conflict, match="which is the most"):
+    with pytest.raises(Conflict, match="the maximum"):
         service.add(replace(MAIL, name="other"), LOCAL)
     assert service.delete(made.channel_id, LOCAL).name == "mail"
     with pytest.raises(AlertNotFound):

@@ -17,13 +17,13 @@ from tests.unit.tracers import making
 
 
 def only(desk: Desk) -> str:
-    desk.begin()
+    desk.add_alert()
     desk.outbox.run_once()
     (delivery_id,) = desk.carriers.carried
     return delivery_id
 
 
-def test_a_failing_receiver_is_tried_by_schedule_for_a_day(desk: Desk):
+def test_failing_receiver_is_retried_by_schedule_for_a_day(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [RetryLater("HTTP 500", None, 500)] * 100
     delivery_id, began = only(desk), desk.clock.now()
@@ -41,7 +41,7 @@ def test_a_failing_receiver_is_tried_by_schedule_for_a_day(desk: Desk):
     assert {message.id for message in desk.notifier.sent} == {delivery_id}
 
 
-def test_a_receiver_says_itself_when_to_come_back(desk: Desk):
+def test_receiver_sets_the_time_of_the_retry(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [RetryLater("x", 77.0), RetryLater("x", 999_999.0)]
     delivery_id = only(desk)
@@ -52,27 +52,25 @@ def test_a_receiver_says_itself_when_to_come_back(desk: Desk):
         desk.clock.advance(wait)
 
 
-def test_three_refusals_put_a_channel_aside(desk: Desk):
+def test_three_refusals_disable_a_channel(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [Rejected("HTTP 404", 404, is_refusal=True)] * 3
     for number in range(4):
-        desk.begin(number, group=str(number))
+        desk.add_alert(number, group=str(number))
         desk.drain()
     assert len(desk.notifier.sent) == 3
     assert desk.channels.get("c1").disabled_reason is not None
 
 
-def test_one_that_is_gone_for_good_is_put_aside_at_once(desk: Desk):
+def test_deleted_receiver_disables_its_channel_immediately(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [Rejected("HTTP 410", 410, is_refusal=True)]
-    desk.begin()
+    desk.add_alert()
     desk.drain()
     assert not desk.channels.get("c1").enabled
 
 
-def test_that_it_was_sent_is_kept_although_the_database_is_away_for_a_while(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-):
+def test_sent_delivery_is_stored_after_a_database_outage(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     desk.add_channel()
     delivery_id = only(desk)
     write, failures = desk.database.write, []
@@ -90,22 +88,22 @@ def test_that_it_was_sent_is_kept_although_the_database_is_away_for_a_while(
     assert (len(failures), desk.deliveries()[0].state) == (5, DeliveryState.DELIVERED)
 
 
-def test_a_secret_that_nobody_can_read_is_told_in_the_delivery(desk: Desk):
+def test_unreadable_secret_is_reported_in_the_delivery(desk: Desk):
     desk.channels.add(channel(), b"nonsense")
-    desk.begin()
+    desk.add_alert()
     desk.drain()
     assert desk.notifier.sent == []
-    assert "stored with another key" in (desk.deliveries()[0].result or "")
+    assert "encrypted with another key" in (desk.deliveries()[0].result or "")
 
 
-def test_past_the_outbox_it_needs_no_database(desk: Desk):
+def test_direct_sending_needs_no_database(desk: Desk):
     sealed = desk.sealer.seal(ChannelSecret("https://hooks.example/x"))
     desk.database.close()
     desk.courier.send_now(channel(), sealed, message())
     assert len(desk.notifier.sent) == 1
 
 
-def test_it_is_measured_how_late_a_message_arrives(desk: Desk):
+def test_delivery_lag_is_measured(desk: Desk):
     desk.add_channel()
     before = observed(delivery_lags, "webhook")
     desk.notifier.outcomes = [RetryLater("HTTP 500", None, 500)]
@@ -117,7 +115,7 @@ def test_it_is_measured_how_late_a_message_arrives(desk: Desk):
     assert observed(delivery_lags, "webhook") == before + 1
 
 
-def test_a_delivery_is_a_span_with_its_id_and_nothing_secret(desk: Desk):
+def test_delivery_is_a_span_with_its_id_and_no_secret(desk: Desk):
     desk.add_channel()
     delivery_id = only(desk)
     with making() as maker:
@@ -128,7 +126,7 @@ def test_a_delivery_is_a_span_with_its_id_and_nothing_secret(desk: Desk):
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_expires_no_message(desk: Desk, hours: int):
+def test_setting_the_clock_expires_no_message(desk: Desk, hours: int):
     desk.add_channel()
     desk.notifier.outcomes = [RetryLater("HTTP 500", 1.0, 500)] * 12
     delivery_id = only(desk)
@@ -141,7 +139,7 @@ def test_a_clock_that_is_set_expires_no_message(desk: Desk, hours: int):
     assert desk.courier.deliver(delivery_id) is DeliveryState.DELIVERED
 
 
-def test_a_redirect_elsewhere_puts_its_channel_aside_at_once(desk: Desk):
+def test_redirect_to_another_host_disables_its_channel_immediately(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [Rejected("HTTP 302: it redirects", 302, is_refusal=True)]
     assert desk.courier.deliver(only(desk)) is DeliveryState.REJECTED

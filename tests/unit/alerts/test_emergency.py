@@ -1,7 +1,7 @@
 import threading
 
 from api.alerts.builtin_rules import BUILTIN_RULES
-from api.alerts.emergency import RULE_ID, EmergencyWord
+from api.alerts.emergency import RULE_ID, EmergencyNotifier
 from api.alerts.evaluation import FactTable
 from api.domain.alert import AlertTarget
 from api.domain.alert_rule import RuleScope
@@ -16,13 +16,13 @@ def away(seconds: float) -> FactTable:
     return FactTable(RuleScope.SERVICE, (target,), {"database_away_seconds": [seconds]})
 
 
-def test_that_the_database_is_away_is_told_once_and_its_return_too(desk: Desk):
+def test_database_outage_and_its_end_are_sent_once(desk: Desk):
     sealed = desk.sealer.seal(ChannelSecret("https://hooks.example/x"))
     known = [(channel(), sealed), (channel("c2", only_opted_in=True), sealed), (channel("c3", enabled=False), sealed)]
-    word = EmergencyWord(desk.courier, desk.clock, new_id)
+    notifier = EmergencyNotifier(desk.courier, desk.clock, new_id)
     for seconds in (10, 31, 40, 0, 0):
-        word.look(BUILTIN_RULES[RULE_ID], away(seconds), known)
-    word.send_pending()
+        notifier.look(BUILTIN_RULES[RULE_ID], away(seconds), known)
+    notifier.send_pending()
     first, second = desk.notifier.sent
     assert (first.title, first.severity, first.is_resolved) == (
         "❌ n has not reached the database for 31 seconds: it is gone.",
@@ -34,19 +34,19 @@ def test_that_the_database_is_away_is_told_once_and_its_return_too(desk: Desk):
     assert first.alerts[0].alert_id == second.alerts[0].alert_id
 
 
-def test_a_rule_that_is_off_tells_nothing(desk: Desk):
-    word = EmergencyWord(desk.courier, desk.clock, new_id)
-    word.look(rule(BUILTIN_RULES[RULE_ID], enabled=False), away(99), [(channel(), b"")])
-    word.look(None, away(99), [])
-    word.send_pending()
+def test_disabled_rule_sends_nothing(desk: Desk):
+    notifier = EmergencyNotifier(desk.courier, desk.clock, new_id)
+    notifier.look(rule(BUILTIN_RULES[RULE_ID], enabled=False), away(99), [(channel(), b"")])
+    notifier.look(None, away(99), [])
+    notifier.send_pending()
     assert desk.notifier.sent == []
 
 
-def test_its_thread_sends_what_is_handed_over(desk: Desk):
-    word = EmergencyWord(desk.courier, desk.clock, new_id)
+def test_thread_sends_pending_messages(desk: Desk):
+    notifier = EmergencyNotifier(desk.courier, desk.clock, new_id)
     sent = threading.Event()
     desk.notifier.send = lambda *_: sent.set()  # type: ignore[assignment,method-assign,return-value]
-    word.start()
-    word.look(BUILTIN_RULES[RULE_ID], away(99), [(channel(), desk.sealer.seal(ChannelSecret("https://x")))])
+    notifier.start()
+    notifier.look(BUILTIN_RULES[RULE_ID], away(99), [(channel(), desk.sealer.seal(ChannelSecret("https://x")))])
     assert sent.wait(5)
-    word.stop()
+    notifier.stop()

@@ -10,7 +10,7 @@ from api.domain.access import LOCAL
 from api.domain.channel import ENVIRONMENT_CHANNEL, ChannelKind
 from api.domain.event import Severity
 from api.errors import Conflict
-from api.nodes.server_models import KeptServer
+from api.nodes.server_models import StoredServer
 from api.nodes.server_store import ServerStore
 from api.util.clock import SteadyMark
 from tests.unit.alerts.conftest import Desk
@@ -20,13 +20,13 @@ URL = "ntfys://:s3cret@ntfy.example.org/gpus"
 
 
 def start(desk: Desk, url: str = URL, node: str = "a") -> None:
-    """A start of a server with this setting."""
+    """Start a server with this setting."""
     EnvironmentChannel(
         url, desk.notifier, desk.channels, ServerStore(desk.database), desk.sealer, node, desk.clock
     ).update()
 
 
-def test_the_setting_is_a_channel_whose_secret_is_not_shown(desk: Desk):
+def test_setting_creates_a_channel_whose_secret_is_not_shown(desk: Desk):
     start(desk)
     (made,) = desk.channels.every()
     assert (made.channel_id, made.name, made.created_by) == (ENVIRONMENT_CHANNEL, "NOTIFY_URL", "environment of a")
@@ -34,13 +34,13 @@ def test_the_setting_is_a_channel_whose_secret_is_not_shown(desk: Desk):
     assert desk.sealer.open(desk.channels.with_secrets()[0][1]).url == URL
 
 
-def test_several_servers_share_it_so_that_nothing_is_sent_twice(desk: Desk):
+def test_several_servers_share_one_channel(desk: Desk):
     start(desk)
     start(desk, node="b")
     assert len(desk.channels.every()) == 1
 
 
-def test_another_address_holds_from_the_next_start_and_failures_are_forgotten(desk: Desk):
+def test_new_address_takes_effect_at_the_next_start_without_failures(desk: Desk):
     start(desk)
     (before,) = desk.channels.every()
     desk.channels.replace(replace(before, failures=3, refusals=2), before, None)
@@ -51,7 +51,7 @@ def test_another_address_holds_from_the_next_start_and_failures_are_forgotten(de
     assert (after.failures, after.refusals, after.mark == before.mark) == (0, 0, False)
 
 
-def test_one_that_was_put_aside_is_tried_again_after_a_restart(desk: Desk):
+def test_disabled_channel_is_enabled_by_a_restart(desk: Desk):
     start(desk)
     (before,) = desk.channels.every()
     desk.channels.replace(replace(before, enabled=False, disabled_reason="gone", failures=3), before, None)
@@ -68,23 +68,23 @@ def test_without_the_setting_the_channel_is_deleted_at_the_next_start(desk: Desk
     assert [each.channel_id for each in desk.channels.every()] == ["c1"]
 
 
-def test_a_server_without_the_setting_leaves_the_channel_of_another_that_runs(desk: Desk):
+def test_server_without_the_setting_keeps_the_channel_of_another_running_one(desk: Desk):
     start(desk)
-    other = KeptServer("s", "p", "a", "h", None, 1, "1", NOW, NOW)
+    other = StoredServer("s", "p", "a", "h", None, 1, "1", NOW, NOW)
     ServerStore(desk.database).sign(other, SteadyMark(NOW, desk.clock.mark()))
     start(desk, "", node="b")
     assert len(desk.channels.every()) == 1
 
 
-def test_an_address_to_which_nothing_can_be_sent_refuses_the_start(desk: Desk):
+def test_unusable_address_prevents_the_start(desk: Desk):
     with pytest.raises(AddressRefused):
         start(desk, "bad://x")
 
 
-def test_a_channel_of_the_same_name_does_not_end_the_start(desk: Desk, caplog: pytest.LogCaptureFixture):
+def test_channel_of_the_same_name_does_not_prevent_the_start(desk: Desk, caplog: pytest.LogCaptureFixture):
     desk.add_channel(replace(channel(), name="NOTIFY_URL"))
     start(desk)
-    assert "there is one of this name" in caplog.text
+    assert "its name is taken" in caplog.text
 
 
 def test_requests_neither_change_nor_delete_it(desk: Desk):
@@ -99,7 +99,7 @@ def test_requests_neither_change_nor_delete_it(desk: Desk):
     assert service.test(ENVIRONMENT_CHANNEL)
 
 
-def test_it_is_told_that_any_training_finished_and_of_no_other_notice():
+def test_finished_trainings_are_the_only_notices_it_gets():
     own, other = replace(channel(), channel_id=ENVIRONMENT_CHANNEL), channel()
     finished = firing(rule_id="training_finished", severity=Severity.INFO)
     opt_in = rule(is_opt_in=True, rule_id="training_finished")

@@ -10,7 +10,7 @@ from api.domain.alert_rule import RuleScope
 from api.domain.event import Severity
 from tests.unit.alerts.facts import firing
 
-#: Facts that /metrics tells otherwise: by series of the GPUs, or by the parts that they are made of.
+#: Facts that /metrics exports in another form: as series of GPUs, or by the values from which they are computed.
 ELSEWHERE = {
     "gpu": {
         *("lost", "reading_age", "available", "health", "utilization_gpu", "utilization_memory", "memory_used"),
@@ -26,8 +26,8 @@ ELSEWHERE = {
 
 def tasks(count: int = 1, **columns: list[float]) -> FactTable:
     targets = tuple(
-        AlertTarget(f"t{place}", {"task_id": f"t{place}", "model_type": "toy", "owner": "ann"}, {"name": "secret name"})
-        for place in range(count)
+        AlertTarget(f"t{index}", {"task_id": f"t{index}", "model_type": "toy", "owner": "ann"}, {"name": "secret name"})
+        for index in range(count)
     )
     return FactTable(RuleScope.TASK, targets, columns)
 
@@ -39,28 +39,28 @@ def shown(*tables: FactTable, alerts: tuple[Alert, ...] = ()) -> str:
     return generate_latest(registry).decode()
 
 
-def test_every_fact_is_shown_or_told_otherwise():
+def test_every_fact_is_exported_or_covered_otherwise():
     for scope in RuleScope:
-        told = {series.fact for series in SERIES if series.scope is scope}
-        assert told | ELSEWHERE.get(scope, set()) == set(metrics_of(scope))
-        assert told.isdisjoint(ELSEWHERE.get(scope, ()))
+        exported = {series.fact for series in SERIES if series.scope is scope}
+        assert exported | ELSEWHERE.get(scope, set()) == set(metrics_of(scope))
+        assert exported.isdisjoint(ELSEWHERE.get(scope, ()))
 
 
-def test_names_are_those_of_prometheus():
+def test_names_follow_prometheus_conventions():
     for series in SERIES:
         assert re.fullmatch(r"[a-z][a-z0-9_]*[a-z0-9]", series.name)
         assert not re.search(r"_(total|percent|mb|gb|hours|days|ms)$", series.name)
         assert series.help.endswith(".")
 
 
-def test_figures_are_in_base_units():
+def test_values_are_in_base_units():
     text = shown(tasks(running=[1.0], progress=[25.0], loss=[0.5]))
     assert 'diffusion_pipe_task_progress_ratio{model_type="toy",task_id="t0"} 0.25' in text
     assert 'diffusion_pipe_task_loss{model_type="toy",task_id="t0"} 0.5' in text
     assert "secret name" not in text
 
 
-def test_unknown_is_left_out_and_never_is_infinite():
+def test_unknown_value_is_left_out_and_never_is_infinite():
     text = shown(tasks(2, running=[1.0, 1.0], loss=[UNKNOWN, 0.1], eta=[UNKNOWN, UNKNOWN]))
     assert 'task_loss{model_type="toy",task_id="t0"}' not in text
     assert "diffusion_pipe_task_eta_seconds" not in text
@@ -71,7 +71,7 @@ def test_unknown_is_left_out_and_never_is_infinite():
     assert 'diffusion_pipe_disk_full_in_seconds{disk="/",node="n",window="6h"} 7200.0' in text
 
 
-def test_what_only_a_running_task_has_is_not_shown_of_one_that_has_ended():
+def test_facts_of_a_running_task_are_not_exported_after_its_end():
     text = shown(tasks(2, running=[0.0, 1.0], failed=[1.0, 0.0], hung_seconds=[0.0, 0.0], queued_seconds=[0.0, 0.0]))
     assert text.count("diffusion_pipe_task_hung_seconds{") == 1
     assert 'diffusion_pipe_task_failed{model_type="toy",task_id="t0"} 1.0' in text
@@ -79,7 +79,7 @@ def test_what_only_a_running_task_has_is_not_shown_of_one_that_has_ended():
     assert "diffusion_pipe_task_queued_seconds" not in text
 
 
-def test_series_of_one_name_are_bounded():
+def test_number_of_series_per_name_is_limited():
     many = MOST_SERIES + 50
     assert shown(tasks(many, running=[1.0] * many)).count("diffusion_pipe_task_running{") == MOST_SERIES
 

@@ -1,14 +1,14 @@
 from typing import Any
 
 from api.alerts.evaluation import FactTable
-from api.alerts.facts import FactBoard, People
+from api.alerts.facts import FactTables, People
 from api.domain.alert_rule import RuleScope
 from api.errors import DatabaseUnavailable
 from api.util.clock import FakeClock
 
 
 class Made:
-    """Makes empty tables and counts them."""
+    """Returns empty tables and counts them."""
 
     def __init__(self, *scopes: RuleScope) -> None:
         self.scopes = scopes
@@ -31,7 +31,7 @@ class Board:
         self.gpus, self.tasks = Made(RuleScope.GPU), Made(RuleScope.TASK, RuleScope.QUEUE)
         self.disks, self.service, self.nodes = Made(RuleScope.DISK), Made(RuleScope.SERVICE), Made(RuleScope.NODE)
         parts: Any = (self.gpus, self.tasks, self.disks, self.service, self.nodes, self, self)
-        self.board = FactBoard(lambda: self.state, *parts, people, clock)
+        self.board = FactTables(lambda: self.state, *parts, people, clock)
 
     def oldest_unsent(self) -> dict[str, Any]:
         return {}
@@ -47,7 +47,7 @@ def test_all_scopes_have_a_table(clock: FakeClock):
     assert Board(clock).tables() == set(RuleScope)
 
 
-def test_a_table_is_kept_until_it_may_have_changed(clock: FakeClock):
+def test_table_is_cached_until_it_may_have_changed(clock: FakeClock):
     board = Board(clock)
     for _ in range(4):
         board.tables(RuleScope.GPU, RuleScope.TASK)
@@ -70,7 +70,7 @@ def test_a_table_is_kept_until_it_may_have_changed(clock: FakeClock):
     assert (board.gpus.count, board.tasks.count) == (3, 4)
 
 
-def test_what_the_database_does_not_give_is_missing_and_not_empty(clock: FakeClock):
+def test_table_is_missing_if_the_database_is_unavailable(clock: FakeClock):
     board = Board(clock)
     board.tasks.is_away = True
     assert board.tables(RuleScope.TASK, RuleScope.GPU) == {RuleScope.GPU}
@@ -80,12 +80,12 @@ def test_what_the_database_does_not_give_is_missing_and_not_empty(clock: FakeClo
     assert board.board.recent(RuleScope.TASK) is not None
 
 
-def test_people_are_looked_at_where_keys_are_asked_for(clock: FakeClock):
+def test_keys_and_users_have_tables_if_authentication_is_on(clock: FakeClock):
     people = People(list, list, lambda _: None, lambda _: {})  # type: ignore[arg-type,return-value]
     assert Board(clock, people).tables(RuleScope.KEY, RuleScope.USER) == {RuleScope.KEY, RuleScope.USER}
 
 
-def test_a_table_that_is_no_longer_made_is_not_recent(clock: FakeClock):
+def test_outdated_table_is_not_recent(clock: FakeClock):
     board = Board(clock)
     assert board.board.recent(RuleScope.TASK) is None
     board.tables(RuleScope.TASK)

@@ -19,7 +19,7 @@ from tests.unit.gpus.fleets import fleet
 
 
 class Seen:
-    """One GPU, sweep by sweep."""
+    """One GPU, reading by reading."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -43,11 +43,11 @@ def seen(clock: FakeClock) -> Seen:
     return Seen(clock)
 
 
-def test_every_metric_of_the_list_has_a_column_and_no_other_is_made(seen: Seen):
+def test_columns_are_exactly_the_metrics(seen: Seen):
     assert seen.see().keys() == metrics_of(RuleScope.GPU).keys()
 
 
-def test_readings_become_numbers_and_what_is_not_known_stays_unknown(seen: Seen):
+def test_readings_become_numbers_and_unknown_values_stay_unknown(seen: Seen):
     row = seen.see(reading(identity=identity(temperature_slowdown=90), vitals=vitals(temperature_gpu=85)))
     assert (row["temperature_gpu"], row["temperature_slowdown"], row["memory_used"]) == (85, 90, 400)
     assert (row["lost"], row["reading_age"], row["available"], row["queue_waiting"]) == (0, 0, 1, 2)
@@ -55,14 +55,14 @@ def test_readings_become_numbers_and_what_is_not_known_stays_unknown(seen: Seen)
     assert seen.table.targets[0].labels["gpu_uuid"] == uuid_of(0)
 
 
-def test_of_a_lost_gpu_nothing_is_known_but_that(seen: Seen):
+def test_lost_gpu_has_no_other_facts(seen: Seen):
     row = seen.see(lost())
     assert row["lost"] == 1
     assert math.isnan(row["temperature_gpu"])
     assert math.isnan(row["foreign_memory"])
 
 
-def test_an_old_reading_says_nothing_of_now(clock: FakeClock):
+def test_outdated_reading_is_unknown(clock: FakeClock):
     gpu = reading(read_monotonic=clock.monotonic() - 300)
     state = GPUState("n", snapshot(gpu), (judged(gpu, now=clock.monotonic()),), {}, 0)
     table = GPUFacts(clock).table(state, 0)
@@ -70,7 +70,7 @@ def test_an_old_reading_says_nothing_of_now(clock: FakeClock):
     assert math.isnan(table.value("temperature_gpu", 0))
 
 
-def test_a_share_is_known_when_half_its_window_is(seen: Seen):
+def test_share_is_known_when_half_its_window_is_filled(seen: Seen):
     hot = reading(vitals=vitals(throttle_reasons=("hw_thermal_slowdown",)))
     cool = reading(vitals=vitals(throttle_reasons=()))
     for _ in range(20):
@@ -85,14 +85,14 @@ def test_a_share_is_known_when_half_its_window_is(seen: Seen):
     assert row["hw_thermal_percent"] == 0
 
 
-def test_errors_count_from_the_start_and_a_reloaded_driver_begins_at_nothing(seen: Seen):
+def test_errors_count_from_the_start_and_a_reloaded_driver_from_zero(seen: Seen):
     def errors(count: int) -> GPUReading:
         return reading(condition=GPUCondition(ecc=ECCErrors(uncorrected_volatile=count)))
 
     assert [seen.see(errors(count))["ecc_uncorrected_new"] for count in (5, 5, 7, 0, 1)] == [0, 0, 2, 0, 1]
 
 
-def test_a_changed_power_limit_is_known_for_a_while(seen: Seen):
+def test_previous_power_limit_is_known_for_a_while(seen: Seen):
     def limit(watts: float) -> GPUReading:
         return reading(condition=GPUCondition(power_limit_watts=watts))
 
@@ -101,7 +101,7 @@ def test_a_changed_power_limit_is_known_for_a_while(seen: Seen):
     assert seen.see(limit(200), after=700)["power_limit_previous"] == 200
 
 
-def test_what_others_hold_counts_where_no_task_is(seen: Seen):
+def test_memory_of_other_programs_counts_without_a_task(seen: Seen):
     held = reading(processes=(process(memory_mb=3000),))
     assert seen.see(held)["foreign_memory"] == 3000
     assert seen.see(held, task=task())["foreign_memory"] == 0
@@ -110,14 +110,14 @@ def test_what_others_hold_counts_where_no_task_is(seen: Seen):
     assert growing[-1]["foreign_growth"] == pytest.approx(100 * (1400 / 1200 - 1))
 
 
-def test_the_best_link_and_a_fan_that_turned_are_remembered(seen: Seen):
+def test_best_link_and_turned_fan_are_remembered(seen: Seen):
     seen.see(reading(vitals=vitals(fan_percent=30), condition=GPUCondition(pcie_width=16, pcie_generation=4)))
     row = seen.see(reading(vitals=vitals(fan_percent=0), condition=GPUCondition(pcie_width=8, pcie_generation=1)))
     assert (row["pcie_width"], row["pcie_width_best"], row["pcie_generation_best"]) == (8, 16, 4)
     assert (row["fan_speed"], row["fan_has_turned"]) == (0, 1)
 
 
-def test_xids_are_told_by_what_they_mean(seen: Seen, clock: FakeClock):
+def test_xids_are_classified(seen: Seen, clock: FakeClock):
     row = seen.see(xids={(uuid_of(0), 31): XidCount(1, clock.now().timestamp())})
     assert row["xid_application_age"] == 5
     assert "Xid 31" in seen.table.targets[0].words["xid_application"]
@@ -136,7 +136,7 @@ def test_repairs_and_recovery_are_flags(seen: Seen):
     assert (row["repair_pending"], row["repair_failed"], row["recovery_action"]) == (1, 0, 1)
 
 
-def test_of_another_machines_gpu_a_share_is_counted_from_fewer_samples(clock: FakeClock):
+def test_gpu_of_another_machine_has_fewer_samples(clock: FakeClock):
     facts, hot = GPUFacts(clock), reading(1, vitals=vitals(throttle_reasons=("hw_thermal_slowdown",)))
     for at in range(0, 300, 5):
         clock.advance(5)
@@ -146,6 +146,6 @@ def test_of_another_machines_gpu_a_share_is_counted_from_fewer_samples(clock: Fa
     assert len(facts._memories["gpu2", uuid_of(1)].samples) == 10
 
 
-def test_a_gpu_of_another_machine_with_this_ones_uuid_is_no_target(clock: FakeClock):
+def test_gpu_of_another_machine_with_a_duplicate_uuid_is_no_target(clock: FakeClock):
     table = GPUFacts(clock).table_of_others(fleet(reading(0), reading(1)), 0.0, ["gpu2"])
     assert [target.labels["gpu_uuid"] for target in table.targets] == [uuid_of(1)]

@@ -1,4 +1,4 @@
-"""The loop over a real database: what is kept, what is told, and what a restart or a second server changes."""
+"""The loop with a real database: stored alerts, notifications, restarts and several servers."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,8 +8,8 @@ import pytest
 
 from api.alerts.evaluation import FactTable
 from api.alerts.loop import AlertLoop, Section
-from api.alerts.machine import AlertMachine
 from api.alerts.notifiers.notifier import RetryLater
+from api.alerts.state_machine import AlertStateMachine
 from api.alerts.views import show_alert
 from api.db.leadership import LEADERSHIP_SECONDS, Leadership
 from api.domain.alert import Alert, AlertFilter, AlertState, Matcher, NotificationKind, ShownState, Silence
@@ -34,18 +34,18 @@ class FakeBoard:
 
 class NoEmergency:
     def look(self, *_: object) -> None:
-        """Nothing is told past the outbox here."""
+        """Send nothing directly."""
 
 
 class Server:
-    """One server's loop."""
+    """The loop of one server."""
 
     def __init__(self, desk: Desk, name: str = "one", *rules: AlertRule) -> None:
         self.desk = desk
         self.board = FakeBoard()
         self.leadership = Leadership(desk.database, "alerts", lambda: name, desk.clock, lambda _: False)
         self.section = Section(
-            frozenset({RuleScope.GPU}), lambda alert: True, self.leadership, AlertMachine(desk.clock, new_id, 0.0)
+            frozenset({RuleScope.GPU}), lambda alert: True, self.leadership, AlertStateMachine(desk.clock, new_id, 0.0)
         )
         self.loop = AlertLoop(
             (self.section,),
@@ -74,8 +74,8 @@ class Server:
         return alert
 
 
-def told(desk: Desk) -> list[tuple[str, NotificationKind]]:
-    """What waits to be told, and takes it away."""
+def take_notifications(desk: Desk) -> list[tuple[str, NotificationKind]]:
+    """Return the waiting notifications, and remove them."""
     waiting = desk.outbox_store.waiting(desk.clock.now())
     desk.outbox_store.supersede([each.id for each in waiting])
     return [(each.channel_id, each.kind) for each in waiting]
@@ -89,64 +89,64 @@ def server(desk: Desk) -> Server:
     return made
 
 
-def test_what_becomes_true_is_kept_and_told_and_so_is_its_end(server: Server, desk: Desk):
+def test_start_and_end_of_an_alert_are_stored_and_notified(server: Server, desk: Desk):
     server.see(90)
     assert server.alert.state is AlertState.FIRING
-    assert told(desk) == [("c1", NotificationKind.FIRING)]
+    assert take_notifications(desk) == [("c1", NotificationKind.FIRING)]
     server.see(90)
     server.see(70)
     assert server.alert.state is AlertState.RESOLVED
-    assert told(desk) == [("c1", NotificationKind.RESOLVED)]
+    assert take_notifications(desk) == [("c1", NotificationKind.RESOLVED)]
     assert [row.message for row in desk.alerts.history(server.alert.alert_id)] == [
         "fires: GPU 0 is at 90",
         "resolved: it is over",
     ]
 
 
-def test_a_restart_neither_forgets_nor_repeats(server: Server, desk: Desk):
+def test_restart_neither_forgets_nor_repeats(server: Server, desk: Desk):
     server.see(90)
-    told(desk)
+    take_notifications(desk)
     server.leadership.release()
     again = Server(desk, "two")
     again.see(90)
     again.see(90)
-    assert told(desk) == []
+    assert take_notifications(desk) == []
     again.see(70)
-    assert told(desk) == [("c1", NotificationKind.RESOLVED)]
+    assert take_notifications(desk) == [("c1", NotificationKind.RESOLVED)]
     assert len(again.alerts) == 1
 
 
-def test_of_two_servers_one_evaluates_and_the_other_follows(server: Server, desk: Desk):
+def test_one_of_two_servers_evaluates_and_the_other_takes_over(server: Server, desk: Desk):
     other = Server(desk, "two")
     for _ in range(3):
         server.see(90, after=1)
         other.see(90, after=1)
-    assert told(desk) == [("c1", NotificationKind.FIRING)]
+    assert take_notifications(desk) == [("c1", NotificationKind.FIRING)]
     for _ in range(int(LEADERSHIP_SECONDS) + 3):
         other.see(70, after=1)
-    assert told(desk) == [("c1", NotificationKind.RESOLVED)]
+    assert take_notifications(desk) == [("c1", NotificationKind.RESOLVED)]
     server.see(90)
-    assert told(desk) == []
+    assert take_notifications(desk) == []
 
 
-def test_an_acknowledgement_stops_repeats_and_not_the_end(server: Server, desk: Desk):
+def test_acknowledgement_stops_repetitions_but_not_the_end(server: Server, desk: Desk):
     server.see(90)
-    told(desk)
+    take_notifications(desk)
     desk.alerts.acknowledge(server.alert.alert_id, "ann", None, "", desk.clock.now())
     server.see(90, after=25 * 3600)
-    assert (told(desk), server.alert.shown_state) == ([], ShownState.ACKNOWLEDGED)
+    assert (take_notifications(desk), server.alert.shown_state) == ([], ShownState.ACKNOWLEDGED)
     server.see(70)
-    assert told(desk) == [("c1", NotificationKind.RESOLVED)]
+    assert take_notifications(desk) == [("c1", NotificationKind.RESOLVED)]
 
 
-def test_without_one_it_is_told_again(server: Server, desk: Desk):
+def test_alert_without_acknowledgement_is_repeated(server: Server, desk: Desk):
     server.see(90)
-    told(desk)
+    take_notifications(desk)
     server.see(90, after=25 * 3600)
-    assert told(desk) == [("c1", NotificationKind.REPEAT)]
+    assert take_notifications(desk) == [("c1", NotificationKind.REPEAT)]
 
 
-def test_an_acknowledgement_ends_by_its_time_and_when_it_becomes_graver(desk: Desk):
+def test_acknowledgement_ends_by_its_time_and_by_a_higher_severity(desk: Desk):
     desk.add_channel()
     server = Server(desk, "one", replace(HOT, critical_when=rule(critical_when=["temperature_gpu > 95"]).critical_when))
     server.see(90)
@@ -161,33 +161,36 @@ def test_an_acknowledgement_ends_by_its_time_and_when_it_becomes_graver(desk: De
     assert (server.alert.acknowledged_by, server.alert.severity) == (None, Severity.CRITICAL)
 
 
-def test_a_silence_is_recorded_and_what_still_fires_at_its_end_is_told(server: Server, desk: Desk):
+def test_silence_is_recorded_and_an_alert_that_outlasts_it_is_notified(server: Server, desk: Desk):
     now = desk.clock.now()
     until = now.replace(minute=30)
     desk.rules.add_silence(Silence("silence_1", (Matcher("rule", "hot"),), now, until, "ann", "why", now))
     server.see(90)
-    assert (server.alert.shown_state, told(desk)) == (ShownState.SILENCED, [])
+    assert (server.alert.shown_state, take_notifications(desk)) == (ShownState.SILENCED, [])
     server.see(90, after=1900)
-    assert (server.alert.shown_state, told(desk)) == (ShownState.FIRING, [("c1", NotificationKind.FIRING)])
+    assert (server.alert.shown_state, take_notifications(desk)) == (
+        ShownState.FIRING,
+        [("c1", NotificationKind.FIRING)],
+    )
 
 
-def test_a_new_channel_is_told_what_fires(server: Server, desk: Desk):
+def test_new_channel_gets_firing_alerts(server: Server, desk: Desk):
     server.see(90)
-    told(desk)
+    take_notifications(desk)
     desk.add_channel(channel("c2"))
     server.see(90)
     server.see(90)
-    assert told(desk) == [("c2", NotificationKind.FIRING)]
+    assert take_notifications(desk) == [("c2", NotificationKind.FIRING)]
 
 
-def test_a_rule_that_is_changed_holds_at_once(server: Server, desk: Desk):
+def test_changed_rule_takes_effect_immediately(server: Server, desk: Desk):
     server.see(90)
     desk.rules.change_builtin("hot", {"enabled": False}, "ann", desk.clock.now())
     server.see(90)
     assert server.alert.resolution == "its rule was deleted or switched off"
 
 
-def test_while_the_database_is_away_nothing_is_lost(server: Server, desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_lost_while_the_database_is_unavailable(server: Server, desk: Desk, monkeypatch: pytest.MonkeyPatch):
     def away(*_: object, **__: object) -> None:
         raise DatabaseUnavailable("away")
 
@@ -198,10 +201,10 @@ def test_while_the_database_is_away_nothing_is_lost(server: Server, desk: Desk, 
     assert server.alerts == []
     server.see(90)
     assert server.alert.state is AlertState.FIRING
-    assert told(desk) == [("c1", NotificationKind.FIRING)]
+    assert take_notifications(desk) == [("c1", NotificationKind.FIRING)]
 
 
-def test_part_of_a_burst_that_was_kept_is_not_made_twice(server: Server, desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_stored_part_of_a_burst_is_not_repeated(server: Server, desk: Desk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.alerts.store.BATCH", 3)
     write, calls = desk.database.write, []
 
@@ -218,10 +221,10 @@ def test_part_of_a_burst_that_was_kept_is_not_made_twice(server: Server, desk: D
     server.see(*[90] * 10, after=1)
     server.see(*[90] * 10, after=1)
     assert len(server.alerts) == 10
-    assert len(told(desk)) == 10
+    assert len(take_notifications(desk)) == 10
 
 
-def test_what_its_owner_would_not_lead_it_does_not_write(server: Server, desk: Desk):
+def test_server_without_leadership_writes_nothing(server: Server, desk: Desk):
     server.see(90)
     stolen = Leadership(desk.database, "alerts", lambda: "thief", desk.clock, lambda _: True)
     assert stolen.hold()
@@ -230,18 +233,18 @@ def test_what_its_owner_would_not_lead_it_does_not_write(server: Server, desk: D
     assert not server.section.is_loaded
 
 
-def test_a_channel_that_is_switched_on_again_is_told_what_fires(server: Server, desk: Desk):
+def test_channel_that_is_enabled_again_gets_firing_alerts(server: Server, desk: Desk):
     server.see(90)
-    told(desk)
+    take_notifications(desk)
     before = desk.channels.get("c1")
     for enabled in (False, True):
         desk.channels.replace(replace(before, enabled=enabled), before, None)
         server.see(90)
-    assert told(desk) == [("c1", NotificationKind.FIRING)]
+    assert take_notifications(desk) == [("c1", NotificationKind.FIRING)]
     assert server.alert.told == ("c1",)
 
 
-def test_a_new_channel_is_told_what_fires_and_no_event_of_yesterday(desk: Desk):
+def test_new_channel_gets_firing_alerts_but_no_old_event(desk: Desk):
     server = Server(desk, "one", HOT, rule(HOT, rule_id="event", is_event=True))
     server.see(90)
     server.see(90, after=86_400)
@@ -252,22 +255,22 @@ def test_a_new_channel_is_told_what_fires_and_no_event_of_yesterday(desk: Desk):
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_neither_repeats_nor_forgets(server: Server, desk: Desk, hours: int):
+def test_setting_the_clock_neither_repeats_nor_forgets(server: Server, desk: Desk, hours: int):
     server.see(90)
-    told(desk)
+    take_notifications(desk)
     desk.clock.jump(hours * 3600)
     server.see(90)
-    assert told(desk) == []
+    assert take_notifications(desk) == []
     server.see(70)
-    assert told(desk) == [("c1", NotificationKind.RESOLVED)]
+    assert take_notifications(desk) == [("c1", NotificationKind.RESOLVED)]
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_after_a_clock_was_set_and_a_restart_repeats_go_on(desk: Desk, hours: int):
+def test_repetitions_continue_after_a_set_clock_and_a_restart(desk: Desk, hours: int):
     desk.add_channel()
     grave = rule(HOT, severity=Severity.CRITICAL)
     Server(desk, "one", grave).see(90)
-    told(desk)
+    take_notifications(desk)
     desk.clock.jump(hours * 3600)
     desk.clock.restart()
     again = Server(desk, "two", grave)
@@ -275,31 +278,31 @@ def test_after_a_clock_was_set_and_a_restart_repeats_go_on(desk: Desk, hours: in
     kinds = set()
     for _ in range(5):
         again.see(90, after=3_600)
-        kinds |= {kind for _, kind in told(desk)}
+        kinds |= {kind for _, kind in take_notifications(desk)}
     assert kinds == {NotificationKind.REPEAT}
 
 
-def test_a_silence_holds_again_when_the_clock_is_right_again(server: Server, desk: Desk):
+def test_silence_applies_again_when_the_clock_is_corrected(server: Server, desk: Desk):
     now, until = desk.clock.now(), desk.clock.now() + timedelta(hours=2)
     desk.clock.jump(25 * 3600)
     desk.rules.add_silence(Silence("silence_1", (Matcher("rule", "hot"),), now, until, "ann", "why", now))
     server.see(20)
     desk.clock.jump(-25 * 3600)
     server.see(90)
-    assert (server.alert.shown_state, told(desk)) == (ShownState.SILENCED, [])
+    assert (server.alert.shown_state, take_notifications(desk)) == (ShownState.SILENCED, [])
 
 
-def test_a_silence_does_not_hold_before_its_beginning(server: Server, desk: Desk):
+def test_silence_does_not_apply_before_its_start(server: Server, desk: Desk):
     now = desk.clock.now()
     until = now + timedelta(hours=1)
     desk.rules.add_silence(Silence("silence_1", (Matcher("rule", "hot"),), now, until, "ann", "why", now))
     server.see(20)
     desk.clock.jump(-25 * 3600)
     server.see(90)
-    assert told(desk) == [("c1", NotificationKind.FIRING)]
+    assert take_notifications(desk) == [("c1", NotificationKind.FIRING)]
 
 
-def test_an_acknowledgement_for_an_hour_ends_when_the_clock_is_set_back(server: Server, desk: Desk):
+def test_acknowledgement_for_an_hour_ends_when_the_clock_is_set_back(server: Server, desk: Desk):
     server.see(90)
     now = desk.clock.now()
     desk.alerts.acknowledge(server.alert.alert_id, "ann", now + timedelta(hours=1), "", now)
@@ -310,7 +313,7 @@ def test_an_acknowledgement_for_an_hour_ends_when_the_clock_is_set_back(server: 
     assert server.alert.acknowledged_by is None
 
 
-def test_told_at_is_when_a_message_was_delivered(server: Server, desk: Desk):
+def test_told_at_is_the_time_of_the_last_delivery(server: Server, desk: Desk):
     desk.notifier.outcomes = [RetryLater("HTTP 503", None, 503)]
     server.see(90)
     desk.clock.advance(60)

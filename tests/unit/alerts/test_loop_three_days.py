@@ -1,4 +1,4 @@
-"""Three days by a fake clock, with faults of every kind: no alert is lost, none is stuck, and flapping is bounded.
+"""Three days by a fake clock with faults of every kind: no alert is lost, none is stuck, and flapping is limited.
 
 It prints its seed; `ALERT_SEED=… pytest` replays it.
 """
@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from api.alerts.machine import CALM_SECONDS, MOST_FLIPS
 from api.alerts.notifiers.notifier import Delivered, OutboundMessage, Rejected, RetryLater
 from api.alerts.outbox_store import SUPERSEDED
+from api.alerts.state_machine import CALM_SECONDS, MOST_FLIPS
 from api.db.alert_tables import alert_history, alert_notifications, alerts
 from api.domain.alert import AlertState
 from api.domain.channel import DeliveryState
@@ -33,14 +33,14 @@ HOT = rule(for_seconds=60, clear_seconds=60, severity=Severity.CRITICAL)
 
 
 class World:
-    """What is true of each GPU, and what breaks around those who tell."""
+    """The true state of each GPU, and the faults of everything else."""
 
     def __init__(self, desk: Desk, luck: random.Random) -> None:
         self.desk, self.luck = desk, luck
         self.hot, self.unknown = [False] * GPUS, [False] * GPUS
-        self.nervous = luck.randrange(GPUS)  #: comes and goes all the time
-        self.heard: dict[str, set[str]] = defaultdict(set)  #: alerts by message
-        self.latest: dict[str, tuple[int, AlertState]] = {}  #: what the receiver believes of each alert
+        self.nervous = luck.randrange(GPUS)  #: flaps all the time
+        self.received: dict[str, set[str]] = defaultdict(set)  #: alerts by message
+        self.latest: dict[str, tuple[int, AlertState]] = {}  #: latest known state of each alert at the receiver
         self.messages: dict[str, str] = {}
         self.receiver = "well"
         desk.notifier.send = self.receive  # type: ignore[method-assign]
@@ -58,19 +58,21 @@ class World:
             return RetryLater("HTTP 500", None, 500)
         if self.receiver == "slow":
             self.desk.clock.advance(20)
-        body = repr([(told.alert_id, told.number, told.kind) for told in message.alerts])
+        body = repr([(alert.alert_id, alert.number, alert.kind) for alert in message.alerts])
         assert self.messages.setdefault(message.id, body) == body
-        for told in message.alerts:
-            self.heard[message.id].add(told.alert_id)
-            self.latest[told.alert_id] = max(self.latest.get(told.alert_id, (0, told.state)), (told.number, told.state))
+        for alert in message.alerts:
+            self.received[message.id].add(alert.alert_id)
+            self.latest[alert.alert_id] = max(
+                self.latest.get(alert.alert_id, (0, alert.state)), (alert.number, alert.state)
+            )
         if self.receiver == "forgetful":
-            # It has got the message, and its answer is lost.
+            # The receiver gets the message, but its response is lost.
             return RetryLater("it did not answer in time")
         return Delivered(200) if self.receiver != "refusing" else Rejected("HTTP 400", 400)
 
     @contextmanager
     def weather(self) -> Iterator[None]:
-        """The database may be away, and comes back."""
+        """Make the database unavailable for a moment, or not."""
         if self.desk.clock.monotonic() >= self.away_until:
             yield
             return
@@ -85,13 +87,13 @@ class World:
             yield
 
     def turn(self) -> None:
-        """Something happens to a GPU, a receiver, a server or the database; mostly nothing."""
+        """Let something happen to a GPU, a receiver, a server or the database; usually nothing."""
         luck, clock = self.luck, self.desk.clock
-        for place in range(GPUS):
-            if luck.random() < (0.3 if place == self.nervous else 0.004):
-                self.hot[place] = not self.hot[place]
+        for index in range(GPUS):
+            if luck.random() < (0.3 if index == self.nervous else 0.004):
+                self.hot[index] = not self.hot[index]
             if luck.random() < 0.003:
-                self.unknown[place] = not self.unknown[place]
+                self.unknown[index] = not self.unknown[index]
         if luck.random() < 0.01:
             self.receiver = luck.choice(("well", "well", "failing", "slow", "forgetful"))
         if luck.random() < 0.01:
@@ -114,7 +116,7 @@ class World:
                 return
 
     def calm(self) -> None:
-        """Everything is well again, for long enough that nothing is left to be done."""
+        """Repair everything and wait until nothing is left to do."""
         self.hot, self.unknown = [False] * GPUS, [False] * GPUS
         self.receiver, self.away_until = "well", 0.0
         for _ in range(int((2 * CALM_SECONDS + 3600) / STEP_SECONDS)):
@@ -126,7 +128,7 @@ class World:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_three_days_of_faults_lose_no_alert_leave_none_open_and_bound_what_flaps(desk: Desk):
+def test_three_days_of_faults_lose_no_alert_leave_none_open_and_limit_flapping(desk: Desk):
     seed = int(os.environ.get("ALERT_SEED", random.randrange(2**32)))
     sys.stdout.write(f"ALERT_SEED={seed}\n")
     world = World(desk, random.Random(seed))
@@ -134,22 +136,22 @@ def test_three_days_of_faults_lose_no_alert_leave_none_open_and_bound_what_flaps
         world.step()
     world.calm()
     with desk.database.read() as connection:
-        kept = connection.execute(select(alerts)).all()
+        stored = connection.execute(select(alerts)).all()
         notes = connection.execute(select(alert_notifications)).all()
         changes = connection.execute(select(alert_history.c.alert_id, alert_history.c.number)).all()
-    assert len(kept) > HOURS / 4, "nothing happened"
-    assert {row.state for row in kept} == {AlertState.RESOLVED}
-    assert max(Counter(changes).values()) == 1, "a change was kept twice"
+    assert len(stored) > HOURS / 4, "nothing happened"
+    assert {row.state for row in stored} == {AlertState.RESOLVED}
+    assert max(Counter(changes).values()) == 1, "a change was stored twice"
     open_ = [row for row in desk.deliveries() if row.state not in (DeliveryState.DELIVERED, DeliveryState.REJECTED)]
     assert open_ == []
-    # What began and ended while it waited is one line of its message.
-    told = [note for note in notes if note.delivery_id != SUPERSEDED]
-    lost = [note.id for note in told if note.alert_id not in world.heard.get(note.delivery_id, set())]
+    # An alert that starts and ends while it waits is one line of its message.
+    alert = [note for note in notes if note.delivery_id != SUPERSEDED]
+    lost = [note.id for note in alert if note.alert_id not in world.received.get(note.delivery_id, set())]
     assert lost == []
     assert {state for _, state in world.latest.values()} == {AlertState.RESOLVED}, "believed to fire still"
     hours = timedelta(seconds=HOURS * 3600) / timedelta(hours=1)
     flaps = Counter(note.alert_id for note in notes)
-    # Within an hour an alert is told of so many times at most, and then that it flaps and that it is calm.
+    # Within an hour an alert sends a limited number of messages, then that it flaps and that it is stable.
     assert max(flaps.values()) <= (MOST_FLIPS + 2) * (hours + 3)
-    nervous = {row.alert_id for row in kept if row.target == f"n/{world.nervous}"}
+    nervous = {row.alert_id for row in stored if row.target == f"n/{world.nervous}"}
     assert sum(flaps[alert_id] for alert_id in nervous) <= (MOST_FLIPS + 4) * (hours + 3) / 2

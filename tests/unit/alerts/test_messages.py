@@ -9,7 +9,15 @@ from api.alerts.messages import compose
 from api.alerts.notifiers.notifier import OutboundMessage
 from api.alerts.rows import tell
 from api.domain.alert import Alert, AlertNotification, AlertState, NotificationKind
-from api.domain.channel import Channel, ClaimedDelivery, Delivery, DeliveryKind, DeliveryState, QuietHours, ToldAlert
+from api.domain.channel import (
+    AlertSnapshot,
+    Channel,
+    ClaimedDelivery,
+    Delivery,
+    DeliveryKind,
+    DeliveryState,
+    QuietHours,
+)
 from api.domain.event import Severity
 from tests.unit.alerts.facts import NOW, channel, firing
 
@@ -25,21 +33,21 @@ def local_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time_module.tzset()
 
 
-def told(
+def snapshot(
     kind: NotificationKind = NotificationKind.FIRING, alert: Alert | None = None, number: int = 1, **changes: object
-) -> ToldAlert:
+) -> AlertSnapshot:
     alert = alert or firing(**{"remedy": "check the fan", "labels": {"owner": "ann", "node": "box"}, **changes})
     return tell(AlertNotification(alert.alert_id, number, kind, "c1", alert.severity, "g", NOW), alert)
 
 
-def over(resolution: str, seconds: float = 720, **changes: object) -> ToldAlert:
+def over(resolution: str, seconds: float = 720, **changes: object) -> AlertSnapshot:
     ended = NOW + timedelta(seconds=seconds)
     changes = {"state": AlertState.RESOLVED, "resolved_at": ended, "resolution": resolution, **changes}
-    return told(NotificationKind.RESOLVED, number=2, **changes)
+    return snapshot(NotificationKind.RESOLVED, number=2, **changes)
 
 
 def message(
-    *alerts: ToldAlert,
+    *alerts: AlertSnapshot,
     count: int | None = None,
     kind: DeliveryKind = DeliveryKind.ALERTS,
     through: Channel | None = None,
@@ -53,8 +61,8 @@ def message(
     return compose(claimed, NOW + timedelta(seconds=after), url)
 
 
-def failed(task: str, **changes: object) -> ToldAlert:
-    return told(
+def failed(task: str, **changes: object) -> AlertSnapshot:
+    return snapshot(
         rule_id="training_failed",
         alert_id=f"alert_{task}",
         summary=f"{task} failed at step 5: GPU out of memory.",
@@ -64,7 +72,7 @@ def failed(task: str, **changes: object) -> ToldAlert:
     )
 
 
-def test_a_failed_training_is_one_line_then_what_to_do_then_a_link():
+def test_failed_training_is_one_line_then_the_remedy_then_a_link():
     sent = message(failed("wan video"), url=PAGE)
     assert sent.title == "❌ wan video failed at step 5: GPU out of memory."
     assert sent.body.splitlines() == ["Try a smaller batch.", "01:00 CET", f"{PAGE}/#/tasks/training_wan%20video"]
@@ -72,29 +80,29 @@ def test_a_failed_training_is_one_line_then_what_to_do_then_a_link():
     assert sent.link == f"{PAGE}/#/tasks/training_wan%20video"
 
 
-def test_without_an_address_of_the_page_the_id_stands_last():
+def test_without_public_url_the_id_is_last():
     assert message(failed("wan")).body.splitlines()[-1] == "training_wan"
-    assert message(told()).body.splitlines()[-1] == "alert_1"
+    assert message(snapshot()).body.splitlines()[-1] == "alert_1"
 
 
-def test_a_finished_training_has_a_sign_of_its_own():
-    finished = told(rule_id="training_finished", summary="wan finished: 10 steps.", severity=Severity.INFO)
+def test_finished_training_has_its_own_sign():
+    finished = snapshot(rule_id="training_finished", summary="wan finished: 10 steps.", severity=Severity.INFO)
     assert message(finished).title == "✅ wan finished: 10 steps."
 
 
-def test_what_lasts_says_since_when_in_words_and_local_time():
-    assert message(told()).body.splitlines() == [
+def test_lasting_alert_has_its_start_and_duration_in_local_time():
+    assert message(snapshot()).body.splitlines() == [
         "Check the fan.", "Since 01:00 CET, for 2 hours 5 minutes · box · owner ann", "alert_1",
     ]  # fmt: skip
-    assert message(told(), after=86_400 * 2).body.splitlines()[1].startswith("Since 01 Jan 01:00 CET, for 2 days")
+    assert message(snapshot(), after=86_400 * 2).body.splitlines()[1].startswith("Since 01 Jan 01:00 CET, for 2 days")
 
 
-def test_times_are_of_the_zone_of_the_channels_quiet_hours():
+def test_times_use_the_zone_of_the_channels_quiet_hours():
     through = channel(quiet_hours=QuietHours("Asia/Tokyo", time(22), time(7)))
-    assert "Since 09:00 JST" in message(told(), through=through).body
+    assert "Since 09:00 JST" in message(snapshot(), through=through).body
 
 
-def test_an_end_says_so_in_the_words_of_its_rule_and_how_long_it_took():
+def test_end_has_the_text_of_its_rule_and_the_duration():
     cool = over("GPU 0 is cool again", rule_id="near_slowdown", peak=91.0)
     sent = message(cool)
     assert (sent.title, sent.is_resolved) == ("✅ GPU 0 is cool again, after 12 minutes.", True)
@@ -102,19 +110,19 @@ def test_an_end_says_so_in_the_words_of_its_rule_and_how_long_it_took():
     assert "fan" not in sent.body
 
 
-def test_an_end_without_words_names_the_alert_and_the_reason():
+def test_end_without_text_names_the_alert_and_the_reason():
     assert message(over("it is over")).title == "✅ hot: GPU 0: it is over, after 12 minutes."
-    gone = message(over("its rule was deleted or switched off")).title
-    assert gone == "✅ hot: GPU 0: its rule was deleted or switched off, after 12 minutes."
+    deleted = message(over("its rule was deleted or switched off")).title
+    assert deleted == "✅ hot: GPU 0: its rule was deleted or switched off, after 12 minutes."
 
 
 def test_one_alert_is_one_line_by_its_latest_change():
-    sent = message(told(), over("it is over"))
+    sent = message(snapshot(), over("it is over"))
     assert (sent.total, len(sent.alerts), sent.is_resolved) == (1, 1, True)
-    assert message(over("it is over"), told()).is_resolved
+    assert message(over("it is over"), snapshot()).is_resolved
 
 
-def test_five_alerts_are_five_lines_and_what_to_do_once():
+def test_five_alerts_are_five_lines_with_one_shared_remedy():
     sent = message(*(failed(name) for name in "abcde"), url=PAGE)
     assert sent.title == "❌ a failed at step 5: GPU out of memory, and 4 more alerts."
     lines = sent.body.splitlines()
@@ -125,9 +133,9 @@ def test_five_alerts_are_five_lines_and_what_to_do_once():
     ]
 
 
-def test_of_many_the_gravest_comes_first_and_the_rest_is_counted():
-    many = [told(alert_id=f"a{number}") for number in range(30)]
-    grave = told(alert_id="grave", summary="GPU 1 is lost.", severity=Severity.CRITICAL)
+def test_most_severe_alert_comes_first_and_the_rest_is_counted():
+    many = [snapshot(alert_id=f"a{number}") for number in range(30)]
+    grave = snapshot(alert_id="grave", summary="GPU 1 is lost.", severity=Severity.CRITICAL)
     sent = message(*many, grave, count=500)
     assert sent.title == "❌ GPU 1 is lost, and 499 more alerts."
     assert sent.body.startswith("❌ GPU 1 is lost. (")
@@ -136,19 +144,19 @@ def test_of_many_the_gravest_comes_first_and_the_rest_is_counted():
 
 
 @pytest.mark.parametrize(
-    ("kind", "words"),
+    ("kind", "text"),
     [
-        (NotificationKind.REPEAT, "It is still so."),
-        (NotificationKind.FLAPPING, "It comes and goes"),
-        (NotificationKind.CALM, "It has stopped coming and going."),
+        (NotificationKind.REPEAT, "The alert is still active."),
+        (NotificationKind.FLAPPING, "The alert is flapping"),
+        (NotificationKind.CALM, "The alert is no longer flapping."),
     ],
 )
-def test_repeats_and_the_like_say_what_they_are(kind: NotificationKind, words: str):
-    assert words in message(told(kind)).body
+def test_repetitions_and_flapping_are_marked(kind: NotificationKind, text: str):
+    assert text in message(snapshot(kind)).body
 
 
-def test_a_test_says_that_nothing_is_wrong():
-    tried = replace(told(NotificationKind.TEST), title="Test: it works", summary="Nothing is wrong.")
+def test_test_message_says_that_nothing_is_wrong():
+    tried = replace(snapshot(NotificationKind.TEST), title="Test: it works", summary="Nothing is wrong.")
     sent = message(tried, kind=DeliveryKind.TEST)
     assert (sent.title, sent.body, sent.is_test) == ("Test: it works", "Nothing is wrong.", True)
     assert not sent.is_resolved

@@ -3,11 +3,11 @@ from api.domain.alert_rule import RuleScope
 from api.domain.history import Metric
 
 
-def test_a_metric_is_named_once_in_its_scope_and_every_scope_has_some():
+def test_metric_is_unique_in_its_scope_and_every_scope_has_some():
     assert len({(metric.scope, metric.name) for metric in METRICS}) == len(METRICS)
     assert all(metrics_of(scope) for scope in RuleScope)
 
 
-def test_the_metrics_with_a_history_are_those_that_the_history_keeps():
+def test_metrics_with_history_are_those_of_the_history():
     assert set(IN_HISTORY.values()) == {metric.value for metric in Metric}
     assert {metric.name for metric in METRICS if metric.has_history} == IN_HISTORY.keys()

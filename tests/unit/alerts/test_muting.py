@@ -16,14 +16,14 @@ def silence(*matchers: Matcher, minutes: int = 10) -> Silence:
     return Silence("silence_1", matchers, NOW, NOW + timedelta(minutes=minutes), "ann", "why", NOW)
 
 
-def test_a_lost_gpu_hides_its_temperature_and_not_anothers():
+def test_lost_gpu_inhibits_its_temperature_but_not_that_of_others():
     muting = Muting([], [LOST, WARM], NOW)
     assert muting.find(WARM) == "alert_lost"
     assert muting.find(LOST) is None
     assert muting.find(firing(rule_id="near_slowdown", labels={"gpu_uuid": "1", "node": "n"})) is None
 
 
-def test_a_silence_holds_where_all_its_matchers_fit():
+def test_silence_applies_if_all_its_matchers_match():
     rule_and_node = silence(Matcher("rule", "near_*", is_glob=True), Matcher("node", "n"))
     assert Muting([rule_and_node], [], NOW).find(WARM) == "silence_1"
     assert Muting([silence(Matcher("rule", "near_*"))], [], NOW).find(WARM) is None
@@ -34,23 +34,23 @@ def test_a_silence_holds_where_all_its_matchers_fit():
 @pytest.mark.parametrize(
     "matcher", [Matcher("task_id", "*", is_glob=True), Matcher("task_id", ""), Matcher("task_id", "x")]
 )
-def test_a_missing_label_fits_no_matcher(matcher: Matcher):
+def test_missing_label_matches_no_matcher(matcher: Matcher):
     assert not matches([matcher], {"rule": "hot"})
 
 
-def test_what_mutes_is_noted_and_taken_back():
+def test_muting_is_recorded_and_withdrawn():
     tracks = {("gpu_lost", "n/0"): Track(LOST), ("near_slowdown", "n/0"): Track(WARM)}
     drafts = Drafts()
     mute(tracks, drafts, [], NOW)
     (draft,) = drafts.all
-    assert (draft.after.muted_by, draft.messages) == ("alert_lost", ["told of by alert_lost"])
+    assert (draft.after.muted_by, draft.messages) == ("alert_lost", ["inhibited by alert_lost"])
     again = Drafts()
     mute({("near_slowdown", "n/0"): Track(draft.after)}, again, [], NOW)
     (draft,) = again.all
-    assert (draft.after.muted_by, draft.messages) == (None, ["told of again"])
+    assert (draft.after.muted_by, draft.messages) == (None, ["no longer muted"])
 
 
-def test_inhibitions_are_between_rules_that_there_are_and_in_no_circle():
+def test_inhibitions_name_existing_rules_without_cycles():
     for source, muted, _ in INHIBITIONS:
         assert {source, *muted} <= BUILTIN_RULES.keys()
         assert source not in muted

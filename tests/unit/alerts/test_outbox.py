@@ -18,9 +18,9 @@ def end(desk: Desk, number: int = 1) -> None:
     desk.alerts.apply([AlertChange(before, after, "resolved", notifications=(note,))], desk.clock.now())
 
 
-def test_what_is_due_is_told_once(desk: Desk):
+def test_due_notification_is_sent_once(desk: Desk):
     desk.add_channel()
-    desk.begin()
+    desk.add_alert()
     desk.drain()
     desk.drain()
     (message,) = desk.notifier.sent
@@ -30,14 +30,14 @@ def test_what_is_due_is_told_once(desk: Desk):
     ]
 
 
-def test_a_group_waits_for_its_first_and_comes_as_one(desk: Desk):
+def test_group_waits_for_its_first_notification_and_is_one_message(desk: Desk):
     desk.add_channel()
-    desk.begin(1, wait=30)
+    desk.add_alert(1, wait=30)
     desk.drain()
     assert desk.notifier.sent == []
     desk.clock.advance(20)
-    desk.begin(2, wait=30)
-    desk.begin(3, wait=30, group="other")
+    desk.add_alert(2, wait=30)
+    desk.add_alert(3, wait=30, group="other")
     desk.clock.advance(10)
     desk.drain()
     assert [message.total for message in desk.notifier.sent] == [2]
@@ -46,9 +46,9 @@ def test_a_group_waits_for_its_first_and_comes_as_one(desk: Desk):
     assert [message.total for message in desk.notifier.sent] == [2, 1]
 
 
-def test_what_began_and_ended_while_it_waited_is_one_line(desk: Desk):
+def test_alert_that_ends_before_its_message_is_one_line(desk: Desk):
     desk.add_channel()
-    desk.begin(wait=30)
+    desk.add_alert(wait=30)
     desk.clock.advance(10)
     end(desk)
     desk.drain()
@@ -57,10 +57,10 @@ def test_what_began_and_ended_while_it_waited_is_one_line(desk: Desk):
     assert message.title.startswith("✅")
 
 
-def test_an_end_waits_until_its_beginning_was_told(desk: Desk):
+def test_end_waits_for_the_delivery_of_the_start(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [RetryLater("HTTP 503")]
-    desk.begin()
+    desk.add_alert()
     desk.drain()
     end(desk)
     desk.drain()
@@ -72,10 +72,10 @@ def test_an_end_waits_until_its_beginning_was_told(desk: Desk):
     assert first.id == second.id != third.id
 
 
-def test_the_end_of_what_was_never_told_is_not_told(desk: Desk):
+def test_end_of_an_unannounced_alert_is_not_sent(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [Rejected("HTTP 400", 400)]
-    desk.begin()
+    desk.add_alert()
     desk.drain()
     end(desk)
     desk.drain()
@@ -83,10 +83,10 @@ def test_the_end_of_what_was_never_told_is_not_told(desk: Desk):
     assert desk.outbox_store.waiting(desk.clock.now()) == []
 
 
-def test_a_flood_becomes_a_digest_and_nothing_is_lost(desk: Desk):
+def test_flood_becomes_a_digest_without_losses(desk: Desk):
     desk.add_channel(channel(per_minute=3, per_hour=60))
     for number in range(40):
-        desk.begin(number, group=f"g{number}")
+        desk.add_alert(number, group=f"g{number}")
     for _ in range(20):
         desk.drain()
         desk.clock.advance(10)
@@ -95,10 +95,10 @@ def test_a_flood_becomes_a_digest_and_nothing_is_lost(desk: Desk):
     assert DeliveryKind.DIGEST in {row.kind for row in desk.deliveries()}
 
 
-def test_a_full_hour_makes_the_rest_wait(desk: Desk):
+def test_hourly_limit_delays_the_rest(desk: Desk):
     desk.add_channel(channel(per_minute=10, per_hour=2))
     for number in range(3):
-        desk.begin(number, group=f"g{number}")
+        desk.add_alert(number, group=f"g{number}")
         desk.drain()
         desk.clock.advance(61)
     assert len(desk.notifier.sent) == 2
@@ -107,28 +107,28 @@ def test_a_full_hour_makes_the_rest_wait(desk: Desk):
     assert len(desk.notifier.sent) == 3
 
 
-def test_one_that_is_switched_off_is_told_nothing(desk: Desk):
+def test_disabled_channel_gets_nothing(desk: Desk):
     made = desk.add_channel()
-    desk.begin()
+    desk.add_alert()
     desk.channels.replace(replace(made, enabled=False), made, None)
     desk.drain()
     assert (desk.notifier.sent, desk.outbox_store.waiting(desk.clock.now())) == ([], [])
 
 
-def test_a_slow_channel_holds_up_no_other_and_keeps_its_order(desk: Desk):
+def test_slow_channel_delays_no_other_and_keeps_its_order(desk: Desk):
     desk.add_channel(channel("c1"))
     desk.add_channel(channel("c2"))
     desk.carriers.busy_channels = {"c1"}
-    desk.begin(1, "c1")
-    desk.begin(2, "c2")
+    desk.add_alert(1, "c1")
+    desk.add_alert(2, "c2")
     desk.outbox.run_once()
     carried = {row.delivery_id: row.channel_id for row in desk.deliveries()}
     assert [carried[delivery_id] for delivery_id in desk.carriers.carried] == ["c2"]
 
 
-def test_a_sender_that_died_is_followed_by_another_under_the_same_id(desk: Desk):
+def test_delivery_of_a_dead_sender_is_sent_again_under_the_same_id(desk: Desk):
     desk.add_channel()
-    desk.begin()
+    desk.add_alert()
     desk.outbox.run_once()
     (delivery_id,) = desk.carriers.carried
     assert desk.outbox_store.claim(delivery_id, desk.clock.now(), timedelta(seconds=120)) is not None
@@ -140,7 +140,7 @@ def test_a_sender_that_died_is_followed_by_another_under_the_same_id(desk: Desk)
     assert desk.deliveries()[0].attempts == 2
 
 
-def test_an_idle_outbox_asks_the_database_seldom_and_one_thing(desk: Desk):
+def test_idle_outbox_polls_the_database_rarely_by_one_query(desk: Desk):
     desk.outbox.run_once()
     calls: list[str] = []
     _count_calls(desk.outbox_store, calls)
@@ -150,47 +150,47 @@ def test_an_idle_outbox_asks_the_database_seldom_and_one_thing(desk: Desk):
     assert calls == []
     desk.clock.advance(0.5)
     desk.outbox.run_once()
-    assert calls == ["next_look"]
+    assert calls == ["next_due_at"]
 
 
 def _count_calls(store: Any, calls: list[str]) -> None:
-    def counted(name: str, ask: Any) -> Any:
-        return lambda *given, **named: (calls.append(name), ask(*given, **named))[1]
+    def counted(name: str, call: Any) -> Any:
+        return lambda *given, **named: (calls.append(name), call(*given, **named))[1]
 
-    for name in ("next_look", "waiting", "due"):
+    for name in ("next_due_at", "waiting", "due"):
         setattr(store, name, counted(name, getattr(store, name)))
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_silences_no_channel_and_loses_nothing(desk: Desk, hours: int):
+def test_setting_the_clock_blocks_no_channel_and_loses_nothing(desk: Desk, hours: int):
     desk.add_channel(channel(per_minute=1))
-    desk.begin(1, wait=30)
+    desk.add_alert(1, wait=30)
     desk.drain()
     desk.clock.jump(hours * 3600)
     desk.clock.advance(30)
     desk.drain()
-    desk.begin(2)
+    desk.add_alert(2)
     desk.drain()
     desk.clock.jump(-hours * 3600)
-    desk.begin(3)
+    desk.add_alert(3)
     desk.clock.advance(61)
     desk.drain()
-    seen = {told.alert_id for message in desk.notifier.sent for told in message.alerts}
+    seen = {alert.alert_id for message in desk.notifier.sent for alert in message.alerts}
     assert seen == {"a1", "a2", "a3"}
     assert {row.state for row in desk.deliveries()} == {DeliveryState.DELIVERED}
 
 
-def test_a_channel_that_comes_back_gets_all_that_waits_at_once_and_in_order(desk: Desk):
+def test_recovered_channel_gets_all_waiting_messages_in_order(desk: Desk):
     desk.add_channel()
     desk.notifier.outcomes = [RetryLater("HTTP 503")] * 20
     for number in range(3):
-        desk.begin(number, group=f"g{number}")
+        desk.add_alert(number, group=f"g{number}")
         desk.drain()
     for _ in range(3):
         desk.clock.advance(700)
         desk.drain()
     desk.notifier.outcomes.clear()
     desk.notifier.sent.clear()
-    desk.begin(9, group="g9")
+    desk.add_alert(9, group="g9")
     desk.drain()
     assert [message.alerts[0].alert_id for message in desk.notifier.sent] == ["a9", "a0", "a1", "a2"]

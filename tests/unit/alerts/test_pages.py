@@ -20,6 +20,6 @@ def test_pages_follow_each_other_by_cursor_without_a_gap():
     assert seen == [text for _, text in ROWS]
 
 
-def test_an_offset_skips_rows_and_a_large_limit_is_the_largest():
+def test_offset_skips_rows_and_a_large_limit_is_reduced():
     page = read_page(read, PageRequest(limit=10**6, offset=7))
     assert (page.rows, page.pagination.limit, page.pagination.offset) == (("row 2", "row 1"), MAX_LIMIT, 7)

@@ -24,11 +24,11 @@ def plan(alert: Alert, *channels: Channel, kind: NotificationKind = Notification
     return made
 
 
-def told(made: Draft) -> list[tuple[str, NotificationKind]]:
+def notified(made: Draft) -> list[tuple[str, NotificationKind]]:
     return [(note.channel_id, note.kind) for note in made.notifications]
 
 
-def test_it_goes_through_every_channel_that_takes_it():
+def test_alert_is_sent_through_every_matching_channel():
     made = plan(
         firing(),
         channel("all"),
@@ -38,11 +38,11 @@ def test_it_goes_through_every_channel_that_takes_it():
         channel("other", matchers=(Matcher("node", "m"),)),
         channel("opted", only_opted_in=True),
     )
-    assert told(made) == [("all", NotificationKind.FIRING), ("mine", NotificationKind.FIRING)]
+    assert notified(made) == [("all", NotificationKind.FIRING), ("mine", NotificationKind.FIRING)]
     assert (made.after.told, made.after.told_at) == (("all", "mine"), NOW)
 
 
-def test_what_is_grave_waits_less():
+def test_critical_alert_waits_less():
     waits = [
         (plan(firing(severity=severity), channel()).notifications[0].not_before - NOW).total_seconds()
         for severity in (Severity.WARNING, Severity.CRITICAL)
@@ -50,52 +50,52 @@ def test_what_is_grave_waits_less():
     assert waits == [30, 5]
 
 
-def test_whoever_was_told_is_told_the_end_and_nobody_else():
+def test_only_notified_channels_get_the_end():
     ended = firing(state=AlertState.RESOLVED, told=("a", "gone", "quiet"))
     made = plan(
         ended, channel("a"), channel("b"), channel("quiet", send_resolved=False), kind=NotificationKind.RESOLVED
     )
-    assert told(made) == [("a", NotificationKind.RESOLVED)]
+    assert notified(made) == [("a", NotificationKind.RESOLVED)]
     assert made.after.told == ()
 
 
-def test_the_end_of_an_event_is_no_news():
+def test_end_of_an_event_is_not_sent():
     ended = firing(state=AlertState.RESOLVED, told=("a",))
-    assert told(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=rule(is_event=True))) == []
+    assert notified(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=rule(is_event=True))) == []
 
 
-def test_of_what_is_muted_nobody_is_told_and_of_a_silences_end_neither():
-    assert told(plan(firing(muted_by="silence_1"), channel())) == []
+def test_muted_alert_sends_neither_start_nor_end():
+    assert notified(plan(firing(muted_by="silence_1"), channel())) == []
     ended = firing(state=AlertState.RESOLVED, told=("c1",), muted_by="silence_1")
-    assert told(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == []
+    assert notified(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == []
     ended = firing(state=AlertState.RESOLVED, told=("c1",), muted_by="alert_9")
-    assert told(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == [("c1", NotificationKind.RESOLVED)]
+    assert notified(plan(ended, channel(), kind=NotificationKind.RESOLVED)) == [("c1", NotificationKind.RESOLVED)]
 
 
-def test_when_it_is_told_again_who_knows_is_not_told_twice():
+def test_channel_that_was_notified_is_not_notified_again_after_a_silence():
     made = plan(firing(told=("a",)), channel("a"), channel("b"))
-    assert told(made) == [("b", NotificationKind.FIRING)]
+    assert notified(made) == [("b", NotificationKind.FIRING)]
     assert made.after.told == ("a", "b")
 
 
-def test_flapping_is_told_to_all_and_then_nothing_until_it_is_calm():
+def test_flapping_is_sent_to_all_and_then_nothing_until_it_ends():
     flapping = firing(flapping_since=NOW, told=("a",))
-    assert told(plan(flapping, channel("a"), kind=NotificationKind.FLAPPING)) == [("a", NotificationKind.FLAPPING)]
-    assert told(plan(flapping, channel("a"), channel("b"))) == []
+    assert notified(plan(flapping, channel("a"), kind=NotificationKind.FLAPPING)) == [("a", NotificationKind.FLAPPING)]
+    assert notified(plan(flapping, channel("a"), channel("b"))) == []
     calm = plan(firing(told=("a",)), channel("a"), kind=NotificationKind.CALM)
-    assert told(calm) == [("a", NotificationKind.CALM)]
+    assert notified(calm) == [("a", NotificationKind.CALM)]
 
 
-def test_a_training_names_whom_to_tell():
+def test_training_selects_its_channels():
     target = AlertTarget("t1", {}, {}, None, ("name-mine",), ("training_finished",))
     finished = firing(rule_id="training_finished", severity=Severity.INFO)
     opt_in = rule(rule_id="training_finished", is_opt_in=True)
     channels = (channel("mine", only_opted_in=True), channel("all", min_severity=Severity.INFO))
-    assert told(plan(finished, *channels, rule=opt_in, target=target)) == [("mine", NotificationKind.FIRING)]
-    assert told(plan(finished, *channels, rule=opt_in)) == []
+    assert notified(plan(finished, *channels, rule=opt_in, target=target)) == [("mine", NotificationKind.FIRING)]
+    assert notified(plan(finished, *channels, rule=opt_in)) == []
 
 
-def test_that_a_channel_is_broken_is_told_by_the_others():
+def test_broken_channel_is_reported_through_the_others():
     broken = firing(labels={"channel_id": "a"})
     assert [is_reached(channel(each), broken, HOT, None) for each in ("a", "b")] == [False, True]
 
@@ -110,24 +110,24 @@ def test_that_a_channel_is_broken_is_told_by_the_others():
         (Severity.INFO, 1000.0, False),
     ],
 )
-def test_what_goes_on_is_told_again_by_its_interval(severity: Severity, hours: float, due: bool):
+def test_repetition_follows_its_interval(severity: Severity, hours: float, due: bool):
     alert = firing(severity=severity, told=("c1",), told_at=NOW)
     assert is_repeat_due(alert, channel().settings, NOW + timedelta(hours=hours)) is due
 
 
-def test_a_repeat_is_told_once_an_interval():
+def test_repetition_is_sent_once_per_interval():
     alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
     at = NOW + timedelta(hours=9)
     planner = Planner({"c1": channel()}, at)
     assert planner.has_reminder(Track(alert))
     made = draft(alert)
     planner.remind(made)
-    assert told(made) == [("c1", NotificationKind.REPEAT)]
+    assert notified(made) == [("c1", NotificationKind.REPEAT)]
     assert not planner.has_reminder(Track(made.after))
 
 
 @pytest.mark.parametrize("quiet", [{"acknowledged_by": "ann"}, {"muted_by": "s"}, {"flapping_since": NOW}])
-def test_nobody_is_reminded_of_what_somebody_knows(quiet: dict[str, object]):
+def test_acknowledged_alert_is_not_repeated(quiet: dict[str, object]):
     alert = replace(firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW), **quiet)  # type: ignore[arg-type]
     assert not Planner({"c1": channel()}, NOW + timedelta(days=9)).has_reminder(Track(alert))
 
@@ -139,12 +139,12 @@ def test_nobody_is_reminded_of_what_somebody_knows(quiet: dict[str, object]):
         ("2026-01-01T21:00:00", "2026-01-02T06:00:00"),
         ("2026-01-02T05:59:00", "2026-01-02T06:00:00"),
         ("2026-01-02T06:00:00", None),
-        # The nights on which the clocks change: 7 o'clock is 7 o'clock.
+        # The nights on which daylight saving time changes: 7 o'clock stays 7 o'clock.
         ("2026-03-28T22:00:00", "2026-03-29T05:00:00"),
         ("2026-10-24T21:00:00", "2026-10-25T06:00:00"),
     ],
 )
-def test_quiet_hours_keep_to_the_clock_on_the_wall(now: str, until: str | None):
+def test_quiet_hours_follow_the_wall_clock(now: str, until: str | None):
     at = datetime.fromisoformat(now).replace(tzinfo=UTC)
     expected = None if until is None else datetime.fromisoformat(until).replace(tzinfo=UTC)
     assert quiet_until(BERLIN, at) == expected
@@ -156,7 +156,7 @@ def test_quiet_hours_within_a_day():
     assert quiet_until(lunch, NOW) is None
 
 
-def test_in_quiet_hours_only_what_is_critical_is_told_at_once():
+def test_only_critical_alerts_are_sent_in_quiet_hours():
     night = channel(quiet_hours=QuietHours("UTC", time(22), time(7)))
     (warned,) = plan(firing(), night).notifications
     assert (warned.not_before, warned.group_key) == (
@@ -167,21 +167,21 @@ def test_in_quiet_hours_only_what_is_critical_is_told_at_once():
     assert grave.not_before == NOW + timedelta(seconds=5)
 
 
-def test_a_failure_is_an_event_whose_end_is_not_told():
+def test_end_of_a_failure_is_not_sent():
     failed = BUILTIN_RULES["training_failed"]
     ended = firing(state=AlertState.RESOLVED, told=("a",))
-    assert told(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=failed)) == []
+    assert notified(plan(ended, channel("a"), kind=NotificationKind.RESOLVED, rule=failed)) == []
 
 
 @pytest.mark.parametrize(("has_failed", "count"), [(True, 0), (False, 1)])
-def test_an_alert_that_ends_because_its_task_failed_is_no_good_news(has_failed: bool, count: int):
+def test_end_of_an_alert_about_a_failed_task_is_not_sent(has_failed: bool, count: int):
     made = draft(firing(state=AlertState.RESOLVED, told=("a",)), NotificationKind.RESOLVED)
     made.track.target = AlertTarget("t", has_failed=has_failed)
     Planner({"a": channel("a")}, NOW).plan(made, HOT, None)
-    assert len(told(made)) == count
+    assert len(notified(made)) == count
 
 
-def test_an_event_is_told_when_it_happens_or_its_silence_ends_and_to_no_later_channel():
+def test_event_is_sent_once_and_not_to_channels_that_are_created_later():
     event, alert = rule(is_event=True), firing()
     for before, kinds, count in (
         (None, [NotificationKind.FIRING], 1),
@@ -190,11 +190,11 @@ def test_an_event_is_told_when_it_happens_or_its_silence_ends_and_to_no_later_ch
     ):
         made = Draft(("hot", "n/0"), Track(alert), before, alert, kinds=kinds)
         Planner({"c1": channel()}, NOW).plan(made, event, None)
-        assert len(told(made)) == count
+        assert len(notified(made)) == count
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_repeats_come_by_monotonic_time(hours: int):
+def test_repetitions_use_monotonic_time(hours: int):
     alert = firing(severity=Severity.CRITICAL, told=("c1",), told_at=NOW)
     channels = {"c1": channel()}
     track, wall = Track(alert, fired_at=1000.0), NOW + timedelta(hours=hours)
@@ -203,6 +203,6 @@ def test_repeats_come_by_monotonic_time(hours: int):
     assert planner.has_reminder(track)
     made = Draft(("hot", "n/0"), track, alert, alert)
     planner.remind(made)
-    assert told(made) == [("c1", NotificationKind.REPEAT)]
+    assert notified(made) == [("c1", NotificationKind.REPEAT)]
     track.alert = made.after
     assert not Planner(channels, wall, 1000.0 + 4.2 * 3600).has_reminder(track)

@@ -1,4 +1,4 @@
-"""Whether the queue is stuck, and what is held."""
+"""Whether the queue is stuck, and its holds."""
 
 from dataclasses import replace
 
@@ -15,14 +15,14 @@ STUCK, HELD = BUILTIN_RULES["queue_stuck"], BUILTIN_RULES["queue_held"]
 
 
 class Queue:
-    """The table of the queue, as a test looks at it."""
+    """The table of the queue at different times."""
 
     def __init__(self, machine: TrainingMachine) -> None:
         self.machine = machine
         self.holds: list[Hold] = []
         self.facts = TaskFacts(AlertFactStore(machine.database), machine.clock, holds=lambda: self.holds)
 
-    def look(self, after: float = 0.0) -> FactTable:
+    def table(self, after: float = 0.0) -> FactTable:
         self.machine.clock.advance(after)
         return self.facts.tables(self.machine.gpus.state)[1]
 
@@ -36,50 +36,50 @@ def hold(queue: Queue, kind: HoldKind = HoldKind.QUEUE, uuid: str | None = None)
     return Hold("hold_1", kind, uuid, "maintenance", "ann", None, queue.machine.clock.now())
 
 
-def test_the_same_task_first_in_line_for_hours_although_gpus_are_free_is_stuck(queue: Queue):
+def test_queue_is_stuck_if_its_first_task_waits_for_hours_for_free_gpus(queue: Queue):
     queue.machine.put(count=4)
-    assert queue.look().value("stuck_seconds", 0) == 0
-    assert is_breaching(STUCK, queue.look(after=7_200), 0) is False
-    table = queue.look(after=1)
+    assert queue.table().value("stuck_seconds", 0) == 0
+    assert is_breaching(STUCK, queue.table(after=7_200), 0) is False
+    table = queue.table(after=1)
     assert is_breaching(STUCK, table, 0) is True
     assert fill(STUCK.summary, table, 0).startswith("a is first in the queue but has not started for 2 hours")
 
 
-def test_one_that_cannot_have_its_gpus_is_not_stuck(queue: Queue):
+def test_task_without_available_gpus_is_not_stuck(queue: Queue):
     queue.machine.put("a", 9)
-    queue.look()
-    assert queue.look(after=9_000).value("stuck_seconds", 0) == 0
+    queue.table()
+    assert queue.table(after=9_000).value("stuck_seconds", 0) == 0
 
 
-def test_another_first_in_line_begins_anew(queue: Queue):
+def test_new_first_task_restarts_the_time(queue: Queue):
     queue.machine.put()
-    queue.look()
+    queue.table()
     queue.machine.put("b", priority=9)
-    assert queue.look(after=9_000).value("stuck_seconds", 0) == 0
-    assert queue.look(after=5).value("stuck_seconds", 0) == 5
+    assert queue.table(after=9_000).value("stuck_seconds", 0) == 0
+    assert queue.table(after=5).value("stuck_seconds", 0) == 5
 
 
-def test_a_held_queue_is_not_stuck_and_is_reported_after_a_day(queue: Queue):
+def test_held_queue_is_not_stuck_and_is_reported_after_a_day(queue: Queue):
     queue.machine.put()
     queue.holds = [hold(queue)]
-    queue.look()
-    table = queue.look(after=86_400)
+    queue.table()
+    table = queue.table(after=86_400)
     assert (table.value("stuck_seconds", 0), is_breaching(HELD, table, 0)) == (0, False)
-    table = queue.look(after=1)
+    table = queue.table(after=1)
     assert is_breaching(HELD, table, 0) is True
     assert fill(HELD.summary, table, 0) == "The queue is held by ann (maintenance), for 1 day now."
     queue.holds = [replace(queue.holds[0], kind=HoldKind.GPU, gpu_uuid="GPU-1")]
-    assert queue.look().targets[0].words["hold"] == "GPU GPU-1 is held by ann (maintenance)"
+    assert queue.table().targets[0].words["hold"] == "GPU GPU-1 is held by ann (maintenance)"
     queue.holds = []
-    assert queue.look().value("hold_seconds", 0) == 0
+    assert queue.table().value("hold_seconds", 0) == 0
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_holds_and_sticks_nothing(queue: Queue, hours: int):
+def test_setting_the_clock_changes_no_duration(queue: Queue, hours: int):
     queue.machine.put()
     queue.holds = [hold(queue, HoldKind.GPU, "GPU-9")]
-    queue.look()
+    queue.table()
     queue.machine.clock.jump(hours * 3600)
-    table = queue.look(after=10)
+    table = queue.table(after=10)
     facts = {name: table.value(name, 0) for name in ("stuck_seconds", "hold_seconds", "oldest_seconds")}
     assert facts == {"stuck_seconds": 10, "hold_seconds": 10, "oldest_seconds": 10}

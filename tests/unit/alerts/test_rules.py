@@ -21,7 +21,7 @@ def rules(desk: Desk) -> RuleService:
     return RuleService(desk.rules, BUILTIN_RULES, desk.clock, lambda: None)
 
 
-def test_the_built_in_ones_come_first_and_pages_are_filtered(rules: RuleService):
+def test_builtin_rules_come_first_and_pages_are_filtered(rules: RuleService):
     rules.add(rule(rule_id="mine"), ANN)
     page = rules.get_page(None, None, PageRequest(limit=500))
     assert [each.rule_id for each in page.rows] == [*BUILTIN_RULES, "mine"]
@@ -33,7 +33,7 @@ def test_the_built_in_ones_come_first_and_pages_are_filtered(rules: RuleService)
     assert following.rows[0].rule_id == list(BUILTIN_RULES)[3]
 
 
-def test_of_a_built_in_rule_only_when_and_how_it_is_told_is_changed(rules: RuleService):
+def test_only_some_fields_of_a_builtin_rule_can_be_changed(rules: RuleService):
     changed = rules.change("gpu_lost", {"for_seconds": 5.0, "severity": Severity.WARNING}, ANN)
     assert (changed.for_seconds, changed.severity, changed.is_changed, changed.updated_by) == (
         5,
@@ -50,7 +50,7 @@ def test_of_a_built_in_rule_only_when_and_how_it_is_told_is_changed(rules: RuleS
     assert not rules.get("gpu_lost").is_changed
 
 
-def test_threshold_of_a_built_in_rule_is_changed_and_its_clear_level_follows(rules: RuleService):
+def test_changed_threshold_of_a_builtin_rule_shifts_its_clear_level(rules: RuleService):
     changed = rules.change("near_slowdown", {"value": -12.0}, ANN)
     assert (changed.when, changed.value) == (("temperature_gpu >= temperature_slowdown - 12",), -12)
     assert changed.clear == ("temperature_gpu <= temperature_slowdown - 17",)
@@ -59,7 +59,7 @@ def test_threshold_of_a_built_in_rule_is_changed_and_its_clear_level_follows(rul
     assert disk.clear == ("hours_to_full_1h > 48",)
 
 
-def test_a_rule_of_an_older_version_is_switched_on_with_one_bound_only(rules: RuleService, desk: Desk):
+def test_rule_of_an_older_version_can_be_enabled_only_with_one_clause(rules: RuleService, desk: Desk):
     old = rule(rule_id="old", when=["temperature_gpu > 5", "lost == 1"], enabled=False)
     desk.rules.add(old, "ann", desk.clock.now())
     with pytest.raises(Invalid) as refused:
@@ -68,7 +68,7 @@ def test_a_rule_of_an_older_version_is_switched_on_with_one_bound_only(rules: Ru
     assert rules.change("old", {"enabled": True, "value": 90.0}, ANN).when == ("temperature_gpu > 90",)
 
 
-def test_ones_own_rule_can_be_changed_and_deleted(rules: RuleService):
+def test_custom_rule_can_be_changed_and_deleted(rules: RuleService):
     rules.add(rule(rule_id="mine"), ANN)
     changes = {"metric": "power_usage", "comparison": Comparison.ABOVE, "value": 300.0}
     assert rules.change("mine", changes, BOB).when == ("power_usage > 300",)
@@ -77,8 +77,8 @@ def test_ones_own_rule_can_be_changed_and_deleted(rules: RuleService):
         rules.get("mine")
 
 
-def test_what_cannot_be_a_rule_is_refused_with_every_mistake(rules: RuleService):
-    with pytest.raises(Conflict, match="built in"):
+def test_invalid_rule_is_rejected_with_every_mistake(rules: RuleService):
+    with pytest.raises(Conflict, match="built-in"):
         rules.add(rule(rule_id="gpu_lost"), ANN)
     with pytest.raises(Invalid) as refused:
         rules.add(rule(rule_id="mine", when=["temprature_gpu > 5"]), ANN)
@@ -89,30 +89,30 @@ def test_what_cannot_be_a_rule_is_refused_with_every_mistake(rules: RuleService)
         rules.change("nothing", {"enabled": False}, ANN)
 
 
-def test_there_are_only_so_many(rules: RuleService, monkeypatch: pytest.MonkeyPatch):
+def test_number_of_rules_is_limited(rules: RuleService, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.alerts.rules.MOST_RULES", 1)
     rules.add(rule(rule_id="one"), ANN)
-    with pytest.raises(Conflict, match="which is the most"):
+    with pytest.raises(Conflict, match="the maximum"):
         rules.add(rule(rule_id="two"), ANN)
 
 
 STOP = ActionKind.STOP_WITH_CHECKPOINT
 
 
-def test_an_administrator_has_rules_act_on_everybodys_tasks(rules: RuleService):
+def test_administrator_lets_rules_act_on_all_tasks(rules: RuleService):
     changed = rules.change("retry_storm", {"actions": (STOP,)}, ROOT)
     assert (changed.actions, changed.acts_for, changed.actions_by) == ((STOP,), None, "root")
     assert rules.change("retry_storm", {"actions": ()}, ROOT).actions_by is None
 
 
-def test_a_rule_of_a_trainer_acts_on_their_own_tasks_only(rules: RuleService):
+def test_rule_of_a_trainer_acts_only_on_their_own_tasks(rules: RuleService):
     made = rules.add(rule(rule_id="mine", actions=(STOP,)), TRAINER)
     assert (made.acts_for, made.actions_by) == ("ann", "ann")
     with pytest.raises(Forbidden):
         rules.change("mine", {"actions": (ActionKind.HOLD_GPU,)}, TRAINER)
 
 
-def test_what_acts_for_others_is_changed_by_who_may_do_that_only(rules: RuleService):
+def test_rule_that_acts_for_others_needs_permission_to_change(rules: RuleService):
     rules.add(rule(rule_id="all", actions=(STOP,)), ROOT)
     rules.add(rule(rule_id="anns", actions=(STOP,)), TRAINER)
     other = Principal("bob", None, TRAINER.permissions, Credential.KEY)
@@ -120,11 +120,11 @@ def test_what_acts_for_others_is_changed_by_who_may_do_that_only(rules: RuleServ
         with pytest.raises(Forbidden):
             rules.change(rule_id, {"for_seconds": 1.0}, by)
     assert rules.change("anns", {"for_seconds": 1.0}, TRAINER).acts_for == "ann"
-    # An administrator's change of something else leaves whom it acts for.
+    # An administrator's change of another field keeps the user for whom it acts.
     assert rules.change("anns", {"for_seconds": 2.0}, ROOT).acts_for == "ann"
 
 
-def test_the_idle_command_needs_one_that_the_operator_has_set(rules: RuleService):
+def test_idle_command_must_be_configured(rules: RuleService):
     with pytest.raises(Invalid) as refused:
         rules.change("machine_idle", {"actions": (ActionKind.IDLE_COMMAND,)}, ROOT)
     assert "IDLE_COMMAND" in str(refused.value.mistakes[0].remedy)

@@ -8,7 +8,7 @@ from api.alerts.service import AlertService, SilenceRequest
 from api.domain.access import LOCAL, ROLE_PERMISSIONS, Credential, Principal, Role
 from api.domain.alert import AlertChange, AlertFilter, AlertState, Matcher
 from api.domain.alert_rule import RuleScope
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.errors import AlertNotFound, Conflict, Invalid, NotYours, TaskNotFound
 from api.util.pagination import PageRequest
 from tests.unit.alerts.conftest import Desk
@@ -24,7 +24,7 @@ def service(desk: Desk) -> AlertService:
 
 
 def owner_of(task_id: str) -> str | None:
-    """Tasks are called by their owner."""
+    """Return the owner that is the prefix of the task's id."""
     if task_id.startswith("no"):
         raise TaskNotFound
     return task_id.partition("-")[0]
@@ -34,9 +34,9 @@ def request(*matchers: Matcher) -> SilenceRequest:
     return SilenceRequest(matchers, NOW + timedelta(hours=1), "why")
 
 
-def test_an_alert_is_shown_with_its_history_and_to_some_with_its_deliveries(desk: Desk, service: AlertService):
+def test_alert_has_its_history_and_for_managers_its_deliveries(desk: Desk, service: AlertService):
     desk.add_channel()
-    desk.begin()
+    desk.add_alert()
     desk.drain()
     assert service.get("a1", ANN).deliveries is None
     shown = service.get("a1", LOCAL)
@@ -47,22 +47,22 @@ def test_an_alert_is_shown_with_its_history_and_to_some_with_its_deliveries(desk
     )
 
 
-def test_what_belongs_to_another_is_not_there(desk: Desk, service: AlertService):
+def test_alerts_of_other_users_are_not_found(desk: Desk, service: AlertService):
     mine = firing(alert_id="a1", fingerprint="1", scope=RuleScope.TASK, owner="ann")
     desk.alerts.apply([AlertChange(None, mine, "x")], desk.clock.now())
-    with seeing(Sight("bob", sees_all=False)):
+    with seeing(ReadScope("bob", sees_all=False)):
         with pytest.raises(AlertNotFound):
             service.get("a1", ANN)
         with pytest.raises(AlertNotFound):
             service.acknowledge("a1", None, "", ANN)
         assert service.count().firing == 0
-    with seeing(Sight("ann", sees_all=False)):
+    with seeing(ReadScope("ann", sees_all=False)):
         assert service.get("a1", ANN).alert.owner == "ann"
         assert service.count().firing == 1
 
 
-def test_it_is_acknowledged_and_that_is_withdrawn(desk: Desk, service: AlertService):
-    desk.begin(owner="ann")
+def test_acknowledgement_is_stored_and_withdrawn(desk: Desk, service: AlertService):
+    desk.add_alert(owner="ann")
     assert service.acknowledge("a1", None, "seen", ANN).acknowledged_by == "ann"
     assert service.withdraw("a1", ANN).acknowledged_by is None
     with pytest.raises(Invalid):
@@ -71,9 +71,9 @@ def test_it_is_acknowledged_and_that_is_withdrawn(desk: Desk, service: AlertServ
         service.acknowledge("a\0", None, "", ANN)
 
 
-def test_lists_come_in_pages(desk: Desk, service: AlertService):
+def test_lists_have_pages(desk: Desk, service: AlertService):
     for number in range(3):
-        desk.begin(number)
+        desk.add_alert(number)
     page = service.get_page(AlertFilter(), PageRequest(limit=2))
     assert ([each.alert_id for each in page.rows], page.pagination.total, page.pagination.has_more) == (
         ["a2", "a1"],
@@ -84,7 +84,7 @@ def test_lists_come_in_pages(desk: Desk, service: AlertService):
     assert ([each.alert_id for each in rest.rows], rest.pagination.next_cursor) == (["a0"], None)
 
 
-def test_a_silence_ends_within_a_month(desk: Desk, service: AlertService):
+def test_silence_lasts_at_most_a_month(desk: Desk, service: AlertService):
     now, matchers = desk.clock.now(), (Matcher("owner", "ann"),)
     for days in (0, 31):
         with pytest.raises(Invalid):
@@ -98,8 +98,8 @@ def test_a_silence_ends_within_a_month(desk: Desk, service: AlertService):
         service.end_silence("nothing", ANN)
 
 
-def test_what_has_ended_cannot_be_acknowledged(desk: Desk, service: AlertService):
-    desk.begin(fired_at=None, state=AlertState.PENDING, owner="ann")
+def test_resolved_alert_cannot_be_acknowledged(desk: Desk, service: AlertService):
+    desk.add_alert(fired_at=None, state=AlertState.PENDING, owner="ann")
     with pytest.raises(Conflict):
         service.acknowledge("a1", None, "", ANN)
 
@@ -117,16 +117,16 @@ def test_what_has_ended_cannot_be_acknowledged(desk: Desk, service: AlertService
         [Matcher("task_id", "ann-1", is_glob=True), Matcher("rule", "hot")],
     ],
 )
-def test_alerts_of_others_can_be_silenced_by_administrators_only(service: AlertService, matchers: list[Matcher]):
+def test_only_administrators_silence_alerts_of_others(service: AlertService, matchers: list[Matcher]):
     with pytest.raises(NotYours):
         service.silence(request(*matchers), ANN)
     assert service.silence(request(*matchers), LOCAL).owner is None
 
 
-def test_a_silence_of_one_user_mutes_no_alert_of_another(desk: Desk, service: AlertService):
+def test_silence_of_one_user_mutes_no_alert_of_another(desk: Desk, service: AlertService):
     for matcher in (Matcher("owner", "ann"), Matcher("task_id", "ann-1")):
         assert service.silence(request(matcher, Matcher("rule", "hot")), ANN).owner == "ann"
-    # A rule's own labels may say anything.
+    # The labels of a rule may contain anything.
     labels = {"owner": "ann", "task_id": "ann-1"}
     muting = Muting(desk.rules.active_silences(NOW), [], NOW)
     assert muting.find(firing(labels=labels, owner="ann")) is not None
@@ -134,11 +134,11 @@ def test_a_silence_of_one_user_mutes_no_alert_of_another(desk: Desk, service: Al
     assert muting.find(firing(labels=labels)) is None
 
 
-def test_a_user_sees_and_ends_only_their_own_silences(service: AlertService):
+def test_user_sees_and_ends_only_their_own_silences(service: AlertService):
     own = service.silence(request(Matcher("owner", "ann")), ANN)
     others = service.silence(request(Matcher("owner", "bob")), BOB)
     everybodys = service.silence(request(Matcher("rule", "hot")), LOCAL)
-    with seeing(Sight("ann", sees_all=False)):
+    with seeing(ReadScope("ann", sees_all=False)):
         assert [each.silence_id for each in service.get_silences(True, PageRequest()).rows] == [own.silence_id]
         for hidden in (others, everybodys):
             with pytest.raises(AlertNotFound):
@@ -150,9 +150,9 @@ def test_a_user_sees_and_ends_only_their_own_silences(service: AlertService):
     assert not service.end_silence(others.silence_id, LOCAL).is_active
 
 
-def test_alerts_of_others_can_be_acknowledged_by_administrators_only(desk: Desk, service: AlertService):
-    desk.begin()
-    desk.begin(2, owner="bob")
+def test_only_administrators_acknowledge_alerts_of_others(desk: Desk, service: AlertService):
+    desk.add_alert()
+    desk.add_alert(2, owner="bob")
     for alert_id in ("a1", "a2"):
         with pytest.raises(NotYours):
             service.acknowledge(alert_id, None, "", ANN)
@@ -161,7 +161,7 @@ def test_alerts_of_others_can_be_acknowledged_by_administrators_only(desk: Desk,
             service.withdraw(alert_id, ANN)
 
 
-def test_an_ended_silence_stays_ended_when_the_clock_is_set_back(desk: Desk, service: AlertService):
+def test_ended_silence_stays_ended_when_the_clock_is_set_back(desk: Desk, service: AlertService):
     desk.clock.jump(25 * 3600)
     now = desk.clock.now()
     made = service.silence(SilenceRequest((Matcher("rule", "hot"),), now + timedelta(days=2), "why", NOW), LOCAL)
@@ -172,7 +172,7 @@ def test_an_ended_silence_stays_ended_when_the_clock_is_set_back(desk: Desk, ser
     assert desk.rules.active_silences(desk.clock.now()) == []
 
 
-def test_silences_are_bounded_for_each_user_and_in_total(service: AlertService, monkeypatch: pytest.MonkeyPatch):
+def test_number_of_silences_is_limited_per_user_and_in_total(service: AlertService, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.alerts.service.MOST_OWN_SILENCES", 1)
     monkeypatch.setattr("api.alerts.service.MOST_SILENCES", 2)
     own = service.silence(request(Matcher("owner", "ann")), ANN)

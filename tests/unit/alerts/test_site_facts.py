@@ -12,7 +12,7 @@ from api.alerts.evaluation import FactTable, is_breaching
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.metrics import metrics_of
 from api.alerts.site_facts import (
-    UNHEARD_SECONDS,
+    UNREPORTED_SECONDS,
     DiskFacts,
     NodeFacts,
     ServiceFacts,
@@ -40,7 +40,7 @@ DiskUsed = namedtuple("DiskUsed", "total used free")
 GB = 1024**3
 
 
-def test_a_disk_that_fills_tells_when_it_is_full(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_filling_disk_has_a_time_until_it_is_full(clock: FakeClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     disk = {"free": 200.0}
     monkeypatch.setattr("shutil.disk_usage", lambda _: DiskUsed(1000 * GB, 0, int(disk["free"] * GB)))
     facts = DiskFacts([tmp_path, tmp_path], "n", clock)
@@ -58,12 +58,12 @@ def test_a_disk_that_fills_tells_when_it_is_full(clock: FakeClock, monkeypatch: 
     assert facts.table().value("hours_to_full_1h", 0) == math.inf
 
 
-def test_of_a_disk_that_is_not_there_nothing_is_known(clock: FakeClock, tmp_path: Path):
+def test_facts_of_a_missing_disk_are_unknown(clock: FakeClock, tmp_path: Path):
     table = DiskFacts([tmp_path / "absent"], "n", clock).table()
     assert math.isnan(table.value("free_gb", 0))
 
 
-def test_the_service_tells_how_long_its_database_is_away(desk: Desk, clock: FakeClock, tmp_path: Path):
+def test_time_without_database_is_counted(desk: Desk, clock: FakeClock, tmp_path: Path):
     trouble: list[DatabaseUnavailable] = []
     starts = StartLog(tmp_path / "starts", "me", lambda _: False, clock)
     facts = ServiceFacts("n", lambda: trouble[0] if trouble else None, starts, AlertFactStore(desk.database), clock)
@@ -80,7 +80,7 @@ def test_the_service_tells_how_long_its_database_is_away(desk: Desk, clock: Fake
     assert table.targets[0].words["source_problem"] == "no driver"
 
 
-def test_another_machine_is_silent_when_its_row_stays(desk: Desk, clock: FakeClock, tmp_path: Path):
+def test_machine_is_silent_if_its_lease_is_not_renewed(desk: Desk, clock: FakeClock, tmp_path: Path):
     nodes = NodeStore(desk.database)
     for name in ("here", "there"):
         nodes.register(Node(name, name, is_settled=True), tmp_path / name)
@@ -96,7 +96,7 @@ def test_another_machine_is_silent_when_its_row_stays(desk: Desk, clock: FakeClo
     assert facts.table().value("silent_seconds", 0) == 0
 
 
-def test_a_machine_that_tells_of_its_gpus_is_silent_when_it_tells_no_more(desk: Desk, clock: FakeClock):
+def test_reporting_machine_is_silent_without_reports(desk: Desk, clock: FakeClock):
     parts = [NodePart("gpu2", snapshot(), clock.monotonic()), NodePart("gpu3", snapshot(), 0.0, has_left=True)]
     facts = NodeFacts(AlertFactStore(desk.database), "here", clock, lambda: parts)
     clock.advance(91)
@@ -104,23 +104,21 @@ def test_a_machine_that_tells_of_its_gpus_is_silent_when_it_tells_no_more(desk: 
     assert facts.table().value("silent_seconds", 0) == 91
 
 
-def test_node_that_was_not_heard_since_the_start_is_unknown_at_first_and_silent_after_a_while(
-    desk: Desk, clock: FakeClock
-):
-    parts = [NodePart("gpu2", snapshot(), clock.monotonic(), is_heard=False)]
+def test_node_without_report_since_the_start_is_unknown_at_first_and_then_silent(desk: Desk, clock: FakeClock):
+    parts = [NodePart("gpu2", snapshot(), clock.monotonic(), has_reported=False)]
     facts = NodeFacts(AlertFactStore(desk.database), "here", clock, lambda: parts)
-    clock.advance(UNHEARD_SECONDS)
+    clock.advance(UNREPORTED_SECONDS)
     assert math.isnan(facts.table().value("silent_seconds", 0))
     clock.advance(1)
-    assert facts.table().value("silent_seconds", 0) == UNHEARD_SECONDS + 1
+    assert facts.table().value("silent_seconds", 0) == UNREPORTED_SECONDS + 1
 
 
-def test_a_long_name_of_a_machine_fits_into_its_scope():
+def test_long_machine_name_fits_into_its_scope():
     assert len(machine_scope("n" * 255)) <= 64
     assert machine_scope("n" * 255) != machine_scope("m" * 255)
 
 
-def test_channels_that_are_switched_off_on_purpose_are_no_facts(clock: FakeClock):
+def test_disabled_channels_have_no_facts(clock: FakeClock):
     clock.advance(20)
     ages = Ages(clock)
     broken = replace(channel("a"), failures=7)
@@ -129,12 +127,12 @@ def test_channels_that_are_switched_off_on_purpose_are_no_facts(clock: FakeClock
     assert [target.key for target in table.targets] == ["a", "b"]
     assert (table.value("failures", 0), table.value("oldest_unsent_seconds", 0)) == (7, 20)
     assert table.targets[1].words["last_error"] == "refused"
-    assert [is_breaching(BUILTIN_RULES["delivery_broken"], table, place) for place in (0, 1)] == [True, True]
-    assert [table.value("put_aside", place) for place in (0, 1)] == [0, 1]
+    assert [is_breaching(BUILTIN_RULES["delivery_broken"], table, index) for index in (0, 1)] == [True, True]
+    assert [table.value("put_aside", index) for index in (0, 1)] == [0, 1]
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_ages_no_message_start_or_action(desk: Desk, clock: FakeClock, tmp_path: Path, hours: int):
+def test_setting_the_clock_ages_no_message_start_or_action(desk: Desk, clock: FakeClock, tmp_path: Path, hours: int):
     StartLog(tmp_path / "starts", "dead", lambda _: False, clock).note_start()
     clock.advance(60)
     starts = StartLog(tmp_path / "starts", "me", lambda _: False, clock)
@@ -154,20 +152,20 @@ def test_a_clock_that_is_set_ages_no_message_start_or_action(desk: Desk, clock: 
     ("percent", "gigabytes", "low"),
     [(100, 0.9, False), (5, 900, False), (9, 49, True), (30, 10, False), (9, 0.1, True)],
 )
-def test_a_disk_is_low_by_its_share_and_by_its_space(percent: float, gigabytes: float, low: bool):
+def test_disk_is_low_by_its_share_and_by_its_space(percent: float, gigabytes: float, low: bool):
     columns = {"free_percent": [float(percent)], "free_gb": [gigabytes]}
     table = FactTable(RuleScope.DISK, (AlertTarget("n:/"),), columns)
     assert is_breaching(BUILTIN_RULES["disk_low"], table, 0) is low
 
 
-def test_keys_that_end_are_facts():
+def test_expiring_keys_are_facts():
     key = AccessKey("k1", "ann", "x", Role.TRAINER, None, NOW, "root", NOW + timedelta(days=3), NOW - timedelta(days=1))
     table = key_table([key, replace(key, key_id="k2", expires_at=None), replace(key, key_id="k3", revoked_at=NOW)], NOW)
     assert [target.owner for target in table.targets] == ["ann"]
     assert (table.value("days_left", 0), table.value("unused_days", 0)) == (3, 1)
 
 
-def test_the_fullest_quota_of_a_user_counts():
+def test_most_used_quota_of_a_user_counts():
     users = [User(name, Quota(), NOW) for name in ("ann", "bob", "eve")]
     quotas = {"ann": Quota(gpu_hours_per_day=10, storage_gb=100), "bob": Quota(gpus=1), "eve": Quota(storage_gb=1)}
     usage = {"ann": Usage(0, 0, 9.0, 20.0), "eve": Usage(0, 0, 0.0, None)}

@@ -4,7 +4,7 @@ from api.alerts.starts import StartLog
 from api.util.clock import FakeClock
 
 
-def test_a_start_after_an_end_is_clean(tmp_path: Path, clock: FakeClock):
+def test_start_after_a_clean_end_is_clean(tmp_path: Path, clock: FakeClock):
     first = StartLog(tmp_path / "starts", "one", lambda _: False, clock)
     first.note_start()
     first.note_end()
@@ -15,7 +15,7 @@ def test_a_start_after_an_end_is_clean(tmp_path: Path, clock: FakeClock):
     assert [at - clock.now().timestamp() for at in second.starts] == [-5, 0]
 
 
-def test_a_start_after_a_death_is_not(tmp_path: Path, clock: FakeClock):
+def test_start_after_a_crash_is_unclean(tmp_path: Path, clock: FakeClock):
     StartLog(tmp_path / "starts", "one", lambda _: False, clock).note_start()
     clock.advance(60)
     second = StartLog(tmp_path / "starts", "two", lambda _: False, clock)
@@ -23,7 +23,7 @@ def test_a_start_after_a_death_is_not(tmp_path: Path, clock: FakeClock):
     assert second.unclean_at == clock.now().timestamp()
 
 
-def test_another_server_that_lives_is_no_death(tmp_path: Path, clock: FakeClock):
+def test_another_running_server_is_no_crash(tmp_path: Path, clock: FakeClock):
     first = StartLog(tmp_path / "starts", "one", lambda _: True, clock)
     first.note_start()
     second = StartLog(tmp_path / "starts", "two", lambda _: True, clock)
@@ -35,14 +35,14 @@ def test_another_server_that_lives_is_no_death(tmp_path: Path, clock: FakeClock)
     assert third.unclean_at is not None
 
 
-def test_a_record_that_cannot_be_read_is_begun_anew(tmp_path: Path, clock: FakeClock):
+def test_unreadable_record_is_restarted(tmp_path: Path, clock: FakeClock):
     (tmp_path / "starts").write_text('{"running": 5}')
     log = StartLog(tmp_path / "starts", "one", lambda _: False, clock)
     log.note_start()
     assert (log.unclean_at, len(log.starts)) == (None, 1)
 
 
-def test_starts_that_lie_ahead_are_forgotten(tmp_path: Path, clock: FakeClock):
+def test_starts_in_the_future_are_dropped(tmp_path: Path, clock: FakeClock):
     clock.jump(25 * 3600)
     for name in ("one", "two"):
         StartLog(tmp_path / "starts", name, lambda _: False, clock).note_start()

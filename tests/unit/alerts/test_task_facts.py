@@ -6,7 +6,7 @@ from sqlalchemy import update
 from api.alerts.evaluation import FactTable
 from api.alerts.fact_store import AlertFactStore
 from api.alerts.metrics import metrics_of
-from api.alerts.task_facts import TOLD_OF, TaskFacts, _tell_cause
+from api.alerts.task_facts import NOTIFY_RULES, TaskFacts, _describe_cause
 from api.db.tables import tasks
 from api.domain.alert_rule import RuleScope
 from api.domain.cause import Cause, CauseCode
@@ -26,12 +26,12 @@ class Seen:
 
     def __getitem__(self, metric: str) -> float:
         self.table, self.queue = self.facts.tables(self.machine.gpus.state)
-        return self.table.value(metric, self.table.places["a"])
+        return self.table.value(metric, self.table.indexes["a"])
 
     @property
     def words(self) -> dict[str, str]:
         assert self.table is not None
-        return dict(self.table.targets[self.table.places["a"]].words)
+        return dict(self.table.targets[self.table.indexes["a"]].words)
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def seen(machine: TrainingMachine) -> Seen:
     return Seen(machine)
 
 
-def keep_progress(machine: TrainingMachine) -> None:
-    """A round that keeps the progress in the database, which it does every 2 s."""
+def store_progress(machine: TrainingMachine) -> None:
+    """Run a round that stores the progress in the database, which happens every 2 s."""
     machine.clock.advance(3)
     machine.train()
 
@@ -53,7 +53,7 @@ def test_every_metric_has_a_column(machine: TrainingMachine, seen: Seen):
     assert seen.queue.columns.keys() == metrics_of(RuleScope.QUEUE).keys()
 
 
-def test_one_that_waits_says_for_how_long_and_whether_gpus_are_free(machine: TrainingMachine, seen: Seen):
+def test_queued_task_has_its_waiting_time_and_free_gpus(machine: TrainingMachine, seen: Seen):
     machine.put(count=4)
     machine.clock.advance(50)
     assert (seen["queued_seconds"], seen["gpus_free_for_it"]) == (50, 4)
@@ -61,7 +61,7 @@ def test_one_that_waits_says_for_how_long_and_whether_gpus_are_free(machine: Tra
     assert math.isnan(seen["checkpoint_age"])
 
 
-def test_one_that_runs_says_how_old_its_checkpoint_is(machine: TrainingMachine, seen: Seen):
+def test_running_task_has_the_age_of_its_checkpoint(machine: TrainingMachine, seen: Seen):
     machine.run()
     machine.clock.advance(100)
     assert (seen["running"], seen["checkpoint_age"], seen["attempts_without_checkpoint"]) == (1, 100, 1)
@@ -72,7 +72,7 @@ def test_one_that_runs_says_how_old_its_checkpoint_is(machine: TrainingMachine, 
     assert (seen["checkpoint_age"], seen["attempts_without_checkpoint"]) == (7, 0)
 
 
-def test_what_only_caches_is_not_asked_for_checkpoints(machine: TrainingMachine, seen: Seen):
+def test_task_that_only_caches_has_no_checkpoint_age(machine: TrainingMachine, seen: Seen):
     machine.run()
     with machine.database.write() as connection:
         connection.execute(update(tasks).values(kind=TaskType.CACHE))
@@ -81,7 +81,7 @@ def test_what_only_caches_is_not_asked_for_checkpoints(machine: TrainingMachine,
     assert math.isnan(seen["checkpoint_age"])
 
 
-def test_one_that_failed_says_why(machine: TrainingMachine, seen: Seen):
+def test_failed_task_has_its_cause(machine: TrainingMachine, seen: Seen):
     machine.run()
     machine.end(how=outcome(1))
     assert (seen["failed"], seen["running"]) == (1, 0)
@@ -91,21 +91,21 @@ def test_one_that_failed_says_why(machine: TrainingMachine, seen: Seen):
     assert seen.facts.tables(machine.gpus.state)[0].targets == ()
 
 
-def test_a_gpu_that_ran_out_of_memory_is_told_in_few_words():
+def test_gpu_out_of_memory_has_a_short_text():
     whole = Cause(CauseCode.CUDA_OUT_OF_MEMORY, "the memory of a GPU was not enough", "lower a lot", ())
-    assert _tell_cause(whole)["cause"] == "GPU out of memory"
-    assert "blocks_to_swap" in _tell_cause(whole)["cause_remedy"]
+    assert _describe_cause(whole)["cause"] == "GPU out of memory"
+    assert "blocks_to_swap" in _describe_cause(whole)["cause_remedy"]
 
 
-def test_of_a_traceback_the_error_is_told_and_not_too_much_of_it():
-    cause = _tell_cause(Cause(CauseCode.TRAINER_ERROR, "Traceback\n  File x\nValueError: " + "x" * 900, "", ()))[
+def test_traceback_is_reduced_to_its_error():
+    cause = _describe_cause(Cause(CauseCode.TRAINER_ERROR, "Traceback\n  File x\nValueError: " + "x" * 900, "", ()))[
         "cause"
     ]
     assert cause.startswith("ValueError: ")
     assert len(cause) <= 160
 
 
-def test_one_that_hangs_says_since_when(machine: TrainingMachine, seen: Seen):
+def test_hanging_task_has_the_time_since_then(machine: TrainingMachine, seen: Seen):
     machine.run()
     assert seen["hung_seconds"] == 0
     machine.clock.advance(2000)
@@ -116,24 +116,24 @@ def test_one_that_hangs_says_since_when(machine: TrainingMachine, seen: Seen):
     assert "hang" in seen.words["warning"]
 
 
-def test_losses_that_are_no_numbers_and_losses_that_jump(machine: TrainingMachine, seen: Seen):
+def test_nan_losses_and_loss_spikes(machine: TrainingMachine, seen: Seen):
     machine.run()
     for number in range(1, 40):
         machine.prints(steps(number, loss=f"0.5{number % 7}"))
-        keep_progress(machine)
+        store_progress(machine)
         excess = seen["loss_excess"]
     assert abs(excess) < 4
     machine.prints(steps(40, loss="9.0"))
-    keep_progress(machine)
+    store_progress(machine)
     assert seen["loss_excess"] > 8
     assert seen["step_time"] > 0
     assert seen["eta"] > 0
     machine.prints(steps(*range(41, 60), loss="nan"))
-    keep_progress(machine)
+    store_progress(machine)
     assert seen["nan_losses"] == 1
 
 
-def test_whom_to_tell_stands_with_the_target(machine: TrainingMachine, seen: Seen):
+def test_channels_of_a_request_are_in_its_target(machine: TrainingMachine, seen: Seen):
     machine.put(notify=TaskNotice(("finished", "hung"), ("mail",)))
     assert seen["running"] == 0
     assert seen.table is not None
@@ -142,15 +142,15 @@ def test_whom_to_tell_stands_with_the_target(machine: TrainingMachine, seen: See
     assert target.told_of == ("training_finished", "training_hung", "idle_while_leased")
 
 
-def test_the_words_of_a_request_are_those_that_are_known_here():
-    assert TOLD_OF.keys() == set(NOTICES)
+def test_values_of_notify_are_those_of_the_request_schema():
+    assert NOTIFY_RULES.keys() == set(NOTICES)
 
 
-def test_a_clock_that_is_set_back_for_a_moment_makes_no_old_failure_recent(machine: TrainingMachine):
+def test_setting_the_clock_back_makes_no_old_failure_recent(machine: TrainingMachine):
     facts = TaskFacts(AlertFactStore(machine.database), machine.clock)
 
     def shown() -> set[str]:
-        return set(facts.tables(machine.gpus.state)[0].places)
+        return set(facts.tables(machine.gpus.state)[0].indexes)
 
     def finish(task_id: str) -> None:
         with machine.database.write() as connection:

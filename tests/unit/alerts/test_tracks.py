@@ -19,13 +19,13 @@ def test_several_changes_of_a_round_are_one():
     assert drafts.current(KEY, track).value == 1.0
 
 
-def test_a_new_alert_begins_with_its_first_number():
+def test_new_alert_has_the_first_number():
     draft = Drafts().begin(KEY, Track(firing(number=0)))
     change = draft.finished(NOW)
     assert (change.before, change.after.number, change.message) == (None, 1, None)
 
 
-def test_an_identity_is_of_rule_target_and_labels():
+def test_fingerprint_depends_on_rule_target_and_labels():
     target, other = gpus(1, 2).targets
     assert fingerprint(HOT, target) == fingerprint(rule(for_seconds=5), target)
     assert len({fingerprint(HOT, target), fingerprint(HOT, other), fingerprint(rule(labels={"a": "b"}), target)}) == 3

@@ -21,10 +21,10 @@ def add(machine: TrainingMachine) -> None:
 
 
 def ids(tail: EventTail) -> list[int]:
-    return [told.event.id for told in tail.read()]
+    return [entry.event.id for entry in tail.read()]
 
 
-def test_each_event_is_told_once_in_order(machine: TrainingMachine, tail: EventTail):
+def test_each_event_is_returned_once_in_order(machine: TrainingMachine, tail: EventTail):
     tail.begin()
     assert ids(tail) == []
     for _ in range(3):
@@ -36,13 +36,15 @@ def test_each_event_is_told_once_in_order(machine: TrainingMachine, tail: EventT
     assert ids(tail) == [found[-1] + 1]
 
 
-def test_one_that_could_not_begin_begins_with_its_first_answer(machine: TrainingMachine, tail: EventTail):
+def test_first_successful_read_is_the_start_if_the_database_was_unavailable(machine: TrainingMachine, tail: EventTail):
     assert ids(tail) == []
     add(machine)
     assert len(ids(tail)) == 1
 
 
-def test_it_reads_on_however_much_there_is(machine: TrainingMachine, tail: EventTail, monkeypatch: pytest.MonkeyPatch):
+def test_all_events_are_read_however_many_there_are(
+    machine: TrainingMachine, tail: EventTail, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("api.events.tail.WINDOW", 3)
     monkeypatch.setattr("api.events.tail.AT_ONCE", 2)
     tail.begin()
@@ -54,7 +56,7 @@ def test_it_reads_on_however_much_there_is(machine: TrainingMachine, tail: Event
 
 
 class Table:
-    """A table of events in which ids become visible as the test says."""
+    """A table of events in which ids become visible as a test says."""
 
     def __init__(self, *ids: int) -> None:
         self.ids = set(ids)
@@ -71,7 +73,7 @@ class Table:
         return [SimpleNamespace(event=SimpleNamespace(id=id_)) for id_ in sorted(ids)]
 
 
-def test_an_event_that_becomes_visible_after_a_later_one_is_told_too():
+def test_event_that_becomes_visible_after_a_later_one_is_returned():
     table = Table(1, 2)
     tail = EventTail(cast(EventStore, table))
     tail.begin()
@@ -83,7 +85,7 @@ def test_an_event_that_becomes_visible_after_a_later_one_is_told_too():
     assert (ids(tail), ids(tail)) == ([5], [])
 
 
-def test_what_was_missing_when_it_began_is_told_when_it_comes():
+def test_event_that_was_missing_at_the_start_is_returned_later():
     table = Table(1, 3)
     tail = EventTail(cast(EventStore, table))
     tail.begin()
@@ -91,7 +93,7 @@ def test_what_was_missing_when_it_began_is_told_when_it_comes():
     assert ids(tail) == [2]
 
 
-def test_where_nothing_is_missing_only_what_is_new_is_read():
+def test_without_missing_ids_only_new_events_are_read():
     table = Table(*range(1, 51))
     tail = EventTail(cast(EventStore, table))
     tail.begin()
@@ -100,7 +102,7 @@ def test_where_nothing_is_missing_only_what_is_new_is_read():
     assert table.read_above[-2:] == [50, 51]
 
 
-def test_an_id_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch):
+def test_id_that_never_appears_is_abandoned(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.events.tail.WINDOW", 10)
     table = Table(1)
     tail = EventTail(cast(EventStore, table))

@@ -1,4 +1,4 @@
-"""What the tests of feeds and of their followers share."""
+"""Fixtures for tests of feeds and followers."""
 
 from pathlib import Path
 
@@ -16,4 +16,4 @@ def log(tmp_path: Path) -> MadeLog:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_feed, "GATHER_SECONDS", 0.001)
-    monkeypatch.setattr(log_feed, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(log_feed, "END_CHECK_SECONDS", 0.0)

@@ -17,23 +17,23 @@ def test_batches_are_bounded_and_cover_the_log_without_a_gap():
     assert [batch.next_offset for batch in batches] == [batches[1].start, batches[2].start, 9999]
 
 
-def test_long_lines_make_short_batches_but_none_is_left_out():
+def test_long_lines_make_short_batches_without_omission():
     lines = [line(number, "x" * (BATCH_BYTES // 2)) for number in range(3)]
     assert [len(batch.lines) for batch in batches_of("a", lines, 30)] == [1, 1, 1]
     (alone,) = batches_of("a", [line(0, "x" * 2 * BATCH_BYTES)], 1)
     assert len(alone.lines) == 1
 
 
-def test_a_batch_is_a_message_about_its_task_and_the_servers_log_has_none():
+def test_batch_names_its_task_except_in_the_servers_log():
     (batch,) = batches_of("a", [line(0, "hello")], 6)
-    told = json.loads(batch.json)
-    assert (told["type"], told["data"]["task_id"], told["data"]["next_offset"]) == ("log", "a", 6)
-    assert told["data"]["logs"][0]["message"] == "hello"
+    message = json.loads(batch.json)
+    assert (message["type"], message["data"]["task_id"], message["data"]["next_offset"]) == ("log", "a", 6)
+    assert message["data"]["logs"][0]["message"] == "hello"
     (own,) = batches_of(None, [line(0)], 2)
     assert "task_id" not in json.loads(own.json)["data"]
 
 
-def test_wanted_lines_are_selected_and_cover_the_same_part():
+def test_filtered_batch_covers_the_same_part():
     (batch,) = batches_of("a", [line(0), line(1, "oh", LogLevel.ERROR)], 20)
     errors = batch.select("a", LineFilter(level=LogLevel.ERROR))
     assert errors is not None
@@ -44,20 +44,20 @@ def test_wanted_lines_are_selected_and_cover_the_same_part():
     assert batch.select("a", LineFilter(type=LogType.TRAIN)) is batch
 
 
-def test_what_was_gone_is_told_with_its_size():
-    told = json.loads(dropped_of("a", Gap(10, 110, 7)).json)
-    assert (told["type"], told["data"]) == (
+def test_dropped_part_is_reported_with_its_size():
+    message = json.loads(dropped_of("a", Gap(10, 110, 7)).json)
+    assert (message["type"], message["data"]) == (
         "dropped",
         {"task_id": "a", "from": 10, "to": 110, "bytes": 100, "lines": 7},
     )
 
 
-def test_an_unfinished_line_covers_nothing():
+def test_unfinished_line_covers_nothing():
     batch = partial_of("a", line(3))
     assert (batch.kind, batch.start, batch.next_offset) == ("partial", 30, 30)
 
 
-def test_the_end_says_where_a_resumed_task_would_go_on():
+def test_end_has_the_offset_for_a_resumed_task():
     batch = end_of("a", LogEnd(TaskStatus.COMPLETED, None, 0), 50)
     assert json.loads(batch.json)["data"] == {
         "task_id": "a",

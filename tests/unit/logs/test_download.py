@@ -27,7 +27,7 @@ def test_all_segments_are_one_file_that_can_be_read_anywhere(tmp_path: Path):
         download.close()
 
 
-def test_what_is_written_and_removed_meanwhile_changes_nothing(tmp_path: Path):
+def test_concurrent_writes_and_removals_change_nothing(tmp_path: Path):
     log = MadeLog(tmp_path / "log")
     log.write(b"one\n")
     download = open_download(log.files, "a.log", is_inline=True)
@@ -41,7 +41,7 @@ def test_what_is_written_and_removed_meanwhile_changes_nothing(tmp_path: Path):
 
 
 class Stubborn(MemoryLog):
-    """A log that cannot be opened so many times."""
+    """A log that cannot be opened several times."""
 
     def __init__(self, error: OSError, times: int) -> None:
         super().__init__(Path("/log"))
@@ -54,14 +54,14 @@ class Stubborn(MemoryLog):
         return 0, ()
 
 
-def test_a_log_that_is_just_being_cut_is_opened_again():
+def test_log_that_is_just_being_cut_is_opened_again():
     assert open_download(Stubborn(FileNotFoundError(), 2), "a.log", is_inline=False).size == 0
-    with pytest.raises(Unavailable, match="cut too quickly"):
+    with pytest.raises(Unavailable, match="is being rotated"):
         open_download(Stubborn(FileNotFoundError(), 3), "a.log", is_inline=False)
 
 
-def test_a_log_that_cannot_be_opened_is_asked_for_again_later():
+def test_log_that_cannot_be_opened_is_unavailable():
     refused = OSError(errno.EMFILE, "Too many open files")
-    with pytest.raises(Unavailable, match="Too many open files") as told:
+    with pytest.raises(Unavailable, match="Too many open files") as error:
         open_download(Stubborn(refused, 1), "a.log", is_inline=False)
-    assert told.value.headers["Retry-After"] == "5"
+    assert error.value.headers["Retry-After"] == "5"

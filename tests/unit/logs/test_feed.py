@@ -1,4 +1,4 @@
-"""What a feed does for all who follow its log: it looks, shows what has not ended, and finds the end."""
+"""A feed: it polls, shows unfinished lines, and finds the end of its log."""
 
 import asyncio
 import errno
@@ -19,7 +19,7 @@ from tests.unit.log_making import COMPLETED, MadeLog, messages, take, with_feeds
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-def test_an_unfinished_line_is_shown_as_it_changes(log: MadeLog):
+def test_unfinished_line_is_shown_as_it_changes(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
         async with feeds.follow(log.source, 0) as follower:
             log.write(b"10%")
@@ -36,7 +36,7 @@ def test_an_unfinished_line_is_shown_as_it_changes(log: MadeLog):
     assert (first.lines[0].is_complete, whole.lines[0].is_complete) == (False, True)
 
 
-def test_the_feed_goes_with_its_last_follower(log: MadeLog):
+def test_feed_ends_with_its_last_follower(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
         async with feeds.follow(log.source, 0):
             async with feeds.follow(log.source, 0):
@@ -47,7 +47,7 @@ def test_the_feed_goes_with_its_last_follower(log: MadeLog):
     with_feeds(go)
 
 
-def test_a_log_that_cannot_be_watched_is_looked_at(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+def test_log_that_cannot_be_watched_is_polled(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     def refuse() -> None:
         raise OSError(errno.EMFILE, "too many open files")
 
@@ -62,12 +62,12 @@ def test_a_log_that_cannot_be_watched_is_looked_at(log: MadeLog, monkeypatch: py
     assert messages([with_feeds(go)]) == ["one"]
 
 
-def test_a_log_that_other_machines_write_is_looked_at_and_never_watched(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+def test_log_that_other_machines_write_is_polled_and_never_watched(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(log_feed, "QUIET_SECONDS", 0.01)
     monkeypatch.setattr(log_feed, "UNWATCHED_SECONDS", 60.0)
 
     async def go(feeds: LogFeeds) -> Any:
-        feeds._watcher = LogWatcher(is_of_many=lambda directory: directory == log.files.directory)
+        feeds._watcher = LogWatcher(is_shared=lambda directory: directory == log.files.directory)
         async with feeds.follow(log.source, 0) as follower:
             await asyncio.sleep(0.01)
             log.write(b"one\n")
@@ -77,7 +77,7 @@ def test_a_log_that_other_machines_write_is_looked_at_and_never_watched(log: Mad
     assert (messages([batch]), watching) == (["one"], None)
 
 
-def test_a_database_that_does_not_answer_is_asked_again(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+def test_unavailable_database_is_read_again(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(log_feed, "QUIET_SECONDS", 0.01)
     answers = iter([DatabaseUnavailable(), DatabaseUnavailable(), COMPLETED])
 
@@ -94,7 +94,7 @@ def test_a_database_that_does_not_answer_is_asked_again(log: MadeLog, monkeypatc
     assert with_feeds(go).kind == "end"
 
 
-def test_a_log_whose_files_are_removed_ends_with_its_task(log: MadeLog):
+def test_log_with_removed_files_ends_with_its_task(log: MadeLog):
     log.write(b"one\n" * 1000)
 
     async def go(feeds: LogFeeds) -> Any:

@@ -1,4 +1,4 @@
-"""Following: what is written is seen once, in order, by everybody, wherever they begin."""
+"""Following: every follower sees each line once, in order, wherever it starts."""
 
 import asyncio
 import tempfile
@@ -19,7 +19,7 @@ from tests.unit.log_making import COMPLETED, MadeLog, follow_to_the_end, message
 pytestmark = pytest.mark.usefixtures("quick")
 
 
-def test_what_was_there_and_what_comes_is_seen_once_and_then_the_end(log: MadeLog):
+def test_existing_and_new_lines_are_seen_once_and_then_the_end(log: MadeLog):
     log.write(b"one\ntwo\n")
 
     async def go(feeds: LogFeeds) -> Any:
@@ -50,7 +50,7 @@ def test_what_was_there_and_what_comes_is_seen_once_and_then_the_end(log: MadeLo
     start=st.integers(0, 400),
 )
 @settings(max_examples=60, deadline=None)
-def test_following_and_paging_yield_what_was_written_each_line_once(content, cuts, segment, start):
+def test_following_and_paging_yield_each_line_once(content, cuts, segment, start):
     written = b"".join(content)
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patched:
         patched.setattr(line_stream, "LINE_BYTES", 64)
@@ -90,9 +90,7 @@ def test_following_and_paging_yield_what_was_written_each_line_once(content, cut
         assert offset == len(written)
 
 
-def test_a_follower_that_is_far_behind_reads_the_file_up_to_where_the_others_are(
-    log: MadeLog, monkeypatch: pytest.MonkeyPatch
-):
+def test_follower_that_is_far_behind_reads_the_file_until_it_catches_up(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(log_feed, "RING_BYTES", 4096)
     monkeypatch.setattr(log_feed, "READ_BYTES", 1000)
 
@@ -113,36 +111,36 @@ def test_a_follower_that_is_far_behind_reads_the_file_up_to_where_the_others_are
     assert messages(late) == [str(number) for number in range(1, 2000)]
 
 
-def test_what_was_dropped_is_told(tmp_path: Path):
+def test_dropped_part_is_reported(tmp_path: Path):
     log = MadeLog(tmp_path / "log", max_bytes=4000, segment_bytes=1000)
     for number in range(1000):
         log.write(b"line %d\n" % number)
     log.ended = COMPLETED
     first, *rest = with_feeds(lambda feeds: follow_to_the_end(feeds, log, 0))
     assert first.kind == "dropped"
-    told = orjson.loads(first.json)["data"]
-    assert (told["from"], told["to"], told["bytes"]) == (0, log.files.first(), log.files.first())
-    assert messages(rest)[0] == f"line {told['lines']}"
-    assert len(messages(rest)) + told["lines"] == 1000
+    data = orjson.loads(first.json)["data"]
+    assert (data["from"], data["to"], data["bytes"]) == (0, log.files.first(), log.files.first())
+    assert messages(rest)[0] == f"line {data['lines']}"
+    assert len(messages(rest)) + data["lines"] == 1000
 
 
-def test_tail_begins_so_many_lines_before_the_end(log: MadeLog):
+def test_tail_starts_some_lines_before_the_end(log: MadeLog):
     log.write(b"".join(b"%d\n" % number for number in range(50)))
     log.ended = COMPLETED
     assert messages(with_feeds(lambda feeds: follow_to_the_end(feeds, log, Tail(3)))) == ["47", "48", "49"]
 
 
-def test_only_the_wanted_lines_are_sent(log: MadeLog):
+def test_only_matching_lines_are_sent(log: MadeLog):
     log.write(b"fine\nValueError: no\nfine\n")
     log.ended = COMPLETED
-    wanted = LineFilter(level=LogLevel.ERROR)
-    batches = with_feeds(lambda feeds: follow_to_the_end(feeds, log, 0, wanted))
+    line_filter = LineFilter(level=LogLevel.ERROR)
+    batches = with_feeds(lambda feeds: follow_to_the_end(feeds, log, 0, line_filter))
     assert messages(batches) == ["ValueError: no"]
-    # Up to the place that the feed began at: the last line.
+    # Up to the offset at which the feed started: the last line.
     assert orjson.loads(batches[0].json)["data"]["next_offset"] == 20
 
 
-def test_a_log_that_begins_later_is_followed(tmp_path: Path):
+def test_log_that_starts_later_is_followed(tmp_path: Path):
     log = MadeLog(tmp_path / "made")
     later = tmp_path / "later" / "log"
 
@@ -158,7 +156,7 @@ def test_a_log_that_begins_later_is_followed(tmp_path: Path):
     assert messages([with_feeds(go)]) == ["first"]
 
 
-def test_a_call_that_was_cancelled_loses_nothing(log: MadeLog):
+def test_cancelled_call_loses_nothing(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
         async with feeds.follow(log.source, 0) as follower:
             seen: list[Any] = []
@@ -174,7 +172,7 @@ def test_a_call_that_was_cancelled_loses_nothing(log: MadeLog):
     assert messages(with_feeds(go)) == [str(number) for number in range(200)]
 
 
-def test_a_resumed_task_is_followed_on(log: MadeLog):
+def test_log_of_a_resumed_task_is_followed(log: MadeLog):
     log.write(b"one\n")
     log.ended = COMPLETED
 
@@ -190,15 +188,15 @@ def test_a_resumed_task_is_followed_on(log: MadeLog):
 
 @given(
     lines=st.lists(st.integers(0, 60), min_size=1, max_size=200),
-    kept=st.integers(200, 2000),
+    size=st.integers(200, 2000),
     start=st.integers(0, 3000),
 )
 @settings(max_examples=60, deadline=None)
-def test_what_is_seen_and_what_is_dropped_is_everything(lines, kept, start):
+def test_seen_and_dropped_parts_cover_everything(lines, size, start):
     written = b"".join(b"%d " % number + b"x" * size + b"\n" for number, size in enumerate(lines))
     start = min(start, len(written))
     with tempfile.TemporaryDirectory() as directory:
-        log = MadeLog(Path(directory) / "log", max_bytes=kept, segment_bytes=kept // 4)
+        log = MadeLog(Path(directory) / "log", max_bytes=size, segment_bytes=size // 4)
 
         async def go(feeds: LogFeeds) -> Any:
             following = asyncio.create_task(follow_to_the_end(feeds, log, start))
@@ -219,7 +217,7 @@ def test_what_is_seen_and_what_is_dropped_is_everything(lines, kept, start):
     assert position == len(written)
 
 
-def test_followers_end_when_the_server_does(log: MadeLog):
+def test_followers_end_with_the_server(log: MadeLog):
     async def go(feeds: LogFeeds) -> Any:
         async with feeds.follow(log.source, 0) as follower:
             feeds.close_soon()

@@ -15,7 +15,7 @@ def log(tmp_path: Path) -> MadeLog:
 
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are cut at 64 bytes instead of 1 MiB."""
+    """Cut lines at 64 bytes instead of 1 MiB."""
     for module in (line_stream, log_reader):
         monkeypatch.setattr(module, "LINE_BYTES", 64)
 
@@ -25,7 +25,7 @@ def numbered(count: int) -> bytes:
 
 
 @pytest.mark.usefixtures("short_lines")
-def test_a_line_that_is_too_long_is_cut_at_the_same_places_for_everybody(log: MadeLog):
+def test_overlong_line_is_cut_at_the_same_offsets_for_every_reader(log: MadeLog):
     log.write(b"head\n" + b"x" * 200 + b"\ntail\n")
     reader = log.reader()
     whole = reader.read_from(0, 2**20).logs
@@ -38,21 +38,21 @@ def test_a_line_that_is_too_long_is_cut_at_the_same_places_for_everybody(log: Ma
 
 
 @pytest.mark.usefixtures("short_lines")
-def test_a_line_without_end_is_cut_as_it_grows(log: MadeLog):
+def test_endless_line_is_cut_as_it_grows(log: MadeLog):
     log.write(b"x" * 100)
     page = log.reader().read_from(0, 2**20)
     assert [(line.offset, line.is_complete) for line in page.logs] == [(0, True), (64, False)]
     assert (page.next_offset, page.has_more) == (64, False)
 
 
-def test_a_bar_that_never_ends_is_one_line_that_changes(log: MadeLog):
+def test_endless_progress_bar_is_one_changing_line(log: MadeLog):
     for percent in range(101):
         log.write(b"\r%3d%%" % percent)
     [line] = log.reader().tail(10).logs
     assert (line.message, line.is_complete, line.offset) == ("100%", False, 0)
 
 
-def test_lines_of_a_log_whose_times_are_gone_have_none(log: MadeLog):
+def test_lines_without_stored_times_have_none(log: MadeLog):
     log.write(b"one\ntwo\n")
     for path in log.files.directory.glob("*.times"):
         path.unlink()
@@ -60,12 +60,12 @@ def test_lines_of_a_log_whose_times_are_gone_have_none(log: MadeLog):
     assert [(line.message, line.line_number, line.timestamp) for line in lines] == [("one", 1, None), ("two", 2, None)]
 
 
-def test_a_traceback_that_began_before_the_page_is_still_one(log: MadeLog):
+def test_traceback_that_started_before_the_page_is_recognised(log: MadeLog):
     log.write(b"Traceback (most recent call last):\n" + b'  File "x"\n' * 50 + b"ValueError: no\nfine\n")
     assert [line.level for line in log.reader().tail(3).logs] == ["error", "error", "info"]
 
 
-def test_what_goes_while_it_is_read_is_not_numbered_wrongly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_lines_deleted_during_the_read_are_not_misnumbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     log = MadeLog(tmp_path / "log", max_bytes=4000, segment_bytes=1000)
     for line in numbered(1000).splitlines(keepends=True):
         log.write(line)

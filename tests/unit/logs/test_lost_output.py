@@ -6,7 +6,7 @@ from api.training.lost_output import LostOutput
 from tests.unit.trainings import TrainingMachine
 
 
-def test_it_is_counted_by_outcomes_and_by_the_word_of_who_runs(machine: TrainingMachine):
+def test_lost_output_is_counted_by_outcomes_and_by_the_running_supervisor(machine: TrainingMachine):
     machine.run()
     lost = LostOutput(machine.executor, machine.root)
     assert lost.count(machine.attempts.of_task("a")) is None
@@ -16,7 +16,7 @@ def test_it_is_counted_by_outcomes_and_by_the_word_of_who_runs(machine: Training
     assert lost.count(machine.attempts.of_task("a")) == 7
 
 
-def test_an_outcome_that_says_nothing_of_it_counts_for_nothing(machine: TrainingMachine):
+def test_outcome_without_the_value_counts_as_zero(machine: TrainingMachine):
     machine.run()
     attempt: Any = machine.attempt()
     object.__setattr__(attempt, "outcome", {"log_lost_bytes": "x"})

@@ -1,4 +1,4 @@
-"""Pages of a log, whatever is in it and however it is cut."""
+"""Pages of a log with any content and any segments."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def log(tmp_path: Path) -> MadeLog:
 
 @pytest.fixture
 def short_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines are cut at 64 bytes instead of 1 MiB."""
+    """Cut lines at 64 bytes instead of 1 MiB."""
     for module in (line_stream, log_reader):
         monkeypatch.setattr(module, "LINE_BYTES", 64)
 
@@ -42,27 +42,27 @@ def test_tail_is_the_last_lines(log: MadeLog, count: int, rest: bytes):
     assert (page.has_more, page.next_offset) == (False, log.files.end())
 
 
-def test_a_tail_of_wanted_lines_looks_as_far_back_as_it_may(log: MadeLog):
+def test_tail_of_matching_lines_reads_back_to_its_limit(log: MadeLog):
     log.write(b"ValueError: old\n" + numbered(20_000) + b"ValueError: new\n")
     errors = LineFilter(level=LogLevel.ERROR)
-    assert messages(log.reader().tail(1, wanted=errors)) == ["ValueError: new"]
-    assert messages(log.reader().tail(5, limit_bytes=1000, wanted=errors)) == ["ValueError: new"]
+    assert messages(log.reader().tail(1, line_filter=errors)) == ["ValueError: new"]
+    assert messages(log.reader().tail(5, limit_bytes=1000, line_filter=errors)) == ["ValueError: new"]
 
 
-def test_a_page_has_at_least_one_line_and_ends_at_the_limit(log: MadeLog):
+def test_page_has_at_least_one_line_and_ends_at_the_limit(log: MadeLog):
     log.write(b"x" * 5000 + b"\n" + b"short\n" * 10)
     page = log.reader().read_from(0, 1)
     assert ([len(message) for message in messages(page)], page.next_offset, page.has_more) == ([5000], 5001, True)
     assert messages(log.reader().read_from(5001, 13)) == ["short"] * 3
 
 
-def test_a_page_has_no_more_than_so_many_lines(log: MadeLog):
+def test_number_of_lines_on_a_page_is_limited(log: MadeLog):
     log.write(b"\n" * 100)
     page = log.reader().read_from(0, 2**20, max_lines=30)
     assert (len(page.logs), page.next_offset, page.has_more) == (30, 30, True)
 
 
-def test_an_offset_within_a_line_shows_its_rest_as_cut(log: MadeLog):
+def test_offset_within_a_line_returns_its_rest_as_cut(log: MadeLog):
     log.write(b"one line\nanother\n")
     first, second = log.reader().read_from(4, 1000).logs
     assert (first.message, first.truncated, first.line_number) == ("line", True, 1)
@@ -70,13 +70,13 @@ def test_an_offset_within_a_line_shows_its_rest_as_cut(log: MadeLog):
 
 
 @pytest.mark.parametrize("offset", [17, 18, 10**15])
-def test_an_offset_at_or_behind_the_end_is_the_end(log: MadeLog, offset: int):
+def test_offset_at_or_after_the_end_is_the_end(log: MadeLog, offset: int):
     log.write(b"one line\nanother\n")
     page = log.reader().read_from(offset, 1000)
     assert (page.logs, page.next_offset, page.has_more) == ((), 17, False)
 
 
-def test_since_begins_with_the_first_line_of_that_time(tmp_path: Path):
+def test_since_starts_with_the_first_line_of_that_time(tmp_path: Path):
     reader = timed_log(tmp_path / "log", 100).reader()
     assert messages(reader.since(1050.0, 2**20))[0] == "50"
     assert messages(reader.since(1050.5, 2**20))[0] == "51"
@@ -85,7 +85,7 @@ def test_since_begins_with_the_first_line_of_that_time(tmp_path: Path):
     assert reader.since(1050.0, 2**20).logs[0].timestamp == "1970-01-01T00:17:30.000Z"
     assert messages(reader.tail(3, since=1050.0)) == ["97", "98", "99"]
     assert messages(reader.tail(3, since=1098.0)) == ["98", "99"]
-    assert messages(reader.tail(3, since=1098.0, wanted=LineFilter(level=LogLevel.INFO))) == ["98", "99"]
+    assert messages(reader.tail(3, since=1098.0, line_filter=LineFilter(level=LogLevel.INFO))) == ["98", "99"]
     assert messages(reader.tail(3, since=2000.0)) == []
 
 
@@ -96,7 +96,7 @@ def test_since_begins_with_the_first_line_of_that_time(tmp_path: Path):
     is_finished=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_pages_hold_every_line_once_with_its_number(tmp_path_factory, parts, segment, limit, is_finished):
+def test_pages_contain_every_line_once_with_its_number(tmp_path_factory, parts, segment, limit, is_finished):
     content = b"".join(parts)
     log = MadeLog(tmp_path_factory.mktemp("log"), segment_bytes=segment)
     for part in parts:
@@ -110,7 +110,7 @@ def test_pages_hold_every_line_once_with_its_number(tmp_path_factory, parts, seg
         offset, has_more = page.next_offset, page.has_more
     pieces = content.split(b"\n")
     rest = pieces.pop()
-    # What has not ended is on a page when there is room for it, and does not count yet.
+    # An unfinished line is returned if there is space for it, and is not counted yet.
     lines = [line for line in lines if line.is_complete]
     assert [line.line_number for line in lines] == list(range(1, len(pieces) + bool(rest and is_finished) + 1))
     offsets = [0]

@@ -1,4 +1,4 @@
-"""Searching: every line that matches, once, within bounds."""
+"""Searching: every matching line is found once, within limits."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def regex(text: str, ignore_case: bool = False) -> LogPattern:
     return LogPattern(text, is_regex=True, ignore_case=ignore_case)
 
 
-def word(text: str, ignore_case: bool = False) -> LogPattern:
+def keyword(text: str, ignore_case: bool = False) -> LogPattern:
     return LogPattern(text, is_regex=False, ignore_case=ignore_case)
 
 
@@ -42,8 +42,8 @@ def found(log: MadeLog, pattern: LogPattern, **how) -> list[str]:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        (word("b.c"), ["b.c"]),
-        (word("B.C", ignore_case=True), ["b.c"]),
+        (keyword("b.c"), ["b.c"]),
+        (keyword("B.C", ignore_case=True), ["b.c"]),
         (regex("b.c"), ["b.c"]),
         (regex("^b"), ["b.c"]),
         (regex("c$"), ["abc abc", "b.c"]),
@@ -52,17 +52,17 @@ def found(log: MadeLog, pattern: LogPattern, **how) -> list[str]:
         (regex(r"c\s+b"), []),
         (regex("(?s)abc.*b"), ["abc abc"]),
         (regex("ÄÖ", ignore_case=True), ["äö"]),
-        (word("\n"), []),
+        (keyword("\n"), []),
     ],
 )
-def test_patterns_are_matched_line_by_line(log: MadeLog, pattern: LogPattern, expected: list[str]):
+def test_patterns_match_within_lines(log: MadeLog, pattern: LogPattern, expected: list[str]):
     log.write("abc abc\n\nb.c\näö\n".encode())
     assert found(log, pattern) == expected
 
 
-def test_a_place_is_told_in_characters_of_the_message(log: MadeLog):
+def test_position_is_in_characters_of_the_message(log: MadeLog):
     log.write("äö needle\nold needle\rnew\n\x1b[31mnee\x1b[0mdle needle\n".encode())
-    hits = search(log.source, word("needle"))[0].hits
+    hits = search(log.source, keyword("needle"))[0].hits
     assert [(hit.match_start, hit.match_end, hit.matched_text) for hit in hits] == [
         (3, 9, "needle"),
         (None, None, "needle"),
@@ -70,7 +70,7 @@ def test_a_place_is_told_in_characters_of_the_message(log: MadeLog):
     ]
 
 
-def test_lines_around_a_hit_overlap_with_those_of_the_next(log: MadeLog):
+def test_context_of_neighbouring_hits_overlaps(log: MadeLog):
     log.write(b"".join(b"%d\n" % number for number in range(3000)))
     hits = search(log.source, regex("^(0|5|6|2998|2999)$"), context=2)[0].hits
     around = [([line.message for line in hit.before], [line.message for line in hit.after]) for hit in hits]
@@ -83,65 +83,65 @@ def test_lines_around_a_hit_overlap_with_those_of_the_next(log: MadeLog):
     ]
 
 
-def test_a_line_that_has_not_ended_is_found(log: MadeLog):
+def test_unfinished_line_is_found(log: MadeLog):
     log.write(b"one\nneedle")
-    assert found(log, word("needle")) == ["needle"]
+    assert found(log, keyword("needle")) == ["needle"]
 
 
-def test_it_stops_at_the_limit_and_goes_on_behind_the_last_hit(log: MadeLog):
+def test_search_stops_at_its_limit_and_continues_after_the_last_hit(log: MadeLog):
     log.write(b"needle needle\nx\nneedle\n")
-    run, next_offset = search(log.source, word("needle"), limit=1)
+    run, next_offset = search(log.source, keyword("needle"), limit=1)
     assert (run.stopped, next_offset, len(run.hits)) == (StopReason.LIMIT, 14, 1)
-    run, next_offset = search(log.source, word("needle"), next_offset)
+    run, next_offset = search(log.source, keyword("needle"), next_offset)
     assert ([hit.line_number for hit in run.hits], run.stopped, next_offset) == ([3], None, None)
 
 
-def test_it_stops_when_enough_was_read(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+def test_search_stops_at_its_byte_limit(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(log_search, "MAX_BYTES", 1000)
     monkeypatch.setattr(log_search, "BLOCK", 500)
     log.write(b"x" * 99 + b"\n")
     log.write(b"x" * 99 + b"\n" * 1000)
-    run, next_offset = search(log.source, word("needle"))
+    run, next_offset = search(log.source, keyword("needle"))
     assert run.stopped is StopReason.BYTES
     assert next_offset == run.searched_bytes < log.files.end()
 
 
-def test_it_stops_when_its_time_is_over(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+def test_search_stops_at_its_time_limit(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(log_search, "BLOCK", 500)
     log.write(b"line\n" * 1000)
     clock = FakeClock()
-    run = SearchRun.begin(LogQuery(word("needle")), clock)
+    run = SearchRun.begin(LogQuery(keyword("needle")), clock)
     clock.advance(log_search.MAX_SECONDS + 1)
     assert run.search(log.source, 0) == run.searched_bytes <= 500
     assert run.stopped is StopReason.TIME
 
 
-def test_time_counts_where_everything_matches_and_nothing_is_wanted(log: MadeLog):
+def test_time_limit_applies_if_every_match_is_filtered_out(log: MadeLog):
     log.write(b"line\n" * 1000)
     clock = FakeClock()
-    run = SearchRun.begin(LogQuery(regex("."), wanted=LineFilter(level=LogLevel.ERROR)), clock)
+    run = SearchRun.begin(LogQuery(regex("."), line_filter=LineFilter(level=LogLevel.ERROR)), clock)
     clock.advance(log_search.MAX_SECONDS + 1)
     assert run.search(log.source, 0) == 5
 
 
-def test_what_is_shown_is_bounded(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+def test_size_of_the_response_is_limited(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(log_search, "MAX_SHOWN", 10_000)
     log.write((b"x" * 2000 + b"\n") * 20)
     run, next_offset = search(log.source, regex("x"), limit=20)
     assert (run.stopped, len(run.hits), next_offset) == (StopReason.BYTES, 5, 5 * 2001)
 
 
-def test_only_what_came_in_a_time_is_searched(tmp_path: Path):
+def test_only_lines_of_the_given_time_are_searched(tmp_path: Path):
     log = timed_log(tmp_path / "log", 10)
     assert found(log, regex("."), begin_at=1003.0, end_at=1006.0) == ["3", "4", "5"]
 
 
-def test_a_line_that_is_too_long_is_searched_in_its_parts(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
+def test_overlong_line_is_searched_in_its_parts(log: MadeLog, monkeypatch: pytest.MonkeyPatch):
     for module in (line_stream, log_search):
         monkeypatch.setattr(module, "LINE_BYTES", 64)
     monkeypatch.setattr(log_search, "BLOCK", 100)
     log.write(b"head\n" + b"x" * 75 + b"needle" + b"x" * 75 + b"needle" + b"x" * 300 + b"needle\nneedle\n")
-    hits = search(log.source, word("needle"))[0].hits
+    hits = search(log.source, keyword("needle"))[0].hits
     assert [(hit.line_number, hit.offset) for hit in hits] == [(2, 64), (2, 128), (2, 448), (3, 474)]
 
 
@@ -153,7 +153,7 @@ def test_a_line_that_is_too_long_is_searched_in_its_parts(log: MadeLog, monkeypa
     limit=st.integers(1, 7),
 )
 @settings(max_examples=60, deadline=None)
-def test_page_by_page_it_finds_what_looking_at_each_line_finds(tmp_path_factory, lines, pattern, block, segment, limit):
+def test_search_by_pages_equals_matching_each_line(tmp_path_factory, lines, pattern, block, segment, limit):
     log = MadeLog(tmp_path_factory.mktemp("log"), segment_bytes=segment)
     for line in lines:
         log.write(line.encode() + b"\n")
@@ -166,6 +166,6 @@ def test_page_by_page_it_finds_what_looking_at_each_line_finds(tmp_path_factory,
     assert numbers == [number for number, line in enumerate(lines, start=1) if re.search(pattern, line)]
 
 
-def test_a_hostile_pattern_is_linear(log: MadeLog):
+def test_hostile_pattern_takes_linear_time(log: MadeLog):
     log.write((b"a" * 5000 + b"!\n") * 200)
     assert found(log, regex("(a+)+$")) == []

@@ -1,4 +1,4 @@
-"""The server's own log: what loggers say, in a file, whatever becomes of the disk."""
+"""The server's own log: lines of loggers in a file, even with a failing disk."""
 
 import logging
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def messages(log: ServerLog) -> list[str]:
     return [line.message for line in log.source.reader().tail(1000).logs]
 
 
-def test_what_loggers_say_is_kept(log: ServerLog):
+def test_lines_of_loggers_are_stored(log: ServerLog):
     log.start()
     logging.getLogger("some.part").warning("careful", extra={"task_id": "t1"})
     log.stop()
@@ -42,7 +42,7 @@ def test_what_loggers_say_is_kept(log: ServerLog):
     assert line.level is LogLevel.WARNING
 
 
-def test_it_goes_on_where_an_earlier_server_ended(log: ServerLog, directory: Path):
+def test_log_continues_after_an_earlier_server(log: ServerLog, directory: Path):
     log.write("one\n")
     log.stop()
     later = open_log(directory)
@@ -51,7 +51,7 @@ def test_it_goes_on_where_an_earlier_server_ended(log: ServerLog, directory: Pat
     assert messages(later) == ["one", "two"]
 
 
-def test_of_two_servers_one_writes_and_the_other_takes_over(log: ServerLog, directory: Path):
+def test_one_of_two_servers_writes_and_the_other_takes_over(log: ServerLog, directory: Path):
     other = open_log(directory)
     log.write("mine\n")
     log.flush()
@@ -63,7 +63,7 @@ def test_of_two_servers_one_writes_and_the_other_takes_over(log: ServerLog, dire
     assert messages(other) == ["mine", "theirs"]
 
 
-def test_a_directory_that_cannot_be_made_hurts_nobody(tmp_path: Path):
+def test_directory_that_cannot_be_created_is_ignored(tmp_path: Path):
     (tmp_path / "file").write_text("")
     log = open_log(tmp_path / "file" / "below")
     log.write("lost\n")
@@ -71,7 +71,7 @@ def test_a_directory_that_cannot_be_made_hurts_nobody(tmp_path: Path):
     assert log.source.content.end() == 0
 
 
-def test_a_storage_that_was_moved_away_is_not_made_anew(log: ServerLog, directory: Path):
+def test_storage_that_was_moved_away_is_not_created_again(log: ServerLog, directory: Path):
     away = directory.parent.rename(directory.parent.with_name("away"))
     log.write("lost\n")
     log.flush()
@@ -79,7 +79,7 @@ def test_a_storage_that_was_moved_away_is_not_made_anew(log: ServerLog, director
     away.rename(directory.parent)
 
 
-def test_it_is_bounded(log: ServerLog):
+def test_size_of_the_log_is_limited(log: ServerLog):
     for _ in range(300):
         log.write("x" * 9_999 + "\n")
         log.flush()
@@ -87,7 +87,7 @@ def test_it_is_bounded(log: ServerLog):
     assert log.source.content.end() == 3_000_000
 
 
-def test_what_waits_is_bounded(log: ServerLog, monkeypatch: pytest.MonkeyPatch):
+def test_queue_is_bounded(log: ServerLog, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(server_log, "CAPACITY", 10)
     for number in range(100):
         log.write(f"{number}\n")
@@ -97,9 +97,9 @@ def test_what_waits_is_bounded(log: ServerLog, monkeypatch: pytest.MonkeyPatch):
     assert messages(log) == ["0", "1", "2", "3", "4", "after"]
 
 
-def test_levels_are_read_from_both_forms_and_go_on_over_a_traceback():
+def test_levels_are_read_from_both_formats_and_continue_in_a_traceback():
     lines = ServerLines()
-    told = [
+    lines_of_levels = [
         '{"time":"2026-01-01T00:00:00.000Z","level":"ERROR","message":"x"}',
         "2026-01-01 00:00:00 WARNING careful",
         "2026-01-01 00:00:00 ERROR   wrong",
@@ -107,4 +107,11 @@ def test_levels_are_read_from_both_forms_and_go_on_over_a_traceback():
         "2026-01-01 00:00:00 INFO    fine",
         "2026-01-01 00:00:00 DEBUG   more",
     ]
-    assert [lines.read(line).level for line in told] == ["error", "warning", "error", "error", "info", "debug"]
+    assert [lines.read(line).level for line in lines_of_levels] == [
+        "error",
+        "warning",
+        "error",
+        "error",
+        "info",
+        "debug",
+    ]

@@ -1,4 +1,4 @@
-"""Logs of tasks: which pages, which searches, over which of them."""
+"""Logs of tasks: their pages and searches."""
 
 from pathlib import Path
 
@@ -35,40 +35,40 @@ def numbered(count: int) -> str:
     return "".join(f"line {number}\n" for number in range(count))
 
 
-def test_a_page_is_the_tail_unless_something_else_is_asked_for(machine: TrainingMachine, logs: LogService):
+def test_page_is_the_tail_by_default(machine: TrainingMachine, logs: LogService):
     machine.put()
     machine.prints(numbered(1000))
     source = logs.find("a")
-    assert len(messages(logs.get_page(source, wanted=EVERYTHING))) == DEFAULT_TAIL
-    assert messages(logs.get_page(source, tail=2, wanted=EVERYTHING)) == ["line 998", "line 999"]
-    assert messages(logs.get_page(source, offset=7, limit_bytes=14, wanted=EVERYTHING)) == ["line 1", "line 2"]
-    assert messages(logs.get_page(source, tail=5, wanted=LineFilter(level=LogLevel.ERROR))) == []
+    assert len(messages(logs.get_page(source, line_filter=EVERYTHING))) == DEFAULT_TAIL
+    assert messages(logs.get_page(source, tail=2, line_filter=EVERYTHING)) == ["line 998", "line 999"]
+    assert messages(logs.get_page(source, offset=7, limit_bytes=14, line_filter=EVERYTHING)) == ["line 1", "line 2"]
+    assert messages(logs.get_page(source, tail=5, line_filter=LineFilter(level=LogLevel.ERROR))) == []
 
 
-def test_a_page_of_a_task_says_how_much_output_was_lost(machine: TrainingMachine, logs: LogService):
+def test_page_of_a_task_has_the_amount_of_lost_output(machine: TrainingMachine, logs: LogService):
     machine.run()
     machine.executor.loses(machine.uid(), 12)
-    page = logs.get_page(logs.find("a"), wanted=EVERYTHING)
+    page = logs.get_page(logs.find("a"), line_filter=EVERYTHING)
     assert (getattr(page, "task_id", None), getattr(page, "log_lost_bytes", None)) == ("a", 12)
 
 
-def test_epochs_are_counted_by_what_the_trainer_was_seen_to_do(machine: TrainingMachine, logs: LogService):
+def test_epochs_are_counted_by_the_observed_steps(machine: TrainingMachine, logs: LogService):
     machine.put()
     machine.prints(steps(1, 41))
-    page = logs.get_page(logs.find("a"), wanted=EVERYTHING)
+    page = logs.get_page(logs.find("a"), line_filter=EVERYTHING)
     assert [line.epoch for line in page.logs] == [1, 2]
 
 
-def test_an_unknown_task_has_no_log(logs: LogService):
+def test_unknown_task_has_no_log(logs: LogService):
     with pytest.raises(TaskNotFound):
         logs.find("nobody")
 
 
-def test_whether_its_task_has_ended_is_known_while_it_is_followed(machine: TrainingMachine, logs: LogService):
+def test_end_of_the_task_is_known_to_its_followers(machine: TrainingMachine, logs: LogService):
     machine.put()
     source = logs.find("a")
     assert source.look_up_end() is None
-    machine.ask_to_stop()
+    machine.request_task_stop()
     ended = source.look_up_end()
     assert ended is not None
     assert ended.status == "stopped"
@@ -81,7 +81,7 @@ def test_whether_its_task_has_ended_is_known_while_it_is_followed(machine: Train
 QUERY = LogQuery(LogPattern("line", is_regex=False, ignore_case=False), limit=3)
 
 
-def test_all_logs_are_searched_the_newest_first_and_page_by_page(machine: TrainingMachine, logs: LogService):
+def test_all_logs_are_searched_newest_first_and_page_by_page(machine: TrainingMachine, logs: LogService):
     for task_id in ("old", "new"):
         machine.put(task_id)
         machine.prints(numbered(2), task_id)
@@ -96,7 +96,7 @@ def test_all_logs_are_searched_the_newest_first_and_page_by_page(machine: Traini
     assert ([hit.message for hit in rest.results], rest.complete, rest.next_cursor) == (["line 1"], True, None)
 
 
-def test_one_log_is_searched_onward_from_an_offset(machine: TrainingMachine, logs: LogService):
+def test_one_log_is_searched_from_an_offset(machine: TrainingMachine, logs: LogService):
     machine.put()
     machine.prints(numbered(5))
     first = logs.search(logs.find("a"), QUERY, None)
@@ -105,7 +105,9 @@ def test_one_log_is_searched_onward_from_an_offset(machine: TrainingMachine, log
     assert ([hit.message for hit in rest.results], rest.total_matches) == (["line 3", "line 4"], 2)
 
 
-def test_only_so_many_search_at_a_time(machine: TrainingMachine, logs: LogService, monkeypatch: pytest.MonkeyPatch):
+def test_number_of_concurrent_searches_is_limited(
+    machine: TrainingMachine, logs: LogService, monkeypatch: pytest.MonkeyPatch
+):
     machine.put()
     source = logs.find("a")
     for _ in range(MAX_SEARCHES):

@@ -7,14 +7,14 @@ from api.logs.task_end import find_end
 from tests.unit.trainings import TrainingMachine
 
 
-def test_what_goes_on_has_no_end(machine: TrainingMachine):
+def test_running_task_has_no_end(machine: TrainingMachine):
     machine.put()
     assert find_end(machine.tasks, machine.attempts, "a") is None
     machine.train()
     assert find_end(machine.tasks, machine.attempts, "a") is None
 
 
-def test_an_end_is_that_of_the_latest_attempt(machine: TrainingMachine):
+def test_end_is_that_of_the_latest_attempt(machine: TrainingMachine):
     machine.run()
     machine.end(how=outcome(exit_code=3))
     end = find_end(machine.tasks, machine.attempts, "a")
@@ -23,14 +23,14 @@ def test_an_end_is_that_of_the_latest_attempt(machine: TrainingMachine):
     assert end.failure is not None
 
 
-def test_one_that_was_stopped_while_it_waited_has_no_exit_code(machine: TrainingMachine):
+def test_task_that_was_stopped_in_the_queue_has_no_exit_code(machine: TrainingMachine):
     machine.put()
-    machine.ask_to_stop()
+    machine.request_task_stop()
     end = find_end(machine.tasks, machine.attempts, "a")
     assert end is not None
     assert (end.status, end.exit_code, end.failure) == (TaskStatus.STOPPED, None, None)
 
 
-def test_an_unknown_task_is_not_found(machine: TrainingMachine):
+def test_unknown_task_is_not_found(machine: TrainingMachine):
     with pytest.raises(TaskNotFound):
         find_end(machine.tasks, machine.attempts, "nobody")

@@ -1,4 +1,4 @@
-"""Changes in a directory wake those who watch it."""
+"""Changes in a directory wake its watchers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -24,7 +24,7 @@ def with_watcher(work: Callable[[LogWatcher], Coroutine[Any, Any, None]]) -> Non
     asyncio.run(go())
 
 
-def test_who_watches_is_woken_by_a_new_file_and_by_more_in_it(tmp_path: Path):
+def test_new_file_and_new_content_wake_the_watcher(tmp_path: Path):
     async def go(watcher: LogWatcher) -> None:
         woken = asyncio.Event()
         assert watcher.watch(tmp_path, woken.set)
@@ -38,25 +38,25 @@ def test_who_watches_is_woken_by_a_new_file_and_by_more_in_it(tmp_path: Path):
     with_watcher(go)
 
 
-def test_each_directory_wakes_its_own_and_nobody_who_has_gone(tmp_path: Path):
+def test_each_directory_wakes_only_its_current_watchers(tmp_path: Path):
     async def go(watcher: LogWatcher) -> None:
-        here, there, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        here, there, removed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         for name in ("here", "there"):
             (tmp_path / name).mkdir()
         watcher.watch(tmp_path / "there", there.set)
-        watcher.watch(tmp_path / "here", gone.set)
+        watcher.watch(tmp_path / "here", removed.set)
         watcher.watch(tmp_path / "here", here.set)
-        watcher.unwatch(tmp_path / "here", gone.set)
+        watcher.unwatch(tmp_path / "here", removed.set)
         (tmp_path / "here" / "log").write_text("x")
         await here.wait()
-        assert (there.is_set(), gone.is_set()) == (False, False)
+        assert (there.is_set(), removed.is_set()) == (False, False)
         watcher.unwatch(tmp_path / "here", here.set)
         watcher.unwatch(tmp_path / "there", there.set)
 
     with_watcher(go)
 
 
-def test_the_kernel_is_asked_for_nothing_while_nobody_watches(tmp_path: Path):
+def test_inotify_is_not_used_without_watchers(tmp_path: Path):
     async def go(watcher: LogWatcher) -> None:
         watcher.watch(tmp_path, print)
         assert watcher._inotify is not None
@@ -66,7 +66,7 @@ def test_the_kernel_is_asked_for_nothing_while_nobody_watches(tmp_path: Path):
     with_watcher(go)
 
 
-def test_a_directory_that_is_not_there_is_looked_at_by_the_caller(tmp_path: Path):
+def test_missing_directory_must_be_polled(tmp_path: Path):
     async def go(watcher: LogWatcher) -> None:
         assert not watcher.watch(tmp_path / "nothing", print)
         watcher.unwatch(tmp_path / "nothing", print)
@@ -74,7 +74,7 @@ def test_a_directory_that_is_not_there_is_looked_at_by_the_caller(tmp_path: Path
     with_watcher(go)
 
 
-def test_a_kernel_that_watches_nothing_more_is_told_of_once(
+def test_exhausted_inotify_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def refuse(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Messages for tests, and a loop to play a scene in."""
+"""Messages for tests, and a loop to run a scene in."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -22,7 +22,7 @@ def play(scene: Scene) -> Any:
 
 
 async def settle() -> None:
-    # Twice: once for what was called soon, once for what that woke.
+    # Twice: once for scheduled callbacks, once for what these wake.
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 

@@ -15,7 +15,7 @@ ROUTES = LiveRoutes(
 )
 
 
-def test_path_leads_to_its_route_and_what_stands_in_it():
+def test_path_leads_to_its_route_and_its_variables():
     found = ROUTES.find(Transport.EVENTS, "/training/train_1/events/stream")
     assert found is not None
     assert found.route.pattern == "/training/<task_id>/events/stream"
@@ -33,17 +33,17 @@ def test_path_leads_to_its_route_and_what_stands_in_it():
         "/training/a/b/events/stream",
     ],
 )
-def test_other_paths_lead_nowhere(path):
+def test_other_paths_have_no_route(path):
     assert ROUTES.find(Transport.EVENTS, path) is None
 
 
-def test_each_transport_has_its_own_addresses():
+def test_each_transport_has_its_own_routes():
     assert ROUTES.find(Transport.WEB_SOCKET, "/gpu/stream") is None
     assert ROUTES.find(Transport.WEB_SOCKET, "/ws/training/train_1") is not None
 
 
 @pytest.mark.parametrize("task_id", ["..", "a b", "é", "x" * 200, "-1", "a\x00"])
-def test_id_that_no_task_can_have_is_not_found(task_id):
+def test_invalid_task_id_is_not_found(task_id):
     found = ROUTES.find(Transport.WEB_SOCKET, f"/ws/training/{task_id}")
     assert found is not None
     with pytest.raises(TaskNotFound):

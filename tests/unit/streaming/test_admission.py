@@ -4,13 +4,13 @@ from api.errors import TooManyStreams
 from api.streaming.admission import Admission
 
 
-def test_as_many_as_there_may_be_are_admitted():
+def test_streams_up_to_the_limit_are_admitted():
     admission = Admission(3, 2)
     with admission.admit("a"), admission.admit("a"), admission.admit("b"):
         assert admission.streams == 3
 
 
-def test_one_too_many_in_all_is_refused():
+def test_stream_above_the_total_limit_is_rejected():
     admission = Admission(2, 2)
     with admission.admit("a"), admission.admit("b"), pytest.raises(TooManyStreams) as refused, admission.admit("c"):
         pass
@@ -18,7 +18,7 @@ def test_one_too_many_in_all_is_refused():
     assert admission.refused == 1
 
 
-def test_one_too_many_of_a_client_is_refused_and_others_are_not():
+def test_stream_above_the_clients_limit_is_rejected_and_others_are_not():
     admission = Admission(9, 1)
     with admission.admit("a"):
         with pytest.raises(TooManyStreams), admission.admit("a"):
@@ -27,7 +27,7 @@ def test_one_too_many_of_a_client_is_refused_and_others_are_not():
             assert admission.streams == 2
 
 
-def test_room_is_given_back():
+def test_closed_stream_frees_its_slot():
     admission = Admission(1, 1)
     for _ in range(3):
         with admission.admit("a"):
@@ -35,7 +35,7 @@ def test_room_is_given_back():
     assert admission.streams == 0
 
 
-def test_clients_that_have_gone_are_forgotten():
+def test_clients_without_streams_are_forgotten():
     admission = Admission(9, 9)
     for client in range(100):
         with admission.admit(str(client)):

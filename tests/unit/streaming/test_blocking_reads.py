@@ -1,14 +1,14 @@
-"""What streams read."""
+"""Blocking reads of streams."""
 
 import asyncio
 
 from api.streaming.blocking_reads import BlockingReads
-from api.util.deadlines import READ_SECONDS, one_wait, time_left
+from api.util.deadlines import READ_SECONDS, shared_wait_limit, time_left
 
 
-def test_whoever_opens_a_stream_waits_for_the_database_no_longer_than_any_reader() -> None:
+def test_new_stream_waits_for_the_database_no_longer_than_other_readers() -> None:
     def find_time_left() -> float | None:
-        with one_wait():
+        with shared_wait_limit():
             return time_left()
 
     reads = BlockingReads()

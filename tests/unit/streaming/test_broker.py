@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.domain.sight import Sight
+from api.domain.read_scope import ReadScope
 from api.domain.training import TaskStatus
 from api.errors import Unavailable
 from api.streaming import broker as broker_module
@@ -43,7 +43,7 @@ def test_subscriber_gets_only_its_topics():
     play(scene)
 
 
-def test_follower_of_a_task_gets_only_its_messages_and_its_details():
+def test_subscriber_of_a_task_gets_only_its_messages_and_its_details():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([Topic.TASK], "mine") as mine, broker.subscribe([Topic.TASK]) as all_:
             for message in (status("mine"), status("other"), metrics("mine"), metrics("other"), end("mine")):
@@ -55,7 +55,7 @@ def test_follower_of_a_task_gets_only_its_messages_and_its_details():
     play(scene)
 
 
-def test_latest_snapshot_and_progress_are_kept_for_who_comes_later():
+def test_latest_snapshot_and_progress_are_stored_for_later_subscribers():
     async def scene(broker: Broker) -> None:
         for message in (snapshot(1), snapshot(2), progress("a"), progress("b"), progress("a")):
             broker.publish(message)
@@ -71,7 +71,7 @@ def test_latest_snapshot_and_progress_are_kept_for_who_comes_later():
 @pytest.mark.parametrize(
     "message", [end("a"), status("a", current=TaskStatus.FAILED), progress("a", TaskStatus.COMPLETED)]
 )
-def test_progress_of_a_task_that_is_not_active_any_more_is_forgotten(message):
+def test_progress_of_an_inactive_task_is_forgotten(message):
     async def scene(broker: Broker) -> None:
         broker.publish(progress("a"))
         broker.publish(message)
@@ -80,18 +80,18 @@ def test_progress_of_a_task_that_is_not_active_any_more_is_forgotten(message):
     play(scene)
 
 
-def test_progress_of_tasks_that_nobody_told_the_end_of_is_forgotten_on_request():
+def test_progress_of_tasks_without_a_reported_end_is_forgotten_on_request():
     async def scene(broker: Broker) -> None:
         broker.publish(progress("a"))
         broker.publish(progress("b"))
-        broker.keep_progress({"b"})
+        broker.retain_progress({"b"})
         assert broker.latest_progress("a") is None
         assert broker.latest_progress("b") is not None
 
     play(scene)
 
 
-def test_who_comes_back_gets_what_it_missed_in_order():
+def test_reconnecting_subscriber_gets_missed_messages_in_order():
     async def scene(broker: Broker) -> None:
         for message in (status("a", 1), system("b"), status("a", 2), snapshot(), metrics("a"), system("c")):
             broker.publish(message)
@@ -102,7 +102,7 @@ def test_who_comes_back_gets_what_it_missed_in_order():
     play(scene)
 
 
-def test_who_missed_nothing_gets_nothing_again():
+def test_subscriber_that_missed_nothing_gets_nothing_again():
     async def scene(broker: Broker) -> None:
         broker.publish(progress("a"))
         missed = broker.catch_up([Topic.TASK], f"{broker.boot}-1")
@@ -114,7 +114,7 @@ def test_who_missed_nothing_gets_nothing_again():
 @pytest.mark.parametrize(
     "last_id", ["other-1", "1", "", "-", "x" * 500, "{boot}-", "{boot}--1", "{boot}-2", "{boot}-1.0", "{boot}-٣"]
 )
-def test_id_that_is_not_known_gets_the_present_state_and_a_reset(last_id):
+def test_unknown_id_gets_the_current_state_and_a_reset(last_id):
     async def scene(broker: Broker) -> None:
         broker.publish(progress("a"))
         missed = broker.catch_up([Topic.TASK], last_id.replace("{boot}", broker.boot))
@@ -123,7 +123,7 @@ def test_id_that_is_not_known_gets_the_present_state_and_a_reset(last_id):
     play(scene)
 
 
-def test_id_from_before_the_history_is_not_known(monkeypatch):
+def test_id_from_before_the_history_is_unknown(monkeypatch):
     monkeypatch.setattr(broker_module, "HISTORY", dict.fromkeys(Topic, 2))
 
     async def scene(broker: Broker) -> None:
@@ -135,7 +135,7 @@ def test_id_from_before_the_history_is_not_known(monkeypatch):
     play(scene)
 
 
-def test_snapshots_that_were_missed_are_no_gap():
+def test_missed_snapshots_are_no_gap():
     async def scene(broker: Broker) -> None:
         for position in range(1, 10):
             broker.publish(snapshot(position))
@@ -145,13 +145,13 @@ def test_snapshots_that_were_missed_are_no_gap():
     play(scene)
 
 
-def test_message_before_there_is_a_loop_is_remembered():
+def test_message_before_the_loop_exists_is_stored():
     broker = Broker()
     broker.publish(snapshot())
     assert broker.latest_snapshot() is not None
 
 
-def test_message_after_the_loop_has_ended_is_nobodys():
+def test_message_after_the_loop_has_ended_is_ignored():
     broker = Broker()
 
     async def scene() -> None:
@@ -182,7 +182,7 @@ def test_lagging_subscriber_is_dropped_and_the_others_are_not():
     play(scene)
 
 
-def test_subscriber_that_is_just_not_too_far_behind_stays():
+def test_subscriber_at_the_limit_of_its_queue_stays():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([Topic.TASK], capacity=CAPACITY) as slow:
             for position in range(CAPACITY):
@@ -193,7 +193,7 @@ def test_subscriber_that_is_just_not_too_far_behind_stays():
     play(scene)
 
 
-def test_snapshot_that_was_not_fetched_gives_way_to_the_next_one():
+def test_new_snapshot_replaces_one_that_was_not_fetched():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([Topic.GPU, Topic.TASK], capacity=CAPACITY, keeps_latest_snapshot=True) as slow:
             broker.publish(snapshot(1))
@@ -206,7 +206,7 @@ def test_snapshot_that_was_not_fetched_gives_way_to_the_next_one():
     play(scene)
 
 
-def test_subscriber_that_cannot_be_sent_to_is_counted_as_dropped():
+def test_subscriber_that_cannot_be_sent_to_counts_as_dropped():
     async def scene(broker: Broker) -> None:
         with contextlib.suppress(TooSlow), broker.subscribe([Topic.GPU]):
             raise TooSlow
@@ -215,7 +215,7 @@ def test_subscriber_that_cannot_be_sent_to_is_counted_as_dropped():
     play(scene)
 
 
-def test_subscriber_that_was_dropped_for_lagging_is_counted_once():
+def test_dropped_subscriber_is_counted_once():
     async def scene(broker: Broker) -> None:
         with contextlib.suppress(TooSlow), broker.subscribe([Topic.GPU], capacity=1):
             for position in range(3):
@@ -232,12 +232,12 @@ def test_subscription_ends_with_its_block():
         with contextlib.suppress(ZeroDivisionError), broker.subscribe([Topic.GPU], "a"):
             assert broker.subscribers == 1
             raise ZeroDivisionError
-        assert (broker.subscribers, broker._wanted) == (0, {})
+        assert (broker.subscribers, broker._subscribers_by_key) == (0, {})
 
     play(scene)
 
 
-def test_close_ends_every_subscription_after_what_is_queued():
+def test_close_ends_every_subscription_after_its_queue():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([Topic.GPU]) as subscription:
             broker.publish(snapshot())
@@ -251,7 +251,7 @@ def test_close_ends_every_subscription_after_what_is_queued():
     play(scene)
 
 
-def test_close_can_be_asked_for_from_another_thread():
+def test_close_can_be_requested_from_another_thread():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([]) as subscription:
             threading.Thread(target=broker.close_soon).start()
@@ -260,7 +260,7 @@ def test_close_can_be_asked_for_from_another_thread():
     play(scene)
 
 
-def test_subscriber_that_lagged_stays_one_that_lagged_when_the_server_ends():
+def test_dropped_subscriber_stays_dropped_when_the_server_shuts_down():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([Topic.GPU], capacity=1) as subscription:
             for position in range(3):
@@ -288,15 +288,15 @@ async def follow(broker: Broker) -> list[int]:
 
 
 def publish_all(broker: Broker, loop: asyncio.AbstractEventLoop) -> None:
-    # The loop gives room back, so that nobody is dropped for lagging.
-    room = threading.Semaphore(4)
+    # The loop frees slots, so that no subscriber is dropped for lagging.
+    slots = threading.Semaphore(4)
     for position in range(1, LAST + 1):
-        room.acquire(timeout=20)
+        slots.acquire(timeout=20)
         broker.publish(snapshot(position))
-        loop.call_soon_threadsafe(room.release)
+        loop.call_soon_threadsafe(slots.release)
 
 
-def test_no_message_is_lost_or_doubled_at_subscribing():
+def test_no_message_is_lost_or_repeated_while_subscribing():
     async def scene(broker: Broker) -> list[list[int]]:
         thread = threading.Thread(target=publish_all, args=(broker, asyncio.get_running_loop()))
         thread.start()
@@ -312,7 +312,7 @@ def test_no_message_is_lost_or_doubled_at_subscribing():
         assert seen == list(range(seen[0], LAST + 1))
 
 
-def test_what_waits_is_taken_in_parts_that_are_worth_sending_together(monkeypatch: pytest.MonkeyPatch):
+def test_queued_messages_are_taken_in_parts_of_suitable_size(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.streaming.subscription.TOGETHER_BYTES", 50)
 
     async def scene(broker: Broker) -> None:
@@ -325,10 +325,10 @@ def test_what_waits_is_taken_in_parts_that_are_worth_sending_together(monkeypatc
     play(scene)
 
 
-ANN = Sight("ann", sees_all=False)
+ANN = ReadScope("ann", sees_all=False)
 
 
-def test_a_subscriber_gets_of_all_tasks_only_those_that_it_may_see():
+def test_subscriber_of_all_tasks_gets_only_visible_ones():
     async def scene(broker: Broker) -> None:
         with broker.subscribe([Topic.TASK, Topic.SYSTEM], sight=ANN) as ann, broker.subscribe([Topic.TASK]) as every:
             for owner in ("ann", "bob", None):
@@ -341,7 +341,7 @@ def test_a_subscriber_gets_of_all_tasks_only_those_that_it_may_see():
     play(scene)
 
 
-def test_what_was_missed_and_the_present_state_hold_only_what_one_may_see():
+def test_missed_messages_and_current_state_contain_only_visible_ones():
     async def scene(broker: Broker) -> None:
         for task_id, owner in (("hers", "ann"), ("his", "bob")):
             broker.publish(replace(progress(task_id), owner=owner))

@@ -1,4 +1,4 @@
-"""Streams are admitted, opened, sent, and cut off."""
+"""Streams are admitted, opened, sent and disconnected."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -13,25 +13,25 @@ from api.streaming import connections
 from api.streaming.addresses import Asked, LiveRoute, LiveRoutes, Transport
 from api.streaming.admission import Admission
 from api.streaming.broker import Broker
-from api.streaming.connections import LiveServing
+from api.streaming.connections import StreamServer
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame, closing_frame
 from api.streaming.models import MessageType, StreamEnding
-from api.streaming.permits import Farewell, Permits
+from api.streaming.permits import LastFrame, Permits
 from api.streaming.subscription import TooSlow
 from api.web.gate import asking
 
 
 class Opened:
-    """A stream of one frame, and what was asked for."""
+    """A stream of one frame, and its requests."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[Asked] = []
         self.error: Exception | None = None
 
     @asynccontextmanager
-    async def open(self, asked: Asked) -> AsyncIterator[Frames]:
-        self.asked.append(asked)
+    async def open(self, request: Asked) -> AsyncIterator[Frames]:
+        self.requests.append(request)
         if isinstance(self.error, Invalid):
             raise self.error
         yield self._frames()
@@ -43,7 +43,7 @@ class Opened:
 
 
 class Connection:
-    """A client of this server, and what became of it."""
+    """A client of this server, and the state of its connection."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
@@ -80,12 +80,12 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def serving(opened: Opened, broker: Broker) -> LiveServing:
+def serving(opened: Opened, broker: Broker) -> StreamServer:
     routes = LiveRoutes([LiveRoute("/tasks/<task_id>", Transport.EVENTS, opened.open)])
-    return LiveServing(routes, broker, Admission(2, 1), Permits(lambda principal: None))
+    return StreamServer(routes, broker, Admission(2, 1), Permits(lambda principal: None))
 
 
-def serve(serving: LiveServing, **headers: bytes) -> Connection:
+def serve(serving: StreamServer, **headers: bytes) -> Connection:
     connection = Connection()
 
     async def scene() -> None:
@@ -99,25 +99,25 @@ def serve(serving: LiveServing, **headers: bytes) -> Connection:
     return connection
 
 
-def test_a_stream_is_found_by_its_transport(serving: LiveServing):
+def test_stream_is_found_by_its_transport(serving: StreamServer):
     assert serving.find_events("/tasks/a") is not None
     assert serving.find_socket("/tasks/a") is None
     assert serving.find_events("/other") is None
 
 
-def test_it_is_asked_with_path_query_and_the_id_of_who_comes_back(serving: LiveServing, opened: Opened):
+def test_request_has_path_query_and_last_event_id(serving: StreamServer, opened: Opened):
     connection = serve(serving, last_event_id=b"7")
-    (asked,) = opened.asked
-    assert (asked.arguments, asked.query, asked.last_event_id) == ({"task_id": "a"}, "tail=3", "7")
+    (request,) = opened.requests
+    assert (request.arguments, request.query, request.last_event_id) == ({"task_id": "a"}, "tail=3", "7")
     assert connection.messages[0]["status"] == 200
 
 
-def test_an_id_that_is_too_long_is_cut(serving: LiveServing, opened: Opened):
+def test_overlong_id_is_cut(serving: StreamServer, opened: Opened):
     serve(serving, last_event_id=b"x" * 10_000)
-    assert len(opened.asked[0].last_event_id or "") < 1000
+    assert len(opened.requests[0].last_event_id or "") < 1000
 
 
-def test_what_is_wrong_is_raised_before_anything_is_sent_and_gives_the_place_back(serving: LiveServing, opened: Opened):
+def test_error_is_raised_before_anything_is_sent_and_frees_the_slot(serving: StreamServer, opened: Opened):
     opened.error = Invalid("no")
     for _ in range(3):
         with pytest.raises(Invalid):
@@ -126,12 +126,12 @@ def test_what_is_wrong_is_raised_before_anything_is_sent_and_gives_the_place_bac
     assert serve(serving).messages
 
 
-def test_a_client_has_only_so_many(serving: LiveServing):
+def test_streams_per_client_are_limited(serving: StreamServer):
     with serving._admission.admit("10.0.0.1"), pytest.raises(TooManyStreams):
         serve(serving)
 
 
-def test_of_a_service_with_keys_a_user_has_only_so_many_from_wherever(serving: LiveServing):
+def test_streams_per_user_are_limited_from_all_addresses(serving: StreamServer):
     ann = Principal("ann", None, frozenset(), Credential.KEY, "k")
     with serving._admission.admit("10.0.0.1"), asking(ann):
         assert serve(serving).messages
@@ -139,27 +139,27 @@ def test_of_a_service_with_keys_a_user_has_only_so_many_from_wherever(serving: L
         serve(serving)
 
 
-def test_who_may_not_have_it_any_more_is_refused_before_anything_is_sent(serving: LiveServing):
+def test_client_without_access_is_rejected_before_anything_is_sent(serving: StreamServer):
     serving._permits = Permits(lambda principal: KeyRevoked())
     with pytest.raises(KeyRevoked):
         serve(serving)
     assert serving._admission.streams == 0
 
 
-def test_who_does_not_read_the_last_word_is_cut_off_at_once(serving: LiveServing, opened: Opened):
+def test_client_that_does_not_read_the_last_frame_is_disconnected_immediately(serving: StreamServer, opened: Opened):
     class Ended(Permits):
         @contextmanager
-        def hold(self, principal: Principal) -> Iterator[Farewell]:
-            with super().hold(principal) as farewell:
-                farewell.set_result(closing_frame(StreamEnding.ACCESS_ENDED))
-                yield farewell
+        def hold(self, principal: Principal) -> Iterator[LastFrame]:
+            with super().hold(principal) as last_frame:
+                last_frame.set_result(closing_frame(StreamEnding.ACCESS_ENDED))
+                yield last_frame
 
     serving._permits = Ended(lambda principal: None)
     opened.error = TooSlow()
     assert serve(serving).was_cut
 
 
-def test_nobody_is_let_in_while_the_server_ends(serving: LiveServing, broker: Broker):
+def test_no_client_is_admitted_while_the_server_shuts_down(serving: StreamServer, broker: Broker):
     async def end() -> None:
         broker.attach(asyncio.get_running_loop())
         broker.close()
@@ -169,8 +169,10 @@ def test_nobody_is_let_in_while_the_server_ends(serving: LiveServing, broker: Br
         serve(serving)
 
 
-def test_who_does_not_read_is_cut_off(serving: LiveServing, opened: Opened, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(connections, "FAREWELL_SECONDS", 0.0)
+def test_client_that_does_not_read_is_disconnected(
+    serving: StreamServer, opened: Opened, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(connections, "LAST_FRAME_SECONDS", 0.0)
     assert not serve(serving).was_cut
     opened.error = TooSlow()
     assert serve(serving).was_cut

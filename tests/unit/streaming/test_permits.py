@@ -14,7 +14,7 @@ ANN, BOB = (Principal(name, None, frozenset(), Credential.KEY, name) for name in
 
 
 class Ended:
-    """Who may have no stream any more."""
+    """The principals that have lost access."""
 
     def __init__(self) -> None:
         self.principals: set[str] = set()
@@ -41,7 +41,7 @@ def play(permits: Permits, scene: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(begin(), 5))
 
 
-def test_a_stream_whose_subscriber_may_go_on_goes_on(permits: Permits, ended: Ended):
+def test_stream_with_access_continues(permits: Permits, ended: Ended):
     async def scene() -> None:
         with permits.hold(ANN) as anns, permits.hold(BOB) as bobs:
             ended.principals.add("bob")
@@ -52,29 +52,29 @@ def test_a_stream_whose_subscriber_may_go_on_goes_on(permits: Permits, ended: En
     play(permits, scene())
 
 
-def test_the_last_word_says_why(permits: Permits, ended: Ended):
+def test_last_frame_has_the_reason(permits: Permits, ended: Ended):
     async def scene() -> None:
-        with permits.hold(ANN) as farewell:
+        with permits.hold(ANN) as last_frame:
             ended.principals.add("ann")
             permits.look_again()
             permits.look_again()
-            frame = await farewell
+            frame = await last_frame
             assert orjson.loads(frame.json)["data"] == {"reason": "access_ended", "code": "key_revoked"}
 
     play(permits, scene())
 
 
-def test_any_thread_may_have_it_look(permits: Permits, ended: Ended):
+def test_any_thread_may_request_a_check(permits: Permits, ended: Ended):
     async def scene() -> None:
-        with permits.hold(ANN) as farewell:
+        with permits.hold(ANN) as last_frame:
             ended.principals.add("ann")
             threading.Thread(target=permits.look_again).start()
-            await farewell
+            await last_frame
 
     play(permits, scene())
 
 
-def test_who_was_let_in_and_has_lost_it_since_opens_nothing(permits: Permits, ended: Ended):
+def test_client_that_lost_access_after_its_admission_opens_nothing(permits: Permits, ended: Ended):
     async def scene() -> None:
         ended.principals.add("ann")
         with pytest.raises(KeyRevoked), permits.hold(ANN):
@@ -84,7 +84,7 @@ def test_who_was_let_in_and_has_lost_it_since_opens_nothing(permits: Permits, en
     play(permits, scene())
 
 
-def test_streams_that_have_ended_are_forgotten(permits: Permits):
+def test_ended_streams_are_forgotten(permits: Permits):
     async def scene() -> None:
         with permits.hold(ANN):
             pass
@@ -93,7 +93,7 @@ def test_streams_that_have_ended_are_forgotten(permits: Permits):
     play(permits, scene())
 
 
-def test_a_look_before_the_loop_and_after_it_does_nothing(permits: Permits):
+def test_check_before_and_after_the_loop_does_nothing(permits: Permits):
     permits.look_again()
 
     async def scene() -> None:

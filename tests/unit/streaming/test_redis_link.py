@@ -1,4 +1,4 @@
-"""Two processes' brokers, and a real Redis between them."""
+"""The brokers of two processes, with a real Redis between them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import orjson
 import pytest
 from redis import Redis
 
-from api.domain.sight import WHOLE, Sight
+from api.domain.read_scope import WHOLE, ReadScope
 from api.streaming.broker import Broker
 from api.streaming.models import Message, MessageType, Topic
 from api.streaming.redis_link import CAPACITY, LONGEST_MESSAGE, RedisLink, _encode
@@ -21,7 +21,7 @@ PATIENCE = 10.0
 
 
 class Server:
-    """What one server process has."""
+    """The objects of one server process."""
 
     def __init__(self, url: str, channel: str) -> None:
         self.broker = Broker()
@@ -43,9 +43,9 @@ class Server:
         return [message.type.value for message in self.messages]
 
 
-def until(look: Callable[[], object]) -> None:
+def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not look():
+    while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
 
@@ -71,7 +71,7 @@ def two(stack: ExitStack) -> tuple[Server, Server]:
     return first, second
 
 
-def test_message_reaches_the_other_server_and_comes_once(two: tuple[Server, Server]):
+def test_message_reaches_the_other_server_once(two: tuple[Server, Server]):
     first, second = two
     message = progress()
     first.link.publish(message)
@@ -82,7 +82,7 @@ def test_message_reaches_the_other_server_and_comes_once(two: tuple[Server, Serv
     assert first.types() == ["progress", "metrics"]
 
 
-def test_what_the_other_server_can_read_itself_is_only_announced(two: tuple[Server, Server]):
+def test_messages_that_are_in_the_database_are_only_announced(two: tuple[Server, Server]):
     first, second = two
     announced = second.announced
     for message in (status(), end(), snapshot()):
@@ -92,7 +92,7 @@ def test_what_the_other_server_can_read_itself_is_only_announced(two: tuple[Serv
     assert second.messages == []
 
 
-def test_servers_on_other_storages_hear_nothing(two: tuple[Server, Server], stack: ExitStack):
+def test_servers_of_other_storages_receive_nothing(two: tuple[Server, Server], stack: ExitStack):
     other = serve(stack, require_redis(), private_channel())
     until(lambda: other.link.is_listening)
     two[0].link.publish(progress())
@@ -113,9 +113,9 @@ def packet(**changes: object) -> bytes:
     return orjson.dumps({**good, **changes})
 
 
-def test_packet_is_taken_up():
+def test_packet_is_passed_on():
     server = Server("redis://127.0.0.1:1/0", "channel")
-    server.link.take(packet())
+    server.link.receive(packet())
     assert server.types() == ["progress"]
 
 
@@ -144,13 +144,13 @@ def test_packet_is_taken_up():
         packet(message={"type": "progress", "data": {"x": "y" * LONGEST_MESSAGE}}),
     ],
 )
-def test_packet_that_is_none_of_ours_is_refused_and_counted(content: bytes):
+def test_invalid_packet_is_rejected_and_counted(content: bytes):
     server = Server("redis://127.0.0.1:1/0", "channel")
-    server.link.take(content)
+    server.link.receive(content)
     assert (server.messages, server.link.refused) == ([], 1)
 
 
-def test_garbage_on_the_channel_does_not_end_the_listening(stack: ExitStack):
+def test_garbage_on_the_channel_does_not_end_the_listener(stack: ExitStack):
     url, channel = require_redis(), private_channel()
     server = serve(stack, url, channel)
     until(lambda: server.link.is_listening)
@@ -161,7 +161,7 @@ def test_garbage_on_the_channel_does_not_end_the_listening(stack: ExitStack):
     assert server.link.refused == 2
 
 
-def test_without_a_redis_messages_stay_here_and_are_counted_as_lost(stack: ExitStack, caplog: pytest.LogCaptureFixture):
+def test_without_redis_messages_stay_here_and_count_as_lost(stack: ExitStack, caplog: pytest.LogCaptureFixture):
     server = serve(stack, "redis://127.0.0.1:1/0", "channel")
     for number in range(1, 6):
         server.link.publish(progress())
@@ -169,11 +169,11 @@ def test_without_a_redis_messages_stay_here_and_are_counted_as_lost(stack: ExitS
     assert server.types() == ["progress"] * 5
     assert not server.link.is_listening
     assert [record.message for record in caplog.records if "Redis" in record.message] == [
-        "Redis does not answer; live messages stay in this process"
+        "Redis is unavailable: live messages stay in this process"
     ]
 
 
-def test_what_waits_is_bounded():
+def test_queue_is_bounded():
     server = Server("redis://127.0.0.1:1/0", "channel")
     for _ in range(CAPACITY + 10):
         server.link.publish(progress())
@@ -188,7 +188,7 @@ def test_password_is_in_no_log_line(stack: ExitStack, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.slow
-def test_link_heals_when_redis_comes_back(tmp_path: Path, stack: ExitStack, caplog: pytest.LogCaptureFixture):
+def test_link_recovers_when_redis_is_back(tmp_path: Path, stack: ExitStack, caplog: pytest.LogCaptureFixture):
     caplog.set_level("INFO")
     own, channel = stack.enter_context(OwnRedis(tmp_path)), private_channel()
     own.start()
@@ -201,18 +201,18 @@ def test_link_heals_when_redis_comes_back(tmp_path: Path, stack: ExitStack, capl
         announced = second.announced
         own.start()
         until(lambda: first.link.is_listening and second.link.is_listening)
-        # What happened meanwhile was not announced: it is looked for.
+        # Events in the meantime were not announced: they are read.
         assert second.announced > announced
         second.messages.clear()
         first.link.publish(metrics())
         until(second.types)
         assert second.types() == ["metrics"]
-    said = [record.message for record in caplog.records if "Redis" in record.message]
-    assert said.count("Redis answers again") == 4
-    assert len(said) == 8
+    logged = [record.message for record in caplog.records if "Redis" in record.message]
+    assert logged.count("Redis is available again") == 4
+    assert len(logged) == 8
 
 
-def test_redis_of_a_test_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_redis_of_a_test_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "t").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
     with OwnRedis(tmp_path) as own:
@@ -221,7 +221,7 @@ def test_redis_of_a_test_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyte
     assert list((tmp_path / "t").iterdir()) == []
 
 
-def test_redis_that_hangs_holds_nobody_up(tmp_path: Path, stack: ExitStack):
+def test_hanging_redis_blocks_nothing(tmp_path: Path, stack: ExitStack):
     own = stack.enter_context(OwnRedis(tmp_path))
     own.start()
     server = serve(stack, own.url, private_channel())
@@ -235,7 +235,7 @@ def test_redis_that_hangs_holds_nobody_up(tmp_path: Path, stack: ExitStack):
     until(lambda: server.link.is_listening)
 
 
-def test_system_messages_are_carried_too(two: tuple[Server, Server]):
+def test_system_messages_are_forwarded(two: tuple[Server, Server]):
     message = Message(
         Topic.SYSTEM, MessageType.SYSTEM, b'{"type":"system","timestamp":"2026-01-01T00:00:00Z","data":{}}'
     )
@@ -244,18 +244,18 @@ def test_system_messages_are_carried_too(two: tuple[Server, Server]):
     assert two[1].messages == [message]
 
 
-def test_whose_a_task_is_and_what_its_owner_alone_may_read_is_carried_too():
+def test_owner_and_restricted_json_are_forwarded():
     sender, receiver = (Server("redis://127.0.0.1:1", "unused") for _ in range(2))
     message = replace(progress("hers"), owner="ann", restricted=orjson.dumps({"type": "progress", "data": {}}))
-    receiver.link.take(_encode(sender.broker.boot, message))
+    receiver.link.receive(_encode(sender.broker.boot, message))
     (got,) = receiver.messages
     assert (got.owner, got.restricted) == ("ann", message.restricted)
 
 
-def test_of_a_server_that_does_not_say_whose_a_task_is_only_those_hear_who_see_all():
+def test_message_without_an_owner_is_only_for_those_who_see_everything():
     sender, receiver = (Server("redis://127.0.0.1:1", "unused") for _ in range(2))
     packet = orjson.loads(_encode(sender.broker.boot, progress("hers")))
-    receiver.link.take(orjson.dumps({name: value for name, value in packet.items() if name != "owner"}))
+    receiver.link.receive(orjson.dumps({name: value for name, value in packet.items() if name != "owner"}))
     (got,) = receiver.messages
-    assert not got.concerns(Sight("ann", sees_all=False))
+    assert not got.concerns(ReadScope("ann", sees_all=False))
     assert got.concerns(WHOLE)

@@ -1,4 +1,4 @@
-"""What goes over the wire as Server-Sent Events."""
+"""Streams by Server-Sent Events."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ END = Frame(MessageType.END, b"{}", "2")
 
 
 class Client:
-    """A client that may leave."""
+    """A client that may disconnect."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
-        self.gone = asyncio.Event()
+        self.left = asyncio.Event()
 
     async def send(self, message: Any) -> None:
         self.messages.append(message)
 
     async def receive(self) -> Any:
-        await self.gone.wait()
+        await self.left.wait()
         return {"type": "http.disconnect"}
 
     @property
@@ -49,7 +49,7 @@ def serve(client: Client, made: Frames, *, is_head: bool = False) -> None:
     asyncio.run(asyncio.wait_for(scene(), 5))
 
 
-def test_events_are_sent_up_to_the_end():
+def test_events_are_sent_until_the_end():
     client = Client()
     serve(client, frames([ONE, ONE], [END]))
     headers = dict(client.messages[0]["headers"])
@@ -59,25 +59,25 @@ def test_events_are_sent_up_to_the_end():
     assert client.messages[-1]["more_body"] is False
 
 
-def test_what_comes_together_is_sent_together():
+def test_messages_that_arrive_together_are_sent_together():
     client = Client()
     serve(client, frames([ONE, ONE]))
     assert len(client.messages) == 3
 
 
-def test_head_has_the_headers_and_nothing_else():
+def test_head_has_only_the_headers():
     client = Client()
     serve(client, frames([ONE]), is_head=True)
     assert (client.body, dict(client.messages[0]["headers"]).get(b"connection")) == (b"", None)
 
 
-def test_nothing_is_said_to_a_client_that_has_left():
+def test_nothing_is_sent_to_a_client_that_has_left():
     async def scene() -> Client:
         client = Client()
         serving = asyncio.create_task(send_events(endless(), client.receive, client.send, is_head=False))
         while len(client.messages) < 2:
             await asyncio.sleep(0)
-        client.gone.set()
+        client.left.set()
         await serving
         return client
 

@@ -1,10 +1,10 @@
-"""One subscriber's queue."""
+"""The queue of one subscriber."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
-from api.domain.sight import WHOLE, Sight
+from api.domain.read_scope import WHOLE, ReadScope
 from api.streaming.models import Message, MessageType, StreamEnding, Topic
 from api.streaming.subscription import TOGETHER_BYTES, Published, Subscription
 from tests.unit.streaming.builders import drain, progress, snapshot, system
@@ -14,7 +14,7 @@ def published(number: int, message: Message | None = None) -> Published:
     return Published(number, message or system(), "boot")
 
 
-def test_what_waits_is_taken_in_order_and_once():
+def test_queued_messages_are_taken_once_in_order():
     subscription = Subscription()
     for number in (1, 2, 3):
         assert subscription.put(published(number))
@@ -22,14 +22,14 @@ def test_what_waits_is_taken_in_order_and_once():
     assert drain(subscription) == []
 
 
-def test_who_is_too_far_behind_is_told_so_and_loses_what_waits():
+def test_subscriber_that_is_too_far_behind_is_dropped_with_its_queue():
     subscription = Subscription(capacity=2)
     assert [subscription.put(published(number)) for number in (1, 2, 3)] == [True, True, False]
     assert subscription.drop() == {Topic.SYSTEM: 2}
     assert (subscription.ending, drain(subscription)) == (StreamEnding.TOO_SLOW, [])
 
 
-def test_a_snapshot_gives_way_to_the_next_where_only_the_latest_is_wanted():
+def test_new_snapshot_replaces_a_queued_one():
     latest, every = Subscription(capacity=2, keeps_latest_snapshot=True), Subscription(capacity=9)
     for subscription in (latest, every):
         subscription.put(published(1, snapshot(1)))
@@ -38,7 +38,7 @@ def test_a_snapshot_gives_way_to_the_next_where_only_the_latest_is_wanted():
     assert (drain(latest), drain(every)) == ([2, 3], [1, 2, 3])
 
 
-def test_only_so_much_is_taken_together():
+def test_size_of_messages_taken_together_is_limited():
     large = Message(Topic.SYSTEM, MessageType.SYSTEM, b"x" * (TOGETHER_BYTES // 2 + 1))
     subscription = Subscription()
     for number in range(5):
@@ -46,14 +46,14 @@ def test_only_so_much_is_taken_together():
     assert [len(subscription.take()) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_the_first_reason_to_end_is_the_one():
+def test_first_reason_to_end_counts():
     subscription = Subscription()
     subscription.end()
     subscription.drop()
     assert subscription.ending is StreamEnding.SERVER_ENDING
 
 
-def test_it_yields_what_comes_and_ends_after_what_waits():
+def test_messages_are_yielded_until_the_queue_is_empty_at_the_end():
     async def scene() -> list[list[int]]:
         subscription = Subscription()
         subscription.put(published(1))
@@ -74,28 +74,28 @@ def test_it_yields_what_comes_and_ends_after_what_waits():
     assert asyncio.run(asyncio.wait_for(scene(), 5)) == [[2], [3], [4]]
 
 
-def test_a_message_is_framed_once_with_an_id_by_boot_and_number():
+def test_message_is_encoded_once_with_an_id_of_boot_and_number():
     made = published(7, snapshot(3))
     assert (made.frame().id, made.snapshot_frame().id) == ("boot-7", "3")
 
 
-def test_each_sight_has_its_own_bytes_which_are_made_once():
-    made: list[Sight] = []
+def test_each_sight_has_its_own_bytes_encoded_once():
+    made: list[ReadScope] = []
 
-    def show(sight: Sight) -> bytes:
+    def show(sight: ReadScope) -> bytes:
         made.append(sight)
         return b'{"for":"%b"}' % (sight.owner or "").encode()
 
-    ann, bob = (Sight(name, sees_all=False) for name in ("ann", "bob"))
+    ann, bob = (ReadScope(name, sees_all=False) for name in ("ann", "bob"))
     published = Published(1, replace(snapshot(), show=show), "boot")
-    assert published.frame(ann) is published.frame(Sight("ann", sees_all=False))
+    assert published.frame(ann) is published.frame(ReadScope("ann", sees_all=False))
     assert published.snapshot_frame(bob).json == b'{"for":"bob"}'
     assert published.frame().json == snapshot().json
     assert made == [ann, bob]
 
 
-def test_who_may_not_see_everything_gets_the_restricted_words_if_there_are_any():
-    ann, message = Sight("ann", sees_all=False), progress()
+def test_reader_who_may_not_see_everything_gets_the_restricted_json():
+    ann, message = ReadScope("ann", sees_all=False), progress()
     assert message.shown_to(ann) == message.json
     assert replace(message, restricted=b"{}").shown_to(ann) == b"{}"
     assert replace(message, restricted=b"{}").shown_to(WHOLE) == message.json

@@ -1,4 +1,4 @@
-"""What goes over a WebSocket."""
+"""Streams by WebSocket."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ ONE = Frame(MessageType.SYSTEM, b'{"type":"system"}', "1")
 
 
 class Client:
-    """A client that connects, and may leave at any point."""
+    """A client that connects and may disconnect at any point."""
 
     def __init__(self, leaves_after: int = 10**6) -> None:
         self.messages: list[Any] = []
@@ -50,7 +50,7 @@ def serve(client: Client, made: Frames) -> None:
     asyncio.run(asyncio.wait_for(send_texts(made, client.receive, client.send), 5))
 
 
-def test_texts_have_the_id_that_a_client_comes_back_with():
+def test_texts_have_the_id_for_reconnecting():
     client = Client()
     serve(client, frames([ONE], [ONE]))
     assert client.messages[0]["type"] == "websocket.accept"
@@ -58,14 +58,14 @@ def test_texts_have_the_id_that_a_client_comes_back_with():
 
 
 @pytest.mark.parametrize(("last", "code"), [(ONE, 1000), (closing_frame(StreamEnding.SERVER_ENDING), 1001)])
-def test_it_is_closed_by_what_was_said_last(last: Frame, code: int):
+def test_close_code_depends_on_the_last_message(last: Frame, code: int):
     client = Client()
     serve(client, frames([ONE], [last]))
     assert (client.messages[-1]["type"], client.messages[-1]["code"]) == ("websocket.close", code)
 
 
 @pytest.mark.parametrize("leaves_after", [0, 1, 2])
-def test_a_client_may_be_gone_at_any_point(leaves_after: int):
+def test_client_may_disconnect_at_any_point(leaves_after: int):
     client = Client(leaves_after)
     serve(client, frames([ONE], [ONE]))
     assert len(client.messages) == leaves_after

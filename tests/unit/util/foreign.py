@@ -1,4 +1,4 @@
-"""What a hostile trainer may put under a name: everything lies in the test's own directory."""
+"""What a hostile trainer may create under a name. Everything is in the test's own directory."""
 
 import os
 import socket

@@ -13,7 +13,7 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_private_address_is_refused_in_every_form(address: str):
+def test_private_address_is_rejected_in_every_form(address: str):
     assert not ReachableHosts().permits("example.org", address)
 
 
@@ -23,7 +23,7 @@ def test_public_address_is_permitted(address: str):
     assert is_public(embedded(ip_address(address)))
 
 
-def test_what_is_listed_is_permitted_and_nothing_beside_it():
+def test_only_listed_private_addresses_are_permitted():
     hosts = ReachableHosts.of(["hub.Local.", "other.local:81", "10.1.0.0/16"])
     assert hosts.permits("hub.local", "10.0.0.1", 80)
     assert hosts.permits("other.local", "10.0.0.1", 81)
@@ -32,7 +32,7 @@ def test_what_is_listed_is_permitted_and_nothing_beside_it():
     assert not hosts.permits("any", "10.2.2.3", 1)
 
 
-def test_host_is_resolved_to_an_address_that_is_permitted(monkeypatch: pytest.MonkeyPatch):
+def test_host_is_resolved_to_a_permitted_address(monkeypatch: pytest.MonkeyPatch):
     def answer(*addresses: str):
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in addresses]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -86,7 +86,7 @@ LITERALS = [
 
 @pytest.mark.parametrize("host", LITERALS)
 def test_private_literal_is_recognised_without_a_name_server(host: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a name server was asked"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("a name server was queried"))
     with pytest.raises(PrivateAddress):
         ReachableHosts().require_literal(host, 80)
 

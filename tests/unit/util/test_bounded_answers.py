@@ -1,4 +1,4 @@
-"""Answers within bounds."""
+"""Bounded responses."""
 
 import time
 
@@ -10,16 +10,16 @@ from api.util.bounded_answers import AnswerTooLong, TimedStream, TimedTransport,
 from tests.hostile_servers import HOSTILE, Answer, serving
 
 
-def test_an_answer_within_the_bound_is_read_whole():
+def test_response_within_the_limit_is_read_completely():
     assert read_answer(httpx.Response(200, content=b"x" * 10), 10, time.monotonic() + 5) == b"x" * 10
 
 
-def test_an_answer_over_the_bound_is_given_up():
+def test_response_above_the_limit_is_abandoned():
     with pytest.raises(AnswerTooLong):
         read_answer(httpx.Response(200, content=b"x" * 11), 10, time.monotonic() + 5)
 
 
-def test_an_answer_that_takes_too_long_is_given_up():
+def test_response_that_takes_too_long_is_abandoned():
     with pytest.raises(AnswerTooLong):
         read_answer(httpx.Response(200, content=b"x"), 10, time.monotonic() - 1)
 
@@ -54,7 +54,7 @@ def stream(peer: SlowPeer) -> TimedStream:
     return TimedStream(peer, clock=lambda: peer.now)
 
 
-def test_a_timeout_is_that_of_a_whole_question(peer: SlowPeer, stream: TimedStream):
+def test_timeout_covers_a_whole_request(peer: SlowPeer, stream: TimedStream):
     stream.write(b"GET", timeout=5.0)
     for _ in range(4):
         stream.read(10, timeout=5.0)
@@ -67,13 +67,13 @@ def test_a_timeout_is_that_of_a_whole_question(peer: SlowPeer, stream: TimedStre
     assert peer.patience[-1] == 2.0
 
 
-def test_a_peer_that_takes_a_question_slowly_is_given_up(peer: SlowPeer, stream: TimedStream):
+def test_peer_that_reads_a_request_slowly_is_abandoned(peer: SlowPeer, stream: TimedStream):
     with pytest.raises(httpcore.WriteTimeout):
         stream.write(b"x" * 65_536 * 9, timeout=5.0)
     assert len(peer.written) == 65_536 * 5
 
 
-def test_without_a_timeout_nothing_is_given_up(peer: SlowPeer, stream: TimedStream):
+def test_without_a_timeout_nothing_is_abandoned(peer: SlowPeer, stream: TimedStream):
     stream.write(b"GET")
     peer.now += 1e6
     assert stream.read(10) == b"x"
@@ -81,7 +81,7 @@ def test_without_a_timeout_nothing_is_given_up(peer: SlowPeer, stream: TimedStre
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_hostile_answer_costs_little_time(hostile: Answer):
+def test_hostile_response_costs_little_time(hostile: Answer):
     began = time.monotonic()
     transport = TimedTransport(most_bytes=10_000)
     with (
@@ -93,7 +93,7 @@ def test_hostile_answer_costs_little_time(hostile: Answer):
     assert time.monotonic() - began < 3
 
 
-def test_compressed_answer_is_refused_before_it_is_unpacked():
+def test_compressed_response_is_rejected_before_it_is_decompressed():
     compressed = next(each for each in HOSTILE if each.__name__ == "send_bomb")
     with (
         serving(compressed) as address,

@@ -1,4 +1,4 @@
-"""Sessions of requests whose answers are bounded."""
+"""Sessions of requests with bounded responses."""
 
 import resource
 import socket
@@ -15,7 +15,7 @@ def echo(peer: socket.socket, request: bytes) -> None:
     peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Told: yes\r\n\r\n" % len(request) + request)
 
 
-def test_request_and_answer_pass_unchanged():
+def test_request_and_response_pass_unchanged():
     with serving(echo) as address, bound_session(requests.Session(), 5, 10_000) as session:
         answer = session.post(f"{address}/a?b=c", data={"d": "e"}, headers={"X-Mine": "f"}, auth=("g", "h"))
     assert (answer.status_code, answer.headers["x-told"]) == (200, "yes")
@@ -26,7 +26,7 @@ def test_request_and_answer_pass_unchanged():
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_hostile_answer_costs_little_time_and_memory(hostile: Answer):
+def test_hostile_response_costs_little_time_and_memory(hostile: Answer):
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with (
         serving(hostile) as address,
@@ -38,7 +38,7 @@ def test_hostile_answer_costs_little_time_and_memory(hostile: Answer):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
-def test_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch):
+def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch):
     with serving(echo) as address, bound_session(requests.Session(), 5, 10_000) as session:
         monkeypatch.setenv("http_proxy", address)
         assert session.get("http://login.example.org/x").text.startswith("GET http://login.example.org/x HTTP/1.1")

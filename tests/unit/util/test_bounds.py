@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import Mistake
+from api.errors import Finding
 from api.util.bounds import MAX_MISTAKES, capped, excess, forget_absent
 
 
@@ -18,33 +18,33 @@ from api.util.bounds import MAX_MISTAKES, capped, excess, forget_absent
         ({"x" * 21: 1}, "The texts in it are longer than 20 characters together."),
     ],
 )
-def test_what_is_too_much_is_said(values: Any, found: str | None):
+def test_exceeded_limit_is_named(values: Any, found: str | None):
     assert excess(values, depth=3, count=10, characters=20) == found
 
 
-def test_texts_are_not_counted_where_they_have_no_bound():
+def test_texts_without_a_limit_are_not_counted():
     assert excess(["x" * 1000], depth=3, count=10) is None
 
 
 @pytest.mark.parametrize("values", [["y", "x" * 21], {"x" * 21: 1}, {"a": [{"b": "x" * 21}]}])
-def test_no_text_and_no_key_is_longer_than_the_longest(values: Any):
+def test_texts_and_keys_have_a_maximum_length(values: Any):
     assert excess(values, depth=3, count=10, longest=21) is None
     assert excess(values, depth=3, count=10, longest=20) == "A text in it has 21 characters, and the most is 20."
 
 
-def test_findings_beyond_the_bound_are_counted():
-    mistakes = [Mistake(f"/{index}", "wrong") for index in range(MAX_MISTAKES + 3)]
+def test_findings_above_the_limit_are_counted():
+    mistakes = [Finding(f"/{index}", "wrong") for index in range(MAX_MISTAKES + 3)]
     shown = capped(mistakes, dropped=2)
     assert shown[:-1] == mistakes[:MAX_MISTAKES]
     assert shown[-1].message == "There are 5 more findings than these."
 
 
 def test_few_findings_are_shown_as_they_are():
-    assert capped([Mistake("/a", "wrong")]) == [Mistake("/a", "wrong")]
-    assert capped([Mistake("/a", "wrong")], dropped=1)[-1].message == "There is 1 more finding than these."
+    assert capped([Finding("/a", "wrong")]) == [Finding("/a", "wrong")]
+    assert capped([Finding("/a", "wrong")], dropped=1)[-1].message == "There is 1 more finding than these."
 
 
-def test_what_is_remembered_of_absent_things_is_dropped_beyond_a_spare():
+def test_entries_of_absent_keys_are_dropped_above_a_spare():
     known = dict.fromkeys(range(10))
     forget_absent(known, {1, 2}, spare=8)
     assert len(known) == 10

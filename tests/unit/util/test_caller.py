@@ -13,7 +13,7 @@ def test_socket_without_address_has_none():
 
 
 @pytest.mark.parametrize(
-    ("told", "address"),
+    ("peer", "address"),
     [
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("192.0.2.1:4711", "192.0.2.1"),
@@ -25,14 +25,14 @@ def test_socket_without_address_has_none():
         ("x" * 5000, "x" * 80),
     ],
 )
-def test_one_client_has_one_address_however_it_is_written(told: str, address: str):
-    assert address_of_caller({"client": (told, 0)}) == address
+def test_every_form_of_an_address_is_one_client(peer: str, address: str):
+    assert address_of_caller({"client": (peer, 0)}) == address
 
 
-def test_addresses_of_one_ipv6_customer_count_as_one():
+def test_addresses_of_one_ipv6_customer_are_one_network():
     assert network_of("2001:db8:1:2::1") == network_of("2001:db8:1:2:ffff::2") != network_of("2001:db8:1:3::1")
 
 
 @pytest.mark.parametrize("address", [None, "", "x", "a socket"])
-def test_who_has_no_address_is_one_of_all_those(address: str | None):
+def test_clients_without_address_are_one_network(address: str | None):
     assert network_of(address) == "unknown"

@@ -6,7 +6,7 @@ import pytest
 from api.util.clock import CATCH_UP, FakeClock, Mark, SteadyMark, SystemClock, time_of
 
 
-def test_system_clock_tells_utc():
+def test_system_clock_is_in_utc():
     assert SystemClock().now().utcoffset() == timedelta(0)
 
 
@@ -21,7 +21,7 @@ def test_fake_clock_stands_still(clock: FakeClock):
     assert (clock.now(), clock.monotonic()) == before
 
 
-def test_fake_clock_moves_both_times_by_the_same():
+def test_fake_clock_moves_both_times_equally():
     clock = FakeClock(datetime(2026, 11, 24, tzinfo=UTC))
     began = clock.monotonic()
     clock.advance(90.5)
@@ -33,7 +33,7 @@ def test_fake_clock_moves_both_times_by_the_same():
     ("seconds", "year"),
     [(0, 1970), (1.8e9, 2027), (1e300, 9999), (math.inf, 9999), (-1.0, 1970), (-1e300, 1970), (math.nan, 1970)],
 )
-def test_a_time_that_no_calendar_has_is_the_nearest_that_one_has(seconds: float, year: int):
+def test_time_out_of_range_is_the_nearest_valid_one(seconds: float, year: int):
     assert time_of(seconds).year == year
 
 
@@ -46,7 +46,7 @@ def test_steady_time_passes_as_time_does(clock: FakeClock):
 
 
 @pytest.mark.parametrize("jump", [25 * 3600.0, 366 * DAY])
-def test_clock_that_is_set_forward_is_caught_up_with_slowly(clock: FakeClock, jump: float):
+def test_clock_that_is_set_forward_is_followed_slowly(clock: FakeClock, jump: float):
     before = clock.now()
     clock.advance(3600)
     clock.jump(jump)
@@ -58,7 +58,7 @@ def test_clock_that_is_set_forward_is_caught_up_with_slowly(clock: FakeClock, ju
 
 
 @pytest.mark.parametrize("jump", [-25 * 3600.0, -366 * DAY])
-def test_clock_that_is_set_back_is_followed_at_once(clock: FakeClock, jump: float):
+def test_clock_that_is_set_back_is_followed_immediately(clock: FakeClock, jump: float):
     clock.steady.now()
     clock.jump(jump)
     assert clock.steady.now() == clock.now()
@@ -76,7 +76,7 @@ def test_restart_within_a_boot_counts_the_time_between(clock: FakeClock):
 
 
 @pytest.mark.parametrize("boot_id", ["another", ""])
-def test_after_another_boot_the_time_between_is_caught_up_with(clock: FakeClock, boot_id: str):
+def test_time_between_two_boots_is_caught_up_slowly(clock: FakeClock, boot_id: str):
     known = SteadyMark(clock.now(), Mark(boot_id, clock.mark().seconds))
     clock.advance(10 * DAY)
     clock.restart()

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from api.util.collector import uncollected
+from api.util.collector import gc_paused
 
 
 def _fail() -> None:
@@ -11,11 +11,11 @@ def _fail() -> None:
 
 
 @pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
-def test_the_collector_is_as_it_was_before_whatever_happens(is_on: bool):
+def test_collector_is_restored_in_every_case(is_on: bool):
     before = gc.isenabled()
     try:
         (gc.enable if is_on else gc.disable)()
-        with pytest.raises(ValueError, match="no"), uncollected():
+        with pytest.raises(ValueError, match="no"), gc_paused():
             _fail()
         assert gc.isenabled() is is_on
     finally:

@@ -10,7 +10,7 @@ def noted() -> Use:
     return use
 
 
-def test_what_was_done_is_noted_for_who_asks():
+def test_use_is_recorded_if_requested():
     use = copy_context().run(noted)
     assert (use.has_read, use.has_written) == (True, False)
 
@@ -22,7 +22,7 @@ def test_what_was_done_is_noted_for_who_asks():
     assert copy_context().run(write).has_written
 
 
-def test_where_nobody_asks_nothing_is_noted():
+def test_use_is_not_recorded_by_default():
     assert current_use.get() is None
     note_read()
     note_write()

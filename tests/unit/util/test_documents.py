@@ -36,7 +36,7 @@ def test_etag_is_weak_and_quoted():
 
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", 'W/"x", W/{}', '"x",{}', " {} ", "*", '"x", *'])
-def test_held_document_matches(form: str):
+def test_document_of_the_client_matches(form: str):
     tag = document().etag.removeprefix("W/")
     assert document().matches(form.format(tag))
 
@@ -73,17 +73,17 @@ def test_gzip_is_accepted_as_the_header_says(header: str, accepted: bool):
 
 
 @given(st.text())
-def test_any_header_is_understood(text: str):
+def test_any_header_is_accepted(text: str):
     assert accepts_gzip(text) in (True, False)
     assert document().matches(text) in (True, False)
 
 
-def test_body_is_compressed_only_when_that_gains():
+def test_body_is_compressed_only_if_that_saves_space():
     assert document(b"x" * (COMPRESS_FROM - 1)).compressed is None
     assert document(b"x" * COMPRESS_FROM).compressed is not None
 
 
-def test_compressed_body_is_made_once():
+def test_compressed_body_is_created_once():
     large = document(LARGE)
     assert large.compressed is large.compressed
     assert gzip.decompress(large.compressed or b"") == LARGE
@@ -99,7 +99,7 @@ def test_document_without_a_reading_has_no_age():
     assert "age" not in headers_of(reply_with(document(), "", "", 5.0))
 
 
-def test_reply_is_the_whole_document():
+def test_reply_is_the_complete_document():
     status, _, body = reply = reply_with(document(LARGE, read_monotonic=1.0), "", "", 3.0)
     assert (status, body) == (200, LARGE)
     assert headers_of(reply) == {
@@ -112,7 +112,7 @@ def test_reply_is_the_whole_document():
     }
 
 
-def test_compressed_reply_says_so():
+def test_compressed_reply_has_its_header():
     status, _, body = reply = reply_with(document(LARGE), "", "gzip", 0.0)
     headers = headers_of(reply)
     assert (status, gzip.decompress(body)) == (200, LARGE)
@@ -126,7 +126,7 @@ def test_reply_to_its_etag_has_no_body_and_no_type():
     assert set(headers_of(reply)) == {"etag", "cache-control", "vary", "age"}
 
 
-def test_document_is_ready_after_it_was_asked_for():
+def test_document_is_ready_after_its_first_request():
     table = DocumentTable({"/a": Address("/<a>", document)})
     assert table.ready("/a") is None
     made = table.get("/a")
@@ -141,7 +141,7 @@ def test_unknown_path_has_no_document():
     assert table.paths == ("/a",)
 
 
-def test_paths_that_share_a_maker_share_its_document():
+def test_paths_that_share_a_factory_share_its_document():
     made: list[int] = []
 
     def make() -> Document:
@@ -175,11 +175,11 @@ def test_paths_that_share_a_maker_share_its_document():
         ("application/openmetrics-text-not", False),
     ],
 )
-def test_openmetrics_is_for_who_prefers_it(accept: str, wants: bool):
+def test_openmetrics_is_for_clients_that_prefer_it(accept: str, wants: bool):
     assert wants_openmetrics(accept) is wants
 
 
-def test_other_form_is_made_when_it_is_asked_for_and_never_the_ready_one():
+def test_other_form_is_created_on_request_and_never_ready():
     other = document(b"open")
     table = DocumentTable({"/a": Address("/a", document, lambda: other)})
     assert table.get("/a", "application/openmetrics-text") is other

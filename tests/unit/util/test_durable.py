@@ -5,7 +5,7 @@ import pytest
 from api.util.durable import sync_directory
 
 
-def test_only_a_directory_can_be_kept(tmp_path: Path):
+def test_only_a_directory_can_be_synced(tmp_path: Path):
     sync_directory(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):

@@ -15,6 +15,6 @@ def test_missing_extra_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch
     assert text == "Cutting by scene needs `make install EXTRAS=scenes` (with pip: diffusion-pipe-api[scenes])"
 
 
-def test_extra_is_missing_where_its_parent_package_is(monkeypatch: pytest.MonkeyPatch):
+def test_extra_is_missing_without_its_parent_package(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(extras._MODULES, "otel", "no_such_package.sdk")
     assert describe_missing("otel", "Tracing") is not None

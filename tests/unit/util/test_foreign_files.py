@@ -23,14 +23,14 @@ from tests.unit.util.foreign import Plant, each_plant, outside_of
 
 
 @each_plant
-def test_what_is_no_plain_file_of_a_sensible_size_is_not_read(tmp_path: Path, plant: Plant) -> None:
+def test_irregular_and_overlong_files_are_not_read(tmp_path: Path, plant: Plant) -> None:
     plant(tmp_path / "name")
     with pytest.raises(ForeignFile):
         read(str(tmp_path / "name"))
 
 
 @each_plant
-def test_a_write_takes_the_place_of_whatever_is_there(tmp_path: Path, plant: Plant) -> None:
+def test_write_replaces_anything_at_its_path(tmp_path: Path, plant: Plant) -> None:
     path = tmp_path / "name"
     plant(path)
     outside = outside_of(path).read_bytes() if outside_of(path).exists() else None
@@ -42,7 +42,7 @@ def test_a_write_takes_the_place_of_whatever_is_there(tmp_path: Path, plant: Pla
 
 
 @each_plant
-def test_an_empty_file_takes_the_place_of_whatever_is_no_file(tmp_path: Path, plant: Plant) -> None:
+def test_empty_file_replaces_anything_irregular(tmp_path: Path, plant: Plant) -> None:
     plant(tmp_path / "save_quit")
     put_empty(str(tmp_path / "save_quit"))
     assert stat.S_ISREG((tmp_path / "save_quit").lstat().st_mode)
@@ -50,7 +50,7 @@ def test_an_empty_file_takes_the_place_of_whatever_is_no_file(tmp_path: Path, pl
 
 
 @each_plant
-def test_a_file_of_ours_is_never_opened_through_something_else(tmp_path: Path, plant: Plant) -> None:
+def test_own_file_is_never_opened_through_anything_else(tmp_path: Path, plant: Plant) -> None:
     path = tmp_path / "heartbeat"
     plant(path)
     handle = open_own(str(path), os.O_WRONLY)
@@ -62,7 +62,7 @@ def test_a_file_of_ours_is_never_opened_through_something_else(tmp_path: Path, p
     assert not (tmp_path / "made-by-following").exists()
 
 
-def test_a_second_name_of_another_file_is_not_written_to(tmp_path: Path) -> None:
+def test_second_name_of_another_file_is_not_written_to(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"theirs")
     (tmp_path / "heartbeat").hardlink_to(tmp_path / "other")
     handle = open_own(str(tmp_path / "heartbeat"), os.O_WRONLY)
@@ -71,7 +71,7 @@ def test_a_second_name_of_another_file_is_not_written_to(tmp_path: Path) -> None
     assert (tmp_path / "other").read_bytes() == b"theirs"
 
 
-def test_what_is_in_a_directory_in_the_way_is_kept(tmp_path: Path) -> None:
+def test_content_of_a_directory_in_the_way_is_kept(tmp_path: Path) -> None:
     (tmp_path / "exit.json").mkdir()
     (tmp_path / "exit.json" / "inside").write_text("kept")
     write(str(tmp_path / "exit.json"), b"{}")
@@ -79,7 +79,7 @@ def test_what_is_in_a_directory_in_the_way_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
-def test_a_linked_directory_of_the_trainers_is_not_entered(tmp_path: Path, level: int) -> None:
+def test_linked_directory_of_the_trainer_is_not_entered(tmp_path: Path, level: int) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     parts = ["task", "attempts", "1"]
@@ -92,14 +92,14 @@ def test_a_linked_directory_of_the_trainers_is_not_entered(tmp_path: Path, level
     assert [path for path in outside.rglob("*") if path.is_file()] == []
 
 
-def test_links_of_the_administrators_are_followed(tmp_path: Path) -> None:
+def test_links_of_the_administrator_are_followed(tmp_path: Path) -> None:
     (tmp_path / "disk" / "tasks" / "1" / "attempts" / "1").mkdir(parents=True)
     (tmp_path / "storage").symlink_to(tmp_path / "disk")
     write(str(tmp_path / "storage/tasks/1/attempts/1/spec.json"), b"{}")
     assert read(str(tmp_path / "storage/tasks/1/attempts/1/spec.json")) == b"{}"
 
 
-def test_an_unreadable_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(str(tmp_path / "name"), b"x")
     whole = os.open
 
@@ -109,11 +109,11 @@ def test_an_unreadable_file_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return whole(path, *args, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(foreign_files.os, "open", refuse)  # root may read everything
-    with pytest.raises(ForeignFile, match="closed"):
+    with pytest.raises(ForeignFile, match="not readable"):
         read(str(tmp_path / "name"))
 
 
-def test_a_file_that_grows_while_it_is_read_is_not_read_to_its_end(
+def test_file_that_grows_while_it_is_read_is_not_read_to_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "name").write_bytes(b"x")
@@ -122,12 +122,12 @@ def test_a_file_that_grows_while_it_is_read_is_not_read_to_its_end(
         read(str(tmp_path / "name"))
 
 
-def test_a_file_of_the_greatest_size_is_read(tmp_path: Path) -> None:
+def test_file_of_the_maximum_size_is_read(tmp_path: Path) -> None:
     (tmp_path / "name").write_bytes(b"x" * 100)
     assert len(read(str(tmp_path / "name"), 100)) == 100
 
 
-def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_only_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(str(tmp_path / "name"), b"before")
 
     def full(*_: object) -> int:
@@ -139,7 +139,7 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path, m
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("name", b"before")]
 
 
-def test_reserved_space_that_somebody_exchanged_is_not_put_in_place(tmp_path: Path) -> None:
+def test_reserved_file_that_was_exchanged_is_not_moved_to_its_name(tmp_path: Path) -> None:
     space = Space(str(tmp_path / "exit.json"), 4096)
     (temporary,) = tmp_path.iterdir()
     temporary.unlink()
@@ -150,7 +150,7 @@ def test_reserved_space_that_somebody_exchanged_is_not_put_in_place(tmp_path: Pa
     assert not (tmp_path / "exit.json").exists()
 
 
-def test_of_a_directory_without_end_a_part_is_looked_at(tmp_path: Path) -> None:
+def test_only_a_part_of_an_endless_directory_is_read(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / str(number)).touch()
     handle = open_directory(str(tmp_path))
@@ -160,14 +160,14 @@ def test_of_a_directory_without_end_a_part_is_looked_at(tmp_path: Path) -> None:
         os.close(handle)
 
 
-def test_a_link_is_removed_and_not_what_it_leads_to(tmp_path: Path) -> None:
+def test_link_is_removed_without_its_target(tmp_path: Path) -> None:
     (tmp_path / "outside").touch()
     (tmp_path / "name").symlink_to(tmp_path / "outside")
     remove(str(tmp_path / "name"))
     assert [path.name for path in tmp_path.iterdir()] == ["outside"]
 
 
-def test_what_killed_writers_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+def test_old_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     old, fresh = tmp_path / ".spec.json.0123456789abcdef.new", tmp_path / ".spec.json.fedcba9876543210.new"
     former, other = tmp_path / "environment.json.3f", tmp_path / "spec.json"
     for path in (old, fresh, former, other):
@@ -178,9 +178,7 @@ def test_what_killed_writers_left_is_removed_once_it_is_old(tmp_path: Path) -> N
     assert {path.name for path in tmp_path.iterdir()} == {fresh.name, other.name}
 
 
-def test_a_directory_of_ours_that_was_closed_to_us_is_opened_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_directory_without_access_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = tmp_path / "task"
     (task / "1").mkdir(parents=True)
     (task / "1" / "name").write_text("kept")
@@ -188,7 +186,7 @@ def test_a_directory_of_ours_that_was_closed_to_us_is_opened_again(
     whole = os.open
 
     def refuse(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        # As the kernel does for whoever is not root.
+        # As the kernel does for users other than root.
         if dir_fd is not None and not os.fstat(dir_fd).st_mode & 0o100:
             raise PermissionError(13, "Permission denied", path)
         return whole(path, flags, mode, dir_fd=dir_fd)
@@ -198,7 +196,7 @@ def test_a_directory_of_ours_that_was_closed_to_us_is_opened_again(
     assert stat.S_IMODE(task.stat().st_mode) == 0o700
 
 
-def test_an_empty_file_that_is_refused_its_place_leaves_nothing(tmp_path: Path, faults: Faults) -> None:
+def test_rejected_empty_file_leaves_nothing(tmp_path: Path, faults: Faults) -> None:
     faults.strike("rename", "/save_quit", times=3)
     for _ in range(3):
         with pytest.raises(OSError, match="Input/output"):
@@ -206,7 +204,7 @@ def test_an_empty_file_that_is_refused_its_place_leaves_nothing(tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_complains_as_it_is_closed_is_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_with_an_error_on_close_is_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     true_close = os.close
 
     def complain(handle: int) -> None:
@@ -220,7 +218,7 @@ def test_a_file_that_complains_as_it_is_closed_is_in_its_place(tmp_path: Path, m
     assert (tmp_path / "name").read_bytes() == b"ours"
 
 
-def test_nothing_is_gone_while_the_disk_is_in_trouble(tmp_path: Path, faults: Faults) -> None:
+def test_nothing_counts_as_missing_while_the_disk_is_in_trouble(tmp_path: Path, faults: Faults) -> None:
     (tmp_path / "name").touch()
     assert (is_gone(str(tmp_path / "name")), is_gone(str(tmp_path / "none"))) == (False, True)
     faults.strike("lstat", str(tmp_path))
@@ -228,7 +226,7 @@ def test_nothing_is_gone_while_the_disk_is_in_trouble(tmp_path: Path, faults: Fa
     assert not is_gone(str(tmp_path / "none"))
 
 
-def test_a_file_is_its_owners_alone_unless_a_mode_is_asked_for_whatever_the_umask_is(tmp_path: Path) -> None:
+def test_file_is_private_unless_a_mode_is_given_whatever_the_umask_is(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         foreign_files.write(str(tmp_path / "private"), b"")

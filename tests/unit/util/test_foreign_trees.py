@@ -27,20 +27,20 @@ def test_names_are_those_of_directories_and_regular_files(tree: Path):
     assert list_names(str(tree / "one")) == ([], [])
 
 
-def test_only_so_many_entries_are_looked_at(tree: Path):
+def test_number_of_read_entries_is_limited(tree: Path):
     for number in range(50):
         (tree / f"file{number}").touch()
     assert sum(map(len, list_names(str(tree), most=7))) <= 7
     assert len(list(walk(str(tree), most=7))) <= 7
 
 
-def test_a_walk_finds_every_file_below_and_follows_no_link(tree: Path):
+def test_walk_finds_every_file_and_follows_no_link(tree: Path):
     assert {path: status.st_size for path, status in walk(str(tree))} == {"one": 3, "a/two": 5, "a/b/three": 9}
     assert list(walk(str(tree / "link"))) == []
     assert list(walk(str(tree / "nothing"))) == []
 
 
-def test_a_walk_goes_only_so_deep(tmp_path: Path):
+def test_depth_of_a_walk_is_limited(tmp_path: Path):
     deep = tmp_path
     for _ in range(MAX_DEPTH + 5):
         deep /= "d"
@@ -50,13 +50,13 @@ def test_a_walk_goes_only_so_deep(tmp_path: Path):
     assert [path.count("/") for path, _ in walk(str(tmp_path))] == [MAX_DEPTH]
 
 
-def test_a_disk_in_trouble_hides_nothing_silently(tree: Path, faults: Faults):
+def test_disk_errors_are_not_ignored(tree: Path, faults: Faults):
     faults.strike("scandir", str(tree))
     with pytest.raises(OSError, match="Input/output"):
         list_names(str(tree))
 
 
-def test_a_walk_leaves_out_what_is_closed_to_us_and_nothing_that_the_disk_hides(tree: Path, faults: Faults):
+def test_walk_leaves_out_inaccessible_entries_but_reports_disk_errors(tree: Path, faults: Faults):
     closed = faults.strike("scandir", "/tree/a", errno.EACCES)
     assert [path for path, _ in walk(str(tree))] == ["one"]
     closed.end()
@@ -65,14 +65,14 @@ def test_a_walk_leaves_out_what_is_closed_to_us_and_nothing_that_the_disk_hides(
         list(walk(str(tree)))
 
 
-def test_a_tree_is_removed_and_what_a_link_in_it_leads_to_is_kept(tree: Path):
+def test_removing_a_tree_keeps_the_targets_of_its_links(tree: Path):
     remove_tree(str(tree), levels=0)
     assert not tree.exists()
     assert (tree.parent / "outside" / "secret").read_text() == "secret"
 
 
 @each_plant
-def test_whatever_has_its_name_is_removed_and_nothing_else(tmp_path: Path, plant: Plant):
+def test_any_kind_of_entry_is_removed_by_its_name(tmp_path: Path, plant: Plant):
     plant(tmp_path / "tree")
     kept = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
     remove_tree(str(tmp_path / "tree"), levels=0)
@@ -80,5 +80,5 @@ def test_whatever_has_its_name_is_removed_and_nothing_else(tmp_path: Path, plant
     assert {path: path.read_bytes() for path in kept} == kept
 
 
-def test_what_is_not_there_needs_no_removing(tmp_path: Path):
+def test_removing_a_missing_tree_does_nothing(tmp_path: Path):
     remove_tree(str(tmp_path / "nothing" / "below"), levels=0)

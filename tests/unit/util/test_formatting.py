@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.util.formatting import COMMAND_LIMIT, format_duration, say_duration, shorten, shorten_command
+from api.util.formatting import COMMAND_LIMIT, format_duration, format_long_duration, shorten, shorten_command
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [
         (-5, "0 seconds"),
         (1, "1 second"),
@@ -19,15 +19,15 @@ from api.util.formatting import COMMAND_LIMIT, format_duration, say_duration, sh
         (4 * 86_400 + 3 * 3600, "4 days 3 hours"),
     ],
 )
-def test_a_duration_is_said_in_its_two_largest_units(seconds: float, words: str):
-    assert say_duration(seconds) == words
+def test_duration_in_words_has_its_two_largest_units(seconds: float, text: str):
+    assert format_long_duration(seconds) == text
 
 
-def test_a_long_text_is_cut_with_a_mark():
+def test_long_text_is_cut_with_a_mark():
     assert [shorten("abc", 3), shorten("abcd", 3)] == ["abc", "ab…"]
 
 
-def test_command_line_is_shown_as_a_shell_would_take_it():
+def test_command_line_is_shown_as_a_shell_would_accept_it():
     assert shorten_command(["python", "train.py", "--name", "two words"]) == "python train.py --name 'two words'"
 
 
@@ -62,7 +62,7 @@ def test_secret_is_masked(arguments: list[str]):
     assert "***" in shown
 
 
-def test_secret_with_blanks_is_masked_to_its_end():
+def test_secret_with_spaces_is_masked_to_its_end():
     assert "horse" not in shorten_command(["train", "--password=correct horse"])
 
 
@@ -74,7 +74,7 @@ def test_flags_after_a_secret_are_shown():
     assert shorten_command(["train", "--token", "x", "--epochs", "3"]).endswith("--epochs 3")
 
 
-def test_command_line_of_256_characters_is_whole():
+def test_command_line_of_256_characters_is_complete():
     assert shorten_command(["x" * COMMAND_LIMIT]) == "x" * COMMAND_LIMIT
 
 
@@ -98,7 +98,7 @@ def test_any_command_line_is_short_and_printable(arguments: list[str]):
     assert shown.isprintable()
 
 
-def test_a_secret_is_masked_however_long_what_is_around_it():
+def test_secret_in_a_long_argument_is_masked():
     for arguments in (
         ["a" * 5000 + "-token=s3cret"],
         ["--" + "token-" * 30 + "=s3cret"],
@@ -107,12 +107,12 @@ def test_a_secret_is_masked_however_long_what_is_around_it():
         assert "s3cret" not in shorten_command(arguments)
 
 
-def test_what_follows_a_masked_secret_is_still_shown():
+def test_text_after_a_masked_secret_is_shown():
     assert shorten_command(["run --token " + "x" * 3000 + " --epochs 3"]) == "run --token *** --epochs 3"
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(45, "45s"), (200, "3m 20s"), (7_500, "2h 05m"), (356_400, "4d 3h"), (-90_000, "0s")]
 )
-def test_a_duration_has_its_two_largest_units_and_is_never_negative(seconds: float, text: str):
+def test_duration_has_its_two_largest_units_and_is_never_negative(seconds: float, text: str):
     assert format_duration(seconds) == text

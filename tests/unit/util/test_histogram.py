@@ -36,7 +36,7 @@ def test_buckets_are_cumulative():
     assert 'waits_seconds_sum{kind="a"} 7.65' in text
 
 
-def test_latest_example_of_a_bucket_is_shown_as_openmetrics_and_nowhere_else():
+def test_latest_example_of_a_bucket_is_shown_only_in_openmetrics():
     histogram = made()
     histogram.observe(0.5, ("a",), ("request_id", "first"), 1_700_000_000.0)
     histogram.observe(0.6, ("a",), ("request_id", "second"), 1_700_000_001.0)
@@ -47,7 +47,7 @@ def test_latest_example_of_a_bucket_is_shown_as_openmetrics_and_nowhere_else():
     assert [family.name for family in parser.text_string_to_metric_families(text)] == ["waits_seconds"]
 
 
-def test_example_beyond_the_bound_of_openmetrics_is_left_out():
+def test_example_above_the_limit_of_openmetrics_is_left_out():
     histogram = made()
     longest = "x" * (EXEMPLAR_CHARACTERS - len("request_id"))
     histogram.observe(0.05, ("a",), ("request_id", longest))
@@ -80,5 +80,5 @@ def test_observation_takes_microseconds(example: tuple[str, str] | None):
         for _ in range(2_000):
             histogram.observe(0.5, ("a",), example)
         best = min(best, (time.thread_time() - began) / 2_000)
-    # Measured: 0.6 µs; the bound leaves room for a slow machine.
+    # Measured: 0.6 µs; the bound allows for a slow machine.
     assert best < 10e-6

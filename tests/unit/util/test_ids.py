@@ -24,13 +24,13 @@ def test_task_id_spells_no_word():
     assert not set(text) & set("aeiouly")
 
 
-def test_request_ids_differ_over_threads():
+def test_request_ids_differ_between_threads():
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda _: new_request_id(), range(2000)))
     assert len(set(ids)) == 2000
 
 
-def test_made_ids_are_safe():
+def test_new_ids_are_safe():
     assert is_safe_id(new_request_id())
     assert is_safe_id(new_task_id("train", NOW))
 

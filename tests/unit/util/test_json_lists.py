@@ -24,8 +24,8 @@ def pieces(text: bytes, size: int) -> list[bytes]:
     st.integers(1, 40),
     st.sampled_from([0, 2]),
 )
-def test_an_object_is_read_as_a_whole_would_be_wherever_its_parts_end(told: dict[str, Any], size: int, indent: int):
-    text = json.dumps(told, ensure_ascii=False, indent=indent or None).encode(errors="replace")
+def test_object_in_parts_equals_the_complete_one(value: dict[str, Any], size: int, indent: int):
+    text = json.dumps(value, ensure_ascii=False, indent=indent or None).encode(errors="replace")
     assert read_object(pieces(text, size), {"jobs": lambda each: [each]}) == {
         name: [[each] for each in value] if name == "jobs" and isinstance(value, list) else value
         for name, value in json.loads(text).items()
@@ -55,19 +55,19 @@ def test_an_object_is_read_as_a_whole_would_be_wherever_its_parts_end(told: dict
     ],
 )
 @pytest.mark.parametrize("size", [1_000_000, 7])
-def test_what_is_no_object_is_told(text: bytes, size: int):
+def test_text_that_is_no_object_is_rejected(text: bytes, size: int):
     with pytest.raises(ValueError, match=r"."):
         read_object(pieces(text, size), {"jobs": lambda each: each})
 
 
-def test_what_is_no_utf8_is_replaced_and_hides_nothing_else():
+def test_invalid_utf8_is_replaced_and_hides_nothing_else():
     text = b'{"jobs": ["\xe9\xe9", "a\nb", 3]}'
     made = {"jobs": ["\N{REPLACEMENT CHARACTER}" * 2, "a\nb", 3]}
     assert read_object([text], {"jobs": lambda each: each}) == made
     assert read_object(pieces(text, 1), {}) == made
 
 
-def test_values_and_lists_beyond_the_bounds_are_not_read_to_their_end(monkeypatch: pytest.MonkeyPatch):
+def test_values_and_lists_above_the_limits_are_not_read_to_their_end(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MOST_CHARACTERS", 200_000)
     monkeypatch.setattr(module, "MOST_ELEMENTS", 1_000)
     monkeypatch.setattr(module, "MOST_LEFT_OUT", 100)
@@ -92,5 +92,5 @@ def test_values_and_lists_beyond_the_bounds_are_not_read_to_their_end(monkeypatc
         assert read <= limit
 
 
-def test_nothing_is_made_of_what_is_no_list():
+def test_value_that_is_no_list_is_not_converted():
     assert read_object([b'{"jobs": {"a": 1}}'], {"jobs": lambda each: pytest.fail("made")}) == {"jobs": {"a": 1}}

@@ -39,20 +39,20 @@ def test_any_text_is_one_printable_line(message: str, value: str):
     assert format_line(False, 1e9, "INFO", message, {"value": value}).isprintable()
 
 
-def test_json_line_tells_utc_with_z():
+def test_json_line_has_utc_with_z():
     assert json.loads(format_line(True, 1_764_000_000.25, "INFO", "x", {}))["time"] == "2025-11-24T16:00:00.250Z"
 
 
-def test_text_line_shows_level_message_and_facts():
+def test_text_line_has_level_message_and_facts():
     assert format_line(False, 0.0, "WARNING", "hot", {"gpu": 3}).endswith(" WARNING hot gpu=3")
 
 
-def test_record_tells_its_extra_facts_and_logger():
+def test_record_has_its_extra_facts_and_logger():
     facts = json.loads(LineFormatter(as_json=True).format(record(gpu=3)))
     assert (facts["gpu"], facts["logger"], facts["level"], facts["message"]) == (3, "api.test", "INFO", "it happened")
 
 
-def test_record_of_a_request_tells_its_id():
+def test_record_of_a_request_has_its_id():
     token = current_request_id.set("req-7")
     try:
         facts = json.loads(LineFormatter(as_json=True).format(record()))
@@ -61,12 +61,12 @@ def test_record_of_a_request_tells_its_id():
     assert facts["request_id"] == "req-7"
 
 
-def test_record_outside_a_request_tells_no_id():
+def test_record_outside_a_request_has_no_id():
     assert "request_id" not in json.loads(LineFormatter(as_json=True).format(record()))
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_record_of_an_exception_tells_its_traceback(as_json: bool):
+def test_record_of_an_exception_has_its_traceback(as_json: bool):
     made = record()
     try:
         raise ValueError("broken")
@@ -75,11 +75,11 @@ def test_record_of_an_exception_tells_its_traceback(as_json: bool):
     assert "ValueError: broken" in LineFormatter(as_json).format(made)
 
 
-def test_fact_that_json_does_not_know_is_shown_as_text():
+def test_fact_without_a_json_type_is_shown_as_text():
     assert json.loads(LineFormatter(as_json=True).format(record(what={1, 2})))["what"] == "{1, 2}"
 
 
-def test_set_up_leaves_one_handler_and_quietens_the_server():
+def test_set_up_leaves_one_handler_and_silences_the_server():
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:
@@ -92,7 +92,7 @@ def test_set_up_leaves_one_handler_and_quietens_the_server():
         root.setLevel(level)
 
 
-def test_a_refused_websocket_is_no_error_of_the_server(capsys: pytest.CaptureFixture[str]):
+def test_rejected_websocket_is_no_error_of_the_server(capsys: pytest.CaptureFixture[str]):
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     sent = "ASGI callable returned without completing handshake."
@@ -109,7 +109,7 @@ def test_a_refused_websocket_is_no_error_of_the_server(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_a_password_in_an_address_is_masked_wherever_it_stands(as_json: bool):
+def test_password_in_an_address_is_masked_everywhere(as_json: bool):
     address = "redis://:s3cret@host:6379"
     made = record(f"no answer from {address}", url=address, problem=OSError(f"{address} is away"))
     try:
@@ -121,5 +121,5 @@ def test_a_password_in_an_address_is_masked_wherever_it_stands(as_json: bool):
     assert line.count("redis://***@host:6379") == 4
 
 
-def test_a_message_of_anything_is_masked_in_linear_time():
+def test_any_message_is_masked_in_linear_time():
     assert LineFormatter(False).format(record("://a" * 100_000)).count("://a") == 100_000

@@ -15,7 +15,7 @@ from api.util.masking import has_userinfo, mask_secrets, mask_userinfo
         ("git@github.com:a/b and a@b", "git@github.com:a/b and a@b"),
     ],
 )
-def test_what_stands_before_a_host_is_masked(text: str, shown: str):
+def test_userinfo_of_an_address_is_masked(text: str, shown: str):
     assert mask_userinfo(text) == shown
     assert not has_userinfo(shown)
     assert has_userinfo(text) == (text != shown)
@@ -30,7 +30,7 @@ def test_what_stands_before_a_host_is_masked(text: str, shown: str):
         "#wandb_api_key='s3cret", "# 0123456789abcdef0123456789abcdef01234567 s",
     ],
 )  # fmt: skip
-def test_a_secret_in_a_note_is_masked(note: str):
+def test_secret_in_a_note_is_masked(note: str):
     shown = mask_secrets(note)
     assert "s3cret" not in shown
     assert "0123456789abcdef" not in shown
@@ -43,7 +43,7 @@ def test_other_notes_stay(note: str):
     assert mask_secrets(note) == note
 
 
-def test_file_that_holds_a_secret_may_be_named():
+def test_name_of_a_file_with_a_secret_is_shown():
     assert mask_secrets("argument --oidc-client-secret-file: expected one argument") == (
         "argument --oidc-client-secret-file: expected one argument"
     )

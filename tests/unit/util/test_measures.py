@@ -4,7 +4,7 @@ from api.util import measures
 from api.util.ids import current_request_id
 
 
-def test_names_and_units_are_those_of_prometheus():
+def test_names_and_units_follow_prometheus_conventions():
     for histogram in measures.ALL:
         assert histogram.name.startswith("diffusion_pipe_")
         assert histogram.name.endswith("_seconds")

@@ -21,14 +21,14 @@ def next_of(page: Page[int]) -> str:
     return page.pagination.next_cursor
 
 
-def test_first_page_tells_that_there_is_more():
+def test_first_page_has_more():
     page = page_of([1, 2, 3, 4, 5])
     assert page.rows == (1, 2)
     assert (page.pagination.total, page.pagination.limit, page.pagination.offset) == (5, 2, 0)
     assert page.pagination.has_more
 
 
-def test_last_page_leads_nowhere():
+def test_last_page_has_no_next_cursor():
     page = page_of([1, 2, 3, 4, 5], offset=4)
     assert page.rows == (5,)
     assert (page.pagination.has_more, page.pagination.next_cursor) == (False, None)
@@ -43,12 +43,12 @@ def test_offset_beyond_the_end_is_an_empty_page():
     assert (page.rows, page.pagination.has_more, page.pagination.next_cursor) == ((), False, None)
 
 
-def test_larger_limit_is_taken_as_500():
+def test_larger_limit_is_reduced_to_500():
     page = page_of(range(600), limit=10**9)
     assert len(page.rows) == page.pagination.limit == MAX_LIMIT == 500
 
 
-def test_page_that_is_not_described_has_the_default_limit():
+def test_default_limit():
     assert len(paginate(range(600), int, PageRequest()).rows) == DEFAULT_LIMIT == 50
 
 
@@ -56,11 +56,11 @@ def test_page_by_cursor_has_no_offset():
     assert page_of([1, 2, 3, 4], cursor=next_of(page_of([1, 2, 3, 4]))).pagination.offset is None
 
 
-def test_cursor_goes_before_an_offset():
+def test_cursor_takes_precedence_over_an_offset():
     assert page_of([1, 2, 3, 4], offset=0, cursor="2").rows == (3, 4)
 
 
-def test_mapped_page_keeps_its_place():
+def test_mapped_page_keeps_its_pagination():
     page = page_of([1, 2, 3])
     assert page.map(str).rows == ("1", "2")
     assert page.map(str).pagination == page.pagination
@@ -85,35 +85,35 @@ def test_offset_page_is_a_slice(rows: list[int], limit: int, offset: int):
 
 
 @given(numbers.filter(lambda rows: len(rows) > 4), st.data())
-def test_rows_that_stay_are_seen_once_whatever_comes_and_goes(rows: list[int], data: st.DataObject):
+def test_remaining_rows_are_seen_once_while_others_come_and_go(rows: list[int], data: st.DataObject):
     first = page_of(rows)
-    gone = data.draw(st.sets(st.sampled_from(rows)))
+    deleted = data.draw(st.sets(st.sampled_from(rows)))
     come = data.draw(st.sets(st.integers(10**6 + 1, 10**6 + 50)))
-    later = sorted((set(rows) - gone) | come)
+    later = sorted((set(rows) - deleted) | come)
     seen = list(page_of(later, limit=500, cursor=next_of(first)).rows)
     assert seen == [row for row in later if row not in first.rows]
 
 
-def test_rows_that_arrive_in_front_do_not_move_a_descending_walk():
+def test_rows_that_are_added_in_front_do_not_shift_a_descending_walk():
     cursor = next_of(page_of([4, 3, 2, 1], descending=True))
     assert page_of([7, 6, 5, 4, 3, 2, 1], cursor=cursor, descending=True).rows == (2, 1)
 
 
-def test_descending_walk_goes_on_when_the_last_seen_row_has_left():
+def test_descending_walk_continues_if_its_last_row_was_deleted():
     cursor = next_of(page_of([4, 3, 2, 1], descending=True))
     assert page_of([4, 2, 1], cursor=cursor, descending=True).rows == (2, 1)
 
 
-def test_every_cursor_that_is_given_out_has_its_form():
+def test_every_returned_cursor_has_its_form():
     assert re.search(CURSOR, next_of(page_of([10**17, 10**18 - 1, 10**18])))
 
 
 @pytest.mark.parametrize("text", ["", "-1", "x", "1~a", "1" * 19, "1.5", " 1"])
-def test_other_text_has_not_the_form_of_a_cursor(text: str):
+def test_other_text_does_not_have_the_form_of_a_cursor(text: str):
     assert re.search(CURSOR, text) is None
 
 
-# -- cut by a store ----------------------------------------------------------------------------------------------------
+# -- pages of a store --------------------------------------------------------------------------------------------------
 
 
 def cut(limit: int, offset: int, cursor: int | None) -> tuple[list[int], int]:
@@ -132,6 +132,6 @@ def test_pages_of_a_store_follow_each_other_by_cursor_without_a_gap():
     assert (page.pagination.total, page.pagination.offset, page.pagination.next_cursor) == (9, None, None)
 
 
-def test_an_offset_skips_rows_of_a_store_and_a_large_limit_is_the_largest():
+def test_offset_skips_rows_of_a_store_and_a_large_limit_is_reduced():
     page = read_page(cut, int, PageRequest(10**6, 7))
     assert (page.rows, page.pagination.limit, page.pagination.offset) == ((2, 1), MAX_LIMIT, 7)

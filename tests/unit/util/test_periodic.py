@@ -10,7 +10,7 @@ from api.util.periodic import PeriodicThread
 from tests.unit.observed import observed
 
 
-def test_interval_loop_runs_at_once():
+def test_interval_loop_runs_immediately():
     ran = threading.Event()
     thread = PeriodicThread("test-loop", 3600.0, ran.set)
     thread.start()
@@ -28,7 +28,7 @@ def test_triggered_loop_waits_for_its_trigger():
     assert thread.stop()
 
 
-def test_trigger_runs_an_interval_loop_before_its_time():
+def test_trigger_runs_an_interval_loop_early():
     runs = threading.Semaphore(0)
     thread = PeriodicThread("test-loop", 3600.0, runs.release)
     thread.start()
@@ -38,7 +38,7 @@ def test_trigger_runs_an_interval_loop_before_its_time():
     assert thread.stop()
 
 
-def test_triggers_during_a_rest_are_heeded_together_after_it():
+def test_triggers_during_a_rest_are_handled_together_after_it():
     times: list[float] = []
     ran = threading.Semaphore(0)
 
@@ -58,7 +58,7 @@ def test_triggers_during_a_rest_are_heeded_together_after_it():
     assert len(times) == 2
 
 
-def test_failing_body_is_logged_and_the_loop_goes_on(caplog: pytest.LogCaptureFixture):
+def test_failing_body_is_logged_and_the_loop_continues(caplog: pytest.LogCaptureFixture):
     runs = threading.Semaphore(0)
 
     def body() -> None:
@@ -74,7 +74,7 @@ def test_failing_body_is_logged_and_the_loop_goes_on(caplog: pytest.LogCaptureFi
     assert "loop body failed" in caplog.messages
 
 
-def test_a_database_that_does_not_answer_is_logged_without_a_traceback(caplog: pytest.LogCaptureFixture):
+def test_unavailable_database_is_logged_without_a_traceback(caplog: pytest.LogCaptureFixture):
     runs = threading.Semaphore(0)
 
     def body() -> None:
@@ -132,7 +132,7 @@ def test_body_may_stop_its_own_loop():
     assert results == [True]
 
 
-def test_second_start_is_refused():
+def test_second_start_is_rejected():
     thread = PeriodicThread("test-loop", None, lambda: None)
     thread.start()
     with pytest.raises(RuntimeError, match="test-loop"):
@@ -140,14 +140,14 @@ def test_second_start_is_refused():
     assert thread.stop()
 
 
-def test_triggers_do_not_put_off_the_next_beat():
+def test_triggers_do_not_delay_the_next_scheduled_run():
     runs = threading.Semaphore(0)
     thread = PeriodicThread("test-loop", 0.5, runs.release)
     thread.start()
     for _ in range(20):
         thread.trigger()
         assert runs.acquire(timeout=10)
-    # Were each trigger to add an interval, the next run would be ten seconds away.
+    # If each trigger added an interval, the next run would be ten seconds away.
     assert runs.acquire(timeout=5)
     assert thread.stop()
 

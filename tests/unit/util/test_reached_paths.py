@@ -31,7 +31,7 @@ def tree(tmp_path: Path) -> Path:
         ("~/x", "~/x"),
     ],
 )
-def test_a_path_is_resolved_as_the_kernel_does(tree: Path, text: str, place: str):
+def test_path_is_resolved_as_the_kernel_does(tree: Path, text: str, place: str):
     assert reach(text, str(tree)) == reach(f"{tree}/{text}") == str(tree / place)
 
 
@@ -41,22 +41,22 @@ def test_links_are_followed_before_dots_are(tree: Path):
 
 
 @pytest.mark.parametrize("text", ["", "a\0b", "\ud800", "x" * 4096, "a/loop", "relative"])
-def test_what_no_process_can_open_leads_nowhere(tree: Path, text: str):
+def test_path_that_no_process_can_open_has_no_target(tree: Path, text: str):
     assert reach(text, None if text == "relative" else str(tree)) is None
 
 
 @pytest.mark.parametrize("text", ["/proc/self/cwd", "/dev/fd/3", "/sys/kernel", "/proc"])
-def test_what_differs_for_each_process_cannot_be_told(text: str):
+def test_target_that_differs_between_processes_is_unknown(text: str):
     with pytest.raises(UnknownTarget):
         reach(text)
 
 
-def test_what_lies_behind_a_closed_directory_cannot_be_told(tree: Path):
+def test_target_behind_an_inaccessible_directory_is_unknown(tree: Path):
     with patch.object(os, "readlink", side_effect=PermissionError(13, "closed")), pytest.raises(UnknownTarget):
         reach("a/b", str(tree))
 
 
-def test_forty_links_are_followed_and_no_more(tree: Path):
+def test_at_most_forty_links_are_followed(tree: Path):
     for number in range(41):
         (tree / f"l{number}").symlink_to(f"l{number - 1}" if number else "a")
     assert (reach("l39", str(tree)), reach("l40", str(tree))) == (str(tree / "a"), None)

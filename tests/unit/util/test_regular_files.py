@@ -6,7 +6,7 @@ import pytest
 from api.util.regular_files import open_regular
 
 
-def test_a_regular_file_is_opened_also_through_a_link(tmp_path: Path):
+def test_regular_file_is_opened_also_through_a_link(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"text")
     (tmp_path / "link").symlink_to("file")
     with open_regular(tmp_path / "link") as file:
@@ -14,7 +14,7 @@ def test_a_regular_file_is_opened_also_through_a_link(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["directory", "pipe", "missing", "x" * 300, "loop", "/dev/zero"])
-def test_anything_else_is_missing(tmp_path: Path, name: str):
+def test_anything_else_counts_as_missing(tmp_path: Path, name: str):
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
@@ -25,6 +25,6 @@ def test_anything_else_is_missing(tmp_path: Path, name: str):
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
-def test_a_text_that_is_no_path_is_a_wrong_value(text: str):
+def test_invalid_path_is_a_value_error(text: str):
     with pytest.raises(ValueError, match=r"null|surrogates"):
         open_regular(text)

@@ -5,7 +5,7 @@ import pytest
 from api.util.secret_files import MOST_BYTES, read_secret_file
 
 
-def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path):
+def test_unchanged_file_is_not_read_again(tmp_path: Path):
     path = tmp_path / "key"
     path.write_bytes(b"one")
     first = read_secret_file(path)
@@ -15,7 +15,7 @@ def test_a_file_that_has_not_changed_is_not_read_again(tmp_path: Path):
     assert read_secret_file(path, first).content == b"other"
 
 
-def test_a_file_beyond_the_bound_and_what_is_none_are_refused(tmp_path: Path):
+def test_overlong_and_irregular_files_are_rejected(tmp_path: Path):
     path = tmp_path / "key"
     path.write_bytes(b"x" * (MOST_BYTES + 1))
     with pytest.raises(OSError, match="more than"):

@@ -1,4 +1,4 @@
-"""Readers of settings by themselves; tests/unit/config/ tries them with the settings that they read."""
+"""Parsers of settings alone; tests/unit/config/ tests them with the settings that use them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,26 +8,26 @@ import pytest
 from api.util import setting_texts as texts
 
 
-def test_number_is_read_within_its_bounds():
+def test_number_must_be_within_its_bounds():
     assert texts.number(1, 10)("10") == 10
     with pytest.raises(ValueError, match="is not between 1 and 10"):
         texts.number(1, 10)("11")
 
 
-def test_choice_is_given_as_it_is_written_here():
+def test_choice_is_returned_in_its_canonical_form():
     assert texts.choice("INFO", "DEBUG")("debug") == "DEBUG"
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("Yes", True), ("0", False), ("off", False), ("", False)])
-def test_flag_has_several_words(text: str, value: bool):
+def test_flag_accepts_several_words(text: str, value: bool):
     assert texts.flag(text) is value
 
 
-def test_default_limits_read_as_themselves():
+def test_default_limits_are_valid():
     assert texts.rates(texts.show_rates(texts.DEFAULT_RATES)) == texts.DEFAULT_RATES
 
 
-def test_group_may_have_an_equals_sign_in_its_name():
+def test_group_may_contain_an_equals_sign():
     assert texts.roles("cn=team=trainer") == (("cn=team", "trainer"),)
 
 
@@ -37,7 +37,7 @@ def test_directories_are_absolute():
         texts.directories("/a:b")
 
 
-def test_a_command_is_arguments_and_its_signs_for_a_shell_are_letters():
+def test_command_is_split_into_arguments_without_a_shell():
     given = "/opt/caption --file={file} 'two words' $(id) ; rm"
     assert texts.caption_command(given) == ("/opt/caption", "--file={file}", "two words", "$(id)", ";", "rm")
     for text, why in (
@@ -51,11 +51,11 @@ def test_a_command_is_arguments_and_its_signs_for_a_shell_are_letters():
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:6820", "https://head.example.org", "unix:///run/slurmrestd/socket"])
-def test_slurm_is_asked_by_http_or_a_socket(text: str):
+def test_slurm_is_reached_by_http_or_a_socket(text: str):
     assert texts.slurm_url(text) == text
 
 
-#: What begins as an address does, and is none.
+#: Texts that start like an address but are none.
 NEARLY = [
     "http://h:port",
     "http://h:99999",
@@ -68,7 +68,7 @@ NEARLY = [
 ]
 
 
-def test_several_heads_are_read_and_each_must_be_an_address():
+def test_several_heads_are_parsed_and_each_must_be_an_address():
     assert texts.head_url("http://a:1/, https://b") == "http://a:1,https://b"
     for text in ("http://a,", "http://a,b", "http://a,http://u:p@b", ",".join(["http://a"] * 9)):
         with pytest.raises(ValueError, match=r"address|password"):
@@ -77,7 +77,7 @@ def test_several_heads_are_read_and_each_must_be_an_address():
 
 @pytest.mark.parametrize("text", NEARLY)
 @pytest.mark.parametrize("read", [texts.slurm_url, texts.head_url, texts.endpoint, texts.otlp_endpoint, texts.page_url])
-def test_what_is_nearly_an_address_is_refused(read: Callable[[str], str], text: str):
+def test_malformed_address_is_rejected(read: Callable[[str], str], text: str):
     with pytest.raises(ValueError, match=r"address"):
         read(text)
 
@@ -85,6 +85,6 @@ def test_what_is_nearly_an_address_is_refused(read: Callable[[str], str], text: 
 @pytest.mark.parametrize(
     "text", ["127.0.0.1:6820", "ftp://head", "unix://relative", "http://user:secret@head", "unix://"]
 )
-def test_what_is_no_address_of_slurm_is_refused(text: str):
+def test_malformed_slurm_address_is_rejected(text: str):
     with pytest.raises(ValueError, match=r"address|password"):
         texts.slurm_url(text)

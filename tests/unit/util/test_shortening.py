@@ -7,13 +7,13 @@ import pytest
 from api.util.shortening import MAX_BYTES, MAX_CHARACTERS, MAX_VALUES, shorten, shorten_text
 
 
-def test_what_is_small_and_harmless_stays_as_it_is():
+def test_small_safe_value_stays_as_it_is():
     value = {"name": "cats", "rate": 1e-4, "list": [1, None, True], "at": "2026-01-01T00:00:00Z"}
     assert shorten(value) == value
     assert shorten(None) is None
 
 
-def test_a_value_becomes_plain_json():
+def test_value_becomes_plain_json():
     assert shorten({"at": datetime(2026, 1, 1, tzinfo=UTC), 3: (1, 2)}) == {"at": "2026-01-01T00:00:00Z", "3": [1, 2]}
 
 
@@ -34,29 +34,29 @@ def test_secrets_are_masked(value: object):
 
 def test_long_texts_and_lists_are_cut():
     assert shorten_text("a" * 9999, MAX_CHARACTERS) == "a" * (MAX_CHARACTERS - 1) + "…"
-    kept = shorten([*range(99)])
-    assert (len(kept), kept[-1]) == (MAX_VALUES + 1, f"… and {99 - MAX_VALUES} more")
+    short = shorten([*range(99)])
+    assert (len(short), short[-1]) == (MAX_VALUES + 1, f"… and {99 - MAX_VALUES} more")
     assert shorten({str(n): n for n in range(99)})["…"] == f"{99 - MAX_VALUES} more"
 
 
-def test_a_secret_at_the_cut_is_masked_whole():
+def test_secret_at_the_cut_is_masked_completely():
     secret = "hf_" + "s3cret" * 9
     assert "s3cret" not in shorten_text("a" * (MAX_CHARACTERS - 20) + " " + secret, MAX_CHARACTERS)
 
 
-def test_of_what_is_still_too_large_its_size_and_hash_are_kept():
+def test_value_that_is_still_too_large_is_replaced_by_size_and_hash():
     value = [["x" * 400] * 60] * 60
     whole = orjson.dumps(value)
     assert shorten(value) == {"left_out_bytes": len(whole), "sha256": hashlib.sha256(whole).hexdigest()}
     assert len(whole) > MAX_BYTES
 
 
-def test_nesting_ends_somewhere():
+def test_depth_of_nesting_is_limited():
     value: object = 1
     for _ in range(200):
         value = [value]
     assert "…" in str(shorten(value))
 
 
-def test_what_no_database_takes_is_replaced():
+def test_characters_that_no_database_accepts_are_replaced():
     assert shorten_text("a\0b\ud800", 10) == "a\N{REPLACEMENT CHARACTER}b?"

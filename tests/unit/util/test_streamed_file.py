@@ -1,17 +1,17 @@
-"""A file that is made while it is sent."""
+"""A file that is created while it is sent."""
 
 from collections.abc import Iterator
 
 from api.util.streamed_file import StreamedFile
 
 
-def test_parts_come_in_their_order_and_end():
+def test_parts_are_returned_in_order():
     file = StreamedFile("x", "text/plain", iter([b"a", b"b"]))
     assert [file.next_part() for _ in range(3)] == [b"a", b"b", None]
     file.close()
 
 
-def test_what_the_making_holds_is_given_up():
+def test_closing_releases_the_generator():
     ended: list[str] = []
 
     def make() -> Iterator[bytes]:

@@ -33,16 +33,16 @@ from api.util.terminal_text import LOOKED_BYTES, MESSAGE_LIMIT, clean, show
         (b"<script>alert(1)</script>", "<script>alert(1)</script>"),
     ],
 )
-def test_a_line_is_what_a_terminal_would_show(raw: bytes, shown: str):
+def test_line_is_what_a_terminal_would_show(raw: bytes, shown: str):
     assert clean(raw) == (shown, False)
 
 
-def test_a_long_line_is_cut():
+def test_long_line_is_cut():
     assert clean(b"x" * (MESSAGE_LIMIT + 1)) == ("x" * MESSAGE_LIMIT, True)
     assert clean(b"x" * MESSAGE_LIMIT) == ("x" * MESSAGE_LIMIT, False)
 
 
-def test_only_what_is_shown_of_a_bar_counts_for_its_length():
+def test_only_the_shown_part_of_a_progress_bar_counts():
     assert clean(b"x" * 50_000 + b"\rend") == ("end", False)
 
 
@@ -62,12 +62,12 @@ FULL = LOOKED_BYTES + 1
         (b"begun " + b"\x1b[31m" * FULL, ("begun ", True)),
     ],
 )
-def test_what_a_very_long_line_shows_is_found_from_a_part_of_it(raw: bytes, shown: tuple[str, bool]):
+def test_final_state_of_a_very_long_line_is_found_from_a_part_of_it(raw: bytes, shown: tuple[str, bool]):
     assert clean(raw) == shown
 
 
 @pytest.mark.parametrize("part", [b"\x1b", b"\x1b]", b"\x1bP", b"\x1b[31m", b"\xc2\x90", b"a\r", b"\x00", b"\xff"])
-def test_a_long_line_costs_no_more_than_the_part_that_is_looked_at(part: bytes):
+def test_long_line_costs_no_more_than_the_processed_part(part: bytes):
     # 64 KiB take some milliseconds; the whole mebibyte of these took up to sixty.
     line = part * (2**20 // len(part))
     began = time.thread_time()
@@ -77,7 +77,7 @@ def test_a_long_line_costs_no_more_than_the_part_that_is_looked_at(part: bytes):
 
 
 @given(st.binary(max_size=300))
-def test_whatever_was_written_nothing_steers_a_terminal(raw: bytes):
+def test_output_never_contains_control_characters(raw: bytes):
     text, _ = clean(raw.replace(b"\n", b""))
     assert not any(ord(character) < 0x20 and character != "\t" for character in text)
     assert not any(0x7F <= ord(character) < 0xA0 for character in text)
@@ -85,8 +85,8 @@ def test_whatever_was_written_nothing_steers_a_terminal(raw: bytes):
 
 
 @pytest.mark.parametrize("part", [b"\x1b]", b"\x1b[", b"\x1b[1;", b"\x1bP", b"\r", b"\x9d", b"\x00"])
-def test_a_megabyte_of_anything_takes_linear_time(part: bytes):
-    # The pattern's quantifiers give nothing back: what would go over it again and again would not end in this test.
+def test_megabyte_of_anything_takes_linear_time(part: bytes):
+    # The quantifiers of the pattern are possessive: with backtracking, this test would not end.
     assert clean(part * (2**20 // len(part)))
 
 
@@ -94,5 +94,5 @@ def test_a_megabyte_of_anything_takes_linear_time(part: bytes):
     ("text", "shown"),
     [("plain", "plain"), ("a\nb\x1b[2Jc\x00", "a␊bc␀"), ("\ud800é", "?é"), ("x" * 99, "x" * 10), ("\x9b2J", "")],
 )
-def test_what_a_program_says_for_others_can_be_shown_anywhere(text: str, shown: str):
+def test_text_of_a_program_can_be_shown_anywhere(text: str, shown: str):
     assert show(text, 10) == shown

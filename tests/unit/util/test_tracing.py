@@ -12,14 +12,14 @@ def maker() -> Iterator[Maker]:
         yield found
 
 
-def test_without_a_tracer_nothing_is_made():
+def test_without_a_tracer_there_are_no_spans():
     assert begin_request({b"traceparent": TOLD.encode()}) is None
     with spanning("a", {}):
         note_span("b", 0.1, {})
         assert traceparent_headers() == {}
 
 
-def test_what_happens_within_a_span_belongs_to_it(maker: Maker):
+def test_nested_work_belongs_to_the_span(maker: Maker):
     with spanning("deliver", {"id": "1"}):
         note_span("database write", 0.1, {})
         assert traceparent_headers() == {"traceparent": TOLD}
@@ -28,19 +28,19 @@ def test_what_happens_within_a_span_belongs_to_it(maker: Maker):
     assert traceparent_headers() == {}
 
 
-def test_what_belongs_to_nothing_is_not_noted(maker: Maker):
+def test_work_outside_of_a_span_is_not_recorded(maker: Maker):
     note_span("database read", 0.1, {})
     assert maker.made == []
 
 
-def test_span_of_what_raises_has_failed(maker: Maker):
+def test_span_of_an_exception_has_failed(maker: Maker):
     with pytest.raises(RuntimeError), spanning("a", {}):
         raise RuntimeError
     assert [span.has_failed for span in maker.made] == [True]
 
 
 @pytest.mark.parametrize(
-    ("told", "is_taken"),
+    ("header", "is_used"),
     [
         (TOLD, True),
         (f"{TOLD}-more", True),
@@ -53,6 +53,6 @@ def test_span_of_what_raises_has_failed(maker: Maker):
         ("x" * 10_000, False),
     ],
 )
-def test_header_of_a_caller_is_taken_where_it_is_one(maker: Maker, told: str, is_taken: bool):
-    begin_request({b"traceparent": told.encode()})
-    assert [span.told for span in maker.made] == [told if is_taken else None]
+def test_valid_header_of_a_caller_is_used(maker: Maker, header: str, is_used: bool):
+    begin_request({b"traceparent": header.encode()})
+    assert [span.told for span in maker.made] == [header if is_used else None]

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 import api
-from api.errors import Mistake
+from api.errors import Finding
 from api.training.schemas import PatchTraining, ResumeTraining, StartTraining, StopTraining
 from api.util.validation import _PATTERNS, MAX_FIELDS, Strict, mistakes_in
 from api.web.schemas import HistoryQuery, RegisterTask
@@ -15,14 +15,14 @@ from api.web.schemas import HistoryQuery, RegisterTask
 ONE_LINE_IN_WORDS = "must be one line without control characters, those for the direction of text included"
 
 
-def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
+def mistakes(body: Any, model: Any = StartTraining) -> list[Finding]:
     with pytest.raises(ValidationError) as caught:
         model.model_validate(body)
     return mistakes_in(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "words"),
+    ("field", "value", "message"),
     [
         ("model_type", 5, "must be text"),
         ("model_type", "", "must have at least 1 character"),
@@ -43,50 +43,50 @@ def mistakes(body: Any, model: Any = StartTraining) -> list[Mistake]:
         ("retry_on", "hang", "must be a list"),
     ],
 )
-def test_a_mistake_is_said_in_plain_words(field: str, value: Any, words: str):
-    assert mistakes({"model_type": "toy", field: value}) == [Mistake(f"/{field}", words)]
+def test_mistake_is_described_in_plain_language(field: str, value: Any, message: str):
+    assert mistakes({"model_type": "toy", field: value}) == [Finding(f"/{field}", message)]
 
 
 @pytest.mark.parametrize("name", ["Катя", "קטה", "قطة", "a\u200db", "e\u0301", "🐈"])
-def test_a_name_may_be_of_any_script(name: str):
+def test_name_may_be_of_any_script(name: str):
     assert StartTraining.model_validate({"model_type": "toy", "name": name}).name == name
 
 
 @pytest.mark.parametrize(
     "sign", ["\x85", "\u061c", "\u200e", "\u200f", "\u2028", "\u2029", "\u202a", "\u2066", "\u2069"]
 )
-def test_a_name_holds_nothing_that_turns_or_ends_a_line(sign: str):
-    assert mistakes({"model_type": "toy", "name": f"a{sign}b"}) == [Mistake("/name", ONE_LINE_IN_WORDS)]
+def test_name_contains_no_control_of_lines_or_direction(sign: str):
+    assert mistakes({"model_type": "toy", "name": f"a{sign}b"}) == [Finding("/name", ONE_LINE_IN_WORDS)]
 
 
-def test_a_missing_field_is_said_to_be_missing():
-    assert mistakes({}) == [Mistake("/model_type", "is missing")]
+def test_missing_field_is_reported_as_missing():
+    assert mistakes({}) == [Finding("/model_type", "is missing")]
 
 
-def test_more_fields_than_any_request_has_are_one_mistake():
+def test_too_many_fields_are_one_mistake():
     body = {f"k{number}": 1 for number in range(60_000)}
     with pytest.raises(ValidationError) as caught:
         StartTraining.model_validate(body)
     assert caught.value.error_count() == 1
-    assert mistakes_in(caught.value) == [Mistake("", f"has 60,000 fields, and the most is {MAX_FIELDS}")]
+    assert mistakes_in(caught.value) == [Finding("", f"has 60,000 fields, and the most is {MAX_FIELDS}")]
 
 
-def test_a_body_that_is_no_object_must_be_one():
-    assert mistakes([1]) == [Mistake("", "must be an object")]
+def test_body_must_be_an_object():
+    assert mistakes([1]) == [Finding("", "must be an object")]
 
 
-def test_a_value_of_several_types_must_be_one_of_them():
+def test_value_of_several_types_must_be_one_of_them():
     found = mistakes({"model_type": "toy", "gpu_ids": [None]})
-    assert found == [Mistake("/gpu_ids/0", "must be a whole number or text")]
+    assert found == [Finding("/gpu_ids/0", "must be a whole number or text")]
 
 
-def test_a_word_that_is_none_of_a_few_is_told_all_of_them():
+def test_invalid_choice_lists_all_choices():
     (found,) = mistakes({"model_type": "toy", "retry_on": ["sometimes"]})
     assert found.pointer == "/retry_on/0"
     assert found.message.startswith("must be one of 'cuda_out_of_memory', ")
 
 
-def test_a_rule_over_several_fields_is_said_as_it_is_written():
+def test_message_of_a_model_validator_is_unchanged():
     (found,) = mistakes({"model_type": "toy", "gpu_id": 1, "gpu_count": 2})
     assert found.message == "give one of gpu_id, gpu_ids and gpu_count, not gpu_id and gpu_count"
 
@@ -97,18 +97,18 @@ def test_a_rule_over_several_fields_is_said_as_it_is_written():
 @pytest.mark.parametrize(
     "value", [None, True, -1, 1e300, float("nan"), "", "ä" * 5000, [], [[]], {}, {"a": {}}, "\x00"]
 )
-def test_no_mistake_is_said_in_the_words_of_the_validator(model: Any, value: Any):
+def test_no_message_has_the_words_of_pydantic(model: Any, value: Any):
     for name in model.model_fields:
         try:
             model.model_validate({name: value})
         except ValidationError as error:
-            said = " ".join(found.message for found in mistakes_in(error))
+            messages = " ".join(found.message for found in mistakes_in(error))
             assert not any(
-                word in said.lower() for word in ("input", "pydantic", "instance", "field required", "valid ")
+                word in messages.lower() for word in ("input", "pydantic", "instance", "field required", "valid ")
             )
 
 
-def test_every_pattern_of_every_request_has_words():
+def test_every_pattern_of_every_request_has_a_message():
     for module in pkgutil.walk_packages(api.__path__, "api."):
         if module.name.endswith("schemas"):
             importlib.import_module(module.name)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from api.alerts.notifiers.notifier import OutboundMessage
-from api.domain.channel import ToldAlert
+from api.domain.channel import AlertSnapshot
 from api.domain.event import Severity
 
 Answer = Callable[[socket.socket], None]
 
 
-def message(*alerts: ToldAlert, title: str = "[W] hot: GPU 0", body: str = "it is hot") -> OutboundMessage:
+def message(*alerts: AlertSnapshot, title: str = "[W] hot: GPU 0", body: str = "it is hot") -> OutboundMessage:
     return OutboundMessage(
         id="delivery_1",
         title=title,
@@ -32,24 +32,24 @@ def message(*alerts: ToldAlert, title: str = "[W] hot: GPU 0", body: str = "it i
 
 @dataclass
 class Receiver:
-    """What came in, and where it listens."""
+    """The requests that arrived, and the address of the receiver."""
 
     port: int
     requests: list[bytes] = field(default_factory=list)
 
 
-def say(text: str) -> Answer:
-    """Answers with this text at once."""
+def respond(text: str) -> Answer:
+    """Return a handler that sends this text immediately."""
     return lambda peer: peer.sendall(text.encode())
 
 
 def status(line: str, *headers: str) -> Answer:
-    return say("\r\n".join([f"HTTP/1.1 {line}", *headers, "Content-Length: 0", "", ""]))
+    return respond("\r\n".join([f"HTTP/1.1 {line}", *headers, "Content-Length: 0", "", ""]))
 
 
 @contextmanager
 def receiving(answer: Answer) -> Iterator[Receiver]:
-    """A receiver that reads one request at a time and answers as it is told."""
+    """Run a receiver that reads one request at a time and responds with the handler."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         receiver = Receiver(server.getsockname()[1])
 

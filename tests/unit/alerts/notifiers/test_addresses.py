@@ -34,17 +34,17 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_a_private_address_is_refused_in_every_form(address: str):
+def test_private_address_is_rejected_in_every_form(address: str):
     assert not AddressGuard().permits("example.org", address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
-def test_a_public_one_is_permitted(address: str):
+def test_public_address_is_permitted(address: str):
     assert AddressGuard().permits("example.org", address)
     assert is_public(embedded(ip_address(address)))
 
 
-def test_what_is_listed_is_permitted_by_host_or_network():
+def test_listed_hosts_and_networks_are_permitted():
     guard = AddressGuard.of(["Hooks.Internal", "192.168.1.0/24", "::1"])
     assert guard.permits("hooks.internal.", "10.0.0.1")
     assert guard.permits("anything", "192.168.1.77")
@@ -59,11 +59,11 @@ def test_no_spelling_of_loopback_is_resolved(host: str):
         AddressGuard().resolve(host, 80)
 
 
-def test_a_listed_host_is_resolved():
+def test_listed_host_is_resolved():
     assert AddressGuard.of(["127.0.0.0/8"]).resolve("localhost", 80).startswith("127.")
 
 
-def test_a_watched_thread_connects_to_permitted_addresses_only():
+def test_watched_thread_connects_only_to_permitted_addresses():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         watch = ConnectionWatch(AddressGuard())
@@ -75,13 +75,13 @@ def test_a_watched_thread_connects_to_permitted_addresses_only():
         socket.create_connection(address, 1).close()
 
 
-def test_other_families_and_names_are_refused_in_a_watched_thread():
+def test_other_families_and_names_are_rejected_in_a_watched_thread():
     watching = ConnectionWatch(AddressGuard()).watching("example.org", 5)
     with watching, socket.socket(socket.AF_UNIX) as sock, pytest.raises(ForbiddenAddress):
         sock.connect("/run/nothing.sock")
 
 
-def test_a_connection_whose_time_is_over_is_ended():
+def test_overdue_connection_is_ended():
     watch = ConnectionWatch(AddressGuard.of(["127.0.0.1"]))
     with socket.create_server(("127.0.0.1", 0)) as server, watch.watching("127.0.0.1", 0.0):
         sock = socket.create_connection(server.getsockname(), 1)

@@ -19,7 +19,7 @@ TELEGRAM = "tgram://123456789:abcdefg_hijklmnop/12315544"
 
 
 class Mailbox:
-    """Takes mails."""
+    """Receives mails."""
 
     def __init__(self) -> None:
         self.mails: list[email.message.Message] = []
@@ -44,7 +44,7 @@ def send(url: str, notifier: AppriseNotifier = OPEN, **words: str) -> SendOutcom
     return notifier.send(message(**words), ChannelSecret(url), ChannelSettings())  # type: ignore[arg-type]
 
 
-def test_a_mail_comes_with_its_id_and_as_plain_text(mailbox: tuple[Mailbox, str]):
+def test_mail_has_its_id_and_plain_text(mailbox: tuple[Mailbox, str]):
     box, url = mailbox
     assert send(url, title="[C] GPU lost:\r\nBcc: x", body="90 °C <b>hot</b>\n@everyone") == Delivered()
     (mail,) = box.mails
@@ -56,7 +56,7 @@ def test_a_mail_comes_with_its_id_and_as_plain_text(mailbox: tuple[Mailbox, str]
     assert payload.decode().split("\r\n")[:2] == ["90 °C <b>hot</b>", "@everyone"]
 
 
-def test_a_private_server_is_not_connected_to(mailbox: tuple[Mailbox, str]):
+def test_private_server_is_not_connected_to(mailbox: tuple[Mailbox, str]):
     box, url = mailbox
     assert isinstance(send(url, CLOSED), Rejected)
     assert box.mails == []
@@ -64,16 +64,16 @@ def test_a_private_server_is_not_connected_to(mailbox: tuple[Mailbox, str]):
         CLOSED.check(ChannelSecret(url))
 
 
-def test_a_server_that_refuses_is_told_by_its_status():
+def test_rejection_is_reported_by_its_status():
     with receiving(status("403 Forbidden")) as receiver:
         outcome = send(f"ntfy://127.0.0.1:{receiver.port}/topic")
-        assert outcome == Rejected("the service refused it: HTTP 403", 403, is_refusal=True)
+        assert outcome == Rejected("the service rejected it: HTTP 403", 403, is_refusal=True)
     with receiving(status("503 Busy")) as receiver:
         outcome = send(f"ntfy://127.0.0.1:{receiver.port}/topic")
-        assert outcome == RetryLater("the service did not take it: HTTP 503", None, 503)
+        assert outcome == RetryLater("the service did not accept it: HTTP 503", None, 503)
 
 
-def test_a_redirect_is_not_followed():
+def test_redirect_is_not_followed():
     with receiving(status("200 OK")) as inside:
         with receiving(status("302 Found", f"Location: http://127.0.0.1:{inside.port}/x")) as receiver:
             outcome = send(f"ntfy://127.0.0.1:{receiver.port}/topic")
@@ -105,20 +105,20 @@ def test_a_redirect_is_not_followed():
         "mailto://127.0.0.1/?from=a@b.de&to=c@d.de&pgppub=/etc/passwd",
     ],
 )
-def test_what_may_not_be_sent_to_is_refused_without_being_repeated(url: str):
+def test_forbidden_address_is_rejected_without_repeating_it(url: str):
     with pytest.raises(AddressRefused) as refused:
         OPEN.check(ChannelSecret(url))
     secret = url.partition("://")[2]
     assert not secret or secret not in str(refused.value)
 
 
-def test_an_address_is_shown_without_what_is_secret_of_it():
+def test_address_is_shown_without_its_secrets():
     assert OPEN.check(ChannelSecret(TELEGRAM)).text == "tgram://…"
     shown = OPEN.check(ChannelSecret("mailto://user:p4ss@127.0.0.1:25/?from=a@b.de&to=c@d.de")).text
     assert shown == "mailto://…@127.0.0.1"
 
 
-def test_a_chat_is_not_made_to_tell_everybody(monkeypatch: pytest.MonkeyPatch):
+def test_chat_message_mentions_nobody(monkeypatch: pytest.MonkeyPatch):
     with receiving(status("200 OK")) as receiver:
         send(f"ntfy://127.0.0.1:{receiver.port}/topic", body="@everyone <!channel>")
     assert b"@everyone" not in receiver.requests[0]
@@ -127,11 +127,11 @@ def test_a_chat_is_not_made_to_tell_everybody(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("text", "most", "shown"), [("abc", 3, "abc"), ("abcdef", 4, "a..."), ("a" * 999, 200, "a" * 199 + "…")]
 )
-def test_what_is_too_long_is_cut_with_a_mark(text: str, most: int, shown: str):
+def test_long_text_is_cut_with_a_mark(text: str, most: int, shown: str):
     assert cut(text, most) == shown
 
 
-def test_a_plugin_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch):
+def test_failing_plugin_is_retried(monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object, **__: object) -> bool:
         raise RuntimeError("p4ss")
 

@@ -3,31 +3,31 @@ import time
 
 import pytest
 
-from api.alerts.notifiers.bounded_socket import BoundedReader, TooLate, TooMuch, WebhookConnection
-from tests.unit.alerts.notifiers.receivers import receiving, say
+from api.alerts.notifiers.bounded_socket import BoundedReader, ResponseTimeout, ResponseTooLong, WebhookConnection
+from tests.unit.alerts.notifiers.receivers import receiving, respond
 
 
-def test_a_reader_ends_by_its_time_however_much_comes():
+def test_reader_stops_at_its_deadline():
     one, other = socket.socketpair()
     with one, other:
         reader = BoundedReader(one, time.monotonic() - 1, 100)
         other.sendall(b"x")
-        with pytest.raises(TooLate):
+        with pytest.raises(ResponseTimeout):
             reader.read(1)
 
 
-def test_a_reader_ends_by_its_bytes():
+def test_reader_stops_at_its_byte_limit():
     one, other = socket.socketpair()
     with one, other:
         other.sendall(b"x" * 100)
         reader = BoundedReader(one, time.monotonic() + 5, 10)
         assert reader.read(100) == b"x" * 10
-        with pytest.raises(TooMuch):
+        with pytest.raises(ResponseTooLong):
             reader.read(1)
 
 
-def test_a_connection_goes_to_the_address_under_the_name():
-    with receiving(say("HTTP/1.1 201 Made\r\nA: b\r\nContent-Length: 2\r\n\r\nok")) as receiver:
+def test_connection_uses_the_address_and_the_host_name():
+    with receiving(respond("HTTP/1.1 201 Made\r\nA: b\r\nContent-Length: 2\r\n\r\nok")) as receiver:
         connection = WebhookConnection("hooks.example", receiver.port, "127.0.0.1", None, 1.0, 5.0)
         connection.request("POST", "/x", b"{}", {"Host": "hooks.example"})
         assert connection.read_answer(1000) == (201, {"a": "b", "content-length": "2"}, b"ok")
@@ -35,7 +35,7 @@ def test_a_connection_goes_to_the_address_under_the_name():
     assert b"Host: hooks.example" in receiver.requests[0]
 
 
-def test_nothing_begins_when_its_time_is_over():
+def test_nothing_starts_after_the_deadline():
     connection = WebhookConnection("h", 1, "127.0.0.1", None, 1.0, 0.0)
-    with pytest.raises(TooLate):
+    with pytest.raises(ResponseTimeout):
         connection.connect()

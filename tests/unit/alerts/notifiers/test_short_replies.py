@@ -1,4 +1,4 @@
-"""Apprise's plugins read little of an answer."""
+"""Apprise's plugins read only the beginning of a response."""
 
 import resource
 
@@ -23,7 +23,7 @@ def test_hostile_receiver_costs_little_memory(hostile: Answer):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
 
 
-def test_other_sessions_read_all():
+def test_other_sessions_read_everything():
     def answer(peer, _: bytes) -> None:  # type: ignore[no-untyped-def]
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
 

@@ -11,7 +11,7 @@ from api.alerts.notifiers.notifier import Delivered, OutboundMessage, page_link
 from api.domain.channel import ChannelSecret, ChannelSettings
 from api.domain.event import Severity
 from tests.unit.alerts.notifiers.receivers import message, receiving, status
-from tests.unit.alerts.test_messages import over, told
+from tests.unit.alerts.test_messages import over, snapshot
 
 LOCAL = AppriseNotifier(AddressGuard.of(["127.0.0.0/8"]))
 PAGERDUTY = f"pagerduty://{'a' * 20}@{'b' * 32}"
@@ -20,7 +20,7 @@ OPSGENIE = f"opsgenie://{'a' * 36}"
 
 @pytest.fixture
 def posts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """What a plugin of Apprise posts: its URL, its JSON and its parameters."""
+    """Return what a plugin of Apprise posts: its URL, its JSON and its parameters."""
     found: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
 
     def post(url: str, data: str, **more: Any) -> Any:
@@ -36,7 +36,7 @@ def send(url: str, sent: OutboundMessage) -> None:
 
 
 def about(severity: Severity, **changes: Any) -> OutboundMessage:
-    return replace(message(told(severity=severity)), severity=severity, **changes)
+    return replace(message(snapshot(severity=severity)), severity=severity, **changes)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def about(severity: Severity, **changes: Any) -> OutboundMessage:
 def test_ntfy_gets_a_priority_and_the_link(severity: Severity, is_over: bool, priority: str | None):
     with receiving(status("200 OK")) as receiver:
         send(f"ntfy://127.0.0.1:{receiver.port}/gpus", about(severity, is_resolved=is_over, link="https://x/#/gpu/1"))
-    said = receiver.requests[0].decode().lower()
-    assert (f"x-priority: {priority}" in said) is (priority is not None)
-    assert ("x-priority" in said) is (priority is not None)
-    assert "x-click: https://x/#/gpu/1" in said
+    sent = receiver.requests[0].decode().lower()
+    assert (f"x-priority: {priority}" in sent) is (priority is not None)
+    assert ("x-priority" in sent) is (priority is not None)
+    assert "x-click: https://x/#/gpu/1" in sent
 
 
-def test_a_priority_that_the_address_names_stays():
+def test_priority_in_the_address_takes_precedence():
     with receiving(status("200 OK")) as receiver:
         send(f"ntfy://127.0.0.1:{receiver.port}/gpus?priority=low", about(Severity.CRITICAL))
     assert "x-priority: low" in receiver.requests[0].decode().lower()
@@ -79,15 +79,15 @@ def test_pushover_never_gets_its_emergency(posts: list[tuple[str, dict[str, Any]
     assert bodies[0]["priority"] == "1"
 
 
-def test_pagerduty_gets_one_incident_for_each_alert_and_its_end_closes_it(
+def test_pagerduty_gets_one_incident_per_alert_and_its_end_closes_it(
     posts: list[tuple[str, dict[str, Any], dict[str, Any]]],
 ):
-    one, two = told(alert_id="alert_1"), told(alert_id="alert_2")
+    one, two = snapshot(alert_id="alert_1"), snapshot(alert_id="alert_2")
     group = replace(message(one, two), parts=(message(one), message(two)))
     send(PAGERDUTY, group)
     send(PAGERDUTY, replace(message(over("GPU 0 is cool again", alert_id="alert_1")), is_resolved=True))
-    said = [(post["event_action"], post["dedup_key"]) for _, post, _ in posts]
-    assert said == [("trigger", "alert_1"), ("trigger", "alert_2"), ("resolve", "alert_1")]
+    sent = [(post["event_action"], post["dedup_key"]) for _, post, _ in posts]
+    assert sent == [("trigger", "alert_1"), ("trigger", "alert_2"), ("resolve", "alert_1")]
     assert posts[0][1]["payload"]["severity"] == "warning"
 
 
@@ -116,7 +116,7 @@ def test_other_services_get_one_message_for_a_group():
         ({}, "/#/alerts?alert=alert_1"),
     ],
 )
-def test_a_link_leads_to_the_training_the_gpu_or_the_alert(labels: dict[str, str], path: str):
-    about_it = told(labels=labels)
-    assert page_link(about_it, "https://gpu.example.org") == f"https://gpu.example.org{path}"
-    assert page_link(about_it, "") is None
+def test_link_leads_to_the_training_the_gpu_or_the_alert(labels: dict[str, str], path: str):
+    alert = snapshot(labels=labels)
+    assert page_link(alert, "https://gpu.example.org") == f"https://gpu.example.org{path}"
+    assert page_link(alert, "") is None

@@ -15,17 +15,17 @@ from api.alerts.notifiers.notifier import AddressRefused, Delivered, OutboundMes
 from api.alerts.notifiers.webhook import WebhookNotifier
 from api.alerts.rows import tell
 from api.domain.alert import AlertNotification, AlertState, NotificationKind
-from api.domain.channel import ChannelSecret, ChannelSettings, ToldAlert, WebhookFormat
+from api.domain.channel import AlertSnapshot, ChannelSecret, ChannelSettings, WebhookFormat
 from api.util.tracing import spanning
 from tests.unit.alerts.facts import NOW, firing
-from tests.unit.alerts.notifiers.receivers import Answer, Receiver, message, receiving, say, status
+from tests.unit.alerts.notifiers.receivers import Answer, Receiver, message, receiving, respond, status
 from tests.unit.tracers import TOLD, making
 
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 NOTIFIER = WebhookNotifier(AddressGuard.of(["127.0.0.0/8"]))
 
 
-def told(**changes: object) -> ToldAlert:
+def snapshot(**changes: object) -> AlertSnapshot:
     alert = firing(**changes)
     return tell(AlertNotification(alert.alert_id, 1, NotificationKind.FIRING, "c1", alert.severity, "g", NOW), alert)
 
@@ -35,11 +35,11 @@ def send(
 ) -> tuple[SendOutcome, Receiver]:
     with receiving(answer) as receiver:
         secret = ChannelSecret(f"http://127.0.0.1:{receiver.port}/a/b?c=d", KEY)
-        outcome = notifier.send(sent or message(told()), secret, ChannelSettings(**settings))  # type: ignore[arg-type]
+        outcome = notifier.send(sent or message(snapshot()), secret, ChannelSettings(**settings))  # type: ignore[arg-type]
     return outcome, receiver
 
 
-def test_a_message_is_signed_and_in_alertmanagers_form():
+def test_message_is_signed_and_in_alertmanagers_format():
     outcome, receiver = send(status("200 OK"))
     assert outcome == Delivered(200)
     head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
@@ -55,16 +55,16 @@ def test_a_message_is_signed_and_in_alertmanagers_form():
     assert (alert["startsAt"], alert["endsAt"]) == ("2026-01-01T00:00:00.000000Z", "0001-01-01T00:00:00Z")
 
 
-def test_what_has_ended_says_when():
-    ended = told(state=AlertState.RESOLVED, resolved_at=NOW + timedelta(seconds=5))
-    _, receiver = send(status("204 No Content"), replace(message(ended, told()), is_resolved=True, total=9))
+def test_resolved_alert_has_its_end():
+    ended = snapshot(state=AlertState.RESOLVED, resolved_at=NOW + timedelta(seconds=5))
+    _, receiver = send(status("204 No Content"), replace(message(ended, snapshot()), is_resolved=True, total=9))
     sent = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])
     assert (sent["status"], sent["truncatedAlerts"]) == ("resolved", 7)
     assert [alert["status"] for alert in sent["alerts"]] == ["resolved", "firing"]
     assert sent["alerts"][0]["endsAt"] == "2026-01-01T00:00:05.000000Z"
 
 
-def test_the_plain_form_is_plain():
+def test_plain_format():
     _, receiver = send(status("200 OK"), webhook_format=WebhookFormat.PLAIN)
     sent = json.loads(receiver.requests[0].partition(b"\r\n\r\n")[2])
     assert (sent["id"], sent["title"], sent["alerts"][0]["alert_id"]) == ("delivery_1", "[W] hot: GPU 0", "alert_1")
@@ -78,39 +78,39 @@ def test_the_plain_form_is_plain():
         (status("404 Not Found"), Rejected("HTTP 404", 404, is_refusal=True)),
         (status("410 Gone"), Rejected("HTTP 410", 410, is_refusal=True)),
         (status("400 Bad"), Rejected("HTTP 400", 400)),
-        (say("nonsense\r\n\r\n"), RetryLater("BadStatusLine")),
-        (say(""), RetryLater("RemoteDisconnected")),
+        (respond("nonsense\r\n\r\n"), RetryLater("BadStatusLine")),
+        (respond(""), RetryLater("RemoteDisconnected")),
     ],
 )
-def test_each_answer_means_what_it_should(answer: Answer, outcome: SendOutcome):
+def test_each_response_has_its_outcome(answer: Answer, outcome: SendOutcome):
     assert send(answer)[0] == outcome
 
 
-def test_a_redirect_to_another_host_is_not_followed_and_counts_as_a_refusal():
+def test_redirect_to_another_host_is_a_refusal():
     with receiving(status("200 OK")) as inside:
         outcome, _ = send(status("302 Found", f"Location: http://127.0.0.1:{inside.port}/secret"))
         assert inside.requests == []
     assert outcome == Rejected(
-        "HTTP 302: it redirects to another host; give the address that it leads to", 302, is_refusal=True
+        "HTTP 302: it redirects to another host; use the address to which it redirects", 302, is_refusal=True
     )
 
 
 @pytest.mark.parametrize("line", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
-def test_a_redirect_within_the_host_is_followed(line: str):
+def test_redirect_within_the_host_is_followed(line: str):
     def answer(peer: socket.socket) -> None:
         is_first = not receiver.requests[0].startswith(b"POST /new") and len(receiver.requests) == 1
         (status(line, "Location: /new?x=1") if is_first else status("200 OK"))(peer)
 
     with receiving(answer) as receiver:
         secret = ChannelSecret(f"http://127.0.0.1:{receiver.port}/old", KEY)
-        assert NOTIFIER.send(message(told()), secret, ChannelSettings()) == Delivered(200)
+        assert NOTIFIER.send(message(snapshot()), secret, ChannelSettings()) == Delivered(200)
     first, second = (request.partition(b"\r\n\r\n") for request in receiver.requests)
     assert second[0].startswith(b"POST /new?x=1 ")
     assert first[2] == second[2]
 
 
 @pytest.mark.parametrize("location", ["/a/b?c=d", "http://[", "", "https://127.0.0.1/x", "ftp://127.0.0.1/x"])
-def test_a_redirect_that_leads_nowhere_is_refused(location: str):
+def test_endless_redirect_is_rejected(location: str):
     outcome, receiver = send(status("307 Temporary", f"Location: {location}"))
     assert isinstance(outcome, Rejected)
     assert (outcome.is_refusal, outcome.status) == (True, 307)
@@ -128,18 +128,18 @@ def test_a_redirect_that_leads_nowhere_is_refused(location: str):
         ("https://a.example/x", "https://a.example@b.example/y", False),
     ],
 )
-def test_the_same_host_is_the_same_name_and_port_or_its_https(url: str, location: str, followed: bool):
+def test_same_host_means_same_name_and_port_or_its_https(url: str, location: str, followed: bool):
     assert (webhook._within_host(url, location) is not None) is followed
 
 
-def test_of_a_refusal_little_is_kept():
+def test_only_the_beginning_of_a_rejection_is_stored():
     body = "x" * 5000
-    outcome, _ = send(say(f"HTTP/1.1 400 Bad\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
+    outcome, _ = send(respond(f"HTTP/1.1 400 Bad\r\nContent-Length: {len(body)}\r\n\r\n{body}"))
     assert isinstance(outcome, Rejected)
     assert len(outcome.reason) < 250
 
 
-def test_a_slow_receiver_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch):
+def test_slow_receiver_is_abandoned(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(webhook, "SECONDS", 0.5)
 
     def drip(peer: socket.socket) -> None:
@@ -153,7 +153,7 @@ def test_a_slow_receiver_holds_nobody_for_long(monkeypatch: pytest.MonkeyPatch):
     assert time.monotonic() - began < 4
 
 
-def test_an_endless_answer_is_left():
+def test_endless_response_is_abandoned():
     def endless(peer: socket.socket) -> None:
         peer.sendall(b"HTTP/1.1 200 OK\r\n")
         for _ in range(10_000):
@@ -162,7 +162,7 @@ def test_an_endless_answer_is_left():
     assert isinstance(send(endless)[0], RetryLater)
 
 
-def test_a_long_body_does_not_hide_a_success():
+def test_long_body_does_not_hide_a_success():
     def long(peer: socket.socket) -> None:
         peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n")
         peer.sendall(b"a" * 10_000_000)
@@ -170,12 +170,12 @@ def test_a_long_body_does_not_hide_a_success():
     assert send(long)[0] == Delivered(200)
 
 
-def test_a_private_address_is_not_connected_to():
+def test_private_address_is_not_connected_to():
     outcome, receiver = send(status("200 OK"), notifier=WebhookNotifier(AddressGuard()))
     assert (type(outcome), receiver.requests) == (Rejected, [])
 
 
-def test_nobody_listening_is_tried_again():
+def test_closed_port_is_retried():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     outcome = NOTIFIER.send(message(), ChannelSecret(f"http://127.0.0.1:{port}/topsecret"), ChannelSettings())
@@ -198,23 +198,23 @@ def test_nobody_listening_is_tried_again():
         "nonsense",
     ],
 )
-def test_what_is_no_address_is_refused_without_being_repeated(url: str):
+def test_invalid_address_is_rejected_without_repeating_it(url: str):
     with pytest.raises(AddressRefused) as refused:
         WebhookNotifier(AddressGuard()).check(ChannelSecret(url))
     assert url not in str(refused.value)
 
 
 @pytest.mark.parametrize("key", ["secret", "whsec_", "whsec_!!", "whsec_" + base64.b64encode(b"short").decode()])
-def test_a_key_that_signs_nothing_well_is_refused(key: str):
+def test_invalid_signing_key_is_rejected(key: str):
     with pytest.raises(AddressRefused, match="whsec_"):
         NOTIFIER.check(ChannelSecret("http://127.0.0.1/x", key))
 
 
-def test_an_address_is_shown_without_its_path():
+def test_address_is_shown_without_its_path():
     assert NOTIFIER.check(ChannelSecret("http://127.0.0.1:8080/secret/topic", KEY)).text == "http://127.0.0.1:8080/…"
 
 
-def test_a_receiver_can_go_on_with_the_trace_of_a_delivery_where_traces_are_made():
+def test_receiver_can_continue_the_trace_of_a_delivery():
     with making(), spanning("deliver alert", {}):
         _, receiver = send(status("200 OK"))
     assert f"traceparent: {TOLD}".encode() in receiver.requests[0]
@@ -222,7 +222,7 @@ def test_a_receiver_can_go_on_with_the_trace_of_a_delivery_where_traces_are_made
     assert b"traceparent" not in receiver.requests[0]
 
 
-def test_an_address_is_asked_for_and_says_whether_it_was_there():
+def test_ping_reports_whether_the_address_responds():
     guard = AddressGuard.of(["127.0.0.0/8"])
     with receiving(status("200 OK")) as receiver:
         assert webhook.ping(f"http://127.0.0.1:{receiver.port}/sign?a=b", guard) is None

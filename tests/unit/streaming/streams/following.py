@@ -1,4 +1,4 @@
-"""A database, a log and a subscriber of the stream of one task, played."""
+"""A simulated database, log and subscriber of the stream of one task."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from api.streaming.blocking_reads import BlockingReads
 from api.streaming.broker import Broker
 from api.streaming.delivery import Frames
 from api.streaming.frames import Frame
-from api.streaming.models import EventPosition, Message, ToldEvent
+from api.streaming.models import EventPosition, EventWithStatus, Message
 from tests.unit.streaming.builders import end, progress, status
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,11 +23,11 @@ LINES = (FakePiece("log", b'{"type":"log","data":1}', 10), FakePiece("log", b'{"
 
 
 class Following:
-    """What the database knows of the task `t`."""
+    """The task `t` in the database."""
 
-    def __init__(self, *events: tuple[int, TaskStatus | None], at_once: int = 500) -> None:
+    def __init__(self, *events: tuple[int, TaskStatus | None], immediately: int = 500) -> None:
         self.events = list(events)
-        self.at_once = at_once
+        self.immediately = immediately
 
     @property
     def status(self) -> TaskStatus:
@@ -39,11 +39,15 @@ class Following:
         latest = self.events[-1][0]
         if after is None or after > latest:
             chosen = [each for each in self.events if each[1] is not None][-1:]
-            return EventPosition(self.status, tuple(told(*each) for each in chosen), latest, has_more=False)
+            return EventPosition(
+                self.status, tuple(event_with_status(*each) for each in chosen), latest, has_more=False
+            )
         later = [each for each in self.events if each[0] > after]
-        chosen = later[: self.at_once]
+        chosen = later[: self.immediately]
         last = chosen[-1][0] if chosen else after
-        return EventPosition(self.status, tuple(told(*each) for each in chosen), last, has_more=last < latest)
+        return EventPosition(
+            self.status, tuple(event_with_status(*each) for each in chosen), last, has_more=last < latest
+        )
 
     def missed(self, position: EventPosition) -> list[Message]:
         return [status("t", each.event.id, each.status) for each in position.events]
@@ -55,17 +59,17 @@ class Following:
         return end(task_id, position) if self.status.is_finished else None
 
 
-def told(id_: int, current: TaskStatus | None) -> ToldEvent:
+def event_with_status(id_: int, current: TaskStatus | None) -> EventWithStatus:
     kind = EventKind.CHANGE if current is None else EventKind.STATUS
     event = TaskEvent(id_, "t", None, NOW, kind, None, current, "api", "")
-    return ToldEvent(event, current or TaskStatus.RUNNING)
+    return EventWithStatus(event, current or TaskStatus.RUNNING)
 
 
 RUNNING, COMPLETED, QUEUED = TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.QUEUED
 
 
 class Stream:
-    """What a subscriber gets."""
+    """The frames that a subscriber receives."""
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames

@@ -1,5 +1,5 @@
 from api.alerts.stream import create_alerts_stream
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.streaming.addresses import Asked
 from api.streaming.broker import Broker
 from api.streaming.models import Message, MessageType, Topic
@@ -11,13 +11,13 @@ def alert(name: str, owner: str | None = None) -> Message:
     return Message(Topic.ALERT, MessageType.ALERT, json, owner=owner, is_personal=owner is not None)
 
 
-def ask(last_id: str | None = None) -> Asked:
+def request(last_id: str | None = None) -> Asked:
     return Asked({}, "", last_id)
 
 
-def test_each_change_is_told_and_nothing_else():
+def test_each_change_is_sent_and_nothing_else():
     async def scene(broker: Broker) -> list[bytes]:
-        async with create_alerts_stream(broker)(ask()) as frames:
+        async with create_alerts_stream(broker)(request()) as frames:
             broker.publish(system())
             broker.publish(alert("a"))
             await settle()
@@ -26,25 +26,25 @@ def test_each_change_is_told_and_nothing_else():
     assert play(scene) == [b'{"type":"alert","data":"a"}']
 
 
-def test_who_comes_back_gets_what_was_missed_or_is_told_to_begin_anew():
+def test_reconnecting_client_gets_missed_changes_or_a_reset():
     async def scene(broker: Broker) -> tuple[list[str], list[str]]:
-        async with create_alerts_stream(broker)(ask()) as frames:
+        async with create_alerts_stream(broker)(request()) as frames:
             broker.publish(alert("a"))
             await settle()
             last = (await anext(frames))[-1].id
         broker.publish(alert("b"))
-        async with create_alerts_stream(broker)(ask(last)) as frames:
+        async with create_alerts_stream(broker)(request(last)) as frames:
             missed = [frame.json.decode()[-4:-2] for frame in await anext(frames)]
-        async with create_alerts_stream(broker)(ask("unknown-1")) as frames:
+        async with create_alerts_stream(broker)(request("unknown-1")) as frames:
             return missed, [frame.type.value for frame in await anext(frames)]
 
     assert play(scene) == (['"b'], ["reset"])
 
 
-def test_what_is_anothers_is_not_told():
+def test_alerts_of_other_users_are_not_sent():
     async def scene(broker: Broker) -> list[bytes]:
-        with seeing(Sight("bob", sees_all=False)):
-            async with create_alerts_stream(broker)(ask()) as frames:
+        with seeing(ReadScope("bob", sees_all=False)):
+            async with create_alerts_stream(broker)(request()) as frames:
                 for message in (alert("a", "ann"), alert("b", "bob"), alert("c")):
                     broker.publish(message)
                 await settle()

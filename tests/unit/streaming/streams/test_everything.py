@@ -7,24 +7,24 @@ from api.streaming.broker import Broker
 from tests.unit.streaming.builders import metrics, play, progress, settle, snapshot, status, system
 
 
-def ask(query: str = "", last_id: str | None = None) -> Asked:
+def request(query: str = "", last_id: str | None = None) -> Asked:
     return Asked({}, query, last_id)
 
 
-def test_the_present_comes_first_and_its_last_frame_has_the_id():
+def test_current_state_comes_first_and_its_last_frame_has_the_id():
     async def scene(broker: Broker) -> list[tuple[str, bool]]:
         broker.publish(snapshot())
         broker.publish(progress())
         await settle()
-        async with create_events_stream(broker)(ask()) as frames:
+        async with create_events_stream(broker)(request()) as frames:
             return [(frame.type.value, frame.id is not None) for frame in await anext(frames)]
 
     assert play(scene) == [("snapshot", False), ("progress", True)]
 
 
-def test_what_comes_then_is_told_but_no_details_of_one_task():
+def test_new_messages_follow_without_details_of_one_task():
     async def scene(broker: Broker) -> list[str]:
-        async with create_events_stream(broker)(ask()) as frames:
+        async with create_events_stream(broker)(request()) as frames:
             await anext(frames)
             for message in (status(), metrics(), system()):
                 broker.publish(message)
@@ -34,9 +34,9 @@ def test_what_comes_then_is_told_but_no_details_of_one_task():
     assert play(scene) == ["status", "system"]
 
 
-def test_only_the_topics_that_are_asked_for_are_told():
+def test_only_selected_topics_are_sent():
     async def scene(broker: Broker) -> list[str]:
-        async with create_events_stream(broker)(ask("topics=system")) as frames:
+        async with create_events_stream(broker)(request("topics=system")) as frames:
             await anext(frames)
             for message in (snapshot(), status(), system()):
                 broker.publish(message)
@@ -47,16 +47,16 @@ def test_only_the_topics_that_are_asked_for_are_told():
 
 
 @pytest.mark.parametrize("by_header", [True, False])
-def test_who_comes_back_gets_what_was_missed_and_nothing_twice(by_header: bool):
+def test_reconnecting_client_gets_missed_messages_once(by_header: bool):
     async def scene(broker: Broker) -> tuple[list[str], list[str]]:
-        async with create_events_stream(broker)(ask()) as frames:
+        async with create_events_stream(broker)(request()) as frames:
             await anext(frames)
             broker.publish(status(position=1))
             await settle()
             last = (await anext(frames))[-1].id
         broker.publish(status(position=2))
         await settle()
-        back = ask("", last) if by_header else ask(f"last_event_id={last}")
+        back = request("", last) if by_header else request(f"last_event_id={last}")
         async with create_events_stream(broker)(back) as frames:
             return [last or ""], [frame.json.decode() for frame in await anext(frames)]
 
@@ -64,20 +64,20 @@ def test_who_comes_back_gets_what_was_missed_and_nothing_twice(by_header: bool):
     assert missed == ['{"type":"status","data":2}']
 
 
-def test_an_id_of_another_life_of_the_server_begins_anew():
+def test_id_of_an_earlier_process_gets_a_reset():
     async def scene(broker: Broker) -> list[str]:
         broker.publish(snapshot())
         await settle()
-        async with create_events_stream(broker)(ask("", "elsewhere-7")) as frames:
+        async with create_events_stream(broker)(request("", "elsewhere-7")) as frames:
             return [frame.type.value for frame in await anext(frames)]
 
     assert play(scene) == ["reset", "snapshot"]
 
 
-def test_a_query_that_is_wrong_opens_nothing():
+def test_invalid_query_opens_nothing():
     async def scene(broker: Broker) -> None:
         with pytest.raises(Invalid):
-            async with create_events_stream(broker)(ask("topics=weather")):
+            async with create_events_stream(broker)(request("topics=weather")):
                 pass
         assert not broker.subscribers
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from api.domain.sight import Sight
+from api.domain.read_scope import ReadScope
 from api.errors import NodeNotFound
 from api.gpus.stream import QUEUE_SNAPSHOTS, create_gpu_stream, snapshot_message
 from api.streaming.addresses import Asked
@@ -14,11 +14,11 @@ from tests.unit.streaming.builders import play, settle, system
 ASKED = Asked({}, "", None)
 
 
-def test_the_latest_comes_at_once_and_then_each_new_one_with_its_own_number():
+def test_latest_snapshot_comes_first_and_then_each_new_one_with_its_number():
     async def scene(broker: Broker) -> list[str | None]:
         with broker.subscribe([Topic.GPU]):
             broker.publish(snapshot_message(5, b"{}"))
-        # It is on its way to all subscribers still: a new one must not get it twice.
+        # It is still being sent to all subscribers: a new one must not get it twice.
         async with create_gpu_stream(broker)(ASKED) as frames:
             ids = [frame.id for frame in await anext(frames)]
             await settle()
@@ -31,7 +31,7 @@ def test_the_latest_comes_at_once_and_then_each_new_one_with_its_own_number():
     assert play(scene) == ["5", "6", "7"]
 
 
-def test_before_the_first_it_waits():
+def test_stream_waits_for_the_first_snapshot():
     async def scene(broker: Broker) -> str | None:
         async with create_gpu_stream(broker)(ASKED) as frames:
             waiting = asyncio.ensure_future(anext(frames))
@@ -43,21 +43,21 @@ def test_before_the_first_it_waits():
     assert play(scene) == "1"
 
 
-def test_who_does_not_read_is_told_and_dropped():
+def test_client_that_does_not_read_is_notified_and_dropped():
     async def scene(broker: Broker) -> list[str]:
         async with create_gpu_stream(broker)(ASKED) as frames:
             for number in range(QUEUE_SNAPSHOTS + 2):
                 broker.publish(snapshot_message(number, b"{}"))
             await settle()
-            said = [frame.type.value for frame in await anext(frames)]
+            types = [frame.type.value for frame in await anext(frames)]
             with pytest.raises(TooSlow):
                 await anext(frames)
-            return said
+            return types
 
     assert play(scene) == ["closing"]
 
 
-def test_it_ends_with_the_server():
+def test_stream_ends_with_the_server():
     async def scene(broker: Broker) -> list[str]:
         async with create_gpu_stream(broker)(ASKED) as frames:
             broker.close()
@@ -70,9 +70,9 @@ OF_GPU2 = Asked({}, "node=gpu2", None)
 
 
 def of_nodes(number: int, made: list[tuple[int, str]], **known: bytes) -> Message:
-    """A snapshot of these machines, which notes what it was asked to make."""
+    """Return a snapshot of these machines that records its requested forms."""
 
-    def show(sight: Sight, node: str) -> bytes:
+    def show(sight: ReadScope, node: str) -> bytes:
         made.append((number, node))
         if node not in known:
             raise NodeNotFound
@@ -81,25 +81,25 @@ def of_nodes(number: int, made: list[tuple[int, str]], **known: bytes) -> Messag
     return snapshot_message(number, b"{}", show_node=show)
 
 
-def test_of_one_node_only_its_news_come_each_made_once_for_all_who_want_them():
+def test_stream_of_one_node_has_only_its_changes_encoded_once_for_all():
     made: list[tuple[int, str]] = []
 
     async def scene(broker: Broker) -> list[tuple[str | None, bytes]]:
         broker.publish(of_nodes(1, made, gpu2=b'{"gpu2":1}'))
         stream = create_gpu_stream(broker)
         async with stream(OF_GPU2) as first, stream(OF_GPU2) as second:
-            heard = [*(await anext(first)), *(await anext(second))]
+            frames_of_both = [*(await anext(first)), *(await anext(second))]
             broker.publish(of_nodes(2, made, gpu2=b'{"gpu2":1}', gpu3=b"{}"))
             broker.publish(of_nodes(3, made, gpu2=b'{"gpu2":2}', gpu3=b"{}"))
             await settle()
-            heard += [*(await anext(first)), *(await anext(second))]
-            return [(frame.id, frame.json) for frame in heard]
+            frames_of_both += [*(await anext(first)), *(await anext(second))]
+            return [(frame.id, frame.json) for frame in frames_of_both]
 
     assert play(scene) == [("1", b'{"gpu2":1}')] * 2 + [("3", b'{"gpu2":2}')] * 2
     assert made == [(1, "gpu2"), (2, "gpu2"), (3, "gpu2")]
 
 
-def test_a_node_that_is_not_known_is_refused_before_anything_is_sent():
+def test_unknown_node_is_rejected_before_anything_is_sent():
     async def scene(broker: Broker) -> None:
         broker.publish(of_nodes(1, []))
         async with create_gpu_stream(broker)(OF_GPU2):
@@ -109,7 +109,7 @@ def test_a_node_that_is_not_known_is_refused_before_anything_is_sent():
         play(scene)
 
 
-def test_a_node_that_is_forgotten_ends_its_stream():
+def test_deleted_node_ends_its_stream():
     async def scene(broker: Broker) -> list[bytes]:
         broker.publish(of_nodes(1, [], gpu2=b"{}"))
         async with create_gpu_stream(broker)(OF_GPU2) as frames:

@@ -1,4 +1,4 @@
-"""The streams of logs, over a log that a test writes."""
+"""The streams of logs that a test writes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ class Logs:
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MadeLog:
     monkeypatch.setattr(log_feed, "GATHER_SECONDS", 0.001)
-    monkeypatch.setattr(log_feed, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(log_feed, "END_CHECK_SECONDS", 0.0)
     made = MadeLog(tmp_path / "log")
     made.write(b"one\ntwo\n")
     return made
@@ -63,7 +63,7 @@ def play(scene: Any) -> Any:
     return asyncio.run(asyncio.wait_for(scene, 10))
 
 
-def test_a_log_is_sent_to_its_end_with_the_offset_to_go_on_from(log: MadeLog):
+def test_log_is_sent_to_its_end_with_the_next_offset(log: MadeLog):
     log.ended = LogEnd(TaskStatus.COMPLETED, None, 0)
 
     async def scene() -> None:
@@ -80,7 +80,7 @@ def test_a_log_is_sent_to_its_end_with_the_offset_to_go_on_from(log: MadeLog):
     play(scene())
 
 
-def test_the_servers_own_log_is_followed_and_cut_off_with_the_server(log: MadeLog):
+def test_servers_own_log_is_followed_until_the_server_ends(log: MadeLog):
     async def scene() -> None:
         opened = Asked({}, "tail=1", None)
         async with made(log) as (logs, feeds, _), create_own_log_stream(logs, feeds)(opened) as frames:
@@ -92,7 +92,7 @@ def test_the_servers_own_log_is_followed_and_cut_off_with_the_server(log: MadeLo
     play(scene())
 
 
-def test_the_log_is_a_part_of_the_stream_of_its_task(log: MadeLog):
+def test_log_is_a_part_of_its_tasks_stream(log: MadeLog):
     log.ended = LogEnd(TaskStatus.COMPLETED, None, 0)
 
     async def scene() -> None:
@@ -104,6 +104,6 @@ def test_the_log_is_a_part_of_the_stream_of_its_task(log: MadeLog):
     play(scene())
 
 
-def test_an_unfinished_line_has_no_id():
+def test_unfinished_line_has_no_id():
     assert frame(LogBatch("partial", 5, 5, b"{}")).id is None
     assert frame(LogBatch("dropped", 0, 5, b"{}")).id == "5"

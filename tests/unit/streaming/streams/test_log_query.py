@@ -20,12 +20,12 @@ from api.streaming.addresses import Asked
         ("tail=3", "9" * 30, Tail(3)),
     ],
 )
-def test_the_last_id_that_a_client_has_seen_goes_before_its_query(query: str, last_id: str | None, start: int | Tail):
+def test_last_event_id_takes_precedence_over_the_query(query: str, last_id: str | None, start: int | Tail):
     assert parse_follow_query(Asked({}, query, last_id)).start == start
 
 
 @pytest.mark.parametrize(
-    ("query", "wanted"),
+    ("query", "line_filter"),
     [
         ("", LineFilter()),
         ("level=error", LineFilter(level=LogLevel.ERROR)),
@@ -33,17 +33,17 @@ def test_the_last_id_that_a_client_has_seen_goes_before_its_query(query: str, la
         ("type=all", LineFilter()),
     ],
 )
-def test_lines_are_wanted_by_level_and_type(query: str, wanted: LineFilter):
-    assert parse_follow_query(Asked({}, query, None)).wanted == wanted
+def test_lines_are_filtered_by_level_and_type(query: str, line_filter: LineFilter):
+    assert parse_follow_query(Asked({}, query, None)).line_filter == line_filter
 
 
-def test_every_mistake_is_told_at_once():
+def test_all_mistakes_are_reported_together():
     with pytest.raises(Invalid) as refused:
         parse_follow_query(Asked({}, f"tail={MAX_TAIL + 1}&level=loud&type=x&more=1", None))
     assert {mistake.pointer for mistake in refused.value.mistakes} == {"/tail", "/level", "/type", "/more"}
 
 
-def test_a_log_is_begun_at_an_offset_or_before_its_end_and_not_both():
+def test_log_starts_either_at_an_offset_or_before_its_end():
     with pytest.raises(Invalid) as refused:
         parse_follow_query(Asked({}, "offset=1&tail=1", None))
     assert [mistake.pointer for mistake in refused.value.mistakes] == [""]

@@ -1,9 +1,9 @@
-"""The stream of one task, with a log and a database that a test plays."""
+"""The stream of one task, with a log and a database that a test simulates."""
 
 import pytest
 
 from api.errors import Invalid, TaskNotFound
-from api.events.stream import create_task_stream, read_wanted
+from api.events.stream import create_task_stream, read_options
 from api.logs.stream_output import FakeTaskOutput
 from api.streaming.addresses import Asked
 from api.streaming.blocking_reads import BlockingReads
@@ -13,7 +13,7 @@ from tests.unit.streaming.builders import end, metrics, play, progress, status
 from tests.unit.streaming.streams.following import COMPLETED, QUEUED, RUNNING, Following, follow
 
 
-def test_it_begins_with_the_present_status_and_progress():
+def test_stream_starts_with_the_current_status_and_progress():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, QUEUED), (2, RUNNING), (3, None))) as stream:
             assert await stream.some(2) == [("status", "2:"), ("progress", "3:")]
@@ -21,7 +21,7 @@ def test_it_begins_with_the_present_status_and_progress():
     play(scene)
 
 
-def test_what_happens_comes_in_order():
+def test_messages_are_sent_in_order():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING))) as stream:
             await stream.some(2)
@@ -32,7 +32,7 @@ def test_what_happens_comes_in_order():
     play(scene)
 
 
-def test_only_what_was_asked_for_comes():
+def test_only_selected_types_are_sent():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING)), "types=metrics") as stream:
             for message in (status(position=2), progress(), metrics()):
@@ -42,7 +42,7 @@ def test_only_what_was_asked_for_comes():
     play(scene)
 
 
-def test_messages_that_are_not_wanted_keep_nothing_up(monkeypatch: pytest.MonkeyPatch):
+def test_messages_that_are_not_selected_block_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.streaming.subscription.TOGETHER_BYTES", 1)
 
     async def scene(broker: Broker) -> None:
@@ -54,16 +54,16 @@ def test_messages_that_are_not_wanted_keep_nothing_up(monkeypatch: pytest.Monkey
     play(scene)
 
 
-def test_who_comes_back_gets_every_event_that_it_missed():
+def test_reconnecting_client_gets_every_missed_event():
     async def scene(broker: Broker) -> None:
         events = [(number, RUNNING) for number in range(1, 8)]
-        async with follow(broker, Following(*events, at_once=2), "types=status", last_id="2:") as stream:
+        async with follow(broker, Following(*events, immediately=2), "types=status", last_id="2:") as stream:
             assert await stream.some(5) == [("status", f"{number}:") for number in range(3, 8)]
 
     play(scene)
 
 
-def test_event_that_the_database_has_told_already_does_not_come_again():
+def test_event_that_was_read_from_the_database_is_not_sent_again():
     async def scene(broker: Broker) -> None:
         following = Following((1, RUNNING), (2, RUNNING))
         async with follow(broker, following, "types=status", last_id="1:") as stream:
@@ -76,7 +76,7 @@ def test_event_that_the_database_has_told_already_does_not_come_again():
 
 
 @pytest.mark.parametrize("last_id", ["garbage", "1-2", ":", "1", "99999999999999999999:0", "-1:0", "9:", "٣:1"])
-def test_id_that_is_none_of_ours_gets_a_reset_and_the_present_state(last_id: str):
+def test_invalid_id_gets_a_reset_and_the_current_state(last_id: str):
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING)), "types=status", last_id=last_id) as stream:
             assert await stream.some(2) == [("reset", None), ("status", "1:")]
@@ -84,7 +84,7 @@ def test_id_that_is_none_of_ours_gets_a_reset_and_the_present_state(last_id: str
     play(scene)
 
 
-def test_task_that_nobody_knows_is_not_found_before_anything_is_sent():
+def test_unknown_task_is_not_found_before_anything_is_sent():
     async def scene(broker: Broker) -> None:
         reads = BlockingReads()
         opener = create_task_stream(broker, Following((1, RUNNING)), reads, FakeTaskOutput().follow)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def test_task_that_nobody_knows_is_not_found_before_anything_is_sent():
     play(scene)
 
 
-def test_it_ends_when_the_task_has_finished():
+def test_stream_ends_when_the_task_has_finished():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING))) as stream:
             await stream.some(2)
@@ -113,7 +113,7 @@ def test_it_ends_when_the_task_has_finished():
     play(scene)
 
 
-def test_follower_of_a_task_that_has_finished_gets_its_end_at_once():
+def test_stream_of_a_finished_task_gets_its_end_immediately():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING), (2, COMPLETED))) as stream:
             assert await stream.rest() == [("status", "2:"), ("progress", "2:"), ("end", "2:")]
@@ -121,7 +121,7 @@ def test_follower_of_a_task_that_has_finished_gets_its_end_at_once():
     play(scene)
 
 
-def test_who_comes_back_after_the_end_gets_the_end_again():
+def test_client_that_reconnects_after_the_end_gets_the_end_again():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING), (2, COMPLETED)), "types=status", "2:") as stream:
             assert await stream.rest() == [("end", "2:")]
@@ -129,7 +129,7 @@ def test_who_comes_back_after_the_end_gets_the_end_again():
     play(scene)
 
 
-def test_task_that_was_resumed_while_its_end_was_told_goes_on():
+def test_stream_continues_if_the_task_is_resumed_during_its_end():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING), (2, COMPLETED)), "types=status", "1:") as stream:
             assert await stream.next() == ("status", "2:")
@@ -141,7 +141,7 @@ def test_task_that_was_resumed_while_its_end_was_told_goes_on():
     play(scene)
 
 
-def test_end_of_an_earlier_run_is_not_the_end_of_a_task_that_was_resumed():
+def test_end_of_an_earlier_run_does_not_end_the_stream_of_a_resumed_task():
     async def scene(broker: Broker) -> None:
         following = Following((1, RUNNING), (2, COMPLETED), (3, QUEUED))
         async with follow(broker, following, "types=status") as stream:
@@ -153,7 +153,7 @@ def test_end_of_an_earlier_run_is_not_the_end_of_a_task_that_was_resumed():
     play(scene)
 
 
-def test_change_of_a_finished_task_does_not_keep_it_from_ending():
+def test_change_of_a_finished_task_does_not_prevent_the_end():
     async def scene(broker: Broker) -> None:
         log = FakeTaskOutput()
         following = Following((1, RUNNING), (2, COMPLETED))
@@ -177,7 +177,7 @@ def test_stream_is_closed_when_the_server_ends():
     play(scene)
 
 
-def test_reader_that_is_too_slow_is_told_so_and_dropped():
+def test_slow_reader_is_notified_and_dropped():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING)), "types=status") as stream:
             await stream.next()
@@ -190,7 +190,7 @@ def test_reader_that_is_too_slow_is_told_so_and_dropped():
     play(scene)
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_reported_together():
     with pytest.raises(Invalid) as refused:
-        read_wanted(Asked({}, "types=x&offset=1&tail=2&level=info", None))
+        read_options(Asked({}, "types=x&offset=1&tail=2&level=info", None))
     assert {mistake.pointer for mistake in refused.value.mistakes} == {"/types", "", "/level"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.events.stream import read_wanted
+from api.events.stream import read_options
 from api.logs.follower import Tail
 from api.logs.stream_output import FakePiece, FakeTaskOutput
 from api.streaming.addresses import Asked
@@ -15,7 +15,7 @@ from tests.unit.streaming.builders import end, play, settle, status
 from tests.unit.streaming.streams.following import COMPLETED, LINES, QUEUED, RUNNING, Following, follow
 
 
-def test_the_id_says_where_events_and_log_go_on():
+def test_id_has_the_positions_of_events_and_log():
     async def scene(broker: Broker) -> None:
         async with follow(broker, Following((1, RUNNING)), "types=log,status", log=FakeTaskOutput(*LINES)) as stream:
             assert await stream.some(3) == [("status", "1:"), ("log", "1:10"), ("log", "1:20")]
@@ -25,7 +25,7 @@ def test_the_id_says_where_events_and_log_go_on():
     play(scene)
 
 
-def test_log_goes_on_from_the_id():
+def test_log_continues_at_the_id():
     async def scene(broker: Broker) -> None:
         log = FakeTaskOutput(*LINES)
         async with follow(broker, Following((1, RUNNING)), "types=log&tail=5", "1:10", log) as stream:
@@ -38,8 +38,8 @@ def test_log_goes_on_from_the_id():
 @pytest.mark.parametrize(
     ("query", "start"), [("types=log", Tail(100)), ("types=log&tail=5", Tail(5)), ("types=log&offset=10", 10)]
 )
-def test_log_begins_where_it_is_asked_to(query: str, start: Any):
-    assert read_wanted(Asked({}, query, None)).start == start
+def test_log_starts_at_the_requested_offset(query: str, start: Any):
+    assert read_options(Asked({}, query, None)).start == start
 
 
 def test_unfinished_line_has_no_id():
@@ -51,7 +51,7 @@ def test_unfinished_line_has_no_id():
     play(scene)
 
 
-def test_end_waits_for_the_log_and_tells_where_it_ends():
+def test_end_waits_for_the_log_and_has_its_last_offset():
     async def scene(broker: Broker) -> None:
         log = FakeTaskOutput(*LINES)
         following = Following((1, RUNNING), (2, COMPLETED))
@@ -65,7 +65,7 @@ def test_end_waits_for_the_log_and_tells_where_it_ends():
     play(scene)
 
 
-def test_log_of_a_task_that_was_resumed_is_followed_on():
+def test_log_of_a_resumed_task_is_followed():
     async def scene(broker: Broker) -> None:
         log = FakeTaskOutput(LINES[0])
         async with follow(broker, Following((1, RUNNING)), "types=log,status", log=log) as stream:
@@ -83,7 +83,7 @@ def test_log_of_a_task_that_was_resumed_is_followed_on():
     play(scene)
 
 
-def test_log_whose_end_comes_after_the_task_was_resumed_is_followed_on():
+def test_log_that_ends_after_the_task_was_resumed_is_followed():
     async def scene(broker: Broker) -> None:
         log = FakeTaskOutput(LINES[0])
         async with follow(broker, Following((1, RUNNING)), "types=log,status", log=log) as stream:
@@ -98,7 +98,7 @@ def test_log_whose_end_comes_after_the_task_was_resumed_is_followed_on():
     play(scene)
 
 
-def test_log_that_cannot_be_followed_any_more_ends_the_stream_without_an_end():
+def test_log_that_can_no_longer_be_followed_ends_the_stream_without_an_end():
     class Torn(FakeTaskOutput):
         async def follow(self, task_id: str, start: Any) -> Any:
             yield LINES[0]

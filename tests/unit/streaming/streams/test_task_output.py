@@ -1,4 +1,4 @@
-"""Following the output of one task at the pace of its reader."""
+"""Following the log of one task at the pace of its reader."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 import pytest
 
 from api.logs.follower import Tail
-from api.logs.stream_output import FakePiece, FakeTaskOutput, FollowingLog, LogPiece
+from api.logs.stream_output import FakePiece, FakeTaskOutput, FollowedLog, LogPiece
 
 PIECES = (FakePiece("log", b"1", 10), FakePiece("log", b"2", 20))
 
@@ -15,34 +15,34 @@ def play(scene: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(asyncio.wait_for(scene(), 5))
 
 
-async def news_of(following: FollowingLog, news: asyncio.Event) -> LogPiece | None:
-    await news.wait()
-    news.clear()
+async def next_piece(following: FollowedLog, changed: asyncio.Event) -> LogPiece | None:
+    await changed.wait()
+    changed.clear()
     return following.take()
 
 
-def test_each_piece_is_fetched_when_the_last_was_taken():
+def test_each_piece_is_fetched_after_the_last_was_taken():
     async def scene() -> None:
-        output, news = FakeTaskOutput(*PIECES), asyncio.Event()
-        following = FollowingLog("a", 0, output.follow, news)
+        output, changed = FakeTaskOutput(*PIECES), asyncio.Event()
+        following = FollowedLog("a", 0, output.follow, changed)
         following.start()
-        assert [await news_of(following, news) for _ in PIECES] == list(PIECES)
+        assert [await next_piece(following, changed) for _ in PIECES] == list(PIECES)
         assert (following.next_offset, following.has_ended) == (20, False)
         await following.aclose()
 
     play(scene)
 
 
-def test_a_task_that_ended_was_not_cut_off_and_goes_on_where_it_was():
+def test_finished_task_was_not_cut_off_and_continues_when_resumed():
     async def scene() -> None:
-        output, news = FakeTaskOutput(*PIECES), asyncio.Event()
+        output, changed = FakeTaskOutput(*PIECES), asyncio.Event()
         output.ended.set()
-        following = FollowingLog("a", Tail(5), output.follow, news)
+        following = FollowedLog("a", Tail(5), output.follow, changed)
         assert following.next_offset is None
         following.start()
         for _ in PIECES:
-            await news_of(following, news)
-        await news.wait()
+            await next_piece(following, changed)
+        await changed.wait()
         assert (following.take(), following.has_ended, following.was_cut_off) == (None, True, False)
         following.start()
         await asyncio.sleep(0.001)
@@ -52,31 +52,31 @@ def test_a_task_that_ended_was_not_cut_off_and_goes_on_where_it_was():
     play(scene)
 
 
-def test_one_whose_server_ends_was_cut_off():
+def test_log_is_cut_off_when_the_server_ends():
     async def cut(task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
         yield PIECES[0]
 
     async def scene() -> None:
-        news = asyncio.Event()
-        following = FollowingLog("a", 0, cut, news)
+        changed = asyncio.Event()
+        following = FollowedLog("a", 0, cut, changed)
         following.start()
-        await news_of(following, news)
-        await news.wait()
+        await next_piece(following, changed)
+        await changed.wait()
         assert following.was_cut_off
 
     play(scene)
 
 
-def test_what_goes_wrong_is_raised_to_who_takes():
+def test_error_is_raised_to_the_reader():
     async def fail(task_id: str, start: int | Tail) -> AsyncGenerator[LogPiece, None]:
         raise OSError("the disk is away")
         yield PIECES[0]
 
     async def scene() -> None:
-        news = asyncio.Event()
-        following = FollowingLog("a", 0, fail, news)
+        changed = asyncio.Event()
+        following = FollowedLog("a", 0, fail, changed)
         following.start()
-        await news.wait()
+        await changed.wait()
         with pytest.raises(OSError, match="the disk is away"):
             following.take()
 

@@ -1,10 +1,10 @@
 import threading
 
-from api.alerts.carriers import SENDERS, ThreadCarriers
+from api.alerts.thread_senders import SENDERS, ThreadSenders
 
 
 class SlowCourier:
-    """Delivers when it is let."""
+    """Delivers when it is released."""
 
     def __init__(self) -> None:
         self.delivered: list[str] = []
@@ -21,9 +21,9 @@ class SlowCourier:
         self.overdue += 1
 
 
-def test_so_many_are_sent_at_a_time_and_no_more():
+def test_number_of_concurrent_sends_is_limited():
     courier, done = SlowCourier(), threading.Semaphore(0)
-    carriers = ThreadCarriers(courier, done.release)  # type: ignore[arg-type]
+    carriers = ThreadSenders(courier, done.release)  # type: ignore[arg-type]
     carriers.start()
     assert [carriers.carry(str(number), f"c{number}") for number in range(SENDERS + 1)] == [True] * SENDERS + [False]
     assert carriers.busy() == {f"c{number}" for number in range(SENDERS)}
@@ -37,10 +37,10 @@ def test_so_many_are_sent_at_a_time_and_no_more():
     carriers.stop()
 
 
-def test_one_that_fails_makes_room_all_the_same():
+def test_failed_send_frees_its_thread():
     courier, done = SlowCourier(), threading.Semaphore(0)
     courier.let.set()
-    carriers = ThreadCarriers(courier, done.release)  # type: ignore[arg-type]
+    carriers = ThreadSenders(courier, done.release)  # type: ignore[arg-type]
     carriers.start()
     carriers.carry("bad", "c1")
     assert done.acquire(timeout=5)

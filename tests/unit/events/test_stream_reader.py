@@ -4,19 +4,19 @@ import pytest
 
 from api.domain.training import TaskStatus
 from api.errors import TaskNotFound
-from api.events.following import TaskFollowing
+from api.events.stream_reader import TaskStreamReader
 from api.executors.fake import outcome
 from api.training.event_store import EventStore
 from tests.unit.trainings import TrainingMachine
 
 
 @pytest.fixture
-def following(machine: TrainingMachine) -> TaskFollowing:
+def following(machine: TrainingMachine) -> TaskStreamReader:
     events = EventStore(machine.database)
-    return TaskFollowing(machine.tasks, machine.attempts, events, machine.parts.service, machine.clock)
+    return TaskStreamReader(machine.tasks, machine.attempts, events, machine.parts.service, machine.clock)
 
 
-def test_who_comes_back_gets_the_events_that_were_missed(machine: TrainingMachine, following: TaskFollowing):
+def test_reconnecting_subscriber_gets_missed_events(machine: TrainingMachine, following: TaskStreamReader):
     machine.put()
     here = following.position("a", None)
     machine.train()
@@ -24,14 +24,14 @@ def test_who_comes_back_gets_the_events_that_were_missed(machine: TrainingMachin
     assert [message.status for message in missed] == [TaskStatus.STARTING]
 
 
-def test_progress_is_what_the_service_shows(machine: TrainingMachine, following: TaskFollowing):
+def test_progress_is_that_of_the_service(machine: TrainingMachine, following: TaskStreamReader):
     machine.run()
     message = following.progress("a")
     assert (message.task_id, message.status) == ("a", TaskStatus.RUNNING)
     assert json.loads(message.json)["data"]["task_id"] == "a"
 
 
-def test_there_is_an_end_once_it_has_ended(machine: TrainingMachine, following: TaskFollowing):
+def test_end_exists_once_the_task_has_ended(machine: TrainingMachine, following: TaskStreamReader):
     machine.run()
     assert following.end("a", 5) is None
     machine.end(how=outcome(exit_code=3))
@@ -40,7 +40,7 @@ def test_there_is_an_end_once_it_has_ended(machine: TrainingMachine, following: 
     assert (end.position, json.loads(end.json)["data"]["exit_code"]) == (5, 3)
 
 
-def test_an_unknown_task_is_not_found(following: TaskFollowing):
-    for ask in (lambda: following.progress("no"), lambda: following.end("no", 1), lambda: following.position("no", 1)):
+def test_unknown_task_is_not_found(following: TaskStreamReader):
+    for read in (lambda: following.progress("no"), lambda: following.end("no", 1), lambda: following.position("no", 1)):
         with pytest.raises(TaskNotFound):
-            ask()
+            read()

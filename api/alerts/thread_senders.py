@@ -1,4 +1,7 @@
-"""Threads of this process that send deliveries: a slow receiver holds one of them, and its own channel."""
+"""Threads of this process that send deliveries.
+
+A slow receiver blocks one thread and its own channel.
+"""
 
 import queue
 import threading
@@ -7,15 +10,15 @@ from collections.abc import Callable
 from api.alerts.courier import Courier
 from api.util.periodic import PeriodicThread
 
-#: How many messages are sent at a time.
+#: Number of deliveries sent at a time.
 SENDERS = 4
 
 
-class ThreadCarriers:
-    """Sends in threads of its own."""
+class ThreadSenders:
+    """Sends deliveries in threads of its own."""
 
     def __init__(self, courier: Courier, on_done: Callable[[], None] = lambda: None) -> None:
-        """`on_done` is called after each attempt."""
+        """Create the threads. `on_done` is called after each attempt."""
         self._courier = courier
         self.on_done = on_done
         self._lock = threading.Lock()
@@ -24,22 +27,22 @@ class ThreadCarriers:
         self._threads = [PeriodicThread(f"alert-send-{number}", None, self.send_all) for number in range(SENDERS)]
 
     def start(self) -> None:
-        """Starts the threads."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Ends them; an attempt under way is left behind, and made again after its lease."""
+        """Stop the threads. An attempt in progress is abandoned, and repeated after its lease has expired."""
         for thread in self._threads:
             thread.stop(timeout=0.5)
 
     def busy(self) -> frozenset[str]:
-        """The channels that something is being sent through now."""
+        """Return the channels through which a message is being sent now."""
         with self._lock:
             return frozenset(self._under_way.values())
 
     def carry(self, delivery_id: str, channel_id: str) -> bool:
-        """Hands a delivery to a thread; False when all are busy."""
+        """Hand a delivery to a thread. Return False if all are busy."""
         with self._lock:
             if len(self._under_way) >= SENDERS:
                 return False
@@ -50,11 +53,11 @@ class ThreadCarriers:
         return True
 
     def look(self) -> None:
-        """Ends attempts whose time is over."""
+        """End attempts that exceed their time limit."""
         self._courier.end_overdue()
 
     def send_all(self) -> None:
-        """Sends what waits; the body of each thread."""
+        """Send the queued deliveries; the body of each thread."""
         while True:
             try:
                 delivery_id = self._tasks.get_nowait()

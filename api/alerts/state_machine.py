@@ -1,7 +1,8 @@
-"""From facts to alerts: pending, firing, resolved; with hysteresis, flapping damped, and the unknown left as it was.
+"""The state machine of alerts: pending, firing, resolved.
 
-It keeps no time but the one it is given, and changes nothing durable itself: a round makes drafts, and `commit` takes
-over those that were kept. Times are monotonic, so that a clock that is set fires nothing.
+It applies hysteresis, detects flapping, and leaves an alert as it is while its facts are unknown. It reads only the
+given clock and changes nothing durable: a round makes drafts, and `commit` adopts those that were stored. Times are
+monotonic, so that setting the wall clock fires nothing.
 """
 
 from collections import deque
@@ -11,11 +12,11 @@ from datetime import datetime, timedelta
 
 from api.alerts.evaluation import (
     FactTable,
+    describe_end,
     fill,
     find_breaching,
     is_breaching,
     is_clear,
-    say_over,
     severity_of,
     value_of,
     worse,
@@ -26,43 +27,46 @@ from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.event import Severity
 from api.util.clock import Clock
 
-#: One that fires again so soon after it ended continues the same incident.
+#: An alert that fires again within this time after it resolved continues the same incident.
 SAME_INCIDENT = timedelta(minutes=5)
 
-#: More changes between firing and resolved than this within an hour is flapping; it ends after an hour without one.
+#: More changes between firing and resolved than this within an hour is flapping. It ends after an hour without changes.
 MOST_FLIPS = 4
 CALM_SECONDS = 3600.0
 
-#: Alerts that one step changes and looks at, and rules that it tries: it takes some ms, however many there are.
-MOST_CHANGES, MOST_LOOKS, MOST_RULES = 150, 1_500, 300
+#: Bounds of one step, so that it takes a few milliseconds: changed alerts, checked alerts, evaluated rules.
+MOST_CHANGES, MOST_CHECKS, MOST_RULES = 150, 1_500, 300
 
-#: Seconds between two looks for what is to be forgotten.
-_FORGET_SECONDS = 60.0
+#: Seconds between two cleanups of old alerts.
+_CLEANUP_SECONDS = 60.0
 
-#: An alert that has ended is remembered for so long: to know it again, and to count how often it changes.
+#: Resolved alerts are remembered for this long, to continue an incident and to count changes.
 REMEMBERED = timedelta(seconds=CALM_SECONDS + 300)
 
 _RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
 
 
 def rank(severity: Severity) -> int:
-    """The weight of a severity, to compare."""
+    """Return the rank of a severity, for comparisons."""
     return _RANK[severity]
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a round is made."""
+    """The time of a round."""
 
     now: datetime
     monotonic: float
 
 
-class AlertMachine:
-    """The alerts of some scopes. One thread uses it."""
+class AlertStateMachine:
+    """The alerts of some scopes. Not thread-safe."""
 
     def __init__(self, clock: Clock, new_id: Callable[[datetime], str], settle_seconds: float = 10.0) -> None:
-        """`settle_seconds`: for so long after a start nothing new fires, since first readings deceive."""
+        """Create the state machine.
+
+        For `settle_seconds` after a start nothing new fires, since first readings are unreliable.
+        """
         self._clock = clock
         self._new_id = new_id
         self._settle_seconds = settle_seconds
@@ -70,11 +74,11 @@ class AlertMachine:
         self._rules_left: deque[str] = deque()
         self._keys_left: deque[TrackKey] = deque()
         self._has_keys = False
-        self._forgot_at = float("-inf")
+        self._cleaned_at = float("-inf")
         self.tracks: dict[TrackKey, Track] = {}
 
     def load(self, alerts: Iterable[Alert], *, is_start: bool) -> None:
-        """Takes these alerts for all that there are. After a start what was pending must hold for a moment more."""
+        """Replace all alerts by these. After a start, pending alerts must stay true for the settle time."""
         now, monotonic = self._clock.now(), self._clock.monotonic()
         before, self.tracks = self.tracks, {}
         self._rules_left.clear()
@@ -96,13 +100,14 @@ class AlertMachine:
             self._settled_at = monotonic + self._settle_seconds
 
     def _age_since(self, fired_at: datetime, told_at: datetime | None) -> float:
-        """For how long an alert that another process knew has fired: until it was last told of, at the least."""
+        """Return the seconds for which a loaded alert has fired: at least until it was last notified."""
         latest = self._clock.steady.now() if told_at is None else max(self._clock.steady.now(), told_at)
         return max(0.0, (latest - fired_at).total_seconds())
 
     def step(self, rules: Mapping[str, AlertRule], tables: Mapping[RuleScope, FactTable]) -> Drafts:
-        """What these facts make of the alerts, MOST_CHANGES of them at most: where that is `is_partial`, the next call
-        goes on from there. Rules of scopes without a table are left as they are.
+        """Return the changes that these facts cause, at most MOST_CHANGES.
+
+        If the result `is_partial`, the next call continues there. Rules of scopes without a table are not evaluated.
         """
         at = Moment(self._clock.now(), self._clock.monotonic())
         drafts = Drafts()
@@ -114,7 +119,12 @@ class AlertMachine:
                 break
             rule = rules.get(self._rules_left[0])
             table = None if rule is None else tables.get(rule.scope)
-            if rule is not None and table is not None and rule.enabled and not self._begin_new(rule, table, at, drafts):
+            if (
+                rule is not None
+                and table is not None
+                and rule.enabled
+                and not self._create_new(rule, table, at, drafts)
+            ):
                 break
             self._rules_left.popleft()
         if not self._rules_left:
@@ -127,7 +137,7 @@ class AlertMachine:
     ) -> None:
         if not self._has_keys:
             self._keys_left, self._has_keys = deque(self.tracks), True
-        for _ in range(MOST_LOOKS):
+        for _ in range(MOST_CHECKS):
             if not self._keys_left or len(drafts) >= MOST_CHANGES:
                 return
             key = self._keys_left.popleft()
@@ -146,7 +156,7 @@ class AlertMachine:
                 self._follow(rule, key, track, table, at, passed, drafts)
 
     def commit(self, drafts: Iterable[Draft], now: datetime) -> None:
-        """Takes over what was kept, and forgets what ended long ago."""
+        """Adopt the stored drafts, and forget old alerts."""
         monotonic = self._clock.monotonic()
         for draft in drafts:
             draft.track.alert = draft.after
@@ -162,37 +172,37 @@ class AlertMachine:
 
     def _forget_old(self, now: datetime) -> None:
         monotonic = self._clock.monotonic()
-        if monotonic - self._forgot_at < _FORGET_SECONDS:
+        if monotonic - self._cleaned_at < _CLEANUP_SECONDS:
             return
-        self._forgot_at, old = monotonic, now - REMEMBERED
+        self._cleaned_at, old = monotonic, now - REMEMBERED
         for key, track in list(self.tracks.items()):
             ended = track.alert.resolved_at
             is_old = track.alert.state is AlertState.RESOLVED and ended is not None and ended < old
             if is_old and track.alert.flapping_since is None:
                 del self.tracks[key]
 
-    # -- beginning -----------------------------------------------------------------------------------------------------
+    # -- new alerts ----------------------------------------------------------------------------------------------------
 
-    def _begin_new(self, rule: AlertRule, table: FactTable, at: Moment, drafts: Drafts) -> bool:
-        """False where there are more than this step may change."""
-        for place in find_breaching(rule, table):
-            target = table.targets[place]
+    def _create_new(self, rule: AlertRule, table: FactTable, at: Moment, drafts: Drafts) -> bool:
+        """Create alerts of a rule. Return False if there are more than this step may change."""
+        for index in find_breaching(rule, table):
+            target = table.targets[index]
             key = (rule.rule_id, target.key)
             if key in self.tracks:
                 continue
             if len(drafts) >= MOST_CHANGES:
                 return False
-            alert = self._new_alert(rule, table, place, at.now)
+            alert = self._new_alert(rule, table, index, at.now)
             track = Track(alert, breaching_since=at.monotonic, target=target)
             if rule.for_seconds > 0 or at.monotonic < self._settled_at:
                 drafts.begin(key, track)
             else:
-                self._fire(rule, table, place, drafts.begin(key, track), at)
+                self._fire(rule, table, index, drafts.begin(key, track), at)
         return True
 
-    def _new_alert(self, rule: AlertRule, table: FactTable, place: int, now: datetime) -> Alert:
-        target = table.targets[place]
-        value = value_of(rule, table, place)
+    def _new_alert(self, rule: AlertRule, table: FactTable, index: int, now: datetime) -> Alert:
+        target = table.targets[index]
+        value = value_of(rule, table, index)
         return Alert(
             alert_id=self._new_id(now),
             fingerprint=fingerprint(rule, target),
@@ -200,12 +210,12 @@ class AlertMachine:
             scope=rule.scope,
             target=target.key,
             labels={**target.labels, **rule.labels},
-            severity=severity_of(rule, table, place),
+            severity=severity_of(rule, table, index),
             state=AlertState.PENDING,
             number=0,
             title=_title(rule, target),
-            summary=fill(rule.summary, table, place),
-            remedy=fill(rule.remedy, table, place),
+            summary=fill(rule.summary, table, index),
+            remedy=fill(rule.remedy, table, index),
             link=rule.link,
             since=now,
             updated_at=now,
@@ -215,57 +225,57 @@ class AlertMachine:
             bound=target.subject,
         )
 
-    def _fire(self, rule: AlertRule, table: FactTable, place: int, draft: Draft, at: Moment) -> None:
-        severity = severity_of(rule, table, place)
+    def _fire(self, rule: AlertRule, table: FactTable, index: int, draft: Draft, at: Moment) -> None:
+        severity = severity_of(rule, table, index)
         draft.change(
-            f"fires: {fill(rule.summary, table, place)}",
+            f"fires: {fill(rule.summary, table, index)}",
             state=AlertState.FIRING,
             fired_at=draft.after.fired_at or at.now,
             resolved_at=None,
             resolution=None,
             severity=severity,
-            title=_title(rule, table.targets[place]),
-            summary=fill(rule.summary, table, place),
-            remedy=fill(rule.remedy, table, place),
-            value=value_of(rule, table, place),
+            title=_title(rule, table.targets[index]),
+            summary=fill(rule.summary, table, index),
+            remedy=fill(rule.remedy, table, index),
+            value=value_of(rule, table, index),
         )
         draft.track.clear_since = None
         self._flip(draft, at, NotificationKind.FIRING)
 
     def _flip(self, draft: Draft, at: Moment, kind: NotificationKind) -> None:
-        """Counts a change between firing and resolved, and says what is to be told of it."""
+        """Count a change between firing and resolved, and add its notification."""
         seconds = at.now.timestamp()
         flips = (*(flip for flip in draft.after.flips if abs(seconds - flip) < CALM_SECONDS), seconds)
         draft.change(flips=flips[-2 * MOST_FLIPS :])
         if draft.after.flapping_since is not None:
             return
         if len(flips) > MOST_FLIPS:
-            draft.change("comes and goes: nothing is told until it is calm for an hour", flapping_since=at.now)
+            draft.change("flapping: no notifications until it is stable for an hour", flapping_since=at.now)
             kind = NotificationKind.FLAPPING
         draft.kinds.append(kind)
 
-    # -- going on ------------------------------------------------------------------------------------------------------
+    # -- existing alerts ---------------------------------------------------------------------------------------------
 
     def _follow(
         self, rule: AlertRule, key: TrackKey, track: Track, table: FactTable, at: Moment, passed: float, drafts: Drafts
     ) -> None:
-        place = table.places.get(key[1])
-        if place is None:
+        index = table.indexes.get(key[1])
+        if index is None:
             if table.is_complete:
                 self._end(key, track, TARGET_GONE, at, drafts)
             else:
                 track.freeze(passed)
                 self._note_unknown(key, track, drafts)
         else:
-            track.target = table.targets[place]
-            breaching = is_breaching(rule, table, place)
+            track.target = table.targets[index]
+            breaching = is_breaching(rule, table, index)
             if track.alert.state is AlertState.FIRING:
-                self._follow_firing(rule, key, track, table, place, at, passed, drafts)
+                self._follow_firing(rule, key, track, table, index, at, passed, drafts)
             elif breaching is None:
                 track.freeze(passed)
             else:
-                self._follow_other(rule, key, track, table, place, at, breaching, drafts)
-        self._look_for_calm(key, track, at, drafts)
+                self._follow_other(rule, key, track, table, index, at, breaching, drafts)
+        self._check_calm(key, track, at, drafts)
 
     def _follow_other(
         self,
@@ -273,32 +283,32 @@ class AlertMachine:
         key: TrackKey,
         track: Track,
         table: FactTable,
-        place: int,
+        index: int,
         at: Moment,
         breaching: bool,
         drafts: Drafts,
     ) -> None:
-        """One that is pending, or has ended and may begin again."""
+        """Update an alert that is pending, or resolved and possibly true again."""
         if not breaching:
             track.breaching_since = None
             if track.alert.state is AlertState.PENDING:
-                # It ends without a word: nobody was told of it.
+                # It is resolved without a notification, since none was sent.
                 drafts.of(key, track).change(state=AlertState.RESOLVED)
             return
         if track.breaching_since is None:
             track.breaching_since = at.monotonic
-            # Kept with its next change.
-            track.alert = replace(track.alert, bound=table.targets[place].subject)
+            # Stored with its next change.
+            track.alert = replace(track.alert, bound=table.targets[index].subject)
         if at.monotonic - track.breaching_since < rule.for_seconds or at.monotonic < self._settled_at:
             return
         if track.alert.state is AlertState.RESOLVED and not _is_same_incident(track, at):
             flips, flapping = track.alert.flips, track.alert.flapping_since
-            alert = replace(self._new_alert(rule, table, place, at.now), bound=track.alert.bound)
+            alert = replace(self._new_alert(rule, table, index, at.now), bound=track.alert.bound)
             draft = drafts.begin(key, Track(alert, track.breaching_since, target=track.target))
             draft.change(flips=flips, flapping_since=flapping)
         else:
             draft = drafts.of(key, track)
-        self._fire(rule, table, place, draft, at)
+        self._fire(rule, table, index, draft, at)
 
     def _follow_firing(
         self,
@@ -306,35 +316,37 @@ class AlertMachine:
         key: TrackKey,
         track: Track,
         table: FactTable,
-        place: int,
+        index: int,
         at: Moment,
         passed: float,
         drafts: Drafts,
     ) -> None:
-        clear = is_clear(rule, table, place)
+        clear = is_clear(rule, table, index)
         if clear is None:
             track.freeze(passed)
             self._note_unknown(key, track, drafts)
             return
         if track.alert.is_unknown:
-            drafts.of(key, track).change("known again", is_unknown=False)
-        self._follow_value(rule, key, track, table, place, drafts)
+            drafts.of(key, track).change("the condition is known again", is_unknown=False)
+        self._follow_value(rule, key, track, table, index, drafts)
         if not clear:
             track.clear_since = None
             return
         if track.clear_since is None:
             track.clear_since = at.monotonic
         if at.monotonic - track.clear_since >= rule.clear_seconds:
-            self._resolve(drafts.of(key, track), say_over(rule, table, place), at)
+            self._resolve(drafts.of(key, track), describe_end(rule, table, index), at)
 
     def _follow_value(
-        self, rule: AlertRule, key: TrackKey, track: Track, table: FactTable, place: int, drafts: Drafts
+        self, rule: AlertRule, key: TrackKey, track: Track, table: FactTable, index: int, drafts: Drafts
     ) -> None:
-        value, alert = value_of(rule, table, place), drafts.current(key, track)
-        severity = severity_of(rule, table, place)
+        value, alert = value_of(rule, table, index), drafts.current(key, track)
+        severity = severity_of(rule, table, index)
         if rank(severity) > rank(alert.severity):
             draft = drafts.of(key, track)
-            draft.change(f"is {severity} now", severity=severity, summary=fill(rule.summary, table, place), told=())
+            draft.change(
+                f"the severity is now {severity}", severity=severity, summary=fill(rule.summary, table, index), told=()
+            )
             draft.kinds.append(NotificationKind.FIRING)
         if value is None or value == alert.value:
             return
@@ -343,21 +355,21 @@ class AlertMachine:
         if draft_now is not None:
             draft_now.change(value=value, peak=peak)
             return
-        # Kept with its next change: a write for each new degree would be a write a second.
+        # Stored with its next change: each new degree would otherwise cause a write per second.
         track.alert = replace(track.alert, value=value, peak=peak)
 
     def _note_unknown(self, key: TrackKey, track: Track, drafts: Drafts) -> None:
         if track.alert.state is AlertState.FIRING and not track.alert.is_unknown:
-            drafts.of(key, track).change("unknown at present: it stays as it was", is_unknown=True)
+            drafts.of(key, track).change("the condition is unknown: the state stays as it is", is_unknown=True)
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
-    def _resolve(self, draft: Draft, why: str, at: Moment) -> None:
+    def _resolve(self, draft: Draft, reason: str, at: Moment) -> None:
         draft.change(
-            f"resolved: {why}",
+            f"resolved: {reason}",
             state=AlertState.RESOLVED,
             resolved_at=at.now,
-            resolution=why,
+            resolution=reason,
             is_unknown=False,
             acknowledged_by=None,
             acknowledged_at=None,
@@ -366,21 +378,21 @@ class AlertMachine:
         )
         self._flip(draft, at, NotificationKind.RESOLVED)
 
-    def _end(self, key: TrackKey, track: Track, why: str, at: Moment, drafts: Drafts) -> None:
+    def _end(self, key: TrackKey, track: Track, reason: str, at: Moment, drafts: Drafts) -> None:
         if track.alert.state is AlertState.FIRING:
-            self._resolve(drafts.of(key, track), why, at)
+            self._resolve(drafts.of(key, track), reason, at)
         elif track.alert.state is AlertState.PENDING:
             drafts.of(key, track).change(state=AlertState.RESOLVED)
 
-    def _look_for_calm(self, key: TrackKey, track: Track, at: Moment, drafts: Drafts) -> None:
+    def _check_calm(self, key: TrackKey, track: Track, at: Moment, drafts: Drafts) -> None:
         alert = drafts.current(key, track)
         if alert.flapping_since is None or not alert.flips:
             return
-        # A change that lies ahead was made before the clock was set back.
+        # A change in the future was recorded before the clock was set back.
         if abs(at.now.timestamp() - alert.flips[-1]) < CALM_SECONDS:
             return
         draft = drafts.of(key, track)
-        draft.change("is calm again", flapping_since=None, flips=())
+        draft.change("no longer flapping", flapping_since=None, flips=())
         draft.kinds.append(NotificationKind.CALM)
 
 
@@ -388,8 +400,8 @@ def _is_same_incident(track: Track, at: Moment) -> bool:
     ended = track.alert.resolved_at
     if ended is None or track.alert.flapping_since is not None:
         return True
-    began = at.now - timedelta(seconds=at.monotonic - (track.breaching_since or at.monotonic))
-    return abs(began - ended) < SAME_INCIDENT
+    started_at = at.now - timedelta(seconds=at.monotonic - (track.breaching_since or at.monotonic))
+    return abs(started_at - ended) < SAME_INCIDENT
 
 
 def _title(rule: AlertRule, target: AlertTarget) -> str:

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from api.alerts.dead_man import ALIVE_SECONDS, DeadMan
+from api.alerts.heartbeat import ALIVE_SECONDS, Heartbeat
 from api.util.clock import FakeClock
 
 
@@ -16,9 +16,9 @@ class Watcher:
         return self.why
 
 
-def test_signs_are_given_while_rounds_are_made(clock: FakeClock):
+def test_heartbeats_are_sent_while_rounds_run(clock: FakeClock):
     watcher = Watcher()
-    dead_man = DeadMan(watcher, clock)
+    dead_man = Heartbeat(watcher, clock)
     dead_man.run_once()
     assert watcher.signs == 0
     dead_man.note_round()
@@ -29,19 +29,19 @@ def test_signs_are_given_while_rounds_are_made(clock: FakeClock):
     assert watcher.signs == 1
 
 
-def test_a_watcher_that_is_not_reached_is_told_of_once(clock: FakeClock, caplog: pytest.LogCaptureFixture):
+def test_unreachable_monitor_is_logged_once(clock: FakeClock, caplog: pytest.LogCaptureFixture):
     watcher = Watcher()
     watcher.why = "it did not answer in time"
-    dead_man = DeadMan(watcher, clock)
+    dead_man = Heartbeat(watcher, clock)
     dead_man.note_round()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             dead_man.run_once()
-    assert [record.message for record in caplog.records] == ["no sign of life could be given"]
+    assert [record.message for record in caplog.records] == ["the heartbeat to SIGN_OF_LIFE_URL failed"]
 
 
 def test_without_an_address_there_is_no_thread(clock: FakeClock):
-    dead_man = DeadMan(None, clock)
+    dead_man = Heartbeat(None, clock)
     dead_man.start()
     dead_man.run_once()
     dead_man.stop()

@@ -1,4 +1,4 @@
-"""Reads for a follower of one task what came before, and how the task ended."""
+"""Reads what a subscriber of one task has missed, and how the task ended."""
 
 from api.events.messages import end_message, progress_message, status_message
 from api.logs.task_end import find_end
@@ -9,12 +9,12 @@ from api.training.store import TaskStore
 from api.training.task_progress import ProgressAnswers
 from api.util.clock import Clock
 
-#: Events that are read at a time for a follower that comes back.
+#: Number of events that are read at a time for a subscriber that reconnects.
 EVENTS_AT_ONCE = 500
 
 
-class TaskFollowing:
-    """Reads the database: for threads, never for the event loop."""
+class TaskStreamReader:
+    """Reads the database for streams. Call it in threads, never in the event loop."""
 
     def __init__(
         self, tasks: TaskStore, attempts: AttemptStore, events: EventStore, progress: ProgressAnswers, clock: Clock
@@ -26,18 +26,21 @@ class TaskFollowing:
         self._clock = clock
 
     def position(self, task_id: str, after: int | None) -> EventPosition:
-        """The events after this id, and the task's status: see EventStore. Raises TaskNotFound."""
+        """Return the events after this id and the task's status: see EventStore. Raises TaskNotFound."""
         return self._events.position(task_id, after, EVENTS_AT_ONCE)
 
     def missed(self, position: EventPosition) -> list[Message]:
-        """The events of a position as messages."""
-        return [status_message(told) for told in position.events]
+        """Return the events of a position as messages."""
+        return [status_message(event) for event in position.events]
 
     def progress(self, task_id: str) -> Message:
-        """The message of how far the task is. Raises TaskNotFound."""
+        """Return the message about a task's progress. Raises TaskNotFound."""
         return progress_message(self._progress.get_progress(task_id))
 
     def end(self, task_id: str, position: int) -> Message | None:
-        """The message of how the task ended, by the event `position`; None while it goes on. Raises TaskNotFound."""
+        """Return the message about how the task ended, with the event `position`.
+
+        None if it has not ended. Raises TaskNotFound.
+        """
         end = find_end(self._tasks, self._attempts, task_id)
         return None if end is None else end_message(end, position, self._clock.now())

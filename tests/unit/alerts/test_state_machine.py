@@ -1,4 +1,7 @@
-"""The life of an alert, from facts alone. `Life` plays one rule over one GPU, a second at a time where it matters."""
+"""The life of an alert, from facts alone.
+
+`Life` evaluates one rule on one GPU, in steps of a second where that matters.
+"""
 
 import random
 from dataclasses import replace
@@ -7,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from api.alerts.evaluation import FactTable
-from api.alerts.machine import CALM_SECONDS, MOST_CHANGES, MOST_FLIPS, AlertMachine
+from api.alerts.state_machine import CALM_SECONDS, MOST_CHANGES, MOST_FLIPS, AlertStateMachine
 from api.domain.alert import AlertChange, AlertState, NotificationKind, Subject
 from api.domain.alert_rule import AlertRule, RuleScope
 from api.domain.event import Severity
@@ -19,13 +22,13 @@ class Life:
     def __init__(self, clock: FakeClock, *rules: AlertRule, settle: float = 0.0) -> None:
         self.clock = clock
         self.rules = {each.rule_id: each for each in rules or (HOT,)}
-        self.machine = AlertMachine(clock, new_id, settle)
+        self.machine = AlertStateMachine(clock, new_id, settle)
         self.machine.load([], is_start=True)
         self.changes: list[AlertChange] = []
         self.kinds: list[NotificationKind] = []
 
-    def look(self, table: FactTable | None, after: float = 10.0) -> list[AlertChange]:
-        """One round, so many seconds after the last."""
+    def step(self, table: FactTable | None, after: float = 10.0) -> list[AlertChange]:
+        """Run one round, this many seconds after the last."""
         self.clock.advance(after)
         tables = {} if table is None else {RuleScope.GPU: table}
         drafts = self.machine.step(self.rules, tables).all
@@ -37,7 +40,7 @@ class Life:
 
     def run(self, temperature: float | None, seconds: float, step: float = 10.0) -> None:
         for _ in range(round(seconds / step)):
-            self.look(gpus(temperature), step)
+            self.step(gpus(temperature), step)
 
     @property
     def state(self) -> AlertState | None:
@@ -50,8 +53,8 @@ def life(clock: FakeClock) -> Life:
     return Life(clock)
 
 
-def test_it_is_pending_until_the_condition_has_held_long_enough(life: Life):
-    life.look(gpus(90))
+def test_alert_is_pending_until_its_condition_has_held_long_enough(life: Life):
+    life.step(gpus(90))
     assert (life.state, life.kinds) == (AlertState.PENDING, [])
     life.run(90, 50)
     assert life.state is AlertState.PENDING
@@ -59,13 +62,13 @@ def test_it_is_pending_until_the_condition_has_held_long_enough(life: Life):
     assert (life.state, life.kinds) == (AlertState.FIRING, [NotificationKind.FIRING])
 
 
-def test_one_that_ends_while_pending_leaves_nothing_behind(life: Life):
+def test_alert_that_ends_while_pending_leaves_nothing(life: Life):
     life.run(90, 50)
-    (change,) = life.look(gpus(70))
+    (change,) = life.step(gpus(70))
     assert (life.state, life.kinds, change.is_forgotten, change.message) == (None, [], True, None)
 
 
-def test_it_ends_at_its_clear_level_and_not_just_below_its_threshold(life: Life):
+def test_alert_ends_at_its_clear_level(life: Life):
     life.run(90, 80)
     life.run(78, 600)
     assert life.state is AlertState.FIRING
@@ -75,7 +78,7 @@ def test_it_ends_at_its_clear_level_and_not_just_below_its_threshold(life: Life)
     assert (life.state, life.kinds[-1]) == (AlertState.RESOLVED, NotificationKind.RESOLVED)
 
 
-def test_the_clear_level_must_hold_without_a_break(life: Life):
+def test_clear_level_must_hold_without_interruption(life: Life):
     life.run(90, 80)
     for _ in range(10):
         life.run(75, 20)
@@ -83,7 +86,7 @@ def test_the_clear_level_must_hold_without_a_break(life: Life):
     assert life.state is AlertState.FIRING
 
 
-def test_unknown_data_freezes_it_and_never_ends_it(life: Life):
+def test_unknown_facts_freeze_an_alert_and_never_end_it(life: Life):
     life.run(90, 80)
     life.run(None, 3600)
     alert = life.machine.tracks["hot", "n/0"].alert
@@ -93,7 +96,7 @@ def test_unknown_data_freezes_it_and_never_ends_it(life: Life):
     assert life.kinds == [NotificationKind.FIRING]
 
 
-def test_time_in_which_nobody_knows_counts_for_nothing(life: Life):
+def test_time_with_unknown_facts_does_not_count(life: Life):
     life.run(90, 30)
     life.run(None, 600)
     life.run(90, 30)
@@ -102,31 +105,31 @@ def test_time_in_which_nobody_knows_counts_for_nothing(life: Life):
     assert life.state is AlertState.FIRING
 
 
-def test_a_scope_without_facts_is_left_as_it_was(life: Life):
+def test_scope_without_facts_stays_as_it_is(life: Life):
     life.run(90, 30)
-    life.look(None, 600)
+    life.step(None, 600)
     assert life.state is AlertState.PENDING
     life.run(90, 20)
     assert life.state is AlertState.PENDING
 
 
-def test_what_is_not_there_any_more_ends_where_the_facts_are_whole(life: Life):
+def test_alert_about_a_missing_target_ends_if_the_facts_are_complete(life: Life):
     life.run(90, 80)
-    life.look(FactTable(RuleScope.GPU, (), {}, is_complete=False))
+    life.step(FactTable(RuleScope.GPU, (), {}, is_complete=False))
     assert life.machine.tracks["hot", "n/0"].alert.is_unknown
-    life.look(FactTable(RuleScope.GPU, (), {}))
+    life.step(FactTable(RuleScope.GPU, (), {}))
     assert life.state is AlertState.RESOLVED
     assert "no longer exists" in (life.changes[-1].message or "")
 
 
-def test_a_rule_that_is_switched_off_ends_its_alerts(life: Life):
+def test_disabled_rule_ends_its_alerts(life: Life):
     life.run(90, 80)
     life.rules = {"hot": rule(enabled=False)}
-    life.look(gpus(90))
+    life.step(gpus(90))
     assert life.state is AlertState.RESOLVED
 
 
-def test_again_within_five_minutes_is_the_same_incident_and_later_another(life: Life):
+def test_alert_within_five_minutes_continues_the_incident(life: Life):
     life.run(90, 80)
     life.run(70, 60)
     life.run(90, 80)
@@ -137,7 +140,7 @@ def test_again_within_five_minutes_is_the_same_incident_and_later_another(life: 
     assert life.machine.tracks["hot", "n/0"].alert.alert_id != first.alert_id
 
 
-def test_flapping_is_told_once_and_then_not_until_it_is_calm(life: Life):
+def test_flapping_is_notified_once_until_it_ends(life: Life):
     for _ in range(20):
         life.run(90, 80)
         life.run(70, 60)
@@ -148,34 +151,34 @@ def test_flapping_is_told_once_and_then_not_until_it_is_calm(life: Life):
     assert life.machine.tracks.get(("hot", "n/0")) is None or not life.machine.tracks["hot", "n/0"].alert.flips
 
 
-def test_it_becomes_critical_and_is_told_anew(clock: FakeClock):
+def test_higher_severity_is_notified_again(clock: FakeClock):
     life = Life(clock, rule(critical_when=["temperature_gpu >= 95"]))
     life.run(90, 80)
-    life.look(gpus(96))
+    life.step(gpus(96))
     alert = life.machine.tracks["hot", "n/0"].alert
     assert (alert.severity, alert.told, life.kinds) == (Severity.CRITICAL, (), [NotificationKind.FIRING] * 2)
-    life.look(gpus(90))
+    life.step(gpus(90))
     assert life.machine.tracks["hot", "n/0"].alert.severity is Severity.CRITICAL
 
 
-def test_nothing_fires_in_the_first_moments(clock: FakeClock):
+def test_nothing_fires_right_after_a_start(clock: FakeClock):
     life = Life(clock, rule(for_seconds=0), settle=20)
-    life.look(gpus(90), after=0)
+    life.step(gpus(90), after=0)
     assert life.state is AlertState.PENDING
-    life.look(gpus(90), after=15)
+    life.step(gpus(90), after=15)
     assert life.state is AlertState.PENDING
-    life.look(gpus(90), after=10)
+    life.step(gpus(90), after=10)
     assert life.state is AlertState.FIRING
 
 
-def test_a_clock_that_is_set_fires_and_ends_nothing(life: Life):
+def test_setting_the_clock_fires_and_ends_nothing(life: Life):
     life.run(90, 30)
     life.clock.jump(7200)
-    life.look(gpus(90))
+    life.step(gpus(90))
     assert life.state is AlertState.PENDING
 
 
-def test_what_fired_before_a_restart_is_neither_forgotten_nor_told_again(clock: FakeClock):
+def test_firing_alert_survives_a_restart_without_a_new_notification(clock: FakeClock):
     life = Life(clock)
     life.machine.load([firing(told=("c1",))], is_start=True)
     life.run(90, 600)
@@ -184,7 +187,7 @@ def test_what_fired_before_a_restart_is_neither_forgotten_nor_told_again(clock: 
     assert life.kinds == [NotificationKind.RESOLVED]
 
 
-def test_what_was_pending_before_a_restart_goes_on(clock: FakeClock):
+def test_pending_alert_survives_a_restart(clock: FakeClock):
     life = Life(clock)
     since = clock.now() - timedelta(seconds=50)
     life.machine.load([firing(state=AlertState.PENDING, fired_at=None, since=since)], is_start=True)
@@ -197,34 +200,34 @@ def on_gpu(subject: Subject | None, temperature: float = 90) -> FactTable:
     return replace(table, targets=tuple(replace(target, subject=subject) for target in table.targets))
 
 
-def test_the_task_is_bound_when_the_condition_begins(life: Life, clock: FakeClock):
+def test_task_is_bound_when_the_condition_starts(life: Life, clock: FakeClock):
     first, second = Subject("first", "ann"), Subject("second", "bob")
-    life.look(on_gpu(first))
+    life.step(on_gpu(first))
     life.run(90, 20)
     (track,) = life.machine.tracks.values()
     again = Life(clock)
     again.machine.load([track.alert], is_start=True)
     for each in (life, again):
-        each.look(on_gpu(second), after=60)
+        each.step(on_gpu(second), after=60)
         (track,) = each.machine.tracks.values()
         assert (track.alert.state, track.alert.bound) == (AlertState.FIRING, first)
 
 
-def test_a_condition_that_begins_again_binds_anew(life: Life):
+def test_condition_that_starts_again_binds_another_task(life: Life):
     first, second = Subject("first", "ann"), Subject("second", "bob")
     for subject, temperature in ((first, 90), (first, 90), (first, 60), (first, 60), (second, 90), (first, 90)):
-        life.look(on_gpu(subject, temperature), after=60)
+        life.step(on_gpu(subject, temperature), after=60)
     (track,) = life.machine.tracks.values()
     assert (track.alert.state, track.alert.bound) == (AlertState.FIRING, second)
 
 
-def test_what_was_not_kept_is_made_again(life: Life, clock: FakeClock):
+def test_draft_that_was_not_stored_is_made_again(life: Life, clock: FakeClock):
     life.run(90, 60)
     clock.advance(10)
     lost = life.machine.step(life.rules, {RuleScope.GPU: gpus(90)}).all
     assert [draft.after.state for draft in lost] == [AlertState.FIRING]
     assert life.state is AlertState.PENDING
-    life.look(gpus(90))
+    life.step(gpus(90))
     assert life.state is AlertState.FIRING
 
 
@@ -237,7 +240,7 @@ def test_three_days_of_faults_lose_no_alert_and_leave_none_stuck(clock: FakeCloc
     for _ in range(3 * 86_400 // 30 // 10):
         value = luck.choice([90, 90, 78, 70, 70, None])
         for _ in range(luck.randint(1, 10)):
-            life.look(gpus(value), after=30)
+            life.step(gpus(value), after=30)
             above = above + 30 if value == 90 else above if value is None else 0.0
             clear = clear + 30 if value == 70 else clear if value is None else 0.0
             if above > 60 + 30:
@@ -254,9 +257,9 @@ def test_three_days_of_faults_lose_no_alert_and_leave_none_stuck(clock: FakeCloc
     assert life.state is not AlertState.FIRING
 
 
-def test_many_changes_are_made_in_steps_of_bounded_size_and_none_is_left_out(clock: FakeClock):
+def test_many_changes_are_made_in_bounded_steps_without_omission(clock: FakeClock):
     count = 4 * MOST_CHANGES + 7
-    machine, rules = AlertMachine(clock, new_id, 0.0), {"hot": rule(for_seconds=0, clear=[], clear_seconds=0)}
+    machine, rules = AlertStateMachine(clock, new_id, 0.0), {"hot": rule(for_seconds=0, clear=[], clear_seconds=0)}
 
     def rounds(temperature: int) -> tuple[list[int], int]:
         clock.advance(5)
@@ -276,8 +279,8 @@ def test_many_changes_are_made_in_steps_of_bounded_size_and_none_is_left_out(clo
     assert (max(sizes), sum(sizes), firing) == (MOST_CHANGES, count, 0)
 
 
-def test_a_step_that_is_left_half_way_is_begun_anew_after_alerts_are_read_again(clock: FakeClock):
-    machine, rules = AlertMachine(clock, new_id, 0.0), {"hot": rule(for_seconds=0)}
+def test_partial_step_is_restarted_after_a_reload(clock: FakeClock):
+    machine, rules = AlertStateMachine(clock, new_id, 0.0), {"hot": rule(for_seconds=0)}
     tables = {RuleScope.GPU: gpus(*[90] * (MOST_CHANGES + 1))}
     assert machine.step(rules, tables).is_partial
     machine.load([], is_start=False)
@@ -286,7 +289,7 @@ def test_a_step_that_is_left_half_way_is_begun_anew_after_alerts_are_read_again(
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_makes_nothing_flap_for_long(life: Life, hours: int):
+def test_setting_the_clock_does_not_prolong_flapping(life: Life, hours: int):
     for _ in range(MOST_FLIPS):
         life.run(90, 70)
         life.run(60, 40)

@@ -1,4 +1,7 @@
-"""Tells the streams what becomes of alerts, from their history in the database: whichever server has written it."""
+"""Publishes the changes of alerts to streams, from their history in the database.
+
+So it covers the changes of every server.
+"""
 
 from collections.abc import Callable
 
@@ -13,19 +16,19 @@ from api.util.clock import Clock
 from api.util.envelope import encode_message
 from api.util.periodic import PeriodicThread
 
-#: Seconds between two looks for what another server has written.
-LOOK_SECONDS = 2.0
+#: Seconds between two polls for other servers' changes.
+POLL_SECONDS = 2.0
 
-#: Transactions may become visible in another order than that of their ids: so far back a row is looked for still, for
-#: as long after the latest one as a transaction may take.
+#: Transactions may become visible in another order than that of their ids. Rows this far below the highest id are still
+#: read, for this many seconds after the latest row.
 WINDOW, LATE_SECONDS = 1_000, 10.0
 
-#: Rows that are read at a time.
+#: Number of rows that are read at a time.
 AT_ONCE = 500
 
 
-class AlertNews:
-    """Publishes each change once. One thread uses it, but for `wake`."""
+class AlertPublisher:
+    """Publishes each change once. Not thread-safe, except `wake`."""
 
     def __init__(self, store: AlertStore, publish: Callable[[Message], None], clock: Clock) -> None:
         self._store = store
@@ -34,22 +37,22 @@ class AlertNews:
         self._highest: int | None = None
         self._seen: set[int] = set()
         self._grew_at = float("-inf")
-        self._thread = PeriodicThread("alert-news", LOOK_SECONDS, self.run_once)
+        self._thread = PeriodicThread("alert-news", POLL_SECONDS, self.run_once)
 
     def start(self) -> None:
-        """Starts to tell what is new from now on."""
+        """Start to publish changes from now on."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops the thread."""
+        """Stop the thread."""
         self._thread.stop()
 
     def wake(self) -> None:
-        """Has what is new told at once."""
+        """Publish new changes immediately."""
         self._thread.trigger()
 
     def run_once(self) -> None:
-        """Publishes what is new; at the first time only takes what is there for known."""
+        """Publish new changes. The first call only records which ones exist."""
         try:
             latest = self._store.latest_id()
             if self._highest is None:
@@ -59,12 +62,12 @@ class AlertNews:
             if latest > self._highest:
                 self._grew_at = now
             if now - self._grew_at < LATE_SECONDS:
-                self._tell(self._highest)
+                self._publish_new(self._highest)
         except DatabaseUnavailable:
-            # The loop says so; here it is tried again in two seconds.
+            # The alert loop logs this. The next poll tries again.
             return
 
-    def _tell(self, highest: int) -> None:
+    def _publish_new(self, highest: int) -> None:
         fresh: list[int] = []
         above = highest - WINDOW
         while ids := self._store.ids_above(above, WINDOW):
@@ -73,14 +76,14 @@ class AlertNews:
         for batch in in_batches(fresh, AT_ONCE):
             for row, alert in self._store.changes(batch):
                 self._publish(alert_message(row, alert))
-            # Only now: when the database fails in between, they are read again.
+            # Only after publishing: if the database fails before, they are read again.
             self._seen.update(batch)
         self._highest = max([highest, *fresh])
         self._seen = {id_ for id_ in self._seen if id_ > self._highest - WINDOW}
 
 
 def alert_message(row: AlertHistoryRow, alert: Alert) -> Message:
-    """The message of one change, for who may see what it is about."""
+    """Return the stream message of one change, with the owner for access control."""
     json = encode_message(MessageType.ALERT, {"alert": show_alert(alert), "change": row}, row.at)
     is_personal = alert.scope in PERSONAL
     return Message(Topic.ALERT, MessageType.ALERT, json, position=row.id, owner=alert.owner, is_personal=is_personal)

@@ -1,10 +1,10 @@
-"""What rules do: by the same services as requests, each once, and told how it ended."""
+"""Actions of rules: they use the same services as requests, run once, and record their result."""
 
 from datetime import timedelta
 
 import pytest
 
-from api.alerts.action_deeds import CommandEnd
+from api.alerts.action_runner import CommandOutcome
 from api.domain.alert_action import ActionKind, ActionState
 from api.domain.training import StopRung
 from api.executors.fake import outcome
@@ -21,7 +21,7 @@ def acting(machine: TrainingMachine) -> ActingMachine:
 
 @pytest.fixture
 def training(acting: ActingMachine) -> ActingMachine:
-    """One on which the training `a` makes steps."""
+    """Return a machine on which the training `a` runs."""
     machine = acting.machine
     machine.run()
     machine.saves(1)
@@ -31,7 +31,7 @@ def training(acting: ActingMachine) -> ActingMachine:
     return acting
 
 
-def test_a_training_is_stopped_with_a_checkpoint_and_the_result_names_it(training: ActingMachine):
+def test_training_is_stopped_with_a_checkpoint_that_the_result_names(training: ActingMachine):
     training.fire(STOP, "a")
     assert training.round().state is ActionState.UNDERWAY
     stop = training.machine.task().stop
@@ -49,8 +49,8 @@ def test_a_training_is_stopped_with_a_checkpoint_and_the_result_names_it(trainin
     ]
 
 
-def test_a_stop_that_somebody_asked_for_is_left_as_it_is(training: ActingMachine):
-    training.machine.ask_to_stop(force=True)
+def test_requested_stop_is_left_as_it_is(training: ActingMachine):
+    training.machine.request_task_stop(force=True)
     training.fire(STOP, "a")
     training.round()
     stop = training.machine.task().stop
@@ -58,14 +58,14 @@ def test_a_stop_that_somebody_asked_for_is_left_as_it_is(training: ActingMachine
     assert (stop.force, stop.actor) == (True, "ann")
 
 
-def test_what_has_ended_already_is_not_stopped(acting: ActingMachine):
+def test_finished_task_is_not_stopped(acting: ActingMachine):
     acting.machine.run()
     acting.machine.end()
     acting.fire(STOP, "a")
     assert acting.round().state is ActionState.SKIPPED
 
 
-def test_one_that_does_not_stop_is_a_failure(training: ActingMachine):
+def test_task_that_does_not_stop_is_a_failure(training: ActingMachine):
     training.fire(STOP, "a")
     training.round()
     action = training.round(after=timedelta(hours=3).total_seconds())
@@ -73,13 +73,13 @@ def test_one_that_does_not_stop_is_a_failure(training: ActingMachine):
     assert training.store.failed_since(training.clock.now() - timedelta(hours=1)) == [action]
 
 
-def test_a_rule_of_one_user_does_not_touch_anothers_task(training: ActingMachine):
+def test_rule_of_one_user_does_not_affect_tasks_of_another(training: ActingMachine):
     training.fire(STOP, "a", acts_for="bob")
     assert training.round().state is ActionState.FAILED
     assert training.machine.task().stop is None
 
 
-def test_a_gpu_is_held_while_the_alert_is_open(acting: ActingMachine):
+def test_gpu_is_held_while_the_alert_is_open(acting: ActingMachine):
     alert = acting.fire(ActionKind.HOLD_GPU, acting.gpu)
     assert acting.round().state is ActionState.DONE
     assert [gpu.judgement.is_available for gpu in acting.machine.gpus.state.gpus] == [True, False, True, True]
@@ -88,25 +88,25 @@ def test_a_gpu_is_held_while_the_alert_is_open(acting: ActingMachine):
     assert all(gpu.judgement.is_available for gpu in acting.machine.gpus.state.gpus)
 
 
-def test_a_gpu_that_is_not_there_is_a_failure_and_an_ended_alert_holds_nothing(acting: ActingMachine):
+def test_missing_gpu_is_a_failure_and_a_resolved_alert_holds_nothing(acting: ActingMachine):
     alert = acting.fire(ActionKind.HOLD_GPU, "GPU-gone")
     assert acting.round().state is ActionState.FAILED
     acting.resolve(alert)
     assert acting.machine.parts.holds.list() == []
 
 
-def test_the_idle_command_runs_once_and_the_audit_knew_before(acting: ActingMachine):
-    acting.come_up()
+def test_idle_command_runs_once_and_is_audited_before(acting: ActingMachine):
+    acting.pass_start_time()
     acting.fire(IDLE)
     action = acting.round()
     assert (action.state, acting.runs) == (ActionState.DONE, 1)
-    assert [str(entry.after["result"]) for entry in acting.audited] == ["is begun", "done: the command has ended well"]
+    assert [str(entry.after["result"]) for entry in acting.audited] == ["started", "done: the command succeeded"]
     acting.round(after=600)
     assert acting.runs == 1
 
 
-def test_no_command_runs_where_something_runs_or_waits(acting: ActingMachine):
-    acting.come_up()
+def test_command_does_not_run_on_a_busy_machine(acting: ActingMachine):
+    acting.pass_start_time()
     acting.machine.put()
     acting.fire(IDLE)
     action = acting.round()
@@ -114,8 +114,8 @@ def test_no_command_runs_where_something_runs_or_waits(acting: ActingMachine):
     assert "1 task waits" in str(action.result)
 
 
-def test_no_command_runs_once_somebody_knows_of_it(acting: ActingMachine):
-    acting.come_up()
+def test_command_does_not_run_after_an_acknowledgement(acting: ActingMachine):
+    acting.pass_start_time()
     acting.fire(IDLE, wait=60)
     acting.loop.run_once()
     acting.alerts.acknowledge("alert_1", "ann", None, "", acting.clock.now())
@@ -123,16 +123,16 @@ def test_no_command_runs_once_somebody_knows_of_it(acting: ActingMachine):
     assert acting.runs == 0
 
 
-def test_a_command_that_fails_is_told(acting: ActingMachine):
-    acting.come_up()
-    acting.command[0] = CommandEnd("/bin/off ended with 1: not permitted")
+def test_failed_command_is_reported(acting: ActingMachine):
+    acting.pass_start_time()
+    acting.command[0] = CommandOutcome("/bin/off ended with 1: not permitted")
     acting.fire(IDLE)
     action = acting.round()
     assert (action.state, action.result) == (ActionState.FAILED, "/bin/off ended with 1: not permitted")
 
 
-def test_a_command_during_which_the_service_ended_is_not_repeated(acting: ActingMachine):
-    acting.come_up()
+def test_command_that_was_interrupted_by_a_restart_is_not_repeated(acting: ActingMachine):
+    acting.pass_start_time()
     acting.fire(IDLE)
     claimed = acting.store.claim("action_1", acting.clock.now(), timedelta(seconds=10))
     assert claimed is not None
@@ -142,38 +142,38 @@ def test_a_command_during_which_the_service_ended_is_not_repeated(acting: Acting
     assert "not repeated" in str(action.result)
 
 
-def test_a_command_that_is_no_longer_set_is_not_run(machine: TrainingMachine):
+def test_command_that_is_no_longer_configured_does_not_run(machine: TrainingMachine):
     acting = ActingMachine(machine, has_command=False)
     acting.fire(IDLE)
     assert acting.round().state is ActionState.FAILED
 
 
-def test_a_stop_that_waited_for_an_alert_that_has_ended_is_not_carried_out(training: ActingMachine):
+def test_stop_is_skipped_if_its_alert_has_ended(training: ActingMachine):
     alert = training.fire(STOP, "a")
     training.clock.advance(6_000)
     training.resolve(alert)
     action = training.round()
-    assert (action.state, action.result) == (ActionState.SKIPPED, "the alert has ended, or is silenced")
+    assert (action.state, action.result) == (ActionState.SKIPPED, "the alert has ended or is silenced")
     assert training.machine.task().stop is None
 
 
-def test_a_stop_of_another_attempt_is_not_carried_out(training: ActingMachine):
+def test_stop_is_skipped_for_another_attempt(training: ActingMachine):
     training.fire(STOP, "a", attempt=2)
     action = training.round()
-    assert (action.state, action.result) == (ActionState.SKIPPED, "another attempt of the task has begun since")
+    assert (action.state, action.result) == (ActionState.SKIPPED, "the task has started another attempt since")
     assert training.machine.task().stop is None
 
 
-def test_a_task_that_has_left_the_gpu_is_not_stopped(training: ActingMachine):
+def test_task_that_has_left_the_gpu_is_not_stopped(training: ActingMachine):
     training.fire(STOP, "a", labels={"gpu_uuid": "GPU-another", "node": "here"})
     action = training.round()
-    assert (action.state, action.result) == (ActionState.SKIPPED, "the task is not on the GPU any more")
+    assert (action.state, action.result) == (ActionState.SKIPPED, "the task no longer runs on the GPU")
     assert training.machine.task().stop is None
 
 
 @pytest.mark.parametrize("hours", [-25, 25])
-def test_a_clock_that_is_set_takes_nobodys_time_to_object(acting: ActingMachine, hours: int):
-    acting.come_up()
+def test_setting_the_clock_does_not_shorten_the_grace_period(acting: ActingMachine, hours: int):
+    acting.pass_start_time()
     acting.fire(IDLE, wait=60.0)
     assert acting.round().state is ActionState.WAITING
     acting.clock.jump(hours * 3600)

@@ -1,0 +1,205 @@
+"""Runs the actions of rules, through the same services as requests.
+
+Every step can be repeated safely, except the operator's command.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from api.alerts.action_ages import ActionAges
+from api.alerts.action_store import ActionStore
+from api.alerts.idle import IdleCheck
+from api.domain.alert_action import ActionKind, ActionState, AlertAction
+from api.domain.alert_rule import RuleScope
+from api.domain.task import TaskType
+from api.domain.training import TaskStatus, TaskSummary
+from api.errors import Conflict, GPUNotFound, TaskNotFound, TaskNotStoppable
+from api.training.holds import Holds
+from api.training.service import TrainingService
+from api.training.store import TaskStore
+from api.training.task_stops import TaskStops
+from api.util.clock import Clock
+
+#: Seconds between two checks of a started action.
+CHECK_SECONDS = 5.0
+
+#: Seconds after which a task that has not stopped counts as a failed action.
+STOP_TIMEOUT_SECONDS = 7_200.0
+
+#: Longest time, in seconds, that the idle command waits for the alert's notifications to be delivered.
+NOTIFY_TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The result of one step.
+
+    `again_after` is the number of seconds until the next step; None: the action is over.
+    """
+
+    state: ActionState
+    result: str | None
+    again_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """The outcome of a command. `problem` is None if it succeeded."""
+
+    problem: str | None
+
+
+class IdleCommand(Protocol):
+    """The operator's command."""
+
+    def __call__(self) -> CommandOutcome:
+        """Run the command, in bounded time."""
+        ...
+
+
+def _ended(state: ActionState, result: str) -> StepResult:
+    return StepResult(state, result)
+
+
+class ActionRunner:
+    """Runs one action at a time, by its kind."""
+
+    def __init__(
+        self,
+        stops: TaskStops,
+        training: TrainingService,
+        holds: Holds,
+        tasks: TaskStore,
+        store: ActionStore,
+        idle: IdleCheck,
+        command: IdleCommand | None,
+        clock: Clock,
+    ) -> None:
+        """Create the runner. `command` is None if the operator has set no idle command."""
+        self._stops = stops
+        self._training = training
+        self._holds = holds
+        self._tasks = tasks
+        self._store = store
+        self._idle = idle
+        self._command = command
+        self._clock = clock
+        self._ages = ActionAges(clock)
+
+    def is_ready(self, action: AlertAction) -> bool:
+        """Return whether the action can run now. The idle command waits until its grace period is over."""
+        if action.kind is not ActionKind.IDLE_COMMAND:
+            return True
+        return action.state is ActionState.UNDERWAY or self._ages.has_had_grace(action)
+
+    def run_step(self, action: AlertAction, begin: Callable[[], bool]) -> StepResult:
+        """Run the next step.
+
+        `begin` is called right before a step that must not be repeated. Raises DatabaseUnavailable.
+        """
+        if action.kind.is_of_task:
+            return self._act_on_task(action)
+        if action.kind is ActionKind.IDLE_COMMAND:
+            return self._run_command(action, begin)
+        return self._hold(action)
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
+
+    def _act_on_task(self, action: AlertAction) -> StepResult:
+        if action.about is None:
+            return _ended(ActionState.FAILED, "the alert belongs to no task")
+        try:
+            task = self._tasks.get_summary(action.about)
+        except TaskNotFound:
+            return _ended(ActionState.SKIPPED, "the task was deleted")
+        if action.acts_for is not None and task.owner != action.acts_for:
+            return _ended(ActionState.FAILED, "the task belongs to another user")
+        skipped = self._reason_to_skip(action, task) if action.state is ActionState.WAITING else None
+        if skipped is not None:
+            return _ended(ActionState.SKIPPED, skipped)
+        return self._stop(action, task)
+
+    def _reason_to_skip(self, action: AlertAction, task: TaskSummary) -> str | None:
+        """Return why a waiting action is no longer needed, or None. Its alert or its target may have changed."""
+        if task.status.is_finished:
+            return f"the task is already {task.status}"
+        alert = self._store.find_reason(action)
+        if alert is None:
+            return "the alert has ended or is silenced"
+        if action.attempt is not None and action.attempt != task.attempts:
+            return "the task has started another attempt since"
+        gpu = alert.labels.get("gpu_uuid") if alert.scope is RuleScope.GPU else None
+        if gpu is not None and gpu not in task.gpu_uuids:
+            return "the task no longer runs on the GPU"
+        return None
+
+    def _stop(self, action: AlertAction, task: TaskSummary) -> StepResult:
+        if task.status.is_finished:
+            return self._describe_end(action, task)
+        if self._ages.of(action) > STOP_TIMEOUT_SECONDS:
+            return _ended(ActionState.FAILED, f"the task was asked to stop, but is still {task.status}")
+        if task.stop is None:
+            try:
+                self._stops.ask(task.task_id, False, None, action.actor)
+            except (TaskNotStoppable, TaskNotFound):
+                # The task has just ended: the next step reports how.
+                return StepResult(action.state, action.result, CHECK_SECONDS)
+        return StepResult(ActionState.UNDERWAY, "the task was asked to stop with a checkpoint", CHECK_SECONDS)
+
+    def _describe_end(self, action: AlertAction, task: TaskSummary) -> StepResult:
+        saved = self._last_checkpoint(task)
+        if task.status is not TaskStatus.STOPPED:
+            return _ended(ActionState.DONE, f"the task ended by itself: {task.status}; {saved}")
+        return _ended(ActionState.DONE, f"stopped; {saved}")
+
+    def _last_checkpoint(self, task: TaskSummary) -> str:
+        if task.kind is not TaskType.TRAINING:
+            return "its results are saved"
+        try:
+            found = self._training.get_checkpoints(task.task_id).checkpoints
+        except (OSError, TaskNotFound):
+            return "its checkpoints cannot be read"
+        complete = [checkpoint.name for checkpoint in found if checkpoint.is_complete]
+        return f"its last checkpoint is {complete[-1]}" if complete else "it has no checkpoint"
+
+    # -- holds -------------------------------------------------------------------------------------------------------
+
+    def _hold(self, action: AlertAction) -> StepResult:
+        reason = f"{action.actor}, {action.alert_id}"
+        try:
+            made = self._holds.hold_gpu(action.about or "", reason, action.actor, action.alert_id)
+        except (GPUNotFound, Conflict) as error:
+            return _ended(ActionState.FAILED, error.detail)
+        if made is None and not any(hold.alert_id == action.alert_id for hold in self._holds.list()):
+            return _ended(ActionState.SKIPPED, "the alert has ended in the meantime")
+        return _ended(ActionState.DONE, "the GPU is held until the alert ends")
+
+    # -- the operator's command ----------------------------------------------------------------------------------------
+
+    def _run_command(self, action: AlertAction, begin: Callable[[], bool]) -> StepResult:
+        if action.state is ActionState.UNDERWAY:
+            lost = "the service stopped while the command ran; the command is not repeated"
+            return _ended(ActionState.FAILED, lost)
+        if self._command is None:
+            return _ended(ActionState.FAILED, "IDLE_COMMAND is no longer set on this machine")
+        alert = self._store.find_reason(action)
+        if alert is None or alert.acknowledged_by is not None:
+            return _ended(ActionState.SKIPPED, "the alert has ended or is acknowledged")
+        if self._ages.of(action) < NOTIFY_TIMEOUT_SECONDS and not self._store.is_told(action.alert_id):
+            return StepResult(ActionState.WAITING, "waiting for the notifications to be delivered", CHECK_SECONDS)
+        busy = self._idle.find_work()
+        if busy is not None:
+            return _ended(ActionState.SKIPPED, f"the machine is not idle: {busy}")
+        if not begin():
+            return StepResult(ActionState.WAITING, None, CHECK_SECONDS)
+        ended = self._command()
+        if ended.problem is not None:
+            return _ended(ActionState.FAILED, ended.problem)
+        return _ended(ActionState.DONE, "the command succeeded")
+
+
+def again_at(result: StepResult, now: datetime) -> datetime:
+    """Return the time of the next step of an action that is not over."""
+    return now + timedelta(seconds=result.again_after or CHECK_SECONDS)
