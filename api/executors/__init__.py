@@ -1,1 +1,1 @@
-"""Start, watch, stop and adopt attempts."""
+"""Start, observe, stop and adopt attempts."""

@@ -1,6 +1,7 @@
-"""The seam to what runs attempts: a machine, or a cluster. It tells their phase and place; their outcome, a supervisor.
+"""The interface of executors, which run attempts on this machine or on a cluster.
 
-Absent, unknown and dead are three things: only an outcome, or the proof that nothing of an attempt lives, ends it.
+An executor reports the phase and location of an attempt; its supervisor records the outcome. Absent, unknown and dead
+are different states: an attempt ends only with an outcome, or with proof that none of its processes is alive.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -9,75 +10,75 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from api.domain.engine import EngineWishes
+from api.domain.cluster_options import ClusterOptions
 from api.domain.log import LogPart, LogSpan, LogTime
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import ProcessIdentity
 from api.domain.training import StopRung
 
-#: Gives the directory that the attempt of a uid would have; None without one.
+#: Returns the directory for the attempt with the given uid, or None if it has none.
 Locate = Callable[[str], Path | None]
 
 
 class Phase(StrEnum):
-    """Where an attempt is in its life, as far as the executor sees."""
+    """The life-cycle phase of an attempt, as the executor observes it."""
 
-    ABSENT = (
-        "absent"  #: nothing watches over it and no outcome is recorded: it was never started, or is to be taken over
-    )
-    QUEUED = "queued"  #: an engine has it and begins it later
-    UNKNOWN = "unknown"  #: it cannot be seen from here: another pid namespace or machine, an unreadable directory
+    # No supervisor and no recorded outcome: it was never started, or a new supervisor must take it over.
+    ABSENT = "absent"
+    QUEUED = "queued"  #: the engine has accepted it and starts it later
+    UNKNOWN = "unknown"  #: not visible from here: another pid namespace or machine, or an unreadable directory
     RUNNING = "running"
     STOPPING = "stopping"
     ENDED = "ended"  #: the outcome is recorded
 
 
-class EngineSilent(OSError):
-    """An engine does not answer: whether it has taken what it was given, a later look shows. Nobody has refused it."""
+class EngineUnavailable(OSError):
+    """The engine does not answer. It may have accepted the request; a later observation shows whether it did."""
 
 
 class EngineFull(OSError):
-    """An engine takes no more for now, and has not taken this: there will be room as others end."""
+    """The engine has rejected the request for now, because of a limit. It can succeed once other jobs end."""
 
 
-class EngineNever(OSError):
-    """An engine does not take this, however long it waits: it asks for more than there is for it at all."""
+class EngineRejected(OSError):
+    """The engine can never accept this request, because it exceeds the resources that exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRef:
-    """An attempt, by its uid: the directory that its supervisor works in, and the log of its task."""
+    """An attempt's uid, its supervisor's working directory and the log directory of its task."""
 
     uid: str
     directory: Path
-    log_directory: Path  #: the task's: all its attempts share one log
+    log_directory: Path  #: of the task: all its attempts share one log
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a supervisor is told: what to start, where and how."""
+    """What to start, where, and how: the input of a supervisor."""
 
     ref: AttemptRef
     argv: tuple[str, ...]
     cwd: Path
-    env: Mapping[str, str]  #: the trainer's whole environment
-    phrases: tuple[str, ...] = ()  #: phrases that are looked for in the output and reported in the outcome
+    env: Mapping[str, str]  #: the complete environment of the trainer
+    phrases: tuple[str, ...] = ()  #: phrases to search for in the output; the outcome lists those found
     step_prefix: str = "steps: "
     log_max_bytes: int = 2**30
-    leftover_seconds: float = 5.0  #: how long what outlives the main process is left alone
-    gpu_uuids: tuple[str, ...] = ()  #: recorded, so that whoever finds the attempt knows what it occupies
-    has_run: bool = False  #: it was seen running: whatever its directory says, it is never started anew
-    #: The directory that its trainer writes to, one level below its task's; None: it is a program of the service's own.
+    leftover_seconds: float = 5.0  #: how long processes that outlive the main process may continue
+    #: recorded, so that a reader of the attempt's directory knows which GPUs it occupies
+    gpu_uuids: tuple[str, ...] = ()
+    has_run: bool = False  #: it was observed running: never start it again, whatever its directory contains
+    #: The trainer's output directory, one level below its task's. None for a program of the service itself.
     output_dir: Path | None = None
-    files: tuple[str, ...] = ()  #: the names of those in the attempt's directory that its trainer reads
-    node: str | None = None  #: the machine that it is meant for
-    master_port: int | None = None  #: the port in its command; where that is taken, the node chooses another one
-    wishes: EngineWishes | None = None  #: what its request wishes of the engine of a cluster
+    files: tuple[str, ...] = ()  #: the names of the files in the attempt's directory that the trainer reads
+    node: str | None = None  #: the machine that should run it
+    master_port: int | None = None  #: the port in its command; if it is in use there, the node chooses another one
+    wishes: ClusterOptions | None = None  #: the request's options for the engine of a cluster
 
 
 @dataclass(frozen=True, slots=True)
 class StopOrder:
-    """How an attempt is to be stopped. `signal_file` None leaves the first rung out."""
+    """How to stop an attempt. Without a `signal_file` the stop skips the first rung."""
 
     signal_file: Path | None = None
     checkpoint_seconds: float = 120.0
@@ -86,61 +87,65 @@ class StopOrder:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What `exit.json` says.
+    """The content of `exit.json`.
 
-    `reason`: exited, could_not_start, stopped_before_start (the order to stop was there first), supervisor_lost (nobody
-    saw how it ended), machine_restarted, and of a cluster node_lost, preempted, time_limit,
-    storage_unseen (its machine does not share the storage), job_lost (the engine forgot that it ran, and ended it),
-    job_cancelled (somebody cancelled its job in the engine).
+    Values of `reason` on any machine: exited; could_not_start; stopped_before_start (the stop order came first);
+    supervisor_lost (no supervisor saw the end); machine_restarted.
+
+    Further values on a cluster: node_lost; preempted; time_limit; storage_unseen (the node does not share the storage);
+    job_lost (the engine lost its record of the job, which ended); job_cancelled (a user cancelled the job in the
+    engine).
     """
 
     reason: str
     exit_code: int | None
-    signal: int | None  #: what ended it, when no exit code did
+    signal: int | None  #: the signal that ended it, if there is no exit code
     error: str | None
     stop_requested: bool
-    stop_rung: StopRung | None  #: the rung of the stop at which the main process ended
+    stop_rung: StopRung | None  #: the stop rung during which the main process ended
     last_step: int | None
     phrases: frozenset[str]
     started_at: float | None  #: Unix seconds
     ended_at: float
-    survivors_killed: int = 0  #: how many processes outlived the main one and had to be ended
-    log_offset: int | None = None  #: the offset in the task's log at which this attempt's output begins
-    log_bytes: int = 0  #: how much of the log is its output
-    seconds: float | None = None  #: how long the trainer ran, whatever was done to the wall clock
-    log_lost_bytes: int = 0  #: how much of its output is in no log
-    error_number: int | None = None  #: the errno of `error`, where it has one
-    error_file: str | None = None  #: the file or directory that `error` is about, where it names one
+    survivors_killed: int = 0  #: processes that outlived the main process and were killed
+    log_offset: int | None = None  #: the offset in the task's log where this attempt's output starts
+    log_bytes: int = 0  #: the size of this attempt's output in the log
+    seconds: float | None = None  #: the running time, independent of changes to the wall clock
+    log_lost_bytes: int = 0  #: bytes of output that are in no log
+    error_number: int | None = None  #: the errno of `error`, if it has one
+    error_file: str | None = None  #: the file or directory that `error` names, if any
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """An attempt as the executor sees it now."""
+    """The current state of an attempt, as the executor observes it."""
 
     phase: Phase
     node: str
-    process: ProcessIdentity | None = None  #: the trainer's main process
+    process: ProcessIdentity | None = None  #: the main process of the trainer
     supervisor: ProcessIdentity | None = None
     stop_rung: StopRung | None = None
     outcome: Outcome | None = None
     reason: str | None = None
-    log_start: int | None = None  #: the offset in the task's log at which its lines begin
-    log_lost_bytes: int | None = None  #: how much of its output is in no log: the disk was full, or it came too fast
-    seconds: float | None = None  #: how long the trainer has run, whatever was done to the wall clock
-    age: float = 0.0  #: seconds since it was last seen; 0 while it is seen
-    is_called_away: bool = False  #: an engine wants its GPUs back, and gives it a moment to save what it has
-    gpu_indices: tuple[int, ...] | None = None  #: the GPUs that an engine gave it on its node; None: those of its claim
+    log_start: int | None = None  #: the offset in the task's log where its output starts
+    #: bytes of output that are in no log, because the disk was full or output came too fast
+    log_lost_bytes: int | None = None
+    seconds: float | None = None  #: the running time so far, independent of changes to the wall clock
+    age: float = 0.0  #: seconds since the attempt was last visible; 0 while it is visible
+    must_leave: bool = False  #: the engine is about to take back its GPUs and leaves it time to save
+    #: the GPUs that the engine assigned on its node; None: those of its claim
+    gpu_indices: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LivingAttempt:
-    """An attempt of which some process lives, as the machine itself shows it."""
+    """An attempt with at least one living process, found among the processes of this machine."""
 
     ref: AttemptRef
-    gpu_uuids: tuple[str, ...]  #: the GPUs that it was given, by its own record
+    gpu_uuids: tuple[str, ...]  #: the GPUs assigned to it, according to its own record
     supervisor: ProcessIdentity | None
     members: tuple[ProcessIdentity, ...]  #: its processes that carry its marker
-    has_ended: bool = False  #: whether its outcome is recorded already: what lives of it has nothing left to do
+    has_ended: bool = False  #: its outcome is recorded: processes that still live have nothing left to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,201 +155,214 @@ class NodeState:
     name: str
     state: str = "up"  #: up, draining, down or unknown
     reason: str | None = None
-    gpu_count: int | None = None  #: how many GPUs an engine has there; None where no engine counts them
+    gpu_count: int | None = None  #: the number of GPUs that the engine knows there; None without an engine
     gpus_used: int | None = None
-    holders: Mapping[int, Words] = field(default_factory=dict)  #: what the engine has given each index to, in words
+    #: for each GPU index, a description of what the engine has assigned it to
+    holders: Mapping[int, ReasonOrText] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
-    bar: Reason | None = None  #: why nothing is to be started there, although an engine would
+    bar: Reason | None = None  #: why the service starts nothing there, although the engine would
 
 
 @dataclass(frozen=True, slots=True)
-class AheadOfTurn:
-    """An attempt that a task would begin next, for which an engine may choose GPUs of these nodes already."""
+class EarlyJobRequest:
+    """An attempt that is next in line, for which the engine may already choose GPUs on these nodes."""
 
     uid: str
     directory: Path
     gpu_count: int
     nodes: frozenset[str]
-    wishes: EngineWishes | None = None
+    wishes: ClusterOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class GivenAhead:
-    """What an engine has for such an attempt: its place, and once it has chosen the node and the GPUs there."""
+class EarlyJob:
+    """The engine's job for an attempt that is next in line: its position, then the node and GPUs once chosen."""
 
-    number: int  #: those of the same priority have their turns in this order
-    node: str = ""  #: none while it waits
+    number: int  #: jobs of equal priority start in this order
+    node: str = ""  #: empty while it waits
     gpu_indices: tuple[int, ...] = ()
-    nodes: frozenset[str] | None = None  #: those of which it may choose while it waits; None where that is not known
-    reason: Reason | None = None  #: why the engine lets it wait, where it says more than that it does
+    nodes: frozenset[str] | None = None  #: the nodes it may still choose from; None if unknown
+    reason: Reason | None = None  #: why the engine lets it wait, if it reports a reason
 
 
 class EngineQueue(Protocol):
-    """The queue of an engine that others use, too. Nothing is an attempt there: that begins once it is claimed.
+    """The queue of an engine that other users share.
 
-    Every call may raise OSError.
+    A job in it becomes an attempt only once the scheduler claims its GPUs. Every call may raise OSError.
     """
 
-    def list(self) -> Mapping[str, GivenAhead]:
-        """What was handed over ahead of its turn and is not begun, by the uid of the attempt."""
+    def list(self) -> Mapping[str, EarlyJob]:
+        """Return the jobs submitted early that have not started, by attempt uid."""
         ...
 
     def has_job(self, uid: str) -> bool:
-        """Return whether the engine has a job of this attempt that is not over, handed over ahead or not."""
+        """Return whether the engine has an unfinished job for this attempt, submitted early or not."""
         ...
 
-    def hand_over(self, wanted: AheadOfTurn) -> bool:
-        """Has the engine choose GPUs; False where that cannot be for this attempt."""
+    def hand_over(self, wanted: EarlyJobRequest) -> bool:
+        """Let the engine choose GPUs for an attempt. Return False if that is impossible for this attempt."""
         ...
 
-    def widen(self, uid: str, nodes: frozenset[str]) -> None:
-        """Has it choose of these nodes from now on, as long as it has not chosen; its place stays."""
+    def set_allowed_nodes(self, uid: str, nodes: frozenset[str]) -> None:
+        """Replace the nodes the engine may choose from, unless it has chosen. The job keeps its position."""
         ...
 
-    def take_back(self, uids: Sequence[str]) -> None:
-        """Has it choose none for these any more, and gives back those that it has chosen."""
+    def cancel_jobs(self, uids: Sequence[str]) -> None:
+        """Cancel these early jobs and return the GPUs that the engine has chosen for them."""
         ...
 
 
 class LogCursor(Protocol):
-    """A reader at a place in a log, which goes on from there; to look for news costs little."""
+    """A reader at an offset of a log. Polling it for new output is cheap."""
 
     offset: int  #: of the next byte
 
     def read(self, limit: int) -> tuple[int, bytes]:
-        """Up to `limit` bytes more, and where they begin: later when older ones are gone. Raises OSError."""
+        """Return up to `limit` more bytes and their offset, which is later if older bytes were deleted.
+
+        Raises OSError.
+        """
         ...
 
     def close(self) -> None:
-        """Closes the files that it holds open."""
+        """Close the files that the cursor holds open."""
         ...
 
 
 class Log(Protocol):
-    """A log that may grow and lose its oldest bytes meanwhile; an offset names the same byte for ever.
+    """A log that may grow, and lose its oldest bytes, while it is read.
 
-    One that is not there is empty. Every call may raise OSError.
+    An offset always names the same byte. A missing log reads as empty. Every call may raise OSError.
     """
 
     @property
     def directory(self) -> Path:
-        """The directory in which something changes whenever the log does."""
+        """The directory to watch for changes of the log."""
         ...
 
     def first(self) -> int:
-        """The offset of the first byte that is still there."""
+        """Return the offset of the first byte that still exists."""
         ...
 
     def end(self) -> int:
-        """The offset behind the last byte."""
+        """Return the offset after the last byte."""
         ...
 
     def span(self) -> LogSpan:
-        """How many bytes and lines there are, and were."""
+        """Return the current and total numbers of bytes and lines."""
         ...
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes]:
-        """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone."""
+        """Return up to `limit` bytes from `offset`, and their offset, which is later if older bytes were deleted."""
         ...
 
     def follow(self, offset: int) -> LogCursor:
-        """A cursor that reads on from this offset."""
+        """Return a cursor that starts at this offset."""
         ...
 
     def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
-        """The offset of the first byte, and all files of the log, open so that none can vanish meanwhile.
+        """Return the offset of the first byte and all files of the log, opened so that none can vanish.
 
-        Raises FileNotFoundError when the oldest went just now.
+        Raises FileNotFoundError when the oldest file was deleted in the meantime.
         """
         ...
 
     def times_between(self, offset: int, end: int) -> Sequence[LogTime]:
-        """When these bytes came: the last time at or before `offset`, and those up to `end`, ascending."""
+        """Return arrival times: the last one at or before `offset`, and those up to `end`, ascending."""
         ...
 
     def newlines_before(self, offset: int) -> int:
-        """The newlines before this byte since the log began; before the first that is there for one that is gone."""
+        """Return the number of newlines before this byte since the log began.
+
+        For a deleted byte, return the number before the first byte that still exists.
+        """
         ...
 
     def offset_at(self, at: float) -> int:
-        """The first byte that came at or after this time (Unix seconds); the end when none has."""
+        """Return the offset of the first byte at or after this time (Unix seconds), or the end if there is none."""
         ...
 
 
 class LogSink(Protocol):
-    """Where a log is written."""
+    """A writer of a log."""
 
     def write(self, data: bytes) -> None:
-        """Appends the data; what the disk does not take is dropped and counted."""
+        """Append the data. Bytes that the disk does not accept are dropped and counted."""
         ...
 
     def close(self) -> None:
-        """Closes the files."""
+        """Close the files."""
         ...
 
 
 class Executor(Protocol):
-    """Runs attempts. Every call is quick, and may be repeated."""
+    """An implementation that runs attempts. Every call is quick and idempotent."""
 
     def nodes(self) -> Sequence[NodeState]:
-        """The machines that it runs attempts on."""
+        """Return the machines on which it runs attempts."""
         ...
 
     def submit(self, submission: Submission) -> None:
-        """Starts the attempt's supervisor unless it runs, has ended or cannot be seen; the same uid never starts twice.
+        """Start the attempt's supervisor, unless it runs, has ended or is not visible.
 
-        Called again for an attempt whose supervisor is gone, it starts one that takes the attempt over, also when the
-        attempt's directory is gone with it. Raises OSError; EngineSilent where it was perhaps submitted,
-        EngineFull and EngineNever where it certainly was not.
+        The same uid never starts twice. If the supervisor is missing, a new one takes the attempt over, even if the
+        attempt's directory was deleted.
+
+        Raises OSError; EngineUnavailable if the submission may have succeeded; EngineFull or EngineRejected if it has
+        certainly failed.
         """
         ...
 
     def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
-        """What is seen of each of these attempts, by uid."""
+        """Return an observation of each of these attempts, by uid."""
         ...
 
     def stop(self, ref: AttemptRef, order: StopOrder) -> None:
-        """Asks for a stop; a harder order replaces a softer one. An attempt that has ended stays as it is."""
+        """Request a stop. A harder order replaces a softer one. An attempt that has ended does not change."""
         ...
 
     def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
-        """Tell the supervisor how to stop once an engine ends its job, which only sends SIGTERM. Raises OSError."""
+        """Store the order that the supervisor follows when an engine ends its job, which only sends SIGTERM.
+
+        Raises OSError.
+        """
         ...
 
     def survivors(self, ref: AttemptRef) -> Sequence[int]:
-        """The pids that still carry the attempt's marker: none may be left when its GPUs are given to others."""
+        """Return the pids that still carry the attempt's marker. Its GPUs are not reused while there are any."""
         ...
 
     def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
-        """All attempts that live in directories below `root`, also those that the database does not know.
+        """Return all living attempts with directories below `root`, including those missing from the database.
 
-        `locate` gives the directory that the attempt of a uid would have; None without one. `uids` lists those that
-        have one: it is asked when processes are found that do not say whose they are.
+        `locate` returns the directory for an attempt uid, or None. `uids` lists all uids that have one; it is called
+        only when processes are found that do not show their uid.
         """
         ...
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
-        """The UUIDs of the GPUs on which the attempt's processes are at work, whatever it was given; None when nobody
-        can tell.
-        """
+        """Return the UUIDs of the GPUs that the attempt's processes use, whatever was assigned; None if unknown."""
         ...
 
     def free_port(self, node: str, held: Collection[int]) -> int:
-        """A port for a trainer's master on this machine: nobody listens there now, and `held` are left out."""
+        """Return a port on this machine for a trainer's master: unused, and not in `held`."""
         ...
 
     def why_queued(self, ref: AttemptRef) -> Reason | None:
-        """Why an engine has not begun the attempt that it has; None for any other."""
+        """Return why an engine has not started this attempt; None if no engine has queued it."""
         ...
 
     def lost_bytes(self, ref: AttemptRef) -> int | None:
-        """How much of the attempt's output is in no log, by its running supervisor; None while that has not told."""
+        """Return the bytes of output in no log, as the running supervisor reports; None if not reported yet."""
         ...
 
     def open_log(self, log_directory: Path) -> Log:
-        """The log of a task, over all its attempts."""
+        """Return the log of a task, which contains all its attempts."""
         ...
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
-        """Up to `limit` bytes of the task's log from `offset`, and where they begin: later when older ones are gone."""
+        """Return up to `limit` bytes of the task's log from `offset`, and their offset.
+
+        The offset is later if older bytes were deleted.
+        """
         ...

@@ -1,4 +1,4 @@
-"""An executor that runs nothing: tests say what happens to each attempt, and read what was asked for."""
+"""An executor that runs no processes: tests set the state of each attempt and read the recorded calls."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ def outcome(
     error_number: int | None = None,
     error_file: str | None = None,
 ) -> Outcome:
-    """An outcome, by default of a trainer that exited with code 0. With a rung it was asked to stop."""
+    """Return an outcome, by default of a trainer that exited with code 0. With a rung, a stop was requested."""
     return Outcome(
         reason=reason,
         exit_code=exit_code,
@@ -56,9 +56,9 @@ def outcome(
 
 
 class FakeExecutor:
-    """Keeps what it was told in `submissions` and `orders`, every call of it.
+    """Records every call in `submissions` and `orders`.
 
-    An attempt that was submitted runs, without a process, until the test says otherwise.
+    A submitted attempt counts as running, without a process, until the test changes its state.
     """
 
     def __init__(self, node: str = "here") -> None:
@@ -69,78 +69,78 @@ class FakeExecutor:
         self._node = node
         self._observations: dict[str, Observation] = {}
         self._logs: dict[Path, MemoryLog] = {}
-        self._kept_logs: dict[Path, Log] = {}
+        self._given_logs: dict[Path, Log] = {}
         self._taken_ports: frozenset[int] = frozenset()
         self._used_gpus: dict[str, frozenset[str]] = {}
         self._lost_bytes: dict[str, int] = {}
         self._living: tuple[LivingAttempt, ...] = ()
         self._survivors: dict[str, tuple[int, ...]] = {}
 
-    # What a test says
+    # Called by tests
 
     def runs(self, uid: str, process: ProcessIdentity | None = None, log_start: int | None = 0) -> None:
-        """Lets the attempt run from now on."""
+        """Set the attempt to running."""
         self._observations[uid] = Observation(Phase.RUNNING, self._node, process=process, log_start=log_start)
 
     def is_stopping(self, uid: str, rung: StopRung = StopRung.CHECKPOINT) -> None:
-        """Lets the attempt be stopping, at this rung."""
+        """Set the attempt to stopping at this rung."""
         known = self._observe(uid)
         self._observations[uid] = replace(known, phase=Phase.STOPPING, stop_rung=rung)
 
     def ends(self, uid: str, with_outcome: Outcome | None = None) -> None:
-        """Ends the attempt: by itself with exit code 0, unless an outcome says otherwise."""
+        """End the attempt, by default with exit code 0."""
         ended = with_outcome or outcome()
         self._observations[uid] = Observation(Phase.ENDED, self._node, stop_rung=ended.stop_rung, outcome=ended)
 
     def is_queued(self, uid: str, reason: str | None = None) -> None:
-        """Lets an engine have the attempt, and begin it later."""
+        """Set the attempt to queued: an engine has it and starts it later."""
         self._observations[uid] = Observation(Phase.QUEUED, self._node, reason=reason)
 
-    def is_called_away(self, uid: str) -> None:
-        """Lets an engine want the attempt's GPUs back."""
-        self._observations[uid] = replace(self._observe(uid), is_called_away=True)
+    def must_leave(self, uid: str) -> None:
+        """Let an engine request the attempt's GPUs back."""
+        self._observations[uid] = replace(self._observe(uid), must_leave=True)
 
     def is_absent(self, uid: str, reason: str | None = None) -> None:
-        """Lets nothing of the attempt run, with no outcome recorded."""
+        """Set the attempt to absent, with no outcome recorded."""
         self._observations[uid] = Observation(Phase.ABSENT, self._node, reason=reason)
 
     def is_unknown(self, uid: str, reason: str, age: float = 0.0) -> None:
-        """Lets the attempt be invisible, for `reason`."""
+        """Set the attempt to not visible, with `reason`."""
         self._observations[uid] = Observation(Phase.UNKNOWN, self._node, reason=reason, age=age)
 
     def prints(self, log_directory: Path, content: bytes) -> None:
-        """Appends output to a task's log."""
+        """Append output to a task's log."""
         self._log(log_directory).add(content)
 
     def printed(self, log_directory: Path) -> bytes:
-        """All that a task's attempts have printed."""
+        """Return all output of a task's attempts."""
         return self.open_log(log_directory).read(0, 2**40)[1]
 
     def keeps(self, log: Log) -> None:
-        """Makes this the log of the task whose directory it names, instead of what is printed."""
-        self._kept_logs[log.directory] = log
+        """Use this log for the task with its directory, instead of the printed output."""
+        self._given_logs[log.directory] = log
 
     def loses(self, uid: str, count: int) -> None:
-        """Says that so many bytes of the attempt's output are in no log."""
+        """Set how many bytes of the attempt's output are in no log."""
         self._lost_bytes[uid] = count
 
-    def is_at_work_on(self, uid: str, *gpu_uuids: str) -> None:
-        """Lets the attempt's processes use these GPUs, whatever it was given."""
+    def uses_gpus(self, uid: str, *gpu_uuids: str) -> None:
+        """Let the attempt's processes use these GPUs, whatever was assigned."""
         self._used_gpus[uid] = frozenset(gpu_uuids)
 
-    def hears_on(self, *ports: int) -> None:
-        """Lets these ports be in use by others."""
+    def occupies_ports(self, *ports: int) -> None:
+        """Mark these ports as in use by other programs."""
         self._taken_ports = frozenset(ports)
 
-    def leaves_behind(self, uid: str, *pids: int) -> None:
-        """Lets these processes still carry the attempt's marker."""
+    def leaves_survivors(self, uid: str, *pids: int) -> None:
+        """Let these processes still carry the attempt's marker."""
         self._survivors[uid] = pids
 
     def finds(self, *living: LivingAttempt) -> None:
-        """Makes `living` return these attempts."""
+        """Let `living` return these attempts."""
         self._living = living
 
-    # What the services call
+    # Called by the services
 
     def nodes(self) -> Sequence[NodeState]:
         return (NodeState(self._node),)
@@ -187,7 +187,7 @@ class FakeExecutor:
         return self._lost_bytes.get(ref.uid)
 
     def open_log(self, log_directory: Path) -> Log:
-        return self._kept_logs.get(log_directory) or self._log(log_directory)
+        return self._given_logs.get(log_directory) or self._log(log_directory)
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
         return self.open_log(ref.log_directory).read(offset, limit)

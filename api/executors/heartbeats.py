@@ -1,4 +1,4 @@
-"""Signs of life of supervisors: one that is suspended or hangs holds its attempt and watches over nothing."""
+"""The liveness of supervisors: a suspended or hung supervisor holds its attempt without observing it."""
 
 import os
 import time
@@ -8,10 +8,10 @@ from pathlib import Path
 from api.domain.task import ProcessIdentity
 from api.executors.attempt.files import read_file
 
-#: Seconds without a sign of life after which a supervisor is frozen; it beats every 2 s and wakes more often.
+#: Seconds without a sign of life after which a supervisor counts as frozen. It writes a heartbeat every 2 s.
 FROZEN_SECONDS = 15.0
 
-#: The most seconds that one look counts: if this service was suspended with a supervisor, it saw nothing meanwhile.
+#: The longest interval between two checks that counts, in seconds. A longer one means that this service was suspended.
 LOOK_SECONDS = 2.0
 
 _SWITCHES = b"\nvoluntary_ctxt_switches:"
@@ -25,17 +25,21 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """Watches whether each supervisor lives: by its heartbeat and, as a full disk takes none, by its context switches.
+    """Measures how long each supervisor has shown no sign of life.
 
-    Only that they change matters, and for how long they did not is counted by our own monotonic clock: neither a clock
-    that is set nor a machine that sleeps makes a healthy one look frozen.
+    The signs are its heartbeat and, because a full disk stops that, its number of context switches. Only changes of
+    these values count, measured by this process's monotonic clock. So neither a changed wall clock nor a sleeping
+    machine makes a healthy supervisor look frozen.
     """
 
     def __init__(self) -> None:
         self._known: dict[Path, _Heartbeat] = {}
 
     def measure(self, directory: Path, supervisor: ProcessIdentity | None) -> float:
-        """Seconds since the last sign of life that was seen; without a visible process the heartbeat alone counts."""
+        """Return the seconds since the last sign of life.
+
+        If the process is not visible, only the heartbeat counts.
+        """
         now = time.monotonic()
         signs = (_last_beat(directory), 0 if supervisor is None else _count_switches(supervisor.pid))
         known = self._known.get(directory)
@@ -47,7 +51,7 @@ class Heartbeats:
         return known.quiet
 
     def forget(self, directory: Path) -> None:
-        """Forgets what was measured, as another supervisor begins."""
+        """Reset the measurement, because another supervisor starts."""
         self._known.pop(directory, None)
 
 

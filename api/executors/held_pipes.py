@@ -1,22 +1,22 @@
-"""Pipes of attempts that are held open here, where their output goes through one."""
+"""Holds the output pipes of attempts open in this process."""
 
 import os
 from pathlib import Path
 
 from api.executors.attempt.output import PIPE
 
-#: Pipes held at most: with more, the oldest is let go.
+#: The most pipes held; the oldest is closed when there are more.
 MOST = 256
 
 
 class HeldPipes:
-    """Holds pipes open: what is in one then outlives supervisor and trainer, and the next supervisor finds it."""
+    """Holds pipes open, so that their content outlives supervisor and trainer until the next supervisor reads it."""
 
     def __init__(self) -> None:
         self._handles: dict[Path, int] = {}
 
     def hold(self, directory: Path) -> None:
-        """Holds the pipe of this attempt open from now on, if it has one."""
+        """Hold the pipe of this attempt open, if it has one."""
         if directory in self._handles:
             return
         try:
@@ -28,7 +28,7 @@ class HeldPipes:
             self.let_go(next(iter(self._handles)))
 
     def let_go(self, directory: Path) -> None:
-        """Closes the pipe of this attempt."""
+        """Close the pipe of this attempt."""
         handle = self._handles.pop(directory, None)
         if handle is not None:
             os.close(handle)

@@ -1,4 +1,4 @@
-"""All attempts that live on this machine under one root, whatever any database knows of them."""
+"""All living attempts on this machine below one root, whether or not the database knows them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -8,15 +8,17 @@ from api.executors.attempt.ended import has_outcome
 from api.executors.attempt.process_marks import limit_of
 from api.executors.executor import AttemptRef, LivingAttempt, Locate
 from api.executors.process_survey import Survey
-from api.executors.records import Described, parse_spec
+from api.executors.records import SpecRecord, parse_spec
 from api.util.foreign_files import read
 
 
 def list_living(
     found: Survey, root: Path, locate: Locate, uids: Callable[[], Iterable[str]] = tuple
 ) -> list[LivingAttempt]:
-    """The living attempts whose directory lies below `root`. `locate` says where the directory of a uid would be:
-    processes that have lost their supervisor carry their uid only, or a figure of it; `uids` lists those there are.
+    """Return the living attempts whose directory is below `root`.
+
+    Processes without a supervisor may carry only their uid, or only its hash as a limit. `locate` returns the directory
+    of a uid; `uids` lists the known uids, to match such hashes.
     """
     living = list(_supervised(found, root))
     known = {each.ref.uid for each in living}
@@ -36,21 +38,21 @@ def _supervised(found: Survey, root: Path) -> Iterator[LivingAttempt]:
 
 
 def _named(found: Survey, uids: Callable[[], Iterable[str]]) -> list[str]:
-    """The uids whose figure is on processes without a supervisor."""
-    # Also those of other storages have supervisors, whose directory says the uid: all ours are seldom listed.
+    """Return the uids whose hash is on processes without a supervisor."""
+    # Supervisors of other storages count, too: their directory names the uid. So `uids` is rarely called.
     watched = {limit_of(f"{directory.parent.parent.name}.{directory.name}") for directory in found.supervisors}
     left = found.marked.keys() - watched
     return [uid for uid in uids() if limit_of(uid) in left] if left else []
 
 
 def _living(
-    directory: Path, described: Described, supervisor: ProcessIdentity | None, members: tuple[ProcessIdentity, ...]
+    directory: Path, described: SpecRecord, supervisor: ProcessIdentity | None, members: tuple[ProcessIdentity, ...]
 ) -> LivingAttempt:
     ref = AttemptRef(described.uid, directory, Path(described.log_directory))
     return LivingAttempt(ref, described.gpu_uuids, supervisor, members, has_outcome(str(directory)))
 
 
-def _read_spec(directory: Path) -> Described | None:
+def _read_spec(directory: Path) -> SpecRecord | None:
     try:
         return parse_spec(read(str(directory / "spec.json")))
     except OSError:

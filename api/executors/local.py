@@ -1,4 +1,4 @@
-"""Attempts on this machine: a detached supervisor for each, which neither needs nor notices this service."""
+"""Runs attempts on this machine, each by a detached supervisor that is independent of this service."""
 
 import logging
 import os
@@ -15,11 +15,13 @@ from pathlib import Path
 
 from api.domain.task import ProcessIdentity
 from api.executors import supervisor
+from api.executors.attempt.cgroup import find_cgroup
 from api.executors.attempt.directory import AttemptDirectory
 from api.executors.attempt.ended import has_ended, has_outcome
 from api.executors.attempt.files import write_json
-from api.executors.attempt.processes import is_alive, read_stat
+from api.executors.attempt.processes import is_alive, marked_processes, read_stat
 from api.executors.attempt.running_time import steady_seconds
+from api.executors.attempt.seen_processes import read_seen_processes
 from api.executors.executor import (
     AttemptRef,
     LivingAttempt,
@@ -32,28 +34,27 @@ from api.executors.executor import (
 )
 from api.executors.heartbeats import FROZEN_SECONDS, Heartbeats
 from api.executors.held_pipes import HeldPipes
-from api.executors.leftovers import list_leftovers
+from api.executors.host_context import HostContext, is_held_open, is_locked
 from api.executors.living_attempts import list_living
 from api.executors.log_files import LogFiles
-from api.executors.place import Place, is_held_open, is_locked
 from api.executors.ports import pick_port
 from api.executors.process_survey import Survey, supervises, survey
 from api.executors.record_files import check_absent, read_lost_bytes, read_outcome
 from api.executors.records import Runner, parse_lock, parse_runner
-from api.executors.spec import describe, refuse_wishes
+from api.executors.spec import describe, reject_engine_options
 from api.executors.stop_orders import give_order, order_of
 from api.executors.trainer_user import TrainerUser
 from api.util.foreign_files import make_directory, open_own, read, status_of
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a supervisor has to record itself; until then it counts as running.
+#: Seconds in which a new supervisor must record itself; until then it counts as running.
 GRACE_SECONDS = 10.0
 
-#: Outcomes kept in memory, as they never change; others are read again.
-_REMEMBERED_OUTCOMES = 4096
+#: The most outcomes cached in memory. They never change, so others are just read again.
+_CACHED_OUTCOMES = 4096
 
-_LOCK_HELD = 3  # the supervisor's exit code when another one has the attempt
+_LOCK_HELD = 3  # the supervisor's exit code when another one holds the lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,10 @@ class _Read:
 class LocalExecutor:
     """The executor of one machine.
 
-    `env` is the environment of the supervisors themselves. They need none, unless their Python needs LD_LIBRARY_PATH.
-    One without a sign of life for `frozen_seconds` is ended, and so replaced by the next. Attempts get a control group
-    each, where that is permitted and wanted, and run as `trainer_user`, if any. `pids_by_gpu`: who is at work on each.
+    `env` is the environment of the supervisors themselves, usually empty; some Pythons need LD_LIBRARY_PATH. A
+    supervisor without a sign of life for `frozen_seconds` is killed, so that the next one replaces it. Each attempt
+    gets a control group if `use_cgroups` is set and the system permits it. Attempts run as `trainer_user`, if given.
+    `pids_by_gpu` returns the pids that use each GPU.
     """
 
     def __init__(
@@ -89,19 +91,20 @@ class LocalExecutor:
         self._python = python
         self._node = node or socket.gethostname()
         self._env = dict(env or {})
-        self._place = Place.here(self._node)
+        self._host = HostContext.current(self._node)
         self._frozen_seconds = frozen_seconds
         self._use_cgroups = use_cgroups
         self._pids_by_gpu = pids_by_gpu
         self._trainer_user = trainer_user
         self._submitting = threading.Lock()
-        self._lock = threading.Lock()  # of what follows
+        self._lock = threading.Lock()  # guards the attributes below
         self._started: dict[Path, _Started] = {}
         self._read: dict[Path, _Read] = {}
         self._ended: dict[Path, Observation] = {}
         self._pipes = HeldPipes()
         self._heartbeats = Heartbeats()
-        self._seen_at: dict[Path, float] = {}  # monotonic, of those that cannot be seen now
+        # monotonic time of the last visibility, for attempts that are not visible now
+        self._seen_at: dict[Path, float] = {}
 
     def nodes(self) -> Sequence[NodeState]:
         return (NodeState(self._node),)
@@ -109,12 +112,12 @@ class LocalExecutor:
     # Starting
 
     def submit(self, submission: Submission) -> None:
-        refuse_wishes(submission)
+        reject_engine_options(submission)
         directory = submission.ref.directory
         with self._submitting:
             if self._has_ended(directory) or self._is_supervised(directory):
                 return
-            # A supervisor that takes over finds what it needs; the secrets stay off the disk.
+            # The files are in place for a supervisor that takes over. Secrets are not written again.
             is_recorded = os.path.lexists(directory / "runner.json")
             found = None if is_recorded else survey()
             if found is not None and directory.absolute() in found.supervisors:
@@ -126,14 +129,14 @@ class LocalExecutor:
             self._start(directory)
 
     def _describe(self, submission: Submission, is_running: bool) -> None:
-        """Writes what to start, unless it is there already and the attempt is to be taken over."""
+        """Write what to start, or only a record if the attempt is already running and must be taken over."""
         directory = submission.ref.directory
         spec = describe(submission, self._node, self._use_cgroups, self._trainer_user)
         write_json(str(directory / "spec.json"), spec)
         if not is_running and not submission.has_run:
             write_json(str(directory / "environment.json"), dict(submission.env))
             return
-        write_json(str(directory / "runner.json"), {"uid": submission.ref.uid, **self._place.as_json()})
+        write_json(str(directory / "runner.json"), {"uid": submission.ref.uid, **self._host.as_json()})
 
     def _start(self, directory: Path) -> None:
         with open(open_own(str(directory / "supervisor.log"), os.O_WRONLY | os.O_APPEND), "ab") as log:
@@ -161,7 +164,7 @@ class LocalExecutor:
             if started is not None and started.process.poll() is None:
                 return True
             runner = self._runner(directory)
-            is_hidden = runner is not None and self._hidden(directory, runner) is not None
+            is_hidden = runner is not None and self._observe_hidden(directory, runner) is not None
             return is_hidden or self._has_supervisor(directory)
 
     def _has_supervisor(self, directory: Path) -> bool:
@@ -169,12 +172,12 @@ class LocalExecutor:
         return (runner is not None and self._is_live(directory, runner)) or self._lock_holder(directory) is not None
 
     def _is_live(self, directory: Path, runner: Runner) -> bool:
-        return self._place.is_of(runner) and runner.supervisor is not None and _runs(runner.supervisor, directory)
+        return self._host.matches(runner) and runner.supervisor is not None and _runs(runner.supervisor, directory)
 
     def _lock_holder(self, directory: Path) -> ProcessIdentity | None:
-        """The supervisor that has written itself into the lock file, which it does before its record."""
+        """Return the supervisor recorded in the lock file, which it writes before `runner.json`."""
         try:
-            holder = parse_lock(read(str(directory / "lock")), self._place.boot_id)
+            holder = parse_lock(read(str(directory / "lock")), self._host.boot_id)
         except OSError:
             return None
         return holder if holder is not None and _runs(holder, directory) else None
@@ -190,48 +193,48 @@ class LocalExecutor:
     def observe(self, attempts: Sequence[AttemptRef]) -> Mapping[str, Observation]:
         with self._lock:
             self._reap()
-            look = cache(survey)  # at most once, and only where a record is missing
-            return {attempt.uid: self._look_at(attempt.directory, look) for attempt in attempts}
+            get_survey = cache(survey)  # at most once, and only if a record is missing
+            return {attempt.uid: self._observe_one(attempt.directory, get_survey) for attempt in attempts}
 
-    def _look_at(self, directory: Path, look: Callable[[], Survey]) -> Observation:
+    def _observe_one(self, directory: Path, get_survey: Callable[[], Survey]) -> Observation:
         try:
-            seen = self._observe(directory, look)
+            seen = self._observe(directory, get_survey)
         except OSError as error:
             seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be read: {error.strerror}")
         except Exception as error:
-            # What one trainer wrote keeps nobody from seeing the others.
+            # One attempt's damaged files must not prevent observing the others.
             if directory not in self._seen_at:
-                logger.exception("an attempt cannot be looked at", extra={"directory": str(directory)})
-            seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be understood: {error}")
+                logger.exception("an attempt cannot be observed", extra={"directory": str(directory)})
+            seen = Observation(Phase.UNKNOWN, self._node, reason=f"{directory} cannot be parsed: {error}")
         now = time.monotonic()
         if seen.phase is not Phase.UNKNOWN:
             self._seen_at.pop(directory, None)
             return seen
         return replace(seen, age=now - self._seen_at.setdefault(directory, now))
 
-    def _observe(self, directory: Path, look: Callable[[], Survey]) -> Observation:
-        ended = self._outcome(directory, look)
+    def _observe(self, directory: Path, get_survey: Callable[[], Survey]) -> Observation:
+        ended = self._outcome(directory, get_survey)
         if ended is not None:
             return ended
         runner = self._runner(directory)
-        hidden = None if runner is None else self._hidden(directory, runner)
+        hidden = None if runner is None else self._observe_hidden(directory, runner)
         if hidden is not None:
             return hidden
         if runner is not None and self._is_live(directory, runner):
             self._pipes.hold(directory)
-            return self._alive(directory, self._running(runner))
-        # It may have ended between the two looks.
-        return self._outcome(directory, look) or self._unsupervised(directory, runner, look)
+            return self._observe_alive(directory, self._observe_running(runner))
+        # The attempt may have ended between the two checks.
+        return self._outcome(directory, get_survey) or self._observe_unsupervised(directory, runner, get_survey)
 
-    def _hidden(self, directory: Path, runner: Runner) -> Observation | None:
-        """An attempt whose processes cannot be seen from here; None when they can, or when none is left."""
-        why = self._place.why_hidden(runner)
+    def _observe_hidden(self, directory: Path, runner: Runner) -> Observation | None:
+        """Return an observation if the attempt's processes are not visible from here and may live, else None."""
+        why = self._host.why_hidden(runner)
         if why is None:
             return None
-        if runner.boot_id == self._place.boot_id:
-            # Locks and pipes are the kernel's, and the same for all its pid namespaces.
+        if runner.boot_id == self._host.boot_id:
+            # Locks and pipes belong to the kernel and are shared by all its pid namespaces.
             if is_locked(directory / "lock"):
-                seen = replace(self._running(runner), process=None, supervisor=None, reason=why)
+                seen = replace(self._observe_running(runner), process=None, supervisor=None, reason=why)
                 if self._heartbeats.measure(directory, None) < self._frozen_seconds:
                     return seen
                 return replace(seen, phase=Phase.UNKNOWN, reason=f"{why}, and its supervisor shows no sign of life")
@@ -240,21 +243,22 @@ class LocalExecutor:
                 return None
         return Observation(Phase.UNKNOWN, self._node, stop_rung=runner.stop_rung, reason=f"{why}: it may live")
 
-    def _alive(self, directory: Path, seen: Observation) -> Observation:
-        """The observation of an attempt whose supervisor lives; a frozen supervisor is ended."""
+    def _observe_alive(self, directory: Path, seen: Observation) -> Observation:
+        """Return the observation of an attempt with a living supervisor. Kill the supervisor if it is frozen."""
         supervisor = seen.supervisor
         if supervisor is None or self._heartbeats.measure(directory, supervisor) < self._frozen_seconds:
             return seen
         stat = read_stat(supervisor.pid)
         if stat is not None and stat.start == supervisor.start:
-            logger.warning("a supervisor is frozen, and is replaced", extra={"directory": str(directory)})
+            logger.warning("a supervisor is frozen; it is killed and replaced", extra={"directory": str(directory)})
             stat.send(signal.SIGKILL)
-        # Until it is gone the next one could not take the lock; where the kernel keeps it, it is tried again.
+        # The next supervisor cannot take the lock until this one has died. If the kernel delays that, a later call
+        # retries.
         self._heartbeats.forget(directory)
         return replace(seen, reason="its supervisor is frozen, and is replaced")
 
-    def _running(self, runner: Runner) -> Observation:
-        since = runner.started_steady if runner.boot_id == self._place.boot_id else None
+    def _observe_running(self, runner: Runner) -> Observation:
+        since = runner.started_steady if runner.boot_id == self._host.boot_id else None
         return Observation(
             phase=Phase.RUNNING if runner.stop_rung is None else Phase.STOPPING,
             node=self._node,
@@ -266,49 +270,53 @@ class LocalExecutor:
             seconds=None if since is None else max(0.0, steady_seconds() - since),
         )
 
-    def _unsupervised(self, directory: Path, runner: Runner | None, look: Callable[[], Survey]) -> Observation:
+    def _observe_unsupervised(
+        self, directory: Path, runner: Runner | None, get_survey: Callable[[], Survey]
+    ) -> Observation:
         holder = self._lock_holder(directory)
         if holder is not None:
             seen = Observation(Phase.RUNNING, self._node, supervisor=holder, reason="its supervisor is starting")
-            return self._alive(directory, seen)
+            return self._observe_alive(directory, seen)
         started = self._started.get(directory)
         is_young = started is not None and time.monotonic() - started.at < GRACE_SECONDS
         if started is not None and is_young and started.process.poll() in (None, _LOCK_HELD):
             return Observation(Phase.RUNNING, self._node, reason="its supervisor is starting")
-        ended = None if started is None else self._outcome(directory, look)
+        ended = None if started is None else self._outcome(directory, get_survey)
         if ended is not None:
             return ended
-        holder = look().supervisors.get(directory.absolute()) if runner is None else None
+        holder = get_survey().supervisors.get(directory.absolute()) if runner is None else None
         if holder is not None:
-            reason = "its directory was removed, and its supervisor makes it again"
-            return self._alive(directory, Observation(Phase.RUNNING, self._node, supervisor=holder, reason=reason))
+            reason = "its directory was removed; its supervisor is recreating it"
+            return self._observe_alive(
+                directory, Observation(Phase.RUNNING, self._node, supervisor=holder, reason=reason)
+            )
         return Observation(Phase.ABSENT, self._node, reason=self._why_absent(directory, runner))
 
     def _why_absent(self, directory: Path, runner: Runner | None) -> str:
-        if runner is not None and runner.boot_id not in (None, self._place.boot_id):
+        if runner is not None and runner.boot_id not in (None, self._host.boot_id):
             return "the machine was restarted"
         if runner is not None:
-            return f"its supervisor is gone: see {directory / 'supervisor.log'}"
+            return f"its supervisor has died: see {directory / 'supervisor.log'}"
         if os.path.lexists(directory / "runner.json"):
             return "runner.json cannot be read: it is damaged"
         return "it was never started"
 
-    def _outcome(self, directory: Path, look: Callable[[], Survey]) -> Observation | None:
+    def _outcome(self, directory: Path, get_survey: Callable[[], Survey]) -> Observation | None:
         known = self._ended.get(directory)
         if known is not None:
             return known
         try:
-            # A living supervisor writes the true one over this in the end; and a gone one has written it.
+            # A living supervisor overwrites this file at the end; a dead one has already written it.
             if not has_outcome(str(directory)) or self._has_supervisor(directory) or not has_ended(str(directory)):
                 return None
-            # Its trainer can spoil the record and the lock with it; the kernel's list of processes it cannot.
-            if (found := look().supervisors.get(directory.absolute())) is not None and _runs(found, directory):
+            # The trainer can damage the record and the lock, but not the kernel's list of processes.
+            if (found := get_survey().supervisors.get(directory.absolute())) is not None and _runs(found, directory):
                 return None
             outcome = read_outcome(str(directory / "exit.json"))
         except OSError as error:
             check_absent(error)
             return None
-        # What its supervisor could not remove from a disk in trouble; secrets may be among it.
+        # Files that the supervisor could not remove because of disk errors. They may contain secrets.
         left = AttemptDirectory(str(directory))
         left.remove_secrets()
         left.remove_leftovers()
@@ -320,7 +328,7 @@ class LocalExecutor:
             log_start=outcome.log_offset,
             log_lost_bytes=outcome.log_lost_bytes,
         )
-        if len(self._ended) >= _REMEMBERED_OUTCOMES:
+        if len(self._ended) >= _CACHED_OUTCOMES:
             self._ended.clear()
         self._ended[directory] = observation
         self._read.pop(directory, None)
@@ -344,7 +352,10 @@ class LocalExecutor:
     # Stopping
 
     def stop(self, ref: AttemptRef, order: StopOrder) -> None:
-        """Raises OSError."""
+        """Send a stop order to the supervisor.
+
+        Raises OSError.
+        """
         if self._has_ended(ref.directory):
             return
         with self._lock:
@@ -354,9 +365,9 @@ class LocalExecutor:
         give_order(ref.directory, order_of(order), supervisor)
 
     def prepare_leave(self, ref: AttemptRef, order: StopOrder) -> None:
-        """Do nothing: here SIGTERM is one of this service's own orders."""
+        """Do nothing: on one machine only this service sends SIGTERM."""
 
-    # Looking closer
+    # Details
 
     def used_gpus(self, ref: AttemptRef) -> Collection[str] | None:
         at_work = self._pids_by_gpu()
@@ -378,7 +389,10 @@ class LocalExecutor:
         return LogFiles(log_directory)
 
     def read_log(self, ref: AttemptRef, offset: int, limit: int) -> tuple[int, bytes]:
-        """Raises OSError."""
+        """Return up to `limit` bytes of the task's log from `offset`, and their offset.
+
+        Raises OSError.
+        """
         return LogFiles(ref.log_directory).read(offset, limit)
 
     def living(self, root: Path, locate: Locate, uids: Callable[[], Iterable[str]]) -> Sequence[LivingAttempt]:
@@ -391,5 +405,12 @@ class LocalExecutor:
 
 
 def _runs(supervisor: ProcessIdentity, directory: Path) -> bool:
-    """Whether this is a live supervisor of this attempt: a trainer can write any pid into its record."""
+    """Return whether this is a live supervisor of this attempt. A trainer can write any pid into its record."""
     return is_alive(supervisor.pid, supervisor.start) and supervises(supervisor.pid, directory)
+
+
+def list_leftovers(uid: str, directory: Path, cgroup: str | None) -> list[int]:
+    """Return the pids of live processes with its marker, in its supervisor's list, or in its control group."""
+    listed = {pid for pid, start in read_seen_processes(str(directory)) if is_alive(pid, start)}
+    group = find_cgroup(cgroup, uid)
+    return sorted({*marked_processes(uid), *listed, *(group.pids() if group is not None else ())})

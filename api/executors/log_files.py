@@ -1,4 +1,4 @@
-"""A task's log as its readers see it: bytes by offset, and the times at which they came."""
+"""Reads a task's log from files: bytes by offset, and their arrival times."""
 
 import os
 import time
@@ -11,23 +11,23 @@ from api.domain.log import LogPart, LogSpan, LogTime
 from api.executors.attempt.segments import LOG_LEVELS, TIME_RECORD, read_log, segment_starts
 from api.util.foreign_files import open_plain
 
-_ATTEMPTS = 3  # to read while the oldest segments are being removed
+_ATTEMPTS = 3  # number of tries to read while the oldest segments are being deleted
 
-#: How long after its last change a directory's listing can be kept until the next change shows.
+#: Nanoseconds without a change after which a directory listing can be cached until the next change.
 SETTLED_NANOSECONDS = 2 * 10**9
 
-_BLOCK = 256 * 1024  # bytes in which newlines are counted at a time
+_BLOCK = 256 * 1024  # block size in bytes for counting newlines
 
 
 class LogFiles:
-    """The log of a task, which may grow and lose its oldest segments meanwhile; one that is not there is empty."""
+    """The log of a task, which may grow, and lose its oldest segments, while it is read. A missing log is empty."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._listed: tuple[int, list[int]] | None = None  #: the directory's time of change, and what was in it
+        self._listed: tuple[int, list[int]] | None = None  #: the directory's modification time, and its segments then
 
     def starts(self) -> list[int]:
-        """The offsets at which its segments begin, ascending."""
+        """Return the start offsets of its segments, ascending."""
         try:
             changed_at = os.stat(self.directory).st_mtime_ns
             if self._listed is not None and self._listed[0] == changed_at:
@@ -36,17 +36,18 @@ class LogFiles:
             starts = segment_starts(str(self.directory))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        # A change in the same tick of the file system's clock would not show: what has just changed is listed again.
+        # Another change within the same tick of the file system's clock would be invisible, so do not cache recent
+        # listings.
         self._listed = (changed_at, starts) if listed_at - changed_at > SETTLED_NANOSECONDS else None
         return starts
 
     def first(self) -> int:
-        """The offset of the first byte that is still there."""
+        """Return the offset of the first byte that still exists."""
         starts = self.starts()
         return starts[0] if starts else 0
 
     def end(self) -> int:
-        """The offset behind the last byte."""
+        """Return the offset after the last byte."""
         for _ in range(_ATTEMPTS):
             starts = self.starts()
             if not starts:
@@ -58,12 +59,15 @@ class LogFiles:
         return 0
 
     def span(self) -> LogSpan:
-        """How many bytes and lines there are, and were."""
+        """Return the current and total numbers of bytes and lines."""
         first, end = self.first(), self.end()
         return LogSpan(first, end, self.newlines_before(first), self.newlines_before(end))
 
     def read(self, offset: int, limit: int) -> tuple[int, bytes]:
-        """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone. Raises OSError."""
+        """Return up to `limit` bytes from `offset`, and their offset, which is later if older bytes were deleted.
+
+        Raises OSError.
+        """
         for _ in range(_ATTEMPTS):
             try:
                 return read_log(str(self.directory), max(0, offset), max(0, limit), self.starts())
@@ -72,19 +76,19 @@ class LogFiles:
         return offset, b""
 
     def follow(self, offset: int) -> "LogFilesCursor":
-        """A cursor that reads on from this offset."""
+        """Return a cursor that starts at this offset."""
         return LogFilesCursor(self, offset)
 
     def open_parts(self) -> tuple[int, tuple[LogPart, ...]]:
-        """The offset of the first byte, and all segments, open so that none can vanish meanwhile.
+        """Return the offset of the first byte and all segments, opened so that none can vanish.
 
-        Raises OSError: FileNotFoundError when the oldest went just now.
+        Raises OSError; FileNotFoundError when the oldest segment was deleted in the meantime.
         """
         starts = self.starts()
         descriptors: list[int] = []
         try:
             descriptors.extend(open_plain(self.path(start), LOG_LEVELS) for start in starts)
-            # A segment counts up to where the next one begins, as for every reader.
+            # A segment ends where the next one starts, for all readers.
             ends = [*starts, 2**63][1:]
             sizes = [os.fstat(descriptor).st_size for descriptor in descriptors]
         except OSError:
@@ -101,15 +105,15 @@ class LogFiles:
     # -- times -----------------------------------------------------------------------------------------------------
 
     def times(self, start: int) -> Sequence[LogTime]:
-        """The times in the segment that begins at `start`, by ascending offset; none when it is gone.
+        """Return the times in the segment that starts at `start`, by ascending offset; empty if it was deleted.
 
-        Of two with the same offset the later one counts: nothing came between them.
+        If two have the same offset, the later one is valid: no bytes came between them.
         """
         with self._open_times(start) as records:
             return [] if records is None else list(records.slice(0, len(records)))
 
     def times_between(self, offset: int, end: int) -> list[LogTime]:
-        """When these bytes came: the last time at or before `offset`, and those up to `end`, ascending."""
+        """Return arrival times: the last one at or before `offset`, and those up to `end`, ascending."""
         starts = self.starts()
         begin = max(0, bisect_right(starts, offset) - 1)
         found: list[LogTime] = []
@@ -123,7 +127,7 @@ class LogFiles:
         return found
 
     def time_at(self, offset: int) -> LogTime | None:
-        """The last time at or before this byte; the first there is for what is gone."""
+        """Return the last time at or before this byte, or the first one there is if the byte was deleted."""
         starts = self.starts()
         index = max(0, bisect_right(starts, offset) - 1)
         for start in reversed(starts[: index + 1]):
@@ -133,7 +137,10 @@ class LogFiles:
         return None
 
     def newlines_before(self, offset: int) -> int:
-        """The newlines before this byte since the log began; before the first that is there for one that is gone."""
+        """Return the number of newlines before this byte since the log began.
+
+        For a deleted byte, return the number before the first byte that still exists.
+        """
         if offset <= 0:
             return 0
         known = self.time_at(offset)
@@ -152,7 +159,7 @@ class LogFiles:
         return count
 
     def offset_at(self, at: float) -> int:
-        """The first byte that came at or after this time (Unix seconds); the end when none has."""
+        """Return the offset of the first byte at or after this time (Unix seconds), or the end if there is none."""
         starts = self.starts()
         index = bisect_right(starts, at, key=self._began) - 1
         if index < 0:
@@ -180,12 +187,12 @@ class LogFiles:
             os.close(handle)
 
     def path(self, start: int, suffix: str = ".log") -> str:
-        """The file of the segment that begins at `start`."""
+        """Return the path of the segment that starts at `start`."""
         return f"{self.directory}/{start:020d}{suffix}"
 
 
 class _Times(Sequence[LogTime]):
-    """The records of one segment, read one by one: a search looks at few of up to 100,000."""
+    """The time records of one segment. Each is read on access: a search needs few of up to 100,000."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -201,19 +208,19 @@ class _Times(Sequence[LogTime]):
         return LogTime(*TIME_RECORD.unpack(record))
 
     def find(self, offset: int) -> int:
-        """The place of the last record at or before this byte; -1 when there is none."""
+        """Return the index of the last record at or before this byte, or -1."""
         return bisect_right(range(self._count), offset, key=lambda place: self[place].offset) - 1
 
     def find_time(self, at: float) -> int:
-        """The place of the first record at or after this time."""
-        # Of those with one offset the last counts: the first may be from before a long silence.
+        """Return the index of the first record at or after this time."""
+        # Of several records with one offset the last is valid: the first may precede a long pause.
         place = bisect_right(range(self._count), at, key=lambda place: self[place].at)
         while place > 0 and self[place - 1].at >= at:
             place -= 1
         return place
 
     def slice(self, begin: int, end: int) -> Iterator[LogTime]:
-        """The records at these places, as far as they exist."""
+        """Return the existing records in this range of indices."""
         size = TIME_RECORD.size
         content = os.pread(self._handle, max(0, end - begin) * size, begin * size)
         for fields in TIME_RECORD.iter_unpack(content[: len(content) // size * size]):
@@ -221,7 +228,7 @@ class _Times(Sequence[LogTime]):
 
 
 class LogFilesCursor:
-    """Reads a log onward, and holds its present segment open: to look for news costs no listing of the directory."""
+    """Reads a log onward. It holds the current segment open, so polling needs no directory listing."""
 
     def __init__(self, files: LogFiles, offset: int) -> None:
         self.offset = offset
@@ -230,7 +237,10 @@ class LogFilesCursor:
         self._start = 0
 
     def read(self, limit: int) -> tuple[int, bytes]:
-        """Up to `limit` bytes more, and where they begin: later when older ones are gone. Raises OSError."""
+        """Return up to `limit` more bytes and their offset, which is later if older bytes were deleted.
+
+        Raises OSError.
+        """
         content = self._read_on(limit)
         if content or (self._handle >= 0 and not self._has_lost_its_place()):
             self.offset += len(content)
@@ -248,11 +258,11 @@ class LogFilesCursor:
         content = os.pread(self._handle, limit, self.offset - self._start)
         if content:
             return content
-        # A segment begins where the one before it ends.
+        # A segment starts where the previous one ends.
         return os.pread(self._handle, limit, 0) if self._open(self.offset) else b""
 
     def _has_lost_its_place(self) -> bool:
-        """Whether its segment was removed, or cut before its place because the next one begins there."""
+        """Return whether its segment was deleted, or cut before the current offset."""
         status = os.fstat(self._handle)
         return status.st_nlink == 0 or status.st_size < self.offset - self._start
 
@@ -274,7 +284,7 @@ class LogFilesCursor:
         return True
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1

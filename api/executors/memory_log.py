@@ -1,4 +1,4 @@
-"""A log in memory, for tests: it answers as the files of a supervisor would."""
+"""A log in memory, for tests, that behaves like the files of a supervisor."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from api.domain.log import LogPart, LogSpan, LogTime
 
 
 class MemoryLog:
-    """A log that grows by `add` and never loses its beginning; nothing of it is on the disk."""
+    """A log that grows by `add`, never loses its beginning, and writes nothing to disk."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -18,7 +18,7 @@ class MemoryLog:
         self._times: list[LogTime] = []
 
     def add(self, content: bytes, at: float | None = None) -> None:
-        """Appends output that came now, or at a time in Unix seconds."""
+        """Append output that came now, or at the given time (Unix seconds)."""
         self._times.append(LogTime(self.end(), self.content.count(b"\n"), time.time() if at is None else at))
         self.content += content
 
@@ -67,4 +67,4 @@ class MemoryLogCursor:
         return began, content
 
     def close(self) -> None:
-        """Does nothing: no file is open."""
+        """Do nothing: no file is open."""

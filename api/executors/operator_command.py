@@ -1,17 +1,17 @@
-"""Runs a command that this machine's operator has set: an argument vector, no shell; bounded in time and words."""
+"""Runs a command that this machine's operator has configured, with limited time and error output."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
 
-#: Seconds that it may take.
+#: Time limit in seconds.
 COMMAND_SECONDS = 60.0
 
-#: Characters of its last words that are told when it fails.
+#: Length of the end of stderr that an error message quotes, in characters.
 _WORDS = 300
 
 
 def run_command(argv: Sequence[str], environment: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> str | None:
-    """Runs it to its end; why it failed, or None."""
+    """Run the command to its end. Return why it failed, or None."""
     try:
         ended = subprocess.run(
             argv,
@@ -24,7 +24,7 @@ def run_command(argv: Sequence[str], environment: Mapping[str, str], seconds: fl
             start_new_session=True,
         )
     except subprocess.TimeoutExpired:
-        return f"{argv[0]} took longer than {seconds:.0f} s, and was ended"
+        return f"{argv[0]} took longer than {seconds:.0f} s and was killed"
     except OSError as error:
         return f"{argv[0]} cannot be run: {error.strerror}"
     if ended.returncode == 0:

@@ -1,4 +1,4 @@
-"""Which attempts live on this machine, told by the kernel: directories can be lost, processes not."""
+"""Finds living attempts among this machine's processes, because directories can be lost and processes cannot."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from api.executors.attempt.files import read_file
 from api.executors.attempt.process_marks import MARKER, limit_of, read_limit
 from api.executors.attempt.processes import all_pids, read_stat
 
-#: The arguments of a supervisor after its Python: `-I -S …/executors/supervisor.py DIRECTORY`.
+#: The end of a supervisor's program path. Its arguments: `-I -S …/executors/supervisor.py DIRECTORY`.
 _PROGRAM = b"/executors/supervisor.py"
 
 K = TypeVar("K")
@@ -21,9 +21,9 @@ _MARKER = f"{MARKER}=".encode()
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The live supervisors by the directory of their attempt, and the processes of attempts by their uid.
+    """The live supervisors by attempt directory, and the processes of attempts by uid.
 
-    What does not say its uid, since its environment is another user's or was emptied, is in `marked` by its limit.
+    Processes that do not show their uid, because their environment is unreadable or empty, are in `marked` by limit.
     """
 
     supervisors: Mapping[Path, ProcessIdentity]
@@ -31,12 +31,12 @@ class Survey:
     marked: Mapping[int, tuple[ProcessIdentity, ...]] = field(default_factory=dict)
 
     def members_of(self, uid: str) -> tuple[ProcessIdentity, ...]:
-        """The processes that carry a mark of this attempt."""
+        """Return the processes that carry a mark of this attempt."""
         return (*self.members.get(uid, ()), *self.marked.get(limit_of(uid), ()))
 
 
 def survey() -> Survey:
-    """Looks at every process once; one that may not be looked at is taken for none of ours."""
+    """Check every process once. Skip processes that cannot be read."""
     supervisors: dict[Path, ProcessIdentity] = {}
     members: dict[str, list[ProcessIdentity]] = {}
     marked: dict[int, list[ProcessIdentity]] = {}
@@ -64,7 +64,7 @@ def _fixed(found: dict[K, list[ProcessIdentity]]) -> dict[K, tuple[ProcessIdenti
 
 
 def supervises(pid: int, directory: Path) -> bool:
-    """Whether this process is the supervisor of this attempt, even if the storage has been moved since."""
+    """Return whether this process is the supervisor of this attempt, even if the storage has moved since."""
     found = _read_directory(pid)
     return found is not None and found.parts[-3:] == directory.absolute().parts[-3:]
 

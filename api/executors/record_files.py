@@ -1,4 +1,4 @@
-"""Reads the records of a supervisor, as far as its trainer has left them whole."""
+"""Reads the records of a supervisor, as far as its trainer has left them intact."""
 
 import errno
 
@@ -6,12 +6,15 @@ from api.executors.executor import Outcome
 from api.executors.records import damaged_outcome, parse_outcome, parse_runner
 from api.util.foreign_files import TROUBLE, ForeignFile, read, read_with_status, status_of
 
-#: Errors that keep a directory from being looked into; any other one says something about its files.
+#: Errors that prevent reading the directory at all. Other errors concern single files.
 _BLINDING = TROUBLE | {errno.EACCES, errno.EPERM}
 
 
 def read_outcome(path: str) -> Outcome:
-    """What `exit.json` says, damaged or not. Raises OSError."""
+    """Return the outcome in `exit.json`, also if it is damaged.
+
+    Raises OSError.
+    """
     try:
         content, status = read_with_status(path)
         return parse_outcome(content, status.st_mtime) or damaged_outcome(status.st_mtime)
@@ -20,7 +23,7 @@ def read_outcome(path: str) -> Outcome:
 
 
 def read_lost_bytes(path: str) -> int | None:
-    """The bytes of output that are in no log, by `runner.json`; None when it does not tell."""
+    """Return the bytes of output in no log, from `runner.json`; None if it has no such value."""
     try:
         runner = parse_runner(read(path))
     except OSError:
@@ -29,6 +32,6 @@ def read_lost_bytes(path: str) -> int | None:
 
 
 def check_absent(error: OSError) -> None:
-    """Raises the error again where it does not say that a file is not there."""
+    """Raise the error again unless it means that the file is missing."""
     if error.errno in _BLINDING:
         raise error

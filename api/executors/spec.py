@@ -1,4 +1,4 @@
-"""Makes `spec.json`: it tells a supervisor what to start, and whoever finds the directory whose it is."""
+"""Builds `spec.json`, which describes the attempt to its supervisor and to later readers."""
 
 import errno
 
@@ -11,7 +11,7 @@ LOG_SEGMENT_BYTES = 16 * 2**20
 def describe(
     submission: Submission, node: str, use_cgroup: bool = True, trainer_user: TrainerUser | None = None
 ) -> dict[str, object]:
-    """The content of `spec.json` for a submission on the machine of this name."""
+    """Return the content of `spec.json` for a submission on the machine of this name."""
     output, run_as = submission.output_dir, None
     if trainer_user is not None and output is not None:
         run_as = trainer_user.as_json() | {"output": str(output.absolute()), "files": list(submission.files)}
@@ -32,8 +32,8 @@ def describe(
     }
 
 
-def refuse_wishes(submission: Submission) -> None:
-    """Raises OSError where a request has wishes that only the engine of a cluster can heed."""
+def reject_engine_options(submission: Submission) -> None:
+    """Raise OSError if a request has options that only the engine of a cluster supports."""
     if submission.wishes is not None:
-        why = "it asks for a partition, account or limit of a cluster, and trainings run on this machine now"
+        why = "it requests a partition, account or limit of a cluster, but trainings run on this machine now"
         raise OSError(errno.ENOTSUP, why)

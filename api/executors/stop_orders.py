@@ -1,4 +1,4 @@
-"""How an executor tells a supervisor to stop: by a file, in which a harder order replaces a softer, or by a signal."""
+"""Sends stop orders to a supervisor: by a file, in which harder orders replace softer ones, or by a signal."""
 
 import contextlib
 import fcntl
@@ -18,8 +18,8 @@ from api.util.foreign_files import make_directory, open_directory, put_empty
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a writer of an order waits for another writer.
-ALONE_SECONDS = 0.5
+#: Seconds that the writer of an order waits for another writer.
+LOCK_WAIT_SECONDS = 0.5
 
 
 def order_of(order: StopOrder) -> Order:
@@ -29,9 +29,10 @@ def order_of(order: StopOrder) -> Order:
 
 
 def give_order(directory: Path, wanted: Order, supervisor: ProcessIdentity | None) -> None:
-    """Gives an order, merged with an earlier one, to the supervisor, which is known to be this attempt's.
+    """Send an order, merged with an earlier one, to the supervisor of the attempt in this directory.
 
-    Raises OSError where neither the disk nor a supervisor takes it.
+    The caller has checked that `supervisor` belongs to this attempt. Raises OSError if neither the disk nor a
+    supervisor accepts the order.
     """
     try:
         make_directory(str(directory))
@@ -40,14 +41,17 @@ def give_order(directory: Path, wanted: Order, supervisor: ProcessIdentity | Non
         if supervisor is None or not _signal(supervisor, wanted):
             raise
         logger.warning(
-            "a stop was ordered by a signal, as its file cannot be written",
+            "a stop was ordered by a signal, because its file cannot be written",
             extra={"directory": str(directory), "error": str(error)},
         )
 
 
 def _write_order(directory: Path, wanted: Order) -> None:
-    """Writes this order, or makes the one that is there as hard. Raises OSError."""
-    with _alone(directory):
+    """Write this order, merged with an existing one.
+
+    Raises OSError.
+    """
+    with _locked(directory):
         known = _known_order(directory)
         hardened = wanted if known is None else known.hardened_by(wanted)
         if known is None or hardened.as_json() != known.as_json():
@@ -62,17 +66,17 @@ def _known_order(directory: Path) -> Order | None:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Holds a lock over all processes within the `with` block, or goes on without it after a moment."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold a lock against other processes within the `with` block; continue without it after a timeout."""
     handle = open_directory(str(directory))
-    give_up_at = time.monotonic() + ALONE_SECONDS
+    give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
     try:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                # A trainer may hold it for ever; to lose what two servers order at once is the lesser evil.
+                # A trainer may hold it forever. Losing one of two simultaneous orders is the lesser evil.
                 if time.monotonic() >= give_up_at:
                     break
                 time.sleep(0.01)
@@ -90,10 +94,13 @@ def _signal(supervisor: ProcessIdentity, order: Order) -> bool:
 
 
 def _signal_of(order: Order) -> int:
-    """A signal says which rung comes first, and not how long each may take: the supervisor's own times hold."""
+    """Return the signal for the first rung of an order.
+
+    A signal carries no durations: the supervisor uses its defaults.
+    """
     if order.first_rung == CHECKPOINT and order.signal_file is not None:
         try:
-            # An empty file often fits where no byte does.
+            # An empty file often fits on a disk that accepts no more data.
             put_empty(order.signal_file)
             return signal.SIGUSR1
         except OSError:

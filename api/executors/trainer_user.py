@@ -1,4 +1,4 @@
-"""TRAINER_USER: the user that trainers run as, found and proven at the start of the service."""
+"""TRAINER_USER: the user that trainers run as, looked up and tested when the service starts."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ from api.executors.attempt.run_as import RunAs
 
 _NUMBERS = re.compile(r"(\d{1,10}):(\d{1,10})", re.ASCII)
 
-#: Seconds that a program of the system has to answer as the trainer's user.
+#: Seconds that a system program may take when run as the trainer user.
 PROBE_SECONDS = 10.0
 
 _REMEDY = (
@@ -34,43 +34,47 @@ class TrainerUser:
     name: str
     uid: int
     gid: int
-    groups: tuple[int, ...]  #: further ones, such as those of the GPUs' device files
+    groups: tuple[int, ...]  #: supplementary groups, such as those of the GPUs' device files
     home: Path
-    setpriv: str  #: the program that changes the user
+    setpriv: str  #: the path of setpriv, the program that changes the user
 
     def as_json(self) -> dict[str, object]:
-        """What a supervisor must know of it."""
+        """Return the fields that a supervisor needs."""
         return {"uid": self.uid, "gid": self.gid, "groups": list(self.groups), "setpriv": self.setpriv}
 
     def environment(self, caches: Path) -> dict[str, str]:
-        """The variables that differ from the service's. Who has no home finds `caches` there."""
+        """Return the variables that differ from the service's. A user without a home directory gets `caches`."""
         home = self.home if self.home.is_dir() else caches
-        # What one training left under its home must not be imported by all that follow.
+        # A package that one training installed under this home must not be imported by later ones.
         return {"HOME": str(home), "USER": self.name, "LOGNAME": self.name, "PYTHONNOUSERSITE": "1"}
 
     def check(self) -> None:
-        """Has a process become this user, and looks at it. Raises ConfigError where trainings could not be ended so."""
+        """Start a process as this user and inspect it.
+
+        Raises ConfigError if trainings could not be stopped that way.
+        """
         command, environment = self._as_user("cat")
         pipe = subprocess.PIPE
         with (
-            ProcessMark("probe").handed_on(),
+            ProcessMark("probe").applied(),
             subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment) as process,
         ):
-            # What comes back has gone through a program of that user, which lives until its input ends.
+            # An echoed line proves that the user's program runs. It lives until its input ends.
             answer = _echo(process)
-            mistake = self._mistake_with(process.pid) if answer else None
+            problem = self._find_problem(process.pid) if answer else None
             _, why = process.communicate(timeout=PROBE_SECONDS)
         if not answer:
-            said = why.decode(errors="replace").strip() or f"{self.setpriv} ended with {process.returncode}"
-            raise self._refused(f"no process can become this user ({said}): {_REMEDY}")
-        if mistake is not None:
-            raise self._refused(mistake)
+            message = why.decode(errors="replace").strip() or f"{self.setpriv} ended with {process.returncode}"
+            raise self._refused(f"no process can become this user ({message}): {_REMEDY}")
+        if problem is not None:
+            raise self._refused(problem)
 
     @staticmethod
-    def _mistake_with(pid: int) -> str | None:
+    def _find_problem(pid: int) -> str | None:
         if read_stat(pid) is None or read_limit(pid) != ProcessMark("probe").limit:
             return (
-                "its processes cannot be seen: mount /proc without hidepid, or let the service's user be its gid= group"
+                "its processes are not visible: mount /proc without hidepid, or add the service's user to its "
+                "gid= group"
             )
         try:
             os.kill(pid, 0)
@@ -79,7 +83,10 @@ class TrainerUser:
         return None
 
     def join_group(self) -> None:
-        """Puts this process into the user's group, so that it can read what trainers make. Raises ConfigError."""
+        """Add this process to the user's group, so that it can read the trainers' files.
+
+        Raises ConfigError.
+        """
         have = os.getgroups()
         if self.gid in (os.getegid(), *have):
             return
@@ -88,24 +95,24 @@ class TrainerUser:
         except OSError as error:
             raise self._refused(f"the service cannot join its group ({error.strerror}): {_REMEDY}") from error
 
-    def check_places(self, reached: Path, closed: Sequence[Path]) -> None:
-        """Raises ConfigError when the user cannot pass to `reached`, could change the service's own program, or could
-        read any of `closed`.
-        """
+    def check_paths(self, reached: Path, closed: Sequence[Path]) -> None:
+        """Raise ConfigError if the user can modify the service's program, read `closed` or not enter `reached`."""
         for place in (Path(api.__file__).parent, Path(sys.prefix)):
             if self.may("-w", place):
-                raise self._refused(f"it may write to {place}, and so change what the service does: `chown -R root` it")
+                raise self._refused(
+                    f"it may write to {place}, which contains the service's program: run `chown -R root` on it"
+                )
         for path in closed:
             if self.may("-r", path):
-                raise self._refused(f"it may read {path}: `chmod go= {path}`")
+                raise self._refused(f"it may read {path}: run `chmod go= {path}`")
         if not self.may("-x", reached):
             raise self._refused(
-                f"it cannot pass to {reached}: let it pass through each directory above (`chmod o+x`), or keep "
+                f"it cannot pass to {reached}: let it pass through each directory above (`chmod o+x`), or move "
                 "STORAGE_ROOT elsewhere"
             )
 
     def may(self, what: str, path: Path) -> bool:
-        """Whether the user may read (-r), write to (-w) or enter and execute (-x) what is there."""
+        """Return whether the user may read (-r), write (-w) or enter and execute (-x) this path."""
         command, environment = self._as_user("test", what, str(path.absolute()))
         found = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False, timeout=PROBE_SECONDS)
         return found.returncode == 0
@@ -119,25 +126,28 @@ class TrainerUser:
 
 
 def find_trainer_user(given: str) -> TrainerUser:
-    """The user of this name, or of these numbers (`uid:gid`). Raises ConfigError where there is none that would do."""
+    """Return the user with this name, or with these numbers (`uid:gid`).
+
+    Raises ConfigError if the user is missing or unsuitable.
+    """
     setpriv, numbers = shutil.which("setpriv") or "", _NUMBERS.fullmatch(given)
     try:
         if numbers:
-            # It need not be in the list of users, as in many containers.
+            # It need not be in the user database; in many containers it is not.
             user = TrainerUser(given, int(numbers[1]), int(numbers[2]), (), Path("/nonexistent"), setpriv)
         else:
             user = _of_name(given, setpriv)
     except KeyError:
         raise ConfigError(
-            f"TRAINER_USER={given}: this machine has no such user: make one "
-            f"(`useradd --system --user-group --no-create-home {given}`), or leave TRAINER_USER out"
+            f"TRAINER_USER={given}: this machine has no such user: create it "
+            f"(`useradd --system --user-group --no-create-home {given}`), or remove TRAINER_USER"
         ) from None
     if user.uid == 0 or user.gid == 0:
-        raise ConfigError(f"TRAINER_USER={given}: that is root, or in root's group: name a user without privileges")
+        raise ConfigError(f"TRAINER_USER={given}: this is root, or in root's group: use a user without privileges")
     if user.uid in os.getresuid():
         raise ConfigError(
-            f"TRAINER_USER={given}: that is the service's own user, and nothing would separate trainers from it: "
-            "name another"
+            f"TRAINER_USER={given}: this is the service's own user, which does not separate trainers from the service: "
+            "use another one"
         )
     if not user.setpriv:
         raise ConfigError(f"TRAINER_USER={given}: the program setpriv (of util-linux) is missing: install it")
@@ -145,7 +155,7 @@ def find_trainer_user(given: str) -> TrainerUser:
 
 
 def _echo(process: subprocess.Popen[bytes]) -> bytes:
-    """What a process answers to a line; nothing when it ends instead."""
+    """Return the process's echo of one line, or nothing if it ended instead."""
     if process.stdin is None or process.stdout is None:
         return b""
     try:

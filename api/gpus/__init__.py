@@ -1,1 +1,1 @@
-"""GPUs: monitored, judged, shown, offered and held. Entered through `service`."""
+"""Monitors, judges, shows and offers GPUs, and records their holders. The entry point is `service`."""

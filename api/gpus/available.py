@@ -1,4 +1,4 @@
-"""Which GPUs can be had now. Pure functions."""
+"""Finds the GPUs that are available now. Pure functions."""
 
 from api.domain.gpu import AvailableGPUResponse
 from api.domain.model_memory import ModelType, training_mb
@@ -11,8 +11,10 @@ from api.gpus.view import show_available
 
 
 def needed_memory(min_memory: int, task_type: TaskType | None, model_type: ModelType | None) -> int:
-    """The free memory in MB that is asked for. A `model_type` asks for what its training needs; preprocessing it needs
-    less, and no figure for that is known, so then the type asks for nothing.
+    """Return the free memory in MB that a request needs.
+
+    A `model_type` adds the memory of its training. For preprocessing it adds nothing: that needs less, and no figure is
+    known.
     """
     if model_type is None or task_type is TaskType.PREPROCESSING:
         return min_memory
@@ -20,9 +22,12 @@ def needed_memory(min_memory: int, task_type: TaskType | None, model_type: Model
 
 
 def find_available(state: GPUState, needed: int, count: int | None) -> AvailableGPUResponse:
-    """The GPUs with so many MB free that can be had now, most free memory first; `count` cuts the list."""
+    """Return the available GPUs with this much free memory in MB, most free memory first.
+
+    `count` limits the list.
+    """
     found = [gpu for gpu in state.gpus if gpu.judgement.is_available and _has_free(gpu, needed)]
-    # By whole GB, so that a few MB of a display do not reorder equal boards.
+    # In whole GB, so that a display's few MB do not reorder equal boards.
     found.sort(key=lambda gpu: (-((gpu.vitals.memory_free_mb or 0) // 1024), gpu.reading.index or 0))
     return AvailableGPUResponse(
         available_gpus=tuple(

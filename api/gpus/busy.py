@@ -1,4 +1,4 @@
-"""What a refused request for GPUs is told: who holds them, and which are free. Pure functions."""
+"""Builds the data of a rejected request for GPUs: their holders, and the free GPUs. Pure functions."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -7,13 +7,13 @@ from api.domain.gpu import GPUInfo, NodeGPUInfo
 
 
 def describe_busy(gpus: Sequence[GPUInfo], wanted: Collection[str]) -> dict[str, Any]:
-    """The `data` of `gpu_busy`: the first of the wanted GPUs that is taken, who holds it, and which GPUs are free.
+    """Return the `data` of `gpu_busy`: the first requested GPU that is held, its holder, and the free GPUs.
 
-    `wanted` are what requests call GPUs, as text; when it is empty any GPU would do.
+    `wanted` are the requested GPU names; if it is empty, any GPU would do.
     """
     busy = [gpu for gpu in gpus if not gpu.is_available]
     named = [gpu for gpu in busy if not wanted or not _names(gpu).isdisjoint(wanted)]
-    # Who is held by a task can say when it will be over.
+    # Prefer a GPU that a task holds, because the task has an expected end.
     first = next((gpu for gpu in named if gpu.current_task is not None), named[0] if named else None)
     return {
         "gpu_id": None if first is None else _name(first),
@@ -23,7 +23,7 @@ def describe_busy(gpus: Sequence[GPUInfo], wanted: Collection[str]) -> dict[str,
 
 
 def _name(gpu: GPUInfo) -> int | str | None:
-    # An index alone says nothing where several machines have one.
+    # An index is ambiguous if there are several machines.
     return f"{gpu.node}:{gpu.gpu_id}" if isinstance(gpu, NodeGPUInfo) else gpu.gpu_id
 
 

@@ -1,4 +1,4 @@
-"""The GPU answers as ready documents, made from one state."""
+"""Builds the GPU answers as encoded documents from one state."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from functools import cached_property
 import orjson
 
 from api.domain.gpu import GPUStatusResponse
-from api.domain.sight import Sight
+from api.domain.read_scope import ReadScope
 from api.gpus.fleet_view import count_names, narrow, placed, show_state
 from api.gpus.hiding import hide_in_state
 from api.gpus.judgement import JudgedGPU
@@ -25,17 +25,17 @@ PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-#: Renders the series of this process; True as OpenMetrics, up to its end.
+#: Renders the metrics of this process; with True as OpenMetrics, including its end.
 ProcessMetrics = Callable[[bool], bytes]
 
 
 def no_process_metrics(is_open: bool) -> bytes:
-    """The series of a process that has none."""
+    """Return the metrics of a process that has none."""
     return b"# EOF\n" if is_open else b""
 
 
 class GPUDocuments:
-    """The encoded answers of one state: by path for requests, as one message for streams."""
+    """The encoded answers of one state: by path for requests, and as one message for streams."""
 
     def __init__(
         self,
@@ -45,43 +45,44 @@ class GPUDocuments:
         dcgm_hostname: str | None,
         judged_at: datetime | None = None,
     ) -> None:
-        """`judged_at` None: now."""
+        """Create the documents. `judged_at` defaults to the current time."""
         self.state = state
         self._judged_at = judged_at or clock.now()
         self._clock = clock
         self._process_metrics = process_metrics
         self._dcgm_hostname = dcgm_hostname
-        # The GPUs' own addresses are found when somebody asks for one: a fleet has tens of thousands.
+        # The paths of single GPUs are computed on the first request: a fleet has tens of thousands.
         self.table = DocumentTable(self._addresses(), self._addresses_of_gpus)
         self._lock = threading.Lock()
-        self._seen: dict[Sight, GPUDocuments] = {}
+        self._seen: dict[ReadScope, GPUDocuments] = {}
         self._of_nodes: dict[str, GPUDocuments] = {}
-        self._before: dict[Sight, GPUDocuments] = {}
+        self._before: dict[ReadScope, GPUDocuments] = {}
 
     @cached_property
     def status(self) -> GPUStatusResponse:
-        """The answer of `/gpu/status`, put together when it is first asked for."""
+        """The answer of `/gpu/status`, built on first access."""
         return show_state(self.state, self._judged_at)
 
     @cached_property
     def _status_json(self) -> orjson.Fragment:
-        """The same, encoded once; the answer and the stream's message are built around the same bytes."""
+        """The same, encoded once; the answer and the stream's message share the bytes."""
         return orjson.Fragment(encode_json(self.status))
 
     def follow(self, before: "GPUDocuments") -> None:
-        """Takes over the answers of the state before, for readers to whom nothing has changed since: else the time of
-        their making would tell them when others have changed something.
+        """Reuse the previous state's answers for readers whose view has not changed.
+
+        Otherwise the answers' timestamps would reveal changes in other users' data.
         """
         if before.state.snapshot is self.state.snapshot and before.state.parts == self.state.parts:
             self._before = before.list_seen()
 
-    def list_seen(self) -> "dict[Sight, GPUDocuments]":
-        """The latest answers that were made for each sight, since the GPUs were read."""
+    def list_seen(self) -> "dict[ReadScope, GPUDocuments]":
+        """Return the latest answers for each scope since the GPUs were read."""
         with self._lock:
             return {**self._before, **self._seen}
 
-    def seen_by(self, sight: Sight) -> "GPUDocuments":
-        """The answers as a reader with this sight gets them; made once for all who have it."""
+    def seen_by(self, sight: ReadScope) -> "GPUDocuments":
+        """Return the answers for a reader with this scope. They are built once per scope."""
         if sight.is_whole:
             return self
         with self._lock:
@@ -90,11 +91,14 @@ class GPUDocuments:
             return self._seen[sight]
 
     def of_node(self, node: str | None) -> "GPUDocuments":
-        """The answers about the GPUs of this node alone; of all for None. Raises NodeNotFound."""
+        """Return the answers about the GPUs of this node; of all nodes for None.
+
+        Raises NodeNotFound.
+        """
         if node is None:
             return self
         narrowed = narrow(self.state, node)
-        # Its name as it is known: a request may spell it in another case.
+        # Use the stored name: the request's may differ in case.
         node = narrowed.nodes[0].name
         with self._lock:
             if node not in self._of_nodes:
@@ -104,28 +108,28 @@ class GPUDocuments:
             return self._of_nodes[node]
 
     def make_all(self) -> None:
-        """Makes what will be asked for now, so that requests need not wait: of other machines' GPUs only the list."""
+        """Build the answers that will be requested, so that requests need not wait; for a fleet only the list."""
         if not self.state.is_fleet:
             self.table.make_all()
             return
         for path in (f"{BASE_PATH}/gpu/status", f"{BASE_PATH}/gpu/summary"):
             self.table.get(path)
 
-    def _hide(self, sight: Sight) -> "GPUDocuments":
+    def _hide(self, sight: ReadScope) -> "GPUDocuments":
         state, before = hide_in_state(self.state, sight), self._before.get(sight)
         if before is not None and before.state == state:
             return before
         return GPUDocuments(
             state,
             self._clock,
-            # The service's own series count everybody's trainings and requests.
+            # The service's own metrics count the trainings and requests of all users.
             self._process_metrics if sight.sees_all else no_process_metrics,
             self._dcgm_hostname,
             self.state.snapshot.taken_at,
         )
 
     def message(self) -> bytes:
-        """The message of the live streams."""
+        """Return the message of the live streams."""
         return encode_json({"type": "snapshot", "timestamp": self.status.timestamp, "data": self._status_json})
 
     def _addresses(self) -> dict[str, Address]:

@@ -1,4 +1,4 @@
-"""What happened to the GPUs: Xid errors, changes of status and health, the driver's coming and going."""
+"""Records GPU events: Xid errors, changes of status and health, failures and recoveries of the driver."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 
 from api.domain.event import EventType, GPUEvent, NodeGPUEvent, Severity
 from api.domain.gpu import GPUStatus, Verdict
-from api.domain.reason import Reason, Words, code_of, text_of
+from api.domain.reason import Reason, ReasonOrText, code_of, text_of
 from api.gpus.judgement import JudgedGPU
 from api.gpus.snapshot import GPUSnapshot
 from api.gpus.xids import XidClass, look_up
@@ -17,7 +17,7 @@ from api.util.bounds import forget_absent
 
 logger = logging.getLogger(__name__)
 
-#: How many events are kept; the oldest are forgotten first.
+#: The maximum number of stored events; the oldest are dropped first.
 CAPACITY = 10_000
 
 _STATUS_SEVERITY = {GPUStatus.LOST: Severity.CRITICAL, GPUStatus.UNKNOWN: Severity.WARNING}
@@ -28,50 +28,50 @@ _HEALTH_SEVERITY = {
     Verdict.UNKNOWN: Severity.WARNING,
 }
 
-#: What `compare` remembers of a GPU: status, verdict, and the number of what the driver asks for.
+#: The last seen state of a GPU: status, verdict, and the recovery action that the driver requests.
 _Seen = tuple[GPUStatus, Verdict, int]
 
 
 def xid_severity(xid: int) -> Severity:
-    """How much an Xid matters for the GPU; 13, 31 and 43 are faults of the application."""
+    """Return the severity of an Xid for the GPU; 13, 31 and 43 are application errors."""
     return _XID_SEVERITY.get(look_up(xid).kind, Severity.INFO)
 
 
 def describe_xid(code: int, task_id: str | None) -> Reason:
-    """What the driver reported, what it means and what to do; for the task that was on the GPU, too."""
+    """Describe an Xid error, its meaning and the advice, and the effect on the task that was on the GPU."""
     xid = look_up(code)
-    said = {"xid": code, "meaning": xid.meaning, "advice": xid.advice}
+    params = {"xid": code, "meaning": xid.meaning, "advice": xid.advice}
     if task_id is None:
-        return Reason.of("the driver reported Xid {xid} ({meaning}): {advice}", "xid_reported", **said)
+        return Reason.of("the driver reported Xid {xid} ({meaning}): {advice}", "xid_reported", **params)
     return Reason.of(
         "the driver reported Xid {xid} ({meaning}): {advice}; {task_id} was on it: {retry}",
         "xid_reported_on",
         task_id=task_id,
         retry=xid.retry.words,
-        **said,
+        **params,
     )
 
 
 class GPUEvents:
-    """An append-only record, bounded, in memory."""
+    """An append-only, bounded log of events in memory."""
 
     def __init__(self, on_source: Callable[[GPUEvent], None] = lambda event: None) -> None:
-        """`on_source` is told when the driver comes, fails or goes; it must return at once."""
+        """Create the log. `on_source` is called when the source's state changes; it must return immediately."""
         self._on_source = on_source
-        self.is_fleet = False  #: whether there are other machines, so that events name theirs
+        self.is_fleet = False  #: whether there are other nodes, so that events contain a node
         self._lock = threading.Lock()
         self._events: deque[tuple[GPUEvent, str | None]] = deque(maxlen=CAPACITY)  # with the owner of its task
         self._last_id = 0
         self._seen: dict[str, _Seen] = {}
-        self._said: dict[str, tuple[GPUStatus | None, Verdict]] = {}
-        self._problem: Words | None = None
+        self._logged: dict[str, tuple[GPUStatus | None, Verdict]] = {}
+        self._problem: ReasonOrText | None = None
 
     def add(
         self,
         now: datetime,
         type_: EventType,
         severity: Severity,
-        message: Words,
+        message: ReasonOrText,
         *,
         gpu: JudgedGPU | None = None,
         previous: str | None = None,
@@ -80,7 +80,7 @@ class GPUEvents:
         owner: str | None = None,
         node: str | None = None,
     ) -> GPUEvent:
-        """Appends one event. `owner`: of the task that it is about; else of the one that holds the GPU."""
+        """Append one event. `owner` is the owner of its task, if no task holds the GPU."""
         if gpu is not None and gpu.task is not None:
             owner = gpu.task.owner
         with self._lock:
@@ -110,8 +110,9 @@ class GPUEvents:
     def compare(
         self, now: datetime, snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], failing: Collection[str] = ()
     ) -> None:
-        """Appends events for what changed since the last call: the source, each GPU's status and health. `failing`:
-        other nodes of which nothing is known now.
+        """Append events for changes since the last call: of the source, and of each GPU's status and health.
+
+        `failing` are other nodes without current data.
         """
         self._compare_source(now, snapshot)
         for gpu in gpus:
@@ -124,20 +125,20 @@ class GPUEvents:
             if previous is not None and previous != current:
                 self._add_changes(now, gpu, previous, current)
             if snapshot.problem is None and gpu.node not in failing:
-                # While the driver as a whole fails, that is said once and not for each GPU.
-                self._say(uuid, gpu)
+                # A failure of the whole driver is logged once and not for each GPU.
+                self._log_changes(uuid, gpu)
         # Other machines may report other GPUs each time.
         present = {gpu.reading.uuid or "" for gpu in gpus} if len(self._seen) > len(gpus) else ()
         if present:
             forget_absent(self._seen, present)
-            forget_absent(self._said, present)
+            forget_absent(self._logged, present)
 
-    def _say(self, uuid: str, gpu: JudgedGPU) -> None:
-        """Logs each change that operators watch for once: loss, return, age and health of a GPU."""
+    def _log_changes(self, uuid: str, gpu: JudgedGPU) -> None:
+        """Log each important change once: loss, return, stale readings and health of a GPU."""
         judgement = gpu.judgement
         trouble = judgement.status if judgement.status in _STATUS_SEVERITY else None
-        before = self._said.get(uuid, (None, Verdict.HEALTHY))
-        current = self._said[uuid] = (trouble, judgement.health.verdict)
+        before = self._logged.get(uuid, (None, Verdict.HEALTHY))
+        current = self._logged[uuid] = (trouble, judgement.health.verdict)
         if current == before:
             return
         severity = _STATUS_SEVERITY.get(judgement.status, Severity.INFO)
@@ -146,11 +147,11 @@ class GPUEvents:
         reasons = dict.fromkeys(
             [*([judgement.reason] if trouble and judgement.reason else []), *judgement.health.reasons]
         )
-        why = "; ".join(reasons) or ("it can be used again" if before != (None, Verdict.HEALTHY) else "")
+        why = "; ".join(reasons) or ("it is usable again" if before != (None, Verdict.HEALTHY) else "")
         _log(severity, f"it is {judgement.status} and {judgement.health.verdict}: {why}", gpu, self.is_fleet)
 
     def _compare_source(self, now: datetime, snapshot: GPUSnapshot) -> None:
-        # Compared by the fact, not by the text: a text that counts seconds would be an event a sweep.
+        # Compare the fact, not the text: a text with seconds would cause an event in each sweep.
         if (snapshot.problem is None) == (self._problem is None):
             return
         before, self._problem = self._problem, snapshot.problem
@@ -158,7 +159,7 @@ class GPUEvents:
             self.add(now, EventType.SOURCE, Severity.CRITICAL, snapshot.problem, previous="ok", current="failing")
         else:
             message = Reason.of(
-                "{source} gives readings again; before: {before}", "reads_again", source=snapshot.source, before=before
+                "{source} has readings again; before: {before}", "reads_again", source=snapshot.source, before=before
             )
             self.add(now, EventType.SOURCE, Severity.INFO, message, previous="failing", current="ok")
 
@@ -167,7 +168,7 @@ class GPUEvents:
             message = gpu.judgement.words or Reason.of("is available", "is_available")
             severity = _STATUS_SEVERITY.get(current[0], Severity.INFO)
             self.add(now, EventType.STATUS, severity, message, gpu=gpu, previous=previous[0], current=current[0])
-        # Another thing that the driver asks for is news, even of a GPU that was unhealthy before.
+        # A new recovery action is an event, even if the GPU was already unhealthy.
         if previous[1] is not current[1] or (current[2] and previous[2] != current[2]):
             reasons = gpu.judgement.health.words
             message = (
@@ -177,11 +178,11 @@ class GPUEvents:
             self.add(now, EventType.HEALTH, severity, message, gpu=gpu, previous=previous[1], current=current[1])
 
     def list(self) -> tuple[GPUEvent, ...]:
-        """Every event that is kept, newest first."""
+        """Return all stored events, newest first."""
         return tuple(event for event, _ in self.list_owned())
 
     def list_owned(self) -> tuple[tuple[GPUEvent, str | None], ...]:
-        """The same, each with the owner of the task that it is about or that held the GPU; None: nobody's."""
+        """Return all stored events, newest first, each with the owner of its task or of the GPU's holder, or None."""
         with self._lock:
             return tuple(reversed(self._events))
 
@@ -191,10 +192,10 @@ def _event(is_fleet: bool, node: str | None, **facts: Any) -> GPUEvent:
 
 
 def _log(severity: Severity, message: str, gpu: JudgedGPU | None, is_fleet: bool) -> None:
-    """Logs critical news as errors, all else as warnings: the end of an alarm must reach whoever got the alarm."""
+    """Log critical events as errors and all others as warnings, so that the end of an alarm is logged, too."""
     level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
     if gpu is None:
         logger.log(level, "%s", message)
     else:
-        called = f"{gpu.node}:{gpu.reading.index}" if is_fleet else gpu.reading.index
-        logger.log(level, "GPU %s: %s", called, message, extra={"uuid": gpu.reading.uuid})
+        name = f"{gpu.node}:{gpu.reading.index}" if is_fleet else gpu.reading.index
+        logger.log(level, "GPU %s: %s", name, message, extra={"uuid": gpu.reading.uuid})

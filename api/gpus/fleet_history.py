@@ -1,4 +1,4 @@
-"""What the GPUs did over the last day: those of this machine at each sweep, those of others every 30 s."""
+"""Stores the GPU history of a day: this machine's at each sweep, other machines' every 30 s."""
 
 from datetime import datetime
 
@@ -9,19 +9,19 @@ from api.gpus.history import UNITS, GPUHistory
 from api.gpus.lookup import find_gpu
 from api.gpus.state import GPUState
 
-#: Seconds between two samples of another machine's GPU: 8,000 of them take 0.4 GB for a day.
+#: Seconds between two samples of other machines' GPUs: 8,000 of them take 0.4 GB for a day.
 OTHERS_SECONDS = 30.0
 
 
 class FleetHistory:
-    """The history of this machine's GPUs, and that of all others."""
+    """The history of this machine's GPUs and of all others."""
 
     def __init__(self, interval: float) -> None:
         self.own = GPUHistory(interval)
         self._others = GPUHistory(max(interval, OTHERS_SECONDS))
 
     def record_others(self, state: GPUState) -> None:
-        """Records one sample of each GPU of other machines."""
+        """Record one sample of each GPU of other machines."""
         if state.is_fleet:
             now = state.snapshot.taken_monotonic
             others = [gpu.reading for gpu in state.gpus if gpu.node != state.node and not gpu.is_twin]
@@ -33,10 +33,13 @@ class FleetHistory:
     def show(
         self, state: GPUState, reference: str, metric: Metric, since: datetime, until: datetime, step: float | None
     ) -> GPUHistoryResponse:
-        """A metric of one GPU over time. Raises GPUNotFound."""
+        """Return the history of one metric of one GPU.
+
+        Raises GPUNotFound.
+        """
         gpu = find_gpu(state, reference)
         history = self.own if gpu.node == state.node else self._others
-        # A GPU with another's UUID has no history of its own.
+        # A GPU with another GPU's UUID has no history.
         uuid = "" if gpu.is_twin else gpu.reading.uuid or ""
         series = history.read(uuid, metric, since.timestamp(), until.timestamp(), step)
         shown: GPUHistoryResponse = placed(

@@ -1,4 +1,4 @@
-"""What the API shows of the GPUs of several machines; of one alone it is what `view` makes. Pure functions."""
+"""Builds the answers about GPUs of several machines; for a single machine those of `view`. Pure functions."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -43,7 +43,7 @@ _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in [*_WITH
 
 
 def placed(state: GPUState, node: str, shown: Any) -> Any:
-    """The same answer with the node that it is about, where there are several."""
+    """Add the node to an answer if there are several machines."""
     return _extended(_WITH_NODE[type(shown)], shown, node=node) if state.is_fleet else shown
 
 
@@ -52,10 +52,10 @@ def _extended(kind: type, shown: Any, **more: Any) -> Any:
 
 
 def show_state(state: GPUState, now: datetime) -> GPUStatusResponse:
-    """The answer of `/gpu/status`."""
+    """Return the answer of `/gpu/status`."""
     if not state.is_fleet:
         return show_status(state.snapshot, state.gpus, now)
-    # The source and its trouble are this machine's: those of the others are told with them.
+    # The source and its problem are this machine's; those of the others are in `nodes`.
     whole = show_status(state.snapshot, state.own_gpus, now)
     makers = {node.name: partial(NodeGPUInfo, node=node.name) for node in state.nodes}
     shown = tuple(show_gpu(state.snapshot_of(gpu.node), gpu, makers[gpu.node]) for gpu in state.gpus)
@@ -76,13 +76,16 @@ def _show_node(node: NodeCondition) -> NodeSummary:
         state=node.status,
         reason=None if reason is None else reason.text,
         reason_code=None if reason is None else reason.said,
-        # Whole intervals: a figure that moves each second would make every answer a new one.
+        # Round to whole intervals: a value that changes each second would change every answer.
         silent_seconds=0 if node.silent_seconds < 5 else round(node.silent_seconds),
     )
 
 
 def show_processes_of(state: GPUState, reference: str, note: Reason | None) -> GPUProcesses:
-    """The answer of `/gpu/{id}/processes`; `note` is about this machine's. Raises GPUNotFound."""
+    """Return the answer of `/gpu/{id}/processes`; `note` concerns this machine.
+
+    Raises GPUNotFound.
+    """
     gpu = find_gpu(state, reference)
     shown = show_processes(state.snapshot_of(gpu.node), gpu, note if gpu.node == state.node else None)
     answer: GPUProcesses = placed(state, gpu.node, shown)
@@ -90,12 +93,15 @@ def show_processes_of(state: GPUState, reference: str, note: Reason | None) -> G
 
 
 def node_of(event: GPUEvent, own: str) -> str:
-    """The machine that an event is about; `own` is this one, which events of one machine alone do not name."""
+    """Return the node of an event; `own` for an event without a node."""
     return (event.node if isinstance(event, NodeGPUEvent) else None) or own
 
 
 def narrow(state: GPUState, node: str | None) -> GPUState:
-    """The state with the GPUs of this node alone; of all for None. Raises NodeNotFound."""
+    """Return the state with the GPUs of this node only; of all nodes for None.
+
+    Raises NodeNotFound.
+    """
     if node is None:
         return state
     known = [each.name for each in state.nodes]
@@ -110,5 +116,5 @@ def narrow(state: GPUState, node: str | None) -> GPUState:
 
 
 def count_names(gpus: Collection[JudgedGPU], is_fleet: bool) -> Counter[str]:
-    """How many of these GPUs each name means: of several machines an index alone can mean more than one."""
+    """Return how many of these GPUs each name matches: an index can match GPUs of several machines."""
     return Counter(name for gpu in gpus for name in names_of(gpu, is_fleet))

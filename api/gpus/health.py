@@ -1,35 +1,35 @@
-"""How well a GPU is: a verdict by what NVML reports of it and by its Xid errors, with what to do about it."""
+"""Judges the health of a GPU from NVML's data and its Xid errors, with advice."""
 
 from collections import Counter
 
 from api.domain.gpu import GPUHealth, Verdict
 from api.domain.reading import FaultKind
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.gpus.circumstances import GPUCircumstances
 from api.gpus.snapshot import GPUReading
 from api.gpus.xids import XidClass, look_up, look_up_action
 
-#: Advice for a GPU that was read before and does not answer any more.
+#: Advice for a GPU that was read before and no longer responds.
 _HANGING = Reason.of(
-    "look for it in `nvidia-smi` and `dmesg`; when it does not answer there either, reboot", "look_or_reboot"
+    "check it with `nvidia-smi` and `dmesg`; if it does not respond there either, reboot", "look_or_reboot"
 )
-#: What a lost GPU is said to be where the driver gave no words of its own.
+#: The message for a lost GPU if the driver gives none.
 LOST = Reason.of("the driver has lost this GPU", "driver_lost_it")
 _RESET_WHEN_IDLE = Reason.of("reset it when idle: `nvidia-smi --gpu-reset`", "reset_when_idle")
-_CHECK_AIR = Reason.of("check fans, dust and the air that it gets", "check_air")
+_CHECK_AIR = Reason.of("check fans, dust and airflow", "check_air")
 
 _VERDICT_BY_CLASS = {XidClass.FATAL: Verdict.UNHEALTHY, XidClass.DEGRADED: Verdict.DEGRADED}
 
-#: Xids of links between GPUs: a GPU without such links in use can be offered all the same.
+#: Xids of links between GPUs: a GPU without active links can still be offered.
 _NVLINK_XIDS = frozenset({74, 136})
-#: Xids of a hung kernel, after which the driver itself knows whether the GPU must be reset.
+#: Xids of a hung kernel, after which the driver decides whether the GPU must be reset.
 _DRIVER_DECIDES = frozenset({109})
 
-_Finding = tuple[Verdict, Reason, Words]
+_Finding = tuple[Verdict, Reason, ReasonOrText]
 
 
 def judge_health(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> GPUHealth:
-    """The verdict by what NVML reports and by the Xid errors since the GPU was last gone."""
+    """Return the verdict from NVML's data and the Xid errors since the GPU was last missing."""
     if gpu.fault is FaultKind.LOST:
         remedy = Reason.of(
             "reboot; if it happens again, check power, seating and cooling of the board", "reboot_and_check_board"
@@ -49,7 +49,7 @@ def judge_health(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> GPUH
 def _xid_findings(gpu: GPUReading, around: GPUCircumstances) -> list[_Finding]:
     findings: list[_Finding] = []
     if not around.xids:
-        # So it is with most of thousands of GPUs: to count nothing takes a tenth of the judgement.
+        # The usual case among thousands of GPUs: counting nothing would take a tenth of the judgement's time.
         return findings
     for code, times in sorted(Counter(around.xids).items()):
         xid = look_up(code)
@@ -67,7 +67,7 @@ def _is_milder_here(code: int, gpu: GPUReading, around: GPUCircumstances) -> boo
         links = None if gpu.condition is None else gpu.condition.nvlinks
         return not any(link.active for link in links or ())
     if code in _DRIVER_DECIDES and gpu.vitals is not None and gpu.read_monotonic is not None:
-        # Only what was read after the error can tell.
+        # Only a reading after the error is conclusive.
         return gpu.vitals.recovery_action == 0 and gpu.read_monotonic > around.last_xid_at
     return False
 
@@ -78,7 +78,7 @@ def _recovery_findings(gpu: GPUReading) -> list[_Finding]:
     if action is None:
         return []
     asks = Reason.of(
-        "the driver asks for {what} (recovery action {number})", "driver_asks", what=action.wants, number=number
+        "the driver requests {what} (recovery action {number})", "driver_asks", what=action.wants, number=number
     )
     return [(Verdict.UNHEALTHY, asks, action.advice)]
 
@@ -92,7 +92,7 @@ def _memory_findings(gpu: GPUReading) -> list[_Finding]:
         failed = Reason.of("a row of its memory could not be remapped", "row_not_remapped")
         findings.append((Verdict.UNHEALTHY, failed, Reason.of("replace the board", "replace_board")))
     if repair is not None and (repair.remapped_rows_pending or repair.retired_pages_pending):
-        waits = Reason.of("a repair of its memory waits for a reset", "repair_waits")
+        waits = Reason.of("a memory repair requires a reset", "repair_waits")
         findings.append((Verdict.DEGRADED, waits, _RESET_WHEN_IDLE))
     if ecc is not None and ecc.uncorrected_volatile:
         errors = Reason.of(
@@ -100,7 +100,7 @@ def _memory_findings(gpu: GPUReading) -> list[_Finding]:
             "uncorrectable_errors",
             count=ecc.uncorrected_volatile,
         )
-        remedy = Reason.of("reset it when idle; replace it if they return", "reset_or_replace")
+        remedy = Reason.of("reset it when idle; replace it if the errors recur", "reset_or_replace")
         findings.append((Verdict.DEGRADED, errors, remedy))
     return findings
 
@@ -122,10 +122,10 @@ def _heat_findings(gpu: GPUReading) -> list[_Finding]:
     throttled = set(vitals.throttle_reasons or ())
     if "hw_thermal_slowdown" in throttled:
         findings.append(
-            (Verdict.DEGRADED, Reason.of("its hardware slows it down for heat", "slowed_for_heat"), _CHECK_AIR)
+            (Verdict.DEGRADED, Reason.of("its hardware slows it down because of heat", "slowed_for_heat"), _CHECK_AIR)
         )
     if "hw_power_brake_slowdown" in throttled:
-        slowed = Reason.of("its hardware slows it down for lack of power", "slowed_for_power")
+        slowed = Reason.of("its hardware slows it down because of insufficient power", "slowed_for_power")
         remedy = Reason.of("check the power supply and its cables", "check_power")
         findings.append((Verdict.DEGRADED, slowed, remedy))
     return findings

@@ -1,13 +1,13 @@
-"""Takes out of states and events what a reader may not see: others' tasks, and command lines. Pure functions."""
+"""Removes data that a reader must not see, such as other users' tasks, from states and events. Pure functions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from api.domain.event import EventType, GPUEvent
+from api.domain.read_scope import ReadScope
 from api.domain.reading import GPUProcess
-from api.domain.reason import Reason, Words, code_of, load_words, text_of, words_of
-from api.domain.sight import Sight
+from api.domain.reason import Reason, ReasonOrText, code_of, load_message, message_of, text_of
 from api.domain.task import RegisteredTask
 from api.gpus.events import describe_xid
 from api.gpus.foreign_use import show_process
@@ -15,22 +15,24 @@ from api.gpus.judgement import JudgedGPU, Judgement
 from api.gpus.state import GPUState
 from api.gpus.view import belongs_to
 
-#: What is said instead of a reason that names a task, by its code.
+#: Replacements for reasons that name a task, by code.
 _UNNAMED: Mapping[str, Reason] = {
     "held_by": Reason.of("held by another user", "held_by_another"),
-    "task_ended": Reason.of("another user's task has ended; it is free when its memory is back", "another_ended"),
-    "kept_aside": Reason.of("kept for an attempt that no task knows", "kept_for_unknown"),
+    "task_ended": Reason.of(
+        "another user's task has ended; the GPU is available when its memory is free", "another_ended"
+    ),
+    "kept_aside": Reason.of("reserved for an attempt that belongs to no task", "kept_for_unknown"),
 }
 
 
-def hide_in_state(state: GPUState, sight: Sight) -> GPUState:
-    """The state as this reader sees it."""
+def hide_in_state(state: GPUState, sight: ReadScope) -> GPUState:
+    """Return the state as this reader may see it."""
     if sight.is_whole:
         return state
     return replace(state, gpus=tuple(_hide_in_gpu(gpu, sight) for gpu in state.gpus))
 
 
-def _hide_in_gpu(gpu: JudgedGPU, sight: Sight) -> JudgedGPU:
+def _hide_in_gpu(gpu: JudgedGPU, sight: ReadScope) -> JudgedGPU:
     processes, task = gpu.reading.processes, gpu.task
     if processes is not None:
         processes = tuple(_hide_in_process(process, gpu, sight) for process in processes)
@@ -44,28 +46,31 @@ def _hide_in_gpu(gpu: JudgedGPU, sight: Sight) -> JudgedGPU:
     )
 
 
-def _hide_in_process(process: GPUProcess, gpu: JudgedGPU, sight: Sight) -> GPUProcess:
+def _hide_in_process(process: GPUProcess, gpu: JudgedGPU, sight: ReadScope) -> GPUProcess:
     if sight.sees_command(_owner_of(process, gpu.task)):
         return process
     return replace(process, command=None, unavailable={**process.unavailable, "command": sight.why_no_command()})
 
 
 def _owner_of(process: GPUProcess, task: RegisteredTask | None) -> str | None:
-    """Whose a process is beyond doubt. Anybody can register a GPU, or the pid of a process, that is not theirs."""
+    """Return the certain owner of a process. A user can register a GPU or pid of another user."""
     if task is None or not task.is_started_here or task.process is None:
         return None
     return task.owner if belongs_to(process, task) else None
 
 
-def _hide_in_judgement(judgement: Judgement, sight: Sight, owner: str | None) -> Judgement:
+def _hide_in_judgement(judgement: Judgement, sight: ReadScope, owner: str | None) -> Judgement:
     if judgement.words is None:
         return judgement
-    words = hide_in_words(judgement.words, sight, owner)
+    words = hide_in_message(judgement.words, sight, owner)
     return replace(judgement, reason=text_of(words), said=code_of(words))
 
 
-def hide_in_words(words: Words, sight: Sight, owner: str | None) -> Words:
-    """The reason of a GPU's status as this reader sees it; `owner`: of the task that holds the GPU."""
+def hide_in_message(words: ReasonOrText, sight: ReadScope, owner: str | None) -> ReasonOrText:
+    """Return the reason of a GPU's status as this reader may see it.
+
+    `owner` is the owner of the task that holds the GPU.
+    """
     said = code_of(words)
     if said is None:
         return words
@@ -75,20 +80,21 @@ def hide_in_words(words: Words, sight: Sight, owner: str | None) -> Words:
 
 
 def _without_command(params: Mapping[str, Any]) -> Reason:
-    return show_process(params["who"], load_words(params["memory"]), "")
+    return show_process(params["who"], load_message(params["memory"]), "")
 
 
-def hide_in_event(event: GPUEvent, owner: str | None, sight: Sight) -> GPUEvent | None:
-    """The event as this reader sees it; None where it is only about a task that they may not see. `owner`: of the task
-    that it is about, or that held the GPU.
+def hide_in_event(event: GPUEvent, owner: str | None, sight: ReadScope) -> GPUEvent | None:
+    """Return the event as this reader may see it; None if it concerns only a hidden task.
+
+    `owner` is the owner of its task, or of the task that held the GPU.
     """
     if sight.is_whole:
         return event
     if event.type is EventType.TASK:
         return event if sight.sees(owner) else None
-    words = words_of(event.message, event.message_code)
+    words = message_of(event.message, event.message_code)
     if event.type is EventType.XID and event.xid is not None:
         words = words if sight.sees(owner) else describe_xid(event.xid, None)
     else:
-        words = hide_in_words(words, sight, owner)
+        words = hide_in_message(words, sight, owner)
     return replace(event, message=text_of(words), message_code=code_of(words))

@@ -1,7 +1,7 @@
-"""What each GPU did over the last day, in a ring of machine numbers.
+"""Stores the last day of each GPU in a ring of numbers.
 
-The bound: 17,280 samples a GPU at one every 5 s (24 h), at most 86,400 at one a second or faster, where a day needs
-more. A sample is 17 bytes a GPU, and 8 for the time, which all share: 0.3 MB a GPU at 5 s, 1.5 MB at most.
+Limits: 17,280 samples per GPU at one per 5 s (24 h), and at most 86,400 at one per second or faster. A sample takes 17
+bytes per GPU, and 8 for the shared time: 0.3 MB per GPU at 5 s, 1.5 MB at most.
 """
 
 import math
@@ -18,7 +18,7 @@ from api.util.bounds import forget_absent
 
 DAY_SECONDS = 86_400
 
-#: The most points of one answer; the step is widened to keep to it.
+#: The maximum number of points in one answer; the step is widened to keep it.
 MAX_POINTS = 2_000
 
 
@@ -33,7 +33,7 @@ UNITS = {
     Metric.FAN_SPEED: "%",
 }
 
-# How each metric is stored: a type of `array`, the factor it is multiplied by, and the number that stands for unknown.
+# The storage of each metric: a type of `array`, a factor, and the number that means unknown.
 _STORED: dict[Metric, tuple[str, int, int]] = {
     Metric.UTILIZATION_GPU: ("B", 1, 255),
     Metric.UTILIZATION_MEMORY: ("B", 1, 255),
@@ -47,7 +47,7 @@ _STORED: dict[Metric, tuple[str, int, int]] = {
 
 
 def _values(vitals: GPUVitals) -> tuple[float | None, ...]:
-    """The values of all metrics, in the order of Metric."""
+    """Return the values of all metrics, in the order of Metric."""
     return (
         vitals.utilization_gpu,
         vitals.utilization_memory,
@@ -64,7 +64,7 @@ _NOTHING = _values(GPUVitals())
 
 
 class _Ring:
-    """The samples of one GPU, aligned with the shared times; it grows until it is full, then overwrites."""
+    """The samples of one GPU, aligned with the shared times. It grows until it is full, then overwrites."""
 
     def __init__(self, skipped: int) -> None:
         self.columns = {metric: array(code) for metric, (code, _, _) in _STORED.items()}
@@ -83,14 +83,14 @@ class _Ring:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A part of the history, one point for each `step` seconds."""
+    """A part of the history, with one point per `step` seconds."""
 
     step: float
     points: tuple[HistoryPoint, ...]
 
 
 class GPUHistory:
-    """Records one sample a snapshot; reads it back downsampled."""
+    """Records one sample per snapshot; reads them downsampled."""
 
     def __init__(self, interval: float) -> None:
         self._interval = max(1.0, interval)
@@ -102,14 +102,14 @@ class GPUHistory:
         self._latest = self._recorded = float("-inf")
 
     def record(self, time: float, monotonic: float, gpus: Iterable[tuple[GPUReading, bool]]) -> None:
-        """Records one sample of each GPU at `time` (Unix seconds); a GPU's flag says whether this sweep has read it."""
+        """Record one sample of each GPU at `time` (Unix seconds). Each GPU's flag means that this sweep has read it."""
         with self._lock:
-            # Sweeps faster than one a second would make the ring larger than the bound that is stated for it.
+            # More than one sample per second would exceed the documented size of the ring.
             if monotonic - self._recorded < 0.9 * self._interval:
                 return
             self._recorded = monotonic
             if time < self._latest:
-                # The clock was set back: times that are not in order cannot be searched.
+                # The clock was set back: unordered times cannot be searched.
                 self._times, self._rings, self._next = array("d"), {}, 0
             self._latest = time
             position = self._next
@@ -125,7 +125,7 @@ class GPUHistory:
                 seen.add(gpu.uuid)
                 ring = self._rings.get(gpu.uuid)
                 if ring is None:
-                    # What was before this GPU was first seen is unknown for it.
+                    # Samples before this GPU was first seen are unknown.
                     ring = self._rings[gpu.uuid] = _Ring(position if is_growing else len(self._times))
                 ring.put(position, _values(gpu.vitals) if gpu.vitals is not None and is_fresh else _NOTHING)
             forget_absent(self._rings, seen)
@@ -134,10 +134,9 @@ class GPUHistory:
             self._next = (position + 1) % self._capacity
 
     def read(self, uuid: str, metric: Metric, since: float, until: float, step: float | None) -> Series:
-        """The mean, lowest and highest value of each step from `since` to `until` (Unix seconds).
+        """Return the mean, minimum and maximum of each step from `since` to `until` (Unix seconds).
 
-        A step without any reading is a point of nulls. Without a `step`, and where it would give more than 2,000
-        points, the step is chosen.
+        A step without readings has nulls. The step is chosen if it is not given, or would give more than 2,000 points.
         """
         samples = self._samples(uuid, metric, since, until)
         if not samples:
@@ -154,7 +153,7 @@ class GPUHistory:
         return Series(step=round(width, 3), points=tuple(points))
 
     def means(self, uuid: str, metric: Metric, since: float, until: float, step: float) -> dict[int, float]:
-        """The mean of each step by its number since 1970; NaN for one without any reading."""
+        """Return the mean of each step by its number since 1970; NaN for a step without readings."""
         sums: dict[int, tuple[float, int]] = {}
         for time, value in self._samples(uuid, metric, since, until):
             total, count = sums.get(int(time // step), (0.0, 0))
@@ -176,7 +175,7 @@ class GPUHistory:
         return [(time, None if value == unknown else value / factor) for time, value in found]
 
     def _segments(self) -> tuple[tuple[int, int], ...]:
-        """The ring from its oldest sample to its newest, as ranges of positions."""
+        """Return the ring from its oldest to its newest sample, as ranges of positions."""
         count = len(self._times)
         return ((0, count),) if count < self._capacity else ((self._next, count), (0, self._next))
 

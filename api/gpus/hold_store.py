@@ -1,4 +1,4 @@
-"""What is held back, as rows: the queue, and GPUs by their UUID."""
+"""Stores holds of the queue, and of GPUs by UUID."""
 
 from typing import Any
 
@@ -11,33 +11,33 @@ from api.domain.audit import note_change
 from api.domain.hold import Hold, HoldKind
 from api.errors import Conflict, HoldNotFound
 
-#: Holds that there may be at a time.
+#: The maximum number of holds at a time.
 MOST_HOLDS = 1_000
 
-# Made once: they are asked for with every pass and every sweep.
+# Built once: each scheduling pass and each sweep executes them.
 _OF_QUEUE = select(holds).where(holds.c.kind == HoldKind.QUEUE).order_by(holds.c.serial).limit(1)
 _OF_GPUS = select(holds).where(holds.c.kind == HoldKind.GPU).order_by(holds.c.serial)
 
 
 class HoldStore:
-    """The holds."""
+    """The stored holds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list(self) -> list[Hold]:
-        """Every hold, oldest first."""
+        """Return all holds, oldest first."""
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(select(holds).order_by(holds.c.serial))]
 
     def of_queue(self) -> Hold | None:
-        """The oldest hold of the queue; None: it is not held."""
+        """Return the oldest hold of the queue, or None."""
         with self._database.read() as connection:
             row = connection.execute(_OF_QUEUE).one_or_none()
         return None if row is None else _read(row)
 
     def add(self, hold: Hold) -> bool:
-        """Keeps a hold. One that an alert makes is kept once, and only while the alert is open: else False comes back.
+        """Store a hold. Return False if it comes from an alert that has already made it, or that is resolved.
 
         Raises Conflict when there are too many.
         """
@@ -52,7 +52,10 @@ class HoldStore:
         return True
 
     def end(self, hold_id: str) -> Hold:
-        """Ends a hold. Raises HoldNotFound."""
+        """Delete a hold.
+
+        Raises HoldNotFound.
+        """
         mine = holds.c.hold_id == hold_id
         with self._database.write() as connection:
             row = connection.execute(select(holds).where(mine).with_for_update()).one_or_none()
@@ -63,7 +66,7 @@ class HoldStore:
         return _read(row)
 
     def end_orphans(self) -> int:
-        """Ends the holds of alerts that have ended, or are forgotten; says how many there were."""
+        """Delete the holds of alerts that are resolved or deleted; return their number."""
         is_open = select(alerts.c.alert_id).where(alerts.c.open_key.is_not(None))
         gone = holds.c.alert_id.is_not(None) & holds.c.alert_id.not_in(is_open)
         with self._database.read() as connection:
@@ -75,7 +78,7 @@ class HoldStore:
 
 
 def gpu_holds(connection: Connection) -> list[Hold]:
-    """The holds of GPUs, oldest first."""
+    """Return the holds of GPUs, oldest first."""
     return [_read(row) for row in connection.execute(_OF_GPUS)]
 
 

@@ -1,17 +1,17 @@
-"""What a GPU's reading amounts to: its status, whether it can be had, and how well it is. Pure functions."""
+"""Derives a GPU's status, availability and health from its reading. Pure functions."""
 
 from dataclasses import dataclass, field
 
 from api.domain.gpu import GPUHealth, GPUStatus, Verdict
 from api.domain.reading import FaultKind, GPUCondition, GPUIdentity, GPUVitals
-from api.domain.reason import Reason, ReasonCode, Words, words_of
+from api.domain.reason import Reason, ReasonCode, ReasonOrText, message_of
 from api.domain.task import RegisteredTask, TaskType
 from api.gpus.circumstances import GPUCircumstances
 from api.gpus.foreign_use import describe_use
 from api.gpus.health import LOST, judge_health
 from api.gpus.snapshot import GPUReading
 
-#: Seconds for which a GPU counts as draining after its task ended; memory held longer belongs to somebody.
+#: Seconds for which a GPU counts as draining after its task ended; after that, used memory means another process.
 DRAINING_SECONDS = 60.0
 
 _STATUS_BY_TASK = {
@@ -20,10 +20,10 @@ _STATUS_BY_TASK = {
     TaskType.CACHE: GPUStatus.PREPROCESSING,
 }
 
-#: The code of the reason why a GPU is unknown whose UUID is another's.
-TWIN = "uuid_elsewhere"
+#: The reason code for an unknown GPU whose UUID belongs to another GPU.
+DUPLICATE_UUID = "uuid_elsewhere"
 
-# Stand for what is not known, so that every field has one expression.
+# Replacements for missing data, so that every field has one expression.
 _NO_IDENTITY = GPUIdentity(index=-1, uuid="")
 _NO_VITALS = GPUVitals()
 _NO_CONDITION = GPUCondition()
@@ -40,9 +40,9 @@ class Judgement:
     stale: bool
 
     @property
-    def words(self) -> Words | None:
-        """The reason with its code; None without a reason."""
-        return None if self.reason is None else words_of(self.reason, self.said)
+    def words(self) -> ReasonOrText | None:
+        """The reason with its code, or None."""
+        return None if self.reason is None else message_of(self.reason, self.said)
 
     @property
     def is_available(self) -> bool:
@@ -51,37 +51,37 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class JudgedGPU:
-    """A GPU with everything that its answers are made from."""
+    """A GPU with all data for its answers."""
 
     reading: GPUReading
     judgement: Judgement
     task: RegisteredTask | None
-    node: str  #: the machine that it is in, as the database names it
-    hides_task: bool = False  #: a task holds it that its reader may not see
+    node: str  #: its machine, as the database names it
+    hides_task: bool = False  #: a task holds it that the reader may not see
     identity: GPUIdentity = field(init=False)
     vitals: GPUVitals = field(init=False)
     condition: GPUCondition = field(init=False)
 
     def __post_init__(self) -> None:
-        # Looked up hundreds of times a sweep: as properties they would cost a call each time.
+        # Attributes, because hundreds of accesses per sweep would be slower as properties.
         object.__setattr__(self, "identity", self.reading.identity or _NO_IDENTITY)
         object.__setattr__(self, "vitals", self.reading.vitals or _NO_VITALS)
         object.__setattr__(self, "condition", self.reading.condition or _NO_CONDITION)
 
     @property
     def is_twin(self) -> bool:
-        """Whether another GPU has its UUID: what that UUID means is the other one."""
-        return self.judgement.said is not None and self.judgement.said.code == TWIN
+        """Whether its UUID belongs to another GPU: lookups by that UUID return the other one."""
+        return self.judgement.said is not None and self.judgement.said.code == DUPLICATE_UUID
 
     @property
     def power_limit(self) -> float | None:
-        """The limit in W that holds: the lower of what was set and what the board must not pass."""
+        """The effective limit in W: the lower of the configured limit and the board's maximum."""
         enforced = self.condition.power_enforced_limit_watts
         return self.condition.power_limit_watts if enforced is None else enforced
 
 
 def judge(gpu: GPUReading, around: GPUCircumstances) -> Judgement:
-    """The verdict on one GPU."""
+    """Return the judgement of one GPU."""
     stale = is_stale(gpu, around.now, around.max_age)
     health = judge_health(gpu, around, stale)
     status, reason = _status(gpu, around, stale, health)
@@ -92,7 +92,7 @@ def judge(gpu: GPUReading, around: GPUCircumstances) -> Judgement:
 
 
 def is_stale(gpu: GPUReading, now: float, max_age: float) -> bool:
-    """Whether a reading is too old to act on. A lost GPU shows no values, so none of them is stale."""
+    """Return whether a reading is too old to act on. A lost GPU has no values, so it is never stale."""
     if gpu.fault is FaultKind.LOST:
         return False
     return gpu.read_monotonic is None or now - gpu.read_monotonic > max_age
@@ -120,14 +120,14 @@ def _status(gpu: GPUReading, around: GPUCircumstances, stale: bool, health: GPUH
     if use is not None:
         return GPUStatus.BUSY, use
     if gpu.processes is None:
-        # Nobody seen is not nobody there: a small model leaves little trace in the memory.
+        # An unlisted process is possible: a small model uses little memory.
         why = gpu.processes_unlisted or "not read yet"
-        return GPUStatus.UNKNOWN, Reason.of("who uses it cannot be read ({why})", "processes_unknown", why=why)
+        return GPUStatus.UNKNOWN, Reason.of("the processes on it cannot be read ({why})", "processes_unknown", why=why)
     return _idle(gpu, around, health)
 
 
 def _idle(gpu: GPUReading, around: GPUCircumstances, health: GPUHealth) -> _Judged:
-    """The status of a GPU that nobody uses."""
+    """Return the status of a GPU that is not in use."""
     if gpu.condition is not None and gpu.condition.compute_mode == "prohibited":
         return GPUStatus.BUSY, Reason.of(
             "its compute mode is prohibited: `nvidia-smi --compute-mode=DEFAULT` opens it", "compute_mode_prohibited"
@@ -146,14 +146,14 @@ def _held(task: RegisteredTask) -> _Judged:
         return GPUStatus.BUSY, Reason.of("{why}", "kept_aside", why=task.quarantine)
     if task.has_ended:
         return GPUStatus.DRAINING, Reason.of(
-            "{task_id} has ended; it is free when its memory is back", "task_ended", task_id=task.task_id
+            "{task_id} has ended; the GPU is available when its memory is free", "task_ended", task_id=task.task_id
         )
     held = Reason.of("held by {task_id}", "held_by", task_id=task.task_id)
     return _STATUS_BY_TASK.get(task.task_type, GPUStatus.BUSY), held
 
 
 def _taken(around: GPUCircumstances) -> _Judged | None:
-    """The status of a GPU that a task holds, or that an engine keeps from being given; None for any other."""
+    """Return the status of a GPU that a task or an engine has; None for any other."""
     if around.task is not None:
         return _held(around.task)
     return None if around.engine is None else (around.engine.status, around.engine.words)
@@ -167,8 +167,10 @@ def _why_memory_is_unknown(vitals: GPUVitals | None) -> Reason:
 
 
 def _why_unknown(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> _Judged | None:
-    if around.twin is not None:
-        return GPUStatus.UNKNOWN, Reason.of("{node} has a GPU of this UUID, too", "uuid_elsewhere", node=around.twin)
+    if around.uuid_owner is not None:
+        return GPUStatus.UNKNOWN, Reason.of(
+            "{node} has a GPU of this UUID, too", "uuid_elsewhere", node=around.uuid_owner
+        )
     if gpu.fault is FaultKind.LOST:
         return GPUStatus.LOST, Reason.of("{why}", "lost", why=gpu.fault_reason or LOST)
     if around.problem is not None:
@@ -177,7 +179,7 @@ def _why_unknown(gpu: GPUReading, around: GPUCircumstances, stale: bool) -> _Jud
         cannot = gpu.fault_reason or Reason.of("this GPU cannot be read", "gpu_unreadable")
         return GPUStatus.UNKNOWN, Reason.of("{why}", "unreadable", why=cannot)
     if stale:
-        why: Words = gpu.fault_reason or Reason.of("no sweep since", "no_sweep")
+        why: ReasonOrText = gpu.fault_reason or Reason.of("no sweep since", "no_sweep")
         if gpu.read_monotonic is None:
             return GPUStatus.UNKNOWN, Reason.of("it has not been read yet ({why})", "not_read_yet", why=why)
         age = f"{around.now - gpu.read_monotonic:.0f}"

@@ -1,4 +1,4 @@
-"""Finds a GPU by what requests call it. Pure functions."""
+"""Finds a GPU by the names that requests use. Pure functions."""
 
 from api.errors import GPUNotFound
 from api.gpus.judgement import JudgedGPU
@@ -6,7 +6,10 @@ from api.gpus.state import GPUState
 
 
 def find_gpu(state: GPUState, reference: str) -> JudgedGPU:
-    """The GPU with this UUID or index; of a fleet `node:index`, or an index that only one has. Raises GPUNotFound."""
+    """Return the GPU with this UUID or index, or in a fleet `node:index`.
+
+    In a fleet an index alone works if only one node has it. Raises GPUNotFound.
+    """
     found = [gpu for gpu in state.gpus if reference in names_of(gpu, state.is_fleet)]
     if len(found) == 1:
         return found[0]
@@ -21,12 +24,12 @@ def find_gpu(state: GPUState, reference: str) -> JudgedGPU:
 
 
 def name_of(gpu: JudgedGPU, is_fleet: bool) -> str | int | None:
-    """What a GPU is called in answers to people: its index, of a fleet with its node."""
+    """Return the name of a GPU for people: its index, in a fleet with its node."""
     return f"{gpu.node}:{gpu.reading.index}" if is_fleet else gpu.reading.index
 
 
 def names_of(gpu: JudgedGPU, is_fleet: bool) -> tuple[str, ...]:
-    """What a GPU is called in requests."""
+    """Return all names of a GPU that requests may use."""
     index, uuid = gpu.reading.index, gpu.reading.uuid
     by_index = () if index is None else (str(index), f"{gpu.node}:{index}") if is_fleet else (str(index),)
     return by_index if uuid is None or gpu.is_twin else (*by_index, uuid)

@@ -1,4 +1,4 @@
-"""The GPU series of `/metrics` as tables: name, type, help, and where the value comes from.
+"""Defines the GPU metrics of `/metrics` as tables of name, type, help and value.
 
 The first table has the names of nvidia_gpu_exporter (prefix `nvidia_smi_`), the second those of DCGM's exporter.
 """
@@ -27,7 +27,7 @@ _NO_REPAIR = MemoryRepair()
 
 
 class MetricFamily(NamedTuple):
-    """One metric: its name, type, help, and how its value is had from a GPU (None: left out)."""
+    """One metric: its name, type, help, and a function that returns its value (None: omitted)."""
 
     name: str
     type: str
@@ -36,7 +36,7 @@ class MetricFamily(NamedTuple):
 
 
 def scaled(value: float | None, factor: float) -> float | None:
-    """The value in another unit; None stays None."""
+    """Return the value in another unit, or None for None."""
     return None if value is None else value * factor
 
 
@@ -88,7 +88,7 @@ SMI_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(
         "memory_reserved_bytes",
         "gauge",
-        "Memory that the driver keeps for itself.",
+        "Memory reserved by the driver.",
         lambda g: scaled(g.vitals.memory_reserved_mb, MIB),
     ),
     MetricFamily("temperature_gpu", "gauge", "Temperature in degrees Celsius.", lambda g: g.vitals.temperature_gpu),
@@ -104,7 +104,7 @@ SMI_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(
         "enforced_power_limit_watts",
         "gauge",
-        "Power limit that holds.",
+        "Effective power limit.",
         lambda g: g.condition.power_enforced_limit_watts,
     ),
     MetricFamily(
@@ -208,7 +208,7 @@ SMI_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(
         "gpu_recovery_action",
         "gauge",
-        "What the driver asks for: 0 nothing, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset, 5 IMEX, 6 bus, 7 all.",
+        "Recovery action requested: 0 none, 1 reset, 2 reboot, 3 drain P2P, 4 drain and reset, 5 IMEX, 6 bus, 7 all.",
         lambda g: g.vitals.recovery_action,
     ),
     MetricFamily(
@@ -220,13 +220,13 @@ SMI_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(
         "pcie_throughput_rx_bytes_per_second",
         "gauge",
-        "What the GPU received by PCIe since the reading before.",
+        "PCIe bytes per second received by the GPU since the previous reading.",
         lambda g: g.vitals.pcie_rx_bytes_per_second,
     ),
     MetricFamily(
         "pcie_throughput_tx_bytes_per_second",
         "gauge",
-        "What the GPU sent by PCIe since the reading before.",
+        "PCIe bytes per second sent by the GPU since the previous reading.",
         lambda g: g.vitals.pcie_tx_bytes_per_second,
     ),
     MetricFamily("mig_mode_current", "gauge", "Whether MIG is on.", lambda g: g.condition.mig_enabled),
@@ -234,7 +234,7 @@ SMI_FAMILIES: tuple[MetricFamily, ...] = (
     MetricFamily(
         "compute_apps",
         "gauge",
-        "Processes that compute on the GPU.",
+        "Compute processes on the GPU.",
         lambda g: None if g.reading.processes is None else sum(p.kind is not _GRAPHICS for p in g.reading.processes),
     ),
     MetricFamily(

@@ -1,4 +1,4 @@
-"""The GPU series of `/metrics`, in the names that existing dashboards query; unknown values are left out."""
+"""Renders the GPU metrics of `/metrics`, with the names that existing dashboards query. Unknown values are omitted."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,18 +18,18 @@ XidCounts = Mapping[tuple[str, int], XidCount]
 
 @dataclass(frozen=True, slots=True)
 class CollectStats:
-    """How many sweeps have failed so far, and NVML's latest return code (None: it has not answered)."""
+    """The number of failed sweeps, and NVML's latest return code (None: no answer yet)."""
 
     failed_total: int
     nvml_code: int | None
 
 
-#: Gives what the GPUs of a node were read as.
+#: Returns the snapshot of a node.
 SnapshotOf = Callable[[str], GPUSnapshot]
 
 
 class _Lines(list[str]):
-    """The lines of a text, and whether it is OpenMetrics."""
+    """The lines of a text in Prometheus or OpenMetrics format."""
 
     def __init__(self, is_open: bool, snapshot: GPUSnapshot, snapshot_of: SnapshotOf | None) -> None:
         super().__init__()
@@ -38,22 +38,22 @@ class _Lines(list[str]):
         self._snapshot_of = snapshot_of
 
     def of(self, gpu: JudgedGPU, **labels: str | int | None) -> str:
-        """The labels of a sample of a GPU; with its node where there are several."""
+        """Return the labels of a GPU's sample, with its node if there are several."""
         return _labels(uuid=gpu.reading.uuid, **labels, node=self.node(gpu))
 
     def node(self, gpu: JudgedGPU) -> str | None:
-        """The node of a GPU where there are several."""
+        """Return the node of a GPU if there are several, else None."""
         return None if self._snapshot_of is None else gpu.node
 
     def snapshot_of(self, gpu: JudgedGPU) -> GPUSnapshot:
-        """What a GPU was read with."""
+        """Return the snapshot that contains a GPU's reading."""
         return self._snapshot if self._snapshot_of is None else self._snapshot_of(gpu.node)
 
     def head(self, name: str, family: MetricFamily) -> None:
-        """Adds what goes before the samples of a metric."""
+        """Add the header of a metric."""
         type_ = family.type
         if self._is_open and type_ == "counter":
-            # There a counter's samples end with _total, and its name does not; what has another name is none.
+            # In OpenMetrics a counter's samples end with _total, but its name does not. Other names cannot be counters.
             name, type_ = (name.removesuffix("_total"), type_) if name.endswith("_total") else (name, "unknown")
         self.append(f"# HELP {name} {family.help}")
         self.append(f"# TYPE {name} {type_}")
@@ -69,8 +69,10 @@ def render_gpu_metrics(
     is_open: bool = False,
     snapshot_of: SnapshotOf | None = None,
 ) -> str:
-    """The Prometheus text of one snapshot; DCGM's names as well when a hostname for them is given. `is_open`: as
-    OpenMetrics, without its end. `snapshot_of` is given where there are several nodes: then samples name theirs.
+    """Return the Prometheus text of one snapshot; also with DCGM's names if a hostname for them is given.
+
+    With `is_open` the format is OpenMetrics without its end. `snapshot_of` is given if there are several nodes; then
+    samples have a node label.
     """
     shown = [gpu for gpu in gpus if gpu.reading.uuid is not None and not gpu.is_twin]
     lines = _Lines(is_open, snapshot, snapshot_of)
@@ -136,7 +138,7 @@ def _render_info(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
         lines,
         "nvidia_smi_gpu_info",
         "gauge",
-        "What the GPU is; `source` tells real readings from simulated ones.",
+        "Identity of the GPU; `source` distinguishes real readings from simulated ones.",
         samples,
     )
 
@@ -149,7 +151,7 @@ def _render_processes(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
             memory.append((lines.of(gpu, pid=process.pid), scaled(process.memory_mb, MIB)))
     _simple(lines, "nvidia_smi_compute_app_info", "gauge", "A process that holds memory of the GPU.", infos)
     _simple(lines, "nvidia_smi_compute_app_used_memory_bytes", "gauge", "Memory that the process holds.", memory)
-    # A list that failed must not look like an idle GPU.
+    # A failed list must not look like an idle GPU.
     all_listed = all(gpu.reading.processes is not None for gpu in gpus if gpu.reading.fault is None)
     _simple(
         lines,
@@ -176,7 +178,7 @@ def _render_mig(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
         for gpu, part in slices
     ]
     _simple(lines, "nvidia_smi_mig_info", "gauge", "A MIG slice.", infos)
-    # Memory is that of the GPU instance: its compute instances share it, and it is told once.
+    # The memory belongs to the GPU instance, which its compute instances share, so it is listed once.
     instances = {lines.of(gpu, gpu_instance_id=part.gpu_instance_id): part for gpu, part in slices}
     for name, read in _MIG_MEMORY.items():
         samples = [(labels, scaled(read(part), MIB)) for labels, part in instances.items()]
@@ -201,7 +203,7 @@ def _render_driver(lines: _Lines, gpus: Sequence[JudgedGPU]) -> None:
     samples = []
     for gpu in gpus:
         version = lines.snapshot_of(gpu).versions.driver
-        # The exporter's older versions had a number here, and 580.95.05 is none: the text is in the label.
+        # The exporter's older versions had a number here. 580.95.05 is not a number, so the full version is a label.
         found = _VERSION_NUMBER.match(version or "")
         if found is not None:
             samples.append((lines.of(gpu, driver_version=version), float(found[0])))
@@ -234,12 +236,12 @@ def _render_own(
         for gpu in shown
         if gpu.task is not None
     ]
-    _simple(lines, f"{prefix}reading_age_seconds", "gauge", "Age of the reading when it was written down.", ages)
-    _simple(lines, f"{prefix}status", "gauge", "The status that the GPU has.", statuses)
+    _simple(lines, f"{prefix}reading_age_seconds", "gauge", "Age of the reading when it was exported.", ages)
+    _simple(lines, f"{prefix}status", "gauge", "The status of the GPU.", statuses)
     _simple(lines, f"{prefix}health", "gauge", "The verdict on the GPU.", verdicts)
-    _simple(lines, f"{prefix}available", "gauge", "Whether the GPU can be had.", available)
+    _simple(lines, f"{prefix}available", "gauge", "Whether the GPU is available.", available)
     _simple(lines, f"{prefix}task", "gauge", "The task that holds the GPU.", tasks)
-    _simple(lines, "diffusion_pipe_gpus", "gauge", "GPUs that are known.", [("", float(len(gpus)))])
+    _simple(lines, "diffusion_pipe_gpus", "gauge", "Known GPUs.", [("", float(len(gpus)))])
     _simple(
         lines,
         f"{prefix}stuck_calls",
@@ -270,7 +272,7 @@ def _render_collect(lines: _Lines, snapshot: GPUSnapshot, collect: CollectStats)
         lines,
         "nvidia_smi_nvml_return_code",
         "gauge",
-        "What NVML last answered as a whole; 0 is success.",
+        "The last return code of NVML as a whole; 0 is success.",
         [("", collect.nvml_code)],
     )
 

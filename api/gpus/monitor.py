@@ -1,4 +1,4 @@
-"""Paces the sweeps: one monitor thread, a reader for the driver, a reader for each GPU, one snapshot a sweep."""
+"""Schedules the sweeps: one monitor thread, one reader for the driver and one per GPU, one snapshot per sweep."""
 
 import logging
 import time
@@ -16,15 +16,15 @@ from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a sweep waits for readers; whoever is later is stuck, and later sweeps do not wait for it.
+#: Seconds that a sweep waits for readers. A later reader is stuck, and later sweeps do not wait for it.
 PATIENCE_SECONDS = 1.0
 
-#: Seconds that one GPU is waited for before the next is asked too; a reading usually takes a fifth of them.
+#: Seconds to wait for one GPU before the next is read, too; a reading usually takes a fifth of that.
 HEAD_START_SECONDS = 0.002
 
 
 class GPUMonitor:
-    """Sweeps the source and hands each snapshot on."""
+    """Sweeps the source and passes each snapshot on."""
 
     def __init__(
         self, source: GPUSource, interval: float, clock: Clock, on_snapshot: Callable[[GPUSnapshot], None]
@@ -34,7 +34,7 @@ class GPUMonitor:
         self._on_snapshot = on_snapshot
         self._patience = min(PATIENCE_SECONDS, interval / 2)
         self._slots: list[GPUSlot] = []
-        self._left_behind: list[GPUSlot] = []  # slots that are no more, with a call that has not returned
+        self._left_behind: list[GPUSlot] = []  # removed slots with a call that has not returned
         self._known: dict[str, GPUReading] = {}
         self._source_name: SourceName | None = None
         self._count = 0
@@ -44,21 +44,21 @@ class GPUMonitor:
         self._pace = PeriodicThread("gpu-monitor", interval, self.sweep)
 
     def start(self) -> None:
-        """Starts sweeping, the first time at once."""
+        """Start sweeping immediately."""
         self._pace.start()
 
     def trigger(self) -> None:
-        """Sweeps as soon as possible."""
+        """Sweep as soon as possible."""
         self._pace.trigger()
 
     def stop(self) -> None:
-        """Stops sweeping and ends the readers."""
+        """Stop sweeping and end the readers."""
         self._pace.stop(timeout=PATIENCE_SECONDS + 0.5)
         for reader in [self._driver, *(slot.reader for slot in [*self._slots, *self._left_behind])]:
             reader.stop()
 
     def sweep(self) -> None:
-        """Reads everything that answers in time and hands on one snapshot."""
+        """Read everything that answers in time, and pass on one snapshot."""
         began, began_at = self._clock.monotonic(), self._clock.now()
         answers = self._refresh_source()
         source = self._follow_source()
@@ -72,7 +72,7 @@ class GPUMonitor:
         snapshot = GPUSnapshot(
             sequence=self._sequence,
             gpus=gpus,
-            # Not asked again: a late refresh may have changed it meanwhile.
+            # Not read again: a late refresh may have changed it.
             source=source,
             versions=self._source.versions,
             taken_at=began_at,
@@ -85,8 +85,8 @@ class GPUMonitor:
         self._on_snapshot(snapshot)
 
     def _refresh_source(self) -> bool:
-        """Asks the driver; returns whether it answers, and keeps the problem when it does not."""
-        if self._driver.ask() and self._driver.wait(self._patience):
+        """Refresh the driver's state. Return whether it answers; store the problem otherwise."""
+        if self._driver.start_read() and self._driver.wait(self._patience):
             return self._problem is None
         seconds = self._driver.busy_seconds
         if seconds is None:
@@ -113,7 +113,7 @@ class GPUMonitor:
     def _follow_source(self) -> SourceName:
         source = self._source.name
         if self._source_name is not source:
-            # Simulated GPUs gave way to real ones, whether these answer yet or not: nothing known of them holds.
+            # Real GPUs have replaced simulated ones, whether they answer yet or not: discard all previous data.
             self._source_name = source
             self._known.clear()
             self._drop_slots(0)
@@ -123,7 +123,7 @@ class GPUMonitor:
         self._drop_slots(self._count)
         while len(self._slots) < self._count:
             number = len(self._slots)
-            # A slot whose call is still stuck is taken back: a second reader would get stuck beside it.
+            # Reuse a slot with a stuck call: a second reader would get stuck, too.
             left = next((slot for slot in self._left_behind if slot.number == number), None)
             if left is not None:
                 self._left_behind.remove(left)
@@ -138,9 +138,9 @@ class GPUMonitor:
                 slot.reader.stop()
 
     def _read_slots(self) -> None:
-        # One after the other as long as each is quick: woken all at once, the threads contend for the interpreter and
-        # take twice the CPU.
-        late = [slot for slot in self._slots if slot.reader.ask() and not slot.reader.wait(HEAD_START_SECONDS)]
+        # One after the other while each is fast: woken together, the threads contend for the interpreter and take twice
+        # the CPU time.
+        late = [slot for slot in self._slots if slot.reader.start_read() and not slot.reader.wait(HEAD_START_SECONDS)]
         deadline = time.monotonic() + self._patience
         for slot in late:
             slot.reader.wait(max(0.0, deadline - time.monotonic()))
@@ -154,8 +154,8 @@ class GPUMonitor:
 
     def _assemble(self) -> tuple[GPUReading, ...]:
         gpus = [self._describe(slot) for slot in self._slots]
-        # After a new initialisation the driver may number the GPUs differently: what a silent slot remembers to have
-        # held can now answer from another one.
+        # After a reinitialisation the driver may number the GPUs differently: a GPU that a silent slot held may now
+        # answer from another slot.
         answering = {gpu.uuid for gpu in gpus if gpu.fault is None}
         gpus = [replace(gpu, identity=None) if gpu.fault and gpu.uuid in answering else gpu for gpu in gpus]
         present = {gpu.uuid for gpu in gpus}
@@ -187,7 +187,7 @@ class GPUMonitor:
 
     @staticmethod
     def _place(missing: GPUReading, gpus: list[GPUReading]) -> None:
-        """Shows a missing GPU in its former slot when that is nameless, else beside the others without an index."""
+        """Show a missing GPU in its former slot if that has no UUID, else at the end without an index."""
         for position, gpu in enumerate(gpus):
             if gpu.uuid is None and gpu.index == missing.index:
                 gpus[position] = replace(

@@ -1,11 +1,11 @@
-"""For each null in the details of a GPU, why it is null."""
+"""Determines the reason for each null in a GPU's details."""
 
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from api.domain.read_scope import OF_ANOTHER_USER
 from api.domain.reading import FaultKind
-from api.domain.sight import OF_ANOTHER_USER
 from api.gpus.judgement import JudgedGPU
 from api.gpus.snapshot import GPUSnapshot
 
@@ -18,7 +18,7 @@ class _Group(NamedTuple):
 
 
 def _group(**attributes: str) -> _Group:
-    # A path is written with __ for its dots, so that it can be a keyword.
+    # Keywords cannot contain dots, so paths are written with __.
     paths = tuple(path.replace("__", ".") for path in attributes)
     return _Group(paths, attrgetter(*attributes.values()))
 
@@ -91,7 +91,7 @@ _REPAIR = _group(
     memory_repair__remapped_rows_failure="remapped_rows_failure",
 )
 
-# Fields that are computed, and null because those are from which they are computed.
+# Computed fields, which are null because of these fields.
 _MADE_FROM = {
     "memory.utilization": ("memory.used", "memory.total"),
     "memory.total_gb": ("memory.total",),
@@ -102,7 +102,7 @@ _MADE_FROM = {
 
 
 def why_null(snapshot: GPUSnapshot, gpu: JudgedGPU) -> dict[str, str]:
-    """The reason for every null of the details, by its path: what the source gave, or what the fault implies."""
+    """Return the reason for each null in the details, by path: from the source, or implied by the fault."""
     reasons = {
         **snapshot.versions.unavailable,
         **gpu.identity.unavailable,
@@ -127,8 +127,8 @@ def why_null(snapshot: GPUSnapshot, gpu: JudgedGPU) -> dict[str, str]:
 
 def _reason(path: str, reasons: Mapping[str, str], default: str) -> str:
     for origin in (*_MADE_FROM.get(path, ()), path):
-        # A reason for a whole group ("mig") or for several fields at once ("memory_repair.remapped_rows") is named by
-        # the beginning that they share.
+        # A reason for a whole group ("mig") or several fields ("memory_repair.remapped_rows") is stored under their
+        # common prefix.
         found = [key for key in reasons if origin == key or origin.startswith((key + ".", key + "_"))]
         if found:
             return reasons[max(found, key=len)]
@@ -148,7 +148,7 @@ def _null_paths(snapshot: GPUSnapshot, gpu: JudgedGPU) -> Iterator[str]:
     ):
         if source is not None:
             values = group.values(source)
-            # Most often nothing is null, and one look in C tells.
+            # Most often nothing is null, and one check in C shows it.
             if None in values:
                 yield from (path for path, value in zip(group.paths, values, strict=True) if value is None)
     yield from _computed_nulls(gpu)

@@ -1,10 +1,10 @@
-"""What the scheduler needs to know of the GPUs of one moment. Pure functions."""
+"""Provides the scheduler's view of the GPUs. Pure functions."""
 
 from collections.abc import Sequence
 
 from api.domain.gpu import GPUOffer
 from api.domain.reading import FaultKind, SourceName
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import RegisteredTask
 from api.gpus.foreign_use import find_at_work, has_unseen_use, is_in_use
 from api.gpus.health import LOST
@@ -12,44 +12,45 @@ from api.gpus.judgement import JudgedGPU
 from api.gpus.state import GPUState
 from api.gpus.view import belongs_to
 
-#: The most machines of a cluster that a reason names.
+#: The maximum number of cluster nodes that a reason names.
 _MOST_NAMED = 5
 
 
 def list_offers(state: GPUState) -> tuple[GPUOffer, ...]:
-    """An offer for every GPU that could be given to a task, now or once it is free: of nodes on which the executor can
-    start something.
+    """Return an offer for each GPU that tasks can use, now or once it is free.
+
+    Only GPUs of nodes on which the executor can start attempts are included.
     """
     return tuple(_offer(gpu) for gpu in state.gpus if gpu.node in state.startable and _is_named(gpu))
 
 
 def list_unstartable(state: GPUState) -> tuple[tuple[GPUOffer, Reason], ...]:
-    """List the GPUs of all other nodes, each with the reason why nothing can be started on it."""
+    """Return the GPUs of all other nodes, each with the reason why nothing can start on it."""
     found = ((gpu, why_unstartable(state, gpu.node)) for gpu in state.gpus if _is_named(gpu))
     return tuple((_offer(gpu), why) for gpu, why in found if why is not None)
 
 
 def why_unstartable(state: GPUState, node: str) -> Reason | None:
-    """Return the reason why the executor can start nothing on a node; None where it can."""
+    """Return why the executor cannot start anything on a node; None if it can."""
     if node in state.startable:
         return None
     if not state.has_cluster:
         return Reason.of("trainings start on {node} alone: EXECUTOR=local", "starts_here_alone", node=state.node)
     if not state.startable:
-        return Reason.of("the machines of Slurm are not known yet", "cluster_unknown")
-    return Reason.of("Slurm has no machine of this name", "not_in_cluster")
+        return Reason.of("the nodes of Slurm are not known yet", "cluster_unknown")
+    return Reason.of("Slurm has no node with this name", "not_in_cluster")
 
 
 def explain_no_gpus(state: GPUState) -> Reason | None:
-    """Return the reason why no training can start although Slurm has machines; None where there is no such reason."""
+    """Return why no training can start although Slurm has nodes; None if there is no such reason."""
     if not state.has_cluster or any(gpu.node in state.startable for gpu in state.gpus):
         return None
     if not state.startable:
-        return Reason.of("the machines of Slurm are not known yet: is slurmrestd up?", "cluster_silent")
+        return Reason.of("the nodes of Slurm are not known yet: check slurmrestd", "cluster_silent")
     names = sorted(state.startable)
     nodes = ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" if names[_MOST_NAMED:] else "")
     return Reason.of(
-        "Slurm knows {nodes}, and no GPU of theirs is reported to this server: run ROLE=node there",
+        "Slurm has {nodes}, but none of their GPUs is reported to this server: run ROLE=node there",
         "no_reporters",
         nodes=nodes,
     )
@@ -75,14 +76,14 @@ def _offer(gpu: JudgedGPU) -> GPUOffer:
 
 
 def _coming_from(task: RegisteredTask | None) -> str | None:
-    """The task after which a GPU comes free; None: nobody waits behind what may stay for ever."""
+    """Return the task after which the GPU becomes free; None if it may stay held forever."""
     if task is None or task.quarantine is not None or task.hold is not None or task.is_last:
         return None
     return task.task_id
 
 
 def is_clear(state: GPUState, uuid: str, since: float) -> bool:
-    """Whether a reading taken after the monotonic time `since` shows nobody at work on this GPU."""
+    """Return whether a reading after the monotonic time `since` shows this GPU unused."""
     gpu = state.by_uuid.get(uuid)
     read = None if gpu is None else gpu.reading.read_monotonic
     if gpu is None or read is None:
@@ -90,8 +91,8 @@ def is_clear(state: GPUState, uuid: str, since: float) -> bool:
     return read > since and gpu.reading.fault is None and not is_in_use(gpu.reading)
 
 
-def find_lost(state: GPUState, uuids: Sequence[str]) -> dict[str, Words]:
-    """Those of these GPUs that the driver has lost, with the reason, by UUID."""
+def find_lost(state: GPUState, uuids: Sequence[str]) -> dict[str, ReasonOrText]:
+    """Return those of these GPUs that the driver has lost, with the reason, by UUID."""
     return {
         gpu.reading.uuid: gpu.judgement.words or LOST
         for gpu in _of(state, uuids)
@@ -104,13 +105,13 @@ def _of(state: GPUState, uuids: Sequence[str]) -> list[JudgedGPU]:
 
 
 def name_gpus(state: GPUState, uuids: Sequence[str]) -> tuple[str | None, ...]:
-    """The names of boards in the order of their UUIDs; None for one that nobody knows."""
+    """Return the board names in the order of the UUIDs; None for an unknown GPU."""
     known = (state.by_uuid.get(uuid) for uuid in uuids)
     return tuple(None if gpu is None else gpu.identity.name for gpu in known)
 
 
 def list_pids(state: GPUState, has_own_pids: bool) -> dict[str, tuple[int, ...]] | None:
-    """The pids at work on this machine's GPUs, by UUID; None when nobody can say, or they are of another namespace."""
+    """Return the pids on this machine's GPUs by UUID; None if unknown or of another namespace."""
     if has_own_pids or state.snapshot.source is not SourceName.NVML:
         return None
     return {
@@ -121,8 +122,10 @@ def list_pids(state: GPUState, has_own_pids: bool) -> dict[str, tuple[int, ...]]
 
 
 def is_shared(state: GPUState, uuids: Sequence[str], has_own_pids: bool) -> bool:
-    """Whether somebody else than its task may use one of these GPUs. `has_own_pids`: the driver's pids are of another
-    namespace, so that nobody knows whose they are, and only one process a GPU is certainly the task's.
+    """Return whether another process than its task's may use one of these GPUs.
+
+    With `has_own_pids` the driver's pids belong to another namespace. Then only a single process per GPU is certainly
+    the task's.
     """
     for gpu in _of(state, uuids):
         if gpu.reading.vitals is None:
@@ -136,7 +139,7 @@ def is_shared(state: GPUState, uuids: Sequence[str], has_own_pids: bool) -> bool
 
 
 def measure_memory(state: GPUState, uuids: Sequence[str]) -> int | None:
-    """The used memory in MB of the fullest of these GPUs; None when that is not known, or only simulated."""
+    """Return the used memory in MB of the fullest of these GPUs; None if unknown or simulated."""
     of_these = _of(state, uuids)
     if any(state.snapshot_of(gpu.node).source is not SourceName.NVML for gpu in of_these):
         return None

@@ -1,4 +1,4 @@
-"""Which machine a GPU's UUID belongs to where several report it: a report can take nothing from another machine."""
+"""Decides which machine owns a GPU's UUID if several report it: a report cannot take a GPU from another machine."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -6,12 +6,12 @@ from api.domain.reading import MAX_GPUS
 from api.gpus.other_machines import NodePart
 from api.gpus.snapshot import GPUSnapshot
 
-#: The most UUIDs remembered of one other machine. Those that it no longer reports are forgotten first.
+#: The maximum number of UUIDs stored per machine. UUIDs that are no longer reported are dropped first.
 MOST_CLAIMS = 2 * MAX_GPUS
 
 
 class GPUOwners:
-    """Remembers in which order machines first reported each UUID. One caller at a time."""
+    """Stores the order in which machines first reported each UUID. Not thread-safe."""
 
     def __init__(self, own_node: str) -> None:
         self._own_node = own_node
@@ -20,11 +20,11 @@ class GPUOwners:
         self._uuids: dict[str, dict[str, None]] = {}  #: the UUIDs that each of them has reported, the latest last
 
     def note_own(self, snapshot: GPUSnapshot) -> None:
-        """Take the GPUs of this machine: their UUIDs are its own for as long as this server runs."""
+        """Record this machine's GPUs: their UUIDs belong to it while this server runs."""
         self._own.update(gpu.uuid for gpu in snapshot.gpus if gpu.uuid is not None)
 
     def note(self, parts: Collection[NodePart]) -> None:
-        """Take what these machines reported. Of several at once those whose claim was not disputed before go first."""
+        """Record the reports of these machines. Undisputed claims come before disputed ones."""
         for is_disputed in (False, True):
             for part in parts:
                 for gpu in part.snapshot.gpus:
@@ -47,7 +47,7 @@ class GPUOwners:
             self._withdraw(node, uuid)
 
     def forget(self, node: str) -> None:
-        """Forget a machine and its claims."""
+        """Remove a machine and its claims."""
         for uuid in list(self._uuids.get(node, ())):
             self._withdraw(node, uuid)
         self._uuids.pop(node, None)
@@ -59,27 +59,29 @@ class GPUOwners:
             del self._claims[uuid]
 
     def find_disputed(self, node: str, uuids: Iterable[str]) -> frozenset[str]:
-        """Return those of these UUIDs that were another machine's before this node reported them."""
+        """Return those of these UUIDs that another machine reported before this node."""
         return frozenset(uuid for uuid in uuids if uuid in self._own or self._claims.get(uuid, [node])[0] != node)
 
-    def find_twins(self, parts: Iterable[NodePart], held: Collection[str], now: float) -> Mapping[tuple[str, str], str]:
-        """Return the GPUs whose UUID is another machine's: by node and UUID, the machine that the UUID belongs to.
+    def find_duplicates(
+        self, parts: Iterable[NodePart], held: Collection[str], now: float
+    ) -> Mapping[tuple[str, str], str]:
+        """Return the GPUs whose UUID belongs to another machine, as that machine by node and UUID.
 
-        It belongs to this machine, else to the first that reported it and still does. While that one is silent the next
-        has it, as a board may have moved, except while a task holds the GPU (`held`).
+        A UUID belongs to this machine, else to the first machine that reported it and still does. While that machine is
+        silent the UUID belongs to the next one, as a board may have moved, unless a task holds the GPU (`held`).
         """
-        twins: dict[tuple[str, str], str] = {}
+        duplicates: dict[tuple[str, str], str] = {}
         contested: dict[str, list[NodePart]] = {}
         for part in parts:
             for gpu in part.snapshot.gpus:
                 if gpu.uuid in self._own:
-                    twins[part.node, gpu.uuid] = self._own_node
+                    duplicates[part.node, gpu.uuid] = self._own_node
                 elif gpu.uuid is not None and len(self._claims.get(gpu.uuid, ())) > 1:
                     contested.setdefault(gpu.uuid, []).append(part)
         for uuid, rivals in contested.items():
             owner = self._find_owner(uuid, rivals, uuid in held, now)
-            twins.update({(part.node, uuid): owner for part in rivals if part.node != owner})
-        return twins
+            duplicates.update({(part.node, uuid): owner for part in rivals if part.node != owner})
+        return duplicates
 
     def _find_owner(self, uuid: str, rivals: list[NodePart], is_held: bool, now: float) -> str:
         claims = self._claims[uuid]

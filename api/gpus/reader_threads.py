@@ -1,4 +1,4 @@
-"""Reads that may hang: each in a thread of its own, so that a stuck one holds up nobody else."""
+"""Runs calls that may hang, each in its own thread, so that a stuck one blocks no other."""
 
 import threading
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from api.util.periodic import PeriodicThread
 
 
 class Reader:
-    """Runs `read` when asked, one call at a time; while a call is stuck, further asks are refused.
+    """Runs `read` on request, one call at a time. While a call is stuck, further requests are rejected.
 
-    Its thread begins with the first ask.
+    Its thread starts with the first request.
     """
 
     def __init__(self, name: str, read: Callable[[], None], clock: Clock) -> None:
@@ -18,19 +18,19 @@ class Reader:
         self._clock = clock
         self._busy_since: float | None = None
         self._answered = threading.Event()
-        # Ended and answered are one step: an ask between the two would take this answer for its own.
+        # Setting both values is one step: otherwise a request between them would see the previous answer.
         self._lock = threading.Lock()
         self._thread = PeriodicThread(name, None, self._answer)
         self._is_started = False
 
     @property
     def busy_seconds(self) -> float | None:
-        """How long the present call has been running; None while there is none."""
+        """The duration of the current call in seconds, or None."""
         since = self._busy_since
         return None if since is None else self._clock.monotonic() - since
 
-    def ask(self) -> bool:
-        """Starts a read; False while the previous one is still stuck."""
+    def start_read(self) -> bool:
+        """Start a read. Return False while the previous one is stuck."""
         with self._lock:
             if self._busy_since is not None:
                 return False
@@ -43,16 +43,16 @@ class Reader:
         return True
 
     def wait(self, timeout: float) -> bool:
-        """Waits until the read that was asked for has ended; False when it has not after `timeout` seconds."""
+        """Wait for the end of the requested read. Return False if it has not ended after `timeout` seconds."""
         return self._answered.wait(timeout)
 
     def stop(self) -> None:
-        """Ends the thread; one that is stuck in a call ends when the call returns."""
+        """End the thread. If it is stuck in a call, it ends when the call returns."""
         self._thread.stop(timeout=0.0 if self._busy_since is not None else 1.0)
 
     def _answer(self) -> None:
         if self._busy_since is None:
-            # Woken to stop, or by a trigger that came twice.
+            # Woken by stop, or by a repeated trigger.
             return
         try:
             self._read()

@@ -1,17 +1,18 @@
-"""Whether the readings of the GPUs can be relied on. Pure functions."""
+"""Determines whether the GPU readings are reliable. Pure functions."""
 
 from api.domain.reading import FaultKind
 from api.domain.reason import text_of
 from api.domain.system import Readiness
 from api.gpus.state import GPUState
 
-#: The service is not ready when its readings are older than this many sweeps.
+#: The number of sweeps after which readings are too old for the service to be ready.
 READY_SWEEPS = 3
 
 
 def judge_readiness(state: GPUState, now: float, interval: float) -> Readiness:
-    """Whether the readings can be relied on at the monotonic time `now`, and the reasons when not. `interval`: seconds
-    between two sweeps.
+    """Return whether the readings are reliable at the monotonic time `now`, and the reasons if not.
+
+    `interval` is the number of seconds between two sweeps.
     """
     limit = READY_SWEEPS * interval
     reasons = [] if state.snapshot.problem is None else [text_of(state.snapshot.problem)]
@@ -24,10 +25,10 @@ def judge_readiness(state: GPUState, now: float, interval: float) -> Readiness:
         if read is None:
             reasons.append(f"GPU {gpu.reading.index} has not been read yet: {text_of(gpu.reading.fault_reason or '')}")
         elif now - read > limit:
-            why = text_of(gpu.reading.fault_reason or "no sweep since")
+            why = text_of(gpu.reading.fault_reason or "no later sweep")
             reasons.append(f"the reading of GPU {gpu.reading.index} is older than {READY_SWEEPS} sweeps: {why}")
     if not reasons and ages[0] > limit:
-        reasons.append(f"the last sweep is older than {READY_SWEEPS} sweeps should be")
+        reasons.append(f"the last sweep is older than {READY_SWEEPS} intervals")
     return Readiness(
         status="not_ready" if reasons else "ready",
         reasons=tuple(reasons),

@@ -1,4 +1,4 @@
-"""Programs that were started outside, and who holds which GPU: claimed all at once or not at all."""
+"""Stores registered programs and the holders of GPUs, which are claimed all together or not at all."""
 
 import secrets
 import threading
@@ -18,17 +18,17 @@ from api.db.tables import leases as lease_table
 from api.domain.audit import note_change
 from api.domain.hold import Hold
 from api.domain.lease import LeaseKind, LeaseState
-from api.domain.reason import Reason, words_of
+from api.domain.reason import Reason, message_of
 from api.domain.task import Keep, ProcessIdentity, RegisteredTask, TaskType
 from api.errors import DatabaseUnavailable, GPUBusy, TaskExists, TaskIsTraining, TaskNotFound
 from api.gpus.hold_store import gpu_holds
 from api.util.base_path import BASE_PATH
 from api.util.clock import Clock
 
-#: Seconds before a database that did not answer is asked again.
+#: Seconds before a database that did not answer is queried again.
 PAUSE_SECONDS = 1.0
 
-# Made once: every sweep asks for them, and to build a statement anew takes as long as to execute it.
+# Built once: every sweep executes them, and building a statement takes as long as executing it.
 _OF_NODE = select(registrations).where(registrations.c.node == bindparam("of_node")).order_by(registrations.c.serial)
 _ON_GPU = lease_table.c.kind == LeaseKind.GPU
 _HELD_BY_PROGRAMS = select(registrations, lease_table.c.resource).join(
@@ -48,48 +48,57 @@ _HELD_BY_TRAININGS = (
 
 
 class Registrations(Protocol):
-    """The seam behind the registry: keeps which outside programs hold which GPUs."""
+    """The interface behind the registry: stores which external programs hold which GPUs."""
 
     @property
     def node(self) -> str:
-        """The machine whose GPUs these are, as the database names it."""
+        """The machine of these GPUs, as the database names it."""
         ...
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
-        """Records the task as holder of all its GPUs, and gives it its serial number.
+        """Record the task as holder of all its GPUs, and assign its serial number.
 
         Raises GPUBusy or TaskExists, and then changes nothing.
         """
         ...
 
     def get(self, task_id: str) -> RegisteredTask:
-        """The task with this id. Raises TaskNotFound."""
+        """Return the task with this id.
+
+        Raises TaskNotFound.
+        """
         ...
 
     def update_progress(
         self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
     ) -> RegisteredTask:
-        """Changes the values that are not KEEP, and returns the task. Raises TaskNotFound."""
+        """Change the values that are not KEEP, and return the task.
+
+        Raises TaskNotFound.
+        """
         ...
 
     def release(self, task_id: str) -> RegisteredTask:
-        """Forgets the task and frees its GPUs. Raises TaskNotFound, or TaskIsTraining for one of ours."""
+        """Delete the task and free its GPUs.
+
+        Raises TaskNotFound; TaskIsTraining for a training of this service.
+        """
         ...
 
     def list(self) -> tuple[RegisteredTask, ...]:
-        """Every registered task, oldest first."""
+        """Return all registered tasks, oldest first."""
         ...
 
     def holders(self) -> dict[str, RegisteredTask]:
-        """Who holds which GPU, by UUID: registered tasks and trainings.
+        """Return the holder of each GPU by UUID: registered tasks and trainings.
 
-        Raises DatabaseUnavailable when that was never known.
+        Raises DatabaseUnavailable if it was never known.
         """
         ...
 
 
 class MemoryRegistrations:
-    """The fake beside the seam: in memory, under one lock."""
+    """A fake in memory, under one lock."""
 
     def __init__(self, node: str = "here") -> None:
         self.node = node
@@ -154,15 +163,15 @@ class MemoryRegistrations:
             return {uuid: self._tasks[task_id] for uuid, task_id in self._holders.items()}
 
 
-#: What the audit says of a task that was registered.
-_TOLD = ("task_type", "gpu_uuids", "description", "pid", "node", "owner")
+#: The fields of a registered task in the audit.
+_AUDITED = ("task_type", "gpu_uuids", "description", "pid", "node", "owner")
 
 
 class DatabaseRegistrations:
-    """Registered tasks in the database; each GPU that they hold is a lease, as those of trainings are."""
+    """Stores registered tasks in the database. Each of their GPUs is a lease, as for trainings."""
 
     def __init__(self, database: Database, node: str, clock: Clock) -> None:
-        """`node` is this machine: only here its tasks' processes can be looked at."""
+        """Create it. `node` is this machine: only here can the processes of its tasks be checked."""
         self._database = database
         self.node = node
         self._clock = clock
@@ -176,7 +185,7 @@ class DatabaseRegistrations:
                     raise _exists(task.task_id)
                 row = self._row(task)
                 connection.execute(insert(registrations).values(row))
-                note_change(about=task.task_id, after={name: row[name] for name in _TOLD})
+                note_change(about=task.task_id, after={name: row[name] for name in _AUDITED})
                 holder = leases.Holder(task.task_id, secrets.token_hex(16))
                 leases.claim(connection, ((LeaseKind.GPU, uuid) for uuid in task.gpu_uuids), holder, task.started_at)
         except IntegrityError:
@@ -210,8 +219,8 @@ class DatabaseRegistrations:
     def update_progress(
         self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None, now: datetime
     ) -> RegisteredTask:
-        told = {"progress": progress, "estimated_remaining_time": estimated_remaining_time}
-        values = {name: value for name, value in told.items() if value is not Keep.KEEP}
+        values = {"progress": progress, "estimated_remaining_time": estimated_remaining_time}
+        values = {name: value for name, value in values.items() if value is not Keep.KEEP}
         with self._database.write() as connection:
             mine = registrations.c.task_id == task_id
             connection.execute(update(registrations).where(mine).values(**values, updated_at=to_seconds(now)))
@@ -233,25 +242,25 @@ class DatabaseRegistrations:
             return tuple(_read(row) for row in connection.execute(_OF_NODE, {"of_node": self.node}))
 
     def holders(self) -> dict[str, RegisteredTask]:
-        """Who holds which GPU, by UUID; who held it when the database last answered, while it does not."""
-        # A database that is away may take seconds to say so; sweeps do not wait for it each time.
+        """Return the holder of each GPU by UUID; the last known ones while the database does not answer."""
+        # A failing database may take seconds to answer; sweeps do not wait for that each time.
         if self._clock.monotonic() - self._failed_at < PAUSE_SECONDS:
             return self._known()
         try:
             with self._database.read() as connection:
-                held = (_held_by_programs(connection), _held_by_trainings(connection), _held_by_strays(connection))
+                held = (_held_by_programs(connection), _held_by_trainings(connection), _held_by_orphans(connection))
                 holders = {uuid: task for each in held for uuid, task in each.items()}
-                _hold_back(holders, gpu_holds(connection))
+                _add_holds(holders, gpu_holds(connection))
         except DatabaseUnavailable:
             self._failed_at = self._clock.monotonic()
             return self._known()
-        # Not read back from here: another thread may have put there what it saw earlier.
+        # Do not return the attribute: another thread may have stored an older value.
         self._last_holders = holders
         return holders
 
     def _known(self) -> dict[str, RegisteredTask]:
         if self._last_holders is None:
-            raise DatabaseUnavailable("Who holds which GPU is not known: the database has not answered yet.")
+            raise DatabaseUnavailable("The holders of GPUs are unknown: the database has not answered yet.")
         return self._last_holders
 
 
@@ -293,22 +302,22 @@ def _held_by_programs(connection: Connection) -> dict[str, RegisteredTask]:
     return {row.resource: _read(row) for row in connection.execute(_HELD_BY_PROGRAMS)}
 
 
-def _held_by_strays(connection: Connection) -> dict[str, RegisteredTask]:
-    """The quarantined GPUs, on which an attempt lives that the database does not know."""
+def _held_by_orphans(connection: Connection) -> dict[str, RegisteredTask]:
+    """Return the quarantined GPUs, on which an attempt lives that the database does not know."""
     return {
         row.resource: RegisteredTask(
             task_id=row.task_id,
             task_type=TaskType.TRAINING,
             gpu_uuids=(row.resource,),
             started_at=to_time(row.claimed_at),
-            quarantine=words_of(row.reason, read_code(row.reason_code)),
+            quarantine=message_of(row.reason, read_code(row.reason_code)),
         )
         for row in connection.execute(_QUARANTINED)
     }
 
 
-def _hold_back(holders: dict[str, RegisteredTask], holds: Iterable[Hold]) -> None:
-    """Puts what is held back among the holders: who has such a GPU is the last one that gets it."""
+def _add_holds(holders: dict[str, RegisteredTask], holds: Iterable[Hold]) -> None:
+    """Add held GPUs to the holders. The current holder of such a GPU is its last one."""
     for hold in holds:
         uuid = hold.gpu_uuid or ""
         if uuid in holders:
@@ -326,7 +335,7 @@ def _hold_back(holders: dict[str, RegisteredTask], holds: Iterable[Hold]) -> Non
 def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
     held, known = {}, dict[tuple[int, str, float], RegisteredTask]()
     for row in connection.execute(_HELD_BY_TRAININGS):
-        # The GPUs of a training are claimed together, and tell the same.
+        # The GPUs of a training are claimed together and share one task.
         key = (row.serial, row.state, row.claimed_at)
         task = known.get(key)
         if task is None:
@@ -336,7 +345,7 @@ def _held_by_trainings(connection: Connection) -> dict[str, RegisteredTask]:
 
 
 def _read_training(row: Row[Any]) -> RegisteredTask:
-    told = (row.progress or {}).get("progress") or {}
+    values = (row.progress or {}).get("progress") or {}
     return RegisteredTask(
         task_id=row.task_id,
         task_type=TaskType(row.kind),
@@ -345,8 +354,8 @@ def _read_training(row: Row[Any]) -> RegisteredTask:
         description=row.description,
         owner=row.owner,
         process=None if row.pid is None else ProcessIdentity(row.pid, row.pid_start or 0.0),
-        progress=told.get("overall_progress"),
-        estimated_remaining_time=told.get("eta_seconds"),
+        progress=values.get("overall_progress"),
+        estimated_remaining_time=values.get("eta_seconds"),
         updated_at=to_time(row.updated_at),
         serial=row.serial,
         has_ended=row.state == LeaseState.DRAINING,

@@ -1,4 +1,4 @@
-"""Who holds which GPU: tasks register, tell their progress and release; what has died is released for them."""
+"""Registers the tasks of external programs as holders of GPUs, and releases those whose process has ended."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 
 
 class TaskRegistry:
-    """Registers, updates and releases tasks by way of a Registrations.
+    """Registers, updates and releases tasks in a Registrations.
 
-    `on_change` is called after each change, outside of any lock, with the UUIDs of the GPUs that it released.
+    `on_change` is called after each change, without a lock, with the UUIDs of the released GPUs.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class TaskRegistry:
         pid: int | None = None,
         owner: str | None = None,
     ) -> RegisteredTask:
-        """Makes the task the holder of all these GPUs. Raises GPUBusy, TaskExists or ProcessNotRunning."""
+        """Make the task the holder of all these GPUs.
+
+        Raises GPUBusy, TaskExists or ProcessNotRunning.
+        """
         now = self._clock.now()
         task = RegisteredTask(
             task_id=task_id or new_task_id(TASK_ID_KINDS[task_type], now),
@@ -60,24 +63,30 @@ class TaskRegistry:
     def update_progress(
         self, task_id: str, progress: float | Keep | None, estimated_remaining_time: float | Keep | None
     ) -> RegisteredTask:
-        """Changes the values that are not KEEP, and returns the task. Raises TaskNotFound."""
+        """Change the values that are not KEEP, and return the task.
+
+        Raises TaskNotFound.
+        """
         task = self._store.update_progress(task_id, progress, estimated_remaining_time, self._clock.now())
         self._on_change(())
         return task
 
     def release(self, task_id: str) -> RegisteredTask:
-        """Frees the task's GPUs. Raises TaskNotFound."""
+        """Free the task's GPUs.
+
+        Raises TaskNotFound.
+        """
         task = self._store.release(task_id)
         self._on_change(task.gpu_uuids)
         logger.info("task released", extra={"task_id": task_id, "gpus": list(task.gpu_uuids)})
         return task
 
     def release_dead(self) -> list[RegisteredTask]:
-        """Releases the tasks whose registered process has ended, and says which they were."""
+        """Release the tasks whose registered process has ended, and return them."""
         released = []
         for task in self._store.list():
             if task.process is not None and not self._is_running(task.process):
-                # Somebody may have been first.
+                # Another caller may have released it.
                 with suppress(TaskNotFound):
                     released.append(self._store.release(task.task_id))
         if released:
@@ -86,15 +95,18 @@ class TaskRegistry:
         return released
 
     def get(self, task_id: str) -> RegisteredTask:
-        """The task with this id. Raises TaskNotFound."""
+        """Return the task with this id.
+
+        Raises TaskNotFound.
+        """
         return self._store.get(task_id)
 
     def list(self) -> tuple[RegisteredTask, ...]:
-        """Every task, oldest first."""
+        """Return all tasks, oldest first."""
         return self._store.list()
 
     def holders(self) -> dict[str, RegisteredTask]:
-        """Who holds which GPU, by UUID."""
+        """Return the holder of each GPU by UUID."""
         return self._store.holders()
 
 

@@ -1,4 +1,4 @@
-"""GPUs: what they are, which can be had, who holds them."""
+"""The routes of GPUs: state, availability and holders."""
 
 from apiflask import APIBlueprint
 from flask import Response, request
@@ -7,7 +7,7 @@ from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer
 from api.web.context import answer_document, services
-from api.web.idempotency_routes import idempotent, made_before
+from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.schemas import (
     AvailableQuery,
     EventQuery,
@@ -34,11 +34,11 @@ gpu = APIBlueprint("gpu", __name__, url_prefix=f"{BASE_PATH}/gpu", tag="GPUs")
 @gpu.input(NodeQuery, location="query")
 @gpu.output(GPUStatusAnswer)
 @gpu.doc(responses={304: "Not changed since the ETag in If-None-Match.", 404: "", 422: ""})
-def get_status(query_data: NodeQuery) -> Response:
-    """Every GPU
+def get_gpu_status(query_data: NodeQuery) -> Response:
+    """List all GPUs.
 
-    With the summary, the source of the readings, and whether any of them is stale. The header `Age` says how many
-    seconds old the reading is; `ETag` and `If-None-Match` spare the body while nothing changes.
+    The answer includes the summary, the source of the readings, and whether any reading is stale. The header `Age` is
+    the age of the readings in seconds. With `ETag` and `If-None-Match` an unchanged answer has no body.
     """
     return answer_document(request.path, query_data.node)
 
@@ -47,10 +47,11 @@ def get_status(query_data: NodeQuery) -> Response:
 @gpu.input(NodeQuery, location="query")
 @gpu.output(GPUSummaryAnswer)
 @gpu.doc(responses={304: "Not changed since the ETag in If-None-Match.", 404: "", 422: ""})
-def get_summary(query_data: NodeQuery) -> Response:
-    """The machine's GPUs in figures
+def get_gpu_summary(query_data: NodeQuery) -> Response:
+    """Summarize the GPUs.
 
-    How many there are, can be had and are busy, and their memory in MB. `ETag` and `If-None-Match` spare the body.
+    Numbers of all, available and busy GPUs, and their memory in MB. With `ETag` and `If-None-Match` an unchanged answer
+    has no body.
     """
     return answer_document(request.path, query_data.node)
 
@@ -59,10 +60,10 @@ def get_summary(query_data: NodeQuery) -> Response:
 @gpu.input(AvailableQuery, location="query")
 @gpu.output(GPUAvailableAnswer)
 @gpu.doc(responses=[404, 422])
-def get_available(query_data: AvailableQuery) -> Response:
-    """The GPUs that can be had now
+def list_available_gpus(query_data: AvailableQuery) -> Response:
+    """List the available GPUs.
 
-    Most free memory first. `total_available` counts those that satisfy the request before `count` cuts the list.
+    Most free memory first. `total_available` counts all matching GPUs, before `count` limits the list.
     """
     return answer(services().gpus.get_available_gpus(**dict(query_data)))
 
@@ -71,10 +72,11 @@ def get_available(query_data: AvailableQuery) -> Response:
 @gpu.input(EventQuery, location="query")
 @gpu.output(GPUEventsAnswer)
 @gpu.doc(responses=[404, 422])
-def get_events(query_data: EventQuery) -> Response:
-    """Xid errors, changes of status and health, the driver's coming and going, newest first
+def list_gpu_events(query_data: EventQuery) -> Response:
+    """List GPU events, newest first.
 
-    What each means and what to do about it. Filters are joined by and.
+    Xid errors, changes of status and health, and failures of the driver, each with its meaning and advice. An event
+    must match all filters.
     """
     page = services().gpus.get_events(query_data.selects, query_data.page(), query_data.node)
     return answer({"events": page.rows, "pagination": page.pagination})
@@ -84,10 +86,10 @@ def get_events(query_data: EventQuery) -> Response:
 @gpu.input(PageQuery, location="query")
 @gpu.output(TaskListAnswer)
 @gpu.doc(responses=[422])
-def get_tasks(query_data: PageQuery) -> Response:
-    """The tasks that hold GPUs, oldest first
+def list_gpu_tasks(query_data: PageQuery) -> Response:
+    """List the tasks that hold GPUs, oldest first.
 
-    Trainings of this service and programs that registered themselves.
+    Trainings of this service and programs that have registered themselves.
     """
     page = services().gpus.tasks.list(query_data.page())
     return answer({"tasks": page.rows, "pagination": page.pagination})
@@ -98,14 +100,14 @@ def get_tasks(query_data: PageQuery) -> Response:
 @gpu.output(TaskAnswer, status_code=201)
 @gpu.doc(responses=[400, 404, 409, 415, 422])
 @idempotent
-def register_task(json_data: RegisterTask) -> Response:
-    """Hold GPUs for a program that was started outside
+def register_gpu_task(json_data: RegisterTask) -> Response:
+    """Register GPUs for an external program.
 
-    All of them or none: 409 `gpu_busy` names who holds which. With a `pid` the task is released when that process
+    All of them or none: error 409 `gpu_busy` names the holders. With a `pid` the task is released when that process
     ends. `Idempotency-Key` makes a retry safe.
     """
     tasks, owner = services().gpus.tasks, current_principal.get().owner
-    before = made_before()
+    before = earlier_result()
     task = tasks.register(**dict(json_data), owner=owner) if before is None else tasks.get(before.about)
     return answer(task, 201, "registered", {"Location": f"{BASE_PATH}/gpu/tasks/{task.task_id}"})
 
@@ -113,10 +115,10 @@ def register_task(json_data: RegisterTask) -> Response:
 @gpu.get("/tasks/<task_id>")
 @gpu.output(TaskAnswer)
 @gpu.doc(responses=[404])
-def get_task(task_id: str) -> Response:
-    """A task that holds GPUs
+def get_gpu_task(task_id: str) -> Response:
+    """Show a task that holds GPUs.
 
-    Which GPUs, since when, and how far it is as far as it told.
+    Its GPUs, its start, and its progress as far as it was reported.
     """
     return answer(services().gpus.tasks.get(task_id))
 
@@ -125,10 +127,10 @@ def get_task(task_id: str) -> Response:
 @gpu.input(TaskProgress)
 @gpu.output(TaskAnswer)
 @gpu.doc(responses=[400, 404, 415, 422])
-def update_task(task_id: str, json_data: TaskProgress) -> Response:
-    """Tell how far a task is
+def update_gpu_task(task_id: str, json_data: TaskProgress) -> Response:
+    """Update the progress of a task.
 
-    What is given replaces what was known; null says that it is no longer known.
+    The given values replace the previous ones; null means unknown.
     """
     given = json_data.model_dump(exclude_unset=True)
     return answer(services().gpus.tasks.update_progress(task_id, **given))
@@ -137,10 +139,10 @@ def update_task(task_id: str, json_data: TaskProgress) -> Response:
 @gpu.delete("/tasks/<task_id>")
 @gpu.output(TaskAnswer)
 @gpu.doc(responses=[404])
-def release_task(task_id: str) -> Response:
-    """Release a task's GPUs
+def release_gpu_task(task_id: str) -> Response:
+    """Release the GPUs of a task.
 
-    Each is `draining` until its memory is back.
+    Each is `draining` until its memory is free.
     """
     return answer(services().gpus.tasks.release(task_id), message="released")
 
@@ -149,10 +151,10 @@ def release_task(task_id: str) -> Response:
 @gpu.output(GPUDetailsAnswer)
 @gpu.doc(responses=[404])
 def get_gpu(gpu_id: str) -> Response:
-    """One GPU, by index or UUID
+    """Show one GPU, by index or UUID.
 
-    The same as its `/details`. Of several machines a GPU is named by its UUID or as `node:index`; an index alone does
-    where only one machine has it.
+    The same as its `/details`. With several machines a GPU is named by its UUID or as `node:index`. An index alone
+    works if only one machine has it.
     """
     return _answer_details(gpu_id)
 
@@ -160,10 +162,10 @@ def get_gpu(gpu_id: str) -> Response:
 @gpu.get("/<gpu_id>/details")
 @gpu.output(GPUDetailsAnswer)
 @gpu.doc(responses=[404])
-def get_details(gpu_id: str) -> Response:
-    """Everything about one GPU, by index or UUID
+def get_gpu_details(gpu_id: str) -> Response:
+    """Show all data of one GPU, by index or UUID.
 
-    For every reading that is null `unavailable` says why, by its path.
+    For each null, `unavailable` contains the reason by the field's path.
     """
     return _answer_details(gpu_id)
 
@@ -176,11 +178,11 @@ def _answer_details(gpu_id: str) -> Response:
 @gpu.get("/<gpu_id>/processes")
 @gpu.output(GPUProcessesAnswer)
 @gpu.doc(responses=[404])
-def get_processes(gpu_id: str) -> Response:
-    """Who holds a GPU's memory
+def list_gpu_processes(gpu_id: str) -> Response:
+    """List the processes that use a GPU's memory.
 
-    Each process with its user, command (secrets masked), memory in MB, since when, and the task that it belongs to.
-    Null instead of a list when the driver does not say.
+    Each with its user, command (secrets masked), memory in MB, start, and the task that it belongs to. Null instead of
+    a list if the driver does not report processes.
     """
     return answer(services().gpus.get_processes(gpu_id))
 
@@ -189,11 +191,11 @@ def get_processes(gpu_id: str) -> Response:
 @gpu.input(HistoryQuery, location="query")
 @gpu.output(GPUHistoryAnswer)
 @gpu.doc(responses=[404, 422])
-def get_history(gpu_id: str, query_data: HistoryQuery) -> Response:
-    """A metric of one GPU over time
+def get_gpu_history(gpu_id: str, query_data: HistoryQuery) -> Response:
+    """Show the history of one metric of a GPU.
 
-    One sample a sweep is kept for 24 h; each point is the mean, lowest and highest value of one step, and null where
-    nothing was read.
+    The service stores one sample per sweep for 24 h. Each point is the mean, minimum and maximum of one step, or null
+    without readings.
     """
     since, until = query_data.period(services().clock.now())
     return answer(services().gpus.get_history(gpu_id, query_data.metric, since, until, query_data.step))

@@ -1,4 +1,4 @@
-"""The GPUs: monitored, judged, offered, held. What a request sees is always the latest published state."""
+"""The service of GPUs: monitoring, judgement, offers and holders. Requests always read the latest published state."""
 
 import logging
 import threading
@@ -11,13 +11,13 @@ from api.domain.gpu import AvailableGPUResponse, GPUInfo, GPUProcesses, GPUStatu
 from api.domain.history import GPUHistoryResponse, Metric
 from api.domain.model_memory import ModelType
 from api.domain.node import find_name
+from api.domain.read_scope import current_scope
 from api.domain.reading import XidEvent
 from api.domain.reason import Reason
-from api.domain.sight import current_sight
 from api.domain.system import Readiness
 from api.domain.task import RegisteredTask, TaskType
 from api.gpus.available import find_available, needed_memory
-from api.gpus.circumstances import AskEngine
+from api.gpus.circumstances import EngineLookup
 from api.gpus.documents import GPUDocuments, ProcessMetrics, no_process_metrics
 from api.gpus.events import GPUEvents
 from api.gpus.fleet_history import FleetHistory
@@ -37,39 +37,38 @@ from api.gpus.state import GPUState, GPUStateKeeper
 from api.gpus.task_service import GPUTasks
 from api.gpus.xids import FatalXid, XidKey
 from api.util.clock import Clock
-from api.util.deadlines import hurrying
+from api.util.deadlines import wait_limit
 from api.util.documents import DocumentTable
 from api.util.pagination import Page, PageRequest, paginate
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two checks whether a reading has turned stale without a sweep.
+#: Seconds between two checks for readings that became stale without a sweep.
 FRESHNESS_SECONDS = 1.0
 
-#: News of other machines are followed by a rest this many times as long as they took to publish.
+#: The pause after publishing news of other machines, as a multiple of the time that publishing took.
 REST_SHARE = 20.0
 
-#: Seconds that a sweep may wait for what the database knows.
+#: Seconds that a sweep may wait for the database.
 SWEEP_SECONDS = 0.3
 
 _XID_SECONDS = 1.0
-#: The most Xid errors read at a time; the rest waits in the driver for the next second.
+#: The most Xid errors read at a time; the others wait in the driver for the next second.
 _XID_BURST = 1000
 
 _PAST_UNKNOWN = Reason.of(
-    "which Xid errors it had before this server started is not known: the database cannot be read", "past_unknown"
+    "its Xid errors before this server started are unknown: the database cannot be read", "past_unknown"
 )
 
 _NAMESPACE_NOTE = Reason.of(
-    "This service runs in a PID namespace of its own: "
-    "NVML may report the host's pids, which name other processes here.",
+    "This service runs in its own PID namespace: NVML may report the host's pids, which mean other processes here.",
     "own_pid_namespace",
 )
 
 
 class GPUService:
-    """What the service knows of GPUs, and who may have which."""
+    """Provides the state of the GPUs and decides which are available."""
 
     def __init__(
         self,
@@ -90,15 +89,15 @@ class GPUService:
         self._dcgm_hostname = dcgm_hostname
         self._events = events or GPUEvents()
         self._histories = FleetHistory(interval)
-        self.history = self._histories.own  #: what this machine's GPUs did over the last day
+        self.history = self._histories.own  #: the history of this machine's GPUs over the last day
         self._keeper = GPUStateKeeper(store.node, clock, max_age, self._events)
         self._registry = TaskRegistry(store, clock, on_change=self._on_registry_change)
-        #: The tasks that hold GPUs, as programs register and ask for them.
+        #: The tasks that hold GPUs, for programs that register and query them.
         self.tasks = GPUTasks(self._registry, lambda: self._state, self.get_all_gpus)
         self._holders = GPUHolders(self._registry, self._note_release)
         self._monitor = GPUMonitor(source, interval, clock, self.publish)
         self._freshness = PeriodicThread("gpu-freshness", FRESHNESS_SECONDS, self.check_freshness)
-        self._xids = PeriodicThread("gpu-xid", _XID_SECONDS, self.listen_for_xid)
+        self._xids = PeriodicThread("gpu-xid", _XID_SECONDS, self.read_xids)
         self._lock = threading.Lock()
         self._swept = threading.Event()
         self._listeners: list[Callable[[int, GPUDocuments], None]] = []
@@ -113,39 +112,42 @@ class GPUService:
     # -- monitoring ------------------------------------------------------------------------------------------------
 
     def start_monitoring(self) -> None:
-        """Begins to sweep; the first answers are there as soon as the GPUs have answered once."""
+        """Start the sweeps. The first answers exist as soon as the GPUs have answered once."""
         for part in (self._monitor, self._freshness, self._xids):
             part.start()
 
-    def offer_from(self, nodes: Callable[[], Collection[str]], say: AskEngine | None = None) -> None:
-        """Has these nodes' GPUs offered, not this machine's alone, as `say` judges them, too. Both answer at once."""
+    def offer_from(self, nodes: Callable[[], Collection[str]], say: EngineLookup | None = None) -> None:
+        """Offer the GPUs of these nodes, with the status that `say` adds, instead of this machine's only.
+
+        Both functions must return immediately.
+        """
         self._keeper.offer_from(nodes, say)
 
     def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
-        """Has no GPU offered of a node of which this tells why not. It answers at once."""
+        """Offer no GPU of a node for which this function returns a reason. It must return immediately."""
         self._keeper.withhold_where(why_not)
 
     def wait_for_first_sweep(self, timeout: float) -> bool:
-        """False when the first sweep has not ended after `timeout` seconds."""
+        """Return False if the first sweep has not ended after `timeout` seconds."""
         return self._swept.wait(timeout)
 
     def stop_monitoring(self) -> None:
-        """Ends the sweeps. A call to the driver that is stuck is left behind."""
+        """Stop the sweeps. A stuck call to the driver is left running."""
         self._xids.stop(timeout=0.5)
         self._freshness.stop(timeout=0.5)
         self._monitor.stop()
         self._source.close()
 
     def subscribe(self, listener: Callable[[int, GPUDocuments], None]) -> None:
-        """Calls `listener(number, documents)` with the answers of each new state, in the thread that made it."""
+        """Call `listener(number, documents)` with the answers of each new state, in the thread that made it."""
         self._listeners.append(listener)
 
     def publish(self, snapshot: GPUSnapshot) -> None:
-        """Takes a sweep's snapshot: records it, releases dead tasks, judges it, and hands documents and streams on.
+        """Process a sweep's snapshot: record it, release tasks of ended processes, judge it, and publish the answers.
 
-        It does not wait for the database: what is not known in time is taken up by a later sweep.
+        It does not wait for the database; a later sweep processes late data.
         """
-        with hurrying(SWEEP_SECONDS):
+        with wait_limit(SWEEP_SECONDS):
             self._take_over(snapshot)
         self._histories.record_others(self._state)
 
@@ -161,7 +163,7 @@ class GPUService:
         with self._lock:
             self._publish(snapshot)
             documents = self._documents
-        # Sweeps pay for the encoding; changes in between leave it to the first who asks.
+        # Sweeps pay for the encoding; for changes in between the first reader does.
         documents.make_all()
         self._swept.set()
 
@@ -179,9 +181,10 @@ class GPUService:
         return GPUDocuments(state, self._clock, self._process_metrics, self._dcgm_hostname)
 
     def check_freshness(self) -> None:
-        """Publishes the state again when a reading has turned stale since, or another machine has told something.
+        """Publish the state again if a reading became stale or another machine has reported.
 
-        News of others rest 20 times as long as they took to publish: of a thousand machines they come all the time.
+        Reports of others are published with pauses 20 times as long as publishing took, because a thousand machines
+        report constantly.
         """
         with self._lock:
             began = self._clock.monotonic()
@@ -198,9 +201,7 @@ class GPUService:
         xids: Sequence[XidEvent] = (),
         reporter: str = "",
     ) -> None:
-        """Takes what other machines told last, which nodes are drained, and the Xid errors that `reporter` told of its
-        own GPUs.
-        """
+        """Process the last reports of other machines, the drained nodes, and the Xid errors of `reporter`'s GPUs."""
         with self._lock:
             is_urgent = self._keeper.note_nodes(parts, drains)
             for event in xids:
@@ -212,17 +213,18 @@ class GPUService:
             self._on_xids()
 
     def await_past_xids(self, on_xids: Callable[[], None]) -> None:
-        """Offers no GPU until `exchange_fatal_xids` was called once. `on_xids` is called when a driver has reported Xid
-        errors; it must return at once.
+        """Offer no GPU until `exchange_fatal_xids` is called once.
+
+        `on_xids` is called when a driver has reported Xid errors; it must return immediately.
         """
         self._keeper.past_problem, self._on_xids = _PAST_UNKNOWN, on_xids
 
     def exchange_fatal_xids(
         self, news: Mapping[XidKey, FatalXid], reset: Collection[tuple[str, str]]
     ) -> Mapping[XidKey, FatalXid]:
-        """Takes errors that were stored, and GPUs (node and UUID) that other servers have seen reset.
+        """Add errors that were stored, and clear GPUs (node and UUID) that other servers have seen reset.
 
-        Returns every error that forbids a GPU now.
+        Returns all errors that make a GPU unusable now.
         """
         with self._lock:
             is_changed = bool(news or reset) or self._keeper.past_problem is not None
@@ -236,23 +238,23 @@ class GPUService:
             return self._keeper.xids.fatal()
 
     def find_disputed(self, node: str, uuids: Iterable[str]) -> frozenset[str]:
-        """Returns those of these UUIDs that were another machine's before this node told of them."""
+        """Return those of these UUIDs that another machine reported before this node."""
         with self._lock:
             return self._keeper.owners.find_disputed(node, uuids)
 
     def note_node(self, name: str, severity: Severity, message: Reason, previous: str | None, current: str) -> None:
-        """Appends what became of another machine to the events."""
+        """Add a change of another machine to the events."""
         now = self._clock.now()
         self._events.add(now, EventType.NODE, severity, message, node=name, previous=previous, current=current)
 
-    def listen_for_xid(self) -> None:
-        """Reads the Xid errors that the driver reports, and counts them."""
+    def read_xids(self) -> None:
+        """Read the Xid errors that the driver reports, and count them."""
         events = list(islice(iter(self._source.next_xid, None), _XID_BURST))
         if events:
             with self._lock:
                 for event in events:
                     self._keeper.note_xid(self._state.node, event, self._state.gpus)
-                # Once for all of them: a burst of messages would outrun the subscribers.
+                # Once for all: a burst of messages would be too fast for the subscribers.
                 self._publish(self._state.snapshot)
             self._on_xids()
 
@@ -269,20 +271,20 @@ class GPUService:
 
     @property
     def documents(self) -> DocumentTable:
-        """The ready answers of the latest state, by path: for readers from whom nothing is hidden."""
+        """The encoded answers of the latest state, by path, for readers from whom nothing is hidden."""
         return self._documents.table
 
     @property
     def seen(self) -> GPUDocuments:
-        """The answers of the latest state as whoever asks may see them."""
-        return self._documents.seen_by(current_sight.get())
+        """The answers of the latest state as the current reader may see them."""
+        return self._documents.seen_by(current_scope.get())
 
     def get_status(self) -> GPUStatusResponse:
-        """Every GPU, with the summary, the age and the source."""
+        """Return all GPUs, with the summary, the age and the source."""
         return self.seen.status
 
     def get_all_gpus(self) -> tuple[GPUInfo, ...]:
-        """Every GPU that is known, lost ones included."""
+        """Return all known GPUs, including lost ones."""
         return self.seen.status.gpus
 
     def get_available_gpus(
@@ -293,29 +295,34 @@ class GPUService:
         count: int | None = None,
         node: str | None = None,
     ) -> AvailableGPUResponse:
-        """The GPUs that can be had now, of one node or of all, most free memory first; `count` cuts the list.
-        `min_memory` is in MB. Raises NodeNotFound."""
+        """Return the available GPUs of one node or of all, most free memory first.
+
+        `count` limits the list. `min_memory` is in MB. Raises NodeNotFound.
+        """
         return find_available(narrow(self._state, node), needed_memory(min_memory, task_type, model_type), count)
 
     def note_change(self) -> None:
-        """Publishes the state again, as leases have changed."""
+        """Publish the state again, because leases have changed."""
         self._on_registry_change(())
 
     def sweep_soon(self) -> None:
-        """Reads the GPUs again without waiting for the next sweep."""
+        """Read the GPUs again without waiting for the next sweep."""
         self._monitor.trigger()
 
     @property
     def state(self) -> GPUState:
-        """All GPUs of one moment, by which the scheduler decides."""
+        """All GPUs at one moment, for the scheduler's decisions."""
         return self._state
 
     def require(self, reference: str) -> None:
-        """Raises GPUNotFound unless a GPU has this index or UUID."""
+        """Raise GPUNotFound unless a GPU has this index or UUID."""
         find_gpu(self._state, reference)
 
     def get_processes(self, reference: str) -> GPUProcesses:
-        """Who holds memory of one GPU. Raises GPUNotFound."""
+        """Return the processes that hold memory of one GPU.
+
+        Raises GPUNotFound.
+        """
         state = self.seen.state
         note = _NAMESPACE_NOTE if host.has_own_pid_namespace() else None
         return show_processes_of(state, reference, note)
@@ -323,30 +330,35 @@ class GPUService:
     def get_history(
         self, reference: str, metric: Metric, since: datetime, until: datetime, step: float | None
     ) -> GPUHistoryResponse:
-        """A metric of one GPU over time. Raises GPUNotFound."""
+        """Return the history of one metric of one GPU.
+
+        Raises GPUNotFound.
+        """
         return self._histories.show(self._state, reference, metric, since, until, step)
 
     def get_events(
         self, selects: Callable[[GPUEvent, str], bool], page: PageRequest, node: str | None = None
     ) -> Page[GPUEvent]:
-        """What happened, newest first, to one node or to all. `selects` is given an event and its node. Raises
-        NodeNotFound for a node that neither is there nor stands in an event."""
-        state, sight = self._state, current_sight.get()
+        """Return the events of one node or of all, newest first.
+
+        `selects` receives an event and its node. Raises NodeNotFound for a node that neither exists nor has events.
+        """
+        state, sight = self._state, current_scope.get()
         hidden = (hide_in_event(event, owner, sight) for event, owner in self._events.list_owned())
         seen = [(event, node_of(event, state.node)) for event in hidden if event is not None]
         if node is not None:
-            # What happened to a machine that was forgotten is told for as long as it is kept.
+            # Events of a deleted machine are shown for as long as they are stored.
             node = find_name(node, {name for _, name in seen}) or narrow(state, node).nodes[0].name
         events = [event for event, name in seen if node in (None, name) and selects(event, name)]
         return paginate(events, lambda event: event.id, page, descending=True)
 
     def get_readiness(self) -> Readiness:
-        """Whether the readings can be relied on; the reasons when not."""
+        """Return whether the readings are reliable, and the reasons if not."""
         return judge_readiness(self._state, self._clock.monotonic(), self._interval)
 
 
 def _unread(source: GPUSource, clock: Clock) -> GPUSnapshot:
-    """What is known before the first sweep has ended."""
+    """Return the snapshot before the first sweep has ended."""
     return GPUSnapshot(
         sequence=0,
         gpus=(),

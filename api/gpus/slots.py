@@ -1,4 +1,4 @@
-"""One slot of the source: what was last read there, and when which reading is due."""
+"""Reads one slot of the source, and decides which readings are due."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -10,19 +10,19 @@ from api.gpus.snapshot import GPUReading
 from api.gpus.sources.source import GPUFault, GPUSource, ProcessesUnlistedError
 from api.util.clock import Clock
 
-#: Seconds between two readings of what changes seldom, and between two lists of processes (4.5 ms a GPU).
+#: Seconds between two readings of rarely changing values, and between two process lists (4.5 ms per GPU).
 CONDITION_SECONDS = 30.0
 PROCESS_SECONDS = 15.0
 
-# The beats are whole sweeps: a sweep that comes a moment early must not push a reading to the next one.
+# The intervals are multiples of sweeps: a slightly early sweep must not postpone a reading to the next one.
 _EARLY = 0.5
 
-#: MB by which used memory must change for the processes to be listed at once: somebody came or went.
+#: Change of used memory in MB that causes an immediate process list: a process probably started or ended.
 MEMORY_MOVED_MB = 64
 
 
 class GPUSlot:
-    """Reads one slot, in one thread that is used for nothing else. `latest` is replaced as a whole."""
+    """Reads one slot, in a dedicated thread. `latest` is replaced as a whole."""
 
     def __init__(self, number: int, source: GPUSource, clock: Clock) -> None:
         self.number = number
@@ -44,7 +44,7 @@ class GPUSlot:
         self.reader = Reader(f"gpu-{number}", self.read, clock)
 
     def read(self) -> None:
-        """Reads the vitals, and of all else what is due."""
+        """Read the vitals, and everything else that is due."""
         try:
             self.latest = self._read(self._clock.monotonic(), self._clock.now())
         except GPUFault as fault:
@@ -102,7 +102,7 @@ class GPUSlot:
 
 
 def _with_rates(vitals: GPUVitals, before: GPUReading, now: float) -> GPUVitals:
-    """The vitals with bytes a second from two counters: a rate asked of the driver would take it 40 ms to measure."""
+    """Add rates in bytes per second from two counters: the driver would take 40 ms to measure a rate."""
     last, at = before.vitals, before.read_monotonic
     if last is None or at is None or before.fault is not None or now <= at or vitals.pcie_rx_bytes is None:
         return vitals
@@ -114,5 +114,5 @@ def _with_rates(vitals: GPUVitals, before: GPUReading, now: float) -> GPUVitals:
 
 
 def _rate(before: int | None, now: int | None, seconds: float) -> float | None:
-    # A counter that has wrapped, or begun anew, tells nothing of the time in between.
+    # A counter that has wrapped or restarted has no rate for that interval.
     return None if before is None or now is None or now < before else (now - before) / seconds

@@ -1,4 +1,4 @@
-"""A frozen reading of a machine's GPUs."""
+"""An immutable reading of a machine's GPUs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +12,12 @@ from api.domain.reading import (
     GPUVitals,
     SourceName,
 )
-from api.domain.reason import Words
+from api.domain.reason import ReasonOrText
 
 
 @dataclass(frozen=True, slots=True)
 class GPUReading:
-    """What is known of one GPU. The identity stays when the GPU is lost; vitals go.
+    """The state of one GPU. When the GPU is lost, the identity stays and the vitals are removed.
 
     `index` is None when the driver has given its former index to another GPU. `read_monotonic` is when the reading
     began, so that a call that was stuck for a minute returns a reading that is a minute old.
@@ -30,13 +30,13 @@ class GPUReading:
     processes: tuple[GPUProcess, ...] | None = None
     processes_unlisted: str | None = None  #: why there is no list
     fault: FaultKind | None = None
-    fault_reason: Words | None = None
+    fault_reason: ReasonOrText | None = None
     read_at: datetime | None = None
     read_monotonic: float | None = None
 
     @property
     def uuid(self) -> str | None:
-        """The UUID of the GPU; None for a slot that has never told it."""
+        """The UUID of the GPU; None for a slot that has never reported it."""
         return None if self.identity is None else self.identity.uuid
 
 
@@ -44,8 +44,8 @@ class GPUReading:
 class GPUSnapshot:
     """All GPUs after one sweep.
 
-    `stuck` counts the calls that have not returned; `problem` says why the source as a whole gives nothing,
-    `problem_code` with NVML's number for it.
+    `stuck` counts the calls that have not returned. `problem` says why the whole source has no readings, and
+    `problem_code` is NVML's code for it.
     """
 
     sequence: int
@@ -56,5 +56,5 @@ class GPUSnapshot:
     taken_monotonic: float
     sweep_seconds: float
     stuck: int = 0
-    problem: Words | None = None
+    problem: ReasonOrText | None = None
     problem_code: int | None = None

@@ -1,4 +1,4 @@
-"""The latest snapshot with everything that bears on it, judged and published as one immutable state."""
+"""Judges the latest snapshot with its circumstances, and publishes the result as one immutable state."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from api.domain.event import EventType
 from api.domain.gpu import GPUStatus
 from api.domain.node import SILENT_SECONDS, NodeStatus
 from api.domain.reading import XidEvent
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.task import RegisteredTask
-from api.gpus.circumstances import AskEngine, EngineWord, GPUCircumstances
+from api.gpus.circumstances import EngineLookup, EngineStatus, GPUCircumstances
 from api.gpus.events import GPUEvents, describe_xid, xid_severity
 from api.gpus.judgement import DRAINING_SECONDS, JudgedGPU, is_stale, judge
 from api.gpus.other_machines import (
@@ -28,18 +28,18 @@ from api.util.clock import Clock
 
 @dataclass(frozen=True, slots=True)
 class GPUState:
-    """All GPUs, judged. Everything that a request sees of one moment comes from one of these."""
+    """All judged GPUs at one moment. Every answer about a moment is built from one such state."""
 
     node: str  #: this machine, as the database names it
     snapshot: GPUSnapshot
     gpus: tuple[JudgedGPU, ...]
     xids: Mapping[tuple[str, int], XidCount]
     failed_sweeps: int
-    startable: frozenset[str] = frozenset()  #: the nodes on which the executor can start something
-    has_cluster: bool = False  #: whether these are a cluster's, and not this machine alone
+    startable: frozenset[str] = frozenset()  #: the nodes on which the executor can start attempts
+    has_cluster: bool = False  #: whether these are the nodes of a cluster, not only this machine
     parts: Mapping[str, NodePart] = field(default_factory=dict)  #: the other nodes, by name
     nodes: tuple[NodeCondition, ...] = ()  #: this machine first, then the others
-    #: Those that have a UUID of their own: each running attempt looks for its GPUs with each tick.
+    #: GPUs with an undisputed UUID, by that UUID, for the frequent lookups of running attempts.
     by_uuid: Mapping[str, JudgedGPU] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class GPUState:
 
     @property
     def is_fleet(self) -> bool:
-        """Whether there are other machines than this one."""
+        """Whether there are other machines."""
         return bool(self.parts)
 
     @property
@@ -58,11 +58,11 @@ class GPUState:
 
     @property
     def other_uuids(self) -> frozenset[str | None]:
-        """The GPUs of the other machines."""
+        """The UUIDs of the other machines' GPUs."""
         return frozenset(gpu.reading.uuid for gpu in self.gpus if gpu.node != self.node and not gpu.is_twin)
 
     def drain_of(self, node: str) -> Reason | None:
-        """Why nothing new is started on a node, in a sentence; None: something may be."""
+        """Return why a node starts nothing new, as a sentence, or None."""
         drain = next(
             (each.reason for each in self.nodes if each.name == node and each.status is NodeStatus.DRAINING), None
         )
@@ -71,7 +71,7 @@ class GPUState:
         )
 
     def snapshot_of(self, node: str) -> GPUSnapshot:
-        """What a node's GPUs were read as last."""
+        """Return the last snapshot of a node."""
         part = self.parts.get(node)
         return self.snapshot if part is None else part.snapshot
 
@@ -82,24 +82,24 @@ class GPUState:
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
-    """What holds for all GPUs of a node."""
+class _NodeContext:
+    """The values that apply to all GPUs of a node."""
 
     node: str
-    problem: Words | None
+    problem: ReasonOrText | None
     max_age: float
     drain: Reason | None
 
 
 class GPUStateKeeper:
-    """Judges each snapshot by the tasks, the Xid errors and the time, and remembers what the judgement needs.
+    """Judges each snapshot by tasks, Xid errors and time, and stores what this requires.
 
-    One caller at a time: the lock is the owner's.
+    Not thread-safe: the owner holds a lock.
     """
 
     def __init__(self, node: str, clock: Clock, max_age: float, events: GPUEvents) -> None:
         self._node = node
-        self._engine: AskEngine = lambda node, index: None
+        self._engine: EngineLookup = lambda node, index: None
         self._startable: Callable[[], Collection[str]] = lambda: (node,)
         self._has_cluster = False
         self._why_not: Callable[[str], Reason | None] = lambda node: None
@@ -109,7 +109,7 @@ class GPUStateKeeper:
         self._events = events
         self._released: dict[str, float] = {}
         self.xids = XidHistories(node, clock)
-        self.past_problem: Reason | None = None  #: why it is not known which errors came before this server started
+        self.past_problem: Reason | None = None  #: why the errors before this server's start are unknown
         self.owners = GPUOwners(node)
         self._failed_sweeps = 0
         self._last_sequence = 0
@@ -117,16 +117,17 @@ class GPUStateKeeper:
         self._drains: Mapping[str, Reason] = {}
 
     def note_nodes(self, parts: Mapping[str, NodePart], drains: Mapping[str, Reason]) -> bool:
-        """Takes what the other nodes told last, and which nodes start nothing new. True when that cannot wait: one has
-        come or gone, or is drained or not any more.
+        """Process the last reports of the other nodes, and the drained nodes.
+
+        Returns True if the change is urgent: a node was added, removed, drained or undrained.
         """
         is_urgent = drains != self._drains or parts.keys() != self._parts.keys()
         is_urgent = is_urgent or any(part.has_left != self._parts[name].has_left for name, part in parts.items())
         changed = [part for name, part in parts.items() if part is not self._parts.get(name)]
         self.owners.note(changed)
         for part in changed:
-            if part.is_heard:
-                self.xids.heed(part.node, part.snapshot, part.boot)
+            if part.has_reported:
+                self.xids.clear_reset(part.node, part.snapshot, part.boot)
         for name in self._parts.keys() - parts.keys():
             self.owners.forget(name)
             self.xids.forget(name)
@@ -134,29 +135,32 @@ class GPUStateKeeper:
         self._events.is_fleet = bool(parts)
         return is_urgent
 
-    def offer_from(self, nodes: Callable[[], Collection[str]], say: AskEngine | None = None) -> None:
-        """Has the GPUs of these nodes offered, instead of this machine's alone, and each judged by what an engine says
-        of it, too; both are asked at each judgement.
+    def offer_from(self, nodes: Callable[[], Collection[str]], say: EngineLookup | None = None) -> None:
+        """Offer the GPUs of these nodes instead of this machine's only, with an engine's status of each.
+
+        Both functions are called at each judgement.
         """
         self._startable, self._has_cluster = nodes, True
         self._engine = say or self._engine
 
     def withhold_where(self, why_not: Callable[[str], Reason | None]) -> None:
-        """Has no GPU offered of a node of which this tells why not; it is asked at each judgement."""
+        """Offer no GPU of a node for which this function returns a reason. It is called at each judgement."""
         self._why_not = why_not
 
     def judge(self, snapshot: GPUSnapshot, held: Mapping[str, RegisteredTask] | None) -> GPUState:
-        """The state that this snapshot amounts to now; changes since the last one become events.
+        """Return the state for this snapshot now. Changes since the last one become events.
 
-        `held` None: who holds them is not known.
+        `held` is None if the holders are unknown.
         """
         if snapshot.sequence != self._last_sequence:
             self._last_sequence = snapshot.sequence
             self._failed_sweeps += snapshot.problem is not None
             self.owners.note_own(snapshot)
-            self.xids.heed(self._node, snapshot, self._clock.mark().boot_id)
+            self.xids.clear_reset(self._node, snapshot, self._clock.mark().boot_id)
         now = self._clock.monotonic()
-        own = _Whole(self._node, snapshot.problem or self.past_problem, self._max_age, self._drains.get(self._node))
+        own = _NodeContext(
+            self._node, snapshot.problem or self.past_problem, self._max_age, self._drains.get(self._node)
+        )
         gpus = [self._judge(gpu, own, held, now) for gpu in snapshot.gpus]
         nodes = [
             judge_drain(self._node, self._drains),
@@ -184,50 +188,50 @@ class GPUStateKeeper:
         held: Mapping[str, RegisteredTask] | None,
         now: float,
     ) -> Iterator[JudgedGPU]:
-        twins = self.owners.find_twins(self._parts.values(), held or {}, now) if self._parts else {}
+        duplicates = self.owners.find_duplicates(self._parts.values(), held or {}, now) if self._parts else {}
         for node, part in zip(nodes, self._parts.values(), strict=True):
-            about = _Whole(
+            context = _NodeContext(
                 part.node, why_unread(part, node) or self.past_problem, self._others_age, self._drains.get(part.node)
             )
             for gpu in part.snapshot.gpus:
-                yield self._judge(gpu, about, held, now, twins.get((part.node, gpu.uuid or "")))
+                yield self._judge(gpu, context, held, now, duplicates.get((part.node, gpu.uuid or "")))
 
     def _judge(
         self,
         gpu: GPUReading,
-        about: "_Whole",
+        context: "_NodeContext",
         held: Mapping[str, RegisteredTask] | None,
         now: float,
-        twin: str | None = None,
+        uuid_owner: str | None = None,
     ) -> JudgedGPU:
-        # What another machine calls by a UUID that is taken has neither its task nor its past.
-        uuid = "" if twin is not None else gpu.uuid or ""
+        # A GPU with another machine's UUID has neither that GPU's task nor its history.
+        uuid = "" if uuid_owner is not None else gpu.uuid or ""
         task = None if held is None else held.get(uuid)
         released = self._released.get(uuid)
-        history = None if twin is not None else self.xids.of(about.node, gpu.uuid)
+        history = None if uuid_owner is not None else self.xids.of(context.node, gpu.uuid)
         around = GPUCircumstances(
             now=now,
-            max_age=about.max_age,
-            problem=about.problem,
+            max_age=context.max_age,
+            problem=context.problem,
             task=task,
             holders_known=held is not None,
             draining_for=None if released is None else now - released,
             xids=() if history is None else history.codes(now),
             last_xid_at=float("-inf") if history is None else history.last_at,
-            engine=self._ask_engine(about.node, gpu.index),
-            drain=about.drain,
-            twin=twin,
+            engine=self._engine_status(context.node, gpu.index),
+            drain=context.drain,
+            uuid_owner=uuid_owner,
         )
-        return JudgedGPU(reading=gpu, judgement=judge(gpu, around), task=task, node=about.node)
+        return JudgedGPU(reading=gpu, judgement=judge(gpu, around), task=task, node=context.node)
 
-    def _ask_engine(self, node: str, index: int | None) -> EngineWord | None:
+    def _engine_status(self, node: str, index: int | None) -> EngineStatus | None:
         why = self._why_not(node)
         if why is not None:
-            return EngineWord(GPUStatus.BUSY, why)
+            return EngineStatus(GPUStatus.BUSY, why)
         return None if index is None else self._engine(node, index)
 
     def staleness_changed(self, state: GPUState) -> bool:
-        """Whether a reading has become too old since this state was judged."""
+        """Return whether a reading has become too old since this state was judged."""
         now = self._clock.monotonic()
         if any(
             condition.status is not judge_node(self._parts[condition.name], self._drains, now).status
@@ -242,7 +246,7 @@ class GPUStateKeeper:
         )
 
     def note_released(self, uuids: Iterable[str]) -> None:
-        """Notes that a task has left these GPUs: they are draining until their memory is back."""
+        """Record that a task has released these GPUs: they are draining until their memory is free."""
         self._released.update(dict.fromkeys(uuids, self._clock.monotonic()))
 
     def _end_draining(self, gpus: Iterable[JudgedGPU], now: float) -> None:
@@ -250,21 +254,21 @@ class GPUStateKeeper:
             released = self._released.get(gpu.reading.uuid or "")
             if released is None or gpu.judgement.status is GPUStatus.DRAINING:
                 continue
-            # Only a reading from after the release can tell that the memory is back.
+            # Only a reading after the release shows that the memory is free.
             read = gpu.reading.read_monotonic
             if gpu.task is not None or now - released >= DRAINING_SECONDS or (read is not None and read > released):
                 del self._released[gpu.reading.uuid or ""]
 
     def note_xid(self, node: str, event: XidEvent, gpus: Iterable[JudgedGPU]) -> None:
-        """Counts an error that the driver of a node reported, and lets it bear on the GPU's health.
+        """Count an error that the driver of a node reported, and include it in the GPU's health.
 
-        The same error of the same GPU again within INCIDENT_SECONDS is the same incident: the driver tells of one in
-        several ways.
+        The same error of the same GPU within INCIDENT_SECONDS belongs to the same incident, because the driver reports
+        an incident several times.
         """
         gpu = next((gpu for gpu in gpus if gpu.node == node and gpu.reading.uuid == event.uuid), None)
         is_foreign = self.owners.find_disputed(node, [event.uuid or ""]) if gpu is None else gpu.is_twin
         if node != self._node and is_foreign:
-            # A UUID that is another machine's: nothing that this node reports bears on it.
+            # The UUID belongs to another machine, so this node's reports do not affect it.
             return
         task_id = None if gpu is None or gpu.task is None else gpu.task.task_id
         if self.xids.add(node, event, task_id):

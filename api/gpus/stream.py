@@ -1,4 +1,4 @@
-"""The stream of the GPUs, of all machines or of one: the latest snapshot at once, then each new one."""
+"""The stream of the GPUs of all machines or of one: the latest snapshot immediately, then each new one."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from api.domain.sight import Sight, current_sight
+from api.domain.read_scope import ReadScope, current_scope
 from api.errors import NodeNotFound
 from api.streaming.addresses import Asked, Opener
 from api.streaming.broker import Broker
@@ -16,14 +16,14 @@ from api.streaming.models import Message, MessageType, StreamEnding, Topic
 from api.streaming.query_parameters import StreamQuery, read_query
 from api.streaming.subscription import Published, Subscription, TooSlow
 
-#: How many snapshots a subscriber may be behind.
+#: The maximum number of snapshots that a subscriber may be behind.
 QUEUE_SNAPSHOTS = 16
 
 _LONGEST_NAME = 255
 
 
 class GPUStreamQuery(StreamQuery):
-    """Names the node whose GPUs the client wants."""
+    """The query of a GPU stream, with the node of the GPUs."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -33,18 +33,20 @@ class GPUStreamQuery(StreamQuery):
 def snapshot_message(
     number: int,
     json: bytes,
-    show: Callable[[Sight], bytes] | None = None,
-    show_node: Callable[[Sight, str], bytes] | None = None,
+    show: Callable[[ReadScope], bytes] | None = None,
+    show_node: Callable[[ReadScope, str], bytes] | None = None,
 ) -> Message:
-    """The message of a state of the GPUs, with its number; `show` makes the JSON for who may not see all of it, and
-    `show_node` the one about a single machine.
+    """Return the message of a GPU state, with its number.
+
+    `show` builds the JSON for readers with a limited scope, and `show_node` the one for a single machine.
     """
     return Message(Topic.GPU, MessageType.SNAPSHOT, json, position=number, show=show, show_node=show_node)
 
 
-class Unchanged:
-    """Knows the snapshots in which a reader who does not get everything would see nothing new: when something else has
-    changed is not theirs to know, or not what they asked for.
+class UnchangedFilter:
+    """Drops snapshots in which a reader with a limited view would see no change.
+
+    Otherwise their arrival would reveal changes outside of that view.
     """
 
     def __init__(self, gets_all: bool) -> None:
@@ -52,7 +54,7 @@ class Unchanged:
         self._last = b""
 
     def drop(self, frames: Sequence[Frame]) -> list[Frame]:
-        """The frames without such snapshots."""
+        """Return the frames without unchanged snapshots."""
         return [frame for frame in frames if self._is_news(frame)]
 
     def _is_news(self, frame: Frame) -> bool:
@@ -63,30 +65,33 @@ class Unchanged:
 
 
 def create_gpu_stream(broker: Broker) -> Opener:
-    """Makes the function that opens this stream for one subscriber."""
+    """Return the function that opens this stream for one subscriber."""
 
     @asynccontextmanager
     async def open_stream(asked: Asked) -> AsyncIterator[Frames]:
         node = read_node(asked.query)
         with broker.subscribe([Topic.GPU], capacity=QUEUE_SNAPSHOTS) as subscription:
-            latest, sight = broker.latest_snapshot(), current_sight.get()
+            latest, sight = broker.latest_snapshot(), current_scope.get()
             if latest is not None:
-                latest.snapshot_frame(sight, node)  # a node that is not known is refused before anything is sent
+                latest.snapshot_frame(sight, node)  # reject an unknown node before anything is sent
             yield _frames(subscription, latest, sight, node)
 
     return open_stream
 
 
 def read_node(query: str) -> str | None:
-    """Return the node that a query names, or None for all nodes. Raises Invalid and MalformedRequest."""
+    """Return the node that a query names, or None for all nodes.
+
+    Raises Invalid and MalformedRequest.
+    """
     if "node=" not in query:
-        # These addresses have always taken any query.
+        # These addresses have always accepted any query.
         return None
     return read_query(GPUStreamQuery, query).node
 
 
-async def _frames(subscription: Subscription, latest: Published | None, sight: Sight, node: str | None) -> Frames:
-    seen, unchanged = 0, Unchanged(sight.is_whole and node is None)
+async def _frames(subscription: Subscription, latest: Published | None, sight: ReadScope, node: str | None) -> Frames:
+    seen, unchanged = 0, UnchangedFilter(sight.is_whole and node is None)
     if latest is not None:
         seen = latest.number
         yield unchanged.drop([latest.snapshot_frame(sight, node)])

@@ -1,12 +1,12 @@
-"""The tasks that hold GPUs, as programs register and ask for them: GPUs by index or UUID, refusals in words."""
+"""Registers and shows the tasks of external programs that hold GPUs, with GPUs by index or UUID."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from api.domain.access import Permission
 from api.domain.gpu import GPUInfo
+from api.domain.read_scope import OTHER_USERS_TASK, current_scope
 from api.domain.reading import FaultKind
-from api.domain.sight import ANOTHERS_TASK, current_sight
 from api.domain.task import Keep, RegisteredTask, TaskType, TaskView
 from api.errors import Forbidden, GPUBusy, GPULost, ProcessNotRunning
 from api.gpus.busy import describe_busy
@@ -19,7 +19,7 @@ from api.util.pagination import Page, PageRequest, paginate
 class GPUTasks:
     """Registers, shows and releases the tasks that hold GPUs of the latest state.
 
-    `show_gpus` tells of every GPU what whoever asks may see.
+    `show_gpus` returns all GPUs as the current reader may see them.
     """
 
     def __init__(
@@ -41,36 +41,36 @@ class GPUTasks:
         pid: int | None = None,
         owner: str | None = None,
     ) -> TaskView:
-        """Lets a program hold GPUs, all of them or none.
+        """Register a program as holder of GPUs, all of them or none.
 
         Raises Forbidden, GPUNotFound, GPULost, GPUBusy, TaskExists or ProcessNotRunning.
         """
-        if pid is not None and not current_sight.get().sees_commands:
+        if pid is not None and not current_scope.get().sees_commands:
             needed = Permission.PROCESSES_READ
             raise Forbidden(
-                f"To name a pid the key needs the permission {needed}.", data={"missing_permission": needed}
+                f"The key needs the permission {needed} to register a pid.", data={"missing_permission": needed}
             )
         state = self._state()
         if pid is not None and any(find_gpu(state, str(one)).node != state.node for one in gpu_ids):
-            raise ProcessNotRunning("A pid names a process of this machine, and the GPUs are in another: leave it out.")
-        # Index and UUID may name the same GPU; it is held once.
+            raise ProcessNotRunning("The pid must belong to this machine, but the GPUs are in another: omit the pid.")
+        # Index and UUID may name the same GPU; it is registered once.
         uuids = dict.fromkeys(_usable(state, reference) for reference in gpu_ids)
         try:
             task = self._registry.register(list(uuids), task_type, task_id, description, pid, owner)
         except GPUBusy as error:
-            self._say_who(error)
+            self._add_holders(error)
             raise
         return self._show(task)
 
-    def _say_who(self, error: GPUBusy) -> None:
-        """Names the GPUs, and who holds them as far as whoever asks may know."""
-        state, sight = self._state(), current_sight.get()
+    def _add_holders(self, error: GPUBusy) -> None:
+        """Add the names of the GPUs to the error, and their holders as far as the reader may see them."""
+        state, sight = self._state(), current_scope.get()
         owners = {gpu.task.task_id: gpu.task.owner for gpu in state.gpus if gpu.task is not None}
         holders = error.data["held_by"].items()
         held = {uuid: task_id if sight.sees(owners.get(task_id)) else None for uuid, task_id in holders}
-        called = {gpu.reading.uuid: name_of(gpu, state.is_fleet) for gpu in state.gpus}
-        said = [f"GPU {called.get(uuid)} is held by {task or ANOTHERS_TASK}" for uuid, task in held.items()]
-        error.detail = "; ".join(said) + "."
+        names = {gpu.reading.uuid: name_of(gpu, state.is_fleet) for gpu in state.gpus}
+        sentences = [f"GPU {names.get(uuid)} is held by {task or OTHER_USERS_TASK}" for uuid, task in held.items()]
+        error.detail = "; ".join(sentences) + "."
         error.data = {"held_by": held, **describe_busy(self._show_gpus(), held)}
 
     def update_progress(
@@ -79,33 +79,42 @@ class GPUTasks:
         progress: float | Keep | None = Keep.KEEP,
         estimated_remaining_time: float | Keep | None = Keep.KEEP,
     ) -> TaskView:
-        """Records how far a task is, in %, and how many seconds it still needs; None: no longer known.
+        """Record the progress of a task in %, and the remaining seconds; None means unknown.
 
         Raises TaskNotFound.
         """
         return self._show(self._registry.update_progress(task_id, progress, estimated_remaining_time))
 
     def owner_of(self, task_id: str) -> str | None:
-        """The user that a registered task belongs to; None: nobody. Raises TaskNotFound, TaskIsTraining."""
+        """Return the owner of a registered task, or None.
+
+        Raises TaskNotFound, TaskIsTraining.
+        """
         return self._registry.get(task_id).owner
 
     def release(self, task_id: str) -> TaskView:
-        """Frees the task's GPUs, which drain until their memory is back. Raises TaskNotFound."""
+        """Release the task's GPUs, which are draining until their memory is free.
+
+        Raises TaskNotFound.
+        """
         return self._show(self._registry.release(task_id))
 
     def get(self, task_id: str) -> TaskView:
-        """A registered task. Raises TaskNotFound."""
+        """Return a registered task.
+
+        Raises TaskNotFound.
+        """
         return self._show(self._registry.get(task_id))
 
     def list(self, page: PageRequest) -> Page[TaskView]:
-        """The registered tasks that whoever asks may see, oldest first."""
-        seen = [task for task in self._registry.list() if current_sight.get().sees(task.owner)]
+        """Return the registered tasks that the reader may see, oldest first."""
+        seen = [task for task in self._registry.list() if current_scope.get().sees(task.owner)]
         return paginate(seen, lambda task: task.serial, page).map(self._show)
 
     def count(self) -> Counter[TaskType]:
-        """How many tasks of each type hold GPUs, of those that whoever asks may see."""
+        """Return how many visible tasks of each type hold GPUs."""
         holders = [task for task in self._registry.holders().values() if task.hold is None]
-        seen = [task for task in holders if current_sight.get().sees(task.owner)]
+        seen = [task for task in holders if current_scope.get().sees(task.owner)]
         return Counter({task.task_id: task.task_type for task in seen}.values())
 
     def _show(self, task: RegisteredTask) -> TaskView:
@@ -128,5 +137,5 @@ class GPUTasks:
 def _usable(state: GPUState, reference: int | str) -> str:
     gpu = find_gpu(state, str(reference))
     if gpu.reading.uuid is None or gpu.reading.fault is FaultKind.LOST:
-        raise GPULost(f"GPU {reference} cannot be held: {gpu.judgement.reason}.")
+        raise GPULost(f"GPU {reference} cannot be used: {gpu.judgement.reason}.")
     return gpu.reading.uuid

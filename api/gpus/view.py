@@ -1,4 +1,4 @@
-"""Readings, judgements and tasks put together into what the API shows. Pure functions."""
+"""Builds the API's answers from readings, judgements and tasks. Pure functions."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ from api.gpus.snapshot import GPUSnapshot
 
 
 def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime) -> GPUStatusResponse:
-    """The answer of `/gpu/status`."""
+    """Return the answer of `/gpu/status`."""
     return GPUStatusResponse(
         gpus=tuple(show_gpu(snapshot, gpu) for gpu in gpus),
         summary=show_summary(snapshot, gpus, now),
@@ -46,7 +46,7 @@ def show_status(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime)
 
 
 def show_gpu(snapshot: GPUSnapshot, gpu: JudgedGPU, make: Callable[..., GPUInfo] = GPUInfo) -> GPUInfo:
-    """One GPU in `/gpu/status`, made by `make` of its fields."""
+    """Return one GPU of `/gpu/status`, built by `make` from its fields."""
     vitals, reading = gpu.vitals, gpu.reading
     limit = gpu.power_limit
     return make(
@@ -73,7 +73,7 @@ def show_gpu(snapshot: GPUSnapshot, gpu: JudgedGPU, make: Callable[..., GPUInfo]
 
 
 def show_summary(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime) -> GPUSummary:
-    """The answer of `/gpu/summary`."""
+    """Return the answer of `/gpu/summary`."""
     available = [gpu for gpu in gpus if gpu.judgement.is_available]
     busy = (GPUStatus.TRAINING, GPUStatus.PREPROCESSING, GPUStatus.BUSY, GPUStatus.DRAINING)
     total = _sum(gpu.vitals.memory_total_mb for gpu in gpus)
@@ -85,7 +85,7 @@ def show_summary(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime
         available_memory=_sum(gpu.vitals.memory_free_mb for gpu in available) or (None if total is None else 0),
         memory_utilization=_percent(
             _sum(gpu.vitals.memory_used_mb for gpu in gpus),
-            # A GPU that tells only its size has no part in how much is used.
+            # A GPU that reports only its size is excluded from the share of used memory.
             _sum(gpu.vitals.memory_total_mb for gpu in gpus if gpu.vitals.memory_used_mb is not None),
         ),
         timestamp=snapshot.taken_at,
@@ -94,7 +94,7 @@ def show_summary(snapshot: GPUSnapshot, gpus: Sequence[JudgedGPU], now: datetime
 
 
 def show_available(snapshot: GPUSnapshot, gpu: JudgedGPU, why_not: Reason | None = None) -> AvailableGPU:
-    """One GPU in `/gpu/available`; `why_not`: why no training can be started on it."""
+    """Return one GPU of `/gpu/available`; `why_not` is the reason why no training can start on it."""
     vitals = gpu.vitals
     memory = _memory(vitals)
     return AvailableGPU(
@@ -117,7 +117,7 @@ def show_available(snapshot: GPUSnapshot, gpu: JudgedGPU, why_not: Reason | None
 
 
 def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
-    """The answer of `/gpu/{id}/details`."""
+    """Return the answer of `/gpu/{id}/details`."""
     identity, vitals, condition = gpu.identity, gpu.vitals, gpu.condition
     return GPUDetails(
         gpu_id=gpu.reading.index,
@@ -175,7 +175,7 @@ def show_details(snapshot: GPUSnapshot, gpu: JudgedGPU) -> GPUDetails:
 
 
 def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: Reason | None) -> GPUProcesses:
-    """The answer of `/gpu/{id}/processes`."""
+    """Return the answer of `/gpu/{id}/processes`."""
     processes = show_process_list(gpu)
     return GPUProcesses(
         gpu_id=gpu.reading.index,
@@ -190,7 +190,7 @@ def show_processes(snapshot: GPUSnapshot, gpu: JudgedGPU, note: Reason | None) -
 
 
 def show_process_list(gpu: JudgedGPU) -> tuple[ProcessOnGPU, ...] | None:
-    """The processes that hold memory of a GPU, each with its task; None when the driver cannot say."""
+    """Return the processes that hold memory of a GPU, each with its task; None if the driver lists none."""
     if gpu.reading.processes is None:
         return None
     return tuple(_process(process, gpu.task) for process in gpu.reading.processes)
@@ -266,9 +266,9 @@ def _process(process: GPUProcess, task: RegisteredTask | None) -> ProcessOnGPU:
 
 
 def belongs_to(process: GPUProcess, task: RegisteredTask) -> bool:
-    """Whether a process on a task's GPU is the task's own: it is its process or a descendant of it."""
+    """Return whether a process on a task's GPU is the task's process or a descendant of it."""
     if task.process is None:
-        # A task that never named a process is taken at its word: what runs on its GPU is its own.
+        # A task without a registered process owns all processes on its GPU.
         return True
     return process.pid == task.process.pid or task.process.pid in process.ancestors
 

@@ -1,4 +1,4 @@
-"""The Xid errors of every GPU, by the machine that reported them: none bears on another machine's GPU."""
+"""Stores the Xid errors of all GPUs by the reporting machine, so that none affects another machine's GPU."""
 
 import logging
 from collections import Counter
@@ -13,13 +13,13 @@ from api.util.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-#: The most different errors that are counted of all GPUs of another machine, and of all other machines together.
+#: The most different errors counted per other machine, and for all other machines together.
 MOST_OF_NODE = 2_000
 MOST_OF_OTHERS = 50_000
 
 
 class XidHistories:
-    """Histories by machine and UUID. One caller at a time."""
+    """Histories by machine and UUID. Not thread-safe."""
 
     def __init__(self, own_node: str, clock: Clock) -> None:
         self._own_node = own_node
@@ -27,15 +27,15 @@ class XidHistories:
         self._by_node: dict[str, dict[str, XidHistory]] = {}
         self._gone: dict[str, set[str]] = {}
         self._boots: dict[str, str] = {}
-        self._sizes: Counter[str] = Counter()  #: how many different errors are counted of each other machine
+        self._sizes: Counter[str] = Counter()  #: the number of different errors counted per other machine
         self._full: set[str] = set()
 
     def of(self, node: str, uuid: str | None) -> XidHistory | None:
-        """The history of a GPU; None without errors."""
+        """Return the history of a GPU, or None without errors."""
         return self._by_node.get(node, {}).get(uuid or "")
 
     def add(self, node: str, event: XidEvent, task_id: str | None) -> bool:
-        """Note a report of the driver; False when it belongs to a known incident, or there are too many."""
+        """Record a report of the driver. Return False if it belongs to a known incident, or there are too many."""
         history = self._by_node.setdefault(node, {}).setdefault(event.uuid or "", XidHistory())
         if event.xid not in history.counts and not self._has_room(node):
             return False
@@ -54,13 +54,13 @@ class XidHistories:
             return True
         if node not in self._full:
             self._full.add(node)
-            logger.warning("node %s reports too many different Xid errors: more are not counted", node)
+            logger.warning("node %s reports too many different Xid errors; more are not counted", node)
         return False
 
-    def heed(self, node: str, snapshot: GPUSnapshot, boot: str) -> None:
-        """Forgive the GPUs that a snapshot of a machine shows to have been reset since their errors.
+    def clear_reset(self, node: str, snapshot: GPUSnapshot, boot: str) -> None:
+        """Clear the errors of GPUs that were reset since, according to a machine's snapshot.
 
-        `boot` is the id of the machine's present boot; empty where that is not known.
+        `boot` is the id of the machine's current boot; empty if unknown.
         """
         self._boots[node] = boot or self._boots.get(node, "")
         gone, known = self._gone.setdefault(node, set()), self._by_node.get(node, {})
@@ -77,9 +77,9 @@ class XidHistories:
 
     @staticmethod
     def _has_returned(gpu: GPUReading, snapshot: GPUSnapshot, gone: set[str]) -> bool:
-        """Whether a GPU that was gone answers again: it has been reset."""
+        """Return whether a GPU that was missing answers again, which means that it was reset."""
         uuid = gpu.uuid or ""
-        # A call that hung or failed says nothing of a reset; being gone does, and so does a driver that was.
+        # A hung or failed call does not indicate a reset; a missing GPU does, and so does a failed driver.
         if gpu.fault is FaultKind.LOST or snapshot.problem_code is not None:
             gone.add(uuid)
         elif uuid in gone and gpu.fault is None and snapshot.problem is None:
@@ -88,21 +88,22 @@ class XidHistories:
         return False
 
     def _keep_only(self, node: str, uuids: set[str | None]) -> None:
-        """Forget the GPUs that another machine no longer has."""
+        """Remove the GPUs that another machine no longer has."""
         known = self._by_node.get(node, {})
         for uuid in [each for each in known if each and each not in uuids]:
             self._sizes[node] -= len(known.pop(uuid).counts)
         self._gone[node] &= {uuid for uuid in uuids if uuid is not None}
 
     def forget(self, node: str) -> None:
-        """Forget all of another machine."""
+        """Remove all data of another machine."""
         for known in (self._by_node, self._gone, self._boots, self._sizes):
             known.pop(node, None)
         self._full.discard(node)
 
     def counts(self, gpus: Iterable[JudgedGPU]) -> Mapping[tuple[str, int], XidCount]:
-        """How often each error was reported, by UUID and code: of this machine's GPUs, and of those of others that have
-        their UUID to themselves.
+        """Return how often each error was reported, by UUID and code.
+
+        It includes other machines' GPUs if their UUID is undisputed.
         """
         own = self._by_node.get(self._own_node, {})
         found = {(uuid, xid): count for uuid, history in own.items() if uuid for xid, count in history.counts.items()}
@@ -114,7 +115,7 @@ class XidHistories:
         return found
 
     def fatal(self) -> Mapping[XidKey, FatalXid]:
-        """Every error for which a GPU must not be offered now."""
+        """Return all errors because of which a GPU must not be offered now."""
         return dict(self._list_fatal(self._clock.monotonic()))
 
     def _list_fatal(self, now: float) -> Iterator[tuple[XidKey, FatalXid]]:
@@ -124,7 +125,7 @@ class XidHistories:
                     yield (node, uuid, xid), known
 
     def restore(self, key: XidKey, known: FatalXid) -> None:
-        """Take up an error that this server noted before a restart, or that another server has noted."""
+        """Restore an error that this server stored before a restart, or that another server has stored."""
         node, uuid, xid = key
         boot = self._boots.get(node, "")
         if boot and known.boot and boot != known.boot:
@@ -133,7 +134,7 @@ class XidHistories:
         history.restore(xid, known, self._clock.monotonic())
 
     def forgive(self, node: str, uuid: str) -> None:
-        """Take up that another server has seen a GPU reset."""
+        """Clear the errors of a GPU that another server has seen reset."""
         history = self.of(node, uuid)
         if history is not None:
             history.forgive()

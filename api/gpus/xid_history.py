@@ -1,4 +1,4 @@
-"""The Xid errors of one GPU since it was last reset: what still bears on its health."""
+"""The Xid errors of one GPU since its last reset that affect its health."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from api.gpus.snapshot import GPUReading
 from api.gpus.xids import FatalXid, XidClass, look_up
 
-#: All reports of one code within so many seconds of the first are one incident.
+#: Seconds after the first report of a code within which all reports are one incident.
 INCIDENT_SECONDS = 30.0
 
-#: Seconds for which an error that does not forbid the GPU is remembered.
+#: Seconds for which a non-fatal error is remembered.
 DAY_SECONDS = 86_400.0
 
-#: The most incidents of one code that are kept: more than any rule counts.
+#: The most incidents stored per code: more than any rule counts.
 _KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
 class XidCount:
-    """How often an Xid was reported for a GPU, and when last (Unix seconds)."""
+    """How often an Xid was reported for a GPU, and the last time (Unix seconds)."""
 
     count: int
     last_at: float
@@ -33,11 +33,12 @@ class XidHistory:
     boot: str = ""
     was_action_asked: bool = False
     energy_joules: float | None = None
-    counts: dict[int, XidCount] = field(default_factory=dict)  #: since this server started; a reset changes none
+    #: since this server started; a reset does not change them
+    counts: dict[int, XidCount] = field(default_factory=dict)
     _incidents: dict[int, list[tuple[float, str | None]]] = field(default_factory=dict)
 
     def add(self, code: int, now: float, task_id: str | None) -> bool:
-        """Notes a report of the driver; False when it belongs to a known incident."""
+        """Record a report of the driver. Return False if it belongs to a known incident."""
         self.last_at = now
         incidents = self._incidents.setdefault(code, [])
         if incidents and now - incidents[-1][0] < INCIDENT_SECONDS:
@@ -47,7 +48,10 @@ class XidHistory:
         return True
 
     def codes(self, now: float) -> tuple[int, ...]:
-        """Each code as often as it counts: incidents within a day, or different tasks; a fatal one until a reset."""
+        """Return each code as often as it counts.
+
+        Incidents of a day count, or different tasks; a fatal code counts until a reset.
+        """
         found: list[int] = []
         for code, incidents in self._incidents.items():
             recent = [incident for incident in incidents if now - incident[0] < DAY_SECONDS]
@@ -60,8 +64,10 @@ class XidHistory:
         return tuple(found)
 
     def is_reset(self, gpu: GPUReading, boot: str, has_real_counters: bool) -> bool:
-        """Whether a reading shows that the GPU was reset after its errors: its machine has booted again, its counter of
-        energy began anew, or the driver no longer asks for the recovery action that it asked for.
+        """Return whether a reading shows that the GPU was reset after its errors.
+
+        Signs are a new boot of its machine, a restarted energy counter, and a recovery action that the driver no longer
+        requests.
         """
         vitals = gpu.vitals
         if boot and self.boot and boot != self.boot:
@@ -78,12 +84,12 @@ class XidHistory:
         return False
 
     def forgive(self) -> None:
-        """Forget the incidents: the GPU was reset."""
+        """Clear the incidents, because the GPU was reset."""
         self._incidents = {}
         self.was_action_asked, self.energy_joules = False, None
 
     def fatal(self, now: float) -> Mapping[int, FatalXid]:
-        """The errors for which the GPU must not be offered now, by code."""
+        """Return the errors because of which the GPU must not be offered now, by code."""
         times = Counter(self.codes(now)) if self._incidents else {}
         return {
             code: FatalXid(count, self._last(code), self.boot, self.was_action_asked, self.energy_joules)
@@ -95,7 +101,7 @@ class XidHistory:
         return self.counts[code].last_at if code in self.counts else 0.0
 
     def restore(self, code: int, known: FatalXid, now: float) -> None:
-        """Take up what was stored of an error. How long ago it came no clock tells: it counts from now."""
+        """Restore a stored error. Its age is unknown, so it counts from now."""
         self._incidents[code] = [(now, f"earlier {number}") for number in range(min(known.times, _KEPT))]
         self.counts.setdefault(code, XidCount(known.times, known.last_at))
         self.boot = self.boot or known.boot

@@ -1,4 +1,4 @@
-"""The Xid errors for which a GPU must not be offered until it is reset: a restart must not forget them."""
+"""Stores the Xid errors because of which a GPU must not be offered until it is reset."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,20 +10,20 @@ from api.db.insertion import insert_missing
 from api.db.measurement_tables import gpu_xids
 from api.gpus.xids import FatalXid, XidKey
 
-#: The most rows that are read.
+#: The maximum number of rows read.
 MOST_ROWS = 50_000
 
 _ALL = select(gpu_xids).order_by(gpu_xids.c.node, gpu_xids.c.uuid, gpu_xids.c.xid).limit(MOST_ROWS)
 
 
 class GPUXidStore:
-    """The errors as rows, each with a token that tells one incident from a later one."""
+    """The errors as rows, each with a token that distinguishes one incident from a later one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list(self) -> Mapping[XidKey, tuple[str, FatalXid]]:
-        """Every error by GPU and code, with its token."""
+        """Return all errors by GPU and code, with their tokens."""
         with self._database.read() as connection:
             return {
                 (row.node, row.uuid, row.xid): (
@@ -34,7 +34,7 @@ class GPUXidStore:
             }
 
     def save(self, errors: Mapping[XidKey, tuple[str, FatalXid]]) -> None:
-        """Add these errors, or change what is stored of them."""
+        """Insert or update these errors."""
         with self._database.write(is_audited=False) as connection:
             for key, (token, known) in errors.items():
                 values: dict[str, Any] = {
@@ -50,7 +50,7 @@ class GPUXidStore:
                     insert_missing(connection, gpu_xids, [{"node": node, "uuid": uuid, "xid": xid, **values}])
 
     def delete(self, tokens: Mapping[XidKey, str]) -> None:
-        """Drop these errors, unless another server has noted them anew meanwhile."""
+        """Delete these errors, unless another server has stored them again since."""
         with self._database.write(is_audited=False) as connection:
             for key, token in tokens.items():
                 connection.execute(delete(gpu_xids).where(_is(key) & (gpu_xids.c.token == token)))

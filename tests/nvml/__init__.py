@@ -1,1 +1,1 @@
-"""NVML by the real binding, against a stand-in library: what the service makes of every failure."""
+"""The service with the real NVML binding and a fake library, in every case of failure."""

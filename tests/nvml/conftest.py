@@ -1,4 +1,4 @@
-"""A stand-in machine for each test, and the two ways to look at it: one sweep in a child, or a whole server."""
+"""A fake machine for each test, read by one sweep in a child process or by a complete server."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ Serve = Callable[..., ServerProcess]
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The stand-in library, built once for all workers: `build` puts it there as a whole."""
+    """The fake library, built once for all workers: `build` creates it atomically."""
     if compiler() is None:
         why = "no C compiler on PATH: the stand-in for libnvidia-ml.so.1 cannot be built"
         if os.environ.get("CI") == "true":
@@ -35,7 +35,7 @@ def machine(library: Path, tmp_path: Path) -> StandIn:
 
 @pytest.fixture
 def serve(machine: StandIn, tmp_path: Path) -> Iterator[Serve]:
-    """Starts a server that sees the machine; it ends with the test."""
+    """Starts a server on the machine; it stops with the test."""
     with ExitStack() as stack:
 
         def start(**settings: str) -> ServerProcess:
@@ -49,7 +49,7 @@ def serve(machine: StandIn, tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def lasting_machine(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
-    """A machine without GPUs for the tests of a module; what hangs at the end is let go, so that servers can end."""
+    """A machine without GPUs for the tests of a module. Hanging calls are released at the end, so servers can stop."""
     machine = StandIn(tmp_path_factory.mktemp("lasting"), library)
     yield machine
     machine.restore()
@@ -57,7 +57,7 @@ def lasting_machine(library: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def lasting_serve(lasting_machine: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """Starts a server that sees that machine, for tests that bring the machine back to what it was."""
+    """Starts a server on that machine, for tests that restore the machine."""
     with ExitStack() as stack:
 
         def start(**settings: str) -> ServerProcess:
@@ -70,33 +70,33 @@ def lasting_serve(lasting_machine: StandIn, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def probe_machine(library: Path, tmp_path_factory: pytest.TempPathFactory) -> StandIn:
-    """The machine that a module's probe looks at."""
+    """The machine of a module's probe."""
     return StandIn(tmp_path_factory.mktemp("probe"), library)
 
 
 @pytest.fixture(scope="module")
 def probe(probe_machine: StandIn) -> Iterator[Probe]:
-    """A child process that reads all GPUs anew each time it is asked."""
+    """A child process that reads all GPUs again for each request."""
     with Probe(probe_machine.environment()) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def whole(probe_machine: StandIn) -> StandIn:
-    """Two GPUs with every field set. Errors are not listened for, so that a sweep costs no waiting."""
+def full_machine(probe_machine: StandIn) -> StandIn:
+    """Two GPUs with every field set. Without error events, so a sweep does not wait for them."""
     for index in range(2):
         probe_machine.add_gpus(1, **full(index))
     return probe_machine
 
 
 @pytest.fixture
-def gpus(whole: StandIn) -> Iterator[StandIn]:
-    """They again, as they were before whatever a test does to the first of them."""
+def gpus(full_machine: StandIn) -> Iterator[StandIn]:
+    """The same GPUs, restored before each test."""
     before = full(0)
-    whole.restore()
-    whole.fail("nvmlEventSetCreate", 3)
-    yield whole
-    with whole.together():
-        whole.restore()
+    full_machine.restore()
+    full_machine.fail("nvmlEventSetCreate", 3)
+    yield full_machine
+    with full_machine.together():
+        full_machine.restore()
         for key, value in before.items():
-            whole.set(0, key, value)
+            full_machine.set(0, key, value)

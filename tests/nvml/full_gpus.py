@@ -1,4 +1,4 @@
-"""GPUs with every field set, and documents made flat."""
+"""GPUs with every field set, and flattened documents."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from tests.standin import Value
 
 CLOCKS = ("graphics", "sm", "memory", "video")
 
-#: What each function answers alone, by path in the details; a failure may touch nothing else.
+#: The paths in the details that each function alone provides; its failure must not affect others.
 FIELDS_OF = {
     "nvmlDeviceGetSerial": ["serial"],
     "nvmlDeviceGetArchitecture": ["architecture"],
@@ -47,19 +47,19 @@ FIELDS_OF = {
     "nvmlSystemGetNVMLVersion": ["nvml_version"],
 }
 
-#: Asked for all of the machine, not for one GPU.
+#: Functions of the whole machine, not of one GPU.
 OF_THE_MACHINE = ("nvmlSystemGetDriverVersion", "nvmlSystemGetNVMLVersion", "nvmlSystemGetCudaDriverVersion_v2")
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
-    """A document as one level: the values by their paths."""
+    """Return a flat document: the values by their paths."""
     if isinstance(value, dict) and value:
         return {k: v for name, part in value.items() for k, v in flat(part, f"{path}.{name}" if path else name).items()}
     return {path: value}
 
 
 def full(index: int) -> dict[str, Value]:
-    """A GPU with every field set, each to a value that no other field and no other GPU has."""
+    """Return a GPU with every field set to a unique value."""
     step = index * 3
     return {
         "uuid": f"GPU-0000000{index}-aaaa-bbbb-cccc-0123456789ab",
@@ -119,8 +119,8 @@ def full(index: int) -> dict[str, Value]:
     }
 
 
-def told(index: int) -> dict[str, Any]:
-    """What the details of that GPU must say."""
+def expected_details(index: int) -> dict[str, Any]:
+    """Return the expected details of that GPU."""
     step = index * 3
     return {
         "gpu_id": index,
@@ -145,7 +145,7 @@ def told(index: int) -> dict[str, Any]:
         "temperature.slowdown": 85 + index,
         "temperature.shutdown": 95 + index,
         "power.current": 123 + index / 1000,
-        # The enforced limit is the one that holds.
+        # The enforced limit is the effective one.
         "power.limit": 300 + index / 1000,
         "power.default_limit": 350 + index / 1000,
         "power.min_limit": 100 + index / 1000,

@@ -1,4 +1,4 @@
-"""A child process with the real binding: each time it is asked it reads every GPU anew and answers with documents."""
+"""A child process with the real binding: it reads every GPU again for each request and answers with documents."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ FIRST_SWEEP_SECONDS = 10.0
 
 
 class Probe:
-    """The parent's side."""
+    """The parent's side of the connection."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Probe:
         self._child.communicate(timeout=10)
 
     def get(self, *paths: str) -> list[Any]:
-        """The data of these documents after one fresh sweep."""
+        """Return the data of these documents after a new sweep."""
         child = self._child
         assert child is not None
         assert child.stdin is not None
@@ -65,9 +65,9 @@ class Probe:
 
 
 def answer(paths: list[str], storage: Path) -> list[tuple[str, str]]:
-    """Documents of a service that has just made its first sweep."""
+    """Return documents of a service after its first sweep."""
     runtime = Runtime(Config(gpu_source="nvml", gpu_monitor_interval=60.0, storage_root=storage))
-    # Who holds which GPU is read from its database: without one no GPU would be offered.
+    # The holders of GPUs are read from its database; without one no GPU would be offered.
     runtime.prepare()
     gpus = runtime.services.gpus
     gpus.start_monitoring()

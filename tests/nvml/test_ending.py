@@ -1,4 +1,4 @@
-"""Ending while the driver hangs."""
+"""Stopping while the driver hangs."""
 
 import signal
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def gpus(machine: StandIn) -> Iterator[StandIn]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_time_while_every_gpu_hangs(gpus: StandIn, serve: Serve, number: signal.Signals) -> None:
+def test_server_stops_in_time_while_every_gpu_hangs(gpus: StandIn, serve: Serve, number: signal.Signals) -> None:
     server = serve()
     until(lambda: server.get("/gpu/available")["total_available"] == 8)
     for index in range(8):
@@ -34,7 +34,7 @@ def test_it_ends_in_time_while_every_gpu_hangs(gpus: StandIn, serve: Serve, numb
 
 
 @pytest.mark.parametrize("function", ["nvmlInitWithFlags", "nvmlDeviceGetCount_v2", "nvmlEventSetWait_v2"])
-def test_it_ends_in_time_while_the_driver_hangs(gpus: StandIn, serve: Serve, function: str) -> None:
+def test_server_stops_in_time_while_the_driver_hangs(gpus: StandIn, serve: Serve, function: str) -> None:
     gpus.delay(function, MINUTE_MS)
     server = serve()
     assert server.client.get("/health").status_code == 200

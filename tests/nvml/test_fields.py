@@ -1,10 +1,10 @@
-"""Every field is read right, and each that fails is null with its reason and touches no other."""
+"""Every field is read correctly; each failing field is null with a reason and affects no other."""
 
 from typing import Any
 
 import pytest
 
-from tests.nvml.full_gpus import FIELDS_OF, OF_THE_MACHINE, flat, told
+from tests.nvml.full_gpus import FIELDS_OF, OF_THE_MACHINE, expected_details, flat
 from tests.nvml.probe import Probe
 from tests.standin import StandIn
 
@@ -14,7 +14,7 @@ REASONS = {3: "unsupported", 4: "no_permission", 13: "unsupported"}
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The measured fields whose value differs: not what follows from them, nor the moment of reading."""
+    """Return the measured fields whose values differ, without derived fields and the time of reading."""
     follows = ("health", "status", "timestamp", "unavailable", "is_available")
     old, new = flat(before), flat(after)
     return {
@@ -25,18 +25,18 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("index", [0, 1])
 def test_every_field_is_read_from_its_own_gpu(gpus: StandIn, probe: Probe, index: int) -> None:
     details = flat(probe.details(index))
-    assert {path: details[path] for path in told(index) if path != "unavailable"} == {
-        path: value for path, value in told(index).items() if path != "unavailable"
+    assert {path: details[path] for path in expected_details(index) if path != "unavailable"} == {
+        path: value for path, value in expected_details(index).items() if path != "unavailable"
     }
 
 
-def test_a_gpu_that_answers_everything_has_nothing_unavailable(gpus: StandIn, probe: Probe) -> None:
+def test_fully_supported_gpu_has_no_unavailable_fields(gpus: StandIn, probe: Probe) -> None:
     assert probe.details()["unavailable"] == {}
 
 
 @pytest.mark.parametrize("code", REASONS)
 @pytest.mark.parametrize("function", FIELDS_OF)
-def test_a_failing_function_nulls_its_own_fields_and_says_why(
+def test_failing_function_makes_only_its_fields_null_with_a_reason(
     gpus: StandIn, probe: Probe, function: str, code: int
 ) -> None:
     before = probe.details()
@@ -51,20 +51,20 @@ def test_a_failing_function_nulls_its_own_fields_and_says_why(
 
 @pytest.mark.parametrize("code", REASONS)
 @pytest.mark.parametrize("function", sorted(set(FIELDS_OF) - set(OF_THE_MACHINE)))
-def test_a_failing_function_of_one_gpu_leaves_the_other_alone(
+def test_failing_function_of_one_gpu_does_not_affect_another(
     gpus: StandIn, probe: Probe, function: str, code: int
 ) -> None:
     gpus.fail(function, code, 0)
     details = flat(probe.details(1))
-    assert {path: details[path] for path in told(1) if path in details} == {
-        path: value for path, value in told(1).items() if path in details
+    assert {path: details[path] for path in expected_details(1) if path in details} == {
+        path: value for path, value in expected_details(1).items() if path in details
     }
     assert probe.details(1)["unavailable"] == {}
 
 
 @pytest.mark.parametrize("code", REASONS)
 def test_temperature_without_its_function_is_null_with_the_reason(gpus: StandIn, probe: Probe, code: int) -> None:
-    # Newer bindings ask by another function than older ones.
+    # Newer bindings use another function than older ones.
     gpus.fail("nvmlDeviceGetTemperature", code, 0)
     gpus.fail("nvmlDeviceGetTemperatureV", code, 0)
     details = probe.details()
@@ -73,7 +73,7 @@ def test_temperature_without_its_function_is_null_with_the_reason(gpus: StandIn,
 
 
 @pytest.mark.parametrize("code", [3, 4])
-def test_throttle_reasons_that_are_refused_are_null_with_the_reason(gpus: StandIn, probe: Probe, code: int) -> None:
+def test_rejected_throttle_reasons_are_null_with_the_reason(gpus: StandIn, probe: Probe, code: int) -> None:
     gpus.fail("nvmlDeviceGetCurrentClocksEventReasons", code, 0)
     gpus.fail("nvmlDeviceGetCurrentClocksThrottleReasons", code, 0)
     details = probe.details()
@@ -81,22 +81,18 @@ def test_throttle_reasons_that_are_refused_are_null_with_the_reason(gpus: StandI
     assert details["unavailable"] == {"throttle_reasons": REASONS[code]}
 
 
-def test_throttle_reasons_of_an_older_driver_are_read_under_the_older_name(gpus: StandIn, probe: Probe) -> None:
+def test_throttle_reasons_of_an_older_driver_are_read_by_the_older_function(gpus: StandIn, probe: Probe) -> None:
     gpus.fail("nvmlDeviceGetCurrentClocksEventReasons", 13, 0)
     assert probe.details()["throttle_reasons"] == ["sw_power_cap", "sw_thermal_slowdown"]
 
 
-def test_the_power_limit_that_was_set_stands_in_for_an_enforced_one_that_is_not_told(
-    gpus: StandIn, probe: Probe
-) -> None:
+def test_configured_power_limit_replaces_a_missing_enforced_limit(gpus: StandIn, probe: Probe) -> None:
     gpus.fail("nvmlDeviceGetEnforcedPowerLimit", 3, 0)
     assert probe.details()["power"]["limit"] == 400.0
 
 
 @pytest.mark.parametrize(("code", "reason"), [(3, "unsupported"), (4, "no_permission")])
-def test_a_power_limit_that_nothing_tells_is_null_with_the_reason(
-    gpus: StandIn, probe: Probe, code: int, reason: str
-) -> None:
+def test_missing_power_limit_is_null_with_the_reason(gpus: StandIn, probe: Probe, code: int, reason: str) -> None:
     gpus.fail("nvmlDeviceGetEnforcedPowerLimit", code, 0)
     gpus.fail("nvmlDeviceGetPowerManagementLimit", code, 0)
     details = probe.details()
@@ -104,18 +100,18 @@ def test_a_power_limit_that_nothing_tells_is_null_with_the_reason(
     assert details["unavailable"] == {"power.limit": reason, "power.usage_percent": reason}
 
 
-def test_cuda_version_falls_back_to_the_first_form_of_its_function(gpus: StandIn, probe: Probe) -> None:
+def test_cuda_version_falls_back_to_version_1_of_its_function(gpus: StandIn, probe: Probe) -> None:
     gpus.fail("nvmlSystemGetCudaDriverVersion_v2", 13)
     assert probe.details()["cuda_version"] == "13.0"
 
 
-def test_a_gpu_without_a_uuid_is_known_by_its_place_on_the_bus(gpus: StandIn, probe: Probe) -> None:
+def test_gpu_without_a_uuid_is_identified_by_its_bus_location(gpus: StandIn, probe: Probe) -> None:
     gpus.fail("nvmlDeviceGetUUID", 3, 0)
     assert probe.details()["uuid"] == "PCI-00000000:C0:00.0"
 
 
 @pytest.mark.parametrize("code", [15, 16, 999])
-def test_an_unusual_code_of_a_driver_version_costs_only_the_version(gpus: StandIn, probe: Probe, code: int) -> None:
+def test_unusual_error_code_only_affects_the_driver_version(gpus: StandIn, probe: Probe, code: int) -> None:
     gpus.fail("nvmlSystemGetDriverVersion", code)
     details = probe.details()
     assert (details["driver_version"], details["utilization"]["gpu"]) == (None, 11)

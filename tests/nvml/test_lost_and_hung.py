@@ -1,4 +1,4 @@
-"""One GPU fails or hangs: the others stay right and fresh, it is said why, and it comes back by itself."""
+"""One GPU fails or hangs: it has a reason, the others stay correct and fresh, and it recovers."""
 
 import threading
 import time
@@ -17,23 +17,23 @@ COUNT = 4
 
 
 def temperatures(machine: StandIn) -> None:
-    """Each of a temperature of its own."""
+    """Return GPUs with different temperatures."""
     for index in range(COUNT):
         machine.set(index, "temperature", 40 + index)
 
 
 @pytest.fixture(scope="module")
 def lasting(lasting_machine: StandIn, lasting_serve: Serve) -> ServerProcess:
-    """Four GPUs, served for the tests of this file that bring them back."""
+    """Four GPUs with one server, for the tests of this file that restore them."""
     lasting_machine.add_gpus(COUNT)
     return lasting_serve()
 
 
 @pytest.fixture
 def gpus(lasting_machine: StandIn, lasting: ServerProcess) -> Iterator[StandIn]:
-    """They, well; whatever hangs is let go at the end."""
+    """The same GPUs, working. Hanging calls are released at the end."""
     temperatures(lasting_machine)
-    until(lambda: all(is_well(gpu["gpu_id"])(gpu) for gpu in lasting.gpus()) and len(lasting.gpus()) == COUNT)
+    until(lambda: all(is_working(gpu["gpu_id"])(gpu) for gpu in lasting.gpus()) and len(lasting.gpus()) == COUNT)
     yield lasting_machine
     lasting_machine.restore()
     for lease in lasting.get("/gpu/tasks")["tasks"]:
@@ -42,13 +42,13 @@ def gpus(lasting_machine: StandIn, lasting: ServerProcess) -> Iterator[StandIn]:
 
 @pytest.fixture
 def server(gpus: StandIn, lasting: ServerProcess) -> ServerProcess:
-    """The server of GPUs that are well."""
+    """The server of working GPUs."""
     return lasting
 
 
 @pytest.fixture
 def new_gpus(machine: StandIn) -> Iterator[StandIn]:
-    """Four GPUs that no server has seen."""
+    """Four GPUs without a server."""
     machine.add_gpus(COUNT)
     yield machine
     machine.restore()
@@ -63,7 +63,7 @@ def others_than(index: int) -> list[int]:
 
 
 class Watch:
-    """Looks at the status all the time, and keeps every answer with the time that it took."""
+    """Polls the status continuously, and stores every answer with its duration."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.answers: list[dict[str, Any]] = []
@@ -97,27 +97,27 @@ class Watch:
                 self.answers.append(response.json()["data"])
 
     def wrong(self, index: int, is_right: Callable[[dict[str, Any]], bool]) -> list[Any]:
-        """What was seen of a GPU that was not right."""
+        """Return the wrong values of a GPU."""
         seen = [gpu for answer in self.answers for gpu in answer["gpus"] if gpu["gpu_id"] == index]
         return [(g["status"], g["status_reason"], g["temperature"]["gpu"], g["stale"]) for g in seen if not is_right(g)]
 
     def wrongs(self, indices: list[int]) -> dict[int, list[Any]]:
-        """The first that was not right of each of these GPUs, by its number; there must have been something to see."""
+        """Return the first wrong value of each of these GPUs, by number. There must be at least one answer."""
         assert self.answers
-        return {index: wrong[:3] for index in indices if (wrong := self.wrong(index, is_well(index)))}
+        return {index: wrong[:3] for index in indices if (wrong := self.wrong(index, is_working(index)))}
 
     def p95(self) -> float:
         return sorted(self.seconds)[int(len(self.seconds) * 0.95)]
 
 
-def is_well(index: int) -> Callable[[dict[str, Any]], bool]:
+def is_working(index: int) -> Callable[[dict[str, Any]], bool]:
     return lambda gpu: gpu["status"] == "available" and gpu["temperature"]["gpu"] == 40 + index and not gpu["stale"]
 
 
 # -- lost --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_lost_gpu_says_so_with_a_reason_and_is_not_offered_while_the_others_are_right_at_every_moment(
+def test_lost_gpu_has_a_reason_and_is_not_offered_while_the_others_stay_correct(
     gpus: StandIn, server: ServerProcess
 ) -> None:
     before = server.gpu(2)
@@ -135,22 +135,22 @@ def test_a_lost_gpu_says_so_with_a_reason_and_is_not_offered_while_the_others_ar
         assert health["suggested_actions"]
         answer = server.register(gpu_ids=[2])
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "gpu_lost")
-        # Long enough for several attempts to initialise anew.
+        # Long enough for several reinitialisations.
         time.sleep(2.8)
     assert watch.failures == []
     assert watch.wrongs(others_than(2)) == {}
-    # Nor does the whole source fail.
+    # The source as a whole does not fail.
     assert {answer["source_problem"] for answer in watch.answers} == {None}
 
 
-def test_a_gpu_that_returns_is_offered_again_without_a_restart(gpus: StandIn, server: ServerProcess) -> None:
+def test_returning_gpu_is_offered_again_without_a_restart(gpus: StandIn, server: ServerProcess) -> None:
     gpus.lose(2)
     until(lambda: server.gpu(2)["status"] == "lost", timeout=3)
     gpus.restore(2)
     until(lambda: available(server) == list(range(COUNT)), timeout=5)
 
 
-def test_losing_and_returning_are_events_of_that_gpu_only(gpus: StandIn, server: ServerProcess) -> None:
+def test_loss_and_return_are_events_of_that_gpu_only(gpus: StandIn, server: ServerProcess) -> None:
     before = len(server.events(type="status"))
     gpus.lose(2)
     until(lambda: server.gpu(2)["status"] == "lost", timeout=3)
@@ -161,14 +161,14 @@ def test_losing_and_returning_are_events_of_that_gpu_only(gpus: StandIn, server:
     assert changes == [(2, "lost", "available"), (2, "available", "lost")]
 
 
-def test_a_task_keeps_the_gpu_that_is_lost_under_it(gpus: StandIn, server: ServerProcess) -> None:
+def test_task_keeps_its_lost_gpu(gpus: StandIn, server: ServerProcess) -> None:
     server.register(gpu_ids=[2], task_id="unlucky")
     gpus.lose(2)
     until(lambda: server.gpu(2)["status"] == "lost", timeout=3)
     assert server.gpu(2)["current_task"]["task_id"] == "unlucky"
 
 
-def test_a_gpu_that_is_lost_at_the_start_does_not_hide_the_others_and_is_taken_up_when_it_returns(
+def test_gpu_lost_at_the_start_does_not_hide_the_others_and_is_found_when_it_returns(
     new_gpus: StandIn, serve: Serve
 ) -> None:
     new_gpus.lose(0)
@@ -179,7 +179,7 @@ def test_a_gpu_that_is_lost_at_the_start_does_not_hide_the_others_and_is_taken_u
     until(lambda: available(server) == list(range(COUNT)), timeout=5)
 
 
-def test_gpus_are_lost_one_after_the_other_down_to_the_last(gpus: StandIn, server: ServerProcess) -> None:
+def test_gpus_can_be_lost_one_by_one_until_the_last(gpus: StandIn, server: ServerProcess) -> None:
     for index in range(COUNT):
         gpus.lose(index)
         until(lambda index=index: available(server) == list(range(index + 1, COUNT)), timeout=3)
@@ -187,7 +187,7 @@ def test_gpus_are_lost_one_after_the_other_down_to_the_last(gpus: StandIn, serve
 
 
 @pytest.mark.parametrize(("code", "words"), [(4, "may not read"), (16, "reset")])
-def test_a_gpu_that_refuses_is_unknown_with_the_reason_while_the_others_are_right_at_every_moment(
+def test_gpu_without_permission_is_unknown_with_the_reason_while_the_others_stay_correct(
     gpus: StandIn, server: ServerProcess, code: int, words: str
 ) -> None:
     with Watch(server) as watch:
@@ -202,7 +202,7 @@ def test_a_gpu_that_refuses_is_unknown_with_the_reason_while_the_others_are_righ
 # -- hung --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_hung_gpu_turns_unknown_and_costs_nobody_else_anything(gpus: StandIn, server: ServerProcess) -> None:
+def test_hung_gpu_becomes_unknown_without_affecting_the_others(gpus: StandIn, server: ServerProcess) -> None:
     with Watch(server) as watch:
         gpus.hang(1, MINUTE_MS)
         shown = until(lambda: server.gpu(1) if server.gpu(1)["status"] != "available" else None, timeout=4)
@@ -213,7 +213,7 @@ def test_a_hung_gpu_turns_unknown_and_costs_nobody_else_anything(gpus: StandIn, 
     assert watch.wrongs(others_than(1)) == {}
 
 
-def test_a_hung_gpu_costs_one_thread_at_most(gpus: StandIn, server: ServerProcess) -> None:
+def test_hung_gpu_blocks_at_most_one_thread(gpus: StandIn, server: ServerProcess) -> None:
     before = server.threads()
     gpus.hang(1, MINUTE_MS)
     until(lambda: server.gpu(1)["status"] == "unknown", timeout=4)
@@ -221,9 +221,7 @@ def test_a_hung_gpu_costs_one_thread_at_most(gpus: StandIn, server: ServerProces
     assert server.threads() <= before + 1
 
 
-def test_while_a_gpu_hangs_changes_of_the_others_are_seen_and_it_recovers_when_its_call_returns(
-    gpus: StandIn, server: ServerProcess
-) -> None:
+def test_changes_of_other_gpus_are_seen_while_one_hangs_and_it_recovers(gpus: StandIn, server: ServerProcess) -> None:
     gpus.hang(1, MINUTE_MS)
     until(lambda: server.gpu(1)["status"] == "unknown", timeout=4)
     until(lambda: server.client.get("/health/ready").status_code == 503, timeout=4)
@@ -234,7 +232,7 @@ def test_while_a_gpu_hangs_changes_of_the_others_are_seen_and_it_recovers_when_i
     until(lambda: available(server) == list(range(COUNT)), timeout=3)
 
 
-def test_a_gpu_that_hangs_at_the_start_does_not_hold_up_the_others_and_is_taken_up_when_its_call_returns(
+def test_gpu_hanging_at_the_start_does_not_delay_the_others_and_is_found_when_its_call_returns(
     new_gpus: StandIn, serve: Serve
 ) -> None:
     new_gpus.hang(3, MINUTE_MS)
@@ -246,7 +244,7 @@ def test_a_gpu_that_hangs_at_the_start_does_not_hold_up_the_others_and_is_taken_
 
 
 @pytest.mark.parametrize("function", ["nvmlInitWithFlags", "nvmlDeviceGetCount_v2"])
-def test_a_driver_that_hangs_at_the_start_does_not_hold_up_the_server_and_is_taken_up_when_it_answers(
+def test_driver_hanging_at_the_start_does_not_delay_the_server_and_is_used_when_it_answers(
     new_gpus: StandIn, serve: Serve, function: str
 ) -> None:
     new_gpus.delay(function, MINUTE_MS)
@@ -258,26 +256,24 @@ def test_a_driver_that_hangs_at_the_start_does_not_hold_up_the_server_and_is_tak
     until(lambda: available(server) == list(range(COUNT)), timeout=4)
 
 
-def test_a_driver_that_hangs_later_takes_every_gpu_off_the_offer_and_recovers(
-    gpus: StandIn, server: ServerProcess
-) -> None:
+def test_driver_hanging_later_makes_every_gpu_unavailable_and_recovers(gpus: StandIn, server: ServerProcess) -> None:
     gpus.delay("nvmlDeviceGetCount_v2", MINUTE_MS)
     until(lambda: available(server) == [], timeout=4)
     gpus.restore()
     until(lambda: available(server) == list(range(COUNT)), timeout=4)
 
 
-def test_listening_for_errors_that_hangs_holds_up_nothing(new_gpus: StandIn, serve: Serve) -> None:
-    # To initialise anew waits half a second for who listens, and a sweep half its interval for that.
+def test_hanging_event_wait_blocks_nothing_else(new_gpus: StandIn, serve: Serve) -> None:
+    # A reinitialisation waits half a second for the event wait, and a sweep half its interval for that.
     server = serve(GPU_MONITOR_INTERVAL="1.2", GPU_STATUS_CHECK_TIMEOUT="4")
 
-    def hears() -> bool:
+    def has_event() -> bool:
         new_gpus.raise_xid(0, 999)
         return bool(server.events(type="xid"))
 
     temperatures(new_gpus)
-    until(hears)
-    until(lambda: all(is_well(gpu["gpu_id"])(gpu) for gpu in server.gpus()))
+    until(has_event)
+    until(lambda: all(is_working(gpu["gpu_id"])(gpu) for gpu in server.gpus()))
     new_gpus.delay("nvmlEventSetWait_v2", MINUTE_MS)
     new_gpus.lose(2)
     until(lambda: server.gpu(2)["status"] == "lost", timeout=4)
@@ -287,7 +283,7 @@ def test_listening_for_errors_that_hangs_holds_up_nothing(new_gpus: StandIn, ser
     assert watch.wrongs(others_than(2)) == {}
 
 
-def test_a_gpu_is_lost_while_another_hangs_and_both_come_back(gpus: StandIn, server: ServerProcess) -> None:
+def test_one_gpu_is_lost_while_another_hangs_and_both_return(gpus: StandIn, server: ServerProcess) -> None:
     gpus.hang(1, MINUTE_MS)
     until(lambda: server.gpu(1)["status"] == "unknown", timeout=4)
     gpus.lose(2)
@@ -297,15 +293,15 @@ def test_a_gpu_is_lost_while_another_hangs_and_both_come_back(gpus: StandIn, ser
     until(lambda: available(server) == list(range(COUNT)), timeout=5)
 
 
-def test_a_slow_gpu_is_shown_with_the_readings_that_it_gives(gpus: StandIn, server: ServerProcess) -> None:
-    # 40 calls at 10 ms are slower than the sweep waits, yet each reading arrives.
+def test_slow_gpu_is_shown_with_its_readings(gpus: StandIn, server: ServerProcess) -> None:
+    # 40 calls of 10 ms take longer than a sweep waits, but each reading arrives.
     gpus.delay("*", 10, 1)
     gpus.set(1, "temperature", 66)
     until(lambda: server.gpu(1)["temperature"]["gpu"] == 66, timeout=4)
     assert server.gpu(1)["is_available"]
 
 
-def test_nothing_of_all_this_is_a_traceback(gpus: StandIn, server: ServerProcess) -> None:
+def test_no_failure_logs_a_traceback(gpus: StandIn, server: ServerProcess) -> None:
     gpus.lose(0)
     gpus.hang(1, 300)
     until(lambda: server.gpu(0)["status"] == "lost", timeout=3)

@@ -1,4 +1,4 @@
-"""What a training used of its GPU, by the driver's word, is what the next plan of it says."""
+"""The GPU memory of a training, as the driver reports it, is used in its next plan."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.standin import StandIn
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 from tests.unit.trainers.diffusion_pipe.builders import make_config, make_dataset, make_images
 
-#: Stands in for the trainer's Python: it says who it is, and makes the last of its steps once it is told to.
+#: A fake of the trainer's Python: it identifies itself, and makes its last step on request.
 TRAINER = """#!{python}
 import os, sys, time, tomllib
 from pathlib import Path
@@ -42,7 +42,7 @@ def gpus(machine: StandIn) -> Iterator[StandIn]:
     machine.restore()
 
 
-def test_what_a_training_used_is_what_the_next_plan_says(gpus: StandIn, serve: Serve, tmp_path: Path) -> None:
+def test_measured_memory_of_a_training_is_used_in_the_next_plan(gpus: StandIn, serve: Serve, tmp_path: Path) -> None:
     root, program = tmp_path / "trainer", tmp_path / "python"
     root.mkdir()
     (root / "train.py").write_text("")

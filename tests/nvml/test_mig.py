@@ -1,4 +1,4 @@
-"""A GPU that is cut into slices."""
+"""A GPU with MIG slices."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_slices_have_uuids_and_names_of_their_own(sliced: StandIn, probe: Probe)
     assert [s["name"].rpartition(" ")[2] for s in slices] == ["1g.10gb", "2g.20gb"]
 
 
-def test_slices_tell_their_instances(sliced: StandIn, probe: Probe) -> None:
+def test_slices_show_their_instances(sliced: StandIn, probe: Probe) -> None:
     slices = probe.details()["mig"]["slices"]
     assert [(s["gpu_instance_id"], s["compute_instance_id"]) for s in slices] == [(1, 0), (2, 0)]
 
@@ -49,7 +49,7 @@ def test_the_other_gpu_has_no_slices(sliced: StandIn, probe: Probe) -> None:
     assert probe.details(1)["mig"] == {"enabled": False, "pending": False, "slices": []}
 
 
-def test_one_slice_that_fails_leaves_the_other(sliced: StandIn, probe: Probe) -> None:
+def test_failing_slice_does_not_affect_the_other(sliced: StandIn, probe: Probe) -> None:
     sliced.set(0, "mig.0.memory_total", None)
     try:
         slices = probe.details()["mig"]["slices"]
@@ -58,7 +58,7 @@ def test_one_slice_that_fails_leaves_the_other(sliced: StandIn, probe: Probe) ->
     assert [s["memory_total_mb"] for s in slices] == [None, 19_968]
 
 
-def test_a_process_on_a_slice_tells_which(sliced: StandIn, probe: Probe) -> None:
+def test_process_on_a_slice_shows_the_slice(sliced: StandIn, probe: Probe) -> None:
     sliced.set_processes(0, [(5_000_000, 1 << 30, 2, 0)])
     try:
         [process] = probe.details()["processes"]

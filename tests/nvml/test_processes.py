@@ -1,4 +1,4 @@
-"""Who is on a GPU: real processes of this machine, as NVML lists them."""
+"""The processes on a GPU: real processes of this machine, listed by the fake NVML."""
 
 import getpass
 import subprocess
@@ -15,7 +15,7 @@ from tests.nvml.probe import Probe
 from tests.standin import StandIn
 
 GIB = 1 << 30
-#: More than any pid can be (PID_MAX_LIMIT of Linux is 2^22).
+#: Greater than any pid (PID_MAX_LIMIT of Linux is 2^22).
 NO_PID = 5_000_000
 
 
@@ -29,11 +29,13 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def family(tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """A parent that lives with its child, and both their pids."""
-    told = tmp_path / "child.pid"
-    parent = subprocess.Popen(["sh", "-c", 'sleep 120 & echo $! > "$0.new"; mv "$0.new" "$0"; wait', str(told)])
-    child = int(until(lambda: told.exists() and told.read_text().strip()))
+def parent_and_child(tmp_path: Path) -> Iterator[tuple[int, int]]:
+    """A living parent with its child, and both pids."""
+    expected_details = tmp_path / "child.pid"
+    parent = subprocess.Popen(
+        ["sh", "-c", 'sleep 120 & echo $! > "$0.new"; mv "$0.new" "$0"; wait', str(expected_details)]
+    )
+    child = int(until(lambda: expected_details.exists() and expected_details.read_text().strip()))
     yield parent.pid, child
     parent.kill()
     parent.wait()
@@ -45,13 +47,13 @@ def gpu(probe_machine: StandIn) -> StandIn:
     """One idle GPU."""
     if not probe_machine._gpus:
         probe_machine.add_gpus(1)
-    # Errors are not listened for, so that a sweep costs no waiting.
+    # Without error events, so a sweep does not wait for them.
     probe_machine.fail("nvmlEventSetCreate", 3)
     return occupy(probe_machine, 4 << 20, [])
 
 
 def occupy(machine: StandIn, used: int, compute: list, graphics: list | None = None, gpu: int = 0) -> StandIn:
-    """Puts processes on a GPU, with memory in use that asks for the list at once."""
+    """Put processes on a GPU, with enough memory in use for an immediate process list."""
     with machine.together():
         machine.set(gpu, "memory_used", used)
         machine.set_processes(gpu, compute)
@@ -83,7 +85,7 @@ def test_a_process_is_shown_with_its_start(gpu: StandIn, probe: Probe, sleeper: 
     assert abs(started - psutil.Process(sleeper.pid).create_time()) <= 1
 
 
-def test_a_process_that_cannot_be_seen_is_listed_with_nulls_and_the_reason(gpu: StandIn, probe: Probe) -> None:
+def test_invisible_process_is_listed_with_nulls_and_the_reason(gpu: StandIn, probe: Probe) -> None:
     occupy(gpu, GIB, [(NO_PID, GIB)])
     [process] = probe.details()["processes"]
     hidden = ("user", "command", "started_at", "host_memory")
@@ -91,32 +93,30 @@ def test_a_process_that_cannot_be_seen_is_listed_with_nulls_and_the_reason(gpu: 
     assert process["unavailable"] == dict.fromkeys(hidden, "process_not_visible")
 
 
-def test_memory_of_a_process_that_the_driver_does_not_tell_is_null(
-    gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
-) -> None:
+def test_unknown_process_memory_is_null(gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]) -> None:
     occupy(gpu, GIB, [(sleeper.pid, None)])
     [process] = probe.details()["processes"]
     assert (process["memory"], process["unavailable"]) == (None, {"memory": "unsupported"})
 
 
-def test_a_process_that_computes_and_draws_is_listed_once(
+def test_process_with_compute_and_graphics_is_listed_once(
     gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
 ) -> None:
     occupy(gpu, GIB, [(sleeper.pid, GIB)], [(sleeper.pid, GIB)])
     assert [(p["pid"], p["type"]) for p in probe.details()["processes"]] == [(sleeper.pid, "compute+graphics")]
 
 
-def test_memory_told_by_only_one_of_two_lists_is_taken(
+def test_process_memory_in_only_one_of_two_lists_is_used(
     gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
 ) -> None:
     occupy(gpu, GIB, [(sleeper.pid, None)], [(sleeper.pid, GIB)])
     assert [p["memory"] for p in probe.details()["processes"]] == [1024]
 
 
-def test_memory_of_several_slices_of_one_process_is_not_lost(
+def test_process_memory_on_several_slices_is_not_lost(
     gpu: StandIn, probe: Probe, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    # With MIG one process can hold two slices, and NVML lists it once for each.
+    # With MIG a process can use two slices, and NVML lists it once for each.
     occupy(gpu, 3 * GIB, [(sleeper.pid, GIB, 1, 0), (sleeper.pid, 2 * GIB, 2, 0)])
     assert sum(process["memory"] for process in probe.details()["processes"]) == 3 * 1024
 
@@ -127,7 +127,7 @@ def test_forty_processes_are_all_listed(gpu: StandIn, probe: Probe) -> None:
 
 
 @pytest.mark.parametrize("code", [3, 4])
-def test_processes_that_cannot_be_listed_are_null_not_none_there(gpu: StandIn, probe: Probe, code: int) -> None:
+def test_unlistable_processes_are_null_not_empty(gpu: StandIn, probe: Probe, code: int) -> None:
     for kind in ("Compute", "Graphics"):
         for version in (2, 3):
             gpu.fail(f"nvmlDeviceGet{kind}RunningProcesses_v{version}", code)
@@ -141,9 +141,7 @@ def test_processes_that_cannot_be_listed_are_null_not_none_there(gpu: StandIn, p
 
 
 @pytest.mark.parametrize(("code", "reason"), [(3, "unsupported"), (4, "no_permission"), (999, "nvml_error_999")])
-def test_a_failing_list_of_compute_processes_alone_is_not_an_empty_one(
-    gpu: StandIn, probe: Probe, code: int, reason: str
-) -> None:
+def test_failing_compute_list_alone_is_not_empty(gpu: StandIn, probe: Probe, code: int, reason: str) -> None:
     for version in (2, 3):
         gpu.fail(f"nvmlDeviceGetComputeRunningProcesses_v{version}", code)
     try:
@@ -157,7 +155,7 @@ def test_a_failing_list_of_compute_processes_alone_is_not_an_empty_one(
     assert reason in details["status_reason"]
 
 
-def test_a_failing_list_of_windows_alone_is_not_an_empty_one(gpu: StandIn, probe: Probe) -> None:
+def test_failing_graphics_list_alone_is_not_empty(gpu: StandIn, probe: Probe) -> None:
     gpu.fail("nvmlDeviceGetGraphicsRunningProcesses_v3", 4)
     try:
         details = probe.details()
@@ -167,7 +165,7 @@ def test_a_failing_list_of_windows_alone_is_not_an_empty_one(gpu: StandIn, probe
     assert (details["processes"], details["is_available"]) == (None, False)
 
 
-def test_a_board_without_graphics_needs_no_list_of_windows(gpu: StandIn, probe: Probe) -> None:
+def test_board_without_graphics_needs_no_graphics_list(gpu: StandIn, probe: Probe) -> None:
     for version in (2, 3):
         gpu.fail(f"nvmlDeviceGetGraphicsRunningProcesses_v{version}", 3)
     try:
@@ -197,7 +195,7 @@ def test_a_desktop_does_not_make_a_gpu_busy(gpu: StandIn, probe: Probe) -> None:
     assert probe.gpu()["status"] == "available"
 
 
-def test_memory_that_no_listed_process_explains_makes_a_gpu_busy(gpu: StandIn, probe: Probe) -> None:
+def test_unexplained_memory_makes_a_gpu_busy(gpu: StandIn, probe: Probe) -> None:
     occupy(gpu, 8 * GIB, [])
     shown = probe.gpu()
     assert (shown["status"], shown["is_available"]) == ("busy", False)
@@ -218,19 +216,19 @@ def test_a_foreign_process_makes_a_gpu_busy_and_is_named(
 
 @pytest.fixture
 def busy_server(machine: StandIn, serve: Serve) -> ServerProcess:
-    """Two idle GPUs, served."""
+    """Two idle GPUs with a server."""
     machine.add_gpus(2)
     return serve()
 
 
-def test_a_foreign_process_takes_a_gpu_off_the_offer_within_three_sweeps(
+def test_foreign_process_makes_a_gpu_unavailable_within_three_sweeps(
     machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
 ) -> None:
     occupy(machine, 2 * GIB, [(sleeper.pid, 2 * GIB)])
     until(lambda: [g["gpu_id"] for g in busy_server.get("/gpu/available")["available_gpus"]] == [1], timeout=3)
 
 
-def test_a_gpu_comes_back_when_the_foreign_process_has_left(
+def test_gpu_is_available_again_when_the_foreign_process_has_ended(
     machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
 ) -> None:
     occupy(machine, 2 * GIB, [(sleeper.pid, 2 * GIB)])
@@ -239,7 +237,7 @@ def test_a_gpu_comes_back_when_the_foreign_process_has_left(
     until(lambda: busy_server.gpu(0)["status"] == "available", timeout=3)
 
 
-def test_the_process_of_a_task_is_its_own(
+def test_process_of_a_task_belongs_to_it(
     machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
 ) -> None:
     task = busy_server.register(gpu_ids=[0], pid=sleeper.pid).json()["data"]
@@ -249,26 +247,26 @@ def test_the_process_of_a_task_is_its_own(
     assert busy_server.gpu(0)["status"] == "training"
 
 
-def test_a_descendant_of_a_tasks_process_is_its_own(
-    machine: StandIn, busy_server: ServerProcess, family: tuple[int, int]
+def test_descendant_of_a_tasks_process_belongs_to_it(
+    machine: StandIn, busy_server: ServerProcess, parent_and_child: tuple[int, int]
 ) -> None:
-    parent, child = family
+    parent, child = parent_and_child
     task = busy_server.register(gpu_ids=[0], pid=parent).json()["data"]
     occupy(machine, 2 * GIB, [(child, 2 * GIB)])
     [process] = until(lambda: busy_server.details(0)["processes"])
     assert process["task_id"] == task["task_id"]
 
 
-def test_another_process_on_a_tasks_gpu_is_not_the_tasks(
-    machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes], family: tuple[int, int]
+def test_other_process_on_a_tasks_gpu_does_not_belong_to_the_task(
+    machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes], parent_and_child: tuple[int, int]
 ) -> None:
     busy_server.register(gpu_ids=[0], pid=sleeper.pid)
-    occupy(machine, 2 * GIB, [(family[1], 2 * GIB)])
+    occupy(machine, 2 * GIB, [(parent_and_child[1], 2 * GIB)])
     [process] = until(lambda: busy_server.details(0)["processes"])
     assert process["task_id"] is None
 
 
-def test_a_released_gpu_drains_until_its_memory_is_back(
+def test_released_gpu_drains_until_its_memory_is_free(
     machine: StandIn, busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]
 ) -> None:
     task = busy_server.register(gpu_ids=[0], pid=sleeper.pid).json()["data"]
@@ -293,8 +291,8 @@ def test_a_task_whose_process_dies_is_released_with_an_event(
     ]
 
 
-def test_a_zombie_does_not_keep_its_gpu(busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]) -> None:
+def test_zombie_does_not_keep_its_gpu(busy_server: ServerProcess, sleeper: subprocess.Popen[bytes]) -> None:
     busy_server.register(gpu_ids=[0], pid=sleeper.pid)
     sleeper.kill()
-    # Not waited for: it stays a zombie of this test.
+    # Not reaped, so it stays a zombie of this test.
     until(lambda: busy_server.get("/gpu/tasks")["tasks"] == [], timeout=3)

@@ -1,4 +1,4 @@
-"""One machine through its worst day: GPUs lost and hung, the driver gone, all of it back, without a restart."""
+"""One machine with many failures: GPUs lost and hung, the driver lost, and all recovered without a restart."""
 
 import time
 from statistics import median
@@ -14,7 +14,7 @@ COUNT = 8
 LOST, HUNG = 3, 5
 OTHERS = [i for i in range(COUNT) if i not in (LOST, HUNG)]
 INTERVAL = 0.2
-#: Three sweeps, a reading's allowed age before it, and the slack of a loaded machine.
+#: Three sweeps, plus a reading's maximum age, plus slack for a loaded machine.
 SOON = 3 * INTERVAL + 1.0 + 2.0
 
 
@@ -23,9 +23,7 @@ def offered(server: ServerProcess) -> list[int]:
 
 
 @pytest.mark.quick
-def test_every_failure_shows_soon_and_heals_by_itself_while_the_rest_stays_right(
-    machine: StandIn, serve: Serve
-) -> None:
+def test_every_failure_shows_soon_and_recovers_while_the_rest_stays_correct(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(COUNT)
     for index in range(COUNT):
         machine.set(index, "temperature", 40 + index)
@@ -68,7 +66,7 @@ def test_every_failure_shows_soon_and_heals_by_itself_while_the_rest_stays_right
     assert server.tracebacks() == []
 
 
-def test_fifty_losses_leave_memory_threads_and_files_flat(machine: StandIn, serve: Serve) -> None:
+def test_fifty_losses_do_not_leak_memory_threads_or_files(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(4)
     server = serve(GPU_MONITOR_INTERVAL="0.1")
     until(lambda: offered(server) == [0, 1, 2, 3])

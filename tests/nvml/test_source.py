@@ -1,4 +1,4 @@
-"""The library and the driver as a whole: absent, broken, refusing, empty, late, and back again."""
+"""The library and the driver as a whole: absent, broken, failing, empty, late, and recovered."""
 
 import subprocess
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ def status(server: ServerProcess) -> dict[str, Any]:
     return answer
 
 
-def is_well(server: ServerProcess, gpus: int) -> bool:
-    """Whether every GPU of the machine is offered and nothing is wrong."""
+def is_working(server: ServerProcess, gpus: int) -> bool:
+    """Return whether all GPUs of the machine are offered without problems."""
     answer = status(server)
     return answer["source_problem"] is None and answer["summary"]["available_gpus"] == gpus == len(answer["gpus"])
 
 
 def empty_path(tmp_path: Path) -> dict[str, str]:
-    """The settings under which no library is found, until one is put there."""
+    """Return the settings with which no library is found until one is installed."""
     folder = tmp_path / "lib"
     folder.mkdir()
     return {"LD_LIBRARY_PATH": str(folder), "STANDIN_NVML_STATE": str(tmp_path / "machine" / "state")}
@@ -53,7 +53,7 @@ def needs_no_nvml() -> None:
 
 
 @pytest.mark.parametrize("code", NVML_CODES)
-def test_a_driver_that_refuses_at_the_start_is_reported_with_its_remedy_until_it_works(
+def test_driver_failing_at_the_start_is_reported_with_its_remedy_until_it_works(
     machine: StandIn, serve: Serve, code: int
 ) -> None:
     machine.add_gpus(2)
@@ -66,10 +66,10 @@ def test_a_driver_that_refuses_at_the_start_is_reported_with_its_remedy_until_it
     assert (server.client.get("/health").status_code, ready.status_code) == (200, 503)
     assert problem in ready.json()["error"]["detail"]
     machine.restore()
-    until(lambda: is_well(server, 2), timeout=3)
+    until(lambda: is_working(server, 2), timeout=3)
 
 
-def test_a_driver_that_refuses_is_never_papered_over_with_simulated_gpus(machine: StandIn, serve: Serve) -> None:
+def test_failing_driver_is_never_replaced_by_simulated_gpus(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(2)
     machine.fail_driver(9)
     server = serve(GPU_SOURCE="auto")
@@ -86,13 +86,13 @@ def lasting_server(lasting_machine: StandIn, lasting_serve: Serve) -> ServerProc
 
 @pytest.fixture
 def server(lasting_machine: StandIn, lasting_server: ServerProcess) -> Iterator[ServerProcess]:
-    """They, well before each test."""
-    until(lambda: is_well(lasting_server, 2))
+    """The same GPUs, working before each test."""
+    until(lambda: is_working(lasting_server, 2))
     yield lasting_server
     lasting_machine.restore()
 
 
-def test_a_driver_that_fails_later_takes_every_gpu_off_the_offer_and_says_why(
+def test_driver_failing_later_makes_every_gpu_unavailable_with_the_reason(
     lasting_machine: StandIn, server: ServerProcess
 ) -> None:
     before = [(g["gpu_id"], g["uuid"], g["name"]) for g in server.gpus()]
@@ -105,17 +105,17 @@ def test_a_driver_that_fails_later_takes_every_gpu_off_the_offer_and_says_why(
 
 
 @pytest.mark.parametrize("code", [1, 9, 15, 18, 999])
-def test_a_driver_that_fails_later_is_taken_up_again_without_a_restart_or_a_traceback(
+def test_driver_failing_later_is_used_again_without_a_restart_or_a_traceback(
     lasting_machine: StandIn, server: ServerProcess, code: int
 ) -> None:
     lasting_machine.fail_driver(code)
     until(lambda: status(server)["source_problem"], timeout=3)
     lasting_machine.restore()
-    until(lambda: is_well(server, 2), timeout=3)
+    until(lambda: is_working(server, 2), timeout=3)
     assert server.tracebacks() == []
 
 
-def test_failing_and_returning_are_two_events_however_long_it_fails(
+def test_failure_and_recovery_are_two_events_however_long_it_takes(
     lasting_machine: StandIn, server: ServerProcess
 ) -> None:
     before = len(server.events(type="source"))
@@ -124,13 +124,13 @@ def test_failing_and_returning_are_two_events_however_long_it_fails(
     taken = server.get("/gpu/status")["timestamp"]
     until(lambda: server.get("/gpu/status")["timestamp"] != taken)
     lasting_machine.restore()
-    until(lambda: is_well(server, 2), timeout=3)
+    until(lambda: is_working(server, 2), timeout=3)
     events = server.events(type="source")
     new = events[: len(events) - before]
     assert [(e["previous"], e["current"]) for e in new] == [("failing", "ok"), ("ok", "failing")]
 
 
-def test_the_drivers_code_is_in_the_metrics_while_it_fails(lasting_machine: StandIn, server: ServerProcess) -> None:
+def test_drivers_error_code_is_in_the_metrics_while_it_fails(lasting_machine: StandIn, server: ServerProcess) -> None:
     lasting_machine.fail_driver(9)
     until(lambda: status(server)["source_problem"], timeout=3)
     metrics = server.metrics()
@@ -138,48 +138,46 @@ def test_the_drivers_code_is_in_the_metrics_while_it_fails(lasting_machine: Stan
     assert metrics["nvidia_smi_last_collect_success"] == 0
 
 
-def test_a_driver_without_gpus_is_a_failure_not_an_empty_machine_until_some_appear(
-    machine: StandIn, serve: Serve
-) -> None:
+def test_driver_without_gpus_is_a_failure_until_some_appear(machine: StandIn, serve: Serve) -> None:
     server = serve()
     assert "no GPU" in until(lambda: status(server)["source_problem"])
     machine.add_gpus(3)
-    until(lambda: is_well(server, 3), timeout=3)
+    until(lambda: is_working(server, 3), timeout=3)
 
 
-def test_a_count_that_falls_to_zero_keeps_the_gpus_as_unavailable(machine: StandIn, serve: Serve) -> None:
+def test_count_of_zero_keeps_the_gpus_as_unavailable(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(2)
     server = serve()
-    until(lambda: is_well(server, 2))
+    until(lambda: is_working(server, 2))
     machine.set(None, "count", 0)
     until(lambda: status(server)["source_problem"], timeout=3)
     assert [(g["gpu_id"], g["is_available"]) for g in server.gpus()] == [(0, False), (1, False)]
 
 
 def remove_gpu(machine: StandIn, index: int) -> None:
-    """Takes a GPU out: those after it move down by one, as the driver numbers them anew."""
+    """Remove a GPU: the driver renumbers those after it."""
     with machine.together():
         del machine._gpus[index]
-        # What is rendered names its place in the list.
+        # The rendered form contains the index.
         machine._rendered[:] = [None] * len(machine._gpus)
 
 
-def test_a_gpu_that_is_gone_from_the_list_is_lost_under_its_own_uuid(machine: StandIn, serve: Serve) -> None:
+def test_gpu_missing_from_the_list_is_lost_under_its_own_uuid(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(3)
     server = serve()
-    until(lambda: is_well(server, 3))
+    until(lambda: is_working(server, 3))
     uuids = [g["uuid"] for g in server.gpus()]
     remove_gpu(machine, 1)
     until(lambda: server.details(uuids[1])["status"] == "lost", timeout=3)
     assert server.details(uuids[1])["is_available"] is False
 
 
-def test_gpus_that_moved_up_in_the_list_keep_their_uuids_and_readings(machine: StandIn, serve: Serve) -> None:
+def test_renumbered_gpus_keep_their_uuids_and_readings(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(3)
     for index in range(3):
         machine.set(index, "temperature", 40 + index)
     server = serve()
-    until(lambda: is_well(server, 3))
+    until(lambda: is_working(server, 3))
     uuids = [g["uuid"] for g in server.gpus()]
     remove_gpu(machine, 1)
     until(lambda: server.details(uuids[1])["status"] == "lost", timeout=3)
@@ -187,10 +185,10 @@ def test_gpus_that_moved_up_in_the_list_keep_their_uuids_and_readings(machine: S
     assert {g["uuid"]: g["temperature"]["gpu"] for g in server.gpus()} == {uuids[0]: 40, uuids[1]: None, uuids[2]: 42}
 
 
-def test_a_task_stays_with_its_gpu_when_the_numbers_move(machine: StandIn, serve: Serve) -> None:
+def test_task_stays_with_its_gpu_when_the_indices_change(machine: StandIn, serve: Serve) -> None:
     machine.add_gpus(3)
     server = serve()
-    until(lambda: is_well(server, 3))
+    until(lambda: is_working(server, 3))
     uuids = [g["uuid"] for g in server.gpus()]
     server.register(gpu_ids=[2], task_id="mine")
     remove_gpu(machine, 0)
@@ -199,7 +197,7 @@ def test_a_task_stays_with_its_gpu_when_the_numbers_move(machine: StandIn, serve
 
 
 @pytest.mark.parametrize("source", ["auto", "nvml"])
-def test_a_corrupt_library_is_a_reason_and_never_a_simulation(
+def test_corrupt_library_is_reported_and_never_simulated(
     machine: StandIn, serve: Serve, tmp_path: Path, source: str
 ) -> None:
     settings = empty_path(tmp_path)
@@ -210,7 +208,7 @@ def test_a_corrupt_library_is_a_reason_and_never_a_simulation(
     assert (status(server)["source"], status(server)["gpus"]) == ("nvml", [])
 
 
-def test_a_library_that_lacks_one_of_its_own_is_a_reason_and_never_a_simulation(
+def test_library_with_a_missing_dependency_is_reported_and_never_simulated(
     machine: StandIn, serve: Serve, tmp_path: Path
 ) -> None:
     settings = empty_path(tmp_path)
@@ -237,7 +235,7 @@ def test_a_library_that_lacks_one_of_its_own_is_a_reason_and_never_a_simulation(
     assert "libneeded.so" in until(lambda: status(server)["source_problem"])
 
 
-def test_an_absent_library_is_a_reason_when_nvml_is_asked_for_until_it_is_installed(
+def test_absent_library_is_reported_if_nvml_is_required_until_it_is_installed(
     needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path, library: Path
 ) -> None:
     machine.add_gpus(2)
@@ -246,10 +244,10 @@ def test_an_absent_library_is_a_reason_when_nvml_is_asked_for_until_it_is_instal
     assert "libnvidia-ml.so.1" in problem
     assert status(server)["gpus"] == []
     (tmp_path / "lib" / "libnvidia-ml.so.1").symlink_to(library)
-    until(lambda: status(server)["source"] == "nvml" and is_well(server, 2), timeout=3)
+    until(lambda: status(server)["source"] == "nvml" and is_working(server, 2), timeout=3)
 
 
-def test_an_absent_library_means_labelled_simulated_gpus_that_leave_no_trace_when_it_is_installed(
+def test_absent_library_leads_to_labelled_simulated_gpus_that_vanish_when_it_is_installed(
     needs_no_nvml: None, machine: StandIn, serve: Serve, tmp_path: Path, library: Path
 ) -> None:
     machine.add_gpus(2)
@@ -258,5 +256,5 @@ def test_an_absent_library_means_labelled_simulated_gpus_that_leave_no_trace_whe
     assert (answer["source"], answer["gpus"][0]["driver_version"]) == ("simulated", "simulated")
     server.register(gpu_ids=[0], task_id="on-a-simulated-gpu")
     (tmp_path / "lib" / "libnvidia-ml.so.1").symlink_to(library)
-    until(lambda: status(server)["source"] == "nvml" and is_well(server, 2), timeout=3)
+    until(lambda: status(server)["source"] == "nvml" and is_working(server, 2), timeout=3)
     assert server.get("/gpu/tasks")["tasks"] == []

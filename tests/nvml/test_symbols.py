@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.nvml.full_gpus import FIELDS_OF, flat, full, told
+from tests.nvml.full_gpus import FIELDS_OF, expected_details, flat, full
 from tests.nvml.probe import Probe
 from tests.standin import LIBRARY, SOURCE, StandIn, compiler
 
-#: Functions that drivers of 2019 (418) do not have, by NVIDIA's headers.
+#: Functions missing in drivers of 2019 (418), according to NVIDIA's headers.
 NEWER = (
     "nvmlDeviceGetMemoryInfo_v2",
     "nvmlDeviceGetCurrentClocksEventReasons",
@@ -26,7 +26,7 @@ NEWER = (
 
 
 def build_without(folder: Path, functions: Sequence[str]) -> Path:
-    """The library with some functions kept to itself."""
+    """The library without some functions."""
     folder.mkdir(parents=True)
     script = folder / "symbols"
     script.write_text("{ global: *; local: " + " ".join(f"{name};" for name in functions) + " };")
@@ -39,7 +39,7 @@ def build_without(folder: Path, functions: Sequence[str]) -> Path:
 
 @pytest.fixture(scope="module")
 def old_details(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What is told of a GPU whose driver is old."""
+    """The details of a GPU with an old driver."""
     folder = tmp_path_factory.mktemp("old")
     machine = StandIn(folder / "machine", build_without(folder / "lib", NEWER))
     machine.add_gpus(1, **full(0))
@@ -49,25 +49,25 @@ def old_details(library: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         return probe.details()
 
 
-def test_what_an_old_driver_lacks_is_null_and_unsupported(old_details: dict[str, Any]) -> None:
+def test_functions_missing_in_an_old_driver_are_null_and_unsupported(old_details: dict[str, Any]) -> None:
     paths = [path for name in NEWER for path in FIELDS_OF.get(name, ())]
     assert {path: flat(old_details)[path] for path in paths} == dict.fromkeys(paths)
     assert {path: old_details["unavailable"].get(path) for path in paths} == dict.fromkeys(paths, "unsupported")
 
 
-def test_what_an_old_driver_has_is_right(old_details: dict[str, Any]) -> None:
+def test_functions_of_an_old_driver_are_read_correctly(old_details: dict[str, Any]) -> None:
     other_by_version = {"memory.reserved", "memory.used", "memory.free", "memory.utilization", "unavailable"}
     lacking = {path for name in NEWER for path in FIELDS_OF.get(name, ())} | other_by_version
     found = flat(old_details)
-    assert {path: found.get(path) for path in told(0) if path not in lacking} == {
-        path: value for path, value in told(0).items() if path not in lacking
+    assert {path: found.get(path) for path in expected_details(0) if path not in lacking} == {
+        path: value for path, value in expected_details(0).items() if path not in lacking
     }
 
 
-def test_memory_of_an_old_driver_is_told_by_the_first_form(old_details: dict[str, Any]) -> None:
+def test_memory_of_an_old_driver_is_read_by_version_1(old_details: dict[str, Any]) -> None:
     memory = old_details["memory"]
     assert (memory["total"], memory["used"], memory["reserved"]) == (40_000, 1_110, None)
 
 
-def test_processes_of_an_old_driver_are_told_by_the_second_form(old_details: dict[str, Any]) -> None:
+def test_processes_of_an_old_driver_are_read_by_version_2(old_details: dict[str, Any]) -> None:
     assert [(p["pid"], p["memory"]) for p in old_details["processes"] or []] == [(5_000_000, 600)]

@@ -1,4 +1,4 @@
-"""Values at the ends of their ranges: a zero is one, what no board can have is none."""
+"""Values at the ends of their ranges: zero is valid, impossible values are null."""
 
 import pytest
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.quick
         ("pcie_width_max", 4_294_967_295, "pcie.max_width"),
     ],
 )
-def test_a_value_outside_the_physical_range_is_null_and_called_implausible(
+def test_physically_impossible_value_is_null_and_implausible(
     gpus: StandIn, probe: Probe, field: str, value: int, path: str
 ) -> None:
     if field == "power_limit_enforced":
@@ -103,7 +103,7 @@ def test_unknown_values_are_left_out_of_the_metrics(gpus: StandIn, probe: Probe)
     assert not [line for line in lines if line.startswith("nvidia_smi_power_draw_watts{")]
 
 
-def test_ecc_that_is_off_says_so_instead_of_counting_zero_errors(gpus: StandIn, probe: Probe) -> None:
+def test_disabled_ecc_is_marked_instead_of_counting_zero_errors(gpus: StandIn, probe: Probe) -> None:
     gpus.set(0, "ecc_mode", 0)
     try:
         details = probe.details()
@@ -113,7 +113,7 @@ def test_ecc_that_is_off_says_so_instead_of_counting_zero_errors(gpus: StandIn, 
     assert details["unavailable"]["ecc.corrected_volatile"] == "disabled"
 
 
-def test_series_of_the_numbered_fields_are_there(gpus: StandIn, probe: Probe) -> None:
+def test_metrics_of_numbered_fields_exist(gpus: StandIn, probe: Probe) -> None:
     gpus.set(0, "recovery_action", 4)
     gpus.set(0, "fabric_state", 3)
     text = probe.metrics()
@@ -122,6 +122,6 @@ def test_series_of_the_numbered_fields_are_there(gpus: StandIn, probe: Probe) ->
     assert "} 3\n" in text.partition("nvidia_smi_fabric_state{")[2]
 
 
-def test_fabric_that_the_board_has_not_is_left_out(gpus: StandIn, probe: Probe) -> None:
+def test_unsupported_fabric_is_left_out(gpus: StandIn, probe: Probe) -> None:
     gpus.set(0, "fabric_state", 0)
     assert "nvidia_smi_fabric_state" not in probe.metrics()

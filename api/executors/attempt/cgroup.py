@@ -1,7 +1,7 @@
-"""A control group for an attempt's processes: none leaves it by losing its parents, and the kernel ends all at once.
+"""A control group for an attempt's processes, which they keep when parents die, and which can be killed as a whole.
 
-Version 2, and only where the group of the supervisor is given to its user, as `Delegate=yes` of systemd does. A process
-of the same user can still move itself out; whoever does nothing but fork, setsid and empty its environment cannot.
+Only version 2, and only if the supervisor's group is delegated to its user, as with `Delegate=yes` in systemd. A
+process of the same user can still move itself out. Fork, setsid and an empty environment do not suffice for that.
 """
 
 from __future__ import annotations
@@ -15,29 +15,32 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 class Cgroup:
-    """A control group of version 2, by its directory; made by the functions below."""
+    """A control group of version 2, by its directory. The functions below create it."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     def move_here(self) -> None:
-        """Moves this process into the group, so that what it starts is born there. Raises OSError."""
+        """Move this process into the group, so that its children start there.
+
+        Raises OSError.
+        """
         _write(f"{self.path}/cgroup.procs", b"0")
 
     def pids(self) -> set[int]:
-        """The pids of the processes in the group and below it, as far as the kernel tells; this process is left out."""
+        """Return the pids of the processes in the group and below it, except this process."""
         found: set[int] = set()
         for path in self._paths():
             try:
                 found.update(int(line) for line in read_file(f"{path}/cgroup.procs").split())
             except (OSError, ValueError):
                 continue
-        # It is in its own way only when it could not move out again.
+        # This process is only in the group if it could not move out again.
         found.discard(os.getpid())
         return found - {0}
 
     def kill(self) -> None:
-        """Sends SIGKILL to the whole group, newborn processes included. Does nothing on kernels before 5.14."""
+        """Send SIGKILL to the whole group, including new processes. Does nothing on kernels before 5.14."""
         try:
             if str(os.getpid()).encode() not in read_file(f"{self.path}/cgroup.procs").split():
                 _write(f"{self.path}/cgroup.kill", b"1")
@@ -45,7 +48,7 @@ class Cgroup:
             return
 
     def remove(self) -> None:
-        """Removes the group with those below it; one that is not empty stays."""
+        """Remove the group and those below it, unless they contain processes."""
         for path in reversed(list(self._paths())):
             try:
                 os.rmdir(path)
@@ -57,7 +60,7 @@ class Cgroup:
 
 
 def own_cgroup(pid: int | str = "self") -> Cgroup | None:
-    """The group that a process is in, by default this one; None where there are no groups of version 2."""
+    """Return the group of a process, by default this one; None if there are no groups of version 2."""
     try:
         lines = read_file(f"/proc/{pid}/cgroup").decode(errors="surrogateescape").splitlines()
     except OSError:
@@ -73,21 +76,24 @@ def own_cgroup(pid: int | str = "self") -> Cgroup | None:
 
 
 def make_cgroup(own: Cgroup, uid: str) -> Cgroup | None:
-    """Makes a group for an attempt below `own`; None where that is not permitted."""
+    """Create a group for an attempt below `own`. Return None if that is not permitted."""
     made = Cgroup(f"{own.path}/{_name(uid)}")
     try:
         os.makedirs(made.path, exist_ok=True)
         made.move_here()
         own.move_here()
     except OSError as error:
-        complain(f"no control group for the trainer, its processes are followed one by one: {error}")
+        complain(f"no control group for the trainer; its processes are followed one by one: {error}")
         made.remove()
         return None
     return made
 
 
 def find_cgroup(path: object, uid: str, trainer: int | None = None) -> Cgroup | None:
-    """The group of an attempt: at the recorded path, else that of its trainer, else below ours. None without any."""
+    """Return the attempt's group: at the recorded path, else the trainer's, else below ours.
+
+    None if there is none.
+    """
     found = _check(path, uid)
     if found is None and trainer is not None:
         its = own_cgroup(trainer)
@@ -111,7 +117,7 @@ def _name(uid: str) -> str:
 
 
 def _mounts() -> list[tuple[str, str]]:
-    """The mounts of the version 2 hierarchy: the part of it that is mounted, and the mount point."""
+    """Return the mounts of the version 2 hierarchy as pairs of the mounted subtree and the mount point."""
     try:
         lines = read_file("/proc/self/mountinfo").decode(errors="surrogateescape").splitlines()
     except OSError:

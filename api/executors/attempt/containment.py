@@ -1,4 +1,4 @@
-"""What keeps an attempt's processes from getting lost, whatever becomes of their parents and of their supervisor."""
+"""Keeps track of an attempt's processes, even when their parents or the supervisor die."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .files import complain
 from .processes import Tree, is_alive
 from .seen_processes import SeenProcesses
 
-BIRTH_SECONDS = 0.1  #: between two looks for newborn processes
+BIRTH_SECONDS = 0.1  #: interval of the search for new processes
 
 
 class Containment:
-    """A control group where that is permitted, and a list on the disk of every process that was seen."""
+    """A control group, if permitted, and a list on disk of every process seen."""
 
     def __init__(self, directory: str) -> None:
         self._seen = SeenProcesses(directory)
@@ -24,16 +24,19 @@ class Containment:
 
     @property
     def path(self) -> str | None:
-        """The directory of the control group; None without one."""
+        """The directory of the control group, or None."""
         return None if self._group is None else self._group.path
 
     def prepare(self, tree: Tree) -> None:
-        """Makes the control group of an attempt that is about to start."""
+        """Create the control group of an attempt that is about to start."""
         self._own = own_cgroup()
         self._group = tree.cgroup = None if self._own is None else make_cgroup(self._own, tree.uid)
 
     def spawn(self, tree: Tree, start: Callable[[], tuple[int, int]]) -> tuple[int, int]:
-        """Calls `start` within the control group and returns the identity that it gives. Raises OSError, ValueError."""
+        """Call `start` within the control group and return its result.
+
+        Raises OSError, ValueError.
+        """
         tree.begin()
         if self._group is None or self._own is None:
             return start()
@@ -47,25 +50,25 @@ class Containment:
                 complain(f"the supervisor is in the control group of its trainer: {error}")
 
     def resume(self, tree: Tree, path: object, is_same_boot: bool) -> None:
-        """Finds the control group and the processes that an earlier supervisor knew."""
+        """Find the control group and the processes that an earlier supervisor recorded."""
         trainer = tree.main[0] if is_same_boot and tree.main is not None and is_alive(*tree.main) else None
         self._group = tree.cgroup = find_cgroup(path, tree.uid, trainer)
         if is_same_boot:
             tree.restore(self._seen.restore())
 
-    def begin_again(self) -> None:
-        """Makes the list anew after the attempt's directory was removed and made again."""
-        self._seen.begin_again()
+    def recreate(self) -> None:
+        """Recreate the list after the attempt's directory was removed and recreated."""
+        self._seen.recreate()
 
     def look(self, tree: Tree) -> None:
-        """Finds newborn processes and lists them on the disk, at most once in half of BIRTH_SECONDS."""
+        """Find new processes and list them on disk, at most once per BIRTH_SECONDS / 2."""
         if time.monotonic() - self._looked_at >= BIRTH_SECONDS / 2:
             self._looked_at = time.monotonic()
             tree.look()
             self._seen.note(tree.known)
 
     def remove(self) -> None:
-        """Removes the list and the control group, once no process of the attempt is left."""
+        """Remove the list and the control group, once no process of the attempt is left."""
         self._seen.remove()
         if self._group is not None:
             self._group.remove()

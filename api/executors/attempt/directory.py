@@ -1,4 +1,4 @@
-"""The directory of an attempt, as its supervisor uses it. The package's description says what is in it."""
+"""The directory of an attempt, as its supervisor uses it. The package's docstring lists its files."""
 
 from __future__ import annotations
 
@@ -23,31 +23,33 @@ from api.util.foreign_files import (
     write_all,
 )
 
-from .files import complain, patiently, write_json
+from .files import complain, retry_disk_errors, write_json
 from .processes import boot_id, read_stat
 
-HEARTBEAT_SECONDS = 2.0  #: between two changes of the time of `heartbeat`
-LOCK_SECONDS = 2.0  #: a killed predecessor's half-started child holds the lock until it has executed
+HEARTBEAT_SECONDS = 2.0  #: interval between updates of `heartbeat`
+LOCK_SECONDS = 2.0  #: the lock may stay held for a moment by a killed predecessor's child that has not executed yet
 LOCK_BYTES = 160
 RESERVED_BYTES = 16 * 1024
 RECORD_BYTES = 8 * 1024
-ABANDONED_SECONDS = 60.0  #: after which a half-written file has lost its writer
+ABANDONED_SECONDS = 60.0  #: age after which a partial file's writer is assumed dead
 
-#: Beginnings of the names that older versions gave to half-written files, some of which hold secrets.
+#: Prefixes that older versions used for partial files, some of which contain secrets.
 _FORMER_TEMPORARIES = ("environment.json.", "spec.json.", "runner.json.new", "exit.json.new")
 
 
-#: Files that only the supervisor with the lock writes once there is a record: leftovers of these are removed at once.
+#: Files that only the supervisor with the lock writes once `runner.json` exists: their partial files are removed
+#: immediately.
 _OWN = ("environment.json", "spec.json", "runner.json", "exit.json")
 
 
-class Surpassed(Exception):
-    """A later supervisor has this attempt."""
+class Superseded(Exception):
+    """A later supervisor has taken over this attempt."""
 
 
 class AttemptDirectory:
-    """The files of one attempt. A full disk must not stop them, so failures only go to `supervisor.log` unless a method
-    says that it raises.
+    """The files of one attempt.
+
+    A full disk must not stop the supervisor: failures go to `supervisor.log`, unless the method documents an error.
     """
 
     def __init__(self, directory: str) -> None:
@@ -69,18 +71,18 @@ class AttemptDirectory:
         return os.path.lexists(self.path(name))
 
     def lacks(self, name: str) -> bool:
-        """Whether the file is certainly not there."""
+        """Return whether the file is certainly missing."""
         return is_gone(self.path(name))
 
     def is_there(self) -> bool:
-        """Whether the directory is there; True too while a disk in trouble cannot tell."""
+        """Return whether the directory exists, or may exist because the disk has errors."""
         try:
             return stat.S_ISDIR(os.stat(self.directory).st_mode)
         except OSError as error:
             return error.errno in TROUBLE
 
     def take_lock(self) -> int:
-        """Takes the lock for as long as this process lives: its handle, or -1 when another supervisor has it.
+        """Take the lock for this process's lifetime. Return its handle, or -1 if another supervisor has it.
 
         Raises OSError.
         """
@@ -100,28 +102,29 @@ class AttemptDirectory:
                 raise
 
     def claim(self, lock: int) -> None:
-        """Writes into the lock file who has it, raises the fence, and reserves the space of the outcome."""
+        """Write the holder into the lock file, increment the fence, and reserve space for the outcome."""
         self._lock = lock
         try:
-            self.fence = patiently(self._read_fence) + 1
+            self.fence = retry_disk_errors(self._read_fence) + 1
             _sign(lock)
             self._write_fence()
         except OSError as error:
-            complain(f"who runs cannot be recorded: {error}")
+            complain(f"the lock's holder cannot be recorded: {error}")
         try:
             self._space = Space(self.path("exit.json"), RESERVED_BYTES)
         except OSError as error:
-            complain(f"no space could be reserved for the outcome: {error}")
+            complain(f"no space can be reserved for the outcome: {error}")
 
-    def make_again(self, spec: dict[str, object]) -> None:
-        """Makes the directory and its files again when somebody has removed them. Raises OSError, and Surpassed when a
-        later supervisor has taken over.
+    def recreate(self, spec: dict[str, object]) -> None:
+        """Recreate the directory and its files after they were removed.
+
+        Raises OSError; Superseded if a later supervisor has taken over.
         """
         make_directory(self.directory)
         if not self._has_own_lock():
             lock = self.take_lock()
             if lock < 0:
-                raise Surpassed
+                raise Superseded
             self.check_fence()
             os.close(self._lock)
             self._lock = lock
@@ -131,19 +134,25 @@ class AttemptDirectory:
             write_json(self.path("spec.json"), spec)
 
     def _has_own_lock(self) -> bool:
-        """Raises OSError: to take the own lock once more would look like somebody else's."""
+        """Return whether the lock file is still this supervisor's.
+
+        Raises OSError instead of guessing: taking its own lock again would look like another supervisor's.
+        """
         try:
             return os.path.samestat(status_of(self.path("lock")), os.fstat(self._lock))
         except OSError as error:
-            _heed(error)
+            _raise_disk_error(error)
             return False
 
     def _read_fence(self) -> int:
-        """Raises OSError where the disk is in trouble."""
+        """Return the fence, or 0 without a valid one.
+
+        Raises OSError if the disk has errors.
+        """
         try:
             return int(read(self.path("fence"), 64))
         except OSError as error:
-            _heed(error)
+            _raise_disk_error(error)
             return 0
         except ValueError:
             return 0
@@ -158,37 +167,46 @@ class AttemptDirectory:
             close(handle)
 
     def raise_fence(self, earlier: float | None) -> None:
-        """Raises the fence above that of an earlier supervisor's record, in case the file could not be read."""
+        """Raise the fence above that of an earlier supervisor's record, in case the file was unreadable."""
         self.fence = max(self.fence, int(earlier or 0) + 1)
 
-    def surpass(self) -> None:
-        """Raises the fence above that of whoever has the lock, who gives way then. Raises OSError."""
+    def supersede(self) -> None:
+        """Raise the fence above that of the lock's holder, which then gives way.
+
+        Raises OSError.
+        """
         self.fence = self._read_fence() + 1
         self._write_fence()
 
     def check_fence(self) -> None:
-        """Raises Surpassed when a later supervisor has raised the fence."""
+        """Raise Superseded if a later supervisor has raised the fence."""
         try:
             fence = self._read_fence()
         except OSError:
-            return  # it is looked at again soon
+            return  # checked again soon
         if fence > self.fence:
-            raise Surpassed
+            raise Superseded
 
     def write_outcome(self, outcome: dict[str, object]) -> None:
-        """Writes `exit.json` into the reserved space. Raises OSError."""
+        """Write `exit.json` into the reserved space.
+
+        Raises OSError.
+        """
         if self._space is None:
             self._space = Space(self.path("exit.json"), 0)
         try:
             self._space.fill(json.dumps(outcome).encode())
         except (FileNotFoundError, ForeignFile):
-            # Somebody took the file in the making away: another one.
+            # Another process replaced the file in the meantime; the caller retries with a new one.
             self._drop_space()
             raise
         self._drop_space()
 
     def write_record(self, record: dict[str, object]) -> None:
-        """Writes `runner.json` into the space that the last call reserved, and reserves the next. Raises OSError."""
+        """Write `runner.json` into the space that the previous call reserved, and reserve space for the next.
+
+        Raises OSError.
+        """
         path = self.path("runner.json")
         space, self._record_space = self._record_space or Space(path, 0), None
         try:
@@ -198,7 +216,7 @@ class AttemptDirectory:
         try:
             self._record_space = Space(path, RECORD_BYTES)
         except OSError:
-            return  # the next one needs a disk that is not full
+            return  # the next record then needs free disk space
 
     def _drop_space(self) -> None:
         if self._space is not None:
@@ -206,7 +224,7 @@ class AttemptDirectory:
         self._space = None
 
     def beat(self) -> None:
-        """Changes the time of `heartbeat`, which shows that the supervisor lives."""
+        """Update the time of `heartbeat`, which shows that the supervisor lives."""
         self.beat_at = time.monotonic()
         try:
             handle = open_own(self.path("heartbeat"), os.O_WRONLY)
@@ -215,41 +233,42 @@ class AttemptDirectory:
             finally:
                 close(handle)
         except OSError as error:
-            complain(f"no heartbeat: {error}")
+            complain(f"the heartbeat cannot be written: {error}")
 
     def beat_if_due(self) -> bool:
-        """Calls `beat` once in HEARTBEAT_SECONDS, however often it is called; returns whether it did."""
+        """Call `beat` if HEARTBEAT_SECONDS have passed since the last one. Return whether it did."""
         if time.monotonic() - self.beat_at < HEARTBEAT_SECONDS:
             return False
         self.beat()
         return True
 
     def last_beat(self) -> float | None:
-        """The time of the latest heartbeat in Unix seconds, also of an earlier supervisor; None without one."""
+        """Return the time of the latest heartbeat of any supervisor (Unix seconds), or None."""
         try:
             return status_of(self.path("heartbeat")).st_mtime
         except OSError:
             return None
 
     def remove_secrets(self) -> None:
-        """Removes `environment.json`, which may hold secrets."""
+        """Remove `environment.json`, which may contain secrets."""
         remove(self.path("environment.json"))
 
     def remove_leftovers(self) -> None:
-        """Removes half-written files of killed writers: at once those that only a supervisor can have begun, the others
-        once they are ABANDONED_SECONDS old.
+        """Remove partial files of killed writers.
+
+        Those that only a supervisor writes are removed immediately, others once they are ABANDONED_SECONDS old.
         """
         if self._record_space is not None:
             self._record_space.close()
             self._record_space = None
         if self.has("runner.json"):
-            own = _OWN if self._space is None else _OWN[:-1]  # that is ours
+            own = _OWN if self._space is None else _OWN[:-1]  # except `exit.json`, whose partial file is ours
             remove_temporaries(self.directory, 0.0, _FORMER_TEMPORARIES, only=own)
         remove_temporaries(self.directory, ABANDONED_SECONDS, _FORMER_TEMPORARIES)
 
 
-def _heed(error: OSError) -> None:
-    """Raises the error again where the disk, not the file, is in trouble."""
+def _raise_disk_error(error: OSError) -> None:
+    """Raise the error again if the disk, not the file, is the problem."""
     if error.errno in TROUBLE:
         raise error
 
@@ -260,6 +279,6 @@ def _sign(lock: int) -> None:
 
 
 def own_identity() -> dict[str, object]:
-    """The identity of this process in the form that records have."""
+    """Return the identity of this process in the form of the records."""
     found = read_stat(os.getpid())
     return {"pid": os.getpid(), "start": None if found is None else found.start}

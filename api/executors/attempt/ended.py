@@ -1,4 +1,4 @@
-"""Whether an attempt has ended, by its directory alone: its trainer can write there as well as its supervisor."""
+"""Determines whether an attempt has ended from its directory, to which its trainer may also write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .processes import boot_id, is_alive
 
 
 def has_outcome(directory: str) -> bool:
-    """Whether anything stands where the outcome belongs."""
+    """Return whether the outcome file exists, valid or not."""
     try:
         status_of(f"{directory}/exit.json")
     except OSError:
@@ -18,12 +18,14 @@ def has_outcome(directory: str) -> bool:
 
 
 def has_ended(directory: str) -> bool:
-    """Whether the outcome that is there may be believed; only to be asked when no supervisor lives. Raises OSError.
+    """Return whether the existing outcome is credible. Call it only when no supervisor lives.
 
-    A supervisor writes its outcome when nothing of the tree is left, and with its fence. So one beside a living
-    trainer, or with the fence of an earlier supervisor, is the work of somebody else. What cannot be understood is
-    damaged, and an end too. A trainer of the same user that ends its supervisor and itself and leaves a whole record
-    behind is believed: no file could tell the two apart; it lies about nobody but itself.
+    A supervisor writes the outcome with its own fence, after all processes have ended. An outcome beside a living
+    trainer, or with the fence of an earlier supervisor, was therefore written by another program. An outcome that
+    cannot be parsed is damaged and counts as an end. A trainer of the same user that kills its supervisor and forges a
+    complete record is believed, as no file could expose it; it harms only its own task.
+
+    Raises OSError.
     """
     runner = _object(f"{directory}/runner.json") or {}
     trainer = identity_of(runner.get("trainer"))

@@ -1,4 +1,4 @@
-"""Small files that are there whole or not at all, and what is read from them."""
+"""Reads and writes small files atomically, and parses their content."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-PATIENCE_SECONDS = 5.0  #: how long a disk in trouble is asked again
+PATIENCE_SECONDS = 5.0  #: how long reads of a failing disk are retried
 PATIENCE_PACE = 0.1
 
 _last_complaint = [""]
 
 
-def patiently(look: Callable[[], T]) -> T:
-    """What `look` returns; it is called again for PATIENCE_SECONDS while the disk is in trouble. Raises OSError."""
+def retry_disk_errors(look: Callable[[], T]) -> T:
+    """Return the result of `look`, retried for PATIENCE_SECONDS while the disk has errors.
+
+    Raises OSError.
+    """
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -33,8 +36,8 @@ def patiently(look: Callable[[], T]) -> T:
             time.sleep(PATIENCE_PACE)
 
 
-def told_of(error: Exception | None) -> dict[str, object]:
-    """The fields of `exit.json` about an error: its text, its errno, and the file that it is about; null is unknown."""
+def error_fields(error: Exception | None) -> dict[str, object]:
+    """Return the fields of `exit.json` about an error: text, errno and file name; None if unknown."""
     file = getattr(error, "filename", None)
     return {
         "error": None if error is None else str(error)[:2000],
@@ -44,7 +47,10 @@ def told_of(error: Exception | None) -> dict[str, object]:
 
 
 def read_file(path: str) -> bytes:
-    """The content of a file below /proc or /sys. Raises OSError."""
+    """Return the content of a file below /proc or /sys.
+
+    Raises OSError.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         parts = []
@@ -56,7 +62,10 @@ def read_file(path: str) -> bytes:
 
 
 def read_json(path: str) -> dict[str, object]:
-    """The object in a JSON file. Raises OSError, or ValueError when there is something else in it."""
+    """Return the object in a JSON file.
+
+    Raises OSError, or ValueError if it contains something else.
+    """
     found = parse_json(read(path))
     if found is None:
         raise ValueError(f"{os.path.basename(path)} holds no object")
@@ -64,7 +73,7 @@ def read_json(path: str) -> dict[str, object]:
 
 
 def parse_json(content: bytes) -> dict[str, object] | None:
-    """The JSON object in these bytes; None for anything else."""
+    """Return the JSON object in these bytes, or None for anything else."""
     try:
         found: object = json.loads(content)
     except (ValueError, RecursionError):
@@ -73,12 +82,15 @@ def parse_json(content: bytes) -> dict[str, object] | None:
 
 
 def write_json(path: str, content: object) -> None:
-    """Writes a JSON file durably; a failure leaves what was there. Raises OSError."""
+    """Write a JSON file durably; a failure leaves the previous content.
+
+    Raises OSError.
+    """
     write(path, json.dumps(content).encode())
 
 
 def truncate(handle: int, size: int) -> None:
-    """Cuts a file off at this size; a failure is ignored."""
+    """Cut a file to this size; a failure is ignored."""
     try:
         os.ftruncate(handle, size)
     except OSError:
@@ -86,14 +98,14 @@ def truncate(handle: int, size: int) -> None:
 
 
 def number(value: object) -> float | None:
-    """A number from JSON; None for anything else, for NaN, infinity and what is 2^53 or more."""
+    """Return a number from JSON; None for anything else, NaN, infinity, and magnitudes of 2^53 or more."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return float(value) if abs(value) < 2**53 else None
 
 
 def identity_of(given: object) -> tuple[int, int] | None:
-    """The pid and the start (clock ticks since boot) of a process in a record; None when they make no sense."""
+    """Return the pid and the start (clock ticks since boot) of a process in a record; None if invalid."""
     if not isinstance(given, dict):
         return None
     pid, start = number(given.get("pid")), number(given.get("start"))
@@ -101,7 +113,7 @@ def identity_of(given: object) -> tuple[int, int] | None:
 
 
 def exit_status_of(given: object) -> int | None:
-    """How a process ended, as wait() gave it; None for anything else."""
+    """Return the exit status of a process, as from wait(); None for anything else."""
     figure = number(given)
     try:
         return None if figure is None or os.waitstatus_to_exitcode(int(figure)) is None else int(figure)
@@ -110,7 +122,7 @@ def exit_status_of(given: object) -> int | None:
 
 
 def complain(text: str) -> None:
-    """Writes a line into `supervisor.log`, unless it would repeat the last one."""
+    """Write a line to `supervisor.log`, unless it repeats the previous line."""
     if text == _last_complaint[0]:
         return
     _last_complaint[0] = text

@@ -1,4 +1,4 @@
-"""How a supervisor hears: signals, and the order to stop."""
+"""Receives messages to a supervisor: signals and stop orders."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ import time
 
 from api.util.foreign_files import TROUBLE, status_of
 
-from .files import PATIENCE_SECONDS, complain, patiently, read_json
+from .files import PATIENCE_SECONDS, complain, read_json, retry_disk_errors
 from .orders import DEFAULT_CHECKPOINT_SECONDS, DEFAULT_TERMINATE_SECONDS, LEAVE, MADE, Order
 
 
 class Inbox:
-    """Signals wake whoever polls `handle`. Orders come in `stop.json`, or, where no disk takes that, as signals:
-    SIGUSR1 (the signal file is there: save and quit), SIGTERM, SIGUSR2 (kill).
+    """Receives signals and stop orders. Signals make `handle` readable.
 
-    On a cluster SIGTERM comes from the engine, which cancels the job: it stands for the order in `leave.json`.
+    Orders arrive in `stop.json`, or, if no disk accepts it, as signals: SIGUSR1 (the signal file exists: save and
+    quit), SIGTERM, SIGUSR2 (kill). On a cluster the engine sends SIGTERM when it cancels the job; it stands for the
+    order in `leave.json`.
     """
 
     def __init__(self, directory: str) -> None:
         self._stop_file, self._leave_file = f"{directory}/stop.json", f"{directory}/{LEAVE}"
         self._seen: tuple[int, int, int] | None = None
-        self._told: list[int] = []
+        self._signals: list[int] = []
         self._hidden_since: float | None = None  # monotonic
         self.handle, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def catch_signals(self) -> None:
-        """Installs the handlers: from now on no signal but SIGKILL ends this process."""
+        """Install the handlers. Afterwards no signal but SIGKILL ends this process."""
         for signum in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(signum, signal.SIG_IGN)
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
@@ -36,20 +37,20 @@ class Inbox:
             signal.signal(signum, self._note_signal)
 
     def _note_signal(self, signum: int, _: object) -> None:
-        self._told.append(signum)
+        self._signals.append(signum)
 
     def was_signalled(self) -> bool:
-        """Whether a signal came since the last call."""
+        """Return whether a signal came since the last call."""
         try:
             return bool(os.read(self.handle, 512))
         except BlockingIOError:
             return False
 
     def orders(self, current: Order | None) -> list[Order]:
-        """The orders to stop that came since the last call, oldest first."""
+        """Return the stop orders since the last call, oldest first."""
         found = []
-        while self._told:
-            found.append(self._order_of(self._told.pop(0), current))
+        while self._signals:
+            found.append(self._order_of(self._signals.pop(0), current))
         try:
             stat = status_of(self._stop_file)
         except OSError:
@@ -61,7 +62,10 @@ class Inbox:
         return found
 
     def _read(self) -> Order | None:
-        """The order; None while a disk in trouble hides it: a stop with a checkpoint must not become one without."""
+        """Return the order, or None while disk errors hide it.
+
+        A stop with a checkpoint must not become one without.
+        """
         try:
             order = Order.parse(read_json(self._stop_file))
         except (OSError, ValueError) as error:
@@ -83,11 +87,11 @@ class Inbox:
         return self._read_leave() or Order(None, 0.0, seconds)
 
     def _read_leave(self) -> Order | None:
-        """Return the order in `leave.json`, or None where there is none."""
+        """Return the order in `leave.json`, or None if there is none."""
         try:
-            return Order.parse(patiently(lambda: read_json(self._leave_file)))
+            return Order.parse(retry_disk_errors(lambda: read_json(self._leave_file)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            complain(f"{LEAVE} cannot be read, so nothing is saved: {error}")
+            complain(f"{LEAVE} cannot be read, so no checkpoint is saved: {error}")
             return None

@@ -1,4 +1,4 @@
-"""How much of the output is in the log, so that no kill makes a later supervisor lose or double a byte of it."""
+"""Records how much of the output is in the log, so that a later supervisor neither loses nor repeats a byte."""
 
 from __future__ import annotations
 
@@ -9,56 +9,59 @@ from api.util.foreign_files import close, open_own, remove, write_all
 
 from .files import complain
 
-UNKNOWN = 2**63  #: stands for the end of a log that cannot be opened; nothing is concluded from it
+UNKNOWN = 2**63  #: the log's end if the log cannot be opened; nothing is derived from it
 
 _RECORD = struct.Struct("<QQQQQ")
 
 
 class Ledger:
-    """Counts the bytes that were taken from the output, those that were lost, and the losses not told in the log yet.
+    """Counts output bytes that were processed, those that were lost, and those lost without a line in the log.
 
-    While output is only copied the log grows by what is taken, so its length alone tells how far a killed supervisor
-    came. A record is needed only where the two part: when bytes are dropped, and when a line of ours is put in. It is
-    written in its own block, which a full disk does not refuse.
+    While output is only copied, the log grows by the bytes processed. Its length then shows how far a killed supervisor
+    came. A record is needed only if the two differ: when bytes are dropped, or a line of the supervisor is inserted.
+    The record is written in its own disk block, which a full disk does not refuse.
     """
 
     def __init__(self, path: str = "") -> None:
         self.taken = 0  #: bytes of the output that were copied or dropped
         self.lost = 0
-        self.unsaid = 0  #: lost bytes that no line in the log tells of yet
+        self.unreported = 0  #: lost bytes that no line in the log reports yet
         self.path = path
         self._handle = -1
-        self._log_end = 0  # where the log ended when `taken` was as recorded
-        self._line_end = 0  # where it will end with the line that is just being put in
+        self._log_end = 0  # the log's end when `taken` was recorded
+        self._line_end = 0  # the log's end after the line that is being inserted
         self._restored_taken: int | None = None
 
     def open(self) -> bool:
-        """Reads the record of an earlier supervisor; returns whether there was one.
+        """Read the record of an earlier supervisor. Return whether there was one.
 
-        Raises OSError, also when there is no room for a record.
+        Raises OSError, also if there is no space for a record.
         """
         if not self.path:
             return False
         self._handle = open_own(self.path, os.O_RDWR)
         content = os.pread(self._handle, _RECORD.size, 0)
         if len(content) == _RECORD.size:
-            self.taken, self._log_end, self.lost, self.unsaid, self._line_end = _RECORD.unpack(content)
+            self.taken, self._log_end, self.lost, self.unreported, self._line_end = _RECORD.unpack(content)
             self._restored_taken = self.taken
             return True
         write_all(self._handle, self._record(), 0)
         return False
 
-    def begin_again(self) -> None:
-        """Makes the file again after somebody removed it; the next `save` fills it. Raises OSError."""
+    def recreate(self) -> None:
+        """Recreate the file after it was removed; the next `save` fills it.
+
+        Raises OSError.
+        """
         if self._handle >= 0:
             close(self._handle)
             self._handle = open_own(self.path, os.O_RDWR)
 
     def settle(self, log_end: int) -> int:
-        """Works out from the log's end how far an earlier supervisor came; returns where the log should end."""
+        """Derive from the log's end how far an earlier supervisor came. Return where the log should end."""
         if self._restored_taken is not None:
             if self._line_end and log_end >= self._line_end:
-                self._log_end, self.unsaid = self._line_end, 0
+                self._log_end, self.unreported = self._line_end, 0
             elif self._line_end and log_end > self._log_end:
                 log_end = self._log_end
             self.taken = max(self.taken, self._restored_taken + max(0, log_end - self._log_end))
@@ -67,20 +70,20 @@ class Ledger:
         return log_end
 
     def drop(self, count: int, log_end: int) -> None:
-        """Records that so many bytes were taken from the output and lost."""
+        """Record that this many bytes of output were processed and lost."""
         self.taken += count
         self.lost += count
-        self.unsaid += count
+        self.unreported += count
         self.save(log_end)
 
     def begin_line(self, log_end: int, length: int) -> None:
-        """Records that a line of ours, `length` bytes long, is about to be appended to the log."""
+        """Record that a line of the supervisor, `length` bytes long, is about to be appended to the log."""
         self._line_end = log_end + length
         self._log_end = log_end
         self._write()
 
     def save(self, log_end: int) -> None:
-        """Records how much was taken when the log ended at `log_end`, and that no line of ours is under way."""
+        """Record the bytes processed when the log ended at `log_end`, with no inserted line in progress."""
         if self._restored_taken is None:
             self._log_end, self._line_end = log_end, 0
             self._write()
@@ -91,13 +94,13 @@ class Ledger:
         try:
             write_all(self._handle, self._record(), 0)
         except OSError as error:
-            complain(f"how much was taken cannot be recorded: {error}")
+            complain(f"the processed bytes cannot be recorded: {error}")
 
     def _record(self) -> bytes:
-        return _RECORD.pack(self.taken, self._log_end, self.lost, self.unsaid, self._line_end)
+        return _RECORD.pack(self.taken, self._log_end, self.lost, self.unreported, self._line_end)
 
     def remove(self) -> None:
-        """Closes and removes the file, when the attempt is over."""
+        """Close and remove the file at the end of the attempt."""
         if self._handle >= 0:
             close(self._handle)
             self._handle = -1

@@ -1,4 +1,4 @@
-"""The writer of a task's log."""
+"""Writes a task's log."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ TAIL_BYTES = 256 * 1024  #: read again by a supervisor that takes over
 RETRY_SECONDS = 1.0
 FULL = "the disk was full"
 RECORD_SECONDS = 0.01
-DENSE_BYTES = 2**20  #: of a `.times` file, beyond which a segment that grows by single bytes gets a record a second
+#: size of a `.times` file above which a segment that grows by single bytes gets one record per second
+DENSE_BYTES = 2**20
 
 
 class LogWriter:
-    """Appends to the log of a task: segments named by the offset at which they begin, each with its times.
+    """Appends to the log of a task: segments named by their start offset, each with a file of times.
 
-    A full disk is no error here: what cannot be written waits where it is, or is dropped and counted.
+    A full disk is not an error. Output that cannot be written stays in its source, or is dropped and counted.
     """
 
     def __init__(self, directory: str, max_bytes: int, segment_bytes: int, ledger: Ledger | None = None) -> None:
-        self.is_to_spare = False  #: the rest of the disk is needed elsewhere: nothing waits, it is dropped
-        self.began: int | None = None  #: the offset at which this writer first went on
+        self.must_drop = False  #: the rest of the disk is needed elsewhere: output is dropped instead of waiting
+        self.began: int | None = None  #: the offset at which this writer started
         self._ledger = ledger or Ledger()
         self._directory = directory
         self._max_bytes = max_bytes
-        # Small enough for the cap to be kept by removing whole segments.
+        # Small enough to keep the limit by removing whole segments.
         self._segment_bytes = max(1, min(segment_bytes, max_bytes // 4))
         self._chunk = min(CHUNK, max(4096, self._segment_bytes))
         self._starts: list[int] = []
@@ -42,32 +43,35 @@ class LogWriter:
         self._log = self._times = -1
         self._times_size = 0
         self._recorded_at = 0.0
-        self._why = "nobody could keep them"
+        self._why = "the log could not be written"
         self._retry_at = 0.0
         self._can_splice = hasattr(os, "splice")
 
     @property
     def lost_bytes(self) -> int:
-        """Bytes of this attempt's output that were dropped."""
+        """The bytes of this attempt's output that were dropped."""
         return self._ledger.lost
 
     @property
     def end(self) -> int:
-        """The offset behind the last byte."""
+        """The offset after the last byte."""
         return self._starts[-1] + self._size if self._starts else 0
 
-    def start_of(self, told: int | None) -> int | None:
-        """Where an attempt's part of the log begins, if a record says at `told`; None while nobody knows."""
-        if told is None or self.began is None:
-            return told if self.began is None else self.began
-        return min(max(0, told), self.began)
+    def start_of(self, recorded: int | None) -> int | None:
+        """Return where an attempt's part of the log starts, given the recorded offset; None if unknown."""
+        if recorded is None or self.began is None:
+            return recorded if self.began is None else self.began
+        return min(max(0, recorded), self.began)
 
     @property
     def _known_end(self) -> int:
         return self.end if self._log >= 0 else UNKNOWN
 
     def open(self) -> None:
-        """Goes on at the end of the log, and mends what a crash left half done. Raises OSError."""
+        """Continue at the end of the log, and repair what a crash left incomplete.
+
+        Raises OSError.
+        """
         try:
             self._open()
         except OSError:
@@ -107,7 +111,7 @@ class LogWriter:
         self._newlines += count_newlines(self._log, offset - start, self._size)
 
     def _newlines_before(self, start: int) -> int:
-        """The newlines before the last segment, by the times of the one before it."""
+        """Return the newlines before the last segment, from the times of the previous one."""
         if len(self._starts) < 2:
             return 0
         previous = self._starts[-2]
@@ -133,7 +137,7 @@ class LogWriter:
         return f"{self._directory}/{start:020d}{suffix}"
 
     def take(self, source: int) -> bytes:
-        """Moves a chunk at most from the pipe into the log; returns its bytes, even if they had to be dropped."""
+        """Move at most one chunk from the pipe to the log. Return its bytes, even if they were dropped."""
         try:
             if not self._is_writable():
                 return self._drop(os.read(source, self._chunk))
@@ -146,22 +150,24 @@ class LogWriter:
         return data
 
     def write(self, data: bytes) -> None:
-        """Appends the data; what the disk does not take is dropped and counted."""
+        """Append the data. Bytes that the disk does not accept are dropped and counted."""
         self.offer(data, may_wait=False)
 
     def offer(self, data: bytes, may_wait: bool) -> int:
-        """Appends the data; returns how many bytes were taken. With `may_wait` the rest is to be offered again, else it
-        is dropped and counted, and so taken too.
+        """Append the data; return how many bytes were processed.
+
+        With `may_wait` the caller offers the rest again. Otherwise the rest is dropped and counted, and so processed,
+        too.
         """
         before = self._ledger.taken
         if self._is_writable():
             data = data[self._put(data) :]
-        if data and (self.is_to_spare or not may_wait):
+        if data and (self.must_drop or not may_wait):
             self._drop(data)
         return self._ledger.taken - before
 
     def _splice(self, source: int) -> bytes:
-        """Moves the bytes inside the kernel, so that no kill can come between reading and writing them."""
+        """Move the bytes inside the kernel, so that no kill can happen between reading and writing them."""
         self._record_now()
         try:
             moved = os.splice(source, self._log, self._chunk, offset_dst=self._size, flags=os.SPLICE_F_NONBLOCK)
@@ -169,7 +175,7 @@ class LogWriter:
             raise
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EPERM):
-                self._can_splice = False  # a file system that cannot
+                self._can_splice = False  # not supported by this file system
                 return self.take(source)
             self._fail(error)
             return self._drop(os.read(source, self._chunk))
@@ -182,15 +188,15 @@ class LogWriter:
         try:
             return os.pread(self._log, count, self._size).ljust(count, b"\0")
         except OSError:
-            return bytes(count)  # a broken disk; what is counted must still be what was moved
+            return bytes(count)  # a broken disk: the count must still equal the bytes moved
 
     def _append(self, data: bytes) -> None:
-        """Writes what was read; drops what the disk does not take."""
+        """Write the data; drop what the disk does not accept."""
         if rest := data[self._put(data) :]:
             self._drop(rest)
 
     def _put(self, data: bytes) -> int:
-        """Writes what the disk takes of it: how many bytes."""
+        """Write as much as the disk accepts; return the number of bytes."""
         self._record_now()
         done = 0
         while done < len(data):
@@ -205,40 +211,40 @@ class LogWriter:
         return done
 
     def _is_writable(self) -> bool:
-        if self.is_to_spare:
+        if self.must_drop:
             self._why = FULL
             return False
         if time.monotonic() < self._retry_at:
             return False
-        if self._log >= 0 and not self._ledger.unsaid:
+        if self._log >= 0 and not self._ledger.unreported:
             return True
         try:
             if self._log < 0:
                 self.open()
-            if self._ledger.unsaid:
-                self._say_what_was_lost()
+            if self._ledger.unreported:
+                self._write_loss_line()
         except OSError as error:
             self._fail(error)
             return False
         return True
 
-    def say_what_was_lost(self) -> None:
-        """Puts the line about lost bytes into the log, when there is one to put and the disk takes it."""
-        if self._ledger.unsaid:
+    def report_losses(self) -> None:
+        """Write the line about lost bytes to the log, if there are any and the disk accepts it."""
+        if self._ledger.unreported:
             self._is_writable()
 
     def skip(self, count: int, why: str) -> None:
-        """Counts so many bytes of the output as lost, for the reason `why`."""
+        """Count this many bytes of the output as lost, for the reason `why`."""
         self._why = why
         self._ledger.drop(count, self._known_end)
 
     def note_taken(self) -> None:
-        """Records how far the output was taken: its blocks are about to be given back."""
+        """Record how much output was processed, before its blocks are freed."""
         self._ledger.save(self._known_end)
 
-    def _say_what_was_lost(self) -> None:
+    def _write_loss_line(self) -> None:
         start = b"" if self._ends_line else b"\n"
-        line = start + f"[{self._ledger.unsaid} bytes of output were lost: {self._why}]\n".encode()
+        line = start + f"[{self._ledger.unreported} bytes of output were lost: {self._why}]\n".encode()
         self._ledger.begin_line(self.end, len(line))
         try:
             write_all(self._log, line, self._size)
@@ -247,7 +253,7 @@ class LogWriter:
             self._ledger.save(self.end)
             raise
         self._record_now()
-        self._ledger.unsaid = 0
+        self._ledger.unreported = 0
         self._ledger.save(self.end + len(line))
         self._grew(line)
 
@@ -274,7 +280,7 @@ class LogWriter:
             remove(self._path(oldest, ".times"), LOG_LEVELS)
 
     def _roll(self, data: bytes) -> None:
-        """Begins a segment behind the last newline; without one, behind the last byte, when that becomes urgent."""
+        """Start a segment after the last newline; without one, after the last byte once that is urgent."""
         cut = data.rfind(b"\n") + 1
         if not cut and self._size < self._segment_bytes + self._segment_bytes // 4:
             return
@@ -300,7 +306,7 @@ class LogWriter:
             remove(new, LOG_LEVELS)
             remove(self._path(start, ".times"), LOG_LEVELS)
             raise
-        # A crash before this leaves the tail in both segments; readers stop at the start of the later one.
+        # After a crash at this point the tail is in both segments; readers stop at the start of the later one.
         if self._starts and tail:
             truncate(self._log, start - self._starts[-1])
         self._close(self._times, self._log)
@@ -317,7 +323,7 @@ class LogWriter:
             self._record(self.end, time.time())
 
     def _record(self, offset: int, at: float) -> None:
-        """Notes the time; it comes before its bytes, so that no kill leaves bytes without one."""
+        """Record the time before its bytes are written, so that no kill leaves bytes without one."""
         record = TIME_RECORD.pack(offset, self._newlines, at)
         try:
             write_all(self._times, record, self._times_size)
@@ -327,13 +333,16 @@ class LogWriter:
             self._times_size += len(record)
 
     def tail(self, offset: int) -> tuple[int, bytes]:
-        """The newest 256 KiB from an offset on, and where they begin. Raises OSError."""
+        """Return the newest 256 KiB from an offset on, and their offset.
+
+        Raises OSError.
+        """
         return read_log(self._directory, max(offset, self.end - TAIL_BYTES), TAIL_BYTES)
 
     def close(self) -> None:
-        """Says what was lost, if the disk takes it, and lets go of the files."""
-        self._retry_at, self.is_to_spare = 0.0, False
-        self.say_what_was_lost()
+        """Report lost bytes, if the disk accepts the line, and close the files."""
+        self._retry_at, self.must_drop = 0.0, False
+        self.report_losses()
         self._let_go()
 
     def _let_go(self) -> None:

@@ -1,4 +1,4 @@
-"""What a supervisor is told: what to start, and how to stop it."""
+"""The input of a supervisor: what to start, and how to stop it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from .run_as import RunAs
 CHECKPOINT, TERMINATE, KILL = "checkpoint", "terminate", "kill"
 RUNGS = (CHECKPOINT, TERMINATE, KILL)  #: from soft to hard
 
-DEFAULT_TERMINATE_SECONDS = 30.0  #: where a signal or an unreadable order gives no figure
+DEFAULT_TERMINATE_SECONDS = 30.0  #: used for signals and unreadable orders
 DEFAULT_CHECKPOINT_SECONDS = 120.0
 
-LEAVE = "leave.json"  #: the file with the order that SIGTERM stands for on a cluster
+LEAVE = "leave.json"  #: the file with the order for a SIGTERM on a cluster
 
-MADE = "made"  #: stands for the path of a signal file that the executor has made already
+MADE = "made"  #: stands for a signal file that the executor has already created
 
 
 class Spec:
-    """What to start. Raises ValueError where it makes no sense."""
+    """What to start. Raises ValueError if it is invalid."""
 
     def __init__(self, given: dict[str, object]) -> None:
         self.uid = self._text(given, "uid")
@@ -26,9 +26,9 @@ class Spec:
         self.log_directory = self._text(given, "log_directory")
         self.phrases = self._texts(given, "phrases")
         self.step_prefix = self._text(given, "step_prefix")
-        self.log_max_bytes = int(self._figure(given, "log_max_bytes"))
-        self.log_segment_bytes = int(self._figure(given, "log_segment_bytes"))
-        self.leftover_seconds = self._figure(given, "leftover_seconds")
+        self.log_max_bytes = int(self._number(given, "log_max_bytes"))
+        self.log_segment_bytes = int(self._number(given, "log_segment_bytes"))
+        self.leftover_seconds = self._number(given, "leftover_seconds")
         self.may_use_cgroup = given.get("cgroup") is not False
         run_as = given.get("run_as")
         self.run_as = RunAs(run_as) if isinstance(run_as, dict) else None  #: None: the supervisor's own user
@@ -40,26 +40,26 @@ class Spec:
     def _text(given: dict[str, object], name: str) -> str:
         value = given.get(name)
         if not isinstance(value, str):
-            raise ValueError(f"spec.json: {name} is no text")
+            raise ValueError(f"spec.json: {name} is not a string")
         return value
 
     @staticmethod
     def _texts(given: dict[str, object], name: str) -> list[str]:
         value = given.get(name)
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ValueError(f"spec.json: {name} is no list of texts")
+            raise ValueError(f"spec.json: {name} is not a list of strings")
         return value
 
     @staticmethod
-    def _figure(given: dict[str, object], name: str) -> float:
+    def _number(given: dict[str, object], name: str) -> float:
         value = number(given.get(name))
         if value is None or value < 0:
-            raise ValueError(f"spec.json: {name} is no figure from 0 on")
+            raise ValueError(f"spec.json: {name} is not a number of at least 0")
         return value
 
 
 class Order:
-    """How to stop, and how many seconds each rung may take; without a signal file the first rung is left out."""
+    """A stop order with the seconds for each rung. Without a signal file the first rung is skipped."""
 
     def __init__(self, signal_file: str | None, checkpoint_seconds: float, terminate_seconds: float) -> None:
         self.signal_file = signal_file if checkpoint_seconds > 0 else None
@@ -68,7 +68,7 @@ class Order:
 
     @classmethod
     def parse(cls, given: dict[str, object]) -> Order:
-        """An order from JSON; what makes no sense there counts as SIGTERM."""
+        """Return an order from JSON; invalid values count as SIGTERM."""
         file = given.get("signal_file")
         checkpoint, terminate = number(given.get("checkpoint_seconds")), number(given.get("terminate_seconds"))
         return cls(
@@ -78,7 +78,7 @@ class Order:
         )
 
     def hardened_by(self, other: Order) -> Order:
-        """This order, each of its rungs as hard as the other's where that is harder; it never gets softer."""
+        """Return this order with each rung as hard as the harder of both; it never becomes softer."""
         file = self.signal_file if other.signal_file is not None else None
         checkpoint = min(self.checkpoint_seconds, other.checkpoint_seconds)
         return Order(file, checkpoint, min(self.terminate_seconds, other.terminate_seconds))
@@ -92,11 +92,11 @@ class Order:
 
     @property
     def first_rung(self) -> str:
-        """The rung that the order begins with."""
+        """The rung that the order starts with."""
         if self.signal_file is not None:
             return CHECKPOINT
         return TERMINATE if self.terminate_seconds > 0 else KILL
 
     def seconds(self, rung: str | None) -> float:
-        """How long a rung may take before the next one."""
+        """Return how long a rung may take before the next one."""
         return {CHECKPOINT: self.checkpoint_seconds, TERMINATE: self.terminate_seconds}.get(rung or "", 0.0)

@@ -1,9 +1,11 @@
-"""Where the trainer's output is until it is in the log.
+"""Stores the trainer's output until it is in the log.
 
-It must be lost by nobody's death, block at nobody's death, and a full disk must not let the trainer's own `print` fail.
-So it is a file that the trainer appends to: its blocks are reserved ahead, and given back behind once they are in the
-log. Where the file system cannot do that, or the disk is full already, it is a pipe that the trainer itself holds open:
-then the last words wait for as long as somebody has the pipe, and a trainer that nobody reads waits in the end.
+No process's death may lose or block output, and a full disk must not make the trainer's `print` fail. So the trainer
+appends to a file. Its blocks are reserved in advance and freed once they are in the log.
+
+If the file system does not support that, or the disk is already full, the output is a pipe that the trainer itself
+holds open. Its content then lives as long as a process has it open, and a trainer whose pipe is not read eventually
+blocks.
 """
 
 from __future__ import annotations
@@ -18,21 +20,21 @@ from collections.abc import Iterator
 
 from api.util.foreign_files import close, is_gone, open_there, remove
 
-from .files import PATIENCE_PACE, PATIENCE_SECONDS, complain, patiently
+from .files import PATIENCE_PACE, PATIENCE_SECONDS, complain, retry_disk_errors
 from .ledger import UNKNOWN, Ledger
 from .log import CHUNK, LogWriter
 from .processes import is_alive
 
 OUTPUT, PIPE = "output", "output.fifo"
-PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the share that the kernel grants one user
-RESERVE_BYTES = 32 * 2**20  #: what fits when a full disk takes nothing more: days of steps, seconds of a flood
-STEP_BYTES = 2**20  #: blocks are given back and reserved in such portions
-BACKLOG_BYTES = 256 * 2**20  #: the most that may wait to be copied; a trainer that writes faster loses the oldest
-KEPT_BYTES = 2**20  #: what is kept when the backlog is passed over
-PATIENT_BYTES = RESERVE_BYTES // 4  #: what may wait for a log that cannot be written
-DRAIN_BYTES = 2**20  #: the most that is read from a pipe at the end: a process outside of the attempt may write too
+PIPE_BYTES = 256 * 1024  #: 64 such pipes stay below the kernel's limit per user
+RESERVE_BYTES = 32 * 2**20  #: output that fits while the disk is full: days of steps, seconds of a flood
+STEP_BYTES = 2**20  #: unit in which blocks are freed and reserved
+BACKLOG_BYTES = 256 * 2**20  #: the most output that may wait for copying; beyond it the oldest is lost
+KEPT_BYTES = 2**20  #: what remains when the backlog is dropped
+PATIENT_BYTES = RESERVE_BYTES // 4  #: the most output that waits for a log that cannot be written
+DRAIN_BYTES = 2**20  #: the most read from a pipe at the end: a process outside of the attempt may write, too
 
-# The kernel's own fallocate(FALLOC_FL_KEEP_SIZE) and its PUNCH_HOLE (linux/falloc.h), by a call that needs no ctypes.
+# The kernel's fallocate(FALLOC_FL_KEEP_SIZE) and PUNCH_HOLE (linux/falloc.h), by an ioctl that needs no ctypes.
 _RESERVE = 0x4030582A  # FS_IOC_RESVSP64
 _PUNCH = 0x4030582B  # FS_IOC_UNRESVSP64
 _SPACE = struct.Struct("=hhxxxxqqiI16x")  # struct space_resv
@@ -44,7 +46,7 @@ def _fallocate(handle: int, request: int, start: int, length: int) -> None:
 
 
 class OutputFile:
-    """A file that the trainer appends to."""
+    """A file to which the trainer appends."""
 
     flags = os.O_WRONLY | os.O_APPEND  #: the flags with which the trainer opens it
 
@@ -54,17 +56,20 @@ class OutputFile:
         self._ledger = ledger
         self._freed_to = 0
         self._reserved_to = 0
-        self._give_up_at: float | None = None  # monotonic; the trainer has ended
-        self.is_waiting = False  #: whether something is left that could not be taken just now
+        self._give_up_at: float | None = None  # monotonic; set when the trainer has ended
+        self.is_waiting = False  #: whether some output could not be copied just now
 
     @classmethod
     def create(cls, path: str, ledger: Ledger) -> OutputFile:
-        """Makes a new file. Raises OSError where the file system cannot reserve blocks and give them back."""
+        """Create a new file.
+
+        Raises OSError if the file system cannot reserve blocks and free them.
+        """
         handle = open_there(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             _fallocate(handle, _RESERVE, 0, RESERVE_BYTES)
             if os.fstat(handle).st_blocks * 512 < RESERVE_BYTES:
-                raise OSError(errno.EOPNOTSUPP, "the file system reserves nothing")
+                raise OSError(errno.EOPNOTSUPP, "the file system reserves no blocks")
             _fallocate(handle, _PUNCH, 0, STEP_BYTES)
             _fallocate(handle, _RESERVE, 0, STEP_BYTES)
             ledger.open()
@@ -78,7 +83,10 @@ class OutputFile:
 
     @classmethod
     def resume(cls, path: str, ledger: Ledger, trainer: int | None = None) -> OutputFile:
-        """Opens the file of an earlier supervisor, by way of the trainer where its name is gone. Raises OSError."""
+        """Open the file of an earlier supervisor, through the trainer if its name was deleted.
+
+        Raises OSError.
+        """
         try:
             handle = open_there(path, os.O_RDWR)
         except FileNotFoundError:
@@ -87,7 +95,7 @@ class OutputFile:
             handle = _open_of(trainer)
         try:
             if not ledger.open():
-                # What is no longer there is in the log.
+                # Bytes that are no longer in the file are in the log.
                 ledger.taken = _first_byte(handle)
         except OSError:
             os.close(handle)
@@ -95,7 +103,7 @@ class OutputFile:
         return cls(path, handle, ledger)
 
     def take(self, log: LogWriter | None) -> bytes:
-        """Copies a chunk at most into the log; returns its bytes, even if they had to be dropped."""
+        """Copy at most one chunk to the log. Return its bytes, even if they were dropped."""
         try:
             return self._take(log)
         except OSError as error:
@@ -104,10 +112,9 @@ class OutputFile:
             return b""
 
     def _take(self, log: LogWriter | None) -> bytes:
-        """Does what `take` does. Raises OSError."""
         size = os.fstat(self._handle).st_size
         if size < self._ledger.taken:
-            # A program of the trainer's opened /dev/stdout anew and cut it off.
+            # A child of the trainer has reopened /dev/stdout and truncated the file.
             self._ledger.taken, self._freed_to, self._reserved_to = 0, 0, 0
             _note(log)
         waiting = size - self._ledger.taken
@@ -116,7 +123,7 @@ class OutputFile:
         data = os.pread(self._handle, min(CHUNK, size - self._ledger.taken), self._ledger.taken)
         taken = len(data)
         if data and log is not None:
-            # A disk that stumbles costs no line: here they are safe for as long as the reserve lasts.
+            # A temporary disk error loses no line: the bytes are safe here as long as the reserve lasts.
             taken = log.offer(data, self._may_wait(waiting))
         elif data:
             self._drop(log, len(data))
@@ -133,10 +140,10 @@ class OutputFile:
         if log is None:
             self._ledger.drop(count, UNKNOWN)
         else:
-            log.skip(count, "they came faster than they could be kept")
+            log.skip(count, "they came faster than they could be stored")
 
     def _tend(self, log: LogWriter | None, size: int) -> None:
-        """Gives back what was taken, and reserves anew; the log has what the reserve does not need."""
+        """Free blocks that were copied, and reserve new ones. The log may use what the reserve does not need."""
         done = self._ledger.taken // STEP_BYTES * STEP_BYTES
         try:
             if done > self._freed_to:
@@ -150,19 +157,19 @@ class OutputFile:
                 _fallocate(self._handle, _RESERVE, self._reserved_to, STEP_BYTES)
                 self._reserved_to += STEP_BYTES
         except OSError as error:
-            complain(f"no more can be reserved for the output: {error}")
+            complain(f"no more disk space can be reserved for the output: {error}")
         if log is not None:
-            log.is_to_spare = self._reserved_to - size < RESERVE_BYTES // 2
+            log.must_drop = self._reserved_to - size < RESERVE_BYTES // 2
 
-    def begin_to_end(self, log: LogWriter | None) -> int:
-        """Frees the reserve once the trainer has ended; returns the most bytes that are still to be taken."""
+    def start_draining(self, log: LogWriter | None) -> int:
+        """Free the reserve after the trainer has ended. Return the most bytes that may still be copied."""
         self._give_up_at = time.monotonic() + PATIENCE_SECONDS
         if log is not None:
-            log.is_to_spare = False
+            log.must_drop = False
         try:
             os.ftruncate(self._handle, os.fstat(self._handle).st_size)
         except OSError as error:
-            complain(f"the reserve cannot be given back: {error}")
+            complain(f"the reserved disk space cannot be freed: {error}")
         return 2 * BACKLOG_BYTES
 
     def remove(self) -> None:
@@ -171,13 +178,16 @@ class OutputFile:
 
 
 def _open_of(trainer: int) -> int:
-    """What a live trainer writes into, although its name is gone. Raises OSError."""
+    """Open the deleted file to which a live trainer writes.
+
+    Raises OSError.
+    """
     handle = os.open(f"/proc/{trainer}/fd/1", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     found = os.fstat(handle)
     if stat.S_ISREG(found.st_mode) and not found.st_nlink:
         return handle
     os.close(handle)
-    raise OSError(errno.EINVAL, "the trainer writes into something else")
+    raise OSError(errno.EINVAL, "the trainer writes to another file")
 
 
 def _first_byte(handle: int) -> int:
@@ -188,8 +198,8 @@ def _first_byte(handle: int) -> int:
 
 
 def drain(output: OutputFile | OutputPipe, log: LogWriter | None) -> Iterator[bytes]:
-    """Moves the rest into the log after the trainer has ended, trying again for a while; gives each chunk."""
-    left = output.begin_to_end(log)
+    """Move the remaining output to the log after the trainer has ended, with retries; yield each chunk."""
+    left = output.start_draining(log)
     while left > 0:
         data = output.take(log)
         if not data and not output.is_waiting:
@@ -206,34 +216,40 @@ def _note(log: LogWriter | None) -> None:
 
 
 class OutputPipe:
-    """A pipe that the trainer opens to read and write, so that it outlives the supervisor's end of it."""
+    """A pipe that the trainer opens for reading and writing, so that it outlives the supervisor's end."""
 
     flags = os.O_RDWR
     is_waiting = False
 
     def __init__(self, path: str) -> None:
-        """Opens the pipe, and makes it where there is none. Raises OSError."""
+        """Open the pipe, and create it if needed.
+
+        Raises OSError.
+        """
         self.path = path
         if not os.path.lexists(path):
             os.mkfifo(path, 0o600)
         self.handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
         if not stat.S_ISFIFO(os.fstat(self.handle).st_mode):
             os.close(self.handle)
-            raise OSError(errno.EINVAL, "somebody put something else in the place of the pipe")
+            raise OSError(errno.EINVAL, "the pipe was replaced by another file")
         try:
             fcntl.fcntl(self.handle, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         except OSError as error:
-            complain(f"the pipe keeps its size: {error}")
+            complain(f"the size of the pipe cannot be changed: {error}")
 
     def take(self, log: LogWriter | None) -> bytes:
-        """Moves a chunk at most into the log; returns its bytes, even if they had to be dropped."""
+        """Move at most one chunk to the log. Return its bytes, even if they were dropped."""
         try:
             return os.read(self.handle, CHUNK) if log is None else log.take(self.handle)
         except BlockingIOError:
             return b""
 
-    def begin_to_end(self, _: LogWriter | None) -> int:
-        """The most bytes that are still to be taken: a process outside of the attempt may write without end."""
+    def start_draining(self, _: LogWriter | None) -> int:
+        """Return the most bytes that may still be read.
+
+        A process outside of the attempt may write forever.
+        """
         return DRAIN_BYTES
 
     def remove(self) -> None:
@@ -242,23 +258,26 @@ class OutputPipe:
 
 
 def make_output(directory: str, ledger: Ledger) -> OutputFile | OutputPipe:
-    """What a trainer that is about to start writes into. Raises OSError."""
+    """Create the output for a trainer that is about to start.
+
+    Raises OSError.
+    """
     path, pipe = f"{directory}/{OUTPUT}", f"{directory}/{PIPE}"
     for leftover in (path, pipe, ledger.path):
         remove(leftover)
     try:
         return OutputFile.create(path, ledger)
     except OSError as error:
-        complain(f"the output goes through a pipe: {error}")
+        complain(f"the output uses a pipe: {error}")
     return OutputPipe(pipe)
 
 
 def find_output(directory: str, ledger: Ledger, trainer: tuple[int, int] | None) -> OutputFile | OutputPipe | None:
-    """What a trainer that was started earlier writes into, or wrote."""
+    """Return the output of a trainer that was started earlier, or None."""
     path, pipe = f"{directory}/{OUTPUT}", f"{directory}/{PIPE}"
     pid = trainer[0] if trainer is not None and is_alive(*trainer) else None
     try:
-        return patiently(lambda: OutputFile.resume(path, ledger, pid) if is_gone(pipe) else OutputPipe(pipe))
+        return retry_disk_errors(lambda: OutputFile.resume(path, ledger, pid) if is_gone(pipe) else OutputPipe(pipe))
     except OSError as error:
-        complain(f"the output cannot be followed: {error}")
+        complain(f"the output cannot be opened: {error}")
     return None

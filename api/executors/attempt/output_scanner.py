@@ -1,4 +1,4 @@
-"""What is looked for in the output while it passes."""
+"""Searches the output for phrases and step numbers as it passes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Collection
 
 from .files import number
 
-#: Bytes kept of a line that is not finished. A phrase of sixty ranks at once is shorter.
-KEPT = 2048
+#: Bytes stored of an incomplete line. A phrase from sixty ranks together is shorter.
+MAX_PARTIAL_LINE = 2048
 
 
 class OutputScanner:
-    """Looks for lines that are nothing but a phrase, and for the last `prefix<number>` at the beginning of a line.
+    """Finds lines that consist of a phrase only, and the last `prefix<number>` at the start of a line.
 
-    Every rank may print a phrase, and their line ends may come after both: so it may stand several times in its line.
-    A phrase that is followed by a step was not the trainer's: it says them when it has made its last.
+    Every rank may print a phrase, and the line ends may follow later, so a phrase may be repeated in a line. A phrase
+    before a step was not printed by the trainer, which prints phrases only after its last step.
     """
 
     def __init__(self, phrases: Collection[str], prefix: str) -> None:
@@ -23,23 +23,23 @@ class OutputScanner:
         self.last_step: int | None = None
         self._patterns = {phrase: _line_of(phrase.encode()) for phrase in phrases if phrase}
         self._prefix = prefix.encode()
-        self._rest = b"\n"  # the separator before the line that is not finished, and how that line begins
+        self._rest = b"\n"  # the separator before the incomplete line, and that line so far
 
     def feed(self, data: bytes) -> bool:
-        """Takes the next bytes of the output; returns whether a phrase appeared for the first time."""
+        """Process the next bytes of output. Return whether a phrase appeared for the first time."""
         text = self._rest + data
         step_at = self._look_for_step(text) if self._prefix else -1
         is_new = self._look_for_phrases(text, step_at)
-        self._rest = text[_last_separator(text) :][:KEPT]
+        self._rest = text[_last_separator(text) :][:MAX_PARTIAL_LINE]
         return is_new
 
     def finish(self) -> None:
-        """Takes the last line as complete, though no newline has come."""
+        """Process the last line as complete, although it has no newline."""
         self.feed(b"\n")
 
     def _look_for_step(self, text: bytes) -> int:
-        """Where the last step line begins, -1 if there is none."""
-        # Each of the two goes back from where it was found itself: nothing is looked through twice.
+        """Return the position of the last step line, or -1."""
+        # Each search continues backwards from its own last match, so that no byte is searched twice.
         newline, carriage_return = b"\n" + self._prefix, b"\r" + self._prefix
         by_newline, by_return = text.rfind(newline), text.rfind(carriage_return)
         while (at := max(by_newline, by_return)) >= 0 and not self._take_step(text, at + len(newline)):
@@ -53,7 +53,7 @@ class OutputScanner:
         end = at
         while end < len(text) and end - at < 19 and 48 <= text[end] <= 57:
             end += 1
-        # A number at the very end may go on in the next bytes.
+        # A number at the very end may continue in the next bytes.
         if end == at or end == len(text):
             return False
         self.last_step = int(text[at:end])
@@ -70,7 +70,7 @@ class OutputScanner:
         return is_new
 
     def restore(self, phrases: object, last_step: object, tail: bytes, is_line_start: bool) -> None:
-        """Goes on from what an earlier supervisor had seen and from the end of what it had kept."""
+        """Continue from an earlier supervisor's results and the end of its log."""
         seen = phrases if isinstance(phrases, list) else []
         self.seen.update(phrase for phrase in self._patterns if phrase in seen)
         step = number(last_step)
@@ -81,7 +81,7 @@ class OutputScanner:
 
 
 def _line_of(phrase: bytes) -> re.Pattern[bytes]:
-    """A finished line that is the phrase, once or several times."""
+    """Return a pattern for a complete line with the phrase, once or several times."""
     return re.compile(rb"[\r\n](?:%s)+(?=[\r\n])" % re.escape(phrase))
 
 

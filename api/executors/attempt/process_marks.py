@@ -1,8 +1,8 @@
-"""By what every process of an attempt is known, whoever its parents were and whoever started it.
+"""Marks by which every process of an attempt is recognised, whatever its parents are.
 
-A variable in the environment says it in words; whoever empties the environment loses it. A soft limit that the kernel
-hands on through fork, setsid and exec stays: that of real-time CPU, of which no trainer takes any, set to a figure that
-is the attempt's own and far beyond all use.
+An environment variable contains the uid, but a process can empty its environment. A soft limit survives fork, setsid
+and exec: the limit of real-time CPU, which no trainer uses. It is set to a hash of the attempt's uid, far above any
+real use.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from .files import complain, read_file
 
-MARKER = "DPIPE_ATTEMPT_UID"  #: the variable
+MARKER = "DPIPE_ATTEMPT_UID"  #: the environment variable
 
 _LIMIT_LINE = b"Max realtime timeout"
 _BEYOND_USE = 2**61  # microseconds
@@ -28,17 +28,17 @@ class ProcessMark:
         self.limit = limit_of(uid)
 
     def is_on(self, pid: int) -> bool:
-        """Whether the process with this pid carries one of the marks; a zombie may, too."""
+        """Return whether the process with this pid, or a zombie, carries one of the marks."""
         try:
             if self._variable in b"\0" + read_file(f"/proc/{pid}/environ") + b"\0":
                 return True
         except OSError:
-            pass  # other users' environments are closed to us, and their limits are not
+            pass  # environments of other users are not readable, but their limits are
         return read_limit(pid) == self.limit
 
     @contextlib.contextmanager
-    def handed_on(self) -> Iterator[None]:
-        """Marks every process started in the `with` block; by the environment alone where the limit may not be set."""
+    def applied(self) -> Iterator[None]:
+        """Mark every process started in the `with` block; only by the variable if the limit cannot be set."""
         soft, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
         try:
             resource.setrlimit(resource.RLIMIT_RTTIME, (self.limit, hard))
@@ -51,12 +51,12 @@ class ProcessMark:
 
 
 def limit_of(uid: str) -> int:
-    """The soft limit that the processes of this attempt have, and no others."""
+    """Return the soft limit that identifies the processes of this attempt."""
     return _BEYOND_USE + hash_of(uid) % _BEYOND_USE
 
 
 def hash_of(text: str) -> int:
-    """A number of 64 bits that is the same for the same text, for ever."""
+    """Return a stable 64-bit hash of the text."""
     figure = 0xCBF29CE484222325  # FNV-1a
     for byte in os.fsencode(text):
         figure = (figure ^ byte) * 0x100000001B3 % 2**64
@@ -64,7 +64,7 @@ def hash_of(text: str) -> int:
 
 
 def read_limit(pid: int) -> int | None:
-    """The figure of the attempt that the process belongs to; None when it carries none."""
+    """Return the attempt's limit that the process carries, or None."""
     try:
         content = read_file(f"/proc/{pid}/limits")
     except OSError:

@@ -1,4 +1,4 @@
-"""Processes: who they are, which belong to an attempt, and signals that reach no other one."""
+"""Identifies processes, finds those of an attempt, and signals them without reaching others."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .cgroup import Cgroup
 from .files import read_file
 from .process_marks import ProcessMark
 
-SEARCH_SECONDS = 1.0  #: how long the trainer is looked for: a process shows its environment late after exec
-WHOLE_RANGE = 4096  #: the most newborn pids that are looked at one by one; beyond it all are listed
-LIST_SECONDS = 1.0  #: between two lists of all where the kernel does not tell who is new
+SEARCH_SECONDS = 1.0  #: how long the trainer is searched for: a process shows its environment late after exec
+WHOLE_RANGE = 4096  #: the most new pids that are checked one by one; beyond that all processes are listed
+LIST_SECONDS = 1.0  #: interval between full lists if the kernel does not report new pids
 
-CHASES = 200  #: looks at newborn processes after each list of all
+CHASES = 200  #: searches for new processes after each full list
 
 
 class Stat:
-    """A process: who it is, whose child, and whether it still runs. `start` is in clock ticks since boot."""
+    """One process: its identity, its parent, and whether it still runs. `start` is in clock ticks since boot."""
 
     __slots__ = ("is_alive", "is_thread", "pgid", "pid", "ppid", "sid", "start")
 
@@ -36,13 +36,13 @@ class Stat:
         return self.pid, self.start
 
     def send(self, signum: int) -> None:
-        """Signals this very process: never another one that was given its pid meanwhile."""
+        """Signal exactly this process, never a later one with the same pid."""
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return
         except OSError:
-            handle = -1  # an old or a fenced-in kernel
+            handle = -1  # an old or restricted kernel
         try:
             now = read_stat(self.pid)
             if now is None or now.start != self.start:
@@ -59,29 +59,29 @@ class Stat:
 
 
 def read_stat(pid: int) -> Stat | None:
-    """The process with this pid, as /proc has it; None when there is none."""
+    """Return the process with this pid from /proc, or None."""
     try:
         text = read_file(f"/proc/{pid}/stat")
     except OSError:
         return None
-    # The name is in parentheses and may hold any character, parentheses too.
+    # The name is in parentheses and may contain any character, including parentheses.
     fields = text[text.rfind(b")") + 1 :].split()
     return Stat(pid, fields) if len(fields) > 19 else None
 
 
 def is_alive(pid: int, start: float) -> bool:
-    """Whether this very process still runs; neither its zombie nor a later process with its pid does."""
+    """Return whether exactly this process still runs, not as a zombie and not a later one with its pid."""
     stat = read_stat(pid)
     return stat is not None and stat.start == start and stat.is_alive
 
 
 def boot_id() -> str:
-    """The kernel's id of the machine's present boot."""
+    """Return the kernel's id of the current boot."""
     return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
 
 
 def pid_namespace() -> int:
-    """The number of this process's pid namespace, which differs between containers; 0 when the kernel does not say."""
+    """Return the id of this process's pid namespace, which differs between containers; 0 if unknown."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -89,12 +89,12 @@ def pid_namespace() -> int:
 
 
 def all_pids() -> Iterator[int]:
-    """Every process there is."""
+    """Return the pids of all processes."""
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def marked_processes(uid: str) -> tuple[int, ...]:
-    """The pids of the live processes that carry a mark of this attempt."""
+    """Return the pids of the live processes that carry a mark of this attempt."""
     mark = ProcessMark(uid)
     return tuple(
         pid for pid in all_pids() if mark.is_on(pid) and (stat := read_stat(pid)) is not None and stat.is_alive
@@ -102,7 +102,7 @@ def marked_processes(uid: str) -> tuple[int, ...]:
 
 
 def last_pid() -> int:
-    """The pid that was given last: when it is still the same, no process was born meanwhile. 0 when it is not told."""
+    """Return the most recently assigned pid; while it is unchanged, no process was created. 0 if unknown."""
     try:
         return int(read_file("/proc/loadavg").split()[4])
     except (OSError, ValueError, IndexError):
@@ -110,7 +110,7 @@ def last_pid() -> int:
 
 
 def reap() -> Iterator[tuple[int, int]]:
-    """Collects children that have ended: each one's pid, and its status as wait() gives it."""
+    """Collect children that have ended; yield each one's pid and wait() status."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -122,7 +122,10 @@ def reap() -> Iterator[tuple[int, int]]:
 
 
 def has_children() -> bool:
-    """Whether this process has children, zombies included. A subreaper loses no descendant, so this is exact."""
+    """Return whether this process has children, including zombies.
+
+    A subreaper loses no descendant, so this is exact.
+    """
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -131,16 +134,16 @@ def has_children() -> bool:
 
 
 class Tree:
-    """The processes of an attempt: the supervisor's descendants, those that carry the marker, and their descendants.
+    """The processes of an attempt: the supervisor's descendants, marked processes, and their descendants.
 
-    A process once seen belongs to it for good: by then it may have lost its parents. Where there is a control group,
-    whoever is in it belongs to it.
+    A process once seen stays a member, because it may have lost its parents since. If there is a control group, its
+    processes are members, too.
     """
 
     def __init__(self, uid: str) -> None:
         self.main: tuple[int, int] | None = None
         self.cgroup: Cgroup | None = None
-        self.is_settled = True  #: the last scan missed nobody
+        self.is_settled = True  #: the last scan missed no process
         self.uid = uid
         self._mark = ProcessMark(uid)
         self._known: set[tuple[int, int]] = set()
@@ -153,15 +156,15 @@ class Tree:
         return self._known
 
     def restore(self, members: set[tuple[int, int]]) -> None:
-        """Adds those that an earlier supervisor saw."""
+        """Add the processes that an earlier supervisor saw."""
         self._known |= members
 
     def begin(self) -> None:
-        """Says that every process of the tree will be born after this, which spares listing all of the machine."""
+        """Declare that all processes of the tree start after this call, which avoids a list of all processes."""
         self._examined_to = last_pid()
 
     def look(self) -> None:
-        """Finds processes born since the last look; cheap, so that it can be called often."""
+        """Find processes created since the last call. It is cheap, so it can be called often."""
         if self.main is not None:
             self._known.add(self.main)
         newest = last_pid()
@@ -178,7 +181,7 @@ class Tree:
             self._list(by_marker=True)
 
     def find_main(self) -> tuple[int, int] | None:
-        """The trainer that was started but not recorded: the oldest process of the attempt."""
+        """Return the trainer that was started but not recorded: the oldest process of the attempt, or None."""
         give_up_at = time.monotonic() + SEARCH_SECONDS
         while time.monotonic() < give_up_at:
             if members := self.scan():
@@ -187,14 +190,14 @@ class Tree:
         return None
 
     def scan(self, by_marker: bool = True) -> list[Stat]:
-        """The processes of the tree that run now."""
+        """Return the running processes of the tree."""
         members = self._list(by_marker)
         return members + self._chase(0) if by_marker else members
 
     def kill(self) -> list[Stat]:
-        """Sends SIGKILL once to every process of the tree, and to their groups, which cannot fork away.
+        """Send SIGKILL once to every process of the tree and to their groups, which cannot escape by forking.
 
-        Returns the processes that it met.
+        Returns the processes found.
         """
         members = self._list(by_marker=True)
         for stat in members:
@@ -233,7 +236,7 @@ class Tree:
     def _orphans(self, found: dict[int, Stat]) -> list[Stat]:
         main = found.get(self.main[0]) if self.main is not None else None
         is_there = main is not None and main.identity == self.main
-        # While the main process is there, its pid names its session; afterwards another could have been given it.
+        # While the main process exists, its pid identifies its session. Later another process may have that pid.
         session = main.pid if main is not None and is_there else None
         return [stat for stat in found.values() if stat.identity in self._known or stat.sid == session]
 
@@ -246,7 +249,7 @@ class Tree:
                 waiting.extend(children.get(stat.pid, ()))
 
     def _chase(self, signum: int) -> list[Stat]:
-        """Members that were born since the list was begun, each signalled at once: they may be fleeing by forking."""
+        """Return members created since the list was made, and signal each immediately: they may escape by forking."""
         caught: list[Stat] = []
         for _ in range(CHASES):
             newest = last_pid()
@@ -263,7 +266,7 @@ class Tree:
 
     def _newborn(self, newest: int) -> Iterator[Stat]:
         first, self._examined_to = self._examined_to + 1, newest
-        # Pids begin anew at the end of their range; then whoever is there is looked at.
+        # Pids restart at the end of their range; then all processes are checked.
         pids = range(first, newest + 1) if 0 <= newest - first < WHOLE_RANGE else all_pids()
         for pid in pids:
             stat = read_stat(pid)

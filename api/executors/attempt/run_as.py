@@ -1,8 +1,8 @@
-"""The user that a trainer runs as, where that is another one than its supervisor's.
+"""The user that a trainer runs as, if it differs from its supervisor's.
 
-Its processes can signal neither supervisor nor service, and of what is stored they reach only what is opened to them
-here. Each task has a group of its own besides, by which the trainers of two tasks, although of one user, are kept from
-each other's files and memory.
+Its processes can signal neither supervisor nor service, and access only the stored files that are opened to them here.
+Each task also has its own group, so that trainers of two tasks, although of one user, cannot access each other's files
+and memory.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from .files import complain, number
 from .process_marks import hash_of
 from .processes import read_stat
 
-#: The groups of tasks: beyond those that systems and directory services give to people, and below 2^31.
+#: The range of task groups: above those that systems and directory services assign to people, below 2^31.
 FIRST_GROUP, GROUPS = 2_000_300_000, 2**27
 
-UMASK = 0o007  #: what a trainer makes in its output directory is its own, and of the group that the service is in
-HAND_BACK_SECONDS = 8.0
+UMASK = 0o007  #: files in its output directory belong to the trainer and to the group that the service has joined
+RESTORE_SECONDS = 8.0
 _TOOLS = ("/usr/bin", "/bin")
 
 
 class RunAs:
-    """Another user for a trainer, and the files that are opened to it. Raises ValueError where it makes no sense.
+    """Another user for a trainer, and the files opened to it. Raises ValueError if it is invalid.
 
-    `gid` is the user's own group, which the service is in, too; `output` the directory that the trainer may write to,
-    one level below its task's; `files` the names of those in the attempt's directory that it may read.
+    `gid` is the user's own group, which the service has joined. `output` is the directory that the trainer may write
+    to, one level below its task's. `files` are the names of files in the attempt's directory that it may read.
     """
 
     def __init__(self, given: dict[str, object]) -> None:
@@ -42,8 +42,8 @@ class RunAs:
         self.group = group_of(os.path.basename(os.path.dirname(self.output)))  #: the task's own
 
     def command(self, argv: list[str], environment: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-        """The arguments and the environment with which this command is executed as the user, without any privilege."""
-        # Not while there still are privileges: these name code that is loaded into every program.
+        """Return the arguments and the environment that run this command as the user, without privileges."""
+        # Not while the process has privileges: these variables name code that is loaded into every program.
         late = {name: value for name, value in environment.items() if name.startswith("LD_")}
         if late:
             argv = [find_tool("env"), *(f"{name}={value}" for name, value in late.items()), *argv]
@@ -54,10 +54,11 @@ class RunAs:
         return [self._setpriv, *to_user, *without, "--", *argv], rest
 
     def admit(self, directory: str, printed: str) -> None:
-        """Opens to the trainer what it needs: the way to its files, those files, its output directory, and `printed`,
-        which it may open anew by /dev/stdout. Raises OSError.
+        """Grant the trainer access to the path to its files, these files, its output directory and `printed`.
+
+        The trainer may reopen `printed` through /dev/stdout. Raises OSError.
         """
-        # Only a member of a group gives files to it; nobody but this process and its trainer is one.
+        # Only a member of a group can assign files to it. Only this process and its trainer are members.
         os.setgroups([*os.getgroups(), self.group])
         for levels, passed in enumerate((os.path.dirname(self.output), os.path.dirname(directory), directory), 1):
             _give(open_directory(passed, levels), self.group, 0o710)
@@ -70,39 +71,42 @@ class RunAs:
             _share_content(output, self.gid)
         _give(output, self.gid, 0o2770)
 
-    def hand_back(self) -> None:
-        """Opens to the service what the trainer has closed in its output directory, once it has ended."""
+    def restore_access(self) -> None:
+        """Give the service access to what the trainer has closed in its output directory, after it has ended."""
         try:
             if not os.stat(self.output).st_mode & stat.S_ISGID:
                 return
         except OSError:
             return
-        give_up_at = time.monotonic() + HAND_BACK_SECONDS
-        for tool, wish in (("chmod", "ug+rwX"), ("chgrp", str(self.gid))):
-            # As the trainer's user: whatever stands there, no more can be changed than it could change itself.
-            argv, environment = self.command([find_tool(tool), "-R", wish, "--", self.output], {})
+        give_up_at = time.monotonic() + RESTORE_SECONDS
+        for tool, change in (("chmod", "ug+rwX"), ("chgrp", str(self.gid))):
+            # As the trainer's user, so that nothing can be changed that the trainer could not change.
+            argv, environment = self.command([find_tool(tool), "-R", change, "--", self.output], {})
             _run(argv, environment, give_up_at)
 
 
 def group_of(task: str) -> int:
-    """The number of a task's own group."""
+    """Return the number of a task's own group."""
     return FIRST_GROUP + hash_of(task) % GROUPS
 
 
 def find_tool(name: str) -> str:
-    """The path of a program of the system itself."""
+    """Return the path of a system program."""
     return next((path for place in _TOOLS if os.access(path := f"{place}/{name}", os.X_OK)), f"/usr/bin/{name}")
 
 
 def _id(given: object) -> int:
     figure = number(given)
     if figure is None or figure != int(figure) or not 0 < figure < 2**32 - 1:
-        raise ValueError("spec.json: run_as names no user, or root")
+        raise ValueError("spec.json: run_as has an invalid user, or root")
     return int(figure)
 
 
 def _give(handle: int, group: int, mode: int) -> None:
-    """Gives a file of ours to a group, and closes it. Raises OSError."""
+    """Assign one of our files to a group, and close it.
+
+    Raises OSError.
+    """
     try:
         os.fchown(handle, -1, group)
         os.fchmod(handle, mode)
@@ -111,21 +115,21 @@ def _give(handle: int, group: int, mode: int) -> None:
 
 
 def _share_content(output: int, group: int) -> None:
-    """Gives to the group what trainers that ran as our own user have left: another one is to go on from it."""
+    """Assign files of trainers that ran as our own user to the group, so that another user can continue with them."""
     for _, _, files, directory in os.fwalk(".", dir_fd=output, follow_symlinks=False):
         _share(directory, group, 0o2770)
         for name in files:
             try:
                 handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
             except OSError:
-                continue  # a link, or somebody else's
+                continue  # a link, or a file of another user
             _share(handle, group, 0o660)
             close(handle)
 
 
 def _share(handle: int, group: int, mode: int) -> None:
     status = os.fstat(handle)
-    # Another name of the same file may be somebody else's.
+    # A file with several names may belong to something else, too.
     is_single = stat.S_ISDIR(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
     if is_single and status.st_uid == os.geteuid():
         os.fchown(handle, -1, group)
@@ -133,16 +137,16 @@ def _share(handle: int, group: int, mode: int) -> None:
 
 
 def _run(argv: list[str], environment: dict[str, str], give_up_at: float) -> None:
-    """Runs a program until then at the latest; a failure is ignored."""
+    """Run a program, at most until `give_up_at`; a failure is ignored."""
     nothing = [(os.POSIX_SPAWN_OPEN, handle, os.devnull, os.O_RDWR, 0) for handle in (0, 1, 2)]
     try:
         pid = os.posix_spawn(argv[0], argv, environment, file_actions=nothing)
     except OSError as error:
-        complain(f"what the trainer has closed stays closed: {error}")
+        complain(f"files that the trainer has closed stay unreadable: {error}")
         return
     process = read_stat(pid)
     while os.waitpid(pid, os.WNOHANG) == (0, 0):
         if time.monotonic() >= give_up_at and process is not None:
-            complain("what the trainer has closed stays closed: there is too much of it")
+            complain("files that the trainer has closed stay unreadable: there are too many")
             process.send(signal.SIGKILL)
         time.sleep(0.005)

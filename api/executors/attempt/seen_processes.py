@@ -1,7 +1,7 @@
-"""Every process that was ever seen to belong to an attempt, on the disk before anybody needs to know.
+"""Records on disk every process that was seen as a member of an attempt.
 
-A supervisor that is killed takes its memory along. What has left its session and emptied its environment is then known
-by this list alone, unless a control group holds it.
+When a supervisor is killed, its memory is lost. A process that left its session and emptied its environment is then
+known only from this list, unless it is in a control group.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .files import complain
 from .processes import boot_id, is_alive
 
 SEEN_PROCESSES = "processes"
-MOST = 4096  #: entries, after which those that have ended are left out
+MOST = 4096  #: entries; when exceeded, ended processes are omitted
 _ENTRY = struct.Struct("<QQ")  # pid, start
-_HEAD_BYTES = 48  # the boot, whose pids these are
+_HEAD_BYTES = 48  # the boot id, for which these pids are valid
 
 
 class SeenProcesses:
-    """The list as its supervisor keeps it. A full disk refuses nothing: its space is reserved."""
+    """The list as its supervisor writes it. Its space is reserved, so a full disk does not matter."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -30,11 +30,11 @@ class SeenProcesses:
         self._count = 0
 
     def restore(self) -> set[tuple[int, int]]:
-        """The pid and start of each process on an earlier supervisor's list that still runs."""
+        """Return the pid and start of each process on an earlier supervisor's list that still runs."""
         return {identity for identity in read_seen_processes(self._directory) if is_alive(*identity)}
 
     def note(self, members: set[tuple[int, int]]) -> None:
-        """Adds the processes that are not on the list yet."""
+        """Add the processes that are not listed yet."""
         new = sorted(members - self._noted)
         if not new:
             return
@@ -49,22 +49,22 @@ class SeenProcesses:
         except OSError as error:
             complain(f"the processes cannot be recorded: {error}")
 
-    def begin_again(self) -> None:
-        """Makes the file again, after somebody removed it, with the next `note`."""
+    def recreate(self) -> None:
+        """Let the next `note` recreate the file after it was removed."""
         if self._handle >= 0:
             close(self._handle)
             self._handle = -1
         self._noted.clear()
 
     def _begin(self) -> None:
-        """Starts the list anew: what is left of the old one beyond stays until it is written over, and does no harm."""
+        """Restart the list. Old entries beyond the new end stay until overwritten, which is harmless."""
         handle = self._handle if self._handle >= 0 else open_own(f"{self._directory}/{SEEN_PROCESSES}", os.O_RDWR)
         try:
             if handle != self._handle:
                 os.posix_fallocate(handle, 0, _HEAD_BYTES + MOST * _ENTRY.size)
             write_all(handle, boot_id().encode().ljust(_HEAD_BYTES, b"\0"), 0)
         except OSError:
-            # A list without its head would count as that of another start of the machine.
+            # A list without its head would count as one of another boot.
             close(handle)
             self._handle = -1
             raise
@@ -73,7 +73,7 @@ class SeenProcesses:
         self._noted.clear()
 
     def remove(self) -> None:
-        """Removes the list, once no process of the attempt is left."""
+        """Remove the list, once no process of the attempt is left."""
         if self._handle >= 0:
             close(self._handle)
             self._handle = -1
@@ -81,7 +81,7 @@ class SeenProcesses:
 
 
 def read_seen_processes(directory: str) -> set[tuple[int, int]]:
-    """The pid and start of each process listed since the machine's present boot, whether it still runs or not."""
+    """Return the pid and start of each process listed since the current boot, whether it still runs or not."""
     try:
         content = read(f"{directory}/{SEEN_PROCESSES}")
     except (OSError, ForeignFile):

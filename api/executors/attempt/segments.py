@@ -1,4 +1,4 @@
-"""A task's log on the disk: raw bytes in segments named by the offset at which they begin, each with its times."""
+"""The files of a task's log: raw bytes in segments named by their start offset, each with a file of times."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from api.util.foreign_files import entries, open_directory, open_plain
 
 TIME_RECORD = struct.Struct("<QQd")  #: offset in the log, newlines before it, Unix seconds
 
-MOST_LOOKS = 65536  #: the most records looked at, from the end of a `.times` file, in search of a sound one
+MOST_LOOKS = 65536  #: the most records that are searched, from the end of a `.times` file, for a valid one
 
-MOST_OFFSET = 2**62  #: beyond any log; with the size of a segment it still fits into 64 bits
+MOST_OFFSET = 2**62  #: larger than any log; adding a segment's size still fits into 64 bits
 
-LOG_LEVELS = 1  #: of its path that are entered without following a link; those above may be the administrator's
+#: number of last path components that are entered without following links; those above may be the administrator's
+LOG_LEVELS = 1
 
 
 def segment_starts(directory: str) -> list[int]:
-    """The offsets at which the segments of a log begin, ascending. Raises OSError."""
+    """Return the start offsets of the segments of a log, ascending.
+
+    Raises OSError.
+    """
     handle = open_directory(directory, LOG_LEVELS)
     try:
         names = [entry.name for entry in entries(handle) if len(entry.name) == 24 and entry.name.endswith(".log")]
@@ -29,9 +33,9 @@ def segment_starts(directory: str) -> list[int]:
 
 
 def read_log(directory: str, offset: int, limit: int, starts: list[int] | None = None) -> tuple[int, bytes]:
-    """Up to `limit` bytes from `offset`, and where they begin: later when older ones are gone. Raises OSError.
+    """Return up to `limit` bytes from `offset`, and their offset, which is later if older bytes were deleted.
 
-    `starts` are those of its segments, where they are known.
+    `starts` are the start offsets of its segments, if known. Raises OSError.
     """
     starts = segment_starts(directory) if starts is None else starts
     begin = offset = max(offset, starts[0]) if starts else offset
@@ -55,7 +59,7 @@ def _read_part(path: str, offset: int, limit: int) -> bytes:
 
 
 def last_time(handle: int, start: int, end: int) -> tuple[int, int, int] | None:
-    """The last whole record between two offsets of the log: its place in the file, its offset, the newlines before."""
+    """Return the last valid record between two offsets of the log: its index, its offset and the newlines before it."""
     last = os.fstat(handle).st_size // TIME_RECORD.size - 1
     for place in range(last, max(-1, last - MOST_LOOKS), -1):
         offset, newlines, _ = TIME_RECORD.unpack(os.pread(handle, TIME_RECORD.size, place * TIME_RECORD.size))
@@ -65,7 +69,7 @@ def last_time(handle: int, start: int, end: int) -> tuple[int, int, int] | None:
 
 
 def count_newlines(handle: int, first: int, end: int) -> int:
-    """The newlines in a part of a file; its holes, which can be of any size, are not read."""
+    """Return the number of newlines in a part of a file. Holes, which can have any size, are not read."""
     count = 0
     while (first := _next_data(handle, first, end)) < end and (
         part := os.pread(handle, min(65536, end - first), first)
@@ -76,7 +80,7 @@ def count_newlines(handle: int, first: int, end: int) -> int:
 
 
 def _next_data(handle: int, first: int, end: int) -> int:
-    """Where the file's next data after `first` begins, past a hole; `end` when there is none."""
+    """Return the position of the next data at or after `first`, or `end` if there is none."""
     try:
         return os.lseek(handle, first, os.SEEK_DATA) if first < end else end
     except OSError as error:

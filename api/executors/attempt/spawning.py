@@ -1,4 +1,4 @@
-"""Starting the trainer."""
+"""Starts the trainer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from .run_as import UMASK
 
 
 def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> tuple[int, int]:
-    """Starts the trainer in a session of its own; returns its pid and start. Raises OSError, ValueError."""
+    """Start the trainer in its own session. Return its pid and start.
+
+    Raises OSError, ValueError.
+    """
     argv, environment = _command(spec, {**environment, MARKER: spec.uid}, output)
     try:
         os.chdir(spec.cwd)
     except OSError as error:
         raise OSError(error.errno, f"the working directory cannot be entered: {error.strerror}", spec.cwd) from None
     try:
-        with ProcessMark(spec.uid).handed_on(), _shared_files(spec):
+        with ProcessMark(spec.uid).applied(), _shared_files(spec):
             pid = os.posix_spawn(
                 find_program(argv[0], environment.get("PATH", os.defpath)),
                 argv,
@@ -39,25 +42,28 @@ def spawn(spec: Spec, environment: dict[str, str], output: str, flags: int) -> t
     finally:
         os.chdir("/")
     stat = read_stat(pid)
-    # Its entry stays in /proc until it is reaped here, so there always is one.
+    # Its entry stays in /proc until this process reaps it, so there always is one.
     return pid, 0 if stat is None else stat.start
 
 
 def _command(spec: Spec, environment: dict[str, str], output: str) -> tuple[list[str], dict[str, str]]:
-    """What is executed. Raises OSError."""
+    """Return the arguments and environment to execute.
+
+    Raises OSError.
+    """
     if spec.run_as is None:
         return spec.argv, environment
     spec.run_as.admit(os.path.dirname(output), output)
     program = find_program(spec.argv[0], environment.get("PATH", os.defpath))
     if not os.path.exists(program):
-        # Who changes the user would start, and only then find out.
+        # setpriv would start successfully and only then fail.
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
     return spec.run_as.command([program, *spec.argv[1:]], environment)
 
 
 @contextlib.contextmanager
 def _shared_files(spec: Spec) -> Iterator[None]:
-    """Lets a trainer of another user make files that the service can read."""
+    """Let a trainer of another user create files that the service can read."""
     before = os.umask(UMASK) if spec.run_as is not None else None
     try:
         yield
@@ -67,7 +73,7 @@ def _shared_files(spec: Spec) -> Iterator[None]:
 
 
 def find_program(name: str, path: str) -> str:
-    """The path of a program, found by the PATH that it will itself have; its bare name when it is nowhere."""
+    """Return the path of a program, found by the PATH that it will have; its bare name if not found."""
     if "/" in name:
         return name
     for directory in path.split(os.pathsep):

@@ -1,4 +1,4 @@
-"""The ladder of a stop, and the end of what outlives the main process."""
+"""Carries out stops rung by rung, and ends processes that outlive the main process."""
 
 from __future__ import annotations
 
@@ -14,45 +14,46 @@ from .orders import CHECKPOINT, KILL, MADE, RUNGS, TERMINATE, Order
 from .processes import Stat, Tree, has_children
 
 CHORE_SECONDS = 0.4
-HASTE_SECONDS = 0.1  #: between two looks at what outlives the main process
-KILL_SECONDS = 0.02  #: between two sweeps of SIGKILL
+HASTE_SECONDS = 0.1  #: interval between checks of processes that outlive the main process
+KILL_SECONDS = 0.02  #: interval between rounds of SIGKILL
 _PASSING = TROUBLE | {errno.ENOSPC, errno.EDQUOT}
 
-HASTY_SECONDS = 2.0  #: after it sweeps get slower: what SIGKILL has not ended by then waits in the kernel
+#: seconds after which rounds become slower: processes that SIGKILL has not ended wait in the kernel
+HASTY_SECONDS = 2.0
 
 
 class Stopping:
-    """Carries out orders to stop: one rung after the other while the main process lives, then ends what it left behind.
+    """Carries out stop orders: one rung after the other while the main process lives, then ends remaining processes.
 
-    Each change is told by `on_change`, after its rung is set and before it is carried out. Times are monotonic.
+    `on_change` is called for each change, after the rung is set and before it is carried out. Times are monotonic.
     """
 
     def __init__(self, tree: Tree, leftover_seconds: float, on_change: Callable[[], None]) -> None:
         self.order: Order | None = None
         self.rung: str | None = None
         self.rung_since = 0.0
-        self.is_ending = False  #: whether the main process is gone and others are not
-        self._must_offer = False
+        self.is_ending = False  #: whether the main process has ended and others remain
+        self._must_retry = False
         self._tree = tree
         self._leftover_seconds = leftover_seconds
         self._on_change = on_change
         self._main_gone_at: float | None = None
         self._cleaning: str | None = None
         self._cleaning_since = 0.0
-        self._asked: set[tuple[int, int]] = set()
+        self._terminated: set[tuple[int, int]] = set()
         self._hit: set[tuple[int, int]] = set()
         self._survivors: set[tuple[int, int]] = set()
 
     @property
     def phase(self) -> str:
-        """Where the attempt is: running, stopping or ending."""
+        """The phase of the attempt: running, stopping or ending."""
         if self.is_ending:
             return "ending"
         return "running" if self.rung is None else "stopping"
 
     @property
     def survivors_killed(self) -> int:
-        """How many processes had to be ended after the main one was gone."""
+        """How many processes were killed after the main process had ended."""
         return len(self._survivors)
 
     @property
@@ -64,16 +65,16 @@ class Stopping:
         return CHORE_SECONDS if self._main_gone_at is None else HASTE_SECONDS
 
     def restore(self, record: dict[str, object]) -> None:
-        """Goes on with the order and the rung of an earlier supervisor's record."""
+        """Continue with the order and the rung of an earlier supervisor's record."""
         rung, order = record.get("rung"), record.get("order")
         if isinstance(rung, str) and rung in RUNGS and isinstance(order, dict):
             self.order, self.rung = Order.parse(order), rung
-            # Never in the future, where another run of the machine may have put it.
+            # Never in the future, where a time of an earlier boot could be.
             since = number(record.get("rung_since_monotonic"))
             self.rung_since = time.monotonic() if since is None else min(since, time.monotonic())
 
     def as_json(self) -> dict[str, object]:
-        """The order and rung as `restore` reads them, and since when, in Unix seconds too."""
+        """Return the order and rung as `restore` reads them, with the start of the rung also in Unix seconds."""
         is_on = self.rung is not None
         return {
             "rung": self.rung,
@@ -83,11 +84,11 @@ class Stopping:
         }
 
     def take(self, order: Order) -> None:
-        """Begins to carry out an order, or makes the one that is being carried out harder."""
+        """Start to carry out an order, or make the current one harder."""
         self.order = order if self.order is None else self.order.hardened_by(order)
         first = self.order.first_rung
         if self._main_gone_at is not None:
-            # Only what was left behind remains, and no signal file reaches it.
+            # Only remaining processes are left, and they do not read the signal file.
             if first != CHECKPOINT:
                 self._clean(first)
         elif self.rung is None or RUNGS.index(first) > RUNGS.index(self.rung):
@@ -97,15 +98,15 @@ class Stopping:
         self.rung, self.rung_since = rung, time.monotonic()
         self._on_change()
         if rung == CHECKPOINT:
-            self._offer(order)
+            self._create_signal_file(order)
 
-    def _offer(self, order: Order) -> None:
-        """Makes the signal file: a disk that stumbles is asked again, for a while, before the next rung costs work."""
+    def _create_signal_file(self, order: Order) -> None:
+        """Create the signal file. Disk errors are retried for a while, before the next rung loses progress."""
         error = _create(order.signal_file)
-        self._must_offer = (
+        self._must_retry = (
             error is not None and error.errno in _PASSING and time.monotonic() - self.rung_since < PATIENCE_SECONDS
         )
-        if error is not None and not self._must_offer:
+        if error is not None and not self._must_retry:
             complain(f"the signal file cannot be created, so SIGTERM is next: {error}")
             self._enter_next(order)
 
@@ -113,7 +114,7 @@ class Stopping:
         self._enter(TERMINATE if self.rung == CHECKPOINT and order.terminate_seconds > 0 else KILL, order)
 
     def advance(self, is_main_alive: bool) -> bool:
-        """Moves the stop, or the cleaning after it, one step on; returns whether no process is left."""
+        """Advance the stop, or the cleanup after it, by one step. Return whether no process is left."""
         if not is_main_alive:
             return self._advance_cleaning()
         if self.order is not None and self.rung is not None:
@@ -123,18 +124,18 @@ class Stopping:
     def _advance_stop(self, rung: str, order: Order) -> None:
         if rung != KILL and time.monotonic() - self.rung_since >= order.seconds(rung):
             self._enter_next(order)
-        elif rung == CHECKPOINT and self._must_offer:
-            self._offer(order)
+        elif rung == CHECKPOINT and self._must_retry:
+            self._create_signal_file(order)
         if self.rung == KILL:
             self._hit.update(stat.identity for stat in self._tree.kill())
         elif self.rung == TERMINATE:
-            self._ask(self._tree.scan())
+            self._terminate(self._tree.scan())
 
-    def _ask(self, members: list[Stat]) -> None:
-        """SIGTERM, once to each; SIGCONT, so that what is suspended hears it."""
+    def _terminate(self, members: list[Stat]) -> None:
+        """Send SIGTERM once to each process, and SIGCONT so that suspended processes receive it."""
         for member in members:
-            if member.identity not in self._asked:
-                self._asked.add(member.identity)
+            if member.identity not in self._terminated:
+                self._terminated.add(member.identity)
                 if self._main_gone_at is not None:
                     self._survivors.add(member.identity)
                 member.send(signal.SIGTERM)
@@ -143,7 +144,7 @@ class Stopping:
     def _advance_cleaning(self) -> bool:
         if self._main_gone_at is None:
             self._main_gone_at = time.monotonic()
-            # What was asked together with the main process needs no second time to go by itself.
+            # Processes that were signalled together with the main process get no second grace period.
             if self.rung in (TERMINATE, KILL):
                 self._cleaning, self._cleaning_since = self.rung, self.rung_since
         members = self._tree.kill() if self._cleaning == KILL else self._tree.scan()
@@ -156,7 +157,7 @@ class Stopping:
             self._survivors.update({member.identity for member in members} - self._hit)
             return False
         if self._cleaning == TERMINATE:
-            self._ask(members)
+            self._terminate(members)
         if time.monotonic() >= self._patient_until(self._main_gone_at):
             self._clean(TERMINATE if self._cleaning is None else KILL)
         return False
@@ -173,9 +174,9 @@ class Stopping:
 
 
 def _create(signal_file: str | None) -> OSError | None:
-    """What keeps the file from being there; None when it is."""
+    """Create the signal file; return the error that prevents it, or None."""
     if signal_file is None:
-        return FileNotFoundError(errno.ENOENT, "nobody looks for one")
+        return FileNotFoundError(errno.ENOENT, "no trainer reads a signal file")
     try:
         if signal_file != MADE:
             put_empty(signal_file)

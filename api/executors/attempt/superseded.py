@@ -1,4 +1,4 @@
-"""What a supervisor does that finds a later one in its place."""
+"""Ends a supervisor that a later one has replaced."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ YIELD_SECONDS = 10.0
 
 
 def give_way(directory: AttemptDirectory, tree: Tree, reap: Callable[[], None]) -> None:
-    """Ends its own trainer, unless the later supervisor has taken over this very process; leaves no outcome.
+    """End this supervisor's trainer, unless the later supervisor has adopted that process. Write no outcome.
 
-    That of an attempt whose end is recorded ends at once: on a machine that was cut off it is beside its successor.
+    If the later one has recorded an end, the trainer is ended immediately: a node that was disconnected may run beside
+    its successor.
     """
-    complain("a later supervisor has this attempt")
+    complain("a later supervisor has taken over this attempt")
     give_up_at = time.monotonic() + YIELD_SECONDS
     while time.monotonic() < give_up_at and not _is_later(directory, _read(directory, "exit.json")):
         record = _read(directory, "runner.json")

@@ -1,4 +1,4 @@
-"""One attempt from its start, or from where an earlier supervisor was killed, to `exit.json`."""
+"""Supervises one attempt from its start, or from a takeover, to `exit.json`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import time
 from api.util.foreign_files import put_aside
 
 from .containment import BIRTH_SECONDS, Containment
-from .directory import AttemptDirectory, Surpassed, own_identity
+from .directory import AttemptDirectory, Superseded, own_identity
 from .ended import has_ended, has_outcome
-from .files import complain, exit_status_of, identity_of, number, patiently, read_json, told_of
+from .files import complain, error_fields, exit_status_of, identity_of, number, read_json, retry_disk_errors
 from .inbox import Inbox
 from .ledger import Ledger
 from .log import CHUNK, LogWriter
@@ -27,29 +27,31 @@ from .superseded import give_way
 #: Exit codes of the supervisor itself; 1 is a crash.
 ENDED, LOCK_HELD, SURPASSED = 0, 3, 4
 
-SETTLING_BYTES = 16 * 1024  #: after less than this it waits a little, so that a chatty trainer does not cost much
+#: after less output than this the supervisor waits a little, so that many short lines do not cost much
+SETTLING_BYTES = 16 * 1024
 SETTLE_SECONDS = 0.01
 RETRY_SECONDS = 1.0
-LOOK_SECONDS = 0.05  #: between two looks for output where inotify does not tell of it
+LOOK_SECONDS = 0.05  #: polling interval for output if inotify is not available
 
 
 class Supervisor:
     """Starts the trainer of one attempt, copies its output, carries out stops and records the outcome.
 
-    The files are those of the package's description.
+    The package's docstring lists its files.
     """
 
     def __init__(self, directory: str, watch: int) -> None:
         self._directory = AttemptDirectory(directory)
         self._inbox = Inbox(self._directory.directory)
-        self._watch_handle = watch  # readable when something in the directory changed; -1 without
+        self._watch_handle = watch  # readable when something in the directory changed; -1 if unavailable
         self._boot_id = boot_id()
         self._spec: Spec | None = None
         self._tree = Tree("")
         self._stopping = Stopping(self._tree, 0.0, self._record_if_possible)
         self._scanner = OutputScanner((), "")
         self._log: LogWriter | None = None
-        self._told_offset: int | None = None  # by an earlier supervisor: where this attempt's part of the log begins
+        # where this attempt's part of the log starts, according to an earlier supervisor
+        self._previous_offset: int | None = None
         self._recorded_offset: int | None = None
         self._containment = Containment(self._directory.directory)
         self._ledger = Ledger(self._directory.path("output.ledger"))
@@ -57,38 +59,38 @@ class Supervisor:
         self._has_more_output = False
         self._poll = select.poll()
         self._running_time = RunningTime()
-        self._status: int | None = None  # of the trainer, as wait() gives it; None until one saw it end
+        self._status: int | None = None  # of the trainer, as from wait(); None until a supervisor saw it end
         self._is_adopted = self._record_is_due = False
         self._recorded_lost = 0  # bytes of output
 
     def run(self) -> int:
-        """Supervises from the start, or a takeover, to the end; returns the exit code of this process."""
+        """Supervise from the start, or a takeover, to the end. Return the exit code of this process."""
         self._inbox.catch_signals()
         self._poll.register(self._inbox.handle, select.POLLIN)
-        lock = patiently(self._directory.take_lock)
+        lock = retry_disk_errors(self._directory.take_lock)
         if lock < 0:
-            # The holder may have ended, and removed the secrets, just before they were written again.
+            # The holder may have ended and removed the secrets just before they were written again.
             if self._directory.has("exit.json"):
                 self._directory.remove_secrets()
             return LOCK_HELD
         try:
             return self._run_alone(lock)
-        except Surpassed:
+        except Superseded:
             give_way(self._directory, self._tree, self._reap)
             return SURPASSED
 
     def _run_alone(self, lock: int) -> int:
-        if patiently(self._has_ended):
+        if retry_disk_errors(self._has_ended):
             self._directory.remove_secrets()
             return ENDED
         self._directory.remove_leftovers()
         self._directory.claim(lock)
         try:
-            previous = patiently(lambda: read_json(self._directory.path("runner.json")))
+            previous = retry_disk_errors(lambda: read_json(self._directory.path("runner.json")))
         except FileNotFoundError:
             return self._start_afresh()
         except (OSError, ValueError) as error:
-            # A start was recorded, and nothing may ever start twice.
+            # A start was recorded, and no attempt may ever start twice.
             complain(f"runner.json cannot be read: {error}")
             previous = {"boot_id": self._boot_id}
         return self._take_over(previous)
@@ -97,13 +99,16 @@ class Supervisor:
         directory = self._directory.directory
         if not has_outcome(directory) or has_ended(directory):
             return has_outcome(directory)
-        complain("exit.json is not its supervisor's work and is put aside")
+        complain("exit.json was not written by its supervisor and is renamed")
         put_aside(self._directory.path("exit.json"))
         return False
 
     def _read_spec(self) -> Spec:
-        """Raises OSError, ValueError."""
-        self._spec = spec = Spec(patiently(lambda: read_json(self._directory.path("spec.json"))))
+        """Read the specification.
+
+        Raises OSError, ValueError.
+        """
+        self._spec = spec = Spec(retry_disk_errors(lambda: read_json(self._directory.path("spec.json"))))
         self._use_tree(spec.uid, spec.leftover_seconds)
         self._scanner = OutputScanner(spec.phrases, spec.step_prefix)
         self._log = LogWriter(spec.log_directory, spec.log_max_bytes, spec.log_segment_bytes, self._ledger)
@@ -124,7 +129,7 @@ class Supervisor:
     def _find_output(self) -> None:
         self._use_output(find_output(self._directory.directory, self._ledger, self._tree.main))
 
-    # Beginning
+    # Starting
 
     def _start_afresh(self) -> int:
         try:
@@ -132,7 +137,7 @@ class Supervisor:
             self._directory.beat()
             if self._directory.has("stop.json"):
                 return self._finish("stopped_before_start")
-            given = patiently(lambda: read_json(self._directory.path("environment.json")))
+            given = retry_disk_errors(lambda: read_json(self._directory.path("environment.json")))
             environment = {name: str(value) for name, value in given.items()}
             output = make_output(self._directory.directory, self._ledger)
             self._use_output(output)
@@ -140,7 +145,7 @@ class Supervisor:
             self._running_time.begin()
             if spec.may_use_cgroup:
                 self._containment.prepare(self._tree)
-            self._directory.check_fence()  # a machine that was cut off: it may have begun elsewhere
+            self._directory.check_fence()  # a node that was disconnected: the attempt may have started elsewhere
             self._record()
             self._tree.main = self._containment.spawn(
                 self._tree, lambda: spawn(spec, environment, output.path, output.flags)
@@ -160,8 +165,8 @@ class Supervisor:
 
     @property
     def _log_offset(self) -> int | None:
-        """Where this attempt's part of the log begins; None while that is not known."""
-        return self._told_offset if self._log is None else self._log.start_of(self._told_offset)
+        """The offset of this attempt's part of the log; None if unknown."""
+        return self._previous_offset if self._log is None else self._log.start_of(self._previous_offset)
 
     # Taking over
 
@@ -182,7 +187,7 @@ class Supervisor:
         self._containment.resume(self._tree, previous.get("cgroup"), is_same_boot)
         gone = "supervisor_lost"
         if not is_same_boot:
-            # Its pids are others' now; but what carries the marker lives: a container can have a boot id of its own.
+            # Its pids now belong to other processes. Marked processes still live: a container can have its own boot id.
             gone, self._tree.main = "machine_restarted", None
         if self._tree.main is None:
             self._tree.main = self._tree.find_main()
@@ -200,8 +205,8 @@ class Supervisor:
         self._stopping.restore(previous)
         self._ledger.lost = max(self._ledger.lost, int(number(previous.get("log_lost_bytes")) or 0))
         self._open_log()
-        told = number(previous.get("log_offset"))
-        self._told_offset = None if told is None else int(told)
+        recorded = number(previous.get("log_offset"))
+        self._previous_offset = None if recorded is None else int(recorded)
         offset, tail, first = self._log_offset, b"", self._log_offset
         try:
             if self._log is not None and offset is not None:
@@ -213,7 +218,7 @@ class Supervisor:
     # Running
 
     def _watch(self, reason: str) -> int:
-        """Goes on until nothing of the tree is left."""
+        """Supervise until no process of the tree is left."""
         chores_at = 0.0
         while True:
             if self._inbox.was_signalled() or time.monotonic() >= chores_at:
@@ -239,33 +244,33 @@ class Supervisor:
 
     def _do_chores(self) -> None:
         if self._directory.beat_if_due():
-            self._heed_directory()
+            self._recreate_missing_directory()
             self._directory.check_fence()
             self._directory.remove_secrets()
             if self._log is not None:
-                self._log.say_what_was_lost()
+                self._log.report_losses()
             if self._output is None and self._is_adopted:
                 self._find_output()
-            told = self._recorded_lost, self._recorded_offset
-            if self._record_is_due or (self._ledger.lost, self._log_offset) != told:
+            recorded = self._recorded_lost, self._recorded_offset
+            if self._record_is_due or (self._ledger.lost, self._log_offset) != recorded:
                 self._record_if_possible()
 
-    def _heed_directory(self) -> None:
-        """A directory that was removed or moved away ends no training: it is made again, with the record in it."""
+    def _recreate_missing_directory(self) -> None:
+        """Recreate a directory that was removed or moved, with its record, so that the training continues."""
         if not self._directory.lacks("runner.json") or self._spec is None:
             return
         try:
-            self._directory.make_again(self._spec.given)
-            self._containment.begin_again()
-            self._ledger.begin_again()
+            self._directory.recreate(self._spec.given)
+            self._containment.recreate()
+            self._ledger.recreate()
             if self._log is not None:
                 self._log.note_taken()
             self._record()
         except OSError as error:
-            complain(f"the directory cannot be made again: {error}")
+            complain(f"the directory cannot be recreated: {error}")
 
     def _take_output(self, until: float) -> None:
-        """Waits for output or a signal, and takes a good part of what there is."""
+        """Wait for output or a signal, and copy a limited amount of output."""
         timeout = min(BIRTH_SECONDS, max(0.0, until - time.monotonic()))
         if self._has_more_output:
             timeout = 0.0
@@ -283,18 +288,21 @@ class Supervisor:
 
     def _take_chunk(self) -> bytes:
         data = b"" if self._output is None else self._output.take(self._log)
-        self._heed(data)
+        self._scan(data)
         return data
 
-    def _heed(self, data: bytes) -> None:
+    def _scan(self, data: bytes) -> None:
         if self._scanner.feed(data) and self._tree.main is not None:
-            # At once: a later supervisor reads only the end of the log again.
+            # Immediately: a later supervisor reads only the end of the log again.
             self._record_if_possible()
 
     # Records
 
     def _record(self) -> None:
-        """Says who runs. Raises OSError."""
+        """Write `runner.json`.
+
+        Raises OSError.
+        """
         main = self._tree.main
         record = {
             "uid": None if self._spec is None else self._spec.uid,
@@ -318,7 +326,7 @@ class Supervisor:
         self._recorded_lost, self._recorded_offset = self._ledger.lost, self._log_offset
 
     def _record_if_possible(self) -> None:
-        """Calls `_record`; where the disk does not take it, it is tried again later."""
+        """Call `_record`; if the disk does not accept it, retry later."""
         try:
             self._record()
             self._record_is_due = False
@@ -327,9 +335,9 @@ class Supervisor:
             complain(f"runner.json cannot be written: {error}")
 
     def _finish(self, reason: str, error: Exception | None = None, ended_at: float | None = None) -> int:
-        """Writes the outcome, however long the disk refuses it."""
+        """Write the outcome, retrying for as long as the disk does not accept it."""
         if self._status is not None:
-            reason = "exited"  # an earlier supervisor saw it
+            reason = "exited"  # an earlier supervisor saw the end
         ended_at = ended_at or time.time()
         self._take_the_rest()
         self._scanner.finish()
@@ -347,7 +355,7 @@ class Supervisor:
                 complain(f"exit.json cannot be written: {failure}")
                 time.sleep(RETRY_SECONDS)
         self._directory.remove_secrets()
-        # What could not be removed while the disk refused the outcome.
+        # Files that could not be removed while the disk did not accept the outcome.
         self._directory.remove_leftovers()
         self._reap()
         return ENDED
@@ -356,11 +364,11 @@ class Supervisor:
         if self._output is None and self._is_adopted:
             self._find_output()
         for data in () if self._output is None else drain(self._output, self._log):
-            self._heed(data)
+            self._scan(data)
             self._directory.beat_if_due()
 
     def _tidy(self) -> None:
-        """Leaves nothing but records: before the outcome, as nobody comes back after it."""
+        """Remove everything but the records, before the outcome: no later supervisor would do it."""
         self._record_if_possible()
         self._directory.remove_secrets()
         self._directory.remove_leftovers()
@@ -369,7 +377,7 @@ class Supervisor:
         self._ledger.remove()
         self._containment.remove()
         if self._spec is not None and self._spec.run_as is not None:
-            self._spec.run_as.hand_back()
+            self._spec.run_as.restore_access()
 
     def _outcome(self, reason: str, error: Exception | None, ended_at: float) -> dict[str, object]:
         code = None if self._status is None else os.waitstatus_to_exitcode(self._status)
@@ -380,7 +388,7 @@ class Supervisor:
             "reason": reason,
             "exit_code": code if code is not None and code >= 0 else None,
             "signal": -code if code is not None and code < 0 else None,
-            **told_of(error),
+            **error_fields(error),
             "stop_requested": self._stopping.order is not None or self._directory.has("stop.json"),
             "stop_rung": self._stopping.rung,
             "last_step": self._scanner.last_step,
@@ -396,5 +404,8 @@ class Supervisor:
 
 
 def main(directory: str, watch: int = -1) -> int:
-    """Supervises the attempt in this directory; returns the exit code. `watch` is an inotify handle on it, or -1."""
+    """Supervise the attempt in this directory. Return the exit code.
+
+    `watch` is an inotify handle on the directory, or -1.
+    """
     return Supervisor(directory, watch).run()

@@ -1,6 +1,7 @@
-"""Attempts on the machines of a Slurm cluster.
+"""Runs attempts on the nodes of a Slurm cluster.
 
-`client` speaks with slurmrestd, `jobs`, `nodes` and `cluster` are what it says, `request` makes a job of a submission;
-on the node `sight` looks for the storage, and `batch` gives the supervisor what Slurm chose (`placing`). `executor`
-puts it together, `ending` ends what nobody on a node can.
+`client` calls slurmrestd; `jobs`, `nodes` and `cluster` hold its answers; `request` builds a job from a submission.
+`early_jobs` submits jobs before their attempts exist, and `submitter` handles rejections. On the node,
+`storage_check` checks the storage, and `batch` gives the supervisor the resources that Slurm chose (`placing`).
+`executor` combines these; `ending` ends attempts that no process on a node can end.
 """

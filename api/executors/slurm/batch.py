@@ -1,6 +1,7 @@
-"""What a Slurm job executes on its node: `main`, by a Python without site packages, as a supervisor has it.
+"""The program of a Slurm job on its node: `main`, run by a Python without site packages, like a supervisor.
 
-It notes where the attempt is, puts the GPUs and a free port of this node into its command, and becomes the supervisor.
+It records where the attempt is, puts the GPUs and a free port of this node into its command, and becomes the
+supervisor.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from api.executors import supervisor
 from api.executors.attempt.files import read_json, write_json
 from api.executors.slurm.placing import place_argv, place_environment
 
-#: Ports of a trainer's master, where the one that was meant for it is taken.
+#: Ports for a trainer's master if the intended one is in use.
 _FIRST_PORT, _LAST_PORT = 29500, 32000
 
-_LOOK_SECONDS = 0.1  #: between two looks for what to start
+_LOOK_SECONDS = 0.1  #: polling interval for the specification
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
 
 
 def prepare(directory: str, environment: Mapping[str, str]) -> None:
-    """Completes what is to be started with what `environment`, Slurm's, says of this node. An attempt that was started
-    before stays as it is. Raises OSError, ValueError.
+    """Complete the specification with Slurm's `environment` on this node.
+
+    An attempt that was started before does not change. Raises OSError, ValueError.
     """
     if os.path.lexists(f"{directory}/runner.json") or os.path.lexists(f"{directory}/exit.json"):
         return
     spec = read_json(f"{directory}/spec.json")
     argv = spec.get("argv")
     if not isinstance(argv, list):
-        raise ValueError("spec.json: argv is no list of texts")
+        raise ValueError("spec.json: argv is not a list of strings")
     gpus = _split(environment.get("CUDA_VISIBLE_DEVICES") or environment.get("SLURM_JOB_GPUS") or "")
     wanted = spec.get("master_port")
     port = choose_port(wanted) if isinstance(wanted, int) else None
@@ -49,7 +51,7 @@ def prepare(directory: str, environment: Mapping[str, str]) -> None:
 
 
 def choose_port(wanted: int) -> int:
-    """This port where nobody hears on it, else another one."""
+    """Return this port if it is free, else another one."""
     for port in (wanted, *random.sample(range(_FIRST_PORT, _LAST_PORT), 64)):
         with socket.socket() as probe:
             try:
@@ -65,7 +67,7 @@ def _split(text: str) -> list[str]:
 
 
 def wait(directory: str, seconds: float) -> bool:
-    """Waits until it is said what to start; False when nobody has said so in time."""
+    """Wait for the specification. Return False if it does not appear in time."""
     give_up_at = time.monotonic() + seconds
     while not os.path.lexists(f"{directory}/spec.json"):
         if time.monotonic() >= give_up_at:
@@ -75,14 +77,14 @@ def wait(directory: str, seconds: float) -> bool:
 
 
 def main(directory: str, wait_seconds: str = "0") -> None:
-    """Becomes the supervisor of the attempt in this directory, once that is described."""
+    """Become the supervisor of the attempt in this directory, once it is described."""
     if float(wait_seconds) and not wait(directory, float(wait_seconds)):
         return
     try:
-        prepare(directory, os.environ)  # noqa: TID251 - Slurm says there what it chose
+        prepare(directory, os.environ)  # noqa: TID251 - Slurm's choices are in the environment
     except (OSError, ValueError) as error:
-        # The supervisor says so in its outcome, as far as it can be written.
+        # The supervisor reports this in its outcome, as far as it can be written.
         os.write(2, f"the attempt cannot be prepared on this node: {error}\n".encode())
     os.chdir("/")
     program = os.path.abspath(supervisor.__file__)
-    os.execv(sys.executable, [sys.executable, "-I", "-S", program, directory])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-I", "-S", program, directory])  # noqa: S606 - no shell is used

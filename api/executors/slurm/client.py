@@ -1,4 +1,4 @@
-"""Asks slurmrestd: plain JSON by HTTP or a Unix socket, with a token that is read again when its file changes."""
+"""Calls slurmrestd with JSON over HTTP or a Unix socket. The token is read again when its file changes."""
 
 import errno
 import logging
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from api.executors.executor import EngineSilent
+from api.executors.executor import EngineUnavailable
 from api.executors.slurm.jobs import Job, parse_job, parse_state
 from api.executors.slurm.nodes import NodeReport, parse_node
 from api.executors.slurm.token import TokenFile
@@ -21,59 +21,59 @@ from api.util.bounded_answers import AnswerTooLong, TimedTransport, read_parts
 from api.util.json_lists import read_object
 from api.util.terminal_text import show
 
-#: Seconds that connecting, and a whole answer, may take.
+#: Time limits in seconds for connecting and for a complete answer.
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 10.0
 
-#: The most bytes of an answer: a job is 5 KB there.
+#: The maximum size of an answer in bytes; a job takes 5 KB.
 MOST_BYTES = 256 * 2**20
 
-#: Of an answer without a long list; of these its own description is the longest.
+#: The maximum size of an answer without a long list; the longest is slurmrestd's own description.
 MOST_BYTES_OF_FEW = 8 * 2**20
 
-#: The most characters of what it says of a mistake.
+#: The maximum length of a quoted error, in characters.
 _MOST_SAID = 500
 
 _VERSION = re.compile(r"/slurm/v(\d{1,3})\.(\d{1,3})\.(\d{1,3})/job/submit", re.ASCII)
 
-#: Slurm's number for a job that is not there, or no longer.
+#: Slurm's error number for a job that does not exist, or no longer.
 NO_SUCH_JOB = 2017
 _ALREADY_DONE = 2021
 
-#: The number by which its controller says that it holds as many jobs as it may (MaxJobCount).
+#: The error number of a controller that holds the maximum number of jobs (MaxJobCount).
 QUEUE_FULL = errno.EAGAIN
 
-#: No job has this number, or one above it.
+#: Job numbers are below this.
 _LAST_NUMBER = 2**32
 
 
-#: Has Slurm tell also which GPUs a job or a machine has.
+#: Makes Slurm include the GPUs of each job or node.
 DETAILS = MappingProxyType({"flags": "DETAIL"})
 
 _T = TypeVar("_T")
 
 
-class SlurmUnreachable(EngineSilent):
-    """Nobody knows what Slurm would say: slurmrestd or its controller does not answer."""
+class SlurmUnreachable(EngineUnavailable):
+    """slurmrestd or its controller does not answer, so the result of a request is unknown."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(errno.EHOSTUNREACH, f"Slurm cannot be asked: {why}")
+        super().__init__(errno.EHOSTUNREACH, f"Slurm is unavailable: {why}")
 
 
 class SlurmRefused(OSError):
-    """Slurm has said no."""
+    """Slurm has rejected a request."""
 
     def __init__(self, why: str, number: int | None = None) -> None:
         super().__init__(errno.EREMOTEIO, why)
-        self.number = number  #: Slurm's own
+        self.number = number  #: Slurm's error number
 
 
 class SlurmClient:
     """A connection to slurmrestd, which threads may share. Every call raises SlurmUnreachable or SlurmRefused."""
 
     def __init__(self, url: str, token_file: Path, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """`url` is http://host:port, https://… or unix:///path."""
-        # It would write a line for each look.
+        """Create a client. `url` is http://host:port, https://… or unix:///path."""
+        # It would log a line for each poll.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         address = urlsplit(url)
         socket = address.path if address.scheme == "unix" else None
@@ -86,33 +86,36 @@ class SlurmClient:
         )
         self._answer_seconds = answer_seconds
         self._token_file = TokenFile(token_file)
-        self._lock = threading.Lock()  # of what follows
+        self._lock = threading.Lock()  # guards the attributes below
         self._version: str | None = None
 
     def close(self) -> None:
-        """Closes its connections."""
+        """Close its connections."""
         self._http.close()
 
-    # What is asked
+    # Requests
 
     @property
     def user(self) -> str | None:
-        """Whose jobs it submits; None where the token does not tell."""
+        """The user whose jobs it submits; None if the token does not contain it."""
         return self._token_file.user
 
     def jobs(self) -> tuple[Job, ...]:
-        """All jobs of the cluster, of whoever they are, with what each has on its nodes."""
+        """Return all jobs of the cluster, of all users, with their resources on each node."""
         jobs = self._list("jobs/", "jobs", parse_job, DETAILS)
         if jobs and not any(job.states for job in jobs):
-            raise SlurmUnreachable("it tells of jobs in a form that is not known here")
+            raise SlurmUnreachable("it lists jobs in an unknown format")
         return jobs
 
     def states(self) -> Mapping[int, frozenset[str]]:
-        """The states of all jobs by number: a hundredth of what `jobs` says, and of the time that it takes."""
+        """Return the states of all jobs by number.
+
+        This takes a hundredth of the size and time of `jobs`.
+        """
         return dict(self._list("jobs/state/", "jobs", parse_state))
 
     def job(self, job_id: int) -> Job | None:
-        """One job; None when Slurm does not know it any more."""
+        """Return one job, or None if Slurm no longer knows it."""
         unread = Job(job_id, "", frozenset())
         try:
             found = self._list(f"job/{job_id}", "jobs", lambda given: parse_job(given) or unread, DETAILS)
@@ -120,71 +123,71 @@ class SlurmClient:
             if error.number == NO_SUCH_JOB:
                 return None
             raise
-        # Where it answers about another one, nothing is known of this.
+        # If the answer is about another job, this one's state is unknown.
         return next((job for job in found if job.job_id == job_id), unread)
 
     def nodes(self) -> tuple[NodeReport, ...]:
-        """The machines of the cluster; of two of one name the first."""
+        """Return the nodes of the cluster; the first of two with the same name."""
         found: dict[str, NodeReport] = {}
         for node in self._list("nodes/", "nodes", parse_node, DETAILS):
             found.setdefault(node.name, node)
         return tuple(found.values())
 
     def partitions(self) -> tuple[str, ...]:
-        """The names of the partitions."""
+        """Return the names of the partitions."""
         return self._list("partitions/", "partitions", _name_in)
 
     def submit(self, script: str, job: Mapping[str, Any]) -> int:
-        """Hands a job over; returns its id."""
+        """Submit a job; return its id."""
         answer = self._send("POST", "job/submit", {"script": script, "job": dict(job)})
         number = answer.get("job_id")
         if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < _LAST_NUMBER:
-            raise SlurmUnreachable("its answer to a submission names no job")
+            raise SlurmUnreachable("its answer to a submission contains no job number")
         ignored = [text for text in _warnings(answer) if "unknown field" in text.lower()]
         if ignored:
-            # What was asked for is never left out in silence.
+            # A requested option must not be ignored silently.
             self.cancel(number)
-            raise SlurmRefused(f"This Slurm does not know all that a job needs: {ignored[0]}")
+            raise SlurmRefused(f"This version of Slurm does not support a field that a job needs: {ignored[0]}")
         return number
 
     def release(self, job_id: int) -> None:
-        """Lets a held job begin."""
+        """Let a held job start."""
         self._send("POST", f"job/{job_id}", {"hold": False})
 
     def exclude(self, job_id: int, nodes: Collection[str]) -> None:
-        """Has a job that waits begin on none of these nodes, and on any other."""
-        # An empty list would leave it as it is.
+        """Exclude exactly these nodes for a waiting job."""
+        # An empty list would change nothing.
         self._send("POST", f"job/{job_id}", {"excluded_nodes": sorted(nodes) or [""]})
 
     def cancel(self, job_id: int) -> None:
-        """Ends a job with every process of it; one that has ended stays as it is."""
+        """Cancel a job with all its processes. A job that has ended does not change."""
         try:
             self._send("DELETE", f"job/{job_id}")
         except SlurmRefused as error:
             if error.number not in (NO_SUCH_JOB, _ALREADY_DONE):
                 raise
 
-    # How
+    # Transport
 
     def _list(
         self, path: str, name: str, parse: Callable[[Any], _T | None], parameters: Mapping[str, str] | None = None
     ) -> tuple[_T, ...]:
-        """What is made of a list in an answer, which may be empty. Without one nobody knows what there is."""
+        """Return the parsed items of a list in an answer, which may be empty. A missing list is an error."""
         answer = self._ask("GET", f"slurm/{self._parser()}/{path}", parameters, each={name: parse})
         given = answer.get(name)
         if not isinstance(given, list):
-            raise SlurmUnreachable(f"its answer has no list of {name}: is it slurmrestd that stands at SLURMRESTD_URL?")
+            raise SlurmUnreachable(f"its answer has no list of {name}: does slurmrestd run at SLURMRESTD_URL?")
         found = tuple(each for each in given if each is not None)
-        # Of one that cannot be read the others tell nothing; of none of them nobody knows what there is.
+        # Single unreadable items are skipped. If all are unreadable, the content is unknown.
         if given and not found:
-            raise SlurmUnreachable(f"it tells of {name} in a form that is not known here")
+            raise SlurmUnreachable(f"it lists {name} in an unknown format")
         return found
 
     def _send(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return self._ask(method, f"slurm/{self._parser()}/{quote(path)}", content=content)
 
     def _parser(self) -> str:
-        """The newest version of the data parser that this slurmrestd has, by its own description."""
+        """Return the newest data parser version of this slurmrestd, from its own description."""
         with self._lock:
             known = self._version
         if known is None:
@@ -216,8 +219,8 @@ class SlurmClient:
             raise SlurmUnreachable(show(str(error), _MOST_SAID) or type(error).__name__) from error
         except ValueError as error:
             with self._lock:
-                self._version = None  # perhaps it is a newer one now
-            raise SlurmUnreachable(f"it answers {answer.status_code}, and nothing that can be read") from error
+                self._version = None  # the server may have been upgraded
+            raise SlurmUnreachable(f"it answers {answer.status_code} with content that cannot be parsed") from error
 
     def _understand(self, status: int, answer: dict[str, Any]) -> dict[str, Any]:
         number, text = _problem(answer)
@@ -225,13 +228,13 @@ class SlurmClient:
         if text is not None and (is_success or number is not None):
             raise self._as_error(number, text)
         if not is_success:
-            # Whoever stands before it, as a proxy, says no word of Slurm's.
+            # A proxy in front of it may answer; that is not Slurm's rejection.
             raise SlurmUnreachable(f"it answers {status}{f' ({text})' if text else ''}")
         return answer
 
     def _as_error(self, number: int | None, text: str) -> OSError:
         if number is not None and number < _FIRST_REFUSAL and number != QUEUE_FULL:
-            # Its numbers below are about the way to the controller, not about what was asked.
+            # Lower numbers concern the connection to the controller, not the request.
             more = f": {self._token_file.why_refused()}" if "authentication" in text.lower() else ""
             return SlurmUnreachable(text + more)
         return SlurmRefused(text, number)
@@ -248,10 +251,10 @@ _FIRST_REFUSAL = 2000
 
 
 def newest_version(paths: Mapping[str, object]) -> str:
-    """The newest version among these paths of slurmrestd's description, as v0.0.42."""
+    """Return the newest version among these paths of slurmrestd's description, such as v0.0.42."""
     found = [tuple(map(int, match.groups())) for path in paths if (match := _VERSION.fullmatch(path))]
     if not found:
-        raise SlurmUnreachable("slurmrestd describes no way to submit a job: start it with -s slurmctld")
+        raise SlurmUnreachable("slurmrestd offers no job submission: start it with -s slurmctld")
     return "v" + ".".join(map(str, max(found)))
 
 
@@ -262,18 +265,20 @@ def _name_in(given: object) -> str | None:
 
 def _say_where(answer: httpx.Response) -> str:
     place = show(answer.headers.get("location", ""), 200)
-    return f"it answers {answer.status_code} and points to {place}, which is not followed: put that into SLURMRESTD_URL"
+    return (
+        f"it answers {answer.status_code} and redirects to {place}, which is not followed: set SLURMRESTD_URL to that"
+    )
 
 
 def _problem(answer: Mapping[str, Any]) -> tuple[int | None, str | None]:
-    """The first thing that an answer complains of, by Slurm's number and in its words; no words where it is content."""
+    """Return the first error of an answer: Slurm's number and text; the text is None for a success."""
     complaints = answer.get("errors")
     if complaints:
         first = complaints[0] if isinstance(complaints, list) else complaints
-        told = first if isinstance(first, dict) else {"error": first}
-        text = ": ".join(str(part)[:_MOST_SAID] for part in (told.get("description"), told.get("error")) if part)
-        return _number(told.get("error_number")), show(text, _MOST_SAID) or "it gives no reason"
-    # The end of a job complains elsewhere.
+        details = first if isinstance(first, dict) else {"error": first}
+        text = ": ".join(str(part)[:_MOST_SAID] for part in (details.get("description"), details.get("error")) if part)
+        return _number(details.get("error_number")), show(text, _MOST_SAID) or "it gives no reason"
+    # The cancellation of a job reports errors in another field.
     status = answer.get("status")
     error = status[0].get("error") if isinstance(status, list) and status and isinstance(status[0], dict) else None
     code = _number(error.get("code")) if isinstance(error, dict) else None

@@ -1,4 +1,4 @@
-"""A Slurm in memory: what tests let happen to its jobs, and what it was asked for."""
+"""A Slurm in memory: tests set the state of its jobs and read the recorded requests."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -9,21 +9,21 @@ from api.executors.slurm.nodes import NodeReport
 
 
 class FakeCluster:
-    """Keeps what it was asked for in `asked`, and its jobs in `all`."""
+    """Records submissions in `asked`, and has its jobs in `all`."""
 
     def __init__(self) -> None:
         self.all: dict[int, Job] = {}
         self.asked: list[Mapping[str, object]] = []
         self.problem: OSError | None = None  #: raised by every call while it is set
-        self.lost_answers = 0  #: how many answers to submissions get lost from now on
+        self.failing_answers = 0  #: how many of the next answers to submissions are lost
         self.machines: list[NodeReport] = []
-        self.looks = 0  #: how often it was asked for all of its jobs, or their states
-        self.single = 0  #: and for one
-        self.user: str | None = None  #: whose jobs are handed over here
-        #: The number and words with which it refuses a submission; None: it takes it.
+        self.looks = 0  #: number of calls for all jobs or states
+        self.single = 0  #: number of calls for one job
+        self.user: str | None = None  #: the user of submitted jobs
+        #: Returns the error number and message for a rejected submission; None to accept it.
         self.refuses: Callable[[Mapping[str, object]], tuple[int, str] | None] = lambda job: None
 
-    # What the executor calls
+    # Called by the executor
 
     def jobs(self) -> Sequence[Job]:
         self._check()
@@ -53,8 +53,8 @@ class FakeCluster:
         held = frozenset({"PENDING"})
         made = Job(number, str(job["name"]), held, "JobHeldUser", user=self.user or "", comment=str(job["comment"]))
         self.all[number] = replace(made, excluded=frozenset(job.get("excluded_nodes", ())))  # type: ignore[call-overload]
-        if self.lost_answers:
-            self.lost_answers -= 1
+        if self.failing_answers:
+            self.failing_answers -= 1
             raise OSError("the answer is lost")
         return number
 
@@ -70,10 +70,10 @@ class FakeCluster:
         self._check()
         self.becomes(job_id, "CANCELLED")
 
-    # What a test says
+    # Called by tests
 
     def becomes(self, job_id: int, *states: str, **more: object) -> None:
-        """Lets a job be in these states from now on."""
+        """Set the states of a job."""
         self.all[job_id] = replace(self.all[job_id], states=frozenset(states), reason="", **more)  # type: ignore[arg-type]
 
     def _check(self) -> None:

@@ -1,14 +1,14 @@
-"""Names of machines in Slurm's short form, as `n[1-3,07],head`."""
+"""Expands Slurm's short form of node names, such as `n[1-3,07],head`."""
 
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
-#: The most machines of one text.
+#: The most nodes from one text.
 MOST_NODES = 10_000
 
-#: Brackets in one part, and characters of a name, beyond which it is none.
+#: Limits for brackets in one part and characters in a name.
 _MOST_BRACKETS, _LONGEST = 4, 255
 
 _PART = re.compile(r"[^,\[]+(?:\[[^\[\]]*\][^,\[]*)*")
@@ -17,10 +17,10 @@ _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})", re.ASCII)
 
 @lru_cache(maxsize=64)
 def expand(nodes: str) -> tuple[str, ...]:
-    """The names, `MOST_NODES` at most; none of a text that breaks off."""
+    """Return the names, at most `MOST_NODES`; none from a truncated text."""
     if nodes.count("[") != nodes.count("]"):
         return ()
-    # Bounded before anything is left out: of a range without end all names may be too long.
+    # Limited before filtering: in a huge range all names may be too long.
     return tuple(name for name in islice(_names(nodes), MOST_NODES) if len(name) <= _LONGEST)
 
 

@@ -1,4 +1,4 @@
-"""Reads what slurmrestd says of jobs. What cannot be understood is left out; nothing here raises."""
+"""Parses slurmrestd's data about jobs. Unreadable values are omitted; nothing here raises."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from api.executors.slurm.hosts import expand
 from api.util.terminal_text import show
 
-#: States in which a job has nothing on any node any more.
+#: States of a job that uses no node any more.
 _OVER = frozenset(
     {
         "BOOT_FAIL",
@@ -25,45 +25,45 @@ _OVER = frozenset(
     }
 )
 
-_GIVEN_UP = frozenset({"BOOT_FAIL", "NODE_FAIL"})
+_NODE_LOST = frozenset({"BOOT_FAIL", "NODE_FAIL"})
 
 _GPUS = re.compile(r"gpu(?::[^:(,]+)?:\d{1,5}\(IDX:([0-9,-]*)\)", re.ASCII)
 
-#: Slurm's number of a job, also where it stands for a part of one: `8_1` of an array, `5+0` of a job of several kinds.
+#: Slurm's number of a job, also of a part: `8_1` of an array, `5+0` of a heterogeneous job.
 _NUMBER = re.compile(r"(\d{1,10})(?:[_+].{0,40})?", re.ASCII)
 
-#: What is added to the comment of our jobs that are handed over ahead of their turn.
-AHEAD = " ahead"
+#: The suffix of the comment of jobs that are submitted early.
+EARLY_SUFFIX = " ahead"
 
 _MOST_GPUS = 1_024
 
-#: Bounds of texts: of names and words, and of what lists nodes or GPUs.
+#: Maximum lengths of names and other texts, and of lists of nodes or GPUs.
 _MOST_TEXT, _MOST_LIST = 1_000, 65_536
 
-#: The first and the last second (Unix) of which a year can be told.
+#: The valid range of Unix times.
 _FIRST, _LAST = 0, 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job of the cluster. One without a name or without states is one that cannot be read: it may be in any."""
+    """A job of the cluster. One without a name or without states was unreadable and may be in any state."""
 
     job_id: int
     name: str
     states: frozenset[str]
-    reason: str = ""  #: Slurm's word for why it waits, or why it ended
+    reason: str = ""  #: Slurm's reason why it waits, or why it ended
     user: str = ""
     comment: str = ""
     partition: str = ""
     account: str = ""
     qos: str = ""
     nodes: tuple[str, ...] = ()
-    excluded: frozenset[str] = frozenset()  #: nodes on which it does not begin
+    excluded: frozenset[str] = frozenset()  #: nodes that it must not use
     gpus: Mapping[str, frozenset[int]] = field(default_factory=lambda: MappingProxyType({}))  #: by node
-    wants: str = ""  #: as `gres/gpu:2`
+    wants: str = ""  #: such as `gres/gpu:2`
     restarts: int = 0
-    starts_at: float | None = None  #: Unix seconds: when it began, or Slurm expects it to
-    ends_at: float | None = None  #: Unix seconds: when its time limit is over
+    starts_at: float | None = None  #: Unix seconds: the actual or expected start
+    ends_at: float | None = None  #: Unix seconds: the end of its time limit
     preempted_at: float | None = None
     exit_code: int | None = None
 
@@ -73,32 +73,32 @@ class Job:
 
     @property
     def is_held(self) -> bool:
-        """Whether it waits to be released by whoever has submitted it."""
+        """Whether its owner must release it before it can start."""
         return self.is_pending and self.reason == "JobHeldUser"
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs, and is not about to end."""
+        """Whether it runs and is not ending."""
         return "RUNNING" in self.states and "COMPLETING" not in self.states
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it is on any node, and nothing will be."""
+        """Whether it uses no node and never will."""
         return not self.states.isdisjoint(_OVER) and "COMPLETING" not in self.states and not self.is_pending
 
     @property
-    def was_forgotten(self) -> bool:
-        """Whether a controller that died and came back takes it for one that was to begin anew: ours never are."""
+    def was_requeued(self) -> bool:
+        """Whether a restarted controller treats it as a job to restart, which our jobs never are."""
         return self.is_pending or self.restarts > 0
 
     @property
-    def was_given_up(self) -> bool:
-        """Whether it is over as Slurm has lost its machine: on one that is only cut off its processes may go on."""
-        return not self.states.isdisjoint(_GIVEN_UP)
+    def was_lost_with_node(self) -> bool:
+        """Whether it ended because Slurm lost its node, on which its processes may continue."""
+        return not self.states.isdisjoint(_NODE_LOST)
 
 
 def parse_job(given: object) -> Job | None:
-    """The job of an element; None where it has no number."""
+    """Return the job of an element, or None without a number."""
     if not isinstance(given, dict):
         return None
     number = given.get("job_id")
@@ -119,19 +119,19 @@ def parse_job(given: object) -> Job | None:
         excluded=frozenset(expand(_text(given, "excluded_nodes", _MOST_LIST))),
         gpus=_gpus(nodes, given.get("gres_detail")),
         wants=_text(given, "tres_per_node") or _text(given, "tres_per_job"),
-        restarts=max(0, _whole(given.get("restart_cnt")) or 0),
-        starts_at=_moment(given.get("start_time")),
-        ends_at=_moment(given.get("end_time")),
-        preempted_at=_moment(given.get("preempt_time")),
+        restarts=max(0, _integer(given.get("restart_cnt")) or 0),
+        starts_at=_timestamp(given.get("start_time")),
+        ends_at=_timestamp(given.get("end_time")),
+        preempted_at=_timestamp(given.get("preempt_time")),
         exit_code=_exit_code(given.get("exit_code")),
     )
 
 
 def parse_state(given: object) -> tuple[int, frozenset[str]] | None:
-    """The number and the states of an element; None where it has no number."""
-    told = given if isinstance(given, dict) else {}
-    number = _NUMBER.fullmatch(str(told.get("job_id"))[:64])
-    return None if number is None else (int(number[1]), _states(told.get("state")))
+    """Return the number and the states of an element, or None without a number."""
+    fields = given if isinstance(given, dict) else {}
+    number = _NUMBER.fullmatch(str(fields.get("job_id"))[:64])
+    return None if number is None else (int(number[1]), _states(fields.get("state")))
 
 
 def _states(given: object) -> frozenset[str]:
@@ -140,7 +140,7 @@ def _states(given: object) -> frozenset[str]:
 
 
 def _gpus(nodes: Sequence[str], details: object) -> Mapping[str, frozenset[int]]:
-    """Which GPUs a job has: Slurm lists one detail for each of its nodes, in their order."""
+    """Return the GPUs of a job by node: Slurm lists one detail per node, in the same order."""
     if not isinstance(details, list):
         return MappingProxyType({})
     found = {}
@@ -150,7 +150,7 @@ def _gpus(nodes: Sequence[str], details: object) -> Mapping[str, frozenset[int]]
 
 
 def indices(detail: str) -> frozenset[int]:
-    """The GPUs in a text as `gpu:h100:2(IDX:0-1,4)`."""
+    """Return the GPU indices in a text such as `gpu:h100:2(IDX:0-1,4)`."""
     found: set[int] = set()
     for match in _GPUS.finditer(detail):
         for part in match[1].split(","):
@@ -161,7 +161,7 @@ def indices(detail: str) -> frozenset[int]:
 
 
 def is_index(text: str) -> bool:
-    """Whether a text is the number of a GPU."""
+    """Return whether a text is the index of a GPU."""
     return text.isascii() and text.isdigit() and len(text) <= 4
 
 
@@ -170,17 +170,17 @@ def _text(given: Mapping[str, Any], name: str, most: int = _MOST_TEXT) -> str:
     return show(value, most) if isinstance(value, str) else ""
 
 
-def _whole(given: object) -> int | None:
-    """A figure, plain or in the form with which Slurm says that it is set."""
+def _integer(given: object) -> int | None:
+    """Return an integer, plain or in Slurm's form with a `set` flag."""
     if isinstance(given, dict):
         given = given.get("number") if given.get("set") is True and not given.get("infinite") else None
     return given if isinstance(given, int) and not isinstance(given, bool) else None
 
 
-def _moment(given: object) -> float | None:
-    seconds = _whole(given)
+def _timestamp(given: object) -> float | None:
+    seconds = _integer(given)
     return float(seconds) if seconds is not None and _FIRST < seconds <= _LAST else None
 
 
 def _exit_code(given: object) -> int | None:
-    return _whole(given.get("return_code")) if isinstance(given, dict) else None
+    return _integer(given.get("return_code")) if isinstance(given, dict) else None

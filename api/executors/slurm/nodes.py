@@ -1,4 +1,4 @@
-"""Reads what slurmrestd says of nodes. What cannot be understood is left out; nothing here raises."""
+"""Parses slurmrestd's data about nodes. Unreadable values are omitted; nothing here raises."""
 
 import re
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ _DOWN = frozenset({"DOWN", "NOT_RESPONDING", "POWERED_DOWN", "POWERING_DOWN", "F
 _DRAINING = frozenset({"DRAIN", "DRAINED", "DRAINING", "MAINTENANCE", "RESERVED", "REBOOT_REQUESTED"})
 _COUNT = re.compile(r"gpu(?::[^:(,]+)?:(\d{1,4})", re.ASCII)
 
-#: Bounds of what is read of one machine: characters of a text and of what lists GPUs, and words of a list.
+#: Limits for one node: characters of a text, characters of a GPU list, and items of a list.
 _MOST_TEXT, _MOST_LIST, _MOST_WORDS = 300, 65_536, 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """A machine of the cluster."""
+    """A node of the cluster."""
 
     name: str
     state: str  #: up, draining, down or unknown
-    says: tuple[str, ...]  #: the same in Slurm's own words
+    says: tuple[str, ...]  #: the same in Slurm's own terms
     reason: str | None
     partitions: tuple[str, ...]
     features: tuple[str, ...]
     gpus: int
-    used: frozenset[int] | None  #: the GPUs that jobs have; None where Slurm tells only how many
+    used: frozenset[int] | None  #: the GPUs that jobs use; None if Slurm reports only their number
     used_count: int
 
 
 def parse_node(given: object) -> NodeReport | None:
-    """The node of an element; None where it has no name."""
+    """Return the node of an element, or None without a name."""
     name = given.get("name") if isinstance(given, dict) else None
     if not isinstance(given, dict) or not isinstance(name, str) or not name or len(name) > _MOST_TEXT:
         return None

@@ -1,4 +1,4 @@
-"""What is kept of an attempt's job in the attempt's own directory: whoever looks after it next goes on from there."""
+"""Stores data about an attempt's job in the attempt's directory, so that another server can continue."""
 
 import os
 from collections.abc import Collection
@@ -9,21 +9,21 @@ from typing import Any
 from api.executors.attempt.files import parse_json, write_json
 from api.util.foreign_files import ForeignFile, read
 
-#: The file in an attempt's directory that says that it is, or was, Slurm's, and by which number.
+#: The file that marks an attempt as Slurm's and contains its job's number.
 NOTE = "slurm.json"
 
-#: The most characters that are kept of a sentence.
+#: The maximum length of a stored sentence, in characters.
 _MOST_SAID = 500
 
 
 @dataclass(frozen=True, slots=True)
 class JobNote:
-    """What is known of an attempt's jobs."""
+    """The stored data of an attempt's jobs."""
 
-    job_id: int | None = None  #: None: it is being handed over, and perhaps was
-    lost: int = 0  #: how many jobs of it were over before they had begun anything
-    leaves: str | None = None  #: why it was told to save and leave: preempted or time_limit
-    said: str = ""  #: what Slurm said of that
+    job_id: int | None = None  #: None: the job is being submitted, or may have been
+    lost: int = 0  #: number of its jobs that ended before they started anything
+    leaves: str | None = None  #: why it was ordered to save and end: preempted or time_limit
+    said: str = ""  #: Slurm's message about that
 
 
 class JobNotes:
@@ -33,7 +33,10 @@ class JobNotes:
         self._known: dict[Path, JobNote] = {}
 
     def get(self, directory: Path) -> JobNote | None:
-        """The note of an attempt; None for one that is not Slurm's. Raises OSError where the disk hides it."""
+        """Return the note of an attempt, or None if it is not Slurm's.
+
+        Raises OSError if the disk fails.
+        """
         if directory not in self._known:
             found = _read(str(directory / NOTE))
             if found is None:
@@ -42,30 +45,39 @@ class JobNotes:
         return self._known[directory]
 
     def numbers(self) -> Collection[int]:
-        """The numbers of the jobs of the attempts that go on, as far as they are known."""
+        """Return the known job numbers of the attempts that have not ended."""
         return {note.job_id for note in list(self._known.values()) if note.job_id is not None}
 
     def note_job(self, directory: Path, job_id: int | None) -> None:
-        """Keeps the number of its job; None before it is handed over. Raises OSError."""
-        self._keep(directory, replace(self.get(directory) or JobNote(), job_id=job_id))
+        """Store the number of its job; None before it is submitted.
+
+        Raises OSError.
+        """
+        self._store(directory, replace(self.get(directory) or JobNote(), job_id=job_id))
 
     def note_loss(self, directory: Path) -> None:
-        """Keeps that its job was over before it had begun anything, so that it is handed over anew. Raises OSError."""
+        """Record that its job ended before it started anything, so that it is submitted again.
+
+        Raises OSError.
+        """
         known = self.get(directory) or JobNote()
-        self._keep(directory, replace(known, job_id=None, lost=known.lost + 1))
+        self._store(directory, replace(known, job_id=None, lost=known.lost + 1))
 
     def note_leave(self, directory: Path, why: str, said: str) -> None:
-        """Keeps why it is told to leave: Slurm may have forgotten that when it has ended. Raises OSError."""
+        """Store why it is ordered to end, as Slurm may have forgotten that by then.
+
+        Raises OSError.
+        """
         known = self.get(directory) or JobNote()
         if known.leaves is None:
-            self._keep(directory, replace(known, leaves=why, said=said[:_MOST_SAID]))
+            self._store(directory, replace(known, leaves=why, said=said[:_MOST_SAID]))
 
-    def _keep(self, directory: Path, note: JobNote) -> None:
+    def _store(self, directory: Path, note: JobNote) -> None:
         write_json(str(directory / NOTE), asdict(note))
         self._known[directory] = note
 
     def forget(self, directory: Path) -> None:
-        """Leaves an attempt that has ended to its file."""
+        """Drop an ended attempt from memory; its file stays."""
         self._known.pop(directory, None)
 
 
@@ -88,9 +100,10 @@ def _number(content: dict[str, Any], name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def left_no_word(directory: Path) -> bool:
-    """Whether what a job executed has printed nothing, so that perhaps it was never begun; Slurm's own lines only say
-    that it was ended.
+def has_no_output(directory: Path) -> bool:
+    """Return whether a job's program has printed nothing, so that it may never have started.
+
+    Lines of slurmstepd do not count: they only report the end.
     """
     try:
         lines = read(str(directory / "supervisor.log"), 2**20).splitlines()

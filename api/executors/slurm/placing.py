@@ -1,7 +1,7 @@
-"""Puts the GPUs and the port that the node gives into a command that was prepared before they were known.
+"""Puts the node's GPUs and port into a command that was prepared before they were known.
 
-It runs in the supervisor's process on the node, so it imports no more than that does. Trainers name their GPUs by
-CUDA_VISIBLE_DEVICES or `--world_info=` (of DeepSpeed's launcher), and their port by `--master_port`.
+It runs in the supervisor's process on the node, so its imports are limited like the supervisor's. Trainers get their
+GPUs from CUDA_VISIBLE_DEVICES or `--world_info=` (DeepSpeed's launcher), and their port from `--master_port`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PORT = "--master_port"
 
 
 def place_argv(argv: Sequence[str], gpus: Sequence[str], port: int | None) -> list[str]:
-    """The command with these GPUs and this port; None leaves the port as it is."""
+    """Return the command with these GPUs and this port. If `port` is None, the port does not change."""
     placed: list[str] = []
     for number, argument in enumerate(argv):
         if argument.startswith(_WORLD):
@@ -34,7 +34,7 @@ def place_argv(argv: Sequence[str], gpus: Sequence[str], port: int | None) -> li
 
 
 def place_environment(environment: dict[str, object], gpus: Sequence[str]) -> dict[str, object]:
-    """The trainer's environment with these GPUs, where it names any."""
+    """Return the trainer's environment with these GPUs, if it has a list of GPUs."""
     return {**environment, VISIBLE: ",".join(gpus)} if VISIBLE in environment else environment
 
 

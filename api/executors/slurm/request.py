@@ -1,4 +1,4 @@
-"""Makes a job of a submission: what Slurm is asked for, and the script that it executes."""
+"""Builds Slurm jobs and their scripts from submissions."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -6,42 +6,44 @@ from pathlib import Path
 from typing import Any
 
 import api
-from api.domain.engine import EngineWishes
-from api.executors.executor import AheadOfTurn, Submission
+from api.domain.cluster_options import ClusterOptions
+from api.executors.executor import EarlyJobRequest, Submission
 from api.executors.slurm import batch
-from api.executors.slurm.sight import LOOK_SECONDS, write_look
+from api.executors.slurm.storage_check import LOOK_SECONDS, write_storage_check
 
-#: Variables of the supervisor itself; the trainer's are in a file of its own.
+#: The PATH of the supervisor itself; the trainer's variables are in a file.
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def write_script(python: str, uid: str, directory: Path, wait_seconds: int = 0) -> str:
-    """The script of a job, which waits for so long until it is told what to start."""
+    """Return the script of a job, which waits up to `wait_seconds` for its specification."""
     root = str(Path(api.__file__).resolve().parents[1])
     program = f"import sys; sys.path.append({root!r}); from {batch.__name__} import main; main(*sys.argv[1:])"
     words = [python, "-I", "-S", "-c", program, str(directory.absolute()), str(wait_seconds)]
-    return f"#!/bin/sh\n{write_look(directory, uid, LOOK_SECONDS)}exec {' '.join(map(shlex.quote, words))}\n"
+    return f"#!/bin/sh\n{write_storage_check(directory, uid, LOOK_SECONDS)}exec {' '.join(map(shlex.quote, words))}\n"
 
 
 def describe_job(
     submission: Submission, comment: str, environment: Mapping[str, str], others: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """What Slurm is asked for. The job is held until its id is kept, and no second one of its name begins. Where Slurm
-    chooses the machine, it is none of `others`.
+    """Return the job description for Slurm.
+
+    The job is held until its id is stored. It depends on jobs of the same name, so no second one starts. If Slurm
+    chooses the node, it uses none of `others`.
     """
-    wishes = submission.wishes or EngineWishes()
+    wishes = submission.wishes or ClusterOptions()
     job = _describe(submission.ref.uid, len(submission.gpu_uuids), wishes, comment, environment)
     if submission.node and wishes.features is not None:
-        # The machine of the claim has them; of another form of constraint only Slurm knows which machine does.
+        # The claimed node has these features. For other constraints only Slurm knows which nodes satisfy them.
         return job | {"required_nodes": [submission.node]}
     return job | _without(others)
 
 
-def describe_ahead(
-    wanted: AheadOfTurn, comment: str, environment: Mapping[str, str], others: Sequence[str]
+def describe_early_job(
+    wanted: EarlyJobRequest, comment: str, environment: Mapping[str, str], others: Sequence[str]
 ) -> dict[str, Any]:
-    """The same for a task whose turn has not come: Slurm chooses the machine, none of `others`."""
-    wishes = wanted.wishes or EngineWishes()
+    """Return the description of an early job: Slurm chooses the node, but none of `others`."""
+    wishes = wanted.wishes or ClusterOptions()
     return _describe(wanted.uid, wanted.gpu_count, wishes, comment, environment) | _without(others)
 
 
@@ -50,18 +52,19 @@ def _without(nodes: Sequence[str]) -> dict[str, Any]:
 
 
 def _describe(
-    uid: str, gpus: int, wishes: EngineWishes, comment: str, environment: Mapping[str, str]
+    uid: str, gpus: int, wishes: ClusterOptions, comment: str, environment: Mapping[str, str]
 ) -> dict[str, Any]:
     job: dict[str, Any] = {
         "name": uid,
         "comment": comment,
         "dependency": "singleton",
         "hold": True,
-        # A failed node's training is tried again by the queue, which has its priorities; never by both.
+        # After a node failure only our queue, with its priorities, retries the training.
         "requeue": False,
         "environment": [f"{name}={value}" for name, value in ({"PATH": _PATH} | dict(environment)).items()],
         "current_working_directory": "/",
-        # Its script prints into the attempt's directory once it has seen that: Slurm would make one that it misses.
+        # The script redirects its output to the attempt's directory after checking it: Slurm would create a missing
+        # one.
         "standard_output": "/dev/null",
         "standard_error": "/dev/null",
         "minimum_nodes": 1,

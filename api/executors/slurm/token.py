@@ -1,4 +1,4 @@
-"""The token by which Slurm is asked: read again when its file changes, and what stands in it without its key."""
+"""Reads the token for Slurm again when its file changes, and decodes its claims without verifying them."""
 
 import base64
 import json
@@ -11,24 +11,24 @@ from typing import Any
 
 from api.util.secret_files import SecretFile, read_secret_file
 
-#: The first and the last second (Unix) of which a year can be told.
+#: The valid range of Unix times.
 _FIRST, _LAST = 0, 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, and what it says of itself: Slurm alone can tell whether that is true."""
+    """A token and its claims, which only Slurm can verify."""
 
     text: str
-    user: str | None = None  #: whose jobs are asked for by it
+    user: str | None = None  #: the Slurm user of the token
     ends_at: float | None = None  #: Unix seconds
 
     def why_refused(self, now: float) -> str:
-        """What may be wrong with it, and what to do, for who knows where it stands."""
+        """Return what may be wrong with it and what to do, as a clause after the token's path."""
         if self.ends_at is not None and self.ends_at <= now:
             until = datetime.fromtimestamp(self.ends_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-            return f"was good until {until} UTC: is it renewed (systemctl status slurm-token)?"
-        return "is not taken: put a new one there (scontrol token)"
+            return f"was good until {until} UTC: check its renewal (systemctl status slurm-token)"
+        return "was rejected: replace it with a new one (scontrol token)"
 
 
 class TokenFile:
@@ -36,12 +36,15 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()  # of what follows
+        self._lock = threading.Lock()  # guards the attributes below
         self._known: SecretFile | None = None
         self._token = Token("")
 
     def read(self) -> Token:
-        """The token that stands there now. Raises OSError, ValueError."""
+        """Return the current token in the file.
+
+        Raises OSError, ValueError.
+        """
         with self._lock:
             found = read_secret_file(self.path, self._known)
             if found is not self._known:
@@ -51,29 +54,32 @@ class TokenFile:
 
     @property
     def user(self) -> str | None:
-        """Whose the token is that was read last."""
+        """The user of the token that was read last."""
         return self._token.user
 
     def why_refused(self) -> str:
-        """What may be wrong with the token that was read last, and what to do."""
+        """Return what may be wrong with the token that was read last, and what to do."""
         return f"the token in {self.path} {self._token.why_refused(time.time())}"
 
 
 def parse_token(content: bytes) -> Token:
-    """The token in a file that holds it alone, or as `scontrol token` prints it. Raises ValueError."""
+    """Return the token in a file that contains only the token, or the output of `scontrol token`.
+
+    Raises ValueError.
+    """
     if not content.strip():
         raise ValueError("it is empty")
     if not content.isascii():
-        raise ValueError("it holds no token, but other characters than ASCII's")
+        raise ValueError("it contains no token, but characters other than ASCII")
     text = content.decode("ascii").strip().removeprefix("SLURM_JWT=")
     if not text or not text.isprintable() or " " in text:
-        raise ValueError("it holds no token, or more than a token: one line, as `scontrol token` prints it")
+        raise ValueError("it must contain one token in one line, as `scontrol token` prints it")
     claims = _claims_in(text)
     user = claims.get("sun")
-    return Token(text, user if isinstance(user, str) and user else None, _moment(claims.get("exp")))
+    return Token(text, user if isinstance(user, str) and user else None, _timestamp(claims.get("exp")))
 
 
-def _moment(given: object) -> float | None:
+def _timestamp(given: object) -> float | None:
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         return None
     return float(given) if _FIRST < given <= _LAST else None

@@ -1,1 +1,1 @@
-"""Where readings come from: NVML, a simulation, the host."""
+"""Sources of readings: NVML, a simulation, the host."""

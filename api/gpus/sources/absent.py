@@ -1,4 +1,4 @@
-"""A machine without GPUs: a head that only looks after others."""
+"""The source of a machine without GPUs, such as a head that only manages other machines."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ from api.gpus.sources.source import GPUFault
 
 
 class AbsentSource:
-    """A source with no GPU."""
+    """A source without GPUs."""
 
     name = SourceName.NONE
     generation = 1
@@ -46,10 +46,10 @@ class AbsentSource:
         return None
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
-        """Has nothing that would follow it."""
+        """Do nothing: there are no GPUs."""
 
     def note_all_well(self) -> None:
-        """Does nothing: there is nothing that could be unwell."""
+        """Do nothing: there are no GPUs."""
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Do nothing: there is nothing to close."""

@@ -1,4 +1,4 @@
-"""NVML where the machine has it, else simulated GPUs, plainly labelled; NVML is taken up when it appears."""
+"""Uses NVML if the machine has it, else clearly labelled simulated GPUs; switches to NVML when it appears."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,7 +16,7 @@ from api.gpus.sources.source import GPUSource
 
 
 class AutoSource:
-    """Simulates only while the NVML library is absent. A library that is there but fails is never papered over."""
+    """Simulates only while the NVML library is absent. A library that fails is never replaced by a simulation."""
 
     def __init__(
         self, make_nvml: Callable[[], GPUSource], simulated: GPUSource, library_is_absent: Callable[[], bool]

@@ -1,4 +1,4 @@
-"""Boards that can be simulated: figures from NVIDIA's data sheets, idle power as commonly reported."""
+"""The boards that can be simulated: values from NVIDIA's data sheets, idle power as commonly reported."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Board:
     memory_clock: int
     architecture: str
     compute_capability: str
-    datacenter: bool = False  #: ECC, memory temperature, no fan of its own
+    datacenter: bool = False  #: has ECC and a memory temperature, and no fan of its own
 
 
 _BOARDS = [
@@ -41,7 +41,10 @@ _SIZE_IN_NAME = re.compile(r"(\d{1,4})\s*GB\b", re.IGNORECASE)
 
 
 def parse_boards(text: str) -> tuple[Board, ...]:
-    """Boards from "8x NVIDIA H100 80GB HBM3, 2x NVIDIA L40S"; raises ValueError with what is wrong."""
+    """Parse boards from "8x NVIDIA H100 80GB HBM3, 2x NVIDIA L40S".
+
+    Raises ValueError with the problem.
+    """
     boards: list[Board] = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
         match = _ENTRY.fullmatch(entry)
@@ -61,5 +64,5 @@ def _board(name: str) -> Board:
     if known is not None:
         return known
     size = _SIZE_IN_NAME.search(name)
-    # An unknown board gets middling figures, and the memory that its name tells.
+    # An unknown board gets average values, and the memory size in its name.
     return Board(name, int(size[1]) * 1024 if size else 24_576, 300, 20, 2_000, 8_000, "Ada", "8.9")

@@ -1,4 +1,4 @@
-"""The machine around the GPUs: its processes, memory and disks, read by psutil and from /proc."""
+"""Reads the machine around the GPUs: its processes, memory and disks, by psutil and from /proc."""
 
 import os
 import re
@@ -24,13 +24,13 @@ _CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 # The inode of the first PID namespace (PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h).
 _FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
-# psutil's own errors, and what it raises for numbers that are no pids: negative, or beyond C's int.
+# psutil's errors, and its errors for numbers that are not pids: negative, or beyond C's int.
 _NO_PROCESS = (psutil.Error, ValueError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessDescription:
-    """What the host knows of a process; every field None when it cannot be seen."""
+    """The host's data about a process; every field is None if the process is not visible."""
 
     user: str | None = None
     command: str | None = None
@@ -42,7 +42,7 @@ class ProcessDescription:
 
 
 def describe_process(pid: int) -> ProcessDescription:
-    """User, command (secrets masked, cut at 256 characters), start, container and host memory (MiB) of a process."""
+    """Return user, command (secrets masked, 256 characters), start, container and memory (MiB) of a process."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -62,7 +62,7 @@ def describe_process(pid: int) -> ProcessDescription:
 def describe_gpu_process(
     pid: int, kind: ProcessKind, memory_mb: int | None, gpu_instance_id: int | None = None
 ) -> GPUProcess:
-    """A process on a GPU, with what the host knows of it, and the reason for what it does not know."""
+    """Describe a process on a GPU by the host's data, with a reason for each missing value."""
     known = describe_process(pid)
     unavailable: dict[str, str] = {}
     if memory_mb is None:
@@ -99,7 +99,7 @@ def _command_line(process: psutil.Process) -> list[str]:
 
 
 def container_of(pid: int) -> str | None:
-    """The id of the container that a process runs in, from its control group; None outside one."""
+    """Return the id of the container that a process runs in, from its control group, or None."""
     try:
         found = _CONTAINER_ID.search(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8", errors="replace"))
     except OSError:
@@ -108,12 +108,12 @@ def container_of(pid: int) -> str | None:
 
 
 def in_container() -> bool:
-    """Whether this service itself runs in a container."""
+    """Return whether this service itself runs in a container."""
     return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists() or container_of(os.getpid()) is not None
 
 
 def has_own_pid_namespace() -> bool:
-    """Whether the pids that NVML reports (the host's) differ from those that this service sees."""
+    """Return whether NVML's pids (the host's) differ from those that this service sees."""
     try:
         return os.readlink("/proc/self/ns/pid") != _FIRST_PID_NAMESPACE
     except OSError:
@@ -121,7 +121,7 @@ def has_own_pid_namespace() -> bool:
 
 
 def pid_namespace() -> int:
-    """The number of this service's pid namespace, which differs between containers; 0 when the kernel does not say."""
+    """Return the id of this service's pid namespace, which differs between containers; 0 if unknown."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -129,7 +129,7 @@ def pid_namespace() -> int:
 
 
 def process_identity(pid: int) -> ProcessIdentity | None:
-    """The running process with this pid; None when there is none, or only its remains (a zombie)."""
+    """Return the running process with this pid; None if there is none, or only a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -143,7 +143,7 @@ def _start_of(process: psutil.Process) -> float:
     if sys.platform != "linux":
         return process.create_time()
     try:
-        # Field 22 of proc(5): clock ticks since boot. Unlike a time of day it does not move when the clock is set.
+        # Field 22 of proc(5): clock ticks since boot, which do not change when the clock is set.
         fields = (
             Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         )
@@ -153,34 +153,34 @@ def _start_of(process: psutil.Process) -> float:
 
 
 def is_running(process: ProcessIdentity) -> bool:
-    """Whether this very process still runs; a later one with the same pid does not count."""
+    """Return whether exactly this process still runs; a later one with the same pid does not count."""
     try:
         return process_identity(process.pid) == process
     except OSError:
-        # No file can be opened just now: that is no proof of an end.
+        # No file can be opened at the moment, which does not prove an end.
         return True
 
 
 def own_identity(node: str) -> str:
-    """A text that identifies this process to other servers on the same database."""
+    """Return a text that identifies this process to other servers on the same database."""
     own = process_identity(os.getpid())
     return f"{os.getpid()}@{0.0 if own is None else own.start}@{node}"
 
 
 def is_alive(identity: str, node: str) -> bool:
-    """Whether the process that `own_identity` named still runs; of one on another machine it says yes."""
+    """Return whether the process that `own_identity` named still runs; always True for another machine's."""
     pid, start, where = identity.split("@", 2)
     return where != node or is_running(ProcessIdentity(int(pid), float(start)))
 
 
 def host_memory_mb() -> tuple[int, int, int]:
-    """Total, used and free memory of the host in MiB; free is what a program could get without swapping."""
+    """Return the total, used and free memory of the host in MiB; free is available without swapping."""
     memory = psutil.virtual_memory()
     return memory.total // _MIB, (memory.total - memory.available) // _MIB, memory.available // _MIB
 
 
 def own_addresses() -> frozenset[str]:
-    """The names and addresses that this machine is reached by."""
+    """Return the names and addresses of this machine."""
     names = {socket.gethostname(), socket.getfqdn()}
     for interface in psutil.net_if_addrs().values():
         names.update(
@@ -190,14 +190,14 @@ def own_addresses() -> frozenset[str]:
 
 
 class CPUMeter:
-    """How busy the processors were between two measurements. Each owner has its own: nobody spoils another's."""
+    """Measures CPU use between two calls. Each owner needs its own, so that measurements do not interfere."""
 
     def __init__(self) -> None:
         self._last = psutil.cpu_times()
         self.percent: float | None = None  #: None until it has measured
 
     def measure(self) -> None:
-        """Sets `percent` to the use since the last call; too short a span is joined to the next one."""
+        """Set `percent` to the use since the last call; a span that is too short is added to the next one."""
         now = psutil.cpu_times()
         total = _cpu_seconds(now) - _cpu_seconds(self._last)
         if total <= 0:
@@ -208,7 +208,7 @@ class CPUMeter:
 
 
 def _cpu_seconds(times: Any) -> float:
-    # The kernel counts guests within user and nice already.
+    # The kernel already counts guests in user and nice.
     return float(sum(times)) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
 
 
@@ -217,7 +217,7 @@ def _idle_seconds(times: Any) -> float:
 
 
 def read_system(disk_paths: Sequence[Path], cpu_percent: float | None = None) -> SystemInfo:
-    """The machine's present figures, with the CPU use in % as measured before. The last path is the storage's."""
+    """Return the machine's current values, with the given CPU use in %. The last path is the storage's."""
     memory, load = psutil.virtual_memory(), os.getloadavg()
     total, available = memory.total // _MIB, memory.available // _MIB
     used = (memory.total - memory.available) // _MIB
@@ -248,7 +248,7 @@ def read_system(disk_paths: Sequence[Path], cpu_percent: float | None = None) ->
 
 
 def _disk(path: Path) -> DiskUsage:
-    # The directory may not exist yet; its nearest existing parent is on the disk that will hold it.
+    # The directory may not exist yet; its nearest existing parent is on the disk that will contain it.
     there = next((parent for parent in [path, *path.absolute().parents] if parent.exists()), Path("/"))
     try:
         usage = psutil.disk_usage(str(there))

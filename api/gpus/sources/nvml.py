@@ -1,4 +1,4 @@
-"""NVIDIA's management library as a source: every way in which it fails becomes a stated fact."""
+"""NVIDIA's management library (NVML) as a source. Every failure of it is reported with a reason."""
 
 import ctypes
 import logging
@@ -29,16 +29,16 @@ from api.gpus.sources.source import SourceFault
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# A GPU that is lost for good must not cost the others an initialisation every few seconds (up to 1.5 s and a wake-up
-# each without persistence mode): attempts come at the 1st and 3rd refresh after the loss, then every 12th.
+# A permanently lost GPU must not cause an initialisation every few seconds (up to 1.5 s, and a wake-up without
+# persistence mode). Attempts follow at the 1st and 3rd refresh after the loss, then at every 12th.
 _EARLY_ATTEMPTS = (1, 3)
 _LATER_ATTEMPTS = 12
 
-#: Milliseconds that one look for Xid errors waits. NVML queues them, so that a short look each second misses none and
+#: Milliseconds that one check for Xid errors waits. NVML queues them, so a short check each second misses none and
 #: never holds the library for long.
 _XID_WAIT_MS = 10
 
-#: Seconds that a shutdown waits for such a look to end.
+#: Seconds that a shutdown waits for such a check to end.
 _XID_PATIENCE = 0.5
 
 _REMEDIES = {
@@ -47,7 +47,7 @@ _REMEDIES = {
         Reason.of("load it with `sudo modprobe nvidia`, or install it", "load_driver"),
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
-        Reason.of("this user may not talk to the NVIDIA driver (NVML code {code})", "driver_not_permitted", code=4),
+        Reason.of("this user may not access the NVIDIA driver (NVML code {code})", "driver_not_permitted", code=4),
         Reason.of("give it read and write access to /dev/nvidia*", "give_access"),
     ),
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
@@ -66,7 +66,7 @@ _REMEDIES = {
 
 
 class NVMLSource:
-    """GPUs by nvidia-ml-py."""
+    """Reads GPUs by nvidia-ml-py."""
 
     name = SourceName.NVML
 
@@ -75,14 +75,14 @@ class NVMLSource:
         self.versions = DriverVersions()
         self._initialised = False
         self._handles: dict[int, Any] = {}
-        self._uuids: dict[int | None, str] = {}  # by the address behind the handle, which events name
+        self._uuids: dict[int | None, str] = {}  # by the address of the handle, which events contain
         self._count = 0
         self._refreshes_since_fault: int | None = None
-        # Held while looking for Xid errors, so that the library is never torn down under that call.
+        # Held during a check for Xid errors, so that the library is not shut down during that call.
         self._listening = threading.Lock()
         self._event_set: Any = None
 
-    # -- the library as a whole ------------------------------------------------------------------------------------
+    # -- the whole library -------------------------------------------------------------------------------------------
 
     def refresh(self, may_reinitialise: bool) -> int:
         if self._initialised and may_reinitialise and self._is_due_for_reinitialisation():
@@ -96,7 +96,7 @@ class NVMLSource:
                 self._shut_down()
             raise _source_fault(error) from error
         if count == 0:
-            # A driver that shows no GPU has not "collected nothing": it has failed to collect.
+            # A driver without GPUs has failed; it is not an empty result.
             if may_reinitialise:
                 self._shut_down()
             raise SourceFault(
@@ -104,7 +104,7 @@ class NVMLSource:
                 Reason.of("check `lspci` and `dmesg` for the board", "look_for_board"),
             )
         if count != self._count:
-            # GPUs came or went, and the others may have moved up: who is in which slot must be asked anew.
+            # GPUs were added or removed, and others may have moved: every slot must be identified again.
             self._count = count
             self.generation += 1
         return count
@@ -133,12 +133,12 @@ class NVMLSource:
 
     def _shut_down(self) -> None:
         if not self._listening.acquire(timeout=_XID_PATIENCE):
-            # The look for Xid errors is stuck in the driver: the library must stay.
+            # The check for Xid errors is stuck in the driver, so the library must stay loaded.
             return
         try:
             self._initialised = False
             event_set, self._event_set = self._event_set, None
-            # Each for itself: NVML counts initialisations, and one that is not taken back keeps the library as it is.
+            # Separately: NVML counts initialisations, and a missing shutdown keeps the library as it is.
             with suppress(pynvml.NVMLError):
                 if event_set is not None:
                     pynvml.nvmlEventSetFree(event_set)
@@ -155,7 +155,7 @@ class NVMLSource:
         self._handles.clear()
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
-        """Does nothing: real GPUs need not be told."""
+        """Do nothing: real GPUs do not depend on it."""
 
     # -- one GPU ---------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class NVMLSource:
                 self._refreshes_since_fault = 0
             raise fault_from(error) from error
 
-    # -- errors that the driver reports by itself ------------------------------------------------------------------
+    # -- errors that the driver reports on its own -----------------------------------------------------------------
 
     def _register_for_xids(self, handle: Any) -> None:
         if self._event_set is None:
@@ -195,7 +195,7 @@ class NVMLSource:
         try:
             pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, self._event_set)
         except pynvml.NVMLError as error:
-            # Laptops and MIG parents refuse; the other GPUs are still worth listening to.
+            # Laptops and MIG parents refuse this; the other GPUs still have events.
             logger.debug("GPU has no Xid events", extra={"error": str(error)})
 
     def next_xid(self) -> XidEvent | None:
@@ -208,7 +208,7 @@ class NVMLSource:
                 if error.value != pynvml.NVML_ERROR_TIMEOUT:
                     logger.debug("looking for Xid errors failed", extra={"error": str(error)})
                 return None
-            # A GPU that has fallen off the bus cannot tell its UUID any more.
+            # A GPU that has fallen off the bus can no longer report its UUID.
             uuid = self._uuids.get(_address(event.device)) or _uuid_of(event.device)
             return XidEvent(uuid=uuid, xid=int(event.eventData))
 
@@ -216,7 +216,7 @@ class NVMLSource:
 def _source_fault(error: pynvml.NVMLError) -> SourceFault:
     code = int(error.value)
     if code == pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-        problem = library_problem() or Reason.of("it was not there when it was first asked for", "was_not_there")
+        problem = library_problem() or Reason.of("it was missing when it was first needed", "was_not_there")
         return SourceFault(
             Reason.of("the NVML library cannot be loaded ({why})", "library_not_loaded", why=problem),
             Reason.of("install the NVIDIA driver", "install_driver"),
@@ -240,7 +240,7 @@ def _read_versions() -> DriverVersions:
     unavailable: dict[str, str] = {}
 
     def read(field: str, call: Callable[[], Any]) -> Any:
-        # Whatever goes wrong here costs a version, not the readings.
+        # An error here loses a version, not the readings.
         try:
             return call()
         except pynvml.NVMLError as error:

@@ -1,4 +1,4 @@
-"""NVML's numbered field values: what has no function of its own, asked for together in one call."""
+"""NVML's numbered field values, which have no functions of their own and are read together in one call."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _WIDE_TYPES = (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG, pynvml.NVML_VALUE_TYPE_UNSI
 
 
 class FieldValues:
-    """The answers for one GPU. When the call fails as a whole, each field fails with its code."""
+    """The answers for one GPU. If the whole call fails, each field fails with its code."""
 
     def __init__(self, handle: Any) -> None:
         self._values: dict[int, Any] = {}
@@ -26,7 +26,10 @@ class FieldValues:
             self._error = error
 
     def get(self, field: int) -> int:
-        """One value. Raises NVMLError."""
+        """Return one value.
+
+        Raises NVMLError.
+        """
         if self._error is not None:
             raise self._error
         value = self._values[field]

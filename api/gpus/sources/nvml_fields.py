@@ -1,4 +1,4 @@
-"""One NVML call at a time: a value, or the reason why there is none."""
+"""Wraps single NVML calls: each returns a value, or the reason why there is none."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from api.gpus.sources.source import GPUFault
 
 _UNSUPPORTED = (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
 
-#: Errors after which no further call to the GPU is worth making in this sweep.
+#: Errors after which further calls to the GPU in this sweep are useless.
 FATAL = frozenset(
     [
         pynvml.NVML_ERROR_GPU_IS_LOST,
@@ -23,7 +23,7 @@ FATAL = frozenset(
     ]
 )
 
-# A device that the driver no longer lists is as lost as one that it lists as lost.
+# A device that the driver no longer lists counts as lost.
 _LOST = frozenset([pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_INVALID_ARGUMENT])
 
 _THROTTLE_NAMES = {
@@ -50,13 +50,13 @@ _ARCHITECTURES = {
     pynvml.NVML_DEVICE_ARCH_BLACKWELL: "Blackwell",
 }
 
-# Chips whose GPU shares the host's memory, as NVML names them. Grace with Hopper or Blackwell is none: its GPU has a
-# memory of its own.
+# Chips whose GPU shares the host's memory, as NVML names them. Grace with Hopper or Blackwell is not one: its GPU has
+# its own memory.
 _INTEGRATED = re.compile(r"\b(GB10|N1X|Thor|Orin|Xavier|Tegra|Jetson|nvgpu)\b", re.IGNORECASE)
 _TEGRA_ORIN = 11  # NVML_DEVICE_ARCH_T23X of nvml.h, which the binding does not name
 
-# Bounds outside of which a reading is an error of the driver: utilisation of 808,334,905 % and 17,179,869,184 GiB of
-# memory have been seen. No board draws 5 kW or holds 16 TiB.
+# Limits beyond which a reading is a driver error: utilisation of 808,334,905 % and 17,179,869,184 GiB of memory have
+# been observed. No board draws 5 kW or has 16 TiB.
 MAX_WATTS = 5_000
 MAX_MEGAHERTZ = 20_000
 MAX_FAN_PERCENT = 200  # of the speed that the board was designed for
@@ -68,7 +68,7 @@ MAX_MILLIJOULES = MAX_WATTS * 1000 * 10 * 365 * 86_400  # ten years at full powe
 
 
 def reason_for(error: pynvml.NVMLError) -> str:
-    """Why a field is null, as one word."""
+    """Return why a field is null, as an identifier."""
     if error.value in _UNSUPPORTED:
         return "unsupported"
     if error.value == pynvml.NVML_ERROR_NO_PERMISSION:
@@ -77,7 +77,7 @@ def reason_for(error: pynvml.NVMLError) -> str:
 
 
 def fault_from(error: pynvml.NVMLError) -> GPUFault:
-    """What it means for the GPU when a call to it fails for good."""
+    """Return the fault of a GPU after a call has failed permanently."""
     code = int(error.value)
     if code in _LOST:
         return GPUFault(
@@ -101,7 +101,7 @@ def fault_from(error: pynvml.NVMLError) -> GPUFault:
 
 
 def within(value: Any, low: float, high: float, field: str, unavailable: dict[str, str]) -> Any:
-    """The value when it is physically possible, else None with the reason `implausible`."""
+    """Return the value if it is physically possible, else None with the reason `implausible`."""
     if value is None or low <= value <= high:
         return value
     unavailable[field] = "implausible"
@@ -109,7 +109,7 @@ def within(value: Any, low: float, high: float, field: str, unavailable: dict[st
 
 
 def memory_in_mb(memory: Any, unavailable: dict[str, str]) -> tuple[int | None, int | None, int | None]:
-    """Total, used and free memory of an NVML memory structure in MiB."""
+    """Return total, used and free memory of an NVML memory structure in MiB."""
     total = within(memory.total >> 20, 1, MAX_MEMORY_MB, "memory.total", unavailable)
     bound = MAX_MEMORY_MB if total is None else total
     return (
@@ -120,27 +120,27 @@ def memory_in_mb(memory: Any, unavailable: dict[str, str]) -> tuple[int | None, 
 
 
 def throttle_names(bits: int) -> tuple[str, ...]:
-    """The reasons why the clocks are not at their maximum, in words."""
+    """Return the names of the reasons why the clocks are not at their maximum."""
     return tuple(name for bit, name in _THROTTLE_NAMES.items() if bits & bit)
 
 
 def name_of_architecture(number: int | None) -> str | None:
-    """The name of the GPU's generation."""
+    """Return the name of the GPU's generation."""
     return None if number is None else _ARCHITECTURES.get(number)
 
 
 def is_integrated(name: str | None, architecture: int | None, has_no_pci: bool) -> bool:
-    """Whether a GPU is known to be a part of the host's own chip and to share its memory."""
+    """Return whether a GPU is known to be part of the host's chip and to share its memory."""
     return has_no_pci or architecture == _TEGRA_ORIN or (name is not None and bool(_INTEGRATED.search(name)))
 
 
 def text_or_none(value: str | bytes | None) -> str | None:
-    """The value as text, which some versions of the binding give as bytes; None when there is none or it is empty."""
+    """Return the value as text (some versions of the binding return bytes); None if missing or empty."""
     return (value.decode(errors="replace") if isinstance(value, bytes) else value) or None
 
 
 class FieldReader:
-    """Reads the fields of one GPU and keeps the reasons for those that it does not have."""
+    """Reads the fields of one GPU and stores the reasons for missing ones."""
 
     __slots__ = ("missing_function", "unavailable")
 
@@ -149,7 +149,10 @@ class FieldReader:
         self.missing_function = False
 
     def field(self, field: str, call: Callable[..., Any], *arguments: Any) -> Any:
-        """The value, or None with its reason noted. Raises NVMLError when the GPU itself is gone."""
+        """Return the value, or None with its reason stored.
+
+        Raises NVMLError when the GPU itself is lost.
+        """
         try:
             return call(*arguments)
         except pynvml.NVMLError as error:
@@ -160,33 +163,36 @@ class FieldReader:
             return None
 
     def note_all(self, error: pynvml.NVMLError, *fields: str) -> None:
-        """Notes one reason for several fields. Raises the error again when the GPU itself is gone."""
+        """Store one reason for several fields.
+
+        Raises the error again when the GPU itself is lost.
+        """
         if error.value in FATAL:
             raise error
         self.unavailable.update(dict.fromkeys(fields, reason_for(error)))
 
     def bounded(self, field: str, highest: int, call: Callable[..., int], *arguments: Any) -> int | None:
-        """A count from 0 to the highest that is physically possible."""
+        """Return a count from 0 to the highest that is physically possible."""
         checked: int | None = within(self.field(field, call, *arguments), 0, highest, field, self.unavailable)
         return checked
 
     def percent(self, field: str, value: int) -> int | None:
-        """A percentage within 0 to 100."""
+        """Return a percentage within 0 to 100."""
         checked: int | None = within(value, 0, 100, field, self.unavailable)
         return checked
 
     def percent_of(self, field: str, call: Callable[..., list[int]], handle: Any) -> int | None:
-        """The first figure of a (utilisation, sampling period) pair."""
+        """Return the first value of a (utilisation, sampling period) pair."""
         pair = self.field(field, call, handle)
         return None if pair is None else self.percent(field, pair[0])
 
     def temperature(self, field: str, call: Callable[..., int], *arguments: Any) -> int | None:
-        """A temperature in °C."""
+        """Return a temperature in °C."""
         checked: int | None = within(self.field(field, call, *arguments), -50, 150, field, self.unavailable)
         return checked
 
     def watts(self, field: str, call: Callable[..., int], handle: Any) -> float | None:
-        """Power in W, of a call that answers in mW."""
+        """Return power in W, from a call that returns mW."""
         milliwatts = self.field(field, call, handle)
         watts = None if milliwatts is None else milliwatts / 1000
         checked: float | None = within(watts, 0, MAX_WATTS, field, self.unavailable)

@@ -1,4 +1,4 @@
-"""Whether NVIDIA's management library is there, by the loader's own word: its binding is not needed to ask."""
+"""Checks for NVIDIA's management library by the dynamic loader, without its Python binding."""
 
 import ctypes
 
@@ -6,7 +6,7 @@ LIBRARY = "libnvidia-ml.so.1"
 
 
 def library_problem() -> str | None:
-    """Why the library cannot be loaded; None when it can. The binding calls every such failure "not found"."""
+    """Return why the library cannot be loaded, or None. The binding calls every such failure "not found"."""
     try:
         ctypes.CDLL(LIBRARY)
     except OSError as error:
@@ -15,7 +15,7 @@ def library_problem() -> str | None:
 
 
 def library_is_absent() -> bool:
-    """Whether this machine has no NVML at all, as opposed to one that is broken."""
+    """Return whether this machine has no NVML at all, as opposed to a broken one."""
     problem = library_problem()
-    # The loader names the file it misses: another name means that the library is there and a dependency is not.
+    # The loader names the missing file: another name means that a dependency of the library is missing.
     return problem is not None and problem.startswith(f"{LIBRARY}:") and "No such file" in problem

@@ -1,4 +1,4 @@
-"""What is read of one GPU through nvidia-ml-py: identity, vitals, condition and processes, by its handle."""
+"""Reads one GPU through nvidia-ml-py: identity, vitals, condition and processes, by its handle."""
 
 import ctypes
 from collections.abc import Callable
@@ -40,7 +40,7 @@ from api.gpus.sources.nvml_fields import (
 )
 from api.gpus.sources.source import ProcessesUnlistedError
 
-_NO_INSTANCE = 0xFFFFFFFF  # NVML's "not on a MIG instance"
+_NO_INSTANCE = 0xFFFFFFFF  # NVML's value for "not on a MIG instance"
 
 _COMPUTE_MODES = {
     pynvml.NVML_COMPUTEMODE_DEFAULT: "default",
@@ -50,7 +50,10 @@ _COMPUTE_MODES = {
 
 
 def read_identity(slot: int, handle: Any) -> GPUIdentity:
-    """The GPU's UUID, name and whatever else never changes. Raises NVMLError when the GPU itself is gone."""
+    """Return the GPU's UUID, name and other constant values.
+
+    Raises NVMLError when the GPU itself is lost.
+    """
     read = FieldReader()
     pci = read.field("pcie.bus_id", pynvml.nvmlDeviceGetPciInfo, handle)
     bus_id = None if pci is None else text_or_none(pci.busId)
@@ -60,7 +63,7 @@ def read_identity(slot: int, handle: Any) -> GPUIdentity:
     architecture = read.field("architecture", pynvml.nvmlDeviceGetArchitecture, handle)
     return GPUIdentity(
         index=slot,
-        # Very old boards have no UUID; the place on the bus is the next best thing that stays.
+        # Very old boards have no UUID; the bus location is the next best stable identifier.
         uuid=text_or_none(read.field("uuid", pynvml.nvmlDeviceGetUUID, handle)) or f"PCI-{bus_id or slot}",
         name=name,
         pci_bus_id=bus_id,
@@ -107,7 +110,10 @@ def _threshold(read: FieldReader, handle: Any, field: str, threshold: int) -> in
 
 
 def read_vitals(handle: Any, is_integrated: bool) -> GPUVitals:
-    """What changes all the time; an integrated GPU may show the host's memory. Raises NVMLError without a GPU."""
+    """Return the constantly changing values. An integrated GPU may show the host's memory.
+
+    Raises NVMLError when the GPU itself is lost.
+    """
     read = FieldReader()
     total, used, free, reserved, unified = _memory(handle, read, is_integrated)
     rates = read.field("utilization.gpu", pynvml.nvmlDeviceGetUtilizationRates, handle)
@@ -156,7 +162,7 @@ def _memory(
             read.unavailable["memory.reserved"] = "unified_memory"
             return (*host.host_memory_mb(), None, True)
         if error.value == pynvml.NVML_ERROR_UNKNOWN:
-            # A GPU that cannot even tell its memory cannot be trusted with anything.
+            # A GPU that cannot report its memory is unusable.
             raise
         read.note_all(error, "memory.total", "memory.used", "memory.free", "memory.reserved")
         return None, None, None, None, False
@@ -168,7 +174,10 @@ def _memory(
 
 
 def read_condition(handle: Any) -> GPUCondition:
-    """What changes seldom. Raises NVMLError when the GPU itself is gone."""
+    """Return the rarely changing values.
+
+    Raises NVMLError when the GPU itself is lost.
+    """
     read = FieldReader()
     mig = read.field("mig", pynvml.nvmlDeviceGetMigMode, handle)
     mode = read.field("compute_mode", pynvml.nvmlDeviceGetComputeMode, handle)
@@ -194,7 +203,7 @@ def read_condition(handle: Any) -> GPUCondition:
 
 
 def _memory_info(handle: Any) -> tuple[Any, int | None]:
-    """Memory by version 2, which tells reserved memory apart from used; version 1 where the driver is older."""
+    """Return memory by version 2, which separates reserved from used memory; version 1 for older drivers."""
     try:
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2)
         return memory, memory.reserved >> 20
@@ -218,7 +227,7 @@ def _fabric_state(handle: Any) -> int:
     info = pynvml.c_nvmlGpuFabricInfo_v2_t()
     info.version = pynvml.nvmlGpuFabricInfo_v2
     pynvml.nvmlDeviceGetGpuFabricInfoV(handle, ctypes.byref(info))
-    state = int(info.state) & 0xFF  # one byte of it, whatever the binding says
+    state = int(info.state) & 0xFF  # only one byte is valid, despite the binding's type
     if state == pynvml.NVML_GPU_FABRIC_STATE_NOT_SUPPORTED:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
     return state
@@ -287,7 +296,7 @@ def _nvlinks(read: FieldReader, handle: Any) -> tuple[NVLink, ...] | None:
         except pynvml.NVMLError as error:
             if not links:
                 read.note_all(error, "nvlink")
-            # Links are numbered without gaps: the first one that is not there ends the list.
+            # Links are numbered without gaps: the first missing one ends the list.
             break
     return tuple(links) or None
 
@@ -318,7 +327,10 @@ def _mig_slices(handle: Any) -> tuple[MIGSlice, ...]:
 
 
 def read_processes(handle: Any) -> tuple[GPUProcess, ...]:
-    """The processes that hold its memory. Raises NVMLError when the GPU is gone, else ProcessesUnlistedError."""
+    """Return the processes that hold its memory.
+
+    Raises NVMLError when the GPU is lost, else ProcessesUnlistedError.
+    """
     read = FieldReader()
     compute = _running(
         read,
@@ -334,7 +346,7 @@ def read_processes(handle: Any) -> tuple[GPUProcess, ...]:
         pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
         pynvml.nvmlDeviceGetGraphicsRunningProcesses_v2,
     )
-    # A list that is not known is not empty. Only boards without graphics may have no list of windows.
+    # An unknown list is not an empty one. Only boards without graphics may have no graphics list.
     unknown = read.unavailable.get("compute") or read.unavailable.get("graphics")
     if compute is None or (graphics is None and unknown != "unsupported"):
         raise ProcessesUnlistedError(unknown or "unsupported")
@@ -360,7 +372,7 @@ def _running(
 ) -> list[Any] | None:
     found: list[Any] | None = read.field(kind, call, handle)
     if found is None and read.missing_function:
-        # Drivers before 510 know only the second form.
+        # Drivers before 510 have only version 2.
         found = read.field(kind, older, handle)
     return found
 

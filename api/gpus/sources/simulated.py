@@ -1,4 +1,4 @@
-"""GPUs that do not exist, for machines without NVML: what they show belongs together and follows the tasks."""
+"""Simulates GPUs for machines without NVML. Their readings are consistent and follow the tasks."""
 
 import random
 import uuid
@@ -28,15 +28,15 @@ from api.gpus.sources.source import GPUFault
 from api.util.clock import Clock
 
 _AMBIENT = 28.0
-_SECONDS_TO_LOAD = 10.0  # a model's way into memory
-# What a busy GPU receives by PCIe, and what it sends for that: batches go in, a loss comes out.
+_SECONDS_TO_LOAD = 10.0  # time to load a model into memory
+# Bytes that a busy GPU receives by PCIe, and the share that it sends: batches go in, a loss comes out.
 _PCIE_BYTES_PER_SECOND = 240e6
 _SENT = 0.1
 
-_SECONDS_TO_UNLOAD = 4.0  # so that a released GPU is seen draining
+_SECONDS_TO_UNLOAD = 4.0  # long enough to show a released GPU as draining
 _THERMAL_SECONDS = 40.0  # time constant of the cooler
 
-# How much of the board a task uses: (utilisation, share of the memory).
+# The share of the board that a task uses: (utilisation, share of the memory).
 _LOADS = {
     TaskType.TRAINING: (0.97, 0.82),
     TaskType.PREPROCESSING: (0.60, 0.35),
@@ -48,14 +48,14 @@ _LOADS = {
 
 
 class SimulatedSource:
-    """A source of simulated GPUs: the same readings for the same seed, clock and tasks."""
+    """A source of simulated GPUs: the same seed, clock and tasks give the same readings."""
 
     name = SourceName.SIMULATED
     generation = 1
     versions = DriverVersions(driver="simulated", cuda=None, nvml=None)
 
     def __init__(self, boards: Sequence[Board], seed: int, clock: Clock, events: Sequence[SimulatedEvent] = ()) -> None:
-        """`events` are faults that the GPUs are to have."""
+        """Create the source. `events` are the faults of the GPUs."""
         self._clock = clock
         self._began = clock.monotonic()
         self._events = events
@@ -75,11 +75,14 @@ class SimulatedSource:
         return with_faults(self._gpus[gpu.index].vitals(self._held.get(gpu.uuid)), faults, gpu)
 
     def _faults(self, slot: int) -> set[SimulatedFault]:
-        """What is wrong with a GPU now. Raises GPUFault when it is lost."""
+        """Return the current faults of a GPU.
+
+        Raises GPUFault when it is lost.
+        """
         elapsed = self._clock.monotonic() - self._began
         faults = {event.fault for event in self._events if event.gpu == slot and event.is_on(elapsed)}
         if SimulatedFault.LOST in faults:
-            raise GPUFault(FaultKind.LOST, Reason.of("it is simulated to be lost", "simulated_loss"))
+            raise GPUFault(FaultKind.LOST, Reason.of("its loss is simulated", "simulated_loss"))
         return faults
 
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
@@ -88,7 +91,7 @@ class SimulatedSource:
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
         task = self._held.get(gpu.uuid)
         if task is None or task.process is None:
-            # No process is invented: its pid could be that of a real one.
+            # Do not invent a process: its pid could be that of a real one.
             return ()
         memory = self._gpus[gpu.index].task_memory_mb
         return (host.describe_gpu_process(task.process.pid, ProcessKind.COMPUTE, memory),)
@@ -105,21 +108,21 @@ class SimulatedSource:
         self._held = held
 
     def note_all_well(self) -> None:
-        """Does nothing: a simulated GPU is always well."""
+        """Do nothing: a simulated source needs no recovery."""
 
     def close(self) -> None:
-        """Does nothing: there is nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
 class _SimulatedGPU:
-    """One board and its state; read by its own reader only."""
+    """One board and its state; used only by its own reader."""
 
     def __init__(self, slot: int, board: Board, seed: int, clock: Clock) -> None:
         self._board = board
         self._clock = clock
         self._random = random.Random(f"{seed}/{slot}")
         self._last = clock.monotonic()
-        self._loaded = 0.0  # share of the task's memory that is in place
+        self._loaded = 0.0  # the loaded share of the task's memory
         self._memory_share = 0.0
         self._utilisation = 0.0
         self._temperature = _AMBIENT + self._random.uniform(2, 7)
@@ -171,7 +174,7 @@ class _SimulatedGPU:
         else:
             load, self._memory_share = _LOADS[task.task_type]
             self._loaded = min(1.0, self._loaded + seconds / _SECONDS_TO_LOAD)
-            # While the model loads the GPU is hardly used; a step's pauses show as a little less than full use.
+            # While the model loads, the GPU is hardly used. Pauses between steps reduce full use a little.
             jitter = self._random.uniform(-0.04, 0.03)
             self._utilisation = min(1.0, max(0.0, load + jitter)) if self._loaded >= 1.0 else 0.05
         self.task_memory_mb = int(self._board.memory_mb * self._memory_share * self._loaded)
@@ -184,7 +187,7 @@ class _SimulatedGPU:
 
 
 def with_faults(vitals: GPUVitals, faults: Collection[SimulatedFault], gpu: GPUIdentity) -> GPUVitals:
-    """The readings of a GPU that has these faults."""
+    """Return the readings of a GPU with these faults."""
     reasons = set(vitals.throttle_reasons or ()) - {"gpu_idle"}
     if SimulatedFault.OVERHEATS in faults:
         hot = (gpu.temperature_slowdown or 90) + 2

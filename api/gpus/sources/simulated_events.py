@@ -1,4 +1,4 @@
-"""Faults that simulated GPUs are to have, so that whoever watches them can be tried."""
+"""The faults of simulated GPUs, for tests of monitoring and alerts."""
 
 import re
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from enum import StrEnum
 
 
 class SimulatedFault(StrEnum):
-    """What can happen to a simulated GPU."""
+    """The kinds of simulated faults."""
 
-    OVERHEATS = "overheats"  #: it is hotter than the temperature at which it slows down
+    OVERHEATS = "overheats"  #: it is hotter than its slowdown temperature
     LOST = "lost"  #: the driver cannot reach it
-    FAN_STOPS = "fan"  #: its fan stands still, and it grows hot
+    FAN_STOPS = "fan"  #: its fan stops, and it becomes hot
     POWER_BRAKE = "brake"  #: a power brake slows it down
-    XID = "xid"  #: the driver reports this error, once
+    XID = "xid"  #: the driver reports this error once
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedEvent:
-    """A fault of one GPU. Seconds are from the start of the service; `lasts` infinite: until its end."""
+    """A fault of one GPU. Seconds count from the start of the service; `lasts` is infinite for a permanent fault."""
 
     at: float
     gpu: int
@@ -26,7 +26,7 @@ class SimulatedEvent:
     xid: int | None = None
 
     def is_on(self, elapsed: float) -> bool:
-        """Whether it goes on so many seconds after the start."""
+        """Return whether the fault is active this many seconds after the start."""
         return self.at <= elapsed < self.at + self.lasts
 
 
@@ -35,8 +35,9 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def parse_events(text: str) -> tuple[SimulatedEvent, ...]:
-    """What is to happen to simulated GPUs, from "30s gpu0 overheats 5m; 1m gpu1 xid 79", when, which, what, for how
-    long or with which number. Raises ValueError with what is wrong.
+    """Parse events from text such as "30s gpu0 overheats 5m; 1m gpu1 xid 79": time, GPU, fault, duration or number.
+
+    Raises ValueError with the problem.
     """
     found = []
     for part in filter(None, (part.strip() for part in text.split(";"))):

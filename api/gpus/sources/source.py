@@ -1,4 +1,4 @@
-"""The seam to the GPUs: what a source of readings offers, how it fails, and a fake for tests."""
+"""The interface to the GPUs: the methods and errors of a source of readings, and a fake for tests."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,26 +14,26 @@ from api.domain.reading import (
     SourceName,
     XidEvent,
 )
-from api.domain.reason import Reason, Words, text_of
+from api.domain.reason import Reason, ReasonOrText, text_of
 from api.domain.task import RegisteredTask
 
 
 class SourceFault(Exception):
-    """The source as a whole gives no readings: what is wrong, and what to do about it."""
+    """The whole source has no readings. The message contains the problem and the remedy."""
 
-    def __init__(self, reason: Words, remedy: Words, code: int | None = None) -> None:
+    def __init__(self, reason: ReasonOrText, remedy: ReasonOrText, code: int | None = None) -> None:
         self.words = Reason.of("{reason}: {remedy}", "source_fails", reason=reason, remedy=remedy)
         super().__init__(self.words.text)
         self.code = code
 
 
 class GPUFault(Exception):
-    """One GPU gives no readings; the others may be well."""
+    """One GPU has no readings; others may have."""
 
-    def __init__(self, kind: FaultKind, reason: Words) -> None:
+    def __init__(self, kind: FaultKind, reason: ReasonOrText) -> None:
         super().__init__(text_of(reason))
         self.kind = kind
-        self.reason = reason  #: why, with a code where the words are ours
+        self.reason = reason  #: the reason, with a code for messages of this service
 
 
 class ProcessesUnlistedError(Exception):
@@ -41,18 +41,20 @@ class ProcessesUnlistedError(Exception):
 
 
 class GPUSource(Protocol):
-    """A source numbers its GPUs by slot, from 0. `refresh` and the per-slot reads run in different threads;
-    reads of different slots run at the same time, two reads of one slot never do.
+    """A source of readings, which numbers its GPUs by slot from 0.
+
+    `refresh` and the per-slot reads run in different threads. Reads of different slots run concurrently, reads of one
+    slot never do.
     """
 
     @property
     def name(self) -> SourceName:
-        """Which kind of readings these are."""
+        """The kind of these readings."""
         ...
 
     @property
     def generation(self) -> int:
-        """Grows with every initialisation; identities read before it are void."""
+        """Increases with every initialisation, which makes older identities invalid."""
         ...
 
     @property
@@ -61,47 +63,60 @@ class GPUSource(Protocol):
         ...
 
     def refresh(self, may_reinitialise: bool) -> int:
-        """Initialises the source where needed, and returns how many slots it has. Raises SourceFault.
+        """Initialise the source if needed, and return its number of slots.
 
-        `may_reinitialise` is false while a read is stuck: tearing the library down under it could crash.
+        `may_reinitialise` is false while a read is stuck: a shutdown of the library could then crash. Raises
+        SourceFault.
         """
         ...
 
     def identify(self, slot: int) -> GPUIdentity:
-        """The identity of the GPU in this slot now. Raises GPUFault."""
+        """Return the current identity of the GPU in this slot.
+
+        Raises GPUFault.
+        """
         ...
 
     def read_vitals(self, gpu: GPUIdentity) -> GPUVitals:
-        """What changes all the time. Raises GPUFault."""
+        """Return the constantly changing values.
+
+        Raises GPUFault.
+        """
         ...
 
     def read_condition(self, gpu: GPUIdentity) -> GPUCondition:
-        """What changes seldom. Raises GPUFault."""
+        """Return the rarely changing values.
+
+        Raises GPUFault.
+        """
         ...
 
     def read_processes(self, gpu: GPUIdentity) -> tuple[GPUProcess, ...]:
-        """The processes that hold its memory. Raises GPUFault, or ProcessesUnlistedError when the driver cannot say."""
+        """Return the processes that hold its memory.
+
+        Raises GPUFault; ProcessesUnlistedError if the driver does not list them.
+        """
         ...
 
     def next_xid(self) -> XidEvent | None:
-        """The next error that the driver has reported; None when there is none. Asked every second."""
+        """Return the next error that the driver has reported, or None. It is called every second."""
         ...
 
     def observe_tasks(self, held: Mapping[str, RegisteredTask]) -> None:
-        """Is told, at every change of the registry, who holds which GPU (by UUID); a simulation follows it."""
+        """Receive the holder of each GPU (by UUID) at every change; a simulation follows it."""
         ...
 
     def note_all_well(self) -> None:
-        """Is told after a sweep in which every GPU answered."""
+        """Receive the information that every GPU answered in the last sweep."""
         ...
 
     def close(self) -> None:
-        """Stops using the source; a call that is stuck in the driver is left behind."""
+        """Stop using the source. A call that is stuck in the driver is left running."""
         ...
 
 
 class FakeSource:
-    """A source under a test's control: set `faults`, `vitals`, `processes` and `problem`, then sweep."""
+    """A source that a test controls: set `faults`, `vitals`, `processes` and `problem`, then sweep."""
 
     name = SourceName.NVML
 

@@ -27,7 +27,7 @@ def test_an_attempt_is_absent_until_it_is_submitted(executor: FakeExecutor) -> N
     assert phase(executor) is Phase.RUNNING
 
 
-def test_it_goes_the_way_that_the_test_says(executor: FakeExecutor) -> None:
+def test_state_is_set_by_the_test(executor: FakeExecutor) -> None:
     executor.submit(SUBMISSION)
     executor.is_stopping("a", StopRung.TERMINATE)
     assert executor.observe([REF])["a"].stop_rung is StopRung.TERMINATE
@@ -37,13 +37,13 @@ def test_it_goes_the_way_that_the_test_says(executor: FakeExecutor) -> None:
     assert (seen.signal, seen.stop_requested) == (15, True)
 
 
-def test_an_attempt_that_has_ended_does_not_start_again(executor: FakeExecutor) -> None:
+def test_ended_attempt_does_not_start_again(executor: FakeExecutor) -> None:
     executor.ends("a")
     executor.submit(SUBMISSION)
     assert phase(executor) is Phase.ENDED
 
 
-def test_what_vanished_can_be_submitted_again(executor: FakeExecutor) -> None:
+def test_absent_attempt_can_be_submitted_again(executor: FakeExecutor) -> None:
     executor.submit(SUBMISSION)
     executor.is_absent("a", "its supervisor is gone")
     assert phase(executor) is Phase.ABSENT
@@ -51,12 +51,12 @@ def test_what_vanished_can_be_submitted_again(executor: FakeExecutor) -> None:
     assert (phase(executor), len(executor.submissions)) == (Phase.RUNNING, 2)
 
 
-def test_orders_are_kept(executor: FakeExecutor) -> None:
+def test_orders_are_recorded(executor: FakeExecutor) -> None:
     executor.stop(REF, StopOrder())
     assert executor.orders == [(REF, StopOrder())]
 
 
-def test_it_refuses_when_it_is_told_to(executor: FakeExecutor) -> None:
+def test_refusal_is_raised(executor: FakeExecutor) -> None:
     executor.refusal = OSError("the disk is full")
     with pytest.raises(OSError, match="full"):
         executor.submit(SUBMISSION)
@@ -65,34 +65,34 @@ def test_it_refuses_when_it_is_told_to(executor: FakeExecutor) -> None:
     assert (executor.submissions, executor.orders) == ([], [])
 
 
-def test_its_log_is_read_by_offset(executor: FakeExecutor) -> None:
+def test_log_is_read_by_offset(executor: FakeExecutor) -> None:
     executor.prints(REF.log_directory, b"one\n")
     executor.prints(REF.log_directory, b"two\n")
     assert executor.read_log(REF, 4, 100) == (4, b"two\n")
 
 
-def test_it_has_the_survivors_that_the_test_gives_it(executor: FakeExecutor) -> None:
-    executor.leaves_behind("a", 5, 6)
+def test_survivors_are_set_by_the_test(executor: FakeExecutor) -> None:
+    executor.leaves_survivors("a", 5, 6)
     assert list(executor.survivors(REF)) == [5, 6]
 
 
-def test_it_uses_what_it_was_given_while_it_runs_unless_the_test_says_otherwise(executor: FakeExecutor) -> None:
+def test_running_attempt_uses_its_assigned_gpus_unless_the_test_changes_that(executor: FakeExecutor) -> None:
     assert executor.used_gpus(REF) == set()
     executor.submit(Submission(REF, ("python",), Path("/"), {}, gpu_uuids=("GPU-a",)))
     assert executor.used_gpus(REF) == {"GPU-a"}
-    executor.is_at_work_on("a", "GPU-b")
+    executor.uses_gpus("a", "GPU-b")
     assert executor.used_gpus(REF) == {"GPU-b"}
     executor.ends("b")
     assert executor.used_gpus(AttemptRef("b", Path("/attempts/b"), Path("/logs/b"))) == set()
 
 
-def test_a_port_is_one_that_nobody_holds_or_hears_on(executor: FakeExecutor) -> None:
-    executor.hears_on(FIRST_PORT)
+def test_free_port_is_neither_held_nor_in_use(executor: FakeExecutor) -> None:
+    executor.occupies_ports(FIRST_PORT)
     assert executor.free_port("here", {FIRST_PORT + 1}) == FIRST_PORT + 2
 
 
-def test_a_log_that_the_test_keeps_elsewhere_is_the_one_that_is_read(executor: FakeExecutor) -> None:
-    kept = MemoryLog(REF.log_directory)
-    kept.add(b"kept\n")
-    executor.keeps(kept)
-    assert executor.open_log(REF.log_directory).read(0, 9) == executor.read_log(REF, 0, 9) == (0, b"kept\n")
+def test_log_given_by_the_test_is_read(executor: FakeExecutor) -> None:
+    given = MemoryLog(REF.log_directory)
+    given.add(b"given\n")
+    executor.keeps(given)
+    assert executor.open_log(REF.log_directory).read(0, 9) == executor.read_log(REF, 0, 9) == (0, b"given\n")

@@ -11,7 +11,7 @@ HERE = ProcessIdentity(os.getpid(), 1.0)
 
 
 class World:
-    """A supervisor's heartbeat and sleeps, and our own clock."""
+    """A supervisor's heartbeat and context switches, and our own clock."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory = directory
@@ -25,7 +25,7 @@ class World:
         (self.directory / "heartbeat").touch()
         os.utime(self.directory / "heartbeat", (at, at))
 
-    def look(self, after: float) -> float:
+    def measure(self, after: float) -> float:
         self.now += after
         return self._heartbeats.measure(self.directory, HERE)
 
@@ -34,30 +34,30 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path, monkeypatch)
     made.beats(1000.0)
-    made.look(0.0)
+    made.measure(0.0)
     return made
 
 
-def test_heart_that_stands_still_is_counted(world: World):
-    assert [world.look(0.5) for _ in range(4)] == [0.5, 1.0, 1.5, 2.0]
+def test_missing_heartbeats_are_counted(world: World):
+    assert [world.measure(0.5) for _ in range(4)] == [0.5, 1.0, 1.5, 2.0]
 
 
-def test_heart_that_beats_is_alive_whatever_the_wall_clock_says(world: World):
-    world.look(1.0)
+def test_heartbeat_counts_whatever_the_wall_clock_shows(world: World):
+    world.measure(1.0)
     world.beats(-86_400.0)
-    assert world.look(1.0) == 0.0
+    assert world.measure(1.0) == 0.0
 
 
-def test_disk_that_takes_no_heartbeat_makes_nobody_frozen(world: World):
+def test_disk_without_space_for_heartbeats_makes_no_supervisor_frozen(world: World):
     (world.directory / "heartbeat").unlink()
-    world.look(1.0)
+    world.measure(1.0)
     world.sleeps += 1
-    assert world.look(1.0) == 0.0
+    assert world.measure(1.0) == 0.0
 
 
-def test_pause_of_our_own_counts_as_one_look(world: World):
-    assert world.look(3600.0) == LOOK_SECONDS
+def test_suspension_of_this_process_counts_as_one_check(world: World):
+    assert world.measure(3600.0) == LOOK_SECONDS
 
 
-def test_sleeps_of_a_process_are_counted():
+def test_context_switches_of_a_process_are_read():
     assert heartbeats._count_switches(os.getpid()) > 0

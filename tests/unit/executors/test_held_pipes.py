@@ -4,7 +4,7 @@ from pathlib import Path
 from api.executors import held_pipes
 from api.executors.attempt.output import PIPE
 from api.executors.held_pipes import HeldPipes
-from api.executors.place import is_held_open
+from api.executors.host_context import is_held_open
 
 
 def make(directory: Path) -> Path:
@@ -13,7 +13,7 @@ def make(directory: Path) -> Path:
     return directory
 
 
-def test_what_is_in_a_pipe_outlives_who_wrote_it(tmp_path: Path) -> None:
+def test_content_of_a_pipe_outlives_its_writer(tmp_path: Path) -> None:
     attempt, pipes = make(tmp_path / "1"), HeldPipes()
     pipes.hold(attempt)
     pipes.hold(attempt)
@@ -27,14 +27,14 @@ def test_what_is_in_a_pipe_outlives_who_wrote_it(tmp_path: Path) -> None:
     assert not is_held_open(attempt / PIPE)
 
 
-def test_an_attempt_without_a_pipe_is_none_to_hold(tmp_path: Path) -> None:
+def test_attempt_without_a_pipe_is_ignored(tmp_path: Path) -> None:
     pipes = HeldPipes()
     pipes.hold(tmp_path)
     pipes.let_go(tmp_path)
     assert pipes._handles == {}
 
 
-def test_of_too_many_the_oldest_is_let_go(tmp_path: Path, monkeypatch: object) -> None:
+def test_oldest_pipe_is_closed_at_the_limit(tmp_path: Path, monkeypatch: object) -> None:
     pipes = HeldPipes()
     most, held_pipes.MOST = held_pipes.MOST, 2
     try:

@@ -9,7 +9,7 @@ import pytest
 from api.executors.attempt.process_marks import MARKER
 from api.executors.attempt.processes import read_stat
 from api.executors.attempt.seen_processes import SeenProcesses
-from api.executors.leftovers import list_leftovers
+from api.executors.local import list_leftovers
 
 
 @pytest.fixture
@@ -26,20 +26,20 @@ def marked(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process.stdout.close()
 
 
-def test_who_carries_the_mark_is_left(tmp_path: Path, marked: subprocess.Popen[bytes]) -> None:
+def test_marked_process_is_a_leftover(tmp_path: Path, marked: subprocess.Popen[bytes]) -> None:
     assert list_leftovers(f"uid-{tmp_path.name}", tmp_path, None) == [marked.pid]
     assert list_leftovers("another", tmp_path, None) == []
 
 
-def test_who_is_on_the_list_and_lives_is_left(tmp_path: Path) -> None:
-    gone = subprocess.Popen(["/bin/true"])
-    gone.wait()
+def test_listed_living_process_is_a_leftover(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
     stat = read_stat(os.getpid())
     assert stat is not None
     seen = SeenProcesses(str(tmp_path))
-    seen.note({(stat.pid, stat.start), (gone.pid, stat.start)})
+    seen.note({(stat.pid, stat.start), (ended.pid, stat.start)})
     assert list_leftovers("another", tmp_path, None) == [os.getpid()]
 
 
-def test_a_control_group_that_is_not_the_attempts_counts_for_nothing(tmp_path: Path) -> None:
+def test_control_group_of_another_attempt_is_ignored(tmp_path: Path) -> None:
     assert list_leftovers("another", tmp_path, "/sys/fs/cgroup") == []

@@ -24,44 +24,42 @@ def nowhere(uid: str) -> Path | None:
     return None
 
 
-def test_a_supervisor_and_its_processes_are_one_attempt(tmp_path: Path, attempt: Path) -> None:
+def test_supervisor_and_its_processes_are_one_attempt(tmp_path: Path, attempt: Path) -> None:
     found = Survey({attempt: SUPERVISOR}, {"a.1": (MEMBER,)})
     (living,) = list_living(found, tmp_path, nowhere)
     assert (living.ref.uid, living.ref.directory, living.gpu_uuids) == ("a.1", attempt, ("GPU-0",))
     assert (living.supervisor, living.members, living.has_ended) == (SUPERVISOR, (MEMBER,), False)
 
 
-def test_processes_that_lost_their_supervisor_are_found_by_their_uid(tmp_path: Path, attempt: Path) -> None:
+def test_processes_without_a_supervisor_are_found_by_uid(tmp_path: Path, attempt: Path) -> None:
     found = Survey({}, {"a.1": (MEMBER,), "b.1": (MEMBER,)})
     (living,) = list_living(found, tmp_path, lambda uid: attempt)
     assert (living.ref.uid, living.supervisor) == ("a.1", None)
     assert list_living(found, tmp_path, nowhere) == []
 
 
-def test_those_of_another_storage_are_not_ours(tmp_path: Path, attempt: Path) -> None:
+def test_attempts_of_another_storage_are_ignored(tmp_path: Path, attempt: Path) -> None:
     assert list_living(Survey({attempt: SUPERVISOR}, {}), tmp_path / "other", nowhere) == []
 
 
-def test_one_whose_record_is_gone_is_none_that_can_be_named(tmp_path: Path, attempt: Path) -> None:
+def test_attempt_without_a_record_is_ignored(tmp_path: Path, attempt: Path) -> None:
     (attempt / "spec.json").unlink()
     assert list_living(Survey({attempt: SUPERVISOR}, {}), tmp_path, nowhere) == []
 
 
-def test_an_outcome_that_is_there_is_told(tmp_path: Path, attempt: Path) -> None:
+def test_existing_outcome_is_reported(tmp_path: Path, attempt: Path) -> None:
     (attempt / "exit.json").write_text("{}")
     (living,) = list_living(Survey({attempt: SUPERVISOR}, {}), tmp_path, nowhere)
     assert living.has_ended
 
 
-def test_processes_that_carry_a_limit_only_are_found_among_the_attempts_there_are(
-    tmp_path: Path, attempt: Path
-) -> None:
+def test_processes_with_only_a_limit_are_matched_to_known_attempts(tmp_path: Path, attempt: Path) -> None:
     found = Survey({}, {}, {limit_of("a.1"): (MEMBER,)})
     (living,) = list_living(found, tmp_path, lambda uid: attempt, lambda: ["b.1", "a.1"])
     assert (living.ref.uid, living.members) == ("a.1", (MEMBER,))
 
 
-def test_those_whose_supervisor_lives_need_no_list_of_all_attempts(tmp_path: Path, attempt: Path) -> None:
+def test_known_attempts_are_not_listed_if_all_supervisors_live(tmp_path: Path, attempt: Path) -> None:
     def refuse() -> list[str]:
         raise AssertionError
 

@@ -17,9 +17,7 @@ from api.executors.process_survey import Survey
 from tests.unit.util.foreign import Plant, each_plant
 
 
-def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_outcome_written_just_before_the_supervisors_death_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     executor = LocalExecutor(sys.executable, "here", {})
     ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
     (tmp_path / "exit.json").write_bytes(b"")
@@ -34,7 +32,7 @@ def test_outcome_that_was_mended_just_before_its_supervisor_was_gone_is_the_true
     assert (outcome.reason, outcome.exit_code) == ("exited", 0)
 
 
-def test_what_an_attempt_left_half_written_is_removed_with_its_end_whose_supervisor_met_a_bad_disk(tmp_path: Path):
+def test_partial_files_after_disk_errors_are_removed_with_the_end(tmp_path: Path):
     executor = LocalExecutor(sys.executable, "here", {})
     ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
     for name in (".exit.json.0123456789abcdef.new", ".runner.json.0123456789abcdef.new", "environment.json"):
@@ -45,7 +43,7 @@ def test_what_an_attempt_left_half_written_is_removed_with_its_end_whose_supervi
     assert sorted(os.listdir(tmp_path)) == ["exit.json", "runner.json"]
 
 
-def test_directory_that_cannot_be_read_is_unknown_and_says_since_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unreadable_directory_is_unknown_with_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     executor = LocalExecutor(sys.executable, "here", {})
     ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
 
@@ -62,9 +60,7 @@ def test_directory_that_cannot_be_read_is_unknown_and_says_since_when(tmp_path: 
     assert later.age > first.age
 
 
-def test_a_living_supervisor_whose_record_lock_and_outcome_were_spoilt_is_not_taken_for_dead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_living_supervisor_with_damaged_files_is_not_considered_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     executor = LocalExecutor(sys.executable, "here", {})
     ref = AttemptRef("train_1.1", tmp_path, tmp_path / "log")
     for name in ("lock", "runner.json", "heartbeat", "exit.json"):
@@ -91,7 +87,7 @@ def outcome(directory: Path, **fields: object) -> None:
 NAMES = ["spec.json", "environment.json", "stop.json", "runner.json", "exit.json", "lock", "fence", "heartbeat"]
 
 
-def test_an_outcome_of_a_living_supervisor_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcome_beside_a_living_supervisor_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.executors.local.supervises", lambda *_: True)
     executor = LocalExecutor(sys.executable, "here", {})
     write_json(str(tmp_path / "runner.json"), {"boot_id": boot_id(), "supervisor": myself(), "fence": 1})
@@ -101,7 +97,7 @@ def test_an_outcome_of_a_living_supervisor_is_not_believed(tmp_path: Path, monke
 
 
 @each_plant
-def test_what_is_no_file_in_the_place_of_the_outcome_is_a_damaged_one(tmp_path: Path, plant: Plant) -> None:
+def test_non_file_instead_of_the_outcome_is_a_damaged_outcome(tmp_path: Path, plant: Plant) -> None:
     plant(tmp_path / "exit.json")
     ref = AttemptRef("t.1", tmp_path, tmp_path / "log")
     seen = LocalExecutor(sys.executable, "here", {}).observe([ref])[ref.uid]
@@ -111,7 +107,7 @@ def test_what_is_no_file_in_the_place_of_the_outcome_is_a_damaged_one(tmp_path: 
 
 @each_plant
 @pytest.mark.parametrize("name", NAMES)
-def test_no_name_in_its_directory_hangs_or_misleads_the_service(tmp_path: Path, plant: Plant, name: str) -> None:
+def test_planted_files_neither_block_nor_mislead_the_service(tmp_path: Path, plant: Plant, name: str) -> None:
     plant(tmp_path / name)
     ref = AttemptRef("t.1", tmp_path, tmp_path / "log")
     executor = LocalExecutor(sys.executable, "here", {})
@@ -121,19 +117,19 @@ def test_no_name_in_its_directory_hangs_or_misleads_the_service(tmp_path: Path, 
     assert not (tmp_path / "made-by-following").exists()
 
 
-def test_what_cannot_be_understood_of_one_attempt_hides_no_other(
+def test_unparsable_attempt_hides_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     refs = [AttemptRef(f"t.{n}", tmp_path / str(n), tmp_path / "log") for n in (1, 2)]
     for ref in refs:
         ref.directory.mkdir()
     executor = LocalExecutor(sys.executable, "here", {})
-    whole = executor._outcome
+    original = executor._outcome
 
     def trip(directory: Path, look: Callable[[], Survey]) -> object:
         if directory == refs[0].directory:
             raise OverflowError("too large")
-        return whole(directory, look)
+        return original(directory, look)
 
     monkeypatch.setattr(executor, "_outcome", trip)
     for _ in range(3):
@@ -147,7 +143,7 @@ def ref(tmp_path: Path) -> AttemptRef:
     return AttemptRef("train_1.1", tmp_path, tmp_path / "log")
 
 
-def test_what_no_log_has_is_told_by_the_record_of_the_supervisor(ref: AttemptRef):
+def test_lost_bytes_are_read_from_the_supervisors_record(ref: AttemptRef):
     executor = LocalExecutor(sys.executable, "here", {})
     assert executor.lost_bytes(ref) is None
     (ref.directory / "runner.json").write_text(json.dumps({"fence": 1, "log_lost_bytes": 70}))
@@ -155,19 +151,17 @@ def test_what_no_log_has_is_told_by_the_record_of_the_supervisor(ref: AttemptRef
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"log_lost_bytes": "many"}', '{"log_lost_bytes": 1e300}'])
-def test_a_record_that_is_none_tells_of_no_loss(ref: AttemptRef, content: str):
+def test_invalid_record_reports_no_loss(ref: AttemptRef, content: str):
     (ref.directory / "runner.json").write_text(content)
     assert LocalExecutor(sys.executable, "here", {}).lost_bytes(ref) is None
 
 
-def test_an_attempt_uses_the_gpus_on_which_the_driver_sees_its_processes(
-    ref: AttemptRef, monkeypatch: pytest.MonkeyPatch
-):
+def test_used_gpus_are_those_with_the_attempts_processes(ref: AttemptRef, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("api.executors.local.list_leftovers", lambda uid, directory, cgroup: [51, 52])
     at_work = {"GPU-a": (51, 7), "GPU-b": (7,), "GPU-c": (52,), "GPU-d": ()}
     executor = LocalExecutor(sys.executable, "here", {}, pids_by_gpu=lambda: at_work)
     assert executor.used_gpus(ref) == {"GPU-a", "GPU-c"}
 
 
-def test_where_the_driver_cannot_say_nobody_knows_what_an_attempt_uses(ref: AttemptRef):
+def test_used_gpus_are_unknown_if_the_driver_does_not_list_processes(ref: AttemptRef):
     assert LocalExecutor(sys.executable, "here", {}).used_gpus(ref) is None

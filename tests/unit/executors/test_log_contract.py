@@ -1,4 +1,4 @@
-"""A log answers the same whether it lies on the disk, as a supervisor leaves it, or in memory."""
+"""A log behaves equally on disk, as a supervisor writes it, and in memory."""
 
 import os
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def _in_memory(directory: Path, patched: pytest.MonkeyPatch) -> tuple[Log, Write
 
 @pytest.fixture(params=[_on_disk, _in_memory])
 def made(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Log, Write]:
-    """A log, and what writes to it at a time."""
+    """Return a log and a function that writes to it at a given time."""
     both: tuple[Log, Write] = request.param(tmp_path / "log", monkeypatch)
     return both
 
@@ -47,7 +47,7 @@ def log(made: tuple[Log, Write]) -> Log:
     return found
 
 
-def test_one_that_has_not_begun_is_empty(made: tuple[Log, Write]):
+def test_unstarted_log_is_empty(made: tuple[Log, Write]):
     log, _ = made
     assert (log.first(), log.end(), log.span()) == (0, 0, LogSpan(0, 0, 0, 0))
     assert log.read(5, 10) == (5, b"")
@@ -55,7 +55,7 @@ def test_one_that_has_not_begun_is_empty(made: tuple[Log, Write]):
     assert log.open_parts()[0] == 0
 
 
-def test_bytes_are_found_by_offset(log: Log):
+def test_bytes_are_read_by_offset(log: Log):
     assert log.span() == LogSpan(0, 28, 0, 4)
     assert log.read(7, 7) == (7, b"line 1\n")
     assert log.read(28, 7) == (28, b"")
@@ -67,7 +67,7 @@ def test_times_are_found_by_offset_and_offsets_by_time(log: Log):
     assert [log.offset_at(at) for at in (0.0, 1001.0, 1001.5, 1003.0, 2000.0)] == [0, 7, 14, 21, 28]
 
 
-def test_a_cursor_goes_on_where_it_was(made: tuple[Log, Write], log: Log):
+def test_cursor_continues_at_its_offset(made: tuple[Log, Write], log: Log):
     cursor = log.follow(21)
     assert cursor.read(100) == (21, b"line 3\n")
     assert (cursor.read(100), cursor.offset) == ((28, b""), 28)
@@ -76,7 +76,7 @@ def test_a_cursor_goes_on_where_it_was(made: tuple[Log, Write], log: Log):
     cursor.close()
 
 
-def test_all_of_it_can_be_held_open(log: Log):
+def test_whole_log_can_be_held_open(log: Log):
     first, parts = log.open_parts()
     assert (first, [os.pread(part.descriptor, part.size, 0) for part in parts]) == (0, [log.read(0, 100)[1]])
     for part in parts:

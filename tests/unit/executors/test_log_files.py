@@ -27,7 +27,7 @@ def line(number: int) -> bytes:
     return b"line %05d\n" % number
 
 
-def test_a_log_that_is_not_there_is_empty(files: LogFiles):
+def test_missing_log_is_empty(files: LogFiles):
     span = files.span()
     assert (span.first, span.end, span.newlines, span.lines_before) == (0, 0, 0, 0)
     assert (files.read(5, 10), files.time_at(0), files.offset_at(0.0), files.times_between(0, 9)) == (
@@ -39,7 +39,7 @@ def test_a_log_that_is_not_there_is_empty(files: LogFiles):
     assert LogFilesCursor(files, 0).read(10) == (0, b"")
 
 
-def test_newlines_are_counted_over_segments_that_are_gone(files: LogFiles, writer: LogWriter):
+def test_newlines_of_deleted_segments_are_counted(files: LogFiles, writer: LogWriter):
     for number in range(2000):
         writer.write(line(number))
     span = files.span()
@@ -49,7 +49,7 @@ def test_newlines_are_counted_over_segments_that_are_gone(files: LogFiles, write
     assert files.newlines_before(0) == 0
 
 
-def test_a_cursor_reads_over_segments_and_waits_at_the_end(files: LogFiles, writer: LogWriter):
+def test_cursor_reads_across_segments_and_waits_at_the_end(files: LogFiles, writer: LogWriter):
     cursor, seen = LogFilesCursor(files, 0), b""
     for number in range(500):
         writer.write(line(number))
@@ -59,7 +59,7 @@ def test_a_cursor_reads_over_segments_and_waits_at_the_end(files: LogFiles, writ
     cursor.close()
 
 
-def test_a_cursor_whose_segments_were_removed_goes_on_behind_them(files: LogFiles, writer: LogWriter):
+def test_cursor_continues_after_deleted_segments(files: LogFiles, writer: LogWriter):
     writer.write(line(0))
     cursor = LogFilesCursor(files, 0)
     cursor.read(100)
@@ -67,15 +67,15 @@ def test_a_cursor_whose_segments_were_removed_goes_on_behind_them(files: LogFile
         writer.write(line(number))
     began, content = cursor.read(22)
     while began < files.first():
-        # What it holds open it may still read.
+        # It may still read the file that it holds open.
         began, content = cursor.read(2000)
     assert began == files.first()
     assert content.startswith(line(began // 11))
     cursor.close()
 
 
-def test_a_cursor_goes_on_when_the_end_of_its_segment_was_moved_into_the_next(files: LogFiles, writer: LogWriter):
-    # The segment is cut behind its last newline, and what follows begins the next one.
+def test_cursor_continues_when_its_segments_end_moved_to_the_next(files: LogFiles, writer: LogWriter):
+    # The segment is cut after its last newline; the rest starts the next one.
     cursor, seen = LogFilesCursor(files, 0), b""
     for number in range(400):
         content = line(number)
@@ -86,13 +86,13 @@ def test_a_cursor_goes_on_when_the_end_of_its_segment_was_moved_into_the_next(fi
     cursor.close()
 
 
-def test_written_at_once_or_in_parts_it_is_the_same(files: LogFiles, writer: LogWriter):
+def test_result_does_not_depend_on_the_chunks_written(files: LogFiles, writer: LogWriter):
     writer.write(b"one\ntw")
     writer.write(b"o\n")
     assert files.read(0, 100) == (0, b"one\ntwo\n")
 
 
-def test_a_listing_is_kept_until_the_directory_changes(
+def test_listing_is_cached_until_the_directory_changes(
     files: LogFiles, writer: LogWriter, monkeypatch: pytest.MonkeyPatch
 ):
     for number in range(200):
@@ -107,7 +107,7 @@ def test_a_listing_is_kept_until_the_directory_changes(
     assert files.starts() == segment_starts(str(files.directory))
 
 
-def test_a_listing_that_has_just_changed_is_not_kept(files: LogFiles, writer: LogWriter):
+def test_listing_of_a_recent_change_is_not_cached(files: LogFiles, writer: LogWriter):
     # Both changes may be in the same tick of the file system's clock.
     changed_at = os.stat(files.directory).st_mtime_ns
     assert files.starts() == [0]
@@ -116,7 +116,7 @@ def test_a_listing_that_has_just_changed_is_not_kept(files: LogFiles, writer: Lo
     assert files.starts() == segment_starts(str(files.directory)) != [0]
 
 
-def test_a_name_whose_digits_are_no_numbers_is_no_segment(files: LogFiles, writer: LogWriter):
+def test_name_with_non_ascii_digits_is_not_a_segment(files: LogFiles, writer: LogWriter):
     writer.write(line(1))
     (files.directory / ("\N{SUPERSCRIPT TWO}" * 20 + ".log")).write_bytes(b"x")
     assert segment_starts(str(files.directory)) == [0]

@@ -8,7 +8,7 @@ from api.executors.process_survey import survey
 SCRIPT = "import time; print('up', flush=True); time.sleep(600)"
 
 
-def test_processes_of_attempts_and_their_supervisors_are_found_without_any_file(tmp_path: Path):
+def test_attempts_and_supervisors_are_found_without_files(tmp_path: Path):
     program = tmp_path / "executors" / "supervisor.py"
     program.parent.mkdir()
     program.write_text(SCRIPT)
@@ -33,9 +33,9 @@ def test_processes_of_attempts_and_their_supervisors_are_found_without_any_file(
             process.stdout.close()
 
 
-def test_a_process_that_does_not_say_its_uid_is_found_by_its_limit(tmp_path: Path):
+def test_process_without_a_uid_is_found_by_its_limit(tmp_path: Path):
     uid = f"uid-{tmp_path.name}"
-    with ProcessMark(uid).handed_on():
+    with ProcessMark(uid).applied():
         silent = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, env={})
     try:
         assert silent.stdout is not None

@@ -26,14 +26,14 @@ def test_no_record_raises(content: bytes) -> None:
     assert outcome is None or outcome.reason
 
 
-def test_an_outcome_that_cannot_be_read_says_so_and_when() -> None:
+def test_unreadable_outcome_has_an_error_and_a_time() -> None:
     assert parse_outcome(b"{", 5.0) is None
     outcome = damaged_outcome(5.0)
     assert (outcome.reason, outcome.ended_at) == ("supervisor_lost", 5.0)
     assert "exit.json" in (outcome.error or "")
 
 
-def test_an_outcome_is_read_whole() -> None:
+def test_complete_outcome_is_parsed() -> None:
     written = {
         "reason": "exited",
         "exit_code": 3,
@@ -62,20 +62,20 @@ def test_an_outcome_is_read_whole() -> None:
 
 @pytest.mark.parametrize("value", [-1, 1e300, float("nan"), float("inf"), 2**70, 1.5, "1", True, [], {}, None])
 @pytest.mark.parametrize("name", ["exit_code", "signal", "last_step", "log_offset", "started_at"])
-def test_a_figure_that_makes_no_sense_is_none(name: str, value: object) -> None:
+def test_invalid_number_is_none(name: str, value: object) -> None:
     outcome = parse_outcome(json.dumps({"reason": "exited", "ended_at": 2.5, name: value}).encode(), 0.0)
     assert outcome is not None
     assert getattr(outcome, name) is None or (name, value) == ("started_at", 1.5)
 
 
 @pytest.mark.parametrize("written_at", [-5.0, 1e18])
-def test_a_time_of_the_file_that_no_calendar_has_is_none_of_the_end(written_at: float) -> None:
+def test_impossible_file_time_is_not_used_as_the_end(written_at: float) -> None:
     outcome = parse_outcome(json.dumps({"reason": "exited", "ended_at": -1}).encode(), written_at)
     assert outcome is not None
     assert datetime.fromtimestamp(outcome.ended_at, UTC)
 
 
-def test_an_outcome_with_a_reason_that_no_supervisor_gives_is_damaged() -> None:
+def test_outcome_with_an_unknown_reason_is_damaged() -> None:
     assert parse_outcome(b'{"reason": "success"}', 5.0) is None
 
 
@@ -86,7 +86,7 @@ def test_texts_of_an_outcome_are_bounded() -> None:
     assert len(outcome.error or "") + sum(map(len, outcome.phrases)) < 200_000
 
 
-def test_a_runner_names_its_processes() -> None:
+def test_runner_contains_its_processes() -> None:
     written = {
         "boot_id": "b",
         "supervisor": {"pid": 5, "start": 9},
@@ -100,13 +100,13 @@ def test_a_runner_names_its_processes() -> None:
 
 
 @pytest.mark.parametrize("pid", [0, -1, 1.5, "5", True, None])
-def test_what_is_no_pid_names_nobody(pid: object) -> None:
+def test_invalid_pid_is_none(pid: object) -> None:
     runner = parse_runner(json.dumps({"supervisor": {"pid": pid, "start": 9}}).encode())
     assert runner is not None
     assert runner.supervisor is None
 
 
-def test_the_lock_of_an_earlier_start_of_the_machine_is_nobodys() -> None:
+def test_lock_of_an_earlier_boot_is_ignored() -> None:
     content = json.dumps({"boot_id": "old", "pid": 5, "start": 9}).encode()
     assert parse_lock(content, "new") is None
     assert parse_lock(content, "old") == ProcessIdentity(5, 9.0)

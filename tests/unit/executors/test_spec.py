@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.engine import EngineWishes
+from api.domain.cluster_options import ClusterOptions
 from api.executors.attempt.orders import Spec
 from api.executors.executor import AttemptRef, Submission
 from api.executors.records import parse_spec
-from api.executors.spec import describe, refuse_wishes
+from api.executors.spec import describe, reject_engine_options
 from api.executors.trainer_user import TrainerUser
 
 SUBMISSION = Submission(
@@ -21,7 +21,7 @@ SUBMISSION = Submission(
 )
 
 
-def test_a_supervisor_and_whoever_finds_the_directory_read_what_was_written() -> None:
+def test_supervisor_and_service_read_the_written_spec() -> None:
     content = json.loads(json.dumps(describe(SUBMISSION, "here")))
     spec = Spec(content)
     assert (spec.uid, list(spec.argv)) == ("a.1", ["python", "train.py"])
@@ -30,18 +30,18 @@ def test_a_supervisor_and_whoever_finds_the_directory_read_what_was_written() ->
     assert (described.uid, described.gpu_uuids) == ("a.1", ("GPU-0",))
 
 
-def test_paths_do_not_depend_on_where_the_service_runs() -> None:
+def test_paths_are_absolute() -> None:
     content = describe(SUBMISSION, "here", use_cgroup=False)
     assert content["cwd"] == str(Path("trainer").absolute())
     assert content["log_directory"] == str(Path("logs").absolute())
     assert content["cgroup"] is False
 
 
-def test_the_environment_is_not_in_it() -> None:
+def test_environment_is_not_in_the_spec() -> None:
     assert "hf_secret" not in json.dumps(describe(SUBMISSION, "here"))
 
 
-def test_another_user_is_named_with_what_is_opened_to_it() -> None:
+def test_other_user_and_opened_files_are_in_the_spec() -> None:
     user = TrainerUser("trainer", 7001, 7002, (44,), Path("/nonexistent"), "/bin/setpriv")
     submission = replace(SUBMISSION, output_dir=Path("/data/a/output"), files=("config.toml",))
     run_as = Spec(json.loads(json.dumps(describe(submission, "here", trainer_user=user)))).run_as
@@ -53,7 +53,7 @@ def test_without_another_user_trainers_run_as_their_supervisor() -> None:
     assert Spec(json.loads(json.dumps(describe(SUBMISSION, "here")))).run_as is None
 
 
-def test_wishes_of_a_cluster_are_refused_on_one_machine():
+def test_engine_options_are_rejected_on_one_machine():
     with pytest.raises(OSError, match="of a cluster"):
-        refuse_wishes(replace(SUBMISSION, wishes=EngineWishes("gpu")))
-    refuse_wishes(SUBMISSION)
+        reject_engine_options(replace(SUBMISSION, wishes=ClusterOptions("gpu")))
+    reject_engine_options(SUBMISSION)

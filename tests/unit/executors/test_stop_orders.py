@@ -9,10 +9,8 @@ from api.executors.executor import AttemptRef, StopOrder
 from api.executors.local import LocalExecutor
 
 
-def test_an_order_is_written_though_somebody_holds_the_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.executors.stop_orders.ALONE_SECONDS", 0.0)
+def test_order_is_written_although_the_directory_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.executors.stop_orders.LOCK_WAIT_SECONDS", 0.0)
     handle = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:

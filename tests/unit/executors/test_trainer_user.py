@@ -11,51 +11,51 @@ from api.config import ConfigError
 from api.executors.trainer_user import TrainerUser, find_trainer_user
 
 SAME_USER = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n'
-NOBODY = "no_such_user_here"
+UNKNOWN_USER = "no_such_user_here"
 
 
 def user(tmp_path: Path, script: str = SAME_USER) -> TrainerUser:
-    """One whose setpriv is this script."""
+    """Return a user with this script as setpriv."""
     program = tmp_path / "setpriv"
     program.write_text(script)
     program.chmod(0o755)
     return TrainerUser("trainer", 7001, 7002, (44,), tmp_path, str(program))
 
 
-# -- finding it --------------------------------------------------------------------------------------------------------
+# -- look-up ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_nobody_has_is_refused_with_what_to_do() -> None:
-    with pytest.raises(ConfigError, match=f"no such user: make one .*useradd .*{NOBODY}"):
-        find_trainer_user(NOBODY)
+def test_unknown_name_is_rejected_with_a_remedy() -> None:
+    with pytest.raises(ConfigError, match=f"no such user: create it .*useradd .*{UNKNOWN_USER}"):
+        find_trainer_user(UNKNOWN_USER)
 
 
 @pytest.mark.parametrize("given", ["root", "0:7002", "7001:0"])
-def test_root_is_refused(given: str) -> None:
-    with pytest.raises(ConfigError, match="that is root, or in root's group"):
+def test_root_is_rejected(given: str) -> None:
+    with pytest.raises(ConfigError, match="this is root, or in root's group"):
         find_trainer_user(given)
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_the_services_own_user_is_refused(monkeypatch: pytest.MonkeyPatch, position: int) -> None:
+def test_services_own_user_is_rejected(monkeypatch: pytest.MonkeyPatch, position: int) -> None:
     monkeypatch.setattr(os, "getresuid", lambda: tuple(7001 if each == position else 5 for each in range(3)))
-    with pytest.raises(ConfigError, match="the service's own user, and nothing would separate"):
+    with pytest.raises(ConfigError, match="the service's own user, which does not separate"):
         find_trainer_user("7001:7002")
 
 
-def test_a_machine_without_setpriv_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_setpriv_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigError, match=r"setpriv \(of util-linux\) is missing"):
         find_trainer_user("7001:7002")
 
 
-def test_numbers_need_no_entry_in_the_list_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_need_no_user_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     found = find_trainer_user("7001:7002")
     assert found.as_json() == {"uid": 7001, "gid": 7002, "groups": [], "setpriv": "/bin/setpriv"}
 
 
-def test_a_name_brings_its_groups_and_its_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_provides_groups_and_home(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = SimpleNamespace(pw_uid=7001, pw_gid=7002, pw_dir="/home/trainer")
     monkeypatch.setattr(pwd, "getpwnam", lambda name: entry)
     monkeypatch.setattr(os, "getgrouplist", lambda name, gid: [gid, 44])
@@ -65,10 +65,10 @@ def test_a_name_brings_its_groups_and_its_home(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-# -- what its trainers see ---------------------------------------------------------------------------------------------
+# -- environment of its trainers ---------------------------------------------------------------------------------------
 
 
-def test_its_trainers_have_its_home_or_the_caches_and_import_nothing_from_there(tmp_path: Path) -> None:
+def test_trainers_use_the_home_or_the_caches_without_user_packages(tmp_path: Path) -> None:
     known = user(tmp_path)
     assert known.environment(Path("/caches"))["HOME"] == str(tmp_path)
     (tmp_path / "setpriv").unlink()
@@ -81,25 +81,25 @@ def test_its_trainers_have_its_home_or_the_caches_and_import_nothing_from_there(
     }
 
 
-# -- the means ---------------------------------------------------------------------------------------------------------
+# -- requirements ------------------------------------------------------------------------------------------------------
 
 
-def test_means_that_are_there_are_no_news(tmp_path: Path) -> None:
+def test_working_setup_passes_the_check(tmp_path: Path) -> None:
     user(tmp_path).check()
 
 
-def test_what_setpriv_says_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_setprivs_error_is_reported_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\(setpriv: no way\): the service needs the capabilities CAP_SETUID"):
         user(tmp_path, "#!/bin/sh\necho setpriv: no way >&2\nexit 127\n").check()
 
 
-def test_processes_that_cannot_be_seen_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invisible_processes_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.executors.trainer_user.read_stat", lambda pid: None)
     with pytest.raises(ConfigError, match="mount /proc without hidepid"):
         user(tmp_path).check()
 
 
-def test_processes_that_cannot_be_ended_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unkillable_processes_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def kill(pid: int, number: int) -> None:
         raise PermissionError
 
@@ -108,7 +108,7 @@ def test_processes_that_cannot_be_ended_are_refused(tmp_path: Path, monkeypatch:
         user(tmp_path).check()
 
 
-def test_the_service_joins_the_group_unless_it_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_joins_the_group_if_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     joined: list[list[int]] = []
     monkeypatch.setattr(os, "setgroups", joined.append)
     monkeypatch.setattr(os, "getgroups", lambda: [5])
@@ -118,7 +118,7 @@ def test_the_service_joins_the_group_unless_it_is_in_it(tmp_path: Path, monkeypa
     assert joined == [[5, 7002]]
 
 
-def test_a_group_that_cannot_be_joined_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_group_that_cannot_be_joined_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def setgroups(groups: list[int]) -> None:
         raise PermissionError(1, "Operation not permitted")
 
@@ -127,30 +127,30 @@ def test_a_group_that_cannot_be_joined_is_refused(tmp_path: Path, monkeypatch: p
         user(tmp_path).join_group()
 
 
-# -- places ------------------------------------------------------------------------------------------------------------
+# -- directories -------------------------------------------------------------------------------------------------------
 
 
 def may(*allowed: str) -> str:
-    """A setpriv whose user may do these things only, such as `-x /data`."""
+    """Return a setpriv whose user may do only these things, such as `-x /data`."""
     cases = "|".join(f'"{each}"' for each in allowed) or "nothing"
     return f'#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift 2\ncase "$*" in {cases}) exit 0 ;; esac\nexit 1\n'
 
 
-def test_a_user_that_passes_to_the_tasks_and_no_more_will_do(tmp_path: Path) -> None:
-    user(tmp_path, may("-x /data/tasks")).check_places(Path("/data/tasks"), [Path("/data/database.sqlite")])
+def test_user_that_can_only_enter_the_tasks_is_accepted(tmp_path: Path) -> None:
+    user(tmp_path, may("-x /data/tasks")).check_paths(Path("/data/tasks"), [Path("/data/database.sqlite")])
 
 
-def test_a_user_that_cannot_pass_to_the_tasks_is_refused(tmp_path: Path) -> None:
+def test_user_that_cannot_enter_the_tasks_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot pass to /data/tasks: .*chmod o\+x"):
-        user(tmp_path, may()).check_places(Path("/data/tasks"), [])
+        user(tmp_path, may()).check_paths(Path("/data/tasks"), [])
 
 
-def test_a_user_that_may_read_the_database_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"it may read /data/database\.sqlite: `chmod go="):
-        user(tmp_path, may("-r /data/database.sqlite")).check_places(Path("/data"), [Path("/data/database.sqlite")])
+def test_user_that_can_read_the_database_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"it may read /data/database\.sqlite: run `chmod go="):
+        user(tmp_path, may("-r /data/database.sqlite")).check_paths(Path("/data"), [Path("/data/database.sqlite")])
 
 
 @pytest.mark.parametrize("place", [Path(api.__file__).parent, Path(sys.prefix)])
-def test_a_user_that_may_change_the_services_program_is_refused(tmp_path: Path, place: Path) -> None:
-    with pytest.raises(ConfigError, match=f"it may write to {place}, and so change what the service does"):
-        user(tmp_path, may(f"-w {place}")).check_places(Path("/data"), [])
+def test_user_that_can_change_the_program_is_rejected(tmp_path: Path, place: Path) -> None:
+    with pytest.raises(ConfigError, match=f"it may write to {place}, which contains the service's program"):
+        user(tmp_path, may(f"-w {place}")).check_paths(Path("/data"), [])

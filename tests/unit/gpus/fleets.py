@@ -20,11 +20,11 @@ def fleet(
     clock: FakeClock | None = None,
     sequence: int = 1,
 ) -> GPUState:
-    """This machine, `here`, with GPU 0, and `gpu2` with these, which was heard `silent` seconds ago."""
+    """Return a state of `here` with GPU 0, and `gpu2` with these GPUs, which reported `silent` seconds ago."""
     clock = clock or FakeClock()
     keeper = GPUStateKeeper("here", clock, 10.0, GPUEvents())
     now = clock.monotonic()
-    told = [GPUReading(**{f: getattr(g, f) for f in g.__slots__} | {"read_monotonic": now - silent}) for g in gpus]
-    keeper.note_nodes({"gpu2": NodePart("gpu2", snapshot(*told, sequence=sequence), now - silent)}, drains or {})
+    readings = [GPUReading(**{f: getattr(g, f) for f in g.__slots__} | {"read_monotonic": now - silent}) for g in gpus]
+    keeper.note_nodes({"gpu2": NodePart("gpu2", snapshot(*readings, sequence=sequence), now - silent)}, drains or {})
     own = reading(0, read_monotonic=now, processes=())
     return keeper.judge(snapshot(own, taken_monotonic=now), held or {})

@@ -18,9 +18,7 @@ FLUX = ModelType("flux")
         (TaskType.TRAINING, ModelType.COSMOS, 7),
     ],
 )
-def test_a_model_asks_for_what_its_training_needs(
-    task_type: TaskType | None, model_type: ModelType | None, needed: int | None
-):
+def test_model_needs_its_training_memory(task_type: TaskType | None, model_type: ModelType | None, needed: int | None):
     assert needed_memory(7, task_type, model_type) == needed
 
 
@@ -31,7 +29,7 @@ def test_gpus_of_all_machines_are_listed_by_free_memory():
     assert find_available(fleet(big), 80_000, None).total_available == 1
 
 
-def test_gpus_on_which_nothing_can_be_started_are_marked():
+def test_gpus_that_cannot_start_trainings_are_marked():
     found = find_available(fleet(reading(1, processes=())), 0, None).available_gpus
     assert [(gpu.gpu_id, gpu.startable, gpu.startable_reason) for gpu in found] == [
         (0, True, None),

@@ -27,24 +27,24 @@ def data(documents: GPUDocuments, path: str) -> Any:
     return json.loads(body(documents, path))["data"]
 
 
-def test_the_answer_is_what_the_service_would_encode(documents: GPUDocuments):
+def test_document_is_the_services_encoded_answer(documents: GPUDocuments):
     assert body(documents, "/api/v1/gpu/status") == encode_answer(documents.status)
     assert data(documents, "/api/v1/gpu/summary") == data(documents, "/api/v1/gpu/status")["summary"]
 
 
-def test_the_message_of_a_stream_holds_the_same(documents: GPUDocuments):
-    told = json.loads(documents.message())
-    assert (told["type"], told["data"]) == ("snapshot", data(documents, "/api/v1/gpu/status"))
+def test_stream_message_contains_the_same(documents: GPUDocuments):
+    message = json.loads(documents.message())
+    assert (message["type"], message["data"]) == ("snapshot", data(documents, "/api/v1/gpu/status"))
 
 
-def test_each_gpu_has_its_details_by_index_and_by_uuid(documents: GPUDocuments):
+def test_each_gpu_has_details_by_index_and_uuid(documents: GPUDocuments):
     paths = [f"/api/v1/gpu/{name}{ending}" for name in ("0", uuid_of(0)) for ending in ("", "/details")]
     assert {body(documents, path) for path in paths} == {body(documents, "/api/v1/gpu/0")}
     assert data(documents, "/api/v1/gpu/1")["status"] == "lost"
     assert documents.table.get("/api/v1/gpu/2") is None
 
 
-def test_metrics_are_those_of_the_gpus_and_of_the_process(documents: GPUDocuments):
+def test_metrics_cover_the_gpus_and_the_process(documents: GPUDocuments):
     for path in ("/metrics", "/api/v1/metrics"):
         made = documents.table.get(path)
         assert made is not None
@@ -53,7 +53,7 @@ def test_metrics_are_those_of_the_gpus_and_of_the_process(documents: GPUDocument
         assert uuid_of(0).encode() in made.body
 
 
-def test_metrics_are_openmetrics_for_who_asks_for_that(documents: GPUDocuments):
+def test_metrics_are_openmetrics_on_request(documents: GPUDocuments):
     made = documents.table.get("/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
     assert made is not None
     assert made.content_type == OPENMETRICS

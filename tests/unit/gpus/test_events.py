@@ -13,18 +13,18 @@ def events() -> GPUEvents:
 
 
 def see(events: GPUEvents, *gpus: GPUReading, problem: str | None = None, **around: object) -> list[GPUEvent]:
-    """Compares with these GPUs and gives what is new, oldest first."""
+    """Compare with these GPUs and return the new events, oldest first."""
     before = len(events.list())
     shown = [judged(gpu, problem=problem, **around) for gpu in gpus]
     events.compare(NOW, snapshot(*gpus, problem=problem), shown)
     return list(reversed(events.list()))[before:]
 
 
-def test_first_sight_of_a_gpu_is_no_event(events: GPUEvents):
+def test_new_gpu_is_no_event(events: GPUEvents):
     assert see(events, reading(), lost(1)) == []
 
 
-def test_sweep_without_a_change_is_no_event(events: GPUEvents):
+def test_unchanged_sweep_is_no_event(events: GPUEvents):
     see(events, reading())
     assert see(events, reading()) == []
 
@@ -43,7 +43,7 @@ def test_loss_is_a_critical_event_of_status_and_health(events: GPUEvents):
     assert (status.gpu_id, status.uuid) == (0, reading().uuid)
 
 
-def test_return_is_an_event_for_information(events: GPUEvents):
+def test_return_is_an_informational_event(events: GPUEvents):
     see(events, reading())
     see(events, lost())
     assert {(event.current, event.severity) for event in see(events, reading())} == {
@@ -52,7 +52,7 @@ def test_return_is_an_event_for_information(events: GPUEvents):
     }
 
 
-def test_task_is_an_event_for_information(events: GPUEvents):
+def test_task_is_an_informational_event(events: GPUEvents):
     see(events, reading())
     (event,) = see(events, reading(), task=task("mine"))
     assert (event.current, event.severity, event.message) == (GPUStatus.TRAINING, Severity.INFO, "held by mine")
@@ -70,7 +70,7 @@ def test_failing_source_is_one_critical_event(events: GPUEvents):
     assert see(events, problem="stuck for 10 s") == []
 
 
-def test_source_that_recovers_is_an_event_that_tells_what_was(events: GPUEvents):
+def test_recovering_source_is_an_event_with_the_previous_problem(events: GPUEvents):
     see(events, problem="driver not loaded")
     (event,) = see(events)
     assert (event.severity, event.previous, event.current) == (Severity.INFO, "failing", "ok")
@@ -88,11 +88,11 @@ def test_events_are_numbered_and_listed_newest_first(events: GPUEvents):
     assert [(event.id, event.message) for event in events.list()] == [(3, "event 2"), (2, "event 1"), (1, "event 0")]
 
 
-def test_oldest_events_are_forgotten(events: GPUEvents):
+def test_oldest_events_are_dropped(events: GPUEvents):
     for _ in range(CAPACITY + 5):
         events.add(NOW, EventType.TASK, Severity.INFO, "again")
-    kept = events.list()
-    assert (len(kept), kept[0].id, kept[-1].id) == (CAPACITY, CAPACITY + 5, 6)
+    stored = events.list()
+    assert (len(stored), stored[0].id, stored[-1].id) == (CAPACITY, CAPACITY + 5, 6)
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,16 @@ def test_oldest_events_are_forgotten(events: GPUEvents):
         (119, Severity.CRITICAL),
     ],
 )
-def test_xid_weighs_as_its_tier(xid: int, severity: Severity):
+def test_xid_has_the_severity_of_its_class(xid: int, severity: Severity):
     assert xid_severity(xid) is severity
 
 
-def test_what_the_driver_asks_for_anew_is_an_event_of_an_unhealthy_gpu(events: GPUEvents):
+def test_new_recovery_action_is_an_event_of_an_unhealthy_gpu(events: GPUEvents):
     see(events, reading(), xids=(79,))
     asked = reading(vitals=vitals(recovery_action=2))
     (event,) = see(events, asked, xids=(79,))
     assert (event.type, event.previous, event.current) == (EventType.HEALTH, "unhealthy", "unhealthy")
-    assert "asks for a reboot" in event.message
+    assert "requests a reboot" in event.message
     assert see(events, asked, xids=(79,)) == []
 
 
@@ -124,13 +124,13 @@ def test_what_the_driver_asks_for_anew_is_an_event_of_an_unhealthy_gpu(events: G
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Level and text of what was logged since the last look."""
+    """Return level and text of new log lines."""
     found = [(record.levelname, record.getMessage()) for record in caplog.records]
     caplog.clear()
     return found
 
 
-def test_loss_and_return_of_a_gpu_are_said_once_each(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+def test_loss_and_return_of_a_gpu_are_logged_once_each(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     see(events, reading())
     assert lines(caplog) == []
     for _ in range(3):
@@ -138,10 +138,10 @@ def test_loss_and_return_of_a_gpu_are_said_once_each(events: GPUEvents, caplog: 
     assert lines(caplog) == [("ERROR", "GPU 0: it is lost and unhealthy: off the bus")]
     for _ in range(3):
         see(events, reading())
-    assert lines(caplog) == [("WARNING", "GPU 0: it is available and healthy: it can be used again")]
+    assert lines(caplog) == [("WARNING", "GPU 0: it is available and healthy: it is usable again")]
 
 
-def test_of_several_machines_a_gpu_is_said_with_its_own(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+def test_log_names_the_node_if_there_are_several(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     events.is_fleet = True
     see(events, reading())
     see(events, lost())
@@ -149,7 +149,7 @@ def test_of_several_machines_a_gpu_is_said_with_its_own(events: GPUEvents, caplo
     assert message.startswith("GPU here:0: it is lost")
 
 
-def test_reading_that_turns_stale_is_said_once(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+def test_stale_reading_is_logged_once(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     see(events, reading())
     for age in (11, 12, 13):
         see(events, reading(read_monotonic=MONOTONIC - age))
@@ -158,7 +158,7 @@ def test_reading_that_turns_stale_is_said_once(events: GPUEvents, caplog: pytest
     assert "its last reading is 11 s old" in message
 
 
-def test_change_of_health_is_said(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+def test_change_of_health_is_logged(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     see(events, reading())
     see(events, reading(), xids=(94,))
     see(events, reading(), xids=(94, 79))
@@ -168,23 +168,23 @@ def test_change_of_health_is_said(events: GPUEvents, caplog: pytest.LogCaptureFi
     assert "Xid 79" in unhealthy[1]
 
 
-def test_what_is_wrong_from_the_start_is_said(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+def test_initial_problem_is_logged(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     see(events, lost())
     assert [level for level, _ in lines(caplog)] == ["ERROR"]
 
 
-def test_work_that_comes_and_goes_is_not_said(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+def test_starting_and_ending_work_is_not_logged(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     see(events, reading())
     see(events, reading(), task=task())
     see(events, reading())
     assert lines(caplog) == []
 
 
-def test_driver_that_fails_is_said_once_for_all_gpus(events: GPUEvents, caplog: pytest.LogCaptureFixture):
+def test_driver_failure_is_logged_once_for_all_gpus(events: GPUEvents, caplog: pytest.LogCaptureFixture):
     see(events, reading(), reading(1))
     for _ in range(3):
         see(events, reading(), reading(1), problem="the NVIDIA driver is not loaded")
     assert lines(caplog) == [("ERROR", "the NVIDIA driver is not loaded")]
     see(events, reading(), reading(1))
     [(level, message)] = lines(caplog)
-    assert (level, "gives readings again" in message) == ("WARNING", True)
+    assert (level, "has readings again" in message) == ("WARNING", True)

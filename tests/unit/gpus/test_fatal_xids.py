@@ -1,4 +1,4 @@
-"""A GPU with a fatal error stays unhealthy over restarts and on every server, until it was reset."""
+"""A GPU with a fatal error stays unhealthy across restarts and servers until it is reset."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from api.util.clock import FakeClock, Mark
 
 
 class Server:
-    """A server on a database, whose only GPU a test plays."""
+    """A server on a database; the test controls its only GPU."""
 
     def __init__(self, database: Database, clock: FakeClock) -> None:
         self.source = FakeSource(count=1)
@@ -29,14 +29,14 @@ class Server:
 
     def begin(self) -> "Server":
         self.gpus.await_past_xids(self.fatal._loop.trigger)
-        self.fatal.look()
+        self.fatal.sync()
         self.gpus._monitor.sweep()
         return self
 
-    def hear(self, xid: int) -> None:
+    def report_xid(self, xid: int) -> None:
         self.source.xids.append(XidEvent(self.source.identities[0].uuid, xid))
-        self.gpus.listen_for_xid()
-        self.fatal.look()
+        self.gpus.read_xids()
+        self.fatal.sync()
 
     @property
     def gpu(self) -> GPUInfo:
@@ -59,50 +59,48 @@ def servers(database: Database, clock: FakeClock) -> Iterator[list[Server]]:
         server.gpus.stop_monitoring()
 
 
-def test_fatal_error_outlives_a_restart(servers: list[Server]):
+def test_fatal_error_survives_a_restart(servers: list[Server]):
     before, after = servers
-    before.begin().hear(79)
+    before.begin().report_xid(79)
     after.begin()
     assert (after.gpu.is_available, after.gpu.status) == (False, "unknown")
     assert "Xid 79" in (after.gpu.status_reason or "")
 
 
 @pytest.mark.parametrize("xid", [13, 43, 94])
-def test_error_that_does_not_forbid_the_gpu_is_not_stored(servers: list[Server], xid: int):
-    servers[0].begin().hear(xid)
+def test_non_fatal_error_is_not_stored(servers: list[Server], xid: int):
+    servers[0].begin().report_xid(xid)
     assert servers[0].store.list() == {}
 
 
-def test_another_server_learns_of_the_error_and_of_the_reset(servers: list[Server], clock: FakeClock):
+def test_another_server_reads_the_error_and_the_reset(servers: list[Server], clock: FakeClock):
     one, other = [server.begin() for server in servers]
-    one.hear(79)
-    other.fatal.look()
+    one.report_xid(79)
+    other.fatal.sync()
     assert not other.gpu.is_available
-    # The GPU is gone and comes back before the eyes of one of them.
+    # One of the servers sees the GPU disappear and return.
     one.source.faults[0] = GPUFault(FaultKind.LOST, "lost")
     one.gpus._monitor.sweep()
     one.source.faults.clear()
     clock.advance(5)
     one.gpus._monitor.sweep()
-    one.fatal.look()
-    other.fatal.look()
+    one.fatal.sync()
+    other.fatal.sync()
     assert (one.gpu.is_available, other.gpu.is_available) == (True, True)
     assert one.store.list() == {}
 
 
-def test_machine_that_booted_again_has_reset_its_gpus(
-    servers: list[Server], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-):
-    servers[0].begin().hear(79)
+def test_rebooted_machine_has_reset_its_gpus(servers: list[Server], clock: FakeClock, monkeypatch: pytest.MonkeyPatch):
+    servers[0].begin().report_xid(79)
     monkeypatch.setattr(clock, "mark", lambda: Mark("another boot", 1.0))
     after = servers[1].begin()
-    after.fatal.look()
+    after.fatal.sync()
     assert after.gpu.is_available
     assert after.store.list() == {}
 
 
 def test_no_gpu_is_offered_before_the_stored_errors_were_read(servers: list[Server], monkeypatch: pytest.MonkeyPatch):
-    servers[0].begin().hear(79)
+    servers[0].begin().report_xid(79)
 
     def refuse(*_: object) -> None:
         raise DatabaseUnavailable
@@ -111,32 +109,30 @@ def test_no_gpu_is_offered_before_the_stored_errors_were_read(servers: list[Serv
     with monkeypatch.context() as away:
         away.setattr(GPUXidStore, "list", refuse)
         after.begin()
-        assert (after.gpu.is_available, "is not known" in (after.gpu.status_reason or "")) == (False, True)
-    after.fatal.look()
+        assert (after.gpu.is_available, "are unknown" in (after.gpu.status_reason or "")) == (False, True)
+    after.fatal.sync()
     assert "Xid 79" in (after.gpu.status_reason or "")
 
 
-def test_error_that_comes_while_the_database_is_away_is_stored_later(
-    servers: list[Server], monkeypatch: pytest.MonkeyPatch
-):
+def test_error_during_a_database_failure_is_stored_later(servers: list[Server], monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise DatabaseUnavailable
 
     server = servers[0].begin()
     with monkeypatch.context() as away:
         away.setattr(GPUXidStore, "save", refuse)
-        server.hear(79)
-    server.fatal.look()
+        server.report_xid(79)
+    server.fatal.sync()
     assert [key[2] for key in server.store.list()] == [79]
 
 
 def test_same_error_after_a_reset_is_another(servers: list[Server], clock: FakeClock):
     server = servers[0].begin()
-    server.hear(79)
+    server.report_xid(79)
     (first,) = server.store.list().values()
     server.gpus._keeper.xids.forgive("here", server.source.identities[0].uuid)
     clock.advance(60)
-    server.fatal.look()
-    server.hear(79)
+    server.fatal.sync()
+    server.report_xid(79)
     (second,) = server.store.list().values()
     assert first[0] != second[0]

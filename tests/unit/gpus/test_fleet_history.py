@@ -6,7 +6,7 @@ from tests.unit.builders import NOW, reading, snapshot, vitals
 from tests.unit.gpus.fleets import fleet
 
 
-def test_another_machines_gpu_has_a_history_of_its_own():
+def test_another_machines_gpu_has_its_own_history():
     histories = FleetHistory(5.0)
     state = fleet(reading(1, vitals=vitals(utilization_gpu=77)))
     taken = snapshot().taken_at
@@ -17,7 +17,7 @@ def test_another_machines_gpu_has_a_history_of_its_own():
     assert own.data == ()
 
 
-def test_nothing_is_recorded_of_a_silent_machine():
+def test_silent_machine_has_no_new_samples():
     histories = FleetHistory(5.0)
     state = fleet(reading(1), silent=60.0)
     histories.record_others(state)

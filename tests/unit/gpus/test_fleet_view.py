@@ -1,4 +1,4 @@
-"""What is shown of several machines: each GPU with its node."""
+"""Answers about several machines: each GPU with its node."""
 
 import pytest
 
@@ -15,7 +15,7 @@ from tests.unit.gpus.fleets import fleet
 FREE = reading(1, processes=())
 
 
-def test_each_gpu_has_its_node_and_the_nodes_are_beside_them():
+def test_each_gpu_has_its_node_and_nodes_are_listed():
     shown = show_state(fleet(FREE), NOW)
     assert isinstance(shown, FleetStatusResponse)
     assert [(gpu.node, gpu.uuid, gpu.is_available) for gpu in shown.gpus] == [
@@ -26,31 +26,31 @@ def test_each_gpu_has_its_node_and_the_nodes_are_beside_them():
     assert shown.summary.total_gpus == 2
 
 
-def test_a_silent_nodes_gpus_are_unknown_with_its_age():
+def test_gpus_of_a_silent_node_are_unknown_with_their_age():
     shown = show_state(fleet(FREE, silent=16.0), NOW)
     gpu = shown.gpus[1]
-    assert (gpu.status, gpu.status_reason) == (GPUStatus.UNKNOWN, "its node gpu2 has been silent for 16 s")
+    assert (gpu.status, gpu.status_reason) == (GPUStatus.UNKNOWN, "its node gpu2 has not reported for 16 s")
     assert shown.summary.available_gpus == 1
 
 
-def test_a_drained_nodes_gpus_are_busy_for_whoever_wants_one():
+def test_gpus_of_a_drained_node_are_busy():
     drain = Reason.of("{why} ({who})", "drained_by", why="fans", who="ann")
     shown = show_state(fleet(FREE, drains={"gpu2": drain, "here": drain}), NOW)
     assert {gpu.status_reason for gpu in shown.gpus} == {"its node is drained: fans (ann)"}
     assert shown.summary.available_gpus == 0
 
 
-def test_only_this_machines_gpus_are_offered_by_a_local_executor():
+def test_local_executor_offers_only_this_machines_gpus():
     assert [offer.node for offer in list_offers(fleet(FREE))] == ["here"]
 
 
 @pytest.mark.parametrize("name", ["gpu2:0", "here:0", uuid_of(1)])
-def test_a_gpu_of_several_machines_is_named_by_node_and_index_or_uuid(name: str):
+def test_gpu_of_a_fleet_is_named_by_node_and_index_or_uuid(name: str):
     other = reading(0, identity=FREE.identity, processes=())
     assert find_gpu(fleet(other), name).node == ("here" if name == "here:0" else "gpu2")
 
 
-def test_an_index_that_two_machines_have_names_no_gpu():
+def test_ambiguous_index_is_rejected():
     other = reading(0, identity=FREE.identity)
     with pytest.raises(GPUNotFound, match="2 nodes have a GPU 0") as refused:
         find_gpu(fleet(other), "0")
@@ -58,14 +58,14 @@ def test_an_index_that_two_machines_have_names_no_gpu():
     assert count_names(fleet(other).gpus, is_fleet=True)["0"] == 2
 
 
-def test_a_state_is_narrowed_to_one_node():
+def test_state_is_narrowed_to_one_node():
     state = narrow(fleet(FREE), "gpu2")
     assert ([gpu.node for gpu in state.gpus], [node.name for node in state.nodes]) == (["gpu2"], ["gpu2"])
     with pytest.raises(NodeNotFound):
         narrow(state, "here")
 
 
-def test_a_gpu_with_the_uuid_of_this_machines_is_unknown_and_named_by_its_node_alone():
+def test_gpu_with_this_machines_uuid_is_unknown_and_named_only_by_its_node():
     state = fleet(reading(0, processes=()))
     twin = state.gpus[1]
     assert (twin.is_twin, twin.judgement.status) == (True, GPUStatus.UNKNOWN)
@@ -74,10 +74,10 @@ def test_a_gpu_with_the_uuid_of_this_machines_is_unknown_and_named_by_its_node_a
     assert [offer.node for offer in list_offers(state)] == ["here"]
 
 
-def test_who_holds_memory_is_told_with_the_node():
+def test_processes_are_shown_with_the_node():
     shown = show_processes_of(fleet(FREE), "gpu2:1", Reason.of("a note", "own_pid_namespace"))
     assert (shown.node, shown.note) == ("gpu2", None)  # type: ignore[attr-defined]
 
 
-def test_other_machines_gpus_are_known_from_this_ones():
+def test_other_machines_gpus_differ_from_this_ones():
     assert fleet(FREE).other_uuids == {uuid_of(1)}

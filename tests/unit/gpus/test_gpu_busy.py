@@ -25,23 +25,23 @@ def held(index: int, by: str) -> GPUInfo:
     return shown(reading(index), task=task(by, TaskType.TRAINING, uuid_of(index)))
 
 
-def test_who_is_held_by_a_task_is_told_before_who_is_not():
-    told = describe_busy([foreign(0), held(1, "train_1"), free(2), free(3)], ())
-    assert (told["gpu_id"], told["current_task"].task_id, told["available_gpus"]) == (1, "train_1", [2, 3])
+def test_gpu_held_by_a_task_is_named_first():
+    data = describe_busy([foreign(0), held(1, "train_1"), free(2), free(3)], ())
+    assert (data["gpu_id"], data["current_task"].task_id, data["available_gpus"]) == (1, "train_1", [2, 3])
 
 
-def test_only_those_that_are_wanted_are_told_by_index_or_uuid():
+def test_only_requested_gpus_are_named_by_index_or_uuid():
     gpus = [held(0, "train_1"), foreign(1), held(2, "train_2")]
     assert describe_busy(gpus, ["1"])["gpu_id"] == 1
     assert describe_busy(gpus, ["1"])["current_task"] is None
     assert describe_busy(gpus, [uuid_of(2)])["gpu_id"] == 2
 
 
-def test_where_nothing_is_in_the_way_nobody_is_named():
+def test_free_gpus_have_no_holder():
     assert describe_busy([free(0)], ["7"]) == {"gpu_id": None, "current_task": None, "available_gpus": [0]}
 
 
-def test_gpus_of_a_fleet_are_told_by_machine_and_index():
+def test_gpus_of_a_fleet_are_named_by_node_and_index():
     there = NodeGPUInfo(**{each.name: getattr(foreign(0), each.name) for each in fields(GPUInfo)}, node="n2")
     assert describe_busy([free(0), there], ["n2:0"])["gpu_id"] == "n2:0"
     assert describe_busy([free(0), there], ["n3:0"])["gpu_id"] is None

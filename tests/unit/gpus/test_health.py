@@ -10,21 +10,21 @@ from tests.unit.builders import MONOTONIC, circumstances, identity, lost, readin
 
 HOT = {"identity": identity(temperature_slowdown=90)}
 HEALTH: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
-    "nothing wrong": ({}, {}, Verdict.HEALTHY),
-    "nothing known of its condition": ({"condition": None}, {}, Verdict.HEALTHY),
+    "no problem": ({}, {}, Verdict.HEALTHY),
+    "unknown condition": ({"condition": None}, {}, Verdict.HEALTHY),
     "an application's Xid": ({}, {"xids": (13, 31, 43)}, Verdict.HEALTHY),
     "an Xid of both kinds": ({}, {"xids": (94, 48)}, Verdict.UNHEALTHY),
-    "a remapping that failed": (
+    "a failed remapping": (
         {"condition": GPUCondition(repair=MemoryRepair(remapped_rows_failure=True))},
         {},
         Verdict.UNHEALTHY,
     ),
-    "a remapping that waits": (
+    "a pending remapping": (
         {"condition": GPUCondition(repair=MemoryRepair(remapped_rows_pending=True))},
         {},
         Verdict.DEGRADED,
     ),
-    "a retirement that waits": (
+    "a pending retirement": (
         {"condition": GPUCondition(repair=MemoryRepair(retired_pages_pending=True))},
         {},
         Verdict.DEGRADED,
@@ -50,12 +50,12 @@ HEALTH: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
     "a failing source": ({}, {"problem": "driver not loaded"}, Verdict.UNKNOWN),
     "a stale reading": ({"read_monotonic": MONOTONIC - 11}, {}, Verdict.UNKNOWN),
     "a hung kernel": ({}, {"xids": (109,)}, Verdict.UNHEALTHY),
-    "a hung kernel of which the driver asks for nothing": (
+    "a hung kernel without a recovery action": (
         {"vitals": vitals(recovery_action=0)},
         {"xids": (109,), "last_xid_at": MONOTONIC - 1},
         Verdict.DEGRADED,
     ),
-    "a hung kernel, read before it": (
+    "a hung kernel after the reading": (
         {"vitals": vitals(recovery_action=0)},
         {"xids": (109,), "last_xid_at": MONOTONIC + 1},
         Verdict.UNHEALTHY,
@@ -71,7 +71,7 @@ HEALTH: dict[str, tuple[dict[str, Any], dict[str, Any], Verdict]] = {
     "two idle time-outs": ({}, {"xids": (8, 8)}, Verdict.HEALTHY),
     "three idle time-outs": ({}, {"xids": (8, 8, 8)}, Verdict.DEGRADED),
     "an Xid that no catalogue has": ({}, {"xids": (5000,)}, Verdict.DEGRADED),
-    "nothing that the driver asks for": ({"vitals": vitals(recovery_action=0)}, {}, Verdict.HEALTHY),
+    "no recovery action": ({"vitals": vitals(recovery_action=0)}, {}, Verdict.HEALTHY),
     **{
         f"recovery action {number}": ({"vitals": vitals(recovery_action=number)}, {}, Verdict.UNHEALTHY)
         for number in (*RECOVERY_ACTIONS, 99)
@@ -87,15 +87,15 @@ def test_health_with(changes: dict[str, Any], around: dict[str, Any], verdict: V
     assert bool(health.suggested_actions) or verdict not in (Verdict.DEGRADED, Verdict.UNHEALTHY)
 
 
-def test_only_a_gpu_that_answered_before_is_said_to_hang():
+def test_only_a_gpu_that_answered_before_counts_as_hanging():
     old, never = {"read_monotonic": MONOTONIC - 11}, {"read_monotonic": None, "vitals": None}
     assert judge(reading(**old), circumstances()).health.suggested_actions
     assert not judge(reading(**never), circumstances()).health.suggested_actions
 
 
-def test_what_the_driver_asks_for_is_said_with_what_to_do():
+def test_recovery_action_is_reported_with_advice():
     health = judge(reading(vitals=vitals(recovery_action=1)), circumstances()).health
-    assert health.reasons == ("the driver asks for a reset of the GPU (recovery action 1)",)
+    assert health.reasons == ("the driver requests a reset of the GPU (recovery action 1)",)
     assert "nvidia-smi --gpu-reset" in health.suggested_actions[0]
 
 

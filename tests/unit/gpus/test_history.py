@@ -16,7 +16,7 @@ START = 1_700_000_000.0
 
 
 class Recorder:
-    """A history that is fed one sample a beat."""
+    """A history with one sample per beat."""
 
     def __init__(self, interval: float = 5.0, start: float = START) -> None:
         self.history = GPUHistory(interval)
@@ -50,12 +50,12 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-def test_samples_come_back_in_order(recorder: Recorder):
+def test_samples_are_returned_in_order(recorder: Recorder):
     recorder.put_temperatures(40, 41, 42)
     assert recorder.values() == [40, 41, 42]
 
 
-def test_point_tells_its_time(recorder: Recorder):
+def test_point_has_its_time(recorder: Recorder):
     recorder.put_temperatures(40, 41)
     assert [point.timestamp.timestamp() for point in recorder.read().points] == [START, START + 5]
 
@@ -73,7 +73,7 @@ def test_point_tells_its_time(recorder: Recorder):
         (Metric.FAN_SPEED, 130),
     ],
 )
-def test_every_metric_is_kept_exactly(recorder: Recorder, metric: Metric, value: float):
+def test_every_metric_is_stored_exactly(recorder: Recorder, metric: Metric, value: float):
     full = vitals(
         utilization_gpu=97,
         utilization_memory=55,
@@ -88,7 +88,7 @@ def test_every_metric_is_kept_exactly(recorder: Recorder, metric: Metric, value:
     assert recorder.read(metric).points[0].value == value
 
 
-def test_power_is_kept_to_a_tenth_of_a_watt(recorder: Recorder):
+def test_power_is_stored_to_a_tenth_of_a_watt(recorder: Recorder):
     for watts in (0.29, 20.19, 4.35, 1.15, 0.3):
         recorder.put(reading(vitals=vitals(power_watts=watts)))
     assert [p.value for p in recorder.read(Metric.POWER_USAGE).points] == pytest.approx(
@@ -114,23 +114,23 @@ def test_reading_of_an_earlier_sweep_is_unknown(recorder: Recorder):
     assert recorder.values() == [None]
 
 
-def test_gpu_without_a_name_is_left_out(recorder: Recorder):
+def test_gpu_without_a_uuid_is_left_out(recorder: Recorder):
     recorder.put(reading(identity=None))
     assert recorder.read(uuid="").points == ()
 
 
-def test_gpu_that_was_never_seen_has_no_history(recorder: Recorder):
+def test_unseen_gpu_has_no_history(recorder: Recorder):
     recorder.put_temperatures(40)
     assert recorder.read(uuid="GPU-absent").points == ()
 
 
-def test_gpu_that_appears_later_is_unknown_before(recorder: Recorder):
+def test_later_gpu_is_unknown_before(recorder: Recorder):
     recorder.put(reading(0))
     recorder.put(reading(0), reading(1))
     assert [point.value for point in recorder.read(uuid=uuid_of(1)).points] == [None, 35]
 
 
-def test_gpu_that_vanishes_is_unknown_after(recorder: Recorder):
+def test_vanished_gpu_is_unknown_afterwards(recorder: Recorder):
     recorder.put(reading(0), reading(1))
     recorder.put(reading(0))
     assert [point.value for point in recorder.read(uuid=uuid_of(1)).points] == [35, None]
@@ -141,25 +141,25 @@ def test_period_is_bounded_on_both_sides(recorder: Recorder):
     assert recorder.values(since=START + 10, until=START + 25) == [2, 3, 4, 5]
 
 
-def test_period_that_ends_before_it_begins_is_empty(recorder: Recorder):
+def test_reversed_period_is_empty(recorder: Recorder):
     recorder.put_temperatures(*range(10))
     assert recorder.values(since=START + 25, until=START + 10) == []
 
 
-def test_day_is_kept_and_no_more():
+def test_exactly_one_day_is_stored():
     recorder = Recorder(interval=900.0)
     recorder.put_temperatures(*range(120))
     assert recorder.values(since=0) == list(range(24, 120))
     assert DAY_SECONDS / 900 == 96
 
 
-def test_ring_that_has_wrapped_is_read_over_its_seam():
+def test_wrapped_ring_is_read_in_order():
     recorder = Recorder(interval=3600.0)
     recorder.put_temperatures(*range(30))
     assert recorder.values(since=START + 20 * 3600, until=START + 26 * 3600) == list(range(20, 27))
 
 
-def test_gpu_that_appears_after_the_wrap_is_aligned():
+def test_gpu_added_after_the_wrap_is_aligned():
     recorder = Recorder(interval=3600.0)
     recorder.put_temperatures(*range(30))
     recorder.put(reading(0), reading(1))
@@ -167,27 +167,27 @@ def test_gpu_that_appears_after_the_wrap_is_aligned():
     assert [point.value for point in later] == [None] * 23 + [35]
 
 
-def test_faster_sweeps_are_thinned_to_one_a_second():
+def test_faster_sweeps_are_reduced_to_one_per_second():
     recorder = Recorder(interval=0.25)
     recorder.put_temperatures(*range(40))
     assert len(recorder.read().points) == 10
 
 
-def test_sweep_that_comes_a_moment_early_is_kept(recorder: Recorder):
+def test_slightly_early_sweep_is_stored(recorder: Recorder):
     recorder.put_temperatures(40)
     recorder.time -= 0.3
     recorder.put_temperatures(41)
     assert recorder.history._times.tolist() == [START, START + 4.7]
 
 
-def test_clock_that_is_set_back_does_not_stop_the_history(recorder: Recorder):
+def test_clock_set_back_does_not_stop_the_history(recorder: Recorder):
     recorder.history.record(START, 100.0, [(reading(), True)])
     recorder.history.record(START - 3600, 105.0, [(reading(vitals=vitals(temperature_gpu=50)), True)])
     recorder.history.record(START - 3595, 110.0, [(reading(vitals=vitals(temperature_gpu=51)), True)])
     assert recorder.values() == [50, 51]
 
 
-def test_step_gathers_mean_and_extremes(recorder: Recorder):
+def test_step_has_mean_minimum_and_maximum(recorder: Recorder):
     recorder.put_temperatures(40, 90, 50, 20)
     first, second = recorder.read(step=10).points
     assert (first.min, first.value, first.max) == (40, 65, 90)
@@ -199,7 +199,7 @@ def test_step_below_the_interval_is_widened(recorder: Recorder):
     assert recorder.read(step=1).step == 5
 
 
-def test_step_without_any_reading_is_null(recorder: Recorder):
+def test_step_without_readings_is_null(recorder: Recorder):
     recorder.put_temperatures(40, None, None, 41)
     assert recorder.values() == [40, None, None, 41]
 
@@ -211,7 +211,7 @@ def test_pause_of_the_sweeps_is_a_gap_of_nulls(recorder: Recorder):
     assert recorder.values(step=5) == [40, None, None, None, None, 41]
 
 
-def test_unknown_values_do_not_bear_on_the_mean(recorder: Recorder):
+def test_unknown_values_do_not_affect_the_mean(recorder: Recorder):
     recorder.put_temperatures(40, None, 60)
     (point,) = recorder.read(step=60).points
     assert (point.min, point.value, point.max) == (40, 50, 60)
@@ -226,7 +226,7 @@ def test_day_in_steps_of_a_second_is_widened_to_2000_points():
     assert max(point.max or 0 for point in series.points) == 99
 
 
-def test_sharp_peak_survives_downsampling():
+def test_peak_survives_downsampling():
     recorder = Recorder(interval=5.0)
     recorder.put_temperatures(*[40] * 3000, 99, 3, *[40] * 3000)
     points = recorder.read().points
@@ -254,7 +254,7 @@ def test_mean_lies_between_the_extremes(values: list[float | None], step: int | 
 
 
 @given(st.lists(st.floats(0, 3, allow_nan=False), max_size=80), st.integers(1, 100))
-def test_points_stand_in_order_whatever_the_sweeps_do(pauses: list[float], step: int):
+def test_points_are_ordered_whatever_the_sweeps_do(pauses: list[float], step: int):
     recorder = Recorder()
     for pause in pauses:
         recorder.time += pause * 10
@@ -263,7 +263,7 @@ def test_points_stand_in_order_whatever_the_sweeps_do(pauses: list[float], step:
     assert times == sorted(set(times))
 
 
-def test_means_stand_by_the_number_of_their_step(recorder: Recorder):
+def test_means_are_keyed_by_step_number(recorder: Recorder):
     recorder.put_temperatures(40, None, 60)
     recorder.time += 60
     recorder.put_temperatures(None)

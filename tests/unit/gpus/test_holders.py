@@ -1,4 +1,4 @@
-"""Who holds which GPU, whatever becomes of the database."""
+"""The holders of GPUs, with and without the database."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from tests.unit.builders import reading, snapshot, task, uuid_of
 
 
 class Registry(TaskRegistry):
-    """One whose database fails when a test says so."""
+    """Registrations whose database fails on request."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(MemoryRegistrations(), clock)
@@ -39,16 +39,16 @@ def registry(clock: FakeClock) -> Registry:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def released() -> list[str]:
     return []
 
 
 @pytest.fixture
-def holders(registry: Registry, told: list[str]) -> GPUHolders:
-    return GPUHolders(registry, lambda task, why: told.append(f"{task.task_id}: {why.text}"))
+def holders(registry: Registry, released: list[str]) -> GPUHolders:
+    return GPUHolders(registry, lambda task, why: released.append(f"{task.task_id}: {why.text}"))
 
 
-def test_while_the_database_is_away_the_last_that_is_known_counts(
+def test_last_known_holders_are_used_while_the_database_is_down(
     registry: Registry, holders: GPUHolders, caplog: pytest.LogCaptureFixture
 ):
     registry.is_away = True
@@ -60,35 +60,35 @@ def test_while_the_database_is_away_the_last_that_is_known_counts(
     assert known.keys() == {uuid_of(0)}
     registry.is_away = True
     assert [holders.read(), holders.read()] == [known, known]
-    # Once for each time that it went away.
+    # Once per failure.
     assert len(caplog.records) == 2
 
 
-def test_a_task_whose_process_has_ended_is_told(registry: Registry, holders: GPUHolders, told: list[str]):
+def test_release_after_a_processes_end_is_reported(registry: Registry, holders: GPUHolders, released: list[str]):
     registry.ended = [task("t", TaskType.TRAINING, pid=7)]
     holders.release_ended(snapshot(reading(0)), has_changed_source=False)
-    assert told == ["t: its process 7 has ended"]
+    assert released == ["t: its process 7 has ended"]
 
 
-def test_nothing_holds_a_simulated_gpu_once_there_are_real_ones(
-    registry: Registry, holders: GPUHolders, told: list[str]
+def test_tasks_on_simulated_gpus_are_released_when_real_ones_appear(
+    registry: Registry, holders: GPUHolders, released: list[str]
 ):
     registry.register(task_type=TaskType.TRAINING, gpu_uuids=["GPU-simulated"], task_id="old")
     registry.register(task_type=TaskType.TRAINING, gpu_uuids=[uuid_of(0)], task_id="new")
     holders.release_ended(snapshot(reading(0)), has_changed_source=False)
-    assert told == []
+    assert released == []
     holders.release_ended(snapshot(reading(0)), has_changed_source=True)
-    assert told == ["old: its simulated GPUs gave way to real ones"]
+    assert released == ["old: its simulated GPUs gave way to real ones"]
     assert [each.task_id for each in registry.list()] == ["new"]
 
 
-def test_a_release_that_fails_is_tried_again_at_the_next_sweep(
-    registry: Registry, holders: GPUHolders, told: list[str], caplog: pytest.LogCaptureFixture
+def test_failed_release_is_retried_at_the_next_sweep(
+    registry: Registry, holders: GPUHolders, released: list[str], caplog: pytest.LogCaptureFixture
 ):
     registry.ended, registry.is_away = [task("t", TaskType.TRAINING, pid=7)], True
     for _ in range(2):
         holders.release_ended(snapshot(reading(0)), has_changed_source=False)
-    assert (told, len(caplog.records)) == ([], 1)
+    assert (released, len(caplog.records)) == ([], 1)
     registry.is_away = False
     holders.release_ended(snapshot(reading(0)), has_changed_source=False)
-    assert len(told) == 1
+    assert len(released) == 1

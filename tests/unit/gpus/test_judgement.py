@@ -6,7 +6,7 @@ from api.domain.gpu import GPUStatus
 from api.domain.reading import FaultKind, GPUCondition, ProcessKind
 from api.domain.reason import Reason, ReasonCode
 from api.domain.task import TaskType
-from api.gpus.circumstances import EngineWord
+from api.gpus.circumstances import EngineStatus
 from api.gpus.foreign_use import FOREIGN_COMPUTE_MB, FOREIGN_GRAPHICS_MB, UNEXPLAINED_MB
 from api.gpus.judgement import DRAINING_SECONDS, is_stale, judge
 from tests.unit.builders import MONOTONIC, circumstances, lost, process, reading, task, vitals
@@ -21,11 +21,11 @@ PROHIBITED = GPUCondition(compute_mode="prohibited")
 
 STATUSES: dict[str, tuple[dict[str, Any], dict[str, Any], GPUStatus]] = {
     "a free GPU": ({}, {}, GPUStatus.AVAILABLE),
-    "nothing known of its processes": ({"processes": None}, {}, GPUStatus.UNKNOWN),
-    "nothing known of its processes under its task": ({"processes": None}, {"task": task()}, GPUStatus.TRAINING),
+    "unknown processes": ({"processes": None}, {}, GPUStatus.UNKNOWN),
+    "unknown processes with a task": ({"processes": None}, {"task": task()}, GPUStatus.TRAINING),
     "a small process": ({"processes": (SMALL,)}, {}, GPUStatus.AVAILABLE),
     "a desktop": ({"processes": (WINDOWS,), "vitals": vitals(memory_used_mb=1100)}, {}, GPUStatus.AVAILABLE),
-    "a process at work": ({"processes": (SMALL, LARGE)}, {}, GPUStatus.BUSY),
+    "a busy process": ({"processes": (SMALL, LARGE)}, {}, GPUStatus.BUSY),
     "a game": ({"processes": (GAME,)}, {}, GPUStatus.BUSY),
     "unexplained memory": ({"vitals": vitals(memory_used_mb=UNEXPLAINED_MB + 1)}, {}, GPUStatus.BUSY),
     "little unexplained memory": ({"vitals": vitals(memory_used_mb=UNEXPLAINED_MB)}, {}, GPUStatus.AVAILABLE),
@@ -45,7 +45,7 @@ STATUSES: dict[str, tuple[dict[str, Any], dict[str, Any], GPUStatus]] = {
         {},
         GPUStatus.UNKNOWN,
     ),
-    "unknown memory under its task": ({"vitals": vitals(memory_used_mb=None)}, {"task": task()}, GPUStatus.TRAINING),
+    "unknown memory with a task": ({"vitals": vitals(memory_used_mb=None)}, {"task": task()}, GPUStatus.TRAINING),
     "a training task": ({}, {"task": task()}, GPUStatus.TRAINING),
     "a training task with its process": ({"processes": (LARGE,)}, {"task": task()}, GPUStatus.TRAINING),
     "a preprocessing task": ({}, {"task": task("p", TaskType.PREPROCESSING)}, GPUStatus.PREPROCESSING),
@@ -71,7 +71,7 @@ def test_status_with(changes: dict[str, Any], around: dict[str, Any], status: GP
     assert judge(reading(**changes), circumstances(**around)).status is status
 
 
-def test_lost_gpu_is_lost_whatever_else_is_so():
+def test_lost_gpu_is_lost_whatever_the_circumstances():
     judgement = judge(lost(read_monotonic=MONOTONIC - 999), circumstances(task=task(), problem="driver not loaded"))
     assert (judgement.status, judgement.stale, judgement.reason) == (GPUStatus.LOST, False, "off the bus")
 
@@ -84,15 +84,15 @@ def test_gpu_of_another_status_is_never_available(status: GPUStatus):
     assert not any(case.is_available for case in found)
 
 
-def test_every_gpu_that_is_not_available_says_why():
+def test_every_unavailable_gpu_has_a_reason():
     cases = [judge(reading(**changes), circumstances(**around)) for changes, around, _ in STATUSES.values()]
     assert all(case.reason for case in cases if not case.is_available)
 
 
-def test_gpu_whose_processes_cannot_be_listed_says_why_it_is_not_offered():
+def test_unlistable_processes_are_the_reason_for_an_unknown_gpu():
     judgement = judge(reading(processes=None, processes_unlisted="no_permission"), circumstances())
     assert not judgement.is_available
-    assert judgement.reason == "who uses it cannot be read (no_permission)"
+    assert judgement.reason == "the processes on it cannot be read (no_permission)"
 
 
 def test_busy_gpu_names_the_process():
@@ -109,23 +109,24 @@ def test_expired_reading_is_stale(age: float, stale: bool):
     assert is_stale(reading(), MONOTONIC + age, 10.0) is stale
 
 
-def test_gpu_that_was_never_read_is_stale():
+def test_unread_gpu_is_stale():
     assert is_stale(reading(read_monotonic=None), MONOTONIC, 10.0)
 
 
-def test_degraded_gpu_that_can_be_had_says_what_is_wrong():
+def test_degraded_available_gpu_has_a_reason():
     judgement = judge(reading(), circumstances(xids=(94,)))
     assert judgement.is_available
     assert judgement.reason == "the driver reported Xid 94 (contained memory error)"
 
 
-def test_a_reason_has_a_code_with_what_stands_in_it():
+def test_reason_has_a_code_with_its_parameters():
     assert judge(reading(), circumstances(task=task("train_7"))).said == ReasonCode("held_by", {"task_id": "train_7"})
     assert judge(reading(), circumstances()).said is None
 
 
-def test_what_an_engine_says_of_a_gpu_holds_unless_a_task_of_ours_has_it():
-    word = EngineWord(GPUStatus.BUSY, Reason.of("Slurm's job {job} of {user} has it", "slurm_job", job=3, user="eve"))
-    found = judge(reading(), circumstances(engine=word))
+def test_engines_status_applies_unless_our_task_holds_the_gpu():
+    reason = Reason.of("Slurm's job {job} of {user} has it", "slurm_job", job=3, user="eve")
+    status = EngineStatus(GPUStatus.BUSY, reason)
+    found = judge(reading(), circumstances(engine=status))
     assert (found.status, found.reason) == (GPUStatus.BUSY, "Slurm's job 3 of eve has it")
-    assert judge(reading(), circumstances(engine=word, task=task())).status is GPUStatus.TRAINING
+    assert judge(reading(), circumstances(engine=status, task=task())).status is GPUStatus.TRAINING

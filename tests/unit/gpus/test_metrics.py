@@ -25,7 +25,7 @@ from tests.unit.builders import (
 )
 from tests.unit.gpus.test_view import FULL
 
-#: What the dashboards 14574 and 25547 query, of one GPU of which everything is known.
+#: The metrics that the dashboards 14574 and 25547 query, for one fully known GPU.
 SMI = [
     "gpu_info",
     "index",
@@ -130,31 +130,31 @@ def value(text: str, start: str) -> float:
     return float(line.rpartition(" ")[2])
 
 
-def test_every_series_of_the_dashboards_is_there():
+def test_all_dashboard_metrics_exist():
     assert {f"nvidia_smi_{name}" for name in SMI} - names(render(BUSY)) == set()
 
 
-def test_every_series_of_dcgm_is_there_when_asked_for():
+def test_dcgm_metrics_exist_on_request():
     assert {f"DCGM_FI_DEV_{name}" for name in DCGM} - names(render(BUSY, hostname="box")) == set()
 
 
-def test_dcgm_names_are_not_there_unless_asked_for():
+def test_dcgm_metrics_are_absent_by_default():
     assert not [name for name in names(render(BUSY)) if name.startswith("DCGM")]
 
 
-def test_dcgm_series_have_the_labels_that_its_dashboard_needs():
+def test_dcgm_metrics_have_their_dashboards_labels():
     (line,) = [line for line in render(BUSY, hostname="box").splitlines() if line.startswith("DCGM_FI_DEV_GPU_TEMP{")]
     for label in ('gpu="0"', f'UUID="{uuid_of(0)}"', "pci_bus_id=", 'modelName="NVIDIA Test"', 'hostname="box"'):
         assert label in line
 
 
-def test_info_has_the_labels_that_its_dashboards_need():
+def test_info_metric_has_its_dashboards_labels():
     (line,) = [line for line in render(BUSY).splitlines() if line.startswith("nvidia_smi_gpu_info{")]
     for label in ("uuid", "name", "index", "driver_version", "cuda_version", "pci_bus_id"):
         assert f'{label}="' in line
 
 
-def test_figures_are_in_base_units():
+def test_values_are_in_base_units():
     gpu = reading(
         vitals=vitals(utilization_gpu=97, power_watts=412.3, clocks=Clocks(sm=1980), memory_used_mb=1024),
     )
@@ -182,37 +182,37 @@ def test_unknown_value_is_left_out():
     }
 
 
-def test_list_of_processes_that_failed_does_not_look_like_an_idle_gpu():
+def test_failed_process_list_does_not_look_like_an_idle_gpu():
     text = render(reading(processes=None), reading(1))
     assert value(text, "nvidia_smi_compute_apps_last_collect_success ") == 0
     assert text.count("nvidia_smi_compute_apps{") == 1
     assert value(render(reading(), lost(1)), "nvidia_smi_compute_apps_last_collect_success ") == 1
 
 
-def test_memory_of_a_gpu_instance_is_told_once_for_all_its_slices():
+def test_memory_of_a_gpu_instance_is_listed_once():
     parts = tuple(MIGSlice(f"MIG-{n}", "1g.10gb", 1, n, 10_000, 100, 9_800) for n in range(2))
     text = render(reading(condition=GPUCondition(mig_enabled=True, mig_slices=parts)))
     assert text.count("nvidia_smi_mig_info{") == 2
     assert value(text, "nvidia_smi_mig_memory_reserved_bytes{") == 100 << 20
 
 
-def test_version_of_the_driver_is_a_number_with_its_text_beside_it():
+def test_driver_version_is_a_number_with_a_text_label():
     assert value(render(BUSY), "nvidia_smi_driver_version{") == 580.65
     assert 'driver_version="580.65.06"} 580.65' in render(BUSY)
 
 
-def test_family_without_a_sample_has_no_header():
+def test_family_without_samples_has_no_header():
     assert "nvidia_smi_fan_speed_ratio" not in render(reading())
 
 
-def test_lost_gpu_keeps_its_name_and_loses_its_values():
+def test_lost_gpu_keeps_its_name_without_values():
     text = render(lost(), reading(1))
     assert text.count("nvidia_smi_gpu_info{") == 2
     assert text.count("nvidia_smi_temperature_gpu{") == 1
     assert f'diffusion_pipe_gpu_status{{uuid="{uuid_of(0)}",status="lost"}} 1' in text
 
 
-def test_gpu_without_a_name_is_left_out():
+def test_gpu_without_a_uuid_is_left_out():
     assert "nvidia_smi_gpu_info" not in render(reading(identity=None, vitals=None))
 
 
@@ -221,17 +221,17 @@ def test_hostile_label_is_escaped():
     assert 'user="a\\"b\\\\c\\nd"' in text
 
 
-def test_age_of_the_reading_is_told():
+def test_age_of_the_reading_is_exported():
     assert value(render(FULL), "diffusion_pipe_gpu_reading_age_seconds{") == 2.5
 
 
-def test_task_is_told():
+def test_task_is_exported():
     shown = [judged(FULL, task=task("mine"))]
     text = render_gpu_metrics(snapshot(FULL), shown, {}, CollectStats(0, 0), MONOTONIC, None)
     assert f'diffusion_pipe_gpu_task{{uuid="{uuid_of(0)}",task_id="mine",task_type="training"}} 1' in text
 
 
-def test_failing_source_is_told():
+def test_failing_source_is_exported():
     text = render(problem="driver not loaded", stats=CollectStats(7, 9), xids={})
     assert value(text, "nvidia_smi_last_collect_success ") == 0
     assert value(text, "nvidia_smi_nvml_return_code ") == 9
@@ -268,19 +268,19 @@ def check_with_promtool(text: str) -> subprocess.CompletedProcess[str]:
         (),
     ],
 )
-def test_promtool_finds_nothing(gpus: Any):
+def test_promtool_reports_no_problem(gpus: Any):
     done = check_with_promtool(render(*gpus))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_promtool_can_read_the_names_of_dcgm():
+def test_promtool_can_parse_dcgm_names():
     done = check_with_promtool(render(BUSY, lost(1), hostname="box"))
-    # 3: it could read them all and dislikes their style, which is what DCGM's dashboards ask for.
+    # 3: it could parse all, but complains about their style, which DCGM's dashboards require.
     assert done.returncode == 3
     assert {line.split()[0] for line in done.stderr.splitlines()} <= {f"DCGM_FI_DEV_{name}" for name in DCGM}
 
 
-def test_openmetrics_names_counters_without_their_ending_and_calls_no_other_one_a_counter():
+def test_openmetrics_counters_have_no_suffix_in_their_family_name():
     shown = [judged(BUSY)]
     stats = CollectStats(3, 0)
     text = render_gpu_metrics(snapshot(BUSY), shown, XIDS, stats, MONOTONIC, "box", is_open=True)

@@ -15,11 +15,11 @@ LOST = GPUFault(FaultKind.LOST, "fell off the bus")
 
 
 class Sweeper:
-    """A monitor whose sweeps a test asks for."""
+    """A monitor with sweeps on request."""
 
     def __init__(self, source: FakeSource, clock: FakeClock) -> None:
         self.taken: list[GPUSnapshot] = []
-        # Half the interval is how long a sweep waits for a stuck GPU, in real seconds.
+        # A sweep waits half the interval for a stuck GPU, in real seconds.
         self.monitor = GPUMonitor(source, 0.4, clock, self.taken.append)
 
     def sweep(self) -> GPUSnapshot:
@@ -49,7 +49,7 @@ def test_snapshots_are_numbered(sweeper: Sweeper):
     assert [sweeper.sweep().sequence for _ in range(3)] == [1, 2, 3]
 
 
-def test_one_lost_gpu_leaves_the_others_right(sweeper: Sweeper, source: FakeSource, clock: FakeClock):
+def test_lost_gpu_does_not_affect_the_others(sweeper: Sweeper, source: FakeSource, clock: FakeClock):
     sweeper.sweep()
     clock.advance(5)
     source.faults[0] = LOST
@@ -68,13 +68,13 @@ def test_lost_gpu_recovers(sweeper: Sweeper, source: FakeSource):
     assert sweeper.sweep().gpus[0].fault is None
 
 
-def test_gpu_that_was_never_readable_is_shown_without_a_name(sweeper: Sweeper, source: FakeSource):
+def test_unreadable_gpu_is_shown_without_a_uuid(sweeper: Sweeper, source: FakeSource):
     source.faults[0] = LOST
     gpu = sweeper.sweep().gpus[0]
     assert (gpu.index, gpu.uuid, gpu.fault) == (0, None, FaultKind.LOST)
 
 
-def test_problem_of_the_source_is_told_with_its_code(sweeper: Sweeper, source: FakeSource):
+def test_problem_of_the_source_has_its_code(sweeper: Sweeper, source: FakeSource):
     sweeper.sweep()
     source.problem = SourceFault("driver and library differ", "reboot", 18)
     snapshot = sweeper.sweep()
@@ -96,7 +96,7 @@ def test_source_recovers_without_a_restart(sweeper: Sweeper, source: FakeSource)
     assert (snapshot.problem, len(snapshot.gpus)) == (None, 2)
 
 
-def test_unforeseen_failure_of_the_source_is_a_problem(
+def test_unexpected_failure_of_the_source_is_a_problem(
     sweeper: Sweeper, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(may_reinitialise: bool) -> int:
@@ -106,7 +106,9 @@ def test_unforeseen_failure_of_the_source_is_a_problem(
     assert "surprise" in text_of(sweeper.sweep().problem or "")
 
 
-def test_unforeseen_failure_of_one_gpu_leaves_the_others_right(sweeper: Sweeper, source: FakeSource, clock: FakeClock):
+def test_unexpected_failure_of_one_gpu_does_not_affect_the_others(
+    sweeper: Sweeper, source: FakeSource, clock: FakeClock
+):
     sweeper.sweep()
     clock.advance(5)
 
@@ -128,7 +130,7 @@ def hang(source: FakeSource) -> Iterator[threading.Event]:
     release.set()
 
 
-def test_hung_gpu_leaves_the_others_read(sweeper: Sweeper, hang: threading.Event, clock: FakeClock):
+def test_other_gpus_are_read_while_one_hangs(sweeper: Sweeper, hang: threading.Event, clock: FakeClock):
     for _ in range(3):
         clock.advance(5)
         hung, other = sweeper.sweep().gpus
@@ -136,19 +138,19 @@ def test_hung_gpu_leaves_the_others_read(sweeper: Sweeper, hang: threading.Event
         assert other.read_monotonic == clock.monotonic()
 
 
-def test_hung_gpu_never_has_more_than_one_thread(sweeper: Sweeper, hang: threading.Event):
+def test_hung_gpu_uses_at_most_one_thread(sweeper: Sweeper, hang: threading.Event):
     for _ in range(4):
         assert sweeper.sweep().stuck == 1
     assert len(reader_threads("gpu-0")) == 1
 
 
-def test_hung_gpu_says_for_how_long(sweeper: Sweeper, hang: threading.Event, clock: FakeClock):
+def test_hung_gpu_shows_its_duration(sweeper: Sweeper, hang: threading.Event, clock: FakeClock):
     sweeper.sweep()
     clock.advance(42)
     assert text_of(sweeper.sweep().gpus[0].fault_reason or "") == "a driver call has not returned for 42 s"
 
 
-def test_reading_that_returns_late_is_as_old_as_its_beginning(
+def test_late_reading_has_the_age_of_its_start(
     sweeper: Sweeper, hang: threading.Event, source: FakeSource, clock: FakeClock
 ):
     began = clock.monotonic()
@@ -162,7 +164,7 @@ def test_reading_that_returns_late_is_as_old_as_its_beginning(
     assert sweeper.monitor._slots[0].latest.read_monotonic == began
 
 
-def test_source_is_not_initialised_anew_under_a_stuck_call(
+def test_source_is_not_reinitialised_during_a_stuck_call(
     sweeper: Sweeper, hang: threading.Event, source: FakeSource, monkeypatch: pytest.MonkeyPatch
 ):
     permissions: list[bool] = []
@@ -192,12 +194,12 @@ def test_hung_driver_is_a_problem_and_ends(sweeper: Sweeper, source: FakeSource,
     assert sweeper.sweep().problem is None
 
 
-def test_gpu_that_is_no_longer_listed_is_lost_and_keeps_its_name(sweeper: Sweeper, source: FakeSource):
+def test_unlisted_gpu_is_lost_and_keeps_its_name(sweeper: Sweeper, source: FakeSource):
     sweeper.sweep()
-    gone = source.identities.pop()
+    removed = source.identities.pop()
     shown = sweeper.sweep().gpus[1]
-    assert (shown.uuid, shown.index, shown.fault) == (gone.uuid, 1, FaultKind.LOST)
-    assert (shown.vitals, shown.identity) == (None, gone)
+    assert (shown.uuid, shown.index, shown.fault) == (removed.uuid, 1, FaultKind.LOST)
+    assert (shown.vitals, shown.identity) == (None, removed)
 
 
 def test_reader_of_a_vanished_slot_ends(sweeper: Sweeper, source: FakeSource):
@@ -219,7 +221,7 @@ def test_gpu_that_moved_to_another_index_is_shown_once(sweeper: Sweeper, source:
     ]
 
 
-def test_gpu_that_returns_at_another_index_is_well_again(sweeper: Sweeper, source: FakeSource):
+def test_gpu_returning_at_another_index_recovers(sweeper: Sweeper, source: FakeSource):
     sweeper.sweep()
     first, second = source.identities
     source.identities = [replace(second, index=0)]
@@ -231,7 +233,7 @@ def test_gpu_that_returns_at_another_index_is_well_again(sweeper: Sweeper, sourc
     assert [(gpu.uuid, gpu.index, gpu.fault) for gpu in gpus] == [(second.uuid, 0, None), (first.uuid, 1, None)]
 
 
-def test_silent_slot_does_not_double_a_gpu_that_moved(sweeper: Sweeper, source: FakeSource):
+def test_silent_slot_does_not_duplicate_a_moved_gpu(sweeper: Sweeper, source: FakeSource):
     sweeper.sweep()
     first, second = source.identities
     source.identities = [replace(second, index=0), replace(first, index=1)]
@@ -242,7 +244,7 @@ def test_silent_slot_does_not_double_a_gpu_that_moved(sweeper: Sweeper, source: 
     assert [gpu.uuid for gpu in gpus].count(first.uuid) == 1
 
 
-def test_change_of_source_forgets_what_was_known(sweeper: Sweeper, source: FakeSource):
+def test_change_of_source_discards_previous_data(sweeper: Sweeper, source: FakeSource):
     sweeper.sweep()
     source.name = SourceName.SIMULATED
     source.identities = [replace(source.identities[0], uuid="GPU-new")]
@@ -250,16 +252,16 @@ def test_change_of_source_forgets_what_was_known(sweeper: Sweeper, source: FakeS
     assert [gpu.uuid for gpu in sweeper.sweep().gpus] == ["GPU-new"]
 
 
-def test_source_hears_when_all_is_well(sweeper: Sweeper, source: FakeSource, monkeypatch: pytest.MonkeyPatch):
-    heard: list[int] = []
-    monkeypatch.setattr(source, "note_all_well", lambda: heard.append(1))
+def test_source_is_notified_when_all_gpus_answer(sweeper: Sweeper, source: FakeSource, monkeypatch: pytest.MonkeyPatch):
+    calls: list[int] = []
+    monkeypatch.setattr(source, "note_all_well", lambda: calls.append(1))
     sweeper.sweep()
     source.faults[0] = LOST
     sweeper.sweep()
-    assert heard == [1]
+    assert calls == [1]
 
 
-def test_started_monitor_sweeps_by_itself(source: FakeSource, clock: FakeClock):
+def test_started_monitor_sweeps_on_its_own(source: FakeSource, clock: FakeClock):
     taken = threading.Event()
     monitor = GPUMonitor(source, 3600.0, clock, lambda snapshot: taken.set())
     monitor.start()

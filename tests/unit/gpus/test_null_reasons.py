@@ -18,29 +18,29 @@ def test_values_of_a_lost_gpu_are_lost():
     assert not {"name", "uuid"} & reasons.keys()
 
 
-def test_values_without_permission_say_so():
+def test_values_without_permission_have_that_reason():
     assert reasons_of(reading(fault=FaultKind.NO_PERMISSION, vitals=None))["memory.used"] == "no_permission"
 
 
-def test_values_that_were_never_read_say_so():
+def test_unread_values_have_that_reason():
     assert reasons_of(reading(vitals=None))["utilization.gpu"] == "not_read"
 
 
-def test_reason_of_the_source_goes_before_the_usual_one():
+def test_sources_reason_precedes_the_default():
     gpu = reading(vitals=vitals(unavailable={"temperature.memory": "implausible"}))
     reasons = reasons_of(gpu)
     assert reasons["temperature.memory"] == "implausible"
     assert reasons["fan_speed"] == "unsupported"
 
 
-def test_reason_of_a_group_holds_for_its_fields():
+def test_reason_of_a_group_applies_to_its_fields():
     condition = GPUCondition(ecc=ECCErrors(), unavailable={"ecc": "no_permission", "ecc.enabled": "implausible"})
     unavailable = reasons_of(reading(condition=condition))
     assert unavailable["ecc.corrected_volatile"] == "no_permission"
     assert unavailable["ecc.enabled"] == "implausible"
 
 
-def test_reason_of_a_derived_value_is_that_of_its_origin():
+def test_derived_value_has_the_reason_of_its_origin():
     unknown = vitals(
         memory_used_mb=None,
         memory_free_mb=None,

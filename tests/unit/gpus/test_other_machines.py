@@ -1,4 +1,4 @@
-"""What counts of machines that tell of themselves, and for how long."""
+"""How long the reports of other machines are valid."""
 
 from dataclasses import replace
 
@@ -23,19 +23,19 @@ DRAINS = {"gpu2": Reason.of("{why} ({who})", "drained_by", why="fans", who="ann"
         (101.0, True, DRAINS, NodeStatus.DOWN),
     ],
 )
-def test_a_node_is_unknown_after_15_silent_seconds(now: float, left: bool, drains: dict[str, Reason], status: str):
+def test_node_is_unknown_after_15_silent_seconds(now: float, left: bool, drains: dict[str, Reason], status: str):
     assert judge_node(replace(PART, has_left=left), drains, now).status is status
 
 
-def test_why_nothing_of_a_node_counts_tells_its_age():
+def test_reason_for_an_unknown_node_has_its_age():
     words = why_unread(PART, judge_node(PART, {}, 160.0))
     assert words is not None
-    assert text_of(words) == "its node gpu2 has been silent for 60 s"
+    assert text_of(words) == "its node gpu2 has not reported for 60 s"
     assert why_unread(PART, judge_node(PART, {}, 101.0)) is None
 
 
-def test_node_known_from_the_database_alone_is_unknown_until_it_is_heard():
-    part = replace(PART, is_heard=False)
+def test_node_from_the_database_is_unknown_until_it_reports():
+    part = replace(PART, has_reported=False)
     condition = judge_node(part, {}, 101.0)
     assert condition.status is NodeStatus.UNKNOWN
     assert text_of(why_unread(part, condition) or "") == "its node gpu2 has not been heard since this server started"

@@ -1,4 +1,4 @@
-"""Whether readings can be relied on: by their age."""
+"""Reliability of readings by their age."""
 
 from api.gpus.readiness import READY_SWEEPS, judge_readiness
 from api.gpus.state import GPUState
@@ -16,17 +16,17 @@ def test_fresh_readings_are_ready_with_their_age():
     assert (found.status, found.reasons, found.reading_age) == ("ready", (), 2.0)
 
 
-def test_an_old_reading_is_named_by_its_gpu():
+def test_old_reading_is_reported_with_its_gpu():
     old = reading(1, read_monotonic=MONOTONIC - READY_SWEEPS * INTERVAL - 1)
     found = judge_readiness(state(reading(), old), MONOTONIC, INTERVAL)
     assert found.status == "not_ready"
-    assert found.reasons == ("the reading of GPU 1 is older than 3 sweeps: no sweep since",)
+    assert found.reasons == ("the reading of GPU 1 is older than 3 sweeps: no later sweep",)
 
 
-def test_a_lost_gpu_makes_nothing_unready():
+def test_lost_gpu_does_not_affect_readiness():
     assert judge_readiness(state(reading(), lost(1)), MONOTONIC, INTERVAL).status == "ready"
 
 
-def test_without_gpus_the_sweep_itself_has_an_age():
+def test_without_gpus_the_sweep_has_an_age():
     found = judge_readiness(state(), MONOTONIC + READY_SWEEPS * INTERVAL + 1, INTERVAL)
-    assert found.reasons == ("the last sweep is older than 3 sweeps should be",)
+    assert found.reasons == ("the last sweep is older than 3 intervals",)

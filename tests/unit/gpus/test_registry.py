@@ -11,17 +11,17 @@ from api.util.clock import FakeClock
 
 
 class Registry:
-    """A registry with what it told, and processes that a test ends."""
+    """A registry with its notifications, and processes that a test ends."""
 
     def __init__(self, clock: FakeClock) -> None:
-        self.told: list[tuple[str, ...]] = []
+        self.notifications: list[tuple[str, ...]] = []
         self.dead: set[int] = set()
         self.registry = TaskRegistry(
-            MemoryRegistrations(), clock, self.tell, lambda process: process.pid not in self.dead
+            MemoryRegistrations(), clock, self.notify, lambda process: process.pid not in self.dead
         )
 
-    def tell(self, released: Sequence[str]) -> None:
-        self.told.append(tuple(released))
+    def notify(self, released: Sequence[str]) -> None:
+        self.notifications.append(tuple(released))
 
 
 @pytest.fixture
@@ -36,23 +36,23 @@ def test_registered_task_holds_its_gpus(registry: Registry, clock: FakeClock):
     assert task.task_id.startswith("train_20260101_")
 
 
-def test_given_id_is_taken(registry: Registry):
+def test_given_id_is_used(registry: Registry):
     assert registry.registry.register(["GPU-0"], TaskType.EXTERNAL, "mine").task_id == "mine"
 
 
-def test_process_is_remembered_with_its_start(registry: Registry):
+def test_process_is_stored_with_its_start(registry: Registry):
     task = registry.registry.register(["GPU-0"], TaskType.TRAINING, pid=os.getpid())
     assert task.process is not None
     assert (task.process.pid, task.process.start > 0) == (os.getpid(), True)
 
 
-def test_process_that_does_not_run_is_refused_before_anything_is_claimed(registry: Registry):
+def test_missing_process_is_rejected_before_anything_is_claimed(registry: Registry):
     with pytest.raises(ProcessNotRunning):
         registry.registry.register(["GPU-0"], TaskType.TRAINING, pid=2**31 - 1)
     assert registry.registry.holders() == {}
 
 
-def test_changes_are_told_and_refusals_are_not(registry: Registry):
+def test_changes_are_notified_and_rejections_are_not(registry: Registry):
     registry.registry.register(["GPU-0"], TaskType.TRAINING, "mine")
     with pytest.raises(GPUBusy):
         registry.registry.register(["GPU-0"], TaskType.TRAINING)
@@ -60,7 +60,7 @@ def test_changes_are_told_and_refusals_are_not(registry: Registry):
     registry.registry.release("mine")
     with pytest.raises(TaskNotFound):
         registry.registry.release("mine")
-    assert registry.told == [(), (), ("GPU-0",)]
+    assert registry.notifications == [(), (), ("GPU-0",)]
 
 
 def test_task_of_an_ended_process_is_released(registry: Registry):
@@ -70,7 +70,7 @@ def test_task_of_an_ended_process_is_released(registry: Registry):
     registry.dead.add(os.getpid())
     assert [task.task_id for task in registry.registry.release_dead()] == ["mine"]
     assert list(registry.registry.holders()) == ["GPU-1"]
-    assert registry.told[-1] == ("GPU-0",)
+    assert registry.notifications[-1] == ("GPU-0",)
 
 
 def test_later_process_with_the_same_pid_does_not_keep_the_task(clock: FakeClock):

@@ -1,4 +1,4 @@
-"""The service on a fake source, from a sweep to what a request sees."""
+"""The service on a fake source, from a sweep to the answers."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def events(service: GPUService, type_: EventType):
     return service.get_events(lambda event, node: event.type is type_, ALL).rows
 
 
-def test_before_the_first_sweep_nothing_is_known(service: GPUService):
+def test_nothing_is_known_before_the_first_sweep(service: GPUService):
     status = service.get_status()
     assert (status.gpus, status.stale) == ((), True)
     assert service.get_readiness().reasons == ("the first sweep has not ended yet",)
@@ -49,20 +49,20 @@ def test_after_a_sweep_every_gpu_is_available(service: GPUService, sweep: Sweep)
     assert service.wait_for_first_sweep(0)
 
 
-def test_monitoring_starts_sweeps_and_stops(service: GPUService):
+def test_monitoring_starts_and_stops(service: GPUService):
     service.start_monitoring()
     assert service.wait_for_first_sweep(20)
     assert len(service.get_all_gpus()) == 2
 
 
-def test_stop_lets_the_source_go(service: GPUService, source: FakeSource, monkeypatch: pytest.MonkeyPatch):
+def test_stop_closes_the_source(service: GPUService, source: FakeSource, monkeypatch: pytest.MonkeyPatch):
     closed: list[int] = []
     monkeypatch.setattr(source, "close", lambda: closed.append(1))
     service.stop_monitoring()
     assert closed == [1]
 
 
-def test_registered_task_shows_at_once(service: GPUService, source: FakeSource, sweep: Sweep):
+def test_registered_task_is_shown_immediately(service: GPUService, source: FakeSource, sweep: Sweep):
     sweep()
     task = service.tasks.register([0], TaskType.TRAINING, "mine")
     assert statuses(service) == [GPUStatus.TRAINING, GPUStatus.AVAILABLE]
@@ -76,7 +76,7 @@ def test_held_gpu_is_not_offered(service: GPUService, sweep: Sweep):
     assert [gpu.gpu_id for gpu in service.get_available_gpus().available_gpus] == [1]
 
 
-def test_released_gpu_drains_until_its_memory_is_back(
+def test_released_gpu_drains_until_its_memory_is_free(
     service: GPUService, source: FakeSource, sweep: Sweep, clock: FakeClock
 ):
     sweep()
@@ -95,14 +95,14 @@ def test_released_gpu_drains_until_its_memory_is_back(
 
 
 @pytest.mark.parametrize("reference", ["2", "-1", "", "None", "GPU-absent", "0 "])
-def test_gpu_that_does_not_exist_is_not_found(service: GPUService, sweep: Sweep, reference: str):
+def test_missing_gpu_is_not_found(service: GPUService, sweep: Sweep, reference: str):
     sweep()
     with pytest.raises(GPUNotFound) as missing:
         service.require(reference)
     assert missing.value.data == {"gpu_ids": [0, 1]}
 
 
-def test_reading_turns_stale_without_a_sweep(service: GPUService, sweep: Sweep, clock: FakeClock):
+def test_reading_becomes_stale_without_a_sweep(service: GPUService, sweep: Sweep, clock: FakeClock):
     sweep()
     clock.advance(10)
     service.check_freshness()
@@ -122,7 +122,7 @@ def test_fresh_reading_ends_the_staleness(service: GPUService, sweep: Sweep, clo
     assert statuses(service) == [GPUStatus.AVAILABLE] * 2
 
 
-def test_hung_gpu_turns_unknown_and_the_other_stays_available(
+def test_hung_gpu_becomes_unknown_and_the_other_stays_available(
     service: GPUService, source: FakeSource, sweep: Sweep, clock: FakeClock
 ):
     sweep()
@@ -157,7 +157,9 @@ def test_failing_source_makes_the_service_not_ready(service: GPUService, source:
     assert (readiness.status, readiness.reasons) == ("not_ready", ("driver not loaded: load it",))
 
 
-def test_lost_gpu_is_no_reason_to_be_not_ready(service: GPUService, source: FakeSource, sweep: Sweep, clock: FakeClock):
+def test_lost_gpu_does_not_make_the_service_not_ready(
+    service: GPUService, source: FakeSource, sweep: Sweep, clock: FakeClock
+):
     sweep()
     source.faults[0] = LOST
     for _ in range(5):
@@ -166,10 +168,10 @@ def test_lost_gpu_is_no_reason_to_be_not_ready(service: GPUService, source: Fake
     assert service.get_readiness().status == "ready"
 
 
-def test_xid_that_the_driver_reports_bears_on_health_and_metrics(service: GPUService, source: FakeSource, sweep: Sweep):
+def test_xid_affects_health_and_metrics(service: GPUService, source: FakeSource, sweep: Sweep):
     sweep()
     source.xids.append(XidEvent(source.identities[0].uuid, 79))
-    service.listen_for_xid()
+    service.read_xids()
     assert statuses(service) == [GPUStatus.UNKNOWN, GPUStatus.AVAILABLE]
     assert [event.xid for event in events(service, EventType.XID)] == [79]
     document = service.documents.get("/metrics")
@@ -190,7 +192,7 @@ def test_task_of_a_dead_process_is_released_at_the_next_sweep(
     assert event.message == f"mine was released: its process {os.getpid()} has ended"
 
 
-def test_tasks_on_simulated_gpus_end_when_real_ones_come(service: GPUService, source: FakeSource, sweep: Sweep):
+def test_tasks_on_simulated_gpus_end_when_real_ones_appear(service: GPUService, source: FakeSource, sweep: Sweep):
     source.name = SourceName.SIMULATED
     sweep()
     service.tasks.register([0], TaskType.TRAINING, "mine")
@@ -210,20 +212,20 @@ def test_task_survives_a_failing_source(service: GPUService, source: FakeSource,
     assert service.tasks.get("mine").gpu_ids == (0,)
 
 
-def test_every_state_is_one_message_with_its_number(service: GPUService, sweep: Sweep):
-    heard: list[tuple[int, dict]] = []
-    service.subscribe(lambda number, documents: heard.append((number, json.loads(documents.message()))))
+def test_every_state_is_one_numbered_message(service: GPUService, sweep: Sweep):
+    received: list[tuple[int, dict]] = []
+    service.subscribe(lambda number, documents: received.append((number, json.loads(documents.message()))))
     sweep()
     service.tasks.register([0], TaskType.TRAINING, "mine")
     service.tasks.update_progress("mine", 5.0)
     service.tasks.release("mine")
-    assert [number for number, _ in heard] == [1, 2, 3, 4]
-    assert {message["type"] for _, message in heard} == {"snapshot"}
-    progress = [message["data"]["gpus"][0]["current_task"] for _, message in heard]
+    assert [number for number, _ in received] == [1, 2, 3, 4]
+    assert {message["type"] for _, message in received} == {"snapshot"}
+    progress = [message["data"]["gpus"][0]["current_task"] for _, message in received]
     assert [task and task["progress"] for task in progress] == [None, None, 5.0, None]
 
 
-def test_history_holds_one_sample_a_sweep(service: GPUService, sweep: Sweep, clock: FakeClock):
+def test_history_has_one_sample_per_sweep(service: GPUService, sweep: Sweep, clock: FakeClock):
     began = clock.now()
     for _ in range(3):
         sweep()
@@ -243,14 +245,14 @@ def test_history_of_a_hung_gpu_has_a_gap(service: GPUService, source: FakeSource
     assert [point.value for point in series.data] == [35, None]
 
 
-def test_documents_of_a_sweep_are_ready(service: GPUService, sweep: Sweep):
+def test_documents_of_a_sweep_are_built_in_advance(service: GPUService, sweep: Sweep):
     sweep()
     table = service.documents
-    # What scrapers ask for is made when they do.
+    # Metrics are built on request.
     assert {path for path in table.paths if table.ready(path) is None} == {"/metrics", "/api/v1/metrics"}
 
 
-def test_real_gpus_that_fail_do_not_leave_simulated_ones_standing(clock: FakeClock):
+def test_failing_real_gpus_do_not_leave_simulated_ones(clock: FakeClock):
     nvml, simulated, absent = FakeSource(count=2), FakeSource(count=4), [True]
     simulated.name = SourceName.SIMULATED
     nvml.problem = SourceFault("driver not loaded", "load it", 9)
@@ -275,17 +277,15 @@ def test_burst_of_xids_is_one_message(service: GPUService, sweep: Sweep, source:
     service.subscribe(lambda number, message: numbers.append(number))
     uuid = source.identities[0].uuid
     source.xids = [XidEvent(uuid, xid) for xid in range(1, 61)]
-    service.listen_for_xid()
+    service.read_xids()
     assert len(numbers) == 1
     assert len(events(service, EventType.XID)) == 60
 
 
-def test_driver_that_was_slow_for_a_moment_does_not_forgive_an_xid(
-    service: GPUService, sweep: Sweep, source: FakeSource
-):
+def test_temporarily_slow_driver_does_not_clear_an_xid(service: GPUService, sweep: Sweep, source: FakeSource):
     sweep()
     source.xids = [XidEvent(source.identities[0].uuid, 48)]
-    service.listen_for_xid()
+    service.read_xids()
     source.problem = SourceFault("a call to the driver has not returned for 2 s", "see dmesg")
     sweep()
     source.problem = None

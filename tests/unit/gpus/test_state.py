@@ -16,7 +16,7 @@ UUID = uuid_of(0)
 
 
 class Keeper:
-    """A keeper whose sweeps a test makes up."""
+    """A keeper with sweeps made by a test."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -40,7 +40,7 @@ class Keeper:
     def verdict(self, *args, **kwargs) -> Verdict:
         return self.sweep(*args, **kwargs).gpus[0].judgement.health.verdict
 
-    def hear(self, xid: int, uuid: str | None = UUID) -> None:
+    def report_xid(self, xid: int, uuid: str | None = UUID) -> None:
         self.keeper.note_xid("here", XidEvent(uuid, xid), self.state.gpus if self.state else ())
 
 
@@ -59,7 +59,7 @@ def test_released_gpu_is_draining_while_memory_is_held(keeper: Keeper, clock: Fa
     assert keeper.status(reading(processes=BIG)) is GPUStatus.DRAINING
 
 
-def test_draining_ends_when_the_memory_is_back(keeper: Keeper, clock: FakeClock):
+def test_draining_ends_when_the_memory_is_free(keeper: Keeper, clock: FakeClock):
     keeper.keeper.note_released([UUID])
     clock.advance(5)
     keeper.status(reading(processes=BIG))
@@ -69,7 +69,7 @@ def test_draining_ends_when_the_memory_is_back(keeper: Keeper, clock: FakeClock)
     assert keeper.status(reading(processes=BIG)) is GPUStatus.BUSY
 
 
-def test_draining_ends_at_its_bound(keeper: Keeper, clock: FakeClock):
+def test_draining_ends_at_its_time_limit(keeper: Keeper, clock: FakeClock):
     keeper.keeper.note_released([UUID])
     clock.advance(DRAINING_SECONDS - 1)
     assert keeper.status(reading(processes=BIG)) is GPUStatus.DRAINING
@@ -98,37 +98,37 @@ def test_new_task_ends_the_draining(keeper: Keeper, clock: FakeClock):
 
 def test_critical_xid_makes_the_gpu_unhealthy(keeper: Keeper):
     keeper.sweep()
-    keeper.hear(79)
+    keeper.report_xid(79)
     assert keeper.verdict() is Verdict.UNHEALTHY
 
 
-def test_xid_of_another_gpu_does_not_bear_on_it(keeper: Keeper):
+def test_xid_does_not_affect_another_gpu(keeper: Keeper):
     keeper.sweep()
-    keeper.hear(79, uuid_of(1))
+    keeper.report_xid(79, uuid_of(1))
     assert keeper.verdict() is Verdict.HEALTHY
 
 
 def test_xids_are_counted_with_their_last_time(keeper: Keeper, clock: FakeClock):
-    keeper.hear(13)
+    keeper.report_xid(13)
     clock.advance(60)
-    keeper.hear(13)
+    keeper.report_xid(13)
     (count,) = keeper.sweep().xids.values()
     assert (count.count, count.last_at) == (2, clock.now().timestamp())
 
 
 def test_xid_delivered_twice_is_one_event_and_one_error(keeper: Keeper, clock: FakeClock):
     keeper.sweep()
-    keeper.hear(79)
+    keeper.report_xid(79)
     clock.advance(3)
-    keeper.hear(79)
+    keeper.report_xid(79)
     (count,) = keeper.sweep().xids.values()
     assert (count.count, count.last_at) == (1, clock.now().timestamp())
     assert len([event for event in keeper.events.list() if event.xid == 79]) == 1
 
 
-def test_xid_says_what_it_means_what_to_do_and_what_of_the_training(keeper: Keeper):
+def test_xid_event_has_its_meaning_advice_and_effect(keeper: Keeper):
     keeper.sweep(held=task("mine"))
-    keeper.hear(79)
+    keeper.report_xid(79)
     message = keeper.events.list()[0].message
     assert "Xid 79 (fell off the PCIe bus): reboot" in message
     assert message.endswith("mine was on it: start it again on another GPU")
@@ -138,7 +138,7 @@ def test_illegal_accesses_of_three_trainings_degrade_the_gpu(keeper: Keeper, clo
     verdicts = []
     for name in ("a", "b", "b", "c"):
         keeper.sweep(held=task(name))
-        keeper.hear(31)
+        keeper.report_xid(31)
         clock.advance(60)
         verdicts.append(keeper.verdict(held=task(name)))
     assert verdicts == [Verdict.HEALTHY] * 3 + [Verdict.DEGRADED]
@@ -146,38 +146,38 @@ def test_illegal_accesses_of_three_trainings_degrade_the_gpu(keeper: Keeper, clo
 
 def test_xid_is_an_event_of_its_gpu(keeper: Keeper):
     keeper.sweep()
-    keeper.hear(79)
+    keeper.report_xid(79)
     (event,) = keeper.events.list()
     assert (event.xid, event.uuid, event.gpu_id) == (79, UUID, 0)
 
 
-def test_xid_of_no_named_gpu_is_told_and_not_counted(keeper: Keeper):
-    keeper.hear(79, None)
+def test_xid_without_a_gpu_is_reported_and_not_counted(keeper: Keeper):
+    keeper.report_xid(79, None)
     assert keeper.sweep().xids == {}
     assert keeper.events.list()[0].xid == 79
 
 
-def test_xid_is_not_forgiven_by_time(keeper: Keeper, clock: FakeClock):
-    keeper.hear(79)
+def test_xid_does_not_expire(keeper: Keeper, clock: FakeClock):
+    keeper.report_xid(79)
     clock.advance(86_400)
     assert keeper.verdict() is Verdict.UNHEALTHY
 
 
-def test_xid_is_forgiven_when_the_gpu_was_gone_and_answers_again(keeper: Keeper):
+def test_xid_is_cleared_when_the_gpu_was_lost_and_answers_again(keeper: Keeper):
     keeper.sweep()
-    keeper.hear(79)
+    keeper.report_xid(79)
     keeper.sweep(lost())
     assert keeper.verdict() is Verdict.HEALTHY
 
 
-def test_xid_while_the_gpu_is_gone_is_forgiven_too(keeper: Keeper):
+def test_xid_during_a_loss_is_cleared_too(keeper: Keeper):
     keeper.sweep(lost())
-    keeper.hear(79)
+    keeper.report_xid(79)
     assert keeper.verdict() is Verdict.HEALTHY
 
 
-def test_forgiven_xid_is_still_counted(keeper: Keeper):
-    keeper.hear(79)
+def test_cleared_xid_is_still_counted(keeper: Keeper):
+    keeper.report_xid(79)
     keeper.sweep(lost())
     assert next(iter(keeper.sweep().xids.values())).count == 1
 
@@ -185,7 +185,7 @@ def test_forgiven_xid_is_still_counted(keeper: Keeper):
 # -- staleness and failures ----------------------------------------------------------------------------------------
 
 
-def test_state_changes_by_the_mere_passing_of_time(keeper: Keeper, clock: FakeClock):
+def test_state_changes_as_time_passes(keeper: Keeper, clock: FakeClock):
     state = keeper.sweep()
     clock.advance(10)
     assert not keeper.keeper.staleness_changed(state)
@@ -200,5 +200,5 @@ def test_failed_sweeps_are_counted_once_each(keeper: Keeper):
     assert keeper.sweep().failed_sweeps == 2
 
 
-def test_a_uuid_that_another_machine_claims_too_keeps_its_own_index():
+def test_uuid_claimed_by_another_machine_keeps_its_own_index():
     assert fleet(reading(3, identity=identity(3, uuid=UUID))).indices == {UUID: 0}

@@ -17,18 +17,18 @@ Sweep = Callable[[], None]
 LOST = GPUFault(FaultKind.LOST, "fell off the bus")
 
 
-def test_busy_error_names_the_holder_and_what_is_free(service: GPUService, sweep: Sweep, source: FakeSource):
+def test_busy_error_contains_the_holder_and_the_free_gpus(service: GPUService, sweep: Sweep, source: FakeSource):
     sweep()
     service.tasks.register([0], TaskType.TRAINING, "mine")
     with pytest.raises(GPUBusy) as busy:
         service.tasks.register([1, 0], TaskType.TRAINING)
-    told = busy.value.data
-    assert (told["held_by"], told["available_gpus"]) == ({source.identities[0].uuid: "mine"}, [1])
-    assert (told["gpu_id"], told["current_task"].task_id) == (0, "mine")
+    data = busy.value.data
+    assert (data["held_by"], data["available_gpus"]) == ({source.identities[0].uuid: "mine"}, [1])
+    assert (data["gpu_id"], data["current_task"].task_id) == (0, "mine")
     assert busy.value.detail == "GPU 0 is held by mine."
 
 
-def test_lost_gpu_cannot_be_held_nor_had(service: GPUService, source: FakeSource, sweep: Sweep):
+def test_lost_gpu_is_neither_available_nor_holdable(service: GPUService, source: FakeSource, sweep: Sweep):
     sweep()
     source.faults[0] = LOST
     sweep()
@@ -45,7 +45,7 @@ def test_task_on_a_lost_gpu_can_be_released(service: GPUService, source: FakeSou
     assert service.tasks.release("mine").task_id == "mine"
 
 
-def test_task_keeps_its_gpu_when_the_index_moves(service: GPUService, source: FakeSource, sweep: Sweep):
+def test_task_keeps_its_gpu_when_the_index_changes(service: GPUService, source: FakeSource, sweep: Sweep):
     sweep()
     service.tasks.register([1], TaskType.TRAINING, "mine")
     first, second = source.identities
@@ -63,7 +63,7 @@ def test_tasks_are_counted_by_type(service: GPUService, sweep: Sweep):
     assert service.tasks.count() == {TaskType.TRAINING: 1, TaskType.EXTERNAL: 1}
 
 
-def test_claims_at_once_from_many_threads_give_each_gpu_one_holder(service: GPUService, sweep: Sweep):
+def test_concurrent_claims_give_each_gpu_one_holder(service: GPUService, sweep: Sweep):
     sweep()
     won: list[str] = []
 

@@ -82,7 +82,7 @@ def null_paths(value: Any, prefix: str = "") -> set[str]:
 # -- nulls and their reasons ---------------------------------------------------------------------------------------
 
 
-def test_gpu_of_which_everything_is_known_has_no_null():
+def test_fully_known_gpu_has_no_null():
     details = details_of(FULL)
     assert null_paths(details) == set()
     assert details.unavailable == {}
@@ -110,22 +110,22 @@ def test_every_null_has_a_reason(gpu: Any):
     assert all(details.unavailable.values())
 
 
-def test_list_of_processes_that_cannot_be_had_says_why():
+def test_unlistable_processes_have_a_reason():
     gpu = reading(processes=None, processes_unlisted="no_permission")
     shown = show_processes(snapshot(gpu), judged(gpu), None)
     assert (shown.processes, shown.unavailable) == (None, {"processes": "no_permission"})
 
 
-# -- figures -------------------------------------------------------------------------------------------------------
+# -- values --------------------------------------------------------------------------------------------------------
 
 
-def test_memory_is_in_mb_with_gb_beside_it():
+def test_memory_is_in_mb_and_gb():
     memory = show_gpu(snapshot(), judged(reading())).memory
     assert (memory.total, memory.used, memory.free) == (24_576, 400, 24_176)
     assert (memory.total_gb, memory.free_gb, memory.utilization) == (24.0, 23.61, 1.6)
 
 
-def test_enforced_power_limit_is_the_one_that_holds():
+def test_enforced_power_limit_is_shown():
     details = details_of(FULL)
     assert details.power.limit == 400.0
     assert details_of(reading(condition=GPUCondition(power_limit_watts=450.0))).power.limit == 450.0
@@ -137,7 +137,7 @@ def test_power_is_shown_as_a_share_of_its_limit():
 
 
 @pytest.mark.parametrize("limit", [None, 0.0])
-def test_share_of_no_limit_is_unknown(limit: float | None):
+def test_share_of_an_unknown_limit_is_unknown(limit: float | None):
     gpu = reading(vitals=vitals(power_watts=100.0), condition=GPUCondition(power_limit_watts=limit))
     assert show_gpu(snapshot(), judged(gpu)).power_utilization is None
 
@@ -176,7 +176,7 @@ def test_summary_of_unknown_memory_is_unknown():
     assert (summary.total_memory, summary.available_memory, summary.memory_utilization) == (None, None, None)
 
 
-def test_gpu_of_half_known_memory_does_not_bend_the_utilisation():
+def test_partly_known_gpu_does_not_distort_the_utilisation():
     half = reading(1, vitals=vitals(memory_used_mb=None, memory_free_mb=None))
     gpus = [judged(reading(0, vitals=vitals(memory_used_mb=12_288))), judged(half)]
     assert show_status(snapshot(), gpus, NOW).summary.memory_utilization == 50.0
@@ -198,46 +198,46 @@ def test_one_stale_gpu_makes_the_status_stale():
 # -- processes and tasks -------------------------------------------------------------------------------------------
 
 
-def test_process_of_the_task_names_it():
+def test_process_of_the_task_has_its_id():
     gpu = judged(reading(processes=(process(5), process(6, ancestors=frozenset({5})), process(7))), task=task(pid=5))
     shown = show_processes(snapshot(), gpu, None).processes or ()
     assert [p.task_id for p in shown] == ["train_1", "train_1", None]
 
 
-def test_task_without_a_process_is_taken_at_its_word():
+def test_task_without_a_process_owns_all_processes():
     assert belongs_to(process(5), task())
 
 
-def test_process_on_a_gpu_without_a_task_belongs_to_none():
+def test_process_on_a_gpu_without_a_task_has_no_task():
     gpu = judged(reading(processes=(process(5),)))
     assert [p.task_id for p in show_processes(snapshot(), gpu, None).processes or ()] == [None]
 
 
-def test_details_of_a_held_gpu_tell_the_task():
+def test_details_of_a_held_gpu_contain_the_task():
     current = details_of(reading(), task=task("mine", TaskType.TRAINING, pid=5)).current_task
     assert current is not None
     assert (current.task_id, current.pid, current.start_time) == ("mine", 5, NOW)
 
 
-# -- what fits -----------------------------------------------------------------------------------------------------
+# -- fitting models ------------------------------------------------------------------------------------------------
 
 
-def test_every_model_type_has_a_figure():
+def test_every_model_type_has_a_memory_size():
     assert set(MODEL_MEMORY) == set(ModelType)
 
 
-def test_model_fits_in_exactly_what_it_needs():
+def test_model_fits_exactly_into_its_required_memory():
     needed = training_mb(ModelType.FLUX)
     assert needed is not None
     assert "flux" in models_that_fit(needed)
     assert "flux" not in models_that_fit(needed - 1)
 
 
-def test_nothing_is_said_to_fit_in_unknown_memory():
+def test_no_model_fits_into_unknown_memory():
     assert models_that_fit(None) == ()
 
 
-def test_available_gpu_recommends_what_fits_in_its_free_memory():
+def test_available_gpu_recommends_models_that_fit():
     gpu = judged(reading(vitals=vitals(memory_free_mb=12_000)))
     assert (
         set(show_available(snapshot(), gpu).recommended_for)

@@ -24,17 +24,17 @@ def known(clock: FakeClock) -> XidHistories:
 def see(known: XidHistories, clock: FakeClock, node: str = "gpu2", boot: str = "b1", **values: object) -> None:
     clock.advance(5)
     gpu = replace(reading(0, vitals=vitals(**values)), read_monotonic=clock.monotonic())
-    known.heed(node, snapshot(gpu, source=SourceName.NVML), boot)
+    known.clear_reset(node, snapshot(gpu, source=SourceName.NVML), boot)
 
 
-def test_error_bears_on_the_gpu_of_its_own_machine_alone(known: XidHistories):
+def test_error_affects_only_the_gpu_of_its_own_machine(known: XidHistories):
     known.add("gpu2", XidEvent(UUID, 79), None)
     assert known.of("gpu3", UUID) is None
     assert list(known.fatal()) == [("gpu2", UUID, 79)]
 
 
 @pytest.mark.parametrize("changes", [{"boot": "b2"}, {"recovery_action": 0}, {"energy_joules": 10.0}], ids=str)
-def test_gpu_that_was_reset_is_forgiven(known: XidHistories, clock: FakeClock, changes: dict[str, object]):
+def test_reset_gpu_is_cleared(known: XidHistories, clock: FakeClock, changes: dict[str, object]):
     see(known, clock, energy_joules=500.0)
     known.add("gpu2", XidEvent(UUID, 79), None)
     see(known, clock, energy_joules=600.0, recovery_action=1)
@@ -44,14 +44,14 @@ def test_gpu_that_was_reset_is_forgiven(known: XidHistories, clock: FakeClock, c
     assert not known.fatal()
 
 
-def test_driver_that_never_asked_for_anything_takes_nothing_back(known: XidHistories, clock: FakeClock):
+def test_driver_without_recovery_actions_clears_nothing(known: XidHistories, clock: FakeClock):
     see(known, clock, recovery_action=0)
     known.add("gpu2", XidEvent(UUID, 79), None)
     see(known, clock, recovery_action=0)
     assert known.fatal()
 
 
-def test_what_was_stored_counts_again_until_the_gpu_is_reset(known: XidHistories, clock: FakeClock):
+def test_stored_error_counts_until_the_gpu_is_reset(known: XidHistories, clock: FakeClock):
     known.restore(("gpu2", UUID, 79), FatalXid(1, 5.0, "b1", was_action_asked=True))
     see(known, clock, recovery_action=None)
     assert known.fatal()
@@ -61,11 +61,9 @@ def test_what_was_stored_counts_again_until_the_gpu_is_reset(known: XidHistories
     assert not known.fatal()
 
 
-def test_gpus_that_a_machine_no_longer_lists_are_forgotten_except_while_its_driver_fails(
-    known: XidHistories, clock: FakeClock
-):
+def test_unlisted_gpus_of_a_machine_are_removed_unless_its_driver_fails(known: XidHistories, clock: FakeClock):
     known.add("gpu2", XidEvent(uuid_of(7), 79), None)
-    known.heed("gpu2", snapshot(problem="the driver is away"), "b1")
+    known.clear_reset("gpu2", snapshot(problem="the driver is away"), "b1")
     assert known.fatal()
     see(known, clock)
     assert not known.fatal()

@@ -7,7 +7,7 @@ from api.executors.attempt.cgroup import Cgroup, find_cgroup, make_cgroup, own_c
 
 
 class Kernel:
-    """What /proc says of control groups."""
+    """A fake of /proc's files about control groups."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.inside = "0::/system.slice/service\n"
@@ -37,19 +37,19 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
         ("4:memory:/x", "/", "/sys/fs/cgroup", None),
     ],
 )
-def test_the_own_group_is_found(kernel: Kernel, inside: str, root: str, mount: str, expected: str | None) -> None:
+def test_own_group_is_found(kernel: Kernel, inside: str, root: str, mount: str, expected: str | None) -> None:
     kernel.inside = inside
     kernel.mounts = f"30 23 0:26 {root} {mount} rw shared:4 - cgroup2 cgroup2 rw\n"
     found = own_cgroup()
     assert (None if found is None else found.path) == expected
 
 
-def test_version_1_alone_gives_no_group(kernel: Kernel) -> None:
+def test_version_1_alone_has_no_group(kernel: Kernel) -> None:
     kernel.mounts = "30 23 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
     assert own_cgroup() is None
 
 
-def test_where_it_is_not_permitted_there_is_none_and_nothing_is_left(tmp_path: Path) -> None:
+def test_missing_permission_gives_no_group_and_leaves_nothing(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     assert make_cgroup(Cgroup(str(own)), "train_1.1") is None
@@ -60,7 +60,7 @@ def test_where_it_is_not_permitted_there_is_none_and_nothing_is_left(tmp_path: P
     "path",
     [None, 5, "", "/", "/etc", "{mount}", "{mount}/other", "{mount}/../dpipe-train_1.1", "/tmp/dpipe-train_1.1"],
 )
-def test_a_record_names_no_group_but_the_attempts(kernel: Kernel, tmp_path: Path, path: object) -> None:
+def test_record_can_only_name_the_attempts_group(kernel: Kernel, tmp_path: Path, path: object) -> None:
     (tmp_path / "dpipe-train_1.1").mkdir()
     (tmp_path / "m" / "other").mkdir(parents=True)
     mount = tmp_path / "m"
@@ -69,7 +69,7 @@ def test_a_record_names_no_group_but_the_attempts(kernel: Kernel, tmp_path: Path
     assert find_cgroup(given, "train_1.1") is None
 
 
-def test_a_record_names_the_attempts_group(kernel: Kernel, tmp_path: Path) -> None:
+def test_recorded_group_of_the_attempt_is_found(kernel: Kernel, tmp_path: Path) -> None:
     (tmp_path / "slice" / "dpipe-train_1.1").mkdir(parents=True)
     kernel.mounts = f"30 23 0:26 / {tmp_path} rw - cgroup2 cgroup2 rw\n"
     found = find_cgroup(str(tmp_path / "slice" / "dpipe-train_1.1"), "train_1.1")

@@ -21,7 +21,7 @@ def me() -> tuple[int, int]:
     return stat.pid, stat.start
 
 
-def test_without_a_control_group_a_trainer_is_started_all_the_same(
+def test_trainer_is_started_without_a_control_group(
     tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(containment_module, "own_cgroup", lambda: None)
@@ -30,7 +30,7 @@ def test_without_a_control_group_a_trainer_is_started_all_the_same(
     assert (contained.spawn(tree, lambda: (7, 9)), contained.path, tree.cgroup) == ((7, 9), None, None)
 
 
-def test_a_trainer_is_started_within_its_control_group_and_the_supervisor_comes_back(
+def test_trainer_is_started_in_its_control_group_and_the_supervisor_returns(
     tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = {name: Cgroup(str(tmp_path / name)) for name in ("own", "attempt")}
@@ -53,7 +53,7 @@ def test_a_trainer_is_started_within_its_control_group_and_the_supervisor_comes_
     assert moves == ["attempt", "start", "own"]
 
 
-def test_processes_that_were_seen_are_listed_for_the_next_supervisor(
+def test_seen_processes_are_listed_for_the_next_supervisor(
     tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tree, "look", lambda _: None)
@@ -69,9 +69,7 @@ def test_processes_that_were_seen_are_listed_for_the_next_supervisor(
     assert me() not in set(other_boot.known)
 
 
-def test_a_look_is_made_no_oftener_than_is_worth_it(
-    tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_search_for_new_processes_is_rate_limited(tmp_path: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(containment_module.time, "monotonic", lambda: now[0])
     looks: list[float] = []
@@ -83,7 +81,7 @@ def test_a_look_is_made_no_oftener_than_is_worth_it(
     assert len(looks) == 2
 
 
-def test_nothing_is_left_at_the_end(tmp_path: Path, tree: Tree) -> None:
+def test_nothing_is_left_after_remove(tmp_path: Path, tree: Tree) -> None:
     contained = Containment(str(tmp_path))
     contained.look(tree)
     contained.remove()

@@ -13,9 +13,7 @@ from tests.faults import Faults
 from tests.unit.util.foreign import Plant, each_plant
 
 
-def test_a_heartbeat_comes_once_an_interval_however_often_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heartbeat_is_written_once_per_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(directory_module.time, "monotonic", lambda: now[0])
     directory = AttemptDirectory(str(tmp_path))
@@ -26,7 +24,7 @@ def test_a_heartbeat_comes_once_an_interval_however_often_it_is_asked_for(
     assert beats == [True, False, False, False] * 25
 
 
-def test_a_heartbeat_is_the_time_of_change_of_its_file(tmp_path: Path) -> None:
+def test_heartbeat_is_the_modification_time_of_its_file(tmp_path: Path) -> None:
     directory = AttemptDirectory(str(tmp_path))
     directory.beat()
     os.utime(tmp_path / "heartbeat", (5.0, 5.0))
@@ -36,7 +34,7 @@ def test_a_heartbeat_is_the_time_of_change_of_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["environment.json", "spec.json", "runner.json", "exit.json"])
-def test_what_a_killed_supervisor_left_half_written_is_removed_at_once(tmp_path: Path, name: str) -> None:
+def test_partial_files_of_a_killed_supervisor_are_removed_immediately(tmp_path: Path, name: str) -> None:
     (tmp_path / "runner.json").write_text("{}")
     left = tmp_path / f".{name}.0123456789abcdef.new"
     left.write_text("secret")
@@ -47,14 +45,14 @@ def test_what_a_killed_supervisor_left_half_written_is_removed_at_once(tmp_path:
     assert others.exists()
 
 
-def test_what_is_in_the_making_before_there_is_a_record_is_left(tmp_path: Path) -> None:
+def test_partial_files_before_the_first_record_are_kept(tmp_path: Path) -> None:
     young = tmp_path / ".environment.json.0123456789abcdef.new"
     young.write_text("in the making")
     AttemptDirectory(str(tmp_path)).remove_leftovers()
     assert young.exists()
 
 
-def test_the_next_record_has_its_space_already(tmp_path: Path) -> None:
+def test_space_for_the_next_record_is_reserved(tmp_path: Path) -> None:
     directory = AttemptDirectory(str(tmp_path))
     directory.write_record({"fence": 1})
     [space] = tmp_path.glob(".runner.json.*.new")
@@ -67,10 +65,10 @@ def test_the_next_record_has_its_space_already(tmp_path: Path) -> None:
 
 
 @each_plant
-def test_a_supervisor_writes_through_nothing_that_it_finds(tmp_path: Path, plant: Plant) -> None:
+def test_supervisor_does_not_write_through_planted_files(tmp_path: Path, plant: Plant) -> None:
     for name in ("exit.json", "lock", "fence", "heartbeat"):
         plant(tmp_path / name)
-    kept = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
+    before = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
     directory = AttemptDirectory(str(tmp_path))
     lock = directory.take_lock()
     try:
@@ -82,11 +80,11 @@ def test_a_supervisor_writes_through_nothing_that_it_finds(tmp_path: Path, plant
     assert read_json(str(tmp_path / "exit.json")) == {"reason": "exited"}
     assert int(read(str(tmp_path / "fence"), 64)) == 1
     assert json.loads(read(str(tmp_path / "lock")))["pid"] == os.getpid()
-    assert {path: path.read_bytes() for path in kept} == kept
+    assert {path: path.read_bytes() for path in before} == before
     assert not (tmp_path / "made-by-following").exists()
 
 
-def test_an_outcome_whose_reserved_space_was_taken_away_is_written_nevertheless(tmp_path: Path) -> None:
+def test_outcome_is_written_although_its_reserved_space_was_removed(tmp_path: Path) -> None:
     directory = AttemptDirectory(str(tmp_path))
     lock = directory.take_lock()
     directory.claim(lock)
@@ -99,7 +97,7 @@ def test_an_outcome_whose_reserved_space_was_taken_away_is_written_nevertheless(
     assert read_json(str(tmp_path / "exit.json")) == {"reason": "exited"}
 
 
-def test_a_disk_in_trouble_does_not_make_a_supervisor_leave_its_place(tmp_path: Path, faults: Faults) -> None:
+def test_disk_errors_do_not_make_a_supervisor_give_way(tmp_path: Path, faults: Faults) -> None:
     directory = AttemptDirectory(str(tmp_path))
     directory.claim(directory.take_lock())
     (tmp_path / "runner.json").write_text("{}")
@@ -107,16 +105,14 @@ def test_a_disk_in_trouble_does_not_make_a_supervisor_leave_its_place(tmp_path: 
     assert not directory.lacks("runner.json")
     assert directory.is_there()
     with pytest.raises(OSError, match="Input/output"):
-        directory.make_again({})
+        directory.recreate({})
     for fault in hidden:
         fault.end()
     (tmp_path / "runner.json").unlink()
     assert directory.lacks("runner.json")
 
 
-def test_what_keeps_a_lock_from_being_taken_is_not_another_supervisor(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_lock_call_does_not_mean_another_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -125,7 +121,7 @@ def test_what_keeps_a_lock_from_being_taken_is_not_another_supervisor(
         AttemptDirectory(str(tmp_path)).take_lock()
 
 
-def test_a_fence_that_the_disk_hides_is_not_begun_anew(tmp_path: Path, faults: Faults) -> None:
+def test_temporarily_unreadable_fence_does_not_restart_at_zero(tmp_path: Path, faults: Faults) -> None:
     (tmp_path / "fence").write_text("7")
     hidden = faults.strike("read", "/fence", times=2)
     directory = AttemptDirectory(str(tmp_path))
@@ -133,7 +129,7 @@ def test_a_fence_that_the_disk_hides_is_not_begun_anew(tmp_path: Path, faults: F
     assert (directory.fence, hidden.hits) == (8, 2)
 
 
-def test_a_fence_that_cannot_be_read_lies_above_the_one_of_the_record(tmp_path: Path) -> None:
+def test_fence_is_raised_above_the_recorded_one(tmp_path: Path) -> None:
     directory = AttemptDirectory(str(tmp_path))
     directory.raise_fence(4.0)
     assert directory.fence == 5
@@ -141,7 +137,7 @@ def test_a_fence_that_cannot_be_read_lies_above_the_one_of_the_record(tmp_path: 
     assert directory.fence == 5
 
 
-def test_an_unreadable_fence_is_no_later_supervisor(tmp_path: Path, faults: Faults) -> None:
+def test_unreadable_fence_does_not_mean_a_later_supervisor(tmp_path: Path, faults: Faults) -> None:
     directory = AttemptDirectory(str(tmp_path))
     directory.claim(directory.take_lock())
     faults.strike("read", "/fence")

@@ -19,7 +19,7 @@ def outcome(directory: Path, **fields: object) -> None:
     write_json(str(directory / "exit.json"), {"reason": "exited", "exit_code": 0, "fence": 1, **fields})
 
 
-def test_an_outcome_beside_a_living_trainer_is_not_believed(tmp_path: Path) -> None:
+def test_outcome_beside_a_living_trainer_is_ignored(tmp_path: Path) -> None:
     write_json(str(tmp_path / "runner.json"), {"boot_id": boot_id(), "trainer": myself(), "fence": 1})
     outcome(tmp_path)
     assert has_outcome(str(tmp_path))
@@ -27,7 +27,7 @@ def test_an_outcome_beside_a_living_trainer_is_not_believed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("keeper", ["runner.json", "fence"])
-def test_an_outcome_with_an_earlier_supervisors_fence_is_not_believed(tmp_path: Path, keeper: str) -> None:
+def test_outcome_with_an_earlier_fence_is_ignored(tmp_path: Path, keeper: str) -> None:
     (tmp_path / keeper).write_text(json.dumps({"fence": 2}) if keeper == "runner.json" else f"{2:020d}\n")
     outcome(tmp_path, fence=1)
     assert not has_ended(str(tmp_path))

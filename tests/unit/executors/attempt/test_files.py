@@ -12,22 +12,22 @@ from api.executors.attempt.files import (
     identity_of,
     number,
     parse_json,
-    patiently,
     read_file,
     read_json,
+    retry_disk_errors,
     truncate,
     write_json,
 )
 
 
-def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_record_is_read_as_written(tmp_path: Path) -> None:
     write_json(str(tmp_path / "a.json"), {"b": [1, "é"]})
     assert read_json(str(tmp_path / "a.json")) == {"b": [1, "é"]}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_object_is_none(tmp_path: Path, content: bytes) -> None:
+def test_content_other_than_an_object_is_none(tmp_path: Path, content: bytes) -> None:
     assert parse_json(content) is None
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.json holds no object"):
@@ -38,7 +38,7 @@ def test_what_is_no_object_is_none(tmp_path: Path, content: bytes) -> None:
     ("value", "expected"),
     [(1, 1.0), (-1.5, -1.5), (True, None), ("1", None), (None, None), (float("nan"), None), (2**53, None)],
 )
-def test_a_figure_that_makes_no_sense_is_none(value: Any, expected: float | None) -> None:
+def test_invalid_number_is_none(value: Any, expected: float | None) -> None:
     assert number(value) == expected
 
 
@@ -53,16 +53,16 @@ def test_a_figure_that_makes_no_sense_is_none(value: Any, expected: float | None
         (None, None),
     ],
 )
-def test_a_process_in_a_record_has_a_pid_and_a_start(given: Any, expected: tuple[int, int] | None) -> None:
+def test_process_in_a_record_needs_a_valid_pid_and_start(given: Any, expected: tuple[int, int] | None) -> None:
     assert identity_of(given) == expected
 
 
 @pytest.mark.parametrize(("given", "expected"), [(0, 0), (256, 256), (9, 9), (127, None), (2**40, None), ("0", None)])
-def test_how_a_process_ended_is_what_wait_could_have_given(given: Any, expected: int | None) -> None:
+def test_exit_status_must_be_a_possible_wait_status(given: Any, expected: int | None) -> None:
     assert exit_status_of(given) == expected
 
 
-def test_a_disk_in_trouble_is_asked_again_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_errors_are_retried_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now, asked = [0.0], []
     monkeypatch.setattr(files.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(files.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -73,23 +73,23 @@ def test_a_disk_in_trouble_is_asked_again_for_a_while(monkeypatch: pytest.Monkey
             raise error
         return "there"
 
-    assert patiently(lambda: look(OSError(errno.EIO, "Input/output error"), 3)) == "there"
+    assert retry_disk_errors(lambda: look(OSError(errno.EIO, "Input/output error"), 3)) == "there"
     assert len(asked) == 4
     asked.clear()
     with pytest.raises(FileNotFoundError):
-        patiently(lambda: look(FileNotFoundError(errno.ENOENT, "not there"), 9))
+        retry_disk_errors(lambda: look(FileNotFoundError(errno.ENOENT, "not there"), 9))
     assert len(asked) == 1
     asked.clear()
     with pytest.raises(OSError, match="Input/output"):
-        patiently(lambda: look(OSError(errno.EIO, "Input/output error"), 10**6))
+        retry_disk_errors(lambda: look(OSError(errno.EIO, "Input/output error"), 10**6))
     assert 40 < len(asked) < 60
 
 
-def test_a_file_of_the_kernel_is_read_whole() -> None:
+def test_kernel_file_is_read_completely() -> None:
     assert read_file("/proc/self/stat").startswith(str(os.getpid()).encode())
 
 
-def test_cutting_a_file_never_fails(tmp_path: Path) -> None:
+def test_truncate_never_fails(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     handle = os.open(tmp_path / "a", os.O_RDWR)
     truncate(handle, 2)
@@ -98,7 +98,7 @@ def test_cutting_a_file_never_fails(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"12"
 
 
-def test_a_complaint_is_not_repeated(capfd: pytest.CaptureFixture[str]) -> None:
+def test_repeated_complaint_is_written_once(capfd: pytest.CaptureFixture[str]) -> None:
     for text in ("one", "one", "two", "one"):
         complain(text)
     assert [line.split()[-1] for line in capfd.readouterr().err.splitlines()] == ["one", "two", "one"]

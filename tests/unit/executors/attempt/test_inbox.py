@@ -33,14 +33,14 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
         (signal.SIGUSR2, Order(None, 0.0, 0.0)),
     ],
 )
-def test_a_signal_is_an_order(inbox: Inbox, signum: int, order: Order) -> None:
+def test_signal_is_an_order(inbox: Inbox, signum: int, order: Order) -> None:
     os.kill(os.getpid(), signum)
     assert inbox.was_signalled()
     assert [found.as_json() for found in inbox.orders(None)] == [order.as_json()]
     assert inbox.orders(None) == []
 
 
-def test_sigterm_of_an_engine_stands_for_the_order_that_was_left_for_it(inbox: Inbox, tmp_path: Path) -> None:
+def test_sigterm_of_an_engine_uses_the_stored_order(inbox: Inbox, tmp_path: Path) -> None:
     order = Order("/run/save_quit", 60.0, 5.0)
     (tmp_path / "leave.json").write_text(json.dumps(order.as_json()))
     os.kill(os.getpid(), signal.SIGTERM)
@@ -49,27 +49,25 @@ def test_sigterm_of_an_engine_stands_for_the_order_that_was_left_for_it(inbox: I
     assert [found.first_rung for found in inbox.orders(order)] == ["kill"]
 
 
-def test_an_unreadable_order_for_sigterm_terminates(inbox: Inbox, tmp_path: Path) -> None:
+def test_unreadable_stored_order_terminates(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "leave.json").write_text("{")
     os.kill(os.getpid(), signal.SIGTERM)
     assert [found.first_rung for found in inbox.orders(None)] == ["terminate"]
 
 
-def test_a_file_is_an_order_once(inbox: Inbox, tmp_path: Path) -> None:
+def test_order_file_is_read_once(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "stop.json").write_text(json.dumps({"terminate_seconds": 7}))
     assert [found.terminate_seconds for found in inbox.orders(None)] == [7.0]
     assert inbox.orders(None) == []
 
 
-def test_signal_and_file_are_both_heard(inbox: Inbox, tmp_path: Path) -> None:
+def test_signal_and_file_are_both_processed(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / "stop.json").write_text(json.dumps({"terminate_seconds": 7}))
     os.kill(os.getpid(), signal.SIGUSR2)
     assert [found.terminate_seconds for found in inbox.orders(None)] == [0.0, 7.0]
 
 
-def test_an_order_that_the_disk_hides_for_a_moment_is_not_made_harder(
-    inbox: Inbox, tmp_path: Path, faults: Faults
-) -> None:
+def test_temporarily_hidden_order_is_not_hardened(inbox: Inbox, tmp_path: Path, faults: Faults) -> None:
     order = Order("/run/save_quit", 60.0, 5.0)
     (tmp_path / "stop.json").write_text(json.dumps(order.as_json()))
     faults.strike("read", "/stop.json", times=1)
@@ -78,7 +76,7 @@ def test_an_order_that_the_disk_hides_for_a_moment_is_not_made_harder(
     assert inbox.orders(None) == []
 
 
-def test_an_order_that_stays_hidden_counts_as_sigterm(
+def test_permanently_hidden_order_counts_as_sigterm(
     inbox: Inbox, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox_module, "PATIENCE_SECONDS", 0.0)

@@ -17,7 +17,7 @@ from tests.unit.util.foreign import Plant, each_plant
 
 
 class Pipe:
-    """What a trainer writes into, and the writer reads from."""
+    """The pipe between a trainer and the writer."""
 
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
@@ -35,30 +35,30 @@ def pipe() -> Iterator[Pipe]:
 
 
 class Disk:
-    """Refuses what is written to files of a log while it has an error. Both ways of writing are refused alike."""
+    """Rejects both ways of writing to log files while it has an error."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: int | None = None
-        self.takes = 0  # bytes that still fit
+        self.capacity = 0  # bytes that still fit
         self._pwrite, self._splice = os.pwrite, os.splice
         monkeypatch.setattr(log_module.os, "pwrite", self.pwrite)
         monkeypatch.setattr("api.executors.attempt.files.os.pwrite", self.pwrite)
         monkeypatch.setattr(log_module.os, "splice", self.splice)
 
-    def _room(self, wanted: int) -> int:
+    def _space(self, wanted: int) -> int:
         if self.error is None:
             return wanted
-        if self.takes == 0:
+        if self.capacity == 0:
             raise OSError(self.error, os.strerror(self.error))
-        room = min(wanted, self.takes)
-        self.takes -= room
-        return room
+        space = min(wanted, self.capacity)
+        self.capacity -= space
+        return space
 
     def pwrite(self, handle: int, content: bytes, offset: int) -> int:
-        return self._pwrite(handle, content[: self._room(len(content))], offset)
+        return self._pwrite(handle, content[: self._space(len(content))], offset)
 
     def splice(self, source: int, target: int, count: int, *, offset_dst: int, flags: int) -> int:
-        return self._splice(source, target, self._room(count), offset_dst=offset_dst, flags=flags)
+        return self._splice(source, target, self._space(count), offset_dst=offset_dst, flags=flags)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def writer(request: pytest.FixtureRequest, tmp_path: Path) -> LogWriter:
 
 
 def put(writer: LogWriter, pipe: Pipe, content: bytes) -> None:
-    """Has the writer take content up, in as many turns as it needs."""
+    """Let the writer copy the content, in several turns if needed."""
     while content:
         done = os.write(pipe.write_end, content)
         content = content[done:]
@@ -87,11 +87,11 @@ def read(tmp_path: Path) -> bytes:
     return LogFiles(tmp_path / "log").read(0, 2**31)[1]
 
 
-def test_nothing_waits_in_an_empty_pipe(writer: LogWriter, pipe: Pipe) -> None:
+def test_empty_pipe_gives_nothing(writer: LogWriter, pipe: Pipe) -> None:
     assert writer.take(pipe.read_end) == b""
 
 
-def test_what_is_taken_is_told_and_kept(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
+def test_copied_output_is_returned_and_stored(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
     os.write(pipe.write_end, b"one\ntwo")
     assert writer.take(pipe.read_end) == b"one\ntwo"
     assert (read(tmp_path), writer.end) == (b"one\ntwo", 7)
@@ -109,29 +109,27 @@ def test_output_is_dropped_while_the_disk_is_full(writer: LogWriter, pipe: Pipe,
     assert writer.lost_bytes == 14
 
 
-def test_what_still_fits_is_kept(writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
+def test_output_that_still_fits_is_stored(writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
     put(writer, pipe, b"")
     writer.open()
     writer._record_now()
-    disk.error, disk.takes = errno.ENOSPC, 4
+    disk.error, disk.capacity = errno.ENOSPC, 4
     put(writer, pipe, b"fits, and this does not\n")
     disk.error = None
     put(writer, pipe, b"after\n")
     assert read(tmp_path) == b"fits\n[20 bytes of output were lost: the disk was full]\nafter\n"
 
 
-def test_the_loss_is_said_without_further_output(writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
+def test_loss_is_reported_without_further_output(writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
     disk.error = errno.ENOSPC
     put(writer, pipe, b"lost")
     disk.error = None
-    writer.say_what_was_lost()
-    writer.say_what_was_lost()
+    writer.report_losses()
+    writer.report_losses()
     assert read(tmp_path) == b"[4 bytes of output were lost: the disk was full]\n"
 
 
-def test_a_loss_that_only_the_end_can_tell_is_told_at_the_end(
-    writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path
-) -> None:
+def test_loss_is_reported_at_the_latest_on_close(writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
     disk.error = errno.EIO
     put(writer, pipe, b"lost")
     disk.error = None
@@ -139,19 +137,19 @@ def test_a_loss_that_only_the_end_can_tell_is_told_at_the_end(
     assert read(tmp_path) == b"[4 bytes of output were lost: Input/output error]\n"
 
 
-def test_half_a_line_about_a_loss_is_taken_back(writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
+def test_partial_line_about_a_loss_is_undone(writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
     put(writer, pipe, b"before\n")
     disk.error = errno.ENOSPC
     put(writer, pipe, b"lost\n")
-    disk.takes = 10
-    writer.say_what_was_lost()
+    disk.capacity = 10
+    writer.report_losses()
     assert read(tmp_path) == b"before\n"
     disk.error = None
     put(writer, pipe, b"after\n")
     assert read(tmp_path) == b"before\n[5 bytes of output were lost: the disk was full]\nafter\n"
 
 
-def test_a_directory_that_cannot_be_made_loses_output_and_no_more(pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
+def test_directory_that_cannot_be_created_only_loses_output(pipe: Pipe, disk: Disk, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     writer = LogWriter(str(tmp_path / "file" / "log"), 2**20, 2**20)
     put(writer, pipe, b"lost")
@@ -163,7 +161,7 @@ def test_a_directory_that_cannot_be_made_loses_output_and_no_more(pipe: Pipe, di
     )
 
 
-def test_a_segment_that_cannot_be_begun_lets_the_last_one_grow(
+def test_failed_new_segment_lets_the_last_one_grow(
     writer: LogWriter, pipe: Pipe, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer._segment_bytes = 100
@@ -184,9 +182,7 @@ def test_a_segment_that_cannot_be_begun_lets_the_last_one_grow(
     assert read(tmp_path) == b"a line\n" * 51 + b"the end\n"
 
 
-def test_a_file_system_that_cannot_splice_gets_copies(
-    pipe: Pipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_system_without_splice_gets_copies(pipe: Pipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> int:
         raise OSError(errno.EINVAL, "cannot")
 
@@ -197,7 +193,7 @@ def test_a_file_system_that_cannot_splice_gets_copies(
     assert (read(tmp_path), writer.lost_bytes) == (b"one\ntwo\n", 0)
 
 
-def test_a_torn_record_at_the_end_is_cut_off(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
+def test_torn_time_record_is_removed(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
     put(writer, pipe, b"one\n")
     writer.close()
     times = tmp_path / "log" / f"{0:020d}.times"
@@ -207,7 +203,7 @@ def test_a_torn_record_at_the_end_is_cut_off(writer: LogWriter, pipe: Pipe, tmp_
     assert [one.newlines for one in LogFiles(tmp_path / "log").times(0)][-1] == 1
 
 
-def test_records_about_bytes_that_are_not_there_are_cut_off(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
+def test_time_records_beyond_the_log_are_removed(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
     put(writer, pipe, b"one\ntwo\n")
     writer.close()
     times = tmp_path / "log" / f"{0:020d}.times"
@@ -227,7 +223,7 @@ def test_lost_times_are_counted_again(writer: LogWriter, pipe: Pipe, tmp_path: P
     assert [(one.offset, one.newlines) for one in found] == [(0, 0), (8, 2)]
 
 
-def test_a_tail_that_stands_in_two_segments_is_read_once(pipe: Pipe, tmp_path: Path) -> None:
+def test_tail_in_two_segments_is_read_once(pipe: Pipe, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.mkdir()
     (log / f"{0:020d}.log").write_bytes(b"one\ntail")
@@ -239,7 +235,7 @@ def test_a_tail_that_stands_in_two_segments_is_read_once(pipe: Pipe, tmp_path: P
     assert (log / f"{0:020d}.log").read_bytes() == b"one\n"
 
 
-def test_other_files_in_the_directory_are_left_alone(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
+def test_other_files_in_the_directory_are_not_touched(writer: LogWriter, pipe: Pipe, tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     strange = [tmp_path / "log" / name for name in ("notes.txt", "x" * 20 + ".log", "0.log", f"{7:020d}.new")]
     for path in strange:
@@ -256,7 +252,7 @@ def test_other_files_in_the_directory_are_left_alone(writer: LogWriter, pipe: Pi
     splicing=st.booleans(),
     reopened=st.sets(st.integers(0, 29)),
 )
-def test_any_output_is_whole_and_counted(
+def test_any_output_is_complete_and_counted(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], segment: int, splicing: bool, reopened: set[int]
 ) -> None:
     directory = tmp_path_factory.mktemp("log")
@@ -283,20 +279,20 @@ def test_any_output_is_whole_and_counted(
 
 @each_plant
 @pytest.mark.parametrize("name", ["0" * 20 + ".log", "0" * 20 + ".times", "0" * 20 + ".new"])
-def test_log_is_written_and_read_through_nothing_that_somebody_put_there(tmp_path: Path, plant: Plant, name: str):
+def test_planted_files_are_not_followed(tmp_path: Path, plant: Plant, name: str):
     plant(tmp_path / name)
-    kept = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
+    before = {path: path.read_bytes() for path in tmp_path.glob("outside-of-*")}
     with suppress(OSError):
         LogFiles(tmp_path).read(0, 100)
     writer = LogWriter(str(tmp_path), 2**20, 2**16)
     with suppress(OSError):
         writer.open()
     writer.close()
-    assert {path: path.read_bytes() for path in kept} == kept
+    assert {path: path.read_bytes() for path in before} == before
     assert not (tmp_path / "made-by-following").exists()
 
 
-def test_a_log_of_holes_is_taken_up_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_with_holes_is_opened_without_reading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.executors.attempt.segments.MOST_LOOKS", 100)
     for suffix in (".log", ".times"):
         (tmp_path / f"{0:020d}{suffix}").touch()

@@ -31,12 +31,12 @@ SPEC = {
         (Order("/save_quit", 10.0, 0.0), CHECKPOINT),
     ],
 )
-def test_an_order_begins_with_its_softest_rung(order: Order, rung: str) -> None:
+def test_order_starts_with_its_softest_rung(order: Order, rung: str) -> None:
     assert order.first_rung == rung
 
 
 @given(ORDERS, ORDERS)
-def test_no_order_makes_another_softer(order: Order, other: Order) -> None:
+def test_orders_never_become_softer(order: Order, other: Order) -> None:
     both = order.hardened_by(other)
     for one in (order, other):
         assert RUNGS.index(both.first_rung) >= RUNGS.index(one.first_rung)
@@ -46,7 +46,7 @@ def test_no_order_makes_another_softer(order: Order, other: Order) -> None:
 
 
 @given(ORDERS)
-def test_an_order_survives_its_file(order: Order) -> None:
+def test_order_survives_serialisation(order: Order) -> None:
     assert Order.parse(order.as_json()).as_json() == order.as_json()
 
 
@@ -54,21 +54,21 @@ def test_an_order_survives_its_file(order: Order) -> None:
     "given",
     [{}, {"signal_file": 3, "checkpoint_seconds": "x"}, {"checkpoint_seconds": 5}, {"terminate_seconds": float("nan")}],
 )
-def test_an_order_that_makes_no_sense_counts_as_sigterm(given: dict[str, object]) -> None:
+def test_invalid_order_counts_as_sigterm(given: dict[str, object]) -> None:
     assert Order.parse(given).first_rung == TERMINATE
 
 
-def test_a_spec_is_taken_as_it_is() -> None:
+def test_valid_spec_is_accepted() -> None:
     assert Spec(dict(SPEC)).leftover_seconds == 1.5
 
 
 @pytest.mark.parametrize("name", list(SPEC))
 @pytest.mark.parametrize("value", [None, True, {}, [1], -1])
-def test_a_spec_that_makes_no_sense_names_what_is_wrong(name: str, value: object) -> None:
+def test_invalid_spec_names_the_field(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):
         Spec({**SPEC, name: value})
 
 
-def test_a_spec_without_a_program_is_refused() -> None:
+def test_spec_without_a_program_is_rejected() -> None:
     with pytest.raises(ValueError, match="argv is empty"):
         Spec({**SPEC, "argv": []})

@@ -17,7 +17,7 @@ MIB = 2**20
 
 
 class Work:
-    """What a supervisor has of an attempt's output; `again` is the next supervisor's."""
+    """A supervisor's view of an attempt's output; `again` returns the next supervisor's."""
 
     def __init__(self, directory: Path, max_bytes: int = 2**30) -> None:
         self.directory = directory
@@ -46,7 +46,7 @@ class Work:
         while self.output.take(self.log):
             continue
 
-    def kept(self) -> bytes:
+    def stored(self) -> bytes:
         return LogFiles(self.directory / "log").read(0, 2**31)[1]
 
 
@@ -63,54 +63,54 @@ def work(tmp_path: Path) -> Work:
     try:
         made.begin()
     except AssertionError:
-        pytest.skip("this file system can neither reserve nor give back blocks")
+        pytest.skip("this file system can neither reserve nor free blocks")
     return made
 
 
-def test_what_nobody_has_copied_waits_for_the_next(work: Work) -> None:
+def test_uncopied_output_waits_for_the_next_supervisor(work: Work) -> None:
     os.write(work.trainer, b"one\n")
     work.copy()
     os.write(work.trainer, b"two\n")
     os.close(work.trainer)
     later = work.again()
     later.copy()
-    assert later.kept() == b"one\ntwo\n"
+    assert later.stored() == b"one\ntwo\n"
 
 
-def test_what_was_copied_in_the_moment_of_a_kill_is_not_doubled(work: Work) -> None:
+def test_output_copied_during_a_kill_is_not_repeated(work: Work) -> None:
     os.write(work.trainer, b"one\ntwo\n")
     os.pwrite(work.log._log, b"one\n", 0)
     later = work.again()
     later.copy()
-    assert later.kept() == b"one\ntwo\n"
+    assert later.stored() == b"one\ntwo\n"
 
 
-def test_what_was_dropped_before_a_kill_stays_dropped_and_counted(work: Work) -> None:
-    work.log.is_to_spare = True
+def test_output_dropped_before_a_kill_stays_dropped_and_counted(work: Work) -> None:
+    work.log.must_drop = True
     os.write(work.trainer, b"lost\n")
     data = os.pread(work.output._handle, 99, 0)
     work.log.write(data)
     later = work.again()
-    os.write(work.trainer, b"kept\n")
+    os.write(work.trainer, b"stored\n")
     later.copy()
-    assert later.kept() == b"[5 bytes of output were lost: nobody could keep them]\nkept\n"
+    assert later.stored() == b"[5 bytes of output were lost: the log could not be written]\nstored\n"
     assert later.ledger.lost == 5
 
 
 @pytest.mark.parametrize("written", range(0, 60, 7))
-def test_a_kill_while_the_loss_is_told_neither_loses_nor_doubles(work: Work, written: int) -> None:
+def test_kill_during_a_loss_report_neither_loses_nor_repeats(work: Work, written: int) -> None:
     os.write(work.trainer, b"before\nlost\nafter\n")
     work.log.write(b"before\n")
     work.log.skip(5, "why")
-    line = b"[5 bytes of output were lost: nobody could keep them]\n"
+    line = b"[5 bytes of output were lost: the log could not be written]\n"
     work.ledger.begin_line(7, len(line))
     os.pwrite(work.log._log, line[:written], 7)
     later = work.again()
     later.copy()
-    assert later.kept() == b"before\n" + line + b"after\n"
+    assert later.stored() == b"before\n" + line + b"after\n"
 
 
-def test_a_task_that_has_a_log_already_goes_on_in_it(tmp_path: Path) -> None:
+def test_existing_log_of_a_task_is_continued(tmp_path: Path) -> None:
     earlier = LogWriter(str(tmp_path / "log"), 2**30, 2**24)
     earlier.write(b"first attempt\n")
     earlier.close()
@@ -121,10 +121,10 @@ def test_a_task_that_has_a_log_already_goes_on_in_it(tmp_path: Path) -> None:
     os.write(work.trainer, b"third\n")
     later = work.again()
     later.copy()
-    assert later.kept() == b"first attempt\nsecond\nthird\n"
+    assert later.stored() == b"first attempt\nsecond\nthird\n"
 
 
-def test_a_log_that_is_gone_gives_nothing_a_second_time(work: Work) -> None:
+def test_deleted_log_is_not_written_again(work: Work) -> None:
     os.write(work.trainer, b"x" * 2 * MIB)
     work.copy()
     for file in (work.directory / "log").iterdir():
@@ -132,40 +132,40 @@ def test_a_log_that_is_gone_gives_nothing_a_second_time(work: Work) -> None:
     later = work.again()
     os.write(work.trainer, b"after\n")
     later.copy()
-    assert later.kept().endswith(b"after\n")
-    assert b"\0" not in later.kept()
+    assert later.stored().endswith(b"after\n")
+    assert b"\0" not in later.stored()
 
 
-def test_blocks_are_given_back_once_they_are_in_the_log(work: Work) -> None:
+def test_blocks_are_freed_once_they_are_in_the_log(work: Work) -> None:
     for _ in range(96):
         os.write(work.trainer, b"x" * MIB)
         work.copy()
     blocks = os.stat(work.output.path).st_blocks * 512
     assert blocks <= output_module.RESERVE_BYTES + 4 * MIB
-    assert len(work.kept()) == 96 * MIB
+    assert len(work.stored()) == 96 * MIB
 
 
-def test_a_flood_loses_the_oldest_and_says_how_much(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flood_loses_the_oldest_output_and_reports_the_size(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_module, "BACKLOG_BYTES", 4 * MIB)
     for _ in range(9):
         os.write(work.trainer, b"x" * MIB)
     work.copy()
     assert work.ledger.lost == 8 * MIB
-    assert work.kept().startswith(b"[%d bytes of output were lost: they came faster" % (8 * MIB))
-    assert work.kept().endswith(b"x" * MIB)
+    assert work.stored().startswith(b"[%d bytes of output were lost: they came faster" % (8 * MIB))
+    assert work.stored().endswith(b"x" * MIB)
     assert os.stat(work.output.path).st_blocks * 512 <= output_module.RESERVE_BYTES + 4 * MIB
 
 
-def test_a_program_that_opens_dev_stdout_anew_is_read_on(work: Work) -> None:
+def test_reopened_stdout_is_still_read(work: Work) -> None:
     os.write(work.trainer, b"before\n")
     work.copy()
     os.close(os.open(work.output.path, os.O_WRONLY | os.O_TRUNC))
     os.write(work.trainer, b"new\n")
     work.copy()
-    assert work.kept() == b"before\nnew\n"
+    assert work.stored() == b"before\nnew\n"
     later = work.again()
     later.copy()
-    assert later.kept() == b"before\nnew\n"
+    assert later.stored() == b"before\nnew\n"
 
 
 def _refuse(code: int) -> Callable[..., None]:
@@ -176,7 +176,7 @@ def _refuse(code: int) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSPC, errno.EINVAL])
-def test_a_file_system_that_reserves_nothing_gets_a_pipe(
+def test_file_system_without_reservation_gets_a_pipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     monkeypatch.setattr(output_module, "_fallocate", _refuse(code))
@@ -184,26 +184,26 @@ def test_a_file_system_that_reserves_nothing_gets_a_pipe(
     assert [path.name for path in tmp_path.iterdir()] == ["output.fifo"]
 
 
-def test_a_disk_that_only_says_that_it_reserves_gets_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ineffective_reservation_leads_to_a_pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_module, "_fallocate", lambda *_: None)
     assert isinstance(make_output(str(tmp_path), Ledger()), OutputPipe)
 
 
-def test_the_log_spares_the_disk_when_the_reserve_runs_out(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_drops_output_when_the_reserve_is_used_up(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_module, "_fallocate", _refuse(errno.ENOSPC))
     os.write(work.trainer, b"x" * (output_module.RESERVE_BYTES // 2 + MIB))
     work.copy()
     os.write(work.trainer, b"lost\n")
     work.copy()
     assert work.ledger.lost > 0
-    work.output.begin_to_end(work.log)
+    work.output.start_draining(work.log)
     os.write(work.trainer, b"last words\n")
     work.copy()
-    assert b"bytes of output were lost: the disk was full]\nlast words\n" in work.kept()
+    assert b"bytes of output were lost: the disk was full]\nlast words\n" in work.stored()
 
 
 @pytest.mark.parametrize("what", ["link", "pipe", "directory", "hard link", "nothing"])
-def test_something_else_in_its_place_is_not_followed(tmp_path: Path, what: str) -> None:
+def test_planted_output_file_is_not_followed(tmp_path: Path, what: str) -> None:
     victim, path = tmp_path / "victim", tmp_path / "output"
     victim.write_bytes(b"mine")
     if what == "link":
@@ -218,19 +218,19 @@ def test_something_else_in_its_place_is_not_followed(tmp_path: Path, what: str) 
     assert victim.read_bytes() == b"mine"
 
 
-def test_a_disk_that_refuses_the_log_for_a_while_costs_no_line(work: Work, faults: Faults) -> None:
+def test_temporary_refusal_of_the_log_loses_no_line(work: Work, faults: Faults) -> None:
     refused = faults.strike("pwrite", "/log/0", errno.ENOSPC)
     os.write(work.trainer, b"one\n")
     work.copy()
-    assert (work.output.is_waiting, work.kept(), work.log.lost_bytes) == (True, b"", 0)
+    assert (work.output.is_waiting, work.stored(), work.log.lost_bytes) == (True, b"", 0)
     refused.end()
     work.log._retry_at = 0.0
     os.write(work.trainer, b"two\n")
     work.copy()
-    assert (work.output.is_waiting, work.kept(), work.log.lost_bytes) == (False, b"one\ntwo\n", 0)
+    assert (work.output.is_waiting, work.stored(), work.log.lost_bytes) == (False, b"one\ntwo\n", 0)
 
 
-def test_a_log_that_cannot_be_opened_at_first_begins_where_it_ended(work: Work, faults: Faults) -> None:
+def test_log_that_opens_late_starts_at_its_end(work: Work, faults: Faults) -> None:
     os.write(work.trainer, b"one\n")
     work.copy()
     work.log.close()
@@ -245,9 +245,7 @@ def test_a_log_that_cannot_be_opened_at_first_begins_where_it_ended(work: Work, 
     assert (later.start_of(None), later.start_of(2), later.start_of(99)) == (4, 2, 4)
 
 
-def test_more_than_the_reserve_can_hold_does_not_wait(
-    work: Work, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_beyond_the_reserve_does_not_wait(work: Work, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_module, "PATIENT_BYTES", 3)
     faults.strike("pwrite", "/log/0", errno.ENOSPC)
     os.write(work.trainer, b"one\n")
@@ -255,14 +253,14 @@ def test_more_than_the_reserve_can_hold_does_not_wait(
     assert work.log.lost_bytes == 4
 
 
-def test_last_words_are_offered_again_until_the_disk_takes_them(work: Work, faults: Faults) -> None:
+def test_remaining_output_is_retried_until_the_disk_accepts_it(work: Work, faults: Faults) -> None:
     faults.strike("pwrite", "/log/0", errno.EIO, times=3)
     os.write(work.trainer, b"last words\n")
-    said = b"".join(drain(work.output, work.log))
-    assert (said, work.kept(), work.log.lost_bytes) == (b"last words\n", b"last words\n", 0)
+    drained = b"".join(drain(work.output, work.log))
+    assert (drained, work.stored(), work.log.lost_bytes) == (b"last words\n", b"last words\n", 0)
 
 
-def test_what_no_disk_takes_is_given_up_in_the_end(work: Work, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_is_dropped_when_no_disk_accepts_it(work: Work, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_module, "PATIENCE_SECONDS", 0.0)
     faults.strike("pwrite", "/log/0", errno.EIO)
     os.write(work.trainer, b"last words\n")
@@ -271,18 +269,18 @@ def test_what_no_disk_takes_is_given_up_in_the_end(work: Work, faults: Faults, m
 
 
 @pytest.mark.parametrize("call", ["pread", "fstat"])
-def test_an_output_that_cannot_be_read_for_a_moment_is_read_later(work: Work, faults: Faults, call: str) -> None:
+def test_temporarily_unreadable_output_is_read_later(work: Work, faults: Faults, call: str) -> None:
     os.write(work.trainer, b"one\n")
     faults.strike(call, "/output", times=1)
     assert work.output.take(work.log) == b""
     assert work.output.is_waiting
     work.copy()
-    assert work.kept() == b"one\n"
+    assert work.stored() == b"one\n"
 
 
-def test_a_successor_looks_again_for_an_output_that_the_disk_hides(work: Work, faults: Faults) -> None:
+def test_next_supervisor_retries_to_open_hidden_output(work: Work, faults: Faults) -> None:
     os.write(work.trainer, b"one\n")
     hidden = faults.strike("open", "/output", times=2)
     later = work.again()
     later.copy()
-    assert (hidden.hits, later.kept()) == (2, b"one\n")
+    assert (hidden.hits, later.stored()) == (2, b"one\n")

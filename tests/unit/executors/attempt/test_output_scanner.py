@@ -20,7 +20,7 @@ def scan(*parts: bytes) -> OutputScanner:
 
 
 @given(st.lists(PIECES, max_size=40))
-def test_it_sees_the_same_however_the_bytes_are_cut(pieces: list[bytes]) -> None:
+def test_result_does_not_depend_on_chunk_boundaries(pieces: list[bytes]) -> None:
     whole = b"".join(pieces)
     steps, is_done = [], False
     for line in re.split(b"[\r\n]", whole):
@@ -47,57 +47,57 @@ def test_it_sees_the_same_however_the_bytes_are_cut(pieces: list[bytes]) -> None
         b"x" * 5000 + b"DONE\n",
     ],
 )
-def test_words_inside_other_words_and_words_before_a_step_are_not_the_trainers(text: bytes) -> None:
+def test_phrases_within_other_text_or_before_a_step_are_ignored(text: bytes) -> None:
     for size in (1, 7, len(text)):
         assert scan(*(text[at : at + size] for at in range(0, len(text), size))).seen == set()
 
 
-def test_ranks_that_say_it_together_are_heard() -> None:
+def test_phrase_from_several_ranks_together_is_found() -> None:
     assert scan(b"steps: 3 loss\nDONEDONE\n\n").seen == {"DONE"}
 
 
-def test_a_number_that_goes_on_in_the_next_bytes_is_one_number() -> None:
+def test_number_across_chunks_is_one_number() -> None:
     assert scan(b"steps: 1", b"7 loss: 0.5\n").last_step == 17
 
 
-def test_a_step_counts_at_the_beginning_of_a_line_only() -> None:
+def test_step_counts_only_at_the_start_of_a_line() -> None:
     assert scan(b"max steps: 500\n").last_step is None
 
 
-def test_a_carriage_return_ends_a_line() -> None:
+def test_carriage_return_ends_a_line() -> None:
     assert scan(b"100%|####\rsteps: 3\r").last_step == 3
 
 
-def test_a_long_line_hides_nothing() -> None:
+def test_step_after_a_long_line_is_found() -> None:
     scanner = scan(b"steps: 8 ", *[b"x" * 1000] * 100, b"\nsteps: 9")
     assert scanner.last_step == 9
 
 
-def test_a_phrase_is_new_once() -> None:
+def test_phrase_is_new_only_once() -> None:
     scanner = OutputScanner(("DONE",), "")
     assert scanner.feed(b"DO") is False
     assert scanner.feed(b"NE\n") is True
     assert scanner.feed(b"DONE\n") is False
 
 
-def test_a_phrase_may_hold_any_letter() -> None:
+def test_phrase_may_contain_any_letter() -> None:
     assert scan("ü!".encode()).seen == {"ü!"}
 
 
-def test_what_was_seen_before_is_taken_up() -> None:
+def test_previous_results_are_restored() -> None:
     scanner = OutputScanner(("DONE", "LATE"), "steps: ")
     scanner.restore(["DONE", "unknown"], 12, b"cut off steps: 3\nLA", is_line_start=False)
     scanner.feed(b"TE\n")
     assert (scanner.seen, scanner.last_step) == ({"DONE", "LATE"}, 12)
 
 
-def test_the_end_of_the_log_is_newer_than_what_was_recorded() -> None:
+def test_end_of_the_log_overrides_the_record() -> None:
     scanner = OutputScanner((), "steps: ")
     scanner.restore(None, 12, b"steps: 13\n", is_line_start=True)
     assert scanner.last_step == 13
 
 
-def test_a_log_that_is_read_from_its_middle_begins_with_no_line() -> None:
+def test_log_read_from_the_middle_does_not_start_a_line() -> None:
     scanner = OutputScanner((), "steps: ")
     scanner.restore(None, None, b"steps: 13\n", is_line_start=False)
     assert scanner.last_step is None

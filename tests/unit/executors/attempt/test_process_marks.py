@@ -11,9 +11,9 @@ def _sleep(env: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["/bin/sleep", "600"], env=env, start_new_session=True)
 
 
-def test_a_process_without_session_and_environment_is_known_by_its_limit() -> None:
+def test_process_without_session_and_environment_is_found_by_its_limit() -> None:
     uid = f"unit-{os.getpid()}"
-    with ProcessMark(uid).handed_on():
+    with ProcessMark(uid).applied():
         marked = _sleep({})
     other = _sleep({})
     try:
@@ -28,9 +28,9 @@ def test_a_process_without_session_and_environment_is_known_by_its_limit() -> No
             process.wait()
 
 
-def test_who_marks_others_is_not_marked_itself() -> None:
+def test_marking_process_is_not_marked_itself() -> None:
     before = resource.getrlimit(resource.RLIMIT_RTTIME)
-    with ProcessMark("unit").handed_on():
+    with ProcessMark("unit").applied():
         assert ProcessMark("unit").is_on(os.getpid())
     assert resource.getrlimit(resource.RLIMIT_RTTIME) == before
     assert not ProcessMark("unit").is_on(os.getpid())

@@ -16,13 +16,13 @@ GIVEN: dict[str, object] = {
     "files": ["config.toml"],
 }
 
-#: Stands in the place of setpriv, and changes no user.
+#: A fake of setpriv that does not change the user.
 SAME_USER = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n'
 
 
 @pytest.fixture
 def task(tmp_path: Path) -> Path:
-    """The directory of a task as the service makes it."""
+    """The directory of a task as the service creates it."""
     task = tmp_path / "tasks" / "train_1"
     for directory in (task / "output", task / "log", task / "attempts" / "1"):
         directory.mkdir(parents=True)
@@ -40,7 +40,7 @@ def run_as(task: Path, **changes: Any) -> RunAs:
 
 @pytest.fixture
 def own_groups(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Both groups are this process's own, so that anybody may give files to them."""
+    """Use this process's own group for both, so that no privileges are needed."""
     monkeypatch.setattr(os, "setgroups", lambda groups: None)
     monkeypatch.setattr("api.executors.attempt.run_as.group_of", lambda task: os.getgid())
     monkeypatch.setitem(GIVEN, "gid", os.getgid() or 1)
@@ -55,7 +55,7 @@ def admit(task: Path) -> None:
     run_as(task).admit(str(task / "attempts" / "1"), str(task / "attempts" / "1" / "output"))
 
 
-def test_a_command_is_executed_as_the_user_with_a_group_of_its_task_and_without_privileges(task: Path) -> None:
+def test_command_runs_as_the_user_with_its_tasks_group_and_without_privileges(task: Path) -> None:
     argv, environment = run_as(task).command(["python", "train.py"], {"A": "1"})
     assert argv == [
         "/bin/setpriv",
@@ -72,13 +72,13 @@ def test_a_command_is_executed_as_the_user_with_a_group_of_its_task_and_without_
     assert environment == {"A": "1"}
 
 
-def test_what_is_loaded_into_programs_is_named_only_when_the_privileges_are_gone(task: Path) -> None:
+def test_ld_variables_are_set_after_the_privileges_are_dropped(task: Path) -> None:
     argv, environment = run_as(task).command(["python"], {"A": "1", "LD_LIBRARY_PATH": "/theirs"})
     assert environment == {"A": "1"}
     assert argv[argv.index("--") + 1 :] == ["/usr/bin/env", "LD_LIBRARY_PATH=/theirs", "python"]
 
 
-def test_tasks_have_groups_of_their_own_that_are_nobodys_and_stay_the_same() -> None:
+def test_tasks_have_stable_separate_groups() -> None:
     assert (
         group_of("train_20261125_8j1d70w6")
         == group_of("train_20261125_8j1d70w6")
@@ -90,13 +90,13 @@ def test_tasks_have_groups_of_their_own_that_are_nobodys_and_stay_the_same() -> 
 @pytest.mark.parametrize(
     "changes", [{"uid": 0}, {"gid": 0}, {"uid": None}, {"uid": "x"}, {"gid": 2**32 - 1}, {"uid": 1.5}]
 )
-def test_root_and_what_is_no_user_are_refused(task: Path, changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="names no user, or root"):
+def test_root_and_invalid_users_are_rejected(task: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="invalid user, or root"):
         run_as(task, **changes)
 
 
 @pytest.mark.usefixtures("own_groups")
-def test_only_what_the_trainer_needs_is_opened(task: Path) -> None:
+def test_only_the_trainers_files_are_opened_to_it(task: Path) -> None:
     admit(task)
     attempt = task / "attempts" / "1"
     assert [mode_of(path) for path in (task, task / "attempts", attempt)] == [0o710] * 3
@@ -107,7 +107,7 @@ def test_only_what_the_trainer_needs_is_opened(task: Path) -> None:
 
 
 @pytest.mark.usefixtures("own_groups")
-def test_a_link_in_the_way_is_not_followed(task: Path) -> None:
+def test_link_in_the_path_is_not_followed(task: Path) -> None:
     (task / "attempts" / "1" / "config.toml").unlink()
     (task / "attempts" / "1" / "config.toml").symlink_to(task / "secrets.json")
     with pytest.raises(OSError, match="not a plain file"):
@@ -116,7 +116,7 @@ def test_a_link_in_the_way_is_not_followed(task: Path) -> None:
 
 
 @pytest.mark.usefixtures("own_groups")
-def test_what_the_services_own_user_left_is_shared_once_and_other_names_of_files_are_not(task: Path) -> None:
+def test_files_of_the_services_user_are_shared_once_except_hard_links(task: Path) -> None:
     run_dir = task / "output" / "20261125_10-00-00"
     run_dir.mkdir(mode=0o700)
     (run_dir / "latest").touch(0o600)
@@ -137,32 +137,32 @@ def fake_setpriv(tmp_path: Path) -> str:
     return str(program)
 
 
-def test_what_a_trainer_closed_is_opened_at_the_end(task: Path, tmp_path: Path) -> None:
+def test_closed_files_of_a_trainer_are_opened_at_the_end(task: Path, tmp_path: Path) -> None:
     closed = task / "output" / "closed"
     closed.mkdir()
     (closed / "file").touch(0o000)
     closed.chmod(0o000)
     (task / "output").chmod(0o2770)
-    run_as(task, setpriv=fake_setpriv(tmp_path)).hand_back()
+    run_as(task, setpriv=fake_setpriv(tmp_path)).restore_access()
     assert mode_of(closed) & 0o770 == 0o770
     assert mode_of(closed / "file") == 0o660
 
 
-def test_where_nothing_was_opened_nothing_is_handed_back(task: Path, tmp_path: Path) -> None:
+def test_access_is_restored_only_after_it_was_granted(task: Path, tmp_path: Path) -> None:
     (task / "output" / "file").touch(0o400)
-    run_as(task, setpriv=fake_setpriv(tmp_path)).hand_back()
+    run_as(task, setpriv=fake_setpriv(tmp_path)).restore_access()
     assert mode_of(task / "output" / "file") == 0o400
 
 
-def test_a_program_that_cannot_be_had_keeps_nothing_from_ending(task: Path) -> None:
+def test_missing_program_does_not_block_the_end(task: Path) -> None:
     (task / "output").chmod(0o2770)
-    run_as(task, setpriv="/nowhere/setpriv").hand_back()
+    run_as(task, setpriv="/nowhere/setpriv").restore_access()
 
 
-def test_what_takes_too_long_is_ended(task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_program_is_killed(task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = tmp_path / "setpriv"
     slow.write_text("#!/bin/sh\nexec sleep 600\n")
     slow.chmod(0o755)
     (task / "output").chmod(0o2770)
-    monkeypatch.setattr("api.executors.attempt.run_as.HAND_BACK_SECONDS", 0.0)
-    run_as(task, setpriv=str(slow)).hand_back()
+    monkeypatch.setattr("api.executors.attempt.run_as.RESTORE_SECONDS", 0.0)
+    run_as(task, setpriv=str(slow)).restore_access()

@@ -1,16 +1,16 @@
 import pytest
 
-from api.executors.attempt import running_time as span_module
+from api.executors.attempt import running_time as running_time_module
 from api.executors.attempt.running_time import RunningTime
 
 
 class Times:
-    """A wall clock that may be set, and a steady one."""
+    """A wall clock that can be set, and a steady clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall, self.steady = 1_000_000.0, 50.0
-        monkeypatch.setattr(span_module.time, "time", lambda: self.wall)
-        monkeypatch.setattr(span_module, "steady_seconds", lambda: self.steady)
+        monkeypatch.setattr(running_time_module.time, "time", lambda: self.wall)
+        monkeypatch.setattr(running_time_module, "steady_seconds", lambda: self.steady)
 
     def pass_by(self, seconds: float, jump: float = 0.0) -> None:
         self.wall += seconds + jump
@@ -22,14 +22,14 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Times:
     return Times(monkeypatch)
 
 
-def test_a_clock_that_is_set_makes_no_training_longer(times: Times) -> None:
-    span = RunningTime()
-    span.begin()
+def test_changed_clock_does_not_change_the_running_time(times: Times) -> None:
+    running_time = RunningTime()
+    running_time.begin()
     times.pass_by(13, jump=86_400)
-    assert span.seconds(times.wall) == 13
+    assert running_time.seconds(times.wall) == 13
 
 
-def test_the_next_supervisor_goes_on_counting(times: Times) -> None:
+def test_next_supervisor_continues_the_running_time(times: Times) -> None:
     first, second = RunningTime(), RunningTime()
     first.begin()
     times.pass_by(10, jump=-86_400)
@@ -38,7 +38,7 @@ def test_the_next_supervisor_goes_on_counting(times: Times) -> None:
     assert (second.seconds(times.wall), second.started_at) == (13, 1_000_000.0)
 
 
-def test_after_a_restart_of_the_machine_the_wall_clock_tells(times: Times) -> None:
+def test_after_a_reboot_the_wall_clock_is_used(times: Times) -> None:
     first, second = RunningTime(), RunningTime()
     first.begin()
     times.steady = 1.0
@@ -47,5 +47,5 @@ def test_after_a_restart_of_the_machine_the_wall_clock_tells(times: Times) -> No
     assert second.seconds(0.0) == 0
 
 
-def test_what_was_never_started_has_no_time(times: Times) -> None:
+def test_unstarted_trainer_has_no_running_time(times: Times) -> None:
     assert RunningTime().seconds(times.wall) is None

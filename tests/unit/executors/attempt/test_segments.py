@@ -8,13 +8,13 @@ from api.executors.attempt.segments import TIME_RECORD, count_newlines, last_tim
 
 @pytest.fixture
 def log(tmp_path: Path) -> str:
-    """A log of which the first ten bytes are gone."""
+    """A log whose first ten bytes were deleted."""
     for start, content in ((10, b"abcde"), (15, b"fghij"), (20, b"kl")):
         (tmp_path / f"{start:020d}.log").write_bytes(content)
     return str(tmp_path)
 
 
-def test_segments_are_those_whose_names_are_offsets(log: str, tmp_path: Path) -> None:
+def test_segment_names_are_offsets(log: str, tmp_path: Path) -> None:
     for name in (
         "99999999999999999990.log",
         f"{2**63:020d}.log",
@@ -40,13 +40,11 @@ def test_segments_are_those_whose_names_are_offsets(log: str, tmp_path: Path) ->
         (12, 0, 12, b""),
     ],
 )
-def test_bytes_are_read_over_segments_from_where_they_are(
-    log: str, offset: int, limit: int, begin: int, content: bytes
-) -> None:
+def test_bytes_are_read_across_segments(log: str, offset: int, limit: int, begin: int, content: bytes) -> None:
     assert read_log(log, offset, limit) == (begin, content)
 
 
-def test_a_link_in_the_place_of_a_segment_is_not_followed(log: str, tmp_path: Path) -> None:
+def test_link_instead_of_a_segment_is_not_followed(log: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (tmp_path / f"{20:020d}.log").unlink()
     (tmp_path / f"{20:020d}.log").symlink_to(tmp_path / "secret")
@@ -54,7 +52,7 @@ def test_a_link_in_the_place_of_a_segment_is_not_followed(log: str, tmp_path: Pa
         read_log(log, 20, 10)
 
 
-def test_the_last_sound_time_is_found_behind_what_makes_no_sense(tmp_path: Path) -> None:
+def test_last_valid_time_is_found_before_invalid_ones(tmp_path: Path) -> None:
     path = tmp_path / "times"
     records = [(10, 1, 5.0), (12, 2, 6.0), (999, 3, 7.0)]
     path.write_bytes(b"".join(TIME_RECORD.pack(*record) for record in records) + b"torn")
@@ -63,7 +61,7 @@ def test_the_last_sound_time_is_found_behind_what_makes_no_sense(tmp_path: Path)
         assert last_time(file.fileno(), 13, 20) is None
 
 
-def test_holes_are_counted_without_being_read(tmp_path: Path) -> None:
+def test_newlines_are_counted_without_reading_holes(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with path.open("wb") as file:
         file.write(b"a\nb\n")

@@ -19,13 +19,13 @@ from api.executors.spec import describe
 
 @pytest.fixture(autouse=True)
 def here() -> Iterator[None]:
-    """A supervisor leaves every directory that could be removed; the tests stay where they are."""
+    """Restore the working directory, which spawn changes."""
     before = os.getcwd()
     yield
     os.chdir(before)
 
 
-TELL = """
+REPORT = """
 import json, os, signal, sys
 json.dump({
     "cwd": os.getcwd(), "session": os.getsid(0), "pid": os.getpid(), "env": dict(os.environ),
@@ -38,10 +38,10 @@ sys.stderr.write("\\n")
 
 def spec(tmp_path: Path, **changes: Any) -> Spec:
     ref = AttemptRef("a.1", tmp_path, tmp_path / "log")
-    return Spec({**describe(Submission(ref, (sys.executable, "-c", TELL), tmp_path, {}), "here"), **changes})
+    return Spec({**describe(Submission(ref, (sys.executable, "-c", REPORT), tmp_path, {}), "here"), **changes})
 
 
-def test_a_trainer_has_a_session_a_directory_and_a_mark_of_its_own_and_writes_into_its_file(tmp_path: Path) -> None:
+def test_trainer_has_its_own_session_directory_and_mark_and_writes_to_its_file(tmp_path: Path) -> None:
     output = tmp_path / "output"
     output.touch()
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -53,19 +53,19 @@ def test_a_trainer_has_a_session_a_directory_and_a_mark_of_its_own_and_writes_in
     os.waitpid(pid, 0)
     assert stat is not None
     assert stat.start == start
-    told = json.loads(output.read_text())
-    assert (told["cwd"], told["session"], told["pid"]) == (str(tmp_path), pid, pid)
-    assert (told["env"]["A"], told["env"][MARKER], told["input"]) == ("1", "a.1", "/dev/null")
-    assert "HOME" not in told["env"]
-    assert (told["blocked"], told["usr1"]) == (0, True)
+    printed = json.loads(output.read_text())
+    assert (printed["cwd"], printed["session"], printed["pid"]) == (str(tmp_path), pid, pid)
+    assert (printed["env"]["A"], printed["env"][MARKER], printed["input"]) == ("1", "a.1", "/dev/null")
+    assert "HOME" not in printed["env"]
+    assert (printed["blocked"], printed["usr1"]) == (0, True)
 
 
-def test_a_working_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_missing_working_directory_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="the working directory cannot be entered"):
         spawn(spec(tmp_path, cwd=str(tmp_path / "gone")), {}, str(tmp_path / "output"), os.O_WRONLY | os.O_CREAT)
 
 
-def test_a_program_is_found_by_the_path_that_it_will_have(tmp_path: Path) -> None:
+def test_program_is_found_by_its_own_path_variable(tmp_path: Path) -> None:
     for name, mode in (("one", 0o755), ("two", 0o644)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tool").touch(mode)
@@ -74,7 +74,7 @@ def test_a_program_is_found_by_the_path_that_it_will_have(tmp_path: Path) -> Non
     assert find_program("./tool", str(tmp_path / "one")) == "./tool"
 
 
-#: Stands in the place of setpriv, changes no user, and says what it was told.
+#: A fake of setpriv that does not change the user, and prints its umask.
 SAME_USER = """#!/bin/sh
 umask
 while [ "$1" != -- ]; do shift; done
@@ -83,7 +83,7 @@ exec "$@"
 """
 
 
-def test_a_trainer_of_another_user_is_started_by_way_of_setpriv_and_makes_files_for_its_group(
+def test_trainer_of_another_user_is_started_by_setpriv_and_shares_files_with_its_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admitted = []
@@ -100,14 +100,12 @@ def test_a_trainer_of_another_user_is_started_by_way_of_setpriv_and_makes_files_
     finally:
         os.umask(before)
     os.waitpid(pid, 0)
-    umask, _, told = output.read_text().partition("\n")
-    assert (umask, json.loads(told)["env"]["A"], json.loads(told)["pid"]) == ("0007", "1", pid)
+    umask, _, printed = output.read_text().partition("\n")
+    assert (umask, json.loads(printed)["env"]["A"], json.loads(printed)["pid"]) == ("0007", "1", pid)
     assert admitted == [(str(tmp_path), str(output))]
 
 
-def test_a_program_that_is_missing_is_told_before_the_user_is_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_program_is_reported_before_the_user_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunAs, "admit", lambda self, directory, output: None)
     run_as = {"uid": 7001, "gid": 7002, "setpriv": "/bin/true", "output": str(tmp_path / "out")}
     with pytest.raises(FileNotFoundError):

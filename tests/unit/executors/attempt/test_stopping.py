@@ -1,4 +1,4 @@
-"""The ladder of a stop, on a disk that stumbles."""
+"""The rungs of a stop, with disk errors."""
 
 import errno
 from pathlib import Path
@@ -18,7 +18,7 @@ def stopping() -> Stopping:
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
-def test_a_signal_file_that_is_refused_for_a_moment_costs_no_checkpoint(
+def test_temporarily_refused_signal_file_still_allows_a_checkpoint(
     stopping: Stopping, tmp_path: Path, faults: Faults, error: int
 ) -> None:
     faults.strike("rename", "/save_quit", error, times=2)
@@ -30,7 +30,7 @@ def test_a_signal_file_that_is_refused_for_a_moment_costs_no_checkpoint(
     assert [path.name for path in tmp_path.iterdir()] == ["save_quit"]
 
 
-def test_a_signal_file_that_stays_refused_is_followed_by_sigterm(
+def test_permanently_refused_signal_file_is_followed_by_sigterm(
     stopping: Stopping, tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stopping_module, "PATIENCE_SECONDS", 0.0)

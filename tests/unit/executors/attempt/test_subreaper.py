@@ -7,7 +7,7 @@ import pytest
 from api.executors.attempt.subreaper import watch
 
 
-def test_a_change_of_the_directory_can_be_waited_for(tmp_path: Path) -> None:
+def test_change_of_the_directory_wakes_a_poll(tmp_path: Path) -> None:
     (tmp_path / "output").touch()
     handle = watch(str(tmp_path))
     changes = select.poll()
@@ -20,6 +20,6 @@ def test_a_change_of_the_directory_can_be_waited_for(tmp_path: Path) -> None:
         os.close(handle)
 
 
-def test_a_directory_that_is_not_there_is_looked_at_instead(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_missing_directory_is_polled_instead(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert watch(str(tmp_path / "gone")) == -1
-    assert "looked for instead of waited for" in capfd.readouterr().err
+    assert "the output is polled" in capfd.readouterr().err

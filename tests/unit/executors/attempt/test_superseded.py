@@ -1,4 +1,4 @@
-"""A supervisor that finds a later one in its place."""
+"""A supervisor that was replaced by a later one."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from api.executors.attempt.superseded import YIELD_SECONDS, give_way
 
 
 class Trainer:
-    """A process that dies of SIGKILL."""
+    """A process that ends on SIGKILL."""
 
     def __init__(self) -> None:
         self.got: list[int] = []
@@ -40,7 +40,7 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
     return made
 
 
-def give(directory: AttemptDirectory, record: dict[str, Any] | None) -> None:
+def run_give_way(directory: AttemptDirectory, record: dict[str, Any] | None) -> None:
     tree = Tree("a.1")
     tree.main = (7, 9)
     if record is not None:
@@ -48,30 +48,30 @@ def give(directory: AttemptDirectory, record: dict[str, Any] | None) -> None:
     give_way(directory, tree, lambda: None)
 
 
-def test_a_trainer_that_was_taken_over_goes_on(directory: AttemptDirectory, trainer: Trainer) -> None:
-    give(directory, {"fence": 4, "trainer": {"pid": 7, "start": 9}})
+def test_adopted_trainer_continues(directory: AttemptDirectory, trainer: Trainer) -> None:
+    run_give_way(directory, {"fence": 4, "trainer": {"pid": 7, "start": 9}})
     assert trainer.got == []
 
 
-def test_a_trainer_beside_that_of_the_later_one_is_ended(directory: AttemptDirectory, trainer: Trainer) -> None:
-    give(directory, {"fence": 4, "trainer": {"pid": 8, "start": 9}})
+def test_trainer_beside_a_later_one_is_killed(directory: AttemptDirectory, trainer: Trainer) -> None:
+    run_give_way(directory, {"fence": 4, "trainer": {"pid": 8, "start": 9}})
     assert trainer.got == [signal.SIGKILL]
 
 
 @pytest.mark.parametrize("record", [None, {"fence": 3, "trainer": {"pid": 7, "start": 9}}, {"fence": "x"}])
-def test_who_says_nothing_for_a_while_has_not_taken_it_over(
+def test_supervisor_without_a_record_for_a_while_has_not_adopted_the_trainer(
     directory: AttemptDirectory, trainer: Trainer, record: dict[str, Any] | None
 ) -> None:
-    give(directory, record)
+    run_give_way(directory, record)
     assert trainer.got == [signal.SIGKILL]
     assert superseded.time.monotonic() >= YIELD_SECONDS
     assert not Path(directory.path("exit.json")).exists()
 
 
-def test_nobody_takes_over_what_has_its_end_recorded_so_it_is_ended_at_once(
+def test_trainer_of_an_attempt_with_a_recorded_end_is_killed_immediately(
     directory: AttemptDirectory, trainer: Trainer
 ) -> None:
     Path(directory.path("exit.json")).write_text(json.dumps({"fence": 4, "reason": "node_lost"}))
-    give(directory, {"fence": 3, "trainer": {"pid": 7, "start": 9}})
+    run_give_way(directory, {"fence": 3, "trainer": {"pid": 7, "start": 9}})
     assert trainer.got == [signal.SIGKILL]
     assert superseded.time.monotonic() < 1.0

@@ -1,4 +1,4 @@
-"""A cluster without anything on it, and the first attempt that it is given."""
+"""An empty cluster and its first attempt."""
 
 from pathlib import Path
 

@@ -21,31 +21,29 @@ def read(directory: Path, name: str) -> dict[str, object]:
     return content
 
 
-def test_a_node_completes_what_is_to_be_started(tmp_path: Path) -> None:
+def test_node_completes_the_specification(tmp_path: Path) -> None:
     write(tmp_path)
     prepare(str(tmp_path), SLURM)
     spec = read(tmp_path, "spec.json")
     assert (spec["node"], spec["job_id"], spec["gpu_indices"]) == ("n2", "9", [4, 6])
-    # Where devices are confined, a process counts those that it may use.
+    # With device confinement, a process counts only the devices that it may use.
     assert read(tmp_path, "environment.json") == {"CUDA_VISIBLE_DEVICES": "0,1"}
 
 
-def test_an_attempt_that_was_started_before_stays_as_it_is(tmp_path: Path) -> None:
+def test_started_attempt_is_not_changed(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "runner.json").write_text("{}")
     prepare(str(tmp_path), SLURM)
     assert "job_id" not in read(tmp_path, "spec.json")
 
 
-def test_a_job_that_was_handed_over_ahead_waits_until_it_is_told_what_to_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_early_job_waits_for_its_specification(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not wait(str(tmp_path), 0.0)
     monkeypatch.setattr(time, "sleep", lambda _: write(tmp_path))
     assert wait(str(tmp_path), 60.0)
 
 
-def test_a_port_that_is_taken_is_exchanged() -> None:
+def test_port_in_use_is_replaced() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port: int = taken.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The client before a slurmrestd that plays: its answers, and what is asked of it."""
+"""The client with a fake slurmrestd: its answers and requests."""
 
 import base64
 import json
@@ -41,14 +41,14 @@ class Server:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_POST = do_DELETE = do_GET  # noqa: N815 - the names that the server looks for
+            do_POST = do_DELETE = do_GET  # noqa: N815 - names required by the server
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
 
-    def says(self, content: object, status: int = 200) -> None:
+    def answers(self, content: object, status: int = 200) -> None:
         self.answer = lambda _: (status, json.dumps(content).encode())
 
     def close(self) -> None:
@@ -78,18 +78,18 @@ def client(server: Server, token: Path) -> Iterator[SlurmClient]:
     made.close()
 
 
-def test_the_newest_parser_that_it_describes_is_used(client: SlurmClient, server: Server) -> None:
+def test_newest_described_parser_is_used(client: SlurmClient, server: Server) -> None:
     assert client.jobs() == ()
     assert client.jobs() == ()
     assert [path for _, path, _ in server.asked] == ["/openapi/v3", *["/slurm/v0.0.42/jobs/?flags=DETAIL"] * 2]
 
 
-def test_a_slurmrestd_without_jobs_says_what_to_do() -> None:
+def test_slurmrestd_without_jobs_gets_a_remedy() -> None:
     with pytest.raises(SlurmUnreachable, match="-s slurmctld"):
         newest_version({"/slurm/v0.0.42/ping/": {}})
 
 
-def test_a_token_is_read_again_when_its_file_changes(client: SlurmClient, server: Server, token: Path) -> None:
+def test_token_is_read_again_when_its_file_changes(client: SlurmClient, server: Server, token: Path) -> None:
     client.jobs()
     token.write_text("a second one, with spaces")
     with pytest.raises(SlurmUnreachable, match="SLURM_TOKEN_FILE"):
@@ -101,59 +101,55 @@ def test_a_token_is_read_again_when_its_file_changes(client: SlurmClient, server
     assert [given for _, _, given in server.asked] == ["first", "first", "second"]
 
 
-def test_a_refusal_says_why(client: SlurmClient, server: Server) -> None:
-    server.says({"errors": [{"error_number": 2000, "error": "Invalid partition", "description": "Failed"}]}, 500)
+def test_rejection_has_slurms_reason(client: SlurmClient, server: Server) -> None:
+    server.answers({"errors": [{"error_number": 2000, "error": "Invalid partition", "description": "Failed"}]}, 500)
     with pytest.raises(SlurmRefused, match="Failed: Invalid partition") as caught:
         client.submit("#!/bin/sh\n", {})
     assert caught.value.number == 2000
 
 
-def test_a_controller_that_holds_as_many_jobs_as_it_may_refuses_a_further_one(
-    client: SlurmClient, server: Server
-) -> None:
-    said = {
+def test_full_controller_rejects_a_job(client: SlurmClient, server: Server) -> None:
+    error = {
         "description": "Batch job submission failed",
         "error_number": 11,
         "error": "Resource temporarily unavailable",
     }
-    server.says({"errors": [said | {"source": "slurm_submit_batch_job()"}], "warnings": []}, 500)
+    server.answers({"errors": [error | {"source": "slurm_submit_batch_job()"}], "warnings": []}, 500)
     with pytest.raises(SlurmRefused, match="Resource temporarily unavailable") as caught:
         client.submit("#!/bin/sh\n", {})
     assert caught.value.number == QUEUE_FULL
 
 
-def test_a_controller_that_cannot_be_asked_refuses_nothing(client: SlurmClient, server: Server) -> None:
-    server.says({"errors": [{"error_number": 1007, "error": "Protocol authentication error"}]}, 511)
-    with pytest.raises(SlurmUnreachable, match=r"Protocol authentication error: the token in .*/token is not taken"):
+def test_unavailable_controller_rejects_nothing(client: SlurmClient, server: Server) -> None:
+    server.answers({"errors": [{"error_number": 1007, "error": "Protocol authentication error"}]}, 511)
+    with pytest.raises(SlurmUnreachable, match=r"Protocol authentication error: the token in .*/token was rejected"):
         client.jobs()
 
 
-def test_a_field_that_this_slurm_does_not_know_is_never_left_out_in_silence(
-    client: SlurmClient, server: Server
-) -> None:
-    server.says({"job_id": 5, "warnings": [{"description": 'Ignoring unknown field "qos"'}]})
+def test_unsupported_field_is_never_ignored_silently(client: SlurmClient, server: Server) -> None:
+    server.answers({"job_id": 5, "warnings": [{"description": 'Ignoring unknown field "qos"'}]})
     with pytest.raises(SlurmRefused, match="qos"):
         client.submit("#!/bin/sh\n", {"qos": "x"})
     assert server.asked[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
 
 
-def test_the_end_of_what_is_no_more_is_content(client: SlurmClient, server: Server) -> None:
-    server.says({"status": [{"error": {"code": 2017, "message": "Invalid job id"}}]})
+def test_cancelling_a_missing_job_succeeds(client: SlurmClient, server: Server) -> None:
+    server.answers({"status": [{"error": {"code": 2017, "message": "Invalid job id"}}]})
     client.cancel(5)
-    server.says({"status": [{"error": {"code": 2009, "message": "Access denied"}}]})
+    server.answers({"status": [{"error": {"code": 2009, "message": "Access denied"}}]})
     with pytest.raises(SlurmRefused, match="Access denied"):
         client.cancel(5)
 
 
-def test_the_end_of_a_job_is_the_plain_one_which_reaches_every_process(client: SlurmClient, server: Server) -> None:
-    # A signal with FULL_JOB skips a child in a session of its own.
+def test_jobs_are_cancelled_without_a_signal_so_every_process_ends(client: SlurmClient, server: Server) -> None:
+    # A signal with FULL_JOB skips a child in its own session.
     client.cancel(5)
     assert server.asked[-1][:2] == ("DELETE", "/slurm/v0.0.42/job/5")
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"jobs"', b"[" * 100_000, b'{"jobs":' + b"9" * 5_000])
 @pytest.mark.parametrize("status", [200, 502])
-def test_what_is_no_answer_is_told(client: SlurmClient, server: Server, status: int, body: bytes) -> None:
+def test_invalid_answer_is_an_error(client: SlurmClient, server: Server, status: int, body: bytes) -> None:
     server.answer = lambda _: (status, body)
     with pytest.raises(SlurmUnreachable):
         client.jobs()
@@ -170,57 +166,57 @@ ASKED: dict[str, Callable[[SlurmClient], object]] = {
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 @pytest.mark.parametrize("answer", [{}, {"jobs": None, "nodes": {}, "partitions": "x"}, {"errors": ["no"], "jobs": []}])
-def test_an_answer_without_its_list_is_never_an_empty_one(
+def test_answer_without_its_list_is_never_empty(
     client: SlurmClient, server: Server, asked: Callable[[SlurmClient], object], answer: dict[str, object]
 ) -> None:
-    server.says(answer)
+    server.answers(answer)
     with pytest.raises((SlurmUnreachable, SlurmRefused)):
         asked(client)
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [(301, "points to /elsewhere"), (403, "403"), (404, "404"), (500, "500"), (503, "503")]
+    ("status", "why"), [(301, "redirects to /elsewhere"), (403, "403"), (404, "404"), (500, "500"), (503, "503")]
 )
 def test_only_a_success_is_an_answer(client: SlurmClient, server: Server, status: int, why: str) -> None:
-    server.says({"jobs": []}, status)
+    server.answers({"jobs": []}, status)
     with pytest.raises(SlurmUnreachable, match=why):
         client.jobs()
-    # Whoever stands before slurmrestd refuses nothing in Slurm's name.
-    server.says({"errors": [{"description": "no upstream"}]}, status)
+    # A proxy in front of slurmrestd does not reject in Slurm's name.
+    server.answers({"errors": [{"description": "no upstream"}]}, status)
     with pytest.raises(SlurmUnreachable, match=why):
         client.submit("#!/bin/sh\n", {})
 
 
 @pytest.mark.parametrize("number", [None, True, 0, -1, 2**32, "7", 7.0])
-def test_a_submission_without_a_number_is_perhaps_one(client: SlurmClient, server: Server, number: object) -> None:
-    server.says({"job_id": number})
-    with pytest.raises(SlurmUnreachable, match="names no job"):
+def test_submission_without_a_number_may_have_succeeded(client: SlurmClient, server: Server, number: object) -> None:
+    server.answers({"job_id": number})
+    with pytest.raises(SlurmUnreachable, match="contains no job number"):
         client.submit("#!/bin/sh\n", {})
 
 
-def test_jobs_of_a_form_that_is_not_known_are_unknown_and_not_gone(client: SlurmClient, server: Server) -> None:
-    server.says({"jobs": [{"id": 7, "title": "a.1"}, {"job_id": 8, "status": ["RUNNING"]}]})
-    with pytest.raises(SlurmUnreachable, match="in a form that is not known"):
+def test_unreadable_jobs_are_unknown_and_not_missing(client: SlurmClient, server: Server) -> None:
+    server.answers({"jobs": [{"id": 7, "title": "a.1"}, {"job_id": 8, "status": ["RUNNING"]}]})
+    with pytest.raises(SlurmUnreachable, match="in an unknown format"):
         client.jobs()
-    server.says({"jobs": [{"id": 7, "state": ["RUNNING"]}]})
-    with pytest.raises(SlurmUnreachable, match="in a form that is not known"):
+    server.answers({"jobs": [{"id": 7, "state": ["RUNNING"]}]})
+    with pytest.raises(SlurmUnreachable, match="in an unknown format"):
         client.states()
     assert client.job(8) == Job(8, "", frozenset())
 
 
-def test_a_name_that_is_no_unicode_hides_no_other_job(client: SlurmClient, server: Server) -> None:
-    # Slurm passes on what `sbatch --job-name=$'\xe9'` has given.
+def test_invalid_unicode_in_a_name_hides_no_other_job(client: SlurmClient, server: Server) -> None:
+    # Slurm returns the bytes of `sbatch --job-name=$'\xe9'`.
     other = b'{"job_id": 2, "name": "\xe9\n", "job_state": ["RUNNING"]}'
     server.answer = lambda _: (200, b'{"jobs": [%b, {"job_id": 3, "name": "a.1", "job_state": []}]}' % other)
     assert [job.name for job in client.jobs()] == ["\N{REPLACEMENT CHARACTER}\N{SYMBOL FOR LINE FEED}", "a.1"]
 
 
-def test_a_machine_is_told_of_once(client: SlurmClient, server: Server) -> None:
-    server.says({"nodes": [{"name": "n1", "state": ["IDLE"]}, {"name": "n2"}, {"name": "n1", "state": ["DOWN"]}]})
+def test_node_is_listed_once(client: SlurmClient, server: Server) -> None:
+    server.answers({"nodes": [{"name": "n1", "state": ["IDLE"]}, {"name": "n2"}, {"name": "n1", "state": ["DOWN"]}]})
     assert [(node.name, node.state) for node in client.nodes()] == [("n1", "up"), ("n2", "unknown")]
 
 
-def test_whose_jobs_it_asks_for_stands_in_the_token(client: SlurmClient, token: Path) -> None:
+def test_user_is_read_from_the_token(client: SlurmClient, token: Path) -> None:
     assert client.user is None
     client.jobs()
     assert client.user is None
@@ -230,7 +226,7 @@ def test_whose_jobs_it_asks_for_stands_in_the_token(client: SlurmClient, token: 
     assert client.user == "trainer"
 
 
-def test_headers_that_never_end_are_not_waited_for(token: Path) -> None:
+def test_endless_headers_time_out(token: Path) -> None:
     is_given_up = threading.Event()
 
     def drip(listener: socket.socket) -> None:
@@ -251,14 +247,14 @@ def test_headers_that_never_end_are_not_waited_for(token: Path) -> None:
         hasty.close()
 
 
-def test_an_answer_is_bounded_in_size(client: SlurmClient, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_has_a_size_limit(client: SlurmClient, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 1000)
     server.answer = lambda _: (200, b" " * 2000)
     with pytest.raises(SlurmUnreachable, match="too long"):
         client.jobs()
 
 
-def test_an_answer_is_waited_for_no_longer_than_said(server: Server, token: Path) -> None:
+def test_answer_has_a_time_limit(server: Server, token: Path) -> None:
     is_given_up = threading.Event()
     waited: list[bool] = []
     server.answer = lambda _: (waited.append(is_given_up.wait(30)), (200, b"{}"))[1]
@@ -271,18 +267,18 @@ def test_an_answer_is_waited_for_no_longer_than_said(server: Server, token: Path
     assert set(waited) <= {True}
 
 
-def test_nobody_there_is_unreachable(token: Path) -> None:
+def test_missing_server_is_unreachable(token: Path) -> None:
     with pytest.raises(SlurmUnreachable):
         SlurmClient("http://127.0.0.1:9", token).jobs()
     with pytest.raises(SlurmUnreachable):
         SlurmClient("unix:///no/such/socket", token).jobs()
 
 
-def test_states_are_those_of_all_jobs_by_number(client: SlurmClient, server: Server) -> None:
-    server.says({"jobs": [{"job_id": "7", "state": ["RUNNING"]}, {"job_id": "x", "state": []}, None]})
+def test_states_are_listed_for_all_jobs_by_number(client: SlurmClient, server: Server) -> None:
+    server.answers({"jobs": [{"job_id": "7", "state": ["RUNNING"]}, {"job_id": "x", "state": []}, None]})
     assert client.states() == {7: {"RUNNING"}}
 
 
-def test_a_job_that_slurm_does_not_know_is_none(client: SlurmClient, server: Server) -> None:
-    server.says({"jobs": [], "errors": [{"error_number": 2017, "error": "Invalid job id specified"}]}, 404)
+def test_unknown_job_is_none(client: SlurmClient, server: Server) -> None:
+    server.answers({"jobs": [], "errors": [{"error_number": 2017, "error": "Invalid job id specified"}]}, 404)
     assert client.job(9) is None

@@ -8,34 +8,34 @@ from api.executors.slurm.cluster import ClusterWatch
 from api.executors.slurm.fake import FakeCluster
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
-from api.executors.slurm.sight import UNSEEN, StorageSight
+from api.executors.slurm.storage_check import UNSEEN, StorageChecks
 
 NODE = NodeReport("n1", "up", ("MIXED",), None, ("gpu",), (), 2, None, 1)
 
 
-def test_a_gpu_of_somebody_elses_job_has_a_holder() -> None:
+def test_gpu_of_another_users_job_has_a_holder() -> None:
     cluster = FakeCluster()
     cluster.machines = [NODE]
     cluster.all[3] = Job(3, "other", frozenset({"RUNNING"}), user="eve", nodes=("n1",), gpus={"n1": frozenset({1})})
-    (node,) = ClusterWatch(cluster, StorageSight("ours")).nodes()
+    (node,) = ClusterWatch(cluster, StorageChecks("ours")).nodes()
     assert (node.gpu_count, node.gpus_used) == (2, 1)
     assert {index: str(words.text) for index, words in node.holders.items()} == {1: "Slurm's job 3 of eve has it"}
 
 
-def test_nodes_of_a_cluster_that_does_not_answer_are_unknown() -> None:
+def test_nodes_of_an_unavailable_cluster_are_unknown() -> None:
     cluster = FakeCluster()
     cluster.machines = [NODE]
-    watch = ClusterWatch(cluster, StorageSight("ours"))
+    watch = ClusterWatch(cluster, StorageChecks("ours"))
     assert watch.nodes()[0].state == "up"
     cluster.problem = OSError("gone")
-    later = ClusterWatch(cluster, StorageSight("ours"))
+    later = ClusterWatch(cluster, StorageChecks("ours"))
     assert later.nodes() == ()
     assert later.look().problem == "gone"
 
 
-def test_questions_share_a_look() -> None:
+def test_queries_share_a_poll() -> None:
     cluster = FakeCluster()
-    watch = ClusterWatch(cluster, StorageSight("ours"))
+    watch = ClusterWatch(cluster, StorageChecks("ours"))
     for _ in range(5):
         watch.look()
     assert cluster.looks == 1
@@ -43,10 +43,10 @@ def test_questions_share_a_look() -> None:
     assert cluster.looks == 2
 
 
-def test_what_was_seen_long_ago_says_nothing_about_now(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_poll_does_not_show_the_current_state(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = FakeCluster()
     cluster.machines = [NODE]
-    watch = ClusterWatch(cluster, StorageSight("ours"))
+    watch = ClusterWatch(cluster, StorageChecks("ours"))
     assert watch.known_nodes() == ()
     watch.nodes()
     assert watch.known_nodes()[0].state == "up"
@@ -54,10 +54,10 @@ def test_what_was_seen_long_ago_says_nothing_about_now(monkeypatch: pytest.Monke
     assert watch.known_nodes()[0].state == "unknown"
 
 
-def test_between_two_lists_only_what_has_changed_is_asked_for() -> None:
+def test_between_two_lists_only_changed_jobs_are_queried() -> None:
     cluster = FakeCluster()
     cluster.all = {number: Job(number, f"train_{number}.1", frozenset({"PENDING"})) for number in range(100)}
-    watch = ClusterWatch(cluster, StorageSight("ours"))
+    watch = ClusterWatch(cluster, StorageChecks("ours"))
     watch.look()
     cluster.becomes(7, "RUNNING")
     cluster.all[200] = Job(200, "another", frozenset({"PENDING"}))
@@ -69,20 +69,20 @@ def test_between_two_lists_only_what_has_changed_is_asked_for() -> None:
     assert "train_3.1" not in look.jobs
 
 
-def test_where_much_has_changed_all_are_listed() -> None:
+def test_many_changes_cause_a_full_list() -> None:
     cluster = FakeCluster()
-    watch = ClusterWatch(cluster, StorageSight("ours"))
+    watch = ClusterWatch(cluster, StorageChecks("ours"))
     watch.look()
     cluster.all = {number: Job(number, f"train_{number}.1", frozenset({"PENDING"})) for number in range(100)}
     assert len(watch.look(fresh=True).jobs) == 100
     assert cluster.single == 0
 
 
-def test_a_number_that_is_anothers_now_is_not_ended() -> None:
+def test_reused_job_number_is_not_cancelled() -> None:
     cluster = FakeCluster()
     mine = Job(1, "mine", frozenset({"PENDING"}))
     cluster.all = {1: mine}
-    watch = ClusterWatch(cluster, StorageSight("ours"))
+    watch = ClusterWatch(cluster, StorageChecks("ours"))
     watch.look()
     cluster.all = {1: Job(1, "another", frozenset({"PENDING"}))}
     watch.cancel(mine)
@@ -91,11 +91,11 @@ def test_a_number_that_is_anothers_now_is_not_ended() -> None:
 
 
 def watch_of(cluster: FakeCluster) -> ClusterWatch:
-    return ClusterWatch(cluster, StorageSight("ours"))
+    return ClusterWatch(cluster, StorageChecks("ours"))
 
 
 @pytest.mark.parametrize(("user", "is_ours"), [("trainer", True), ("", True), ("eve", False)])
-def test_a_job_is_ours_by_its_user_whatever_its_name_and_comment_say(user: str, is_ours: bool) -> None:
+def test_jobs_user_decides_whether_it_is_ours(user: str, is_ours: bool) -> None:
     cluster = FakeCluster()
     cluster.user = "trainer"
     cluster.all[3] = Job(
@@ -104,11 +104,11 @@ def test_a_job_is_ours_by_its_user_whatever_its_name_and_comment_say(user: str, 
     cluster.machines = [NODE]
     watch = watch_of(cluster)
     assert ("train_1.1" in watch.look().jobs) is is_ours
-    # Nor does it tell anything of a machine.
+    # It reports no node, either.
     assert (watch.nodes()[0].bar is not None) is is_ours
 
 
-def test_what_a_gpu_is_held_by_is_everybodys() -> None:
+def test_holders_include_jobs_of_all_users() -> None:
     cluster = FakeCluster()
     cluster.user = "trainer"
     cluster.machines = [NODE]
@@ -116,7 +116,7 @@ def test_what_a_gpu_is_held_by_is_everybodys() -> None:
     assert set(watch_of(cluster).nodes()[0].holders) == {1}
 
 
-def test_slurms_own_name_for_our_user_is_learned_from_what_was_handed_over() -> None:
+def test_slurms_name_of_our_user_is_learned_from_submitted_jobs() -> None:
     cluster = FakeCluster()
     cluster.user = "trainer@example.org"
     watch = watch_of(cluster)
@@ -131,17 +131,17 @@ def test_slurms_own_name_for_our_user_is_learned_from_what_was_handed_over() -> 
     ]
 
 
-def test_a_number_of_ours_that_was_given_to_another_job_teaches_nothing() -> None:
+def test_reused_number_does_not_teach_a_user_name() -> None:
     cluster = FakeCluster()
     cluster.user = "trainer"
     cluster.all[3] = Job(3, "another", frozenset({"RUNNING"}), user="eve")
     cluster.all[4] = Job(4, "train_1.1", frozenset({"RUNNING"}), user="eve")
     watch = watch_of(cluster)
-    watch.vouch(3, "train_1.1")
+    watch.add_own_job(3, "train_1.1")
     assert watch.look(fresh=True).jobs == {}
 
 
-def test_a_job_that_cannot_be_read_any_more_is_what_it_was_in_the_states_that_are_told() -> None:
+def test_unreadable_job_keeps_its_previous_values_and_gets_its_new_states() -> None:
     cluster = FakeCluster()
     cluster.all = {7: Job(7, "train_7.1", frozenset({"PENDING"})), 8: Job(8, "train_8.1", frozenset({"PENDING"}))}
     watch = watch_of(cluster)
@@ -153,11 +153,11 @@ def test_a_job_that_cannot_be_read_any_more_is_what_it_was_in_the_states_that_ar
     assert look.jobs["train_7.1"][0].states == {"RUNNING"}
     assert look.unread == {9}
     assert set(look.jobs) == {"train_7.1", "train_8.1"}
-    # Nor is it asked for again and again.
+    # It is not queried repeatedly.
     assert cluster.single == 2
 
 
-def test_what_there_is_no_time_to_ask_for_has_its_turn_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_beyond_the_time_limit_are_queried_by_the_next_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = FakeCluster()
     cluster.all = {number: Job(number, f"train_{number}.1", frozenset({"PENDING"})) for number in range(1, 4)}
     watch = watch_of(cluster)
@@ -169,19 +169,19 @@ def test_what_there_is_no_time_to_ask_for_has_its_turn_at_the_next_look(monkeypa
     assert watch.look(fresh=True).jobs["train_2.1"][0].states == {"RUNNING"}
 
 
-def test_who_does_not_answer_about_jobs_is_not_asked_about_machines_as_well() -> None:
+def test_nodes_are_not_queried_if_jobs_failed() -> None:
     cluster = FakeCluster()
     cluster.machines = [NODE]
     watch = watch_of(cluster)
     watch.nodes()
     cluster.problem = OSError("gone")
     watch.look(fresh=True)
-    cluster.nodes = lambda: pytest.fail("it is asked")  # type: ignore[method-assign]
+    cluster.nodes = lambda: pytest.fail("it is called")  # type: ignore[method-assign]
     watch._nodes = (float("-inf"), watch._nodes[1])  # type: ignore[index]
     assert [(node.state, node.reason) for node in watch.nodes()] == [("unknown", "gone")]
 
 
-def test_a_cluster_that_took_long_to_say_nothing_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_failing_cluster_gets_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster, now = FakeCluster(), 1_000.0
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
 
@@ -209,7 +209,7 @@ def test_a_cluster_that_took_long_to_say_nothing_is_left_alone_for_a_while(monke
     assert watch.look(fresh=True).problem is None
 
 
-def test_a_job_of_another_user_is_never_ended() -> None:
+def test_job_of_another_user_is_never_cancelled() -> None:
     cluster = FakeCluster()
     cluster.user = "trainer"
     mine = Job(1, "mine", frozenset({"PENDING"}), user="trainer")
@@ -218,7 +218,7 @@ def test_a_job_of_another_user_is_never_ended() -> None:
     assert not cluster.all[1].is_over
 
 
-def test_a_look_that_is_known_is_had_without_asking() -> None:
+def test_known_result_is_returned_without_a_query() -> None:
     cluster = FakeCluster()
     watch = watch_of(cluster)
     assert watch.known_look() is None

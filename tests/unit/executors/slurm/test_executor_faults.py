@@ -1,4 +1,4 @@
-"""What machines and controllers do to attempts, each played by a cluster in memory."""
+"""Failures of nodes and controllers, simulated by a cluster in memory."""
 
 import fcntl
 import json
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from api.executors.executor import AttemptRef, EngineSilent, Phase, StopOrder
+from api.executors.executor import AttemptRef, EngineUnavailable, Phase, StopOrder
 from api.executors.local import LocalExecutor
 from api.executors.slurm import ending
 from api.executors.slurm import executor as module
@@ -14,7 +14,7 @@ from api.executors.slurm.executor import SlurmExecutor
 from api.executors.slurm.fake import FakeCluster
 from api.executors.slurm.jobs import Job
 from api.executors.slurm.nodes import NodeReport
-from tests.unit.executors.slurm.test_executor import phase, runs, submission
+from tests.unit.executors.slurm.test_executor import phase, submission, write_runner
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def executor(cluster: FakeCluster) -> SlurmExecutor:
     return SlurmExecutor(cluster, LocalExecutor(node="head"), "ours", settle_seconds=0.0)
 
 
-def test_an_attempt_whose_machine_does_not_see_the_storage_ends_at_once_and_bars_that_machine(
+def test_attempt_on_a_node_without_the_storage_ends_immediately_and_excludes_the_node(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
     cluster.machines = [NodeReport(name, "up", ("IDLE",), None, ("gpu",), (), 2, None, 0) for name in ("n1", "n2")]
@@ -41,7 +41,7 @@ def test_an_attempt_whose_machine_does_not_see_the_storage_ends_at_once_and_bars
 
 
 @pytest.mark.parametrize(("state", "is_over"), [("NODE_FAIL", False), ("FAILED", True)])
-def test_a_lock_that_is_held_is_passed_over_only_where_slurm_has_seen_the_end(
+def test_held_lock_is_ignored_only_if_slurm_has_seen_the_end(
     executor: SlurmExecutor,
     cluster: FakeCluster,
     ref: AttemptRef,
@@ -51,7 +51,7 @@ def test_a_lock_that_is_held_is_passed_over_only_where_slurm_has_seen_the_end(
 ):
     monkeypatch.setattr(ending, "LOCK_SECONDS", 0.0)
     executor.submit(submission(ref))
-    runs(ref)
+    write_runner(ref)
     cluster.becomes(1, state, nodes=("n1",))
     with (ref.directory / "lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -68,11 +68,11 @@ def test_a_lock_that_is_held_is_passed_over_only_where_slurm_has_seen_the_end(
         (set(), 0, False, "job_lost"),
         ({"CANCELLED"}, 1, True, "exited"),
         ({"CANCELLED"}, 0, False, "job_cancelled"),
-        # The service's own, after a stop that took too long.
+        # The service's own cancellation, after a stop that took too long.
         ({"CANCELLED"}, 0, True, "exited"),
     ],
 )
-def test_whom_a_controller_ended_as_it_had_forgotten_that_it_ran_was_ended_by_nobody(
+def test_job_ended_by_a_forgetful_controller_was_not_cancelled_by_a_user(
     executor: SlurmExecutor,
     cluster: FakeCluster,
     ref: AttemptRef,
@@ -82,7 +82,7 @@ def test_whom_a_controller_ended_as_it_had_forgotten_that_it_ran_was_ended_by_no
     reason: str,
 ):
     executor.submit(submission(ref))
-    runs(ref)
+    write_runner(ref)
     content = {"reason": "exited", "signal": 15, "fence": 1, "stop_requested": True, "stop_rung": "terminate"}
     (ref.directory / "exit.json").write_text(json.dumps(content))
     if is_ordered:
@@ -95,7 +95,7 @@ def test_whom_a_controller_ended_as_it_had_forgotten_that_it_ran_was_ended_by_no
     assert outcome.reason == reason
 
 
-def test_who_copies_the_name_of_an_attempt_neither_keeps_it_from_starting_nor_is_taken_for_it(
+def test_copied_job_name_neither_blocks_an_attempt_nor_counts_as_it(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
     cluster.user = "trainer"
@@ -104,13 +104,13 @@ def test_who_copies_the_name_of_an_attempt_neither_keeps_it_from_starting_nor_is
     assert phase(executor, ref) is Phase.ABSENT
     executor.submit(submission(ref))
     assert (phase(executor, ref), executor.ahead.list(), len(cluster.all)) == (Phase.QUEUED, {}, 2)
-    runs(ref)
+    write_runner(ref)
     executor.stop(ref, StopOrder())
     assert cluster.all[7] == alien
     assert executor.living(ref.directory, lambda uid: ref.directory, list) == ()
 
 
-def test_a_job_of_an_attempt_that_cannot_be_read_is_unknown_and_its_attempt_neither_ended_nor_begun_anew(
+def test_unreadable_job_is_unknown_and_its_attempt_neither_ended_nor_restarted(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "ABSENT_SECONDS", 0.0)
@@ -118,25 +118,25 @@ def test_a_job_of_an_attempt_that_cannot_be_read_is_unknown_and_its_attempt_neit
     cluster.all = {1: Job(1, "", frozenset())}
     executor = SlurmExecutor(cluster, LocalExecutor(node="head"), "ours", settle_seconds=0.0)
     seen = executor.observe([ref])[ref.uid]
-    assert (seen.phase, seen.reason) == (Phase.UNKNOWN, "what Slurm says of its job 1 cannot be read")
+    assert (seen.phase, seen.reason) == (Phase.UNKNOWN, "Slurm's data about its job 1 cannot be read")
     cluster.all = {}
     assert phase(executor, ref) is Phase.ABSENT
 
 
-def test_a_submission_to_a_cluster_that_does_not_answer_was_refused_by_nobody(
+def test_submission_to_an_unavailable_cluster_was_not_rejected(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
     cluster.problem = OSError("gone")
-    with pytest.raises(EngineSilent, match="gone"):
+    with pytest.raises(EngineUnavailable, match="gone"):
         executor.submit(submission(ref))
 
 
-def test_a_stop_of_one_that_runs_does_not_wait_for_a_cluster_that_does_not_answer(
+def test_stop_of_a_running_attempt_does_not_wait_for_an_unavailable_cluster(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
     executor.submit(submission(ref))
     cluster.becomes(1, "RUNNING", nodes=("n1",))
-    runs(ref)
+    write_runner(ref)
     phase(executor, ref)
     asked = cluster.looks
     executor.stop(ref, StopOrder())
@@ -148,7 +148,7 @@ def test_a_stop_of_one_that_runs_does_not_wait_for_a_cluster_that_does_not_answe
     assert not cluster.all[1].is_over
 
 
-def test_jobs_that_cannot_be_listed_hide_no_machines_and_are_told_of_once(
+def test_failing_job_list_hides_no_nodes_and_is_logged_once(
     executor: SlurmExecutor, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
 ):
     cluster.machines = [NodeReport("n1", "up", ("IDLE",), None, ("gpu",), (), 2, None, 0)]

@@ -16,7 +16,7 @@ from api.executors.slurm.hosts import MOST_NODES, expand
         ("n1]", ()),
     ],
 )
-def test_nodes_in_the_short_form_are_expanded(short: str, names: tuple[str, ...]) -> None:
+def test_short_node_lists_are_expanded(short: str, names: tuple[str, ...]) -> None:
     assert expand(short) == names
 
 
@@ -33,7 +33,7 @@ def test_nodes_in_the_short_form_are_expanded(short: str, names: tuple[str, ...]
         "n[1-9]," * 9_000,
     ],
 )
-def test_a_hostile_text_ends_in_few_and_short_names(text: str) -> None:
+def test_hostile_node_list_gives_few_short_names(text: str) -> None:
     names = expand(text)
     assert len(names) <= MOST_NODES
     assert max(map(len, names), default=0) <= 255

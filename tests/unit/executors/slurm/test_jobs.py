@@ -9,7 +9,7 @@ from api.executors.slurm.jobs import Job, indices, parse_job, parse_state
     ("detail", "gpus"),
     [("gpu:2(IDX:0-1)", {0, 1}), ("gpu:h100:3(IDX:0,2-3)", {0, 2, 3}), ("gpu:0(IDX:)", set()), ("cpu", set())],
 )
-def test_the_numbers_of_gpus_are_read(detail: str, gpus: set[int]) -> None:
+def test_gpu_indices_are_parsed(detail: str, gpus: set[int]) -> None:
     assert indices(detail) == gpus
 
 
@@ -19,29 +19,29 @@ def job(**fields: object) -> Job:
     return found
 
 
-def test_a_job_has_its_gpus_by_node() -> None:
+def test_job_has_gpus_by_node() -> None:
     found = job(job_state=["RUNNING"], nodes="n[1-2]", gres_detail=["gpu:1(IDX:1)", "gpu:2(IDX:0-1)"])
     assert found.gpus == {"n1": {1}, "n2": {0, 1}}
 
 
-def test_the_end_of_its_time_is_read_where_there_is_one() -> None:
+def test_end_of_the_time_limit_is_parsed_if_present() -> None:
     ends = {"set": True, "infinite": False, "number": 1_764_000_000}
     assert job(job_state=["RUNNING"], end_time=ends).ends_at == 1_764_000_000.0
     assert job(job_state=["RUNNING"], end_time={**ends, "infinite": True}).ends_at is None
 
 
-def test_a_job_that_completes_is_not_over() -> None:
+def test_completing_job_is_not_over() -> None:
     assert not job(job_state=["CANCELLED", "COMPLETING"]).is_over
     assert job(job_state=["CANCELLED"]).is_over
 
 
-def test_a_requeued_job_is_pending_again() -> None:
+def test_requeued_job_is_pending_again() -> None:
     found = job(job_state=["PENDING"], state_reason="BeginTime")
     assert found.is_pending
     assert not found.is_over
 
 
-def test_what_has_no_number_is_no_job_and_what_has_one_is_there_though_it_cannot_be_read() -> None:
+def test_job_needs_only_a_number() -> None:
     given = (None, 3, {}, {"job_id": "x", "name": "y"}, {"job_id": True}, {"job_id": -1}, {"job_id": 0})
     assert [parse_job(each) for each in given] == [None] * 7
     unread = parse_job({"job_id": 7})
@@ -50,7 +50,7 @@ def test_what_has_no_number_is_no_job_and_what_has_one_is_there_though_it_cannot
 
 
 @pytest.mark.parametrize("states", [None, [], [None, 7], {}, 3, "", [""]])
-def test_a_job_of_unknown_states_is_neither_over_nor_waiting(states: object) -> None:
+def test_job_with_unknown_states_is_neither_over_nor_pending(states: object) -> None:
     found = job(job_state=states)
     assert (found.is_over, found.is_pending, found.is_running) == (False, False, False)
 
@@ -65,7 +65,7 @@ FORMS: list[Any] = [
 
 
 @pytest.mark.parametrize("name", ["start_time", "end_time", "preempt_time", "restart_cnt", "exit_code"])
-def test_a_figure_that_is_none_is_unknown(name: str) -> None:
+def test_invalid_number_is_unknown(name: str) -> None:
     for form in FORMS:
         given = {"return_code": form} if name == "exit_code" else form
         found = job(job_state=["RUNNING"], **{name: given})
@@ -77,19 +77,19 @@ LISTS = [None, 3, [3, None], ["gpu:1(IDX:" + "9" * 9_999 + ")"], ["gpu:" * 99_99
 
 
 @pytest.mark.parametrize("details", LISTS)
-def test_a_list_of_gpus_that_is_none_names_none(details: object) -> None:
+def test_invalid_gpu_list_is_empty(details: object) -> None:
     assert not any(job(job_state=["RUNNING"], nodes="n[1-2]", gres_detail=details).gpus.values())
 
 
-def test_texts_are_short_and_can_be_shown() -> None:
+def test_texts_are_short_and_printable() -> None:
     found = job(job_state=["PENDING"], user_name="\ud800", comment="a\nb\x1b[2J" * 999, partition=7, nodes=["n1"])
     assert (found.user, found.partition, found.nodes) == ("?", "", ())
     assert found.comment.startswith("a\N{SYMBOL FOR LINE FEED}b")
     assert found.comment.isprintable()
 
 
-def test_states_are_known_by_number_also_of_parts_of_an_array_and_of_a_job_of_several_kinds() -> None:
-    told = {
+def test_states_are_found_by_number_also_for_array_tasks_and_heterogeneous_jobs() -> None:
+    given = {
         "7": "RUNNING",
         "8_1": "RUNNING",
         "5+0": "PENDING",
@@ -97,7 +97,7 @@ def test_states_are_known_by_number_also_of_parts_of_an_array_and_of_a_job_of_se
         "\u00b2": "RUNNING",
         "9" * 99: "RUNNING",
     }
-    states = [parse_state({"job_id": number, "state": [state]}) for number, state in told.items()]
+    states = [parse_state({"job_id": number, "state": [state]}) for number, state in given.items()]
     assert states == [(7, {"RUNNING"}), (8, {"RUNNING"}), (5, {"PENDING"}), None, None, None]
     assert parse_state({"job_id": 9, "state": None}) == (9, frozenset())
     assert parse_state(None) is None

@@ -10,7 +10,7 @@ def node_of(given: object) -> NodeReport:
 
 
 @pytest.mark.parametrize(
-    ("states", "told"),
+    ("states", "value"),
     [
         (["IDLE"], "up"),
         (["MIXED"], "up"),
@@ -21,12 +21,12 @@ def node_of(given: object) -> NodeReport:
         ([], "unknown"),
     ],
 )
-def test_a_node_is_up_only_where_that_is_known(states: list[str], told: str) -> None:
+def test_node_is_up_only_if_known_to_be(states: list[str], value: str) -> None:
     node = node_of({"name": "n1", "state": states})
-    assert (node.state, node.says) == (told, tuple(states))
+    assert (node.state, node.says) == (value, tuple(states))
 
 
-def test_gpus_are_counted_over_all_kinds() -> None:
+def test_gpus_of_all_types_are_counted() -> None:
     node = {
         "name": "n1",
         "state": ["MIXED"],
@@ -37,17 +37,17 @@ def test_gpus_are_counted_over_all_kinds() -> None:
     assert (found.gpus, found.used, found.used_count) == (6, {0, 1, 2}, 3)
 
 
-def test_which_gpus_are_used_is_unknown_where_slurm_only_counts() -> None:
+def test_used_gpus_are_unknown_if_slurm_only_counts_them() -> None:
     found = node_of({"name": "n1", "gres": "gpu:2", "gres_used": "gpu:1"})
     assert (found.used, found.used_count) == (None, 1)
 
 
-@pytest.mark.parametrize("told", [None, 3, {}, {"name": ""}, {"name": "x" * 301}, {"name": ["n1"]}])
-def test_what_is_no_machine_is_left_out(told: object) -> None:
-    assert parse_node(told) is None
+@pytest.mark.parametrize("value", [None, 3, {}, {"name": ""}, {"name": "x" * 301}, {"name": ["n1"]}])
+def test_invalid_node_is_left_out(value: object) -> None:
+    assert parse_node(value) is None
 
 
-def test_a_machine_that_lies_costs_little_and_can_be_shown() -> None:
+def test_hostile_node_data_is_bounded_and_printable() -> None:
     lies = {"name": "n\ud8001", "reason": "\x1b]0;x\x07" + "a\n" * 999, "gres": "gpu:9999," * 99, "gres_used": 7}
     node = node_of({**lies, "state": [{}, "IDLE", ""], "partitions": ["p"] * 9_999, "active_features": None})
     assert (node.name, node.gpus, node.used_count, node.state) == ("n?1", 512, 0, "up")

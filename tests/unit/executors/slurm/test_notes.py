@@ -2,21 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from api.executors.slurm.notes import JobNote, JobNotes, left_no_word
+from api.executors.slurm.notes import JobNote, JobNotes, has_no_output
 
 
-def test_an_attempt_without_a_note_is_not_slurms_and_one_with_a_damaged_one_is(tmp_path: Path) -> None:
+def test_attempt_belongs_to_slurm_if_it_has_a_note_even_a_damaged_one(tmp_path: Path) -> None:
     assert JobNotes().get(tmp_path) is None
     (tmp_path / "slurm.json").write_text('{"job_id')
     assert JobNotes().get(tmp_path) == JobNote()
 
 
-def test_a_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+def test_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     (tmp_path / "slurm.json").write_text('{"job_id": 4}')
     assert JobNotes().get(tmp_path) == JobNote(4)
 
 
-def test_what_is_kept_outlives_who_kept_it(tmp_path: Path) -> None:
+def test_notes_survive_a_restart(tmp_path: Path) -> None:
     notes = JobNotes()
     notes.note_job(tmp_path, 4)
     notes.note_loss(tmp_path)
@@ -30,7 +30,7 @@ def test_what_is_kept_outlives_who_kept_it(tmp_path: Path) -> None:
     ("printed", "is_silent"),
     [(None, True), ("", True), ("slurmstepd: error: *** JOB 5 CANCELLED ***\n", True), ("python: not found\n", False)],
 )
-def test_slurms_own_lines_are_no_words_of_a_job(tmp_path: Path, printed: str | None, is_silent: bool) -> None:
+def test_slurms_own_lines_are_not_output_of_a_job(tmp_path: Path, printed: str | None, is_silent: bool) -> None:
     if printed is not None:
         (tmp_path / "supervisor.log").write_text(printed)
-    assert left_no_word(tmp_path) is is_silent
+    assert has_no_output(tmp_path) is is_silent

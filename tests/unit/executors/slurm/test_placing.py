@@ -1,4 +1,4 @@
-"""The commands of all trainers are placed wholly: prepared with other GPUs and another port, they become the same."""
+"""The commands of all trainers become equal after placing, whatever GPUs and port they were prepared with."""
 
 from pathlib import Path
 
@@ -28,16 +28,16 @@ def toy(gpus: tuple[int, ...], port: int) -> Command:
 
 
 @pytest.mark.parametrize("prepare", [real, toy])
-def test_a_command_gets_the_gpus_and_the_port_of_its_node(prepare: "object") -> None:
+def test_command_gets_the_gpus_and_the_port_of_its_node(prepare: "object") -> None:
     assert callable(prepare)
     meant, given = prepare((0, 1), 29_500), prepare((5, 7), 30_111)
     assert tuple(place_argv(meant.argv, ["5", "7"], 30_111)) == given.argv
     assert place_environment(dict(meant.env), ["5", "7"]) == given.env
 
 
-def test_without_a_port_the_command_keeps_what_it_has() -> None:
+def test_without_a_port_the_command_is_unchanged() -> None:
     assert place_argv(["x", "--master_port", "1"], ["0"], None) == ["x", "--master_port", "1"]
 
 
-def test_an_environment_without_gpus_gets_none() -> None:
+def test_environment_without_gpus_gets_none() -> None:
     assert place_environment({"PATH": "/bin"}, ["1"]) == {"PATH": "/bin"}

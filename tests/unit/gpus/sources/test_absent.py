@@ -9,7 +9,7 @@ from api.util.clock import FakeClock
 from tests.unit.builders import identity
 
 
-def test_a_machine_without_gpus_is_well_and_has_none():
+def test_machine_without_gpus_works_and_has_none():
     gpus = GPUService(AbsentSource(), MemoryRegistrations(), FakeClock())
     gpus._monitor.sweep()
     status = gpus.get_status()
@@ -19,7 +19,7 @@ def test_a_machine_without_gpus_is_well_and_has_none():
 
 
 @pytest.mark.parametrize("read", ["identify", "read_vitals", "read_condition", "read_processes"])
-def test_what_is_asked_of_no_gpu_is_a_fault(read: str):
+def test_reading_a_missing_gpu_is_a_fault(read: str):
     source = AbsentSource()
     with pytest.raises(GPUFault):
         getattr(source, read)(0 if read == "identify" else identity(0))

@@ -6,7 +6,7 @@ from api.gpus.sources.source import FakeSource, SourceFault
 
 
 class Machine:
-    """A machine on which the library appears and goes as a test says."""
+    """A machine on which a test adds and removes the library."""
 
     def __init__(self, absent: bool) -> None:
         self.absent = absent
@@ -35,7 +35,7 @@ def test_machine_without_the_library_shows_simulated_gpus(bare: Machine):
     assert bare.source.name is SourceName.SIMULATED
 
 
-def test_library_that_appears_is_taken_up(bare: Machine):
+def test_appearing_library_is_used(bare: Machine):
     bare.source.refresh(True)
     before = bare.source.generation
     bare.absent = False
@@ -44,14 +44,14 @@ def test_library_that_appears_is_taken_up(bare: Machine):
     assert bare.source.generation > before
 
 
-def test_library_that_fails_is_not_papered_over(equipped: Machine):
+def test_failing_library_is_not_replaced_by_a_simulation(equipped: Machine):
     equipped.nvml.problem = SourceFault("driver not loaded", "load it", 9)
     with pytest.raises(SourceFault):
         equipped.source.refresh(True)
     assert equipped.source.name is SourceName.NVML
 
 
-def test_library_that_appears_and_fails_is_not_papered_over(bare: Machine):
+def test_appearing_failing_library_is_not_replaced_by_a_simulation(bare: Machine):
     bare.source.refresh(True)
     bare.absent = False
     bare.nvml.problem = SourceFault("driver not loaded", "load it", 9)
@@ -61,7 +61,7 @@ def test_library_that_appears_and_fails_is_not_papered_over(bare: Machine):
     assert bare.source.name is SourceName.NVML
 
 
-def test_library_that_goes_does_not_bring_simulated_gpus_back(equipped: Machine):
+def test_disappearing_library_does_not_bring_simulated_gpus_back(equipped: Machine):
     equipped.source.refresh(True)
     equipped.absent = True
     equipped.nvml.problem = SourceFault("library missing", "install it", 12)
@@ -69,7 +69,7 @@ def test_library_that_goes_does_not_bring_simulated_gpus_back(equipped: Machine)
         equipped.source.refresh(True)
 
 
-def test_everything_is_asked_of_the_source_that_holds(bare: Machine):
+def test_all_calls_go_to_the_current_source(bare: Machine):
     bare.nvml.xids.append(XidEvent("GPU-real", 79))
     gpu = bare.source.identify(3)
     assert gpu == bare.simulated.identities[3]

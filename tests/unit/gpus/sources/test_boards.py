@@ -18,26 +18,26 @@ def test_known_board_is_found_in_any_spelling(text: str):
     assert names(text) == ["NVIDIA L40S"]
 
 
-def test_known_board_has_its_own_figures():
+def test_known_board_has_its_own_values():
     (board,) = parse_boards("NVIDIA H100 80GB HBM3")
     assert (board.memory_mb, board.power_limit, board.datacenter) == (81_559, 700, True)
 
 
-def test_unknown_board_has_the_memory_that_its_name_tells():
+def test_unknown_board_has_the_memory_in_its_name():
     (board,) = parse_boards("Acme Turbo 96GB")
     assert (board.name, board.memory_mb) == ("Acme Turbo 96GB", 96 * 1024)
 
 
-def test_unknown_board_without_a_size_has_middling_memory():
+def test_unknown_board_without_a_size_has_average_memory():
     assert parse_boards("Acme Turbo")[0].memory_mb == 24_576
 
 
-def test_as_many_as_the_bound_can_be_simulated():
+def test_maximum_number_of_gpus_can_be_simulated():
     assert len(parse_boards(f"{MAX_GPUS}x L40S")) == MAX_GPUS
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", "0x L40S", "513x L40S", "512x L40S, L40S", "9999x L40S", "x" * 200])
-def test_text_that_names_no_possible_boards_is_refused(text: str):
+def test_invalid_list_of_boards_is_rejected(text: str):
     with pytest.raises(ValueError, match=r"is not of the form|can be simulated|at least one GPU"):
         parse_boards(text)
 

@@ -44,7 +44,7 @@ def test_secret_in_a_command_line_is_masked():
     assert "--hf_token=***" in command
 
 
-def test_process_that_cannot_be_seen_is_unknown_in_every_field():
+def test_invisible_process_has_no_known_fields():
     assert host.describe_process(ABSENT) == ProcessDescription()
 
 
@@ -55,11 +55,11 @@ def test_running_process_has_an_identity():
 
 
 @pytest.mark.parametrize("pid", [ABSENT, 2**40, 10**30])
-def test_process_that_does_not_run_has_no_identity(pid: int):
+def test_missing_process_has_no_identity(pid: int):
     assert host.process_identity(pid) is None
 
 
-def test_later_process_with_the_same_pid_is_another():
+def test_later_process_with_the_same_pid_is_another_one():
     identity = host.process_identity(os.getpid())
     assert identity is not None
     assert not host.is_running(replace(identity, start=identity.start - 1))
@@ -73,11 +73,11 @@ def test_ended_process_does_not_run(child: subprocess.Popen[bytes]):
     assert not host.is_running(identity)
 
 
-def test_remains_of_a_process_do_not_run(child: subprocess.Popen[bytes]):
+def test_zombie_does_not_run(child: subprocess.Popen[bytes]):
     identity = host.process_identity(child.pid)
     assert identity is not None
     child.kill()
-    # Waits until it has ended, and leaves it unreaped.
+    # Wait until it has ended, without reaping it.
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
     assert not host.is_running(identity)
@@ -94,7 +94,7 @@ def test_process_outside_a_container_has_none(monkeypatch: pytest.MonkeyPatch):
     assert host.container_of(1) is None
 
 
-def test_process_that_is_gone_has_no_container():
+def test_missing_process_has_no_container():
     assert host.container_of(ABSENT) is None
 
 
@@ -104,13 +104,13 @@ def test_memory_of_the_host_adds_up():
     assert min(total, used, free) > 0
 
 
-def test_disk_of_a_directory_that_does_not_exist_yet_is_that_of_its_parent(tmp_path: Path):
+def test_disk_of_a_missing_directory_is_its_parents(tmp_path: Path):
     there, missing = host.read_system([tmp_path, tmp_path / "a" / "b"]).disks
     assert missing.path == str(tmp_path / "a" / "b")
     assert missing.total == there.total
 
 
-def test_disk_that_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_unreadable_disk_is_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def fail(path: str) -> None:
         raise OSError("stale handle")
 
@@ -119,7 +119,7 @@ def test_disk_that_cannot_be_read_is_unknown(monkeypatch: pytest.MonkeyPatch, tm
     assert (disk.path, disk.total, disk.percent) == (str(tmp_path), None, None)
 
 
-def test_own_addresses_hold_the_loopback():
+def test_own_addresses_include_the_loopback():
     assert "127.0.0.1" in host.own_addresses()
     assert "" not in host.own_addresses()
 
@@ -133,13 +133,13 @@ class Times(NamedTuple):
 
 @pytest.fixture
 def cpu(monkeypatch: pytest.MonkeyPatch) -> list[Times]:
-    """What the kernel has counted: the last one holds."""
+    """The kernel's counters: the last ones are current."""
     counted = [Times()]
     monkeypatch.setattr("psutil.cpu_times", lambda: counted[-1])
     return counted
 
 
-def test_cpu_use_is_that_of_the_time_between_two_measurements(cpu: list[Times]):
+def test_cpu_use_covers_the_time_between_two_measurements(cpu: list[Times]):
     meter = host.CPUMeter()
     assert meter.percent is None
     cpu.append(Times(user=3.0, idle=5.0, iowait=2.0, guest=1.0))

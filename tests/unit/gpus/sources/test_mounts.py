@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.files.mounts import lies_on_network
+from api.files.mounts import is_on_network
 
 MOUNTS = [
     SimpleNamespace(mountpoint="/", fstype="ext4"),
@@ -26,13 +26,13 @@ MOUNTS = [
     ],
 )
 def test_the_deepest_and_last_mount_counts(path: str, is_so: bool):
-    assert lies_on_network(Path(path), MOUNTS) is is_so
+    assert is_on_network(Path(path), MOUNTS) is is_so
 
 
 def test_link_is_followed_to_where_it_leads(tmp_path: Path):
     (tmp_path / "data").symlink_to("/srv/data")
-    assert lies_on_network(tmp_path / "data", MOUNTS)
+    assert is_on_network(tmp_path / "data", MOUNTS)
 
 
 def test_the_kernels_own_list_is_read():
-    assert not lies_on_network(Path("/proc/self"))
+    assert not is_on_network(Path("/proc/self"))

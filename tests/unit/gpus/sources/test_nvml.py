@@ -1,4 +1,4 @@
-"""What only shows when single functions of the binding are replaced; the rest is tested through the binding itself."""
+"""Tests that replace single functions of the binding; tests/nvml tests the rest through the binding itself."""
 
 from collections.abc import Callable
 
@@ -16,8 +16,8 @@ def failing(code: int) -> Callable[..., None]:
     return fail
 
 
-def test_library_is_shut_down_although_its_events_cannot_be_freed(monkeypatch: pytest.MonkeyPatch):
-    # NVML counts initialisations: one that is not taken back would keep a lost GPU lost.
+def test_library_is_shut_down_although_its_event_set_cannot_be_freed(monkeypatch: pytest.MonkeyPatch):
+    # NVML counts initialisations: a missing shutdown would keep a lost GPU lost.
     initialisations = [0]
     monkeypatch.setattr(pynvml, "nvmlInit", lambda: initialisations.append(initialisations.pop() + 1))
     monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: initialisations.append(initialisations.pop() - 1))

@@ -48,7 +48,7 @@ def simulation() -> Simulation:
     return Simulation()
 
 
-def test_simulation_says_that_it_is_one(simulation: Simulation):
+def test_simulation_is_labelled(simulation: Simulation):
     assert simulation.source.name is SourceName.SIMULATED
     assert simulation.source.versions.driver == "simulated"
 
@@ -78,7 +78,7 @@ def test_idle_gpu_is_idle(simulation: Simulation):
 
 
 @pytest.mark.parametrize("task_type", TaskType)
-def test_held_gpu_is_at_work(simulation: Simulation, task_type: TaskType):
+def test_held_gpu_is_busy(simulation: Simulation, task_type: TaskType):
     idle = simulation.read()
     simulation.hold(0, task_type)
     busy = simulation.run(0, 60)
@@ -89,13 +89,13 @@ def test_held_gpu_is_at_work(simulation: Simulation, task_type: TaskType):
         assert (busy.temperature_gpu or 0) > (idle.temperature_gpu or 0) + 10
 
 
-def test_task_does_not_bear_on_another_gpu(simulation: Simulation):
+def test_task_does_not_affect_another_gpu(simulation: Simulation):
     simulation.hold(0, TaskType.TRAINING)
     simulation.run(0, 30)
     assert simulation.read(1).utilization_gpu == 0
 
 
-def test_memory_comes_and_goes_gradually(simulation: Simulation):
+def test_memory_grows_and_shrinks_gradually(simulation: Simulation):
     simulation.hold(0, TaskType.TRAINING)
     loading = [simulation.read(0, 1.0).memory_used_mb or 0 for _ in range(12)]
     assert loading == sorted(loading)
@@ -120,7 +120,7 @@ def test_no_process_is_invented(simulation: Simulation):
     assert simulation.source.read_processes(simulation.gpus[0]) == ()
 
 
-def test_process_that_the_task_named_is_shown(simulation: Simulation):
+def test_registered_process_is_shown(simulation: Simulation):
     simulation.hold(0, TaskType.TRAINING, os.getpid())
     vitals = simulation.run(0, 30)
     (process,) = simulation.source.read_processes(simulation.gpus[0])
@@ -139,7 +139,7 @@ def test_simulation_reports_no_xid(simulation: Simulation):
     st.lists(st.tuples(st.sampled_from([None, *TaskType]), st.floats(0, 600)), min_size=1, max_size=30),
     st.sampled_from([0, 1]),
 )
-def test_figures_belong_together_whatever_happens(seed: int, steps: list[tuple[TaskType | None, float]], slot: int):
+def test_values_are_consistent(seed: int, steps: list[tuple[TaskType | None, float]], slot: int):
     simulation = Simulation(seed)
     gpu, board = simulation.gpus[slot], simulation.boards[slot]
     energy = 0.0

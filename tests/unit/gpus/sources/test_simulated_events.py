@@ -8,7 +8,7 @@ from api.gpus.sources.source import GPUFault
 from api.util.clock import FakeClock
 
 
-def test_events_are_read_with_their_units():
+def test_events_are_parsed_with_their_units():
     assert parse_events("30s gpu0 overheats 5m; 1h GPU12 xid 79;90 gpu1 lost;; ") == (
         SimulatedEvent(30, 0, SimulatedFault.OVERHEATS, 300),
         SimulatedEvent(3600, 12, SimulatedFault.XID, xid=79),
@@ -20,7 +20,7 @@ def test_events_are_read_with_their_units():
 @pytest.mark.parametrize(
     "text", ["soon gpu0 lost", "5s gpu0 explodes", "5s gpu0 xid", "5s gpu0 xid 79s", "gpu0 lost 5s", "5s 0 lost"]
 )
-def test_what_is_no_event_is_refused_with_an_example(text: str):
+def test_invalid_event_is_rejected_with_an_example(text: str):
     with pytest.raises(ValueError, match=r"such as|looks like"):
         parse_events(text)
 
@@ -36,7 +36,7 @@ class Machine:
         return self.source.read_vitals(self.gpu)
 
 
-def test_a_gpu_overheats_for_as_long_as_it_is_to(clock: FakeClock):
+def test_gpu_overheats_for_the_given_time(clock: FakeClock):
     machine = Machine(clock, "10s gpu0 overheats 20s")
     assert (machine.after(9).temperature_gpu or 0) < 60
     hot = machine.after(1)
@@ -45,7 +45,7 @@ def test_a_gpu_overheats_for_as_long_as_it_is_to(clock: FakeClock):
     assert machine.after(20).temperature_gpu != 92
 
 
-def test_a_gpu_is_lost_and_comes_back(clock: FakeClock):
+def test_gpu_is_lost_and_returns(clock: FakeClock):
     machine = Machine(clock, "10s gpu0 lost 20s")
     clock.advance(10)
     with pytest.raises(GPUFault) as fault:
@@ -54,13 +54,13 @@ def test_a_gpu_is_lost_and_comes_back(clock: FakeClock):
     assert machine.after(20).memory_total_mb
 
 
-def test_a_fan_stands_and_a_brake_holds(clock: FakeClock):
+def test_fan_stops_and_brake_slows(clock: FakeClock):
     vitals = Machine(clock, "0s gpu0 fan; 0s gpu0 brake").after(1)
     assert (vitals.fan_percent, vitals.throttle_reasons) == (0, ("hw_power_brake_slowdown",))
     assert (vitals.temperature_gpu or 0) >= 70
 
 
-def test_an_xid_is_reported_once(clock: FakeClock):
+def test_xid_is_reported_once(clock: FakeClock):
     machine = Machine(clock, "10s gpu0 xid 79; 0s gpu7 xid 1")
     assert machine.source.next_xid() is None
     clock.advance(10)

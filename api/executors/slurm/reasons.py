@@ -1,4 +1,4 @@
-"""Says in words what Slurm says by a word: why a job waits, why it has ended, and whose job holds a GPU."""
+"""Explains Slurm's reason codes: why a job waits, why it ended, and which job holds a GPU."""
 
 import time
 from datetime import UTC, datetime
@@ -6,28 +6,28 @@ from pathlib import Path
 
 from api.domain.reason import Reason
 from api.executors.slurm.jobs import Job
-from api.executors.slurm.sight import UNWRITABLE, is_blind
+from api.executors.slurm.storage_check import UNWRITABLE, failed_storage_check
 
-#: Beginnings of Slurm's words for bounds that an administrator has set.
+#: Prefixes of Slurm's reasons for limits that an administrator has set.
 _LIMITS = ("QOS", "Assoc", "MaxGRES", "PartitionTimeLimit", "PartitionNodeLimit", "JobArrayTaskLimit", "Licenses")
 
 
-#: Seconds from now beyond which nothing is expected: of a job without a time limit Slurm counts that it lasts a year.
+#: Expected starts later than this many seconds are ignored: Slurm assumes a year for jobs without a time limit.
 _LATEST_SECONDS = 90 * 86_400.0
 
 
 def why_pending(job: Job) -> Reason:
-    """Why a job has not begun."""
+    """Return why a job has not started."""
     reason, partition = job.reason, job.partition or "?"
     if reason in ("JobHeldUser", "None", ""):
-        return Reason.of("it is being handed to Slurm", "slurm_handed")
+        return Reason.of("it is being submitted to Slurm", "slurm_handed")
     if reason == "JobHeldAdmin":
         return Reason.of("an administrator of the cluster holds its job {job}", "slurm_held", job=job.job_id)
     if reason == "Priority":
         return Reason.of(
             "waits for {gpus} in partition {partition}: jobs with a higher priority are before it",
             "slurm_priority",
-            gpus=_wish(job),
+            gpus=_requested_gpus(job),
             partition=partition,
         )
     if reason == "Resources":
@@ -51,59 +51,62 @@ def why_pending(job: Job) -> Reason:
 def _why_short(job: Job, partition: str) -> Reason:
     if job.starts_at is None or job.starts_at > time.time() + _LATEST_SECONDS:
         return Reason.of(
-            "waits for {gpus} in partition {partition}", "slurm_resources", gpus=_wish(job), partition=partition
+            "waits for {gpus} in partition {partition}",
+            "slurm_resources",
+            gpus=_requested_gpus(job),
+            partition=partition,
         )
     return Reason.of(
         "waits for {gpus} in partition {partition}; Slurm expects them about {time} UTC",
         "slurm_resources_until",
-        gpus=_wish(job),
+        gpus=_requested_gpus(job),
         partition=partition,
         time=datetime.fromtimestamp(job.starts_at, UTC).strftime("%Y-%m-%d %H:%M"),
     )
 
 
-def _wish(job: Job) -> str:
+def _requested_gpus(job: Job) -> str:
     count = job.wants.rpartition(":")[2]
     return f"{count} GPU{'' if count == '1' else 's'}" if count.isdigit() else "GPUs"
 
 
 def who_holds(job: Job) -> Reason:
-    """Whose job holds a GPU."""
+    """Return which job holds a GPU."""
     return Reason.of("Slurm's job {job} of {user} has it", "slurm_job", job=job.job_id, user=job.user or "?")
 
 
 def why_leaving(job: Job, now: float, leave_seconds: float) -> tuple[str, str] | None:
-    """Why a running job is to save and leave, as the reason of an outcome and a sentence; None: it may stay.
+    """Return why a running job must save and end, as an outcome's reason and a sentence; None if it may continue.
 
-    At the end of its time limit it is given `leave_seconds` for that, or a quarter of its time if that is less.
+    Before its time limit it has `leave_seconds` for that, or a quarter of its time if that is less.
     """
     if job.preempted_at is not None:
-        return "preempted", f"Slurm's job {job.job_id} gives way to another"
-    # Of one that was ended it tells when that was.
+        return "preempted", f"Slurm's job {job.job_id} was preempted by another job"
+    # The end time of an ended job is the actual one.
     if job.ends_at is None or job.starts_at is None or not job.is_running:
         return None
     if now < job.ends_at - min(leave_seconds, (job.ends_at - job.starts_at) / 4):
         return None
     until = datetime.fromtimestamp(job.ends_at, UTC).strftime("%Y-%m-%d %H:%M")
-    return "time_limit", f"Slurm's job {job.job_id} had until {until} UTC, and left in time"
+    return "time_limit", f"Slurm's job {job.job_id} had a time limit until {until} UTC and ended before it"
 
 
 def how_ended(job: Job | None, directory: Path | None = None) -> tuple[str, str]:
-    """The reason of an outcome that no supervisor has recorded in its directory, and what Slurm says of it."""
+    """Return the reason and message of an outcome that no supervisor has recorded in its directory."""
     if job is None:
-        return "supervisor_lost", "Slurm does not know its job any more"
+        return "supervisor_lost", "Slurm no longer knows its job"
     where = f" on {', '.join(job.nodes)}" if job.nodes else ""
     states = ", ".join(sorted(job.states))
-    said = f"Slurm's job {job.job_id}{where} ended as {states}"
-    if job.was_given_up:
-        return "node_lost", f"{', '.join(job.nodes) or 'its node'} ({said})"
-    if is_blind(job):
-        deed = "may not write to" if job.exit_code == UNWRITABLE else "does not see"
-        return "storage_unseen", f"{', '.join(job.nodes) or 'its machine'} {deed} {directory or 'it'} ({said})"
+    message = f"Slurm's job {job.job_id}{where} ended as {states}"
+    if job.was_lost_with_node:
+        return "node_lost", f"{', '.join(job.nodes) or 'its node'} ({message})"
+    if failed_storage_check(job):
+        problem = "may not write to" if job.exit_code == UNWRITABLE else "does not see"
+        return "storage_unseen", f"{', '.join(job.nodes) or 'its node'} {problem} {directory or 'it'} ({message})"
     if "PREEMPTED" in job.states or job.preempted_at is not None:
-        return "preempted", said
+        return "preempted", message
     if not job.states.isdisjoint({"TIMEOUT", "DEADLINE"}):
-        return "time_limit", said
-    if "CANCELLED" in job.states and not job.was_forgotten:
+        return "time_limit", message
+    if "CANCELLED" in job.states and not job.was_requeued:
         return "job_cancelled", f"Slurm's job {job.job_id} was cancelled"
-    return "supervisor_lost", f"{said}{f' with exit code {job.exit_code}' if job.exit_code else ''}"
+    return "supervisor_lost", f"{message}{f' with exit code {job.exit_code}' if job.exit_code else ''}"

@@ -1,4 +1,4 @@
-"""What is handed to Slurm before it is an attempt, and how it becomes one."""
+"""Jobs submitted to Slurm before their attempts exist, and how they become attempts."""
 
 import json
 from dataclasses import replace
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.domain.engine import EngineWishes
-from api.executors.executor import AheadOfTurn, AttemptRef, GivenAhead, Phase, StopOrder, Submission
+from api.domain.cluster_options import ClusterOptions
+from api.executors.executor import AttemptRef, EarlyJob, EarlyJobRequest, Phase, StopOrder, Submission
 from api.executors.local import LocalExecutor
 from api.executors.slurm.executor import SlurmExecutor
 from api.executors.slurm.fake import FakeCluster
@@ -33,9 +33,9 @@ def ref(tmp_path: Path) -> AttemptRef:
     return AttemptRef(UID, tmp_path / "train_1" / "attempts" / "1", tmp_path / "train_1" / "log")
 
 
-def wish(ref: AttemptRef, *nodes: str) -> AheadOfTurn:
+def request(ref: AttemptRef, *nodes: str) -> EarlyJobRequest:
     ref.directory.parent.mkdir(parents=True, exist_ok=True)
-    return AheadOfTurn(ref.uid, ref.directory, 1, frozenset(nodes or ("n1",)))
+    return EarlyJobRequest(ref.uid, ref.directory, 1, frozenset(nodes or ("n1",)))
 
 
 def submission(ref: AttemptRef) -> Submission:
@@ -46,34 +46,32 @@ def phase(executor: SlurmExecutor, ref: AttemptRef) -> Phase:
     return executor.observe([ref])[ref.uid].phase
 
 
-def test_slurm_may_choose_among_the_nodes_that_are_named(
-    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
-):
-    assert executor.ahead.hand_over(wish(ref))
+def test_slurm_chooses_among_the_given_nodes(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
+    assert executor.ahead.hand_over(request(ref))
     assert cluster.asked[0]["excluded_nodes"] == ["n2"]
-    assert executor.ahead.list() == {UID: GivenAhead(1, nodes=frozenset({"n1"}))}
+    assert executor.ahead.list() == {UID: EarlyJob(1, nodes=frozenset({"n1"}))}
     assert not cluster.all[1].is_held
 
 
-def test_no_job_is_handed_over_where_slurm_knows_none_of_the_nodes(executor: SlurmExecutor, ref: AttemptRef):
-    assert not executor.ahead.hand_over(wish(ref, "elsewhere"))
+def test_no_early_job_is_submitted_if_slurm_knows_none_of_the_nodes(executor: SlurmExecutor, ref: AttemptRef):
+    assert not executor.ahead.hand_over(request(ref, "elsewhere"))
 
 
-def test_an_attempt_that_is_there_already_would_be_begun_by_such_a_job(executor: SlurmExecutor, ref: AttemptRef):
-    one = wish(ref)
+def test_existing_attempt_gets_no_early_job(executor: SlurmExecutor, ref: AttemptRef):
+    one = request(ref)
     ref.directory.mkdir()
     (ref.directory / "spec.json").write_text("{}")
     assert not executor.ahead.hand_over(one)
 
 
-def test_where_slurm_has_given_it_gpus_is_told(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
-    executor.ahead.hand_over(wish(ref))
+def test_gpus_assigned_by_slurm_are_reported(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
+    executor.ahead.hand_over(request(ref))
     cluster.becomes(1, "RUNNING", nodes=("n1",), gpus={"n1": frozenset({1})})
     executor.observe([ref])
-    assert executor.ahead.list() == {UID: GivenAhead(1, "n1", (1,))}
+    assert executor.ahead.list() == {UID: EarlyJob(1, "n1", (1,))}
 
 
-def test_an_attempt_has_a_job_until_that_is_over(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
+def test_attempt_has_a_job_until_it_ends(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
     assert not executor.ahead.has_job(UID)
     ref.directory.parent.mkdir(parents=True)
     executor.submit(submission(ref))
@@ -83,18 +81,18 @@ def test_an_attempt_has_a_job_until_that_is_over(executor: SlurmExecutor, cluste
     assert not executor.ahead.has_job(UID)
 
 
-def test_what_is_taken_back_is_no_more(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
-    executor.ahead.hand_over(wish(ref))
-    executor.ahead.take_back([UID])
+def test_cancelled_early_job_is_gone(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
+    executor.ahead.hand_over(request(ref))
+    executor.ahead.cancel_jobs([UID])
     assert cluster.all[1].is_over
     assert executor.ahead.list() == {}
 
 
 @pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
-def test_a_claimed_attempt_is_described_to_the_job_that_waits_for_it(
+def test_claimed_attempt_is_described_to_its_waiting_job(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef, state: str
 ):
-    executor.ahead.hand_over(wish(ref))
+    executor.ahead.hand_over(request(ref))
     cluster.becomes(1, state, nodes=("n1",))
     assert phase(executor, ref) is Phase.ABSENT
     executor.submit(submission(ref))
@@ -106,10 +104,8 @@ def test_a_claimed_attempt_is_described_to_the_job_that_waits_for_it(
     assert (ref.directory / "spec.json").stat().st_mtime_ns == written, "the node has completed it"
 
 
-def test_a_job_that_gave_up_waiting_just_then_is_followed_by_another(
-    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
-):
-    executor.ahead.hand_over(wish(ref))
+def test_job_that_just_stopped_waiting_is_replaced(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
+    executor.ahead.hand_over(request(ref))
     cluster.becomes(1, "RUNNING", nodes=("n1",))
     executor.submit(submission(ref))
     cluster.becomes(1, "COMPLETED", nodes=("n1",))
@@ -118,19 +114,17 @@ def test_a_job_that_gave_up_waiting_just_then_is_followed_by_another(
     assert phase(executor, ref) is Phase.QUEUED
 
 
-def test_a_stop_of_a_claimed_attempt_ends_the_job_that_waits(
+def test_stop_of_a_claimed_attempt_cancels_its_waiting_job(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
-    executor.ahead.hand_over(wish(ref))
+    executor.ahead.hand_over(request(ref))
     executor.observe([ref])
     executor.stop(ref, StopOrder())
     assert cluster.all[1].is_over
 
 
-def test_nothing_lives_of_what_only_waits_and_of_what_is_described_something_may(
-    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
-):
-    executor.ahead.hand_over(wish(ref))
+def test_waiting_early_job_is_no_living_attempt(executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef):
+    executor.ahead.hand_over(request(ref))
     cluster.becomes(1, "RUNNING", nodes=("n1",))
     executor.observe([ref])
     assert executor.living(ref.directory, lambda _: ref.directory, tuple) == ()
@@ -141,30 +135,30 @@ def test_nothing_lives_of_what_only_waits_and_of_what_is_described_something_may
 @pytest.mark.parametrize(
     ("starts_at", "code"), [(1_764_000_000.0, "slurm_resources_until"), (4_000_000_000.0, None), (None, None)]
 )
-def test_when_slurm_expects_gpus_for_it_is_told_where_it_knows(
+def test_expected_time_of_gpus_is_reported_if_known(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef, starts_at: float | None, code: str | None
 ):
-    executor.ahead.hand_over(wish(ref))
+    executor.ahead.hand_over(request(ref))
     cluster.all[1] = replace(cluster.all[1], states=frozenset({"PENDING", "x"}), starts_at=starts_at)
     executor.observe([ref])
     found = executor.ahead.list()[UID].reason
     assert (found and found.said.code) == code
 
 
-def test_a_job_that_waits_may_be_given_what_has_come_free_elsewhere_and_keeps_its_place(
+def test_waiting_job_can_use_newly_free_nodes_and_keeps_its_position(
     executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef
 ):
-    executor.ahead.hand_over(wish(ref, "n2"))
-    executor.ahead.widen(UID, frozenset({"n1", "n2"}))
+    executor.ahead.hand_over(request(ref, "n2"))
+    executor.ahead.set_allowed_nodes(UID, frozenset({"n1", "n2"}))
     assert cluster.all[1].excluded == frozenset()
-    assert executor.ahead.list() == {UID: GivenAhead(1, nodes=frozenset({"n1", "n2"}))}
+    assert executor.ahead.list() == {UID: EarlyJob(1, nodes=frozenset({"n1", "n2"}))}
 
 
-@pytest.mark.parametrize(("wishes", "excluded"), [(None, {"n2"}), (EngineWishes(constraint="a|b"), set())])
-def test_a_job_that_waited_for_another_node_begins_where_its_attempt_has_claimed_gpus(
-    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef, wishes: EngineWishes | None, excluded: set[str]
+@pytest.mark.parametrize(("wishes", "excluded"), [(None, {"n2"}), (ClusterOptions(constraint="a|b"), set())])
+def test_waiting_job_is_restricted_to_the_claimed_node(
+    executor: SlurmExecutor, cluster: FakeCluster, ref: AttemptRef, wishes: ClusterOptions | None, excluded: set[str]
 ):
-    executor.ahead.hand_over(wish(ref, "n2"))
+    executor.ahead.hand_over(request(ref, "n2"))
     executor.submit(replace(submission(ref), wishes=wishes))
     assert cluster.all[1].excluded == excluded
     assert len(cluster.all) == 1

@@ -1,4 +1,4 @@
-"""Where an executor runs, and so which processes it can see: a pid means something only in its own place."""
+"""Identifies the machine, boot and pid namespace of an executor, and so the processes that it can see."""
 
 import errno
 import fcntl
@@ -12,28 +12,28 @@ from api.executors.records import Runner
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A machine by its name, its present boot, and the pid namespace in which processes are seen."""
+class HostContext:
+    """A machine by name, its current boot, and the pid namespace in which processes are visible."""
 
     node: str
     boot_id: str
     pid_namespace: int
 
     @classmethod
-    def here(cls, node: str) -> "Place":
-        """The place of this process, on the machine of this name."""
+    def current(cls, node: str) -> "HostContext":
+        """Return the context of this process, on the machine of this name."""
         return cls(node, boot_id(), pid_namespace())
 
     def as_json(self) -> dict[str, object]:
-        """The place as a record of a supervisor names it."""
+        """Return the fields that identify the context in a supervisor's record."""
         return {"node": self.node, "boot_id": self.boot_id, "pid_namespace": self.pid_namespace}
 
-    def is_of(self, runner: Runner) -> bool:
-        """Whether the pids in this record mean processes of this place."""
+    def matches(self, runner: Runner) -> bool:
+        """Return whether the pids in this record identify processes of this context."""
         return runner.boot_id == self.boot_id and runner.pid_namespace in (None, self.pid_namespace)
 
     def why_hidden(self, runner: Runner) -> str | None:
-        """Why processes of this record that are not seen may live all the same; None when they must be dead."""
+        """Return why the record's processes may live although they are not visible; None if they must be dead."""
         if runner.boot_id == self.boot_id:
             if runner.pid_namespace in (None, self.pid_namespace):
                 return None
@@ -44,7 +44,10 @@ class Place:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether any process of this machine holds the lock; False without a file. Raises OSError."""
+    """Return whether any process of this machine holds the lock; False without a file.
+
+    Raises OSError.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -59,8 +62,9 @@ def is_locked(path: Path) -> bool:
 
 
 def is_held_open(path: Path) -> bool:
-    """Whether any process of this machine, in whichever pid namespace, has the file open to write, or the pipe to read;
-    also when it cannot be told.
+    """Return whether any process, in any pid namespace, has the file open for writing or the pipe for reading.
+
+    Also True if that cannot be determined.
     """
     try:
         if stat.S_ISREG(os.lstat(path).st_mode):
@@ -74,7 +78,10 @@ def is_held_open(path: Path) -> bool:
 
 
 def _is_written(path: Path) -> bool:
-    """Whether anybody has the file open to write: else the kernel gives a lease to read. Raises OSError."""
+    """Return whether any process has the file open for writing. Otherwise the kernel grants a read lease.
+
+    Raises OSError.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.fcntl(handle, fcntl.F_SETLEASE, fcntl.F_RDLCK)

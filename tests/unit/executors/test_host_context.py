@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from api.executors.place import Place, is_held_open, is_locked
+from api.executors.host_context import HostContext, is_held_open, is_locked
 from api.executors.records import Runner, parse_runner
 
-HERE = Place("here", "boot-1", 4026531836)
+HERE = HostContext("here", "boot-1", 4026531836)
 
 
 def runner(node: str | None = "here", boot_id: str = "boot-1", namespace: int | None = 4026531836) -> Runner:
@@ -17,10 +17,10 @@ def runner(node: str | None = "here", boot_id: str = "boot-1", namespace: int | 
     return found
 
 
-def test_a_record_that_names_a_place_is_of_it() -> None:
+def test_record_of_this_host_matches() -> None:
     record = parse_runner(json.dumps(HERE.as_json()).encode())
     assert record is not None
-    assert HERE.is_of(record)
+    assert HERE.matches(record)
     assert record.node == "here"
 
 
@@ -34,19 +34,19 @@ def test_a_record_that_names_a_place_is_of_it() -> None:
         (runner(node="there", boot_id="boot-9"), False, "it was started on there, and this is here"),
     ],
 )
-def test_a_pid_means_something_in_its_own_place_only(record: Runner, is_here: bool, why: str | None) -> None:
-    assert HERE.is_of(record) is is_here
+def test_pid_is_valid_only_in_its_own_context(record: Runner, is_here: bool, why: str | None) -> None:
+    assert HERE.matches(record) is is_here
     hidden = HERE.why_hidden(record)
     assert (hidden is None) if why is None else why in (hidden or "")
 
 
-def test_this_place_is_that_of_this_process() -> None:
-    here = Place.here("x")
+def test_current_context_is_this_process() -> None:
+    here = HostContext.current("x")
     assert here.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert here.pid_namespace == os.stat("/proc/self/ns/pid").st_ino
 
 
-def test_a_lock_is_seen_while_somebody_holds_it(tmp_path: Path) -> None:
+def test_lock_is_detected_while_held(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     assert not is_locked(path)
     with path.open("w") as file:
@@ -56,14 +56,14 @@ def test_a_lock_is_seen_while_somebody_holds_it(tmp_path: Path) -> None:
     assert not is_locked(path)
 
 
-def test_a_file_is_held_while_somebody_can_write_it(tmp_path: Path) -> None:
+def test_file_is_detected_while_open_for_writing(tmp_path: Path) -> None:
     path = tmp_path / "output"
     with path.open("wb"):
         assert is_held_open(path)
     assert not is_held_open(path)
 
 
-def test_a_pipe_is_held_while_somebody_can_read_it(tmp_path: Path) -> None:
+def test_pipe_is_detected_while_open_for_reading(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     assert not is_held_open(path)
@@ -73,6 +73,6 @@ def test_a_pipe_is_held_while_somebody_can_read_it(tmp_path: Path) -> None:
     assert not is_held_open(path)
 
 
-def test_where_it_cannot_be_told_it_may_be_held(tmp_path: Path) -> None:
+def test_undeterminable_file_counts_as_held(tmp_path: Path) -> None:
     assert is_held_open(tmp_path)
     assert is_held_open(tmp_path / "gone")
