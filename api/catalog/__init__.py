@@ -1,1 +1,1 @@
-"""Models: what a training needs and what of it is here (`service`). Entered through `service`."""
+"""The model catalog, the library of saved models, and transfers from and to hubs."""

@@ -1,4 +1,4 @@
-"""Makes what answers show of models, out of the table and of what a scan has found."""
+"""Builds the views of models from the catalog and the files that a scan found."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,8 +8,8 @@ from api.catalog.views import (
     AdapterView,
     ComponentView,
     ModelView,
-    PlaceView,
     PresetSummary,
+    SlotView,
     SourceView,
     VariantView,
     WeightsView,
@@ -25,7 +25,7 @@ def view_model(
     config_path: str | None,
     table_of: Callable[[ModelVariant], Mapping[str, Any]],
 ) -> ModelView:
-    """A model type with what of it is here; `table_of` gives the table [model] that loads a variant."""
+    """Return a model type with its local files. `table_of` returns the table [model] that loads a variant."""
     variants = tuple(_view_variant(variant, local, table_of(variant)) for variant in model.variants)
     first = next((variant for variant in variants if variant.ready), variants[0])
     return ModelView(
@@ -51,7 +51,7 @@ def view_model(
 
 
 def view_preset(preset: Preset) -> PresetSummary:
-    """A preset without its request."""
+    """Return a preset without its request."""
     return PresetSummary(
         preset.name, preset.variant, preset.title, preset.tier_gb, preset.known_memory_gb, preset.source
     )
@@ -80,16 +80,16 @@ def _view_component(need: ComponentNeed, local: LocalWeights) -> ComponentView:
     )
 
 
-#: Missing files that are named.
+#: The limit of missing files that are listed.
 MOST_MISSING = 100
 
 
 def view_weights(
     path: str, facts: WeightsFacts, missing: Sequence[str] = (), belongs: Sequence[str] = ()
 ) -> WeightsView:
-    """What a file is."""
+    """Return the view of a weight file."""
     component, adapter = facts.component, facts.adapter
-    places = sorted(component.slots) if component is not None else []
+    slots = sorted(component.slots) if component is not None else []
     return WeightsView(
         path=path,
         name=path.rpartition("/")[2],
@@ -100,7 +100,7 @@ def view_weights(
         component=None if component is None else component.name,
         title=facts.title,
         kind="adapter" if adapter is not None else None if component is None else component.kind,
-        places=tuple(PlaceView(*place.split(".", 1)) for place in places),
+        places=tuple(SlotView(*slot.split(".", 1)) for slot in slots),
         source=None if component is None else component.source,
         adapter=None
         if adapter is None

@@ -1,4 +1,4 @@
-"""Links in ComfyUI's directory of LoRAs: a version that has an alias is there under its name, and no other."""
+"""Links in ComfyUI's directory of LoRAs, one for each version with an alias."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class ComfyLinks:
-    """The links of one directory. What others have put there is neither changed nor removed."""
+    """The links of one directory. Files of others there are neither changed nor removed."""
 
     def __init__(self, directory: Path, blobs: BlobStore, versions: LinkedVersions) -> None:
         self._directory = directory
@@ -23,34 +23,31 @@ class ComfyLinks:
         self._versions = versions
 
     def refuse_taken(self, model: str, aliases: Collection[str]) -> None:
-        """Raise Conflict where a link of another model has the file name that one of these aliases needs."""
+        """Raise Conflict if a link of another model has the file name that one of these aliases needs."""
         taken = self._versions.others_named([f"{model}-{alias}" for alias in aliases], model)
         if taken:
             raise Conflict(
-                f"{taken[0]}.safetensors in ComfyUI's directory belongs to another model:"
-                " choose another alias, or another name for the model."
+                f"{taken[0]}.safetensors in ComfyUI's directory belongs to another model."
+                " Choose another alias, or another name for the model."
             )
 
     def update(self, model: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-        """Makes the links of a model what its aliases are now: hashes by alias, as they were and as they are.
-
-        Returns what could not be done, in words.
-        """
+        """Update the links of a model after a change of its aliases, given as hashes by alias. Return the problems."""
         problems = []
         for alias in sorted(before.keys() | after.keys()):
             old, new = before.get(alias), after.get(alias)
             try:
                 if old is not None and old != new:
-                    self._remove(self._place(model, alias), old)
+                    self._remove(self._path(model, alias), old)
                 if new is not None:
-                    self._link(model, self._place(model, alias), new)
+                    self._link(model, self._path(model, alias), new)
             except (OSError, BlobMissing) as error:
                 problems.append(f"{model}-{alias}: {getattr(error, 'strerror', None) or error}")
         for problem in problems:
-            logger.warning("link for ComfyUI could not be made", extra={"problem": problem})
+            logger.warning("link for ComfyUI could not be created", extra={"problem": problem})
         return problems
 
-    def _place(self, model: str, alias: str) -> Path:
+    def _path(self, model: str, alias: str) -> Path:
         return self._directory / f"{model}-{alias}.safetensors"
 
     def _remove(self, path: Path, sha256: str) -> None:
@@ -58,35 +55,35 @@ class ComfyLinks:
             path.unlink(missing_ok=True)
 
     def aliased(self) -> list[str]:
-        """The models that have links."""
+        """Return the names of the models that have links."""
         return self._versions.aliased()
 
     def _link(self, model: str, path: Path, sha256: str) -> None:
         if self._is_ours(path, sha256):
             return
-        # A server that was killed between its database and this directory has left another version there.
+        # A server that was killed after its database change left a link to another version.
         other = self._blobs.hash_of(path)
         if other is not None and self._versions.has(model, other):
             path.unlink(missing_ok=True)
         if os.path.lexists(path):
-            raise FileExistsError(17, "there is another file of this name in ComfyUI's directory")
+            raise FileExistsError(17, "another file of this name is in ComfyUI's directory")
         made = path.with_name(f".{secrets.token_hex(8)}.link")
         try:
             self._blobs.link_into(sha256, made)
-            # A link and not a rename: what somebody has put there meanwhile stays.
+            # A link, not a rename, because it does not replace a file that appeared in the meantime.
             os.link(made, path, follow_symlinks=False)
         finally:
             with suppress(OSError):
                 made.unlink()
 
     def _is_ours(self, path: Path, sha256: str) -> bool:
-        """Whether what stands there is the file of this hash, by its inode, or a link to where it was."""
+        """Return whether the path is the file of this hash, by its inode, or a broken link to it."""
         try:
             blob = self._blobs.path(sha256)
         except BlobMissing:
             return False
         try:
-            there, own = path.stat(), blob.stat()
+            found, own = path.stat(), blob.stat()
         except OSError:
             return path.is_symlink() and Path(os.readlink(path)) == blob
-        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)

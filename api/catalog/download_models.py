@@ -1,4 +1,4 @@
-"""Downloads of models as they are answered."""
+"""Downloads in answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from api.domain.reason import ReasonCode
 
 
 class DownloadStatus(StrEnum):
-    """Where a download is."""
+    """The status of a download."""
 
     QUEUED = "queued"
     DOWNLOADING = "downloading"
@@ -24,7 +24,7 @@ class DownloadStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DownloadedFile:
-    """One file of a download: bytes, and where it lies when it is whole."""
+    """One file of a download. Sizes are bytes; `path` is its final path once it is complete."""
 
     name: str
     repository: str | None
@@ -37,7 +37,7 @@ class DownloadedFile:
 
 @dataclass(frozen=True, slots=True)
 class DownloadView:
-    """A download as it is answered. `speed` is `bytes_per_second`, and `eta` is `eta_seconds`, for earlier clients."""
+    """A download. `speed` equals `bytes_per_second` and `eta` equals `eta_seconds`, for older clients."""
 
     download_id: str
     name: str | None
@@ -54,7 +54,7 @@ class DownloadView:
     eta_seconds: float | None
     owner: str | None
     waiting_reason: str | None
-    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
+    waiting_reason_code: ReasonCode | None  #: the code of the reason, for programs and translations
     failure: Cause | None
     warnings: tuple[str, ...]
     created_at: datetime

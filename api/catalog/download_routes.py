@@ -1,4 +1,4 @@
-"""Downloads of models."""
+"""Routes of downloads."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -9,7 +9,7 @@ from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer
 from api.web.context import services
-from api.web.idempotency_routes import TAKES_KEY, idempotency_scope, idempotent, made_before
+from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
 from api.web.schemas import PageQuery
 
 downloads = APIBlueprint("downloads", __name__, url_prefix=f"{BASE_PATH}/models", tag="Models")
@@ -21,13 +21,13 @@ downloads = APIBlueprint("downloads", __name__, url_prefix=f"{BASE_PATH}/models"
 @downloads.doc(responses=[400, 404, 409, 415, 422, 503, 507], extensions=TAKES_KEY)
 @idempotent
 def start_download(json_data: StartDownload) -> Response:
-    """Download a model
+    """Download a model.
 
-    By model type and variant, of which only the files come that the trainer opens; by repository and files; or by
-    address and SHA-256. Each file is checked, and only then under its name below MODELS_ROOT.
+    Name a model type and variant, of which only the files that the trainer opens are downloaded; or a repository and
+    files; or a URL and SHA-256. Each file is verified before it appears under its name below MODELS_ROOT.
     """
     asks = current_principal.get()
-    if before := made_before():
+    if before := earlier_result():
         made = services().downloads.get(before.about)
     else:
         made = services().downloads.start(json_data.order(), json_data.secret(), asks, idempotency_scope())
@@ -39,9 +39,9 @@ def start_download(json_data: StartDownload) -> Response:
 @downloads.output(DownloadListAnswer)
 @downloads.doc(responses=[422])
 def list_downloads(query_data: PageQuery) -> Response:
-    """Downloads, newest first
+    """List downloads, newest first.
 
-    Those that one may see.
+    The list holds the downloads that you may see.
     """
     page = services().downloads.get_page(query_data.page())
     return answer({"downloads": page.rows, "pagination": page.pagination})
@@ -51,9 +51,10 @@ def list_downloads(query_data: PageQuery) -> Response:
 @downloads.output(DownloadAnswer)
 @downloads.doc(responses=[404])
 def get_download(task_id: str) -> Response:
-    """One download
+    """Get a download.
 
-    Its files with how much of each is there, the speed, and the time left; of one that failed why, and what to do.
+    The answer has the progress of each file, the speed and the time left. For a failed download it has the cause and
+    a remedy.
     """
     return answer(services().downloads.get(task_id))
 
@@ -62,9 +63,9 @@ def get_download(task_id: str) -> Response:
 @downloads.output(DownloadAnswer, status_code=202)
 @downloads.doc(responses=[404, 409, 503])
 def pause_download(task_id: str) -> Response:
-    """Pause a download
+    """Pause a download.
 
-    What is there stays, and is not fetched again. It takes no body.
+    Downloaded data stays and is not fetched again. The request has no body.
     """
     return answer_end(services().downloads.pause(task_id, current_principal.get().actor))
 
@@ -73,9 +74,9 @@ def pause_download(task_id: str) -> Response:
 @downloads.output(DownloadAnswer, status_code=202)
 @downloads.doc(responses=[404, 409, 503])
 def resume_download(task_id: str) -> Response:
-    """Let a download go on
+    """Resume a download.
 
-    One that was paused, or that failed. It takes no body.
+    The download must be paused or failed. The request has no body.
     """
     return answer(services().downloads.resume(task_id, current_principal.get().actor), 202, "queued")
 
@@ -84,9 +85,9 @@ def resume_download(task_id: str) -> Response:
 @downloads.output(DownloadAnswer, status_code=202)
 @downloads.doc(responses=[404, 409, 503])
 def cancel_download(task_id: str) -> Response:
-    """Cancel a download
+    """Cancel a download.
 
-    For good, also one that was paused or failed: it cannot be resumed. Files that are whole stay, and what there is of
-    others is removed. It takes no body.
+    A cancelled download cannot be resumed. A paused or failed download can be cancelled too. Complete files stay, and
+    incomplete files are removed. The request has no body.
     """
     return answer_end(services().downloads.cancel(task_id, current_principal.get().actor))

@@ -1,4 +1,4 @@
-"""What requests for downloads may hold, and what their answers look like."""
+"""Schemas of requests and answers for downloads."""
 
 import re
 from typing import Annotated
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from api.catalog.download_models import DownloadView
-from api.catalog.download_wish import DownloadOrder
+from api.catalog.download_request import DownloadOrder
 from api.domain.model_memory import ModelType
 from api.util.masking import find_credential
 from api.util.pagination import Pagination
@@ -18,16 +18,16 @@ _WAYS = ("model_id", "repository", "url")
 _ONE_WAY: list[JsonValue] = [at_most_one("model_id", "repository"), at_most_one("model_id", "url")]
 _ONE_WAY += [at_most_one("repository", "url"), at_least_one(*_WAYS), needs("url", "sha256")]
 
-# Civitai and PowerShell show it in capitals.
+# Civitai and PowerShell show hashes in capitals.
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]
 
-#: What a hub gives; a line break within it would be another header.
+#: A hub's token. A line break in it would start another HTTP header.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,500}")
 
 
 def _one_word(token: SecretStr) -> SecretStr:
     if not _TOKEN.fullmatch(token.get_secret_value()):
-        raise ValueError("must be the token as the hub shows it: 1 to 500 characters without blanks and line breaks")
+        raise ValueError("must be the token as the hub shows it: 1 to 500 characters without spaces or line breaks")
     return token
 
 
@@ -55,16 +55,16 @@ def _has_host(url: str) -> bool:
 def _check_address(url: str) -> str:
     if _has_userinfo(url):
         raise ValueError(
-            "holds a user name or password, which everyone who may see the download would see: give a `token` instead"
+            "contains a user name or password that others who see the download could read: use `token` instead"
         )
     credential = find_credential(url)
     if credential is not None:
         raise ValueError(
-            f"holds a credential ({credential[:40]}), which everyone who may see the download would see: leave it out"
-            " of the address, and give it as `token`"
+            f"contains a credential ({credential[:40]}) that others who see the download could read: remove it from"
+            " the URL and set `token`"
         )
     if not _has_host(url):
-        raise ValueError("names no host, or no port from 1 to 65535")
+        raise ValueError("has no host, or a port outside 1 to 65535")
     return url
 
 
@@ -76,7 +76,7 @@ Address = Annotated[
 
 
 class RepositoryFile(Strict):
-    """A file of a repository that must have this hash; a pickle is only taken so."""
+    """A file of a repository that must have this hash. A hash also permits a pickle."""
 
     model_config = ConfigDict(strict=True)
 
@@ -85,7 +85,7 @@ class RepositoryFile(Strict):
 
 
 class StartDownload(Strict):
-    """What is to be downloaded: a model, files of a repository, or one file by its address and hash."""
+    """A request to download a model, files of a repository, or one file by its URL and hash."""
 
     model_config = ConfigDict(
         strict=True,
@@ -96,38 +96,38 @@ class StartDownload(Strict):
         },
     )
 
-    model_id: ModelType | None = Field(None, strict=False, description="a model type, of which the needed files come")
-    version: str | None = Field(None, max_length=64, description="its variant; the first one unless it is given")
+    model_id: ModelType | None = Field(None, strict=False, description="a model type to get the files of")
+    version: str | None = Field(None, max_length=64, description="the model's variant; default: the first one")
     components: list[Annotated[str, Field(max_length=64)]] | None = Field(
-        None, min_length=1, max_length=20, description="only these keys of [model]"
+        None, min_length=1, max_length=20, description="download only these keys of [model]"
     )
-    repository: Repository | None = Field(None, description="on the hub of HF_ENDPOINT")
+    repository: Repository | None = Field(None, description="a repository on the hub of HF_ENDPOINT")
     revision: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}$", description="branch, tag, commit"
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}$", description="a branch, tag or commit"
     )
     files: list[FilePath | RepositoryFile] | None = Field(
         None,
         min_length=1,
         max_length=1000,
-        description="paths, which may hold *, or paths with a hash; all when left out",
+        description="paths, optionally with *, or paths with a hash; default: all files",
     )
-    url: Address | None = Field(None, description="of one file; keys and signatures in it are refused: see `token`")
-    sha256: Sha256 | None = Field(None, description="what the file at `url` must be")
-    name: Name | None = Field(None, description="what it is called; of a `url` the file's name")
+    url: Address | None = Field(None, description="a file, without keys and signatures: see `token`")
+    sha256: Sha256 | None = Field(None, description="the hash that the file at `url` must have")
+    name: Name | None = Field(None, description="the name of the download; with `url`, the file's name")
     token: HubToken | None = Field(
-        None, description="for the hub, the service's own HF_TOKEN otherwise; with `url` for its host alone"
+        None, description="for the hub, default: the service's HF_TOKEN; with `url`, for its host only"
     )
 
     @model_validator(mode="after")
     def _one_way(self) -> "StartDownload":
         if sum(getattr(self, way) is not None for way in _WAYS) != 1:
-            raise ValueError("give one of model_id, repository and url")
+            raise ValueError("must have exactly one of model_id, repository and url")
         if self.url is not None and self.sha256 is None:
-            raise ValueError("a file by its address needs its sha256")
+            raise ValueError("must have sha256 with url")
         return self
 
     def order(self) -> DownloadOrder:
-        """The order as the service takes it; without the token."""
+        """Return the request for the service, without the token."""
         files = self.files or []
         return DownloadOrder(
             model_id=None if self.model_id is None else self.model_id.value,
@@ -143,20 +143,20 @@ class StartDownload(Strict):
         )
 
     def secret(self) -> str | None:
-        """The token."""
+        """Return the token; None without one."""
         return None if self.token is None else self.token.get_secret_value()
 
 
 class DownloadList(Shown):
-    """Downloads, newest first."""
+    """A page of downloads, newest first."""
 
     downloads: list[DownloadView]
     pagination: Pagination
 
 
 class DownloadAnswer(Envelope[DownloadView]):
-    """A download."""
+    """The answer with a download."""
 
 
 class DownloadListAnswer(Envelope[DownloadList]):
-    """Downloads."""
+    """The answer with a page of downloads."""

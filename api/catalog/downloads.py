@@ -1,4 +1,4 @@
-"""Downloads of models: tasks like any other, started, shown, paused, resumed and cancelled."""
+"""The use cases of downloads."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from api.catalog.download_models import DownloadedFile, DownloadStatus, DownloadView
-from api.catalog.download_wish import DownloadOrder, DownloadRules, make_wish
+from api.catalog.download_request import DownloadOrder, DownloadRules, make_request
 from api.catalog.transfer_service import TransferService
 from api.catalog.transfers import LEVELS, Transfers, TransferWork, number, whole
 from api.domain.access import Principal
@@ -16,11 +16,10 @@ from api.domain.catalog import CatalogModel
 from api.domain.progress import ProgressReport
 from api.domain.reason import code_of
 from api.domain.training import TaskStatus, TaskSummary, TrainingTask
-from api.errors import Invalid, Mistake
+from api.errors import Finding, Invalid
 from api.jobs.downloads.allowance import ALLOWANCE, allowance_content
 from api.jobs.downloads.leftovers import discard
-from api.jobs.downloads.transferring import reachable_hosts
-from api.jobs.downloads.wish import ADDRESS_TOKEN
+from api.jobs.downloads.request import ADDRESS_TOKEN, reachable_hosts
 from api.util.addresses import PrivateAddress
 from api.util.foreign_files import write
 
@@ -47,7 +46,7 @@ class DownloadService(TransferService[DownloadView]):
         rules: DownloadRules,
         storage_left: Callable[[str | None], int | None] = lambda owner: None,
     ) -> None:
-        """`storage_left` gives the bytes that an owner may still store; None: any number."""
+        """`storage_left` returns the bytes that an owner may still store; None without a limit."""
         super().__init__(transfers)
         self._storage_left = storage_left
         self._models = models
@@ -56,7 +55,7 @@ class DownloadService(TransferService[DownloadView]):
     def start(
         self, order: DownloadOrder, token: str | None, asks: Principal, idempotency_key: str | None = None
     ) -> DownloadView:
-        """Makes a task that downloads. The token goes into the task's file of secrets, and into no other place.
+        """Create a task that downloads. The token is stored in the task's secrets file only.
 
         Raises Invalid, ModelNotFound, PicklesRefused, InsufficientStorage, QuotaExceeded.
         """
@@ -64,15 +63,14 @@ class DownloadService(TransferService[DownloadView]):
         if first is not None:
             return self.get(first)
         _require_public(order.url, self._rules)
-        wish = make_wish(order, self._models, self._rules)
-        # Of an address the name that its file gets.
-        name = order.name or order.model_id or order.repository or next((each.name for each in wish.addresses), None)
+        request = make_request(order, self._models, self._rules)
+        name = order.name or order.model_id or order.repository or next((each.name for each in request.addresses), None)
         variable = "HF_TOKEN" if order.url is None else ADDRESS_TOKEN
         work = TransferWork(
             order.model_id,
             name,
             order.as_config(),
-            wish.as_json(),
+            request.as_json(),
             partial(_lay_out_allowance, self._storage_left(asks.owner)),
             variable,
         )
@@ -81,7 +79,7 @@ class DownloadService(TransferService[DownloadView]):
         return self.get(task_id)
 
     def cancel(self, task_id: str, actor: str) -> DownloadView:
-        """Gives one up, and removes what there is of files that are not whole.
+        """Cancel a download and remove its incomplete files.
 
         Raises TaskNotFound, TaskNotStoppable.
         """
@@ -97,7 +95,7 @@ class DownloadService(TransferService[DownloadView]):
         speed, left = (number(state, name) if is_active else None for name in ("bytes_per_second", "eta"))
         return DownloadView(
             download_id=task.task_id,
-            # The server at an address names its file only when the download runs.
+            # The server of a URL names its file only while the download runs.
             name=(files[0].name if files and order.get("url") else None) or task.name,
             model_id=task.model_type or None,
             version=order.get("version"),
@@ -134,7 +132,7 @@ def _lay_out_allowance(bytes_left: int | None, output: Path) -> None:
 
 
 def _require_public(url: str | None, rules: DownloadRules) -> None:
-    """Check an address whose host is written as a number, or is this machine; a name is checked when it is resolved.
+    """Check a URL whose host is an IP address or this machine. Host names are checked when they are resolved.
 
     Raises Invalid.
     """
@@ -145,20 +143,20 @@ def _require_public(url: str | None, rules: DownloadRules) -> None:
     try:
         reachable_hosts(rules.allowed_hosts, rules.endpoint).require_literal(unquote(parts.hostname or ""), port)
     except PrivateAddress as error:
-        raise Invalid(mistakes=[Mistake("/url", f"{error}")]) from None
+        raise Invalid(mistakes=[Finding("/url", f"{error}")]) from None
 
 
 def _show_file(found: Any) -> DownloadedFile:
-    told: Mapping[str, Any] = found if isinstance(found, dict) else {}
-    size, there = whole(told, "size"), whole(told, "downloaded") or 0
-    path = told.get("path")
-    directory = str(told.get("directory", ""))[:300]
+    file: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    size, downloaded = whole(file, "size"), whole(file, "downloaded") or 0
+    path = file.get("path")
+    directory = str(file.get("directory", ""))[:300]
     return DownloadedFile(
-        name=str(told.get("name", ""))[:1024],
+        name=str(file.get("name", ""))[:1024],
         repository=directory if "/" in directory else None,
         size=size,
-        downloaded=there,
-        progress=None if not size else min(100.0, round(100.0 * there / size, 1)),
+        downloaded=downloaded,
+        progress=None if not size else min(100.0, round(100.0 * downloaded / size, 1)),
         path=path if isinstance(path, str) else None,
-        status=str(told.get("status", ""))[:40],
+        status=str(file.get("status", ""))[:40],
     )

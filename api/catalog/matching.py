@@ -1,4 +1,4 @@
-"""Finds what of a model is on this machine, among the weights that a scan has found."""
+"""Finds the components of models among the weights that a scan found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from api.files.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Where a component lies; `problem` completes "It …", and None means that it is whole."""
+    """A local component. `problem` completes a sentence that starts with "It"; None if the component is usable."""
 
     path: str
     size_bytes: int
@@ -18,7 +18,7 @@ class Located:
 
 
 def locate(need: ComponentNeed, local: LocalWeights) -> Located | None:
-    """What there is of a component: a whole one where there is one. None where there is nothing."""
+    """Return a local component, preferably a usable one; None if there is none."""
     found = [*_files(need, local.files), *_directories(need, local.directories)]
     return min(found, key=lambda each: each.problem is not None, default=None)
 
@@ -33,12 +33,12 @@ def _files(need: ComponentNeed, files: Sequence[FoundFile]) -> list[Located]:
         rank = names.index(name) if name in names else len(names)
         if need.dtypes and each.facts.dtype not in (None, *need.dtypes):
             continue
-        told = each.facts.component
-        # Of a language model that nobody knows the name tells more.
-        component = None if told is None or told.name == UNKNOWN_LANGUAGE_MODEL else told
+        recognised = each.facts.component
+        # The name of an unknown language model is more specific than its content.
+        component = None if recognised is None or recognised.name == UNKNOWN_LANGUAGE_MODEL else recognised
         is_known = component is not None and component.name in need.fingerprints
         is_named = rank < len(names)
-        # Of what has no whole header nothing but its name is known.
+        # A file without a complete header is known by its name only.
         by_name = is_named and (component is None or is_known)
         if by_name if need.needs_name or not need.fingerprints else is_known or (is_named and component is None):
             problem = each.facts.problem if each.facts.is_whole is not True else _unloadable(need, each)
@@ -62,14 +62,14 @@ def _directories(need: ComponentNeed, directories: Sequence[FoundDirectory]) -> 
         if need.needs_name and rank == len(sources):
             continue
         excluded = [pattern for source in sources for pattern in source.exclude]
-        wrong = [name for name in (*each.broken, *each.lacking) if not _is_excluded(name, excluded)]
-        problem = f"lacks, or has not whole, {', '.join(wrong[:3])}" if wrong else None
-        found.append((len(wrong), rank, Located(each.path, each.size_bytes, problem)))
+        incomplete = [name for name in (*each.broken, *each.lacking) if not _is_excluded(name, excluded)]
+        problem = f"lacks complete {', '.join(incomplete[:3])}" if incomplete else None
+        found.append((len(incomplete), rank, Located(each.path, each.size_bytes, problem)))
     return [located for *_, located in sorted(found, key=lambda row: (row[0], row[1], row[2].path))]
 
 
 def _is_of(path: str, source: FileSource) -> bool:
-    """Whether a directory is of this repository: under its name, or as Hugging Face's cache calls it."""
+    """Return whether a directory belongs to this repository, by its name or that of Hugging Face's cache."""
     parts = path.split("/")
     return source.name in parts or f"models--{source.repository.replace('/', '--')}" in parts
 

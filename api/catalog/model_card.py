@@ -1,4 +1,4 @@
-"""The model card of a version, made of what is known of it: what is not known is left out, and nothing is made up."""
+"""The model card of a version. Unknown facts are left out."""
 
 import html
 import json
@@ -10,32 +10,32 @@ from typing import Any
 from api.catalog.registry_models import ModelVersion, RegisteredModel
 from api.domain.catalog import CatalogModel, Medium
 from api.domain.weights import AdapterKind
-from api.jobs.pushes.wish import CARD_MARK
+from api.jobs.pushes.request import CARD_MARK
 
 _PIPELINES = {Medium.IMAGE: "text-to-image", Medium.VIDEO: "text-to-video"}
 
-#: What Markdown, and HTML within it, would take for its own.
+#: Characters with a meaning in Markdown or in HTML within it.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
-#: How the names of clips end.
+#: File extensions of clips.
 _CLIPS = (".mp4", ".webm")
 
-#: Characters of a text of the user's that the card shows.
-_MOST_TEXT = 4000
+#: The limit of a user's text in the card, in characters.
+_MAX_TEXT = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the origin does not tell, and whoever pushes may: all of it may be unknown."""
+    """Facts from the user that the origin does not have. Each may be unknown."""
 
-    license: str | None = None  #: the hub's word for it, such as apache-2.0
+    license: str | None = None  #: the hub's name of the license, such as apache-2.0
     base_model: str | None = None  #: a repository
     trigger: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CardSample:
-    """A preview that goes along: its path in the repository, and the prompt if that is known."""
+    """A sample that is pushed with the version: its path in the repository, and its prompt if known."""
 
     path: str
     prompt: str | None = None
@@ -49,7 +49,7 @@ def write_card(
     catalog: Mapping[str, CatalogModel],
     samples: Sequence[CardSample] = (),
 ) -> str:
-    """The card as Markdown with its head; `file` is the path of the weights in the repository."""
+    """Return the card as Markdown with its YAML header. `file` is the path of the weights in the repository."""
     base = catalog.get(str(version.format.get("base_model") or version.origin.get("model_type") or ""))
     trigger = facts.trigger or version.format.get("metadata", {}).get("modelspec.trigger_phrase")
     parts = [
@@ -83,7 +83,7 @@ def _head(
         "tags": list(dict.fromkeys(str(tag) for tag in tags if tag)),
         "widget": [{"text": each.prompt or trigger or " ", "output": {"url": each.path}} for each in samples] or None,
     }
-    # JSON is YAML, and leaves nothing to be understood otherwise.
+    # JSON is valid YAML without ambiguity.
     lines = [f"{name}: {json.dumps(value, ensure_ascii=True)}" for name, value in known.items() if value]
     return "\n".join(["---", *lines, "---"])
 
@@ -116,7 +116,7 @@ def _rows(version: ModelVersion, file: str, facts: CardFacts, base: CatalogModel
 
 
 def _license_of(base: CatalogModel | None) -> str | None:
-    """The licence that all variants of a base model have; None where they differ, or one is not known."""
+    """Return the licence of all variants of a base model; None if they differ or one is unknown."""
     found = {need.license for variant in (base.variants if base else ()) for need in variant.components[:1]}
     return found.pop() if len(found) == 1 else None
 
@@ -127,19 +127,19 @@ def _table(rows: Sequence[tuple[str, Any]]) -> str:
 
 
 def _paragraphs(*texts: str | None) -> list[str]:
-    return [_plain(text[:_MOST_TEXT]) for text in texts if text and text.strip()]
+    return [_plain(text[:_MAX_TEXT]) for text in texts if text and text.strip()]
 
 
 def _picture(sample: CardSample) -> str:
     if sample.path.endswith(_CLIPS):
-        # Markdown has no word for it; the path is the service's own.
-        told = html.escape(" ".join((sample.prompt or sample.path).split()))
-        return f'<video controls src="{sample.path}" title="{told}"></video>'
+        # Markdown has no syntax for videos. The path needs no escaping, because the service made it.
+        title = html.escape(" ".join((sample.prompt or sample.path).split()))
+        return f'<video controls src="{sample.path}" title="{title}"></video>'
     return f"![{_plain(sample.prompt or sample.path)}](<{sample.path}>)"
 
 
 def _plain(text: str) -> str:
-    """A text of somebody's, on one line, that Markdown takes for nothing but text."""
+    """Return a user's text on one line, escaped for Markdown."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""Uploads of models that were made elsewhere: judged by their content, and then a version like any other."""
+"""Uploads of models from elsewhere: checked by their content, then added as versions."""
 
 import errno
 import re
@@ -9,35 +9,35 @@ from api.catalog.origin import describe_format
 from api.catalog.registry import Registry
 from api.catalog.registry_models import MODEL_NAME, NewModelVersion
 from api.catalog.store import RegistryStore
-from api.domain.access import ANYBODY, Permission, current_principal
+from api.domain.access import API_ACTOR, Permission, current_principal
 from api.domain.catalog import CatalogModel
 from api.domain.upload import Upload, UploadResult, metadata_text
 from api.domain.weights import FileForm, WeightsFacts
-from api.errors import ChecksumMismatch, Forbidden, Invalid, Mistake, ModelExists, WeightsRefused
+from api.errors import ChecksumMismatch, Finding, Forbidden, Invalid, ModelExists, WeightsRefused
 from api.files.blobs import BlobStore
 from api.files.upload_files import UploadFiles
-from api.files.weights.examination import FORM_WORDS, examine
-from api.files.weights.fingerprints.table import titles_of, what_belongs
+from api.files.weights.examination import FORM_TEXTS, examine
+from api.files.weights.fingerprints.table import fingerprints_for, titles_for
 from api.util.clock import Clock
 
 _NAME = re.compile(MODEL_NAME, re.ASCII)
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
-#: What can hold code, and is taken only where whoever sends it has named its hash.
+#: Forms that can contain code. They are accepted only with a hash from the user.
 _PICKLES = (FileForm.TORCH_ZIP, FileForm.PICKLE)
 
-#: The endings under which pickles are handed on.
+#: File extensions of pickles that are kept.
 _PICKLE_ENDINGS = (".pt", ".pth", ".ckpt", ".bin")
 
-#: Read at a time.
+#: Bytes per read.
 _CHUNK = 1024 * 1024
 
-#: The newest versions among which that of an upload is looked for, whose server was killed before it was noted.
+#: The number of newest versions to search for an upload whose server was killed before it stored the result.
 _RECENT = 50
 
 
 class ModelUploads:
-    """What `/uploads` asks about uploads whose kind is model."""
+    """The handler of `/uploads` for models."""
 
     def __init__(
         self,
@@ -55,11 +55,12 @@ class ModelUploads:
         self._models = models
         self._clock = clock
 
-    # -- at the beginning ----------------------------------------------------------------------------------------------
+    # -- before the upload ---------------------------------------------------------------------------------------------
 
     def check(self, metadata: Mapping[str, str]) -> None:
-        """Whether an upload described so may begin. Raises Invalid with every mistake, Forbidden, ModelExists,
-        NotYours.
+        """Check the metadata of a new upload.
+
+        Raises Invalid with every mistake, Forbidden, ModelExists, NotYours.
         """
         mistakes = self._mistakes_in(metadata)
         if mistakes:
@@ -69,29 +70,29 @@ class ModelUploads:
             raise Forbidden("Uploading a model needs models:write.", data={"missing": [Permission.MODELS_WRITE]})
         self._registry.require_own(metadata["name"], principal)
 
-    def _mistakes_in(self, metadata: Mapping[str, str]) -> list[Mistake]:
+    def _mistakes_in(self, metadata: Mapping[str, str]) -> list[Finding]:
         name, sha256, model_type, key = (
-            metadata_text(metadata, word) for word in ("name", "sha256", "model_type", "component")
+            metadata_text(metadata, field) for field in ("name", "sha256", "model_type", "component")
         )
         found = []
         if name is None or _NAME.fullmatch(name) is None:
-            told = "must name the model: letters, digits, . _ and -, at most 100 of them"
-            found.append(Mistake("/Upload-Metadata/name", told))
-        # Empty is not left out: a command that was to make it has failed.
+            message = "must be the name of the model: at most 100 letters, digits, and . _ -"
+            found.append(Finding("/Upload-Metadata/name", message))
+        # An empty hash is an error: the command that should compute it has probably failed.
         if metadata.get("sha256") == "" or (sha256 is not None and _SHA256.fullmatch(sha256) is None):
-            found.append(Mistake("/Upload-Metadata/sha256", "must be 64 hexadecimal digits"))
+            found.append(Finding("/Upload-Metadata/sha256", "must be 64 hexadecimal digits"))
         if model_type is not None and model_type not in self._models:
-            found.append(Mistake("/Upload-Metadata/model_type", "is no model type of the trainer"))
+            found.append(Finding("/Upload-Metadata/model_type", "must be a model type of the trainer"))
         elif key is not None and (model_type is None or key not in _keys_of(self._models[model_type])):
-            found.append(Mistake("/Upload-Metadata/component", "must be a key of [model] of the model_type beside it"))
+            found.append(Finding("/Upload-Metadata/component", "must be a key of [model] of the given model_type"))
         return found
 
-    # -- at the end ----------------------------------------------------------------------------------------------------
+    # -- after the upload ----------------------------------------------------------------------------------------------
 
     def take(self, upload: Upload, path: Path) -> UploadResult:
-        """Makes an upload that is here whole the next version of its model; once, however often it is asked.
+        """Add a complete upload as the next version of its model. Repeated calls add it once.
 
-        Raises WeightsRefused, ChecksumMismatch, ModelExists, and what a disk or the database raises.
+        Raises WeightsRefused, ChecksumMismatch, ModelExists, and errors of the disk or the database.
         """
         name, metadata = upload.metadata["name"], upload.metadata
         before = self._find(name, upload.upload_id)
@@ -100,16 +101,16 @@ class ModelUploads:
         facts = examine(path)
         self._judge(facts, metadata)
         pinned = (metadata_text(metadata, "sha256") or "").lower() or None
-        sha256 = self._keep(path, pinned)
+        sha256 = self._store_file(path, pinned)
         model = self._store.ensure(name, upload.owner, self._clock.now())
-        # One that was there before was looked at then; after a clock was set back nobody can tell.
+        # An older model was checked at the start of the upload. After a clock was set back, the times are unusable.
         if model.owner != upload.owner and not model.created_at < upload.created_at <= self._clock.now():
-            raise ModelExists(f'A model is called "{name}" already.')
+            raise ModelExists(f'A model named "{name}" already exists.')
         model_type = metadata_text(metadata, "model_type")
         new = NewModelVersion(
             sha256=sha256,
             size_bytes=facts.size_bytes,
-            actor=upload.owner or ANYBODY,
+            actor=upload.owner or API_ACTOR,
             stem="",
             notes=None,
             tags=(),
@@ -127,39 +128,39 @@ class ModelUploads:
         )
 
     def _find(self, name: str, upload_id: str) -> int | None:
-        """The version that an upload has become already."""
+        """Return the version that an upload has become; None if it has not."""
         return self._store.find_uploaded(name, upload_id, _RECENT)
 
     def _judge(self, facts: WeightsFacts, metadata: Mapping[str, str]) -> None:
-        """Refuses what is no whole model, and what is another than was said. Raises WeightsRefused."""
+        """Raise WeightsRefused for an incomplete model, or one that contradicts its metadata."""
         file = metadata_text(metadata, "filename") or "The file"
         if facts.form in _PICKLES:
             if metadata_text(metadata, "sha256") is None:
                 raise WeightsRefused(
-                    f"{file} {FORM_WORDS[facts.form]}: name its sha256 in the metadata if you trust this very file, or"
-                    " send a safetensors file."
+                    f"{file} {FORM_TEXTS[facts.form]}. If you trust this file, put its sha256 into the metadata;"
+                    " otherwise upload a safetensors file."
                 )
             return
         if facts.form is not FileForm.SAFETENSORS:
-            raise WeightsRefused(f"{file} {FORM_WORDS[facts.form]}.")
+            raise WeightsRefused(f"{file} {FORM_TEXTS[facts.form]}.")
         if not facts.is_whole:
             raise WeightsRefused(f"{file} {facts.problem or 'cannot be judged'}.")
         model_type, key = metadata_text(metadata, "model_type"), metadata_text(metadata, "component")
-        belongs = what_belongs(f"{model_type}.{key}") if key is not None else ()
+        belongs = fingerprints_for(f"{model_type}.{key}") if key is not None else ()
         is_other = facts.adapter is not None or (
             facts.component is not None and all(each.name != facts.component.name for each in belongs)
         )
         if belongs and is_other:
-            titles = " or ".join(titles_of(f"{model_type}.{key}"))
-            raise WeightsRefused(f"{file} is {facts.title}: as {key} of {model_type} belongs {titles}.")
+            titles = " or ".join(titles_for(f"{model_type}.{key}"))
+            raise WeightsRefused(f"{file} is {facts.title}, but {key} of {model_type} needs {titles}.")
 
-    def _keep(self, path: Path, sha256: str | None) -> str:
-        """Puts the file into the store, and checks its hash. Raises ChecksumMismatch, OSError."""
+    def _store_file(self, path: Path, sha256: str | None) -> str:
+        """Move the file into the blob store and return its hash. Raises ChecksumMismatch, OSError."""
         try:
-            # Under a second name: where this is killed before a version names the blob, the upload still has its file.
-            return self._blobs.adopt(self._files.twin_of(path), sha256).sha256
+            # A second link, so that the upload keeps its file if this server is killed before it adds the version.
+            return self._blobs.adopt(self._files.link_twin(path), sha256).sha256
         except ValueError as error:
-            raise ChecksumMismatch(f"The file is another than its sha256 says: {error}.") from None
+            raise ChecksumMismatch(f"The file does not match its sha256: {error}.") from None
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -168,7 +169,7 @@ class ModelUploads:
                 writer.write(part)
             found = writer.commit().sha256
         if sha256 not in (None, found):
-            raise ChecksumMismatch(f"The file is another than its sha256 says: it is {found}.")
+            raise ChecksumMismatch(f"The file does not match its sha256. Its hash is {found}.")
         return found
 
 
@@ -177,7 +178,7 @@ def _keys_of(model: CatalogModel) -> set[str]:
 
 
 def _ending_of(facts: WeightsFacts, metadata: Mapping[str, str]) -> str:
-    """What the download's name ends with."""
+    """Return the file extension for downloads."""
     if facts.form is FileForm.SAFETENSORS:
         return ".safetensors"
     name = (metadata_text(metadata, "filename") or "").lower()

@@ -1,4 +1,4 @@
-"""What a version of a model came from, and what its file is, as JSON values."""
+"""The origin of a saved model's version and the format of its file, as JSON values."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,33 +11,33 @@ from api.trainers.diffusion_pipe.checkout import COMMIT_FILE, is_commit
 from api.training.views import SeriesView, TaskDetails, XAxis
 from api.util.foreign_files import read
 
-#: How the trainer names the directories of what it saves.
+#: The trainer's names for directories of saved models.
 _SAVED = re.compile(r"(epoch|step)(\d{1,9})", re.ASCII)
 
-#: A named dataset as a request is kept with it.
+#: A reference to a dataset version in a stored request.
 _PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]{0,99})@sha256:([0-9a-f]{64})(?![0-9a-f])", re.ASCII)
 
-#: Bytes of the file that names a commit.
-_MOST_COMMIT = 200
+#: The limit of the file with a commit, in bytes.
+_MAX_COMMIT_BYTES = 200
 
-#: What of a header's metadata is kept beside a version, in characters.
-_MOST_METADATA = 4_000
+#: The limit of metadata from a header that is stored with a version, in characters.
+_MAX_METADATA = 4_000
 
 
 def saved_at(artifact: str) -> tuple[str | None, int | None]:
-    """`epoch` or `step` and its number, by the path of a file that the trainer saved; None for any other file."""
+    """Return `epoch` or `step` and its number, from the path of a saved model; None for any other file."""
     found = next((match for part in artifact.split("/") if (match := _SAVED.fullmatch(part))), None)
     return (None, None) if found is None else (found[1], int(found[2]))
 
 
 def stem_of(artifact: str) -> str:
-    """The part of its path that belongs in the name of a download, such as epoch12; or nothing."""
+    """Return the part of an artifact's path for file names, such as epoch12; may be empty."""
     kind, number = saved_at(artifact)
     return "" if kind is None else f"{kind}{number}"
 
 
 def value_at(series: SeriesView, number: int) -> float | None:
-    """The value of a series at an epoch or a step; None where it has none there."""
+    """Return the value of a series at an epoch or step; None if there is none."""
     for point in series.data:
         if (point.epoch if series.type is XAxis.EPOCH else point.step) == number:
             return point.value
@@ -45,7 +45,7 @@ def value_at(series: SeriesView, number: int) -> float | None:
 
 
 def describe_origin(task: TaskDetails, artifact: str, loss: float | None, eval_loss: float | None) -> dict[str, Any]:
-    """Where a training's file comes from: enough to make it again. What is not known is None. Raises no OSError."""
+    """Return the facts needed to train an artifact again. Unknown facts are None. Never raises OSError."""
     kind, number = saved_at(artifact)
     request = task.request
     datasets = find_datasets(request)
@@ -67,7 +67,7 @@ def describe_origin(task: TaskDetails, artifact: str, loss: float | None, eval_l
 
 
 def find_datasets(request: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The named datasets that a request trains on, with the hashes of their manifests; without directories."""
+    """Return the dataset versions of a request by name and manifest hash, without plain directories."""
     found: dict[tuple[str, str], None] = {}
     for text in _texts(request):
         found.update(dict.fromkeys((match[1], match[2]) for match in _PINNED.finditer(text)))
@@ -75,15 +75,15 @@ def find_datasets(request: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def read_trainer_commit(task: TaskDetails, artifact: str) -> str | None:
-    """The commit of the trainer with which the attempt began that made a file; None where that is not known."""
+    """Return the trainer's commit at the start of the attempt that wrote an artifact; None if unknown."""
     run_dir = artifact.partition("/")[0]
     numbers = [each.number for each in task.attempts if each.run_dir and each.run_dir.rpartition("/")[2] == run_dir]
     if not numbers:
         return None
-    # An attempt that goes on in the same directory may have a newer trainer: what it saves is of the latest.
-    place = Path(task.output_dir).parent / "attempts" / str(max(numbers)) / COMMIT_FILE
+    # A resumed attempt uses the same directory, perhaps with a newer trainer. Its files are from the latest attempt.
+    path = Path(task.output_dir).parent / "attempts" / str(max(numbers)) / COMMIT_FILE
     with suppress(OSError, UnicodeDecodeError):
-        text = read(str(place), _MOST_COMMIT, levels=3).decode("ascii").strip()
+        text = read(str(path), _MAX_COMMIT_BYTES, levels=3).decode("ascii").strip()
         return text if is_commit(text) else None
     return None
 
@@ -100,7 +100,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
+    """Return a value as plain JSON types."""
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -109,7 +109,7 @@ def _plain(value: Any) -> Any:
 
 
 def describe_format(facts: WeightsFacts, base_model: str | None) -> dict[str, Any]:
-    """What a file is, by its header; `base_model` is what it was trained on, where that is known."""
+    """Return the format of a file by its header. `base_model` is the model that it was trained on, if known."""
     adapter, component = facts.adapter, facts.component
     types = sorted({slot.partition(".")[0] for slot in component.slots}) if component is not None else []
     return {
@@ -127,21 +127,21 @@ def describe_format(facts: WeightsFacts, base_model: str | None) -> dict[str, An
 
 
 def _few(metadata: Mapping[str, str]) -> dict[str, str]:
-    kept: dict[str, str] = {}
-    left = _MOST_METADATA
+    few: dict[str, str] = {}
+    left = _MAX_METADATA
     for name, value in metadata.items():
         left -= len(name) + len(value)
         if left < 0:
             break
-        kept[name] = value
-    return kept
+        few[name] = value
+    return few
 
 
 def standard_metadata(
     name: str, ordinal: int, origin: Mapping[str, Any], format_: Mapping[str, Any], trigger: str | None
 ) -> dict[str, str]:
-    """What the trainer leaves out of a file, under the keys that programs look for; without what is not known."""
-    told = {
+    """Return the metadata that the trainer omits, under the keys that other programs read; only known values."""
+    metadata = {
         "modelspec.title": f"{name} v{ordinal}",
         "modelspec.trigger_phrase": trigger,
         "ss_output_name": name,
@@ -153,4 +153,4 @@ def standard_metadata(
         "diffusion_pipe.task_id": origin.get("task_id"),
         "diffusion_pipe.dataset": origin.get("dataset"),
     }
-    return {key: str(value) for key, value in told.items() if value is not None}
+    return {key: str(value) for key, value in metadata.items() if value is not None}

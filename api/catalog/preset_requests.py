@@ -1,4 +1,4 @@
-"""Makes ready requests of presets: with the paths of what is here, or of where a download would put it."""
+"""Builds requests from presets, with the paths of local files or of future downloads."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from api.domain.catalog import CatalogModel, ComponentNeed, LocalWeights, ModelV
 from api.trainers import toml_text
 
 
-def place_of(need: ComponentNeed, models_root: Path) -> str:
-    """Where a download puts a component: below the models' root, as in its repository."""
+def download_path(need: ComponentNeed, models_root: Path) -> str:
+    """Return the path that a download gives a component, below the models' root."""
     if not need.sources:
         return str(models_root / need.key)
     source = need.sources[0]
@@ -27,11 +27,11 @@ def make_request(
     encoder_type: str | None,
     dataset: str | None = None,
 ) -> PresetView:
-    """The request of a preset. `encoder_type` is the `type` of the model's text encoders."""
+    """Return a preset with its request. `encoder_type` is the `type` of the model's text encoders."""
     loaded, missing = model_table(model, variant, local, models_root, encoder_type, preset.precisions)
     values = {**loaded, **preset.model}
     config = {**preset.config, "model": values}
-    directories = [{**_place_of_data(dataset), "num_repeats": 1}]
+    directories = [{**_data_source(dataset), "num_repeats": 1}]
     request = {
         "model_type": model.model_type,
         "gpu_count": 1,
@@ -56,8 +56,8 @@ def make_request(
     )
 
 
-def _place_of_data(dataset: str | None) -> dict[str, str]:
-    """A directory by its path, else a dataset by its name; nothing where none was named, which a check then says."""
+def _data_source(dataset: str | None) -> dict[str, str]:
+    """Return a directory by its path, or a dataset by its name. Without either, the check reports it as missing."""
     if dataset is None:
         return {}
     return {"path" if dataset.startswith("/") else "dataset": dataset}
@@ -71,9 +71,9 @@ def model_table(
     encoder_type: str | None,
     precisions: Mapping[str, Precision] | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The table [model] that loads a variant, and the keys whose files are not here.
+    """Return the table [model] that loads a variant, and the keys whose files are missing.
 
-    `precisions` has by key the precision that a file must have.
+    `precisions` has the required precision of a file by key.
     """
     paths: dict[str, list[str]] = {}
     missing = []
@@ -82,14 +82,14 @@ def model_table(
         if found is None or found.problem is not None:
             missing.append(need.key)
         paths.setdefault(need.key, []).append(
-            found.path if found is not None and found.problem is None else place_of(need, models_root)
+            found.path if found is not None and found.problem is None else download_path(need, models_root)
         )
     values = {"type": model.model_type, **_paths(paths, encoder_type), **variant.settings}
     return values, tuple(dict.fromkeys(missing))
 
 
 def _paths(paths: Mapping[str, list[str]], encoder_type: str | None) -> dict[str, Any]:
-    """The keys of [model] that name files."""
+    """Return the keys of [model] with paths."""
     values: dict[str, Any] = {}
     for key, found in paths.items():
         if key == "text_encoders":
@@ -103,12 +103,12 @@ def _paths(paths: Mapping[str, list[str]], encoder_type: str | None) -> dict[str
 
 
 def _tables_last(config: Mapping[str, Any]) -> dict[str, Any]:
-    """In TOML whatever stands behind a table belongs to it."""
+    """Return the configuration with its tables last: in TOML, keys after a table belong to it."""
     tables = {name: value for name, value in config.items() if isinstance(value, Mapping)}
     return {**{name: value for name, value in config.items() if name not in tables}, **tables}
 
 
 def find_variant(model: CatalogModel, names: Iterable[str]) -> ModelVariant:
-    """The variant of the first of these names that the model has, else its first."""
+    """Return the first of these variants that the model has, else its first variant."""
     known = {variant.name: variant for variant in model.variants}
     return next((known[name] for name in names if name in known), model.variants[0])

@@ -1,4 +1,4 @@
-"""Pushes of versions to a hub as they are answered."""
+"""Pushes in answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from api.domain.reason import ReasonCode
 
 
 class PushStatus(StrEnum):
-    """Where a push is."""
+    """The status of a push."""
 
     QUEUED = "queued"
     PUSHING = "pushing"
@@ -23,7 +23,7 @@ class PushStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PushedFileView:
-    """One file of a push: bytes, and how many of them were sent."""
+    """One file of a push. Sizes are bytes."""
 
     name: str  #: its path in the repository
     size: int | None
@@ -34,15 +34,15 @@ class PushedFileView:
 
 @dataclass(frozen=True, slots=True)
 class PushView:
-    """A push as it is answered."""
+    """A push of a saved model to a hub."""
 
     push_id: str
     model: str | None
     version: int | None
     repository: str | None
-    url: str | None  #: of the repository's page, once everything is there
-    commit: str | None  #: at which everything is there
-    is_new: bool | None  #: whether anything was not there before; None: not known yet
+    url: str | None  #: of the repository's page, once the push is complete
+    commit: str | None  #: the commit that has all files
+    is_new: bool | None  #: whether the push made a new commit; None: not known yet
     status: PushStatus
     progress: float | None
     files: tuple[PushedFileView, ...]
@@ -52,7 +52,7 @@ class PushView:
     eta_seconds: float | None
     owner: str | None
     waiting_reason: str | None
-    waiting_reason_code: ReasonCode | None  #: the same for programs, and in other languages
+    waiting_reason_code: ReasonCode | None  #: the code of the reason, for programs and translations
     failure: Cause | None
     warnings: tuple[str, ...]
     created_at: datetime

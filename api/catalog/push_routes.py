@@ -1,4 +1,4 @@
-"""Pushes of versions to a hub."""
+"""Routes of pushes to a hub."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -9,7 +9,7 @@ from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer
 from api.web.context import services
-from api.web.idempotency_routes import TAKES_KEY, idempotency_scope, idempotent, made_before
+from api.web.idempotency_routes import TAKES_KEY, earlier_result, idempotency_scope, idempotent
 
 pushes = APIBlueprint("pushes", __name__, url_prefix=f"{BASE_PATH}/models", tag="Models")
 
@@ -20,14 +20,14 @@ pushes = APIBlueprint("pushes", __name__, url_prefix=f"{BASE_PATH}/models", tag=
 @pushes.doc(responses=[400, 404, 409, 415, 422, 503, 507], extensions=TAKES_KEY)
 @idempotent
 def start_push(name: str, version: str, json_data: StartPush) -> Response:
-    """Push a version to a Hugging Face repository
+    """Push a version to a Hugging Face repository.
 
-    Its file, its samples and a model card made of what is known of it, as one commit. What the repository has already
-    is not sent again; when it has all of it, nothing is committed.
+    One commit adds the file, its samples and a generated model card. Files that the repository already has are not
+    sent again. If it has all of them, nothing is committed.
     """
     asks = current_principal.get()
     order, token = json_data.order(), json_data.secret()
-    if before := made_before():
+    if before := earlier_result():
         made = services().pushes.get(before.about)
     else:
         made = services().pushes.start(name, version, order, token, asks, idempotency_scope())
@@ -39,9 +39,9 @@ def start_push(name: str, version: str, json_data: StartPush) -> Response:
 @pushes.output(PushListAnswer)
 @pushes.doc(responses=[422])
 def list_pushes(query_data: PushesQuery) -> Response:
-    """Pushes, newest first
+    """List pushes, newest first.
 
-    Those that one may see.
+    The list holds the pushes that you may see.
     """
     page = services().pushes.get_page_of(query_data.model, query_data.page())
     return answer({"pushes": page.rows, "pagination": page.pagination})
@@ -51,9 +51,10 @@ def list_pushes(query_data: PushesQuery) -> Response:
 @pushes.output(PushAnswer)
 @pushes.doc(responses=[404])
 def get_push(task_id: str) -> Response:
-    """One push
+    """Get a push.
 
-    Its files with how much of each was sent, and the commit once it is made; of one that failed why, and what to do.
+    The answer has the progress of each file and the commit once it exists. For a failed push it has the cause and a
+    remedy.
     """
     return answer(services().pushes.get(task_id))
 
@@ -62,9 +63,9 @@ def get_push(task_id: str) -> Response:
 @pushes.output(PushAnswer, status_code=202)
 @pushes.doc(responses=[404, 409, 503])
 def pause_push(task_id: str) -> Response:
-    """Pause a push
+    """Pause a push.
 
-    Files that the hub has whole are not sent again. It takes no body.
+    Files that the hub has received completely are not sent again. The request has no body.
     """
     return answer_end(services().pushes.pause(task_id, current_principal.get().actor))
 
@@ -73,9 +74,9 @@ def pause_push(task_id: str) -> Response:
 @pushes.output(PushAnswer, status_code=202)
 @pushes.doc(responses=[404, 409, 503])
 def resume_push(task_id: str) -> Response:
-    """Let a push go on
+    """Resume a push.
 
-    One that was paused, or that failed. It takes no body.
+    The push must be paused or failed. The request has no body.
     """
     return answer(services().pushes.resume(task_id, current_principal.get().actor), 202, "queued")
 
@@ -84,8 +85,9 @@ def resume_push(task_id: str) -> Response:
 @pushes.output(PushAnswer, status_code=202)
 @pushes.doc(responses=[404, 409, 503])
 def cancel_push(task_id: str) -> Response:
-    """Cancel a push
+    """Cancel a push.
 
-    For good, also one that was paused or failed: it cannot be resumed. What was committed stays. It takes no body.
+    A cancelled push cannot be resumed. A paused or failed push can be cancelled too. Committed files stay in the
+    repository. The request has no body.
     """
     return answer_end(services().pushes.cancel(task_id, current_principal.get().actor))

@@ -1,4 +1,4 @@
-"""What requests for pushes may hold, and what their answers look like."""
+"""Schemas of requests and answers for pushes."""
 
 from typing import Annotated, Literal
 
@@ -15,62 +15,63 @@ from api.util.validation import Strict
 from api.web.schemas import Envelope, PageQuery, Shown
 
 
-def _no_name_of_a_hub(repository: str) -> str:
-    """What a hub takes for no repository: it would refuse it, or the address would lead elsewhere."""
+def _check_repository(repository: str) -> str:
     for part in repository.split("/"):
         if ".." in part or "--" in part or part.endswith((".git", ".", "-")):
-            raise ValueError("no part of it may have .. or -- in it, or end in . or - or .git")
+            raise ValueError("must not contain .. or --, and its parts must not end in . or - or .git")
     return repository
 
 
-PushTarget = Annotated[Repository, AfterValidator(_no_name_of_a_hub)]
+PushTarget = Annotated[Repository, AfterValidator(_check_repository)]
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._\-]{0,99}"
 PushPath = Annotated[str, Field(max_length=200, pattern=rf"^({_PART}/){{0,5}}{_PART}\.safetensors$")]
 
 
 class PushesQuery(PageQuery):
-    """Says which pushes are wanted."""
+    """The filter and page of a list of pushes."""
 
-    model: RegistryName | None = Field(None, description="only those of versions of this registered model")
+    model: RegistryName | None = Field(None, description="only pushes of this saved model")
 
 
 class StartPush(Strict):
-    """Where a version goes, and what its card says besides what is known of it."""
+    """A request to push a version, with facts for its model card."""
 
     model_config = ConfigDict(
         strict=True, json_schema_extra={"example": {"repository": "ann/cats", "license": "apache-2.0"}}
     )
 
-    repository: PushTarget = Field(description="on the hub of HF_ENDPOINT")
+    repository: PushTarget = Field(description="a repository on the hub of HF_ENDPOINT")
     revision: str = Field(
-        "main", pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$", description="the branch; made where there is none"
+        "main", pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$", description="the branch, created if it is missing"
     )
     path: PushPath | None = Field(
-        None, description="of the file in the repository; as its download is called otherwise"
+        None, description="the file's path in the repository; default: the version's file name"
     )
-    private: bool = Field(True, description="whether a repository that is made is private")
-    create: bool = Field(True, description="whether the repository is made where there is none")
+    private: bool = Field(True, description="whether a new repository is private")
+    create: bool = Field(True, description="whether to create a missing repository")
     message: Annotated[str, Field(min_length=1, max_length=500), AfterValidator(mask_secrets)] | None = Field(
-        None, description="of the commit"
+        None, description="the message of the commit"
     )
     card: Literal["own", "always", "never"] = Field(
-        "own", description="own: the card is written where there is none, or one that the service wrote"
+        "own", description="own: write the card unless the repository has one of someone else"
     )
-    samples: bool = Field(True, description="whether the version's samples go along, and are shown by the card")
+    samples: bool = Field(True, description="whether to push the version's samples and show them in the card")
     license: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9.\-]{0,59}$", description="as the hub calls it: apache-2.0, cc-by-4.0, other"
+        None,
+        pattern=r"^[a-z0-9][a-z0-9.\-]{0,59}$",
+        description="as the hub names it: apache-2.0, cc-by-4.0, other",
     )
-    base_model: Repository | None = Field(None, description="the repository of the model that it was trained on")
+    base_model: Repository | None = Field(None, description="the repository of the base model")
     trigger: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(mask_secrets)] | None = Field(
-        None, description="the word that calls what was trained; that of the file's header otherwise"
+        None, description="the trigger word; default: that of the file's header"
     )
     token: HubToken | None = Field(
-        None, description="for the hub, with write access; the service's own HF_TOKEN otherwise"
+        None, description="a token for the hub with write access; default: the service's HF_TOKEN"
     )
 
     def order(self) -> PushOrder:
-        """The order as the service takes it; without the token."""
+        """Return the request for the service, without the token."""
         return PushOrder(
             repository=self.repository,
             revision=self.revision,
@@ -84,20 +85,20 @@ class StartPush(Strict):
         )
 
     def secret(self) -> str | None:
-        """The token."""
+        """Return the token; None without one."""
         return None if self.token is None else self.token.get_secret_value()
 
 
 class PushList(Shown):
-    """Pushes, newest first."""
+    """A page of pushes, newest first."""
 
     pushes: list[PushView]
     pagination: Pagination
 
 
 class PushAnswer(Envelope[PushView]):
-    """A push."""
+    """The answer with a push."""
 
 
 class PushListAnswer(Envelope[PushList]):
-    """Pushes."""
+    """The answer with a page of pushes."""

@@ -1,4 +1,4 @@
-"""Pushes of versions to a hub: tasks like downloads, the other way."""
+"""The use cases of pushes of saved models to a hub."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from api.catalog.transfer_service import TransferService
 from api.catalog.transfers import LEVELS, Transfers, TransferWork, number, whole
 from api.domain.access import Principal
 from api.domain.catalog import CatalogModel
-from api.domain.progress import NOTHING_YET, ProgressReport
+from api.domain.progress import NO_PROGRESS, ProgressReport
 from api.domain.reason import code_of
 from api.domain.sample import ModelSample
 from api.domain.training import TaskStatus, TaskSummary
-from api.jobs.pushes.wish import CARD, CardRule, PushedFile, PushWish
+from api.jobs.pushes.request import CARD, CardRule, PushedFile, PushRequest
 from api.util.foreign_files import write
 from api.util.pagination import Page, PageRequest
 
@@ -35,27 +35,27 @@ _STATUSES = {
     TaskStatus.STOPPED: PushStatus.PAUSED,
 }
 
-#: What the weights are called in the task's output directory.
+#: The name of the weights in the task's output directory.
 _WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class PushOrder:
-    """A request: which version goes where, and what its card says."""
+    """A user's request for a push, except the version and the token."""
 
     repository: str
     revision: str = "main"
-    path: str | None = None  #: of the weights in the repository; None: as its download is called
-    is_private: bool = True  #: of a repository that is made
+    path: str | None = None  #: of the weights in the repository; None: the file name of the version
+    is_private: bool = True  #: whether a new repository is private
     creates: bool = True
     message: str | None = None
     card: str = CardRule.OWN
-    samples: bool = True  #: go along
+    samples: bool = True  #: whether samples are pushed too
     facts: CardFacts = field(default_factory=CardFacts)
 
     def as_config(self) -> dict[str, Any]:
-        """As it is kept with its task: what was given."""
-        told = {
+        """Return the given fields, as they are stored with the task."""
+        fields = {
             "repository": self.repository,
             "revision": self.revision,
             "path": self.path,
@@ -68,12 +68,12 @@ class PushOrder:
             "base_model": self.facts.base_model,
             "trigger": self.facts.trigger,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class PushRules:
-    """Where this service pushes to."""
+    """The hub and the private hosts that pushes may connect to."""
 
     endpoint: str
     allowed_hosts: tuple[str, ...]
@@ -105,7 +105,7 @@ class PushService(TransferService[PushView]):
         asks: Principal,
         idempotency_key: str | None = None,
     ) -> PushView:
-        """Makes a task that pushes a version. The token goes into the task's file of secrets, and into no other place.
+        """Create a task that pushes a version. The token is stored in the task's secrets file only.
 
         Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing, InsufficientStorage, QuotaExceeded.
         """
@@ -121,23 +121,23 @@ class PushService(TransferService[PushView]):
         files += [PushedFile(_local(each), _path_of(each), each.size_bytes) for each in samples]
         if order.card != CardRule.NEVER:
             files.append(PushedFile(CARD, CARD, len(card)))
-        wish = self._make_wish(order, order.message or f"{name} v{found.ordinal}", files)
-        # The hash keeps the version from being deleted before this has ended.
-        told = {**order.as_config(), "model": name, "version": found.ordinal, "sha256": found.sha256}
+        request = self._make_request(order, order.message or f"{name} v{found.ordinal}", files)
+        # The hash protects the version from deletion until the task has ended.
+        stored_order = {**order.as_config(), "model": name, "version": found.ordinal, "sha256": found.sha256}
         model_type = found.format.get("base_model")
         work = TransferWork(
             model_type if isinstance(model_type, str) else None,
             order.repository,
-            told,
-            {**wish.as_json(), "model": name, "version": found.ordinal},
+            stored_order,
+            {**request.as_json(), "model": name, "version": found.ordinal},
             lambda output: self._lay_out(output, found, samples, card),
         )
         task_id = self._transfers.start(work, token, asks, idempotency_key)
         logger.info("push submitted", extra={"task_id": task_id, "model": name, "version": found.ordinal})
         return self.get(task_id)
 
-    def _make_wish(self, order: PushOrder, message: str, files: Sequence[PushedFile]) -> PushWish:
-        return PushWish(
+    def _make_request(self, order: PushOrder, message: str, files: Sequence[PushedFile]) -> PushRequest:
+        return PushRequest(
             endpoint=self._rules.endpoint,
             repository=order.repository,
             revision=order.revision,
@@ -150,9 +150,9 @@ class PushService(TransferService[PushView]):
         )
 
     def get_page_of(self, model: str | None, page: PageRequest) -> Page[PushView]:
-        """A page of those that whoever asks may see, of one model alone where one is named; newest first."""
+        """Return a page of the pushes that the user may see, newest first, optionally those of one model."""
         found = self._transfers.get_page(page, model)
-        return found.map(lambda task: self._show(task, task.progress or NOTHING_YET))
+        return found.map(lambda task: self._show(task, task.progress or NO_PROGRESS))
 
     def _lay_out(self, output: Path, version: ModelVersion, samples: Sequence[ModelSample], card: bytes) -> None:
         self._registry.link_file(version.sha256, output / _WEIGHTS)
@@ -192,7 +192,7 @@ class PushService(TransferService[PushView]):
         )
 
     def _own_url(self, url: str | None) -> str | None:
-        """An address that the program has written, if it is one of the hub: where trainers write, others can."""
+        """Return a URL from the state file if it is one of the hub, since trainers may write there too."""
         return url if url is not None and url.startswith(f"{self._rules.endpoint.rstrip('/')}/") else None
 
     def _status(self, task: TaskSummary) -> PushStatus:
@@ -202,7 +202,7 @@ class PushService(TransferService[PushView]):
 
 
 def _path_of(sample: ModelSample) -> str:
-    """Its path in the repository: the same for the same bytes, so that what is there is not sent again."""
+    """Return a sample's path in the repository. Equal content has an equal path and is not sent again."""
     return f"samples/v{sample.ordinal}-{sample.sha256[:12]}{sample.ending}"
 
 
@@ -211,14 +211,14 @@ def _local(sample: ModelSample) -> str:
 
 
 def _show_file(found: Any) -> PushedFileView:
-    told: Mapping[str, Any] = found if isinstance(found, dict) else {}
-    size, sent = whole(told, "size"), whole(told, "sent") or 0
+    file: Mapping[str, Any] = found if isinstance(found, dict) else {}
+    size, sent = whole(file, "size"), whole(file, "sent") or 0
     return PushedFileView(
-        name=str(told.get("name", ""))[:1024],
+        name=str(file.get("name", ""))[:1024],
         size=size,
         sent=sent,
         progress=None if not size else min(100.0, round(100.0 * sent / size, 1)),
-        status=str(told.get("status", ""))[:40],
+        status=str(file.get("status", ""))[:40],
     )
 
 

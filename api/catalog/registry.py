@@ -1,4 +1,4 @@
-"""Registered models: a training's file becomes a numbered version of a named model, which aliases point to."""
+"""The use cases of the library of saved models."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ from api.catalog.registry_models import (
 )
 from api.catalog.store import RegistryStore
 from api.domain.access import Permission, Principal
-from api.domain.sight import current_sight
+from api.domain.read_scope import current_scope
 from api.domain.weights import FileForm, WeightsFacts
 from api.errors import (
     BlobMissing,
@@ -52,11 +52,11 @@ from api.util.pagination import Page, PageRequest, read_page
 
 logger = logging.getLogger(__name__)
 
-#: Read at a time.
+#: Bytes per read.
 _CHUNK = 1024 * 1024
 
-#: Values of a series among which one epoch's or step's is looked for.
-_MOST_VALUES = 10_000
+#: The number of values of a series to search for one epoch or step.
+_MAX_VALUES = 10_000
 
 
 class Registry:
@@ -71,7 +71,7 @@ class Registry:
         links: ComfyLinks | None = None,
         room: Callable[[int], None] = lambda size: None,
     ) -> None:
-        """`links` None: no directory of ComfyUI is configured. `room` raises where the disk has none."""
+        """`links` is None without a directory of ComfyUI. `room` raises if the disk has no room for that many bytes."""
         self._store = store
         self._blobs = blobs
         self._training = training
@@ -80,7 +80,7 @@ class Registry:
         self._room = room
         self._linking_lock = threading.Lock()
 
-    # -- making --------------------------------------------------------------------------------------------------------
+    # -- creating ------------------------------------------------------------------------------------------------------
 
     def register(
         self,
@@ -93,7 +93,7 @@ class Registry:
         tags: Sequence[str] = (),
         aliases: Sequence[str] = (),
     ) -> ModelVersionView:
-        """Makes a training's file the next version of a model, which is made where there is none.
+        """Add a training's file as the next version of a model. Create the model if it is missing.
 
         Raises TaskNotFound, ArtifactNotFound, WeightsRefused, NotYours, Conflict, InsufficientStorage, OSError.
         """
@@ -102,8 +102,8 @@ class Registry:
         task = self._task_of(task_id)
         if is_checkpoint_state(artifact):
             raise WeightsRefused(
-                f"{artifact[:300]} is of a checkpoint: its trainer goes on by it, and nothing else can load it."
-                f" Register a saved model: GET /training/{task_id}/artifacts lists them with the kind `model`."
+                f"{artifact[:300]} is part of a checkpoint, which only its trainer can load."
+                f" Register a saved model instead: GET /training/{task_id}/artifacts lists them with the kind `model`."
             )
         sha256, facts = self._take(self._training.open_artifact(task_id, artifact))
         new = NewModelVersion(
@@ -119,23 +119,23 @@ class Registry:
         self._store.ensure(name, principal.owner, self._clock.now())
         with self._linking(name, aliases):
             made = self._store.add_version(name, new, aliases, self._clock.now())
-        logger.info("model version made", extra={"model": name, "version": made.ordinal, "task_id": task_id})
+        logger.info("model version added", extra={"model": name, "version": made.ordinal, "task_id": task_id})
         return self._show(name, made)
 
     def write_metadata(
         self, name: str, version: str, trigger: str | None, more: Mapping[str, str], principal: Principal
     ) -> ModelVersionView:
-        """Makes a version with the same tensors and more metadata in its header.
+        """Add a version with the same tensors and more metadata in its header.
 
         Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing, WeightsRefused, InsufficientStorage.
         """
         old = self._store.get_version(self.find(name).name, version)
-        told = {**standard_metadata(name, old.ordinal, old.origin, old.format, trigger), **more}
+        metadata = {**standard_metadata(name, old.ordinal, old.origin, old.format, trigger), **more}
         handle = self._blobs.open(old.sha256)
         try:
             self._room(old.size_bytes)
             with self._blobs.begin() as writer:
-                rewrite(handle, told, writer.write)
+                rewrite(handle, metadata, writer.write)
                 blob = writer.commit()
         except (Unsound, ValueError) as error:
             raise WeightsRefused(f"The metadata cannot be written: the file {error}.") from None
@@ -157,16 +157,16 @@ class Registry:
         return self._show(name, self._store.add_version(name, new, (), self._clock.now()))
 
     def _take(self, file: OpenFile) -> tuple[str, WeightsFacts]:
-        """Copies an open file into the store, and says what it is; it is closed. Raises WeightsRefused.
+        """Copy an open file into the blob store, close it, and return its hash and facts. Raises WeightsRefused.
 
-        A copy, and no other name of the same file: a training that is resumed writes over what it has saved.
+        The file is not linked, because a resumed training overwrites its saved models.
         """
         try:
             self._room(file.size)
             with self._blobs.begin() as writer:
                 while part := os.read(file.descriptor, _CHUNK):
                     writer.write(part)
-                    # Who trains may write to it meanwhile, and without an end.
+                    # The trainer may append to the file in the meantime, without end.
                     if writer.size_bytes > file.size:
                         raise WeightsRefused(f"{file.name} is still being written.")
                 blob = writer.commit()
@@ -179,7 +179,7 @@ class Registry:
 
     def _task_of(self, task_id: str) -> TaskDetails:
         task = self._training.get(task_id)
-        if not current_sight.get().sees(task.owner):
+        if not current_scope.get().sees(task.owner):
             raise HiddenTask.named(task_id)
         return task
 
@@ -190,44 +190,44 @@ class Registry:
             return None, None
         axis = XAxis.EPOCH if kind == "epoch" else XAxis.STEP
         series = [
-            self._training.get_metrics(task.task_id, metric, axis, _MOST_VALUES, None)
+            self._training.get_metrics(task.task_id, metric, axis, _MAX_VALUES, None)
             for metric in ("loss", "eval_loss")
         ]
         loss, eval_loss = (value_at(one, number) for one in series)
         return loss, eval_loss
 
     def require_own(self, name: str, principal: Principal) -> None:
-        """Whether a model of this name, if there is one, may get a version by this principal."""
+        """Check that the principal may add versions to a model, if it exists. Raises ModelExists, NotYours."""
         with suppress(RegisteredModelNotFound):
             found = self._store.get(name)
-            if not current_sight.get().sees(found.owner):
-                raise ModelExists(f'A model is called "{name}" already.')
+            if not current_scope.get().sees(found.owner):
+                raise ModelExists(f'A model named "{name}" already exists.')
             is_own = found.owner is None or found.owner == principal.owner
             if principal.owner is not None and not is_own and not principal.may(Permission.TASKS_WRITE_ANY):
-                raise NotYours(f"{name} belongs to somebody else: only they and administrators may change it.")
+                raise NotYours(f"{name} belongs to another user. Only its owner and administrators may change it.")
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     def find(self, name: str) -> RegisteredModel:
-        """The model with this name, as whoever asks may see it. Raises RegisteredModelNotFound."""
+        """Return a model that the user may see. Raises RegisteredModelNotFound."""
         found = self._store.get(name)
-        if not current_sight.get().sees(found.owner):
+        if not current_scope.get().sees(found.owner):
             raise HiddenModel(f'No model is called "{name[:100]}".')
         return found
 
     def owner_of(self, name: str) -> str | None:
-        """Whom a model belongs to; None: nobody. Raises RegisteredModelNotFound, DatabaseUnavailable."""
+        """Return the owner of a model, or None. Raises RegisteredModelNotFound, DatabaseUnavailable."""
         return self._store.get(name).owner
 
     def get(self, name: str) -> RegisteredModelView:
-        """A model with its newest version. Raises RegisteredModelNotFound."""
+        """Return a model with its newest version. Raises RegisteredModelNotFound."""
         return self._show_models([self.find(name)])[0]
 
     def get_page(
         self, search: str | None, owner: str | None, tag: str | None, page: PageRequest
     ) -> Page[RegisteredModelView]:
-        """A page of the models that whoever asks may see, newest first."""
-        seen_by = current_sight.get().only_of
+        """Return a page of the models that the user may see, newest first."""
+        seen_by = current_scope.get().only_of
         found = read_page(
             lambda *cut: self._store.page(*cut, search=search, owner=owner, tag=tag, seen_by=seen_by),
             lambda row: row.serial,
@@ -236,25 +236,25 @@ class Registry:
         return Page(tuple(self._show_models(found.rows)), found.pagination)
 
     def get_version(self, name: str, version: str) -> ModelVersionView:
-        """A version by its number, an alias or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        """Return a version by number, alias or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""
         return self._show(name, self._store.get_version(self.find(name).name, version))
 
     def get_versions(self, name: str, page: PageRequest) -> Page[ModelVersionView]:
-        """A page of the versions, newest first. Raises RegisteredModelNotFound."""
+        """Return a page of the versions, newest first. Raises RegisteredModelNotFound."""
         known = self.find(name).name
         found = read_page(lambda *cut: self._store.versions(known, *cut), lambda row: row.ordinal, page)
         return found.map(lambda row: self._show(name, row))
 
     def find_version(self, name: str, version: str) -> ModelVersion:
-        """A version as it is kept. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        """Return a version as stored. Raises RegisteredModelNotFound, ModelVersionNotFound."""
         return self._store.get_version(self.find(name).name, version)
 
     def link_file(self, sha256: str, target: Path) -> None:
-        """Gives the file of a version another name, for a task that needs it. Raises BlobMissing, OSError."""
+        """Link the file of a version into a task's directory. Raises BlobMissing, OSError."""
         self._blobs.link_into(sha256, target, may_symlink=False)
 
     def open_file(self, name: str, version: str) -> OpenFile:
-        """The file of a version, open for reading.
+        """Open the file of a version for reading.
 
         Raises RegisteredModelNotFound, ModelVersionNotFound, BlobMissing.
         """
@@ -265,7 +265,7 @@ class Registry:
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def change(self, name: str, changes: Mapping[str, Any]) -> RegisteredModelView:
-        """Changes name, description or tags. Raises RegisteredModelNotFound, ModelExists, Conflict."""
+        """Change name, description or tags. Raises RegisteredModelNotFound, ModelExists, Conflict."""
         found, new_name = self.find(name), changes.get("name") or name
         with self._linking_lock:
             before = self._links_of(found.name)
@@ -280,26 +280,26 @@ class Registry:
     def change_version(
         self, name: str, version: str, changes: Mapping[str, Any], aliases: Sequence[str] | None
     ) -> ModelVersionView:
-        """Changes notes, tags or aliases. Raises RegisteredModelNotFound, ModelVersionNotFound, Conflict."""
+        """Change notes, tags or aliases. Raises RegisteredModelNotFound, ModelVersionNotFound, Conflict."""
         self.find(name)
         with self._linking(name, aliases or ()):
             changed = self._store.change_version(name, version, changes, aliases, self._clock.now())
         return self._show(name, changed)
 
     def delete(self, name: str) -> ModelDeleted:
-        """Takes a model away with all its versions. Raises RegisteredModelNotFound, VersionInUse."""
+        """Delete a model with all its versions. Raises RegisteredModelNotFound, VersionInUse."""
         self._store.delete(self.find(name).name)
         logger.info("model deleted", extra={"model": name})
         return ModelDeleted(name, None)
 
     def delete_version(self, name: str, version: str) -> ModelDeleted:
-        """Takes a version away. Raises RegisteredModelNotFound, ModelVersionNotFound, VersionInUse."""
+        """Delete a version. Raises RegisteredModelNotFound, ModelVersionNotFound, VersionInUse."""
         ordinal = self._store.delete_version(self.find(name).name, version)
         logger.info("model version deleted", extra={"model": name, "version": ordinal})
         return ModelDeleted(name, ordinal)
 
     def collect(self, older_than_seconds: float) -> None:
-        """Removes the files that no version and no sample needs any more. Raises OSError."""
+        """Remove the files that no version and no sample needs. Raises OSError."""
         self._relink()
         if self._store.belongs_with(self._blobs.identity()):
             self._blobs.sweep(self._store.needed, older_than_seconds)
@@ -307,7 +307,7 @@ class Registry:
     # -- links and views -----------------------------------------------------------------------------------------------
 
     def _links_of(self, name: str) -> dict[str, str]:
-        """The hashes by the aliases that a model has now; nothing where no links are made."""
+        """Return the hashes by alias of a model; empty without a directory of ComfyUI."""
         if self._links is None:
             return {}
         aliases = self._store.get(name).aliases
@@ -319,7 +319,7 @@ class Registry:
 
     @contextmanager
     def _linking(self, name: str, aliases: Collection[str]) -> Iterator[None]:
-        """Brings ComfyUI's links to what the aliases are at the end of its `with` block, which may add these."""
+        """Update ComfyUI's links after the `with` block, which may add these aliases. Raises Conflict."""
         if self._links is None:
             yield
             return
@@ -330,7 +330,7 @@ class Registry:
             self._links.update(name, before, self._links_of(name))
 
     def _relink(self) -> None:
-        """Makes the links that a server which was killed had no time for, or that another one has made too late."""
+        """Repair the links, for example after a server was killed before it updated them."""
         if self._links is None:
             return
         for name in self._links.aliased():

@@ -1,21 +1,21 @@
-"""Results as named models with numbered versions, which never change, and aliases, which move."""
+"""Saved models in the library: named, with numbered immutable versions and movable aliases."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-#: What models and aliases can be called: the name of a file on every system, and no number, which names a version.
+#: Names of models are valid file names on every system. Aliases are no numbers, because numbers name versions.
 MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._\-]{0,99}"
 ALIAS = r"[a-z][a-z0-9._\-]{0,39}"
 
-#: Stands for the newest version, and so is no alias.
+#: The name of the newest version; not allowed as an alias.
 LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModel:
-    """A name for results. `latest` is the number of the newest version that there is; None: there is none."""
+    """A saved model. `latest` is the number of its newest version, or None."""
 
     serial: int
     name: str
@@ -25,47 +25,47 @@ class RegisteredModel:
     created_at: datetime
     updated_at: datetime
     latest: int | None
-    versions: int = 0  #: how many there are
-    aliases: Mapping[str, int] = field(default_factory=dict)  #: numbers of versions
+    versions: int = 0  #: the number of versions
+    aliases: Mapping[str, int] = field(default_factory=dict)  #: version numbers by alias
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One result: its bytes are the blob of this hash. `origin` and `format` are as JSON has them."""
+    """A version of a saved model. Its file is the blob of this hash; `origin` and `format` are JSON values."""
 
     ordinal: int
     sha256: str
     size_bytes: int
     created_at: datetime
     actor: str
-    file_name: str  #: what its download is called
+    file_name: str  #: the file name of its download
     notes: str | None
     tags: tuple[str, ...]
     origin: Mapping[str, Any]
     format: Mapping[str, Any]
     aliases: tuple[str, ...] = ()
-    samples: int = 0  #: how many there are
+    samples: int = 0  #: the number of samples
 
 
 @dataclass(frozen=True, slots=True)
 class NewModelVersion:
-    """A version as it is about to be made; it gets its number when it is kept."""
+    """A version to be added. The store gives it a number."""
 
     sha256: str
     size_bytes: int
     actor: str
-    stem: str  #: what stands behind the version in the name of its download, such as epoch12; may be empty
+    stem: str  #: the part of the file name after the version, such as epoch12; may be empty
     notes: str | None
     tags: tuple[str, ...]
     origin: Mapping[str, Any]
     format: Mapping[str, Any]
-    ending: str = ".safetensors"  #: of the name of its download
-    samples_of: int | None = None  #: the number of the version whose samples it takes over
+    ending: str = ".safetensors"  #: the file extension
+    samples_of: int | None = None  #: the number of a version to copy the samples of
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersionView:
-    """A version as it is answered."""
+    """A version of a saved model in answers."""
 
     model: str
     version: int
@@ -73,20 +73,20 @@ class ModelVersionView:
     sha256: str
     size_bytes: int
     file_name: str
-    download: str  #: where the file is
-    path: str | None  #: where it lies on the server's machine, which nothing may write to; None: it is missing
+    download: str  #: the URL path of the file
+    path: str | None  #: the read-only file on the server's machine; None if it is missing
     created_at: datetime
     actor: str
     notes: str | None
     tags: tuple[str, ...]
-    samples: int  #: how many previews there are of what it makes
+    samples: int  #: the number of samples
     origin: Mapping[str, Any]
     format: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModelView:
-    """A named model as it is answered, with its newest version."""
+    """A saved model in answers, with its newest version."""
 
     name: str
     owner: str | None
@@ -101,7 +101,7 @@ class RegisteredModelView:
 
 @dataclass(frozen=True, slots=True)
 class ModelDeleted:
-    """What was deleted."""
+    """A deleted model or version."""
 
     name: str
-    version: int | None  #: None: all of it
+    version: int | None  #: None: the whole model

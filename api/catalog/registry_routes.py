@@ -1,4 +1,4 @@
-"""Registered models: results as named models with numbered versions and aliases."""
+"""Routes of the library of saved models."""
 
 from apiflask import APIBlueprint
 from flask import Response, request
@@ -19,7 +19,7 @@ from api.domain.access import current_principal
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer, answer_file
 from api.web.context import services
-from api.web.idempotency_routes import idempotent, made_before
+from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.optional_body import body_is_optional
 from api.web.schemas import PageQuery, file_responses
 
@@ -30,10 +30,11 @@ registry = APIBlueprint("registry", __name__, url_prefix=f"{BASE_PATH}/models/re
 @registry.input(RegistryListQuery, location="query")
 @registry.output(RegistryListAnswer)
 @registry.doc(responses=[422])
-def list_registered(query_data: RegistryListQuery) -> Response:
-    """Registered models, newest first
+def list_registered_models(query_data: RegistryListQuery) -> Response:
+    """List saved models, newest first.
 
-    Those that one may see, each with its newest version and its aliases. Filters are joined by and.
+    The list holds the models that you may see, each with its newest version and its aliases. A model must match all
+    filters.
     """
     page = services().registry.get_page(query_data.search, query_data.owner, query_data.tag, query_data.page())
     return answer({"models": page.rows, "pagination": page.pagination})
@@ -44,29 +45,29 @@ def list_registered(query_data: RegistryListQuery) -> Response:
 @registry.output(ModelVersionAnswer, status_code=201)
 @registry.doc(responses=[400, 404, 409, 415, 422, 503])
 @idempotent
-def register(json_data: RegisterModel) -> Response:
-    """Make a training's file a version of a named model
+def register_model(json_data: RegisterModel) -> Response:
+    """Register a training's file as a version of a model.
 
-    The next number of that model, which is made where there is none. What the file is, is read from its header; what it
-    came from is kept with it. The bytes are the service's own from then on.
+    The version gets the model's next number. A missing model is created. The format is read from the file's header,
+    and the origin is stored with the version. The service keeps its own copy of the file.
     """
     given = json_data.model_dump(exclude={"name", "task_id", "artifact"})
     asks = current_principal.get()
-    if (before := made_before()) and before.version is not None:
+    if (before := earlier_result()) and before.version is not None:
         made = services().registry.get_version(json_data.name, str(before.version))
     else:
         made = services().registry.register(json_data.name, json_data.task_id, json_data.artifact, asks, **given)
-    where = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
-    return answer(made, 201, "registered", {"Location": where})
+    location = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
+    return answer(made, 201, "registered", {"Location": location})
 
 
 @registry.get("/<name>")
 @registry.output(RegisteredModelAnswer)
 @registry.doc(responses=[404])
-def get_registered(name: str) -> Response:
-    """One registered model
+def get_registered_model(name: str) -> Response:
+    """Get a saved model.
 
-    With its newest version, and the numbers of those that have aliases.
+    The answer has the newest version and the version numbers of the aliases.
     """
     return answer(services().registry.get(name))
 
@@ -75,10 +76,10 @@ def get_registered(name: str) -> Response:
 @registry.input(ChangeModel)
 @registry.output(RegisteredModelAnswer)
 @registry.doc(responses=[400, 404, 409, 415, 422, 503])
-def change_registered(name: str, json_data: ChangeModel) -> Response:
-    """Rename, describe or tag a model
+def change_registered_model(name: str, json_data: ChangeModel) -> Response:
+    """Rename, describe or tag a model.
 
-    Its versions keep the names of their downloads.
+    The file names of its versions do not change.
     """
     return answer(services().registry.change(name, json_data.changes()))
 
@@ -86,10 +87,10 @@ def change_registered(name: str, json_data: ChangeModel) -> Response:
 @registry.delete("/<name>")
 @registry.output(ModelDeletedAnswer)
 @registry.doc(responses=[404, 409, 503])
-def delete_registered(name: str) -> Response:
-    """Delete a model with all its versions
+def delete_registered_model(name: str) -> Response:
+    """Delete a model with all its versions.
 
-    While one of them has an alias, or a task needs it that has not finished, that is 409 `version_in_use`.
+    The answer is 409 `version_in_use` while a version has an alias or an unfinished task needs it.
     """
     return answer(services().registry.delete(name), message="deleted")
 
@@ -99,9 +100,9 @@ def delete_registered(name: str) -> Response:
 @registry.output(ModelVersionListAnswer)
 @registry.doc(responses=[404, 422])
 def list_model_versions(name: str, query_data: PageQuery) -> Response:
-    """The versions of a model, newest first
+    """List the versions of a model, newest first.
 
-    A version's bytes never change; its notes, tags and aliases do.
+    The file of a version never changes. Its notes, tags and aliases can change.
     """
     page = services().registry.get_versions(name, query_data.page())
     return answer({"versions": page.rows, "pagination": page.pagination})
@@ -111,9 +112,9 @@ def list_model_versions(name: str, query_data: PageQuery) -> Response:
 @registry.output(ModelVersionAnswer)
 @registry.doc(responses=[404])
 def get_model_version(name: str, version: str) -> Response:
-    """One version
+    """Get a version.
 
-    By its number, an alias, or `latest`: what it is, what it came from, and where its file is.
+    `version` is a number, an alias or `latest`. The answer has its format, its origin and the path of its file.
     """
     return answer(services().registry.get_version(name, version))
 
@@ -123,9 +124,10 @@ def get_model_version(name: str, version: str) -> Response:
 @registry.output(ModelVersionAnswer)
 @registry.doc(responses=[400, 404, 409, 415, 422, 503])
 def change_model_version(name: str, version: str, json_data: ChangeModelVersion) -> Response:
-    """Change notes, tags or aliases of a version
+    """Change notes, tags or aliases of a version.
 
-    An alias stands for one version: given to this one, the other loses it. With COMFYUI_LORAS the links there follow.
+    An alias names one version. Given to this version, it moves from any other. With COMFYUI_LORAS, the links are
+    updated.
     """
     changed = services().registry.change_version(name, version, json_data.changes(), json_data.wanted_aliases())
     return answer(changed)
@@ -135,10 +137,10 @@ def change_model_version(name: str, version: str, json_data: ChangeModelVersion)
 @registry.output(ModelDeletedAnswer)
 @registry.doc(responses=[404, 409, 503])
 def delete_model_version(name: str, version: str) -> Response:
-    """Delete a version
+    """Delete a version.
 
-    Its number is not given again. With an alias, or while a task needs it that has not finished, that is 409
-    `version_in_use`.
+    Its number is not used again. The answer is 409 `version_in_use` while the version has an alias or an unfinished
+    task needs it.
     """
     return answer(services().registry.delete_version(name, version), message="deleted")
 
@@ -146,10 +148,10 @@ def delete_model_version(name: str, version: str) -> Response:
 @registry.get("/<name>/versions/<version>/file")
 @registry.doc(responses=file_responses("The file.", "No such version.", "application/octet-stream"))
 def get_model_file(name: str, version: str) -> Response:
-    """Download the file of a version
+    """Download the file of a version.
 
-    Streamed, as `cats-v3-epoch12.safetensors`. `Range` asks for a part, so that a download that broke off can be
-    continued.
+    The file is streamed under a name like `cats-v3-epoch12.safetensors`. An interrupted download can be continued with
+    `Range`.
     """
     return answer_file(request.environ, services().registry.open_file(name, version))
 
@@ -160,16 +162,16 @@ def get_model_file(name: str, version: str) -> Response:
 @registry.doc(responses=[400, 404, 409, 415, 422, 503])
 @body_is_optional
 @idempotent
-def write_metadata(name: str, version: str, json_data: WriteMetadata) -> Response:
-    """Make a version with more metadata in its header
+def write_model_metadata(name: str, version: str, json_data: WriteMetadata) -> Response:
+    """Add a version with more metadata in its header.
 
-    What the trainer leaves out: name, base model, rank, epoch or step, task and trigger word, under the keys that other
-    programs look for. The tensors are the same bytes.
+    The header gets metadata that the trainer omits, under the keys that other programs read: name, base model, rank,
+    epoch or step, task and trigger word. The tensors stay the same.
     """
     asks = current_principal.get()
-    if (before := made_before()) and before.version is not None:
+    if (before := earlier_result()) and before.version is not None:
         made = services().registry.get_version(name, str(before.version))
     else:
         made = services().registry.write_metadata(name, version, json_data.trigger, json_data.metadata, asks)
-    where = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
-    return answer(made, 201, "written", {"Location": where})
+    location = f"{BASE_PATH}/models/registry/{made.model}/versions/{made.version}"
+    return answer(made, 201, "written", {"Location": location})

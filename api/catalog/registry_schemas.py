@@ -1,4 +1,4 @@
-"""What requests about registered models may hold, and what their answers look like."""
+"""Schemas of requests and answers for the library of saved models."""
 
 from typing import Annotated, Any
 
@@ -11,9 +11,9 @@ from api.util.validation import ONE_TAG, Strict
 from api.web.schemas import Change, Envelope, NamedChange, PageQuery, Shown
 
 
-def _no_word_of_ours(alias: str) -> str:
+def _check_alias(alias: str) -> str:
     if alias == LATEST:
-        raise ValueError(f'"{LATEST}" always stands for the newest version')
+        raise ValueError(f'must not be "{LATEST}", which always names the newest version')
     return alias
 
 
@@ -21,7 +21,7 @@ RegistryName = Annotated[str, Field(pattern=f"^{MODEL_NAME}$", description="lett
 Alias = Annotated[
     str,
     Field(pattern=f"^{ALIAS}$", json_schema_extra={"not": {"const": LATEST}}),
-    AfterValidator(_no_word_of_ours),
+    AfterValidator(_check_alias),
 ]
 Notes = Annotated[str, Field(max_length=4000), AfterValidator(mask_secrets)]
 RegistryTag = Annotated[str, Field(min_length=1, max_length=60, pattern=ONE_TAG)]
@@ -33,7 +33,7 @@ MetadataText = Annotated[str, Field(max_length=20_000), AfterValidator(mask_secr
 
 
 class RegisterModel(Strict):
-    """A training's file that becomes a version."""
+    """A request to register a training's file as a version."""
 
     model_config = ConfigDict(
         strict=True,
@@ -47,97 +47,97 @@ class RegisterModel(Strict):
         },
     )
 
-    task_id: str = Field(min_length=1, max_length=80, description="the training that made it")
-    artifact: str = Field(min_length=1, max_length=4096, description="its path, as the training's artifacts have it")
-    name: RegistryName = Field(description="of the model; it is made where there is none")
+    task_id: str = Field(min_length=1, max_length=80, description="the training that wrote the file")
+    artifact: str = Field(min_length=1, max_length=4096, description="the file's path in the list of artifacts")
+    name: RegistryName = Field(description="the model's name; a missing model is created")
     notes: Notes | None = None
     tags: RegistryTags = Field(default_factory=list)
-    aliases: Aliases = Field(default_factory=list, description="move to this version")
+    aliases: Aliases = Field(default_factory=list, description="aliases that move to this version")
 
 
 class ChangeModel(NamedChange):
-    """What is to be changed; what is not given stays."""
+    """A request to change a model. Omitted fields stay."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"tags": ["style"]}})
 
-    name: RegistryName | None = Field(None, description="the new name, if any")
-    description: Notes | None = Field(None, description="null takes it away")
-    tags: RegistryTags | None = Field(None, description="in place of those that it has; null takes them away")
+    name: RegistryName | None = Field(None, description="the new name")
+    description: Notes | None = Field(None, description="the new description; null removes it")
+    tags: RegistryTags | None = Field(None, description="the new list of tags; null removes all")
 
 
 class ChangeModelVersion(Change):
-    """What is to be changed; what is not given stays."""
+    """A request to change a version. Omitted fields stay."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"minProperties": 1, "example": {"aliases": ["prod"]}})
 
-    notes: Notes | None = Field(None, description="null takes them away")
-    tags: RegistryTags | None = Field(None, description="in place of those that it has; null takes them away")
+    notes: Notes | None = Field(None, description="the new notes; null removes them")
+    tags: RegistryTags | None = Field(None, description="the new list of tags; null removes all")
     aliases: Aliases | None = Field(
-        None, description="those that it has from now on; they are taken from other versions. null takes them away"
+        None, description="the new list of aliases, which move from other versions; null removes all"
     )
 
     def changes(self) -> dict[str, Any]:
-        """What is given besides the aliases."""
+        """Return the given fields except the aliases."""
         given = self.model_dump(exclude_unset=True, exclude={"aliases"})
         return {name: value or [] if name == "tags" else value for name, value in given.items()}
 
     def wanted_aliases(self) -> list[str] | None:
-        """The aliases that are given; None: they stay."""
+        """Return the given aliases; None if they stay."""
         return (self.aliases or []) if "aliases" in self.model_fields_set else None
 
 
 class WriteMetadata(Strict):
-    """What is written into the header of a copy."""
+    """Metadata for the header of a copy."""
 
     model_config = ConfigDict(strict=True, json_schema_extra={"example": {"trigger": "ohwx cat"}})
 
     trigger: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(mask_secrets)] | None = Field(
-        None, description="the word that calls what was trained"
+        None, description="the trigger word"
     )
     metadata: Annotated[dict[MetadataName, MetadataText], Field(max_length=100)] = Field(
         default_factory=dict,
-        description="further keys; they go before those that the service knows",
+        description="more keys, which replace those of the service",
         json_schema_extra={"propertyNames": {"pattern": _METADATA_NAME}},
     )
 
 
 class RegistryListQuery(PageQuery):
-    """Says which models are wanted."""
+    """The filters and page of a list of models."""
 
-    search: str | None = Field(None, max_length=200, description="part of the name or description, in any case")
-    owner: str | None = Field(None, max_length=64, description="only of this user")
-    tag: RegistryTag | None = Field(None, description="only with this tag")
+    search: str | None = Field(None, max_length=200, description="part of the name or description, case-insensitive")
+    owner: str | None = Field(None, max_length=64, description="only models of this user")
+    tag: RegistryTag | None = Field(None, description="only models with this tag")
 
 
 class RegistryList(Shown):
-    """Registered models, newest first."""
+    """A page of saved models, newest first."""
 
     models: list[RegisteredModelView]
     pagination: Pagination
 
 
 class ModelVersionList(Shown):
-    """Versions, newest first."""
+    """A page of versions, newest first."""
 
     versions: list[ModelVersionView]
     pagination: Pagination
 
 
 class RegistryListAnswer(Envelope[RegistryList]):
-    """Registered models."""
+    """The answer with a page of saved models."""
 
 
 class RegisteredModelAnswer(Envelope[RegisteredModelView]):
-    """A registered model."""
+    """The answer with a saved model."""
 
 
 class ModelVersionAnswer(Envelope[ModelVersionView]):
-    """A version of a model."""
+    """The answer with a version."""
 
 
 class ModelVersionListAnswer(Envelope[ModelVersionList]):
-    """The versions of a model."""
+    """The answer with a page of versions."""
 
 
 class ModelDeletedAnswer(Envelope[ModelDeleted]):
-    """A model, or a version of it, that is gone."""
+    """The answer with a deleted model or version."""

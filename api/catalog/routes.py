@@ -1,4 +1,4 @@
-"""Models: what a training needs and what of it is here, ready requests, and what a file of weights is."""
+"""Routes of the model catalog: model types, presets, settings and weight files."""
 
 from apiflask import APIBlueprint
 from flask import Response
@@ -29,10 +29,10 @@ models = APIBlueprint("models", __name__, url_prefix=f"{BASE_PATH}/models", tag=
 @models.output(ModelListAnswer)
 @models.doc(responses=[422, 503])
 def list_models(query_data: PageQuery) -> Response:
-    """The trainer's model types, and what of each is on this machine
+    """List the trainer's model types with their local files.
 
-    Each with its variants, what they are made of, where that can be had, and where it lies: found below MODELS_ROOT
-    and MODELS_DIRECTORIES by content, in place. `ready` says whether all of it is whole.
+    Each model type has its variants with their components, the sources of these and their local paths. Files are
+    recognised by content below MODELS_ROOT and MODELS_DIRECTORIES. `ready` is true if all components are complete.
     """
     found = list(enumerate(services().models.list_models(), start=1))
     page = paginate(found, lambda row: row[0], query_data.page()).map(lambda row: row[1])
@@ -44,10 +44,10 @@ def list_models(query_data: PageQuery) -> Response:
 @models.output(PresetListAnswer)
 @models.doc(responses=[404, 422, 503])
 def list_presets(model_id: str, query_data: PresetListQuery) -> Response:
-    """Ready requests for a model type
+    """List the presets of a model type.
 
-    By tier of GPU memory: those that somebody is known to have trained with, each with who says so. `missing` names
-    what is not on this machine.
+    Presets are ready requests, ordered by GPU memory. Each is known to have worked, and `source` says from where.
+    `missing` has the components that are not on this machine.
     """
     found = list(enumerate(services().models.list_presets(model_id, query_data.dataset), start=1))
     page = paginate(found, lambda row: row[0], query_data.page()).map(lambda row: row[1])
@@ -59,9 +59,9 @@ def list_presets(model_id: str, query_data: PresetListQuery) -> Response:
 @models.output(PresetAnswer)
 @models.doc(responses=[404, 422, 503])
 def get_preset(model_id: str, name: str, query_data: PresetQuery) -> Response:
-    """A ready request for `/training/start`
+    """Get a preset, a ready request for `/training/start`.
 
-    With the paths of what is on this machine, and the two files that it becomes.
+    The request has the paths of local files. The answer also has the two configuration files that it becomes.
     """
     return answer(services().models.get_preset(model_id, name, query_data.dataset))
 
@@ -69,11 +69,11 @@ def get_preset(model_id: str, name: str, query_data: PresetQuery) -> Response:
 @models.get("/<model_id>/settings")
 @models.output(ModelSettingsAnswer)
 @models.doc(responses=[404])
-def get_settings(model_id: str) -> Response:
-    """Every key with which a model type can be trained
+def list_model_settings(model_id: str) -> Response:
+    """Get the settings of a model type.
 
-    By table of the trainer's two files: what each may hold, what holds when it is left out, and what it is for. The
-    same facts as the checks of `/training/validate` go by.
+    The answer has every key by table of the trainer's two files, with its allowed values, default and purpose.
+    `/training/validate` checks requests by the same facts.
     """
     return answer(services().settings.describe(model_id))
 
@@ -82,11 +82,10 @@ def get_settings(model_id: str) -> Response:
 @models.input(ConvertForms)
 @models.output(RequestFormsAnswer)
 @models.doc(responses=[400, 404, 415, 422])
-def convert(model_id: str, json_data: ConvertForms) -> Response:
-    """A configuration in both of its forms
+def convert_config(model_id: str, json_data: ConvertForms) -> Response:
+    """Convert a configuration between values and TOML.
 
-    The trainer's files as text become values, values become text; a text stays as it is. Nothing is started, and only
-    the form is checked.
+    The answer has both forms. Given TOML is returned unchanged. Nothing is started, and only the syntax is checked.
     """
     return answer(services().settings.convert(model_id, **json_data.model_dump()))
 
@@ -95,14 +94,14 @@ def convert(model_id: str, json_data: ConvertForms) -> Response:
 @models.input(ExamineWeights)
 @models.output(WeightsAnswer)
 @models.doc(responses=[400, 404, 415, 422, 503])
-def validate(json_data: ExamineWeights) -> Response:
-    """What a file of weights is
+def validate_model_file(json_data: ExamineWeights) -> Response:
+    """Examine a weight file.
 
-    By its content: which component of which model, its type and quantisation, whether it is whole; of an adapter its
-    kind and rank. With `model_id` and `key` also whether it belongs there. Of an upload (`upload_id`), which is not
-    taken yet, what has come of it is looked at.
+    The content shows the component and model, data type, quantisation and whether the file is complete; for an
+    adapter, its kind and rank. With `model_id` and `key`, the answer also says whether the file belongs there. Of an
+    unfinished upload (`upload_id`), the received bytes are examined.
     """
-    models, where = services().models, (json_data.model_id, json_data.key)
+    models, slot = services().models, (json_data.model_id, json_data.key)
     if json_data.upload_id is not None:
-        return answer(models.examine_upload(json_data.upload_id, *where))
-    return answer(models.examine(json_data.path or "", *where))
+        return answer(models.examine_upload(json_data.upload_id, *slot))
+    return answer(models.examine(json_data.path or "", *slot))

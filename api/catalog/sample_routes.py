@@ -1,4 +1,4 @@
-"""Preview samples of versions, and models that were made elsewhere and come by form."""
+"""Routes of samples, and of models that are uploaded as a form."""
 
 from apiflask import APIBlueprint
 from flask import Response, request
@@ -12,15 +12,15 @@ from api.catalog.sample_schemas import (
     SamplePictureQuery,
 )
 from api.domain.upload import UploadKind
-from api.errors import Invalid, Mistake
+from api.errors import Finding, Invalid
 from api.util.base_path import BASE_PATH
 from api.util.pagination import paginate
 from api.util.responses import answer, answer_file
 from api.web.context import services
-from api.web.idempotency_routes import idempotent, made_before
+from api.web.form_fields import read_fields, taken_form
+from api.web.idempotency_routes import earlier_result, idempotent
 from api.web.packed import answer_picture
 from api.web.schemas import PageQuery, file_responses, picture_responses
-from api.web.taken_form import read_fields, taken_form
 from api.web.upload_schemas import UploadAnswer
 
 samples = APIBlueprint("samples", __name__, url_prefix=f"{BASE_PATH}/models", tag="Models")
@@ -34,24 +34,23 @@ _OF = "/registry/<name>/versions/<version>/samples"
 @samples.doc(responses=[400, 403, 409, 413, 415, 422, 503, 507])
 @idempotent
 def upload_model() -> Response:
-    """Upload a model by form
+    """Upload a model by form.
 
-    `file` is a safetensors file that was made elsewhere; once it is looked at, it is the next version of the model
-    `name`. `Location` tells what has become of it. What may be cut off is better sent to `/uploads`, where it can be
-    resumed.
+    `file` is a safetensors file from elsewhere. After a check, it becomes the next version of the model `name`. Poll
+    `Location` for the result. Send large files to `/uploads` instead, where an interrupted upload can be resumed.
     """
     form = taken_form()
     fields, mistakes = read_fields(form, ModelForm)
     if not form.size_bytes:
-        mistakes.append(Mistake("/file", "is missing" if form.file_field is None else "is empty"))
+        mistakes.append(Finding("/file", "is missing" if form.file_field is None else "is empty"))
     if mistakes or fields is None:
         raise Invalid(mistakes=mistakes)
-    told = {"kind": UploadKind.MODEL.value, "filename": form.base_name, **fields.model_dump(mode="json")}
-    metadata = {name: text for name, text in told.items() if text}
-    if before := made_before():
+    given = {"kind": UploadKind.MODEL.value, "filename": form.base_name, **fields.model_dump(mode="json")}
+    metadata = {name: text for name, text in given.items() if text}
+    if before := earlier_result():
         made = services().uploads.get(before.about)
     else:
-        made = services().uploads.hand_over_as(UploadKind.MODEL, form, metadata)
+        made = services().uploads.complete_form_as(UploadKind.MODEL, form, metadata)
     return answer(made, 202, "accepted", {"Location": f"{BASE_PATH}/uploads/{made.upload_id}"})
 
 
@@ -60,15 +59,15 @@ def upload_model() -> Response:
 @samples.doc(responses=[400, 404, 409, 413, 415, 422, 503, 507])
 @idempotent
 def add_sample(name: str, version: str) -> Response:
-    """Add a sample to a version
+    """Add a sample to a version.
 
-    A form: `file` is a picture or clip that shows what the version makes, of 64 MiB at most; beside it `prompt`, `seed`
-    and `step`. It is looked at as the media of datasets are. A version has up to 50 of them.
+    The form has `file`, a picture or clip of at most 64 MiB that shows what the version produces, and optionally
+    `prompt`, `seed` and `step`. A version can have 50 samples.
     """
     form, uploads = taken_form(), services().uploads
     fields, mistakes = read_fields(form, SampleForm)
     settings = None if fields is None else fields.settings()
-    if before := made_before():
+    if before := earlier_result():
         made = services().samples.get(name, version, before.about)
     else:
         path = uploads.find_file(form.upload_id)
@@ -81,9 +80,9 @@ def add_sample(name: str, version: str) -> Response:
 @samples.output(SampleListAnswer)
 @samples.doc(responses=[404, 422])
 def list_samples(name: str, version: str, query_data: PageQuery) -> Response:
-    """The samples of a version
+    """List the samples of a version, oldest first.
 
-    Oldest first, each with how it was made as far as its sender said.
+    Each sample has the settings that its sender gave.
     """
     found = list(enumerate(services().samples.list_samples(name, version), start=1))
     page = paginate(found, lambda row: row[0], query_data.page()).map(lambda row: row[1])
@@ -93,9 +92,9 @@ def list_samples(name: str, version: str, query_data: PageQuery) -> Response:
 @samples.get(f"{_OF}/<sample_id>/file")
 @samples.doc(responses=file_responses("The file.", "No such sample.", *_TYPES))
 def get_sample_file(name: str, version: str, sample_id: str) -> Response:
-    """The file of a sample
+    """Download the file of a sample.
 
-    Streamed, as it was uploaded; `Range` asks for a part.
+    The file is streamed as it was uploaded. `Range` requests a part.
     """
     return answer_file(request.environ, services().samples.open_file(name, version, sample_id))
 
@@ -104,9 +103,9 @@ def get_sample_file(name: str, version: str, sample_id: str) -> Response:
 @samples.input(SamplePictureQuery, location="query")
 @samples.doc(responses=picture_responses("A small picture.", "No such sample, or `no_picture`.", "image/jpeg"))
 def get_sample_thumbnail(name: str, version: str, sample_id: str, query_data: SamplePictureQuery) -> Response:
-    """A small picture of a sample
+    """Get a thumbnail of a sample.
 
-    A JPEG, made when it is first asked for; of a clip it is the first frame.
+    The answer is a JPEG, for a clip of its first frame. It is made at the first request.
     """
     found = services().samples.find(name, version, sample_id)
     draw = lambda: services().samples.draw(found, query_data.size)  # noqa: E731
@@ -117,8 +116,8 @@ def get_sample_thumbnail(name: str, version: str, sample_id: str, query_data: Sa
 @samples.output(SampleDeletedAnswer)
 @samples.doc(responses=[404, 503])
 def delete_sample(name: str, version: str, sample_id: str) -> Response:
-    """Delete a sample
+    """Delete a sample.
 
-    What a hub has of it stays there.
+    Copies on a hub stay there.
     """
     return answer(services().samples.delete(name, version, sample_id), message="deleted")

@@ -1,4 +1,4 @@
-"""What forms with a sample or a model may hold, and what their answers look like."""
+"""Schemas of forms with a sample or a model, and of their answers."""
 
 from typing import Annotated
 
@@ -17,46 +17,46 @@ Prompt = Annotated[str, Field(max_length=MOST_PROMPT, pattern=NO_NUL), AfterVali
 
 
 class SampleForm(Strict):
-    """What is said beside the file: how it was made."""
+    """The fields beside a sample's file: how it was made."""
 
-    prompt: Prompt | None = Field(None, description="what was asked for")
-    seed: str | None = Field(None, pattern=f"^{SEED}$", description="of the random generator: digits")
-    step: int | None = Field(None, ge=0, le=MOST_STEP, description="of the training, where that is known")
+    prompt: Prompt | None = Field(None, description="the prompt")
+    seed: str | None = Field(None, pattern=f"^{SEED}$", description="the seed of the random generator, as digits")
+    step: int | None = Field(None, ge=0, le=MOST_STEP, description="the training step, if known")
 
     def settings(self) -> SampleSettings:
-        """The same as the service takes it."""
+        """Return the settings for the service."""
         return SampleSettings(self.prompt, self.seed, self.step)
 
 
 class ModelForm(Strict):
-    """What is said beside the file: what it is to become."""
+    """The fields beside a model's file."""
 
-    name: RegistryName = Field(description="of the model; it is made where there is none")
-    model_type: ModelType | None = Field(None, description="what it is for")
+    name: RegistryName = Field(description="the model's name; a missing model is created")
+    model_type: ModelType | None = Field(None, description="the model type that the file is for")
     component: str | None = Field(None, max_length=64, description="a key of [model] of that type")
-    sha256: Sha256 | None = Field(None, description="what the file must be; a pickle is only taken so")
+    sha256: Sha256 | None = Field(None, description="the hash that the file must have; required for a pickle")
 
 
 class SamplePictureQuery(Strict):
-    """Says how large a picture is to be."""
+    """The size of a thumbnail."""
 
-    size: int = Field(256, ge=16, le=512, description="pixels of the longer side: 128, 256 or 512 at most")
+    size: int = Field(256, ge=16, le=512, description="the longer side in pixels, rounded up to 128, 256 or 512")
 
 
 class SampleList(Shown):
-    """Samples, oldest first."""
+    """A page of samples, oldest first."""
 
     samples: list[SampleView]
     pagination: Pagination
 
 
 class SampleAnswer(Envelope[SampleView]):
-    """A sample."""
+    """The answer with a sample."""
 
 
 class SampleListAnswer(Envelope[SampleList]):
-    """Samples of a version."""
+    """The answer with a page of samples."""
 
 
 class SampleDeletedAnswer(Envelope[SampleDeleted]):
-    """A sample that is gone."""
+    """The answer with a deleted sample."""

@@ -1,4 +1,4 @@
-"""Preview samples of versions in the database."""
+"""Samples of versions in the database."""
 
 import secrets
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ from api.domain.dataset import MediaKind
 from api.domain.sample import MOST_SAMPLES, ModelSample, NewSample, SampleSettings
 from api.errors import SampleNotFound, TooManySamples
 
-#: What of the facts of a file is kept.
+#: The facts of a file that are stored.
 _FACTS = ("kind", "width", "height", "duration", "fps", "frame_count")
 
 
 class RegistrySampleStore:
-    """What the table of samples knows. A version is named by its model's serial and its number."""
+    """The table of samples. A version is identified by its model's serial and its number."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, model: int, ordinal: int, new: NewSample, now: datetime) -> ModelSample:
-        """Keeps a sample, once by its id however often it is asked.
+        """Add a sample. Repeated calls with its id add it once.
 
-        Raises TooManySamples, and SampleNotFound when its version is gone.
+        Raises TooManySamples, and SampleNotFound if its version was deleted.
         """
         with self._database.write() as connection:
-            # One after the other: each counts what the one before has added.
+            # Concurrent calls wait here, so that each counts the samples of the one before.
             _lock(connection, model)
             mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == ordinal)
             is_it = registry_samples.c.sample_id == new.sample_id
@@ -43,27 +43,27 @@ class RegistrySampleStore:
                     raise TooManySamples(data={"most": MOST_SAMPLES})
                 version = (registry_versions.c.model == model) & (registry_versions.c.ordinal == ordinal)
                 if connection.scalar(select(registry_versions.c.ordinal).where(version)) is None:
-                    raise SampleNotFound("Its version is gone.")
+                    raise SampleNotFound("The version of the sample was deleted.")
                 connection.execute(insert(registry_samples).values(_row(model, ordinal, new, now)))
                 note_change(about=new.sample_id, after={"version": ordinal, "sha256": new.sha256})
         return self.get(model, ordinal, new.sample_id)
 
     def get(self, model: int, ordinal: int, sample_id: str) -> ModelSample:
-        """One sample of a version. Raises SampleNotFound."""
+        """Return a sample of a version. Raises SampleNotFound."""
         found = next((each for each in self.of_version(model, ordinal) if each.sample_id == sample_id), None)
         if found is None:
             raise SampleNotFound
         return found
 
     def of_version(self, model: int, ordinal: int) -> list[ModelSample]:
-        """The samples of a version, in the order in which they came."""
+        """Return the samples of a version, oldest first."""
         mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == ordinal)
         with self._database.read() as connection:
             query = select(registry_samples).where(mine).order_by(registry_samples.c.serial)
             return [_read(row) for row in connection.execute(query)]
 
     def remove(self, model: int, ordinal: int, sample_id: str) -> None:
-        """Takes a sample away. Raises SampleNotFound."""
+        """Delete a sample. Raises SampleNotFound."""
         mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == ordinal)
         with self._database.write() as connection:
             note_change(about=sample_id, before={"version": ordinal})
@@ -73,13 +73,13 @@ class RegistrySampleStore:
 
 
 def needed_by_samples(connection: Connection, hashes: Sequence[str]) -> set[str]:
-    """Which of these blobs some sample is."""
+    """Return those of these blobs that are samples."""
     query = select(registry_samples.c.sha256).where(registry_samples.c.sha256.in_(hashes))
     return set(connection.scalars(query))
 
 
 def bytes_of_samples(connection: Connection) -> dict[str, int]:
-    """The bytes of the samples of each user's models."""
+    """Return the bytes of the samples of each user's models."""
     query = (
         select(registry_models.c.owner, func.sum(registry_samples.c.size_bytes).label("bytes"))
         .join(registry_samples, registry_models.c.serial == registry_samples.c.model)
@@ -90,7 +90,7 @@ def bytes_of_samples(connection: Connection) -> dict[str, int]:
 
 
 def copy_samples(connection: Connection, model: int, source: int, target: int) -> None:
-    """Gives a version the samples of another one of the same model, whose tensors are the same."""
+    """Copy the samples of a version to another version of the same model with the same tensors."""
     mine = (registry_samples.c.model == model) & (registry_samples.c.ordinal == source)
     query = select(registry_samples).where(mine).order_by(registry_samples.c.serial)
     for row in connection.execute(query).mappings().all():
@@ -100,7 +100,7 @@ def copy_samples(connection: Connection, model: int, source: int, target: int) -
 
 
 def remove_samples(connection: Connection, model: int, ordinal: int | None = None) -> None:
-    """Takes the samples of a version away; `ordinal` None: of all versions of a model."""
+    """Delete the samples of a version, or of all versions of a model if `ordinal` is None."""
     mine = registry_samples.c.model == model
     if ordinal is not None:
         mine &= registry_samples.c.ordinal == ordinal
@@ -112,7 +112,7 @@ def _lock(connection: Connection, model: int) -> None:
 
 
 def _row(model: int, ordinal: int, new: NewSample, now: datetime) -> dict[str, Any]:
-    told = asdict(new.facts)
+    facts = asdict(new.facts)
     return {
         "sample_id": new.sample_id,
         "model": model,
@@ -120,7 +120,7 @@ def _row(model: int, ordinal: int, new: NewSample, now: datetime) -> dict[str, A
         "sha256": new.sha256,
         "size_bytes": new.size_bytes,
         "format": new.format,
-        "facts": {name: told[name] for name in _FACTS},
+        "facts": {name: facts[name] for name in _FACTS},
         "prompt": None if new.settings.prompt is None else clean(new.settings.prompt),
         "seed": new.settings.seed,
         "step": new.settings.step,

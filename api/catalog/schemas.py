@@ -1,4 +1,4 @@
-"""What requests about models may hold, and what their answers look like."""
+"""Schemas of requests and answers for the model catalog."""
 
 from typing import Any
 
@@ -11,23 +11,23 @@ from api.util.pagination import Pagination
 from api.util.validation import Strict
 from api.web.schemas import Envelope, PageQuery, Shown, at_least_one, at_most_one
 
-_DATASET = "the directory, or the name of the dataset, that stands in the request"
+_DATASET = "the directory or the name of the dataset for the request"
 
 
 class PresetQuery(Strict):
-    """What stands in a preset's request."""
+    """Options of a preset's request."""
 
     dataset: str | None = Field(None, min_length=1, max_length=4096, description=_DATASET)
 
 
 class PresetListQuery(PageQuery):
-    """Which presets, and what stands in their requests."""
+    """The page of presets, and options of their requests."""
 
     dataset: str | None = Field(None, min_length=1, max_length=4096, description=_DATASET)
 
 
 class ExamineWeights(Strict):
-    """A file of weights, or a directory with the files of one model."""
+    """A request to examine a weight file, or a directory with the files of one model."""
 
     model_config = ConfigDict(
         strict=True,
@@ -40,20 +40,20 @@ class ExamineWeights(Strict):
     )
 
     path: str | None = Field(
-        None, max_length=4096, pattern=r"^/[^\x00]*$", description="where it lies on the server's machine"
+        None, max_length=4096, pattern=r"^/[^\x00]*$", description="the path on the server's machine"
     )
-    upload_id: str | None = Field(None, pattern=r"^[0-9a-f]{32}$", description="an upload, in place of a path")
-    model_id: ModelType | None = Field(None, strict=False, description="a model type for which it is meant")
+    upload_id: str | None = Field(None, pattern=r"^[0-9a-f]{32}$", description="an upload, instead of a path")
+    model_id: ModelType | None = Field(None, strict=False, description="the model type to check the file for")
     key: str | None = Field(
-        None, pattern=r"^[a-z0-9_]{1,64}$", description="and the key of [model] that will name it, such as vae_path"
+        None, pattern=r"^[a-z0-9_]{1,64}$", description="the key of [model] to check the file for, such as vae_path"
     )
 
     @model_validator(mode="after")
     def _of_a_model(self) -> "ExamineWeights":
         if self.key is not None and self.model_id is None:
-            raise ValueError("a key is one of a model type: give model_id")
+            raise ValueError("must have model_id with key")
         if (self.path is None) == (self.upload_id is None):
-            raise ValueError("give one of path and upload_id")
+            raise ValueError("must have exactly one of path and upload_id")
         return self
 
 
@@ -61,61 +61,61 @@ _ONE_FORM: list[JsonValue] = [at_most_one("config", "config_toml"), at_most_one(
 
 
 class ConvertForms(Strict):
-    """A configuration in one of its forms."""
+    """A request to convert a configuration."""
 
     model_config = ConfigDict(
         strict=True,
         json_schema_extra={"example": {"config_toml": "epochs = 3\n"}, "minProperties": 1, "allOf": _ONE_FORM},
     )
 
-    config: dict[str, Any] | None = Field(None, description="in structured form")
-    dataset: dict[str, Any] | None = Field(None, description="in structured form")
-    config_toml: str | None = Field(None, description="as text; instead of config")
-    dataset_toml: str | None = Field(None, description="as text; instead of dataset")
+    config: dict[str, Any] | None = Field(None, description="as values")
+    dataset: dict[str, Any] | None = Field(None, description="as values")
+    config_toml: str | None = Field(None, description="as TOML, instead of config")
+    dataset_toml: str | None = Field(None, description="as TOML, instead of dataset")
 
     @model_validator(mode="after")
     def _one_form(self) -> "ConvertForms":
         if not self.model_fields_set:
-            raise ValueError("give config or config_toml, dataset or dataset_toml")
+            raise ValueError("must have config or config_toml, or dataset or dataset_toml")
         for name in ("config", "dataset"):
             if getattr(self, name) is not None and getattr(self, f"{name}_toml") is not None:
-                raise ValueError(f"give one of {name} and {name}_toml")
+                raise ValueError(f"must not have both {name} and {name}_toml")
         return self
 
 
 class ModelList(Shown):
-    """Model types by name."""
+    """A page of model types."""
 
     models: list[ModelView]
     pagination: Pagination
 
 
 class PresetList(Shown):
-    """The presets of one model type."""
+    """A page of presets of one model type."""
 
     presets: list[PresetView]
     pagination: Pagination
 
 
 class ModelListAnswer(Envelope[ModelList]):
-    """The trainer's model types."""
+    """The answer with a page of model types."""
 
 
 class PresetListAnswer(Envelope[PresetList]):
-    """Ready requests."""
+    """The answer with a page of presets."""
 
 
 class PresetAnswer(Envelope[PresetView]):
-    """A ready request."""
+    """The answer with a preset."""
 
 
 class WeightsAnswer(Envelope[WeightsView]):
-    """What a file of weights is."""
+    """The answer with the facts of a weight file."""
 
 
 class ModelSettingsAnswer(Envelope[ModelSettingsView]):
-    """Every key with which a model type can be trained."""
+    """The answer with the settings of a model type."""
 
 
 class RequestFormsAnswer(Envelope[RequestFormsView]):
-    """A configuration in both forms."""
+    """The answer with a configuration in both forms."""

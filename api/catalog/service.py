@@ -1,4 +1,4 @@
-"""Models: what the trainer's types are made of, what of it is on this machine and whole, and ready requests."""
+"""The use cases of the model catalog: model types with their local files, presets, and weight files."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,35 +11,35 @@ from api.catalog.preset_requests import find_variant, make_request, model_table
 from api.catalog.views import ModelView, PresetView, WeightsView
 from api.domain.catalog import CatalogModel, LocalWeights, ModelVariant, Preset
 from api.domain.measured_memory import PlannedMemory
-from api.domain.sight import Sight, current_sight
-from api.errors import Invalid, Mistake, ModelNotFound, PresetNotFound, WeightsNotFound
+from api.domain.read_scope import ReadScope, current_scope
+from api.errors import Finding, Invalid, ModelNotFound, PresetNotFound, WeightsNotFound
 from api.files.weights.examination import describe, examine
-from api.files.weights.fingerprints.table import titles_of, what_belongs
+from api.files.weights.fingerprints.table import fingerprints_for, titles_for
 from api.files.weights.fingerprints.text_encoders import UNKNOWN_LANGUAGE_MODEL
 from api.files.weights.header import Unsound, merged, read_header
 from api.files.weights.scan import LocalModels, is_text
 from api.files.weights.shards import missing_shards
 from api.training.view import show_findings
 
-#: The most files of one directory that are read as one model, and the most names in it that are looked at.
-_MOST_SHARDS, _MOST_NAMES = 64, 10_000
+#: The limits of files of one directory that are read as one model, and of names in it that are considered.
+_MAX_SHARDS, _MAX_NAMES = 64, 10_000
 
-#: The key of [model] under which adapters stand.
+#: The key of [model] for adapters.
 _ADAPTERS = "merge_adapters"
 
-#: The most tensors that they have together; the largest model has 5,000.
-_MOST_TENSORS = 100_000
+#: The limit of tensors of one model; the largest model has 5,000.
+_MAX_TENSORS = 100_000
 
 
-#: The errors and warnings of a training whose [model] names a path under a key of a model type.
-CheckPlace = Callable[[str, str, Path], tuple[Sequence[Mistake], Sequence[Mistake]]]
+#: Returns the errors and warnings of a training of this model type with this path under this key of [model].
+CheckPlace = Callable[[str, str, Path], tuple[Sequence[Finding], Sequence[Finding]]]
 
-#: What trainings of a model type with such a configuration and dataset used of GPUs; None: nothing tells.
+#: Returns the GPU memory that comparable trainings used, by model type, configuration and dataset; None if unknown.
 FindMemory = Callable[[str, Mapping[str, Any], Mapping[str, Any]], PlannedMemory | None]
 
 
 class CatalogService:
-    """Answers about models; it changes nothing."""
+    """The use cases of the catalog. They change nothing."""
 
     def __init__(
         self,
@@ -48,16 +48,17 @@ class CatalogService:
         presets: Sequence[Preset],
         encoder_types: Mapping[str, str | None],
         models_root: Path,
-        find_examined: Callable[[str, Sight], Path | None],
+        find_examined: Callable[[str, ReadScope], Path | None],
         example: Path | None = None,
         find_upload: Callable[[str], Path] | None = None,
         find_memory: FindMemory = lambda model_type, config, dataset: None,
-        check_place: CheckPlace = lambda model_type, key, path: ((), ()),
+        check_candidate: CheckPlace = lambda model_type, key, path: ((), ()),
     ) -> None:
-        """`encoder_types` has by model type what its text encoders are called; `find_examined` resolves a path for who
-        may have it examined, and returns None for all others; `example` is a configuration to copy;
-        `find_upload` tells where an upload lies that whoever asks may see, `find_memory` what trainings used here,
-        `check_place` what the check of a training says of a path.
+        """Create the service.
+
+        `encoder_types` has the `type` of the text encoders by model type. `find_examined` resolves a path, or returns
+        None if the user may not have it examined. `example` is a configuration to copy. `find_upload` returns the path
+        of an upload that the user may see.
         """
         self._local = local
         self._models = models
@@ -68,22 +69,22 @@ class CatalogService:
         self._example = example
         self._find_upload = find_upload
         self._find_memory = find_memory
-        self._check_place_of = check_place
+        self._check_place_of = check_candidate
 
     def list_models(self) -> list[ModelView]:
-        """Every model type, with what of it is here now."""
+        """Return every model type with its local files."""
         local = self._local.scan()
         example = str(self._example) if self._example is not None and self._example.is_file() else None
         return [self._view(model, local, example) for model in self._models.values()]
 
     def list_presets(self, model_id: str, dataset: str | None = None) -> list[PresetView]:
-        """The presets of a model type, as requests. Raises ModelNotFound."""
+        """Return the presets of a model type, as requests. Raises ModelNotFound."""
         model = self._get(model_id)
         local = self._local.scan()
         return [self._request(preset, model, local, dataset) for preset in self._presets_of(model_id)]
 
     def get_preset(self, model_id: str, name: str, dataset: str | None = None) -> PresetView:
-        """One of them. Raises ModelNotFound, PresetNotFound."""
+        """Return a preset. Raises ModelNotFound, PresetNotFound."""
         model = self._get(model_id)
         preset = next((each for each in self._presets_of(model_id) if each.name == name), None)
         if preset is None:
@@ -92,7 +93,7 @@ class CatalogService:
         return self._request(preset, model, self._local.scan(), dataset)
 
     def examine(self, text: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
-        """What is at a path, and whether it belongs under a key of a model type.
+        """Examine a path, and whether it belongs under a key of a model type.
 
         Raises WeightsNotFound, ModelNotFound, Invalid.
         """
@@ -102,7 +103,7 @@ class CatalogService:
         placed = self._place(look(path, text), model_id, key)
         if model_id is None or key is None:
             return placed
-        # Of a link the trainer goes by its own name.
+        # The trainer uses the name of a link, not that of its target.
         errors, warnings = self._check_place_of(model_id, key, Path(text))
         return replace(
             placed,
@@ -112,40 +113,40 @@ class CatalogService:
         )
 
     def examine_upload(self, upload_id: str, model_id: str | None = None, key: str | None = None) -> WeightsView:
-        """What the bytes of an upload are that are here by now, and whether that belongs under a key.
+        """Examine the received bytes of an upload, and whether they belong under a key of a model type.
 
         Raises UploadNotFound, WeightsNotFound, ModelNotFound, Invalid.
         """
         self._check_place(model_id, key)
         if self._find_upload is None:
             raise WeightsNotFound
-        # Where it lies is nobody's business: its place is for a while, and the service's own.
+        # The path of an upload is internal and temporary, so it is not shown.
         found = self._examine_file(self._find_upload(upload_id), upload_id)
         return self._place(found, model_id, key)
 
     def _check_place(self, model_id: str | None, key: str | None) -> None:
-        """Raises ModelNotFound, or Invalid for a key that names no weights of this model type."""
+        """Check a slot. Raises ModelNotFound, or Invalid for a key that is not of this model type."""
         if model_id is None:
             return
         known = {need.key for variant in self._get(model_id).variants for need in variant.components}
-        if key is not None and key not in known and not what_belongs(f"{model_id}.{key}"):
-            told = f"names no weights of {model_id}: {', '.join(sorted(known))} do"
-            raise Invalid(mistakes=[Mistake("/key", told)])
+        if key is not None and key not in known and not fingerprints_for(f"{model_id}.{key}"):
+            message = f"must be a key of {model_id}: {', '.join(sorted(known))}"
+            raise Invalid(mistakes=[Finding("/key", message)])
 
     def _place(self, found: WeightsView, model_id: str | None, key: str | None) -> WeightsView:
-        """The same, with whether it belongs under a key of a model type, where one is named."""
+        """Add to the facts whether the file belongs under a key of a model type, if the request names one."""
         if model_id is None or key is None:
             return found
-        belongs = what_belongs(f"{model_id}.{key}")
+        belongs = fingerprints_for(f"{model_id}.{key}")
         is_known = found.component not in (None, UNKNOWN_LANGUAGE_MODEL) and bool(belongs)
         fits = any(each.name == found.component for each in belongs) if is_known else None
         if found.adapter is not None or (key == _ADAPTERS and found.component is not None):
             fits = found.adapter is not None and key == _ADAPTERS
-        return replace(found, fits=fits, belongs=titles_of(f"{model_id}.{key}"))
+        return replace(found, fits=fits, belongs=titles_for(f"{model_id}.{key}"))
 
     def _find(self, text: str) -> Path:
-        """Where a path leads. Raises WeightsNotFound, also for what the caller may not read."""
-        found = self._find_examined(text, current_sight.get())
+        """Resolve a path. Raises WeightsNotFound, also for files that the user may not read."""
+        found = self._find_examined(text, current_scope.get())
         if found is None or not os.access(found, os.R_OK):
             raise WeightsNotFound
         return found
@@ -157,10 +158,10 @@ class CatalogService:
             raise WeightsNotFound from None
 
     def _examine_directory(self, path: Path, shown: str) -> WeightsView:
-        """A directory whose files are one model. Raises WeightsNotFound."""
+        """Examine a directory as one model. Raises WeightsNotFound."""
         try:
             names = sorted(_names(path))
-            weights = [name for name in names if name.endswith(".safetensors")][:_MOST_SHARDS]
+            weights = [name for name in names if name.endswith(".safetensors")][:_MAX_SHARDS]
             files = {name: self._find(f"{path}/{name}") for name in weights}
             size = sum(file.stat().st_size for file in files.values())
         except OSError:
@@ -176,8 +177,8 @@ class CatalogService:
                 found = self._examine_file(file, f"{shown.rstrip('/')}/{name}")
                 return replace(found, missing_files=tuple(missing[:MOST_MISSING]))
             headers.extend([header] if header is not None else [])
-            if sum(len(each.shapes) for each in headers) > _MOST_TENSORS:
-                raise WeightsNotFound("The files of this directory have more tensors than any model.")
+            if sum(len(each.shapes) for each in headers) > _MAX_TENSORS:
+                raise WeightsNotFound("The files of this directory have too many tensors for one model.")
         return view_weights(shown, describe(merged(headers), size), missing)
 
     def _get(self, model_id: str) -> CatalogModel:
@@ -201,10 +202,10 @@ class CatalogService:
         variant = find_variant(model, [preset.variant])
         encoder = self._encoder_types.get(model.model_type)
         made = make_request(preset, model, variant, local, self._models_root, encoder, dataset)
-        given = made.request
-        return replace(made, memory=self._find_memory(model.model_type, given["config"], given["dataset"]))
+        config, data = made.request["config"], made.request["dataset"]
+        return replace(made, memory=self._find_memory(model.model_type, config, data))
 
 
 def _names(path: Path) -> list[str]:
     with os.scandir(path) as entries:
-        return [entry.name for entry, _ in zip(entries, range(_MOST_NAMES), strict=False) if is_text(entry.name)]
+        return [entry.name for entry, _ in zip(entries, range(_MAX_NAMES), strict=False) if is_text(entry.name)]

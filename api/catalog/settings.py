@@ -1,4 +1,4 @@
-"""The trainer's keys with what each is for, and a configuration in its other form."""
+"""The use cases of settings: describe the trainer's keys, and convert configurations."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ Convert = Callable[[str, Mapping[str, Any] | None, Mapping[str, Any] | None, str
 
 
 class SettingsService:
-    """Answers by what the trainer's own checks know; it keeps nothing."""
+    """Describes and converts by the facts of the trainer's own checks."""
 
     def __init__(self, model_types: Collection[str], describe: Describe, convert: Convert) -> None:
         self._model_types = model_types
@@ -19,7 +19,7 @@ class SettingsService:
         self._convert = convert
 
     def describe(self, model_id: str) -> ModelSettingsView:
-        """Every key with which a model type can be trained. Raises ModelNotFound."""
+        """Return every key of a model type. Raises ModelNotFound."""
         self._check(model_id)
         return self._describe(model_id)
 
@@ -31,7 +31,7 @@ class SettingsService:
         config_toml: str | None = None,
         dataset_toml: str | None = None,
     ) -> RequestFormsView:
-        """Both forms of what is given. Raises ModelNotFound, and Invalid with every mistake."""
+        """Return both forms of a configuration. Raises ModelNotFound, and Invalid with every mistake."""
         self._check(model_id)
         return self._convert(model_id, config, dataset, config_toml, dataset_toml)
 

@@ -1,4 +1,4 @@
-"""Registered models, their versions and aliases in the database, and which blobs they need."""
+"""Saved models, their versions and aliases in the database, and the blobs that they need."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,11 +23,11 @@ from api.errors import ModelExists, ModelVersionNotFound, RegisteredModelNotFoun
 
 _ACTIVE = [status for status in TaskStatus if not status.is_finished]
 
-#: The number of the registry's store of blobs among those that belong to the database.
+#: The id of the library's row in the table of blob stores.
 _STORE = 2
 
-#: Characters of the name of a download; a file system takes 255 bytes.
-_MOST_NAME = 200
+#: The limit of a file name in characters, below the file systems' limit of 255 bytes.
+_MAX_FILE_NAME = 200
 
 #: Versions, each with the number of its samples.
 _VERSIONS = select(
@@ -42,7 +42,7 @@ _VERSIONS = select(
 
 
 class RegistryStore:
-    """What the tables of registered models know. Each change is one transaction."""
+    """The tables of saved models. Each change is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,7 +50,7 @@ class RegistryStore:
     # -- models --------------------------------------------------------------------------------------------------------
 
     def ensure(self, name: str, owner: str | None, now: datetime) -> RegisteredModel:
-        """The model with this name, made now if there is none. Raises ModelExists when another one was first."""
+        """Return the model with this name; create it if it is missing. Raises ModelExists after a race."""
         row: dict[str, Any] = {
             "name": name,
             "owner": owner,
@@ -64,11 +64,11 @@ class RegistryStore:
                 if connection.scalar(select(registry_models.c.serial).where(registry_models.c.name == name)) is None:
                     connection.execute(insert(registry_models).values(row))
         except IntegrityError:
-            raise ModelExists(f'A model is called "{name}" already.') from None
+            raise ModelExists(f'A model named "{name}" already exists.') from None
         return self.get(name)
 
     def get(self, name: str) -> RegisteredModel:
-        """The model with this name. Raises RegisteredModelNotFound."""
+        """Return the model with this name. Raises RegisteredModelNotFound."""
         with self._database.read() as connection:
             return _complete(connection, [_read(_find(connection, name))])[0]
 
@@ -83,9 +83,9 @@ class RegistryStore:
         tag: str | None = None,
         seen_by: str | None = None,
     ) -> tuple[list[RegisteredModel], int]:
-        """Up to `limit` models, newest first, behind the serial `cursor`; and how many there are.
+        """Return up to `limit` models after the serial `cursor`, newest first, and the total number.
 
-        `seen_by` is the user whose models alone may be seen; None: everybody's.
+        `seen_by` restricts them to the models of one user; None: no restriction.
         """
         conditions = _conditions(search, owner, tag, seen_by)
         query = select(registry_models).where(*conditions).order_by(registry_models.c.serial.desc()).limit(limit)
@@ -98,7 +98,7 @@ class RegistryStore:
             return _complete(connection, [_read(row) for row in connection.execute(query)]), total
 
     def change(self, name: str, changes: Mapping[str, Any], now: datetime) -> RegisteredModel:
-        """Changes name, description or tags. Raises RegisteredModelNotFound, ModelExists."""
+        """Change name, description or tags. Raises RegisteredModelNotFound, ModelExists."""
         values = {key: clean(value) if isinstance(value, str) else value for key, value in changes.items()}
         try:
             with self._database.write() as connection:
@@ -107,17 +107,17 @@ class RegistryStore:
                 is_it = registry_models.c.serial == before.serial
                 connection.execute(update(registry_models).where(is_it).values(updated_at=to_seconds(now), **values))
         except IntegrityError:
-            raise ModelExists(f'A model is called "{changes.get("name")}" already.') from None
+            raise ModelExists(f'A model named "{changes.get("name")}" already exists.') from None
         return self.get(str(changes.get("name") or name))
 
     def delete(self, name: str) -> None:
-        """Takes a model with all its versions away. Raises RegisteredModelNotFound, VersionInUse."""
+        """Delete a model with all its versions. Raises RegisteredModelNotFound, VersionInUse."""
         with self._database.write() as connection:
             row = _find(connection, name, locks=True)
             mine = registry_versions.c.model == row.serial
             aliases = _aliases(connection, [row.serial]).get(row.serial, {})
             if aliases:
-                raise VersionInUse(f"{name} has aliases: take them away first.", data={"aliases": sorted(aliases)})
+                raise VersionInUse(f"{name} has aliases. Remove them first.", data={"aliases": sorted(aliases)})
             for sha256 in connection.scalars(select(registry_versions.c.sha256).where(mine)):
                 _require_unused(connection, name, sha256)
             note_change(about=name, before={"owner": row.owner, "versions": row.last_ordinal})
@@ -128,7 +128,7 @@ class RegistryStore:
     # -- versions ------------------------------------------------------------------------------------------------------
 
     def add_version(self, name: str, new: NewModelVersion, aliases: Sequence[str], now: datetime) -> ModelVersion:
-        """Makes the next version, and moves these aliases to it. Raises RegisteredModelNotFound."""
+        """Add the next version and move these aliases to it. Raises RegisteredModelNotFound."""
         with self._database.write() as connection:
             row = _find(connection, name, locks=True)
             is_it = registry_models.c.serial == row.serial
@@ -143,7 +143,7 @@ class RegistryStore:
                 "size_bytes": new.size_bytes,
                 "created_at": to_seconds(now),
                 "actor": new.actor,
-                "file_name": f"{stem[:_MOST_NAME]}{new.ending}",
+                "file_name": f"{stem[:_MAX_FILE_NAME]}{new.ending}",
                 "notes": None if new.notes is None else clean(new.notes),
                 "tags": list(new.tags),
                 "origin": dict(new.origin),
@@ -158,7 +158,7 @@ class RegistryStore:
         return self.get_version(name, str(ordinal))
 
     def find_uploaded(self, name: str, upload_id: str, recent: int) -> int | None:
-        """The number of the version that an upload has become, among the newest of a model; None: there is none."""
+        """Return the number of the version that an upload became, among a model's newest versions; else None."""
         with self._database.read() as connection:
             query = (
                 select(registry_versions.c.ordinal, registry_versions.c.origin)
@@ -172,7 +172,7 @@ class RegistryStore:
             )
 
     def stored_by(self) -> dict[str, int]:
-        """The bytes of the versions of each user and of their samples; what several share counts for each."""
+        """Return the bytes of each user's versions and samples. Files that users share count for each of them."""
         total = func.sum(registry_versions.c.size_bytes)
         query = (
             select(registry_models.c.owner, total.label("bytes"))
@@ -185,14 +185,14 @@ class RegistryStore:
             return dict(Counter({row.owner: int(row.bytes) for row in connection.execute(query)}) + samples)
 
     def get_version(self, name: str, version: str) -> ModelVersion:
-        """A version by its number, an alias, or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""
+        """Return a version by number, alias or `latest`. Raises RegisteredModelNotFound, ModelVersionNotFound."""
         with self._database.read() as connection:
             model = _find(connection, name)
             row = _find_version(connection, model.serial, name, version)
             return _read_version(row, _aliases(connection, [model.serial]).get(model.serial, {}))
 
     def latest_of(self, models: Iterable[RegisteredModel]) -> dict[int, ModelVersion]:
-        """The newest version of each of these models, by the model's serial; of one without any there is none."""
+        """Return the newest version of each of these models that has one, by the model's serial."""
         wanted = {model.serial: model for model in models if model.latest is not None}
         pairs = [
             (registry_versions.c.model == serial) & (registry_versions.c.ordinal == model.latest)
@@ -205,7 +205,7 @@ class RegistryStore:
             return {row.model: _read_version(row, wanted[row.model].aliases) for row in rows}
 
     def versions(self, name: str, limit: int, offset: int | None, cursor: int | None) -> tuple[list[ModelVersion], int]:
-        """Up to `limit` versions, newest first, behind the number `cursor`; and how many there are."""
+        """Return up to `limit` versions after the number `cursor`, newest first, and the total number."""
         with self._database.read() as connection:
             model = _find(connection, name)
             mine = registry_versions.c.model == model.serial
@@ -221,7 +221,7 @@ class RegistryStore:
     def change_version(
         self, name: str, version: str, changes: Mapping[str, Any], aliases: Sequence[str] | None, now: datetime
     ) -> ModelVersion:
-        """Changes notes or tags; `aliases` are those that it has from now on, taken from other versions if need be.
+        """Change notes or tags, and replace the aliases unless None; aliases move from other versions.
 
         Raises RegisteredModelNotFound, ModelVersionNotFound.
         """
@@ -236,21 +236,21 @@ class RegistryStore:
                 _drop_aliases(connection, model.serial, registry_aliases.c.ordinal == row.ordinal)
                 for alias in aliases:
                     _set_alias(connection, model.serial, alias, row.ordinal)
-            told = {**changes, **({} if aliases is None else {"aliases": list(aliases)})}
-            note_change(about=name, before={"version": row.ordinal, "aliases": before.aliases}, after=told)
+            after = {**changes, **({} if aliases is None else {"aliases": list(aliases)})}
+            note_change(about=name, before={"version": row.ordinal, "aliases": before.aliases}, after=after)
             is_model = registry_models.c.serial == model.serial
             connection.execute(update(registry_models).where(is_model).values(updated_at=to_seconds(now)))
         return self.get_version(name, str(row.ordinal))
 
     def delete_version(self, name: str, version: str) -> int:
-        """Takes a version away; its number. Raises VersionInUse while it has an alias or a task needs it."""
+        """Delete a version and return its number. Raises VersionInUse while an alias or a task needs it."""
         with self._database.write() as connection:
             model = _find(connection, name, locks=True)
             row = _find_version(connection, model.serial, name, version)
             found = _read_version(row, _aliases(connection, [model.serial]).get(model.serial, {}))
             if found.aliases:
-                told = {"aliases": list(found.aliases)}
-                raise VersionInUse(f"{name} v{row.ordinal} has aliases: take them away first.", data=told)
+                data = {"aliases": list(found.aliases)}
+                raise VersionInUse(f"{name} v{row.ordinal} has aliases. Remove them first.", data=data)
             _require_unused(connection, f"{name} v{row.ordinal}", row.sha256)
             note_change(about=name, before={"version": row.ordinal, "sha256": row.sha256})
             is_it = (registry_versions.c.model == model.serial) & (registry_versions.c.ordinal == row.ordinal)
@@ -259,7 +259,7 @@ class RegistryStore:
         return int(row.ordinal)
 
     def belongs_with(self, store: str) -> bool:
-        """Whether the store of blobs with this id is this database's; the first one that asks becomes it."""
+        """Return whether a blob store belongs to this database. The first one to call becomes its store."""
         mine = select(blob_store.c.store).where(blob_store.c.id == _STORE)
         with self._database.read() as connection:
             known = connection.scalar(mine)
@@ -270,7 +270,7 @@ class RegistryStore:
         return known == store
 
     def needed(self, hashes: Sequence[str]) -> set[str]:
-        """Which of these blobs some version is, or some sample."""
+        """Return those of these blobs that are versions or samples."""
         if not hashes:
             return set()
         with self._database.read() as connection:
@@ -305,7 +305,7 @@ def _find_version(connection: Connection, serial: int, name: str, version: str) 
 
 
 def _require_unused(connection: Connection, shown: str, sha256: str) -> None:
-    """Raises VersionInUse for a file that a task needs which has not finished: its request names the blob."""
+    """Raise VersionInUse for a blob that the request of an unfinished task names."""
     needs = tasks.c.status.in_(_ACTIVE) & cast(tasks.c.request, Text).contains(sha256)
     users = list(connection.scalars(select(tasks.c.task_id).where(needs).limit(20)))
     if users:
@@ -313,7 +313,7 @@ def _require_unused(connection: Connection, shown: str, sha256: str) -> None:
 
 
 def _aliases(connection: Connection, serials: Sequence[int]) -> dict[int, dict[str, int]]:
-    """The aliases of models, by the model's serial: the number of a version by each."""
+    """Return the version numbers by alias, by the model's serial."""
     found: dict[int, dict[str, int]] = {}
     query = select(registry_aliases).where(registry_aliases.c.model.in_(serials)).order_by(registry_aliases.c.alias)
     for row in connection.execute(query):
@@ -331,7 +331,7 @@ def _drop_aliases(connection: Connection, serial: int, which: ColumnElement[bool
 
 
 def _complete(connection: Connection, models: Sequence[RegisteredModel]) -> list[RegisteredModel]:
-    """The models with their versions counted, and their aliases: by two statements for all of them."""
+    """Return the models with their version counts and aliases, read by two statements for all of them."""
     serials = [model.serial for model in models]
     total, newest = func.count().label("total"), func.max(registry_versions.c.ordinal).label("newest")
     query = select(registry_versions.c.model, total, newest).where(registry_versions.c.model.in_(serials))
@@ -387,7 +387,7 @@ def _conditions(
     if seen_by is not None:
         conditions.append(registry_models.c.owner == seen_by)
     if tag is not None:
-        # A tag holds no quotation mark, so that this finds it whole.
+        # Tags contain no quotation marks, so this matches whole tags only.
         conditions.append(cast(registry_models.c.tags, Text).contains(f'"{tag}"', autoescape=True))
     if search:
         columns = (registry_models.c.name, registry_models.c.description)

@@ -1,10 +1,10 @@
-"""What downloads and pushes have in common for those who ask: they are shown, paused, resumed and cancelled alike."""
+"""The use cases that downloads and pushes share: show, pause, resume and cancel."""
 
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 from api.catalog.transfers import Transfers
-from api.domain.progress import NOTHING_YET, ProgressReport
+from api.domain.progress import NO_PROGRESS, ProgressReport
 from api.domain.training import TaskSummary
 from api.util.pagination import Page, PageRequest
 
@@ -12,22 +12,22 @@ View = TypeVar("View")
 
 
 class TransferService(ABC, Generic[View]):
-    """The use cases of tasks of one kind that are begun otherwise; what is there of them stays, whatever is asked."""
+    """The shared use cases of downloads or pushes. Complete files stay, whatever is requested."""
 
     def __init__(self, transfers: Transfers) -> None:
         self._transfers = transfers
 
     @abstractmethod
     def _show(self, task: TaskSummary, report: ProgressReport) -> View:
-        """A task as it is answered."""
+        """Return the view of a task."""
 
     def pause(self, task_id: str, actor: str) -> View:
-        """Asks one to stop. Raises TaskNotFound, TaskNotStoppable."""
+        """Ask a transfer to stop. Raises TaskNotFound, TaskNotStoppable."""
         self._transfers.pause(task_id, actor)
         return self.get(task_id)
 
     def cancel(self, task_id: str, actor: str) -> View:
-        """Gives one up, also one that was paused or failed; it cannot be resumed.
+        """Cancel a transfer, also a paused or failed one, so that it cannot be resumed.
 
         Raises TaskNotFound, TaskNotStoppable.
         """
@@ -35,14 +35,14 @@ class TransferService(ABC, Generic[View]):
         return self.get(task_id)
 
     def resume(self, task_id: str, actor: str) -> View:
-        """Lets one that was paused, or failed, go on. Raises TaskNotFound, TaskActive, Conflict."""
+        """Resume a paused or failed transfer. Raises TaskNotFound, TaskActive, Conflict."""
         self._transfers.resume(task_id, actor)
         return self.get(task_id)
 
     def get(self, task_id: str) -> View:
-        """One of them. Raises TaskNotFound."""
+        """Return a transfer. Raises TaskNotFound."""
         return self._show(*self._transfers.get(task_id))
 
     def get_page(self, page: PageRequest) -> Page[View]:
-        """A page of those that whoever asks may see, newest first."""
-        return self._transfers.get_page(page).map(lambda task: self._show(task, task.progress or NOTHING_YET))
+        """Return a page of the transfers that the user may see, newest first."""
+        return self._transfers.get_page(page).map(lambda task: self._show(task, task.progress or NO_PROGRESS))

@@ -1,4 +1,4 @@
-"""What downloads and pushes of models have in common: tasks without GPUs that are paused, resumed and given up."""
+"""Tasks that download or push models. They use no GPUs and can be paused, resumed and cancelled."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,9 +10,9 @@ import orjson
 
 from api.domain.access import Principal
 from api.domain.cause import CauseCode
-from api.domain.progress import NOTHING_YET, ProgressReport
+from api.domain.progress import NO_PROGRESS, ProgressReport
+from api.domain.read_scope import current_scope
 from api.domain.reason import Reason
-from api.domain.sight import current_sight
 from api.domain.task import TASK_ID_KINDS, TaskType
 from api.domain.training import (
     GPURequest,
@@ -28,26 +28,26 @@ from api.domain.training import (
 from api.errors import Conflict, TaskActive
 from api.files.disk import find_shortage
 from api.files.task_files import TaskFiles, task_files
-from api.jobs.downloads.wish import CANCELLED, STATE, WISH
-from api.training.task_means import TaskMeans
+from api.jobs.downloads.request import CANCELLED, REQUEST_FILE, STATE
+from api.training.task_resources import TaskResources
 from api.util.foreign_files import is_gone, make_directory, read, remove, write
 from api.util.foreign_trees import remove_tree
 from api.util.ids import new_task_id
 from api.util.pagination import Page, PageRequest, read_page
 
-#: Parts of the path of a task's output directory that are entered without following a link.
+#: Path components of a task's output directory, from its end, in which symbolic links are not followed.
 LEVELS = 2
 
-#: What a list tells of a request.
-_TOLD = ("model", "version", "repository")
+#: Fields of a request that lists show.
+_LISTED = ("model", "version", "repository")
 
-#: Nobody has asked a task in one of these to stop.
-_AT_WORK = (TaskStatus.QUEUED, TaskStatus.STARTING, TaskStatus.RUNNING)
+#: Statuses of tasks that were not asked to stop.
+_NOT_STOPPING = (TaskStatus.QUEUED, TaskStatus.STARTING, TaskStatus.RUNNING)
 
-#: Tries after an end that came from outside: a kill, a lost supervisor.
-_MOST_RETRIES = 3
+#: Retries after an end with an outside cause, such as a kill or a lost supervisor.
+_MAX_RETRIES = 3
 
-#: A SIGKILL that nobody here gave is taken for the out-of-memory killer's.
+#: A SIGKILL from outside this service counts as one of the out-of-memory killer.
 _RETRIED = (
     CauseCode.KILLED,
     CauseCode.HOST_OUT_OF_MEMORY,
@@ -58,31 +58,35 @@ _RETRIED = (
 
 @dataclass(frozen=True, slots=True)
 class TransferWork:
-    """What a task is made of. `wish` is for the program; `lay_out` puts further files into the output directory."""
+    """The content of a new task.
+
+    `order` is the user's request, `program_request` that of the program. `lay_out` puts more files into the output
+    directory.
+    """
 
     model_type: str | None
     name: str | None
     order: Mapping[str, Any]
-    wish: Mapping[str, Any]
+    program_request: Mapping[str, Any]
     lay_out: Callable[[Path], None] = lambda _: None
-    token_variable: str = "HF_TOKEN"  # noqa: S105 - the name of the variable, by which the program gets the token
+    token_variable: str = "HF_TOKEN"  # noqa: S105 - the variable's name
 
 
 class Transfers:
-    """Tasks of one kind, executed by the trainer of this name."""
+    """Tasks of one kind, run by the trainer of this name."""
 
-    def __init__(self, means: TaskMeans, kind: TaskType, trainer: str) -> None:
+    def __init__(self, means: TaskResources, kind: TaskType, trainer: str) -> None:
         self._means = means
         self._kind = kind
         self._trainer = trainer
 
     def find_by_key(self, idempotency_key: str | None) -> str | None:
-        """The id of the task that was made by this key; None when there is none."""
+        """Return the id of the task that was created with this key; None without one."""
         first = self._means.tasks.find_by_key(idempotency_key)
         return None if first is None else first.task_id
 
     def start(self, work: TransferWork, token: str | None, asks: Principal, idempotency_key: str | None) -> str:
-        """Makes a task; its id. The token goes into the task's file of secrets, and into no other place.
+        """Create a task and return its id. The token is stored in the task's secrets file only.
 
         Raises InsufficientStorage, QuotaExceeded, OSError.
         """
@@ -95,7 +99,7 @@ class Transfers:
             GPURequest(count=0),
             name=work.name,
             config={"order": dict(work.order)},
-            max_retries=_MOST_RETRIES,
+            max_retries=_MAX_RETRIES,
             retry_on=_RETRIED,
         )
         self._require_storage(asks.owner, request)
@@ -106,18 +110,18 @@ class Transfers:
         return task_id
 
     def _require_storage(self, owner: str | None, request: TrainingRequest) -> None:
-        """Check an owner's storage quota; a push stores nothing here. Raises QuotaExceeded."""
+        """Check the owner's storage quota. A push stores nothing here. Raises QuotaExceeded."""
         if self._kind is TaskType.DOWNLOAD:
             self._means.intake.require(owner, request)
 
     def _submit(self, new: NewTask, work: TransferWork, token: str | None, actor: str) -> None:
-        """Lays the work of a task out, and puts it into the queue; all of it or nothing."""
+        """Write the files of a task and queue it; on an error, remove the files."""
         files = self.files(new.task_id)
         try:
             make_directory(str(files.output), levels=LEVELS)
             work.lay_out(files.output)
-            write(str(files.output / WISH), orjson.dumps(dict(work.wish)), levels=LEVELS)
-            files.keep_secrets({work.token_variable: token} if token else {})
+            write(str(files.output / REQUEST_FILE), orjson.dumps(dict(work.program_request)), levels=LEVELS)
+            files.store_secrets({work.token_variable: token} if token else {})
             self._means.intake.create(new, actor)
         except (OSError, Conflict):
             remove_tree(str(files.root), levels=0)
@@ -127,12 +131,12 @@ class Transfers:
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def pause(self, task_id: str, actor: str) -> None:
-        """Asks a task to stop; what is done of it stays. Raises TaskNotFound, TaskNotStoppable."""
+        """Ask a task to stop. Its partial results stay. Raises TaskNotFound, TaskNotStoppable."""
         self._means.tasks.get_summary(task_id)
         self._means.stops.ask(task_id, force=False, timeout_seconds=None, actor=actor)
 
     def cancel(self, task_id: str, actor: str) -> None:
-        """Gives a task up, whether it waits, runs, was paused or failed; it cannot be resumed.
+        """Cancel a queued, running, paused or failed task, so that it cannot be resumed.
 
         Raises TaskNotFound, TaskNotStoppable.
         """
@@ -142,50 +146,50 @@ class Transfers:
         make_directory(str(files.output), levels=LEVELS)
         write(str(files.output / CANCELLED), b"{}", levels=LEVELS)
         remove(str(files.secrets), levels=1)
-        # Somebody may have resumed it between the look and the mark; from now on that is refused.
-        if self._means.tasks.get_summary(task_id).status in _AT_WORK:
+        # Another request may have resumed the task before the file was written. Later requests are rejected.
+        if self._means.tasks.get_summary(task_id).status in _NOT_STOPPING:
             self.pause(task_id, actor)
 
     def resume(self, task_id: str, actor: str) -> None:
-        """Lets a task that was paused, or failed, go on. Raises TaskNotFound, TaskActive, Conflict, QuotaExceeded."""
+        """Resume a paused or failed task. Raises TaskNotFound, TaskActive, Conflict, QuotaExceeded."""
         means, now = self._means, self._means.clock.now()
         task = means.tasks.get(task_id)
         if not task.status.is_finished:
             raise TaskActive(f"{task_id} is {task.status}.", data={"status": task.status})
         if task.status is TaskStatus.COMPLETED or self.is_cancelled(task_id):
-            raise Conflict(f"{task_id} has ended for good: begin anew.")
+            raise Conflict(f"{task_id} cannot be resumed, because it is completed or cancelled. Start a new one.")
         self._require_storage(task.owner, task.request)
-        message = Reason.of("to be resumed from {name}", "to_be_resumed", name="what is there")
+        message = Reason.of("to be resumed from {name}", "to_be_resumed", name="the stored files")
         again = (task_id, ResumeOptions(), task.request, task.plan, now, actor, message)
         means.intake.enqueue(task.owner, lambda bound: means.tasks.enqueue_again(*again, bound))
         if self.is_cancelled(task_id):
-            # It was given up in this moment, by somebody who may have seen it still paused.
+            # Another request cancelled the task at the same time.
             self.pause(task_id, actor)
-            raise Conflict(f"{task_id} has ended for good: begin anew.")
+            raise Conflict(f"{task_id} cannot be resumed, because it is completed or cancelled. Start a new one.")
         means.wake()
 
-    # -- looking -------------------------------------------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------------------------------
 
     def get(self, task_id: str) -> tuple[TaskSummary, ProgressReport]:
-        """One task, and how far it is. Raises TaskNotFound."""
+        """Return a task and its progress. Raises TaskNotFound."""
         task, attempts = self._means.attempts.with_task(task_id)
-        return task, self._means.progress.live(task, attempts) or task.progress or NOTHING_YET
+        return task, self._means.progress.live(task, attempts) or task.progress or NO_PROGRESS
 
     def get_page(self, page: PageRequest, pushed_model: str | None = None) -> Page[TaskSummary]:
-        """A page of the tasks that whoever asks may see, of pushes those of one model alone; newest first."""
-        wanted = TaskFilter((), seen_by=current_sight.get().only_of, pushed_model=pushed_model)
+        """Return a page of the tasks that the user may see, newest first; of pushes, optionally those of one model."""
+        wanted = TaskFilter((), seen_by=current_scope.get().only_of, pushed_model=pushed_model)
         return read_page(lambda *cut: self._means.tasks.page(wanted, *cut), lambda row: row.serial, page)
 
     def why_waiting(self, task: TaskSummary) -> Reason | None:
-        """Why a task waits, in words; None when it does not."""
+        """Return why a task is queued; None if it is not."""
         return self._means.dispatcher.why_waiting(task)
 
     def is_cancelled(self, task_id: str) -> bool:
-        """Whether it was given up."""
+        """Return whether a task was cancelled."""
         return not is_gone(str(self.files(task_id).output / CANCELLED))
 
     def state(self, task_id: str) -> dict[str, Any]:
-        """What the program has written about its files; empty while it has not, or where that is damaged."""
+        """Return the program's state file; an empty dict if it is missing or damaged."""
         with suppress(OSError, orjson.JSONDecodeError):
             found = orjson.loads(read(str(self.files(task_id).output / STATE), levels=LEVELS))
             if isinstance(found, dict) and isinstance(found.get("files"), list):
@@ -193,27 +197,27 @@ class Transfers:
         return {}
 
     def order_of(self, task: TaskSummary) -> Mapping[str, Any]:
-        """What was asked for; of a task in a list only what its program was told of it."""
+        """Return the user's request; for a task of a list, only the fields that lists show."""
         if isinstance(task, TrainingTask):
             return dict(task.request.config.get("order", {}))
         with suppress(OSError, orjson.JSONDecodeError):
-            found = orjson.loads(read(str(self.files(task.task_id).output / WISH), levels=LEVELS))
+            found = orjson.loads(read(str(self.files(task.task_id).output / REQUEST_FILE), levels=LEVELS))
             if isinstance(found, dict):
-                return {name: found[name] for name in _TOLD if name in found}
+                return {name: found[name] for name in _LISTED if name in found}
         return {}
 
     def files(self, task_id: str) -> TaskFiles:
-        """Where a task's files lie."""
+        """Return the paths of a task's files."""
         return task_files(self._means.storage_root, task_id)
 
 
 def whole(values: Mapping[str, Any], name: str) -> int | None:
-    """A count that a program has written; None where it is none."""
+    """Return a count that a program wrote; None if it is missing or invalid."""
     value = values.get(name)
     return value if type(value) is int and 0 <= value < 2**63 else None
 
 
 def number(values: Mapping[str, Any], name: str) -> float | None:
-    """A number that a program has written; None where it is none."""
+    """Return a number that a program wrote; None if it is missing or invalid."""
     value = values.get(name)
     return float(value) if isinstance(value, int | float) and 0 <= value < 1e15 else None

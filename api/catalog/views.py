@@ -1,4 +1,4 @@
-"""What answers show of models."""
+"""Models in answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from api.training.views import FindingView
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A file, or a directory, of a repository on Hugging Face. `origin` says where the size is from."""
+    """A file or directory of a repository on Hugging Face. `origin` is the source of the size."""
 
     repository: str
     path: str
@@ -22,7 +22,7 @@ class SourceView:
 
 @dataclass(frozen=True, slots=True)
 class ComponentView:
-    """A path of [model]. `present`: it is on this machine and whole; `problem` says why something here is not."""
+    """A path of [model]. `present` means complete on this machine; `problem` says why a local file is not usable."""
 
     name: str
     key: str
@@ -34,24 +34,24 @@ class ComponentView:
     files: tuple[SourceView, ...]
     gated: bool | None
     license: str | None
-    is_pickle: bool  #: it is published as a pickle, for which ALLOW_PICKLED_WEIGHTS is needed
+    is_pickle: bool  #: published as a pickle, which needs ALLOW_PICKLED_WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
 class VariantView:
-    """One of the models that a type stands for."""
+    """One of the models of a model type."""
 
     id: str
     name: str
     note: str | None
     components: tuple[ComponentView, ...]
-    ready: bool  #: all of them are present
-    model: Mapping[str, Any]  #: the table [model] that loads it, with the paths of what is here or would be downloaded
+    ready: bool  #: all components are present
+    model: Mapping[str, Any]  #: the table [model] that loads it, with the paths of local or future files
 
 
 @dataclass(frozen=True, slots=True)
 class PresetSummary:
-    """A preset by its name: ask for it to get the whole request."""
+    """A preset without its request."""
 
     name: str
     variant: str
@@ -63,7 +63,7 @@ class PresetSummary:
 
 @dataclass(frozen=True, slots=True)
 class ModelView:
-    """A model type. `components` and `ready` are those of its first variant that is ready, else of the first."""
+    """A model type. `components` and `ready` are those of the first ready variant, else of the first variant."""
 
     id: str
     name: str
@@ -82,12 +82,12 @@ class ModelView:
     ready: bool
     variants: tuple[VariantView, ...]
     presets: tuple[PresetSummary, ...]
-    requirements: tuple[str, ...]  #: what the trainer's environment needs besides its own requirements
+    requirements: tuple[str, ...]  #: additional requirements of the trainer's environment
 
 
 @dataclass(frozen=True, slots=True)
 class PresetView:
-    """A ready request for `/training/start`, and the two files that it becomes."""
+    """A ready request for `/training/start`, and the two configuration files that it becomes."""
 
     name: str
     model_id: str
@@ -95,20 +95,18 @@ class PresetView:
     title: str
     memory_gb: int
     known_memory_gb: float | None
-    memory: PlannedMemory | None  #: what such trainings used here; null: none that can be compared has run here
+    memory: PlannedMemory | None  #: use of comparable trainings here; null if there were none
     source: str
     request: Mapping[str, Any]
     config_toml: str
     dataset_toml: str
-    missing: tuple[
-        str, ...
-    ]  #: keys of [model] whose files are not here: what stands there is where a download puts them
-    needs_dataset: bool  #: the request names no data yet: give `dataset`, or fill in its directory
+    missing: tuple[str, ...]  #: keys of [model] whose files are missing; their paths are those of a download
+    needs_dataset: bool  #: the request has no data yet: set `dataset`, or fill in the directory
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceView:
-    """A place of a model where a file belongs."""
+class SlotView:
+    """A slot of a model where a file belongs."""
 
     model_id: str
     key: str
@@ -116,7 +114,7 @@ class PlaceView:
 
 @dataclass(frozen=True, slots=True)
 class AdapterView:
-    """What an adapter is."""
+    """The facts of an adapter."""
 
     kind: str
     rank: int | None
@@ -127,7 +125,7 @@ class AdapterView:
 
 @dataclass(frozen=True, slots=True)
 class WeightsView:
-    """What a file or a directory of weights is. `problem` completes "It …"."""
+    """The facts of a weight file or directory. `problem` completes a sentence that starts with "It"."""
 
     path: str
     name: str
@@ -135,19 +133,19 @@ class WeightsView:
     form: FileForm
     is_whole: bool | None
     problem: str | None
-    component: str | None  #: what it was recognised as
+    component: str | None  #: the recognised component
     title: str | None
     kind: str | None
-    places: tuple[PlaceView, ...]
-    source: str | None  #: where the signs are from by which it was recognised
+    places: tuple[SlotView, ...]
+    source: str | None  #: the source of the fingerprint that recognised it
     adapter: AdapterView | None
     dtype: str | None
     quantisation: Quantisation | None
     parameters: int | None
     tensors: int | None
     metadata: Mapping[str, str] = field(default_factory=dict)
-    missing_files: tuple[str, ...] = ()  #: of a model in several files; a hundred of them
-    fits: bool | None = None  #: whether it belongs where the request says; None: not asked, or not recognised
-    belongs: tuple[str, ...] = ()  #: what belongs there
-    errors: tuple[FindingView, ...] = ()  #: what `/training/validate` says of the path there; of an upload nothing
+    missing_files: tuple[str, ...] = ()  #: of a model in several files; at most a hundred
+    fits: bool | None = None  #: whether it belongs in the requested slot; None if not requested or not recognised
+    belongs: tuple[str, ...] = ()  #: the components that belong in the slot
+    errors: tuple[FindingView, ...] = ()  #: findings of `/training/validate` for the path; empty for an upload
     warnings: tuple[FindingView, ...] = ()

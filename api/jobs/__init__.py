@@ -1,4 +1,4 @@
-"""Background jobs (preprocessing, captions, downloads, pushes) as own programs under a supervisor.
+"""Background jobs: downloads, pushes, preprocessing and captions, each a program of the service under a supervisor.
 
-Others import each job's `trainer`, `wish` and `progress` modules.
+`kinds` lists them, `trainer` starts and follows them, `program` is their base, and `messages` is how they report.
 """

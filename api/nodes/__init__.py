@@ -1,4 +1,4 @@
-"""Machines: what each tells of its GPUs, whether it is heard, and whether anything new may start there.
+"""Nodes: the reports on their GPUs, their states, and draining.
 
-Entered through `service`; a node's own side is `reporter`, and `wire` is what they say to each other.
+The head's side is `service`, the node's side is `reporter`, and `wire` has the form of reports.
 """

@@ -1,4 +1,4 @@
-"""What is known of the machines that share a database: who was heard when, what each told last, which are drained."""
+"""The nodes in the database: their last reports, their heads, and their drains."""
 
 import zlib
 from collections.abc import Collection, Mapping
@@ -12,16 +12,16 @@ from api.db.database import Database
 from api.db.rows import clean, maybe_time, to_seconds, to_time
 from api.db.tables import nodes
 from api.domain.audit import note_change
-from api.domain.node import Drain, KeptNode, NodePlace, NodeRole
+from api.domain.node import Drain, NodeLocation, NodeRecord, NodeRole
 from api.errors import NodeNameTaken, NodeNotFound
 
-#: The most bytes of a report that are read.
+#: The largest report that is read, in bytes.
 MOST_REPORT_BYTES = 2**22
 
-# Locked: who drains it meanwhile is answered after what is started now has begun, or before.
+# With a lock, so that a concurrent drain takes effect either before or after the start of a task.
 _DRAINED = select(nodes.c.drained_at).where(nodes.c.name == bindparam("node")).with_for_update(read=True)
 
-# Made once: heads ask and write these every few seconds for as long as they run.
+# Built once, because heads execute these every few seconds.
 _SHOWN = select(*[column for column in nodes.c if column.name != "report"])
 _ALL = _SHOWN.order_by(nodes.c.first_seen, nodes.c.name)
 _IS_NAMED = nodes.c.name == bindparam("of_name")
@@ -31,43 +31,43 @@ _ADD, _CHANGE = insert(nodes), update(nodes).where(_IS_NAMED)
 _NOTE_HEAD = _CHANGE.values(first_seen=func.coalesce(nodes.c.first_seen, bindparam("seen_at")), role=NodeRole.ALL)
 
 
-#: What changes with each report or sign of life in a node's row: the serial number, and the writer's time.
+#: The values in a node's row that change with each report or heartbeat: the serial number and the writer's time.
 RowMark = tuple[int | None, datetime | None]
 
 
 class FleetStore:
-    """The nodes as rows."""
+    """The table of nodes."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list(self) -> dict[str, tuple[KeptNode, int | None]]:
-        """Every node by name, with the serial number of what it told last; None: it has told nothing."""
+    def list(self) -> dict[str, tuple[NodeRecord, int | None]]:
+        """Return every node by name, with the serial number of its last report, or None without one."""
         with self._database.read() as connection:
             return {row.name: (_read(row), row.report_serial) for row in connection.execute(_ALL)}
 
     def reports(self, names: Collection[str]) -> Mapping[str, bytes]:
-        """What these nodes told last."""
+        """Return the last reports of these nodes."""
         with self._database.read() as connection:
             rows = connection.execute(_REPORTS, {"of_names": list(names)})
             return {row.name: _unpack(row.report) for row in rows if row.report is not None}
 
     def note_report(
-        self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime, silent: RowMark | None = None
+        self, heard: NodeRecord, place: NodeLocation, report: bytes, now: datetime, silent: RowMark | None = None
     ) -> RowMark:
-        """Keeps what the node at this place told, and returns the new mark of its row.
+        """Store the report of the node at this location, and return the new mark of its row.
 
-        Raises NodeNameTaken when the row is of another program, or a head, unless its mark is `silent`: the caller has
-        seen that one unchanged for long. The clocks of two servers are not compared.
+        Raises NodeNameTaken if the row belongs to another program or a head. That is ignored if the row's mark is
+        `silent`, which means that the caller has seen it unchanged for long. Clocks of servers are not compared.
         """
         try:
             return self._note_report(heard, place, report, now, silent)
         except IntegrityError:
-            # It told two servers at once for the first time.
+            # Its first report went to two servers at the same time.
             return self._note_report(heard, place, report, now, silent)
 
     def _note_report(
-        self, heard: KeptNode, place: NodePlace, report: bytes, now: datetime, silent: RowMark | None
+        self, heard: NodeRecord, place: NodeLocation, report: bytes, now: datetime, silent: RowMark | None
     ) -> RowMark:
         seconds = to_seconds(now)
         with self._database.write(is_audited=False) as connection:
@@ -95,8 +95,8 @@ class FleetStore:
                 connection.execute(_CHANGE, {"of_name": heard.name, "first_seen": first, **values})
         return serial, to_time(seconds)
 
-    def note_head(self, name: str, place: NodePlace, version: str, gpus: int, now: datetime) -> None:
-        """Keeps that a head of this name is there, with so many GPUs of its own."""
+    def note_head(self, name: str, place: NodeLocation, version: str, gpus: int, now: datetime) -> None:
+        """Store a heartbeat of the head of this name, with the number of its GPUs."""
         seconds = to_seconds(now)
         values = {
             "of_name": name,
@@ -113,11 +113,11 @@ class FleetStore:
             connection.execute(_NOTE_HEAD, values)
 
     def drain(self, name: str, drain: Drain) -> None:
-        """Has nothing new started on a node. Raises NodeNotFound."""
+        """Mark a node as drained. Raises NodeNotFound."""
         self._change(name, drained_at=to_seconds(drain.since), drain_reason=clean(drain.reason), drained_by=drain.by)
 
     def undrain(self, name: str) -> None:
-        """Lets things be started on a node again. Raises NodeNotFound."""
+        """Remove the drain of a node. Raises NodeNotFound."""
         self._change(name, drained_at=None, drain_reason=None, drained_by=None)
 
     def _change(self, name: str, **values: Any) -> None:
@@ -129,28 +129,26 @@ class FleetStore:
             note_change(about=name, before=before, after=after)
 
     def forget(self, name: str) -> None:
-        """Forgets a node. Raises NodeNotFound."""
+        """Remove a node. Raises NodeNotFound."""
         with self._database.write() as connection:
             row = _find(connection, name)
             connection.execute(delete(nodes).where(_IS_NAMED), {"of_name": name})
             note_change(about=name, before={"host": row.host, "role": row.role})
 
 
-def refuse_name(known: KeptNode, place: NodePlace) -> None:
-    """Raises NodeNameTaken when the program at this place may not use the name of the node that is known, which is not
-    silent.
-    """
+def refuse_name(known: NodeRecord, place: NodeLocation) -> None:
+    """Raise NodeNameTaken if the known node, which is not silent, is another program than that at this location."""
     if known.place is None or known.last_seen is None or known.left_at is not None or known.place.is_at == place.is_at:
         return
     raise NodeNameTaken(
         f'The name "{known.name}" belongs to a {"head" if known.role is NodeRole.ALL else "node"} on '
-        f"{known.place}, heard a moment ago: give this one, on {place}, a NODE_NAME of its own.",
+        f"{known.place}, which reported a moment ago. Set another NODE_NAME on {place}.",
         data={"host": known.place.host, "port": known.place.port, "last_seen": known.last_seen},
     )
 
 
 def is_drained(connection: Connection, name: str) -> bool:
-    """Whether nothing new may be started on a node; asked within the transaction that would."""
+    """Return whether a node is drained, within the transaction that would start a task there."""
     return connection.scalar(_DRAINED, {"node": name}) is not None
 
 
@@ -168,14 +166,14 @@ def _find(connection: Connection, name: str) -> Row[Any]:
     return row
 
 
-def _read(row: Row[Any]) -> KeptNode:
+def _read(row: Row[Any]) -> NodeRecord:
     drain = None
     if row.drained_at is not None:
         drain = Drain(to_time(row.drained_at), row.drain_reason or "", row.drained_by or "")
     place = None
     if row.host is not None and row.port is not None:
-        place = NodePlace(row.machine, row.host, row.port, row.started or "")
-    return KeptNode(
+        place = NodeLocation(row.machine, row.host, row.port, row.started or "")
+    return NodeRecord(
         name=row.name,
         role=None if row.role is None else NodeRole(row.role),
         place=place,

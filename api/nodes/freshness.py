@@ -1,4 +1,4 @@
-"""Whether a report is newer than those before it: one that is sent again must not keep a dead node up."""
+"""Whether a report is newer than those before it. A replayed report must not keep a dead node up."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,16 +6,16 @@ from typing import Any
 
 from api.domain.node import MachineReport
 
-#: The most boots of a machine that are remembered; the oldest are forgotten first.
+#: The number of boots of a machine that are remembered; the oldest are forgotten first.
 MOST_ERAS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How far a node's reports have come. No clock of another machine is compared with this one's.
+    """The newest position of a node's reports. Clocks of two machines are not compared.
 
-    An era is a boot of the machine, in which its uptime only grows; of an older node it is a start of its program, in
-    which its sweeps are numbered. `latest_sent` is the latest time by the node's own clock.
+    An era is a boot of the machine, with the uptime as position. For an older node, it is a start of its program, with
+    the number of the sweep as position. `latest_sent` is the latest time by the node's own clock.
     """
 
     eras: Mapping[str, float]
@@ -29,14 +29,14 @@ class Freshness:
 
     @property
     def now(self) -> tuple[str, float]:
-        """The latest era, and how far it has come."""
+        """The latest era and its position."""
         return list(self.eras.items())[-1]
 
     def after(self, report: MachineReport) -> "Freshness | None":
-        """Return the freshness after this report; None for a report that is no newer than those before.
+        """Return the freshness after this report; None if the report is not newer than those before.
 
-        A clock that was set back does not matter, as the uptime grows. Nor does a machine that was restored from an
-        image, whose uptime goes back, as its clock advances.
+        Either the uptime or the clock must advance. So neither a clock that was set back nor a machine that was
+        restored from an image is rejected.
         """
         era, position = _position(report)
         known, sent = self.eras.get(era, float("-inf")), _sent(report)
@@ -46,7 +46,7 @@ class Freshness:
         return Freshness(dict(list(eras.items())[-MOST_ERAS:]), max(sent, self.latest_sent))
 
     def is_ahead_of(self, other: "Freshness") -> bool:
-        """Whether what the other knows of last came before what this one knows of last."""
+        """Return whether the last report of the other came before the last of this one."""
         era, position = other.now
         return era in self.eras and position < self.eras[era]
 
@@ -61,10 +61,10 @@ def _sent(report: MachineReport) -> float:
     return float("-inf") if report.sent_at is None else report.sent_at
 
 
-def read_freshness(kept: Any, report: MachineReport) -> Freshness:
-    """Return the freshness that was stored beside a report; an older server stored none."""
+def read_freshness(stored: Any, report: MachineReport) -> Freshness:
+    """Return the freshness that was stored with a report. Older servers stored none."""
     try:
-        eras = {str(era): float(at) for era, at in kept["eras"].items()}
-        return Freshness(eras or Freshness.of(report).eras, float(kept["latest_sent"]))
+        eras = {str(era): float(at) for era, at in stored["eras"].items()}
+        return Freshness(eras or Freshness.of(report).eras, float(stored["latest_sent"]))
     except (TypeError, KeyError, ValueError, AttributeError):
         return Freshness.of(report)

@@ -1,15 +1,15 @@
-"""The seam to a node's head: where reports are sent, and a fake for tests."""
+"""The connection of a node to its head, and a fake for tests."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 
-class HeadSilent(Exception):
-    """The head gave no answer that could be read: why."""
+class HeadUnreachable(Exception):
+    """The head gave no readable answer."""
 
 
-class HeadRefuses(Exception):
-    """The head does not take the report: the status, the word of the error, and what it says."""
+class HeadRejected(Exception):
+    """The head rejected the report with this status, error code and message."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(f"{status} {code}: {detail}")
@@ -19,32 +19,32 @@ class HeadRefuses(Exception):
 
 
 class HeadLink(Protocol):
-    """Who is told of a node's GPUs."""
+    """A connection to one head."""
 
     address: str  #: for people
 
     def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
-        """Sends a report as JSON, and returns the receipt. Raises HeadSilent, HeadRefuses."""
+        """Send a report as JSON and return the receipt. Raises HeadUnreachable, HeadRejected."""
         ...
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         ...
 
 
 class FakeHead:
-    """Keeps what it is told; a test says what it answers."""
+    """A head that records the reports and gives the answer that a test sets."""
 
     def __init__(self, address: str = "http://head") -> None:
         self.address = address
-        self.told: list[bytes] = []
+        self.reports: list[bytes] = []
         self.answer: Mapping[str, Any] | Exception = {}
 
     def tell(self, name: str, report: bytes, timeout: float) -> Mapping[str, Any]:
-        self.told.append(report)
+        self.reports.append(report)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
     def close(self) -> None:
-        """Has nothing to close."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Who may tell of a node, and whose reports were refused: an administrator looks at the head, not into a node's log."""
+"""Which keys may report for a node, and rejected reports, which the head shows to administrators."""
 
 import logging
 import re
@@ -12,32 +12,32 @@ from api.util.terminal_text import show
 
 logger = logging.getLogger(__name__)
 
-#: Seconds for which a refusal is told.
+#: Seconds for which a rejection is shown.
 TOLD_SECONDS = 60.0
 
-#: Seconds between two lines in the log about refused reports of one node.
+#: Seconds between two log lines about rejected reports of one node.
 LOGGED_SECONDS = 600.0
 
-#: The most characters of what was wrong.
-_MOST_SAID = 300
+#: The limit of a rejection's reason, in characters.
+_MAX_REASON = 300
 
 
 def check_name(name: str) -> None:
-    """Raises Invalid for what is no name of a node, and Forbidden for one that a key does not speak for."""
+    """Check a node's name. Raises Invalid for a malformed name, Forbidden if the key is for another node."""
     if re.fullmatch(NODE_NAME, name) is None:
-        raise Invalid(f'"{ascii(name[:80])[1:-1]}" is no name for a node: up to 63 letters, digits, "." and "-".')
-    who = current_principal.get()
-    # The key of a node is one machine's. Only an administrator's speaks for all.
-    is_administrator = Permission.SYSTEM_WRITE in who.permissions
-    if not is_administrator and fold_name(who.user_id) != fold_name(name):
+        raise Invalid(f'"{ascii(name[:80])[1:-1]}" is not a node name. Use up to 63 letters, digits, "." and "-".')
+    principal = current_principal.get()
+    # A node's key is for one machine. Administrators may report for all.
+    is_administrator = Permission.SYSTEM_WRITE in principal.permissions
+    if not is_administrator and fold_name(principal.user_id) != fold_name(name):
         raise Forbidden(
-            f'This key is for the node "{who.user_id}": make one for "{name}" on the head, by '
+            f'This key is for the node "{principal.user_id}". Create one for "{name}" on the head: '
             f"python -m api key new --name {name} --permissions nodes:report"
         )
 
 
 class Refusals:
-    """What was refused lately, by the node's name."""
+    """The recently rejected reports, by the node's name."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,14 +45,14 @@ class Refusals:
         self._logged_at: dict[str, float] = {}
 
     def note(self, name: str, error: ServiceError, is_known: bool = True) -> None:
-        """Keeps why a report of this node was refused, and logs it once in a while.
+        """Record why a report of this node was rejected, and log it at most every `LOGGED_SECONDS`.
 
-        Those of all names that are not known count as one node's: anybody can invent names.
+        Unknown names share one log limit, because any client can invent names.
         """
         first = error.mistakes[0] if error.mistakes else None
         why = error.detail if first is None else f"{error.detail} {first.pointer} {first.message}"
         words = Reason.of(
-            "a report by its name was refused: {why}", "report_refused", why=show(why, _MOST_SAID).rstrip(".")
+            "a report with its name was rejected: {why}", "report_refused", why=show(why, _MAX_REASON).rstrip(".")
         )
         now, key = self._clock.monotonic(), name if is_known else ""
         if now - self._logged_at.get(key, float("-inf")) >= LOGGED_SECONDS:
@@ -62,7 +62,7 @@ class Refusals:
             self._latest[name] = now, words
 
     def warn(self, name: str) -> tuple[NodeWarning, ...]:
-        """What is to be said of a node for it."""
+        """Return the warnings for a node."""
         at, words = self._latest.get(name, (float("-inf"), None))
         if words is None or self._clock.monotonic() - at > TOLD_SECONDS:
             return ()

@@ -1,4 +1,4 @@
-"""Whether what a node tells can be read, and can be true: checked before anything of it counts."""
+"""Checks that a node's report is readable and plausible, before it is used."""
 
 import functools
 import itertools
@@ -9,29 +9,29 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.domain.node import MOST_XIDS, REPORT_FORMAT, MachineReport, ToldGPU, fold_name
+from api.domain.node import MOST_XIDS, REPORT_FORMAT, GPUReport, MachineReport, fold_name
 from api.domain.reading import MAX_GPUS, MAX_MEMORY_MB, Clocks, GPUIdentity, GPUVitals
-from api.domain.shared_storage import PROBE_FILE, ToldStorage
-from api.errors import Invalid, Mistake
-from api.nodes.unknown_words import validate
+from api.domain.shared_storage import PROBE_FILE, StorageReport
+from api.errors import Finding, Invalid
+from api.nodes.unknown_values import validate
 from api.util.bounds import excess
 from api.util.validation import details_of, plain_words
 
-#: Bounds of a report: no text is longer, nothing is nested deeper, and so many values are the most.
+#: The limits of a report: the longest text in characters, the depth, and the number of values.
 LONGEST_TEXT = 2_000
 DEEPEST = 10
 MOST_VALUES = 200_000
 
-#: Mistakes of a report that are told; who sends garbage learns enough from these.
-_MOST_MISTAKES = 5
+#: The limit of mistakes in an answer.
+_MAX_MISTAKES = 5
 
 _PROBE = re.compile(PROBE_FILE)
 _MOST_PROBES = 16
-#: Versions and places stand in logs, messages and tables as they are.
+#: Versions and addresses appear in logs, messages and tables unescaped.
 _PLAIN = re.compile(r"[\x20-\x7e]{1,255}")
 _UUID = re.compile(r"[0-9A-Za-z:.\-]{1,80}")
 
-#: The most that each number can be; all are at least 0 where nothing else is said.
+#: The largest plausible numbers; the smallest is 0 unless noted otherwise.
 _PERCENT = ("utilization_gpu", "utilization_memory", "utilization_encoder", "utilization_decoder", "fan_percent")
 _MEMORY = ("memory_total_mb", "memory_used_mb", "memory_free_mb", "memory_reserved_mb")
 _DEGREES = ("temperature_gpu", "temperature_memory")
@@ -43,7 +43,7 @@ _MOST = {
 }
 _MOST_CLOCK = 32_000
 
-#: Of the report itself; a clock may be at 1970, and no further away than a thousand years.
+#: The largest numbers of the report itself. A clock may show 1970, or be off by up to a thousand years.
 _COUNTS = ("sequence", "stuck", "sweep_seconds", "uptime")
 _MOST_OF_REPORT = {
     "sequence": 2**53,
@@ -54,11 +54,11 @@ _MOST_OF_REPORT = {
     "uptime": 32 * 10**9,
 }
 
-#: The most processes on one GPU, and the highest number of an Xid: NVIDIA's catalogue ends far below.
+#: The limit of processes on one GPU, and the largest Xid; NVIDIA's catalogue ends far below.
 _MOST_PROCESSES = 1_000
 _MOST_XID = 65_535
 
-#: The most characters of what identifies a GPU.
+#: The longest text of a GPU's identity, in characters.
 _LONGEST_NAME = 255
 
 
@@ -67,30 +67,30 @@ def _adapter() -> TypeAdapter[MachineReport]:
     return TypeAdapter(MachineReport)
 
 
-def read_report(told: Mapping[str, Any], name: str) -> MachineReport:
-    """The report of the node of this name in a parsed JSON object. Raises Invalid with what is wrong with it."""
-    problem = excess(told, depth=DEEPEST, count=MOST_VALUES, longest=LONGEST_TEXT)
+def read_report(data: Mapping[str, Any], name: str) -> MachineReport:
+    """Return the report of this node from a parsed JSON object. Raises Invalid with the mistakes."""
+    problem = excess(data, depth=DEEPEST, count=MOST_VALUES, longest=LONGEST_TEXT)
     if problem is not None:
-        raise Invalid("The report is too large.", mistakes=[Mistake("/report", problem)])
-    number = told.get("format")
-    # What the next version adds is left out; what a later one changed cannot be known.
+        raise Invalid("The report is too large.", mistakes=[Finding("/report", problem)])
+    number = data.get("format")
+    # The next version may only add fields, which are ignored. Later versions may change the format.
     if not isinstance(number, int) or not 1 <= number <= REPORT_FORMAT + 1:
-        message = f"is {str(number)[:20]}, and this head reads {REPORT_FORMAT} and {REPORT_FORMAT + 1}"
+        message = f"is {str(number)[:20]}, but this head reads {REPORT_FORMAT} and {REPORT_FORMAT + 1}"
         raise Invalid(
-            "The report is in a form that this head does not read.",
-            mistakes=[Mistake("/report/format", message, "Update the older of the two; the head goes first.")],
+            "This head does not support the format of the report.",
+            mistakes=[Finding("/report/format", message, "Update the older of the two; update the head first.")],
         )
     try:
-        report = validate(_adapter(), MachineReport, told)
+        report = validate(_adapter(), MachineReport, data)
     except ValidationError as error:
-        details = details_of(error)[:_MOST_MISTAKES]
+        details = details_of(error)[:_MAX_MISTAKES]
         raise Invalid(
-            "The report cannot be read.", mistakes=[Mistake(_pointer(d["loc"]), plain_words(d)[:200]) for d in details]
+            "The report cannot be read.", mistakes=[Finding(_pointer(d["loc"]), plain_words(d)[:200]) for d in details]
         ) from None
-    found = itertools.islice(_implausible(report, name), _MOST_MISTAKES)
-    mistakes = [Mistake(where, what) for where, what in found]
+    found = itertools.islice(_implausible(report, name), _MAX_MISTAKES)
+    mistakes = [Finding(where, what) for where, what in found]
     if mistakes:
-        raise Invalid("The report cannot be true.", mistakes=mistakes)
+        raise Invalid("The report is implausible.", mistakes=mistakes)
     return report
 
 
@@ -98,21 +98,21 @@ def _pointer(parts: Sequence[int | str]) -> str:
     return "/report" + "".join(f"/{str(part)[:64]}" for part in parts)
 
 
-def _implausible_probe(storage: ToldStorage | None, name: str) -> Iterator[tuple[str, str]]:
+def _implausible_probe(storage: StorageReport | None, name: str) -> Iterator[tuple[str, str]]:
     if storage is None:
         return
     if len(storage.seen) > _MOST_PROBES or not _PROBE.fullmatch(storage.file):
-        yield "/report/storage", f"names no file of a probe, or more than {_MOST_PROBES}"
+        yield "/report/storage", f"must name the file of a probe, and at most {_MOST_PROBES} others"
     elif fold_name(storage.file.rpartition(".")[0]) != fold_name(name):
         yield "/report/storage/file", "must be a file of this node's own probe"
 
 
 def _implausible_xids(report: MachineReport) -> Iterator[tuple[str, str]]:
-    """Errors of GPUs that the report does not list: a node speaks of no GPU but its own."""
+    """Yield Xid errors of GPUs that the report does not list. A node reports its own GPUs only."""
     if len(report.xids) > MOST_XIDS:
         yield (
             "/report/xids",
-            f"are {len(report.xids):,}, and the most is {MOST_XIDS}; tell the rest with the next report",
+            f"must be at most {MOST_XIDS}, not {len(report.xids):,}; send the rest with the next report",
         )
         return
     own = {gpu.identity.uuid for gpu in report.gpus if gpu.identity is not None}
@@ -123,8 +123,8 @@ def _implausible_xids(report: MachineReport) -> Iterator[tuple[str, str]]:
             yield f"/report/xids/{number}/xid", f"must be from 0 to {_MOST_XID:,}"
 
 
-def _implausible_lists(gpu: ToldGPU, where: str) -> Iterator[tuple[str, str]]:
-    """What there is too much of: each entry would be a series or a row."""
+def _implausible_lists(gpu: GPUReport, where: str) -> Iterator[tuple[str, str]]:
+    """Yield lists that are too long, because each entry becomes a series or a row."""
     condition, vitals = gpu.condition, gpu.vitals
     lists = {
         "processes": (gpu.processes, _MOST_PROCESSES),
@@ -134,13 +134,13 @@ def _implausible_lists(gpu: ToldGPU, where: str) -> Iterator[tuple[str, str]]:
     }
     for name, (entries, most) in lists.items():
         if entries is not None and len(entries) > most:
-            yield f"{where}/{name}", f"are {len(entries):,}, and the most is {most:,}"
+            yield f"{where}/{name}", f"must be at most {most:,}, not {len(entries):,}"
 
 
 def _implausible(report: MachineReport, name: str) -> Iterator[tuple[str, str]]:
-    """What no machine can have: such values would be shown, counted with, and kept."""
+    """Yield values that no machine can have."""
     if len(report.gpus) > MAX_GPUS:
-        yield "/report/gpus", f"are {len(report.gpus)}, and no machine has more than {MAX_GPUS}"
+        yield "/report/gpus", f"must be at most {MAX_GPUS}, not {len(report.gpus)}"
         return
     yield from _implausible_probe(report.storage, name)
     yield from _implausible_xids(report)
@@ -154,11 +154,11 @@ def _implausible(report: MachineReport, name: str) -> Iterator[tuple[str, str]]:
             yield f"{where}/index", "must be from 0 to 65,535"
         uuid = None if gpu.identity is None else gpu.identity.uuid
         if uuid is not None and (not _UUID.fullmatch(uuid) or uuid in seen):
-            yield f"{where}/identity/uuid", "must be letters, digits, : . - and no other GPU's"
+            yield f"{where}/identity/uuid", "must be unique and have only letters, digits, : . -"
         if uuid is not None:
             seen.add(uuid)
         if gpu.identity is not None and any(len(text) > _LONGEST_NAME for text in _names_in(gpu.identity)):
-            yield f"{where}/identity", f"has a text of more than {_LONGEST_NAME} characters"
+            yield f"{where}/identity", f"must have texts of at most {_LONGEST_NAME} characters"
         if gpu.age is not None and not 0 <= gpu.age <= 1e9:
             yield f"{where}/age", "must be at least 0"
         yield from _implausible_lists(gpu, where)
@@ -167,17 +167,17 @@ def _implausible(report: MachineReport, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _names_in(identity: GPUIdentity) -> Iterator[str]:
-    """The texts of an identity, which become labels of each series."""
+    """Return the texts of an identity, which become labels of each series."""
     return (value for each in fields(identity) if isinstance(value := getattr(identity, each.name), str))
 
 
 def _implausible_head(report: MachineReport) -> Iterator[tuple[str, str]]:
     place = report.place
     if not 0 <= place.port <= 65_535 or not _PLAIN.fullmatch(place.host):
-        yield "/report/place", "names no host and port"
+        yield "/report/place", "must have a valid host and port"
     plain = (f"{place.machine} {place.started} {report.boot}", report.version)
     if not all(map(_PLAIN.fullmatch, plain)):
-        yield "/report", "has a version, machine, start or boot that is no plain text"
+        yield "/report", "must have plain text as version, machine, start and boot"
     for name, most in _MOST_OF_REPORT.items():
         value, least = getattr(report, name), 0 if name in _COUNTS else -most
         if value is not None and not least <= value <= most:

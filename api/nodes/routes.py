@@ -1,10 +1,10 @@
-"""Machines: which there are, what each has, and whether anything new may start there."""
+"""Routes of nodes."""
 
 from apiflask import APIBlueprint
 from flask import Response
 
 from api.domain.access import current_principal
-from api.nodes.schemas import DrainNode, NodeAnswer, NodeListAnswer, ReceiptAnswer, TellReport
+from api.nodes.schemas import DrainNode, NodeAnswer, NodeListAnswer, ReceiptAnswer, SendReport
 from api.util.base_path import BASE_PATH
 from api.util.responses import answer
 from api.web.context import services
@@ -15,10 +15,11 @@ nodes = APIBlueprint("nodes", __name__, url_prefix=f"{BASE_PATH}/nodes", tag="No
 @nodes.get("")
 @nodes.output(NodeListAnswer)
 def list_nodes() -> Response:
-    """Every machine, this server's own first
+    """List the nodes, this server's own first.
 
-    Whether it is there (`up`, `draining`, `down`, `unknown`) and why not, its GPUs in figures, its tasks, its version,
-    when it was last heard and how far its clock is off. One that was not heard for 15 s is `unknown`: it may live.
+    Each node has its state (`up`, `draining`, `down`, `unknown`) with the reason, its GPU counts, its tasks, its
+    version, the time of its last report and its clock's offset. A node without a report for 15 s is `unknown`: it may
+    still run.
     """
     return answer({"nodes": services().nodes.list()})
 
@@ -27,9 +28,9 @@ def list_nodes() -> Response:
 @nodes.output(NodeAnswer)
 @nodes.doc(responses=[404])
 def get_node(name: str) -> Response:
-    """One machine
+    """Get a node.
 
-    As in the list. Its GPUs are those of `/gpu/status?node=`.
+    The answer is as in the list. `/gpu/status?node=` has its GPUs.
     """
     return answer(services().nodes.get(name))
 
@@ -39,10 +40,9 @@ def get_node(name: str) -> Response:
 @nodes.output(NodeAnswer)
 @nodes.doc(responses=[400, 404, 415, 422, 503])
 def drain_node(name: str, json_data: DrainNode) -> Response:
-    """Start nothing new on a machine
+    """Drain a node, so that nothing new starts there.
 
-    What runs there goes on, and its GPUs are `busy` for everybody else until `undrain`. Draining one that is drained
-    replaces the reason.
+    Running tasks continue, and the GPUs are `busy` for others until `undrain`. Draining again replaces the reason.
     """
     return answer(services().nodes.drain(name, json_data.reason, current_principal.get().actor), message="drained")
 
@@ -51,9 +51,9 @@ def drain_node(name: str, json_data: DrainNode) -> Response:
 @nodes.output(NodeAnswer)
 @nodes.doc(responses=[404, 503])
 def undrain_node(name: str) -> Response:
-    """Let things be started on a machine again
+    """Undrain a node, so that tasks can start there again.
 
-    Where it was not drained, nothing changes.
+    If the node is not drained, nothing changes.
     """
     return answer(services().nodes.undrain(name), message="undrained")
 
@@ -62,21 +62,21 @@ def undrain_node(name: str) -> Response:
 @nodes.output(NodeAnswer)
 @nodes.doc(responses=[404, 409, 503])
 def forget_node(name: str) -> Response:
-    """Forget a machine that is no longer there
+    """Forget a node that no longer exists.
 
-    One that is heard cannot be forgotten: 409 `node_is_there`.
+    The answer is 409 `node_is_there` while the node still reports.
     """
     return answer(services().nodes.forget(name), message="forgotten")
 
 
 @nodes.post("/<name>/report")
-@nodes.input(TellReport)
+@nodes.input(SendReport)
 @nodes.output(ReceiptAnswer)
 @nodes.doc(responses=[400, 409, 415, 422])
-def tell_report(name: str, json_data: TellReport) -> Response:
-    """Tell of a machine's GPUs
+def report_node(name: str, json_data: SendReport) -> Response:
+    """Send a node's report to the head.
 
-    What a server with `ROLE=node` sends after each sweep. 409 `node_name_taken` says on which host another one of this
-    name runs.
+    A server with `ROLE=node` sends its report after each sweep of its GPUs. The answer 409 `node_name_taken` has the
+    host of the other node with this name.
     """
     return answer(services().nodes.receive(name, json_data.report))

@@ -1,4 +1,4 @@
-"""What requests about machines may hold and what answers look like."""
+"""Schemas of requests and answers for nodes and servers."""
 
 from typing import Any
 
@@ -11,44 +11,44 @@ from api.web.schemas import Envelope, Name, Shown
 
 
 class DrainNode(Strict):
-    """Why nothing new shall be started on a machine."""
+    """A request to drain a node."""
 
-    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"reason": "its fans are replaced"}})
+    model_config = ConfigDict(strict=True, json_schema_extra={"example": {"reason": "replacing its fans"}})
 
-    reason: Name = Field(min_length=1, description="for people: it is shown with each of its GPUs")
+    reason: Name = Field(min_length=1, description="the reason, shown with each of its GPUs")
 
 
-class TellReport(Strict):
-    """What a machine tells of its GPUs."""
+class SendReport(Strict):
+    """The report of a node."""
 
     model_config = ConfigDict(strict=True)
 
-    report: dict[str, Any] = Field(description="as a server with ROLE=node of the same or the next version makes it")
+    report: dict[str, Any] = Field(description="the report of a server with ROLE=node of the same or the next version")
 
 
 class NodeList(Shown):
-    """Machines."""
+    """A list of nodes."""
 
     nodes: list[NodeInfo]
 
 
 class NodeListAnswer(Envelope[NodeList]):
-    """Every machine."""
+    """The answer with every node."""
 
 
 class NodeAnswer(Envelope[NodeInfo]):
-    """One machine."""
+    """The answer with a node."""
 
 
 class ReceiptAnswer(Envelope[ReportReceipt]):
-    """What the head says to a report."""
+    """The answer of the head to a report."""
 
 
 class ServerListing(Shown):
-    """Servers on one database."""
+    """The servers on one database."""
 
     servers: list[ServerInfo]
 
 
 class ServerListAnswer(Envelope[ServerListing]):
-    """Every server on this database."""
+    """The answer with every server on this database."""

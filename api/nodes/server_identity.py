@@ -1,4 +1,4 @@
-"""The name of a server process where several share a database, and whether another process is known to have ended."""
+"""The identity of a server process, and whether another server process has certainly ended."""
 
 import hashlib
 import os
@@ -16,52 +16,56 @@ _LOCKED = "locked"
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """Identifies one process of one server among all, earlier and later ones included."""
+    """Identifies one server process among all past and future ones."""
 
     node: str
     boot_id: str
     pid_namespace: int
-    root: str  #: a short name of its STORAGE_ROOT
+    root: str  #: a hash of its STORAGE_ROOT
     pid: int
     start: int
     token: str
 
     @classmethod
     def own(cls, node: str, storage_root: Path) -> "ServerIdentity":
-        """The identity of this process."""
+        """Return the identity of this process."""
         own = host.process_identity(os.getpid())
         start = 0 if own is None else int(own.start)
-        place = (node, read_boot_id(), host.pid_namespace())
-        return cls(*place, name_root(storage_root), os.getpid(), start, secrets.token_hex(8))
+        machine = (node, read_boot_id(), host.pid_namespace())
+        return cls(*machine, name_root(storage_root), os.getpid(), start, secrets.token_hex(8))
 
     @property
     def scope(self) -> str:
-        """The name of what it alone can see: the attempts of its machine below its STORAGE_ROOT."""
+        """The leadership scope of the attempts on its machine below its STORAGE_ROOT."""
         return _scope(self.root, self.node)
 
     @property
     def cluster_scope(self) -> str:
-        """The name of what every server of a cluster with this STORAGE_ROOT can see."""
+        """The leadership scope of the attempts of a cluster with this STORAGE_ROOT."""
         return _scope(self.root, "")
 
     def as_leader(self, has_lock: bool) -> str:
-        """Its name as a leader in the database; the node's name comes last, as it can hold anything. `has_lock`: it
-        leads with the lock of its storage, which the kernel frees when its process ends.
+        """Return its name as a leader in the database. The node's name comes last, because it can have any characters.
+
+        `has_lock` means that it holds the lock of its storage, which the kernel frees when the process ends.
         """
         return "@".join((self.token, _LOCKED if has_lock else "", self.process))
 
     @property
     def process(self) -> str:
-        """What tells this process from all others, whoever leads in it."""
+        """The name of this process, without the leader's token."""
         parts = (self.pid, self.start, self.pid_namespace, self.boot_id, self.root, self.node)
         return "@".join(str(part) for part in parts)
 
     def knows_ended(self, process: str) -> bool:
-        """Whether another process, by what `process` says there, has certainly ended."""
+        """Return whether the process with this name has certainly ended."""
         return self.knows_gone(f"@@{process}", lambda: False)
 
     def knows_gone(self, other: str, has_lock: Callable[[], bool]) -> bool:
-        """Whether the process of this name has certainly ended. `has_lock`: whether this one can have the lock."""
+        """Return whether the process of this leader has certainly ended.
+
+        `has_lock` returns whether this process can take the lock of the storage.
+        """
         try:
             _, lock, pid, start, namespace, boot_id, root, node = other.split("@", 7)
             if node != self.node:
@@ -74,12 +78,12 @@ class ServerIdentity:
 
 
 def process_of(leader: str) -> str:
-    """The process of a leader by its name; empty where that is none."""
+    """Return the process in a leader's name; empty for a malformed name."""
     return leader.split("@", 2)[2] if leader.count("@") >= 2 else ""
 
 
 def name_scope(storage_root: Path, node: str) -> str:
-    """The name of what only servers of this machine and STORAGE_ROOT can see."""
+    """Return the leadership scope of the attempts on a machine below a STORAGE_ROOT."""
     return _scope(name_root(storage_root), node)
 
 
@@ -88,5 +92,5 @@ def _scope(root: str, node: str) -> str:
 
 
 def name_root(storage_root: Path) -> str:
-    """A short name of a STORAGE_ROOT."""
+    """Return a hash of a STORAGE_ROOT."""
     return hashlib.sha256(os.fsencode(storage_root.absolute())).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Servers: the processes that answer people, of which several may share a database."""
+"""Servers: the processes that answer requests. Several may share a database."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,14 +7,14 @@ from api.domain.node import NodeStatus
 
 
 @dataclass(frozen=True, slots=True)
-class KeptServer:
-    """A server as the database knows it; times are its own clock's."""
+class StoredServer:
+    """A server in the database. Times are by its own clock."""
 
     server_id: str
-    process: str  #: what tells its process from all others, as `ServerIdentity.process` makes it
+    process: str  #: the value of `ServerIdentity.process`
     node: str
     host: str
-    port: int | None  #: None: any that was free
+    port: int | None  #: None: any free port
     pid: int
     version: str
     started_at: datetime
@@ -25,15 +25,15 @@ class KeptServer:
 class ServerInfo:
     """A server in `/system/servers`."""
 
-    server_id: str  #: of this process: a server that begins anew has another one
+    server_id: str  #: of this process; it changes with a restart
     node: str
     host: str
-    port: int | None  #: None: any that was free
+    port: int | None  #: None: any free port
     pid: int
     version: str
-    state: NodeStatus  #: up, unknown (it is silent: it may live), or down (its process has ended)
+    state: NodeStatus  #: up, unknown (silent, but may still run), or down (its process has ended)
     is_this_server: bool
-    leads: tuple[str, ...]  #: what it alone does for all: queue, attempts, alerts, machine_alerts
+    leads: tuple[str, ...]  #: the work that it does for all servers: queue, attempts, alerts, machine_alerts
     started_at: datetime
     last_seen: datetime
-    silent_seconds: float | None  #: since its latest sign of life, rounded
+    silent_seconds: float | None  #: since its latest heartbeat, rounded

@@ -1,4 +1,4 @@
-"""The servers that share a database: each keeps its row fresh while it lives."""
+"""The servers that share a database. Each updates its row while it runs."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from api.db.database import Database
 from api.db.insertion import insert_missing
 from api.db.rows import clean, to_seconds, to_time
 from api.db.tables import audit, leadership, machine_clocks, servers
-from api.nodes.server_models import KeptServer
+from api.nodes.server_models import StoredServer
 from api.util.clock import Mark, SteadyMark
 
 _ALL = select(servers).order_by(servers.c.started_at, servers.c.server_id)
@@ -19,23 +19,23 @@ _SAVE_CLOCK = update(machine_clocks).where(machine_clocks.c.node == bindparam("o
 
 
 class ServerStore:
-    """The servers as rows."""
+    """The table of servers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list(self) -> list[KeptServer]:
-        """All that have given a sign and not said that they end, oldest first."""
+    def list(self) -> list[StoredServer]:
+        """Return the servers that have not announced their end, oldest first."""
         with self._database.read() as connection:
             return [_read(row) for row in connection.execute(_ALL)]
 
     def leaders(self) -> dict[str, str]:
-        """The name of whoever leads, or led last, by scope."""
+        """Return the current or last leader of each scope."""
         with self._database.read() as connection:
             return {row.scope: row.holder for row in connection.execute(_LEADS)}
 
-    def sign(self, own: KeptServer, steady: SteadyMark) -> None:
-        """Keeps that this server is there, and how far its machine's steady time has come."""
+    def sign(self, own: StoredServer, steady: SteadyMark) -> None:
+        """Store a heartbeat of this server and the steady time of its machine."""
         seconds, node = to_seconds(own.last_seen), clean(own.node)
         clock = {
             "boot_id": steady.mark.boot_id,
@@ -49,8 +49,9 @@ class ServerStore:
                 insert_missing(connection, machine_clocks, [{"node": node, **clock}])
 
     def last_steady(self, node: str) -> SteadyMark | None:
-        """Return how far the steady time had come on this machine, or else on any other; before the first was kept, the
-        latest time that a server or the audit knows. None for an empty database.
+        """Return the stored steady time of this machine, else the latest of any machine.
+
+        Without any, return the latest time of a server or of the audit; None for an empty database.
         """
         newest = select(func.max(machine_clocks.c.steady_at))
         with self._database.read() as connection:
@@ -64,17 +65,17 @@ class ServerStore:
         return None if seconds is None else SteadyMark(to_time(seconds), Mark("", 0.0))
 
     def remove(self, server_id: str) -> None:
-        """Forgets a server that ends."""
+        """Remove a server that ends."""
         with self._database.write(is_audited=False) as connection:
             connection.execute(delete(servers).where(servers.c.server_id == server_id))
 
     def remove_silent(self, before: datetime) -> None:
-        """Forgets those that have given no sign since then."""
+        """Remove the servers without a heartbeat since then."""
         with self._database.write(is_audited=False) as connection:
             connection.execute(delete(servers).where(servers.c.last_seen < to_seconds(before)))
 
 
-def _row(server: KeptServer) -> dict[str, Any]:
+def _row(server: StoredServer) -> dict[str, Any]:
     return {
         "server_id": server.server_id,
         "process": clean(server.process),
@@ -89,8 +90,8 @@ def _row(server: KeptServer) -> dict[str, Any]:
     }
 
 
-def _read(row: Row[Any]) -> KeptServer:
-    return KeptServer(
+def _read(row: Row[Any]) -> StoredServer:
+    return StoredServer(
         server_id=row.server_id,
         process=row.process,
         node=row.node,

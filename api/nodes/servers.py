@@ -1,4 +1,4 @@
-"""Which servers share the database: this one gives signs of life, and tells of the others by theirs."""
+"""The servers that share the database: the heartbeat of this one, and the states of the others."""
 
 import hashlib
 import logging
@@ -10,38 +10,38 @@ from datetime import timedelta
 from api.domain.node import NodeStatus
 from api.errors import ServiceError
 from api.nodes.server_identity import ServerIdentity, process_of
-from api.nodes.server_models import KeptServer, ServerInfo
+from api.nodes.server_models import ServerInfo, StoredServer
 from api.nodes.server_store import ServerStore
 from api.util.clock import Clock, SteadyMark
-from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two signs of life, and after which a silent server is unknown.
+#: Seconds between two heartbeats, and seconds after which a silent server is unknown.
 SIGN_SECONDS = 10.0
 SILENT_SECONDS = 35.0
 
-#: After so long a silent server is forgotten.
+#: The time after which a silent server is removed.
 FORGOTTEN_AFTER = timedelta(days=1)
 
-#: How far the wall clock may be ahead of the steady time before the log says so.
+#: The lead of the wall clock over the steady time that is logged.
 FAR_AHEAD = timedelta(hours=1)
 
-#: Words for the scopes in which one of the servers leads, by how their names begin.
+#: The names of leadership scopes in answers, by the prefix of the scope.
 _LEADS = {"queue": "queue", "attempts ": "attempts", "alerts of ": "machine_alerts", "alerts": "alerts"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Sign:
-    server: KeptServer
-    at: float  #: monotonic; when it came, or seems to have come
+    server: StoredServer
+    at: float  #: when it came, as far as known, monotonic
 
 
 class ServerList:
-    """The servers on this database. One thread gives signs; anybody may ask."""
+    """The servers on this database. One thread calls `sign`; the rest is thread-safe."""
 
-    def __init__(self, store: ServerStore, identity: ServerIdentity, own: KeptServer, clock: Clock) -> None:
+    def __init__(self, store: ServerStore, identity: ServerIdentity, own: StoredServer, clock: Clock) -> None:
         self._store = store
         self._identity = identity
         self._own = own
@@ -53,34 +53,34 @@ class ServerList:
         self._loop = PeriodicThread("servers", SIGN_SECONDS, self._sign_again)
 
     def start(self) -> None:
-        """Begins to give signs of life."""
+        """Start the heartbeat."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Ends the loop, and tells the others that this server ends."""
+        """Stop the heartbeat and remove this server from the database."""
         self._loop.stop()
         try:
-            with hurrying(READ_SECONDS):
+            with wait_limit(READ_SECONDS):
                 self._store.remove(self._own.server_id)
         except ServiceError as error:
-            logger.info("the other servers are not told that this one ends", extra={"problem": str(error)})
+            logger.info("this server cannot be removed from the list of servers", extra={"problem": str(error)})
 
     def _sign_again(self) -> None:
         try:
             self.sign()
         except ServiceError as error:
-            # Said once: a database may be away for days.
+            # Logged once, because a database may be unavailable for days.
             if not self._is_blind:
-                logger.warning("the other servers cannot be told of this one", extra={"problem": str(error)})
+                logger.warning("the heartbeat of this server cannot be stored", extra={"problem": str(error)})
             self._is_blind = True
         else:
             self._is_blind = False
 
     def sign(self) -> None:
-        """Gives a sign of life, and takes up those of the others. Raises DatabaseUnavailable."""
+        """Store a heartbeat, and read those of the others. Raises DatabaseUnavailable."""
         now = self._clock.now()
         self._own = replace(self._own, last_seen=now)
-        with hurrying(READ_SECONDS):
+        with wait_limit(READ_SECONDS):
             self._store.sign(self._own, self._steady())
             if not self._has_begun:
                 self._store.remove_silent(self._clock.steady.now() - FORGOTTEN_AFTER)
@@ -88,32 +88,32 @@ class ServerList:
             self._look()
 
     def _steady(self) -> SteadyMark:
-        """Read the steady time, and log when the wall clock leaves it behind or is back with it."""
+        """Read the steady time, and log when the wall clock gets ahead of it or agrees again."""
         steady = self._clock.steady.read()
         ahead = self._clock.steady.behind()
         if ahead > FAR_AHEAD and not self._is_ahead:
             self._is_ahead = True
             logger.warning(
-                "the wall clock is ahead of the time that is known to have passed: the machine was off, or its clock "
-                "was set. Nothing is removed early by that; check the clock if it is wrong",
+                "the wall clock is ahead of the time that has certainly passed: the machine was off, or its clock was "
+                "set. Nothing is removed early because of that. Check the clock",
                 extra={"hours": round(ahead.total_seconds() / 3600, 1)},
             )
         elif ahead < FAR_AHEAD / 2 and self._is_ahead:
             self._is_ahead = False
-            logger.info("the wall clock agrees again with the time that is known to have passed")
+            logger.info("the wall clock agrees again with the time that has certainly passed")
         return steady
 
     def list(self) -> tuple[ServerInfo, ...]:
-        """Every server, oldest first. Raises DatabaseUnavailable."""
+        """Return every server, oldest first. Raises DatabaseUnavailable."""
         signs, leaders = self._look(), self._store.leaders()
         leads = defaultdict[str, list[str]](list)
         for scope, holder in sorted(leaders.items()):
-            word = next((word for begin, word in _LEADS.items() if scope.startswith(begin)), scope)
-            leads[process_of(holder)].append(word)
+            name = next((name for prefix, name in _LEADS.items() if scope.startswith(prefix)), scope)
+            leads[process_of(holder)].append(name)
         return tuple(self._show(sign, leads[sign.server.process]) for sign in signs.values())
 
     def _look(self) -> Mapping[str, _Sign]:
-        """Clocks of two machines are compared once, at the first look at a server, for want of anything better."""
+        """Read the heartbeats. Clocks of two machines are compared only at the first sight of a server."""
         monotonic, now, before = self._clock.monotonic(), self._clock.now(), self._signs
         found: dict[str, _Sign] = {}
         for server in self._store.list():
@@ -123,7 +123,7 @@ class ServerList:
             else:
                 at = known.at if known.server.last_seen == server.last_seen else monotonic
             found[server.server_id] = _Sign(server, at)
-        # Its own is known without the database.
+        # This server is listed even without its row.
         found.setdefault(self._own.server_id, _Sign(self._own, monotonic))
         self._signs = found
         return found
@@ -153,5 +153,5 @@ class ServerList:
 
 
 def server_id_of(process: str) -> str:
-    """A short id of a process of a server."""
+    """Return a short id of a server process."""
     return hashlib.sha256(process.encode()).hexdigest()[:16]

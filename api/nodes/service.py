@@ -1,4 +1,4 @@
-"""The machines: takes what they tell, keeps it in the database for every head, and drains them."""
+"""The use cases of nodes: receive and store their reports, show, drain and forget them."""
 
 import logging
 import threading
@@ -11,10 +11,10 @@ from api import __version__
 from api.domain.event import Severity
 from api.domain.node import (
     Drain,
-    KeptNode,
     MachineReport,
     NodeInfo,
-    NodePlace,
+    NodeLocation,
+    NodeRecord,
     NodeRole,
     NodeStatus,
     ReportReceipt,
@@ -29,50 +29,52 @@ from api.gpus.other_machines import NodePart, judge_node
 from api.gpus.service import GPUService
 from api.nodes.fleet_store import FleetStore, refuse_name
 from api.nodes.freshness import Freshness
-from api.nodes.heard import Heard, RowWatch, encode_kept, parse_report, read_kept
+from api.nodes.last_reports import LastReport, RowWatch, encode_stored, read_stored
 from api.nodes.other_heads import OtherHeads
 from api.nodes.refusals import Refusals, check_name
+from api.nodes.report_check import read_report
 from api.nodes.shared_storage import SharedStorage
 from api.nodes.versions import warn
 from api.nodes.view import list_held, show_nodes
 from api.nodes.wire import take_report
 from api.util.clock import Clock
-from api.util.deadlines import READ_SECONDS, hurrying
+from api.util.deadlines import READ_SECONDS, wait_limit
 from api.util.periodic import PeriodicThread
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what other heads were told, and at which nodes are drained.
+#: Seconds between two polls of the database for reports to other heads and for drains.
 LOOK_SECONDS = 2.0
 
-#: Seconds within which a node's reports are kept in the database once; memory has each.
-KEEP_SECONDS = 4.0
+#: Seconds between two reports of a node that are stored in the database; memory has each report.
+STORE_SECONDS = 4.0
 
-#: Seconds that a report may take to be kept: a node waits 4 s for its answer.
-KEPT_WITHIN_SECONDS = 1.5
+#: The time limit for storing a report, in seconds. A node waits 4 s for its answer.
+STORE_TIMEOUT_SECONDS = 1.5
 
-#: Seconds between two signs of life of a head, where there are other machines.
+#: Seconds between two heartbeats of a head, if there are other machines.
 _HEAD_SECONDS = 5.0
 
-#: The most nodes that there may be, and the most GPUs that they may have together.
+#: The limits of nodes, and of GPUs of all nodes together.
 MOST_NODES = 5_000
 MOST_GPUS = 20_000
 
 
 class NodeService:
-    """What is known of the machines."""
+    """The nodes as this head knows them."""
 
     def __init__(
         self,
         store: FleetStore,
         gpus: GPUService,
         clock: Clock,
-        own: NodePlace,
+        own: NodeLocation,
         node: str,
         shared: SharedStorage | None = None,
     ) -> None:
-        """`own` is where this server runs, `node` the name of its machine. `shared` is the storage that all machines of
-        a cluster are to see.
+        """`own` is the location of this server, `node` the name of its machine.
+
+        `shared` checks the storage that all machines of a cluster share; None without one.
         """
         self._shared = shared
         self._store = store
@@ -80,82 +82,83 @@ class NodeService:
         self._clock = clock
         self._own = own
         self._node = node
-        self._heard: dict[str, Heard] = {}
-        self._kept: Mapping[str, KeptNode] = {}
+        self._latest: dict[str, LastReport] = {}
+        self._stored: Mapping[str, NodeRecord] = {}
         self._statuses: dict[str, NodeStatus] = {}
         self._lock = threading.Lock()
         self._refusals = Refusals(clock)
-        self._turns: dict[str, threading.Lock] = {}  #: who hears a node now, by name
+        self._turns: dict[str, threading.Lock] = {}  #: serialise the reports of a node, by its name
         self._others = OtherHeads(node, clock, store.reports)
         self._rows = RowWatch()
-        self._looked_at: float | None = None  #: when the last look that succeeded began, monotonic
+        self._looked_at: float | None = None  #: the start of the last successful poll, monotonic
         self._signed_at = float("-inf")
         self._is_blind = False
         self._engine: Callable[[], Sequence[NodeState]] = tuple
-        self._loop = PeriodicThread("nodes", LOOK_SECONDS, self._look_again)
+        self._loop = PeriodicThread("nodes", LOOK_SECONDS, self._poll)
 
     def start(self) -> None:
-        """Takes up what the database knows, and begins to look for news of other heads."""
+        """Start to poll the database."""
         self._loop.start()
 
     def stop(self) -> None:
-        """Ends the loop."""
+        """Stop the loop and the probes of the storage."""
         self._loop.stop()
         if self._shared is not None:
             self._shared.stop()
 
-    # What nodes tell
+    # -- reports -------------------------------------------------------------------------------------------------------
 
-    def receive(self, name: str, told: Mapping[str, Any]) -> ReportReceipt:
-        """Takes a node's report. Raises Invalid for what cannot be true, NodeNameTaken for a name that is another's,
-        ReportReplayed for a report that is no newer than the last.
+    def receive(self, name: str, body: Mapping[str, Any]) -> ReportReceipt:
+        """Take a node's report and return the receipt.
+
+        Raises Invalid for an implausible report, Forbidden for a wrong key, NodeNameTaken for the name of another
+        machine, ReportReplayed for a report that is not newer than the last.
         """
         check_name(name)
         with self._lock:
             turn = self._turns.setdefault(fold_name(name), threading.Lock())
         try:
-            report = parse_report(told, name)
-            self._refuse(self._spell(name), report)
-            # One after the other: of two at once the older would else take the place of the newer, here or in the
-            # database.
+            report = read_report(body, name)
+            self._check_accepted(self._spell(name), report)
+            # One at a time: otherwise the older of two reports could replace the newer one, here or in the database.
             with turn:
                 name = self._spell(name)
                 return self._receive(name, report)
         except (Invalid, NodeNameTaken, ReportReplayed) as error:
-            self._refusals.note(self._spell(name), error, is_known=self._spell(name) in self._heard)
+            self._refusals.note(self._spell(name), error, is_known=self._spell(name) in self._latest)
             raise
 
     def _spell(self, name: str) -> str:
-        """The name as it is known already: names that differ in case alone are one."""
+        """Return the known spelling of a name. Names that differ only in case are equal."""
         with self._lock:
-            return name if name in self._heard else find_name(name, (self._node, *self._heard)) or name
+            return name if name in self._latest else find_name(name, (self._node, *self._latest)) or name
 
     def _receive(self, name: str, report: MachineReport) -> ReportReceipt:
         monotonic, now = self._clock.monotonic(), self._clock.now()
-        self._refuse(name, report)
-        before = self._heard.get(name)
+        self._check_accepted(name, report)
+        before = self._latest.get(name)
         fresh = Freshness.of(report) if before is None else before.fresh.after(report)
         if fresh is None:
             raise ReportReplayed
-        heard = self._make_heard(take_report(name, report, monotonic, now), report, fresh, now)
+        heard = self._make_latest(take_report(name, report, monotonic, now), report, fresh, now)
         if before is not None and before.has_overtaken(heard):
             return self._receipt(before)
         is_news = before is None or before.known.place != report.place or report.leaves
-        is_news = is_news or (before is not None and (before.part.has_left or not before.part.is_heard))
-        if is_news or monotonic - heard.kept_at >= KEEP_SECONDS:
-            self._keep(heard, report, now)
+        is_news = is_news or (before is not None and (before.part.has_left or not before.part.has_reported))
+        if is_news or monotonic - heard.stored_at >= STORE_SECONDS:
+            self._store_report(heard, report, now)
         with self._lock:
-            self._heard[name] = heard
+            self._latest[name] = heard
         if self._shared is not None:
             self._shared.note(name, report.storage, monotonic)
         if is_news:
             self._note_version(heard.known)
-        self._hand_on(name, report)
+        self._publish(name, report)
         return self._receipt(heard)
 
-    def _make_heard(self, part: NodePart, report: MachineReport, fresh: Freshness, now: datetime) -> Heard:
-        before = self._heard.get(part.node)
-        known = KeptNode(
+    def _make_latest(self, part: NodePart, report: MachineReport, fresh: Freshness, now: datetime) -> LastReport:
+        before = self._latest.get(part.node)
+        known = NodeRecord(
             name=part.node,
             role=NodeRole.NODE,
             place=report.place,
@@ -166,62 +169,62 @@ class NodeService:
             left_at=now if report.leaves else None,
             drain=self._drain(part.node),
         )
-        heard = Heard(part, known, fresh)
+        heard = LastReport(part, known, fresh)
         if before is not None:
-            heard.serial, heard.kept_at = before.serial, before.kept_at
+            heard.serial, heard.stored_at = before.serial, before.stored_at
         return heard
 
-    def _refuse(self, name: str, report: MachineReport) -> None:
+    def _check_accepted(self, name: str, report: MachineReport) -> None:
         place, now = report.place, self._clock.monotonic()
         if name == self._node:
             raise NodeNameTaken(
-                f'This head, on {self._own}, is called "{name}": give the node on {place} a NODE_NAME of its own.',
+                f'The name "{name}" belongs to this head on {self._own}. Set another NODE_NAME on {place}.',
                 data={"host": self._own.host, "port": self._own.port, "last_seen": self._clock.now()},
             )
-        before = self._heard.get(name)
+        before = self._latest.get(name)
         if before is not None and not before.part.is_silent(now):
             refuse_name(before.known, place)
-        if before is None and len(self._heard) >= MOST_NODES:
-            raise Invalid(f"There are {MOST_NODES:,} nodes, which is the most: DELETE those that are gone.")
+        if before is None and len(self._latest) >= MOST_NODES:
+            raise Invalid(f"The limit of {MOST_NODES:,} nodes is reached. Forget nodes that no longer exist.")
         more = len(report.gpus) - (0 if before is None else len(before.part.snapshot.gpus))
         if more > 0 and more + self._count_others() > MOST_GPUS:
-            raise Invalid(f"The nodes would have more than {MOST_GPUS:,} GPUs together: DELETE nodes that are gone.")
+            raise Invalid(f"The limit of {MOST_GPUS:,} GPUs is reached. Forget nodes that no longer exist.")
 
     def _count_others(self) -> int:
         with self._lock:
-            return sum(len(heard.part.snapshot.gpus) for heard in self._heard.values())
+            return sum(len(heard.part.snapshot.gpus) for heard in self._latest.values())
 
-    def _keep(self, heard: Heard, report: MachineReport, now: datetime) -> None:
-        """Writes a report down for the other heads, and for this one when it begins anew."""
+    def _store_report(self, heard: LastReport, report: MachineReport, now: datetime) -> None:
+        """Store a report for other heads, and for this one after a restart."""
         name, place, monotonic = heard.part.node, report.place, heard.part.heard
         uuids = [gpu.uuid for gpu in heard.part.snapshot.gpus if gpu.uuid is not None]
         try:
-            body = encode_kept(report, heard.fresh, self._gpus.find_disputed(name, uuids))
-            with hurrying(KEPT_WITHIN_SECONDS):
+            body = encode_stored(report, heard.fresh, self._gpus.find_disputed(name, uuids))
+            with wait_limit(STORE_TIMEOUT_SECONDS):
                 mark = self._store.note_report(heard.known, place, body, now, self._rows.find_silent(name, monotonic))
         except NodeNameTaken:
             raise
         except ServiceError as error:
-            # It counts here all the same: the GPUs are as they are, whatever the database says.
-            logger.warning("what a node told cannot be kept", extra={"node": name, "problem": str(error)})
+            # This head uses the report even without the database.
+            logger.warning("a node's report cannot be stored", extra={"node": name, "problem": str(error)})
         else:
-            heard.serial, heard.kept_at = mark[0], monotonic
+            heard.serial, heard.stored_at = mark[0], monotonic
             self._rows.note(name, mark, monotonic)
 
-    def _note_version(self, known: KeptNode) -> None:
+    def _note_version(self, known: NodeRecord) -> None:
         for warning in warn(known.version, known.clock_offset):
             logger.warning("node %s: %s", known.name, warning.message)
 
-    def _hand_on(self, name: str = "", report: MachineReport | None = None) -> None:
+    def _publish(self, name: str = "", report: MachineReport | None = None) -> None:
         with self._lock:
-            parts = {name: heard.part for name, heard in self._heard.items()}
-            drains = {name: kept.drain.words for name, kept in self._kept.items() if kept.drain is not None}
+            parts = {name: heard.part for name, heard in self._latest.items()}
+            drains = {name: stored.drain.words for name, stored in self._stored.items() if stored.drain is not None}
         self._gpus.note_nodes(parts, drains, () if report is None else report.xids, name)
-        self._tell_changes(parts)
+        self._record_changes(parts)
 
-    def _receipt(self, heard: Heard) -> ReportReceipt:
+    def _receipt(self, heard: LastReport) -> ReportReceipt:
         name, now = heard.part.node, self._clock.monotonic()
-        drain = None if name not in self._kept else self._kept[name].drain
+        drain = None if name not in self._stored else self._stored[name].drain
         status = judge_node(heard.part, {} if drain is None else {name: drain.words}, now).status
         return ReportReceipt(
             time=self._clock.now().timestamp(),
@@ -233,9 +236,12 @@ class NodeService:
             storage=None if self._shared is None else self._shared.call(name),
         )
 
-    def _tell_changes(self, parts: Mapping[str, NodePart]) -> None:
-        """Appends an event for each node that came, went, fell silent, or is drained or not any more."""
-        now, drains = self._clock.monotonic(), {name: kept.drain for name, kept in self._kept.items() if kept.drain}
+    def _record_changes(self, parts: Mapping[str, NodePart]) -> None:
+        """Add an event for each node whose status changed."""
+        now, drains = (
+            self._clock.monotonic(),
+            {name: stored.drain for name, stored in self._stored.items() if stored.drain},
+        )
         for name, part in parts.items():
             condition = judge_node(part, {each: drain.words for each, drain in drains.items()}, now)
             before = self._statuses.get(name)
@@ -243,129 +249,126 @@ class NodeService:
             if before is condition.status:
                 continue
             is_bad = condition.status is NodeStatus.UNKNOWN
-            words = condition.reason or Reason.of("it is there", "is_there")
-            message = Reason.of("node {node}: {what}", "node_says", node=name, what=words)
+            reason = condition.reason or Reason.of("it is up", "is_there")
+            message = Reason.of("node {node}: {what}", "node_says", node=name, what=reason)
             severity = Severity.CRITICAL if is_bad else Severity.INFO
             self._gpus.note_node(name, severity, message, before, condition.status)
         for name in self._statuses.keys() - parts.keys():
             del self._statuses[name]
 
-    # What other heads were told, and what the database says
+    # -- the database --------------------------------------------------------------------------------------------------
 
-    def _look_again(self) -> None:
+    def _poll(self) -> None:
         try:
             self.look()
         except ServiceError as error:
-            # Said once: a database may be away for days. What nodes tell this head itself counts all the same.
+            # Logged once, because a database may be unavailable for days. Reports to this head still count.
             if not self._is_blind:
-                logger.warning("what other heads know of nodes cannot be read", extra={"problem": str(error)})
+                logger.warning("reports to other heads cannot be read", extra={"problem": str(error)})
             self._is_blind = True
-            self._hand_on()
+            self._publish()
         else:
             self._is_blind = False
 
     def look(self) -> None:
-        """Reads which nodes there are, which are drained, and what other heads were told since the last look."""
-        began = self._clock.monotonic()
-        with hurrying(READ_SECONDS):
-            kept = self._store.list()
-            news = [name for name, (node, serial) in kept.items() if self._is_news(name, node, serial)]
+        """Read the nodes, their drains, and new reports to other heads. Raises DatabaseUnavailable."""
+        started = self._clock.monotonic()
+        with wait_limit(READ_SECONDS):
+            stored = self._store.list()
+            news = [name for name, (node, serial) in stored.items() if self._is_news(name, node, serial)]
             reports = self._store.reports(news) if news else {}
-            self._others.look({name: node for name, (node, _) in kept.items()})
+            self._others.look({name: node for name, (node, _) in stored.items()})
         monotonic = self._clock.monotonic()
         with self._lock:
-            self._kept = {name: node for name, (node, _) in kept.items()}
-            for name, (node, serial) in kept.items():
+            self._stored = {name: node for name, (node, _) in stored.items()}
+            for name, (node, serial) in stored.items():
                 self._rows.note(name, (serial, node.last_seen), monotonic)
-            self._rows.keep_only(kept)
-            for name in list(self._heard):
-                if self._is_gone(name, kept[name][0] if name in kept else None):
+            self._rows.keep_only(stored)
+            for name in list(self._latest):
+                if self._is_obsolete(name, stored[name][0] if name in stored else None):
                     self._drop(name)
-            for name in self._turns.keys() - set(map(fold_name, self._heard)):
+            for name in self._turns.keys() - set(map(fold_name, self._latest)):
                 if not self._turns[name].locked():
                     del self._turns[name]
             for name, body in reports.items():
-                self._take_kept(name, body, *kept[name])
-        self._looked_at = began
+                self._take_stored(name, body, *stored[name])
+        self._looked_at = started
         self._sign()
-        self._hand_on()
+        self._publish()
 
     def _sign(self) -> None:
-        # One machine alone says once that it is there.
+        # A single machine stores its heartbeat once.
         now, is_first = self._clock.monotonic(), self._signed_at == float("-inf")
-        is_seen = bool(self._heard) or self._others.are_there
+        is_seen = bool(self._latest) or self._others.any_present
         if is_first or (is_seen and now - self._signed_at >= _HEAD_SECONDS):
             self._store.note_head(self._node, self._own, __version__, self._count_gpus(), self._clock.now())
             self._signed_at = now
 
     def _drop(self, name: str) -> None:
-        self._heard.pop(name, None)
+        self._latest.pop(name, None)
         if self._shared is not None:
             self._shared.forget(name)
 
-    def _is_gone(self, name: str, kept: KeptNode | None) -> bool:
-        """Whether a node that was heard is none any more: it was forgotten, or its machine has a head of its own now,
-        which is another's to show. One that is heard all the same is there, whatever its row says.
-        """
-        heard = self._heard[name]
-        if kept is None:
+    def _is_obsolete(self, name: str, stored: NodeRecord | None) -> bool:
+        """Return whether a node was forgotten, or is silent while its machine now runs a head."""
+        heard = self._latest[name]
+        if stored is None:
             return heard.serial is not None
-        is_there = judge_node(heard.part, {}, self._clock.monotonic()).status is NodeStatus.UP
-        return kept.role is NodeRole.ALL and not is_there
+        is_up = judge_node(heard.part, {}, self._clock.monotonic()).status is NodeStatus.UP
+        return stored.role is NodeRole.ALL and not is_up
 
-    def _take_kept(self, name: str, body: bytes, node: KeptNode, serial: int | None) -> None:
-        before, since = self._heard.get(name), self._looked_at
-        # A row that changed since the last look was written after that began; of one that is seen for the first time
-        # since the start nothing shows how old it is.
-        if before is not None and before.part.is_heard:
+    def _take_stored(self, name: str, body: bytes, node: NodeRecord, serial: int | None) -> None:
+        before, since = self._latest.get(name), self._looked_at
+        # A row that changed was written after the last poll started. The age of a row at the first poll is unknown.
+        if before is not None and before.part.has_reported:
             since = max(since or before.part.heard, before.part.heard)
-        later = read_kept(node, body, serial, since, self._clock.monotonic())
+        later = read_stored(node, body, serial, since, self._clock.monotonic())
         if later is None:
             return
         if before is not None and before.has_overtaken(later):
             before.serial = serial
             return
-        self._heard[name] = later
-        if self._shared is not None and later.part.is_heard:
+        self._latest[name] = later
+        if self._shared is not None and later.part.has_reported:
             self._shared.note(name, later.storage, later.part.heard)
 
     def _count_gpus(self) -> int:
-        """How many GPUs this machine really has."""
+        """Return the number of real GPUs of this machine."""
         state = self._gpus.state
         return 0 if state.snapshot.source is SourceName.SIMULATED else len(state.own_gpus)
 
-    def _is_news(self, name: str, node: KeptNode, serial: int | None) -> bool:
-        heard = self._heard.get(name)
+    def _is_news(self, name: str, node: NodeRecord, serial: int | None) -> bool:
+        heard = self._latest.get(name)
         if name == self._node or node.role is not NodeRole.NODE or serial is None:
             return False
         return heard is None or heard.serial is None or serial > heard.serial
 
-    # What people ask and want
+    # -- requests ------------------------------------------------------------------------------------------------------
 
     def show_engine(self, nodes: Callable[[], Sequence[NodeState]]) -> None:
-        """Has what a cluster's engine says of the machines shown beside each; `nodes` tells it at once."""
+        """Show the states that a cluster's engine has for the machines. `nodes` returns them without waiting."""
         self._engine = nodes
 
     def list(self) -> tuple[NodeInfo, ...]:
-        """Every node, this server's own first."""
+        """Return every node, this server's own first."""
         with self._lock:
-            known = {name: heard.known for name, heard in self._heard.items()}
-            kept = {**self._kept, **{name: replace(node, drain=self._drain(name)) for name, node in known.items()}}
-        own = replace(kept.get(self._node, KeptNode(self._node)), role=NodeRole.ALL, place=self._own)
+            known = {name: heard.known for name, heard in self._latest.items()}
+            stored = {**self._stored, **{name: replace(node, drain=self._drain(name)) for name, node in known.items()}}
+        own = replace(stored.get(self._node, NodeRecord(self._node)), role=NodeRole.ALL, place=self._own)
         own = replace(own, version=__version__, last_seen=self._clock.now())
         storages = {} if self._shared is None else {name: self._shared.show(name) for name in known}
-        shown = show_nodes(self._gpus.seen.state, {**kept, self._node: own}, self._engine(), storages)
-        said = {self._node: self._others.warn()}
+        shown = show_nodes(self._gpus.seen.state, {**stored, self._node: own}, self._engine(), storages)
+        others = {self._node: self._others.warn()}
         return tuple(
-            replace(node, warnings=(*node.warnings, *self._refusals.warn(node.name), *said.get(node.name, ())))
+            replace(node, warnings=(*node.warnings, *self._refusals.warn(node.name), *others.get(node.name, ())))
             for node in shown
         )
 
     def _drain(self, name: str) -> Drain | None:
-        return None if name not in self._kept else self._kept[name].drain
+        return None if name not in self._stored else self._stored[name].drain
 
     def get(self, name: str) -> NodeInfo:
-        """One node. Raises NodeNotFound."""
+        """Return a node. Raises NodeNotFound."""
         nodes = self.list()
         spelt = find_name(name, [node.name for node in nodes])
         found = next((node for node in nodes if node.name == spelt), None)
@@ -374,24 +377,24 @@ class NodeService:
         return found
 
     def drain(self, name: str, reason: str, by: str) -> NodeInfo:
-        """Has nothing new started on a node; what runs there goes on. Raises NodeNotFound."""
+        """Start nothing new on a node. Running tasks continue. Raises NodeNotFound."""
         name = self.get(name).name
         self._store.drain(name, Drain(self._clock.now(), reason, by))
         self.look()
         return self.get(name)
 
     def undrain(self, name: str) -> NodeInfo:
-        """Lets things be started on a node again. Raises NodeNotFound."""
+        """Allow new tasks on a node again. Raises NodeNotFound."""
         name = self.get(name).name
         self._store.undrain(name)
         self.look()
         return self.get(name)
 
     def forget(self, name: str) -> NodeInfo:
-        """Forgets a node that is no longer there. Raises NodeNotFound, and NodeIsThere while it is heard."""
+        """Forget a node that no longer exists. Raises NodeNotFound, NodeIsThere while it still reports."""
         node = self.get(name)
         if node.is_this_server or node.state in (NodeStatus.UP, NodeStatus.DRAINING):
-            raise NodeIsThere(f"{name} is heard: end its service first.")
+            raise NodeIsThere(f"{name} still reports. Stop its service first.")
         self._store.forget(node.name)
         with self._lock:
             self._drop(node.name)

@@ -1,6 +1,6 @@
-"""Probes of a storage that several machines share: writes a number into a file of its own, reads those of others.
+"""Probes of a storage that several machines share: each writes a number into its own file and reads the others' files.
 
-A loop of its own does it, and nobody waits for it: a file server that is away holds whoever asks it.
+A separate thread does it, because an unreachable file server blocks every caller.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.db.file_lock import FileLock
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.domain.shared_storage import PROBE_FILE, Probe
 from api.util.clock import Clock
 from api.util.foreign_files import ForeignFile, open_there, read
@@ -22,14 +22,14 @@ from api.util.periodic import PeriodicThread
 #: Seconds between two probes.
 PROBE_SECONDS = 5.0
 
-#: The most files of others that a node looks at: those of the heads that have called last.
+#: The number of other files that a node reads: those of the heads that asked last.
 MOST_FILES = 4
 
-#: A head of many nodes looks at so many files with each probe at least, and at each of them within so many probes.
+#: The least number of files that a head reads per probe, and the number of probes within which it reads each file.
 _LEAST_LOOKS = 16
 _TURN_PROBES = 6
 
-#: Files of probes whose process has ended are removed by the next of their machine after so long.
+#: The age in seconds after which a machine removes the files of its former processes.
 _OLD_SECONDS = 3600.0
 
 _NUMBER = re.compile(rb"(\d{12})\n")
@@ -38,23 +38,24 @@ _NAME = re.compile(PROBE_FILE)
 
 @dataclass(slots=True)
 class _Look:
-    """What is known of another machine's file."""
+    """The state of another machine's file."""
 
-    at: int = 0  #: with which probe it was looked at
+    at: int = 0  #: the number of the last probe that read it
     number: int | None = None
-    free_at: int | None = None  #: the number that it had when the lock beside it could be had; None: somebody has it
-    problem: Words | None = None
+    free_at: int | None = None  #: its number when its lock was free; None if the lock is held
+    problem: ReasonOrText | None = None
 
     def take(self, number: int, is_free: bool) -> None:
-        """Takes what was read, and whether the lock beside it could be had."""
-        # Who is dead has no lock either. Who writes on although the lock could be had, and can be had again, lives.
+        """Record the number that was read, and whether the file's lock was free."""
+        # The lock of a dead machine is free too. But a free lock whose machine goes on writing means that locks of
+        # other machines are invisible here.
         lives_on = self.free_at is not None and number > self.free_at
         self.problem = _NO_LOCKS if is_free and lives_on else None
         self.number, self.free_at = number, number if is_free else None
 
 
 _NO_LOCKS = Reason.of(
-    "locks of other machines are not seen: mount it without nolock and local_lock", "storage_without_locks"
+    "locks of other machines are invisible: mount the storage without nolock and local_lock", "storage_without_locks"
 )
 
 
@@ -62,13 +63,13 @@ class SharedProbe:
     """The probes of one process on one storage."""
 
     def __init__(self, root: Path, name: str, clock: Clock, most: int = MOST_FILES) -> None:
-        """`name` is this machine's; the file is this process's alone. `most` files of others are looked at."""
+        """`name` is this machine's name. At most `most` files of others are read."""
         self.directory = str(root.absolute())
         self.file = f"{name}.{secrets.token_hex(4)}"
         self._name = name
         self._clock = clock
-        self._place = root.absolute() / "probes"
-        self._lock = FileLock(self._place / f"{self.file}.lock")
+        self._directory = root.absolute() / "probes"
+        self._lock = FileLock(self._directory / f"{self.file}.lock")
         self._number = 0
         self._most = most
         self._turn = 0
@@ -78,13 +79,13 @@ class SharedProbe:
         self._is_started = False
 
     def start(self) -> None:
-        """Begins to probe; once is enough."""
+        """Start to probe. Further calls do nothing."""
         if not self._is_started:
             self._is_started = True
             self._loop.start()
 
     def stop(self) -> None:
-        """Ends the loop, and takes the files away where the storage answers in time."""
+        """Stop, and remove the files if the storage answers in time."""
         if self._is_started and self._loop.stop(timeout=0.5):
             with contextlib.suppress(OSError):
                 self._remove(self.file)
@@ -92,11 +93,11 @@ class SharedProbe:
 
     @property
     def latest(self) -> Probe | None:
-        """What the last probe that has ended has found; None before the first."""
+        """The result of the last finished probe; None before the first."""
         return self._latest
 
     def look_for(self, file: str) -> None:
-        """Has the number in this file of another machine read."""
+        """Read this file of another machine from now on."""
         if _NAME.fullmatch(file) is None or file == self.file:
             return
         wanted = {each: look for each, look in self._wanted.items() if each != file}
@@ -104,17 +105,17 @@ class SharedProbe:
         self._wanted = {each: wanted[each] for each in [*wanted][-self._most :]}
 
     def forget(self, file: str) -> None:
-        """Looks at this file no more."""
+        """Stop reading this file."""
         self._wanted = {each: look for each, look in self._wanted.items() if each != file}
 
     def probe(self) -> None:
-        """Writes and reads once. It takes as long as the storage does."""
+        """Write and read once. This blocks as long as the storage does."""
         number, offset, problem = None, None, None
         try:
             offset = self._write(self._number + 1)
             number = self._number = self._number + 1
         except OSError as error:
-            problem = _describe(error, self._place)
+            problem = _describe(error, self._directory)
         else:
             self._look_at_others()
         known = self._wanted
@@ -136,20 +137,20 @@ class SharedProbe:
                 else:
                     look.take(number, self._is_free(file))
             except OSError as error:
-                # One machine's file tells nothing of the others.
-                look.number, look.problem = None, _describe(error, self._place)
+                # The other files may still be readable.
+                look.number, look.problem = None, _describe(error, self._directory)
 
     def _write(self, number: int) -> float:
-        """Writes the number; returns the seconds that the storage's clock is ahead of this machine's."""
-        # Not the root: where that is not there, nothing is mounted.
-        self._place.mkdir(mode=0o700, exist_ok=True)
+        """Write the number, and return the seconds by which the storage's clock is ahead of this machine's."""
+        # The root is not created: if it is missing, nothing is mounted.
+        self._directory.mkdir(mode=0o700, exist_ok=True)
         if number == 1:
             self._remove_old()
         self._lock.acquire()
         before = time.time()
-        # In place, as an open file is asked for anew; a name may be remembered for a minute.
+        # In place, because clients revalidate open files, but may cache directory entries for a minute.
         flags = os.O_WRONLY | (0 if number > 1 else os.O_CREAT | os.O_TRUNC)
-        handle = open_there(str(self._place / self.file), flags, levels=1)
+        handle = open_there(str(self._directory / self.file), flags, levels=1)
         try:
             os.write(handle, b"%012d\n" % number)
             os.fsync(handle)
@@ -158,16 +159,16 @@ class SharedProbe:
             os.close(handle)
 
     def _read(self, name: str) -> int | None:
-        # A trainer of the service's own user could put anything there.
+        # A trainer that runs as the service's user could write anything there.
         try:
-            found = _NUMBER.fullmatch(read(str(self._place / name), 64, levels=1))
+            found = _NUMBER.fullmatch(read(str(self._directory / name), 64, levels=1))
         except (FileNotFoundError, ForeignFile):
             return None
         return None if found is None else int(found[1])
 
     def _is_free(self, name: str) -> bool:
-        """Whether the lock that another machine holds can be had here."""
-        path = self._place / f"{name}.lock"
+        """Return whether the lock of another machine's file is free here."""
+        path = self._directory / f"{name}.lock"
         if not path.exists():
             return False
         lock = FileLock(path)
@@ -182,15 +183,15 @@ class SharedProbe:
                 self._remove(name)
 
     def _own_old(self) -> Iterator[str]:
-        for path in self._place.glob(f"{self._name}.????????"):
+        for path in self._directory.glob(f"{self._name}.????????"):
             if path.name != self.file and abs(time.time() - path.stat().st_mtime) > _OLD_SECONDS:
                 yield path.name
 
     def _remove(self, name: str) -> None:
-        for path in (self._place / name, self._place / f"{name}.lock"):
+        for path in (self._directory / name, self._directory / f"{name}.lock"):
             path.unlink(missing_ok=True)
 
 
-def _describe(error: OSError, place: Path) -> Reason:
+def _describe(error: OSError, directory: Path) -> Reason:
     why = error.strerror or type(error).__name__
-    return Reason.of("{directory} cannot be used: {why}", "storage_failing", directory=str(place.parent), why=why)
+    return Reason.of("{directory} cannot be used: {why}", "storage_failing", directory=str(directory.parent), why=why)

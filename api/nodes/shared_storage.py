@@ -1,4 +1,4 @@
-"""Whether each node sees the STORAGE_ROOT that trainings are handed over by: a head's judgement of what both read."""
+"""Whether each node shares the head's STORAGE_ROOT, judged by what both sides write and read there."""
 
 import threading
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from api.domain.node import SILENT_SECONDS
-from api.domain.reason import Reason, ToldWords, Words, code_of, text_of, words_of
-from api.domain.shared_storage import NodeStorage, Probe, StorageCall, StorageState, ToldStorage
+from api.domain.reason import Reason, ReasonOrText, ReportedMessage, code_of, message_of, text_of
+from api.domain.shared_storage import NodeStorage, Probe, StorageProbeRequest, StorageReport, StorageState
 from api.util.clock import Clock
 
-#: Seconds within which what one machine writes is to be read on the other. Directories are remembered for a minute.
+#: Seconds within which one machine must read what the other writes. Directory entries may be cached for a minute.
 SEEN_SECONDS = 75.0
 
-#: Seconds after which a storage that has not answered a probe counts as one that does not answer.
+#: Seconds without an answer after which a storage counts as unresponsive.
 HANG_SECONDS = 30.0
 
 
@@ -25,29 +25,29 @@ class StorageProber(Protocol):
 
     @property
     def latest(self) -> Probe | None:
-        """What the last probe has found."""
+        """The result of the last probe."""
         ...
 
     def look_for(self, file: str) -> None:
-        """Has this file of another machine read, too."""
+        """Read this file of another machine from now on."""
         ...
 
     def forget(self, file: str) -> None:
-        """Has it read no more."""
+        """Stop reading this file."""
         ...
 
     def start(self) -> None:
-        """Begins to probe; once is enough."""
+        """Start to probe. Further calls do nothing."""
         ...
 
     def stop(self) -> None:
-        """Ends the probes."""
+        """Stop the probes."""
         ...
 
 
 @dataclass(slots=True)
 class _Way:
-    """One direction: a number that was written, since when it is waited for, and whether any was read."""
+    """One direction: the number that should be read, since when, and whether any number was read."""
 
     number: int | None = None
     since: float = 0.0
@@ -67,14 +67,14 @@ class _Way:
 
 @dataclass(slots=True)
 class _Known:
-    told: ToldStorage
-    at: float  #: when it was told
-    there: _Way  #: from here to there
-    here: _Way  #: from there to here
+    report: StorageReport
+    at: float  #: when the report came
+    there: _Way  #: from the head to the node
+    here: _Way  #: from the node to the head
 
 
 class SharedStorage:
-    """What this head knows of the nodes' ways to its storage."""
+    """The head's side: checks for each node whether it shares this head's storage."""
 
     def __init__(self, prober: StorageProber, clock: Clock) -> None:
         self._prober = prober
@@ -83,30 +83,30 @@ class SharedStorage:
         self._lock = threading.Lock()
 
     def stop(self) -> None:
-        """Ends the probes."""
+        """Stop the probes."""
         self._prober.stop()
 
-    def note(self, node: str, told: ToldStorage | None, at: float) -> None:
-        """Takes what a node told at the monotonic time `at`."""
-        # Only where there are nodes anything is probed.
+    def note(self, node: str, report: StorageReport | None, at: float) -> None:
+        """Record the storage in a node's report, which came at the monotonic time `at`."""
+        # Without nodes there is nothing to probe.
         self._prober.start()
         with self._lock:
             known = self._known.get(node)
-            if told is None or (known is not None and known.told.file != told.file):
+            if report is None or (known is not None and known.report.file != report.file):
                 self._forget(node)
                 known = None
-            if told is None:
+            if report is None:
                 return
             if known is None:
-                known = self._known[node] = _Known(told, at, _Way(), _Way())
-            known.told, known.at = told, at
-            self._prober.look_for(told.file)
-            known.there.read(told.seen.get(self._prober.file))
-            if told.number is not None:
-                known.here.expect(told.number, self._clock.monotonic())
+                known = self._known[node] = _Known(report, at, _Way(), _Way())
+            known.report, known.at = report, at
+            self._prober.look_for(report.file)
+            known.there.read(report.seen.get(self._prober.file))
+            if report.number is not None:
+                known.here.expect(report.number, self._clock.monotonic())
 
-    def call(self, node: str) -> StorageCall | None:
-        """What this node is told to look for; None before anything was written here."""
+    def call(self, node: str) -> StorageProbeRequest | None:
+        """Return the file that this node should read; None before the first probe."""
         probe = self._prober.latest
         if probe is None or probe.number is None:
             return None
@@ -114,50 +114,50 @@ class SharedStorage:
             known = self._known.get(node)
             if known is not None:
                 known.there.expect(probe.number, self._clock.monotonic())
-        return StorageCall(self._prober.directory, self._prober.file, probe.number)
+        return StorageProbeRequest(self._prober.directory, self._prober.file, probe.number)
 
     def forget(self, node: str) -> None:
-        """Forgets a node."""
+        """Forget a node."""
         with self._lock:
             self._forget(node)
 
     def _forget(self, node: str) -> None:
         known = self._known.pop(node, None)
         if known is not None:
-            self._prober.forget(known.told.file)
+            self._prober.forget(known.report.file)
 
     def show(self, node: str) -> NodeStorage:
-        """What `/nodes` says."""
+        """Return the state of a node's storage for `/nodes`."""
         state, why, known = self._judge(node)
-        offset = None if known is None else known.told.offset
+        offset = None if known is None else known.report.offset
         return NodeStorage(state, None if why is None else text_of(why), code_of(why), offset)
 
     def why_not(self, node: str) -> Reason | None:
-        """Why nothing is to be started on a node; None where its storage is the same, or is not checked."""
+        """Return why nothing may start on a node; None if its storage is shared or not checked."""
         state, why, _ = self._judge(node)
         if state not in (StorageState.NOT_SHARED, StorageState.UNKNOWN):
             return None
         return Reason.of("its machine does not share STORAGE_ROOT: {why}", "storage_not_shared", why=why)
 
-    def _judge(self, node: str) -> tuple[StorageState, Words | None, _Known | None]:
+    def _judge(self, node: str) -> tuple[StorageState, ReasonOrText | None, _Known | None]:
         now, own = self._clock.monotonic(), self._prober.latest
         with self._lock:
             known = self._known.get(node)
             if known is None:
                 why = Reason.of(
-                    "it does not look: give it STORAGE_ROOT={directory}",
+                    "it does not check its storage: set STORAGE_ROOT={directory} there",
                     "storage_unchecked",
                     directory=self._prober.directory,
                 )
                 return StorageState.UNCHECKED, why, None
             if own is None:
                 return StorageState.CHECKING, None, known
-            known.here.read(own.seen.get(known.told.file))
+            known.here.read(own.seen.get(known.report.file))
             return (*_judge(known, own, now), known)
 
 
-def _judge(known: _Known, own: Probe, now: float) -> tuple[StorageState, Words | None]:
-    told = known.told
+def _judge(known: _Known, own: Probe, now: float) -> tuple[StorageState, ReasonOrText | None]:
+    report = known.report
     if now - own.at > HANG_SECONDS:
         return StorageState.UNKNOWN, Reason.of(
             "the storage has not answered this server for {seconds} s",
@@ -166,28 +166,28 @@ def _judge(known: _Known, own: Probe, now: float) -> tuple[StorageState, Words |
         )
     silent = now - known.at
     if silent > SILENT_SECONDS:
-        # Of its storage that says nothing.
+        # A silent node says nothing about its storage.
         return StorageState.UNKNOWN, Reason.of(
-            "nothing was heard of it for {seconds} s", "silent", seconds=_roughly(silent)
+            "it has not reported for {seconds} s", "silent", seconds=_roughly(silent)
         )
-    age = silent + (told.age or 0.0)
+    age = silent + (report.age or 0.0)
     if age > HANG_SECONDS:
         return StorageState.UNKNOWN, Reason.of(
             "the storage has not answered it for {seconds} s", "storage_silent", seconds=_roughly(age)
         )
-    if told.problem is not None:
-        return StorageState.NOT_SHARED, words_of(told.problem.text, told.problem.said)
-    if own.problem is not None or told.file in own.problems:
-        return StorageState.NOT_SHARED, own.problem or own.problems[told.file]
+    if report.problem is not None:
+        return StorageState.NOT_SHARED, message_of(report.problem.text, report.problem.said)
+    if own.problem is not None or report.file in own.problems:
+        return StorageState.NOT_SHARED, own.problem or own.problems[report.file]
     if known.there.is_overdue(now):
         return StorageState.NOT_SHARED, Reason.of(
-            "what this server writes is not read there within {seconds} s: is it another directory?",
+            "it does not see files of this server within {seconds} s: check that STORAGE_ROOT is the same directory",
             "storage_not_read_there",
             seconds=round(SEEN_SECONDS),
         )
     if known.here.is_overdue(now):
         return StorageState.NOT_SHARED, Reason.of(
-            "what it writes is not read here within {seconds} s: is it another directory?",
+            "this server does not see its files within {seconds} s: check that STORAGE_ROOT is the same directory",
             "storage_not_read_here",
             seconds=round(SEEN_SECONDS),
         )
@@ -196,12 +196,12 @@ def _judge(known: _Known, own: Probe, now: float) -> tuple[StorageState, Words |
 
 
 def _roughly(seconds: float) -> int:
-    # A figure that moves each second would make every answer a new one.
+    # Rounded, so that answers do not change every second.
     return int(seconds // 10) * 10
 
 
 class NodesOwnStorage:
-    """A node's side: looks where its head looks, if that is its own STORAGE_ROOT."""
+    """The node's side: probes the head's directory if it is the node's own STORAGE_ROOT."""
 
     def __init__(self, prober: StorageProber, clock: Clock) -> None:
         self._prober = prober
@@ -210,7 +210,7 @@ class NodesOwnStorage:
         self._called_at = clock.monotonic()
 
     def take(self, call: object) -> None:
-        """Takes what a head's answer says of its storage."""
+        """Take the storage in a head's receipt."""
         if not isinstance(call, Mapping) or call.get("directory") != self._prober.directory:
             return
         if not self._is_called:
@@ -218,18 +218,18 @@ class NodesOwnStorage:
             self._prober.start()
         self._prober.look_for(str(call.get("file")))
 
-    def tell(self) -> ToldStorage | None:
-        """What the report says; None while no head looks at the same directory."""
+    def make_report(self) -> StorageReport | None:
+        """Return the storage for the report; None while no head probes the same directory."""
         if not self._is_called:
             return None
         probe, now = self._prober.latest, self._clock.monotonic()
         if probe is None:
-            return ToldStorage(self._prober.file, age=round(now - self._called_at, 1))
+            return StorageReport(self._prober.file, age=round(now - self._called_at, 1))
         why = probe.problem or next(iter(probe.problems.values()), None)
-        problem = None if why is None else ToldWords(text_of(why), code_of(why))
+        problem = None if why is None else ReportedMessage(text_of(why), code_of(why))
         age = round(now - probe.at, 1)
-        return ToldStorage(self._prober.file, probe.number, dict(probe.seen), problem, age, probe.offset)
+        return StorageReport(self._prober.file, probe.number, dict(probe.seen), problem, age, probe.offset)
 
     def stop(self) -> None:
-        """Ends the probes."""
+        """Stop the probes."""
         self._prober.stop()

@@ -1,4 +1,4 @@
-"""The machine's name in the database: one for all its storages, and never that of another machine."""
+"""The name of this machine in the database: one for all its storages, and unique among machines."""
 
 import hashlib
 import socket
@@ -17,13 +17,13 @@ _MACHINE_ID = Path("/etc/machine-id")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """This machine. `former` is what it was called when this storage was last used, if that was something else."""
+    """A machine. `former` is its name at the last use of this storage, if it was different."""
 
     name: str
-    machine: str  #: what tells machines of one name apart; empty where the system has nothing to tell
-    is_settled: bool  #: whether the name was given or stored, and is not merely that of the host
+    machine: str  #: distinguishes machines of one name; empty if the system has no machine id
+    is_settled: bool  #: whether the name was configured or stored, not just taken from the host
     former: str | None = None
-    is_known: bool = field(default=False, compare=False)  #: the storage has this very record already
+    is_known: bool = field(default=False, compare=False)  #: whether the storage already has this record
 
     @property
     def record(self) -> bytes:
@@ -32,8 +32,9 @@ class Node:
 
 
 def name_node(path: Path, given: str) -> Node:
-    """Names this machine: as NODE_NAME says (`given`); else as this storage remembers, unless it has come from another
-    machine; else by the name of the host. Raises OSError.
+    """Return this machine with its name. Raises OSError.
+
+    The name is NODE_NAME (`given`), else the name stored in this storage by this machine, else the host name.
     """
     machine = read_machine()
     known, of = _read(path)
@@ -45,17 +46,17 @@ def name_node(path: Path, given: str) -> Node:
 
 
 def read_machine() -> str:
-    """A name for this installation that says nothing else about it."""
+    """Return an anonymous id of this installation."""
     try:
         own = _MACHINE_ID.read_bytes().strip()
     except OSError:
         return ""
-    # The id itself is not to be shown around, says its manual page.
+    # machine-id(5): the id itself must not be exposed.
     return hashlib.sha256(b"diffusion-pipe-api:" + own).hexdigest()[:32] if own else ""
 
 
 def _read(path: Path) -> tuple[str | None, str]:
-    """The name and the machine; an older version wrote no machine."""
+    """Return the stored name and machine. Older versions stored no machine."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
@@ -65,20 +66,20 @@ def _read(path: Path) -> tuple[str | None, str]:
 
 
 class NodeStore:
-    """The names of the machines that share a database."""
+    """The table of nodes, for the names of machines."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def register(self, node: Node, root: Path) -> None:
-        """Claims the name for this machine, and moves what is below `root` from its former name to it.
+        """Claim the name for this machine, and move attempts below `root` from the former name to it.
 
-        Raises DatabaseError when it is the name of another machine, unless it is settled that it is this one's.
+        Raises DatabaseError if the name belongs to another machine, unless the name is settled.
         """
         try:
             self._register(node, root)
         except IntegrityError:
-            # Another server of this machine, or of one of the same name, was first.
+            # Another server registered the name at the same time.
             self._register(node, root)
 
     def _register(self, node: Node, root: Path) -> None:
@@ -90,8 +91,8 @@ class NodeStore:
             elif machine != node.machine and node.machine:
                 if machine and not node.is_settled:
                     raise DatabaseError(
-                        f"another machine on the database {self._database.shown} is called {node.name!r}: give this "
-                        "one a NODE_NAME of its own, or this very one if it has taken the other's place"
+                        f"another machine on the database {self._database.shown} has the name {node.name!r}: set "
+                        "another NODE_NAME here, or this same name if this machine replaces the other"
                     )
                 connection.execute(update(nodes).where(mine).values(machine=node.machine))
             if node.former is not None:

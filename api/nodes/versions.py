@@ -1,4 +1,4 @@
-"""What is to be said of a node's version beside this server's, and of its clock. Pure functions."""
+"""Warnings about a node's version and clock. Pure functions."""
 
 import re
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from api import __version__
 from api.domain.node import NodeWarning
 from api.domain.reason import Reason
 
-#: Seconds that two clocks may differ without being told.
+#: Seconds that two clocks may differ without a warning.
 SKEW_SECONDS = 2.0
 
 _NUMBERS = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
 
 
 def warn(version: str | None, clock_offset: float | None, own: str = __version__) -> Iterator[NodeWarning]:
-    """What is to be looked at: a version that is not this server's, a clock that is off by more than 2 s."""
+    """Yield warnings for a version other than this server's, and for a clock that is off by more than 2 s."""
     theirs, ours = _numbers(version), _numbers(own)
     if theirs is not None and ours is not None and theirs != ours:
         if theirs > ours:
@@ -29,7 +29,10 @@ def warn(version: str | None, clock_offset: float | None, own: str = __version__
         else:
             yield _warning(
                 Reason.of(
-                    "it runs {version}, and this head {own}: update it, too", "older_version", version=version, own=own
+                    "it runs {version}, which is older than this head's {own}: update it",
+                    "older_version",
+                    version=version,
+                    own=own,
                 )
             )
     if clock_offset is not None and abs(clock_offset) > SKEW_SECONDS:

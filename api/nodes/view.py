@@ -1,4 +1,4 @@
-"""What the API shows of machines. Pure functions."""
+"""Nodes in answers. Pure functions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -7,20 +7,20 @@ from types import MappingProxyType
 from api.domain.gpu import GPUStatus
 from api.domain.node import (
     HeldGPUs,
-    KeptNode,
     NodeGPUs,
     NodeInfo,
+    NodeRecord,
     NodeRole,
     NodeStatus,
     NodeTask,
     NodeWarning,
     SlurmNode,
 )
-from api.domain.reason import Reason, text_of, words_of
+from api.domain.reason import Reason, message_of, text_of
 from api.domain.shared_storage import NodeStorage, StorageState
 from api.executors.executor import NodeState
 from api.gpus.judgement import JudgedGPU
-from api.gpus.other_machines import NOT_HEARD, NodeCondition
+from api.gpus.other_machines import NEVER_REPORTED, NodeCondition
 from api.gpus.state import GPUState
 from api.nodes.versions import warn
 
@@ -29,15 +29,16 @@ _BUSY = (GPUStatus.TRAINING, GPUStatus.PREPROCESSING, GPUStatus.BUSY, GPUStatus.
 
 def show_nodes(
     state: GPUState,
-    kept: Mapping[str, KeptNode],
+    stored: Mapping[str, NodeRecord],
     engine: Iterable[NodeState] = (),
     storages: Mapping[str, NodeStorage] = MappingProxyType({}),
 ) -> tuple[NodeInfo, ...]:
-    """Every node that GPUs are known of, this server's own first, with what a cluster's engine says of it. `storages`:
-    of those that are to share one.
+    """Return every node with known GPUs, this server's own first, with its state in a cluster's engine.
+
+    `storages` has the nodes that should share a storage with this server.
     """
-    said = {node.name: node for node in engine}
-    unread = tuple(_bar(each) for name, each in said.items() if each.bar is not None and not _is_shown(state, name))
+    machines = {node.name: node for node in engine}
+    unread = tuple(_bar(each) for name, each in machines.items() if each.bar is not None and not _is_shown(state, name))
     gpus: dict[str, list[JudgedGPU]] = {}
     for gpu in state.gpus:
         gpus.setdefault(gpu.node, []).append(gpu)
@@ -46,11 +47,11 @@ def show_nodes(
             _show(
                 state,
                 node,
-                kept.get(node.name, KeptNode(node.name)),
+                stored.get(node.name, NodeRecord(node.name)),
                 gpus.get(node.name, []),
                 storages.get(node.name),
             ),
-            said.get(node.name),
+            machines.get(node.name),
             unread if node.name == state.node else (),
         )
         for node in state.nodes
@@ -61,10 +62,12 @@ def _is_shown(state: GPUState, name: str) -> bool:
     return any(node.name == name for node in state.nodes)
 
 
-def _with_engine(info: NodeInfo, said: NodeState | None, more: tuple[NodeWarning, ...]) -> NodeInfo:
-    """A node with what an engine says of it. `more`: what is to be said of machines that are not shown."""
-    own = () if said is None or said.bar is None else (_bar(said),)
-    return replace(info, slurm=None if said is None else _say(said), warnings=(*info.warnings, *own, *more))
+def _with_engine(info: NodeInfo, machine: NodeState | None, more: tuple[NodeWarning, ...]) -> NodeInfo:
+    """Return a node with its state in a cluster's engine. `more` has warnings about machines that are not shown."""
+    own = () if machine is None or machine.bar is None else (_bar(machine),)
+    return replace(
+        info, slurm=None if machine is None else _slurm_node(machine), warnings=(*info.warnings, *own, *more)
+    )
 
 
 def _bar(node: NodeState) -> NodeWarning:
@@ -72,14 +75,14 @@ def _bar(node: NodeState) -> NodeWarning:
     return NodeWarning("storage_not_shared", words.text, words.said)
 
 
-def _say(node: NodeState) -> SlurmNode:
+def _slurm_node(node: NodeState) -> SlurmNode:
     return SlurmNode(
         NodeStatus(node.state), node.details.get("says", ()), node.reason, node.details.get("partitions", ())
     )
 
 
 def _show(
-    state: GPUState, node: NodeCondition, kept: KeptNode, gpus: list[JudgedGPU], storage: NodeStorage | None
+    state: GPUState, node: NodeCondition, stored: NodeRecord, gpus: list[JudgedGPU], storage: NodeStorage | None
 ) -> NodeInfo:
     snapshot, is_own = state.snapshot_of(node.name), node.name == state.node
     return NodeInfo(
@@ -87,20 +90,20 @@ def _show(
         state=node.status,
         reason=None if node.reason is None else node.reason.text,
         reason_code=None if node.reason is None else node.reason.said,
-        role=kept.role or NodeRole.ALL,
+        role=stored.role or NodeRole.ALL,
         is_this_server=is_own,
-        host=None if kept.place is None else kept.place.host,
-        port=None if kept.place is None else kept.place.port,
-        version=kept.version,
+        host=None if stored.place is None else stored.place.host,
+        port=None if stored.place is None else stored.place.port,
+        version=stored.version,
         driver_version=snapshot.versions.driver,
         cuda_version=snapshot.versions.cuda,
         source=snapshot.source,
         source_problem=None if snapshot.problem is None else text_of(snapshot.problem),
-        first_seen=kept.first_seen,
-        last_seen=kept.last_seen,
-        silent_seconds=None if node.reason is NOT_HEARD else round(node.silent_seconds, 1),
-        clock_skew_seconds=None if kept.clock_offset is None else round(kept.clock_offset, 3),
-        drain=kept.drain,
+        first_seen=stored.first_seen,
+        last_seen=stored.last_seen,
+        silent_seconds=None if node.reason is NEVER_REPORTED else round(node.silent_seconds, 1),
+        clock_skew_seconds=None if stored.clock_offset is None else round(stored.clock_offset, 3),
+        drain=stored.drain,
         gpus=NodeGPUs(
             total=len(gpus),
             available=sum(gpu.judgement.is_available for gpu in gpus),
@@ -109,27 +112,26 @@ def _show(
         ),
         gpu_uuids=tuple(gpu.reading.uuid for gpu in gpus if gpu.reading.uuid is not None),
         tasks=_tasks(gpus),
-        warnings=tuple(_warn(node, kept, gpus, storage)),
+        warnings=tuple(_warn(node, stored, gpus, storage)),
         storage=storage,
     )
 
 
 def _warn(
-    node: NodeCondition, kept: KeptNode, gpus: list[JudgedGPU], storage: NodeStorage | None
+    node: NodeCondition, stored: NodeRecord, gpus: list[JudgedGPU], storage: NodeStorage | None
 ) -> Iterable[NodeWarning]:
     if node.status is NodeStatus.DOWN:
         return
-    yield from warn(kept.version, kept.clock_offset)
-    yield from _twins(gpus)
-    # Of a silent machine's storage nothing is known, and why is said already.
+    yield from warn(stored.version, stored.clock_offset)
+    yield from _warn_twins(gpus)
+    # The storage of a silent machine is unknown, and its silence is reported already.
     if node.status is not NodeStatus.UNKNOWN:
-        yield from _apart(storage)
+        yield from _warn_storage(storage)
 
 
-def _apart(storage: NodeStorage | None) -> Iterable[NodeWarning]:
-    """What is wrong with the way to the storage that trainings are handed over by."""
+def _warn_storage(storage: NodeStorage | None) -> Iterable[NodeWarning]:
     if storage is not None and storage.state in (StorageState.NOT_SHARED, StorageState.UNKNOWN):
-        why = words_of(storage.reason or "", storage.reason_code)
+        why = message_of(storage.reason or "", storage.reason_code)
         words = Reason.of("it does not share STORAGE_ROOT: {why}", "node_storage", why=why)
         yield NodeWarning("storage_not_shared", words.text, words.said)
 
@@ -145,7 +147,7 @@ def _tasks(gpus: Iterable[JudgedGPU]) -> tuple[NodeTask, ...]:
     return tuple(found.values())
 
 
-def _twins(gpus: Iterable[JudgedGPU]) -> Iterable[NodeWarning]:
+def _warn_twins(gpus: Iterable[JudgedGPU]) -> Iterable[NodeWarning]:
     for gpu in gpus:
         if gpu.is_twin:
             words = Reason.of(
@@ -158,7 +160,7 @@ def _twins(gpus: Iterable[JudgedGPU]) -> Iterable[NodeWarning]:
 
 
 def list_held(state: GPUState, node: str) -> tuple[HeldGPUs, ...]:
-    """What holds GPUs of a node, for that node itself. What has ended uses none, whatever its leases wait for."""
+    """Return the holders of a node's GPUs, for the node. Ended tasks use none, even while their leases last."""
     tasks: dict[str, HeldGPUs] = {}
     for gpu in state.gpus:
         if gpu.node != node or gpu.task is None or gpu.reading.uuid is None:

@@ -1,4 +1,4 @@
-"""What a node tells a head: made of a snapshot, and a snapshot again. Pure functions."""
+"""Conversion between snapshots of GPUs and the reports of nodes. Pure functions."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from api.domain.node import REPORT_FORMAT, MachineReport, NodePlace, ToldGPU
+from api.domain.node import REPORT_FORMAT, GPUReport, MachineReport, NodeLocation
 from api.domain.reading import XidEvent
-from api.domain.reason import ToldWords, Words, code_of, text_of, words_of
-from api.domain.shared_storage import ToldStorage
+from api.domain.reason import ReasonOrText, ReportedMessage, code_of, message_of, text_of
+from api.domain.shared_storage import StorageReport
 from api.gpus.other_machines import NodePart
 from api.gpus.snapshot import GPUReading, GPUSnapshot
 from api.util.clock import Mark
@@ -17,7 +17,7 @@ from api.util.clock import Mark
 
 def make_report(
     snapshot: GPUSnapshot,
-    place: NodePlace,
+    place: NodeLocation,
     version: str,
     interval: float,
     now: float,
@@ -25,12 +25,12 @@ def make_report(
     clock_offset: float | None = None,
     xids: Sequence[XidEvent] = (),
     leaves: bool = False,
-    storage: ToldStorage | None = None,
+    storage: StorageReport | None = None,
     mark: Mark | None = None,
 ) -> MachineReport:
-    """What a node tells of a snapshot at the monotonic time `now`, which its clock calls `at`.
+    """Return the report on a snapshot at the monotonic time `now`, which is `at` by the node's clock.
 
-    `mark` is the same moment by the time since the machine's boot.
+    `mark` is the same moment as the time since the machine's boot.
     """
     return MachineReport(
         format=REPORT_FORMAT,
@@ -40,10 +40,10 @@ def make_report(
         interval=interval,
         source=snapshot.source,
         versions=snapshot.versions,
-        gpus=tuple(_tell(gpu, now) for gpu in snapshot.gpus),
+        gpus=tuple(_to_told(gpu, now) for gpu in snapshot.gpus),
         sweep_seconds=snapshot.sweep_seconds,
         stuck=snapshot.stuck,
-        problem=_tell_words(snapshot.problem),
+        problem=_to_told_words(snapshot.problem),
         problem_code=snapshot.problem_code,
         sent_at=at.timestamp(),
         clock_offset=clock_offset,
@@ -56,18 +56,18 @@ def make_report(
 
 
 def encode_report(report: MachineReport) -> bytes:
-    """The report as JSON."""
+    """Return the report as JSON."""
     return orjson.dumps(report, default=_list, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
 
 
 def _list(value: Any) -> list[int]:
     if not isinstance(value, frozenset):
-        raise TypeError(f"{type(value).__name__} is no part of a report")
+        raise TypeError(f"{type(value).__name__} cannot be part of a report")
     return sorted(value)
 
 
-def _tell(gpu: GPUReading, now: float) -> ToldGPU:
-    return ToldGPU(
+def _to_told(gpu: GPUReading, now: float) -> GPUReport:
+    return GPUReport(
         index=gpu.index,
         identity=gpu.identity,
         vitals=gpu.vitals,
@@ -75,22 +75,22 @@ def _tell(gpu: GPUReading, now: float) -> ToldGPU:
         processes=gpu.processes,
         processes_unlisted=gpu.processes_unlisted,
         fault=gpu.fault,
-        fault_reason=_tell_words(gpu.fault_reason),
+        fault_reason=_to_told_words(gpu.fault_reason),
         age=None if gpu.read_monotonic is None else round(max(0.0, now - gpu.read_monotonic), 3),
     )
 
 
-def _tell_words(words: Words | None) -> ToldWords | None:
-    return None if words is None else ToldWords(text_of(words), code_of(words))
+def _to_told_words(words: ReasonOrText | None) -> ReportedMessage | None:
+    return None if words is None else ReportedMessage(text_of(words), code_of(words))
 
 
-def take_report(name: str, report: MachineReport, heard: float, now: datetime, is_heard: bool = True) -> NodePart:
-    """What a report amounts to that came at the monotonic time `heard`, which this server's clock calls `now`.
+def take_report(name: str, report: MachineReport, heard: float, now: datetime, has_reported: bool = True) -> NodePart:
+    """Return the snapshot of a report that came at the monotonic time `heard`, which is `now` by this server's clock.
 
-    Times are counted back by the ages in it: the node's clock has no part in them. `is_heard` False: the report was
-    read from the database and nothing shows how old it is, so that no reading in it counts as fresh.
+    Times are computed from the ages in the report, without the node's clock. If `has_reported` is false, the report was
+    read from the database and its age is unknown, so that no reading in it is fresh.
     """
-    gpus = tuple(_read(gpu, heard if is_heard else None, now) for gpu in report.gpus)
+    gpus = tuple(_read(gpu, heard if has_reported else None, now) for gpu in report.gpus)
     snapshot = GPUSnapshot(
         sequence=report.sequence,
         gpus=gpus,
@@ -103,10 +103,10 @@ def take_report(name: str, report: MachineReport, heard: float, now: datetime, i
         problem=_read_words(report.problem),
         problem_code=report.problem_code,
     )
-    return NodePart(name, snapshot, heard, report.leaves, is_heard, report.boot)
+    return NodePart(name, snapshot, heard, report.leaves, has_reported, report.boot)
 
 
-def _read(gpu: ToldGPU, heard: float | None, now: datetime) -> GPUReading:
+def _read(gpu: GPUReport, heard: float | None, now: datetime) -> GPUReading:
     return GPUReading(
         index=gpu.index,
         identity=gpu.identity,
@@ -121,5 +121,5 @@ def _read(gpu: ToldGPU, heard: float | None, now: datetime) -> GPUReading:
     )
 
 
-def _read_words(words: ToldWords | None) -> Words | None:
-    return None if words is None else words_of(words.text, words.said)
+def _read_words(words: ReportedMessage | None) -> ReasonOrText | None:
+    return None if words is None else message_of(words.text, words.said)

@@ -1,4 +1,4 @@
-"""Answers of servers that are not files: whether another try can help, and the server's own reason for a refusal."""
+"""Answers of servers to requests for files: errors, retries, the server's reason, and the file name."""
 
 import json
 from email.message import Message
@@ -7,26 +7,26 @@ from email.utils import collapse_rfc2231_value
 import httpx
 
 from api.domain.cause import CauseCode
-from api.domain.reason import Reason, Words
+from api.domain.reason import Reason, ReasonOrText
 from api.jobs.downloads.names import read_count
-from api.jobs.downloads.refusal import DownloadRefused
 from api.jobs.downloads.waiting import LONGEST_WAIT
+from api.jobs.errors import JobFailed
 from api.util.masking import mask_secrets
 
-#: Answers that another try may better.
+#: Statuses after which a retry can succeed.
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
-#: Characters of Content-Disposition that are read.
-_MOST_DISPOSITION = 2048
+#: The limit of Content-Disposition in characters.
+_MAX_DISPOSITION = 2048
 
-#: Bytes of a refusal's body that are read, and characters of its reason that are shown.
-_MOST_BODY, _MOST_REASON = 16 * 1024, 300
+#: The limits of an error's body in bytes, and of its reason in characters.
+_MAX_BODY, _MAX_REASON = 16 * 1024, 300
 
 
-def judge_answer(name: str, response: httpx.Response) -> tuple[Words, float | None] | None:
-    """What is wrong with the answer to a request for a file, if another try may help; None if nothing is.
+def judge_answer(name: str, response: httpx.Response) -> tuple[ReasonOrText, float | None] | None:
+    """Return the problem of an answer and the seconds until a retry, or None for a good answer.
 
-    Raises DownloadRefused if no other try can help.
+    Raises JobFailed if a retry cannot help.
     """
     status = response.status_code
     if status in (200, 206, 416):
@@ -35,37 +35,37 @@ def judge_answer(name: str, response: httpx.Response) -> tuple[Words, float | No
         return Reason.of("the server answers {status}", "download_answers", status=status), _retry_after(response)
     if status in (401, 403):
         is_gated = response.headers.get("x-error-code") == "GatedRepo"
-        raise DownloadRefused(
+        raise JobFailed(
             _needs_token(name, status, read_reason(response)),
             CauseCode.GATED if is_gated else CauseCode.UNAUTHORIZED,
         )
-    said = read_reason(response)
-    told = (
+    reason = read_reason(response)
+    message = (
         Reason.of(
-            "The server answers {status} for {name}, and says: {said}",
+            "The server answers {status} for {name}: {said}",
             "download_refused_with",
             status=status,
             name=name,
-            said=said,
+            said=reason,
         )
-        if said
+        if reason
         else Reason.of("The server answers {status} for {name}.", "download_refused_by", status=status, name=name)
     )
-    raise DownloadRefused(told, CauseCode.NOT_FOUND if status in (404, 410) else CauseCode.NETWORK)
+    raise JobFailed(message, CauseCode.NOT_FOUND if status in (404, 410) else CauseCode.NETWORK)
 
 
-def _needs_token(name: str, status: int, said: str) -> Reason:
-    if said:
+def _needs_token(name: str, status: int, reason: str) -> Reason:
+    if reason:
         return Reason.of(
-            "The server answers {status} for {name}, and says: {said} Set a token of an account that may download it.",
+            "The server answers {status} for {name}: {said} Set a token of an account that may download it.",
             "download_unauthorized_with",
             status=status,
             name=name,
-            said=said,
+            said=reason,
         )
     return Reason.of(
-        "The server answers {status} for {name}: it needs a token. Give one as `token`, of an account that may"
-        " download it; the licence of a gated repository has to be accepted first.",
+        "The server answers {status} for {name}, which needs a token. Set `token` to one of an account that may"
+        " download it. For a gated repository, accept its licence first.",
         "download_needs_token",
         status=status,
         name=name,
@@ -73,7 +73,7 @@ def _needs_token(name: str, status: int, said: str) -> Reason:
 
 
 def read_reason(response: httpx.Response) -> str:
-    """The reason that a server gives for a refusal, as a sentence; empty if it gives none. Raises httpx.HTTPError."""
+    """Return the server's reason for an error as a sentence; empty without one. Raises httpx.HTTPError."""
     text = response.headers.get("x-error-message") or _reason_in(_body(response))
     asked = [each.request for each in (*response.history, response)]
     keys = [key for each in asked for key in each.headers.get("authorization", "").split()[1:]]
@@ -82,22 +82,22 @@ def read_reason(response: httpx.Response) -> str:
 
 
 def quote(text: str, *secrets: str) -> str:
-    """A foreign text on one line, bounded, and without these secrets."""
-    plain = " ".join("".join(each if each.isprintable() else " " for each in text[:_MOST_BODY]).split())
-    return mask_secrets(plain, [each for each in secrets if len(each) >= 8])[:_MOST_REASON]
+    """Return a foreign text on one line, shortened, and without these secrets."""
+    plain = " ".join("".join(each if each.isprintable() else " " for each in text[:_MAX_BODY]).split())
+    return mask_secrets(plain, [each for each in secrets if len(each) >= 8])[:_MAX_REASON]
 
 
 def _body(response: httpx.Response) -> bytes:
     body = b""
     for part in response.iter_raw():
         body += part
-        if len(body) > _MOST_BODY:
+        if len(body) > _MAX_BODY:
             break
     return body
 
 
 def _reason_in(body: bytes) -> str:
-    """The message in a JSON object, as civitai and most APIs write it; a page or another text is not shown."""
+    """Return the message of a JSON error, as civitai and most APIs send it; empty for other bodies."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
@@ -112,11 +112,11 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def name_in(response: httpx.Response) -> str | None:
-    """The file name that Content-Disposition gives, without directories; None if it gives none."""
+    """Return the file name of Content-Disposition without directories; None without one."""
     header = Message()
-    header["Content-Disposition"] = response.headers.get("content-disposition", "")[:_MOST_DISPOSITION]
+    header["Content-Disposition"] = response.headers.get("content-disposition", "")[:_MAX_DISPOSITION]
     given = header.get_params((), "Content-Disposition")
-    # `filename*` (RFC 6266), which the library gives as a tuple, goes before `filename`.
+    # `filename*` (RFC 6266), a tuple here, takes precedence over `filename`.
     found = sorted((value for key, value in given if key == "filename"), key=lambda value: isinstance(value, str))
     name = collapse_rfc2231_value(found[0]) if found else ""
     return name.replace("\\", "/").rpartition("/")[2].strip() or None

@@ -1,4 +1,4 @@
-"""HTTP that connects to permitted addresses only: each host is resolved once, and that very address is connected to."""
+"""An HTTP client that connects to permitted addresses only. It connects to the same address that it has checked."""
 
 import math
 import ssl
@@ -9,26 +9,28 @@ from typing import Any
 import httpcore
 import httpx
 
-from api.jobs.downloads.refusal import StopAsked
+from api.domain.cause import CauseCode
+from api.domain.reason import Reason
+from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import PrivateAddress, ReachableHosts
 from api.util.bounded_answers import bound_body
 
-#: Seconds that connecting and a silence may take.
+#: The time limits for connecting and for waiting for data, in seconds.
 CONNECT_SECONDS, SILENCE_SECONDS = 20.0, 60.0
 
-#: Below so many bytes a second, over so many seconds of waiting for them, a connection counts as cut: whoever sends a
-#: byte of a header now and then would else hold a download for weeks.
+#: A connection with fewer bytes per second, over that many seconds of waiting, counts as broken. Otherwise a server
+#: that sends single bytes could block a download for weeks.
 LEAST_SPEED, SLOW_SECONDS = 1024, 120.0
 
-#: Seconds of silence after which it is looked whether the program shall end.
-_LOOK_SECONDS = 0.5
+#: Seconds between two checks of whether the program should stop.
+_POLL_SECONDS = 0.5
 
-#: Redirects that are followed, each to an address that is looked at again.
-_MOST_REDIRECTS = 8
+#: The limit of redirects. Each new address is checked again.
+_MAX_REDIRECTS = 8
 
 
 class WatchedStream(httpcore.NetworkStream):
-    """A connection on which bytes must come at some speed while they are waited for, whatever they are of."""
+    """A connection that fails if data comes too slowly, headers included."""
 
     def __init__(
         self,
@@ -42,10 +44,10 @@ class WatchedStream(httpcore.NetworkStream):
         self._waited, self._came = 0.0, 0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What comes next. Raises httpcore.ReadTimeout, and StopAsked while nothing comes."""
-        began = self._clock()
+        """Return the next data. Raises httpcore.ReadTimeout, and StopRequested while it waits."""
+        started = self._clock()
         found = self._read(max_bytes, timeout)
-        self._waited += self._clock() - began
+        self._waited += self._clock() - started
         self._came += len(found)
         if self._waited >= SLOW_SECONDS:
             if self._came < LEAST_SPEED * self._waited:
@@ -56,39 +58,39 @@ class WatchedStream(httpcore.NetworkStream):
     def _read(self, max_bytes: int, timeout: float | None) -> bytes:
         left = math.inf if timeout is None else timeout
         while True:
-            wait = min(left, _LOOK_SECONDS)
+            wait = min(left, _POLL_SECONDS)
             try:
                 return self._stream.read(max_bytes, wait)
             except httpcore.ReadTimeout:
                 if self._is_stopping():
-                    raise StopAsked from None
+                    raise StopRequested from None
                 left -= wait
                 if left <= 0:
                     raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Sends; what is waited for is another answer from then on. Raises httpcore.WriteTimeout."""
+        """Send data, and measure the speed of the next answer anew. Raises httpcore.WriteTimeout."""
         self._waited, self._came = 0.0, 0
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Close the connection."""
         self._stream.close()
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """The same, encrypted from here on."""
+        """Return the connection with encryption."""
         encrypted = self._stream.start_tls(ssl_context, server_hostname, timeout)
         return WatchedStream(encrypted, self._clock, self._is_stopping)
 
     def get_extra_info(self, info: str) -> Any:
-        """What the connection itself tells."""
+        """Return information about the connection."""
         return self._stream.get_extra_info(info)
 
 
 class _GuardedBackend(httpcore.NetworkBackend):
-    """Connects where the guard lets it; the name stays that of the host, by which its certificate is checked."""
+    """Connects to permitted addresses only. Certificates are still checked against the host name."""
 
     def __init__(self, hosts: ReachableHosts, is_stopping: Callable[[], bool]) -> None:
         self._hosts = hosts
@@ -104,15 +106,15 @@ class _GuardedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         if not 0 < port < 2**16:
-            raise httpx.InvalidURL(f"{port} is no port")
+            raise httpx.InvalidURL(f"{port} is not a port")
         try:
             address = self._hosts.resolve(host, port)
         except PrivateAddress:
             raise
         except UnicodeError:
-            raise httpx.InvalidURL(f"{host[:200]} is no address of a host") from None
-        except OSError:  # the name server may be away for a moment only
-            raise httpcore.ConnectError(f"the name {host[:200]} leads to no address at present") from None
+            raise httpx.InvalidURL(f"{host[:200]} is not a host name") from None
+        except OSError:  # the name server may be unreachable for a moment
+            raise httpcore.ConnectError(f"the name {host[:200]} cannot be resolved at present") from None
         stream = self._plain.connect_tcp(address, port, timeout, local_address, socket_options)
         return WatchedStream(stream, is_stopping=self._is_stopping)
 
@@ -137,17 +139,27 @@ def open_client(
     is_stopping: Callable[[], bool] = lambda: False,
     most_bytes: int | None = None,
 ) -> httpx.Client:
-    """A client that follows redirects, and takes neither proxies nor keys from the environment. While a server is
-    silent it looks whether it shall stop, and raises StopAsked then.
+    """Return a client that follows redirects and ignores proxies and keys of the environment.
 
-    A key that is sent to one host is left out when a redirect leads to another. `most_bytes` bounds each answer, for a
-    library that reads all of it.
+    A redirect to another host does not get the key. The client raises StopRequested while it waits for data.
+    `most_bytes` limits each answer, for libraries that read the whole answer.
     """
     return kind(
         transport=_GuardedTransport(hosts, is_stopping, most_bytes),
         follow_redirects=True,
-        max_redirects=_MOST_REDIRECTS,
+        max_redirects=_MAX_REDIRECTS,
         trust_env=False,
         timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
         headers={"User-Agent": "diffusion-pipe-api"},
     )
+
+
+def private_address(error: PrivateAddress) -> JobFailed:
+    """Return the failure for a host that must not be connected to."""
+    message = Reason.of(
+        "{host} leads to a private address. If that is intended, ask an administrator to list it in"
+        " PRIVATE_HOSTS_ALLOWED.",
+        "download_private",
+        host=error.host,
+    )
+    return JobFailed(message, CauseCode.REFUSED_ADDRESS)

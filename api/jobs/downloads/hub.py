@@ -1,4 +1,4 @@
-"""What a repository on Hugging Face holds: its files with their sizes and hashes, at one commit."""
+"""Lists the files of a repository on Hugging Face with sizes and hashes, at one commit."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -16,22 +16,23 @@ from api.domain.reason import Reason
 from api.jobs.downloads.answers import RETRIED
 from api.jobs.downloads.description import Description, HubFile, UnreadableAnswer, read_description
 from api.jobs.downloads.fetch import NEVER_BETTER, RemoteFile, cause_of
+from api.jobs.downloads.http import private_address
 from api.jobs.downloads.names import check_name
-from api.jobs.downloads.refusal import DownloadRefused, StopAsked, private_address
+from api.jobs.downloads.request import RepositoryRequest
 from api.jobs.downloads.waiting import Patience
-from api.jobs.downloads.wish import RepositoryWish
+from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import PrivateAddress
 
-#: Files of one repository that are looked at.
-_MOST_FILES = 20_000
+#: The limit of files of one repository.
+_MAX_FILES = 20_000
 
-#: The most bytes of the list, unpacked (20,000 files have some 6 MB), and the seconds within which all of it must come.
-_MOST_BYTES, _LONGEST_SECONDS = 32 * 2**20, 120.0
+#: The limits of the list in bytes (20,000 files need about 6 MB) and of its transfer in seconds.
+_MAX_BYTES, _MAX_SECONDS = 32 * 2**20, 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A hub by its address, with the token that it is shown."""
+    """A hub by its URL, with the token for it."""
 
     endpoint: str
     token: str | None
@@ -41,117 +42,120 @@ class Hub:
     clock: Callable[[], float] = time.monotonic
     warn: Callable[[str], None] = lambda text: None
 
-    def list_files(self, wish: RepositoryWish) -> list[RemoteFile]:
-        """The files that are wanted of a repository. Raises DownloadRefused, StopAsked."""
-        found = self._ask(wish)
-        files = found.files[:_MOST_FILES]
-        chosen = _choose([each.name for each in files], wish)
-        return [self._file(wish, each, found.commit or wish.revision) for each in files if each.name in chosen]
+    def list_files(self, request: RepositoryRequest) -> list[RemoteFile]:
+        """Return the requested files of a repository. Raises JobFailed, StopRequested."""
+        found = self._ask(request)
+        files = found.files[:_MAX_FILES]
+        chosen = _choose([each.name for each in files], request)
+        return [self._file(request, each, found.commit or request.revision) for each in files if each.name in chosen]
 
-    def _ask(self, wish: RepositoryWish) -> Description:
+    def _ask(self, request: RepositoryRequest) -> Description:
         try:
-            validate_repo_id(wish.repository)
+            validate_repo_id(request.repository)
         except HFValidationError:
-            raise DownloadRefused(
-                Reason.of("{name} is no name of a repository.", "download_bad_repository", name=repr(wish.repository)),
+            raise JobFailed(
+                Reason.of("{name} is not a repository name.", "download_bad_repository", name=repr(request.repository)),
                 CauseCode.NOT_FOUND,
             ) from None
         patience = Patience(self.is_stopping, self.sleep)
         while True:
             try:
-                return self._read(wish)
+                return self._read(request)
             except PrivateAddress as error:
                 raise private_address(error) from None
             except UnreadableAnswer as error:
-                raise DownloadRefused(
+                raise JobFailed(
                     Reason.of(
-                        "What {hub} answers about {repository} cannot be read: {problem}. Is HF_ENDPOINT the address of"
-                        " a hub?",
+                        "The answer of {hub} about {repository} cannot be read: {problem}. Check that HF_ENDPOINT is"
+                        " the URL of a hub.",
                         "download_unreadable",
                         hub=self.endpoint,
-                        repository=wish.repository,
+                        repository=request.repository,
                         problem=str(error),
                     ),
                     CauseCode.NETWORK,
                 ) from None
             except NEVER_BETTER as error:
-                raise DownloadRefused(_cannot_be_asked(wish, _short(error)), cause_of(error)) from None
+                raise JobFailed(_hub_failed(request, _short(error)), cause_of(error)) from None
             except httpx.HTTPError as error:
-                told = _cannot_be_asked(wish, _short(error))
+                message = _hub_failed(request, _short(error))
                 if patience.is_exhausted:
-                    raise DownloadRefused(told, CauseCode.NETWORK) from None
-            self.warn(f"{told.text} It is tried again.")
+                    raise JobFailed(message, CauseCode.NETWORK) from None
+            self.warn(f"{message.text} The request is retried.")
             patience.wait()
 
-    def _read(self, wish: RepositoryWish) -> Description:
-        """Raises DownloadRefused, StopAsked, UnreadableAnswer, PrivateAddress, httpx.HTTPError, httpx.InvalidURL."""
-        at = f"/revision/{quote(wish.revision, safe='')}" if wish.revision else ""
+    def _read(self, request: RepositoryRequest) -> Description:
+        """Request the description once.
+
+        Raises JobFailed, StopRequested, UnreadableAnswer, PrivateAddress, httpx.HTTPError, httpx.InvalidURL.
+        """
+        at = f"/revision/{quote(request.revision, safe='')}" if request.revision else ""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        address = f"{self.endpoint}/api/models/{wish.repository}{at}"
+        address = f"{self.endpoint}/api/models/{request.repository}{at}"
         with self.client.stream("GET", address, params={"blobs": "true"}, headers=headers) as response:
             if not response.is_success:
-                self._judge(wish, response)
+                self._judge(request, response)
             return read_description(self._body(response))
 
     def _body(self, response: httpx.Response) -> bytes:
-        until, body = self.clock() + _LONGEST_SECONDS, bytearray()
+        until, body = self.clock() + _MAX_SECONDS, bytearray()
         for chunk in response.iter_bytes():
             if self.is_stopping():
-                raise StopAsked
+                raise StopRequested
             body += chunk
-            if len(body) > _MOST_BYTES:
-                raise UnreadableAnswer(f"it is longer than {_MOST_BYTES / 1e6:.0f} MB")
+            if len(body) > _MAX_BYTES:
+                raise UnreadableAnswer(f"it is longer than {_MAX_BYTES / 1e6:.0f} MB")
             if self.clock() > until:
-                raise httpx.ReadTimeout(f"its answer takes longer than {_LONGEST_SECONDS:.0f} s")
+                raise httpx.ReadTimeout(f"its answer takes longer than {_MAX_SECONDS:.0f} s")
         return bytes(body)
 
-    def _judge(self, wish: RepositoryWish, response: httpx.Response) -> None:
-        """Raises DownloadRefused for what will not be better the next time, else httpx.HTTPError."""
+    def _judge(self, request: RepositoryRequest, response: httpx.Response) -> None:
+        """Raise JobFailed if a retry cannot help, else httpx.HTTPError."""
         status, code = response.status_code, response.headers.get("x-error-code", "")
         if code == "GatedRepo" or (status == 403 and code not in ("RepoNotFound", "RevisionNotFound")):
-            raise DownloadRefused(_gated(self.endpoint, wish.repository), CauseCode.GATED)
+            raise JobFailed(_gated(self.endpoint, request.repository), CauseCode.GATED)
         if code == "RevisionNotFound":
-            raise DownloadRefused(
+            raise JobFailed(
                 Reason.of(
                     "{repository} has no revision {revision}.",
                     "download_no_revision",
-                    repository=wish.repository,
-                    revision=wish.revision,
+                    repository=request.repository,
+                    revision=request.revision,
                 ),
                 CauseCode.NOT_FOUND,
             )
         if code == "RepoNotFound" or status in (401, 404):
-            raise DownloadRefused(self._not_seen(wish), _cause_of(status, code))
+            raise JobFailed(self._not_found(request), _cause_of(status, code))
         if status in RETRIED or status >= 500:
             raise httpx.HTTPError(f"it answers {status}")
-        told = Reason.of(
+        message = Reason.of(
             "The hub answers {status} about {repository}.",
             "download_hub_answers",
             status=status,
-            repository=wish.repository,
+            repository=request.repository,
         )
-        raise DownloadRefused(told, CauseCode.NETWORK)
+        raise JobFailed(message, CauseCode.NETWORK)
 
-    def _not_seen(self, wish: RepositoryWish) -> Reason:
-        where = {"repository": wish.repository, "hub": self.endpoint}
+    def _not_found(self, request: RepositoryRequest) -> Reason:
+        where = {"repository": request.repository, "hub": self.endpoint}
         if self.token:
             return Reason.of(
-                "There is no repository {repository} at {hub}, or its token may not read it.",
+                "{hub} has no repository {repository}, or the token may not read it.",
                 "download_not_seen",
                 **where,
             )
         return Reason.of(
-            "There is no repository {repository} at {hub}, or it is not public: then give a token (HF_TOKEN).",
+            "{hub} has no public repository {repository}. If it is private, set a token (HF_TOKEN).",
             "download_not_public",
             **where,
         )
 
-    def _file(self, wish: RepositoryWish, found: HubFile, revision: str | None) -> RemoteFile:
+    def _file(self, request: RepositoryRequest, found: HubFile, revision: str | None) -> RemoteFile:
         name = check_name(found.name)
-        given = wish.sha256.get(name)
+        given = request.sha256.get(name)
         return RemoteFile(
-            url=hf_hub_url(wish.repository, name, revision=revision, endpoint=self.endpoint),
-            directory=check_name(wish.repository),
+            url=hf_hub_url(request.repository, name, revision=revision, endpoint=self.endpoint),
+            directory=check_name(request.repository),
             name=name,
             size=found.size,
             sha256=given or found.sha256,
@@ -161,48 +165,48 @@ class Hub:
         )
 
 
-def _choose(names: Sequence[str], wish: RepositoryWish) -> set[str]:
-    """The names of the files that are wanted. Raises DownloadRefused for one that is not there."""
+def _choose(names: Sequence[str], request: RepositoryRequest) -> set[str]:
+    """Return the names of the requested files. Raises JobFailed for a missing one."""
     chosen: set[str] = set()
-    for pattern in wish.include:
+    for pattern in request.include:
         found = {name for name in names if fnmatchcase(name, pattern)}
         if not found and "*" not in pattern:
-            # Repositories are sorted anew at times; one file of that name can be no other.
+            # Repositories are reorganised at times; a single file of that name must be the one.
             found = {name for name in names if name.rpartition("/")[2] == pattern.rpartition("/")[2]}
         if len(found) > 1 and "*" not in pattern:
-            told = Reason.of(
-                "{repository} has several files called {file}: name one by its path.",
+            message = Reason.of(
+                "{repository} has several files named {file}. Use the path of one.",
                 "download_several",
-                repository=wish.repository,
+                repository=request.repository,
                 file=pattern,
             )
-            raise DownloadRefused(told, CauseCode.NOT_FOUND)
+            raise JobFailed(message, CauseCode.NOT_FOUND)
         if not found:
-            told = Reason.of(
-                "{repository} has no file {file}.", "download_no_file", repository=wish.repository, file=pattern
+            message = Reason.of(
+                "{repository} has no file {file}.", "download_no_file", repository=request.repository, file=pattern
             )
-            raise DownloadRefused(told, CauseCode.NOT_FOUND)
+            raise JobFailed(message, CauseCode.NOT_FOUND)
         chosen |= found
-    chosen = chosen if wish.include else set(names)
-    kept = {name for name in chosen if not any(fnmatchcase(name, pattern) for pattern in wish.exclude)}
-    if not kept:
-        told = Reason.of(
-            "Of {repository} no file is wanted: all are excluded, or there is none.",
+    chosen = chosen if request.include else set(names)
+    included = {name for name in chosen if not any(fnmatchcase(name, pattern) for pattern in request.exclude)}
+    if not included:
+        message = Reason.of(
+            "No file of {repository} is left to download: it has none, or all are excluded.",
             "download_nothing",
-            repository=wish.repository,
+            repository=request.repository,
         )
-        raise DownloadRefused(told, CauseCode.NOT_FOUND)
-    return kept
+        raise JobFailed(message, CauseCode.NOT_FOUND)
+    return included
 
 
 def _cause_of(status: int, code: str) -> CauseCode:
-    """What it means not to be shown a repository: the hub tells a stranger of no private one."""
+    """Return the cause of a missing repository. The hub hides private ones from other users."""
     return CauseCode.UNAUTHORIZED if status == 401 and code != "RepoNotFound" else CauseCode.NOT_FOUND
 
 
 def _gated(endpoint: str, repository: str) -> Reason:
     return Reason.of(
-        "{repository} is gated: accept its licence at {page}, and give a token of that account (`token`, or HF_TOKEN of"
+        "{repository} is gated. Accept its licence at {page}, then set a token of that account (`token`, or HF_TOKEN of"
         " the service).",
         "download_gated",
         repository=repository,
@@ -210,11 +214,11 @@ def _gated(endpoint: str, repository: str) -> Reason:
     )
 
 
-def _cannot_be_asked(wish: RepositoryWish, problem: str) -> Reason:
+def _hub_failed(request: RepositoryRequest, problem: str) -> Reason:
     return Reason.of(
-        "The hub cannot be asked about {repository}: {problem}.",
+        "The hub cannot describe {repository}: {problem}.",
         "download_hub_silent",
-        repository=wish.repository,
+        repository=request.repository,
         problem=problem,
     )
 

@@ -1,4 +1,4 @@
-"""What there is of files that are not whole: where it lies, and how it goes when nobody goes on with it."""
+"""Incomplete files of downloads: their directory, and their removal."""
 
 import fcntl
 import os
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-#: Where files lie until they are whole, below the root: on its file system, and under names that nobody looks for.
+#: The directory of incomplete files, below the root and so on the same file system.
 INCOMING = ".incoming"
 
 _KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def remove_leftovers(root: Path, older_than_seconds: float) -> None:
-    """Removes what is there of files that nobody has gone on with for so long, unless somebody is at it now."""
+    """Remove incomplete files that are not in use and were not continued for this long."""
     now = time.time()
     for path in [path for path in (root / INCOMING).glob("*") if path.suffix in (".part", ".lock")]:
         part, lock = path.with_suffix(".part"), path.with_suffix(".lock")
@@ -25,7 +25,7 @@ def remove_leftovers(root: Path, older_than_seconds: float) -> None:
 
 
 def discard(root: Path, keys: Iterable[str]) -> None:
-    """Removes what is there of these files, unless somebody is at it now."""
+    """Remove these incomplete files unless they are in use."""
     for key in keys:
         part, lock = root / INCOMING / f"{key}.part", root / INCOMING / f"{key}.lock"
         with suppress(OSError):

@@ -1,29 +1,29 @@
-"""Names that others chose for files, as paths below a directory of ours: none leads out of it."""
+"""Checks of foreign file names, so that no path leads out of the models' directory."""
 
 from pathlib import Path
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
-from api.jobs.downloads.refusal import DownloadRefused
+from api.jobs.errors import JobFailed
 
-#: Characters of a path and of its parts; a file system takes 255 bytes a part.
-_MOST_PATH, _MOST_PART, _MOST_PARTS = 1024, 255, 16
+#: The limits of a path in characters, of a component in bytes (as in file systems), and of components.
+_MAX_PATH, _MAX_COMPONENT, _MAX_COMPONENTS = 1024, 255, 16
 
 
 def check_name(name: str) -> str:
-    """The name, if it is a plain path below a directory. Raises DownloadRefused."""
+    """Return the name if it is a plain path below a directory. Raises JobFailed."""
     parts = name.split("/")
     is_plain = (
-        0 < len(name) <= _MOST_PATH
-        and len(parts) <= _MOST_PARTS
-        and all(part not in ("", ".", "..") and len(part.encode(errors="replace")) <= _MOST_PART for part in parts)
+        0 < len(name) <= _MAX_PATH
+        and len(parts) <= _MAX_COMPONENTS
+        and all(part not in ("", ".", "..") and len(part.encode(errors="replace")) <= _MAX_COMPONENT for part in parts)
         and all(character.isprintable() and character != "\\" for character in name)
         and not any(part.startswith((".incoming", "~")) or part.endswith(" ") for part in parts)
     )
     if not is_plain:
-        raise DownloadRefused(
+        raise JobFailed(
             Reason.of(
-                "The name {name} of a file leads elsewhere, or cannot be one.",
+                "The file name {name} is invalid or leads out of the directory.",
                 "download_bad_name",
                 name=repr(name[:200]),
             ),
@@ -33,26 +33,26 @@ def check_name(name: str) -> str:
 
 
 def read_count(text: str, digits: int = 18) -> int | None:
-    """A count that others have written; None where it is none, or one of more digits."""
+    """Return a count in a foreign text; None if it is invalid or has more digits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
 
 
-def place_below(root: Path, *names: str) -> Path:
-    """The path of a file below a root, whose directories are made; no link on the way leads out.
+def path_below(root: Path, *names: str) -> Path:
+    """Return the path of a file below a root, and create its directories. Symbolic links must not lead out.
 
-    Raises DownloadRefused, OSError.
+    Raises JobFailed, OSError.
     """
     path, inside = root.joinpath(*(check_name(name) for name in names)), root.resolve()
-    there = next(each for each in path.parents if each.exists() or each.is_symlink() or each == root)
-    # Looked at before anything is made, and again afterwards.
+    existing = next(each for each in path.parents if each.exists() or each.is_symlink() or each == root)
+    # Checked before directories are created, and again afterwards.
     for _ in range(2):
-        if not there.resolve().is_relative_to(inside):
-            raise DownloadRefused(
+        if not existing.resolve().is_relative_to(inside):
+            raise JobFailed(
                 Reason.of(
-                    "{name} would lie outside of the models' directory.", "download_outside", name="/".join(names)
+                    "{name} would be outside of the models' directory.", "download_outside", name="/".join(names)
                 ),
                 CauseCode.REFUSED_FILE,
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        there = path.parent
+        existing = path.parent
     return path

@@ -1,23 +1,23 @@
-"""Waits that end when the program is asked to stop, and how long a transfer goes on without any progress."""
+"""Waits between retries that end when the program is asked to stop, and the limit of retries without progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.jobs.downloads.refusal import StopAsked
+from api.jobs.errors import StopRequested
 
-#: Seconds between two tries: doubled each time, up to the bound.
+#: The first and the longest wait between two tries, in seconds. It doubles each time.
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 
-#: Seconds of waiting without any progress after which a transfer fails. A hub's short outage does not end one.
+#: Seconds of waiting without progress after which a transfer fails. Short outages of a hub should not end one.
 PATIENCE_SECONDS = 300.0
 
 
 def wait(seconds: float, is_stopping: Callable[[], bool], sleep: Callable[[float], None]) -> None:
-    """Waits, and looks meanwhile whether it shall stop. Raises StopAsked."""
+    """Wait, and check in between whether to stop. Raises StopRequested."""
     left = seconds
     while True:
         if is_stopping():
-            raise StopAsked
+            raise StopRequested
         if left <= 0:
             return
         sleep(min(left, 0.5))
@@ -26,7 +26,7 @@ def wait(seconds: float, is_stopping: Callable[[], bool], sleep: Callable[[float
 
 @dataclass(slots=True)
 class Patience:
-    """The waits between the tries of one transfer. Its bound is time, not a number of tries, and progress resets it."""
+    """The waits between the tries of one transfer, limited by their total time. Progress resets it."""
 
     is_stopping: Callable[[], bool]
     sleep: Callable[[float], None]
@@ -35,15 +35,15 @@ class Patience:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether it has waited long enough without any progress."""
+        """Whether the waits without progress have reached the limit."""
         return self._waited >= PATIENCE_SECONDS
 
     def note_progress(self) -> None:
-        """Begin again with short waits and the whole patience."""
+        """Reset the waits."""
         self._waited, self._next = 0.0, FIRST_WAIT
 
     def wait(self, asked: float | None = None) -> None:
-        """Wait for the next try, at least as long as the server asked for. Raises StopAsked."""
+        """Wait for the next try, at least as long as the server requested. Raises StopRequested."""
         seconds = max(self._next, asked or 0.0)
         wait(seconds, self.is_stopping, self.sleep)
         self._waited += seconds

@@ -1,1 +1,1 @@
-"""Preprocessing as work of the same kind as a training: a program under a supervisor. `trainer` is the way in."""
+"""The programs that preprocess media and write captions."""

@@ -1,11 +1,8 @@
-"""The captioning program: `python -m api.jobs.preprocessing.caption_program --work DIR --run NAME`.
+"""The program that writes captions: `python -m api.jobs.preprocessing.caption_program`.
 
-As the preprocessing program, but what it makes of each item is a caption, kept in `made/KEY.caption.json`: by a model
-behind an endpoint, whose key comes by the environment, or by a command of the administrator's. After a kill, or an
-endpoint that went away, the next run asks what is missing.
+It stores one caption per item in `made/KEY.caption.json`. Captions come from a model behind an endpoint, whose key is
+in the environment, or from a command of the administrator. The next run after a kill requests only missing captions.
 """
-
-# ruff: noqa: T201 - it speaks by what it prints
 
 import asyncio
 import json
@@ -17,91 +14,91 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from api.domain.captioning import CaptionSettings
+from api.domain.cause import CauseCode
+from api.jobs.errors import JobFailed
+from api.jobs.kinds import CAPTION_KEY_VARIABLE, CAPTIONING_JOB
+from api.jobs.messages import quote_name, report_warning
 from api.jobs.preprocessing.children import ItemChild
-from api.jobs.preprocessing.command import CaptionCommand, NotWanted
+from api.jobs.preprocessing.command import CaptionCommand
 from api.jobs.preprocessing.pictures import PictureWork
-from api.jobs.preprocessing.program import Program, read_items, run_program
+from api.jobs.preprocessing.program import ItemProgram
 from api.jobs.preprocessing.vision import Refused, Unreachable, VisionModel
-from api.jobs.preprocessing.words import KEY_VARIABLE, problem_line
 from api.jobs.preprocessing.work import WorkItem, read_record
+from api.jobs.program import main
 
-#: Questions in a row without an answer after which nobody is there to be asked.
-_PATIENCE = 3
+#: Consecutive requests without an answer after which the program fails.
+_MAX_UNANSWERED = 3
 
-#: Variables that are meant for this program alone.
+#: Environment variables for this program only, not for the administrator's command.
 _OWN_VARIABLES = frozenset({"PYTHONPATH", "OMP_NUM_THREADS"})
 
-#: An ending that tells what a file is; others are left out of the name that a command sees.
+#: A plain file extension. Others are left out of the name that the command gets.
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,10}", re.ASCII)
 
 
-class CaptionProgram(Program):
-    """One run over the items."""
+class CaptionProgram(ItemProgram):
+    """One run over the items without a caption."""
 
-    def __init__(self, work: Path, run: str) -> None:
-        self._settings_of_model = CaptionSettings(**json.loads((work / "settings.json").read_bytes()))
-        super().__init__(work, run, list(read_items(work / "items.jsonl")))
-        frames = self._settings_of_model.frames
-        sources, made = work / "sources", self.made
+    kind = CAPTIONING_JOB
+
+    def __init__(self, work: Path, run: str, threads: int = 1) -> None:
+        super().__init__(work, run, threads)
+        self._settings = CaptionSettings(**json.loads((work / "settings.json").read_bytes()))
+        frames, sources, made = self._settings.frames, work / "sources", self.made
         self._child = ItemChild(lambda item, tick: PictureWork(item, frames, sources, made, tick), made)
-        environment = dict(os.environ)  # noqa: TID251 - a program of its own: secrets reach it by no other way
-        self._sources, self._shown = sources, work.absolute() / run / "shown"
+        environment = dict(os.environ)  # noqa: TID251 - the only way for secrets to reach this program
+        self._sources, self._links = sources, work.absolute() / run / "shown"
         self._command = self._create_command(environment)
-        self._model = VisionModel(self._settings_of_model, environment.get(KEY_VARIABLE) or None)
-        self._silent = 0
+        self._model = VisionModel(self._settings, environment.get(CAPTION_KEY_VARIABLE) or None)
+        self._unanswered = 0
 
     def _create_command(self, environment: dict[str, str]) -> CaptionCommand | None:
-        if not self._settings_of_model.command:
+        if not self._settings.command:
             return None
-        # Of this program's own surroundings nothing is another program's.
         theirs = {name: value for name, value in environment.items() if name not in _OWN_VARIABLES}
-        return CaptionCommand(self._settings_of_model, theirs, self.is_wanted)
+        return CaptionCommand(self._settings, theirs, self.is_stopping)
 
-    def work(self) -> int:
-        """Asks about every item without a caption; returns the exit code."""
-        self._shown.mkdir(exist_ok=True)
-        left = iter([item for item in self.items if not self._path(item).exists()])
+    def execute(self) -> None:
+        """Request a caption for every item that has none. Raises JobFailed, StopRequested, OSError."""
+        self._links.mkdir(exist_ok=True)
+        missing = iter([item for item in self.items if not self._caption_path(item).exists()])
         for item in self.items:
-            if self._path(item).exists():
+            if self._caption_path(item).exists():
                 self.pace.finish(item, is_known=True)
-        while batch := list(islice(left, self._settings_of_model.parallel)):
-            if not self.is_wanted():
-                return self.quit()
-            self._ask(batch)
-            if self._silent >= _PATIENCE:
-                who = "endpoint" if self._command is None else "command"
-                print(f"Error: the {who} for captions does not answer; what it has said is kept", file=sys.stderr)
-                return 1
-        return self.finish()
+        while batch := list(islice(missing, self._settings.parallel)):
+            self.stop_if_asked()
+            self._caption(batch)
+            if self._unanswered >= _MAX_UNANSWERED:
+                source = "endpoint" if self._command is None else "command"
+                message = f"The {source} for captions does not answer. The captions that it wrote are stored."
+                raise JobFailed(message, CauseCode.TRAINER_ERROR)
 
-    def _ask(self, batch: Sequence[WorkItem]) -> None:
-        if self._command is not None:
-            for item in batch:
-                self._ask_command(self._command, item)
+    def _caption(self, batch: Sequence[WorkItem]) -> None:
+        if self._command is None:
+            self._request_captions(batch)
             return
-        self._ask_model(batch)
+        for item in batch:
+            self._run_command(self._command, item)
 
-    def _ask_command(self, command: CaptionCommand, item: WorkItem) -> None:
-        path = self._shown / f"{item.key}{_suffix(item.path)}"
+    def _run_command(self, command: CaptionCommand, item: WorkItem) -> None:
+        path = self._links / f"{item.key}{_suffix(item.path)}"
         path.unlink(missing_ok=True)
         path.symlink_to((self._sources / item.sha256).absolute())
         try:
             self._take(item, command.describe(path))
-        except NotWanted:
-            return
         except (Refused, Unreachable) as error:
             self._take(item, error)
         finally:
             path.unlink()
 
-    def _ask_model(self, batch: Sequence[WorkItem]) -> None:
+    def _request_captions(self, batch: Sequence[WorkItem]) -> None:
         shown: list[tuple[WorkItem, list[bytes]]] = []
         for item in batch:
-            self._child.work_on(item, lambda share: None, self.is_wanted)
+            self._child.work_on(item, lambda share: None, self.is_stopping)
             record = read_record((self.made / f"{item.key}.json").read_bytes())
             names = [made.name for made in record.made if made.name is not None]
             if record.problem is not None or not names:
-                self._keep(item, None, record.problem or "there is nothing to show of it")
+                self._store(item, None, record.problem or "it has no picture to show")
             else:
                 shown.append((item, [(self.made / name).read_bytes() for name in names]))
                 for name in names:
@@ -112,25 +109,30 @@ class CaptionProgram(Program):
 
     def _take(self, item: WorkItem, answer: str | Refused | Unreachable) -> None:
         if isinstance(answer, Unreachable):
-            self._silent += 1
-            print(problem_line(item.path, str(answer)), flush=True)
-            if self._silent < _PATIENCE:
-                self._keep(item, None, str(answer))
+            self._unanswered += 1
+            if self._unanswered < _MAX_UNANSWERED:
+                self._store(item, None, str(answer))
+            else:
+                _warn(item, str(answer))
             return
-        self._silent = 0
-        self._keep(item, *((None, str(answer)) if isinstance(answer, Refused) else (answer, None)))
+        self._unanswered = 0
+        self._store(item, *((None, str(answer)) if isinstance(answer, Refused) else (answer, None)))
 
-    def _keep(self, item: WorkItem, caption: str | None, problem: str | None) -> None:
-        """Keeps what became of an item; what went wrong is asked again by the next task."""
+    def _store(self, item: WorkItem, caption: str | None, problem: str | None) -> None:
+        """Store the caption of an item, or the problem. The next task requests captions with a problem again."""
         if problem is not None:
-            print(problem_line(item.path, problem), flush=True)
+            _warn(item, problem)
         draft = self.made / f".{item.key}.{os.getpid()}"
         draft.write_text(json.dumps({"key": item.key, "caption": caption, "problem": problem}))
-        draft.rename(self._path(item))
+        draft.rename(self._caption_path(item))
         self.pace.finish(item, is_known=False)
 
-    def _path(self, item: WorkItem) -> Path:
+    def _caption_path(self, item: WorkItem) -> Path:
         return self.made / f"{item.key}.caption.json"
+
+
+def _warn(item: WorkItem, problem: str) -> None:
+    report_warning(f"{quote_name(item.path)}: {problem}")
 
 
 def _suffix(path: str) -> str:
@@ -138,10 +140,5 @@ def _suffix(path: str) -> str:
     return suffix if _SUFFIX.fullmatch(suffix) else ""
 
 
-def main() -> int:
-    """Asks as the directory says."""
-    return run_program(lambda work, run, threads: CaptionProgram(work, run), __doc__)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(CaptionProgram, __doc__))

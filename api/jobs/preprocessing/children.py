@@ -1,4 +1,4 @@
-"""Has each item worked on by a process of its own, so that a file that takes one down costs that item alone."""
+"""Work on each item in a child process, so that a file that crashes its decoder costs that item alone."""
 
 import os
 import resource
@@ -10,38 +10,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from api.jobs.errors import StopRequested
 from api.jobs.preprocessing.work import Made, Record, WorkItem
+from api.jobs.program import disk_full
 
-#: Bytes of address space that one item may take, files and code mapped into it among them.
+#: The address space of one child in bytes, mapped files and code included.
 MEMORY_BYTES = 8 * 2**30
 
-#: The most bytes of one file that is made.
+#: The largest file that a child may write, in bytes.
 FILE_BYTES = 64 * 2**30
 
-#: Seconds without a sign of life after which an item is given up, and the most that one may take.
+#: Seconds without a sign of life after which an item is abandoned, and seconds that an item may take at most.
 STALL_SECONDS = 120.0
 LONGEST_SECONDS = 6 * 3600.0
 
-#: Exit codes by which a child says that the disk, not the file, is in trouble, or that memory ran out.
+#: Exit codes of a child: the disk, not the file, is at fault; or memory ran out.
 DISK, MEMORY = 74, 75
 
 _LIFE = struct.Struct("d")
-
-
-class DiskTrouble(OSError):
-    """The results cannot be written."""
 
 
 class Work(Protocol):
     """The work on one item."""
 
     def run(self) -> Record:
-        """What became of it. Raises OSError for a disk in trouble, MemoryError."""
+        """Return the record of the item. Raises OSError for a failing disk, MemoryError."""
         ...
 
 
 class ItemChild:
-    """Works on one item in a child process; `is_wanted` is asked now and then whether to go on."""
+    """Works on one item at a time in a child process."""
 
     def __init__(
         self,
@@ -51,67 +49,63 @@ class ItemChild:
         memory_bytes: int = MEMORY_BYTES,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
-        """`create` makes the work on an item; what it is given tells from 0 to 1 how much of that is done."""
+        """`create` makes the work on an item; the work calls the given function with its progress, from 0 to 1."""
         self._create = create
         self._results = results
         self._memory_bytes = memory_bytes
         self._stall_seconds = stall_seconds
 
-    def work_on(self, item: WorkItem, tell: Callable[[float], None], is_wanted: Callable[[], bool]) -> Record | None:
-        """What became of the item, which is then on the disk as well; None when it is not wanted any more.
-
-        Raises DiskTrouble.
-        """
+    def work_on(self, item: WorkItem, report: Callable[[float], None], is_stopping: Callable[[], bool]) -> None:
+        """Work on an item until its record is on disk. Raises StopRequested, JobFailed for a failing disk."""
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reader)
-            self._be_the_child(item, writer)
+            self._run_child(item, writer)
         os.close(writer)
         try:
-            why = self._watch(pid, reader, tell, is_wanted)
+            problem = self._watch(pid, reader, report, is_stopping)
+        except StopRequested:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         finally:
             os.close(reader)
-        if why == "not wanted":
-            return None
+        if problem:
+            os.kill(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code == DISK:
-            raise DiskTrouble("the results cannot be written: the disk is full or in trouble")
-        return None if code == 0 else self._give_up(item, why or _why(code))
+            raise disk_full("the results cannot be written")
+        if code != 0:
+            self._abandon(item, problem or _explain(code))
 
-    def _watch(self, pid: int, reader: int, tell: Callable[[float], None], is_wanted: Callable[[], bool]) -> str:
-        """Waits for the end; the reason when it was brought about."""
-        began = life = time.monotonic()
-        told = select.poll()
-        told.register(reader, select.POLLIN)
+    def _watch(self, pid: int, reader: int, report: Callable[[float], None], is_stopping: Callable[[], bool]) -> str:
+        """Wait until the child ends or must be killed; return the reason to kill it, else "". Raises StopRequested."""
+        started = life = time.monotonic()
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
         while True:
             now = time.monotonic()
-            why = ""
-            if not is_wanted():
-                why = "not wanted"
-            elif now - life > self._stall_seconds:
-                why = f"no frame of it came for {self._stall_seconds:.0f} s"
-            elif now - began > LONGEST_SECONDS:
-                why = f"it took longer than {LONGEST_SECONDS / 3600:.0f} hours"
-            if why:
-                os.kill(pid, signal.SIGKILL)
-                if why == "not wanted":
-                    os.waitpid(pid, 0)
-                return why
-            if not told.poll(500):
+            if is_stopping():
+                raise StopRequested
+            if now - life > self._stall_seconds:
+                return f"no frame of it came for {self._stall_seconds:.0f} s"
+            if now - started > LONGEST_SECONDS:
+                return f"it took longer than {LONGEST_SECONDS / 3600:.0f} hours"
+            if not poll.poll(500):
                 continue
-            said = os.read(reader, 4096)
-            if not said:
+            data = os.read(reader, 4096)
+            if not data:
                 return ""
             life = time.monotonic()
-            tell(_LIFE.unpack(said[-_LIFE.size :])[0] if len(said) % _LIFE.size == 0 else 0.0)
+            report(_LIFE.unpack(data[-_LIFE.size :])[0] if len(data) % _LIFE.size == 0 else 0.0)
 
-    def _be_the_child(self, item: WorkItem, writer: int) -> None:
+    def _run_child(self, item: WorkItem, writer: int) -> None:
         code = 1
         try:
-            # It ends with the program, which nobody outlives.
+            # SIGTERM ends a child immediately.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # What decoders print is no word of the program's.
+            # Decoders print to the log otherwise.
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, 1)
             os.dup2(nothing, 2)
@@ -123,7 +117,7 @@ class ItemChild:
                 hard = resource.getrlimit(name)[1]
                 lower = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
                 resource.setrlimit(name, (lower, hard))
-            work = self._create(item, lambda share: _say(writer, share))
+            work = self._create(item, lambda share: _report(writer, share))
             write_record(self._results, work.run())
             code = 0
         except MemoryError:
@@ -131,20 +125,18 @@ class ItemChild:
         except OSError:
             code = DISK
         finally:
-            # Nothing of the parent's is flushed or cleaned up twice.
+            # Without the parent's exit handlers and buffers.
             os._exit(code)
 
-    def _give_up(self, item: WorkItem, why: str) -> Record:
-        record = Record(item.key, (Made("", None),), why)
+    def _abandon(self, item: WorkItem, problem: str) -> None:
         try:
-            write_record(self._results, record)
+            write_record(self._results, Record(item.key, (Made("", None),), problem))
         except OSError as error:
-            raise DiskTrouble(*error.args) from error
-        return record
+            raise disk_full(error.strerror) from error
 
 
 def write_record(results: Path, record: Record) -> None:
-    """Puts the record of an item beside its results, whole. Raises OSError."""
+    """Write the record of an item beside its results, atomically. Raises OSError."""
     draft = results / f".{record.key}.{os.getpid()}"
     with draft.open("wb") as file:
         file.write(record.as_json())
@@ -153,11 +145,11 @@ def write_record(results: Path, record: Record) -> None:
     draft.rename(results / f"{record.key}.json")
 
 
-def _say(writer: int, share: float) -> None:
+def _report(writer: int, share: float) -> None:
     os.write(writer, _LIFE.pack(share))
 
 
-def _why(code: int) -> str:
+def _explain(code: int) -> str:
     if code == MEMORY:
         return "it needs more memory than one file may take"
     if code < 0:

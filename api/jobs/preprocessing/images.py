@@ -1,4 +1,4 @@
-"""Images: opened within bounds, cropped, scaled and written."""
+"""Opens, crops, scales and writes images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,20 +9,20 @@ from api.domain.media_settings import MediaSettings
 from api.jobs.preprocessing.recipe import Geometry, plan_geometry, scaled
 from api.jobs.preprocessing.work import Made
 
-#: What an image may be: Pillow knows more, and starts programs of others for some of it.
+#: The accepted formats. Pillow supports more, but runs other programs for some of them.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 
 EXTENSIONS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
 
-#: Formats that are written as they came in; any other one becomes PNG when it is changed.
+#: Formats that a changed image keeps. Any other format becomes PNG.
 _WRITTEN = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
 
-#: As good as lossless to a trainer, whose own files are decoded once more.
+#: Practically lossless for a trainer.
 _JPEG_QUALITY = 97
 
 
 def open_image(path: Path) -> Image.Image | None:
-    """The image, not decoded yet; None when it is none. Raises Image.DecompressionBombError, OSError."""
+    """Open an image without decoding it; None if it is not an image. Raises Image.DecompressionBombError, OSError."""
     try:
         return Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
@@ -30,9 +30,9 @@ def open_image(path: Path) -> Image.Image | None:
 
 
 def make_image(image: Image.Image, settings: MediaSettings, results: Path, name: str) -> tuple[Made, Geometry]:
-    """Makes of the image what is asked for, in `results`; what would not change has no file of its own.
+    """Apply the settings to an image and write it to `results`, unless nothing changes.
 
-    Returns as well what is to be done to its mask. Raises NothingLeft, OSError.
+    Also return the geometry for its mask. Raises NothingLeft, OSError.
     """
     upright = ImageOps.exif_transpose(image)
     geometry = plan_geometry(upright.width, upright.height, settings, is_video=False)
@@ -46,17 +46,17 @@ def make_image(image: Image.Image, settings: MediaSettings, results: Path, name:
 
 
 def make_side_image(source: Path, geometry: Geometry, size: tuple[int, int], target: Path) -> None:
-    """Does to a mask or control image what was done to the file of this size that it stands beside; writes PNG.
+    """Apply the geometry of a file of this size to its mask or control image, and write a PNG.
 
-    Raises ValueError when it is no image, OSError.
+    Raises ValueError if it is not an image, OSError.
     """
     image = open_image(source)
     if image is None:
-        raise ValueError("its mask or control file is no image")
+        raise ValueError("its mask or control file is not an image")
     with image:
         upright = ImageOps.exif_transpose(image)
         own = scaled(geometry, size, upright.size)
-        # Masks have edges, which no filter may blur.
+        # A filter would blur the edges of masks.
         _save(_apply(upright, own, Image.Resampling.NEAREST), "png", target)
 
 
@@ -81,7 +81,7 @@ def _save(image: Image.Image, form: str, target: Path) -> None:
 
 
 def save_first_frame(image: Image.Image, target: Path, made: Made) -> Made:
-    """Writes the first frame of a video; what it says of the video becomes that of an image."""
+    """Write the first frame of a video, and return its facts as those of an image."""
     image.save(target, "PNG")
     still = replace(made, suffix=f"{made.suffix}_first", extension=".png", name=target.name, fps=None, duration=None)
     return replace(still, width=image.width, height=image.height, frame_count=1, mask=None, control=None)

@@ -1,4 +1,4 @@
-"""Works on one item: looks at it, makes what is asked for, and records it. It runs in a process of its own."""
+"""Processes one item, in a child process: examines it, applies the settings and returns the record."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,17 +13,17 @@ from api.jobs.preprocessing.recipe import Geometry, NothingLeft, Span, changes_r
 from api.jobs.preprocessing.videos import NoVideo, Tick, VideoFacts, Written, look, read_first, write_video
 from api.jobs.preprocessing.work import Made, Record, WorkItem
 
-#: Containers that hold H.264 as it is wanted; anything else is converted where that is asked for.
+#: The container of converted videos.
 _MP4 = "mp4"
 
 
 class ItemWork:
-    """One item, its sources and its results."""
+    """The work on one item."""
 
     def __init__(
         self, item: WorkItem, settings: MediaSettings, sources: Path, results: Path, tick: Tick, threads: int = 1
     ) -> None:
-        """`tick` is told how much of the item is done, from 0 to 1."""
+        """`tick` receives the progress of the item, from 0 to 1."""
         self._item = item
         self._settings = settings
         self._sources = sources
@@ -32,36 +32,37 @@ class ItemWork:
         self._threads = threads
 
     def run(self) -> Record:
-        """What became of the item; one that cannot be read stays as it is, with the reason. Raises OSError for a disk
-        that takes nothing more, and MemoryError.
+        """Return the record of the item, with a problem if it is unreadable.
+
+        Raises OSError for a failing disk, MemoryError.
         """
         try:
-            with told():
+            with decoding():
                 return self._run()
         except (NothingLeft, NoVideo) as error:
             return Record(self._item.key, (Made("", None),), str(error))
         except Image.DecompressionBombError:
-            return Record(self._item.key, (Made("", None),), "it has far more pixels than any trainer takes")
+            return Record(self._item.key, (Made("", None),), "it has too many pixels")
 
     def _run(self) -> Record:
         source = self._sources / self._item.sha256
         image = open_image(source)
         if image is None:
             return self._make_videos(source)
-        with image, told():
+        with image, decoding():
             made, geometry = make_image(image, self._settings, self._results, self._item.key)
             mask, control = self._make_sides(geometry, image.size)
         return Record(self._item.key, (replace(made, mask=mask, control=control),))
 
     def _make_videos(self, source: Path) -> Record:
-        with told():
+        with decoding():
             facts = look(source)
         geometry = plan_geometry(facts.width, facts.height, self._settings, is_video=True)
         spans, dropped = plan_spans(facts.duration, self._settings, self._scenes(source))
         mask, control = self._make_sides(geometry, (facts.width, facts.height))
         made: list[Made] = []
         for number, span in enumerate(spans):
-            with told():
+            with decoding():
                 made += self._make_piece(source, facts, geometry, spans, number, span)
         return Record(self._item.key, tuple(replace(one, mask=mask, control=control) for one in made), dropped=dropped)
 
@@ -69,10 +70,10 @@ class ItemWork:
         cut = self._settings.cut
         if cut is None or cut.by is not CutBy.SCENE:
             return []
-        # PySceneDetect is optional, and heavy with OpenCV.
+        # PySceneDetect is optional, and slow to import because of OpenCV.
         from api.jobs.preprocessing.scenes import find_scenes  # noqa: PLC0415
 
-        with told():
+        with decoding():
             return find_scenes(source, cut.threshold, cut.min_seconds, lambda _: self._tick(0.0))
 
     def _make_piece(
@@ -80,9 +81,9 @@ class ItemWork:
     ) -> Iterator[Made]:
         settings, is_cut = self._settings, len(spans) > 1 or spans[0] != (0.0, facts.duration)
         suffix = f"_{number:03d}" if is_cut else ""
-        file, wants = f"{self._item.key}{suffix}", settings.first_frame
+        file, first_frame = f"{self._item.key}{suffix}", settings.first_frame
         still = self._results / f"{file}_first.png"
-        if wants is FirstFrame.ONLY:
+        if first_frame is FirstFrame.ONLY:
             first = read_first(source, facts, span, geometry)
             yield save_first_frame(first, still, Made(suffix, None))
             return
@@ -127,18 +128,18 @@ class ItemWork:
     def _keep_piece(
         self, source: Path, facts: VideoFacts, geometry: Geometry, span: Span, still: Path
     ) -> Iterator[Made]:
-        """The clip as it came, since nothing is to be changed."""
+        """Yield the unchanged clip."""
         made = Made("", None, None, None, None, facts.width, facts.height, facts.fps, facts.duration, facts.frame_count)
         yield made
         if self._settings.first_frame is FirstFrame.ADD:
             yield save_first_frame(read_first(source, facts, span, geometry), still, made)
 
     def _changes(self, facts: VideoFacts, geometry: Geometry, *, is_cut: bool) -> bool:
-        is_wanted_format = self._settings.video_format is None or (_MP4 in facts.container and facts.codec == "h264")
-        return is_cut or geometry.changes or changes_rate(facts.fps, self._settings.fps) or not is_wanted_format
+        has_right_format = self._settings.video_format is None or (_MP4 in facts.container and facts.codec == "h264")
+        return is_cut or geometry.changes or changes_rate(facts.fps, self._settings.fps) or not has_right_format
 
     def _make_sides(self, geometry: Geometry, size: tuple[int, int]) -> tuple[str | None, str | None]:
-        """The files of mask and control, where there are any and the geometry changes them."""
+        """Write mask and control image, if they exist and the geometry changes them, and return their files."""
         return (
             self._make_side("mask", self._item.mask, geometry, size),
             self._make_side("control", self._item.control, geometry, size),
@@ -160,14 +161,14 @@ def _share(at: float, spans: list[Span], facts: VideoFacts) -> float:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turns what a decoder says of a file into words: decoders raise nearly anything on a file that is made to."""
+def decoding() -> Iterator[None]:
+    """Turn any error of a decoder into NoVideo, because decoders can raise nearly anything for malicious files."""
     try:
         yield
     except (NothingLeft, NoVideo, Image.DecompressionBombError, MemoryError):
         raise
     except OSError as error:
-        # Of the disk and not of the file: those have a number, and FFmpeg's are its own.
+        # Errors of the disk, unlike those of the file, have a system error number. FFmpeg's errors are not built in.
         if error.errno is not None and 0 < error.errno < 200 and type(error).__module__ == "builtins":
             raise
         raise NoVideo(f"it cannot be decoded: {_short(error)}") from None

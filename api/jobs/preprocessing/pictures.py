@@ -1,16 +1,16 @@
-"""Small pictures of an item for a vision model, made in a process of their own."""
+"""Makes small pictures of an item for a vision model, in a child process."""
 
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from api.jobs.preprocessing.images import open_image
-from api.jobs.preprocessing.item_work import told
+from api.jobs.preprocessing.item_work import decoding
 from api.jobs.preprocessing.recipe import Geometry
 from api.jobs.preprocessing.videos import NoVideo, Tick, look, read_first
 from api.jobs.preprocessing.work import Made, Record, WorkItem
 
-#: The longer side of what a model is shown, in pixels.
+#: The longer side of the pictures in pixels.
 LONGEST_SIDE = 1024
 
 
@@ -25,10 +25,10 @@ class PictureWork:
         self._tick = tick
 
     def run(self) -> Record:
-        """The names of the pictures, or the reason why there are none. Raises OSError, MemoryError."""
+        """Return the names of the pictures, or the problem. Raises OSError, MemoryError."""
         source = self._sources / self._item.sha256
         try:
-            with told():
+            with decoding():
                 image = open_image(source)
                 if image is None:
                     return self._record(self._draw_frames(source))

@@ -1,17 +1,17 @@
-"""Scenes of a video, as PySceneDetect finds them."""
+"""Detects the scenes of a video with PySceneDetect."""
 
 from pathlib import Path
 
 from api.jobs.preprocessing.recipe import Span
 from api.jobs.preprocessing.videos import Tick
 
-#: Seconds of the video that are looked through between two ticks.
+#: Seconds of the video between two ticks.
 _CHUNK_SECONDS = 5.0
 
 
 def find_scenes(path: Path, threshold: float, min_seconds: float, tick: Tick) -> list[Span]:
-    """The scenes in seconds, in order; one where nothing is cut. Raises ValueError, OSError."""
-    # PySceneDetect is optional, and heavy with OpenCV.
+    """Return the scenes in seconds, in order; at least one. Raises ValueError, OSError."""
+    # PySceneDetect is optional, and slow to import because of OpenCV.
     from scenedetect import ContentDetector, SceneManager, open_video  # noqa: PLC0415
 
     video = open_video(str(path), backend="pyav")

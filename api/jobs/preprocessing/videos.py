@@ -1,4 +1,4 @@
-"""Videos: decoded once from beginning to end of each piece, re-timed, cropped, scaled and written as H.264."""
+"""Decodes pieces of videos, re-times, crops and scales them, and writes them as H.264."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from PIL import Image
 from api.domain.media import MAX_PIXELS
 from api.jobs.preprocessing.recipe import Geometry, Span
 
-#: Demuxers that read one file and nothing else: none that follows an address or a list of other files.
+#: Only demuxers that read one file. Others follow URLs or lists of files.
 OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,gif,asf,ogg",
     "protocol_whitelist": "file",
 }
 
 
-#: The most frames that one piece may become: an hour at 60 frames a second.
+#: The limit of frames of one piece: an hour at 60 frames per second.
 MAX_FRAMES = 216_000
 
-#: As good as lossless to the eye; the trainer's own encoder loses far more.
+#: Visually lossless; the trainer's own encoder loses far more.
 _ENCODER = {"crf": "14", "preset": "medium"}
 
-#: Times of containers are rounded: a frame that comes so many seconds before its turn is taken for it.
+#: The tolerance of frame times in seconds, because containers round them.
 _SLACK = 1e-3
 
-#: By how much the picture is turned for people, to the filter that turns it.
+#: The filters for each rotation of the display, in degrees.
 _TURNS = {90: [("transpose", "cclock")], 180: [("hflip", ""), ("vflip", "")], 270: [("transpose", "clock")]}
 
-#: Called with the seconds of the video that are done.
+#: Receives the progress.
 Tick = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What a video is. `turn`: by how many degrees it is turned for people."""
+    """The facts of a video. `turn` is the rotation of its display in degrees."""
 
-    width: int  #: as it is shown, turned
+    width: int  #: as displayed
     height: int
     fps: float | None
     duration: float
@@ -52,11 +52,11 @@ class VideoFacts:
 
 
 class NoVideo(ValueError):
-    """It has no pictures that can be decoded: why, in words."""
+    """The file has no video that can be decoded. The message is the reason."""
 
 
 def open_video(path: Path) -> Any:
-    """The container. Raises NoVideo."""
+    """Open the container. Raises NoVideo."""
     try:
         container = av.open(str(path), options=dict(OPTIONS), metadata_errors="replace")
     except (av.FFmpegError, ValueError, OSError) as error:
@@ -69,7 +69,7 @@ def open_video(path: Path) -> Any:
 
 
 def look(path: Path) -> VideoFacts:
-    """What the video says of itself. Raises NoVideo."""
+    """Return the facts of a video. Raises NoVideo."""
     with open_video(path) as container:
         stream = container.streams.video[0]
         if stream.width * stream.height > MAX_PIXELS:
@@ -103,11 +103,11 @@ def _duration_of(container: Any, stream: Any, fps: float | None) -> float:
         return float(container.duration / av.time_base)
     if stream.frames and fps:
         return float(stream.frames / fps)
-    raise NoVideo("it does not say how long it is")
+    raise NoVideo("its duration is unknown")
 
 
 def frames_of(path: Path, span: Span, tick: Tick) -> Iterator[tuple[float, Any]]:
-    """The frames of a piece, with their seconds since its beginning. Raises NoVideo, av.FFmpegError."""
+    """Yield the frames of a piece with their seconds since its start. Raises NoVideo, av.FFmpegError."""
     begin, end = span
     with open_video(path) as container:
         stream = container.streams.video[0]
@@ -126,22 +126,22 @@ def frames_of(path: Path, span: Span, tick: Tick) -> Iterator[tuple[float, Any]]
 
 
 def retimed(frames: Iterator[tuple[float, Any]], fps: float, seconds: float) -> Iterator[Any]:
-    """As many frames as the trainer would take: int(seconds × fps), each the latest that was shown at its time."""
-    wanted, number, latest = int(seconds * fps + 1e-6), 0, None
+    """Yield int(seconds × fps) frames, as the trainer does: for each time, the latest frame shown then."""
+    total, number, latest = int(seconds * fps + 1e-6), 0, None
     for at, frame in frames:
-        while latest is not None and number < wanted and number / fps < at - _SLACK:
+        while latest is not None and number < total and number / fps < at - _SLACK:
             yield latest
             number += 1
         latest = frame
-        if number >= wanted:
+        if number >= total:
             return
-    while latest is not None and number < wanted:
+    while latest is not None and number < total:
         yield latest
         number += 1
 
 
 class Pictures:
-    """Does the same to each frame: turns it upright, crops, scales."""
+    """Rotates, crops and scales each frame in the same way."""
 
     def __init__(self, geometry: Geometry, turn: int) -> None:
         self._geometry = geometry
@@ -150,10 +150,10 @@ class Pictures:
         self._form: tuple[int, int, str] | None = None
 
     def make(self, frame: Any) -> Any:
-        """The frame as it is to be written."""
+        """Return the changed frame."""
         form = (frame.width, frame.height, frame.format.name)
         if self._form != form:
-            # A stream may change its size on its way.
+            # The size may change within a stream.
             self._graph, self._form = self._build(frame), form
         frame.pts = None
         self._graph.push(frame)
@@ -180,7 +180,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written."""
+    """The facts of a written video."""
 
     width: int
     height: int
@@ -190,7 +190,7 @@ class Written:
 
     @property
     def duration(self) -> float:
-        """How long it is, in seconds."""
+        """The duration in seconds."""
         return self.frames / self.fps
 
 
@@ -207,7 +207,7 @@ def write_video(
     keep_audio: bool = False,
     wants_first: bool = False,
 ) -> Written:
-    """Writes a piece of a video at this rate, None its own. Raises NoVideo, av.FFmpegError, OSError."""
+    """Write a piece of a video at this rate; None: its own. Raises NoVideo, av.FFmpegError, OSError."""
     own_rate = facts.fps or 24.0
     rate = Fraction(fps or own_rate).limit_denominator(1001)
     pictures, seconds = Pictures(geometry, facts.turn), min(span[1], facts.duration) - span[0]
@@ -222,7 +222,7 @@ def write_video(
                 stream = _add_stream(container, picture, rate, threads)
                 first = picture.to_image() if wants_first else None
             if count >= MAX_FRAMES:
-                raise NoVideo(f"it would become more than {MAX_FRAMES:,} frames")
+                raise NoVideo(f"it would have more than {MAX_FRAMES:,} frames")
             picture.pts, picture.time_base, picture.pict_type = count, 1 / rate, 0
             container.mux(stream.encode(picture))
             count += 1
@@ -272,7 +272,7 @@ def _copy_sound(container: Any, sound: Any, source: Path, span: Span) -> None:
 
 
 def read_first(source: Path, facts: VideoFacts, span: Span, geometry: Geometry) -> Image.Image:
-    """The first frame of a piece, as it would be written. Raises NoVideo, av.FFmpegError."""
+    """Return the first frame of a piece, with its changes. Raises NoVideo, av.FFmpegError."""
     for _, frame in frames_of(source, span, lambda _: None):
         image: Image.Image = Pictures(geometry, facts.turn).make(frame).to_image()
         return image

@@ -1,4 +1,4 @@
-"""Asks a vision model by OpenAI's protocol: bounded in time and size, tried again where that can help."""
+"""A client of vision models by OpenAI's protocol, with limits of time and size and with retries."""
 
 import asyncio
 import base64
@@ -13,25 +13,26 @@ import httpx
 from api.domain.captioning import CaptionSettings
 from api.util.bounded_answers import refuse_compressed
 
-#: Bytes of an answer that are read: a caption is a few hundred.
+#: The limits of an answer in bytes and of a caption in characters.
 MAX_ANSWER = 2**20
 MAX_CAPTION = 20_000
 
-#: Tries of one question, and seconds between them: doubled each time, or as the endpoint says, up to the bound.
+#: The number of tries of a request, and the waits between them in seconds. The wait doubles, or is as the endpoint
+#: requests, up to the limit.
 TRIES = 6
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
 
-#: Statuses that another try can get past.
-_PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+#: Statuses after which a retry can succeed.
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 class Refused(Exception):
-    """The endpoint will not answer this, however often it is asked: why, in words."""
+    """The endpoint rejects this item. The message is the reason."""
 
 
 class Unreachable(Exception):
-    """The endpoint does not answer at all, or not as it should, after every try."""
+    """The endpoint gives no usable answer after every try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class VisionModel:
         self._next_at = 0.0
 
     async def describe_all(self, questions: Sequence[Sequence[bytes]]) -> list[str | Refused | Unreachable]:
-        """A caption for each group of JPEG pictures, or why there is none, in their order."""
+        """Return a caption for each group of JPEG pictures, or the error, in their order."""
         timeout = httpx.Timeout(self._settings.timeout_seconds, connect=10.0)
-        # No redirect is followed and no proxy of the environment asked: the address is the administrator's word.
+        # No redirects and no proxies: only the administrator's endpoint gets the pictures.
         async with httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False) as client:
             found = await asyncio.gather(
                 *(self._describe(client, pictures) for pictures in questions), return_exceptions=True
@@ -67,7 +68,7 @@ class VisionModel:
         return answers
 
     async def _describe(self, client: httpx.AsyncClient, pictures: Sequence[bytes]) -> str:
-        wait, why = self._first_wait, "it was not asked"
+        wait, why = self._first_wait, "no request was sent"
         for _ in range(TRIES):
             await self._take_turn()
             try:
@@ -81,8 +82,8 @@ class VisionModel:
                 except ValueError as error:
                     why = str(error)
             elif answer is not None:
-                why = f"it answered {answer.status}: {_words_in(answer.content)}"
-                if answer.status not in _PASSING:
+                why = f"the answer was {answer.status}: {_excerpt(answer.content)}"
+                if answer.status not in _RETRIED:
                     raise Refused(why)
             await asyncio.sleep(min(LONGEST_WAIT, max(wait, _retry_after(answer))))
             wait *= 2
@@ -116,35 +117,35 @@ class VisionModel:
             async for part in response.aiter_raw():
                 received += part
                 if len(received) > MAX_ANSWER:
-                    raise httpx.DecodingError("its answer has no end", request=response.request)
+                    raise httpx.DecodingError("the answer is too long", request=response.request)
             return _Answer(response.status_code, response.headers, received)
 
 
 def _caption_in(content: bytes) -> str:
-    """The caption of an answer. Raises ValueError for what is none."""
+    """Return the caption in an answer. Raises ValueError if there is none."""
     try:
         text = json.loads(content)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError("its answer is none of OpenAI's protocol") from None
+        raise ValueError("the answer does not follow OpenAI's protocol") from None
     if isinstance(text, list):
         parts = [part.get("text") for part in text if isinstance(part, dict)]
         text = "".join(part for part in parts if isinstance(part, str))
     if not isinstance(text, str):
-        raise ValueError("its answer holds no text")
+        raise ValueError("the answer has no text")
     return clean_caption(text)
 
 
 def clean_caption(text: str) -> str:
-    """The caption in what a model has said, on printable lines. Raises ValueError when nothing is left."""
-    # What models think aloud is no caption.
+    """Return the caption in a model's text, as printable lines. Raises ValueError if it is empty."""
+    # The reasoning of the model is not part of the caption.
     text = text.rpartition("</think>")[2].strip().strip('"').strip()
     clean = "".join(c if c.isprintable() or c == "\n" else " " for c in text.encode(errors="replace").decode())
     if not clean:
-        raise ValueError("its answer is empty")
+        raise ValueError("the answer is empty")
     return clean[:MAX_CAPTION]
 
 
-def _words_in(content: bytes) -> str:
+def _excerpt(content: bytes) -> str:
     return " ".join(content[:300].decode(errors="replace").split())
 
 

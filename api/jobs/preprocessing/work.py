@@ -1,4 +1,4 @@
-"""What is to be done: the items of a preprocessing, and what became of each. JSON at both edges."""
+"""The items of a preprocessing and their records, as JSON."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,15 +9,15 @@ import orjson
 
 from api.domain.media_settings import MediaSettings
 
-#: Raised whenever the program makes something else of the same file and settings: what was made before counts no more.
+#: Increase it when the same file and settings give another result, so that earlier results are not reused.
 PROGRAM_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One file to work on, and its side files; each lies in the directory of the sources under its SHA-256."""
+    """One file with its mask and control image. Each is in the sources directory under its SHA-256."""
 
-    path: str  #: what it is called in the dataset
+    path: str  #: in the dataset
     sha256: str
     size_bytes: int
     key: str
@@ -25,18 +25,18 @@ class WorkItem:
     control: str | None = None
 
     def as_json(self) -> bytes:
-        """A line of the list of items."""
+        """Return the line in the list of items."""
         return orjson.dumps(asdict(self), option=orjson.OPT_APPEND_NEWLINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One file that was made of an item. `name`: its file in the directory of results; None: the source as it is."""
+    """One result of an item. `name` is its file in the results directory; None: the unchanged source."""
 
-    suffix: str  #: what its name has behind that of the source: _000, _first
-    extension: str | None  #: with a dot; None: that of the source
+    suffix: str  #: the end of its name after that of the source: _000, _first
+    extension: str | None  #: with the dot; None: that of the source
     name: str | None = None
-    mask: str | None = None  #: the file of its mask; None: the source's own, or none
+    mask: str | None = None  #: the file of its mask; None: that of the source, if any
     control: str | None = None
     width: int | None = None
     height: int | None = None
@@ -47,7 +47,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of an item. With a problem it stays as it was."""
+    """The outcome of an item. With a problem, the item stays unchanged."""
 
     key: str
     made: tuple[Made, ...]
@@ -55,19 +55,19 @@ class Record:
     dropped: int = 0  #: pieces that were too short
 
     def as_json(self) -> bytes:
-        """What `read_record` reads."""
+        """Return the JSON for `read_record`."""
         return orjson.dumps(asdict(self))
 
 
 def read_record(content: bytes) -> Record:
-    """A record from its JSON, which a program has written that decodes hostile files. Raises ValueError."""
+    """Parse a record. It is untrusted, because its writer decodes untrusted files. Raises ValueError."""
     try:
         fields = orjson.loads(content)
         made = tuple(_read_made(each) for each in fields["made"])
         problem = fields["problem"]
         return Record(str(fields["key"]), made, None if problem is None else str(problem)[:500], int(fields["dropped"]))
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"this is no record of an item: {error}") from None
+        raise ValueError(f"the record is invalid: {error}") from None
 
 
 def _read_made(given: Mapping[str, Any]) -> Made:
@@ -82,6 +82,6 @@ def _read_made(given: Mapping[str, Any]) -> Made:
 
 
 def key_of(hashes: tuple[str | None, ...], settings: MediaSettings) -> str:
-    """What names the outcome of the settings for files with these hashes: the media file, its mask, its control."""
-    said = orjson.dumps([PROGRAM_VERSION, hashes, settings.as_json()], option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(said).hexdigest()
+    """Return the key of the result of these settings for a file, its mask and its control image, by their hashes."""
+    content = orjson.dumps([PROGRAM_VERSION, hashes, settings.as_json()], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(content).hexdigest()

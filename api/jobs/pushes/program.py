@@ -1,9 +1,9 @@
-"""The program that pushes: `python -m api.jobs.pushes.program --work DIR --run NAME`, under a supervisor.
+"""The program that pushes models to a hub: `python -m api.jobs.pushes.program`.
 
-DIR holds `wish.json` and the files. It speaks by what it prints, and ends soon after `stop` appears in its own
-directory NAME, where it leaves a word when it is done; what came of it is in `state.json`.
+Its result is in the state file: the commit and the address of the repository.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,55 +12,57 @@ from huggingface_hub import get_token
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
 from api.jobs.downloads.http import open_client
-from api.jobs.downloads.refusal import DownloadRefused
-from api.jobs.downloads.transferring import TransferProgram, main, reachable_hosts, read_wish, warn
-from api.jobs.downloads.wish import STATE
-from api.jobs.pushes.failures import OneTry
-from api.jobs.pushes.progress import PushProgress
+from api.jobs.downloads.progress import TransferProgress
+from api.jobs.downloads.request import REQUEST_FILE, STATE, reachable_hosts
+from api.jobs.errors import JobFailed
+from api.jobs.kinds import PUSH_JOB
+from api.jobs.messages import report_warning
+from api.jobs.program import JobProgram, main
+from api.jobs.pushes.failures import SingleTryClient
 from api.jobs.pushes.publish import Publisher
-from api.jobs.pushes.wish import PushWish
-from api.jobs.pushes.words import COMPLETED, STOPPED
+from api.jobs.pushes.request import PushRequest
 
-#: Bytes of one answer of the hub: a large file that is sent in parts has an address for each.
+#: The limit of one answer of the hub in bytes. A large file that is sent in parts has an address for each part.
 _MOST_ANSWER_BYTES = 64 * 2**20
 
 
-class PushProgram(TransferProgram):
-    """One run."""
+class PushProgram(JobProgram):
+    """One run of a push."""
 
-    completed_phrase, stopped_phrase = COMPLETED, STOPPED
+    kind = PUSH_JOB
 
-    def __init__(self, work: Path, run: str) -> None:
-        super().__init__(work, run)
-        self._wish = PushWish.from_json(read_wish(work))
-        self._hosts = reachable_hosts(self._wish.allowed_hosts, self._wish.endpoint)
+    def __init__(self, work: Path, run: str, threads: int = 1) -> None:
+        super().__init__(work, run, threads)
+        self._request = PushRequest.from_json(json.loads((work / REQUEST_FILE).read_bytes()))
+        self._hosts = reachable_hosts(self._request.allowed_hosts, self._request.endpoint)
 
-    def transfer(self) -> None:
-        """Pushes everything. Raises DownloadRefused, StopAsked, OSError."""
+    def execute(self) -> None:
+        """Push everything. Raises JobFailed, StopRequested, OSError."""
         token = get_token()
         if not token:
-            raise DownloadRefused(
+            raise JobFailed(
                 Reason.of(
-                    "A push needs a token that may write: give `token`, or let the service run with HF_TOKEN.",
+                    "A push needs a token with write access. Set `token`, or run the service with HF_TOKEN.",
                     "push_token",
                 ),
                 CauseCode.HUB_REFUSED,
             )
-        progress = PushProgress(self._wish.files, self.work / STATE)
-        progress.say(always=True)
+        entries = [{"name": file.path, "size": file.size} for file in self._request.files]
+        progress = TransferProgress(entries, self.work / STATE, "sent", "pushing")
+        progress.report(always=True)
         publisher = Publisher(
-            wish=self._wish,
+            request=self._request,
             token=token,
-            open_client=lambda: open_client(self._hosts, OneTry, self.is_stopping, _MOST_ANSWER_BYTES),
+            open_client=lambda: open_client(self._hosts, SingleTryClient, self.is_stopping, _MOST_ANSWER_BYTES),
             work=self.work,
-            tell=progress.tell,
-            warn=warn,
+            report=progress.update,
+            warn=report_warning,
             is_stopping=self.is_stopping,
         )
         published = publisher.run()
         if published.card_left:
-            warn("The repository has a card of its own, which stays as it is.")
-        progress.finish(published.commit, published.url, is_new=published.is_new)
+            report_warning("The repository has a model card of its own, which was not changed.")
+        progress.finish_all(commit=published.commit, url=published.url, is_new=published.is_new)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Puts files into a repository of a hub as one commit, without those that are there already.
+"""Adds files to a repository of a hub as one commit, except those that the repository already has.
 
-The hub's library does the talking (create, preupload, large files, commit), through the client that is given, and so
-only to where that may connect.
+The hub's library sends the requests (create, preupload, large files, commit) through the given client, which connects
+to permitted addresses only.
 """
 
 import time
@@ -16,39 +16,39 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, Revi
 
 from api.domain.cause import CauseCode
 from api.domain.reason import Reason
-from api.jobs.downloads.refusal import DownloadRefused, StopAsked
 from api.jobs.downloads.waiting import Patience
+from api.jobs.errors import JobFailed, StopRequested
 from api.jobs.pushes.failures import HubTrouble, asked_wait, explain, is_final
+from api.jobs.pushes.request import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushRequest
 from api.jobs.pushes.watched_file import WatchedFile
-from api.jobs.pushes.wish import CARD, CARD_MARK, MOST_CARD_BYTES, CardRule, PushedFile, PushWish
 
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What came of it: the commit, and whether anything was new."""
+    """The result of a push."""
 
     commit: str | None
     url: str
     is_new: bool
-    card_left: bool  #: the repository has a card of its own, which stays
+    card_left: bool  #: whether the repository has a foreign model card, which was not changed
 
 
 @dataclass(slots=True)
 class Publisher:
-    """One push, over as many tries as it takes."""
+    """One push with its retries."""
 
-    wish: PushWish
+    request: PushRequest
     token: str
-    open_client: Callable[[], httpx.Client]  #: of the kind `OneTry`
-    work: Path  #: where the files lie
-    tell: Callable[[int, int, str], None]  #: which file, how much of it was sent, and what is done with it
+    open_client: Callable[[], httpx.Client]  #: returns a `SingleTryClient`
+    work: Path  #: the directory of the files
+    report: Callable[[int, int, str], None]  #: receives the index of a file, its sent bytes and its status
     warn: Callable[[str], None]
     is_stopping: Callable[[], bool]
     sleep: Callable[[float], None] = time.sleep
-    _sent: int = 0  #: files that the hub has in this try
+    _sent: int = 0  #: files that the hub has received in this try
 
     def run(self) -> PushResult:
-        """Pushes everything. Raises DownloadRefused, StopAsked."""
+        """Push everything. Raises JobFailed, StopRequested."""
         set_client_factory(self.open_client)
         patience, furthest = Patience(self.is_stopping, self.sleep), 0
         while True:
@@ -57,77 +57,77 @@ class Publisher:
                 return self._try()
             except (HubTrouble, HfHubHTTPError, httpx.HTTPError, RuntimeError, ValueError, OSError) as error:
                 cause = _first_of(error)
-                if isinstance(cause, StopAsked | DownloadRefused):
+                if isinstance(cause, StopRequested | JobFailed):
                     raise cause from None
-                said = explain(cause, self.wish, self.token)
-                if self._sent > furthest:  # more than ever before: the hub keeps whole files, and parts of none
+                message = explain(cause, self.request, self.token)
+                if self._sent > furthest:  # progress: the hub keeps complete files only
                     furthest = self._sent
                     patience.note_progress()
                 if is_final(cause) or patience.is_exhausted:
-                    raise DownloadRefused(said, CauseCode.HUB_REFUSED) from None
-                self.warn(f"{said} It is tried again.")
+                    raise JobFailed(message, CauseCode.HUB_REFUSED) from None
+                self.warn(f"{message} The push is retried.")
                 patience.wait(asked_wait(cause))
 
     def _try(self) -> PushResult:
-        api, wish = HfApi(endpoint=self.wish.endpoint, token=self.token), self.wish
+        api, request = HfApi(endpoint=self.request.endpoint, token=self.token), self.request
         before = self._find_or_create(api)
-        with self._opened(self._wanted()) as (operations, card_left):
+        with self._opened(self._choose_files()) as (operations, card_left):
             for operation in operations:
                 self._stop_if_asked()
-                api.preupload_lfs_files(wish.repository, [operation], revision=wish.revision, num_threads=1)
+                api.preupload_lfs_files(request.repository, [operation], revision=request.revision, num_threads=1)
                 self._sent += 1
             self._stop_if_asked()
             info = api.create_commit(
-                wish.repository,
+                request.repository,
                 operations,
-                commit_message=wish.message,
-                revision=wish.revision,
+                commit_message=request.message,
+                revision=request.revision,
                 num_threads=1,
-                # The hub refuses the commit if another push was faster: the next try then sees what that one committed.
+                # The hub rejects the commit after a concurrent one. The next try then starts from that commit.
                 parent_commit=before,
             )
-        for at, file in enumerate(wish.files):
-            self.tell(at, file.size, "completed")
+        for at, file in enumerate(request.files):
+            self.report(at, file.size, "completed")
         commit = str(info.oid) if info.oid else None
-        return PushResult(commit, f"{wish.endpoint}/{wish.repository}", commit != before, card_left)
+        return PushResult(commit, f"{request.endpoint}/{request.repository}", commit != before, card_left)
 
     def _find_or_create(self, api: HfApi) -> str | None:
-        """The commit that the branch is at; the repository is made where there is none and that is wanted."""
-        wish = self.wish
+        """Return the commit of the branch. Create a missing repository if the request says so."""
+        request = self.request
         try:
             return self._head(api)
         except RepositoryNotFoundError as error:
             if error.response is not None and error.response.status_code == 401:
-                raise  # what the hub says of a token that it does not know
-            if not wish.creates:
-                raise DownloadRefused(
+                raise  # the hub does not know the token
+            if not request.creates:
+                raise JobFailed(
                     Reason.of(
-                        "There is no repository {repository} that this token can see: make it, or let the push make it"
-                        " (`create`).",
+                        "The hub has no repository {repository} that this token can see. Create it, or set `create` to"
+                        " let the push create it.",
                         "push_no_repository",
-                        repository=wish.repository,
+                        repository=request.repository,
                     ),
                     CauseCode.HUB_REFUSED,
                 ) from None
         except RevisionNotFoundError:
-            api.create_branch(wish.repository, branch=wish.revision, exist_ok=True)
+            api.create_branch(request.repository, branch=request.revision, exist_ok=True)
             return self._head(api)
-        api.create_repo(wish.repository, private=wish.is_private, exist_ok=True)
+        api.create_repo(request.repository, private=request.is_private, exist_ok=True)
         return self._head(api)
 
     def _head(self, api: HfApi) -> str | None:
-        return api.repo_info(self.wish.repository, revision=self.wish.revision).sha
+        return api.repo_info(self.request.repository, revision=self.request.revision).sha
 
-    def _wanted(self) -> tuple[list[tuple[int, PushedFile]], bool]:
-        """The files that shall be there, by their places in the wish, and whether a card of others is left alone."""
-        files = list(enumerate(self.wish.files))
-        if self.wish.card is not CardRule.OWN or self._may_write_card():
+    def _choose_files(self) -> tuple[list[tuple[int, PushedFile]], bool]:
+        """Return the files to push with their indices, and whether a foreign model card is left unchanged."""
+        files = list(enumerate(self.request.files))
+        if self.request.card is not CardRule.OWN or self._may_write_card():
             return files, False
         return [(at, file) for at, file in files if file.path != CARD], True
 
     def _may_write_card(self) -> bool:
-        wish = self.wish
-        url = hf_hub_url(wish.repository, CARD, revision=wish.revision, endpoint=wish.endpoint)
+        request = self.request
+        url = hf_hub_url(request.repository, CARD, revision=request.revision, endpoint=request.endpoint)
         found = b""
         headers = {"Authorization": f"Bearer {self.token}"}
         with self.open_client() as client, client.stream("GET", url, headers=headers) as response:
@@ -142,32 +142,32 @@ class Publisher:
 
     @contextmanager
     def _opened(
-        self, wanted: tuple[list[tuple[int, PushedFile]], bool]
+        self, chosen: tuple[list[tuple[int, PushedFile]], bool]
     ) -> Iterator[tuple[list[CommitOperationAdd], bool]]:
         opened: list[WatchedFile] = []
         operations = []
         try:
-            for at, file in wanted[0]:
-                self.tell(at, 0, "hashing")
-                handle = WatchedFile(self.work / file.local, self._teller(at), self.is_stopping)
+            for at, file in chosen[0]:
+                self.report(at, 0, "hashing")
+                handle = WatchedFile(self.work / file.local, self._reporter(at), self.is_stopping)
                 opened.append(handle)
                 operations.append(CommitOperationAdd(file.path, handle))
                 handle.is_sent = True
-            yield operations, wanted[1]
+            yield operations, chosen[1]
         finally:
             for handle in opened:
                 handle.close()
 
-    def _teller(self, at: int) -> Callable[[int], None]:
-        return lambda there: self.tell(at, there, "pushing")
+    def _reporter(self, at: int) -> Callable[[int], None]:
+        return lambda sent: self.report(at, sent, "pushing")
 
     def _stop_if_asked(self) -> None:
         if self.is_stopping():
-            raise StopAsked
+            raise StopRequested
 
 
 def _first_of(error: BaseException) -> BaseException:
-    """What began it: the library wraps what went wrong within a file."""
+    """Return the original error, since the library wraps errors of single files."""
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -1,4 +1,4 @@
-"""Facts of models, made up."""
+"""Invented facts of models."""
 
 from api.domain.catalog import ComponentNeed, FileSource, FoundDirectory, FoundFile, LocalWeights, Origin
 from api.domain.weights import Component, FileForm, Quantisation, WeightsFacts

@@ -20,7 +20,7 @@ def loras(tmp_path: Path) -> Path:
 
 
 class FakeVersions(LinkedVersions):
-    """Those of these hashes are all versions of each model."""
+    """A fake in which every model has versions with these hashes."""
 
     def __init__(self, *hashes: str) -> None:
         self._hashes = hashes
@@ -35,7 +35,7 @@ def add(blobs: BlobStore, content: bytes) -> str:
         return writer.commit().sha256
 
 
-def test_version_with_an_alias_is_linked_and_goes_with_it(blobs: BlobStore, loras: Path):
+def test_link_follows_the_alias(blobs: BlobStore, loras: Path):
     one, other = add(blobs, b"one"), add(blobs, b"other")
     links = ComfyLinks(loras, blobs, FakeVersions())
     assert links.update("cats", {}, {"prod": one}) == []
@@ -47,7 +47,7 @@ def test_version_with_an_alias_is_linked_and_goes_with_it(blobs: BlobStore, lora
     assert list(loras.iterdir()) == []
 
 
-def test_what_others_have_put_there_stays(blobs: BlobStore, loras: Path):
+def test_files_of_others_stay(blobs: BlobStore, loras: Path):
     one = add(blobs, b"one")
     (loras / "cats-prod.safetensors").write_bytes(b"mine")
     links = ComfyLinks(loras, blobs, FakeVersions())
@@ -57,13 +57,13 @@ def test_what_others_have_put_there_stays(blobs: BlobStore, loras: Path):
     assert len(list(loras.iterdir())) == 1
 
 
-def test_directory_that_is_gone_is_told(blobs: BlobStore, tmp_path: Path):
+def test_missing_directory_is_reported(blobs: BlobStore, tmp_path: Path):
     assert ComfyLinks(tmp_path / "gone", blobs, FakeVersions()).update("cats", {}, {"prod": add(blobs, b"one")}) != []
     assert ComfyLinks(tmp_path / "gone", blobs, FakeVersions()).update("cats", {}, {"prod": "0" * 64}) != []
 
 
 @pytest.mark.parametrize("is_symbolic", [False, True])
-def test_what_a_killed_server_has_left_is_replaced(blobs: BlobStore, loras: Path, is_symbolic: bool):
+def test_link_left_by_a_killed_server_is_replaced(blobs: BlobStore, loras: Path, is_symbolic: bool):
     one, other, foreign = (add(blobs, content) for content in (b"one", b"other", b"foreign"))
     place = loras / "cats-prod.safetensors"
     links = ComfyLinks(loras, blobs, FakeVersions(one, other))
@@ -71,10 +71,10 @@ def test_what_a_killed_server_has_left_is_replaced(blobs: BlobStore, loras: Path
         place.symlink_to(blobs.path(one))
     else:
         blobs.link_into(one, place)
-    # The alias was moved, and the server was killed before the link was.
+    # The server was killed after the alias had moved and before the link did.
     assert links.update("cats", {}, {"prod": other}) == []
     assert place.read_bytes() == b"other"
-    # A version of another model, whose name and alias make the same file, stays.
+    # A link of another model with the same file name stays.
     place.unlink()
     blobs.link_into(foreign, place)
     assert "cats-prod" in links.update("cats", {}, {"prod": one})[0]

@@ -1,4 +1,4 @@
-"""What downloads have stored."""
+"""The disk use of downloads."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def find(root: Path, task_id: str = DOWNLOAD) -> dict[str, int]:
     return find_downloaded(root, root / "models", task_id)
 
 
-def test_whole_files_and_parts_are_found_with_their_bytes(output: Path, tmp_path: Path):
+def test_complete_and_incomplete_files_are_found_with_their_bytes(output: Path, tmp_path: Path):
     whole, part = tmp_path / "models" / "w.safetensors", tmp_path / "models" / ".incoming" / f"{'a' * 64}.part"
     whole.write_bytes(b"x" * 5000)
     part.write_bytes(b"x" * 9000)
@@ -38,7 +38,7 @@ def test_whole_files_and_parts_are_found_with_their_bytes(output: Path, tmp_path
 
 
 @pytest.mark.parametrize("state", ["", "[]", '{"files": 3}', '{"files": [3]}', '{"files": [{"path": 3, "part": 4}]}'])
-def test_state_that_lies_is_no_download(output: Path, tmp_path: Path, state: str):
+def test_damaged_state_has_no_files(output: Path, tmp_path: Path, state: str):
     (output / "state.json").write_text(state)
     assert find(tmp_path) == {}
 

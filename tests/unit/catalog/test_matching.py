@@ -18,12 +18,12 @@ def test_component_is_found_by_content_whatever_its_name():
     assert where(VAE, file("/m/ae.safetensors", "vae-sdxl")) is None
 
 
-def test_of_several_the_one_under_the_published_name_is_taken():
+def test_file_with_the_published_name_is_preferred():
     found = [file("/a/other.safetensors", "vae-flux"), file("/b/AE.safetensors", "vae-flux")]
     assert where(VAE, *found) == "/b/AE.safetensors"
 
 
-def test_half_a_download_is_found_by_its_name_and_told():
+def test_incomplete_download_is_found_by_its_name():
     located = locate(VAE, local(file("/m/ae.safetensors", None, "is 3 bytes short")))
     assert located is not None
     assert located.problem == "is 3 bytes short"
@@ -42,7 +42,7 @@ def test_component_without_fingerprint_is_known_by_its_name():
     assert where(need(), file("/m/h3.safetensors", None)) is None
 
 
-def test_directory_is_whole_without_what_the_trainer_does_not_open():
+def test_directory_is_complete_without_files_that_the_trainer_does_not_open():
     flux = need(source("", "transformer/*"), directory="diffusers:FluxPipeline")
     whole = FoundDirectory("/m/dev", "diffusers:FluxPipeline", 8, lacking=("transformer",))
     broken = FoundDirectory("/m/other", "diffusers:FluxPipeline", 8, broken=("vae/a.safetensors",))
@@ -54,13 +54,13 @@ def test_directory_is_whole_without_what_the_trainer_does_not_open():
     assert "vae/a.safetensors" in str(located.problem)
 
 
-def test_directory_of_the_repository_itself_goes_first():
+def test_directory_of_the_repository_is_preferred():
     wan = need(source(""), directory="wan:t2v:5120")
     found = [FoundDirectory(f"/m/{name}", "wan:t2v:5120", 8) for name in ("A", "models--owner--Model/snapshots/1", "Z")]
     assert where(wan, *found) == "/m/models--owner--Model/snapshots/1"
 
 
-def test_file_of_another_precision_is_not_taken():
+def test_file_of_another_precision_is_not_used():
     both = need(source("m_bf16.safetensors"), source("m_fp8.safetensors"), known_as="vae-flux")
     bf16 = file("/m/m_bf16.safetensors", "vae-flux", dtype="BF16")
     fp8 = file("/m/other.safetensors", "vae-flux", dtype="F8_E4M3")
@@ -71,7 +71,7 @@ def test_file_of_another_precision_is_not_taken():
     assert [each.path for each in both.of(Precision.FP8).sources] == ["m_fp8.safetensors"]
 
 
-def test_file_that_the_trainer_cannot_load_is_a_problem_and_goes_behind_one_that_it_can():
+def test_loadable_file_is_preferred():
     plain_only = replace(VAE, loadable=(Quantisation.PLAIN_FP8,))
     scaled = file("/m/ae.safetensors", "vae-flux", quantisation=Quantisation.SCALED_FP8)
     located = locate(plain_only, local(scaled))

@@ -6,7 +6,7 @@ import pytest
 
 from api.catalog.model_card import CardFacts, CardSample, write_card
 from api.catalog.registry_models import ModelVersion, RegisteredModel
-from api.jobs.pushes.wish import CARD_MARK
+from api.jobs.pushes.request import CARD_MARK
 from api.trainers.diffusion_pipe.catalog.table import CATALOG
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -27,7 +27,7 @@ def head(text: str) -> dict[str, Any]:
     return {name: json.loads(value) for name, _, value in (line.partition(": ") for line in lines)}
 
 
-def test_card_tells_what_is_known_and_nothing_else():
+def test_card_has_known_facts_only():
     text = card()
     assert "| Loss there | 0.0625 |" in text
     assert "| Trainer commit | 8f83dbf |" in text
@@ -37,7 +37,7 @@ def test_card_tells_what_is_known_and_nothing_else():
     assert head(text) == {"pipeline_tag": "text-to-image", "tags": ["lora", "diffusion-pipe", "flux", "animals"]}
 
 
-def test_head_has_what_whoever_pushes_knows():
+def test_header_has_the_facts_of_the_request():
     found = head(card(CardFacts("apache-2.0", "black-forest-labs/FLUX.1-dev", "ohwx cat")))
     assert (found["license"], found["base_model"]) == ("apache-2.0", "black-forest-labs/FLUX.1-dev")
     assert (found["base_model_relation"], found["instance_prompt"]) == ("adapter", "ohwx cat")
@@ -52,14 +52,14 @@ def test_unknown_model_has_a_card_too():
     assert head(card(format={}, origin={})) == {"tags": ["diffusion-pipe", "animals"]}
 
 
-def test_samples_are_shown_and_told_in_the_head():
+def test_samples_are_shown_and_listed_in_the_header():
     text = card(CardFacts(), CardSample("samples/1.png", "a cat"))
     assert "![a cat](<samples/1.png>)" in text
     assert head(text)["widget"] == [{"text": "a cat", "output": {"url": "samples/1.png"}}]
 
 
 @pytest.mark.parametrize("hostile", ["---\nlicense: mit", "<script>x</script>", "[a](javascript:x)", "| x |\n# y"])
-def test_words_of_users_are_words_only(hostile: str):
+def test_texts_of_users_are_escaped(hostile: str):
     text = card(CardFacts(trigger=hostile), description=hostile, notes=hostile)
     body = text.split("---\n", 2)[2]
     assert "license" not in head(text)

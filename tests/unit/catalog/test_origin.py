@@ -19,14 +19,14 @@ from api.training.views import SeriesPoint, SeriesView, XAxis
 from tests.unit.db.builders import NOW
 
 
-def test_epoch_or_step_is_told_by_the_directory():
+def test_epoch_or_step_is_read_from_the_directory():
     assert saved_at("20260101_00-00-00/epoch12/adapter_model.safetensors") == ("epoch", 12)
     assert saved_at("run/step500/lora.safetensors") == ("step", 500)
     assert saved_at("run/epoch12x/a.safetensors") == (None, None)
     assert (stem_of("a/epoch3/b"), stem_of("a/b")) == ("epoch3", "")
 
 
-def test_loss_is_that_of_the_very_epoch():
+def test_loss_is_that_of_the_epoch():
     points = (SeriesPoint(None, 1, 0.5, NOW), SeriesPoint(None, 2, None, NOW), SeriesPoint(None, 3, 0.25, NOW))
     series = SeriesView("loss", XAxis.EPOCH, points, 3, 0, False, ())
     assert [value_at(series, number) for number in (1, 2, 3, 4)] == [0.5, None, 0.25, None]
@@ -40,9 +40,9 @@ def test_format_is_read_from_the_header():
     assert describe_format(WeightsFacts(FileForm.SAFETENSORS, 8, True), None)["kind"] is None
 
 
-def test_metadata_leaves_out_what_is_not_known():
-    told = standard_metadata("cats", 3, {"epoch": 12, "step": None}, {"rank": 16, "base_model": None}, "ohwx")
-    assert told == {
+def test_metadata_omits_unknown_facts():
+    result = standard_metadata("cats", 3, {"epoch": 12, "step": None}, {"rank": 16, "base_model": None}, "ohwx")
+    assert result == {
         "modelspec.title": "cats v3",
         "modelspec.trigger_phrase": "ohwx",
         "ss_output_name": "cats",

@@ -17,7 +17,7 @@ def make(*found, dataset: str | None = None):
     return make_request(PRESET, MODEL, VARIANT, local(*found), Path("/models"), "lumina2", dataset)
 
 
-def test_request_has_the_paths_of_what_is_here():
+def test_request_has_the_paths_of_local_files():
     made = make(file("/m/ae.safetensors", "vae-flux"), dataset="/data")
     assert made.missing == ()
     assert made.request["config"]["model"] == {
@@ -26,7 +26,7 @@ def test_request_has_the_paths_of_what_is_here():
     assert made.request["dataset"]["directories"] == [{"path": "/data", "num_repeats": 1}]
 
 
-def test_what_is_not_here_is_named_and_stands_where_a_download_puts_it():
+def test_missing_component_has_the_path_of_its_download():
     made = make()
     assert made.missing == ("vae",)
     assert made.request["config"]["model"]["vae"] == "/models/owner/Model/vae/ae.safetensors"
@@ -40,7 +40,7 @@ def test_data_are_a_directory_a_dataset_or_not_named_yet():
     assert tomllib.loads(made.dataset_toml)["directory"] == [{"num_repeats": 1}]
 
 
-def test_two_files_say_the_same_as_the_request():
+def test_configuration_files_match_the_request():
     made = make(dataset="/data")
     assert tomllib.loads(made.config_toml) == made.request["config"]
     assert tomllib.loads(made.dataset_toml) == {
@@ -54,7 +54,7 @@ def test_variant_is_found_by_name_and_else_the_first():
     assert find_variant(MODEL, ["nothing"]) is VARIANT
 
 
-def test_preset_that_names_a_precision_takes_only_such_a_file():
+def test_preset_with_a_precision_uses_matching_files_only():
     preset = replace(PRESET, precisions={"vae": Precision.FP8})
     found = local(file("/m/ae.safetensors", "vae-flux", dtype="BF16"))
     made = make_request(preset, MODEL, VARIANT, found, Path("/models"), "lumina2")

@@ -13,7 +13,7 @@ from api.catalog.registry import Registry
 from api.catalog.store import RegistryStore
 from api.db.database import Database, sqlite_url
 from api.domain.access import LOCAL, Credential, Role
-from api.domain.sight import Sight, seeing
+from api.domain.read_scope import ReadScope, seeing
 from api.errors import InsufficientStorage, ModelExists, NotYours, RegisteredModelNotFound, WeightsRefused
 from api.files.blobs import BlobStore
 from api.training.artifacts import OpenFile
@@ -67,14 +67,14 @@ def registry(tmp_path: Path, training: FakeTraining, database: Database) -> Regi
     return Registry(store, BlobStore(tmp_path / "blobs"), training, FakeClock())  # type: ignore[arg-type]
 
 
-def test_version_knows_the_losses_at_its_epoch(registry: Registry):
+def test_version_has_the_losses_of_its_epoch(registry: Registry):
     made = registry.register("cats", "t1", ARTIFACT, ANN)
     assert (made.origin["loss"], made.origin["eval_loss"], made.origin["epoch"]) == (0.5, 0.7, 3)
     assert (made.origin["request"], made.format["base_model"]) == ({"seed": 3}, "wan")
     assert registry.register("cats", "t1", "run/a.safetensors", ANN).origin["loss"] is None
 
 
-def test_a_file_that_grows_while_it_is_taken_is_refused(
+def test_file_that_grows_during_the_copy_is_rejected(
     registry: Registry, training: FakeTraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     content = training.path.read_bytes()
@@ -89,14 +89,14 @@ def test_a_file_that_grows_while_it_is_taken_is_refused(
 @pytest.mark.parametrize(
     "place", ["run/global_step100/optimizer.safetensors", "run/epoch3/global_step7/a/b.safetensors"]
 )
-def test_state_of_a_checkpoint_is_no_version(tmp_path: Path, registry: Registry, place: str):
-    with pytest.raises(WeightsRefused, match=r"its trainer goes on by it.*GET /training/t1/artifacts"):
+def test_checkpoint_cannot_be_registered(tmp_path: Path, registry: Registry, place: str):
+    with pytest.raises(WeightsRefused, match=r"only its trainer can load.*GET /training/t1/artifacts"):
         registry.register("cats", "t1", place, ANN)
     with pytest.raises(RegisteredModelNotFound):
         registry.find("cats")
 
 
-def test_disk_without_room_is_told_before_anything_is_written(tmp_path: Path, registry: Registry):
+def test_full_disk_is_reported_before_the_copy(tmp_path: Path, registry: Registry):
     registry.register("cats", "t1", ARTIFACT, ANN)
     before = sorted(tmp_path.rglob("*"))
     registry._room = refuse
@@ -111,7 +111,7 @@ def refuse(size: int) -> None:
     raise InsufficientStorage(str(size))
 
 
-def test_refused_file_makes_no_model(registry: Registry, training: FakeTraining):
+def test_rejected_file_creates_no_model(registry: Registry, training: FakeTraining):
     training.path.write_bytes(b"PK\x03\x04")
     with pytest.raises(WeightsRefused):
         registry.register("cats", "t1", ARTIFACT, ANN)
@@ -123,13 +123,13 @@ def test_only_its_owner_adds_to_a_model(registry: Registry):
     registry.register("cats", "t1", ARTIFACT, ANN)
     with pytest.raises(NotYours):
         registry.register("cats", "t1", ARTIFACT, BOB)
-    with seeing(Sight("bob", sees_all=False)), pytest.raises(ModelExists):
+    with seeing(ReadScope("bob", sees_all=False)), pytest.raises(ModelExists):
         registry.register("cats", "t1", ARTIFACT, BOB)
-    with seeing(Sight("bob", sees_all=False)):
+    with seeing(ReadScope("bob", sees_all=False)):
         assert registry.get_page(None, None, None, PageRequest()).rows == ()
 
 
-def test_file_that_is_missing_is_told_by_a_path_of_null(registry: Registry):
+def test_missing_file_has_path_null(registry: Registry):
     made = registry.register("cats", "t1", ARTIFACT, ANN)
     assert made.path is not None
     Path(made.path).unlink()

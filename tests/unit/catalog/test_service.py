@@ -31,7 +31,7 @@ def test_every_model_type_is_listed_with_its_presets(catalog: CatalogService):
     assert turbo.model["vae"].endswith("split_files/vae/ae.safetensors")
 
 
-def test_model_and_preset_that_are_not_there_say_which_are(catalog: CatalogService):
+def test_unknown_model_or_preset_is_rejected_with_the_known_ones(catalog: CatalogService):
     with pytest.raises(ModelNotFound):
         catalog.list_presets("nothing")
     with pytest.raises(PresetNotFound) as found:
@@ -49,14 +49,14 @@ def test_file_says_whether_it_belongs_under_a_key(catalog: CatalogService, tmp_p
     assert catalog.examine(path, "minimax_h3", "vae").fits is None
 
 
-def test_key_that_names_no_weights_is_told_with_those_that_do(catalog: CatalogService, tmp_path: Path):
+def test_unknown_key_is_rejected_with_the_known_ones(catalog: CatalogService, tmp_path: Path):
     path = str(write_stand_in(tmp_path / "ae.safetensors", STAND_INS["vae-flux"]))
     with pytest.raises(Invalid) as found:
         catalog.examine(path, "flux", "vaee")
     assert [(each.pointer, "diffusers_path" in each.message) for each in found.value.mistakes] == [("/key", True)]
 
 
-def test_a_directory_whose_index_lies_is_answered_in_short(catalog: CatalogService, tmp_path: Path):
+def test_directory_with_a_wrong_index_has_a_short_list_of_missing_files(catalog: CatalogService, tmp_path: Path):
     write_stand_in(tmp_path / "wan" / "m-00001-of-00002.safetensors", STAND_INS["wan-t2v-14b"])
     lies = {f"k{number}": f"{number:0200}.safetensors" for number in range(3_000)}
     (tmp_path / "wan" / "m.safetensors.index.json").write_text(json.dumps({"weight_map": lies}))
@@ -64,21 +64,21 @@ def test_a_directory_whose_index_lies_is_answered_in_short(catalog: CatalogServi
     assert (found.is_whole, len(found.missing_files)) == (False, 100)
 
 
-def test_a_directory_with_more_tensors_than_any_model_is_not_read(catalog: CatalogService, tmp_path: Path):
+def test_directory_with_too_many_tensors_is_not_read(catalog: CatalogService, tmp_path: Path):
     for number in (1, 2):
         write_stand_in(tmp_path / "many" / f"m-{number:05}-of-00002.safetensors", STAND_INS["wan-t2v-14b"])
-    with patch.object(service, "_MOST_TENSORS", 5), pytest.raises(WeightsNotFound, match="more tensors"):
+    with patch.object(service, "_MAX_TENSORS", 5), pytest.raises(WeightsNotFound, match="too many tensors"):
         catalog.examine(str(tmp_path / "many"))
 
 
-def test_a_name_that_is_no_text_is_not_among_the_files_of_a_directory(catalog: CatalogService, tmp_path: Path):
+def test_undecodable_file_name_is_skipped(catalog: CatalogService, tmp_path: Path):
     (tmp_path / os.fsdecode(b"\xff.safetensors")).write_bytes(b"half")
     with pytest.raises(WeightsNotFound, match=r"no \.safetensors"):
         catalog.examine(str(tmp_path))
 
 
 @pytest.mark.parametrize("place", ["/proc/self/environ", "/dev/null", "/sys/kernel/notes"])
-def test_what_the_kernel_shows_is_no_file(catalog: CatalogService, place: str):
+def test_virtual_files_of_the_kernel_are_not_examined(catalog: CatalogService, place: str):
     with pytest.raises(WeightsNotFound):
         catalog.examine(place)
 
@@ -98,7 +98,7 @@ def test_directory_is_one_model(catalog: CatalogService, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["nothing", "pipe", "empty", "storage/tasks/t/a.safetensors", "link"])
-def test_what_is_not_for_reading_is_not_found(catalog: CatalogService, tmp_path: Path, name: str):
+def test_unreadable_file_is_not_found(catalog: CatalogService, tmp_path: Path, name: str):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "empty").mkdir()
     write_stand_in(tmp_path / "storage" / "tasks" / "t" / "a.safetensors", STAND_INS["vae-flux"])
@@ -107,6 +107,6 @@ def test_what_is_not_for_reading_is_not_found(catalog: CatalogService, tmp_path:
         catalog.examine(str(tmp_path / name))
 
 
-def test_models_below_the_storage_are_for_reading(catalog: CatalogService, tmp_path: Path):
+def test_models_below_the_storage_are_readable(catalog: CatalogService, tmp_path: Path):
     path = write_stand_in(tmp_path / "storage" / "models" / "a.safetensors", STAND_INS["vae-flux"])
     assert catalog.examine(str(path)).component == "vae-flux"

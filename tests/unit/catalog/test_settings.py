@@ -9,7 +9,7 @@ from api.trainers.diffusion_pipe.settings import describe_settings
 SETTINGS = SettingsService(MODELS, describe_settings, convert_forms)
 
 
-def test_model_type_that_is_not_there_says_which_are():
+def test_unknown_model_type_is_rejected_with_the_known_ones():
     with pytest.raises(ModelNotFound) as found:
         SETTINGS.describe("nothing")
     assert "flux" in found.value.data["models"]

@@ -5,7 +5,7 @@ from api.trainers.diffusion_pipe.catalog.table import CATALOG
 from tests.unit.catalog.builders import file, local
 
 
-def test_model_is_ready_when_one_variant_is_whole():
+def test_model_is_ready_when_one_variant_is_complete():
     files = [
         file("/m/z.safetensors", "z-image"),
         file("/m/z_image_bf16.safetensors", "z-image"),
@@ -21,7 +21,7 @@ def test_model_is_ready_when_one_variant_is_whole():
     )
 
 
-def test_adapter_is_shown_with_what_it_is():
+def test_adapter_is_shown_with_its_facts():
     adapter = AdapterFacts(AdapterKind.LORA, 16, "comfyui", "wan", ("ComfyUI",))
     found = view_weights("/m/a.safetensors", WeightsFacts(FileForm.SAFETENSORS, 8, True, adapter=adapter))
     assert (found.kind, found.name, found.places) == ("adapter", "a.safetensors", ())
@@ -29,6 +29,6 @@ def test_adapter_is_shown_with_what_it_is():
     assert found.adapter.rank == 16
 
 
-def test_missing_shards_make_a_model_not_whole():
+def test_missing_shards_make_a_model_incomplete():
     found = view_weights("/m", WeightsFacts(FileForm.SAFETENSORS, 8, True), ["b.safetensors"])
     assert (found.is_whole, found.problem) == (False, "lacks b.safetensors")

@@ -7,28 +7,28 @@ from typing import Any
 
 import orjson
 
-from api.domain.node import NodePlace
+from api.domain.node import NodeLocation
 from api.gpus.snapshot import GPUReading
 from api.nodes.wire import encode_report, make_report
 from api.util.clock import Mark
 from tests.unit.builders import MONOTONIC, reading, snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PLACE = NodePlace("m1", "box1", 8081, "s1")
+PLACE = NodeLocation("m1", "box1", 8081, "s1")
 
 #: Each report is later than the one before.
 _UPTIMES = itertools.count(100.0)
 
 
-def report(*gpus: GPUReading, place: NodePlace = PLACE, version: str = "1.0.0", **changes: Any) -> dict[str, Any]:
-    """What a node tells, as a head gets it: parsed JSON."""
+def report(*gpus: GPUReading, place: NodeLocation = PLACE, version: str = "1.0.0", **changes: Any) -> dict[str, Any]:
+    """A node's report as parsed JSON."""
     seen = snapshot(*(gpus or (reading(0),)))
     mark = Mark("boot1", next(_UPTIMES))
-    told = make_report(seen, place, version, 5.0, MONOTONIC, NOW, mark=mark)
-    parsed: dict[str, Any] = orjson.loads(encode_report(told))
+    result = make_report(seen, place, version, 5.0, MONOTONIC, NOW, mark=mark)
+    parsed: dict[str, Any] = orjson.loads(encode_report(result))
     return {**parsed, **changes}
 
 
-def at(place: NodePlace, **changes: Any) -> NodePlace:
-    """Another place."""
-    return NodePlace(**{**asdict(place), **changes})
+def at(place: NodeLocation, **changes: Any) -> NodeLocation:
+    """A location with other fields."""
+    return NodeLocation(**{**asdict(place), **changes})

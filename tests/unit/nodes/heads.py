@@ -1,8 +1,8 @@
-"""Heads on one database, whose clocks tests move."""
+"""Heads on one database with clocks that tests set."""
 
 from api.db.database import Database
 from api.domain.event import EventType
-from api.domain.node import NodePlace, NodeStatus
+from api.domain.node import NodeLocation, NodeStatus
 from api.gpus.registration_store import MemoryRegistrations
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
@@ -12,11 +12,11 @@ from api.util.clock import FakeClock
 from tests.unit.builders import reading
 from tests.unit.nodes.builders import PLACE, report
 
-HEAD = NodePlace("m0", "headbox", 8080, "h1")
+HEAD = NodeLocation("m0", "headbox", 8080, "h1")
 
 
 class FleetHead:
-    """A head on a database, whose clock a test moves."""
+    """A head on a database with a clock that a test sets."""
 
     def __init__(self, database: Database, clock: FakeClock) -> None:
         self.clock = clock
@@ -26,7 +26,7 @@ class FleetHead:
         self.nodes.look()
         self.gpus._monitor.sweep()
 
-    def hear(self, name: str = "gpu2", *indices: int, place: NodePlace = PLACE, **changes: object) -> NodeStatus:
+    def receive(self, name: str = "gpu2", *indices: int, place: NodeLocation = PLACE, **changes: object) -> NodeStatus:
         gpus = [reading(index, processes=()) for index in indices or (1,)]
         status = self.nodes.receive(name, report(*gpus, place=place, **changes)).state
         self.gpus.check_freshness()
@@ -41,6 +41,6 @@ class FleetHead:
     def state(self, name: str = "gpu2") -> NodeStatus:
         return self.nodes.get(name).state
 
-    def said(self) -> list[tuple[str | None, str | None]]:
+    def statuses(self) -> list[tuple[str | None, str | None]]:
         events = self.gpus._events.list()
         return [(event.node, event.current) for event in events if event.type is EventType.NODE]  # type: ignore[attr-defined]

@@ -1,18 +1,18 @@
 import pytest
 
-from api.nodes.head import FakeHead, HeadRefuses, HeadSilent
+from api.nodes.head import FakeHead, HeadRejected, HeadUnreachable
 
 
-def test_the_fake_keeps_what_it_is_told_and_answers_as_it_was_set():
+def test_fake_records_reports_and_gives_the_set_answer():
     head = FakeHead()
     head.answer = {"time": 1.0}
     assert head.tell("gpu2", b"{}", 1) == {"time": 1.0}
-    head.answer = HeadSilent("away")
-    with pytest.raises(HeadSilent):
+    head.answer = HeadUnreachable("away")
+    with pytest.raises(HeadUnreachable):
         head.tell("gpu2", b"[]", 1)
-    assert head.told == [b"{}", b"[]"]
+    assert head.reports == [b"{}", b"[]"]
     head.close()
 
 
-def test_a_refusal_says_status_word_and_reason():
-    assert str(HeadRefuses(409, "node_name_taken", "it is on box1")) == "409 node_name_taken: it is on box1"
+def test_rejection_has_status_code_and_message():
+    assert str(HeadRejected(409, "node_name_taken", "it is on box1")) == "409 node_name_taken: it is on box1"

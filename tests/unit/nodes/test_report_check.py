@@ -1,4 +1,4 @@
-"""Garbage is refused before anything of it counts."""
+"""Invalid reports are rejected as a whole."""
 
 from typing import Any
 
@@ -11,33 +11,35 @@ from tests.unit.builders import process, reading, uuid_of
 from tests.unit.nodes.builders import report
 
 
-def test_the_next_version_is_read_without_what_it_adds():
-    told = report(format=2, colour="red")
-    told["gpus"][0]["vitals"]["smell"] = 7
-    assert read_report(told, "gpu2").format == 2
+def test_fields_of_the_next_version_are_ignored():
+    result = report(format=2, colour="red")
+    result["gpus"][0]["vitals"]["smell"] = 7
+    assert read_report(result, "gpu2").format == 2
 
 
-def test_errors_of_own_gpus_and_of_none_are_taken_and_the_probe_of_this_node_in_any_case():
-    told = report(xids=[{"uuid": uuid_of(0), "xid": 79}, {"uuid": None, "xid": 13}], storage={"file": "gpu2.0011aabb"})
-    assert len(read_report(told, "GPU2").xids) == 2
+def test_xid_errors_of_own_gpus_and_the_own_probe_are_accepted():
+    result = report(
+        xids=[{"uuid": uuid_of(0), "xid": 79}, {"uuid": None, "xid": 13}], storage={"file": "gpu2.0011aabb"}
+    )
+    assert len(read_report(result, "GPU2").xids) == 2
 
 
 def _vitals(**values: Any) -> dict[str, Any]:
-    told = report()
-    told["gpus"][0]["vitals"].update(values)
-    return told
+    result = report()
+    result["gpus"][0]["vitals"].update(values)
+    return result
 
 
 def _named(name: str) -> dict[str, Any]:
-    told = report()
-    told["gpus"][0]["identity"]["name"] = name
-    return told
+    result = report()
+    result["gpus"][0]["identity"]["name"] = name
+    return result
 
 
 def _processes(count: int) -> dict[str, Any]:
-    told = report(reading(0, processes=(process(),)))
-    told["gpus"][0]["processes"] *= count
-    return told
+    result = report(reading(0, processes=(process(),)))
+    result["gpus"][0]["processes"] *= count
+    return result
 
 
 def _deep(levels: int) -> Any:
@@ -86,7 +88,7 @@ GARBAGE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("told", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_is_refused(told: dict[str, Any]):
+@pytest.mark.parametrize("result", GARBAGE.values(), ids=GARBAGE)
+def test_invalid_report_is_rejected(result: dict[str, Any]):
     with pytest.raises(Invalid):
-        read_report(told, "gpu2")
+        read_report(result, "gpu2")

@@ -1,4 +1,4 @@
-"""A node's side: what it tells, and what it makes of the answers."""
+"""The node's side: its reports and the head's answers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,19 +10,19 @@ from api.domain.event import EventType
 from api.domain.reading import XidEvent
 from api.gpus.service import GPUService
 from api.gpus.sources.source import FakeSource
-from api.nodes.head import FakeHead, HeadRefuses, HeadSilent
+from api.nodes.head import FakeHead, HeadRejected, HeadUnreachable
+from api.nodes.reported_holders import ReportedHolders
 from api.nodes.reporter import Reporter
-from api.nodes.told_holders import ToldHolders
 from api.util.clock import FakeClock
 from tests.unit.nodes.builders import NOW, PLACE
 
 
 class Node:
-    """A node whose head is a fake."""
+    """A node with a fake head."""
 
     def __init__(self, heads: list[FakeHead] | None = None) -> None:
         self.clock, self.source, self.head = FakeClock(), FakeSource(count=1), FakeHead()
-        self.holders = ToldHolders("gpu2")
+        self.holders = ReportedHolders("gpu2")
         self.gpus = GPUService(self.source, self.holders, self.clock)
         self.reporter = Reporter("gpu2", PLACE, heads or [self.head], self.gpus, self.holders, self.clock, 5.0)
         self.head.answer = self.receipt()
@@ -32,12 +32,12 @@ class Node:
 
     def tell(self) -> dict[str, Any]:
         self.gpus._monitor.sweep()
-        self.reporter.tell()
+        self.reporter.send_report()
         return self.last()
 
     def last(self) -> dict[str, Any]:
-        told: dict[str, Any] = orjson.loads(self.head.told[-1])["report"]
-        return told
+        result: dict[str, Any] = orjson.loads(self.head.reports[-1])["report"]
+        return result
 
 
 @pytest.fixture
@@ -47,22 +47,22 @@ def node() -> Iterator[Node]:
     made.gpus.stop_monitoring()
 
 
-def test_the_head_is_told_of_the_gpus(node: Node):
-    told = node.tell()
-    assert [gpu["identity"]["uuid"] for gpu in told["gpus"]] == [node.source.identities[0].uuid]
-    assert (told["place"]["host"], told["leaves"], node.reporter.problem) == ("box1", False, None)
+def test_report_has_the_gpus(node: Node):
+    result = node.tell()
+    assert [gpu["identity"]["uuid"] for gpu in result["gpus"]] == [node.source.identities[0].uuid]
+    assert (result["place"]["host"], result["leaves"], node.reporter.problem) == ("box1", False, None)
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (HeadSilent("ConnectError"), "does not answer"),
-        (HeadRefuses(401, "unauthenticated", "The key was revoked."), "refuses this node's key"),
-        (HeadRefuses(409, "node_name_taken", 'The name "gpu2" belongs to a node on box9'), "box9"),
+        (HeadUnreachable("ConnectError"), "does not answer"),
+        (HeadRejected(401, "unauthenticated", "The key was revoked."), "rejects this node's key"),
+        (HeadRejected(409, "node_name_taken", 'The name "gpu2" belongs to a node on box9'), "box9"),
         ({"hello": "world"}, "cannot be read"),
     ],
 )
-def test_a_head_that_does_not_take_the_report_is_a_problem_until_it_does(node: Node, answer: Any, words: str):
+def test_failed_report_is_a_problem_until_the_next_success(node: Node, answer: Any, words: str):
     node.head.answer = answer
     node.tell()
     assert words in (node.reporter.problem or "")
@@ -71,24 +71,24 @@ def test_a_head_that_does_not_take_the_report_is_a_problem_until_it_does(node: N
     assert node.reporter.problem is None
 
 
-def test_an_xid_error_is_told_until_the_head_has_it_and_then_no_more(node: Node):
+def test_xid_error_is_reported_until_the_head_has_it(node: Node):
     node.tell()
     node.source.xids = [XidEvent(node.source.identities[0].uuid, 79)]
-    node.gpus.listen_for_xid()
-    node.head.answer = HeadSilent("away")
+    node.gpus.read_xids()
+    node.head.answer = HeadUnreachable("away")
     assert len(node.tell()["xids"]) == 1
     node.head.answer = node.receipt()
     assert len(node.tell()["xids"]) == 1
     assert node.tell()["xids"] == []
 
 
-def test_how_far_the_clocks_differ_is_told_with_the_next_report(node: Node):
+def test_clock_offset_is_sent_with_the_next_report(node: Node):
     node.head.answer = node.receipt(time=node.clock.now().timestamp() - 90)
     assert node.tell()["clock_offset"] is None
     assert node.tell()["clock_offset"] == 90
 
 
-def test_what_holds_its_gpus_and_that_it_is_drained_is_known_from_the_head(node: Node):
+def test_receipt_has_holders_and_drain(node: Node):
     uuid = node.source.identities[0].uuid
     held = {"task_id": "train_1", "task_type": "training", "gpu_uuids": [uuid], "started_at": NOW.isoformat()}
     node.head.answer = node.receipt(held=[held])
@@ -101,39 +101,39 @@ def test_what_holds_its_gpus_and_that_it_is_drained_is_known_from_the_head(node:
     assert node.gpus.state.gpus[0].judgement.reason == "its node is drained: fans (ann)"
 
 
-def test_next_head_is_told_where_one_does_not_answer_and_stays_the_one():
+def test_next_head_is_used_after_one_does_not_answer():
     heads = [FakeHead("http://a"), FakeHead("http://b")]
     node = Node(heads)
-    heads[0].answer, heads[1].answer = HeadSilent("ConnectError"), node.receipt()
+    heads[0].answer, heads[1].answer = HeadUnreachable("ConnectError"), node.receipt()
     for _ in range(3):
         node.gpus._monitor.sweep()
         node.clock.advance(5)
-        node.reporter.tell()
-    assert ([len(head.told) for head in heads], node.reporter.problem) == ([1, 3], None)
-    # Each is told anew: what was sent before would be refused.
-    first, second = (orjson.loads(head.told[0])["report"] for head in heads)
+        node.reporter.send_report()
+    assert ([len(head.reports) for head in heads], node.reporter.problem) == ([1, 3], None)
+    # Each head gets a new report, because a repeated one would be rejected.
+    first, second = (orjson.loads(head.reports[0])["report"] for head in heads)
     assert second["uptime"] >= first["uptime"]
-    heads[1].answer = HeadRefuses(503, "unavailable", "ends")
-    node.reporter.tell()
+    heads[1].answer = HeadRejected(503, "unavailable", "ends")
+    node.reporter.send_report()
     problem = node.reporter.problem or ""
-    assert "http://b: it refuses the report" in problem
+    assert "http://b: it rejects the report" in problem
     assert "http://a: it does not answer" in problem
     heads[0].answer = node.receipt()
-    node.reporter.tell()
+    node.reporter.send_report()
     assert node.reporter.problem is None
     node.gpus.stop_monitoring()
 
 
-def test_head_that_refuses_the_report_itself_is_not_followed_by_others():
+def test_rejected_report_is_not_sent_to_other_heads():
     heads = [FakeHead("http://a"), FakeHead("http://b")]
     node = Node(heads)
-    heads[0].answer = HeadRefuses(409, "node_name_taken", "it is on box9")
-    node.reporter.tell()
-    assert [len(head.told) for head in heads] == [1, 0]
+    heads[0].answer = HeadRejected(409, "node_name_taken", "it is on box9")
+    node.reporter.send_report()
+    assert [len(head.reports) for head in heads] == [1, 0]
     node.gpus.stop_monitoring()
 
 
-def test_a_node_that_ends_says_so(node: Node):
+def test_stopped_node_announces_its_end(node: Node):
     node.tell()
     node.reporter.stop()
     assert node.last()["leaves"] is True

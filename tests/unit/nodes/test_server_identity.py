@@ -1,4 +1,4 @@
-"""Which servers are known to have ended."""
+"""Proofs that a server process has ended."""
 
 import os
 import subprocess
@@ -37,35 +37,35 @@ def ended() -> ServerIdentity:
     return made
 
 
-def test_process_that_runs_is_not_gone():
+def test_running_process_has_not_ended():
     assert not identity().knows_gone(identity().as_leader(False), no_lock)
 
 
-def test_process_that_has_ended_is_gone(ended: ServerIdentity):
+def test_ended_process_is_known(ended: ServerIdentity):
     assert identity().knows_gone(ended.as_leader(False), no_lock)
 
 
-def test_process_of_another_pid_namespace_is_not_known(ended: ServerIdentity):
+def test_process_of_another_pid_namespace_is_unknown(ended: ServerIdentity):
     assert not identity(pid_namespace=2).knows_gone(ended.as_leader(False), no_lock)
 
 
-def test_lock_of_the_same_storage_tells_of_every_pid_namespace(ended: ServerIdentity):
+def test_free_lock_proves_the_end_in_any_pid_namespace(ended: ServerIdentity):
     assert identity(pid_namespace=2).knows_gone(ended.as_leader(True), lock)
     assert not identity(pid_namespace=2, root="/other").knows_gone(ended.as_leader(True), lock)
 
 
-def test_lock_says_nothing_of_who_leads_without_it():
+def test_lock_proves_nothing_for_a_leader_without_it():
     assert not identity().knows_gone(identity().as_leader(False), lock)
 
 
-def test_process_of_another_machine_is_not_known(ended: ServerIdentity):
+def test_process_of_another_machine_is_unknown(ended: ServerIdentity):
     assert not identity(node="node-b").knows_gone(ended.as_leader(True), lock)
 
 
-def test_process_from_before_a_restart_of_the_machine_is_gone():
+def test_process_from_before_a_reboot_has_ended():
     assert identity(boot_id="later").knows_gone(identity().as_leader(True), no_lock)
 
 
 @pytest.mark.parametrize("other", ["", "x", "a@b@c@d@e@f@g", "@@@@@@@node-a"])
-def test_name_that_cannot_be_read_is_not_known(other: str):
+def test_malformed_name_is_unknown(other: str):
     assert not identity(boot_id="").knows_gone(other, no_lock)

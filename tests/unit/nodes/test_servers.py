@@ -1,4 +1,4 @@
-"""Which servers there are is told by their signs of life, and what each leads in by the rows of the leads."""
+"""The list of servers by their heartbeats, with the scopes that they lead."""
 
 import shutil
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from api.db.tables import leadership
 from api.domain.node import NodeStatus
 from api.errors import DatabaseUnavailable
 from api.nodes.server_identity import ServerIdentity
-from api.nodes.server_models import KeptServer, ServerInfo
+from api.nodes.server_models import ServerInfo, StoredServer
 from api.nodes.server_store import ServerStore
 from api.nodes.servers import SIGN_SECONDS, SILENT_SECONDS, ServerList, server_id_of
 from api.util.clock import FakeClock
@@ -23,10 +23,10 @@ HERE = ServerIdentity("gpu1", "boot", 7, "root", 100, 5, "a")
 THERE = ServerIdentity("gpu2", "boot", 7, "root", 200, 6, "b")
 
 
-def server_of(identity: ServerIdentity, clock: FakeClock) -> KeptServer:
+def server_of(identity: ServerIdentity, clock: FakeClock) -> StoredServer:
     now = clock.now()
     process = identity.process
-    return KeptServer(server_id_of(process), process, identity.node, "host", 8080, identity.pid, "1.0.0", now, now)
+    return StoredServer(server_id_of(process), process, identity.node, "host", 8080, identity.pid, "1.0.0", now, now)
 
 
 class Pair:
@@ -65,7 +65,7 @@ def pair(database: Database) -> Pair:
     return pair
 
 
-def test_each_server_is_listed_with_who_asks(pair: Pair):
+def test_every_server_is_listed(pair: Pair):
     shown = pair.seen()
     assert {node: (server.state, server.is_this_server) for node, server in shown.items()} == {
         "gpu1": (NodeStatus.UP, True),
@@ -74,7 +74,7 @@ def test_each_server_is_listed_with_who_asks(pair: Pair):
     assert (shown["gpu2"].pid, shown["gpu2"].silent_seconds) == (200, 0.0)
 
 
-def test_a_server_that_gives_no_sign_is_unknown_and_comes_back(pair: Pair):
+def test_silent_server_is_unknown_until_its_next_heartbeat(pair: Pair):
     pair.pass_time(SILENT_SECONDS + SIGN_SECONDS, pair.here)
     silent = pair.seen()["gpu2"]
     assert (silent.state, silent.silent_seconds) == (NodeStatus.UNKNOWN, SILENT_SECONDS + 5)
@@ -82,7 +82,7 @@ def test_a_server_that_gives_no_sign_is_unknown_and_comes_back(pair: Pair):
     assert pair.seen()["gpu2"].state is NodeStatus.UP
 
 
-def test_a_clock_that_is_off_makes_no_server_silent(pair: Pair):
+def test_wrong_clock_makes_no_server_silent(pair: Pair):
     pair.seen()
     mine = server_of(THERE, pair.clock)
     pair.pass_time(60, pair.here)
@@ -90,25 +90,25 @@ def test_a_clock_that_is_off_makes_no_server_silent(pair: Pair):
     assert pair.seen()["gpu2"].state is NodeStatus.UP
 
 
-def test_a_process_that_has_ended_is_down(pair: Pair):
-    # Its machine was started anew since.
+def test_ended_process_is_down(pair: Pair):
+    # Its machine has rebooted since.
     before = replace(HERE, boot_id="earlier", pid=50)
     pair.store.sign(server_of(before, pair.clock), pair.clock.steady.read())
     assert [server.state for server in pair.here.list() if server.pid == 50] == [NodeStatus.DOWN]
 
 
-def test_one_that_ends_in_order_is_gone_at_once(pair: Pair):
+def test_stopped_server_is_removed_immediately(pair: Pair):
     pair.there.stop()
     assert list(pair.seen()) == ["gpu1"]
 
 
-def test_a_row_of_a_day_ago_is_forgotten_by_the_next_server(pair: Pair):
+def test_day_old_row_is_removed_by_the_next_server(pair: Pair):
     pair.clock.advance(25 * 3600)
     ServerList(pair.store, replace(HERE, pid=101), server_of(replace(HERE, pid=101), pair.clock), pair.clock).sign()
     assert [server.pid for server in pair.store.list()] == [101]
 
 
-def test_what_a_server_leads_in_is_told_in_words(pair: Pair):
+def test_leadership_scopes_have_readable_names(pair: Pair):
     scopes = {"queue": THERE, "attempts 0a1b": HERE, "alerts": HERE, "alerts of gpu2": THERE, "cache": HERE}
     with pair.database.write() as connection:
         for scope, leader in scopes.items():
@@ -118,7 +118,7 @@ def test_what_a_server_leads_in_is_told_in_words(pair: Pair):
     assert leads == {"gpu1": ("alerts", "attempts", "cache"), "gpu2": ("machine_alerts", "queue")}
 
 
-def test_a_silent_server_leads_in_nothing(pair: Pair):
+def test_silent_server_leads_nothing(pair: Pair):
     with pair.database.write() as connection:
         row = {"scope": "queue", "fence": 1, "holder": THERE.as_leader(True), "expires_at": 0.0}
         connection.execute(insert(leadership).values(row))
@@ -126,7 +126,7 @@ def test_a_silent_server_leads_in_nothing(pair: Pair):
     assert pair.seen()["gpu2"].leads == ()
 
 
-def test_signs_go_on_after_a_database_that_was_away(pair: Pair, monkeypatch: pytest.MonkeyPatch):
+def test_heartbeat_continues_after_a_database_outage(pair: Pair, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
         patch.setattr(pair.store, "sign", refuse)
         pair.here._sign_again()

@@ -1,4 +1,4 @@
-"""Two machines with one storage, or two, played through what they tell each other."""
+"""A head and a node with one common storage or two separate ones, simulated by their reports."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from api.util.clock import FakeClock
 
 @dataclass
 class FakeProber:
-    """Writes into a dict that stands for a directory."""
+    """A prober that writes into a dict instead of a directory."""
 
     clock: FakeClock
     file: str
@@ -61,14 +61,14 @@ class Pair:
             self.clock.advance(5.0)
             self.here.probe()
             self.there.probe()
-            self.head.note("node", self.node.tell(), self.clock.monotonic())
+            self.head.note("node", self.node.make_report(), self.clock.monotonic())
             call = self.head.call("node")
             if call is not None:
                 self.node.take({"directory": call.directory, "file": call.file, "number": call.number})
         return self.head.show("node").state
 
 
-def test_storage_that_both_see_is_shared_within_a_few_reports(clock: FakeClock):
+def test_common_storage_is_detected_within_a_few_reports(clock: FakeClock):
     pair = Pair(clock)
     assert pair.play(10) is not StorageState.SHARED
     assert pair.play(25) is StorageState.SHARED
@@ -76,14 +76,14 @@ def test_storage_that_both_see_is_shared_within_a_few_reports(clock: FakeClock):
     assert pair.head.show("node").clock_offset_seconds == 0.5
 
 
-def test_two_directories_of_one_name_are_found_out(clock: FakeClock):
+def test_different_directories_of_one_name_are_detected(clock: FakeClock):
     pair = Pair(clock, is_shared=False)
     assert pair.play(SEEN_SECONDS - 15) is StorageState.CHECKING
     assert pair.play(35) is StorageState.NOT_SHARED
-    assert "is it another directory?" in (pair.head.show("node").reason or "")
+    assert "is the same directory" in (pair.head.show("node").reason or "")
 
 
-def test_mount_that_is_lost_is_found_out_and_forgiven_when_it_is_back(clock: FakeClock):
+def test_lost_mount_is_detected_until_it_returns(clock: FakeClock):
     pair = Pair(clock)
     pair.play(40)
     pair.there.files = {}
@@ -93,7 +93,7 @@ def test_mount_that_is_lost_is_found_out_and_forgiven_when_it_is_back(clock: Fak
 
 
 @pytest.mark.parametrize("who", ["here", "there"])
-def test_storage_that_hangs_is_unknown_and_nothing_is_started(clock: FakeClock, who: str):
+def test_hanging_storage_is_unknown_and_blocks_starts(clock: FakeClock, who: str):
     pair = Pair(clock)
     pair.play(40)
     getattr(pair, who).hangs = True
@@ -101,13 +101,13 @@ def test_storage_that_hangs_is_unknown_and_nothing_is_started(clock: FakeClock, 
     assert pair.head.why_not("node") is not None
 
 
-def test_first_probe_that_hangs_is_unknown_too(clock: FakeClock):
+def test_hanging_first_probe_is_unknown(clock: FakeClock):
     pair = Pair(clock)
     pair.there.hangs = True
     assert pair.play(HANG_SECONDS + 20) is StorageState.UNKNOWN
 
 
-def test_what_the_nodes_probe_says_is_the_reason(clock: FakeClock):
+def test_problem_of_the_nodes_probe_is_the_reason(clock: FakeClock):
     pair = Pair(clock)
     pair.there.problem = Reason.of("/srv cannot be used: Permission denied", "storage_failing")
     assert pair.play(20) is StorageState.NOT_SHARED
@@ -117,9 +117,7 @@ def test_what_the_nodes_probe_says_is_the_reason(clock: FakeClock):
 
 
 @pytest.mark.parametrize("tell", [lambda pair: pair.play(120), lambda pair: pair.head.forget("node")])
-def test_node_whose_storage_is_another_one_is_not_checked_and_is_offered(
-    clock: FakeClock, tell: Callable[[Pair], object]
-):
+def test_node_with_another_storage_is_unchecked_and_offered(clock: FakeClock, tell: Callable[[Pair], object]):
     pair = Pair(clock, directory="/var/lib/mine")
     tell(pair)
     assert pair.head.show("node").state is StorageState.UNCHECKED
@@ -127,15 +125,15 @@ def test_node_whose_storage_is_another_one_is_not_checked_and_is_offered(
     assert pair.head.why_not("node") is None
 
 
-def test_what_is_wrong_with_one_nodes_file_keeps_no_other_from_work(clock: FakeClock):
+def test_problem_of_one_nodes_file_affects_no_other_node(clock: FakeClock):
     pair = Pair(clock)
-    pair.here.problems["other.1"] = Reason.of("locks of other machines are not seen", "storage_without_locks")
+    pair.here.problems["other.1"] = Reason.of("locks of other machines are invisible", "storage_without_locks")
     assert pair.play(40) is StorageState.SHARED
     pair.here.problems["node.1"] = pair.here.problems["other.1"]
     assert pair.play(10) is StorageState.NOT_SHARED
 
 
-def test_file_of_a_node_that_began_anew_or_was_forgotten_is_looked_at_no_more(clock: FakeClock):
+def test_old_file_of_a_restarted_or_forgotten_node_is_not_read(clock: FakeClock):
     pair = Pair(clock)
     pair.play(40)
     pair.there.file = "node.2"
@@ -145,10 +143,10 @@ def test_file_of_a_node_that_began_anew_or_was_forgotten_is_looked_at_no_more(cl
     assert pair.here.wanted == set()
 
 
-def test_silence_of_a_machine_is_not_taken_for_that_of_its_storage(clock: FakeClock):
+def test_silent_node_is_not_reported_as_silent_storage(clock: FakeClock):
     pair = Pair(clock)
     pair.play(40)
     clock.advance(120)
     pair.here.probe()
     shown = pair.head.show("node")
-    assert (shown.state, shown.reason) == (StorageState.UNKNOWN, "nothing was heard of it for 120 s")
+    assert (shown.state, shown.reason) == (StorageState.UNKNOWN, "it has not reported for 120 s")

@@ -15,5 +15,5 @@ from api.nodes.versions import warn
         (None, 7200.0, ["clock_skew"]),
     ],
 )
-def test_versions_and_clocks_that_are_to_be_looked_at_are_told(version: str, offset: float, codes: list[str]):
+def test_different_versions_and_clocks_cause_warnings(version: str, offset: float, codes: list[str]):
     assert [warning.code for warning in warn(version, offset, own="1.2.0")] == codes

@@ -1,4 +1,4 @@
-"""What a quota lets a download store."""
+"""The limit of a download by its owner's quota."""
 
 import os
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from api.jobs.downloads.allowance import Allowance, allowance_content
-from api.jobs.downloads.refusal import DownloadRefused
+from api.jobs.errors import JobFailed
 
 
-def test_without_a_file_there_is_no_bound(tmp_path: Path):
+def test_missing_file_means_no_limit(tmp_path: Path):
     Allowance(tmp_path / "allowance.json").require(10**18)
 
 
-def test_bytes_since_it_was_written_count_against_it(tmp_path: Path):
+def test_bytes_stored_since_the_file_was_written_count(tmp_path: Path):
     path, stored = tmp_path / "allowance.json", [0]
     path.write_bytes(allowance_content(100))
     allowance = Allowance(path, lambda: stored[0])
     allowance.require(100)
-    with pytest.raises(DownloadRefused, match="storage quota"):
+    with pytest.raises(JobFailed, match="storage quota"):
         allowance.require(101)
     stored[0] = 100
     allowance.require()
@@ -27,12 +27,12 @@ def test_bytes_since_it_was_written_count_against_it(tmp_path: Path):
     stored[0] = 120
     allowance.require(50)
     stored[0] = 171
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(JobFailed):
         allowance.require()
 
 
 def test_owner_over_the_quota_may_store_nothing(tmp_path: Path):
     path = tmp_path / "allowance.json"
     path.write_bytes(allowance_content(-1))
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(JobFailed):
         Allowance(path).require()

@@ -5,7 +5,7 @@ import pytest
 
 from api.domain.cause import CauseCode
 from api.jobs.downloads.answers import judge_answer, name_in, quote, read_reason
-from api.jobs.downloads.refusal import DownloadRefused
+from api.jobs.errors import JobFailed
 
 CIVITAI = "The creator of this asset requires you to be logged in to download it"
 REQUEST = httpx.Request("GET", "https://civitai.test/api/download/models/7?token=planted-token")
@@ -18,26 +18,26 @@ def answer(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
     )
 
 
-def test_unauthorized_answer_is_shown_in_the_servers_words_with_the_remedy():
+def test_unauthorized_answer_has_the_servers_reason_and_a_remedy():
     body = json.dumps({"error": "Unauthorized", "message": CIVITAI}).encode()
-    with pytest.raises(DownloadRefused) as refused:
+    with pytest.raises(JobFailed) as refused:
         judge_answer("7", answer(401, body))
     assert refused.value.cause is CauseCode.UNAUTHORIZED
     assert str(refused.value) == (
-        f"The server answers 401 for 7, and says: {CIVITAI}. Set a token of an account that may download it."
+        f"The server answers 401 for 7: {CIVITAI}. Set a token of an account that may download it."
     )
 
 
 @pytest.mark.parametrize(
     ("status", "cause"), [(404, CauseCode.NOT_FOUND), (410, CauseCode.NOT_FOUND), (400, CauseCode.NETWORK)]
 )
-def test_other_refusals_have_the_servers_words_too(status: int, cause: CauseCode):
-    with pytest.raises(DownloadRefused, match=r"and says: No file found\.$") as refused:
+def test_other_errors_have_the_servers_reason(status: int, cause: CauseCode):
+    with pytest.raises(JobFailed, match=r"for 7: No file found\.$") as refused:
         judge_answer("7", answer(status, b'{"error": "No file found"}'))
     assert refused.value.cause is cause
 
 
-def test_busy_server_is_no_refusal():
+def test_busy_server_is_retried():
     found = judge_answer("7", answer(503, b"", Retry_After="5"))
     assert found is not None
     assert found[1] == 5.0
@@ -47,16 +47,16 @@ def test_busy_server_is_no_refusal():
 @pytest.mark.parametrize(
     "body", [b"", b"<html><h1>401</h1>", b"[1]", b'{"message": 5}', b'{"message": "' + b"x" * 10**6, b"[" * 10**5]
 )
-def test_what_is_no_message_is_not_shown(body: bytes):
+def test_body_without_a_message_is_not_shown(body: bytes):
     assert read_reason(answer(401, body)) == ""
 
 
-def test_reason_is_bounded_plain_and_without_keys():
+def test_reason_is_short_plain_and_without_keys():
     body = json.dumps({"message": "\x1b[31mno planted-token \u202e here\n" + "x" * 9000}).encode()
-    said = read_reason(answer(401, body))
-    assert "planted-token" not in said
-    assert said.isprintable()
-    assert len(said) < 320
+    output = read_reason(answer(401, body))
+    assert "planted-token" not in output
+    assert output.isprintable()
+    assert len(output) < 320
     assert quote("a Bearer-Key1 b", "Bearer-Key1") == "a *** b"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from api.jobs.downloads.contents import check_content
-from api.jobs.downloads.refusal import DownloadRefused
+from api.jobs.errors import JobFailed
 from tests.unit.files.weights.stand_ins import STAND_INS, write_stand_in
 
 ZIP = b"PK\x03\x04" + bytes(40) + b"PK\x05\x06" + bytes(18)
@@ -23,13 +23,13 @@ ZIP = b"PK\x03\x04" + bytes(40) + b"PK\x05\x06" + bytes(18)
         ("a.th", b"something else"),
     ],
 )
-def test_what_is_no_weights_or_can_hold_code_is_refused(tmp_path: Path, name: str, content: bytes):
+def test_broken_weights_and_code_are_rejected(tmp_path: Path, name: str, content: bytes):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(DownloadRefused):
+    with pytest.raises(JobFailed):
         check_content(tmp_path / "x", name, allows_pickles=False)
 
 
-def test_what_is_plain_or_was_meant_is_kept(tmp_path: Path):
+def test_plain_and_allowed_files_are_accepted(tmp_path: Path):
     (tmp_path / "x").write_bytes(ZIP)
     check_content(tmp_path / "x", "a.pth", allows_pickles=True)
     (tmp_path / "x").write_bytes(b'{"a": 1}')
@@ -38,8 +38,8 @@ def test_what_is_plain_or_was_meant_is_kept(tmp_path: Path):
     check_content(path, "ae.safetensors", allows_pickles=False)
 
 
-def test_safetensors_under_a_name_that_is_unpickled_are_refused(tmp_path: Path):
+def test_safetensors_with_the_name_of_a_pickle_are_rejected(tmp_path: Path):
     path = write_stand_in(tmp_path / "y", STAND_INS["vae-flux"])
-    with pytest.raises(DownloadRefused, match="can hold code"):
+    with pytest.raises(JobFailed, match="can contain code"):
         check_content(path, "ae.bin", allows_pickles=False)
     check_content(path, "ae.bin", allows_pickles=True)

@@ -10,7 +10,7 @@ def file(**more: Any) -> dict[str, Any]:
     return {"rfilename": "a", "size": 5, **more}
 
 
-def test_files_are_read_with_the_hashes_that_the_hub_tells():
+def test_files_are_read_with_the_hubs_hashes():
     git, large = "a" * 40, "b" * 64
     files = [file(blobId=git), file(rfilename="w", lfs={"sha256": large}), file(rfilename="x", size=None)]
     found = read_description(json.dumps({"sha": "c" * 40, "siblings": files}).encode())
@@ -22,7 +22,7 @@ def test_files_are_read_with_the_hashes_that_the_hub_tells():
     )
 
 
-def test_path_that_comes_twice_is_one_file_and_a_commit_that_is_none_is_not_believed():
+def test_repeated_path_is_one_file_and_an_invalid_commit_is_ignored():
     found = read_description(json.dumps({"sha": "../../x", "siblings": [file(), file()]}).encode())
     assert (found.commit, len(found.files)) == (None, 1)
 
@@ -30,8 +30,8 @@ def test_path_that_comes_twice_is_one_file_and_a_commit_that_is_none_is_not_beli
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
-        (b"\xff\xfe{{{{", "no JSON"),
-        (b"[" * 200_000, "no JSON"),
+        (b"\xff\xfe{{{{", "not JSON"),
+        (b"[" * 200_000, "not JSON"),
         (b"[1, 2, 3]", "no list of files"),
         (b'{"siblings": 7}', "no list of files"),
         (b'{"siblings": [5]}', "without a name"),
@@ -43,6 +43,6 @@ def test_path_that_comes_twice_is_one_file_and_a_commit_that_is_none_is_not_beli
         (json.dumps({"siblings": [file(lfs={"sha256": "zz"})]}).encode(), "hash"),
     ],
 )
-def test_answer_that_is_none_of_a_hub_is_told_as_such(answer: bytes, what: str):
+def test_answer_that_is_not_from_a_hub_is_rejected(answer: bytes, what: str):
     with pytest.raises(UnreadableAnswer, match=what):
         read_description(answer)

@@ -11,11 +11,11 @@ import pytest
 
 from api.domain.cause import CauseCode
 from api.jobs.downloads import fetch as fetch_module
-from api.jobs.downloads.fetch import Around, RemoteFile, fetch
+from api.jobs.downloads.fetch import FetchContext, RemoteFile, fetch
 from api.jobs.downloads.http import open_client
 from api.jobs.downloads.leftovers import INCOMING
-from api.jobs.downloads.refusal import DownloadRefused, StopAsked
 from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
+from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import ReachableHosts
 from tests.lengths import length
 from tests.local_hub import LocalHub, cutting, running_hub
@@ -43,11 +43,11 @@ def hub(server: LocalHub) -> LocalHub:
     return server
 
 
-def around(root: Path, hub: LocalHub, **more: Any) -> Around:
+def around(root: Path, hub: LocalHub, **more: Any) -> FetchContext:
     hosts = ReachableHosts.of([hub.address.removeprefix("http://")])
-    given = {"allows_pickles": False, "tell": lambda there, doing: None, "warn": lambda text: None}
+    given = {"allows_pickles": False, "report": lambda there, doing: None, "warn": lambda text: None}
     given |= {"is_stopping": lambda: False, "sleep": lambda seconds: None, **more}
-    return Around(root=root, client=open_client(hosts), **given)
+    return FetchContext(root=root, client=open_client(hosts), **given)
 
 
 def remote(hub: LocalHub, content: bytes, name: str = NAME, **more: Any) -> RemoteFile:
@@ -56,7 +56,7 @@ def remote(hub: LocalHub, content: bytes, name: str = NAME, **more: Any) -> Remo
     return RemoteFile(f"{hub.address}/o/m/resolve/main/{name}", "o/m", name, **given)
 
 
-def test_file_is_there_whole_and_is_not_fetched_twice(tmp_path: Path, hub: LocalHub):
+def test_complete_file_is_not_fetched_twice(tmp_path: Path, hub: LocalHub):
     content = weights()
     file = remote(hub, content)
     place = fetch(file, around(tmp_path, hub))
@@ -67,8 +67,8 @@ def test_file_is_there_whole_and_is_not_fetched_twice(tmp_path: Path, hub: Local
     assert list((tmp_path / INCOMING).iterdir()) == []
 
 
-def test_every_file_is_whole_or_not_there_whatever_goes_wrong(tmp_path: Path, hub: LocalHub):
-    """Each with faults at random, and a stop now and then; tests/e2e/test_download_kills.py kills besides."""
+def test_file_is_complete_or_absent_after_any_failure(tmp_path: Path, hub: LocalHub):
+    """Inject random faults and stops; tests/e2e/test_download_kills.py adds kills."""
     chance = random.Random(5)
     for number in range(length(200, 12)):
         content = weights(number, 100_000 + number)
@@ -85,12 +85,12 @@ def test_every_file_is_whole_or_not_there_whatever_goes_wrong(tmp_path: Path, hu
             try:
                 fetch(file, around(tmp_path, hub, is_stopping=is_stopping))
                 break
-            except (StopAsked, DownloadRefused):
+            except (StopRequested, JobFailed):
                 assert not place.exists()
         assert place.read_bytes() == content
 
 
-def test_download_goes_on_where_it_was_cut(tmp_path: Path, hub: LocalHub):
+def test_interrupted_download_is_continued(tmp_path: Path, hub: LocalHub):
     content = weights()
     file = remote(hub, content)
     counts = iter([False, True])
@@ -108,38 +108,38 @@ def test_download_goes_on_where_it_was_cut(tmp_path: Path, hub: LocalHub):
 
 
 @pytest.mark.parametrize("known", [{"sha256": "0" * 64}, {"sha256": None, "git_sha1": "0" * 40}])
-def test_file_with_another_hash_is_thrown_away(tmp_path: Path, hub: LocalHub, known: dict[str, Any]):
-    with pytest.raises(DownloadRefused, match="hash") as refused:
+def test_file_with_a_wrong_hash_is_deleted(tmp_path: Path, hub: LocalHub, known: dict[str, Any]):
+    with pytest.raises(JobFailed, match="hash") as refused:
         fetch(remote(hub, weights(), **known), around(tmp_path, hub))
     assert refused.value.cause is CauseCode.WRONG_HASH
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"] == []
 
 
-def test_longer_file_than_was_said_is_refused(tmp_path: Path, hub: LocalHub):
-    with pytest.raises(DownloadRefused, match="longer"):
+def test_file_longer_than_announced_is_rejected(tmp_path: Path, hub: LocalHub):
+    with pytest.raises(JobFailed, match="longer"):
         fetch(remote(hub, weights(), size=1000), around(tmp_path, hub))
 
 
 @pytest.mark.parametrize(("status", "what"), [(401, "licence"), (403, "licence"), (404, "404"), (410, "410")])
-def test_refusal_of_the_server_is_told_and_not_repeated(tmp_path: Path, hub: LocalHub, status: int, what: str):
+def test_rejection_by_the_server_is_reported_without_a_retry(tmp_path: Path, hub: LocalHub, status: int, what: str):
     file = remote(hub, weights())
     hub.fault = lambda handler, body: handler.answer(status, b"") or True  # type: ignore[attr-defined]
-    with pytest.raises(DownloadRefused, match=what) as refused:
+    with pytest.raises(JobFailed, match=what) as refused:
         fetch(file, around(tmp_path, hub))
     assert len(hub.asked) == 1
     assert refused.value.cause is (CauseCode.UNAUTHORIZED if what == "licence" else CauseCode.NOT_FOUND)
 
 
-def test_server_that_never_answers_well_is_given_up(tmp_path: Path, hub: LocalHub):
+def test_download_fails_after_too_many_bad_answers(tmp_path: Path, hub: LocalHub):
     file, slept = remote(hub, weights()), []
     hub.fault = lambda handler, body: handler.answer(429, b"", **{"Retry-After": "3"}) or True  # type: ignore[attr-defined]
-    with pytest.raises(DownloadRefused, match="429") as refused:
+    with pytest.raises(JobFailed, match="429") as refused:
         fetch(file, around(tmp_path, hub, sleep=slept.append))
     assert refused.value.cause is CauseCode.NETWORK
     assert PATIENCE_SECONDS <= sum(slept) < PATIENCE_SECONDS + LONGEST_WAIT
 
 
-def test_server_that_gives_some_bytes_and_cuts_is_given_up(tmp_path: Path, hub: LocalHub):
+def test_download_fails_when_tries_bring_too_few_bytes(tmp_path: Path, hub: LocalHub):
     file = remote(hub, weights())
 
     def cut(handler: Any, body: bytes) -> bool:
@@ -149,41 +149,41 @@ def test_server_that_gives_some_bytes_and_cuts_is_given_up(tmp_path: Path, hub: 
         return True
 
     hub.fault = cut
-    with pytest.raises(DownloadRefused, match="cannot be downloaded"):
+    with pytest.raises(JobFailed, match="cannot be downloaded"):
         fetch(file, around(tmp_path, hub))
     assert len(hub.asked) == 11
 
 
-def test_connection_that_is_slower_than_any_counts_as_cut(tmp_path: Path, hub: LocalHub):
-    told: list[str] = []
+def test_too_slow_connection_is_interrupted(tmp_path: Path, hub: LocalHub):
+    result: list[str] = []
     times = iter(range(0, 100_000, 1_000))
-    slow = around(tmp_path, hub, warn=told.append, clock=lambda: float(next(times)))
+    slow = around(tmp_path, hub, warn=result.append, clock=lambda: float(next(times)))
     content = weights()
     assert fetch(remote(hub, content), slow).read_bytes() == content
-    assert "bytes a second" in told[0]
+    assert "bytes per second" in result[0]
     assert len(hub.asked) > 1
 
 
-def test_name_that_leads_to_no_address_is_tried_again(tmp_path: Path, hub: LocalHub):
-    told: list[str] = []
+def test_unresolvable_name_is_retried(tmp_path: Path, hub: LocalHub):
+    result: list[str] = []
     lost = RemoteFile("http://absent.invalid/m.safetensors", "o/m", NAME, 5, "0" * 64)
-    with pytest.raises(DownloadRefused, match="leads to no address"):
-        fetch(lost, around(tmp_path, hub, warn=told.append))
-    assert len(told) == 10
+    with pytest.raises(JobFailed, match="cannot be resolved"):
+        fetch(lost, around(tmp_path, hub, warn=result.append))
+    assert len(result) == 10
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "http://localhost:9/x", "http://169.254.169.254/latest"])
-def test_private_address_is_refused_also_behind_a_redirect(tmp_path: Path, hub: LocalHub, address: str):
+def test_private_address_is_rejected_also_behind_a_redirect(tmp_path: Path, hub: LocalHub, address: str):
     direct = RemoteFile(address, "d", "a.txt", None)
-    with pytest.raises(DownloadRefused, match="PRIVATE_HOSTS_ALLOWED"):
+    with pytest.raises(JobFailed, match="PRIVATE_HOSTS_ALLOWED"):
         fetch(direct, around(tmp_path, hub))
     file = remote(hub, weights())
     hub.redirect = address
-    with pytest.raises(DownloadRefused, match="PRIVATE_HOSTS_ALLOWED"):
+    with pytest.raises(JobFailed, match="PRIVATE_HOSTS_ALLOWED"):
         fetch(file, around(tmp_path, hub))
 
 
-def test_a_file_that_nothing_tells_from_another_is_never_put_together_of_two(tmp_path: Path, hub: LocalHub):
+def test_file_without_a_hash_is_never_joined_from_two_versions(tmp_path: Path, hub: LocalHub):
     first, second = weights(1), weights(2)
     file = remote(hub, first, sha256=None)
 
@@ -202,59 +202,61 @@ def test_a_file_that_nothing_tells_from_another_is_never_put_together_of_two(tmp
 def test_two_files_of_one_name_do_not_replace_each_other(tmp_path: Path, hub: LocalHub):
     first, second = weights(1), weights(2)
     place = fetch(remote(hub, first, may_replace=False), around(tmp_path, hub))
-    with pytest.raises(DownloadRefused, match="another `name`"):
+    with pytest.raises(JobFailed, match="another `name`"):
         fetch(remote(hub, second, may_replace=False), around(tmp_path, hub))
     assert place.read_bytes() == first
-    # The very file is there already, also where the server does not tell its length.
+    # The same file exists already; the server does not announce its length.
     hub.add("o/m", NAME, b"")
     same = remote(hub, first, may_replace=False, size=None)
     assert fetch(same, around(tmp_path, hub)) == place
-    # Of a repository it is another state of the same file.
+    # In a repository, it is another version of the same file.
     assert fetch(remote(hub, second), around(tmp_path, hub)).read_bytes() == second
 
 
-def test_name_of_a_file_that_is_being_fetched_is_refused_before_the_first_byte(tmp_path: Path, hub: LocalHub):
-    """And can be had when the other download has left it."""
+def test_name_in_use_is_rejected_before_the_first_byte(tmp_path: Path, hub: LocalHub):
+    """The name is free again after the other download has stopped."""
     first, second = (remote(hub, weights(seed), may_replace=False) for seed in (1, 2))
     refusals: list[str] = []
 
     def meanwhile(there: int, doing: str) -> None:
         if doing == "downloading" and not refusals:
             asked = len(hub.asked)
-            with pytest.raises(DownloadRefused, match="another `name`") as refused:
+            with pytest.raises(JobFailed, match="another `name`") as refused:
                 fetch(second, around(tmp_path, hub))
             refusals.append(str(refused.value))
             assert len(hub.asked) == asked
-            raise StopAsked
+            raise StopRequested
 
     hub.add("o/m", NAME, weights(1))
-    with pytest.raises(StopAsked):
-        fetch(first, around(tmp_path, hub, tell=meanwhile))
+    with pytest.raises(StopRequested):
+        fetch(first, around(tmp_path, hub, report=meanwhile))
     assert len(refusals) == 1
     hub.add("o/m", NAME, weights(2))
     assert fetch(second, around(tmp_path, hub)).read_bytes() == weights(2)
 
 
-def test_redirects_in_a_circle_and_to_no_address_are_not_tried_again(tmp_path: Path, hub: LocalHub):
+def test_redirect_loops_and_invalid_targets_are_not_retried(tmp_path: Path, hub: LocalHub):
     file = remote(hub, weights())
     for address, cause in (
         (file.url, CauseCode.NETWORK),
         ("file:///etc/passwd", CauseCode.REFUSED_ADDRESS),
     ):
         hub.redirect = address
-        with pytest.raises(DownloadRefused, match="cannot be downloaded") as refused:
+        with pytest.raises(JobFailed, match="cannot be downloaded") as refused:
             fetch(file, around(tmp_path, hub, warn=pytest.fail))
         assert refused.value.cause is cause
 
 
-def test_key_is_not_sent_to_whom_a_redirect_leads(tmp_path: Path, hub: LocalHub):
+def test_key_is_not_sent_to_the_target_of_a_redirect(tmp_path: Path, hub: LocalHub):
     content = weights()
     with running_hub() as other:
         other.add("o/m", NAME, content)
         hosts = [each.address.removeprefix("http://") for each in (hub, other)]
         file = remote(hub, content, headers={"Authorization": "Bearer hf_secret"})
         hub.redirect = f"{other.address}/o/m/resolve/main/{NAME}"
-        both = Around(tmp_path, open_client(ReachableHosts.of(hosts)), False, lambda *_: None, print, lambda: False)
+        both = FetchContext(
+            tmp_path, open_client(ReachableHosts.of(hosts)), False, lambda *_: None, print, lambda: False
+        )
         assert fetch(file, both).read_bytes() == content
         assert [given for *_, given in hub.asked] == ["Bearer hf_secret"]
         assert [given for *_, given in other.asked] == [None]
@@ -270,20 +272,20 @@ def test_two_tasks_fetch_a_file_once(tmp_path: Path, hub: LocalHub):
     assert len(hub.asked) == 1
 
 
-def test_what_can_hold_code_is_refused_unless_its_hash_was_given(tmp_path: Path, hub: LocalHub):
+def test_file_that_can_contain_code_is_rejected_unless_its_hash_was_given(tmp_path: Path, hub: LocalHub):
     pickle = b"PK\x03\x04" + bytes(100) + b"PK\x05\x06" + bytes(18)
-    with pytest.raises(DownloadRefused, match="SHA-256"):
+    with pytest.raises(JobFailed, match="SHA-256"):
         fetch(remote(hub, pickle, "a.pth"), around(tmp_path, hub))
     assert fetch(remote(hub, pickle, "b.pth", is_pinned=True), around(tmp_path, hub)).is_file()
-    with pytest.raises(DownloadRefused, match="web site"):
+    with pytest.raises(JobFailed, match="is a web page"):
         fetch(remote(hub, b"<!DOCTYPE html>", "c.safetensors"), around(tmp_path, hub))
     assert fetch(remote(hub, b"{}", "config.json"), around(tmp_path, hub)).is_file()
 
 
-def test_stop_leaves_what_is_there_for_the_next(tmp_path: Path, hub: LocalHub):
+def test_stopped_download_is_continued_by_the_next(tmp_path: Path, hub: LocalHub):
     file = remote(hub, weights(size=3_000_000))
     stops = iter([False, False, True])
-    with pytest.raises(StopAsked):
+    with pytest.raises(StopRequested):
         fetch(file, around(tmp_path, hub, is_stopping=lambda: next(stops, False)))
     (part,) = (tmp_path / INCOMING).glob("*.part")
     assert 0 < part.stat().st_size < file.size
@@ -291,23 +293,23 @@ def test_stop_leaves_what_is_there_for_the_next(tmp_path: Path, hub: LocalHub):
     assert hub.asked[-1][1] is not None
 
 
-def test_file_without_an_end_leaves_the_disk_its_room(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fetch_module, "_LOOK_BYTES", 1)
+def test_endless_file_does_not_fill_the_disk(tmp_path: Path, hub: LocalHub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fetch_module, "_CHECK_BYTES", 1)
     file = remote(hub, weights(size=8_000_000), size=None)
-    with pytest.raises(DownloadRefused, match="too little disk space"):
+    with pytest.raises(JobFailed, match="too little disk space"):
         fetch(file, around(tmp_path, hub, min_free_bytes=2**62))
 
 
-def test_what_was_refused_or_never_came_leaves_nothing(tmp_path: Path, hub: LocalHub):
-    with pytest.raises(DownloadRefused, match="hash"):
+def test_rejected_file_leaves_nothing(tmp_path: Path, hub: LocalHub):
+    with pytest.raises(JobFailed, match="hash"):
         fetch(remote(hub, weights(), sha256="0" * 64), around(tmp_path, hub))
     hub.fault = lambda handler, content: handler.answer(403, b"") or True
-    with pytest.raises(DownloadRefused, match="403"):
+    with pytest.raises(JobFailed, match="403"):
         fetch(remote(hub, weights(), "other.safetensors"), around(tmp_path, hub))
     assert list((tmp_path / INCOMING).iterdir()) == []
 
 
-def test_who_waited_for_a_lock_that_was_removed_takes_the_one_that_is_there(tmp_path: Path, hub: LocalHub):
+def test_waiter_for_a_removed_lock_takes_the_new_one(tmp_path: Path, hub: LocalHub):
     file = remote(hub, weights())
     (tmp_path / INCOMING).mkdir()
     lock = tmp_path / INCOMING / f"{file.key}.lock"
@@ -317,7 +319,7 @@ def test_who_waited_for_a_lock_that_was_removed_takes_the_one_that_is_there(tmp_
 
         def sleep(seconds: float) -> None:
             waits.append(seconds)
-            if len(waits) == 1:  # the first holder ends, and another one has begun anew
+            if len(waits) == 1:  # the first holder ends, and another one has locked a new file
                 lock.unlink()
                 held.append(lock.open("w"))
                 fcntl.flock(held[0], fcntl.LOCK_EX)
@@ -331,9 +333,9 @@ def test_who_waited_for_a_lock_that_was_removed_takes_the_one_that_is_there(tmp_
 
 
 @pytest.mark.parametrize("host", ["a" * 300, "127.0.0.1:65536", "127.0.0.1:0", "a..b"])
-def test_address_that_none_can_be_is_tried_once(tmp_path: Path, hub: LocalHub, host: str):
-    told: list[str] = []
+def test_invalid_url_is_tried_once(tmp_path: Path, hub: LocalHub, host: str):
+    result: list[str] = []
     file = replace(remote(hub, weights()), url=f"http://{host}/w.safetensors")
-    with pytest.raises(DownloadRefused):
-        fetch(file, around(tmp_path, hub, warn=told.append))
-    assert told == []
+    with pytest.raises(JobFailed):
+        fetch(file, around(tmp_path, hub, warn=result.append))
+    assert result == []

@@ -2,11 +2,11 @@ import httpcore
 import pytest
 
 from api.jobs.downloads.http import LEAST_SPEED, SILENCE_SECONDS, SLOW_SECONDS, WatchedStream
-from api.jobs.downloads.refusal import StopAsked
+from api.jobs.errors import StopRequested
 
 
 class Dripping(httpcore.NetworkStream):
-    """Gives so many bytes each time, after so many seconds of a clock of its own."""
+    """Returns a fixed number of bytes per read, and advances its own clock each time."""
 
     def __init__(self, count: int, seconds: float) -> None:
         self.now = 0.0
@@ -24,7 +24,7 @@ def watched(source: Dripping) -> WatchedStream:
     return WatchedStream(source, lambda: source.now)
 
 
-def test_who_sends_a_byte_now_and_then_is_cut_off():
+def test_server_that_sends_single_bytes_is_disconnected():
     source = Dripping(1, 59)
     stream = watched(source)
     for _ in range(2):
@@ -34,12 +34,12 @@ def test_who_sends_a_byte_now_and_then_is_cut_off():
     assert source.now <= SLOW_SECONDS + 59
 
 
-def test_who_sends_fast_enough_is_read_for_ever():
+def test_fast_server_is_read_without_a_time_limit():
     stream = watched(Dripping(LEAST_SPEED * 20, 20))
     assert sum(len(stream.read(1_000_000)) for _ in range(100)) == LEAST_SPEED * 2_000
 
 
-def test_each_answer_has_its_own_time():
+def test_each_answer_is_timed_separately():
     stream = watched(Dripping(100, 50))
     for _ in range(10):
         stream.write(b"GET / HTTP/1.1")
@@ -47,7 +47,7 @@ def test_each_answer_has_its_own_time():
 
 
 class Silent(Dripping):
-    """Gives nothing before the time is up."""
+    """Returns nothing before the timeout."""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         assert timeout is not None
@@ -55,14 +55,14 @@ class Silent(Dripping):
         raise httpcore.ReadTimeout("timed out")
 
 
-def test_a_stop_is_heard_while_a_server_is_silent():
+def test_stop_interrupts_a_wait_for_the_server():
     source = Silent(0, 0)
-    with pytest.raises(StopAsked):
+    with pytest.raises(StopRequested):
         WatchedStream(source, lambda: source.now, lambda: source.now > 3).read(100, SILENCE_SECONDS)
     assert source.now < 5
 
 
-def test_a_silence_lasts_no_longer_than_it_may():
+def test_silent_server_times_out():
     source = Silent(0, 0)
     with pytest.raises(httpcore.ReadTimeout):
         watched(source).read(100, SILENCE_SECONDS)

@@ -8,9 +8,9 @@ import pytest
 from api.domain.cause import CauseCode
 from api.jobs.downloads.http import open_client
 from api.jobs.downloads.hub import Hub
-from api.jobs.downloads.refusal import DownloadRefused, StopAsked
+from api.jobs.downloads.request import RepositoryRequest
 from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
-from api.jobs.downloads.wish import RepositoryWish
+from api.jobs.errors import JobFailed, StopRequested
 from api.util.addresses import ReachableHosts
 from tests.local_hub import REVISION, LocalHub, running_hub
 
@@ -32,7 +32,7 @@ def hub_of(server: LocalHub, *, guarded: bool = False, token: str | None = None)
 
 
 class Drip(httpx.SyncByteStream):
-    """One byte at a time, without an end."""
+    """An endless stream of single bytes."""
 
     def __iter__(self) -> Iterator[bytes]:
         while True:
@@ -45,29 +45,29 @@ def answering(answer: Callable[[httpx.Request], httpx.Response], **more: Any) ->
 
 
 def refuse_to_sleep(seconds: float) -> None:
-    raise AssertionError("it was tried again")
+    raise AssertionError("the request was retried")
 
 
-def wish(*include: str, exclude: tuple[str, ...] = (), **more: object) -> RepositoryWish:
+def request(*include: str, exclude: tuple[str, ...] = (), **more: object) -> RepositoryRequest:
     given = {"repository": "o/m", "revision": None, "sha256": {}, **more}
-    return RepositoryWish(include=include, exclude=exclude, **given)  # type: ignore[arg-type]
+    return RepositoryRequest(include=include, exclude=exclude, **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("wanted", "names"),
     [
-        (wish(), ["a/w.safetensors", "b/w.safetensors", "config.json", "vae/ae.safetensors"]),
-        (wish(exclude=("*.safetensors",)), ["config.json"]),
-        (wish("vae/*", "config.json"), ["config.json", "vae/ae.safetensors"]),
-        (wish("split_files/vae/ae.safetensors"), ["vae/ae.safetensors"]),
+        (request(), ["a/w.safetensors", "b/w.safetensors", "config.json", "vae/ae.safetensors"]),
+        (request(exclude=("*.safetensors",)), ["config.json"]),
+        (request("vae/*", "config.json"), ["config.json", "vae/ae.safetensors"]),
+        (request("split_files/vae/ae.safetensors"), ["vae/ae.safetensors"]),
     ],
 )
-def test_files_that_are_wanted_are_found(server: LocalHub, wanted: RepositoryWish, names: list[str]):
+def test_requested_files_are_found(server: LocalHub, wanted: RepositoryRequest, names: list[str]):
     assert sorted(file.name for file in hub_of(server).list_files(wanted)) == names
 
 
 def test_file_has_its_size_its_hash_and_the_commit(server: LocalHub):
-    pinned = wish("a/w.safetensors", "config.json", sha256={"a/w.safetensors": "1" * 64})
+    pinned = request("a/w.safetensors", "config.json", sha256={"a/w.safetensors": "1" * 64})
     files = {file.name: file for file in hub_of(server, token="t").list_files(pinned)}
     weights, config = files["a/w.safetensors"], files["config.json"]
     assert (weights.size, weights.sha256, weights.is_pinned) == (7, "1" * 64, True)
@@ -79,16 +79,16 @@ def test_file_has_its_size_its_hash_and_the_commit(server: LocalHub):
 @pytest.mark.parametrize(
     ("wanted", "what"),
     [
-        (wish("w.safetensors"), "several"),
-        (wish("absent.bin"), "no file absent.bin"),
-        (wish("absent/*"), "no file"),
-        (wish(exclude=("*",)), "no file is wanted"),
-        (wish(repository="o/absent"), "no repository"),
-        (wish(repository="a/b/c"), "no name"),
+        (request("w.safetensors"), "several"),
+        (request("absent.bin"), "no file absent.bin"),
+        (request("absent/*"), "no file"),
+        (request(exclude=("*",)), "No file of o/m is left"),
+        (request(repository="o/absent"), "has no public repository"),
+        (request(repository="a/b/c"), "not a repository name"),
     ],
 )
-def test_what_is_not_there_is_told(server: LocalHub, wanted: RepositoryWish, what: str):
-    with pytest.raises(DownloadRefused, match=what) as refused:
+def test_missing_files_are_reported(server: LocalHub, wanted: RepositoryRequest, what: str):
+    with pytest.raises(JobFailed, match=what) as refused:
         hub_of(server).list_files(wanted)
     assert refused.value.cause is CauseCode.NOT_FOUND
 
@@ -104,76 +104,76 @@ def test_what_is_not_there_is_told(server: LocalHub, wanted: RepositoryWish, wha
         (422, "", CauseCode.NETWORK),
     ],
 )
-def test_what_the_hub_refuses_has_its_cause(status: int, code: str, cause: CauseCode):
+def test_rejection_by_the_hub_has_its_cause(status: int, code: str, cause: CauseCode):
     headers = {"X-Error-Code": code} if code else {}
-    with pytest.raises(DownloadRefused) as refused:
-        answering(lambda request: httpx.Response(status, headers=headers)).list_files(wish())
+    with pytest.raises(JobFailed) as refused:
+        answering(lambda request: httpx.Response(status, headers=headers)).list_files(request())
     assert refused.value.cause is cause
 
 
-def test_hub_that_does_not_answer_is_asked_again_with_waits():
+def test_unreachable_hub_is_retried_with_waits():
     slept, warnings = list[float](), list[str]()
     client = open_client(ReachableHosts.of(["127.0.0.1"]))
     closed = Hub("http://127.0.0.1:9", None, client, sleep=slept.append, warn=warnings.append)
-    with pytest.raises(DownloadRefused, match="cannot be asked") as refused:
-        closed.list_files(wish())
+    with pytest.raises(JobFailed, match="cannot describe") as refused:
+        closed.list_files(request())
     assert refused.value.cause is CauseCode.NETWORK
     assert PATIENCE_SECONDS <= sum(slept) < PATIENCE_SECONDS + LONGEST_WAIT
-    assert "cannot be asked about o/m" in warnings[0]
+    assert "cannot describe o/m" in warnings[0]
 
 
-def test_one_hub_is_asked_about_any_number_of_repositories(server: LocalHub):
+def test_one_hub_lists_any_number_of_repositories(server: LocalHub):
     hub = hub_of(server)
-    assert [len(hub.list_files(wish())) for _ in range(3)] == [4, 4, 4]
+    assert [len(hub.list_files(request())) for _ in range(3)] == [4, 4, 4]
 
 
-@pytest.mark.parametrize(("answer", "what"), [(b"<html>", "no JSON"), (b" " * (33 * 2**20), "longer than")])
-def test_answer_that_is_none_of_a_hub_is_told_as_such(answer: bytes, what: str):
-    with pytest.raises(DownloadRefused, match=f"cannot be read.*{what}.*HF_ENDPOINT"):
-        answering(lambda request: httpx.Response(200, content=answer)).list_files(wish())
+@pytest.mark.parametrize(("answer", "what"), [(b"<html>", "not JSON"), (b" " * (33 * 2**20), "longer than")])
+def test_answer_that_is_not_from_a_hub_is_rejected(answer: bytes, what: str):
+    with pytest.raises(JobFailed, match=f"cannot be read.*{what}.*HF_ENDPOINT"):
+        answering(lambda request: httpx.Response(200, content=answer)).list_files(request())
 
 
 @pytest.mark.slow
-def test_packed_answer_is_unpacked_no_further_than_its_bound():
+def test_compressed_answer_is_limited():
     packed = gzip.compress(b" " * (200 * 2**20))
-    with pytest.raises(DownloadRefused, match="longer than"):
+    with pytest.raises(JobFailed, match="longer than"):
         answering(lambda request: httpx.Response(200, content=packed, headers={"Content-Encoding": "gzip"})).list_files(
-            wish()
+            request()
         )
 
 
-def test_answer_that_drips_ends_and_hears_that_it_shall_stop():
+def test_slow_answer_times_out_and_can_be_stopped():
     times = iter(range(0, 10_000, 30))
     hub = answering(lambda request: httpx.Response(200, stream=Drip()), clock=lambda: float(next(times)))
-    with pytest.raises(DownloadRefused, match="takes longer"):
-        hub.list_files(wish())
-    with pytest.raises(StopAsked):
-        answering(lambda request: httpx.Response(200, stream=Drip()), is_stopping=lambda: True).list_files(wish())
+    with pytest.raises(JobFailed, match="takes longer"):
+        hub.list_files(request())
+    with pytest.raises(StopRequested):
+        answering(lambda request: httpx.Response(200, stream=Drip()), is_stopping=lambda: True).list_files(request())
 
 
 @pytest.mark.parametrize("status", [401, 404, 410, 422])
-def test_what_another_try_does_not_better_is_asked_once(status: int):
+def test_final_errors_are_not_retried(status: int):
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(str(request.url))
         return httpx.Response(status)
 
-    with pytest.raises(DownloadRefused, match="o/m"):
-        answering(answer).list_files(wish())
+    with pytest.raises(JobFailed, match="o/m"):
+        answering(answer).list_files(request())
     assert len(asked) == 1
 
 
-def test_redirects_in_a_circle_are_not_tried_again():
+def test_redirect_loop_is_not_retried():
     around = httpx.Response(302, headers={"Location": "http://hub.test/"})
-    with pytest.raises(DownloadRefused, match="redirects") as refused:
-        answering(lambda request: around, sleep=refuse_to_sleep).list_files(wish())
+    with pytest.raises(JobFailed, match="redirects") as refused:
+        answering(lambda request: around, sleep=refuse_to_sleep).list_files(request())
     assert refused.value.cause is CauseCode.NETWORK
 
 
-def test_private_hub_that_nobody_has_listed_is_not_asked(server: LocalHub):
+def test_unlisted_private_hub_is_not_contacted(server: LocalHub):
     server.asked.clear()
-    with pytest.raises(DownloadRefused, match="private") as refused:
-        hub_of(server, guarded=True).list_files(wish())
+    with pytest.raises(JobFailed, match="private") as refused:
+        hub_of(server, guarded=True).list_files(request())
     assert refused.value.cause is CauseCode.REFUSED_ADDRESS
     assert server.asked == []

@@ -1,4 +1,4 @@
-"""What there is of files that are not whole, and nobody goes on with."""
+"""Incomplete files of abandoned downloads."""
 
 import fcntl
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from api.jobs.downloads.leftovers import INCOMING, discard, remove_leftovers
 
 
-def test_what_nobody_goes_on_with_is_removed_in_the_end(tmp_path: Path):
+def test_old_incomplete_files_are_removed(tmp_path: Path):
     (tmp_path / INCOMING).mkdir()
     old, new, held = (tmp_path / INCOMING / f"{name}.part" for name in ("old", "new", "held"))
     for part in (old, new, held):
@@ -22,7 +22,7 @@ def test_what_nobody_goes_on_with_is_removed_in_the_end(tmp_path: Path):
     remove_leftovers(tmp_path / "nowhere", 3600)
 
 
-def test_locks_that_a_kill_left_are_removed_in_the_end(tmp_path: Path):
+def test_old_locks_are_removed(tmp_path: Path):
     (tmp_path / INCOMING).mkdir()
     old, new = (tmp_path / INCOMING / f"{name}.lock" for name in ("old", "new"))
     for lock in (old, new):
@@ -32,14 +32,14 @@ def test_locks_that_a_kill_left_are_removed_in_the_end(tmp_path: Path):
     assert [path.name for path in (tmp_path / INCOMING).iterdir()] == ["new.lock"]
 
 
-def test_what_is_given_up_is_removed_and_nothing_else(tmp_path: Path):
+def test_only_cancelled_files_are_removed(tmp_path: Path):
     incoming, outside = tmp_path / "models" / INCOMING, tmp_path / "outside.part"
     incoming.mkdir(parents=True)
-    given_up, other, held = (letter * 64 for letter in "abc")
-    for path in (*(incoming / f"{key}.part" for key in (given_up, other, held)), outside):
+    cancelled, other, held = (letter * 64 for letter in "abc")
+    for path in (*(incoming / f"{key}.part" for key in (cancelled, other, held)), outside):
         path.write_bytes(b"x")
     with (incoming / f"{held}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        discard(tmp_path / "models", [given_up, held, "d" * 64, "../../outside", ""])
+        discard(tmp_path / "models", [cancelled, held, "d" * 64, "../../outside", ""])
     assert sorted(path.name for path in incoming.iterdir()) == [f"{other}.part", f"{held}.lock", f"{held}.part"]
     assert outside.exists()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.domain.captioning import CaptionSettings
-from api.jobs.preprocessing.words import COMPLETED
+from api.jobs.kinds import CAPTIONING_JOB
 from api.jobs.preprocessing.work import WorkItem
 from tests.media import picture
 from tests.vision_endpoint import Endpoint, serve
@@ -49,16 +49,16 @@ def run(work: Path, name: str = "run_1") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_each_item_is_asked_about_and_the_next_run_asks_nothing_twice(tmp_path: Path, endpoint: Endpoint):
+def test_each_item_is_captioned_once(tmp_path: Path, endpoint: Endpoint):
     endpoint.script = ["429", "garbage"]
     lay_out(tmp_path, endpoint, a=picture(), b=picture(seed=1), c=b"no picture")
-    code, said = run(tmp_path)
-    assert (code, said.splitlines()[-1]) == (0, COMPLETED)
-    kept = {path.name: json.loads(path.read_bytes()) for path in (tmp_path / "made").glob("*.caption.json")}
-    assert kept["key_a.caption.json"]["caption"].startswith("a picture")
-    assert kept["key_c.caption.json"]["problem"] is not None
+    code, output = run(tmp_path)
+    assert (code, output.splitlines()[-1]) == (0, CAPTIONING_JOB.completed_phrase)
+    stored = {path.name: json.loads(path.read_bytes()) for path in (tmp_path / "made").glob("*.caption.json")}
+    assert stored["key_a.caption.json"]["caption"].startswith("a picture")
+    assert stored["key_c.caption.json"]["problem"] is not None
     assert endpoint.keys[0] == "Bearer planted-secret"
-    assert "planted-secret" not in said
+    assert "planted-secret" not in output
     asked = len(endpoint.asked)
     assert run(tmp_path, "run_2")[0] == 0
     assert len(endpoint.asked) == asked
@@ -75,34 +75,34 @@ def command_work(work: Path, program: str, *names: str) -> None:
     (work / "items.jsonl").write_bytes(b"".join(item.as_json() for item in items))
 
 
-def kept(work: Path) -> dict[str, str | None]:
+def stored(work: Path) -> dict[str, str | None]:
     return {path.name[4]: json.loads(path.read_bytes())["caption"] for path in (work / "made").glob("*.caption.json")}
 
 
-def test_a_command_is_started_for_each_file_by_a_name_with_its_ending(tmp_path: Path):
+def test_command_runs_for_each_file_under_a_name_with_its_extension(tmp_path: Path):
     program = (
         "import os, sys; name = os.path.basename(sys.argv[1]); text = open(sys.argv[1]).read()\n"
         "if text[0] == 'b': sys.exit('cannot read it')\n"
         "print(name, text, os.environ['CAPTION_API_KEY'], os.environ.get('PYTHONPATH'))"
     )
     command_work(tmp_path, program, "a.png", "b.mp4", "c.p;g")
-    code, said = run(tmp_path)
-    assert (code, said.splitlines()[-1]) == (0, COMPLETED)
-    assert kept(tmp_path) == {
+    code, output = run(tmp_path)
+    assert (code, output.splitlines()[-1]) == (0, CAPTIONING_JOB.completed_phrase)
+    assert stored(tmp_path) == {
         "a": "key_a.png a.png planted-secret None",
         "b": None,
         "c": "key_c c.p;g planted-secret None",
     }
-    assert 'problem: "b.mp4": the command ended with code 1: cannot read it' in said
+    assert r'"message": "\"b.mp4\": the command ended with code 1: cannot read it"' in output
     assert list((tmp_path / "run_1" / "shown").iterdir()) == []
 
 
-def test_a_command_that_is_not_there_fails_and_what_is_left_is_asked_of_the_next(tmp_path: Path):
+def test_missing_command_fails_and_the_next_run_continues(tmp_path: Path):
     command_work(tmp_path, "print('a cat')", "a.png", "b.png", "c.png", "d.png")
     settings = json.loads((tmp_path / "settings.json").read_bytes())
     (tmp_path / "settings.json").write_text(json.dumps({**settings, "command": ["/nowhere/caption", "{file}"]}))
-    code, said = run(tmp_path)
-    assert (code, "the command for captions does not answer" in said) == (1, True)
+    code, output = run(tmp_path)
+    assert (code, "The command for captions does not answer" in output) == (1, True)
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     assert run(tmp_path, "run_2")[0] == 0
-    assert {kept(tmp_path)[name] for name in "cd"} == {"a cat"}
+    assert {stored(tmp_path)[name] for name in "cd"} == {"a cat"}

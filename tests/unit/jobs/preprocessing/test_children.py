@@ -1,4 +1,4 @@
-"""A process for each item."""
+"""One child process for each item."""
 
 import os
 import time
@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from api.domain.media_settings import MediaSettings
-from api.jobs.preprocessing.children import DiskTrouble, ItemChild, write_record
+from api.jobs.errors import JobFailed, StopRequested
+from api.jobs.preprocessing.children import ItemChild, write_record
 from api.jobs.preprocessing.item_work import ItemWork
 from api.jobs.preprocessing.work import Made, Record, WorkItem, read_record
 from tests.media import picture
@@ -24,15 +25,15 @@ def places(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "sources", tmp_path / "made"
 
 
-def work(places: tuple[Path, Path], is_wanted: bool = True, **more: Any) -> Record | None:
+def work(places: tuple[Path, Path], is_stopping: bool = False, **more: Any) -> None:
     sources, made = places
     settings = MediaSettings(short_side=16)
     child = ItemChild(lambda item, tick: ItemWork(item, settings, sources, made, tick), made, **more)
-    return child.work_on(ITEM, lambda share: None, lambda: is_wanted)
+    child.work_on(ITEM, lambda share: None, lambda: is_stopping)
 
 
-def test_a_child_leaves_the_record(places: tuple[Path, Path]):
-    assert work(places) is None
+def test_child_writes_the_record(places: tuple[Path, Path]):
+    work(places)
     assert read_record((places[1] / "k.json").read_bytes()).problem is None
 
 
@@ -55,28 +56,27 @@ def swallow(self: ItemWork) -> Record:
 
 
 @pytest.mark.parametrize(("fault", "why"), [(die, "SIGKILL"), (hang, "no frame of it came"), (swallow, "more memory")])
-def test_what_takes_a_child_down_costs_that_item_alone(
+def test_failing_child_affects_its_item_only(
     places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, fault: object, why: str
 ):
     monkeypatch.setattr(ItemWork, "run", fault)
-    record = work(places, stall_seconds=0.6)
-    assert record is not None
-    assert why in (record.problem or "")
-    assert read_record((places[1] / "k.json").read_bytes()) == record
+    work(places, stall_seconds=0.6)
+    assert why in (read_record((places[1] / "k.json").read_bytes()).problem or "")
 
 
-def test_a_full_disk_ends_the_work(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+def test_full_disk_ends_the_program(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ItemWork, "run", fill)
-    with pytest.raises(DiskTrouble):
+    with pytest.raises(JobFailed, match="disk space"):
         work(places)
 
 
-def test_what_is_not_wanted_any_more_is_ended(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+def test_stopped_child_is_killed(places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ItemWork, "run", hang)
-    assert work(places, is_wanted=False) is None
+    with pytest.raises(StopRequested):
+        work(places, is_stopping=True)
     assert not (places[1] / "k.json").exists()
 
 
-def test_a_record_is_whole_or_not_there(tmp_path: Path):
+def test_record_is_written_atomically(tmp_path: Path):
     write_record(tmp_path, Record("k", (Made("", None),)))
     assert [path.name for path in tmp_path.iterdir()] == ["k.json"]

@@ -21,7 +21,7 @@ def make(tmp_path: Path, content: bytes, settings: MediaSettings) -> Made:
         return make_image(image, settings, tmp_path, "k")[0]
 
 
-def test_an_image_that_would_not_change_has_no_file_of_its_own(tmp_path: Path):
+def test_unchanged_image_has_no_new_file(tmp_path: Path):
     made = make(tmp_path, picture(40, 30), MediaSettings(width=40, height=30, image_format="png"))
     assert (made.name, made.extension, made.width, made.height) == (None, None, 40, 30)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
@@ -41,7 +41,7 @@ def test_an_image_is_converted(tmp_path: Path, form: str, name: str):
         assert image.format == form.upper()
 
 
-def test_a_turned_image_is_set_upright_when_it_is_changed(tmp_path: Path):
+def test_changed_image_is_rotated_upright(tmp_path: Path):
     source, exif = tmp_path / "turned.jpg", Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 30)).save(source, exif=exif)
@@ -60,13 +60,13 @@ def test_a_mask_keeps_its_edges(tmp_path: Path):
         assert {value for _, value in made.getcolors() or ()} == {0, 255}
 
 
-def test_a_mask_that_is_no_image_is_refused(tmp_path: Path):
+def test_mask_that_is_not_an_image_is_rejected(tmp_path: Path):
     (tmp_path / "mask").write_bytes(b"none")
-    with pytest.raises(ValueError, match="no image"):
+    with pytest.raises(ValueError, match="not an image"):
         make_side_image(tmp_path / "mask", Geometry(), (1, 1), tmp_path / "made.png")
     assert open_image(tmp_path / "mask") is None
 
 
-def test_a_first_frame_stands_beside_its_piece(tmp_path: Path):
+def test_first_frame_is_written_beside_its_piece(tmp_path: Path):
     made = save_first_frame(Image.new("RGB", (8, 6)), tmp_path / "x.png", Made("_001", ".mp4", "k.mp4", fps=16.0))
     assert (made.suffix, made.extension, made.name, made.fps) == ("_001_first", ".png", "x.png", None)

@@ -23,13 +23,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return clip(tmp_path_factory.mktemp("items") / "x.mp4", 30, 30).read_bytes()
 
 
-def test_a_video_that_is_as_it_is_wanted_stays(tmp_path: Path, video: bytes):
+def test_video_that_needs_no_change_stays(tmp_path: Path, video: bytes):
     record = work(tmp_path, video, MediaSettings(fps=30.0, video_format="mp4"))
     assert [(made.name, made.frame_count) for made in record.made] == [(None, 30)]
     assert record.problem is None
 
 
-def test_a_video_is_cut_and_re_timed_and_its_first_frames_stand_beside(tmp_path: Path, video: bytes):
+def test_video_is_cut_and_retimed_with_first_frames_beside(tmp_path: Path, video: bytes):
     settings = MediaSettings(fps=10.0, cut=Cut(CutBy.SECONDS, 0.5, 0.2), first_frame=FirstFrame.ADD)
     record = work(tmp_path, video, settings)
     assert [(made.suffix, made.frame_count) for made in record.made] == [
@@ -41,12 +41,12 @@ def test_a_video_is_cut_and_re_timed_and_its_first_frames_stand_beside(tmp_path:
     assert len(frames_in(tmp_path / "k_001.mp4")) == 5
 
 
-def test_first_frames_can_take_the_place_of_videos(tmp_path: Path, video: bytes):
+def test_first_frames_can_replace_videos(tmp_path: Path, video: bytes):
     record = work(tmp_path, video, MediaSettings(first_frame=FirstFrame.ONLY))
     assert [(made.suffix, made.extension) for made in record.made] == [("_first", ".png")]
 
 
-def test_damage_is_told_of_the_item_and_is_no_trouble_of_the_disk(tmp_path: Path, video: bytes):
+def test_damaged_file_is_a_problem_of_the_item_not_of_the_disk(tmp_path: Path, video: bytes):
     webp = picture(60, 40, form="WEBP")
     small = MediaSettings(width=16, height=16)
     assert "cannot be decoded" in str(work(tmp_path, webp[: len(webp) // 2], small).problem)
@@ -66,13 +66,13 @@ def test_a_mask_is_changed_together_with_its_image(tmp_path: Path):
     [
         (b"nothing", MediaSettings(fps=16.0), "cannot be opened"),
         (picture()[:200], MediaSettings(short_side=16), "cannot be decoded"),
-        (picture(), MediaSettings(short_side=16), "no image"),
+        (picture(), MediaSettings(short_side=16), "not an image"),
     ],
 )
-def test_what_cannot_be_worked_on_stays_as_it_is_with_the_reason(
+def test_unreadable_item_stays_unchanged_with_the_reason(
     tmp_path: Path, content: bytes, settings: MediaSettings, why: str
 ):
-    record = work(tmp_path, content, settings, b"no mask" if why == "no image" else None)
+    record = work(tmp_path, content, settings, b"no mask" if why == "not an image" else None)
     assert record.problem is not None
     assert why in record.problem
     assert [(made.suffix, made.name) for made in record.made] == [("", None)]
@@ -84,7 +84,7 @@ def test_a_cut_that_leaves_nothing_is_a_problem(tmp_path: Path, video: bytes):
     assert "no piece" in record.problem
 
 
-def test_a_disk_that_takes_nothing_is_no_fault_of_the_file(tmp_path: Path):
+def test_failing_disk_is_not_a_problem_of_the_item(tmp_path: Path):
     (tmp_path / "a").write_bytes(picture(40, 30))
     item = WorkItem("a.png", "a", 1, "k")
     with pytest.raises(OSError, match="No such file"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.domain.media_settings import Cut, CutBy, MediaSettings
-from api.jobs.preprocessing.words import COMPLETED, STOPPED
+from api.jobs.kinds import PREPROCESSING_JOB
 from api.jobs.preprocessing.work import WorkItem
 from tests.media import clip, picture
 
@@ -44,13 +44,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return clip(tmp_path_factory.mktemp("program") / "x.mp4", 60, 30).read_bytes()
 
 
-def test_every_item_gets_a_record_and_the_next_run_makes_nothing_twice(tmp_path: Path, video: bytes):
+def test_every_item_gets_one_record(tmp_path: Path, video: bytes):
     settings = MediaSettings(fps=16.0, cut=Cut(CutBy.SECONDS, 1.0), short_side=24)
     lay_out(tmp_path, settings, a=video, b=picture(), c=b"hostile")
     first = program(tmp_path)
-    said, _ = first.communicate(timeout=60)
-    assert (first.returncode, said.splitlines()[-1]) == (0, COMPLETED)
-    assert "items: 3 of 3, 100.0 %, 0 s left" in said
+    output, _ = first.communicate(timeout=60)
+    assert (first.returncode, output.splitlines()[-1]) == (0, PREPROCESSING_JOB.completed_phrase)
+    assert "3 of 3 items, 100.0 %, 0 s left" in output
     found = records(tmp_path)
     assert (found["key_a"], found["key_b"]) == (None, None)
     assert "cannot be opened" in (found["key_c"] or "")
@@ -61,24 +61,24 @@ def test_every_item_gets_a_record_and_the_next_run_makes_nothing_twice(tmp_path:
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "made").iterdir()} == made
 
 
-def test_a_signal_file_ends_it_between_two_items(tmp_path: Path):
+def test_stop_file_ends_the_program_between_items(tmp_path: Path):
     lay_out(tmp_path, MediaSettings(short_side=16), a=picture())
     (tmp_path / "run_1").mkdir()
     (tmp_path / "run_1" / "stop").touch()
     ended = program(tmp_path)
-    said, _ = ended.communicate(timeout=60)
-    assert (ended.returncode, said.splitlines()[-1], records(tmp_path)) == (0, STOPPED, {})
+    output, _ = ended.communicate(timeout=60)
+    assert (ended.returncode, output.splitlines()[-1], records(tmp_path)) == (0, PREPROCESSING_JOB.stopped_phrase, {})
     assert (tmp_path / "run_1" / "stopped.json").is_file()
 
 
-def test_sigterm_ends_it_within_an_item_and_leaves_no_process(tmp_path: Path):
+def test_sigterm_ends_the_program_within_an_item(tmp_path: Path):
     long = clip(tmp_path / "long.mp4", 200, 30, (320, 240)).read_bytes()
     lay_out(tmp_path / "work", MediaSettings(fps=24.0, width=1280, height=960), a=long)
     running = program(tmp_path / "work")
     assert running.stdout is not None
-    while "items: 0" not in running.stdout.readline():
+    while "0 of 1 items" not in running.stdout.readline():
         pass
     time.sleep(0.3)
     running.send_signal(signal.SIGTERM)
-    said, _ = running.communicate(timeout=30)
-    assert (running.returncode, said.splitlines()[-1]) == (0, STOPPED)
+    output, _ = running.communicate(timeout=30)
+    assert (running.returncode, output.splitlines()[-1]) == (0, PREPROCESSING_JOB.stopped_phrase)

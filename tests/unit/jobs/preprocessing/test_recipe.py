@@ -1,4 +1,4 @@
-"""What is to be done to a file, by what it is and what is asked for."""
+"""Plans of changes to files."""
 
 import pytest
 from hypothesis import given
@@ -17,32 +17,32 @@ from api.jobs.preprocessing.recipe import (
 SIDES = st.integers(1, 5000)
 
 
-def test_nothing_asked_changes_nothing():
+def test_no_settings_change_nothing():
     assert not plan_geometry(101, 57, MediaSettings(), is_video=True).changes
 
 
-def test_a_resolution_crops_in_the_middle_to_its_shape_and_scales():
+def test_resolution_crops_the_centre_and_scales():
     found = plan_geometry(200, 100, MediaSettings(width=64, height=64), is_video=False)
     assert found == Geometry(Rectangle(50, 0, 100, 100), (64, 64))
 
 
-def test_what_has_the_size_already_is_left_alone():
+def test_picture_of_the_right_size_is_unchanged():
     assert not plan_geometry(64, 64, MediaSettings(width=64, height=64), is_video=True).changes
 
 
-def test_a_crop_comes_before_the_size_and_stays_inside():
+def test_crop_comes_before_the_size_and_stays_inside():
     found = plan_geometry(100, 80, MediaSettings(crop=Rectangle(50, 40, 500, 500)), is_video=False)
     assert found == Geometry(Rectangle(50, 40, 50, 40), None)
     with pytest.raises(NothingLeft, match="lies outside"):
         plan_geometry(100, 80, MediaSettings(crop=Rectangle(100, 0, 5, 5)), is_video=False)
 
 
-def test_a_shorter_side_is_only_ever_made_smaller():
+def test_short_side_is_never_enlarged():
     assert plan_geometry(200, 100, MediaSettings(short_side=50), is_video=False).size == (100, 50)
     assert not plan_geometry(200, 100, MediaSettings(short_side=500), is_video=False).changes
 
 
-def test_a_video_that_changes_gets_even_sides():
+def test_changed_video_has_even_sides():
     found = plan_geometry(200, 100, MediaSettings(crop=Rectangle(0, 0, 51, 33)), is_video=True)
     assert found == Geometry(Rectangle(0, 0, 51, 33), (50, 32))
 
@@ -56,13 +56,13 @@ def test_a_crop_never_leaves_the_picture(
         found = plan_geometry(width, height, settings, is_video=False)
     except NothingLeft:
         return
-    kept = found.crop or Rectangle(0, 0, width, height)
-    assert 0 <= kept.x < kept.x + kept.width <= width
-    assert 0 <= kept.y < kept.y + kept.height <= height
-    assert (found.size or (kept.width, kept.height)) == wanted
+    stored = found.crop or Rectangle(0, 0, width, height)
+    assert 0 <= stored.x < stored.x + stored.width <= width
+    assert 0 <= stored.y < stored.y + stored.height <= height
+    assert (found.size or (stored.width, stored.height)) == wanted
 
 
-def test_a_mask_of_another_size_is_cropped_alike():
+def test_mask_of_another_size_is_cropped_in_proportion():
     geometry = Geometry(Rectangle(10, 20, 50, 40), (64, 64))
     assert scaled(geometry, (100, 80), (200, 160)) == Geometry(Rectangle(20, 40, 100, 80), (64, 64))
     assert scaled(geometry, (100, 80), (100, 80)) == geometry
@@ -73,14 +73,14 @@ def spans(duration: float, cut: Cut | None, *scenes: tuple[float, float]) -> tup
     return plan_spans(duration, MediaSettings(cut=cut), scenes)
 
 
-def test_a_video_is_cut_into_pieces_of_so_many_seconds():
+def test_video_is_cut_into_pieces_of_the_given_length():
     assert spans(10.0, None) == ([(0.0, 10.0)], 0)
     assert spans(10.0, Cut(CutBy.SECONDS, 4.0)) == ([(0.0, 4.0), (4.0, 8.0), (8.0, 10.0)], 0)
     assert spans(8.0, Cut(CutBy.SECONDS, 4.0)) == ([(0.0, 4.0), (4.0, 8.0)], 0)
     assert spans(3.0, Cut(CutBy.SECONDS, 4.0)) == ([(0.0, 3.0)], 0)
 
 
-def test_pieces_that_are_too_short_are_counted_and_left_out():
+def test_too_short_pieces_are_counted_and_dropped():
     assert spans(10.0, Cut(CutBy.SECONDS, 4.0, min_seconds=3.0)) == ([(0.0, 4.0), (4.0, 8.0)], 1)
     with pytest.raises(NothingLeft, match=r"no piece of its 2\.0 s"):
         spans(2.0, Cut(CutBy.SECONDS, 4.0, min_seconds=3.0))
@@ -91,7 +91,7 @@ def test_long_scenes_are_cut_further():
     assert spans(9.0, Cut(CutBy.SCENE))[0] == [(0.0, 9.0)]
 
 
-def test_no_video_becomes_more_pieces_than_anybody_wants():
+def test_number_of_pieces_is_limited():
     with pytest.raises(NothingLeft, match="more than 2,000 pieces"):
         spans(1e6, Cut(CutBy.SECONDS, 0.1))
 

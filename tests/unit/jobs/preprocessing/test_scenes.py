@@ -1,4 +1,4 @@
-"""Scenes, as they are found."""
+"""Detection of scenes."""
 
 from pathlib import Path
 

@@ -14,32 +14,32 @@ from tests.media import brightness, clip, frames_in
 
 
 def quiet(at: float) -> None:
-    """Nobody listens."""
+    """Ignore the progress."""
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three seconds at 30 frames a second."""
+    """Three seconds at 30 frames per second."""
     return clip(tmp_path_factory.mktemp("videos") / "source.mp4", 90)
 
 
-def test_a_video_says_what_it_is(source: Path):
+def test_video_has_its_facts(source: Path):
     facts = look(source)
     assert (facts.width, facts.height, facts.fps, facts.duration, facts.frame_count) == (64, 48, 30.0, 3.0, 90)
     assert (facts.codec, facts.turn, facts.has_audio) == ("h264", 0, False)
 
 
-def test_a_video_is_re_timed_to_as_many_frames_as_the_trainer_takes(source: Path, tmp_path: Path):
+def test_retimed_video_has_the_trainers_number_of_frames(source: Path, tmp_path: Path):
     written = write_video(source, look(source), (0.0, 3.0), 16.0, Geometry(), tmp_path / "made.mp4", quiet)
     assert (written.frames, written.fps, written.duration) == (48, 16.0, 3.0)
     assert look(tmp_path / "made.mp4").fps == 16.0
-    # Each is the one that was shown at its time: of 30 a second every 15th of 8.
+    # Each frame is the one shown at its time.
     shown, made = brightness(source), brightness(tmp_path / "made.mp4")
     expected = [shown[int(number / 16 * 30 + 1e-6)] for number in range(48)]
     assert all(abs(one - other) <= 2 for one, other in zip(made, expected, strict=True))
 
 
-def test_a_piece_begins_and_ends_at_its_frames(source: Path, tmp_path: Path):
+def test_piece_starts_and_ends_at_its_frames(source: Path, tmp_path: Path):
     written = write_video(source, look(source), (1.0, 2.0), None, Geometry(), tmp_path / "made.mp4", quiet)
     assert written.frames == 30
     made, shown = brightness(tmp_path / "made.mp4"), brightness(source)
@@ -56,7 +56,7 @@ def test_a_video_is_cropped_and_scaled(source: Path, tmp_path: Path):
     assert written.first.size == read_first(source, look(source), (0.0, 0.5), geometry).size == (16, 16)
 
 
-def test_ticks_tell_how_far_it_is(source: Path, tmp_path: Path):
+def test_ticks_report_the_progress(source: Path, tmp_path: Path):
     ticks: list[float] = []
     write_video(source, look(source), (0.0, 1.0), None, Geometry(), tmp_path / "made.mp4", ticks.append)
     assert ticks == sorted(ticks)
@@ -66,13 +66,13 @@ def test_ticks_tell_how_far_it_is(source: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     "content", [b"", b"no video", b"#EXTM3U\nfile:///etc/passwd\n", b"ffconcat version 1.0\nfile x"]
 )
-def test_what_is_no_video_says_so(tmp_path: Path, content: bytes):
+def test_file_that_is_not_a_video_is_rejected(tmp_path: Path, content: bytes):
     (tmp_path / "x.mp4").write_bytes(content)
     with pytest.raises(NoVideo):
         open_video(tmp_path / "x.mp4")
 
 
-def test_sound_alone_is_no_video(tmp_path: Path):
+def test_audio_file_is_not_a_video(tmp_path: Path):
     with av.open(str(tmp_path / "x.mp4"), "w", format="mp4") as container:
         add_sound(container, container.add_stream("aac", rate=48_000, layout="stereo"), 1.0)
     with pytest.raises(NoVideo, match="no pictures"):
@@ -87,7 +87,7 @@ def add_sound(container: Any, stream: Any, seconds: float) -> None:
     container.mux(stream.encode(None))
 
 
-def test_sound_is_kept_where_that_is_asked_for(source: Path, tmp_path: Path):
+def test_sound_is_kept_on_request(source: Path, tmp_path: Path):
     loud = tmp_path / "loud.mp4"
     with av.open(str(loud), "w") as container, av.open(str(source)) as given:
         picture = container.add_stream_from_template(given.streams.video[0])
@@ -109,7 +109,7 @@ def test_sound_is_kept_where_that_is_asked_for(source: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("frames", "fps", "seconds", "wanted"), [(10, 5.0, 1.0, 5), (10, 20.0, 1.0, 20), (10, 16.0, 0.0, 0)]
 )
-def test_as_many_frames_are_taken_as_their_time_holds(frames: int, fps: float, seconds: float, wanted: int):
+def test_number_of_frames_follows_from_the_duration(frames: int, fps: float, seconds: float, wanted: int):
     shown = ((number / 10, number) for number in range(frames))
     taken = list(retimed(shown, fps, seconds))
     assert len(taken) == wanted

@@ -1,4 +1,4 @@
-"""The forms in which work is written down."""
+"""The JSON of items and records."""
 
 import json
 
@@ -18,7 +18,7 @@ EVERYTHING = MediaSettings(
 )
 
 
-def test_settings_come_back_as_they_were():
+def test_settings_survive_json():
     assert MediaSettings.from_json(json.loads(json.dumps(EVERYTHING.as_json()))) == EVERYTHING
     assert MediaSettings.from_json({}) == MediaSettings()
 
@@ -29,7 +29,7 @@ def test_settings_that_change_no_file_are_empty():
     assert not EVERYTHING.is_empty
 
 
-def test_a_key_is_that_of_file_side_files_and_settings():
+def test_key_depends_on_files_and_settings():
     plain = key_of(("a", None, None), MediaSettings())
     assert plain == key_of(("a", None, None), MediaSettings())
     others = [key_of(("b", None, None), MediaSettings()), key_of(("a", "m", None), MediaSettings())]
@@ -37,7 +37,7 @@ def test_a_key_is_that_of_file_side_files_and_settings():
     assert len({plain, *others}) == 4
 
 
-def test_a_record_comes_back_as_it_was():
+def test_record_survives_json():
     record = Record("k", (Made("_000", ".mp4", "k_000.mp4", width=64),), "too short", 2)
     assert read_record(record.as_json()) == record
 
@@ -55,13 +55,13 @@ def test_a_record_comes_back_as_it_was():
         {"suffix": "", "extension": None, "unknown": 1},
     ],
 )
-def test_a_record_that_names_what_is_not_its_own_is_refused(made: dict[str, object]):
+def test_record_with_foreign_file_names_is_rejected(made: dict[str, object]):
     content = json.dumps({"key": "k", "made": [made], "problem": None, "dropped": 0}).encode()
     with pytest.raises(ValueError, match=r"file|record"):
         read_record(content)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"5", b'{"key": 1, "made": 5, "problem": 1, "dropped": "x"}'])
-def test_what_is_no_record_is_refused(content: bytes):
+def test_invalid_record_is_rejected(content: bytes):
     with pytest.raises(ValueError, match=r"record|JSON|unexpected|invalid|[Ii]nput"):
         read_record(content)

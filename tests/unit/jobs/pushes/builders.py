@@ -1,12 +1,12 @@
-"""A push against a hub on this machine, without waiting."""
+"""A push to a local hub, without waits."""
 
 from pathlib import Path
 from typing import Any
 
 from api.jobs.downloads.http import open_client
-from api.jobs.pushes.failures import OneTry
+from api.jobs.pushes.failures import SingleTryClient
 from api.jobs.pushes.publish import Publisher
-from api.jobs.pushes.wish import CARD, CARD_MARK, CardRule, PushedFile, PushWish
+from api.jobs.pushes.request import CARD, CARD_MARK, CardRule, PushedFile, PushRequest
 from api.util.addresses import ReachableHosts
 from tests.local_hub import LocalHub
 
@@ -15,7 +15,7 @@ CONTENT = bytes(range(256)) * 2000
 CARD_TEXT = f"---\ntags: []\n---\n\n{CARD_MARK}\n\n# cats\n"
 
 
-def wish_for(hub: LocalHub, **more: Any) -> PushWish:
+def request_for(hub: LocalHub, **more: Any) -> PushRequest:
     given: dict[str, Any] = {
         "endpoint": hub.address,
         "repository": "ann/cats",
@@ -30,27 +30,27 @@ def wish_for(hub: LocalHub, **more: Any) -> PushWish:
         ),
         "allowed_hosts": (),
     }
-    return PushWish(**(given | more))
+    return PushRequest(**(given | more))
 
 
 class Push:
-    """A publisher with what it told: `waits` in seconds, `problems`, and how far files were."""
+    """A publisher that records its waits in seconds, its problems and its progress reports."""
 
     def __init__(self, hub: LocalHub, work: Path, **more: Any) -> None:
         self.waits: list[float] = []
         self.problems: list[str] = []
-        self.told: list[tuple[int, int, str]] = []
+        self.reported: list[tuple[int, int, str]] = []
         self.is_stopping = False
         (work / "weights.safetensors").write_bytes(CONTENT)
         (work / CARD).write_text(CARD_TEXT)
-        wish = wish_for(hub, **more)
-        hosts = ReachableHosts.of((*wish.allowed_hosts, hub.address.removeprefix("http://")))
+        request = request_for(hub, **more)
+        hosts = ReachableHosts.of((*request.allowed_hosts, hub.address.removeprefix("http://")))
         self.publisher = Publisher(
-            wish=wish,
+            request=request,
             token=TOKEN,
-            open_client=lambda: open_client(hosts, OneTry),
+            open_client=lambda: open_client(hosts, SingleTryClient),
             work=work,
-            tell=lambda *told: self.told.append(told),
+            report=lambda *reported: self.reported.append(reported),
             warn=self.problems.append,
             is_stopping=lambda: self.is_stopping,
             sleep=self.waits.append,

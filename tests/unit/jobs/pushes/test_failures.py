@@ -7,9 +7,9 @@ from huggingface_hub.errors import HFValidationError
 from api.jobs.pushes.failures import HubTrouble, asked_wait, explain, is_final
 from api.util.addresses import PrivateAddress
 from tests.local_hub import LocalHub
-from tests.unit.jobs.pushes.builders import TOKEN, wish_for
+from tests.unit.jobs.pushes.builders import TOKEN, request_for
 
-WISH = wish_for(LocalHub(address="https://hub.example"))
+REQUEST = request_for(LocalHub(address="https://hub.example"))
 
 
 def answered(status: int, **headers: str) -> HubTrouble:
@@ -32,26 +32,26 @@ def answered(status: int, **headers: str) -> HubTrouble:
         (ValueError("malformed"), True),
     ],
 )
-def test_another_try_is_made_where_it_can_help(error: Exception, final: bool):
+def test_only_temporary_errors_are_retried(error: Exception, final: bool):
     assert is_final(error) is final
 
 
-@pytest.mark.parametrize(("said", "waited"), [("7", 7.0), ("100000", None), ("9000", 60.0), ("soon", None), ("", None)])
-def test_wait_that_is_asked_for_is_bounded(said: str, waited: float | None):
-    assert asked_wait(answered(429, **{"Retry-After": said})) == waited
+@pytest.mark.parametrize(("text", "waited"), [("7", 7.0), ("100000", None), ("9000", 60.0), ("soon", None), ("", None)])
+def test_requested_wait_is_limited(text: str, waited: float | None):
+    assert asked_wait(answered(429, **{"Retry-After": text})) == waited
 
 
 @pytest.mark.parametrize(
     "error", [answered(403), answered(418), HubTrouble("ReadError"), ValueError("x?signature=planted")]
 )
-def test_words_hold_neither_token_nor_signed_address(error: Exception):
-    said = explain(error, WISH, TOKEN)
-    assert "planted" not in said
-    assert said.endswith(".")
+def test_message_has_neither_token_nor_signed_url(error: Exception):
+    text = explain(error, REQUEST, TOKEN)
+    assert "planted" not in text
+    assert text.endswith(".")
 
 
-def test_words_of_the_hub_are_cut_and_on_one_line():
-    said = explain(answered(403, **{"X-Error-Message": f"{TOKEN} " + "no " * 500}), WISH, TOKEN)
-    assert TOKEN not in said
-    assert len(said) < 400
-    assert "\n" not in said
+def test_reason_of_the_hub_is_short_and_on_one_line():
+    text = explain(answered(403, **{"X-Error-Message": f"{TOKEN} " + "no " * 500}), REQUEST, TOKEN)
+    assert TOKEN not in text
+    assert len(text) < 400
+    assert "\n" not in text

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from api.jobs.downloads.refusal import DownloadRefused, StopAsked
 from api.jobs.downloads.waiting import LONGEST_WAIT, PATIENCE_SECONDS
-from api.jobs.pushes.wish import CARD, CardRule, PushedFile
+from api.jobs.errors import JobFailed, StopRequested
+from api.jobs.pushes.request import CARD, CardRule, PushedFile
 from tests.local_hub import LocalHub, running_hub
 from tests.unit.jobs.pushes.builders import CARD_TEXT, CONTENT, TOKEN, Push
 
-#: The hub's library sends files by a word of httpx that is going out of use.
+#: The hub's library uses a deprecated argument of httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content")
 
 NAME = "cats-v1.safetensors"
@@ -26,7 +26,7 @@ def hub() -> Iterator[LocalHub]:
 
 
 def answering(what: str, status: int, times: int = 1, **headers: str) -> Callable[[Any, str], bool]:
-    """A fault: so many requests of this kind are answered with this status."""
+    """A fault that answers a number of requests of this kind with this status."""
     left = [times]
 
     def fault(handler: Any, found: str) -> bool:
@@ -39,7 +39,7 @@ def answering(what: str, status: int, times: int = 1, **headers: str) -> Callabl
     return fault
 
 
-def test_everything_is_there_after_one_commit(hub: LocalHub, tmp_path: Path):
+def test_push_is_one_commit(hub: LocalHub, tmp_path: Path):
     done = Push(hub, tmp_path).publisher.run()
     assert hub.files["ann/cats"] == {NAME: CONTENT, CARD: CARD_TEXT.encode()}
     assert hub.commits == [("ann/cats", "cats v1", [CARD, NAME])]
@@ -54,23 +54,23 @@ def test_second_push_sends_and_commits_nothing(hub: LocalHub, tmp_path: Path):
     assert not [path for path, *_ in hub.asked if path.startswith("/lfs/") or "/commit/" in path]
 
 
-def test_large_file_goes_in_parts(hub: LocalHub, tmp_path: Path):
+def test_large_file_is_sent_in_parts(hub: LocalHub, tmp_path: Path):
     hub.part_size = 100_000
     Push(hub, tmp_path).publisher.run()
     assert hub.files["ann/cats"][NAME] == CONTENT
 
 
-def test_what_was_sent_is_told(hub: LocalHub, tmp_path: Path):
+def test_sent_bytes_are_reported(hub: LocalHub, tmp_path: Path):
     push = Push(hub, tmp_path)
     push.publisher.run()
-    sent = [there for at, there, doing in push.told if at == 0 and doing == "pushing"]
+    sent = [there for at, there, doing in push.reported if at == 0 and doing == "pushing"]
     assert sent == sorted(sent)
     assert sent[-1] == len(CONTENT)
 
 
 @pytest.mark.parametrize("what", ["create", "preupload", "lfs", "put", "commit"])
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_hub_that_stumbles_is_asked_again(hub: LocalHub, tmp_path: Path, what: str, status: int):
+def test_temporary_error_of_the_hub_is_retried(hub: LocalHub, tmp_path: Path, what: str, status: int):
     hub.write_fault = answering(what, status, **{"Retry-After": "7"})
     push = Push(hub, tmp_path)
     push.publisher.run()
@@ -80,7 +80,7 @@ def test_hub_that_stumbles_is_asked_again(hub: LocalHub, tmp_path: Path, what: s
 
 
 @pytest.mark.parametrize("status", [409, 412])
-def test_commit_that_another_was_before_is_made_again(hub: LocalHub, tmp_path: Path, status: int):
+def test_commit_is_retried_after_a_concurrent_one(hub: LocalHub, tmp_path: Path, status: int):
     hub.write_fault = answering("commit", status)
     Push(hub, tmp_path).publisher.run()
     assert len(hub.commits) == 1
@@ -103,42 +103,44 @@ def test_commit_whose_answer_is_lost_is_not_made_twice(hub: LocalHub, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("what", "status", "said"),
+    ("what", "status", "text"),
     [
-        ("create", 403, "needs write access"),
+        ("create", 403, "write access"),
         ("create", 401, "does not know the token"),
-        ("preupload", 403, "needs write access"),
+        ("preupload", 403, "write access"),
         ("lfs", 413, "storage is used up"),
         ("put", 413, "storage is used up"),
-        ("commit", 403, "needs write access"),
+        ("commit", 403, "write access"),
         ("commit", 400, "answers 400"),
     ],
 )
-def test_refusal_is_told_at_once_and_says_what_to_do(hub: LocalHub, tmp_path: Path, what: str, status: int, said: str):
+def test_rejection_is_reported_immediately_with_a_remedy(
+    hub: LocalHub, tmp_path: Path, what: str, status: int, text: str
+):
     hub.write_fault = answering(what, status, 99, **{"X-Error-Message": f"no {TOKEN}"})
     push = Push(hub, tmp_path)
-    with pytest.raises(DownloadRefused, match=said) as refused:
+    with pytest.raises(JobFailed, match=text) as refused:
         push.publisher.run()
     assert push.waits == []
     assert TOKEN not in str(refused.value)
     assert "signature" not in str(refused.value)
 
 
-def test_token_that_the_hub_does_not_know_is_told(hub: LocalHub, tmp_path: Path):
+def test_unknown_token_is_reported(hub: LocalHub, tmp_path: Path):
     hub.token = "another"
-    with pytest.raises(DownloadRefused, match="does not know the token"):
+    with pytest.raises(JobFailed, match="does not know the token"):
         Push(hub, tmp_path).publisher.run()
 
 
-def test_hub_that_is_away_is_asked_for_minutes_and_then_given_up(tmp_path: Path):
+def test_unreachable_hub_is_retried_for_minutes(tmp_path: Path):
     with running_hub() as gone:
         push = Push(gone, tmp_path)
-    with pytest.raises(DownloadRefused, match="connection to the hub"):
+    with pytest.raises(JobFailed, match="connection to the hub"):
         push.publisher.run()
     assert 120 < sum(push.waits) < 600
 
 
-def test_connections_that_are_cut_lose_nothing(hub: LocalHub, tmp_path: Path):
+def test_interrupted_connections_lose_nothing(hub: LocalHub, tmp_path: Path):
     left = [3]
 
     def cut(handler: Any, what: str) -> bool:
@@ -154,7 +156,7 @@ def test_connections_that_are_cut_lose_nothing(hub: LocalHub, tmp_path: Path):
     assert hub.files["ann/cats"][NAME] == CONTENT
 
 
-def test_card_of_others_stays(hub: LocalHub, tmp_path: Path):
+def test_foreign_card_stays(hub: LocalHub, tmp_path: Path):
     hub.add("ann/cats", CARD, b"# my own words")
     done = Push(hub, tmp_path).publisher.run()
     assert (hub.files["ann/cats"][CARD], done.card_left) == (b"# my own words", True)
@@ -163,21 +165,21 @@ def test_card_of_others_stays(hub: LocalHub, tmp_path: Path):
     assert hub.files["ann/cats"][CARD] == CARD_TEXT.encode()
 
 
-def test_repository_is_made_only_where_that_is_wanted(hub: LocalHub, tmp_path: Path):
-    with pytest.raises(DownloadRefused, match="no repository ann/cats"):
+def test_repository_is_created_only_on_request(hub: LocalHub, tmp_path: Path):
+    with pytest.raises(JobFailed, match="no repository ann/cats"):
         Push(hub, tmp_path, creates=False).publisher.run()
     assert hub.files == {}
 
 
-def test_file_goes_to_no_private_address(hub: LocalHub, tmp_path: Path):
+def test_file_is_not_sent_to_a_private_address(hub: LocalHub, tmp_path: Path):
     hub.upload_address = "http://127.0.0.2:9"
     push = Push(hub, tmp_path)
-    with pytest.raises(DownloadRefused, match="PRIVATE_HOSTS_ALLOWED"):
+    with pytest.raises(JobFailed, match="PRIVATE_HOSTS_ALLOWED"):
         push.publisher.run()
     assert push.waits == []
 
 
-def test_token_is_not_sent_to_where_the_file_goes(hub: LocalHub, tmp_path: Path):
+def test_token_is_not_sent_to_the_file_storage(hub: LocalHub, tmp_path: Path):
     Push(hub, tmp_path).publisher.run()
     assert {given for path, _, given in hub.asked if path.startswith("/lfs/")} == {None}
 
@@ -185,11 +187,11 @@ def test_token_is_not_sent_to_where_the_file_goes(hub: LocalHub, tmp_path: Path)
 def test_push_stops_in_the_middle_of_a_file(hub: LocalHub, tmp_path: Path):
     push = Push(hub, tmp_path)
 
-    def stop(*told: Any) -> None:
-        push.is_stopping = told[2] == "pushing"
+    def stop(*reported: Any) -> None:
+        push.is_stopping = reported[2] == "pushing"
 
-    push.publisher.tell = stop
-    with pytest.raises(StopAsked):
+    push.publisher.report = stop
+    with pytest.raises(StopRequested):
         push.publisher.run()
     assert hub.commits == []
 
@@ -230,7 +232,7 @@ def test_first_commit_of_a_new_repository_names_its_parent(hub: LocalHub, tmp_pa
 
 
 @pytest.mark.slow
-def test_push_that_advances_outlives_any_number_of_short_outages(hub: LocalHub, tmp_path: Path):
+def test_progressing_push_survives_any_number_of_outages(hub: LocalHub, tmp_path: Path):
     names = [f"part-{number:02}.safetensors" for number in range(40)]
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(number.to_bytes(4))
@@ -250,29 +252,29 @@ def test_push_that_advances_outlives_any_number_of_short_outages(hub: LocalHub, 
     assert sum(push.waits) == 40 * 20
 
 
-def test_push_without_progress_waits_some_minutes_whatever_the_hub_asks_for(hub: LocalHub, tmp_path: Path):
+def test_push_without_progress_fails_after_minutes(hub: LocalHub, tmp_path: Path):
     hub.write_fault = answering("put", 503, 999, **{"Retry-After": "1"})
     push = Push(hub, tmp_path)
-    with pytest.raises(DownloadRefused, match="503"):
+    with pytest.raises(JobFailed, match="503"):
         push.publisher.run()
     assert PATIENCE_SECONDS <= sum(push.waits) < PATIENCE_SECONDS + LONGEST_WAIT
 
 
-def test_file_that_is_gone_is_told(hub: LocalHub, tmp_path: Path):
+def test_missing_file_is_reported(hub: LocalHub, tmp_path: Path):
     push = Push(hub, tmp_path)
     (tmp_path / "weights.safetensors").unlink()
-    with pytest.raises(DownloadRefused, match="No such file"):
+    with pytest.raises(JobFailed, match="No such file"):
         push.publisher.run()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_full_disk_ends_a_push_at_once_and_is_told_as_such(hub: LocalHub, tmp_path: Path, code: int):
+def test_full_disk_fails_a_push_immediately(hub: LocalHub, tmp_path: Path, code: int):
     push = Push(hub, tmp_path)
 
     def note(*_: object) -> None:
         raise OSError(code, "No space left on device")
 
-    push.publisher.tell = note
-    with pytest.raises(DownloadRefused, match="too little disk space"):
+    push.publisher.report = note
+    with pytest.raises(JobFailed, match="too little disk space"):
         push.publisher.run()
     assert (push.waits, hub.commits) == ([], [])

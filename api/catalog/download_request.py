@@ -1,4 +1,4 @@
-"""What a request for a download asks for, turned into what the program does."""
+"""Turns a user's request for a download into the request of the program."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.catalog import CatalogModel, ComponentNeed
-from api.errors import Invalid, Mistake, ModelNotFound, PicklesRefused
+from api.errors import Finding, Invalid, ModelNotFound, PicklesRefused
 from api.jobs.downloads.names import check_name
-from api.jobs.downloads.refusal import DownloadRefused
-from api.jobs.downloads.wish import AddressWish, DownloadWish, RepositoryWish
+from api.jobs.downloads.request import DownloadRequest, RepositoryRequest, UrlRequest
+from api.jobs.errors import JobFailed
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadOrder:
-    """A request: by model and variant, by repository and files, or by address and hash. `hashes` are by path."""
+    """A user's request: a model and variant, a repository and files, or a URL and hash. `hashes` are by path."""
 
     model_id: str | None = None
     version: str | None = None
@@ -29,8 +29,8 @@ class DownloadOrder:
     name: str | None = None
 
     def as_config(self) -> dict[str, Any]:
-        """As it is kept with its task: what was given."""
-        told = {
+        """Return the given fields, as they are stored with the task."""
+        fields = {
             "model_id": self.model_id,
             "version": self.version,
             "components": list(self.components),
@@ -42,33 +42,33 @@ class DownloadOrder:
             "sha256": self.sha256,
             "name": self.name,
         }
-        return {name: value for name, value in told.items() if value}
+        return {name: value for name, value in fields.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadRules:
-    """What this service lets downloads do."""
+    """The settings that bound downloads."""
 
     models_root: Path
     endpoint: str
     allowed_hosts: tuple[str, ...]
     allows_pickles: bool
     min_free_mb: int
-    group: int | None = None  #: of the user that trainers run as, if it is another
+    group: int | None = None  #: the group of the trainers' user, if trainers run as another user
 
 
-def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: DownloadRules) -> DownloadWish:
-    """What the program is told. Raises Invalid, ModelNotFound, PicklesRefused."""
-    repositories: list[RepositoryWish] = []
-    addresses: list[AddressWish] = []
+def make_request(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: DownloadRules) -> DownloadRequest:
+    """Return the program's request. Raises Invalid, ModelNotFound, PicklesRefused."""
+    repositories: list[RepositoryRequest] = []
+    addresses: list[UrlRequest] = []
     if order.model_id is not None:
-        repositories = _of_model(order, models, rules.allows_pickles)
+        repositories = _request_model(order, models, rules.allows_pickles)
     elif order.repository is not None:
-        repositories = [RepositoryWish(order.repository, order.revision, order.files, (), order.hashes)]
+        repositories = [RepositoryRequest(order.repository, order.revision, order.files, (), order.hashes)]
     elif order.url is not None and order.sha256 is not None:
         name = _file_name(order)
-        addresses = [AddressWish(order.url, order.sha256, name, is_named=name == order.name)]
-    return DownloadWish(
+        addresses = [UrlRequest(order.url, order.sha256, name, is_named=name == order.name)]
+    return DownloadRequest(
         root=str(rules.models_root),
         endpoint=rules.endpoint,
         repositories=tuple(repositories),
@@ -80,7 +80,9 @@ def make_wish(order: DownloadOrder, models: Mapping[str, CatalogModel], rules: D
     )
 
 
-def _of_model(order: DownloadOrder, models: Mapping[str, CatalogModel], allows_pickles: bool) -> list[RepositoryWish]:
+def _request_model(
+    order: DownloadOrder, models: Mapping[str, CatalogModel], allows_pickles: bool
+) -> list[RepositoryRequest]:
     model = models.get(order.model_id or "")
     if model is None:
         raise ModelNotFound(data={"models": list(models)})
@@ -92,41 +94,41 @@ def _of_model(order: DownloadOrder, models: Mapping[str, CatalogModel], allows_p
     unknown = [key for key in order.components if key not in keys]
     if unknown:
         raise ModelNotFound(f"{variant.title} has no component {unknown[0]}.", data={"components": keys})
-    wanted = [need for need in variant.components if not order.components or need.key in order.components]
-    for need in wanted:
+    needs = [need for need in variant.components if not order.components or need.key in order.components]
+    for need in needs:
         _require_possible(need, allows_pickles)
-    return _merge(wanted)
+    return _request_sources(needs)
 
 
 def _require_possible(need: ComponentNeed, allows_pickles: bool) -> None:
     if not need.sources:
-        raise ModelNotFound(f"It is not known where {need.title} can be had as safetensors: leave `{need.key}` out.")
+        raise ModelNotFound(f"No source of {need.title} as safetensors is known. Leave `{need.key}` out.")
     if need.is_pickle and not allows_pickles:
         raise PicklesRefused(
-            f"{need.title[0].upper()}{need.title[1:]} is published with pickles, which can hold code: leave"
-            f" `{need.key}` out, or let the service run with ALLOW_PICKLED_WEIGHTS=1 if you trust its source."
+            f"{need.title[0].upper()}{need.title[1:]} is published as pickles, which can contain code. Leave"
+            f" `{need.key}` out; or, if you trust its source, run the service with ALLOW_PICKLED_WEIGHTS=1."
         )
 
 
-def _merge(needs: Sequence[ComponentNeed]) -> list[RepositoryWish]:
-    """One wish for each source: the first of each component, which is what to take."""
-    wishes = []
+def _request_sources(needs: Sequence[ComponentNeed]) -> list[RepositoryRequest]:
+    """Return a request for the first source of each component, which is the recommended one."""
+    requests = []
     for need in needs:
         source = need.sources[0]
         include = () if not source.path else (f"{source.path}*",) if source.is_directory else (source.path,)
-        wishes.append(RepositoryWish(source.repository, None, include, source.exclude, {}))
-    return wishes
+        requests.append(RepositoryRequest(source.repository, None, include, source.exclude, {}))
+    return requests
 
 
 def _file_name(order: DownloadOrder) -> str:
-    """What the file of an address is called: as asked, or as the address ends; by its hash where neither can be."""
+    """Return the requested name of the file, else the end of its URL, else a name made of its hash."""
     if order.name:
         try:
             return check_name(order.name)
-        except DownloadRefused as refused:
-            remedy = "Write one like cats.safetensors, or a path below the downloads like flux/cats.safetensors."
-            raise Invalid(mistakes=[Mistake("/name", str(refused), remedy)]) from refused
+        except JobFailed as refused:
+            remedy = "Use a name like cats.safetensors, or a path below the downloads like flux/cats.safetensors."
+            raise Invalid(mistakes=[Finding("/name", str(refused), remedy)]) from refused
     path = (order.url or "").partition("?")[0].partition("#")[0].rstrip("/")
-    with suppress(DownloadRefused):
+    with suppress(JobFailed):
         return check_name(path.rpartition("/")[2])
     return f"{(order.sha256 or '')[:16]}.download"

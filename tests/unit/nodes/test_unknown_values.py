@@ -1,4 +1,4 @@
-"""A newer machine says words that this version does not know; driven from the model, so that none is forgotten."""
+"""Enum values of newer versions. The tests derive all enum fields from the model."""
 
 import copy
 import functools
@@ -16,15 +16,15 @@ from pydantic import TypeAdapter, ValidationError
 from api.domain.gpu import GPUStatus
 from api.domain.node import HeldGPUs, MachineReport
 from api.domain.reading import FaultKind, GPUCondition, GPUProcess, MIGSlice, NVLink, ProcessKind, XidEvent
-from api.domain.shared_storage import ToldStorage
+from api.domain.shared_storage import StorageReport
 from api.errors import Invalid
 from api.nodes.report_check import read_report
-from api.nodes.unknown_words import COUNTS_AS, validate
+from api.nodes.unknown_values import COUNTS_AS, validate
 from api.nodes.wire import encode_report, take_report
 from tests.unit.builders import reading
 from tests.unit.nodes.builders import report
 
-#: Every part that a report may have: what is left out of it is not tried.
+#: A report with every optional part; parts that are missing here would not be tested.
 PROCESS = GPUProcess(7, ProcessKind.COMPUTE, 500, "eve", "train", datetime(2026, 1, 1, tzinfo=UTC), "c", 90, 1)
 CONDITION = GPUCondition(
     nvlinks=(NVLink(0, True),), mig_slices=(MIGSlice("MIG-1", "1g", 1, 0, 10_000, 10, 9_990),), mig_enabled=True
@@ -34,14 +34,14 @@ STORAGE = {"file": "gpu2.a", "seen": {"b": 1}, "problem": {"text": "full", "said
 
 def whole_report() -> dict[str, Any]:
     gpu = reading(0, processes=(PROCESS,), condition=CONDITION)
-    told = report(gpu, problem={"text": "x", "said": None}, storage=STORAGE)
-    told["xids"] = [{"uuid": None, "xid": 48}]
-    told["gpus"][0] |= {"fault": "no_permission", "fault_reason": {"text": "closed", "said": None}}
-    return told
+    result = report(gpu, problem={"text": "x", "said": None}, storage=STORAGE)
+    result["xids"] = [{"uuid": None, "xid": 48}]
+    result["gpus"][0] |= {"fault": "no_permission", "fault_reason": {"text": "closed", "said": None}}
+    return result
 
 
 def walk(kind: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[tuple[int | str, ...], Any]]:
-    """Every field below a type, as the places in a report, each with what it is of."""
+    """Yield every field below a type, as a path in a report, with its type."""
     if is_dataclass(kind):
         for field in fields(kind):
             yield from walk(get_type_hints(kind)[field.name], (*place, field.name))
@@ -58,16 +58,16 @@ ENUMS = {place: kind for place, kind in walk(MachineReport) if isinstance(kind, 
 NEWER = "of_the_next_version"
 
 
-def at(told: Any, place: tuple[int | str, ...]) -> Any:
-    return functools.reduce(lambda value, step: value[step], place, told)
+def at(result: Any, place: tuple[int | str, ...]) -> Any:
+    return functools.reduce(lambda value, step: value[step], place, result)
 
 
-def test_each_part_of_a_report_is_tried():
-    # A list that is empty, or a part that is null, would hide what stands below it.
-    told, missing = whole_report(), []
+def test_every_enum_of_a_report_is_covered():
+    # An empty list or a null part would hide the fields below it.
+    result, missing = whole_report(), []
     for place, _ in walk(MachineReport):
         try:
-            at(told, place[:-1])
+            at(result, place[:-1])
         except (KeyError, IndexError, TypeError):
             missing.append(place)
     assert not [place for place in missing if place[-1] not in ("code", "params")]
@@ -75,18 +75,18 @@ def test_each_part_of_a_report_is_tried():
 
 
 @pytest.mark.parametrize(("place", "kind"), ENUMS.items(), ids=str)
-def test_an_unknown_word_counts_as_unknown_and_nothing_else_is_lost(place: tuple[int | str, ...], kind: type[Enum]):
-    told = whole_report()
-    wanted, newer = copy.deepcopy(told), copy.deepcopy(told)
+def test_unknown_value_counts_as_unknown_and_loses_nothing_else(place: tuple[int | str, ...], kind: type[Enum]):
+    result = whole_report()
+    wanted, newer = copy.deepcopy(result), copy.deepcopy(result)
     at(newer, place[:-1])[place[-1]] = NEWER
     at(wanted, place[:-1])[place[-1]] = COUNTS_AS[kind]  # type: ignore[index]
     assert read_report(newer, "gpu2") == read_report(wanted, "gpu2")
     assert at(newer, place) == NEWER
-    # Another head reads it as well.
+    # Another head can read it too.
     assert read_report(orjson.loads(encode_report(read_report(newer, "gpu2"))), "gpu2") == read_report(wanted, "gpu2")
 
 
-def test_all_at_once_are_unknown():
+def test_several_unknown_values_are_replaced():
     newer = whole_report()
     for place in ENUMS:
         at(newer, place[:-1])[place[-1]] = NEWER
@@ -96,28 +96,28 @@ def test_all_at_once_are_unknown():
 
 
 @pytest.mark.parametrize("word", [7, True, [], {}, "", "x" * 65, "a\nb"])
-def test_what_is_no_word_is_refused(word: object):
-    told = whole_report()
-    told["gpus"][0]["processes"][0]["kind"] = word
+def test_value_that_is_not_a_name_is_rejected(word: object):
+    result = whole_report()
+    result["gpus"][0]["processes"][0]["kind"] = word
     with pytest.raises(Invalid):
-        read_report(told, "gpu2")
+        read_report(result, "gpu2")
 
 
-def test_an_unknown_word_hides_no_other_mistake():
+def test_unknown_value_hides_no_other_mistake():
     with pytest.raises(Invalid) as refused:
         read_report({**whole_report(), "source": NEWER, "stuck": "many"}, "gpu2")
     assert [mistake.pointer for mistake in refused.value.mistakes] == ["/report/stuck"]
 
 
-def test_a_fault_that_this_head_does_not_know_is_one_and_says_so():
-    told = whole_report()
-    told["gpus"][0] |= {"fault": "melting", "fault_reason": None}
-    (gpu,) = take_report("box1", read_report(told, "gpu2"), 1.0, datetime(2026, 1, 1, tzinfo=UTC)).snapshot.gpus
+def test_unknown_fault_is_a_fault_with_a_reason():
+    result = whole_report()
+    result["gpus"][0] |= {"fault": "melting", "fault_reason": None}
+    (gpu,) = take_report("box1", read_report(result, "gpu2"), 1.0, datetime(2026, 1, 1, tzinfo=UTC)).snapshot.gpus
     assert gpu.fault is FaultKind.UNREADABLE
-    assert str(getattr(gpu.fault_reason, "text", "")).startswith('its node tells of "melting"')
+    assert str(getattr(gpu.fault_reason, "text", "")).startswith('its node reports "melting"')
 
 
-def test_a_newer_heads_kind_of_task_keeps_its_gpu_busy_on_the_node():
+def test_unknown_kind_of_task_keeps_its_gpu_busy():
     kind = tuple[HeldGPUs, ...]
     adapter = TypeAdapter(kind)
     held = [{"task_id": "t", "task_type": NEWER, "gpu_uuids": ["GPU-1"], "started_at": "2026-01-01T00:00:00Z"}]
@@ -127,12 +127,12 @@ def test_a_newer_heads_kind_of_task_keeps_its_gpu_busy_on_the_node():
         validate(adapter, kind, [{**held[0], "started_at": "soon"}])
 
 
-#: What each part must have since the first form of a report. A field that is added later needs a default: nodes that
-#: are older than their head do not tell it.
+#: The required fields since the first format of reports. A later field needs a default, because older nodes do not
+#: send it.
 REQUIRED = {
     "MachineReport": {"format", "version", "place", "sequence", "interval", "source", "versions", "gpus"},
-    "NodePlace": {"machine", "host", "port"},
-    "ToldGPU": {"index", "identity"},
+    "NodeLocation": {"machine", "host", "port"},
+    "GPUReport": {"index", "identity"},
     "GPUIdentity": {"index", "uuid"},
     "GPUProcess": {
         *("pid", "kind", "memory_mb", "user", "command", "started_at", "container_id", "host_memory_mb"),
@@ -143,9 +143,9 @@ REQUIRED = {
     },
     "NVLink": {"link", "active"},
     "XidEvent": {"uuid", "xid"},
-    "ToldWords": {"text"},
+    "ReportedMessage": {"text"},
     "ReasonCode": {"code"},
-    "ToldStorage": {"file"},
+    "StorageReport": {"file"},
 }
 
 
@@ -158,7 +158,7 @@ def parts(kind: Any) -> Iterator[type]:
         yield from parts(inner)
 
 
-def test_what_a_report_must_have_never_grows():
+def test_required_fields_of_a_report_never_grow():
     found = {
         part.__name__: {
             field.name for field in fields(part) if field.default is MISSING and field.default_factory is MISSING
@@ -168,7 +168,7 @@ def test_what_a_report_must_have_never_grows():
     assert {name: names for name, names in found.items() if names} == REQUIRED
 
 
-def test_an_older_node_that_tells_no_more_than_it_must_is_heard():
+def test_report_with_required_fields_only_is_accepted():
     def cut(value: Any, kind: Any) -> Any:
         if is_dataclass(kind):
             hints = get_type_hints(kind)
@@ -178,14 +178,14 @@ def test_an_older_node_that_tells_no_more_than_it_must_is_heard():
             return [cut(each, inner[0]) for each in value]
         return cut(value, inner[0]) if len(inner) == 1 and value is not None else value
 
-    told = cut(whole_report(), MachineReport)
-    read = read_report(told, "gpu2")
+    result = cut(whole_report(), MachineReport)
+    read = read_report(result, "gpu2")
     assert (len(read.gpus), read.xids, read.leaves, read.storage) == (1, (), False, None)
     part = take_report("box1", read, 1.0, datetime(2026, 1, 1, tzinfo=UTC))
     assert part.snapshot.gpus[0].read_monotonic is None
 
 
-def test_the_words_for_what_is_unknown_free_no_gpu():
+def test_replacement_values_free_no_gpu():
     assert set(COUNTS_AS.values()) == {"unknown", "unreadable", "external"}
     assert GPUStatus.AVAILABLE not in set(COUNTS_AS.values())
-    assert {ToldStorage, XidEvent} <= set(parts(MachineReport))
+    assert {StorageReport, XidEvent} <= set(parts(MachineReport))

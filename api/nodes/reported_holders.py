@@ -1,4 +1,4 @@
-"""Who holds a node's GPUs, as the head says: a node has no database of its own."""
+"""The holders of a node's GPUs as the head reports them, because a node has no database."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,15 +8,15 @@ from api.domain.task import Keep, RegisteredTask
 from api.errors import Conflict, TaskNotFound
 
 
-class ToldHolders:
-    """Keeps what the head said last. Tasks are registered at the head."""
+class ReportedHolders:
+    """The holders in the head's last receipt. Programs register at the head."""
 
     def __init__(self, node: str) -> None:
         self.node = node
         self._held: dict[str, RegisteredTask] = {}
 
     def take(self, held: Sequence[HeldGPUs]) -> None:
-        """Takes what the head says; the former is forgotten."""
+        """Replace the holders by those of a receipt."""
         tasks = (
             RegisteredTask(one.task_id, one.task_type, one.gpu_uuids, one.started_at, is_started_here=True)
             for one in held
@@ -24,7 +24,7 @@ class ToldHolders:
         self._held = {uuid: task for task in tasks for uuid in task.gpu_uuids}
 
     def claim(self, task: RegisteredTask) -> RegisteredTask:
-        raise Conflict("Programs are registered at the head.")
+        raise Conflict("Programs must be registered at the head, not at a node.")
 
     def get(self, task_id: str) -> RegisteredTask:
         raise TaskNotFound.named(task_id)

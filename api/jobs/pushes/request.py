@@ -1,29 +1,29 @@
-"""What is to be pushed, as the service lays it out for the program: no secrets, which come by the environment."""
+"""The request of a push, which the service writes for the program. Secrets are in the environment instead."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-#: The name of a repository's model card, and a line of it by which one is known that the service wrote.
+#: The name of a repository's model card, and the line that marks cards of this service.
 CARD = "README.md"
 CARD_MARK = "<!-- written by Diffusion-Pipe API -->"
 
-#: Bytes of a card that is there already which are looked at.
+#: The limit of an existing card that is read, in bytes.
 MOST_CARD_BYTES = 1024 * 1024
 
 
 class CardRule(StrEnum):
-    """When the card is written."""
+    """When to write the model card."""
 
-    OWN = "own"  #: where the repository has none, or one that the service wrote
+    OWN = "own"  #: unless the repository has a foreign one
     ALWAYS = "always"
     NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
 class PushedFile:
-    """A file of the task's output directory, and what it is called in the repository."""
+    """A file of the task's output directory, and its path in the repository."""
 
     local: str
     path: str
@@ -31,26 +31,26 @@ class PushedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class PushWish:
-    """All that one task pushes, as one commit."""
+class PushRequest:
+    """The files and the commit of one push."""
 
     endpoint: str  #: of the hub
     repository: str
     revision: str  #: the branch
-    is_private: bool  #: of a repository that is made
-    creates: bool  #: whether the repository is made where there is none
+    is_private: bool  #: whether a new repository is private
+    creates: bool  #: whether to create a missing repository
     message: str
     card: CardRule
     files: tuple[PushedFile, ...]
     allowed_hosts: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The wish as JSON, which `from_json` reads."""
+        """Return the request as JSON for `from_json`."""
         return {**asdict(self), "files": [asdict(file) for file in self.files], "card": self.card.value}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "PushWish":
-        """The wish that `as_json` has written. Raises KeyError, TypeError, ValueError."""
+    def from_json(cls, values: Mapping[str, Any]) -> "PushRequest":
+        """Return the request from its JSON. Raises KeyError, TypeError, ValueError."""
         files: Sequence[Mapping[str, Any]] = values["files"]
         return cls(
             endpoint=str(values["endpoint"]),

@@ -5,22 +5,22 @@ import pytest
 from api.domain.node import HeldGPUs
 from api.domain.task import TaskType
 from api.errors import Conflict, TaskNotFound
-from api.nodes.told_holders import ToldHolders
+from api.nodes.reported_holders import ReportedHolders
 from tests.unit.builders import task
 
 
-def test_a_node_knows_who_holds_its_gpus_as_the_head_says():
-    holders = ToldHolders("gpu2")
+def test_node_takes_the_holders_from_the_head():
+    holders = ReportedHolders("gpu2")
     holders.take((HeldGPUs("train_1", TaskType.TRAINING, ("GPU-1", "GPU-2"), datetime(2026, 1, 1, tzinfo=UTC)),))
     assert {uuid: task.task_id for uuid, task in holders.holders().items()} == {"GPU-1": "train_1", "GPU-2": "train_1"}
     holders.take(())
     assert (holders.holders(), holders.list(), holders.node) == ({}, (), "gpu2")
 
 
-def test_nothing_is_registered_at_a_node():
+def test_programs_cannot_register_at_a_node():
     with pytest.raises(Conflict):
-        ToldHolders("gpu2").claim(task())
+        ReportedHolders("gpu2").claim(task())
     with pytest.raises(TaskNotFound):
-        ToldHolders("gpu2").update_progress("x", 1.0, None, datetime(2026, 1, 1, tzinfo=UTC))
+        ReportedHolders("gpu2").update_progress("x", 1.0, None, datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(TaskNotFound):
-        ToldHolders("gpu2").release("x")
+        ReportedHolders("gpu2").release("x")

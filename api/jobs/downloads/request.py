@@ -1,21 +1,24 @@
-"""What is to be downloaded, as the service lays it out for the program: no secrets, which come by the environment."""
+"""The request of a download, which the service writes for the program. Secrets are in the environment instead."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-#: The names of the files in a task's output directory: what is wanted, how far it is, and that it was given up.
-WISH, STATE, CANCELLED = "wish.json", "state.json", "cancelled"
+from api.util.addresses import ReachableHosts
 
-#: The variable with the token for the host of an address. The service's own HF_TOKEN is for its hub alone.
+#: Files in a task's output directory: the request, the progress, and a mark that the task was cancelled.
+REQUEST_FILE, STATE, CANCELLED = "wish.json", "state.json", "cancelled"
+
+#: The environment variable with the token for the host of a URL. The service's HF_TOKEN is for its hub only.
 ADDRESS_TOKEN = "ADDRESS_TOKEN"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True)
-class RepositoryWish:
-    """Files of one repository: those that a pattern of `include` fits (all, when there is none) and none of `exclude`.
+class RepositoryRequest:
+    """Files of one repository: those that match `include` (default: all), except those that match `exclude`.
 
-    A file that is named and not there is looked for by its name alone. `sha256` has the hashes that were given.
+    A missing path is searched for by its file name. `sha256` has the hashes from the user.
     """
 
     repository: str
@@ -26,30 +29,30 @@ class RepositoryWish:
 
 
 @dataclass(frozen=True, slots=True)
-class AddressWish:
-    """One file by its address, which must have this hash."""
+class UrlRequest:
+    """One file by its URL, which must have this hash."""
 
     url: str
     sha256: str
     name: str
-    is_named: bool = True  #: the request gave the name; else the server's own name for the file goes before it
+    is_named: bool = True  #: whether the user gave the name; otherwise the server's name for the file is preferred
 
 
 @dataclass(frozen=True, slots=True)
-class DownloadWish:
-    """All that one task downloads, and what it may do."""
+class DownloadRequest:
+    """The files of one download, and its limits."""
 
-    root: str  #: the directory that everything goes into
+    root: str  #: the models' directory
     endpoint: str  #: of the hub
-    repositories: tuple[RepositoryWish, ...]
-    addresses: tuple[AddressWish, ...]
+    repositories: tuple[RepositoryRequest, ...]
+    addresses: tuple[UrlRequest, ...]
     allowed_hosts: tuple[str, ...]
     allows_pickles: bool
     min_free_mb: int
-    group: int | None = None  #: whose members read what comes, where trainers are of another user
+    group: int | None = None  #: the group that may read the files, if trainers run as another user
 
     def as_json(self) -> dict[str, Any]:
-        """The wish as JSON, which `from_json` reads."""
+        """Return the request as JSON for `from_json`."""
         return {
             "root": self.root,
             "endpoint": self.endpoint,
@@ -71,13 +74,13 @@ class DownloadWish:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "DownloadWish":
-        """What `as_json` gave. Raises KeyError, TypeError."""
+    def from_json(cls, values: Mapping[str, Any]) -> "DownloadRequest":
+        """Return the request from its JSON. Raises KeyError, TypeError."""
         return cls(
             root=values["root"],
             endpoint=values["endpoint"],
             repositories=tuple(
-                RepositoryWish(
+                RepositoryRequest(
                     each["repository"],
                     each["revision"],
                     _texts(each["include"]),
@@ -87,7 +90,7 @@ class DownloadWish:
                 for each in values["repositories"]
             ),
             addresses=tuple(
-                AddressWish(each["url"], each["sha256"], each["name"], bool(each.get("is_named", True)))
+                UrlRequest(each["url"], each["sha256"], each["name"], bool(each.get("is_named", True)))
                 for each in values["addresses"]
             ),
             allowed_hosts=_texts(values["allowed_hosts"]),
@@ -99,3 +102,10 @@ class DownloadWish:
 
 def _texts(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
+
+
+def reachable_hosts(allowed: tuple[str, ...], endpoint: str) -> ReachableHosts:
+    """Return the hosts that a transfer may connect to. The hub is one of them, even at a private address."""
+    own = urlsplit(endpoint)
+    port = own.port or (443 if own.scheme == "https" else 80)
+    return ReachableHosts.of(allowed).and_host(own.hostname or "", port)

@@ -1,0 +1,17 @@
+"""Why the program of a job ends early."""
+
+from api.domain.cause import CauseCode
+from api.domain.reason import Reason, text_of
+
+
+class JobFailed(Exception):
+    """A failure that another try cannot repair. The message says what happened and what to do."""
+
+    def __init__(self, message: Reason | str, cause: CauseCode) -> None:
+        super().__init__(text_of(message))
+        self.message = message
+        self.cause = cause
+
+
+class StopRequested(Exception):
+    """The program was asked to stop. Partial results stay for the next run."""

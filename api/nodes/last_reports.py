@@ -1,0 +1,93 @@
+"""The last report of each node in memory, and its form in the database for other heads."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import orjson
+
+from api.domain.node import SILENT_SECONDS, MachineReport, NodeRecord
+from api.domain.shared_storage import StorageReport
+from api.errors import Invalid
+from api.gpus.other_machines import NodePart
+from api.nodes.fleet_store import RowMark
+from api.nodes.freshness import Freshness, read_freshness
+from api.nodes.report_check import read_report
+from api.nodes.wire import encode_report, take_report
+
+logger = logging.getLogger(__name__)
+
+_NEVER = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(slots=True)
+class LastReport:
+    """The latest report of a node, and how new it is."""
+
+    part: NodePart
+    known: NodeRecord
+    fresh: Freshness
+    serial: int | None = None  #: of the stored report; `part` is at least as new
+    stored_at: float = float("-inf")  #: monotonic
+    storage: StorageReport | None = None  #: the node's view of the shared storage
+
+    def has_overtaken(self, later: "LastReport") -> bool:
+        """Return whether the other report, which arrives later, was sent earlier."""
+        if self.fresh.is_ahead_of(later.fresh):
+            return True
+        place, own = later.known.place, self.known.place
+        if place is None or own is None or place.started != own.started:
+            return False
+        if self.part.has_left:
+            return not later.part.has_left
+        return later.part.snapshot.sequence < self.part.snapshot.sequence
+
+
+def encode_stored(report: MachineReport, fresh: Freshness, disputed: Collection[str]) -> bytes:
+    """Return the stored form of a report. `disputed` has its UUIDs that another machine had before."""
+    # Xid errors are recorded already. A head that reads them here would count them again.
+    fields = orjson.loads(encode_report(replace(report, xids=())))
+    return orjson.dumps({**fields, "freshness": fresh, "disputed": sorted(disputed)})
+
+
+def read_stored(
+    node: NodeRecord, body: bytes, serial: int | None, since: float | None, monotonic: float
+) -> LastReport | None:
+    """Return the report that another head, or this one before a restart, stored; None if it is unreadable.
+
+    It was stored after the monotonic time `since`. If that is None, the age of the report is unknown, and so is the
+    node until its next report.
+    """
+    try:
+        fields = orjson.loads(body)
+        report = read_report(fields, node.name)
+    except (Invalid, ValueError):
+        logger.warning("a stored report of a node cannot be read", extra={"node": node.name})
+        return None
+    heard = monotonic if since is None else since
+    part = take_report(node.name, report, heard, node.last_seen or _NEVER, since is not None)
+    disputed = frozenset(uuid for uuid in fields.get("disputed") or () if isinstance(uuid, str))
+    part = replace(part, has_left=node.left_at is not None, disputed=disputed)
+    return LastReport(part, node, read_freshness(fields.get("freshness"), report), serial, heard, report.storage)
+
+
+class RowWatch:
+    """Remembers how long each node's row has been unchanged, by this server's monotonic clock."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[RowMark, float]] = {}
+
+    def note(self, name: str, mark: RowMark, now: float) -> None:
+        """Record the mark of a row that was read or written at the monotonic time `now`."""
+        if self._rows.get(name, (None, 0.0))[0] != mark:
+            self._rows[name] = mark, now
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Forget all rows except those of these names."""
+        self._rows = {name: row for name, row in self._rows.items() if name in names}
+
+    def find_silent(self, name: str, now: float) -> RowMark | None:
+        """Return the mark of the row if its node counts as silent; else None."""
+        mark, since = self._rows.get(name, (None, now))
+        return mark if now - since > SILENT_SECONDS else None
